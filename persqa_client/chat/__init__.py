@@ -1,0 +1,1 @@
+"""Talking to endpoints: requests, dialects, the client, limits, retries, admission."""

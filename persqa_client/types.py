@@ -1,0 +1,198 @@
+"""The vocabulary: the values that travel through a run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple
+
+
+class Unit(NamedTuple):
+    """What is asked, answered and journalled once: a question of a row. Sorting units gives the order of the output."""
+
+    row: int
+    """Number of the input line, from 1, blank lines included; in a folder, the number of the picture."""
+    question: int = 0
+    """Which of the row's questions, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An input line that could be read. ``line`` is the line's own bytes, without its end and without our ``error``."""
+
+    number: int
+    line: bytes
+    images: tuple[str, ...]
+    question: str | None = None
+    tag: str | None = None
+    id: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """An input line that can't be asked about: its bytes as they were, and why."""
+
+    number: int
+    line: bytes
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as it goes over the wire: its encoded bytes, its true media type and its size in pixels."""
+
+    data: bytes
+    media_type: str
+    width: int
+    height: int
+
+    def __repr__(self) -> str:
+        return f"<Picture {self.media_type} {self.width}x{self.height}, {len(self.data) / 1000:.0f} KB>"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or more completions, as the server counted them."""
+
+    prompt: int = 0
+    completion: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.prompt + other.prompt, self.completion + other.completion)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a server answered, read but not judged. ``text`` may be empty, ``refusal`` is the API's own field."""
+
+    text: str
+    finish_reason: str | None
+    usage: Usage = Usage()
+    model: str | None = None
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why an answer is not good: a code for counting and a reason, worded so that the model can be told it."""
+
+    code: str
+    reason: str
+
+
+Check = Callable[[str, "Ask"], Problem | None]
+"""Judges the cleaned text of an answer. Pure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question with all that belongs to it: how it is put, how its answer is constrained, how it is judged."""
+
+    unit: Unit
+    kind: str
+    tag: str
+    """With its brackets: ``<mam>``."""
+    question: str
+    system: str
+    prompt: str
+    pattern: str | None
+    """A regular expression that a whole good answer matches, for servers that can be held to one."""
+    checks: tuple[Check, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A later turn of a conversation: the answer that was no good, or the reason why it is asked again."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be asked, before any dialect or encoding: pictures come first, the prompt after them, turns last."""
+
+    system: str
+    pictures: tuple[Picture, ...]
+    prompt: str
+    seed: int
+    pattern: str | None = None
+    turns: tuple[Turn, ...] = ()
+    max_tokens: int | None = None
+    """Overrides the run's own setting where given."""
+
+
+class Act(Enum):
+    """What an attempt's failure asks for (the table "Trying again" of the README)."""
+
+    WAIT = "wait"
+    """Pressure: again later, at no cost to the row; admission shrinks."""
+    RETRY = "retry"
+    """Transient: again, up to the row's number of attempts."""
+    FAIL = "fail"
+    """This row, permanently."""
+    STOP = "stop"
+    """This run: every row would fail alike."""
+    AWAY = "away"
+    """The server is away: hold all sending until it is back."""
+    ADAPT = "adapt"
+    """The dialect: rename or drop ``Verdict.parameter`` for the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a failed attempt means. ``message`` is for a person, ``raw`` is what the server said, cut to some lines."""
+
+    act: Act
+    code: str
+    message: str
+    retry_after: float | None = None
+    """Seconds, where the server named a time."""
+    parameter: str | None = None
+    status: int | None = None
+    raw: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A good answer. It is journalled as it is, so resuming needs nothing else."""
+
+    unit: Unit
+    kind: str
+    tag: str
+    question: str
+    answer: str
+    raw: str
+    """What the model said, before cleaning and repair."""
+    seed: int
+    model: str | None = None
+    finish_reason: str | None = None
+    usage: Usage = Usage()
+    attempts: int = 1
+    """Requests sent for it that cost an attempt, over all asks."""
+    asks: int = 1
+    """2 where it was asked again with the reason."""
+    made_good_by: tuple[str, ...] = ()
+    """Which steps the answer owes its form to: constraint, cleaning, repair, re-ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A row that ended without a good answer."""
+
+    unit: Unit
+    code: str
+    message: str
+    attempts: int = 0
+    raw: str | None = None
+    usage: Usage = Usage()
+    asks: int = 0
+
+
+Outcome = Record | Failure
+
+Json = dict[str, Any]
+"""A decoded JSON object from outside, not yet judged."""
