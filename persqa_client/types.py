@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 
 class Unit(NamedTuple):
@@ -15,6 +15,18 @@ class Unit(NamedTuple):
     """Number of the input line, from 1, blank lines included; in a folder, the number of the picture."""
     question: int = 0
     """Which of the row's questions, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far an input has been read: a boundary between two of its lines."""
+
+    offset: int
+    """Bytes consumed."""
+    number: int
+    """Lines consumed, blank ones included; in a folder, pictures."""
+    digest: str
+    """Digest of all that was consumed, in the reader's own way; empty before the first line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +193,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A row that ended without a good answer."""
+    """A row without a good answer. ``stage`` says where it failed: before a request, at the endpoint, by its answer."""
 
     unit: Unit
     code: str
     message: str
+    stage: Literal["input", "endpoint", "answer"] = "input"
     attempts: int = 0
     raw: str | None = None
     usage: Usage = Usage()

@@ -1,0 +1,45 @@
+"""Personalised visual question-answering data from photos, through an OpenAI-compatible endpoint.
+
+The names below are loaded when they are first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from persqa_client.api import PersQAClient as PersQAClient
+    from persqa_client.api import generate as generate
+    from persqa_client.api import stream as stream
+    from persqa_client.config import Endpoint as Endpoint
+    from persqa_client.config import Limits as Limits
+    from persqa_client.config import Recipe as Recipe
+    from persqa_client.config import Sampling as Sampling
+    from persqa_client.errors import PersQAError as PersQAError
+    from persqa_client.errors import RowError as RowError
+    from persqa_client.errors import RunStopped as RunStopped
+    from persqa_client.errors import SettingsError as SettingsError
+    from persqa_client.types import Failure as Failure
+    from persqa_client.types import Record as Record
+
+__version__ = "0.1.0"
+
+HOMES = {
+    "persqa_client.api": ("PersQAClient", "generate", "stream"),
+    "persqa_client.config": ("Endpoint", "Limits", "Recipe", "Sampling"),
+    "persqa_client.errors": ("PersQAError", "RowError", "RunStopped", "SettingsError"),
+    "persqa_client.types": ("Failure", "Record"),
+}
+__all__ = sorted(name for names in HOMES.values() for name in names)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    for home, names in HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

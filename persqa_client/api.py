@@ -1,0 +1,187 @@
+"""The Python faces: one question, a stream of rows, a whole run. Composes what the command line composes.
+
+Keyword arguments are the command line's flags by their Python names (``max_tokens``, ``tag``, ``concurrency`` …).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from persqa_client.chat.probes import find_constraint
+from persqa_client.chat.sessions import Session
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build, find_key
+from persqa_client.engines.local import Job, LocalEngine
+from persqa_client.errors import RowError
+from persqa_client.inputs.sources import START, ListedSource, Source, open_source
+from persqa_client.jsonl import dump_spaced
+from persqa_client.plan import Plan
+from persqa_client.runs import PICTURE_THREADS, Run, Summary
+from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
+
+Rows = Iterable[dict[str, Any] | str]
+
+
+class PersQAClient:
+    """Asks about pictures, one at a time or many at once, under one set of limits.
+
+    Use it as ``async with PersQAClient(Endpoint(...)) as client``. ``constrain="auto"`` in the recipe asks the server
+    once, before the first question, whether it can be held to the tag.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        sampling: Sampling | None = None,
+        limits: Limits | None = None,
+        recipe: Recipe | None = None,
+        image_root: Path | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+    ) -> None:
+        settings = RunSettings(
+            input=None,
+            output=None,
+            endpoint=endpoint,
+            sampling=sampling or Sampling(),
+            limits=limits or Limits(),
+            recipe=recipe or Recipe(),
+            image_root=image_root,
+        )
+        self._settings = settings
+        self._plan = Plan(settings, ListedSource())
+        self._threads = ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture")
+        self._session = Session(endpoint, sampling=settings.sampling, limits=settings.limits, http_client=http_client)
+        self._pipeline = self._plan.pipeline(self._session, self._threads)
+        self._probing: asyncio.Task[str | None] | None = None
+
+    async def ask(
+        self, *images: str | Path, question: str | None = None, tag: str | None = None, id: str | int | None = None
+    ) -> Record:
+        """The checked answer to a question about one picture, or several in one request.
+
+        Raises RowError, whose ``code`` says why, where there is none; RunStopped where the endpoint refuses all.
+        """
+        fields = {"question": question, "tag": tag, "id": id}
+        row = {self._settings.recipe.image_key: [str(image) for image in images]}
+        outcome = await self.answer({**row, **{key: value for key, value in fields.items() if value is not None}})
+        if isinstance(outcome, Failure):
+            raise RowError(outcome.code, outcome.message, raw=outcome.raw, attempts=outcome.attempts)
+        return outcome
+
+    async def answer(self, row: dict[str, Any] | str, number: int = 1) -> Outcome:
+        """What becomes of one row: a Record, or a Failure with its code."""
+        parsed = self._plan.parse(number, dump_spaced(row))
+        if isinstance(parsed, BadRow):
+            return Failure(Unit(number), parsed.code, parsed.message)
+        await self._probe()
+        return await self._pipeline.answer_row(parsed, Unit(number))
+
+    async def stream(self, rows: Rows) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
+        """Rows with their outcomes, as they come; ``Row.number`` counts from 1. ``rows`` is drawn from bit by bit."""
+        await self._probe()
+        bad: list[tuple[BadRow, Outcome]] = []
+        limits = self._settings.limits
+        engine = LocalEngine(
+            self._pipeline.answer_row,
+            most=2 * limits.concurrency + 16,
+            most_bytes=limits.max_inflight_bytes,
+            on_stop=self._session.drain,
+        )
+        async for job, outcome in engine.run(self._jobs(rows, bad), lambda: len(bad) < limits.concurrency):
+            yield job.row, outcome
+            while bad:
+                yield bad.pop()
+        while bad:
+            yield bad.pop()
+
+    def _jobs(self, rows: Rows, bad: list[tuple[BadRow, Outcome]]) -> Iterator[Job | None]:
+        for line, position in ListedSource(rows).lines(START):
+            row = self._plan.parse(position.number, line)
+            if isinstance(row, BadRow):
+                bad.append((row, Failure(Unit(row.number), row.code, row.message)))
+                yield None
+            else:
+                yield Job(row, Unit(row.number), len(line) + self._plan.weigh(row))
+
+    async def _probe(self) -> None:
+        if self._settings.recipe.constrain == "auto":
+            self._probing = self._probing or asyncio.ensure_future(find_constraint(self._session))
+            await asyncio.shield(self._probing)
+
+    async def aclose(self) -> None:
+        await self._session.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+async def stream(rows: Rows, endpoint: Endpoint, **settings: Any) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
+    """``PersQAClient(endpoint, **settings).stream(rows)`` with the client opened and closed around it."""
+    async with PersQAClient(endpoint, **settings) as client:
+        async for answered in client.stream(rows):
+            yield answered
+
+
+def generate(
+    rows: str | Path | Rows,
+    output: str | Path | None = None,
+    *,
+    base_url: str,
+    model: str,
+    api_key_env: str | None = None,
+    **flags: Any,
+) -> Summary:
+    """A whole run, as ``persqa run`` does it; also where an event loop is running already, as in a notebook.
+
+    ``rows``: a path (JSONL file or folder), or rows as dicts or paths. Without ``output`` the rows are kept in memory
+    and come back as ``Summary.records`` and ``Summary.failures``. Raises SettingsError, RunStopped or StorageError.
+    """
+    settings = make_settings(rows, output, base_url, model, api_key_env, flags)
+    source: Source
+    if isinstance(rows, str | Path):
+        source = open_source(Path(rows), settings.recipe.image_key)
+    else:
+        source = ListedSource(list(rows))
+    return portal().call(Run(settings, source).execute)
+
+
+def make_settings(
+    rows: object, output: str | Path | None, base_url: str, model: str, api_key_env: str | None, flags: dict[str, Any]
+) -> RunSettings:
+    """Sorts flags by the settings that they belong to; one that belongs to none is a TypeError, as for any function."""
+    kinds = (Sampling, Limits, Recipe)
+    named = {kind: {name: flags.pop(name) for name in kind.model_fields if name in flags} for kind in kinds}
+    if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed"}:
+        raise TypeError(f"generate() got an unexpected keyword argument {min(unknown)!r}")
+    return build(
+        RunSettings,
+        input=Path(rows) if isinstance(rows, str | Path) else None,
+        output=None if output is None else Path(output),
+        endpoint=build(Endpoint, base_url=base_url, model=model, api_key=find_key(base_url, api_key_env, os.environ)),
+        sampling=build(Sampling, **named[Sampling]),
+        limits=build(Limits, **named[Limits]),
+        recipe=build(Recipe, **named[Recipe]),
+        **flags,
+    )
+
+
+@cache
+def portal() -> BlockingPortal:
+    """The one background loop that serves every synchronous face, whether the caller has a loop or not."""
+    return start_blocking_portal().__enter__()

@@ -1,0 +1,173 @@
+"""One attempt: bytes of a body out, a completion or a verdict back. Talks to the endpoint, through the OpenAI SDK.
+
+The only place that knows the SDK's and the transport's exceptions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import httpx2
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncOpenAI,
+    DefaultAioHttpClient,
+    Omit,
+    OpenAIError,
+)
+
+from persqa_client.chat.completions import read_completion
+from persqa_client.chat.verdicts import Context, Fault, judge_fault, judge_reply
+from persqa_client.config import Endpoint, is_loopback
+from persqa_client.errors import AttemptError
+from persqa_client.types import Completion
+
+KEEP_ALIVE = 4.0
+"""Seconds that an idle connection is kept: below the 5 s after which uvicorn, vLLM's server, closes it unasked."""
+
+SDK_HEADERS = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "persqa-client"}
+
+
+class LeanOpenAI(AsyncOpenAI):
+    """The SDK's client without the headers that it takes from the environment or computes for each request.
+
+    Those describe the platform, and could carry one host's credentials to another.
+    """
+
+    @property
+    def default_headers(self) -> dict[str, str | Omit]:
+        return dict(SDK_HEADERS)
+
+
+class Client:
+    """Sends one request at a time to one endpoint; knows nothing of retries or limits.
+
+    ``http_client`` replaces the transport, for tests. ``timeout`` is the wall time of an attempt in seconds.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        timeout: float = 120.0,
+        connections: int = 64,
+        fields: frozenset[str] | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
+        self.context = Context(endpoint.base_url, endpoint.model, has_key=bool(key), timeout=timeout)
+        if fields is not None:
+            self.context = replace(self.context, sent=self.context.sent | fields)
+        self._http = http_client or make_http_client(endpoint, connections)
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        # The SDK insists on a key; where there is none, the header that it would make of this one is left out.
+        self._options = {} if key else {"Authorization": Omit()}
+        self._sdk = LeanOpenAI(
+            api_key=key or "none", base_url=endpoint.base_url, http_client=self._http, max_retries=0, timeout=None
+        )
+
+    async def send(self, body: bytes) -> Completion:
+        """One attempt. Raises AttemptError with the verdict where no completion came back."""
+        try:
+            async with asyncio.timeout(self.context.timeout):
+                response = await self._sdk.post(
+                    "/chat/completions",
+                    content=body,
+                    cast_to=httpx2.Response,
+                    options={"headers": self._options},
+                )
+        except TimeoutError:
+            raise AttemptError(judge_fault("timeout", "", self.context)) from None
+        except APIStatusError as error:
+            reply = error.response
+            verdict = judge_reply(reply.status_code, reply.headers, reply.content, self.context, now=time.time())
+            raise AttemptError(verdict) from error
+        except (APIConnectionError, httpx2.HTTPError, OpenAIError) as error:
+            fault, detail = name_fault(error)
+            raise AttemptError(judge_fault(fault, detail, self.context)) from error
+        completion = read_completion(response.content)
+        if not self.context.proven:
+            self.context = replace(self.context, proven=True)
+        return completion
+
+    async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
+        """A GET beside the chat (/health, /v1/models): status and body. Raises AttemptError where no reply came."""
+        try:
+            async with asyncio.timeout(timeout):
+                reply = await self._http.get(url, headers={**SDK_HEADERS, **self._headers})
+        except TimeoutError:
+            raise AttemptError(judge_fault("timeout", "", replace(self.context, timeout=timeout))) from None
+        except httpx2.HTTPError as error:
+            fault, detail = name_fault(error)
+            raise AttemptError(judge_fault(fault, detail, self.context)) from error
+        return reply.status_code, reply.content
+
+    async def alive(self) -> bool:
+        """Whether the server would take requests: vLLM's /health, or any reply but a 5xx where there is none."""
+        try:
+            status, _ = await self.get(f"{self.endpoint.root_url}/health", timeout=5.0)
+        except AttemptError:
+            return False
+        return status < 500
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def make_http_client(endpoint: Endpoint, connections: int) -> httpx2.AsyncClient:
+    """The SDK's aiohttp transport. A proxy of the environment is used, but never for this machine itself."""
+    return DefaultAioHttpClient(
+        timeout=None,
+        limits=httpx2.Limits(max_connections=connections + 8, keepalive_expiry=KEEP_ALIVE),
+        follow_redirects=False,
+        trust_env=not is_loopback(endpoint.base_url),
+    )
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def name_fault(error: BaseException) -> tuple[Fault, str]:
+    """Which fault an exception stands for, and the words of its innermost cause.
+
+    The SDK and its transport call a broken connection a time-out at times, so the whole chain of causes is looked at.
+    """
+    chain = list(causes(error))
+    detail = next((text for link in reversed(chain) if (text := str(link).strip())), "")
+    for kinds, fault in FAULTS:
+        if any(isinstance(link, kinds) for link in chain):
+            return fault, detail
+    return "reset", detail
+
+
+FAULTS: tuple[tuple[tuple[type[BaseException], ...], Fault], ...] = (
+    ((aiohttp.InvalidURL, httpx2.InvalidURL, httpx2.UnsupportedProtocol), "url"),
+    ((aiohttp.ClientSSLError, ssl.SSLError), "tls"),
+    ((aiohttp.ClientConnectorDNSError,), "dns"),
+    ((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), "proxy"),
+    ((ConnectionRefusedError, aiohttp.ClientConnectorError), "refused"),
+    ((ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError), "reset"),
+    ((APITimeoutError,), "timeout"),
+)
+"""Looked through in order: the more telling class first."""

@@ -1,0 +1,91 @@
+"""What a server calls things, and what it can't take: learnt once, kept for the run. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from persqa_client.types import Json
+
+RENAMES = {"max_tokens": "max_completion_tokens"}
+"""OpenAI's reasoning models refuse the old name; many compatible servers know the old one alone."""
+
+CONSTRAINT_FIELDS = ("structured_outputs", "guided_regex")
+"""vLLM since 0.12, and before. Each generation ignores the other's field without a word, so a probe decides."""
+
+TUNABLE = frozenset({"temperature", "top_p", "seed", *RENAMES, *RENAMES.values(), *CONSTRAINT_FIELDS})
+"""Fields that a request can do without."""
+
+UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
+UNSUPPORTED_WORDS = re.compile(
+    r"unsupported|unrecognized|unrecognised|unknown (name|field|parameter|argument)|not supported|does not support"
+    r"|not permitted|not allowed|cannot find field|unexpected (keyword|field|parameter)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How requests are worded for one server. ``constraint`` is the field that it was found to obey, if any."""
+
+    constraint: str | None = None
+    renamed: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
+
+    def name(self, field: str) -> str | None:
+        """The field's name for this server; None where it is left out."""
+        if field in self.dropped:
+            return None
+        return RENAMES[field] if field in self.renamed else field
+
+    def constrain(self, pattern: str) -> Json:
+        """The fields that hold an answer to a pattern; none where the server obeys no such field."""
+        if self.constraint is None or self.constraint in self.dropped:
+            return {}
+        return {self.constraint: {"regex": pattern} if self.constraint == "structured_outputs" else pattern}
+
+    def without(self, field: str) -> Dialect | None:
+        """The dialect after a server refused the field: renamed if it has another name, else dropped.
+
+        None where that was done before, so that a request is never resent as it was.
+        """
+        original = next((old for old, new in RENAMES.items() if new == field), field)
+        if field in RENAMES and field not in self.renamed | self.dropped:
+            return replace(self, renamed=self.renamed | {field})
+        if original in self.dropped:
+            return None
+        return replace(self, dropped=self.dropped | {original})
+
+    def notes(self) -> list[str]:
+        """What was changed, for the summary: one line each."""
+        renamed = [f"{name} is sent as {RENAMES[name]}" for name in sorted(self.renamed - self.dropped)]
+        return renamed + [f"{name} is left out: the server refuses it" for name in sorted(self.dropped)]
+
+
+def refused_field(error: Json, sent: Collection[str]) -> str | None:
+    """The field of ours that a 400 or 422 names as unsupported, or None where it complains of something else.
+
+    ``error`` is the decoded body. A value out of bounds (``max_tokens`` over the context) is not a dialect.
+    """
+    detail = error.get("error", error)
+    if isinstance(detail, list):
+        detail = detail[0] if detail else {}
+    if not isinstance(detail, dict):
+        return None
+    if isinstance(entries := detail.get("detail"), list):
+        return _from_validation(entries, sent)
+    message = str(detail.get("message", ""))
+    if detail.get("code") not in UNSUPPORTED_CODES and not UNSUPPORTED_WORDS.search(message):
+        return None
+    if (parameter := detail.get("param")) in sent:
+        return str(parameter)
+    return next((name for name in sent if re.search(rf"\b{re.escape(name)}\b", message)), None)
+
+
+def _from_validation(entries: list[object], sent: Collection[str]) -> str | None:
+    """FastAPI's way: ``{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], …}]}``."""
+    for entry in entries:
+        if isinstance(entry, dict) and entry.get("type") in UNSUPPORTED_CODES:
+            return next((str(part) for part in entry.get("loc", ()) if part in sent), None)
+    return None

@@ -1,0 +1,78 @@
+"""The server is away: nothing is sent until it is back, though not for ever. Waits, and asks by a given function."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import monotonic
+
+from persqa_client.chat.admission import Admission
+from persqa_client.errors import RunStopped
+
+FIRST_PROBE = 0.5
+LAST_PROBE = 10.0
+"""Seconds between probes: doubled from the first to the last, so that a restarted server is found soon."""
+
+
+class Outage:
+    """A gate before every attempt. Trouble begins with the first refusal after an answer and ends with an answer."""
+
+    def __init__(self, alive: Callable[[], Awaitable[bool]], admission: Admission, *, max_outage: float) -> None:
+        self._alive = alive
+        self._admission = admission
+        self._max_outage = max_outage
+        self._since: float | None = None
+        self._prober: asyncio.Task[None] | None = None
+        self.reason: str | None = None
+        """Why nothing is sent at the moment, for the person who looks on; None when the way is free."""
+
+    async def passed(self) -> None:
+        """Returns when sending is allowed. Raises RunStopped after ``max_outage`` seconds without an answer."""
+        while self._prober is not None:
+            await asyncio.shield(self._prober)
+
+    def trouble(self, reason: str) -> None:
+        """Counts the time without an answer. Raises RunStopped when it was too long."""
+        now = monotonic()
+        if self._since is None:
+            self._since = now
+        if now - self._since > self._max_outage:
+            raise RunStopped(
+                "server_away",
+                f"No answer for {now - self._since:.0f} s (--max-outage {self._max_outage:g}): {reason} "
+                "Nothing is lost; give the same command again when the server is back.",
+            )
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the last thing heard of the server was an answer."""
+        return self._since is None
+
+    def over(self) -> None:
+        """An answer has come."""
+        self._since = None
+
+    def begin(self, reason: str) -> None:
+        """Closes the gate until a probe finds the server alive. Raises RunStopped as ``trouble`` does."""
+        self.trouble(reason)
+        if self._prober is None:
+            self.reason = reason
+            self._prober = asyncio.create_task(self._probe(reason))
+
+    async def _probe(self, reason: str) -> None:
+        wait = FIRST_PROBE
+        try:
+            while True:
+                await self._admission.pause(wait)
+                if await self._alive():
+                    return
+                self.trouble(reason)
+                wait = min(LAST_PROBE, wait * 2)
+        finally:
+            self._prober = None
+            self.reason = None
+
+    async def aclose(self) -> None:
+        if self._prober is not None:
+            self._prober.cancel()
+            await asyncio.gather(self._prober, return_exceptions=True)

@@ -1,0 +1,71 @@
+"""From a request to the bytes of its body: JSON, base64 and JSON, joined once and never parsed again. Pure."""
+
+from __future__ import annotations
+
+import secrets
+
+import orjson
+import pybase64
+
+from persqa_client.chat.dialects import Dialect
+from persqa_client.config import Sampling
+from persqa_client.types import Json, Picture, Request
+
+SLOT = f"picture-{secrets.token_hex(8)}-goes-here"
+"""Stands in the JSON where a picture's base64 goes; random, so that no row's text can hold it."""
+SLOT_BYTES = SLOT.encode()
+
+
+def payload(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Json:
+    """The body as a dict, with SLOT in place of each picture's base64.
+
+    System text, pictures, question: in this order a server can share the first two between questions.
+    """
+    fields: Json = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": request.max_tokens or sampling.max_tokens,
+        "seed": request.seed,
+        **sampling.extra_body,
+        **(dialect.constrain(request.pattern) if request.pattern else {}),
+    }
+    named = {name: value for field, value in fields.items() if (name := dialect.name(field)) is not None}
+    return {"model": model, "messages": messages(request)} | named
+
+
+def messages(request: Request) -> list[Json]:
+    pictures = [
+        {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{SLOT}"}}
+        for picture in request.pictures
+    ]
+    question = [*pictures, {"type": "text", "text": request.prompt}] if pictures else request.prompt
+    return [
+        {"role": "system", "content": request.system},
+        {"role": "user", "content": question},
+        *({"role": turn.role, "content": turn.text} for turn in request.turns),
+    ]
+
+
+def render(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> bytes:
+    """The body's bytes. The pictures are copied once, into their place."""
+    text = orjson.dumps(payload(request, model=model, sampling=sampling, dialect=dialect))
+    pieces = text.split(SLOT_BYTES)
+    parts = [pieces[0]]
+    for picture, piece in zip(request.pictures, pieces[1:], strict=True):
+        parts += (pybase64.b64encode(picture.data), piece)
+    return b"".join(parts)
+
+
+def abridged(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> str:
+    """The body for a person's eyes: indented, each picture as its first characters and its size."""
+    text = orjson.dumps(
+        payload(request, model=model, sampling=sampling, dialect=dialect), option=orjson.OPT_INDENT_2
+    ).decode()
+    for picture in request.pictures:
+        text = text.replace(SLOT, abridge(picture), 1)
+    return text
+
+
+def abridge(picture: Picture) -> str:
+    start = pybase64.b64encode(picture.data[:12]).decode()
+    return f"{start}… ({picture.width}x{picture.height}, {len(picture.data):,} bytes)"

@@ -1,0 +1,184 @@
+"""A request until its end: gate, slot, throttle, attempt, and again. Talks to the endpoint through chat/client.py.
+
+A session is what one run shares towards one endpoint. Order for each attempt: outage gate, slot, throttle, send.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+import httpx2
+
+from persqa_client.chat.admission import Admission, Lease
+from persqa_client.chat.client import Client
+from persqa_client.chat.dialects import Dialect
+from persqa_client.chat.limits import throttle_for
+from persqa_client.chat.outage import Outage
+from persqa_client.chat.requests import render
+from persqa_client.chat.retries import Trial, policy
+from persqa_client.config import Endpoint, Limits, Sampling
+from persqa_client.errors import AttemptError, RowError, RunStopped
+from persqa_client.types import Act, Completion, Request, Usage, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A completion and what it took. ``constrained``: the server was held to the request's pattern."""
+
+    completion: Completion
+    attempts: int
+    constrained: bool
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counters for the person who looks on."""
+
+    sent: int = 0
+    answered: int = 0
+    again: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+
+class Session:
+    """Completes requests at one endpoint under one set of limits; used by many tasks of one event loop at once."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        sampling: Sampling | None = None,
+        limits: Limits | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.sampling = sampling or Sampling()
+        self.limits = limits or Limits()
+        self.dialect = Dialect()
+        self.traffic = Traffic()
+        self.client = Client(
+            endpoint,
+            timeout=self.limits.timeout,
+            connections=self.limits.concurrency,
+            fields=frozenset(self.sampling.extra_body),
+            http_client=http_client,
+        )
+        self.admission = Admission(self.limits.concurrency)
+        self.throttle = throttle_for(self.limits.rps)
+        self.outage = Outage(self.client.alive, self.admission, max_outage=self.limits.max_outage)
+        self._rng = rng or random.Random()
+
+    async def complete(self, request: Request) -> Reply:
+        """The completion of a request, however many attempts it takes.
+
+        Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
+        being stopped.
+        """
+        trial = Trial()
+        again = policy(trial, max_attempts=self.limits.max_attempts, sleep=self.admission.pause, rng=self._rng)
+        try:
+            completion: Completion = await again(self._attempt, request, trial)
+        except AttemptError as error:
+            raise self._final(error.verdict, trial) from error
+        constrained = bool(request.pattern and trial.dialect.constrain(request.pattern))
+        return Reply(completion, trial.spent + 1, constrained)
+
+    async def _attempt(self, request: Request, trial: Trial) -> Completion:
+        await self.outage.passed()
+        async with self.admission.slot(again=trial.sent > 0) as lease:
+            await self.throttle.acquire()
+            body = self._body(request, trial)
+            self._count(trial)
+            try:
+                completion = await self.client.send(body)
+            except AttemptError as error:
+                self._react(error.verdict, lease, trial)
+                raise
+        self._answered(completion)
+        return completion
+
+    def _body(self, request: Request, trial: Trial) -> bytes:
+        if trial.body is None or trial.dialect is not self.dialect:
+            trial.dialect = self.dialect
+            trial.body = render(request, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
+        return trial.body
+
+    def _count(self, trial: Trial) -> None:
+        self.traffic.sent += 1
+        self.traffic.again += trial.sent > 0
+        trial.sent += 1
+
+    def _answered(self, completion: Completion) -> None:
+        self.traffic.answered += 1
+        self.traffic.usage += completion.usage
+        self.admission.succeeded()
+        self.outage.over()
+
+    def _react(self, verdict: Verdict, lease: Lease, trial: Trial) -> None:
+        """What a failed attempt changes for the run, before the row itself is tried again or ended."""
+        if verdict.act is Act.RETRY:
+            trial.spent += 1
+        elif verdict.act is Act.WAIT:
+            self.admission.pressed(lease, self._bounded(verdict))
+            self._bear_pressure(verdict, trial)
+            self.outage.trouble(verdict.message)
+        elif verdict.act is Act.AWAY:
+            self.outage.begin(verdict.message)
+        elif verdict.act is Act.STOP:
+            raise RunStopped(verdict.code, verdict.message)
+        elif verdict.act is Act.ADAPT:
+            self._adapt(verdict, trial)
+
+    def _bounded(self, verdict: Verdict) -> float | None:
+        """The Retry-After, where the run can wait for so long; else the run stops."""
+        if verdict.retry_after is not None and verdict.retry_after > self.limits.max_outage:
+            raise RunStopped(
+                "rate_limited",
+                f"The server asks to wait {verdict.retry_after:.0f} s, more than --max-outage "
+                f"{self.limits.max_outage:g}: {verdict.message} Give the same command again later.",
+            )
+        return verdict.retry_after
+
+    def _bear_pressure(self, verdict: Verdict, trial: Trial) -> None:
+        """Pressure costs a row no attempt, but a row that alone is turned away for ever must end."""
+        now = monotonic()
+        if trial.first_pressure is None:
+            trial.first_pressure = now
+        if now - trial.first_pressure > self.limits.max_outage and self.outage.quiet:
+            raise RowError("busy", f"Turned away for {now - trial.first_pressure:.0f} s: {verdict.message}")
+
+    def _adapt(self, verdict: Verdict, trial: Trial) -> None:
+        """Changes the dialect once; a request that was sent in an older one is simply sent again in the present one."""
+        if trial.dialect is not self.dialect:
+            return
+        changed = self.dialect.without(verdict.parameter or "")
+        if changed is None:
+            raise RowError("rejected", verdict.message, raw=verdict.raw, attempts=trial.spent + 1)
+        self.dialect = changed
+
+    def _final(self, verdict: Verdict, trial: Trial) -> RowError:
+        attempts = trial.spent + (verdict.act is Act.FAIL)
+        tries = f" after {attempts} attempts" if verdict.act is Act.RETRY and attempts > 1 else ""
+        message = f"{verdict.message.rstrip('.')}{tries}."
+        return RowError(verdict.code, message, raw=verdict.raw, attempts=attempts)
+
+    def drain(self) -> None:
+        """Lets requests under way finish and starts no more."""
+        self.admission.close()
+
+    async def aclose(self) -> None:
+        await self.outage.aclose()
+        await self.client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

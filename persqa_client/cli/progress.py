@@ -1,0 +1,92 @@
+"""What a person sees while a run goes on: a bar on a terminal, a line every ten seconds on a pipe. Prints to stderr."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from persqa_client.runs import Run
+
+REFRESH = 0.25
+LINE_EVERY = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """How a run stands at a moment, in the numbers that are shown."""
+
+    done: int
+    failed: int
+    in_flight: int
+    rows_per_second: float
+    tokens_per_second: float
+    again: int
+    share: float | None
+    """Of the input that has been read, 0 to 1; None where that can't be known."""
+    seconds_left: float | None
+    waiting_for: str | None
+
+    def words(self) -> str:
+        left = "" if self.seconds_left is None else f", {timedelta(seconds=round(self.seconds_left))} left"
+        text = (
+            f"{self.done:,} done, {self.failed:,} failed, {self.in_flight} in flight, "
+            f"{self.rows_per_second:.1f} rows/s, {self.tokens_per_second:.0f} tokens/s, {self.again} retries{left}"
+        )
+        return f"{text} | waiting: {self.waiting_for}" if self.waiting_for else text
+
+
+def glance(run: Run, seconds: float) -> Glance:
+    """``seconds``: since this process began to answer."""
+    live, traffic = run.live, run.session.traffic
+    elapsed = max(seconds, 1e-3)
+    read = live.read - live.began_at
+    known = live.total is not None and live.total > 0 and live.phase == "running"
+    left = (live.total - live.read) * elapsed / read if known and read > 0 and live.total is not None else None
+    return Glance(
+        done=live.done,
+        failed=live.failed,
+        in_flight=run.session.admission.in_use,
+        rows_per_second=live.done / elapsed,
+        tokens_per_second=traffic.usage.completion / elapsed,
+        again=traffic.again,
+        share=live.read / live.total if known and live.total else None,
+        seconds_left=left,
+        waiting_for=run.session.outage.reason,
+    )
+
+
+async def show_progress(run: Run, console: Console) -> None:
+    """Shows until it is cancelled."""
+    if console.is_terminal:
+        await show_bar(run, console)
+    else:
+        await show_lines(run, console)
+
+
+async def show_lines(run: Run, console: Console) -> None:
+    began = monotonic()
+    while True:
+        await asyncio.sleep(LINE_EVERY)
+        console.print(glance(run, monotonic() - began).words(), soft_wrap=True, highlight=False)
+
+
+async def show_bar(run: Run, console: Console) -> None:
+    began = monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[words]}"))
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
+        task = progress.add_task(run.live.phase, total=None, words="")
+        while True:
+            paint(progress, task, run, monotonic() - began)
+            await asyncio.sleep(REFRESH)
+
+
+def paint(progress: Progress, task: TaskID, run: Run, seconds: float) -> None:
+    now = glance(run, seconds)
+    total, completed = (1.0, now.share) if now.share is not None else (None, 0.0)
+    words = now.words() if run.live.phase == "running" else ""
+    progress.update(task, description=run.live.phase, total=total, completed=completed, words=words, refresh=True)

@@ -1,0 +1,40 @@
+"""The table at the end of a run. Prints to stdout."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from rich.console import Console
+from rich.table import Table
+
+from persqa_client.runs import Summary
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in lines_of(summary):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def lines_of(summary: Summary) -> list[tuple[str, str]]:
+    """What the table says, line by line."""
+    tally = summary.tally
+    rate = f", {tally.units / summary.seconds:.1f} rows/s" if summary.seconds >= 1 else ""
+    lines = [("rows", f"{tally.units:,}"), ("good", f"{tally.good:,}")]
+    if tally.made_good_by:
+        lines.append(("made good by", ", ".join(f"{step} {n:,}" for step, n in tally.made_good_by.most_common())))
+    lines.append(("asked again", f"{tally.re_asked:,}"))
+    lines.append(("failed", f"{tally.bad:,}"))
+    lines += [(f"  {code}", f"{count:,}") for code, count in tally.failed.most_common()]
+    lines.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
+    lines.append(("time", f"{timedelta(seconds=round(summary.seconds))}{rate}"))
+    lines += [("server", note) for note in summary.notes]
+    if summary.files is not None and summary.state == "finished":
+        lines.append(("output", str(summary.files.output)))
+        if tally.bad:
+            lines.append(("failed rows", str(summary.files.failed)))
+        lines.append(("run file", str(summary.files.run)))
+    return lines

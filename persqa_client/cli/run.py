@@ -1,0 +1,84 @@
+"""``persqa run``: rows or a folder of pictures in, checked answers out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from persqa_client.cli.config_file import load_config
+
+Files, Asking, Server = "Files", "What is asked", "The server"
+
+
+def run(
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A JSONL file, or a folder of pictures.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="JSONL file to write.", rich_help_panel=Files)],
+    base_url: Annotated[str, typer.Option(help="The endpoint, such as http://HOST:8000/v1.", rich_help_panel=Server)],
+    model: Annotated[str, typer.Option(help="The model's name there.", rich_help_panel=Server)],
+    image_key: Annotated[
+        str, typer.Option(help="Field with the picture or pictures.", rich_help_panel=Files)
+    ] = "image",
+    output_key: Annotated[str, typer.Option(help="Field to add.", rich_help_panel=Files)] = "pers_qa",
+    image_root: Annotated[
+        Path | None,
+        typer.Option(help="Where relative paths start; else the input's folder, then here.", rich_help_panel=Files),
+    ] = None,
+    output_style: Annotated[
+        Literal["qa", "answer"], typer.Option(help="Question and answer, or the bare answer.", rich_help_panel=Files)
+    ] = "qa",
+    details: Annotated[bool, typer.Option("--details", help="Add OUTPUT_KEY_meta.", rich_help_panel=Files)] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many rows.", rich_help_panel=Files)] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over what a run of ours left here.", rich_help_panel=Files)
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask failed rows again, into their places.", rich_help_panel=Files)
+    ] = False,
+    tag: Annotated[str, typer.Option(help="The main character's name: <mam>.", rich_help_panel=Asking)] = "mam",
+    temperature: Annotated[float, typer.Option(min=0, max=2, rich_help_panel=Asking)] = 0.7,
+    top_p: Annotated[float, typer.Option(rich_help_panel=Asking)] = 0.9,
+    max_tokens: Annotated[int, typer.Option(min=1, rich_help_panel=Asking)] = 512,
+    seed: Annotated[int, typer.Option(help="Same seed, same questions.", rich_help_panel=Asking)] = 0,
+    max_pixels: Annotated[
+        int, typer.Option(min=784, help="Larger pictures are reduced.", rich_help_panel=Asking)
+    ] = 1_003_520,
+    constrain: Annotated[
+        Literal["auto", "off"],
+        typer.Option(help="Hold the server to the tag where a probe shows that it obeys.", rich_help_panel=Asking),
+    ] = "auto",
+    extra_body: Annotated[
+        str | None, typer.Option(metavar="JSON", help="Further request fields.", rich_help_panel=Asking)
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Variable with the key.", rich_help_panel=Server)
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests at once.", rich_help_panel=Server)] = 64,
+    rps: Annotated[
+        float | None, typer.Option(help="Requests a second; may be below 1.", rich_help_panel=Server)
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for one attempt.", rich_help_panel=Server)] = 120.0,
+    max_attempts: Annotated[int, typer.Option(min=1, help="Attempts for one row.", rich_help_panel=Server)] = 5,
+    max_outage: Annotated[
+        float, typer.Option(help="Seconds to wait for a server that is away.", rich_help_panel=Server)
+    ] = 600.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the first requests, send nothing.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(callback=load_config, is_eager=True, help="TOML file; its keys are these flags.")
+    ] = None,
+) -> None:
+    """Ask a question about every picture and write the checked answers.
+
+    Give the same command again to go on after a stop. Exit codes: 0 all good, 1 some rows failed, 2 usage or
+    configuration, 3 server away or refusing, 130 stopped.
+
+    Example: persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-3B-Instruct
+    """
+    # Imported here, because --help must not wait for the SDK.
+    from persqa_client.cli import running
+
+    running.main(
+        {name: value for name, value in locals().items() if name not in {"running", "config", "dry_run"}},
+        dry_run=dry_run,
+    )

@@ -1,0 +1,122 @@
+"""What ``persqa run`` does with its flags: settings, the run under signals and progress, the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from typing import Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from persqa_client.cli.dry_run import show_requests
+from persqa_client.cli.exits import ALL_GOOD, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
+from persqa_client.cli.progress import show_progress
+from persqa_client.cli.report import print_summary
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build, find_key
+from persqa_client.errors import RunStopped, SettingsError, StorageError
+from persqa_client.inputs.sources import open_source
+from persqa_client.runs import Run, Summary
+
+STOPPING = "Stopping: requests under way may finish (once more to stop at once)."
+
+
+def main(flags: dict[str, Any], *, dry_run: bool) -> None:
+    """Runs, and ends the process's command with its exit code."""
+    try:
+        settings = make_settings(flags)
+        assert settings.input is not None
+        source = open_source(settings.input, settings.recipe.image_key)
+        if dry_run:
+            show_requests(settings, source)
+            return
+        run = Run(settings, source)
+    except SettingsError as error:
+        fail(error, WRONG_USE)
+    raise typer.Exit(execute(run))
+
+
+def make_settings(flags: dict[str, Any]) -> RunSettings:
+    """The settings that the flags stand for. Raises SettingsError with one sentence."""
+    extra_body = flags["extra_body"]
+    pick = flags.__getitem__
+    key = find_key(flags["base_url"], flags["api_key_env"], os.environ)
+    return build(
+        RunSettings,
+        endpoint=build(Endpoint, base_url=flags["base_url"], model=flags["model"], api_key=key),
+        sampling=build(
+            Sampling,
+            extra_body=parse_extra_body(extra_body) if extra_body else {},
+            **{name: pick(name) for name in ("temperature", "top_p", "max_tokens", "seed")},
+        ),
+        limits=build(Limits, **{name: pick(name) for name in Limits.model_fields if name in flags}),
+        recipe=build(Recipe, **{name: pick(name) for name in Recipe.model_fields}),
+        **{name: pick(name) for name in ("input", "output", "image_root", "limit", "fresh", "retry_failed")},
+    )
+
+
+def parse_extra_body(text: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise SettingsError(f"--extra-body is not JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise SettingsError("--extra-body must be a JSON object, such as '{\"top_k\": 20}'.")
+    if taken := value.keys() & {"model", "messages", "stream", "n", "seed"}:
+        raise SettingsError(f"--extra-body can't set {min(taken)}: the run sets that itself.")
+    return value
+
+
+def execute(run: Run) -> int:
+    """The run's exit code, after it has said what it has to say."""
+    try:
+        summary = asyncio.run(watched(run))
+    except SettingsError as error:
+        fail(error, WRONG_USE)
+    except StorageError as error:
+        fail(f"{error} {go_on(run)}", WRONG_USE)
+    except RunStopped as error:
+        say(go_on(run)) if run.live.done else None
+        fail(error, NO_SERVER)
+    except KeyboardInterrupt:
+        say(f"Stopped. {go_on(run)}")
+        return INTERRUPTED
+    return tell(run, summary)
+
+
+async def watched(run: Run) -> Summary:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        say(STOPPING)
+        run.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop)
+    progress = asyncio.create_task(show_progress(run, Console(stderr=True)))
+    try:
+        return await run.execute()
+    finally:
+        progress.cancel()
+        await asyncio.gather(progress, return_exceptions=True)
+
+
+def tell(run: Run, summary: Summary) -> int:
+    if summary.state == "already":
+        say(f"{run.settings.output} is finished already: nothing to do.")
+        if summary.tally.bad:
+            say(f"{summary.tally.bad} rows failed; --retry-failed asks them again.")
+    else:
+        print_summary(summary, Console())
+    if summary.state == "interrupted":
+        say(f"Stopped after {summary.tally.units} rows. {go_on(run)}")
+        return INTERRUPTED
+    return SOME_FAILED if summary.tally.bad else ALL_GOOD
+
+
+def go_on(run: Run) -> str:
+    return f"Nothing is lost: give the same command again to go on where {run.settings.output} was left."

@@ -1,0 +1,165 @@
+"""Settings: what a person can choose, checked once, frozen afterwards. Pure (the environment is passed in)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from persqa_client.errors import SettingsError
+
+OPENAI_HOST = "api.openai.com"
+DEFAULT_MAX_PIXELS = 1280 * 28 * 28
+"""1,003,520: 1,280 picture tokens of 28x28 pixels, the upper end that Qwen's own model cards suggest."""
+
+
+def check_base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must look like http://HOST:PORT/v1")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user name or password; use --api-key-env instead")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with its path, without ? or #")
+    return url.rstrip("/")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL names this machine; proxies from the environment are not asked for it."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Settings(BaseModel):
+    """Base of the settings: frozen, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+class Endpoint(Settings):
+    """Where the model answers. The key is shown nowhere, ``repr`` included.
+
+    >>> Endpoint(base_url="http://127.0.0.1:8000/v1", model="Qwen/Qwen2.5-VL-3B-Instruct")
+    """
+
+    base_url: Annotated[str, AfterValidator(check_base_url)]
+    model: Annotated[str, Field(min_length=1)]
+    api_key: SecretStr | None = None
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base_url).netloc
+
+    @property
+    def root_url(self) -> str:
+        """The server without ``/v1``: where vLLM has /health, /version and /metrics."""
+        return self.base_url.removesuffix("/v1")
+
+
+def find_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> SecretStr | None:
+    """The key for this host: the named variable's, else OPENAI_API_KEY for OpenAI's own host alone, else none.
+
+    Raises SettingsError where a variable is named but empty or not there.
+    """
+    if key_env is not None:
+        if not environ.get(key_env, "").strip():
+            raise SettingsError(f"--api-key-env names {key_env}, but that variable is not set or is empty.")
+        return SecretStr(environ[key_env].strip())
+    if urlsplit(base_url).hostname == OPENAI_HOST and environ.get("OPENAI_API_KEY", "").strip():
+        return SecretStr(environ["OPENAI_API_KEY"].strip())
+    return None
+
+
+class Sampling(Settings):
+    """How the model draws its answers. Sent whole, so that a server's own defaults never mix in."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
+    max_tokens: Annotated[int, Field(ge=1)] = 512
+    seed: int = 0
+    extra_body: dict[str, Any] = {}
+
+
+class Limits(Settings):
+    """How hard the endpoint is worked. Times in seconds; none of these changes what comes out."""
+
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
+    rps: Annotated[float, Field(gt=0)] | None = None
+    timeout: Annotated[float, Field(gt=0)] = 120.0
+    """Wall time of one attempt, from sending to the last byte."""
+    max_attempts: Annotated[int, Field(ge=1)] = 5
+    max_outage: Annotated[float, Field(ge=0)] = 600.0
+    max_inflight_bytes: Annotated[int, Field(ge=1)] = 256 * 1024 * 1024
+    """Input lines and pictures held at once; one row may exceed it alone."""
+
+
+class Recipe(Settings):
+    """What is asked, how it is judged and how it is written: with the sampling, all that decides the data."""
+
+    image_key: Annotated[str, Field(min_length=1)] = "image"
+    output_key: Annotated[str, Field(min_length=1)] = "pers_qa"
+    tag: str = "mam"
+    max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
+    constrain: Literal["auto", "off"] = "auto"
+    output_style: Literal["qa", "answer"] = "qa"
+    details: bool = False
+
+    @model_validator(mode="after")
+    def keys_differ(self) -> Self:
+        taken = {self.image_key, "id", "question", "tag", "error", "line", "conversation"}
+        if self.output_key in taken:
+            raise ValueError(f"--output-key {self.output_key} is a field that rows already use; choose another name")
+        return self
+
+
+class RunSettings(Settings):
+    """One run of the toolkit. ``output`` None keeps the records in memory instead of files."""
+
+    input: Path | None
+    output: Path | None
+    endpoint: Endpoint
+    sampling: Sampling = Sampling()
+    limits: Limits = Limits()
+    recipe: Recipe = Recipe()
+    image_root: Path | None = None
+    limit: Annotated[int, Field(ge=1)] | None = None
+    fresh: bool = False
+    retry_failed: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the data, by flag name: a resumed run must be given the same."""
+        return {
+            "model": self.endpoint.model,
+            "image-root": None if self.image_root is None else str(self.image_root),
+            **{name.replace("_", "-"): value for name, value in self.sampling.model_dump().items()},
+            **{name.replace("_", "-"): value for name, value in self.recipe.model_dump().items()},
+        }
+
+
+def explain(error: ValidationError) -> str:
+    """One sentence for the first thing that is wrong with the settings, by the name of its flag."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    path = [str(part) for part in first["loc"] if isinstance(part, str)]
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[0].lower() + reason[1:]
+    return f"--{path[-1].replace('_', '-')}: {reason}." if path else f"{reason[0].upper()}{reason[1:]}."
+
+
+def build(kind: type[Kind], **values: Any) -> Kind:
+    """Makes settings from values of outside; what is wrong comes as one SettingsError."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise SettingsError(explain(error)) from error

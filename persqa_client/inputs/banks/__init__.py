@@ -1,0 +1,1 @@
+"""Question banks, one JSONL file for each category and language."""

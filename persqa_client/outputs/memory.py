@@ -1,0 +1,65 @@
+"""A run's results kept in memory, in input order: the ledger's face without files. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from persqa_client.jsonl import load_object
+from persqa_client.outputs.books import Render
+from persqa_client.outputs.checkpoint import START, Mode
+from persqa_client.outputs.tally import Tally
+from persqa_client.types import Failure, Json, Outcome, Position, Unit
+
+
+class MemoryLedger:
+    """For runs whose rows and answers a caller wants to hold; nothing of it outlasts the process."""
+
+    state = "new"
+    start = START
+    stamp = None
+    until = None
+    mode: Mode = "run"
+    waiting_bytes = 0
+
+    def __init__(self, render: Render) -> None:
+        self._render = render
+        self._lines: dict[Unit, bytes] = {}
+        self._done: dict[Unit, Outcome] = {}
+        self.tally = Tally()
+        self.seconds = 0.0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._lines) - len(self._done)
+
+    def expect(self, line: bytes, units: tuple[Unit, ...], position: Position) -> tuple[Unit, ...]:
+        self._lines.update(dict.fromkeys(units, line))
+        return units
+
+    def skip(self, position: Position) -> None:
+        """Blank lines leave nothing behind."""
+
+    def settle(self, outcome: Outcome) -> None:
+        self._done[outcome.unit] = outcome
+        self.tally.add(outcome)
+
+    def rows(self, *, failed: bool) -> list[dict[str, Any]]:
+        """The rows as they would stand in the output, or in the failure file."""
+        return [
+            load_object(self._render(self._lines[unit], outcome))
+            for unit, outcome in sorted(self._done.items())
+            if isinstance(outcome, Failure) is failed
+        ]
+
+    def sync(self) -> None:
+        """Nothing to make last."""
+
+    def checkpoint(self) -> Callable[[], None]:
+        return self.sync
+
+    def finish(self, run: Json) -> None:
+        """Nothing to put in place."""
+
+    def retry(self) -> None:
+        """Nothing is tried again: a caller who wants that asks again."""

@@ -1,0 +1,187 @@
+"""One run from its settings to its summary: opens the files, looks at the server, answers the rows, closes the books.
+
+Composes inputs, chat, outputs and an engine; this is what the command line and ``generate`` call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from persqa_client import __version__
+from persqa_client.chat.probes import Server, find_constraint, look, unknown_model
+from persqa_client.chat.sessions import Session
+from persqa_client.config import RunSettings
+from persqa_client.engines.feed import has_more
+from persqa_client.engines.passes import Live, Pass
+from persqa_client.errors import Interrupted, RunStopped, SettingsError
+from persqa_client.inputs.sources import FileSource, FolderSource, Source
+from persqa_client.outputs.files import RunFiles
+from persqa_client.outputs.ledger import Ledger
+from persqa_client.outputs.memory import MemoryLedger
+from persqa_client.outputs.tally import Tally
+from persqa_client.plan import Plan
+
+PICTURE_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What came of a run. ``records`` and ``failures`` are filled where no output was named, in input order."""
+
+    state: str
+    """``finished``, ``interrupted`` (resumable), or ``already`` when there was nothing left to do."""
+    tally: Tally
+    seconds: float
+    files: RunFiles | None = None
+    server: Server | None = None
+    notes: tuple[str, ...] = ()
+    records: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Run:
+    """A run that can be looked at (``live``, ``session``) and stopped while it goes on. Executed once.
+
+    Raises SettingsError where its settings can't be. ``http_client`` replaces the transport, for tests.
+    """
+
+    def __init__(self, settings: RunSettings, source: Source, *, http_client: httpx2.AsyncClient | None = None) -> None:
+        self.settings = settings
+        self.source = source
+        self.plan = Plan(settings, source)
+        self.live = Live()
+        self.session = Session(
+            settings.endpoint, sampling=settings.sampling, limits=settings.limits, http_client=http_client
+        )
+        self.server: Server | None = None
+        self._pass: Pass | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Asks the run to stop: what is under way may finish. Asked again, it ends at once."""
+        if self._pass is None:
+            self.session.drain()
+        elif self._stopped:
+            self._pass.engine.abort()
+        else:
+            self._pass.engine.stop()
+        self._stopped = True
+
+    async def execute(self) -> Summary:
+        """Raises SettingsError before anything is sent; RunStopped or StorageError leave a run that can be resumed."""
+        if self.settings.output is None:
+            memory = MemoryLedger(self.plan.render)
+            async with self.session:
+                summary = await self._work(memory, None)
+            return replace(summary, records=memory.rows(failed=False), failures=memory.rows(failed=True))
+        files = RunFiles.of(self.settings.output)
+        with self._open_ledger(files) as ledger:
+            if not self._has_work(ledger):
+                await self.session.aclose()
+                return Summary("already", ledger.tally, ledger.seconds, files)
+            async with self.session:
+                return await self._work(ledger, files)
+
+    async def _work(self, ledger: Ledger | MemoryLedger, files: RunFiles | None) -> Summary:
+        try:
+            await self._meet_server()
+            finished = await self._answer(ledger)
+            if finished and self.settings.retry_failed and ledger.mode == "run" and ledger.tally.bad:
+                ledger.retry()
+                finished = await self._answer(ledger)
+        except Interrupted:
+            finished = False
+        state = "finished" if finished else "interrupted"
+        notes = tuple(self.session.dialect.notes())
+        return Summary(state, ledger.tally, ledger.seconds, files, self.server, notes)
+
+    def _open_ledger(self, files: RunFiles) -> Ledger:
+        settings = self.settings
+        if isinstance(self.source, FileSource | FolderSource):
+            files.refuse_input(Path(self.source.name))
+        stamp, render = self.source.stamp(), self.plan.render
+        ledger = Ledger.open(files, identity=settings.identity(), stamp=stamp, render=render, fresh=settings.fresh)
+        try:
+            refuse_changed_input(self.source, ledger)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    def _has_work(self, ledger: Ledger) -> bool:
+        """Brings a finished run back to work where there is some: failures to retry, or input that it has not seen."""
+        if ledger.state != "finished":
+            return True
+        if self.settings.retry_failed and ledger.tally.bad:
+            ledger.retry()
+            return True
+        if self._rows_left(ledger) != 0 and has_more(self.source, ledger.start):
+            ledger.reopen()
+            return True
+        return False
+
+    def _rows_left(self, ledger: Ledger | MemoryLedger) -> int | None:
+        limit = self.settings.limit
+        return None if limit is None or ledger.until is not None else max(0, limit - ledger.tally.units)
+
+    async def _meet_server(self) -> None:
+        self.live.phase = "asking the server what it can do"
+        server = await look(self.session)
+        if (sentence := unknown_model(server, self.settings.endpoint.model)) is not None:
+            raise RunStopped("unknown_model", sentence)
+        if self.settings.recipe.constrain == "auto":
+            server = replace(server, constraint=await find_constraint(self.session))
+        self.server = server
+
+    async def _answer(self, ledger: Ledger | MemoryLedger) -> bool:
+        """Answers what is left and closes the books. False when the run was stopped before its end."""
+        if self._stopped:
+            return False
+        with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
+            answer = self.plan.pipeline(self.session, threads).answer_row
+            self._pass = Pass(
+                self.source, ledger, self.plan, answer, self.settings.limits, self.live, self.session.drain
+            )
+            try:
+                finished = await self._pass.run(self._rows_left(ledger))
+            finally:
+                self._pass = None
+        if finished:
+            self.live.phase = "finishing"
+            await asyncio.to_thread(ledger.finish, self._describe())
+        return finished
+
+    def _describe(self) -> dict[str, Any]:
+        """What the run file says beside the ledger's own."""
+        settings = self.settings
+        return {
+            "input": self.source.name,
+            "base_url": settings.endpoint.base_url,
+            "limits": settings.limits.model_dump(),
+            "server": self.server.to_json() if self.server else None,
+            "notes": self.session.dialect.notes(),
+            "versions": {
+                "persqa_client": __version__,
+                "python": platform.python_version(),
+                **{name: version(name) for name in ("openai", "aiohttp", "pillow")},
+            },
+        }
+
+
+def refuse_changed_input(source: Source, ledger: Ledger) -> None:
+    """Raises SettingsError where lines that are done already are not what they were; more may have been added."""
+    if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.stamp()):
+        return
+    if source.digest_at(ledger.start) != ledger.start.digest:
+        raise SettingsError(
+            f"The input {source.name} changed in its first {ledger.start.number} lines, which are done already: "
+            "put them back, choose another -o, or start again with --fresh."
+        )
