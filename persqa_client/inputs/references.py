@@ -1,0 +1,183 @@
+"""From a row's picture reference to bytes: paths, file:// URLs and data: URIs. Reads files.
+
+Errors are RowErrors that name the reference as written; a data: URI is named by its declared type and its length.
+"""
+
+from __future__ import annotations
+
+import binascii
+import errno
+import os
+import re
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import unquote, unquote_to_bytes
+
+import pybase64
+
+from persqa_client.errors import RowError
+
+MAX_BYTES = 1_000_000_000
+"""Files above this are not read into memory; a picture of 200 million pixels with 16 bits a channel just passes."""
+SHOWN_PATH = 200
+SHOWN_DATA_HEADER = 60
+
+DATA = re.compile(r"data:", re.IGNORECASE)
+FILE = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
+REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+NOT_FOR_SHOW = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, line separators and the surrogates that stand for bytes of names that are not UTF-8."""
+OUT_OF_HANDLES = frozenset({errno.EMFILE, errno.ENFILE})
+
+NOT_A_FILE = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO (named pipe)"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
+    """The bytes that the reference stands for, never none.
+
+    Raises RowError with ``image_missing``, ``image_empty``, ``image_not_a_file``, ``image_link_loop``,
+    ``image_unreadable``, ``image_too_large``, ``image_bad_data_uri`` or ``image_remote``.
+    """
+    if DATA.match(reference):
+        data = read_data_uri(reference)
+    else:
+        data = read_file(local_path(reference), roots, shown(reference))
+    if not data:
+        raise RowError("image_empty", f"{shown(reference)} is empty; give a picture with content.")
+    return data
+
+
+def size_hint(reference: str, roots: Sequence[Path]) -> int:
+    """About how many bytes reading the reference will take: by stat, or the length of the data: URI; 0 if unknown."""
+    if DATA.match(reference):
+        return len(reference)
+    try:
+        found = find(local_path(reference), roots)
+    except (RowError, OSError, ValueError):
+        return 0
+    return found[1].st_size if found and stat.S_ISREG(found[1].st_mode) else 0
+
+
+def local_path(reference: str) -> str:
+    """The path that a plain path or a file:// URL means; raises RowError ``image_remote`` for anything elsewhere."""
+    if file := FILE.fullmatch(reference):
+        if (file["host"] or "localhost").lower() != "localhost":
+            advice = "write a plain path, or file:/// with three slashes"
+            raise RowError("image_remote", f"{shown(reference)} names {shown(file['host'])!r} as a host; {advice}.")
+        return unquote(file["path"], errors="surrogateescape")
+    if REMOTE.match(reference):
+        raise RowError("image_remote", f"{shown(reference)} is not on this machine; download it first.")
+    return reference
+
+
+def find(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
+    """The first candidate that exists; an error other than absence is raised, so no later root stands in unnoticed."""
+    candidates = [path] if os.path.isabs(path) else [os.path.join(root, path) for root in roots]
+    for candidate in candidates:
+        try:
+            return candidate, os.stat(candidate)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return None
+
+
+def read_file(path: str, roots: Sequence[Path], name: str) -> bytes:
+    """Looks before it opens, since opening a FIFO waits for a writer and opening a device may act on it."""
+    try:
+        found = find(path, roots)
+        if found is None:
+            raise RowError("image_missing", missing(path, roots, name))
+        located, status = found
+        refuse_unfit(status, name)
+        if status.st_size == 0:
+            # Not opened either: files without a size under /proc may wait for something to happen.
+            return b""
+        with open(located, "rb") as file:
+            return file.read()
+    except OSError as error:
+        refuse_unreadable(error, name)
+    except ValueError as error:
+        # os.stat says it so for a NUL, and for a surrogate that stands for no byte.
+        advice = "the name holds a character that no file name can have"
+        raise RowError("image_unreadable", f"{name} can't be opened: {advice}.") from error
+
+
+def missing(path: str, roots: Sequence[Path], name: str) -> str:
+    if os.path.isabs(path):
+        return f"{name} does not exist."
+    places = ", ".join(shown(str(root)) for root in roots) or "no folder"
+    return f"{name} does not exist; a relative path is looked up in: {places}."
+
+
+def refuse_unfit(status: os.stat_result, name: str) -> None:
+    """Raises RowError for what is no regular file, or one too big to be read whole."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((words for is_kind, words in NOT_A_FILE if is_kind(status.st_mode)), "something else")
+        raise RowError("image_not_a_file", f"{name} is {kind}, not a file; name the picture itself.")
+    if status.st_size > MAX_BYTES:
+        size = f"{status.st_size / 1e9:.1f} GB, over the {MAX_BYTES / 1e9:.0f} GB that are read"
+        raise RowError("image_too_large", f"{name} is {size}; make it smaller first.")
+
+
+def refuse_unreadable(error: OSError, name: str) -> NoReturn:
+    """Raises RowError, or the error itself where it is the process that lacks something, not the file."""
+    if error.errno in OUT_OF_HANDLES:
+        raise error
+    if error.errno == errno.ELOOP:
+        raise RowError("image_link_loop", f"{name} is a link that leads back to itself; mend the link.") from error
+    if isinstance(error, FileNotFoundError):
+        raise RowError("image_missing", f"{name} went away while it was being read.") from error
+    reason = error.strerror or type(error).__name__
+    raise RowError("image_unreadable", f"{name} can't be read: {reason}.") from error
+
+
+def read_data_uri(reference: str) -> bytes:
+    """The payload by RFC 2397; base64 may be wrapped, URL-safe, percent-encoded or without its padding."""
+    head, comma, body = reference[len("data:") :].partition(",")
+    if not comma:
+        raise RowError("image_bad_data_uri", f"{shown(reference)} has no comma before its data; mend the data: URI.")
+    try:
+        if head.rstrip().lower().endswith(";base64"):
+            return decode_base64(body)
+        return unquote_to_bytes(body)
+    except (binascii.Error, ValueError) as error:
+        kind = "base64" if isinstance(error, binascii.Error) else "text of a data: URI"
+        raise RowError("image_bad_data_uri", f"{shown(reference)} does not hold proper {kind}; mend it.") from error
+
+
+def decode_base64(body: str) -> bytes:
+    """Raises binascii.Error or ValueError for letters that base64 does not have."""
+    if "%" in body:
+        body = unquote(body)
+    if any(space in body for space in " \t\r\n"):
+        body = "".join(body.split())
+    if "-" in body or "_" in body:
+        body = body.replace("-", "+").replace("_", "/")
+    body = body.rstrip("=")
+    return pybase64.b64decode(body + "=" * (-len(body) % 4), validate=True)
+
+
+def shown(reference: str) -> str:
+    """The reference for a message: printable, short, without a picture's data and without what signs a URL."""
+    if DATA.match(reference):
+        head, comma, body = reference.partition(",")
+        known = comma and len(head) <= SHOWN_DATA_HEADER
+        return f"{escaped(head)},… ({len(body):,} characters)" if known else "data:…"
+    if REMOTE.match(reference) and not FILE.match(reference):
+        path, query, _ = reference.partition("?")
+        reference = path + (query and "?…")
+    if len(reference) > SHOWN_PATH:
+        reference = f"{reference[: SHOWN_PATH // 2]}…{reference[-SHOWN_PATH // 2 :]}"
+    return escaped(reference)
+
+
+def escaped(text: str) -> str:
+    return NOT_FOR_SHOW.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)

@@ -1,0 +1,117 @@
+"""How an outcome is written: its line in the output or the failure file, and its form in the journal. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from persqa_client.jsonl import add_member, cut_last_member, dump, load_object, replace_value
+from persqa_client.types import Failure, Json, Outcome, Record, Unit, Usage
+
+OutputStyle = Literal["qa", "answer"]
+"""``qa``: question and answer in one sentence of the row; ``answer``: the bare answer alone."""
+
+QUESTION_PATH = ("conversation", 0, "value")
+"""Where rows in DataFlow's layout hold what the model is asked."""
+
+
+def render_record(line: bytes, record: Record, *, output_key: str, style: OutputStyle, details: bool) -> bytes:
+    """The row's own line with the answer as its last member, and with where it came from if ``details``."""
+    if style == "qa":
+        line = add_member(line, output_key, f"Question: {record.question}, Answer: {record.answer}")
+    else:
+        line = add_member(replace_value(line, QUESTION_PATH, record.question), output_key, record.answer)
+    if details:
+        line = add_member(line, f"{output_key}_meta", describe(record))
+    return line + b"\n"
+
+
+def describe(record: Record) -> Json:
+    return {
+        "question": record.question,
+        "answer": record.answer,
+        "raw": record.raw,
+        "tag": record.tag,
+        "kind": record.kind,
+        "model": record.model,
+        "seed": record.seed,
+        "finish_reason": record.finish_reason,
+        "attempts": record.attempts,
+        "asks": record.asks,
+        "made_good_by": record.made_good_by,
+        "usage": {"prompt": record.usage.prompt, "completion": record.usage.completion},
+    }
+
+
+def render_failure(line: bytes, failure: Failure) -> bytes:
+    """The row's own line with ``error`` as its last member; what is no object stands as ``{"line": …, "error": …}``.
+
+    An ``error`` that an earlier run left there makes room, so a failure file can fail again as an input.
+    """
+    error: Json = {
+        "code": failure.code,
+        "message": failure.message,
+        "attempts": failure.attempts,
+        "raw": failure.raw,
+        "row": failure.unit.row,
+    }
+    if failure.unit.question > 0:
+        error["question"] = failure.unit.question
+    try:
+        if is_ours(load_object(line).get("error")):
+            line = cut_last_member(line, "error")
+        return add_member(line, "error", error) + b"\n"
+    except ValueError:
+        return dump({"line": line.decode(errors="replace"), "error": error}) + b"\n"
+
+
+def is_ours(error: object) -> bool:
+    """Whether this member of a row was written by ``render_failure``, not by the person whose row it is."""
+    return isinstance(error, dict) and {"code", "message", "attempts", "raw", "row"} <= error.keys()
+
+
+def failed_unit(line: bytes) -> tuple[Unit, str]:
+    """Which unit a line of the failure file is about, and its code. Raises ValueError where it is no such line."""
+    error = load_object(line).get("error")
+    if not isinstance(error, dict) or not is_ours(error):
+        raise ValueError("not a line of a failure file")
+    return Unit(int(error["row"]), int(error.get("question", 0))), str(error["code"])
+
+
+def outcome_to_json(outcome: Outcome) -> Json:
+    """All of an outcome; ``outcome_from_json`` gives back an equal one."""
+    unit, usage = outcome.unit, outcome.usage
+    shared: Json = {
+        "row": unit.row,
+        "question_number": unit.question,
+        "attempts": outcome.attempts,
+        "asks": outcome.asks,
+        "raw": outcome.raw,
+        "usage": (usage.prompt, usage.completion),
+    }
+    if isinstance(outcome, Failure):
+        return {**shared, "code": outcome.code, "message": outcome.message, "stage": outcome.stage}
+    return {
+        **shared,
+        "kind": outcome.kind,
+        "tag": outcome.tag,
+        "question": outcome.question,
+        "answer": outcome.answer,
+        "seed": outcome.seed,
+        "model": outcome.model,
+        "finish_reason": outcome.finish_reason,
+        "made_good_by": outcome.made_good_by,
+    }
+
+
+def outcome_from_json(data: Json) -> Outcome:
+    """Raises ValueError where ``data`` was not made by ``outcome_to_json``."""
+    try:
+        fields = dict(data)
+        fields["unit"] = Unit(fields.pop("row"), fields.pop("question_number"))
+        fields["usage"] = Usage(*fields.pop("usage"))
+        if "code" in fields:
+            return Failure(**fields)
+        fields["made_good_by"] = tuple(fields["made_good_by"])
+        return Record(**fields)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not an outcome: {error}") from error

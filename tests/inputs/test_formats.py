@@ -1,0 +1,56 @@
+"""What a file is by its first bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from persqa_client.inputs.formats import format_of, words_for
+
+
+def ftyp(*brands: bytes) -> bytes:
+    """An ISO media file's first box: major brand, minor version, compatible brands."""
+    body = b"ftyp" + brands[0] + b"\0\0\0\0" + b"".join(brands[1:])
+    return (4 + len(body)).to_bytes(4, "big") + body + b"\0\0\0\x08free"
+
+
+@pytest.mark.parametrize(
+    ("data", "format"),
+    [
+        pytest.param(b"\xff\xd8\xff\xe1", "JPEG", id="JPEG"),
+        pytest.param(b"\x89PNG\n\x1a\n", "PNG", id="PNG with its line ends spoilt"),
+        pytest.param(b"GIF87a", "GIF", id="GIF"),
+        pytest.param(b"RIFF\x00\x00\x00\x00WEBPVP8 ", "WEBP", id="WebP"),
+        pytest.param(b"BM" + bytes(12) + b"\x28\0\0\0", "BMP", id="BMP"),
+        pytest.param(b"MM\0*", "TIFF", id="TIFF"),
+        pytest.param(ftyp(b"avif", b"mif1"), "AVIF", id="AVIF"),
+        pytest.param(ftyp(b"mif1", b"avif"), "AVIF", id="AVIF by a compatible brand"),
+        pytest.param(ftyp(b"heic", b"mif1"), "HEIC", id="HEIC"),
+        pytest.param(ftyp(b"mif1", b"heic"), "HEIC", id="HEIC by a compatible brand"),
+        pytest.param(ftyp(b"mp42", b"isom"), None, id="MP4"),
+        pytest.param(ftyp(b"isom") + b"avif", None, id="a brand behind the box"),
+        pytest.param(b"", None, id="nothing"),
+    ],
+)
+def test_the_first_bytes_tell_the_format(data: bytes, format: str | None) -> None:
+    assert format_of(data) == format
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        pytest.param(b"\xef\xbb\xbf<?xml version='1.0'?><svg/>", "an SVG drawing", id="SVG"),
+        pytest.param(b"\n<!DOCTYPE html><title>404</title>", "an HTML page", id="HTML"),
+        pytest.param(b"BMW is a car, GIF is not.", "text", id="text"),
+        pytest.param(
+            b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer, not the file itself", id="LFS"
+        ),
+        pytest.param(b"%PDF-1.7", "a PDF", id="PDF"),
+        pytest.param(b"\x1aE\xdf\xa3", "a video", id="WebM"),
+        pytest.param(ftyp(b"mp42"), "a video or another kind of media file", id="MP4"),
+        pytest.param(b"RIFF\0\0\0\0WAVEfmt ", "of a kind not known here", id="sound"),
+        pytest.param(bytes(4096), "of a kind not known here", id="zeros"),
+    ],
+)
+def test_what_is_no_picture_is_called_what_it_seems_to_be(data: bytes, words: str) -> None:
+    assert format_of(data) is None
+    assert words_for(data) == words

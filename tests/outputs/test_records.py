@@ -1,0 +1,156 @@
+"""A record is a member at the end of the row's own line; an outcome survives the journal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persqa_client.jsonl import dump, load_object
+from persqa_client.outputs.records import (
+    OutputStyle,
+    failed_unit,
+    outcome_from_json,
+    outcome_to_json,
+    render_failure,
+    render_record,
+)
+from persqa_client.types import Failure, Outcome, Record, Unit, Usage
+
+RECORD = Record(
+    unit=Unit(3, 1),
+    kind="qa",
+    tag="<mam>",
+    question="What is <mam> wearing?",
+    answer="<mam> wears a jacket.",
+    raw="**mam** wears a jacket.",
+    seed=7,
+    model="qwen",
+    finish_reason="stop",
+    usage=Usage(900, 12),
+    attempts=2,
+    asks=1,
+    made_good_by=("repair",),
+)
+FAILURE = Failure(
+    Unit(3), "no_tag", "The answer has no <mam>.", "answer", attempts=2, raw="A man.", usage=Usage(9, 2), asks=2
+)
+LINE = b'{"image": ["./photos/1.jpg"], "n": 1.50, "s": "\\u00e9"}'
+
+
+def render(line: bytes, style: OutputStyle = "qa", details: bool = False) -> bytes:
+    return render_record(line, RECORD, output_key="pers_qa", style=style, details=details)
+
+
+def test_the_output_line_is_the_input_line_with_question_and_answer() -> None:
+    pair = b"Question: What is <mam> wearing?, Answer: <mam> wears a jacket."
+    assert render(LINE) == LINE[:-1] + b', "pers_qa": "' + pair + b'"}\n'
+
+
+def test_a_bare_answer_leaves_its_question_where_the_row_had_one() -> None:
+    line = b'{"conversation":[{"from":"human","value":"hi"}],"x":1}'
+    assert render(line, "answer") == (
+        b'{"conversation":[{"from":"human","value":"What is <mam> wearing?"}],"x":1, '
+        b'"pers_qa": "<mam> wears a jacket."}\n'
+    )
+    assert render(LINE, "answer") == LINE[:-1] + b', "pers_qa": "<mam> wears a jacket."}\n'
+
+
+def test_details_stand_beside_the_answer() -> None:
+    row = json.loads(render(LINE, details=True))
+    assert list(row) == ["image", "n", "s", "pers_qa", "pers_qa_meta"]
+    assert row["pers_qa_meta"] == {
+        "question": "What is <mam> wearing?",
+        "answer": "<mam> wears a jacket.",
+        "raw": "**mam** wears a jacket.",
+        "tag": "<mam>",
+        "kind": "qa",
+        "model": "qwen",
+        "seed": 7,
+        "finish_reason": "stop",
+        "attempts": 2,
+        "asks": 1,
+        "made_good_by": ["repair"],
+        "usage": {"prompt": 900, "completion": 12},
+    }
+
+
+def test_pictures_in_the_row_itself_pass_through() -> None:
+    line = b'{"image": "data:image/png;base64,iVBORw0KGgo="}'
+    assert render(line).startswith(line[:-1])
+    assert render_failure(line, FAILURE).startswith(line[:-1])
+
+
+def test_a_failure_is_the_line_and_its_error() -> None:
+    error = b'{"code":"no_tag","message":"The answer has no <mam>.","attempts":2,"raw":"A man.","row":3'
+    assert render_failure(LINE, FAILURE) == LINE[:-1] + b', "error": ' + error + b"}}\n"
+    assert render_failure(LINE, replace(FAILURE, unit=Unit(3, 2))).endswith(error + b',"question":2}}\n')
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        pytest.param(b'{"image": ', '{"image": ', id="torn"),
+        pytest.param(b"[1]", "[1]", id="array"),
+        pytest.param(b"caf\xe9", "caf�", id="not UTF-8"),
+        pytest.param(b"", "", id="empty"),
+    ],
+)
+def test_a_line_that_is_no_object_stands_as_text(line: bytes, text: str) -> None:
+    failed = json.loads(render_failure(line, FAILURE))
+    assert list(failed) == ["line", "error"]
+    assert failed["line"] == text
+
+
+def test_a_failed_line_that_fails_again_has_one_error() -> None:
+    """The failure file is an input too; an ``error`` that people wrote themselves stays."""
+    once = render_failure(LINE, FAILURE)
+    assert render_failure(once[:-1], FAILURE) == once
+    theirs = b'{"error": "out of focus"}'
+    assert render_failure(theirs, FAILURE).startswith(b'{"error": "out of focus", "error": {"code"')
+
+
+def test_a_line_of_the_failure_file_says_which_unit_it_is() -> None:
+    assert failed_unit(render_failure(LINE, FAILURE)) == (Unit(3, 0), "no_tag")
+    assert failed_unit(render_failure(b"[1]", replace(FAILURE, unit=Unit(9, 4)))) == (Unit(9, 4), "no_tag")
+    with pytest.raises(ValueError, match="not a line of a failure file"):
+        failed_unit(b'{"error": "out of focus"}')
+
+
+TEXT = st.text(max_size=20) | st.just("half a pair: \ud83d")
+STAGES = st.sampled_from(["input", "endpoint", "answer"])
+COUNT = st.integers(0, 10**9)
+SHARED: dict[str, Any] = {
+    "unit": st.builds(Unit, COUNT, COUNT),
+    "usage": st.builds(Usage, COUNT, COUNT),
+    "attempts": COUNT,
+    "asks": COUNT,
+}
+OUTCOMES = st.builds(
+    Record,
+    kind=TEXT,
+    tag=TEXT,
+    question=TEXT,
+    answer=TEXT,
+    raw=TEXT,
+    seed=st.integers(0, 2**64 - 1),
+    model=st.none() | TEXT,
+    finish_reason=st.none() | TEXT,
+    made_good_by=st.lists(TEXT, max_size=3).map(tuple),
+    **SHARED,
+) | st.builds(Failure, code=TEXT, message=TEXT, stage=STAGES, raw=st.none() | TEXT, **SHARED)
+
+
+@given(OUTCOMES)
+def test_an_outcome_comes_back_from_json_as_it_was(outcome: Outcome) -> None:
+    assert outcome_from_json(load_object(dump(outcome_to_json(outcome)))) == outcome
+
+
+@pytest.mark.parametrize("data", [{}, {"row": 1, "question_number": 0}, {**outcome_to_json(RECORD), "more": 1}])
+def test_what_is_no_outcome_is_refused(data: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not an outcome"):
+        outcome_from_json(data)

@@ -1,0 +1,154 @@
+"""Lines are edited as bytes: what is added can be cut, and no other byte moves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persqa_client.jsonl import add_member, cut_last_member, dump, load_object, replace_value
+
+SPACE = st.text(" \t\r", max_size=2)
+KEYS = st.sampled_from(["error", "image", 'a"b', "ключ", "{", "x\\y", ""])
+
+
+@st.composite
+def written(draw: st.DrawFn, value: Any) -> str:
+    """``value`` as some person might have written it: odd spacing, escapes or none."""
+    if isinstance(value, dict):
+        parts = [f"{draw(SPACE)}{draw(written(k))}{draw(SPACE)}:{draw(written(v))}" for k, v in value.items()]
+        return f"{draw(SPACE)}{{{','.join(parts)}{draw(SPACE)}}}{draw(SPACE)}"
+    if isinstance(value, list):
+        return f"{draw(SPACE)}[{','.join(draw(written(v)) for v in value)}{draw(SPACE)}]{draw(SPACE)}"
+    return draw(SPACE) + json.dumps(value, ensure_ascii=draw(st.booleans())) + draw(SPACE)
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-(10**40), 10**40) | st.floats(allow_nan=False) | st.text(max_size=8)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
+)
+OBJECTS = st.dictionaries(KEYS, VALUES, max_size=4)
+LINES = OBJECTS.flatmap(written).map(str.encode)
+
+
+@given(LINES, KEYS, VALUES)
+def test_cutting_restores_what_adding_was_given(line: bytes, key: str, value: Any) -> None:
+    """Byte for byte, whatever the line looks like, and where it has a member of that name already too."""
+    assert cut_last_member(add_member(line, key, value), key) == line
+
+
+@given(LINES, KEYS, VALUES)
+def test_an_added_member_is_read_last(line: bytes, key: str, value: Any) -> None:
+    """Every JSON reader finds it, and the members before it are what they were."""
+    before = json.loads(line)
+    after = json.loads(add_member(line, key, value))
+    assert list(after.items()) == list({**before, key: after[key]}.items())
+    assert dump(after[key]) == dump(value)
+
+
+@given(LINES, KEYS)
+def test_a_cut_member_is_gone_and_the_rest_is_as_before(line: bytes, key: str) -> None:
+    before = json.loads(line)
+    after = json.loads(cut_last_member(line, key))
+    before.pop(key, None)
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        pytest.param(b"{}", b'{"k": "v"}', id="no comma in an empty object"),
+        pytest.param(b"{ }", b'{ "k": "v"}', id="nor in a wide one"),
+        pytest.param(b'{"a": 1.0}', b'{"a": 1.0, "k": "v"}', id="a comma otherwise"),
+        pytest.param(b'{"a":{}}', b'{"a":{}, "k": "v"}', id="an empty value inside"),
+        pytest.param(b'{"a":"}"}\r', b'{"a":"}", "k": "v"}\r', id="what follows stays"),
+    ],
+)
+def test_a_member_goes_before_the_closing_brace(line: bytes, expected: bytes) -> None:
+    assert add_member(line, "k", "v") == expected
+
+
+@pytest.mark.parametrize("line", [b"", b"[1]", b'"a.jpg"', b"{", b"7"])
+def test_only_objects_get_members(line: bytes) -> None:
+    with pytest.raises(ValueError, match="not a JSON object"):
+        add_member(line, "k", 1)
+
+
+def test_text_is_added_unescaped_but_for_lone_surrogates() -> None:
+    """UTF-8 has no bytes for half a pair, so that alone is escaped, and it is read back as it was."""
+    assert add_member(b"{}", "k", "élan 😀") == '{"k": "élan 😀"}'.encode()
+    line = add_member(b"{}", "k", "é\ud800")
+    assert line == '{"k": "é\\ud800"}'.encode()
+    assert load_object(line) == {"k": "é\ud800"}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        pytest.param(b'{"error": 1, "a": 2}', b'{"a": 2}', id="first"),
+        pytest.param(b'{"a": 2 , "error" : {"b": [1]} }', b'{"a": 2  }', id="last"),
+        pytest.param(b'{"error": 1, "a": 2, "error": 3, "b": 4}', b'{"error": 1, "a": 2, "b": 4}', id="twice"),
+        pytest.param(b'{"a": {"error": 1}}', b'{"a": {"error": 1}}', id="only at the top"),
+        pytest.param(b'{"err\\u006fr": 1}', b"{}", id="escaped name"),
+        pytest.param(b'{"a": 1}', b'{"a": 1}', id="not there"),
+    ],
+)
+def test_the_last_member_of_a_name_is_cut(line: bytes, expected: bytes) -> None:
+    assert cut_last_member(line, "error") == expected
+
+
+@pytest.mark.parametrize("line", [b"[]", b"{", b'{"a" 1}', b'{"a":1} x', b"\xff", b'{"a":' + b"[" * 5000])
+def test_what_is_no_object_cannot_be_cut(line: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        cut_last_member(line, "error")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        pytest.param(
+            b'{"n": 1e400, "conversation" : [ {"from":"human", "value" : "old"} ,{"value":"b"}] }',
+            '{"n": 1e400, "conversation" : [ {"from":"human", "value" : "né\\"w"} ,{"value":"b"}] }'.encode(),
+            id="only the value changes",
+        ),
+        pytest.param(
+            b'{"conversation": 1, "conversation": [{"value": {"x": []}}]}',
+            '{"conversation": 1, "conversation": [{"value": "né\\"w"}]}'.encode(),
+            id="the last of two counts",
+        ),
+        pytest.param(b'{"a": 1}', b'{"a": 1}', id="no such key"),
+        pytest.param(b'{"conversation": []}', b'{"conversation": []}', id="no such element"),
+        pytest.param(b'{"conversation": {"0": 1}}', b'{"conversation": {"0": 1}}', id="no array"),
+        pytest.param(b'{"conversation": ["value"]}', b'{"conversation": ["value"]}', id="no object"),
+        pytest.param(b"{}", b"{}", id="empty"),
+    ],
+)
+def test_a_value_is_replaced_in_its_place(line: bytes, expected: bytes) -> None:
+    assert replace_value(line, ("conversation", 0, "value"), 'né"w') == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        pytest.param(b"", "not JSON", id="empty"),
+        pytest.param(b"[1]", "not a JSON object", id="array"),
+        pytest.param(b'{"a": 1', "not JSON", id="torn"),
+        pytest.param(b'{"a": "\xff"}', "not UTF-8 at byte 8", id="latin-1"),
+        pytest.param(b'{"a":' + b"[" * 100_000, "nested too deeply", id="deep"),
+        pytest.param(b'{"a": ' + b"1" * 5000 + b"}", "a number is too long", id="long number"),
+    ],
+)
+def test_what_is_no_object_is_refused_with_a_short_reason(line: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as caught:
+        load_object(line)
+    assert len(str(caught.value)) < 80
+
+
+def test_what_only_lenient_readers_take_is_read() -> None:
+    """Python's own writer leaves NaN and lone surrogates in files that people have."""
+    row = load_object(b'{"a": NaN, "b": "\\ud800"}')
+    assert row["a"] != row["a"]
+    assert row["b"] == "\ud800"
