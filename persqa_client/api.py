@@ -6,9 +6,11 @@ Keyword arguments are the command line's flags by their Python names (``max_toke
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -184,4 +186,6 @@ def make_settings(
 @cache
 def portal() -> BlockingPortal:
     """The one background loop that serves every synchronous face, whether the caller has a loop or not."""
-    return start_blocking_portal().__enter__()
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(start_blocking_portal(name="persqa"))

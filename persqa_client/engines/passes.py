@@ -79,6 +79,16 @@ class Pass:
 
     async def run(self, rows: int | None) -> bool:
         """Whether all was done; False when it was stopped. Raises RunStopped and StorageError."""
+        try:
+            finished = await self._run(rows)
+        except RunStopped:
+            await asyncio.to_thread(self.book.checkpoint())
+            raise
+        if not finished:
+            await asyncio.to_thread(self.book.checkpoint())
+        return finished
+
+    async def _run(self, rows: int | None) -> bool:
         self.live.total, self.live.phase = self._source.total(), "running"
         self.live.began_at = self.live.read = self._source.done(self.book.start)
         feed = Feed(self._source, self.book, self._plan.parse, self._plan.weigh, self._seen, rows)

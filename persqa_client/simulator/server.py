@@ -1,0 +1,135 @@
+"""Runs a simulated endpoint: in the foreground for the command line, or in a thread for tests. Listens on a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any
+
+from aiohttp import web
+
+from persqa_client.errors import SettingsError
+from persqa_client.simulator.app import ENDPOINT, make_app
+from persqa_client.simulator.settings import DEFAULT_MODEL, SimSettings, read_faults
+
+__all__ = ["DEFAULT_MODEL", "Running", "SimSettings", "make_app", "read_faults", "running", "serve"]
+
+GRACE = 0.05
+"""Seconds that requests under way may take to end by themselves when the server closes."""
+
+BACKLOG = 1024
+
+
+async def start(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:
+    """Listen; gives the runner, to be cleaned up, and the port. Raises SettingsError where the address can't be had."""
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=BACKLOG)
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        raise SettingsError(f"Can't listen on {host} port {port}: {error.strerror or error}; try --port 0.") from error
+    return runner, int(runner.addresses[0][1])
+
+
+async def stop(runner: web.AppRunner) -> None:
+    """Close at once; clients with requests under way lose their connections."""
+    await runner.cleanup()
+
+
+def banner(settings: SimSettings, host: str, port: int) -> str:
+    """What the command line prints once the server listens."""
+    address = f"[{host}]" if ":" in host else host
+    lines = [
+        "This is a simulator: no model, its answers tell colours and sizes only.",
+        f"Listening on http://{address}:{port}/v1 as {', '.join(settings.models)} ({settings.shape} shape)",
+    ]
+    if settings.faults:
+        faults = ", ".join(f"{kind} {rate:.3g}" for kind, rate in settings.faults.items())
+        lines.append(f"Faults, drawn from seed {settings.fault_seed}: {faults}")
+    return "\n".join(lines)
+
+
+async def serve(settings: SimSettings, host: str, port: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Serve until SIGINT or SIGTERM, then give the counts of /sim/stats. Raises SettingsError for a taken port."""
+    app = make_app(settings)
+    runner, port = await start(app, host, port)
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    say(banner(settings, host, port))
+    try:
+        await ended.wait()
+    finally:
+        await stop(runner)
+    return app[ENDPOINT].counts.stats()
+
+
+class Running:
+    """A simulated endpoint that serves from a thread of its own, from construction until ``close``."""
+
+    def __init__(self, settings: SimSettings, port: int = 0, host: str = "127.0.0.1") -> None:
+        self.settings = settings
+        self.host = host
+        self.port = port
+        self.app = make_app(settings)
+        self.started: Future[None] = Future()
+        self.thread = threading.Thread(target=self.main, name="persqa-simulator", daemon=True)
+        self.thread.start()
+        self.started.result()
+
+    def __repr__(self) -> str:
+        return f"<Running {self.base_url}>"
+
+    @property
+    def base_url(self) -> str:
+        """What a client takes as its base URL."""
+        return f"http://{self.host}:{self.port}/v1"
+
+    def stats(self) -> dict[str, Any]:
+        """The counts so far, as /sim/stats gives them; also after closing."""
+        return self.app[ENDPOINT].counts.stats()
+
+    def close(self) -> None:
+        """Stop listening and drop all connections; the port is free when this returns. Twice is once."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed already
+            self.loop.call_soon_threadsafe(self.ended.set)
+        self.thread.join()
+
+    def main(self) -> None:
+        """The thread's whole life."""
+        try:
+            asyncio.run(self.live())
+        except SettingsError as error:
+            self.started.set_exception(error)
+
+    async def live(self) -> None:
+        """Serve until told to end."""
+        self.loop = asyncio.get_running_loop()
+        self.ended = asyncio.Event()
+        runner, self.port = await start(self.app, self.host, self.port)
+        self.started.set_result(None)
+        try:
+            await self.ended.wait()
+        finally:
+            await stop(runner)
+
+
+@contextmanager
+def running(settings: SimSettings, port: int = 0) -> Iterator[Running]:
+    """Serve on 127.0.0.1 in the background; port 0 takes a free one. Raises SettingsError where the port is taken.
+
+    with running(SimSettings(latency=0, script=["503", "ok"])) as endpoint:
+        client = AsyncOpenAI(base_url=endpoint.base_url, api_key="none")
+    """
+    server = Running(settings, port)
+    try:
+        yield server
+    finally:
+        server.close()

@@ -1,0 +1,30 @@
+"""Fakes that come in by the front door: they meet the protocols that the package itself asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from persqa_client.chat.sessions import Reply
+from persqa_client.types import Completion, Picture, Request, Usage
+
+
+class FakeCompleter:
+    """Answers requests from a queue of texts, completions or errors, and remembers the requests."""
+
+    def __init__(self, replies: Sequence[str | Completion | Exception], *, constrained: bool = False) -> None:
+        self.replies = list(replies)
+        self.requests: list[Request] = []
+        self.constrained = constrained
+
+    async def complete(self, request: Request) -> Reply:
+        self.requests.append(request)
+        reply = self.replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        if isinstance(reply, str):
+            reply = Completion(reply, "stop", Usage(100, 10), "fake")
+        return Reply(reply, 1, self.constrained)
+
+
+async def load_nothing(reference: str) -> Picture:
+    return Picture(reference.encode(), "image/jpeg", 1, 1)

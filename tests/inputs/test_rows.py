@@ -1,0 +1,103 @@
+"""What a line says becomes a row, or a bad row with a code."""
+
+from __future__ import annotations
+
+import pytest
+
+from persqa_client.inputs.rows import parse_line
+from persqa_client.types import BadRow, Row
+
+
+def parse(line: bytes) -> Row | BadRow:
+    return parse_line(3, line, image_key="image", output_key="pers_qa")
+
+
+@pytest.mark.parametrize(
+    ("line", "images"),
+    [
+        pytest.param(b'{"image": ["./a.jpg"]}', ("./a.jpg",), id="list"),
+        pytest.param(b'{"image": "a.jpg"}', ("a.jpg",), id="bare path"),
+        pytest.param(b'{"image": ["a.jpg", "b.jpg"]}', ("a.jpg", "b.jpg"), id="several"),
+        pytest.param('"照片/一.jpg"'.encode(), ("照片/一.jpg",), id="a string is a picture"),
+        pytest.param(b'{"image": "data:image/png;base64,AAAA"}', ("data:image/png;base64,AAAA",), id="data URI"),
+        pytest.param(b'{"image": "caf\\udce9.jpg"}', ("caf\udce9.jpg",), id="a name that is not UTF-8"),
+    ],
+)
+def test_pictures_are_read_as_written(line: bytes, images: tuple[str, ...]) -> None:
+    row = parse(line)
+    assert isinstance(row, Row)
+    assert row.images == images
+
+
+def test_the_line_itself_is_kept_byte_for_byte() -> None:
+    line = b'{ "n":1.0e2,"image":["a.jpg"] , "t":"\\u4f60" }'
+    row = parse(line)
+    assert isinstance(row, Row)
+    assert row.line == line
+
+
+def test_a_bare_string_becomes_an_object_so_that_an_answer_fits_in() -> None:
+    assert parse(b'"a.jpg"').line == b'{"image": "a.jpg"}'
+
+
+def test_fields_that_steer_the_question_are_honoured() -> None:
+    row = parse(b'{"image": "a.jpg", "question": " What? ", "tag": "bo", "id": 7}')
+    assert isinstance(row, Row)
+    assert (row.question, row.tag, row.id) == ("What?", "<bo>", 7)
+
+
+def test_null_and_blank_fields_are_as_good_as_none() -> None:
+    row = parse(b'{"image": "a.jpg", "question": "  ", "tag": null, "id": null}')
+    assert isinstance(row, Row)
+    assert (row.question, row.tag, row.id) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        pytest.param(b"not json", "bad_line", id="not JSON"),
+        pytest.param(b'{"image": "a.jpg"', "bad_line", id="cut off"),
+        pytest.param(b"[1, 2]", "bad_line", id="a list"),
+        pytest.param(b"12", "bad_line", id="a number"),
+        pytest.param(b"null", "bad_line", id="null"),
+        pytest.param(b"[" * 100_000, "bad_line", id="nested too deeply"),
+        pytest.param(b'{"image": "\xff.jpg"}', "bad_line", id="not UTF-8"),
+        pytest.param(b'{"picture": "a.jpg"}', "no_image", id="no such field"),
+        pytest.param(b'{"image": []}', "no_image", id="empty list"),
+        pytest.param(b'{"image": [" "]}', "no_image", id="blank path"),
+        pytest.param(b'{"image": null}', "bad_image_field", id="null picture"),
+        pytest.param(b'{"image": [1]}', "bad_image_field", id="a number for a path"),
+        pytest.param(b'{"image": "a.jpg", "question": 5}', "bad_field", id="question no text"),
+        pytest.param(b'{"image": "a.jpg", "id": true}', "bad_field", id="id no id"),
+        pytest.param(b'{"image": "a.jpg", "tag": "a b"}', "bad_tag", id="tag with a space"),
+        pytest.param(b'{"image": "a.jpg", "tag": "image"}', "bad_tag", id="reserved tag"),
+        pytest.param(b'{"image": "a.jpg", "pers_qa": "x"}', "output_key_taken", id="output key taken"),
+    ],
+)
+def test_what_can_not_be_asked_has_a_code_and_keeps_its_line(line: bytes, code: str) -> None:
+    row = parse(line)
+    assert isinstance(row, BadRow)
+    assert (row.code, row.line) == (code, line)
+    assert row.message.startswith("Line 3: ")
+
+
+def test_our_error_is_taken_off_a_line_of_a_failure_file() -> None:
+    original = b'{"image": "a.jpg", "n": 1.50}'
+    error = b'"error": {"code": "no_tag", "message": "m", "attempts": 2, "raw": null, "row": 9}'
+    row = parse(original[:-1] + b", " + error + b"}")
+    assert isinstance(row, Row)
+    assert row.line == original
+
+
+def test_a_users_own_error_field_stays() -> None:
+    line = b'{"image": "a.jpg", "error": {"code": 7}}'
+    assert parse(line).line == line
+
+
+def test_a_wrapped_line_of_a_failure_file_is_read_as_the_line_it_was() -> None:
+    wrapped = (
+        b'{"line": "{\\"image\\": \\"a.jpg\\"}", "error": {"code": "x", "message": "", "attempts": 0, "raw": null}}'
+    )
+    row = parse(wrapped)
+    assert isinstance(row, Row)
+    assert row.line == b'{"image": "a.jpg"}'

@@ -1,0 +1,106 @@
+"""What an answer is held to."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from persqa_client.simulator.constraints import Constraint, constraint_of, obey
+from persqa_client.simulator.refusals import Refusal
+
+NATURAL = "<mam> appears in a bright picture."
+SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "guided", "found"),
+    [
+        pytest.param({"structured_outputs": {"regex": "a"}}, False, Constraint("regex", "a"), id="structured"),
+        pytest.param({"structured_outputs": {"regex": "a"}}, True, None, id="structured is ignored before 0.12"),
+        pytest.param({"guided_regex": "a"}, False, None, id="guided is ignored since 0.12"),
+        pytest.param({"guided_regex": "a"}, True, Constraint("regex", "a"), id="guided"),
+        pytest.param({"guided_choice": ["a"]}, True, Constraint("choice", ["a"]), id="guided choice"),
+        pytest.param(
+            {"structured_outputs": {"choice": ["a"], "regex": None}}, False, Constraint("choice", ["a"]), id="null"
+        ),
+        pytest.param({"response_format": FORMAT}, False, Constraint("json", SCHEMA), id="json_schema"),
+        pytest.param({"response_format": FORMAT}, True, Constraint("json", SCHEMA), id="json_schema before 0.12"),
+        pytest.param({"response_format": {"type": "text"}}, False, None, id="text"),
+        pytest.param({}, False, None, id="none"),
+    ],
+)
+def test_the_constraint_that_counts_is_found(fields: dict[str, Any], guided: bool, found: Constraint | None) -> None:
+    assert constraint_of(fields, guided) == found
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"structured_outputs": {}}, id="none named"),
+        pytest.param({"structured_outputs": {"regex": "a", "choice": ["b"]}}, id="two named"),
+        pytest.param({"structured_outputs": {"grammar": "a"}}, id="a grammar"),
+        pytest.param({"structured_outputs": "a"}, id="no object"),
+        pytest.param({"response_format": {"type": "json_schema"}}, id="no schema"),
+    ],
+)
+def test_a_malformed_constraint_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(Refusal) as caught:
+        constraint_of(fields, guided=False)
+    assert caught.value.status == 400
+
+
+def test_without_a_constraint_the_answer_is_the_natural_one() -> None:
+    assert obey(None, NATURAL, 0) == NATURAL
+
+
+def test_a_choice_is_the_natural_answer_or_one_by_lot() -> None:
+    assert obey(Constraint("choice", ["a", NATURAL]), NATURAL, 0) == NATURAL
+    assert {obey(Constraint("choice", ["a", "b"]), NATURAL, seed) for seed in range(20)} == {"a", "b"}
+
+
+def test_a_schema_is_filled_with_the_natural_answer_and_stray_white_space() -> None:
+    texts = [obey(Constraint("json", SCHEMA), NATURAL, seed) for seed in range(20)]
+    assert all(json.loads(text) == {"answer": NATURAL} for text in texts)
+    assert len(set(texts)) > 1
+
+
+def test_a_pattern_inside_a_schema_is_obeyed() -> None:
+    schema = {"type": "object", "properties": {"answer": {"type": "string", "pattern": "<mam> is [a-z]+\\."}}}
+    answer = json.loads(obey(Constraint("json", schema), NATURAL, 0))["answer"]
+    assert re.fullmatch("<mam> is [a-z]+\\.", answer)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "integer", "minimum": 4}, 4),
+        ({"type": "array", "items": {"type": "null"}, "minItems": 2}, [None, None]),
+        ({"enum": ["x"]}, "x"),
+        ({"const": 5}, 5),
+        ({"type": "string", "maxLength": 5}, "<mam>"),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, NATURAL),
+        ('{"type": "string"}', NATURAL),
+    ],
+)
+def test_other_schemas_are_obeyed(schema: Any, value: Any) -> None:
+    assert json.loads(obey(Constraint("json", schema), NATURAL, 0)) == value
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        pytest.param(Constraint("regex", "[a-z"), id="malformed pattern"),
+        pytest.param(Constraint("choice", []), id="no choices"),
+        pytest.param(Constraint("json", "{"), id="malformed schema"),
+        pytest.param(Constraint("json", {"$ref": "#/a"}), id="a reference"),
+        pytest.param(Constraint("json", {"type": "colour"}), id="an unknown type"),
+    ],
+)
+def test_what_can_not_be_obeyed_is_refused(constraint: Constraint) -> None:
+    with pytest.raises(Refusal) as caught:
+        obey(constraint, NATURAL, 0)
+    assert caught.value.status == 400

@@ -1,0 +1,94 @@
+"""A simulator under load: slots, queue, link, and clients that go away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import aiohttp
+import pytest
+
+from persqa_client.simulator.link import Link
+from persqa_client.simulator.queue import QueueFull, Slots
+from persqa_client.simulator.server import Running, running
+from persqa_client.simulator.settings import SimSettings
+from tests.simulator.asking import body
+
+
+async def burst(server: Running, count: int) -> Counter[int]:
+    """Send so many requests at once; gives how often each status came."""
+    patience = aiohttp.ClientTimeout(total=20)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=patience) as session:
+
+        async def one(number: int) -> int:
+            url = f"{server.base_url}/chat/completions"
+            async with session.post(url, json=body(seed=number)) as response:
+                await response.read()
+                return response.status
+
+        return Counter(await asyncio.gather(*(one(number) for number in range(count))))
+
+
+async def test_requests_beyond_the_slots_wait_for_their_turn() -> None:
+    with running(SimSettings(latency=0.02, slots=4)) as server:
+        assert await burst(server, 20) == {200: 20}
+        stats = server.stats()
+    assert stats["max_in_flight"] > 4
+    assert (stats["answered"], stats["in_flight"]) == (20, 0)
+
+
+async def test_requests_beyond_the_queue_are_refused_as_vllm_does() -> None:
+    with running(SimSettings(latency=0.2, slots=2, max_queued=3)) as server:
+        seen = await burst(server, 20)
+        stats = server.stats()
+    assert seen == {200: 5, 503: 15}
+    assert (stats["admission_rejections"], stats["refused"], stats["by_fault"]) == (15, 15, {})
+
+
+async def test_a_client_that_goes_gives_its_slot_back() -> None:
+    with running(SimSettings(latency=30, slots=1)) as server:
+        async with aiohttp.ClientSession() as session:
+            url = f"{server.base_url}/chat/completions"
+            for _ in range(3):
+                with pytest.raises(asyncio.TimeoutError):
+                    await session.post(url, json=body(), timeout=aiohttp.ClientTimeout(total=0.1))
+            root = server.base_url.removesuffix("/v1")
+            for _ in range(100):
+                async with session.get(f"{root}/sim/stats") as response:
+                    if (await response.json())["in_flight"] == 0:
+                        break
+                await asyncio.sleep(0.01)
+            async with session.get(f"{root}/metrics") as response:
+                metrics = await response.text()
+        assert server.stats()["in_flight"] == 0
+    assert 'num_requests_running{engine="0",model_name="persqa-simulator"} 0.0' in metrics
+    assert 'num_requests_waiting{engine="0",model_name="persqa-simulator"} 0.0' in metrics
+
+
+async def test_a_full_queue_refuses_and_an_empty_one_admits_again() -> None:
+    slots = Slots(1, max_queued=0)
+    async with slots.hold():
+        assert (slots.running, slots.waiting) == (1, 0)
+        with pytest.raises(QueueFull):
+            async with slots.hold():
+                pass
+    async with slots.hold():
+        assert slots.running == 1
+    assert (slots.running, slots.waiting) == (0, 0)
+
+
+def test_pieces_pass_the_link_one_after_the_other() -> None:
+    link = Link(mbps=8)  # a million bytes a second
+    assert link.book(500_000, now=10.0) == pytest.approx(0.5)
+    assert link.book(500_000, now=10.0) == pytest.approx(1.0)
+    assert link.book(500_000, now=10.9) == pytest.approx(0.6)
+    assert link.book(500_000, now=99.0) == pytest.approx(0.5)
+
+
+async def test_bodies_arrive_whole_over_a_link() -> None:
+    sizes = []
+    for mbps in (None, 100.0):
+        with running(SimSettings(latency=0, link_mbps=mbps)) as server:
+            assert await burst(server, 10) == {200: 10}
+            sizes.append(server.stats()["bytes_in"])
+    assert sizes[0] == sizes[1] > 10 * 100

@@ -1,0 +1,46 @@
+"""What a simulator can be told to be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from persqa_client.errors import SettingsError
+from persqa_client.simulator.settings import SimSettings, read_faults
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        pytest.param({"slots": 0}, "slots is 0", id="no slots"),
+        pytest.param({"latency": -1}, "latency is -1", id="negative latency"),
+        pytest.param({"latency": float("nan")}, "latency is nan", id="latency not a number"),
+        pytest.param({"jitter": 1.5}, "jitter", id="jitter over one"),
+        pytest.param({"link_mbps": 0}, "link_mbps", id="dead link"),
+        pytest.param({"max_queued": -1}, "max_queued", id="negative queue"),
+        pytest.param({"models": ()}, "--model NAME", id="no model"),
+        pytest.param({"shape": "other"}, "vllm or hosted", id="unknown shape"),
+        pytest.param({"faults": {"sunspots": 0.1}}, "no fault 'sunspots'", id="unknown fault"),
+        pytest.param({"faults": {"503": 1.5}}, "between 0 and 1", id="rate over one"),
+        pytest.param({"faults": {"503": 0.7, "429": 0.7}}, "add up to 1.4", id="rates over one"),
+        pytest.param({"script": ["ok", "sunspots"]}, "no fault 'sunspots'", id="unknown fault in the script"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_by_name(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        SimSettings(**values)
+
+
+def test_faults_are_read_as_the_command_line_has_them() -> None:
+    assert read_faults(["503=0.05", "no_tag=.5"]) == {"503": 0.05, "no_tag": 0.5}
+
+
+@pytest.mark.parametrize("text", ["503", "503=", "503=often"])
+def test_a_fault_without_a_rate_is_explained(text: str) -> None:
+    with pytest.raises(SettingsError, match=f"--fault {text} should look like"):
+        read_faults([text])
+
+
+def test_the_key_is_not_shown() -> None:
+    assert "secret" not in repr(SimSettings(api_key="secret"))

@@ -1,0 +1,125 @@
+"""What pixels tell."""
+
+from __future__ import annotations
+
+import io
+import random
+
+import pytest
+from PIL import Image
+
+from persqa_client.simulator.palette import COLOURS
+from persqa_client.simulator.vision import Unreadable, look, see, together, tokens
+from tests.simulator.asking import picture, url
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("rgb", "name"),
+    [
+        ("#ff0000", "red"),
+        ("#0000ff", "blue"),
+        ("#00aa44", "green"),
+        ("#ffffff", "white"),
+        ("#000000", "black"),
+        ("#d3d3d3", "light grey"),
+        ("#808080", "grey"),
+        ("#101a60", "dark blue"),
+        ("#ffd700", "yellow"),
+        ("#ff8c00", "orange"),
+        ("#8b5a2b", "brown"),
+        ("#ffb6c1", "pink"),
+        ("#87ceeb", "light blue"),
+        ("#7d26cd", "purple"),
+    ],
+)
+def test_colours_are_named_as_people_would(rgb: str, name: str) -> None:
+    assert see(picture(rgb)).main == (name,)
+
+
+def test_every_colour_is_called_by_its_own_name() -> None:
+    for name, (chinese, values) in COLOURS.items():
+        assert chinese
+        for value in values:
+            assert see(encoded(Image.new("RGB", (8, 8), value))).main == (name,)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+def test_size_and_colours_come_from_any_file_type(kind: str) -> None:
+    image = Image.new("RGB", (300, 200), "blue")
+    image.paste("white", (0, 0, 100, 200))
+    facts = see(encoded(image, kind))
+    assert (facts.width, facts.height) == (300, 200)
+    assert facts.main == ("blue", "white")
+    assert facts.lightest[1] == 0
+
+
+def test_the_type_that_the_url_declares_does_not_matter() -> None:
+    assert look(url(picture("green", kind="PNG"), "image/jpeg")).main == ("green",)
+
+
+def test_transparent_parts_are_white() -> None:
+    assert see(encoded(Image.new("RGBA", (20, 20), (0, 0, 0, 0)))).main == ("white",)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("left", [0.3, 0.9])
+def test_a_truncated_picture_is_unreadable(kind: str, left: float) -> None:
+    noise = random.Random(1).randbytes(200 * 200 * 3)
+    data = encoded(Image.frombytes("RGB", (200, 200), noise), kind)
+    see(data)
+    with pytest.raises(Unreadable):
+        see(data[: int(len(data) * left)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("data:image/png;base64,@@@@", id="not base64"),
+        pytest.param("data:image/png;base64,AAAA", id="not a picture"),
+        pytest.param("data:image/png;base64,", id="empty"),
+        pytest.param(url(b"<html>no picture</html>"), id="a page"),
+    ],
+)
+def test_what_is_no_picture_is_unreadable(text: str) -> None:
+    with pytest.raises(Unreadable):
+        look(text)
+
+
+@pytest.mark.parametrize(("size", "readable"), [((1990, 10), True), ((2000, 10), False), ((4, 2000), False)])
+def test_a_picture_may_not_be_200_times_longer_than_wide(size: tuple[int, int], readable: bool) -> None:
+    if readable:
+        assert see(picture(size=size)).width == size[0]
+    else:
+        with pytest.raises(Unreadable, match=r"size=2000x10|size=4x2000"):
+            see(picture(size=size))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "count"),
+    [
+        pytest.param(28, 28, 4, id="never fewer than 4"),
+        pytest.param(56, 56, 4, id="2 by 2"),
+        pytest.param(640, 427, 23 * 15, id="rounded to 28"),
+        pytest.param(512, 512, 18 * 18, id="square"),
+        pytest.param(6000, 4000, 43 * 29, id="scaled down to the most"),
+        pytest.param(1, 100, 20, id="scaled up to the least, sides rounded up"),
+    ],
+)
+def test_pictures_cost_tokens_by_qwens_rule(width: int, height: int, count: int) -> None:
+    assert tokens(width, height, 1280) == count
+
+
+def test_several_pictures_are_taken_together() -> None:
+    red, blue = see(picture("red", (10, 20))), see(picture("blue", (30, 40)))
+    both = together([red, blue])
+    assert both.main == ("blue", "red")
+    assert both.others == ((30, 40),)
+    assert both.digest != red.digest
+    assert together([blue, red]).digest != both.digest
+    assert together([red]) is red

@@ -1,0 +1,66 @@
+"""Facts in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from persqa_client.simulator.palette import COLOURS
+from persqa_client.simulator.vision import Facts
+from persqa_client.simulator.wording import ENGLISH, MANDARIN, sentence, topic
+
+FACTS = Facts(640, 427, (("blue", 0.6), ("light grey", 0.3), ("red", 0.01)), 180.0, (0, 2), b"12345678")
+
+QUESTIONS = {
+    "wearing": ("What is <mam> wearing?", "<mam>穿着什么？"),
+    "colour": ("What color is <mam>'s hair?", "<mam>的头发是什么颜色？"),
+    "where": ("Where is <mam>?", "<mam>在哪里？"),
+    "doing": ("What is <mam> doing?", "<mam>在做什么？"),
+    "count": ("How many people are with <mam>?", "<mam>身边有几个人？"),
+    "plain": ("Who is <mam>?", "<mam>是谁？"),
+}
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_question_is_known_in_both_languages(name: str) -> None:
+    assert [topic(question) for question in QUESTIONS[name]] == [name, name]
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("seed", range(4))
+def test_an_answer_begins_with_the_tag_and_tells_the_colours(name: str, seed: int) -> None:
+    english, chinese = (sentence("<mam>", question, FACTS, seed) for question in QUESTIONS[name])
+    assert english.startswith("<mam> ")
+    assert all(word in english for word in ("bright", "landscape", "640x427", "blue and light grey"))
+    assert " red" not in english
+    assert chinese.startswith("<mam>")
+    assert all(word in chinese for word in ("明亮", "横向", "640x427", "蓝色和浅灰色"))
+
+
+def test_the_same_question_gets_the_same_answer_and_another_seed_another_one() -> None:
+    answers = [sentence("<mam>", "Who is <mam>?", FACTS, seed) for seed in range(20)]
+    assert answers == [sentence("<mam>", "Who is <mam>?", FACTS, seed) for seed in range(20)]
+    assert len(set(answers)) == len(ENGLISH["plain"]) == len(MANDARIN["plain"])
+
+
+def test_the_place_of_most_light_is_told_where_asked() -> None:
+    assert "top right" in sentence("<mam>", "Where is <mam>?", FACTS)
+    assert "右上方" in sentence("<mam>", "<mam>在哪里？", FACTS)
+
+
+def test_without_a_picture_it_says_so() -> None:
+    assert sentence("<mam>", "Who?", None) == "<mam> is not to be seen: no picture came with the question."
+    assert sentence("<mam>", "是谁？", None).startswith("<mam>无从看到")
+
+
+def test_without_a_tag_it_speaks_of_the_main_character() -> None:
+    assert sentence(None, "Who?", FACTS).startswith("The main character ")
+    assert sentence(None, "是谁？", FACTS).startswith("主角")
+
+
+def test_several_pictures_are_named_with_their_sizes() -> None:
+    both = Facts(640, 427, FACTS.colours, 20.0, (1, 1), b"12345678", ((10, 20),))
+    assert "2 very dark pictures of 640x427 and 10x20 pixels" in sentence("<mam>", "Who?", both)
+
+
+def test_all_colours_have_names_of_their_own_in_both_languages() -> None:
+    assert len({chinese for chinese, _ in COLOURS.values()}) == len(COLOURS)

@@ -1,0 +1,124 @@
+"""The Python faces, as a script or a notebook uses them."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import persqa_client
+from persqa_client import Endpoint, Limits, PersQAClient, Recipe, Record, RowError, RunStopped, generate, stream
+from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.types import BadRow, Failure
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Running]:
+    with running(SimSettings(latency=0.0)) as server:
+        yield server
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Path:
+    Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "red.png")
+    return tmp_path / "red.png"
+
+
+def endpoint(server: Running) -> Endpoint:
+    return Endpoint(base_url=server.base_url, model="persqa-simulator")
+
+
+async def test_a_client_answers_about_a_picture(simulator: Running, red: Path) -> None:
+    async with PersQAClient(endpoint(simulator)) as client:
+        record = await client.ask(red, question="What colour is <mam>?")
+    assert record.answer.startswith("<mam> ")
+    assert "red" in record.answer
+    assert record.made_good_by == ("constraint",)
+
+
+async def test_many_at_once_share_one_client_and_one_probe(simulator: Running, red: Path) -> None:
+    asked = simulator.stats()["requests"]
+    async with PersQAClient(endpoint(simulator), recipe=Recipe(tag="bo")) as client:
+        records = await asyncio.gather(*(client.ask(red, id=number) for number in range(10)))
+    assert all(record.answer.startswith("<bo>") for record in records)
+    assert simulator.stats()["requests"] - asked == 11
+
+
+async def test_an_answer_that_can_not_be_had_is_an_exception_with_its_code(simulator: Running, tmp_path: Path) -> None:
+    async with PersQAClient(endpoint(simulator)) as client:
+        with pytest.raises(RowError) as caught:
+            await client.ask(tmp_path / "missing.png")
+        assert caught.value.code == "image_missing"
+        with pytest.raises(RowError) as caught:
+            await client.ask(tmp_path / "missing.png", tag="a b")
+        assert caught.value.code == "bad_tag"
+
+
+async def test_a_refusing_endpoint_is_another_exception(red: Path) -> None:
+    with running(SimSettings(latency=0, api_key="secret")) as server:
+        async with PersQAClient(endpoint(server)) as client:
+            with pytest.raises(RunStopped) as caught:
+                await client.ask(red)
+    assert caught.value.code == "wrong_key"
+
+
+async def test_a_stream_gives_every_row_with_its_outcome(simulator: Running, red: Path) -> None:
+    def rows() -> Iterator[dict[str, object] | str]:
+        yield str(red)
+        yield {"image": "missing.png"}
+        yield {"picture": 1}
+        yield {"image": str(red), "question": "<mam>是什么颜色？"}
+
+    outcomes = {row.number: outcome async for row, outcome in stream(rows(), endpoint(simulator))}
+    assert sorted(outcomes) == [1, 2, 3, 4]
+    assert isinstance(outcomes[1], Record)
+    assert isinstance(outcomes[4], Record)
+    codes = [outcome.code for outcome in outcomes.values() if isinstance(outcome, Failure)]
+    assert sorted(codes) == ["image_missing", "no_image"]
+
+
+async def test_a_stream_of_bad_rows_alone_ends_too(simulator: Running) -> None:
+    rows = [{"picture": number} for number in range(500)]
+    given = [row async for row, _ in stream(rows, endpoint(simulator), limits=Limits(concurrency=2))]
+    assert sorted(row.number for row in given) == list(range(1, 501))
+    assert all(isinstance(row, BadRow) for row in given)
+
+
+async def test_generate_works_inside_a_running_loop_as_in_a_notebook(simulator: Running, red: Path) -> None:
+    summary = generate([str(red)], base_url=simulator.base_url, model="persqa-simulator")
+    assert summary.records[0]["image"] == str(red)
+    assert summary.state == "finished"
+
+
+def test_an_unknown_argument_is_a_type_error(simulator: Running) -> None:
+    with pytest.raises(TypeError, match="temprature"):
+        generate([], base_url=simulator.base_url, model="m", temprature=1)
+
+
+def test_a_process_that_used_generate_ends(simulator: Running, red: Path) -> None:
+    code = (
+        "from persqa_client import generate\n"
+        f"print(generate([{str(red)!r}], base_url={simulator.base_url!r}, model='persqa-simulator').tally.good)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert told.stdout.strip() == "1"
+
+
+def test_every_public_name_is_there_and_loads_nothing_before_it_is_used() -> None:
+    for name in persqa_client.__all__:
+        assert getattr(persqa_client, name).__name__ == name
+    code = "import sys, persqa_client; print('openai' in sys.modules, persqa_client.__version__)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", persqa_client.__version__]
+    with pytest.raises(AttributeError):
+        _ = persqa_client.nonsense
+
+
+def test_a_key_is_not_shown() -> None:
+    shown = repr(Endpoint(base_url="http://x/v1", model="m", api_key="sk-secret"))  # type: ignore[arg-type]
+    assert "sk-secret" not in shown

@@ -1,0 +1,81 @@
+"""A row's journey with a fake endpoint: asked, asked again with the reason, refused with a code."""
+
+from __future__ import annotations
+
+from persqa_client.errors import RowError
+from persqa_client.inputs.asks import AskMaker
+from persqa_client.outputs.checks import TAGGED_ANSWER
+from persqa_client.pipeline import Pipeline
+from persqa_client.types import Completion, Failure, Outcome, Picture, Record, Row, Unit, Usage
+from tests.fakes import FakeCompleter, load_nothing
+
+ROW = Row(7, b'{"image": ["a.jpg", "b.jpg"]}', ("a.jpg", "b.jpg"), question="What is <mam> doing?")
+GOOD = "<mam> reads a book."
+
+
+async def answer(completer: FakeCompleter, row: Row = ROW) -> Outcome:
+    asks = AskMaker("<mam>", 0, ("{tag}?",), TAGGED_ANSWER)
+    return await Pipeline(completer, load_nothing, asks).answer_row(row, Unit(row.number))
+
+
+async def test_a_good_answer_is_a_record() -> None:
+    completer = FakeCompleter([GOOD])
+    record = await answer(completer)
+    assert isinstance(record, Record)
+    assert (record.answer, record.question, record.asks, record.made_good_by) == (GOOD, ROW.question, 1, ())
+    assert record.usage == Usage(100, 10)
+    [request] = completer.requests
+    assert [picture.data for picture in request.pictures] == [b"a.jpg", b"b.jpg"]
+    assert request.seed == record.seed
+
+
+async def test_a_bad_answer_is_asked_about_again_with_the_reason() -> None:
+    completer = FakeCompleter(["A man reads.", GOOD])
+    record = await answer(completer)
+    assert isinstance(record, Record)
+    assert (record.asks, record.attempts, record.made_good_by) == (2, 2, ("re-ask",))
+    assert record.usage == Usage(200, 20)
+    first, second = completer.requests
+    assert (first.turns, second.pictures) == ((), first.pictures)
+    assert second.turns[0].text == "A man reads."
+    assert "does not begin with <mam>" in second.turns[1].text
+    assert second.seed != first.seed
+
+
+async def test_two_bad_answers_are_a_failure_that_keeps_the_text() -> None:
+    failure = await answer(FakeCompleter(["A man.", Completion("<mam> and so", "length", Usage(1, 2))]))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.stage, failure.raw, failure.asks) == ("truncated", "answer", "<mam> and so", 2)
+    assert failure.usage == Usage(101, 12)
+    assert failure.message.startswith("Line 7: ")
+
+
+async def test_an_endpoints_refusal_is_a_failure_with_its_code() -> None:
+    failure = await answer(FakeCompleter([RowError("too_large", "Too large.", raw="413", attempts=1)]))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.stage, failure.raw, failure.attempts) == ("too_large", "endpoint", "413", 1)
+
+
+async def test_an_endpoints_refusal_of_the_second_ask_keeps_what_was_paid() -> None:
+    failure = await answer(FakeCompleter(["A man.", RowError("http_500", "It failed.", attempts=5)]))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.raw, failure.attempts, failure.usage) == ("http_500", "A man.", 6, Usage(100, 10))
+
+
+async def test_a_picture_that_can_not_be_read_is_found_before_anything_is_sent() -> None:
+    async def missing(reference: str) -> Picture:
+        raise RowError("image_missing", f"{reference} is not there")
+
+    completer = FakeCompleter([])
+    asks = AskMaker("<mam>", 0, ("{tag}?",), TAGGED_ANSWER)
+    failure = await Pipeline(completer, missing, asks).answer_row(ROW, Unit(7))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.stage, failure.attempts) == ("image_missing", "input", 0)
+    assert completer.requests == []
+
+
+async def test_constraint_cleaning_and_repair_are_told() -> None:
+    record = await answer(FakeCompleter(["Answer: Mam reads."], constrained=True))
+    assert isinstance(record, Record)
+    assert record.made_good_by == ("constraint", "cleaning", "repair")
+    assert (record.answer, record.raw) == ("<mam> reads.", "Answer: Mam reads.")

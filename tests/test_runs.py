@@ -1,0 +1,262 @@
+"""Whole runs against the simulator: the files they leave, and going on in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from PIL import Image
+
+from persqa_client import RunStopped, SettingsError, generate
+from persqa_client.api import make_settings
+from persqa_client.inputs.sources import open_source
+from persqa_client.outputs.files import RunFiles
+from persqa_client.outputs.ledger import Ledger
+from persqa_client.runs import Run, Summary
+from persqa_client.simulator.server import Running, SimSettings, running
+
+MODEL = "persqa-simulator"
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Running]:
+    with running(SimSettings(latency=0.0)) as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, colour in (("red", (200, 0, 0)), ("green", (0, 160, 0)), ("blue", (0, 0, 200))):
+        Image.new("RGB", (40, 30), colour).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def rows(folder: Path, *lines: str) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def go(rows: Path | list[Any], output: Path | None, server: Running, **flags: Any) -> Summary:
+    return generate(rows, output, base_url=server.base_url, model=MODEL, **flags)
+
+
+def objects(path: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix != ".png"}
+
+
+def test_every_row_ends_in_one_place_in_input_order(folder: Path, simulator: Running) -> None:
+    lines = [
+        '{"image": ["red.png"], "n": 1.50}',
+        "",
+        '{"image": "missing.png", "n": 2}',
+        "not json",
+        '{ "n":3,"image":["blue.png","green.png"] }',
+        '"green.png"',
+    ]
+    summary = go(rows(folder, *lines), folder / "qa.jsonl", simulator)
+    assert (summary.state, summary.tally.good, dict(summary.tally.failed)) == (
+        "finished",
+        3,
+        {"image_missing": 1, "bad_line": 1},
+    )
+    written = (folder / "qa.jsonl").read_text().splitlines()
+    assert [line.partition(', "pers_qa"')[0] for line in written] == [
+        '{"image": ["red.png"], "n": 1.50',
+        '{ "n":3,"image":["blue.png","green.png"] ',
+        '{"image": "green.png"',
+    ]
+    assert all("Question: " in line and ", Answer: <mam> " in line for line in written)
+    missing, wrong = objects(folder / "qa.failed.jsonl")
+    assert (missing["n"], missing["error"]["code"], missing["error"]["row"]) == (2, "image_missing", 3)
+    assert (wrong["line"], wrong["error"]["code"], wrong["error"]["row"]) == ("not json", "bad_line", 4)
+    told = orjson.loads((folder / "qa.run.json").read_bytes())
+    assert told["server"]["constraint"] == "structured_outputs"
+    assert told["counts"]["units"] == 5
+    assert {path.name for path in folder.iterdir() if path.suffix != ".png"} == {
+        *("rows.jsonl", "qa.jsonl", "qa.failed.jsonl", "qa.run.json")
+    }
+
+
+def test_the_answers_are_about_the_right_pictures(folder: Path, simulator: Running) -> None:
+    summary = go(rows(folder, *(f'{{"image": "{name}.png"}}' for name in ("red", "green", "blue"))), None, simulator)
+    answers = [record["pers_qa"] for record in summary.records]
+    assert [colour in answer for colour, answer in zip(("red", "green", "blue"), answers, strict=True)] == [True] * 3
+
+
+def test_a_finished_run_given_again_does_nothing(folder: Path, simulator: Running) -> None:
+    input = rows(folder, '{"image": "red.png"}')
+    go(input, folder / "qa.jsonl", simulator)
+    before, asked = state(folder), simulator.stats()["requests"]
+    assert go(input, folder / "qa.jsonl", simulator).state == "already"
+    assert (state(folder), simulator.stats()["requests"]) == (before, asked)
+
+
+def test_added_lines_and_a_larger_limit_are_gone_on_with(folder: Path, simulator: Running) -> None:
+    lines = [f'{{"image": "red.png", "n": {n}}}' for n in range(5)]
+    input, output = rows(folder, *lines[:3]), folder / "qa.jsonl"
+    assert go(input, output, simulator, limit=2).tally.units == 2
+    assert len(objects(output)) == 2
+    assert go(input, output, simulator).tally.units == 3
+    rows(folder, *lines)
+    assert go(input, output, simulator).tally.units == 5
+    assert [row["n"] for row in objects(output)] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("temperature", 0.1), ("tag", "bo"), ("seed", 3), ("output_style", "answer"), ("details", True)],
+)
+def test_another_setting_is_refused_by_its_name(folder: Path, simulator: Running, flag: str, value: object) -> None:
+    input = rows(folder, '{"image": "red.png"}')
+    go(input, folder / "qa.jsonl", simulator)
+    before = state(folder)
+    with pytest.raises(SettingsError, match=flag.replace("_", "-")):
+        go(input, folder / "qa.jsonl", simulator, **{flag: value})
+    assert state(folder) == before
+    assert go(input, folder / "qa.jsonl", simulator, fresh=True, **{flag: value}).state == "finished"
+
+
+def test_limits_may_change_and_so_may_the_endpoint(folder: Path, simulator: Running) -> None:
+    input = rows(folder, '{"image": "red.png"}', '{"image": "blue.png"}')
+    go(input, folder / "qa.jsonl", simulator, limit=1, concurrency=1)
+    with running(SimSettings(latency=0)) as other:
+        summary = go(input, folder / "qa.jsonl", other, concurrency=9, timeout=7, max_attempts=2, rps=50)
+    assert (summary.state, summary.tally.units) == ("finished", 2)
+
+
+def test_a_changed_input_is_refused(folder: Path, simulator: Running) -> None:
+    go(rows(folder, '{"image": "red.png"}'), folder / "qa.jsonl", simulator)
+    with pytest.raises(SettingsError, match="changed in its first 1 lines"):
+        go(rows(folder, '{"image": "blue.png"}', '{"image": "red.png"}'), folder / "qa.jsonl", simulator)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_file_that_is_not_ours_is_never_overwritten(folder: Path, simulator: Running, fresh: bool) -> None:
+    (folder / "qa.jsonl").write_text("precious\n")
+    with pytest.raises(SettingsError, match=r"qa\.jsonl"):
+        go(rows(folder, '{"image": "red.png"}'), folder / "qa.jsonl", simulator, fresh=fresh)
+    assert (folder / "qa.jsonl").read_text() == "precious\n"
+
+
+def test_the_input_is_never_the_output(folder: Path, simulator: Running) -> None:
+    input = rows(folder, '{"image": "red.png"}')
+    with pytest.raises(SettingsError, match="one of the files"):
+        go(input, input, simulator)
+
+
+def test_failed_rows_are_asked_again_into_their_places(folder: Path, simulator: Running) -> None:
+    names = ["red", "late", "green", "never", "blue"]
+    input = rows(folder, *(f'{{"image": "{name}.png"}}' for name in names))
+    assert go(input, folder / "qa.jsonl", simulator).tally.bad == 2
+    asked = simulator.stats()["requests"]
+    Image.new("RGB", (40, 30), (250, 250, 250)).save(folder / "late.png")
+    summary = go(input, folder / "qa.jsonl", simulator, retry_failed=True)
+    assert (summary.tally.good, summary.tally.bad) == (4, 1)
+    assert [row["image"] for row in objects(folder / "qa.jsonl")] == ["red.png", "late.png", "green.png", "blue.png"]
+    assert [row["image"] for row in objects(folder / "qa.failed.jsonl")] == ["never.png"]
+    assert simulator.stats()["requests"] - asked == 2, "the probe and the one row"
+
+
+def test_a_failure_file_is_an_input(folder: Path, simulator: Running) -> None:
+    input = rows(folder, '{"image": "late.png", "n": 1.0}', "not json")
+    go(input, folder / "qa.jsonl", simulator)
+    Image.new("RGB", (40, 30)).save(folder / "late.png")
+    summary = go(folder / "qa.failed.jsonl", folder / "again.jsonl", simulator)
+    assert summary.tally.good == 1
+    assert (folder / "again.jsonl").read_text().startswith('{"image": "late.png", "n": 1.0, "pers_qa": ')
+    assert objects(folder / "again.failed.jsonl")[0]["line"] == "not json"
+
+
+def test_a_second_run_on_the_same_output_is_refused(folder: Path, simulator: Running) -> None:
+    input = rows(folder, '{"image": "red.png"}')
+    first = Ledger.open(RunFiles.of(folder / "qa.jsonl"), identity={}, stamp=None, render=lambda line, outcome: line)
+    with first, pytest.raises(SettingsError, match="another run"):
+        go(input, folder / "qa.jsonl", simulator)
+
+
+def test_a_stopped_run_goes_on_where_it_was_left(folder: Path) -> None:
+    input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(200)))
+    with running(SimSettings(latency=0.02, slots=8)) as server:
+        settings = make_settings(input, folder / "qa.jsonl", server.base_url, MODEL, None, {"concurrency": 8})
+
+        async def stopped() -> Summary:
+            run = Run(settings, open_source(input, "image"))
+            going = asyncio.create_task(run.execute())
+            while run.live.done < 40:
+                await asyncio.sleep(0.005)
+            run.stop()
+            return await going
+
+        summary = asyncio.run(stopped())
+        assert summary.state == "interrupted"
+        assert 40 <= summary.tally.units < 200
+        assert not (folder / "qa.jsonl").exists()
+        assert go(input, folder / "qa.jsonl", server, concurrency=8).tally.units == 200
+        assert server.stats()["answered"] == 200 + 2, "each row once, and two probes"
+    assert [row["n"] for row in objects(folder / "qa.jsonl")] == list(range(200))
+
+
+def test_rows_of_memory_can_have_an_output_too(folder: Path, simulator: Running) -> None:
+    made = [{"image": str(folder / "red.png"), "n": n} for n in range(3)]
+    assert go(made[:2], folder / "qa.jsonl", simulator).tally.units == 2
+    assert go(made, folder / "qa.jsonl", simulator).tally.units == 3
+    assert [row["n"] for row in objects(folder / "qa.jsonl")] == [0, 1, 2]
+
+
+def test_styles_and_details(folder: Path, simulator: Running) -> None:
+    line = '{"image": "red.png", "conversation": [{"from": "human", "value": ""}], "question": "What is <mam>?"}'
+    input = rows(folder, line)
+    [bare] = go(input, None, simulator, output_style="answer").records
+    assert bare["conversation"] == [{"from": "human", "value": "What is <mam>?"}]
+    assert bare["pers_qa"].startswith("<mam> ")
+    [detailed] = go(input, None, simulator, details=True).records
+    assert detailed["conversation"][0]["value"] == ""
+    assert detailed["pers_qa_meta"]["made_good_by"] == ["constraint"]
+    assert detailed["pers_qa"] == f"Question: What is <mam>?, Answer: {detailed['pers_qa_meta']['answer']}"
+
+
+def test_chinese_questions_get_chinese_answers(folder: Path, simulator: Running) -> None:
+    [row] = go([{"image": str(folder / "red.png"), "question": "<mam>是什么颜色？"}], None, simulator).records
+    assert "红" in row["pers_qa"]
+
+
+def test_no_key_and_no_base64_stand_in_any_file_of_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own ``data:`` fields apart, which pass through as they are."""
+    key = "sk-very-secret-key-0123456789"
+    monkeypatch.setenv("SIM_KEY", key)
+    input = rows(folder, '{"image": "red.png"}', '{"image": "red.png", "question": "again"}', '{"image": "missing"}')
+    with running(SimSettings(latency=0, api_key=key, script=["ok", "unprocessable", "500"])) as server:
+        summary = go(input, folder / "qa.jsonl", server, api_key_env="SIM_KEY", details=True)
+    assert summary.tally.units == 3
+    encoded = base64.b64encode((folder / "red.png").read_bytes())[:40]
+    for name, content in state(folder).items():
+        assert key.encode() not in content, name
+        assert encoded not in content, name
+        assert b";base64," not in content, name
+
+
+def test_the_first_twenty_refusals_alike_stop_the_run_and_fail_no_row(folder: Path) -> None:
+    input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
+    with running(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
+        with pytest.raises(RunStopped, match="first 20 results") as caught:
+            go(input, folder / "qa.jsonl", server, constrain="off")
+        assert caught.value.code == "too_large"
+    assert not (folder / "qa.failed.jsonl.partial").read_bytes()
+    with running(SimSettings(latency=0)) as server:
+        assert go(input, folder / "qa.jsonl", server, constrain="off").tally.good == 40
+
+
+def test_fewer_rows_than_that_fail_one_by_one(folder: Path) -> None:
+    input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(19)))
+    with running(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
+        assert go(input, folder / "qa.jsonl", server, constrain="off").tally.failed == {"too_large": 19}
