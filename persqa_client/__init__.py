@@ -31,7 +31,7 @@ HOMES = {
     "persqa_client.errors": ("PersQAError", "RowError", "RunStopped", "SettingsError"),
     "persqa_client.types": ("Failure", "Record"),
 }
-__all__ = sorted(name for names in HOMES.values() for name in names)  # noqa: PLE0605
+__all__ = sorted(name for names in HOMES.values() for name in names)
 
 
 def __getattr__(name: str) -> object:

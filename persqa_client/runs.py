@@ -93,6 +93,7 @@ class Run:
     async def _work(self, ledger: Ledger | MemoryLedger, files: RunFiles | None) -> Summary:
         try:
             await self._meet_server()
+            self._wake(ledger)
             finished = await self._answer(ledger)
             if finished and self.settings.retry_failed and ledger.mode == "run" and ledger.tally.bad:
                 ledger.retry()
@@ -117,16 +118,18 @@ class Run:
         return ledger
 
     def _has_work(self, ledger: Ledger) -> bool:
-        """Brings a finished run back to work where there is some: failures to retry, or input that it has not seen."""
-        if ledger.state != "finished":
+        """Whether something is left: a run that is not at its end, failures to retry, input that was not seen."""
+        if ledger.state != "finished" or (self.settings.retry_failed and ledger.tally.bad):
             return True
-        if self.settings.retry_failed and ledger.tally.bad:
-            ledger.retry()
-            return True
-        if self._rows_left(ledger) != 0 and has_more(self.source, ledger.start):
-            ledger.reopen()
-            return True
-        return False
+        return self._rows_left(ledger) != 0 and has_more(self.source, ledger.start)
+
+    def _wake(self, ledger: Ledger | MemoryLedger) -> None:
+        """Brings a finished run back to work: its failures where they are to be retried, else the input's new rows."""
+        if isinstance(ledger, Ledger) and ledger.state == "finished":
+            if self.settings.retry_failed and ledger.tally.bad:
+                ledger.retry()
+            else:
+                ledger.reopen()
 
     def _rows_left(self, ledger: Ledger | MemoryLedger) -> int | None:
         limit = self.settings.limit

@@ -24,5 +24,6 @@ def say(text: str) -> None:
 
 def fail(error: object, code: int) -> NoReturn:
     sentence = str(error).strip()
-    say(f"Error: {sentence[:1].upper()}{sentence[1:]}{'' if sentence.endswith(('.', '!', '?')) else '.'}")
+    end = "" if sentence.endswith((".", "!", "?")) else "."
+    say(f"Error: {sentence}{end}")
     raise typer.Exit(code)

@@ -74,10 +74,8 @@ def execute(run: Run) -> int:
     """The run's exit code, after it has said what it has to say."""
     try:
         summary = asyncio.run(watched(run))
-    except SettingsError as error:
+    except (SettingsError, StorageError) as error:
         fail(error, WRONG_USE)
-    except StorageError as error:
-        fail(f"{error} {go_on(run)}", WRONG_USE)
     except RunStopped as error:
         say(go_on(run)) if run.live.done else None
         fail(error, NO_SERVER)

@@ -10,7 +10,15 @@ from typing import Literal, Self
 
 from persqa_client.jsonl import dump, load_object
 from persqa_client.outputs.books import Books, Render
-from persqa_client.outputs.checkpoint import START, Checkpoint, Finished, Mode, read_run_file, write_checkpoint
+from persqa_client.outputs.checkpoint import (
+    START,
+    Checkpoint,
+    Finished,
+    Mode,
+    read_checkpoint,
+    read_run_file,
+    write_checkpoint,
+)
 from persqa_client.outputs.files import RunFiles
 from persqa_client.outputs.intake import Intake
 from persqa_client.outputs.journal import next_generation
@@ -18,6 +26,8 @@ from persqa_client.outputs.lock import RunLock
 from persqa_client.outputs.opening import (
     complete_finish,
     complete_reopening,
+    discard,
+    is_hollow,
     refuse_changed,
     refuse_foreign_results,
     refuse_missing,
@@ -94,13 +104,16 @@ class Ledger:
     def arrive(self, fresh: bool) -> None:
         found = survey(self.files)
         unfinished, finished = found.checkpoint, found.finished
+        if not fresh and unfinished is not None and is_hollow(self.files, unfinished):
+            discard(self.files)
+            unfinished = None
         if fresh or (unfinished is None and finished is None):
             generation = next_generation(self.files, unfinished.generation) if unfinished else 1
             first = Checkpoint(self.identity, self.new_stamp, generation=generation)
             write_checkpoint(self.files, first)
             self.begin(first, "new")
             return
-        refuse_missing(self.files, found)
+        refuse_missing(self.files, replace(found, checkpoint=unfinished))
         if unfinished is not None:
             refuse_changed(unfinished.identity, self.identity)
             self.begin(unfinished, "resumed")
@@ -237,7 +250,13 @@ class Ledger:
         return self.finished
 
     def close(self) -> None:
-        """Lets go of the files and the lock; an unfinished run can be opened again. Harmless when done twice."""
-        if self.books is not None:
+        """Lets go of the files and the lock; an unfinished run can be opened again. Harmless when done twice.
+
+        A run that was broken off before anything was settled leaves no files.
+        """
+        if self.books is not None and not self.books.closed:
             self.books.close()
+            checkpoint = read_checkpoint(self.files)
+            if checkpoint is not None and is_hollow(self.files, checkpoint):
+                discard(self.files)
         self.lock.release()

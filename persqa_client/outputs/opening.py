@@ -17,7 +17,7 @@ from persqa_client.outputs.checkpoint import (
 )
 from persqa_client.outputs.disk import draft_of, file_size, move, remove, sync_folder
 from persqa_client.outputs.files import RunFiles
-from persqa_client.outputs.journal import remove_generations
+from persqa_client.outputs.journal import next_generation, remove_generations, replay
 from persqa_client.types import Json
 
 
@@ -68,6 +68,22 @@ def complete_reopening(files: RunFiles) -> None:
     move(files.output, files.partial)
     move(files.failed, files.failed_partial)
     sync_folder(files.output.parent)
+
+
+def is_hollow(files: RunFiles, checkpoint: Checkpoint) -> bool:
+    """Whether not one unit of an unfinished run is settled: it has nothing to go on with, its settings bind nobody."""
+    begun = checkpoint.position.number or checkpoint.mode == "retry"
+    return not begun and next(replay(files, checkpoint.generation), None) is None
+
+
+def discard(files: RunFiles) -> None:
+    """Removes what a hollow run left. The checkpoint goes last: without it the others would be nobody's."""
+    remove(files.partial)
+    remove(files.failed_partial)
+    checkpoint = read_checkpoint(files)
+    if checkpoint is not None:
+        remove_generations(files, next_generation(files, checkpoint.generation) - 1)
+    remove(files.checkpoint)
 
 
 def refuse_foreign_results(files: RunFiles, finished: Finished | None) -> None:

@@ -117,7 +117,23 @@ def test_no_server_is_exit_3_and_leaves_no_output(folder: Path) -> None:
     told = run(folder, gone)
     assert told.returncode == 3
     assert "Nothing listens at" in told.stderr
-    assert not (folder / "qa.jsonl").exists()
+    assert not list(folder.glob("*qa*")), "a run that never began leaves nothing"
+
+
+def test_a_wrong_model_binds_nobody(folder: Path, simulator: Running) -> None:
+    assert run(folder, simulator, "--model", "wrong").returncode == 3
+    assert run(folder, simulator).returncode == 0
+
+
+def test_a_finished_run_stays_in_place_while_the_server_is_away(folder: Path, simulator: Running) -> None:
+    assert run(folder, simulator).returncode == 0
+    (folder / "rows.jsonl").write_text('{"image": "red.png"}\n{"image": "red.png", "n": 2}\n')
+    with running(SimSettings()) as gone:
+        pass
+    assert run(folder, gone).returncode == 3
+    assert len((folder / "qa.jsonl").read_bytes().splitlines()) == 1
+    assert run(folder, simulator).returncode == 0
+    assert len((folder / "qa.jsonl").read_bytes().splitlines()) == 2
 
 
 def test_a_config_file_gives_flags_below_those_of_the_command_line(folder: Path, simulator: Running) -> None:
@@ -195,7 +211,7 @@ def test_a_full_disk_stops_the_run_with_one_sentence_and_loses_nothing(folder: P
     assert told.returncode == 2, told.stderr
     assert "Traceback" not in told.stderr
     assert told.stderr.count("Error: ") == 1
-    assert "give the same command again" in told.stderr
+    assert "the same command goes on from here" in told.stderr
     assert run(folder, simulator).returncode == 0
     assert [row["n"] for row in map(orjson.loads, (folder / "qa.jsonl").read_bytes().splitlines())] == list(range(400))
 

@@ -67,6 +67,31 @@ def test_a_setting_is_the_same_after_its_way_through_json(tmp_path: Path) -> Non
     for state in ("new", "resumed"):
         with open_ledger(tmp_path, identity=identity) as ledger:
             assert ledger.state == state
+            if state == "new":
+                announce(ledger)
+                ledger.settle(good(Unit(10)))
+
+
+def test_a_run_in_which_nothing_was_settled_leaves_nothing_and_binds_nobody(tmp_path: Path) -> None:
+    with open_ledger(tmp_path, identity={"model": "wrong"}) as ledger:
+        announce(ledger)
+    assert list(tmp_path.iterdir()) == []
+    with open_ledger(tmp_path, identity={"model": "wrong"}):
+        copy = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name, content in copy.items():  # as a kill would have left it
+        (tmp_path / name).write_bytes(content)
+    with open_ledger(tmp_path, identity={"model": "right"}) as ledger:
+        assert ledger.state == "new"
+
+
+def test_a_fresh_run_in_which_nothing_was_settled_leaves_the_finished_one(tmp_path: Path) -> None:
+    run_to_end(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with open_ledger(tmp_path, fresh=True, identity={"model": "other"}) as ledger:
+        announce(ledger)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    with open_ledger(tmp_path) as ledger:
+        assert ledger.state == "finished"
 
 
 def test_a_fresh_run_leaves_the_finished_output_in_place_until_its_end(tmp_path: Path) -> None:
@@ -109,6 +134,9 @@ def test_time_adds_up_over_resumes(tmp_path: Path) -> None:
         with open_ledger(tmp_path, clock=lambda ticks=ticks: float(next(ticks))) as ledger:
             assert ledger.books is not None
             assert ledger.books.opened.seconds == expected_before
+            announce(ledger)
+            if not expected_before:
+                ledger.settle(good(Unit(10)))
 
 
 def test_a_checkpoint_that_comes_late_undoes_nothing(tmp_path: Path) -> None:
