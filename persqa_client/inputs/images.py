@@ -46,9 +46,6 @@ JPEG_MAX_SIDE = 65_500
 SMALL_SIDE = 64
 """Drawings smaller than this stay lossless: JPEG would blur what little there is, and PNG costs no more."""
 
-# Pillow's own alarm is one number for the whole process, below ours; sizes are judged here before anything is decoded.
-Image.MAX_IMAGE_PIXELS = MAX_DECODED_PIXELS
-
 OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,

@@ -11,6 +11,8 @@ from persqa_client.types import Ask, Completion, Problem
 THINKING = re.compile(r"(?is)^\s*<think>.*?</think>\s*")
 FENCE = re.compile(r"(?s)^```[\w-]*\n(.*?)\n?```$")
 LABEL = re.compile(r"^(?:answer|a|回答|答案|答)\s*[:：]\s*", re.IGNORECASE)
+ENDED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
+"""What servers call an answer that came to its own end: OpenAI's word, and those of others that speak its protocol."""
 QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」"}
 
 
@@ -71,4 +73,6 @@ def judge(completion: Completion, answer: Answer, ask: Ask) -> Problem | None:
         return Problem("truncated", "it was cut off; a shorter one is wanted")
     if completion.finish_reason == "content_filter":
         return Problem("content_filter", "it was stopped by a content filter")
+    if completion.finish_reason not in ENDED:
+        return Problem("unfinished", f"it did not come to its end ({completion.finish_reason})")
     return next((problem for check in ask.checks if (problem := check(answer.text, ask)) is not None), None)

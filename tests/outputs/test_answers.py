@@ -15,7 +15,7 @@ ASK = Ask(Unit(1), "attribute", "<mam>", QUESTION, "s", "p", None, TAGGED_ANSWER
 GOOD = "<mam> wears a blue jacket."
 
 
-def outcome(text: str, finish_reason: str = "stop", refusal: str | None = None) -> tuple[Answer, str | None]:
+def outcome(text: str, finish_reason: str | None = "stop", refusal: str | None = None) -> tuple[Answer, str | None]:
     completion = Completion(text, finish_reason, refusal=refusal)
     answer = read_answer(completion, ASK)
     problem = judge(completion, answer, ASK)
@@ -78,9 +78,18 @@ def test_what_is_no_answer_has_a_code(text: str, code: str) -> None:
 
 @pytest.mark.parametrize(
     ("finish_reason", "refusal", "code"),
-    [("length", None, "truncated"), ("content_filter", None, "content_filter"), ("stop", "No.", "refusal")],
+    [
+        ("length", None, "truncated"),
+        ("content_filter", None, "content_filter"),
+        ("abort", None, "unfinished"),
+        ("tool_calls", None, "unfinished"),
+        (None, None, "unfinished"),
+        ("stop", "No.", "refusal"),
+    ],
 )
-def test_how_an_answer_ended_counts_before_what_it_says(finish_reason: str, refusal: str | None, code: str) -> None:
+def test_how_an_answer_ended_counts_before_what_it_says(
+    finish_reason: str | None, refusal: str | None, code: str
+) -> None:
     assert outcome(GOOD, finish_reason, refusal)[1] == code
 
 
