@@ -11,6 +11,11 @@ from persqa_client.runs import Summary
 
 
 def print_summary(summary: Summary, console: Console) -> None:
+    """A table on a terminal; plain lines elsewhere, so that no name is broken to fit a width."""
+    if not console.is_terminal:
+        for name, value in lines_of(summary):
+            print(f"{name:<13} {value}")
+        return
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

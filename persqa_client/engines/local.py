@@ -38,6 +38,8 @@ class LocalEngine:
         self._ended: asyncio.Queue[asyncio.Task[Outcome]] = asyncio.Queue()
         self._stopped = False
         self._refusal: RunStopped | None = None
+        self._exhausted = False
+        self._cut = 0
         self.held = 0
 
     @property
@@ -47,6 +49,11 @@ class LocalEngine:
     @property
     def stopping(self) -> bool:
         return self._stopped
+
+    @property
+    def complete(self) -> bool:
+        """Whether every job was drawn and came to its outcome, a stop or not."""
+        return self._exhausted and self._cut == 0
 
     def stop(self) -> None:
         """Starts nothing more; what is under way may finish within GRACE seconds."""
@@ -84,6 +91,7 @@ class LocalEngine:
             try:
                 job = next(jobs)
             except StopIteration:
+                self._exhausted = True
                 break
             if job is None:
                 await asyncio.sleep(0)
@@ -98,15 +106,14 @@ class LocalEngine:
         return len(self._tasks) < self._most and self.held < self._most_bytes
 
     def _outcome(self, task: asyncio.Task[Outcome]) -> Outcome | None:
-        if task.cancelled():
-            return None
         try:
             return task.result()
-        except Interrupted:
-            return None
+        except (asyncio.CancelledError, Interrupted):
+            pass
         except RunStopped as refusal:
             self.refuse(refusal)
-            return None
+        self._cut += 1
+        return None
 
     def refuse(self, refusal: RunStopped) -> None:
         """The endpoint refuses the run: starts nothing more, and ``run`` ends with this."""

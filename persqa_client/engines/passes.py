@@ -13,7 +13,7 @@ from persqa_client.engines.local import Answer, LocalEngine
 from persqa_client.engines.probation import Probation
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.sources import Source
-from persqa_client.types import BadRow, Failure, Outcome, Record, Row
+from persqa_client.types import BadRow, Failure, Outcome, Row
 
 SYNC_EVERY = 1.0
 CHECKPOINT_EVERY = 5
@@ -73,6 +73,7 @@ class Pass:
         self._limits = limits
         self._window = max(1024, 8 * limits.concurrency)
         self._probation = Probation()
+        self._dropped = 0
         self.engine = LocalEngine(
             answer, most=2 * limits.concurrency + 16, most_bytes=limits.max_inflight_bytes, on_stop=drain
         )
@@ -99,21 +100,26 @@ class Pass:
                     keeper.result()
                 self._look(feed)
                 self._settle(self._admitted(outcome))
-            if not self.engine.stopping:
+            if self._complete:
                 self._settle(self._probation.release())
                 self._look(feed)
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
-        return not self.engine.stopping
+        return self._complete
+
+    @property
+    def _complete(self) -> bool:
+        return self.engine.complete and not self._dropped
 
     def _has_room(self) -> bool:
         return self.book.waiting < self._window and self.book.waiting_bytes < self._limits.max_inflight_bytes
 
     def _admitted(self, outcome: Outcome) -> list[Outcome]:
-        """What may be written. Once the run is being stopped, only good answers: a failure may be the stop's own."""
-        if self.engine.stopping:
-            return [outcome] if isinstance(outcome, Record) else []
+        """What may be written. Once the run is being stopped, good answers alone: a failure may be the stop's own."""
+        if self.engine.stopping and isinstance(outcome, Failure):
+            self._dropped += 1
+            return []
         try:
             return self._probation.judge(outcome)
         except RunStopped as refusal:

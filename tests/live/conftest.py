@@ -1,0 +1,79 @@
+"""What the live tests run against. Without PERSQA_LIVE_BASE_URL they skip; with PERSQA_LIVE_REQUIRED=1 a skip fails.
+
+PERSQA_LIVE_BASE_URL      the endpoint, such as http://127.0.0.1:8000/v1
+PERSQA_LIVE_MODEL         the model there; else the first that it lists
+PERSQA_LIVE_API_KEY_ENV   the name of the variable that holds its key
+PERSQA_LIVE_ROWS          rows of the large run, 500 if not given
+PERSQA_LIVE_OWN_SERVER    1: start tiny_vllm for the tests marked own_server, 0: don't; else where it is installed
+PERSQA_LIVE_REQUIRED      1: a live test that would skip fails
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.live.endpoints import Endpoint, OwnServer, find_endpoint
+
+HERE = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "own_server: starts a server of its own (tests/live/tiny_vllm), 3 GB and 40 s")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """By marks, because pytest folds their reasons into one line for each file."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            reason = why_no_own_server() if item.get_closest_marker("own_server") else why_no_endpoint()
+            if reason is not None:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where live tests are required, a skip would be a green light for what nobody looked at."""
+    report = yield
+    if report.skipped and os.environ.get("PERSQA_LIVE_REQUIRED") == "1":
+        report.outcome = "failed"
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.longrepr = f"PERSQA_LIVE_REQUIRED=1 allows no skip, and this was one: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Endpoint:
+    """The endpoint that the environment names."""
+    return find_endpoint(os.environ)
+
+
+@pytest.fixture(scope="session")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
+    """One server of our own for all tests that want one; a test that kills it starts it again."""
+    server = OwnServer(tmp_path_factory.mktemp("own_server") / "server.log")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def why_no_endpoint() -> str | None:
+    return None if os.environ.get("PERSQA_LIVE_BASE_URL") else "no PERSQA_LIVE_BASE_URL names an endpoint"
+
+
+def why_no_own_server() -> str | None:
+    """A reason to start none: 3 GB and 40 s are for those who asked for live tests."""
+    wish = os.environ.get("PERSQA_LIVE_OWN_SERVER", "")
+    if wish == "1":
+        return None
+    if wish == "0":
+        return "PERSQA_LIVE_OWN_SERVER=0 wants no server of its own"
+    if (reason := why_no_endpoint()) is not None:
+        return reason
+    home = Path(os.environ.get("TINY_VLLM_HOME") or Path.home() / ".cache" / "tiny-vllm")
+    return None if (home / "model" / "config.json").exists() else f"tests/live/tiny_vllm/setup.sh has not filled {home}"

@@ -1,0 +1,130 @@
+"""The endpoints that the live tests talk to: the one that the environment names, and servers of our own. Talks to the
+network, starts and ends processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from persqa_client.config import is_loopback
+
+SERVE = Path(__file__).parent / "tiny_vllm" / "serve.sh"
+STARTING = 1200.0
+"""Seconds until a server of our own must be up, its installation included."""
+ENDING = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model answers, and what its card says of it."""
+
+    base_url: str
+    model: str
+    key_env: str | None = None
+    owner: str | None = None
+    max_model_len: int | None = None
+
+    @property
+    def flags(self) -> list[str]:
+        key = [] if self.key_env is None else ["--api-key-env", self.key_env]
+        return ["--base-url", self.base_url, "--model", self.model, *key]
+
+    @property
+    def extra_body(self) -> dict[str, int]:
+        """Fields for tests in which each row must succeed: a model of random weights may end after the tag."""
+        return {"min_tokens": 16} if self.owner == "vllm" else {}
+
+    @property
+    def wordy_flags(self) -> list[str]:
+        return [*self.flags, "--extra-body", json.dumps(self.extra_body)]
+
+
+def find_endpoint(environ: Mapping[str, str]) -> Endpoint:
+    """The endpoint that PERSQA_LIVE_* name."""
+    base_url = environ["PERSQA_LIVE_BASE_URL"].rstrip("/")
+    key_env = environ.get("PERSQA_LIVE_API_KEY_ENV") or None
+    cards = list_models(base_url, environ[key_env] if key_env else None)
+    model = environ.get("PERSQA_LIVE_MODEL") or str(cards[0]["id"])
+    card = next((card for card in cards if card["id"] == model), {})
+    length = card.get("max_model_len")
+    return Endpoint(base_url, model, key_env, str(card.get("owned_by")), int(str(length)) if length else None)
+
+
+def list_models(base_url: str, key: str | None) -> list[dict[str, object]]:
+    request = urllib.request.Request(f"{base_url}/models")
+    if key:
+        request.add_header("Authorization", f"Bearer {key}")
+    proxies = urllib.request.ProxyHandler({} if is_loopback(base_url) else None)
+    with urllib.request.build_opener(proxies).open(request, timeout=30) as reply:
+        return list(json.load(reply)["data"])
+
+
+class OwnServer:
+    """The tiny vLLM on a free port, with a key: one that may be killed. Everything it starts is one process group."""
+
+    model = "Qwen/Qwen2.5-VL-3B-Instruct"
+    key = "sk-live-tests-own-server"
+    key_env = "PERSQA_LIVE_OWN_KEY"
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = int(listener.getsockname()[1])
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(f"http://127.0.0.1:{self.port}/v1", self.model, self.key_env, "vllm", 8192)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a command needs in its environment to be let in."""
+        return {self.key_env: self.key}
+
+    def start(self) -> None:
+        """Returns when it answers; raises RuntimeError with the end of its log where it dies instead."""
+        began = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [SERVE, str(self.port)],
+                env={**os.environ, "VLLM_API_KEY": self.key},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + STARTING
+        while b"READY" not in self.log.read_bytes()[began:]:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"{SERVE} did not come up:\n{self.log.read_text(errors='replace')[-4000:]}")
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        """``kill -9``: nothing of it gets a chance to say goodbye."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """As a person stops it; what has not gone after half a minute is killed."""
+        try:
+            self._signal(signal.SIGTERM)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+        self.process.wait(ENDING)

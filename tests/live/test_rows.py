@@ -1,0 +1,80 @@
+"""Single rows of all sorts, through ``persqa_client.generate``, against a real server."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from persqa_client import generate
+from tests.live.commands import PICTURES, SAMPLES
+from tests.live.endpoints import Endpoint
+
+FEWEST_TOKENS = 60
+"""A sample picture counts for 170 and more with Qwen2.5-VL, for 85 with the thriftiest of the hosted models."""
+
+
+def answer(endpoint: Endpoint, row: dict[str, Any]) -> dict[str, Any]:
+    """The row as it comes out; fails where it does not."""
+    summary = generate(
+        [row],
+        base_url=endpoint.base_url,
+        model=endpoint.model,
+        api_key_env=endpoint.key_env,
+        extra_body=endpoint.extra_body,
+        details=True,
+    )
+    assert summary.failures == []
+    assert len(summary.records) == 1
+    return summary.records[0]
+
+
+def prompt_tokens(out: dict[str, Any]) -> int:
+    """What the server counted, pictures included."""
+    return int(out["pers_qa_meta"]["usage"]["prompt"])
+
+
+def test_a_chinese_question_is_asked_as_it_is(endpoint: Endpoint) -> None:
+    row = {"image": PICTURES[0], "question": "<mam> 穿着什么颜色的衣服？"}
+
+    out = answer(endpoint, row)
+
+    assert out["pers_qa"].startswith("Question: <mam> 穿着什么颜色的衣服？, Answer: <mam>")
+
+
+def test_several_pictures_are_asked_about_in_one_request(endpoint: Endpoint) -> None:
+    """Four are what scripts/serve_vllm.sh allows; each adds the tokens of its pixels to the prompt."""
+    question = "In which of these pictures is <mam>?"
+
+    one = answer(endpoint, {"image": PICTURES[:1], "question": question})
+    four = answer(endpoint, {"image": PICTURES[:4], "question": question})
+
+    assert four["image"] == PICTURES[:4]
+    assert ", Answer: <mam>" in four["pers_qa"]
+    assert prompt_tokens(four) > prompt_tokens(one) + 3 * FEWEST_TOKENS
+
+
+def test_a_picture_may_come_in_the_row_itself(endpoint: Endpoint) -> None:
+    picture = base64.b64encode((SAMPLES / "cat.jpg").read_bytes()).decode()
+    asked = {"tag": "bo", "question": "What is the fur of <bo> like?"}
+
+    by_path = answer(endpoint, {"image": [str(SAMPLES / "cat.jpg")], **asked})
+    by_data = answer(endpoint, {"image": [f"data:image/jpeg;base64,{picture}"], **asked})
+
+    assert by_data["image"] == [f"data:image/jpeg;base64,{picture}"]
+    assert ", Answer: <bo>" in by_data["pers_qa"]
+    assert prompt_tokens(by_data) == prompt_tokens(by_path)
+
+
+def test_the_sample_rows_are_all_answered(endpoint: Endpoint) -> None:
+    summary = generate(
+        Path(SAMPLES / "demo.jsonl"),
+        base_url=endpoint.base_url,
+        model=endpoint.model,
+        api_key_env=endpoint.key_env,
+        extra_body=endpoint.extra_body,
+    )
+
+    assert summary.failures == []
+    assert [row["image"][0] for row in summary.records if "<bo>" in row["pers_qa"]] == ["cat.jpg"]
+    assert len(summary.records) == len(PICTURES)
