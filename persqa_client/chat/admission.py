@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from persqa_client.errors import Interrupted
+from persqa_client.errors import Interrupted, PersQAError, RunStopped
 
 SHRINK = 0.75
 """A refused request takes a quarter of the slots away; one burst of refusals does so once."""
@@ -40,10 +40,16 @@ class Admission:
 
     @asynccontextmanager
     async def slot(self, *, again: bool) -> AsyncIterator[Lease]:
-        """Holds one slot. Raises Interrupted once the run is being stopped."""
+        """Holds one slot. Raises Interrupted once the run is being stopped.
+
+        A RunStopped from within goes to all who wait as well: they would only meet the same refusal.
+        """
         await self._acquire(again=again)
         try:
             yield Lease(self._cuts)
+        except RunStopped as stop:
+            self._dismiss(stop)
+            raise
         finally:
             self.in_use -= 1
             self._grant()
@@ -80,6 +86,7 @@ class Admission:
         """Grows the limit by one for each limit's worth of answers."""
         if self.limit < self.most:
             self.limit = min(self.most, self.limit + 1 / max(1.0, self.limit))
+            self._grant()
 
     def pressed(self, lease: Lease, retry_after: float | None) -> None:
         """Shrinks the limit, once for a burst, and holds everything for as long as the server asks."""
@@ -114,7 +121,10 @@ class Admission:
         self._closing.set()
         if self._alarm is not None:
             self._alarm.cancel()
+        self._dismiss(Interrupted())
+
+    def _dismiss(self, error: PersQAError) -> None:
         for *_, future in self._waiting:
             if not future.done():
-                future.set_exception(Interrupted())
+                future.set_exception(error)
         self._waiting.clear()

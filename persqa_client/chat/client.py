@@ -16,7 +16,6 @@ from typing import Self
 import aiohttp
 import httpx2
 from openai import (
-    APIConnectionError,
     APIStatusError,
     APITimeoutError,
     AsyncOpenAI,
@@ -29,10 +28,13 @@ from persqa_client.chat.completions import read_completion
 from persqa_client.chat.verdicts import Context, Fault, judge_fault, judge_reply
 from persqa_client.config import Endpoint, is_loopback
 from persqa_client.errors import AttemptError
-from persqa_client.types import Completion
+from persqa_client.types import Act, Completion, Verdict
 
 KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept: below the 5 s after which uvicorn, vLLM's server, closes it unasked."""
+
+BROKEN = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
+"""What an attempt ends with where no reply came; some of aiohttp's errors pass the SDK as they are."""
 
 SDK_HEADERS = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "persqa-client"}
 
@@ -65,7 +67,7 @@ class Client:
     ) -> None:
         self.endpoint = endpoint
         key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
-        self.context = Context(endpoint.base_url, endpoint.model, has_key=bool(key), timeout=timeout)
+        self.context = Context(endpoint.base_url, endpoint.model, key=key, timeout=timeout)
         if fields is not None:
             self.context = replace(self.context, sent=self.context.sent | fields)
         self._http = http_client or make_http_client(endpoint, connections)
@@ -92,10 +94,10 @@ class Client:
             reply = error.response
             verdict = judge_reply(reply.status_code, reply.headers, reply.content, self.context, now=time.time())
             raise AttemptError(verdict) from error
-        except (APIConnectionError, httpx2.HTTPError, OpenAIError) as error:
+        except BROKEN as error:
             fault, detail = name_fault(error)
             raise AttemptError(judge_fault(fault, detail, self.context)) from error
-        completion = read_completion(response.content)
+        completion = read_completion(response.content, self.context.key)
         if not self.context.proven:
             self.context = replace(self.context, proven=True)
         return completion
@@ -106,8 +108,9 @@ class Client:
             async with asyncio.timeout(timeout):
                 reply = await self._http.get(url, headers={**SDK_HEADERS, **self._headers})
         except TimeoutError:
-            raise AttemptError(judge_fault("timeout", "", replace(self.context, timeout=timeout))) from None
-        except httpx2.HTTPError as error:
+            message = f"{url} gave no answer within {timeout:g} s: look whether the server is overloaded or hangs."
+            raise AttemptError(Verdict(Act.RETRY, "timeout", message)) from None
+        except BROKEN as error:
             fault, detail = name_fault(error)
             raise AttemptError(judge_fault(fault, detail, self.context)) from error
         return reply.status_code, reply.content

@@ -76,16 +76,24 @@ def refused_field(error: Json, sent: Collection[str]) -> str | None:
     if isinstance(entries := detail.get("detail"), list):
         return _from_validation(entries, sent)
     message = str(detail.get("message", ""))
-    if detail.get("code") not in UNSUPPORTED_CODES and not UNSUPPORTED_WORDS.search(message):
+    if str(detail.get("code")) not in UNSUPPORTED_CODES and not UNSUPPORTED_WORDS.search(message):
         return None
-    if (parameter := detail.get("param")) in sent:
-        return str(parameter)
-    return next((name for name in sent if re.search(rf"\b{re.escape(name)}\b", message)), None)
+    if (parameter := str(detail.get("param"))) in sent:
+        return parameter
+    return _first_named(message, sent)
+
+
+def _first_named(message: str, names: Collection[str]) -> str | None:
+    """The name that comes first: a server that refuses one field may advise another behind it."""
+    found = [(match.start(), name) for name in names if (match := re.search(rf"\b{re.escape(name)}\b", message))]
+    return min(found)[1] if found else None
 
 
 def _from_validation(entries: list[object], sent: Collection[str]) -> str | None:
     """FastAPI's way: ``{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], …}]}``."""
     for entry in entries:
-        if isinstance(entry, dict) and entry.get("type") in UNSUPPORTED_CODES:
-            return next((str(part) for part in entry.get("loc", ()) if part in sent), None)
+        if isinstance(entry, dict) and str(entry.get("type")) in UNSUPPORTED_CODES:
+            place = entry.get("loc")
+            parts = map(str, place) if isinstance(place, list) else ()
+            return next((part for part in parts if part in sent), None)
     return None

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from persqa_client.chat.admission import Admission
+from persqa_client.chat.retries import Backoff
 from persqa_client.errors import RunStopped
 
-FIRST_PROBE = 0.5
-LAST_PROBE = 10.0
-"""Seconds between probes: doubled from the first to the last, so that a restarted server is found soon."""
+PROBES = Backoff(first=0.5, longest=10.0)
+"""Between probes: no longer than this, so that a restarted server is found soon."""
 
 
 class Outage:
     """A gate before every attempt. Trouble begins with the first refusal after an answer and ends with an answer."""
 
-    def __init__(self, alive: Callable[[], Awaitable[bool]], admission: Admission, *, max_outage: float) -> None:
+    def __init__(
+        self,
+        alive: Callable[[], Awaitable[bool]],
+        admission: Admission,
+        *,
+        max_outage: float,
+        probes: Backoff = PROBES,
+    ) -> None:
         self._alive = alive
         self._admission = admission
         self._max_outage = max_outage
+        self._probes = probes
         self._since: float | None = None
         self._prober: asyncio.Task[None] | None = None
         self.reason: str | None = None
@@ -44,6 +53,11 @@ class Outage:
             )
 
     @property
+    def closed(self) -> bool:
+        """Whether nothing may be sent at the moment."""
+        return self._prober is not None
+
+    @property
     def quiet(self) -> bool:
         """Whether the last thing heard of the server was an answer."""
         return self._since is None
@@ -60,19 +74,18 @@ class Outage:
             self._prober = asyncio.create_task(self._probe(reason))
 
     async def _probe(self, reason: str) -> None:
-        wait = FIRST_PROBE
         try:
-            while True:
-                await self._admission.pause(wait)
+            for waits in itertools.count():
+                await self._admission.pause(self._probes.ceiling(waits))
                 if await self._alive():
                     return
                 self.trouble(reason)
-                wait = min(LAST_PROBE, wait * 2)
         finally:
             self._prober = None
             self.reason = None
 
     async def aclose(self) -> None:
-        if self._prober is not None:
-            self._prober.cancel()
-            await asyncio.gather(self._prober, return_exceptions=True)
+        prober, self._prober = self._prober, None
+        if prober is not None:
+            prober.cancel()
+            await asyncio.gather(prober, return_exceptions=True)

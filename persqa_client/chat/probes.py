@@ -15,10 +15,11 @@ from persqa_client.chat.dialects import CONSTRAINT_FIELDS
 from persqa_client.chat.sessions import Session
 from persqa_client.chat.verdicts import judge_reply
 from persqa_client.errors import AttemptError, RowError, RunStopped
-from persqa_client.types import Request
+from persqa_client.types import Act, Request
 
 PROBE_PATTERN = "persqa-[0-9]{6}"
 """Nothing that a model would say of itself."""
+LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ async def look(session: Session) -> Server:
     """Models and version. Raises RunStopped where nothing listens, the key is refused or the address is wrong."""
     endpoint = session.endpoint
     try:
-        status, body = await session.client.get(f"{endpoint.base_url}/models")
+        status, body = await _get_patiently(session, f"{endpoint.base_url}/models")
         if status == 404 and not endpoint.base_url.endswith("/v1"):
             await _suggest_v1(session)
         _refuse_early(session, status, body)
@@ -56,8 +57,21 @@ async def look(session: Session) -> Server:
     )
 
 
+async def _get_patiently(session: Session, url: str) -> tuple[int, bytes]:
+    """A GET that one broken connection does not end. Raises AttemptError."""
+    for waits in range(LOOKS - 1):
+        try:
+            return await session.client.get(url)
+        except AttemptError as error:
+            if error.verdict.act is Act.STOP:
+                raise
+            await session.admission.pause(session.backoff.ceiling(waits))
+    return await session.client.get(url)
+
+
 def _refuse_early(session: Session, status: int, body: bytes) -> None:
-    if status in {401, 403}:
+    # A 403 here proves nothing: a key may be good for chats and not for lists.
+    if status == 401:
         verdict = judge_reply(status, {}, body, session.client.context, now=0.0)
         raise RunStopped(verdict.code, verdict.message)
 

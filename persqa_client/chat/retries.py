@@ -12,8 +12,20 @@ from persqa_client.chat.dialects import Dialect
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act
 
-FIRST_WAIT = 0.5
-LONGEST_WAIT = 30.0
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Waits that double from ``first`` to ``longest`` seconds."""
+
+    first: float = 0.5
+    longest: float = 30.0
+
+    def ceiling(self, waits: int) -> float:
+        """The most that is waited after ``waits`` earlier waits."""
+        return min(self.longest, self.first * 2.0 ** min(waits, 20))
+
+
+BACKOFF = Backoff()
 
 
 @dataclass(slots=True)
@@ -33,24 +45,34 @@ def is_worth_again(error: BaseException) -> bool:
     return isinstance(error, AttemptError) and error.verdict.act in {Act.WAIT, Act.RETRY, Act.AWAY, Act.ADAPT}
 
 
-def seconds_to_wait(error: BaseException | None, waits: int, rng: random.Random) -> float:
+def seconds_to_wait(error: BaseException | None, waits: int, rng: random.Random, backoff: Backoff) -> float:
     """Retry-After where it was told (plus a little, so that not all come back at once), else exponential back-off with
-    full jitter. After an outage or a change of dialect nothing is waited: the gate, or the new body, is the remedy."""
+    full jitter. After an outage or a change of dialect nothing is waited: the gate, or the new body, is the remedy.
+
+    ``waits`` counts the request's earlier ones.
+    """
     if not isinstance(error, AttemptError) or error.verdict.act in {Act.AWAY, Act.ADAPT}:
         return 0.0
     if error.verdict.retry_after is not None:
-        return error.verdict.retry_after + rng.uniform(0, FIRST_WAIT)
-    return rng.uniform(0, min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(waits, 10)))
+        return error.verdict.retry_after + rng.uniform(0, backoff.first)
+    return rng.uniform(0, backoff.ceiling(waits))
 
 
 def policy(
-    trial: Trial, *, max_attempts: int, sleep: Callable[[float], Awaitable[None]], rng: random.Random
+    trial: Trial,
+    *,
+    max_attempts: int,
+    sleep: Callable[[float], Awaitable[None]],
+    rng: random.Random,
+    backoff: Backoff,
 ) -> AsyncRetrying:
     """Repeats until an answer, a verdict that forbids it, or ``max_attempts`` attempts that cost one."""
 
     def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        seconds = seconds_to_wait(error, trial.waits, rng, backoff)
         trial.waits += 1
-        return seconds_to_wait(state.outcome.exception() if state.outcome else None, trial.waits, rng)
+        return seconds
 
     return AsyncRetrying(
         retry=retry_if_exception(is_worth_again),

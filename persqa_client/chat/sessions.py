@@ -1,6 +1,6 @@
 """A request until its end: gate, slot, throttle, attempt, and again. Talks to the endpoint through chat/client.py.
 
-A session is what one run shares towards one endpoint. Order for each attempt: outage gate, slot, throttle, send.
+A session is what one run shares towards one endpoint. Order for each attempt: slot, outage gate, throttle, send.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from persqa_client.chat.admission import Admission, Lease
 from persqa_client.chat.client import Client
 from persqa_client.chat.dialects import Dialect
 from persqa_client.chat.limits import throttle_for
-from persqa_client.chat.outage import Outage
+from persqa_client.chat.outage import PROBES, Outage
 from persqa_client.chat.requests import render
-from persqa_client.chat.retries import Trial, policy
+from persqa_client.chat.retries import BACKOFF, Backoff, Trial, policy
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.errors import AttemptError, RowError, RunStopped
 from persqa_client.types import Act, Completion, Request, Usage, Verdict
@@ -45,7 +45,10 @@ class Traffic:
 
 
 class Session:
-    """Completes requests at one endpoint under one set of limits; used by many tasks of one event loop at once."""
+    """Completes requests at one endpoint under one set of limits; used by many tasks of one event loop at once.
+
+    ``backoff`` is between the attempts of a request, ``probes`` between looks at a server that is away.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,8 @@ class Session:
         limits: Limits | None = None,
         http_client: httpx2.AsyncClient | None = None,
         rng: random.Random | None = None,
+        backoff: Backoff = BACKOFF,
+        probes: Backoff = PROBES,
     ) -> None:
         self.endpoint = endpoint
         self.sampling = sampling or Sampling()
@@ -70,7 +75,8 @@ class Session:
         )
         self.admission = Admission(self.limits.concurrency)
         self.throttle = throttle_for(self.limits.rps)
-        self.outage = Outage(self.client.alive, self.admission, max_outage=self.limits.max_outage)
+        self.outage = Outage(self.client.alive, self.admission, max_outage=self.limits.max_outage, probes=probes)
+        self.backoff = backoff
         self._rng = rng or random.Random()
 
     async def complete(self, request: Request) -> Reply:
@@ -80,7 +86,13 @@ class Session:
         being stopped.
         """
         trial = Trial()
-        again = policy(trial, max_attempts=self.limits.max_attempts, sleep=self.admission.pause, rng=self._rng)
+        again = policy(
+            trial,
+            max_attempts=self.limits.max_attempts,
+            sleep=self.admission.pause,
+            rng=self._rng,
+            backoff=self.backoff,
+        )
         try:
             completion: Completion = await again(self._attempt, request, trial)
         except AttemptError as error:
@@ -89,9 +101,8 @@ class Session:
         return Reply(completion, trial.spent + 1, constrained)
 
     async def _attempt(self, request: Request, trial: Trial) -> Completion:
-        await self.outage.passed()
         async with self.admission.slot(again=trial.sent > 0) as lease:
-            await self.throttle.acquire()
+            await self._permit()
             body = self._body(request, trial)
             self._count(trial)
             try:
@@ -101,6 +112,14 @@ class Session:
                 raise
         self._answered(completion)
         return completion
+
+    async def _permit(self) -> None:
+        """Gate and throttle; asked within the slot, so that nothing that waited for one slips past a gate just shut."""
+        while True:
+            await self.outage.passed()
+            await self.throttle.acquire()
+            if not self.outage.closed:
+                return
 
     def _body(self, request: Request, trial: Trial) -> bytes:
         if trial.body is None or trial.dialect is not self.dialect:
@@ -133,6 +152,8 @@ class Session:
             raise RunStopped(verdict.code, verdict.message)
         elif verdict.act is Act.ADAPT:
             self._adapt(verdict, trial)
+        else:
+            self.outage.over()
 
     def _bounded(self, verdict: Verdict) -> float | None:
         """The Retry-After, where the run can wait for so long; else the run stops."""
@@ -150,7 +171,8 @@ class Session:
         if trial.first_pressure is None:
             trial.first_pressure = now
         if now - trial.first_pressure > self.limits.max_outage and self.outage.quiet:
-            raise RowError("busy", f"Turned away for {now - trial.first_pressure:.0f} s: {verdict.message}")
+            message = f"Turned away for {now - trial.first_pressure:.0f} s: {verdict.message}"
+            raise RowError("busy", message, raw=verdict.raw, attempts=trial.spent)
 
     def _adapt(self, verdict: Verdict, trial: Trial) -> None:
         """Changes the dialect once; a request that was sent in an older one is simply sent again in the present one."""
@@ -170,6 +192,7 @@ class Session:
     def drain(self) -> None:
         """Lets requests under way finish and starts no more."""
         self.admission.close()
+        self.throttle.close()
 
     async def aclose(self) -> None:
         await self.outage.aclose()

@@ -14,8 +14,9 @@ import orjson
 from persqa_client.chat.dialects import TUNABLE, refused_field
 from persqa_client.types import Act, Verdict
 
-LONG_RUN = re.compile(r"[A-Za-z0-9+/=_\-]{120,}")
-"""Base64 or a token: validation errors echo the request, pictures included."""
+LONG_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")
+"""Base64 or a token: validation errors echo the request, pictures included, at times as JSON within JSON."""
+DATA_URL = re.compile(r"(?<=base64,)[^\s\"'<>]+")
 KEY_LIKE = re.compile(r"\b(sk|key|hf|gsk|xai)[-_][A-Za-z0-9_\-*]{8,}|(?i:bearer)\s+\S+")
 WORDS_KEPT = 400
 
@@ -29,7 +30,8 @@ class Context:
 
     base_url: str
     model: str
-    has_key: bool = False
+    key: str = field(default="", repr=False)
+    """The key that is sent, kept out of every verdict; empty where there is none."""
     proven: bool = False
     timeout: float = 120.0
     sent: frozenset[str] = field(default=TUNABLE)
@@ -38,7 +40,7 @@ class Context:
 
 def judge_reply(status: int, headers: Mapping[str, str], body: bytes, context: Context, *, now: float) -> Verdict:
     """The verdict on a reply that is not a 200. ``now`` (Unix seconds) turns a Retry-After date into seconds."""
-    words = server_words(body)
+    words = server_words(body, context.key)
     error = decode_error(body)
     if (stop := _stops_run(status, headers, error, words, context)) is not None:
         return stop
@@ -56,7 +58,7 @@ def _stops_run(
 ) -> Verdict | None:
     code, message = "", ""
     if status == 401:
-        way_out = "the key is wrong or expired" if context.has_key else "it wants a key and none was sent"
+        way_out = "the key is wrong or expired" if context.key else "it wants a key and none was sent"
         code = "wrong_key"
         message = (
             f"The server refuses us (401): {way_out}; name the variable that holds the right key: --api-key-env NAME"
@@ -73,7 +75,8 @@ def _stops_run(
     elif status in {405, 410}:
         code, message = "wrong_url", f"{context.base_url} is no OpenAI-compatible endpoint ({status}); check --base-url"
     elif 300 <= status < 400:
-        target = headers.get("location", "another place")
+        # A login page's address carries tokens behind its question mark.
+        target = headers.get("location", "another place").partition("?")[0]
         code, message = "redirected", f"{context.base_url} redirects to {target}; give the final address as --base-url"
     elif status == 429 and "insufficient_quota" in _codes(error):
         code, message = "no_quota", f"The account's quota is used up (429){told(words)}"
@@ -123,6 +126,7 @@ def judge_fault(fault: Fault, detail: str, context: Context) -> Verdict:
     messages = {
         "refused": f"Nothing listens at {where}: start the server or correct --base-url",
         "dns": f"The host of {where} can't be found: check --base-url and the network",
+        "proxy": f"The proxy on the way to {where} takes no connections ({detail}): correct HTTPS_PROXY or NO_PROXY",
         "tls": f"No secure connection to {where} ({detail}): check the certificate, or http instead of https",
         "url": f"{where} can't be used as an address ({detail})",
     }
@@ -155,10 +159,13 @@ def _number(value: str | None) -> float | None:
 
 
 def decode_error(body: bytes) -> dict[str, Any]:
+    """The decoded body; Gemini's endpoint puts its error into a list."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
+    if isinstance(data, list) and data:
+        data = data[0]
     return data if isinstance(data, dict) else {}
 
 
@@ -167,7 +174,7 @@ def _codes(error: dict[str, Any]) -> set[str]:
     return {str(detail.get(key)) for key in ("code", "type", "param")} if isinstance(detail, dict) else set()
 
 
-def server_words(body: bytes) -> str:
+def server_words(body: bytes, key: str = "") -> str:
     """What the server said, in one short line: no base64, no key, no HTML, cut to some hundred characters."""
     data = decode_error(body)
     detail = data.get("error", data.get("detail", data.get("message")))
@@ -178,12 +185,14 @@ def server_words(body: bytes) -> str:
     text = detail if isinstance(detail, str) else body[:20_000].decode("utf-8", "replace")
     if re.match(r"\s*<(!doctype|html|head|body)", text, re.IGNORECASE):
         text = unescape(re.sub(r"<[^<>]*>", " ", re.sub(r"(?is)<(style|script).*?</\1>", " ", text)))
-    return scrub(" ".join(text.split()))[:WORDS_KEPT]
+    return scrub(" ".join(text.split()), key)[:WORDS_KEPT]
 
 
-def scrub(text: str) -> str:
-    """The text without anything that looks like base64 or a key."""
-    return KEY_LIKE.sub("…", LONG_RUN.sub("…", text))
+def scrub(text: str, key: str = "") -> str:
+    """The text without ``key`` and without anything that looks like base64 or a key."""
+    if key:
+        text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "…", text)
+    return KEY_LIKE.sub("…", LONG_RUN.sub("…", DATA_URL.sub("…", text)))
 
 
 def told(words: str) -> str:

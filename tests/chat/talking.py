@@ -1,0 +1,106 @@
+"""Sessions for tests: one that talks to respx, one that talks to a small real server. Listens on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import httpx
+import httpx2
+import orjson
+import pytest
+import respx
+from aiohttp import web
+
+from persqa_client.chat.retries import Backoff
+from persqa_client.chat.sessions import Reply, Session
+from persqa_client.config import Endpoint, Limits, Sampling
+from persqa_client.errors import PersQAError
+from persqa_client.types import Request
+
+BASE = "http://gpu.example/v1"
+CHAT = f"{BASE}/chat/completions"
+REQUEST = Request("You look closely.", (), "What is <mam> wearing?", seed=7)
+QUICK = Backoff(first=0.001, longest=0.002)
+PATIENCE = 5.0
+"""Seconds after which a test that would wait for ever fails."""
+
+
+def completion(text: str = "<mam> wears a hat.") -> dict[str, Any]:
+    return {
+        "model": "qwen",
+        "choices": [{"message": {"content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 3},
+    }
+
+
+def good(text: str = "<mam> wears a hat.") -> httpx.Response:
+    return httpx.Response(200, json=completion(text))
+
+
+def bad(status: int, message: str = "No.", headers: dict[str, str] | None = None, **fields: Any) -> httpx.Response:
+    return httpx.Response(status, json={"error": {"message": message, **fields}}, headers=headers)
+
+
+def make_session(
+    *, sampling: Sampling | None = None, backoff: Backoff = QUICK, probes: Backoff = QUICK, **limits: Any
+) -> Session:
+    """A session whose requests respx has and whose waits are tiny."""
+    return Session(
+        Endpoint(base_url=BASE, model="qwen"),
+        sampling=sampling,
+        limits=Limits(**limits),
+        # The SDK takes a client of httpx, which respx can mock, wherever it takes one of httpx2.
+        http_client=cast(httpx2.AsyncClient, httpx.AsyncClient()),
+        rng=random.Random(0),
+        backoff=backoff,
+        probes=probes,
+    )
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def serving(handler: Handler, port: int = 0) -> AsyncIterator[str]:
+    """A server on loopback that gives every request to the handler; its address, without /v1."""
+    app = web.Application()
+    app.router.add_route("*", "/{rest:.*}", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01, handler_cancellation=True)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def answer(text: str = "<mam> wears a hat.") -> web.Response:
+    return web.Response(body=orjson.dumps(completion(text)), content_type="application/json")
+
+
+def script(router: respx.MockRouter, *answers: httpx.Response) -> respx.Route:
+    """The answers of the chat route, in order."""
+    return router.post(CHAT).mock(side_effect=list(answers))
+
+
+async def end_of(session: Session) -> Reply | PersQAError:
+    """What becomes of a request, an error of ours included; one that never ends is an error too."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await session.complete(REQUEST)
+    except PersQAError as error:
+        return error
+
+
+def sent(route: respx.Route, call: int = -1) -> dict[str, Any]:
+    """The body of one of the requests that a route has had."""
+    body = orjson.loads(route.calls[call].request.content)
+    assert isinstance(body, dict)
+    return body
+
+
+PRESSURE = [pytest.param(bad(status), id=str(status)) for status in (429, 503, 408, 409, 425)]

@@ -1,0 +1,104 @@
+"""What a 200 says: a completion, or why it is none."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persqa_client.chat.completions import read_completion
+from persqa_client.errors import AttemptError
+from persqa_client.types import Act, Completion, Usage
+
+
+def body(message: object, finish_reason: object = "stop", **fields: Any) -> bytes:
+    return orjson.dumps({"choices": [{"message": message, "finish_reason": finish_reason}], **fields})
+
+
+def test_a_completion_is_read_whole() -> None:
+    data = body({"content": "<mam> smiles"}, model="qwen", usage={"prompt_tokens": 7, "completion_tokens": 3})
+    assert read_completion(data) == Completion("<mam> smiles", "stop", Usage(7, 3), "qwen", None)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        pytest.param(b"", "invalid_json", id="empty"),
+        pytest.param(b'{"choices": [{"mess', "invalid_json", id="cut JSON"),
+        pytest.param(b"<html><body>It works!</body></html>", "invalid_json", id="a page"),
+        pytest.param(b"\xff\xfe", "invalid_json", id="no text"),
+        pytest.param(b"[]", "invalid_json", id="a list"),
+        pytest.param(b"{}", "no_choices", id="an empty object"),
+        pytest.param(b'{"choices": []}', "no_choices", id="no choices"),
+        pytest.param(b'{"choices": null}', "no_choices", id="null choices"),
+        pytest.param(b'{"choices": [null]}', "no_choices", id="a null choice"),
+        pytest.param(body({"content": None}), "no_content", id="content is null"),
+        pytest.param(body({"content": None, "refusal": ""}), "no_content", id="content is null, refusal empty"),
+        pytest.param(body(None), "no_content", id="no message"),
+        pytest.param(b'{"error": {"message": "upstream died"}}', "error_in_200", id="an error"),
+        pytest.param(body({"content": "half"}, error={"message": "x"}), "error_in_200", id="an error beside a text"),
+    ],
+)
+def test_a_200_without_an_answer_is_tried_again(data: bytes, code: str) -> None:
+    with pytest.raises(AttemptError) as caught:
+        read_completion(data)
+    assert (caught.value.verdict.act, caught.value.verdict.code) == (Act.RETRY, code)
+    assert str(caught.value).endswith(".")
+
+
+def test_the_error_inside_a_200_is_told() -> None:
+    with pytest.raises(AttemptError, match="upstream died"):
+        read_completion(b'{"error": {"message": "upstream died"}}')
+
+
+def test_a_null_error_is_none() -> None:
+    assert read_completion(body({"content": "x"}, error=None)).text == "x"
+
+
+@pytest.mark.parametrize("finish_reason", ["content_filter", "length"])
+def test_an_answer_that_was_cut_or_withheld_is_an_answer(finish_reason: str) -> None:
+    assert read_completion(body({"content": None}, finish_reason)) == Completion("", finish_reason)
+
+
+def test_a_refusal_is_an_answer() -> None:
+    completion = read_completion(body({"content": None, "refusal": "I can't."}))
+    assert (completion.text, completion.refusal) == ("", "I can't.")
+
+
+def test_an_empty_text_is_an_answer() -> None:
+    assert read_completion(body({"content": ""})).text == ""
+
+
+def test_a_text_in_parts_is_joined() -> None:
+    parts = [{"type": "text", "text": "<mam> "}, {"type": "image"}, None, {"text": "smiles"}, {"text": 3}]
+    assert read_completion(body({"content": parts})).text == "<mam> smiles"
+
+
+@pytest.mark.parametrize("usage", [None, [], {}, {"prompt_tokens": "7"}])
+def test_a_server_that_counts_no_tokens_counts_none(usage: object) -> None:
+    assert read_completion(body({"content": "x"}, usage=usage)).usage == Usage()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(content=JSON, refusal=JSON, finish_reason=JSON, usage=JSON, model=JSON)
+def test_any_shape_is_a_completion_or_an_attempt_that_brought_none(
+    content: object, refusal: object, finish_reason: object, usage: object, model: object
+) -> None:
+    message = {"content": content, "refusal": refusal}
+    choice = {"message": message, "finish_reason": finish_reason}
+    data = json.dumps({"choices": [choice], "usage": usage, "model": model}).encode()
+    with suppress(AttemptError):
+        completion = read_completion(data)
+        assert isinstance(completion.text, str)
+        assert completion.finish_reason is None or isinstance(completion.finish_reason, str)

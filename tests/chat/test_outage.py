@@ -1,0 +1,131 @@
+"""The gate that shuts while a server is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from persqa_client.chat.admission import Admission
+from persqa_client.chat.outage import Outage
+from persqa_client.chat.retries import Backoff
+from persqa_client.errors import Interrupted, RunStopped
+
+QUICK = Backoff(first=0.005, longest=0.01)
+
+
+class Server:
+    """Counts how often it is asked, and is back after ``away`` questions."""
+
+    def __init__(self, away: int) -> None:
+        self.away = away
+        self.asked = 0
+
+    async def alive(self) -> bool:
+        self.asked += 1
+        return self.asked > self.away
+
+
+class Gate(Outage):
+    """An outage with its server and admission at hand."""
+
+    def __init__(self, away: int, *, max_outage: float = 60.0, probes: Backoff = QUICK) -> None:
+        self.server = Server(away)
+        self.admission = Admission(4)
+        super().__init__(self.server.alive, self.admission, max_outage=max_outage, probes=probes)
+
+
+@pytest_asyncio.fixture
+async def lasting() -> AsyncIterator[Gate]:
+    """A server that does not come back."""
+    gate = Gate(10_000)
+    yield gate
+    await gate.aclose()
+
+
+async def test_the_way_is_free_at_first() -> None:
+    gate = Gate(0)
+    await gate.passed()
+    assert (gate.closed, gate.reason, gate.quiet) == (False, None, True)
+
+
+async def test_the_gate_opens_when_a_probe_finds_the_server_back() -> None:
+    gate = Gate(away=3)
+    gate.begin("It went away.")
+    assert (gate.closed, gate.reason) == (True, "It went away.")
+    await asyncio.gather(*(gate.passed() for _ in range(10)))
+    assert (gate.closed, gate.reason, gate.server.asked) == (False, None, 4)
+
+
+async def test_many_who_notice_it_cause_one_probe(lasting: Gate) -> None:
+    for _ in range(50):
+        lasting.begin("It went away.")
+    waiting = asyncio.create_task(lasting.passed())
+    await asyncio.sleep(0.03)
+    assert 1 <= lasting.server.asked <= 6
+    waiting.cancel()
+
+
+async def test_a_waiter_that_is_cancelled_leaves_the_probe_going() -> None:
+    gate = Gate(away=3)
+    gate.begin("It went away.")
+    gone = asyncio.create_task(gate.passed())
+    await asyncio.sleep(0)
+    gone.cancel()
+    await gate.passed()
+    assert gate.server.asked == 4
+
+
+async def test_an_outage_that_lasts_too_long_stops_the_run_for_all_who_wait() -> None:
+    gate = Gate(away=200, max_outage=0.03)
+    gate.begin("It went away.")
+    ends = await asyncio.gather(*(gate.passed() for _ in range(3)), return_exceptions=True)
+    assert [type(end) for end in ends] == [RunStopped] * 3
+    stop = ends[0]
+    assert isinstance(stop, RunStopped)
+    assert stop.code == "server_away"
+    assert "--max-outage 0.03" in stop.message
+    assert "It went away." in stop.message
+    assert "give the same command again" in stop.message
+
+
+async def test_trouble_counts_from_its_beginning_and_not_from_the_last_refusal() -> None:
+    gate = Gate(0, max_outage=0.02)
+
+    async def bear(refusals: int) -> None:
+        for _ in range(refusals):
+            gate.trouble("Busy.")
+            await asyncio.sleep(0.005)
+
+    with pytest.raises(RunStopped):
+        await bear(100)
+
+
+async def test_an_answer_ends_the_trouble() -> None:
+    gate = Gate(0, max_outage=0.02)
+    quiet = list[bool]()
+    for _ in range(10):
+        gate.trouble("Busy.")
+        quiet.append(gate.quiet)
+        gate.over()
+        quiet.append(gate.quiet)
+        await asyncio.sleep(0.005)
+    assert quiet == [False, True] * 10
+
+
+async def test_stopping_the_run_frees_who_waits_for_the_server(lasting: Gate) -> None:
+    lasting.begin("It went away.")
+    waiting = asyncio.create_task(lasting.passed())
+    await asyncio.sleep(0)
+    lasting.admission.close()
+    with pytest.raises(Interrupted):
+        await waiting
+    assert not lasting.closed
+
+
+async def test_closing_ends_the_probe(lasting: Gate) -> None:
+    lasting.begin("It went away.")
+    await lasting.aclose()
+    assert not lasting.closed

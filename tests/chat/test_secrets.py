@@ -1,0 +1,106 @@
+"""Keys and pictures stay out of what is said and logged, whatever a server echoes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+
+import orjson
+import pytest
+
+from persqa_client.chat.completions import read_completion
+from persqa_client.chat.verdicts import WORDS_KEPT, Context, judge_reply, scrub, server_words
+from persqa_client.errors import AttemptError
+from persqa_client.types import Verdict
+
+KEY = "my-Own.Key+42"
+PICTURE = base64.b64encode(random.Random(1).randbytes(3000)).decode()
+SMALL = base64.b64encode(b"\x89PNG small one").decode()
+CONTEXT = Context("http://gpu:8000/v1", "qwen", key=KEY)
+
+
+def echo(picture: str) -> dict[str, object]:
+    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{picture}"}}
+
+
+def judge(status: int, body: object) -> Verdict:
+    return judge_reply(status, {}, orjson.dumps(body), CONTEXT, now=0.0)
+
+
+def pieces(text: str, size: int = 12) -> set[str]:
+    return {text[start : start + size] for start in range(len(text) - size)} or {text}
+
+
+@pytest.mark.parametrize("picture", [PICTURE, SMALL], ids=["large", "small"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(
+            lambda part: {"error": {"message": f"Bad request: {json.dumps(part)}"}}, id="quoted in a sentence"
+        ),
+        pytest.param(lambda part: {"detail": [{"type": "value_error", "input": part}]}, id="a validation error"),
+        pytest.param(lambda part: {"error": {"message": f"1 error: input_value={part!r}"}}, id="a Python repr"),
+        pytest.param(lambda part: {"request": part}, id="the body itself"),
+        pytest.param(
+            lambda part: {"error": {"message": json.dumps(part).replace("/", "\\/")}}, id="JSON with escaped slashes"
+        ),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 413, 422, 429, 500, 503])
+def test_no_picture_is_in_a_verdict(status: int, wrap: object, picture: str) -> None:
+    assert callable(wrap)
+    verdict = judge(status, wrap(echo(picture)))
+    said = f"{verdict.message} {verdict.raw}"
+    assert not any(piece in said for piece in pieces(picture))
+    assert not any(piece in said for piece in pieces(picture.replace("/", "\\/")))
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422, 429, 500, 503])
+def test_the_key_is_in_no_verdict(status: int) -> None:
+    verdict = judge(status, {"error": {"message": f"Incorrect key provided: {KEY}. The model says no to '{KEY}'"}})
+    assert KEY not in f"{verdict.message} {verdict.raw} {verdict!r} {CONTEXT!r}"
+    assert "Incorrect key" in str(verdict.raw)
+
+
+@pytest.mark.parametrize(
+    "text", ["sk-proj-abcdefgh12345678", "hf_abcdefgh12345678", "Authorization: Bearer a.b.c", "sk-abcd****wxyz"]
+)
+def test_what_looks_like_any_key_is_cut_out(text: str) -> None:
+    secret = text.split()[-1]
+    assert secret not in scrub(f"You sent {text} to us")
+    assert scrub(f"You sent {text} to us").endswith("to us")
+
+
+def test_a_short_key_does_not_eat_the_words() -> None:
+    assert scrub("a bad apple", key="a") == "… bad apple"
+
+
+def test_an_error_inside_a_200_tells_neither_key_nor_picture() -> None:
+    body = orjson.dumps({"error": {"message": f"key {KEY} sent {json.dumps(echo(PICTURE))}"}})
+    with pytest.raises(AttemptError) as caught:
+        read_completion(body, KEY)
+    said = f"{caught.value} {caught.value.verdict!r}"
+    assert KEY not in said
+    assert not any(piece in said for piece in pieces(PICTURE))
+
+
+def test_words_are_one_short_line() -> None:
+    words = server_words(orjson.dumps({"error": {"message": "first\n\n  second " + "word " * 500}}))
+    assert words.startswith("first second word")
+    assert len(words) <= WORDS_KEPT
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"error": {"message": "m"}}, "m"),
+        ({"error": "plain"}, "plain"),
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"message": "gateway"}, "gateway"),
+        ({"error": {"code": "overloaded"}}, "overloaded"),
+        ([{"error": {"message": "in a list"}}], "in a list"),
+    ],
+)
+def test_a_servers_words_are_found_where_servers_put_them(body: object, words: str) -> None:
+    assert server_words(orjson.dumps(body)) == words
