@@ -10,11 +10,10 @@ import atexit
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -33,7 +32,7 @@ from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
 Rows = Iterable[dict[str, Any] | str]
 
 
-class PersQAClient:
+class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     """Asks about pictures, one at a time or many at once, under one set of limits.
 
     Use it as ``async with PersQAClient(Endpoint(...)) as client``. ``constrain="auto"`` in the recipe asks the server
@@ -124,12 +123,7 @@ class PersQAClient:
         await self._session.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
 

@@ -13,8 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 from persqa_client import __version__
 from persqa_client.chat.probes import Server, find_constraint, look, unknown_model
 from persqa_client.chat.sessions import Session
@@ -50,17 +48,15 @@ class Summary:
 class Run:
     """A run that can be looked at (``live``, ``session``) and stopped while it goes on. Executed once.
 
-    Raises SettingsError where its settings can't be. ``http_client`` replaces the transport, for tests.
+    Raises SettingsError where its settings can't be. ``session`` replaces the one that the settings would make.
     """
 
-    def __init__(self, settings: RunSettings, source: Source, *, http_client: httpx2.AsyncClient | None = None) -> None:
+    def __init__(self, settings: RunSettings, source: Source, *, session: Session | None = None) -> None:
         self.settings = settings
         self.source = source
         self.plan = Plan(settings, source)
         self.live = Live()
-        self.session = Session(
-            settings.endpoint, sampling=settings.sampling, limits=settings.limits, http_client=http_client
-        )
+        self.session = session or Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits)
         self.server: Server | None = None
         self._pass: Pass | None = None
         self._stopped = False

@@ -6,12 +6,12 @@ The only place that knows the SDK's and the transport's exceptions.
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 import httpx2
@@ -36,6 +36,8 @@ KEEP_ALIVE = 4.0
 BROKEN = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
 """What an attempt ends with where no reply came; some of aiohttp's errors pass the SDK as they are."""
 
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+
 SDK_HEADERS = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "persqa-client"}
 
 
@@ -50,7 +52,7 @@ class LeanOpenAI(AsyncOpenAI):
         return dict(SDK_HEADERS)
 
 
-class Client:
+class Client(AbstractAsyncContextManager["Client"]):
     """Sends one request at a time to one endpoint; knows nothing of retries or limits.
 
     ``http_client`` replaces the transport, for tests. ``timeout`` is the wall time of an attempt in seconds.
@@ -126,12 +128,7 @@ class Client:
     async def aclose(self) -> None:
         await self._http.aclose()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
 
@@ -158,6 +155,8 @@ def name_fault(error: BaseException) -> tuple[Fault, str]:
     """
     chain = list(causes(error))
     detail = next((text for link in reversed(chain) if (text := str(link).strip())), "")
+    if any(isinstance(link, OSError) and link.errno in TOO_MANY_FILES for link in chain):
+        return "files", detail
     for kinds, fault in FAULTS:
         if any(isinstance(link, kinds) for link in chain):
             return fault, detail

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
@@ -13,6 +12,9 @@ from persqa_client.errors import RunStopped
 
 PROBES = Backoff(first=0.5, longest=10.0)
 """Between probes: no longer than this, so that a restarted server is found soon."""
+
+PATIENCE = 5.0
+"""Seconds of nothing but refusals after which the server counts as away."""
 
 
 class Outage:
@@ -25,11 +27,15 @@ class Outage:
         *,
         max_outage: float,
         probes: Backoff = PROBES,
+        patience: float = PATIENCE,
     ) -> None:
         self._alive = alive
         self._admission = admission
         self._max_outage = max_outage
         self._probes = probes
+        self._patience = patience
+        self.tries = 0
+        """Probes since the last answer; the waits between them grow with it."""
         self._since: float | None = None
         self._prober: asyncio.Task[None] | None = None
         self.reason: str | None = None
@@ -65,6 +71,17 @@ class Outage:
     def over(self) -> None:
         """An answer has come."""
         self._since = None
+        self.tries = 0
+
+    def pressed(self, reason: str) -> None:
+        """The server turned a request away. Nothing but that for a while is as good as away: the gate is closed.
+
+        A server may call itself well and still turn everything away; then the gate opens for one try after ever longer
+        waits. Raises RunStopped as ``trouble`` does.
+        """
+        self.trouble(reason)
+        if self._since is not None and monotonic() - self._since >= self._patience:
+            self.begin(reason)
 
     def begin(self, reason: str) -> None:
         """Closes the gate until a probe finds the server alive. Raises RunStopped as ``trouble`` does."""
@@ -75,8 +92,9 @@ class Outage:
 
     async def _probe(self, reason: str) -> None:
         try:
-            for waits in itertools.count():
-                await self._admission.pause(self._probes.ceiling(waits))
+            while True:
+                await self._admission.pause(self._probes.ceiling(self.tries))
+                self.tries += 1
                 if await self._alive():
                     return
                 self.trouble(reason)

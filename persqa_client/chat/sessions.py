@@ -6,10 +6,9 @@ A session is what one run shares towards one endpoint. Order for each attempt: s
 from __future__ import annotations
 
 import random
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from time import monotonic
-from types import TracebackType
-from typing import Self
 
 import httpx2
 
@@ -44,7 +43,7 @@ class Traffic:
     usage: Usage = field(default_factory=Usage)
 
 
-class Session:
+class Session(AbstractAsyncContextManager["Session"]):
     """Completes requests at one endpoint under one set of limits; used by many tasks of one event loop at once.
 
     ``backoff`` is between the attempts of a request, ``probes`` between looks at a server that is away.
@@ -145,7 +144,7 @@ class Session:
         elif verdict.act is Act.WAIT:
             self.admission.pressed(lease, self._bounded(verdict))
             self._bear_pressure(verdict, trial)
-            self.outage.trouble(verdict.message)
+            self.outage.pressed(verdict.message)
         elif verdict.act is Act.AWAY:
             self.outage.begin(verdict.message)
         elif verdict.act is Act.STOP:
@@ -198,10 +197,5 @@ class Session:
         await self.outage.aclose()
         await self.client.aclose()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.aclose()

@@ -20,7 +20,7 @@ DATA_URL = re.compile(r"(?<=base64,)[^\s\"'<>]+")
 KEY_LIKE = re.compile(r"\b(sk|key|hf|gsk|xai)[-_][A-Za-z0-9_\-*]{8,}|(?i:bearer)\s+\S+")
 WORDS_KEPT = 400
 
-Fault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url"]
+Fault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files"]
 """What can go wrong before a status line is there."""
 
 
@@ -129,8 +129,9 @@ def judge_fault(fault: Fault, detail: str, context: Context) -> Verdict:
         "proxy": f"The proxy on the way to {where} takes no connections ({detail}): correct HTTPS_PROXY or NO_PROXY",
         "tls": f"No secure connection to {where} ({detail}): check the certificate, or http instead of https",
         "url": f"{where} can't be used as an address ({detail})",
+        "files": "This process may open no more connections: lower --concurrency or raise the limit (ulimit -n)",
     }
-    if fault in messages and (not context.proven or fault == "url"):
+    if fault in messages and (not context.proven or fault in {"url", "files"}):
         return Verdict(Act.STOP, f"no_connection_{fault}", f"{messages[fault]}.")
     if fault == "dns":
         return Verdict(Act.AWAY, "no_connection_dns", f"The host of {where} can't be found any more.")

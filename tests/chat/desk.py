@@ -65,11 +65,10 @@ class Desk:
                 "limits": limits,
             }
         )
-        run = Run(settings, FileSource(self.folder / "in.jsonl"))
-        run.session = Session(
+        session = Session(
             settings.endpoint, sampling=settings.sampling, limits=settings.limits, backoff=QUICK, probes=QUICK
         )
-        return run
+        return Run(settings, FileSource(self.folder / "in.jsonl"), session=session)
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         path = self.folder / name

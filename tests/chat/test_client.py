@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from persqa_client.chat.client import name_fault
+from persqa_client.chat.verdicts import Context, judge_fault
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act
 from tests.chat.attempts import BODY, client_of, failure, recording
@@ -196,3 +198,10 @@ def test_a_fault_is_named_by_the_most_telling_of_its_causes(errors: tuple[BaseEx
 
 def test_a_fault_is_told_in_the_words_of_its_innermost_cause() -> None:
     assert name_fault(chain(ValueError("outer"), OSError("inner"), OSError()))[1] == "inner"
+
+
+def test_a_process_without_free_files_is_told_so() -> None:
+    fault, _ = name_fault(OSError(errno.EMFILE, "Too many open files"))
+    verdict = judge_fault(fault, "", Context("http://x/v1", "m", proven=True))
+    assert (verdict.act, verdict.code) == (Act.STOP, "no_connection_files")
+    assert "--concurrency" in verdict.message

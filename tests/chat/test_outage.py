@@ -31,10 +31,10 @@ class Server:
 class Gate(Outage):
     """An outage with its server and admission at hand."""
 
-    def __init__(self, away: int, *, max_outage: float = 60.0, probes: Backoff = QUICK) -> None:
+    def __init__(self, away: int, *, max_outage: float = 60.0, probes: Backoff = QUICK, patience: float = 5.0) -> None:
         self.server = Server(away)
         self.admission = Admission(4)
-        super().__init__(self.server.alive, self.admission, max_outage=max_outage, probes=probes)
+        super().__init__(self.server.alive, self.admission, max_outage=max_outage, probes=probes, patience=patience)
 
 
 @pytest_asyncio.fixture
@@ -129,3 +129,39 @@ async def test_closing_ends_the_probe(lasting: Gate) -> None:
     lasting.begin("It went away.")
     await lasting.aclose()
     assert not lasting.closed
+
+
+async def test_a_refusal_or_two_shut_no_gate() -> None:
+    gate = Gate(0)
+    for _ in range(100):
+        gate.pressed("It is busy.")
+    assert not gate.closed
+    assert not gate.quiet
+
+
+async def test_nothing_but_refusals_for_a_while_shut_it() -> None:
+    gate = Gate(0, patience=0.0)
+    gate.pressed("It is busy.")
+    assert gate.closed
+    await gate.passed()
+    assert gate.server.asked == 1
+
+
+async def test_an_answer_in_between_keeps_it_open() -> None:
+    gate = Gate(0, patience=0.02)
+    gate.pressed("It is busy.")
+    await asyncio.sleep(0.03)
+    gate.over()
+    gate.pressed("It is busy.")
+    assert not gate.closed
+
+
+async def test_each_try_in_vain_makes_the_next_wait_longer_until_an_answer() -> None:
+    """The server calls itself well each time, so the waits are all that protects it."""
+    gate = Gate(0, patience=0.0)
+    for _ in range(3):
+        gate.pressed("It is busy.")
+        await gate.passed()
+    assert gate.tries == 3
+    gate.over()
+    assert gate.tries == 0
