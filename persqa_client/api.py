@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from persqa_client.chat.probes import find_constraint
 from persqa_client.chat.sessions import Session
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build, find_key
 from persqa_client.engines.local import Job, LocalEngine
-from persqa_client.errors import RowError
+from persqa_client.errors import PersQAError, RowError
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.plan import Plan
@@ -82,42 +83,38 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     async def answer(self, row: dict[str, Any] | str, number: int = 1) -> Outcome:
         """What becomes of one row: a Record, or a Failure with its code."""
         parsed = self._plan.parse(number, dump_spaced(row))
-        if isinstance(parsed, BadRow):
-            return Failure(Unit(number), parsed.code, parsed.message)
-        await self._probe()
+        if isinstance(parsed, Row):
+            await self._probe()
         return await self._pipeline.answer_row(parsed, Unit(number))
 
     async def stream(self, rows: Rows) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
-        """Rows with their outcomes, as they come; ``Row.number`` counts from 1. ``rows`` is drawn from bit by bit."""
+        """Rows with their outcomes, as they come; ``Row.number`` counts from 1. ``rows`` is drawn from bit by bit.
+
+        Raises RunStopped where the endpoint refuses all; the client can be used again when that is mended.
+        """
         await self._probe()
-        bad: list[tuple[BadRow, Outcome]] = []
         limits = self._settings.limits
         engine = LocalEngine(
             self._pipeline.answer_row,
             most=2 * limits.concurrency + 16,
             most_bytes=limits.max_inflight_bytes,
-            on_stop=self._session.drain,
+            on_stop=lambda: None,
         )
-        async for job, outcome in engine.run(self._jobs(rows, bad), lambda: len(bad) < limits.concurrency):
+        async for job, outcome in engine.run(self._jobs(rows), lambda: True):
             yield job.row, outcome
-            while bad:
-                yield bad.pop()
-        while bad:
-            yield bad.pop()
 
-    def _jobs(self, rows: Rows, bad: list[tuple[BadRow, Outcome]]) -> Iterator[Job | None]:
+    def _jobs(self, rows: Rows) -> Iterator[Job]:
         for line, position in ListedSource(rows).lines(START):
             row = self._plan.parse(position.number, line)
-            if isinstance(row, BadRow):
-                bad.append((row, Failure(Unit(row.number), row.code, row.message)))
-                yield None
-            else:
-                yield Job(row, Unit(row.number), len(line) + self._plan.weigh(row))
+            yield Job(row, Unit(row.number), self._plan.weigh(row))
 
     async def _probe(self) -> None:
-        if self._settings.recipe.constrain == "auto":
-            self._probing = self._probing or asyncio.ensure_future(find_constraint(self._session))
-            await asyncio.shield(self._probing)
+        """Finds the constraint once, for all who ask; a probe that failed is made again for the next."""
+        if self._settings.recipe.constrain == "off":
+            return
+        if self._probing is None or (self._probing.done() and (self._probing.cancelled() or self._probing.exception())):
+            self._probing = asyncio.ensure_future(find_constraint(self._session))
+        await asyncio.shield(self._probing)
 
     async def aclose(self) -> None:
         await self._session.aclose()
@@ -153,8 +150,17 @@ def generate(
     if isinstance(rows, str | Path):
         source = open_source(Path(rows), settings.recipe.image_key)
     else:
-        source = ListedSource(list(rows))
-    return portal().call(Run(settings, source).execute)
+        source = ListedSource([rows] if isinstance(rows, dict) else list(rows))
+    run = Run(settings, source)
+    summary = portal().start_task_soon(run.execute)
+    try:
+        return summary.result()
+    except KeyboardInterrupt:
+        # Only this thread was interrupted; without a word the run would go on, and go on paying.
+        portal().call(run.stop)
+        with suppress(PersQAError):
+            summary.result()
+        raise
 
 
 def make_settings(
@@ -177,9 +183,25 @@ def make_settings(
     )
 
 
-@cache
 def portal() -> BlockingPortal:
     """The one background loop that serves every synchronous face, whether the caller has a loop or not."""
+    with PORTAL_LOCK:
+        return start_portal()
+
+
+@cache
+def start_portal() -> BlockingPortal:
     stack = ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(start_blocking_portal(name="persqa"))
+
+
+def forget_portal() -> None:
+    """A forked child has no thread of its parent's, so it starts a loop of its own."""
+    global PORTAL_LOCK
+    PORTAL_LOCK = threading.Lock()
+    start_portal.cache_clear()
+
+
+PORTAL_LOCK = threading.Lock()
+os.register_at_fork(after_in_child=forget_portal)

@@ -59,3 +59,6 @@ class RunStopped(PersQAError):
 
 class Interrupted(PersQAError):
     """Raised in rows that had not been sent when the run was asked to stop."""
+
+    def __init__(self) -> None:
+        super().__init__("The run was asked to stop before this row was answered; it keeps its place.")

@@ -14,7 +14,7 @@ from persqa_client.errors import RowError
 from persqa_client.inputs.asks import AskMaker
 from persqa_client.inputs.prompts import put_again
 from persqa_client.outputs.answers import Answer, judge, read_answer
-from persqa_client.types import Ask, Failure, Outcome, Picture, Problem, Record, Request, Row, Unit, Usage
+from persqa_client.types import Ask, BadRow, Failure, Outcome, Picture, Problem, Record, Request, Row, Unit, Usage
 
 ASKS = 2
 """A question is put once, and once more with the reason why the answer was no good."""
@@ -34,8 +34,10 @@ class Pipeline:
     load: Callable[[str], Awaitable[Picture]]
     asks: AskMaker
 
-    async def answer_row(self, row: Row, unit: Unit) -> Outcome:
+    async def answer_row(self, row: Row | BadRow, unit: Unit) -> Outcome:
         """The record of a unit, or its failure. RunStopped, Interrupted and bugs pass through."""
+        if isinstance(row, BadRow):
+            return Failure(unit, row.code, row.message)
         ask = self.asks.make(row, unit)
         try:
             pictures = tuple([await self.load(reference) for reference in row.images])

@@ -36,9 +36,13 @@ class Plan:
     def parse(self, number: int, line: bytes) -> Row | BadRow:
         return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
 
-    def weigh(self, row: Row) -> int:
-        """Bytes that the row's pictures will hold while it is under way, about."""
-        return BYTES_PER_PICTURE_BYTE * sum(size_hint(reference, self.roots) for reference in row.images)
+    def weigh(self, row: Row | BadRow) -> int:
+        """Bytes that the row will hold while it is under way, its pictures included, about."""
+        if isinstance(row, BadRow):
+            return len(row.line)
+        return len(row.line) + BYTES_PER_PICTURE_BYTE * sum(
+            size_hint(reference, self.roots) for reference in row.images
+        )
 
     def load(self, reference: str) -> Picture:
         return load_picture(reference, self.roots, max_pixels=self.recipe.max_pixels)

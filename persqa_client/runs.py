@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from persqa_client.chat.probes import Server, find_constraint, look, unknown_mod
 from persqa_client.chat.sessions import Session
 from persqa_client.config import RunSettings
 from persqa_client.engines.feed import has_more
+from persqa_client.engines.local import Answer
 from persqa_client.engines.passes import Live, Pass
 from persqa_client.errors import Interrupted, RunStopped, SettingsError
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
@@ -58,11 +60,15 @@ class Run:
         self.live = Live()
         self.session = session or Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits)
         self.server: Server | None = None
+        self._meeting: asyncio.Task[None] | None = None
         self._pass: Pass | None = None
+        self._retried = False
         self._stopped = False
 
     def stop(self) -> None:
         """Asks the run to stop: what is under way may finish. Asked again, it ends at once."""
+        if self._meeting is not None:
+            self._meeting.cancel()
         if self._pass is None:
             self.session.drain()
         elif self._stopped:
@@ -80,25 +86,30 @@ class Run:
             return replace(summary, records=memory.rows(failed=False), failures=memory.rows(failed=True))
         files = RunFiles.of(self.settings.output)
         with self._open_ledger(files) as ledger:
-            if not self._has_work(ledger):
-                await self.session.aclose()
-                return Summary("already", ledger.tally, ledger.seconds, files)
             async with self.session:
+                if ledger.state == "finished" and self._next_pass(ledger) is None:
+                    return Summary("already", ledger.tally, ledger.seconds, files)
                 return await self._work(ledger, files)
 
     async def _work(self, ledger: Ledger | MemoryLedger, files: RunFiles | None) -> Summary:
-        try:
-            await self._meet_server()
-            self._wake(ledger)
+        finished = await self._meet_server()
+        if finished and ledger.state != "finished":
             finished = await self._answer(ledger)
-            if finished and self.settings.retry_failed and ledger.mode == "run" and ledger.tally.bad:
-                ledger.retry()
-                finished = await self._answer(ledger)
-        except Interrupted:
-            finished = False
+        while finished and (begin := self._next_pass(ledger)) is not None:
+            begin()
+            finished = await self._answer(ledger)
         state = "finished" if finished else "interrupted"
         notes = tuple(self.session.dialect.notes())
         return Summary(state, ledger.tally, ledger.seconds, files, self.server, notes)
+
+    def _next_pass(self, ledger: Ledger | MemoryLedger) -> Callable[[], None] | None:
+        """What brings a finished run back to work: its failures where they are to be retried, then input it has not
+        seen. None where nothing is left."""
+        if isinstance(ledger, MemoryLedger):
+            return None
+        if self.settings.retry_failed and not self._retried and ledger.tally.bad:
+            return ledger.retry
+        return ledger.reopen if self._rows_left(ledger) != 0 and has_more(self.source, ledger.start) else None
 
     def _open_ledger(self, files: RunFiles) -> Ledger:
         settings = self.settings
@@ -113,26 +124,24 @@ class Run:
             raise
         return ledger
 
-    def _has_work(self, ledger: Ledger) -> bool:
-        """Whether something is left: a run that is not at its end, failures to retry, input that was not seen."""
-        if ledger.state != "finished" or (self.settings.retry_failed and ledger.tally.bad):
-            return True
-        return self._rows_left(ledger) != 0 and has_more(self.source, ledger.start)
-
-    def _wake(self, ledger: Ledger | MemoryLedger) -> None:
-        """Brings a finished run back to work: its failures where they are to be retried, else the input's new rows."""
-        if isinstance(ledger, Ledger) and ledger.state == "finished":
-            if self.settings.retry_failed and ledger.tally.bad:
-                ledger.retry()
-            else:
-                ledger.reopen()
-
     def _rows_left(self, ledger: Ledger | MemoryLedger) -> int | None:
         limit = self.settings.limit
         return None if limit is None or ledger.until is not None else max(0, limit - ledger.tally.units)
 
-    async def _meet_server(self) -> None:
+    async def _meet_server(self) -> bool:
+        """Finds out what the server is. False when the run was stopped meanwhile."""
         self.live.phase = "asking the server what it can do"
+        self._meeting = asyncio.ensure_future(self._examine())
+        try:
+            await self._meeting
+        except (asyncio.CancelledError, Interrupted):
+            if not self._stopped:
+                raise
+        finally:
+            self._meeting = None
+        return not self._stopped
+
+    async def _examine(self) -> None:
         server = await look(self.session)
         if (sentence := unknown_model(server, self.settings.endpoint.model)) is not None:
             raise RunStopped("unknown_model", sentence)
@@ -144,19 +153,29 @@ class Run:
         """Answers what is left and closes the books. False when the run was stopped before its end."""
         if self._stopped:
             return False
+        self._retried = self._retried or ledger.until is not None
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
-            answer = self.plan.pipeline(self.session, threads).answer_row
-            self._pass = Pass(
-                self.source, ledger, self.plan, answer, self.settings.limits, self.live, self.session.drain
-            )
+            self._pass = self._make_pass(ledger, self.plan.pipeline(self.session, threads).answer_row)
             try:
-                finished = await self._pass.run(self._rows_left(ledger))
+                finished = await self._pass.run(self._rows_left(ledger), at_least=last_paid(ledger))
             finally:
                 self._pass = None
         if finished:
             self.live.phase = "finishing"
             await asyncio.to_thread(ledger.finish, self._describe())
         return finished
+
+    def _make_pass(self, ledger: Ledger | MemoryLedger, answer: Answer) -> Pass:
+        return Pass(
+            self.source,
+            ledger,
+            self.plan,
+            answer,
+            self.settings.limits,
+            self.live,
+            self.session.drain,
+            proven=ledger.until is not None or ledger.tally.good > 0,
+        )
 
     def _describe(self) -> dict[str, Any]:
         """What the run file says beside the ledger's own."""
@@ -175,12 +194,20 @@ class Run:
         }
 
 
+def last_paid(ledger: Ledger | MemoryLedger) -> int:
+    """The last line that the journal holds an answer for: a smaller ``--limit`` must not throw it away."""
+    if isinstance(ledger, MemoryLedger) or ledger.books is None:
+        return 0
+    return max((unit.row for unit in ledger.books.replayed), default=0)
+
+
 def refuse_changed_input(source: Source, ledger: Ledger) -> None:
-    """Raises SettingsError where lines that are done already are not what they were; more may have been added."""
+    """Raises SettingsError where what is done already is not what it was; more may have been added behind it."""
     if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.stamp()):
         return
     if source.digest_at(ledger.start) != ledger.start.digest:
+        done = f"{ledger.start.number} {'lines' if isinstance(source, FileSource) else 'rows'}"
         raise SettingsError(
-            f"The input {source.name} changed in its first {ledger.start.number} lines, which are done already: "
-            "put them back, choose another -o, or start again with --fresh."
+            f"The input {source.name} changed in its first {done}, which are done already: "
+            "make it what it was, choose another -o, or start again with --fresh."
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,3 +124,71 @@ def test_every_public_name_is_there_and_loads_nothing_before_it_is_used() -> Non
 def test_a_key_is_not_shown() -> None:
     shown = repr(Endpoint(base_url="http://x/v1", model="m", api_key="sk-secret"))  # type: ignore[arg-type]
     assert "sk-secret" not in shown
+
+
+async def test_a_client_that_found_no_server_works_when_there_is_one(red: Path) -> None:
+    with running(SimSettings(latency=0)) as server:
+        pass
+    async with PersQAClient(endpoint(server)) as client:
+        with pytest.raises(RunStopped):
+            await client.ask(red)
+        with running(SimSettings(latency=0), port=server.port):
+            assert (await client.ask(red)).answer.startswith("<mam>")
+
+
+async def test_a_client_whose_stream_was_refused_works_afterwards(red: Path) -> None:
+    with running(SimSettings(latency=0, script=["payment"])) as server:
+        async with PersQAClient(endpoint(server), recipe=Recipe(constrain="off")) as client:
+            with pytest.raises(RunStopped):
+                assert [row async for row in client.stream([str(red)])]
+            assert (await client.ask(red)).answer.startswith("<mam>")
+
+
+async def test_a_stream_draws_rows_as_it_gives_them(simulator: Running) -> None:
+    drawn = 0
+
+    def rows() -> Iterator[dict[str, object]]:
+        nonlocal drawn
+        for number in range(10_000):
+            drawn += 1
+            yield {"picture": number}
+
+    async for row, _ in stream(rows(), endpoint(simulator), limits=Limits(concurrency=2)):
+        assert drawn < row.number + 50
+
+
+def test_ctrl_c_in_generate_stops_the_run(red: Path, tmp_path: Path) -> None:
+    """As in a notebook: the exception is caught, the process lives on, and nothing more is sent."""
+    with running(SimSettings(latency=0.05, slots=4)) as server:
+        code = (
+            "import sys, time\n"
+            "from persqa_client import generate\n"
+            f"rows = [{{'image': {str(red)!r}, 'n': n}} for n in range(400)]\n"
+            f"args = dict(base_url={server.base_url!r}, model='persqa-simulator', concurrency=4)\n"
+            "try:\n    generate(rows, 'qa.jsonl', **args)\n"
+            "except KeyboardInterrupt:\n    print('stopped', flush=True); sys.stdin.read()\n"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        while server.stats()["answered"] < 20:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stopped\n"
+        asked = server.stats()["requests"]
+        time.sleep(0.3)
+        assert server.stats()["requests"] == asked
+        process.communicate(timeout=20)
+    assert len((tmp_path / "qa.jsonl.partial").read_bytes().splitlines()) >= 19
+
+
+def test_a_forked_child_has_a_loop_of_its_own(simulator: Running, red: Path) -> None:
+    code = (
+        "import multiprocessing\nfrom persqa_client import generate\n"
+        f"picture, args = {str(red)!r}, dict(base_url={simulator.base_url!r}, model='persqa-simulator')\n"
+        "def go(n): return generate([picture], **args).tally.good\n"
+        "print(go(0), multiprocessing.get_context('fork').Pool(1).apply(go, (1,)))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert told.stdout.split() == ["1", "1"], told.stderr

@@ -260,3 +260,66 @@ def test_fewer_rows_than_that_fail_one_by_one(folder: Path) -> None:
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(19)))
     with running(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
         assert go(input, folder / "qa.jsonl", server, constrain="off").tally.failed == {"too_large": 19}
+
+
+def test_refusals_all_alike_stop_no_run_that_was_answered_before(folder: Path) -> None:
+    """Twenty rows that this server can't take, behind rows that it could: a resume and a retry go through them."""
+    fine = [f'{{"image": "red.png", "n": {n}}}' for n in range(3)]
+    many = '["red.png", "red.png", "red.png"]'
+    input = rows(folder, *fine, *(f'{{"image": {many}, "n": {n}}}' for n in range(25)))
+    with running(SimSettings(latency=0, limit_images=2)) as server:
+        assert go(input, folder / "qa.jsonl", server, limit=3).tally.good == 3
+        for retry_failed in (False, True):
+            summary = go(input, folder / "qa.jsonl", server, retry_failed=retry_failed)
+            assert (summary.tally.good, summary.tally.failed) == (3, {"too_many_images": 25})
+
+
+def test_a_retry_goes_on_with_lines_that_were_added(folder: Path, simulator: Running) -> None:
+    go(rows(folder, '{"image": "late.png"}'), folder / "qa.jsonl", simulator)
+    Image.new("RGB", (40, 30)).save(folder / "late.png")
+    input = rows(folder, '{"image": "late.png"}', '{"image": "red.png"}')
+    assert go(input, folder / "qa.jsonl", simulator, retry_failed=True).tally.good == 2
+    assert [row["image"] for row in objects(folder / "qa.jsonl")] == ["late.png", "red.png"]
+
+
+def test_rows_kept_in_memory_are_asked_once_also_with_retry_failed(folder: Path, simulator: Running) -> None:
+    summary = go(rows(folder, '{"image": "red.png"}', '{"image": "no.png"}'), None, simulator, retry_failed=True)
+    assert (summary.tally.units, summary.tally.attempts, len(summary.failures)) == (2, 1, 1)
+
+
+def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
+    """The first row's answer does not come; the others are journalled behind it when the run is broken off."""
+    input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
+    output = folder / "qa.jsonl"
+    with running(SimSettings(latency=0, script=["stall"])) as server:
+        settings = make_settings(input, output, server.base_url, MODEL, None, {"constrain": "off", "concurrency": 8})
+
+        async def broken_off() -> None:
+            run = Run(settings, open_source(input, "image"))
+            going = asyncio.create_task(run.execute())
+            while run.live.done < 39:
+                await asyncio.sleep(0.005)
+            run.stop()
+            run.stop()
+            await going
+
+        asyncio.run(broken_off())
+        assert go(input, output, server, constrain="off", limit=5).tally.units == 40
+        assert server.stats()["answered"] == 40
+
+
+def test_a_stop_ends_the_probing_at_once(folder: Path) -> None:
+    input = rows(folder, '{"image": "red.png"}')
+    with running(SimSettings(script=["stall"])) as server:
+        settings = make_settings(input, folder / "qa.jsonl", server.base_url, MODEL, None, {})
+
+        async def stopped() -> Summary:
+            run = Run(settings, open_source(input, "image"))
+            going = asyncio.create_task(run.execute())
+            while not server.stats()["in_flight"] and not server.stats()["requests"]:
+                await asyncio.sleep(0.005)
+            run.stop()
+            return await asyncio.wait_for(going, 5)
+
+        assert asyncio.run(stopped()).state == "interrupted"
+    assert not list(folder.glob("qa*"))

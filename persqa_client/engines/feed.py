@@ -1,15 +1,14 @@
-"""From the input's lines to jobs: announces each line to the ledger, settles what can't be asked. Reads the input."""
+"""From the input's lines to jobs: announces each to the ledger, asks for what is still to be answered. Reads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 from persqa_client.engines.local import Job
 from persqa_client.inputs.sources import START, Source
-from persqa_client.types import BadRow, Failure, Outcome, Position, Row, Unit
+from persqa_client.types import BadRow, Position, Row, Unit
 
 BREATH = 200
 """Lines without a job, after which the event loop gets a turn."""
@@ -24,7 +23,6 @@ class Book(Protocol):
     def until(self) -> Position | None: ...
     def expect(self, line: bytes, units: tuple[Unit, ...], position: Position) -> tuple[Unit, ...]: ...
     def skip(self, position: Position) -> None: ...
-    def settle(self, outcome: Outcome) -> None: ...
 
 
 @dataclass(slots=True)
@@ -34,18 +32,17 @@ class Feed:
     source: Source
     book: Book
     parse: Callable[[int, bytes], Row | BadRow]
-    weigh: Callable[[Row], int]
-    settled: Callable[[Outcome], None]
-    """Told of each row that ended without being asked."""
+    weigh: Callable[[Row | BadRow], int]
     rows: int | None = None
+    at_least: int = 0
+    """A line up to which rows are announced whatever ``rows`` says: answers for them are paid and journalled."""
     position: Position = START
     """After the line that was announced last."""
 
     def jobs(self) -> Iterator[Job | None]:
-        until = self.book.until
         left = self.rows
         for quiet, (line, position) in enumerate(self.source.lines(self.book.start), 1):
-            if (until is not None and position.number > until.number) or left == 0:
+            if self._is_past(position, left):
                 return
             self.position = position
             if line.strip():
@@ -56,17 +53,18 @@ class Feed:
             if quiet % BREATH == 0:
                 yield None
 
+    def _is_past(self, position: Position, left: int | None) -> bool:
+        until = self.book.until
+        if until is not None and position.number > until.number:
+            return True
+        return left is not None and left <= 0 and position.number > self.at_least
+
     def _announce(self, line: bytes, position: Position) -> Iterator[Job]:
         row = self.parse(position.number, line)
         for unit in self.book.expect(row.line, (Unit(row.number),), position):
-            if isinstance(row, BadRow):
-                failure = Failure(unit, row.code, row.message)
-                self.book.settle(failure)
-                self.settled(failure)
-            else:
-                yield Job(row, unit, len(row.line) + self.weigh(row))
+            yield Job(row, unit, self.weigh(row))
 
 
 def has_more(source: Source, start: Position) -> bool:
     """Whether a row follows a position (blank lines are none)."""
-    return any(line.strip() for line, _ in islice(source.lines(start), 10_000))
+    return any(line.strip() for line, _ in source.lines(start))

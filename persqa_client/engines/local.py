@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from persqa_client.errors import Interrupted, RunStopped
-from persqa_client.types import Outcome, Row, Unit
+from persqa_client.types import BadRow, Outcome, Row, Unit
 
 GRACE = 30.0
 """Seconds that requests under way get to finish once the run is asked to stop: what service managers allow."""
@@ -17,12 +17,12 @@ GRACE = 30.0
 class Job:
     """One unit to be answered. ``weight`` is what it holds in memory meanwhile, in bytes."""
 
-    row: Row
+    row: Row | BadRow
     unit: Unit
     weight: int
 
 
-Answer = Callable[[Row, Unit], Awaitable[Outcome]]
+Answer = Callable[[Row | BadRow, Unit], Awaitable[Outcome]]
 Settled = tuple[Job, Outcome]
 
 

@@ -27,6 +27,7 @@ class SafeBook(Book, Protocol):
     def waiting(self) -> int: ...
     @property
     def waiting_bytes(self) -> int: ...
+    def settle(self, outcome: Outcome) -> None: ...
     def sync(self) -> None: ...
     def checkpoint(self) -> Callable[[], None]: ...
 
@@ -35,7 +36,7 @@ class Rows(Protocol):
     """How lines become rows, and what a row holds in memory."""
 
     def parse(self, number: int, line: bytes) -> Row | BadRow: ...
-    def weigh(self, row: Row) -> int: ...
+    def weigh(self, row: Row | BadRow) -> int: ...
 
 
 @dataclass(slots=True)
@@ -54,7 +55,10 @@ class Live:
 
 
 class Pass:
-    """Answers rows from where the book stands to the input's end, or to ``rows`` more of them."""
+    """Answers rows from where the book stands to the input's end, or to ``rows`` more of them.
+
+    ``proven``: earlier rows of this run were answered, so refusals that are all alike speak of the rows.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,8 @@ class Pass:
         limits: Limits,
         live: Live,
         drain: Callable[[], None],
+        *,
+        proven: bool,
     ) -> None:
         self.book = book
         self.live = live
@@ -72,16 +78,19 @@ class Pass:
         self._plan = plan
         self._limits = limits
         self._window = max(1024, 8 * limits.concurrency)
-        self._probation = Probation()
+        self._probation = Probation(passed=proven)
         self._dropped = 0
         self.engine = LocalEngine(
             answer, most=2 * limits.concurrency + 16, most_bytes=limits.max_inflight_bytes, on_stop=drain
         )
 
-    async def run(self, rows: int | None) -> bool:
-        """Whether all was done; False when it was stopped. Raises RunStopped and StorageError."""
+    async def run(self, rows: int | None, at_least: int = 0) -> bool:
+        """Whether all was done; False when it was stopped. Raises RunStopped and StorageError.
+
+        ``at_least`` is a line up to which rows are taken whatever ``rows`` says.
+        """
         try:
-            finished = await self._run(rows)
+            finished = await self._run(rows, at_least)
         except RunStopped:
             await asyncio.to_thread(self.book.checkpoint())
             raise
@@ -89,24 +98,32 @@ class Pass:
             await asyncio.to_thread(self.book.checkpoint())
         return finished
 
-    async def _run(self, rows: int | None) -> bool:
+    async def _run(self, rows: int | None, at_least: int) -> bool:
         self.live.total, self.live.phase = self._source.total(), "running"
         self.live.began_at = self.live.read = self._source.done(self.book.start)
-        feed = Feed(self._source, self.book, self._plan.parse, self._plan.weigh, self._seen, rows)
+        feed = Feed(self._source, self.book, self._plan.parse, self._plan.weigh, rows, at_least)
         keeper = asyncio.create_task(keep(self.book))
+        keeper.add_done_callback(self._disk_failed)
         try:
             async for _, outcome in self.engine.run(feed.jobs(), self._has_room):
                 if keeper.done():
                     keeper.result()
                 self._look(feed)
                 self._settle(self._admitted(outcome))
+            if keeper.done():
+                keeper.result()
             if self._complete:
                 self._settle(self._probation.release())
                 self._look(feed)
         finally:
+            keeper.remove_done_callback(self._disk_failed)
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
         return self._complete
+
+    def _disk_failed(self, keeper: asyncio.Task[None]) -> None:
+        """Ends the pass also while no answer comes that would show it."""
+        self.engine.stop()
 
     @property
     def _complete(self) -> bool:

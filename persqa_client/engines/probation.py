@@ -13,10 +13,10 @@ FIRST_RESULTS = 20
 class Probation:
     """Holds the endpoint's first refusals back until one result differs: twenty alike are the run's fault."""
 
-    def __init__(self, most: int = FIRST_RESULTS) -> None:
+    def __init__(self, most: int = FIRST_RESULTS, *, passed: bool = False) -> None:
         self._most = most
         self._held: list[Failure] = []
-        self._passed = False
+        self._passed = passed
 
     def judge(self, outcome: Outcome) -> list[Outcome]:
         """The outcomes that may be written now. Raises RunStopped when the first results are all the same refusal.

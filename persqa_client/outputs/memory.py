@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from persqa_client.jsonl import load_object
 from persqa_client.outputs.books import Render
-from persqa_client.outputs.checkpoint import START, Mode
+from persqa_client.outputs.checkpoint import START
 from persqa_client.outputs.tally import Tally
 from persqa_client.types import Failure, Json, Outcome, Position, Unit
 
@@ -19,15 +20,18 @@ class MemoryLedger:
     start = START
     stamp = None
     until = None
-    mode: Mode = "run"
     waiting_bytes = 0
 
     def __init__(self, render: Render) -> None:
         self._render = render
         self._lines: dict[Unit, bytes] = {}
         self._done: dict[Unit, Outcome] = {}
+        self._began = monotonic()
         self.tally = Tally()
-        self.seconds = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return monotonic() - self._began
 
     @property
     def waiting(self) -> int:
@@ -60,6 +64,3 @@ class MemoryLedger:
 
     def finish(self, run: Json) -> None:
         """Nothing to put in place."""
-
-    def retry(self) -> None:
-        """Nothing is tried again: a caller who wants that asks again."""

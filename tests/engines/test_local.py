@@ -9,7 +9,7 @@ import pytest
 
 from persqa_client.engines.local import Job, LocalEngine
 from persqa_client.errors import Interrupted, RunStopped
-from persqa_client.types import Failure, Outcome, Row, Unit
+from persqa_client.types import BadRow, Failure, Outcome, Row, Unit
 
 
 def jobs(count: int, weight: int = 1) -> Iterator[Job | None]:
@@ -27,7 +27,7 @@ class Answering:
         self.under_way = 0
         self.most = 0
 
-    async def __call__(self, row: Row, unit: Unit) -> Outcome:
+    async def __call__(self, row: Row | BadRow, unit: Unit) -> Outcome:
         self.started.append(unit.row)
         self.under_way += 1
         self.most = max(self.most, self.under_way)

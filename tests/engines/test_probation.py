@@ -57,3 +57,8 @@ def test_what_is_held_at_the_end_is_released() -> None:
         probation.judge(failure)
     assert probation.release() == held
     assert probation.release() == []
+
+
+def test_a_run_that_was_answered_before_has_passed() -> None:
+    probation = Probation(most=2, passed=True)
+    assert [probation.judge(refused(row)) for row in (1, 2, 3)] == [[refused(row)] for row in (1, 2, 3)]
