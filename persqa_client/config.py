@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
+import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from persqa_client.errors import SettingsError
 
+ROUTE = re.compile(r"(/chat)?/completions$")
+HEADER_WORD = re.compile(r"[\x21-\x7e]+")
 OPENAI_HOST = "api.openai.com"
+RUN_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"})
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 """1,003,520: 1,280 picture tokens of 28x28 pixels, the upper end that Qwen's own model cards suggest."""
 
 
 def check_base_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    url = url.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        well_formed = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        # An IPv6 address without its bracket, a port that is no number.
+        well_formed = False
+    if not well_formed:
         raise ValueError("must look like http://HOST:PORT/v1")
     if parts.username or parts.password:
         raise ValueError("must not hold a user name or password; use --api-key-env instead")
     if parts.query or parts.fragment:
         raise ValueError("must end with its path, without ? or #")
-    return url.rstrip("/")
+    if (root := ROUTE.sub("", url)) != url:
+        raise ValueError(f"must be the root of the API, {root}, and not one of its routes")
+    return url
 
 
 def is_loopback(url: str) -> bool:
@@ -42,7 +55,7 @@ def is_loopback(url: str) -> bool:
 class Settings(BaseModel):
     """Base of the settings: frozen, and an unknown name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 Kind = TypeVar("Kind", bound=Settings)
@@ -71,15 +84,43 @@ class Endpoint(Settings):
 def find_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> SecretStr | None:
     """The key for this host: the named variable's, else OPENAI_API_KEY for OpenAI's own host alone, else none.
 
-    Raises SettingsError where a variable is named but empty or not there.
+    Raises SettingsError where a variable is named but empty or not there, where what it holds can't stand in a header,
+    or where the URL is none.
     """
+    try:
+        host = urlsplit(check_base_url(base_url)).hostname
+    except ValueError as error:
+        raise SettingsError(f"--base-url: {error}.") from error
     if key_env is not None:
         if not environ.get(key_env, "").strip():
             raise SettingsError(f"--api-key-env names {key_env}, but that variable is not set or is empty.")
-        return SecretStr(environ[key_env].strip())
-    if urlsplit(base_url).hostname == OPENAI_HOST and environ.get("OPENAI_API_KEY", "").strip():
-        return SecretStr(environ["OPENAI_API_KEY"].strip())
+        return read_key(key_env, environ)
+    if host == OPENAI_HOST and environ.get("OPENAI_API_KEY", "").strip():
+        return read_key("OPENAI_API_KEY", environ)
     return None
+
+
+def read_key(name: str, environ: Mapping[str, str]) -> SecretStr:
+    key = environ[name].strip()
+    if not HEADER_WORD.fullmatch(key):
+        raise SettingsError(
+            f"The key in {name} has a space, a line break or a letter outside ASCII in it: set that variable anew."
+        )
+    return SecretStr(key)
+
+
+def check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
+    """Further request fields: what the run itself sets is not among them, and what is sent is what was given."""
+    if taken := fields.keys() & RUN_FIELDS:
+        raise ValueError(f"can't set {min(taken)}: the run sets that itself")
+    try:
+        as_sent = orjson.loads(orjson.dumps(fields))
+    except TypeError as error:
+        raise ValueError(f"can't be sent as JSON ({error})") from error
+    if as_sent != fields:
+        name = next(name for name in fields if as_sent[name] != fields[name])
+        raise ValueError(f"can't be sent as JSON (the value of {name} would become another)")
+    return fields
 
 
 class Sampling(Settings):
@@ -87,9 +128,9 @@ class Sampling(Settings):
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
-    max_tokens: Annotated[int, Field(ge=1)] = 512
-    seed: int = 0
-    extra_body: dict[str, Any] = {}
+    max_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 512
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] = 0
+    extra_body: Annotated[dict[str, Any], AfterValidator(check_extra_body)] = {}
 
 
 class Limits(Settings):

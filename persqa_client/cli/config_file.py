@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -26,6 +27,14 @@ def load_config(context: typer.Context, path: Path | None) -> Path | None:
         name = key.replace("-", "_")
         if name not in known:
             raise typer.BadParameter(f"{path} has a key {key!r} that is no flag; see --help.")
-        defaults[name] = json.dumps(value) if isinstance(value, dict) else value
+        defaults[name] = table_as_json(path, key, value) if isinstance(value, dict) else value
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
+
+
+def table_as_json(path: Path, key: str, table: dict[str, Any]) -> str:
+    try:
+        return json.dumps(table, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        # Dates, times, infinity: TOML has them, JSON has not.
+        raise typer.BadParameter(f"{path} has a value under {key!r} that JSON can't hold: {error}.") from error

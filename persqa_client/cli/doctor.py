@@ -15,7 +15,7 @@ def doctor(
 ) -> None:
     """Ask a server what it is and try what a run needs of it.
 
-    Exit codes: 0 fit for a run, 2 usage, 3 server away or refusing.
+    Exit codes: 0 fit for a run, 2 usage, 3 server away, refusing, or without an eye for pictures.
 
     Example: persqa doctor --base-url http://127.0.0.1:8000/v1
     """

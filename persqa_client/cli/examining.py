@@ -27,16 +27,21 @@ def main(base_url: str, model: str | None, api_key_env: str | None, timeout: flo
         key = find_key(base_url, api_key_env, os.environ)
         endpoint = build(Endpoint, base_url=base_url, model=model or "?", api_key=key)
         limits = build(Limits, timeout=timeout, concurrency=1, max_attempts=2, max_outage=timeout)
-        findings = asyncio.run(examine(endpoint, limits, choose=model is None))
+        findings, refusal = asyncio.run(examine(endpoint, limits, choose=model is None))
     except SettingsError as error:
         fail(error, WRONG_USE)
     except PersQAError as error:
         fail(error, NO_SERVER)
     print_findings(findings, Console())
+    if refusal is not None:
+        fail(f"This server is not fit for a run, since it refuses pictures: {refusal}", NO_SERVER)
 
 
-async def examine(endpoint: Endpoint, limits: Limits, *, choose: bool) -> list[Finding]:
-    """What was found, in the order of the table. Raises RunStopped where the server is away or refuses."""
+async def examine(endpoint: Endpoint, limits: Limits, *, choose: bool) -> tuple[list[Finding], str | None]:
+    """What was found, in the order of the table, and why pictures are refused, if they are.
+
+    Raises RunStopped where the server is away or refuses.
+    """
     async with Session(endpoint, limits=limits) as session:
         server = await look(session)
     if choose:
@@ -45,14 +50,15 @@ async def examine(endpoint: Endpoint, limits: Limits, *, choose: bool) -> list[F
         endpoint = endpoint.model_copy(update={"model": server.models[0]})
     async with Session(endpoint, limits=limits) as session:
         server = await look(session)
-        picture = await try_picture(session)
+        seen, refusal = await try_picture(session)
         constraint = await find_constraint(session)
-        return [
+        findings = [
             *describe(endpoint, server),
-            picture,
+            ("pictures", seen),
             obeyed(constraint),
             *(("dialect", note) for note in session.dialect.notes()),
         ]
+        return findings, refusal
 
 
 def describe(endpoint: Endpoint, server: Server) -> list[Finding]:
@@ -66,8 +72,8 @@ def describe(endpoint: Endpoint, server: Server) -> list[Finding]:
     ]
 
 
-async def try_picture(session: Session) -> Finding:
-    """Whether the server takes a picture at all, and how long an answer takes."""
+async def try_picture(session: Session) -> tuple[str, str | None]:
+    """Whether the server takes a picture at all and how long an answer takes; then, why not."""
     buffer = io.BytesIO()
     Image.new("RGB", (224, 224), (200, 30, 30)).save(buffer, "JPEG")
     picture = Picture(buffer.getvalue(), "image/jpeg", 224, 224)
@@ -76,9 +82,9 @@ async def try_picture(session: Session) -> Finding:
     try:
         reply = await session.complete(request)
     except RowError as error:
-        return "pictures", f"refused: {error.message}"
+        return "refused", error.message
     words = " ".join(reply.completion.text.split())[:60]
-    return "pictures", f"taken; a red one was answered in {perf_counter() - began:.2f} s: {words!r}"
+    return f"taken; a red one was answered in {perf_counter() - began:.2f} s: {words!r}", None
 
 
 def obeyed(constraint: str | None) -> Finding:

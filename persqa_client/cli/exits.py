@@ -1,8 +1,11 @@
-"""Exit codes, and how an error is told. Prints to the terminal."""
+"""Exit codes, and how an error is told. Prints to the terminal, and prepares it and the process for that."""
 
 from __future__ import annotations
 
+import io
+import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 import typer
@@ -13,6 +16,8 @@ WRONG_USE = 2
 """Usage or configuration, the run's own files included."""
 NO_SERVER = 3
 """The server is away or refuses."""
+DEFECT = 70
+"""A fault in this package (EX_SOFTWARE of sysexits.h); resumable."""
 INTERRUPTED = 130
 """Stopped by Ctrl-C or SIGTERM; resumable."""
 
@@ -20,6 +25,19 @@ INTERRUPTED = 130
 def say(text: str) -> None:
     """One line for the person, on stderr, so that stdout stays free for results."""
     print(text, file=sys.stderr, flush=True)
+
+
+def prepare() -> None:
+    """For every command, before anything heavy is imported: SIGTERM is as good as Ctrl-C from the first moment, and no
+    letter is foreign to the terminal."""
+    signal.signal(signal.SIGTERM, interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def fail(error: object, code: int) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from persqa_client.cli.doctor import doctor
+from persqa_client.cli.exits import prepare
 from persqa_client.cli.run import run
 from persqa_client.cli.sim import sim
 
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     add_completion=False,
 )
+app.callback()(prepare)
 app.command()(run)
 app.command()(sim)
 app.command()(doctor)

@@ -71,7 +71,7 @@ def run(
     """Ask a question about every picture and write the checked answers.
 
     Give the same command again to go on after a stop. Exit codes: 0 all good, 1 some rows failed, 2 usage or
-    configuration, 3 server away or refusing, 130 stopped.
+    configuration, 3 server away or refusing, 70 a defect of this program, 130 stopped.
 
     Example: persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-3B-Instruct
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import traceback
 from contextlib import suppress
 from typing import Any
 
@@ -13,12 +14,13 @@ import typer
 from rich.console import Console
 
 from persqa_client.cli.dry_run import show_requests
-from persqa_client.cli.exits import ALL_GOOD, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
+from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
 from persqa_client.cli.progress import show_progress
 from persqa_client.cli.report import print_summary
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build, find_key
+from persqa_client.engines.feed import has_more
 from persqa_client.errors import RunStopped, SettingsError, StorageError
-from persqa_client.inputs.sources import open_source
+from persqa_client.inputs.sources import START, open_source
 from persqa_client.runs import Run, Summary
 
 STOPPING = "Stopping: requests under way may finish (once more to stop at once)."
@@ -29,7 +31,11 @@ def main(flags: dict[str, Any], *, dry_run: bool) -> None:
     try:
         settings = make_settings(flags)
         assert settings.input is not None
+        assert settings.output is not None
         source = open_source(settings.input, settings.recipe.image_key)
+        if not has_more(source, START) and not settings.output.exists():
+            say(f"{settings.input} holds no {'pictures' if settings.input.is_dir() else 'rows'}: nothing to do.")
+            raise typer.Exit(ALL_GOOD)
         if dry_run:
             show_requests(settings, source)
             return
@@ -65,8 +71,6 @@ def parse_extra_body(text: str) -> dict[str, Any]:
         raise SettingsError(f"--extra-body is not JSON ({error}).") from error
     if not isinstance(value, dict):
         raise SettingsError("--extra-body must be a JSON object, such as '{\"top_k\": 20}'.")
-    if taken := value.keys() & {"model", "messages", "stream", "n", "seed"}:
-        raise SettingsError(f"--extra-body can't set {min(taken)}: the run sets that itself.")
     return value
 
 
@@ -82,6 +86,11 @@ def execute(run: Run) -> int:
     except KeyboardInterrupt:
         say(f"Stopped. {go_on(run)}")
         return INTERRUPTED
+    except Exception:
+        # Not to go on with: only to tell it apart from what a person can mend, before the process ends.
+        traceback.print_exc()
+        say(f"Error: this is a defect of this program; please report it with the lines above. {go_on(run)}")
+        return DEFECT
     return tell(run, summary)
 
 

@@ -17,14 +17,19 @@ from urllib.parse import unquote, unquote_to_bytes
 
 import pybase64
 
-from persqa_client.errors import RowError
+from persqa_client.errors import RowError, StorageError
+from persqa_client.inputs.formats import format_of
 
 MAX_BYTES = 1_000_000_000
 """Files above this are not read into memory; a picture of 200 million pixels with 16 bits a channel just passes."""
 SHOWN_PATH = 200
 SHOWN_DATA_HEADER = 60
+SHOWN_DATA = 20
 
-DATA = re.compile(r"data:", re.IGNORECASE)
+DATA = re.compile(r"\s*data:", re.IGNORECASE)
+BARE_DATA = re.compile(r"(?P<head>[\w/;:+.-]{0,60}base64,)?(?P<body>[A-Za-z0-9+/_\-\s]{100,}={0,2})")
+MIXED = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9]).{200}", re.DOTALL)
+"""Text without a dot that is so long and so mixed is no path, and would be shown whole in two halves as one."""
 FILE = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
 REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 NOT_FOR_SHOW = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -44,15 +49,31 @@ def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
     """The bytes that the reference stands for, never none.
 
     Raises RowError with ``image_missing``, ``image_empty``, ``image_not_a_file``, ``image_link_loop``,
-    ``image_unreadable``, ``image_too_large``, ``image_bad_data_uri`` or ``image_remote``.
+    ``image_unreadable``, ``image_too_large``, ``image_bad_data_uri`` or ``image_remote``; StorageError where it is this
+    process that can open no more files.
     """
     if DATA.match(reference):
         data = read_data_uri(reference)
+    elif is_bare_data(reference) and not size_hint(reference, roots):
+        advice = "put data:image/jpeg;base64, in front"
+        raise RowError("image_bad_data_uri", f"{shown(reference)} seems to be base64 and no path; {advice}.")
     else:
         data = read_file(local_path(reference), roots, shown(reference))
     if not data:
         raise RowError("image_empty", f"{shown(reference)} is empty; give a picture with content.")
     return data
+
+
+def is_bare_data(reference: str) -> bool:
+    """Whether it seems to be base64 that lacks the beginning of a data: URI; a path may look so, too."""
+    found = BARE_DATA.fullmatch(reference.strip())
+    if found is None:
+        return False
+    try:
+        start = decode_base64(found["body"][:64])
+    except (binascii.Error, ValueError):
+        start = b""
+    return bool(found["head"] or format_of(start) or MIXED.match(found["body"]))
 
 
 def size_hint(reference: str, roots: Sequence[Path]) -> int:
@@ -128,9 +149,12 @@ def refuse_unfit(status: os.stat_result, name: str) -> None:
 
 
 def refuse_unreadable(error: OSError, name: str) -> NoReturn:
-    """Raises RowError, or the error itself where it is the process that lacks something, not the file."""
+    """Raises RowError, or StorageError where it is the process that lacks something, not the file."""
     if error.errno in OUT_OF_HANDLES:
-        raise error
+        raise StorageError(
+            "too many files are open at once: lower --concurrency or raise the limit (ulimit -n), "
+            "then the same command goes on from here"
+        ) from error
     if error.errno == errno.ELOOP:
         raise RowError("image_link_loop", f"{name} is a link that leads back to itself; mend the link.") from error
     if isinstance(error, FileNotFoundError):
@@ -141,7 +165,7 @@ def refuse_unreadable(error: OSError, name: str) -> NoReturn:
 
 def read_data_uri(reference: str) -> bytes:
     """The payload by RFC 2397; base64 may be wrapped, URL-safe, percent-encoded or without its padding."""
-    head, comma, body = reference[len("data:") :].partition(",")
+    head, comma, body = reference.lstrip()[len("data:") :].partition(",")
     if not comma:
         raise RowError("image_bad_data_uri", f"{shown(reference)} has no comma before its data; mend the data: URI.")
     try:
@@ -168,9 +192,11 @@ def decode_base64(body: str) -> bytes:
 def shown(reference: str) -> str:
     """The reference for a message: printable, short, without a picture's data and without what signs a URL."""
     if DATA.match(reference):
-        head, comma, body = reference.partition(",")
+        head, comma, body = reference.lstrip().partition(",")
         known = comma and len(head) <= SHOWN_DATA_HEADER
         return f"{escaped(head)},… ({len(body):,} characters)" if known else "data:…"
+    if is_bare_data(reference):
+        return f"{escaped(reference[:SHOWN_DATA])}… ({len(reference):,} characters)"
     if REMOTE.match(reference) and not FILE.match(reference):
         path, query, _ = reference.partition("?")
         reference = path + (query and "?…")

@@ -53,7 +53,7 @@ def decode(line: bytes) -> Any:
     try:
         return load_value(line)
     except ValueError as error:
-        raise RowError("bad_line", f"not JSON ({error})") from error
+        raise RowError("bad_line", f"not JSON ({str(error).removeprefix('not JSON: ')})") from error
 
 
 def image_references(fields: dict[str, Any], image_key: str) -> tuple[str, ...]:

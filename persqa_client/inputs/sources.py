@@ -6,7 +6,7 @@ A source gives its lines with the position after each, so that a run can go on f
 
 from __future__ import annotations
 
-import os
+import codecs
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -14,11 +14,13 @@ from typing import Any, BinaryIO, Protocol
 
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.folders import count_pictures, find_pictures
+from persqa_client.inputs.formats import format_of, words_for
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import Position
 
 START = Position(0, 0, "")
 BOM = b"\xef\xbb\xbf"
+GZIP = b"\x1f\x8b"
 BUFFER = 1 << 20
 WANTED = "give a JSONL file or a folder of pictures"
 
@@ -174,11 +176,28 @@ def open_source(path: Path, image_key: str) -> Source:
     if path.is_dir():
         return FolderSource(path, image_key)
     if path.is_file():
-        if not os.access(path, os.R_OK):
-            raise SettingsError(f"The input {path} can't be read: check its permissions.")
+        refuse_binary(path)
         return FileSource(path)
     if path.exists():
+        raise SettingsError(f"The input {path} is neither a file nor a folder; {WANTED}.")
+    raise SettingsError(f"There is no input {path}; {WANTED}.")
+
+
+def refuse_binary(path: Path) -> None:
+    """Raises SettingsError where the first kilobyte is no text: each line would become a failed row."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SettingsError(f"The input {path} can't be read ({reason}): check its permissions.") from error
+    if format := format_of(head):
         raise SettingsError(
-            f"The input {path} is neither a file nor a folder; give a JSONL file or a folder of pictures."
+            f"The input {path} is a picture ({format}); give its folder, or a JSONL file that names it."
         )
-    raise SettingsError(f"There is no input {path}; give a JSONL file or a folder of pictures.")
+    if head.startswith(GZIP):
+        raise SettingsError(f"The input {path} is compressed with gzip; unpack it first.")
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SettingsError(f"The input {path} is in UTF-16; save it as UTF-8.")
+    if b"\0" in head:
+        raise SettingsError(f"The input {path} is {words_for(head)}, not text; {WANTED}.")

@@ -142,14 +142,27 @@ def read_file(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
+        refuse_long_name(path, error)
         raise SettingsError(f"{path} can't be read: {error.strerror or error}") from error
 
 
 def file_size(path: Path) -> int | None:
-    """Bytes of what a name leads to; None where there is nothing, -1 where it can't be looked at."""
+    """Bytes of what a name leads to; None where there is nothing, -1 where it can't be looked at.
+
+    Raises SettingsError where no file can have that name.
+    """
     try:
         return path.stat().st_size
     except FileNotFoundError:
         return -1 if path.is_symlink() else None
-    except OSError:
+    except OSError as error:
+        refuse_long_name(path, error)
         return -1
+
+
+def refuse_long_name(path: Path, error: OSError) -> None:
+    if error.errno == errno.ENAMETOOLONG:
+        shown = f"{path.name[:40]}…{path.name[-40:]}"
+        raise SettingsError(
+            f"the file name {shown}, one of those of this run, is too long: give -o a shorter one"
+        ) from error

@@ -71,8 +71,12 @@ def complete_reopening(files: RunFiles) -> None:
 
 
 def is_hollow(files: RunFiles, checkpoint: Checkpoint) -> bool:
-    """Whether not one unit of an unfinished run is settled: it has nothing to go on with, its settings bind nobody."""
-    begun = checkpoint.position.number or checkpoint.mode == "retry"
+    """Whether not one unit of an unfinished run is settled: it has nothing to go on with, its settings bind nobody.
+
+    A retry that has only carried old rows over is hollow too: the finished run lies there as it was.
+    """
+    before = checkpoint.before
+    begun = checkpoint.position.number if before is None else before.done.failed
     return not begun and next(replay(files, checkpoint.generation), None) is None
 
 

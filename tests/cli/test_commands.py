@@ -27,6 +27,7 @@ def simulator() -> Iterator[Running]:
 def folder(tmp_path: Path) -> Path:
     Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "red.png")
     (tmp_path / "rows.jsonl").write_text('{"image": "red.png"}\n')
+    (tmp_path / "date.toml").write_text("[extra-body]\nday = 2020-01-31\n")
     return tmp_path
 
 
@@ -95,6 +96,11 @@ def test_some_failed_is_exit_1_also_when_given_again(folder: Path, simulator: Ru
         pytest.param(["-o", "/dev/null"], "device", id="output is a device"),
         pytest.param(["-o", "rows.jsonl/qa.jsonl"], "can't be made", id="no such place"),
         pytest.param(["--config", "missing.toml"], "missing.toml", id="no config file"),
+        pytest.param(["--config", "date.toml"], "JSON can't hold", id="a date in the config file's request fields"),
+        pytest.param(["--base-url", "http://[::1/v1"], "--base-url: must look like", id="half an IPv6 address"),
+        pytest.param(["--rps", "inf"], "--rps", id="endless requests a second"),
+        pytest.param(["--seed", "9" * 20], "--seed", id="seed beyond 64 bits"),
+        pytest.param(["-o", f"{'x' * 235}.jsonl"], "is too long: give -o a shorter one", id="output name too long"),
         pytest.param(["--nonsense"], "--nonsense", id="no such flag"),
     ],
 )
@@ -109,6 +115,17 @@ def test_a_missing_input_is_exit_2(folder: Path, simulator: Running) -> None:
     told = run(folder, simulator, input="absent.jsonl")
     assert told.returncode == 2
     assert told.stderr.startswith("Error: There is no input absent.jsonl")
+
+
+@pytest.mark.parametrize(("input", "lacks"), [("empty.jsonl", "rows"), ("empty", "pictures")])
+def test_an_input_of_nothing_is_said_so_and_leaves_nothing(
+    folder: Path, simulator: Running, input: str, lacks: str
+) -> None:
+    (folder / "empty").mkdir()
+    (folder / "empty.jsonl").write_text("\n")
+    told = run(folder, simulator, input=input)
+    assert (told.returncode, told.stderr) == (0, f"{input} holds no {lacks}: nothing to do.\n")
+    assert not list(folder.glob("*qa*"))
 
 
 def test_no_server_is_exit_3_and_leaves_no_output(folder: Path) -> None:
@@ -214,19 +231,6 @@ def test_a_full_disk_stops_the_run_with_one_sentence_and_loses_nothing(folder: P
     assert "the same command goes on from here" in told.stderr
     assert run(folder, simulator).returncode == 0
     assert [row["n"] for row in map(orjson.loads, (folder / "qa.jsonl").read_bytes().splitlines())] == list(range(400))
-
-
-def test_doctor_tells_what_the_server_is_and_obeys(folder: Path, simulator: Running) -> None:
-    told = persqa("doctor", "--base-url", simulator.base_url, cwd=folder)
-    assert told.returncode == 0, told.stderr
-    assert "structured_outputs is obeyed" in told.stdout
-    assert "persqa-simulator" in told.stdout
-
-
-def test_doctor_of_nothing_is_exit_3(folder: Path) -> None:
-    with running(SimSettings()) as gone:
-        pass
-    assert persqa("doctor", "--base-url", gone.base_url, cwd=folder).returncode == 3
 
 
 def test_the_installed_command_is_the_module(tmp_path: Path) -> None:

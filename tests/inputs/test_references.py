@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import resource
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from urllib.parse import quote_from_bytes
 
 import pytest
 
-from persqa_client.errors import RowError
+from persqa_client.errors import RowError, StorageError
 from persqa_client.inputs.images import load_picture
 from persqa_client.inputs.references import size_hint
 from tests.inputs.pictures import file_of, shows, two_halves
@@ -126,6 +127,43 @@ def test_a_missing_picture_is_named_with_the_places_looked_in(tmp_path: Path) ->
         assert error.message.startswith(f"{name} ")
         assert str(tmp_path) in error.message
     assert refusal(str(tmp_path / "a.jpg")).code == "image_missing"
+
+
+@pytest.mark.parametrize("space", [" ", "\n\t"])
+def test_space_before_a_data_uri_is_no_path(space: str) -> None:
+    uri = space + data_uri(file_of(two_halves(), "PNG"))
+    assert load_picture(uri, [], max_pixels=PLENTY).width == 32
+    assert "data:image/png;base64,…" in refusal(uri + "!").message
+
+
+@pytest.mark.parametrize("head", ["", "\n", "image/png;base64,", "base64,"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", None])
+def test_base64_without_a_head_is_told_so_and_not_shown(head: str, kind: str | None) -> None:
+    """The last kind is one that is not known here."""
+    data = file_of(two_halves(), kind) if kind else bytes(range(256))
+    error = refusal(head + base64.b64encode(data).decode())
+    assert error.code == "image_bad_data_uri"
+    assert "put data:image/jpeg;base64, in front" in error.message
+    assert len(error.message) < 120
+
+
+def test_a_file_whose_path_looks_like_base64_is_read(tmp_path: Path) -> None:
+    path = Path("Photos2024", "a" * 120, "B" * 120, "1")
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).write_bytes(file_of(two_halves(), "PNG"))
+    assert load_picture(str(path), [tmp_path], max_pixels=PLENTY).width == 32
+    assert refusal(f"{path}2", tmp_path).code == "image_bad_data_uri"
+
+
+def test_a_process_without_file_handles_is_no_fault_of_the_row(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(file_of(two_halves(), "PNG"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(StorageError, match=r"lower --concurrency or raise the limit \(ulimit -n\)"):
+            load_picture("a.png", [tmp_path], max_pixels=PLENTY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_empty_file_is_empty(tmp_path: Path) -> None:

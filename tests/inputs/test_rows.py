@@ -81,6 +81,12 @@ def test_what_can_not_be_asked_has_a_code_and_keeps_its_line(line: bytes, code: 
     assert row.message.startswith("Line 3: ")
 
 
+def test_a_reason_is_given_once() -> None:
+    row = parse(b"not json")
+    assert isinstance(row, BadRow)
+    assert row.message == "Line 3: not JSON (Expecting value at character 1)."
+
+
 def test_our_error_is_taken_off_a_line_of_a_failure_file() -> None:
     original = b'{"image": "a.jpg", "n": 1.50}'
     error = b'"error": {"code": "no_tag", "message": "m", "attempts": 2, "raw": null, "row": 9}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
@@ -95,3 +96,19 @@ def test_an_input_is_a_file_or_a_folder(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="There is no input"):
         open_source(tmp_path / "absent", "image")
     assert isinstance(open_source(tmp_path, "image"), FolderSource)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        pytest.param(b"\xff\xd8\xff\xe0\n\n", r"is a picture \(JPEG\); give its folder", id="picture"),
+        pytest.param(gzip.compress(b'{"image": "a.jpg"}'), "compressed with gzip; unpack it", id="gzip"),
+        pytest.param('{"image": "a.jpg"}'.encode("utf-16"), "is in UTF-16; save it as UTF-8", id="UTF-16"),
+        pytest.param(b"PAR1\0\1\2", "not text; give a JSONL file", id="binary"),
+        pytest.param(b"PK\x03\x04\0\0", "is a ZIP archive, not text", id="archive"),
+    ],
+)
+def test_an_input_that_is_no_text_is_refused_with_advice(content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / "input").write_bytes(content)
+    with pytest.raises(SettingsError, match=says):
+        open_source(tmp_path / "input", "image")

@@ -38,6 +38,12 @@ def outcome(text: str, finish_reason: str | None = "stop", refusal: str | None =
         pytest.param("回答：<mam>穿着外套。", "<mam>穿着外套。", ("cleaning",), id="Chinese label"),
         pytest.param(f"Question: {QUESTION}\nAnswer: {GOOD}", GOOD, ("cleaning",), id="echoed question"),
         pytest.param(f"{QUESTION} {GOOD}", GOOD, ("cleaning",), id="echoed bare question"),
+        pytest.param(f"<mam> hmm, she wants… </think>\n\n{GOOD}", GOOD, ("cleaning",), id="end of a thought alone"),
+        pytest.param(f"{GOOD}<|im_end|>", GOOD, ("cleaning",), id="end of a ChatML turn"),
+        pytest.param(f"{GOOD}</s>\n<|eot_id|>", GOOD, ("cleaning",), id="ends of two templates"),
+        pytest.param(f"**{GOOD}**", GOOD, ("repair",), id="all in bold"),
+        pytest.param("**<mam> wears** a hat.", "<mam> wears a hat.", ("repair",), id="beginning in bold"),
+        pytest.param("**Mam wears** a **red** hat.", "<mam> wears a **red** hat.", ("repair",), id="bare in bold"),
         pytest.param("&lt;mam&gt; wears a hat.", "<mam> wears a hat.", ("repair",), id="escaped for HTML"),
         pytest.param("**<mam>** wears a hat.", "<mam> wears a hat.", ("repair",), id="bold"),
         pytest.param("`<mam>` wears a hat.", "<mam> wears a hat.", ("repair",), id="backticks"),
@@ -68,6 +74,19 @@ def test_what_can_be_made_good_is_and_says_how(text: str, answer: str, steps: tu
         pytest.param("I'm sorry, I can't help with that.", "refusal", id="refusal"),
         pytest.param("I’m sorry, but I can’t identify people.", "refusal", id="curly refusal"),
         pytest.param("<mam> I cannot identify this person.", "refusal", id="refusal behind the tag"),
+        pytest.param("<mam> I can't see any person.", "refusal", id="sees nobody"),
+        pytest.param("<mam>I cannot see the picture.", "refusal", id="sees no picture"),
+        pytest.param("<mam> Sorry, I can't tell.", "refusal", id="sorry"),
+        pytest.param("Unfortunately, I am unable to say.", "refusal", id="unfortunately"),
+        pytest.param("<mam>我看不到图片。", "refusal", id="sees no picture, in Chinese"),
+        pytest.param("<mam> <mam> <mam>", "only_tag", id="tags alone"),
+        pytest.param("<mam>: <mam>'s", "only_tag", id="tag and its possessive"),
+        pytest.param("<mam>The man wears a coat.</mam>", "unknown_markup", id="tag taken for XML"),
+        pytest.param("<mam> wears<|im_end|>\n<|im_start|>user", "unknown_markup", id="template within"),
+        pytest.param(f"{GOOD}</s> <mam> is old.", "unknown_markup", id="end of a turn within"),
+        pytest.param(f"{GOOD}\n\nQuestion: Who is it? Answer: A man.", "echo", id="goes on asking"),
+        pytest.param(f"{GOOD} Question: Who is it? Answer: A man.", "echo", id="goes on asking on the line"),
+        pytest.param(f"{GOOD}\n**Answer:** red", "echo", id="answers again"),
         pytest.param("对不起，我无法识别图中的人。", "refusal", id="Chinese refusal"),
         pytest.param("无法识别图中的人物。", "refusal", id="short Chinese refusal"),
     ],
@@ -95,9 +114,17 @@ def test_how_an_answer_ended_counts_before_what_it_says(
 
 @pytest.mark.parametrize(
     "text",
-    ["<mam> looks sorry about the broken cup.", "<mam>看起来很抱歉。", "<mam> can help carrying the box, it seems."],
+    [
+        "<mam> looks sorry about the broken cup.",
+        "<mam>看起来很抱歉。",
+        "<mam> can help carrying the box, it seems.",
+        "<mam> works as an AI engineer at a desk.",
+        '<mam> holds a sign that says "I\'m sorry".',
+        "<mam> says: I cannot see you.",
+        "<mam>无法看清远处的字。",
+    ],
 )
-def test_a_good_answer_about_being_sorry_is_no_refusal(text: str) -> None:
+def test_a_good_answer_with_the_words_of_a_refusal_is_none(text: str) -> None:
     assert outcome(text)[1] is None
 
 
@@ -120,4 +147,17 @@ def test_a_short_name_without_brackets_is_a_word_not_a_tag() -> None:
 @given(st.text(max_size=40))
 def test_cleaning_a_good_answer_changes_nothing(text: str) -> None:
     good = f"<mam> {text.strip()}."
-    assert clean(good, QUESTION) == good
+    assert clean(good, QUESTION, "<mam>") == good
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        pytest.param("<mam> is tall and thin", "<mam> is tall and thin", id="goes on from it"),
+        pytest.param("<mam> is\n<mam> is tall", "<mam> is tall", id="echoes it"),
+        pytest.param("<mam> is\nAnswer: <mam> is tall", "<mam> is tall", id="echoes it with a label"),
+        pytest.param("Question: <mam> is tall", "<mam> is tall", id="goes on from it behind a label"),
+    ],
+)
+def test_a_question_that_is_no_sentence_may_begin_its_answer(text: str, cleaned: str) -> None:
+    assert clean(text, "<mam> is", "<mam>") == cleaned

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.outputs.ledger import Ledger
 from persqa_client.types import Failure, Outcome, Unit
 from tests.outputs.scenario import (
     LINES,
@@ -24,6 +25,13 @@ from tests.outputs.scenario import (
     retry_to_end,
     run_to_end,
 )
+
+
+def feed_until_asked(ledger: Ledger) -> None:
+    """Announces rows up to the first one that is to be asked again."""
+    asked = any(ledger.expect(line.data, line.units, line.position) for line in LINES[:3])
+    assert asked
+
 
 FAILED = [Unit(2), Unit(3, 1), Unit(9, 1)]
 
@@ -166,6 +174,50 @@ def test_another_input_is_refused_before_anything_is_replaced(lines: list[Line],
     assert {name: data for name, data in results(tmp_path).items() if name in before} == before
 
 
+@pytest.mark.parametrize("lines", [LINES[:-1], LINES], ids=["ends there", "more rows follow"])
+def test_a_last_line_that_was_given_an_end_since_is_the_same_line(lines: list[Line], tmp_path: Path) -> None:
+    """The finished run read it without its end, one byte shorter."""
+    last = lines[8]
+    shorter = replace(last, position=replace(last.position, offset=last.position.offset - 1))
+    run_to_end(tmp_path, lines=[*lines[:8], shorter])
+    with open_ledger(tmp_path) as ledger:
+        ledger.retry()
+        log = drive(ledger, lines, good)
+        ledger.finish({})
+        assert ledger.tally.bad == 0
+    assert sorted(log.asked) == FAILED
+
+
+@pytest.mark.parametrize("how", ["refused", "killed"])
+def test_a_retry_in_which_nothing_was_settled_gives_the_finished_run_back(how: str, tmp_path: Path) -> None:
+    """Old rows may have been carried over: nobody paid for those."""
+    run_to_end(tmp_path)
+    before = results(tmp_path)
+    with open_ledger(tmp_path) as ledger:
+        ledger.retry()
+        feed_until_asked(ledger)
+        ledger.checkpoint()()
+        assert (tmp_path / "qa.jsonl.partial").stat().st_size > 0
+        left = results(tmp_path)
+    if how == "killed":
+        for name, data in left.items():
+            (tmp_path / name).write_bytes(data)
+    with open_ledger(tmp_path) as ledger:
+        assert (ledger.state, ledger.mode, ledger.start) == ("finished", "run", LINES[-1].position)
+    assert {name: data for name, data in results(tmp_path).items() if "lock" not in name} == before
+
+
+def test_a_retry_in_which_something_was_settled_goes_on(tmp_path: Path) -> None:
+    run_to_end(tmp_path)
+    with open_ledger(tmp_path) as ledger:
+        ledger.retry()
+        feed_until_asked(ledger)
+        ledger.settle(good(FAILED[0]))
+    with open_ledger(tmp_path) as ledger:
+        assert (ledger.state, ledger.mode) == ("resumed", "retry")
+        assert sorted(drive(ledger, LINES, good).asked) == FAILED[1:]
+
+
 def test_a_fresh_run_gives_up_a_retry_and_keeps_the_finished_output(tmp_path: Path) -> None:
     run_to_end(tmp_path)
     before = results(tmp_path)
@@ -181,6 +233,8 @@ def test_an_old_output_that_is_gone_ends_the_retry(tmp_path: Path) -> None:
     run_to_end(tmp_path)
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
+        feed_until_asked(ledger)
+        ledger.settle(good(FAILED[0]))
     (tmp_path / "qa.jsonl").unlink()
     with pytest.raises(SettingsError, match=r"qa\.jsonl is not as the finished run left it"):
         open_ledger(tmp_path)
