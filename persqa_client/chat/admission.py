@@ -116,6 +116,11 @@ class Admission:
         if self._closing.is_set():
             raise Interrupted
 
+    @property
+    def closing(self) -> bool:
+        """Whether the run is being stopped."""
+        return self._closing.is_set()
+
     def close(self) -> None:
         """Gives no more slots: waiting and sleeping attempts end with Interrupted, those under way go on."""
         self._closing.set()

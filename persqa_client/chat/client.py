@@ -25,7 +25,7 @@ from openai import (
 )
 
 from persqa_client.chat.completions import read_completion
-from persqa_client.chat.verdicts import Context, Fault, judge_fault, judge_reply
+from persqa_client.chat.verdicts import Context, Fault, judge_fault, judge_reply, scrub
 from persqa_client.config import Endpoint, is_loopback
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Completion, Verdict
@@ -82,6 +82,17 @@ class Client(AbstractAsyncContextManager["Client"]):
 
     async def send(self, body: bytes) -> Completion:
         """One attempt. Raises AttemptError with the verdict where no completion came back."""
+        reply = await self._post(body)
+        if isinstance(reply, Verdict):
+            raise AttemptError(reply)
+        completion = read_completion(reply, self.context.key)
+        if not self.context.proven:
+            self.context = replace(self.context, proven=True)
+        return completion
+
+    async def _post(self, body: bytes) -> bytes | Verdict:
+        # A verdict is returned and raised by the caller: what is raised here would carry the SDK's exception as its
+        # context, and with it the request's pictures and whatever the server echoes.
         try:
             async with asyncio.timeout(self.context.timeout):
                 response = await self._sdk.post(
@@ -91,31 +102,34 @@ class Client(AbstractAsyncContextManager["Client"]):
                     options={"headers": self._options},
                 )
         except TimeoutError:
-            raise AttemptError(judge_fault("timeout", "", self.context)) from None
+            return judge_fault("timeout", "", self.context)
         except APIStatusError as error:
             reply = error.response
-            verdict = judge_reply(reply.status_code, reply.headers, reply.content, self.context, now=time.time())
-            raise AttemptError(verdict) from error
+            return judge_reply(reply.status_code, reply.headers, reply.content, self.context, now=time.time())
         except BROKEN as error:
-            fault, detail = name_fault(error)
-            raise AttemptError(judge_fault(fault, detail, self.context)) from error
-        completion = read_completion(response.content, self.context.key)
-        if not self.context.proven:
-            self.context = replace(self.context, proven=True)
-        return completion
+            return self._judge_broken(error)
+        return response.content
 
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
         """A GET beside the chat (/health, /v1/models): status and body. Raises AttemptError where no reply came."""
+        reply = await self._get(url, timeout)
+        if isinstance(reply, Verdict):
+            raise AttemptError(reply)
+        return reply.status_code, reply.content
+
+    async def _get(self, url: str, timeout: float) -> httpx2.Response | Verdict:
         try:
             async with asyncio.timeout(timeout):
-                reply = await self._http.get(url, headers={**SDK_HEADERS, **self._headers})
+                return await self._http.get(url, headers={**SDK_HEADERS, **self._headers})
         except TimeoutError:
             message = f"{url} gave no answer within {timeout:g} s: look whether the server is overloaded or hangs."
-            raise AttemptError(Verdict(Act.RETRY, "timeout", message)) from None
+            return Verdict(Act.RETRY, "timeout", message)
         except BROKEN as error:
-            fault, detail = name_fault(error)
-            raise AttemptError(judge_fault(fault, detail, self.context)) from error
-        return reply.status_code, reply.content
+            return self._judge_broken(error)
+
+    def _judge_broken(self, error: BaseException) -> Verdict:
+        fault, detail = name_fault(error)
+        return judge_fault(fault, scrub(detail, self.context.key), self.context)
 
     async def alive(self) -> bool:
         """Whether the server would take requests: vLLM's /health, or any reply but a 5xx where there is none."""
@@ -143,8 +157,11 @@ def make_http_client(endpoint: Endpoint, connections: int) -> httpx2.AsyncClient
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
+    """The exception and those behind it; each once, for a chain may bite its tail."""
+    seen = set[int]()
+    while error is not None and id(error) not in seen:
         yield error
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -16,36 +16,37 @@ def read_completion(body: bytes, key: str = "") -> Completion:
 
     ``key`` is kept out of what the error says.
     """
-    try:
-        return _read(body)
-    except NoCompletion as error:
-        words = server_words(body, key)
-        message = f"The server answered {error.what}{told(words)}."
-        raise AttemptError(Verdict(Act.RETRY, error.code, message, status=200, raw=words)) from None
+    found = _read(body)
+    if isinstance(found, Completion):
+        return found
+    words = server_words(body, key)
+    message = f"The server answered {found.what}{told(words)}."
+    raise AttemptError(Verdict(Act.RETRY, found.code, message, status=200, raw=words))
 
 
-class NoCompletion(ValueError):
-    """What a 200 has in place of a completion: a code and the words for it."""
+class NoCompletion(NamedTuple):
+    """What a 200 has in place of a completion. Not raised: a decoder's exception behind it would hold the body."""
 
-    def __init__(self, code: str, what: str) -> None:
-        super().__init__(what)
-        self.code = code
-        self.what = what
+    code: str
+    what: str
 
 
-def _read(body: bytes) -> Completion:
+def _read(body: bytes) -> Completion | NoCompletion:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise NoCompletion("invalid_json", "200 with something that is not JSON") from None
+        return NoCompletion("invalid_json", "200 with something that is not JSON")
     if not isinstance(data, dict):
-        raise NoCompletion("invalid_json", "200 with JSON that is not an object")
+        return NoCompletion("invalid_json", "200 with JSON that is not an object")
     if data.get("error"):
-        raise NoCompletion("error_in_200", "200 with an error inside")
-    message, finish_reason = first_choice(data)
+        return NoCompletion("error_in_200", "200 with an error inside")
+    choice = first_choice(data)
+    if choice is None:
+        return NoCompletion("no_choices", "without any choice")
+    message, finish_reason = choice
     content, refusal = read_content(message.get("content")), text_or_none(message.get("refusal")) or None
     if content is None and refusal is None and finish_reason not in {"content_filter", "length"}:
-        raise NoCompletion("no_content", "without a text (content is null)")
+        return NoCompletion("no_content", "without a text (content is null)")
     return Completion(
         text=content or "",
         finish_reason=finish_reason,
@@ -55,10 +56,11 @@ def _read(body: bytes) -> Completion:
     )
 
 
-def first_choice(data: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+def first_choice(data: dict[str, Any]) -> tuple[dict[str, Any], str | None] | None:
+    """The first choice's message and why it ended; None where there is no choice."""
     choices = data.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise NoCompletion("no_choices", "without any choice")
+        return None
     message = choices[0].get("message")
     return (message if isinstance(message, dict) else {}), text_or_none(choices[0].get("finish_reason"))
 

@@ -24,6 +24,15 @@ UNSUPPORTED_WORDS = re.compile(
     re.IGNORECASE,
 )
 
+ABOUT_THE_ROW = re.compile(r"\b(images?|pictures?|contents?|files?|media)\b", re.IGNORECASE)
+"""A message with one of these complains of what is asked, whatever fields it names besides."""
+
+NOUN = r"(?:(?:request |keyword )?(?:parameter|argument|field|name|value|option|input)s?\b ?)"
+NEGATION = r"(?:not (?:supported|permitted|allowed)|unsupported|unrecogni[sz]ed)"
+BEFORE = rf"(?:{NEGATION}|unknown|unexpected|does not support|cannot find):? (?:the )?{NOUN}?(?:supplied)?:? ?"
+BEHIND = rf":?\s+(?:{NOUN}|extra inputs )?(?:(?:is|are) )?(?:currently )?{NEGATION}"
+"""What stands right beside the name of a field that is refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
@@ -76,16 +85,25 @@ def refused_field(error: Json, sent: Collection[str]) -> str | None:
     if isinstance(entries := detail.get("detail"), list):
         return _from_validation(entries, sent)
     message = str(detail.get("message", ""))
-    if str(detail.get("code")) not in UNSUPPORTED_CODES and not UNSUPPORTED_WORDS.search(message):
+    coded = str(detail.get("code")) in UNSUPPORTED_CODES
+    if not coded and not UNSUPPORTED_WORDS.search(message):
         return None
     if (parameter := str(detail.get("param"))) in sent:
         return parameter
-    return _first_named(message, sent)
+    if ABOUT_THE_ROW.search(message):
+        return None
+    return _first_found({name: rf"\b{re.escape(name)}\b" if coded else _refusal_of(name) for name in sent}, message)
 
 
-def _first_named(message: str, names: Collection[str]) -> str | None:
-    """The name that comes first: a server that refuses one field may advise another behind it."""
-    found = [(match.start(), name) for name in names if (match := re.search(rf"\b{re.escape(name)}\b", message))]
+def _refusal_of(name: str) -> str:
+    word = re.escape(name)
+    quoted = rf"['\"`‘“]{word}['\"`’”]"
+    return rf"{quoted}|(?i:{BEFORE})\b{word}\b|\b{word}\b(?i:{BEHIND})"
+
+
+def _first_found(patterns: dict[str, str], message: str) -> str | None:
+    """The name found first: a server that refuses one field may advise another behind it."""
+    found = [(match.start(), name) for name, pattern in patterns.items() if (match := re.search(pattern, message))]
     return min(found)[1] if found else None
 
 

@@ -1,9 +1,13 @@
-"""How many requests a second: asyncio-throttle behind a lock. Waits, nothing else."""
+"""How many requests a second: asyncio-throttle behind a waiting line. Waits, nothing else."""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from fractions import Fraction
 from typing import Protocol
 
@@ -13,8 +17,11 @@ from persqa_client.errors import Interrupted
 
 
 class Throttle(Protocol):
-    async def acquire(self) -> None:
-        """Returns when a request may go. Raises Interrupted once closed."""
+    async def acquire(self, *, again: bool = False) -> None:
+        """Returns when a request may go; what is tried ``again`` goes before what is new.
+
+        Raises Interrupted once closed.
+        """
         ...
 
     def close(self) -> None:
@@ -23,7 +30,7 @@ class Throttle(Protocol):
 
 
 class Unlimited:
-    async def acquire(self) -> None:
+    async def acquire(self, *, again: bool = False) -> None:
         """Lets everything through."""
 
     def close(self) -> None:
@@ -37,22 +44,49 @@ class PerSecond:
         limit, period = whole_rate(rps)
         self._throttler = Throttler(rate_limit=limit, period=period, retry_interval=min(0.01, period / 4))
         # The throttler polls: with one waiter at a time, hundreds of them cost no more than one.
-        self._lock = asyncio.Lock()
+        self._polling = False
+        self._line: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
         self._closed = False
         self._patience: set[asyncio.Timeout] = set()
 
-    async def acquire(self) -> None:
+    async def acquire(self, *, again: bool = False) -> None:
         if self._closed:
             raise Interrupted
         patience = asyncio.timeout(None)
         self._patience.add(patience)
         try:
-            async with patience, self._lock:
+            async with patience, self._turn(again=again):
                 await self._throttler.acquire()  # type: ignore[no-untyped-call]
         except TimeoutError:
             raise Interrupted from None
         finally:
             self._patience.discard(patience)
+
+    @asynccontextmanager
+    async def _turn(self, *, again: bool) -> AsyncIterator[None]:
+        if self._polling:
+            turn = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._line, (0 if again else 1, next(self._order), turn))
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._pass_on()
+                raise
+        self._polling = True
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        self._polling = False
+        while self._line and not self._polling:
+            *_, turn = heapq.heappop(self._line)
+            if not turn.done():
+                self._polling = True
+                turn.set_result(None)
 
     def close(self) -> None:
         if self._closed:

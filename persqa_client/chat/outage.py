@@ -8,13 +8,13 @@ from time import monotonic
 
 from persqa_client.chat.admission import Admission
 from persqa_client.chat.retries import Backoff
-from persqa_client.errors import RunStopped
+from persqa_client.errors import Interrupted, RunStopped
 
 PROBES = Backoff(first=0.5, longest=10.0)
 """Between probes: no longer than this, so that a restarted server is found soon."""
 
 PATIENCE = 5.0
-"""Seconds of nothing but refusals after which the server counts as away."""
+"""Seconds of nothing but refusals and broken connections after which the server counts as away."""
 
 
 class Outage:
@@ -36,8 +36,16 @@ class Outage:
         self._patience = patience
         self.tries = 0
         """Probes since the last answer; the waits between them grow with it."""
+        self.answers = 0
+        """Answers so far: what failed before and after one of them was not one outage."""
+        self.count = 0
+        """How often the gate has been shut."""
+        self.answers_before = 0
+        """Answers until it was shut last."""
         self._since: float | None = None
         self._prober: asyncio.Task[None] | None = None
+        self._asking = asyncio.Lock()
+        self._stop: RunStopped | None = None
         self.reason: str | None = None
         """Why nothing is sent at the moment, for the person who looks on; None when the way is free."""
 
@@ -45,6 +53,8 @@ class Outage:
         """Returns when sending is allowed. Raises RunStopped after ``max_outage`` seconds without an answer."""
         while self._prober is not None:
             await asyncio.shield(self._prober)
+        if self._stop is not None:
+            raise self._stop
 
     def trouble(self, reason: str) -> None:
         """Counts the time without an answer. Raises RunStopped when it was too long."""
@@ -61,7 +71,7 @@ class Outage:
     @property
     def closed(self) -> bool:
         """Whether nothing may be sent at the moment."""
-        return self._prober is not None
+        return self._prober is not None or self._stop is not None
 
     @property
     def quiet(self) -> bool:
@@ -70,25 +80,56 @@ class Outage:
 
     def over(self) -> None:
         """An answer has come."""
+        self.answers += 1
         self._since = None
+        self._stop = None
         self.tries = 0
 
     def pressed(self, reason: str) -> None:
-        """The server turned a request away. Nothing but that for a while is as good as away: the gate is closed.
+        """The server turned a request away, or the way to it broke.
 
+        Nothing but that for a while is as good as away: the gate is closed.
         A server may call itself well and still turn everything away; then the gate opens for one try after ever longer
         waits. Raises RunStopped as ``trouble`` does.
         """
         self.trouble(reason)
-        if self._since is not None and monotonic() - self._since >= self._patience:
+        if self._lasting:
             self.begin(reason)
 
+    @property
+    def _lasting(self) -> bool:
+        return self._since is not None and monotonic() - self._since >= self._patience
+
+    async def explains(self, reason: str) -> bool:
+        """Whether a row failed only because the server is away: the gate is shut, or a probe in vain shuts it.
+
+        Asked where failures came too quickly for patience to run out. Raises as ``begin`` does.
+        """
+        async with self._asking:
+            if not self.closed and (self._lasting or not await self._alive()):
+                self.begin(reason)
+        return self.closed
+
     def begin(self, reason: str) -> None:
-        """Closes the gate until a probe finds the server alive. Raises RunStopped as ``trouble`` does."""
+        """Closes the gate until a probe finds the server alive.
+
+        Raises RunStopped as ``trouble`` does, and Interrupted where the run is being stopped: nobody waits any more.
+        """
+        if self._admission.closing:
+            raise Interrupted
         self.trouble(reason)
         if self._prober is None:
+            self.count += 1
+            self.answers_before = self.answers
             self.reason = reason
             self._prober = asyncio.create_task(self._probe(reason))
+            self._prober.add_done_callback(self._ended)
+
+    def _ended(self, prober: asyncio.Task[None]) -> None:
+        # With nobody at the gate, the next one to pass must hear of the stop.
+        error = None if prober.cancelled() else prober.exception()
+        if isinstance(error, RunStopped):
+            self._stop = error
 
     async def _probe(self, reason: str) -> None:
         try:

@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from persqa_client.chat.dialects import Dialect
 from persqa_client.errors import AttemptError
-from persqa_client.types import Act
+from persqa_client.types import Act, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,45 @@ class Trial:
     spent: int = 0
     waits: int = 0
     first_pressure: float | None = None
+    lost: Verdict | None = None
+    """The latest failure by which the server may have gone away while it had this request; None after an outage."""
+    unheard: int = 0
+    """Of the attempts spent, the last ones, between which the server answered nobody."""
+    heard: int = -1
+    """Answers of the server, to anybody, before ``lost``."""
+    outages: int = 0
+    """Outages of the server that are accounted for."""
+    deaths: int = 0
+    """Outages that began with this request in flight, another request having been answered since the one before."""
+    heard_at_death: int = -1
     dialect: Dialect = field(default_factory=Dialect)
     """The dialect that ``body`` is rendered in."""
     body: bytes | None = None
+
+    def lose(self, verdict: Verdict, answers: int) -> None:
+        """Notes a failure by which the server may have gone; ``answers`` is how many it has given so far."""
+        if answers > self.heard:
+            self.unheard = 0
+        self.unheard += verdict.act is Act.RETRY
+        self.lost, self.heard = verdict, answers
+
+    def suspect(self, outages: int) -> bool:
+        """Whether an outage, of ``outages`` so far, began with this request in flight."""
+        return self.deaths > 0 or (self.lost is not None and outages > self.outages)
+
+    def outlive(self, outages: int, answers: int) -> None:
+        """After an outage: what failed by it costs nothing, and its beginning may be this request's doing.
+
+        ``outages`` counts all so far, ``answers`` those of the server before the latest.
+        """
+        if outages == self.outages:
+            return
+        self.outages = outages
+        if self.lost is not None and self.heard == answers:
+            self.spent -= self.unheard
+            self.deaths += answers > self.heard_at_death
+            self.heard_at_death = answers
+        self.lost, self.unheard = None, 0
 
 
 def is_worth_again(error: BaseException) -> bool:

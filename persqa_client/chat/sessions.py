@@ -16,12 +16,16 @@ from persqa_client.chat.admission import Admission, Lease
 from persqa_client.chat.client import Client
 from persqa_client.chat.dialects import Dialect
 from persqa_client.chat.limits import throttle_for
-from persqa_client.chat.outage import PROBES, Outage
+from persqa_client.chat.outage import PATIENCE, PROBES, Outage
 from persqa_client.chat.requests import render
 from persqa_client.chat.retries import BACKOFF, Backoff, Trial, policy
+from persqa_client.chat.verdicts import DISTANT
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.errors import AttemptError, RowError, RunStopped
 from persqa_client.types import Act, Completion, Request, Usage, Verdict
+
+DEATHS = 3
+"""So often may the server go away with a row in flight; once or twice is chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class Traffic:
 class Session(AbstractAsyncContextManager["Session"]):
     """Completes requests at one endpoint under one set of limits; used by many tasks of one event loop at once.
 
-    ``backoff`` is between the attempts of a request, ``probes`` between looks at a server that is away.
+    ``backoff`` is between the attempts of a request, ``probes`` between looks at a server that is away; ``patience``
+    is how long (seconds) nothing but refusals and broken connections may come before it counts as away.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         rng: random.Random | None = None,
         backoff: Backoff = BACKOFF,
         probes: Backoff = PROBES,
+        patience: float = PATIENCE,
     ) -> None:
         self.endpoint = endpoint
         self.sampling = sampling or Sampling()
@@ -74,7 +80,9 @@ class Session(AbstractAsyncContextManager["Session"]):
         )
         self.admission = Admission(self.limits.concurrency)
         self.throttle = throttle_for(self.limits.rps)
-        self.outage = Outage(self.client.alive, self.admission, max_outage=self.limits.max_outage, probes=probes)
+        self.outage = Outage(
+            self.client.alive, self.admission, max_outage=self.limits.max_outage, probes=probes, patience=patience
+        )
         self.backoff = backoff
         self._rng = rng or random.Random()
 
@@ -92,16 +100,26 @@ class Session(AbstractAsyncContextManager["Session"]):
             rng=self._rng,
             backoff=self.backoff,
         )
-        try:
-            completion: Completion = await again(self._attempt, request, trial)
-        except AttemptError as error:
-            raise self._final(error.verdict, trial) from error
+        while True:
+            try:
+                completion: Completion = await again(self._attempt, request, trial)
+                break
+            except AttemptError as error:
+                if not await self._excused(error.verdict, trial):
+                    raise self._final(error.verdict, trial) from error
         constrained = bool(request.pattern and trial.dialect.constrain(request.pattern))
         return Reply(completion, trial.spent + 1, constrained)
 
     async def _attempt(self, request: Request, trial: Trial) -> Completion:
-        async with self.admission.slot(again=trial.sent > 0) as lease:
-            await self._permit()
+        # What may have brought the server down lets the others go first, or nothing else would be answered any more.
+        suspect = trial.suspect(self.outage.count)
+        if suspect:
+            await self.outage.passed()
+            await self.admission.pause(self.backoff.ceiling(trial.waits))
+        again = trial.sent > 0 and not suspect
+        async with self.admission.slot(again=again) as lease:
+            await self._permit(again=again)
+            self._survive(trial)
             body = self._body(request, trial)
             self._count(trial)
             try:
@@ -112,13 +130,32 @@ class Session(AbstractAsyncContextManager["Session"]):
         self._answered(completion)
         return completion
 
-    async def _permit(self) -> None:
+    async def _permit(self, *, again: bool) -> None:
         """Gate and throttle; asked within the slot, so that nothing that waited for one slips past a gate just shut."""
         while True:
             await self.outage.passed()
-            await self.throttle.acquire()
+            await self.throttle.acquire(again=again)
             if not self.outage.closed:
                 return
+
+    def _survive(self, trial: Trial) -> None:
+        verdict = trial.lost
+        trial.outlive(self.outage.count, self.outage.answers_before)
+        if verdict is not None and trial.deaths >= max(DEATHS, self.limits.max_attempts):
+            raise RowError(
+                "engine_dead",
+                f"The server went away {trial.deaths} times with this row in flight, and answered others in between: "
+                f"{verdict.message} Look whether its picture or question brings the server down.",
+                raw=verdict.raw,
+                attempts=trial.deaths,
+            )
+
+    async def _excused(self, verdict: Verdict, trial: Trial) -> bool:
+        """Whether the attempts were spent only because the server is away; they are then given back."""
+        if verdict.code not in DISTANT or trial.heard != self.outage.answers:
+            return False
+        enough = trial.unheard >= min(2, self.limits.max_attempts)
+        return enough and await self.outage.explains(verdict.message)
 
     def _body(self, request: Request, trial: Trial) -> bytes:
         if trial.body is None or trial.dialect is not self.dialect:
@@ -141,11 +178,16 @@ class Session(AbstractAsyncContextManager["Session"]):
         """What a failed attempt changes for the run, before the row itself is tried again or ended."""
         if verdict.act is Act.RETRY:
             trial.spent += 1
+            if verdict.code in DISTANT:
+                trial.lose(verdict, self.outage.answers)
+                self.outage.pressed(verdict.message)
         elif verdict.act is Act.WAIT:
             self.admission.pressed(lease, self._bounded(verdict))
             self._bear_pressure(verdict, trial)
             self.outage.pressed(verdict.message)
         elif verdict.act is Act.AWAY:
+            if verdict.code == "engine_dead":
+                trial.lose(verdict, self.outage.answers)
             self.outage.begin(verdict.message)
         elif verdict.act is Act.STOP:
             raise RunStopped(verdict.code, verdict.message)

@@ -20,6 +20,9 @@ DATA_URL = re.compile(r"(?<=base64,)[^\s\"'<>]+")
 KEY_LIKE = re.compile(r"\b(sk|key|hf|gsk|xai)[-_][A-Za-z0-9_\-*]{8,}|(?i:bearer)\s+\S+")
 WORDS_KEPT = 400
 
+DISTANT = frozenset({"connection_lost", "http_502", "http_504", *(f"http_{status}" for status in range(520, 530))})
+"""Codes of what a proxy, a tunnel or a container's port says for a server that is away, but not for that alone."""
+
 Fault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files"]
 """What can go wrong before a status line is there."""
 
@@ -73,7 +76,8 @@ def _stops_run(
     elif status == 404:
         code, message = _explain_404(words, context)
     elif status in {405, 410}:
-        code, message = "wrong_url", f"{context.base_url} is no OpenAI-compatible endpoint ({status}); check --base-url"
+        address = f"{context.base_url} is no OpenAI-compatible endpoint ({status})"
+        code, message = "wrong_url", f"{address}; {_other_address(context.base_url)}"
     elif 300 <= status < 400:
         # A login page's address carries tokens behind its question mark.
         target = headers.get("location", "another place").partition("?")[0]
@@ -89,8 +93,16 @@ def _explain_404(words: str, context: Context) -> tuple[str, str]:
             "unknown_model",
             f"The server does not serve a model called {context.model!r} (404){told(words)}; check --model",
         )
-    hint = "" if context.base_url.endswith("/v1") else f"; did you mean --base-url {context.base_url}/v1?"
-    return "wrong_url", f"{context.base_url} answers, but has no /chat/completions (404){hint or '; check --base-url'}"
+    advice = _other_address(context.base_url)
+    return "wrong_url", f"{context.base_url} answers, but has no /chat/completions (404); {advice}"
+
+
+def _other_address(base_url: str) -> str:
+    """Advice on an address that is wrong: the two usual slips are no /v1, and the whole address of the chat."""
+    root = base_url.removesuffix("/chat/completions")
+    if root == base_url and base_url.endswith("/v1"):
+        return "check --base-url"
+    return f"did you mean --base-url {root if root != base_url else f'{base_url}/v1'}?"
 
 
 def _judge_5xx(status: int, words: str) -> Verdict:

@@ -46,7 +46,12 @@ def bad(status: int, message: str = "No.", headers: dict[str, str] | None = None
 
 
 def make_session(
-    *, sampling: Sampling | None = None, backoff: Backoff = QUICK, probes: Backoff = QUICK, **limits: Any
+    *,
+    sampling: Sampling | None = None,
+    backoff: Backoff = QUICK,
+    probes: Backoff = QUICK,
+    patience: float = 5.0,
+    **limits: Any,
 ) -> Session:
     """A session whose requests respx has and whose waits are tiny."""
     return Session(
@@ -58,6 +63,7 @@ def make_session(
         rng=random.Random(0),
         backoff=backoff,
         probes=probes,
+        patience=patience,
     )
 
 

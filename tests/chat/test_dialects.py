@@ -9,7 +9,7 @@ import pytest
 from persqa_client.chat.dialects import TUNABLE, Dialect, refused_field
 from persqa_client.types import Json
 
-SENT = TUNABLE | {"top_k"}
+SENT = TUNABLE | {"top_k", "user"}
 
 
 def error(message: str, **fields: Any) -> Json:
@@ -75,6 +75,13 @@ def error(message: str, **fields: Any) -> Json:
             "seed",
             id="Mistral",
         ),
+        pytest.param(error("temperature is not supported."), "temperature", id="the name before the words"),
+        pytest.param(error("This model does not support the seed parameter."), "seed", id="the name after the words"),
+        pytest.param(error("Not supported: top_p, top_k"), "top_p", id="a list of names"),
+        pytest.param(error("seed: Extra inputs are not permitted"), "seed", id="pydantic's words"),
+        pytest.param(
+            error("completions() got an unexpected keyword argument `top_k`"), "top_k", id="a name in backticks"
+        ),
         pytest.param(error("this field is not allowed", param="top_p"), "top_p", id="by its parameter alone"),
     ],
 )
@@ -100,9 +107,18 @@ def test_the_refused_field_is_found(body: Json, field: str) -> None:
         ),
         pytest.param(error("temperature must be non-negative, got -1.", param="temperature"), id="out of bounds"),
         pytest.param(error("Unsupported image format"), id="unsupported, but none of ours"),
+        pytest.param(error("Unsupported image format for user content"), id="an image, and a common word"),
+        pytest.param(error("Unsupported image format for 'user' content"), id="an image, and a common word in quotes"),
+        pytest.param(
+            error("The image content is not allowed by our safety policy (seed 5)"), id="a picture that is refused"
+        ),
+        pytest.param(
+            error("This model does not support image inputs. Your settings: temperature 0.7."), id="no eyes at all"
+        ),
+        pytest.param(error("This language is not supported (seed 5, temperature 0.7)"), id="names in passing"),
         pytest.param(error("Unknown parameter: 'messages'", param="messages"), id="a field that must be"),
         pytest.param({"detail": [{"type": "missing", "loc": ["body", "seed"]}]}, id="FastAPI, missing"),
-        pytest.param({"detail": [{"type": "extra_forbidden", "loc": ["body", "user"]}]}, id="FastAPI, not ours"),
+        pytest.param({"detail": [{"type": "extra_forbidden", "loc": ["body", "store"]}]}, id="FastAPI, not ours"),
         pytest.param({"detail": [{"type": "extra_forbidden", "loc": None}, 3]}, id="FastAPI, no place"),
         pytest.param({"error": []}, id="no error"),
         pytest.param({"error": "seed is not supported"}, id="a plain sentence"),

@@ -61,6 +61,21 @@ async def test_waiters_are_let_through_as_time_passes_in_their_order() -> None:
     assert order == list(range(30))
 
 
+async def test_what_is_tried_again_goes_before_what_is_new() -> None:
+    """Only who is at the head of the line already stays before it."""
+    throttle, order = PerSecond(20), list[str]()
+
+    async def wait(name: str, *, again: bool = False) -> None:
+        await throttle.acquire(again=again)
+        order.append(name)
+
+    names = ("new 1", "new 2", "new 3", "new 4")
+    tasks = [asyncio.create_task(wait(name)) for name in names]
+    await asyncio.sleep(0)
+    await asyncio.gather(*tasks, wait("old", again=True))
+    assert order == ["new 1", "new 2", "old", "new 3", "new 4"]
+
+
 async def test_closing_sends_all_waiters_away_at_once() -> None:
     throttle = PerSecond(0.001)
     first, *others = await through(throttle, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -129,6 +130,64 @@ async def test_closing_ends_the_probe(lasting: Gate) -> None:
     lasting.begin("It went away.")
     await lasting.aclose()
     assert not lasting.closed
+
+
+async def test_no_probe_begins_once_the_run_is_being_stopped(lasting: Gate) -> None:
+    lasting.admission.close()
+    with pytest.raises(Interrupted):
+        lasting.begin("It went away.")
+    assert not lasting.closed
+
+
+async def until_probed(gate: Gate) -> None:
+    while gate.reason is not None:
+        await asyncio.sleep(0.001)
+
+
+async def test_a_stop_that_nobody_waited_for_reaches_the_next_one() -> None:
+    gate = Gate(away=200, max_outage=0.01)
+    gate.begin("It went away.")
+    await until_probed(gate)
+    for _ in range(2):
+        with pytest.raises(RunStopped):
+            await gate.passed()
+    assert gate.closed
+    gate.over()
+    await gate.passed()
+
+
+async def test_a_probe_that_nobody_waited_for_ends_without_a_complaint(lasting: Gate) -> None:
+    complaints = list[str]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(str(context["message"])))
+    lasting.begin("It went away.")
+    await asyncio.sleep(0)
+    lasting.admission.close()
+    await until_probed(lasting)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert complaints == []
+
+
+async def test_a_dead_health_explains_a_failure_and_shuts_the_gate(lasting: Gate) -> None:
+    assert await lasting.explains("The way broke.")
+    assert (lasting.closed, lasting.reason) == (True, "The way broke.")
+
+
+async def test_a_server_that_calls_itself_well_explains_none_until_patience_is_over() -> None:
+    gate = Gate(0)
+    gate.pressed("The way broke.")
+    assert not await gate.explains("The way broke.")
+    assert not gate.closed
+    lasting = Gate(0, patience=0.01)
+    lasting.trouble("The way broke.")
+    await asyncio.sleep(0.02)
+    assert await lasting.explains("The way broke.")
+    await lasting.passed()
+
+
+async def test_those_who_ask_together_cause_one_question(lasting: Gate) -> None:
+    assert all(await asyncio.gather(*(lasting.explains("The way broke.") for _ in range(9))))
+    assert lasting.server.asked == 1
 
 
 async def test_a_refusal_or_two_shut_no_gate() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.chat.verdicts import Context, Fault, judge_fault, judge_reply, retry_after
+from persqa_client.chat.verdicts import DISTANT, Context, Fault, judge_fault, judge_reply, retry_after
 from persqa_client.types import Act, Verdict
 
 NOW = 1_800_000_000.0
@@ -128,6 +128,12 @@ def test_an_address_without_v1_is_told_the_one_with_it() -> None:
     assert "did you mean" not in reply(404, {"detail": "Not Found"}, FRESH).message
 
 
+@pytest.mark.parametrize("status", [404, 405])
+def test_the_address_of_the_chat_is_told_the_one_without_it(status: int) -> None:
+    whole = replace(FRESH, base_url="http://gpu:8000/v1/chat/completions")
+    assert "did you mean --base-url http://gpu:8000/v1?" in reply(status, {"detail": "Not Found"}, whole).message
+
+
 def test_a_redirect_names_its_target_without_what_is_behind_the_question_mark() -> None:
     message = reply(302, location="https://login.example/start?token=abc").message
     assert "https://login.example/start" in message
@@ -214,6 +220,20 @@ ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(mi
 def test_a_date_of_any_zone_gives_the_seconds_until_then(when: datetime) -> None:
     seconds = retry_after({"retry-after": format_datetime(when)}, NOW)
     assert seconds == max(0.0, when.replace(microsecond=0).timestamp() - NOW)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "distant"),
+    [
+        *(pytest.param(reply(status), True, id=str(status)) for status in (502, 504, *range(520, 530))),
+        pytest.param(judge_fault("reset", "", PROVEN), True, id="reset"),
+        pytest.param(reply(500), False, id="500"),
+        pytest.param(reply(501), False, id="501"),
+        pytest.param(judge_fault("timeout", "", PROVEN), False, id="time-out"),
+    ],
+)
+def test_what_a_proxy_says_for_a_server_that_is_away(verdict: Verdict, distant: bool) -> None:
+    assert (verdict.act, verdict.code in DISTANT) == (Act.RETRY, distant)
 
 
 @given(st.text(max_size=60))
