@@ -7,7 +7,6 @@ import os
 import resource
 import socket
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
@@ -218,26 +217,13 @@ def test_a_name_that_no_file_can_have_is_unreadable(name: str, tmp_path: Path) -
     assert error.message.isprintable()
 
 
-@pytest.fixture
-def without_privileges() -> Iterator[Path]:
-    """A folder that everyone may enter, for the time of which a test run by root is run by nobody."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        was_root = os.geteuid() == 0
-        try:
-            yield Path(folder)
-        finally:
-            if was_root:
-                os.seteuid(0)
-
-
-def test_a_file_that_may_not_be_read_is_unreadable(without_privileges: Path) -> None:
-    path = without_privileges / "private.jpg"
+def test_a_file_that_may_not_be_read_is_unreadable(open_folder: Path) -> None:
+    path = open_folder / "private.jpg"
     path.write_bytes(file_of(two_halves(), "JPEG"))
     path.chmod(0)
     if os.geteuid() == 0:
         os.seteuid(65534)
-    error = refusal("private.jpg", without_privileges)
+    error = refusal("private.jpg", open_folder)
     assert error.code == "image_unreadable"
     assert "Permission denied" in error.message
 
