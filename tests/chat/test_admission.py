@@ -228,8 +228,10 @@ async def test_a_pause_holds_no_slot() -> None:
 
 
 async def test_a_pause_ends_by_itself() -> None:
-    await Admission(1).pause(0.001)
-    await Admission(1).pause(0)
+    paused = asyncio.create_task(Admission(1).pause(0.01))
+    await settle()
+    assert not paused.done()
+    await paused
 
 
 async def test_a_cancelled_waiter_takes_no_slot() -> None:

@@ -79,6 +79,18 @@ async def test_nothing_but_a_proxys_errors_for_a_while_is_an_outage_whatever_the
     assert (reply.attempts, away.chats) == (1, 10)
 
 
+@pytest.mark.parametrize("status", [503, 429])
+async def test_nothing_but_refusals_for_a_while_is_an_outage_too(respx_mock: respx.MockRouter, status: int) -> None:
+    """The gate opens for one try after each look at a server that calls itself well."""
+    away = Away(lambda _: bad(status), probes=9)
+    respx_mock.post(CHAT).mock(side_effect=away.chat)
+    respx_mock.get(HEALTH).mock(side_effect=away.known)
+    async with make_session(max_attempts=2, patience=0.0) as session:
+        reply = await end_of(session)
+    assert isinstance(reply, Reply)
+    assert (reply.attempts, away.chats) == (1, 10)
+
+
 async def test_such_an_outage_too_long_stops_the_run(respx_mock: respx.MockRouter) -> None:
     respx_mock.post(CHAT).mock(side_effect=broken)
     respx_mock.get(HEALTH).respond(502)
