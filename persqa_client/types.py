@@ -39,6 +39,10 @@ class Row:
     question: str | None = None
     tag: str | None = None
     id: str | int | None = None
+    category: str | None = None
+    language: str | None = None
+    only: int | None = None
+    """In a line of a failure file: the number of the one question that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,11 @@ Check = Callable[[str, "Ask"], Problem | None]
 """Judges the cleaned text of an answer. Pure."""
 
 
+Strategy = Literal["direct", "constrain", "prefill", "surrogate"]
+"""How the tag gets to an answer's beginning: the model is asked for it; the server is held to a pattern; the beginning
+is given; or the model is asked under an ordinary name, for which the tag is put in afterwards."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One question with all that belongs to it: how it is put, how its answer is constrained, how it is judged."""
@@ -107,12 +116,26 @@ class Ask:
     tag: str
     """With its brackets: ``<mam>``."""
     question: str
+    """As it will stand in the output, with the tag in it, whatever the model is asked."""
     system: str
     prompt: str
-    pattern: str | None
-    """A regular expression that a whole good answer matches, for servers that can be held to one."""
     checks: tuple[Check, ...]
     seed: int
+    pattern: str | None = None
+    """A regular expression that a whole good answer matches, for servers that can be held to one."""
+    prefill: str | None = None
+    """The beginning of the answer, which the server is to go on from."""
+    surrogate: str | None = None
+    """The ordinary name that stands in the prompt wherever the question has the tag."""
+    strategy: Strategy = "direct"
+    names: tuple[str, ...] = ()
+    """Real names that no answer may have."""
+    bare_tag: bool = True
+    """Whether the tag's name without its brackets can only mean the tag: it is no word and no name of its own."""
+    question_id: str | None = None
+    """Of the bank's item; None for a row's own question."""
+    category: str | None = None
+    """What the main character is: ``human``, ``animal`` and so on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +155,8 @@ class Request:
     prompt: str
     seed: int
     pattern: str | None = None
+    prefill: str | None = None
+    """The beginning of the answer, which the server is to go on from."""
     turns: tuple[Turn, ...] = ()
     max_tokens: int | None = None
     """Overrides the run's own setting where given."""
@@ -168,6 +193,17 @@ class Verdict:
     raw: str | None = None
 
 
+class Sent(NamedTuple):
+    """A picture as it was sent, for the row's details."""
+
+    media_type: str
+    width: int
+    height: int
+    bytes: int
+    tokens: int | None
+    """What it counts for in the prompt, by the model's own rule; None where the rule is not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A good answer. It is journalled as it is, so resuming needs nothing else."""
@@ -188,7 +224,13 @@ class Record:
     asks: int = 1
     """2 where it was asked again with the reason."""
     made_good_by: tuple[str, ...] = ()
-    """Which steps the answer owes its form to: constraint, cleaning, repair, re-ask."""
+    """Which steps the answer owes its form to: ``constraint``, each cleaning and tag repair by its name, ``re-ask``."""
+    refused: str | None = None
+    """The code of the problem for which it was asked again."""
+    strategy: Strategy = "direct"
+    question_id: str | None = None
+    category: str | None = None
+    pictures: tuple[Sent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +245,8 @@ class Failure:
     raw: str | None = None
     usage: Usage = Usage()
     asks: int = 0
+    refused: str | None = None
+    """The code of the problem for which it was asked again."""
 
 
 Outcome = Record | Failure

@@ -32,9 +32,9 @@ class AskMaker:
             question=question,
             system=system,
             prompt=prompt,
-            pattern=tagged_pattern(tag),
             checks=self.checks,
             seed=request_seed(row, unit.question, 0, self.seed),
+            pattern=tagged_pattern(tag),
         )
 
 

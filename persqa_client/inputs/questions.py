@@ -4,19 +4,12 @@ the package's own banks."""
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from functools import cache
 from hashlib import blake2b
 from importlib import resources
 
 from persqa_client.types import Row
-
-CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
-
-
-def is_chinese(text: str) -> bool:
-    return CJK.search(text) is not None
 
 
 @cache

@@ -10,7 +10,8 @@ import pytest
 from persqa_client.inputs.asks import AskMaker, tagged_pattern
 from persqa_client.inputs.characters import tag_of
 from persqa_client.inputs.prompts import put, put_again
-from persqa_client.inputs.questions import choose_question, is_chinese, load_bank, request_seed
+from persqa_client.inputs.questions import choose_question, load_bank, request_seed
+from persqa_client.language import is_chinese
 from persqa_client.types import Problem, Row, Unit
 
 BANK = load_bank("human.en")

@@ -11,7 +11,7 @@ from persqa_client.outputs.checks import TAGGED_ANSWER
 from persqa_client.types import Ask, Completion, Unit
 
 QUESTION = "What is <mam> wearing?"
-ASK = Ask(Unit(1), "attribute", "<mam>", QUESTION, "s", "p", None, TAGGED_ANSWER, 0)
+ASK = Ask(Unit(1), "attribute", "<mam>", QUESTION, "s", "p", TAGGED_ANSWER, 0)
 GOOD = "<mam> wears a blue jacket."
 
 
