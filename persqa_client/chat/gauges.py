@@ -12,6 +12,10 @@ from persqa_client.errors import AttemptError
 POLL_EVERY = 0.5
 MISSES = 5
 """So many failing looks in a row, and nobody looks any more."""
+FULL = 0.98
+"""Of the KV cache."""
+LOOKS = 4
+"""So many looks make a mean: one alone may have caught a batch about to be served."""
 
 LINE = re.compile(
     rb"^vllm:(num_requests_running|num_requests_waiting|kv_cache_usage_perc|gpu_cache_usage_perc"
@@ -31,6 +35,38 @@ class Gauges:
     """0 to 1; of several engines the fullest."""
     rejections: float = 0.0
     """Since the server's start."""
+
+    def foreign(self, own: int) -> bool:
+        """Whether much of what is there is not ours, so that its queue is not ours to shorten."""
+        return self.running + self.waiting > 1.5 * own + 4
+
+
+@dataclass(slots=True)
+class Queue:
+    """What the looks under one limit have in common."""
+
+    looks: int = 0
+    waiting: float = 0.0
+    full: bool = False
+    """Whether the last look found no room: caches full, or requests rejected since the look before."""
+    rejections: float | None = None
+
+    def add(self, gauges: Gauges) -> None:
+        """A look; the first is left out of the mean, for its queue was another limit's."""
+        rejected = self.rejections is not None and gauges.rejections > self.rejections
+        self.full = rejected or gauges.kv_usage >= FULL
+        self.rejections = gauges.rejections
+        self.waiting += gauges.waiting if self.looks else 0.0
+        self.looks += 1
+
+    @property
+    def mean(self) -> float | None:
+        """How many waited on average; None before there were enough looks to tell."""
+        return self.waiting / (self.looks - 1) if self.looks >= LOOKS else None
+
+    def anew(self) -> Queue:
+        """For another limit."""
+        return Queue(rejections=self.rejections)
 
 
 def read_gauges(text: bytes, model: str) -> Gauges | None:
@@ -67,15 +103,23 @@ async def poll(
     """
     misses, seen = 0, False
     while seen or misses < MISSES:
-        try:
-            status, text = await get(url)
-        except AttemptError:
-            misses += 1
-        else:
-            gauges = read_gauges(text, model) if status == 200 else None
-            if gauges is None and status < 500:
-                return
-            if gauges is not None:
-                misses, seen = 0, True
-                tell(gauges)
+        gauges, gone = await _look(get, url, model)
+        if gone:
+            return
+        misses = misses + 1 if gauges is None else 0
+        if gauges is not None:
+            seen = True
+            tell(gauges)
         await asyncio.sleep(every * (1 + min(misses, 9)))
+
+
+async def _look(
+    get: Callable[[str], Awaitable[tuple[int, bytes]]], url: str, model: str
+) -> tuple[Gauges | None, bool]:
+    """The gauges, where they could be had, and whether it is clear that there are none."""
+    try:
+        status, text = await get(url)
+    except AttemptError:
+        return None, False
+    gauges = read_gauges(text, model) if status == 200 else None
+    return gauges, gauges is None and status < 500
