@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from persqa_client.inputs.questions import is_chinese
+from persqa_client.language import is_chinese
 from persqa_client.types import Problem, Turn
 
 
