@@ -9,9 +9,9 @@ from pathlib import Path
 from persqa_client.config import RunSettings
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.asks import AskMaker
+from persqa_client.inputs.bank import Bank
 from persqa_client.inputs.characters import tag_of
 from persqa_client.inputs.images import load_picture
-from persqa_client.inputs.questions import load_bank
 from persqa_client.inputs.references import size_hint
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
@@ -22,7 +22,8 @@ from persqa_client.types import BadRow, Failure, Outcome, Picture, Row
 
 BYTES_PER_PICTURE_BYTE = 4
 """A picture is held as its file, its base64 and the body around it, and copied once into the socket."""
-DEFAULT_BANK = "human.en"
+DEFAULT_CATEGORY = "human"
+DEFAULT_LANGUAGE = "en"
 
 
 class Plan:
@@ -31,7 +32,8 @@ class Plan:
     def __init__(self, settings: RunSettings, source: Source) -> None:
         self.recipe = settings.recipe
         self.roots = roots_of(settings.image_root, source)
-        self.asks = AskMaker(make_tag(self.recipe.tag), settings.sampling.seed, load_bank(DEFAULT_BANK), TAGGED_ANSWER)
+        questions = Bank.of(DEFAULT_CATEGORY).questions(DEFAULT_CATEGORY, DEFAULT_LANGUAGE)
+        self.asks = AskMaker(make_tag(self.recipe.tag), settings.sampling.seed, questions, TAGGED_ANSWER)
 
     def parse(self, number: int, line: bytes) -> Row | BadRow:
         return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)

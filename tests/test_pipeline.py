@@ -14,7 +14,7 @@ GOOD = "<mam> reads a book."
 
 
 async def answer(completer: FakeCompleter, row: Row = ROW) -> Outcome:
-    asks = AskMaker("<mam>", 0, ("{tag}?",), TAGGED_ANSWER)
+    asks = AskMaker("<mam>", 0, (), TAGGED_ANSWER)
     return await Pipeline(completer, load_nothing, asks).answer_row(row, Unit(row.number))
 
 
@@ -67,7 +67,7 @@ async def test_a_picture_that_can_not_be_read_is_found_before_anything_is_sent()
         raise RowError("image_missing", f"{reference} is not there")
 
     completer = FakeCompleter([])
-    asks = AskMaker("<mam>", 0, ("{tag}?",), TAGGED_ANSWER)
+    asks = AskMaker("<mam>", 0, (), TAGGED_ANSWER)
     failure = await Pipeline(completer, missing, asks).answer_row(ROW, Unit(7))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage, failure.attempts) == ("image_missing", "input", 0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from persqa_client.inputs.prompts import put
-from persqa_client.inputs.questions import choose_question, request_seed
+from persqa_client.inputs.questions import Question, choose, request_seed
 from persqa_client.types import Ask, Check, Row, Unit
 
 
@@ -17,13 +17,14 @@ class AskMaker:
 
     tag: str
     seed: int
-    bank: Sequence[str]
+    bank: Sequence[Question]
     checks: tuple[Check, ...]
 
     def make(self, row: Row, unit: Unit) -> Ask:
         """The question of a unit. A row's own ``tag`` and ``question`` go before the run's."""
         tag = row.tag or self.tag
-        question = choose_question(row, unit.question, tag=tag, seed=self.seed, bank=self.bank)
+        text = row.question or choose(row, unit.question, seed=self.seed, questions=self.bank).text
+        question = text.replace("{tag}", tag)
         system, prompt = put(question, tag)
         return Ask(
             unit=unit,
