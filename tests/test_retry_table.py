@@ -215,7 +215,7 @@ async def test_a_servers_dialect_is_learnt_once_for_the_run(desk: Desk, concurre
     desk.rows(12)
     with server(shape="hosted", reject=("seed",), latency=0.002) as simulator:
         run = desk.run(
-            simulator.base_url, constrain="auto", extra_body={"top_k": 5}, concurrency=concurrency, max_attempts=1
+            simulator.base_url, probes=True, extra_body={"top_k": 5}, concurrency=concurrency, max_attempts=1
         )
         summary = await run.execute()
     assert (len(desk.good), desk.failed) == (12, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -44,6 +45,10 @@ def sim(
         typer.Option(help="KIND=RATE, a fault and how often it comes; repeatable. A wrong kind lists them all."),
     ] = None,
     fault_seed: Annotated[int, typer.Option(help="Seed of the faults: the same requests meet the same ones.")] = 0,
+    answers: Annotated[
+        Path | None,
+        typer.Option(help="JSONL file with a question and the answer to give to it on each line."),
+    ] = None,
     retry_after: Annotated[float, typer.Option(min=0, help="Seconds that a 429 asks to wait.")] = 1.0,
 ) -> None:
     """Serve an OpenAI-compatible endpoint without a model, for trying a run out.
@@ -73,6 +78,7 @@ def sim(
             faults=server.read_faults(fault or ()),
             fault_seed=fault_seed,
             retry_after=retry_after,
+            answers=server.read_given(answers) if answers else {},
         )
         stats = asyncio.run(server.serve(settings, host, port, typer.echo))
     except SettingsError as error:

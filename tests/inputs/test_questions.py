@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.asks import AskMaker, tagged_pattern
+from persqa_client.inputs.asks import AskMaker
 from persqa_client.inputs.bank import Bank
 from persqa_client.inputs.characters import tag_of
 from persqa_client.inputs.prompts import put, put_again
@@ -112,7 +112,7 @@ def test_a_question_that_there_is_not_is_an_error_of_the_row(number: int, questi
 
 
 def test_a_rows_own_question_goes_first_and_takes_the_tag() -> None:
-    ask = AskMaker("<mam>", 0, BANK, ()).make(row(question="What does {tag} hold?"), Unit(1))
+    ask = AskMaker("<mam>", 0, Bank.of("human"), ()).make(row(question="What does {tag} hold?"), Unit(1))
     assert ask.question == "What does <mam> hold?"
 
 
@@ -132,19 +132,6 @@ def test_asking_again_shows_the_answer_and_tells_the_reason() -> None:
     assert (answer.role, answer.text) == ("assistant", "A man.")
     assert again.role == "user"
     assert "it does not begin with <mam>" in again.text
-
-
-def test_a_rows_own_tag_goes_through_question_prompt_and_pattern() -> None:
-    maker = AskMaker("<mam>", 0, BANK, ())
-    ask = maker.make(row(tag="<bo>"), Unit(1))
-    assert ask.tag == "<bo>"
-    assert "<bo>" in ask.question
-    assert "<mam>" not in ask.prompt
-    assert ask.pattern == r"<bo>[\s\S]+"
-
-
-def test_the_pattern_escapes_what_regular_expressions_read() -> None:
-    assert tagged_pattern("<a.b-c>") == r"<a\.b-c>[\s\S]+"
 
 
 @pytest.mark.parametrize("name", ["mam", "<mam>", " mam ", "小满", "bo-2", "a.b", "x"])
