@@ -53,13 +53,14 @@ class Plan:
         self.asks = self.ask_maker("direct")
 
     def ask_maker(self, strategy: Strategy) -> AskMaker:
+        category, language = defaults(self.recipe, self.bank)
         return AskMaker(
             self.tag,
             self.settings.sampling.seed,
             self.bank,
             TAGGED_ANSWER,
-            category=self.recipe.bank if self.recipe.bank in CATEGORIES else "human",
-            language=self.recipe.language or self.bank.languages[0],
+            category=category,
+            language=language,
             questions=self.recipe.questions,
             strategy=strategy,
             names=self.names,
@@ -133,13 +134,20 @@ def make_bank(recipe: Recipe) -> Bank:
     """Raises SettingsError where the bank is no category and no file in order, or has too few questions."""
     own = recipe.bank if recipe.bank in CATEGORIES else read_bank_file(Path(recipe.bank))
     bank = Bank.of(own, sensitive=recipe.sensitive, without=make_needs(recipe.without))
-    if recipe.questions > bank.smallest:
-        left_out = " that --without leaves" if recipe.without else ""
+    category, language = defaults(recipe, bank)
+    if recipe.questions > (there := len(bank.questions(category, language))):
+        left = " that --without leaves" if recipe.without else ""
         raise SettingsError(
-            f"--questions {recipe.questions} is more than the {bank.smallest}{left_out} to choose from for every row: "
-            "ask fewer, or give a larger --bank."
+            f"--questions {recipe.questions} is more than the {there}{left} about category {category} in language "
+            f"{language}: ask fewer, or give a larger --bank."
         )
     return bank
+
+
+def defaults(recipe: Recipe, bank: Bank) -> tuple[str, str]:
+    """The category and the language of rows that name none."""
+    language = recipe.language or bank.languages[0]
+    return bank.category or next((category for category, own in bank.fitting if own == language), "human"), language
 
 
 def make_needs(words: Iterable[str]) -> frozenset[str]:
