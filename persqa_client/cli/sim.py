@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -45,6 +46,9 @@ def sim(
     ] = None,
     fault_seed: Annotated[int, typer.Option(help="Seed of the faults: the same requests meet the same ones.")] = 0,
     retry_after: Annotated[float, typer.Option(min=0, help="Seconds that a 429 asks to wait.")] = 1.0,
+    keep_pictures: Annotated[
+        Path | None, typer.Option(help="Folder for each distinct picture that arrives, as its own bytes.")
+    ] = None,
 ) -> None:
     """Serve an OpenAI-compatible endpoint without a model, for trying a run out.
 
@@ -73,6 +77,7 @@ def sim(
             faults=server.read_faults(fault or ()),
             fault_seed=fault_seed,
             retry_after=retry_after,
+            keep_pictures=keep_pictures,
         )
         stats = asyncio.run(server.serve(settings, host, port, typer.echo))
     except SettingsError as error:

@@ -1,8 +1,8 @@
 """From a row's picture reference to the picture that goes over the wire. Reads files.
 
 What a file is, its bytes say, never its name. An upright, opaque, still 8-bit JPEG, PNG or WebP within the limit keeps
-its own bytes without its metadata; anything else is decoded once and encoded once, so nothing of the original's metadata
-gets out.
+its own bytes without its metadata; anything else is decoded once and encoded once, so that none of the original's
+metadata gets out.
 """
 
 from __future__ import annotations

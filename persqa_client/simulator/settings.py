@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from persqa_client.errors import SettingsError
@@ -54,6 +55,8 @@ class SimSettings:
     """Faults of the first chat requests, in order, "ok" for none; afterwards ``faults`` decide."""
     cached_pictures: int = 16384
     """Pictures (by content) and uuids that are remembered, each; the oldest go first."""
+    keep_pictures: Path | None = None
+    """Folder for the bytes of each distinct picture that arrives, as NNNNN.ext by its declared type."""
 
     def __post_init__(self) -> None:
         _positive(slots=self.slots, max_model_len=self.max_model_len, max_picture_tokens=self.max_picture_tokens)
