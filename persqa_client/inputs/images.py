@@ -26,6 +26,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
+from persqa_client.inputs.colours import opaque
 from persqa_client.inputs.containers import strip
 from persqa_client.inputs.exif import exif_orientation
 from persqa_client.inputs.formats import KNOWN, format_of, is_foreign_picture, words_for
@@ -134,7 +135,7 @@ def redrawn(data: bytes, format: str, orientation: int, max_pixels: int, name: s
     if format == "HEIC":
         # libheif may find another size than the header's when it decodes.
         target = fitting(opened.size, max_pixels)
-    image = opaque(opened)
+    image = opaque(opened, data)
     if image.size != target:
         image = image.resize(target, Image.Resampling.LANCZOS)
     return encoded(upright(image, orientation), format)
@@ -160,35 +161,6 @@ def fitting(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
     short = max(1, int(min(size) * scale))
     long = min(int(max(size) * scale), max_pixels // short)
     return (long, short) if width > height else (short, long)
-
-
-def opaque(image: Image.Image) -> Image.Image:
-    """As L or RGB, what is transparent laid on white."""
-    image = eight_bit(image) if image.mode[0] in "IF" else image
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        canvas = Image.new("RGB", image.size, "white")
-        canvas.paste(image, mask=image.getchannel("A"))
-        return canvas
-    if image.mode in ("L", "RGB"):
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and floating-point grey as L: scaled by the range its format has, else by the values it holds.
-
-    Pillow's own conversion cuts everything above 255 to white.
-    """
-    values = image.convert("F")
-    low, high = 0.0, 65535.0
-    if not image.mode.startswith("I;16"):
-        low, high = (float(end) for end in values.getextrema()[:2])  # type: ignore[arg-type]
-        ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        if low >= 0:
-            low, high = 0.0, next((end for end in ranges if high <= end), high)
-    scale = 255 / (high - low) if high > low else 0.0
-    return values.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:

@@ -22,6 +22,8 @@ def read_png(data: bytes) -> Stripped:
     seen: set[bytes] = set()
     header = exif = b""
     for name, start, end in png_chunks(data):
+        if not seen and name != b"IHDR":
+            raise Truncated("no header at the start of the PNG")
         if name == b"IHDR":
             header = data[start + 8 : end - 4]
         elif name == b"eXIf":

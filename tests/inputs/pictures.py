@@ -121,6 +121,14 @@ def png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
+def raw_png(depth: int, colour: int, row: bytes, key: tuple[int, ...] | None = None, width: int = 64) -> bytes:
+    """64 rows that are all the same, with a transparent colour if one is given."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, 64, depth, colour, 0, 0, 0))
+    hole = png_chunk(b"tRNS", struct.pack(f">{len(key)}H", *key)) if key else b""
+    pixels = png_chunk(b"IDAT", zlib.compress((b"\0" + row) * 64))
+    return b"\x89PNG\r\n\x1a\n" + header + hole + pixels + png_chunk(b"IEND", b"")
+
+
 def talkative_png(image: Image.Image, orientation: int | None = None) -> bytes:
     """With text, EXIF, a profile, a time and an archive behind its end."""
     text = PngInfo()

@@ -106,6 +106,19 @@ def test_pieces_of_a_tiff_must_lie_in_the_file(order: str, big: bool, tags: tupl
     assert not refuses(pieces(end - 80, 999, compression=6), "TIFF"), "old JPEG in TIFF has counts of no meaning"
 
 
+def test_a_last_strip_may_have_fewer_rows_than_its_count_says() -> None:
+    """8 rows of 10 pixels in strips of 5 rows: the second one takes 30 bytes, whatever is written."""
+
+    def strips(behind: int) -> bytes:
+        sides = [(256, 3, 1, 10), (257, 3, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (278, 3, 1, 5)]
+        head = len(tiff("<", False, [*sides, (273, 4, 2, 0), (279, 4, 2, 0)], b""))
+        places = struct.pack("<4I", head + 16, head + 66, 50, 50)
+        return tiff("<", False, [*sides, (273, 4, 2, head), (279, 4, 2, head + 8)], places + bytes(50 + behind))
+
+    assert not refuses(strips(30), "TIFF")
+    assert refuses(strips(29), "TIFF")
+
+
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "jpeg"])
 def test_later_pages_of_a_tiff_may_be_cut_off(compression: str) -> None:
     """The first one is what is used."""

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.images import eight_bit, load_picture
+from persqa_client.inputs.images import load_picture
 from persqa_client.inputs.jpeg import read_jpeg
 from persqa_client.inputs.png import read_png
 from persqa_client.inputs.webp import read_webp
@@ -170,13 +170,6 @@ def test_grey_of_any_depth_is_scaled_and_not_cut_off(
     picture = shows(load(file_of(image, "TIFF"), tmp_path))
     for band, value in enumerate(expected):
         assert near(picture.getpixel((band * 32 + 16, 16)), (value,) * 3, 3)
-
-
-def test_16_bits_are_rounded_and_what_were_8_come_back_exactly() -> None:
-    image = Image.frombytes("I;16", (256, 1), struct.pack("<256H", *(value * 257 for value in range(256))))
-    assert eight_bit(image).tobytes() == bytes(range(256))
-    between = Image.frombytes("I;16", (4, 1), struct.pack("<4H", 128, 129, 385, 386))
-    assert eight_bit(between).tobytes() == bytes([0, 1, 1, 2])
 
 
 def test_a_16_bit_png_is_scaled(tmp_path: Path) -> None:

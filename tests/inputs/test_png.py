@@ -58,3 +58,9 @@ def test_a_png_cut_off_anywhere_is_noticed() -> None:
     for length in (0, 7, 20, 33, len(data) // 2, len(data) - 12, len(data) - 1):
         with pytest.raises(Truncated):
             strip_png(data[:length])
+
+
+def test_a_png_that_does_not_open_with_its_header_is_refused() -> None:
+    data = file_of(two_halves(), "PNG")
+    with pytest.raises(Truncated):
+        read_png(data[:8] + pictures.png_chunk(b"sRGB", b"\0") + data[8:])
