@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import orjson
@@ -13,7 +14,8 @@ from PIL import Image
 from persqa_client import generate
 from persqa_client.runs import Summary
 from persqa_client.simulator.server import SimSettings, running
-from tests.inputs.gallery import BAD_FILES, BAD_PLACES, BUDGET, GOOD, Good, hang
+from tests.inputs.gallery import BUDGET, GOOD, Good
+from tests.inputs.misfits import BAD_FILES, BAD_PLACES
 from tests.inputs.pictures import near, silent
 from tests.inputs.walks import NEEDED, parts
 
@@ -30,6 +32,20 @@ class Shown:
     failed: dict[str, str]
     arrived: dict[tuple[int, int], tuple[str, bytes]]
     files: int
+
+
+def hang(folder: Path) -> list[tuple[str, str]]:
+    """Makes them all in a folder: the name of each, and what a row has for it; the bad ones among the good."""
+    good, bad = [], []
+    for number, (name, picture) in enumerate(GOOD.items()):
+        (folder / f"{number}.{picture.ending}").write_bytes(picture.data)
+        good.append((name, f"{number}.{picture.ending}"))
+    for number, (name, (data, _)) in enumerate(BAD_FILES.items()):
+        (folder / f"bad {number}.jpg").write_bytes(data)
+        bad.append((name, f"bad {number}.jpg"))
+    bad += [(name, make(folder)) for name, (make, _) in BAD_PLACES.items()]
+    pairs = zip_longest(good, bad)
+    return [row for pair in pairs for row in pair if row is not None]
 
 
 def run_over(rows: Path, output: Path, kept: Path) -> Summary:
