@@ -50,6 +50,9 @@ def sim(
         typer.Option(help="JSONL file with a question and the answer to give to it on each line."),
     ] = None,
     retry_after: Annotated[float, typer.Option(min=0, help="Seconds that a 429 asks to wait.")] = 1.0,
+    keep_pictures: Annotated[
+        Path | None, typer.Option(help="Folder for each distinct picture that arrives, as its own bytes.")
+    ] = None,
 ) -> None:
     """Serve an OpenAI-compatible endpoint without a model, for trying a run out.
 
@@ -79,6 +82,7 @@ def sim(
             fault_seed=fault_seed,
             retry_after=retry_after,
             answers=server.read_given(answers) if answers else {},
+            keep_pictures=keep_pictures,
         )
         stats = asyncio.run(server.serve(settings, host, port, typer.echo))
     except SettingsError as error:

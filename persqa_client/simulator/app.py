@@ -40,7 +40,8 @@ VLLM_ONLY = ("/health", "/version", "/metrics", "/tokenize")
 def make_app(settings: SimSettings) -> web.Application:
     """The application of one simulated endpoint, with counters of its own.
 
-    Run it with ``handler_cancellation`` on, or clients that have gone keep their slots (simulator/server.py does).
+    Raises SettingsError where the folder for pictures can't be had. Run it with ``handler_cancellation`` on, or
+    clients that have gone keep their slots (simulator/server.py does).
     """
     app = web.Application(client_max_size=MAX_BODY)
     app[ENDPOINT] = Endpoint(settings)

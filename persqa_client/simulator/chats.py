@@ -13,6 +13,7 @@ from aiohttp import web
 
 from persqa_client.simulator import answers, faults, rules, wire
 from persqa_client.simulator.album import Album
+from persqa_client.simulator.keeping import Keeper
 from persqa_client.simulator.link import Link
 from persqa_client.simulator.metrics import Counts
 from persqa_client.simulator.outages import refusal_for
@@ -44,7 +45,8 @@ class Endpoint:
         self.faults = faults.Faults(settings.faults, settings.fault_seed, settings.script)
         self.slots = Slots(settings.slots, settings.max_queued)
         self.link = Link(settings.link_mbps) if settings.link_mbps else None
-        self.album = Album(settings.cached_pictures)
+        keeper = None if settings.keep_pictures is None else Keeper(settings.keep_pictures)
+        self.album = Album(settings.cached_pictures, keeper)
         self.dead = False
         self.started = int(time.time())
         self.pace = random.Random(settings.fault_seed)

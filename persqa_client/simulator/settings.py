@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from persqa_client.errors import SettingsError
@@ -57,6 +58,8 @@ class SimSettings:
     """What is answered to these questions, whatever the pictures show; others are answered as always."""
     cached_pictures: int = 16384
     """Pictures (by content) and uuids that are remembered, each; the oldest go first."""
+    keep_pictures: Path | None = None
+    """Folder for the bytes of each distinct picture that arrives, as NNNNN.ext by its declared type."""
 
     def __post_init__(self) -> None:
         _positive(slots=self.slots, max_model_len=self.max_model_len, max_picture_tokens=self.max_picture_tokens)
