@@ -21,8 +21,9 @@ MODELS_NOTED = 20
 class Sight:
     """What became of a picture. ``words``: the answer, or why the picture was refused."""
 
-    state: Literal["seen", "not shown", "ignored", "refused"]
-    """``not shown``: it was taken, but the answer does not tell what is in it; a small model may be that bad."""
+    state: Literal["seen", "not shown", "ignored", "refused", "failed"]
+    """``not shown``: it was taken, but the answer does not tell what is in it; a small model may be that bad.
+    ``failed``: no answer came, for a reason that need not be the picture's."""
     words: str = ""
     tokens: int | None = None
     """By how much the picture lengthened the prompt, the marks around it included; None where no usage is told."""
@@ -72,7 +73,7 @@ def unknown_model(server: Server, model: str) -> str | None:
 def unfit(server: Server) -> str | None:
     """One sentence where no run can be made with the server: it has no eyes."""
     sight = server.sight
-    if sight is None or sight.state in {"seen", "not shown"}:
+    if sight is None or sight.state not in {"ignored", "refused"}:
         return None
     if sight.state == "refused":
         return f"The server refuses pictures: {sight.words.rstrip('.')}. Choose a vision-language model."

@@ -90,7 +90,7 @@ def judge(look: Look, growth: int | None) -> Sight:
     if look.error is not None:
         words = look.error.raw or look.error.message
         about = look.error.code in REFUSALS or mentions(words, ABOUT_PICTURES)
-        return Sight("refused" if about else "not shown", words)
+        return Sight("refused" if about else "failed", words)
     assert look.answer is not None
     words = " ".join(look.answer.text.split())[:WORDS_KEPT]
     if named(look):
