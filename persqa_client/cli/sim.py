@@ -40,6 +40,12 @@ def sim(
     reject: Annotated[
         list[str] | None, typer.Option(help="Further parameter that the hosted shape refuses; repeatable.")
     ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="In the hosted shape: go on from a message that is marked partial.")
+    ] = False,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Drop pictures without a word, as servers of text models do.")
+    ] = False,
     fault: Annotated[
         list[str] | None,
         typer.Option(help="KIND=RATE, a fault and how often it comes; repeatable. A wrong kind lists them all."),
@@ -78,6 +84,8 @@ def sim(
             guided=guided,
             shape=shape,
             reject=tuple(reject or ()),
+            partial=partial,
+            blind=blind,
             faults=server.read_faults(fault or ()),
             fault_seed=fault_seed,
             retry_after=retry_after,

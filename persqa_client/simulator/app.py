@@ -130,7 +130,8 @@ async def tokenize(request: web.Request) -> web.Response:
         body = parse(await request.read(), request.content_type)
         prompt = body.get("prompt") if isinstance(body, dict) else None
         asked = Chat((Turn("user", prompt),), None, "", {}) if isinstance(prompt, str) else read_chat(body)
-        count = count_prompt(asked, await endpoint.album.facts(asked.parts), endpoint.settings)
+        pictures = [] if endpoint.settings.blind else await endpoint.album.facts(asked.parts)
+        count = count_prompt(asked, pictures, endpoint.settings)
     except Refusal as refusal:
         return refused(refusal, endpoint.hosted)
     limit = endpoint.settings.max_model_len

@@ -103,7 +103,7 @@ async def respond(endpoint: Endpoint, request: web.Request) -> web.StreamRespons
     await at_the_door(endpoint, fault, request)
     asked = admit(endpoint, parse(body, request.content_type))
     del body  # large, and read
-    pictures = await endpoint.album.facts(asked.parts)
+    pictures = [] if endpoint.settings.blind else await endpoint.album.facts(asked.parts)
     prompt_tokens = answers.count_prompt(asked, pictures, endpoint.settings)
     rules.check_length(prompt_tokens, endpoint.settings.max_model_len)
     await endpoint.serve()
@@ -144,7 +144,7 @@ def parse(body: bytes, content_type: str) -> Any:
 
 def admit(endpoint: Endpoint, body: Any) -> Chat:
     """Read a request and hold it against what the endpoint takes. Raises Refusal."""
-    asked = read_chat(body)
+    asked = read_chat(body, knows_partial=endpoint.hosted and endpoint.settings.partial)
     rules.check_model(asked.fields.get("model"), endpoint.settings.models, endpoint.hosted)
     rules.check_fields(asked.fields, endpoint.settings)
     rules.check_chat(asked, endpoint.hosted, endpoint.settings.limit_images)

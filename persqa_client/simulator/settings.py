@@ -44,9 +44,13 @@ class SimSettings:
     """A larger picture counts as if scaled down to this many 28x28 patches (the most that Qwen advises)."""
     guided: bool = False
     """Obey guided_regex, guided_choice and guided_json, as vLLM did before 0.12, and ignore structured_outputs."""
+    blind: bool = False
+    """Take pictures and drop them without a word, as text-only servers do: no tokens, answers without them."""
     shape: Shape = "vllm"
     reject: tuple[str, ...] = ()
     """Further parameters that the hosted shape refuses."""
+    partial: bool = False
+    """In the hosted shape: go on from a last message that is marked ``partial``, as Alibaba Model Studio does."""
     faults: Mapping[str, float] = field(default_factory=dict)
     """How often each kind of fault comes (simulator/faults.py lists them), 0 to 1 in all."""
     fault_seed: int = 0
