@@ -77,5 +77,5 @@ async def test_a_picture_that_can_not_be_read_is_found_before_anything_is_sent()
 async def test_constraint_cleaning_and_repair_are_told() -> None:
     record = await answer(FakeCompleter(["Answer: Mam reads."], constrained=True))
     assert isinstance(record, Record)
-    assert record.made_good_by == ("constraint", "cleaning", "repair")
+    assert record.made_good_by == ("constraint", "label", "tag_bare")
     assert (record.answer, record.raw) == ("<mam> reads.", "Answer: Mam reads.")

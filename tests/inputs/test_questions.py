@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 
 from persqa_client.inputs.asks import AskMaker, tagged_pattern
-from persqa_client.inputs.characters import tag_of
 from persqa_client.inputs.prompts import put, put_again
 from persqa_client.inputs.questions import choose_question, load_bank, request_seed
 from persqa_client.language import is_chinese
@@ -106,14 +105,3 @@ def test_a_rows_own_tag_goes_through_question_prompt_and_pattern() -> None:
 
 def test_the_pattern_escapes_what_regular_expressions_read() -> None:
     assert tagged_pattern("<a.b-c>") == r"<a\.b-c>[\s\S]+"
-
-
-@pytest.mark.parametrize("name", ["mam", "<mam>", " mam ", "小满", "bo-2", "a.b", "x"])
-def test_names_that_can_be_tags(name: str) -> None:
-    assert tag_of(name) == f"<{name.strip().strip('<>')}>"
-
-
-@pytest.mark.parametrize("name", ["", "<>", "a b", "a<b", "image", "IMAGE", "-a", "a/b", "x" * 41, "im_end", "a\nb"])
-def test_names_that_can_not(name: str) -> None:
-    with pytest.raises(ValueError, match="can't be a tag"):
-        tag_of(name)
