@@ -19,7 +19,8 @@ from typing import Any
 import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from persqa_client.chat.probes import Server, find_means, settle_strategy
+from persqa_client.chat.probes import examine
+from persqa_client.chat.servers import Server, settle_strategy
 from persqa_client.chat.sessions import Session
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build, find_key
 from persqa_client.engines.local import Job, LocalEngine
@@ -119,7 +120,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     async def _examine(self) -> Pipeline:
         recipe, server = self._settings.recipe, Server()
         if recipe.probes:
-            server = await find_means(self._session, server, strategy=recipe.strategy)
+            server = await examine(self._session, strategy=recipe.strategy)
         return self._plan.pipeline(self._session, self._threads, settle_strategy(server, recipe.strategy), server)
 
     async def aclose(self) -> None:

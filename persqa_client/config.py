@@ -184,7 +184,9 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def strategy_can_be_known(self) -> Self:
         if not self.probes and self.strategy in ("constrain", "prefill"):
-            raise ValueError(f"--strategy {self.strategy} needs the probes, which show how the server can be held to it")
+            raise ValueError(
+                f"--strategy {self.strategy} needs the probes, which show how the server can be held to it"
+            )
         return self
 
 

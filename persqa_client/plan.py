@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from persqa_client.chat.probes import Server
+from persqa_client.chat.servers import Server
 from persqa_client.config import Recipe, RunSettings
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.asks import AskMaker

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from persqa_client import __version__
-from persqa_client.chat.probes import Server, examine, look, settle_strategy, unfit, unknown_model
+from persqa_client.chat.probes import examine, look
+from persqa_client.chat.servers import Server, settle_strategy, unfit, unknown_model
 from persqa_client.chat.sessions import Session
 from persqa_client.config import RunSettings
 from persqa_client.engines.feed import has_more
@@ -144,14 +145,15 @@ class Run:
         return not self._stopped
 
     async def _examine(self) -> None:
-        server = await look(self.session)
-        if (sentence := unknown_model(server, self.settings.endpoint.model)) is not None:
-            raise RunStopped("unknown_model", sentence)
         recipe = self.settings.recipe
         if recipe.probes:
-            server = await examine(self.session, server, strategy=recipe.strategy)
-            if (sentence := unfit(server)) is not None:
-                raise RunStopped("no_pictures", sentence)
+            server = await examine(self.session, strategy=recipe.strategy, thorough=True)
+        else:
+            server = await look(self.session)
+        if (sentence := unknown_model(server, self.settings.endpoint.model)) is not None:
+            raise RunStopped("unknown_model", sentence)
+        if (sentence := unfit(server)) is not None:
+            raise RunStopped("no_pictures", sentence)
         self.server = server
         self.strategy = settle_strategy(server, recipe.strategy)
 
@@ -161,7 +163,9 @@ class Run:
             return False
         self._retried = self._retried or ledger.until is not None
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
-            self._pass = self._make_pass(ledger, self.plan.pipeline(self.session, threads, self.strategy, self.server).answer_row)
+            self._pass = self._make_pass(
+                ledger, self.plan.pipeline(self.session, threads, self.strategy, self.server).answer_row
+            )
             try:
                 finished = await self._pass.run(self._rows_left(ledger), at_least=last_paid(ledger))
             finally:

@@ -27,7 +27,9 @@ def main() -> int:
         folder = options.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         for figure in BENCHES[name](folder):
-            print(f"| {figure.what} | {figure.value} | {figure.bar} | {'met' if figure.met else 'MISSED'} |", flush=True)
+            print(
+                f"| {figure.what} | {figure.value} | {figure.bar} | {'met' if figure.met else 'MISSED'} |", flush=True
+            )
             met = met and figure.met
     return 0 if met else 1
 

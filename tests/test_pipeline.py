@@ -16,9 +16,7 @@ ROW = Row(7, b'{"image": ["a.jpg", "b.jpg"]}', ("a.jpg", "b.jpg"), question="Wha
 GOOD = "<mam> reads a book."
 
 
-async def answer(
-    completer: FakeCompleter, row: Row = ROW, strategy: Strategy = "direct", **more: Any
-) -> Outcome:
+async def answer(completer: FakeCompleter, row: Row = ROW, strategy: Strategy = "direct", **more: Any) -> Outcome:
     asks = AskMaker("<mam>", 0, Bank.of("human"), TAGGED_ANSWER, strategy=strategy, names=("Eileen",))
     return await Pipeline(completer, load_nothing, asks, **more).answer_row(row, Unit(row.number))
 

@@ -79,7 +79,8 @@ def run(
         typer.Option(help="How the tag gets into answers; auto: constrain if obeyed.", rich_help_panel=Asking),
     ] = "auto",
     probes: Annotated[
-        bool, typer.Option("--probes/--no-probes", help="Try the server out before the first row.", rich_help_panel=Server)
+        bool,
+        typer.Option("--probes/--no-probes", help="Try the server out before the first row.", rich_help_panel=Server),
     ] = True,
     extra_body: Annotated[
         str | None, typer.Option(metavar="JSON", help="Further request fields.", rich_help_panel=Asking)

@@ -76,5 +76,3 @@ class AskMaker:
 def tagged_pattern(tag: str) -> str:
     """Matches an answer that begins with the tag and goes on. Understood by all of vLLM's back-ends."""
     return re.escape(tag).replace(r"\-", "-") + r"[\s\S]+"
-
-

@@ -31,4 +31,3 @@ def read_line(path: Path, number: int, line: str) -> tuple[str, Message]:
     if "question" not in fields or "answer" not in fields:
         raise SettingsError(f"--answers: {path}, line {number}, lacks its question or its answer; {WANTED}.")
     return fields["question"].strip(), Message(fields["answer"], fields.get("finish_reason", "stop"))
-

@@ -22,8 +22,18 @@ def measure(folder: Path, *, rows: int = 10_000, rounds: int = 3) -> list[Figure
     peak = max(mine.peak for _, mine in pairs)
     least, mine = pairs[-1]
     return [
-        Figure("wall time, times a bare loop", f"{wall:.2f} ({mine.wall:.1f} s / {least.wall:.1f} s)", f"≤ {WALL_BAR}", wall <= WALL_BAR),
-        Figure("CPU, times a bare loop", f"{cpu:.2f} ({1000 * mine.cpu / rows:.2f} ms / {1000 * least.cpu / rows:.2f} ms a row)", f"≤ {CPU_BAR}", cpu <= CPU_BAR),
+        Figure(
+            "wall time, times a bare loop",
+            f"{wall:.2f} ({mine.wall:.1f} s / {least.wall:.1f} s)",
+            f"≤ {WALL_BAR}",
+            wall <= WALL_BAR,
+        ),
+        Figure(
+            "CPU, times a bare loop",
+            f"{cpu:.2f} ({1000 * mine.cpu / rows:.2f} ms / {1000 * least.cpu / rows:.2f} ms a row)",
+            f"≤ {CPU_BAR}",
+            cpu <= CPU_BAR,
+        ),
         Figure("peak memory at 256 in flight", f"{peak:.0f} MB", f"< {MEMORY_BAR} MB", peak < MEMORY_BAR),
     ]
 

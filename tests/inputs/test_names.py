@@ -21,7 +21,7 @@ def test_names_come_once_each_without_comments_and_blank_lines(tmp_path: Path) -
     [
         pytest.param(b"", "holds no names", id="empty"),
         pytest.param(b"# only this\n", "holds no names", id="comments alone"),
-        pytest.param("Grace\nG\n".encode(), "line 2, is a single letter", id="a single letter"),
+        pytest.param(b"Grace\nG\n", "line 2, is a single letter", id="a single letter"),
         pytest.param(b"x" * 101, "line 1, is too long", id="too long"),
         pytest.param(b"\xff\xfeG\0", "is not UTF-8", id="UTF-16"),
     ],

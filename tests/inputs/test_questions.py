@@ -11,7 +11,6 @@ import pytest
 from persqa_client.errors import RowError
 from persqa_client.inputs.asks import AskMaker
 from persqa_client.inputs.bank import Bank
-from persqa_client.inputs.characters import tag_of
 from persqa_client.inputs.prompts import put, put_again
 from persqa_client.inputs.questions import Question, choose, request_seed
 from persqa_client.types import Problem, Row, Unit
@@ -132,14 +131,3 @@ def test_asking_again_shows_the_answer_and_tells_the_reason() -> None:
     assert (answer.role, answer.text) == ("assistant", "A man.")
     assert again.role == "user"
     assert "it does not begin with <mam>" in again.text
-
-
-@pytest.mark.parametrize("name", ["mam", "<mam>", " mam ", "小满", "bo-2", "a.b", "x"])
-def test_names_that_can_be_tags(name: str) -> None:
-    assert tag_of(name) == f"<{name.strip().strip('<>')}>"
-
-
-@pytest.mark.parametrize("name", ["", "<>", "a b", "a<b", "image", "IMAGE", "-a", "a/b", "x" * 41, "im_end", "a\nb"])
-def test_names_that_can_not(name: str) -> None:
-    with pytest.raises(ValueError, match="can't be a tag"):
-        tag_of(name)

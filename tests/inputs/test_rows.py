@@ -47,7 +47,7 @@ def test_fields_that_steer_the_question_are_honoured() -> None:
 
 
 def test_category_and_language_are_read_by_any_of_their_names() -> None:
-    row = parse('{"image": "a.jpg", "category": "Pet", "language": "zh-CN"}'.encode())
+    row = parse(b'{"image": "a.jpg", "category": "Pet", "language": "zh-CN"}')
     assert isinstance(row, Row)
     assert (row.category, row.language) == ("animal", "zh")
 
