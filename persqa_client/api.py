@@ -19,13 +19,15 @@ from typing import Any
 import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from persqa_client.chat.probes import find_constraint
+from persqa_client.chat.probes import examine
+from persqa_client.chat.servers import Server, settle_strategy
 from persqa_client.chat.sessions import Session
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build, find_key
 from persqa_client.engines.local import Job, LocalEngine
 from persqa_client.errors import PersQAError, RowError
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
+from persqa_client.pipeline import Pipeline
 from persqa_client.plan import Plan
 from persqa_client.runs import PICTURE_THREADS, Run, Summary
 from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
@@ -36,8 +38,8 @@ Rows = Iterable[dict[str, Any] | str]
 class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     """Asks about pictures, one at a time or many at once, under one set of limits.
 
-    Use it as ``async with PersQAClient(Endpoint(...)) as client``. ``constrain="auto"`` in the recipe asks the server
-    once, before the first question, whether it can be held to the tag.
+    Use it as ``async with PersQAClient(Endpoint(...)) as client``. ``probes=True`` in the recipe asks the server
+    once, before the first question, what it obeys.
     """
 
     def __init__(
@@ -63,8 +65,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         self._plan = Plan(settings, ListedSource())
         self._threads = ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture")
         self._session = Session(endpoint, sampling=settings.sampling, limits=settings.limits, http_client=http_client)
-        self._pipeline = self._plan.pipeline(self._session, self._threads)
-        self._probing: asyncio.Task[str | None] | None = None
+        self._probing: asyncio.Task[Pipeline] | None = None
 
     async def ask(
         self, *images: str | Path, question: str | None = None, tag: str | None = None, id: str | int | None = None
@@ -83,19 +84,20 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     async def answer(self, row: dict[str, Any] | str, number: int = 1) -> Outcome:
         """What becomes of one row: a Record, or a Failure with its code."""
         parsed = self._plan.parse(number, dump_spaced(row))
-        if isinstance(parsed, Row):
-            await self._probe()
-        return await self._pipeline.answer_row(parsed, Unit(number))
+        if isinstance(parsed, BadRow):
+            return Failure(Unit(number), parsed.code, parsed.message)
+        pipeline = await self._pipeline()
+        return await pipeline.answer_row(parsed, self._plan.units(parsed)[0])
 
     async def stream(self, rows: Rows) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
         """Rows with their outcomes, as they come; ``Row.number`` counts from 1. ``rows`` is drawn from bit by bit.
 
         Raises RunStopped where the endpoint refuses all; the client can be used again when that is mended.
         """
-        await self._probe()
+        pipeline = await self._pipeline()
         limits = self._settings.limits
         engine = LocalEngine(
-            self._pipeline.answer_row,
+            pipeline.answer_row,
             most=2 * limits.concurrency + 16,
             most_bytes=limits.max_inflight_bytes,
             on_stop=lambda: None,
@@ -106,15 +108,20 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     def _jobs(self, rows: Rows) -> Iterator[Job]:
         for line, position in ListedSource(rows).lines(START):
             row = self._plan.parse(position.number, line)
-            yield Job(row, Unit(row.number), self._plan.weigh(row))
+            for unit in self._plan.units(row):
+                yield Job(row, unit, self._plan.weigh(row))
 
-    async def _probe(self) -> None:
-        """Finds the constraint once, for all who ask; a probe that failed is made again for the next."""
-        if self._settings.recipe.constrain == "off":
-            return
+    async def _pipeline(self) -> Pipeline:
+        """Tries the server out once, for all who ask; a probe that failed is made again for the next."""
         if self._probing is None or (self._probing.done() and (self._probing.cancelled() or self._probing.exception())):
-            self._probing = asyncio.ensure_future(find_constraint(self._session))
-        await asyncio.shield(self._probing)
+            self._probing = asyncio.ensure_future(self._examine())
+        return await asyncio.shield(self._probing)
+
+    async def _examine(self) -> Pipeline:
+        recipe, server = self._settings.recipe, Server()
+        if recipe.probes:
+            server = await examine(self._session, strategy=recipe.strategy)
+        return self._plan.pipeline(self._session, self._threads, settle_strategy(server, recipe.strategy), server)
 
     async def aclose(self) -> None:
         await self._session.aclose()

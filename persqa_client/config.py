@@ -17,6 +17,8 @@ from persqa_client.errors import SettingsError
 ROUTE = re.compile(r"(/chat)?/completions$")
 HEADER_WORD = re.compile(r"[\x21-\x7e]+")
 OPENAI_HOST = "api.openai.com"
+STEERING = frozenset({"id", "question", "tag", "category", "language"})
+"""Fields of a row that say how it is asked about."""
 RUN_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"})
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 """1,003,520: 1,280 picture tokens of 28x28 pixels, the upper end that Qwen's own model cards suggest."""
@@ -152,16 +154,39 @@ class Recipe(Settings):
     image_key: Annotated[str, Field(min_length=1)] = "image"
     output_key: Annotated[str, Field(min_length=1)] = "pers_qa"
     tag: str = "mam"
+    bank: Annotated[str, Field(min_length=1)] = "human"
+    """One of the package's banks by its category, or a file of one's own."""
+    language: Literal["en", "zh"] | None = None
+    """Of the questions that are drawn; None: English, or a file's own language."""
+    questions: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Different ones for each row, an output line each."""
+    sensitive: bool = False
+    """Whether questions about skin, age, body and the like are drawn, too."""
+    without: tuple[str, ...] = ()
+    """What pictures lack (``face``, ``eyes`` …): no question that presupposes it is drawn."""
+    names: Path | None = None
+    """A file of real names, one on a line, that no answer may have."""
+    strategy: Literal["auto", "direct", "constrain", "prefill", "surrogate"] = "auto"
+    """``auto``: ``constrain`` where a probe shows that the server obeys, else ``direct``."""
+    probes: bool = True
+    """Whether the server is tried out before the first row."""
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
-    constrain: Literal["auto", "off"] = "auto"
     output_style: Literal["qa", "answer"] = "qa"
     details: bool = False
 
     @model_validator(mode="after")
     def keys_differ(self) -> Self:
-        taken = {self.image_key, "id", "question", "tag", "error", "line", "conversation"}
+        taken = {self.image_key, "error", "line", "conversation", *STEERING}
         if self.output_key in taken:
             raise ValueError(f"--output-key {self.output_key} is a field that rows already use; choose another name")
+        return self
+
+    @model_validator(mode="after")
+    def strategy_can_be_known(self) -> Self:
+        if not self.probes and self.strategy in ("constrain", "prefill"):
+            raise ValueError(
+                f"--strategy {self.strategy} needs the probes, which show how the server can be held to it"
+            )
         return self
 
 
@@ -185,7 +210,7 @@ class RunSettings(Settings):
             "model": self.endpoint.model,
             "image-root": None if self.image_root is None else str(self.image_root),
             **{name.replace("_", "-"): value for name, value in self.sampling.model_dump().items()},
-            **{name.replace("_", "-"): value for name, value in self.recipe.model_dump().items()},
+            **{name.replace("_", "-"): value for name, value in self.recipe.model_dump(mode="json").items()},
         }
 
 

@@ -1,43 +1,93 @@
-"""From settings to the parts of a run: how its rows are read, asked, weighed and written. Pure, but for the loading."""
+"""From settings to the parts of a run: how its rows are read, asked, weighed and written. Reads the user's own bank and
+list of names."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from concurrent.futures import Executor
+from functools import partial
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
-from persqa_client.config import RunSettings
+from persqa_client.chat.servers import Server
+from persqa_client.config import Recipe, RunSettings
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.asks import AskMaker
-from persqa_client.inputs.characters import tag_of
+from persqa_client.inputs.bank import Bank
+from persqa_client.inputs.bank_files import read_bank_file
+from persqa_client.inputs.categories import CATEGORIES, read_need
+from persqa_client.inputs.characters import doubts, tag_of
 from persqa_client.inputs.images import load_picture
-from persqa_client.inputs.questions import load_bank
+from persqa_client.inputs.names import read_names
+from persqa_client.inputs.picture_tokens import family_of, tokens
 from persqa_client.inputs.references import size_hint
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
 from persqa_client.outputs.checks import TAGGED_ANSWER
 from persqa_client.outputs.records import render_failure, render_record
 from persqa_client.pipeline import Completer, Pipeline
-from persqa_client.types import BadRow, Failure, Outcome, Picture, Row
+from persqa_client.types import BadRow, Failure, Outcome, Picture, Row, Strategy, Unit
 
 BYTES_PER_PICTURE_BYTE = 4
 """A picture is held as its file, its base64 and the body around it, and copied once into the socket."""
-DEFAULT_BANK = "human.en"
+FAMILIES = {28: "qwen2.5-vl", 32: "qwen3-vl"}
+"""The rule of picture tokens, by the side of the square that a server was seen to count as one."""
 
 
 class Plan:
-    """What the settings of one run mean for each of its rows. Raises SettingsError where the tag can't be one."""
+    """What the settings of one run mean for each of its rows.
+
+    Raises SettingsError where the tag can't be one, or where the user's own bank or list of names is not in order.
+    """
 
     def __init__(self, settings: RunSettings, source: Source) -> None:
-        self.recipe = settings.recipe
+        recipe = settings.recipe
+        self.settings = settings
+        self.recipe = recipe
         self.roots = roots_of(settings.image_root, source)
-        self.asks = AskMaker(make_tag(self.recipe.tag), settings.sampling.seed, load_bank(DEFAULT_BANK), TAGGED_ANSWER)
+        self.bank = make_bank(recipe)
+        self.names = read_names(recipe.names) if recipe.names else ()
+        self.tag = make_tag(recipe.tag)
+        self.asks = self.ask_maker("direct")
+
+    def ask_maker(self, strategy: Strategy) -> AskMaker:
+        category, language = defaults(self.recipe, self.bank)
+        return AskMaker(
+            self.tag,
+            self.settings.sampling.seed,
+            self.bank,
+            TAGGED_ANSWER,
+            category=category,
+            language=language,
+            questions=self.recipe.questions,
+            strategy=strategy,
+            names=self.names,
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the data, by flag name; of files, what is in them."""
+        identity = self.settings.identity()
+        if self.recipe.bank not in CATEGORIES:
+            identity["bank"] = f"a file with the digest {digest(Path(self.recipe.bank))}"
+        if self.recipe.names is not None:
+            identity["names"] = f"a file with the digest {digest(self.recipe.names)}"
+        return identity
+
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed and may be regretted, one sentence each."""
+        return tuple(f"The tag {self.tag} {doubt}" for doubt in doubts(self.recipe.tag))
 
     def parse(self, number: int, line: bytes) -> Row | BadRow:
         return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
 
+    def units(self, row: Row | BadRow) -> tuple[Unit, ...]:
+        """What is asked about a row; a line that can't be asked about stands once."""
+        return (Unit(row.number),) if isinstance(row, BadRow) else self.asks.units(row)
+
     def weigh(self, row: Row | BadRow) -> int:
-        """Bytes that the row will hold while it is under way, its pictures included, about."""
+        """Bytes that a question of the row will hold while it is under way, its pictures included, about."""
         if isinstance(row, BadRow):
             return len(row.line)
         return len(row.line) + BYTES_PER_PICTURE_BYTE * sum(
@@ -48,20 +98,29 @@ class Plan:
         return load_picture(reference, self.roots, max_pixels=self.recipe.max_pixels)
 
     def render(self, line: bytes, outcome: Outcome) -> bytes:
-        if isinstance(outcome, Failure):
-            return render_failure(line, outcome)
         recipe = self.recipe
+        if isinstance(outcome, Failure):
+            return render_failure(line, outcome, numbered=recipe.questions > 1)
         return render_record(
             line, outcome, output_key=recipe.output_key, style=recipe.output_style, details=recipe.details
         )
 
-    def pipeline(self, completer: Completer, threads: Executor) -> Pipeline:
-        """The journey of a row, its pictures loaded in the given threads."""
+    def pipeline(self, completer: Completer, threads: Executor, strategy: Strategy, server: Server | None) -> Pipeline:
+        """The journey of a row at a server, its pictures loaded in the given threads."""
 
         async def load(reference: str) -> Picture:
             return await asyncio.get_running_loop().run_in_executor(threads, self.load, reference)
 
-        return Pipeline(completer, load, self.asks)
+        family = FAMILIES.get(server.picture_patch or 0) if server else None
+        family = family or family_of(self.settings.endpoint.model)
+        return Pipeline(
+            completer,
+            load,
+            self.ask_maker(strategy),
+            room=self.settings.sampling.max_tokens,
+            context=server.max_model_len if server else None,
+            **({"count": partial(tokens, family=family)} if family else {}),
+        )
 
 
 def make_tag(name: str) -> str:
@@ -69,6 +128,37 @@ def make_tag(name: str) -> str:
         return tag_of(name)
     except ValueError as error:
         raise SettingsError(f"--tag: {error}.") from error
+
+
+def make_bank(recipe: Recipe) -> Bank:
+    """Raises SettingsError where the bank is no category and no file in order, or has too few questions."""
+    own = recipe.bank if recipe.bank in CATEGORIES else read_bank_file(Path(recipe.bank))
+    bank = Bank.of(own, sensitive=recipe.sensitive, without=make_needs(recipe.without))
+    category, language = defaults(recipe, bank)
+    if recipe.questions > (there := len(bank.questions(category, language))):
+        left = " that --without leaves" if recipe.without else ""
+        raise SettingsError(
+            f"--questions {recipe.questions} is more than the {there}{left} about category {category} in language "
+            f"{language}: ask fewer, or give a larger --bank."
+        )
+    return bank
+
+
+def defaults(recipe: Recipe, bank: Bank) -> tuple[str, str]:
+    """The category and the language of rows that name none."""
+    language = recipe.language or bank.languages[0]
+    return bank.category or next((category for category, own in bank.fitting if own == language), "human"), language
+
+
+def make_needs(words: Iterable[str]) -> frozenset[str]:
+    try:
+        return frozenset(map(read_need, words))
+    except ValueError as error:
+        raise SettingsError(f"--without: {error}.") from error
+
+
+def digest(path: Path) -> str:
+    return blake2b(path.read_bytes(), digest_size=8).hexdigest()
 
 
 def roots_of(image_root: Path | None, source: Source) -> tuple[Path, ...]:

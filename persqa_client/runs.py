@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from persqa_client import __version__
-from persqa_client.chat.probes import Server, find_constraint, look, unknown_model
+from persqa_client.chat.probes import examine, look
+from persqa_client.chat.servers import Server, settle_strategy, unfit, unknown_model
 from persqa_client.chat.sessions import Session
 from persqa_client.config import RunSettings
 from persqa_client.engines.feed import has_more
@@ -28,6 +29,7 @@ from persqa_client.outputs.ledger import Ledger
 from persqa_client.outputs.memory import MemoryLedger
 from persqa_client.outputs.tally import Tally
 from persqa_client.plan import Plan
+from persqa_client.types import Strategy
 
 PICTURE_THREADS = 4
 
@@ -60,6 +62,7 @@ class Run:
         self.live = Live()
         self.session = session or Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits)
         self.server: Server | None = None
+        self.strategy: Strategy = "direct"
         self._meeting: asyncio.Task[None] | None = None
         self._pass: Pass | None = None
         self._retried = False
@@ -116,7 +119,7 @@ class Run:
         if isinstance(self.source, FileSource | FolderSource):
             files.refuse_input(Path(self.source.name))
         stamp, render = self.source.stamp(), self.plan.render
-        ledger = Ledger.open(files, identity=settings.identity(), stamp=stamp, render=render, fresh=settings.fresh)
+        ledger = Ledger.open(files, identity=self.plan.identity(), stamp=stamp, render=render, fresh=settings.fresh)
         try:
             refuse_changed_input(self.source, ledger)
         except BaseException:
@@ -126,7 +129,7 @@ class Run:
 
     def _rows_left(self, ledger: Ledger | MemoryLedger) -> int | None:
         limit = self.settings.limit
-        return None if limit is None or ledger.until is not None else max(0, limit - ledger.tally.units)
+        return None if limit is None or ledger.until is not None else max(0, limit - ledger.tally.rows)
 
     async def _meet_server(self) -> bool:
         """Finds out what the server is. False when the run was stopped meanwhile."""
@@ -142,12 +145,17 @@ class Run:
         return not self._stopped
 
     async def _examine(self) -> None:
-        server = await look(self.session)
+        recipe = self.settings.recipe
+        if recipe.probes:
+            server = await examine(self.session, strategy=recipe.strategy, thorough=True)
+        else:
+            server = await look(self.session)
         if (sentence := unknown_model(server, self.settings.endpoint.model)) is not None:
             raise RunStopped("unknown_model", sentence)
-        if self.settings.recipe.constrain == "auto":
-            server = replace(server, constraint=await find_constraint(self.session))
+        if (sentence := unfit(server)) is not None:
+            raise RunStopped("no_pictures", sentence)
         self.server = server
+        self.strategy = settle_strategy(server, recipe.strategy)
 
     async def _answer(self, ledger: Ledger | MemoryLedger) -> bool:
         """Answers what is left and closes the books. False when the run was stopped before its end."""
@@ -155,7 +163,9 @@ class Run:
             return False
         self._retried = self._retried or ledger.until is not None
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
-            self._pass = self._make_pass(ledger, self.plan.pipeline(self.session, threads).answer_row)
+            self._pass = self._make_pass(
+                ledger, self.plan.pipeline(self.session, threads, self.strategy, self.server).answer_row
+            )
             try:
                 finished = await self._pass.run(self._rows_left(ledger), at_least=last_paid(ledger))
             finally:
@@ -185,6 +195,8 @@ class Run:
             "base_url": settings.endpoint.base_url,
             "limits": settings.limits.model_dump(),
             "server": self.server.to_json() if self.server else None,
+            "strategy": self.strategy,
+            "warnings": self.plan.warnings(),
             "notes": self.session.dialect.notes(),
             "versions": {
                 "persqa_client": __version__,

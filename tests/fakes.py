@@ -11,7 +11,10 @@ from persqa_client.types import Completion, Picture, Request, Usage
 class FakeCompleter:
     """Answers requests from a queue of texts, completions or errors, and remembers the requests."""
 
-    def __init__(self, replies: Sequence[str | Completion | Exception], *, constrained: bool = False) -> None:
+    def __init__(
+        self, replies: Sequence[str | Completion | Exception], *, constrained: bool = False, prefilled: bool = False
+    ) -> None:
+        self.prefilled = prefilled
         self.replies = list(replies)
         self.requests: list[Request] = []
         self.constrained = constrained
@@ -23,7 +26,7 @@ class FakeCompleter:
             raise reply
         if isinstance(reply, str):
             reply = Completion(reply, "stop", Usage(100, 10), "fake")
-        return Reply(reply, 1, self.constrained)
+        return Reply(reply, 1, self.constrained, self.prefilled)
 
 
 async def load_nothing(reference: str) -> Picture:

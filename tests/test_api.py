@@ -138,7 +138,7 @@ async def test_a_client_that_found_no_server_works_when_there_is_one(red: Path) 
 
 async def test_a_client_whose_stream_was_refused_works_afterwards(red: Path) -> None:
     with running(SimSettings(latency=0, script=["payment"])) as server:
-        async with PersQAClient(endpoint(server), recipe=Recipe(constrain="off")) as client:
+        async with PersQAClient(endpoint(server), recipe=Recipe(probes=False)) as client:
             with pytest.raises(RunStopped):
                 assert [row async for row in client.stream([str(red)])]
             assert (await client.ask(red)).answer.startswith("<mam>")

@@ -31,7 +31,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def command(input: Path, output: Path, simulator: Running) -> list[str | Path]:
     return [
         *("run", input, "-o", output, "--base-url", simulator.base_url, "--model", "persqa-simulator"),
-        *("--concurrency", str(CONCURRENCY), "--constrain", "off"),
+        *("--concurrency", str(CONCURRENCY), "--no-probes"),
     ]
 
 

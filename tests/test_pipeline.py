@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from persqa_client.errors import RowError
 from persqa_client.inputs.asks import AskMaker
+from persqa_client.inputs.bank import Bank
 from persqa_client.outputs.checks import TAGGED_ANSWER
 from persqa_client.pipeline import Pipeline
-from persqa_client.types import Completion, Failure, Outcome, Picture, Record, Row, Unit, Usage
+from persqa_client.types import Completion, Failure, Outcome, Picture, Record, Row, Sent, Strategy, Unit, Usage
 from tests.fakes import FakeCompleter, load_nothing
 
 ROW = Row(7, b'{"image": ["a.jpg", "b.jpg"]}', ("a.jpg", "b.jpg"), question="What is <mam> doing?")
 GOOD = "<mam> reads a book."
 
 
-async def answer(completer: FakeCompleter, row: Row = ROW) -> Outcome:
-    asks = AskMaker("<mam>", 0, ("{tag}?",), TAGGED_ANSWER)
-    return await Pipeline(completer, load_nothing, asks).answer_row(row, Unit(row.number))
+async def answer(completer: FakeCompleter, row: Row = ROW, strategy: Strategy = "direct", **more: Any) -> Outcome:
+    asks = AskMaker("<mam>", 0, Bank.of("human"), TAGGED_ANSWER, strategy=strategy, names=("Eileen",))
+    return await Pipeline(completer, load_nothing, asks, **more).answer_row(row, Unit(row.number))
 
 
 async def test_a_good_answer_is_a_record() -> None:
@@ -67,7 +70,7 @@ async def test_a_picture_that_can_not_be_read_is_found_before_anything_is_sent()
         raise RowError("image_missing", f"{reference} is not there")
 
     completer = FakeCompleter([])
-    asks = AskMaker("<mam>", 0, ("{tag}?",), TAGGED_ANSWER)
+    asks = AskMaker("<mam>", 0, Bank.of("human"), TAGGED_ANSWER)
     failure = await Pipeline(completer, missing, asks).answer_row(ROW, Unit(7))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage, failure.attempts) == ("image_missing", "input", 0)
@@ -77,5 +80,67 @@ async def test_a_picture_that_can_not_be_read_is_found_before_anything_is_sent()
 async def test_constraint_cleaning_and_repair_are_told() -> None:
     record = await answer(FakeCompleter(["Answer: Mam reads."], constrained=True))
     assert isinstance(record, Record)
-    assert record.made_good_by == ("constraint", "cleaning", "repair")
+    assert record.made_good_by == ("constraint", "label", "tag_bare")
     assert (record.answer, record.raw) == ("<mam> reads.", "Answer: Mam reads.")
+
+
+CUT = Completion("<mam> wears a blue", "length", Usage(100, 64), "fake")
+
+
+async def test_an_answer_that_was_cut_off_gets_twice_the_room() -> None:
+    completer = FakeCompleter([CUT, GOOD])
+    record = await answer(completer, room=64)
+    assert isinstance(record, Record)
+    assert (record.answer, record.refused, record.made_good_by) == (GOOD, "truncated", ("re-ask",))
+    first, second = completer.requests
+    assert (first.max_tokens, second.max_tokens, second.turns) == (None, 128, ())
+
+
+async def test_the_room_ends_with_the_context() -> None:
+    completer = FakeCompleter([CUT, GOOD])
+    assert isinstance(await answer(completer, room=64, context=200), Record)
+    assert completer.requests[1].max_tokens == 100
+    failure = await answer(FakeCompleter([CUT]), room=64, context=160)
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.asks, failure.raw) == ("truncated", 1, CUT.text)
+    assert failure.message == "Line 7: the answer was refused once, because it was cut off; a shorter one is wanted."
+
+
+async def test_a_surrogate_stands_in_the_request_and_the_tag_in_the_record() -> None:
+    completer = FakeCompleter(["A man reads.", "Charlie reads Charlie's book."])
+    record = await answer(completer, strategy="surrogate")
+    assert isinstance(record, Record)
+    assert (record.answer, record.raw) == ("<mam> reads <mam>'s book.", "Charlie reads Charlie's book.")
+    assert (record.question, record.strategy) == (ROW.question, "surrogate")
+    assert record.made_good_by == ("surrogate", "re-ask")
+    said = " ".join(r.prompt + "".join(turn.text for turn in r.turns) for r in completer.requests)
+    assert "mam" not in said
+    assert "it does not begin with Charlie" in said
+
+
+async def test_a_prefill_goes_with_both_asks() -> None:
+    completer = FakeCompleter(["<mam>", GOOD], prefilled=True)
+    record = await answer(completer, strategy="prefill")
+    assert isinstance(record, Record)
+    assert [request.prefill for request in completer.requests] == ["<mam>", "<mam>"]
+    assert record.made_good_by == ("prefill", "re-ask")
+
+
+async def test_a_real_name_is_kept_out() -> None:
+    failure = await answer(FakeCompleter(["<mam> is Eileen."] * 2))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.refused) == ("name_leak", "name_leak")
+    assert "Eileen" not in failure.message
+
+
+async def test_a_row_that_has_no_question_is_never_sent() -> None:
+    completer = FakeCompleter([])
+    failure = await answer(completer, Row(7, b"{}", ("a.jpg",), only=5000))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.stage) == ("no_question", "input")
+
+
+async def test_the_pictures_are_told_as_they_were_sent() -> None:
+    record = await answer(FakeCompleter([GOOD]), count=lambda width, height: width + height)
+    assert isinstance(record, Record)
+    assert record.pictures == (Sent("image/jpeg", 1, 1, 5, 2), Sent("image/jpeg", 1, 1, 5, 2))

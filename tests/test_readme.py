@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from persqa_client.cli.run import run
+from persqa_client.inputs.bank_files import parse_bank
+from persqa_client.inputs.categories import NEEDS
 from persqa_client.inputs.rows import parse_line
 from persqa_client.types import Row
 
@@ -37,3 +39,9 @@ def test_the_rows_of_the_input_section_are_rows() -> None:
     assert len(lines) == 6
     for number, line in enumerate(lines, 1):
         assert isinstance(parse_line(number, line.encode(), image_key="image", output_key="pers_qa"), Row)
+
+
+def test_the_item_of_a_bank_is_one_and_all_needs_are_told() -> None:
+    section = README.split("## Input")[1].split("## Output")[0]
+    assert len(parse_bank(section.split("```json")[2].split("```")[0].encode(), "README.md")) == 1
+    assert set(re.findall(r"`([a-z_]+)`", section)) >= NEEDS.keys() - {"hair"}

@@ -215,7 +215,7 @@ async def test_a_servers_dialect_is_learnt_once_for_the_run(desk: Desk, concurre
     desk.rows(12)
     with server(shape="hosted", reject=("seed",), latency=0.002) as simulator:
         run = desk.run(
-            simulator.base_url, constrain="auto", extra_body={"top_k": 5}, concurrency=concurrency, max_attempts=1
+            simulator.base_url, probes=True, extra_body={"top_k": 5}, concurrency=concurrency, max_attempts=1
         )
         summary = await run.execute()
     assert (len(desk.good), desk.failed) == (12, {})
@@ -315,10 +315,10 @@ async def test_a_dead_engine_is_asked_for_its_health_and_sent_nothing(desk: Desk
 
 
 async def test_a_mixture_of_everything_that_passes_fails_nothing(desk: Desk) -> None:
-    desk.rows(60)
+    desk.rows(150)
     faults = dict.fromkeys(["429", "503", "500", "502_html", "520", "reset", "cut_body", "invalid_json"], 0.04)
     with server(faults=faults, retry_after=0.005, fault_seed=1) as simulator:
         await desk.run(simulator.base_url, concurrency=16, max_attempts=12).execute()
-    assert (desk.good, desk.failed) == (list(range(60)), {})
-    assert simulator.stats()["answered"] <= 60 + sum(simulator.stats()["by_fault"].values())
+    assert (desk.good, desk.failed) == (list(range(150)), {})
+    assert simulator.stats()["answered"] <= 150 + sum(simulator.stats()["by_fault"].values())
     assert simulator.stats()["by_fault"].keys() == faults.keys()

@@ -249,17 +249,17 @@ def test_the_first_twenty_refusals_alike_stop_the_run_and_fail_no_row(folder: Pa
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
     with running(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
         with pytest.raises(RunStopped, match="first 20 results") as caught:
-            go(input, folder / "qa.jsonl", server, constrain="off")
+            go(input, folder / "qa.jsonl", server, probes=False)
         assert caught.value.code == "too_large"
     assert not list(folder.glob("qa*")), "nothing was settled, so nothing is left"
     with running(SimSettings(latency=0)) as server:
-        assert go(input, folder / "qa.jsonl", server, constrain="off").tally.good == 40
+        assert go(input, folder / "qa.jsonl", server, probes=False).tally.good == 40
 
 
 def test_fewer_rows_than_that_fail_one_by_one(folder: Path) -> None:
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(19)))
     with running(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
-        assert go(input, folder / "qa.jsonl", server, constrain="off").tally.failed == {"too_large": 19}
+        assert go(input, folder / "qa.jsonl", server, probes=False).tally.failed == {"too_large": 19}
 
 
 def test_refusals_all_alike_stop_no_run_that_was_answered_before(folder: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
     output = folder / "qa.jsonl"
     with running(SimSettings(latency=0, script=["stall"])) as server:
-        settings = make_settings(input, output, server.base_url, MODEL, None, {"constrain": "off", "concurrency": 8})
+        settings = make_settings(input, output, server.base_url, MODEL, None, {"probes": False, "concurrency": 8})
 
         async def broken_off() -> None:
             run = Run(settings, open_source(input, "image"))
@@ -304,7 +304,7 @@ def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
             await going
 
         asyncio.run(broken_off())
-        assert go(input, output, server, constrain="off", limit=5).tally.units == 40
+        assert go(input, output, server, probes=False, limit=5).tally.units == 40
         assert server.stats()["answered"] == 40
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import orjson
 
+from persqa_client.chat.forms import attach, unwrap
 from persqa_client.chat.verdicts import server_words, told
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Completion, Usage, Verdict
@@ -81,3 +83,11 @@ def read_usage(usage: object) -> Usage:
     """The tokens that the server counted; zero where it says nothing."""
     counts = usage if isinstance(usage, dict) else {}
     return Usage(*(n if isinstance(n := counts.get(key), int) else 0 for key in ("prompt_tokens", "completion_tokens")))
+
+
+def whole(completion: Completion, *, wrapped: bool, prefix: str | None) -> Completion:
+    """The completion with the whole answer for its text: out of its JSON, its given beginning put back."""
+    if completion.refusal is not None or not (wrapped or prefix):
+        return completion
+    text = unwrap(completion.text) if wrapped else completion.text
+    return replace(completion, text=attach(prefix, text) if prefix else text)

@@ -6,15 +6,15 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from persqa_client.chat.forms import CONSTRAINTS, PREFILLS, hold
 from persqa_client.types import Json
 
 RENAMES = {"max_tokens": "max_completion_tokens"}
 """OpenAI's reasoning models refuse the old name; many compatible servers know the old one alone."""
 
-CONSTRAINT_FIELDS = ("structured_outputs", "guided_regex")
-"""vLLM since 0.12, and before. Each generation ignores the other's field without a word, so a probe decides."""
+FORM_FIELDS = frozenset(CONSTRAINTS.values()).union(*PREFILLS.values())
 
-TUNABLE = frozenset({"temperature", "top_p", "seed", *RENAMES, *RENAMES.values(), *CONSTRAINT_FIELDS})
+TUNABLE = frozenset({"temperature", "top_p", "seed", *RENAMES, *RENAMES.values()}) | FORM_FIELDS
 """Fields that a request can do without."""
 
 UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
@@ -36,9 +36,11 @@ BEHIND = rf":?\s+(?:{NOUN}|extra inputs )?(?:(?:is|are) )?(?:currently )?{NEGATI
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How requests are worded for one server. ``constraint`` is the field that it was found to obey, if any."""
+    """How requests are worded for one server. ``constraint`` and ``prefill`` are the forms (chat/forms.py) that it was
+    found to obey, if any."""
 
     constraint: str | None = None
+    prefill: str | None = None
     renamed: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
 
@@ -48,11 +50,26 @@ class Dialect:
             return None
         return RENAMES[field] if field in self.renamed else field
 
+    @property
+    def holds(self) -> str | None:
+        """The form that constrains answers, unless its field was refused since."""
+        refused = self.constraint is None or CONSTRAINTS[self.constraint] in self.dropped
+        return None if refused else self.constraint
+
+    @property
+    def continues(self) -> str | None:
+        """The form by which an answer's beginning is given, unless one of its fields was refused since."""
+        refused = self.prefill is None or not self.dropped.isdisjoint(PREFILLS[self.prefill])
+        return None if refused else self.prefill
+
     def constrain(self, pattern: str) -> Json:
         """The fields that hold an answer to a pattern; none where the server obeys no such field."""
-        if self.constraint is None or self.constraint in self.dropped:
-            return {}
-        return {self.constraint: {"regex": pattern} if self.constraint == "structured_outputs" else pattern}
+        return {} if self.holds is None else hold(self.holds, pattern)
+
+    def learn(self, other: Dialect, but: Collection[str] = ()) -> Dialect:
+        """This dialect with what another one of the same server was refused, but for the fields ``but``."""
+        dropped = self.dropped | (other.dropped - frozenset(but))
+        return replace(self, renamed=self.renamed | other.renamed, dropped=dropped)
 
     def without(self, field: str) -> Dialect | None:
         """The dialect after a server refused the field: renamed if it has another name, else dropped.

@@ -1,50 +1,109 @@
-"""What a server is and what it really obeys, found out by asking it. Talks to the endpoint.
-
-A field that a server does not know is often ignored with a 200, so a constraint is believed only when it shows.
-"""
+"""What a server is and what it really obeys, found out before anything depends on it. Talks to the endpoint."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from persqa_client.chat.dialects import CONSTRAINT_FIELDS
+from persqa_client.chat.forms import CONSTRAINTS
+from persqa_client.chat.servers import Obedience, Server, Wanted, unknown_model
 from persqa_client.chat.sessions import Session
+from persqa_client.chat.sights import patch_of, see
+from persqa_client.chat.together import tasks
+from persqa_client.chat.trials import (
+    PROBE_PATTERN,
+    count_images,
+    fork,
+    try_constraint,
+    try_constraints,
+    try_prefills,
+    try_seed,
+    try_uuid,
+)
 from persqa_client.chat.verdicts import judge_reply
-from persqa_client.errors import AttemptError, RowError, RunStopped
-from persqa_client.types import Act, Request
+from persqa_client.errors import AttemptError, RunStopped
+from persqa_client.types import Act
 
-PROBE_PATTERN = "persqa-[0-9]{6}"
-"""Nothing that a model would say of itself."""
+__all__ = ["PROBE_PATTERN", "Server", "examine", "find_constraint", "look", "unknown_model"]
+
 LOOKS = 3
+LENGTHENING = frozenset({"min_tokens"})
+"""Of a person's own request fields, those that short answers can't bear."""
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What was found. ``models`` is empty where the server keeps no list; ``version`` is vLLM's."""
+async def examine(session: Session, *, strategy: Wanted = "auto", thorough: bool = False) -> Server:
+    """What a run by this strategy needs to know, or all that can be found out; about three round trips.
 
-    models: tuple[str, ...] = ()
-    owner: str | None = None
-    version: str | None = None
-    max_model_len: int | None = None
-    constraint: str | None = None
+    Afterwards the session speaks as the server was found to understand. Raises RunStopped where nothing listens, the
+    key is refused, the address is wrong or the model is not served.
+    """
+    server = await look(session)
+    if (sentence := unknown_model(server, session.endpoint.model)) is not None:
+        raise RunStopped("unknown_model", sentence)
+    sampling = session.sampling
+    short = {name: value for name, value in sampling.extra_body.items() if name not in LENGTHENING}
+    trial = fork(session, sampling=sampling.model_copy(update={"extra_body": short}))
+    sight, seconds = await see(trial)
+    server = replace(server, sight=sight, picture_patch=patch_of(sight), latency=seconds)
+    server = await examine_features(trial, server, strategy, thorough)
+    session.dialect = replace(trial.dialect, constraint=server.constraint, prefill=server.prefill)
+    return server
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"models": list(self.models[:20])}
+
+async def examine_features(session: Session, server: Server, strategy: Wanted, thorough: bool) -> Server:
+    """The features that are independent of one another, all at once."""
+    sees = server.sight is not None and server.sight.state in {"seen", "not shown"}
+    async with tasks() as group:
+        constraints = group.create_task(try_constraints(session, thorough or strategy in {"auto", "constrain"}))
+        prefills = group.create_task(try_prefills(session, thorough or strategy == "prefill"))
+        images = group.create_task(count_images(session)) if thorough and sees else None
+        seed = group.create_task(try_seed(session)) if thorough else None
+        uuid = group.create_task(try_uuid(session)) if thorough and sees else None
+    limit, taken = images.result() if images else (None, None)
+    return replace(
+        server,
+        constraint=first_obeyed(constraints.result()),
+        constraints=constraints.result(),
+        prefill=first_obeyed(prefills.result()),
+        prefills=prefills.result(),
+        image_limit=limit,
+        images_taken=taken,
+        seed=seed.result() if seed else None,
+        uuid=uuid.result() if uuid else None,
+    )
+
+
+def first_obeyed(forms: Mapping[str, Obedience]) -> str | None:
+    return next((form for form, found in forms.items() if found == "obeyed"), None)
+
+
+async def find_constraint(session: Session) -> str | None:
+    """The form by which this server can be held to a pattern, or None; costs one short answer for each form tried.
+
+    Raises RunStopped as any request does. Leaves the session's dialect as the probe taught it, the form included.
+    """
+    for form in CONSTRAINTS:
+        if await try_constraint(session, form) == "obeyed":
+            session.dialect = replace(session.dialect, constraint=form)
+            return form
+    return None
 
 
 async def look(session: Session) -> Server:
     """Models and version. Raises RunStopped where nothing listens, the key is refused or the address is wrong."""
     endpoint = session.endpoint
     try:
-        status, body = await _get_patiently(session, f"{endpoint.base_url}/models")
+        async with tasks() as group:
+            listing = group.create_task(_get_patiently(session, f"{endpoint.base_url}/models"))
+            telling = group.create_task(_get_json(session, f"{endpoint.root_url}/version"))
+        status, body = listing.result()
         if status == 404 and not endpoint.base_url.endswith("/v1"):
             await _suggest_v1(session)
         _refuse_early(session, status, body)
-        version = await _get_json(session, f"{endpoint.root_url}/version") if status == 200 else {}
+        version = telling.result() if status == 200 else {}
     except AttemptError as error:
         raise RunStopped(error.verdict.code, error.verdict.message) from error
     cards = [card for card in _load(body).get("data") or [] if isinstance(card, dict)] if status == 200 else []
@@ -97,35 +156,3 @@ def _load(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return data if isinstance(data, dict) else {}
-
-
-async def find_constraint(session: Session) -> str | None:
-    """The field by which this server can be held to a pattern, or None; costs one short answer for each field tried.
-
-    Raises RunStopped as any request does. Leaves the session's dialect as the probe taught it, the field included.
-    """
-    for field in CONSTRAINT_FIELDS:
-        before = session.dialect
-        session.dialect = replace(before, constraint=field)
-        if field not in before.dropped and await obeys(session, PROBE_PATTERN):
-            return field
-        session.dialect = replace(session.dialect, constraint=None, dropped=session.dialect.dropped - {field})
-    return None
-
-
-async def obeys(session: Session, pattern: str) -> bool:
-    request = Request(
-        system="You answer briefly.", pictures=(), prompt="Say hello.", seed=0, pattern=pattern, max_tokens=32
-    )
-    try:
-        reply = await session.complete(request)
-    except RowError:
-        return False
-    return re.fullmatch(pattern, reply.completion.text.strip()) is not None
-
-
-def unknown_model(server: Server, model: str) -> str | None:
-    """One sentence where vLLM's own list lacks the model (other servers' lists need not be complete)."""
-    if server.owner is None and server.version and server.models and model not in server.models:
-        return f"The server does not serve {model!r}; it serves {', '.join(server.models[:5])}. Check --model."
-    return None

@@ -19,7 +19,8 @@ SLOT_BYTES = SLOT.encode()
 def payload(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Json:
     """The body as a dict, with SLOT in place of each picture's base64.
 
-    System text, pictures, question: in this order a server can share the first two between questions.
+    System text, pictures, question: in this order a server can share the first two between questions. Where the
+    answer's beginning is given, nothing else holds it: a pattern would be that of a whole answer.
     """
     fields: Json = {
         "temperature": sampling.temperature,
@@ -27,13 +28,21 @@ def payload(request: Request, *, model: str, sampling: Sampling, dialect: Dialec
         "max_tokens": request.max_tokens or sampling.max_tokens,
         "seed": request.seed,
         **sampling.extra_body,
-        **(dialect.constrain(request.pattern) if request.pattern else {}),
+        **steering(request, dialect),
     }
     named = {name: value for field, value in fields.items() if (name := dialect.name(field)) is not None}
-    return {"model": model, "messages": messages(request)} | named
+    return {"model": model, "messages": messages(request, dialect)} | named
 
 
-def messages(request: Request) -> list[Json]:
+def steering(request: Request, dialect: Dialect) -> Json:
+    """The fields that bring the tag to the answer's beginning."""
+    if request.prefill and dialect.continues is not None:
+        vllm = dialect.continues == "continue_final_message"
+        return {"continue_final_message": True, "add_generation_prompt": False} if vllm else {}
+    return dialect.constrain(request.pattern) if request.pattern else {}
+
+
+def messages(request: Request, dialect: Dialect) -> list[Json]:
     pictures = [
         {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{SLOT}"}}
         for picture in request.pictures
@@ -43,7 +52,16 @@ def messages(request: Request) -> list[Json]:
         {"role": "system", "content": request.system},
         {"role": "user", "content": question},
         *({"role": turn.role, "content": turn.text} for turn in request.turns),
+        *beginning(request, dialect),
     ]
+
+
+def beginning(request: Request, dialect: Dialect) -> list[Json]:
+    """The last message: the answer's beginning, where the server goes on from one."""
+    if not request.prefill or dialect.continues is None:
+        return []
+    mark = {"partial": True} if dialect.continues == "partial" else {}
+    return [{"role": "assistant", "content": request.prefill, **mark}]
 
 
 def render(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> bytes:

@@ -14,6 +14,7 @@ import httpx2
 
 from persqa_client.chat.admission import Admission, Lease
 from persqa_client.chat.client import Client
+from persqa_client.chat.completions import whole
 from persqa_client.chat.dialects import Dialect
 from persqa_client.chat.limits import throttle_for
 from persqa_client.chat.outage import PATIENCE, PROBES, Outage
@@ -30,11 +31,13 @@ DEATHS = 3
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A completion and what it took. ``constrained``: the server was held to the request's pattern."""
+    """A completion, its text the whole answer, and what it took. ``constrained``: the server was held to the request's
+    pattern; ``prefilled``: it went on from the request's beginning of an answer."""
 
     completion: Completion
     attempts: int
     constrained: bool
+    prefilled: bool = False
 
 
 @dataclass(slots=True)
@@ -107,8 +110,10 @@ class Session(AbstractAsyncContextManager["Session"]):
             except AttemptError as error:
                 if not await self._excused(error.verdict, trial):
                     raise self._final(error.verdict, trial) from error
-        constrained = bool(request.pattern and trial.dialect.constrain(request.pattern))
-        return Reply(completion, trial.spent + 1, constrained)
+        prefix = request.prefill if trial.dialect.continues else None
+        form = trial.dialect.holds if request.pattern and not prefix else None
+        answer = whole(completion, wrapped=form == "json_schema", prefix=prefix)
+        return Reply(answer, trial.spent + 1, constrained=form is not None, prefilled=bool(prefix))
 
     async def _attempt(self, request: Request, trial: Trial) -> Completion:
         # What may have brought the server down lets the others go first, or nothing else would be answered any more.

@@ -22,21 +22,25 @@ def show_requests(settings: RunSettings, source: Source) -> None:
     for line, position in islice(lines, min(SHOWN, settings.limit or SHOWN)):
         row = plan.parse(position.number, line)
         print(f"--- line {position.number}: POST {settings.endpoint.base_url}/chat/completions")
-        print(f"would fail: {row.message} ({row.code})" if isinstance(row, BadRow) else describe(plan, row, settings))
+        if isinstance(row, BadRow):
+            print(f"would fail: {row.message} ({row.code})")
+            continue
+        for unit in plan.units(row):
+            print(describe(plan, row, unit, settings))
 
 
-def describe(plan: Plan, row: Row, settings: RunSettings) -> str:
-    ask = plan.asks.make(row, Unit(row.number))
+def describe(plan: Plan, row: Row, unit: Unit, settings: RunSettings) -> str:
+    # What a server obeys is not known without asking it: the request is shown as for vLLM since 0.12.
+    asks = plan.ask_maker("constrain" if settings.recipe.strategy == "auto" else settings.recipe.strategy)
     try:
+        ask = asks.make(row, unit)
         pictures = tuple(plan.load(reference) for reference in row.images)
     except RowError as error:
         return f"would fail: {error.message} ({error.code})"
-    request = Request(ask.system, pictures, ask.prompt, ask.seed, ask.pattern)
-    # What a server obeys is not known without asking it: the pattern is shown as vLLM since 0.12 takes it.
-    constraint = "structured_outputs" if settings.recipe.constrain == "auto" else None
+    request = Request(ask.system, pictures, ask.prompt, ask.seed, ask.pattern, ask.prefill)
     return abridged(
         request,
         model=settings.endpoint.model,
         sampling=settings.sampling,
-        dialect=Dialect(constraint=constraint),
+        dialect=Dialect(constraint="structured_outputs", prefill="continue_final_message"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
 from rich.console import Console
@@ -24,14 +25,20 @@ def print_summary(summary: Summary, console: Console) -> None:
     console.print(table)
 
 
+def listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
+
+
 def lines_of(summary: Summary) -> list[tuple[str, str]]:
     """What the table says, line by line."""
     tally = summary.tally
     rate = f", {tally.units / summary.seconds:.1f} rows/s" if summary.seconds >= 1 else ""
-    lines = [("rows", f"{tally.units:,}"), ("good", f"{tally.good:,}")]
+    asked = f", {tally.units:,} questions" if tally.units != tally.rows else ""
+    lines = [("rows", f"{tally.rows:,}{asked}"), ("good", f"{tally.good:,}")]
     if tally.made_good_by:
-        lines.append(("made good by", ", ".join(f"{step} {n:,}" for step, n in tally.made_good_by.most_common())))
-    lines.append(("asked again", f"{tally.re_asked:,}"))
+        lines.append(("made good by", listed(tally.made_good_by)))
+    codes = f" ({listed(tally.re_asked)})" if tally.re_asked else ""
+    lines.append(("asked again", f"{tally.re_asked.total():,}{codes}"))
     lines.append(("failed", f"{tally.bad:,}"))
     lines += [(f"  {code}", f"{count:,}") for code, count in tally.failed.most_common()]
     lines.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))

@@ -44,10 +44,44 @@ def run(
     max_pixels: Annotated[
         int, typer.Option(min=784, help="Larger pictures are reduced.", rich_help_panel=Asking)
     ] = 1_003_520,
-    constrain: Annotated[
-        Literal["auto", "off"],
-        typer.Option(help="Hold the server to the tag where a probe shows that it obeys.", rich_help_panel=Asking),
+    bank: Annotated[
+        str,
+        typer.Option(
+            metavar="CATEGORY|FILE",
+            help="Questions about a human, animal, object, scene or group, or a file of your own.",
+            rich_help_panel=Asking,
+        ),
+    ] = "human",
+    language: Annotated[
+        Literal["en", "zh"] | None,
+        typer.Option(help="Of the questions; English unless your own file is Chinese.", rich_help_panel=Asking),
+    ] = None,
+    questions: Annotated[
+        int, typer.Option(min=1, help="Different ones for each row, a line each.", rich_help_panel=Asking)
+    ] = 1,
+    sensitive: Annotated[
+        bool, typer.Option("--sensitive", help="Ask about skin, age and body, too.", rich_help_panel=Asking)
+    ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NEED",
+            help="Leave out questions that presuppose this, such as face; repeatable.",
+            rich_help_panel=Asking,
+        ),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(help="File of real names, one a line, that no answer may have.", rich_help_panel=Asking),
+    ] = None,
+    strategy: Annotated[
+        Literal["auto", "direct", "constrain", "prefill", "surrogate"],
+        typer.Option(help="How the tag gets into answers; auto: constrain if obeyed.", rich_help_panel=Asking),
     ] = "auto",
+    probes: Annotated[
+        bool,
+        typer.Option("--probes/--no-probes", help="Try the server out before the first row.", rich_help_panel=Server),
+    ] = True,
     extra_body: Annotated[
         str | None, typer.Option(metavar="JSON", help="Further request fields.", rich_help_panel=Asking)
     ] = None,

@@ -59,7 +59,9 @@ def make_settings(flags: dict[str, Any]) -> RunSettings:
             **{name: pick(name) for name in ("temperature", "top_p", "max_tokens", "seed")},
         ),
         limits=build(Limits, **{name: pick(name) for name in Limits.model_fields if name in flags}),
-        recipe=build(Recipe, **{name: pick(name) for name in Recipe.model_fields}),
+        recipe=build(
+            Recipe, **{name: pick(name) for name in Recipe.model_fields} | {"without": tuple(flags["without"] or ())}
+        ),
         **{name: pick(name) for name in ("input", "output", "image_root", "limit", "fresh", "retry_failed")},
     )
 
@@ -104,6 +106,8 @@ async def watched(run: Run) -> Summary:
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
+    for warning in run.plan.warnings():
+        say(f"Warning: {warning}")
     progress = asyncio.create_task(show_progress(run, Console(stderr=True)))
     try:
         return await run.execute()
@@ -120,7 +124,7 @@ def tell(run: Run, summary: Summary) -> int:
     else:
         print_summary(summary, Console())
     if summary.state == "interrupted":
-        say(f"Stopped after {summary.tally.units} rows. {go_on(run)}")
+        say(f"Stopped after {summary.tally.rows} rows. {go_on(run)}")
         return INTERRUPTED
     return SOME_FAILED if summary.tally.bad else ALL_GOOD
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -39,12 +40,25 @@ def sim(
     reject: Annotated[
         list[str] | None, typer.Option(help="Further parameter that the hosted shape refuses; repeatable.")
     ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="In the hosted shape: go on from a message that is marked partial.")
+    ] = False,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Drop pictures without a word, as servers of text models do.")
+    ] = False,
     fault: Annotated[
         list[str] | None,
         typer.Option(help="KIND=RATE, a fault and how often it comes; repeatable. A wrong kind lists them all."),
     ] = None,
     fault_seed: Annotated[int, typer.Option(help="Seed of the faults: the same requests meet the same ones.")] = 0,
+    answers: Annotated[
+        Path | None,
+        typer.Option(help="JSONL file with a question and the answer to give to it on each line."),
+    ] = None,
     retry_after: Annotated[float, typer.Option(min=0, help="Seconds that a 429 asks to wait.")] = 1.0,
+    keep_pictures: Annotated[
+        Path | None, typer.Option(help="Folder for each distinct picture that arrives, as its own bytes.")
+    ] = None,
 ) -> None:
     """Serve an OpenAI-compatible endpoint without a model, for trying a run out.
 
@@ -70,9 +84,13 @@ def sim(
             guided=guided,
             shape=shape,
             reject=tuple(reject or ()),
+            partial=partial,
+            blind=blind,
             faults=server.read_faults(fault or ()),
             fault_seed=fault_seed,
             retry_after=retry_after,
+            answers=server.read_given(answers) if answers else {},
+            keep_pictures=keep_pictures,
         )
         stats = asyncio.run(server.serve(settings, host, port, typer.echo))
     except SettingsError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,14 +25,21 @@ class Book(Protocol):
     def skip(self, position: Position) -> None: ...
 
 
+class Reading(Protocol):
+    """How lines become rows, what is asked about a row, and what a question of it holds in memory."""
+
+    def parse(self, number: int, line: bytes) -> Row | BadRow: ...
+    def units(self, row: Row | BadRow) -> tuple[Unit, ...]: ...
+    def weigh(self, row: Row | BadRow) -> int: ...
+
+
 @dataclass(slots=True)
 class Feed:
     """Draws lines from a source as an engine asks for jobs. ``rows`` bounds how many rows are announced."""
 
     source: Source
     book: Book
-    parse: Callable[[int, bytes], Row | BadRow]
-    weigh: Callable[[Row | BadRow], int]
+    reading: Reading
     rows: int | None = None
     at_least: int = 0
     """A line up to which rows are announced whatever ``rows`` says: answers for them are paid and journalled."""
@@ -60,9 +67,9 @@ class Feed:
         return left is not None and left <= 0 and position.number > self.at_least
 
     def _announce(self, line: bytes, position: Position) -> Iterator[Job]:
-        row = self.parse(position.number, line)
-        for unit in self.book.expect(row.line, (Unit(row.number),), position):
-            yield Job(row, unit, self.weigh(row))
+        row = self.reading.parse(position.number, line)
+        for unit in self.book.expect(row.line, self.reading.units(row), position):
+            yield Job(row, unit, self.reading.weigh(row))
 
 
 def has_more(source: Source, start: Position) -> bool:

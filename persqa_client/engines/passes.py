@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from persqa_client.config import Limits
-from persqa_client.engines.feed import Book, Feed
+from persqa_client.engines.feed import Book, Feed, Reading
 from persqa_client.engines.local import Answer, LocalEngine
 from persqa_client.engines.probation import Probation
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.sources import Source
-from persqa_client.types import BadRow, Failure, Outcome, Row
+from persqa_client.types import Failure, Outcome
 
 SYNC_EVERY = 1.0
 CHECKPOINT_EVERY = 5
@@ -30,13 +30,6 @@ class SafeBook(Book, Protocol):
     def settle(self, outcome: Outcome) -> None: ...
     def sync(self) -> None: ...
     def checkpoint(self) -> Callable[[], None]: ...
-
-
-class Rows(Protocol):
-    """How lines become rows, and what a row holds in memory."""
-
-    def parse(self, number: int, line: bytes) -> Row | BadRow: ...
-    def weigh(self, row: Row | BadRow) -> int: ...
 
 
 @dataclass(slots=True)
@@ -64,7 +57,7 @@ class Pass:
         self,
         source: Source,
         book: SafeBook,
-        plan: Rows,
+        plan: Reading,
         answer: Answer,
         limits: Limits,
         live: Live,
@@ -101,7 +94,7 @@ class Pass:
     async def _run(self, rows: int | None, at_least: int) -> bool:
         self.live.total, self.live.phase = self._source.total(), "running"
         self.live.began_at = self.live.read = self._source.done(self.book.start)
-        feed = Feed(self._source, self.book, self._plan.parse, self._plan.weigh, rows, at_least)
+        feed = Feed(self._source, self.book, self._plan, rows, at_least)
         keeper = asyncio.create_task(keep(self.book))
         keeper.add_done_callback(self._disk_failed)
         try:

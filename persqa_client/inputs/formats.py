@@ -17,6 +17,17 @@ AVIF_BRANDS = frozenset({b"avif", b"avis"})
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 """By ISO/IEC 23008-12; mif1 and msf1 name the container and may hold either, so AVIF is looked for first."""
 
+FOREIGN_PICTURES = (
+    (b"8BPS", "a Photoshop file"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\1\0", "an icon"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
+    (b"FUJIFILMCCD-RAW", "a raw photo"),
+)
+"""Pictures of kinds that are not read."""
 OTHERS = (
     (b"<svg", "an SVG drawing"),
     (b"<!doctype html", "an HTML page"),
@@ -24,7 +35,6 @@ OTHERS = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself"),
     (b"%pdf", "a PDF"),
     (b"pk\x03\x04", "a ZIP archive"),
-    (b"8bps", "a Photoshop file"),
     (b"\x1aE\xdf\xa3", "a video"),
 )
 KNOWN = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC can be read"
@@ -46,8 +56,15 @@ def format_of(data: bytes) -> str | None:
     return None
 
 
+def is_foreign_picture(data: bytes) -> bool:
+    return any(data.startswith(mark) for mark, _ in FOREIGN_PICTURES)
+
+
 def words_for(data: bytes) -> str:
-    """What a file that is no picture seems to be."""
+    """What a file that can't be read as a picture seems to be."""
+    for mark, words in FOREIGN_PICTURES:
+        if data.startswith(mark):
+            return words
     head = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for mark, words in OTHERS:
         if head.startswith(mark.lower()):

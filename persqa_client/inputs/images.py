@@ -1,7 +1,8 @@
 """From a row's picture reference to the picture that goes over the wire. Reads files.
 
-What a file is, its bytes say, never its name. An upright, opaque 8-bit JPEG or PNG within the limit keeps its own bytes
-without its metadata; anything else is decoded once and encoded once, so nothing of the original's metadata gets out.
+What a file is, its bytes say, never its name. An upright, opaque, still 8-bit JPEG, PNG or WebP within the limit keeps
+its own bytes without its metadata; anything else is decoded once and encoded once, so that none of the original's
+metadata gets out.
 """
 
 from __future__ import annotations
@@ -25,16 +26,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.containers import (
-    Truncated,
-    ends_properly,
-    exif_orientation,
-    read_jpeg,
-    read_png,
-    unlink_heif_metadata,
-)
-from persqa_client.inputs.formats import KNOWN, format_of, words_for
+from persqa_client.inputs.colours import opaque
+from persqa_client.inputs.containers import strip
+from persqa_client.inputs.exif import exif_orientation
+from persqa_client.inputs.formats import KNOWN, format_of, is_foreign_picture, words_for
+from persqa_client.inputs.isobmff import unlink_metadata
 from persqa_client.inputs.references import read_reference, shown
+from persqa_client.inputs.structure import Truncated
 from persqa_client.types import Picture
 
 MAX_DECODED_PIXELS = 200_000_000
@@ -73,15 +71,15 @@ def load_picture(reference: str, roots: Sequence[Path], *, max_pixels: int) -> P
     """The picture upright, opaque, without metadata, of at most ``max_pixels`` (width times height).
 
     ``reference`` is a path (a relative one is looked up in each root in turn), a file:// URL or a data: URI. Raises
-    RowError: ``image_missing``, ``image_empty``, ``image_not_a_file``, ``image_link_loop``, ``image_unreadable``,
-    ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio``, ``image_too_large``, ``image_bad_data_uri`` or
-    ``image_remote``. Blocks while it reads and decodes: call it in a thread.
+    RowError: ``image_not_a_picture``, ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio``,
+    ``image_bomb``, or one of read_reference's. Blocks while it reads and decodes: call it in a thread.
     """
     data = read_reference(reference, roots)
     name = shown(reference)
     format = format_of(data)
     if format is None:
-        raise RowError("image_unsupported", f"{name} is {words_for(data)}; {KNOWN}.")
+        code = "image_unsupported" if is_foreign_picture(data) else "image_not_a_picture"
+        raise RowError(code, f"{name} is {words_for(data)}; {KNOWN}.")
     try:
         return picture_of(data, format, max_pixels, name)
     except Truncated as error:
@@ -92,11 +90,9 @@ def load_picture(reference: str, roots: Sequence[Path], *, max_pixels: int) -> P
 
 def picture_of(data: bytes, format: str, max_pixels: int, name: str) -> Picture:
     """Raises RowError for what won't do by its size or colours, and Truncated for broken files."""
-    if format not in ("JPEG", "PNG"):
-        if not ends_properly(data, format):
-            raise Truncated(f"no end of the {format}")
+    stripped = strip(data, format)
+    if stripped is None:
         return redrawn(data, format, 1, max_pixels, name)
-    stripped = read_jpeg(data) if format == "JPEG" else read_png(data)
     check_size(stripped.width, stripped.height, name)
     if stripped.plain and stripped.orientation == 1 and stripped.width * stripped.height <= max_pixels:
         return Picture(stripped.data, f"image/{format.lower()}", stripped.width, stripped.height)
@@ -108,7 +104,7 @@ def check_size(width: int, height: int, name: str) -> None:
     if width < 1 or height < 1:
         raise Truncated("no pixels")
     if width * height > MAX_DECODED_PIXELS:
-        raise RowError("image_too_large", f"{name} has {width} x {height} pixels; {too_many()}.")
+        raise RowError("image_bomb", f"{name} has {width} x {height} pixels; {too_many()}.")
     if max(width, height) >= MAX_RATIO * min(width, height):
         limit = f"models refuse {MAX_RATIO}:1 and more"
         raise RowError("image_extreme_ratio", f"{name} has {width} x {height} pixels; {limit}, so crop it.")
@@ -121,13 +117,13 @@ def too_many() -> str:
 def redrawn(data: bytes, format: str, orientation: int, max_pixels: int, name: str) -> Picture:
     """Decoded (the first frame), made opaque 8-bit, reduced, turned upright, and encoded. Raises as picture_of does."""
     if format == "HEIC":
-        data = unlink_heif_metadata(data)
+        data = unlink_metadata(data)
     with decoder_errors(name):
         opened = OPENERS[format](io.BytesIO(data))
     check_size(*opened.size, name)
     if opened.mode == "LAB":
         raise RowError("image_unsupported", f"{name} holds its colours as CIELAB; save it as RGB first.")
-    if format in ("WEBP", "AVIF"):
+    if format == "AVIF":
         # TIFF is turned by Pillow and HEIC by libheif while they decode; GIF and BMP know no turning.
         orientation = exif_orientation(opened.info.get("exif", b""))
     target = fitting(opened.size, max_pixels)
@@ -139,7 +135,7 @@ def redrawn(data: bytes, format: str, orientation: int, max_pixels: int, name: s
     if format == "HEIC":
         # libheif may find another size than the header's when it decodes.
         target = fitting(opened.size, max_pixels)
-    image = opaque(opened)
+    image = opaque(opened, data)
     if image.size != target:
         image = image.resize(target, Image.Resampling.LANCZOS)
     return encoded(upright(image, orientation), format)
@@ -151,7 +147,7 @@ def decoder_errors(name: str) -> Iterator[None]:
     try:
         yield
     except BOMB as error:
-        raise RowError("image_too_large", f"{name} unpacks to more pixels than it says; {too_many()}.") from error
+        raise RowError("image_bomb", f"{name} unpacks to more pixels than it says; {too_many()}.") from error
     except DAMAGE as error:
         raise Truncated(str(error)) from error
 
@@ -165,35 +161,6 @@ def fitting(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
     short = max(1, int(min(size) * scale))
     long = min(int(max(size) * scale), max_pixels // short)
     return (long, short) if width > height else (short, long)
-
-
-def opaque(image: Image.Image) -> Image.Image:
-    """As L or RGB, what is transparent laid on white."""
-    image = eight_bit(image) if image.mode[0] in "IF" else image
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        canvas = Image.new("RGB", image.size, "white")
-        canvas.paste(image, mask=image.getchannel("A"))
-        return canvas
-    if image.mode in ("L", "RGB"):
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and floating-point grey as L: scaled by the range its format has, else by the values it holds.
-
-    Pillow's own conversion cuts everything above 255 to white.
-    """
-    values = image.convert("F")
-    low, high = 0.0, 65535.0
-    if not image.mode.startswith("I;16"):
-        low, high = (float(end) for end in values.getextrema()[:2])  # type: ignore[arg-type]
-        ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        if low >= 0:
-            low, high = 0.0, next((end for end in ranges if high <= end), high)
-    scale = 255 / (high - low) if high > low else 0.0
-    return values.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:

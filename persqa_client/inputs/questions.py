@@ -1,40 +1,67 @@
-"""Which question a picture gets: banks of questions, and a choice that depends on nothing but the row itself. Reads
-the package's own banks."""
+"""Which question a picture gets: a choice that depends on the row itself and the questions' ids, and on nothing else.
+Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
 from hashlib import blake2b
-from importlib import resources
 
+from persqa_client.errors import RowError
 from persqa_client.types import Row
 
 
-@cache
-def load_bank(name: str) -> tuple[str, ...]:
-    """The questions of a bank of the package, for example ``human.en``; ``{tag}`` stands where the tag goes."""
-    text = resources.files("persqa_client.inputs.banks").joinpath(f"{name}.jsonl").read_text(encoding="utf-8")
-    return tuple(json.loads(line)["text"] for line in text.splitlines() if line.strip())
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An item of a bank; ``{tag}`` stands in its text where the tag goes."""
+
+    id: str
+    text: str
+    category: str | None = None
+    """None fits every category."""
+    language: str | None = None
+    """None fits every language."""
+    needs: frozenset[str] = frozenset()
+    """What it presupposes in the picture: words of ``categories.NEEDS``."""
+    sensitive: bool = False
+    """Asks about skin, age, body or the like."""
 
 
-def draw(row: Row, number: int, seed: int, purpose: str) -> int:
-    """A 63-bit number that is a function of seed, the row's id, its pictures as written and the question's number.
+def digest_of(row: Row, seed: int, purpose: str, *more: int) -> bytes:
+    """8 bytes that are a function of seed, the row's id and its pictures as written.
 
     Nothing else of the row, its place or the time goes in: adding a column, sorting, splitting or resuming changes no
     draw. ``purpose`` keeps the choice of the question and the seed for the model independent of one another.
     """
-    key = json.dumps([purpose, seed, row.id, row.images, number], ensure_ascii=True).encode()
-    return int.from_bytes(blake2b(key, digest_size=8).digest(), "big") >> 1
+    key = json.dumps([purpose, seed, row.id, row.images, *more], ensure_ascii=True).encode()
+    return blake2b(key, digest_size=8).digest()
 
 
-def choose_question(row: Row, number: int, *, tag: str, seed: int, bank: Sequence[str]) -> str:
-    """The row's own question where it has one, else one of the bank's, with the tag in its place."""
-    text = row.question or bank[draw(row, number, seed, "question") % len(bank)]
-    return text.replace("{tag}", tag)
+def choose(row: Row, number: int, *, seed: int, questions: Sequence[Question]) -> Question:
+    """The row's question of that number, from 0; each number gives a different one.
+
+    Every item is ranked for the row by a hash of its own (rendezvous hashing), so the first questions are the same
+    however many are asked, and of n items a new one changes a row's question number k with a chance of (k + 1) in
+    (n + 1) only. Raises RowError (``no_question``) where there are no more than ``number``.
+    """
+    if not 0 <= number < len(questions):
+        many = f"only {len(questions)} questions fit" if questions else "no question fits"
+        raise RowError(
+            "no_question", f"{many} the row's category and language; ask fewer, or give a --bank that has more."
+        )
+    key = digest_of(row, seed, "question")
+    if number == 0:
+        return min(questions, key=lambda item: rank(key, item))
+    return sorted(questions, key=lambda item: rank(key, item))[number]
+
+
+def rank(key: bytes, item: Question) -> bytes:
+    name = item.id.encode("utf-8", "surrogatepass")
+    return blake2b(key + name, digest_size=16).digest()
 
 
 def request_seed(row: Row, number: int, ask: int, seed: int) -> int:
     """The seed that the model is sent: 31 bits, which every server takes. ``ask`` counts the asks, from 0."""
-    return (draw(row, number, seed, "sampling") + ask) % 2**31
+    drawn = int.from_bytes(digest_of(row, seed, "sampling", number), "big") >> 1
+    return (drawn + ask) % 2**31

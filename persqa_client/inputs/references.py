@@ -37,20 +37,20 @@ NOT_FOR_SHOW = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 OUT_OF_HANDLES = frozenset({errno.EMFILE, errno.ENFILE})
 
 NOT_A_FILE = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a FIFO (named pipe)"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
+    (stat.S_ISDIR, "image_not_a_file", "a folder"),
+    (stat.S_ISFIFO, "image_device", "a FIFO (named pipe)"),
+    (stat.S_ISSOCK, "image_device", "a socket"),
+    (stat.S_ISCHR, "image_device", "a device"),
+    (stat.S_ISBLK, "image_device", "a device"),
 )
 
 
 def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
     """The bytes that the reference stands for, never none.
 
-    Raises RowError with ``image_missing``, ``image_empty``, ``image_not_a_file``, ``image_link_loop``,
-    ``image_unreadable``, ``image_too_large``, ``image_bad_data_uri`` or ``image_remote``; StorageError where it is this
-    process that can open no more files.
+    Raises RowError with ``image_missing``, ``image_empty``, ``image_not_a_file`` (a folder), ``image_device`` (also a
+    FIFO or a socket), ``image_link_loop``, ``image_unreadable``, ``image_too_large``, ``image_bad_data_uri`` or
+    ``image_remote``; StorageError where it is this process that can open no more files.
     """
     if DATA.match(reference):
         data = read_data_uri(reference)
@@ -141,8 +141,9 @@ def missing(path: str, roots: Sequence[Path], name: str) -> str:
 def refuse_unfit(status: os.stat_result, name: str) -> None:
     """Raises RowError for what is no regular file, or one too big to be read whole."""
     if not stat.S_ISREG(status.st_mode):
-        kind = next((words for is_kind, words in NOT_A_FILE if is_kind(status.st_mode)), "something else")
-        raise RowError("image_not_a_file", f"{name} is {kind}, not a file; name the picture itself.")
+        found = ((code, words) for is_kind, code, words in NOT_A_FILE if is_kind(status.st_mode))
+        code, words = next(found, ("image_device", "something else"))
+        raise RowError(code, f"{name} is {words}, not a file; name the picture itself.")
     if status.st_size > MAX_BYTES:
         size = f"{status.st_size / 1e9:.1f} GB, over the {MAX_BYTES / 1e9:.0f} GB that are read"
         raise RowError("image_too_large", f"{name} is {size}; make it smaller first.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from persqa_client.errors import RowError
+from persqa_client.inputs.categories import read_category, read_language
 from persqa_client.inputs.characters import tag_of
 from persqa_client.jsonl import cut_last_member, dump_spaced, load_value
 from persqa_client.types import BadRow, Row
@@ -16,7 +18,7 @@ ERROR_KEYS = frozenset({"code", "message", "attempts", "raw"})
 def parse_line(number: int, line: bytes, *, image_key: str, output_key: str) -> Row | BadRow:
     """Reads one line (without its end). A line of a failure file is read as the input line that it was."""
     try:
-        line, fields = as_object(line, image_key)
+        line, fields, only = as_object(line, image_key)
         if output_key in fields:
             raise RowError(
                 "output_key_taken", f"the row already has a field {output_key!r}; choose another --output-key"
@@ -28,25 +30,35 @@ def parse_line(number: int, line: bytes, *, image_key: str, output_key: str) -> 
             question=text_field(fields, "question"),
             tag=tag_field(fields),
             id=id_field(fields),
+            category=word_field(fields, "category", read_category),
+            language=word_field(fields, "language", read_language),
+            only=only,
         )
     except RowError as error:
         return BadRow(number, line, error.code, f"Line {number}: {error.message}.")
 
 
-def as_object(line: bytes, image_key: str) -> tuple[bytes, dict[str, Any]]:
-    """The line as an object: a bare string is a picture; our ``error`` and ``line`` wrappings are taken off."""
-    fields = decode(line)
+def as_object(line: bytes, image_key: str) -> tuple[bytes, dict[str, Any], int | None]:
+    """The line as an object: a bare string is a picture; our ``error`` and ``line`` wrappings are taken off.
+
+    With it the number of the one question that failed, where an ``error`` names one.
+    """
+    fields, only = decode(line), None
     if isinstance(fields, str):
-        return dump_spaced({image_key: fields}), {image_key: fields}
+        return dump_spaced({image_key: fields}), {image_key: fields}, None
     if not isinstance(fields, dict):
         raise RowError("bad_line", f"a row is a JSON object or a string, not {type(fields).__name__}")
     error = fields.get("error")
     if isinstance(error, dict) and error.keys() >= ERROR_KEYS:
         if fields.keys() == {"line", "error"} and isinstance(fields["line"], str):
             return as_object(fields["line"].encode("utf-8", "surrogatepass"), image_key)
-        line = cut_last_member(line, "error")
+        line, only = cut_last_member(line, "error"), number_or_none(error.get("question"))
         fields = {key: value for key, value in fields.items() if key != "error"}
-    return line, fields
+    return line, fields, only
+
+
+def number_or_none(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
 
 
 def decode(line: bytes) -> Any:
@@ -81,6 +93,14 @@ def tag_field(fields: dict[str, Any]) -> str | None:
         return None if name is None else tag_of(name)
     except ValueError as error:
         raise RowError("bad_tag", str(error)) from error
+
+
+def word_field(fields: dict[str, Any], name: str, read: Callable[[str], str]) -> str | None:
+    word = text_field(fields, name)
+    try:
+        return None if word is None else read(word)
+    except ValueError as error:
+        raise RowError(f"bad_{name}", f"the field {name!r}: {error}") from error
 
 
 def id_field(fields: dict[str, Any]) -> str | int | None:

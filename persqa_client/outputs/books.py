@@ -85,7 +85,9 @@ class Books:
             if self.old is not None:
                 self.tally.take_back(slot.asked[unit])
             self.tally.add(outcome)
-        if self.old is not None:
+        if self.old is None:
+            self.tally.rows += bool(slot.units)
+        else:
             self.old.mark(slot.failed_read)
 
     def roll_back(self) -> None:

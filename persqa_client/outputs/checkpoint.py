@@ -14,7 +14,7 @@ from persqa_client.outputs.files import RunFiles
 from persqa_client.outputs.tally import Tally
 from persqa_client.types import Json, Position
 
-FORMAT = 1
+FORMAT = 2
 TOOL = "persqa_client"
 START = Position(0, 0, "")
 

@@ -39,6 +39,7 @@ class MemoryLedger:
 
     def expect(self, line: bytes, units: tuple[Unit, ...], position: Position) -> tuple[Unit, ...]:
         self._lines.update(dict.fromkeys(units, line))
+        self.tally.rows += 1
         return units
 
     def skip(self, position: Position) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from persqa_client.jsonl import add_member, cut_last_member, dump, load_object, replace_value
-from persqa_client.types import Failure, Json, Outcome, Record, Unit, Usage
+from persqa_client.types import Failure, Json, Outcome, Record, Sent, Unit, Usage
 
 OutputStyle = Literal["qa", "answer"]
 """``qa``: question and answer in one sentence of the row; ``answer``: the bare answer alone."""
@@ -38,14 +38,20 @@ def describe(record: Record) -> Json:
         "attempts": record.attempts,
         "asks": record.asks,
         "made_good_by": record.made_good_by,
+        "refused": record.refused,
+        "strategy": record.strategy,
+        "question_id": record.question_id,
+        "category": record.category,
+        "pictures": [picture._asdict() for picture in record.pictures],
         "usage": {"prompt": record.usage.prompt, "completion": record.usage.completion},
     }
 
 
-def render_failure(line: bytes, failure: Failure) -> bytes:
+def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> bytes:
     """The row's own line with ``error`` as its last member; what is no object stands as ``{"line": …, "error": …}``.
 
-    An ``error`` that an earlier run left there makes room, so a failure file can fail again as an input.
+    An ``error`` that an earlier run left there makes room, so a failure file can fail again as an input. ``numbered``:
+    rows have several questions, so each failure says which one it is about.
     """
     error: Json = {
         "code": failure.code,
@@ -54,7 +60,7 @@ def render_failure(line: bytes, failure: Failure) -> bytes:
         "raw": failure.raw,
         "row": failure.unit.row,
     }
-    if failure.unit.question > 0:
+    if numbered or failure.unit.question > 0:
         error["question"] = failure.unit.question
     try:
         if is_ours(load_object(line).get("error")):
@@ -86,6 +92,7 @@ def outcome_to_json(outcome: Outcome) -> Json:
         "attempts": outcome.attempts,
         "asks": outcome.asks,
         "raw": outcome.raw,
+        "refused": outcome.refused,
         "usage": (usage.prompt, usage.completion),
     }
     if isinstance(outcome, Failure):
@@ -100,6 +107,10 @@ def outcome_to_json(outcome: Outcome) -> Json:
         "model": outcome.model,
         "finish_reason": outcome.finish_reason,
         "made_good_by": outcome.made_good_by,
+        "strategy": outcome.strategy,
+        "question_id": outcome.question_id,
+        "category": outcome.category,
+        "pictures": [tuple(picture) for picture in outcome.pictures],
     }
 
 
@@ -112,6 +123,7 @@ def outcome_from_json(data: Json) -> Outcome:
         if "code" in fields:
             return Failure(**fields)
         fields["made_good_by"] = tuple(fields["made_good_by"])
+        fields["pictures"] = tuple(Sent(*picture) for picture in fields["pictures"])
         return Record(**fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an outcome: {error}") from error

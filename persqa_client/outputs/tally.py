@@ -12,12 +12,14 @@ from persqa_client.types import Failure, Json, Outcome
 class Tally:
     """What came of the units so far. Tokens and attempts are those paid, so a retried failure's stay in."""
 
+    rows: int = 0
+    """Input rows; each is asked one question or several."""
     units: int = 0
     good: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     """By code."""
-    re_asked: int = 0
-    """Units that were asked again with the reason, whatever came of it."""
+    re_asked: Counter[str] = field(default_factory=Counter)
+    """Units that were asked again, whatever came of it, by the code of what was wrong with the first answer."""
     made_good_by: Counter[str] = field(default_factory=Counter)
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -33,8 +35,8 @@ class Tally:
         self.attempts += outcome.attempts
         self.prompt_tokens += outcome.usage.prompt
         self.completion_tokens += outcome.usage.completion
-        if outcome.asks > 1:
-            self.re_asked += 1
+        if outcome.refused is not None:
+            self.re_asked[outcome.refused] += 1
         if isinstance(outcome, Failure):
             self.failed[outcome.code] += 1
         else:
@@ -50,10 +52,11 @@ class Tally:
 
     def to_json(self) -> Json:
         return {
+            "rows": self.rows,
             "units": self.units,
             "good": self.good,
             "failed": dict(self.failed),
-            "re_asked": self.re_asked,
+            "re_asked": dict(self.re_asked),
             "made_good_by": dict(self.made_good_by),
             "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
             "attempts": self.attempts,
@@ -63,10 +66,11 @@ class Tally:
     def from_json(cls, data: Json) -> Tally:
         """Raises KeyError or TypeError where ``data`` is not what ``to_json`` gave."""
         return cls(
+            rows=data["rows"],
             units=data["units"],
             good=data["good"],
             failed=Counter(data["failed"]),
-            re_asked=data["re_asked"],
+            re_asked=Counter(data["re_asked"]),
             made_good_by=Counter(data["made_good_by"]),
             prompt_tokens=data["tokens"]["prompt"],
             completion_tokens=data["tokens"]["completion"],

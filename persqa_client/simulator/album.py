@@ -1,4 +1,4 @@
-"""The pictures that an endpoint has seen, each decoded once, in a few threads. Keeps facts, never pixels."""
+"""The pictures that an endpoint has seen, each decoded once, in a few threads. Remembers facts, never pixels."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from persqa_client.simulator.keeping import Keeper
 from persqa_client.simulator.memory import Memory
 from persqa_client.simulator.prompt import Part
 from persqa_client.simulator.refusals import Refusal, bad_request
-from persqa_client.simulator.vision import Facts, NotBase64, Unreadable, look
+from persqa_client.simulator.vision import Facts, NotBase64, Unreadable, payload, see
 
 THREADS = 2
 """Pillow lets go of the interpreter's lock while it decodes, so a second core can help."""
 
 
 class Album:
-    """Looks at the pictures of requests. ``size`` bounds what is remembered by content and, as many again, by uuid."""
+    """Looks at the pictures of requests. ``size`` bounds what is remembered by content and, as many again, by uuid.
 
-    def __init__(self, size: int) -> None:
+    A keeper is given each picture's bytes before they are looked at.
+    """
+
+    def __init__(self, size: int, keeper: Keeper | None = None) -> None:
+        self.keeper = keeper
         self.by_content = Memory[int, Facts](size)
         self.by_uuid = Memory[str, Facts](size)
         self.under_way: dict[int, asyncio.Future[Facts | Refusal]] = {}
@@ -52,7 +57,7 @@ class Album:
             return known
         future = self.under_way.get(key)
         if future is None:
-            future = asyncio.get_running_loop().run_in_executor(self.pool, read, url)
+            future = asyncio.get_running_loop().run_in_executor(self.pool, read, url, self.keeper)
             self.under_way[key] = future
             future.add_done_callback(lambda _: self.under_way.pop(key, None))
         # Shielded, because another request may wait for the same picture when this one's client has gone.
@@ -67,15 +72,20 @@ class Album:
         self.pool.shutdown(wait=False, cancel_futures=True)
 
 
-def read(url: str) -> Facts | Refusal:
+def read(url: str, keeper: Keeper | None) -> Facts | Refusal:
     """Look at the picture of a URL; what can't be looked at is returned as the refusal that it means."""
     if url.startswith("data:"):
         try:
-            return look(url)
+            media_type, data = payload(url)
+            if keeper is not None:
+                keeper.keep(data, media_type)
+            return see(data)
         except NotBase64:
             return Refusal(501, "Only base64 data URLs are supported for now.")
         except Unreadable as error:
             return bad_request(str(error), code="invalid_image_format")
+        except OSError as error:
+            return Refusal(500, f"The simulator can't keep a picture: {error.strerror or error}.")
     if url.startswith("file:"):
         return Refusal(500, "Cannot load local files without `--allowed-local-media-path`.")
     if url.startswith(("http:", "https:")):

@@ -40,7 +40,8 @@ VLLM_ONLY = ("/health", "/version", "/metrics", "/tokenize")
 def make_app(settings: SimSettings) -> web.Application:
     """The application of one simulated endpoint, with counters of its own.
 
-    Run it with ``handler_cancellation`` on, or clients that have gone keep their slots (simulator/server.py does).
+    Raises SettingsError where the folder for pictures can't be had. Run it with ``handler_cancellation`` on, or
+    clients that have gone keep their slots (simulator/server.py does).
     """
     app = web.Application(client_max_size=MAX_BODY)
     app[ENDPOINT] = Endpoint(settings)
@@ -129,7 +130,8 @@ async def tokenize(request: web.Request) -> web.Response:
         body = parse(await request.read(), request.content_type)
         prompt = body.get("prompt") if isinstance(body, dict) else None
         asked = Chat((Turn("user", prompt),), None, "", {}) if isinstance(prompt, str) else read_chat(body)
-        count = count_prompt(asked, await endpoint.album.facts(asked.parts), endpoint.settings)
+        pictures = [] if endpoint.settings.blind else await endpoint.album.facts(asked.parts)
+        count = count_prompt(asked, pictures, endpoint.settings)
     except Refusal as refusal:
         return refused(refusal, endpoint.hosted)
     limit = endpoint.settings.max_model_len

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from persqa_client.simulator import answers, faults, rules, wire
 from persqa_client.simulator.album import Album
+from persqa_client.simulator.keeping import Keeper
 from persqa_client.simulator.link import Link
 from persqa_client.simulator.metrics import Counts
 from persqa_client.simulator.outages import refusal_for
@@ -44,7 +45,8 @@ class Endpoint:
         self.faults = faults.Faults(settings.faults, settings.fault_seed, settings.script)
         self.slots = Slots(settings.slots, settings.max_queued)
         self.link = Link(settings.link_mbps) if settings.link_mbps else None
-        self.album = Album(settings.cached_pictures)
+        keeper = None if settings.keep_pictures is None else Keeper(settings.keep_pictures)
+        self.album = Album(settings.cached_pictures, keeper)
         self.dead = False
         self.started = int(time.time())
         self.pace = random.Random(settings.fault_seed)
@@ -101,7 +103,7 @@ async def respond(endpoint: Endpoint, request: web.Request) -> web.StreamRespons
     await at_the_door(endpoint, fault, request)
     asked = admit(endpoint, parse(body, request.content_type))
     del body  # large, and read
-    pictures = await endpoint.album.facts(asked.parts)
+    pictures = [] if endpoint.settings.blind else await endpoint.album.facts(asked.parts)
     prompt_tokens = answers.count_prompt(asked, pictures, endpoint.settings)
     rules.check_length(prompt_tokens, endpoint.settings.max_model_len)
     await endpoint.serve()
@@ -142,7 +144,7 @@ def parse(body: bytes, content_type: str) -> Any:
 
 def admit(endpoint: Endpoint, body: Any) -> Chat:
     """Read a request and hold it against what the endpoint takes. Raises Refusal."""
-    asked = read_chat(body)
+    asked = read_chat(body, knows_partial=endpoint.hosted and endpoint.settings.partial)
     rules.check_model(asked.fields.get("model"), endpoint.settings.models, endpoint.hosted)
     rules.check_fields(asked.fields, endpoint.settings)
     rules.check_chat(asked, endpoint.hosted, endpoint.settings.limit_images)

@@ -13,6 +13,10 @@ TAG = re.compile(r"<[^<>\s/|][^<>\n/|]{0,62}>")
 QUESTION = re.compile(r"(?:question|问题)\s*[:：]\s*", re.IGNORECASE)
 TEMPLATE_TOKENS = 6
 """Tokens that a turn costs in Qwen's chat template besides its text."""
+END_TOKENS = 2
+"""Those of them that end it, and that an unfinished turn has not."""
+GENERATION_TOKENS = 3
+"""Tokens that open the answer's own turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Turn:
     role: str
     text: str
     parts: tuple[Part, ...] = ()
+    partial: bool = False
+    """Whether it is marked as the beginning of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Chat:
     question: str
     fields: dict[str, Any] = field(repr=False)
     """The request's body, decoded, for the parameters in it."""
+    knows_partial: bool = False
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -50,7 +57,10 @@ class Chat:
     @property
     def text_tokens(self) -> int:
         """A rough count: a token for each four bytes of UTF-8, so for each English or Chinese word about one."""
-        return sum(TEMPLATE_TOKENS + len(turn.text.encode()) // 4 for turn in self.turns)
+        opening = -END_TOKENS if self.prefix is not None else GENERATION_TOKENS
+        if self.prefix is None and self.fields.get("add_generation_prompt") is False:
+            opening = 0
+        return sum(TEMPLATE_TOKENS + len(turn.text.encode()) // 4 for turn in self.turns) + opening
 
     @property
     def seed(self) -> int:
@@ -71,11 +81,15 @@ class Chat:
     def prefix(self) -> str | None:
         """The beginning of the answer that the request brings along, to be continued."""
         last = self.turns[-1]
-        return last.text if self.fields.get("continue_final_message") and last.role == "assistant" else None
+        goes_on = self.fields.get("continue_final_message") or (last.partial and self.knows_partial)
+        return last.text if goes_on and last.role == "assistant" else None
 
 
-def read_chat(body: Any) -> Chat:
-    """Read the decoded body of a chat request. Raises Refusal where it is no such thing."""
+def read_chat(body: Any, *, knows_partial: bool = False) -> Chat:
+    """Read the decoded body of a chat request. Raises Refusal where it is no such thing.
+
+    ``knows_partial``: a message that is marked so is the answer's beginning; else the mark is overlooked.
+    """
     if not isinstance(body, dict):
         message = "Input should be a valid dictionary or object to extract fields from"
         raise malformed("model_attributes_type", "body", message)
@@ -85,16 +99,17 @@ def read_chat(body: Any) -> Chat:
     if not messages:
         raise bad_request("Cannot apply chat template to an empty conversation. Provide at least one message.")
     turns = tuple(read_turn(message) for message in messages)
-    return Chat(turns=turns, tag=find_tag(turns), question=find_question(turns), fields=body)
+    tag, question = find_tag(turns), find_question(turns)
+    return Chat(turns=turns, tag=tag, question=question, fields=body, knows_partial=knows_partial)
 
 
 def read_turn(message: Any) -> Turn:
     """Read one message, whose content is a text or a list of parts. Raises Refusal."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise malformed("dict_type", "body.messages", "Input should be a valid dictionary with a role")
-    content = message.get("content")
+    content, partial = message.get("content"), message.get("partial") is True
     if content is None or isinstance(content, str):
-        return Turn(message["role"], content or "")
+        return Turn(message["role"], content or "", partial=partial)
     if not isinstance(content, list):
         raise malformed("string_type", "body.messages.content", "Input should be a valid string or list")
     texts: list[str] = []
@@ -105,7 +120,7 @@ def read_turn(message: Any) -> Turn:
             parts.append(found)
         else:
             texts.append(found)
-    return Turn(message["role"], "\n".join(texts), tuple(parts))
+    return Turn(message["role"], "\n".join(texts), tuple(parts), partial)
 
 
 def read_part(part: Any) -> Part | str:

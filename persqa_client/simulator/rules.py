@@ -104,9 +104,12 @@ def check_most(name: str, value: Any, max_model_len: int) -> None:
 
 
 def check_chat(chat: Chat, hosted: bool, limit_images: int) -> None:
-    """Raises Refusal for too many pictures, or for parts that the shape does not know."""
+    """Raises Refusal for too many pictures, or for what the shape does not know inside a message."""
     if len(chat.parts) > limit_images:
         raise bad_request(f"At most {limit_images} image(s) may be provided in one prompt.", param="image")
+    for number, turn in enumerate(chat.turns):
+        if hosted and turn.partial and not chat.knows_partial:
+            raise bad_request(f"Unknown parameter: 'messages[{number}].partial'.", code="unknown_parameter")
     if hosted and any(part.uuid is not None for part in chat.parts):
         raise bad_request("Unknown parameter: 'messages[0].content[0].uuid'.", code="unknown_parameter")
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from persqa_client.errors import SettingsError
 from persqa_client.simulator.faults import KINDS
+from persqa_client.simulator.mangling import Message
 
 Shape = Literal["vllm", "hosted"]
 
@@ -42,9 +44,13 @@ class SimSettings:
     """A larger picture counts as if scaled down to this many 28x28 patches (the most that Qwen advises)."""
     guided: bool = False
     """Obey guided_regex, guided_choice and guided_json, as vLLM did before 0.12, and ignore structured_outputs."""
+    blind: bool = False
+    """Take pictures and drop them without a word, as text-only servers do: no tokens, answers without them."""
     shape: Shape = "vllm"
     reject: tuple[str, ...] = ()
     """Further parameters that the hosted shape refuses."""
+    partial: bool = False
+    """In the hosted shape: go on from a last message that is marked ``partial``, as Alibaba Model Studio does."""
     faults: Mapping[str, float] = field(default_factory=dict)
     """How often each kind of fault comes (simulator/faults.py lists them), 0 to 1 in all."""
     fault_seed: int = 0
@@ -52,8 +58,12 @@ class SimSettings:
     """Seconds that a 429 names; fractions are sent as they are."""
     script: tuple[str, ...] | list[str] = ()
     """Faults of the first chat requests, in order, "ok" for none; afterwards ``faults`` decide."""
+    answers: Mapping[str, Message] = field(default_factory=dict, repr=False)
+    """What is answered to these questions, whatever the pictures show; others are answered as always."""
     cached_pictures: int = 16384
     """Pictures (by content) and uuids that are remembered, each; the oldest go first."""
+    keep_pictures: Path | None = None
+    """Folder for the bytes of each distinct picture that arrives, as NNNNN.ext by its declared type."""
 
     def __post_init__(self) -> None:
         _positive(slots=self.slots, max_model_len=self.max_model_len, max_picture_tokens=self.max_picture_tokens)

@@ -56,8 +56,8 @@ class Facts:
         return tuple(n for i, (n, share) in enumerate(self.colours[:3]) if i == 0 or share >= MAIN_SHARE)
 
 
-def look(url: str) -> Facts:
-    """Decode a ``data:`` URL and look at it. Raises Unreadable, or NotBase64."""
+def payload(url: str) -> tuple[str, bytes]:
+    """The declared media type and the bytes of a ``data:`` URL. Raises Unreadable, or NotBase64."""
     head, comma, text = url.partition(",")
     if not comma or not head.endswith(";base64"):
         raise NotBase64
@@ -65,7 +65,7 @@ def look(url: str) -> Facts:
         data = pybase64.b64decode(text, validate=True)
     except ValueError as error:
         raise Unreadable(str(error)) from None
-    return see(data)
+    return head.removeprefix("data:").split(";")[0], data
 
 
 def see(data: bytes) -> Facts:

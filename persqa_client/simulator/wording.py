@@ -13,6 +13,11 @@ from persqa_client.simulator.vision import Facts
 
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 
+ONE_WORD = re.compile(r"\bone word\b|一个词", re.IGNORECASE)
+RANDOM = re.compile(r"\brandom\b|随机", re.IGNORECASE)
+"""A question about nobody that asks for one word is answered by a colour's name, one for something random by a number
+that the seed decides."""
+
 TOPICS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("count", re.compile(r"\bhow many\b|\bnumber of\b|\bcount\b|多少|几个|几只|几位|几条|几件", re.IGNORECASE)),
     ("wearing", re.compile(r"\bwear|\bcloth|\bdress|\battire|\boutfit|穿|戴|衣|服装", re.IGNORECASE)),
@@ -94,6 +99,10 @@ def topic(question: str) -> str:
 def sentence(tag: str | None, question: str, facts: Facts | None, seed: int = 0) -> str:
     """The answer: the same for the same arguments in any process. ``facts`` None means that no picture came."""
     chinese = speaks_chinese(question)
+    if tag is None and RANDOM.search(question):
+        return f"{pick(facts.digest if facts else b'', question, seed) % 10**9:09d}"
+    if tag is None and facts and ONE_WORD.search(question) and topic(question) == "colour":
+        return COLOURS[facts.main[0]][0] if chinese else facts.main[0]
     name = tag or ("主角" if chinese else "The main character")
     if facts is None:
         return f"没有收到图片，看不到{name}。" if chinese and not tag else unseen(name, chinese)

@@ -43,7 +43,7 @@ class Desk:
         *,
         model: str = DEFAULT_MODEL,
         key: str | None = None,
-        constrain: str = "off",
+        probes: bool = False,
         extra_body: dict[str, Any] | None = None,
         max_tokens: int = 512,
         **limits: Any,
@@ -61,7 +61,7 @@ class Desk:
                     "api_key": find_key(base_url, "KEY" if key else None, environ),
                 },
                 "sampling": {"extra_body": extra_body or {}, "max_tokens": max_tokens},
-                "recipe": {"constrain": constrain},
+                "recipe": {"probes": probes},
                 "limits": limits,
             }
         )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.chat.completions import read_completion
+from persqa_client.chat.completions import read_completion, whole
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Completion, Usage
 
@@ -102,3 +102,18 @@ def test_any_shape_is_a_completion_or_an_attempt_that_brought_none(
         completion = read_completion(data)
         assert isinstance(completion.text, str)
         assert completion.finish_reason is None or isinstance(completion.finish_reason, str)
+
+
+@pytest.mark.parametrize(
+    ("completion", "wrapped", "prefix", "text"),
+    [
+        pytest.param(Completion("<mam> sits.", "stop"), False, None, "<mam> sits.", id="as it is"),
+        pytest.param(Completion('{"answer": "<mam> sits."}', "stop"), True, None, "<mam> sits.", id="out of JSON"),
+        pytest.param(Completion('{"answer": "a"}', "stop"), False, None, '{"answer": "a"}', id="JSON not asked for"),
+        pytest.param(Completion('{"answer": "<mam> s', "length"), True, None, '{"answer": "<mam> s', id="cut off"),
+        pytest.param(Completion(" sits.", "stop"), False, "<mam>", "<mam> sits.", id="its beginning put back"),
+        pytest.param(Completion("", "stop", refusal="No."), False, "<mam>", "", id="a refusal has no beginning"),
+    ],
+)
+def test_the_text_is_the_whole_answer(completion: Completion, wrapped: bool, prefix: str | None, text: str) -> None:
+    assert whole(completion, wrapped=wrapped, prefix=prefix).text == text

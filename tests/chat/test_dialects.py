@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from persqa_client.chat.dialects import TUNABLE, Dialect, refused_field
+from persqa_client.chat.forms import CONSTRAINTS, PREFILLS, schema_of
 from persqa_client.types import Json
 
 SENT = TUNABLE | {"top_k", "user"}
@@ -49,6 +50,16 @@ def error(message: str, **fields: Any) -> Json:
             id="OpenAI, a field of vLLM's",
         ),
         pytest.param(error("Unrecognized request argument supplied: top_k"), "top_k", id="OpenAI, extra_body"),
+        pytest.param(
+            error("Unknown parameter: 'messages[2].partial'.", code="unknown_parameter"),
+            "partial",
+            id="OpenAI, a field inside a message",
+        ),
+        pytest.param(
+            error("'response_format' is not supported with this model", param="response_format"),
+            "response_format",
+            id="OpenAI, a form of answers",
+        ),
         pytest.param(
             error('Invalid JSON payload received. Unknown name "seed": Cannot find field.'), "seed", id="Google"
         ),
@@ -159,16 +170,36 @@ def test_a_field_without_another_name_is_dropped_once(field: str) -> None:
         (None, {}),
         ("structured_outputs", {"structured_outputs": {"regex": "a+"}}),
         ("guided_regex", {"guided_regex": "a+"}),
+        ("json_schema", {"response_format": schema_of("a+")}),
     ],
 )
 def test_a_pattern_goes_into_the_field_that_the_server_obeys(constraint: str | None, fields: Json) -> None:
     assert Dialect(constraint=constraint).constrain("a+") == fields
 
 
-def test_a_refused_constraint_is_left_out() -> None:
-    dialect = Dialect(constraint="guided_regex").without("guided_regex")
+@pytest.mark.parametrize("form", CONSTRAINTS)
+def test_a_refused_constraint_is_left_out(form: str) -> None:
+    dialect = Dialect(constraint=form).without(CONSTRAINTS[form])
     assert dialect is not None
+    assert dialect.holds is None
     assert dialect.constrain("a+") == {}
+
+
+@pytest.mark.parametrize(("form", "field"), [(form, field) for form in PREFILLS for field in PREFILLS[form]])
+def test_a_beginning_is_given_no_more_once_one_of_its_fields_was_refused(form: str, field: str) -> None:
+    dialect = Dialect(prefill=form)
+    assert dialect.continues == form
+    refused = dialect.without(field)
+    assert refused is not None
+    assert refused.continues is None
+
+
+def test_what_a_trial_was_refused_is_learnt_but_for_what_was_tried() -> None:
+    trial = Dialect(
+        constraint="guided_regex", renamed=frozenset({"max_tokens"}), dropped=frozenset({"seed", "guided_regex"})
+    )
+    learnt = Dialect(prefill="partial", dropped=frozenset({"top_p"})).learn(trial, but=["guided_regex"])
+    assert learnt == Dialect(prefill="partial", renamed=frozenset({"max_tokens"}), dropped=frozenset({"top_p", "seed"}))
 
 
 def test_changes_are_told_in_a_line_each() -> None:

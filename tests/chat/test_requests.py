@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -133,6 +134,37 @@ def test_a_pattern_is_sent_where_the_server_obeys_one() -> None:
     sent = json.loads(body(asked, Dialect(constraint="structured_outputs")))
     assert sent["structured_outputs"] == {"regex": "<mam>.+"}
     assert "structured_outputs" not in json.loads(body(REQUEST, Dialect(constraint="structured_outputs")))
+
+
+ASKED_AGAIN = Request(
+    "s", PICTURES[:1], "q", 1, pattern="<mam>.+", prefill="<mam>", turns=(Turn("assistant", "no"), Turn("user", "why"))
+)
+
+
+@pytest.mark.parametrize(
+    ("form", "last", "fields"),
+    [
+        pytest.param(
+            "continue_final_message",
+            {"role": "assistant", "content": "<mam>"},
+            {"continue_final_message": True, "add_generation_prompt": False},
+            id="vLLM",
+        ),
+        pytest.param("partial", {"role": "assistant", "content": "<mam>", "partial": True}, {}, id="Model Studio"),
+    ],
+)
+def test_the_answers_beginning_is_the_last_message(form: str, last: dict[str, Any], fields: dict[str, Any]) -> None:
+    sent = json.loads(body(ASKED_AGAIN, Dialect(constraint="structured_outputs", prefill=form)))
+    assert sent["messages"][-3:] == [{"role": "assistant", "content": "no"}, {"role": "user", "content": "why"}, last]
+    assert fields.items() <= sent.items()
+    assert "structured_outputs" not in sent, "its pattern is that of a whole answer"
+
+
+def test_a_beginning_is_not_sent_where_the_server_would_take_it_for_a_finished_turn() -> None:
+    without = replace(ASKED_AGAIN, prefill=None)
+    for dialect in (Dialect(constraint="guided_regex"), Dialect(prefill="partial", dropped=frozenset({"partial"}))):
+        assert body(ASKED_AGAIN, dialect) == body(without, dialect)
+    assert json.loads(body(ASKED_AGAIN, Dialect(constraint="guided_regex")))["guided_regex"] == "<mam>.+"
 
 
 def test_a_person_is_shown_the_body_without_the_pictures_bytes() -> None:

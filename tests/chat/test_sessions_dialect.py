@@ -101,3 +101,46 @@ async def test_a_refusal_that_goes_on_after_dropping_fails_the_row(
     error = await end_of(session)
     assert isinstance(error, RowError)
     assert (error.code, route.call_count) == ("rejected", 2)
+
+
+TAGGED = Request("s", (), "q", seed=1, pattern="<mam>.+")
+BEGUN = Request("s", (), "q", seed=1, prefill="<mam>")
+
+
+async def test_an_answer_held_by_a_schema_comes_without_its_json(
+    session: Session, respx_mock: respx.MockRouter
+) -> None:
+    route = script(respx_mock, good('{ "answer":\n"<mam> sits."}'), good('{"answer": "a"}'))
+    session.dialect = Dialect(constraint="json_schema")
+    reply = await session.complete(TAGGED)
+    assert (reply.completion.text, reply.constrained, reply.prefilled) == ("<mam> sits.", True, False)
+    assert sent(route)["response_format"]["type"] == "json_schema"
+    assert (await session.complete(REQUEST)).completion.text == '{"answer": "a"}', "nothing held this one"
+
+
+@pytest.mark.parametrize("form", ["continue_final_message", "partial"])
+async def test_an_answer_that_was_begun_comes_whole(session: Session, respx_mock: respx.MockRouter, form: str) -> None:
+    script(respx_mock, good("wears a hat."), good("<mam> wears a hat."))
+    session.dialect = Dialect(prefill=form)
+    for _ in range(2):
+        reply = await session.complete(BEGUN)
+        assert (reply.completion.text, reply.prefilled) == ("<mam> wears a hat.", True)
+
+
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [
+        ("continue_final_message", "continue_final_message"),
+        ("continue_final_message", "add_generation_prompt"),
+        ("partial", "partial"),
+    ],
+)
+async def test_a_server_that_refuses_to_be_given_a_beginning_is_asked_without(
+    session: Session, respx_mock: respx.MockRouter, form: str, field: str
+) -> None:
+    route = respx_mock.post(CHAT).mock(side_effect=picky(lambda body: field if field in str(body) else None))
+    session.dialect = Dialect(prefill=form)
+    reply = await session.complete(BEGUN)
+    assert (reply.prefilled, reply.attempts, route.call_count) == (False, 1, 2)
+    assert [message["role"] for message in sent(route)["messages"]] == ["system", "user"]
+    assert session.dialect.notes() == [f"{field} is left out: the server refuses it"]

@@ -2,18 +2,78 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
 from pathlib import Path
+from typing import Any
 
-from persqa_client.simulator.server import SimSettings, running
+import pytest
+
+from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
 from tests.commands import persqa
 
 
-def test_it_tells_what_the_server_is_and_obeys(tmp_path: Path) -> None:
-    with running(SimSettings(latency=0.0)) as server:
-        told = persqa("doctor", "--base-url", server.base_url, cwd=tmp_path)
-    assert told.returncode == 0, told.stderr
-    assert "structured_outputs is obeyed" in told.stdout
-    assert "persqa-simulator" in told.stdout
+def lines(told: str) -> dict[str, list[str]]:
+    """The table: each heading and the texts behind it."""
+    found: dict[str, list[str]] = {}
+    heading = ""
+    for line in told.split("\n\nSettings to use:")[0].splitlines():
+        heading = line[:16].strip() or heading
+        found.setdefault(heading, []).append(" ".join(line[16:].split()))
+    return found
+
+
+def examined(tmp_path: Path, *flags: str, **simulator: Any) -> tuple[int, dict[str, list[str]], str, str]:
+    """Exit code, table, advised command and words of the error."""
+    with running(SimSettings(latency=0.0, **simulator)) as server:
+        told = persqa("doctor", "--base-url", server.base_url, *flags, cwd=tmp_path)
+        _, _, advice = told.stdout.partition("Settings to use:\n")
+        return told.returncode, lines(told.stdout), advice.replace(server.base_url, "URL").strip(), told.stderr
+
+
+def test_it_tells_what_a_server_is_and_the_settings_to_use(tmp_path: Path) -> None:
+    code, table, advice, error = examined(tmp_path)
+    assert (code, error) == (0, "")
+    assert re.fullmatch(r"seen: the colour of one was named \('\w+'\)", table.pop("pictures")[0])
+    assert re.fullmatch(r"\d+\.\d\d s for a short answer", table.pop("latency")[0])
+    assert table.pop("endpoint")[0].endswith("/v1")
+    assert table == {
+        "server": ["vLLM 0.32.0-simulator"],
+        "models": [DEFAULT_MODEL],
+        "model asked": [DEFAULT_MODEL],
+        "context": ["8,192 tokens: room for 5 pictures of 1,003,520 pixels"],
+        "picture tokens": ["one for 28x28 pixels, as with Qwen2-VL, Qwen2.5-VL"],
+        "image limit": ["4 in a request"],
+        "constraint": ["structured_outputs obeyed", "guided_regex ignored", "json_schema obeyed"],
+        "prefill": ["continue_final_message obeyed", "partial ignored"],
+        "seed": ["obeyed: the same seed gives the same answer, another one another"],
+        "uuid": ["known: a picture that was sent once can be named"],
+    }
+    assert advice == f"persqa run photos/ -o qa.jsonl --base-url URL --model {DEFAULT_MODEL} --strategy constrain"
+
+
+def test_a_hosted_servers_dialect_is_told(tmp_path: Path) -> None:
+    code, table, advice, _ = examined(tmp_path, shape="hosted", reject=("response_format",), partial=True)
+    assert code == 0
+    assert table["constraint"] == ["structured_outputs refused", "guided_regex refused", "json_schema refused"]
+    assert table["prefill"] == ["continue_final_message refused", "partial obeyed"]
+    assert table["context"] == ["not told"]
+    assert table["dialect"] == [
+        "max_tokens is sent as max_completion_tokens",
+        "temperature is left out: the server refuses it",
+    ]
+    assert advice.endswith("--strategy prefill")
+
+
+def test_the_table_is_no_wider_than_a_terminal_and_the_command_is_one_line(tmp_path: Path) -> None:
+    with running(
+        SimSettings(latency=0.0, max_model_len=2048, models=("Organisation/A-Model-Of-A-Long-Name",))
+    ) as server:
+        told = persqa("doctor", "--base-url", server.base_url, cwd=tmp_path).stdout
+    *table, command = told.splitlines()
+    assert "COLUMNS" in os.environ or max(map(len, table)) <= 80
+    assert shlex.split(command)[-2:] == ["--max-pixels", "489216"]
 
 
 def test_nothing_there_is_exit_3(tmp_path: Path) -> None:
@@ -22,12 +82,41 @@ def test_nothing_there_is_exit_3(tmp_path: Path) -> None:
     assert persqa("doctor", "--base-url", gone.base_url, cwd=tmp_path).returncode == 3
 
 
-def test_a_server_that_refuses_pictures_is_not_fit(tmp_path: Path) -> None:
-    with running(SimSettings(latency=0.0, limit_images=0)) as server:
-        told = persqa("doctor", "--base-url", server.base_url, cwd=tmp_path)
-    assert told.returncode == 3
-    assert "structured_outputs is obeyed" in told.stdout, "the findings are told all the same"
-    assert told.stderr.startswith("Error: This server is not fit for a run, since it refuses pictures: ")
+@pytest.mark.parametrize(
+    ("simulator", "told", "reason"),
+    [
+        pytest.param(
+            {"limit_images": 0},
+            "refused: At most 0 image(s) may be provided",
+            "The server refuses pictures: At most 0 image(s) may be provided in one prompt. (parameter=image). ",
+            id="refused",
+        ),
+        pytest.param(
+            {"blind": True},
+            "never shown to the model, which says",
+            "The server takes pictures but never shows them to the model: ",
+            id="dropped without a word",
+        ),
+        pytest.param(
+            {"faults": {"500": 1.0}},
+            "no answer came: ",
+            "It has no answer to a request with a picture: ",
+            id="failing",
+        ),
+    ],
+)
+def test_a_server_without_eyes_is_not_fit(tmp_path: Path, simulator: dict[str, Any], told: str, reason: str) -> None:
+    code, table, advice, error = examined(tmp_path, **simulator)
+    assert code == 3
+    assert " ".join(table["pictures"]).startswith(told), "the findings are told all the same"
+    assert error.startswith(f"Error: This server is not fit for a run. {reason}")
+    assert advice == ""
+
+
+def test_a_model_that_is_not_served_is_told(tmp_path: Path) -> None:
+    code, table, _, error = examined(tmp_path, "--model", "another")
+    assert (code, table) == (3, {})
+    assert error.startswith("Error: The server does not serve")
 
 
 def test_a_base_url_that_is_none_is_wrong_use(tmp_path: Path) -> None:

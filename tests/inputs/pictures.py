@@ -48,6 +48,11 @@ HEIC = b64decode(
 """32 x 16 as stored, red on the left and blue on the right, to be turned so that red is on top; with an EXIF item."""
 
 
+def silent(data: bytes) -> bool:
+    """Whether no secret is left in the bytes."""
+    return not any(secret in data for secret in SECRETS)
+
+
 def two_halves(width: int = 32, height: int = 16) -> Image.Image:
     """Left half red, right half blue: any turning shows."""
     image = Image.new("RGB", (width, height), RED)
@@ -116,6 +121,14 @@ def png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
+def raw_png(depth: int, colour: int, row: bytes, key: tuple[int, ...] | None = None, width: int = 64) -> bytes:
+    """64 rows that are all the same, with a transparent colour if one is given."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, 64, depth, colour, 0, 0, 0))
+    hole = png_chunk(b"tRNS", struct.pack(f">{len(key)}H", *key)) if key else b""
+    pixels = png_chunk(b"IDAT", zlib.compress((b"\0" + row) * 64))
+    return b"\x89PNG\r\n\x1a\n" + header + hole + pixels + png_chunk(b"IEND", b"")
+
+
 def talkative_png(image: Image.Image, orientation: int | None = None) -> bytes:
     """With text, EXIF, a profile, a time and an archive behind its end."""
     text = PngInfo()
@@ -129,6 +142,21 @@ def talkative_png(image: Image.Image, orientation: int | None = None) -> bytes:
     )
 
 
+def webp_chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+
+
+def riff(chunks: bytes) -> bytes:
+    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks
+
+
+def talkative_webp(image: Image.Image, orientation: int | None = None, **settings: Any) -> bytes:
+    """With EXIF and GPS, XMP, a profile, a chunk of nobody's, and a video behind its end."""
+    profile = b"ICC_PROFILE, GPS 48N2E"
+    webp = file_of(image, "WEBP", exif=exif(orientation), xmp=XMP, icc_profile=profile, **settings)
+    return riff(webp[12:] + webp_chunk(b"NOTE", b"secret note")) + MOTION_VIDEO
+
+
 def bomb_png(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds next to nothing."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -139,10 +167,10 @@ def bomb_png(width: int, height: int) -> bytes:
 def shows(picture: Picture) -> Image.Image:
     """Decoded, once it has been held to its own word."""
     image = opened(picture.data)
-    assert picture.media_type == {"JPEG": "image/jpeg", "PNG": "image/png"}[str(image.format)]
+    assert picture.media_type == f"image/{str(image.format).lower()}"
     assert (picture.width, picture.height) == image.size
     assert image.mode in ("L", "RGB")
-    assert not any(secret in picture.data for secret in SECRETS)
+    assert silent(picture.data)
     return image
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.inputs.formats import format_of, words_for
+from persqa_client.inputs.formats import format_of, is_foreign_picture, words_for
 
 
 def ftyp(*brands: bytes) -> bytes:
@@ -53,4 +53,20 @@ def test_the_first_bytes_tell_the_format(data: bytes, format: str | None) -> Non
 )
 def test_what_is_no_picture_is_called_what_it_seems_to_be(data: bytes, words: str) -> None:
     assert format_of(data) is None
+    assert words_for(data) == words
+    assert not is_foreign_picture(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        pytest.param(b"8BPS\0\1", "a Photoshop file", id="PSD"),
+        pytest.param(b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture", id="JPEG XL"),
+        pytest.param(b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture", id="JPEG 2000"),
+        pytest.param(b"\0\0\1\0\1\0", "an icon", id="ICO"),
+    ],
+)
+def test_pictures_of_kinds_that_are_not_read_are_known_as_pictures(data: bytes, words: str) -> None:
+    assert format_of(data) is None
+    assert is_foreign_picture(data)
     assert words_for(data) == words

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.containers import strip_jpeg, strip_png
-from persqa_client.inputs.images import eight_bit, load_picture
+from persqa_client.inputs.images import load_picture
+from persqa_client.inputs.jpeg import read_jpeg
+from persqa_client.inputs.png import read_png
+from persqa_client.inputs.webp import read_webp
 from persqa_client.types import Picture
 from tests.inputs import pictures
 from tests.inputs.pictures import BLUE, HEIC, RED, WHITE, corners, exif, file_of, near, shows, two_halves
@@ -45,7 +47,7 @@ def test_an_upright_jpeg_goes_out_as_its_own_bytes(
 ) -> None:
     data = pictures.talkative_jpeg(PHOTO, orientation=orientation, **settings)
     picture = load(data, tmp_path)
-    assert picture.data == strip_jpeg(data)
+    assert picture.data == read_jpeg(data).data
     assert shows(picture).tobytes() == pictures.opened(data).tobytes()
 
 
@@ -53,8 +55,27 @@ def test_an_upright_jpeg_goes_out_as_its_own_bytes(
 def test_a_plain_png_goes_out_as_its_own_bytes(mode: str, tmp_path: Path) -> None:
     data = pictures.talkative_png(PHOTO.convert(mode))
     picture = load(data, tmp_path)
-    assert picture.data == strip_png(data)
+    assert picture.data == read_png(data).data
     assert shows(picture).tobytes() == PHOTO.convert(mode).tobytes()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_plain_webp_goes_out_as_its_own_bytes(lossless: bool, mode: str, tmp_path: Path) -> None:
+    data = pictures.talkative_webp(PHOTO.convert(mode), 1, lossless=lossless)
+    picture = load(data, tmp_path)
+    assert (picture.data, picture.media_type) == (read_webp(data).data, "image/webp")
+    assert pictures.pixels(picture.data) == pictures.pixels(data)
+
+
+@pytest.mark.parametrize("kind", ["animated", "alpha", "turned", "too big"])
+def test_any_other_webp_is_drawn_anew(kind: str, tmp_path: Path) -> None:
+    image = Image.new("RGBA", (200, 100), (*RED, 128)) if kind == "alpha" else two_halves(200, 100)
+    more = {"save_all": True, "append_images": [Image.new("RGB", (200, 100))]} if kind == "animated" else {}
+    data = pictures.talkative_webp(image, 6 if kind == "turned" else None, lossless=True, **more)
+    picture = load(data, tmp_path, max_pixels=200 * 100 - (kind == "too big"))
+    assert picture.media_type == "image/jpeg"
+    shows(picture)
 
 
 FILES: dict[str, bytes] = {
@@ -151,13 +172,6 @@ def test_grey_of_any_depth_is_scaled_and_not_cut_off(
         assert near(picture.getpixel((band * 32 + 16, 16)), (value,) * 3, 3)
 
 
-def test_16_bits_are_rounded_and_what_were_8_come_back_exactly() -> None:
-    image = Image.frombytes("I;16", (256, 1), struct.pack("<256H", *(value * 257 for value in range(256))))
-    assert eight_bit(image).tobytes() == bytes(range(256))
-    between = Image.frombytes("I;16", (4, 1), struct.pack("<4H", 128, 129, 385, 386))
-    assert eight_bit(between).tobytes() == bytes([0, 1, 1, 2])
-
-
 def test_a_16_bit_png_is_scaled(tmp_path: Path) -> None:
     assert near(
         shows(load(file_of(Image.new("I;16", (80, 80), 32896), "PNG"), tmp_path)).getpixel((9, 9)), (128,) * 3, 2
@@ -195,8 +209,22 @@ def test_the_largest_limit_lets_no_jpeg_get_too_long(tmp_path: Path) -> None:
     assert (picture.media_type, picture.width) == ("image/png", 66_000)
 
 
-def test_what_is_no_picture_is_unsupported(tmp_path: Path) -> None:
-    assert refused(b"<svg xmlns='http://www.w3.org/2000/svg'/>", tmp_path, name="a.jpg") == "image_unsupported"
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", id="SVG"),
+        pytest.param(b"<!DOCTYPE html><title>404</title>", id="HTML"),
+        pytest.param(b"Not found\n", id="text"),
+        pytest.param(b"%PDF-1.7\n", id="PDF"),
+        pytest.param(bytes(99), id="zeros"),
+    ],
+)
+def test_what_is_no_picture_is_told_so_whatever_its_name(data: bytes, tmp_path: Path) -> None:
+    assert refused(data, tmp_path, name="a.jpg") == "image_not_a_picture"
+
+
+def test_a_picture_of_a_kind_that_is_not_read_is_unsupported(tmp_path: Path) -> None:
+    assert refused(b"8BPS\0\1" + bytes(99), tmp_path, name="a.jpg") == "image_unsupported"
 
 
 def test_colours_that_cannot_be_turned_into_rgb_are_unsupported(tmp_path: Path) -> None:
@@ -224,21 +252,21 @@ def test_extreme_ratios_begin_at_200_to_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("side", [14_143, 25_000, 60_000])
-def test_a_decompression_bomb_is_too_large_and_no_warning_of_pillows_gets_out(side: int, tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_refused_and_no_warning_of_pillows_gets_out(side: int, tmp_path: Path) -> None:
     gif = b"GIF89a" + struct.pack("<HHBBB", side, side, 0, 0, 0) + b"\x2c" + struct.pack("<HHHHB", 0, 0, side, side, 0)
-    bmp = struct.pack("<2sIIIIiiHHIIiiII", b"BM", 99, 0, 54, 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
+    runs = struct.pack("<2sIIIIiiHHIIiiII", b"BM", 99, 0, 54, 40, side, side, 1, 8, 1, 0, 0, 0, 0, 0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert refused(pictures.bomb_png(side, side), tmp_path) == "image_too_large"
-        assert refused(gif + b"\x02\x02\x4c\x01\0\x3b", tmp_path) == "image_too_large"
-        assert refused(bmp + bytes(99), tmp_path) == "image_too_large"
+        assert refused(pictures.bomb_png(side, side), tmp_path) == "image_bomb"
+        assert refused(gif + b"\x02\x02\x4c\x01\0\x3b", tmp_path) == "image_bomb"
+        assert refused(runs + bytes(99), tmp_path) == "image_bomb"
 
 
 @pytest.mark.parametrize("side", [15_000, 60_000])
-def test_a_frame_far_bigger_than_the_gif_is_too_large(side: int, tmp_path: Path) -> None:
+def test_a_frame_far_bigger_than_the_gif_is_a_bomb(side: int, tmp_path: Path) -> None:
     frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\x02\x4c\x01\0"
     gif = b"GIF89a" + struct.pack("<HHBBB", 9, 9, 0, 0, 0) + frame + b"\x3b"
-    assert refused(gif, tmp_path) == "image_too_large"
+    assert refused(gif, tmp_path) == "image_bomb"
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

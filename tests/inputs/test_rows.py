@@ -46,6 +46,12 @@ def test_fields_that_steer_the_question_are_honoured() -> None:
     assert (row.question, row.tag, row.id) == ("What?", "<bo>", 7)
 
 
+def test_category_and_language_are_read_by_any_of_their_names() -> None:
+    row = parse(b'{"image": "a.jpg", "category": "Pet", "language": "zh-CN"}')
+    assert isinstance(row, Row)
+    assert (row.category, row.language) == ("animal", "zh")
+
+
 def test_null_and_blank_fields_are_as_good_as_none() -> None:
     row = parse(b'{"image": "a.jpg", "question": "  ", "tag": null, "id": null}')
     assert isinstance(row, Row)
@@ -69,6 +75,9 @@ def test_null_and_blank_fields_are_as_good_as_none() -> None:
         pytest.param(b'{"image": [1]}', "bad_image_field", id="a number for a path"),
         pytest.param(b'{"image": "a.jpg", "question": 5}', "bad_field", id="question no text"),
         pytest.param(b'{"image": "a.jpg", "id": true}', "bad_field", id="id no id"),
+        pytest.param(b'{"image": "a.jpg", "category": "indoor"}', "bad_category", id="no known category"),
+        pytest.param(b'{"image": "a.jpg", "language": "fr"}', "bad_language", id="no known language"),
+        pytest.param(b'{"image": "a.jpg", "language": 1}', "bad_field", id="language no text"),
         pytest.param(b'{"image": "a.jpg", "tag": "a b"}', "bad_tag", id="tag with a space"),
         pytest.param(b'{"image": "a.jpg", "tag": "image"}', "bad_tag", id="reserved tag"),
         pytest.param(b'{"image": "a.jpg", "pers_qa": "x"}', "output_key_taken", id="output key taken"),
@@ -93,6 +102,17 @@ def test_our_error_is_taken_off_a_line_of_a_failure_file() -> None:
     row = parse(original[:-1] + b", " + error + b"}")
     assert isinstance(row, Row)
     assert row.line == original
+
+
+@pytest.mark.parametrize(
+    ("question", "only"),
+    [pytest.param(b"", None, id="of a row with one"), pytest.param(b', "question": 3', 3, id="of a row with several")],
+)
+def test_a_failed_question_is_the_only_one_asked_again(question: bytes, only: int | None) -> None:
+    error = b'"error": {"code": "no_tag", "message": "m", "attempts": 2, "raw": null, "row": 9%s}' % question
+    row = parse(b'{"image": "a.jpg", ' + error + b"}")
+    assert isinstance(row, Row)
+    assert row.only == only
 
 
 def test_a_users_own_error_field_stays() -> None:

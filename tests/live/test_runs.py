@@ -27,7 +27,7 @@ def held(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Finish
 @pytest.fixture(scope="module")
 def free(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A run whose model is only asked to begin with the tag."""
-    return run_samples(tmp_path_factory.mktemp("free"), endpoint, SOME, "--constrain", "off")
+    return run_samples(tmp_path_factory.mktemp("free"), endpoint, SOME, "--strategy", "direct")
 
 
 def ids(rows: list[Json]) -> list[int]:

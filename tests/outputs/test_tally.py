@@ -14,9 +14,9 @@ def record(row: int, **more: object) -> Record:
 
 def counted() -> Tally:
     tally = Tally()
-    tally.add(record(1, usage=Usage(10, 2), made_good_by=("repair", "re-ask"), attempts=3, asks=2))
+    tally.add(record(1, usage=Usage(10, 2), made_good_by=("repair", "re-ask"), attempts=3, asks=2, refused="loop"))
     tally.add(record(2, usage=Usage(5, 1), made_good_by=("repair",)))
-    tally.add(Failure(Unit(3), "no_tag", "…", attempts=2, usage=Usage(20, 4), asks=2))
+    tally.add(Failure(Unit(3), "no_tag", "…", attempts=2, usage=Usage(20, 4), asks=2, refused="no_tag"))
     tally.add(Failure(Unit(4), "no_image", "…"))
     tally.add(Failure(Unit(5), "no_image", "…"))
     return tally
@@ -24,10 +24,11 @@ def counted() -> Tally:
 
 def test_units_tokens_and_attempts_are_counted() -> None:
     assert counted().to_json() == {
+        "rows": 0,
         "units": 5,
         "good": 2,
         "failed": {"no_tag": 1, "no_image": 2},
-        "re_asked": 2,
+        "re_asked": {"loop": 1, "no_tag": 1},
         "made_good_by": {"repair": 2, "re-ask": 1},
         "tokens": {"prompt": 35, "completion": 7},
         "attempts": 6,

@@ -38,6 +38,7 @@ def test_the_command_loads_the_server_only_when_it_runs() -> None:
         (["--fault", "503"], "should look like 503=0.05"),
         (["--fault", "sunspots=1"], "no fault 'sunspots'"),
         (["--link-mbps", "0"], "link_mbps is 0"),
+        (["--keep-pictures", "/dev/null"], "is no folder to write to"),
     ],
 )
 def test_a_wrong_setting_ends_with_2_and_a_sentence(arguments: list[str], words: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.simulator.palette import COLOURS
-from persqa_client.simulator.vision import Unreadable, look, see, together, tokens
+from persqa_client.simulator.vision import Unreadable, payload, see, together, tokens
 from tests.simulator.asking import picture, url
 
 
@@ -60,7 +60,7 @@ def test_size_and_colours_come_from_any_file_type(kind: str) -> None:
 
 
 def test_the_type_that_the_url_declares_does_not_matter() -> None:
-    assert look(url(picture("green", kind="PNG"), "image/jpeg")).main == ("green",)
+    assert see(payload(url(picture("green", kind="PNG"), "image/jpeg"))[1]).main == ("green",)
 
 
 def test_transparent_parts_are_white() -> None:
@@ -88,7 +88,7 @@ def test_a_truncated_picture_is_unreadable(kind: str, left: float) -> None:
 )
 def test_what_is_no_picture_is_unreadable(text: str) -> None:
     with pytest.raises(Unreadable):
-        look(text)
+        see(payload(text)[1])
 
 
 @pytest.mark.parametrize(("size", "readable"), [((1990, 10), True), ((2000, 10), False), ((4, 2000), False)])

@@ -1,0 +1,83 @@
+"""Walks a JPEG by its segments: what decoding needs stays, metadata and all behind the end goes. Pure.
+
+By ITU-T T.81, annex B; JFIF and Adobe's APP14 by their own papers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from persqa_client.inputs.exif import exif_orientation
+from persqa_client.inputs.structure import Stripped, Truncated, unsigned
+
+JPEG_START = b"\xff\xd8"
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""A marker that ends entropy-coded bytes: not a stuffed 0xFF, not a restart, not a fill byte."""
+TEM, SOI, EOI, SOS, APP0, APP1, APP14 = 0x01, 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Start-of-frame markers; the three left out of the range are DHT, JPG and DAC."""
+COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+"""Baseline, extended and progressive with Huffman codes, which every decoder reads."""
+
+
+def read_jpeg(data: bytes) -> Stripped:
+    """Raises Truncated where a segment, the scan or the end is missing."""
+    view = memoryview(data)
+    pieces: list[bytes | memoryview] = [JPEG_START]
+    frame: tuple[int, int, int] | None = None
+    exif = b""
+    last, scanning, scans = 0, False, 0
+    for code, start, end in jpeg_segments(data):
+        if scanning:
+            pieces.append(view[last:start])
+        pieces.append(kept_segment(view, code, start, end))
+        if code in FRAMES and frame is None:
+            frame = (code, start, end)
+        elif code == APP1 and not exif and data.startswith(b"Exif\0\0", start + 4, end):
+            exif = data[start + 10 : end]
+        # Bytes behind any other segment belong to no scan: decoders skip them to the next marker, so they go.
+        last, scanning = end, code == SOS
+        scans += scanning
+    if frame is None or not scans:
+        raise Truncated("no picture between start and end")
+    width, height, plain = read_frame(data, *frame)
+    return Stripped(b"".join(pieces), width, height, plain, exif_orientation(exif))
+
+
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker code, where the marker starts, where its segment ends; from behind SOI up to and with EOI."""
+    if not data.startswith(JPEG_START):
+        raise Truncated("no start of a JPEG")
+    position = len(JPEG_START)
+    while match := JPEG_MARKER.search(data, position):
+        start, code = match.start(), data[match.start() + 1]
+        length = 0 if code in (TEM, SOI, EOI) else unsigned(data, start + 2, 2)
+        position = start + 2 + length
+        if length < 2 and code not in (TEM, SOI, EOI):
+            raise Truncated("a JPEG segment has no length")
+        yield code, start, position
+        if code == EOI:
+            return
+    raise Truncated("no end of the JPEG")
+
+
+def kept_segment(view: memoryview, code: int, start: int, end: int) -> bytes | memoryview:
+    """The segment as it goes out: whole, cut to what decoders read of it, or empty.
+
+    JFIF and Adobe's APP14 tell decoders the colour space; JFIF may carry a thumbnail behind its first 12 bytes.
+    """
+    body = view[start + 4 : end]
+    if code == APP0 and len(body) >= 14 and bytes(body[:5]) == b"JFIF\0":
+        return b"\xff\xe0\x00\x10" + bytes(body[:12]) + b"\0\0"
+    if code == APP14 and len(body) >= 12 and bytes(body[:5]) == b"Adobe":
+        return b"\xff\xee\x00\x0e" + bytes(body[:12])
+    needed = 0xC0 <= code <= 0xDF and code != SOI
+    return view[start:end] if needed else b""
+
+
+def read_frame(data: bytes, code: int, start: int, end: int) -> tuple[int, int, bool]:
+    """Width, height and whether the frame is plain; a frame header too short for these reads as zeros."""
+    header = data[start + 4 : end]
+    precision, height, width, channels = (unsigned(header, at, size) for at, size in ((0, 1), (1, 2), (3, 2), (5, 1)))
+    return width, height, code in COMMON_FRAMES and precision == 8 and channels in (1, 3)

@@ -1,0 +1,50 @@
+"""Whether an answer is a refusal, in English or Chinese. Pure.
+
+Only the first person refuses: ``<mam> can't be seen from here`` says something about the picture.
+"""
+
+from __future__ import annotations
+
+import re
+
+from persqa_client.language import unquoted
+from persqa_client.types import Ask, Problem
+
+CANNOT = (
+    r"(?:i (?:can(?:['’]?t|not| not)|could(?:n['’]?t| not)|won['’]?t|will not)"
+    r"|i(?:['’]m| am) (?:unable|not able|not allowed) to)"
+)
+OPENING = re.compile(
+    r"(?:unfortunately|regrettably|apologies|my apologies|however|but|no)?[,.!]?\s*(?:but\s+)?(?:"
+    r"i(?:['’]m| am) (?:so |very |really |truly )?(?:sorry|unable|not able|afraid|not comfortable|not allowed)\b"
+    r"|sorry(?:\s*[,.!，—–-]|\s+(?:but|i|about|for)\b|$)|(?:i|we) apologi[sz]e\b|apologies\b"
+    r"|i (?:can(?:['’]?t|not| not)|could(?:n['’]?t| not)|do(?:n['’]?t| not)|won['’]?t|will not|must decline to)"
+    r" (?:really |clearly |actually )?"
+    r"(?:help|assist|identify|answer|provide|describe|comply|see|tell|view|say|determine|recogni[sz]e|find|know|have"
+    r"|make|engage|confirm|share|process|access|discuss|feel)\b"
+    r"|i must decline\b|as an? (?:ai|artificial|(?:large )?language model)\b"
+    r"|(?:identifying|recogni[sz]ing) (?:real )?(?:people|persons|individuals)\b"
+    r"|(?:对不起|(?:[很非十]?[常分]?)抱歉|不好意思|很遗憾)\s*[，,。.！!：:]"
+    r"|作为(?:一[个名])?(?:AI|人工智能|语言模型|大模型)"
+    r"|(?:很遗憾|由于[^，,。]{1,20})?[，,]?我(?:无法|不能|没有?办法|没法|不便|不会|不可以|看不[到见清出]|不知道|不清楚|没有看到)"
+    r"|(?:无法|不能)(?:识别|辨认|确认)(?=[，,。.！!]|$|(?:图|照片|画面|这|该|此)[^，。]{0,6}(?:人|身份|是谁)|人|身份|面部)"
+    r"|(?:无法|不能)(?:回答|提供|协助))",
+    re.IGNORECASE,
+)
+"""How a refusal opens; further on, the same words may be those of a job, or of one thing that is too far away."""
+LATER = re.compile(
+    rf"(?:[.!?。！？;；\n…]\s*(?:but |however,? |unfortunately,? )?|[,，]\s*(?:but |however,? |though |and ))"
+    rf"(?:i(?:['’]m| am) (?:so |very )?sorry\b"
+    rf"|{CANNOT} (?:help|assist|identify|provide|comply|recogni[sz]e|confirm)\b"
+    r"|sorry, (?:but )?i\b|i apologi[sz]e\b|as an ai\b)"
+    r"|[。！？；\n，,]\s*(?:但是?|不过|可是|抱歉，|对不起，)*\s*(?:[很非]?常?抱歉，|对不起，|我(?:无法|不能)(?:识别|辨认|提供|协助|确认|回答))",
+    re.IGNORECASE,
+)
+"""What nobody says who answers, wherever a sentence begins."""
+
+
+def is_no_refusal(text: str, ask: Ask) -> Problem | None:
+    opening = text.removeprefix(ask.tag).lstrip(' \t\n,，.。:：-–—*"“')
+    if OPENING.match(opening) or (LATER.search(text) and LATER.search(unquoted(text))):
+        return Problem("refusal", "it is a refusal")
+    return None

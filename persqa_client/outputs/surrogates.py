@@ -1,0 +1,44 @@
+"""Puts the tag where an answer has the ordinary name that the model was asked under. Pure."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from persqa_client.language import CJK, UNSPACED
+
+SURE = 5
+"""From so many letters on, a longer word that begins with the name was made from it (Charliebear)."""
+DETERMINER = re.compile(r"\b(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|every|no|one)\s+\Z")
+"""Before a word in lower case it makes it a common noun: a robin."""
+
+
+def put_tag(text: str, surrogate: str, tag: str) -> str:
+    """The text with the tag for each ``surrogate`` that stands as a word of its own, its possessive included."""
+    if CJK.search(surrogate):
+        return text.replace(surrogate, tag)
+
+    def replaced(found: re.Match[str]) -> str:
+        common = found[0].islower() and not surrogate.islower() and DETERMINER.search(text[: found.start()].lower())
+        return found[0] if common else tag
+
+    return whole_word(surrogate).sub(replaced, text)
+
+
+def has_left(text: str, surrogate: str) -> bool:
+    """Whether the name is still in a text, as a word or as the beginning of one."""
+    if CJK.search(surrogate):
+        return surrogate in text
+    return remnant(surrogate).search(text) is not None
+
+
+@lru_cache(maxsize=64)
+def whole_word(name: str) -> re.Pattern[str]:
+    letter = rf"[^\W{UNSPACED}]"
+    return re.compile(rf"(?<!{letter})(?<!-){re.escape(name)}(?!{letter}|-\w)", re.IGNORECASE)
+
+
+@lru_cache(maxsize=64)
+def remnant(name: str) -> re.Pattern[str]:
+    end = "" if len(name) >= SURE else rf"(?:e?s)?(?![^\W{UNSPACED}])"
+    return re.compile(rf"(?<![^\W{UNSPACED}]){re.escape(name)}{end}", re.IGNORECASE)

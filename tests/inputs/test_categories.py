@@ -1,0 +1,57 @@
+"""Categories, languages and needs as people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from persqa_client.inputs.categories import CATEGORIES, LANGUAGES, NEEDS, read_category, read_language, read_need
+
+CATEGORY = {
+    **{name: name for name in CATEGORIES},
+    " Human ": "human", "PERSON": "human", "persons": "human", "人物": "human",
+    "pet": "animal", "Pets": "animal", "animals": "animal", "宠物": "animal",
+    "thing": "object", "objects": "object", "物体": "object",
+    "place": "scene", "Building": "scene", "场景": "scene",
+    "people": "group", "groups": "group", "多人": "group",
+}  # fmt: skip
+LANGUAGE = {
+    **{name: name for name in LANGUAGES},
+    "EN": "en", "en-US": "en", "en_GB": "en", "en_US.UTF-8": "en", "English": "en", "英文": "en",
+    " zh ": "zh", "zh-CN": "zh", "zh_Hans_CN": "zh", "Chinese": "zh", "Chinese (simplified)": "zh", "中文": "zh",
+}  # fmt: skip
+NEED = {**{name: name for name in NEEDS}, "Whole body": "whole_body", "one-subject": "one_subject", "color": "colour"}
+
+
+@pytest.mark.parametrize(("text", "name"), CATEGORY.items())
+def test_categories_that_are_understood(text: str, name: str) -> None:
+    assert read_category(text) == name
+
+
+@pytest.mark.parametrize(("text", "name"), LANGUAGE.items())
+def test_languages_that_are_understood(text: str, name: str) -> None:
+    assert read_language(text) == name
+
+
+@pytest.mark.parametrize(("text", "name"), NEED.items())
+def test_needs_that_are_understood(text: str, name: str) -> None:
+    assert read_need(text) == name
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "message"),
+    [
+        (read_category, "car", "'car' is no known category; use human, animal, object, scene or group"),
+        (read_category, "", "'' is no known category; use human, animal, object, scene or group"),
+        (read_category, "s", "'s' is no known category; use human, animal, object, scene or group"),
+        (read_language, "de-AT", "'de-AT' is no known language; use en or zh"),
+        (read_language, "", "'' is no known language; use en or zh"),
+        (read_language, "-en", "'-en' is no known language; use en or zh"),
+        (read_need, "wings", f"'wings' is no known need; use {', '.join(list(NEEDS)[:-1])} or several_subjects"),
+    ],
+)
+def test_others_are_refused_with_the_known_ones(read: Callable[[str], str], text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=r"^'") as caught:
+        read(text)
+    assert str(caught.value) == message

@@ -1,0 +1,98 @@
+"""A tag is checked before anything is asked: what it can't be, and what speaks against it."""
+
+from __future__ import annotations
+
+import pytest
+
+from persqa_client.inputs.characters import doubts, is_word, known_words, means_the_tag, tag_of
+
+
+@pytest.mark.parametrize("name", ["mam", "<mam>", " mam ", "小满", "bo-2", "a.b", "x", "tokens", "token_a"])
+def test_names_that_can_be_tags(name: str) -> None:
+    assert tag_of(name) == f"<{name.strip().strip('<>')}>"
+
+
+@pytest.mark.parametrize("name", ["", "<>", "a b", "a<b", "-a", "a/b", "x" * 41, "a\nb", "a|b", "a{b"])
+def test_names_that_would_break_a_pattern_can_not(name: str) -> None:
+    with pytest.raises(ValueError, match="can't be a tag: use up to 40 letters"):
+        tag_of(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "image",
+        "IMAGE",
+        "im_end",
+        "sks",
+        "bos",
+        "eos",
+        "token",
+        "token1",
+        "token_12",
+        "Reserved7",
+        "extra_id_0",
+        "think",
+    ],
+)
+def test_names_that_models_use_themselves_can_not(name: str) -> None:
+    with pytest.raises(ValueError, match="use that name themselves"):
+        tag_of(name)
+
+
+@pytest.mark.parametrize("name", ["mam", "<mam>", "thao", "mam-li", "yuheng"])
+def test_a_good_tag_leaves_no_doubt(name: str) -> None:
+    assert doubts(name) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("bq", "fewer than 3 letters"),
+        ("Mam", "capital letters"),
+        ("小满", "outside ASCII"),
+        ("bull_dog", "underscore"),
+        ("mr.krab", "dot"),
+        ("mam2", "digit"),
+        ("xyesx", "contains yes"),
+        ("nova", "contains no"),
+        ("bear", "an English word"),
+        ("thomas", "a given name"),
+        ("frodo", "a famous character's name"),
+    ],
+)
+def test_each_doubt_says_why(name: str, reason: str) -> None:
+    [doubt] = doubts(name)
+    assert reason in doubt
+
+
+def test_doubts_add_up() -> None:
+    assert len(doubts("Dr.No")) == 3
+    assert "a given name and a famous character's name" in doubts("mario")[0]
+
+
+@pytest.mark.parametrize("name", ["bear", "Bears", "red", "Thomas", "elsa", "hats"])
+def test_words_and_names_are_known(name: str) -> None:
+    assert is_word(name)
+    assert not means_the_tag(f"<{name}>")
+
+
+@pytest.mark.parametrize("name", ["mam", "thao", "Mam", "bull_dog", "butin"])
+def test_other_names_can_only_mean_the_tag(name: str) -> None:
+    assert not is_word(name)
+    assert means_the_tag(f"<{name}>")
+
+
+@pytest.mark.parametrize("name", ["bq", "x", "小明", "欧阳娜娜"])
+def test_short_and_chinese_names_may_be_parts_of_something_else(name: str) -> None:
+    assert not is_word(name)
+    assert not means_the_tag(f"<{name}>")
+
+
+def test_the_list_has_its_kinds_in_lower_case() -> None:
+    kinds = known_words()
+    assert {kind: len(words) >= 60 for kind, words in kinds.items()} == dict.fromkeys(
+        ("words", "names", "characters"), True
+    )
+    assert len(kinds["words"]) > 1000
+    assert all(word.isascii() and word.isalpha() and word.islower() for words in kinds.values() for word in words)

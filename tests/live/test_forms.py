@@ -1,0 +1,72 @@
+"""The ways to bring a tag to an answer's beginning, each with requests to a real vLLM."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+
+import pytest
+
+from persqa_client.chat.dialects import Dialect
+from persqa_client.chat.sessions import Reply, Session
+from persqa_client.chat.swatches import swatch
+from persqa_client.config import Endpoint as Address
+from persqa_client.config import find_key
+from persqa_client.types import Request, Turn
+from tests.live.endpoints import Endpoint
+
+PATTERN = r"<mam>[\s\S]{5,60}"
+"""With an end: a model of random weights would hardly find the quotation mark that ends a string."""
+ANSWERS = 20
+PICTURE = swatch("blue", 112)
+
+
+@pytest.fixture(autouse=True)
+def vllm_alone(endpoint: Endpoint) -> None:
+    if endpoint.owner != "vllm":
+        pytest.skip(f"{endpoint.base_url} is no vLLM")
+
+
+async def ask(endpoint: Endpoint, dialect: Dialect, **more: object) -> list[Reply]:
+    """The replies to a request with different seeds."""
+    key = find_key(endpoint.base_url, endpoint.key_env, os.environ)
+    async with Session(Address(base_url=endpoint.base_url, model=endpoint.model, api_key=key)) as session:
+        session.dialect = dialect
+        requests = (
+            Request("You look closely.", (PICTURE,), "What is <mam> like?", seed=seed, max_tokens=128, **more)  # type: ignore[arg-type]
+            for seed in range(ANSWERS)
+        )
+        replies = await asyncio.gather(*map(session.complete, requests))
+        assert session.dialect == dialect, "nothing was refused"
+    return replies
+
+
+@pytest.mark.parametrize("form", ["structured_outputs", "json_schema"])
+async def test_every_answer_is_held_to_the_pattern_and_comes_out_bare(endpoint: Endpoint, form: str) -> None:
+    replies = await ask(endpoint, Dialect(constraint=form), pattern=PATTERN)
+
+    assert all(reply.constrained for reply in replies)
+    texts = [reply.completion.text for reply in replies]
+    assert [text for text in texts if not re.fullmatch(PATTERN, text)] == []
+    assert len(set(texts)) > ANSWERS // 2
+
+
+async def test_an_answer_goes_on_from_its_beginning_also_when_asked_again(endpoint: Endpoint) -> None:
+    turns = (Turn("assistant", "A hat."), Turn("user", "Begin with <mam>."))
+    for more in ({}, {"turns": turns}):
+        begun = await ask(endpoint, Dialect(prefill="continue_final_message"), prefill="<mam>", **more)
+        free = await ask(endpoint, Dialect(), prefill="<mam>", **more)
+
+        assert all(reply.prefilled and reply.completion.text.startswith("<mam>") for reply in begun)
+        assert len({reply.completion.text for reply in begun}) > ANSWERS // 2
+        assert not any(reply.prefilled for reply in free)
+        added = begun[0].completion.usage.prompt - free[0].completion.usage.prompt
+        assert 1 <= added <= 4, "the tag's tokens, without the end of a turn"
+
+
+async def test_the_name_before_0_12_is_overlooked(endpoint: Endpoint) -> None:
+    """So that a 200 proves nothing, and the doctor has to look at the answer."""
+    replies = await ask(endpoint, Dialect(constraint="guided_regex"), pattern=PATTERN)
+
+    assert not all(re.fullmatch(PATTERN, reply.completion.text) for reply in replies)

@@ -1,0 +1,129 @@
+"""The tag is restored everywhere, in whatever form it comes, and nobody gets a tag who was not named."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persqa_client.outputs.tags import repair_tag
+
+TAGS = st.sampled_from(["<mam>", "<bo>", "<小满>", "<bo-2>", "<mr.krab>", "<2bo>", "<Anya>"])
+PIECES = st.sampled_from(
+    [
+        "mam",
+        "Mam",
+        "MAM",
+        "<",
+        ">",
+        "/",
+        "&lt;",
+        "&gt;",
+        "&amp;",
+        "＜",
+        "＞",
+        "《",
+        "》",
+        "「",
+        "」",
+        "[",
+        "]",
+        "{",
+        "}",
+        "*",
+        "**",
+        "_",
+        "`",
+        "\\",
+        " ",
+        "'s",
+        '"',
+        "“",
+        "”",
+        "<mam>",
+        "</mam>",
+        ":",
+        "的",
+        "写着",
+        "the ",
+        "-",
+        ".",
+    ]
+)
+MIXED = st.lists(PIECES | st.text(max_size=3), max_size=16).map("".join)
+
+
+@pytest.mark.parametrize(
+    ("text", "repaired"),
+    [
+        ("<mam> met <Mam>.", "<mam> met <mam>."),
+        ("<mam>和＜mam＞的狗", "<mam>和<mam>的狗"),
+        ("the &lt;mam&gt; of R&amp;B", "the <mam> of R&amp;B"),
+        ("_<mam>_ and ***<mam>***", "<mam> and <mam>"),
+        ("`<mam>`'s hat", "<mam>'s hat"),
+        ("<mam>** wears a hat.", "<mam> wears a hat."),
+        ("《mam》、【mam】、〈mam〉", "<mam>、<mam>、<mam>"),
+        ("⟨mam⟩ and ◁mam▷", "<mam> and <mam>"),
+        ("<mam>mam</mam>", "<mam>"),
+        ("&lt;mam&gt;&lt;/mam&gt; runs", "<mam> runs"),
+        ("＜ Mam ＞ runs", "<mam> runs"),
+        ("**mam** runs to mam.", "<mam> runs to <mam>."),
+        ("Mam's hat. Mam is tall; (mam)", "<mam>'s hat. <mam> is tall; (<mam>)"),
+        ("with mam的狗，mam。", "with <mam>的狗，<mam>。"),
+        ("<mam/>'s hat", "<mam>'s hat"),
+        ("mam>'s hat", "<mam>'s hat"),
+    ],
+)
+def test_each_form_is_restored_wherever_it_stands(text: str, repaired: str) -> None:
+    assert repair_tag(text, "<mam>")[0] == repaired
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The man wears a hat.",
+        "Mammals and mams",
+        "a mam-shaped thing",
+        "her mam and the mam",
+        "MAM on a mug",
+        'a sign "mam" and “Mam”',
+        "写着「mam」的杯子",
+        "mam.jpg, @mam, www.mam.com, mam_1 and /mam/",
+        "<mammal> and </mam>",
+        "<mam>The man runs.</mam>",
+        "a **red** <mam> and *old* men",
+        "if mam-x > 3",
+        "<mam>的红色**外套**",
+    ],
+)
+def test_what_is_not_surely_the_tag_stays(text: str) -> None:
+    assert repair_tag(text, "<mam>") == (text, ())
+
+
+@pytest.mark.parametrize(("tag", "bare"), [("<bo>", True), ("<a>", True), ("<bear>", False), ("<欧阳小满>", True)])
+def test_a_name_that_may_mean_something_else_needs_its_brackets(tag: str, bare: bool) -> None:
+    name = tag[1:-1]
+    text = f"{name} stands by {name.capitalize()}."
+    assert repair_tag(text, tag, bare=bare) == (text, ())
+    assert repair_tag(f"＜{name}＞ stands.", tag, bare=bare)[0] == f"{tag} stands."
+    assert repair_tag(f"<{name} stands.", tag, bare=bare)[0] == f"{tag} stands."
+
+
+@given(MIXED, TAGS, st.booleans())
+def test_repairing_twice_repairs_nothing_more(text: str, tag: str, bare: bool) -> None:
+    once, _ = repair_tag(text.replace("mam", tag[1:-1]), tag, bare=bare)
+    assert repair_tag(once, tag, bare=bare) == (once, ())
+
+
+@given(MIXED.filter(lambda text: "mam" not in text.lower()))
+def test_who_is_not_named_is_never_named(text: str) -> None:
+    repaired, steps = repair_tag(text, "<mam>")
+    assert "<mam>" not in repaired
+    assert steps == ()
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="*_`~<>\\:："), max_size=60), TAGS)
+def test_what_follows_a_sound_tag_stays(text: str, tag: str) -> None:
+    if tag[1:-1].lower() not in text.lower():
+        sound = f"{tag} {text}."
+        assert repair_tag(sound, tag) == (sound, ())
