@@ -30,8 +30,10 @@ FEW, FIRST = 8, 12
 """Answers that a comparison needs at least, and the first rate."""
 WORSE, BETTER = -0.2, 0.05
 """Logarithms of the rate's change, under a limit that stayed, by which the server has become another one."""
-PATIENCE, LONGEST_PATIENCE, OUTAGE_PATIENCE = 5.0, 60.0, 60.0
+PATIENCE, LONGEST_PATIENCE, OUTAGE_PATIENCE = 5.0, 10.0, 60.0
 """Seconds that the limit is kept below one that was refused; twice as long each time that it is refused again."""
+QUIET = 40
+"""Answers, too, that come before it is tried again, so that refusals stay few where answers are slow."""
 REST, LONGEST_REST = 5.0, 120.0
 """Seconds between looks downwards that were in vain; between looks upwards it is 2, for they cost nothing."""
 
@@ -172,7 +174,7 @@ class Knee:
         """The next larger limit to try: short of one that was refused, and when its time is over no further than that."""
         larger = max(self.limit + 1, round(self.limit * self._step))
         if self._ceiling is not None:
-            waits = now < self._ceiling.until
+            waits = now < self._ceiling.until or self._strikes.ends < QUIET
             larger = min(larger, self._ceiling.limit - 1 if waits else max(self._ceiling.limit, self.limit + 1))
         return min(self.most, larger)
 
