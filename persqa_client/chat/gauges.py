@@ -94,15 +94,19 @@ async def poll(
     url: str,
     model: str,
     tell: Callable[[Gauges], None],
+    wanted: Callable[[], bool] = lambda: True,
     *,
     every: float = POLL_EVERY,
 ) -> None:
-    """Looks again and again until it is cancelled; ends by itself where there is nothing to see.
+    """Looks again and again, while it is wanted, until it is cancelled; ends by itself where there is nothing to see.
 
     A server that is away for a while is looked at again, unless it was never seen.
     """
     misses, seen = 0, False
     while seen or misses < MISSES:
+        await asyncio.sleep(every * (1 + min(misses, 9)))
+        if not wanted():
+            continue
         gauges, gone = await _look(get, url, model)
         if gone:
             return
@@ -110,12 +114,9 @@ async def poll(
         if gauges is not None:
             seen = True
             tell(gauges)
-        await asyncio.sleep(every * (1 + min(misses, 9)))
 
 
-async def _look(
-    get: Callable[[str], Awaitable[tuple[int, bytes]]], url: str, model: str
-) -> tuple[Gauges | None, bool]:
+async def _look(get: Callable[[str], Awaitable[tuple[int, bytes]]], url: str, model: str) -> tuple[Gauges | None, bool]:
     """The gauges, where they could be had, and whether it is clear that there are none."""
     try:
         status, text = await get(url)

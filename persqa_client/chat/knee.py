@@ -17,7 +17,7 @@ from persqa_client.chat.samples import Sample, gain
 START = 8
 """Enough to keep a small server busy, and not so many that the last one would wait past its time-out."""
 WORTH = 0.1
-"""A larger limit must bring this share of what it would bring where there is room: 7 % more answers for twice as many."""
+"""A larger limit must bring this share of what it would bring where there is room: for twice as many, 7 % more."""
 FAR = 0.7
 """Where it brings more than this share, the knee is far off."""
 SURE = 1.5
@@ -32,7 +32,7 @@ WORSE, BETTER = -0.2, 0.05
 """Logarithms of the rate's change, under a limit that stayed, by which the server has become another one."""
 PATIENCE, LONGEST_PATIENCE, OUTAGE_PATIENCE = 5.0, 10.0, 60.0
 """Seconds that the limit is kept below one that was refused; twice as long each time that it is refused again."""
-QUIET = 40
+QUIET = 20
 """Answers, too, that come before it is tried again, so that refusals stay few where answers are slow."""
 REST, LONGEST_REST = 5.0, 120.0
 """Seconds between looks downwards that were in vain; between looks upwards it is 2, for they cost nothing."""
@@ -87,16 +87,20 @@ class Knee:
     _next_down: float = 0.0
     _rest: float = 0.0
     _strikes: Strikes = field(default_factory=Strikes)
+    _proven: int = 0
+    """The limit under which the last answer came."""
 
     def __post_init__(self) -> None:
-        self.limit = min(self.start, self.most)
+        self.limit = self._proven = min(self.start, self.most)
 
     @property
     def slots(self) -> int:
         return self.limit if self._trial is None else self._trial.limit
 
     def answered(self, lease: Lease, tokens: int, now: float) -> None:
-        self._strikes.ends += lease.cuts == self.cuts
+        if lease.cuts == self.cuts:
+            self._strikes.ends += 1
+            self._proven = self.limit
         if lease.level != self.level or lease.held or lease.in_use < SATURATED * self.slots:
             return
         self._latest.add(now - lease.since, tokens, lease.in_use)
@@ -171,7 +175,7 @@ class Knee:
             self._begin(min(self.limit - 1, round(self.limit * DOWN)))
 
     def _above(self, now: float) -> int:
-        """The next larger limit to try: short of one that was refused, and when its time is over no further than that."""
+        """The next larger limit to try: short of one that was refused, and when its time is over just that one."""
         larger = max(self.limit + 1, round(self.limit * self._step))
         if self._ceiling is not None:
             waits = now < self._ceiling.until or self._strikes.ends < QUIET
@@ -204,8 +208,10 @@ class Knee:
                 self._cut(CUT_BY_TIMEOUTS, now, PATIENCE)
 
     def away(self, now: float) -> None:
-        self._cut(CUT_BY_TIMEOUTS, now, OUTAGE_PATIENCE)
-        self._step = DOUBLE
+        """Half of what brought answers last: the refusals of a server on its way out say nothing of what it can do."""
+        self._cut(CUT, now, OUTAGE_PATIENCE)
+        self._proven = self.limit = max(1, self._proven // 2)
+        self._before, self._step, self._next_up = None, DOUBLE, now
 
     def _cut(self, share: float, now: float, patience: float) -> None:
         """Takes a part of the slots away; of a larger limit that was only tried, all that it had added."""

@@ -1,11 +1,11 @@
-"""A server and its client on paper: slots, a pace, a queue, and a limit that a controller sets. Pure, in simulated time."""
+"""A server and its client on paper: slots, a pace, a queue, and a controller's limit. Pure, in simulated time."""
 
 from __future__ import annotations
 
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from persqa_client.chat.control import Controller, Lease
@@ -45,7 +45,7 @@ class World:
     noise: float = 0.0
     """Spread of the time of service that its length doesn't explain."""
     gauges: bool = False
-    at: list[tuple[float, dict[str, object]]] = field(default_factory=list)
+    at: Sequence[tuple[float, Mapping[str, object]]] = field(default_factory=list)
     timeout: float = 120.0
     demand: int = 10**9
     """Requests that the client could have under way; fewer where its rows come slowly."""
@@ -63,7 +63,7 @@ class World:
         self.refusals: list[float] = []
         self.levels: list[tuple[float, int]] = []
         self.most_waiting = 0
-        self.at = sorted(self.at, key=lambda change: change[0])
+        self.changes = deque(sorted(self.at, key=lambda change: change[0]))
 
     def run(self, seconds: float) -> World:
         """To that time."""
@@ -72,16 +72,16 @@ class World:
             self._send()
             ends = self._next_end()
             moments = [ends, seconds, *(self.back_off[:1])]
-            if self.at:
-                moments.append(self.at[0][0])
+            if self.changes:
+                moments.append(self.changes[0][0])
             if self.gauges:
                 moments.append(look)
             self._pass(min(moments))
             if self.gauges and self.now >= look:
                 look += 0.5
                 self._look()
-            if self.at and self.now >= self.at[0][0]:
-                for name, value in self.at.pop(0)[1].items():
+            if self.changes and self.now >= self.changes[0][0]:
+                for name, value in self.changes.popleft()[1].items():
                     setattr(self.server, name, value)
                 self._fill()
             while self.back_off and self.back_off[0] <= self.now:

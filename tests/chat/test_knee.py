@@ -39,7 +39,7 @@ def limits(world: World, since: float, until: float) -> list[int]:
 def test_a_capacity_that_changes_is_followed(latency: float, gauges: bool) -> None:
     """8 slots, 64, then 16, a minute each, and no refusal that would tell."""
     changes = [(60.0, {"slots": 64}), (120.0, {"slots": 16})]
-    seen = World(Server(slots=8, pace=latency), Knee(512), gauges=gauges, at=[*changes]).run(180)
+    seen = World(Server(slots=8, pace=latency), Knee(512), gauges=gauges, at=changes).run(180)
     assert len(seen.answers) >= 0.9 * (8 + 64 + 16) * 60 / latency
     assert max(limits(seen, 20, 60)) <= 16
     assert max(limits(seen, 150, 180)) <= 64
@@ -50,7 +50,7 @@ def test_it_is_followed_through_noise_too(gauges: bool) -> None:
     shares = []
     for seed in range(7):
         changes = [(60.0, {"slots": 64}), (120.0, {"slots": 16})]
-        seen = world(Server(slots=8, pace=0.5), gauges=gauges, seed=seed, at=[*changes]).run(180)
+        seen = world(Server(slots=8, pace=0.5), gauges=gauges, seed=seed, at=changes).run(180)
         shares.append(len(seen.answers) / ((8 + 64 + 16) * 60 / (0.5 * MEAN_LENGTH)))
     assert min(shares) >= 0.85
 
