@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from persqa_client.inputs.bank import Bank
-from persqa_client.inputs.characters import is_word
+from persqa_client.inputs.characters import means_the_tag
 from persqa_client.inputs.prompts import put
 from persqa_client.inputs.questions import choose, request_seed
 from persqa_client.inputs.surrogates import choose_surrogate
@@ -58,7 +58,7 @@ class AskMaker:
             surrogate=surrogate,
             strategy=self.strategy,
             names=self.names,
-            bare_tag=not is_word(tag[1:-1]),
+            bare_tag=means_the_tag(tag),
             question_id=question_id,
             category=category,
         )
