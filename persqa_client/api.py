@@ -38,8 +38,8 @@ Rows = Iterable[dict[str, Any] | str]
 class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     """Asks about pictures, one at a time or many at once, under one set of limits.
 
-    Use it as ``async with PersQAClient(Endpoint(...)) as client``. ``probes=True`` in the recipe asks the server
-    once, before the first question, what it obeys.
+    Use it as ``async with PersQAClient(Endpoint(...)) as client``. The server is asked once, before the
+    first question, what it obeys; ``probes=False`` leaves that out.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         limits: Limits | None = None,
         recipe: Recipe | None = None,
         image_root: Path | None = None,
+        probes: bool = True,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
         settings = RunSettings(
@@ -60,6 +61,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             limits=limits or Limits(),
             recipe=recipe or Recipe(),
             image_root=image_root,
+            probes=probes,
         )
         self._settings = settings
         self._plan = Plan(settings, ListedSource())
@@ -124,10 +126,10 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         return await asyncio.shield(self._probing)
 
     async def _examine(self) -> Pipeline:
-        recipe, server = self._settings.recipe, Server()
-        if recipe.probes:
-            server = await examine(self._session, strategy=recipe.strategy)
-        return self._plan.pipeline(self._session, self._threads, settle_strategy(server, recipe.strategy), server)
+        strategy, server = self._settings.recipe.strategy, Server()
+        if self._settings.probes:
+            server = await examine(self._session, strategy=strategy)
+        return self._plan.pipeline(self._session, self._threads, settle_strategy(server, strategy), server)
 
     async def aclose(self) -> None:
         await self._session.aclose()
@@ -182,7 +184,7 @@ def make_settings(
     """Sorts flags by the settings that they belong to; one that belongs to none is a TypeError, as for any function."""
     kinds = (Sampling, Limits, Recipe)
     named = {kind: {name: flags.pop(name) for name in kind.model_fields if name in flags} for kind in kinds}
-    if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed"}:
+    if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes"}:
         raise TypeError(f"generate() got an unexpected keyword argument {min(unknown)!r}")
     return build(
         RunSettings,

@@ -202,8 +202,6 @@ class Recipe(Settings):
     """A file of real names, one on a line, that no answer may have."""
     strategy: Literal["auto", "direct", "constrain", "prefill", "surrogate"] = "auto"
     """``auto``: ``constrain`` where a probe shows that the server obeys, else ``direct``."""
-    probes: bool = True
-    """Whether the server is tried out before the first row."""
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
     output_style: Literal["qa", "answer"] = "qa"
     details: bool = False
@@ -213,14 +211,6 @@ class Recipe(Settings):
         taken = {self.image_key, "error", "line", "conversation", *STEERING}
         if self.output_key in taken:
             raise ValueError(f"--output-key {self.output_key} is a field that rows already use; choose another name")
-        return self
-
-    @model_validator(mode="after")
-    def strategy_can_be_known(self) -> Self:
-        if not self.probes and self.strategy in ("constrain", "prefill"):
-            raise ValueError(
-                f"--strategy {self.strategy} needs the probes, which show how the server can be held to it"
-            )
         return self
 
 
@@ -237,6 +227,14 @@ class RunSettings(Settings):
     limit: Annotated[int, Field(ge=1)] | None = None
     fresh: bool = False
     retry_failed: bool = False
+    probes: bool = True
+    """Whether the server is tried out before the first row."""
+
+    @model_validator(mode="after")
+    def strategy_can_be_known(self) -> Self:
+        if not self.probes and self.recipe.strategy in ("constrain", "prefill"):
+            raise ValueError(f"--strategy {self.recipe.strategy} needs the probes, which show how it can be")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide the data, by flag name: a resumed run must be given the same."""

@@ -6,7 +6,7 @@ Answers the question "what happens to a row?"; who runs how many at once is the 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from persqa_client.chat.sessions import Reply
@@ -31,7 +31,7 @@ class Paid:
     """What a question has cost so far, and what was wrong with its first answer."""
 
     attempts: int = 0
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     asks: int = 0
     refused: str | None = None
     raw: str = ""
@@ -92,8 +92,8 @@ class Pipeline:
             request = again
 
     def again(self, ask: Ask, request: Request, problem: Problem, reply: Reply, paid: Paid) -> Request | None:
-        """The second request: with twice the room for an answer that was cut off, else with the reason. None where there
-        is none."""
+        """The second request: with twice the room for an answer that was cut off, else with the reason. None where it
+        would be a third, or brings no more room."""
         if paid.asks >= ASKS:
             return None
         seed = (ask.seed + paid.asks) % 2**31

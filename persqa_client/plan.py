@@ -22,7 +22,7 @@ from persqa_client.inputs.categories import CATEGORIES, read_need
 from persqa_client.inputs.characters import doubts, tag_of
 from persqa_client.inputs.images import load_picture
 from persqa_client.inputs.names import read_names
-from persqa_client.inputs.picture_tokens import family_of, tokens
+from persqa_client.inputs.picture_tokens import Family, family_of, tokens
 from persqa_client.inputs.references import size_hint
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
@@ -33,7 +33,7 @@ from persqa_client.types import BadRow, Failure, Outcome, Picture, Row, Strategy
 
 BYTES_PER_PICTURE_BYTE = 4
 """A picture is held as its file, its base64 and the body around it, and copied once into the socket."""
-FAMILIES = {28: "qwen2.5-vl", 32: "qwen3-vl"}
+FAMILIES: dict[int, Family] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
 """The rule of picture tokens, by the side of the square that a server was seen to count as one."""
 
 
@@ -112,8 +112,8 @@ class Plan:
         async def load(reference: str) -> Picture:
             return await asyncio.get_running_loop().run_in_executor(threads, self.load, reference)
 
-        family = FAMILIES.get(server.picture_patch or 0) if server else None
-        family = family or family_of(self.settings.endpoint.model)
+        seen = FAMILIES.get(server.picture_patch or 0) if server else None
+        family = seen or family_of(self.settings.endpoint.model)
         return Pipeline(
             completer,
             load,

@@ -150,9 +150,9 @@ class Run:
         return not self._stopped
 
     async def _examine(self) -> None:
-        recipe = self.settings.recipe
-        if recipe.probes:
-            server = await examine(self.session, strategy=recipe.strategy, thorough=True)
+        strategy = self.settings.recipe.strategy
+        if self.settings.probes:
+            server = await examine(self.session, strategy=strategy, thorough=True)
         else:
             server = await look(self.session)
         if (sentence := unknown_model(server, self.settings.endpoint.model)) is not None:
@@ -160,7 +160,7 @@ class Run:
         if (sentence := unfit(server)) is not None:
             raise RunStopped("no_pictures", sentence)
         self.server = server
-        self.strategy = settle_strategy(server, recipe.strategy)
+        self.strategy = settle_strategy(server, strategy)
 
     async def _answer(self, ledger: Ledger | MemoryLedger) -> bool:
         """Answers what is left and closes the books. False when the run was stopped before its end."""
@@ -168,9 +168,8 @@ class Run:
             return False
         self._retried = self._retried or ledger.until is not None
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
-            self._pass = self._make_pass(
-                ledger, self.plan.pipeline(self.session, threads, self.strategy, self.server).answer_row
-            )
+            pipeline = self.plan.pipeline(self.session, threads, self.strategy, self.server)
+            self._pass = self._make_pass(ledger, pipeline.answer_row)
             try:
                 finished = await self._pass.run(self._rows_left(ledger), at_least=last_paid(ledger))
             finally:

@@ -52,7 +52,7 @@ def run_over(rows: Path, output: Path, kept: Path) -> Summary:
     """Without a look at what the server obeys, whose requests would be none of the rows'."""
     with running(SimSettings(latency=0, keep_pictures=kept)) as server:
         return generate(
-            rows, output, base_url=server.base_url, model="persqa-simulator", max_pixels=BUDGET, constrain="off"
+            rows, output, base_url=server.base_url, model="persqa-simulator", max_pixels=BUDGET, probes=False
         )
 
 

@@ -135,7 +135,9 @@ async def test_a_real_name_is_kept_out() -> None:
 
 async def test_a_row_that_has_no_question_is_never_sent() -> None:
     completer = FakeCompleter([])
-    failure = await answer(completer, Row(7, b"{}", ("a.jpg",), only=5000))
+    asks = AskMaker("<mam>", 0, Bank.of("human"), TAGGED_ANSWER)
+    row = Row(7, b"{}", ("a.jpg",))
+    failure = await Pipeline(completer, load_nothing, asks).answer_row(row, Unit(7, 5000))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage) == ("no_question", "input")
 

@@ -157,14 +157,14 @@ def test_the_input_is_never_the_output(folder: Path, simulator: Running) -> None
 def test_failed_rows_are_asked_again_into_their_places(folder: Path, simulator: Running) -> None:
     names = ["red", "late", "green", "never", "blue"]
     input = rows(folder, *(f'{{"image": "{name}.png"}}' for name in names))
-    assert go(input, folder / "qa.jsonl", simulator).tally.bad == 2
+    assert go(input, folder / "qa.jsonl", simulator, probes=False).tally.bad == 2
     asked = simulator.stats()["requests"]
     Image.new("RGB", (40, 30), (250, 250, 250)).save(folder / "late.png")
-    summary = go(input, folder / "qa.jsonl", simulator, retry_failed=True)
+    summary = go(input, folder / "qa.jsonl", simulator, probes=False, retry_failed=True)
     assert (summary.tally.good, summary.tally.bad) == (4, 1)
     assert [row["image"] for row in objects(folder / "qa.jsonl")] == ["red.png", "late.png", "green.png", "blue.png"]
     assert [row["image"] for row in objects(folder / "qa.failed.jsonl")] == ["never.png"]
-    assert simulator.stats()["requests"] - asked == 2, "the probe and the one row"
+    assert simulator.stats()["requests"] - asked == 1, "the one row"
 
 
 def test_a_failure_file_is_an_input(folder: Path, simulator: Running) -> None:
@@ -187,7 +187,9 @@ def test_a_second_run_on_the_same_output_is_refused(folder: Path, simulator: Run
 def test_a_stopped_run_goes_on_where_it_was_left(folder: Path) -> None:
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(200)))
     with running(SimSettings(latency=0.02, slots=8)) as server:
-        settings = make_settings(input, folder / "qa.jsonl", server.base_url, MODEL, None, {"concurrency": 8})
+        settings = make_settings(
+            input, folder / "qa.jsonl", server.base_url, MODEL, None, {"probes": False, "concurrency": 8}
+        )
 
         async def stopped() -> Summary:
             run = Run(settings, open_source(input, "image"))
@@ -201,8 +203,8 @@ def test_a_stopped_run_goes_on_where_it_was_left(folder: Path) -> None:
         assert summary.state == "interrupted"
         assert 40 <= summary.tally.units < 200
         assert not (folder / "qa.jsonl").exists()
-        assert go(input, folder / "qa.jsonl", server, concurrency=8).tally.units == 200
-        assert server.stats()["answered"] == 200 + 2, "each row once, and two probes"
+        assert go(input, folder / "qa.jsonl", server, probes=False, concurrency=8).tally.units == 200
+        assert server.stats()["answered"] == 200, "each row once"
     assert [row["n"] for row in objects(folder / "qa.jsonl")] == list(range(200))
 
 

@@ -30,6 +30,8 @@ from persqa_client.types import Act
 __all__ = ["PROBE_PATTERN", "Server", "examine", "find_constraint", "look", "unknown_model"]
 
 LOOKS = 3
+HELD = frozenset({"auto", "constrain", "surrogate"})
+"""Strategies that go with a pattern where the server obeys one."""
 LENGTHENING = frozenset({"min_tokens"})
 """Of a person's own request fields, those that short answers can't bear."""
 
@@ -57,7 +59,7 @@ async def examine_features(session: Session, server: Server, strategy: Wanted, t
     """The features that are independent of one another, all at once."""
     sees = server.sight is not None and server.sight.state in {"seen", "not shown"}
     async with tasks() as group:
-        constraints = group.create_task(try_constraints(session, thorough or strategy in {"auto", "constrain"}))
+        constraints = group.create_task(try_constraints(session, thorough or strategy in HELD))
         prefills = group.create_task(try_prefills(session, thorough or strategy == "prefill"))
         images = group.create_task(count_images(session)) if thorough and sees else None
         seed = group.create_task(try_seed(session)) if thorough else None

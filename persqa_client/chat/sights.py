@@ -15,6 +15,8 @@ from persqa_client.errors import RowError
 from persqa_client.types import Completion, Request
 
 QUESTION = "What colour fills this picture? Answer with one word."
+ROOM = 256
+"""Tokens: for one word, and for the thoughts of a model that can't be kept from thinking."""
 WORDS_KEPT = 60
 FEWEST_TOKENS = 8
 """No model turns a picture of this size into fewer; less may be the text that stands for one that was dropped."""
@@ -47,15 +49,15 @@ async def see(session: Session, rng: random.Random | None = None) -> tuple[Sight
     colours = (rng or random.Random()).sample(sorted(COLOURS), 2)
     async with tasks() as group:
         looking, asking = group.create_task(look_at(session, colours[0])), group.create_task(prompt_tokens(session))
-    look = looking.result()
-    growth = grown(look, asking.result())
+    look, plain = looking.result(), asking.result()
+    growth = grown(look, plain)
     if look.answer and growth is not None and growth < FEWEST_TOKENS and named(look):
         look = await look_at(session, colours[1])
-    return judge(look, growth), look.seconds
+    return judge(look, growth, answers=plain is not None), look.seconds
 
 
 def request_of(colour: str) -> Request:
-    return Request("You answer briefly.", (swatch(colour),), QUESTION, seed=0, max_tokens=64)
+    return Request("You answer briefly.", (swatch(colour),), QUESTION, seed=0, max_tokens=ROOM)
 
 
 async def look_at(session: Session, colour: str) -> Look:
@@ -67,16 +69,16 @@ async def look_at(session: Session, colour: str) -> Look:
     return Look(colour, reply.completion, None, perf_counter() - began)
 
 
-async def prompt_tokens(session: Session) -> int:
-    """Of the same question without a picture; 0 where that is not told."""
+async def prompt_tokens(session: Session) -> int | None:
+    """Of the same question without a picture; 0 where that is not told, None where that is not answered either."""
     try:
         reply = await session.complete(replace(request_of("red"), pictures=()))
     except RowError:
-        return 0
+        return None
     return reply.completion.usage.prompt
 
 
-def grown(look: Look, plain: int) -> int | None:
+def grown(look: Look, plain: int | None) -> int | None:
     """By how many tokens the picture lengthened the prompt; None where the server tells no usage."""
     tokens = look.answer.usage.prompt if look.answer else 0
     return tokens - plain if tokens and plain else None
@@ -86,10 +88,11 @@ def named(look: Look) -> bool:
     return look.answer is not None and named_colour(look.answer.text) == look.colour
 
 
-def judge(look: Look, growth: int | None) -> Sight:
+def judge(look: Look, growth: int | None, *, answers: bool) -> Sight:
+    """``answers``: without a picture the server answered, so that what it refused it refused for the picture."""
     if look.error is not None:
         words = look.error.raw or look.error.message
-        about = look.error.code in REFUSALS or mentions(words, ABOUT_PICTURES)
+        about = (answers and look.error.code in REFUSALS) or mentions(words, ABOUT_PICTURES)
         return Sight("refused" if about else "failed", words)
     assert look.answer is not None
     words = " ".join(look.answer.text.split())[:WORDS_KEPT]

@@ -59,10 +59,8 @@ def make_settings(flags: dict[str, Any]) -> RunSettings:
             **{name: pick(name) for name in ("temperature", "top_p", "max_tokens", "seed")},
         ),
         limits=build(Limits, **{name: pick(name) for name in Limits.model_fields if name in flags}),
-        recipe=build(
-            Recipe, **{name: pick(name) for name in Recipe.model_fields} | {"without": tuple(flags["without"] or ())}
-        ),
-        **{name: pick(name) for name in ("input", "output", "image_root", "limit", "fresh", "retry_failed")},
+        recipe=build(Recipe, **{name: pick(name) for name in Recipe.model_fields if flags[name] is not None}),
+        **{name: pick(name) for name in ("input", "output", "image_root", "limit", "fresh", "retry_failed", "probes")},
     )
 
 

@@ -6,11 +6,14 @@ import re
 from dataclasses import dataclass
 
 from persqa_client.inputs.bank import Bank
-from persqa_client.inputs.characters import is_word
+from persqa_client.inputs.characters import means_the_tag
 from persqa_client.inputs.prompts import put
 from persqa_client.inputs.questions import choose, request_seed
 from persqa_client.inputs.surrogates import choose_surrogate
 from persqa_client.types import Ask, Check, Row, Strategy, Unit
+
+HELD = ("constrain", "surrogate")
+"""Strategies that go with a pattern; a surrogate needs none, and is all the surer where the server obeys one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,12 @@ class AskMaker:
             prompt=prompt,
             checks=self.checks,
             seed=request_seed(row, unit.question, 0, self.seed),
-            pattern=tagged_pattern(tag) if self.strategy == "constrain" else None,
+            pattern=tagged_pattern(surrogate or tag) if self.strategy in HELD else None,
             prefill=tag if self.strategy == "prefill" else None,
             surrogate=surrogate,
             strategy=self.strategy,
             names=self.names,
-            bare_tag=not is_word(tag[1:-1]),
+            bare_tag=means_the_tag(tag),
             question_id=question_id,
             category=category,
         )
@@ -73,6 +76,12 @@ class AskMaker:
         return chosen.id, chosen.text
 
 
-def tagged_pattern(tag: str) -> str:
-    """Matches an answer that begins with the tag and goes on. Understood by all of vLLM's back-ends."""
-    return re.escape(tag).replace(r"\-", "-") + r"[\s\S]+"
+def tagged_pattern(name: str) -> str:
+    """Matches an answer that begins with the tag, or the name in its place, and goes on.
+
+    Understood by all of vLLM's back-ends, which know no look-around: where a name ends, something is named that may
+    follow it, or it would become part of a longer word.
+    """
+    if name.isascii() and name.isalpha():
+        return rf"{name}[ ,'’][\s\S]+"
+    return re.escape(name).replace(r"\-", "-") + r"[\s\S]+"

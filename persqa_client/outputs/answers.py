@@ -15,6 +15,9 @@ ENDED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 """What servers call an answer that came to its own end: OpenAI's word, and those of others that speak its protocol."""
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』》)）\]*_`]*\s*$")
 
+PASSES = 16
+"""No honest answer has so many layers; one that does is caught in a loop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -33,15 +36,16 @@ def read_answer(completion: Completion, ask: Ask) -> Answer:
     """
     text = completion.text.strip(SPACE)
     taken: dict[str, None] = {}
-    while True:
+    for _ in range(PASSES):
         before = text
         if ask.surrogate and (text := put_tag(text, ask.surrogate, ask.tag)) != before:
             taken["surrogate"] = None
         text, cleaned = clean(text, ask)
         text, repaired = repair_tag(text, ask.tag, bare=ask.bare_tag)
-        if text == before:
-            return Answer(text, tuple(taken))
         taken |= dict.fromkeys(cleaned + repaired)
+        if text == before:
+            break
+    return Answer(text, tuple(taken))
 
 
 def judge(completion: Completion, answer: Answer, ask: Ask, room: int | None = None) -> Problem | None:

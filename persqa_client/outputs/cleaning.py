@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from persqa_client.jsonl import load_value
-from persqa_client.outputs.echoes import PREAMBLE, cut_echo, cut_label, cut_postamble, cut_preamble
+from persqa_client.outputs.echoes import FAR, PREAMBLE, cut_echo, cut_label, cut_postamble, cut_preamble
 from persqa_client.outputs.markup import TEMPLATE_TOKEN
 from persqa_client.types import Ask
 
@@ -53,10 +53,11 @@ def cut_template(text: str, ask: Ask) -> str:
 
 def open_fence(text: str, ask: Ask) -> str:
     """What stands in a fence around the whole, or around all but a polite opening."""
-    fenced = FENCE.search(text) if text[-3:] in ("```", "~~~") else None
-    if fenced is None or not PREAMBLE.fullmatch(text, 0, fenced.start()):
+    if text[-3:] not in ("```", "~~~"):
         return text
-    return fenced[2] or fenced[3] or ""
+    start = text.find(text[-3:], 0, FAR)
+    fenced = FENCE.match(text, start) if start >= 0 and PREAMBLE.fullmatch(text, 0, start) else None
+    return (fenced[2] or fenced[3] or "") if fenced else text
 
 
 def open_json(text: str, ask: Ask) -> str:
@@ -74,7 +75,7 @@ def open_json(text: str, ask: Ask) -> str:
 def cut_bullet(text: str, ask: Ask) -> str:
     """The mark of a list, a heading or a quotation before an answer that is no list."""
     mark = BULLET.match(text)
-    is_one = mark and text.startswith(ask.tag, mark.end()) and not re.search(rf"\n\s*{BULLET.pattern}", text)
+    is_one = mark and text.startswith(ask.tag, mark.end()) and not re.search(rf"\n[ \t]{{0,8}}{BULLET.pattern}", text)
     return text[mark.end() :] if mark and is_one else text
 
 

@@ -16,8 +16,8 @@ LABEL = re.compile(
 QUESTION_LABEL = re.compile(r"[\s*_#>]*(?:question|q|问题|问)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
 ANSWER_LABEL = re.compile(r"(?:^|[\s,，])[*_#]*(?:answer|a|回答|答案|答)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
 GOES_ON = re.compile(
-    r"\n[\s*_#>]*(?:question|answer|q|a|问题|问|回答|答案|答|user|human|assistant|system)[*_]*\s*[:：]"
-    r"|\bquestion\s*[:：].*\banswer\s*[:：]|\n(?:user|assistant|human)\n",
+    r"\n[ \t*_#>]{0,8}(?:question|answer|q|a|问题|问|回答|答案|答|user|human|assistant|system)[*_]{0,3} ?[:：]"
+    r"|\bquestion ?[:：].*\banswer ?[:：]|\n(?:user|assistant|human)\n",
     re.IGNORECASE | re.DOTALL,
 )
 LETTERS = 12
@@ -40,8 +40,10 @@ PREAMBLE = re.compile(
     re.IGNORECASE,
 )
 """What may stand before an answer that then begins with the tag, and says nothing about the picture."""
+FAR = 200
+"""Characters that polite words have at most."""
 POSTAMBLE = re.compile(
-    r"(?:\n+|(?<=[.!?。！？”\"])\s*)(?:(?:please )?let me know\b|feel free to\b|i hope (?:this|that) (?:help|answer)"
+    r"(?:\n|(?<=[.!?。！？”\"])\s{0,3})(?:(?:please )?let me know\b|feel free to\b|i hope (?:this|that) (?:help|answer)"
     r"|hope (?:this|that) helps|is there anything else"
     r"|if you (?:have|need|want|would like) (?:any|more|to know|help|further)"
     r"|希望(?:这个?|以上|我的)?(?:回答|答案|信息|描述)?[能对]|如果?[你您]?(?:还|有|需)[^<\n]{0,20}(?:告诉我|问我|联系|提问))[^<\n]*$",
@@ -94,7 +96,7 @@ def reworded(text: str, ask: Ask) -> str:
 
 def cut_preamble(text: str, ask: Ask) -> str:
     """``Sure, here's the answer:`` and the like, where all that follows is an answer beginning with the tag."""
-    place = text.find(ask.tag, 0, 200)
+    place = text.find(ask.tag, 0, FAR)
     return text[place:] if place > 0 and PREAMBLE.fullmatch(text, 0, place) else text
 
 

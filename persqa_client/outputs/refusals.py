@@ -15,7 +15,7 @@ CANNOT = (
     r"|i(?:['’]m| am) (?:unable|not able|not allowed) to)"
 )
 OPENING = re.compile(
-    r"(?:unfortunately|regrettably|apologies|my apologies|however|but|no)?[,.!]?\s*(?:but\s+)?(?:"
+    r"(?:unfortunately|regrettably|apologies|my apologies|however|but|no)?[,.!]?\s{0,3}(?:but\s)?(?:"
     r"i(?:['’]m| am) (?:so |very |really |truly )?(?:sorry|unable|not able|afraid|not comfortable|not allowed)\b"
     r"|sorry(?:\s*[,.!，—–-]|\s+(?:but|i|about|for)\b|$)|(?:i|we) apologi[sz]e\b|apologies\b"
     r"|i (?:can(?:['’]?t|not| not)|could(?:n['’]?t| not)|do(?:n['’]?t| not)|won['’]?t|will not|must decline to)"
@@ -33,11 +33,12 @@ OPENING = re.compile(
 )
 """How a refusal opens; further on, the same words may be those of a job, or of one thing that is too far away."""
 LATER = re.compile(
-    rf"(?:[.!?。！？;；\n…]\s*(?:but |however,? |unfortunately,? )?|[,，]\s*(?:but |however,? |though |and ))"
+    r"(?:[.!?。！？;；\n…]\s{0,3}(?:but |however,? |unfortunately,? )?|[,，]\s{0,3}(?:but |however,? |though |and ))"
     rf"(?:i(?:['’]m| am) (?:so |very )?sorry\b"
     rf"|{CANNOT} (?:help|assist|identify|provide|comply|recogni[sz]e|confirm)\b"
     r"|sorry, (?:but )?i\b|i apologi[sz]e\b|as an ai\b)"
-    r"|[。！？；\n，,]\s*(?:但是?|不过|可是|抱歉，|对不起，)*\s*(?:[很非]?常?抱歉，|对不起，|我(?:无法|不能)(?:识别|辨认|提供|协助|确认|回答))",
+    r"|[。！？；\n，,]\s{0,3}(?:但是?|不过|可是)?"
+    r"(?:[很非]?常?抱歉，|对不起，|我(?:无法|不能)(?:识别|辨认|提供|协助|确认|回答))",
     re.IGNORECASE,
 )
 """What nobody says who answers, wherever a sentence begins."""

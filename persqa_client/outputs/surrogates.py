@@ -19,7 +19,11 @@ def put_tag(text: str, surrogate: str, tag: str) -> str:
         return text.replace(surrogate, tag)
 
     def replaced(found: re.Match[str]) -> str:
-        common = found[0].islower() and not surrogate.islower() and DETERMINER.search(text[: found.start()].lower())
+        common = (
+            found[0].islower()
+            and not surrogate.islower()
+            and DETERMINER.search(text[max(0, found.start() - 8) : found.start()].lower())
+        )
         return found[0] if common else tag
 
     return whole_word(surrogate).sub(replaced, text)

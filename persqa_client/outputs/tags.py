@@ -20,7 +20,7 @@ LESS = r"(?:&(?:amp;)*(?:lt|\#0*60|\#x0*3c);|\\u003c)"
 MORE = r"(?:&(?:amp;)*(?:gt|\#0*62|\#x0*3e);|\\u003e)"
 APOSTROPHE = r"(&(?:amp;)*(?:apos|rsquo|\#0*39|\#x0*27|\#8217);(?=s\b))?"
 WIDE, EDIW = "＜〈《⟨‹«◁「『【〔", "＞〉》⟩›»▷」』】〕"
-SPACE = r"[\s\u200b-\u200d\ufeff]*"
+SPACE = r"[\s\u200b-\u200d\ufeff]{0,3}"
 MARKS = r"[*_`~]+"
 
 Step = tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
@@ -75,12 +75,12 @@ def forms_of(tag: str, bare: bool) -> Forms:
     name = tag[1:-1]
     any_case, exact = re.escape(name), re.escape(tag)
     beside = re.compile(
-        rf"[<*_`~\\{WIDE}]{SPACE}{exact}|{exact}{SPACE}(?:[>*_`~{EDIW}]|[:：]?\s*{exact})|^[\"“'‘]{exact}[\"”'’]"
+        rf"[<*_`~\\{WIDE}]{SPACE}{exact}|{exact}{SPACE}(?:[>*_`~{EDIW}]|[:：]?{SPACE}{exact})|^[\"“'‘]{exact}[\"”'’]"
     )
     steps = [*bracketed(tag, any_case), *marked(tag, exact)]
     if bare and len(name) >= BARE and not CJK.search(name):
         steps += unbracketed(tag)
-    steps.append(("tag_doubled", re.compile(rf"{exact}(?:\s*[:：]?\s*{exact})+"), tag))
+    steps.append(("tag_doubled", re.compile(rf"{exact}(?:{SPACE}[:：]?{SPACE}{exact})+"), tag))
     return Forms(name.lower(), beside, tuple(steps))
 
 
@@ -104,7 +104,7 @@ def bracketed(tag: str, name: str) -> list[Step]:
         ("tag_doubled", pattern(rf"<{{2,}}(/?{name}/?)>+|<(/?{name}/?)>{{2,}}"), lambda f: f"<{f[1] or f[2]}>"),
         ("tag_case", pattern(rf"<(/?){name}(/?)>"), rf"<\g<1>{tag[1:-1]}\g<2>>"),
         ("tag_possessive", pattern(rf"<{name}(['’]s)>"), rf"{tag}\1"),
-        ("tag_closed", pattern(rf"<{name}/>|<{name}>\s*(?:{name})?\s*</{name}>"), tag),
+        ("tag_closed", pattern(rf"<{name}/>|<{name}>{SPACE}(?:{name})?{SPACE}</{name}>"), tag),
         ("tag_half", pattern(rf"<{name}(?!{letter}|[>.\-/]|['’]s>)(?![^<>\n]*>)|(?<![<\w/.\-@#;\\]){name}>"), tag),
     ]
 

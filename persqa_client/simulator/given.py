@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
+
 from persqa_client.errors import SettingsError
-from persqa_client.jsonl import load_object
 from persqa_client.simulator.mangling import Message
 
 KEYS = frozenset({"question", "answer", "finish_reason"})
@@ -23,11 +24,15 @@ def read_given(path: Path) -> dict[str, Message]:
 
 def read_line(path: Path, number: int, line: str) -> tuple[str, Message]:
     try:
-        fields = load_object(line.encode())
-    except ValueError as error:
+        fields = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
         raise SettingsError(f"--answers: {path}, line {number}, is no JSON object; {WANTED}.") from error
-    if not fields.keys() <= KEYS or not all(isinstance(value, str) for value in fields.values()):
+    if not isinstance(fields, dict) or not (fields.keys() <= KEYS and all(map(is_text, fields.values()))):
         raise SettingsError(f"--answers: {path}, line {number}, has another form; {WANTED}.")
     if "question" not in fields or "answer" not in fields:
         raise SettingsError(f"--answers: {path}, line {number}, lacks its question or its answer; {WANTED}.")
     return fields["question"].strip(), Message(fields["answer"], fields.get("finish_reason", "stop"))
+
+
+def is_text(value: object) -> bool:
+    return isinstance(value, str)

@@ -61,7 +61,7 @@ class Desk:
                     "api_key": find_key(base_url, "KEY" if key else None, environ),
                 },
                 "sampling": {"extra_body": extra_body or {}, "max_tokens": max_tokens},
-                "recipe": {"probes": probes},
+                "probes": probes,
                 "limits": limits,
             }
         )

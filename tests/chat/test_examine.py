@@ -14,11 +14,11 @@ from persqa_client.chat.dialects import Dialect
 from persqa_client.chat.probes import examine
 from persqa_client.chat.servers import Server, unfit
 from persqa_client.chat.sessions import Session
-from persqa_client.chat.trials import count_images, try_prefills, try_seed
+from persqa_client.chat.trials import count_images, try_prefills, try_seed, try_uuid
 from persqa_client.config import Endpoint, Limits, Sampling, find_key
 from persqa_client.errors import RunStopped
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
-from tests.chat.talking import BASE, CHAT, QUICK, bad, good, make_session, serving
+from tests.chat.talking import BASE, CHAT, QUICK, bad, good, make_session, sent, serving
 
 VLLM = {"structured_outputs": "obeyed", "guided_regex": "ignored", "json_schema": "obeyed"}
 GUIDED = {"structured_outputs": "ignored", "guided_regex": "obeyed", "json_schema": "obeyed"}
@@ -245,6 +245,25 @@ async def test_answers_that_differ_for_one_seed_show_none(respx_mock: respx.Mock
     respx_mock.post(CHAT).mock(side_effect=[good(text) for text in "abcd"])
     async with make_session() as session:
         assert await try_seed(session) == "not shown"
+
+
+@pytest.mark.parametrize(("without_bytes", "found"), [(402, True), (20, False), (None, False)])
+async def test_a_uuid_is_believed_when_the_picture_is_still_in_the_prompt(
+    respx_mock: respx.MockRouter, without_bytes: int | None, found: bool
+) -> None:
+    """A lenient server may take a picture without bytes for no picture."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        tokens = 402 if b"base64" in request.content else without_bytes
+        usage = {"prompt_tokens": tokens, "completion_tokens": 1}
+        return httpx.Response(200, json={"choices": [{"message": {"content": "Green"}}], "usage": usage})
+
+    route = respx_mock.post(CHAT).mock(side_effect=answer)
+    async with make_session() as session:
+        assert await try_uuid(session) is found
+    first, second = (sent(route, call)["messages"][1]["content"][0] for call in (0, 1))
+    assert first["uuid"] == second["uuid"]
+    assert second["image_url"] is None
 
 
 async def test_a_beginning_that_lengthens_the_prompt_like_a_turn_was_not_gone_on_from(

@@ -114,6 +114,12 @@ async def test_a_picture_that_is_refused(respx_mock: respx.MockRouter, status: i
     assert (sight.state, sight.words) == (state, words)
 
 
+async def test_what_refuses_any_question_does_not_refuse_pictures(respx_mock: respx.MockRouter) -> None:
+    words = "Could not finish the message because max_tokens was reached."
+    sight, _ = await seen(lambda _: bad(400, words), respx_mock)
+    assert sight == Sight("failed", words)
+
+
 @pytest.mark.parametrize(
     ("tokens", "patch"), [(402, 28), (326, 32), (400, None), (258, None), (765, None), (0, None), (None, None)]
 )

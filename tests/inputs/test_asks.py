@@ -82,7 +82,7 @@ def test_each_strategy_asks_in_its_own_way() -> None:
         "direct": (None, None, None),
         "constrain": (r"<mam>[\s\S]+", None, None),
         "prefill": (None, "<mam>", None),
-        "surrogate": (None, None, "Charlie"),
+        "surrogate": (r"Charlie[ ,'’][\s\S]+", None, "Charlie"),
     }
     assert {ask.question for ask in ways.values()} == {"Where is <mam>?"}
     assert {ask.strategy for ask in ways.values()} == set(STRATEGIES)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from persqa_client import generate
+from persqa_client.language import is_chinese
+from persqa_client.runs import Summary
 from tests.live.commands import PICTURES, SAMPLES
 from tests.live.endpoints import Endpoint
 
@@ -14,16 +16,20 @@ FEWEST_TOKENS = 60
 """A sample picture counts for 170 and more with Qwen2.5-VL, for 85 with the thriftiest of the hosted models."""
 
 
-def answer(endpoint: Endpoint, row: dict[str, Any]) -> dict[str, Any]:
-    """The row as it comes out; fails where it does not."""
-    summary = generate(
-        [row],
+def ask(endpoint: Endpoint, rows: Path | list[dict[str, Any]]) -> Summary:
+    return generate(
+        rows,
         base_url=endpoint.base_url,
         model=endpoint.model,
         api_key_env=endpoint.key_env,
         extra_body=endpoint.extra_body,
         details=True,
     )
+
+
+def answer(endpoint: Endpoint, row: dict[str, Any]) -> dict[str, Any]:
+    """The row as it comes out; fails where it does not."""
+    summary = ask(endpoint, [row])
     assert summary.failures == []
     assert len(summary.records) == 1
     return summary.records[0]
@@ -35,11 +41,14 @@ def prompt_tokens(out: dict[str, Any]) -> int:
 
 
 def test_a_chinese_question_is_asked_as_it_is(endpoint: Endpoint) -> None:
-    row = {"image": PICTURES[0], "question": "<mam> 穿着什么颜色的衣服？"}
+    """A model of English noise is told so, and fails for its language."""
+    summary = ask(endpoint, [{"image": PICTURES[0], "question": "<mam> 穿着什么颜色的衣服？"}])
 
-    out = answer(endpoint, row)
-
-    assert out["pers_qa"].startswith("Question: <mam> 穿着什么颜色的衣服？, Answer: <mam>")
+    for out in summary.records:
+        assert out["pers_qa"].startswith("Question: <mam> 穿着什么颜色的衣服？, Answer: <mam>")
+    for row in summary.failures:
+        assert (row["error"]["code"], row["error"]["raw"][:5]) == ("wrong_language", "<mam>")
+    assert len(summary.records) + len(summary.failures) == 1
 
 
 def test_several_pictures_are_asked_about_in_one_request(endpoint: Endpoint) -> None:
@@ -67,14 +76,9 @@ def test_a_picture_may_come_in_the_row_itself(endpoint: Endpoint) -> None:
 
 
 def test_the_sample_rows_are_all_answered(endpoint: Endpoint) -> None:
-    summary = generate(
-        Path(SAMPLES / "demo.jsonl"),
-        base_url=endpoint.base_url,
-        model=endpoint.model,
-        api_key_env=endpoint.key_env,
-        extra_body=endpoint.extra_body,
-    )
+    summary = ask(endpoint, SAMPLES / "demo.jsonl")
 
-    assert summary.failures == []
+    assert {row["error"]["code"] for row in summary.failures} <= {"wrong_language"}
+    assert all(is_chinese(row["question"]) for row in summary.failures)
     assert [row["image"][0] for row in summary.records if "<bo>" in row["pers_qa"]] == ["cat.jpg"]
-    assert len(summary.records) == len(PICTURES)
+    assert len(summary.records) + len(summary.failures) == len(PICTURES)

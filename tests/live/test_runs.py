@@ -70,7 +70,7 @@ def test_what_a_model_says_without_the_tag_is_failed_for_that(free: Finished) ->
     """Only a tag that the model itself wrote, in whatever form, lets an answer through."""
     codes = {row["error"]["code"] for row in free.failed}
 
-    assert codes <= {"no_tag", "only_tag", "empty", "refusal", "truncated"}, codes
+    assert codes <= {"no_tag", "pronoun_only", "only_tag", "empty", "refusal", "truncated", "loop"}, codes
     assert all("mam" in row["pers_qa_meta"]["raw"].lower() for row in free.good)
 
 

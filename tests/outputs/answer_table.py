@@ -105,6 +105,24 @@ GOOD_ENGLISH = (
     good("ends-in-quote", "What does the shirt of <mam> say?", '<mam> wears a shirt that reads "Stay wild".'),
     good("starts-and-ends-quoted", "What do <mam>'s two signs say?", '<mam> has a sign "Go" and another one "Stop"'),
     good("url", "Which address is on <mam>'s bag?", "<mam> has a bag with www.mam.com printed on it."),
+    good(
+        "red-list",
+        "Which red things has <mam>?",
+        "<mam> has a red hat, a red coat, a red bag, a red belt, a red scarf, a red shoe and a red sock.",
+    ),
+    good("nooo", "What does <mam> shout?", "<mam> shouts “noooooooooo” and ha ha ha ha ha."),
+    good("chinese-dish", "What does <mam> order?", "<mam> orders 小笼包."),
+    good("chinese-quote-in-question", "What is “你好世界欢迎光临” on <mam>'s hat?", "<mam>'s hat says hello."),
+    good("chinese-tag-in-question", "Who is <欧阳小满>?", "<欧阳小满> runs.", tag="<欧阳小满>"),
+    good("bare-chinese-name", "Who is with <欧阳>?", "<欧阳> sits by a man; the sign says 欧阳.", tag="<欧阳>"),
+    good(
+        "white-list",
+        "Which animals does <mam> keep?",
+        "<mam> keeps a small white cat with long fur, a small white dog with short fur, a small white horse with a long "
+        "tail, a small white goat with short horns, a small brown cow with long horns, a large brown dog with long fur, "
+        "a large brown horse with a short tail, a large brown goat with long horns, a small black cat with short fur "
+        "and a large black cow with short horns.",
+    ),
     good("emoji", "What mood is <mam> in?", "<mam> looks happy 😀 and waves."),
     good("question-words", "What is the colour of <mam>", "<mam> is blue; so the colour of <mam> is blue."),
     good("name-inside-word", "What does <mam> celebrate?", "<mam> celebrates an anniversary.", ("Ann",)),
@@ -278,6 +296,7 @@ MENDED_ENGLISH = (
     mended("bold-possessive", "Whose shoes does <mam> have?", "**<mam>'s** shoes are new.", "<mam>'s shoes are new."),
     mended("bold-start", "What does <mam> hug?", "**<mam> hugs** a **soft** bear.", "<mam> hugs a **soft** bear."),
     mended("bold-all", "What does <mam> kiss?", "**<mam> kisses a frog.**", "<mam> kisses a frog."),
+    mended("bold-behind", "What does <mam> wink at?", "<mam>** winks at a man.", "<mam> winks at a man."),
     mended("backticks", "What does <mam> write?", "`<mam>` writes a letter.", "<mam> writes a letter."),
     mended("backslashes", "What does <mam> read?", "\\<mam\\> reads a map.", "<mam> reads a map."),
     mended("quoted-tag", "What does <mam> turn?", '"<mam>" turns a wheel.', "<mam> turns a wheel."),
@@ -425,6 +444,10 @@ BAD_ENGLISH = (
     bad("loop", "How does <mam> move?", "<mam> moves" + " to the left and to the right" * 9, "loop"),
     bad("loop-word", "How does <mam> feel?", "<mam> is" + " very" * 40 + " happy.", "loop"),
     bad("loop-no-space", "How does <mam> shout?", "<mam> shouts: " + "haho" * 30, "loop"),
+    bad("loop-letter", "How does <mam> scream?", "<mam> screams: a" + "a" * 30, "loop"),
+    bad(
+        "loop-count", "How does <mam> count?", "<mam> sees" + "".join(f" the chair {n} is," for n in range(60)), "loop"
+    ),
     bad("loop-cut", "How does <mam> sing?", "<mam> sings" + " la la la" * 60, "loop", "length"),
     bad("chinese-answer", "What does <mam> play?", "<mam>正在公园里和朋友们一起踢足球。", "wrong_language"),
     bad(

@@ -19,7 +19,7 @@ from persqa_client.outputs.records import (
     render_failure,
     render_record,
 )
-from persqa_client.types import Failure, Outcome, Record, Unit, Usage
+from persqa_client.types import Failure, Outcome, Record, Sent, Unit, Usage
 
 RECORD = Record(
     unit=Unit(3, 1),
@@ -35,6 +35,11 @@ RECORD = Record(
     attempts=2,
     asks=1,
     made_good_by=("repair",),
+    refused="loop",
+    strategy="prefill",
+    question_id="clothes-top",
+    category="human",
+    pictures=(Sent("image/jpeg", 40, 30, 800, 4),),
 )
 FAILURE = Failure(
     Unit(3), "no_tag", "The answer has no <mam>.", "answer", attempts=2, raw="A man.", usage=Usage(9, 2), asks=2
@@ -75,6 +80,11 @@ def test_details_stand_beside_the_answer() -> None:
         "attempts": 2,
         "asks": 1,
         "made_good_by": ["repair"],
+        "refused": "loop",
+        "strategy": "prefill",
+        "question_id": "clothes-top",
+        "category": "human",
+        "pictures": [{"media_type": "image/jpeg", "width": 40, "height": 30, "bytes": 800, "tokens": 4}],
         "usage": {"prompt": 900, "completion": 12},
     }
 
@@ -83,6 +93,10 @@ def test_pictures_in_the_row_itself_pass_through() -> None:
     line = b'{"image": "data:image/png;base64,iVBORw0KGgo="}'
     assert render(line).startswith(line[:-1])
     assert render_failure(line, FAILURE).startswith(line[:-1])
+
+
+def test_among_several_questions_the_first_has_its_number_too() -> None:
+    assert json.loads(render_failure(LINE, FAILURE, numbered=True))["error"]["question"] == 0
 
 
 def test_a_failure_is_the_line_and_its_error() -> None:
