@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp, log
 
+from persqa_client.chat.ceilings import OUTAGE_PATIENCE, PATIENCE, Ceiling
 from persqa_client.chat.control import Lease, Strikes
 from persqa_client.chat.gauges import Gauges, Queue
-from persqa_client.chat.samples import Sample, gain
+from persqa_client.chat.samples import Best, Sample, gain
 
 START = 8
 """Enough to keep a small server busy, and not so many that the last one would wait past its time-out."""
@@ -36,12 +37,8 @@ LEAST = 0.25
 """The share of a limit that is left when the rate has fallen, however far."""
 WORSE, BETTER = -0.2, 0.05
 """Logarithms of the rate's change, under a limit that stayed, by which the server has become another one."""
-PATIENCE, LONGEST_PATIENCE, OUTAGE_PATIENCE = 5.0, 10.0, 60.0
-"""Seconds that the limit is kept below one that was refused; twice as long each time that it is refused again."""
 CALM = 0.5
 """Seconds after a trial that was refused in which further refusals are still its own."""
-QUIET = 20
-"""Answers, too, that come before it is tried again, so that refusals stay few where answers are slow."""
 REST, LONGEST_REST = 5.0, 120.0
 """Seconds between looks downwards that were in vain; between looks upwards it is 2, for they cost nothing."""
 
@@ -55,30 +52,6 @@ class Trial:
     """What waited at the server, by its own word, where that is why less is tried."""
     second: bool = False
     """Whether the same limit has done well already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Best:
-    """The best rate of the last minute, and its limit."""
-
-    limit: int
-    sample: Sample
-    since: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ceiling:
-    """The limit that was refused last, and until when it is kept away from."""
-
-    limit: int
-    until: float
-    patience: float
-
-    def hit(self, limit: int, now: float, patience: float) -> Ceiling:
-        """The one after a further refusal, which may be of the same limit again."""
-        if 0.85 * self.limit <= limit <= 1.1 * self.limit:
-            patience = max(patience, min(LONGEST_PATIENCE, 2 * self.patience))
-        return Ceiling(limit, now + patience, patience)
 
 
 @dataclass(slots=True)
@@ -230,15 +203,14 @@ class Knee:
         if now >= self._next_up and not self._queue.full and self._begin(self._above(now)):
             return
         # A server that refuses says itself when it is too much.
-        if now >= self._next_down and (self._ceiling is None or now >= self._ceiling.until + MEMORY):
+        if now >= self._next_down and not (self._ceiling and self._ceiling.fresh(now)):
             self._begin(min(self.limit - 1, round(self.limit * DOWN)))
 
     def _above(self, now: float, wanted: int | None = None) -> int:
         """The next larger limit to try: short of one that was refused, and when its time is over just that one."""
         larger = wanted or max(self.limit + 1, round(self.limit * self._step))
         if self._ceiling is not None:
-            waits = now < self._ceiling.until or self._strikes.ends < QUIET
-            larger = min(larger, self._ceiling.limit - 1 if waits else max(self._ceiling.limit, self.limit + 1))
+            larger = self._ceiling.lower(larger, self.limit, now, self._strikes.ends)
         return min(self.most, larger)
 
     def _begin(self, limit: int, queued: float | None = None, *, second: bool = False) -> bool:

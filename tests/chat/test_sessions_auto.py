@@ -11,8 +11,9 @@ import pytest
 import respx
 from aiohttp import web
 
+from persqa_client.chat.account import UNHEARD
 from persqa_client.chat.knee import CUT, START
-from persqa_client.chat.sessions import UNHEARD, Reply, Session
+from persqa_client.chat.sessions import Reply, Session
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.errors import PersQAError
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
@@ -126,11 +127,11 @@ async def test_an_account_with_enough_left_is_not() -> None:
 async def test_headers_that_never_come_are_not_looked_for_for_ever(respx_mock: respx.MockRouter) -> None:
     script(respx_mock, *[httpx.Response(200, json=completion())] * (UNHEARD + 1))
     async with make_session() as session:
-        for _ in range(UNHEARD - 1):
+        for _ in range(UNHEARD):
             await session.complete(REQUEST)
-        assert session.client.heed is not None
+        assert session.account.listens
         await session.complete(REQUEST)
-        assert session.client.heed is None
+        assert not session.account.listens
 
 
 async def test_a_refusal_by_a_limit_waits_until_its_reset(respx_mock: respx.MockRouter) -> None:
