@@ -18,7 +18,7 @@ PLACEHOLDER = re.compile(
     r"(?i:\{\{[^{}]{0,40}\}\}|\{(?:[a-z]+_)?(?:name|tag|subject|character|person|answer|question)s?\}"
     r"|\[(?:insert |your |the |main )?(?:name|tag|character|subject|person|answer)\b[^\]]{0,30}\]"
     r"|<?\bsks\b>?|<(?:name|tag|character|subject|person)>)"
-    r"|\bX{3,}\b|_{3,}|某某|[\[【{｛（(<＜](?:姓名|名字|名称|标签|主角名?|人物名?)[\]】}｝）)>＞]"
+    r"|\bX{3,}\b|(?<![\^TtOoQq>(])_{3,}|某某|[\[【{｛（(<＜](?:姓名|名字|名称|标签|主角名?|人物名?)[\]】}｝）)>＞]"
 )
 
 

@@ -105,6 +105,8 @@ GOOD_ENGLISH = (
     good("ends-in-quote", "What does the shirt of <mam> say?", '<mam> wears a shirt that reads "Stay wild".'),
     good("starts-and-ends-quoted", "What do <mam>'s two signs say?", '<mam> has a sign "Go" and another one "Stop"'),
     good("url", "Which address is on <mam>'s bag?", "<mam> has a bag with www.mam.com printed on it."),
+    good("smiley", "Which smiley is on <mam>'s shirt?", "<mam> has a smiley ^___^ on the shirt."),
+    good("options", "Which keys has <mam>?", "<mam> has two keys on a pad:\nA: red\nB: green"),
     good(
         "red-list",
         "Which red things has <mam>?",
@@ -118,10 +120,10 @@ GOOD_ENGLISH = (
     good(
         "white-list",
         "Which animals does <mam> keep?",
-        "<mam> keeps a small white cat with long fur, a small white dog with short fur, a small white horse with a long "
-        "tail, a small white goat with short horns, a small brown cow with long horns, a large brown dog with long fur, "
-        "a large brown horse with a short tail, a large brown goat with long horns, a small black cat with short fur "
-        "and a large black cow with short horns.",
+        "<mam> keeps a small white cat with long fur, a small white dog with short fur, a small white horse with a "
+        "long tail, a small white goat with short horns, a small brown cow with long horns, a large brown dog with "
+        "long fur, a large brown horse with a short tail, a large brown goat with long horns, a small black cat with "
+        "short fur and a large black cow with short horns, as well as two small white birds.",
     ),
     good("emoji", "What mood is <mam> in?", "<mam> looks happy 😀 and waves."),
     good("question-words", "What is the colour of <mam>", "<mam> is blue; so the colour of <mam> is blue."),
