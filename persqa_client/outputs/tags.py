@@ -104,7 +104,11 @@ def bracketed(tag: str, name: str) -> list[Step]:
         ("tag_case", pattern(rf"<(/?){name}(/?)>"), rf"<\g<1>{tag[1:-1]}\g<2>>"),
         ("tag_possessive", pattern(rf"<{name}(['’]s)>"), rf"{tag}\1"),
         ("tag_closed", pattern(rf"<{name}/>|<{name}>{SPACE}(?:{name})?{SPACE}</{name}>"), tag),
-        ("tag_half", pattern(rf"<{name}(?!{LETTER}|[>.\-/]|['’]s>)(?![^<>\n]*>)|(?<![<\w/.\-@#;\\]){name}>"), tag),
+        (
+            "tag_half",
+            pattern(rf"<{name}(?!{LETTER}|[>.\-/]|['’]s>)(?![^<>\n]*>)|(?<!{LETTER})(?<![</.\-@#;\\]){name}>"),
+            tag,
+        ),
     ]
 
 
