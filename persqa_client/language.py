@@ -9,6 +9,8 @@ HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Chinese characters, for use inside a class of a pattern."""
 UNSPACED = HAN + r"\u3040-\u30ff"
 """Characters of scripts that put no space between words, so that a Latin word may stand right beside them."""
+LETTER = rf"[^\W{UNSPACED}]"
+"""What a name must not touch to be a word of its own; ``\\b`` sees no boundary between Latin and Chinese."""
 
 QUOTED = r'"[^"\n]*"|“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|`[^`\n]*`|(?<![\w>])[\'‘][^\'‘’\n]{1,80}[\'’](?!\w)'
 """What is quoted is said by a sign, a book or somebody else: it is neither the answer's language nor its names."""

@@ -9,7 +9,8 @@ from persqa_client.inputs.prompts import put
 from persqa_client.outputs.answers import judge, read_answer
 from persqa_client.outputs.checks import TAGGED_ANSWER
 from persqa_client.types import Ask, Completion, Unit
-from tests.outputs.answer_table import CASES, Case
+from tests.outputs.answer_cases import Case
+from tests.outputs.answer_table import CASES
 
 
 def ask_of(case: Case) -> Ask:
