@@ -71,7 +71,7 @@ MIXED = st.lists(PIECES | st.text(max_size=3), max_size=16).map("".join)
         ("Mam's hat. Mam is tall; (mam)", "<mam>'s hat. <mam> is tall; (<mam>)"),
         ("with mam的狗，mam。", "with <mam>的狗，<mam>。"),
         ("<mam/>'s hat", "<mam>'s hat"),
-        ("mam>'s hat", "<mam>'s hat"),
+        ("mam>'s hat和mam>的狗", "<mam>'s hat和<mam>的狗"),
     ],
 )
 def test_each_form_is_restored_wherever_it_stands(text: str, repaired: str) -> None:
