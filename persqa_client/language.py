@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Chinese characters, for use inside a class of a pattern."""
 UNSPACED = HAN + r"\u3040-\u30ff"
 """Characters of scripts that put no space between words, so that a Latin word may stand right beside them."""
+LETTER = rf"[^\W{UNSPACED}]"
+"""What a name must not touch to be a word of its own; ``\\b`` sees no boundary between Latin and Chinese."""
 
 QUOTED = r'"[^"\n]*"|“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|`[^`\n]*`|(?<![\w>])[\'‘][^\'‘’\n]{1,80}[\'’](?!\w)'
 """What is quoted is said by a sign, a book or somebody else: it is neither the answer's language nor its names."""
@@ -48,8 +51,9 @@ def scripts(text: str) -> Scripts:
     return Scripts(han, len(words), sum(word.islower() for word in words), others)
 
 
+@lru_cache(maxsize=1024)
 def script_of(text: str) -> Script | None:
-    """The script of most of a text; None where that is another one, or where there is none."""
+    """The script of most of a text, a question mostly; None where that is another one, or where there is none."""
     count = scripts(text)
     if count.others > max(count.han, count.words) or not (count.han or count.words):
         return None

@@ -36,7 +36,7 @@ def test_every_flag_of_a_run_is_told(name: str) -> None:
 def test_the_rows_of_the_input_section_are_rows() -> None:
     section = README.split("## Input")[1].split("```json")[1].split("```")[0]
     lines = section.strip().splitlines()
-    assert len(lines) == 6
+    assert len(lines) == 7
     for number, line in enumerate(lines, 1):
         assert isinstance(parse_line(number, line.encode(), image_key="image", output_key="pers_qa"), Row)
 

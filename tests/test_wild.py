@@ -70,7 +70,9 @@ def lay_out(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
         wanted[f"answer {case.id}"] = [expected(case.code, case.answer)]
     for number, name in enumerate(GOOD):
         language = ("en", "zh")[number % 2]
-        lines.append(json.dumps({"image": f"{number}.dat", "name": name, "category": "object", "language": language}))
+        # Of another tag, so that no question that is drawn is one that an answer is given for.
+        row = {"image": f"{number}.dat", "name": name, "category": "object", "language": language, "tag": "zib"}
+        lines.append(json.dumps(row))
         wanted[name] = ["good"] * QUESTIONS
     for number, (name, (data, code)) in enumerate(BAD_FILES.items()):
         (folder / f"bad {number}.jpg").write_bytes(data)

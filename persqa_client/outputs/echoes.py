@@ -16,7 +16,7 @@ LABEL = re.compile(
 QUESTION_LABEL = re.compile(r"[\s*_#>]*(?:question|q|问题|问)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
 ANSWER_LABEL = re.compile(r"(?:^|[\s,，])[*_#]*(?:answer|a|回答|答案|答)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
 GOES_ON = re.compile(
-    r"\n[ \t*_#>]{0,8}(?:question|answer|q|a|问题|问|回答|答案|答|user|human|assistant|system)[*_]{0,3} ?[:：]"
+    r"\n[ \t*_#>]{0,8}(?:question|answer|q|问题|问|回答|答案|答|user|human|assistant|system)[*_]{0,3} ?[:：]"
     r"|\bquestion ?[:：].*\banswer ?[:：]|\n(?:user|assistant|human)\n",
     re.IGNORECASE | re.DOTALL,
 )

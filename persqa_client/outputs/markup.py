@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from persqa_client.language import unquoted
+from persqa_client.language import LETTER, unquoted
 from persqa_client.outputs.surrogates import has_left
 from persqa_client.types import Ask, Problem
 
@@ -17,8 +17,9 @@ TAG_LIKE = re.compile(r"</?[^\W\d_][^<>\n]{0,39}>|＜/?[^\W\d_][^＜＞\n]{0,39}
 PLACEHOLDER = re.compile(
     r"(?i:\{\{[^{}]{0,40}\}\}|\{(?:[a-z]+_)?(?:name|tag|subject|character|person|answer|question)s?\}"
     r"|\[(?:insert |your |the |main )?(?:name|tag|character|subject|person|answer)\b[^\]]{0,30}\]"
-    r"|<?\bsks\b>?|<(?:name|tag|character|subject|person)>)"
-    r"|\bX{3,}\b|_{3,}|某某|[\[【{｛（(<＜](?:姓名|名字|名称|标签|主角名?|人物名?)[\]】}｝）)>＞]"
+    rf"|<?(?<!{LETTER})sks(?!{LETTER})>?|<(?:name|tag|character|subject|person)>)"
+    rf"|(?<!{LETTER})X{{3,}}(?!{LETTER})"
+    r"|(?<![\^TtOoQq>(])_{3,}|某某|[\[【{｛（(<＜](?:姓名|名字|名称|标签|主角名?|人物名?)[\]】}｝）)>＞]"
 )
 
 

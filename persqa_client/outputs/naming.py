@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from persqa_client.language import CJK, UNSPACED
+from persqa_client.language import CJK, LETTER
 from persqa_client.types import Ask, Problem
 
 CLASSES = (
@@ -58,5 +58,4 @@ def form_of(name: str) -> str:
     if CJK.search(name):
         return re.escape(name)
     words = [re.sub("['’]", "['’]", re.escape(word)) for word in re.split(r"[\s\-_]+", name) if word]
-    letter = rf"[^\W{UNSPACED}]"
-    return rf"(?<!{letter})" + r"[\s\-_]+".join(words) + rf"(?!{letter})" if words else ""
+    return rf"(?<!{LETTER})" + r"[\s\-_]+".join(words) + rf"(?!{LETTER})" if words else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from persqa_client.language import CJK, UNSPACED
+from persqa_client.language import CJK, LETTER
 
 SURE = 5
 """From so many letters on, a longer word that begins with the name was made from it (Charliebear)."""
@@ -38,11 +38,10 @@ def has_left(text: str, surrogate: str) -> bool:
 
 @lru_cache(maxsize=64)
 def whole_word(name: str) -> re.Pattern[str]:
-    letter = rf"[^\W{UNSPACED}]"
-    return re.compile(rf"(?<!{letter})(?<!-){re.escape(name)}(?!{letter}|-\w)", re.IGNORECASE)
+    return re.compile(rf"(?<!{LETTER})(?<!-){re.escape(name)}(?!{LETTER}|-\w)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=64)
 def remnant(name: str) -> re.Pattern[str]:
-    end = "" if len(name) >= SURE else rf"(?:e?s)?(?![^\W{UNSPACED}])"
-    return re.compile(rf"(?<![^\W{UNSPACED}]){re.escape(name)}{end}", re.IGNORECASE)
+    end = "" if len(name) >= SURE else rf"(?:e?s)?(?!{LETTER})"
+    return re.compile(rf"(?<!{LETTER}){re.escape(name)}{end}", re.IGNORECASE)

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from persqa_client.language import CJK, QUOTED, UNSPACED
+from persqa_client.language import CJK, LETTER, QUOTED, UNSPACED
 from persqa_client.outputs.surrogates import DETERMINER
 
 BARE = 3
 """Names with fewer letters are words too often to be taken for the tag without its brackets."""
 LESS = r"(?:&(?:amp;)*(?:lt|\#0*60|\#x0*3c);|\\u003c)"
 MORE = r"(?:&(?:amp;)*(?:gt|\#0*62|\#x0*3e);|\\u003e)"
-APOSTROPHE = r"(&(?:amp;)*(?:apos|rsquo|\#0*39|\#x0*27|\#8217);(?=s\b))?"
+APOSTROPHE = r"(&(?:amp;)*(?:apos|rsquo|\#0*39|\#x0*27|\#8217);(?=s))?"
 WIDE, EDIW = "＜〈《⟨‹«◁「『【〔", "＞〉》⟩›»▷」』】〕"
 SPACE = r"[\s\u200b-\u200d\ufeff]{0,3}"
 MARKS = r"[*_`~]+"
@@ -87,7 +87,6 @@ def forms_of(tag: str, bare: bool) -> Forms:
 def bracketed(tag: str, name: str) -> list[Step]:
     """Forms that still have brackets, or one of them."""
     inner = rf"({SPACE}/?{SPACE}{name}{SPACE}/?{SPACE})"
-    letter = rf"[^\W{UNSPACED}]"
     written = r"(?<![写印刻标绣画][着有了])"
 
     return [
@@ -105,7 +104,11 @@ def bracketed(tag: str, name: str) -> list[Step]:
         ("tag_case", pattern(rf"<(/?){name}(/?)>"), rf"<\g<1>{tag[1:-1]}\g<2>>"),
         ("tag_possessive", pattern(rf"<{name}(['’]s)>"), rf"{tag}\1"),
         ("tag_closed", pattern(rf"<{name}/>|<{name}>{SPACE}(?:{name})?{SPACE}</{name}>"), tag),
-        ("tag_half", pattern(rf"<{name}(?!{letter}|[>.\-/]|['’]s>)(?![^<>\n]*>)|(?<![<\w/.\-@#;\\]){name}>"), tag),
+        (
+            "tag_half",
+            pattern(rf"<{name}(?!{LETTER}|[>.\-/]|['’]s>)(?![^<>\n]*>)|(?<!{LETTER})(?<![</.\-@#;\\]){name}>"),
+            tag,
+        ),
     ]
 
 
@@ -114,7 +117,7 @@ def marked(tag: str, exact: str) -> list[Step]:
     return [
         ("tag_marks", re.compile(rf"({MARKS}){exact}(['’]s)?\1"), rf"{tag}\2"),
         ("tag_marks", re.compile(rf"\A{exact}(['’]s)?(\*+|`+)(?![\s\S]*\2)"), rf"{tag}\1"),
-        ("tag_marks", re.compile(rf"\A(?:\"{exact}\"|“{exact}”|‘{exact}’|'{exact}'(?!s\b))"), tag),
+        ("tag_marks", re.compile(rf"\A(?:\"{exact}\"|“{exact}”|‘{exact}’|'{exact}'(?!s))"), tag),
     ]
 
 
@@ -123,10 +126,9 @@ def unbracketed(tag: str) -> list[Step]:
     ``her`` it is a noun, and in ``mam-shaped`` or ``mam.jpg`` a part of something else."""
     name = tag[1:-1]
     spelt = f"(?:{re.escape(name)}|{re.escape(name[0].upper() + name[1:])})"
-    letter = rf"[^\W{UNSPACED}]"
     end = rf"(?=$|[\s,，.。:：;；!！?？、'’]|[{UNSPACED}])"
     opening = rf"\A(?:\"{spelt}\"|“{spelt}”|'{spelt}'|‘{spelt}’|({MARKS}){spelt}\1){end}"
-    anywhere = rf"{QUOTED}|(?<!{letter})(?<![\-_@#/\\.<&]){spelt}(?!{letter}|[\-_/@\\.]\w|[>;\-]|[\"”])"
+    anywhere = rf"{QUOTED}|(?<!{LETTER})(?<![\-_@#/\\.<&]){spelt}(?!{LETTER}|[\-_/@\\.]\w|[>;\-]|[\"”])"
 
     def named(found: re.Match[str]) -> str:
         noun = DETERMINER.search(found.string[max(0, found.start() - 8) : found.start()].lower())

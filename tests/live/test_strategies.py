@@ -1,4 +1,4 @@
-"""Each strategy through ``persqa run`` against a real server: every row in one place, and each told by which it came."""
+"""Each strategy through ``persqa run`` against a real server: every row in one place, and told by which it came."""
 
 from __future__ import annotations
 

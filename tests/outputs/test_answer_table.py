@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from persqa_client.inputs.characters import means_the_tag
 from persqa_client.inputs.prompts import put
-from persqa_client.outputs.answers import judge, read_answer
+from persqa_client.outputs.answers import Answer, judge, read_answer
 from persqa_client.outputs.checks import TAGGED_ANSWER
 from persqa_client.types import Ask, Completion, Unit
-from tests.outputs.answer_table import CASES, Case
+from tests.outputs.answer_cases import Case
+from tests.outputs.answer_table import CASES
 
 
 def ask_of(case: Case) -> Ask:
@@ -45,12 +48,18 @@ def test_each_raw_answer_comes_to_what_it_is_worth(case: Case) -> None:
 def test_reading_what_was_read_changes_nothing(case: Case) -> None:
     ask = ask_of(case)
     once = read_answer(Completion(case.raw, case.finish_reason), ask).text
-    assert read_answer(Completion(once, case.finish_reason), ask) == type(read_answer(Completion("", "stop"), ask))(
-        once
-    )
+    assert read_answer(Completion(once, case.finish_reason), ask) == Answer(once)
 
 
-def test_no_name_stays_hidden_in_the_reason() -> None:
+def test_one_list_of_names_serves_the_whole_table() -> None:
+    names = tuple(name for case in CASES for name in case.names)
+    for case in CASES:
+        ask, completion = replace(ask_of(case), names=names), Completion(case.raw, case.finish_reason)
+        problem = judge(completion, read_answer(completion, ask), ask)
+        assert (problem.code if problem else None) == case.code, case.id
+
+
+def test_the_reason_gives_no_name_away() -> None:
     for case in CASES:
         if case.code == "name_leak":
             ask, completion = ask_of(case), Completion(case.raw, case.finish_reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persqa_client.outputs.answers import Answer, judge, read_answer
@@ -138,12 +138,14 @@ GOOD_CHINESE = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(GOOD_ANSWERS)
 def test_a_good_answer_stays_as_it_is(text: str) -> None:
     assert read(text) == Answer(text)
     assert code(text) is None
 
 
+@settings(deadline=None)
 @given(GOOD_CHINESE)
 def test_a_good_chinese_answer_stays_as_it_is(text: str) -> None:
     assert read(text, "<mam>在做什么？") == Answer(text)
@@ -201,12 +203,14 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES | st.text(max_size=4), max_size=14).map("".join), st.sampled_from([None, "Charlie"]))
 def test_what_was_read_once_is_read_as_it_is(text: str, surrogate: str | None) -> None:
     once = read(text, surrogate=surrogate).text
     assert read(once, surrogate=surrogate) == Answer(once)
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES | st.text(max_size=4), max_size=14).map("".join), st.sampled_from([QUESTION, "<mam>在做什么？"]))
 def test_anything_can_be_judged(text: str, question: str) -> None:
     code(text, question, names=("Ann Lee", "小明"), surrogate="Charlie")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persqa_client.outputs.checks import TAGGED_ANSWER
@@ -227,6 +227,7 @@ def test_the_first_thing_worth_telling_is_told() -> None:
     assert "does not begin with <mam>" in found.reason
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80), st.sampled_from(["<mam>", "<小满>"]))
 def test_no_check_ever_raises(text: str, tag: str) -> None:
     asked = ask(f"{tag}?", tag, names=("Ann", "小明"), surrogate="Charlie")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persqa_client.outputs.answers import Answer
@@ -75,6 +75,7 @@ def test_a_short_name_may_begin_other_words(text: str, surrogate: str, left: boo
     assert has_left(text, surrogate) is left
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40).filter(lambda text: "charlie" not in text.casefold()))
 def test_who_is_not_named_gets_no_tag(text: str) -> None:
     assert put_tag(text, "Charlie", "<mam>") == text

@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Measures what this toolkit promises, as ratios within one run, and prints each figure beside its bar.
+
+usage: scripts/bench.py [NAME …] [--folder DIR]    all of them, or those named
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from benches import admission, hot_path, startup
+
+BENCHES = {"hot-path": hot_path.measure, "startup": startup.measure, "admission": admission.measure}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHES], default=[])
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "persqa-bench")
+    options = parser.parse_args()
+    met = True
+    print("| what | measured | bar | |\n| --- | --- | --- | --- |", flush=True)
+    for name in options.names or BENCHES:
+        folder = options.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for figure in BENCHES[name](folder):
+            print(figure.line(), flush=True)
+            met = met and figure.met
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
