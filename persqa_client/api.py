@@ -23,7 +23,7 @@ from persqa_client.chat.probes import examine
 from persqa_client.chat.servers import Server, settle_strategy
 from persqa_client.chat.sessions import Session
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build, find_key
-from persqa_client.engines.local import Job, LocalEngine
+from persqa_client.engines.local import Job, LocalEngine, most_at_once
 from persqa_client.errors import PersQAError, RowError
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
@@ -100,7 +100,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         limits = self._settings.limits
         engine = LocalEngine(
             pipeline.answer_row,
-            most=2 * limits.concurrency + 16,
+            most=most_at_once(limits.concurrency),
             most_bytes=limits.max_inflight_bytes,
             on_stop=lambda: None,
         )

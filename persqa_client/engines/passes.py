@@ -9,7 +9,7 @@ from typing import Protocol
 
 from persqa_client.config import Limits
 from persqa_client.engines.feed import Book, Feed, Reading
-from persqa_client.engines.local import Answer, LocalEngine
+from persqa_client.engines.local import Answer, LocalEngine, most_at_once
 from persqa_client.engines.probation import Probation
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.sources import Source
@@ -74,7 +74,10 @@ class Pass:
         self._probation = Probation(passed=proven)
         self._dropped = 0
         self.engine = LocalEngine(
-            answer, most=2 * limits.concurrency + 16, most_bytes=limits.max_inflight_bytes, on_stop=drain
+            answer,
+            most=most_at_once(limits.concurrency),
+            most_bytes=limits.max_inflight_bytes,
+            on_stop=drain,
         )
 
     async def run(self, rows: int | None, at_least: int = 0) -> bool:
