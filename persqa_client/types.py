@@ -55,7 +55,7 @@ class BadRow:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Picture:
     """A picture as it goes over the wire: its encoded bytes, its true media type and its size in pixels."""
 

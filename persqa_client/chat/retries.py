@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from persqa_client.chat.bodies import Body
 from persqa_client.chat.dialects import Dialect
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Verdict
@@ -51,7 +52,7 @@ class Trial:
     """What it is thought to take of a limit on tokens."""
     dialect: Dialect = field(default_factory=Dialect)
     """The dialect that ``body`` is rendered in."""
-    body: bytes | None = None
+    body: Body | None = None
 
     def lose(self, verdict: Verdict, answers: int) -> None:
         """Notes a failure by which the server may have gone; ``answers`` is how many it has given so far."""

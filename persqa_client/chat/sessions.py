@@ -15,6 +15,7 @@ import httpx2
 
 from persqa_client.chat.account import Account
 from persqa_client.chat.admission import Admission
+from persqa_client.chat.bodies import Body
 from persqa_client.chat.client import Client
 from persqa_client.chat.completions import whole
 from persqa_client.chat.control import Lease
@@ -175,7 +176,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         enough = trial.unheard >= min(2, self.limits.max_attempts)
         return enough and await self.outage.explains(verdict.message)
 
-    def _body(self, request: Request, trial: Trial) -> bytes:
+    def _body(self, request: Request, trial: Trial) -> Body:
         if trial.body is None or trial.dialect is not self.dialect:
             trial.dialect = self.dialect
             trial.body = render(request, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
