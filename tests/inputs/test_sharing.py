@@ -42,6 +42,7 @@ async def test_a_picture_that_nobody_asks_about_any_more_is_let_go() -> None:
     preparing = Preparing()
     shared = Sharing(preparing, always=True, repeats=True)
     await shared.load("a")
+    await asyncio.sleep(0)
     gc.collect()
     await shared.load("a")
     assert preparing.asked == [("a", True)] * 2
