@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import hot_path
+from benches import hot_path, questions
 
-BENCHES = {"hot-path": hot_path.measure}
+BENCHES = {"hot-path": hot_path.measure, "questions": questions.measure}
 
 
 def main() -> int:

@@ -84,7 +84,7 @@ def bytes_of(rows: Path, **flags: Any) -> int:
     """Bytes that a run sends, the trying out of the server left out."""
     with running(SimSettings(latency=0.01)) as server:
         go(write(rows.parent / "none.jsonl", [{"image": "missing.png"}]), server, **flags)
-        before = server.stats()["bytes_in"]
+        before = int(server.stats()["bytes_in"])
         go(rows, server, **flags)
         return int(server.stats()["bytes_in"]) - before
 
