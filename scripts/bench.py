@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import hot_path, questions
+from benches import hot_path, questions, startup
 
-BENCHES = {"hot-path": hot_path.measure, "questions": questions.measure}
+BENCHES = {"hot-path": hot_path.measure, "startup": startup.measure, "questions": questions.measure}
 
 
 def main() -> int:
