@@ -219,10 +219,3 @@ def test_a_picture_of_many_rows_goes_up_twice_at_most(folder: Path, tmp_path: Pa
     size = (folder / "0.png").stat().st_size
     assert simulator.stats()["bytes_in"] < 2 * 1.4 * size + 40 * 1500 + 40_000
     assert all("red" in row["pers_qa"] for row in records(path))
-
-
-def test_one_question_about_each_picture_is_sent_as_ever(folder: Path, tmp_path: Path) -> None:
-    rows = write(tmp_path / "rows.jsonl", each(folder))
-    with_uuid, without = (bytes_of(rows, questions=1, uuid=uuid) for uuid in (True, False))
-    # The questions by which a server is tried out are partly drawn at random.
-    assert abs(with_uuid - without) < 20 * PICTURES

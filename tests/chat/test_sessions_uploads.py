@@ -84,6 +84,17 @@ async def test_a_refusal_is_the_rows_own_once_the_bytes_were_refused_too(
     assert carried(route) == [("persqa-1", True)]
 
 
+async def test_a_refusal_of_what_carried_its_picture_is_believed_at_once(
+    session: Session, respx_mock: respx.MockRouter
+) -> None:
+    """This server keeps no pictures, so its second request has them too."""
+    route = script(respx_mock, good(), bad(400, "Too long."))
+    await session.complete(about(SEEN))
+    with pytest.raises(RowError, match="Too long"):
+        await session.complete(about(SEEN))
+    assert carried(route) == [(None, True)]
+
+
 async def test_a_failed_upload_is_made_again(keeping: Session, respx_mock: respx.MockRouter) -> None:
     route = script(respx_mock, bad(500), good(), good())
     await keeping.complete(about(SEEN))

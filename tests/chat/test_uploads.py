@@ -159,6 +159,18 @@ async def test_a_second_miss_brings_the_bytes_whatever_the_server_is_thought_to_
     assert (wire.tasks[2].done(), wire.uploads.missed) == (True, 3)
 
 
+async def test_misses_of_one_request_end_whatever_others_bring() -> None:
+    uploads = Uploads()
+    delivery = uploads.delivery([A])
+    known = []
+    for _ in range(3):
+        uploads.depot.arrived([A])
+        async with delivery:
+            known.append(delivery.known)
+            delivery.judge(MISS, delivery.known)
+    assert known == [{A}, {A}, frozenset()]
+
+
 async def test_of_several_pictures_those_that_are_there_are_named() -> None:
     wire = Wire()
     await wire.start(q0=[A])
