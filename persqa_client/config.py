@@ -239,6 +239,8 @@ class RunSettings(Settings):
     retry_failed: bool = False
     probes: bool = True
     """Whether the server is tried out before the first row."""
+    uuid: bool = True
+    """Whether a picture is sent once, and then named, where the server was found to keep it."""
 
     @model_validator(mode="after")
     def strategy_can_be_known(self) -> Self:

@@ -152,7 +152,7 @@ class Run:
     async def _examine(self) -> None:
         strategy = self.settings.recipe.strategy
         if self.settings.probes:
-            server = await examine(self.session, strategy=strategy, thorough=True)
+            server = await examine(self.session, strategy=strategy, thorough=True, uuid=self.settings.uuid)
         else:
             server = await look(self.session)
         if (sentence := unknown_model(server, self.settings.endpoint.model)) is not None:

@@ -82,6 +82,12 @@ def run(
         bool,
         typer.Option("--probes/--no-probes", help="Try the server out before the first row.", rich_help_panel=Server),
     ] = True,
+    uuid: Annotated[
+        bool,
+        typer.Option(
+            "--uuid/--no-uuid", help="Send a picture once where the server keeps it by a uuid.", rich_help_panel=Server
+        ),
+    ] = True,
     extra_body: Annotated[
         str | None, typer.Option(metavar="JSON", help="Further request fields.", rich_help_panel=Asking)
     ] = None,
