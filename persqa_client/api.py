@@ -51,6 +51,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         recipe: Recipe | None = None,
         image_root: Path | None = None,
         probes: bool = True,
+        uuid: bool = True,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
         settings = RunSettings(
@@ -62,6 +63,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             recipe=recipe or Recipe(),
             image_root=image_root,
             probes=probes,
+            uuid=uuid,
         )
         self._settings = settings
         self._plan = Plan(settings, ListedSource())
@@ -106,7 +108,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         limits = self._settings.limits
         engine = LocalEngine(
             pipeline.answer_row,
-            most=lambda: at_hand(self._session.admission.slots),
+            most=lambda: self._plan.spread * at_hand(self._session.admission.slots),
             most_bytes=limits.max_inflight_bytes,
             on_stop=lambda: None,
         )
@@ -117,7 +119,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         for line, position in ListedSource(rows).lines(START):
             row = self._plan.parse(position.number, line)
             for unit in self._plan.units(row):
-                yield Job(row, unit, self._plan.weigh(row))
+                yield Job(row, unit, self._plan.weigh(row, unit))
 
     async def _pipeline(self) -> Pipeline:
         """Tries the server out once, for all who ask; a probe that failed is made again for the next."""
@@ -128,7 +130,8 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     async def _examine(self) -> Pipeline:
         strategy, server = self._settings.recipe.strategy, Server()
         if self._settings.probes:
-            server = await examine(self._session, strategy=strategy)
+            uuid = self._settings.uuid and self._settings.recipe.questions > 1
+            server = await examine(self._session, strategy=strategy, uuid=uuid)
         return self._plan.pipeline(self._session, self._threads, settle_strategy(server, strategy), server)
 
     async def aclose(self) -> None:
@@ -184,7 +187,7 @@ def make_settings(
     """Sorts flags by the settings that they belong to; one that belongs to none is a TypeError, as for any function."""
     kinds = (Sampling, Limits, Recipe)
     named = {kind: {name: flags.pop(name) for name in kind.model_fields if name in flags} for kind in kinds}
-    if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes"}:
+    if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"}:
         raise TypeError(f"generate() got an unexpected keyword argument {min(unknown)!r}")
     return build(
         RunSettings,

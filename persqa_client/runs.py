@@ -29,7 +29,7 @@ from persqa_client.outputs.ledger import Ledger
 from persqa_client.outputs.memory import MemoryLedger
 from persqa_client.outputs.tally import Tally
 from persqa_client.plan import Plan, picture_tokens
-from persqa_client.types import Strategy
+from persqa_client.types import Strategy, Unit
 
 PICTURE_THREADS = 4
 
@@ -152,7 +152,7 @@ class Run:
     async def _examine(self) -> None:
         strategy = self.settings.recipe.strategy
         if self.settings.probes:
-            server = await examine(self.session, strategy=strategy, thorough=True)
+            server = await examine(self.session, strategy=strategy, thorough=True, uuid=self.settings.uuid)
         else:
             server = await look(self.session)
         if (sentence := unknown_model(server, self.settings.endpoint.model)) is not None:
@@ -168,7 +168,7 @@ class Run:
             return False
         self._retried = self._retried or ledger.until is not None
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
-            pipeline = self.plan.pipeline(self.session, threads, self.strategy, self.server)
+            pipeline = self.plan.pipeline(self.session, threads, self.strategy, self.server, self._loaded)
             self._pass = self._make_pass(ledger, pipeline.answer_row)
             try:
                 finished = await self._pass.run(self._rows_left(ledger), at_least=last_paid(ledger))
@@ -191,6 +191,10 @@ class Run:
             lambda: self.session.admission.slots,
             proven=ledger.until is not None or ledger.tally.good > 0,
         )
+
+    def _loaded(self, unit: Unit, held: int) -> None:
+        if self._pass is not None:
+            self._pass.engine.lighten(unit, held)
 
     def _describe(self) -> dict[str, Any]:
         """What the run file says beside the ledger's own."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from persqa_client.chat.bodies import Body
 from persqa_client.chat.dialects import Dialect
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Verdict
@@ -26,6 +27,9 @@ class Backoff:
 
 
 BACKOFF = Backoff()
+
+AT_ONCE = frozenset({Act.AWAY, Act.ADAPT, Act.RESEND})
+WORTH_AGAIN = AT_ONCE | {Act.WAIT, Act.RETRY}
 
 
 @dataclass(slots=True)
@@ -51,7 +55,9 @@ class Trial:
     """What it is thought to take of a limit on tokens."""
     dialect: Dialect = field(default_factory=Dialect)
     """The dialect that ``body`` is rendered in."""
-    body: bytes | None = None
+    known: frozenset[str] = frozenset()
+    """The pictures that ``body`` names instead of carrying them."""
+    body: Body | None = None
 
     def lose(self, verdict: Verdict, answers: int) -> None:
         """Notes a failure by which the server may have gone; ``answers`` is how many it has given so far."""
@@ -80,16 +86,16 @@ class Trial:
 
 
 def is_worth_again(error: BaseException) -> bool:
-    return isinstance(error, AttemptError) and error.verdict.act in {Act.WAIT, Act.RETRY, Act.AWAY, Act.ADAPT}
+    return isinstance(error, AttemptError) and error.verdict.act in WORTH_AGAIN
 
 
 def seconds_to_wait(error: BaseException | None, waits: int, rng: random.Random, backoff: Backoff) -> float:
     """Retry-After where it was told (plus a little, so that not all come back at once), else exponential back-off with
-    full jitter. After an outage or a change of dialect nothing is waited: the gate, or the new body, is the remedy.
+    full jitter. After an outage or where the body changes nothing is waited: the gate, or the new body, is the remedy.
 
     ``waits`` counts the request's earlier ones.
     """
-    if not isinstance(error, AttemptError) or error.verdict.act in {Act.AWAY, Act.ADAPT}:
+    if not isinstance(error, AttemptError) or error.verdict.act in AT_ONCE:
         return 0.0
     if error.verdict.retry_after is not None:
         return error.verdict.retry_after + rng.uniform(0, backoff.first)

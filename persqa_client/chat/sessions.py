@@ -1,6 +1,7 @@
 """A request until its end: gate, slot, throttle, attempt, and again. Talks to the endpoint through chat/client.py.
 
-A session is what one run shares towards one endpoint. Order for each attempt: slot, outage gate, throttle, send.
+A session is what one run shares towards one endpoint. Order for each attempt: turn of its pictures, slot, outage gate,
+throttle, send.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 import httpx2
 
 from persqa_client.chat.account import Account
 from persqa_client.chat.admission import Admission
+from persqa_client.chat.bodies import Body
 from persqa_client.chat.client import Client
 from persqa_client.chat.completions import whole
 from persqa_client.chat.control import Lease
@@ -25,6 +27,7 @@ from persqa_client.chat.outage import PATIENCE, PROBES, Outage
 from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.requests import render
 from persqa_client.chat.retries import BACKOFF, Backoff, Trial, policy
+from persqa_client.chat.uploads import Delivery, Uploads
 from persqa_client.chat.verdicts import DISTANT
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.errors import AttemptError, RowError, RunStopped
@@ -95,6 +98,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.outage = Outage(
             self.client.alive, self.admission, max_outage=self.limits.max_outage, probes=probes, patience=patience
         )
+        self.uploads = Uploads()
         self.backoff = backoff
         self._rng = rng or random.Random()
         self._poller: asyncio.Task[None] | None = None
@@ -107,6 +111,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         """
         self._watch()
         trial = Trial(tokens=self.account.weigh(request, self.sampling.max_tokens))
+        delivery = self.uploads.delivery(request.uuids)
         again = policy(
             trial,
             max_attempts=self.limits.max_attempts,
@@ -116,7 +121,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         )
         while True:
             try:
-                completion: Completion = await again(self._attempt, request, trial)
+                completion: Completion = await again(self._attempt, request, trial, delivery)
                 break
             except AttemptError as error:
                 if not await self._excused(error.verdict, trial):
@@ -126,23 +131,25 @@ class Session(AbstractAsyncContextManager["Session"]):
         answer = whole(completion, wrapped=form == "json_schema", prefix=prefix)
         return Reply(answer, trial.spent + 1, constrained=form is not None, prefilled=bool(prefix))
 
-    async def _attempt(self, request: Request, trial: Trial) -> Completion:
+    async def _attempt(self, request: Request, trial: Trial, delivery: Delivery) -> Completion:
         # What may have brought the server down lets the others go first, or nothing else would be answered any more.
         suspect = trial.suspect(self.outage.count)
         if suspect:
             await self.outage.passed()
             await self.admission.pause(self.backoff.ceiling(trial.waits))
         again = trial.sent > 0 and not suspect
-        async with self.admission.slot(again=again) as lease:
+        async with delivery, self.admission.slot(again=again or delivery.follows) as lease:
             await self._permit(lease, trial, again=again)
             self._survive(trial)
-            body = self._body(request, trial)
+            body = self._body(request, trial, delivery)
             self._count(trial)
             try:
                 completion = await self.client.send(body)
             except AttemptError as error:
+                error.verdict = delivery.judge(error.verdict, trial.known)
                 self._react(error.verdict, lease, trial)
                 raise
+            delivery.answered()
         self._answered(completion, lease, trial)
         return completion
 
@@ -175,10 +182,13 @@ class Session(AbstractAsyncContextManager["Session"]):
         enough = trial.unheard >= min(2, self.limits.max_attempts)
         return enough and await self.outage.explains(verdict.message)
 
-    def _body(self, request: Request, trial: Trial) -> bytes:
-        if trial.body is None or trial.dialect is not self.dialect:
-            trial.dialect = self.dialect
-            trial.body = render(request, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
+    def _body(self, request: Request, trial: Trial, delivery: Delivery) -> Body:
+        known = delivery.known if self.dialect.uuid else frozenset()
+        if trial.body is None or trial.dialect is not self.dialect or trial.known != known:
+            trial.dialect, trial.known = self.dialect, known
+            worded = replace(request, known=known) if known else request
+            trial.body = render(worded, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
+        delivery.sent(known)
         return trial.body
 
     def _count(self, trial: Trial) -> None:
