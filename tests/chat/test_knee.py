@@ -221,7 +221,7 @@ def test_a_server_that_refuses_is_not_tried_with_less() -> None:
         seen.append(knee.slots)
     assert min(seen) == START
     for round in range(6):
-        answer(knee, 100, knee.slots / 8, now=200.0 + 10 * round)
+        answer(knee, 100, knee.slots / 8, now=200.0 + round)
         seen.append(knee.slots)
     assert min(seen) < START, "long afterwards it is"
 
