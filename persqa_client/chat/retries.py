@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from persqa_client.chat.bodies import Body
 from persqa_client.chat.dialects import Dialect
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Verdict
@@ -49,8 +48,7 @@ class Trial:
     """Outages that began with this request in flight, another request having been answered since the one before."""
     heard_at_death: int = -1
     dialect: Dialect = field(default_factory=Dialect)
-    """The dialect that ``body`` is rendered in."""
-    body: Body | None = None
+    """The one that the latest attempt spoke."""
 
     def lose(self, verdict: Verdict, answers: int) -> None:
         """Notes a failure by which the server may have gone; ``answers`` is how many it has given so far."""

@@ -164,10 +164,10 @@ class Session(AbstractAsyncContextManager["Session"]):
         return enough and await self.outage.explains(verdict.message)
 
     def _body(self, request: Request, trial: Trial) -> Body:
-        if trial.body is None or trial.dialect is not self.dialect:
-            trial.dialect = self.dialect
-            trial.body = render(request, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
-        return trial.body
+        # Made anew for each attempt and kept by none: a trial stays until the garbage collector finds it, because
+        # tenacity's objects hold each other, and its pictures would stay with it.
+        trial.dialect = self.dialect
+        return render(request, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
 
     def _count(self, trial: Trial) -> None:
         self.traffic.sent += 1
