@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import hot_path, startup
+from benches import hot_path, pictures, startup
 
-BENCHES = {"hot-path": hot_path.measure, "startup": startup.measure}
+BENCHES = {"hot-path": hot_path.measure, "pictures": pictures.measure, "startup": startup.measure}
 
 
 def main() -> int:
