@@ -23,12 +23,12 @@ from persqa_client.chat.probes import examine
 from persqa_client.chat.servers import Server, settle_strategy
 from persqa_client.chat.sessions import Session
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build, find_key
-from persqa_client.engines.local import Job, LocalEngine, most_at_once
+from persqa_client.engines.local import Job, LocalEngine, at_hand
 from persqa_client.errors import PersQAError, RowError
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.pipeline import Pipeline
-from persqa_client.plan import Plan
+from persqa_client.plan import Plan, picture_tokens
 from persqa_client.runs import PICTURE_THREADS, Run, Summary
 from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
 
@@ -51,6 +51,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         recipe: Recipe | None = None,
         image_root: Path | None = None,
         probes: bool = True,
+        uuid: bool = True,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
         settings = RunSettings(
@@ -62,11 +63,18 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             recipe=recipe or Recipe(),
             image_root=image_root,
             probes=probes,
+            uuid=uuid,
         )
         self._settings = settings
         self._plan = Plan(settings, ListedSource())
         self._threads = ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture")
-        self._session = Session(endpoint, sampling=settings.sampling, limits=settings.limits, http_client=http_client)
+        self._session = Session(
+            endpoint,
+            sampling=settings.sampling,
+            limits=settings.limits,
+            http_client=http_client,
+            picture_tokens=picture_tokens(endpoint.model),
+        )
         self._probing: asyncio.Task[Pipeline] | None = None
 
     async def ask(
@@ -100,7 +108,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         limits = self._settings.limits
         engine = LocalEngine(
             pipeline.answer_row,
-            most=most_at_once(limits.concurrency),
+            most=lambda: self._plan.spread * at_hand(self._session.admission.slots),
             most_bytes=limits.max_inflight_bytes,
             on_stop=lambda: None,
         )
@@ -111,7 +119,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         for line, position in ListedSource(rows).lines(START):
             row = self._plan.parse(position.number, line)
             for unit in self._plan.units(row):
-                yield Job(row, unit, self._plan.weigh(row))
+                yield Job(row, unit, self._plan.weigh(row, unit))
 
     async def _pipeline(self) -> Pipeline:
         """Tries the server out once, for all who ask; a probe that failed is made again for the next."""
@@ -122,7 +130,8 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     async def _examine(self) -> Pipeline:
         strategy, server = self._settings.recipe.strategy, Server()
         if self._settings.probes:
-            server = await examine(self._session, strategy=strategy)
+            uuid = self._settings.uuid and self._settings.recipe.questions > 1
+            server = await examine(self._session, strategy=strategy, uuid=uuid)
         return self._plan.pipeline(self._session, self._threads, settle_strategy(server, strategy), server)
 
     async def aclose(self) -> None:
@@ -178,7 +187,7 @@ def make_settings(
     """Sorts flags by the settings that they belong to; one that belongs to none is a TypeError, as for any function."""
     kinds = (Sampling, Limits, Recipe)
     named = {kind: {name: flags.pop(name) for name in kind.model_fields if name in flags} for kind in kinds}
-    if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes"}:
+    if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"}:
         raise TypeError(f"generate() got an unexpected keyword argument {min(unknown)!r}")
     return build(
         RunSettings,

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.servers import Server
 from persqa_client.config import Recipe, RunSettings
 from persqa_client.errors import SettingsError
@@ -23,8 +24,10 @@ from persqa_client.inputs.names import read_names
 from persqa_client.inputs.picture_tokens import Family, family_of, tokens
 from persqa_client.inputs.references import size_hint
 from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.sharing import Sharing
 from persqa_client.inputs.shelf import PictureShelf
 from persqa_client.inputs.sources import FileSource, Source
+from persqa_client.inputs.uuids import name
 from persqa_client.outputs.checks import TAGGED_ANSWER
 from persqa_client.outputs.records import render_failure, render_record
 from persqa_client.pipeline import Completer, Pipeline, keep_quiet
@@ -52,6 +55,8 @@ class Plan:
         self.names = read_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
         self.asks = self.ask_maker("direct")
+        self.once = False
+        """Whether a picture is sent once for all questions about it: known when the server is."""
 
     def ask_maker(self, strategy: Strategy) -> AskMaker:
         category, language = defaults(self.recipe, self.bank)
@@ -87,17 +92,26 @@ class Plan:
         """What is asked about a row; a line that can't be asked about stands once."""
         return (Unit(row.number),) if isinstance(row, BadRow) else self.asks.units(row)
 
-    def weigh(self, row: Row | BadRow) -> int:
-        """Bytes that a question of the row may come to hold while it is under way, its pictures included, about."""
-        if isinstance(row, BadRow):
+    @property
+    def spread(self) -> int:
+        """How many times as many questions must be under way: those of a row wait for its first half of the time."""
+        return 2 if self.recipe.questions > 1 else 1
+
+    def weigh(self, row: Row | BadRow, unit: Unit) -> int:
+        """Bytes that a question of the row may come to hold while it is under way, its pictures included, about.
+
+        Where pictures are sent once, they count with the row's first question: the others share them.
+        """
+        if isinstance(row, BadRow) or (self.once and unit.question > 0 and row.only is None):
             return len(row.line)
         return len(row.line) + BYTES_PER_PICTURE_BYTE * sum(
             size_hint(reference, self.roots) for reference in row.images
         )
 
-    def load(self, reference: str) -> Picture:
-        """The picture as it will be sent. Blocks while it reads; threads may call it at once."""
-        return self.shelf.load(reference)
+    def load(self, reference: str, *, named: bool = False) -> Picture:
+        """The picture as it will be sent, with its uuid if it is to have one. Blocks; threads may call it at once."""
+        picture = self.shelf.load(reference)
+        return name(picture, self.settings.sampling.extra_body) if named else picture
 
     def render(self, line: bytes, outcome: Outcome) -> bytes:
         recipe = self.recipe
@@ -118,20 +132,41 @@ class Plan:
         """The journey of a row at a server, its pictures loaded in the given threads; ``loaded`` is told what a unit
         then holds, in bytes."""
 
-        async def load(reference: str) -> Picture:
-            return await asyncio.get_running_loop().run_in_executor(threads, self.load, reference)
+        async def prepare(reference: str, *, named: bool = False) -> Picture:
+            return await asyncio.get_running_loop().run_in_executor(threads, partial(self.load, reference, named=named))
+
+        self.once = self.settings.uuid and server is not None and server.uuid is True
+        sharing = Sharing(prepare, always=self.recipe.questions > 1, repeats=self.once)
+
+        def held(unit: Unit, size: int) -> None:
+            loaded(unit, 0 if self.once and unit.question > 0 else size)
 
         seen = FAMILIES.get(server.picture_patch or 0) if server else None
         family = seen or family_of(self.settings.endpoint.model)
         return Pipeline(
             completer,
-            load,
+            sharing.load,
             self.ask_maker(strategy),
-            loaded=loaded,
+            loaded=held,
             room=self.settings.sampling.max_tokens,
             context=server.max_model_len if server else None,
             **({"count": partial(tokens, family=family)} if family else {}),
         )
+
+
+def picture_tokens(model: str) -> PictureTokens:
+    """How many tokens a model of that name makes of a picture."""
+    family = family_of(model)
+    if family is None:
+        return by_size
+
+    def count(picture: Picture) -> int:
+        try:
+            return tokens(picture.width, picture.height, family)
+        except ValueError:
+            return by_size(picture)
+
+    return count
 
 
 def make_tag(name: str) -> str:

@@ -28,7 +28,7 @@ from persqa_client.outputs.files import RunFiles
 from persqa_client.outputs.ledger import Ledger
 from persqa_client.outputs.memory import MemoryLedger
 from persqa_client.outputs.tally import Tally
-from persqa_client.plan import Plan
+from persqa_client.plan import Plan, picture_tokens
 from persqa_client.types import Strategy, Unit
 
 PICTURE_THREADS = 4
@@ -60,7 +60,12 @@ class Run:
         self.source = source
         self.plan = Plan(settings, source)
         self.live = Live()
-        self.session = session or Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits)
+        self.session = session or Session(
+            settings.endpoint,
+            sampling=settings.sampling,
+            limits=settings.limits,
+            picture_tokens=picture_tokens(settings.endpoint.model),
+        )
         self.server: Server | None = None
         self.strategy: Strategy = "direct"
         self._meeting: asyncio.Task[None] | None = None
@@ -147,7 +152,7 @@ class Run:
     async def _examine(self) -> None:
         strategy = self.settings.recipe.strategy
         if self.settings.probes:
-            server = await examine(self.session, strategy=strategy, thorough=True)
+            server = await examine(self.session, strategy=strategy, thorough=True, uuid=self.settings.uuid)
         else:
             server = await look(self.session)
         if (sentence := unknown_model(server, self.settings.endpoint.model)) is not None:
@@ -183,6 +188,7 @@ class Run:
             self.settings.limits,
             self.live,
             self.session.drain,
+            lambda: self.session.admission.slots,
             proven=ledger.until is not None or ledger.tally.good > 0,
         )
 

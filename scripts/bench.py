@@ -11,9 +11,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import hot_path, pictures, startup
+from benches import admission, hot_path, pictures, questions, startup
 
-BENCHES = {"hot-path": hot_path.measure, "pictures": pictures.measure, "startup": startup.measure}
+BENCHES = {
+    "hot-path": hot_path.measure,
+    "pictures": pictures.measure,
+    "startup": startup.measure,
+    "admission": admission.measure,
+    "questions": questions.measure,
+}
 
 
 def main() -> int:

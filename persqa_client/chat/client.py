@@ -9,7 +9,7 @@ import asyncio
 import errno
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
@@ -56,8 +56,11 @@ class LeanOpenAI(AsyncOpenAI):
 class Client(AbstractAsyncContextManager["Client"]):
     """Sends one request at a time to one endpoint; knows nothing of retries or limits.
 
-    ``http_client`` replaces the transport, for tests. ``timeout`` is the wall time of an attempt in seconds.
+    ``http_client`` replaces the transport, for tests. ``timeout`` is the wall time of an attempt in seconds. ``heed``,
+    where set, is told the headers of each answer.
     """
+
+    heed: Callable[[Mapping[str, str]], None] | None = None
 
     def __init__(
         self,
@@ -104,6 +107,8 @@ class Client(AbstractAsyncContextManager["Client"]):
             return self._judge_broken(error)
         if not reply.is_success:
             return judge_reply(reply.status_code, reply.headers, reply.content, self.context, now=time.time())
+        if self.heed is not None:
+            self.heed(reply.headers)
         return reply.content
 
     async def _upload(self, body: Body | bytes) -> httpx2.Response:

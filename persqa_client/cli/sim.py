@@ -22,6 +22,10 @@ def sim(
         float, typer.Option(min=0, max=1, help="Fraction by which the latency varies, up and down.")
     ] = 0.0,
     slots: Annotated[int, typer.Option(min=1, help="Requests served at once; the rest wait.")] = 32,
+    slots_at: Annotated[
+        list[str] | None,
+        typer.Option(help="SECONDS=SLOTS, how many from that time after the first request on; repeatable."),
+    ] = None,
     max_queued: Annotated[
         int | None, typer.Option(min=0, help="Requests that may wait; further ones get a 503.")
     ] = None,
@@ -56,6 +60,9 @@ def sim(
         typer.Option(help="JSONL file with a question and the answer to give to it on each line."),
     ] = None,
     retry_after: Annotated[float, typer.Option(min=0, help="Seconds that a 429 asks to wait.")] = 1.0,
+    cached_pictures: Annotated[
+        int, typer.Option(min=1, help="Pictures, and uuids, that are remembered; the oldest go first.")
+    ] = 16384,
     keep_pictures: Annotated[
         Path | None, typer.Option(help="Folder for each distinct picture that arrives, as its own bytes.")
     ] = None,
@@ -76,6 +83,7 @@ def sim(
             latency=latency,
             jitter=jitter,
             slots=slots,
+            slots_at=server.read_slots(slots_at or ()),
             max_queued=max_queued,
             link_mbps=link_mbps,
             api_key=api_key,
@@ -90,6 +98,7 @@ def sim(
             fault_seed=fault_seed,
             retry_after=retry_after,
             answers=server.read_given(answers) if answers else {},
+            cached_pictures=cached_pictures,
             keep_pictures=keep_pictures,
         )
         stats = asyncio.run(server.serve(settings, host, port, typer.echo))

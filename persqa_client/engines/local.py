@@ -18,11 +18,6 @@ AHEAD = 64
 a slot that becomes free needs but one."""
 
 
-def most_at_once(concurrency: int) -> int:
-    """How many jobs are started so that none of so many slots waits for a picture."""
-    return concurrency + min(concurrency, AHEAD) + 16
-
-
 @dataclass(frozen=True, slots=True)
 class Job:
     """One unit to be answered. ``weight`` is what it holds in memory meanwhile, in bytes, or may come to hold."""
@@ -32,6 +27,11 @@ class Job:
     weight: int
 
 
+def at_hand(slots: int) -> int:
+    """How many jobs are started so that none of so many slots waits for a picture."""
+    return slots + min(slots, AHEAD) + 16
+
+
 Answer = Callable[[Row | BadRow, Unit], Awaitable[Outcome]]
 Settled = tuple[Job, Outcome]
 
@@ -39,7 +39,9 @@ Settled = tuple[Job, Outcome]
 class LocalEngine:
     """Runs jobs as tasks. ``alive`` and ``held`` are how many there are and how many bytes they hold."""
 
-    def __init__(self, answer: Answer, *, most: int, most_bytes: int, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, answer: Answer, *, most: Callable[[], int], most_bytes: int, on_stop: Callable[[], None]
+    ) -> None:
         self._answer = answer
         self._most = most
         self._most_bytes = most_bytes
@@ -128,7 +130,7 @@ class LocalEngine:
             self._ended.put_nowait(None)
 
     def _has_room(self) -> bool:
-        return len(self._tasks) < self._most and self.held < self._most_bytes
+        return len(self._tasks) < self._most() and self.held < self._most_bytes
 
     def _outcome(self, task: asyncio.Task[Outcome]) -> Outcome | None:
         try:

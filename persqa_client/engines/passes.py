@@ -9,7 +9,7 @@ from typing import Protocol
 
 from persqa_client.config import Limits
 from persqa_client.engines.feed import Book, Feed, Reading
-from persqa_client.engines.local import Answer, LocalEngine, most_at_once
+from persqa_client.engines.local import Answer, LocalEngine, at_hand
 from persqa_client.engines.probation import Probation
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.sources import Source
@@ -18,6 +18,13 @@ from persqa_client.types import Failure, Outcome
 SYNC_EVERY = 1.0
 CHECKPOINT_EVERY = 5
 """In syncs: what a crash leaves to be replayed is some seconds' worth of rows."""
+
+
+class Planned(Reading, Protocol):
+    """A reading that knows how many of its questions wait for others."""
+
+    @property
+    def spread(self) -> int: ...
 
 
 class SafeBook(Book, Protocol):
@@ -57,11 +64,12 @@ class Pass:
         self,
         source: Source,
         book: SafeBook,
-        plan: Reading,
+        plan: Planned,
         answer: Answer,
         limits: Limits,
         live: Live,
         drain: Callable[[], None],
+        slots: Callable[[], int],
         *,
         proven: bool,
     ) -> None:
@@ -70,12 +78,12 @@ class Pass:
         self._source = source
         self._plan = plan
         self._limits = limits
-        self._window = max(1024, 8 * limits.concurrency)
+        self._window = max(1024, 8 * limits.most_at_once)
         self._probation = Probation(passed=proven)
         self._dropped = 0
         self.engine = LocalEngine(
             answer,
-            most=most_at_once(limits.concurrency),
+            most=lambda: plan.spread * at_hand(slots()),
             most_bytes=limits.max_inflight_bytes,
             on_stop=drain,
         )
