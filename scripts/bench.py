@@ -11,10 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import admission, hot_path, questions, startup
+from benches import admission, hot_path, pictures, questions, startup
 
 BENCHES = {
     "hot-path": hot_path.measure,
+    "pictures": pictures.measure,
     "startup": startup.measure,
     "admission": admission.measure,
     "questions": questions.measure,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from persqa_client.chat.bodies import Body
 from persqa_client.chat.dialects import Dialect
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Verdict
@@ -54,10 +53,9 @@ class Trial:
     tokens: int = 0
     """What it is thought to take of a limit on tokens."""
     dialect: Dialect = field(default_factory=Dialect)
-    """The dialect that ``body`` is rendered in."""
+    """The one that the latest attempt spoke."""
     known: frozenset[str] = frozenset()
-    """The pictures that ``body`` names instead of carrying them."""
-    body: Body | None = None
+    """The pictures that the latest attempt named instead of carrying them."""
 
     def lose(self, verdict: Verdict, answers: int) -> None:
         """Notes a failure by which the server may have gone; ``answers`` is how many it has given so far."""

@@ -183,13 +183,13 @@ class Session(AbstractAsyncContextManager["Session"]):
         return enough and await self.outage.explains(verdict.message)
 
     def _body(self, request: Request, trial: Trial, delivery: Delivery) -> Body:
+        # Made anew for each attempt and kept by none: a trial stays until the garbage collector finds it, because
+        # tenacity's objects hold each other, and its pictures would stay with it.
         known = delivery.known if self.dialect.uuid else frozenset()
-        if trial.body is None or trial.dialect is not self.dialect or trial.known != known:
-            trial.dialect, trial.known = self.dialect, known
-            worded = replace(request, known=known) if known else request
-            trial.body = render(worded, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
+        trial.dialect, trial.known = self.dialect, known
         delivery.sent(known)
-        return trial.body
+        worded = replace(request, known=known) if known else request
+        return render(worded, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
 
     def _count(self, trial: Trial) -> None:
         self.traffic.sent += 1
