@@ -4,13 +4,14 @@ list of names."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.servers import Server
 from persqa_client.config import Recipe, RunSettings
 from persqa_client.errors import SettingsError
@@ -19,21 +20,21 @@ from persqa_client.inputs.bank import Bank
 from persqa_client.inputs.bank_files import read_bank_file
 from persqa_client.inputs.categories import CATEGORIES, read_need
 from persqa_client.inputs.characters import doubts, tag_of
-from persqa_client.inputs.images import load_picture
 from persqa_client.inputs.names import read_names
 from persqa_client.inputs.picture_tokens import Family, family_of, tokens
 from persqa_client.inputs.references import size_hint
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sharing import Sharing
+from persqa_client.inputs.shelf import PictureShelf
 from persqa_client.inputs.sources import FileSource, Source
 from persqa_client.inputs.uuids import name
 from persqa_client.outputs.checks import TAGGED_ANSWER
 from persqa_client.outputs.records import render_failure, render_record
-from persqa_client.pipeline import Completer, Pipeline
+from persqa_client.pipeline import Completer, Pipeline, keep_quiet
 from persqa_client.types import BadRow, Failure, Outcome, Picture, Row, Strategy, Unit
 
-BYTES_PER_PICTURE_BYTE = 4
-"""A picture is held as its file, its base64 and the body around it, and copied once into the socket."""
+BYTES_PER_PICTURE_BYTE = 2
+"""While a picture is prepared there is its file, and what is made of it; afterwards the latter alone."""
 FAMILIES: dict[int, Family] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
 """The rule of picture tokens, by the side of the square that a server was seen to count as one."""
 
@@ -49,6 +50,7 @@ class Plan:
         self.settings = settings
         self.recipe = recipe
         self.roots = roots_of(settings.image_root, source)
+        self.shelf = PictureShelf(self.roots, max_pixels=recipe.max_pixels, bound=settings.limits.shelf_bytes)
         self.bank = make_bank(recipe)
         self.names = read_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
@@ -96,7 +98,7 @@ class Plan:
         return 2 if self.recipe.questions > 1 else 1
 
     def weigh(self, row: Row | BadRow, unit: Unit) -> int:
-        """Bytes that a question of the row will hold while it is under way, its pictures included, about.
+        """Bytes that a question of the row may come to hold while it is under way, its pictures included, about.
 
         Where pictures are sent once, they count with the row's first question: the others share them.
         """
@@ -107,8 +109,8 @@ class Plan:
         )
 
     def load(self, reference: str, *, named: bool = False) -> Picture:
-        """The picture, with its uuid if it is to have one. Blocks while it reads."""
-        picture = load_picture(reference, self.roots, max_pixels=self.recipe.max_pixels)
+        """The picture as it will be sent, with its uuid if it is to have one. Blocks; threads may call it at once."""
+        picture = self.shelf.load(reference)
         return name(picture, self.settings.sampling.extra_body) if named else picture
 
     def render(self, line: bytes, outcome: Outcome) -> bytes:
@@ -119,24 +121,52 @@ class Plan:
             line, outcome, output_key=recipe.output_key, style=recipe.output_style, details=recipe.details
         )
 
-    def pipeline(self, completer: Completer, threads: Executor, strategy: Strategy, server: Server | None) -> Pipeline:
-        """The journey of a row at a server, its pictures loaded in the given threads."""
+    def pipeline(
+        self,
+        completer: Completer,
+        threads: Executor,
+        strategy: Strategy,
+        server: Server | None,
+        loaded: Callable[[Unit, int], None] = keep_quiet,
+    ) -> Pipeline:
+        """The journey of a row at a server, its pictures loaded in the given threads; ``loaded`` is told what a unit
+        then holds, in bytes."""
 
         async def prepare(reference: str, *, named: bool = False) -> Picture:
             return await asyncio.get_running_loop().run_in_executor(threads, partial(self.load, reference, named=named))
 
         self.once = self.settings.uuid and server is not None and server.uuid is True
         sharing = Sharing(prepare, always=self.recipe.questions > 1, repeats=self.once)
+
+        def held(unit: Unit, size: int) -> None:
+            loaded(unit, 0 if self.once and unit.question > 0 else size)
+
         seen = FAMILIES.get(server.picture_patch or 0) if server else None
         family = seen or family_of(self.settings.endpoint.model)
         return Pipeline(
             completer,
             sharing.load,
             self.ask_maker(strategy),
+            loaded=held,
             room=self.settings.sampling.max_tokens,
             context=server.max_model_len if server else None,
             **({"count": partial(tokens, family=family)} if family else {}),
         )
+
+
+def picture_tokens(model: str) -> PictureTokens:
+    """How many tokens a model of that name makes of a picture."""
+    family = family_of(model)
+    if family is None:
+        return by_size
+
+    def count(picture: Picture) -> int:
+        try:
+            return tokens(picture.width, picture.height, family)
+        except ValueError:
+            return by_size(picture)
+
+    return count
 
 
 def make_tag(name: str) -> str:

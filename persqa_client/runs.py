@@ -28,8 +28,8 @@ from persqa_client.outputs.files import RunFiles
 from persqa_client.outputs.ledger import Ledger
 from persqa_client.outputs.memory import MemoryLedger
 from persqa_client.outputs.tally import Tally
-from persqa_client.plan import Plan
-from persqa_client.types import Strategy
+from persqa_client.plan import Plan, picture_tokens
+from persqa_client.types import Strategy, Unit
 
 PICTURE_THREADS = 4
 
@@ -60,7 +60,12 @@ class Run:
         self.source = source
         self.plan = Plan(settings, source)
         self.live = Live()
-        self.session = session or Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits)
+        self.session = session or Session(
+            settings.endpoint,
+            sampling=settings.sampling,
+            limits=settings.limits,
+            picture_tokens=picture_tokens(settings.endpoint.model),
+        )
         self.server: Server | None = None
         self.strategy: Strategy = "direct"
         self._meeting: asyncio.Task[None] | None = None
@@ -163,7 +168,7 @@ class Run:
             return False
         self._retried = self._retried or ledger.until is not None
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
-            pipeline = self.plan.pipeline(self.session, threads, self.strategy, self.server)
+            pipeline = self.plan.pipeline(self.session, threads, self.strategy, self.server, self._loaded)
             self._pass = self._make_pass(ledger, pipeline.answer_row)
             try:
                 finished = await self._pass.run(self._rows_left(ledger), at_least=last_paid(ledger))
@@ -183,8 +188,13 @@ class Run:
             self.settings.limits,
             self.live,
             self.session.drain,
+            lambda: self.session.admission.slots,
             proven=ledger.until is not None or ledger.tally.good > 0,
         )
+
+    def _loaded(self, unit: Unit, held: int) -> None:
+        if self._pass is not None:
+            self._pass.engine.lighten(unit, held)
 
     def _describe(self) -> dict[str, Any]:
         """What the run file says beside the ledger's own."""

@@ -11,9 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import hot_path, questions, startup
+from benches import admission, hot_path, questions, startup
 
-BENCHES = {"hot-path": hot_path.measure, "startup": startup.measure, "questions": questions.measure}
+BENCHES = {
+    "hot-path": hot_path.measure,
+    "startup": startup.measure,
+    "admission": admission.measure,
+    "questions": questions.measure,
+}
 
 
 def main() -> int:

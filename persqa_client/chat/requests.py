@@ -1,4 +1,4 @@
-"""From a request to the bytes of its body: JSON, base64 and JSON, joined once and never parsed again. Pure."""
+"""From a request to its body: JSON, pictures and JSON, never parsed again. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 import orjson
 import pybase64
 
+from persqa_client.chat.bodies import Body
 from persqa_client.chat.dialects import Dialect
 from persqa_client.config import Sampling
 from persqa_client.types import Json, Picture, Request
@@ -78,14 +79,14 @@ def beginning(request: Request, dialect: Dialect) -> list[Json]:
     return [{"role": "assistant", "content": request.prefill, **mark}]
 
 
-def render(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> bytes:
-    """The body's bytes. The pictures are copied once, into their place."""
+def render(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Body:
+    """The body as it will be sent."""
     text = orjson.dumps(payload(request, model=model, sampling=sampling, dialect=dialect))
     pieces = text.split(SLOT_BYTES)
-    parts = [pieces[0]]
+    parts: list[bytes | Picture] = [pieces[0]]
     for picture, piece in zip(carried(request, dialect), pieces[1:], strict=True):
-        parts += (pybase64.b64encode(picture.data), piece)
-    return b"".join(parts)
+        parts += (picture, piece)
+    return Body(tuple(parts))
 
 
 def abridged(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> str:

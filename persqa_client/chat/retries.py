@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from persqa_client.chat.bodies import Body
 from persqa_client.chat.dialects import Dialect
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Verdict
@@ -50,11 +51,13 @@ class Trial:
     deaths: int = 0
     """Outages that began with this request in flight, another request having been answered since the one before."""
     heard_at_death: int = -1
+    tokens: int = 0
+    """What it is thought to take of a limit on tokens."""
     dialect: Dialect = field(default_factory=Dialect)
     """The dialect that ``body`` is rendered in."""
     known: frozenset[str] = frozenset()
     """The pictures that ``body`` names instead of carrying them."""
-    body: bytes | None = None
+    body: Body | None = None
 
     def lose(self, verdict: Verdict, answers: int) -> None:
         """Notes a failure by which the server may have gone; ``answers`` is how many it has given so far."""

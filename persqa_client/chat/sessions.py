@@ -6,6 +6,7 @@ throttle, send.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -13,12 +14,17 @@ from time import monotonic
 
 import httpx2
 
-from persqa_client.chat.admission import Admission, Lease
+from persqa_client.chat.account import Account
+from persqa_client.chat.admission import Admission
+from persqa_client.chat.bodies import Body
 from persqa_client.chat.client import Client
 from persqa_client.chat.completions import whole
+from persqa_client.chat.control import Lease
 from persqa_client.chat.dialects import Dialect
-from persqa_client.chat.limits import throttle_for
+from persqa_client.chat.gauges import poll
+from persqa_client.chat.knee import Knee
 from persqa_client.chat.outage import PATIENCE, PROBES, Outage
+from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.requests import render
 from persqa_client.chat.retries import BACKOFF, Backoff, Trial, policy
 from persqa_client.chat.uploads import Delivery, Uploads
@@ -57,6 +63,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     ``backoff`` is between the attempts of a request, ``probes`` between looks at a server that is away; ``patience``
     is how long (seconds) nothing but refusals and broken connections may come before it counts as away.
+    ``picture_tokens`` is the model's rule, for the limit on tokens.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         backoff: Backoff = BACKOFF,
         probes: Backoff = PROBES,
         patience: float = PATIENCE,
+        picture_tokens: PictureTokens = by_size,
     ) -> None:
         self.endpoint = endpoint
         self.sampling = sampling or Sampling()
@@ -79,18 +87,21 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.client = Client(
             endpoint,
             timeout=self.limits.timeout,
-            connections=self.limits.concurrency,
+            connections=self.limits.most_at_once,
             fields=frozenset(self.sampling.extra_body),
             http_client=http_client,
         )
-        self.admission = Admission(self.limits.concurrency)
-        self.throttle = throttle_for(self.limits.rps)
+        most = self.limits.most_at_once
+        self.admission = Admission(most, Knee(most) if self.limits.concurrency == "auto" else None)
+        self.account = Account(self.limits, self.admission, picture_tokens)
+        self.client.heed = self.account.heed
         self.outage = Outage(
             self.client.alive, self.admission, max_outage=self.limits.max_outage, probes=probes, patience=patience
         )
         self.uploads = Uploads()
         self.backoff = backoff
         self._rng = rng or random.Random()
+        self._poller: asyncio.Task[None] | None = None
 
     async def complete(self, request: Request) -> Reply:
         """The completion of a request, however many attempts it takes.
@@ -98,7 +109,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
         being stopped.
         """
-        trial = Trial()
+        self._watch()
+        trial = Trial(tokens=self.account.weigh(request, self.sampling.max_tokens))
         delivery = self.uploads.delivery(request.uuids)
         again = policy(
             trial,
@@ -127,7 +139,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self.admission.pause(self.backoff.ceiling(trial.waits))
         again = trial.sent > 0 and not suspect
         async with delivery, self.admission.slot(again=again or delivery.follows) as lease:
-            await self._permit(again=again)
+            await self._permit(lease, trial, again=again)
             self._survive(trial)
             body = self._body(request, trial, delivery)
             self._count(trial)
@@ -138,16 +150,18 @@ class Session(AbstractAsyncContextManager["Session"]):
                 self._react(error.verdict, lease, trial)
                 raise
             delivery.answered()
-        self._answered(completion)
+        self._answered(completion, lease, trial)
         return completion
 
-    async def _permit(self, *, again: bool) -> None:
+    async def _permit(self, lease: Lease, trial: Trial, *, again: bool) -> None:
         """Gate and throttle; asked within the slot, so that nothing that waited for one slips past a gate just shut."""
         while True:
+            lease.held = lease.held or self.outage.closed
             await self.outage.passed()
-            await self.throttle.acquire(again=again)
+            await self.account.permit(trial.tokens, again=again)
             if not self.outage.closed:
                 return
+            self.account.give_back(trial.tokens)
 
     def _survive(self, trial: Trial) -> None:
         verdict = trial.lost
@@ -168,7 +182,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         enough = trial.unheard >= min(2, self.limits.max_attempts)
         return enough and await self.outage.explains(verdict.message)
 
-    def _body(self, request: Request, trial: Trial, delivery: Delivery) -> bytes:
+    def _body(self, request: Request, trial: Trial, delivery: Delivery) -> Body:
         known = delivery.known if self.dialect.uuid else frozenset()
         if trial.body is None or trial.dialect is not self.dialect or trial.known != known:
             trial.dialect, trial.known = self.dialect, known
@@ -182,16 +196,27 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.traffic.again += trial.sent > 0
         trial.sent += 1
 
-    def _answered(self, completion: Completion) -> None:
+    def _answered(self, completion: Completion, lease: Lease, trial: Trial) -> None:
+        usage = completion.usage
         self.traffic.answered += 1
-        self.traffic.usage += completion.usage
-        self.admission.succeeded()
+        self.traffic.usage += usage
+        self.admission.answered(lease, usage.completion)
+        self.account.took(usage, trial.tokens)
         self.outage.over()
+
+    def _watch(self) -> None:
+        """Looks at the server's gauges from now on, where the number of requests at once is ours to find."""
+        if self._poller is None and self.limits.concurrency == "auto":
+            url, model = f"{self.endpoint.root_url}/metrics", self.endpoint.model
+            wanted = lambda: self.admission.in_use > 0  # noqa: E731
+            self._poller = asyncio.create_task(poll(self.client.get, url, model, self.admission.looked, wanted))
 
     def _react(self, verdict: Verdict, lease: Lease, trial: Trial) -> None:
         """What a failed attempt changes for the run, before the row itself is tried again or ended."""
         if verdict.act is Act.RETRY:
             trial.spent += 1
+            if verdict.code == "timeout":
+                self.admission.timed_out(lease)
             if verdict.code in DISTANT:
                 trial.lose(verdict, self.outage.answers)
                 self.outage.pressed(verdict.message)
@@ -247,9 +272,12 @@ class Session(AbstractAsyncContextManager["Session"]):
     def drain(self) -> None:
         """Lets requests under way finish and starts no more."""
         self.admission.close()
-        self.throttle.close()
+        self.account.close()
 
     async def aclose(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.gather(self._poller, return_exceptions=True)
         await self.outage.aclose()
         await self.client.aclose()
 

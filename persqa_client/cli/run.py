@@ -94,15 +94,23 @@ def run(
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Variable with the key.", rich_help_panel=Server)
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests at once.", rich_help_panel=Server)] = 64,
+    concurrency: Annotated[
+        str, typer.Option(metavar="auto|N", help="Requests at once; auto finds the number.", rich_help_panel=Server)
+    ] = "auto",
+    max_concurrency: Annotated[int, typer.Option(min=1, help="What auto stays below.", rich_help_panel=Server)] = 512,
     rps: Annotated[
         float | None, typer.Option(help="Requests a second; may be below 1.", rich_help_panel=Server)
     ] = None,
+    rpm: Annotated[float | None, typer.Option(help="Requests a minute.", rich_help_panel=Server)] = None,
+    tpm: Annotated[int | None, typer.Option(help="Tokens a minute.", rich_help_panel=Server)] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one attempt.", rich_help_panel=Server)] = 120.0,
     max_attempts: Annotated[int, typer.Option(min=1, help="Attempts for one row.", rich_help_panel=Server)] = 5,
     max_outage: Annotated[
         float, typer.Option(help="Seconds to wait for a server that is away.", rich_help_panel=Server)
     ] = 600.0,
+    max_inflight_mb: Annotated[
+        int, typer.Option(min=1, help="Memory for rows and pictures under way.", rich_help_panel=Server)
+    ] = 256,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the first requests, send nothing.")] = False,
     config: Annotated[
         Path | None, typer.Option(callback=load_config, is_eager=True, help="TOML file; its keys are these flags.")

@@ -13,13 +13,23 @@ GRACE = 30.0
 """Seconds that requests under way get to finish once the run is asked to stop: what service managers allow."""
 
 
+AHEAD = 64
+"""Jobs that are prepared while others wait for answers: each holds its pictures, and more of them gain nothing, because
+a slot that becomes free needs but one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One unit to be answered. ``weight`` is what it holds in memory meanwhile, in bytes."""
+    """One unit to be answered. ``weight`` is what it holds in memory meanwhile, in bytes, or may come to hold."""
 
     row: Row | BadRow
     unit: Unit
     weight: int
+
+
+def at_hand(slots: int) -> int:
+    """How many jobs are started so that none of so many slots waits for a picture."""
+    return slots + min(slots, AHEAD) + 16
 
 
 Answer = Callable[[Row | BadRow, Unit], Awaitable[Outcome]]
@@ -29,13 +39,17 @@ Settled = tuple[Job, Outcome]
 class LocalEngine:
     """Runs jobs as tasks. ``alive`` and ``held`` are how many there are and how many bytes they hold."""
 
-    def __init__(self, answer: Answer, *, most: int, most_bytes: int, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, answer: Answer, *, most: Callable[[], int], most_bytes: int, on_stop: Callable[[], None]
+    ) -> None:
         self._answer = answer
         self._most = most
         self._most_bytes = most_bytes
         self._on_stop = on_stop
         self._tasks: dict[asyncio.Task[Outcome], Job] = {}
-        self._ended: asyncio.Queue[asyncio.Task[Outcome]] = asyncio.Queue()
+        self._weights: dict[Unit, int] = {}
+        self._ended: asyncio.Queue[asyncio.Task[Outcome] | None] = asyncio.Queue()
+        """Also a None where there is room again though none has ended."""
         self._stopped = False
         self._refusal: RunStopped | None = None
         self._exhausted = False
@@ -75,9 +89,10 @@ class LocalEngine:
         """
         try:
             while await self._start(jobs, has_room) or self._tasks:
-                task = await self._ended.get()
+                if (task := await self._ended.get()) is None:
+                    continue
                 job = self._tasks.pop(task)
-                self.held -= job.weight
+                self.held -= self._weights.pop(job.unit)
                 if (outcome := self._outcome(task)) is not None:
                     yield job, outcome
         finally:
@@ -98,12 +113,24 @@ class LocalEngine:
                 continue
             task = asyncio.ensure_future(self._answer(job.row, job.unit))
             self._tasks[task] = job
+            self._weights[job.unit] = job.weight
             self.held += job.weight
             task.add_done_callback(self._ended.put_nowait)
         return bool(self._tasks)
 
+    def lighten(self, unit: Unit, weight: int) -> None:
+        """Says what a job holds in truth, where that is less than it was said to: more may be started then."""
+        spared = self._weights.get(unit, 0) - weight
+        if spared <= 0:
+            return
+        was_full = self.held >= self._most_bytes
+        self._weights[unit] = weight
+        self.held -= spared
+        if was_full:
+            self._ended.put_nowait(None)
+
     def _has_room(self) -> bool:
-        return len(self._tasks) < self._most and self.held < self._most_bytes
+        return len(self._tasks) < self._most() and self.held < self._most_bytes
 
     def _outcome(self, task: asyncio.Task[Outcome]) -> Outcome | None:
         try:
@@ -124,4 +151,5 @@ class LocalEngine:
         tasks = list(self._tasks)
         self.abort()
         self._tasks.clear()
+        self._weights.clear()
         await asyncio.gather(*tasks, return_exceptions=True)
