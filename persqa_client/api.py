@@ -23,12 +23,12 @@ from persqa_client.chat.probes import examine
 from persqa_client.chat.servers import Server, settle_strategy
 from persqa_client.chat.sessions import Session
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build, find_key
-from persqa_client.engines.local import Job, LocalEngine
+from persqa_client.engines.local import Job, LocalEngine, at_hand
 from persqa_client.errors import PersQAError, RowError
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.pipeline import Pipeline
-from persqa_client.plan import Plan
+from persqa_client.plan import Plan, picture_tokens
 from persqa_client.runs import PICTURE_THREADS, Run, Summary
 from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
 
@@ -66,7 +66,13 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         self._settings = settings
         self._plan = Plan(settings, ListedSource())
         self._threads = ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture")
-        self._session = Session(endpoint, sampling=settings.sampling, limits=settings.limits, http_client=http_client)
+        self._session = Session(
+            endpoint,
+            sampling=settings.sampling,
+            limits=settings.limits,
+            http_client=http_client,
+            picture_tokens=picture_tokens(endpoint.model),
+        )
         self._probing: asyncio.Task[Pipeline] | None = None
 
     async def ask(
@@ -100,7 +106,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         limits = self._settings.limits
         engine = LocalEngine(
             pipeline.answer_row,
-            most=2 * limits.concurrency + 16,
+            most=lambda: at_hand(self._session.admission.slots),
             most_bytes=limits.max_inflight_bytes,
             on_stop=lambda: None,
         )

@@ -10,7 +10,16 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from persqa_client.errors import SettingsError
 
@@ -135,17 +144,42 @@ class Sampling(Settings):
     extra_body: Annotated[dict[str, Any], AfterValidator(check_extra_body)] = {}
 
 
+MOST_CONCURRENCY = 4096
+
+
+def check_concurrency(value: object) -> object:
+    if value == "auto":
+        return value
+    try:
+        number = int(value) if isinstance(value, int | str) else 0
+    except ValueError:
+        number = 0
+    if not 1 <= number <= MOST_CONCURRENCY:
+        raise ValueError(f"must be auto, or a number from 1 to {MOST_CONCURRENCY}")
+    return number
+
+
 class Limits(Settings):
     """How hard the endpoint is worked. Times in seconds; none of these changes what comes out."""
 
-    concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
+    concurrency: Annotated[int | Literal["auto"], BeforeValidator(check_concurrency)] = "auto"
+    """Requests at once; ``auto`` finds out how many the server can use, up to ``max_concurrency``."""
+    max_concurrency: Annotated[int, Field(ge=1, le=MOST_CONCURRENCY)] = 512
     rps: Annotated[float, Field(gt=0)] | None = None
+    rpm: Annotated[float, Field(gt=0)] | None = None
+    tpm: Annotated[int, Field(ge=1)] | None = None
+    """Tokens a minute, pictures and the longest answer included; corrected by what the server counts."""
     timeout: Annotated[float, Field(gt=0)] = 120.0
     """Wall time of one attempt, from sending to the last byte."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
     max_outage: Annotated[float, Field(ge=0)] = 600.0
     max_inflight_bytes: Annotated[int, Field(ge=1)] = 256 * 1024 * 1024
     """Input lines and pictures held at once; one row may exceed it alone."""
+
+    @property
+    def most_at_once(self) -> int:
+        """A number that requests at once never exceed."""
+        return self.max_concurrency if self.concurrency == "auto" else self.concurrency
 
 
 class Recipe(Settings):

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.servers import Server
 from persqa_client.config import Recipe, RunSettings
 from persqa_client.errors import SettingsError
@@ -121,6 +122,21 @@ class Plan:
             context=server.max_model_len if server else None,
             **({"count": partial(tokens, family=family)} if family else {}),
         )
+
+
+def picture_tokens(model: str) -> PictureTokens:
+    """How many tokens a model of that name makes of a picture."""
+    family = family_of(model)
+    if family is None:
+        return by_size
+
+    def count(picture: Picture) -> int:
+        try:
+            return tokens(picture.width, picture.height, family)
+        except ValueError:
+            return by_size(picture)
+
+    return count
 
 
 def make_tag(name: str) -> str:

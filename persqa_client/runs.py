@@ -28,7 +28,7 @@ from persqa_client.outputs.files import RunFiles
 from persqa_client.outputs.ledger import Ledger
 from persqa_client.outputs.memory import MemoryLedger
 from persqa_client.outputs.tally import Tally
-from persqa_client.plan import Plan
+from persqa_client.plan import Plan, picture_tokens
 from persqa_client.types import Strategy
 
 PICTURE_THREADS = 4
@@ -60,7 +60,12 @@ class Run:
         self.source = source
         self.plan = Plan(settings, source)
         self.live = Live()
-        self.session = session or Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits)
+        self.session = session or Session(
+            settings.endpoint,
+            sampling=settings.sampling,
+            limits=settings.limits,
+            picture_tokens=picture_tokens(settings.endpoint.model),
+        )
         self.server: Server | None = None
         self.strategy: Strategy = "direct"
         self._meeting: asyncio.Task[None] | None = None
@@ -183,6 +188,7 @@ class Run:
             self.settings.limits,
             self.live,
             self.session.drain,
+            lambda: self.session.admission.slots,
             proven=ledger.until is not None or ledger.tally.good > 0,
         )
 

@@ -1,4 +1,4 @@
-"""How many attempts are under way at once: slots that shrink under pressure and grow back. Waits, nothing else."""
+"""Who is under way: slots, as many as a controller allows, given in order. Waits, nothing else."""
 
 from __future__ import annotations
 
@@ -7,36 +7,32 @@ import heapq
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from time import monotonic
 
+from persqa_client.chat.control import Controller, Fixed, Lease
+from persqa_client.chat.gauges import Gauges
 from persqa_client.errors import Interrupted, PersQAError, RunStopped
-
-SHRINK = 0.75
-"""A refused request takes a quarter of the slots away; one burst of refusals does so once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A slot while it is held: the limit's age at that time tells late refusals of one burst apart from new ones."""
-
-    cuts: int
 
 
 class Admission:
-    """Slots for attempts, at most ``most`` of them; what waits to be tried again goes before what is new."""
+    """Slots for attempts, ``most`` of them or what the controller makes of it; what waits to be tried again goes
+    before what is new."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, controller: Controller | None = None) -> None:
         self.most = most
-        self.limit = float(most)
+        self.controller = controller or Fixed(most)
         self.in_use = 0
         self.refused = 0
-        self._cuts = 0
         self._held_until = 0.0
         self._alarm: asyncio.TimerHandle | None = None
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, asyncio.Future[int]]] = []
         self._order = itertools.count()
         self._closing = asyncio.Event()
+
+    @property
+    def slots(self) -> int:
+        """How many there are at the moment."""
+        return self.controller.slots
 
     @asynccontextmanager
     async def slot(self, *, again: bool) -> AsyncIterator[Lease]:
@@ -44,9 +40,9 @@ class Admission:
 
         A RunStopped from within goes to all who wait as well: they would only meet the same refusal.
         """
-        await self._acquire(again=again)
+        in_use = await self._acquire(again=again)
         try:
-            yield Lease(self._cuts)
+            yield Lease(self.controller.cuts, self.controller.level, in_use, monotonic())
         except RunStopped as stop:
             self._dismiss(stop)
             raise
@@ -54,17 +50,18 @@ class Admission:
             self.in_use -= 1
             self._grant()
 
-    async def _acquire(self, *, again: bool) -> None:
+    async def _acquire(self, *, again: bool) -> int:
+        """Takes a slot, in its turn; how many are in use with it."""
         if self._closing.is_set():
             raise Interrupted
         if not self._waiting and self._free():
             self.in_use += 1
-            return
-        future = asyncio.get_running_loop().create_future()
+            return self.in_use
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (0 if again else 1, next(self._order), future))
         self._grant()
         try:
-            await future
+            return await future
         except asyncio.CancelledError:
             # The slot may have been granted in the very step in which the waiter was cancelled.
             if future.done() and not future.cancelled() and future.exception() is None:
@@ -73,29 +70,43 @@ class Admission:
             raise
 
     def _free(self) -> bool:
-        return self.in_use < max(1, int(self.limit)) and monotonic() >= self._held_until
+        return self.in_use < self.controller.slots and monotonic() >= self._held_until
 
     def _grant(self) -> None:
         while self._waiting and self._free():
             *_, future = heapq.heappop(self._waiting)
             if not future.done():
                 self.in_use += 1
-                future.set_result(None)
+                future.set_result(self.in_use)
 
-    def succeeded(self) -> None:
-        """Grows the limit by one for each limit's worth of answers."""
-        if self.limit < self.most:
-            self.limit = min(self.most, self.limit + 1 / max(1.0, self.limit))
-            self._grant()
+    def answered(self, lease: Lease, tokens: int) -> None:
+        """An answer of so many tokens came."""
+        self.controller.answered(lease, tokens, monotonic())
+        self._grant()
 
     def pressed(self, lease: Lease, retry_after: float | None) -> None:
-        """Shrinks the limit, once for a burst, and holds everything for as long as the server asks."""
+        """The server turned a request away; everything is held for as long as it asks."""
         self.refused += 1
-        if lease.cuts == self._cuts:
-            self._cuts += 1
-            self.limit = max(1.0, self.limit * SHRINK)
+        self.controller.refused(lease, monotonic())
         if retry_after:
-            self._hold(monotonic() + retry_after)
+            self.hold(retry_after)
+
+    def timed_out(self, lease: Lease) -> None:
+        """A request got no answer in its time."""
+        self.controller.timed_out(lease, monotonic())
+
+    def away(self) -> None:
+        """The server went away."""
+        self.controller.away(monotonic())
+
+    def looked(self, gauges: Gauges) -> None:
+        """The server told of itself."""
+        self.controller.looked(gauges, self.in_use, monotonic())
+        self._grant()
+
+    def hold(self, seconds: float) -> None:
+        """Gives no slot for so long."""
+        self._hold(monotonic() + seconds)
 
     def _hold(self, until: float) -> None:
         if until <= self._held_until:

@@ -9,7 +9,7 @@ import asyncio
 import errno
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
@@ -55,8 +55,11 @@ class LeanOpenAI(AsyncOpenAI):
 class Client(AbstractAsyncContextManager["Client"]):
     """Sends one request at a time to one endpoint; knows nothing of retries or limits.
 
-    ``http_client`` replaces the transport, for tests. ``timeout`` is the wall time of an attempt in seconds.
+    ``http_client`` replaces the transport, for tests. ``timeout`` is the wall time of an attempt in seconds. ``heed``,
+    where set, is told the headers of each answer.
     """
+
+    heed: Callable[[Mapping[str, str]], None] | None = None
 
     def __init__(
         self,
@@ -108,6 +111,8 @@ class Client(AbstractAsyncContextManager["Client"]):
             return judge_reply(reply.status_code, reply.headers, reply.content, self.context, now=time.time())
         except BROKEN as error:
             return self._judge_broken(error)
+        if self.heed is not None:
+            self.heed(response.headers)
         return response.content
 
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:

@@ -1,27 +1,31 @@
-"""How many requests a second: asyncio-throttle behind a waiting line. Waits, nothing else."""
+"""How many requests a second and how many tokens a minute: throttles behind a waiting line. Waits, nothing else."""
 
 from __future__ import annotations
 
-import asyncio
-import heapq
-import itertools
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Protocol
 
+from aiolimiter import AsyncLimiter
 from asyncio_throttle.throttler import Throttler
 
-from persqa_client.errors import Interrupted
+from persqa_client.chat.lines import Line
+
+BURST = 5.0
+"""Seconds' worth of tokens that may go at once; not a minute's, or the first minute would take two."""
 
 
 class Throttle(Protocol):
-    async def acquire(self, *, again: bool = False) -> None:
-        """Returns when a request may go; what is tried ``again`` goes before what is new.
+    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
+        """Returns when a request of so many tokens may go; what is tried ``again`` goes before what is new.
 
         Raises Interrupted once closed.
         """
+        ...
+
+    def correct(self, tokens: int) -> None:
+        """A request took so many tokens more than was thought, or fewer where negative."""
         ...
 
     def close(self) -> None:
@@ -30,8 +34,11 @@ class Throttle(Protocol):
 
 
 class Unlimited:
-    async def acquire(self, *, again: bool = False) -> None:
+    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
         """Lets everything through."""
+
+    def correct(self, tokens: int) -> None:
+        """Nothing is counted."""
 
     def close(self) -> None:
         """Nobody waits."""
@@ -44,57 +51,63 @@ class PerSecond:
         limit, period = whole_rate(rps)
         self._throttler = Throttler(rate_limit=limit, period=period, retry_interval=min(0.01, period / 4))
         # The throttler polls: with one waiter at a time, hundreds of them cost no more than one.
-        self._polling = False
-        self._line: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
-        self._closed = False
-        self._patience: set[asyncio.Timeout] = set()
+        self._line = Line()
 
-    async def acquire(self, *, again: bool = False) -> None:
-        if self._closed:
-            raise Interrupted
-        patience = asyncio.timeout(None)
-        self._patience.add(patience)
-        try:
-            async with patience, self._turn(again=again):
-                await self._throttler.acquire()  # type: ignore[no-untyped-call]
-        except TimeoutError:
-            raise Interrupted from None
-        finally:
-            self._patience.discard(patience)
+    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
+        async with self._line.turn(again=again):
+            await self._throttler.acquire()  # type: ignore[no-untyped-call]
 
-    @asynccontextmanager
-    async def _turn(self, *, again: bool) -> AsyncIterator[None]:
-        if self._polling:
-            turn = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._line, (0 if again else 1, next(self._order), turn))
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._pass_on()
-                raise
-        self._polling = True
-        try:
-            yield
-        finally:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        self._polling = False
-        while self._line and not self._polling:
-            *_, turn = heapq.heappop(self._line)
-            if not turn.done():
-                self._polling = True
-                turn.set_result(None)
+    def correct(self, tokens: int) -> None:
+        """Requests are counted, not tokens."""
 
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        now = asyncio.get_running_loop().time()
-        for patience in self._patience:
-            patience.reschedule(now)
+        self._line.close()
+
+
+class TokensPerMinute:
+    """At most ``tpm`` tokens a minute, by what requests are thought to take and, afterwards, by what they took."""
+
+    def __init__(self, tpm: int) -> None:
+        self._most = max(1.0, tpm * BURST / 60)
+        self._limiter = AsyncLimiter(self._most, BURST)
+        self._line = Line()
+        self._owed = 0
+
+    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
+        async with self._line.turn(again=again):
+            tokens, self._owed = tokens + self._owed, 0
+            if tokens < 0:
+                tokens, self._owed = 0, tokens
+            # A request may be larger than what may go at once: then it waits for its parts.
+            while tokens > 0:
+                part = min(self._most, tokens)
+                await self._limiter.acquire(part)
+                tokens -= part  # type: ignore[assignment]
+
+    def correct(self, tokens: int) -> None:
+        self._owed += tokens
+
+    def close(self) -> None:
+        self._line.close()
+
+
+class Throttles:
+    """Several throttles, one after the other."""
+
+    def __init__(self, throttles: Sequence[Throttle]) -> None:
+        self._throttles = throttles
+
+    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
+        for throttle in self._throttles:
+            await throttle.acquire(again=again, tokens=tokens)
+
+    def correct(self, tokens: int) -> None:
+        for throttle in self._throttles:
+            throttle.correct(tokens)
+
+    def close(self) -> None:
+        for throttle in self._throttles:
+            throttle.close()
 
 
 def whole_rate(rps: float) -> tuple[int, float]:
@@ -107,5 +120,12 @@ def whole_rate(rps: float) -> tuple[int, float]:
     return requests, float(Fraction(requests) / Fraction(rps))
 
 
-def throttle_for(rps: float | None) -> Throttle:
-    return Unlimited() if rps is None else PerSecond(rps)
+def throttle_for(rps: float | None, rpm: float | None = None, tpm: int | None = None) -> Throttle:
+    """Requests a minute go evenly as well: an account's limits are often counted over shorter times too."""
+    rates = [rate for rate in (rps, None if rpm is None else rpm / 60) if rate is not None]
+    throttles: list[Throttle] = [PerSecond(min(rates))] if rates else []
+    if tpm is not None:
+        throttles.append(TokensPerMinute(tpm))
+    if len(throttles) > 1:
+        return Throttles(throttles)
+    return throttles[0] if throttles else Unlimited()

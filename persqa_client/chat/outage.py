@@ -120,6 +120,7 @@ class Outage:
         self.trouble(reason)
         if self._prober is None:
             self.count += 1
+            self._admission.away()
             self.answers_before = self.answers
             self.reason = reason
             self._prober = asyncio.create_task(self._probe(reason))

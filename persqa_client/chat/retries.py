@@ -47,6 +47,8 @@ class Trial:
     deaths: int = 0
     """Outages that began with this request in flight, another request having been answered since the one before."""
     heard_at_death: int = -1
+    tokens: int = 0
+    """What it is thought to take of a limit on tokens."""
     dialect: Dialect = field(default_factory=Dialect)
     """The dialect that ``body`` is rendered in."""
     body: bytes | None = None

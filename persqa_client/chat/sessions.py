@@ -5,19 +5,26 @@ A session is what one run shares towards one endpoint. Order for each attempt: s
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from time import monotonic
 
 import httpx2
 
-from persqa_client.chat.admission import Admission, Lease
+from persqa_client.chat.admission import Admission
 from persqa_client.chat.client import Client
 from persqa_client.chat.completions import whole
+from persqa_client.chat.control import Lease
 from persqa_client.chat.dialects import Dialect
+from persqa_client.chat.gauges import poll
+from persqa_client.chat.knee import Knee
 from persqa_client.chat.limits import throttle_for
 from persqa_client.chat.outage import PATIENCE, PROBES, Outage
+from persqa_client.chat.quotas import PictureTokens, by_size, seconds_to_hold, weight_of
 from persqa_client.chat.requests import render
 from persqa_client.chat.retries import BACKOFF, Backoff, Trial, policy
 from persqa_client.chat.verdicts import DISTANT
@@ -25,6 +32,8 @@ from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.errors import AttemptError, RowError, RunStopped
 from persqa_client.types import Act, Completion, Request, Usage, Verdict
 
+UNHEARD = 20
+"""Answers without a word on the account's limits, after which none is looked for."""
 DEATHS = 3
 """So often may the server go away with a row in flight; once or twice is chance."""
 
@@ -55,6 +64,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     ``backoff`` is between the attempts of a request, ``probes`` between looks at a server that is away; ``patience``
     is how long (seconds) nothing but refusals and broken connections may come before it counts as away.
+    ``picture_tokens`` is the model's rule, for the limit on tokens.
     """
 
     def __init__(
@@ -68,6 +78,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         backoff: Backoff = BACKOFF,
         probes: Backoff = PROBES,
         patience: float = PATIENCE,
+        picture_tokens: PictureTokens = by_size,
     ) -> None:
         self.endpoint = endpoint
         self.sampling = sampling or Sampling()
@@ -77,17 +88,22 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.client = Client(
             endpoint,
             timeout=self.limits.timeout,
-            connections=self.limits.concurrency,
+            connections=self.limits.most_at_once,
             fields=frozenset(self.sampling.extra_body),
             http_client=http_client,
         )
-        self.admission = Admission(self.limits.concurrency)
-        self.throttle = throttle_for(self.limits.rps)
+        self.client.heed = self._heed
+        most = self.limits.most_at_once
+        self.admission = Admission(most, Knee(most) if self.limits.concurrency == "auto" else None)
+        self.throttle = throttle_for(self.limits.rps, self.limits.rpm, self.limits.tpm)
         self.outage = Outage(
             self.client.alive, self.admission, max_outage=self.limits.max_outage, probes=probes, patience=patience
         )
         self.backoff = backoff
         self._rng = rng or random.Random()
+        self._picture_tokens = picture_tokens
+        self._poller: asyncio.Task[None] | None = None
+        self._heard = 0
 
     async def complete(self, request: Request) -> Reply:
         """The completion of a request, however many attempts it takes.
@@ -95,7 +111,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
         being stopped.
         """
-        trial = Trial()
+        self._watch()
+        trial = Trial(tokens=self._weigh(request))
         again = policy(
             trial,
             max_attempts=self.limits.max_attempts,
@@ -123,7 +140,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self.admission.pause(self.backoff.ceiling(trial.waits))
         again = trial.sent > 0 and not suspect
         async with self.admission.slot(again=again) as lease:
-            await self._permit(again=again)
+            await self._permit(lease, trial, again=again)
             self._survive(trial)
             body = self._body(request, trial)
             self._count(trial)
@@ -132,16 +149,18 @@ class Session(AbstractAsyncContextManager["Session"]):
             except AttemptError as error:
                 self._react(error.verdict, lease, trial)
                 raise
-        self._answered(completion)
+        self._answered(completion, lease, trial)
         return completion
 
-    async def _permit(self, *, again: bool) -> None:
+    async def _permit(self, lease: Lease, trial: Trial, *, again: bool) -> None:
         """Gate and throttle; asked within the slot, so that nothing that waited for one slips past a gate just shut."""
         while True:
+            lease.held = lease.held or self.outage.closed
             await self.outage.passed()
-            await self.throttle.acquire(again=again)
+            await self.throttle.acquire(again=again, tokens=trial.tokens)
             if not self.outage.closed:
                 return
+            self.throttle.correct(-trial.tokens)
 
     def _survive(self, trial: Trial) -> None:
         verdict = trial.lost
@@ -173,16 +192,45 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.traffic.again += trial.sent > 0
         trial.sent += 1
 
-    def _answered(self, completion: Completion) -> None:
+    def _answered(self, completion: Completion, lease: Lease, trial: Trial) -> None:
+        usage = completion.usage
         self.traffic.answered += 1
-        self.traffic.usage += completion.usage
-        self.admission.succeeded()
+        self.traffic.usage += usage
+        self.admission.answered(lease, usage.completion)
+        if trial.tokens and usage.prompt:
+            self.throttle.correct(usage.prompt + usage.completion - trial.tokens)
         self.outage.over()
+
+    def _weigh(self, request: Request) -> int:
+        if self.limits.tpm is None:
+            return 0
+        return weight_of(request, self.sampling.max_tokens, self._picture_tokens)
+
+    def _heed(self, headers: Mapping[str, str]) -> None:
+        """Holds all sending where the account's limits, by an answer's headers, leave no room for one request more."""
+        self._heard += 1
+        if "x-ratelimit-remaining-requests" not in headers and "x-ratelimit-remaining-tokens" not in headers:
+            if self._heard >= UNHEARD:
+                self.client.heed = None
+            return
+        usage = self.traffic.usage
+        tokens = (usage.prompt + usage.completion) // max(1, self.traffic.answered)
+        if seconds := seconds_to_hold(headers, time.time(), max(1, tokens)):
+            self.admission.hold(min(seconds, self.limits.max_outage))
+
+    def _watch(self) -> None:
+        """Looks at the server's gauges from now on, where the number of requests at once is ours to find."""
+        if self._poller is None and self.limits.concurrency == "auto":
+            url, model = f"{self.endpoint.root_url}/metrics", self.endpoint.model
+            wanted = lambda: self.admission.in_use > 0  # noqa: E731
+            self._poller = asyncio.create_task(poll(self.client.get, url, model, self.admission.looked, wanted))
 
     def _react(self, verdict: Verdict, lease: Lease, trial: Trial) -> None:
         """What a failed attempt changes for the run, before the row itself is tried again or ended."""
         if verdict.act is Act.RETRY:
             trial.spent += 1
+            if verdict.code == "timeout":
+                self.admission.timed_out(lease)
             if verdict.code in DISTANT:
                 trial.lose(verdict, self.outage.answers)
                 self.outage.pressed(verdict.message)
@@ -241,6 +289,9 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.throttle.close()
 
     async def aclose(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.gather(self._poller, return_exceptions=True)
         await self.outage.aclose()
         await self.client.aclose()
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from persqa_client.chat.dialects import TUNABLE, refused_field
+from persqa_client.chat.quotas import seconds_to_hold
 from persqa_client.types import Act, Verdict
 
 LONG_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")
@@ -49,6 +50,8 @@ def judge_reply(status: int, headers: Mapping[str, str], body: bytes, context: C
         return stop
     if status in {408, 409, 425, 429, 503}:
         wait = retry_after(headers, now)
+        if wait is None and status == 429:
+            wait = seconds_to_hold(headers, now) or None
         message = f"The server is busy ({status}){told(words)}."
         return Verdict(Act.WAIT, f"http_{status}", message, retry_after=wait, status=status, raw=words)
     if status >= 500:

@@ -88,10 +88,15 @@ def run(
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Variable with the key.", rich_help_panel=Server)
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests at once.", rich_help_panel=Server)] = 64,
+    concurrency: Annotated[
+        str, typer.Option(metavar="auto|N", help="Requests at once; auto finds the number.", rich_help_panel=Server)
+    ] = "auto",
+    max_concurrency: Annotated[int, typer.Option(min=1, help="What auto stays below.", rich_help_panel=Server)] = 512,
     rps: Annotated[
         float | None, typer.Option(help="Requests a second; may be below 1.", rich_help_panel=Server)
     ] = None,
+    rpm: Annotated[float | None, typer.Option(help="Requests a minute.", rich_help_panel=Server)] = None,
+    tpm: Annotated[int | None, typer.Option(help="Tokens a minute.", rich_help_panel=Server)] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one attempt.", rich_help_panel=Server)] = 120.0,
     max_attempts: Annotated[int, typer.Option(min=1, help="Attempts for one row.", rich_help_panel=Server)] = 5,
     max_outage: Annotated[

@@ -22,6 +22,10 @@ def sim(
         float, typer.Option(min=0, max=1, help="Fraction by which the latency varies, up and down.")
     ] = 0.0,
     slots: Annotated[int, typer.Option(min=1, help="Requests served at once; the rest wait.")] = 32,
+    slots_at: Annotated[
+        list[str] | None,
+        typer.Option(help="SECONDS=SLOTS, how many from that time after the first request on; repeatable."),
+    ] = None,
     max_queued: Annotated[
         int | None, typer.Option(min=0, help="Requests that may wait; further ones get a 503.")
     ] = None,
@@ -76,6 +80,7 @@ def sim(
             latency=latency,
             jitter=jitter,
             slots=slots,
+            slots_at=server.read_slots(slots_at or ()),
             max_queued=max_queued,
             link_mbps=link_mbps,
             api_key=api_key,

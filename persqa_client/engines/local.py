@@ -22,6 +22,11 @@ class Job:
     weight: int
 
 
+def at_hand(slots: int) -> int:
+    """Rows under way for so many slots: as many again have their pictures prepared, or wait to be tried again."""
+    return 2 * slots + 16
+
+
 Answer = Callable[[Row | BadRow, Unit], Awaitable[Outcome]]
 Settled = tuple[Job, Outcome]
 
@@ -29,7 +34,9 @@ Settled = tuple[Job, Outcome]
 class LocalEngine:
     """Runs jobs as tasks. ``alive`` and ``held`` are how many there are and how many bytes they hold."""
 
-    def __init__(self, answer: Answer, *, most: int, most_bytes: int, on_stop: Callable[[], None]) -> None:
+    def __init__(
+        self, answer: Answer, *, most: Callable[[], int], most_bytes: int, on_stop: Callable[[], None]
+    ) -> None:
         self._answer = answer
         self._most = most
         self._most_bytes = most_bytes
@@ -103,7 +110,7 @@ class LocalEngine:
         return bool(self._tasks)
 
     def _has_room(self) -> bool:
-        return len(self._tasks) < self._most and self.held < self._most_bytes
+        return len(self._tasks) < self._most() and self.held < self._most_bytes
 
     def _outcome(self, task: asyncio.Task[Outcome]) -> Outcome | None:
         try:

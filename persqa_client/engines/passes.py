@@ -9,7 +9,7 @@ from typing import Protocol
 
 from persqa_client.config import Limits
 from persqa_client.engines.feed import Book, Feed, Reading
-from persqa_client.engines.local import Answer, LocalEngine
+from persqa_client.engines.local import Answer, LocalEngine, at_hand
 from persqa_client.engines.probation import Probation
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.sources import Source
@@ -62,6 +62,7 @@ class Pass:
         limits: Limits,
         live: Live,
         drain: Callable[[], None],
+        slots: Callable[[], int],
         *,
         proven: bool,
     ) -> None:
@@ -70,11 +71,11 @@ class Pass:
         self._source = source
         self._plan = plan
         self._limits = limits
-        self._window = max(1024, 8 * limits.concurrency)
+        self._window = max(1024, 8 * limits.most_at_once)
         self._probation = Probation(passed=proven)
         self._dropped = 0
         self.engine = LocalEngine(
-            answer, most=2 * limits.concurrency + 16, most_bytes=limits.max_inflight_bytes, on_stop=drain
+            answer, most=lambda: at_hand(slots()), most_bytes=limits.max_inflight_bytes, on_stop=drain
         )
 
     async def run(self, rows: int | None, at_least: int = 0) -> bool:

@@ -44,6 +44,7 @@ class Endpoint:
         self.counts = Counts()
         self.faults = faults.Faults(settings.faults, settings.fault_seed, settings.script)
         self.slots = Slots(settings.slots, settings.max_queued)
+        self.changes = list(settings.slots_at.items())
         self.link = Link(settings.link_mbps) if settings.link_mbps else None
         keeper = None if settings.keep_pictures is None else Keeper(settings.keep_pictures)
         self.album = Album(settings.cached_pictures, keeper)
@@ -66,6 +67,13 @@ class Endpoint:
         body = await (self.link.read(request.content) if self.link else request.read())
         self.counts.bytes_in += len(body)
         return body
+
+    def begin(self) -> None:
+        """Count the time of ``slots_at`` from here; only the first call does so."""
+        loop = asyncio.get_running_loop()
+        while self.changes:
+            seconds, slots = self.changes.pop()
+            loop.call_later(seconds, self.slots.resize, slots)
 
     async def serve(self) -> None:
         """Wait for a slot and for the time of service. Raises Refusal where too many wait."""
@@ -96,6 +104,7 @@ async def chat(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
 async def respond(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
     """The whole way of a request. Raises Refusal."""
     endpoint.check_key(request)
+    endpoint.begin()
     body = await endpoint.body(request)
     fault = endpoint.faults.next(body)
     if fault:

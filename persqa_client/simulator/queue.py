@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,22 +19,54 @@ class Slots:
         self.size = size
         self.max_queued = max_queued
         self.running = 0
-        self.waiting = 0
-        self.free = asyncio.Semaphore(size)
+        self.queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self.queue)
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
         """Wait for a slot, first come first served, and hold it. Raises QueueFull where too many wait already."""
-        if self.free.locked() and self.max_queued is not None and self.waiting >= self.max_queued:
-            raise QueueFull
-        self.waiting += 1
-        try:
-            await self.free.acquire()
-        finally:
-            self.waiting -= 1
-        self.running += 1
+        await self.enter()
         try:
             yield
         finally:
-            self.running -= 1
-            self.free.release()
+            self.leave()
+
+    async def enter(self) -> None:
+        """Take a slot, or a place in the queue until there is one."""
+        if self.running < self.size and not self.queue:
+            self.running += 1
+            return
+        if self.max_queued is not None and self.waiting >= self.max_queued:
+            raise QueueFull
+        turn = asyncio.get_running_loop().create_future()
+        self.queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self.queue:
+                self.queue.remove(turn)
+            elif not turn.cancelled():
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give a slot back."""
+        self.running -= 1
+        self.admit()
+
+    def resize(self, size: int) -> None:
+        """Have so many slots from now on; of more that are in use, none is taken away."""
+        self.size = size
+        self.admit()
+
+    def admit(self) -> None:
+        """Let the queue's head in while there is room."""
+        while self.queue and self.running < self.size:
+            turn = self.queue.popleft()
+            if not turn.done():
+                self.running += 1
+                turn.set_result(None)

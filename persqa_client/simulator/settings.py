@@ -33,6 +33,8 @@ class SimSettings:
     """Service takes latency * (1 ± jitter), evenly spread; 0 to 1."""
     slots: int = 32
     """Requests served at once; the rest wait in order."""
+    slots_at: Mapping[float, int] = field(default_factory=dict)
+    """How many slots there are from a time on, in seconds after the first chat request."""
     max_queued: int | None = None
     """Requests that may wait; beyond that the answer is 503."""
     link_mbps: float | None = None
@@ -68,6 +70,9 @@ class SimSettings:
     def __post_init__(self) -> None:
         _positive(slots=self.slots, max_model_len=self.max_model_len, max_picture_tokens=self.max_picture_tokens)
         _positive(cached_pictures=self.cached_pictures)
+        for seconds, slots in self.slots_at.items():
+            _positive(slots_at=slots)
+            _not_negative(slots_at=seconds)
         _not_negative(latency=self.latency, limit_images=self.limit_images, retry_after=self.retry_after)
         if not self.models or not all(self.models):
             raise SettingsError("A simulator needs a model name; give --model NAME or leave it out.")
@@ -93,6 +98,18 @@ def read_faults(texts: Iterable[str]) -> dict[str, float]:
         except ValueError:
             raise SettingsError(f"--fault {text} should look like 503=0.05, a kind and how often it comes.") from None
     return faults
+
+
+def read_slots(texts: Iterable[str]) -> dict[float, int]:
+    """Read ``SECONDS=SLOTS`` as the command line has it, such as ``["60=64"]``; raises SettingsError."""
+    changes = {}
+    for text in texts:
+        seconds, _, slots = text.partition("=")
+        try:
+            changes[float(seconds)] = int(slots)
+        except ValueError:
+            raise SettingsError(f"--slots-at {text} should look like 60=64, a time in seconds and slots.") from None
+    return changes
 
 
 def _positive(**values: float) -> None:

@@ -13,5 +13,5 @@ from tests.chat.talking import make_session
 
 @pytest_asyncio.fixture
 async def session(respx_mock: respx.MockRouter) -> AsyncIterator[Session]:
-    async with make_session(max_attempts=3) as session:
+    async with make_session(max_attempts=3, concurrency=64) as session:
         yield session

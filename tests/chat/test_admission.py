@@ -9,7 +9,8 @@ from time import monotonic
 
 import pytest
 
-from persqa_client.chat.admission import SHRINK, Admission, Lease
+from persqa_client.chat.admission import Admission
+from persqa_client.chat.control import SHRINK, Lease
 from persqa_client.errors import Interrupted, RunStopped
 from tests.chat.talking import PATIENCE
 
@@ -99,10 +100,10 @@ async def test_a_burst_of_refusals_shrinks_once_and_a_later_one_again() -> None:
         leases = [await stack.enter_async_context(admission.slot(again=False)) for _ in range(10)]
         for lease in leases:
             admission.pressed(lease, None)
-        assert admission.limit == 64 * SHRINK
+        assert admission.slots == 64 * SHRINK
         later = await stack.enter_async_context(admission.slot(again=False))
         admission.pressed(later, None)
-    assert admission.limit == 64 * SHRINK**2
+    assert admission.slots == 64 * SHRINK**2
     assert admission.refused == 11
 
 
@@ -110,7 +111,7 @@ async def test_one_slot_always_stays() -> None:
     admission = Admission(4)
     for cuts in range(50):
         admission.pressed(Lease(cuts), None)
-    assert admission.limit == 1
+    assert admission.slots == 1
     async with admission.slot(again=False):
         assert admission.in_use == 1
 
@@ -118,7 +119,7 @@ async def test_one_slot_always_stays() -> None:
 async def test_fewer_are_let_in_after_pressure() -> None:
     admission = Admission(4)
     admission.pressed(Lease(0), None)
-    assert int(admission.limit) == 3
+    assert admission.slots == 3
     log = list[str]()
     async with AsyncExitStack() as stack:
         for _ in range(3):
@@ -130,25 +131,59 @@ async def test_fewer_are_let_in_after_pressure() -> None:
     assert log == ["fourth"]
 
 
-async def test_answers_grow_the_limit_back_by_one_for_each_limits_worth() -> None:
+async def test_a_chosen_number_comes_back_with_the_answers() -> None:
+    """By a twentieth for each limit's worth of them, and by one where that is more."""
+    admission, seen = Admission(64), list[int]()
+    for cuts in range(20):
+        admission.pressed(Lease(cuts), None)
+    for _ in range(64):
+        seen.append(admission.slots)
+        for _ in range(admission.slots):
+            admission.answered(Lease(20), 10)
+    assert seen[0] == 1
+    assert seen == sorted(seen)
+    assert seen.index(64) < 50
+
+
+async def test_an_answer_to_what_was_sent_before_a_cut_gives_nothing_back() -> None:
     admission = Admission(64)
     admission.pressed(Lease(0), None)
-    for _ in range(48):
-        admission.succeeded()
-    assert admission.limit == pytest.approx(49, abs=0.1)
-    for _ in range(5000):
-        admission.succeeded()
-    assert admission.limit == 64
+    for _ in range(1000):
+        admission.answered(Lease(0), 10)
+    assert admission.slots == 48
+
+
+async def test_a_chosen_number_shrinks_by_repeated_time_outs_and_by_outages() -> None:
+    admission = Admission(64)
+    admission.timed_out(Lease(0))
+    assert admission.slots == 64
+    admission.timed_out(Lease(0))
+    assert admission.slots == 48
+    admission.away()
+    assert admission.slots == 36
+
+
+async def test_a_lease_knows_how_many_there_were_with_it() -> None:
+    """Those that waited too: what was under way when they were let in."""
+    admission, seen = Admission(2), list[int]()
+
+    async def attempt() -> None:
+        async with admission.slot(again=False) as lease:
+            seen.append(lease.in_use)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(attempt() for _ in range(5)))
+    assert seen == [1, 2, 2, 2, 2]
 
 
 async def test_growth_lets_a_waiter_in_at_once() -> None:
     admission, log = Admission(2), list[str]()
-    admission.limit = 1.0
-    async with admission.slot(again=False):
+    admission.pressed(Lease(0), None)
+    async with admission.slot(again=False) as lease:
         task = waiter(admission, "second", log)
         await settle()
         assert log == []
-        admission.succeeded()
+        admission.answered(lease, 10)
         await settle()
         assert log == ["second"]
     await task

@@ -41,7 +41,7 @@ class Answering:
 
 
 def engine(answering: Answering, *, most: int = 4, most_bytes: int = 100) -> LocalEngine:
-    return LocalEngine(answering, most=most, most_bytes=most_bytes, on_stop=answering.go.set)
+    return LocalEngine(answering, most=lambda: most, most_bytes=most_bytes, on_stop=answering.go.set)
 
 
 async def drain(engine: LocalEngine, count: int, weight: int = 1, room: int = 1000) -> list[int]:
@@ -91,7 +91,7 @@ async def test_a_stop_starts_nothing_more_and_lets_the_rest_finish() -> None:
 
 async def test_an_abort_ends_what_is_under_way() -> None:
     answering = Answering()
-    local = LocalEngine(answering, most=3, most_bytes=100, on_stop=lambda: None)
+    local = LocalEngine(answering, most=lambda: 3, most_bytes=100, on_stop=lambda: None)
     task = asyncio.create_task(drain(local, 10))
     await asyncio.sleep(0.01)
     local.stop()

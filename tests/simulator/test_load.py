@@ -8,6 +8,7 @@ from collections import Counter
 import aiohttp
 import pytest
 
+from persqa_client.simulator.app import ENDPOINT
 from persqa_client.simulator.link import Link
 from persqa_client.simulator.queue import QueueFull, Slots
 from persqa_client.simulator.server import Running, running
@@ -75,6 +76,61 @@ async def test_a_full_queue_refuses_and_an_empty_one_admits_again() -> None:
     async with slots.hold():
         assert slots.running == 1
     assert (slots.running, slots.waiting) == (0, 0)
+
+
+async def test_slots_that_come_let_the_queue_in_and_slots_that_go_are_not_taken_away() -> None:
+    slots, inside, go = Slots(1), list[int](), asyncio.Event()
+
+    async def request(number: int) -> None:
+        async with slots.hold():
+            inside.append(number)
+            await go.wait()
+
+    tasks = [asyncio.create_task(request(number)) for number in range(5)]
+    await asyncio.sleep(0)
+    assert (inside, slots.running, slots.waiting) == ([0], 1, 4)
+    slots.resize(3)
+    await asyncio.sleep(0)
+    assert (inside, slots.running, slots.waiting) == ([0, 1, 2], 3, 2)
+    slots.resize(1)
+    await asyncio.sleep(0)
+    assert (slots.running, slots.waiting) == (3, 2)
+    go.set()
+    await asyncio.gather(*tasks)
+    assert (inside, slots.running, slots.waiting) == ([0, 1, 2, 3, 4], 0, 0)
+
+
+async def test_who_leaves_the_queue_makes_room_for_the_next() -> None:
+    slots = Slots(1)
+    async with slots.hold():
+        gone, stays = asyncio.create_task(slots.enter()), asyncio.create_task(slots.enter())
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        assert slots.waiting == 1
+    await stays
+    assert (slots.running, slots.waiting) == (1, 0)
+
+
+async def test_who_leaves_just_as_its_turn_comes_passes_it_on() -> None:
+    slots = Slots(1)
+    async with slots.hold():
+        gone, stays = asyncio.create_task(slots.enter()), asyncio.create_task(slots.enter())
+        await asyncio.sleep(0)
+    gone.cancel()
+    await stays
+    assert (slots.running, slots.waiting) == (1, 0)
+
+
+async def test_slots_change_at_their_time_after_the_first_request() -> None:
+    with running(SimSettings(latency=0.05, slots=1, slots_at={0.2: 4, 0.0: 2})) as server:
+        await burst(server, 1)
+        for _ in range(400):
+            if server.app[ENDPOINT].slots.size == 4:
+                break
+            await asyncio.sleep(0.01)
+        assert server.app[ENDPOINT].slots.size == 4
+        assert await burst(server, 8) == {200: 8}
 
 
 def test_pieces_pass_the_link_one_after_the_other() -> None:

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.simulator.settings import SimSettings, read_faults
+from persqa_client.simulator.settings import SimSettings, read_faults, read_slots
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
         pytest.param({"slots": 0}, "slots is 0", id="no slots"),
+        pytest.param({"slots_at": {60: 0}}, "slots_at is 0", id="no slots later"),
+        pytest.param({"slots_at": {-1: 4}}, "slots_at is -1", id="slots before the start"),
         pytest.param({"latency": -1}, "latency is -1", id="negative latency"),
         pytest.param({"latency": float("nan")}, "latency is nan", id="latency not a number"),
         pytest.param({"jitter": 1.5}, "jitter", id="jitter over one"),
@@ -40,6 +42,16 @@ def test_faults_are_read_as_the_command_line_has_them() -> None:
 def test_a_fault_without_a_rate_is_explained(text: str) -> None:
     with pytest.raises(SettingsError, match=f"--fault {text} should look like"):
         read_faults([text])
+
+
+def test_changes_of_slots_are_read_as_the_command_line_has_them() -> None:
+    assert read_slots(["60=64", "120.5=16"]) == {60.0: 64, 120.5: 16}
+
+
+@pytest.mark.parametrize("text", ["60", "60=", "60=many", "soon=4"])
+def test_a_change_of_slots_without_both_numbers_is_explained(text: str) -> None:
+    with pytest.raises(SettingsError, match=f"--slots-at {text} should look like"):
+        read_slots([text])
 
 
 def test_the_key_is_not_shown() -> None:

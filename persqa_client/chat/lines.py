@@ -1,0 +1,69 @@
+"""A waiting line: one at a time, what is tried again before what is new. Waits, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from persqa_client.errors import Interrupted
+
+
+class Line:
+    """Lets one after the other in. Once closed, all who wait or are in get Interrupted."""
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._closed = False
+        self._patience: set[asyncio.Timeout] = set()
+
+    @asynccontextmanager
+    async def turn(self, *, again: bool) -> AsyncIterator[None]:
+        if self._closed:
+            raise Interrupted
+        patience = asyncio.timeout(None)
+        self._patience.add(patience)
+        try:
+            async with patience, self._alone(again=again):
+                yield
+        except TimeoutError:
+            raise Interrupted from None
+        finally:
+            self._patience.discard(patience)
+
+    @asynccontextmanager
+    async def _alone(self, *, again: bool) -> AsyncIterator[None]:
+        if self._taken:
+            turn = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._waiting, (0 if again else 1, next(self._order), turn))
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._pass_on()
+                raise
+        self._taken = True
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        self._taken = False
+        while self._waiting and not self._taken:
+            *_, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                self._taken = True
+                turn.set_result(None)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        now = asyncio.get_running_loop().time()
+        for patience in self._patience:
+            patience.reschedule(now)
