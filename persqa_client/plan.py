@@ -4,13 +4,14 @@ list of names."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from persqa_client.chat.meeting import shortest_context
 from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.servers import Server
 from persqa_client.config import Recipe, RunSettings
@@ -106,20 +107,22 @@ class Plan:
             line, outcome, output_key=recipe.output_key, style=recipe.output_style, details=recipe.details
         )
 
-    def pipeline(self, completer: Completer, threads: Executor, strategy: Strategy, server: Server | None) -> Pipeline:
-        """The journey of a row at a server, its pictures loaded in the given threads."""
+    def pipeline(
+        self, completer: Completer, threads: Executor, strategy: Strategy, servers: Sequence[Server]
+    ) -> Pipeline:
+        """The journey of a row at one of some servers, its pictures loaded in the given threads."""
 
         async def load(reference: str) -> Picture:
             return await asyncio.get_running_loop().run_in_executor(threads, self.load, reference)
 
-        seen = FAMILIES.get(server.picture_patch or 0) if server else None
+        seen = next((family for server in servers if (family := FAMILIES.get(server.picture_patch or 0))), None)
         family = seen or family_of(self.settings.endpoint.model)
         return Pipeline(
             completer,
             load,
             self.ask_maker(strategy),
             room=self.settings.sampling.max_tokens,
-            context=server.max_model_len if server else None,
+            context=shortest_context(servers),
             **({"count": partial(tokens, family=family)} if family else {}),
         )
 

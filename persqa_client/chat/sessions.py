@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -27,15 +27,20 @@ from persqa_client.chat.outage import PATIENCE, PROBES, Outage
 from persqa_client.chat.quotas import PictureTokens, by_size, seconds_to_hold, weight_of
 from persqa_client.chat.requests import render
 from persqa_client.chat.retries import BACKOFF, Backoff, Trial, policy
+from persqa_client.chat.together import first
 from persqa_client.chat.verdicts import DISTANT
 from persqa_client.config import Endpoint, Limits, Sampling
-from persqa_client.errors import AttemptError, RowError, RunStopped
+from persqa_client.errors import AttemptError, Away, RowError, RunStopped
 from persqa_client.types import Act, Completion, Request, Usage, Verdict
 
 UNHEARD = 20
 """Answers without a word on the account's limits, after which none is looked for."""
 DEATHS = 3
 """So often may the server go away with a row in flight; once or twice is chance."""
+
+
+Relief = Callable[[bool], bool]
+"""Whether another endpoint goes on with a request, which has cost an attempt here or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +109,28 @@ class Session(AbstractAsyncContextManager["Session"]):
         self._picture_tokens = picture_tokens
         self._poller: asyncio.Task[None] | None = None
         self._heard = 0
+        self._relief: Relief | None = None
 
-    async def complete(self, request: Request) -> Reply:
-        """The completion of a request, however many attempts it takes.
+    def join(self, relief: Relief, lasting: Callable[[], bool]) -> None:
+        """From now on requests are given back (Away) when the gate shuts, and where ``relief`` takes them. While
+        ``lasting``, the server may stay away for ever."""
+        self._relief = relief
+        self.outage.relieved = lasting
+        self.outage.on_shut = lambda: self.admission.dismiss(Away())
+
+    async def complete(self, request: Request, trial: Trial | None = None) -> Reply:
+        """The completion of a request, however many attempts it takes; ``trial`` is what it has gone through already.
 
         Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
-        being stopped.
+        being stopped, and Away where the session has joined others.
         """
         self._watch()
-        trial = Trial(tokens=self._weigh(request))
+        trial = trial or Trial()
+        trial.tokens = trial.tokens or self._weigh(request)
         again = policy(
             trial,
             max_attempts=self.limits.max_attempts,
-            sleep=self.admission.pause,
+            sleep=self._rest,
             rng=self._rng,
             backoff=self.backoff,
         )
@@ -124,6 +138,9 @@ class Session(AbstractAsyncContextManager["Session"]):
             try:
                 completion: Completion = await again(self._attempt, request, trial)
                 break
+            except Away:
+                self._survive(trial)
+                raise
             except AttemptError as error:
                 if not await self._excused(error.verdict, trial):
                     raise self._final(error.verdict, trial) from error
@@ -133,6 +150,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         return Reply(answer, trial.spent + 1, constrained=form is not None, prefilled=bool(prefix))
 
     async def _attempt(self, request: Request, trial: Trial) -> Completion:
+        if self._relief is not None:
+            await self._hand_over(trial, self._relief)
         # What may have brought the server down lets the others go first, or nothing else would be answered any more.
         suspect = trial.suspect(self.outage.count)
         if suspect:
@@ -155,12 +174,32 @@ class Session(AbstractAsyncContextManager["Session"]):
     async def _permit(self, lease: Lease, trial: Trial, *, again: bool) -> None:
         """Gate and throttle; asked within the slot, so that nothing that waited for one slips past a gate just shut."""
         while True:
+            if self._relief is not None and self.outage.closed:
+                raise Away
             lease.held = lease.held or self.outage.closed
             await self.outage.passed()
             await self.throttle.acquire(again=again, tokens=trial.tokens)
             if not self.outage.closed:
                 return
             self.throttle.correct(-trial.tokens)
+
+    async def _hand_over(self, trial: Trial, relief: Relief) -> None:
+        """Raises Away where another endpoint is to go on with the request.
+
+        A broken connection may be the first sign of a server that is gone: it is asked, so that nobody pays for that.
+        """
+        failed = trial.spent > trial.brought
+        if failed and trial.lost is not None:
+            await self.outage.explains(trial.lost.message)
+        if self.outage.closed or relief(failed):
+            raise Away
+
+    async def _rest(self, seconds: float) -> None:
+        """The wait before another attempt; over at once where the gate shuts and another endpoint can go on."""
+        if self._relief is None:
+            await self.admission.pause(seconds)
+        else:
+            await first(self.admission.pause(seconds), self.outage.shut.wait())
 
     def _survive(self, trial: Trial) -> None:
         verdict = trial.lost
