@@ -13,7 +13,8 @@ from persqa_client.types import Picture
 NEAR = 0.25
 """Of a server's slots: within so much of the least load, a new picture goes where it would always go."""
 MUCH = 1.0
-"""A server that has a whole turn of its slots more to do is not worth waiting for, though it knows the picture."""
+"""A server that knows the picture is not worth waiting for where it has so many turns of its slots more to do than
+another, one that has a free slot counting as just full."""
 
 
 State = Literal["well", "doubtful", "held", "away"]
@@ -51,7 +52,7 @@ def choose(
     if not able:
         return None
     least = min(loads[number].share for number in able)
-    if home in able and loads[home].share <= least + MUCH:
+    if home in able and loads[home].share <= max(1.0, least) + MUCH:
         return home
     return next(number for number in able if loads[number].share <= least + NEAR)
 

@@ -17,6 +17,9 @@ from persqa_client.chat.together import first
 from persqa_client.errors import Away, RowError, RunStopped
 from persqa_client.types import Request
 
+MISSES = 3
+"""So many failures without an answer between make a server doubtful; without that, one that fails fast would draw all
+requests to it."""
 CHANCE = 1
 """A row that one server died of, perhaps, goes to another at once; from the second death on it lets others go first."""
 
@@ -29,6 +32,8 @@ class Member:
     outstanding: int = 0
     failed: int = 0
     """Rows that failed here."""
+    misses: int = 0
+    """Requests that cost an attempt here and went elsewhere, since the last answer."""
     out: str | None = None
 
     @property
@@ -41,7 +46,7 @@ class Member:
             return "away"
         if self.session.admission.held:
             return "held"
-        return "well" if self.session.outage.quiet else "doubtful"
+        return "well" if self.session.outage.quiet and self.misses < MISSES else "doubtful"
 
     @property
     def load(self) -> Load:
@@ -110,8 +115,9 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         """The reply of one endpoint; None where another one is to go on."""
         member.outstanding += 1
         try:
-            return await member.session.complete(request, trial)
+            reply = await member.session.complete(request, trial)
         except Away:
+            member.misses += trial.spent > trial.brought
             return None
         except RowError:
             member.failed += 1
@@ -121,6 +127,8 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             return None
         finally:
             member.outstanding -= 1
+        member.misses = 0
+        return reply
 
     def _leave_out(self, member: Member, stop: RunStopped) -> None:
         """Raises the stop where it speaks of all endpoints, or this one is the last."""

@@ -110,6 +110,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self._poller: asyncio.Task[None] | None = None
         self._heard = 0
         self._relief: Relief | None = None
+        self._turned_away = 0
 
     def join(self, relief: Relief, lasting: Callable[[], bool]) -> None:
         """From now on requests are given back (Away) when the gate shuts, and where ``relief`` takes them. While
@@ -167,6 +168,9 @@ class Session(AbstractAsyncContextManager["Session"]):
                 completion = await self.client.send(body)
             except AttemptError as error:
                 self._react(error.verdict, lease, trial)
+                if error.verdict.act is Act.WAIT and self._relief is not None and self._relief(True):
+                    self._leave_alone()
+                    raise Away from None
                 raise
         self._answered(completion, lease, trial)
         return completion
@@ -193,6 +197,13 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self.outage.explains(trial.lost.message)
         if self.outage.closed or relief(failed):
             raise Away
+
+    def _leave_alone(self) -> None:
+        """A server that turns away the only request that it has is sent none for a while, each time a longer one."""
+        if self.admission.in_use == 1:
+            self.admission.hold(self.backoff.ceiling(self._turned_away))
+            self.admission.dismiss(Away())
+            self._turned_away += 1
 
     async def _rest(self, seconds: float) -> None:
         """The wait before another attempt; over at once where the gate shuts and another endpoint can go on."""
@@ -233,6 +244,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     def _answered(self, completion: Completion, lease: Lease, trial: Trial) -> None:
         usage = completion.usage
+        self._turned_away = 0
         self.traffic.answered += 1
         self.traffic.usage += usage
         self.admission.answered(lease, usage.completion)
