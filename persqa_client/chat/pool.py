@@ -90,9 +90,9 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         for member in self.members:
             member.session.join(partial(self._relieves, member), partial(self._outlasts, member))
 
-    def _relieves(self, member: Member, failed: bool) -> bool:
-        """Whether another endpoint goes on with what this one has: for good, or since it failed there."""
-        return bool(member.out) or (failed and any(other.state == "well" for other in self._others(member)))
+    def _relieves(self, member: Member) -> bool:
+        """Whether another endpoint can go on with what this one failed to answer."""
+        return any(other.state == "well" for other in self._others(member))
 
     def _outlasts(self, member: Member) -> bool:
         """Whether the run can go on without this endpoint for as long as that may be away."""

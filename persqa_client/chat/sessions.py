@@ -39,8 +39,8 @@ DEATHS = 3
 """So often may the server go away with a row in flight; once or twice is chance."""
 
 
-Relief = Callable[[bool], bool]
-"""Whether another endpoint goes on with a request, which has cost an attempt here or not."""
+Relief = Callable[[], bool]
+"""Whether another endpoint can go on with a request that failed here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         self._turned_away = 0
 
     def join(self, relief: Relief, lasting: Callable[[], bool]) -> None:
-        """From now on requests are given back (Away) when the gate shuts, and where ``relief`` takes them. While
-        ``lasting``, the server may stay away for ever."""
+        """From now on requests are given back (Away) when the gate shuts, and when they failed here and there is
+        ``relief``. While ``lasting``, the server may stay away for ever."""
         self._relief = relief
         self.outage.relieved = lasting
         self.outage.on_shut = lambda: self.admission.dismiss(Away())
@@ -168,7 +168,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 completion = await self.client.send(body)
             except AttemptError as error:
                 self._react(error.verdict, lease, trial)
-                if error.verdict.act is Act.WAIT and self._relief is not None and self._relief(True):
+                if error.verdict.act is Act.WAIT and self._relief is not None and self._relief():
                     self._leave_alone()
                     raise Away from None
                 raise
@@ -195,7 +195,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         failed = trial.spent > trial.brought
         if failed and trial.lost is not None:
             await self.outage.explains(trial.lost.message)
-        if self.outage.closed or relief(failed):
+        if self.outage.closed or (failed and relief()):
             raise Away
 
     def _leave_alone(self) -> None:

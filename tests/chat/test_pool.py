@@ -33,6 +33,7 @@ class Stub:
 
     chat: Callable[[bytes], web.Response | None] = lambda body: answer()
     health: int = 200
+    latency: float = 0.0
     seen: int = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -40,6 +41,7 @@ class Stub:
             return web.Response(status=self.health)
         body = await request.read()
         self.seen += 1
+        await asyncio.sleep(self.latency)
         reply = self.chat(body)
         if reply is None:
             assert request.transport is not None
@@ -75,10 +77,10 @@ def about(number: int, prompt: str = "What is it?") -> Request:
     return Request("s", (Picture(b"%d" % number, "image/jpeg", 1, 1),), prompt, seed=number)
 
 
-def first_at(pool: Pool, number: int, prompt: str = "What is it?") -> Request:
-    """A request that goes to this endpoint first, while none is busy."""
+def first_at(pool: Pool, number: int, *, after: int = 0) -> Request:
+    """A request that goes to this endpoint first, while none is busy; another one with another ``after``."""
     names = [member.name for member in pool.members]
-    requests = (about(seed, prompt) for seed in range(100))
+    requests = map(about, range(after, after + 100))
     return next(request for request in requests if preference(picture_key(request.pictures), names)[0] == number)
 
 
@@ -151,8 +153,8 @@ async def test_pressure_goes_on_at_another_endpoint_at_once_and_at_no_cost() -> 
 
 async def test_one_that_fails_fast_does_not_draw_all_requests_to_it() -> None:
     """What failed there is still sleeping, so it gets one at a time, and the other all the rest."""
-    one, two = Stub(says(500)), Stub()
-    rows = iter(range(200))
+    one, two = Stub(says(500)), Stub(latency=0.1)
+    rows = iter(range(100))
 
     async def work() -> None:
         for number in rows:
@@ -160,7 +162,7 @@ async def test_one_that_fails_fast_does_not_draw_all_requests_to_it() -> None:
 
     async with pool_of(one, two, backoff=Backoff(0.2, 0.2)) as pool:
         await asyncio.gather(*(work() for _ in range(8)))
-    assert two.seen == 200
+    assert two.seen == 100
     assert one.seen < 50
 
 
@@ -189,6 +191,19 @@ async def test_an_outage_of_all_that_lasts_stops_the_run() -> None:
         ends = await asyncio.gather(*waiting)
     assert {end.code for end in ends if isinstance(end, RunStopped)} == {"server_away"}
     assert all(isinstance(end, RunStopped) for end in ends)
+
+
+async def test_one_may_stay_away_for_longer_than_a_run_would_wait_for_it_alone() -> None:
+    one, two = Stub(says(500, DEAD), health=503), Stub()
+    async with pool_of(one, two, max_outage=0.02) as pool:
+        await pool.complete(first_at(pool, 0))
+        await asyncio.sleep(0.1)
+        assert isinstance(await end_of(pool, first_at(pool, 0)), Reply)
+        one.health, one.chat = 200, lambda body: answer()
+        while pool.members[0].state == "away":
+            await asyncio.sleep(0.001)
+        await pool.complete(first_at(pool, 0, after=1000))
+    assert (one.seen, two.seen) == (2, 2)
 
 
 async def test_who_waits_for_all_hears_of_the_stop() -> None:
