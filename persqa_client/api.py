@@ -93,7 +93,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         """What becomes of one row: a Record, or a Failure with its code."""
         parsed = self._plan.parse(number, dump_spaced(row))
         if isinstance(parsed, BadRow):
-            return Failure(Unit(number), parsed.code, parsed.message)
+            return Failure(Unit(number), parsed.code, parsed.message, whole_row=True)
         pipeline = await self._pipeline()
         return await pipeline.answer_row(parsed, self._plan.units(parsed)[0])
 

@@ -151,7 +151,7 @@ def check_concurrency(value: object) -> object:
     if value == "auto":
         return value
     try:
-        number = int(value) if isinstance(value, int | str) else 0
+        number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else 0
     except ValueError:
         number = 0
     if not 1 <= number <= MOST_CONCURRENCY:

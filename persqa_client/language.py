@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -50,8 +51,9 @@ def scripts(text: str) -> Scripts:
     return Scripts(han, len(words), sum(word.islower() for word in words), others)
 
 
+@lru_cache(maxsize=1024)
 def script_of(text: str) -> Script | None:
-    """The script of most of a text; None where that is another one, or where there is none."""
+    """The script of most of a text, a question mostly; None where that is another one, or where there is none."""
     count = scripts(text)
     if count.others > max(count.han, count.words) or not (count.han or count.words):
         return None

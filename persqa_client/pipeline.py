@@ -59,7 +59,7 @@ class Pipeline:
     async def answer_row(self, row: Row | BadRow, unit: Unit) -> Outcome:
         """The record of a unit, or its failure. RunStopped, Interrupted and bugs pass through."""
         if isinstance(row, BadRow):
-            return Failure(unit, row.code, row.message)
+            return Failure(unit, row.code, row.message, whole_row=True)
         try:
             ask = self.asks.make(row, unit)
             pictures = tuple([await self.load(reference) for reference in row.images])

@@ -79,7 +79,7 @@ class Plan:
 
     def warnings(self) -> tuple[str, ...]:
         """What is allowed and may be regretted, one sentence each."""
-        return tuple(f"The tag {self.tag} {doubt}" for doubt in doubts(self.recipe.tag))
+        return tuple(f"The tag {self.tag}: {doubt}." for doubt in doubts(self.recipe.tag))
 
     def parse(self, number: int, line: bytes) -> Row | BadRow:
         return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)

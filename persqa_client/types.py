@@ -247,6 +247,8 @@ class Failure:
     asks: int = 0
     refused: str | None = None
     """The code of the problem for which it was asked again."""
+    whole_row: bool = False
+    """Whether it stands for all questions of its row, since none could be put."""
 
 
 Outcome = Record | Failure

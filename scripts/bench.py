@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import hot_path
+from benches import admission, hot_path, startup
 
-BENCHES = {"hot-path": hot_path.measure}
+BENCHES = {"hot-path": hot_path.measure, "startup": startup.measure, "admission": admission.measure}
 
 
 def main() -> int:

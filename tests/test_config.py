@@ -90,3 +90,21 @@ def test_further_request_fields_are_sent_as_given_or_refused(fields: dict[str, A
 def test_further_request_fields_that_json_holds_are_kept() -> None:
     fields = {"top_k": 5, "temperature": 0.1, "logit_bias": {"7": -1.5}, "stop": ["\n", None, True]}
     assert build(Sampling, extra_body=fields).extra_body == fields
+
+
+@pytest.mark.parametrize(("given", "kept"), [("auto", "auto"), ("16", 16), (1, 1), (4096, 4096)])
+def test_requests_at_once_are_a_number_or_to_be_found(given: object, kept: object) -> None:
+    limits = build(Limits, concurrency=given)
+    assert limits.concurrency == kept
+    assert limits.most_at_once == (512 if kept == "auto" else kept)
+
+
+@pytest.mark.parametrize("given", ["many", "", 0, "0", 4097, 8.5, None, True])
+def test_anything_else_is_told_so(given: object) -> None:
+    with pytest.raises(SettingsError, match=r"^--concurrency: must be auto, or a number from 1 to 4096\.$"):
+        build(Limits, concurrency=given)
+
+
+def test_what_is_found_has_a_bound() -> None:
+    assert build(Limits, max_concurrency=20).most_at_once == 20
+    assert build(Limits, concurrency=64, max_concurrency=20).most_at_once == 64

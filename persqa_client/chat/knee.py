@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp, log
 
+from persqa_client.chat.ceilings import OUTAGE_PATIENCE, PATIENCE, Ceiling
 from persqa_client.chat.control import Lease, Strikes
 from persqa_client.chat.gauges import Gauges, Queue
-from persqa_client.chat.samples import Sample, gain
+from persqa_client.chat.samples import Best, Sample, gain
 
 START = 8
 """Enough to keep a small server busy, and not so many that the last one would wait past its time-out."""
@@ -26,14 +27,18 @@ UP, DOWN, DOUBLE = 1.25, 0.8, 2.0
 CUT, CUT_BY_TIMEOUTS = 0.8, 0.5
 SATURATED = 0.9
 """An answer counts where so much of the limit was in use: else the limit was not what held the rate back."""
-FEW, FIRST = 8, 12
-"""Answers that a comparison needs at least, and the first rate."""
+FEW, FIRST, SPAN = 8, 12, 0.7
+"""Answers that a comparison needs at least, those of the first rate, and the seconds over which they come."""
+MEMORY, BEHIND = 60.0, -0.1
+"""Seconds for which the best rate is remembered, and the logarithm by which the present one may be behind it."""
+FADED = 0.7
+"""What an earlier rate weighs beside a later one, under the same limit."""
+LEAST = 0.25
+"""The share of a limit that is left when the rate has fallen, however far."""
 WORSE, BETTER = -0.2, 0.05
 """Logarithms of the rate's change, under a limit that stayed, by which the server has become another one."""
-PATIENCE, LONGEST_PATIENCE, OUTAGE_PATIENCE = 5.0, 10.0, 60.0
-"""Seconds that the limit is kept below one that was refused; twice as long each time that it is refused again."""
-QUIET = 20
-"""Answers, too, that come before it is tried again, so that refusals stay few where answers are slow."""
+CALM = 0.5
+"""Seconds after a trial that was refused in which further refusals are still its own."""
 REST, LONGEST_REST = 5.0, 120.0
 """Seconds between looks downwards that were in vain; between looks upwards it is 2, for they cost nothing."""
 
@@ -45,21 +50,8 @@ class Trial:
     limit: int
     queued: float | None = None
     """What waited at the server, by its own word, where that is why less is tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ceiling:
-    """The limit that was refused last, and until when it is kept away from."""
-
-    limit: int
-    until: float
-    patience: float
-
-    def hit(self, limit: int, now: float, patience: float) -> Ceiling:
-        """The one after a further refusal, which may be of the same limit again."""
-        if 0.85 * self.limit <= limit <= 1.1 * self.limit:
-            patience = max(patience, min(LONGEST_PATIENCE, 2 * self.patience))
-        return Ceiling(limit, now + patience, patience)
+    second: bool = False
+    """Whether the same limit has done well already."""
 
 
 @dataclass(slots=True)
@@ -87,6 +79,13 @@ class Knee:
     _next_down: float = 0.0
     _rest: float = 0.0
     _strikes: Strikes = field(default_factory=Strikes)
+    _promising: int | None = None
+    """A smaller limit that has done as well as ``limit``, once."""
+    _best: Best | None = None
+    _first: float = 0.0
+    """When the first answer of ``_latest`` came."""
+    _calm: float = 0.0
+    """Until when refusals are the aftermath of a trial that was too much."""
     _proven: int = 0
     """The limit under which the last answer came."""
 
@@ -103,13 +102,17 @@ class Knee:
             self._proven = self.limit
         if lease.level != self.level or lease.held or lease.in_use < SATURATED * self.slots:
             return
+        if not self._latest.count:
+            self._first = now
         self._latest.add(now - lease.since, tokens, lease.in_use)
+        if now < self._first + SPAN:
+            return
         if self._trial is not None and self._before is not None:
             self._judge(self._trial, self._before, now)
         elif self._before is None and self._latest.count >= max(FIRST, self.limit):
             self._before, self._latest = self._latest, Sample()
             self._try_another(now)
-        elif self._before is not None and self._latest.count >= max(FIRST, 2 * self.limit):
+        elif self._before is not None and self._latest.count >= max(FIRST, self.limit):
             self._reconsider(self._before, now)
 
     def _judge(self, trial: Trial, before: Sample, now: float) -> None:
@@ -122,10 +125,17 @@ class Knee:
         ahead = found - WORTH * span
         if abs(ahead) < SURE * error and count < FEW + 2 * max(trial.limit, before.count):
             return
-        if ahead >= 0:
-            self._accept(trial, now, far=found > FAR * span)
-        else:
+        if ahead < 0 or (span < 0 and error > abs(span) / 2):
             self._reject(trial, now)
+        elif span < 0 and trial.queued is None and not trial.second:
+            self._return_once(trial)
+        else:
+            self._accept(trial, now, far=found > FAR * span)
+
+    def _return_once(self, trial: Trial) -> None:
+        """Less did as well, but the server may just have become faster: both are looked at once more."""
+        self._promising, self._trial = trial.limit, None
+        self._move()
 
     def _accept(self, trial: Trial, now: float, *, far: bool) -> None:
         """Takes the limit, and tries a further one in its direction at once."""
@@ -144,7 +154,10 @@ class Knee:
     def _reject(self, trial: Trial, now: float) -> None:
         pace = self._before.mean_seconds if self._before is not None else 0.0
         if trial.limit > self.limit:
-            self._next_up, self._step = now + max(2.0, 2 * pace), UP
+            self._next_up = now + max(2.0, 2 * pace)
+            self._step = UP if self._step == DOUBLE else DOUBLE
+            if self._best is not None and trial.limit == self._best.limit:
+                self._best = None
         else:
             self._rest = min(LONGEST_REST, max(REST, 10 * pace, 2 * self._rest))
             self._next_down = now + self._rest
@@ -162,31 +175,49 @@ class Knee:
         if worse or better:
             self._before, self._tolerated = latest, 1.0
         else:
-            self._before = before.faded(0.5) + latest
+            self._before = before.faded(FADED) + latest
         if better:
             self._step, self._next_up = DOUBLE, now
-        if not (worse and self._begin(round(self.limit * max(0.5, exp(found))))):
+        if worse and self._begin(round(self.limit * max(LEAST, exp(found)))):
+            return
+        if not self._recall(self._before, now):
             self._try_another(now)
 
+    def _recall(self, present: Sample, now: float) -> bool:
+        """Tries the limit that was best when the present rate has fallen behind it."""
+        best = self._best
+        if best is not None and now < best.since + MEMORY:
+            found, error = gain(best.sample, present)
+            if best.limit > self.limit and found + SURE * error < BEHIND:
+                return now >= self._next_up and self._begin(min(best.limit, self._above(now, best.limit)))
+            if found < 0:
+                return False
+        self._best = Best(self.limit, present, now)
+        return False
+
     def _try_another(self, now: float) -> None:
+        if (limit := self._promising) is not None:
+            self._promising = None
+            if limit < self.limit and self._begin(limit, second=True):
+                return
         if now >= self._next_up and not self._queue.full and self._begin(self._above(now)):
             return
-        if now >= self._next_down:
+        # A server that refuses says itself when it is too much.
+        if now >= self._next_down and not (self._ceiling and self._ceiling.fresh(now)):
             self._begin(min(self.limit - 1, round(self.limit * DOWN)))
 
-    def _above(self, now: float) -> int:
+    def _above(self, now: float, wanted: int | None = None) -> int:
         """The next larger limit to try: short of one that was refused, and when its time is over just that one."""
-        larger = max(self.limit + 1, round(self.limit * self._step))
+        larger = wanted or max(self.limit + 1, round(self.limit * self._step))
         if self._ceiling is not None:
-            waits = now < self._ceiling.until or self._strikes.ends < QUIET
-            larger = min(larger, self._ceiling.limit - 1 if waits else max(self._ceiling.limit, self.limit + 1))
+            larger = self._ceiling.lower(larger, self.limit, now, self._strikes.ends)
         return min(self.most, larger)
 
-    def _begin(self, limit: int, queued: float | None = None) -> bool:
+    def _begin(self, limit: int, queued: float | None = None, *, second: bool = False) -> bool:
         """Whether there is now a trial of that limit."""
         if self._before is None or limit == self.limit or not 1 <= limit <= self.most:
             return False
-        self._trial = Trial(limit, queued)
+        self._trial = Trial(limit, queued, second)
         self._move()
         return True
 
@@ -196,7 +227,7 @@ class Knee:
         self._latest, self._queue = Sample(), self._queue.anew()
 
     def refused(self, lease: Lease, now: float) -> None:
-        if lease.cuts == self.cuts:
+        if lease.cuts == self.cuts and now >= self._calm:
             self._strikes.ends += 1
             self._cut(CUT, now, PATIENCE)
 
@@ -219,6 +250,8 @@ class Knee:
         self._ceiling = (self._ceiling or Ceiling(0, 0.0, 0.0)).hit(hit, now, patience)
         if hit <= self.limit:
             self.limit, self._before = max(1, int(hit * share)), None
+        else:
+            self._calm = now + CALM
         self._trial, self._step, self._strikes = None, UP, Strikes()
         self._next_up, self._next_down = now + 1.0, max(self._next_down, now + REST)
         self._move()

@@ -71,18 +71,17 @@ class TokensPerMinute:
         self._most = max(1.0, tpm * BURST / 60)
         self._limiter = AsyncLimiter(self._most, BURST)
         self._line = Line()
-        self._owed = 0
+        self._owed = 0.0
 
     async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
         async with self._line.turn(again=again):
-            tokens, self._owed = tokens + self._owed, 0
-            if tokens < 0:
-                tokens, self._owed = 0, tokens
+            due = tokens + self._owed
+            self._owed = min(0, due)
             # A request may be larger than what may go at once: then it waits for its parts.
-            while tokens > 0:
-                part = min(self._most, tokens)
+            while due > 0:
+                part = min(self._most, due)
                 await self._limiter.acquire(part)
-                tokens -= part  # type: ignore[assignment]
+                due -= part
 
     def correct(self, tokens: int) -> None:
         self._owed += tokens

@@ -8,16 +8,13 @@ from typing import Any
 
 import orjson
 
-from persqa_client.chat.forms import CONSTRAINTS
 from persqa_client.chat.servers import Obedience, Server, Wanted, unknown_model
 from persqa_client.chat.sessions import Session
 from persqa_client.chat.sights import patch_of, see
 from persqa_client.chat.together import tasks
 from persqa_client.chat.trials import (
-    PROBE_PATTERN,
     count_images,
     fork,
-    try_constraint,
     try_constraints,
     try_prefills,
     try_seed,
@@ -26,8 +23,6 @@ from persqa_client.chat.trials import (
 from persqa_client.chat.verdicts import judge_reply
 from persqa_client.errors import AttemptError, RunStopped
 from persqa_client.types import Act
-
-__all__ = ["PROBE_PATTERN", "Server", "examine", "find_constraint", "look", "unknown_model"]
 
 LOOKS = 3
 HELD = frozenset({"auto", "constrain", "surrogate"})
@@ -80,18 +75,6 @@ async def examine_features(session: Session, server: Server, strategy: Wanted, t
 
 def first_obeyed(forms: Mapping[str, Obedience]) -> str | None:
     return next((form for form, found in forms.items() if found == "obeyed"), None)
-
-
-async def find_constraint(session: Session) -> str | None:
-    """The form by which this server can be held to a pattern, or None; costs one short answer for each form tried.
-
-    Raises RunStopped as any request does. Leaves the session's dialect as the probe taught it, the form included.
-    """
-    for form in CONSTRAINTS:
-        if await try_constraint(session, form) == "obeyed":
-            session.dialect = replace(session.dialect, constraint=form)
-            return form
-    return None
 
 
 async def look(session: Session) -> Server:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from time import monotonic
 
 import httpx2
 
+from persqa_client.chat.account import Account
 from persqa_client.chat.admission import Admission
 from persqa_client.chat.client import Client
 from persqa_client.chat.completions import whole
@@ -22,9 +22,8 @@ from persqa_client.chat.control import Lease
 from persqa_client.chat.dialects import Dialect
 from persqa_client.chat.gauges import poll
 from persqa_client.chat.knee import Knee
-from persqa_client.chat.limits import throttle_for
 from persqa_client.chat.outage import PATIENCE, PROBES, Outage
-from persqa_client.chat.quotas import PictureTokens, by_size, seconds_to_hold, weight_of
+from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.requests import render
 from persqa_client.chat.retries import BACKOFF, Backoff, Trial, policy
 from persqa_client.chat.together import first
@@ -33,8 +32,6 @@ from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.errors import AttemptError, Away, RowError, RunStopped
 from persqa_client.types import Act, Completion, Request, Usage, Verdict
 
-UNHEARD = 20
-"""Answers without a word on the account's limits, after which none is looked for."""
 DEATHS = 3
 """So often may the server go away with a row in flight; once or twice is chance."""
 
@@ -97,18 +94,16 @@ class Session(AbstractAsyncContextManager["Session"]):
             fields=frozenset(self.sampling.extra_body),
             http_client=http_client,
         )
-        self.client.heed = self._heed
         most = self.limits.most_at_once
         self.admission = Admission(most, Knee(most) if self.limits.concurrency == "auto" else None)
-        self.throttle = throttle_for(self.limits.rps, self.limits.rpm, self.limits.tpm)
+        self.account = Account(self.limits, self.admission, picture_tokens)
+        self.client.heed = self.account.heed
         self.outage = Outage(
             self.client.alive, self.admission, max_outage=self.limits.max_outage, probes=probes, patience=patience
         )
         self.backoff = backoff
         self._rng = rng or random.Random()
-        self._picture_tokens = picture_tokens
         self._poller: asyncio.Task[None] | None = None
-        self._heard = 0
         self._relief: Relief | None = None
         self._turned_away = 0
 
@@ -127,7 +122,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         """
         self._watch()
         trial = trial or Trial()
-        trial.tokens = trial.tokens or self._weigh(request)
+        trial.tokens = trial.tokens or self.account.weigh(request, self.sampling.max_tokens)
         again = policy(
             trial,
             max_attempts=self.limits.max_attempts,
@@ -182,10 +177,10 @@ class Session(AbstractAsyncContextManager["Session"]):
                 raise Away
             lease.held = lease.held or self.outage.closed
             await self.outage.passed()
-            await self.throttle.acquire(again=again, tokens=trial.tokens)
+            await self.account.permit(trial.tokens, again=again)
             if not self.outage.closed:
                 return
-            self.throttle.correct(-trial.tokens)
+            self.account.give_back(trial.tokens)
 
     async def _hand_over(self, trial: Trial, relief: Relief) -> None:
         """Raises Away where another endpoint is to go on with the request.
@@ -248,26 +243,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.traffic.answered += 1
         self.traffic.usage += usage
         self.admission.answered(lease, usage.completion)
-        if trial.tokens and usage.prompt:
-            self.throttle.correct(usage.prompt + usage.completion - trial.tokens)
+        self.account.took(usage, trial.tokens)
         self.outage.over()
-
-    def _weigh(self, request: Request) -> int:
-        if self.limits.tpm is None:
-            return 0
-        return weight_of(request, self.sampling.max_tokens, self._picture_tokens)
-
-    def _heed(self, headers: Mapping[str, str]) -> None:
-        """Holds all sending where the account's limits, by an answer's headers, leave no room for one request more."""
-        self._heard += 1
-        if "x-ratelimit-remaining-requests" not in headers and "x-ratelimit-remaining-tokens" not in headers:
-            if self._heard >= UNHEARD:
-                self.client.heed = None
-            return
-        usage = self.traffic.usage
-        tokens = (usage.prompt + usage.completion) // max(1, self.traffic.answered)
-        if seconds := seconds_to_hold(headers, time.time(), max(1, tokens)):
-            self.admission.hold(min(seconds, self.limits.max_outage))
 
     def _watch(self) -> None:
         """Looks at the server's gauges from now on, where the number of requests at once is ours to find."""
@@ -337,7 +314,7 @@ class Session(AbstractAsyncContextManager["Session"]):
     def drain(self) -> None:
         """Lets requests under way finish and starts no more."""
         self.admission.close()
-        self.throttle.close()
+        self.account.close()
 
     async def aclose(self) -> None:
         if self._poller is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from persqa_client.language import is_chinese
 from persqa_client.types import Problem, Turn
@@ -78,6 +79,7 @@ def wording_for(question: str) -> Wording:
     return CHINESE if is_chinese(question) else ENGLISH
 
 
+@lru_cache(maxsize=1024)
 def put(question: str, name: str, category: str | None = None) -> tuple[str, str]:
     """The system text and the prompt for a question about ``name``, a tag or what stands in for one."""
     wording = wording_for(question)

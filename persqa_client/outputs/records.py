@@ -60,7 +60,7 @@ def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> 
         "raw": failure.raw,
         "row": failure.unit.row,
     }
-    if numbered or failure.unit.question > 0:
+    if (numbered and not failure.whole_row) or failure.unit.question > 0:
         error["question"] = failure.unit.question
     try:
         if is_ours(load_object(line).get("error")):
@@ -96,7 +96,8 @@ def outcome_to_json(outcome: Outcome) -> Json:
         "usage": (usage.prompt, usage.completion),
     }
     if isinstance(outcome, Failure):
-        return {**shared, "code": outcome.code, "message": outcome.message, "stage": outcome.stage}
+        own: Json = {"code": outcome.code, "message": outcome.message, "stage": outcome.stage}
+        return {**shared, **own, "whole_row": outcome.whole_row}
     return {
         **shared,
         "kind": outcome.kind,

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from persqa_client.language import script_of, scripts
 from persqa_client.types import Ask, Problem
 
 LANGUAGES = {"han": "Chinese", "latin": "the Latin script"}
-script_wanted = lru_cache(maxsize=1024)(script_of)
-"""Of a question, which comes again for many pictures."""
 
 
 def speaks_the_language(text: str, ask: Ask) -> Problem | None:
     """The majority decides. Brands and names keep their Latin letters in Chinese, so that only words in lower case
     count there; a dish or a garment may keep its Chinese name in English. What is quoted does not count."""
-    wanted = script_wanted(ask.question)
+    wanted = script_of(ask.question)
     if wanted is None or (wanted == "latin" and text.isascii()):
         return None
     count = scripts(text)

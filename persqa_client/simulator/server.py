@@ -18,7 +18,17 @@ from persqa_client.simulator.app import ENDPOINT, make_app
 from persqa_client.simulator.given import read_given
 from persqa_client.simulator.settings import DEFAULT_MODEL, SimSettings, read_faults, read_slots
 
-__all__ = ["DEFAULT_MODEL", "Running", "SimSettings", "make_app", "read_faults", "read_given", "read_slots", "running", "serve"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Running",
+    "SimSettings",
+    "make_app",
+    "read_faults",
+    "read_given",
+    "read_slots",
+    "running",
+    "serve",
+]
 
 GRACE = 0.05
 """Seconds that requests under way may take to end by themselves when the server closes."""

@@ -50,7 +50,7 @@ class Desk:
         fresh: bool = False,
         **limits: Any,
     ) -> Run:
-        """A run whose waits are tiny, one request at a time unless told otherwise. One ``key`` goes to all endpoints."""
+        """A run whose waits are tiny, one request at a time unless told otherwise. One key alone goes to all."""
         limits = {"concurrency": 1, "max_attempts": ATTEMPTS, "timeout": 5.0, **limits}
         keys = dict(enumerate([key] if isinstance(key, str) else key))
         environ = {f"KEY_{number}": value for number, value in keys.items()}

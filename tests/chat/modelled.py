@@ -44,6 +44,8 @@ class World:
     tokens: Tokens = alike
     noise: float = 0.0
     """Spread of the time of service that its length doesn't explain."""
+    sway: float = 0.0
+    """Spread of a pace that changes about once a second, for all requests alike: others are at work on its machine."""
     gauges: bool = False
     at: Sequence[tuple[float, Mapping[str, object]]] = field(default_factory=list)
     timeout: float = 120.0
@@ -54,6 +56,7 @@ class World:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.now = self.virtual = 0.0
+        self.slowness = 1.0
         self.order = 0
         self.running: list[tuple[float, int, Lease, float, float]] = []
         self.waiting: deque[tuple[Lease, float, float]] = deque()
@@ -67,7 +70,7 @@ class World:
 
     def run(self, seconds: float) -> World:
         """To that time."""
-        look = 0.5
+        look, turn = 0.5, 0.0
         while self.now < seconds:
             self._send()
             ends = self._next_end()
@@ -76,7 +79,12 @@ class World:
                 moments.append(self.changes[0][0])
             if self.gauges:
                 moments.append(look)
+            if self.sway:
+                moments.append(turn)
             self._pass(min(moments))
+            if self.sway and self.now >= turn:
+                turn += self.rng.expovariate(1.0)
+                self.slowness = self.rng.lognormvariate(0.0, self.sway)
             if self.gauges and self.now >= look:
                 look += 0.5
                 self._look()
@@ -91,7 +99,7 @@ class World:
         return self
 
     def _step_time(self) -> float:
-        return self.server.pace + self.server.load * len(self.running)
+        return self.slowness * (self.server.pace + self.server.load * len(self.running))
 
     def _next_end(self) -> float:
         if self.server.hangs or not self.running:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from statistics import median
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_capacity_that_changes_is_followed(latency: float, gauges: bool) -> No
     seen = World(Server(slots=8, pace=latency), Knee(512), gauges=gauges, at=changes).run(180)
     assert len(seen.answers) >= 0.9 * (8 + 64 + 16) * 60 / latency
     assert max(limits(seen, 20, 60)) <= 16
-    assert max(limits(seen, 150, 180)) <= 64
+    assert median(limits(seen, 150, 180)) <= 56
 
 
 @pytest.mark.parametrize("gauges", SIGHT)
@@ -65,7 +66,7 @@ def test_a_server_is_kept_busy_and_its_queue_short(slots: int) -> None:
 def test_its_gauges_keep_the_queue_shorter_still() -> None:
     seen = world(Server(slots=20, pace=0.3), gauges=True).run(120)
     assert seen.rate(60, 120) >= 0.9 * 20 / (0.3 * MEAN_LENGTH)
-    assert sorted(limits(seen, 60, 120))[len(limits(seen, 60, 120)) // 2] <= 30
+    assert median(limits(seen, 60, 120)) <= 30
 
 
 @pytest.mark.parametrize(("pace", "load"), [(1.0, 0.05), (0.2, 0.02), (0.02, 0.02), (3.0, 0.1)])
@@ -74,6 +75,30 @@ def test_a_batching_server_is_given_more_as_long_as_more_brings_more(pace: float
     for seed in range(4):
         seen = world(Server(pace=pace, load=load), seed=seed).run(300)
         assert seen.rate(120, 300) >= 0.8 / (load * MEAN_LENGTH)
+
+
+@pytest.mark.parametrize("queue", [None, 8])
+def test_a_machine_that_others_work_on_too_does_not_lead_it_astray(queue: int | None) -> None:
+    """Its pace changes every second by as much as other limits would, whatever the limit."""
+    shares = []
+    for seed in range(8):
+        server = Server(slots=8, pace=0.02, load=0.012, queue=queue)
+        seen = World(server, Knee(512), tokens=mixed, noise=0.2, sway=0.3, seed=seed).run(120)
+        shares.append(seen.rate(5, 120) / (8 / ((0.02 + 0.012 * 8) * MEAN_LENGTH)))
+    assert median(shares) >= 0.85
+
+
+def test_less_must_do_as_well_twice() -> None:
+    """Once may be the server's own change."""
+    knee = Knee(8)
+    answer(knee, 12, 1.0)
+    assert knee.slots == 6
+    answer(knee, 12, 0.5, now=10)
+    assert knee.slots == 8
+    answer(knee, 16, 0.5, now=20)
+    assert knee.slots == 6
+    answer(knee, 12, 0.75, now=30)
+    assert knee.slots == 8
 
 
 @pytest.mark.parametrize("queue", [0, 8])
@@ -107,9 +132,9 @@ def test_it_grows_only_where_it_was_used() -> None:
 
 
 def answer(knee: Knee, count: int, seconds: float, now: float = 0.0) -> None:
-    """So many answers that took so long, at the full limit."""
+    """So many answers that took so long, at the full limit, spread over a second."""
     for number in range(count):
-        lease = Lease(knee.cuts, knee.level, knee.slots, now + number * 0.001)
+        lease = Lease(knee.cuts, knee.level, knee.slots, now + number / (count - 1))
         knee.answered(lease, 50, lease.since + seconds)
 
 
@@ -158,7 +183,7 @@ def test_what_was_refused_is_not_tried_again_at_once() -> None:
     knee, tried = Knee(100), set[int]()
     answer(knee, 12, 1.0)
     knee.refused(Lease(knee.cuts, knee.level, 16), 0.0)
-    for tick in range(40):
+    for tick in range(25):
         answer(knee, 4, 1.0, now=tick / 10)
         tried.add(knee.slots)
     assert START < max(tried) < 16
@@ -203,10 +228,10 @@ def look(knee: Knee, times: int, *, running: float, waiting: float, kv: float = 
 
 def test_a_queue_of_ours_at_the_server_is_shortened() -> None:
     knee = Knee(100, start=50)
-    answer(knee, 50, 1.0)
     knee.refused(Lease(knee.cuts, knee.level), 1.0)
-    answer(knee, 50, 1.0)
-    look(knee, 4, running=10, waiting=40)
+    answer(knee, 40, 0.5, now=0.4)
+    assert knee.slots == 40
+    look(knee, 4, running=10, waiting=30)
     assert knee.slots <= 15
 
 

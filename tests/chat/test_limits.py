@@ -1,14 +1,15 @@
-"""How many requests a second."""
+"""How many requests a second, and how many tokens a minute."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.chat.limits import PerSecond, Unlimited, throttle_for, whole_rate
+from persqa_client.chat.limits import PerSecond, Throttles, TokensPerMinute, Unlimited, throttle_for, whole_rate
 from persqa_client.errors import Interrupted
 
 
@@ -94,3 +95,84 @@ async def test_a_cancelled_waiter_leaves_the_others_waiting() -> None:
     second.cancel()
     await third
     assert second.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"rps": 5.0}, PerSecond),
+        ({"rps": None, "rpm": 60.0}, PerSecond),
+        ({"rps": None, "tpm": 1000}, TokensPerMinute),
+        ({"rps": 5.0, "tpm": 1000}, Throttles),
+        ({"rps": None}, Unlimited),
+    ],
+)
+def test_there_are_as_many_throttles_as_limits(given: dict[str, Any], kind: type) -> None:
+    assert type(throttle_for(**given)) is kind
+
+
+async def test_a_minutes_requests_go_evenly() -> None:
+    """1,200 a minute: twenty a second, not all at once."""
+    throttle = throttle_for(100, rpm=1200)
+    tasks = [asyncio.create_task(throttle.acquire()) for _ in range(30)]
+    await asyncio.sleep(0.01)
+    assert sum(task.done() for task in tasks) <= 2
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*tasks)
+    assert asyncio.get_running_loop().time() - began >= 1.2
+    throttle.close()
+
+
+async def tokens_through(throttle: TokensPerMinute, *weights: int) -> list[asyncio.Task[None]]:
+    tasks = [asyncio.create_task(throttle.acquire(tokens=weight)) for weight in weights]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def end(throttle: TokensPerMinute, tasks: list[asyncio.Task[None]]) -> None:
+    throttle.close()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_only_some_seconds_worth_of_tokens_go_at_once() -> None:
+    throttle = TokensPerMinute(1200)
+    tasks = await tokens_through(throttle, 40, 40, 40, 40)
+    assert [task.done() for task in tasks] == [True, True, False, False]
+    await end(throttle, tasks)
+
+
+async def test_a_request_larger_than_that_waits_for_its_parts() -> None:
+    throttle = TokensPerMinute(12_000)
+    began = asyncio.get_running_loop().time()
+    await throttle.acquire(tokens=1100)
+    assert asyncio.get_running_loop().time() - began >= 0.4
+    throttle.close()
+
+
+async def test_what_was_not_taken_lets_others_go() -> None:
+    throttle = TokensPerMinute(1200)
+    await throttle.acquire(tokens=100)
+    throttle.correct(-80)
+    tasks = await tokens_through(throttle, 60, 20, 40)
+    assert [task.done() for task in tasks] == [True, True, False]
+    await end(throttle, tasks)
+
+
+async def test_what_was_taken_beyond_is_paid_by_the_next() -> None:
+    throttle = TokensPerMinute(1200)
+    await throttle.acquire(tokens=50)
+    throttle.correct(40)
+    tasks = await tokens_through(throttle, 20)
+    assert [task.done() for task in tasks] == [False]
+    await end(throttle, tasks)
+
+
+async def test_closing_sends_who_waits_for_tokens_away() -> None:
+    throttle = TokensPerMinute(60)
+    tasks = await tokens_through(throttle, 5, 50, 50)
+    throttle.close()
+    ends = await asyncio.gather(*tasks[1:], return_exceptions=True)
+    assert [type(end) for end in ends] == [Interrupted] * 2
+    with pytest.raises(Interrupted):
+        await throttle.acquire(tokens=1)

@@ -52,6 +52,17 @@ async def test_the_way_is_free_at_first() -> None:
     assert (gate.closed, gate.reason, gate.quiet) == (False, None, True)
 
 
+async def test_each_outage_leaves_fewer_slots() -> None:
+    gate, slots = Gate(away=0), list[int]()
+    for _ in range(3):
+        gate.begin("It went away.")
+        gate.begin("It went away.")
+        slots.append(gate.admission.slots)
+        await gate.passed()
+        gate.server.asked = 0
+    assert slots == [3, 2, 1]
+
+
 async def test_the_gate_opens_when_a_probe_finds_the_server_back() -> None:
     gate = Gate(away=3)
     gate.begin("It went away.")

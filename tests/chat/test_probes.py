@@ -11,10 +11,10 @@ import pytest
 import respx
 from aiohttp import web
 
-from persqa_client.chat.probes import find_constraint, look
+from persqa_client.chat.probes import first_obeyed, look
 from persqa_client.chat.servers import Server
 from persqa_client.chat.sessions import Session
-from persqa_client.chat.trials import PROBE_PATTERN
+from persqa_client.chat.trials import PROBE_PATTERN, try_constraints
 from persqa_client.config import Endpoint
 from persqa_client.errors import RunStopped
 from tests.chat.talking import BASE, CHAT, QUICK, bad, good, make_session, serving
@@ -66,8 +66,7 @@ def obeying(field: str | None) -> Any:
 async def test_the_constraint_is_the_field_that_shows(respx_mock: respx.MockRouter, field: str | None) -> None:
     respx_mock.post(CHAT).mock(side_effect=obeying(field))
     async with make_session() as session:
-        assert await find_constraint(session) == field
-        assert session.dialect.constraint == field
+        assert first_obeyed(await try_constraints(session)) == field
         assert session.dialect.notes() == []
 
 
@@ -79,7 +78,7 @@ async def test_a_server_that_refuses_the_fields_is_asked_without(respx_mock: res
 
     respx_mock.post(CHAT).mock(side_effect=answer)
     async with make_session() as session:
-        assert await find_constraint(session) is None
+        assert set((await try_constraints(session)).values()) == {"refused", "ignored"}
         assert session.dialect.notes() == []
 
 
@@ -91,14 +90,14 @@ async def test_what_else_the_probe_taught_stays(respx_mock: respx.MockRouter) ->
 
     respx_mock.post(CHAT).mock(side_effect=answer)
     async with make_session() as session:
-        await find_constraint(session)
+        await try_constraints(session)
         assert session.dialect.dropped == {"seed"}
 
 
 async def test_a_probe_that_fails_finds_nothing(respx_mock: respx.MockRouter) -> None:
     respx_mock.post(CHAT).mock(return_value=bad(400, "No."))
     async with make_session() as session:
-        assert await find_constraint(session) is None
+        assert set((await try_constraints(session)).values()) == {"refused"}
 
 
 def test_the_probes_pattern_is_nothing_that_a_model_says() -> None:

@@ -10,6 +10,11 @@ import pytest
 from tests.live.commands import Finished, Json, read_rows, run, sample_rows, write_rows
 from tests.live.endpoints import Endpoint
 
+REFUSED = frozenset(
+    {"empty", "only_tag", "no_tag", "pronoun_only", "refusal", "truncated", "unfinished", "content_filter", "echo"}
+    | {"loop", "wrong_language", "name_leak", "unknown_tag", "unknown_markup", "placeholder"}
+)
+"""The codes of answers, as the README has them."""
 MANY = int(os.environ.get("PERSQA_LIVE_ROWS", "500"))
 SOME = 60
 
@@ -68,9 +73,7 @@ def test_no_answer_in_the_output_lacks_the_tag(name: str, request: pytest.Fixtur
 
 def test_what_a_model_says_without_the_tag_is_failed_for_that(free: Finished) -> None:
     """Only a tag that the model itself wrote, in whatever form, lets an answer through."""
-    codes = {row["error"]["code"] for row in free.failed}
-
-    assert codes <= {"no_tag", "pronoun_only", "only_tag", "empty", "refusal", "truncated", "loop"}, codes
+    assert {row["error"]["code"] for row in free.failed} <= REFUSED
     assert all("mam" in row["pers_qa_meta"]["raw"].lower() for row in free.good)
 
 

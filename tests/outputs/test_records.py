@@ -97,6 +97,8 @@ def test_pictures_in_the_row_itself_pass_through() -> None:
 
 def test_among_several_questions_the_first_has_its_number_too() -> None:
     assert json.loads(render_failure(LINE, FAILURE, numbered=True))["error"]["question"] == 0
+    whole = replace(FAILURE, whole_row=True)
+    assert "question" not in json.loads(render_failure(LINE, whole, numbered=True))["error"]
 
 
 def test_a_failure_is_the_line_and_its_error() -> None:

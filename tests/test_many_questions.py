@@ -1,0 +1,114 @@
+"""Several questions for each row, through whole runs: a line each, the same ones whatever happens around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from PIL import Image
+
+from persqa_client import SettingsError, generate
+from persqa_client.runs import Summary
+from persqa_client.simulator.server import Running, SimSettings, running
+
+NAMES = ("red", "green", "blue", "white")
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Running]:
+    with running(SimSettings(latency=0.0)) as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in NAMES:
+        Image.new("RGB", (40, 30), name).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def write(folder: Path, *rows: dict[str, Any], name: str = "rows.jsonl") -> Path:
+    (folder / name).write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    return folder / name
+
+
+def go(input: Path, output: Path, server: Running, **flags: Any) -> Summary:
+    flags = {"probes": False, "questions": 3, "details": True, **flags}
+    return generate(input, output, base_url=server.base_url, model="persqa-simulator", **flags)
+
+
+def objects(path: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def asked(path: Path) -> dict[str, list[str]]:
+    """The ids of the questions of each picture, in the order of the lines."""
+    found: dict[str, list[str]] = {}
+    for row in objects(path):
+        found.setdefault(row["image"], []).append(row["pers_qa_meta"]["question_id"])
+    return found
+
+
+def test_each_question_has_a_line_of_its_own_behind_its_rows_others(folder: Path, simulator: Running) -> None:
+    input = write(folder, *({"image": f"{name}.png"} for name in NAMES))
+    summary = go(input, folder / "qa.jsonl", simulator)
+    assert (summary.tally.rows, summary.tally.units, summary.tally.good) == (4, 12, 12)
+    assert [row["image"] for row in objects(folder / "qa.jsonl")] == [f"{name}.png" for name in NAMES for _ in range(3)]
+    assert all(len(set(questions)) == 3 for questions in asked(folder / "qa.jsonl").values())
+
+
+def test_columns_rows_order_and_a_limit_change_no_question(folder: Path, simulator: Running) -> None:
+    go(write(folder, *({"image": f"{name}.png"} for name in NAMES)), folder / "qa.jsonl", simulator)
+    more = [{"n": number, "image": f"{name}.png"} for number, name in enumerate(reversed(NAMES))]
+    other = write(folder, {"image": "red.png", "question": "What is <mam>?"}, *more, name="other.jsonl")
+    assert go(other, folder / "other.out", simulator, limit=3).tally.rows == 3
+    go(other, folder / "other.out", simulator)
+    found = asked(folder / "other.out")
+    assert found["red.png"].pop(0) is None
+    assert found == asked(folder / "qa.jsonl")
+
+
+def test_fewer_questions_are_the_first_of_more(folder: Path, simulator: Running) -> None:
+    input = write(folder, *({"image": f"{name}.png"} for name in NAMES))
+    go(input, folder / "three.jsonl", simulator)
+    go(input, folder / "one.jsonl", simulator, questions=1)
+    three = asked(folder / "three.jsonl")
+    assert asked(folder / "one.jsonl") == {image: questions[:1] for image, questions in three.items()}
+
+
+def test_what_failed_is_asked_again_alone_by_either_way(folder: Path, simulator: Running) -> None:
+    input = write(folder, {"image": "red.png"}, {"image": "late.png"}, {"image": "blue.png"})
+    summary = go(input, folder / "qa.jsonl", simulator)
+    assert (summary.tally.good, dict(summary.tally.failed)) == (6, {"image_missing": 3})
+    failed = objects(folder / "qa.failed.jsonl")
+    assert [row["error"]["question"] for row in failed] == [0, 1, 2]
+
+    Image.new("RGB", (40, 30), "black").save(folder / "late.png")
+    only = write(folder, failed[2], failed[0], name="only.jsonl")
+    assert go(only, folder / "only.out", simulator).tally.units == 2
+    summary = go(input, folder / "qa.jsonl", simulator, retry_failed=True)
+    assert (summary.tally.rows, summary.tally.units, summary.tally.good) == (3, 9, 9)
+    found = asked(folder / "qa.jsonl")
+    assert list(found) == ["red.png", "late.png", "blue.png"]
+    assert asked(folder / "only.out")["late.png"] == [found["late.png"][2], found["late.png"][0]]
+
+
+def test_a_line_that_is_no_row_fails_once(folder: Path, simulator: Running) -> None:
+    input = write(folder, {"image": "red.png", "category": "indoor"})
+    assert dict(go(input, folder / "qa.jsonl", simulator).tally.failed) == {"bad_category": 1}
+    [row] = objects(folder / "qa.failed.jsonl")
+    assert "question" not in row["error"]
+
+
+def test_another_bank_is_another_run(folder: Path, simulator: Running) -> None:
+    input, bank = write(folder, {"image": "red.png"}), folder / "mine.txt"
+    bank.write_text("Where is {tag}?\nWho is near {tag}?\n")
+    go(input, folder / "qa.jsonl", simulator, bank=str(bank), questions=2)
+    moved = bank.rename(folder / "moved.txt")
+    assert go(input, folder / "qa.jsonl", simulator, bank=str(moved), questions=2).state == "already"
+    moved.write_text("Where is {tag}?\nWhat does {tag} do?\n")
+    with pytest.raises(SettingsError, match="the setting bank was"):
+        go(input, folder / "qa.jsonl", simulator, bank=str(moved), questions=2)
