@@ -11,9 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import admission, hot_path, startup
+from benches import admission, endpoints, hot_path, startup
 
-BENCHES = {"hot-path": hot_path.measure, "startup": startup.measure, "admission": admission.measure}
+BENCHES = {
+    "hot-path": hot_path.measure,
+    "startup": startup.measure,
+    "admission": admission.measure,
+    "endpoints": endpoints.measure,
+}
 
 
 def main() -> int:

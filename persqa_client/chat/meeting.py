@@ -30,7 +30,9 @@ async def meet_one(session: Session, wanted: Wanted, care: Care, named: bool) ->
             raise RunStopped("no_pictures", sentence)
         settle_strategy(server, wanted)
     except RunStopped as stop:
-        raise by_name(stop, session.endpoint.base_url) if named else stop
+        if not named:
+            raise
+        raise by_name(stop, session.endpoint.base_url) from stop
     return server
 
 
