@@ -13,9 +13,9 @@ from persqa_client.types import Picture
 NEAR = 0.25
 """Of a server's slots: within so much of the least load, a new picture goes where it would always go."""
 MUCH = 1.0
-"""A server that knows the picture is not worth waiting for where it has so many turns of its slots more to do than
-another, one that has a free slot counting as just full."""
-
+"""A server that knows the picture but has no slot free is worth waiting for only where no other has one either, and
+where it has no whole turn of its slots more to do. Else those that know some would be given all, and find that they can
+do with more, while others idle."""
 
 State = Literal["well", "doubtful", "held", "away"]
 
@@ -52,7 +52,7 @@ def choose(
     if not able:
         return None
     least = min(loads[number].share for number in able)
-    if home in able and loads[home].share <= max(1.0, least) + MUCH:
+    if home in able and (loads[home].share <= 1 or 1 < least >= loads[home].share - MUCH):
         return home
     return next(number for number in able if loads[number].share <= least + NEAR)
 

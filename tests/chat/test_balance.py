@@ -37,16 +37,18 @@ def test_a_request_goes_where_least_is_outstanding(loads: list[Load], order: lis
 
 
 @pytest.mark.parametrize(
-    ("home", "chosen"),
+    ("home", "other", "chosen"),
     [
-        pytest.param(Load(14, 8), 0, id="busier"),
-        pytest.param(Load(24, 8), 1, id="much busier"),
-        pytest.param(Load(0, 8, "away"), 1, id="away"),
-        pytest.param(Load(4, 8, "doubtful"), 1, id="doubtful"),
+        pytest.param(Load(7, 8), Load(0, 8), 0, id="a slot is free there"),
+        pytest.param(Load(8, 8), Load(7, 8), 1, id="none is, but elsewhere"),
+        pytest.param(Load(15, 8), Load(8, 8), 0, id="none is anywhere"),
+        pytest.param(Load(17, 8), Load(8, 8), 1, id="much busier"),
+        pytest.param(Load(0, 8, "away"), Load(80, 8), 1, id="away"),
+        pytest.param(Load(4, 8, "doubtful"), Load(1, 8), 1, id="doubtful"),
     ],
 )
-def test_a_picture_stays_where_it_was_unless_that_one_is_much_busier_or_away(home: Load, chosen: int) -> None:
-    assert choose([home, Load(1, 8)], [1, 0], home=0) == chosen
+def test_a_picture_stays_where_it_was_unless_that_one_is_busier_or_away(home: Load, other: Load, chosen: int) -> None:
+    assert choose([home, other], [1, 0], home=0) == chosen
 
 
 def test_what_failed_at_one_goes_to_another_where_there_is_another() -> None:
