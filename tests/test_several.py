@@ -10,9 +10,10 @@ import orjson
 import pytest
 from aiohttp import web
 
+from persqa_client import Endpoint, Limits, PersQAClient, Record, SettingsError, generate
 from persqa_client.errors import RunStopped
 from persqa_client.runs import Run, Summary
-from persqa_client.simulator.server import Running, SimSettings
+from persqa_client.simulator.server import DEFAULT_MODEL, Running, SimSettings
 from tests.chat.desk import Desk, server
 from tests.chat.talking import PATIENCE, Handler, answer, serving
 
@@ -264,3 +265,20 @@ async def test_a_key_goes_to_its_own_endpoint_alone(desk: Desk) -> None:
         await run.execute()
     assert whole(desk, 40)
     assert keys == {"one": {"Bearer key-1"}, "two": {"Bearer key-2"}}
+
+
+async def test_a_client_takes_a_list_of_endpoints(desk: Desk) -> None:
+    desk.rows(40, pictures=40)
+    rows = [{**row, "image": [str(desk.folder / row["image"][0])]} for row in desk.lines("in.jsonl")]
+    with server(latency=0.01) as one, server(latency=0.01) as two:
+        endpoints = [Endpoint(base_url=simulator.base_url, model=DEFAULT_MODEL) for simulator in (one, two)]
+        async with PersQAClient(endpoints, limits=Limits(concurrency=4), probes=False) as client:
+            outcomes = [outcome async for _, outcome in client.stream(rows)]
+        assert all(isinstance(outcome, Record) for outcome in outcomes)
+        assert min(one.stats()["answered"], two.stats()["answered"]) > 0
+        summary = await asyncio.to_thread(
+            generate, rows, base_url=[one.base_url, two.base_url], model=DEFAULT_MODEL, probes=False
+        )
+    assert [account.base_url for account in summary.endpoints] == [one.base_url, two.base_url]
+    with pytest.raises(SettingsError, match="one endpoint at least"):
+        PersQAClient([])

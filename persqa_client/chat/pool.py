@@ -193,6 +193,8 @@ class Pool(AbstractAsyncContextManager["Pool"]):
     @property
     def slots(self) -> int:
         """Requests that may be under way at once, at all that take any; one at least, so that somebody asks."""
+        if len(self.members) == 1:
+            return self.members[0].session.admission.slots
         return max(1, sum(member.session.admission.slots for member in self.members if member.state != "away"))
 
     def drain(self) -> None:
