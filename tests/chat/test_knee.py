@@ -216,8 +216,8 @@ def test_a_server_that_refuses_is_not_tried_with_less() -> None:
     knee, seen = Knee(100), list[int]()
     answer(knee, 12, 1.0)
     knee.refused(Lease(knee.cuts, knee.level, 16), 2.0)
-    for round in range(20):
-        answer(knee, 100, knee.slots / 8, now=3.0 + 3 * round)
+    for round in range(50):
+        answer(knee, 100, knee.slots / 8, now=3.0 + round)
         seen.append(knee.slots)
     assert min(seen) == START
     for round in range(6):
