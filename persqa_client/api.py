@@ -9,7 +9,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from functools import cache
@@ -19,17 +19,18 @@ from typing import Any
 import httpx2
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from persqa_client.chat.probes import examine
-from persqa_client.chat.servers import Server, settle_strategy
-from persqa_client.chat.sessions import Session
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build, find_key
+from persqa_client.chat.meeting import agree, meet
+from persqa_client.chat.pool import Pool
+from persqa_client.chat.servers import Server
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
+from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, at_hand
-from persqa_client.errors import PersQAError, RowError
+from persqa_client.errors import PersQAError, RowError, SettingsError
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.pipeline import Pipeline
-from persqa_client.plan import Plan, picture_tokens
-from persqa_client.runs import PICTURE_THREADS, Run, Summary
+from persqa_client.plan import Plan
+from persqa_client.runs import PICTURE_THREADS, Run, Summary, make_session
 from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
 
 Rows = Iterable[dict[str, Any] | str]
@@ -38,13 +39,13 @@ Rows = Iterable[dict[str, Any] | str]
 class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     """Asks about pictures, one at a time or many at once, under one set of limits.
 
-    Use it as ``async with PersQAClient(Endpoint(...)) as client``. The server is asked once, before the
-    first question, what it obeys; ``probes=False`` leaves that out.
+    Use it as ``async with PersQAClient(Endpoint(...)) as client``, with a list for several endpoints of one model.
+    Each server is asked once, before the first question, what it obeys; ``probes=False`` leaves that out.
     """
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: Endpoint | Sequence[Endpoint],
         *,
         sampling: Sampling | None = None,
         limits: Limits | None = None,
@@ -54,10 +55,15 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         uuid: bool = True,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
-        settings = RunSettings(
+        endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
+        if not endpoints:
+            raise SettingsError("PersQAClient needs one endpoint at least.")
+        settings = build(
+            RunSettings,
             input=None,
             output=None,
-            endpoint=endpoint,
+            endpoint=endpoints[0],
+            further=tuple(endpoints[1:]),
             sampling=sampling or Sampling(),
             limits=limits or Limits(),
             recipe=recipe or Recipe(),
@@ -68,13 +74,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         self._settings = settings
         self._plan = Plan(settings, ListedSource())
         self._threads = ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture")
-        self._session = Session(
-            endpoint,
-            sampling=settings.sampling,
-            limits=settings.limits,
-            http_client=http_client,
-            picture_tokens=picture_tokens(endpoint.model),
-        )
+        self._pool = Pool([make_session(one, settings, http_client) for one in settings.endpoints])
         self._probing: asyncio.Task[Pipeline] | None = None
 
     async def ask(
@@ -108,7 +108,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         limits = self._settings.limits
         engine = LocalEngine(
             pipeline.answer_row,
-            most=lambda: self._plan.spread * at_hand(self._session.admission.slots),
+            most=lambda: self._plan.spread * at_hand(self._pool.slots),
             most_bytes=limits.max_inflight_bytes,
             on_stop=lambda: None,
         )
@@ -128,21 +128,25 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         return await asyncio.shield(self._probing)
 
     async def _examine(self) -> Pipeline:
-        strategy, server = self._settings.recipe.strategy, Server()
+        strategy = self._settings.recipe.strategy
+        servers: tuple[Server, ...] = (Server(),)
         if self._settings.probes:
             uuid = self._settings.uuid and self._settings.recipe.questions > 1
-            server = await examine(self._session, strategy=strategy, uuid=uuid)
-        return self._plan.pipeline(self._session, self._threads, settle_strategy(server, strategy), server)
+            servers = await meet(self._pool.sessions, strategy, "examine", uuid=uuid)
+        self._pool.join()
+        return self._plan.pipeline(self._pool.completer, self._threads, agree(servers, strategy), servers)
 
     async def aclose(self) -> None:
-        await self._session.aclose()
+        await self._pool.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
 
-async def stream(rows: Rows, endpoint: Endpoint, **settings: Any) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
+async def stream(
+    rows: Rows, endpoint: Endpoint | Sequence[Endpoint], **settings: Any
+) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
     """``PersQAClient(endpoint, **settings).stream(rows)`` with the client opened and closed around it."""
     async with PersQAClient(endpoint, **settings) as client:
         async for answered in client.stream(rows):
@@ -153,14 +157,15 @@ def generate(
     rows: str | Path | Rows,
     output: str | Path | None = None,
     *,
-    base_url: str,
+    base_url: str | Sequence[str],
     model: str,
-    api_key_env: str | None = None,
+    api_key_env: str | Sequence[str] | None = None,
     **flags: Any,
 ) -> Summary:
     """A whole run, as ``persqa run`` does it; also where an event loop is running already, as in a notebook.
 
-    ``rows``: a path (JSONL file or folder), or rows as dicts or paths. Without ``output`` the rows are kept in memory
+    ``rows``: a path (JSONL file or folder), or rows as dicts or paths. ``base_url``: one or several of the same model,
+    ``api_key_env`` in the same order. Without ``output`` the rows are kept in memory
     and come back as ``Summary.records`` and ``Summary.failures``. Raises SettingsError, RunStopped or StorageError.
     """
     settings = make_settings(rows, output, base_url, model, api_key_env, flags)
@@ -182,23 +187,34 @@ def generate(
 
 
 def make_settings(
-    rows: object, output: str | Path | None, base_url: str, model: str, api_key_env: str | None, flags: dict[str, Any]
+    rows: object,
+    output: str | Path | None,
+    base_url: str | Sequence[str],
+    model: str,
+    api_key_env: str | Sequence[str] | None,
+    flags: dict[str, Any],
 ) -> RunSettings:
     """Sorts flags by the settings that they belong to; one that belongs to none is a TypeError, as for any function."""
     kinds = (Sampling, Limits, Recipe)
     named = {kind: {name: flags.pop(name) for name in kind.model_fields if name in flags} for kind in kinds}
     if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"}:
         raise TypeError(f"generate() got an unexpected keyword argument {min(unknown)!r}")
+    endpoint, *further = make_endpoints(listed(base_url), model, listed(api_key_env), os.environ)
     return build(
         RunSettings,
         input=Path(rows) if isinstance(rows, str | Path) else None,
         output=None if output is None else Path(output),
-        endpoint=build(Endpoint, base_url=base_url, model=model, api_key=find_key(base_url, api_key_env, os.environ)),
+        endpoint=endpoint,
+        further=tuple(further),
         sampling=build(Sampling, **named[Sampling]),
         limits=build(Limits, **named[Limits]),
         recipe=build(Recipe, **named[Recipe]),
         **flags,
     )
+
+
+def listed(value: str | Sequence[str] | None) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
 
 
 def portal() -> BlockingPortal:

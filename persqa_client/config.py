@@ -230,6 +230,8 @@ class RunSettings(Settings):
     input: Path | None
     output: Path | None
     endpoint: Endpoint
+    further: tuple[Endpoint, ...] = ()
+    """More endpoints of the same model, which share the work with the first."""
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     recipe: Recipe = Recipe()
@@ -246,6 +248,19 @@ class RunSettings(Settings):
     def strategy_can_be_known(self) -> Self:
         if not self.probes and self.recipe.strategy in ("constrain", "prefill"):
             raise ValueError(f"--strategy {self.recipe.strategy} needs the probes, which show how it can be")
+        return self
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return (self.endpoint, *self.further)
+
+    @model_validator(mode="after")
+    def endpoints_fit_together(self) -> Self:
+        urls = [endpoint.base_url for endpoint in self.endpoints]
+        if twice := [url for url in urls if urls.count(url) > 1]:
+            raise ValueError(f"--base-url {twice[0]} is given twice")
+        if len(models := {endpoint.model for endpoint in self.endpoints}) > 1:
+            raise ValueError(f"all endpoints of a run must serve one model, not {' and '.join(sorted(models))}")
         return self
 
     def identity(self) -> dict[str, Any]:

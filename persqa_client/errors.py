@@ -5,6 +5,7 @@ PersQAError
 ├── StorageError       the run's own files cannot be written: stopped, resumable (exit 2)
 ├── RowError           this row cannot become an answer: it goes to the failure file with its code
 ├── AttemptError       one attempt brought no answer; its verdict says what follows (chat/retries.py)
+├── Away               this endpoint can't answer now, another can: the request goes to that one (chat/pool.py)
 ├── RunStopped         the endpoint refuses or stays away: every row would fail alike (exit 3, resumable)
 └── Interrupted        the run was asked to stop; the row keeps its place and runs next time
 """
@@ -46,6 +47,13 @@ class AttemptError(PersQAError):
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.message)
         self.verdict = verdict
+
+
+class Away(PersQAError):
+    """A request is given back by an endpoint that is away, because another one can take it over."""
+
+    def __init__(self) -> None:
+        super().__init__("The endpoint is away, and another one takes the request over.")
 
 
 class RunStopped(PersQAError):

@@ -4,13 +4,14 @@ list of names."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from persqa_client.chat.meeting import shortest_context
 from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.servers import Server
 from persqa_client.config import Recipe, RunSettings
@@ -126,22 +127,24 @@ class Plan:
         completer: Completer,
         threads: Executor,
         strategy: Strategy,
-        server: Server | None,
+        servers: Sequence[Server],
         loaded: Callable[[Unit, int], None] = keep_quiet,
     ) -> Pipeline:
-        """The journey of a row at a server, its pictures loaded in the given threads; ``loaded`` is told what a unit
-        then holds, in bytes."""
+        """The journey of a row at one of some servers, its pictures loaded in the given threads.
+
+        ``loaded`` is told what a unit then holds, in bytes.
+        """
 
         async def prepare(reference: str, *, named: bool = False) -> Picture:
             return await asyncio.get_running_loop().run_in_executor(threads, partial(self.load, reference, named=named))
 
-        self.once = self.settings.uuid and server is not None and server.uuid is True
+        self.once = self.settings.uuid and any(server.uuid for server in servers)
         sharing = Sharing(prepare, always=self.recipe.questions > 1, repeats=self.once)
 
         def held(unit: Unit, size: int) -> None:
             loaded(unit, 0 if self.once and unit.question > 0 else size)
 
-        seen = FAMILIES.get(server.picture_patch or 0) if server else None
+        seen = next((family for server in servers if (family := FAMILIES.get(server.picture_patch or 0))), None)
         family = seen or family_of(self.settings.endpoint.model)
         return Pipeline(
             completer,
@@ -149,7 +152,7 @@ class Plan:
             self.ask_maker(strategy),
             loaded=held,
             room=self.settings.sampling.max_tokens,
-            context=server.max_model_len if server else None,
+            context=shortest_context(servers),
             **({"count": partial(tokens, family=family)} if family else {}),
         )
 

@@ -8,22 +8,26 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from persqa_client import __version__
-from persqa_client.chat.probes import examine, look
-from persqa_client.chat.servers import Server, settle_strategy, unfit, unknown_model
+from persqa_client.chat.accounts import Account, accounts_of, notes_of
+from persqa_client.chat.meeting import Care, agree, meet
+from persqa_client.chat.pool import Pool
+from persqa_client.chat.servers import Server
 from persqa_client.chat.sessions import Session
-from persqa_client.config import RunSettings
+from persqa_client.config import Endpoint, RunSettings
 from persqa_client.engines.feed import has_more
 from persqa_client.engines.local import Answer
 from persqa_client.engines.passes import Live, Pass
-from persqa_client.errors import Interrupted, RunStopped, SettingsError
+from persqa_client.errors import Interrupted, SettingsError
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
 from persqa_client.outputs.files import RunFiles
 from persqa_client.outputs.ledger import Ledger
@@ -46,41 +50,48 @@ class Summary:
     seconds: float
     files: RunFiles | None = None
     server: Server | None = None
+    """The first, where there are several."""
     notes: tuple[str, ...] = ()
+    endpoints: tuple[Account, ...] = ()
+    """What each did since this start, where there are several."""
     records: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Run:
-    """A run that can be looked at (``live``, ``session``) and stopped while it goes on. Executed once.
+    """A run that can be looked at (``live``, ``pool``) and stopped while it goes on. Executed once.
 
-    Raises SettingsError where its settings can't be. ``session`` replaces the one that the settings would make.
+    Raises SettingsError where its settings can't be. ``session`` replaces the one that the settings would make, or
+    several do.
     """
 
-    def __init__(self, settings: RunSettings, source: Source, *, session: Session | None = None) -> None:
+    def __init__(
+        self, settings: RunSettings, source: Source, *, session: Session | Sequence[Session] | None = None
+    ) -> None:
         self.settings = settings
         self.source = source
         self.plan = Plan(settings, source)
         self.live = Live()
-        self.session = session or Session(
-            settings.endpoint,
-            sampling=settings.sampling,
-            limits=settings.limits,
-            picture_tokens=picture_tokens(settings.endpoint.model),
-        )
-        self.server: Server | None = None
+        given = [session] if isinstance(session, Session) else session
+        self.pool = Pool(given or [make_session(endpoint, settings) for endpoint in settings.endpoints])
+        self.servers: tuple[Server, ...] = ()
         self.strategy: Strategy = "direct"
         self._meeting: asyncio.Task[None] | None = None
         self._pass: Pass | None = None
         self._retried = False
         self._stopped = False
 
+    @property
+    def session(self) -> Session:
+        """The first endpoint's."""
+        return self.pool.members[0].session
+
     def stop(self) -> None:
         """Asks the run to stop: what is under way may finish. Asked again, it ends at once."""
         if self._meeting is not None:
             self._meeting.cancel()
         if self._pass is None:
-            self.session.drain()
+            self.pool.drain()
         elif self._stopped:
             self._pass.engine.abort()
         else:
@@ -91,12 +102,12 @@ class Run:
         """Raises SettingsError before anything is sent; RunStopped or StorageError leave a run that can be resumed."""
         if self.settings.output is None:
             memory = MemoryLedger(self.plan.render)
-            async with self.session:
+            async with self.pool:
                 summary = await self._work(memory, None)
             return replace(summary, records=memory.rows(failed=False), failures=memory.rows(failed=True))
         files = RunFiles.of(self.settings.output)
         with self._open_ledger(files) as ledger:
-            async with self.session:
+            async with self.pool:
                 if ledger.state == "finished" and self._next_pass(ledger) is None:
                     return Summary("already", ledger.tally, ledger.seconds, files)
                 return await self._work(ledger, files)
@@ -109,8 +120,9 @@ class Run:
             begin()
             finished = await self._answer(ledger)
         state = "finished" if finished else "interrupted"
-        notes = tuple(self.session.dialect.notes())
-        return Summary(state, ledger.tally, ledger.seconds, files, self.server, notes)
+        server = self.servers[0] if self.servers else None
+        notes, endpoints = tuple(notes_of(self.pool)), accounts_of(self.pool)
+        return Summary(state, ledger.tally, ledger.seconds, files, server, notes, endpoints)
 
     def _next_pass(self, ledger: Ledger | MemoryLedger) -> Callable[[], None] | None:
         """What brings a finished run back to work: its failures where they are to be retried, then input it has not
@@ -153,16 +165,10 @@ class Run:
 
     async def _examine(self) -> None:
         strategy = self.settings.recipe.strategy
-        if self.settings.probes:
-            server = await examine(self.session, strategy=strategy, thorough=True, uuid=self.settings.uuid)
-        else:
-            server = await look(self.session)
-        if (sentence := unknown_model(server, self.settings.endpoint.model)) is not None:
-            raise RunStopped("unknown_model", sentence)
-        if (sentence := unfit(server)) is not None:
-            raise RunStopped("no_pictures", sentence)
-        self.server = server
-        self.strategy = settle_strategy(server, strategy)
+        care: Care = "thorough" if self.settings.probes else "look"
+        self.servers = await meet(self.pool.sessions, strategy, care, uuid=self.settings.uuid)
+        self.strategy = agree(self.servers, strategy)
+        self.pool.join()
 
     async def _answer(self, ledger: Ledger | MemoryLedger) -> bool:
         """Answers what is left and closes the books. False when the run was stopped before its end."""
@@ -170,7 +176,7 @@ class Run:
             return False
         self._retried = self._retried or ledger.until is not None
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
-            pipeline = self.plan.pipeline(self.session, threads, self.strategy, self.server, self._loaded)
+            pipeline = self.plan.pipeline(self.pool.completer, threads, self.strategy, self.servers, self._loaded)
             self._pass = self._make_pass(ledger, pipeline.answer_row)
             try:
                 finished = await self._pass.run(self._rows_left(ledger), at_least=last_paid(ledger))
@@ -189,8 +195,8 @@ class Run:
             answer,
             self.settings.limits,
             self.live,
-            self.session.drain,
-            lambda: self.session.admission.slots,
+            self.pool.drain,
+            lambda: self.pool.slots,
             proven=ledger.until is not None or ledger.tally.good > 0,
         )
 
@@ -203,18 +209,35 @@ class Run:
         settings = self.settings
         return {
             "input": self.source.name,
-            "base_url": settings.endpoint.base_url,
+            **self._endpoints(),
             "limits": settings.limits.model_dump(),
-            "server": self.server.to_json() if self.server else None,
             "strategy": self.strategy,
             "warnings": self.plan.warnings(),
-            "notes": self.session.dialect.notes(),
+            "notes": notes_of(self.pool),
             "versions": {
                 "persqa_client": __version__,
                 "python": platform.python_version(),
                 **{name: version(name) for name in ("openai", "aiohttp", "pillow")},
             },
         }
+
+    def _endpoints(self) -> dict[str, Any]:
+        servers: list[dict[str, Any] | None] = [server.to_json() for server in self.servers]
+        servers = servers or [None for _ in self.pool.members]
+        if len(self.pool.members) == 1:
+            return {"base_url": self.settings.endpoint.base_url, "server": servers[0]}
+        accounts = map(asdict, accounts_of(self.pool))
+        return {"endpoints": [{**account, "server": server} for account, server in zip(accounts, servers, strict=True)]}
+
+
+def make_session(endpoint: Endpoint, settings: RunSettings, http_client: httpx2.AsyncClient | None = None) -> Session:
+    return Session(
+        endpoint,
+        sampling=settings.sampling,
+        limits=settings.limits,
+        http_client=http_client,
+        picture_tokens=picture_tokens(endpoint.model),
+    )
 
 
 def last_paid(ledger: Ledger | MemoryLedger) -> int:

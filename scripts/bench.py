@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import admission, hot_path, pictures, questions, startup
+from benches import admission, endpoints, hot_path, pictures, questions, startup
 
 BENCHES = {
     "hot-path": hot_path.measure,
@@ -19,6 +19,7 @@ BENCHES = {
     "startup": startup.measure,
     "admission": admission.measure,
     "questions": questions.measure,
+    "endpoints": endpoints.measure,
 }
 
 

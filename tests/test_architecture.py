@@ -15,6 +15,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 LAYERS = [
     ("errors.py", "types.py", "jsonl.py", "language.py"),
     ("config.py",),
+    ("endpoints.py",),
     ("inputs", "chat", "outputs"),
     ("pipeline.py", "plan.py"),
     ("engines",),

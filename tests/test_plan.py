@@ -43,7 +43,7 @@ def plan_of(folder: Path, *, questions: int = 1, uuid: bool = True, **extra_body
 
 
 async def load(plan: Plan, threads: ThreadPoolExecutor, server: Server | None, names: str) -> list[Picture]:
-    pipeline = plan.pipeline(FakeCompleter([]), threads, "direct", server)
+    pipeline = plan.pipeline(FakeCompleter([]), threads, "direct", (server,) if server else ())
     return [await pipeline.load(f"{name}.png") for name in names]
 
 
@@ -89,7 +89,7 @@ def test_pictures_that_are_sent_once_count_with_the_rows_first_question(
     plan = plan_of(tmp_path, questions=3)
     whole = weights(plan, tmp_path)
     assert whole == [whole[0]] * 3
-    plan.pipeline(FakeCompleter([]), threads, "direct", KEEPS)
+    plan.pipeline(FakeCompleter([]), threads, "direct", (KEEPS,))
     first, *others = weights(plan, tmp_path)
     assert first == whole[0]
     assert others == [len(orjson.dumps({"image": [f"{tmp_path}/a.png"]}))] * 2
@@ -99,7 +99,7 @@ def test_the_one_question_of_a_row_that_failed_counts_with_its_pictures(
     tmp_path: Path, threads: ThreadPoolExecutor
 ) -> None:
     plan = plan_of(tmp_path, questions=3)
-    plan.pipeline(FakeCompleter([]), threads, "direct", KEEPS)
+    plan.pipeline(FakeCompleter([]), threads, "direct", (KEEPS,))
     row = Row(1, b"{}", (f"{tmp_path}/a.png",), only=2)
     assert plan.weigh(row, Unit(1, 2)) > 100
 

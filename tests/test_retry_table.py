@@ -144,7 +144,7 @@ async def test_a_dead_server_at_the_start_is_one_clear_sentence(desk: Desk) -> N
 async def test_a_wrong_key_is_one_clear_sentence(desk: Desk, shape: str, key: str | None, reason: str) -> None:
     desk.rows(1)
     with server(api_key="right", shape=shape) as simulator:
-        stop = await stop_of(desk.run(simulator.base_url, key=key))
+        stop = await stop_of(desk.run(simulator.base_url, key=key or ()))
     assert stop.code == "wrong_key"
     assert reason in stop.message
     assert "--api-key-env" in stop.message

@@ -44,7 +44,7 @@ class Admission:
         try:
             yield Lease(self.controller.cuts, self.controller.level, in_use, monotonic())
         except RunStopped as stop:
-            self._dismiss(stop)
+            self.dismiss(stop)
             raise
         finally:
             self.in_use -= 1
@@ -128,6 +128,11 @@ class Admission:
             raise Interrupted
 
     @property
+    def held(self) -> bool:
+        """Whether no slot is given for a time, as the server asked."""
+        return monotonic() < self._held_until
+
+    @property
     def closing(self) -> bool:
         """Whether the run is being stopped."""
         return self._closing.is_set()
@@ -137,9 +142,10 @@ class Admission:
         self._closing.set()
         if self._alarm is not None:
             self._alarm.cancel()
-        self._dismiss(Interrupted())
+        self.dismiss(Interrupted())
 
-    def _dismiss(self, error: PersQAError) -> None:
+    def dismiss(self, error: PersQAError) -> None:
+        """Ends the waiting of all who wait for a slot."""
         for *_, future in self._waiting:
             if not future.done():
                 future.set_exception(error)

@@ -48,6 +48,11 @@ class Outage:
         self._stop: RunStopped | None = None
         self.reason: str | None = None
         """Why nothing is sent at the moment, for the person who looks on; None when the way is free."""
+        self.shut = asyncio.Event()
+        """Set while the gate is shut."""
+        self.on_shut: Callable[[], None] = lambda: None
+        self.relieved: Callable[[], bool] = lambda: False
+        """Whether another server answers meanwhile, so that this one may stay away for longer."""
 
     async def passed(self) -> None:
         """Returns when sending is allowed. Raises RunStopped after ``max_outage`` seconds without an answer."""
@@ -61,12 +66,17 @@ class Outage:
         now = monotonic()
         if self._since is None:
             self._since = now
-        if now - self._since > self._max_outage:
+        if now - self._since > self._max_outage and not self.relieved():
             raise RunStopped(
                 "server_away",
                 f"No answer for {now - self._since:.0f} s (--max-outage {self._max_outage:g}): {reason} "
                 "Nothing is lost; give the same command again when the server is back.",
             )
+
+    @property
+    def lost(self) -> bool:
+        """Whether there was no answer for longer than a run waits."""
+        return self._since is not None and monotonic() - self._since > self._max_outage
 
     @property
     def closed(self) -> bool:
@@ -125,6 +135,8 @@ class Outage:
             self.reason = reason
             self._prober = asyncio.create_task(self._probe(reason))
             self._prober.add_done_callback(self._ended)
+            self.shut.set()
+            self.on_shut()
 
     def _ended(self, prober: asyncio.Task[None]) -> None:
         # With nobody at the gate, the next one to pass must hear of the stop.
@@ -143,6 +155,7 @@ class Outage:
         finally:
             self._prober = None
             self.reason = None
+            self.shut.clear()
 
     async def aclose(self) -> None:
         prober, self._prober = self._prober, None

@@ -50,6 +50,10 @@ class Trial:
     deaths: int = 0
     """Outages that began with this request in flight, another request having been answered since the one before."""
     heard_at_death: int = -1
+    chance: int = 0
+    """Deaths that make no suspect: where there are several servers, one of them proves little."""
+    brought: int = 0
+    """Of the attempts spent, those that were spent at other servers before it came here."""
     tokens: int = 0
     """What it is thought to take of a limit on tokens."""
     dialect: Dialect = field(default_factory=Dialect)
@@ -66,7 +70,7 @@ class Trial:
 
     def suspect(self, outages: int) -> bool:
         """Whether an outage, of ``outages`` so far, began with this request in flight."""
-        return self.deaths > 0 or (self.lost is not None and outages > self.outages)
+        return self.deaths > self.chance or (self.lost is not None and outages > self.outages)
 
     def outlive(self, outages: int, answers: int) -> None:
         """After an outage: what failed by it costs nothing, and its beginning may be this request's doing.
@@ -81,6 +85,11 @@ class Trial:
             self.deaths += answers > self.heard_at_death
             self.heard_at_death = answers
         self.lost, self.unheard = None, 0
+
+    def go_on_from(self, other: Trial) -> None:
+        """Takes over what a request has gone through at another server; what it knows of its own stays."""
+        self.sent, self.spent, self.waits, self.deaths = other.sent, other.spent, other.waits, other.deaths
+        self.brought = other.spent
 
 
 def is_worth_again(error: BaseException) -> bool:

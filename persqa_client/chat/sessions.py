@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from time import monotonic
@@ -27,14 +28,19 @@ from persqa_client.chat.outage import PATIENCE, PROBES, Outage
 from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.requests import render
 from persqa_client.chat.retries import BACKOFF, Backoff, Trial, policy
+from persqa_client.chat.together import first
 from persqa_client.chat.uploads import Delivery, Uploads
 from persqa_client.chat.verdicts import DISTANT
 from persqa_client.config import Endpoint, Limits, Sampling
-from persqa_client.errors import AttemptError, RowError, RunStopped
+from persqa_client.errors import AttemptError, Away, RowError, RunStopped
 from persqa_client.types import Act, Completion, Request, Usage, Verdict
 
 DEATHS = 3
 """So often may the server go away with a row in flight; once or twice is chance."""
+
+
+Relief = Callable[[], bool]
+"""Whether another endpoint can go on with a request that failed here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +108,30 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.backoff = backoff
         self._rng = rng or random.Random()
         self._poller: asyncio.Task[None] | None = None
+        self._relief: Relief | None = None
+        self._turned_away = 0
 
-    async def complete(self, request: Request) -> Reply:
-        """The completion of a request, however many attempts it takes.
+    def join(self, relief: Relief, lasting: Callable[[], bool]) -> None:
+        """From now on requests are given back (Away) when the gate shuts, and when they failed here and there is
+        ``relief``. While ``lasting``, the server may stay away for ever."""
+        self._relief = relief
+        self.outage.relieved = lasting
+        self.outage.on_shut = lambda: self.admission.dismiss(Away())
+
+    async def complete(self, request: Request, trial: Trial | None = None) -> Reply:
+        """The completion of a request, however many attempts it takes; ``trial`` is what it has gone through already.
 
         Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
-        being stopped.
+        being stopped, and Away where the session has joined others.
         """
         self._watch()
-        trial = Trial(tokens=self.account.weigh(request, self.sampling.max_tokens))
+        trial = trial or Trial()
+        trial.tokens = trial.tokens or self.account.weigh(request, self.sampling.max_tokens)
         delivery = self.uploads.delivery(request.uuids)
         again = policy(
             trial,
             max_attempts=self.limits.max_attempts,
-            sleep=self.admission.pause,
+            sleep=self._rest,
             rng=self._rng,
             backoff=self.backoff,
         )
@@ -123,6 +139,9 @@ class Session(AbstractAsyncContextManager["Session"]):
             try:
                 completion: Completion = await again(self._attempt, request, trial, delivery)
                 break
+            except Away:
+                self._survive(trial)
+                raise
             except AttemptError as error:
                 if not await self._excused(error.verdict, trial):
                     raise self._final(error.verdict, trial) from error
@@ -132,6 +151,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         return Reply(answer, trial.spent + 1, constrained=form is not None, prefilled=bool(prefix))
 
     async def _attempt(self, request: Request, trial: Trial, delivery: Delivery) -> Completion:
+        if self._relief is not None:
+            await self._hand_over(trial, self._relief)
         # What may have brought the server down lets the others go first, or nothing else would be answered any more.
         suspect = trial.suspect(self.outage.count)
         if suspect:
@@ -148,6 +169,9 @@ class Session(AbstractAsyncContextManager["Session"]):
             except AttemptError as error:
                 error.verdict = delivery.judge(error.verdict, trial.known)
                 self._react(error.verdict, lease, trial)
+                if error.verdict.act is Act.WAIT and self._relief is not None and self._relief():
+                    self._leave_alone()
+                    raise Away from None
                 raise
             delivery.answered()
         self._answered(completion, lease, trial)
@@ -156,12 +180,39 @@ class Session(AbstractAsyncContextManager["Session"]):
     async def _permit(self, lease: Lease, trial: Trial, *, again: bool) -> None:
         """Gate and throttle; asked within the slot, so that nothing that waited for one slips past a gate just shut."""
         while True:
+            if self._relief is not None and self.outage.closed:
+                raise Away
             lease.held = lease.held or self.outage.closed
             await self.outage.passed()
             await self.account.permit(trial.tokens, again=again)
             if not self.outage.closed:
                 return
             self.account.give_back(trial.tokens)
+
+    async def _hand_over(self, trial: Trial, relief: Relief) -> None:
+        """Raises Away where another endpoint is to go on with the request.
+
+        A broken connection may be the first sign of a server that is gone: it is asked, so that nobody pays for that.
+        """
+        failed = trial.spent > trial.brought
+        if failed and trial.lost is not None:
+            await self.outage.explains(trial.lost.message)
+        if self.outage.closed or (failed and relief()):
+            raise Away
+
+    def _leave_alone(self) -> None:
+        """A server that turns away the only request that it has is sent none for a while, each time a longer one."""
+        if self.admission.in_use == 1:
+            self.admission.hold(self.backoff.ceiling(self._turned_away))
+            self.admission.dismiss(Away())
+            self._turned_away += 1
+
+    async def _rest(self, seconds: float) -> None:
+        """The wait before another attempt; over at once where the gate shuts and another endpoint can go on."""
+        if self._relief is None:
+            await self.admission.pause(seconds)
+        else:
+            await first(self.admission.pause(seconds), self.outage.shut.wait())
 
     def _survive(self, trial: Trial) -> None:
         verdict = trial.lost
@@ -198,6 +249,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     def _answered(self, completion: Completion, lease: Lease, trial: Trial) -> None:
         usage = completion.usage
+        self._turned_away = 0
         self.traffic.answered += 1
         self.traffic.usage += usage
         self.admission.answered(lease, usage.completion)

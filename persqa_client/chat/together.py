@@ -25,3 +25,15 @@ async def together(*coroutines: Coroutine[Any, Any, Value]) -> list[Value]:
     async with tasks() as group:
         started = [group.create_task(coroutine) for coroutine in coroutines]
     return [task.result() for task in started]
+
+
+async def first(*coroutines: Coroutine[Any, Any, object]) -> None:
+    """Until the first of them ends, or fails; the others are ended."""
+    started = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in started:
+            task.cancel()
+    for task in done:
+        task.result()

@@ -22,11 +22,14 @@ def load_config(context: typer.Context, path: Path | None) -> Path | None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{path} is not TOML: {error}.") from error
     known = {str(parameter.name) for parameter in context.command.params} - {"config", "help"}
+    repeated = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
     defaults = {}
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in known:
             raise typer.BadParameter(f"{path} has a key {key!r} that is no flag; see --help.")
+        if name in repeated and isinstance(value, str):
+            value = [value]
         defaults[name] = table_as_json(path, key, value) if isinstance(value, dict) else value
     context.default_map = {**(context.default_map or {}), **defaults}
     return path

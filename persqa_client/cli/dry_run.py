@@ -21,7 +21,8 @@ def show_requests(settings: RunSettings, source: Source) -> None:
     lines = ((line, position) for line, position in source.lines(START) if line.strip())
     for line, position in islice(lines, min(SHOWN, settings.limit or SHOWN)):
         row = plan.parse(position.number, line)
-        print(f"--- line {position.number}: POST {settings.endpoint.base_url}/chat/completions")
+        urls = " or ".join(f"{endpoint.base_url}/chat/completions" for endpoint in settings.endpoints)
+        print(f"--- line {position.number}: POST {urls}")
         if isinstance(row, BadRow):
             print(f"would fail: {row.message} ({row.code})")
             continue

@@ -10,6 +10,7 @@ from time import monotonic
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from persqa_client.chat.accounts import trouble_of
 from persqa_client.runs import Run
 
 REFRESH = 0.25
@@ -29,7 +30,8 @@ class Glance:
     share: float | None
     """Of the input that has been read, 0 to 1; None where that can't be known."""
     seconds_left: float | None
-    waiting_for: str | None
+    trouble: str | None
+    """Why nothing is sent at the moment, or which endpoints are away."""
 
     def words(self) -> str:
         left = "" if self.seconds_left is None else f", {timedelta(seconds=round(self.seconds_left))} left"
@@ -37,12 +39,12 @@ class Glance:
             f"{self.done:,} done, {self.failed:,} failed, {self.in_flight} in flight, "
             f"{self.rows_per_second:.1f} rows/s, {self.tokens_per_second:.0f} tokens/s, {self.again} retries{left}"
         )
-        return f"{text} | waiting: {self.waiting_for}" if self.waiting_for else text
+        return f"{text} | {self.trouble}" if self.trouble else text
 
 
 def glance(run: Run, seconds: float) -> Glance:
     """``seconds``: since this process began to answer."""
-    live, traffic = run.live, run.session.traffic
+    live, traffic = run.live, run.pool.traffic
     elapsed = max(seconds, 1e-3)
     read = live.read - live.began_at
     known = live.total is not None and live.total > 0 and live.phase == "running"
@@ -50,13 +52,13 @@ def glance(run: Run, seconds: float) -> Glance:
     return Glance(
         done=live.done,
         failed=live.failed,
-        in_flight=run.session.admission.in_use,
+        in_flight=run.pool.in_use,
         rows_per_second=live.done / elapsed,
         tokens_per_second=traffic.usage.completion / elapsed,
         again=traffic.again,
         share=live.read / live.total if known and live.total else None,
         seconds_left=left,
-        waiting_for=run.session.outage.reason,
+        trouble=trouble_of(run.pool),
     )
 
 

@@ -43,6 +43,7 @@ def lines_of(summary: Summary) -> list[tuple[str, str]]:
     lines += [(f"  {code}", f"{count:,}") for code, count in tally.failed.most_common()]
     lines.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
     lines.append(("time", f"{timedelta(seconds=round(summary.seconds))}{rate}"))
+    lines += [("endpoint", f"{account.base_url}: {account.words()}") for account in summary.endpoints]
     lines += [("server", note) for note in summary.notes]
     if summary.files is not None and summary.state == "finished":
         lines.append(("output", str(summary.files.output)))

@@ -15,7 +15,12 @@ Files, Asking, Server = "Files", "What is asked", "The server"
 def run(
     input: Annotated[Path, typer.Argument(metavar="INPUT", help="A JSONL file, or a folder of pictures.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="JSONL file to write.", rich_help_panel=Files)],
-    base_url: Annotated[str, typer.Option(help="The endpoint, such as http://HOST:8000/v1.", rich_help_panel=Server)],
+    base_url: Annotated[
+        list[str],
+        typer.Option(
+            help="The endpoint, such as http://HOST:8000/v1; repeat it to share the work.", rich_help_panel=Server
+        ),
+    ],
     model: Annotated[str, typer.Option(help="The model's name there.", rich_help_panel=Server)],
     image_key: Annotated[
         str, typer.Option(help="Field with the picture or pictures.", rich_help_panel=Files)
@@ -92,7 +97,12 @@ def run(
         str | None, typer.Option(metavar="JSON", help="Further request fields.", rich_help_panel=Asking)
     ] = None,
     api_key_env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Variable with the key.", rich_help_panel=Server)
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Variable with the key; one for each --base-url in order, - for none.",
+            rich_help_panel=Server,
+        ),
     ] = None,
     concurrency: Annotated[
         str, typer.Option(metavar="auto|N", help="Requests at once; auto finds the number.", rich_help_panel=Server)

@@ -17,7 +17,8 @@ from persqa_client.cli.dry_run import show_requests
 from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
 from persqa_client.cli.progress import show_progress
 from persqa_client.cli.report import print_summary
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build, find_key
+from persqa_client.config import Limits, Recipe, RunSettings, Sampling, build
+from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.feed import has_more
 from persqa_client.errors import RunStopped, SettingsError, StorageError
 from persqa_client.inputs.sources import START, open_source
@@ -49,10 +50,11 @@ def make_settings(flags: dict[str, Any]) -> RunSettings:
     """The settings that the flags stand for. Raises SettingsError with one sentence."""
     extra_body = flags["extra_body"]
     pick = flags.__getitem__
-    key = find_key(flags["base_url"], flags["api_key_env"], os.environ)
+    endpoint, *further = make_endpoints(flags["base_url"], flags["model"], flags["api_key_env"] or [], os.environ)
     return build(
         RunSettings,
-        endpoint=build(Endpoint, base_url=flags["base_url"], model=flags["model"], api_key=key),
+        endpoint=endpoint,
+        further=tuple(further),
         sampling=build(
             Sampling,
             extra_body=parse_extra_body(extra_body) if extra_body else {},
@@ -107,6 +109,7 @@ async def watched(run: Run) -> Summary:
             loop.add_signal_handler(number, stop)
     for warning in run.plan.warnings():
         say(f"Warning: {warning}")
+    run.pool.warn = lambda warning: say(f"Warning: {warning}")
     progress = asyncio.create_task(show_progress(run, Console(stderr=True)))
     try:
         return await run.execute()

@@ -48,7 +48,7 @@ async def plain(settings: RunSettings, source: FileSource) -> float:
     async with Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits) as session:
         server = await examine(session, thorough=True)
         with ThreadPoolExecutor(4) as threads:
-            pipeline = plan.pipeline(session, threads, settle_strategy(server, "auto"), server)
+            pipeline = plan.pipeline(session, threads, settle_strategy(server, "auto"), (server,))
 
             async def ask() -> int:
                 answered = 0

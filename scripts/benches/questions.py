@@ -28,7 +28,7 @@ LINK_MBPS = 200
 LIVE_PICTURES = 40
 
 
-def measure(folder: Path, *, pictures: int = 150, rounds: int = 3) -> list[Figure]:
+def measure(folder: Path, *, pictures: int = 300, rounds: int = 3) -> list[Figure]:
     rows = write_rows(folder / "rows.jsonl", different_pictures(folder / "pictures", pictures))
     return [sent_bytes(folder, rows), over_a_link(folder, rows, pictures, rounds), live(folder, rounds)]
 

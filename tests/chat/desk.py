@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from PIL import Image
 
 from persqa_client.chat.retries import Backoff
 from persqa_client.chat.sessions import Session
-from persqa_client.config import RunSettings, find_key
+from persqa_client.config import RunSettings
+from persqa_client.endpoints import make_endpoints
 from persqa_client.inputs.sources import FileSource
 from persqa_client.runs import Run
 from persqa_client.simulator.server import DEFAULT_MODEL, Running, SimSettings, running
@@ -29,46 +29,50 @@ class Desk:
 
     folder: Path
 
-    def rows(self, count: int) -> None:
-        buffer = io.BytesIO()
-        Image.new("RGB", (32, 32), "red").save(buffer, "PNG")
-        (self.folder / "red.png").write_bytes(buffer.getvalue())
-        row = {"image": ["red.png"], "question": "What is <mam> wearing?"}
-        lines = [json.dumps({"id": number, **row}) + "\n" for number in range(count)]
+    def rows(self, count: int, *, pictures: int = 1, asked: bool = True) -> None:
+        """An input of so many rows over so many pictures, each with a question of its own where ``asked``."""
+        for number in range(pictures):
+            Image.new("RGB", (32, 32), (200, number, 0)).save(self.folder / f"{number}.png")
+        row = {"question": "What is <mam> wearing?"} if asked else {}
+        lines = [json.dumps({"id": n, "image": [f"{n % pictures}.png"], **row}) + "\n" for n in range(count)]
         (self.folder / "in.jsonl").write_text("".join(lines), encoding="utf-8")
 
     def run(
         self,
-        base_url: str,
-        *,
+        *base_urls: str,
         model: str = DEFAULT_MODEL,
-        key: str | None = None,
+        key: str | Sequence[str] = (),
         probes: bool = False,
         extra_body: dict[str, Any] | None = None,
         max_tokens: int = 512,
+        questions: int = 1,
+        details: bool = False,
+        fresh: bool = False,
         **limits: Any,
     ) -> Run:
-        """A run whose waits are tiny, one request at a time unless told otherwise."""
+        """A run whose waits are tiny, one request at a time unless told otherwise. One key alone goes to all."""
         limits = {"concurrency": 1, "max_attempts": ATTEMPTS, "timeout": 5.0, **limits}
-        environ = {"KEY": key} if key else {}
+        keys = dict(enumerate([key] if isinstance(key, str) else key))
+        environ = {f"KEY_{number}": value for number, value in keys.items()}
+        endpoint, *further = make_endpoints(base_urls, model, list(environ), environ)
         settings = RunSettings.model_validate(
             {
                 "input": self.folder / "in.jsonl",
                 "output": self.folder / "out.jsonl",
-                "endpoint": {
-                    "base_url": base_url,
-                    "model": model,
-                    "api_key": find_key(base_url, "KEY" if key else None, environ),
-                },
+                "endpoint": endpoint,
+                "further": tuple(further),
+                "recipe": {"questions": questions, "details": details},
+                "fresh": fresh,
                 "sampling": {"extra_body": extra_body or {}, "max_tokens": max_tokens},
                 "probes": probes,
                 "limits": limits,
             }
         )
-        session = Session(
-            settings.endpoint, sampling=settings.sampling, limits=settings.limits, backoff=QUICK, probes=QUICK
-        )
-        return Run(settings, FileSource(self.folder / "in.jsonl"), session=session)
+        sessions = [
+            Session(one, sampling=settings.sampling, limits=settings.limits, backoff=QUICK, probes=QUICK)
+            for one in settings.endpoints
+        ]
+        return Run(settings, FileSource(self.folder / "in.jsonl"), session=sessions)
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         path = self.folder / name

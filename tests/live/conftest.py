@@ -62,6 +62,17 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
         server.stop()
 
 
+@pytest.fixture
+def second_server(tmp_path: Path) -> Iterator[OwnServer]:
+    """Another one beside ``own_server``, for a test that kills it for good."""
+    server = OwnServer(tmp_path / "second_server.log")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
 def why_no_endpoint() -> str | None:
     return None if os.environ.get("PERSQA_LIVE_BASE_URL") else "no PERSQA_LIVE_BASE_URL names an endpoint"
 
