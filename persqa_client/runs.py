@@ -6,6 +6,7 @@ Composes inputs, chat, outputs and an engine; this is what the command line and 
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +36,8 @@ from persqa_client.outputs.tally import Tally
 from persqa_client.plan import Plan, picture_tokens
 from persqa_client.types import Strategy, Unit
 
-PICTURE_THREADS = 4
+PICTURE_THREADS = max(4, min(16, os.cpu_count() or 1))
+"""As many as there are cores, since Pillow's work goes on beside Python's; no fewer than four, for slow disks."""
 
 
 @dataclass(frozen=True, slots=True)

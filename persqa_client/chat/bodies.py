@@ -29,6 +29,10 @@ class Body:
     def __bytes__(self) -> bytes:
         return b"".join(self.pieces())
 
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces():
+            yield piece
+
     def pieces(self) -> Iterator[bytes]:
         for part in self.parts:
             if isinstance(part, bytes):
@@ -37,28 +41,6 @@ class Body:
             view = memoryview(part.data)
             for start in range(0, len(view), PIECE):
                 yield pybase64.b64encode(view[start : start + PIECE])
-
-
-class Upload:
-    """A body on its way. It lets go of its pictures at the end, or they would stay as long as the request does: the
-    transport's requests and replies hold each other until the garbage collector comes, hundreds of them at times."""
-
-    def __init__(self, body: Body) -> None:
-        self._body: Body | None = body
-        self._length = len(body)
-
-    def __len__(self) -> int:
-        return self._length
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self._body.pieces() if self._body else ():
-            yield piece
-
-    def __enter__(self) -> Upload:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._body = None
 
 
 def base64_length(count: int) -> int:
