@@ -109,8 +109,10 @@ def test_the_answers_are_the_same_as_with_the_bytes(folder: Path, tmp_path: Path
 def test_a_hosted_server_is_sent_no_uuid(folder: Path, tmp_path: Path) -> None:
     rows = write(tmp_path / "rows.jsonl", each(folder))
     with running(SimSettings(latency=0.01, shape="hosted")) as server:
-        go(rows, server)
-        assert set(server.stats()["by_status"]) <= {"200", "400"}
+        run = run_of(rows, server.base_url)
+        asyncio.run(run.execute())
+    uploads = run.session.uploads
+    assert (uploads.named, uploads.carried) == (0, ALL)
     assert_all_are_right(rows)
 
 
@@ -118,8 +120,9 @@ def test_a_hosted_server_is_sent_no_uuid(folder: Path, tmp_path: Path) -> None:
 def test_a_cache_that_forgets_costs_no_row(folder: Path, tmp_path: Path, cached: int) -> None:
     rows = write(tmp_path / "rows.jsonl", each(folder))
     with running(SimSettings(latency=0.01, cached_pictures=cached)) as server:
-        summary = go(rows, server, max_attempts=1)
-        assert server.stats()["by_status"]["400"] > 0
+        run = run_of(rows, server.base_url, max_attempts=1)
+        summary = asyncio.run(run.execute())
+    assert run.session.uploads.missed > 0
     assert (summary.tally.good, dict(summary.tally.failed)) == (ALL, {})
     assert_all_are_right(rows)
 
