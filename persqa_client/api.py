@@ -52,6 +52,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         recipe: Recipe | None = None,
         image_root: Path | None = None,
         probes: bool = True,
+        uuid: bool = True,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
         endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
@@ -68,6 +69,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             recipe=recipe or Recipe(),
             image_root=image_root,
             probes=probes,
+            uuid=uuid,
         )
         self._settings = settings
         self._plan = Plan(settings, ListedSource())
@@ -106,7 +108,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         limits = self._settings.limits
         engine = LocalEngine(
             pipeline.answer_row,
-            most=lambda: at_hand(self._pool.slots),
+            most=lambda: self._plan.spread * at_hand(self._pool.slots),
             most_bytes=limits.max_inflight_bytes,
             on_stop=lambda: None,
         )
@@ -117,7 +119,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         for line, position in ListedSource(rows).lines(START):
             row = self._plan.parse(position.number, line)
             for unit in self._plan.units(row):
-                yield Job(row, unit, self._plan.weigh(row))
+                yield Job(row, unit, self._plan.weigh(row, unit))
 
     async def _pipeline(self) -> Pipeline:
         """Tries the server out once, for all who ask; a probe that failed is made again for the next."""
@@ -129,7 +131,8 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         strategy = self._settings.recipe.strategy
         servers: tuple[Server, ...] = (Server(),)
         if self._settings.probes:
-            servers = await meet(self._pool.sessions, strategy, "examine")
+            uuid = self._settings.uuid and self._settings.recipe.questions > 1
+            servers = await meet(self._pool.sessions, strategy, "examine", uuid=uuid)
         self._pool.join()
         return self._plan.pipeline(self._pool.completer, self._threads, agree(servers, strategy), servers)
 
@@ -194,7 +197,7 @@ def make_settings(
     """Sorts flags by the settings that they belong to; one that belongs to none is a TypeError, as for any function."""
     kinds = (Sampling, Limits, Recipe)
     named = {kind: {name: flags.pop(name) for name in kind.model_fields if name in flags} for kind in kinds}
-    if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes"}:
+    if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"}:
         raise TypeError(f"generate() got an unexpected keyword argument {min(unknown)!r}")
     endpoint, *further = make_endpoints(listed(base_url), model, listed(api_key_env), os.environ)
     return build(

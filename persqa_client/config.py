@@ -173,13 +173,23 @@ class Limits(Settings):
     """Wall time of one attempt, from sending to the last byte."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
     max_outage: Annotated[float, Field(ge=0)] = 600.0
-    max_inflight_bytes: Annotated[int, Field(ge=1)] = 256 * 1024 * 1024
+    max_inflight_mb: Annotated[int, Field(ge=1)] = 256
     """Input lines and pictures held at once; one row may exceed it alone."""
 
     @property
     def most_at_once(self) -> int:
         """A number that requests at once never exceed."""
         return self.max_concurrency if self.concurrency == "auto" else self.concurrency
+
+    @property
+    def max_inflight_bytes(self) -> int:
+        """What rows under way may hold."""
+        return self.max_inflight_mb * 1024 * 1024 - self.shelf_bytes
+
+    @property
+    def shelf_bytes(self) -> int:
+        """What of the budget is for pictures that may come again."""
+        return self.max_inflight_mb * 1024 * 1024 // 4
 
 
 class Recipe(Settings):
@@ -231,6 +241,8 @@ class RunSettings(Settings):
     retry_failed: bool = False
     probes: bool = True
     """Whether the server is tried out before the first row."""
+    uuid: bool = True
+    """Whether a picture is sent once, and then named, where the server was found to keep it."""
 
     @model_validator(mode="after")
     def strategy_can_be_known(self) -> Self:

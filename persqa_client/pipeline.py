@@ -20,6 +20,10 @@ ASKS = 2
 """A question is put once, and once more with the reason why the answer was no good."""
 
 
+def keep_quiet(unit: Unit, held: int) -> None:
+    """For whoever does not ask what a unit holds."""
+
+
 class Completer(Protocol):
     """What the pipeline needs of an endpoint (persqa_client.chat.sessions.Session, or a fake)."""
 
@@ -56,6 +60,9 @@ class Pipeline:
     count: Callable[[int, int], int | None] = lambda width, height: None
     """Tokens of a picture of that width and height, where the model's rule is known."""
 
+    loaded: Callable[[Unit, int], None] = keep_quiet
+    """Told how many bytes a unit holds once its pictures are there."""
+
     async def answer_row(self, row: Row | BadRow, unit: Unit) -> Outcome:
         """The record of a unit, or its failure. RunStopped, Interrupted and bugs pass through."""
         if isinstance(row, BadRow):
@@ -65,6 +72,7 @@ class Pipeline:
             pictures = tuple([await self.load(reference) for reference in row.images])
         except RowError as error:
             return Failure(unit, error.code, f"Line {unit.row}: {error.message}")
+        self.loaded(unit, len(row.line) + sum(len(picture.data) for picture in pictures))
         return await self.answer(ask, pictures)
 
     async def answer(self, ask: Ask, pictures: tuple[Picture, ...]) -> Outcome:

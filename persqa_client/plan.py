@@ -4,7 +4,7 @@ list of names."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from hashlib import blake2b
@@ -21,19 +21,21 @@ from persqa_client.inputs.bank import Bank
 from persqa_client.inputs.bank_files import read_bank_file
 from persqa_client.inputs.categories import CATEGORIES, read_need
 from persqa_client.inputs.characters import doubts, tag_of
-from persqa_client.inputs.images import load_picture
 from persqa_client.inputs.names import read_names
 from persqa_client.inputs.picture_tokens import Family, family_of, tokens
 from persqa_client.inputs.references import size_hint
 from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.sharing import Sharing
+from persqa_client.inputs.shelf import PictureShelf
 from persqa_client.inputs.sources import FileSource, Source
+from persqa_client.inputs.uuids import name
 from persqa_client.outputs.checks import TAGGED_ANSWER
 from persqa_client.outputs.records import render_failure, render_record
-from persqa_client.pipeline import Completer, Pipeline
+from persqa_client.pipeline import Completer, Pipeline, keep_quiet
 from persqa_client.types import BadRow, Failure, Outcome, Picture, Row, Strategy, Unit
 
-BYTES_PER_PICTURE_BYTE = 4
-"""A picture is held as its file, its base64 and the body around it, and copied once into the socket."""
+BYTES_PER_PICTURE_BYTE = 2
+"""While a picture is prepared there is its file, and what is made of it; afterwards the latter alone."""
 FAMILIES: dict[int, Family] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
 """The rule of picture tokens, by the side of the square that a server was seen to count as one."""
 
@@ -49,10 +51,13 @@ class Plan:
         self.settings = settings
         self.recipe = recipe
         self.roots = roots_of(settings.image_root, source)
+        self.shelf = PictureShelf(self.roots, max_pixels=recipe.max_pixels, bound=settings.limits.shelf_bytes)
         self.bank = make_bank(recipe)
         self.names = read_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
         self.asks = self.ask_maker("direct")
+        self.once = False
+        """Whether a picture is sent once for all questions about it: known when the server is."""
 
     def ask_maker(self, strategy: Strategy) -> AskMaker:
         category, language = defaults(self.recipe, self.bank)
@@ -88,16 +93,26 @@ class Plan:
         """What is asked about a row; a line that can't be asked about stands once."""
         return (Unit(row.number),) if isinstance(row, BadRow) else self.asks.units(row)
 
-    def weigh(self, row: Row | BadRow) -> int:
-        """Bytes that a question of the row will hold while it is under way, its pictures included, about."""
-        if isinstance(row, BadRow):
+    @property
+    def spread(self) -> int:
+        """How many times as many questions must be under way: those of a row wait for its first half of the time."""
+        return 2 if self.recipe.questions > 1 else 1
+
+    def weigh(self, row: Row | BadRow, unit: Unit) -> int:
+        """Bytes that a question of the row may come to hold while it is under way, its pictures included, about.
+
+        Where pictures are sent once, they count with the row's first question: the others share them.
+        """
+        if isinstance(row, BadRow) or (self.once and unit.question > 0 and row.only is None):
             return len(row.line)
         return len(row.line) + BYTES_PER_PICTURE_BYTE * sum(
             size_hint(reference, self.roots) for reference in row.images
         )
 
-    def load(self, reference: str) -> Picture:
-        return load_picture(reference, self.roots, max_pixels=self.recipe.max_pixels)
+    def load(self, reference: str, *, named: bool = False) -> Picture:
+        """The picture as it will be sent, with its uuid if it is to have one. Blocks; threads may call it at once."""
+        picture = self.shelf.load(reference)
+        return name(picture, self.settings.sampling.extra_body) if named else picture
 
     def render(self, line: bytes, outcome: Outcome) -> bytes:
         recipe = self.recipe
@@ -108,19 +123,34 @@ class Plan:
         )
 
     def pipeline(
-        self, completer: Completer, threads: Executor, strategy: Strategy, servers: Sequence[Server]
+        self,
+        completer: Completer,
+        threads: Executor,
+        strategy: Strategy,
+        servers: Sequence[Server],
+        loaded: Callable[[Unit, int], None] = keep_quiet,
     ) -> Pipeline:
-        """The journey of a row at one of some servers, its pictures loaded in the given threads."""
+        """The journey of a row at one of some servers, its pictures loaded in the given threads.
 
-        async def load(reference: str) -> Picture:
-            return await asyncio.get_running_loop().run_in_executor(threads, self.load, reference)
+        ``loaded`` is told what a unit then holds, in bytes.
+        """
+
+        async def prepare(reference: str, *, named: bool = False) -> Picture:
+            return await asyncio.get_running_loop().run_in_executor(threads, partial(self.load, reference, named=named))
+
+        self.once = self.settings.uuid and any(server.uuid for server in servers)
+        sharing = Sharing(prepare, always=self.recipe.questions > 1, repeats=self.once)
+
+        def held(unit: Unit, size: int) -> None:
+            loaded(unit, 0 if self.once and unit.question > 0 else size)
 
         seen = next((family for server in servers if (family := FAMILIES.get(server.picture_patch or 0))), None)
         family = seen or family_of(self.settings.endpoint.model)
         return Pipeline(
             completer,
-            load,
+            sharing.load,
             self.ask_maker(strategy),
+            loaded=held,
             room=self.settings.sampling.max_tokens,
             context=shortest_context(servers),
             **({"count": partial(tokens, family=family)} if family else {}),

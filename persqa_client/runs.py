@@ -18,7 +18,7 @@ import httpx2
 
 from persqa_client import __version__
 from persqa_client.chat.accounts import Account, accounts_of, notes_of
-from persqa_client.chat.meeting import agree, meet
+from persqa_client.chat.meeting import Care, agree, meet
 from persqa_client.chat.pool import Pool
 from persqa_client.chat.servers import Server
 from persqa_client.chat.sessions import Session
@@ -33,7 +33,7 @@ from persqa_client.outputs.ledger import Ledger
 from persqa_client.outputs.memory import MemoryLedger
 from persqa_client.outputs.tally import Tally
 from persqa_client.plan import Plan, picture_tokens
-from persqa_client.types import Strategy
+from persqa_client.types import Strategy, Unit
 
 PICTURE_THREADS = 4
 
@@ -163,7 +163,8 @@ class Run:
 
     async def _examine(self) -> None:
         strategy = self.settings.recipe.strategy
-        self.servers = await meet(self.pool.sessions, strategy, "thorough" if self.settings.probes else "look")
+        care: Care = "thorough" if self.settings.probes else "look"
+        self.servers = await meet(self.pool.sessions, strategy, care, uuid=self.settings.uuid)
         self.strategy = agree(self.servers, strategy)
         self.pool.join()
 
@@ -173,7 +174,7 @@ class Run:
             return False
         self._retried = self._retried or ledger.until is not None
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
-            pipeline = self.plan.pipeline(self.pool.completer, threads, self.strategy, self.servers)
+            pipeline = self.plan.pipeline(self.pool.completer, threads, self.strategy, self.servers, self._loaded)
             self._pass = self._make_pass(ledger, pipeline.answer_row)
             try:
                 finished = await self._pass.run(self._rows_left(ledger), at_least=last_paid(ledger))
@@ -196,6 +197,10 @@ class Run:
             lambda: self.pool.slots,
             proven=ledger.until is not None or ledger.tally.good > 0,
         )
+
+    def _loaded(self, unit: Unit, held: int) -> None:
+        if self._pass is not None:
+            self._pass.engine.lighten(unit, held)
 
     def _describe(self) -> dict[str, Any]:
         """What the run file says beside the ledger's own."""

@@ -55,7 +55,7 @@ class BadRow:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Picture:
     """A picture as it goes over the wire: its encoded bytes, its true media type and its size in pixels."""
 
@@ -63,6 +63,8 @@ class Picture:
     media_type: str
     width: int
     height: int
+    uuid: str | None = None
+    """Its name for a server that is to keep it, where it may be sent more than once: a digest of what is sent."""
 
     def __repr__(self) -> str:
         return f"<Picture {self.media_type} {self.width}x{self.height}, {len(self.data) / 1000:.0f} KB>"
@@ -160,6 +162,13 @@ class Request:
     turns: tuple[Turn, ...] = ()
     max_tokens: int | None = None
     """Overrides the run's own setting where given."""
+    known: frozenset[str] = frozenset()
+    """uuids of pictures that the server has: they go by these alone."""
+
+    @property
+    def uuids(self) -> tuple[str, ...]:
+        """Those of its pictures that have one."""
+        return tuple(picture.uuid for picture in self.pictures if picture.uuid is not None)
 
 
 class Act(Enum):
@@ -175,6 +184,8 @@ class Act(Enum):
     """This run: every row would fail alike."""
     AWAY = "away"
     """The server is away: hold all sending until it is back."""
+    RESEND = "resend"
+    """Pictures that went by their uuids alone: again, with their bytes, at no cost to the row."""
     ADAPT = "adapt"
     """The dialect: rename or drop ``Verdict.parameter`` for the run."""
 

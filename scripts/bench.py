@@ -11,12 +11,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import admission, endpoints, hot_path, startup
+from benches import admission, endpoints, hot_path, pictures, questions, startup
 
 BENCHES = {
     "hot-path": hot_path.measure,
+    "pictures": pictures.measure,
     "startup": startup.measure,
     "admission": admission.measure,
+    "questions": questions.measure,
     "endpoints": endpoints.measure,
 }
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from functools import partial
 
 import aiohttp
 import httpx2
@@ -25,6 +24,7 @@ from openai import (
     OpenAIError,
 )
 
+from persqa_client.chat.bodies import Body, Upload
 from persqa_client.chat.completions import read_completion
 from persqa_client.chat.verdicts import Context, Fault, judge_fault, judge_reply, scrub
 from persqa_client.config import Endpoint, is_loopback
@@ -80,12 +80,12 @@ class Client(AbstractAsyncContextManager["Client"]):
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         # The SDK insists on a key; where there is none, the header that it would make of this one is left out.
         self._options = {} if key else {"Authorization": Omit()}
-        self._again: Callable[..., httpx2.Request] | None = None
+        self._again: Callable[[Upload | bytes], httpx2.Request] | None = None
         self._sdk = LeanOpenAI(
             api_key=key or "none", base_url=endpoint.base_url, http_client=self._http, max_retries=0, timeout=None
         )
 
-    async def send(self, body: bytes) -> Completion:
+    async def send(self, body: Body | bytes) -> Completion:
         """One attempt. Raises AttemptError with the verdict where no completion came back."""
         reply = await self._post(body)
         if isinstance(reply, Verdict):
@@ -95,12 +95,12 @@ class Client(AbstractAsyncContextManager["Client"]):
             self.context = replace(self.context, proven=True)
         return completion
 
-    async def _post(self, body: bytes) -> bytes | Verdict:
+    async def _post(self, body: Body | bytes) -> bytes | Verdict:
         # A verdict is returned and raised by the caller: what is raised here would carry the SDK's exception as its
         # context, and with it the request's pictures and whatever the server echoes.
         try:
             async with asyncio.timeout(self.context.timeout):
-                reply = await self._exchange(body)
+                reply = await self._upload(body)
         except TimeoutError:
             return judge_fault("timeout", "", self.context)
         except BROKEN as error:
@@ -111,21 +111,28 @@ class Client(AbstractAsyncContextManager["Client"]):
             self.heed(reply.headers)
         return reply.content
 
-    async def _exchange(self, body: bytes) -> httpx2.Response:
+    async def _upload(self, body: Body | bytes) -> httpx2.Response:
+        if isinstance(body, bytes):
+            return await self._exchange(body)
+        with Upload(body) as upload:
+            return await self._exchange(upload)
+
+    async def _exchange(self, body: Upload | bytes) -> httpx2.Response:
         """The SDK makes the first request; what follows is the same request around another body, without the work that
         the SDK does for each one anew (half of a request's cost in CPU)."""
         if self._again is not None:
-            return await self._http.send(self._again(content=body))
+            return await self._http.send(self._again(body))
         reply = await self._send_by_sdk(body)
         # An injected client of another library has exceptions of its own, which the SDK translates.
         if isinstance(self._http, httpx2.AsyncClient):
             self._again = like(reply.request)
         return reply
 
-    async def _send_by_sdk(self, body: bytes) -> httpx2.Response:
+    async def _send_by_sdk(self, body: Upload | bytes) -> httpx2.Response:
+        headers = self._options | {"Content-Length": str(len(body))}
         try:
             return await self._sdk.post(
-                "/chat/completions", content=body, cast_to=httpx2.Response, options={"headers": self._options}
+                "/chat/completions", content=body, cast_to=httpx2.Response, options={"headers": headers}
             )
         except APIStatusError as error:
             return error.response
@@ -166,11 +173,20 @@ class Client(AbstractAsyncContextManager["Client"]):
         await self.aclose()
 
 
-def like(request: httpx2.Request) -> Callable[..., httpx2.Request]:
-    """Makes requests that differ from this one in their ``content`` alone."""
-    headers = request.headers.copy()
-    headers.pop("Content-Length", None)
-    return partial(httpx2.Request, request.method, request.url, headers=headers, extensions=request.extensions)
+def like(request: httpx2.Request) -> Callable[[Upload | bytes], httpx2.Request]:
+    """Makes requests that differ from this one in their body alone."""
+    headers = [pair for pair in request.headers.raw if pair[0].lower() != b"content-length"]
+
+    def make(body: Upload | bytes) -> httpx2.Request:
+        own = [*headers, length_of(body)]
+        return httpx2.Request(request.method, request.url, headers=own, content=body, extensions=request.extensions)
+
+    return make
+
+
+def length_of(body: Upload | bytes) -> tuple[bytes, bytes]:
+    """Said beforehand: without it, a body that comes in pieces would be sent chunked, which some servers refuse."""
+    return b"Content-Length", str(len(body)).encode()
 
 
 def make_http_client(endpoint: Endpoint, connections: int) -> httpx2.AsyncClient:

@@ -43,6 +43,8 @@ class Dialect:
     prefill: str | None = None
     renamed: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
+    uuid: bool = False
+    """Whether a picture is given its uuid, and need not be sent again."""
 
     def name(self, field: str) -> str | None:
         """The field's name for this server; None where it is left out."""

@@ -13,7 +13,7 @@ from math import exp, log
 from persqa_client.chat.ceilings import OUTAGE_PATIENCE, PATIENCE, Ceiling
 from persqa_client.chat.control import Lease, Strikes
 from persqa_client.chat.gauges import Gauges, Queue
-from persqa_client.chat.samples import Best, Sample, gain
+from persqa_client.chat.samples import Sample, gain
 
 START = 8
 """Enough to keep a small server busy, and not so many that the last one would wait past its time-out."""
@@ -29,8 +29,6 @@ SATURATED = 0.9
 """An answer counts where so much of the limit was in use: else the limit was not what held the rate back."""
 FEW, FIRST, SPAN = 8, 12, 0.7
 """Answers that a comparison needs at least, those of the first rate, and the seconds over which they come."""
-MEMORY, BEHIND = 60.0, -0.1
-"""Seconds for which the best rate is remembered, and the logarithm by which the present one may be behind it."""
 FADED = 0.7
 """What an earlier rate weighs beside a later one, under the same limit."""
 LEAST = 0.25
@@ -81,7 +79,6 @@ class Knee:
     _strikes: Strikes = field(default_factory=Strikes)
     _promising: int | None = None
     """A smaller limit that has done as well as ``limit``, once."""
-    _best: Best | None = None
     _first: float = 0.0
     """When the first answer of ``_latest`` came."""
     _calm: float = 0.0
@@ -156,8 +153,6 @@ class Knee:
         if trial.limit > self.limit:
             self._next_up = now + max(2.0, 2 * pace)
             self._step = UP if self._step == DOUBLE else DOUBLE
-            if self._best is not None and trial.limit == self._best.limit:
-                self._best = None
         else:
             self._rest = min(LONGEST_REST, max(REST, 10 * pace, 2 * self._rest))
             self._next_down = now + self._rest
@@ -180,20 +175,7 @@ class Knee:
             self._step, self._next_up = DOUBLE, now
         if worse and self._begin(round(self.limit * max(LEAST, exp(found)))):
             return
-        if not self._recall(self._before, now):
-            self._try_another(now)
-
-    def _recall(self, present: Sample, now: float) -> bool:
-        """Tries the limit that was best when the present rate has fallen behind it."""
-        best = self._best
-        if best is not None and now < best.since + MEMORY:
-            found, error = gain(best.sample, present)
-            if best.limit > self.limit and found + SURE * error < BEHIND:
-                return now >= self._next_up and self._begin(min(best.limit, self._above(now, best.limit)))
-            if found < 0:
-                return False
-        self._best = Best(self.limit, present, now)
-        return False
+        self._try_another(now)
 
     def _try_another(self, now: float) -> None:
         if (limit := self._promising) is not None:
@@ -206,9 +188,9 @@ class Knee:
         if now >= self._next_down and not (self._ceiling and self._ceiling.fresh(now)):
             self._begin(min(self.limit - 1, round(self.limit * DOWN)))
 
-    def _above(self, now: float, wanted: int | None = None) -> int:
+    def _above(self, now: float) -> int:
         """The next larger limit to try: short of one that was refused, and when its time is over just that one."""
-        larger = wanted or max(self.limit + 1, round(self.limit * self._step))
+        larger = max(self.limit + 1, round(self.limit * self._step))
         if self._ceiling is not None:
             larger = self._ceiling.lower(larger, self.limit, now, self._strikes.ends)
         return min(self.most, larger)

@@ -17,15 +17,15 @@ Care = Literal["look", "examine", "thorough"]
 """How closely servers are looked at: their lists alone, what a strategy needs, or all that a whole run may need."""
 
 
-async def meet(sessions: Sequence[Session], wanted: Wanted, care: Care) -> tuple[Server, ...]:
+async def meet(sessions: Sequence[Session], wanted: Wanted, care: Care, *, uuid: bool = False) -> tuple[Server, ...]:
     """What each server is. Raises RunStopped for the first that is not fit for the run, by its name where there are
     several: what is wrong at the start is a slip, and half the servers would go unused for hours."""
-    return tuple(await together(*(meet_one(session, wanted, care, len(sessions) > 1) for session in sessions)))
+    return tuple(await together(*(meet_one(session, wanted, care, uuid, len(sessions) > 1) for session in sessions)))
 
 
-async def meet_one(session: Session, wanted: Wanted, care: Care, named: bool) -> Server:
+async def meet_one(session: Session, wanted: Wanted, care: Care, uuid: bool, named: bool) -> Server:
     try:
-        server = await find_out(session, wanted, care)
+        server = await find_out(session, wanted, care, uuid)
         if care != "examine" and (sentence := unfit(server)) is not None:
             raise RunStopped("no_pictures", sentence)
         settle_strategy(server, wanted)
@@ -36,9 +36,9 @@ async def meet_one(session: Session, wanted: Wanted, care: Care, named: bool) ->
     return server
 
 
-async def find_out(session: Session, wanted: Wanted, care: Care) -> Server:
+async def find_out(session: Session, wanted: Wanted, care: Care, uuid: bool) -> Server:
     if care != "look":
-        return await examine(session, strategy=wanted, thorough=care == "thorough")
+        return await examine(session, strategy=wanted, thorough=care == "thorough", uuid=uuid)
     server = await look(session)
     if (sentence := unknown_model(server, session.endpoint.model)) is not None:
         raise RunStopped("unknown_model", sentence)

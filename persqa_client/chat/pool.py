@@ -64,7 +64,6 @@ class Journey:
         trial = self.trials.setdefault(member, Trial(chance=CHANCE))
         if trial is not self.last:
             trial.go_on_from(self.last)
-            self.last.body = None
             self.last = trial
         return trial
 

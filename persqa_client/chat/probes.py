@@ -31,10 +31,11 @@ LENGTHENING = frozenset({"min_tokens"})
 """Of a person's own request fields, those that short answers can't bear."""
 
 
-async def examine(session: Session, *, strategy: Wanted = "auto", thorough: bool = False) -> Server:
+async def examine(session: Session, *, strategy: Wanted = "auto", thorough: bool = False, uuid: bool = False) -> Server:
     """What a run by this strategy needs to know, or all that can be found out; about three round trips.
 
-    Afterwards the session speaks as the server was found to understand. Raises RunStopped where nothing listens, the
+    Afterwards the session speaks as the server was found to understand; with ``uuid``, pictures that have one are sent
+    once where the server keeps them. Raises RunStopped where nothing listens, the
     key is refused, the address is wrong or the model is not served.
     """
     server = await look(session)
@@ -45,12 +46,15 @@ async def examine(session: Session, *, strategy: Wanted = "auto", thorough: bool
     trial = fork(session, sampling=sampling.model_copy(update={"extra_body": short}))
     sight, seconds = await see(trial)
     server = replace(server, sight=sight, picture_patch=patch_of(sight), latency=seconds)
-    server = await examine_features(trial, server, strategy, thorough)
-    session.dialect = replace(trial.dialect, constraint=server.constraint, prefill=server.prefill)
+    server = await examine_features(trial, server, strategy, thorough, uuid)
+    keeps = uuid and server.uuid is True
+    session.dialect = replace(trial.dialect, constraint=server.constraint, prefill=server.prefill, uuid=keeps)
     return server
 
 
-async def examine_features(session: Session, server: Server, strategy: Wanted, thorough: bool) -> Server:
+async def examine_features(
+    session: Session, server: Server, strategy: Wanted, thorough: bool, wants_uuid: bool
+) -> Server:
     """The features that are independent of one another, all at once."""
     sees = server.sight is not None and server.sight.state in {"seen", "not shown"}
     async with tasks() as group:
@@ -58,7 +62,7 @@ async def examine_features(session: Session, server: Server, strategy: Wanted, t
         prefills = group.create_task(try_prefills(session, thorough or strategy == "prefill"))
         images = group.create_task(count_images(session)) if thorough and sees else None
         seed = group.create_task(try_seed(session)) if thorough else None
-        uuid = group.create_task(try_uuid(session)) if thorough and sees else None
+        uuid = group.create_task(try_uuid(session)) if (thorough or wants_uuid) and sees else None
     limit, taken = images.result() if images else (None, None)
     return replace(
         server,

@@ -1,4 +1,4 @@
-"""From a request to the bytes of its body: JSON, base64 and JSON, joined once and never parsed again. Pure."""
+"""From a request to its body: JSON, pictures and JSON, never parsed again. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 import orjson
 import pybase64
 
+from persqa_client.chat.bodies import Body
 from persqa_client.chat.dialects import Dialect
 from persqa_client.config import Sampling
 from persqa_client.types import Json, Picture, Request
@@ -43,10 +44,7 @@ def steering(request: Request, dialect: Dialect) -> Json:
 
 
 def messages(request: Request, dialect: Dialect) -> list[Json]:
-    pictures = [
-        {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{SLOT}"}}
-        for picture in request.pictures
-    ]
+    pictures = [part(picture, request, dialect) for picture in request.pictures]
     question = [*pictures, {"type": "text", "text": request.prompt}] if pictures else request.prompt
     return [
         {"role": "system", "content": request.system},
@@ -54,6 +52,23 @@ def messages(request: Request, dialect: Dialect) -> list[Json]:
         *({"role": turn.role, "content": turn.text} for turn in request.turns),
         *beginning(request, dialect),
     ]
+
+
+def part(picture: Picture, request: Request, dialect: Dialect) -> Json:
+    name = {"uuid": picture.uuid} if dialect.uuid and picture.uuid is not None else {}
+    if goes_by_name(picture, request, dialect):
+        return {"type": "image_url", "image_url": None, **name}
+    return {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{SLOT}"}, **name}
+
+
+def goes_by_name(picture: Picture, request: Request, dialect: Dialect) -> bool:
+    """Whether the server has the picture, and knows it by its uuid."""
+    return dialect.uuid and picture.uuid in request.known
+
+
+def carried(request: Request, dialect: Dialect) -> list[Picture]:
+    """The pictures whose bytes are in the body."""
+    return [picture for picture in request.pictures if not goes_by_name(picture, request, dialect)]
 
 
 def beginning(request: Request, dialect: Dialect) -> list[Json]:
@@ -64,14 +79,14 @@ def beginning(request: Request, dialect: Dialect) -> list[Json]:
     return [{"role": "assistant", "content": request.prefill, **mark}]
 
 
-def render(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> bytes:
-    """The body's bytes. The pictures are copied once, into their place."""
+def render(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Body:
+    """The body as it will be sent."""
     text = orjson.dumps(payload(request, model=model, sampling=sampling, dialect=dialect))
     pieces = text.split(SLOT_BYTES)
-    parts = [pieces[0]]
-    for picture, piece in zip(request.pictures, pieces[1:], strict=True):
-        parts += (pybase64.b64encode(picture.data), piece)
-    return b"".join(parts)
+    parts: list[bytes | Picture] = [pieces[0]]
+    for picture, piece in zip(carried(request, dialect), pieces[1:], strict=True):
+        parts += (picture, piece)
+    return Body(tuple(parts))
 
 
 def abridged(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> str:
@@ -79,7 +94,7 @@ def abridged(request: Request, *, model: str, sampling: Sampling, dialect: Diale
     text = orjson.dumps(
         payload(request, model=model, sampling=sampling, dialect=dialect), option=orjson.OPT_INDENT_2
     ).decode()
-    for picture in request.pictures:
+    for picture in carried(request, dialect):
         text = text.replace(SLOT, abridge(picture), 1)
     return text
 

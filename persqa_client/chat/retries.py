@@ -27,6 +27,9 @@ class Backoff:
 
 BACKOFF = Backoff()
 
+AT_ONCE = frozenset({Act.AWAY, Act.ADAPT, Act.RESEND})
+WORTH_AGAIN = AT_ONCE | {Act.WAIT, Act.RETRY}
+
 
 @dataclass(slots=True)
 class Trial:
@@ -54,8 +57,9 @@ class Trial:
     tokens: int = 0
     """What it is thought to take of a limit on tokens."""
     dialect: Dialect = field(default_factory=Dialect)
-    """The dialect that ``body`` is rendered in."""
-    body: bytes | None = None
+    """The one that the latest attempt spoke."""
+    known: frozenset[str] = frozenset()
+    """The pictures that the latest attempt named instead of carrying them."""
 
     def lose(self, verdict: Verdict, answers: int) -> None:
         """Notes a failure by which the server may have gone; ``answers`` is how many it has given so far."""
@@ -89,16 +93,16 @@ class Trial:
 
 
 def is_worth_again(error: BaseException) -> bool:
-    return isinstance(error, AttemptError) and error.verdict.act in {Act.WAIT, Act.RETRY, Act.AWAY, Act.ADAPT}
+    return isinstance(error, AttemptError) and error.verdict.act in WORTH_AGAIN
 
 
 def seconds_to_wait(error: BaseException | None, waits: int, rng: random.Random, backoff: Backoff) -> float:
     """Retry-After where it was told (plus a little, so that not all come back at once), else exponential back-off with
-    full jitter. After an outage or a change of dialect nothing is waited: the gate, or the new body, is the remedy.
+    full jitter. After an outage or where the body changes nothing is waited: the gate, or the new body, is the remedy.
 
     ``waits`` counts the request's earlier ones.
     """
-    if not isinstance(error, AttemptError) or error.verdict.act in {Act.AWAY, Act.ADAPT}:
+    if not isinstance(error, AttemptError) or error.verdict.act in AT_ONCE:
         return 0.0
     if error.verdict.retry_after is not None:
         return error.verdict.retry_after + rng.uniform(0, backoff.first)

@@ -75,15 +75,6 @@ class Sample:
         return expected, sqrt(left / max(1.0, self.count - 2))
 
 
-@dataclass(frozen=True, slots=True)
-class Best:
-    """The best rate of the last minute, and the limit that brought it."""
-
-    limit: int
-    sample: Sample
-    since: float
-
-
 def gain(before: Sample, after: Sample) -> tuple[float, float]:
     """The logarithm of how many times the rate became, for answers of one length, and its standard error."""
     length = before.mean_tokens

@@ -1,6 +1,7 @@
 """A request until its end: gate, slot, throttle, attempt, and again. Talks to the endpoint through chat/client.py.
 
-A session is what one run shares towards one endpoint. Order for each attempt: slot, outage gate, throttle, send.
+A session is what one run shares towards one endpoint. Order for each attempt: turn of its pictures, slot, outage gate,
+throttle, send.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ import asyncio
 import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 
 import httpx2
 
 from persqa_client.chat.account import Account
 from persqa_client.chat.admission import Admission
+from persqa_client.chat.bodies import Body
 from persqa_client.chat.client import Client
 from persqa_client.chat.completions import whole
 from persqa_client.chat.control import Lease
@@ -27,6 +29,7 @@ from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.requests import render
 from persqa_client.chat.retries import BACKOFF, Backoff, Trial, policy
 from persqa_client.chat.together import first
+from persqa_client.chat.uploads import Delivery, Uploads
 from persqa_client.chat.verdicts import DISTANT
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.errors import AttemptError, Away, RowError, RunStopped
@@ -101,6 +104,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.outage = Outage(
             self.client.alive, self.admission, max_outage=self.limits.max_outage, probes=probes, patience=patience
         )
+        self.uploads = Uploads()
         self.backoff = backoff
         self._rng = rng or random.Random()
         self._poller: asyncio.Task[None] | None = None
@@ -123,6 +127,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self._watch()
         trial = trial or Trial()
         trial.tokens = trial.tokens or self.account.weigh(request, self.sampling.max_tokens)
+        delivery = self.uploads.delivery(request.uuids)
         again = policy(
             trial,
             max_attempts=self.limits.max_attempts,
@@ -132,7 +137,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         )
         while True:
             try:
-                completion: Completion = await again(self._attempt, request, trial)
+                completion: Completion = await again(self._attempt, request, trial, delivery)
                 break
             except Away:
                 self._survive(trial)
@@ -145,7 +150,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         answer = whole(completion, wrapped=form == "json_schema", prefix=prefix)
         return Reply(answer, trial.spent + 1, constrained=form is not None, prefilled=bool(prefix))
 
-    async def _attempt(self, request: Request, trial: Trial) -> Completion:
+    async def _attempt(self, request: Request, trial: Trial, delivery: Delivery) -> Completion:
         if self._relief is not None:
             await self._hand_over(trial, self._relief)
         # What may have brought the server down lets the others go first, or nothing else would be answered any more.
@@ -154,19 +159,21 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self.outage.passed()
             await self.admission.pause(self.backoff.ceiling(trial.waits))
         again = trial.sent > 0 and not suspect
-        async with self.admission.slot(again=again) as lease:
+        async with delivery, self.admission.slot(again=again or delivery.follows) as lease:
             await self._permit(lease, trial, again=again)
             self._survive(trial)
-            body = self._body(request, trial)
+            body = self._body(request, trial, delivery)
             self._count(trial)
             try:
                 completion = await self.client.send(body)
             except AttemptError as error:
+                error.verdict = delivery.judge(error.verdict, trial.known)
                 self._react(error.verdict, lease, trial)
                 if error.verdict.act is Act.WAIT and self._relief is not None and self._relief():
                     self._leave_alone()
                     raise Away from None
                 raise
+            delivery.answered()
         self._answered(completion, lease, trial)
         return completion
 
@@ -226,11 +233,14 @@ class Session(AbstractAsyncContextManager["Session"]):
         enough = trial.unheard >= min(2, self.limits.max_attempts)
         return enough and await self.outage.explains(verdict.message)
 
-    def _body(self, request: Request, trial: Trial) -> bytes:
-        if trial.body is None or trial.dialect is not self.dialect:
-            trial.dialect = self.dialect
-            trial.body = render(request, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
-        return trial.body
+    def _body(self, request: Request, trial: Trial, delivery: Delivery) -> Body:
+        # Made anew for each attempt and kept by none: a trial stays until the garbage collector finds it, because
+        # tenacity's objects hold each other, and its pictures would stay with it.
+        known = delivery.known if self.dialect.uuid else frozenset()
+        trial.dialect, trial.known = self.dialect, known
+        delivery.sent(known)
+        worded = replace(request, known=known) if known else request
+        return render(worded, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
 
     def _count(self, trial: Trial) -> None:
         self.traffic.sent += 1

@@ -138,8 +138,9 @@ async def try_seed(session: Session) -> Literal["obeyed", "not shown", "refused"
 async def try_uuid(session: Session) -> bool:
     """Whether a picture that was sent with a uuid need not be sent again."""
     request = Request(SYSTEM, (swatch("green", 56),), "What is this?", seed=0, max_tokens=FEW_TOKENS)
+    dialect = plain(session.dialect)
     body = orjson.loads(
-        render(request, model=session.endpoint.model, sampling=session.sampling, dialect=plain(session.dialect))
+        bytes(render(request, model=session.endpoint.model, sampling=session.sampling, dialect=dialect))
     )
     part: dict[str, Any] = body["messages"][1]["content"][0]
     part["uuid"] = f"persqa-{secrets.token_hex(8)}"

@@ -87,6 +87,12 @@ def run(
         bool,
         typer.Option("--probes/--no-probes", help="Try the server out before the first row.", rich_help_panel=Server),
     ] = True,
+    uuid: Annotated[
+        bool,
+        typer.Option(
+            "--uuid/--no-uuid", help="Send a picture once where the server keeps it by a uuid.", rich_help_panel=Server
+        ),
+    ] = True,
     extra_body: Annotated[
         str | None, typer.Option(metavar="JSON", help="Further request fields.", rich_help_panel=Asking)
     ] = None,
@@ -112,6 +118,9 @@ def run(
     max_outage: Annotated[
         float, typer.Option(help="Seconds to wait for a server that is away.", rich_help_panel=Server)
     ] = 600.0,
+    max_inflight_mb: Annotated[
+        int, typer.Option(min=1, help="Memory for rows and pictures under way.", rich_help_panel=Server)
+    ] = 256,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the first requests, send nothing.")] = False,
     config: Annotated[
         Path | None, typer.Option(callback=load_config, is_eager=True, help="TOML file; its keys are these flags.")

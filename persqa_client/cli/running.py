@@ -62,7 +62,8 @@ def make_settings(flags: dict[str, Any]) -> RunSettings:
         ),
         limits=build(Limits, **{name: pick(name) for name in Limits.model_fields if name in flags}),
         recipe=build(Recipe, **{name: pick(name) for name in Recipe.model_fields if flags[name] is not None}),
-        **{name: pick(name) for name in ("input", "output", "image_root", "limit", "fresh", "retry_failed", "probes")},
+        **{name: pick(name) for name in ("probes", "uuid")},
+        **{name: pick(name) for name in ("input", "output", "image_root", "limit", "fresh", "retry_failed")},
     )
 
 

@@ -60,6 +60,9 @@ def sim(
         typer.Option(help="JSONL file with a question and the answer to give to it on each line."),
     ] = None,
     retry_after: Annotated[float, typer.Option(min=0, help="Seconds that a 429 asks to wait.")] = 1.0,
+    cached_pictures: Annotated[
+        int, typer.Option(min=1, help="Pictures, and uuids, that are remembered; the oldest go first.")
+    ] = 16384,
     keep_pictures: Annotated[
         Path | None, typer.Option(help="Folder for each distinct picture that arrives, as its own bytes.")
     ] = None,
@@ -95,6 +98,7 @@ def sim(
             fault_seed=fault_seed,
             retry_after=retry_after,
             answers=server.read_given(answers) if answers else {},
+            cached_pictures=cached_pictures,
             keep_pictures=keep_pictures,
         )
         stats = asyncio.run(server.serve(settings, host, port, typer.echo))

@@ -30,7 +30,7 @@ class Reading(Protocol):
 
     def parse(self, number: int, line: bytes) -> Row | BadRow: ...
     def units(self, row: Row | BadRow) -> tuple[Unit, ...]: ...
-    def weigh(self, row: Row | BadRow) -> int: ...
+    def weigh(self, row: Row | BadRow, unit: Unit) -> int: ...
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Feed:
     def _announce(self, line: bytes, position: Position) -> Iterator[Job]:
         row = self.reading.parse(position.number, line)
         for unit in self.book.expect(row.line, self.reading.units(row), position):
-            yield Job(row, unit, self.reading.weigh(row))
+            yield Job(row, unit, self.reading.weigh(row, unit))
 
 
 def has_more(source: Source, start: Position) -> bool:

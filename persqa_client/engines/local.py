@@ -13,9 +13,14 @@ GRACE = 30.0
 """Seconds that requests under way get to finish once the run is asked to stop: what service managers allow."""
 
 
+AHEAD = 64
+"""Jobs that are prepared while others wait for answers: each holds its pictures, and more of them gain nothing, because
+a slot that becomes free needs but one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One unit to be answered. ``weight`` is what it holds in memory meanwhile, in bytes."""
+    """One unit to be answered. ``weight`` is what it holds in memory meanwhile, in bytes, or may come to hold."""
 
     row: Row | BadRow
     unit: Unit
@@ -23,8 +28,8 @@ class Job:
 
 
 def at_hand(slots: int) -> int:
-    """Rows under way for so many slots: as many again have their pictures prepared, or wait to be tried again."""
-    return 2 * slots + 16
+    """How many jobs are started so that none of so many slots waits for a picture."""
+    return slots + min(slots, AHEAD) + 16
 
 
 Answer = Callable[[Row | BadRow, Unit], Awaitable[Outcome]]
@@ -42,7 +47,9 @@ class LocalEngine:
         self._most_bytes = most_bytes
         self._on_stop = on_stop
         self._tasks: dict[asyncio.Task[Outcome], Job] = {}
-        self._ended: asyncio.Queue[asyncio.Task[Outcome]] = asyncio.Queue()
+        self._weights: dict[Unit, int] = {}
+        self._ended: asyncio.Queue[asyncio.Task[Outcome] | None] = asyncio.Queue()
+        """Also a None where there is room again though none has ended."""
         self._stopped = False
         self._refusal: RunStopped | None = None
         self._exhausted = False
@@ -82,9 +89,10 @@ class LocalEngine:
         """
         try:
             while await self._start(jobs, has_room) or self._tasks:
-                task = await self._ended.get()
+                if (task := await self._ended.get()) is None:
+                    continue
                 job = self._tasks.pop(task)
-                self.held -= job.weight
+                self.held -= self._weights.pop(job.unit)
                 if (outcome := self._outcome(task)) is not None:
                     yield job, outcome
         finally:
@@ -105,9 +113,21 @@ class LocalEngine:
                 continue
             task = asyncio.ensure_future(self._answer(job.row, job.unit))
             self._tasks[task] = job
+            self._weights[job.unit] = job.weight
             self.held += job.weight
             task.add_done_callback(self._ended.put_nowait)
         return bool(self._tasks)
+
+    def lighten(self, unit: Unit, weight: int) -> None:
+        """Says what a job holds in truth, where that is less than it was said to: more may be started then."""
+        spared = self._weights.get(unit, 0) - weight
+        if spared <= 0:
+            return
+        was_full = self.held >= self._most_bytes
+        self._weights[unit] = weight
+        self.held -= spared
+        if was_full:
+            self._ended.put_nowait(None)
 
     def _has_room(self) -> bool:
         return len(self._tasks) < self._most() and self.held < self._most_bytes
@@ -131,4 +151,5 @@ class LocalEngine:
         tasks = list(self._tasks)
         self.abort()
         self._tasks.clear()
+        self._weights.clear()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -20,6 +20,13 @@ CHECKPOINT_EVERY = 5
 """In syncs: what a crash leaves to be replayed is some seconds' worth of rows."""
 
 
+class Planned(Reading, Protocol):
+    """A reading that knows how many of its questions wait for others."""
+
+    @property
+    def spread(self) -> int: ...
+
+
 class SafeBook(Book, Protocol):
     """A book that can be made to last, and that says how much waits for its head."""
 
@@ -57,7 +64,7 @@ class Pass:
         self,
         source: Source,
         book: SafeBook,
-        plan: Reading,
+        plan: Planned,
         answer: Answer,
         limits: Limits,
         live: Live,
@@ -75,7 +82,10 @@ class Pass:
         self._probation = Probation(passed=proven)
         self._dropped = 0
         self.engine = LocalEngine(
-            answer, most=lambda: at_hand(slots()), most_bytes=limits.max_inflight_bytes, on_stop=drain
+            answer,
+            most=lambda: plan.spread * at_hand(slots()),
+            most_bytes=limits.max_inflight_bytes,
+            on_stop=drain,
         )
 
     async def run(self, rows: int | None, at_least: int = 0) -> bool:

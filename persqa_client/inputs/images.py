@@ -56,6 +56,9 @@ OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
 }
 """Called directly: Image.open would warn about sizes, and would try every other format that Pillow has."""
 
+Redraw = Callable[[bytes, str, int, int, str], Picture]
+"""``redrawn``, or what spares some of its work."""
+
 BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 DAMAGE = (
     *(OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, EOFError, struct.error),
@@ -67,10 +70,11 @@ Pillow also warns of damaged TIFF tags, which comes as an exception where warnin
 """
 
 
-def load_picture(reference: str, roots: Sequence[Path], *, max_pixels: int) -> Picture:
+def load_picture(reference: str, roots: Sequence[Path], *, max_pixels: int, redraw: Redraw | None = None) -> Picture:
     """The picture upright, opaque, without metadata, of at most ``max_pixels`` (width times height).
 
-    ``reference`` is a path (a relative one is looked up in each root in turn), a file:// URL or a data: URI. Raises
+    ``reference`` is a path (a relative one is looked up in each root in turn), a file:// URL or a data: URI;
+    ``redraw`` stands in for ``redrawn``. Raises
     RowError: ``image_not_a_picture``, ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio``,
     ``image_bomb``, or one of read_reference's. Blocks while it reads and decodes: call it in a thread.
     """
@@ -81,22 +85,22 @@ def load_picture(reference: str, roots: Sequence[Path], *, max_pixels: int) -> P
         code = "image_unsupported" if is_foreign_picture(data) else "image_not_a_picture"
         raise RowError(code, f"{name} is {words_for(data)}; {KNOWN}.")
     try:
-        return picture_of(data, format, max_pixels, name)
+        return picture_of(data, format, max_pixels, name, redraw or redrawn)
     except Truncated as error:
         raise RowError(
             "image_truncated", f"{name} begins as {format} but is cut off or damaged; fetch it anew."
         ) from error
 
 
-def picture_of(data: bytes, format: str, max_pixels: int, name: str) -> Picture:
+def picture_of(data: bytes, format: str, max_pixels: int, name: str, redraw: Redraw) -> Picture:
     """Raises RowError for what won't do by its size or colours, and Truncated for broken files."""
     stripped = strip(data, format)
     if stripped is None:
-        return redrawn(data, format, 1, max_pixels, name)
+        return redraw(data, format, 1, max_pixels, name)
     check_size(stripped.width, stripped.height, name)
     if stripped.plain and stripped.orientation == 1 and stripped.width * stripped.height <= max_pixels:
         return Picture(stripped.data, f"image/{format.lower()}", stripped.width, stripped.height)
-    return redrawn(stripped.data, format, stripped.orientation, max_pixels, name)
+    return redraw(stripped.data, format, stripped.orientation, max_pixels, name)
 
 
 def check_size(width: int, height: int, name: str) -> None:

@@ -42,7 +42,14 @@ def read_jpeg(data: bytes) -> Stripped:
     if frame is None or not scans:
         raise Truncated("no picture between start and end")
     width, height, plain = read_frame(data, *frame)
-    return Stripped(b"".join(pieces), width, height, plain, exif_orientation(exif))
+    return Stripped(joined(pieces, data), width, height, plain, exif_orientation(exif))
+
+
+def joined(pieces: list[bytes | memoryview], data: bytes) -> bytes:
+    """The pieces of ``data``, views where they are as they were; ``data`` itself where that is all of them, since a
+    copy would cost as much as reading the file did."""
+    untouched = sum(map(len, pieces)) == len(data) and all(isinstance(piece, memoryview) for piece in pieces[1:])
+    return data if untouched else b"".join(pieces)
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -68,10 +75,13 @@ def kept_segment(view: memoryview, code: int, start: int, end: int) -> bytes | m
     JFIF and Adobe's APP14 tell decoders the colour space; JFIF may carry a thumbnail behind its first 12 bytes.
     """
     body = view[start + 4 : end]
+    kept = b""
     if code == APP0 and len(body) >= 14 and bytes(body[:5]) == b"JFIF\0":
-        return b"\xff\xe0\x00\x10" + bytes(body[:12]) + b"\0\0"
-    if code == APP14 and len(body) >= 12 and bytes(body[:5]) == b"Adobe":
-        return b"\xff\xee\x00\x0e" + bytes(body[:12])
+        kept = b"\xff\xe0\x00\x10" + bytes(body[:12]) + b"\0\0"
+    elif code == APP14 and len(body) >= 12 and bytes(body[:5]) == b"Adobe":
+        kept = b"\xff\xee\x00\x0e" + bytes(body[:12])
+    if kept:
+        return view[start:end] if kept == view[start:end] else kept
     needed = 0xC0 <= code <= 0xDF and code != SOI
     return view[start:end] if needed else b""
 

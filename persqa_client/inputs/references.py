@@ -12,7 +12,7 @@ import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 from urllib.parse import unquote, unquote_to_bytes
 
 import pybase64
@@ -76,15 +76,38 @@ def is_bare_data(reference: str) -> bool:
     return bool(found["head"] or format_of(start) or MIXED.match(found["body"]))
 
 
+class FileState(NamedTuple):
+    """Where a file is and what changes when it is written: two that are equal are one file that did not change."""
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+    """Of the inode: tools that set the time of a file's content back can't set this one."""
+
+
+def file_state(reference: str, roots: Sequence[Path]) -> FileState | None:
+    """The file that the reference stands for, as it is now; None for a data: URI and for what is no file at hand."""
+    if DATA.match(reference):
+        return None
+    try:
+        found = find(local_path(reference), roots)
+    except (RowError, OSError, ValueError):
+        return None
+    if found is None or not stat.S_ISREG(found[1].st_mode):
+        return None
+    path, at = found
+    return FileState(path, at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)
+
+
 def size_hint(reference: str, roots: Sequence[Path]) -> int:
     """About how many bytes reading the reference will take: by stat, or the length of the data: URI; 0 if unknown."""
     if DATA.match(reference):
         return len(reference)
-    try:
-        found = find(local_path(reference), roots)
-    except (RowError, OSError, ValueError):
-        return 0
-    return found[1].st_size if found and stat.S_ISREG(found[1].st_mode) else 0
+    state = file_state(reference, roots)
+    return state.size if state else 0
 
 
 def local_path(reference: str) -> str:

@@ -80,11 +80,11 @@ def pages(*given: Page) -> tuple[Callable[[str], Awaitable[tuple[int, bytes]]], 
     return get, asked
 
 
-async def looks(*given: Page, at_most: int = 20) -> tuple[list[Gauges], int]:
+async def looks(*given: Page, at_most: int = 20, wanted: bool = True) -> tuple[list[Gauges], int]:
     """What was told, and how often was asked, until it ended by itself or that was enough."""
     get, asked = pages(*given)
     told = list[Gauges]()
-    task = asyncio.create_task(poll(get, "http://gpu.example/metrics", "qwen", told.append, every=0))
+    task = asyncio.create_task(poll(get, "http://gpu.example/metrics", "qwen", told.append, lambda: wanted, every=0))
     for _ in range(2000):
         await asyncio.sleep(0)
         if task.done() or len(asked) >= at_most:
@@ -98,6 +98,10 @@ async def looks(*given: Page, at_most: int = 20) -> tuple[list[Gauges], int]:
 async def test_looks_go_on() -> None:
     told, asked = await looks((200, TEXT), at_most=10)
     assert (len(told), asked) == (10, 10)
+
+
+async def test_nobody_looks_while_nothing_is_under_way() -> None:
+    assert await looks((200, TEXT), wanted=False) == ([], 0)
 
 
 @pytest.mark.parametrize("page", [(404, b""), (200, b"something else"), (401, b""), (403, b"")])

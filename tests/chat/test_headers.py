@@ -7,7 +7,8 @@ import logging
 import pytest
 from aiohttp import web
 
-from persqa_client.types import Act
+from persqa_client.chat.bodies import Body
+from persqa_client.types import Act, Picture
 from tests.chat.attempts import BODY, client_of, failure, recording
 from tests.chat.talking import answer, serving
 
@@ -57,6 +58,24 @@ async def test_the_body_arrives_as_it_was_given() -> None:
         completion = await client.send(body)
     assert seen == [body]
     assert completion.text == "<mam> wears a hat."
+
+
+async def test_a_picture_is_sent_in_pieces_under_a_length_that_is_said() -> None:
+    """The first request, which the SDK makes, and those that follow it."""
+    heads, seen = list[dict[str, str]](), list[bytes]()
+
+    async def handle(request: web.Request) -> web.Response:
+        heads.append({name.lower(): value for name, value in request.headers.items()})
+        seen.append(await request.read())
+        return answer()
+
+    body = Body((b'{"picture": "', Picture(bytes(300_001), "image/jpeg", 1, 1), b'"}'))
+    async with serving(handle) as url, client_of(f"{url}/v1") as client:
+        for _ in range(3):
+            await client.send(body)
+    assert seen == [bytes(body)] * 3
+    assert [head["content-length"] for head in heads] == [str(len(body))] * 3
+    assert not any("transfer-encoding" in head for head in heads)
 
 
 async def test_neither_key_nor_body_is_logged(caplog: pytest.LogCaptureFixture) -> None:

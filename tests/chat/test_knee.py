@@ -94,11 +94,11 @@ def test_less_must_do_as_well_twice() -> None:
     answer(knee, 12, 1.0)
     assert knee.slots == 6
     answer(knee, 12, 0.5, now=10)
-    assert knee.slots == 8
-    answer(knee, 16, 0.5, now=20)
-    assert knee.slots == 6
-    answer(knee, 12, 0.75, now=30)
-    assert knee.slots == 8
+    assert (knee.limit, knee.slots) == (8, 8)
+    answer(knee, 12, 0.5, now=20)
+    assert (knee.limit, knee.slots) == (8, 6)
+    answer(knee, 12, 0.375, now=30)
+    assert knee.limit == 6
 
 
 @pytest.mark.parametrize("queue", [0, 8])
@@ -132,10 +132,13 @@ def test_it_grows_only_where_it_was_used() -> None:
 
 
 def answer(knee: Knee, count: int, seconds: float, now: float = 0.0) -> None:
-    """So many answers that took so long, at the full limit, spread over a second."""
+    """So many answers that took so long, at the full limit, spread over a second; fewer where the limit changes."""
+    level = knee.level
     for number in range(count):
-        lease = Lease(knee.cuts, knee.level, knee.slots, now + number / (count - 1))
+        lease = Lease(knee.cuts, knee.level, knee.slots, now + number / max(1, count - 1))
         knee.answered(lease, 50, lease.since + seconds)
+        if knee.level != level:
+            return
 
 
 def test_it_starts_low_and_doubles_while_that_brings_twice_as_much() -> None:
@@ -189,6 +192,40 @@ def test_what_was_refused_is_not_tried_again_at_once() -> None:
     assert START < max(tried) < 16
 
 
+def test_the_aftermath_of_a_refused_trial_is_not_held_against_what_was_good() -> None:
+    knee = Knee(100)
+    answer(knee, 12, 1.0)
+    knee.refused(Lease(knee.cuts, knee.level, 16), 2.0)
+    knee.refused(Lease(knee.cuts, knee.level, 8), 2.1)
+    assert knee.slots == START
+    knee.refused(Lease(knee.cuts, knee.level, 8), 3.0)
+    assert knee.slots == int(START * CUT)
+
+
+def test_where_answers_are_slow_refusals_are_far_between() -> None:
+    """Its time alone does not make a limit worth another try."""
+    knee = Knee(100)
+    knee.refused(Lease(knee.cuts, knee.level, 8), 3.0)
+    for round in range(12):
+        answer(knee, 1, 1.0, now=10.0 + 10 * round)
+    assert int(START * CUT) < knee.slots < START
+
+
+def test_a_server_that_refuses_is_not_tried_with_less() -> None:
+    """It says itself when it is too much."""
+    knee, seen = Knee(100), list[int]()
+    answer(knee, 12, 1.0)
+    knee.refused(Lease(knee.cuts, knee.level, 16), 2.0)
+    for round in range(20):
+        answer(knee, 100, knee.slots / 8, now=3.0 + 3 * round)
+        seen.append(knee.slots)
+    assert min(seen) == START
+    for round in range(6):
+        answer(knee, 100, knee.slots / 8, now=200.0 + round)
+        seen.append(knee.slots)
+    assert min(seen) < START, "long afterwards it is"
+
+
 def test_one_time_out_is_chance_and_many_are_not() -> None:
     knee = Knee(100, start=50)
     knee.timed_out(Lease(knee.cuts), 1.0)
@@ -216,8 +253,8 @@ def test_each_outage_takes_half() -> None:
 
 def test_what_was_held_back_tells_nothing_of_the_pace() -> None:
     knee = Knee(100)
-    for _ in range(50):
-        knee.answered(Lease(knee.cuts, knee.level, 8, held=True), 50, 600.0)
+    for number in range(50):
+        knee.answered(Lease(knee.cuts, knee.level, 8, held=True), 50, 600.0 + number)
     assert knee.slots == START
 
 
@@ -236,10 +273,11 @@ def test_a_queue_of_ours_at_the_server_is_shortened() -> None:
 
 
 def test_a_queue_of_others_is_not() -> None:
-    knee = Knee(50, start=50)
-    answer(knee, 49, 1.0)
+    knee = Knee(100, start=50)
+    knee.refused(Lease(knee.cuts, knee.level), 1.0)
+    answer(knee, 40, 0.5, now=0.4)
     look(knee, 10, running=100, waiting=400)
-    assert knee.slots == 50
+    assert knee.slots == 40
 
 
 @pytest.mark.parametrize("full", [{"kv": 1.0}, {"rejections": 1}])

@@ -26,7 +26,7 @@ REQUEST = Request("You look closely.", PICTURES[:1], "What is <mam> wearing?", s
 
 
 def body(request: Request = REQUEST, dialect: Dialect | None = None, sampling: Sampling = SAMPLING) -> bytes:
-    return render(request, model="qwen", sampling=sampling, dialect=dialect or Dialect())
+    return bytes(render(request, model="qwen", sampling=sampling, dialect=dialect or Dialect()))
 
 
 def part(picture: Picture) -> dict[str, Any]:

@@ -143,3 +143,32 @@ async def test_a_long_stretch_without_jobs_leaves_the_loop_its_turns() -> None:
     assert [outcome async for outcome in engine(answering).run(nothing, lambda: True)] == []
     counter.cancel()
     assert turns >= 20
+
+
+async def test_a_job_that_turns_out_lighter_makes_room_for_others() -> None:
+    answering = Answering()
+    local = engine(answering, most_bytes=100)
+    task = asyncio.create_task(drain(local, 6, weight=60))
+    await asyncio.sleep(0.01)
+    assert (answering.started, local.held) == ([1, 2], 120)
+    local.lighten(Unit(1), 10)
+    await asyncio.sleep(0.01)
+    assert (answering.started, local.held) == ([1, 2, 3], 130)
+    for heavier in (10, 11, 60, 1000):
+        local.lighten(Unit(1), heavier)
+    local.lighten(Unit(99), 0)
+    assert local.held == 130
+    answering.go.set()
+    assert sorted(await task) == [1, 2, 3, 4, 5, 6]
+    assert local.held == 0
+
+
+async def test_what_is_lightened_after_the_end_counts_no_more() -> None:
+    answering = Answering()
+    local = engine(answering)
+    task = asyncio.create_task(drain(local, 2))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    local.lighten(Unit(1), 0)
+    assert local.alive == 0

@@ -124,3 +124,15 @@ def test_the_header_says_what_a_jpeg_is() -> None:
     assert (stripped.width, stripped.height, stripped.plain, stripped.orientation) == (40, 24, True, 6)
     assert not read_jpeg(file_of(two_halves().convert("CMYK"), "JPEG")).plain
     assert read_jpeg(file_of(two_halves().convert("L"), "JPEG")).plain
+
+
+def test_what_needs_no_cut_is_not_copied() -> None:
+    stripped = strip_jpeg(SAMPLE)
+    assert strip_jpeg(stripped) is stripped
+
+
+def test_a_length_of_a_thumbnail_without_one_is_set_right() -> None:
+    """As long as before, and yet not the same bytes."""
+    data = strip_jpeg(SAMPLE)
+    at = data.index(b"JFIF\0") + 12
+    assert strip_jpeg(data[:at] + b"\x01\x00" + data[at + 2 :]) == data

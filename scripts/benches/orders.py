@@ -1,0 +1,89 @@
+"""Asks several questions about each picture in one of three orders; prints the seconds from the first to the last.
+
+usage: orders.py plain|together|once BASE_URL MODEL ROWS QUESTIONS
+
+plain      one question of a picture after the other, with the picture each time, eight pictures at once
+together   as ``persqa run --no-uuid`` has it, so many requests at once as eight pictures bring
+once       as ``persqa run`` has it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from persqa_client.chat.probes import examine
+from persqa_client.chat.servers import settle_strategy
+from persqa_client.chat.sessions import Session
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling
+from persqa_client.inputs.sources import START, FileSource
+from persqa_client.plan import Plan
+from persqa_client.runs import Run
+from persqa_client.types import Record, Row
+
+AT_ONCE = 8
+
+
+def make_settings(order: str, base_url: str, model: str, rows: Path, questions: int) -> RunSettings:
+    return RunSettings(
+        input=rows,
+        output=Path(tempfile.mkdtemp()) / "out.jsonl",
+        endpoint=Endpoint(base_url=base_url, model=model),
+        # A tiny model would mostly end after some words; answers of one length make the orders comparable.
+        sampling=Sampling(max_tokens=96, extra_body={"min_tokens": 12}),
+        limits=Limits(concurrency=AT_ONCE * (questions - 1)),
+        recipe=Recipe(questions=questions),
+        uuid=order == "once",
+    )
+
+
+async def plain(settings: RunSettings, source: FileSource) -> float:
+    plan = Plan(settings, source)
+    rows = [plan.parse(position.number, line) for line, position in source.lines(START)]
+    left = iter(rows)
+    async with Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits) as session:
+        server = await examine(session, thorough=True)
+        with ThreadPoolExecutor(4) as threads:
+            pipeline = plan.pipeline(session, threads, settle_strategy(server, "auto"), (server,))
+
+            async def ask() -> int:
+                answered = 0
+                for row in left:
+                    assert isinstance(row, Row)
+                    for unit in plan.units(row):
+                        answered += isinstance(await pipeline.answer_row(row, unit), Record)
+                return answered
+
+            began = time.perf_counter()
+            answered = sum(await asyncio.gather(*(ask() for _ in range(AT_ONCE))))
+            seconds = time.perf_counter() - began
+    tell(answered, session)
+    return seconds
+
+
+async def ours(settings: RunSettings, source: FileSource) -> float:
+    run = Run(settings, source)
+    task = asyncio.create_task(run.execute())
+    while run.live.phase != "running" and not task.done():  # noqa: ASYNC110 - a run tells its phase to who looks
+        await asyncio.sleep(0.002)
+    began = time.perf_counter()
+    summary = await task
+    seconds = time.perf_counter() - began
+    tell(summary.tally.good, run.session)
+    return seconds
+
+
+def tell(answered: int, session: Session) -> None:
+    sent, uploads = session.traffic.sent, session.uploads
+    print(f"{answered} answered, {sent} sent, {uploads.named} named, {uploads.missed} missed", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    order, base_url, model, rows, questions = sys.argv[1:]
+    settings = make_settings(order, base_url, model, Path(rows), int(questions))
+    asked = plain if order == "plain" else ours
+    print(f"{asyncio.run(asked(settings, FileSource(Path(rows)))):.3f}")
