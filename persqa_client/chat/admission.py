@@ -144,6 +144,20 @@ class Admission:
             self._alarm.cancel()
         self.dismiss(Interrupted())
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+        return len(self._waiting)
+
+    def dismiss_last(self, error: PersQAError) -> None:
+        """Ends the waiting of the one that would wait longest."""
+        if self._waiting:
+            last = max(self._waiting, key=lambda entry: entry[:2])
+            self._waiting.remove(last)
+            heapq.heapify(self._waiting)
+            if not last[2].done():
+                last[2].set_exception(error)
+
     def dismiss(self, error: PersQAError) -> None:
         """Ends the waiting of all who wait for a slot."""
         for *_, future in self._waiting:

@@ -11,11 +11,10 @@ from zlib import crc32
 from persqa_client.types import Picture
 
 NEAR = 0.25
-"""Of a server's slots: within so much of the least load, a new picture goes where it would always go."""
-MUCH = 1.0
-"""A server that knows the picture but has no slot free is worth waiting for only where no other has one either, and
-where it has no whole turn of its slots more to do. Else those that know some would be given all, and find that they can
-do with more, while others idle."""
+"""In turns of a server's slots: within so much of the least load, a new picture goes where it would always go."""
+FREE, FULL = 0.5, 1.0
+"""How much more to do a server may have that knows the picture: less while another one has a free slot. Without a bound
+the first to know a few pictures would be given all, and find that it can do with more, while others idle."""
 
 State = Literal["well", "doubtful", "held", "away"]
 
@@ -52,7 +51,7 @@ def choose(
     if not able:
         return None
     least = min(loads[number].share for number in able)
-    if home in able and (loads[home].share <= 1 or 1 < least >= loads[home].share - MUCH):
+    if home in able and loads[home].share <= least + (FREE if least <= 1 else FULL):
         return home
     return next(number for number in able if loads[number].share <= least + NEAR)
 

@@ -127,7 +127,15 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         finally:
             member.outstanding -= 1
         member.misses = 0
+        self._share_out(member)
         return reply
+
+    def _share_out(self, idle: Member) -> None:
+        """Takes one of those that wait in line elsewhere for a server that has a slot free, so that none idles at a
+        run's end, or beside a slow one."""
+        if idle.state == "well" and idle.outstanding < idle.session.admission.slots:
+            longest = max(self._others(idle), key=lambda other: other.session.admission.waiting)
+            longest.session.admission.dismiss_last(Away())
 
     def _leave_out(self, member: Member, stop: RunStopped) -> None:
         """Raises the stop where it speaks of all endpoints, or this one is the last."""

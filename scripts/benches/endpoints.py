@@ -103,9 +103,9 @@ def killed(servers: list[Server], folder: Path, model: str, count: int, what: st
 
 def command(rows: Path, folder: Path, model: str, urls: list[str]) -> list[str]:
     endpoints = [word for url in urls for word in ("--base-url", url)]
-    words = persqa("run", rows, "-o", folder / "out.jsonl", "--fresh", "--model", model, "--no-probes", *endpoints)
-    # A model of random weights may end after the tag: what is measured is the way, not the words.
-    more = ["--extra-body", '{"min_tokens": 16}', "--max-tokens", "64"] if model == TINY_MODEL else []
+    words = persqa("run", rows, "-o", folder / "out.jsonl", "--fresh", "--model", model, *endpoints)
+    # A model of random weights must be held to the tag, and may end after it: the way is measured, not the words.
+    more = ["--extra-body", '{"min_tokens": 16}'] if model == TINY_MODEL else ["--no-probes"]
     return [*map(str, words), *more]
 
 

@@ -39,10 +39,10 @@ def test_a_request_goes_where_least_is_outstanding(loads: list[Load], order: lis
 @pytest.mark.parametrize(
     ("home", "other", "chosen"),
     [
-        pytest.param(Load(7, 8), Load(0, 8), 0, id="a slot is free there"),
-        pytest.param(Load(8, 8), Load(7, 8), 1, id="none is, but elsewhere"),
-        pytest.param(Load(15, 8), Load(8, 8), 0, id="none is anywhere"),
-        pytest.param(Load(17, 8), Load(8, 8), 1, id="much busier"),
+        pytest.param(Load(4, 8), Load(0, 8), 0, id="somewhat busier"),
+        pytest.param(Load(5, 8), Load(0, 8), 1, id="much busier, and a slot free elsewhere"),
+        pytest.param(Load(15, 8), Load(8, 8), 0, id="busier, and no slot free anywhere"),
+        pytest.param(Load(17, 8), Load(8, 8), 1, id="much busier, and no slot free anywhere"),
         pytest.param(Load(0, 8, "away"), Load(80, 8), 1, id="away"),
         pytest.param(Load(4, 8, "doubtful"), Load(1, 8), 1, id="doubtful"),
     ],

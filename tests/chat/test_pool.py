@@ -166,6 +166,18 @@ async def test_one_that_fails_fast_does_not_draw_all_requests_to_it() -> None:
     assert one.seen < 50
 
 
+async def test_who_waits_in_line_at_a_slow_server_is_taken_over_by_one_that_idles() -> None:
+    slow, quick = Stub(latency=1000.0), Stub()
+    async with pool_of(slow, quick, concurrency=2) as pool:
+        rows = [asyncio.create_task(pool.complete(about(number))) for number in range(40)]
+        while sum(row.done() for row in rows) < 38:
+            await asyncio.sleep(0.001)
+        assert (slow.seen, quick.seen) == (2, 38)
+        for row in rows:
+            row.cancel()
+        await asyncio.gather(*rows, return_exceptions=True)
+
+
 async def test_a_row_that_brings_every_server_down_fails_at_last_and_alone() -> None:
     def chat(body: bytes) -> web.Response:
         return says(500, DEAD)(body) if POISON.encode() in body else answer()
