@@ -138,7 +138,7 @@ class Plan:
         async def prepare(reference: str, *, named: bool = False) -> Picture:
             return await asyncio.get_running_loop().run_in_executor(threads, partial(self.load, reference, named=named))
 
-        self.once = self.settings.uuid and any(server.uuid for server in servers)
+        self.once = self.settings.uuid and bool(servers) and all(server.uuid for server in servers)
         sharing = Sharing(prepare, always=self.recipe.questions > 1, repeats=self.once)
 
         def held(unit: Unit, size: int) -> None:

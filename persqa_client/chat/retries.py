@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
@@ -26,6 +27,7 @@ class Backoff:
 
 
 BACKOFF = Backoff()
+Result = TypeVar("Result")
 
 AT_ONCE = frozenset({Act.AWAY, Act.ADAPT, Act.RESEND})
 WORTH_AGAIN = AT_ONCE | {Act.WAIT, Act.RETRY}
@@ -132,3 +134,22 @@ def policy(
         sleep=sleep,
         reraise=True,
     )
+
+
+async def persist(attempt: Callable[[], Awaitable[Result]], again: Callable[[], AsyncRetrying]) -> Result:
+    """One attempt, and where it failed, more by the policy that ``again`` makes. Raises what the last one raised.
+
+    Most requests are answered at once, and tenacity's own work for an attempt is a tenth of all that one costs. So it
+    comes in with the first failure, which stands for its own first attempt.
+    """
+    try:
+        return await attempt()
+    except AttemptError as error:
+        failures = [error]
+
+    async def next_attempt() -> Result:
+        if failures:
+            raise failures.pop()
+        return await attempt()
+
+    return await again()(next_attempt)

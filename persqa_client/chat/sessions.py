@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 
 import httpx2
@@ -27,7 +28,7 @@ from persqa_client.chat.knee import Knee
 from persqa_client.chat.outage import PATIENCE, PROBES, Outage
 from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.requests import render
-from persqa_client.chat.retries import BACKOFF, Backoff, Trial, policy
+from persqa_client.chat.retries import BACKOFF, Backoff, Trial, persist, policy
 from persqa_client.chat.together import first
 from persqa_client.chat.uploads import Delivery, Uploads
 from persqa_client.chat.verdicts import DISTANT
@@ -128,7 +129,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         trial = trial or Trial()
         trial.tokens = trial.tokens or self.account.weigh(request, self.sampling.max_tokens)
         delivery = self.uploads.delivery(request.uuids)
-        again = policy(
+        again = partial(
+            policy,
             trial,
             max_attempts=self.limits.max_attempts,
             sleep=self._rest,
@@ -137,7 +139,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         )
         while True:
             try:
-                completion: Completion = await again(self._attempt, request, trial, delivery)
+                completion = await persist(partial(self._attempt, request, trial, delivery), again)
                 break
             except Away:
                 self._survive(trial)

@@ -22,15 +22,16 @@ MODEL = "bench-model"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. ``bar`` is what it must reach, in words; ``met`` whether it does."""
+    """One line of the table. ``bar`` is what it must reach, in words; ``met`` whether it does, None: not measured."""
 
     what: str
     value: str
     bar: str
-    met: bool
+    met: bool | None
 
     def line(self) -> str:
-        return f"| {self.what} | {self.value} | {self.bar} | {'met' if self.met else 'MISSED'} |"
+        said = {True: "met", False: "MISSED", None: "–"}[self.met]
+        return f"| {self.what} | {self.value} | {self.bar} | {said} |"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageOps, ImageStat
@@ -19,10 +20,15 @@ from persqa_client.config import DEFAULT_MAX_PIXELS
 from persqa_client.inputs.images import fitting, load_picture
 from persqa_client.inputs.shelf import PictureShelf
 from persqa_client.runs import PICTURE_THREADS
+from persqa_client.types import Picture
 
 SIZE, ORIENTATION, COUNT = (4032, 3024), 6, 16
 SPEED_BAR, LOSS_BAR, AGAIN_BAR = 3.0, 0.5, 100.0
 SAMPLES = sorted((Path(persqa_client.__file__).parent / "samples").glob("*.jpg"))
+
+
+def load(shelf: PictureShelf, path: Path) -> Picture:
+    return shelf.load(str(path))
 
 
 def measure(folder: Path, *, rounds: int = 3) -> list[Figure]:
@@ -31,9 +37,9 @@ def measure(folder: Path, *, rounds: int = 3) -> list[Figure]:
     for _ in range(rounds):
         plainly = rate(plain, photos, threads=1)
         shelf = PictureShelf([], max_pixels=DEFAULT_MAX_PIXELS, bound=64 << 20)
-        ours = rate(lambda path, shelf=shelf: shelf.load(str(path)), photos, threads=PICTURE_THREADS)
+        ours = rate(partial(load, shelf), photos, threads=PICTURE_THREADS)
         speeds.append((ours / plainly, ours, plainly))
-        again.append(rate(lambda path, shelf=shelf: shelf.load(str(path)), photos, threads=PICTURE_THREADS) / ours)
+        again.append(rate(partial(load, shelf), photos, threads=PICTURE_THREADS) / ours)
     ratio, ours, plainly = sorted(speeds)[len(speeds) // 2]
     once = statistics.median(again)
     return [

@@ -67,7 +67,7 @@ def live(folder: Path, rounds: int) -> Figure:
     what = "rows/s at a real vLLM with cold caches, times one question after the other"
     url = os.environ.get("PERSQA_LIVE_BASE_URL")
     if not url:
-        return Figure(what, "not measured: no PERSQA_LIVE_BASE_URL", f"≥ {LIVE_BAR}", True)
+        return Figure(what, "not measured: no PERSQA_LIVE_BASE_URL", f"≥ {LIVE_BAR}", None)
     with urllib.request.urlopen(f"{url}/models") as reply:
         model = json.load(reply)["data"][0]["id"]
     pairs = [
