@@ -193,4 +193,4 @@ async def test_a_rate_lets_what_is_tried_again_go_before_the_new_rows_that_hold_
     names = ["old", *(f"new {number}" for number in range(12))]
     async with make_session(concurrency=8, rps=50, backoff=Backoff(0.0, 0.0), probes=QUICK) as session:
         await asyncio.gather(*(session.complete(unlucky(name)) for name in names))
-    assert order.index("old", 1) <= 4
+    assert order.index("old", 1) < 8, "before the rest of those who held slots when it failed"

@@ -118,7 +118,7 @@ async def waves_of(session: Session, route: respx.Route, requests: list[Request]
     tasks = [asyncio.create_task(session.complete(request)) for request in requests]
     while not all(task.done() for task in tasks):
         seen, still = -1, 0
-        while still < 10:
+        while still < 40:
             still = still + 1 if seen == count else 0
             seen = count
             await asyncio.sleep(0.002)
