@@ -141,7 +141,7 @@ def test_an_upload_that_fails_is_made_by_the_next(folder: Path, tmp_path: Path, 
 
 def test_faults_at_random_lose_nothing(folder: Path, tmp_path: Path) -> None:
     rows = write(tmp_path / "rows.jsonl", each(folder))
-    faults = {"500": 0.05, "503": 0.05, "reset": 0.05, "null_content": 0.03, "no_tag": 0.02}
+    faults = {"500": 0.05, "503": 0.05, "reset": 0.05, "null_content": 0.05}
     with running(SimSettings(latency=0.01, retry_after=0.02, faults=faults, cached_pictures=6)) as server:
         summary = asyncio.run(run_of(rows, server.base_url, max_attempts=20).execute())
     assert (summary.tally.good, dict(summary.tally.failed)) == (ALL, {})
