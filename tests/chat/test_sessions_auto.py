@@ -151,13 +151,15 @@ async def test_tokens_that_an_answer_did_not_take_are_given_back(respx_mock: res
             await session.complete(REQUEST)
 
 
-def slow(gauges: web.Response | None) -> tuple[Handler, list[str]]:
-    """Answers late; and the paths that were asked for beside the chat."""
+def slow(gauges: web.Response | None, looks: int) -> tuple[Handler, list[str]]:
+    """Answers late, and not before so many looks at the gauges; and the paths that were asked for beside the chat."""
     asked = list[str]()
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.method == "POST":
             await asyncio.sleep(1.4)
+            while len(asked) < looks:
+                await asyncio.sleep(0.01)
             return answer()
         asked.append(request.path)
         return web.Response(status=404) if gauges is None else web.Response(body=gauges.body)
@@ -179,7 +181,8 @@ GAUGES = web.Response(body=b"vllm:num_requests_running 1.0\nvllm:num_requests_wa
 async def test_gauges_are_looked_at_where_there_are_some(
     gauges: web.Response | None, concurrency: str | int, looks: int
 ) -> None:
-    handle, asked = slow(gauges)
+    handle, asked = slow(gauges, looks)
     async with serving(handle) as url, session_at(f"{url}/v1", concurrency=concurrency) as session:
         await session.complete(REQUEST)
-    assert asked == ["/metrics"] * looks
+    assert asked[:looks] == ["/metrics"] * looks
+    assert len(asked) == looks or looks > 1

@@ -71,8 +71,8 @@ async def test_the_rate_gives_no_permit_past_a_gate_that_shut_meanwhile(respx_mo
 
     respx_mock.post(CHAT).mock(side_effect=chat)
     respx_mock.get("http://gpu.example/health").mock(side_effect=probe)
-    # The rate would let a request go every 0.05 s, so two of them before the server is back.
-    async with make_session(rps=20, concurrency=4, probes=Backoff(0.08, 0.08)) as session:
+    # The rate would let a request go every 0.4 s, so two of them before the server is back.
+    async with make_session(rps=2.5, concurrency=4, probes=Backoff(0.6, 0.6)) as session:
         await asyncio.gather(*(session.complete(REQUEST) for _ in range(3)))
     assert at == ["chat", "probe", "probe", "chat", "chat", "chat"]
 
