@@ -79,7 +79,8 @@ def test_one_of_two_servers_dies_at_half_way_and_no_row_is_lost_or_fails(
 ) -> None:
     input = write_rows(tmp_path, sample_rows(MANY_ROWS))
     first, second = own_server.endpoint, second_server.endpoint
-    flags = [*first.wordy_flags, "--base-url", second.base_url]
+    # Few at once, so that few rows can overtake one that is slow: half of them are then written before the end.
+    flags = [*first.wordy_flags, "--base-url", second.base_url, "--concurrency", "32"]
 
     done = run_through_a_crash(second_server, input, flags, after=MANY_ROWS // 2, back=False)
 
