@@ -13,8 +13,9 @@ import pybase64
 
 from persqa_client.types import Picture
 
-PIECE = 48 * 1024
-"""Bytes of a picture that become base64 at a time: 64 KB of it, as much as the transport takes before it waits."""
+PIECE = 90 * 1024
+"""Bytes of a picture that become base64 at a time, a multiple of three: 120 KB of it. Fewer make more system calls;
+128 KB and more are what glibc fetches fresh pages for (M_MMAP_THRESHOLD), at three times the cost in the kernel."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,12 +27,10 @@ from openai import (
 from persqa_client.chat.bodies import Body
 from persqa_client.chat.completions import read_completion
 from persqa_client.chat.verdicts import Context, Fault, judge_fault, judge_reply, scrub
+from persqa_client.chat.wire import KEEP_ALIVE, Answer, Wire, goes_straight
 from persqa_client.config import Endpoint, is_loopback
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Completion, Verdict
-
-KEEP_ALIVE = 4.0
-"""Seconds that an idle connection is kept: below the 5 s after which uvicorn, vLLM's server, closes it unasked."""
 
 BROKEN = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
 """What an attempt ends with where no reply came; some of aiohttp's errors pass the SDK as they are."""
@@ -77,10 +75,14 @@ class Client(AbstractAsyncContextManager["Client"]):
         if fields is not None:
             self.context = replace(self.context, sent=self.context.sent | fields)
         self._http = http_client or make_http_client(endpoint, connections)
+        # An injected client may be of another library, has exceptions of its own, and all requests go through it.
+        if http_client is None and goes_straight(endpoint.base_url):
+            self._http.event_hooks = {"request": [self._lay_wire]}
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         # The SDK insists on a key; where there is none, the header that it would make of this one is left out.
         self._options = {} if key else {"Authorization": Omit()}
-        self._again: Callable[[Body | bytes], httpx2.Request] | None = None
+        self._connections = connections
+        self._wire: Wire | None = None
         self._sdk = LeanOpenAI(
             api_key=key or "none", base_url=endpoint.base_url, http_client=self._http, max_retries=0, timeout=None
         )
@@ -105,24 +107,25 @@ class Client(AbstractAsyncContextManager["Client"]):
             return judge_fault("timeout", "", self.context)
         except BROKEN as error:
             return self._judge_broken(error)
-        if not reply.is_success:
-            return judge_reply(reply.status_code, reply.headers, reply.content, self.context, now=time.time())
+        if not 200 <= reply.status < 300:
+            return judge_reply(reply.status, reply.headers, reply.content, self.context, now=time.time())
         if self.heed is not None:
             self.heed(reply.headers)
         return reply.content
 
-    async def _exchange(self, body: Body | bytes) -> httpx2.Response:
-        """The SDK makes the first request; what follows is the same request around another body, without the work that
-        the SDK does for each one anew (half of a request's cost in CPU)."""
-        if self._again is not None:
-            return await self._http.send(self._again(body))
+    async def _exchange(self, body: Body | bytes) -> Answer:
+        if self._wire is not None:
+            return await self._wire.post(body)
         reply = await self._send_by_sdk(body)
-        # An injected client of another library has exceptions of its own, which the SDK translates.
-        if isinstance(self._http, httpx2.AsyncClient):
-            self._again = like(reply.request)
-        return reply
+        return Answer(reply.status_code, reply.headers, reply.content)
+
+    async def _lay_wire(self, first: httpx2.Request) -> None:
+        """Called with each request that goes through the SDK, before it is sent: those after it need not go there."""
+        if first.method == "POST" and self._wire is None:
+            self._wire = Wire(first, self._connections)
 
     async def _send_by_sdk(self, body: Body | bytes) -> httpx2.Response:
+        # Said beforehand: without it, a body that comes in pieces would go chunked, which some servers refuse.
         headers = self._options | {"Content-Length": str(len(body))}
         try:
             return await self._sdk.post(
@@ -162,25 +165,11 @@ class Client(AbstractAsyncContextManager["Client"]):
 
     async def aclose(self) -> None:
         await self._http.aclose()
+        if self._wire is not None:
+            await self._wire.aclose()
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
-
-
-def like(request: httpx2.Request) -> Callable[[Body | bytes], httpx2.Request]:
-    """Makes requests that differ from this one in their body alone."""
-    headers = [pair for pair in request.headers.raw if pair[0].lower() != b"content-length"]
-
-    def make(body: Body | bytes) -> httpx2.Request:
-        own = [*headers, length_of(body)]
-        return httpx2.Request(request.method, request.url, headers=own, content=body, extensions=request.extensions)
-
-    return make
-
-
-def length_of(body: Body | bytes) -> tuple[bytes, bytes]:
-    """Said beforehand: without it, a body that comes in pieces would be sent chunked, which some servers refuse."""
-    return b"Content-Length", str(len(body)).encode()
 
 
 def make_http_client(endpoint: Endpoint, connections: int) -> httpx2.AsyncClient:
