@@ -13,6 +13,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from persqa_client.cli.collector import look_seldom
 from persqa_client.cli.dry_run import show_requests
 from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
 from persqa_client.cli.progress import show_progress
@@ -43,6 +44,7 @@ def main(flags: dict[str, Any], *, dry_run: bool) -> None:
         run = Run(settings, source)
     except SettingsError as error:
         fail(error, WRONG_USE)
+    look_seldom()
     raise typer.Exit(execute(run))
 
 
