@@ -3,7 +3,6 @@ list of names."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -23,6 +22,7 @@ from persqa_client.inputs.categories import CATEGORIES, read_need
 from persqa_client.inputs.characters import doubts, tag_of
 from persqa_client.inputs.names import read_names
 from persqa_client.inputs.picture_tokens import Family, family_of, tokens
+from persqa_client.inputs.preparing import Preparer
 from persqa_client.inputs.references import size_hint
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sharing import Sharing
@@ -109,10 +109,9 @@ class Plan:
             size_hint(reference, self.roots) for reference in row.images
         )
 
-    def load(self, reference: str, *, named: bool = False) -> Picture:
-        """The picture as it will be sent, with its uuid if it is to have one. Blocks; threads may call it at once."""
-        picture = self.shelf.load(reference)
-        return name(picture, self.settings.sampling.extra_body) if named else picture
+    def load(self, reference: str) -> Picture:
+        """The picture as it will be sent. Blocks; threads may call it at once."""
+        return self.shelf.load(reference)
 
     def render(self, line: bytes, outcome: Outcome) -> bytes:
         recipe = self.recipe
@@ -134,11 +133,8 @@ class Plan:
 
         ``loaded`` is told what a unit then holds, in bytes.
         """
-
-        async def prepare(reference: str, *, named: bool = False) -> Picture:
-            return await asyncio.get_running_loop().run_in_executor(threads, partial(self.load, reference, named=named))
-
         self.once = self.settings.uuid and bool(servers) and all(server.uuid for server in servers)
+        prepare = Preparer(self.shelf, threads, partial(name, fields=self.settings.sampling.extra_body))
         sharing = Sharing(prepare, always=self.recipe.questions > 1, repeats=self.once)
 
         def held(unit: Unit, size: int) -> None:

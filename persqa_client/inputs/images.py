@@ -27,12 +27,12 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
 from persqa_client.inputs.colours import opaque
-from persqa_client.inputs.containers import strip
+from persqa_client.inputs.containers import READERS, strip
 from persqa_client.inputs.exif import exif_orientation
 from persqa_client.inputs.formats import KNOWN, format_of, is_foreign_picture, words_for
 from persqa_client.inputs.isobmff import unlink_metadata
 from persqa_client.inputs.references import read_reference, shown
-from persqa_client.inputs.structure import Truncated
+from persqa_client.inputs.structure import Stripped, Truncated
 from persqa_client.types import Picture
 
 MAX_DECODED_PIXELS = 200_000_000
@@ -98,9 +98,27 @@ def picture_of(data: bytes, format: str, max_pixels: int, name: str, redraw: Red
     if stripped is None:
         return redraw(data, format, 1, max_pixels, name)
     check_size(stripped.width, stripped.height, name)
+    own = own_bytes(stripped, format, max_pixels)
+    return redraw(stripped.data, format, stripped.orientation, max_pixels, name) if own is None else own
+
+
+def ready(data: bytes, max_pixels: int) -> Picture | None:
+    """The picture, if it goes out as its own bytes; None for all else, broken files included."""
+    format = format_of(data)
+    if format not in READERS:
+        return None
+    try:
+        stripped = READERS[format](data)
+        check_size(stripped.width, stripped.height, "")
+    except (Truncated, RowError):
+        return None
+    return own_bytes(stripped, format, max_pixels)
+
+
+def own_bytes(stripped: Stripped, format: str, max_pixels: int) -> Picture | None:
     if stripped.plain and stripped.orientation == 1 and stripped.width * stripped.height <= max_pixels:
         return Picture(stripped.data, f"image/{format.lower()}", stripped.width, stripped.height)
-    return redraw(stripped.data, format, stripped.orientation, max_pixels, name)
+    return None
 
 
 def check_size(width: int, height: int, name: str) -> None:

@@ -15,7 +15,8 @@ from hashlib import blake2b
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from persqa_client.inputs.images import Redraw, load_picture, redrawn
+from persqa_client.inputs.images import Redraw, load_picture, ready, redrawn
+from persqa_client.inputs.page_cache import read_cached
 from persqa_client.inputs.references import FileState, file_state
 from persqa_client.types import Picture
 
@@ -40,6 +41,21 @@ class PictureShelf:
         self._drawing: dict[bytes, Future[Picture]] = {}
         self.held = 0
         """Bytes of the pictures that are kept."""
+
+    def at_hand(self, reference: str) -> Picture | None:
+        """The picture, where neither a disk nor a decoder is needed; else None, and whatever else is wrong with it is
+        ``load``'s to tell. Raises NotCached where only the disk is. Does not block."""
+        state = file_state(reference, self._roots)
+        if state is None:
+            return None
+        if (picture := self._by_file.get(state)) is not None:
+            self._used(picture)
+            return picture
+        data = read_cached(state.path, state.size)
+        picture = None if data is None else ready(data, self._max_pixels)
+        if picture is not None:
+            self._by_file[state] = picture
+        return picture
 
     def load(self, reference: str) -> Picture:
         """The picture as load_picture gives it, with its errors. Blocks."""
