@@ -157,7 +157,7 @@ def plain(dialect: Dialect) -> Dialect:
 async def send_once(session: Session, body: bytes) -> Completion | None:
     """One attempt of a body made by hand, under the session's limits; None where it brings no completion."""
     async with session.admission.slot(again=False):
-        await session.account.permit(0, again=False)
+        await session.allowance.permit(0, again=False)
         try:
             return await session.client.send(body)
         except AttemptError as error:

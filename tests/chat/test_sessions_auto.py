@@ -11,7 +11,7 @@ import pytest
 import respx
 from aiohttp import web
 
-from persqa_client.chat.account import UNHEARD
+from persqa_client.chat.allowance import UNHEARD
 from persqa_client.chat.knee import CUT, START
 from persqa_client.chat.sessions import Reply, Session
 from persqa_client.config import Endpoint, Limits, Sampling
@@ -129,9 +129,9 @@ async def test_headers_that_never_come_are_not_looked_for_for_ever(respx_mock: r
     async with make_session() as session:
         for _ in range(UNHEARD):
             await session.complete(REQUEST)
-        assert session.account.listens
+        assert session.allowance.listens
         await session.complete(REQUEST)
-        assert not session.account.listens
+        assert not session.allowance.listens
 
 
 async def test_a_refusal_by_a_limit_waits_until_its_reset(respx_mock: respx.MockRouter) -> None:

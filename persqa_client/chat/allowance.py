@@ -15,7 +15,7 @@ UNHEARD = 20
 """Answers without a word on the account's limits, after which none is looked for."""
 
 
-class Account:
+class Allowance:
     """The limits on requests and tokens that a person names, and those that answers tell of."""
 
     def __init__(self, limits: Limits, admission: Admission, picture_tokens: PictureTokens = by_size) -> None:
