@@ -36,22 +36,36 @@ GRACE = 0.05
 BACKLOG = 1024
 
 
-async def start(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, int]:
-    """Listen; gives the runner, to be cleaned up, and the port. Raises SettingsError where the address can't be had."""
+class Listener:
+    """An application that is being served; ``port`` is where."""
+
+    def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
+        self.runner = runner
+        self.server = server
+        self.port = int(server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """At once; clients with requests under way lose their connections."""
+        # asyncio loses a connection whose server is closed between its acceptance and its first turn, and the socket
+        # stays open (python/cpython#109564). So nothing is accepted any more, then comes a turn.
+        for listening in self.server.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        await asyncio.sleep(0)
+        self.server.close()
+        await self.runner.cleanup()
+
+
+async def listen(app: web.Application, host: str, port: int) -> Listener:
+    """Raises SettingsError where the address can't be had."""
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE)
     await runner.setup()
+    assert runner.server is not None
     try:
-        site = web.TCPSite(runner, host, port, backlog=BACKLOG)
-        await site.start()
+        server = await asyncio.get_running_loop().create_server(runner.server, host, port, backlog=BACKLOG)
     except OSError as error:
         await runner.cleanup()
         raise SettingsError(f"Can't listen on {host} port {port}: {error.strerror or error}; try --port 0.") from error
-    return runner, int(runner.addresses[0][1])
-
-
-async def stop(runner: web.AppRunner) -> None:
-    """Close at once; clients with requests under way lose their connections."""
-    await runner.cleanup()
+    return Listener(runner, server)
 
 
 def banner(settings: SimSettings, host: str, port: int) -> str:
@@ -70,15 +84,15 @@ def banner(settings: SimSettings, host: str, port: int) -> str:
 async def serve(settings: SimSettings, host: str, port: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Serve until SIGINT or SIGTERM, then give the counts of /sim/stats. Raises SettingsError for a taken port."""
     app = make_app(settings)
-    runner, port = await start(app, host, port)
+    listener = await listen(app, host, port)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    say(banner(settings, host, port))
+    say(banner(settings, host, listener.port))
     try:
         await ended.wait()
     finally:
-        await stop(runner)
+        await listener.close()
     return app[ENDPOINT].counts.stats()
 
 
@@ -124,12 +138,13 @@ class Running:
         """Serve until told to end."""
         self.loop = asyncio.get_running_loop()
         self.ended = asyncio.Event()
-        runner, self.port = await start(self.app, self.host, self.port)
+        listener = await listen(self.app, self.host, self.port)
+        self.port = listener.port
         self.started.set_result(None)
         try:
             await self.ended.wait()
         finally:
-            await stop(runner)
+            await listener.close()
 
 
 @contextmanager

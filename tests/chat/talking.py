@@ -19,6 +19,7 @@ from persqa_client.chat.retries import Backoff
 from persqa_client.chat.sessions import Reply, Session
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.errors import PersQAError
+from persqa_client.simulator.server import listen
 from persqa_client.types import Request
 
 BASE = "http://gpu.example/v1"
@@ -75,13 +76,11 @@ async def serving(handler: Handler, port: int = 0) -> AsyncIterator[str]:
     """A server on loopback that gives every request to the handler; its address, without /v1."""
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", handler)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01, handler_cancellation=True)
-    await runner.setup()
+    listener = await listen(app, "127.0.0.1", port)
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"http://127.0.0.1:{listener.port}"
     finally:
-        await runner.cleanup()
+        await listener.close()
 
 
 def answer(text: str = "<mam> wears a hat.") -> web.Response:
