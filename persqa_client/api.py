@@ -174,7 +174,11 @@ def generate(
         source = open_source(Path(rows), settings.recipe.image_key)
     else:
         source = ListedSource([rows] if isinstance(rows, dict) else list(rows))
-    run = Run(settings, source)
+    return execute(Run(settings, source))
+
+
+def execute(run: Run) -> Summary:
+    """The run on the background loop. Ctrl-C stops it, what is under way may finish, and is raised afterwards."""
     summary = portal().start_task_soon(run.execute)
     try:
         return summary.result()

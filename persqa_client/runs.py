@@ -62,18 +62,23 @@ class Run:
     """A run that can be looked at (``live``, ``pool``) and stopped while it goes on. Executed once.
 
     Raises SettingsError where its settings can't be. ``session`` replaces the one that the settings would make, or
-    several do.
+    several do; ``pool`` stands for all of them.
     """
 
     def __init__(
-        self, settings: RunSettings, source: Source, *, session: Session | Sequence[Session] | None = None
+        self,
+        settings: RunSettings,
+        source: Source,
+        *,
+        session: Session | Sequence[Session] | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self.settings = settings
         self.source = source
         self.plan = Plan(settings, source)
         self.live = Live()
         given = [session] if isinstance(session, Session) else session
-        self.pool = Pool(given or [make_session(endpoint, settings) for endpoint in settings.endpoints])
+        self.pool = pool or Pool(given or [make_session(endpoint, settings) for endpoint in settings.endpoints])
         self.servers: tuple[Server, ...] = ()
         self.strategy: Strategy = "direct"
         self._meeting: asyncio.Task[None] | None = None

@@ -21,7 +21,7 @@ LAYERS = [
     ("engines",),
     ("runs.py",),
     ("api.py",),
-    ("cli", "__init__.py"),
+    ("cli", "dataflow", "__init__.py"),
     ("__main__.py",),
 ]
 """From the bottom up; a module imports from its own folder or from below."""
