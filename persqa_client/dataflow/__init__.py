@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from persqa_client.dataflow.api_serving import APIVLMServing_openai as APIVLMServing_openai
     from persqa_client.dataflow.api_serving import OpenAIVLMServing as OpenAIVLMServing
     from persqa_client.dataflow.generator import PersQAGenerator as PersQAGenerator
+    from persqa_client.dataflow.local_serving import LocalModelVLMServing_vllm as LocalModelVLMServing_vllm
     from persqa_client.dataflow.storage import FileStorage as FileStorage
 
 HOMES = {
     "APIVLMServing_openai": "api_serving",
     "FileStorage": "storage",
+    "LocalModelVLMServing_vllm": "local_serving",
     "OpenAIVLMServing": "api_serving",
     "PersQAGenerator": "generator",
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from persqa_client.config import Endpoint, Limits, Sampling, build
 from persqa_client.dataflow.conversations import Prompt, beside, prompt_of_conversation, prompt_of_text
 from persqa_client.dataflow.talk import Talk, Told
-from persqa_client.errors import RowError, SettingsError
+from persqa_client.errors import RowError, RunStopped, SettingsError
 
 if TYPE_CHECKING:
     ServingBase = object
@@ -42,6 +42,10 @@ class VLMServing(ServingBase):
     @abstractmethod
     def endpoint(self) -> Endpoint:
         """Where the model answers."""
+
+    def failure(self) -> RunStopped | None:
+        """Why the server is gone for good; None for one that runs elsewhere, which may come back."""
+        return None
 
     def start_serving(self) -> None:
         """Nothing has to be started for an endpoint that runs elsewhere."""
