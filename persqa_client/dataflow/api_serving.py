@@ -71,6 +71,10 @@ class OpenAIVLMServing(VLMServing):
     def endpoint(self) -> Endpoint:
         return self._endpoint
 
+    @property
+    def model_name(self) -> str:
+        return self._endpoint.model
+
 
 APIVLMServing_openai = OpenAIVLMServing
 """DataFlow's own name for it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ def write_frame(frame: Frame, path: Path, kind: str) -> None:
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise StorageError(f"{path} can't be written: {first_line(error)}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
 
 
 def first_line(error: Exception) -> str:

@@ -13,13 +13,13 @@ from persqa_client.dataflow.batches import ForeignPool
 from persqa_client.dataflow.frames import rows_of, with_answers
 from persqa_client.dataflow.outcomes import OUTPUT_KEY, ROW_KEY, Answer, answers_of
 from persqa_client.dataflow.run_files import as_lines, run_folder, write_rows
-from persqa_client.dataflow.vlm_serving import VLMServing
-from persqa_client.errors import SettingsError
+from persqa_client.dataflow.vlm_serving import SEEN_BY_THEN, VLMServing
+from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.sources import FileSource, ListedSource, Source
 from persqa_client.jsonl import load_object
 from persqa_client.outputs.files import RunFiles
 from persqa_client.plan import Plan
-from persqa_client.runs import Run
+from persqa_client.runs import Run, Summary
 
 if TYPE_CHECKING:
     OperatorBase = object
@@ -27,7 +27,7 @@ else:
     from persqa_client.dataflow.abcs import OperatorBase
 
 NOWHERE = "http://127.0.0.1/v1"
-"""In place of an endpoint, where a foreign serving knows it alone; nothing is sent there."""
+"""In place of an endpoint that is not known yet, or that a foreign serving knows alone; nothing is sent there."""
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class PersQAGenerator(OperatorBase):
     ``llm_serving`` is one of ours or any of DataFlow's; the keyword arguments are the command's flags by their Python
     names. ``questions`` above 1 gives each row as many times, one after the other. ``steering`` names columns
     (``question``, ``tag``, ``category``, ``language``) that decide for their rows. ``fresh`` asks again what was
-    answered before, ``retry_failed`` what failed. ``batch_size`` is for servings that are not ours.
+    answered before, ``retry_failed`` what failed then. ``batch_size`` is for servings that are not ours.
     """
 
     def __init__(
@@ -123,35 +123,45 @@ class PersQAGenerator(OperatorBase):
         settings, pool = self._settings()
         folder = run_folder(storage, output_key, Plan(settings, ListedSource()).identity(), rows)
         if folder is None:
-            summary = execute(Run(settings, ListedSource(list(map(load_object, rows))), pool=pool))
+            summary = self._execute(settings, ListedSource(list(map(load_object, rows))), pool)
             return answers_of(len(rows), summary.records, summary.failures)
-        source: Source = FileSource(write_rows(folder, rows))
-        output = folder / "answers.jsonl"
-        execute(Run(settings.model_copy(update={"output": output}), source, pool=pool))
-        files = RunFiles.of(output)
+        files = RunFiles.of(folder / "answers.jsonl")
+        # Of an earlier call alone: what fails in this one is not tried twice.
+        again = settings.retry_failed and files.run.exists()
+        settings = settings.model_copy(update={"output": files.output, "retry_failed": again})
+        self._execute(settings, FileSource(write_rows(folder, rows)), pool)
         return answers_of(len(rows), lines_of(files.output), lines_of(files.failed))
 
+    def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
+        """The run; a serving of ours has its server started only where there is something to ask."""
+        run = Run(settings, source, pool=pool)
+        if not isinstance(self.serving, VLMServing) or not run.has_work():
+            return execute(run)
+        here = settings.model_copy(update={"endpoint": self.serving.endpoint})
+        try:
+            return execute(Run(here, source), self.serving.failure)
+        except RunStopped as stop:
+            raise self.serving.failure(wait=SEEN_BY_THEN) or stop from None
+
     def _settings(self) -> tuple[RunSettings, ForeignPool | None]:
-        """Of the run at our own serving's endpoint, or at a pool in its place."""
+        """Of the run, whose endpoint is known when it is needed, and the pool in its place for foreign servings."""
         serving, seed = self.serving, self.seed
         if isinstance(serving, VLMServing):
-            serving.start_serving()
             sampling = serving.sampling if seed is None else serving.sampling.model_copy(update={"seed": seed})
-            return self._build(serving.endpoint, sampling, serving.limits), None
+            return self._build(serving.model_name, sampling, serving.limits), None
         if self.recipe.strategy in ("constrain", "prefill"):
             raise SettingsError(f"{type(serving).__name__} can't be held to the tag: use strategy='auto'.")
         pool = ForeignPool(serving, self.batch_size)
         names = [type(serving).__name__, getattr(serving, "model_name", None)]
-        endpoint = build(Endpoint, base_url=NOWHERE, model=" ".join(name for name in names if isinstance(name, str)))
-        limits = build(Limits, concurrency=pool.slots)
-        return self._build(endpoint, build(Sampling, seed=seed or 0), limits), pool
+        model = " ".join(name for name in names if isinstance(name, str))
+        return self._build(model, build(Sampling, seed=seed or 0), build(Limits, concurrency=pool.slots)), pool
 
-    def _build(self, endpoint: Endpoint, sampling: Sampling, limits: Limits) -> RunSettings:
+    def _build(self, model: str, sampling: Sampling, limits: Limits) -> RunSettings:
         return build(
             RunSettings,
             input=None,
             output=None,
-            endpoint=endpoint,
+            endpoint=build(Endpoint, base_url=NOWHERE, model=model),
             sampling=sampling,
             limits=limits,
             recipe=self.recipe,

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from persqa_client.config import Endpoint, Limits, Sampling, build, find_key
 from persqa_client.dataflow.vlm_serving import VLMServing
@@ -19,7 +19,7 @@ OUTAGE = 60.0
 logger = logging.getLogger(__name__)
 
 
-class LocalModelVLMServing_vllm(VLMServing):  # noqa: N801 - DataFlow's name
+class LocalModelVLMServing_vllm(VLMServing):
     """DataFlow's serving of a local model: ``vllm serve`` in a process of its own, asked over this machine's loopback.
 
     The arguments of DataFlow's go where vLLM takes them: temperature, top_p, max_tokens, top_k, repetition penalty and
@@ -72,7 +72,6 @@ class LocalModelVLMServing_vllm(VLMServing):  # noqa: N801 - DataFlow's name
             build(Limits, concurrency=max_workers, timeout=timeout, max_outage=OUTAGE),
             placeholder,
         )
-        self.model_name = hf_model_name_or_path
         cache = [] if hf_cache_dir is None else ["--download-dir", os.path.expanduser(hf_cache_dir)]
         self.server = VLLMServer(
             folder_of(hf_model_name_or_path, hf_local_dir),
@@ -108,8 +107,12 @@ class LocalModelVLMServing_vllm(VLMServing):  # noqa: N801 - DataFlow's name
         self.server.start()
         logger.info("The server is ready: %s.", self.server.base_url)
 
-    def failure(self) -> RunStopped | None:
-        return self.server.failure()
+    @property
+    def model_name(self) -> str:
+        return self.server.model
+
+    def failure(self, wait: float = 0.0) -> RunStopped | None:
+        return self.server.failure(wait)
 
     def cleanup(self) -> None:
         """Ends the server with all its children."""

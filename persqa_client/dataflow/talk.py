@@ -6,11 +6,14 @@ The caller may have an event loop of its own, or none: its thread waits, and the
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from weakref import WeakSet, finalize
 
 from persqa_client.api import portal
 from persqa_client.chat.sessions import Session
@@ -103,11 +106,44 @@ class Talk:
             tokens = picture_tokens(self.endpoint.model)
             self._session = Session(self.endpoint, sampling=self.sampling, limits=self.limits, picture_tokens=tokens)
             self._process = os.getpid()
+            finalize(self, dismiss, self._session, asyncio.get_running_loop()).atexit = False
+            remember(self)
         return self._session
 
     def close(self) -> None:
         """Ends the connections; the next request opens new ones."""
         session, self._session = self._session, None
         if session is not None and self._process == os.getpid():
-            with suppress(RuntimeError):  # the loop has ended before, with the process
-                portal().call(session.aclose)
+            portal().call(session.aclose)
+
+
+OPEN: WeakSet[Talk] = WeakSet()
+ENDING: set[asyncio.Task[None]] = set()
+
+
+@cache
+def end_at_exit() -> None:
+    # Registered when the background loop is there, so it comes before that loop's own end.
+    atexit.register(close_all)
+
+
+def close_all() -> None:
+    for talk in list(OPEN):
+        talk.close()
+
+
+def remember(talk: Talk) -> None:
+    OPEN.add(talk)
+    end_at_exit()
+
+
+def dismiss(session: Session, loop: asyncio.AbstractEventLoop) -> None:
+    """Ends the connections of a talk that nobody holds any more, from whatever thread that is found in."""
+
+    def end() -> None:
+        ending = loop.create_task(session.aclose())
+        ENDING.add(ending)
+        ending.add_done_callback(ENDING.discard)
+
+    with suppress(RuntimeError):  # the loop has ended
+        loop.call_soon_threadsafe(end)

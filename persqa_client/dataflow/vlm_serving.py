@@ -19,6 +19,8 @@ else:
     from persqa_client.dataflow.abcs import ServingBase
 
 ASSISTANT = "You are a helpful assistant."
+SEEN_BY_THEN = 1.0
+"""Seconds: that nothing listens any more is heard before it is seen that a server is gone, which is the reason."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +43,16 @@ class VLMServing(ServingBase):
     @property
     @abstractmethod
     def endpoint(self) -> Endpoint:
-        """Where the model answers."""
+        """Where the model answers; what has to be started for it is started."""
 
-    def failure(self) -> RunStopped | None:
+    def failure(self, wait: float = 0.0) -> RunStopped | None:
         """Why the server is gone for good; None for one that runs elsewhere, which may come back."""
         return None
+
+    @property
+    @abstractmethod
+    def model_name(self) -> str:
+        """Known also before the endpoint is."""
 
     def start_serving(self) -> None:
         """Nothing has to be started for an endpoint that runs elsewhere."""
@@ -135,7 +142,7 @@ class VLMServing(ServingBase):
         json_schema: dict[str, Any] | None = None,
     ) -> str:
         """The answer to a question about one picture. Raises RowError, whose ``code`` says why, where there is none."""
-        told = self._talk(model, json_schema).ask([attempt(prompt_of_text, text_prompt, [image_path], "")])[0]
+        told = self._ask([attempt(prompt_of_text, text_prompt, [image_path], "")], model, json_schema)[0]
         if isinstance(told, RowError):
             raise told
         return told
@@ -143,7 +150,7 @@ class VLMServing(ServingBase):
     def _answers(
         self, prompts: Sequence[Prompt | RowError], model: str | None = None, json_schema: dict[str, Any] | None = None
     ) -> list[str | None]:
-        told = self._talk(model, json_schema).ask(prompts) if prompts else []
+        told = self._ask(prompts, model, json_schema) if prompts else []
         self.failures = {number: error for number, error in enumerate(told) if isinstance(error, RowError)}
         if self.failures:
             number, error = next(iter(self.failures.items()))
@@ -156,6 +163,14 @@ class VLMServing(ServingBase):
                 error,
             )
         return [self._text(answer) for answer in told]
+
+    def _ask(
+        self, prompts: Sequence[Prompt | RowError], model: str | None, json_schema: dict[str, Any] | None
+    ) -> list[Told]:
+        try:
+            return self._talk(model, json_schema).ask(prompts)
+        except RunStopped as stop:
+            raise self.failure(wait=SEEN_BY_THEN) or stop from None
 
     def _text(self, told: Told) -> str | None:
         return told if isinstance(told, str) else self.placeholder
