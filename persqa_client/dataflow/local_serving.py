@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,8 @@ class LocalModelVLMServing_vllm(VLMServing):
 
     The arguments of DataFlow's go where vLLM takes them: temperature, top_p, max_tokens, top_k, repetition penalty and
     seed into each request, the others into the server's command line. Without ``device`` the CPU is taken where there
-    is no accelerator. ``vllm_command``, ``extra_args``, ``startup_timeout`` and ``log_path`` are VLLMServer's.
+    is no accelerator. ``vllm_command``, ``extra_args``, ``startup_timeout``, ``log_path`` and ``on_progress``
+    are VLLMServer's.
 
     The server is started by ``start_serving()`` or the first question, and ended by ``cleanup()`` or with this process.
     Starting raises SettingsError where there is no vllm, ServerFailed where the server does not come up.
@@ -53,6 +54,7 @@ class LocalModelVLMServing_vllm(VLMServing):
         extra_args: Sequence[str] = (),
         startup_timeout: float = STARTUP_TIMEOUT,
         log_path: str | None = None,
+        on_progress: Callable[[str], None] | None = None,
         timeout: float = 1800,
         max_workers: int | Literal["auto"] = "auto",
         placeholder: str | None = None,
@@ -87,7 +89,7 @@ class LocalModelVLMServing_vllm(VLMServing):
             extra_args=[*cache, *extra_args],
             startup_timeout=startup_timeout,
             log_path=log_path,
-            on_progress=logger.info,
+            on_progress=on_progress,
         )
 
     @property

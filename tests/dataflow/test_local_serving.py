@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +18,7 @@ from persqa_client import SettingsError
 from persqa_client.dataflow import LocalModelVLMServing_vllm, PersQAGenerator
 from persqa_client.errors import ServerFailed
 from tests.dataflow.conftest import storage_of, written
+from tests.dataflow.readme_example import example, read_output, write_rows
 from tests.serving.processes import MARK, marked, stand_in
 
 MODEL = "a/model"
@@ -105,3 +109,22 @@ def test_arguments_go_where_vllm_takes_them(folder: Path) -> None:
         LocalModelVLMServing_vllm("a/model", hf_local_dir="there")
     (folder / "there" / "config.json").touch()
     assert LocalModelVLMServing_vllm("a/model", hf_local_dir="there").server.served == "there"
+
+
+def test_the_example_of_the_readme_runs_as_it_stands(tmp_path: Path, mark: str) -> None:
+    write_rows(tmp_path)
+    told = subprocess.run(
+        [sys.executable, "-c", example()],
+        cwd=tmp_path,
+        env={**os.environ, "PERSQA_VLLM": shlex.join(stand_in("sim"))},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert told.returncode == 0, told.stderr
+    red, blue = read_output(tmp_path)
+    assert str(red).startswith("Question: ")
+    assert ", Answer: <mam> " in str(red)
+    assert "red" in str(red)
+    assert "blue" in str(blue)
+    assert not marked(mark)
