@@ -9,7 +9,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from functools import cache
@@ -25,7 +25,7 @@ from persqa_client.chat.servers import Server
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, at_hand
-from persqa_client.errors import PersQAError, RowError, SettingsError
+from persqa_client.errors import PersQAError, RowError, RunStopped, SettingsError
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.pipeline import Pipeline
@@ -34,6 +34,9 @@ from persqa_client.runs import PICTURE_THREADS, Run, Summary, make_session
 from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
 
 Rows = Iterable[dict[str, Any] | str]
+
+LOOK_EVERY = 0.2
+"""Seconds between two looks at a server of one's own."""
 
 
 class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
@@ -174,8 +177,15 @@ def generate(
         source = open_source(Path(rows), settings.recipe.image_key)
     else:
         source = ListedSource([rows] if isinstance(rows, dict) else list(rows))
-    run = Run(settings, source)
-    summary = portal().start_task_soon(run.execute)
+    return execute(Run(settings, source))
+
+
+def execute(run: Run, gone: Callable[[], RunStopped | None] = lambda: None) -> Summary:
+    """The run on the background loop. Ctrl-C stops it, what is under way may finish, and is raised afterwards.
+
+    ``gone`` is asked again and again why the run's server is gone for good, which ends the run.
+    """
+    summary = portal().start_task_soon(attended, run, gone)
     try:
         return summary.result()
     except KeyboardInterrupt:
@@ -184,6 +194,20 @@ def generate(
         with suppress(PersQAError):
             summary.result()
         raise
+
+
+async def attended(run: Run, gone: Callable[[], RunStopped | None]) -> Summary:
+    async def attend() -> None:
+        while True:
+            if (refusal := gone()) is not None:
+                return run.refuse(refusal)
+            await asyncio.sleep(LOOK_EVERY)
+
+    attending = asyncio.create_task(attend())
+    try:
+        return await run.execute()
+    finally:
+        attending.cancel()
 
 
 def make_settings(

@@ -142,10 +142,14 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A later turn of a conversation: the answer that was no good, or the reason why it is asked again."""
+    """A later turn of a conversation: the answer that was no good, or the reason why it is asked again.
+
+    ``pictures`` of the request's stand before its text, after those of the turns before it.
+    """
 
     role: str
     text: str
+    pictures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,7 @@ class Request:
     """What is to be asked, before any dialect or encoding: pictures come first, the prompt after them, turns last."""
 
     system: str
+    """Nothing is sent for an empty one."""
     pictures: tuple[Picture, ...]
     prompt: str
     seed: int

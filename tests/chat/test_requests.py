@@ -41,7 +41,7 @@ def expected(request: Request) -> dict[str, Any]:
     return {
         "model": "qwen",
         "messages": [
-            {"role": "system", "content": request.system},
+            *([{"role": "system", "content": request.system}] if request.system else []),
             {"role": "user", "content": content},
             *({"role": turn.role, "content": turn.text} for turn in request.turns),
         ],
@@ -81,6 +81,14 @@ def test_the_bytes_are_those_of_json_with_the_pictures_inside(request: Request) 
 def test_the_bytes_are_equal_to_the_last_one(count: int) -> None:
     request = Request("System é", PICTURES[:count], 'A "question"\n<mam>', 3, turns=(Turn("assistant", "no"),))
     assert body(request) == compact(expected(request))
+
+
+def test_pictures_of_later_turns_stand_before_their_texts() -> None:
+    turns = (Turn("assistant", "one"), Turn("user", "two", pictures=2))
+    messages = json.loads(body(Request("s", PICTURES, "first", 3, turns=turns)))["messages"]
+    assert messages[1]["content"] == [part(PICTURES[0]), {"type": "text", "text": "first"}]
+    assert messages[2]["content"] == "one"
+    assert messages[3]["content"] == [*map(part, PICTURES[1:]), {"type": "text", "text": "two"}]
 
 
 def test_the_system_text_and_the_pictures_come_before_the_question() -> None:

@@ -1,0 +1,35 @@
+"""DataFlow's interface: the operator, the servings and the storage of DataFlow-MM's ``PersQAGenerator``.
+
+The names below are loaded when they are first used, and DataFlow itself with them, where it is installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from persqa_client.dataflow.api_serving import APIVLMServing_openai as APIVLMServing_openai
+    from persqa_client.dataflow.api_serving import OpenAIVLMServing as OpenAIVLMServing
+    from persqa_client.dataflow.generator import PersQAGenerator as PersQAGenerator
+    from persqa_client.dataflow.local_serving import LocalModelVLMServing_vllm as LocalModelVLMServing_vllm
+    from persqa_client.dataflow.storage import FileStorage as FileStorage
+
+HOMES = {
+    "APIVLMServing_openai": "api_serving",
+    "FileStorage": "storage",
+    "LocalModelVLMServing_vllm": "local_serving",
+    "OpenAIVLMServing": "api_serving",
+    "PersQAGenerator": "generator",
+}
+__all__ = sorted(HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,95 @@
+"""Data frames: the rows to ask about in one, and what came of them put back. Needs pandas; no frame is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from typing import Any
+
+from persqa_client.dataflow.columns import is_missing, picture_cells, plain
+from persqa_client.dataflow.outcomes import Answer
+from persqa_client.dataflow.pandas_extra import pandas
+from persqa_client.errors import SettingsError
+
+Frame = Any
+"""A pandas.DataFrame; pandas tells no types."""
+
+CONVERSATION = "conversation"
+
+
+def rows_of(frame: Frame, image_key: str, steering: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Each row of the frame as a row to ask about: its pictures, and those of its columns that steer the question.
+
+    An ``id`` is among them, where it is text or a whole number: it has rows of one picture asked different questions.
+
+    Raises SettingsError where the frame has no such column.
+    """
+    missing = [key for key in (image_key, *steering) if key not in frame.columns]
+    if missing:
+        there = ", ".join(map(str, frame.columns)) or "none"
+        raise SettingsError(f"The data frame has no column {missing[0]!r}; its columns are: {there}.")
+    columns = {key: frame[key].tolist() for key in ("id", *steering) if key in frame.columns}
+    for number, cell in enumerate(frame[image_key].tolist()):
+        steered = {key: plain(values[number]) for key, values in columns.items() if not is_missing(values[number])}
+        if type(steered.get("id")) not in (str, int):
+            steered.pop("id", None)
+        yield {"image": picture_cells(cell), **steered}
+
+
+def with_answers(
+    frame: Frame, answers: Sequence[Sequence[Answer]], output_key: str, *, into_conversation: bool = False
+) -> Frame:
+    """The frame with a row for each answer, in order, and the column ``{output_key}_error`` where one is missing.
+
+    ``into_conversation``: the question takes the place of the first turn's value, where there is a conversation.
+    """
+    places = [number for number, given in enumerate(answers) for _ in given]
+    flat = [answer for given in answers for answer in given]
+    result = frame.iloc[places] if len(places) != len(frame) else frame.copy(deep=False)
+    if len(places) != len(frame):
+        result = result.reset_index(drop=True)
+    result = with_lists(result)
+    if into_conversation and CONVERSATION in result.columns:
+        turns = [ask_in(cell, answer.question) for cell, answer in zip(result[CONVERSATION], flat, strict=True)]
+        result = put(result, CONVERSATION, turns)
+    result = put(result, output_key, [answer.text for answer in flat])
+    error_key = f"{output_key}_error"
+    if any(answer.error for answer in flat):
+        return put(result, error_key, [answer.error for answer in flat])
+    # Of an earlier run over the same rows; nothing is wrong with them any more.
+    return result.drop(columns=error_key) if error_key in result.columns else result
+
+
+def put(frame: Frame, key: str, values: Sequence[object]) -> Frame:
+    """As objects: pandas' own strings would turn None into NaN."""
+    return frame.assign(**{key: pandas.Series(list(values), dtype=object, index=frame.index)})
+
+
+def with_lists(frame: Frame) -> Frame:
+    """Arrays in cells as lists, which is what they were before Parquet: DataFlow's storages write arrays as text."""
+    columns = [key for key in frame.columns if any(holds_array(cell) for cell in objects_in(frame[key]))]
+    for key in columns:
+        frame = put(frame, key, [plain(cell) if holds_array(cell) else cell for cell in frame[key]])
+    return frame
+
+
+def objects_in(column: Any) -> Iterator[object]:
+    return iter(column) if column.dtype == object else iter(())
+
+
+def holds_array(cell: object) -> bool:
+    if isinstance(cell, dict):
+        return any(map(holds_array, cell.values()))
+    if isinstance(cell, list | tuple):
+        return any(map(holds_array, cell))
+    return hasattr(cell, "tolist")
+
+
+def ask_in(conversation: Any, question: str | None) -> Any:
+    """The conversation with the question as its first turn's value; as it is where it has no such turn."""
+    turns = deepcopy(plain(conversation))
+    first = turns[0] if isinstance(turns, list) and turns else None
+    if question is None or not isinstance(first, dict) or "value" not in first:
+        return conversation
+    first["value"] = question
+    return turns

@@ -1,0 +1,186 @@
+"""DataFlow's operator that asks about the main character of each picture of a data frame. Composes a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from persqa_client.api import execute
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
+from persqa_client.dataflow.batches import ForeignPool
+from persqa_client.dataflow.frames import rows_of, with_answers
+from persqa_client.dataflow.outcomes import OUTPUT_KEY, ROW_KEY, Answer, answers_of
+from persqa_client.dataflow.run_files import as_lines, run_folder, write_rows
+from persqa_client.dataflow.vlm_serving import SEEN_BY_THEN, VLMServing
+from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.inputs.sources import FileSource, ListedSource, Source
+from persqa_client.jsonl import load_object
+from persqa_client.outputs.files import RunFiles
+from persqa_client.plan import Plan
+from persqa_client.runs import Run, Summary
+
+if TYPE_CHECKING:
+    OperatorBase = object
+else:
+    from persqa_client.dataflow.abcs import OperatorBase
+
+NOWHERE = "http://127.0.0.1/v1"
+"""In place of an endpoint that is not known yet, or that a foreign serving knows alone; nothing is sent there."""
+
+log = logging.getLogger(__name__)
+
+
+class PersQAGenerator(OperatorBase):
+    """Adds ``Question: …, Answer: …`` about the main character to each row of a data frame.
+
+    ``llm_serving`` is one of ours or any of DataFlow's; the keyword arguments are the command's flags by their Python
+    names. ``questions`` above 1 gives each row as many times, one after the other. ``steering`` names columns
+    (``question``, ``tag``, ``category``, ``language``) that decide for their rows. ``fresh`` asks again what was
+    answered before, ``retry_failed`` what failed then. ``batch_size`` is for servings that are not ours.
+    """
+
+    def __init__(
+        self,
+        llm_serving: Any,
+        *,
+        tag: str = "mam",
+        bank: str | Path = "human",
+        language: Literal["en", "zh"] | None = None,
+        seed: int | None = None,
+        questions: int = 1,
+        output_style: Literal["qa", "answer"] = "qa",
+        steering: Sequence[str] = (),
+        image_root: str | Path = "",
+        fresh: bool = False,
+        retry_failed: bool = True,
+        probes: bool = True,
+        uuid: bool = True,
+        batch_size: int = 32,
+        **recipe: Any,
+    ) -> None:
+        super().__init__()
+        if unknown := recipe.keys() - {"sensitive", "without", "names", "strategy", "max_pixels"}:
+            raise TypeError(f"PersQAGenerator() got an unexpected keyword argument {min(unknown)!r}")
+        self.serving = llm_serving
+        self.recipe = build(
+            Recipe,
+            output_key=OUTPUT_KEY,
+            output_style="answer",
+            details=True,
+            tag=tag,
+            bank=str(bank),
+            language=language,
+            questions=questions,
+            **recipe,
+        )
+        self.output_style = output_style
+        self.steering = tuple(steering)
+        self.seed = seed
+        self.batch_size = batch_size
+        self.flags = {
+            "image_root": Path(image_root),
+            "fresh": fresh,
+            "retry_failed": retry_failed,
+            "probes": probes,
+            "uuid": uuid,
+        }
+
+    @staticmethod
+    def get_desc(lang: str = "zh") -> str:
+        """What DataFlow shows of an operator."""
+        if lang == "zh":
+            return (
+                "就每张图片中的主角（默认标记 <mam>）提问，写入“Question: ..., Answer: ...”；"
+                "没有合格回答的行，其原因写在 {output_key}_error 中。"
+            )
+        return (
+            "Asks a question about the main character of each picture, called <mam> by default, and adds "
+            "'Question: ..., Answer: ...'; a row without a good answer has its reason in {output_key}_error."
+        )
+
+    def run(self, storage: Any, input_modal_key: str = "image", output_key: str = "output") -> list[str]:
+        """Reads the storage's data frame, asks about each row, writes it back with ``output_key`` added.
+
+        A row that failed has None there. Raises SettingsError before anything is sent, and RunStopped where the
+        endpoint refuses all; the same call goes on later where it was.
+        """
+        if not output_key or output_key == input_modal_key:
+            raise SettingsError("output_key must name a column of its own.")
+        frame = storage.read("dataframe")
+        rows = as_lines(
+            [{**row, ROW_KEY: number} for number, row in enumerate(rows_of(frame, input_modal_key, self.steering), 1)]
+        )
+        answers = self._answers(storage, output_key, rows) if rows else []
+        styled = [[self._in_style(answer) for answer in given] for given in answers]
+        result = with_answers(frame, styled, output_key, into_conversation=self.output_style == "answer")
+        storage.write(result)
+        tell(answers)
+        return [output_key]
+
+    def _answers(self, storage: Any, output_key: str, rows: list[bytes]) -> list[list[Answer]]:
+        settings, pool = self._settings()
+        folder = run_folder(storage, output_key, Plan(settings, ListedSource()).identity(), rows)
+        if folder is None:
+            summary = self._execute(settings, ListedSource(list(map(load_object, rows))), pool)
+            return answers_of(len(rows), summary.records, summary.failures)
+        files = RunFiles.of(folder / "answers.jsonl")
+        # Of an earlier call alone: what fails in this one is not tried twice.
+        again = settings.retry_failed and files.run.exists()
+        settings = settings.model_copy(update={"output": files.output, "retry_failed": again})
+        self._execute(settings, FileSource(write_rows(folder, rows)), pool)
+        return answers_of(len(rows), lines_of(files.output), lines_of(files.failed))
+
+    def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
+        """The run; a serving of ours has its server started only where there is something to ask."""
+        run = Run(settings, source, pool=pool)
+        if not isinstance(self.serving, VLMServing) or not run.has_work():
+            return execute(run)
+        here = settings.model_copy(update={"endpoint": self.serving.endpoint})
+        try:
+            return execute(Run(here, source), self.serving.failure)
+        except RunStopped as stop:
+            raise self.serving.failure(wait=SEEN_BY_THEN) or stop from None
+
+    def _settings(self) -> tuple[RunSettings, ForeignPool | None]:
+        """Of the run, whose endpoint is known when it is needed, and the pool in its place for foreign servings."""
+        serving, seed = self.serving, self.seed
+        if isinstance(serving, VLMServing):
+            sampling = serving.sampling if seed is None else serving.sampling.model_copy(update={"seed": seed})
+            return self._build(serving.model_name, sampling, serving.limits), None
+        if self.recipe.strategy in ("constrain", "prefill"):
+            raise SettingsError(f"{type(serving).__name__} can't be held to the tag: use strategy='auto'.")
+        pool = ForeignPool(serving, self.batch_size)
+        names = [type(serving).__name__, getattr(serving, "model_name", None)]
+        model = " ".join(name for name in names if isinstance(name, str))
+        return self._build(model, build(Sampling, seed=seed or 0), build(Limits, concurrency=pool.slots)), pool
+
+    def _build(self, model: str, sampling: Sampling, limits: Limits) -> RunSettings:
+        return build(
+            RunSettings,
+            input=None,
+            output=None,
+            endpoint=build(Endpoint, base_url=NOWHERE, model=model),
+            sampling=sampling,
+            limits=limits,
+            recipe=self.recipe,
+            **self.flags,
+        )
+
+    def _in_style(self, answer: Answer) -> Answer:
+        if answer.text is None or self.output_style == "answer":
+            return answer
+        return answer._replace(text=f"Question: {answer.question}, Answer: {answer.text}")
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    return [load_object(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+
+def tell(answers: Sequence[Sequence[Answer]]) -> None:
+    flat = [answer for given in answers for answer in given]
+    failed = [answer.error for answer in flat if answer.error]
+    log.info("%d questions answered.", len(flat) - len(failed))
+    if failed:
+        log.warning("%d of %d questions got no answer; the first: %s", len(failed), len(flat), failed[0])

@@ -1,0 +1,131 @@
+"""A serving over a vLLM server of one's own, started when it is first needed. Starts a process."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from persqa_client.config import Endpoint, Limits, Sampling, build, find_key
+from persqa_client.dataflow.vlm_serving import VLMServing
+from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.serving.vllm_server import STARTUP_TIMEOUT, VLLMServer
+
+OUTAGE = 60.0
+"""Seconds for which a server that is there may give no sign; one that is gone is known at once."""
+
+logger = logging.getLogger(__name__)
+
+
+class LocalModelVLMServing_vllm(VLMServing):
+    """DataFlow's serving of a local model: ``vllm serve`` in a process of its own, asked over this machine's loopback.
+
+    The arguments of DataFlow's go where vLLM takes them: temperature, top_p, max_tokens, top_k, repetition penalty and
+    seed into each request, the others into the server's command line. Without ``device`` the CPU is taken where there
+    is no accelerator. ``vllm_command``, ``extra_args``, ``startup_timeout``, ``log_path`` and ``on_progress``
+    are VLLMServer's.
+
+    The server is started by ``start_serving()`` or the first question, and ended by ``cleanup()`` or with this process.
+    Starting raises SettingsError where there is no vllm, ServerFailed where the server does not come up.
+    """
+
+    def __init__(
+        self,
+        hf_model_name_or_path: str | None = None,
+        hf_cache_dir: str | None = None,
+        hf_local_dir: str | None = None,
+        vllm_tensor_parallel_size: int = 1,
+        vllm_temperature: float = 0.7,
+        vllm_top_p: float = 0.9,
+        vllm_max_tokens: int = 1024,
+        vllm_top_k: int = 40,
+        vllm_repetition_penalty: float = 1.0,
+        vllm_seed: int | None = 42,
+        vllm_max_model_len: int | None = 4096,
+        vllm_gpu_memory_utilization: float | None = 0.9,
+        *,
+        vllm_limit_mm_per_prompt: int = 4,
+        trust_remote_code: bool = False,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        vllm_command: str | Sequence[str] | None = None,
+        port: int | None = None,
+        extra_args: Sequence[str] = (),
+        startup_timeout: float = STARTUP_TIMEOUT,
+        log_path: str | None = None,
+        on_progress: Callable[[str], None] | None = None,
+        timeout: float = 1800,
+        max_workers: int | Literal["auto"] = "auto",
+        placeholder: str | None = None,
+    ) -> None:
+        if hf_model_name_or_path is None:
+            raise SettingsError("hf_model_name_or_path: name a model, or the folder that it lies in.")
+        drawn = {"top_k": vllm_top_k, "repetition_penalty": vllm_repetition_penalty}
+        super().__init__(
+            build(
+                Sampling,
+                temperature=vllm_temperature,
+                top_p=vllm_top_p,
+                max_tokens=vllm_max_tokens,
+                seed=vllm_seed or 0,
+                extra_body=drawn,
+            ),
+            build(Limits, concurrency=max_workers, timeout=timeout, max_outage=OUTAGE),
+            placeholder,
+        )
+        cache = [] if hf_cache_dir is None else ["--download-dir", os.path.expanduser(hf_cache_dir)]
+        self.server = VLLMServer(
+            folder_of(hf_model_name_or_path, hf_local_dir),
+            served_model_name=hf_model_name_or_path,
+            vllm_command=vllm_command,
+            port=port,
+            device=device,
+            tensor_parallel_size=vllm_tensor_parallel_size,
+            max_model_len=vllm_max_model_len,
+            gpu_memory_utilization=vllm_gpu_memory_utilization,
+            limit_mm_per_prompt={"image": vllm_limit_mm_per_prompt, "video": 0},
+            trust_remote_code=trust_remote_code,
+            extra_args=[*cache, *extra_args],
+            startup_timeout=startup_timeout,
+            log_path=log_path,
+            on_progress=on_progress,
+        )
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Of the server, which is started where it is not there."""
+        self.start_serving()
+        url = self.server.base_url
+        key = find_key(url, self.server.api_key_env, os.environ)
+        return build(Endpoint, base_url=url, model=self.model_name, api_key=key)
+
+    def start_serving(self) -> None:
+        """Returns when the server answers; a server that died is started anew, perhaps on another port."""
+        if self.server.is_alive():
+            return
+        super().cleanup()
+        logger.info("Starting vllm serve %s.", self.server.served)
+        self.server.start()
+        logger.info("The server is ready: %s.", self.server.base_url)
+
+    @property
+    def model_name(self) -> str:
+        return self.server.model
+
+    def failure(self, wait: float = 0.0) -> RunStopped | None:
+        return self.server.failure(wait)
+
+    def cleanup(self) -> None:
+        """Ends the server with all its children."""
+        super().cleanup()
+        self.server.stop()
+
+
+def folder_of(model: str, local_dir: str | None) -> str:
+    """What is served: the folder where a model was fetched to, if it is there, else what was named."""
+    if local_dir is None or Path(model).exists():
+        return model
+    if (Path(local_dir) / "config.json").is_file():
+        return local_dir
+    raise SettingsError(f"There is no model in hf_local_dir {local_dir}: hf download {model} --local-dir {local_dir}")

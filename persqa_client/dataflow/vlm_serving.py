@@ -1,0 +1,213 @@
+"""What DataFlow's operators call a serving by, over any endpoint. Talks to it through dataflow/talk.py."""
+
+from __future__ import annotations
+
+import json
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from persqa_client.config import Endpoint, Limits, Sampling, build
+from persqa_client.dataflow.conversations import Prompt, beside, prompt_of_conversation, prompt_of_text
+from persqa_client.dataflow.talk import Talk, Told
+from persqa_client.errors import RowError, RunStopped, SettingsError
+
+if TYPE_CHECKING:
+    ServingBase = object
+else:
+    from persqa_client.dataflow.abcs import ServingBase
+
+ASSISTANT = "You are a helpful assistant."
+SEEN_BY_THEN = 1.0
+"""Seconds: that nothing listens any more is heard before it is seen that a server is gone, which is the reason."""
+
+logger = logging.getLogger(__name__)
+
+
+class VLMServing(ServingBase):
+    """Asks a vision-language model, for any operator of DataFlow's.
+
+    An input that gets no answer is None in the list, with its reason in ``failures`` by its number, until the next
+    call; ``placeholder`` stands there instead of None, for operators that take text alone. Where the endpoint refuses
+    all, RunStopped is raised.
+    """
+
+    def __init__(self, sampling: Sampling, limits: Limits, placeholder: str | None = None) -> None:
+        self.sampling = sampling
+        self.limits = limits
+        self.placeholder = placeholder
+        self.failures: dict[int, RowError] = {}
+        self._talks: dict[tuple[str, str], Talk] = {}
+
+    @property
+    @abstractmethod
+    def endpoint(self) -> Endpoint:
+        """Where the model answers; what has to be started for it is started."""
+
+    def failure(self, wait: float = 0.0) -> RunStopped | None:
+        """Why the server is gone for good; None for one that runs elsewhere, which may come back."""
+        return None
+
+    @property
+    @abstractmethod
+    def model_name(self) -> str:
+        """Known also before the endpoint is."""
+
+    def start_serving(self) -> None:
+        """Nothing has to be started for an endpoint that runs elsewhere."""
+
+    def cleanup(self) -> None:
+        """Ends the connections; a later call opens new ones."""
+        while self._talks:
+            self._talks.popitem()[1].close()
+
+    def generate_from_input(
+        self,
+        user_inputs: Sequence[str],
+        system_prompt: str = ASSISTANT,
+        image_inputs: Sequence[Any] | None = None,
+        video_inputs: Sequence[Any] | None = None,
+        audio_inputs: Sequence[Any] | None = None,
+        json_schema: dict[str, Any] | None = None,
+    ) -> list[str | None]:
+        """Answers to texts, each with its pictures in ``image_inputs``. Without those, an input that names a picture is
+        that picture, and ``system_prompt`` the question about it."""
+        refuse_media(video_inputs, audio_inputs)
+        prompts = [
+            attempt(prompt_of_text, text, beside(image_inputs, number), system_prompt)
+            for number, text in enumerate(user_inputs)
+        ]
+        return self._answers(prompts, json_schema=json_schema)
+
+    def generate_from_input_messages(
+        self,
+        conversations: Sequence[Any],
+        image_list: Sequence[Any] | None = None,
+        video_list: Sequence[Any] | None = None,
+        audio_list: Sequence[Any] | None = None,
+        system_prompt: str = ASSISTANT,
+        json_schema: dict[str, Any] | None = None,
+    ) -> list[str | None]:
+        """Answers to conversations of ``from``/``value`` or ``role``/``content`` turns, with or without ``<image>``."""
+        refuse_media(video_list, audio_list)
+        prompts = [
+            attempt(prompt_of_conversation, turns, beside(image_list, number), system_prompt)
+            for number, turns in enumerate(conversations)
+        ]
+        return self._answers(prompts, json_schema=json_schema)
+
+    def generate_from_input_one_image(
+        self,
+        image_paths: Sequence[str],
+        text_prompts: Sequence[str],
+        system_prompt: str = "",
+        model: str | None = None,
+        timeout: float | None = None,
+        json_schema: dict[str, Any] | None = None,
+    ) -> list[str | None]:
+        """Answers to one text about one picture each. ``timeout`` is the serving's own, whatever is given here."""
+        return self.generate_from_input_multi_images(
+            [[path] for path in image_paths], None, system_prompt, text_prompts, model, timeout, json_schema
+        )
+
+    def generate_from_input_multi_images(
+        self,
+        list_of_image_paths: Sequence[Sequence[str]],
+        list_of_image_labels: Sequence[Sequence[str]] | None = None,
+        system_prompt: str = "",
+        user_prompts: Sequence[str] | None = None,
+        model: str | None = None,
+        timeout: float | None = None,
+        json_schema: dict[str, Any] | None = None,
+    ) -> list[str | None]:
+        """Answers to one text about several pictures each, which are told by their labels, in order, before it."""
+        texts = user_prompts if user_prompts is not None else [""] * len(list_of_image_paths)
+        same_length(list_of_image_paths, texts)
+        if list_of_image_labels is not None:
+            same_length(list_of_image_paths, list_of_image_labels)
+            texts = [labelled(text, labels) for text, labels in zip(texts, list_of_image_labels, strict=True)]
+        prompts = [
+            attempt(prompt_of_text, text, images, system_prompt)
+            for text, images in zip(texts, list_of_image_paths, strict=True)
+        ]
+        return self._answers(prompts, model, json_schema)
+
+    def chat_with_one_image(
+        self,
+        image_path: str,
+        text_prompt: str,
+        model: str | None = None,
+        timeout: float | None = None,
+        json_schema: dict[str, Any] | None = None,
+    ) -> str:
+        """The answer to a question about one picture. Raises RowError, whose ``code`` says why, where there is none."""
+        told = self._ask([attempt(prompt_of_text, text_prompt, [image_path], "")], model, json_schema)[0]
+        if isinstance(told, RowError):
+            raise told
+        return told
+
+    def _answers(
+        self, prompts: Sequence[Prompt | RowError], model: str | None = None, json_schema: dict[str, Any] | None = None
+    ) -> list[str | None]:
+        told = self._ask(prompts, model, json_schema) if prompts else []
+        self.failures = {number: error for number, error in enumerate(told) if isinstance(error, RowError)}
+        if self.failures:
+            number, error = next(iter(self.failures.items()))
+            logger.warning(
+                "%d of %d inputs got no answer; the first, number %d: %s: %s",
+                len(self.failures),
+                len(told),
+                number,
+                error.code,
+                error,
+            )
+        return [self._text(answer) for answer in told]
+
+    def _ask(
+        self, prompts: Sequence[Prompt | RowError], model: str | None, json_schema: dict[str, Any] | None
+    ) -> list[Told]:
+        try:
+            return self._talk(model, json_schema).ask(prompts)
+        except RunStopped as stop:
+            raise self.failure(wait=SEEN_BY_THEN) or stop from None
+
+    def _text(self, told: Told) -> str | None:
+        return told if isinstance(told, str) else self.placeholder
+
+    def _talk(self, model: str | None, json_schema: dict[str, Any] | None) -> Talk:
+        """For the serving's own model, or another one; the schema belongs to the requests' fields."""
+        endpoint, sampling = self.endpoint, self.sampling
+        key = (model or endpoint.model, json.dumps(json_schema, sort_keys=True))
+        if key not in self._talks:
+            if model is not None:
+                endpoint = build(Endpoint, **{**dict(endpoint), "model": model})
+            if json_schema is not None:
+                schema = {"name": "answer", "strict": True, "schema": json_schema}
+                form = {"response_format": {"type": "json_schema", "json_schema": schema}}
+                sampling = build(Sampling, **{**dict(sampling), "extra_body": sampling.extra_body | form})
+            self._talks[key] = Talk(endpoint, sampling, self.limits)
+        return self._talks[key]
+
+
+def attempt(make: Callable[..., Prompt], *given: Any) -> Prompt | RowError:
+    """An input that can't be asked fails alone, not the list that it stands in."""
+    try:
+        return make(*given)
+    except RowError as error:
+        return error
+
+
+def refuse_media(*lists: Sequence[Any] | None) -> None:
+    if any(item for given in lists for item in given or ()):
+        raise SettingsError("This serving sends text and pictures; videos and sounds can't be asked about.")
+
+
+def same_length(one: Sequence[Any], other: Sequence[Any]) -> None:
+    if len(one) != len(other):
+        raise SettingsError(f"{len(one)} inputs have {len(other)} texts or labels: give one for each.")
+
+
+def labelled(text: str, labels: Sequence[str]) -> str:
+    told = ", ".join(f"{number}. {label}" for number, label in enumerate(labels, 1))
+    return f"The pictures, in order: {told}\n\n{text}".strip() if labels else text

@@ -1,0 +1,43 @@
+"""What names pictures in a cell, whatever it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pandas
+import pytest
+
+from persqa_client.dataflow.columns import picture_cells, plain
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        pytest.param("a.jpg", ["a.jpg"], id="path"),
+        pytest.param(Path("a.jpg"), ["a.jpg"], id="Path"),
+        pytest.param(["a.jpg", "b.jpg"], ["a.jpg", "b.jpg"], id="list"),
+        pytest.param(("a.jpg",), ["a.jpg"], id="tuple"),
+        pytest.param(numpy.array(["a.jpg", "b.jpg"], dtype=object), ["a.jpg", "b.jpg"], id="array"),
+        pytest.param(numpy.array([["a.jpg"]]), [["a.jpg"]], id="array of arrays is refused later"),
+        pytest.param('["a.jpg", "b\\u00e9.jpg"]', ["a.jpg", "bé.jpg"], id="JSON"),
+        pytest.param("['a.jpg', \"b's.jpg\"]", ["a.jpg", "b's.jpg"], id="Python"),
+        pytest.param("['a.jpg' 'b.jpg'\n 'c.jpg']", ["a.jpg", "b.jpg", "c.jpg"], id="numpy"),
+        pytest.param("[a.jpg]", ["[a.jpg]"], id="a file in brackets"),
+        pytest.param("[]", [], id="empty list"),
+        pytest.param(None, [], id="None"),
+        pytest.param(float("nan"), [], id="NaN"),
+        pytest.param(pandas.NA, [], id="NA"),
+        pytest.param(["a.jpg", None], ["a.jpg"], id="gap"),
+        pytest.param(7, [7], id="number stays to be refused"),
+    ],
+)
+def test_a_cell_names_its_pictures(cell: Any, found: list[Any]) -> None:
+    assert picture_cells(cell) == found
+
+
+def test_arrays_become_lists_at_any_depth() -> None:
+    cell = numpy.array([{"from": "human", "value": numpy.array([numpy.int64(1), 2.5])}], dtype=object)
+    assert plain(cell) == [{"from": "human", "value": [1.0, 2.5]}]
+    assert type(plain(numpy.int64(3))) is int

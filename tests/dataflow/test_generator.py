@@ -1,0 +1,158 @@
+"""The operator over our own serving and storage, against the simulator."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+
+from persqa_client import RunStopped, SettingsError
+from persqa_client.dataflow import OpenAIVLMServing, PersQAGenerator
+from persqa_client.simulator.server import Running, SimSettings, running
+from tests.dataflow.conftest import MODEL, storage_of, written
+
+ROWS: list[dict[str, Any]] = [
+    {"n": 1, "image": ["red.png"], "long": 2**60 + 1, "conversation": [{"from": "human", "value": "x"}]},
+    {"n": 2, "image": "gone.png", "long": 0.12345678901234567, "conversation": [{"from": "human", "value": "y"}]},
+    {"n": 3, "image": ["green.png", "blue.png"], "long": None, "conversation": None},
+]
+
+
+class HeldStorage:
+    """Anything with read and write, as the operator asks for it."""
+
+    def __init__(self, frame: pandas.DataFrame) -> None:
+        self.frame = frame
+
+    def read(self, output_type: str) -> pandas.DataFrame:
+        assert output_type == "dataframe"
+        return self.frame
+
+    def write(self, frame: pandas.DataFrame) -> None:
+        self.frame = frame
+
+
+def serving(server: Running, **arguments: Any) -> OpenAIVLMServing:
+    return OpenAIVLMServing(server.base_url, model_name=MODEL, **arguments)
+
+
+def test_all_rows_stay_in_order_with_the_documented_answer(folder: Path, simulator: Running) -> None:
+    storage = storage_of(ROWS)
+    assert PersQAGenerator(serving(simulator)).run(storage, output_key="pers_qa") == ["pers_qa"]
+    rows = written()
+    assert [{key: row[key] for key in ROWS[0]} for row in rows] == ROWS
+    assert rows[0]["pers_qa"].startswith("Question: ")
+    assert ", Answer: <mam> " in rows[0]["pers_qa"]
+    assert "red" in rows[0]["pers_qa"]
+    assert "blue and green" in rows[2]["pers_qa"]
+    assert rows[1]["pers_qa"] is None
+    assert rows[1]["pers_qa_error"].startswith("image_missing: gone.png does not exist")
+    assert rows[0]["pers_qa_error"] is rows[2]["pers_qa_error"] is None
+
+
+def test_without_a_failure_there_is_no_column_of_errors(folder: Path, simulator: Running) -> None:
+    PersQAGenerator(serving(simulator)).run(storage_of(ROWS[:1]), output_key="pers_qa")
+    assert list(written()[0]) == [*ROWS[0], "pers_qa"]
+
+
+def test_nothing_is_asked_twice_and_what_failed_is_asked_again(folder: Path, simulator: Running) -> None:
+    operator = PersQAGenerator(serving(simulator), probes=False)
+    operator.run(storage_of(ROWS))
+    first, asked = written(), simulator.stats()["requests"]
+    operator.run(storage_of(ROWS))
+    assert written() == first
+    assert simulator.stats()["requests"] == asked
+    (folder / "gone.png").write_bytes((folder / "red.png").read_bytes())
+    operator.run(storage_of(ROWS))
+    assert simulator.stats()["requests"] == asked + 1
+    assert "red" in written()[1]["output"]
+    assert [written()[number]["output"] for number in (0, 2)] == [first[number]["output"] for number in (0, 2)]
+
+
+def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
+    rows = [{"image": ["red.png"], "id": number} for number in range(30)]
+    with running(SimSettings(latency=0, script=["ok"] * 12 + ["payment"])) as server:
+        operator = PersQAGenerator(serving(server, max_workers=1), probes=False)
+        with pytest.raises(RunStopped):
+            operator.run(storage_of(rows))
+        assert not Path("cache/qa_step1.jsonl").exists()
+        operator.run(storage_of(rows))
+        assert server.stats()["answered"] == 30
+    assert all(", Answer: <mam> " in row["output"] for row in written())
+
+
+def test_a_changed_frame_or_setting_is_a_run_of_its_own(folder: Path, simulator: Running) -> None:
+    PersQAGenerator(serving(simulator)).run(storage_of(ROWS[:1]))
+    PersQAGenerator(serving(simulator), tag="bo").run(storage_of(ROWS[:1]))
+    assert ", Answer: <bo> " in written()[0]["output"]
+    PersQAGenerator(serving(simulator), tag="bo").run(storage_of(ROWS))
+    assert len(written()) == 3
+
+
+def test_several_questions_give_a_row_as_many_times(folder: Path, simulator: Running) -> None:
+    PersQAGenerator(serving(simulator), questions=3).run(storage_of(ROWS))
+    rows = written()
+    assert [row["n"] for row in rows] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert len({row["output"] for row in rows if row["n"] == 1}) == 3
+    assert [row["output"] for row in rows if row["n"] == 2] == [None] * 3
+
+
+def test_the_bare_answer_leaves_its_question_in_the_conversation(folder: Path, simulator: Running) -> None:
+    PersQAGenerator(serving(simulator), output_style="answer").run(storage_of(ROWS))
+    first, failed, without = written()
+    assert first["output"].startswith("<mam> ")
+    assert first["conversation"][0]["value"].endswith("?")
+    assert failed["conversation"] == ROWS[1]["conversation"]
+    assert without["conversation"] is None
+
+
+def test_any_storage_will_do_and_its_frame_is_not_changed(folder: Path, simulator: Running) -> None:
+    frame = pandas.DataFrame({"image": ["red.png", None]}, index=[7, 7])
+    storage = HeldStorage(frame)
+    PersQAGenerator(serving(simulator)).run(storage)
+    assert list(frame.columns) == ["image"]
+    assert list(storage.frame.index) == [7, 7]
+    assert storage.frame["output"].iloc[0].startswith("Question: ")
+    assert storage.frame["output"].iloc[1] is None
+    assert storage.frame["output_error"].iloc[1].startswith("no_image: ")
+
+
+def test_columns_steer_only_where_they_are_named(folder: Path, simulator: Running) -> None:
+    rows = [{"image": "red.png", "question": "What colour is <bo>?", "tag": "bo"}]
+    PersQAGenerator(serving(simulator)).run(storage_of(rows))
+    assert "What colour is" not in written()[0]["output"]
+    PersQAGenerator(serving(simulator), steering=("question", "tag")).run(storage_of(rows))
+    assert written()[0]["output"].startswith("Question: What colour is <bo>?, Answer: <bo> ")
+
+
+def test_an_empty_frame_is_written_back_without_asking(folder: Path) -> None:
+    storage = HeldStorage(pandas.DataFrame({"image": []}))
+    PersQAGenerator(OpenAIVLMServing("http://127.0.0.1:9/v1")).run(storage)
+    assert list(storage.frame.columns) == ["image", "output"]
+
+
+def test_what_failed_is_told_and_nothing_secret_with_it(
+    folder: Path, simulator: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DF_API_KEY", "sk-secret")
+    with caplog.at_level(logging.DEBUG, "persqa_client"):
+        PersQAGenerator(serving(simulator)).run(storage_of(ROWS))
+    assert "1 of 3 questions got no answer" in caplog.text
+    assert "sk-secret" not in caplog.text
+    assert not any(
+        "sk-secret" in path.read_text(errors="ignore") for path in Path("cache").rglob("*") if path.is_file()
+    )
+
+
+def test_a_wrong_setting_or_column_is_one_sentence(folder: Path, simulator: Running) -> None:
+    with pytest.raises(SettingsError, match="no column 'picture'; its columns are: n, image"):
+        PersQAGenerator(serving(simulator)).run(storage_of(ROWS), input_modal_key="picture")
+    with pytest.raises(SettingsError, match="output_key"):
+        PersQAGenerator(serving(simulator)).run(storage_of(ROWS), output_key="")
+    with pytest.raises(SettingsError, match="--questions"):
+        PersQAGenerator(serving(simulator), questions=0)
+    with pytest.raises(TypeError, match="temperatur"):
+        PersQAGenerator(serving(simulator), temperatur=1)

@@ -1,0 +1,77 @@
+"""Runs tests/dataflow/installed where the real DataFlow can be imported: in a process that has it on its path."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DATAFLOW = Path(sys.prefix) / "dataflow"
+"""Where scripts/env.sh puts it."""
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.skipif(not DATAFLOW.is_dir(), reason="open-dataflow is not there; scripts/test.sh fetches it")
+def test_with_the_real_dataflow() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "tests/dataflow/installed"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(DATAFLOW)},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert " passed" in told.stdout
+    assert "skipped" not in told.stdout
+
+
+def test_all_works_without_dataflow_and_without_pandas_but_for_frames() -> None:
+    """The package and its servings import no pandas; the operator says which extra it needs."""
+    code = (
+        "import sys\n"
+        "sys.modules['pandas'] = None\n"
+        "import persqa_client, persqa_client.api, persqa_client.cli.running\n"
+        "from persqa_client.dataflow import OpenAIVLMServing\n"
+        "print(OpenAIVLMServing.__mro__[-2].__module__)\n"
+        "try:\n    from persqa_client.dataflow import FileStorage\n"
+        "except ImportError as error:\n    print(error)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines() == [
+        "persqa_client.dataflow.vlm_serving",
+        "persqa_client.dataflow works on pandas' data frames: pip install 'persqa-client[dataflow]'",
+    ]
+
+
+def test_importing_the_package_imports_neither() -> None:
+    code = "import sys, persqa_client, persqa_client.dataflow; print({'pandas', 'dataflow'} & set(sys.modules))"
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(DATAFLOW)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == "set()"
+
+
+def test_a_dataflow_that_can_not_be_imported_is_told_and_done_without(tmp_path: Path) -> None:
+    (tmp_path / "dataflow").mkdir()
+    (tmp_path / "dataflow" / "__init__.py").write_text("import a_package_that_is_missing\n")
+    code = (
+        "from persqa_client.dataflow import OpenAIVLMServing; print(OpenAIVLMServing('http://127.0.0.1:9/v1').failures)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == "{}"
+    assert "DataFlow is installed but can't be imported" in told.stderr
+    assert "a_package_that_is_missing" in told.stderr
