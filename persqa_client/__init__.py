@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from persqa_client.errors import PersQAError as PersQAError
     from persqa_client.errors import RowError as RowError
     from persqa_client.errors import RunStopped as RunStopped
+    from persqa_client.errors import ServerFailed as ServerFailed
     from persqa_client.errors import SettingsError as SettingsError
+    from persqa_client.serving.vllm_server import VLLMServer as VLLMServer
     from persqa_client.types import Failure as Failure
     from persqa_client.types import Record as Record
 
@@ -28,7 +30,8 @@ __version__ = "0.1.0"
 HOMES = {
     "persqa_client.api": ("PersQAClient", "generate", "stream"),
     "persqa_client.config": ("Endpoint", "Limits", "Recipe", "Sampling"),
-    "persqa_client.errors": ("PersQAError", "RowError", "RunStopped", "SettingsError"),
+    "persqa_client.errors": ("PersQAError", "RowError", "RunStopped", "ServerFailed", "SettingsError"),
+    "persqa_client.serving.vllm_server": ("VLLMServer",),
     "persqa_client.types": ("Failure", "Record"),
 }
 __all__ = sorted(name for names in HOMES.values() for name in names)

@@ -7,11 +7,13 @@ PersQAError
 ├── AttemptError       one attempt brought no answer; its verdict says what follows (chat/retries.py)
 ├── Away               this endpoint can't answer now, another can: the request goes to that one (chat/pool.py)
 ├── RunStopped         the endpoint refuses or stays away: every row would fail alike (exit 3, resumable)
+│   └── ServerFailed   a server of our own did not come up, or died: waiting for it would be in vain
 └── Interrupted        the run was asked to stop; the row keeps its place and runs next time
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -63,6 +65,18 @@ class RunStopped(PersQAError):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+class ServerFailed(RunStopped):
+    """A server of our own did not come up, or ended without being asked. ``log`` is the end of what it said, lines that
+    follow the sentence in ``str()``."""
+
+    def __init__(self, code: str, message: str, log: Sequence[str] = ()) -> None:
+        super().__init__(code, message)
+        self.log = tuple(log)
+
+    def __str__(self) -> str:
+        return "\n  ".join((self.message, *self.log))
 
 
 class Interrupted(PersQAError):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PACKAGE = ROOT / "persqa_client"
 BEGIN, END = "<!-- map: begin -->", "<!-- map: end -->"
-FOLDERS = ["", "inputs", "chat", "outputs", "engines", "simulator", "cli"]
+FOLDERS = ["", "inputs", "chat", "outputs", "engines", "simulator", "serving", "cli"]
 
 
 def first_sentence(path: Path) -> str:

@@ -20,7 +20,7 @@ LAYERS = [
     ("pipeline.py", "plan.py"),
     ("engines",),
     ("runs.py",),
-    ("api.py",),
+    ("api.py", "serving"),
     ("cli", "__init__.py"),
     ("__main__.py",),
 ]

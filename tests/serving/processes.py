@@ -1,0 +1,36 @@
+"""Looks at processes from outside, for tests: which of them bear a mark, wherever their parents are."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+MARK = "PERSQA_TEST_MARK"
+"""A variable that is handed down to every child, orphans included."""
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+
+
+def stand_in(mode: str) -> list[str]:
+    """A command that stands in for ``vllm``."""
+    return [sys.executable, str(STAND_IN), mode]
+
+
+def marked(mark: str) -> dict[int, str]:
+    """The processes that bear the mark, each with its command line; one that has ended bears none."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+    return found
+
+
+def left(mark: str, seconds: float = 10.0) -> dict[int, str]:
+    """What of them is still there when they have had some time to end."""
+    deadline = time.monotonic() + seconds
+    while (found := marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
