@@ -20,7 +20,7 @@ def make_endpoints(
     Raises SettingsError where none is given, where it is not clear whose a key is, and where ``find_key`` does.
     """
     if not base_urls:
-        raise SettingsError("--base-url: name at least one endpoint.")
+        raise SettingsError("--base-url: name at least one endpoint, or have one started by --serve MODEL.")
     names = pair(base_urls, key_envs)
     return tuple(
         build(Endpoint, base_url=url, model=model, api_key=None if name == NO_KEY else find_key(url, name, environ))

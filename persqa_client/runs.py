@@ -27,7 +27,7 @@ from persqa_client.config import Endpoint, RunSettings
 from persqa_client.engines.feed import has_more
 from persqa_client.engines.local import Answer
 from persqa_client.engines.passes import Live, Pass
-from persqa_client.errors import Interrupted, SettingsError
+from persqa_client.errors import Interrupted, RunStopped, SettingsError
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
 from persqa_client.outputs.files import RunFiles
 from persqa_client.outputs.ledger import Ledger
@@ -80,6 +80,7 @@ class Run:
         self._pass: Pass | None = None
         self._retried = False
         self._stopped = False
+        self._refusal: RunStopped | None = None
 
     @property
     def session(self) -> Session:
@@ -97,6 +98,25 @@ class Run:
         else:
             self._pass.engine.stop()
         self._stopped = True
+
+    def refuse(self, refusal: RunStopped) -> None:
+        """Ends the run at once with this: its server is known to be gone, and no answer can come any more."""
+        self._refusal = refusal
+        if self._meeting is not None:
+            self._meeting.cancel()
+        if self._pass is not None:
+            self._pass.engine.refuse(refusal)
+            self._pass.engine.abort()
+
+    def has_work(self) -> bool:
+        """Whether there is something to ask a server for. Opens the run's files and closes them again.
+
+        Raises SettingsError as ``execute`` does.
+        """
+        if self.settings.output is None:
+            return True
+        with self._open_ledger(RunFiles.of(self.settings.output)) as ledger:
+            return ledger.state != "finished" or self._next_pass(ledger) is not None
 
     async def execute(self) -> Summary:
         """Raises SettingsError before anything is sent; RunStopped or StorageError leave a run that can be resumed."""
@@ -157,7 +177,7 @@ class Run:
         try:
             await self._meeting
         except (asyncio.CancelledError, Interrupted):
-            if not self._stopped:
+            if not self._stopped and self._refusal is None:
                 raise
         finally:
             self._meeting = None
@@ -172,6 +192,8 @@ class Run:
 
     async def _answer(self, ledger: Ledger | MemoryLedger) -> bool:
         """Answers what is left and closes the books. False when the run was stopped before its end."""
+        if self._refusal is not None:
+            raise self._refusal
         if self._stopped:
             return False
         self._retried = self._retried or ledger.until is not None

@@ -10,6 +10,8 @@ from typing import NoReturn
 
 import typer
 
+from persqa_client.errors import ServerFailed
+
 ALL_GOOD = 0
 SOME_FAILED = 1
 WRONG_USE = 2
@@ -42,6 +44,10 @@ def interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def fail(error: object, code: int) -> NoReturn:
     sentence = str(error).strip()
+    if isinstance(error, ServerFailed):
+        # The sentence comes last: a terminal shows the end.
+        sentence = error.message
+        say("\n  ".join(("The end of the server's log:", *error.log)) if error.log else "The server's log is empty.")
     end = "" if sentence.endswith((".", "!", "?")) else "."
     say(f"Error: {sentence}{end}")
     raise typer.Exit(code)

@@ -16,12 +16,35 @@ def run(
     input: Annotated[Path, typer.Argument(metavar="INPUT", help="A JSONL file, or a folder of pictures.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="JSONL file to write.", rich_help_panel=Files)],
     base_url: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             help="The endpoint, such as http://HOST:8000/v1; repeat it to share the work.", rich_help_panel=Server
         ),
-    ],
-    model: Annotated[str, typer.Option(help="The model's name there.", rich_help_panel=Server)],
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model's name there; with --serve, another name for it.", rich_help_panel=Server),
+    ] = None,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Start vllm serve MODEL for this run and end it afterwards, in place of --base-url.",
+            rich_help_panel=Server,
+        ),
+    ] = None,
+    serve_args: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="Further options of vllm serve.", rich_help_panel=Server)
+    ] = None,
+    serve_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds until that server must be ready.", rich_help_panel=Server)
+    ] = 1800.0,
+    vllm_command: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS", help="What calls vllm, else PERSQA_VLLM, else vllm on the PATH.", rich_help_panel=Server
+        ),
+    ] = None,
     image_key: Annotated[
         str, typer.Option(help="Field with the picture or pictures.", rich_help_panel=Files)
     ] = "image",
@@ -132,6 +155,8 @@ def run(
     configuration, 3 server away or refusing, 70 a defect of this program, 130 stopped.
 
     Example: persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-3B-Instruct
+
+    Or, where the GPU is: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
     """
     # Imported here, because --help must not wait for the SDK.
     from persqa_client.cli import running

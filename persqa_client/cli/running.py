@@ -18,12 +18,14 @@ from persqa_client.cli.dry_run import show_requests
 from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
 from persqa_client.cli.progress import show_progress
 from persqa_client.cli.report import print_summary
-from persqa_client.config import Limits, Recipe, RunSettings, Sampling, build
+from persqa_client.cli.serving import UNKNOWN_YET, end, heed, make_server, settings_at, start
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.feed import has_more
 from persqa_client.errors import RunStopped, SettingsError, StorageError
 from persqa_client.inputs.sources import START, open_source
 from persqa_client.runs import Run, Summary
+from persqa_client.serving.vllm_server import VLLMServer
 
 STOPPING = "Stopping: requests under way may finish (once more to stop at once)."
 
@@ -31,6 +33,7 @@ STOPPING = "Stopping: requests under way may finish (once more to stop at once).
 def main(flags: dict[str, Any], *, dry_run: bool) -> None:
     """Runs, and ends the process's command with its exit code."""
     try:
+        server = make_server(flags)
         settings = make_settings(flags)
         assert settings.input is not None
         assert settings.output is not None
@@ -45,14 +48,14 @@ def main(flags: dict[str, Any], *, dry_run: bool) -> None:
     except SettingsError as error:
         fail(error, WRONG_USE)
     look_seldom()
-    raise typer.Exit(execute(run))
+    raise typer.Exit(execute(run) if server is None else serve(server, run))
 
 
 def make_settings(flags: dict[str, Any]) -> RunSettings:
     """The settings that the flags stand for. Raises SettingsError with one sentence."""
     extra_body = flags["extra_body"]
     pick = flags.__getitem__
-    endpoint, *further = make_endpoints(flags["base_url"], flags["model"], flags["api_key_env"] or [], os.environ)
+    endpoint, *further = read_endpoints(flags)
     return build(
         RunSettings,
         endpoint=endpoint,
@@ -69,6 +72,15 @@ def make_settings(flags: dict[str, Any]) -> RunSettings:
     )
 
 
+def read_endpoints(flags: dict[str, Any]) -> tuple[Endpoint, ...]:
+    """Those of the flags; of a server that is still to be started, one that stands for it."""
+    if flags["serve"]:
+        return (build(Endpoint, base_url=UNKNOWN_YET, model=flags["model"] or flags["serve"]),)
+    if flags["base_url"] and not flags["model"]:
+        raise SettingsError("--model: say which of the endpoint's models is to answer (persqa doctor lists them).")
+    return make_endpoints(flags["base_url"] or [], flags["model"] or "", flags["api_key_env"] or [], os.environ)
+
+
 def parse_extra_body(text: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
@@ -79,15 +91,35 @@ def parse_extra_body(text: str) -> dict[str, Any]:
     return value
 
 
-def execute(run: Run) -> int:
+def serve(server: VLLMServer, run: Run) -> int:
+    """Starts the server, executes the run there, and ends it; nothing is started where nothing is left to do."""
+    try:
+        if not run.has_work():
+            return execute(run)
+        start(server)
+    except SettingsError as error:
+        fail(error, WRONG_USE)
+    except RunStopped as error:
+        fail(error, NO_SERVER)
+    except KeyboardInterrupt:
+        say("Stopped while the server was starting, and ended it: nothing was asked.")
+        return INTERRUPTED
+    try:
+        return execute(Run(settings_at(server, run.settings), run.source), server)
+    finally:
+        end(server)
+
+
+def execute(run: Run, server: VLLMServer | None = None) -> int:
     """The run's exit code, after it has said what it has to say."""
     try:
-        summary = asyncio.run(watched(run))
+        summary = asyncio.run(watched(run, server))
     except (SettingsError, StorageError) as error:
         fail(error, WRONG_USE)
     except RunStopped as error:
         say(go_on(run)) if run.live.done else None
-        fail(error, NO_SERVER)
+        # That nothing listens any more is heard before it is seen that the server is gone, which is the reason.
+        fail((server and server.failure(wait=1.0)) or error, NO_SERVER)
     except KeyboardInterrupt:
         say(f"Stopped. {go_on(run)}")
         return INTERRUPTED
@@ -99,7 +131,7 @@ def execute(run: Run) -> int:
     return tell(run, summary)
 
 
-async def watched(run: Run) -> Summary:
+async def watched(run: Run, server: VLLMServer | None) -> Summary:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -112,12 +144,15 @@ async def watched(run: Run) -> Summary:
     for warning in run.plan.warnings():
         say(f"Warning: {warning}")
     run.pool.warn = lambda warning: say(f"Warning: {warning}")
-    progress = asyncio.create_task(show_progress(run, Console(stderr=True)))
+    beside = [asyncio.create_task(show_progress(run, Console(stderr=True)))]
+    if server is not None:
+        beside.append(asyncio.create_task(heed(server, run)))
     try:
         return await run.execute()
     finally:
-        progress.cancel()
-        await asyncio.gather(progress, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 def tell(run: Run, summary: Summary) -> int:

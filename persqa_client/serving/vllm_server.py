@@ -104,7 +104,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         self._env = dict(env or {})
         self._timeout = startup_timeout
         self._grace = shutdown_timeout
-        self._tell = on_progress or printer()
+        self.on_progress = on_progress or printer()
         self._log = ServerLog(log_path)
         self._running: Guarded | None = None
         self._ready = False
@@ -192,7 +192,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
                 raise too_slow(self.served, self._timeout, self._log.said(), self.log_path)
             if now - told >= TELL_EVERY:
                 told = now
-                self._tell(waiting(self.served, now - began, self._log.said()))
+                self.on_progress(waiting(self.served, now - began, self._log.said()))
             time.sleep(LOOK_EVERY)
         assert self._running is not None
         assert self.port is not None

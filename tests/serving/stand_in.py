@@ -38,7 +38,9 @@ def main() -> None:
 def sim(given: argparse.Namespace) -> None:
     name = given.served_model_name or given.model
     words = ["sim", "--port", str(given.port), "--model", name, *(word for more in given.sim for word in more.split())]
-    os.execv(sys.executable, [sys.executable, "-m", "persqa_client", *words])
+    # vLLM takes its key from a variable of its own, and so does the simulator.
+    environ = {**os.environ, "PERSQA_SIM_API_KEY": os.environ.get("VLLM_API_KEY", "")}
+    os.execve(sys.executable, [sys.executable, "-m", "persqa_client", *words], environ)
 
 
 def words(given: argparse.Namespace) -> None:
