@@ -11,7 +11,7 @@ from persqa_client.serving.vllm_logs import cause, doing, last_lines
 
 def died(served: str, code: int, said: str, log: Path | None, *, ready: bool) -> ServerFailed:
     """It has ended with ``code`` (negative: by a signal), before it was ready or afterwards."""
-    when = "in mid-run" if ready else "before it was ready"
+    when = "while it was in use" if ready else "before it was ready"
     reason = cause(said)
     told = "" if reason is None else f": {reason.rstrip('.')}"
     sentence = f"vllm serve {served} {ended(code)} {when}{told}. {whole(log)}"

@@ -7,9 +7,12 @@ import re
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SPEAKER = re.compile(r"^\([\w ]+=\d+\)\s*")
 STAMP = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+\d\d-\d\d [\d:]+ (?:\[[^\]]*\])\s*")
-COMPLAINT = re.compile(r"^(?:[\w.]+(?:Error|Exception|Exit|Interrupt)|[\w ]*error): .+")
+COMPLAINT = re.compile(r"^(?:[\w.]+(?:Error|Exception|Exit)|(?:[\w. -]+: )?error): .+|^Value error, .+")
+"""The last line of a traceback, of a usage error, and what pydantic says of a setting, below its own."""
 HEARSAY = re.compile(r"Engine core initialization failed|EngineDeadError|See root cause|WorkerProc initialization")
 """One process telling of another's end: the cause stands further up."""
+FAREWELL = re.compile(r"nanobind|^ - (?:leaked|\.\.\. skipped)|resource_tracker")
+"""What libraries say at every end; it would fill the last lines."""
 TAKEN = re.compile(r"address already in use|EADDRINUSE", re.IGNORECASE)
 
 LAST = 20
@@ -18,9 +21,9 @@ LONG = 300
 
 
 def last_lines(text: str, count: int = LAST) -> list[str]:
-    """The end of a log as it would look on a terminal, blank lines left out."""
+    """The end of a log as it would look on a terminal, without blank lines and libraries' farewells."""
     lines = (shown(line) for line in text.split("\n"))
-    return [line for line in lines if line.strip()][-count:]
+    return [line for line in lines if line.strip() and not FAREWELL.search(line)][-count:]
 
 
 def shown(line: str) -> str:
@@ -38,7 +41,7 @@ def cause(text: str) -> str | None:
     complaints = [line for line in map(bare, text.split("\n")) if COMPLAINT.match(line)]
     first_hand = [line for line in complaints if not HEARSAY.search(line)]
     found = first_hand or complaints
-    return abridge(found[-1], LONG) if found else None
+    return abridge(found[-1].removeprefix("Value error, "), LONG) if found else None
 
 
 def port_was_taken(text: str) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.endpoints import Endpoint, OwnServer, find_endpoint
+from tests.live.endpoints import Endpoint, OwnServer, TinyVLLM, find_endpoint
 
 HERE = Path(__file__).parent
 
@@ -49,6 +49,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def endpoint() -> Endpoint:
     """The endpoint that the environment names."""
     return find_endpoint(os.environ)
+
+
+@pytest.fixture(scope="session")
+def tiny_vllm() -> TinyVLLM:
+    """For tests that start it by means of the package itself."""
+    tiny = TinyVLLM.of(os.environ)
+    tiny.install()
+    return tiny
 
 
 @pytest.fixture(scope="session")
@@ -86,5 +94,6 @@ def why_no_own_server() -> str | None:
         return "PERSQA_LIVE_OWN_SERVER=0 wants no server of its own"
     if (reason := why_no_endpoint()) is not None:
         return reason
-    home = Path(os.environ.get("TINY_VLLM_HOME") or Path.home() / ".cache" / "tiny-vllm")
-    return None if (home / "model" / "config.json").exists() else f"tests/live/tiny_vllm/setup.sh has not filled {home}"
+    tiny = TinyVLLM.of(os.environ)
+    installed = (tiny.model / "config.json").exists()
+    return None if installed else f"tests/live/tiny_vllm/setup.sh has not filled {tiny.home}"

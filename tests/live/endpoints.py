@@ -14,10 +14,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from persqa_client.config import is_loopback
 
-SERVE = Path(__file__).parent / "tiny_vllm" / "serve.sh"
+HERE = Path(__file__).parent / "tiny_vllm"
+SERVE = HERE / "serve.sh"
+SETUP = HERE / "setup.sh"
 STARTING = 1200.0
 """Seconds until a server of our own must be up, its installation included."""
 ENDING = 30.0
@@ -66,6 +69,29 @@ def list_models(base_url: str, key: str | None) -> list[dict[str, object]]:
     proxies = urllib.request.ProxyHandler({} if is_loopback(base_url) else None)
     with urllib.request.build_opener(proxies).open(request, timeout=30) as reply:
         return list(json.load(reply)["data"])
+
+
+@dataclass(frozen=True, slots=True)
+class TinyVLLM:
+    """The real vLLM for CPUs and the tiny checkpoint, in one folder."""
+
+    home: Path
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Self:
+        return cls(Path(environ.get("TINY_VLLM_HOME") or Path.home() / ".cache" / "tiny-vllm"))
+
+    @property
+    def vllm(self) -> Path:
+        return self.home / "venv" / "bin" / "vllm"
+
+    @property
+    def model(self) -> Path:
+        return self.home / "model"
+
+    def install(self) -> None:
+        """Does only what is missing."""
+        subprocess.run([SETUP, self.home], check=True, timeout=STARTING, stdin=subprocess.DEVNULL)
 
 
 class OwnServer:

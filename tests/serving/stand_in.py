@@ -5,7 +5,7 @@ words      says why it can't, on stderr, and ends
 silent     never listens, and ends when it is asked to
 stubborn   never listens, and is deaf to SIGTERM
 family     serves the simulator, beside a child in a session of its own and an orphan that was left by another
-robbed     finds its port taken the first time, by a program that has just been started; serves the second time
+robbed     finds its port taken by a program that has just been started; serves where its --marker is there already
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ def family(given: argparse.Namespace) -> None:
 
 
 def robbed(given: argparse.Namespace) -> None:
-    if given.marker.exists():
+    if given.marker is not None and given.marker.exists():
         sim(given)
-    given.marker.touch()
+    if given.marker is not None:
+        given.marker.touch()
     thief = socket.create_server(("127.0.0.1", given.port))
     print(f"The port {given.port} is taken.", file=sys.stderr)
     name = given.served_model_name or given.model

@@ -7,12 +7,15 @@ import os
 import signal
 import socket
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from persqa_client import ServerFailed, SettingsError, VLLMServer
+from persqa_client.serving.ports import free_port
+from persqa_client.simulator.server import SimSettings, running
 from tests.serving.processes import MARK, left, marked, stand_in
 
 NAME = "some/model"
@@ -124,6 +127,27 @@ def test_a_port_that_is_taken_after_it_was_chosen_is_left_for_another(mark: str,
     assert not marked(mark)
 
 
+def test_where_every_port_is_taken_in_time_it_gives_up(mark: str, tmp_path: Path) -> None:
+    with pytest.raises(ServerFailed, match="3 free ports were taken by other programs"):
+        make("robbed", mark, log_path=tmp_path / "log").start()
+    assert (tmp_path / "log").read_text().count(" is taken.") == 3
+    assert not marked(mark)
+
+
+def test_an_asked_for_port_that_is_lost_to_another_is_said_so(mark: str, tmp_path: Path) -> None:
+    """By a stranger that answers there in the server's place, well as it is."""
+    port, strangers = free_port(), ExitStack()
+    server = make("silent", mark, port=port, log_path=tmp_path / "log")
+
+    def listen(line: str) -> None:
+        strangers.enter_context(running(SimSettings(), port))
+
+    server.on_progress = listen
+    with strangers, pytest.raises(SettingsError, match=f"Port {port} is taken"):
+        server.start()
+    assert not marked(mark)
+
+
 def test_a_program_that_can_not_be_run_is_a_sentence(tmp_path: Path) -> None:
     broken = tmp_path / "vllm"
     broken.write_text("no program\n")
@@ -139,8 +163,9 @@ def test_the_death_of_one_that_was_up_is_seen_and_told(mark: str, tmp_path: Path
         os.kill(server.pid, signal.SIGKILL)
         failure = server.failure(wait=10)
         assert failure is not None
-        assert "was ended by SIGKILL (somebody killed it, or the system did for want of memory) in mid-run" in str(
-            failure
+        assert (
+            "was ended by SIGKILL (somebody killed it, or the system did for want of memory) while it was in use"
+            in str(failure)
         )
         assert not server.is_alive()
         assert not left(mark), "its children are ended by the guardian, before anybody stops the server"
