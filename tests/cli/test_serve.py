@@ -174,6 +174,14 @@ def test_a_server_that_dies_in_mid_run_ends_it_at_once_and_no_row_is_lost(folder
     assert not (folder / "qa.failed.jsonl").exists()
 
 
+def test_one_that_dies_before_the_first_row_is_told_by_its_own_words(folder: Path, mark: str) -> None:
+    """That nothing listens any more is what the run sees first."""
+    told = persqa(*command("brief"), cwd=folder)
+    assert told.returncode == 3
+    assert "ended with exit code 1 while it was in use: MemoryError: that was all." in told.stderr
+    assert not list(folder.glob("*qa*"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_drains_the_run_and_ends_the_server(folder: Path, mark: str, number: signal.Signals) -> None:
     flags = many(folder)
