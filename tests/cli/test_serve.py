@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import subprocess
 import time
@@ -14,10 +13,9 @@ import pytest
 from PIL import Image
 
 from tests.commands import persqa, start
-from tests.serving.processes import MARK, left, marked, stand_in
+from tests.serving.processes import MARK, MODEL, command, left, marked
 
 ROWS = 300
-MODEL = "some/model"
 SLOW = '--sim="--latency 0.05 --slots 8"'
 """Some seconds for all rows."""
 
@@ -30,20 +28,6 @@ def folder(tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "red.png")
     (tmp_path / "rows.jsonl").write_text('{"image": "red.png"}\n')
     return tmp_path
-
-
-def command(mode: str, *more: str) -> list[str]:
-    return [
-        "run",
-        "rows.jsonl",
-        "-o",
-        "qa.jsonl",
-        "--serve",
-        MODEL,
-        "--vllm-command",
-        shlex.join(stand_in(mode)),
-        *more,
-    ]
 
 
 def many(folder: Path) -> list[str]:
