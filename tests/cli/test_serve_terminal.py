@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
+import re
 import subprocess
 import termios
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.commands import PERSQA
-from tests.serving.processes import MARK, command, marked
+from persqa_client.simulator.server import SimSettings, running
+from tests.commands import PERSQA, persqa
+from tests.serving.processes import MARK, MODEL, command, marked
+
+ROWS = 300
 
 
 class Terminal:
@@ -59,7 +65,7 @@ class Terminal:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "red.png")
-    (tmp_path / "rows.jsonl").write_text("".join(f'{{"image": "red.png", "n": {n}}}\n' for n in range(300)))
+    (tmp_path / "rows.jsonl").write_text("".join(f'{{"image": "red.png", "n": {n}}}\n' for n in range(ROWS)))
     return tmp_path
 
 
@@ -72,16 +78,25 @@ def test_a_line_that_changes_tells_what_is_waited_for(folder: Path, mark: str) -
 
 def test_a_typed_ctrl_c_drains_the_run_before_the_server_ends(folder: Path, mark: str) -> None:
     """The terminal sends it to the whole foreground group, and the server is not in it."""
-    flags = ["--serve-args", '--sim="--latency 0.5 --slots 8"', "--concurrency", "8", "--no-probes"]
-    terminal = Terminal(command("family", *flags), folder, mark)
-    partial = folder / "qa.jsonl.partial"
-    while not partial.exists() or not partial.read_bytes():
+    flags = ["--concurrency", "8", "--no-probes"]
+    terminal = Terminal(command("family", *flags, "--serve-args", '--sim="--latency 1 --slots 8"'), folder, mark)
+    while requests(terminal) <= 8:
         assert terminal.process.poll() is None, terminal.seen
-        time.sleep(0.01)
-    written = partial.read_bytes().count(b"\n")
+        time.sleep(0.02)
     terminal.type(b"\x03")
     code, seen = terminal.end()
     assert code == 130, seen
     assert "requests under way may finish" in seen
-    assert partial.read_bytes().count(b"\n") > written, "they did, so the server was still there"
     assert not marked(mark)
+    with running(SimSettings(models=(MODEL,), latency=0.0)) as server:
+        elsewhere = ["run", "rows.jsonl", "-o", "qa.jsonl", "--base-url", server.base_url, "--model", MODEL]
+        assert persqa(*elsewhere, *flags, cwd=folder).returncode == 0
+        assert server.stats()["answered"] < ROWS - 8, "what was under way was answered: the server was still there"
+
+
+def requests(terminal: Terminal) -> int:
+    """How many have come to the server, which is there as soon as it is said where."""
+    if (found := re.search(rb"(http://[0-9.:]+)/v1, process", terminal.seen)) is None:
+        return 0
+    with urllib.request.urlopen(f"{found[1].decode()}/sim/stats", timeout=10) as reply:
+        return int(json.load(reply)["requests"])
