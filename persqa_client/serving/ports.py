@@ -1,7 +1,8 @@
-"""Ports of this machine: a free one, and whose a taken one is. Binds sockets, reads /proc."""
+"""Ports of this machine: a free one, whose a taken one is, whether a server is well there. Talks to it, reads /proc."""
 
 from __future__ import annotations
 
+import http.client
 import socket
 from collections.abc import Collection
 from contextlib import suppress
@@ -25,6 +26,18 @@ def is_free(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_well(port: int) -> bool:
+    """Whether what listens there says that it is ready."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def has_stranger(port: int, ours: Collection[int]) -> bool:

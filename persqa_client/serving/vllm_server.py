@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import http.client
 import os
 import shutil
 import sys
@@ -17,7 +16,7 @@ from persqa_client.errors import ServerFailed
 from persqa_client.serving.devices import Device, takes_cpu
 from persqa_client.serving.endings import died, outrun, taken, too_slow, waiting
 from persqa_client.serving.guarded import Guarded
-from persqa_client.serving.ports import free_port, has_stranger, is_free
+from persqa_client.serving.ports import free_port, has_stranger, is_free, is_well
 from persqa_client.serving.server_log import ServerLog
 from persqa_client.serving.vllm_command import (
     CONTEXT,
@@ -81,7 +80,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         on_progress: Callable[[str], None] | None = None,
     ) -> None:
         self.served = model
-        """What is served: a model's name, or its folder."""
+        """A model's name, or its folder."""
         self.model = served_model_name or model
         """The name that requests use."""
         self.port = port
@@ -159,9 +158,9 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
                 self._end()
                 raise
             except BaseException:
-                self.stop()
+                self._drop()
                 raise
-            self.stop()
+            self._drop()
             if self._wanted_port is not None:
                 raise taken(self._wanted_port)
         raise outrun(PORTS)
@@ -181,8 +180,9 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
 
     def _comes_up(self, began: float) -> bool:
         """Whether it did; False where another program took its port. Raises ServerFailed."""
+        assert self.port is not None
         told = began
-        while not self._is_healthy():
+        while not (self.is_alive() and is_well(self.port)):
             if (failure := self.failure()) is not None:
                 if self._lost_its_port():
                     return False
@@ -195,35 +195,28 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
                 self.on_progress(waiting(self.served, now - began, self._log.said()))
             time.sleep(LOOK_EVERY)
         assert self._running is not None
-        assert self.port is not None
         self._ready = not has_stranger(self.port, self._running.family())
         return self._ready
 
     def _lost_its_port(self) -> bool:
         """A server has other ports, too, which may have been the taken one."""
-        assert self.port is not None
-        return port_was_taken(self._log.said()) and (self._wanted_port is None or not is_free(self.port))
-
-    def _is_healthy(self) -> bool:
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=5)
-        try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == 200 and self.is_alive()
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        wanted = self._wanted_port
+        return port_was_taken(self._log.said()) and (wanted is None or not is_free(wanted))
 
     def stop(self) -> None:
         """Ends it with all its children, and returns when they are gone. Harmless where it is not there."""
         if self._running is not None and self._running.is_ours:
-            failed = not self.is_alive()
+            (self._drop if self.is_alive() else self._end)()
+
+    def _drop(self) -> None:
+        """Ends it where its log tells nothing that anybody should know."""
+        try:
             self._end()
-            if not failed:
-                self._log.discard()
+        finally:
+            self._log.discard()
 
     def _end(self) -> None:
-        """The log stays."""
+        """Ends it and leaves its log, which says why."""
         atexit.unregister(self.stop)
         running, self._running = self._running, None
         if running is not None:
@@ -237,13 +230,13 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
 
 
 def printer() -> Callable[[str], None]:
-    """Prints the first line that it is given, and then one every ten seconds."""
-    printed: list[float] = []
+    """Prints the first line that it is given to stderr, and then one every ten seconds."""
+    due = 0.0
 
     def tell(line: str) -> None:
-        now = time.monotonic()
-        if not printed or now - printed[-1] >= PRINT_EVERY:
-            printed.append(now)
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + PRINT_EVERY
             print(line, file=sys.stderr, flush=True)
 
     return tell

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import subprocess
 import time
@@ -14,10 +13,9 @@ import pytest
 from PIL import Image
 
 from tests.commands import persqa, start
-from tests.serving.processes import MARK, left, marked, stand_in
+from tests.serving.processes import MARK, MODEL, command, left, marked
 
 ROWS = 300
-MODEL = "some/model"
 SLOW = '--sim="--latency 0.05 --slots 8"'
 """Some seconds for all rows."""
 
@@ -30,20 +28,6 @@ def folder(tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "red.png")
     (tmp_path / "rows.jsonl").write_text('{"image": "red.png"}\n')
     return tmp_path
-
-
-def command(mode: str, *more: str) -> list[str]:
-    return [
-        "run",
-        "rows.jsonl",
-        "-o",
-        "qa.jsonl",
-        "--serve",
-        MODEL,
-        "--vllm-command",
-        shlex.join(stand_in(mode)),
-        *more,
-    ]
 
 
 def many(folder: Path) -> list[str]:
@@ -172,6 +156,14 @@ def test_a_server_that_dies_in_mid_run_ends_it_at_once_and_no_row_is_lost(folder
     assert persqa(*command("sim", *flags), cwd=folder).returncode == 0
     assert numbers(folder) == list(range(ROWS))
     assert not (folder / "qa.failed.jsonl").exists()
+
+
+def test_one_that_dies_before_the_first_row_is_told_by_its_own_words(folder: Path, mark: str) -> None:
+    """That nothing listens any more is what the run sees first."""
+    told = persqa(*command("brief"), cwd=folder)
+    assert told.returncode == 3
+    assert "ended with exit code 1 while it was in use: MemoryError: that was all." in told.stderr
+    assert not list(folder.glob("*qa*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])

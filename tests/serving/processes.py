@@ -1,7 +1,8 @@
-"""Looks at processes from outside, for tests: which of them bear a mark, wherever their parents are."""
+"""For tests of servers: a command that stands in for vllm, and which processes bear a mark."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from contextlib import suppress
@@ -10,12 +11,19 @@ from pathlib import Path
 MARK = "PERSQA_TEST_MARK"
 """A variable that is handed down to every child, orphans included."""
 
+MODEL = "some/model"
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
 
 def stand_in(mode: str) -> list[str]:
     """A command that stands in for ``vllm``."""
     return [sys.executable, str(STAND_IN), mode]
+
+
+def command(mode: str, *more: str) -> list[str]:
+    """``persqa run`` of rows.jsonl with a server that it starts, by a stand-in."""
+    vllm = shlex.join(stand_in(mode))
+    return ["run", "rows.jsonl", "-o", "qa.jsonl", "--serve", MODEL, "--vllm-command", vllm, *more]
 
 
 def marked(mark: str) -> dict[int, str]:

@@ -4,6 +4,7 @@ sim        serves the simulator there
 words      says why it can't, on stderr, and ends
 silent     never listens, and ends when it is asked to
 stubborn   never listens, and is deaf to SIGTERM
+brief      is well for one look, and ends
 family     serves the simulator, beside a child in a session of its own and an orphan that was left by another
 robbed     finds its port taken by a program that has just been started; serves where its --marker is there already
 """
@@ -17,6 +18,7 @@ import socket
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -61,6 +63,16 @@ def stubborn(given: argparse.Namespace) -> None:
     silent(given)
 
 
+def brief(given: argparse.Namespace) -> None:
+    class Well(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+    HTTPServer(("127.0.0.1", given.port), Well).handle_request()
+    raise SystemExit("MemoryError: that was all")
+
+
 def family(given: argparse.Namespace) -> None:
     subprocess.Popen(SLEEP, start_new_session=True)
     # Two forks: the one between ends at once, and the orphan is nobody's child.
@@ -87,6 +99,7 @@ MODES = {
     "words": words,
     "silent": silent,
     "stubborn": stubborn,
+    "brief": brief,
     "family": family,
     "robbed": robbed,
 }

@@ -20,24 +20,24 @@ OWNER = """
 import os, sys, time
 from persqa_client import VLLMServer
 server = VLLMServer("some/model", vllm_command={command!r}).start()
-print(server.pid, server.log_path, flush=True)
+print("started", flush=True)
 {then}
 """
 
 
-def own(mark: str, then: str) -> tuple[subprocess.Popen[str], int, str]:
-    """A process that has started a server and goes on as ``then`` says, the server, and its log."""
+def own(mark: str, folder: Path, then: str) -> subprocess.Popen[str]:
+    """A process that has started a server, whose log is in ``folder``, and goes on as ``then`` says."""
     code = OWNER.format(command=stand_in("family"), then=then)
     owner = subprocess.Popen(
         [sys.executable, "-c", code],
-        env={**os.environ, MARK: mark},
+        env={**os.environ, MARK: mark, "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
     assert owner.stdout is not None
-    pid, log = owner.stdout.readline().split()
-    return owner, int(pid), log
+    assert owner.stdout.readline() == "started\n"
+    return owner
 
 
 def server_and_its_own(mark: str) -> list[str]:
@@ -46,35 +46,33 @@ def server_and_its_own(mark: str) -> list[str]:
 
 
 @pytest.mark.parametrize("then", ["", "sys.exit(3)", "raise ValueError", "os._exit(4)"])
-def test_at_the_interpreters_exit_the_server_ends(mark: str, then: str) -> None:
-    owner, _, _ = own(mark, then)
+def test_at_the_interpreters_exit_the_server_ends(mark: str, tmp_path: Path, then: str) -> None:
+    owner = own(mark, tmp_path, then)
     owner.communicate(timeout=30)
     # os._exit is no exit of the interpreter's: the guardian sees it, and nobody waits for that.
     assert not (left(mark) if "_exit" in then else marked(mark))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_a_signal_to_us_ends_the_server(mark: str, number: signal.Signals) -> None:
-    owner, _, log = own(mark, "time.sleep(600)")
+def test_a_signal_to_us_ends_the_server(mark: str, tmp_path: Path, number: signal.Signals) -> None:
+    owner = own(mark, tmp_path, "time.sleep(600)")
     owner.send_signal(number)
     owner.communicate(timeout=30)
     assert not left(mark)
-    if os.path.exists(log):
-        os.unlink(log)
 
 
-def test_ctrl_c_in_a_block_ends_the_server_and_takes_its_log_away(mark: str) -> None:
-    owner, _, log = own(mark, "with server: time.sleep(600)")
+def test_ctrl_c_in_a_block_ends_the_server_and_takes_its_log_away(mark: str, tmp_path: Path) -> None:
+    owner = own(mark, tmp_path, "with server: time.sleep(600)")
     owner.send_signal(signal.SIGINT)
     owner.communicate(timeout=30)
     assert not marked(mark)
-    assert not os.path.exists(log)
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_killed_owner_whose_own_child_lives_on_takes_the_server_along(mark: str) -> None:
+def test_a_killed_owner_whose_own_child_lives_on_takes_the_server_along(mark: str, tmp_path: Path) -> None:
     """The child of a fork has the pipe to the guardian too, and keeps it open."""
     fork = "if os.fork() == 0:\n    os.environ.clear()\n    time.sleep(600)\ntime.sleep(600)"
-    owner, _, log = own(mark, fork)
+    owner = own(mark, tmp_path, fork)
     while len(marked(mark)) - len(server_and_its_own(mark)) < 2:
         time.sleep(0.01)
     owner.kill()
@@ -85,16 +83,15 @@ def test_a_killed_owner_whose_own_child_lives_on_takes_the_server_along(mark: st
     while server_and_its_own(mark) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not server_and_its_own(mark)
-    os.unlink(log)
 
 
-def test_a_forked_child_that_ends_leaves_the_server_alone(mark: str) -> None:
+def test_a_forked_child_that_ends_leaves_the_server_alone(mark: str, tmp_path: Path) -> None:
     then = (
         "child = os.fork()\n"
         "if child == 0:\n    server.stop(); sys.exit(0)\n"
         "os.waitpid(child, 0); print(server.is_alive(), server.log_path.exists(), flush=True); server.stop()"
     )
-    owner, _, _ = own(mark, then)
+    owner = own(mark, tmp_path, then)
     told, _ = owner.communicate(timeout=30)
     assert told == "True True\n"
     assert not marked(mark)
@@ -124,10 +121,11 @@ def test_with_the_guardian_killed_the_server_is_told_and_can_still_be_stopped(ma
     log.unlink()
 
 
-def test_a_second_ctrl_c_does_not_wait_for_a_server_that_is_deaf(mark: str) -> None:
+def test_a_second_ctrl_c_does_not_wait_for_a_server_that_is_deaf(mark: str, tmp_path: Path) -> None:
     then = f"server = VLLMServer('m', vllm_command={stand_in('stubborn')!r}, shutdown_timeout=500)\nserver.start()"
     code = OWNER.split("server = ")[0] + then
-    owner = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, MARK: mark}, stderr=subprocess.PIPE)
+    environ = {**os.environ, MARK: mark, "TMPDIR": str(tmp_path)}
+    owner = subprocess.Popen([sys.executable, "-c", code], env=environ, stderr=subprocess.PIPE)
     while len([line for line in marked(mark).values() if "time.sleep" in line]) < 1:
         time.sleep(0.01)
     owner.send_signal(signal.SIGINT)
@@ -136,6 +134,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_server_that_is_deaf(mark: str) -> N
     owner.send_signal(signal.SIGINT)
     owner.communicate(timeout=30)
     assert not left(mark)
+    assert not list(tmp_path.iterdir()), "its log goes, too"
 
 
 def test_words_reach_the_server_whole(mark: str, tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from persqa_client.serving.ports import free_port, has_stranger, is_free
+from persqa_client.serving.ports import free_port, has_stranger, is_free, is_well
+from persqa_client.simulator.server import SimSettings, running
 
 HOLD = """
 import socket, sys
@@ -40,6 +42,15 @@ def test_a_free_port_is_free_until_somebody_listens() -> None:
     with socket.create_server(("127.0.0.1", port)):
         assert not is_free(port)
     assert is_free(port)
+
+
+def test_what_says_so_is_well_and_what_is_silent_or_away_is_not() -> None:
+    with running(SimSettings()) as server:
+        assert is_well(server.port)
+    assert not is_well(server.port)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        threading.Timer(0.2, lambda: deaf.accept()[0].close()).start()
+        assert not is_well(deaf.getsockname()[1])
 
 
 def test_a_listener_that_is_none_of_ours_is_a_stranger() -> None:
