@@ -20,6 +20,7 @@ LAYERS = [
     ("pipeline.py", "plan.py"),
     ("engines",),
     ("runs.py",),
+    ("attending.py", "portal.py", "progress.py"),
     ("api.py", "serving"),
     ("cli", "dataflow", "__init__.py"),
     ("__main__.py",),

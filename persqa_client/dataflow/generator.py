@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from persqa_client.api import execute
+from persqa_client.attending import SEEN_BY_THEN, heed
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.dataflow.batches import ForeignPool
 from persqa_client.dataflow.frames import rows_of, with_answers
 from persqa_client.dataflow.outcomes import OUTPUT_KEY, ROW_KEY, Answer, answers_of
 from persqa_client.dataflow.run_files import as_lines, run_folder, write_rows
-from persqa_client.dataflow.vlm_serving import SEEN_BY_THEN, VLMServing
+from persqa_client.dataflow.vlm_serving import VLMServing
+from persqa_client.endpoints import NOWHERE
 from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.sources import FileSource, ListedSource, Source
 from persqa_client.jsonl import load_object
@@ -25,9 +28,6 @@ if TYPE_CHECKING:
     OperatorBase = object
 else:
     from persqa_client.dataflow.abcs import OperatorBase
-
-NOWHERE = "http://127.0.0.1/v1"
-"""In place of an endpoint that is not known yet, or that a foreign serving knows alone; nothing is sent there."""
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class PersQAGenerator(OperatorBase):
             return execute(run)
         here = settings.model_copy(update={"endpoint": self.serving.endpoint})
         try:
-            return execute(Run(here, source), self.serving.failure)
+            return execute(Run(here, source), partial(heed, gone=self.serving.failure))
         except RunStopped as stop:
             raise self.serving.failure(wait=SEEN_BY_THEN) or stop from None
 

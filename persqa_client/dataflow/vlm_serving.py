@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from persqa_client.attending import SEEN_BY_THEN
 from persqa_client.config import Endpoint, Limits, Sampling, build
 from persqa_client.dataflow.conversations import Prompt, beside, prompt_of_conversation, prompt_of_text
 from persqa_client.dataflow.talk import Talk, Told
@@ -19,8 +20,6 @@ else:
     from persqa_client.dataflow.abcs import ServingBase
 
 ASSISTANT = "You are a helpful assistant."
-SEEN_BY_THEN = 1.0
-"""Seconds: that nothing listens any more is heard before it is seen that a server is gone, which is the reason."""
 
 logger = logging.getLogger(__name__)
 
