@@ -28,8 +28,9 @@ def answers_of(rows: int, records: Iterable[dict[str, Any]], failures: Iterable[
         question = record[f"{OUTPUT_KEY}_meta"]["question"]
         answers[record[ROW_KEY] - 1].append(Answer(record[OUTPUT_KEY], question))
     # In ascending order, each finds its place among those that went before.
-    for failure in sorted((line["error"] for line in failures), key=lambda error: error.get("question", 0)):
-        answers[failure["row"] - 1].insert(failure.get("question", 0), Answer(None, error=reason_of(failure)))
+    for failure in sorted(failures, key=lambda line: line["error"].get("question", 0)):
+        error = failure["error"]
+        answers[failure[ROW_KEY] - 1].insert(error.get("question", 0), Answer(None, error=reason_of(error)))
     return answers
 
 
