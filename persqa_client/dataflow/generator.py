@@ -13,6 +13,7 @@ from rich.console import Console
 from persqa_client.api import execute
 from persqa_client.attending import SEEN_BY_THEN, Beside, heed
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
+from persqa_client.dataflow.arguments import in_arguments
 from persqa_client.dataflow.batches import ForeignPool
 from persqa_client.dataflow.frames import frame_of, rows_of, with_answers
 from persqa_client.dataflow.outcomes import OUTPUT_KEY, ROW_KEY, Answer, answers_of
@@ -45,6 +46,7 @@ class PersQAGenerator(OperatorBase):
     shows on stderr how it goes: a bar at a terminal, elsewhere a line every ten seconds.
     """
 
+    @in_arguments()
     def __init__(
         self,
         llm_serving: Any,
@@ -106,6 +108,7 @@ class PersQAGenerator(OperatorBase):
             "'Question: ..., Answer: ...'; a row without a good answer has its reason in {output_key}_error."
         )
 
+    @in_arguments()
     def run(self, storage: Any, input_modal_key: str = "image", output_key: str = "output") -> list[str]:
         """Reads the storage's data frame, asks about each row, writes it back with ``output_key`` added.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from persqa_client.dataflow.arguments import reworded
+
 ROW_KEY = "row"
 """The member of a run's rows that says which row of the frame each is, from 1."""
 OUTPUT_KEY = "pers_qa"
@@ -37,4 +39,4 @@ def answers_of(rows: int, records: Iterable[dict[str, Any]], failures: Iterable[
 def reason_of(error: dict[str, Any]) -> str:
     """The code and the message, which stands beside its row and needs no line's number."""
     place = f"Line {error['row']}: "
-    return f"{error['code']}: {error['message'].removeprefix(place)}"
+    return f"{error['code']}: {reworded(error['message'].removeprefix(place))}"

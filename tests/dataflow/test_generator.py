@@ -176,7 +176,7 @@ def test_a_wrong_setting_or_column_is_one_sentence(folder: Path, simulator: Runn
         PersQAGenerator(serving(simulator)).run(HeldStorage(None))
     with pytest.raises(SettingsError, match="output_key"):
         PersQAGenerator(serving(simulator)).run(storage_of(ROWS), output_key="")
-    with pytest.raises(SettingsError, match=r"--questions"):
+    with pytest.raises(SettingsError, match=r"^questions: "):
         PersQAGenerator(serving(simulator), questions=0)
     with pytest.raises(TypeError, match="temperatur"):
         PersQAGenerator(serving(simulator), temperatur=1)
