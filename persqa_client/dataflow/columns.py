@@ -36,8 +36,8 @@ def picture_cells(value: Any) -> list[Any]:
     there is stays, to be taken or refused by whoever reads the row.
     """
     value = plain(value)
-    if isinstance(value, str) and (listed := list_from_text(value)) is not None:
-        value = listed
+    if isinstance(value, str):
+        value = read_text(value)
     cells = map(unpacked, value if isinstance(value, list) else [value])
     return [cell for cell in cells if not (is_missing(cell) or (isinstance(cell, str) and not cell.strip()))]
 
@@ -46,15 +46,32 @@ def unpacked(cell: Any) -> Any:
     """Of ``datasets``' pairs of bytes and path: the bytes, or the path where they lie in that file."""
     if isinstance(cell, dict) and cell.keys() & {"bytes", "path"}:
         held = cell.get("bytes")
+        if isinstance(held, str) and held.startswith(("b'", 'b"')):
+            # DataFlow's storages write bytes as Python prints them, whatever the file's kind.
+            held = unprinted(held)
         cell = cell.get("path") if is_missing(held) else held
     return fspath(cell) if isinstance(cell, PathLike) else cell
 
 
-def list_from_text(text: str) -> list[Any] | None:
-    """The list that a text shows, as JSON, Python or numpy would print it (CSV keeps no other); None for any other."""
+def unprinted(text: str) -> Any:
+    """What Python printed so; the text itself where it prints nothing so."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def read_text(text: str) -> Any:
+    """The list, or the pair of bytes and path, that a text shows (CSV keeps no other); any other text as it is."""
     bare = text.strip()
-    if not (bare.startswith("[") and bare.endswith("]")):
-        return None
+    if bare.startswith("[") and bare.endswith("]"):
+        listed = list_from_text(bare)
+        return text if listed is None else listed
+    return unprinted(bare) if bare.startswith("{'bytes': ") else text
+
+
+def list_from_text(bare: str) -> list[Any] | None:
+    """As JSON, Python or numpy would print it; None for any other."""
     try:
         value = json.loads(bare)
     except ValueError:

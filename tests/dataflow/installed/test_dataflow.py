@@ -193,3 +193,18 @@ def test_our_storage_takes_what_theirs_reads_from_parquet(folder: Path) -> None:
         storage = ours.FileStorage("", "cache", "qa", cache_type)
         storage.step()
         assert list(storage.step().read()["image"]) == [["a.png", "b.png"], []]
+
+
+@pytest.mark.parametrize("cache_type", ["jsonl", "csv", "parquet"])
+def test_a_picture_that_their_storage_wrote_as_text_is_asked_about_again(
+    folder: Path, simulator: Running, cache_type: str
+) -> None:
+    held = {"bytes": (folder / "red.png").read_bytes(), "path": "any.png"}
+    pandas.DataFrame({"image": [held]}).to_parquet("in.parquet")
+    storage = FileStorage("in.parquet", cache_path="cache", file_name_prefix="qa", cache_type=cache_type)
+    for output_key in ("first", "second"):
+        PersQAGenerator(serving(simulator)).run(storage.step(), "image", output_key)
+    (row,) = storage.step().read("dict")
+    assert "red" in row["first"]
+    assert row["second"] == row["first"]
+    assert len(list(Path("cache/persqa_runs/pictures").iterdir())) == 1
