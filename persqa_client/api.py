@@ -20,6 +20,7 @@ from persqa_client.attending import STOPPING, Beside, attended
 from persqa_client.chat.meeting import agree, meet
 from persqa_client.chat.pool import Pool
 from persqa_client.chat.servers import Server
+from persqa_client.collector import looking_seldom
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, at_hand
@@ -181,13 +182,14 @@ def generate(
 def execute(run: Run, *beside: Beside) -> Summary:
     """The run on the background loop, with what goes on beside it. Ctrl-C stops it, what is under way may finish, and
     is raised afterwards; once more ends the run at once."""
-    summary = portal().start_task_soon(attended, run, *beside)
-    try:
-        return summary.result()
-    except KeyboardInterrupt:
-        logger.warning(STOPPING)
-        stop(run, summary)
-        raise
+    with looking_seldom():
+        summary = portal().start_task_soon(attended, run, *beside)
+        try:
+            return summary.result()
+        except KeyboardInterrupt:
+            logger.warning(STOPPING)
+            stop(run, summary)
+            raise
 
 
 def stop(run: Run, summary: Future[Summary]) -> None:

@@ -13,7 +13,7 @@ PACKAGE = Path(persqa_client.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ("errors.py", "types.py", "jsonl.py", "language.py"),
+    ("collector.py", "errors.py", "types.py", "jsonl.py", "language.py"),
     ("config.py",),
     ("endpoints.py",),
     ("inputs", "chat", "outputs"),

@@ -15,11 +15,11 @@ import typer
 from rich.console import Console
 
 from persqa_client.attending import SEEN_BY_THEN, STOPPING, Beside, attended, heed
-from persqa_client.cli.collector import look_seldom
 from persqa_client.cli.dry_run import show_requests
 from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
 from persqa_client.cli.report import print_summary
 from persqa_client.cli.serving import end, make_server, settings_at, start
+from persqa_client.collector import look_seldom
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.endpoints import NOWHERE, make_endpoints
 from persqa_client.engines.feed import has_more
