@@ -10,7 +10,7 @@ from benches.common import MODEL, Figure, bare_server, different_pictures, persq
 from benches.hot_path import checked
 
 AT_ONCE = 64
-WALL_BAR, MEMORY_BAR = 1.25, 1000
+CPU_BAR, MEMORY_BAR = 1.25, 500
 """A frame is held in memory, and its rows with their answers beside it: some kilobytes a row."""
 
 PROGRAM = """
@@ -29,10 +29,10 @@ def measure(folder: Path, *, rows: int = 100_000, latency: float = 0.0) -> list[
         first = checked(run(operator(url, input, folder, fresh=True)))
         again = checked(run(operator(url, input, folder, fresh=False)))
     peaks = f"{first.peak:.0f} MB ({plain.peak:.0f} MB)"
-    wall, cpu = first.wall / plain.wall, first.cpu / plain.cpu
-    seconds = f"{wall:.2f} ({first.wall:.0f} s / {plain.wall:.0f} s; CPU {cpu:.2f})"
+    cpu = first.cpu / plain.cpu
+    seconds = f"{cpu:.2f} ({first.cpu:.0f} s / {plain.cpu:.0f} s; {first.wall:.0f} s / {plain.wall:.0f} s on the clock)"
     return [
-        Figure(f"a frame of {rows:,} rows, times persqa run", seconds, f"≤ {WALL_BAR}", wall <= WALL_BAR),
+        Figure(f"CPU over a frame of {rows:,} rows, times persqa run", seconds, f"≤ {CPU_BAR}", cpu <= CPU_BAR),
         Figure("its peak memory (that of persqa run)", peaks, f"< {MEMORY_BAR} MB", first.peak < MEMORY_BAR),
         Figure("the same call again, all answered", f"{again.wall:.1f} s", "–", None),
     ]
