@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 
 from persqa_client import __version__
-from persqa_client.chat.accounts import Account, accounts_of, notes_of
+from persqa_client.chat.accounts import Account, accounts_of, found_of, notes_of
 from persqa_client.chat.meeting import Care, agree, meet
 from persqa_client.chat.pool import Pool
 from persqa_client.chat.servers import Server
@@ -52,6 +52,8 @@ class Summary:
     server: Server | None = None
     """The first, where there are several."""
     notes: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    """How many requests at once the run came to, how often a picture went by its name."""
     endpoints: tuple[Account, ...] = ()
     """What each did since this start, where there are several."""
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -146,8 +148,8 @@ class Run:
             finished = await self._answer(ledger)
         state = "finished" if finished else "interrupted"
         server = self.servers[0] if self.servers else None
-        notes, endpoints = tuple(notes_of(self.pool)), accounts_of(self.pool)
-        return Summary(state, ledger.tally, ledger.seconds, files, server, notes, endpoints)
+        notes, found = tuple(notes_of(self.pool)), tuple(found_of(self.pool))
+        return Summary(state, ledger.tally, ledger.seconds, files, server, notes, found, accounts_of(self.pool))
 
     def _next_pass(self, ledger: Ledger | MemoryLedger) -> Callable[[], None] | None:
         """What brings a finished run back to work: its failures where they are to be retried, then input it has not
@@ -241,6 +243,7 @@ class Run:
             "strategy": self.strategy,
             "warnings": self.plan.warnings(),
             "notes": notes_of(self.pool),
+            "found": found_of(self.pool),
             "versions": {
                 "persqa_client": __version__,
                 "python": platform.python_version(),

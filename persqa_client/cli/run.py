@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from persqa_client.cli.collector import look_at_no_imports
 from persqa_client.cli.config_file import load_config
 
 Files, Asking, Server = "Files", "What is asked", "The server"
@@ -158,6 +159,7 @@ def run(
 
     Or, where the GPU is: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
     """
+    look_at_no_imports()
     # Imported here, because --help must not wait for the SDK.
     from persqa_client.cli import running
 
