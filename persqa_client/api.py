@@ -6,38 +6,37 @@ Keyword arguments are the command line's flags by their Python names (``max_toke
 from __future__ import annotations
 
 import asyncio
-import atexit
+import logging
 import os
-import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from persqa_client.attending import STOPPING, Beside, attended
 from persqa_client.chat.meeting import agree, meet
 from persqa_client.chat.pool import Pool
 from persqa_client.chat.servers import Server
+from persqa_client.collector import looking_seldom
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, at_hand
-from persqa_client.errors import PersQAError, RowError, RunStopped, SettingsError
+from persqa_client.errors import PersQAError, RowError, SettingsError
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.pipeline import Pipeline
 from persqa_client.plan import Plan
+from persqa_client.portal import portal
 from persqa_client.runs import PICTURE_THREADS, Run, Summary, make_session
 from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
 
 Rows = Iterable[dict[str, Any] | str]
 
-LOOK_EVERY = 0.2
-"""Seconds between two looks at a server of one's own."""
+logger = logging.getLogger(__name__)
 
 
 class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
@@ -181,34 +180,27 @@ def generate(
     return execute(Run(settings, source))
 
 
-def execute(run: Run, gone: Callable[[], RunStopped | None] = lambda: None) -> Summary:
-    """The run on the background loop. Ctrl-C stops it, what is under way may finish, and is raised afterwards.
+def execute(run: Run, *beside: Beside) -> Summary:
+    """The run on the background loop, with what goes on beside it. Ctrl-C stops it, what is under way may finish, and
+    is raised afterwards; once more ends the run at once."""
+    with looking_seldom():
+        summary = portal().start_task_soon(attended, run, *beside)
+        try:
+            return summary.result()
+        except KeyboardInterrupt:
+            logger.warning(STOPPING)
+            stop(run, summary)
+            raise
 
-    ``gone`` is asked again and again why the run's server is gone for good, which ends the run.
-    """
-    summary = portal().start_task_soon(attended, run, gone)
+
+def stop(run: Run, summary: Future[Summary]) -> None:
+    # Only this thread was interrupted; without a word the run would go on, and go on paying.
     try:
-        return summary.result()
-    except KeyboardInterrupt:
-        # Only this thread was interrupted; without a word the run would go on, and go on paying.
         portal().call(run.stop)
         with suppress(PersQAError):
             summary.result()
-        raise
-
-
-async def attended(run: Run, gone: Callable[[], RunStopped | None]) -> Summary:
-    async def attend() -> None:
-        while True:
-            if (refusal := gone()) is not None:
-                return run.refuse(refusal)
-            await asyncio.sleep(LOOK_EVERY)
-
-    attending = asyncio.create_task(attend())
-    try:
-        return await run.execute()
-    finally:
-        attending.cancel()
+    except KeyboardInterrupt:
+        stop(run, summary)
 
 
 def make_settings(
@@ -240,27 +232,3 @@ def make_settings(
 
 def listed(value: str | Sequence[str] | None) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else list(value)
-
-
-def portal() -> BlockingPortal:
-    """The one background loop that serves every synchronous face, whether the caller has a loop or not."""
-    with PORTAL_LOCK:
-        return start_portal()
-
-
-@cache
-def start_portal() -> BlockingPortal:
-    stack = ExitStack()
-    atexit.register(stack.close)
-    return stack.enter_context(start_blocking_portal(name="persqa"))
-
-
-def forget_portal() -> None:
-    """A forked child has no thread of its parent's, so it starts a loop of its own."""
-    global PORTAL_LOCK
-    PORTAL_LOCK = threading.Lock()
-    start_portal.cache_clear()
-
-
-PORTAL_LOCK = threading.Lock()
-os.register_at_fork(after_in_child=forget_portal)

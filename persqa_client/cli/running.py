@@ -7,27 +7,27 @@ import os
 import signal
 import traceback
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import orjson
 import typer
 from rich.console import Console
 
-from persqa_client.cli.collector import look_seldom
+from persqa_client.attending import SEEN_BY_THEN, STOPPING, Beside, attended, heed
 from persqa_client.cli.dry_run import show_requests
 from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
-from persqa_client.cli.progress import show_progress
 from persqa_client.cli.report import print_summary
-from persqa_client.cli.serving import UNKNOWN_YET, end, heed, make_server, settings_at, start
+from persqa_client.cli.serving import end, make_server, settings_at, start
+from persqa_client.collector import look_seldom
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
-from persqa_client.endpoints import make_endpoints
+from persqa_client.endpoints import NOWHERE, make_endpoints
 from persqa_client.engines.feed import has_more
 from persqa_client.errors import RunStopped, SettingsError, StorageError
 from persqa_client.inputs.sources import START, open_source
+from persqa_client.progress import show_progress
 from persqa_client.runs import Run, Summary
 from persqa_client.serving.vllm_server import VLLMServer
-
-STOPPING = "Stopping: requests under way may finish (once more to stop at once)."
 
 
 def main(flags: dict[str, Any], *, dry_run: bool) -> None:
@@ -75,7 +75,7 @@ def make_settings(flags: dict[str, Any]) -> RunSettings:
 def read_endpoints(flags: dict[str, Any]) -> tuple[Endpoint, ...]:
     """Those of the flags; of a server that is still to be started, one that stands for it."""
     if flags["serve"]:
-        return (build(Endpoint, base_url=UNKNOWN_YET, model=flags["model"] or flags["serve"]),)
+        return (build(Endpoint, base_url=NOWHERE, model=flags["model"] or flags["serve"]),)
     if flags["base_url"] and not flags["model"]:
         raise SettingsError("--model: say which of the endpoint's models is to answer (persqa doctor lists them).")
     return make_endpoints(flags["base_url"] or [], flags["model"] or "", flags["api_key_env"] or [], os.environ)
@@ -118,8 +118,7 @@ def execute(run: Run, server: VLLMServer | None = None) -> int:
         fail(error, WRONG_USE)
     except RunStopped as error:
         say(go_on(run)) if run.live.done else None
-        # That nothing listens any more is heard before it is seen that the server is gone, which is the reason.
-        fail((server and server.failure(wait=1.0)) or error, NO_SERVER)
+        fail((server and server.failure(wait=SEEN_BY_THEN)) or error, NO_SERVER)
     except KeyboardInterrupt:
         say(f"Stopped. {go_on(run)}")
         return INTERRUPTED
@@ -144,15 +143,10 @@ async def watched(run: Run, server: VLLMServer | None) -> Summary:
     for warning in run.plan.warnings():
         say(f"Warning: {warning}")
     run.pool.warn = lambda warning: say(f"Warning: {warning}")
-    beside = [asyncio.create_task(show_progress(run, Console(stderr=True)))]
+    beside: list[Beside] = [partial(show_progress, console=Console(stderr=True))]
     if server is not None:
-        beside.append(asyncio.create_task(heed(server, run)))
-    try:
-        return await run.execute()
-    finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        beside.append(partial(heed, gone=server.failure))
+    return await attended(run, *beside)
 
 
 def tell(run: Run, summary: Summary) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from contextlib import suppress
@@ -15,14 +14,8 @@ from persqa_client.cli.exits import prepare, say
 from persqa_client.config import RunSettings
 from persqa_client.endpoints import make_endpoints
 from persqa_client.errors import SettingsError
-from persqa_client.runs import Run
 from persqa_client.serving.vllm_command import KEY_VARIABLE, split_words
 from persqa_client.serving.vllm_server import VLLMServer
-
-UNKNOWN_YET = "http://127.0.0.1/v1"
-"""Stands for the address of a server that is still to be started: its port is found then."""
-
-LOOK_EVERY = 0.2
 
 
 def make_server(flags: dict[str, Any]) -> VLLMServer | None:
@@ -66,15 +59,6 @@ def settings_at(server: VLLMServer, settings: RunSettings) -> RunSettings:
     keys = [server.api_key_env] if server.api_key_env else []
     (endpoint,) = make_endpoints([server.base_url], server.model, keys, os.environ)
     return settings.model_copy(update={"endpoint": endpoint})
-
-
-async def heed(server: VLLMServer, run: Run) -> None:
-    """Ends the run as soon as its server is gone: nobody will start it again, so waiting would be in vain."""
-    while True:
-        if (failure := server.failure()) is not None:
-            run.refuse(failure)
-            return
-        await asyncio.sleep(LOOK_EVERY)
 
 
 def end(server: VLLMServer) -> None:

@@ -8,7 +8,9 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from persqa_client.attending import SEEN_BY_THEN
 from persqa_client.config import Endpoint, Limits, Sampling, build
+from persqa_client.dataflow.arguments import in_arguments
 from persqa_client.dataflow.conversations import Prompt, beside, prompt_of_conversation, prompt_of_text
 from persqa_client.dataflow.talk import Talk, Told
 from persqa_client.errors import RowError, RunStopped, SettingsError
@@ -19,8 +21,6 @@ else:
     from persqa_client.dataflow.abcs import ServingBase
 
 ASSISTANT = "You are a helpful assistant."
-SEEN_BY_THEN = 1.0
-"""Seconds: that nothing listens any more is heard before it is seen that a server is gone, which is the reason."""
 
 logger = logging.getLogger(__name__)
 
@@ -167,10 +167,11 @@ class VLMServing(ServingBase):
     def _ask(
         self, prompts: Sequence[Prompt | RowError], model: str | None, json_schema: dict[str, Any] | None
     ) -> list[Told]:
-        try:
-            return self._talk(model, json_schema).ask(prompts)
-        except RunStopped as stop:
-            raise self.failure(wait=SEEN_BY_THEN) or stop from None
+        with in_arguments():
+            try:
+                return self._talk(model, json_schema).ask(prompts)
+            except RunStopped as stop:
+                raise self.failure(wait=SEEN_BY_THEN) or stop from None
 
     def _text(self, told: Told) -> str | None:
         return told if isinstance(told, str) else self.placeholder
