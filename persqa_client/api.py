@@ -6,18 +6,14 @@ Keyword arguments are the command line's flags by their Python names (``max_toke
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
-import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, ExitStack, suppress
-from functools import cache
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from persqa_client.chat.meeting import agree, meet
 from persqa_client.chat.pool import Pool
@@ -25,25 +21,25 @@ from persqa_client.chat.servers import Server
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, at_hand
-from persqa_client.errors import PersQAError, RowError, RunStopped, SettingsError
+from persqa_client.errors import PersQAError, RowError, SettingsError
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.pipeline import Pipeline
 from persqa_client.plan import Plan
-from persqa_client.runs import PICTURE_THREADS, Run, Summary, make_session
+from persqa_client.portal import portal
+from persqa_client.runs import PICTURE_THREADS, Run, make_session
+from persqa_client.summary import Summary
 from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
 
 Rows = Iterable[dict[str, Any] | str]
-
-LOOK_EVERY = 0.2
-"""Seconds between two looks at a server of one's own."""
 
 
 class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     """Asks about pictures, one at a time or many at once, under one set of limits.
 
-    Use it as ``async with PersQAClient(Endpoint(...)) as client``, with a list for several endpoints of one model.
-    Each server is asked once, before the first question, what it obeys; ``probes=False`` leaves that out.
+    Use it as ``async with PersQAClient(Endpoint(...)) as client``, with a list for several endpoints of one model, or
+    ``VLLMServer.endpoint``. Each server is asked once, before the first question, what it obeys; ``probes=False``
+    leaves that out.
     """
 
     def __init__(
@@ -58,15 +54,13 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         uuid: bool = True,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
-        endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
-        if not endpoints:
-            raise SettingsError("PersQAClient needs one endpoint at least.")
+        first, *further = endpoints_of(endpoint)
         settings = build(
             RunSettings,
             input=None,
             output=None,
-            endpoint=endpoints[0],
-            further=tuple(endpoints[1:]),
+            endpoint=first,
+            further=tuple(further),
             sampling=sampling or Sampling(),
             limits=limits or Limits(),
             recipe=recipe or Recipe(),
@@ -160,18 +154,26 @@ def generate(
     rows: str | Path | Rows,
     output: str | Path | None = None,
     *,
-    base_url: str | Sequence[str],
-    model: str,
+    base_url: str | Sequence[str] = (),
+    model: str = "",
     api_key_env: str | Sequence[str] | None = None,
+    endpoint: Endpoint | Sequence[Endpoint] = (),
     **flags: Any,
 ) -> Summary:
     """A whole run, as ``persqa run`` does it; also where an event loop is running already, as in a notebook.
 
     ``rows``: a path (JSONL file or folder), or rows as dicts or paths. ``base_url``: one or several of the same model,
-    ``api_key_env`` in the same order. Without ``output`` the rows are kept in memory
-    and come back as ``Summary.records`` and ``Summary.failures``. Raises SettingsError, RunStopped or StorageError.
+    ``api_key_env`` in the same order; or, in their place, ``endpoint``: one or several, ``VLLMServer.endpoint`` among
+    them. Without ``output`` the rows are kept in memory and come back as ``Summary.records`` and ``Summary.failures``.
+    Raises SettingsError, RunStopped or StorageError.
     """
-    settings = make_settings(rows, output, base_url, model, api_key_env, flags)
+    named = bool(base_url or model or api_key_env)
+    if named and endpoint:
+        raise SettingsError("endpoint says what base_url, model and api_key_env say: give it, or them.")
+    endpoints = (
+        make_endpoints(listed(base_url), model, listed(api_key_env), os.environ) if named else endpoints_of(endpoint)
+    )
+    settings = make_settings(rows, output, endpoints, flags)
     source: Source
     if isinstance(rows, str | Path):
         source = open_source(Path(rows), settings.recipe.image_key)
@@ -180,12 +182,9 @@ def generate(
     return execute(Run(settings, source))
 
 
-def execute(run: Run, gone: Callable[[], RunStopped | None] = lambda: None) -> Summary:
-    """The run on the background loop. Ctrl-C stops it, what is under way may finish, and is raised afterwards.
-
-    ``gone`` is asked again and again why the run's server is gone for good, which ends the run.
-    """
-    summary = portal().start_task_soon(attended, run, gone)
+def execute(run: Run) -> Summary:
+    """The run on the background loop. Ctrl-C stops it, what is under way may finish, and is raised afterwards."""
+    summary = portal().start_task_soon(run.execute)
     try:
         return summary.result()
     except KeyboardInterrupt:
@@ -196,39 +195,20 @@ def execute(run: Run, gone: Callable[[], RunStopped | None] = lambda: None) -> S
         raise
 
 
-async def attended(run: Run, gone: Callable[[], RunStopped | None]) -> Summary:
-    async def attend() -> None:
-        while True:
-            if (refusal := gone()) is not None:
-                return run.refuse(refusal)
-            await asyncio.sleep(LOOK_EVERY)
-
-    attending = asyncio.create_task(attend())
-    try:
-        return await run.execute()
-    finally:
-        attending.cancel()
-
-
 def make_settings(
-    rows: object,
-    output: str | Path | None,
-    base_url: str | Sequence[str],
-    model: str,
-    api_key_env: str | Sequence[str] | None,
-    flags: dict[str, Any],
+    rows: object, output: str | Path | None, endpoints: Sequence[Endpoint], flags: dict[str, Any]
 ) -> RunSettings:
     """Sorts flags by the settings that they belong to; one that belongs to none is a TypeError, as for any function."""
     kinds = (Sampling, Limits, Recipe)
     named = {kind: {name: flags.pop(name) for name in kind.model_fields if name in flags} for kind in kinds}
     if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"}:
         raise TypeError(f"generate() got an unexpected keyword argument {min(unknown)!r}")
-    endpoint, *further = make_endpoints(listed(base_url), model, listed(api_key_env), os.environ)
+    first, *further = endpoints
     return build(
         RunSettings,
         input=Path(rows) if isinstance(rows, str | Path) else None,
         output=None if output is None else Path(output),
-        endpoint=endpoint,
+        endpoint=first,
         further=tuple(further),
         sampling=build(Sampling, **named[Sampling]),
         limits=build(Limits, **named[Limits]),
@@ -237,29 +217,12 @@ def make_settings(
     )
 
 
+def endpoints_of(endpoint: Endpoint | Sequence[Endpoint]) -> list[Endpoint]:
+    endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
+    if not endpoints:
+        raise SettingsError("Name one endpoint at least.")
+    return endpoints
+
+
 def listed(value: str | Sequence[str] | None) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else list(value)
-
-
-def portal() -> BlockingPortal:
-    """The one background loop that serves every synchronous face, whether the caller has a loop or not."""
-    with PORTAL_LOCK:
-        return start_portal()
-
-
-@cache
-def start_portal() -> BlockingPortal:
-    stack = ExitStack()
-    atexit.register(stack.close)
-    return stack.enter_context(start_blocking_portal(name="persqa"))
-
-
-def forget_portal() -> None:
-    """A forked child has no thread of its parent's, so it starts a loop of its own."""
-    global PORTAL_LOCK
-    PORTAL_LOCK = threading.Lock()
-    start_portal.cache_clear()
-
-
-PORTAL_LOCK = threading.Lock()
-os.register_at_fork(after_in_child=forget_portal)

@@ -13,13 +13,14 @@ from persqa_client.dataflow.batches import ForeignPool
 from persqa_client.dataflow.frames import rows_of, with_answers
 from persqa_client.dataflow.outcomes import OUTPUT_KEY, ROW_KEY, Answer, answers_of
 from persqa_client.dataflow.run_files import as_lines, run_folder, write_rows
-from persqa_client.dataflow.vlm_serving import SEEN_BY_THEN, VLMServing
-from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.dataflow.vlm_serving import VLMServing
+from persqa_client.errors import SettingsError
 from persqa_client.inputs.sources import FileSource, ListedSource, Source
 from persqa_client.jsonl import load_object
 from persqa_client.outputs.files import RunFiles
 from persqa_client.plan import Plan
-from persqa_client.runs import Run, Summary
+from persqa_client.runs import Run
+from persqa_client.summary import Summary
 
 if TYPE_CHECKING:
     OperatorBase = object
@@ -135,13 +136,12 @@ class PersQAGenerator(OperatorBase):
     def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
         """The run; a serving of ours has its server started only where there is something to ask."""
         run = Run(settings, source, pool=pool)
-        if not isinstance(self.serving, VLMServing) or not run.has_work():
+        if not isinstance(self.serving, VLMServing):
             return execute(run)
-        here = settings.model_copy(update={"endpoint": self.serving.endpoint})
-        try:
-            return execute(Run(here, source), self.serving.failure)
-        except RunStopped as stop:
-            raise self.serving.failure(wait=SEEN_BY_THEN) or stop from None
+        with run.held() as has_work:
+            if has_work:
+                run.move(self.serving.endpoint)
+            return execute(run)
 
     def _settings(self) -> tuple[RunSettings, ForeignPool | None]:
         """Of the run, whose endpoint is known when it is needed, and the pool in its place for foreign servings."""

@@ -15,13 +15,13 @@ from functools import cache
 from pathlib import Path
 from weakref import WeakSet, finalize
 
-from persqa_client.api import portal
 from persqa_client.chat.sessions import Session
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling
 from persqa_client.dataflow.conversations import Prompt
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.inputs.shelf import PictureShelf
 from persqa_client.plan import picture_tokens
+from persqa_client.portal import portal
 from persqa_client.runs import PICTURE_THREADS
 from persqa_client.types import Request
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from persqa_client.config import Endpoint, Limits, Sampling, build
 from persqa_client.dataflow.conversations import Prompt, beside, prompt_of_conversation, prompt_of_text
 from persqa_client.dataflow.talk import Talk, Told
-from persqa_client.errors import RowError, RunStopped, SettingsError
+from persqa_client.errors import RowError, SettingsError
 
 if TYPE_CHECKING:
     ServingBase = object
@@ -19,8 +19,6 @@ else:
     from persqa_client.dataflow.abcs import ServingBase
 
 ASSISTANT = "You are a helpful assistant."
-SEEN_BY_THEN = 1.0
-"""Seconds: that nothing listens any more is heard before it is seen that a server is gone, which is the reason."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +42,6 @@ class VLMServing(ServingBase):
     @abstractmethod
     def endpoint(self) -> Endpoint:
         """Where the model answers; what has to be started for it is started."""
-
-    def failure(self, wait: float = 0.0) -> RunStopped | None:
-        """Why the server is gone for good; None for one that runs elsewhere, which may come back."""
-        return None
 
     @property
     @abstractmethod
@@ -167,10 +161,7 @@ class VLMServing(ServingBase):
     def _ask(
         self, prompts: Sequence[Prompt | RowError], model: str | None, json_schema: dict[str, Any] | None
     ) -> list[Told]:
-        try:
-            return self._talk(model, json_schema).ask(prompts)
-        except RunStopped as stop:
-            raise self.failure(wait=SEEN_BY_THEN) or stop from None
+        return self._talk(model, json_schema).ask(prompts)
 
     def _text(self, told: Told) -> str | None:
         return told if isinstance(told, str) else self.placeholder
