@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +102,14 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
 
         Raises RunStopped where the endpoint refuses all; the client can be used again when that is mended.
         """
-        pipeline = await self._pipeline()
         limits = self._settings.limits
         engine = LocalEngine(
-            pipeline.answer_row,
+            lambda row, unit: pipeline.answer_row(row, unit),
             most=lambda: self._plan.spread * at_hand(self._pool.slots),
             most_bytes=limits.max_inflight_bytes,
             on_stop=lambda: None,
         )
+        pipeline = replace(await self._pipeline(), loaded=self._plan.told(engine.lighten))
         async for job, outcome in engine.run(self._jobs(rows), lambda: True):
             yield job.row, outcome
 

@@ -16,7 +16,7 @@ from time import monotonic
 
 import httpx2
 
-from persqa_client.chat.accounts import accounts_of, notes_of
+from persqa_client.chat.accounts import accounts_of, found_of, notes_of
 from persqa_client.chat.meeting import Care, agree, meet
 from persqa_client.chat.pool import Pool
 from persqa_client.chat.servers import Server
@@ -131,8 +131,8 @@ class Run:
             finished = await self._answer(ledger)
         state = "finished" if finished else "interrupted"
         server = self.servers[0] if self.servers else None
-        notes, endpoints = tuple(notes_of(self.pool)), accounts_of(self.pool)
-        return Summary(state, ledger.tally, ledger.seconds, files, server, notes, endpoints)
+        notes, found = tuple(notes_of(self.pool)), tuple(found_of(self.pool))
+        return Summary(state, ledger.tally, ledger.seconds, files, server, notes, found, accounts_of(self.pool))
 
     def _has_work(self, ledger: Ledger) -> bool:
         return ledger.state != "finished" or self._next_pass(ledger) is not None

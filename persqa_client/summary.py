@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from persqa_client import __version__
-from persqa_client.chat.accounts import Account, accounts_of, notes_of
+from persqa_client.chat.accounts import Account, accounts_of, found_of, notes_of
 from persqa_client.chat.pool import Pool
 from persqa_client.chat.servers import Server
 from persqa_client.config import RunSettings
@@ -30,6 +30,8 @@ class Summary:
     server: Server | None = None
     """The first, where there are several."""
     notes: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    """How many requests at once the run came to, how often a picture went by its name."""
     endpoints: tuple[Account, ...] = ()
     """What each did since this start, where there are several."""
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -46,6 +48,7 @@ def facts_of(
         "strategy": strategy,
         "warnings": list(warnings),
         "notes": notes_of(pool),
+        "found": found_of(pool),
         "versions": {
             "persqa_client": __version__,
             "python": platform.python_version(),

@@ -140,6 +140,9 @@ class Session(AbstractAsyncContextManager["Session"]):
                 self._reactions.survive(trial)
                 raise
             except AttemptError as error:
+                # tenacity keeps the error, and the error its way through tenacity, where the request is with its
+                # pictures: a circle that would last until the garbage collector finds it.
+                error.__traceback__ = None
                 if not await self._reactions.excused(error.verdict, trial):
                     raise final(error.verdict, trial) from error
             except RunStopped as stop:

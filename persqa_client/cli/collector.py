@@ -9,8 +9,13 @@ SELDOM = 10_000
 under way hold: 15 % of a run's CPU. What a run makes is freed without looking, but for the rows that fail."""
 
 
+def look_at_no_imports() -> None:
+    """Call it before the large imports: nearly all that they make stays. Until ``look_seldom``."""
+    gc.disable()
+
+
 def look_seldom() -> None:
     """Call it when all that stays has been imported: that is not looked at any more."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(SELDOM)
+    gc.enable()

@@ -24,6 +24,7 @@ class Glance:
     done: int
     failed: int
     in_flight: int
+    slots: int
     rows_per_second: float
     tokens_per_second: float
     again: int
@@ -36,7 +37,7 @@ class Glance:
     def words(self) -> str:
         left = "" if self.seconds_left is None else f", {timedelta(seconds=round(self.seconds_left))} left"
         text = (
-            f"{self.done:,} done, {self.failed:,} failed, {self.in_flight} in flight, "
+            f"{self.done:,} done, {self.failed:,} failed, {self.in_flight} of {self.slots} in flight, "
             f"{self.rows_per_second:.1f} rows/s, {self.tokens_per_second:.0f} tokens/s, {self.again} retries{left}"
         )
         return f"{text} | {self.trouble}" if self.trouble else text
@@ -53,6 +54,7 @@ def glance(run: Run, seconds: float) -> Glance:
         done=live.done,
         failed=live.failed,
         in_flight=run.pool.in_use,
+        slots=run.pool.slots,
         rows_per_second=live.done / elapsed,
         tokens_per_second=traffic.usage.completion / elapsed,
         again=traffic.again,

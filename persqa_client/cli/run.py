@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from persqa_client.cli.collector import look_at_no_imports
 from persqa_client.cli.config_file import load_config
 
 Files, Asking, Server = "Files", "What is asked", "The server"
@@ -163,6 +164,7 @@ def run(
     Or, where the GPU is: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
     """
     flags = {name: value for name, value in locals().items() if name not in {"config", "dry_run"}}
+    look_at_no_imports()
     # Imported here, because --help must not wait for the SDK, nor a run for what starts a server.
     if serve:
         from persqa_client.cli import serving
