@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from persqa_client.jsonl import dump_spaced
 from persqa_client.pipeline import Pipeline
 from persqa_client.plan import Plan
 from persqa_client.portal import portal
-from persqa_client.runs import PICTURE_THREADS, Run, Summary, make_session
+from persqa_client.runs import PICTURE_THREADS, Run, make_session
+from persqa_client.summary import Summary
 from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
 
 Rows = Iterable[dict[str, Any] | str]
@@ -41,8 +43,9 @@ logger = logging.getLogger(__name__)
 class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     """Asks about pictures, one at a time or many at once, under one set of limits.
 
-    Use it as ``async with PersQAClient(Endpoint(...)) as client``, with a list for several endpoints of one model.
-    Each server is asked once, before the first question, what it obeys; ``probes=False`` leaves that out.
+    Use it as ``async with PersQAClient(Endpoint(...)) as client``, with a list for several endpoints of one model, or
+    ``VLLMServer.endpoint``. Each server is asked once, before the first question, what it obeys; ``probes=False``
+    leaves that out.
     """
 
     def __init__(
@@ -57,15 +60,13 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         uuid: bool = True,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
-        endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
-        if not endpoints:
-            raise SettingsError("PersQAClient needs one endpoint at least.")
+        first, *further = endpoints_of(endpoint)
         settings = build(
             RunSettings,
             input=None,
             output=None,
-            endpoint=endpoints[0],
-            further=tuple(endpoints[1:]),
+            endpoint=first,
+            further=tuple(further),
             sampling=sampling or Sampling(),
             limits=limits or Limits(),
             recipe=recipe or Recipe(),
@@ -106,14 +107,14 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
 
         Raises RunStopped where the endpoint refuses all; the client can be used again when that is mended.
         """
-        pipeline = await self._pipeline()
         limits = self._settings.limits
         engine = LocalEngine(
-            pipeline.answer_row,
+            lambda row, unit: pipeline.answer_row(row, unit),
             most=lambda: self._plan.spread * at_hand(self._pool.slots),
             most_bytes=limits.max_inflight_bytes,
             on_stop=lambda: None,
         )
+        pipeline = replace(await self._pipeline(), loaded=self._plan.told(engine.lighten))
         async for job, outcome in engine.run(self._jobs(rows), lambda: True):
             yield job.row, outcome
 
@@ -159,18 +160,26 @@ def generate(
     rows: str | Path | Rows,
     output: str | Path | None = None,
     *,
-    base_url: str | Sequence[str],
-    model: str,
+    base_url: str | Sequence[str] = (),
+    model: str = "",
     api_key_env: str | Sequence[str] | None = None,
+    endpoint: Endpoint | Sequence[Endpoint] = (),
     **flags: Any,
 ) -> Summary:
     """A whole run, as ``persqa run`` does it; also where an event loop is running already, as in a notebook.
 
     ``rows``: a path (JSONL file or folder), or rows as dicts or paths. ``base_url``: one or several of the same model,
-    ``api_key_env`` in the same order. Without ``output`` the rows are kept in memory
-    and come back as ``Summary.records`` and ``Summary.failures``. Raises SettingsError, RunStopped or StorageError.
+    ``api_key_env`` in the same order; or, in their place, ``endpoint``: one or several, ``VLLMServer.endpoint`` among
+    them. Without ``output`` the rows are kept in memory and come back as ``Summary.records`` and ``Summary.failures``.
+    Raises SettingsError, RunStopped or StorageError.
     """
-    settings = make_settings(rows, output, base_url, model, api_key_env, flags)
+    named = bool(base_url or model or api_key_env)
+    if named and endpoint:
+        raise SettingsError("endpoint says what base_url, model and api_key_env say: give it, or them.")
+    endpoints = (
+        make_endpoints(listed(base_url), model, listed(api_key_env), os.environ) if named else endpoints_of(endpoint)
+    )
+    settings = make_settings(rows, output, endpoints, flags)
     source: Source
     if isinstance(rows, str | Path):
         source = open_source(Path(rows), settings.recipe.image_key)
@@ -203,30 +212,32 @@ def stop(run: Run, summary: Future[Summary]) -> None:
 
 
 def make_settings(
-    rows: object,
-    output: str | Path | None,
-    base_url: str | Sequence[str],
-    model: str,
-    api_key_env: str | Sequence[str] | None,
-    flags: dict[str, Any],
+    rows: object, output: str | Path | None, endpoints: Sequence[Endpoint], flags: dict[str, Any]
 ) -> RunSettings:
     """Sorts flags by the settings that they belong to; one that belongs to none is a TypeError, as for any function."""
     kinds = (Sampling, Limits, Recipe)
     named = {kind: {name: flags.pop(name) for name in kind.model_fields if name in flags} for kind in kinds}
     if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"}:
         raise TypeError(f"generate() got an unexpected keyword argument {min(unknown)!r}")
-    endpoint, *further = make_endpoints(listed(base_url), model, listed(api_key_env), os.environ)
+    first, *further = endpoints
     return build(
         RunSettings,
         input=Path(rows) if isinstance(rows, str | Path) else None,
         output=None if output is None else Path(output),
-        endpoint=endpoint,
+        endpoint=first,
         further=tuple(further),
         sampling=build(Sampling, **named[Sampling]),
         limits=build(Limits, **named[Limits]),
         recipe=build(Recipe, **named[Recipe]),
         **flags,
     )
+
+
+def endpoints_of(endpoint: Endpoint | Sequence[Endpoint]) -> list[Endpoint]:
+    endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
+    if not endpoints:
+        raise SettingsError("Name one endpoint at least.")
+    return endpoints
 
 
 def listed(value: str | Sequence[str] | None) -> list[str]:

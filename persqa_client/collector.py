@@ -12,11 +12,16 @@ under way hold: 15 % of a run's CPU, and more beside a data frame. What a run ma
 the rows that fail."""
 
 
+def look_at_no_imports() -> None:
+    """For the command line alone, before its large imports: nearly all that they make stays. Until ``look_seldom``."""
+    gc.disable()
+
+
 def look_seldom() -> None:
     """For the command line alone. Call it when all that stays has been imported: that is not looked at any more."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(SELDOM)
+    gc.enable()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from persqa_client.errors import SettingsError
+from persqa_client.errors import RunStopped, SettingsError
 
 ROUTE = re.compile(r"(/chat)?/completions$")
 HEADER_WORD = re.compile(r"[\x21-\x7e]+")
@@ -81,6 +81,9 @@ class Endpoint(Settings):
     base_url: Annotated[str, AfterValidator(check_base_url)]
     model: Annotated[str, Field(min_length=1)]
     api_key: SecretStr | None = None
+    gone: Annotated[Callable[[], RunStopped | None] | None, Field(exclude=True, repr=False)] = None
+    """For a server that this program has started itself: why it is gone for good, None while it is there. Whoever finds
+    it silent asks this, and waits for it no longer. One that runs elsewhere may come back."""
 
     @property
     def host(self) -> str:

@@ -109,6 +109,10 @@ class Plan:
             size_hint(reference, self.roots) for reference in row.images
         )
 
+    def told(self, loaded: Callable[[Unit, int], None]) -> Callable[[Unit, int], None]:
+        """``loaded``, told what a unit holds in truth: nothing of its own, where it shares a picture that was sent."""
+        return lambda unit, size: loaded(unit, 0 if self.once and unit.question > 0 else size)
+
     def load(self, reference: str) -> Picture:
         """The picture as it will be sent. Blocks; threads may call it at once."""
         return self.shelf.load(reference)
@@ -137,16 +141,13 @@ class Plan:
         prepare = Preparer(self.shelf, threads, partial(name, fields=self.settings.sampling.extra_body))
         sharing = Sharing(prepare, always=self.recipe.questions > 1, repeats=self.once)
 
-        def held(unit: Unit, size: int) -> None:
-            loaded(unit, 0 if self.once and unit.question > 0 else size)
-
         seen = next((family for server in servers if (family := FAMILIES.get(server.picture_patch or 0))), None)
         family = seen or family_of(self.settings.endpoint.model)
         return Pipeline(
             completer,
             sharing.load,
             self.ask_maker(strategy),
-            loaded=held,
+            loaded=self.told(loaded),
             room=self.settings.sampling.max_tokens,
             context=shortest_context(servers),
             **({"count": partial(tokens, family=family)} if family else {}),

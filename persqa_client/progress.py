@@ -24,6 +24,7 @@ class Glance:
     done: int
     failed: int
     in_flight: int
+    slots: int
     rows_per_second: float
     tokens_per_second: float
     again: int
@@ -38,7 +39,7 @@ class Glance:
         # None are counted before the first answer, and where somebody else talks to the server.
         tokens = f"{self.tokens_per_second:.0f} tokens/s, " if self.tokens_per_second else ""
         text = (
-            f"{self.done:,} done, {self.failed:,} failed, {self.in_flight} in flight, "
+            f"{self.done:,} done, {self.failed:,} failed, {self.in_flight} of {self.slots} in flight, "
             f"{self.rows_per_second:.1f} rows/s, {tokens}{self.again} retries{left}"
         )
         return f"{text} | {self.trouble}" if self.trouble else text
@@ -55,6 +56,7 @@ def glance(run: Run, seconds: float) -> Glance:
         done=live.done,
         failed=live.failed,
         in_flight=run.pool.in_use,
+        slots=run.pool.slots,
         rows_per_second=live.done / elapsed,
         tokens_per_second=traffic.usage.completion / elapsed,
         again=traffic.again,

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from time import monotonic
 
 import httpx2
 
-from persqa_client import __version__
-from persqa_client.chat.accounts import Account, accounts_of, notes_of
+from persqa_client.chat.accounts import accounts_of, found_of, notes_of
 from persqa_client.chat.meeting import Care, agree, meet
 from persqa_client.chat.pool import Pool
 from persqa_client.chat.servers import Server
@@ -27,35 +25,18 @@ from persqa_client.config import Endpoint, RunSettings
 from persqa_client.engines.feed import has_more
 from persqa_client.engines.local import Answer
 from persqa_client.engines.passes import Live, Pass
-from persqa_client.errors import Interrupted, RunStopped, SettingsError
+from persqa_client.engines.resuming import last_paid, refuse_changed_input, rows_left
+from persqa_client.errors import Interrupted
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
 from persqa_client.outputs.files import RunFiles
 from persqa_client.outputs.ledger import Ledger
 from persqa_client.outputs.memory import MemoryLedger
-from persqa_client.outputs.tally import Tally
 from persqa_client.plan import Plan, picture_tokens
+from persqa_client.summary import Summary, facts_of
 from persqa_client.types import Strategy, Unit
 
 PICTURE_THREADS = max(4, min(16, os.cpu_count() or 1))
 """As many as there are cores, since Pillow's work goes on beside Python's; no fewer than four, for slow disks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What came of a run. ``records`` and ``failures`` are filled where no output was named, in input order."""
-
-    state: str
-    """``finished``, ``interrupted`` (resumable), or ``already`` when there was nothing left to do."""
-    tally: Tally
-    seconds: float
-    files: RunFiles | None = None
-    server: Server | None = None
-    """The first, where there are several."""
-    notes: tuple[str, ...] = ()
-    endpoints: tuple[Account, ...] = ()
-    """What each did since this start, where there are several."""
-    records: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Run:
@@ -72,6 +53,7 @@ class Run:
         *,
         session: Session | Sequence[Session] | None = None,
         pool: Pool | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.settings = settings
         self.source = source
@@ -85,7 +67,9 @@ class Run:
         self._pass: Pass | None = None
         self._retried = False
         self._stopped = False
-        self._refusal: RunStopped | None = None
+        self._ledger: Ledger | None = None
+        self._clock = clock
+        self._began: float | None = None
 
     @property
     def session(self) -> Session:
@@ -104,36 +88,37 @@ class Run:
             self._pass.engine.stop()
         self._stopped = True
 
-    def refuse(self, refusal: RunStopped) -> None:
-        """Ends the run at once with this: its server is known to be gone, and no answer can come any more."""
-        self._refusal = refusal
-        if self._meeting is not None:
-            self._meeting.cancel()
-        if self._pass is not None:
-            self._pass.engine.refuse(refusal)
-            self._pass.engine.abort()
-
-    def has_work(self) -> bool:
-        """Whether there is something to ask a server for. Opens the run's files and closes them again.
-
-        Raises SettingsError as ``execute`` does.
-        """
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Holds the run's files from now on, so that nobody else takes them before ``execute``, which is to be called
+        inside. Whether there is something to ask a server for. Raises SettingsError as ``execute`` does."""
         if self.settings.output is None:
-            return True
+            yield True
+            return
         with self._open_ledger(RunFiles.of(self.settings.output)) as ledger:
-            return ledger.state != "finished" or self._next_pass(ledger) is not None
+            self._ledger = ledger
+            try:
+                yield self._has_work(ledger)
+            finally:
+                self._ledger = None
+
+    def move(self, endpoint: Endpoint) -> None:
+        """To where the server turned out to be, before anything was asked."""
+        self.settings = self.settings.model_copy(update={"endpoint": endpoint})
+        self.pool = Pool([make_session(endpoint, self.settings)])
 
     async def execute(self) -> Summary:
         """Raises SettingsError before anything is sent; RunStopped or StorageError leave a run that can be resumed."""
+        self._began = self._clock()
         if self.settings.output is None:
             memory = MemoryLedger(self.plan.render)
             async with self.pool:
                 summary = await self._work(memory, None)
             return replace(summary, records=memory.rows(failed=False), failures=memory.rows(failed=True))
         files = RunFiles.of(self.settings.output)
-        with self._open_ledger(files) as ledger:
+        with self._own_ledger(files) as ledger:
             async with self.pool:
-                if ledger.state == "finished" and self._next_pass(ledger) is None:
+                if not self._has_work(ledger):
                     return Summary("already", ledger.tally, ledger.seconds, files)
                 return await self._work(ledger, files)
 
@@ -146,8 +131,11 @@ class Run:
             finished = await self._answer(ledger)
         state = "finished" if finished else "interrupted"
         server = self.servers[0] if self.servers else None
-        notes, endpoints = tuple(notes_of(self.pool)), accounts_of(self.pool)
-        return Summary(state, ledger.tally, ledger.seconds, files, server, notes, endpoints)
+        notes, found = tuple(notes_of(self.pool)), tuple(found_of(self.pool))
+        return Summary(state, ledger.tally, ledger.seconds, files, server, notes, found, accounts_of(self.pool))
+
+    def _has_work(self, ledger: Ledger) -> bool:
+        return ledger.state != "finished" or self._next_pass(ledger) is not None
 
     def _next_pass(self, ledger: Ledger | MemoryLedger) -> Callable[[], None] | None:
         """What brings a finished run back to work: its failures where they are to be retried, then input it has not
@@ -156,14 +144,26 @@ class Run:
             return None
         if self.settings.retry_failed and not self._retried and ledger.tally.bad:
             return ledger.retry
-        return ledger.reopen if self._rows_left(ledger) != 0 and has_more(self.source, ledger.start) else None
+        more = rows_left(ledger, self.settings.limit) != 0 and has_more(self.source, ledger.start)
+        return ledger.reopen if more else None
+
+    def _own_ledger(self, files: RunFiles) -> AbstractContextManager[Ledger]:
+        """The one that is held already, or one that is opened for this."""
+        return self._open_ledger(files) if self._ledger is None else nullcontext(self._ledger)
 
     def _open_ledger(self, files: RunFiles) -> Ledger:
         settings = self.settings
         if isinstance(self.source, FileSource | FolderSource):
             files.refuse_input(Path(self.source.name))
         stamp, render = self.source.stamp(), self.plan.render
-        ledger = Ledger.open(files, identity=self.plan.identity(), stamp=stamp, render=render, fresh=settings.fresh)
+        ledger = Ledger.open(
+            files,
+            identity=self.plan.identity(),
+            stamp=stamp,
+            render=render,
+            fresh=settings.fresh,
+            clock=self._seconds,
+        )
         try:
             refuse_changed_input(self.source, ledger)
         except BaseException:
@@ -171,9 +171,9 @@ class Run:
             raise
         return ledger
 
-    def _rows_left(self, ledger: Ledger | MemoryLedger) -> int | None:
-        limit = self.settings.limit
-        return None if limit is None or ledger.until is not None else max(0, limit - ledger.tally.rows)
+    def _seconds(self) -> float:
+        """Since the run began to ask: the start of a server before that is none of its time."""
+        return 0.0 if self._began is None else self._clock() - self._began
 
     async def _meet_server(self) -> bool:
         """Finds out what the server is. False when the run was stopped meanwhile."""
@@ -182,7 +182,7 @@ class Run:
         try:
             await self._meeting
         except (asyncio.CancelledError, Interrupted):
-            if not self._stopped and self._refusal is None:
+            if not self._stopped:
                 raise
         finally:
             self._meeting = None
@@ -197,8 +197,6 @@ class Run:
 
     async def _answer(self, ledger: Ledger | MemoryLedger) -> bool:
         """Answers what is left and closes the books. False when the run was stopped before its end."""
-        if self._refusal is not None:
-            raise self._refusal
         if self._stopped:
             return False
         self._retried = self._retried or ledger.until is not None
@@ -206,12 +204,13 @@ class Run:
             pipeline = self.plan.pipeline(self.pool.completer, threads, self.strategy, self.servers, self._loaded)
             self._pass = self._make_pass(ledger, pipeline.answer_row)
             try:
-                finished = await self._pass.run(self._rows_left(ledger), at_least=last_paid(ledger))
+                finished = await self._pass.run(rows_left(ledger, self.settings.limit), at_least=last_paid(ledger))
             finally:
                 self._pass = None
         if finished:
             self.live.phase = "finishing"
-            await asyncio.to_thread(ledger.finish, self._describe())
+            facts = facts_of(self.settings, self.pool, self.servers, self.strategy, self.plan.warnings())
+            await asyncio.to_thread(ledger.finish, {"input": self.source.name, **facts})
         return finished
 
     def _make_pass(self, ledger: Ledger | MemoryLedger, answer: Answer) -> Pass:
@@ -231,31 +230,6 @@ class Run:
         if self._pass is not None:
             self._pass.engine.lighten(unit, held)
 
-    def _describe(self) -> dict[str, Any]:
-        """What the run file says beside the ledger's own."""
-        settings = self.settings
-        return {
-            "input": self.source.name,
-            **self._endpoints(),
-            "limits": settings.limits.model_dump(),
-            "strategy": self.strategy,
-            "warnings": self.plan.warnings(),
-            "notes": notes_of(self.pool),
-            "versions": {
-                "persqa_client": __version__,
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("openai", "aiohttp", "pillow")},
-            },
-        }
-
-    def _endpoints(self) -> dict[str, Any]:
-        servers: list[dict[str, Any] | None] = [server.to_json() for server in self.servers]
-        servers = servers or [None for _ in self.pool.members]
-        if len(self.pool.members) == 1:
-            return {"base_url": self.settings.endpoint.base_url, "server": servers[0]}
-        accounts = map(asdict, accounts_of(self.pool))
-        return {"endpoints": [{**account, "server": server} for account, server in zip(accounts, servers, strict=True)]}
-
 
 def make_session(endpoint: Endpoint, settings: RunSettings, http_client: httpx2.AsyncClient | None = None) -> Session:
     return Session(
@@ -265,22 +239,3 @@ def make_session(endpoint: Endpoint, settings: RunSettings, http_client: httpx2.
         http_client=http_client,
         picture_tokens=picture_tokens(endpoint.model),
     )
-
-
-def last_paid(ledger: Ledger | MemoryLedger) -> int:
-    """The last line that the journal holds an answer for: a smaller ``--limit`` must not throw it away."""
-    if isinstance(ledger, MemoryLedger) or ledger.books is None:
-        return 0
-    return max((unit.row for unit in ledger.books.replayed), default=0)
-
-
-def refuse_changed_input(source: Source, ledger: Ledger) -> None:
-    """Raises SettingsError where what is done already is not what it was; more may have been added behind it."""
-    if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.stamp()):
-        return
-    if source.digest_at(ledger.start) != ledger.start.digest:
-        done = f"{ledger.start.number} {'lines' if isinstance(source, FileSource) else 'rows'}"
-        raise SettingsError(
-            f"The input {source.name} changed in its first {done}, which are done already: "
-            "make it what it was, choose another -o, or start again with --fresh."
-        )

@@ -160,6 +160,19 @@ async def test_a_stream_draws_rows_as_it_gives_them(simulator: Running) -> None:
         assert drawn < row.number + 50
 
 
+async def test_a_stream_starts_as_many_as_their_pictures_leave_room_for(tmp_path: Path) -> None:
+    """Before a picture is prepared, twice its file is reckoned with: of a budget of 0.75 MB, two would fill it."""
+    noise = Image.effect_noise((500, 500), 100)
+    noise.save(tmp_path / "a.jpg", quality=90)
+    assert 180_000 < (tmp_path / "a.jpg").stat().st_size < 250_000
+    with running(SimSettings(latency=0.3)) as server:
+        rows = [{"image": str(tmp_path / "a.jpg"), "id": number} for number in range(6)]
+        settings = {"limits": Limits(max_inflight_mb=1), "probes": False}
+        outcomes = [outcome async for _, outcome in stream(rows, endpoint(server), **settings)]
+        assert server.stats()["max_in_flight"] >= 3
+    assert all(isinstance(outcome, Record) for outcome in outcomes)
+
+
 def test_ctrl_c_in_generate_stops_the_run(red: Path, tmp_path: Path) -> None:
     """As in a notebook: the exception is caught, the process lives on, and nothing more is sent."""
     with running(SimSettings(latency=0.05, slots=4)) as server:

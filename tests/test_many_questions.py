@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from persqa_client import SettingsError, generate
-from persqa_client.runs import Summary
 from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.summary import Summary
 
 NAMES = ("red", "green", "blue", "white")
 
@@ -112,3 +112,14 @@ def test_another_bank_is_another_run(folder: Path, simulator: Running) -> None:
     moved.write_text("Where is {tag}?\nWhat does {tag} do?\n")
     with pytest.raises(SettingsError, match="the setting bank was"):
         go(input, folder / "qa.jsonl", simulator, bank=str(moved), questions=2)
+
+
+def test_the_summary_tells_what_the_run_found_by_itself(folder: Path, simulator: Running) -> None:
+    """How many requests at once were right, and how often a picture went by its uuid; the run file says it, too."""
+    input = write(folder, *({"image": f"{name}.png"} for name in NAMES))
+    summary = go(input, folder / "qa.jsonl", simulator, probes=True)
+    at_once, pictures = summary.found
+    assert at_once.endswith(" requests at once at last (--concurrency auto)")
+    assert pictures == "pictures sent 4 times, and named 8 times instead"
+    assert orjson.loads((folder / "qa.run.json").read_bytes())["found"] == list(summary.found)
+    assert go(input, folder / "fixed.jsonl", simulator, concurrency=4).found == ()

@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from persqa_client.attending import attended, heed
+from persqa_client.attending import attended
 from persqa_client.config import Endpoint, Limits, RunSettings
-from persqa_client.errors import RunStopped
 from persqa_client.inputs.sources import ListedSource
 from persqa_client.progress import Glance, show_lines
 from persqa_client.runs import Run
@@ -52,18 +51,6 @@ async def test_lines_are_printed_while_a_run_goes_on_and_no_longer(picture: Path
     assert said.getvalue().splitlines() == lines
 
 
-async def test_a_run_whose_server_is_gone_ends_with_the_reason(picture: Path) -> None:
-    with running(SimSettings(latency=0.05)) as server:
-        run = run_of(server.base_url, picture, 10_000)
-
-        def gone() -> RunStopped | None:
-            return RunStopped("server_gone", "It is gone.") if run.live.done else None
-
-        with pytest.raises(RunStopped, match="It is gone"):
-            await attended(run, partial(heed, gone=gone))
-    assert run.live.done < 10_000
-
-
 async def test_what_goes_wrong_beside_a_run_does_not_end_it(picture: Path) -> None:
     async def broken(run: Run) -> None:
         raise OSError("a terminal that is gone")
@@ -74,7 +61,7 @@ async def test_what_goes_wrong_beside_a_run_does_not_end_it(picture: Path) -> No
 
 
 def test_numbers_that_say_nothing_are_left_out() -> None:
-    glance = Glance(1200, 3, 64, 12.34, 0.0, 2, None, None, None)
-    assert glance.words() == "1,200 done, 3 failed, 64 in flight, 12.3 rows/s, 2 retries"
-    told = Glance(1200, 3, 64, 12.34, 99.6, 2, 0.5, 61.2, "waiting: it is away").words()
+    glance = Glance(1200, 3, 64, 80, 12.34, 0.0, 2, None, None, None)
+    assert glance.words() == "1,200 done, 3 failed, 64 of 80 in flight, 12.3 rows/s, 2 retries"
+    told = Glance(1200, 3, 64, 80, 12.34, 99.6, 2, 0.5, 61.2, "waiting: it is away").words()
     assert told.endswith("12.3 rows/s, 100 tokens/s, 2 retries, 0:01:01 left | waiting: it is away")

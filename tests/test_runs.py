@@ -12,13 +12,14 @@ import orjson
 import pytest
 from PIL import Image
 
-from persqa_client import RunStopped, SettingsError, generate
+from persqa_client import Endpoint, RunStopped, SettingsError, generate
 from persqa_client.api import make_settings
 from persqa_client.inputs.sources import open_source
 from persqa_client.outputs.files import RunFiles
 from persqa_client.outputs.ledger import Ledger
-from persqa_client.runs import Run, Summary
+from persqa_client.runs import Run
 from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.summary import Summary
 
 MODEL = "persqa-simulator"
 
@@ -40,6 +41,10 @@ def rows(folder: Path, *lines: str) -> Path:
     path = folder / "rows.jsonl"
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
+
+
+def endpoint(server: Running) -> Endpoint:
+    return Endpoint(base_url=server.base_url, model=MODEL)
 
 
 def go(rows: Path | list[Any], output: Path | None, server: Running, **flags: Any) -> Summary:
@@ -187,9 +192,8 @@ def test_a_second_run_on_the_same_output_is_refused(folder: Path, simulator: Run
 def test_a_stopped_run_goes_on_where_it_was_left(folder: Path) -> None:
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(200)))
     with running(SimSettings(latency=0.02, slots=8)) as server:
-        settings = make_settings(
-            input, folder / "qa.jsonl", server.base_url, MODEL, None, {"probes": False, "concurrency": 8}
-        )
+        flags = {"probes": False, "concurrency": 8}
+        settings = make_settings(input, folder / "qa.jsonl", [endpoint(server)], flags)
 
         async def stopped() -> Summary:
             run = Run(settings, open_source(input, "image"))
@@ -294,7 +298,7 @@ def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
     output = folder / "qa.jsonl"
     with running(SimSettings(latency=0, script=["stall"])) as server:
-        settings = make_settings(input, output, server.base_url, MODEL, None, {"probes": False, "concurrency": 8})
+        settings = make_settings(input, output, [endpoint(server)], {"probes": False, "concurrency": 8})
 
         async def broken_off() -> None:
             run = Run(settings, open_source(input, "image"))
@@ -313,7 +317,7 @@ def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
 def test_a_stop_ends_the_probing_at_once(folder: Path) -> None:
     input = rows(folder, '{"image": "red.png"}')
     with running(SimSettings(script=["stall"])) as server:
-        settings = make_settings(input, folder / "qa.jsonl", server.base_url, MODEL, None, {})
+        settings = make_settings(input, folder / "qa.jsonl", [endpoint(server)], {})
 
         async def stopped() -> Summary:
             run = Run(settings, open_source(input, "image"))

@@ -19,9 +19,10 @@ from persqa_client.chat.retries import Backoff
 from persqa_client.chat.sessions import Session
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings
 from persqa_client.inputs.sources import FileSource
-from persqa_client.runs import Run, Summary
+from persqa_client.runs import Run
 from persqa_client.simulator.server import Running, SimSettings, running
-from tests.commands import persqa, start
+from persqa_client.summary import Summary
+from tests.commands import lines_in, persqa, start
 
 MODEL = "persqa-simulator"
 COLOURS = {"red": (200, 0, 0), "green": (0, 160, 0), "blue": (0, 0, 200)}
@@ -184,8 +185,7 @@ def test_a_run_that_was_killed_goes_on(folder: Path, tmp_path: Path) -> None:
         flags = ("--base-url", server.base_url, "--model", MODEL, "--questions", str(QUESTIONS), "--concurrency", "4")
         command = ("run", rows, "-o", tmp_path / "qa.jsonl", *flags)
         process = start(*command, cwd=tmp_path)
-        partial = tmp_path / "qa.jsonl.partial"
-        while not (partial.exists() and partial.stat().st_size) and process.poll() is None:
+        while not lines_in(tmp_path / "qa.jsonl.partial") and process.poll() is None:
             time.sleep(0.01)
         process.kill()
         process.communicate()

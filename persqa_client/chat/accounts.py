@@ -55,9 +55,36 @@ def notes_of(pool: Pool) -> list[str]:
     return [f"{name}: {note}" for name, notes in learnt.items() for note in notes] + pool.warnings
 
 
+def trouble_at(member: Member) -> str | None:
+    """Why nothing is sent to one endpoint at the moment."""
+    session = member.session
+    if session.outage.reason is None and session.admission.held:
+        return "the server, or what is left of the account's limits, asks to wait."
+    return session.outage.reason
+
+
+def found_of(pool: Pool) -> list[str]:
+    """What the run found by itself and a person may want to know: how many requests at once, pictures sent once."""
+    found = []
+    for member in pool.members:
+        name = f"{member.name}: " if len(pool.members) > 1 else ""
+        if member.session.limits.concurrency == "auto" and member.session.traffic.answered:
+            found.append(f"{name}{member.session.admission.slots} requests at once at last (--concurrency auto)")
+    return found + pictures_of(pool)
+
+
+def pictures_of(pool: Pool) -> list[str]:
+    uploads = [session.uploads for session in pool.sessions]
+    carried, named, missed = (sum(getattr(each, name) for each in uploads) for name in ("carried", "named", "missed"))
+    if not named:
+        return []
+    again = f", {missed:,} of these in vain" if missed else ""
+    return [f"pictures sent {carried:,} times, and named {named:,} times instead{again}"]
+
+
 def trouble_of(pool: Pool) -> str | None:
     """Why a run waits, or which of its endpoints are away; None where all is well."""
-    reasons = {member.name: member.session.outage.reason for member in pool.members if not member.out}
+    reasons = {member.name: trouble_at(member) for member in pool.members if not member.out}
     away = {name: reason for name, reason in reasons.items() if reason is not None}
     if not away:
         return None

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from persqa_client.chat.gone import explained
 from persqa_client.chat.probes import examine, look
 from persqa_client.chat.servers import Server, Wanted, settle_strategy, unfit, unknown_model
 from persqa_client.chat.sessions import Session
 from persqa_client.chat.together import together
-from persqa_client.errors import RunStopped
+from persqa_client.errors import RunStopped, ServerFailed
 from persqa_client.types import Strategy
 
 Care = Literal["look", "examine", "thorough"]
@@ -30,9 +31,8 @@ async def meet_one(session: Session, wanted: Wanted, care: Care, uuid: bool, nam
             raise RunStopped("no_pictures", sentence)
         settle_strategy(server, wanted)
     except RunStopped as stop:
-        if not named:
-            raise
-        raise by_name(stop, session.endpoint.base_url) from stop
+        reason = await explained(stop, session.endpoint.gone, session.client.alive)
+        raise (by_name(reason, session.endpoint.base_url) if named else reason) from None
     return server
 
 
@@ -46,8 +46,9 @@ async def find_out(session: Session, wanted: Wanted, care: Care, uuid: bool) -> 
 
 
 def by_name(stop: RunStopped, url: str) -> RunStopped:
-    """The stop with the endpoint that it speaks of."""
-    return stop if url in stop.message else RunStopped(stop.code, f"{url}: {stop.message}")
+    """The stop with the endpoint that it speaks of; a server of one's own is named by its model."""
+    told = isinstance(stop, ServerFailed) or url in stop.message
+    return stop if told else RunStopped(stop.code, f"{url}: {stop.message}")
 
 
 def agree(servers: Sequence[Server], wanted: Wanted) -> Strategy:

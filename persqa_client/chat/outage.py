@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 
 from persqa_client.chat.admission import Admission
+from persqa_client.chat.gone import Gone, end_of
 from persqa_client.chat.retries import Backoff
-from persqa_client.errors import Interrupted, RunStopped
+from persqa_client.chat.together import first
+from persqa_client.errors import Interrupted, RunStopped, ServerFailed
 
 PROBES = Backoff(first=0.5, longest=10.0)
 """Between probes: no longer than this, so that a restarted server is found soon."""
@@ -18,7 +20,10 @@ PATIENCE = 5.0
 
 
 class Outage:
-    """A gate before every attempt. Trouble begins with the first refusal after an answer and ends with an answer."""
+    """A gate before every attempt. Trouble begins with the first refusal after an answer and ends with an answer.
+
+    ``gone`` says why a server of one's own is gone for good: nobody waits for that.
+    """
 
     def __init__(
         self,
@@ -28,8 +33,10 @@ class Outage:
         max_outage: float,
         probes: Backoff = PROBES,
         patience: float = PATIENCE,
+        gone: Gone | None = None,
     ) -> None:
         self._alive = alive
+        self._gone = gone
         self._admission = admission
         self._max_outage = max_outage
         self._probes = probes
@@ -55,14 +62,18 @@ class Outage:
         """Whether another server answers meanwhile, so that this one may stay away for longer."""
 
     async def passed(self) -> None:
-        """Returns when sending is allowed. Raises RunStopped after ``max_outage`` seconds without an answer."""
+        """Returns when sending is allowed. Raises RunStopped after ``max_outage`` seconds without an answer, and at
+        once where the server is gone for good."""
         while self._prober is not None:
             await asyncio.shield(self._prober)
         if self._stop is not None:
             raise self._stop
 
     def trouble(self, reason: str) -> None:
-        """Counts the time without an answer. Raises RunStopped when it was too long."""
+        """Counts the time without an answer. Raises RunStopped when it was too long, or the server is gone for good."""
+        if self._gone is not None and (end := self._gone()) is not None:
+            self._stop = end
+            raise end
         now = monotonic()
         if self._since is None:
             self._since = now
@@ -77,6 +88,11 @@ class Outage:
     def lost(self) -> bool:
         """Whether there was no answer for longer than a run waits."""
         return self._since is not None and monotonic() - self._since > self._max_outage
+
+    @property
+    def end(self) -> ServerFailed | None:
+        """Why the server is gone for good, once that was found out."""
+        return self._stop if isinstance(self._stop, ServerFailed) else None
 
     @property
     def closed(self) -> bool:
@@ -147,7 +163,7 @@ class Outage:
     async def _probe(self, reason: str) -> None:
         try:
             while True:
-                await self._admission.pause(self._probes.ceiling(self.tries))
+                await self._rest(self._probes.ceiling(self.tries))
                 self.tries += 1
                 if await self._alive():
                     return
@@ -156,6 +172,13 @@ class Outage:
             self._prober = None
             self.reason = None
             self.shut.clear()
+
+    async def _rest(self, seconds: float) -> None:
+        """The wait before a probe; over at once where the server is gone for good, which it raises."""
+        if self._gone is None:
+            await self._admission.pause(seconds)
+        else:
+            await first(end_of(self._gone), self._admission.pause(seconds))
 
     async def aclose(self) -> None:
         prober, self._prober = self._prober, None

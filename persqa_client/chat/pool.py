@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,7 +14,7 @@ from persqa_client.chat.homes import Homes
 from persqa_client.chat.retries import Trial
 from persqa_client.chat.sessions import Reply, Session, Traffic
 from persqa_client.chat.together import first
-from persqa_client.errors import Away, RowError, RunStopped
+from persqa_client.errors import Away, RowError, RunStopped, ServerFailed
 from persqa_client.types import Request
 
 MISSES = 3
@@ -151,10 +151,17 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         self.warnings.append(sentence)
         self.warn(sentence)
 
+    def _leave_out_ended(self) -> None:
+        """Servers of one's own that have ended do not come back. Raises the stop where no other endpoint is left."""
+        for member in self.members:
+            if member.out is None and (end := member.session.outage.end) is not None:
+                self._leave_out(member, end)
+
     async def _choose(self, key: int | None, avoid: Member | None = None) -> Member:
         """The endpoint for a request; waits for one where all are away."""
         order = preference(key, self._names)
         while True:
+            self._leave_out_ended()
             number = choose(
                 [member.load for member in self.members],
                 order,
@@ -167,11 +174,12 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             await self._any_back()
 
     async def _any_back(self) -> None:
-        """Until an endpoint takes requests again. Raises RunStopped where none has for too long."""
+        """Until an endpoint takes requests again, or one has ended. Raises RunStopped where none has for too long."""
         if self._return is None or self._return.done():
             gates = (member.session.outage.passed() for member in self.members if member.out is None)
             self._return = asyncio.ensure_future(first(*gates))
-        await asyncio.shield(self._return)
+        with suppress(ServerFailed):
+            await asyncio.shield(self._return)
 
     @property
     def completer(self) -> Pool | Session:

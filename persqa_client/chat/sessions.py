@@ -23,6 +23,7 @@ from persqa_client.chat.completions import whole
 from persqa_client.chat.control import Lease
 from persqa_client.chat.dialects import Dialect
 from persqa_client.chat.gauges import poll
+from persqa_client.chat.gone import explained
 from persqa_client.chat.knee import Knee
 from persqa_client.chat.outage import PATIENCE, PROBES, Outage
 from persqa_client.chat.quotas import PictureTokens, by_size
@@ -32,7 +33,7 @@ from persqa_client.chat.retries import BACKOFF, Backoff, Trial, persist, policy
 from persqa_client.chat.standby import Relief, Standby
 from persqa_client.chat.uploads import Delivery, Uploads
 from persqa_client.config import Endpoint, Limits, Sampling
-from persqa_client.errors import AttemptError, Away, RowError
+from persqa_client.errors import AttemptError, Away, RowError, RunStopped
 from persqa_client.types import Act, Completion, Request, Usage, Verdict
 
 
@@ -95,7 +96,12 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.allowance = Allowance(self.limits, self.admission, picture_tokens)
         self.client.heed = self.allowance.heed
         self.outage = Outage(
-            self.client.alive, self.admission, max_outage=self.limits.max_outage, probes=probes, patience=patience
+            self.client.alive,
+            self.admission,
+            max_outage=self.limits.max_outage,
+            probes=probes,
+            patience=patience,
+            gone=endpoint.gone,
         )
         self.uploads = Uploads()
         self.backoff = backoff
@@ -134,8 +140,13 @@ class Session(AbstractAsyncContextManager["Session"]):
                 self._reactions.survive(trial)
                 raise
             except AttemptError as error:
+                # tenacity keeps the error, and the error its way through tenacity, where the request is with its
+                # pictures: a circle that would last until the garbage collector finds it.
+                error.__traceback__ = None
                 if not await self._reactions.excused(error.verdict, trial):
                     raise final(error.verdict, trial) from error
+            except RunStopped as stop:
+                raise await explained(stop, self.endpoint.gone, self.client.alive) from None
         prefix = request.prefill if trial.dialect.continues else None
         form = trial.dialect.holds if request.pattern and not prefix else None
         answer = whole(completion, wrapped=form == "json_schema", prefix=prefix)

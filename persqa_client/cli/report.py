@@ -8,7 +8,7 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from persqa_client.runs import Summary
+from persqa_client.summary import Summary
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -45,6 +45,7 @@ def lines_of(summary: Summary) -> list[tuple[str, str]]:
     lines.append(("time", f"{timedelta(seconds=round(summary.seconds))}{rate}"))
     lines += [("endpoint", f"{account.base_url}: {account.words()}") for account in summary.endpoints]
     lines += [("server", note) for note in summary.notes]
+    lines += [("found", fact) for fact in summary.found]
     if summary.files is not None and summary.state == "finished":
         lines.append(("output", str(summary.files.output)))
         if tally.bad:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from persqa_client.cli.config_file import load_config
+from persqa_client.collector import look_at_no_imports
 
 Files, Asking, Server = "Files", "What is asked", "The server"
 
@@ -39,6 +40,10 @@ def run(
     serve_timeout: Annotated[
         float, typer.Option(min=1, help="Seconds until that server must be ready.", rich_help_panel=Server)
     ] = 1800.0,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(help="What that server runs on; auto: the CPU where there is no GPU.", rich_help_panel=Server),
+    ] = "auto",
     vllm_command: Annotated[
         str | None,
         typer.Option(
@@ -158,10 +163,14 @@ def run(
 
     Or, where the GPU is: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
     """
-    # Imported here, because --help must not wait for the SDK.
-    from persqa_client.cli import running
+    flags = {name: value for name, value in locals().items() if name not in {"config", "dry_run"}}
+    look_at_no_imports()
+    # Imported here, because --help must not wait for the SDK, nor a run for what starts a server.
+    if serve:
+        from persqa_client.cli import serving
 
-    running.main(
-        {name: value for name, value in locals().items() if name not in {"running", "config", "dry_run"}},
-        dry_run=dry_run,
-    )
+        serving.main(flags, dry_run=dry_run)
+    else:
+        from persqa_client.cli import running
+
+        running.main(flags, dry_run=dry_run)

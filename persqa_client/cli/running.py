@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -14,27 +15,34 @@ import orjson
 import typer
 from rich.console import Console
 
-from persqa_client.attending import SEEN_BY_THEN, STOPPING, Beside, attended, heed
+from persqa_client.attending import STOPPING, attended
 from persqa_client.cli.dry_run import show_requests
 from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
 from persqa_client.cli.report import print_summary
-from persqa_client.cli.serving import end, make_server, settings_at, start
 from persqa_client.collector import look_seldom
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
-from persqa_client.endpoints import NOWHERE, make_endpoints
+from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.feed import has_more
 from persqa_client.errors import RunStopped, SettingsError, StorageError
 from persqa_client.inputs.sources import START, open_source
 from persqa_client.progress import show_progress
-from persqa_client.runs import Run, Summary
-from persqa_client.serving.vllm_server import VLLMServer
+from persqa_client.runs import Run
+from persqa_client.summary import Summary
 
 
 def main(flags: dict[str, Any], *, dry_run: bool) -> None:
     """Runs, and ends the process's command with its exit code."""
     try:
-        server = make_server(flags)
-        settings = make_settings(flags)
+        endpoints = read_endpoints(flags)
+    except SettingsError as error:
+        fail(error, WRONG_USE)
+    raise typer.Exit(execute(arrange(flags, endpoints, dry_run=dry_run)))
+
+
+def arrange(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bool) -> Run:
+    """The run that the flags ask for. Ends the command where there is none: no rows, a dry run, or wrong flags."""
+    try:
+        settings = make_settings(flags, endpoints)
         assert settings.input is not None
         assert settings.output is not None
         source = open_source(settings.input, settings.recipe.image_key)
@@ -43,19 +51,19 @@ def main(flags: dict[str, Any], *, dry_run: bool) -> None:
             raise typer.Exit(ALL_GOOD)
         if dry_run:
             show_requests(settings, source)
-            return
+            raise typer.Exit(ALL_GOOD)
         run = Run(settings, source)
     except SettingsError as error:
         fail(error, WRONG_USE)
     look_seldom()
-    raise typer.Exit(execute(run) if server is None else serve(server, run))
+    return run
 
 
-def make_settings(flags: dict[str, Any]) -> RunSettings:
+def make_settings(flags: dict[str, Any], endpoints: Sequence[Endpoint]) -> RunSettings:
     """The settings that the flags stand for. Raises SettingsError with one sentence."""
     extra_body = flags["extra_body"]
     pick = flags.__getitem__
-    endpoint, *further = read_endpoints(flags)
+    endpoint, *further = endpoints
     return build(
         RunSettings,
         endpoint=endpoint,
@@ -73,9 +81,10 @@ def make_settings(flags: dict[str, Any]) -> RunSettings:
 
 
 def read_endpoints(flags: dict[str, Any]) -> tuple[Endpoint, ...]:
-    """Those of the flags; of a server that is still to be started, one that stands for it."""
-    if flags["serve"]:
-        return (build(Endpoint, base_url=NOWHERE, model=flags["model"] or flags["serve"]),)
+    """Those of the flags. Raises SettingsError with one sentence."""
+    for name, default in (("serve_args", None), ("device", "auto"), ("vllm_command", None)):
+        if flags[name] != default:
+            raise SettingsError(f"--{name.replace('_', '-')} is for the server that --serve MODEL starts.")
     if flags["base_url"] and not flags["model"]:
         raise SettingsError("--model: say which of the endpoint's models is to answer (persqa doctor lists them).")
     return make_endpoints(flags["base_url"] or [], flags["model"] or "", flags["api_key_env"] or [], os.environ)
@@ -91,34 +100,15 @@ def parse_extra_body(text: str) -> dict[str, Any]:
     return value
 
 
-def serve(server: VLLMServer, run: Run) -> int:
-    """Starts the server, executes the run there, and ends it; nothing is started where nothing is left to do."""
-    try:
-        if not run.has_work():
-            return execute(run)
-        start(server)
-    except SettingsError as error:
-        fail(error, WRONG_USE)
-    except RunStopped as error:
-        fail(error, NO_SERVER)
-    except KeyboardInterrupt:
-        say("Stopped while the server was starting, and ended it: nothing was asked.")
-        return INTERRUPTED
-    try:
-        return execute(Run(settings_at(server, run.settings), run.source), server)
-    finally:
-        end(server)
-
-
-def execute(run: Run, server: VLLMServer | None = None) -> int:
+def execute(run: Run) -> int:
     """The run's exit code, after it has said what it has to say."""
     try:
-        summary = asyncio.run(watched(run, server))
+        summary = asyncio.run(watched(run))
     except (SettingsError, StorageError) as error:
         fail(error, WRONG_USE)
     except RunStopped as error:
         say(go_on(run)) if run.live.done else None
-        fail((server and server.failure(wait=SEEN_BY_THEN)) or error, NO_SERVER)
+        fail(error, NO_SERVER)
     except KeyboardInterrupt:
         say(f"Stopped. {go_on(run)}")
         return INTERRUPTED
@@ -130,7 +120,7 @@ def execute(run: Run, server: VLLMServer | None = None) -> int:
     return tell(run, summary)
 
 
-async def watched(run: Run, server: VLLMServer | None) -> Summary:
+async def watched(run: Run) -> Summary:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -143,10 +133,7 @@ async def watched(run: Run, server: VLLMServer | None) -> Summary:
     for warning in run.plan.warnings():
         say(f"Warning: {warning}")
     run.pool.warn = lambda warning: say(f"Warning: {warning}")
-    beside: list[Beside] = [partial(show_progress, console=Console(stderr=True))]
-    if server is not None:
-        beside.append(partial(heed, gone=server.failure))
-    return await attended(run, *beside)
+    return await attended(run, partial(show_progress, console=Console(stderr=True)))
 
 
 def tell(run: Run, summary: Summary) -> int:

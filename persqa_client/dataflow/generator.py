@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.console import Console
 
 from persqa_client.api import execute
-from persqa_client.attending import SEEN_BY_THEN, Beside, heed
+from persqa_client.attending import Beside
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.dataflow.arguments import in_arguments
 from persqa_client.dataflow.batches import ForeignPool
@@ -20,13 +20,14 @@ from persqa_client.dataflow.outcomes import OUTPUT_KEY, ROW_KEY, Answer, answers
 from persqa_client.dataflow.run_files import Line, lines_of, picture_folder, run_folder, write_rows
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.endpoints import NOWHERE
-from persqa_client.errors import RowError, RunStopped, SettingsError
+from persqa_client.errors import RowError, SettingsError
 from persqa_client.inputs.sources import FileSource, ListedSource, Source
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.outputs.files import RunFiles
 from persqa_client.plan import Plan
 from persqa_client.progress import show_progress
-from persqa_client.runs import Run, Summary
+from persqa_client.runs import Run
+from persqa_client.summary import Summary
 
 if TYPE_CHECKING:
     OperatorBase = object
@@ -164,22 +165,21 @@ class PersQAGenerator(OperatorBase):
 
     def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
         """The run; a serving of ours has its server started only where there is something to ask."""
-        run, serving = Run(settings, source, pool=pool), self.serving
-        beside: list[Beside] = []
-        if isinstance(serving, VLMServing) and run.has_work():
-            run = Run(settings.model_copy(update={"endpoint": serving.endpoint}), source)
-            beside.append(partial(heed, gone=serving.failure))
-        if self.progress:
-            # In a notebook, too, stderr is what can be written to from another thread.
-            beside.append(partial(show_progress, console=Console(stderr=True, force_jupyter=False)))
+        run = Run(settings, source, pool=pool)
         for warning in run.plan.warnings():
             logger.warning(warning)
         run.pool.warn = logger.warning
-        try:
-            return execute(run, *beside)
-        except RunStopped as stop:
-            gone = serving.failure(wait=SEEN_BY_THEN) if isinstance(serving, VLMServing) else None
-            raise gone or stop from None
+        if not isinstance(self.serving, VLMServing):
+            return execute(run, *self._beside())
+        with run.held() as has_work:
+            if has_work:
+                run.move(self.serving.endpoint)
+            return execute(run, *self._beside())
+
+    def _beside(self) -> list[Beside]:
+        """In a notebook, too, stderr is what can be written to from another thread."""
+        console = Console(stderr=True, force_jupyter=False)
+        return [partial(show_progress, console=console)] if self.progress else []
 
     def _settings(self) -> tuple[RunSettings, ForeignPool | None]:
         """Of the run, whose endpoint is known when it is needed, and the pool in its place for foreign servings."""

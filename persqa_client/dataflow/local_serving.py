@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from persqa_client.config import Endpoint, Limits, Sampling, build, find_key
+from persqa_client.config import Endpoint, Limits, Sampling, build
 from persqa_client.dataflow.arguments import in_arguments
 from persqa_client.dataflow.vlm_serving import VLMServing
-from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.errors import SettingsError
 from persqa_client.serving.vllm_server import STARTUP_TIMEOUT, VLLMServer
 
 OUTAGE = 60.0
@@ -98,9 +98,7 @@ class LocalModelVLMServing_vllm(VLMServing):
     def endpoint(self) -> Endpoint:
         """Of the server, which is started where it is not there."""
         self.start_serving()
-        url = self.server.base_url
-        key = find_key(url, self.server.api_key_env, os.environ)
-        return build(Endpoint, base_url=url, model=self.model_name, api_key=key)
+        return self.server.endpoint
 
     def start_serving(self) -> None:
         """Returns when the server answers; a server that died is started anew, perhaps on another port."""
@@ -114,9 +112,6 @@ class LocalModelVLMServing_vllm(VLMServing):
     @property
     def model_name(self) -> str:
         return self.server.model
-
-    def failure(self, wait: float = 0.0) -> RunStopped | None:
-        return self.server.failure(wait)
 
     def cleanup(self) -> None:
         """Ends the server with all its children."""

@@ -8,12 +8,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from persqa_client.attending import SEEN_BY_THEN
 from persqa_client.config import Endpoint, Limits, Sampling, build
 from persqa_client.dataflow.arguments import in_arguments
 from persqa_client.dataflow.conversations import Prompt, beside, prompt_of_conversation, prompt_of_text
 from persqa_client.dataflow.talk import Talk, Told
-from persqa_client.errors import RowError, RunStopped, SettingsError
+from persqa_client.errors import RowError, SettingsError
 
 if TYPE_CHECKING:
     ServingBase = object
@@ -44,10 +43,6 @@ class VLMServing(ServingBase):
     @abstractmethod
     def endpoint(self) -> Endpoint:
         """Where the model answers; what has to be started for it is started."""
-
-    def failure(self, wait: float = 0.0) -> RunStopped | None:
-        """Why the server is gone for good; None for one that runs elsewhere, which may come back."""
-        return None
 
     @property
     @abstractmethod
@@ -168,10 +163,7 @@ class VLMServing(ServingBase):
         self, prompts: Sequence[Prompt | RowError], model: str | None, json_schema: dict[str, Any] | None
     ) -> list[Told]:
         with in_arguments():
-            try:
-                return self._talk(model, json_schema).ask(prompts)
-            except RunStopped as stop:
-                raise self.failure(wait=SEEN_BY_THEN) or stop from None
+            return self._talk(model, json_schema).ask(prompts)
 
     def _text(self, told: Told) -> str | None:
         return told if isinstance(told, str) else self.placeholder

@@ -15,14 +15,19 @@ class NotCached(Exception):
     """Not in memory, or not all of it; it is being fetched."""
 
 
-def read_cached(path: str, size: int) -> bytes | None:
-    """All of a regular file that has ``size`` bytes; None where it has not, can't be opened, is larger than AT_ONCE,
-    or where this system can't tell.
+class CanNotTell(Exception):
+    """This system, or the file system that the file is on, does not say what it has in memory."""
 
-    Raises NotCached. A page that goes in the very moment between look and reading is waited for.
+
+def read_cached(path: str, size: int) -> bytes | None:
+    """All of a regular file that has ``size`` bytes; None where it has not, can't be opened or is larger than AT_ONCE.
+
+    Raises NotCached and CanNotTell. A page that goes in the very moment between look and reading is waited for.
     """
-    if not 0 < size <= AT_ONCE or not hasattr(os, "RWF_NOWAIT"):
+    if not 0 < size <= AT_ONCE:
         return None
+    if not hasattr(os, "RWF_NOWAIT"):
+        raise CanNotTell
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -40,7 +45,7 @@ def read_cached(path: str, size: int) -> bytes | None:
 def is_cached(file: int, size: int) -> bool:
     """Whether the first, the middle and the last byte can be read at once; files are fetched in one go, so all can.
 
-    Raises OSError on file systems that can't tell.
+    Raises CanNotTell.
     """
     byte = bytearray(1)
     try:
@@ -48,4 +53,6 @@ def is_cached(file: int, size: int) -> bool:
             os.preadv(file, [byte], at, os.RWF_NOWAIT)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise CanNotTell from error
     return True

@@ -16,7 +16,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from persqa_client.inputs.images import Redraw, load_picture, ready, redrawn
-from persqa_client.inputs.page_cache import read_cached
+from persqa_client.inputs.page_cache import CanNotTell, read_cached
 from persqa_client.inputs.references import FileState, file_state
 from persqa_client.types import Picture
 
@@ -39,6 +39,8 @@ class PictureShelf:
         self._keys: dict[int, bytes] = {}
         """Of the pictures that are kept, by their identity."""
         self._drawing: dict[bytes, Future[Picture]] = {}
+        self._mute: set[int] = set()
+        """Devices whose file systems don't say what they have in memory, such as one behind a network."""
         self.held = 0
         """Bytes of the pictures that are kept."""
 
@@ -51,7 +53,13 @@ class PictureShelf:
         if (picture := self._by_file.get(state)) is not None:
             self._used(picture)
             return picture
-        data = read_cached(state.path, state.size)
+        if state.device in self._mute:
+            return None
+        try:
+            data = read_cached(state.path, state.size)
+        except CanNotTell:
+            self._mute.add(state.device)
+            return None
         picture = None if data is None else ready(data, self._max_pixels)
         if picture is not None:
             self._by_file[state] = picture

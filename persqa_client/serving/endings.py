@@ -18,6 +18,13 @@ def died(served: str, code: int, said: str, log: Path | None, *, ready: bool) ->
     return ServerFailed("server_died" if ready else "server_failed", sentence, last_lines(said))
 
 
+def stopped(served: str) -> ServerFailed:
+    """Somebody asks for it who does not know that we have ended it."""
+    return ServerFailed(
+        "server_stopped", f"vllm serve {served} was stopped, and nobody answers at its address any more."
+    )
+
+
 def ended(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
@@ -52,9 +59,3 @@ def outrun(tries: int) -> ServerFailed:
     return ServerFailed(
         "no_port", f"{tries} free ports were taken by other programs before vllm serve could have them: try again."
     )
-
-
-def waiting(served: str, seconds: float, said: str) -> str:
-    """A line for the person who waits."""
-    at = doing(said)
-    return f"Waiting for vllm serve {served} to be ready, {seconds:.0f} s{'' if at is None else f' ({at})'}"

@@ -7,13 +7,14 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from persqa_client.errors import SettingsError
-from persqa_client.serving.guardian import INSISTING, LAST_WORDS
+from persqa_client.serving.guardian import INSISTING, longest_end
 from persqa_client.serving.processes import descendants, kill_tree
 
 PACKAGE_FOLDER = str(Path(__file__).parents[2])
@@ -25,7 +26,7 @@ UNKNOWN = -int(signal.SIGKILL)
 
 
 class Guarded:
-    """A process that ends with this one, with all that it started. Its words go to ``log``.
+    """A process that ends with this one, with all that it started. Its words go to ``log``. Any thread may ask for it.
 
     Returns when it is started. Raises SettingsError where the command can't be run.
     """
@@ -37,6 +38,7 @@ class Guarded:
         """Exit code, negative for a signal, once it is known that it has ended."""
         self._owner = os.getpid()
         self._said = b""
+        self._listening = threading.Lock()
         # A session of its own: Ctrl-C on the terminal is for us, and we end the server in our own time.
         self._guardian = subprocess.Popen(
             [sys.executable, "-I", "-c", BOOT, str(grace), *command],
@@ -75,6 +77,11 @@ class Guarded:
         return self.code
 
     def _listen(self, seconds: float) -> None:
+        # Of two that saw the same words, one would read them, and the other wait for more.
+        with self._listening:
+            self._hear(seconds)
+
+    def _hear(self, seconds: float) -> None:
         assert self._guardian.stdout is not None
         if self._guardian.stdout.closed or not select.select([self._guardian.stdout], [], [], seconds)[0]:
             return
@@ -98,7 +105,7 @@ class Guarded:
         try:
             with suppress(OSError):
                 self._guardian.stdin.close()
-            self._guardian.wait(self.grace + LAST_WORDS + INSISTING)
+            self._guardian.wait(longest_end(self.grace))
         except BaseException as error:
             self.kill()
             if not isinstance(error, subprocess.TimeoutExpired):
@@ -109,15 +116,17 @@ class Guarded:
         """Ends it without asking."""
         if self._guardian.poll() is None:
             kill_tree(self._guardian.pid, INSISTING)
-        elif self.pid:
+        elif self.pid and self.poll() in (None, UNKNOWN):
             # The guardian was killed by somebody: what it guarded may still be there.
             kill_tree(self.pid, INSISTING)
+            self.pid = 0
         self._guardian.wait()
         self._close()
 
     def _close(self) -> None:
         self.poll()
-        for stream in (self._guardian.stdin, self._guardian.stdout):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        with self._listening:
+            for stream in (self._guardian.stdin, self._guardian.stdout):
+                if stream is not None:
+                    with suppress(OSError):
+                        stream.close()

@@ -19,13 +19,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
-from persqa_client.serving.processes import TICK, descendants, send
+from persqa_client.serving.processes import TICK, descendants, kill_all, send
 
 LOOK_EVERY = 0.2
 LAST_WORDS = 2.0
 """Seconds that a dead server's children get to end by themselves."""
-INSISTING = 10.0
+INSISTING = 15.0
 """Seconds of SIGKILL, after which what is left hangs in the kernel."""
+
+
+def longest_end(grace: float) -> float:
+    """Seconds that an end takes at most, and a little."""
+    return grace + LAST_WORDS + INSISTING + 1.0
+
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -75,23 +81,22 @@ class Guardian:
         return self.code
 
     def end(self, grace: float) -> None:
-        """Asks the server to end, then its children, then ends all."""
+        """Asks the server to end, then its children, then ends all that is left."""
         if self.code is None:
             send([self.server.pid], signal.SIGTERM)
             self.wait(lambda: self.code is not None, grace)
         if self.code is not None:
             send(descendants(os.getpid()), signal.SIGTERM)
-            self.wait(self.is_alone, LAST_WORDS)
-        deadline = time.monotonic() + INSISTING
-        while not self.is_alone() and time.monotonic() < deadline:
-            send(descendants(os.getpid()), signal.SIGKILL)
-            time.sleep(TICK)
-            self.look()
+            self.wait(lambda: not self.left(), LAST_WORDS)
+        kill_all(self.left, INSISTING)
 
-    def is_alone(self) -> bool:
-        return not descendants(os.getpid())
+    def left(self) -> set[int]:
+        """The server and its own that are still there."""
+        self.look()
+        return descendants(os.getpid())
 
     def wait(self, over: Callable[[], bool], seconds: float) -> None:
+        """Until it is over, or for so long."""
         deadline = time.monotonic() + seconds
         while not over() and time.monotonic() < deadline:
             time.sleep(TICK)

@@ -9,14 +9,19 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import SecretStr
+
+from persqa_client.config import Endpoint, build, read_key
 from persqa_client.errors import ServerFailed
 from persqa_client.serving.devices import Device, takes_cpu
-from persqa_client.serving.endings import died, outrun, taken, too_slow, waiting
+from persqa_client.serving.endings import died, outrun, stopped, taken, too_slow
 from persqa_client.serving.guarded import Guarded
 from persqa_client.serving.ports import free_port, has_stranger, is_free, is_well
+from persqa_client.serving.progress import printer, waiting
 from persqa_client.serving.server_log import ServerLog
 from persqa_client.serving.vllm_command import (
     CONTEXT,
@@ -36,7 +41,6 @@ GRACE = 15.0
 """Seconds that a server gets to end by itself."""
 LOOK_EVERY = 0.2
 TELL_EVERY = 1.0
-PRINT_EVERY = 10.0
 PORTS = 3
 """So many are tried where none was asked for."""
 
@@ -45,7 +49,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
     """``vllm serve MODEL``, for this machine alone, from ``start()`` to ``stop()``.
 
     >>> with VLLMServer("Qwen/Qwen2.5-VL-3B-Instruct") as server:
-    ...     generate("photos/", "qa.jsonl", base_url=server.base_url, model=server.model)
+    ...     generate("photos/", "qa.jsonl", endpoint=server.endpoint)
 
     With all its children it ends when it is stopped, and when this process ends in whatever way. ``device`` is ``auto``
     (the CPU where there is no accelerator), ``cpu`` or ``cuda`` (what vLLM finds). ``extra_args`` are further words of
@@ -126,21 +130,34 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         return self._log.path
 
     @property
-    def api_key_env(self) -> str | None:
-        """The variable whose key clients must send: vLLM takes one from there, where it is set."""
-        return KEY_VARIABLE if {**os.environ, **self._env}.get(KEY_VARIABLE) else None
+    def endpoint(self) -> Endpoint:
+        """Where it answers, with its key, known once it is started. Whoever asks there hears of its end at once."""
+        key, gone = self._key(), partial(self._gone, self.port)
+        return build(Endpoint, base_url=self.base_url, model=self.model, api_key=key, gone=gone)
+
+    def _key(self) -> SecretStr | None:
+        """What vLLM takes from the environment, too. Raises SettingsError where it can't be sent."""
+        environ = {**os.environ, **self._env}
+        return read_key(KEY_VARIABLE, environ) if environ.get(KEY_VARIABLE) else None
+
+    def _gone(self, port: int | None) -> ServerFailed | None:
+        """Why nobody answers at that port any more; None while it is to be hoped for."""
+        running = self._running
+        return stopped(self.served) if running is None or self.port != port else self.failure()
 
     def is_alive(self) -> bool:
-        return self._running is not None and self._running.poll() is None
+        running = self._running
+        return running is not None and running.poll() is None
 
     def failure(self, wait: float = 0.0) -> ServerFailed | None:
         """Why it is gone, where it ended without being asked; None while it is there. Looks for ``wait`` seconds."""
         deadline = time.monotonic() + wait
         while self.is_alive() and time.monotonic() < deadline:
             time.sleep(LOOK_EVERY)
-        if self._running is None or self._running.code is None:
+        running = self._running
+        if running is None or running.code is None:
             return None
-        return died(self.served, self._running.code, self._log.said(), self.log_path, ready=self._ready)
+        return died(self.served, running.code, self._log.said(), self.log_path, ready=self._ready)
 
     def start(self) -> Self:
         """Returns when the server answers; does nothing where it does already."""
@@ -148,6 +165,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
             return self
         self.stop()
         vllm = find_vllm(self._vllm, os.environ, shutil.which, Path(sys.executable))
+        self._key()
         began = time.monotonic()
         for _ in range(PORTS):
             try:
@@ -227,16 +245,3 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
 
     def __exit__(self, *error: object) -> None:
         self.stop()
-
-
-def printer() -> Callable[[str], None]:
-    """Prints the first line that it is given to stderr, and then one every ten seconds."""
-    due = 0.0
-
-    def tell(line: str) -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            due = time.monotonic() + PRINT_EVERY
-            print(line, file=sys.stderr, flush=True)
-
-    return tell

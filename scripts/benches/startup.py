@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benches.common import MODEL, Figure, different_pictures, persqa, write_rows
 from persqa_client.api import make_settings
+from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import START, open_source
 from persqa_client.outputs.checkpoint import Checkpoint, Lengths, write_checkpoint
 from persqa_client.outputs.files import RunFiles
@@ -75,7 +76,7 @@ def forge(input: Path, output: Path) -> None:
             if position.number == ROWS:
                 break
     files.failed_partial.touch()
-    settings = make_settings(input, output, "http://127.0.0.1:1/v1", MODEL, None, {})
+    settings = make_settings(input, output, [Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)], {})
     tally = Tally(rows=ROWS, units=ROWS, good=ROWS, attempts=ROWS)
     identity, counts = Plan(settings, source).identity(), tally.to_json()
     lengths = Lengths(written)

@@ -125,6 +125,13 @@ async def test_a_server_that_breaks_off_and_is_gone_costs_no_attempt(attempts: i
     assert (one.seen, two.seen, reply.attempts) == (1, 1, 1)
 
 
+async def test_a_server_that_asks_to_wait_is_told_of() -> None:
+    async with pool_of(Stub()) as pool:
+        assert trouble_of(pool) is None
+        pool.members[0].session.admission.hold(5)
+        assert (trouble_of(pool) or "").startswith("waiting: the server, or what is left of the account's limits")
+
+
 async def test_who_backs_off_or_waits_for_a_slot_goes_elsewhere_when_the_gate_shuts() -> None:
     one, two = Stub(says(500)), Stub()
     async with pool_of(one, two, backoff=FOR_EVER, concurrency=1) as pool:

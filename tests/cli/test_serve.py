@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import orjson
 import pytest
 from PIL import Image
 
-from tests.commands import persqa, start
+from tests.commands import lines_in, persqa, start
 from tests.serving.processes import MARK, MODEL, command, left, marked
 
 ROWS = 300
-SLOW = '--sim="--latency 0.05 --slots 8"'
+FLAGS = ["--concurrency", "8", "--no-probes"]
+SLOW = [*FLAGS, "--serve-args", '--sim="--latency 0.1 --slots 8"']
 """Some seconds for all rows."""
+QUICK = [*FLAGS, "--serve-args", '--sim="--latency 0"']
 
 
 @pytest.fixture
@@ -30,20 +33,19 @@ def folder(tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def many(folder: Path) -> list[str]:
-    """The flags of a run that takes some seconds."""
-    (folder / "rows.jsonl").write_text("".join(f'{{"image": "red.png", "n": {n}}}\n' for n in range(ROWS)))
-    return ["--serve-args", SLOW, "--concurrency", "8", "--no-probes"]
-
-
-def start_and_wait(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def start_and_wait(folder: Path) -> subprocess.Popen[str]:
     """A run of which some rows are written, and not all."""
-    process = start(*arguments, cwd=folder)
-    partial = folder / "qa.jsonl.partial"
-    while not partial.exists() or partial.read_bytes().count(b"\n") < 30:
+    (folder / "rows.jsonl").write_text("".join(f'{{"image": "red.png", "n": {n}}}\n' for n in range(ROWS)))
+    process = start(*command("family", *SLOW), cwd=folder)
+    while lines_in(folder / "qa.jsonl.partial") < 30:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
     return process
+
+
+def is_server(line: str) -> bool:
+    """Whether a command line is that of the stand-in, and not of the guardian, which has the same words."""
+    return f"serve {MODEL} --host" in line and "guardian" not in line
 
 
 def simulator(mark: str) -> int:
@@ -80,6 +82,16 @@ def test_a_server_that_wants_a_key_gets_it(folder: Path, monkeypatch: pytest.Mon
     assert "sk-own" not in told.stdout + told.stderr + (folder / "qa.run.json").read_text()
 
 
+@pytest.mark.parametrize(("device", "cpu"), [("cpu", True), ("cuda", False)])
+def test_the_device_may_be_named(folder: Path, mark: str, device: str, cpu: bool) -> None:
+    process = start(*command("silent", "--device", device), cwd=folder)
+    while not (servers := [line for line in marked(mark).values() if is_server(line)]):
+        time.sleep(0.01)
+    assert all(("--dtype bfloat16" in line) is cpu for line in servers)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+
 def test_nothing_is_started_where_nothing_is_left_to_do(folder: Path) -> None:
     assert persqa(*command("sim"), cwd=folder).returncode == 0
     again = persqa(*command("words"), cwd=folder)
@@ -88,6 +100,30 @@ def test_nothing_is_started_where_nothing_is_left_to_do(folder: Path) -> None:
     changed = persqa(*command("words", "--tag", "bo"), cwd=folder)
     assert changed.returncode == 2
     assert "the setting tag" in changed.stderr
+
+
+def test_the_same_command_given_twice_starts_one_server(folder: Path, mark: str) -> None:
+    first = start(*command("silent"), cwd=folder)
+    while not any(map(is_server, marked(mark).values())):
+        time.sleep(0.01)
+    told = persqa(*command("words"), cwd=folder)
+    assert told.returncode == 2
+    assert "another run is writing qa.jsonl right now" in told.stderr
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)
+    assert not marked(mark)
+
+
+def test_a_run_elsewhere_loads_nothing_that_starts_a_server(folder: Path) -> None:
+    arguments = ["run", "rows.jsonl", "-o", "qa.jsonl", "--base-url", "http://127.0.0.1:1/v1", "--model", MODEL]
+    code = (
+        "import sys\nfrom persqa_client.cli.main import app\n"
+        f"try:\n    app({[*arguments, '--dry-run']!r})\n"
+        "except SystemExit:\n"
+        "    print([name for name in sys.modules if name.startswith('persqa_client') and 'serving' in name])\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines()[-1] == "[]"
 
 
 def test_one_that_dies_at_the_start_is_exit_3_with_its_words_and_leaves_nothing(folder: Path, mark: str) -> None:
@@ -118,6 +154,7 @@ def test_one_that_is_never_ready_is_exit_3(folder: Path, mark: str) -> None:
         (["--serve-args", "'"], "--serve-args can't be read as words"),
         (["--vllm-command", "no-such-vllm"], "--vllm-command names no-such-vllm"),
         (["--serve", "", "--model", "m"], "--vllm-command is for the server that --serve MODEL starts"),
+        (["--serve", "", "--device", "cpu"], "--device is for the server that --serve MODEL starts"),
     ],
 )
 def test_flags_that_do_not_go_together_are_exit_2(folder: Path, more: list[str], says: str) -> None:
@@ -143,8 +180,7 @@ def test_a_dry_run_starts_no_server(folder: Path) -> None:
 
 
 def test_a_server_that_dies_in_mid_run_ends_it_at_once_and_no_row_is_lost(folder: Path, mark: str) -> None:
-    flags = many(folder)
-    process = start_and_wait(folder, *command("family", *flags))
+    process = start_and_wait(folder)
     os.kill(simulator(mark), signal.SIGKILL)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 3, told
@@ -153,7 +189,7 @@ def test_a_server_that_dies_in_mid_run_ends_it_at_once_and_no_row_is_lost(folder
     assert "while it was in use" in told
     assert "give the same command again" in told
     assert not left(mark)
-    assert persqa(*command("sim", *flags), cwd=folder).returncode == 0
+    assert persqa(*command("sim", *QUICK), cwd=folder).returncode == 0
     assert numbers(folder) == list(range(ROWS))
     assert not (folder / "qa.failed.jsonl").exists()
 
@@ -168,33 +204,31 @@ def test_one_that_dies_before_the_first_row_is_told_by_its_own_words(folder: Pat
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_drains_the_run_and_ends_the_server(folder: Path, mark: str, number: signal.Signals) -> None:
-    flags = many(folder)
-    process = start_and_wait(folder, *command("family", *flags))
+    process = start_and_wait(folder)
     process.send_signal(number)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130, told
     assert "give the same command again" in told
     assert not marked(mark)
     kept = (folder / "qa.jsonl.partial").read_bytes()
-    assert persqa(*command("sim", *flags), cwd=folder).returncode == 0, "the port of the new server is another"
+    assert persqa(*command("sim", *QUICK), cwd=folder).returncode == 0, "the port of the new server is another"
     assert (folder / "qa.jsonl").read_bytes().startswith(kept)
     assert numbers(folder) == list(range(ROWS))
 
 
 def test_a_killed_run_takes_its_server_along(folder: Path, mark: str) -> None:
-    flags = many(folder)
-    process = start_and_wait(folder, *command("family", *flags))
+    process = start_and_wait(folder)
     process.kill()
     process.communicate(timeout=30)
     assert not left(mark)
-    assert persqa(*command("sim", *flags), cwd=folder).returncode == 0
+    assert persqa(*command("sim", *QUICK), cwd=folder).returncode == 0
     assert numbers(folder) == list(range(ROWS))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_while_the_server_starts_ends_it(folder: Path, mark: str, number: signal.Signals) -> None:
     process = start(*command("silent"), cwd=folder)
-    while not any(f"serve {MODEL} --host" in line and "guardian" not in line for line in marked(mark).values()):
+    while not any(map(is_server, marked(mark).values())):
         time.sleep(0.01)
     process.send_signal(number)
     _, told = process.communicate(timeout=30)

@@ -13,7 +13,8 @@ from persqa_client.cli.exits import DEFECT
 from persqa_client.cli.running import execute
 from persqa_client.config import Endpoint, RunSettings
 from persqa_client.inputs.sources import ListedSource
-from persqa_client.runs import Run, Summary
+from persqa_client.runs import Run
+from persqa_client.summary import Summary
 from tests.commands import PERSQA, start
 
 SERVER = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")

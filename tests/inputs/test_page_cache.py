@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.inputs.page_cache import AT_ONCE, NotCached, read_cached
+from persqa_client.inputs.page_cache import AT_ONCE, CanNotTell, NotCached, read_cached
+from persqa_client.inputs.shelf import PictureShelf
 
 DATA = bytes(range(256)) * 2000
 
@@ -65,7 +66,18 @@ def test_a_file_that_takes_long_to_look_through_is_not_had(tmp_path: Path) -> No
 
 def test_what_can_not_be_opened_is_not_had(tmp_path: Path) -> None:
     assert read_cached(str(tmp_path / "none"), 5) is None
-    assert read_cached(str(tmp_path), 5) is None
+
+
+MUTE = Path("/sys/kernel/fscaps")
+"""On a file system that keeps nothing in memory; it says of each file that it had a page's size."""
+
+
+@pytest.mark.skipif(not MUTE.exists(), reason="no sysfs here")
+def test_on_a_file_system_that_does_not_tell_nothing_is_at_hand() -> None:
+    with pytest.raises(CanNotTell):
+        read_cached(str(MUTE), MUTE.stat().st_size)
+    shelf = PictureShelf([], max_pixels=100, bound=100)
+    assert [shelf.at_hand(str(MUTE)) for _ in range(2)] == [None, None]
 
 
 def test_no_file_stays_open(tmp_path: Path) -> None:

@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import socket
 import subprocess
 import time
 import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from persqa_client.config import is_loopback
+from persqa_client.serving.guarded import Guarded
+from persqa_client.serving.ports import free_port
 
 HERE = Path(__file__).parent / "tiny_vllm"
 SERVE = HERE / "serve.sh"
@@ -95,7 +94,7 @@ class TinyVLLM:
 
 
 class OwnServer:
-    """The tiny vLLM on a free port, with a key: one that may be killed. Everything it starts is one process group."""
+    """The tiny vLLM on a free port, with a key: one that may be killed, with all that it has started."""
 
     model = "Qwen/Qwen2.5-VL-3B-Instruct"
     key = "sk-live-tests-own-server"
@@ -103,9 +102,8 @@ class OwnServer:
 
     def __init__(self, log: Path) -> None:
         self.log = log
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = int(listener.getsockname()[1])
-        self.process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self.process: Guarded | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -119,15 +117,9 @@ class OwnServer:
     def start(self) -> None:
         """Returns when it answers; raises RuntimeError with the end of its log where it dies instead."""
         began = self.log.stat().st_size if self.log.exists() else 0
+        environ = {**os.environ, "VLLM_API_KEY": self.key}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [SERVE, str(self.port)],
-                env={**os.environ, "VLLM_API_KEY": self.key},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            self.process = Guarded([str(SERVE), str(self.port)], environ, log, grace=ENDING)
         deadline = time.monotonic() + STARTING
         while b"READY" not in self.log.read_bytes()[began:]:
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -137,20 +129,10 @@ class OwnServer:
 
     def kill(self) -> None:
         """``kill -9``: nothing of it gets a chance to say goodbye."""
-        self._signal(signal.SIGKILL)
+        if self.process is not None:
+            self.process.kill()
 
     def stop(self) -> None:
         """As a person stops it; what has not gone after half a minute is killed."""
-        try:
-            self._signal(signal.SIGTERM)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            self.kill()
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self.process is None:
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
-        self.process.wait(ENDING)
+        if self.process is not None:
+            self.process.end()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import lines_in
 from tests.live.commands import (
     MANY_MINUTES,
     Finished,
@@ -29,7 +30,7 @@ ALREADY = 40
 
 def wait_for_rows(process: subprocess.Popen[str], partial: Path, count: int) -> None:
     """Until so many rows are written; fails where the run ends first."""
-    while not partial.exists() or partial.read_bytes().count(b"\n") < count:
+    while lines_in(partial) < count:
         assert process.poll() is None, f"the run ended before {count} rows were written"
         time.sleep(0.02)
 

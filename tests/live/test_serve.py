@@ -55,7 +55,7 @@ def test_a_block_starts_it_for_a_run_and_leaves_nothing_behind(tiny_vllm: TinyVL
     ) as server:
         family = descendants(os.getpid()) - before
         assert {engine_of(family), server.pid} <= family
-        summary = generate(rows, base_url=server.base_url, model=server.model, extra_body=WORDY)
+        summary = generate(rows, endpoint=server.endpoint, extra_body=WORDY)
     assert [record["id"] for record in summary.records] == [row["id"] for row in rows]
     assert told
     assert told[-1].startswith(f"Waiting for vllm serve {tiny_vllm.model} to be ready, ")

@@ -36,7 +36,7 @@ def marked(mark: str) -> dict[int, str]:
     return found
 
 
-def left(mark: str, seconds: float = 10.0) -> dict[int, str]:
+def left(mark: str, seconds: float = 60.0) -> dict[int, str]:
     """What of them is still there when they have had some time to end."""
     deadline = time.monotonic() + seconds
     while (found := marked(mark)) and time.monotonic() < deadline:

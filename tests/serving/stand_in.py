@@ -5,6 +5,7 @@ words      says why it can't, on stderr, and ends
 silent     never listens, and ends when it is asked to
 stubborn   never listens, and is deaf to SIGTERM
 brief      is well for one look, and ends
+sharing    is well and deaf to SIGTERM, and has shared memory, whose name it says
 family     serves the simulator, beside a child in a session of its own and an orphan that was left by another
 robbed     finds its port taken by a program that has just been started; serves where its --marker is there already
 """
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -63,12 +65,20 @@ def stubborn(given: argparse.Namespace) -> None:
     silent(given)
 
 
-def brief(given: argparse.Namespace) -> None:
-    class Well(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
+class Well(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
 
+
+def sharing(given: argparse.Namespace) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    memory = SharedMemory(create=True, size=1_000_000)
+    print(f"Shared memory: {memory.name}", flush=True)
+    HTTPServer(("127.0.0.1", given.port), Well).serve_forever()
+
+
+def brief(given: argparse.Namespace) -> None:
     HTTPServer(("127.0.0.1", given.port), Well).handle_request()
     raise SystemExit("MemoryError: that was all")
 
@@ -99,6 +109,7 @@ MODES = {
     "words": words,
     "silent": silent,
     "stubborn": stubborn,
+    "sharing": sharing,
     "brief": brief,
     "family": family,
     "robbed": robbed,
