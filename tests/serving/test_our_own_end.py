@@ -17,8 +17,9 @@ from persqa_client import ServerFailed, VLLMServer
 from tests.serving.processes import MARK, left, marked, stand_in
 
 OWNER = """
-import os, sys, time
+import os, signal, sys, time
 from persqa_client import VLLMServer
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, by the server's owner as well
 server = VLLMServer("some/model", vllm_command={command!r}).start()
 print("started", flush=True)
 {then}
