@@ -6,9 +6,10 @@ Keyword arguments are the command line's flags by their Python names (``max_toke
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,11 @@ from typing import Any
 
 import httpx2
 
+from persqa_client.attending import STOPPING, Beside, attended
 from persqa_client.chat.meeting import agree, meet
 from persqa_client.chat.pool import Pool
 from persqa_client.chat.servers import Server
+from persqa_client.collector import looking_seldom
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, at_hand
@@ -33,6 +36,8 @@ from persqa_client.summary import Summary
 from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
 
 Rows = Iterable[dict[str, Any] | str]
+
+logger = logging.getLogger(__name__)
 
 
 class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
@@ -183,17 +188,27 @@ def generate(
     return execute(Run(settings, source))
 
 
-def execute(run: Run) -> Summary:
-    """The run on the background loop. Ctrl-C stops it, what is under way may finish, and is raised afterwards."""
-    summary = portal().start_task_soon(run.execute)
+def execute(run: Run, *beside: Beside) -> Summary:
+    """The run on the background loop, with what goes on beside it. Ctrl-C stops it, what is under way may finish, and
+    is raised afterwards; once more ends the run at once."""
+    with looking_seldom():
+        summary = portal().start_task_soon(attended, run, *beside)
+        try:
+            return summary.result()
+        except KeyboardInterrupt:
+            logger.warning(STOPPING)
+            stop(run, summary)
+            raise
+
+
+def stop(run: Run, summary: Future[Summary]) -> None:
+    # Only this thread was interrupted; without a word the run would go on, and go on paying.
     try:
-        return summary.result()
-    except KeyboardInterrupt:
-        # Only this thread was interrupted; without a word the run would go on, and go on paying.
         portal().call(run.stop)
         with suppress(PersQAError):
             summary.result()
-        raise
+    except KeyboardInterrupt:
+        stop(run, summary)
 
 
 def make_settings(

@@ -239,6 +239,8 @@ class RunSettings(Settings):
     limits: Limits = Limits()
     recipe: Recipe = Recipe()
     image_root: Path | None = None
+    further_roots: tuple[Path, ...] = ()
+    """Where relative paths are looked up last; where these lie decides nothing."""
     limit: Annotated[int, Field(ge=1)] | None = None
     fresh: bool = False
     retry_failed: bool = False

@@ -10,6 +10,8 @@ from persqa_client.errors import SettingsError
 
 NO_KEY = "-"
 """In place of a variable's name: this endpoint gets no key."""
+NOWHERE = "http://127.0.0.1/v1"
+"""In place of an address that is not known yet, or that somebody else knows alone; nothing is sent there."""
 
 
 def make_endpoints(

@@ -50,7 +50,7 @@ class Plan:
         recipe = settings.recipe
         self.settings = settings
         self.recipe = recipe
-        self.roots = roots_of(settings.image_root, source)
+        self.roots = (*roots_of(settings.image_root, source), *settings.further_roots)
         self.shelf = PictureShelf(self.roots, max_pixels=recipe.max_pixels, bound=settings.limits.shelf_bytes)
         self.bank = make_bank(recipe)
         self.names = read_names(recipe.names) if recipe.names else ()

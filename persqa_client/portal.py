@@ -1,4 +1,4 @@
-"""The background loop that serves every synchronous face, whether the caller has a loop or not. Starts a thread."""
+"""One background loop that serves every synchronous face, whether its caller has a loop or not. Starts a thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 
 def portal() -> BlockingPortal:
-    """The one of this process; started when it is first asked for."""
+    """The loop, which is started when it is first asked for and ends with the process."""
     with PORTAL_LOCK:
         return start_portal()
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import admission, endpoints, hot_path, pictures, questions, startup
+from benches import admission, endpoints, frames, hot_path, pictures, questions, startup
 
 BENCHES = {
     "hot-path": hot_path.measure,
@@ -20,6 +20,7 @@ BENCHES = {
     "admission": admission.measure,
     "questions": questions.measure,
     "endpoints": endpoints.measure,
+    "frames": frames.measure,
 }
 
 

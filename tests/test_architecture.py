@@ -13,13 +13,14 @@ PACKAGE = Path(persqa_client.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ("errors.py", "types.py", "jsonl.py", "language.py", "portal.py"),
+    ("collector.py", "errors.py", "types.py", "jsonl.py", "language.py", "portal.py"),
     ("config.py",),
     ("endpoints.py",),
     ("inputs", "chat", "outputs"),
     ("pipeline.py", "plan.py", "summary.py"),
     ("engines",),
     ("runs.py",),
+    ("attending.py", "progress.py"),
     ("api.py", "serving"),
     ("cli", "dataflow", "__init__.py"),
     ("__main__.py",),

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from persqa_client.cli.collector import look_at_no_imports
 from persqa_client.cli.config_file import load_config
+from persqa_client.collector import look_at_no_imports
 
 Files, Asking, Server = "Files", "What is asked", "The server"
 

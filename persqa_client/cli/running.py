@@ -8,26 +8,26 @@ import signal
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import orjson
 import typer
 from rich.console import Console
 
-from persqa_client.cli.collector import look_seldom
+from persqa_client.attending import STOPPING, attended
 from persqa_client.cli.dry_run import show_requests
 from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
-from persqa_client.cli.progress import show_progress
 from persqa_client.cli.report import print_summary
+from persqa_client.collector import look_seldom
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.feed import has_more
 from persqa_client.errors import RunStopped, SettingsError, StorageError
 from persqa_client.inputs.sources import START, open_source
+from persqa_client.progress import show_progress
 from persqa_client.runs import Run
 from persqa_client.summary import Summary
-
-STOPPING = "Stopping: requests under way may finish (once more to stop at once)."
 
 
 def main(flags: dict[str, Any], *, dry_run: bool) -> None:
@@ -133,12 +133,7 @@ async def watched(run: Run) -> Summary:
     for warning in run.plan.warnings():
         say(f"Warning: {warning}")
     run.pool.warn = lambda warning: say(f"Warning: {warning}")
-    progress = asyncio.create_task(show_progress(run, Console(stderr=True)))
-    try:
-        return await run.execute()
-    finally:
-        progress.cancel()
-        await asyncio.gather(progress, return_exceptions=True)
+    return await attended(run, partial(show_progress, console=Console(stderr=True)))
 
 
 def tell(run: Run, summary: Summary) -> int:

@@ -13,20 +13,18 @@ from rich.markup import escape
 from persqa_client.cli.exits import INTERRUPTED, NO_SERVER, WRONG_USE, fail, prepare, say
 from persqa_client.cli.running import arrange, execute, go_on
 from persqa_client.config import Endpoint, build
+from persqa_client.endpoints import NOWHERE
 from persqa_client.errors import RunStopped, SettingsError, StorageError
 from persqa_client.runs import Run
 from persqa_client.serving.vllm_command import KEY_VARIABLE, split_words
 from persqa_client.serving.vllm_server import VLLMServer
-
-UNKNOWN_YET = "http://127.0.0.1/v1"
-"""Stands for the address of a server that is still to be started: its port is found then."""
 
 
 def main(flags: dict[str, Any], *, dry_run: bool) -> None:
     """As ``running.main``, with a server that is there for this run alone."""
     try:
         server = make_server(flags)
-        stand_in = build(Endpoint, base_url=UNKNOWN_YET, model=server.model)
+        stand_in = build(Endpoint, base_url=NOWHERE, model=server.model)
     except SettingsError as error:
         fail(error, WRONG_USE)
     run = arrange(flags, (stand_in,), dry_run=dry_run)

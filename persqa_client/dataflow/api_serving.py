@@ -6,6 +6,7 @@ import os
 from typing import Any, Literal
 
 from persqa_client.config import Endpoint, Limits, Sampling, build, find_key
+from persqa_client.dataflow.arguments import in_arguments
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.errors import SettingsError
 
@@ -18,9 +19,11 @@ class OpenAIVLMServing(VLMServing):
 
     ``api_url`` is the root of the API. The key is read once, from the named variable, and goes to ``api_url`` alone; a
     server without keys needs no variable. ``max_workers``: requests at once, or ``auto``. ``timeout``: seconds for one
-    attempt. Raises SettingsError where a variable is named that is not set.
+    attempt. ``send_request_stream`` changes nothing: whole answers are given in any case. Raises SettingsError where a
+    variable is named that is not set.
     """
 
+    @in_arguments()
     def __init__(
         self,
         api_url: str = "https://api.openai.com/v1",

@@ -44,6 +44,7 @@ class ForeignPool(Pool):
         self._way = way_of(serving)
         self._size = size
         self._waiting: list[Waiting] = []
+        self._asked = 0
         self._calls: asyncio.Task[None] | None = None
         self._closed = False
         self._numbers = count(1)
@@ -57,6 +58,10 @@ class ForeignPool(Pool):
     def slots(self) -> int:
         """Twice a call's size: the next one fills while one is under way."""
         return 2 * self._size
+
+    @property
+    def in_use(self) -> int:
+        return len(self._waiting) + self._asked
 
     async def complete(self, request: Request) -> Reply:
         """Raises RowError where the serving gives no answer, Interrupted when the run is being stopped."""
@@ -86,7 +91,9 @@ class ForeignPool(Pool):
         while self._waiting:
             await self._gather()
             batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+            self._asked = len(batch)
             answers = await asyncio.to_thread(ask, self._way, self._serving, [one.question for one in batch])
+            self._asked = 0
             for one, answer in zip(batch, answers, strict=True):
                 if not one.answer.done():
                     one.answer.set_result(answer)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from persqa_client.dataflow.columns import picture_cells
+from persqa_client.dataflow.pictures import data_uri, references_of
 from persqa_client.errors import RowError
 from persqa_client.types import Turn
 
@@ -36,7 +36,7 @@ def prompt_of_text(text: Any, images: Any, system: str) -> Prompt:
     prompt is what is asked about it: so DataFlow's own operators call a serving."""
     if not isinstance(text, str):
         raise RowError("bad_prompt", f"a prompt must be text, not {type(text).__name__}")
-    references = references_of(images)
+    references = references_of(images, data_uri)
     if not references and names_picture(text):
         return Prompt("", system, (text.strip(),))
     return Prompt(system, unmarked(text) if references else text, references)
@@ -53,7 +53,7 @@ def prompt_of_conversation(conversation: Any, images: Any, system: str) -> Promp
     turns = [turn for turn in turns if turn.role != "system"]
     if not turns or turns[0].role != "user" or turns[-1].role != "user":
         raise RowError("bad_conversation", "a conversation must begin and end with a turn of the user's")
-    references = references_of(images)
+    references = references_of(images, data_uri)
     if references:
         turns = with_pictures(turns, len(references))
     return Prompt(system, turns[0].text, references, tuple(turns[1:]))
@@ -79,13 +79,6 @@ def with_pictures(turns: Sequence[Turn], there: int) -> list[Turn]:
 
 def unmarked(text: str) -> str:
     return text.replace(MARK, "").strip() if MARK in text else text
-
-
-def references_of(images: Any) -> tuple[str, ...]:
-    references = picture_cells(images)
-    if not all(isinstance(reference, str) for reference in references):
-        raise RowError("bad_image_field", "pictures must be given as paths")
-    return tuple(references)
 
 
 def names_picture(text: str) -> bool:

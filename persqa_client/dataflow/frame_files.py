@@ -1,7 +1,8 @@
 """Data frames as files, in each of DataFlow's formats. Reads and writes files; needs pandas.
 
 JSON is read and written by Python's own module: pandas' would make dates of what looks like one, floats of whole
-numbers that have a gap among them, and would cut floats to ten digits.
+numbers that have a gap among them, and would cut floats to ten digits. Pictures in cells, which text has no form for,
+become data: URIs in JSON and CSV.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from pickle import PickleError
 from typing import Any
 
 from persqa_client.dataflow.columns import is_missing, plain
+from persqa_client.dataflow.frames import put
 from persqa_client.dataflow.pandas_extra import pandas
+from persqa_client.dataflow.pictures import as_text, in_one_text
 from persqa_client.errors import SettingsError, StorageError
 
 Frame = Any
@@ -49,13 +53,22 @@ def frame_of(rows: list[Any]) -> Frame:
 
 
 def write_json(frame: Frame, path: Path) -> None:
-    path.write_text(json.dumps(list(records_of(frame)), ensure_ascii=False, indent=2, default=str), encoding="utf-8")
+    path.write_text(
+        json.dumps(list(records_of(frame)), ensure_ascii=False, indent=2, default=as_text), encoding="utf-8"
+    )
 
 
 def write_jsonl(frame: Frame, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
         for record in records_of(frame):
-            file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+            file.write(json.dumps(record, ensure_ascii=False, default=as_text) + "\n")
+
+
+def write_csv(frame: Frame, path: Path) -> None:
+    if frame.columns.is_unique:
+        for key in (key for key in frame.columns if frame[key].dtype == object):
+            frame = put(frame, key, [in_one_text(cell) for cell in frame[key]])
+    frame.to_csv(path, index=False)
 
 
 def records_of(frame: Frame) -> Iterator[dict[str, Any]]:
@@ -73,21 +86,21 @@ READERS: dict[str, Callable[[Path], Frame]] = {
 WRITERS: dict[str, Callable[[Frame, Path], None]] = {
     "json": write_json,
     "jsonl": write_jsonl,
-    "csv": lambda frame, path: frame.to_csv(path, index=False),
+    "csv": write_csv,
     "parquet": lambda frame, path: frame.to_parquet(path),
     "pickle": lambda frame, path: frame.to_pickle(path),
 }
 
 
-def read_frame(path: Path, kind: str) -> Frame:
-    """Raises SettingsError where the file is not there, or is not what its kind says."""
+def read_frame(path: Path, kind: str, advice: str) -> Frame:
+    """Raises SettingsError where the file is not there, with the advice, or is not what its kind says."""
     if kind not in READERS:
         raise SettingsError(f"{path} is no file that can be read as a data frame: give one of {', '.join(READERS)}.")
     if not path.exists():
-        raise SettingsError(f"There is no file {path}; has the step before been run?")
+        raise SettingsError(f"There is no file {path}: {advice}.")
     try:
         return READERS[kind](path)
-    except (ValueError, TypeError, OSError, EOFError, ImportError) as error:
+    except (ValueError, TypeError, OSError, EOFError, ImportError, PickleError) as error:
         raise SettingsError(f"{path} can't be read as {kind}: {first_line(error)}") from error
 
 

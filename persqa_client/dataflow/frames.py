@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
-from persqa_client.dataflow.columns import is_missing, picture_cells, plain
+from persqa_client.dataflow.columns import is_missing, plain
 from persqa_client.dataflow.outcomes import Answer
 from persqa_client.dataflow.pandas_extra import pandas
-from persqa_client.errors import SettingsError
+from persqa_client.dataflow.pictures import references_of
+from persqa_client.errors import RowError, SettingsError
 
 Frame = Any
 """A pandas.DataFrame; pandas tells no types."""
@@ -17,29 +18,71 @@ Frame = Any
 CONVERSATION = "conversation"
 
 
-def rows_of(frame: Frame, image_key: str, steering: Sequence[str]) -> Iterator[dict[str, Any]]:
+def frame_of(storage: Any) -> Frame:
+    """What the storage holds. Raises SettingsError where that is no data frame."""
+    frame = storage.read("dataframe")
+    if not isinstance(frame, pandas.DataFrame):
+        raise SettingsError(
+            f"{type(storage).__name__} holds no pandas.DataFrame but {type(frame).__name__}: put one into it first."
+        )
+    return frame
+
+
+def rows_of(
+    frame: Frame, image_key: str, steering: Sequence[str], keep: Callable[[bytes], str]
+) -> Iterator[dict[str, Any] | RowError]:
     """Each row of the frame as a row to ask about: its pictures, and those of its columns that steer the question.
 
     An ``id`` is among them, where it is text or a whole number: it has rows of one picture asked different questions.
+    ``keep`` gives a picture that a cell itself holds the name by which it is found. A row that names no picture, or
+    something else in its place, is the error that tells so.
 
-    Raises SettingsError where the frame has no such column.
+    Raises SettingsError where the frame has no such column, or several of one name.
     """
-    missing = [key for key in (image_key, *steering) if key not in frame.columns]
-    if missing:
-        there = ", ".join(map(str, frame.columns)) or "none"
-        raise SettingsError(f"The data frame has no column {missing[0]!r}; its columns are: {there}.")
+    refuse_columns(frame, (image_key, *steering))
     columns = {key: frame[key].tolist() for key in ("id", *steering) if key in frame.columns}
-    for number, cell in enumerate(frame[image_key].tolist()):
+    for number, cell in enumerate(frame[image_key]):
         steered = {key: plain(values[number]) for key, values in columns.items() if not is_missing(values[number])}
-        if type(steered.get("id")) not in (str, int):
-            steered.pop("id", None)
-        yield {"image": picture_cells(cell), **steered}
+        try:
+            yield {"image": images_of(cell, image_key, keep), **steering_of(steered)}
+        except RowError as error:
+            yield error
+
+
+def images_of(cell: object, image_key: str, keep: Callable[[bytes], str]) -> tuple[str, ...]:
+    if images := references_of(cell, keep):
+        return images
+    raise RowError("no_image", f"the column {image_key!r} names no picture")
+
+
+def steering_of(columns: dict[str, Any]) -> dict[str, Any]:
+    """An ``id`` of another kind steers nothing; whatever else a person has named must be text."""
+    for key, value in columns.items():
+        if key != "id" and not isinstance(value, str):
+            raise RowError("bad_field", f"the column {key!r} must hold text, not {type(value).__name__}")
+    return {key: value for key, value in columns.items() if type(value) in (str, int)}
+
+
+def refuse_columns(frame: Frame, wanted: Sequence[str]) -> None:
+    there = list(map(str, frame.columns))
+    if twice := [key for key in there if there.count(key) > 1]:
+        raise SettingsError(f"The data frame has several columns {twice[0]!r}: give each a name of its own.")
+    if missing := [key for key in wanted if key not in there]:
+        raise SettingsError(
+            f"The data frame has no column {missing[0]!r}; its columns are: {', '.join(there) or 'none'}."
+        )
 
 
 def with_answers(
-    frame: Frame, answers: Sequence[Sequence[Answer]], output_key: str, *, into_conversation: bool = False
+    frame: Frame,
+    answers: Sequence[Sequence[Answer]],
+    output_key: str,
+    *,
+    into_conversation: bool = False,
+    always_errors: bool = False,
 ) -> Frame:
-    """The frame with a row for each answer, in order, and the column ``{output_key}_error`` where one is missing.
+    """The frame with a row for each answer, in order, and the column ``{output_key}_error`` where one is missing, or
+    ``always_errors``.
 
     ``into_conversation``: the question takes the place of the first turn's value, where there is a conversation.
     """
@@ -54,7 +97,7 @@ def with_answers(
         result = put(result, CONVERSATION, turns)
     result = put(result, output_key, [answer.text for answer in flat])
     error_key = f"{output_key}_error"
-    if any(answer.error for answer in flat):
+    if always_errors or any(answer.error for answer in flat):
         return put(result, error_key, [answer.error for answer in flat])
     # Of an earlier run over the same rows; nothing is wrong with them any more.
     return result.drop(columns=error_key) if error_key in result.columns else result
@@ -62,7 +105,9 @@ def with_answers(
 
 def put(frame: Frame, key: str, values: Sequence[object]) -> Frame:
     """As objects: pandas' own strings would turn None into NaN."""
-    return frame.assign(**{key: pandas.Series(list(values), dtype=object, index=frame.index)})
+    result = frame.copy(deep=False)
+    result[key] = pandas.Series(list(values), dtype=object, index=frame.index)
+    return result
 
 
 def with_lists(frame: Frame) -> Frame:

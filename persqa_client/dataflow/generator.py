@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rich.console import Console
+
 from persqa_client.api import execute
+from persqa_client.attending import Beside
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
+from persqa_client.dataflow.arguments import in_arguments
 from persqa_client.dataflow.batches import ForeignPool
-from persqa_client.dataflow.frames import rows_of, with_answers
+from persqa_client.dataflow.frames import frame_of, rows_of, with_answers
 from persqa_client.dataflow.outcomes import OUTPUT_KEY, ROW_KEY, Answer, answers_of
-from persqa_client.dataflow.run_files import as_lines, run_folder, write_rows
+from persqa_client.dataflow.run_files import Line, lines_of, picture_folder, run_folder, write_rows
 from persqa_client.dataflow.vlm_serving import VLMServing
-from persqa_client.errors import SettingsError
+from persqa_client.endpoints import NOWHERE
+from persqa_client.errors import RowError, SettingsError
 from persqa_client.inputs.sources import FileSource, ListedSource, Source
-from persqa_client.jsonl import load_object
+from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.outputs.files import RunFiles
 from persqa_client.plan import Plan
+from persqa_client.progress import show_progress
 from persqa_client.runs import Run
 from persqa_client.summary import Summary
 
@@ -27,10 +34,7 @@ if TYPE_CHECKING:
 else:
     from persqa_client.dataflow.abcs import OperatorBase
 
-NOWHERE = "http://127.0.0.1/v1"
-"""In place of an endpoint that is not known yet, or that a foreign serving knows alone; nothing is sent there."""
-
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class PersQAGenerator(OperatorBase):
@@ -39,9 +43,11 @@ class PersQAGenerator(OperatorBase):
     ``llm_serving`` is one of ours or any of DataFlow's; the keyword arguments are the command's flags by their Python
     names. ``questions`` above 1 gives each row as many times, one after the other. ``steering`` names columns
     (``question``, ``tag``, ``category``, ``language``) that decide for their rows. ``fresh`` asks again what was
-    answered before, ``retry_failed`` what failed then. ``batch_size`` is for servings that are not ours.
+    answered before, ``retry_failed`` what failed then. ``batch_size`` is for servings that are not ours. ``progress``
+    shows on stderr how it goes: a bar at a terminal, elsewhere a line every ten seconds.
     """
 
+    @in_arguments()
     def __init__(
         self,
         llm_serving: Any,
@@ -59,6 +65,7 @@ class PersQAGenerator(OperatorBase):
         probes: bool = True,
         uuid: bool = True,
         batch_size: int = 32,
+        progress: bool = True,
         **recipe: Any,
     ) -> None:
         super().__init__()
@@ -80,6 +87,7 @@ class PersQAGenerator(OperatorBase):
         self.steering = tuple(steering)
         self.seed = seed
         self.batch_size = batch_size
+        self.progress = progress
         self.flags = {
             "image_root": Path(image_root),
             "fresh": fresh,
@@ -101,6 +109,7 @@ class PersQAGenerator(OperatorBase):
             "'Question: ..., Answer: ...'; a row without a good answer has its reason in {output_key}_error."
         )
 
+    @in_arguments()
     def run(self, storage: Any, input_modal_key: str = "image", output_key: str = "output") -> list[str]:
         """Reads the storage's data frame, asks about each row, writes it back with ``output_key`` added.
 
@@ -109,39 +118,68 @@ class PersQAGenerator(OperatorBase):
         """
         if not output_key or output_key == input_modal_key:
             raise SettingsError("output_key must name a column of its own.")
-        frame = storage.read("dataframe")
-        rows = as_lines(
-            [{**row, ROW_KEY: number} for number, row in enumerate(rows_of(frame, input_modal_key, self.steering), 1)]
+        frame = frame_of(storage)
+        answers = self._answers(storage, frame, input_modal_key, output_key)
+        result = with_answers(
+            frame,
+            [[self._in_style(answer) for answer in given] for given in answers],
+            output_key,
+            into_conversation=self.output_style == "answer",
+            # A storage that takes a frame in batches appends them to one file, whose columns can't change.
+            always_errors=bool(getattr(storage, "batch_size", None)),
         )
-        answers = self._answers(storage, output_key, rows) if rows else []
-        styled = [[self._in_style(answer) for answer in given] for given in answers]
-        result = with_answers(frame, styled, output_key, into_conversation=self.output_style == "answer")
         storage.write(result)
         tell(answers)
         return [output_key]
 
-    def _answers(self, storage: Any, output_key: str, rows: list[bytes]) -> list[list[Answer]]:
+    def _answers(self, storage: Any, frame: Any, image_key: str, output_key: str) -> list[list[Answer]]:
+        """For each row of the frame. Those that can't be asked about have no part in the run."""
         settings, pool = self._settings()
+        with picture_folder(storage) as pictures:
+            rows: list[bytes] = []
+            refused: dict[int, Answer] = {}
+            for number, row in enumerate(rows_of(frame, image_key, self.steering, pictures.keep), 1):
+                if isinstance(row, RowError):
+                    refused[number] = Answer(None, error=f"{row.code}: {row}.")
+                else:
+                    rows.append(dump_spaced({**row, ROW_KEY: number}))
+            settings = settings.model_copy(update={"further_roots": pictures.roots})
+            records, failures = self._ask(storage, output_key, rows, settings, pool) if rows else ((), ())
+        answers = answers_of(len(frame), records, failures)
+        return [[refused[number]] if number in refused else given for number, given in enumerate(answers, 1)]
+
+    def _ask(
+        self, storage: Any, output_key: str, rows: list[bytes], settings: RunSettings, pool: ForeignPool | None
+    ) -> tuple[Iterable[Line], Iterable[Line]]:
+        """The rows with their answers, and those that failed; a run before over the same ones is gone on with."""
         folder = run_folder(storage, output_key, Plan(settings, ListedSource()).identity(), rows)
         if folder is None:
             summary = self._execute(settings, ListedSource(list(map(load_object, rows))), pool)
-            return answers_of(len(rows), summary.records, summary.failures)
+            return summary.records, summary.failures
         files = RunFiles.of(folder / "answers.jsonl")
         # Of an earlier call alone: what fails in this one is not tried twice.
         again = settings.retry_failed and files.run.exists()
         settings = settings.model_copy(update={"output": files.output, "retry_failed": again})
         self._execute(settings, FileSource(write_rows(folder, rows)), pool)
-        return answers_of(len(rows), lines_of(files.output), lines_of(files.failed))
+        return lines_of(files.output), lines_of(files.failed)
 
     def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
         """The run; a serving of ours has its server started only where there is something to ask."""
         run = Run(settings, source, pool=pool)
+        for warning in run.plan.warnings():
+            logger.warning(warning)
+        run.pool.warn = logger.warning
         if not isinstance(self.serving, VLMServing):
-            return execute(run)
+            return execute(run, *self._beside())
         with run.held() as has_work:
             if has_work:
                 run.move(self.serving.endpoint)
-            return execute(run)
+            return execute(run, *self._beside())
+
+    def _beside(self) -> list[Beside]:
+        """In a notebook, too, stderr is what can be written to from another thread."""
+        console = Console(stderr=True, force_jupyter=False)
+        return [partial(show_progress, console=console)] if self.progress else []
 
     def _settings(self) -> tuple[RunSettings, ForeignPool | None]:
         """Of the run, whose endpoint is known when it is needed, and the pool in its place for foreign servings."""
@@ -174,13 +212,9 @@ class PersQAGenerator(OperatorBase):
         return answer._replace(text=f"Question: {answer.question}, Answer: {answer.text}")
 
 
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [load_object(line) for line in path.read_bytes().splitlines()] if path.exists() else []
-
-
 def tell(answers: Sequence[Sequence[Answer]]) -> None:
     flat = [answer for given in answers for answer in given]
     failed = [answer.error for answer in flat if answer.error]
-    log.info("%d questions answered.", len(flat) - len(failed))
+    logger.info("%d questions answered.", len(flat) - len(failed))
     if failed:
-        log.warning("%d of %d questions got no answer; the first: %s", len(failed), len(flat), failed[0])
+        logger.warning("%d of %d questions got no answer; the first: %s", len(failed), len(flat), failed[0])

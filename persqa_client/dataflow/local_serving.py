@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.config import Endpoint, Limits, Sampling, build
+from persqa_client.dataflow.arguments import in_arguments
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.errors import SettingsError
 from persqa_client.serving.vllm_server import STARTUP_TIMEOUT, VLLMServer
@@ -31,6 +32,7 @@ class LocalModelVLMServing_vllm(VLMServing):
     Starting raises SettingsError where there is no vllm, ServerFailed where the server does not come up.
     """
 
+    @in_arguments(**{name: f"vllm_{name}" for name in ("temperature", "top_p", "max_tokens", "seed")})
     def __init__(
         self,
         hf_model_name_or_path: str | None = None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from persqa_client.dataflow.arguments import reworded
+
 ROW_KEY = "row"
 """The member of a run's rows that says which row of the frame each is, from 1."""
 OUTPUT_KEY = "pers_qa"
@@ -28,12 +30,13 @@ def answers_of(rows: int, records: Iterable[dict[str, Any]], failures: Iterable[
         question = record[f"{OUTPUT_KEY}_meta"]["question"]
         answers[record[ROW_KEY] - 1].append(Answer(record[OUTPUT_KEY], question))
     # In ascending order, each finds its place among those that went before.
-    for failure in sorted((line["error"] for line in failures), key=lambda error: error.get("question", 0)):
-        answers[failure["row"] - 1].insert(failure.get("question", 0), Answer(None, error=reason_of(failure)))
+    for failure in sorted(failures, key=lambda line: line["error"].get("question", 0)):
+        error = failure["error"]
+        answers[failure[ROW_KEY] - 1].insert(error.get("question", 0), Answer(None, error=reason_of(error)))
     return answers
 
 
 def reason_of(error: dict[str, Any]) -> str:
     """The code and the message, which stands beside its row and needs no line's number."""
     place = f"Line {error['row']}: "
-    return f"{error['code']}: {error['message'].removeprefix(place)}"
+    return f"{error['code']}: {reworded(error['message'].removeprefix(place))}"

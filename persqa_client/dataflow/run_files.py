@@ -1,16 +1,38 @@
-"""Where the run behind an operator keeps its journal: in the storage's cache folder, by what is asked. Writes files."""
+"""Where the run behind an operator keeps its journal, by what is asked, and the pictures that its frame held: in the
+storage's cache folder. Reads and writes files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from persqa_client.dataflow.pictures import PictureFolder
 from persqa_client.errors import StorageError
-from persqa_client.jsonl import dump, dump_spaced
+from persqa_client.jsonl import dump, load_object
+
+Line = dict[str, Any]
 
 FOLDER = "persqa_runs"
+
+
+def cache_folder(storage: Any) -> Path | None:
+    """None where the storage keeps all in memory."""
+    cache = getattr(storage, "cache_path", None)
+    return Path(cache) / FOLDER if cache else None
+
+
+@contextmanager
+def picture_folder(storage: Any) -> Iterator[PictureFolder]:
+    """One for all runs of the storage; without a cache folder, one for as long as it is held."""
+    if (cache := cache_folder(storage)) is not None:
+        yield PictureFolder(cache / "pictures")
+        return
+    with TemporaryDirectory(prefix="persqa-") as folder:
+        yield PictureFolder(Path(folder))
 
 
 def run_folder(storage: Any, output_key: str, identity: object, rows: Sequence[bytes]) -> Path | None:
@@ -18,8 +40,7 @@ def run_folder(storage: Any, output_key: str, identity: object, rows: Sequence[b
 
     The same frame and settings find the same folder, and go on there; others are a run of their own.
     """
-    cache = getattr(storage, "cache_path", None)
-    if not cache:
+    if (cache := cache_folder(storage)) is None:
         return None
     digest = blake2b(dump(identity), digest_size=6)
     for row in rows:
@@ -27,7 +48,7 @@ def run_folder(storage: Any, output_key: str, identity: object, rows: Sequence[b
     prefix = getattr(storage, "file_name_prefix", None) or "dataflow"
     step = getattr(storage, "operator_step", None)
     name = f"{prefix}_step{step + 1}" if isinstance(step, int) else str(prefix)
-    return Path(cache) / FOLDER / f"{name}_{output_key}_{digest.hexdigest()}".replace("/", "_")
+    return cache / f"{name}_{output_key}_{digest.hexdigest()}".replace("/", "_")
 
 
 def write_rows(folder: Path, rows: Sequence[bytes]) -> Path:
@@ -43,15 +64,8 @@ def write_rows(folder: Path, rows: Sequence[bytes]) -> Path:
     return path
 
 
-def as_lines(rows: Sequence[dict[str, Any]]) -> list[bytes]:
-    """Rows as the lines of a run's input. What has no form in JSON becomes its text, and fails as a row does."""
-    return [dump_spaced(tame(row)) for row in rows]
-
-
-def tame(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): tame(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [tame(item) for item in value]
-    is_plain = value is None or isinstance(value, str | int | float | bool)
-    return value if is_plain else {"not a path": type(value).__name__}
+def lines_of(path: Path) -> Iterator[Line]:
+    """Bit by bit: with what is told of each answer, they are several times the size of the rows."""
+    if path.exists():
+        with path.open("rb") as file:
+            yield from map(load_object, file)

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from persqa_client.dataflow.frame_files import WRITERS, read_frame, write_frame
+from persqa_client.dataflow.frame_files import WRITERS, first_line, read_frame, write_frame
 from persqa_client.dataflow.pandas_extra import pandas
 from persqa_client.errors import SettingsError
 
@@ -79,12 +79,13 @@ class FileStorage(StorageBase):
     def _frame(self) -> Any:
         source = self.first_entry_file_name
         if self.operator_step != 0:
-            return read_frame(self._path(self.operator_step), self.cache_type)
+            path = self._path(self.operator_step)
+            return read_frame(path, self.cache_type, "run the step before it first")
         if not source:
             return pandas.DataFrame()
         if source.partition(":")[0] in REMOTE:
             return read_remote(source)
-        return read_frame(Path(source), Path(source).suffix.removeprefix("."))
+        return read_frame(Path(source), Path(source).suffix.removeprefix("."), "give the path of your data")
 
     def _path(self, step: int) -> Path:
         if self.operator_step < 0:
@@ -100,7 +101,17 @@ def read_remote(source: str) -> Any:
         load = getattr(import_module(module), entry)
     except ImportError as error:
         raise SettingsError(f"{source} is read by the package {module}: pip install {module}") from error
-    if kind == "ms":
-        return pandas.DataFrame(load.load(name, split=parts[0] if parts else "train"))
-    split = parts[-1] if parts else "train"
-    return (load(name, parts[0], split=split) if len(parts) > 1 else load(name, split=split)).to_pandas()
+    try:
+        return (from_hub if kind == "hf" else from_modelscope)(load, name, parts)
+    except Exception as error:
+        # Whatever a foreign package raises for a name that it does not know, or a network that is not there.
+        raise SettingsError(f"{source} can't be read by {module}: {first_line(error)}") from error
+
+
+def from_hub(load: Any, name: str, parts: list[str]) -> Any:
+    *config, split = parts or ["train"]
+    return load(name, *config, split=split).to_pandas()
+
+
+def from_modelscope(load: Any, name: str, parts: list[str]) -> Any:
+    return pandas.DataFrame(load.load(name, split=parts[0] if parts else "train"))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from persqa_client.config import Endpoint, Limits, Sampling, build
+from persqa_client.dataflow.arguments import in_arguments
 from persqa_client.dataflow.conversations import Prompt, beside, prompt_of_conversation, prompt_of_text
 from persqa_client.dataflow.talk import Talk, Told
 from persqa_client.errors import RowError, SettingsError
@@ -161,7 +162,8 @@ class VLMServing(ServingBase):
     def _ask(
         self, prompts: Sequence[Prompt | RowError], model: str | None, json_schema: dict[str, Any] | None
     ) -> list[Told]:
-        return self._talk(model, json_schema).ask(prompts)
+        with in_arguments():
+            return self._talk(model, json_schema).ask(prompts)
 
     def _text(self, told: Told) -> str | None:
         return told if isinstance(told, str) else self.placeholder

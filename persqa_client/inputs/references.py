@@ -157,7 +157,7 @@ def read_file(path: str, roots: Sequence[Path], name: str) -> bytes:
 def missing(path: str, roots: Sequence[Path], name: str) -> str:
     if os.path.isabs(path):
         return f"{name} does not exist."
-    places = ", ".join(shown(str(root)) for root in roots) or "no folder"
+    places = ", ".join("the working directory" if root == Path() else shown(str(root)) for root in roots) or "no folder"
     return f"{name} does not exist; a relative path is looked up in: {places}."
 
 

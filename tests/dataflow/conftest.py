@@ -32,6 +32,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+class HeldStorage:
+    """Anything with read and write, as the operator asks for it."""
+
+    def __init__(self, frame: Any) -> None:
+        self.frame = frame
+
+    def read(self, output_type: str) -> Any:
+        assert output_type == "dataframe"
+        return self.frame
+
+    def write(self, frame: Any) -> None:
+        self.frame = frame
+
+
 def storage_of(rows: list[dict[str, Any]], *, cache_type: Any = "jsonl") -> FileStorage:
     """A storage in the working directory, at its first step."""
     Path("in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")

@@ -12,27 +12,13 @@ import pytest
 from persqa_client import RunStopped, SettingsError
 from persqa_client.dataflow import OpenAIVLMServing, PersQAGenerator
 from persqa_client.simulator.server import Running, SimSettings, running
-from tests.dataflow.conftest import MODEL, storage_of, written
+from tests.dataflow.conftest import MODEL, HeldStorage, storage_of, written
 
 ROWS: list[dict[str, Any]] = [
     {"n": 1, "image": ["red.png"], "long": 2**60 + 1, "conversation": [{"from": "human", "value": "x"}]},
     {"n": 2, "image": "gone.png", "long": 0.12345678901234567, "conversation": [{"from": "human", "value": "y"}]},
     {"n": 3, "image": ["green.png", "blue.png"], "long": None, "conversation": None},
 ]
-
-
-class HeldStorage:
-    """Anything with read and write, as the operator asks for it."""
-
-    def __init__(self, frame: pandas.DataFrame) -> None:
-        self.frame = frame
-
-    def read(self, output_type: str) -> pandas.DataFrame:
-        assert output_type == "dataframe"
-        return self.frame
-
-    def write(self, frame: pandas.DataFrame) -> None:
-        self.frame = frame
 
 
 def serving(server: Running, **arguments: Any) -> OpenAIVLMServing:
@@ -49,7 +35,9 @@ def test_all_rows_stay_in_order_with_the_documented_answer(folder: Path, simulat
     assert "red" in rows[0]["pers_qa"]
     assert "blue and green" in rows[2]["pers_qa"]
     assert rows[1]["pers_qa"] is None
-    assert rows[1]["pers_qa_error"].startswith("image_missing: gone.png does not exist")
+    assert rows[1]["pers_qa_error"] == (
+        "image_missing: gone.png does not exist; a relative path is looked up in: the working directory."
+    )
     assert rows[0]["pers_qa_error"] is rows[2]["pers_qa_error"] is None
 
 
@@ -128,10 +116,44 @@ def test_columns_steer_only_where_they_are_named(folder: Path, simulator: Runnin
     assert written()[0]["output"].startswith("Question: What colour is <bo>?, Answer: <bo> ")
 
 
+def test_a_cell_that_is_no_picture_is_told_by_its_column_and_fails_alone(folder: Path, simulator: Running) -> None:
+    rows: list[dict[str, Any]] = [{"photo": 7}, {"photo": "red.png"}, {"photo": [" "]}, {"photo": [["red.png"]]}]
+    PersQAGenerator(serving(simulator), questions=2).run(storage_of(rows), "photo", "qa")
+    assert [row["photo"] for row in written()] == [7, "red.png", "red.png", [" "], [["red.png"]]]
+    given = "bad_image_field: pictures are given as paths, as bytes or as Pillow's, not as"
+    errors = [row["qa_error"] for row in written()]
+    assert errors == [f"{given} int.", None, None, "no_image: the column 'photo' names no picture.", f"{given} list."]
+    asked = simulator.stats()["requests"]
+    PersQAGenerator(serving(simulator)).run(storage_of(rows[2:3]), "photo", "qa")
+    assert simulator.stats()["requests"] == asked
+
+
+def test_a_column_that_steers_must_hold_text(folder: Path, simulator: Running) -> None:
+    rows: list[dict[str, Any]] = [
+        {"image": "red.png", "question": 1},
+        {"image": "red.png", "question": "What colour is <mam>?"},
+    ]
+    PersQAGenerator(serving(simulator), steering=("question",)).run(storage_of(rows))
+    assert written()[0]["output_error"] == "bad_field: the column 'question' must hold text, not int."
+    assert written()[1]["output"].startswith("Question: What colour is <mam>?, Answer: <mam> ")
+
+
 def test_an_empty_frame_is_written_back_without_asking(folder: Path) -> None:
     storage = HeldStorage(pandas.DataFrame({"image": []}))
     PersQAGenerator(OpenAIVLMServing("http://127.0.0.1:9/v1")).run(storage)
     assert list(storage.frame.columns) == ["image", "output"]
+
+
+def test_in_batches_the_columns_are_always_the_same(folder: Path, simulator: Running) -> None:
+    storage = storage_of(ROWS[:1])
+    storage.batch_size = 1  # type: ignore[attr-defined]
+    PersQAGenerator(serving(simulator)).run(storage)
+    assert list(written()[0]) == [*ROWS[0], "output", "output_error"]
+
+
+def test_what_may_be_regretted_is_told(folder: Path, simulator: Running, caplog: pytest.LogCaptureFixture) -> None:
+    PersQAGenerator(serving(simulator), tag="Bo").run(storage_of(ROWS[:1]))
+    assert "The tag <Bo>: it has capital letters" in caplog.text
 
 
 def test_what_failed_is_told_and_nothing_secret_with_it(
@@ -150,9 +172,13 @@ def test_what_failed_is_told_and_nothing_secret_with_it(
 def test_a_wrong_setting_or_column_is_one_sentence(folder: Path, simulator: Running) -> None:
     with pytest.raises(SettingsError, match="no column 'picture'; its columns are: n, image"):
         PersQAGenerator(serving(simulator)).run(storage_of(ROWS), input_modal_key="picture")
+    with pytest.raises(SettingsError, match="several columns 'a'"):
+        PersQAGenerator(serving(simulator)).run(HeldStorage(pandas.DataFrame([[1, 2]], columns=["a", "a"])))
+    with pytest.raises(SettingsError, match=r"HeldStorage holds no pandas\.DataFrame but NoneType"):
+        PersQAGenerator(serving(simulator)).run(HeldStorage(None))
     with pytest.raises(SettingsError, match="output_key"):
         PersQAGenerator(serving(simulator)).run(storage_of(ROWS), output_key="")
-    with pytest.raises(SettingsError, match="--questions"):
+    with pytest.raises(SettingsError, match=r"^questions: "):
         PersQAGenerator(serving(simulator), questions=0)
     with pytest.raises(TypeError, match="temperatur"):
         PersQAGenerator(serving(simulator), temperatur=1)

@@ -47,7 +47,7 @@ def test_all_works_without_dataflow_and_without_pandas_but_for_frames() -> None:
     ]
 
 
-def test_importing_the_package_imports_neither() -> None:
+def test_importing_the_package_imports_no_dataflow_that_is_there() -> None:
     code = "import sys, persqa_client, persqa_client.dataflow; print({'pandas', 'dataflow'} & set(sys.modules))"
     told = subprocess.run(
         [sys.executable, "-c", code],

@@ -129,7 +129,7 @@ def test_one_that_is_dropped_or_forgotten_leaves_no_connection(folder: Path, sim
         "print(serving.chat_with_one_image('red.png', 'What colour is it?'))\n"
     )
     told = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
     assert "red" in told.stdout
     assert told.stderr == ""

@@ -73,14 +73,20 @@ def test_a_hub_is_read_by_its_own_package(tmp_path: Path) -> None:
         "class Loaded:\n"
         "    def __init__(self, *told): self.told = told\n"
         "    def to_pandas(self): return pandas.DataFrame({'told': [str(self.told)]})\n"
-        "def load_dataset(*names, split): return Loaded(*names, split)\n"
+        "def load_dataset(*names, split):\n"
+        "    if split == 'gone': raise RuntimeError('Unknown split.\\nMore of that')\n"
+        "    return Loaded(*names, split)\n"
     )
     code = (
         "from persqa_client.dataflow import FileStorage\n"
         "for source in ('hf:a/b:main:test', 'hf:a/b:test', 'hf:a/b'):\n"
         "    print(FileStorage(source).step().read()['told'][0])\n"
+        "try: FileStorage('hf:a/b:gone').step().read()\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
     )
     told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines() == ["('a/b', 'main', 'test')", "('a/b', 'test')", "('a/b', 'train')"]
+    *read, failed = told.stdout.splitlines()
+    assert read == ["('a/b', 'main', 'test')", "('a/b', 'test')", "('a/b', 'train')"]
+    assert failed == "SettingsError hf:a/b:gone can't be read by datasets: Unknown split."
     with pytest.raises(SettingsError, match="pip install modelscope"):
         FileStorage("ms:a/b").step().read()

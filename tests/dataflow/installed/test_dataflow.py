@@ -11,9 +11,9 @@ import pandas
 import pytest
 from dataflow.core import LLMServingABC, OperatorABC
 from dataflow.operators.core_vision import PromptedVQAGenerator
-from dataflow.pipeline import PipelineABC
+from dataflow.pipeline import BatchedPipelineABC, PipelineABC
 from dataflow.serving.api_vlm_serving_openai import APIVLMServing_openai
-from dataflow.utils.storage import DataFlowStorage, DummyStorage, FileStorage
+from dataflow.utils.storage import BatchedFileStorage, DataFlowStorage, DummyStorage, FileStorage
 
 from persqa_client import dataflow as ours
 from persqa_client.dataflow import LocalModelVLMServing_vllm, OpenAIVLMServing, PersQAGenerator
@@ -127,3 +127,84 @@ def test_a_pipeline_of_theirs_compiles_and_runs_with_our_operator(folder: Path, 
     pipeline.compile()
     pipeline.forward()
     assert json.loads(Path("cache/qa_step1.json").read_text())[0]["pers_qa"].startswith("Question: ")
+
+
+def test_a_pipeline_of_theirs_checks_the_keys_of_our_operator_and_cleans_up_our_serving(
+    folder: Path, simulator: Running
+) -> None:
+    """Two steps, the second about another column; a column that is not there is found when it is compiled."""
+
+    class Pipeline(PipelineABC):  # type: ignore[misc]
+        def __init__(self, second: str) -> None:
+            super().__init__()
+            self.second = second
+            Path("in.json").write_text(json.dumps([{**row, "other": "blue.png"} for row in ROWS]))
+            self.storage = FileStorage("in.json", cache_path="cache", file_name_prefix="qa", cache_type="jsonl")
+            self.serving = serving(simulator)
+            self.one = PersQAGenerator(self.serving)
+            self.two = PersQAGenerator(self.serving, tag="bo")
+
+        def forward(self) -> None:
+            self.one.run(self.storage.step(), "image", "first")
+            self.two.run(storage=self.storage.step(), input_modal_key=self.second, output_key="second")
+
+    with pytest.raises(KeyError, match="no_such_column"):
+        Pipeline("no_such_column").compile()
+    pipeline = Pipeline("other")
+    asked = simulator.stats()["requests"]
+    pipeline.compile()
+    assert simulator.stats()["requests"] == asked
+    assert pipeline.final_keys == ["n", "image", "conversation", "note", "other", "first", "second"]
+    pipeline.forward()
+    rows = [json.loads(line) for line in Path("cache/qa_step2.jsonl").read_text().splitlines()]
+    assert [row["first"] is None for row in rows] == [False, True, False]
+    assert all(", Answer: <bo> " in row["second"] and "blue" in row["second"] for row in rows)
+    assert pipeline.active_llm_serving is None
+
+
+@pytest.mark.parametrize("cache_type", ["jsonl", "csv"])
+def test_a_pipeline_in_batches_has_the_same_columns_in_each(folder: Path, simulator: Running, cache_type: str) -> None:
+    class Pipeline(BatchedPipelineABC):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            Path("in.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in [ROWS[0], *ROWS]))
+            self.storage = BatchedFileStorage("in.jsonl", "cache", "qa", cache_type)
+            self.operator = PersQAGenerator(serving(simulator), probes=False)
+
+        def forward(self) -> None:
+            self.operator.run(self.storage.step(), "image", "pers_qa")
+
+    pipeline = Pipeline()
+    pipeline.compile()
+    # Compiling has put another method in its place, which takes this.
+    pipeline.forward(batch_size=1)  # type: ignore[call-arg]
+    path = f"cache/qa_step1.{cache_type}"
+    frame = pandas.read_csv(path) if cache_type == "csv" else pandas.read_json(path, lines=True)
+    assert list(frame.columns) == ["n", "image", "conversation", "note", "pers_qa", "pers_qa_error"]
+    assert [pandas.isna(text) for text in frame["pers_qa"]] == [False, False, True, False]
+    assert frame["pers_qa_error"][2].startswith("image_missing: ")
+
+
+def test_our_storage_takes_what_theirs_reads_from_parquet(folder: Path) -> None:
+    pandas.DataFrame({"image": [["a.png", "b.png"], []]}).to_parquet("in.parquet")
+    frame = FileStorage("in.parquet").step().read()
+    for cache_type in ("json", "jsonl"):
+        ours.FileStorage("", "cache", "qa", cache_type).step().write(frame)
+        storage = ours.FileStorage("", "cache", "qa", cache_type)
+        storage.step()
+        assert list(storage.step().read()["image"]) == [["a.png", "b.png"], []]
+
+
+@pytest.mark.parametrize("cache_type", ["jsonl", "csv", "parquet"])
+def test_a_picture_that_their_storage_wrote_as_text_is_asked_about_again(
+    folder: Path, simulator: Running, cache_type: str
+) -> None:
+    held = {"bytes": (folder / "red.png").read_bytes(), "path": "any.png"}
+    pandas.DataFrame({"image": [held]}).to_parquet("in.parquet")
+    storage = FileStorage("in.parquet", cache_path="cache", file_name_prefix="qa", cache_type=cache_type)
+    for output_key in ("first", "second"):
+        PersQAGenerator(serving(simulator)).run(storage.step(), "image", output_key)
+    (row,) = storage.step().read("dict")
+    assert "red" in row["first"]
+    assert row["second"] == row["first"]
+    assert len(list(Path("cache/persqa_runs/pictures").iterdir())) == 1

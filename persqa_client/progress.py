@@ -36,9 +36,11 @@ class Glance:
 
     def words(self) -> str:
         left = "" if self.seconds_left is None else f", {timedelta(seconds=round(self.seconds_left))} left"
+        # None are counted before the first answer, and where somebody else talks to the server.
+        tokens = f"{self.tokens_per_second:.0f} tokens/s, " if self.tokens_per_second else ""
         text = (
             f"{self.done:,} done, {self.failed:,} failed, {self.in_flight} of {self.slots} in flight, "
-            f"{self.rows_per_second:.1f} rows/s, {self.tokens_per_second:.0f} tokens/s, {self.again} retries{left}"
+            f"{self.rows_per_second:.1f} rows/s, {tokens}{self.again} retries{left}"
         )
         return f"{text} | {self.trouble}" if self.trouble else text
 
@@ -72,10 +74,10 @@ async def show_progress(run: Run, console: Console) -> None:
         await show_lines(run, console)
 
 
-async def show_lines(run: Run, console: Console) -> None:
+async def show_lines(run: Run, console: Console, every: float = LINE_EVERY) -> None:
     began = monotonic()
     while True:
-        await asyncio.sleep(LINE_EVERY)
+        await asyncio.sleep(every)
         console.print(glance(run, monotonic() - began).words(), soft_wrap=True, highlight=False)
 
 
