@@ -24,11 +24,6 @@ step() {
 step ruff check
 step ruff format --check
 step mypy
-# -n 2: two processes, which is what a small machine has. Tests that wait may trip where the machine is busy with other
-# things: what failed is tried once more, alone, and has to pass then.
-say "== pytest -q -n 2 $*"
-"$bin/python" -m pytest -q -n 2 "$@" || {
-  say "== once more, one after the other, what failed"
-  step pytest -q -n 0 --last-failed --last-failed-no-failures none "$@"
-}
+# -n 2: two processes, which is what a small machine has.
+step pytest -q -n 2 "$@"
 say "All is well."
