@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import persqa_client
+from tests.commands import lines_in
 
 SAMPLES = Path(persqa_client.__file__).parent / "samples"
 PICTURES = sorted(str(path) for path in SAMPLES.glob("*.jpg"))
@@ -92,3 +94,10 @@ def write_rows(folder: Path, rows: Iterable[Json]) -> Path:
 def sample_rows(count: int) -> list[Json]:
     """Rows about the sample pictures in turn, each with an ``id`` of its own, so that no two are asked alike."""
     return [{"id": f"row-{number}", "image": [PICTURES[number % len(PICTURES)]]} for number in range(count)]
+
+
+def wait_for_rows(process: subprocess.Popen[str], partial: Path, count: int) -> None:
+    """Until so many rows are written; fails where the run ends first."""
+    while lines_in(partial) < count:
+        assert process.poll() is None, f"the run ended before {count} rows were written"
+        time.sleep(0.02)

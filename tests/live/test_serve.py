@@ -14,9 +14,18 @@ import pytest
 
 from persqa_client import ServerFailed, VLLMServer, generate
 from persqa_client.serving.processes import descendants, parents
-from tests.live.commands import MANY_MINUTES, command_line, environment, look, output_of, run, sample_rows, write_rows
+from tests.live.commands import (
+    MANY_MINUTES,
+    command_line,
+    environment,
+    look,
+    output_of,
+    run,
+    sample_rows,
+    wait_for_rows,
+    write_rows,
+)
 from tests.live.endpoints import OwnServer, TinyVLLM
-from tests.live.test_restart import wait_for_rows
 
 pytestmark = [pytest.mark.own_server, pytest.mark.usefixtures("quiet")]
 
