@@ -6,6 +6,7 @@ import re
 import subprocess
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -28,26 +29,31 @@ ALREADY = 40
 """Answers that there are when the server is killed; the rest is in flight or not yet read."""
 
 
-def answered(server: OwnServer) -> float:
-    """Requests that a server has answered so far, by its own count."""
+def answered(servers: Sequence[OwnServer]) -> float:
+    """Requests that these servers have answered so far, by their own count."""
+    return sum(map(answered_by, servers))
+
+
+def answered_by(server: OwnServer) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=30) as reply:
         text = reply.read().decode()
     return sum(map(float, re.findall(r"^vllm:request_success_total\S* (\S+)", text, re.MULTILINE)))
 
 
-def wait_for_answers(process: subprocess.Popen[str], server: OwnServer, count: float) -> None:
+def wait_for_answers(process: subprocess.Popen[str], servers: Sequence[OwnServer], count: float) -> None:
     """Not for written rows: one that is slow holds up all behind it. Fails where the run ends first."""
-    while answered(server) < count:
+    while answered(servers) < count:
         assert process.poll() is None, f"the run ended before {count:.0f} requests were answered"
         time.sleep(0.05)
 
 
 def run_through_a_crash(
-    server: OwnServer, input: Path, flags: list[str], *, after: int = ALREADY, back: bool = True
+    server: OwnServer, input: Path, flags: list[str], *others: OwnServer, after: int = ALREADY, back: bool = True
 ) -> Finished:
-    """A run whose server is killed with -9 after some answers and, if it is to come ``back``, started again at the same
-    address."""
-    before = answered(server)
+    """A run whose server is killed with -9 after some answers of its own and of the ``others``, and, if it is to come
+    ``back``, started again at the same address."""
+    servers = [server, *others]
+    before = answered(servers)
     with (input.with_name("said.txt")).open("w+", encoding="utf-8") as said:
         process = subprocess.Popen(
             command_line(input, flags),
@@ -57,7 +63,7 @@ def run_through_a_crash(
             encoding="utf-8",
         )
         try:
-            wait_for_answers(process, server, before + after)
+            wait_for_answers(process, servers, before + after)
             assert process.poll() is None, "the run was over before the server died"
             # It returns when all that the server had is tidied up; meanwhile the run goes on, perhaps to its end.
             server.kill()
@@ -91,7 +97,7 @@ def test_one_of_two_servers_dies_at_half_way_and_no_row_is_lost_or_fails(
     first, second = own_server.endpoint, second_server.endpoint
     flags = [*first.wordy_flags, "--base-url", second.base_url]
 
-    done = run_through_a_crash(second_server, input, flags, after=MANY_ROWS // 4, back=False)
+    done = run_through_a_crash(second_server, input, flags, own_server, after=MANY_ROWS // 2, back=False)
 
     assert done.code == 0, done.said
     assert [row["id"] for row in done.good] == [f"row-{number}" for number in range(MANY_ROWS)]
