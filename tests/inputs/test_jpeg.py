@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.inputs.jpeg import read_jpeg
+from persqa_client.inputs.jpeg import is_one_scan, read_jpeg
 from persqa_client.inputs.structure import Truncated
 from tests.inputs import pictures
 from tests.inputs.pictures import file_of, jpeg_segment, pixels, silent, two_halves
@@ -58,6 +59,16 @@ def test_an_end_inside_a_thumbnail_or_between_scans_is_not_the_end() -> None:
     data = pictures.before_last_scan(pictures.after_start(PROGRESSIVE, decoy), decoy, jpeg_segment(0xFE, b"\xff\xd9"))
     assert strip_jpeg(data) == strip_jpeg(PROGRESSIVE)
     assert pixels(strip_jpeg(data)) == pixels(PROGRESSIVE)
+
+
+@given(
+    st.lists(st.sampled_from([b"\xff", b"\x00", b"\xd9", b"\xd0", b"\xda", b"\xe1", b"a"])).map(b"".join),
+    st.integers(0, 3),
+)
+def test_one_scan_to_the_end_is_what_has_stuffed_bytes_alone_before_its_end(tail: bytes, start: int) -> None:
+    for scan in (tail, tail + b"\xff\xd9"):
+        stuffed = re.compile(rb"(?:[^\xff]|\xff\x00)*\xff\xd9", re.DOTALL).fullmatch(scan, start)
+        assert is_one_scan(scan, start) == (stuffed is not None)
 
 
 def test_rubbish_between_segments_goes() -> None:
