@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from struct import Struct
 
 import stringzilla
 
@@ -21,6 +22,8 @@ JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 TEM, SOI, EOI, SOS, APP0, APP1, APP14 = 0x01, 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Start-of-frame markers; the three left out of the range are DHT, JPG and DAC."""
+FRAME_HEADER = Struct(">BHHB")
+"""Bits a sample, height, width, channels."""
 COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 """Baseline, extended and progressive with Huffman codes, which every decoder reads."""
 
@@ -92,20 +95,18 @@ def kept_segment(view: memoryview, code: int, start: int, end: int) -> bytes | m
 
     JFIF and Adobe's APP14 tell decoders the colour space; JFIF may carry a thumbnail behind its first 12 bytes.
     """
+    if 0xC0 <= code <= 0xDF and code != SOI:
+        return view[start:end]
     body = view[start + 4 : end]
     kept = b""
     if code == APP0 and len(body) >= 14 and bytes(body[:5]) == b"JFIF\0":
         kept = b"\xff\xe0\x00\x10" + bytes(body[:12]) + b"\0\0"
     elif code == APP14 and len(body) >= 12 and bytes(body[:5]) == b"Adobe":
         kept = b"\xff\xee\x00\x0e" + bytes(body[:12])
-    if kept:
-        return view[start:end] if kept == view[start:end] else kept
-    needed = 0xC0 <= code <= 0xDF and code != SOI
-    return view[start:end] if needed else b""
+    return view[start:end] if kept and kept == view[start:end] else kept
 
 
 def read_frame(data: bytes, code: int, start: int, end: int) -> tuple[int, int, bool]:
     """Width, height and whether the frame is plain; a frame header too short for these reads as zeros."""
-    header = data[start + 4 : end]
-    precision, height, width, channels = (unsigned(header, at, size) for at, size in ((0, 1), (1, 2), (3, 2), (5, 1)))
+    precision, height, width, channels = FRAME_HEADER.unpack(data[start + 4 : end][:6].ljust(6, b"\0"))
     return width, height, code in COMMON_FRAMES and precision == 8 and channels in (1, 3)

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from persqa_client.errors import RowError
@@ -29,6 +28,13 @@ class Question:
     """What it presupposes in the picture: words of ``categories.NEEDS``."""
     sensitive: bool = False
     """Asks about skin, age, body or the like."""
+    factor: int = field(init=False, repr=False, compare=False)
+    """A digest of the id. Its product with a row's digest, modulo a prime, ranks the question for the row: that spreads
+    as evenly as a digest of both and costs a tenth of one."""
+
+    def __post_init__(self) -> None:
+        name = self.id.encode("utf-8", "surrogatepass")
+        object.__setattr__(self, "factor", int.from_bytes(blake2b(name, digest_size=8).digest(), "big") % PRIME)
 
 
 def digest_of(row: Row, seed: int, purpose: str, *more: int) -> bytes:
@@ -44,7 +50,7 @@ def digest_of(row: Row, seed: int, purpose: str, *more: int) -> bytes:
 def choose(row: Row, number: int, *, seed: int, questions: Sequence[Question]) -> Question:
     """The row's question of that number, from 0; each number gives a different one.
 
-    Every item is ranked for the row by a hash of its own (rendezvous hashing), so the first questions are the same
+    Every item is ranked for the row by a number of its own (rendezvous hashing), so the first questions are the same
     however many are asked, and of n items a new one changes a row's question number k with a chance of (k + 1) in
     (n + 1) only. Raises RowError (``no_question``) where there are no more than ``number``.
     """
@@ -54,17 +60,8 @@ def choose(row: Row, number: int, *, seed: int, questions: Sequence[Question]) -
             "no_question", f"{many} the row's category and language; ask fewer, or give a --bank that has more."
         )
     key = int.from_bytes(digest_of(row, seed, "question"), "big")
-    if number == 0:
-        return min(questions, key=lambda item: key * factor(item.id) % PRIME)
-    return sorted(questions, key=lambda item: key * factor(item.id) % PRIME)[number]
-
-
-@cache
-def factor(id: str) -> int:
-    """What a question's rank for a row is made of, together with the row's digest: a product modulo a prime, which
-    spreads as evenly as a digest of both and costs a fifth of one."""
-    name = id.encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(name, digest_size=8).digest(), "big") % PRIME
+    ranks = [key * item.factor % PRIME for item in questions]
+    return questions[ranks.index(min(ranks) if number == 0 else sorted(ranks)[number])]
 
 
 def request_seed(row: Row, number: int, ask: int, seed: int) -> int:
