@@ -70,6 +70,14 @@ def serving(*command: str | Path) -> Iterator[str]:
         process.wait()
 
 
+@contextmanager
+def in_memory(folder: Path) -> Iterator[None]:
+    """Keeps a folder's files in memory: a client is measured, not the disk that it may wait for. In a process of its
+    own, because one that is started counts its parent's memory as its own peak."""
+    with serving(sys.executable, Path(__file__).parent / "in_memory.py", folder):
+        yield
+
+
 def bare_server(latency: float = 0.2) -> tuple[str | Path, ...]:
     """The command of a server that reads a request, waits and gives always the same answer."""
     return sys.executable, Path(__file__).parent / "bare_server.py", str(latency)

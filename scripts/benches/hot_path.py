@@ -6,7 +6,18 @@ import statistics
 import sys
 from pathlib import Path
 
-from benches.common import MODEL, Cost, Figure, bare_server, different_pictures, persqa, run, serving, write_rows
+from benches.common import (
+    MODEL,
+    Cost,
+    Figure,
+    bare_server,
+    different_pictures,
+    in_memory,
+    persqa,
+    run,
+    serving,
+    write_rows,
+)
 
 AT_ONCE = 256
 WALL_BAR, CPU_BAR, MEMORY_BAR = 1.5, 3.0, 400
@@ -15,8 +26,8 @@ WALL_BAR, CPU_BAR, MEMORY_BAR = 1.5, 3.0, 400
 def measure(folder: Path, *, rows: int = 10_000, rounds: int = 3) -> list[Figure]:
     pictures = different_pictures(folder / "pictures", rows)
     input = write_rows(folder / "rows.jsonl", pictures)
-    with serving(*bare_server()) as url:
-        pairs = [(bare(url, rows, pictures), ours(url, input, pictures, folder)) for _ in range(rounds)]
+    with serving(*bare_server()) as url, in_memory(folder / "pictures"):
+        pairs = [(bare(url, rows, pictures), ours(url, input, folder)) for _ in range(rounds)]
     wall = statistics.median(mine.wall / least.wall for least, mine in pairs)
     cpu = statistics.median(mine.cpu / least.cpu for least, mine in pairs)
     peak = max(mine.peak for _, mine in pairs)
@@ -35,9 +46,7 @@ def bare(url: str, rows: int, pictures: list[Path]) -> Cost:
     return checked(run([sys.executable, client, url, str(rows), str(AT_ONCE), *pictures[:64]]))
 
 
-def ours(url: str, input: Path, pictures: list[Path], folder: Path) -> Cost:
-    for picture in pictures:
-        picture.read_bytes()  # from now on in memory: the client is measured, not the disk that it may wait for
+def ours(url: str, input: Path, folder: Path) -> Cost:
     command = persqa("run", input, "-o", folder / "out.jsonl", "--fresh", "--base-url", url, "--model", MODEL)
     return checked(run([*command, "--no-probes", "--concurrency", str(AT_ONCE)]))
 
