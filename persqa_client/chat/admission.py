@@ -162,7 +162,7 @@ class Admission:
 
 
 class Held(AbstractAsyncContextManager[Lease]):
-    """A slot from when it is given to when it is given back. A class: a generator would cost a row twice as much."""
+    """A slot from when it is given to when it is given back."""
 
     __slots__ = ("_admission", "_again")
 

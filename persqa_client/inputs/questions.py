@@ -30,7 +30,7 @@ class Question:
     """Asks about skin, age, body or the like."""
     factor: int = field(init=False, repr=False, compare=False)
     """A digest of the id. Its product with a row's digest, modulo a prime, ranks the question for the row: that spreads
-    as evenly as a digest of both and costs a tenth of one."""
+    as evenly as a digest of both and costs less."""
 
     def __post_init__(self) -> None:
         name = self.id.encode("utf-8", "surrogatepass")
@@ -61,7 +61,9 @@ def choose(row: Row, number: int, *, seed: int, questions: Sequence[Question]) -
         )
     key = int.from_bytes(digest_of(row, seed, "question"), "big")
     ranks = [key * item.factor % PRIME for item in questions]
-    return questions[ranks.index(min(ranks) if number == 0 else sorted(ranks)[number])]
+    if number == 0:
+        return questions[ranks.index(min(ranks))]
+    return questions[sorted(range(len(ranks)), key=ranks.__getitem__)[number]]
 
 
 def request_seed(row: Row, number: int, ask: int, seed: int) -> int:
