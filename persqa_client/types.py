@@ -169,6 +169,8 @@ class Request:
     """Overrides the run's own setting where given."""
     known: frozenset[str] = frozenset()
     """uuids of pictures that the server has: they go by these alone."""
+    in_pieces: bool = False
+    """Whether the answer is to come piece by piece, so that its beginning tells that the pictures are in."""
 
     @property
     def uuids(self) -> tuple[str, ...]:

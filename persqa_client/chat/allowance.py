@@ -21,7 +21,7 @@ class Allowance:
     def __init__(self, limits: Limits, admission: Admission, picture_tokens: PictureTokens = by_size) -> None:
         self._limits = limits
         self._admission = admission
-        self._picture_tokens = picture_tokens
+        self.picture_tokens = picture_tokens
         self._throttle = throttle_for(limits.rps, limits.rpm, limits.tpm)
         self._answers = 0
         self._tokens = 0
@@ -30,7 +30,7 @@ class Allowance:
 
     def weigh(self, request: Request, max_tokens: int) -> int:
         """Tokens that the request may take; 0 where nobody counts them."""
-        return 0 if self._limits.tpm is None else weight_of(request, max_tokens, self._picture_tokens)
+        return 0 if self._limits.tpm is None else weight_of(request, max_tokens, self.picture_tokens)
 
     async def permit(self, tokens: int, *, again: bool) -> None:
         """Returns when it may be sent. Raises Interrupted once closed."""

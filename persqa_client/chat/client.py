@@ -26,8 +26,9 @@ from openai import (
 
 from persqa_client.chat.bodies import Body
 from persqa_client.chat.completions import read_completion
+from persqa_client.chat.streams import assembled, error_status, is_stream
 from persqa_client.chat.verdicts import Context, Fault, judge_fault, judge_reply, scrub
-from persqa_client.chat.wire import KEEP_ALIVE, Answer, Wire, goes_straight
+from persqa_client.chat.wire import KEEP_ALIVE, Answer, Begun, Wire, goes_straight
 from persqa_client.config import Endpoint, is_loopback
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Completion, Verdict
@@ -87,9 +88,17 @@ class Client(AbstractAsyncContextManager["Client"]):
             api_key=key or "none", base_url=endpoint.base_url, http_client=self._http, max_retries=0, timeout=None
         )
 
-    async def send(self, body: Body | bytes) -> Completion:
-        """One attempt. Raises AttemptError with the verdict where no completion came back."""
-        reply = await self._post(body)
+    @property
+    def tells_early(self) -> bool:
+        """Whether ``begun`` is called before an answer ends: not by the SDK, which gives nothing away until then."""
+        return self._wire is not None
+
+    async def send(self, body: Body | bytes, begun: Begun | None = None) -> Completion:
+        """One attempt. Raises AttemptError with the verdict where no completion came back.
+
+        ``begun`` is called when a good answer's first line is there: see ``tells_early``.
+        """
+        reply = await self._post(body, begun)
         if isinstance(reply, Verdict):
             raise AttemptError(reply)
         completion = read_completion(reply, self.context.key)
@@ -97,25 +106,30 @@ class Client(AbstractAsyncContextManager["Client"]):
             self.context = replace(self.context, proven=True)
         return completion
 
-    async def _post(self, body: Body | bytes) -> bytes | Verdict:
+    async def _post(self, body: Body | bytes, begun: Begun | None) -> bytes | Verdict:
         # A verdict is returned and raised by the caller: what is raised here would carry the SDK's exception as its
         # context, and with it the request's pictures and whatever the server echoes.
         try:
             async with asyncio.timeout(self.context.timeout):
-                reply = await self._exchange(body)
+                reply = await self._exchange(body, begun)
         except TimeoutError:
             return judge_fault("timeout", "", self.context)
         except BROKEN as error:
             return self._judge_broken(error)
+        if is_stream(reply.headers) and not (reply := in_one(reply)).content:
+            return judge_fault("reset", "the answer has no end", self.context)
+        return self._read(reply)
+
+    def _read(self, reply: Answer) -> bytes | Verdict:
         if not 200 <= reply.status < 300:
             return judge_reply(reply.status, reply.headers, reply.content, self.context, now=time.time())
         if self.heed is not None:
             self.heed(reply.headers)
         return reply.content
 
-    async def _exchange(self, body: Body | bytes) -> Answer:
+    async def _exchange(self, body: Body | bytes, begun: Begun | None) -> Answer:
         if self._wire is not None:
-            return await self._wire.post(body)
+            return await self._wire.post(body, begun)
         reply = await self._send_by_sdk(body)
         return Answer(reply.status_code, reply.headers, reply.content)
 
@@ -180,6 +194,12 @@ def make_http_client(endpoint: Endpoint, connections: int) -> httpx2.AsyncClient
         follow_redirects=False,
         trust_env=not is_loopback(endpoint.base_url),
     )
+
+
+def in_one(reply: Answer) -> Answer:
+    """The answer as it would have come whole: an error in its midst has a status of its own."""
+    content = assembled(reply.content)
+    return reply._replace(status=error_status(content) or reply.status, content=content)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from persqa_client.chat.forms import CONSTRAINTS, PREFILLS, hold
+from persqa_client.chat.streams import FIELDS
 from persqa_client.types import Json
 
 RENAMES = {"max_tokens": "max_completion_tokens"}
@@ -14,7 +15,7 @@ RENAMES = {"max_tokens": "max_completion_tokens"}
 
 FORM_FIELDS = frozenset(CONSTRAINTS.values()).union(*PREFILLS.values())
 
-TUNABLE = frozenset({"temperature", "top_p", "seed", *RENAMES, *RENAMES.values()}) | FORM_FIELDS
+TUNABLE = frozenset({"temperature", "top_p", "seed", *RENAMES, *RENAMES.values(), *FIELDS}) | FORM_FIELDS
 """Fields that a request can do without."""
 
 UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
@@ -45,6 +46,11 @@ class Dialect:
     dropped: frozenset[str] = frozenset()
     uuid: bool = False
     """Whether a picture is given its uuid, and need not be sent again."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether an answer may come piece by piece, and with its usage."""
+        return self.dropped.isdisjoint(FIELDS)
 
     def name(self, field: str) -> str | None:
         """The field's name for this server; None where it is left out."""

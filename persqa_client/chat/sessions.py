@@ -25,6 +25,7 @@ from persqa_client.chat.dialects import Dialect
 from persqa_client.chat.gauges import poll
 from persqa_client.chat.gone import explained
 from persqa_client.chat.knee import Knee
+from persqa_client.chat.landing import weights
 from persqa_client.chat.outage import PATIENCE, PROBES, Outage
 from persqa_client.chat.quotas import PictureTokens, by_size
 from persqa_client.chat.reactions import Reactions, final
@@ -123,7 +124,9 @@ class Session(AbstractAsyncContextManager["Session"]):
         self._watch()
         trial = trial or Trial()
         trial.tokens = trial.tokens or self.allowance.weigh(request, self.sampling.max_tokens)
-        delivery = self.uploads.delivery(request.uuids)
+        delivery = self.uploads.delivery(
+            weights(request.pictures, self.allowance.picture_tokens if self._hears_early else None)
+        )
         again = partial(
             policy,
             trial,
@@ -166,7 +169,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             body = self._body(request, trial, delivery)
             self._count(trial)
             try:
-                completion = await self.client.send(body)
+                completion = await self.client.send(body, delivery.begun if delivery.leads else None)
             except AttemptError as error:
                 error.verdict = delivery.judge(error.verdict, trial.known)
                 self._reactions.react(error.verdict, lease, trial)
@@ -190,13 +193,19 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.allowance.give_back(trial.tokens)
 
     def _body(self, request: Request, trial: Trial, delivery: Delivery) -> Body:
-        # Made anew for each attempt and kept by none: a trial stays until the garbage collector finds it, because
-        # tenacity's objects hold each other, and its pictures would stay with it.
+        # Made anew for each attempt: a trial stays until the garbage collector finds it, because tenacity's objects
+        # hold each other, and its pictures would stay with it.
         known = delivery.known if self.dialect.uuid else frozenset()
         trial.dialect, trial.known = self.dialect, known
         delivery.sent(known)
-        worded = replace(request, known=known) if known else request
+        in_pieces = delivery.leads and self._hears_early
+        worded = replace(request, known=known, in_pieces=in_pieces) if known or in_pieces else request
         return render(worded, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
+
+    @property
+    def _hears_early(self) -> bool:
+        """Whether a picture can be known to be in before the answer about it ends."""
+        return self.dialect.uuid and self.dialect.streams and self.client.tells_early
 
     def _count(self, trial: Trial) -> None:
         self.traffic.sent += 1

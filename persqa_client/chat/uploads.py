@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
+from persqa_client.chat.landing import Landing
 from persqa_client.types import Act, Verdict
 
 REMEMBERED = 16_384
@@ -66,6 +67,7 @@ class Uploads:
 
     def __init__(self, most: int = REMEMBERED) -> None:
         self.depot = Depot(most)
+        self.landing = Landing()
         self.events: dict[str, asyncio.Event] = {}
         self.carried = 0
         """Pictures sent as bytes under a uuid, answered or not."""
@@ -74,24 +76,41 @@ class Uploads:
         self.missed = 0
         """Of these, refused."""
 
-    def delivery(self, uuids: Collection[str]) -> Delivery:
-        """For one request with pictures of these uuids, over all its attempts."""
-        return Delivery(self, tuple(uuids))
+    def delivery(self, weights: Mapping[str, int]) -> Delivery:
+        """For one request with pictures of these uuids, over all its attempts. ``weights`` are their tokens; 0 for
+        pictures of which is not heard before the answer's end that they are in."""
+        return Delivery(self, weights)
 
 
 class Delivery(AbstractAsyncContextManager["Delivery"]):
     """One attempt after the other of a request: whether it may go, and which of its pictures go by their uuid alone.
 
-    The first request with a picture goes ahead with it; others wait until that one is answered, or has failed.
-    Without uuids nothing is waited for. To be entered before a slot is taken: who waits needs none.
+    The first request with a picture goes ahead with it, as far as there is room for its landing; others wait until it
+    is in, or has failed. Without uuids nothing is waited for. To be entered before a slot is taken: who waits needs
+    none.
     """
 
-    __slots__ = ("_carried", "_uploads", "_uuids", "_vain", "follows", "known")
+    __slots__ = (
+        "_again",
+        "_carried",
+        "_landed",
+        "_taken",
+        "_uploads",
+        "_uuids",
+        "_vain",
+        "_weights",
+        "follows",
+        "known",
+    )
 
-    def __init__(self, uploads: Uploads, uuids: tuple[str, ...]) -> None:
+    def __init__(self, uploads: Uploads, weights: Mapping[str, int]) -> None:
         self._uploads = uploads
-        self._uuids = uuids
+        self._weights = weights
+        self._uuids = tuple(weights)
         self._carried: frozenset[str] = frozenset()
+        self._landed: frozenset[str] = frozenset()
+        self._taken = 0
+        self._again = False
         self._vain = 0
         self.known: frozenset[str] = frozenset()
         """What the server has, and this attempt need not carry."""
@@ -103,10 +122,29 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
             await self._turn()
             depot = self._uploads.depot
             self.known = depot.there(self._uuids) if self._vain < IN_VAIN else frozenset()
-            self._carried = depot.send(self._uuids)
-            for uuid in self._carried:
-                self._uploads.events[uuid] = asyncio.Event()
+            await self._board(depot.send(self._uuids))
         return self
+
+    @property
+    def leads(self) -> bool:
+        """Whether others may be waiting for what this attempt carries."""
+        return bool(self._carried)
+
+    async def _board(self, carried: frozenset[str]) -> None:
+        """Takes the room that pictures need on their way, of which others hear from now on."""
+        self._carried = carried
+        for uuid in carried:
+            self._uploads.events[uuid] = asyncio.Event()
+        again, self._again = self._again, True
+        tokens = sum(self._weights[uuid] for uuid in carried)
+        if not tokens:
+            return
+        try:
+            await self._uploads.landing.enter(tokens, again=again)
+        except BaseException:
+            self._end()
+            raise
+        self._taken = tokens
 
     async def _turn(self) -> None:
         """Waits while one of the pictures is on its way. All at once are taken then, so nobody waits in a circle."""
@@ -117,6 +155,20 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
             self._vain += coming not in depot.there((coming,))
 
     async def __aexit__(self, *error: object) -> None:
+        self._landed = frozenset()
+        self._end()
+
+    def begun(self) -> None:
+        """The answer has begun: what was carried is there, unless the attempt comes to nothing after all."""
+        self._landed = self._carried
+        self._uploads.depot.arrived(self._landed)
+        self._end()
+
+    def _end(self) -> None:
+        """What was carried is on its way no more, whether it arrived or not."""
+        if self._taken:
+            self._uploads.landing.leave(self._taken)
+            self._taken = 0
         self._uploads.depot.end(self._carried)
         for uuid in self._carried:
             self._uploads.events.pop(uuid).set()
@@ -135,8 +187,10 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
     def judge(self, verdict: Verdict, named: Collection[str]) -> Verdict:
         """What a failure of the attempt means where pictures went by name (``named``): that they may not be there.
 
-        No server's words are relied on: a refusal is the row's own only when it is repeated to the bytes.
+        No server's words are relied on: a refusal is the row's own only when it is repeated to the bytes. What was
+        thought to have landed when the answer began may not be there either.
         """
+        self._uploads.depot.lost(self._landed)
         if not named or (verdict.status or 0) < 400 or verdict.act in UNHEARD:
             return verdict
         self._uploads.missed += len(named)

@@ -6,7 +6,7 @@ in its body alone, that is half of what it costs in CPU. So the SDK says once wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.request import getproxies
 
@@ -24,6 +24,9 @@ KEEP_ALIVE = 4.0
 
 OWN_HEADERS = frozenset({"host", "content-length", "accept-encoding", "connection", "transfer-encoding"})
 """Those that a transport sets by itself for each request."""
+
+
+Begun = Callable[[], None]
 
 
 class Answer(NamedTuple):
@@ -53,9 +56,12 @@ class Wire:
             timeout=aiohttp.ClientTimeout(total=None),
         )
 
-    async def post(self, body: Body | bytes) -> Answer:
+    async def post(self, body: Body | bytes, begun: Begun | None = None) -> Answer:
+        """``begun`` is called where an answer begins, before the rest of it is there."""
         data = body if isinstance(body, bytes) else Pieces(body)
         async with self._session.post(self._url, data=data, allow_redirects=False) as reply:
+            if begun is not None and reply.ok:
+                begun()
             return Answer(reply.status, reply.headers, await reply.read())
 
     async def aclose(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NoReturn
 
 import orjson
@@ -21,6 +22,7 @@ from persqa_client.simulator.prompt import Chat, read_chat
 from persqa_client.simulator.queue import QueueFull, Slots
 from persqa_client.simulator.refusals import Refusal, busy, engine_dead, malformed
 from persqa_client.simulator.settings import SimSettings
+from persqa_client.simulator.streaming import stream
 from persqa_client.simulator.vision import Facts
 from persqa_client.simulator.wording import pick
 
@@ -75,6 +77,12 @@ class Endpoint:
             seconds, slots = self.changes.pop()
             loop.call_later(seconds, self.slots.resize, slots)
 
+    def check_queue(self) -> None:
+        """Raises Refusal where too many wait."""
+        if self.slots.full:
+            self.counts.admission_rejections += 1
+            raise busy()
+
     async def serve(self) -> None:
         """Wait for a slot and for the time of service. Raises Refusal where too many wait."""
         try:
@@ -115,12 +123,16 @@ async def respond(endpoint: Endpoint, request: web.Request) -> web.StreamRespons
     pictures = [] if endpoint.settings.blind else await endpoint.album.facts(asked.parts)
     prompt_tokens = answers.count_prompt(asked, pictures, endpoint.settings)
     rules.check_length(prompt_tokens, endpoint.settings.max_model_len)
-    await endpoint.serve()
-    if endpoint.dead:
-        raise engine_dead()
-    if fault in faults.LATE:
-        fail(endpoint, fault)
-    return await reply(endpoint, request, asked, pictures, prompt_tokens, fault)
+    headers = HOSTED_LIMITS if endpoint.hosted else {}
+    finish = partial(answer, endpoint, asked, pictures, prompt_tokens, fault)
+    if asked.fields.get("stream"):
+        endpoint.check_queue()
+        usage = asked.wants_usage
+        return await stream(request, finish, fault, hosted=endpoint.hosted, usage=usage, headers=headers)
+    body = orjson.dumps(await finish())
+    if fault in faults.WIRE:
+        return await wire.broken(fault, request, body)
+    return web.Response(body=body, content_type="application/json", headers=headers)
 
 
 async def at_the_door(endpoint: Endpoint, fault: str | None, request: web.Request) -> None:
@@ -160,27 +172,25 @@ def admit(endpoint: Endpoint, body: Any) -> Chat:
     return asked
 
 
-async def reply(
-    endpoint: Endpoint,
-    request: web.Request,
-    asked: Chat,
-    pictures: list[Facts],
-    prompt_tokens: int,
-    fault: str | None,
-) -> web.StreamResponse:
-    """The answer, or what a fault makes of it. Raises Refusal for a constraint that can't be obeyed."""
+async def answer(
+    endpoint: Endpoint, asked: Chat, pictures: list[Facts], prompt_tokens: int, fault: str | None
+) -> dict[str, Any]:
+    """The answer after the time that it takes, or what a fault makes of it. Raises Refusal, also for a constraint that
+    can't be obeyed."""
+    await endpoint.serve()
+    if endpoint.dead:
+        raise engine_dead()
+    if fault in faults.LATE:
+        fail(endpoint, fault)
     message = answers.answer(asked, pictures, endpoint.settings, fault if fault in faults.ANSWER else None)
     model = asked.fields.get("model") or endpoint.settings.models[0]
     body = answers.completion(message, model, prompt_tokens, endpoint.counts.requests, int(time.time()))
     if fault in faults.BODY:
         body = answers.spoil(fault, body)
-    headers = HOSTED_LIMITS if endpoint.hosted else None
-    if fault in faults.WIRE:
-        return await wire.broken(fault, request, orjson.dumps(body))
-    if body.get("choices"):
+    if body.get("choices") and fault not in faults.WIRE:
         key = pick(b"".join(picture.digest for picture in pictures), asked.question, 0)
         endpoint.counts.answer(key, prompt_tokens, answers.count_completion(message))
-    return web.Response(body=orjson.dumps(body), content_type="application/json", headers=headers)
+    return body
 
 
 def refused(refusal: Refusal, hosted: bool) -> web.Response:

@@ -78,6 +78,12 @@ class Chat:
         return None
 
     @property
+    def wants_usage(self) -> bool:
+        """Whether an answer that comes piece by piece is to tell what it took."""
+        options = self.fields.get("stream_options")
+        return isinstance(options, dict) and options.get("include_usage") is True
+
+    @property
     def prefix(self) -> str | None:
         """The beginning of the answer that the request brings along, to be continued."""
         last = self.turns[-1]

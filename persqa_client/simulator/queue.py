@@ -26,6 +26,16 @@ class Slots:
         """Requests in the queue."""
         return len(self.queue)
 
+    @property
+    def free(self) -> bool:
+        """Whether a request would be served at once."""
+        return self.running < self.size and not self.queue
+
+    @property
+    def full(self) -> bool:
+        """Whether a request would be turned away."""
+        return not self.free and self.max_queued is not None and self.waiting >= self.max_queued
+
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
         """Wait for a slot, first come first served, and hold it. Raises QueueFull where too many wait already."""
@@ -37,10 +47,10 @@ class Slots:
 
     async def enter(self) -> None:
         """Take a slot, or a place in the queue until there is one."""
-        if self.running < self.size and not self.queue:
+        if self.free:
             self.running += 1
             return
-        if self.max_queued is not None and self.waiting >= self.max_queued:
+        if self.full:
             raise QueueFull
         turn = asyncio.get_running_loop().create_future()
         self.queue.append(turn)

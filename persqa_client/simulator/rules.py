@@ -44,10 +44,6 @@ def check_fields(fields: Mapping[str, Any], settings: SimSettings) -> None:
         check_hosted(fields, settings.reject)
     else:
         check_vllm(fields, settings.max_model_len)
-    if fields.get("stream"):
-        raise bad_request(
-            "The simulator does not stream; leave `stream` out.", param="stream", code="unsupported_value"
-        )
     if fields.get("n") not in (None, 1):
         raise bad_request("The simulator gives one choice; leave `n` out.", param="n", code="unsupported_value")
 
@@ -86,6 +82,8 @@ def check_vllm(fields: Mapping[str, Any], max_model_len: int) -> None:
             raise bad_request(message, name)
     for name in ("max_tokens", "max_completion_tokens"):
         check_most(name, fields.get(name), max_model_len)
+    if fields.get("stream_options") and not fields.get("stream"):
+        raise bad_request("Stream options can only be defined when `stream=True`.", "stream_options")
     if fields.get("continue_final_message") and fields.get("add_generation_prompt", True):
         raise bad_request("continue_final_message and add_generation_prompt are not compatible.")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from persqa_client.chat.landing import ROOM, Landing
 from persqa_client.chat.uploads import Delivery, Depot, Uploads
 from persqa_client.types import Act, Verdict
 
@@ -55,23 +56,27 @@ def test_what_was_not_used_for_long_is_forgotten_first() -> None:
 
 @dataclass
 class Wire:
-    """Requests that end when they are told to; ``bodies`` are what each attempt names and carries."""
+    """Requests that end when they are told to; ``bodies`` are what each attempt names and carries, ``weight`` is what
+    each picture has in tokens."""
 
+    weight: int = 0
     uploads: Uploads = field(default_factory=Uploads)
     bodies: list[str] = field(default_factory=list)
     under_way: list[asyncio.Future[Verdict | None]] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def ask(self, who: str, uuids: Iterable[str]) -> None:
         """A request, tried until it is answered or refused for good."""
         uuids = tuple(uuids)
-        delivery = self.uploads.delivery(uuids)
+        delivery = self.uploads.delivery(dict.fromkeys(uuids, self.weight))
         while True:
             async with delivery:
                 named = delivery.known
                 self.bodies.append(f"{who} {' '.join(u[-1] if u in named else u[-1].upper() for u in uuids)}".strip())
                 reply: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()
                 self.under_way.append(reply)
+                self.deliveries.append(delivery)
                 verdict = await reply
                 if verdict is None:
                     delivery.answered()
@@ -100,6 +105,11 @@ class Wire:
     async def reply(self, verdict: Verdict | None = None, *, to: int = 0) -> list[str]:
         """Ends one of the requests under way; what goes out then. Capitals are carried, small letters named."""
         self.under_way.pop(to).set_result(verdict)
+        return await self.sent()
+
+    async def begin(self, of: int = 0) -> list[str]:
+        """Lets the answer of an attempt begin; what goes out then."""
+        self.deliveries[of].begun()
         return await self.sent()
 
     async def reply_to_all(self, verdict: Verdict | None = None) -> list[str]:
@@ -161,7 +171,7 @@ async def test_a_second_miss_brings_the_bytes_whatever_the_server_is_thought_to_
 
 async def test_misses_of_one_request_end_whatever_others_bring() -> None:
     uploads = Uploads()
-    delivery = uploads.delivery([A])
+    delivery = uploads.delivery({A: 0})
     known = []
     for _ in range(3):
         uploads.depot.arrived([A])
@@ -218,7 +228,7 @@ async def test_a_500_to_a_name_may_be_a_miss_too() -> None:
 
 
 def test_a_refusal_is_the_rows_own_only_where_the_bytes_went_with_it() -> None:
-    delivery = Uploads().delivery([A])
+    delivery = Uploads().delivery({A: 0})
     assert delivery.judge(MISS, frozenset()) is MISS
     judged = delivery.judge(MISS, frozenset({A}))
     assert (judged.act, judged.message) == (Act.RESEND, MISS.message)
@@ -242,9 +252,70 @@ async def test_those_who_wait_can_be_cancelled() -> None:
 async def test_nothing_is_kept_of_requests_that_ended() -> None:
     uploads = Uploads(most=2)
     for number in range(5):
-        async with uploads.delivery([str(number)]) as delivery:
+        async with uploads.delivery({str(number): 1}) as delivery:
             delivery.answered()
-    async with Delivery(uploads, ("lost",)):
+    async with uploads.delivery({"lost": 1}):
         pass
     assert (uploads.events, uploads.depot.coming) == ({}, set())
     assert uploads.depot.there(map(str, range(5))) == {"3", "4"}
+
+
+HALF = ROOM // 2
+"""Tokens: two such pictures may be on their way at once."""
+
+
+async def test_the_others_follow_as_soon_as_the_first_answer_begins() -> None:
+    wire = Wire(weight=1)
+    await wire.start(q0=[A], q1=[A], q2=[A])
+    assert await wire.begin() == ["q1 a", "q2 a"]
+    assert await wire.reply() == []
+
+
+async def test_an_answer_that_comes_to_nothing_after_all_leaves_nothing_there() -> None:
+    wire = Wire(weight=1)
+    await wire.start(q0=[A])
+    await wire.begin()
+    assert await wire.reply(BROKEN) == ["q0 A"]
+    assert wire.uploads.depot.there([A]) == frozenset()
+
+
+async def test_new_pictures_wait_until_those_before_them_are_in() -> None:
+    wire = Wire(weight=HALF)
+    assert await wire.start(q0=[A], p0=[B], r0=[C], r1=[C], t0=[]) == ["q0 A", "p0 B", "t0"]
+    assert await wire.begin(1) == ["r0 C"]
+    assert await wire.begin(3) == ["r1 c"]
+
+
+async def test_a_picture_larger_than_the_room_goes_alone() -> None:
+    wire = Wire(weight=2 * ROOM)
+    assert await wire.start(q0=[A], p0=[B]) == ["q0 A"]
+    assert await wire.begin() == ["p0 B"]
+
+
+async def test_a_failed_first_gives_its_room_back_and_gets_room_before_what_is_new() -> None:
+    wire = Wire(weight=ROOM)
+    assert await wire.start(q0=[A], p0=[B], r0=[C]) == ["q0 A"]
+    assert await wire.reply(BROKEN) == ["p0 B"]
+    assert await wire.reply() == ["q0 A"]
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["on its way", "waiting for room"])
+async def test_one_that_is_cancelled_leaves_its_room_to_the_next(who: int) -> None:
+    wire = Wire(weight=ROOM)
+    await wire.start(q0=[A], p0=[B], r0=[C])
+    wire.tasks[who].cancel()
+    news = await wire.sent()
+    assert (news or await wire.begin()) == (["p0 B"] if who == 0 else ["r0 C"])
+    assert wire.uploads.depot.coming == ({B, C} if who == 0 else {C})
+
+
+async def test_room_that_was_given_in_the_step_of_a_cancellation_comes_back() -> None:
+    landing = Landing(1)
+    await landing.enter(1, again=False)
+    waiting = asyncio.create_task(landing.enter(1, again=False))
+    await asyncio.sleep(0)
+    landing.leave(1)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    async with asyncio.timeout(1):
+        await landing.enter(1, again=False)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from persqa_client.chat.bodies import Body
+from persqa_client.chat.client import Client
+from persqa_client.chat.dialects import Dialect
+from persqa_client.chat.requests import render
+from persqa_client.config import Endpoint as Address
+from persqa_client.config import Sampling
+from persqa_client.types import Picture, Request
 from tests.live.commands import PICTURES, Finished, Json, run, sample_rows, write_rows
 from tests.live.endpoints import Endpoint
 
@@ -36,3 +44,22 @@ def test_a_picture_that_is_named_counts_as_one_that_is_sent(endpoint: Endpoint, 
     both = named.keys() & sent.keys()
     assert len(both) > len(PICTURES)
     assert {key: named[key] for key in both} == {key: sent[key] for key in both}
+
+
+def asked(model: str, *, in_pieces: bool) -> Body:
+    """A question about a sample picture, whose answer is drawn by a seed."""
+    picture = Picture(Path(PICTURES[0]).read_bytes(), "image/jpeg", 640, 427)
+    request = Request("You look closely.", (picture,), "What is it?", seed=7, in_pieces=in_pieces)
+    return render(request, model=model, sampling=Sampling(max_tokens=40), dialect=Dialect())
+
+
+async def test_an_answer_in_pieces_is_the_one_that_comes_whole(endpoint: Endpoint) -> None:
+    if endpoint.owner != "vllm":
+        pytest.skip(f"{endpoint.base_url} is no vLLM, which answers alike to one seed")
+    key = os.environ[endpoint.key_env] if endpoint.key_env else None
+    begun: list[str] = []
+    address = Address.model_validate({"base_url": endpoint.base_url, "model": endpoint.model, "api_key": key})
+    async with Client(address) as client:
+        whole = await client.send(asked(endpoint.model, in_pieces=False))
+        pieces = await client.send(asked(endpoint.model, in_pieces=True), lambda: begun.append("begun"))
+    assert (pieces, begun) == (whole, ["begun"])

@@ -102,7 +102,9 @@ def test_an_answer_is_cut_at_its_most_tokens() -> None:
             None,
             id="uuid",
         ),
-        pytest.param(body(stream=True), 400, "does not stream", "stream", id="stream"),
+        pytest.param(
+            body(stream_options={"include_usage": True}), 400, "when `stream=True`", "stream_options", id="options"
+        ),
         pytest.param(body(n=2), 400, "one choice", "n", id="n"),
         pytest.param(body(continue_final_message=True), 400, "are not compatible", None, id="both"),
         pytest.param(body(structured_outputs={"regex": "[a"}), 400, "Invalid regular expression", None, id="bad regex"),

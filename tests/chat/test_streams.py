@@ -1,0 +1,88 @@
+"""Answers that came piece by piece, by values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from persqa_client.chat.completions import read_completion
+from persqa_client.chat.streams import assembled, error_status
+from persqa_client.types import Completion, Usage
+
+
+def piece(delta: dict[str, Any], reason: str | None = None, **fields: Any) -> dict[str, Any]:
+    return {"model": "qwen", "choices": [{"index": 0, "delta": delta, "finish_reason": reason}], **fields}
+
+
+def stream(*pieces: dict[str, Any] | bytes, end: bool = True) -> bytes:
+    events = [one if isinstance(one, bytes) else orjson.dumps(one) for one in pieces]
+    return b"".join(b"data: %b\n\n" % event for event in [*events, *([b"[DONE]"] if end else [])])
+
+
+ROLE = piece({"role": "assistant", "content": ""})
+WORDS = (piece({"content": "<mam> wears"}), piece({"content": " a hat."}))
+STOP = piece({}, "stop")
+TAKEN = {"model": "qwen", "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
+WHOLE = Completion("<mam> wears a hat.", "stop", Usage(5, 3), "qwen")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(stream(ROLE, *WORDS, STOP, TAKEN), id="as vLLM sends it"),
+        pytest.param(stream(ROLE, WORDS[0], piece({"content": " a hat."}, "stop"), TAKEN), id="with the last token"),
+        pytest.param(stream(ROLE, *WORDS, piece({}, "stop", usage=TAKEN["usage"])), id="usage in the last piece"),
+        pytest.param(
+            stream(piece({"content": None}, usage=None), *WORDS, STOP, {"model": "qwen", "usage": TAKEN["usage"]}),
+            id="nothing told at first, no choices at last",
+        ),
+        pytest.param(stream(ROLE, *WORDS, STOP, TAKEN, end=False), id="without a mark of its end"),
+        pytest.param(b": ping\r\n\r\n" + stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n", b"\r\n"), id="other lines"),
+        pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"data: ", b"data:"), id="without the space"),
+    ],
+)
+def test_the_pieces_make_the_completion_that_would_have_come_whole(body: bytes) -> None:
+    assert read_completion(assembled(body)) == WHOLE
+
+
+def test_an_empty_text_is_a_text_and_none_is_none() -> None:
+    assert read_completion(assembled(stream(ROLE, STOP))).text == ""
+    thoughts = piece({"reasoning_content": "Hm."})
+    message = orjson.loads(assembled(stream(thoughts, STOP)))["choices"][0]["message"]
+    assert message == {"content": None, "refusal": None}
+
+
+def test_a_refusal_comes_in_pieces_too() -> None:
+    body = stream(piece({"refusal": "I can't"}), piece({"refusal": " say."}), STOP)
+    assert read_completion(assembled(body)).refusal == "I can't say."
+
+
+def test_text_of_any_language_and_line_ends_within_it_survive() -> None:
+    text = "<mam> 穿着\u2028一顶\x85帽子\n。"
+    assert read_completion(assembled(stream(piece({"content": text}), STOP))).text == text
+
+
+@pytest.mark.parametrize("body", [b"", stream(ROLE, *WORDS, end=False), stream(end=False)])
+def test_what_broke_off_is_nothing(body: bytes) -> None:
+    assert assembled(body) == b""
+
+
+def test_what_can_not_be_read_stays_as_it_was() -> None:
+    body = stream(ROLE, b'{"choices": [{"del')
+    assert assembled(body) == body
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(503, 503), (400, 400), (None, None), ("overloaded", None), (7, None), (200, None)]
+)
+def test_an_error_in_the_midst_has_the_status_that_it_tells(code: object, status: int | None) -> None:
+    error = {"error": {"message": "The engine is busy.", "code": code}}
+    body = assembled(stream(ROLE, error))
+    assert (orjson.loads(body), error_status(body)) == (error, status)
+
+
+def test_an_answer_has_no_status_of_an_error() -> None:
+    assert error_status(assembled(stream(ROLE, *WORDS, STOP))) is None
+    assert error_status(orjson.dumps({"error": "Unauthorized"})) is None
