@@ -63,20 +63,25 @@ def over_a_link(folder: Path, rows: Path, pictures: int, rounds: int) -> Figure:
 
 
 def live(folder: Path, rounds: int) -> Figure:
-    """Pictures that the server has never seen, each time."""
+    """Pictures that the server has never seen, each time; once for nothing, for a server that was just started."""
     what = "rows/s at a real vLLM with cold caches, times one question after the other"
     url = os.environ.get("PERSQA_LIVE_BASE_URL")
     if not url:
         return Figure(what, "not measured: no PERSQA_LIVE_BASE_URL", f"≥ {LIVE_BAR}", None)
     with urllib.request.urlopen(f"{url}/models") as reply:
         model = json.load(reply)["data"][0]["id"]
-    pairs = [
-        tuple(LIVE_PICTURES * QUESTIONS / seconds(order, url, model, cold(folder)) for order in ("once", "plain"))
-        for _ in range(rounds)
-    ]
+    seconds("plain", url, model, cold(folder))
+    pairs = [speeds(url, model, folder, once_first=bool(number % 2)) for number in range(rounds)]
     ratio = statistics.median(once / plain for once, plain in pairs)
-    once, plain = (statistics.median(speeds) for speeds in zip(*pairs, strict=True))
+    once, plain = (statistics.median(rates) for rates in zip(*pairs, strict=True))
     return Figure(what, f"{ratio:.2f} ({once:.1f} / {plain:.1f} rows/s)", f"≥ {LIVE_BAR}", ratio >= LIVE_BAR)
+
+
+def speeds(url: str, model: str, folder: Path, *, once_first: bool) -> tuple[float, float]:
+    """Rows a second, the picture sent once, and one question after the other."""
+    orders = ("once", "plain") if once_first else ("plain", "once")
+    found = {order: LIVE_PICTURES * QUESTIONS / seconds(order, url, model, cold(folder)) for order in orders}
+    return found["once"], found["plain"]
 
 
 def seconds(order: str, url: str, model: str, rows: Path) -> float:
