@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from persqa_client.config import Endpoint, build, find_key, is_loopback
+from persqa_client.addresses import find_key, is_loopback
+from persqa_client.config import Endpoint, build
 from persqa_client.errors import SettingsError
 
 NO_KEY = "-"

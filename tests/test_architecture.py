@@ -14,6 +14,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 LAYERS = [
     ("collector.py", "errors.py", "types.py", "jsonl.py", "language.py", "portal.py"),
+    ("addresses.py",),
     ("config.py",),
     ("endpoints.py",),
     ("inputs", "chat", "outputs"),

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from persqa_client.config import Endpoint, Limits, Sampling, Settings, build, find_key
+from persqa_client.addresses import find_key
+from persqa_client.config import Endpoint, Limits, Sampling, Settings, build
 from persqa_client.errors import SettingsError
 
 URL = "http://127.0.0.1:8000/v1"

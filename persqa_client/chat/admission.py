@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 from contextlib import AbstractAsyncContextManager
 from time import monotonic
 
 from persqa_client.chat.control import Controller, Fixed, Lease
 from persqa_client.chat.gauges import Gauges
+from persqa_client.chat.landing import Landing
+from persqa_client.chat.waiters import Waiters
 from persqa_client.errors import Interrupted, PersQAError, RunStopped
 
 
@@ -24,8 +24,9 @@ class Admission:
         self.refused = 0
         self._held_until = 0.0
         self._alarm: asyncio.TimerHandle | None = None
-        self._waiting: list[tuple[int, int, asyncio.Future[int]]] = []
-        self._order = itertools.count()
+        self._waiting = Waiters()
+        self.landing = Landing()
+        """Where those with new pictures wait before they wait for a slot."""
         self._closing = asyncio.Event()
 
     @property
@@ -49,30 +50,18 @@ class Admission:
         """Takes a slot, in its turn; how many are in use with it."""
         if self._closing.is_set():
             raise Interrupted
-        if not self._waiting and self._free():
+        if self._waiting.first() is None and self._free():
             self.in_use += 1
             return self.in_use
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (0 if again else 1, next(self._order), future))
-        self._grant()
-        try:
-            return await future
-        except asyncio.CancelledError:
-            # The slot may have been granted in the very step in which the waiter was cancelled.
-            if future.done() and not future.cancelled() and future.exception() is None:
-                self.in_use -= 1
-                self._grant()
-            raise
+        return await self._waiting.wait(1, again=again, give_back=lambda _: self.release())
 
     def _free(self) -> bool:
         return self.in_use < self.controller.slots and monotonic() >= self._held_until
 
     def _grant(self) -> None:
-        while self._waiting and self._free():
-            *_, future = heapq.heappop(self._waiting)
-            if not future.done():
-                self.in_use += 1
-                future.set_result(self.in_use)
+        while self._waiting.first() is not None and self._free():
+            self.in_use += 1
+            self._waiting.call(self.in_use)
 
     def answered(self, lease: Lease, tokens: int) -> None:
         """An answer of so many tokens came."""
@@ -141,24 +130,17 @@ class Admission:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a slot."""
-        return len(self._waiting)
+        """How many wait for a slot, or for the room before it."""
+        return len(self._waiting) + len(self.landing.waiting)
 
     def dismiss_last(self, error: PersQAError) -> None:
         """Ends the waiting of the one that would wait longest."""
-        if self._waiting:
-            last = max(self._waiting, key=lambda entry: entry[:2])
-            self._waiting.remove(last)
-            heapq.heapify(self._waiting)
-            if not last[2].done():
-                last[2].set_exception(error)
+        (self.landing.waiting or self._waiting).dismiss_last(error)
 
     def dismiss(self, error: PersQAError) -> None:
         """Ends the waiting of all who wait for a slot."""
-        for *_, future in self._waiting:
-            if not future.done():
-                future.set_exception(error)
-        self._waiting.clear()
+        self.landing.waiting.dismiss(error)
+        self._waiting.dismiss(error)
 
 
 class Held(AbstractAsyncContextManager[Lease]):

@@ -24,12 +24,13 @@ from openai import (
     OpenAIError,
 )
 
+from persqa_client.addresses import is_loopback
 from persqa_client.chat.bodies import Body
 from persqa_client.chat.completions import read_completion
-from persqa_client.chat.streams import assembled, error_status, is_stream
-from persqa_client.chat.verdicts import Context, Fault, judge_fault, judge_reply, scrub
+from persqa_client.chat.streams import assembled, is_stream
+from persqa_client.chat.verdicts import Context, Fault, judge_fault, judge_reply, scrub, status_within
 from persqa_client.chat.wire import KEEP_ALIVE, Answer, Begun, Wire, goes_straight
-from persqa_client.config import Endpoint, is_loopback
+from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Completion, Verdict
 
@@ -116,11 +117,13 @@ class Client(AbstractAsyncContextManager["Client"]):
             return judge_fault("timeout", "", self.context)
         except BROKEN as error:
             return self._judge_broken(error)
-        if is_stream(reply.headers) and not (reply := in_one(reply)).content:
-            return judge_fault("reset", "the answer has no end", self.context)
         return self._read(reply)
 
     def _read(self, reply: Answer) -> bytes | Verdict:
+        if reply.status == 200 and is_stream(reply.headers):
+            reply = in_one(reply)
+            if not reply.content:
+                return judge_fault("reset", "the answer has no end", self.context)
         if not 200 <= reply.status < 300:
             return judge_reply(reply.status, reply.headers, reply.content, self.context, now=time.time())
         if self.heed is not None:
@@ -199,7 +202,7 @@ def make_http_client(endpoint: Endpoint, connections: int) -> httpx2.AsyncClient
 def in_one(reply: Answer) -> Answer:
     """The answer as it would have come whole: an error in its midst has a status of its own."""
     content = assembled(reply.content)
-    return reply._replace(status=error_status(content) or reply.status, content=content)
+    return reply._replace(status=status_within(content) or reply.status, content=content)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

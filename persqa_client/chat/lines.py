@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from persqa_client.chat.waiters import Waiters
 from persqa_client.errors import Interrupted
 
 
@@ -16,8 +15,7 @@ class Line:
 
     def __init__(self) -> None:
         self._taken = False
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
+        self._waiting = Waiters()
         self._closed = False
         self._patience: set[asyncio.Timeout] = set()
 
@@ -38,14 +36,7 @@ class Line:
     @asynccontextmanager
     async def _alone(self, *, again: bool) -> AsyncIterator[None]:
         if self._taken:
-            turn = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (0 if again else 1, next(self._order), turn))
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._pass_on()
-                raise
+            await self._waiting.wait(1, again=again, give_back=lambda _: self._pass_on())
         self._taken = True
         try:
             yield
@@ -54,11 +45,9 @@ class Line:
 
     def _pass_on(self) -> None:
         self._taken = False
-        while self._waiting and not self._taken:
-            *_, turn = heapq.heappop(self._waiting)
-            if not turn.done():
-                self._taken = True
-                turn.set_result(None)
+        if self._waiting.first() is not None:
+            self._taken = True
+            self._waiting.call(1)
 
     def close(self) -> None:
         if self._closed:

@@ -1,7 +1,7 @@
 """A request until its end: gate, slot, throttle, attempt, and again. Talks to the endpoint through chat/client.py.
 
-A session is what one run shares towards one endpoint. Order for each attempt: turn of its pictures, slot, outage gate,
-throttle, send.
+A session is what one run shares towards one endpoint. Order for each attempt: turn of its pictures, room for them,
+slot, outage gate, throttle, send.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     ``backoff`` is between the attempts of a request, ``probes`` between looks at a server that is away; ``patience``
     is how long (seconds) nothing but refusals and broken connections may come before it counts as away.
-    ``picture_tokens`` is the model's rule, for the limit on tokens.
+    ``picture_tokens`` is the model's rule, for the limit on tokens and for the pictures on their way.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             patience=patience,
             gone=endpoint.gone,
         )
-        self.uploads = Uploads()
+        self.uploads = Uploads(self.admission.landing)
         self.backoff = backoff
         self._rng = rng or random.Random()
         self._poller: asyncio.Task[None] | None = None
@@ -162,7 +162,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         if suspect:
             await self.outage.passed()
             await self.admission.pause(self.backoff.ceiling(trial.waits))
-        again = trial.sent > 0 and not suspect
+        delivery.again = again = trial.sent > 0 and not suspect
         async with delivery, self.admission.slot(again=again or delivery.follows) as lease:
             await self._permit(lease, trial, again=again)
             self._reactions.survive(trial)

@@ -6,7 +6,7 @@ waits for a picture to arrive need not wait so long.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -20,8 +20,8 @@ END = b"[DONE]"
 FIELDS: Json = {"stream": True, "stream_options": {"include_usage": True}}
 """By which an answer is asked for piece by piece, with its usage."""
 
-TEXTS = ("content", "refusal")
-"""What a message has bit by bit; its other parts are nobody's concern here."""
+THOUGHTS = ("reasoning", "reasoning_content")
+"""What a model thinks goes by one of these names, by vLLM's version."""
 
 
 def is_stream(headers: Mapping[str, str]) -> bool:
@@ -35,7 +35,7 @@ def assembled(body: bytes) -> bytes:
     """
     events = [line.removeprefix(EVENT).strip() for line in body.splitlines() if line.startswith(EVENT)]
     try:
-        pieces = [piece for event in events if event != END and isinstance(piece := orjson.loads(event), dict)]
+        pieces = [decode(event) for event in events if event not in (b"", END)]
     except orjson.JSONDecodeError:
         return body
     if (error := next((piece for piece in pieces if piece.get("error")), None)) is not None:
@@ -48,23 +48,32 @@ def assembled(body: bytes) -> bytes:
 def put_together(pieces: list[Json]) -> Json:
     """The pieces of a first choice as one; what a piece says of the whole answer, the last of them says."""
     said = {name: value for piece in pieces for name, value in piece.items() if value is not None}
-    choices = [piece["choices"][0] for piece in pieces if piece.get("choices")]
+    choices = [fields(listed[0]) for piece in pieces if isinstance(listed := piece.get("choices"), list) and listed]
     if not choices:
         return said | {"choices": []}
-    deltas = [choice.get("delta") or {} for choice in choices]
-    message = {name: joined([delta.get(name) for delta in deltas]) for name in TEXTS}
+    deltas = [fields(choice.get("delta")) for choice in choices]
+    message = {"content": content(deltas), "refusal": joined(delta.get("refusal") for delta in deltas)}
     reasons = [reason for choice in choices if (reason := choice.get("finish_reason"))]
     return said | {"choices": [{"message": message, "finish_reason": reasons[-1] if reasons else None}]}
 
 
-def joined(parts: list[Any]) -> str | None:
-    """The text in the parts; None where there is none in any, as a whole message has it."""
+def content(deltas: list[Json]) -> str | None:
+    """The text of the message. vLLM begins each with an empty piece, but has none in a whole one of thoughts alone."""
+    text = joined(delta.get("content") for delta in deltas)
+    return text or (None if any(delta.get(name) for name in THOUGHTS for delta in deltas) else text)
+
+
+def joined(parts: Iterable[Any]) -> str | None:
+    """The text in the parts; None where there is none in any."""
     texts = [part for part in parts if isinstance(part, str)]
     return "".join(texts) if texts else None
 
 
-def error_status(body: bytes) -> int | None:
-    """The status that an error would have been sent with, had the answer not begun: vLLM's code of an error is one."""
-    error = orjson.loads(body).get("error") if body.startswith(b'{"error"') else None
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) and 400 <= code < 600 else None
+def decode(event: bytes) -> Json:
+    """Raises orjson.JSONDecodeError."""
+    return fields(orjson.loads(event))
+
+
+def fields(value: Any) -> Json:
+    """An object of JSON; whatever else stands in its place says nothing."""
+    return value if isinstance(value, dict) else {}

@@ -22,14 +22,14 @@ UNHEARD = frozenset({Act.WAIT, Act.AWAY, Act.STOP, Act.ADAPT})
 class Depot:
     """What became of the pictures that were sent. Pure.
 
-    A picture is there once a request that carried it was answered, and until the server says otherwise.
+    A picture is there once the answer to a request that carried it has begun, and until the server says otherwise.
     """
 
     def __init__(self, most: int = REMEMBERED) -> None:
         self._most = most
         self._there: dict[str, None] = {}
         self.coming: set[str] = set()
-        """On their way: carried by a request that is not answered yet."""
+        """On their way: carried by a request whose answer has not begun."""
 
     def there(self, uuids: Iterable[str]) -> frozenset[str]:
         """Those of them that are there, which counts as a use."""
@@ -65,9 +65,9 @@ class Depot:
 class Uploads:
     """The depot of one endpoint, and the requests that wait for a picture which another one carries."""
 
-    def __init__(self, most: int = REMEMBERED) -> None:
+    def __init__(self, landing: Landing | None = None, most: int = REMEMBERED) -> None:
         self.depot = Depot(most)
-        self.landing = Landing()
+        self.landing = landing or Landing()
         self.events: dict[str, asyncio.Event] = {}
         self.carried = 0
         """Pictures sent as bytes under a uuid, answered or not."""
@@ -91,7 +91,6 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
     """
 
     __slots__ = (
-        "_again",
         "_carried",
         "_landed",
         "_taken",
@@ -99,6 +98,7 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         "_uuids",
         "_vain",
         "_weights",
+        "again",
         "follows",
         "known",
     )
@@ -110,7 +110,8 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         self._carried: frozenset[str] = frozenset()
         self._landed: frozenset[str] = frozenset()
         self._taken = 0
-        self._again = False
+        self.again = False
+        """Whether the attempt goes before what is new. For the caller to set."""
         self._vain = 0
         self.known: frozenset[str] = frozenset()
         """What the server has, and this attempt need not carry."""
@@ -135,12 +136,11 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         self._carried = carried
         for uuid in carried:
             self._uploads.events[uuid] = asyncio.Event()
-        again, self._again = self._again, True
         tokens = sum(self._weights[uuid] for uuid in carried)
         if not tokens:
             return
         try:
-            await self._uploads.landing.enter(tokens, again=again)
+            await self._uploads.landing.enter(tokens, again=self.again)
         except BaseException:
             self._end()
             raise

@@ -21,11 +21,14 @@ DATA_URL = re.compile(r"(?<=base64,)[^\s\"'<>]+")
 KEY_LIKE = re.compile(r"\b(sk|key|hf|gsk|xai)[-_][A-Za-z0-9_\-*]{8,}|(?i:bearer)\s+\S+")
 WORDS_KEPT = 400
 
+PRESSURE = frozenset({408, 409, 425, 429, 503})
+"""The statuses of a server that is busy."""
+
 DISTANT = frozenset({"connection_lost", "http_502", "http_504", *(f"http_{status}" for status in range(520, 530))})
 """Codes of what a proxy, a tunnel or a container's port says for a server that is away, but not for that alone."""
 
 Fault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files"]
-"""What can go wrong before a status line is there."""
+"""What can go wrong besides a status: before its line is there, or with what follows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def judge_reply(status: int, headers: Mapping[str, str], body: bytes, context: C
     error = decode_error(body)
     if (stop := _stops_run(status, headers, error, words, context)) is not None:
         return stop
-    if status in {408, 409, 425, 429, 503}:
+    if status in PRESSURE:
         wait = retry_after(headers, now)
         if wait is None and status == 429:
             wait = seconds_to_hold(headers, now) or None
@@ -132,7 +135,7 @@ def _judge_4xx(status: int, error: dict[str, Any], words: str, context: Context)
 
 
 def judge_fault(fault: Fault, detail: str, context: Context) -> Verdict:
-    """The verdict on an attempt that got no reply."""
+    """The verdict on an attempt that got no reply, or less than a whole one."""
     where = context.base_url
     if fault == "timeout":
         return Verdict(Act.RETRY, "timeout", f"No answer within {context.timeout:g} s (--timeout).")
@@ -183,6 +186,17 @@ def decode_error(body: bytes) -> dict[str, Any]:
     if isinstance(data, list) and data:
         data = data[0]
     return data if isinstance(data, dict) else {}
+
+
+def status_within(body: bytes) -> int | None:
+    """The status that an error would have been sent with, had the answer not begun, where it is the server's trouble.
+
+    vLLM's code of an error is a status, but older versions call all that goes wrong from here on a 400; and what is the
+    request's own fault is told before an answer begins.
+    """
+    error = decode_error(body).get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and (code in PRESSURE or 500 <= code < 600) else None
 
 
 def _codes(error: dict[str, Any]) -> set[str]:

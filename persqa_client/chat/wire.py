@@ -16,8 +16,8 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from yarl import URL
 
+from persqa_client.addresses import is_loopback
 from persqa_client.chat.bodies import Body
-from persqa_client.config import is_loopback
 
 KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept: below the 5 s after which uvicorn, vLLM's server, closes it unasked."""
@@ -60,7 +60,7 @@ class Wire:
         """``begun`` is called where an answer begins, before the rest of it is there."""
         data = body if isinstance(body, bytes) else Pieces(body)
         async with self._session.post(self._url, data=data, allow_redirects=False) as reply:
-            if begun is not None and reply.ok:
+            if begun is not None and reply.status < 300:
                 begun()
             return Answer(reply.status, reply.headers, await reply.read())
 

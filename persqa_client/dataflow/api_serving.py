@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
-from persqa_client.config import Endpoint, Limits, Sampling, build, find_key
+from persqa_client.addresses import find_key
+from persqa_client.config import Endpoint, Limits, Sampling, build
 from persqa_client.dataflow.arguments import in_arguments
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.errors import SettingsError

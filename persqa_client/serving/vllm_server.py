@@ -15,7 +15,8 @@ from typing import Any, Self
 
 from pydantic import SecretStr
 
-from persqa_client.config import Endpoint, build, read_key
+from persqa_client.addresses import read_key
+from persqa_client.config import Endpoint, build
 from persqa_client.errors import ServerFailed
 from persqa_client.serving.devices import Device, takes_cpu
 from persqa_client.serving.endings import died, outrun, stopped, taken, too_slow

@@ -55,22 +55,28 @@ def cut(body: dict[str, Any], *, usage: bool) -> Iterator[dict[str, Any]]:
     shared = {name: body[name] for name in ("id", "created", "model", "system_fingerprint")}
     shared["object"] = "chat.completion.chunk"
     [choice] = body["choices"]
-    message = choice["message"]
-    told = [
-        ("role", "assistant"),
-        *((name, token) for name in ("content", "refusal") for token in tokens(message[name])),
-    ]
-    for name, text in told:
-        yield shared | {"choices": [{"index": 0, "delta": {name: text}, "logprobs": None, "finish_reason": None}]}
-    last = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": choice["finish_reason"]}
-    yield shared | {"choices": [last]}
+    for delta in deltas(choice["message"]):
+        yield shared | {"choices": [piece(delta)]}
+    yield shared | {"choices": [piece({}, choice["finish_reason"])]}
     if usage:
         yield shared | {"choices": [], "usage": body["usage"]}
 
 
-def tokens(text: str | None) -> list[str]:
-    """The text in pieces that make it up; an empty one is a piece, none is none."""
-    if not text:
-        return [] if text is None else [""]
+def deltas(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A message bit by bit, the first one without a word as vLLM has it; where there is none at all, a thought."""
+    yield {"role": "assistant", "content": ""}
+    for name in ("content", "refusal"):
+        yield from ({name: token} for token in tokens(message[name] or ""))
+    if message["content"] is None and message["refusal"] is None:
+        yield {"reasoning": "Hm."}
+
+
+def piece(delta: dict[str, Any], reason: str | None = None) -> dict[str, Any]:
+    """The choice of one piece."""
+    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+
+
+def tokens(text: str) -> list[str]:
+    """The text in pieces that make it up."""
     found = TOKEN.findall(text)
     return found if "".join(found) == text else [text]

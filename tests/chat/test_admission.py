@@ -11,7 +11,8 @@ import pytest
 
 from persqa_client.chat.admission import Admission
 from persqa_client.chat.control import SHRINK, Lease
-from persqa_client.errors import Interrupted, RunStopped
+from persqa_client.chat.landing import ROOM
+from persqa_client.errors import Away, Interrupted, RunStopped
 from tests.chat.talking import PATIENCE
 
 
@@ -291,3 +292,25 @@ async def test_a_waiter_cancelled_as_its_slot_comes_gives_it_back() -> None:
     assert admission.in_use == 0
     await waiter(admission, "next", log)
     assert log == ["next"]
+
+
+async def test_those_with_new_pictures_are_sent_away_like_those_who_wait_for_a_slot() -> None:
+    """They wait before they wait for a slot, so they would wait longest."""
+    admission = Admission(1)
+    await admission.landing.enter(ROOM, again=False)
+    async with full(admission):
+        slot = waiter(admission, "slot", [])
+        rooms = [asyncio.create_task(admission.landing.enter(1, again=False)) for _ in range(2)]
+        await settle()
+        assert admission.waiting == 3
+        for task in (rooms[1], rooms[0], slot):
+            admission.dismiss_last(Away())
+            with pytest.raises(Away):
+                await task
+        assert admission.waiting == 0
+        room = asyncio.create_task(admission.landing.enter(1, again=False))
+        await settle()
+        admission.close()
+        with pytest.raises(Interrupted):
+            await room
+    assert (admission.in_use, admission.landing.taken) == (0, ROOM)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from persqa_client.addresses import is_loopback
 from persqa_client.chat.probes import look
 from persqa_client.chat.sessions import Session
-from persqa_client.config import Endpoint, is_loopback
+from persqa_client.config import Endpoint
 from persqa_client.simulator.server import SimSettings, running
 
 

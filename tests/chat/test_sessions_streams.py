@@ -15,6 +15,7 @@ from aiohttp import web
 from persqa_client.chat.dialects import Dialect
 from persqa_client.chat.sessions import Session
 from persqa_client.config import Endpoint, Limits
+from persqa_client.errors import RowError
 from persqa_client.simulator.streaming import cut
 from persqa_client.types import Completion, Picture, Request, Usage
 from tests.chat.talking import PATIENCE, QUICK, REQUEST, Handler, answer, completion, serving
@@ -35,9 +36,12 @@ class Server:
     between: Callable[[], Awaitable[None]]
     asked: list[dict[str, Any]] = field(default_factory=list)
     followed: asyncio.Event = field(default_factory=asyncio.Event)
+    end: bytes = b"data: [DONE]\n\n"
     pieces: list[dict[str, Any]] = field(default_factory=lambda: list(cut(BODY, usage=True)))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            return web.Response()
         body = orjson.loads(await request.read())
         if body["messages"][-1]["content"] == REQUEST.prompt:
             return answer()
@@ -48,9 +52,7 @@ class Server:
         reply = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await reply.prepare(request)
         await self.between()
-        await reply.write(
-            b"".join(b"data: %b\n\n" % orjson.dumps(piece) for piece in self.pieces) + b"data: [DONE]\n\n"
-        )
+        await reply.write(b"".join(b"data: %b\n\n" % orjson.dumps(piece) for piece in self.pieces) + self.end)
         return reply
 
     @property
@@ -115,6 +117,29 @@ async def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
     async with talking(server.handle) as session:
         reply = await session.complete(about("one"))
     assert (reply.attempts, server.carried) == (2, [(True, True)] * 2)
+
+
+async def test_an_answer_without_an_end_is_none() -> None:
+    """Its words look well, but more may have been to come."""
+    pieces = [piece for piece in cut(BODY, usage=True) if not any(c["finish_reason"] for c in piece["choices"])]
+    server = Server(nothing, pieces=pieces, end=b"")
+    async with talking(server.handle) as session:
+        with pytest.raises(RowError, match="the answer has no end") as caught:
+            await session.complete(about("one"))
+    assert (caught.value.code, caught.value.attempts) == ("connection_lost", 2)
+
+
+async def test_a_refusal_is_believed_whatever_it_is_declared_as() -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        if b"persqa-1" not in await request.read():
+            return answer()
+        error = {"error": {"message": "Too long.", "code": 400}}
+        return web.json_response(error, status=400, content_type="text/event-stream")
+
+    async with talking(refuse) as session:
+        with pytest.raises(RowError, match="Too long") as caught:
+            await session.complete(about("one"))
+    assert (caught.value.code, caught.value.attempts) == ("rejected", 1)
 
 
 @pytest.mark.parametrize("field", ["stream", "stream_options"])

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from persqa_client.chat.completions import read_completion
-from persqa_client.chat.streams import assembled, error_status
+from persqa_client.chat.streams import assembled
+from persqa_client.chat.verdicts import status_within
 from persqa_client.types import Completion, Usage
 
 
@@ -47,11 +48,13 @@ def test_the_pieces_make_the_completion_that_would_have_come_whole(body: bytes) 
     assert read_completion(assembled(body)) == WHOLE
 
 
-def test_an_empty_text_is_a_text_and_none_is_none() -> None:
+def test_an_empty_text_is_a_text_but_that_of_thoughts_alone_is_none() -> None:
+    """As a whole answer has it."""
     assert read_completion(assembled(stream(ROLE, STOP))).text == ""
-    thoughts = piece({"reasoning_content": "Hm."})
-    message = orjson.loads(assembled(stream(thoughts, STOP)))["choices"][0]["message"]
-    assert message == {"content": None, "refusal": None}
+    for thoughts in (piece({"reasoning_content": "Hm."}), piece({"reasoning": "Hm."})):
+        message = orjson.loads(assembled(stream(ROLE, thoughts, STOP)))["choices"][0]["message"]
+        assert message == {"content": None, "refusal": None}
+        assert read_completion(assembled(stream(ROLE, thoughts, *WORDS, STOP))).text == WHOLE.text
 
 
 def test_a_refusal_comes_in_pieces_too() -> None:
@@ -69,20 +72,36 @@ def test_what_broke_off_is_nothing(body: bytes) -> None:
     assert assembled(body) == b""
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": [None]},
+        {"choices": {"0": 1}},
+        {"choices": [{"delta": "x"}]},
+        {"choices": [{"delta": {"content": 7}}]},
+        b"[]",
+        b"",
+    ],
+)
+def test_pieces_of_no_use_say_nothing(odd: dict[str, Any] | bytes) -> None:
+    assert read_completion(assembled(stream(ROLE, odd, *WORDS, STOP, TAKEN))) == WHOLE
+
+
 def test_what_can_not_be_read_stays_as_it_was() -> None:
     body = stream(ROLE, b'{"choices": [{"del')
     assert assembled(body) == body
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [(503, 503), (400, 400), (None, None), ("overloaded", None), (7, None), (200, None)]
+    ("code", "status"),
+    [(503, 503), (429, 429), (500, 500), (400, None), (404, None), (None, None), ("overloaded", None), (200, None)],
 )
-def test_an_error_in_the_midst_has_the_status_that_it_tells(code: object, status: int | None) -> None:
+def test_an_error_in_the_midst_has_the_status_that_it_tells_of_the_server(code: object, status: int | None) -> None:
     error = {"error": {"message": "The engine is busy.", "code": code}}
     body = assembled(stream(ROLE, error))
-    assert (orjson.loads(body), error_status(body)) == (error, status)
+    assert (orjson.loads(body), status_within(body)) == (error, status)
 
 
 def test_an_answer_has_no_status_of_an_error() -> None:
-    assert error_status(assembled(stream(ROLE, *WORDS, STOP))) is None
-    assert error_status(orjson.dumps({"error": "Unauthorized"})) is None
+    assert status_within(assembled(stream(ROLE, *WORDS, STOP))) is None
+    assert status_within(orjson.dumps({"error": "Unauthorized"})) is None

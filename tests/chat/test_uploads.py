@@ -63,6 +63,7 @@ class Wire:
     uploads: Uploads = field(default_factory=Uploads)
     bodies: list[str] = field(default_factory=list)
     under_way: list[asyncio.Future[Verdict | None]] = field(default_factory=list)
+    tried: set[str] = field(default_factory=set)
     deliveries: list[Delivery] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -71,6 +72,8 @@ class Wire:
         uuids = tuple(uuids)
         delivery = self.uploads.delivery(dict.fromkeys(uuids, self.weight))
         while True:
+            delivery.again = who in self.tried
+            self.tried.add(who)
             async with delivery:
                 named = delivery.known
                 self.bodies.append(f"{who} {' '.join(u[-1] if u in named else u[-1].upper() for u in uuids)}".strip())
@@ -319,3 +322,19 @@ async def test_room_that_was_given_in_the_step_of_a_cancellation_comes_back() ->
     await asyncio.gather(waiting, return_exceptions=True)
     async with asyncio.timeout(1):
         await landing.enter(1, again=False)
+
+
+async def test_room_is_given_in_order_but_first_to_what_is_tried_again() -> None:
+    landing, log = Landing(1), list[str]()
+
+    async def enter(name: str) -> None:
+        await landing.enter(1, again="again" in name)
+        log.append(name)
+        landing.leave(1)
+
+    await landing.enter(1, again=False)
+    tasks = [asyncio.create_task(enter(name)) for name in ("new 1", "new 2", "again 1", "again 2")]
+    await asyncio.sleep(0)
+    landing.leave(1)
+    await asyncio.gather(*tasks)
+    assert log == ["again 1", "again 2", "new 1", "new 2"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from persqa_client.config import is_loopback
+from persqa_client.addresses import is_loopback
 from persqa_client.serving.guarded import Guarded
 from persqa_client.serving.ports import free_port
 

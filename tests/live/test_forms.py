@@ -8,11 +8,11 @@ import re
 
 import pytest
 
+from persqa_client.addresses import find_key
 from persqa_client.chat.dialects import Dialect
 from persqa_client.chat.sessions import Reply, Session
 from persqa_client.chat.swatches import swatch
 from persqa_client.config import Endpoint as Address
-from persqa_client.config import find_key
 from persqa_client.types import Request, Turn
 from tests.live.endpoints import Endpoint
 

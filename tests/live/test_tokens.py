@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from persqa_client.config import is_loopback
+from persqa_client.addresses import is_loopback
 from persqa_client.inputs.picture_tokens import family_of, tokens
 from tests.live.endpoints import Endpoint
 
