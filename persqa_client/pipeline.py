@@ -42,7 +42,7 @@ class Paid:
 
     def after(self, reply: Reply) -> Paid:
         usage = self.usage + reply.completion.usage
-        return replace(self, attempts=self.attempts + reply.attempts, usage=usage, asks=self.asks + 1)
+        return Paid(self.attempts + reply.attempts, usage, self.asks + 1, self.refused, self.raw)
 
 
 @dataclass(frozen=True, slots=True)

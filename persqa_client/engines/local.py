@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.types import BadRow, Outcome, Row, Unit
@@ -32,7 +33,7 @@ def at_hand(slots: int) -> int:
     return slots + min(slots, AHEAD) + 16
 
 
-Answer = Callable[[Row | BadRow, Unit], Awaitable[Outcome]]
+Answer = Callable[[Row | BadRow, Unit], Coroutine[Any, Any, Outcome]]
 Settled = tuple[Job, Outcome]
 
 
@@ -111,7 +112,7 @@ class LocalEngine:
             if job is None:
                 await asyncio.sleep(0)
                 continue
-            task = asyncio.ensure_future(self._answer(job.row, job.unit))
+            task = asyncio.create_task(self._answer(job.row, job.unit))
             self._tasks[task] = job
             self._weights[job.unit] = job.weight
             self.held += job.weight

@@ -90,24 +90,29 @@ class FileState(NamedTuple):
 
 def file_state(reference: str, roots: Sequence[Path]) -> FileState | None:
     """The file that the reference stands for, as it is now; None for a data: URI and for what is no file at hand."""
+    if (found := at_hand(reference, roots)) is None:
+        return None
+    path, at = found
+    return FileState(path, at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)
+
+
+def at_hand(reference: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
+    """The path of that file and what the system says of it."""
     if DATA.match(reference):
         return None
     try:
         found = find(local_path(reference), roots)
     except (RowError, OSError, ValueError):
         return None
-    if found is None or not stat.S_ISREG(found[1].st_mode):
-        return None
-    path, at = found
-    return FileState(path, at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns)
+    return found if found is not None and stat.S_ISREG(found[1].st_mode) else None
 
 
 def size_hint(reference: str, roots: Sequence[Path]) -> int:
     """About how many bytes reading the reference will take: by stat, or the length of the data: URI; 0 if unknown."""
     if DATA.match(reference):
         return len(reference)
-    state = file_state(reference, roots)
-    return state.size if state else 0
+    found = at_hand(reference, roots)
+    return found[1].st_size if found else 0
 
 
 def local_path(reference: str) -> str:

@@ -15,12 +15,15 @@ TEMPLATE_TOKEN = (
 MARKUP = re.compile(rf"{TEMPLATE_TOKEN}|</?think(?:ing)?>|◁/?think▷|<(?:image|video|audio)>", re.IGNORECASE)
 TAG_LIKE = re.compile(r"</?[^\W\d_][^<>\n]{0,39}>|＜/?[^\W\d_][^＜＞\n]{0,39}＞")
 PLACEHOLDER = re.compile(
-    r"(?i:\{\{[^{}]{0,40}\}\}|\{(?:[a-z]+_)?(?:name|tag|subject|character|person|answer|question)s?\}"
-    r"|\[(?:insert |your |the |main )?(?:name|tag|character|subject|person|answer)\b[^\]]{0,30}\]"
-    rf"|<?(?<!{LETTER})sks(?!{LETTER})>?|<(?:name|tag|character|subject|person)>)"
-    rf"|(?<!{LETTER})X{{3,}}(?!{LETTER})"
-    r"|(?<![\^TtOoQq>(])_{3,}|某某|[\[【{｛（(<＜](?:姓名|名字|名称|标签|主角名?|人物名?)[\]】}｝）)>＞]"
+    r"\{(?i:\{[^{}]{0,40}\}\}|(?:[a-z]+_)?(?:name|tag|subject|character|person|answer|question)s?\})"
+    r"|\[(?i:(?:insert |your |the |main )?(?:name|tag|character|subject|person|answer)\b[^\]]{0,30}\])"
+    r"|<(?i:(?:name|tag|character|subject|person)>)"
+    rf"|s(?<!{LETTER}s)(?i:ks(?!{LETTER}))|S(?<!{LETTER}S)(?i:ks(?!{LETTER}))"
+    rf"|X(?<!{LETTER}X)X{{2,}}(?!{LETTER})|_(?<![\^TtOoQq>(]_)__+|某某|"
+    + "|".join(rf"\{bracket}(?:姓名|名字|名称|标签|主角名?|人物名?)[\]】}}｝）)>＞]" for bracket in "[【{｛（(<＜")
 )
+"""Each alternative begins with a character as it is: re looks for these before it tries any (0.6 in place of 4 µs for a
+sentence)."""
 
 
 def has_no_markup(text: str, ask: Ask) -> Problem | None:
