@@ -17,6 +17,7 @@ from rich.console import Console
 
 from persqa_client.attending import STOPPING, attended
 from persqa_client.cli.dry_run import show_requests
+from persqa_client.cli.event_loop import run_on
 from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
 from persqa_client.cli.report import print_summary
 from persqa_client.collector import look_seldom
@@ -103,7 +104,7 @@ def parse_extra_body(text: str) -> dict[str, Any]:
 def execute(run: Run) -> int:
     """The run's exit code, after it has said what it has to say."""
     try:
-        summary = asyncio.run(watched(run))
+        summary = run_on(watched(run))
     except (SettingsError, StorageError) as error:
         fail(error, WRONG_USE)
     except RunStopped as error:
