@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from persqa_client.chat.landing import ROOM, Landing
+from persqa_client.chat.landing import ROOM
 from persqa_client.chat.uploads import Delivery, Depot, Uploads
 from persqa_client.types import Act, Verdict
 
@@ -310,31 +310,3 @@ async def test_one_that_is_cancelled_leaves_its_room_to_the_next(who: int) -> No
     news = await wire.sent()
     assert (news or await wire.begin()) == (["p0 B"] if who == 0 else ["r0 C"])
     assert wire.uploads.depot.coming == ({B, C} if who == 0 else {C})
-
-
-async def test_room_that_was_given_in_the_step_of_a_cancellation_comes_back() -> None:
-    landing = Landing(1)
-    await landing.enter(1, again=False)
-    waiting = asyncio.create_task(landing.enter(1, again=False))
-    await asyncio.sleep(0)
-    landing.leave(1)
-    waiting.cancel()
-    await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(1):
-        await landing.enter(1, again=False)
-
-
-async def test_room_is_given_in_order_but_first_to_what_is_tried_again() -> None:
-    landing, log = Landing(1), list[str]()
-
-    async def enter(name: str) -> None:
-        await landing.enter(1, again="again" in name)
-        log.append(name)
-        landing.leave(1)
-
-    await landing.enter(1, again=False)
-    tasks = [asyncio.create_task(enter(name)) for name in ("new 1", "new 2", "again 1", "again 2")]
-    await asyncio.sleep(0)
-    landing.leave(1)
-    await asyncio.gather(*tasks)
-    assert log == ["again 1", "again 2", "new 1", "new 2"]
