@@ -6,7 +6,6 @@ slot, outage gate, throttle, send.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -22,7 +21,7 @@ from persqa_client.chat.client import Client
 from persqa_client.chat.completions import whole
 from persqa_client.chat.control import Lease
 from persqa_client.chat.dialects import Dialect
-from persqa_client.chat.gauges import poll
+from persqa_client.chat.gauges import Lookout, poll
 from persqa_client.chat.gone import explained
 from persqa_client.chat.knee import Knee
 from persqa_client.chat.landing import weights
@@ -107,7 +106,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.uploads = Uploads(self.admission.landing)
         self.backoff = backoff
         self._rng = rng or random.Random()
-        self._poller: asyncio.Task[None] | None = None
+        # Held by copies, too, of which none starts another.
+        self._lookout = Lookout(self._poll)
         self._reactions = Reactions(self.limits, self.admission, self.outage)
         self._standby = Standby(self.admission, self.outage, backoff)
 
@@ -121,7 +121,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
         being stopped, and Away where the session has joined others.
         """
-        self._watch()
+        self._lookout.begin()
         trial = trial or Trial()
         trial.tokens = trial.tokens or self.allowance.weigh(request, self.sampling.max_tokens)
         delivery = self.uploads.delivery(
@@ -221,12 +221,12 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.allowance.took(usage, trial.tokens)
         self.outage.over()
 
-    def _watch(self) -> None:
-        """Looks at the server's gauges from now on, where the number of requests at once is ours to find."""
-        if self._poller is None and self.limits.concurrency == "auto":
+    async def _poll(self) -> None:
+        """Looks at the server's gauges, where the number of requests at once is ours to find."""
+        if self.limits.concurrency == "auto":
             url, model = f"{self.endpoint.root_url}/metrics", self.endpoint.model
             wanted = lambda: self.admission.in_use > 0  # noqa: E731
-            self._poller = asyncio.create_task(poll(self.client.get, url, model, self.admission.looked, wanted))
+            await poll(self.client.get, url, model, self.admission.looked, wanted)
 
     def _adapt(self, verdict: Verdict, trial: Trial) -> None:
         """Changes the dialect once; a request that was sent in an older one is simply sent again in the present one."""
@@ -243,9 +243,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.allowance.close()
 
     async def aclose(self) -> None:
-        if self._poller is not None:
-            self._poller.cancel()
-            await asyncio.gather(self._poller, return_exceptions=True)
+        await self._lookout.aclose()
         await self.outage.aclose()
         await self.client.aclose()
 

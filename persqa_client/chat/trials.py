@@ -10,20 +10,19 @@ import copy
 import re
 import secrets
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
-import orjson
-
-from persqa_client.chat.dialects import Dialect
 from persqa_client.chat.forms import CONSTRAINTS, PREFILLS
-from persqa_client.chat.requests import render
+from persqa_client.chat.retries import Trial
 from persqa_client.chat.servers import Obedience
 from persqa_client.chat.sessions import Reply, Session
+from persqa_client.chat.streams import FIELDS
 from persqa_client.chat.swatches import swatch
 from persqa_client.chat.together import together
+from persqa_client.chat.uploads import Uploads
 from persqa_client.config import Sampling
-from persqa_client.errors import AttemptError, RowError, RunStopped
-from persqa_client.types import Act, Completion, Request, Turn
+from persqa_client.errors import RowError
+from persqa_client.types import Request, Turn
 
 PROBE_PATTERN = "persqa-[0-9]{6}"
 """Nothing that a model would say of itself."""
@@ -34,6 +33,7 @@ FEW_TOKENS = 16
 
 BEGINNING = "The answer begins"
 MANY_PICTURES = 16
+NAMINGS = 3
 LIMIT = re.compile(
     r"(?:at most|up to|maximum (?:of|is)|limit (?:of|is)|max)\D{0,3}(\d+) (?:image|picture)", re.IGNORECASE
 )
@@ -53,10 +53,10 @@ def fork(
     return other
 
 
-async def attempt(session: Session, request: Request) -> Reply | None:
-    """The reply, or None where the server has none for this request."""
+async def attempt(session: Session, request: Request, trial: Trial | None = None) -> Reply | None:
+    """The reply, or None where the server has none for this request; ``trial`` then tells what it took."""
     try:
-        return await session.complete(request)
+        return await session.complete(request, trial)
     except RowError:
         return None
 
@@ -137,30 +137,27 @@ async def try_seed(session: Session) -> Literal["obeyed", "not shown", "refused"
 
 async def try_uuid(session: Session) -> bool:
     """Whether a picture that was sent with a uuid need not be sent again."""
-    request = Request(SYSTEM, (swatch("green", 56),), "What is this?", seed=0, max_tokens=FEW_TOKENS)
-    dialect = plain(session.dialect)
-    body = orjson.loads(
-        bytes(render(request, model=session.endpoint.model, sampling=session.sampling, dialect=dialect))
-    )
-    part: dict[str, Any] = body["messages"][1]["content"][0]
-    part["uuid"] = f"persqa-{secrets.token_hex(8)}"
-    first = await send_once(session, orjson.dumps(body))
-    part["image_url"] = None
-    second = await send_once(session, orjson.dumps(body)) if first else None
-    return first is not None and second is not None and second.usage.prompt == first.usage.prompt > 0
+    trial = fork(session)
+    # In one piece: not every server tells the usage of an answer that comes in several.
+    trial.dialect = replace(trial.dialect, uuid=True, dropped=trial.dialect.dropped | frozenset(FIELDS))
+    trial.uploads = Uploads()
+    picture = replace(swatch("green", 56), uuid=f"persqa-{secrets.token_hex(8)}")
+    request = Request(SYSTEM, (picture,), "What is this?", seed=0, max_tokens=FEW_TOKENS)
+    first = await attempt(trial, request)
+    second = await attempt_named(trial, request) if first else None
+    if first is None or second is None:
+        return False
+    return second.completion.usage.prompt == first.completion.usage.prompt > 0
 
 
-def plain(dialect: Dialect) -> Dialect:
-    return replace(dialect, constraint=None, prefill=None)
-
-
-async def send_once(session: Session, body: bytes) -> Completion | None:
-    """One attempt of a body made by hand, under the session's limits; None where it brings no completion."""
-    async with session.admission.slot(again=False):
-        await session.allowance.permit(0, again=False)
-        try:
-            return await session.client.send(body)
-        except AttemptError as error:
-            if error.verdict.act is Act.STOP:
-                raise RunStopped(error.verdict.code, error.verdict.message) from error
-            return None
+async def attempt_named(session: Session, request: Request) -> Reply | None:
+    """The reply to the uuids of pictures alone; None where the server wants their bytes. Where there was trouble of
+    another kind, the bytes go again, and their uuids after them."""
+    for _ in range(NAMINGS):
+        trial = Trial()
+        reply = await attempt(session, request, trial)
+        if reply is None or trial.known:
+            return reply
+        if not trial.spent:
+            break
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -19,7 +20,7 @@ from persqa_client.chat.trials import count_images, try_prefills, try_seed, try_
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.errors import RunStopped
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
-from tests.chat.talking import BASE, CHAT, QUICK, bad, good, make_session, sent, serving
+from tests.chat.talking import BASE, CHAT, QUICK, REQUEST, bad, good, make_session, sent, serving
 
 VLLM = {"structured_outputs": "obeyed", "guided_regex": "ignored", "json_schema": "obeyed"}
 GUIDED = {"structured_outputs": "ignored", "guided_regex": "obeyed", "json_schema": "obeyed"}
@@ -265,6 +266,39 @@ async def test_a_uuid_is_believed_when_the_picture_is_still_in_the_prompt(
     first, second = (sent(route, call)["messages"][1]["content"][0] for call in (0, 1))
     assert first["uuid"] == second["uuid"]
     assert second["image_url"] is None
+
+
+def weighed(request: httpx.Request) -> httpx.Response:
+    usage = {"prompt_tokens": 402, "completion_tokens": 1}
+    return httpx.Response(200, json={"choices": [{"message": {"content": "Green"}}], "usage": usage})
+
+
+async def test_trouble_that_passes_is_no_finding_about_a_uuid(respx_mock: respx.MockRouter) -> None:
+    trouble = iter([bad(503), None, bad(429), bad(500)])
+    route = respx_mock.post(CHAT).mock(side_effect=lambda request: next(trouble, None) or weighed(request))
+    async with make_session() as session:
+        assert await try_uuid(session)
+    assert route.call_count == 6
+
+
+async def test_a_server_that_wants_the_bytes_again_keeps_nothing(respx_mock: respx.MockRouter) -> None:
+    route = respx_mock.post(CHAT).mock(
+        side_effect=lambda request: weighed(request) if b"base64" in request.content else bad(400)
+    )
+    async with make_session() as session:
+        assert not await try_uuid(session)
+        assert session.uploads.carried == session.uploads.missed == 0
+    assert route.call_count == 3
+
+
+async def test_the_gauges_are_looked_at_by_one_task_that_ends_with_the_session(respx_mock: respx.MockRouter) -> None:
+    respx_mock.post(CHAT).mock(side_effect=weighed)
+    before = asyncio.all_tasks()
+    async with make_session(concurrency="auto") as session:
+        await try_seed(session)
+        await session.complete(REQUEST)
+        assert len(asyncio.all_tasks() - before) == 1
+    assert asyncio.all_tasks() == before
 
 
 async def test_a_beginning_that_lengthens_the_prompt_like_a_turn_was_not_gone_on_from(
