@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from persqa_client.collector import looking_seldom
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, at_hand
-from persqa_client.errors import PersQAError, RowError, SettingsError
+from persqa_client.errors import PersQAError, RowError, RunStopped, SettingsError
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.pipeline import Pipeline
@@ -99,8 +99,9 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         parsed = self._plan.parse(number, dump_spaced(row))
         if isinstance(parsed, BadRow):
             return Failure(Unit(number), parsed.code, parsed.message, whole_row=True)
-        pipeline = await self._pipeline()
-        return await pipeline.answer_row(parsed, self._plan.units(parsed)[0])
+        with self._stops():
+            pipeline = await self._pipeline()
+            return await pipeline.answer_row(parsed, self._plan.units(parsed)[0])
 
     async def stream(self, rows: Rows) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
         """Rows with their outcomes, as they come; ``Row.number`` counts from 1. ``rows`` is drawn from bit by bit.
@@ -114,9 +115,20 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             most_bytes=limits.max_inflight_bytes,
             on_stop=lambda: None,
         )
-        pipeline = replace(await self._pipeline(), loaded=self._plan.told(engine.lighten))
-        async for job, outcome in engine.run(self._jobs(rows), lambda: True):
-            yield job.row, outcome
+        with self._stops():
+            pipeline = replace(await self._pipeline(), loaded=self._plan.told(engine.lighten))
+            async for job, outcome in engine.run(self._jobs(rows), lambda: True):
+                yield job.row, outcome
+
+    @contextmanager
+    def _stops(self) -> Iterator[None]:
+        """What stops the one who asks stops nobody who asks later."""
+        try:
+            yield
+        except RunStopped:
+            for session in self._pool.sessions:
+                session.outage.anew()
+            raise
 
     def _jobs(self, rows: Rows) -> Iterator[Job]:
         for line, position in ListedSource(rows).lines(START):

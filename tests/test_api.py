@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from PIL import Image
 
 import persqa_client
 from persqa_client import Endpoint, Limits, PersQAClient, Recipe, Record, RowError, RunStopped, generate, stream
 from persqa_client.simulator.server import Running, SimSettings, running
 from persqa_client.types import BadRow, Failure
+from tests.chat.talking import answer, serving
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +147,26 @@ async def test_a_client_whose_stream_was_refused_works_afterwards(red: Path) -> 
             with pytest.raises(RunStopped):
                 assert [row async for row in client.stream([str(red)])]
             assert (await client.ask(red)).answer.startswith("<mam>")
+
+
+async def test_a_client_that_was_told_of_an_outage_asks_again_when_it_is_over(red: Path) -> None:
+    down = False
+
+    async def there(request: web.Request) -> web.StreamResponse:
+        if down and request.transport is not None:
+            request.transport.abort()
+        return answer() if request.method == "POST" else web.Response()
+
+    async with serving(there) as url:
+        limits = Limits(max_attempts=1, max_outage=0.1)
+        async with PersQAClient(Endpoint(base_url=f"{url}/v1", model="m"), limits=limits, probes=False) as client:
+            await client.ask(red)
+            down = True
+            with pytest.raises(RunStopped) as caught:
+                await client.ask(red)
+            assert caught.value.code == "server_away"
+            down = False
+            assert isinstance(await client.ask(red), Record)
 
 
 async def test_a_stream_draws_rows_as_it_gives_them(simulator: Running) -> None:

@@ -84,6 +84,11 @@ class Outage:
                 "Nothing is lost; give the same command again when the server is back.",
             )
 
+    def anew(self) -> None:
+        """All who asked have been told that the server is away: who asks from now on finds out for himself."""
+        if self.end is None:
+            self._stop = self._since = None
+
     @property
     def lost(self) -> bool:
         """Whether there was no answer for longer than a run waits."""

@@ -87,7 +87,11 @@ class Reactions:
         if verdict.code not in DISTANT or trial.heard != self._outage.answers:
             return False
         enough = trial.unheard >= min(2, self._limits.max_attempts)
-        return enough and await self._outage.explains(verdict.message)
+        if not enough or not await self._outage.explains(verdict.message):
+            return False
+        # Here, not after the outage: somebody else may have been answered before the gate was shut.
+        trial.spent, trial.unheard = trial.spent - trial.unheard, 0
+        return True
 
 
 def final(verdict: Verdict, trial: Trial) -> RowError:

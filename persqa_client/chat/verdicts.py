@@ -165,7 +165,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return None if value is None else max(0.0, seconds or 0.0)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

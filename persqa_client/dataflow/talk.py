@@ -63,6 +63,8 @@ class Talk:
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
             at_once = min(len(prompts), self.limits.most_at_once)
             await asyncio.gather(*(self._work(session, threads, left, results, stops) for _ in range(at_once)))
+        if stops:
+            session.outage.anew()
         if stops and not any(isinstance(result, str) for result in results):
             raise stops[0]
         if stops:

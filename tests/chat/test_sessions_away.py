@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 import pytest
 import respx
+from aiohttp import web
 
 from persqa_client.chat.retries import Backoff
 from persqa_client.chat.sessions import Reply, Session
+from persqa_client.config import Endpoint, Limits
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.types import Request
-from tests.chat.talking import CHAT, PATIENCE, PRESSURE, REQUEST, bad, end_of, good, make_session, script
+from tests.chat.talking import (
+    CHAT,
+    PATIENCE,
+    PRESSURE,
+    QUICK,
+    REQUEST,
+    answer,
+    bad,
+    end_of,
+    good,
+    make_session,
+    script,
+    serving,
+)
 
 DEAD = bad(500, "EngineCore encountered an issue.")
 
@@ -121,3 +137,32 @@ async def test_a_refused_row_shows_that_the_server_is_there(respx_mock: respx.Mo
         assert isinstance(await end_of(session), RowError)
         await asyncio.sleep(0.04)
         assert isinstance(await end_of(session), Reply)
+
+
+async def test_attempts_that_an_outage_excuses_are_given_back_though_somebody_was_answered_meanwhile() -> None:
+    """The health that explains them takes its time, and another request is answered before it comes."""
+    looked = asyncio.Event()
+    failures = iter(["reset", "reset", "busy", "busy"])
+
+    async def going(request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            if not looked.is_set():
+                looked.set()
+                await asyncio.sleep(0.1)
+                return web.Response(status=503)
+            return web.Response()
+        if b"other" in await request.read():
+            await looked.wait()
+            return answer()
+        failure = next(failures, None)
+        if failure == "reset" and request.transport is not None:
+            request.transport.abort()
+        return answer() if failure is None else web.Response(status=429)
+
+    async with serving(going) as url:
+        endpoint = Endpoint(base_url=f"{url}/v1", model="qwen")
+        limits = Limits(concurrency=4, max_attempts=2)
+        async with Session(endpoint, limits=limits, backoff=QUICK, probes=QUICK) as session:
+            other = asyncio.create_task(session.complete(replace(REQUEST, prompt="other")))
+            assert isinstance(await end_of(session), Reply)
+            await other
