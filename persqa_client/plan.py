@@ -211,4 +211,5 @@ def roots_of(image_root: Path | None, source: Source) -> tuple[Path, ...]:
     """Where relative picture paths are looked for, in order."""
     if image_root is not None:
         return (image_root,)
-    return (source.path.parent, Path()) if isinstance(source, FileSource) else (Path(),)
+    # Once, where the input lies in the working directory.
+    return tuple(dict.fromkeys((source.path.parent, Path()))) if isinstance(source, FileSource) else (Path(),)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
 from persqa_client.chat.accounts import trouble_of
 from persqa_client.runs import Run
 
 REFRESH = 0.25
 LINE_EVERY = 10.0
+
+
+class Onlooker(Console):
+    """A console that falls silent when nobody reads it any more; rich's own ends the process."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +90,28 @@ async def show_lines(run: Run, console: Console, every: float = LINE_EVERY) -> N
         console.print(glance(run, monotonic() - began).words(), soft_wrap=True, highlight=False)
 
 
+class Bar(Progress):
+    """A bar with the run's words below it, where a narrow terminal has room for all of them."""
+
+    words = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        yield Text(self.words)
+
+
 async def show_bar(run: Run, console: Console) -> None:
     began = monotonic()
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[words]}"))
-    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
-        task = progress.add_task(run.live.phase, total=None, words="")
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24))
+    with Bar(*columns, console=console, transient=True, auto_refresh=False) as bar:
+        task = bar.add_task(run.live.phase, total=None)
         while True:
-            paint(progress, task, run, monotonic() - began)
+            paint(bar, task, run, monotonic() - began)
             await asyncio.sleep(REFRESH)
 
 
-def paint(progress: Progress, task: TaskID, run: Run, seconds: float) -> None:
+def paint(bar: Bar, task: TaskID, run: Run, seconds: float) -> None:
     now = glance(run, seconds)
     total, completed = (1.0, now.share) if now.share is not None else (None, 0.0)
-    words = now.words() if run.live.phase == "running" else ""
-    progress.update(task, description=run.live.phase, total=total, completed=completed, words=words, refresh=True)
+    bar.words = now.words() if run.live.phase == "running" else ""
+    bar.update(task, description=run.live.phase, total=total, completed=completed, refresh=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from persqa_client.attending import attended
 from persqa_client.config import Endpoint, Limits, RunSettings
 from persqa_client.inputs.sources import ListedSource
-from persqa_client.progress import Glance, show_lines
+from persqa_client.progress import Glance, show_bar, show_lines
 from persqa_client.runs import Run
 from persqa_client.simulator.server import SimSettings, running
 
@@ -65,3 +66,19 @@ def test_numbers_that_say_nothing_are_left_out() -> None:
     assert glance.words() == "1,200 done, 3 failed, 64 of 80 in flight, 12.3 rows/s, 2 retries"
     told = Glance(1200, 3, 64, 80, 12.34, 99.6, 2, 0.5, 61.2, "waiting: it is away").words()
     assert told.endswith("12.3 rows/s, 100 tokens/s, 2 retries, 0:01:01 left | waiting: it is away")
+
+
+async def test_a_narrow_terminal_shows_why_a_run_waits(picture: Path) -> None:
+    said = io.StringIO()
+    console = Console(file=said, width=60, force_terminal=True)
+    with running(SimSettings(latency=0.1)) as server:
+        run = run_of(server.base_url, picture, 12)
+    run.live.phase = "running"
+    run.pool.sessions[0].outage.reason = "it no longer takes connections."
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await show_bar(run, console)
+    await run.pool.aclose()
+    shown = " ".join(said.getvalue().split())
+    assert "0 retries" in shown
+    assert "it no longer takes connections." in shown

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 import typer
 
@@ -26,16 +29,43 @@ INTERRUPTED = 130
 
 def say(text: str) -> None:
     """One line for the person, on stderr, so that stdout stays free for results."""
-    print(text, file=sys.stderr, flush=True)
+    with unheard(sys.stderr):
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def unheard(stream: TextIO) -> Iterator[None]:
+    """What is said of a run is not the run: where nobody reads it any more, or the disk is full, it is lost alone."""
+    try:
+        yield
+        stream.flush()
+    except OSError:
+        # What is left in the stream would fail again, at the latest when the process ends.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def prepare() -> None:
     """For every command, before anything heavy is imported: SIGTERM is as good as Ctrl-C from the first moment, and no
     letter is foreign to the terminal."""
     signal.signal(signal.SIGTERM, interrupt)
+    open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def open_streams() -> None:
+    """Standard streams that the process was started without lead nowhere, so that no socket gets their numbers:
+    uvloop ends the process for one that does."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(null, True)
+            setattr(sys, name, os.fdopen(null, "w" if number else "r", closefd=False))
 
 
 def interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -32,8 +32,9 @@ def listed(counts: Counter[str]) -> str:
 def lines_of(summary: Summary) -> list[tuple[str, str]]:
     """What the table says, line by line."""
     tally = summary.tally
-    rate = f", {tally.units / summary.seconds:.1f} rows/s" if summary.seconds >= 1 else ""
-    asked = f", {tally.units:,} questions" if tally.units != tally.rows else ""
+    many = tally.units != tally.rows
+    rate = f", {tally.units / summary.seconds:.1f} {'questions' if many else 'rows'}/s" if summary.seconds >= 1 else ""
+    asked = f", {tally.units:,} questions" if many else ""
     lines = [("rows", f"{tally.rows:,}{asked}"), ("good", f"{tally.good:,}")]
     if tally.made_good_by:
         lines.append(("made good by", listed(tally.made_good_by)))

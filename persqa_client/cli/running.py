@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from rich.console import Console
 from persqa_client.attending import STOPPING, attended
 from persqa_client.cli.dry_run import show_requests
 from persqa_client.cli.event_loop import run_on
-from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say
+from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say, unheard
 from persqa_client.cli.report import print_summary
 from persqa_client.collector import look_seldom
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
@@ -26,7 +27,7 @@ from persqa_client.endpoints import make_endpoints
 from persqa_client.engines.feed import has_more
 from persqa_client.errors import RunStopped, SettingsError, StorageError
 from persqa_client.inputs.sources import START, open_source
-from persqa_client.progress import show_progress
+from persqa_client.progress import Onlooker, show_progress
 from persqa_client.runs import Run
 from persqa_client.summary import Summary
 
@@ -134,16 +135,18 @@ async def watched(run: Run) -> Summary:
     for warning in run.plan.warnings():
         say(f"Warning: {warning}")
     run.pool.warn = lambda warning: say(f"Warning: {warning}")
-    return await attended(run, partial(show_progress, console=Console(stderr=True)))
+    return await attended(run, partial(show_progress, console=Onlooker(stderr=True)))
 
 
 def tell(run: Run, summary: Summary) -> int:
     if summary.state == "already":
         say(f"{run.settings.output} is finished already: nothing to do.")
         if summary.tally.bad:
-            say(f"{summary.tally.bad} rows failed; --retry-failed asks them again.")
+            kind = "rows" if summary.tally.units == summary.tally.rows else "questions"
+            say(f"{summary.tally.bad} {kind} failed; --retry-failed asks them again.")
     else:
-        print_summary(summary, Console())
+        with unheard(sys.stdout):
+            print_summary(summary, Console())
     if summary.state == "interrupted":
         say(f"Stopped after {summary.tally.rows} rows. {go_on(run)}")
         return INTERRUPTED

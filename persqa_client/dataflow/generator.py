@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rich.console import Console
-
 from persqa_client.api import execute
 from persqa_client.attending import Beside
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
@@ -25,7 +23,7 @@ from persqa_client.inputs.sources import FileSource, ListedSource, Source
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.outputs.files import RunFiles
 from persqa_client.plan import Plan
-from persqa_client.progress import show_progress
+from persqa_client.progress import Onlooker, show_progress
 from persqa_client.runs import Run
 from persqa_client.summary import Summary
 
@@ -178,7 +176,7 @@ class PersQAGenerator(OperatorBase):
 
     def _beside(self) -> list[Beside]:
         """In a notebook, too, stderr is what can be written to from another thread."""
-        console = Console(stderr=True, force_jupyter=False)
+        console = Onlooker(stderr=True, force_jupyter=False)
         return [partial(show_progress, console=console)] if self.progress else []
 
     def _settings(self) -> tuple[RunSettings, ForeignPool | None]:

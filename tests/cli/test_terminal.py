@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shlex
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from persqa_client.cli.exits import DEFECT
+from persqa_client.cli.exits import DEFECT, unheard
 from persqa_client.cli.running import execute
 from persqa_client.config import Endpoint, RunSettings
 from persqa_client.inputs.sources import ListedSource
+from persqa_client.progress import Onlooker, show_lines
 from persqa_client.runs import Run
+from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
 from persqa_client.summary import Summary
-from tests.commands import PERSQA, start
+from tests.commands import PERSQA, lines_in, start
 
 SERVER = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")
 
@@ -56,3 +61,57 @@ def test_a_defect_is_told_as_one_with_its_place_and_how_to_go_on(
     assert "ZeroDivisionError: a fault of ours" in told
     assert "this is a defect of this program" in told
     assert "give the same command again" in told.splitlines()[-1]
+
+
+ROWS = 12
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    Image.new("RGB", (64, 48), "red").save(tmp_path / "a.jpg")
+    (tmp_path / "rows.jsonl").write_text('{"image": "a.jpg"}\n' * ROWS)
+    return tmp_path
+
+
+def run_in_shell(rows: Path, base_url: str, streams: str) -> int:
+    """The exit code of a run that a shell gives such streams."""
+    words = ["run", "rows.jsonl", "-o", "qa.jsonl", "--tag", "bo", "--base-url", base_url, "--model", DEFAULT_MODEL]
+    script = f"{shlex.join([*PERSQA, *words])} {streams}"
+    return subprocess.run(["bash", "-c", script], cwd=rows, timeout=60, check=False, capture_output=True).returncode
+
+
+@pytest.mark.parametrize(
+    "streams",
+    [
+        pytest.param("<&-", id="no stdin"),
+        pytest.param("<&- >&- 2>&-", id="no streams at all"),
+        pytest.param("> >(true)", id="nobody reads stdout"),
+        pytest.param("2> >(true)", id="nobody reads stderr, where a warning is told"),
+        pytest.param("> /dev/full 2> /dev/full", id="no room for what is told"),
+    ],
+)
+def test_what_becomes_of_the_streams_is_not_the_runs_affair(rows: Path, streams: str) -> None:
+    with running(SimSettings(latency=0)) as server:
+        assert run_in_shell(rows, server.base_url, streams) == 0
+    assert lines_in(rows / "qa.jsonl") == ROWS
+
+
+@pytest.mark.parametrize("streams", ["<&-", "<&- >&- 2>&-", "2> >(true)", "2> /dev/full"])
+def test_nor_is_it_the_exit_codes(rows: Path, streams: str) -> None:
+    assert run_in_shell(rows, "http://127.0.0.1:9/v1", streams) == 3
+
+
+async def test_progress_that_nobody_reads_falls_silent(tmp_path: Path) -> None:
+    """rich would end the process."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
+    run = Run(RunSettings(input=None, output=tmp_path / "qa.jsonl", endpoint=endpoint), ListedSource())
+    with os.fdopen(writer, "w") as stream:
+        console = Onlooker(file=stream)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await show_lines(run, console, every=0.01)
+        assert console.quiet
+        with unheard(stream):
+            pass
