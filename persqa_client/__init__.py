@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from persqa_client.errors import RunStopped as RunStopped
     from persqa_client.errors import ServerFailed as ServerFailed
     from persqa_client.errors import SettingsError as SettingsError
-    from persqa_client.serving.vllm_server import VLLMServer as VLLMServer
     from persqa_client.types import Failure as Failure
     from persqa_client.types import Record as Record
+    from persqa_client.vllm_server.server import VLLMServer as VLLMServer
 
 __version__ = "0.1.0"
 
@@ -31,7 +31,7 @@ HOMES = {
     "persqa_client.api": ("PersQAClient", "generate", "stream"),
     "persqa_client.config": ("Endpoint", "Limits", "Recipe", "Sampling"),
     "persqa_client.errors": ("PersQAError", "RowError", "RunStopped", "ServerFailed", "SettingsError"),
-    "persqa_client.serving.vllm_server": ("VLLMServer",),
+    "persqa_client.vllm_server.server": ("VLLMServer",),
     "persqa_client.types": ("Failure", "Record"),
 }
 __all__ = sorted(name for names in HOMES.values() for name in names)

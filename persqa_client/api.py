@@ -17,22 +17,22 @@ from typing import Any
 
 import httpx2
 
-from persqa_client.attending import STOPPING, Beside, attended
-from persqa_client.chat.meeting import agree, meet
-from persqa_client.chat.pool import Pool
-from persqa_client.chat.servers import Server
-from persqa_client.collector import looking_seldom
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
-from persqa_client.endpoints import make_endpoints
+from persqa_client.endpoints.credentials import make_endpoints
+from persqa_client.endpoints.pool import Pool
 from persqa_client.engines.local import Job, LocalEngine, at_hand
 from persqa_client.errors import PersQAError, RowError, RunStopped, SettingsError
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
-from persqa_client.pipeline import Pipeline
-from persqa_client.plan import Plan
-from persqa_client.portal import portal
-from persqa_client.runs import PICTURE_THREADS, Run, make_session
-from persqa_client.summary import Summary
+from persqa_client.probing.capabilities import Server
+from persqa_client.probing.meeting import agree, meet
+from persqa_client.run.attending import STOPPING, Beside, attended
+from persqa_client.run.background import portal
+from persqa_client.run.compose import Plan
+from persqa_client.run.gc_tuning import looking_seldom
+from persqa_client.run.pipeline import Pipeline
+from persqa_client.run.run import PICTURE_THREADS, Run, make_session
+from persqa_client.run.summary import Summary
 from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
 
 Rows = Iterable[dict[str, Any] | str]

@@ -19,8 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from persqa_client.addresses import check_base_url
 from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.urls import check_base_url
 
 STEERING = frozenset({"id", "question", "tag", "category", "language"})
 """Fields of a row that say how it is asked about."""

@@ -4,8 +4,8 @@ PersQAError
 ├── SettingsError      a setting, a path or a file of the run is wrong: nothing was sent (exit 2)
 ├── StorageError       the run's own files cannot be written: stopped, resumable (exit 2)
 ├── RowError           this row cannot become an answer: it goes to the failure file with its code
-├── AttemptError       one attempt brought no answer; its verdict says what follows (chat/retries.py)
-├── Away               this endpoint can't answer now, another can: the request goes to that one (chat/pool.py)
+├── AttemptError       one attempt brought no answer; its verdict says what follows (client/retry.py)
+├── Away               this endpoint can't answer now, another can: the request goes to that one (endpoints/pool.py)
 ├── RunStopped         the endpoint refuses or stays away: every row would fail alike (exit 3, resumable)
 │   └── ServerFailed   a server of our own did not come up, or died: waiting for it would be in vain
 └── Interrupted        the run was asked to stop; the row keeps its place and runs next time

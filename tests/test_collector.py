@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from persqa_client.collector import SELDOM, looking_seldom
+from persqa_client.run.gc_tuning import SELDOM, looking_seldom
 
 PROGRAM = """
 import gc

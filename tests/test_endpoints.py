@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from persqa_client.config import RunSettings, build
-from persqa_client.endpoints import make_endpoints, pair
+from persqa_client.endpoints.credentials import make_endpoints, pair
 from persqa_client.errors import SettingsError
 
 A, A2, B = "http://a.example:8000/v1", "http://A.example:8001/v1", "http://b.example:8000/v1"

@@ -14,9 +14,9 @@ from PIL import Image
 from persqa_client import Endpoint, Limits, PersQAClient, RunStopped, ServerFailed, SettingsError, generate
 from persqa_client.api import make_settings
 from persqa_client.inputs.sources import open_source
-from persqa_client.runs import Run
+from persqa_client.run.run import Run
+from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import Running, SimSettings, running
-from persqa_client.summary import Summary
 
 MODEL = "persqa-simulator"
 FAILED = ServerFailed("server_died", "The server is gone.", ["its last words"])

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from persqa_client import SettingsError, generate
+from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import Running, SimSettings, running
-from persqa_client.summary import Summary
 
 NAMES = ("red", "green", "blue", "white")
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from persqa_client import generate
+from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, running
-from persqa_client.summary import Summary
 from tests.inputs.gallery import BUDGET, GOOD, Good
 from tests.inputs.misfits import BAD_FILES, BAD_PLACES
 from tests.inputs.pictures import near, silent

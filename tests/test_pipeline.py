@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from persqa_client.answers.checks_part import TAGGED_ANSWER
 from persqa_client.errors import RowError
-from persqa_client.inputs.asks import AskMaker
-from persqa_client.inputs.bank import Bank
-from persqa_client.outputs.checks import TAGGED_ANSWER
-from persqa_client.pipeline import Pipeline
+from persqa_client.questions.bank_part import Bank
+from persqa_client.questions.tasks import AskMaker
+from persqa_client.run.pipeline import Pipeline
 from persqa_client.types import Completion, Failure, Outcome, Picture, Record, Row, Sent, Strategy, Unit, Usage
 from tests.fakes import FakeCompleter, load_nothing
 

@@ -11,10 +11,10 @@ import orjson
 import pytest
 from PIL import Image
 
-from persqa_client.chat.servers import Server
 from persqa_client.config import Endpoint, Recipe, RunSettings, Sampling
 from persqa_client.inputs.sources import ListedSource
-from persqa_client.plan import Plan
+from persqa_client.probing.capabilities import Server
+from persqa_client.run.compose import Plan
 from persqa_client.types import Picture, Row, Unit
 from tests.fakes import FakeCompleter
 

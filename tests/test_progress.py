@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from persqa_client.attending import attended
 from persqa_client.config import Endpoint, Limits, RunSettings
 from persqa_client.inputs.sources import ListedSource
-from persqa_client.progress import Glance, show_bar, show_lines
-from persqa_client.runs import Run
+from persqa_client.run.attending import attended
+from persqa_client.run.progress import Glance, show_bar, show_lines
+from persqa_client.run.run import Run
 from persqa_client.simulator.server import SimSettings, running
 
 MODEL = "persqa-simulator"

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import inspect
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from persqa_client.cli.run import run
-from persqa_client.inputs.bank_files import parse_bank
-from persqa_client.inputs.categories import NEEDS
 from persqa_client.inputs.rows import parse_line
+from persqa_client.questions.bank import parse_bank
+from persqa_client.questions.categories import NEEDS
 from persqa_client.types import Row
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_map_of_files_is_that_of_the_modules() -> None:
-    told = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "readme_map.py", "--check"], capture_output=True, text=True
-    )
-    assert told.returncode == 0, told.stderr
 
 
 @pytest.mark.parametrize("name", [name for name in inspect.signature(run).parameters if name != "input"])

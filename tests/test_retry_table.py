@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from persqa_client.errors import RunStopped
-from persqa_client.runs import Run
+from persqa_client.run.run import Run
+from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import Running, SimSettings
-from persqa_client.summary import Summary
 from tests.chat.desk import ATTEMPTS, Desk, server
 from tests.chat.talking import PATIENCE
 

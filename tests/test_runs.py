@@ -15,11 +15,11 @@ from PIL import Image
 from persqa_client import Endpoint, RunStopped, SettingsError, generate
 from persqa_client.api import make_settings
 from persqa_client.inputs.sources import open_source
-from persqa_client.outputs.files import RunFiles
-from persqa_client.outputs.ledger import Ledger
-from persqa_client.runs import Run
+from persqa_client.run.run import Run
+from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import Running, SimSettings, running
-from persqa_client.summary import Summary
+from persqa_client.storage.ledger import Ledger
+from persqa_client.storage.run_files import RunFiles
 
 MODEL = "persqa-simulator"
 

@@ -12,9 +12,9 @@ from aiohttp import web
 
 from persqa_client import Endpoint, Limits, PersQAClient, Record, SettingsError, generate
 from persqa_client.errors import RunStopped
-from persqa_client.runs import Run
+from persqa_client.run.run import Run
+from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import DEFAULT_MODEL, Running, SimSettings
-from persqa_client.summary import Summary
 from tests.chat.desk import Desk, server
 from tests.chat.talking import PATIENCE, Handler, answer, serving
 

@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from persqa_client import generate
-from persqa_client.chat.retries import Backoff
-from persqa_client.chat.sessions import Session
+from persqa_client.client.retry import Backoff
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings
+from persqa_client.endpoints.session import Session
 from persqa_client.inputs.sources import FileSource
-from persqa_client.runs import Run
+from persqa_client.run.run import Run
+from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import Running, SimSettings, running
-from persqa_client.summary import Summary
 from tests.commands import lines_in, persqa, start
 
 MODEL = "persqa-simulator"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from persqa_client.chat.servers import Server, settle_strategy
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Sampling
+from persqa_client.probing.capabilities import Server, settle_strategy
 from persqa_client.types import Strategy
 
 TEXT_TOKENS = 400

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import islice
 
-from persqa_client.chat.dialects import Dialect
-from persqa_client.chat.requests import abridged
+from persqa_client.client.dialect import Dialect
+from persqa_client.client.request import abridged
 from persqa_client.config import RunSettings
 from persqa_client.errors import RowError
 from persqa_client.inputs.sources import START, Source
-from persqa_client.plan import Plan
+from persqa_client.run.compose import Plan
 from persqa_client.types import BadRow, Request, Row, Unit
 
 SHOWN = 3

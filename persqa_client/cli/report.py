@@ -8,7 +8,7 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from persqa_client.summary import Summary
+from persqa_client.run.summary import Summary
 
 
 def print_summary(summary: Summary, console: Console) -> None:

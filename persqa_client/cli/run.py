@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from persqa_client.cli.config_file import load_config
-from persqa_client.collector import look_at_no_imports
+from persqa_client.run.gc_tuning import look_at_no_imports
 
 Files, Asking, Server = "Files", "What is asked", "The server"
 
@@ -167,10 +167,10 @@ def run(
     look_at_no_imports()
     # Imported here, because --help must not wait for the SDK, nor a run for what starts a server.
     if serve:
-        from persqa_client.cli import serving
+        from persqa_client.cli import serve as serving
 
         serving.main(flags, dry_run=dry_run)
     else:
-        from persqa_client.cli import running
+        from persqa_client.cli import execute as running
 
         running.main(flags, dry_run=dry_run)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
-from persqa_client.addresses import find_key
 from persqa_client.config import Endpoint, Limits, Sampling, build
-from persqa_client.dataflow.arguments import in_arguments
+from persqa_client.dataflow.base import in_arguments
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.errors import SettingsError
+from persqa_client.urls import find_key
 
 KEY_ENV = "DF_API_KEY"
 """The variable in which DataFlow keeps the key for whatever URL stands beside it."""

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from persqa_client.chat.pool import Pool
-from persqa_client.chat.sessions import Reply
-from persqa_client.dataflow.foreign import Given, Question, Refused, ask, way_of
+from persqa_client.dataflow.foreign_serving import Given, Question, Refused, ask, way_of
+from persqa_client.endpoints.pool import Pool
+from persqa_client.endpoints.session import Reply
 from persqa_client.errors import Interrupted, RowError
 from persqa_client.types import Completion, Picture, Request
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-from persqa_client.dataflow.pictures import data_uri, references_of
+from persqa_client.dataflow.cells import data_uri, references_of
 from persqa_client.errors import RowError
 from persqa_client.types import Turn
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from pickle import PickleError
 from typing import Any
 
+from persqa_client.dataflow.cells import as_text, in_one_text
 from persqa_client.dataflow.columns import is_missing, plain
 from persqa_client.dataflow.frames import put
 from persqa_client.dataflow.pandas_extra import pandas
-from persqa_client.dataflow.pictures import as_text, in_one_text
 from persqa_client.errors import SettingsError, StorageError
 
 Frame = Any

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
+from persqa_client.dataflow.cells import references_of
 from persqa_client.dataflow.columns import is_missing, plain
 from persqa_client.dataflow.outcomes import Answer
 from persqa_client.dataflow.pandas_extra import pandas
-from persqa_client.dataflow.pictures import references_of
 from persqa_client.errors import RowError, SettingsError
 
 Frame = Any

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from persqa_client.api import execute
-from persqa_client.attending import Beside
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
-from persqa_client.dataflow.arguments import in_arguments
+from persqa_client.dataflow.base import in_arguments
 from persqa_client.dataflow.batches import ForeignPool
 from persqa_client.dataflow.frames import frame_of, rows_of, with_answers
 from persqa_client.dataflow.outcomes import OUTPUT_KEY, ROW_KEY, Answer, answers_of
 from persqa_client.dataflow.run_files import Line, lines_of, picture_folder, run_folder, write_rows
 from persqa_client.dataflow.vlm_serving import VLMServing
-from persqa_client.endpoints import NOWHERE
+from persqa_client.endpoints.credentials import NOWHERE
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.inputs.sources import FileSource, ListedSource, Source
 from persqa_client.jsonl import dump_spaced, load_object
-from persqa_client.outputs.files import RunFiles
-from persqa_client.plan import Plan
-from persqa_client.progress import Onlooker, show_progress
-from persqa_client.runs import Run
-from persqa_client.summary import Summary
+from persqa_client.run.attending import Beside
+from persqa_client.run.compose import Plan
+from persqa_client.run.progress import Onlooker, show_progress
+from persqa_client.run.run import Run
+from persqa_client.run.summary import Summary
+from persqa_client.storage.run_files import RunFiles
 
 if TYPE_CHECKING:
     OperatorBase = object

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.config import Endpoint, Limits, Sampling, build
-from persqa_client.dataflow.arguments import in_arguments
+from persqa_client.dataflow.base import in_arguments
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.errors import SettingsError
-from persqa_client.serving.vllm_server import STARTUP_TIMEOUT, VLLMServer
+from persqa_client.vllm_server.server import STARTUP_TIMEOUT, VLLMServer
 
 OUTAGE = 60.0
 """Seconds for which a server that is there may give no sign; one that is gone is known at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from persqa_client.dataflow.arguments import reworded
+from persqa_client.dataflow.base import reworded
 
 ROW_KEY = "row"
 """The member of a run's rows that says which row of the frame each is, from 1."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from persqa_client.dataflow.pictures import PictureFolder
+from persqa_client.dataflow.cells import PictureFolder
 from persqa_client.errors import StorageError
 from persqa_client.jsonl import dump, load_object
 

@@ -1,4 +1,4 @@
-"""What DataFlow's operators call a serving by, over any endpoint. Talks to it through dataflow/talk.py."""
+"""What DataFlow's operators call a serving by, over any endpoint. Talks to it through dataflow/requests.py."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from persqa_client.config import Endpoint, Limits, Sampling, build
-from persqa_client.dataflow.arguments import in_arguments
+from persqa_client.dataflow.base import in_arguments
 from persqa_client.dataflow.conversations import Prompt, beside, prompt_of_conversation, prompt_of_text
-from persqa_client.dataflow.talk import Talk, Told
+from persqa_client.dataflow.requests import Talk, Told
 from persqa_client.errors import RowError, SettingsError
 
 if TYPE_CHECKING:

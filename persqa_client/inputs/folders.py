@@ -9,7 +9,7 @@ from pathlib import Path
 from natsort import natsort_keygen, ns
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.references import shown
+from persqa_client.images.references import shown
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}

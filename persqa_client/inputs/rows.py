@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.categories import read_category, read_language
-from persqa_client.inputs.characters import tag_of
 from persqa_client.jsonl import cut_last_member, dump_spaced, load_value
+from persqa_client.questions.categories import read_category, read_language
+from persqa_client.questions.tags import tag_of
 from persqa_client.types import BadRow, Row
 
 ERROR_KEYS = frozenset({"code", "message", "attempts", "raw"})

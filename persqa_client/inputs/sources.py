@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from persqa_client.errors import SettingsError
+from persqa_client.images.formats import format_of, words_for
 from persqa_client.inputs.folders import count_pictures, find_pictures
-from persqa_client.inputs.formats import format_of, words_for
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import Position
 

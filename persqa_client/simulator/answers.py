@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from persqa_client.simulator import vision
 from persqa_client.simulator.constraints import constraint_of, obey
 from persqa_client.simulator.mangling import Message, mangle
 from persqa_client.simulator.prompt import Chat
 from persqa_client.simulator.settings import SimSettings
+from persqa_client.simulator.vision import Facts, together, tokens
 from persqa_client.simulator.wording import pick, sentence
 
 TOKEN = re.compile(r"\s*(?:[\u2e80-\u9fff\uff00-\uffef]|[^\s\u2e80-\u9fff\uff00-\uffef]+)|\s+$")
@@ -20,17 +20,17 @@ MARKERS = 2
 """Tokens around each picture that mark its beginning and end."""
 
 
-def count_prompt(chat: Chat, pictures: Sequence[vision.Facts], settings: SimSettings) -> int:
+def count_prompt(chat: Chat, pictures: Sequence[Facts], settings: SimSettings) -> int:
     """Tokens of the prompt: the text's and each picture's."""
     most = settings.max_picture_tokens
-    return chat.text_tokens + sum(MARKERS + vision.tokens(p.width, p.height, most) for p in pictures)
+    return chat.text_tokens + sum(MARKERS + tokens(p.width, p.height, most) for p in pictures)
 
 
-def answer(chat: Chat, pictures: Sequence[vision.Facts], settings: SimSettings, fault: str | None = None) -> Message:
+def make_message(chat: Chat, pictures: Sequence[Facts], settings: SimSettings, fault: str | None = None) -> Message:
     """The message that the endpoint gives. Raises Refusal for a constraint that it can't obey."""
     if (given := settings.answers.get(chat.question)) is not None:
         return mangle(fault, given, chat.tag) if fault else given
-    facts = vision.together(pictures) if pictures else None
+    facts = together(pictures) if pictures else None
     natural = sentence(chat.tag, chat.question, facts, chat.seed)
     if chat.prefix:
         natural = continuation(natural, chat.prefix, chat.tag)
@@ -45,7 +45,7 @@ def answer(chat: Chat, pictures: Sequence[vision.Facts], settings: SimSettings, 
     return message
 
 
-def most_tokens(chat: Chat, pictures: Sequence[vision.Facts], settings: SimSettings) -> int:
+def most_tokens(chat: Chat, pictures: Sequence[Facts], settings: SimSettings) -> int:
     """Tokens that the answer may have: what is asked for, as far as the context has room."""
     room = settings.max_model_len - count_prompt(chat, pictures, settings)
     return room if chat.max_tokens is None else min(room, chat.max_tokens)

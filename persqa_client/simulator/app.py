@@ -9,10 +9,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from persqa_client.simulator.answers import count_prompt
-from persqa_client.simulator.chats import Endpoint, chat, parse, refused
+from persqa_client.simulator.chat import Endpoint, chat, parse, refused
+from persqa_client.simulator.error_responses import Refusal
 from persqa_client.simulator.metrics import exposition
 from persqa_client.simulator.prompt import Chat, Turn, read_chat
-from persqa_client.simulator.refusals import Refusal
 from persqa_client.simulator.settings import SimSettings
 
 SERVER = "persqa-simulator"

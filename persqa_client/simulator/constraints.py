@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from persqa_client.simulator.error_responses import bad_request
 from persqa_client.simulator.patterns import Unmatchable, matching
-from persqa_client.simulator.refusals import bad_request
 
 SPACES = ("", " ", "\n", "\n  ", "  ")
 """vLLM's own JSON answers have stray white space between their tokens, so these have, too."""

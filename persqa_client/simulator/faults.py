@@ -1,86 +1,64 @@
-"""Which fault a request meets, drawn from a seed, its body and how often that came. Pure but for its counts.
-
-Kinds by what they break:
-
-door      refused before any work: 429 429_date 503 408 409 425 quota payment forbidden too_large unprocessable
-late      refused after the time of service: 500 502_html 504 520 engine_dead
-wire      the connection or its bytes: reset cut_body stall invalid_json
-body      a 200 without an answer: no_choices null_content error_in_200
-answer    an answer that is no good: length content_filter refusal refusal_field no_tag bare_tag html_tag bold_tag
-          upper_tag empty only_tag think fenced
-"""
+"""What each fault that refuses a request says. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from hashlib import blake2b
+from datetime import datetime, timedelta
+from email.utils import format_datetime
 
-from persqa_client.simulator.memory import Memory
+from persqa_client.simulator.error_responses import Refusal, bad_request, busy, engine_dead, html
 
-DOOR = (
-    "429",
-    "429_date",
-    "503",
-    "408",
-    "409",
-    "425",
-    "quota",
-    "payment",
-    "forbidden",
-    "too_large",
-    "unprocessable",
-)
-LATE = ("500", "502_html", "504", "520", "engine_dead")
-WIRE = ("reset", "cut_body", "stall", "invalid_json")
-BODY = ("no_choices", "null_content", "error_in_200")
-ANSWER = (
-    "length",
-    "content_filter",
-    "refusal",
-    "refusal_field",
-    "no_tag",
-    "bare_tag",
-    "html_tag",
-    "bold_tag",
-    "upper_tag",
-    "empty",
-    "only_tag",
-    "think",
-    "fenced",
-)
-KINDS = DOOR + LATE + WIRE + BODY + ANSWER
+WORDS: dict[str, tuple[int, str, str | None]] = {
+    "408": (408, "Request timed out.", None),
+    "409": (409, "The request conflicts with another one; please try again.", None),
+    "425": (425, "Too early; please try again.", None),
+    "500": (500, "Internal server error", None),
+    "payment": (402, "Insufficient credits: this account has no balance left.", "insufficient_credits"),
+    "forbidden": (403, "This key is not allowed to use this model.", "permission_denied"),
+    "too_large": (413, "The request body is larger than this server takes.", "request_too_large"),
+    "unprocessable": (422, "The request can't be processed.", None),
+}
+"""Status, message and OpenAI's code of the faults that need no more than that."""
 
-SEEN_BODIES = 1_000_000
+PAGES = {
+    "502_html": (502, "Bad Gateway"),
+    "504": (504, "Gateway Time-out"),
+    "520": (520, "Web server is returning an unknown error"),
+}
 
 
-def draw(rates: Mapping[str, float], seed: int, digest: bytes, times: int) -> str | None:
-    """The fault of one request, or None: the same for the same arguments in any process; ``times`` counts from 0."""
-    key = b"%d:%d:" % (seed, times) + digest
-    point = int.from_bytes(blake2b(key, digest_size=8).digest(), "big") / 2**64
-    for kind, rate in rates.items():
-        if point < rate:
-            return kind
-        point -= rate
-    return None
+def refusal_for(kind: str, retry_after: float, now: datetime) -> Refusal:
+    """The refusal that a fault of this kind (DOOR or LATE in simulator/faults.py) stands for."""
+    if kind in WORDS:
+        status, message, code = WORDS[kind]
+        return Refusal(status, message, code=code)
+    if kind in PAGES:
+        return html(*PAGES[kind])
+    if kind == "503":
+        return busy()
+    if kind == "engine_dead":
+        return engine_dead()
+    if kind == "quota":
+        return quota()
+    if kind in ("429", "429_date"):
+        return rate_limit(wait_until(now, retry_after) if kind == "429_date" else f"{retry_after:g}")
+    return bad_request(f"The simulator has no words for the fault {kind!r}.")
 
 
-class Faults:
-    """Deals out the faults of one endpoint: first the script, then by rate. A body sent again gets a new draw."""
+def rate_limit(retry_after: str) -> Refusal:
+    """Too many requests; ``retry_after`` is the header's value, seconds or a date."""
+    message = "Rate limit reached for requests; please try again later."
+    return Refusal(429, message, code="rate_limit_exceeded", headers={"Retry-After": retry_after})
 
-    def __init__(self, rates: Mapping[str, float], seed: int = 0, script: Sequence[str] = ()) -> None:
-        self.rates = {kind: rate for kind, rate in rates.items() if rate > 0}
-        self.seed = seed
-        self.script = list(reversed(script))
-        self.seen = Memory[bytes, int](SEEN_BODIES)
 
-    def next(self, body: bytes) -> str | None:
-        """The fault of the next chat request, which has this body."""
-        if self.script:
-            kind = self.script.pop()
-            return None if kind == "ok" else kind
-        if not self.rates:
-            return None
-        digest = blake2b(body, digest_size=8).digest()
-        times = self.seen.get(digest) or 0
-        self.seen.put(digest, times + 1)
-        return draw(self.rates, self.seed, digest, times)
+def quota() -> Refusal:
+    """A 429 that no waiting helps: the account is empty. Servers of either shape pass OpenAI's words on."""
+    message = "You exceeded your current quota, please check your plan and billing details."
+    return Refusal(429, message, code="insufficient_quota", type="insufficient_quota")
+
+
+def wait_until(now: datetime, seconds: float) -> str:
+    """An HTTP date (RFC 9110, section 5.6.7), which has whole seconds; rounded up. ``now`` is in UTC."""
+    later = now + timedelta(seconds=seconds)
+    if later.microsecond:
+        later = later.replace(microsecond=0) + timedelta(seconds=1)
+    return format_datetime(later, usegmt=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from persqa_client.simulator.memory import Memory
+from persqa_client.simulator.lru import Memory
 
 KEYS = 2_000_000
 """Answered (pictures, question) keys that are remembered at most; the older half goes first."""

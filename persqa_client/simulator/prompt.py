@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from persqa_client.simulator.refusals import bad_request, malformed
+from persqa_client.simulator.error_responses import bad_request, malformed
 
 TAG = re.compile(r"<[^<>\s/|][^<>\n/|]{0,62}>")
 QUESTION = re.compile(r"(?:question|问题)\s*[:：]\s*", re.IGNORECASE)

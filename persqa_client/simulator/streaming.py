@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from persqa_client.simulator.answers import TOKEN
-from persqa_client.simulator.refusals import Refusal
+from persqa_client.simulator.error_responses import Refusal
 
 END = b"[DONE]"
 Finish = Callable[[], Awaitable[dict[str, Any]]]

@@ -16,13 +16,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from persqa_client.chat.probes import examine
-from persqa_client.chat.servers import settle_strategy
-from persqa_client.chat.sessions import Session
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling
+from persqa_client.endpoints.session import Session
 from persqa_client.inputs.sources import START, FileSource
-from persqa_client.plan import Plan
-from persqa_client.runs import Run
+from persqa_client.probing.capabilities import settle_strategy
+from persqa_client.probing.probe import examine
+from persqa_client.run.compose import Plan
+from persqa_client.run.run import Run
 from persqa_client.types import Record, Row
 
 AT_ONCE = 8

@@ -17,9 +17,9 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 import persqa_client
 from benches.common import Figure
 from persqa_client.config import DEFAULT_MAX_PIXELS
-from persqa_client.inputs.images import fitting, load_picture
-from persqa_client.inputs.shelf import PictureShelf
-from persqa_client.runs import PICTURE_THREADS
+from persqa_client.images.cache import PictureShelf
+from persqa_client.images.prepare import fitting, load_picture
+from persqa_client.run.run import PICTURE_THREADS
 from persqa_client.types import Picture
 
 SIZE, ORIENTATION, COUNT = (4032, 3024), 6, 16

@@ -12,10 +12,10 @@ from benches.common import MODEL, Figure, different_pictures, persqa, write_rows
 from persqa_client.api import make_settings
 from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import START, open_source
-from persqa_client.outputs.checkpoint import Checkpoint, Lengths, write_checkpoint
-from persqa_client.outputs.files import RunFiles
-from persqa_client.outputs.tally import Tally
-from persqa_client.plan import Plan
+from persqa_client.run.compose import Plan
+from persqa_client.storage.checkpoint import Checkpoint, Lengths, write_checkpoint
+from persqa_client.storage.run_files import RunFiles
+from persqa_client.storage.tally import Tally
 
 ROWS = 1_000_000
 START_BAR, RESUME_BAR = 1.5, 5.0

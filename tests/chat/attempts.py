@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
-from persqa_client.chat.client import Client
+from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError
 from persqa_client.types import Verdict

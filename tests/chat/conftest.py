@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 import respx
 
-from persqa_client.chat.sessions import Session
+from persqa_client.endpoints.session import Session
 from tests.chat.talking import make_session
 
 

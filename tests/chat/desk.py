@@ -11,12 +11,12 @@ from typing import Any
 
 from PIL import Image
 
-from persqa_client.chat.retries import Backoff
-from persqa_client.chat.sessions import Session
+from persqa_client.client.retry import Backoff
 from persqa_client.config import RunSettings
-from persqa_client.endpoints import make_endpoints
+from persqa_client.endpoints.credentials import make_endpoints
+from persqa_client.endpoints.session import Session
 from persqa_client.inputs.sources import FileSource
-from persqa_client.runs import Run
+from persqa_client.run.run import Run
 from persqa_client.simulator.server import DEFAULT_MODEL, Running, SimSettings, running
 
 QUICK = Backoff(first=0.002, longest=0.01)

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from persqa_client.chat.control import Controller, Lease
-from persqa_client.chat.gauges import Gauges
+from persqa_client.limits.control import Controller, Lease
+from persqa_client.limits.server_metrics import Gauges
 
 
 @dataclass

@@ -15,9 +15,9 @@ import pytest
 import respx
 from aiohttp import web
 
-from persqa_client.chat.retries import Backoff
-from persqa_client.chat.sessions import Reply, Session
+from persqa_client.client.retry import Backoff
 from persqa_client.config import Endpoint, Limits, Sampling
+from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import PersQAError
 from persqa_client.simulator.server import listen
 from persqa_client.types import Request

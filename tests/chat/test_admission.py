@@ -9,10 +9,10 @@ from time import monotonic
 
 import pytest
 
-from persqa_client.chat.admission import Admission
-from persqa_client.chat.control import SHRINK, Lease
-from persqa_client.chat.landing import ROOM
 from persqa_client.errors import Away, Interrupted, RunStopped
+from persqa_client.limits.concurrency import Admission
+from persqa_client.limits.control import SHRINK, Lease
+from persqa_client.limits.landing import ROOM
 from tests.chat.talking import PATIENCE
 
 

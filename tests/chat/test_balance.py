@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from persqa_client.chat.balance import Load, choose, picture_key, preference
-from persqa_client.chat.homes import Homes
+from persqa_client.endpoints.homes import Homes
+from persqa_client.endpoints.routing import Load, choose, picture_key, preference
 from persqa_client.types import Picture
 
 

@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from persqa_client.chat.bodies import PIECE, Body
+from persqa_client.client.bodies import PIECE, Body
 from persqa_client.types import Picture
 
 

@@ -15,8 +15,8 @@ import httpx2
 import pytest
 from aiohttp import web
 
-from persqa_client.chat.client import name_fault
-from persqa_client.chat.verdicts import Context, judge_fault
+from persqa_client.client.classify import Context, judge_fault
+from persqa_client.client.transport import name_fault
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act
 from tests.chat.attempts import BODY, client_of, failure, recording

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.chat.completions import read_completion, whole
+from persqa_client.client.response import read_completion, whole
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Completion, Usage
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from persqa_client.chat.dialects import TUNABLE, Dialect, refused_field
-from persqa_client.chat.forms import CONSTRAINTS, PREFILLS, schema_of
+from persqa_client.client.dialect import TUNABLE, Dialect, refused_field
+from persqa_client.client.forms import CONSTRAINTS, PREFILLS, schema_of
 from persqa_client.types import Json
 
 SENT = TUNABLE | {"top_k", "user"}

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.chat.dialects import TUNABLE, Dialect
-from persqa_client.chat.forms import CONSTRAINTS, PREFILLS, attach, hold, unwrap
-from persqa_client.chat.requests import steering
+from persqa_client.client.dialect import TUNABLE, Dialect
+from persqa_client.client.forms import CONSTRAINTS, PREFILLS, attach, hold, unwrap
+from persqa_client.client.request import steering
 from persqa_client.types import Request
 
 TAGGED = r"<mam>[\s\S]+"

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from persqa_client.chat.gauges import MISSES, Gauges, Queue, poll, read_gauges
 from persqa_client.errors import AttemptError
+from persqa_client.limits.server_metrics import MISSES, Gauges, Queue, poll, read_gauges
 from persqa_client.simulator.metrics import exposition
 from persqa_client.types import Act, Verdict
 

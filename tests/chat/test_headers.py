@@ -7,7 +7,7 @@ import logging
 import pytest
 from aiohttp import web
 
-from persqa_client.chat.bodies import Body
+from persqa_client.client.bodies import Body
 from persqa_client.types import Act, Picture
 from tests.chat.attempts import BODY, client_of, failure, recording
 from tests.chat.talking import answer, serving

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from persqa_client.chat.control import Lease
-from persqa_client.chat.gauges import Gauges
-from persqa_client.chat.knee import CUT, START, Knee
+from persqa_client.limits.adaptive_limit import CUT, START, Knee
+from persqa_client.limits.control import Lease
+from persqa_client.limits.server_metrics import Gauges
 from tests.chat.modelled import Server, World
 
 LENGTHS = (0.2, 0.5, 1.0, 1.0, 1.5, 3.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from persqa_client.chat.landing import Landing
+from persqa_client.limits.landing import Landing
 
 
 async def test_room_that_was_given_in_the_step_of_a_cancellation_comes_back() -> None:

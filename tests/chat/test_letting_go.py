@@ -11,8 +11,8 @@ from contextlib import suppress
 import pytest
 from aiohttp import web
 
-from persqa_client.chat.sessions import Session
 from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
 from persqa_client.types import Picture, Request
 from tests.chat.talking import QUICK, answer, serving

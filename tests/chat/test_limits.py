@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.chat.limits import PerSecond, Throttles, TokensPerMinute, Unlimited, throttle_for, whole_rate
 from persqa_client.errors import Interrupted
+from persqa_client.limits.rate_limit import PerSecond, Throttles, TokensPerMinute, Unlimited, throttle_for, whole_rate
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.chat.meeting import agree, by_name, shortest_context
-from persqa_client.chat.servers import Server, Wanted
 from persqa_client.errors import RunStopped
+from persqa_client.probing.capabilities import Server, Wanted
+from persqa_client.probing.meeting import agree, by_name, shortest_context
 
 HELD = Server(constraint="structured_outputs", prefill="partial", max_model_len=8192)
 OLD = Server(constraint="guided_regex")

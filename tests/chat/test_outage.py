@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from persqa_client.chat.admission import Admission
-from persqa_client.chat.outage import Outage
-from persqa_client.chat.retries import Backoff
+from persqa_client.client.retry import Backoff
+from persqa_client.endpoints.outage import Outage
 from persqa_client.errors import Interrupted, RunStopped
+from persqa_client.limits.concurrency import Admission
 
 QUICK = Backoff(first=0.005, longest=0.01)
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from persqa_client.chat.accounts import accounts_of, notes_of, trouble_of
-from persqa_client.chat.balance import picture_key, preference
-from persqa_client.chat.pool import Pool
-from persqa_client.chat.retries import Backoff
-from persqa_client.chat.sessions import Reply, Session
+from persqa_client.client.retry import Backoff
 from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.pool import Pool
+from persqa_client.endpoints.routing import picture_key, preference
+from persqa_client.endpoints.session import Reply, Session
+from persqa_client.endpoints.traffic import accounts_of, notes_of, trouble_of
 from persqa_client.errors import Interrupted, PersQAError, RowError, RunStopped
 from persqa_client.types import Picture, Request
 from tests.chat.talking import PATIENCE, QUICK, answer, serving

@@ -11,12 +11,12 @@ import pytest
 import respx
 from aiohttp import web
 
-from persqa_client.chat.probes import first_obeyed, look
-from persqa_client.chat.servers import Server
-from persqa_client.chat.sessions import Session
-from persqa_client.chat.trials import PROBE_PATTERN, try_constraints
 from persqa_client.config import Endpoint
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import RunStopped
+from persqa_client.probing.capabilities import Server
+from persqa_client.probing.features import PROBE_PATTERN, try_constraints
+from persqa_client.probing.probe import first_obeyed, look
 from tests.chat.talking import BASE, CHAT, QUICK, bad, good, make_session, serving
 
 CARD = {"id": "qwen", "owned_by": "vllm", "max_model_len": 4096}

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.chat.dialects import Dialect
-from persqa_client.chat.requests import SLOT, abridged, render
+from persqa_client.client.dialect import Dialect
+from persqa_client.client.request import SLOT, abridged, render
 from persqa_client.config import Sampling
 from persqa_client.types import Picture, Request, Turn
 

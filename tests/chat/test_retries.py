@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.chat.retries import BACKOFF, Backoff, Trial, is_worth_again, policy, seconds_to_wait
+from persqa_client.client.retry import BACKOFF, Backoff, Trial, is_worth_again, policy, seconds_to_wait
 from persqa_client.errors import AttemptError, Interrupted, PersQAError, RowError, RunStopped
 from persqa_client.types import Act, Verdict
 

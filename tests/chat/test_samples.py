@@ -7,7 +7,7 @@ from math import log
 
 import pytest
 
-from persqa_client.chat.samples import Sample, gain
+from persqa_client.limits.samples import Sample, gain
 
 
 def sample(*answers: tuple[float, float], in_flight: float = 8) -> Sample:

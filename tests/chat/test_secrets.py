@@ -9,8 +9,8 @@ import random
 import orjson
 import pytest
 
-from persqa_client.chat.completions import read_completion
-from persqa_client.chat.verdicts import WORDS_KEPT, Context, judge_reply, scrub, server_words
+from persqa_client.client.classify import WORDS_KEPT, Context, judge_reply, scrub, server_words
+from persqa_client.client.response import read_completion
 from persqa_client.errors import AttemptError
 from persqa_client.types import Verdict
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from persqa_client.chat.servers import Server, Sight, Wanted, settle_strategy, unfit, unknown_model
 from persqa_client.errors import RunStopped
+from persqa_client.probing.capabilities import Server, Sight, Wanted, settle_strategy, unfit, unknown_model
 
 BOTH = Server(constraint="json_schema", constraints={"json_schema": "obeyed"}, prefill="partial")
 HELD = Server(constraint="guided_regex", constraints={"guided_regex": "obeyed"})

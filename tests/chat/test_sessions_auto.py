@@ -11,11 +11,11 @@ import pytest
 import respx
 from aiohttp import web
 
-from persqa_client.chat.allowance import UNHEARD
-from persqa_client.chat.knee import CUT, START
-from persqa_client.chat.sessions import Reply, Session
 from persqa_client.config import Endpoint, Limits, Sampling
+from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import PersQAError
+from persqa_client.limits.adaptive_limit import CUT, START
+from persqa_client.limits.allowance import UNHEARD
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
 from tests.chat.talking import PATIENCE, QUICK, REQUEST, Handler, answer, completion, make_session, script, serving
 

@@ -10,9 +10,9 @@ import pytest
 import respx
 from aiohttp import web
 
-from persqa_client.chat.retries import Backoff
-from persqa_client.chat.sessions import Reply, Session
+from persqa_client.client.retry import Backoff
 from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.types import Request
 from tests.chat.talking import (

@@ -10,9 +10,9 @@ import httpx
 import pytest
 import respx
 
-from persqa_client.chat.dialects import Dialect
-from persqa_client.chat.sessions import Session
+from persqa_client.client.dialect import Dialect
 from persqa_client.config import Sampling
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
 from persqa_client.types import Request
 from tests.chat.talking import CHAT, REQUEST, bad, end_of, good, make_session, script, sent

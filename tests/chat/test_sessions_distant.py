@@ -10,8 +10,8 @@ import httpx
 import pytest
 import respx
 
-from persqa_client.chat.retries import Backoff
-from persqa_client.chat.sessions import Reply, Session
+from persqa_client.client.retry import Backoff
+from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.types import Request
 from tests.chat.talking import CHAT, PATIENCE, QUICK, REQUEST, bad, end_of, good, make_session

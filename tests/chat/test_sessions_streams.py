@@ -12,9 +12,9 @@ import orjson
 import pytest
 from aiohttp import web
 
-from persqa_client.chat.dialects import Dialect
-from persqa_client.chat.sessions import Session
+from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
 from persqa_client.simulator.streaming import cut
 from persqa_client.types import Completion, Picture, Request, Usage

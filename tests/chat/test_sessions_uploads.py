@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 import respx
 
-from persqa_client.chat.dialects import Dialect
-from persqa_client.chat.sessions import Reply, Session
+from persqa_client.client.dialect import Dialect
+from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import RowError
 from persqa_client.types import Picture, Request
 from tests.chat.talking import CHAT, bad, good, make_session, script, sent

@@ -12,9 +12,9 @@ import pytest
 import respx
 from PIL import Image
 
-from persqa_client.chat.servers import Sight
-from persqa_client.chat.sights import patch_of, see
-from persqa_client.chat.swatches import COLOURS, named_colour, swatch
+from persqa_client.probing.capabilities import Sight
+from persqa_client.probing.swatches import COLOURS, named_colour, swatch
+from persqa_client.probing.vision import patch_of, see
 from tests.chat.talking import CHAT, bad, make_session
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.chat.completions import read_completion
-from persqa_client.chat.streams import assembled
-from persqa_client.chat.verdicts import status_within
+from persqa_client.client.classify import status_within
+from persqa_client.client.response import read_completion
+from persqa_client.client.streams import assembled
 from persqa_client.types import Completion, Usage
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from aiohttp import web
 
-from persqa_client.chat.sessions import Session
 from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import AttemptError, PersQAError, RowError, RunStopped
 from persqa_client.types import Picture, Request
 from tests.chat.attempts import client_of

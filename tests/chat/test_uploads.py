@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from persqa_client.chat.landing import ROOM
-from persqa_client.chat.uploads import Delivery, Depot, Uploads
+from persqa_client.client.image_uploads import Delivery, Depot, Uploads
+from persqa_client.limits.landing import ROOM
 from persqa_client.types import Act, Verdict
 
 MISS = Verdict(

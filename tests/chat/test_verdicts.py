@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from persqa_client.chat.verdicts import DISTANT, Context, Fault, judge_fault, judge_reply, retry_after
+from persqa_client.client.classify import DISTANT, Context, Fault, judge_fault, judge_reply, retry_after
 from persqa_client.types import Act, Verdict
 
 NOW = 1_800_000_000.0

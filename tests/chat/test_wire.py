@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from persqa_client.chat.bodies import Body
-from persqa_client.chat.wire import goes_straight
+from persqa_client.client.bodies import Body
+from persqa_client.client.wire import goes_straight
 from persqa_client.types import Act, Picture
 from tests.chat.attempts import BODY, client_of, failure
 from tests.chat.talking import Handler, answer, serving

@@ -7,9 +7,9 @@ import shlex
 import pytest
 from pydantic import SecretStr
 
-from persqa_client.chat.servers import Server
 from persqa_client.cli.advice import command, fitting_pixels, pictures_that_fit
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint
+from persqa_client.probing.capabilities import Server
 
 ENDPOINT = Endpoint(base_url="http://127.0.0.1:8000/v1", model="Qwen/Qwen2.5-VL-3B-Instruct")
 BEGINNING = "persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-3B-Instruct"

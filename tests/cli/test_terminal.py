@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from persqa_client.cli.execute import execute
 from persqa_client.cli.exits import DEFECT, unheard
-from persqa_client.cli.running import execute
 from persqa_client.config import Endpoint, RunSettings
 from persqa_client.inputs.sources import ListedSource
-from persqa_client.progress import Onlooker, show_lines
-from persqa_client.runs import Run
+from persqa_client.run.progress import Onlooker, show_lines
+from persqa_client.run.run import Run
+from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
-from persqa_client.summary import Summary
 from tests.commands import PERSQA, lines_in, start
 
 SERVER = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")

@@ -8,7 +8,7 @@ import pytest
 
 from persqa_client import RunStopped, SettingsError
 from persqa_client.dataflow import LocalModelVLMServing_vllm, OpenAIVLMServing, PersQAGenerator
-from persqa_client.dataflow.arguments import in_arguments, reworded
+from persqa_client.dataflow.base import in_arguments, reworded
 from persqa_client.errors import ServerFailed
 from tests.dataflow.conftest import storage_of
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from persqa_client import RunStopped, SettingsError
 from persqa_client.dataflow import PersQAGenerator
-from persqa_client.dataflow.foreign import FAILED, Question, Refused, ask, by_paths, by_pictures, way_of
+from persqa_client.dataflow.foreign_serving import FAILED, Question, Refused, ask, by_paths, by_pictures, way_of
 from persqa_client.types import Turn
 from tests.dataflow.conftest import storage_of, written
 

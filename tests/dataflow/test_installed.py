@@ -34,7 +34,7 @@ def test_all_works_without_dataflow_and_without_pandas_but_for_frames() -> None:
     code = (
         "import sys\n"
         "sys.modules['pandas'] = None\n"
-        "import persqa_client, persqa_client.api, persqa_client.cli.running\n"
+        "import persqa_client, persqa_client.api, persqa_client.cli.execute\n"
         "from persqa_client.dataflow import OpenAIVLMServing\n"
         "print(OpenAIVLMServing.__mro__[-2].__module__)\n"
         "try:\n    from persqa_client.dataflow import FileStorage\n"

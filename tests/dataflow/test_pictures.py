@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.dataflow import FileStorage, OpenAIVLMServing, PersQAGenerator
-from persqa_client.dataflow.pictures import PictureFolder, as_text, data_uri, held_in, references_of
+from persqa_client.dataflow.cells import PictureFolder, as_text, data_uri, held_in, references_of
 from persqa_client.errors import RowError, StorageError
 from persqa_client.simulator.server import Running
 from tests.dataflow.conftest import MODEL, HeldStorage

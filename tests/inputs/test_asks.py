@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.asks import AskMaker, tagged_pattern
-from persqa_client.inputs.bank import Bank
-from persqa_client.inputs.questions import Question
+from persqa_client.questions.bank_part import Bank
+from persqa_client.questions.sampling import Question
+from persqa_client.questions.tasks import AskMaker, tagged_pattern
 from persqa_client.types import Row, Unit
 
 OWN = Bank.of((Question("a", "Where is {tag}?", None, "en", frozenset(), False),))

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.inputs.asks import tagged_pattern
-from persqa_client.inputs.bank import Bank, load_bank
-from persqa_client.inputs.bank_files import normalised
-from persqa_client.inputs.categories import CATEGORIES, LANGUAGES, NEEDS
-from persqa_client.inputs.prompts import put
-from persqa_client.inputs.questions import Question
+from persqa_client.questions.bank import normalised
+from persqa_client.questions.bank_part import Bank, load_bank
+from persqa_client.questions.categories import CATEGORIES, LANGUAGES, NEEDS
+from persqa_client.questions.prompts import put
+from persqa_client.questions.sampling import Question
+from persqa_client.questions.tasks import tagged_pattern
 
-FOLDER = Path(str(resources.files("persqa_client.inputs.banks")))
+FOLDER = Path(str(resources.files("persqa_client.questions.banks")))
 BANKS = [(category, language) for category in CATEGORIES for language in LANGUAGES]
 NOT_OPEN = re.compile(r"(?:Is|Are|Am|Was|Were|Do|Does|Did|Has|Have|Had|Can|Could|Will|Would|Should|May|Might|Must)\b")
 NOT_OPEN_CHINESE = re.compile("吗|呢？|是不是|有没有|是否|还是|能否|会不会")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.bank_files import derived_id, read_bank_file
-from persqa_client.inputs.questions import Question
+from persqa_client.questions.bank import derived_id, read_bank_file
+from persqa_client.questions.sampling import Question
 
 
 def bank(folder: Path, content: str | bytes, name: str = "mine.jsonl") -> tuple[Question, ...]:

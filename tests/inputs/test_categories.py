@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from persqa_client.inputs.categories import CATEGORIES, LANGUAGES, NEEDS, read_category, read_language, read_need
+from persqa_client.questions.categories import CATEGORIES, LANGUAGES, NEEDS, read_category, read_language, read_need
 
 CATEGORY = {
     **{name: name for name in CATEGORIES},

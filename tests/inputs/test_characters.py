@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.inputs.characters import doubts, is_word, known_words, means_the_tag, tag_of
+from persqa_client.questions.tags import doubts, is_word, known_words, means_the_tag, tag_of
 
 
 @pytest.mark.parametrize("name", ["mam", "<mam>", " mam ", "小满", "bo-2", "a.b", "x", "tokens", "token_a"])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from persqa_client.inputs.colours import eight_bit, key_of
-from persqa_client.inputs.images import load_picture
+from persqa_client.images.colour import eight_bit, key_of
+from persqa_client.images.prepare import load_picture
 from tests.inputs.pictures import file_of, near, raw_png, shows
 
 LOW, HIGH = 0x4000, 0xC000

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from persqa_client.inputs.containers import strip
-from persqa_client.inputs.structure import Truncated
+from persqa_client.images.containers_part import strip
+from persqa_client.images.structure import Truncated
 from tests.inputs import pictures
 from tests.inputs.pictures import HEIC, XMP, exif, file_of
 

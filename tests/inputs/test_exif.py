@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.inputs.exif import exif_orientation
+from persqa_client.images.orientation import exif_orientation
 from tests.inputs import pictures
 
 

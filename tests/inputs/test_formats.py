@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.inputs.formats import format_of, is_foreign_picture, words_for
+from persqa_client.images.formats import format_of, is_foreign_picture, words_for
 
 
 def ftyp(*brands: bytes) -> bytes:

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.images import load_picture
-from persqa_client.inputs.jpeg import read_jpeg
-from persqa_client.inputs.png import read_png
-from persqa_client.inputs.webp import read_webp
+from persqa_client.images.jpeg import read_jpeg
+from persqa_client.images.png import read_png
+from persqa_client.images.prepare import load_picture
+from persqa_client.images.webp import read_webp
 from persqa_client.types import Picture
 from tests.inputs import pictures
 from tests.inputs.pictures import BLUE, HEIC, RED, WHITE, corners, exif, file_of, near, shows, two_halves

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.inputs.isobmff import check_isobmff, unlink_metadata
-from persqa_client.inputs.structure import Truncated
+from persqa_client.images.heif import check_isobmff, unlink_metadata
+from persqa_client.images.structure import Truncated
 from tests.inputs.pictures import HEIC
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.inputs.jpeg import is_one_scan, read_jpeg
-from persqa_client.inputs.structure import Truncated
+from persqa_client.images.jpeg import is_one_scan, read_jpeg
+from persqa_client.images.structure import Truncated
 from tests.inputs import pictures
 from tests.inputs.pictures import file_of, jpeg_segment, pixels, silent, two_halves
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.names import read_names
+from persqa_client.questions.names import read_names
 
 
 def test_names_come_once_each_without_comments_and_blank_lines(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.inputs.page_cache import AT_ONCE, CanNotTell, NotCached, read_cached
-from persqa_client.inputs.shelf import PictureShelf
+from persqa_client.images.cache import PictureShelf
+from persqa_client.images.page_cache import AT_ONCE, CanNotTell, NotCached, read_cached
 
 DATA = bytes(range(256)) * 2000
 

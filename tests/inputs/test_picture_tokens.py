@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.inputs.picture_tokens import FAMILIES, RULES, Family, family_of, tokens
+from persqa_client.images.tokens import FAMILIES, RULES, Family, family_of, tokens
 
 
 @pytest.mark.parametrize(

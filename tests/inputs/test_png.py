@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from persqa_client.inputs.png import read_png
-from persqa_client.inputs.structure import Truncated
+from persqa_client.images.png import read_png
+from persqa_client.images.structure import Truncated
 from tests.inputs import pictures
 from tests.inputs.pictures import file_of, pixels, silent, two_halves
 

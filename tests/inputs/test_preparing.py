@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.images import load_picture
-from persqa_client.inputs.preparing import Preparer
-from persqa_client.inputs.shelf import PictureShelf
+from persqa_client.images.cache import PictureShelf
+from persqa_client.images.prepare import load_picture
+from persqa_client.images.preparing import Preparer
 from persqa_client.types import Picture
 from tests.inputs import pictures
 

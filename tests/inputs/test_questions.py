@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import pytest
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.asks import AskMaker
-from persqa_client.inputs.bank import Bank
-from persqa_client.inputs.prompts import put, put_again
-from persqa_client.inputs.questions import Question, choose, request_seed
+from persqa_client.questions.bank_part import Bank
+from persqa_client.questions.prompts import put, put_again
+from persqa_client.questions.sampling import Question, choose, request_seed
+from persqa_client.questions.tasks import AskMaker
 from persqa_client.types import Problem, Row, Unit
 
 BANK = Bank.of("human").questions("human", "en")

@@ -13,8 +13,8 @@ from urllib.parse import quote_from_bytes
 import pytest
 
 from persqa_client.errors import RowError, StorageError
-from persqa_client.inputs.images import load_picture
-from persqa_client.inputs.references import size_hint
+from persqa_client.images.prepare import load_picture
+from persqa_client.images.references import size_hint
 from tests.inputs.pictures import file_of, shows, two_halves
 
 PLENTY = 10_000_000

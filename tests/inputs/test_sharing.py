@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from persqa_client.errors import RowError
-from persqa_client.inputs import sharing
-from persqa_client.inputs.sharing import Sharing
+from persqa_client.images.sharing import REMEMBERED, Sharing
 from persqa_client.types import Picture
 
 
@@ -67,9 +66,9 @@ async def test_none_is_named_where_no_server_keeps_it_and_one_question_is_asked(
 
 async def test_what_came_long_ago_is_forgotten() -> None:
     shared = Sharing(Preparing(), always=False, repeats=True)
-    shared._seen.update(dict.fromkeys(range(sharing.REMEMBERED)))
+    shared._seen.update(dict.fromkeys(range(REMEMBERED)))
     await shared.load("a")
-    assert len(shared._seen) == sharing.REMEMBERED
+    assert len(shared._seen) == REMEMBERED
 
 
 async def test_all_who_wait_hear_that_there_is_none() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.images import load_picture, redrawn
-from persqa_client.inputs.shelf import PictureShelf
+from persqa_client.images.cache import PictureShelf
+from persqa_client.images.prepare import load_picture, redrawn
 from persqa_client.types import Picture
 from tests.inputs import pictures
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.surrogates import CHINESE, ENGLISH, choose_surrogate
+from persqa_client.questions.surrogates import CHINESE, ENGLISH, choose_surrogate
 
 
 def test_a_name_comes_in_the_questions_language() -> None:

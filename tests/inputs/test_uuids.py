@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from persqa_client.inputs.uuids import name
+from persqa_client.images.uuids import name
 from persqa_client.types import Picture
 
 PICTURE = Picture(b"\xff\xd8picture", "image/jpeg", 40, 30)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from persqa_client.inputs.structure import Truncated
-from persqa_client.inputs.webp import read_webp
+from persqa_client.images.structure import Truncated
+from persqa_client.images.webp import read_webp
 from tests.inputs import pictures
 from tests.inputs.pictures import exif, file_of, pixels, riff, silent, talkative_webp, two_halves, webp_chunk
 

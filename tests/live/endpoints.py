@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from persqa_client.addresses import is_loopback
-from persqa_client.serving.guarded import Guarded
-from persqa_client.serving.ports import free_port
+from persqa_client.urls import is_loopback
+from persqa_client.vllm_server.ports import free_port
+from persqa_client.vllm_server.process import Guarded
 
 HERE = Path(__file__).parent / "tiny_vllm"
 SERVE = HERE / "serve.sh"

@@ -8,7 +8,7 @@ from typing import Any
 
 from persqa_client import generate
 from persqa_client.language import is_chinese
-from persqa_client.summary import Summary
+from persqa_client.run.summary import Summary
 from tests.live.commands import PICTURES, SAMPLES
 from tests.live.endpoints import Endpoint
 

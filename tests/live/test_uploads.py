@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.chat.bodies import Body
-from persqa_client.chat.client import Client
-from persqa_client.chat.dialects import Dialect
-from persqa_client.chat.requests import render
+from persqa_client.client.bodies import Body
+from persqa_client.client.dialect import Dialect
+from persqa_client.client.request import render
+from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint as Address
 from persqa_client.config import Sampling
 from persqa_client.types import Picture, Request

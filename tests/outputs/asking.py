@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from persqa_client.inputs.prompts import put
-from persqa_client.outputs.answers import Answer, judge, read_answer
-from persqa_client.outputs.checks import TAGGED_ANSWER
+from persqa_client.answers.checks_part import TAGGED_ANSWER
+from persqa_client.answers.parse import Answer, judge, read_answer
+from persqa_client.questions.prompts import put
 from persqa_client.types import Ask, Completion, Problem, Unit
 
 QUESTION = "What is <mam> wearing?"

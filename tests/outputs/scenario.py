@@ -11,9 +11,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from persqa_client.outputs.files import RunFiles
-from persqa_client.outputs.ledger import Ledger
-from persqa_client.outputs.records import render_failure, render_record
+from persqa_client.storage.ledger import Ledger
+from persqa_client.storage.records import render_failure, render_record
+from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Failure, Outcome, Position, Record, Unit, Usage
 
 IDENTITY = {"model": "qwen", "seed": 7}

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from persqa_client.inputs.characters import means_the_tag
-from persqa_client.inputs.prompts import put
-from persqa_client.outputs.answers import Answer, judge, read_answer
-from persqa_client.outputs.checks import TAGGED_ANSWER
+from persqa_client.answers.checks_part import TAGGED_ANSWER
+from persqa_client.answers.parse import Answer, judge, read_answer
+from persqa_client.questions.prompts import put
+from persqa_client.questions.tags import means_the_tag
 from persqa_client.types import Ask, Completion, Unit
 from tests.outputs.answer_cases import Case
 from tests.outputs.answer_table import CASES

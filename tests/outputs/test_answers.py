@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.outputs.answers import Answer, judge, read_answer
+from persqa_client.answers.parse import Answer, judge, read_answer
 from persqa_client.types import Completion, Usage
 from tests.outputs.asking import GOOD, QUESTION, ask, code, read
 

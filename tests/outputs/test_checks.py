@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.outputs.checks import TAGGED_ANSWER
+from persqa_client.answers.checks_part import TAGGED_ANSWER
 from tests.outputs.asking import ask, code, problem
 
 ZH = "<mam>穿着什么？"

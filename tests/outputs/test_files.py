@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.outputs.files import RunFiles
+from persqa_client.storage.run_files import RunFiles
 from tests.outputs.scenario import LINES, fails_at_first, open_ledger, results, run_to_end
 
 

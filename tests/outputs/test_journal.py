@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import StorageError
-from persqa_client.outputs.disk import Appender, replace_file
-from persqa_client.outputs.files import RunFiles
-from persqa_client.outputs.journal import Entry, Journal, line_digest, replay
+from persqa_client.storage.durable import Appender, replace_file
+from persqa_client.storage.journal import Entry, Journal, line_digest, replay
+from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Unit
 from tests.outputs.scenario import good, results, run_to_end
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persqa_client.jsonl import dump, load_object
-from persqa_client.outputs.records import (
+from persqa_client.storage.records import (
     OutputStyle,
     failed_unit,
     outcome_from_json,

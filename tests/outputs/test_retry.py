@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.outputs.ledger import Ledger
+from persqa_client.storage.ledger import Ledger
 from persqa_client.types import Failure, Outcome, Unit
 from tests.outputs.scenario import (
     LINES,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.outputs.answers import Answer
-from persqa_client.outputs.surrogates import has_left, put_tag
+from persqa_client.answers.parse import Answer
+from persqa_client.answers.surrogates import has_left, put_tag
 from tests.outputs.asking import code, read
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.outputs.tags import repair_tag
+from persqa_client.answers.tag_repair import repair_tag
 
 TAGS = st.sampled_from(["<mam>", "<bo>", "<小满>", "<bo-2>", "<mr.krab>", "<2bo>", "<Anya>"])
 PIECES = st.sampled_from(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from persqa_client.jsonl import dump, load_object
-from persqa_client.outputs.tally import Tally
+from persqa_client.storage.tally import Tally
 from persqa_client.types import Failure, Record, Unit, Usage
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.serving.devices import Device, has_accelerator, nvidia_lists_one, takes_cpu
+from persqa_client.vllm_server.devices import Device, has_accelerator, nvidia_lists_one, takes_cpu
 
 NOWHERE = {"PATH": "/nowhere"}
 

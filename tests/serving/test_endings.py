@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.serving.endings import died, ended, outrun, stopped, taken, too_slow
+from persqa_client.vllm_server.endings import died, ended, outrun, stopped, taken, too_slow
 
 LOG = Path("/tmp/server.log")
 SAID = "INFO 11-24 10:00:00 [a.py:1] Loading weights\nValueError: No available memory.\n"

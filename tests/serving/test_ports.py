@@ -10,8 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from persqa_client.serving.ports import free_port, has_stranger, is_free, is_well
 from persqa_client.simulator.server import SimSettings, running
+from persqa_client.vllm_server.ports import free_port, has_stranger, is_free, is_well
 
 HOLD = """
 import socket, sys

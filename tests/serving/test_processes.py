@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client import VLLMServer
-from persqa_client.serving.processes import TIDIER, kill_tree
+from persqa_client.vllm_server.processes import TIDIER, kill_tree
 from tests.serving.processes import MARK, left, marked, stand_in
 
 SHARED = Path("/dev/shm")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.serving.progress import printer, waiting
+from persqa_client.vllm_server.progress import printer, waiting
 
 
 def test_a_line_says_for_how_long_and_what_it_is_at() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.serving.vllm_command import ServeOptions, serve_command, serve_environment
+from persqa_client.vllm_server.command import ServeOptions, serve_command, serve_environment
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "serve_vllm.sh"
 OF_A_RUN = {("--disable-uvicorn-access-log",)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.serving.vllm_command import (
+from persqa_client.vllm_server.command import (
     ServeOptions,
     find_vllm,
     refuse_ours,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.serving.vllm_logs import cause, doing, last_lines, port_was_taken
+from persqa_client.vllm_server.logs import cause, doing, last_lines, port_was_taken
 
 ENGINE = """\
 (APIServer pid=7279) INFO 11-24 23:10:27 [api_server.py:42] Starting to load model

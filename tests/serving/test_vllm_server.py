@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from persqa_client import ServerFailed, SettingsError, VLLMServer
-from persqa_client.serving.ports import free_port
 from persqa_client.simulator.server import SimSettings, running
+from persqa_client.vllm_server.ports import free_port
 from tests.serving.processes import MARK, left, marked, stand_in
 
 NAME = "some/model"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from persqa_client.simulator.constraints import Constraint, constraint_of, obey
-from persqa_client.simulator.refusals import Refusal
+from persqa_client.simulator.error_responses import Refusal
 
 NATURAL = "<mam> appears in a bright picture."
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persqa_client.simulator.memory import Memory
+from persqa_client.simulator.lru import Memory
 
 
 def test_it_never_holds_more_than_its_size() -> None:

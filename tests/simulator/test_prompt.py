@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from persqa_client.simulator.error_responses import Refusal
 from persqa_client.simulator.prompt import Part, read_chat
-from persqa_client.simulator.refusals import Refusal
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
 

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.chat.completions import read_completion
-from persqa_client.chat.streams import assembled
+from persqa_client.client.response import read_completion
+from persqa_client.client.streams import assembled
 from tests.simulator.asking import Asker, asking, body, part, picture
 
 IN_PIECES: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}

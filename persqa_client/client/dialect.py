@@ -1,0 +1,142 @@
+"""What a server calls things, and what it can't take: learnt once, kept for the run. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from persqa_client.client.forms import CONSTRAINTS, PREFILLS, hold
+from persqa_client.client.streams import FIELDS
+from persqa_client.types import Json
+
+RENAMES = {"max_tokens": "max_completion_tokens"}
+"""OpenAI's reasoning models refuse the old name; many compatible servers know the old one alone."""
+
+FORM_FIELDS = frozenset(CONSTRAINTS.values()).union(*PREFILLS.values())
+
+TUNABLE = frozenset({"temperature", "top_p", "seed", *RENAMES, *RENAMES.values(), *FIELDS}) | FORM_FIELDS
+"""Fields that a request can do without."""
+
+UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
+UNSUPPORTED_WORDS = re.compile(
+    r"unsupported|unrecognized|unrecognised|unknown (name|field|parameter|argument)|not supported|does not support"
+    r"|not permitted|not allowed|cannot find field|unexpected (keyword|field|parameter)",
+    re.IGNORECASE,
+)
+
+ABOUT_THE_ROW = re.compile(r"\b(images?|pictures?|contents?|files?|media)\b", re.IGNORECASE)
+"""A message with one of these complains of what is asked, whatever fields it names besides."""
+
+NOUN = r"(?:(?:request |keyword )?(?:parameter|argument|field|name|value|option|input)s?\b ?)"
+NEGATION = r"(?:not (?:supported|permitted|allowed)|unsupported|unrecogni[sz]ed)"
+BEFORE = rf"(?:{NEGATION}|unknown|unexpected|does not support|cannot find):? (?:the )?{NOUN}?(?:supplied)?:? ?"
+BEHIND = rf":?\s+(?:{NOUN}|extra inputs )?(?:(?:is|are) )?(?:currently )?{NEGATION}"
+"""What stands right beside the name of a field that is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How requests are worded for one server. ``constraint`` and ``prefill`` are the forms that it was found to obey,
+    if any."""
+
+    constraint: str | None = None
+    prefill: str | None = None
+    renamed: frozenset[str] = frozenset()
+    dropped: frozenset[str] = frozenset()
+    uuid: bool = False
+    """Whether a picture is given its uuid, and need not be sent again."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether an answer may come piece by piece, and with its usage."""
+        return self.dropped.isdisjoint(FIELDS)
+
+    def name(self, field: str) -> str | None:
+        """The field's name for this server; None where it is left out."""
+        if field in self.dropped:
+            return None
+        return RENAMES[field] if field in self.renamed else field
+
+    @property
+    def holds(self) -> str | None:
+        """The form that constrains answers, unless its field was refused since."""
+        refused = self.constraint is None or CONSTRAINTS[self.constraint] in self.dropped
+        return None if refused else self.constraint
+
+    @property
+    def continues(self) -> str | None:
+        """The form by which an answer's beginning is given, unless one of its fields was refused since."""
+        refused = self.prefill is None or not self.dropped.isdisjoint(PREFILLS[self.prefill])
+        return None if refused else self.prefill
+
+    def constrain(self, pattern: str) -> Json:
+        """The fields that hold an answer to a pattern; none where the server obeys no such field."""
+        return {} if self.holds is None else hold(self.holds, pattern)
+
+    def learn(self, other: Dialect, but: Collection[str] = ()) -> Dialect:
+        """This dialect with what another one of the same server was refused, but for the fields ``but``."""
+        dropped = self.dropped | (other.dropped - frozenset(but))
+        return replace(self, renamed=self.renamed | other.renamed, dropped=dropped)
+
+    def without(self, field: str) -> Dialect | None:
+        """The dialect after a server refused the field: renamed if it has another name, else dropped.
+
+        None where that was done before, so that a request is never resent as it was.
+        """
+        original = next((old for old, new in RENAMES.items() if new == field), field)
+        if field in RENAMES and field not in self.renamed | self.dropped:
+            return replace(self, renamed=self.renamed | {field})
+        if original in self.dropped:
+            return None
+        return replace(self, dropped=self.dropped | {original})
+
+    def notes(self) -> list[str]:
+        """What was changed, for the summary: one line each."""
+        renamed = [f"{name} is sent as {RENAMES[name]}" for name in sorted(self.renamed - self.dropped)]
+        return renamed + [f"{name} is left out: the server refuses it" for name in sorted(self.dropped)]
+
+
+def refused_field(error: Json, sent: Collection[str]) -> str | None:
+    """The field of ours that a 400 or 422 names as unsupported, or None where it complains of something else.
+
+    ``error`` is the decoded body. A value out of bounds (``max_tokens`` over the context) is not a dialect.
+    """
+    detail = error.get("error", error)
+    if isinstance(detail, list):
+        detail = detail[0] if detail else {}
+    if not isinstance(detail, dict):
+        return None
+    if isinstance(entries := detail.get("detail"), list):
+        return _from_validation(entries, sent)
+    message = str(detail.get("message", ""))
+    coded = str(detail.get("code")) in UNSUPPORTED_CODES
+    if not coded and not UNSUPPORTED_WORDS.search(message):
+        return None
+    if (parameter := str(detail.get("param"))) in sent:
+        return parameter
+    if ABOUT_THE_ROW.search(message):
+        return None
+    return _first_found({name: rf"\b{re.escape(name)}\b" if coded else _refusal_of(name) for name in sent}, message)
+
+
+def _refusal_of(name: str) -> str:
+    word = re.escape(name)
+    quoted = rf"['\"`‘“]{word}['\"`’”]"
+    return rf"{quoted}|(?i:{BEFORE})\b{word}\b|\b{word}\b(?i:{BEHIND})"
+
+
+def _first_found(patterns: dict[str, str], message: str) -> str | None:
+    """The name found first: a server that refuses one field may advise another behind it."""
+    found = [(match.start(), name) for name, pattern in patterns.items() if (match := re.search(pattern, message))]
+    return min(found)[1] if found else None
+
+
+def _from_validation(entries: list[object], sent: Collection[str]) -> str | None:
+    """FastAPI's way: ``{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], …}]}``."""
+    for entry in entries:
+        if isinstance(entry, dict) and str(entry.get("type")) in UNSUPPORTED_CODES:
+            place = entry.get("loc")
+            parts = map(str, place) if isinstance(place, list) else ()
+            return next((part for part in parts if part in sent), None)
+    return None

@@ -1,0 +1,111 @@
+"""From a request to its body: JSON, pictures and JSON, never parsed again. Pure."""
+
+from __future__ import annotations
+
+import secrets
+from itertools import islice
+
+import orjson
+import pybase64
+
+from persqa_client.client.bodies import Body
+from persqa_client.client.dialect import Dialect
+from persqa_client.client.streams import FIELDS
+from persqa_client.config import Sampling
+from persqa_client.types import Json, Picture, Request, Turn
+
+SLOT = f"picture-{secrets.token_hex(8)}-goes-here"
+"""Stands in the JSON where a picture's base64 goes; random, so that no row's text can hold it."""
+SLOT_BYTES = SLOT.encode()
+
+
+def payload(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Json:
+    """The body as a dict, with SLOT in place of each picture's base64.
+
+    System text, pictures, question: in this order a server can share the first two between questions. Where the
+    answer's beginning is given, nothing else holds it: a pattern would be that of a whole answer.
+    """
+    fields: Json = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "max_tokens": request.max_tokens or sampling.max_tokens,
+        "seed": request.seed,
+        **sampling.extra_body,
+        **steering(request, dialect),
+        **(FIELDS if request.in_pieces else {}),
+    }
+    named = {name: value for field, value in fields.items() if (name := dialect.name(field)) is not None}
+    return {"model": model, "messages": messages(request, dialect)} | named
+
+
+def steering(request: Request, dialect: Dialect) -> Json:
+    """The fields that bring the tag to the answer's beginning."""
+    if request.prefill and dialect.continues is not None:
+        vllm = dialect.continues == "continue_final_message"
+        return {"continue_final_message": True, "add_generation_prompt": False} if vllm else {}
+    return dialect.constrain(request.pattern) if request.pattern else {}
+
+
+def messages(request: Request, dialect: Dialect) -> list[Json]:
+    parts = iter([part(picture, request, dialect) for picture in request.pictures])
+    first = len(request.pictures) - sum(turn.pictures for turn in request.turns)
+    turns = [Turn("user", request.prompt, first), *request.turns]
+    return [
+        *([{"role": "system", "content": request.system}] if request.system else []),
+        *({"role": turn.role, "content": content(turn, list(islice(parts, turn.pictures)))} for turn in turns),
+        *beginning(request, dialect),
+    ]
+
+
+def content(turn: Turn, pictures: list[Json]) -> str | list[Json]:
+    return [*pictures, {"type": "text", "text": turn.text}] if pictures else turn.text
+
+
+def part(picture: Picture, request: Request, dialect: Dialect) -> Json:
+    name = {"uuid": picture.uuid} if dialect.uuid and picture.uuid is not None else {}
+    if goes_by_name(picture, request, dialect):
+        return {"type": "image_url", "image_url": None, **name}
+    return {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{SLOT}"}, **name}
+
+
+def goes_by_name(picture: Picture, request: Request, dialect: Dialect) -> bool:
+    """Whether the server has the picture, and knows it by its uuid."""
+    return dialect.uuid and picture.uuid in request.known
+
+
+def carried(request: Request, dialect: Dialect) -> list[Picture]:
+    """The pictures whose bytes are in the body."""
+    return [picture for picture in request.pictures if not goes_by_name(picture, request, dialect)]
+
+
+def beginning(request: Request, dialect: Dialect) -> list[Json]:
+    """The last message: the answer's beginning, where the server goes on from one."""
+    if not request.prefill or dialect.continues is None:
+        return []
+    mark = {"partial": True} if dialect.continues == "partial" else {}
+    return [{"role": "assistant", "content": request.prefill, **mark}]
+
+
+def render(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Body:
+    """The body as it will be sent."""
+    text = orjson.dumps(payload(request, model=model, sampling=sampling, dialect=dialect))
+    pieces = text.split(SLOT_BYTES)
+    parts: list[bytes | Picture] = [pieces[0]]
+    for picture, piece in zip(carried(request, dialect), pieces[1:], strict=True):
+        parts += (picture, piece)
+    return Body(tuple(parts))
+
+
+def abridged(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> str:
+    """The body for a person's eyes: indented, each picture as its first characters and its size."""
+    text = orjson.dumps(
+        payload(request, model=model, sampling=sampling, dialect=dialect), option=orjson.OPT_INDENT_2
+    ).decode()
+    for picture in carried(request, dialect):
+        text = text.replace(SLOT, abridge(picture), 1)
+    return text
+
+
+def abridge(picture: Picture) -> str:
+    start = pybase64.b64encode(picture.data[:12]).decode()
+    return f"{start}… ({picture.width}x{picture.height}, {len(picture.data):,} bytes)"

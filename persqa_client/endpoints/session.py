@@ -1,0 +1,251 @@
+"""A request until its end: gate, slot, throttle, attempt, and again. Talks to the endpoint through client/transport.py.
+
+A session is what one run shares towards one endpoint. Order for each attempt: turn of its pictures, room for them,
+slot, outage gate, throttle, send.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import httpx2
+
+from persqa_client.client.bodies import Body
+from persqa_client.client.dialect import Dialect
+from persqa_client.client.image_uploads import Delivery, Uploads
+from persqa_client.client.request import render
+from persqa_client.client.response import whole
+from persqa_client.client.retry import BACKOFF, Backoff, Trial, persist, policy
+from persqa_client.client.transport import Client
+from persqa_client.config import Endpoint, Limits, Sampling
+from persqa_client.endpoints.failover import Relief, Standby
+from persqa_client.endpoints.gone import explained
+from persqa_client.endpoints.outage import PATIENCE, PROBES, Outage
+from persqa_client.endpoints.reactions import Reactions, final
+from persqa_client.errors import AttemptError, Away, RowError, RunStopped
+from persqa_client.limits.adaptive_limit import Knee
+from persqa_client.limits.allowance import Allowance
+from persqa_client.limits.concurrency import Admission
+from persqa_client.limits.control import Lease
+from persqa_client.limits.landing import weights
+from persqa_client.limits.quotas import PictureTokens, by_size
+from persqa_client.limits.server_metrics import Lookout, poll
+from persqa_client.types import Act, Completion, Request, Usage, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A completion, its text the whole answer, and what it took. ``constrained``: the server was held to the request's
+    pattern; ``prefilled``: it went on from the request's beginning of an answer."""
+
+    completion: Completion
+    attempts: int
+    constrained: bool
+    prefilled: bool = False
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counters for the person who looks on."""
+
+    sent: int = 0
+    answered: int = 0
+    again: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+
+class Session(AbstractAsyncContextManager["Session"]):
+    """Completes requests at one endpoint under one set of limits; used by many tasks of one event loop at once.
+
+    ``backoff`` is between the attempts of a request, ``probes`` between looks at a server that is away; ``patience``
+    is how long (seconds) nothing but refusals and broken connections may come before it counts as away.
+    ``picture_tokens`` is the model's rule, for the limit on tokens and for the pictures on their way.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        sampling: Sampling | None = None,
+        limits: Limits | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+        rng: random.Random | None = None,
+        backoff: Backoff = BACKOFF,
+        probes: Backoff = PROBES,
+        patience: float = PATIENCE,
+        picture_tokens: PictureTokens = by_size,
+    ) -> None:
+        self.endpoint = endpoint
+        self.sampling = sampling or Sampling()
+        self.limits = limits or Limits()
+        self.dialect = Dialect()
+        self.traffic = Traffic()
+        self.client = Client(
+            endpoint,
+            timeout=self.limits.timeout,
+            connections=self.limits.most_at_once,
+            fields=frozenset(self.sampling.extra_body),
+            http_client=http_client,
+        )
+        most = self.limits.most_at_once
+        self.admission = Admission(most, Knee(most) if self.limits.concurrency == "auto" else None)
+        self.allowance = Allowance(self.limits, self.admission, picture_tokens)
+        self.client.heed = self.allowance.heed
+        self.outage = Outage(
+            self.client.alive,
+            self.admission,
+            max_outage=self.limits.max_outage,
+            probes=probes,
+            patience=patience,
+            gone=endpoint.gone,
+        )
+        self.uploads = Uploads(self.admission.landing)
+        self.backoff = backoff
+        self._rng = rng or random.Random()
+        # Held by copies, too, of which none starts another.
+        self._lookout = Lookout(self._poll)
+        self._reactions = Reactions(self.limits, self.admission, self.outage)
+        self._standby = Standby(self.admission, self.outage, backoff)
+
+    def join(self, relief: Relief, lasting: Callable[[], bool]) -> None:
+        """From now on this session and others stand in for one another: see ``Standby.join``."""
+        self._standby.join(relief, lasting)
+
+    async def complete(self, request: Request, trial: Trial | None = None) -> Reply:
+        """The completion of a request, however many attempts it takes; ``trial`` is what it has gone through already.
+
+        Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
+        being stopped, and Away where the session has joined others.
+        """
+        self._lookout.begin()
+        trial = trial or Trial()
+        trial.tokens = trial.tokens or self.allowance.weigh(request, self.sampling.max_tokens)
+        delivery = self.uploads.delivery(
+            weights(request.pictures, self.allowance.picture_tokens if self._hears_early else None)
+        )
+        again = partial(
+            policy,
+            trial,
+            max_attempts=self.limits.max_attempts,
+            sleep=self._standby.rest,
+            rng=self._rng,
+            backoff=self.backoff,
+        )
+        while True:
+            try:
+                completion = await persist(partial(self._attempt, request, trial, delivery), again)
+                break
+            except Away:
+                self._reactions.survive(trial)
+                raise
+            except AttemptError as error:
+                # tenacity keeps the error, and the error its way through tenacity, where the request is with its
+                # pictures: a circle that would last until the garbage collector finds it.
+                error.__traceback__ = None
+                if not await self._reactions.excused(error.verdict, trial):
+                    raise final(error.verdict, trial) from error
+            except RunStopped as stop:
+                raise await explained(stop, self.endpoint.gone, self.client.alive) from None
+        prefix = request.prefill if trial.dialect.continues else None
+        form = trial.dialect.holds if request.pattern and not prefix else None
+        answer = whole(completion, wrapped=form == "json_schema", prefix=prefix)
+        return Reply(answer, trial.spent + 1, constrained=form is not None, prefilled=bool(prefix))
+
+    async def _attempt(self, request: Request, trial: Trial, delivery: Delivery) -> Completion:
+        await self._standby.before(trial)
+        # What may have brought the server down lets the others go first, or nothing else would be answered any more.
+        suspect = trial.suspect(self.outage.count)
+        if suspect:
+            await self.outage.passed()
+            await self.admission.pause(self.backoff.ceiling(trial.waits))
+        delivery.again = again = trial.sent > 0 and not suspect
+        async with delivery, self.admission.slot(again=again or delivery.follows) as lease:
+            await self._permit(lease, trial, again=again)
+            self._reactions.survive(trial)
+            body = self._body(request, trial, delivery)
+            self._count(trial)
+            try:
+                completion = await self.client.send(body, delivery.begun if delivery.leads else None)
+            except AttemptError as error:
+                error.verdict = delivery.judge(error.verdict, trial.known)
+                self._reactions.react(error.verdict, lease, trial)
+                if error.verdict.act is Act.ADAPT:
+                    self._adapt(error.verdict, trial)
+                self._standby.after(error.verdict)
+                raise
+            delivery.answered()
+        self._answered(completion, lease, trial)
+        return completion
+
+    async def _permit(self, lease: Lease, trial: Trial, *, again: bool) -> None:
+        """Gate and throttle; asked within the slot, so that nothing that waited for one slips past a gate just shut."""
+        while True:
+            self._standby.at_the_gate()
+            lease.held = lease.held or self.outage.closed
+            await self.outage.passed()
+            await self.allowance.permit(trial.tokens, again=again)
+            if not self.outage.closed:
+                return
+            self.allowance.give_back(trial.tokens)
+
+    def _body(self, request: Request, trial: Trial, delivery: Delivery) -> Body:
+        # Made anew for each attempt: a trial stays until the garbage collector finds it, because tenacity's objects
+        # hold each other, and its pictures would stay with it.
+        known = delivery.known if self.dialect.uuid else frozenset()
+        trial.dialect, trial.known = self.dialect, known
+        delivery.sent(known)
+        in_pieces = delivery.leads and self._hears_early
+        worded = replace(request, known=known, in_pieces=in_pieces) if known or in_pieces else request
+        return render(worded, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
+
+    @property
+    def _hears_early(self) -> bool:
+        """Whether a picture can be known to be in before the answer about it ends."""
+        return self.dialect.uuid and self.dialect.streams and self.client.tells_early
+
+    def _count(self, trial: Trial) -> None:
+        self.traffic.sent += 1
+        self.traffic.again += trial.sent > 0
+        trial.sent += 1
+
+    def _answered(self, completion: Completion, lease: Lease, trial: Trial) -> None:
+        usage = completion.usage
+        self._standby.answered()
+        self.traffic.answered += 1
+        self.traffic.usage += usage
+        self.admission.answered(lease, usage.completion)
+        self.allowance.took(usage, trial.tokens)
+        self.outage.over()
+
+    async def _poll(self) -> None:
+        """Looks at the server's gauges, where the number of requests at once is ours to find."""
+        if self.limits.concurrency == "auto":
+            url, model = f"{self.endpoint.root_url}/metrics", self.endpoint.model
+            wanted = lambda: self.admission.in_use > 0  # noqa: E731
+            await poll(self.client.get, url, model, self.admission.looked, wanted)
+
+    def _adapt(self, verdict: Verdict, trial: Trial) -> None:
+        """Changes the dialect once; a request that was sent in an older one is simply sent again in the present one."""
+        if trial.dialect is not self.dialect:
+            return
+        changed = self.dialect.without(verdict.parameter or "")
+        if changed is None:
+            raise RowError("rejected", verdict.message, raw=verdict.raw, attempts=trial.spent + 1)
+        self.dialect = changed
+
+    def drain(self) -> None:
+        """Lets requests under way finish and starts no more."""
+        self.admission.close()
+        self.allowance.close()
+
+    async def aclose(self) -> None:
+        await self._lookout.aclose()
+        await self.outage.aclose()
+        await self.client.aclose()
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()

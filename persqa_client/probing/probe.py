@@ -1,0 +1,147 @@
+"""What a server is and what it really obeys, found out before anything depends on it. Talks to the endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from persqa_client.client.classify import judge_reply
+from persqa_client.endpoints.session import Session
+from persqa_client.errors import AttemptError, RunStopped
+from persqa_client.probing.capabilities import Obedience, Server, Wanted, unknown_model
+from persqa_client.probing.features import (
+    count_images,
+    fork,
+    try_constraints,
+    try_prefills,
+    try_seed,
+    try_uuid,
+)
+from persqa_client.probing.vision import patch_of, see
+from persqa_client.task_groups import tasks
+from persqa_client.types import Act
+
+LOOKS = 3
+HELD = frozenset({"auto", "constrain", "surrogate"})
+"""Strategies that go with a pattern where the server obeys one."""
+LENGTHENING = frozenset({"min_tokens"})
+"""Of a person's own request fields, those that short answers can't bear."""
+
+
+async def examine(session: Session, *, strategy: Wanted = "auto", thorough: bool = False, uuid: bool = False) -> Server:
+    """What a run by this strategy needs to know, or all that can be found out; about three round trips.
+
+    Afterwards the session speaks as the server was found to understand; with ``uuid``, pictures that have one are sent
+    once where the server keeps them. Raises RunStopped where nothing listens, the
+    key is refused, the address is wrong or the model is not served.
+    """
+    server = await look(session)
+    if (sentence := unknown_model(server, session.endpoint.model)) is not None:
+        raise RunStopped("unknown_model", sentence)
+    sampling = session.sampling
+    short = {name: value for name, value in sampling.extra_body.items() if name not in LENGTHENING}
+    trial = fork(session, sampling=sampling.model_copy(update={"extra_body": short}))
+    sight, seconds = await see(trial)
+    server = replace(server, sight=sight, picture_patch=patch_of(sight), latency=seconds)
+    server = await examine_features(trial, server, strategy, thorough, uuid)
+    keeps = uuid and server.uuid is True
+    session.dialect = replace(trial.dialect, constraint=server.constraint, prefill=server.prefill, uuid=keeps)
+    return server
+
+
+async def examine_features(
+    session: Session, server: Server, strategy: Wanted, thorough: bool, wants_uuid: bool
+) -> Server:
+    """The features that are independent of one another, all at once."""
+    sees = server.sight is not None and server.sight.state in {"seen", "not shown"}
+    async with tasks() as group:
+        constraints = group.create_task(try_constraints(session, thorough or strategy in HELD))
+        prefills = group.create_task(try_prefills(session, thorough or strategy == "prefill"))
+        images = group.create_task(count_images(session)) if thorough and sees else None
+        seed = group.create_task(try_seed(session)) if thorough else None
+        uuid = group.create_task(try_uuid(session)) if (thorough or wants_uuid) and sees else None
+    limit, taken = images.result() if images else (None, None)
+    return replace(
+        server,
+        constraint=first_obeyed(constraints.result()),
+        constraints=constraints.result(),
+        prefill=first_obeyed(prefills.result()),
+        prefills=prefills.result(),
+        image_limit=limit,
+        images_taken=taken,
+        seed=seed.result() if seed else None,
+        uuid=uuid.result() if uuid else None,
+    )
+
+
+def first_obeyed(forms: Mapping[str, Obedience]) -> str | None:
+    return next((form for form, found in forms.items() if found == "obeyed"), None)
+
+
+async def look(session: Session) -> Server:
+    """Models and version. Raises RunStopped where nothing listens, the key is refused or the address is wrong."""
+    endpoint = session.endpoint
+    try:
+        async with tasks() as group:
+            listing = group.create_task(_get_patiently(session, f"{endpoint.base_url}/models"))
+            telling = group.create_task(_get_json(session, f"{endpoint.root_url}/version"))
+        status, body = listing.result()
+        if status == 404 and not endpoint.base_url.endswith("/v1"):
+            await _suggest_v1(session)
+        _refuse_early(session, status, body)
+        version = telling.result() if status == 200 else {}
+    except AttemptError as error:
+        raise RunStopped(error.verdict.code, error.verdict.message) from error
+    cards = [card for card in _load(body).get("data") or [] if isinstance(card, dict)] if status == 200 else []
+    own: dict[str, Any] = next((card for card in cards if card.get("id") == endpoint.model), {})
+    return Server(
+        models=tuple(str(card.get("id")) for card in cards),
+        owner=own.get("owned_by"),
+        version=version.get("version"),
+        max_model_len=own.get("max_model_len"),
+    )
+
+
+async def _get_patiently(session: Session, url: str) -> tuple[int, bytes]:
+    """A GET that one broken connection does not end. Raises AttemptError."""
+    for waits in range(LOOKS - 1):
+        try:
+            return await session.client.get(url)
+        except AttemptError as error:
+            if error.verdict.act is Act.STOP:
+                raise
+            await session.admission.pause(session.backoff.ceiling(waits))
+    return await session.client.get(url)
+
+
+def _refuse_early(session: Session, status: int, body: bytes) -> None:
+    # A 403 here proves nothing: a key may be good for chats and not for lists.
+    if status == 401:
+        verdict = judge_reply(status, {}, body, session.client.context, now=0.0)
+        raise RunStopped(verdict.code, verdict.message)
+
+
+async def _suggest_v1(session: Session) -> None:
+    base = session.endpoint.base_url
+    status, _ = await session.client.get(f"{base}/v1/models")
+    if status in {200, 401}:
+        raise RunStopped("wrong_url", f"{base} answers under /v1: give --base-url {base}/v1.")
+
+
+async def _get_json(session: Session, url: str) -> dict[str, Any]:
+    try:
+        status, body = await session.client.get(url)
+    except AttemptError:
+        return {}
+    return _load(body) if status == 200 else {}
+
+
+def _load(body: bytes) -> dict[str, Any]:
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return data if isinstance(data, dict) else {}

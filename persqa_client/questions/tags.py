@@ -1,0 +1,79 @@
+"""The main character's tag: what may stand in for a name, and what may be better left. Reads the package's words."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import resources
+
+TAG_NAME = re.compile(r"[^\W_](?:[\w.\-]{0,38}[^\W_])?")
+"""Letters, digits, hyphen, dot and underscore, up to 40; nothing that a pattern or a chat template reads as its own."""
+
+RESERVED = frozenset(
+    {"image", "video", "audio", "s", "unk", "pad", "bos", "eos", "mask", "cls", "sep", "think", "answer", "tool_call"}
+    | {"bbox", "box", "quad", "point", "ref", "ref-object", "im_start", "im_end", "sks", "tool_response"}
+    | {"start_of_turn", "end_of_turn", "end_of_utterance", "endoftext", "image_pad", "vision_start", "vision_end"}
+)
+"""Names that tokenizers, chat templates and training layouts use themselves."""
+NUMBERED = re.compile(r"(?:token|reserved|special|unused|extra_id|reserved_special_token)[_\-]?\d*")
+"""Names that tokenizers and the soft tokens of personalised models count up."""
+
+LETTERS = 3
+"""Shorter names are words, or parts of words, too often to be known without their brackets."""
+KINDS = {"words": "an English word", "names": "a given name", "characters": "a famous character's name"}
+
+
+def tag_of(name: str) -> str:
+    """``mam`` or ``<mam>`` -> ``<mam>``. Raises ValueError with the reason where the name can't be a tag."""
+    bare = name.strip().removeprefix("<").removesuffix(">")
+    if not TAG_NAME.fullmatch(bare):
+        raise ValueError(f"{name!r} can't be a tag: use up to 40 letters, digits, hyphens, for example mam")
+    if bare.lower() in RESERVED or NUMBERED.fullmatch(bare.lower()):
+        raise ValueError(f"{name!r} can't be a tag: models and training layouts use that name themselves")
+    return f"<{bare}>"
+
+
+def doubts(name: str) -> tuple[str, ...]:
+    """What speaks against a name that can be a tag: each a sentence with whom it hurts. Empty for a good one."""
+    bare = name.strip().removeprefix("<").removesuffix(">")
+    lower = bare.lower()
+    kinds = [KINDS[kind] for kind, words in known_words().items() if lower in words]
+    found = (
+        (
+            bare.isascii() and len(bare) < LETTERS,
+            "it has fewer than 3 letters, so an answer that lost its brackets can't be repaired",
+        ),
+        (bare != lower, "it has capital letters: models change them, and some evaluators compare them"),
+        (not bare.isascii(), "it has letters outside ASCII: evaluators such as PerVL's keep a to z and hyphens only"),
+        ("_" in bare, "it has an underscore, which models rewrite and which Markdown and evaluators take away"),
+        ("." in bare, "it has a dot, which models rewrite and at which evaluators split"),
+        (bool(re.search(r"\d", bare)), "it has a digit: evaluators that keep letters only take mam1 and mam2 for one"),
+        ("yes" in lower, "it contains yes, which evaluators of yes-or-no answers find in it"),
+        ("no" in lower, "it contains no, which evaluators of yes-or-no answers find in it"),
+        (bool(kinds), f"it is {' and '.join(kinds)}, so the bare name in an answer may mean something else"),
+    )
+    return tuple(sentence for is_so, sentence in found if is_so)
+
+
+def is_word(bare: str) -> bool:
+    """Whether a name without brackets may mean something else than the tag: a word, or somebody's name."""
+    lower = bare.lower()
+    return any(lower in words or lower.removesuffix("s") in words for words in known_words().values())
+
+
+def means_the_tag(tag: str) -> bool:
+    """Whether the tag's name can be taken for the tag where its brackets are lost (``Ask.bare_tag``).
+
+    Not where it is short, or a word or a name of its own; and not in Chinese, which puts no space around a name.
+    """
+    bare = tag[1:-1]
+    return bare.isascii() and len(bare) >= LETTERS and not is_word(bare)
+
+
+@cache
+def known_words() -> dict[str, frozenset[str]]:
+    """The package's list of words, by their kind."""
+    text = resources.files("persqa_client.questions").joinpath("words.txt").read_text(encoding="utf-8")
+    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    sections = re.split(r"^\[(\w+)\]$", lines, flags=re.MULTILINE)[1:]
+    return {kind: frozenset(words.split()) for kind, words in zip(sections[::2], sections[1::2], strict=True)}

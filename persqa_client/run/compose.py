@@ -1,0 +1,215 @@
+"""From settings to the parts of a run: how its rows are read, asked, weighed and written. Reads the user's own bank and
+list of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from persqa_client.answers.checks_part import TAGGED_ANSWER
+from persqa_client.config import Recipe, RunSettings
+from persqa_client.errors import SettingsError
+from persqa_client.images.cache import PictureShelf
+from persqa_client.images.preparing import Preparer
+from persqa_client.images.references import size_hint
+from persqa_client.images.sharing import Sharing
+from persqa_client.images.tokens import Family, family_of, tokens
+from persqa_client.images.uuids import name
+from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.sources import FileSource, Source
+from persqa_client.limits.quotas import PictureTokens, by_size
+from persqa_client.probing.capabilities import Server
+from persqa_client.probing.meeting import shortest_context
+from persqa_client.questions.bank import read_bank_file
+from persqa_client.questions.bank_part import Bank
+from persqa_client.questions.categories import CATEGORIES, read_need
+from persqa_client.questions.names import read_names
+from persqa_client.questions.tags import doubts, tag_of
+from persqa_client.questions.tasks import AskMaker
+from persqa_client.run.pipeline import Completer, Pipeline, keep_quiet
+from persqa_client.storage.records import render_failure, render_record
+from persqa_client.types import BadRow, Failure, Outcome, Picture, Row, Strategy, Unit
+
+BYTES_PER_PICTURE_BYTE = 2
+"""While a picture is prepared there is its file, and what is made of it; afterwards the latter alone."""
+FAMILIES: dict[int, Family] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
+"""The rule of picture tokens, by the side of the square that a server was seen to count as one."""
+
+
+class Plan:
+    """What the settings of one run mean for each of its rows.
+
+    Raises SettingsError where the tag can't be one, or where the user's own bank or list of names is not in order.
+    """
+
+    def __init__(self, settings: RunSettings, source: Source) -> None:
+        recipe = settings.recipe
+        self.settings = settings
+        self.recipe = recipe
+        self.roots = (*roots_of(settings.image_root, source), *settings.further_roots)
+        self.shelf = PictureShelf(self.roots, max_pixels=recipe.max_pixels, bound=settings.limits.shelf_bytes)
+        self.bank = make_bank(recipe)
+        self.names = read_names(recipe.names) if recipe.names else ()
+        self.tag = make_tag(recipe.tag)
+        self.asks = self.ask_maker("direct")
+        self.once = False
+        """Whether a picture is sent once for all questions about it: known when the server is."""
+
+    def ask_maker(self, strategy: Strategy) -> AskMaker:
+        category, language = defaults(self.recipe, self.bank)
+        return AskMaker(
+            self.tag,
+            self.settings.sampling.seed,
+            self.bank,
+            TAGGED_ANSWER,
+            category=category,
+            language=language,
+            questions=self.recipe.questions,
+            strategy=strategy,
+            names=self.names,
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the data, by flag name; of files, what is in them."""
+        identity = self.settings.identity()
+        if self.recipe.bank not in CATEGORIES:
+            identity["bank"] = f"a file with the digest {digest(Path(self.recipe.bank))}"
+        if self.recipe.names is not None:
+            identity["names"] = f"a file with the digest {digest(self.recipe.names)}"
+        return identity
+
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed and may be regretted, one sentence each."""
+        return tuple(f"The tag {self.tag}: {doubt}." for doubt in doubts(self.recipe.tag))
+
+    def parse(self, number: int, line: bytes) -> Row | BadRow:
+        return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
+
+    def units(self, row: Row | BadRow) -> tuple[Unit, ...]:
+        """What is asked about a row; a line that can't be asked about stands once."""
+        return (Unit(row.number),) if isinstance(row, BadRow) else self.asks.units(row)
+
+    @property
+    def spread(self) -> int:
+        """How many times as many questions must be under way: those of a row wait for its first half of the time."""
+        return 2 if self.recipe.questions > 1 else 1
+
+    def weigh(self, row: Row | BadRow, unit: Unit) -> int:
+        """Bytes that a question of the row may come to hold while it is under way, its pictures included, about.
+
+        Where pictures are sent once, they count with the row's first question: the others share them.
+        """
+        if isinstance(row, BadRow) or (self.once and unit.question > 0 and row.only is None):
+            return len(row.line)
+        return len(row.line) + BYTES_PER_PICTURE_BYTE * sum(
+            size_hint(reference, self.roots) for reference in row.images
+        )
+
+    def told(self, loaded: Callable[[Unit, int], None]) -> Callable[[Unit, int], None]:
+        """``loaded``, told what a unit holds in truth: nothing of its own, where it shares a picture that was sent."""
+        return lambda unit, size: loaded(unit, 0 if self.once and unit.question > 0 else size)
+
+    def load(self, reference: str) -> Picture:
+        """The picture as it will be sent. Blocks; threads may call it at once."""
+        return self.shelf.load(reference)
+
+    def render(self, line: bytes, outcome: Outcome) -> bytes:
+        recipe = self.recipe
+        if isinstance(outcome, Failure):
+            return render_failure(line, outcome, numbered=recipe.questions > 1)
+        return render_record(
+            line, outcome, output_key=recipe.output_key, style=recipe.output_style, details=recipe.details
+        )
+
+    def pipeline(
+        self,
+        completer: Completer,
+        threads: Executor,
+        strategy: Strategy,
+        servers: Sequence[Server],
+        loaded: Callable[[Unit, int], None] = keep_quiet,
+    ) -> Pipeline:
+        """The journey of a row at one of some servers, its pictures loaded in the given threads.
+
+        ``loaded`` is told what a unit then holds, in bytes.
+        """
+        self.once = self.settings.uuid and bool(servers) and all(server.uuid for server in servers)
+        prepare = Preparer(self.shelf, threads, partial(name, fields=self.settings.sampling.extra_body))
+        sharing = Sharing(prepare, always=self.recipe.questions > 1, repeats=self.once)
+
+        seen = next((family for server in servers if (family := FAMILIES.get(server.picture_patch or 0))), None)
+        family = seen or family_of(self.settings.endpoint.model)
+        return Pipeline(
+            completer,
+            sharing.load,
+            self.ask_maker(strategy),
+            loaded=self.told(loaded),
+            room=self.settings.sampling.max_tokens,
+            context=shortest_context(servers),
+            **({"count": partial(tokens, family=family)} if family else {}),
+        )
+
+
+def picture_tokens(model: str) -> PictureTokens:
+    """How many tokens a model of that name makes of a picture."""
+    family = family_of(model)
+    if family is None:
+        return by_size
+
+    def count(picture: Picture) -> int:
+        try:
+            return tokens(picture.width, picture.height, family)
+        except ValueError:
+            return by_size(picture)
+
+    return count
+
+
+def make_tag(name: str) -> str:
+    try:
+        return tag_of(name)
+    except ValueError as error:
+        raise SettingsError(f"--tag: {error}.") from error
+
+
+def make_bank(recipe: Recipe) -> Bank:
+    """Raises SettingsError where the bank is no category and no file in order, or has too few questions."""
+    own = recipe.bank if recipe.bank in CATEGORIES else read_bank_file(Path(recipe.bank))
+    bank = Bank.of(own, sensitive=recipe.sensitive, without=make_needs(recipe.without))
+    category, language = defaults(recipe, bank)
+    if recipe.questions > (there := len(bank.questions(category, language))):
+        left = " that --without leaves" if recipe.without else ""
+        raise SettingsError(
+            f"--questions {recipe.questions} is more than the {there}{left} about category {category} in language "
+            f"{language}: ask fewer, or give a larger --bank."
+        )
+    return bank
+
+
+def defaults(recipe: Recipe, bank: Bank) -> tuple[str, str]:
+    """The category and the language of rows that name none."""
+    language = recipe.language or bank.languages[0]
+    return bank.category or next((category for category, own in bank.fitting if own == language), "human"), language
+
+
+def make_needs(words: Iterable[str]) -> frozenset[str]:
+    try:
+        return frozenset(map(read_need, words))
+    except ValueError as error:
+        raise SettingsError(f"--without: {error}.") from error
+
+
+def digest(path: Path) -> str:
+    return blake2b(path.read_bytes(), digest_size=8).hexdigest()
+
+
+def roots_of(image_root: Path | None, source: Source) -> tuple[Path, ...]:
+    """Where relative picture paths are looked for, in order."""
+    if image_root is not None:
+        return (image_root,)
+    # Once, where the input lies in the working directory.
+    return tuple(dict.fromkeys((source.path.parent, Path()))) if isinstance(source, FileSource) else (Path(),)
