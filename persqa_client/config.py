@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -20,8 +22,8 @@ from pydantic import (
 )
 
 from persqa_client.errors import RunStopped, SettingsError
-from persqa_client.urls import check_base_url
 
+ROUTE = re.compile(r"(/chat)?/completions$")
 STEERING = frozenset({"id", "question", "tag", "category", "language"})
 """Fields of a row that say how it is asked about."""
 RUN_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"})
@@ -36,6 +38,36 @@ class Settings(BaseModel):
 
 
 Kind = TypeVar("Kind", bound=Settings)
+
+
+def check_base_url(url: str) -> str:
+    url = url.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        well_formed = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        # An IPv6 address without its bracket, a port that is no number.
+        well_formed = False
+    if not well_formed:
+        raise ValueError("must look like http://HOST:PORT/v1")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user name or password; use --api-key-env instead")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with its path, without ? or #")
+    if (root := ROUTE.sub("", url)) != url:
+        raise ValueError(f"must be the root of the API, {root}, and not one of its routes")
+    return url
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL names this machine; proxies from the environment are not asked for it."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Endpoint(Settings):

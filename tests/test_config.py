@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from persqa_client.config import Endpoint, Limits, Sampling, Settings, build
+from persqa_client.endpoints.credentials import find_key
 from persqa_client.errors import SettingsError
-from persqa_client.urls import find_key
 
 URL = "http://127.0.0.1:8000/v1"
 OPENAI = "https://api.openai.com/v1"

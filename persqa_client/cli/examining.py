@@ -13,11 +13,11 @@ from persqa_client.cli.advice import command
 from persqa_client.cli.doctor_report import Finding, findings
 from persqa_client.cli.exits import NO_SERVER, WRONG_USE, fail
 from persqa_client.config import Endpoint, Limits, build
+from persqa_client.endpoints.credentials import find_key
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import PersQAError, SettingsError
 from persqa_client.probing.capabilities import Server, unfit
 from persqa_client.probing.probe import examine, look
-from persqa_client.urls import find_key
 
 AT_ONCE = 8
 

@@ -7,15 +7,17 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from persqa_client.client.forms import CONSTRAINTS, PREFILLS, hold
-from persqa_client.client.streams import FIELDS
 from persqa_client.types import Json
+
+# Ask for an answer as a stream, with its usage.
+STREAM_FIELDS: Json = {"stream": True, "stream_options": {"include_usage": True}}
 
 RENAMES = {"max_tokens": "max_completion_tokens"}
 """OpenAI's reasoning models refuse the old name; many compatible servers know the old one alone."""
 
 FORM_FIELDS = frozenset(CONSTRAINTS.values()).union(*PREFILLS.values())
 
-TUNABLE = frozenset({"temperature", "top_p", "seed", *RENAMES, *RENAMES.values(), *FIELDS}) | FORM_FIELDS
+TUNABLE = frozenset({"temperature", "top_p", "seed", *RENAMES, *RENAMES.values(), *STREAM_FIELDS}) | FORM_FIELDS
 """Fields that a request can do without."""
 
 UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
@@ -50,7 +52,7 @@ class Dialect:
     @property
     def streams(self) -> bool:
         """Whether an answer may come piece by piece, and with its usage."""
-        return self.dropped.isdisjoint(FIELDS)
+        return self.dropped.isdisjoint(STREAM_FIELDS)
 
     def name(self, field: str) -> str | None:
         """The field's name for this server; None where it is left out."""

@@ -9,8 +9,7 @@ import orjson
 import pybase64
 
 from persqa_client.client.bodies import Body
-from persqa_client.client.dialect import Dialect
-from persqa_client.client.streams import FIELDS
+from persqa_client.client.dialect import STREAM_FIELDS, Dialect
 from persqa_client.config import Sampling
 from persqa_client.types import Json, Picture, Request, Turn
 
@@ -32,7 +31,7 @@ def payload(request: Request, *, model: str, sampling: Sampling, dialect: Dialec
         "seed": request.seed,
         **sampling.extra_body,
         **steering(request, dialect),
-        **(FIELDS if request.in_pieces else {}),
+        **(STREAM_FIELDS if request.in_pieces else {}),
     }
     named = {name: value for field, value in fields.items() if (name := dialect.name(field)) is not None}
     return {"model": model, "messages": messages(request, dialect)} | named

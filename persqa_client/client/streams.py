@@ -17,9 +17,6 @@ MEDIA_TYPE = "text/event-stream"
 EVENT = b"data:"
 END = b"[DONE]"
 
-FIELDS: Json = {"stream": True, "stream_options": {"include_usage": True}}
-"""By which an answer is asked for piece by piece, with its usage."""
-
 THOUGHTS = ("reasoning", "reasoning_content")
 """What a model thinks goes by one of these names, by vLLM's version."""
 

@@ -29,10 +29,9 @@ from persqa_client.client.classify import Context, Fault, judge_fault, judge_rep
 from persqa_client.client.response import read_completion
 from persqa_client.client.streams import assembled, is_stream
 from persqa_client.client.wire import KEEP_ALIVE, Answer, Begun, Wire, goes_straight
-from persqa_client.config import Endpoint
+from persqa_client.config import Endpoint, is_loopback
 from persqa_client.errors import AttemptError
 from persqa_client.types import Act, Completion, Verdict
-from persqa_client.urls import is_loopback
 
 BROKEN = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
 """What an attempt ends with where no reply came; some of aiohttp's errors pass the SDK as they are."""

@@ -17,7 +17,7 @@ from aiohttp.payload import Payload
 from yarl import URL
 
 from persqa_client.client.bodies import Body
-from persqa_client.urls import is_loopback
+from persqa_client.config import is_loopback
 
 KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept: below the 5 s after which uvicorn, vLLM's server, closes it unasked."""

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from persqa_client.config import Endpoint, Limits, Sampling, build
 from persqa_client.dataflow.base import in_arguments
 from persqa_client.dataflow.vlm_serving import VLMServing
+from persqa_client.endpoints.credentials import find_key
 from persqa_client.errors import SettingsError
-from persqa_client.urls import find_key
 
 KEY_ENV = "DF_API_KEY"
 """The variable in which DataFlow keeps the key for whatever URL stands beside it."""

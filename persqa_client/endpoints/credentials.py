@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from persqa_client.config import Endpoint, build
-from persqa_client.errors import SettingsError
-from persqa_client.urls import find_key, is_loopback
+from pydantic import SecretStr
 
+from persqa_client.config import Endpoint, build, check_base_url, is_loopback
+from persqa_client.errors import SettingsError
+
+HEADER_WORD = re.compile(r"[\x21-\x7e]+")
+OPENAI_HOST = "api.openai.com"
 NO_KEY = "-"
 """In place of a variable's name: this endpoint gets no key."""
 NOWHERE = "http://127.0.0.1/v1"
@@ -61,3 +65,31 @@ def host_of(url: str) -> str:
     except ValueError:
         # No URL at all, which is told when the endpoint is made.
         return ""
+
+
+def find_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> SecretStr | None:
+    """The key for this host: the named variable's, else OPENAI_API_KEY for OpenAI's own host alone, else none.
+
+    Raises SettingsError where a variable is named but empty or not there, where what it holds can't stand in a header,
+    or where the URL is none.
+    """
+    try:
+        host = urlsplit(check_base_url(base_url)).hostname
+    except ValueError as error:
+        raise SettingsError(f"--base-url: {error}.") from error
+    if key_env is not None:
+        if not environ.get(key_env, "").strip():
+            raise SettingsError(f"--api-key-env names {key_env}, but that variable is not set or is empty.")
+        return read_key(key_env, environ)
+    if host == OPENAI_HOST and environ.get("OPENAI_API_KEY", "").strip():
+        return read_key("OPENAI_API_KEY", environ)
+    return None
+
+
+def read_key(name: str, environ: Mapping[str, str]) -> SecretStr:
+    key = environ[name].strip()
+    if not HEADER_WORD.fullmatch(key):
+        raise SettingsError(
+            f"The key in {name} has a space, a line break or a letter outside ASCII in it: set that variable anew."
+        )
+    return SecretStr(key)

@@ -27,12 +27,12 @@ from persqa_client.endpoints.gone import explained
 from persqa_client.endpoints.outage import PATIENCE, PROBES, Outage
 from persqa_client.endpoints.reactions import Reactions, final
 from persqa_client.errors import AttemptError, Away, RowError, RunStopped
+from persqa_client.images.tokens import PictureTokens, by_size
 from persqa_client.limits.adaptive_limit import Knee
 from persqa_client.limits.allowance import Allowance
 from persqa_client.limits.concurrency import Admission
 from persqa_client.limits.control import Lease
 from persqa_client.limits.landing import weights
-from persqa_client.limits.quotas import PictureTokens, by_size
 from persqa_client.limits.server_metrics import Lookout, poll
 from persqa_client.types import Act, Completion, Request, Usage, Verdict
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from persqa_client.images.structure import Truncated, unsigned
 
 FILE_HEADER, OS2_HEADER = 14, 12
-UNCOMPRESSED = frozenset({0, 3, 6})
+BMP_UNCOMPRESSED = frozenset({0, 3, 6})
 """BI_RGB, BI_BITFIELDS and BI_ALPHABITFIELDS."""
 RUN_LENGTHS = frozenset({1, 2})
 
@@ -28,7 +28,7 @@ def pixel_bytes(data: bytes, header: int) -> int:
     if header == OS2_HEADER:
         return row_bytes(*(unsigned(data, at, 2, "little") for at in (18, 20, 24)))
     width, bits, compression = (unsigned(data, at, size, "little") for at, size in ((18, 4), (28, 2), (30, 4)))
-    if compression in UNCOMPRESSED:
+    if compression in BMP_UNCOMPRESSED:
         # A negative height means that the rows run from the top down.
         height = abs(int.from_bytes(data[22:26], "little", signed=True))
         return row_bytes(width, height, bits)

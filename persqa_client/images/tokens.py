@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from persqa_client.types import Picture
 
 Family = Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl"]
 
@@ -64,3 +67,12 @@ def tokens(
         grow = math.sqrt(least / (width * height))
         columns, rows = (math.ceil(side * grow / rule.factor) for side in (width, height))
     return columns * rows
+
+
+PIXELS_PER_TOKEN = 784
+"""Where the model's own rule is not known."""
+PictureTokens = Callable[[Picture], int]
+
+
+def by_size(picture: Picture) -> int:
+    return picture.width * picture.height // PIXELS_PER_TOKEN + 1

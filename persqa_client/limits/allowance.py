@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping
 
 from persqa_client.config import Limits
+from persqa_client.images.tokens import PictureTokens, by_size
 from persqa_client.limits.concurrency import Admission
-from persqa_client.limits.quotas import PictureTokens, by_size, seconds_to_hold, weight_of
+from persqa_client.limits.quotas import seconds_to_hold, weight_of
 from persqa_client.limits.rate_limit import throttle_for
 from persqa_client.types import Request, Usage
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from persqa_client.limits.quotas import PictureTokens
+from persqa_client.images.tokens import PictureTokens
 from persqa_client.limits.waiters import Waiters
 from persqa_client.types import Picture
 

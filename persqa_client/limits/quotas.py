@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from persqa_client.types import Picture, Request
+from persqa_client.images.tokens import PictureTokens, by_size
+from persqa_client.types import Request
 
 Kind = Literal["requests", "tokens"]
 
 CHARACTERS_PER_TOKEN = 3
 """Of a prompt's text; on the safe side for English, about right for Chinese."""
-PIXELS_PER_TOKEN = 784
-"""Where the model's own rule is not known."""
 
 DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$")
 UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 LONGEST = 1e6
 """Seconds; a larger number is a moment in time, counted from 1970."""
-
-PictureTokens = Callable[[Picture], int]
-
-
-def by_size(picture: Picture) -> int:
-    return picture.width * picture.height // PIXELS_PER_TOKEN + 1
 
 
 def weight_of(request: Request, max_tokens: int, picture_tokens: PictureTokens = by_size) -> int:

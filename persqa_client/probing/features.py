@@ -12,10 +12,10 @@ import secrets
 from dataclasses import replace
 from typing import Literal
 
+from persqa_client.client.dialect import STREAM_FIELDS
 from persqa_client.client.forms import CONSTRAINTS, PREFILLS
 from persqa_client.client.image_uploads import Uploads
 from persqa_client.client.retry import Trial
-from persqa_client.client.streams import FIELDS
 from persqa_client.config import Sampling
 from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import RowError
@@ -139,7 +139,7 @@ async def try_uuid(session: Session) -> bool:
     """Whether a picture that was sent with a uuid need not be sent again."""
     trial = fork(session)
     # In one piece: not every server tells the usage of an answer that comes in several.
-    trial.dialect = replace(trial.dialect, uuid=True, dropped=trial.dialect.dropped | frozenset(FIELDS))
+    trial.dialect = replace(trial.dialect, uuid=True, dropped=trial.dialect.dropped | frozenset(STREAM_FIELDS))
     trial.uploads = Uploads()
     picture = replace(swatch("green", 56), uuid=f"persqa-{secrets.token_hex(8)}")
     request = Request(SYSTEM, (picture,), "What is this?", seed=0, max_tokens=FEW_TOKENS)

@@ -17,11 +17,10 @@ from persqa_client.images.cache import PictureShelf
 from persqa_client.images.preparing import Preparer
 from persqa_client.images.references import size_hint
 from persqa_client.images.sharing import Sharing
-from persqa_client.images.tokens import Family, family_of, tokens
+from persqa_client.images.tokens import Family, PictureTokens, by_size, family_of, tokens
 from persqa_client.images.uuids import name
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
-from persqa_client.limits.quotas import PictureTokens, by_size
 from persqa_client.probing.capabilities import Server
 from persqa_client.probing.meeting import shortest_context
 from persqa_client.questions.bank import read_bank_file

@@ -23,7 +23,7 @@ async def stream(
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", **headers})
     await response.prepare(request)
     try:
-        pieces = list(cut(await finish(), usage=usage))
+        pieces = list(split_completion(await finish(), usage=usage))
     except Refusal as refusal:
         pieces = [refusal.body(hosted)]
     events = [orjson.dumps(piece) for piece in pieces]
@@ -44,7 +44,7 @@ async def write(response: web.StreamResponse, events: list[bytes]) -> None:
     await response.write(b"".join(b"data: %b\n\n" % event for event in events))
 
 
-def cut(body: dict[str, Any], *, usage: bool) -> Iterator[dict[str, Any]]:
+def split_completion(body: dict[str, Any], *, usage: bool) -> Iterator[dict[str, Any]]:
     """The pieces of an answer: its role, a token each, why it ended, and with ``usage`` what it took. Pure.
 
     What is not an answer comes as it is.

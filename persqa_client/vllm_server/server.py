@@ -16,8 +16,8 @@ from typing import Any, Self
 from pydantic import SecretStr
 
 from persqa_client.config import Endpoint, build
+from persqa_client.endpoints.credentials import read_key
 from persqa_client.errors import ServerFailed
-from persqa_client.urls import read_key
 from persqa_client.vllm_server.command import (
     CONTEXT,
     HOST,

@@ -13,13 +13,13 @@ from aiohttp import web
 
 from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint, Limits, Sampling
+from persqa_client.endpoints.credentials import find_key
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RunStopped
 from persqa_client.probing.capabilities import Server, unfit
 from persqa_client.probing.features import count_images, try_prefills, try_seed, try_uuid
 from persqa_client.probing.probe import examine
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
-from persqa_client.urls import find_key
 from tests.chat.talking import BASE, CHAT, QUICK, REQUEST, bad, good, make_session, sent, serving
 
 VLLM = {"structured_outputs": "obeyed", "guided_regex": "ignored", "json_schema": "obeyed"}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.config import Endpoint
+from persqa_client.config import Endpoint, is_loopback
 from persqa_client.endpoints.session import Session
 from persqa_client.probing.probe import look
 from persqa_client.simulator.server import SimSettings, running
-from persqa_client.urls import is_loopback
 
 
 async def models_at(base_url: str) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.limits.quotas import by_size, read_reset, seconds_to_hold, weight_of
+from persqa_client.images.tokens import by_size
+from persqa_client.limits.quotas import read_reset, seconds_to_hold, weight_of
 from persqa_client.types import Picture, Request, Turn
 
 NOW = 1_795_564_800.0

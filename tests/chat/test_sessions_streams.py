@@ -16,7 +16,7 @@ from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
-from persqa_client.simulator.streaming import cut
+from persqa_client.simulator.streaming import split_completion
 from persqa_client.types import Completion, Picture, Request, Usage
 from tests.chat.talking import PATIENCE, QUICK, REQUEST, Handler, answer, completion, serving
 
@@ -37,7 +37,7 @@ class Server:
     asked: list[dict[str, Any]] = field(default_factory=list)
     followed: asyncio.Event = field(default_factory=asyncio.Event)
     end: bytes = b"data: [DONE]\n\n"
-    pieces: list[dict[str, Any]] = field(default_factory=lambda: list(cut(BODY, usage=True)))
+    pieces: list[dict[str, Any]] = field(default_factory=lambda: list(split_completion(BODY, usage=True)))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.method == "GET":
@@ -100,7 +100,7 @@ async def test_an_error_in_the_midst_is_judged_by_the_status_that_it_tells() -> 
 
     async def change() -> None:
         if len(server.asked) > 1:
-            server.pieces = list(cut(BODY, usage=True))
+            server.pieces = list(split_completion(BODY, usage=True))
 
     server.between = change
     async with talking(server.handle) as session:
@@ -121,7 +121,9 @@ async def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
 
 async def test_an_answer_without_an_end_is_none() -> None:
     """Its words look well, but more may have been to come."""
-    pieces = [piece for piece in cut(BODY, usage=True) if not any(c["finish_reason"] for c in piece["choices"])]
+    pieces = [
+        piece for piece in split_completion(BODY, usage=True) if not any(c["finish_reason"] for c in piece["choices"])
+    ]
     server = Server(nothing, pieces=pieces, end=b"")
     async with talking(server.handle) as session:
         with pytest.raises(RowError, match="the answer has no end") as caught:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from persqa_client.urls import is_loopback
+from persqa_client.config import is_loopback
 from persqa_client.vllm_server.ports import free_port
 from persqa_client.vllm_server.process import Guarded
 

@@ -10,10 +10,10 @@ import pytest
 
 from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint as Address
+from persqa_client.endpoints.credentials import find_key
 from persqa_client.endpoints.session import Reply, Session
 from persqa_client.probing.swatches import swatch
 from persqa_client.types import Request, Turn
-from persqa_client.urls import find_key
 from tests.live.endpoints import Endpoint
 
 PATTERN = r"<mam>[\s\S]{5,60}"
