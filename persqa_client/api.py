@@ -25,9 +25,8 @@ from persqa_client.errors import PersQAError, RowError, RunStopped, SettingsErro
 from persqa_client.inputs.sources import START, ListedSource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.probing.capabilities import Server
-from persqa_client.probing.meeting import agree, meet
-from persqa_client.run.attending import STOPPING, Beside, attended
-from persqa_client.run.background import portal
+from persqa_client.probing.probe import agree, meet
+from persqa_client.run.background import STOPPING, Beside, attended, portal
 from persqa_client.run.compose import Plan
 from persqa_client.run.gc_tuning import looking_seldom
 from persqa_client.run.pipeline import Pipeline

@@ -1,15 +1,21 @@
-"""What the tests share."""
+"""Fixtures for all tests."""
 
 from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
+import respx
 
-from tests.serving.processes import marked
+from persqa_client.endpoints.session import Session
+from tests.support.endpoints import make_session
+from tests.vllm_server.processes import marked
 
 
 def pytest_configure() -> None:
@@ -25,3 +31,26 @@ def mark() -> Iterator[str]:
     yield mark
     for pid in marked(mark):
         os.kill(pid, signal.SIGKILL)
+
+
+@pytest_asyncio.fixture
+async def session(respx_mock: respx.MockRouter) -> AsyncIterator[Session]:
+    """A session whose requests go to respx."""
+    async with make_session(max_attempts=3, concurrency=64) as session:
+        yield session
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everyone may enter. Restores root's rights after a test that drops them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        was_root = os.geteuid() == 0
+        try:
+            yield folder
+        finally:
+            if was_root:
+                os.seteuid(0)
+            for path in folder.iterdir():
+                path.chmod(0o755)

@@ -18,7 +18,7 @@ import persqa_client
 from persqa_client import Endpoint, Limits, PersQAClient, Recipe, Record, RowError, RunStopped, generate, stream
 from persqa_client.simulator.server import Running, SimSettings, running
 from persqa_client.types import BadRow, Failure
-from tests.chat.talking import answer, serving
+from tests.support.endpoints import answer, serving
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "endpoints": frozenset({"root", "images", "limits", "client"}),
     "probing": frozenset({"root", "images", "limits", "client", "endpoints"}),
     "engines": frozenset({"root", "inputs"}),
-    "vllm_server": frozenset({"root"}),
+    "vllm_server": frozenset({"root", "endpoints"}),
     "simulator": frozenset({"root"}),
 }
 LOWER = frozenset(MAY_IMPORT)

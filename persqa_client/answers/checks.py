@@ -3,10 +3,58 @@
 from __future__ import annotations
 
 import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from persqa_client.language import CJK, LETTER
-from persqa_client.types import Ask, Problem
+from persqa_client.answers.clean import has_no_markup, has_no_placeholder, has_no_unknown_tag, is_no_echo
+from persqa_client.answers.refusals import is_no_refusal
+from persqa_client.language import CJK, LETTER, script_of, scripts
+from persqa_client.types import Ask, Check, Problem
+
+# Whether an answer repeats itself, as models that got caught do. Pure.
+
+OFTEN = 4
+"""A sequence may come so many times; an honest list repeats two or three words, but not longer runs."""
+WORDS, CHARACTERS = 4, 8
+"""Length of a sequence; a Chinese one of four characters is no more than two words (一件红色的)."""
+LONG = 400
+"""Bytes from which on it tells something how far a text can be compressed: honest ones shrink to a third at most."""
+RATIO = 0.2
+RUN = re.compile(r"(\S)\1{19}")
+GIANT = 40
+"""Characters of a word that is none."""
+
+
+def is_no_loop(text: str, ask: Ask) -> Problem | None:
+    words = text.split()
+    repeats = (
+        (len(words) - len(set(words)) >= OFTEN and comes_often(words, WORDS))
+        or ((CJK.search(text) or max(map(len, words), default=0) > GIANT) and comes_often(text, CHARACTERS))
+        or RUN.search(text)
+        or shrinks(text)
+    )
+    return Problem("loop", "it repeats itself again and again") if repeats else None
+
+
+def comes_often(items: Sequence[str], length: int) -> bool:
+    """Whether a sequence of that length comes too often. It can't where none of its items does."""
+    if len(items) < length + OFTEN or max(Counter(items).values()) <= OFTEN:
+        return False
+    return max(Counter(sequences(items, length)).values()) > OFTEN
+
+
+def sequences(items: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
+    return zip(*(items[start:] for start in range(length)), strict=False)
+
+
+def shrinks(text: str) -> bool:
+    if len(text) < LONG // 4:
+        return False
+    data = text.encode("utf-8", "replace")
+    return len(data) >= LONG and len(zlib.compress(data, 1)) < RATIO * len(data)
+
 
 CLASSES = (
     r"(?:main |central |primary )?(?:character|subject|figure|person|individual|man|woman|boy|girl|child|kid|baby|lady"
@@ -59,3 +107,61 @@ def form_of(name: str) -> str:
         return re.escape(name)
     words = [re.sub("['’]", "['’]", re.escape(word)) for word in re.split(r"[\s\-_]+", name) if word]
     return rf"(?<!{LETTER})" + r"[\s\-_]+".join(words) + rf"(?!{LETTER})" if words else ""
+
+
+# Whether an answer is in the question's language, as far as its script tells. Pure.
+
+LANGUAGES = {"han": "Chinese", "latin": "the Latin script"}
+
+
+def speaks_the_language(text: str, ask: Ask) -> Problem | None:
+    """The majority decides. Brands and names keep their Latin letters in Chinese, so that only words in lower case
+    count there; a dish or a garment may keep its Chinese name in English. What is quoted does not count."""
+    wanted = script_of(ask.question)
+    if wanted is None or (wanted == "latin" and text.isascii()):
+        return None
+    count = scripts(text)
+    if wanted == "han":
+        foreign, own = count.common + count.others, count.han
+    else:
+        foreign, own = count.han + count.others, count.words and 2 * count.words + 2
+    if foreign <= own:
+        return None
+    language = "Chinese" if wanted == "han" else "the language of the question"
+    return Problem("wrong_language", f"it is not in {language}")
+
+
+# The checks of an answer's text, in the order in which a reason is worth telling: each a small function with a code
+# of its own. Pure.
+
+WORD = re.compile(r"[^\W_]")
+POSSESSIVE = re.compile(r"['’]s\b")
+
+
+def is_not_empty(text: str, ask: Ask) -> Problem | None:
+    return None if WORD.search(text) else Problem("empty", "it is empty")
+
+
+def says_something(text: str, ask: Ask) -> Problem | None:
+    """Something must stand beside the tag, a possessive's ``'s`` apart."""
+    rest = text.replace(ask.tag, " ")
+    if WORD.search(POSSESSIVE.sub("", rest)):
+        return None
+    return Problem("only_tag", f"it says nothing after {ask.tag}")
+
+
+TAGGED_ANSWER: tuple[Check, ...] = (
+    is_not_empty,
+    is_no_refusal,
+    is_not_pronoun_only,
+    begins_with_tag,
+    says_something,
+    is_no_echo,
+    has_no_placeholder,
+    has_no_markup,
+    has_no_unknown_tag,
+    is_no_loop,
+    speaks_the_language,
+    leaks_no_name,
+)
+"""For a question about one character."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from persqa_client.answers.cleaning import SPACE, clean
-from persqa_client.answers.loops import is_no_loop
-from persqa_client.answers.surrogates import put_tag
-from persqa_client.answers.tag_repair import repair_tag
+from persqa_client.answers.checks import is_no_loop
+from persqa_client.answers.clean import SPACE, clean
+from persqa_client.answers.tag_repair import put_tag, repair_tag
 from persqa_client.types import Ask, Completion, Problem
 
 ENDED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})

@@ -20,6 +20,6 @@ def doctor(
     Example: persqa doctor --base-url http://127.0.0.1:8000/v1
     """
     # Imported here, because --help must not wait for the SDK.
-    from persqa_client.cli import examining
+    from persqa_client.cli import doctor_report
 
-    examining.main(base_url, model, api_key_env, timeout)
+    doctor_report.main(base_url, model, api_key_env, timeout)

@@ -2,11 +2,72 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import shlex
 from collections.abc import Mapping
 
-from persqa_client.cli.advice import pictures_that_fit
-from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint
-from persqa_client.probing.capabilities import Server, Sight
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from persqa_client.cli.exits import NO_SERVER, WRONG_USE, fail
+from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build
+from persqa_client.endpoints.credentials import find_key
+from persqa_client.endpoints.session import Session
+from persqa_client.errors import PersQAError, SettingsError
+from persqa_client.probing.capabilities import Server, Sight, settle_strategy, unfit
+from persqa_client.probing.probe import examine, look
+from persqa_client.types import Strategy
+
+# The flags of ``persqa run`` that follow from what a server was found to be. Pure.
+
+TEXT_TOKENS = 400
+"""What is said around the pictures takes no more, in English or Chinese."""
+
+USUAL_PATCH = 28
+LEAST_PICTURE = 64
+"""Tokens of a picture in which a model still sees something."""
+
+
+def command(server: Server, endpoint: Endpoint, key_env: str | None) -> str:
+    """The command line of a run, to be copied into a shell."""
+    words = ["persqa", "run", "photos/", "-o", "qa.jsonl", "--base-url", endpoint.base_url, "--model", endpoint.model]
+    words += ["--api-key-env", key_env] if key_env else []
+    words += ["--strategy", advised_strategy(server)]
+    pixels = fitting_pixels(server)
+    words += ["--max-pixels", str(pixels)] if pixels is not None and pixels < DEFAULT_MAX_PIXELS else []
+    return shlex.join(words)
+
+
+def advised_strategy(server: Server) -> Strategy:
+    """``auto``'s choice, but rather a given beginning than none."""
+    strategy = settle_strategy(server, "auto")
+    return "prefill" if strategy == "direct" and server.prefill else strategy
+
+
+def picture_room(server: Server) -> int | None:
+    """Tokens that are left for pictures beside the texts, an answer and one that was no good before it; None where the
+    context is not told."""
+    if server.max_model_len is None:
+        return None
+    return max(0, server.max_model_len - TEXT_TOKENS - 2 * Sampling().max_tokens)
+
+
+def fitting_pixels(server: Server) -> int | None:
+    """The size of one picture that fits the context; None where that is not known or would be next to nothing."""
+    room = picture_room(server)
+    if room is None or room < LEAST_PICTURE:
+        return None
+    return room * (server.picture_patch or USUAL_PATCH) ** 2
+
+
+def pictures_that_fit(server: Server) -> int | None:
+    """How many pictures of the default size one request has room for."""
+    room = picture_room(server)
+    most = DEFAULT_MAX_PIXELS // (server.picture_patch or USUAL_PATCH) ** 2
+    return None if room is None else room // most
+
 
 Finding = tuple[str, str]
 
@@ -89,3 +150,55 @@ def uuid(found: bool | None) -> str:
 
 def under_one(heading: str, texts: list[str]) -> list[Finding]:
     return [(heading if number == 0 else "", text) for number, text in enumerate(texts)]
+
+
+# What ``persqa doctor`` does: looks at the server, tries all that a run may need, prints a table and a command.
+
+AT_ONCE = 8
+
+
+def main(base_url: str, model: str | None, api_key_env: str | None, timeout: float) -> None:
+    """Prints what was found; ends the command with its exit code where the server is not fit."""
+    try:
+        key = find_key(base_url, api_key_env, os.environ)
+        endpoint = build(Endpoint, base_url=base_url, model=model or "?", api_key=key)
+        limits = build(Limits, timeout=timeout, concurrency=AT_ONCE, max_attempts=2, max_outage=timeout)
+        endpoint, server, notes = asyncio.run(diagnose(endpoint, limits, choose=model is None))
+    except SettingsError as error:
+        fail(error, WRONG_USE)
+    except PersQAError as error:
+        fail(error, NO_SERVER)
+    console = Console()
+    print_findings(findings(endpoint, server, notes), console)
+    reason = unfit(server)
+    if reason is None and server.sight is not None and server.sight.state == "failed":
+        reason = f"It has no answer to a request with a picture: {server.sight.words}"
+    if reason is not None:
+        fail(f"This server is not fit for a run. {reason}", NO_SERVER)
+    console.print("\nSettings to use:", style="bold")
+    console.print(command(server, endpoint, api_key_env), soft_wrap=True, markup=False, highlight=False)
+
+
+async def diagnose(endpoint: Endpoint, limits: Limits, *, choose: bool) -> tuple[Endpoint, Server, list[str]]:
+    """The endpoint with its model chosen, what was found, and what requests to it must do without.
+
+    Raises RunStopped where the server is away or refuses.
+    """
+    if choose:
+        async with Session(endpoint, limits=limits) as session:
+            models = (await look(session)).models
+        if not models:
+            raise SettingsError("This server lists no models: name one with --model.")
+        endpoint = endpoint.model_copy(update={"model": models[0]})
+    async with Session(endpoint, limits=limits) as session:
+        server = await examine(session, thorough=True)
+        return endpoint, server, session.dialect.notes()
+
+
+def print_findings(lines: list[Finding], console: Console) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for heading, text in lines:
+        table.add_row(heading, Text(text))
+    console.print(table)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from persqa_client.client.dialect import TUNABLE, refused_field
-from persqa_client.limits.quotas import seconds_to_hold
+from persqa_client.limits.rate_limit import seconds_to_hold
 from persqa_client.types import Act, Verdict
 
 LONG_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from persqa_client.limits.landing import Landing
+from persqa_client.limits.concurrency import Landing
 from persqa_client.types import Act, Verdict
 
 REMEMBERED = 16_384

@@ -9,17 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from persqa_client.dataflow.api_serving import APIVLMServing_openai as APIVLMServing_openai
-    from persqa_client.dataflow.api_serving import OpenAIVLMServing as OpenAIVLMServing
     from persqa_client.dataflow.generator import PersQAGenerator as PersQAGenerator
     from persqa_client.dataflow.local_serving import LocalModelVLMServing_vllm as LocalModelVLMServing_vllm
     from persqa_client.dataflow.storage import FileStorage as FileStorage
+    from persqa_client.dataflow.vlm_serving import APIVLMServing_openai as APIVLMServing_openai
+    from persqa_client.dataflow.vlm_serving import OpenAIVLMServing as OpenAIVLMServing
 
 HOMES = {
-    "APIVLMServing_openai": "api_serving",
+    "APIVLMServing_openai": "vlm_serving",
     "FileStorage": "storage",
     "LocalModelVLMServing_vllm": "local_serving",
-    "OpenAIVLMServing": "api_serving",
+    "OpenAIVLMServing": "vlm_serving",
     "PersQAGenerator": "generator",
 }
 __all__ = sorted(HOMES)

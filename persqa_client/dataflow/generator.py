@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from persqa_client.api import execute
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
 from persqa_client.dataflow.base import in_arguments
-from persqa_client.dataflow.batches import ForeignPool
-from persqa_client.dataflow.frames import frame_of, rows_of, with_answers
-from persqa_client.dataflow.outcomes import OUTPUT_KEY, ROW_KEY, Answer, answers_of
-from persqa_client.dataflow.run_files import Line, lines_of, picture_folder, run_folder, write_rows
+from persqa_client.dataflow.cells import PictureFolder
+from persqa_client.dataflow.foreign_serving import ForeignPool
+from persqa_client.dataflow.frames import OUTPUT_KEY, ROW_KEY, Answer, answers_of, frame_of, rows_of, with_answers
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.endpoints.credentials import NOWHERE
-from persqa_client.errors import RowError, SettingsError
+from persqa_client.errors import RowError, SettingsError, StorageError
 from persqa_client.inputs.sources import FileSource, ListedSource, Source
-from persqa_client.jsonl import dump_spaced, load_object
-from persqa_client.run.attending import Beside
+from persqa_client.jsonl import dump, dump_spaced, load_object
+from persqa_client.run.background import Beside
 from persqa_client.run.compose import Plan
 from persqa_client.run.progress import Onlooker, show_progress
 from persqa_client.run.run import Run
@@ -30,7 +32,68 @@ from persqa_client.storage.run_files import RunFiles
 if TYPE_CHECKING:
     OperatorBase = object
 else:
-    from persqa_client.dataflow.abcs import OperatorBase
+    from persqa_client.dataflow.base import OperatorBase
+
+
+# Where the run behind an operator keeps its journal, by what is asked, and the pictures that its frame held: in the
+# storage's cache folder. Reads and writes files.
+
+Line = dict[str, Any]
+
+FOLDER = "persqa_runs"
+
+
+def cache_folder(storage: Any) -> Path | None:
+    """None where the storage keeps all in memory."""
+    cache = getattr(storage, "cache_path", None)
+    return Path(cache) / FOLDER if cache else None
+
+
+@contextmanager
+def picture_folder(storage: Any) -> Iterator[PictureFolder]:
+    """One for all runs of the storage; without a cache folder, one for as long as it is held."""
+    if (cache := cache_folder(storage)) is not None:
+        yield PictureFolder(cache / "pictures")
+        return
+    with TemporaryDirectory(prefix="persqa-") as folder:
+        yield PictureFolder(Path(folder))
+
+
+def run_folder(storage: Any, output_key: str, identity: object, rows: Sequence[bytes]) -> Path | None:
+    """The folder of the run that asks these rows in this way; None where the storage has no cache folder.
+
+    The same frame and settings find the same folder, and go on there; others are a run of their own.
+    """
+    if (cache := cache_folder(storage)) is None:
+        return None
+    digest = blake2b(dump(identity), digest_size=6)
+    for row in rows:
+        digest.update(row + b"\n")
+    prefix = getattr(storage, "file_name_prefix", None) or "dataflow"
+    step = getattr(storage, "operator_step", None)
+    name = f"{prefix}_step{step + 1}" if isinstance(step, int) else str(prefix)
+    return cache / f"{name}_{output_key}_{digest.hexdigest()}".replace("/", "_")
+
+
+def write_rows(folder: Path, rows: Sequence[bytes]) -> Path:
+    """The rows as the input of the run, unless they lie there already. Raises StorageError."""
+    path = folder / "rows.jsonl"
+    text = b"".join(row + b"\n" for row in rows)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_bytes() != text:
+            path.write_bytes(text)
+    except OSError as error:
+        raise StorageError(f"The rows can't be written to {path}: {error.strerror or error}.") from error
+    return path
+
+
+def lines_of(path: Path) -> Iterator[Line]:
+    """Bit by bit: with what is told of each answer, they are several times the size of the rows."""
+    if path.exists():
+        with path.open("rb") as file:
+            yield from map(load_object, file)
+
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from persqa_client.client.retry import Trial
-from persqa_client.endpoints.homes import Homes
-from persqa_client.endpoints.routing import Load, State, choose, picture_key, preference
+from persqa_client.endpoints.routing import Homes, Load, State, choose, picture_key, preference
 from persqa_client.endpoints.session import Reply, Session, Traffic
 from persqa_client.errors import Away, RowError, RunStopped, ServerFailed
 from persqa_client.task_groups import first

@@ -3,17 +3,131 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from persqa_client.config import Limits
-from persqa_client.engines.feed import Book, Feed, Reading
-from persqa_client.engines.local import Answer, LocalEngine, at_hand
-from persqa_client.engines.probation import Probation
+from persqa_client.engines.local import Answer, Job, LocalEngine, at_hand
 from persqa_client.errors import RunStopped
-from persqa_client.inputs.sources import Source
-from persqa_client.types import Failure, Outcome
+from persqa_client.inputs.sources import START, Source
+from persqa_client.types import BadRow, Failure, Outcome, Position, Row, Unit
+
+# From the input's lines to jobs: announces each to the ledger, asks for what is still to be answered. Reads.
+
+BREATH = 200
+"""Lines without a job, after which the event loop gets a turn."""
+
+
+class Book(Protocol):
+    """What a feed needs of a ledger."""
+
+    @property
+    def start(self) -> Position: ...
+    @property
+    def until(self) -> Position | None: ...
+    def expect(self, line: bytes, units: tuple[Unit, ...], position: Position) -> tuple[Unit, ...]: ...
+    def skip(self, position: Position) -> None: ...
+
+
+class Reading(Protocol):
+    """How lines become rows, what is asked about a row, and what a question of it holds in memory."""
+
+    def parse(self, number: int, line: bytes) -> Row | BadRow: ...
+    def units(self, row: Row | BadRow) -> tuple[Unit, ...]: ...
+    def weigh(self, row: Row | BadRow, unit: Unit) -> int: ...
+
+
+@dataclass(slots=True)
+class Feed:
+    """Draws lines from a source as an engine asks for jobs. ``rows`` bounds how many rows are announced."""
+
+    source: Source
+    book: Book
+    reading: Reading
+    rows: int | None = None
+    at_least: int = 0
+    """A line up to which rows are announced whatever ``rows`` says: answers for them are paid and journalled."""
+    position: Position = START
+    """After the line that was announced last."""
+
+    def jobs(self) -> Iterator[Job | None]:
+        left = self.rows
+        for quiet, (line, position) in enumerate(self.source.lines(self.book.start), 1):
+            if self._is_past(position, left):
+                return
+            self.position = position
+            if line.strip():
+                left = None if left is None else left - 1
+                yield from self._announce(line, position)
+            else:
+                self.book.skip(position)
+            if quiet % BREATH == 0:
+                yield None
+
+    def _is_past(self, position: Position, left: int | None) -> bool:
+        until = self.book.until
+        if until is not None and position.number > until.number:
+            return True
+        return left is not None and left <= 0 and position.number > self.at_least
+
+    def _announce(self, line: bytes, position: Position) -> Iterator[Job]:
+        row = self.reading.parse(position.number, line)
+        for unit in self.book.expect(row.line, self.reading.units(row), position):
+            yield Job(row, unit, self.reading.weigh(row, unit))
+
+
+def has_more(source: Source, start: Position) -> bool:
+    """Whether a row follows a position (blank lines are none)."""
+    return any(line.strip() for line, _ in source.lines(start))
+
+
+# Whether the first results speak of the rows or of the run. Pure.
+
+FIRST_RESULTS = 20
+
+
+class Probation:
+    """Holds the endpoint's first refusals back until one result differs: twenty alike are the run's fault."""
+
+    def __init__(self, most: int = FIRST_RESULTS, *, passed: bool = False) -> None:
+        self._most = most
+        self._held: list[Failure] = []
+        self._passed = passed
+
+    def judge(self, outcome: Outcome) -> list[Outcome]:
+        """The outcomes that may be written now. Raises RunStopped when the first results are all the same refusal.
+
+        Failures that no endpoint had a part in (a missing picture) go through and prove nothing.
+        """
+        if self._passed or (isinstance(outcome, Failure) and outcome.stage == "input"):
+            return [outcome]
+        if not isinstance(outcome, Failure) or outcome.stage != "endpoint" or not self._alike(outcome):
+            self._passed = True
+            return [*self.release(), outcome]
+        self._held.append(outcome)
+        if len(self._held) >= self._most:
+            raise RunStopped(
+                outcome.code,
+                f"The first {self._most} results were all the same, so the run would bring nothing: {outcome.message} "
+                "No row was written as failed.",
+            )
+        return []
+
+    def _alike(self, failure: Failure) -> bool:
+        return not self._held or _kind(self._held[0]) == _kind(failure)
+
+    def release(self) -> list[Outcome]:
+        """What is held back, when the run ends before it was decided."""
+        held, self._held = self._held, []
+        return list(held)
+
+
+def _kind(failure: Failure) -> tuple[str, str]:
+    """Code and the server's words without their numbers, which differ from row to row."""
+    return failure.code, re.sub(r"\d+", "#", failure.raw or "")
+
 
 SYNC_EVERY = 1.0
 CHECKPOINT_EVERY = 5

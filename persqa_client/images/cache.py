@@ -7,18 +7,96 @@ it costs less than a digest of it.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from hashlib import blake2b
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from functools import partial
+from hashlib import blake2b, sha256
 from pathlib import Path
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
-from persqa_client.images.page_cache import CanNotTell, read_cached
+import orjson
+
 from persqa_client.images.prepare import Redraw, load_picture, ready, redrawn
 from persqa_client.images.references import FileState, file_state
 from persqa_client.types import Picture
+
+# Reads a file without waiting for a disk: at once where the system has it in memory, else it is asked to fetch it.
+#
+# To hand a picture to a thread and back costs more than all else about one that goes out as its own bytes.
+
+AT_ONCE = 1_000_000
+"""Bytes; what is larger would keep an event loop for a millisecond or more while it is read and looked through."""
+
+
+class NotCached(Exception):
+    """Not in memory, or not all of it; it is being fetched."""
+
+
+class CanNotTell(Exception):
+    """This system, or the file system that the file is on, does not say what it has in memory."""
+
+
+def read_cached(path: str, size: int) -> bytes | None:
+    """All of a regular file that has ``size`` bytes; None where it has not, can't be opened or is larger than AT_ONCE.
+
+    Raises NotCached and CanNotTell. A page that goes in the very moment between look and reading is waited for.
+    """
+    if not 0 < size <= AT_ONCE:
+        return None
+    if not hasattr(os, "RWF_NOWAIT"):
+        raise CanNotTell
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if not is_cached(file, size):
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
+                raise NotCached
+            data = os.read(file, size + 1)
+        finally:
+            os.close(file)
+    except OSError:
+        return None
+    return data if len(data) == size else None
+
+
+def is_cached(file: int, size: int) -> bool:
+    """Whether the first, the middle and the last byte can be read at once; files are fetched in one go, so all can.
+
+    Raises CanNotTell.
+    """
+    byte = bytearray(1)
+    try:
+        for at in (size - 1, size // 2, 0):
+            os.preadv(file, [byte], at, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise CanNotTell from error
+    return True
+
+
+# The uuid under which a picture may be sent more than once: a digest of all that goes over the wire for it. Pure.
+
+SETTINGS = ("mm_processor_kwargs", "media_io_kwargs")
+"""Request fields that change what a server makes of the same bytes."""
+
+
+def name(picture: Picture, fields: Mapping[str, Any]) -> Picture:
+    """The picture with its uuid: the same for the same bytes, type and settings, in every run.
+
+    ``fields`` are a person's own request fields. A server shows the first picture of a uuid whatever comes under it
+    later, so the digest is one for which nobody can make a second picture.
+    """
+    settings = {field: fields[field] for field in SETTINGS if fields.get(field)}
+    digest = sha256(orjson.dumps([picture.media_type, settings], option=orjson.OPT_SORT_KEYS))
+    digest.update(picture.data)
+    return replace(picture, uuid=f"persqa-{digest.hexdigest()}")
 
 
 class PictureShelf:
@@ -117,3 +195,98 @@ class PictureShelf:
             _, oldest = self._drawn.popitem(last=False)
             del self._keys[id(oldest)]
             self.held -= len(oldest.data)
+
+
+# From a reference to a picture without keeping the event loop: at once where that takes no time, else in a thread.
+
+FETCHING = (0.003, 0.01)
+"""Seconds that a disk gets to fetch a file, before a thread waits for it."""
+
+Name = Callable[[Picture], Picture]
+"""Gives a picture its uuid: a digest, which takes longer than all else."""
+
+
+class Preparer:
+    """Prepares pictures for the requests of one event loop; see ``sharing.Prepare``."""
+
+    def __init__(self, shelf: PictureShelf, threads: Executor, name: Name) -> None:
+        self._shelf = shelf
+        self._threads = threads
+        self._name = name
+
+    async def __call__(self, reference: str, *, named: bool = False) -> Picture:
+        """Raises RowError."""
+        picture = None if named else await self._at_once(reference)
+        if picture is not None:
+            return picture
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(self._blocking, reference, named=named))
+
+    async def _at_once(self, reference: str) -> Picture | None:
+        for wait in FETCHING:
+            try:
+                return self._shelf.at_hand(reference)
+            except NotCached:
+                await asyncio.sleep(wait)
+        return None
+
+    def _blocking(self, reference: str, *, named: bool) -> Picture:
+        picture = self._shelf.load(reference)
+        return self._name(picture) if named else picture
+
+
+# Pictures that several questions are asked about: prepared once and held once while any of them is under way. Waits,
+# nothing else.
+
+REMEMBERED = 65_536
+"""References; of older ones is forgotten that they came before."""
+
+
+class Prepare(Protocol):
+    async def __call__(self, reference: str, *, named: bool = False) -> Picture:
+        """The picture, with its uuid if ``named``. Raises RowError."""
+        ...
+
+
+class Sharing:
+    """Loads pictures, and gives a uuid to those that are sent again: to all of them (``always``), or else to those
+    that come again (``repeats``). A digest costs more than all else about a picture, so none is made in vain.
+    """
+
+    def __init__(self, prepare: Prepare, *, always: bool, repeats: bool) -> None:
+        self._prepare = prepare
+        self._always = always
+        self._repeats = repeats
+        self._held: WeakValueDictionary[str, Picture] = WeakValueDictionary()
+        self._coming: dict[str, asyncio.Task[Picture]] = {}
+        self._seen: dict[int, None] = {}
+
+    async def load(self, reference: str) -> Picture:
+        """Raises RowError, as for a picture that is loaded alone."""
+        if self._always or (self._repeats and self._again(reference)):
+            return self._held.get(reference) or await self._share(reference)
+        return await self._prepare(reference)
+
+    def _again(self, reference: str) -> bool:
+        """Whether it came before. Of a reference, which may be a picture itself, only the hash is kept: two that have
+        the same cost a digest too many."""
+        key = hash(reference)
+        if key in self._seen:
+            return True
+        self._seen[key] = None
+        if len(self._seen) > REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+        return False
+
+    async def _share(self, reference: str) -> Picture:
+        if (task := self._coming.get(reference)) is None:
+            task = asyncio.create_task(self._prepare(reference, named=True))
+            self._coming[reference] = task
+            task.add_done_callback(lambda done: self._came(reference, done))
+        # Shielded, because another question may wait for the same picture when this one is cancelled.
+        return await asyncio.shield(task)
+
+    def _came(self, reference: str, task: asyncio.Task[Picture]) -> None:
+        del self._coming[reference]
+        if not task.cancelled() and task.exception() is None:
+            self._held[reference] = task.result()

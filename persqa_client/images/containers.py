@@ -7,10 +7,115 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from persqa_client.images.structure import Order, Truncated, unsigned
+# What walking a picture file by its structure gives, and the numbers in it. Pure.
+#
+# Nothing is decoded on these walks, so they cost about a copy of the bytes.
+
+Order = Literal["little", "big"]
+
+
+class Truncated(ValueError):
+    """The file stops, or its structure breaks, before the picture's end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stripped:
+    """A picture file without metadata, and what its header says. Width and height are as stored, before any turning."""
+
+    data: bytes
+    width: int
+    height: int
+    plain: bool
+    """8 bits a channel, grey or colour, opaque, not animated, in a coding that every decoder reads."""
+    orientation: int
+    """EXIF's 1 to 8, how the stored picture is to be turned; 1 is upright, and stands where none is given."""
+
+
+def unsigned(data: bytes, at: int, size: int, order: Order = "big") -> int:
+    """The number of ``size`` bytes at ``at``; what lies behind the end counts as absent bytes."""
+    return int.from_bytes(data[at : at + size], order)
+
+
+# Walks a GIF by its blocks, to see whether it reaches its end. Pure.
+#
+# By CompuServe's GIF89a.
+
+
+def check_gif(data: bytes) -> None:
+    """Raises Truncated where the blocks do not lead to the trailer."""
+    if not gif_has_trailer(data):
+        raise Truncated("no end of the GIF")
+
+
+def gif_has_trailer(data: bytes) -> bool:
+    """Whether walking the blocks leads to the trailer; a byte that starts no block is stepped over, as decoders do."""
+    at = 13 + gif_table(data, 10)
+    while at < len(data):
+        match data[at]:
+            case 0x3B:
+                return True
+            case 0x2C:
+                at = after_gif_blocks(data, at + 11 + gif_table(data, at + 9))
+            case 0x21:
+                at = after_gif_blocks(data, at + 2)
+            case _:
+                at += 1
+    return False
+
+
+def gif_table(data: bytes, flags_at: int) -> int:
+    """Bytes of the colour table that the flags announce."""
+    flags = unsigned(data, flags_at, 1)
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def after_gif_blocks(data: bytes, at: int) -> int:
+    """Where a chain of sub-blocks, each led by its length, is over."""
+    while size := unsigned(data, at, 1):
+        at += size + 1
+    return at + 1
+
+
+# Reads a BMP's headers, to see whether its pixels are all there. Pure.
+#
+# By Microsoft's BITMAPFILEHEADER and the headers that follow it, OS/2's short one among them.
+
+FILE_HEADER, OS2_HEADER = 14, 12
+BMP_UNCOMPRESSED = frozenset({0, 3, 6})
+"""BI_RGB, BI_BITFIELDS and BI_ALPHABITFIELDS."""
+RUN_LENGTHS = frozenset({1, 2})
+
+
+def check_bmp(data: bytes) -> None:
+    """Raises Truncated where the headers announce more than there is. Filling bytes behind the last row may lack."""
+    header = unsigned(data, 14, 4, "little")
+    if len(data) < FILE_HEADER + header:
+        raise Truncated("a BMP header is cut off")
+    start = unsigned(data, 10, 4, "little") or FILE_HEADER + header
+    if len(data) < start + pixel_bytes(data, header):
+        raise Truncated("no end of the BMP")
+
+
+def pixel_bytes(data: bytes, header: int) -> int:
+    """How many bytes the picture takes; 1 where only decoding can tell."""
+    if header == OS2_HEADER:
+        return row_bytes(*(unsigned(data, at, 2, "little") for at in (18, 20, 24)))
+    width, bits, compression = (unsigned(data, at, size, "little") for at, size in ((18, 4), (28, 2), (30, 4)))
+    if compression in BMP_UNCOMPRESSED:
+        # A negative height means that the rows run from the top down.
+        height = abs(int.from_bytes(data[22:26], "little", signed=True))
+        return row_bytes(width, height, bits)
+    return unsigned(data, 34, 4, "little") if compression in RUN_LENGTHS else 1
+
+
+def row_bytes(width: int, height: int, bits: int) -> int:
+    """Rows are filled up to whole groups of four bytes, the last one not necessarily."""
+    return (width * bits + 31) // 32 * 4 * max(0, height - 1) + (width * bits + 7) // 8
+
 
 WIDTH, HEIGHT, BITS, COMPRESSION, SAMPLES, PLANES = 256, 257, 258, 259, 277, 284
 STRIPS, STRIP_ROWS, STRIP_COUNTS = 273, 278, 279

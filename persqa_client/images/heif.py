@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from persqa_client.images.structure import Truncated, unsigned
+from persqa_client.images.containers import Truncated, unsigned
 
 NEEDED = frozenset({b"ftyp", b"meta", b"moov", b"moof", b"mdat", b"idat"})
 """Boxes of the picture; a cut-off box of another name, behind them, is something that was appended to it."""

@@ -11,8 +11,8 @@ from struct import Struct
 
 import stringzilla
 
+from persqa_client.images.containers import Stripped, Truncated, unsigned
 from persqa_client.images.orientation import exif_orientation
-from persqa_client.images.structure import Stripped, Truncated, unsigned
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 STUFFED = b"\xff\x00"

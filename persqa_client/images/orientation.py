@@ -5,7 +5,7 @@ The block is a small TIFF (TIFF 6.0), whatever file it lies in.
 
 from __future__ import annotations
 
-from persqa_client.images.structure import Order, unsigned
+from persqa_client.images.containers import Order, unsigned
 
 ORIENTATION, LONG = 0x0112, 4
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from persqa_client.images.containers import Stripped, Truncated, unsigned
 from persqa_client.images.orientation import exif_orientation
-from persqa_client.images.structure import Stripped, Truncated, unsigned
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"IDAT", b"IEND"})

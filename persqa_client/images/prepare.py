@@ -27,12 +27,11 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
 from persqa_client.images.colour import opaque
-from persqa_client.images.containers_part import READERS, strip
-from persqa_client.images.formats import KNOWN, format_of, is_foreign_picture, words_for
+from persqa_client.images.containers import Stripped, Truncated
+from persqa_client.images.formats import KNOWN, READERS, format_of, is_foreign_picture, strip, words_for
 from persqa_client.images.heif import unlink_metadata
 from persqa_client.images.orientation import exif_orientation
 from persqa_client.images.references import read_reference, shown
-from persqa_client.images.structure import Stripped, Truncated
 from persqa_client.types import Picture
 
 MAX_DECODED_PIXELS = 200_000_000

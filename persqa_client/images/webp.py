@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from persqa_client.images.containers import Stripped, Truncated, unsigned
 from persqa_client.images.orientation import exif_orientation
-from persqa_client.images.structure import Stripped, Truncated, unsigned
 
 WEBP_KEPT = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
 ALPHA, ANIMATION = 0x10, 0x02

@@ -3,14 +3,232 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from time import monotonic
+from typing import Protocol
 
 from persqa_client.errors import Interrupted, PersQAError, RunStopped
-from persqa_client.limits.control import Controller, Fixed, Lease
-from persqa_client.limits.landing import Landing
+from persqa_client.images.tokens import PictureTokens
 from persqa_client.limits.server_metrics import Gauges
-from persqa_client.limits.waiters import Waiters
+from persqa_client.types import Picture
+
+# Those who wait for one thing: in order, but what is tried again before what is new. Waits, nothing else.
+
+
+class Waiters:
+    """Whoever has the thing looks who is first, and how much he needs, and calls him in."""
+
+    def __init__(self) -> None:
+        self._line: list[tuple[int, int, int, asyncio.Future[int]]] = []
+        self._order = itertools.count()
+
+    def __len__(self) -> int:
+        return sum(not future.done() for *_, future in self._line)
+
+    async def wait(self, need: int, *, again: bool, give_back: Callable[[int], None]) -> int:
+        """What ``call`` gives. Goes to ``give_back`` where the waiter was cancelled in the very step of the call."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._line, (0 if again else 1, next(self._order), need, future))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                give_back(future.result())
+            raise
+
+    def first(self) -> int | None:
+        """What the first one needs; None where nobody waits."""
+        while self._line and self._line[0][-1].done():
+            heapq.heappop(self._line)
+        return self._line[0][2] if self._line else None
+
+    def call(self, what: int) -> None:
+        """Gives it to the first one."""
+        heapq.heappop(self._line)[-1].set_result(what)
+
+    def dismiss(self, error: PersQAError) -> None:
+        """Ends the waiting of all."""
+        for *_, future in self._line:
+            if not future.done():
+                future.set_exception(error)
+        self._line.clear()
+
+    def dismiss_last(self, error: PersQAError) -> None:
+        """Ends the waiting of the one that would wait longest."""
+        if self.first() is not None:
+            *_, last = max(entry for entry in self._line if not entry[-1].done())
+            last.set_exception(error)
+
+
+# How many new pictures are on their way to a server at once. Waits, nothing else.
+#
+# vLLM keeps what its vision encoder made of a picture in a cache of few: of as many tokens as a batch may have, or
+# as the
+# largest picture that the model allows (its ``compute_mm_encoder_budget``). A question whose picture's last tokens
+# are in
+# no full block of the prefix cache needs it, which is nearly every one; so where more pictures come between a first
+# question and those after it, the server encodes that picture again.
+
+ROOM = 4096
+"""Tokens: half of a batch of 8,192, vLLM's default on an H100, as pictures before these are still being asked about."""
+
+
+class Landing:
+    """Room for pictures on their way, in tokens; given in order, but first to what is tried again."""
+
+    def __init__(self, room: int = ROOM) -> None:
+        self._room = room
+        self.taken = 0
+        """Tokens of what is on its way."""
+        self.waiting = Waiters()
+
+    async def enter(self, tokens: int, *, again: bool) -> None:
+        """Takes so much room, once it is there; more than there is, only when nothing else is on its way."""
+        if self.waiting.first() is None and self._fits(tokens):
+            self.taken += tokens
+        else:
+            await self.waiting.wait(tokens, again=again, give_back=self.leave)
+
+    def leave(self, tokens: int) -> None:
+        """Gives the room back."""
+        self.taken -= tokens
+        while (need := self.waiting.first()) is not None and self._fits(need):
+            self.taken += need
+            self.waiting.call(need)
+
+    def _fits(self, tokens: int) -> bool:
+        return not self.taken or self.taken + tokens <= self._room
+
+
+def weights(pictures: Sequence[Picture], tokens: PictureTokens | None) -> dict[str, int]:
+    """What each picture that a server is to keep takes of the room, by its uuid; nothing where ``tokens`` is None."""
+    return {
+        picture.uuid: tokens(picture) if tokens is not None else 0 for picture in pictures if picture.uuid is not None
+    }
+
+
+# What decides how many requests are under way at once: its face, and the plain one that keeps to a number. Pure.
+
+SHRINK = 0.75
+"""A refused request takes a quarter of the slots away; one burst of refusals does so once."""
+REGROW = 0.05
+"""Each limit's worth of answers gives so much of it back, or one."""
+STRIKES, STRIKE_SHARE = 2, 0.05
+"""So many time-outs, and so large a share of all ends, are more than chance."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """A slot while it is held: what was true when it was given."""
+
+    cuts: int = 0
+    """How often the limit had been cut: late refusals of one burst tell themselves apart from new ones."""
+    level: int = 0
+    """How often the limit had been changed."""
+    in_use: int = 0
+    """Slots in use, this one included."""
+    since: float = 0.0
+    held: bool = False
+    """Whether it waited for something that says nothing about the server's pace."""
+
+
+class Controller(Protocol):
+    """Decides on the number of slots. ``now`` is in seconds, of any clock that only goes forward."""
+
+    @property
+    def slots(self) -> int:
+        """As many as may be in use now, at least 1."""
+        ...
+
+    @property
+    def cuts(self) -> int: ...
+    @property
+    def level(self) -> int: ...
+    def answered(self, lease: Lease, tokens: int, now: float) -> None:
+        """An answer came; ``tokens`` is its length."""
+        ...
+
+    def refused(self, lease: Lease, now: float) -> None:
+        """The server turned a request away. One burst cuts once."""
+        ...
+
+    def timed_out(self, lease: Lease, now: float) -> None:
+        """A request got no answer in its time; several are a sign of a server that has too much to do."""
+        ...
+
+    def away(self, now: float) -> None:
+        """The server went away with all that was in flight, and may have done so because it was too much."""
+        ...
+
+    def looked(self, gauges: Gauges, in_use: int, now: float) -> None:
+        """The server told of itself."""
+        ...
+
+
+@dataclass(slots=True)
+class Strikes:
+    """Time-outs among the ends of requests since the limit was cut last."""
+
+    timeouts: int = 0
+    ends: int = 0
+
+    @property
+    def out(self) -> bool:
+        return self.timeouts >= STRIKES and self.timeouts >= STRIKE_SHARE * self.ends
+
+
+@dataclass(slots=True)
+class Fixed:
+    """A number that a person chose: fewer after refusals, and back to it with the answers that follow."""
+
+    most: int
+    cuts: int = 0
+    limit: float = field(init=False)
+    _strikes: Strikes = field(default_factory=Strikes)
+
+    def __post_init__(self) -> None:
+        self.limit = float(self.most)
+
+    @property
+    def slots(self) -> int:
+        return max(1, int(self.limit))
+
+    @property
+    def level(self) -> int:
+        return self.cuts
+
+    def answered(self, lease: Lease, tokens: int, now: float) -> None:
+        """What was sent before a cut says nothing of the time after it."""
+        self._strikes.ends += 1
+        if lease.cuts == self.cuts:
+            self.limit = min(self.most, self.limit + max(1 / self.limit, REGROW))
+
+    def refused(self, lease: Lease, now: float) -> None:
+        self._strikes.ends += 1
+        if lease.cuts == self.cuts:
+            self._cut()
+
+    def timed_out(self, lease: Lease, now: float) -> None:
+        self._strikes.ends += 1
+        if lease.cuts == self.cuts:
+            self._strikes.timeouts += 1
+            if self._strikes.out:
+                self._cut()
+
+    def away(self, now: float) -> None:
+        self._cut()
+
+    def looked(self, gauges: Gauges, in_use: int, now: float) -> None:
+        """Nothing: the number was chosen."""
+
+    def _cut(self) -> None:
+        self.cuts += 1
+        self.limit = max(1.0, self.limit * SHRINK)
+        self._strikes = Strikes()
 
 
 class Admission:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from persqa_client.client.forms import PREFILLS
+from persqa_client.client.dialect import PREFILLS
 from persqa_client.errors import RunStopped
 from persqa_client.types import Strategy
 

@@ -12,15 +12,14 @@ import secrets
 from dataclasses import replace
 from typing import Literal
 
-from persqa_client.client.dialect import STREAM_FIELDS
-from persqa_client.client.forms import CONSTRAINTS, PREFILLS
+from persqa_client.client.dialect import CONSTRAINTS, PREFILLS, STREAM_FIELDS
 from persqa_client.client.image_uploads import Uploads
 from persqa_client.client.retry import Trial
 from persqa_client.config import Sampling
 from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import RowError
 from persqa_client.probing.capabilities import Obedience
-from persqa_client.probing.swatches import swatch
+from persqa_client.probing.vision import swatch
 from persqa_client.task_groups import together
 from persqa_client.types import Request, Turn
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
+from pathlib import Path
+
+from persqa_client.errors import RowError, SettingsError
+from persqa_client.language import is_chinese
 
 TAG_NAME = re.compile(r"[^\W_](?:[\w.\-]{0,38}[^\W_])?")
 """Letters, digits, hyphen, dot and underscore, up to 40; nothing that a pattern or a chat template reads as its own."""
@@ -77,3 +82,58 @@ def known_words() -> dict[str, frozenset[str]]:
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     sections = re.split(r"^\[(\w+)\]$", lines, flags=re.MULTILINE)[1:]
     return {kind: frozenset(words.split()) for kind, words in zip(sections[::2], sections[1::2], strict=True)}
+
+
+# Ordinary names under which a model is asked about a main character that bears a tag. Pure.
+#
+# A model that never sees the tag can't mangle it (field survey: the way of those who wrote the first such questions).
+
+ENGLISH = ("Charlie", "Marlow", "Tessaly", "Quillan")
+CHINESE = ("小满", "阿禾", "知夏", "云舟")
+"""Of no one gender, no famous one's, and no everyday word in their language."""
+
+
+def choose_surrogate(question: str, tag: str, names: Iterable[str]) -> str:
+    """The first name in the question's language that nobody else there bears.
+
+    ``names`` are the real names that no answer may have. Raises RowError where all are taken.
+    """
+    taken = f"{question} {tag} {' '.join(names)}".casefold()
+    for name in CHINESE if is_chinese(question) else ENGLISH:
+        if name.casefold() not in taken:
+            return name
+    raise RowError("no_surrogate", "every name that could stand in for the tag is in the question or among --names")
+
+
+# The list of real names that no answer may have. Reads its file.
+
+LONGEST = 100
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """One name on a line; blank lines and those that begin with ``#`` are passed over.
+
+    Raises SettingsError with one sentence where the file can't be read, or holds what can be no name.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SettingsError(f"--names: {path} can't be read ({error.strerror or error}).") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"--names: {path} is not UTF-8 text; save it as UTF-8, one name on a line.") from error
+    names = dict.fromkeys(checked(path, number, line) for number, line in enumerate(text.splitlines(), 1))
+    names.pop("", None)
+    if not names:
+        raise SettingsError(f"--names: {path} holds no names; write one on a line.")
+    return tuple(names)
+
+
+def checked(path: Path, number: int, line: str) -> str:
+    name = " ".join(line.split())
+    if name.startswith("#"):
+        return ""
+    if len(name) > LONGEST:
+        raise SettingsError(f"--names: {path}, line {number}, is too long for a name; write one name on a line.")
+    if len(name) == 1 and name.isascii():
+        raise SettingsError(f"--names: {path}, line {number}, is a single letter, which any answer has; write it out.")
+    return name

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from persqa_client.questions.bank_part import Bank
+from persqa_client.questions.bank import Bank
 from persqa_client.questions.prompts import put
 from persqa_client.questions.sampling import choose, request_seed
-from persqa_client.questions.surrogates import choose_surrogate
-from persqa_client.questions.tags import means_the_tag
+from persqa_client.questions.tags import choose_surrogate, means_the_tag
 from persqa_client.types import Ask, Check, Row, Strategy, Unit
 
 HELD = ("constrain", "surrogate")

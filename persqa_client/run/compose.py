@@ -10,24 +10,19 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from persqa_client.answers.checks_part import TAGGED_ANSWER
+from persqa_client.answers.checks import TAGGED_ANSWER
 from persqa_client.config import Recipe, RunSettings
 from persqa_client.errors import SettingsError
-from persqa_client.images.cache import PictureShelf
-from persqa_client.images.preparing import Preparer
+from persqa_client.images.cache import PictureShelf, Preparer, Sharing, name
 from persqa_client.images.references import size_hint
-from persqa_client.images.sharing import Sharing
 from persqa_client.images.tokens import Family, PictureTokens, by_size, family_of, tokens
-from persqa_client.images.uuids import name
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
 from persqa_client.probing.capabilities import Server
-from persqa_client.probing.meeting import shortest_context
-from persqa_client.questions.bank import read_bank_file
-from persqa_client.questions.bank_part import Bank
+from persqa_client.probing.probe import shortest_context
+from persqa_client.questions.bank import Bank, read_bank_file
 from persqa_client.questions.categories import CATEGORIES, read_need
-from persqa_client.questions.names import read_names
-from persqa_client.questions.tags import doubts, tag_of
+from persqa_client.questions.tags import doubts, read_names, tag_of
 from persqa_client.questions.tasks import AskMaker
 from persqa_client.run.pipeline import Completer, Pipeline, keep_quiet
 from persqa_client.storage.records import render_failure, render_record

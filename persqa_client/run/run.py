@@ -20,20 +20,44 @@ from persqa_client.config import Endpoint, RunSettings
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.endpoints.traffic import accounts_of, found_of, notes_of
-from persqa_client.engines.feed import has_more
 from persqa_client.engines.local import Answer
-from persqa_client.engines.row_loop import Live, Pass
-from persqa_client.errors import Interrupted
+from persqa_client.engines.row_loop import Live, Pass, has_more
+from persqa_client.errors import Interrupted, SettingsError
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
 from persqa_client.probing.capabilities import Server
-from persqa_client.probing.meeting import Care, agree, meet
+from persqa_client.probing.probe import Care, agree, meet
 from persqa_client.run.compose import Plan, picture_tokens
-from persqa_client.run.resuming import last_paid, refuse_changed_input, rows_left
 from persqa_client.run.summary import Summary, facts_of
-from persqa_client.storage.ledger import Ledger
-from persqa_client.storage.memory import MemoryLedger
+from persqa_client.storage.ledger import Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Strategy, Unit
+
+# Where a run goes on that was broken off, or that is given more: how much of its input is done, and left. Reads.
+
+
+def refuse_changed_input(source: Source, ledger: Ledger) -> None:
+    """Raises SettingsError where what is done already is not what it was; more may have been added behind it."""
+    if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.stamp()):
+        return
+    if source.digest_at(ledger.start) != ledger.start.digest:
+        done = f"{ledger.start.number} {'lines' if isinstance(source, FileSource) else 'rows'}"
+        raise SettingsError(
+            f"The input {source.name} changed in its first {done}, which are done already: "
+            "make it what it was, choose another -o, or start again with --fresh."
+        )
+
+
+def rows_left(ledger: Ledger | MemoryLedger, limit: int | None) -> int | None:
+    """How many more rows ``limit`` allows; None for as many as there are, which a retry always takes."""
+    return None if limit is None or ledger.until is not None else max(0, limit - ledger.tally.rows)
+
+
+def last_paid(ledger: Ledger | MemoryLedger) -> int:
+    """The last line that the journal holds an answer for: a smaller ``--limit`` must not throw it away."""
+    if isinstance(ledger, MemoryLedger) or ledger.books is None:
+        return 0
+    return max((unit.row for unit in ledger.books.replayed), default=0)
+
 
 PICTURE_THREADS = max(4, min(16, os.cpu_count() or 1))
 """As many as there are cores, since Pillow's work goes on beside Python's; no fewer than four, for slow disks."""

@@ -12,21 +12,16 @@ from typing import Any, NoReturn
 import orjson
 from aiohttp import web
 
-from persqa_client.simulator.answers import completion, count_completion, count_prompt, make_message, spoil
-from persqa_client.simulator.capacity import QueueFull, Slots
+from persqa_client.simulator.answers import completion, count_completion, count_prompt, make_message, spoil, stream
+from persqa_client.simulator.capacity import Link, QueueFull, Slots
 from persqa_client.simulator.error_responses import Refusal, busy, engine_dead, malformed
-from persqa_client.simulator.faults import refusal_for
-from persqa_client.simulator.faults_part import ANSWER, BODY, DOOR, LATE, WIRE, Faults
-from persqa_client.simulator.images import Album
-from persqa_client.simulator.keeping import Keeper
-from persqa_client.simulator.link import Link
+from persqa_client.simulator.faults import ANSWER, BODY, DOOR, LATE, WIRE, Faults, Gone, broken, refusal_for, stall
+from persqa_client.simulator.images import Album, Keeper
 from persqa_client.simulator.metrics import Counts
 from persqa_client.simulator.parameters import check_chat, check_fields, check_length, check_model
 from persqa_client.simulator.prompt import Chat, read_chat
 from persqa_client.simulator.settings import SimSettings
-from persqa_client.simulator.streaming import stream
 from persqa_client.simulator.vision import Facts
-from persqa_client.simulator.wire import Gone, broken, stall
 from persqa_client.simulator.wording import pick
 
 HOSTED_LIMITS = {

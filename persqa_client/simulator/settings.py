@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.errors import SettingsError
-from persqa_client.simulator.faults_part import KINDS
-from persqa_client.simulator.mangling import Message
+from persqa_client.simulator.faults import KINDS, Message
 
 Shape = Literal["vllm", "hosted"]
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 
-from persqa_client.simulator.palette import COLOURS
-from persqa_client.simulator.vision import Facts
+from persqa_client.simulator.vision import COLOURS, Facts
 
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 

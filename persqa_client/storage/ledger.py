@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from time import monotonic
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from persqa_client.jsonl import dump, load_object
 from persqa_client.storage.checkpoint import (
@@ -18,9 +19,7 @@ from persqa_client.storage.checkpoint import (
     read_run_file,
     write_checkpoint,
 )
-from persqa_client.storage.intake import Intake
 from persqa_client.storage.journal import next_generation
-from persqa_client.storage.lock import RunLock
 from persqa_client.storage.recovery import (
     complete_finish,
     complete_reopening,
@@ -31,10 +30,67 @@ from persqa_client.storage.recovery import (
     refuse_missing,
     survey,
 )
-from persqa_client.storage.run_files import RunFiles
+from persqa_client.storage.run_files import RunFiles, RunLock
 from persqa_client.storage.tally import Tally
-from persqa_client.storage.writer import Books, Render
-from persqa_client.types import Json, Outcome, Position, Unit
+from persqa_client.storage.writer import Books, Intake, Render
+from persqa_client.types import Failure, Json, Outcome, Position, Unit
+
+# A run's results kept in memory, in input order: the ledger's face without files. Pure.
+
+
+class MemoryLedger:
+    """For runs whose rows and answers a caller wants to hold; nothing of it outlasts the process."""
+
+    state = "new"
+    start = START
+    stamp = None
+    until = None
+    waiting_bytes = 0
+
+    def __init__(self, render: Render) -> None:
+        self._render = render
+        self._lines: dict[Unit, bytes] = {}
+        self._done: dict[Unit, Outcome] = {}
+        self._began = monotonic()
+        self.tally = Tally()
+
+    @property
+    def seconds(self) -> float:
+        return monotonic() - self._began
+
+    @property
+    def waiting(self) -> int:
+        return len(self._lines) - len(self._done)
+
+    def expect(self, line: bytes, units: tuple[Unit, ...], position: Position) -> tuple[Unit, ...]:
+        self._lines.update(dict.fromkeys(units, line))
+        self.tally.rows += 1
+        return units
+
+    def skip(self, position: Position) -> None:
+        """Blank lines leave nothing behind."""
+
+    def settle(self, outcome: Outcome) -> None:
+        self._done[outcome.unit] = outcome
+        self.tally.add(outcome)
+
+    def rows(self, *, failed: bool) -> list[dict[str, Any]]:
+        """The rows as they would stand in the output, or in the failure file."""
+        return [
+            load_object(self._render(self._lines[unit], outcome))
+            for unit, outcome in sorted(self._done.items())
+            if isinstance(outcome, Failure) is failed
+        ]
+
+    def sync(self) -> None:
+        """Nothing to make last."""
+
+    def checkpoint(self) -> Callable[[], None]:
+        return self.sync
+
+    def finish(self, run: Json) -> None:
+        """Nothing to put in place."""
+
 
 State = Literal["new", "resumed", "finished"]
 

@@ -4,18 +4,129 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 
-from persqa_client.storage.checkpoint import Checkpoint, Phase, write_checkpoint
-from persqa_client.storage.journal import Entry, Journal, by_unit, next_generation, replay
-from persqa_client.storage.merge import OldRun
-from persqa_client.storage.partials import Partials
+from persqa_client.errors import SettingsError
+from persqa_client.storage.checkpoint import Checkpoint, Lengths, Phase, write_checkpoint
+from persqa_client.storage.durable import Appender
+from persqa_client.storage.journal import Entry, Journal, by_unit, line_digest, next_generation, replay
+from persqa_client.storage.recovery import OldRun
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
-from persqa_client.storage.window import Slot
-from persqa_client.types import Failure, Json, Outcome
+from persqa_client.types import Failure, Json, Outcome, Position, Unit
+
+# The output and the failure file while they grow, and how much of them is whole rows. Writes both.
+
+
+class Partials:
+    """``whole`` is how long both were after the last row that is complete; ``roll_back`` returns there."""
+
+    def __init__(self, files: RunFiles, lengths: Lengths) -> None:
+        self.whole = lengths
+        self.output = Appender(files.partial, lengths.output)
+        try:
+            self.failed = Appender(files.failed_partial, lengths.failed)
+        except BaseException:
+            self.output.close()
+            raise
+
+    def mark(self) -> None:
+        """Says that what has been written so far ends with a complete row."""
+        self.whole = Lengths(self.output.length, self.failed.length)
+
+    def roll_back(self) -> None:
+        """Takes back the lines of a row that could not be written whole."""
+        for appender, length in ((self.output, self.whole.output), (self.failed, self.whole.failed)):
+            appender.length = length
+            appender.mend()
+
+    def sync(self) -> None:
+        self.output.sync()
+        self.failed.sync()
+
+    def close(self) -> None:
+        self.output.close()
+        self.failed.close()
+
+
+# The rows between the head of the output and the newest row that was read. Pure; holds nothing that is written.
+
+
+@dataclass(slots=True)
+class Slot:
+    """A row that waits for its outcomes, or for the rows before it."""
+
+    line: bytes
+    digest: str
+    units: tuple[Unit, ...]
+    """All of the row's, in order; in a retry, those that are not ``asked`` are carried over."""
+    asked: dict[Unit, str]
+    """The units to be settled; in a retry, with the code that each failed with before."""
+    position: Position
+    """Where reading goes on once this row and what trails it are written."""
+    failed_read: int = 0
+    """In a retry: bytes of the old failure file that are used up then."""
+    trailing: int = 0
+    """In a retry: lines of the old output that follow this row untouched."""
+    outcomes: dict[Unit, Outcome] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.outcomes) == len(self.asked)
+
+
+class Window:
+    """Rows in input order; settled in any order, taken from the head when complete."""
+
+    def __init__(self) -> None:
+        self.slots: deque[Slot] = deque()
+        self.open: dict[Unit, Slot] = {}
+        self.units = 0
+        """Asked, and not taken from the head yet."""
+        self.bytes = 0
+        """Of the input lines that are held."""
+
+    @property
+    def newest(self) -> Slot | None:
+        return self.slots[-1] if self.slots else None
+
+    def add(self, slot: Slot) -> None:
+        self.slots.append(slot)
+        for unit in slot.asked:
+            self.open[unit] = slot
+        self.units += len(slot.asked)
+        self.bytes += len(slot.line)
+
+    def slot_of(self, unit: Unit) -> Slot:
+        """Raises RuntimeError where the unit is not waited for."""
+        try:
+            return self.open[unit]
+        except KeyError:
+            raise RuntimeError(f"{unit} was settled twice, or was never expected") from None
+
+    def settle(self, outcome: Outcome) -> None:
+        self.open.pop(outcome.unit).outcomes[outcome.unit] = outcome
+
+    def head(self) -> Slot | None:
+        """The oldest row, if it is complete; ``drop`` takes it away."""
+        if self.slots and self.slots[0].complete:
+            return self.slots[0]
+        return None
+
+    def drop(self) -> None:
+        slot = self.slots.popleft()
+        self.units -= len(slot.asked)
+        self.bytes -= len(slot.line)
+
+    def entries(self) -> Iterator[Entry]:
+        """What is settled and not written: the beginning of the journal's next generation."""
+        for slot in self.slots:
+            yield from (Entry(slot.digest, outcome) for outcome in slot.outcomes.values())
+
 
 Render = Callable[[bytes, Outcome], bytes]
 """The line that an outcome leaves, from the input line and the outcome, its end included."""
@@ -150,3 +261,81 @@ class Books:
             self.journal.close()
             if self.old is not None:
                 self.old.close()
+
+
+# The way of a row through a run: announced, settled, written at the head. Writes through the run's open files.
+
+
+class Intake:
+    """Rows in, in input order; outcomes in, in any order; out go the books' lines, in input order again."""
+
+    def __init__(self, books: Books, render: Render) -> None:
+        self.books = books
+        self.old = books.old
+        self.render = render
+        self.window = Window()
+        self.newest = books.position
+
+    def expect(self, line: bytes, units: tuple[Unit, ...], position: Position) -> tuple[Unit, ...]:
+        if not self.belongs(position):
+            return ()
+        asked = self.old.claim(units) if self.old is not None else dict.fromkeys(units, "")
+        if not asked:
+            self.pass_over(len(units), position)
+            return ()
+        slot = Slot(line, line_digest(line), units, asked, position, self.failed_read)
+        known = self.known(slot) if self.books.replayed else ()
+        self.window.add(slot)
+        if not known:
+            return tuple(asked)
+        for entry in known:
+            self.window.settle(entry.outcome)
+            del self.books.replayed[entry.outcome.unit]
+        self.write_head()
+        return tuple(unit for unit in asked if unit not in slot.outcomes)
+
+    def skip(self, position: Position) -> None:
+        if self.belongs(position):
+            self.pass_over(0, position)
+
+    def settle(self, outcome: Outcome) -> None:
+        slot = self.window.slot_of(outcome.unit)
+        self.books.journal.append(Entry(slot.digest, outcome))
+        self.window.settle(outcome)
+        self.write_head()
+
+    def write_head(self) -> None:
+        while (slot := self.window.head()) is not None:
+            self.books.write(slot, self.render)
+            self.window.drop()
+
+    def belongs(self, position: Position) -> bool:
+        """Whether the line before ``position``, now the newest, is part of this run."""
+        if position.number <= self.newest.number:
+            raise RuntimeError(f"line {position.number} was announced after line {self.newest.number}")
+        self.newest = position
+        return self.old is None or not self.old.beyond(position)
+
+    @property
+    def failed_read(self) -> int:
+        return self.old.failed_read if self.old is not None else 0
+
+    def pass_over(self, lines: int, position: Position) -> None:
+        """Lets the input up to ``position``, and ``lines`` of a retry's old output, follow the newest row."""
+        newest = self.window.newest
+        if newest is None:
+            self.books.write(Slot(b"", "", (), {}, position, self.failed_read, lines), self.render)
+        else:
+            newest.trailing += lines
+            newest.position = position
+
+    def known(self, slot: Slot) -> list[Entry]:
+        """The row's units that the journal has; they must have been settled for this very line."""
+        replayed = self.books.replayed
+        entries = [replayed[unit] for unit in slot.asked if unit in replayed]
+        if any(entry.digest != slot.digest for entry in entries):
+            raise SettingsError(
+                f"the input changed at line {slot.units[0].row}, which is answered already: "
+                "put the line back, choose another -o, or start again with --fresh"
+            )
+        return entries

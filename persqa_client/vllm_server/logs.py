@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from persqa_client.errors import ServerFailed, SettingsError
 
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SPEAKER = re.compile(r"^\([\w ]+=\d+\)\s*")
@@ -56,3 +66,128 @@ def doing(text: str) -> str | None:
 
 def abridge(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+# The file with a server's own words: a given one, or a temporary one that goes when all went well. Reads, writes.
+
+TAIL = 65536
+"""Bytes at its end that are looked at."""
+
+
+class ServerLog:
+    """One file for all starts of a server; ``said`` speaks of the newest."""
+
+    def __init__(self, given: str | os.PathLike[str] | None) -> None:
+        self.given = None if given is None else Path(given)
+        self.path = self.given
+        """None where there is no file at the moment."""
+        self._begin = 0
+
+    def open(self) -> IO[bytes]:
+        """For a new start, whose words follow those of earlier ones. Raises SettingsError where it can't be written."""
+        try:
+            if self.path is None:
+                descriptor, name = tempfile.mkstemp(prefix="persqa-vllm-", suffix=".log")
+                os.close(descriptor)
+                self.path = Path(name)
+            file = self.path.open("ab")
+        except OSError as error:
+            raise SettingsError(f"The server's log {self.path or ''} can't be written ({error.strerror}).") from error
+        self._begin = file.tell()
+        return file
+
+    def said(self) -> str:
+        """The end of what the newest start has said; nothing where there is no file."""
+        if self.path is None:
+            return ""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(max(self._begin, os.fstat(file.fileno()).st_size - TAIL))
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
+
+    def discard(self) -> None:
+        """Removes a temporary file; a given one stays."""
+        if self.path is not None and self.given is None:
+            self.path.unlink(missing_ok=True)
+            self.path = None
+
+
+# Why a server is not there, told to a person: one sentence, and the end of its log. Pure.
+
+
+def died(served: str, code: int, said: str, log: Path | None, *, ready: bool) -> ServerFailed:
+    """It has ended with ``code`` (negative: by a signal), before it was ready or afterwards."""
+    when = "while it was in use" if ready else "before it was ready"
+    reason = cause(said)
+    told = "" if reason is None else f": {reason.rstrip('.')}"
+    sentence = f"vllm serve {served} {ended(code)} {when}{told}. {whole(log)}"
+    return ServerFailed("server_died" if ready else "server_failed", sentence, last_lines(said))
+
+
+def stopped(served: str) -> ServerFailed:
+    """Somebody asks for it who does not know that we have ended it."""
+    return ServerFailed(
+        "server_stopped", f"vllm serve {served} was stopped, and nobody answers at its address any more."
+    )
+
+
+def ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    hint = " (somebody killed it, or the system did for want of memory)" if -code == signal.SIGKILL else ""
+    return f"was ended by {name}{hint}"
+
+
+def too_slow(served: str, seconds: float, said: str, log: Path | None) -> ServerFailed:
+    at = doing(said)
+    told = "it said nothing" if at is None else f"the last that it said was: {at.rstrip('.')}"
+    limit = f"{seconds:g} s (--serve-timeout, startup_timeout)"
+    sentence = f"vllm serve {served} was not ready within {limit}; {told}. {whole(log)}"
+    return ServerFailed("server_slow", sentence, last_lines(said))
+
+
+def whole(log: Path | None) -> str:
+    return f"Its whole log: {log}."
+
+
+def taken(port: int) -> SettingsError:
+    return SettingsError(
+        f"Port {port} is taken by another program: choose another one, or none, and a free one is found."
+    )
+
+
+def outrun(tries: int) -> ServerFailed:
+    """Free ports were chosen, and each was gone before the server had it."""
+    return ServerFailed(
+        "no_port", f"{tries} free ports were taken by other programs before vllm serve could have them: try again."
+    )
+
+
+# What a person is told while a server starts: what it is at, every ten seconds. Prints to stderr.
+
+PRINT_EVERY = 10.0
+
+
+def waiting(served: str, seconds: float, said: str) -> str:
+    """A line for the person who waits. ``said`` is the log so far."""
+    at = doing(said)
+    return f"Waiting for vllm serve {served} to be ready, {seconds:.0f} s{'' if at is None else f' ({at})'}"
+
+
+def printer(clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
+    """Prints the first line that it is given, and then one every ten seconds."""
+    due = 0.0
+
+    def tell(line: str) -> None:
+        nonlocal due
+        if clock() >= due:
+            due = clock() + PRINT_EVERY
+            print(line, file=sys.stderr, flush=True)
+
+    return tell

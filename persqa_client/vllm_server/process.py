@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from persqa_client.errors import SettingsError
-from persqa_client.vllm_server.guardian import INSISTING, longest_end
-from persqa_client.vllm_server.processes import descendants, kill_tree
+from persqa_client.vllm_server.guardian import INSISTING, descendants, kill_tree, longest_end
 
 PACKAGE_FOLDER = str(Path(__file__).parents[2])
 BOOT = (

@@ -7,7 +7,7 @@ import shlex
 import pytest
 from pydantic import SecretStr
 
-from persqa_client.cli.advice import command, fitting_pixels, pictures_that_fit
+from persqa_client.cli.doctor_report import command, fitting_pixels, pictures_that_fit
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint
 from persqa_client.probing.capabilities import Server
 

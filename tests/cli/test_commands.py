@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.simulator.server import Running, SimSettings, running
-from tests.commands import PERSQA, persqa, start
+from tests.support.commands import PERSQA, persqa, start
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
-from tests.commands import persqa
+from tests.support.commands import persqa
 
 
 def lines(told: str) -> dict[str, list[str]]:

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from persqa_client.cli.event_loop import run_on
+from persqa_client.cli.execute import run_on
 
 WITHOUT = "import sys; sys.modules['uvloop'] = None"
 ASK = """
 import asyncio
-from persqa_client.cli.event_loop import run_on
+from persqa_client.cli.execute import run_on
 
 async def loop():
     return type(asyncio.get_running_loop()).__module__

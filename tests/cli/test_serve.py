@@ -13,8 +13,8 @@ import orjson
 import pytest
 from PIL import Image
 
-from tests.commands import lines_in, persqa, start
-from tests.serving.processes import MARK, MODEL, command, left, marked
+from tests.support.commands import lines_in, persqa, start
+from tests.vllm_server.processes import MARK, MODEL, command, left, marked
 
 ROWS = 300
 FLAGS = ["--concurrency", "8", "--no-probes"]

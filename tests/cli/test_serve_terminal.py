@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from persqa_client.simulator.server import SimSettings, running
-from tests.commands import PERSQA, persqa
-from tests.serving.processes import MARK, MODEL, command, marked
+from tests.support.commands import PERSQA, persqa
+from tests.vllm_server.processes import MARK, MODEL, command, marked
 
 ROWS = 300
 

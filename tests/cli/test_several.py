@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.simulator.server import Running, SimSettings, running
-from tests.commands import persqa
+from tests.support.commands import persqa
 
 Two = tuple[Running, Running]
 

@@ -20,7 +20,7 @@ from persqa_client.run.progress import Onlooker, show_lines
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
-from tests.commands import PERSQA, lines_in, start
+from tests.support.commands import PERSQA, lines_in, start
 
 SERVER = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")
 

@@ -9,7 +9,7 @@ import numpy
 import pandas
 import pytest
 
-from persqa_client.dataflow.columns import is_missing, picture_cells, plain
+from persqa_client.dataflow.cells import is_missing, picture_cells, plain
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from persqa_client.dataflow.conversations import Prompt, names_picture, prompt_of_conversation, prompt_of_text
+from persqa_client.dataflow.requests import Prompt, names_picture, prompt_of_conversation, prompt_of_text
 from persqa_client.errors import RowError
 from persqa_client.types import Turn
 

@@ -21,7 +21,7 @@ from persqa_client.dataflow import LocalModelVLMServing_vllm, PersQAGenerator
 from persqa_client.errors import ServerFailed
 from tests.dataflow.conftest import storage_of, written
 from tests.dataflow.readme_example import example, read_output, write_rows
-from tests.serving.processes import MARK, marked, stand_in
+from tests.vllm_server.processes import MARK, marked, stand_in
 
 MODEL = "a/model"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import persqa_client
-from tests.commands import lines_in
+from tests.support.commands import lines_in
 
 SAMPLES = Path(persqa_client.__file__).parent / "samples"
 PICTURES = sorted(str(path) for path in SAMPLES.glob("*.jpg"))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Self
 
 from persqa_client.config import is_loopback
-from persqa_client.vllm_server.ports import free_port
 from persqa_client.vllm_server.process import Guarded
+from persqa_client.vllm_server.server import free_port
 
 HERE = Path(__file__).parent / "tiny_vllm"
 SERVE = HERE / "serve.sh"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.dataflow.readme_example import MODEL, example, read_output, write_rows
-from tests.serving.processes import MARK, marked
+from tests.vllm_server.processes import MARK, marked
 
 HOME = Path(os.environ.get("TINY_VLLM_HOME") or Path.home() / ".cache" / "tiny-vllm")
 

@@ -12,7 +12,7 @@ from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint as Address
 from persqa_client.endpoints.credentials import find_key
 from persqa_client.endpoints.session import Reply, Session
-from persqa_client.probing.swatches import swatch
+from persqa_client.probing.vision import swatch
 from persqa_client.types import Request, Turn
 from tests.live.endpoints import Endpoint
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client import ServerFailed, VLLMServer, generate
-from persqa_client.vllm_server.processes import descendants, parents
+from persqa_client.vllm_server.guardian import descendants, parents
 from tests.live.commands import (
     MANY_MINUTES,
     command_line,

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.client.bodies import Body
 from persqa_client.client.dialect import Dialect
-from persqa_client.client.request import render
+from persqa_client.client.request import Body, render
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint as Address
 from persqa_client.config import Sampling

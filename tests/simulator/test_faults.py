@@ -7,9 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from persqa_client.simulator.faults import refusal_for
-from persqa_client.simulator.faults_part import ANSWER, DOOR, KINDS, LATE, Faults, draw
-from persqa_client.simulator.mangling import Message, mangle
+from persqa_client.simulator.faults import ANSWER, DOOR, KINDS, LATE, Faults, Message, draw, mangle, refusal_for
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.simulator.given import read_given
-from persqa_client.simulator.mangling import Message
+from persqa_client.simulator.faults import Message
+from persqa_client.simulator.server import read_given
 from tests.simulator.asking import asking, body
 
 LINES = """{"question": "What is <mam> wearing?", "answer": "A man.\\n", "finish_reason": "length"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.simulator.keeping import Keeper, extension
+from persqa_client.simulator.images import Keeper, extension
 from tests.simulator.asking import asking, body, part, picture, url
 
 

@@ -9,8 +9,7 @@ import aiohttp
 import pytest
 
 from persqa_client.simulator.app import ENDPOINT
-from persqa_client.simulator.capacity import QueueFull, Slots
-from persqa_client.simulator.link import Link
+from persqa_client.simulator.capacity import Link, QueueFull, Slots
 from persqa_client.simulator.server import Running, running
 from persqa_client.simulator.settings import SimSettings
 from tests.simulator.asking import body

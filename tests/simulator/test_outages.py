@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from persqa_client.simulator.faults_part import ANSWER, DOOR, LATE
+from persqa_client.simulator.faults import ANSWER, DOOR, LATE
 from tests.simulator.asking import asking, body
 
 

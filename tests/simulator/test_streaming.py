@@ -7,8 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.client.response import read_completion
-from persqa_client.client.streams import assembled
+from persqa_client.client.response import assembled, read_completion
 from tests.simulator.asking import Asker, asking, body, part, picture
 
 IN_PIECES: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}

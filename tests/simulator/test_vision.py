@@ -8,8 +8,7 @@ import random
 import pytest
 from PIL import Image
 
-from persqa_client.simulator.palette import COLOURS
-from persqa_client.simulator.vision import Unreadable, payload, see, together, tokens
+from persqa_client.simulator.vision import COLOURS, Unreadable, payload, see, together, tokens
 from tests.simulator.asking import picture, url
 
 

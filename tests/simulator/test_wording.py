@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.simulator.palette import COLOURS
-from persqa_client.simulator.vision import Facts
+from persqa_client.simulator.vision import COLOURS, Facts
 from persqa_client.simulator.wording import ENGLISH, MANDARIN, sentence, topic
 
 FACTS = Facts(640, 427, (("blue", 0.6), ("light grey", 0.3), ("red", 0.01)), 180.0, (0, 2), b"12345678")

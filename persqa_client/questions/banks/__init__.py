@@ -1,1 +1,0 @@
-"""Question banks, one JSONL file for each category and language."""

@@ -1,0 +1,33 @@
+"""One attempt over real sockets: a client, its failure, and a server that notes what it was sent."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+
+from persqa_client.client.transport import Client
+from persqa_client.config import Endpoint
+from persqa_client.errors import AttemptError
+from persqa_client.types import Verdict
+from tests.support.endpoints import Handler, answer
+
+BODY = b'{"model":"qwen"}'
+
+
+def client_of(url: str, *, timeout: float = 5.0, key: str | None = None) -> Client:
+    return Client(Endpoint.model_validate({"base_url": url, "model": "qwen", "api_key": key}), timeout=timeout)
+
+
+async def failure(client: Client) -> Verdict:
+    with pytest.raises(AttemptError) as caught:
+        await client.send(BODY)
+    return caught.value.verdict
+
+
+def recording(heads: list[dict[str, str]]) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        heads.append({name.lower(): value for name, value in request.headers.items()})
+        assert request.method == "GET" or await request.read() == BODY
+        return answer()
+
+    return handle

@@ -1,0 +1,211 @@
+"""Which field a server refuses, and how requests are worded afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from persqa_client.client.dialect import CONSTRAINTS, PREFILLS, TUNABLE, Dialect, refused_field, schema_of
+from persqa_client.types import Json
+
+SENT = TUNABLE | {"top_k", "user"}
+
+
+def error(message: str, **fields: Any) -> Json:
+    return {"error": {"message": message, "param": None, "code": None, **fields}}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        pytest.param(
+            error(
+                "Unsupported parameter: 'max_tokens' is not supported with this model. "
+                "Use 'max_completion_tokens' instead.",
+                param="max_tokens",
+                code="unsupported_parameter",
+            ),
+            "max_tokens",
+            id="OpenAI, max_tokens",
+        ),
+        pytest.param(
+            error("Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."),
+            "max_tokens",
+            id="the field named first, not the one advised",
+        ),
+        pytest.param(
+            error(
+                "Unsupported value: 'temperature' does not support 0.7 with this model.",
+                param="temperature",
+                code="unsupported_value",
+            ),
+            "temperature",
+            id="OpenAI, temperature",
+        ),
+        pytest.param(
+            error("Unrecognized request argument supplied: guided_regex", code="unknown_parameter"),
+            "guided_regex",
+            id="OpenAI, a field of vLLM's",
+        ),
+        pytest.param(error("Unrecognized request argument supplied: top_k"), "top_k", id="OpenAI, extra_body"),
+        pytest.param(
+            error("Unknown parameter: 'messages[2].partial'.", code="unknown_parameter"),
+            "partial",
+            id="OpenAI, a field inside a message",
+        ),
+        pytest.param(
+            error("'response_format' is not supported with this model", param="response_format"),
+            "response_format",
+            id="OpenAI, a form of answers",
+        ),
+        pytest.param(
+            error('Invalid JSON payload received. Unknown name "seed": Cannot find field.'), "seed", id="Google"
+        ),
+        pytest.param(
+            {"error": [{"message": "Unknown name structured_outputs"}]}, "structured_outputs", id="an error in a list"
+        ),
+        pytest.param(
+            {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs", "input": 1}]},
+            "seed",
+            id="FastAPI",
+        ),
+        pytest.param(
+            {
+                "detail": [
+                    {"type": "missing", "loc": ["body", "top_p"]},
+                    {"type": "extra_forbidden", "loc": ["body", "top_k"]},
+                ]
+            },
+            "top_k",
+            id="FastAPI, the second complaint",
+        ),
+        pytest.param(
+            {"object": "error", "message": {"detail": [{"loc": ["body", "seed"], "msg": "Extra is not permitted"}]}},
+            "seed",
+            id="Mistral",
+        ),
+        pytest.param(error("temperature is not supported."), "temperature", id="the name before the words"),
+        pytest.param(error("This model does not support the seed parameter."), "seed", id="the name after the words"),
+        pytest.param(error("Not supported: top_p, top_k"), "top_p", id="a list of names"),
+        pytest.param(error("seed: Extra inputs are not permitted"), "seed", id="pydantic's words"),
+        pytest.param(
+            error("completions() got an unexpected keyword argument `top_k`"), "top_k", id="a name in backticks"
+        ),
+        pytest.param(error("this field is not allowed", param="top_p"), "top_p", id="by its parameter alone"),
+    ],
+)
+def test_the_refused_field_is_found(body: Json, field: str) -> None:
+    assert refused_field(body, SENT) == field
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(
+            error(
+                "'max_tokens' or 'max_completion_tokens' is too large: 512. This model's maximum context length is "
+                "8192 tokens and your request has 8000 input tokens (512 > 8192 - 8000).",
+                param="max_tokens",
+                code=400,
+            ),
+            id="vLLM, max_tokens too large",
+        ),
+        pytest.param(
+            error("max_tokens=512 cannot be greater than max_model_len=100. Please request fewer output tokens."),
+            id="vLLM, max_tokens beyond the model",
+        ),
+        pytest.param(error("temperature must be non-negative, got -1.", param="temperature"), id="out of bounds"),
+        pytest.param(error("Unsupported image format"), id="unsupported, but none of ours"),
+        pytest.param(error("Unsupported image format for user content"), id="an image, and a common word"),
+        pytest.param(error("Unsupported image format for 'user' content"), id="an image, and a common word in quotes"),
+        pytest.param(
+            error("The image content is not allowed by our safety policy (seed 5)"), id="a picture that is refused"
+        ),
+        pytest.param(
+            error("This model does not support image inputs. Your settings: temperature 0.7."), id="no eyes at all"
+        ),
+        pytest.param(error("This language is not supported (seed 5, temperature 0.7)"), id="names in passing"),
+        pytest.param(error("Unknown parameter: 'messages'", param="messages"), id="a field that must be"),
+        pytest.param({"detail": [{"type": "missing", "loc": ["body", "seed"]}]}, id="FastAPI, missing"),
+        pytest.param({"detail": [{"type": "extra_forbidden", "loc": ["body", "store"]}]}, id="FastAPI, not ours"),
+        pytest.param({"detail": [{"type": "extra_forbidden", "loc": None}, 3]}, id="FastAPI, no place"),
+        pytest.param({"error": []}, id="no error"),
+        pytest.param({"error": "seed is not supported"}, id="a plain sentence"),
+        pytest.param({}, id="nothing"),
+    ],
+)
+def test_what_is_no_dialect_names_no_field(body: Json) -> None:
+    assert refused_field(body, SENT) is None
+
+
+def test_a_field_that_is_not_sent_is_not_found() -> None:
+    assert refused_field(error("Unrecognized request argument supplied: top_k"), TUNABLE) is None
+
+
+def test_max_tokens_is_renamed_first_and_dropped_then() -> None:
+    renamed = Dialect().without("max_tokens")
+    assert renamed is not None
+    assert renamed.name("max_tokens") == "max_completion_tokens"
+    dropped = renamed.without("max_completion_tokens")
+    assert dropped is not None
+    assert dropped.name("max_tokens") is None
+    assert dropped.without("max_completion_tokens") is None
+    assert dropped.without("max_tokens") is None
+
+
+@pytest.mark.parametrize("field", ["temperature", "top_p", "seed", "top_k", "structured_outputs", "guided_regex"])
+def test_a_field_without_another_name_is_dropped_once(field: str) -> None:
+    dropped = Dialect().without(field)
+    assert dropped is not None
+    assert dropped.name(field) is None
+    assert dropped.without(field) is None
+    assert dropped.name("messages") == "messages"
+
+
+@pytest.mark.parametrize(
+    ("constraint", "fields"),
+    [
+        (None, {}),
+        ("structured_outputs", {"structured_outputs": {"regex": "a+"}}),
+        ("guided_regex", {"guided_regex": "a+"}),
+        ("json_schema", {"response_format": schema_of("a+")}),
+    ],
+)
+def test_a_pattern_goes_into_the_field_that_the_server_obeys(constraint: str | None, fields: Json) -> None:
+    assert Dialect(constraint=constraint).constrain("a+") == fields
+
+
+@pytest.mark.parametrize("form", CONSTRAINTS)
+def test_a_refused_constraint_is_left_out(form: str) -> None:
+    dialect = Dialect(constraint=form).without(CONSTRAINTS[form])
+    assert dialect is not None
+    assert dialect.holds is None
+    assert dialect.constrain("a+") == {}
+
+
+@pytest.mark.parametrize(("form", "field"), [(form, field) for form in PREFILLS for field in PREFILLS[form]])
+def test_a_beginning_is_given_no_more_once_one_of_its_fields_was_refused(form: str, field: str) -> None:
+    dialect = Dialect(prefill=form)
+    assert dialect.continues == form
+    refused = dialect.without(field)
+    assert refused is not None
+    assert refused.continues is None
+
+
+def test_what_a_trial_was_refused_is_learnt_but_for_what_was_tried() -> None:
+    trial = Dialect(
+        constraint="guided_regex", renamed=frozenset({"max_tokens"}), dropped=frozenset({"seed", "guided_regex"})
+    )
+    learnt = Dialect(prefill="partial", dropped=frozenset({"top_p"})).learn(trial, but=["guided_regex"])
+    assert learnt == Dialect(prefill="partial", renamed=frozenset({"max_tokens"}), dropped=frozenset({"top_p", "seed"}))
+
+
+def test_changes_are_told_in_a_line_each() -> None:
+    dialect = Dialect(renamed=frozenset({"max_tokens"}), dropped=frozenset({"seed", "top_k"}))
+    assert dialect.notes() == [
+        "max_tokens is sent as max_completion_tokens",
+        "seed is left out: the server refuses it",
+        "top_k is left out: the server refuses it",
+    ]
+    assert Dialect().notes() == []

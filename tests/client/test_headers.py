@@ -1,0 +1,126 @@
+"""What goes out with a request, and to whom: over real sockets, as the transport sends it."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from aiohttp import web
+
+from persqa_client.client.request import Body
+from persqa_client.types import Act, Picture
+from tests.client.attempts import BODY, client_of, failure, recording
+from tests.support.endpoints import answer, serving
+
+KEY = "for.this+host/alone"
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Credentials of another host, in every variable that the SDK reads."""
+    secrets = [f"foreign-secret-{number}" for number in range(6)]
+    names = ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY", "OPENAI_WEBHOOK_SECRET")
+    for name, secret in zip(names, secrets, strict=False):
+        monkeypatch.setenv(name, secret)
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"X-Foreign: {secrets[5]}\nAuthorization: Bearer {secrets[5]}")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    return secrets
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["no key", "a key"])
+async def test_nothing_of_the_environment_goes_out(environment: list[str], key: str | None) -> None:
+    """The key goes out in one header; without a key there is no such header at all."""
+    heads = list[dict[str, str]]()
+    async with serving(recording(heads)) as url, client_of(f"{url}/v1", key=key) as client:
+        await client.send(BODY)
+        await client.get(f"{url}/v1/models")
+    post, get = heads
+    for head in heads:
+        assert head.get("authorization") == (f"Bearer {key}" if key else None)
+        assert not any(secret in f"{name}{value}" for secret in environment for name, value in head.items())
+        assert KEY not in "".join(value for name, value in head.items() if name != "authorization")
+        assert "openai-organization" not in head
+        assert "openai-project" not in head
+        assert head["user-agent"] == "persqa-client"
+    assert set(post) - {"x-stainless-retry-count", "content-length", "content-type"} <= set(get) | {"content-type"}
+    assert post["content-type"] == "application/json"
+
+
+async def test_the_body_arrives_as_it_was_given() -> None:
+    seen = list[bytes]()
+
+    async def handle(request: web.Request) -> web.Response:
+        seen.append(await request.read())
+        return answer()
+
+    body = b'{"model" : "qwen",\n "n":1.50, "picture": "' + b"A" * 300_000 + b'"}'
+    async with serving(handle) as url, client_of(f"{url}/v1") as client:
+        completion = await client.send(body)
+    assert seen == [body]
+    assert completion.text == "<mam> wears a hat."
+
+
+async def test_a_picture_is_sent_in_pieces_under_a_length_that_is_said() -> None:
+    """The first request, which the SDK makes, and those that follow it."""
+    heads, seen = list[dict[str, str]](), list[bytes]()
+
+    async def handle(request: web.Request) -> web.Response:
+        heads.append({name.lower(): value for name, value in request.headers.items()})
+        seen.append(await request.read())
+        return answer()
+
+    body = Body((b'{"picture": "', Picture(bytes(300_001), "image/jpeg", 1, 1), b'"}'))
+    async with serving(handle) as url, client_of(f"{url}/v1") as client:
+        for _ in range(3):
+            await client.send(body)
+    assert seen == [bytes(body)] * 3
+    assert [head["content-length"] for head in heads] == [str(len(body))] * 3
+    assert not any("transfer-encoding" in head for head in heads)
+
+
+async def test_neither_key_nor_body_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with serving(recording([])) as url, client_of(f"{url}/v1", key=KEY) as client:
+        await client.send(BODY)
+    assert KEY not in caplog.text
+    assert BODY.decode() not in caplog.text
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+async def test_a_server_that_echoes_the_key_is_not_repeated(status: int) -> None:
+    async def echo(request: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": f"You sent {request.headers['Authorization']}."}}, status=status)
+
+    async with serving(echo) as url, client_of(f"{url}/v1", key=KEY) as client:
+        verdict = await failure(client)
+    assert KEY not in f"{verdict!r} {client.context!r}"
+
+
+async def test_a_key_without_its_scheme_is_not_repeated_either() -> None:
+    async def echo(request: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": f"The key {KEY} has no rights here."}})
+
+    async with serving(echo) as url, client_of(f"{url}/v1", key=KEY) as client:
+        verdict = await failure(client)
+    assert "has no rights here" in verdict.message
+    assert KEY not in repr(verdict)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_redirects_are_not_followed(status: int) -> None:
+    """A key and pictures go to the host that was named, and to no other."""
+    heads = list[dict[str, str]]()
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        return web.Response(status=status, headers={"Location": f"{other}/v1/chat/completions?state=1"})
+
+    async with (
+        serving(recording(heads)) as other,
+        serving(elsewhere) as url,
+        client_of(f"{url}/v1", key=KEY) as client,
+    ):
+        verdict = await failure(client)
+        assert (await client.get(f"{url}/v1/models"))[0] == status
+    assert heads == []
+    assert (verdict.act, verdict.code) == (Act.STOP, "redirected")
+    assert f"{other}/v1/chat/completions;" in verdict.message

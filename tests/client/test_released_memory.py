@@ -1,0 +1,63 @@
+"""What a request leaves behind, answered or not: nothing of its pictures, without the garbage collector's help."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import pytest
+from aiohttp import web
+
+from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.session import Session
+from persqa_client.errors import RowError
+from persqa_client.types import Picture, Request
+from tests.support.endpoints import QUICK, answer, serving
+
+ROUNDS = 4
+
+
+@pytest.fixture(autouse=True)
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+async def left_over(statuses: Sequence[int], attempts: int) -> int:
+    """How many pictures are there still when the requests that had them are over. The server answers with these
+    statuses in turn."""
+    coming = itertools.cycle(statuses)
+
+    async def handle(request: web.Request) -> web.Response:
+        await request.read()
+        status = next(coming)
+        return answer() if status == 200 else web.Response(status=status)
+
+    pictures: list[weakref.ref[Picture]] = []
+    limits = Limits(max_attempts=attempts)
+    async with (
+        serving(handle) as url,
+        Session(Endpoint(base_url=f"{url}/v1", model="m"), limits=limits, backoff=QUICK) as session,
+    ):
+        for number in range(ROUNDS):
+            picture = Picture(bytes([number]) * 100_000, "image/jpeg", 1, 1)
+            pictures.append(weakref.ref(picture))
+            with suppress(RowError):
+                await session.complete(Request("s", (picture,), "q", seed=number))
+            del picture
+        return sum(kept() is not None for kept in pictures)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "attempts"),
+    [([200], 1), ([500, 200], 2), ([400], 1), ([500], 1), ([500], 3), ([429, 400], 1)],
+    ids=["answered", "after a failure", "refused", "failed", "failed thrice", "refused after pressure"],
+)
+async def test_a_request_that_is_over_leaves_no_picture(statuses: list[int], attempts: int) -> None:
+    # The last may still be held by a task of the transport that is about to end.
+    assert await left_over(statuses, attempts) <= 1

@@ -1,0 +1,94 @@
+"""What an error carries behind it: no exception of the SDK or the transport, which would hold key and pictures."""
+
+from __future__ import annotations
+
+import base64
+import random
+import traceback
+from collections.abc import Iterator
+
+import pytest
+from aiohttp import web
+
+from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.session import Session
+from persqa_client.errors import AttemptError, PersQAError, RowError, RunStopped
+from persqa_client.types import Picture, Request
+from tests.client.attempts import client_of
+from tests.support.endpoints import QUICK, serving
+
+KEY = "my-Own.Key+42"
+DATA = random.Random(1).randbytes(600)
+PICTURE = base64.b64encode(DATA).decode()
+
+
+def linked(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and all that hangs behind it, whether a traceback would print it or not."""
+    if error is not None:
+        yield error
+        yield from linked(error.__cause__)
+        yield from linked(error.__context__)
+
+
+def assert_clean(error: BaseException) -> None:
+    assert all(isinstance(link, PersQAError) for link in linked(error)), list(linked(error))
+    printed = "".join(traceback.format_exception(error))
+    assert KEY not in printed
+    assert PICTURE[:40] not in printed
+
+
+async def echo(request: web.Request) -> web.Response:
+    """Says with the status in its path what it was sent, key and all, as servers do in their errors."""
+    said = (await request.text()).replace('"', "'")
+    status = int(request.path.split("/")[1])
+    text = f'{{"error": {{"message": "{request.headers.get("Authorization")} sent {said}"}}}}'
+    return web.Response(status=status, text=text)
+
+
+async def prose(request: web.Request) -> web.Response:
+    return web.Response(text=f"{request.headers.get('Authorization')} sent {await request.text()}")
+
+
+async def hang_up(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+BODY = f'{{"url": "data:image/jpeg;base64,{PICTURE}"}}'.encode()
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 422, 429, 500, 502])
+async def test_no_error_of_an_attempt_carries_what_the_server_echoed(status: int) -> None:
+    async with serving(echo) as url, client_of(f"{url}/{status}/v1", key=KEY) as client:
+        with pytest.raises(AttemptError) as caught:
+            await client.send(BODY)
+    assert_clean(caught.value)
+
+
+@pytest.mark.parametrize("handler", [prose, hang_up])
+async def test_nor_does_a_200_that_is_no_json_or_a_broken_connection(
+    handler: object,
+) -> None:
+    assert callable(handler)
+    async with serving(handler) as url, client_of(f"{url}/v1", key=KEY) as client:
+        with pytest.raises(AttemptError) as caught:
+            await client.send(BODY)
+        assert_clean(caught.value)
+        if handler is hang_up:
+            with pytest.raises(AttemptError) as caught:
+                await client.get(f"{url}/health")
+            assert_clean(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(200, RowError), (400, RowError), (500, RowError), (401, RunStopped), (402, RunStopped)]
+)
+async def test_nor_does_what_becomes_of_the_request(status: int, kind: type[PersQAError]) -> None:
+    request = Request("s", (Picture(DATA, "image/jpeg", 2, 2),), "q", seed=1)
+    async with serving(echo) as url:
+        endpoint = Endpoint.model_validate({"base_url": f"{url}/{status}/v1", "model": "qwen", "api_key": KEY})
+        async with Session(endpoint, limits=Limits(max_attempts=2), backoff=QUICK) as session:
+            with pytest.raises(kind) as caught:
+                await session.complete(request)
+    assert_clean(caught.value)

@@ -1,0 +1,146 @@
+"""A session that meets a server with a dialect of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import httpx
+import pytest
+import respx
+
+from persqa_client.client.dialect import Dialect
+from persqa_client.config import Sampling
+from persqa_client.endpoints.session import Session
+from persqa_client.errors import RowError
+from persqa_client.types import Request
+from tests.support.endpoints import CHAT, REQUEST, bad, end_of, good, make_session, script, sent
+
+
+def picky(refuses: Callable[[dict[str, object]], str | None]) -> Callable[[httpx.Request], httpx.Response]:
+    """A server that refuses a field by its name, in OpenAI's words, while it finds one."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        name = refuses(json.loads(request.content))
+        if name is None:
+            return good()
+        return bad(400, f"Unsupported parameter: '{name}'.", param=name, code="unsupported_parameter")
+
+    return answer
+
+
+async def test_max_tokens_is_renamed_once_for_the_run(session: Session, respx_mock: respx.MockRouter) -> None:
+    route = respx_mock.post(CHAT).mock(side_effect=picky(lambda body: "max_tokens" if "max_tokens" in body else None))
+    assert (await session.complete(REQUEST)).attempts == 1
+    await session.complete(REQUEST)
+    assert route.call_count == 3
+    assert sent(route)["max_completion_tokens"] == 512
+    assert session.dialect.notes() == ["max_tokens is sent as max_completion_tokens"]
+
+
+@pytest.mark.parametrize("field", ["temperature", "top_p", "seed", "top_k", "structured_outputs"])
+async def test_a_field_that_the_server_refuses_is_dropped_once_for_the_run(
+    respx_mock: respx.MockRouter, field: str
+) -> None:
+    route = respx_mock.post(CHAT).mock(side_effect=picky(lambda body: field if field in body else None))
+    async with make_session(sampling=Sampling(extra_body={"top_k": 5})) as session:
+        session.dialect = Dialect(constraint="structured_outputs")
+        request = Request("s", (), "q", seed=1, pattern="<mam>.+")
+        reply = await session.complete(request)
+        await session.complete(request)
+    assert route.call_count == 3
+    assert field in sent(route, 0)
+    assert field not in sent(route)
+    assert len(sent(route)) == len(sent(route, 0)) - 1
+    assert reply.constrained is (field != "structured_outputs")
+    assert session.dialect.notes() == [f"{field} is left out: the server refuses it"]
+
+
+async def test_fastapis_refusal_drops_a_field_too(session: Session, respx_mock: respx.MockRouter) -> None:
+    detail = [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]
+    route = script(respx_mock, httpx.Response(422, json={"detail": detail}), good())
+    await session.complete(REQUEST)
+    assert "seed" not in sent(route)
+
+
+async def test_several_fields_are_dropped_one_after_the_other(session: Session, respx_mock: respx.MockRouter) -> None:
+    fields = ("max_tokens", "max_completion_tokens", "temperature", "seed", "top_p")
+    route = respx_mock.post(CHAT).mock(
+        side_effect=picky(lambda body: next((name for name in fields if name in body), None))
+    )
+    reply = await session.complete(REQUEST)
+    assert (reply.attempts, route.call_count) == (1, 6)
+    assert set(sent(route)) == {"model", "messages"}
+
+
+async def test_requests_in_flight_together_change_the_dialect_once(respx_mock: respx.MockRouter) -> None:
+    """The second refusal speaks of the old wording: it must not be taken for a refusal of the new name."""
+    refused = asyncio.Barrier(5)
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if b'"max_tokens"' in request.content:
+            await refused.wait()
+            return bad(400, "Unsupported parameter: 'max_tokens'.", param="max_tokens", code="unsupported_parameter")
+        return good()
+
+    route = respx_mock.post(CHAT).mock(side_effect=answer)
+    async with make_session() as session:
+        replies = await asyncio.gather(*(session.complete(REQUEST) for _ in range(5)))
+    assert [reply.attempts for reply in replies] == [1] * 5
+    assert route.call_count == 10
+    assert sent(route)["max_completion_tokens"] == 512
+
+
+async def test_a_refusal_that_goes_on_after_dropping_fails_the_row(
+    session: Session, respx_mock: respx.MockRouter
+) -> None:
+    route = respx_mock.post(CHAT).mock(
+        return_value=bad(400, "Unsupported parameter: 'seed'.", param="seed", code="unsupported_parameter")
+    )
+    error = await end_of(session)
+    assert isinstance(error, RowError)
+    assert (error.code, route.call_count) == ("rejected", 2)
+
+
+TAGGED = Request("s", (), "q", seed=1, pattern="<mam>.+")
+BEGUN = Request("s", (), "q", seed=1, prefill="<mam>")
+
+
+async def test_an_answer_held_by_a_schema_comes_without_its_json(
+    session: Session, respx_mock: respx.MockRouter
+) -> None:
+    route = script(respx_mock, good('{ "answer":\n"<mam> sits."}'), good('{"answer": "a"}'))
+    session.dialect = Dialect(constraint="json_schema")
+    reply = await session.complete(TAGGED)
+    assert (reply.completion.text, reply.constrained, reply.prefilled) == ("<mam> sits.", True, False)
+    assert sent(route)["response_format"]["type"] == "json_schema"
+    assert (await session.complete(REQUEST)).completion.text == '{"answer": "a"}', "nothing held this one"
+
+
+@pytest.mark.parametrize("form", ["continue_final_message", "partial"])
+async def test_an_answer_that_was_begun_comes_whole(session: Session, respx_mock: respx.MockRouter, form: str) -> None:
+    script(respx_mock, good("wears a hat."), good("<mam> wears a hat."))
+    session.dialect = Dialect(prefill=form)
+    for _ in range(2):
+        reply = await session.complete(BEGUN)
+        assert (reply.completion.text, reply.prefilled) == ("<mam> wears a hat.", True)
+
+
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [
+        ("continue_final_message", "continue_final_message"),
+        ("continue_final_message", "add_generation_prompt"),
+        ("partial", "partial"),
+    ],
+)
+async def test_a_server_that_refuses_to_be_given_a_beginning_is_asked_without(
+    session: Session, respx_mock: respx.MockRouter, form: str, field: str
+) -> None:
+    route = respx_mock.post(CHAT).mock(side_effect=picky(lambda body: field if field in str(body) else None))
+    session.dialect = Dialect(prefill=form)
+    reply = await session.complete(BEGUN)
+    assert (reply.prefilled, reply.attempts, route.call_count) == (False, 1, 2)
+    assert [message["role"] for message in sent(route)["messages"]] == ["system", "user"]
+    assert session.dialect.notes() == [f"{field} is left out: the server refuses it"]

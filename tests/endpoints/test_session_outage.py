@@ -1,0 +1,168 @@
+"""A session while its server is away, or only turns away."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import httpx
+import pytest
+import respx
+from aiohttp import web
+
+from persqa_client.client.retry import Backoff
+from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.session import Reply, Session
+from persqa_client.errors import RowError, RunStopped
+from persqa_client.types import Request
+from tests.support.endpoints import (
+    CHAT,
+    PATIENCE,
+    PRESSURE,
+    QUICK,
+    REQUEST,
+    answer,
+    bad,
+    end_of,
+    good,
+    make_session,
+    script,
+    serving,
+)
+
+DEAD = bad(500, "EngineCore encountered an issue.")
+
+
+def health(respx_mock: respx.MockRouter, *statuses: int) -> respx.Route:
+    return respx_mock.get("http://gpu.example/health").mock(side_effect=[httpx.Response(status) for status in statuses])
+
+
+async def test_a_dead_engine_is_waited_for_at_no_cost_to_the_row(
+    session: Session, respx_mock: respx.MockRouter
+) -> None:
+    chat = script(respx_mock, good(), DEAD, good())
+    probes = health(respx_mock, 503, 503, 200)
+    await session.complete(REQUEST)
+    reply = await session.complete(REQUEST)
+    assert (reply.attempts, chat.call_count, probes.call_count) == (1, 3, 3)
+
+
+async def test_nothing_is_sent_while_the_server_is_away(respx_mock: respx.MockRouter) -> None:
+    """Also not by those who waited for a slot when it went away."""
+    back = asyncio.Event()
+    chats, probes = 0, 0
+
+    async def chat(request: httpx.Request) -> httpx.Response:
+        nonlocal chats
+        chats += 1
+        await asyncio.sleep(0)
+        return good() if back.is_set() else DEAD
+
+    def probe(request: httpx.Request) -> httpx.Response:
+        nonlocal probes
+        probes += 1
+        if probes == 3:
+            back.set()
+        return httpx.Response(200 if back.is_set() else 503)
+
+    respx_mock.post(CHAT).mock(side_effect=chat)
+    respx_mock.get("http://gpu.example/health").mock(side_effect=probe)
+    async with make_session(concurrency=2) as session:
+        async with asyncio.timeout(PATIENCE):
+            replies = await asyncio.gather(*(session.complete(REQUEST) for _ in range(12)))
+    assert [reply.attempts for reply in replies] == [1] * 12
+    assert chats == 12 + 2, "only what was under way may meet the dead engine"
+
+
+async def test_the_rate_gives_no_permit_past_a_gate_that_shut_meanwhile(respx_mock: respx.MockRouter) -> None:
+    at = list[str]()
+
+    def chat(request: httpx.Request) -> httpx.Response:
+        at.append("chat")
+        return DEAD if at.count("chat") == 1 else good()
+
+    def probe(request: httpx.Request) -> httpx.Response:
+        at.append("probe")
+        return httpx.Response(200 if at.count("probe") == 2 else 503)
+
+    respx_mock.post(CHAT).mock(side_effect=chat)
+    respx_mock.get("http://gpu.example/health").mock(side_effect=probe)
+    # The rate would let a request go every 0.4 s, so two of them before the server is back.
+    async with make_session(rps=2.5, concurrency=4, probes=Backoff(0.6, 0.6)) as session:
+        await asyncio.gather(*(session.complete(REQUEST) for _ in range(3)))
+    assert at == ["chat", "probe", "probe", "chat", "chat", "chat"]
+
+
+async def test_an_outage_that_lasts_too_long_stops_the_run(respx_mock: respx.MockRouter) -> None:
+    script(respx_mock, DEAD)
+    respx_mock.get("http://gpu.example/health").mock(return_value=httpx.Response(503))
+    async with make_session(max_outage=0.03) as session:
+        stop = await end_of(session)
+    assert isinstance(stop, RunStopped)
+    assert stop.code == "server_away"
+
+
+@pytest.mark.parametrize("pressure", PRESSURE)
+async def test_nothing_but_pressure_stops_the_run_at_last(
+    respx_mock: respx.MockRouter, pressure: httpx.Response
+) -> None:
+    respx_mock.post(CHAT).mock(return_value=pressure)
+    async with make_session(max_outage=0.03) as session:
+        stop = await end_of(session)
+    assert isinstance(stop, RunStopped)
+    assert stop.code == "server_away"
+
+
+async def test_a_row_that_alone_is_turned_away_for_ever_fails(respx_mock: respx.MockRouter) -> None:
+    """Others are answered meanwhile, so the server is not away."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return bad(429) if b"unlucky" in request.content else good()
+
+    respx_mock.post(CHAT).mock(side_effect=answer)
+    async with make_session(max_outage=0.03) as session:
+        unlucky = asyncio.create_task(session.complete(Request("s", (), "unlucky", seed=1)))
+        async with asyncio.timeout(PATIENCE):
+            while not unlucky.done():
+                await session.complete(REQUEST)
+                await asyncio.sleep(0)
+        with pytest.raises(RowError) as caught:
+            await unlucky
+    assert caught.value.code == "busy"
+
+
+async def test_a_refused_row_shows_that_the_server_is_there(respx_mock: respx.MockRouter) -> None:
+    script(respx_mock, bad(503), bad(400), bad(503), good())
+    async with make_session(max_outage=0.03) as session:
+        assert isinstance(await end_of(session), RowError)
+        await asyncio.sleep(0.04)
+        assert isinstance(await end_of(session), Reply)
+
+
+async def test_attempts_that_an_outage_excuses_are_given_back_though_somebody_was_answered_meanwhile() -> None:
+    """The health that explains them takes its time, and another request is answered before it comes."""
+    looked = asyncio.Event()
+    failures = iter(["reset", "reset", "busy", "busy"])
+
+    async def going(request: web.Request) -> web.StreamResponse:
+        if request.method == "GET":
+            if not looked.is_set():
+                looked.set()
+                await asyncio.sleep(0.1)
+                return web.Response(status=503)
+            return web.Response()
+        if b"other" in await request.read():
+            await looked.wait()
+            return answer()
+        failure = next(failures, None)
+        if failure == "reset" and request.transport is not None:
+            request.transport.abort()
+        return answer() if failure is None else web.Response(status=429)
+
+    async with serving(going) as url:
+        endpoint = Endpoint(base_url=f"{url}/v1", model="qwen")
+        limits = Limits(concurrency=4, max_attempts=2)
+        async with Session(endpoint, limits=limits, backoff=QUICK, probes=QUICK) as session:
+            other = asyncio.create_task(session.complete(replace(REQUEST, prompt="other")))
+            assert isinstance(await end_of(session), Reply)
+            await other

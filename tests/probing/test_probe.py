@@ -1,0 +1,134 @@
+"""What is asked of a server before the first row."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+import respx
+from aiohttp import web
+
+from persqa_client.config import Endpoint
+from persqa_client.endpoints.session import Session
+from persqa_client.errors import RunStopped
+from persqa_client.probing.capabilities import Server
+from persqa_client.probing.features import PROBE_PATTERN, try_constraints
+from persqa_client.probing.probe import first_obeyed, look
+from tests.support.endpoints import BASE, CHAT, QUICK, bad, good, make_session, serving
+
+CARD = {"id": "qwen", "owned_by": "vllm", "max_model_len": 4096}
+
+
+def models(respx_mock: respx.MockRouter, *answers: httpx.Response | Exception) -> respx.Route:
+    respx_mock.get("http://gpu.example/version").mock(return_value=httpx.Response(200, json={"version": "0.32.0"}))
+    return respx_mock.get(f"{BASE}/models").mock(side_effect=list(answers))
+
+
+@pytest.mark.respx(assert_all_called=False)
+async def test_a_server_is_known_by_its_list_and_version(respx_mock: respx.MockRouter) -> None:
+    models(respx_mock, httpx.Response(200, json={"data": [CARD, {"id": "other"}, None]}))
+    async with make_session() as session:
+        server = await look(session)
+    assert server == Server(("qwen", "other"), "vllm", "0.32.0", 4096)
+
+
+@pytest.mark.parametrize("status", [403, 404, 500, 503])
+@pytest.mark.respx(assert_all_called=False)
+async def test_a_server_without_a_list_is_used_all_the_same(respx_mock: respx.MockRouter, status: int) -> None:
+    models(respx_mock, httpx.Response(status, text="<html>no list</html>"))
+    async with make_session() as session:
+        assert await look(session) == Server()
+
+
+@pytest.mark.respx(assert_all_called=False)
+async def test_a_refused_key_stops_the_run_before_any_picture_is_sent(respx_mock: respx.MockRouter) -> None:
+    models(respx_mock, bad(401))
+    async with make_session() as session:
+        with pytest.raises(RunStopped) as caught:
+            await look(session)
+    assert caught.value.code == "wrong_key"
+
+
+def obeying(field: str | None) -> Any:
+    """A server that can be held to a pattern by one field and ignores the other without a word."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        return good("persqa-123456" if field in body else "Hello!")
+
+    return answer
+
+
+@pytest.mark.parametrize("field", ["structured_outputs", "guided_regex", None])
+async def test_the_constraint_is_the_field_that_shows(respx_mock: respx.MockRouter, field: str | None) -> None:
+    respx_mock.post(CHAT).mock(side_effect=obeying(field))
+    async with make_session() as session:
+        assert first_obeyed(await try_constraints(session)) == field
+        assert session.dialect.notes() == []
+
+
+async def test_a_server_that_refuses_the_fields_is_asked_without(respx_mock: respx.MockRouter) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        named = next((name for name in ("structured_outputs", "guided_regex") if name in body), None)
+        return bad(400, f"Unrecognized request argument supplied: {named}") if named else good("Hello!")
+
+    respx_mock.post(CHAT).mock(side_effect=answer)
+    async with make_session() as session:
+        assert set((await try_constraints(session)).values()) == {"refused", "ignored"}
+        assert session.dialect.notes() == []
+
+
+async def test_what_else_the_probe_taught_stays(respx_mock: respx.MockRouter) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "seed" in json.loads(request.content):
+            return bad(400, "Unsupported parameter: 'seed'.", param="seed", code="unsupported_parameter")
+        return good("Hello!")
+
+    respx_mock.post(CHAT).mock(side_effect=answer)
+    async with make_session() as session:
+        await try_constraints(session)
+        assert session.dialect.dropped == {"seed"}
+
+
+async def test_a_probe_that_fails_finds_nothing(respx_mock: respx.MockRouter) -> None:
+    respx_mock.post(CHAT).mock(return_value=bad(400, "No."))
+    async with make_session() as session:
+        assert set((await try_constraints(session)).values()) == {"refused"}
+
+
+def test_the_probes_pattern_is_nothing_that_a_model_says() -> None:
+    assert re.fullmatch(PROBE_PATTERN, "persqa-123456")
+    assert not re.fullmatch(PROBE_PATTERN, "Hello!")
+
+
+async def test_one_broken_connection_does_not_end_the_look_at_a_server() -> None:
+    tries = list[str]()
+
+    async def shaky(request: web.Request) -> web.Response:
+        tries.append(request.path)
+        if request.path == "/v1/models" and tries.count(request.path) < 3:
+            assert request.transport
+            request.transport.abort()
+        return web.json_response({"data": [{"id": "qwen"}]})
+
+    async with (
+        serving(shaky) as url,
+        Session(Endpoint(base_url=f"{url}/v1", model="qwen"), backoff=QUICK) as session,
+    ):
+        assert (await look(session)).models == ("qwen",)
+    assert tries.count("/v1/models") == 3
+
+
+@pytest.mark.parametrize("status", [200, 401])
+async def test_an_address_without_v1_is_corrected_before_any_picture_is_sent(status: int) -> None:
+    async def only_under_v1(request: web.Request) -> web.Response:
+        return web.json_response({"data": []}, status=status if request.path.startswith("/v1/") else 404)
+
+    async with serving(only_under_v1) as url, Session(Endpoint(base_url=url, model="qwen"), backoff=QUICK) as session:
+        with pytest.raises(RunStopped) as caught:
+            await look(session)
+    assert caught.value.message == f"{url} answers under /v1: give --base-url {url}/v1."

@@ -1,0 +1,178 @@
+"""The package's own banks, item by item, and what a run draws from."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from persqa_client.questions.bank import Bank, load_bank, normalised
+from persqa_client.questions.categories import CATEGORIES, LANGUAGES, NEEDS
+from persqa_client.questions.prompts import put
+from persqa_client.questions.sampling import Question
+from persqa_client.questions.tasks import tagged_pattern
+
+FOLDER = Path(str(resources.files("persqa_client.questions").joinpath("banks")))
+BANKS = [(category, language) for category in CATEGORIES for language in LANGUAGES]
+NOT_OPEN = re.compile(r"(?:Is|Are|Am|Was|Were|Do|Does|Did|Has|Have|Had|Can|Could|Will|Would|Should|May|Might|Must)\b")
+NOT_OPEN_CHINESE = re.compile("吗|呢？|是不是|有没有|是否|还是|能否|会不会")
+each_bank = pytest.mark.parametrize(("category", "language"), BANKS)
+
+
+def raw_lines(category: str, language: str) -> list[str]:
+    text = (FOLDER / f"{category}.{language}.jsonl").read_bytes().decode()
+    assert text.endswith("\n")
+    return text.removesuffix("\n").split("\n")
+
+
+def test_there_is_a_file_for_each_category_and_language_and_no_other() -> None:
+    assert {path.name for path in FOLDER.glob("*.jsonl")} == {f"{one}.{other}.jsonl" for one, other in BANKS}
+
+
+@each_bank
+def test_items_have_their_fields_in_one_form(category: str, language: str) -> None:
+    for line in raw_lines(category, language):
+        item = json.loads(line)
+        assert list(item) in (["id", "text", "needs"], ["id", "text", "needs", "sensitive"])
+        assert item.get("sensitive", True) is True
+        assert re.fullmatch(r"[a-z]+(?:-[a-z]+)*", item["id"])
+        assert len(set(item["needs"])) == len(item["needs"])
+        assert set(item["needs"]) <= NEEDS.keys()
+        assert json.dumps(item, ensure_ascii=False) == line
+
+
+@each_bank
+def test_a_bank_is_large_enough_and_every_item_is_its_own(category: str, language: str) -> None:
+    bank = load_bank(category, language)
+    assert len(bank) >= 24
+    assert sum(not item.sensitive for item in bank) >= 20
+    assert len({item.id for item in bank}) == len(bank)
+    assert len({normalised(item.text) for item in bank}) == len(bank)
+    assert {(item.category, item.language) for item in bank} == {(category, language)}
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_both_languages_ask_the_same(category: str) -> None:
+    english, chinese = ([(q.id, q.needs, q.sensitive) for q in load_bank(category, name)] for name in LANGUAGES)
+    assert english == chinese
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_english_questions_are_open_and_plainly_written(category: str) -> None:
+    for item in load_bank(category, "en"):
+        assert re.fullmatch(r"[A-Z][A-Za-z ,'{}-]+\?", item.text), item.text
+        assert "  " not in item.text
+        assert item.text.count("{tag}") == 1, item.text
+        assert re.search(r" \{tag\}(?:'s|[ ,?])", item.text), item.text
+        assert not NOT_OPEN.match(item.text), item.text
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_chinese_questions_are_open_and_wholly_chinese(category: str) -> None:
+    for item in load_bank(category, "zh"):
+        assert item.text.count("{tag}") == 1, item.text
+        assert re.fullmatch(r"[\u4e00-\u9fff，、？。]+", item.text.replace("{tag}", "")), item.text
+        assert item.text.endswith(("？", "？没有的话也请说明。", "？没有人的话也请说明。")) or re.search(
+            r"？没[戴拿](?:东西)?的话也请说明。$", item.text
+        ), item.text
+        assert not NOT_OPEN_CHINESE.search(item.text), item.text
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_where_one_language_says_if_any_the_other_does(category: str) -> None:
+    for english, chinese in zip(load_bank(category, "en"), load_bank(category, "zh"), strict=True):
+        assert bool(re.search(r"if any", english.text)) == ("的话" in chinese.text), english.id
+
+
+@each_bank
+@pytest.mark.parametrize("tag", ["<mam>", "<小满>"])
+def test_every_question_renders(category: str, language: str, tag: str) -> None:
+    for item in load_bank(category, language):
+        question = item.text.replace("{tag}", tag)
+        _, prompt = put(question, tag)
+        assert question in prompt
+        assert not re.search(r"[{}]", prompt)
+        assert re.fullmatch(tagged_pattern(tag), f"{tag} …")
+
+
+def test_every_need_is_needed_somewhere() -> None:
+    assert {need for pair in BANKS for item in load_bank(*pair) for need in item.needs} == NEEDS.keys()
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_questions_about_others_are_for_groups_alone(category: str) -> None:
+    needy = [item for item in load_bank(category, "en") if "several_subjects" in item.needs]
+    assert len(needy) == (len(load_bank("group", "en")) if category == "group" else 0)
+
+
+SENSITIVE = re.compile(r"\b(?:old|age|skin|complexion|build|tall|weigh\w*|heavy|gender|ethnic\w*|facial)\b")
+
+
+@pytest.mark.parametrize("category", ["human", "group"])
+def test_what_is_asked_about_body_and_age_of_people_is_sensitive(category: str) -> None:
+    for item in load_bank(category, "en"):
+        assert bool(SENSITIVE.search(item.text)) is item.sensitive, item.id
+
+
+@each_bank
+def test_colours_need_a_picture_in_colour(category: str, language: str) -> None:
+    for item in load_bank(category, language):
+        asks = re.search(r"colour|complexion|颜色|肤色", item.text)
+        assert bool(asks) is ("colour" in item.needs), item.id
+
+
+def own(id: str, category: str | None = None, language: str | None = "en", **more: object) -> Question:
+    return Question(id, f"What about {id} and {{tag}}?", category, language, **more)  # type: ignore[arg-type]
+
+
+def test_a_run_has_all_categories_and_languages_without_what_is_sensitive() -> None:
+    bank = Bank.of("animal")
+    assert bank.category == "animal"
+    assert bank.languages == LANGUAGES
+    for pair in BANKS:
+        assert bank.questions(*pair) == tuple(item for item in load_bank(*pair) if not item.sensitive)
+    assert bank.smallest == min(len(bank.questions(*pair)) for pair in BANKS)
+
+
+def test_sensitive_questions_come_when_they_are_asked_for() -> None:
+    assert Bank.of("human", sensitive=True).questions("human", "zh") == load_bank("human", "zh")
+
+
+def test_what_a_picture_lacks_is_not_asked_about() -> None:
+    bank = Bank.of("human", without=frozenset({"face", "hair"}))
+    questions = bank.questions("human", "en")
+    assert questions
+    assert not any(item.needs & {"face", "hair"} for item in questions)
+    assert {item.id for item in Bank.of("human").questions("human", "en")} - {item.id for item in questions} == {
+        item.id for item in load_bank("human", "en") if item.needs & {"face", "hair"} and not item.sensitive
+    }
+
+
+def test_leaving_out_all_that_a_category_asks_shows_in_the_smallest() -> None:
+    assert Bank.of("human", without=frozenset({"several_subjects"})).smallest == 0
+
+
+def test_own_questions_stand_for_all_of_the_packages() -> None:
+    bank = Bank.of((own("a"), own("b", "human"), own("c", "animal", "zh"), own("d", language=None)))
+    assert bank.category is None
+    assert [item.id for item in bank.questions("human", "en")] == ["a", "b", "d"]
+    assert [item.id for item in bank.questions("scene", "en")] == ["a", "d"]
+    assert [item.id for item in bank.questions("animal", "zh")] == ["c", "d"]
+    assert bank.smallest == 1
+
+
+def test_what_own_questions_are_not_for_does_not_count() -> None:
+    bank = Bank.of((own("a", "human"), own("b", "human"), own("c", "human", sensitive=True)))
+    assert bank.questions("animal", "en") == ()
+    assert bank.questions("human", "zh") == ()
+    assert bank.languages == ("en",)
+    assert bank.smallest == 2
+
+
+def test_own_questions_are_left_out_alike() -> None:
+    mine = (own("a", needs=frozenset({"face"})), own("b", sensitive=True))
+    assert Bank.of(mine, without=frozenset({"face"})).smallest == 0
+    assert Bank.of(mine, sensitive=True).smallest == 2

@@ -1,0 +1,37 @@
+"""A list of real names is read line by line, and refused with the line that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from persqa_client.errors import SettingsError
+from persqa_client.questions.tags import read_names
+
+
+def test_names_come_once_each_without_comments_and_blank_lines(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_bytes("\ufeffGrace Hopper\r\n# a comment\r\n\r\n  格蕾丝 \nGrace   Hopper\n".encode())
+    assert read_names(path) == ("Grace Hopper", "格蕾丝")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        pytest.param(b"", "holds no names", id="empty"),
+        pytest.param(b"# only this\n", "holds no names", id="comments alone"),
+        pytest.param(b"Grace\nG\n", "line 2, is a single letter", id="a single letter"),
+        pytest.param(b"x" * 101, "line 1, is too long", id="too long"),
+        pytest.param(b"\xff\xfeG\0", "is not UTF-8", id="UTF-16"),
+    ],
+)
+def test_a_list_that_is_none_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / "names.txt").write_bytes(data)
+    with pytest.raises(SettingsError, match=words):
+        read_names(tmp_path / "names.txt")
+
+
+def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="can't be read"):
+        read_names(tmp_path / "names.txt")

@@ -1,0 +1,325 @@
+"""The table "Trying again", held up by whole runs against a server that fails in each of its ways."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from persqa_client.errors import RunStopped
+from persqa_client.run.run import Run
+from persqa_client.run.summary import Summary
+from persqa_client.simulator.server import Running, SimSettings
+from tests.support.endpoints import PATIENCE
+from tests.support.run_folder import ATTEMPTS, Desk, server
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+async def stop_of(run: Run) -> RunStopped:
+    with pytest.raises(RunStopped) as caught:
+        await asyncio.wait_for(run.execute(), PATIENCE)
+    return caught.value
+
+
+PRESSURE = ["429", "429_date", "503", "408", "409", "425"]
+TRANSIENT = {
+    "500": "http_500",
+    "502_html": "http_502",
+    "504": "http_504",
+    "520": "http_520",
+    "invalid_json": "invalid_json",
+    "no_choices": "no_choices",
+    "null_content": "no_content",
+    "error_in_200": "error_in_200",
+    "reset": "connection_lost",
+    "cut_body": "connection_lost",
+    "stall": "timeout",
+}
+
+
+@pytest.mark.parametrize("kind", PRESSURE)
+async def test_pressure_costs_a_row_no_attempt(desk: Desk, kind: str) -> None:
+    desk.rows(1)
+    script = [kind] if kind == "429_date" else [kind] * 5
+    with server(script=script, retry_after=0.0 if kind == "429_date" else 0.02) as simulator:
+        await desk.run(simulator.base_url, max_attempts=1).execute()
+    assert (desk.good, desk.failed) == ([0], {})
+    assert simulator.stats()["requests"] == len(script) + 1
+
+
+@pytest.mark.parametrize("kind", TRANSIENT)
+async def test_a_transient_error_passes(desk: Desk, kind: str) -> None:
+    desk.rows(3)
+    with server(script=[kind] * (ATTEMPTS - 1)) as simulator:
+        await desk.run(simulator.base_url, timeout=0.15).execute()
+    assert (desk.good, desk.failed) == ([0, 1, 2], {})
+    assert simulator.stats()["requests"] == 3 + ATTEMPTS - 1
+
+
+@pytest.mark.parametrize(("kind", "code"), TRANSIENT.items())
+async def test_a_transient_error_that_stays_fails_the_row_after_its_attempts(desk: Desk, kind: str, code: str) -> None:
+    desk.rows(1)
+    with server(script=[kind] * ATTEMPTS) as simulator:
+        await desk.run(simulator.base_url, timeout=0.15).execute()
+    assert (desk.good, desk.failed) == ([], {0: code})
+    assert desk.lines("out.failed.jsonl")[0]["error"]["attempts"] == ATTEMPTS
+    assert simulator.stats()["requests"] == ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("too_large", "too_large"), ("unprocessable", "rejected"), ("forbidden", "rejected")]
+)
+async def test_a_refused_row_fails_alone_and_at_once(desk: Desk, kind: str, code: str) -> None:
+    """403 is among them once the server has answered."""
+    desk.rows(3)
+    with server(script=["ok", kind]) as simulator:
+        await desk.run(simulator.base_url).execute()
+    assert (len(desk.good), list(desk.failed.values())) == (2, [code])
+    assert simulator.stats()["requests"] == 3
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "code"),
+    [
+        pytest.param(16, "context_overflow", id="the prompt too long"),
+        pytest.param(512, "rejected", id="max_tokens too large"),
+    ],
+)
+async def test_what_exceeds_the_context_fails_its_row_and_changes_no_dialect(
+    desk: Desk, max_tokens: int, code: str
+) -> None:
+    desk.rows(2)
+    with server(max_model_len=100) as simulator:
+        summary = await desk.run(simulator.base_url, max_tokens=max_tokens).execute()
+    assert set(desk.failed.values()) == {code}
+    assert summary.notes == ()
+    assert simulator.stats()["requests"] == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("quota", "no_quota"), ("payment", "no_credit"), ("forbidden", "forbidden")]
+)
+async def test_what_every_row_would_meet_stops_the_run_at_once(desk: Desk, kind: str, code: str) -> None:
+    desk.rows(5)
+    with server(script=[kind]) as simulator:
+        stop = await stop_of(desk.run(simulator.base_url))
+    assert (stop.code, stop.message.count("\n")) == (code, 0)
+    assert desk.untouched
+    # A picture may have been loaded just when the first refusal came; nobody who waited is sent after it.
+    assert simulator.stats()["requests"] <= 2
+
+
+async def test_the_same_run_goes_on_once_the_account_is_filled(desk: Desk) -> None:
+    desk.rows(5)
+    with server(script=["ok", "ok", "quota"]) as simulator:
+        await stop_of(desk.run(simulator.base_url))
+        summary = await desk.run(simulator.base_url).execute()
+    assert (summary.state, desk.good, desk.failed) == ("finished", [0, 1, 2, 3, 4], {})
+    assert simulator.stats()["answered"] == 5
+
+
+async def test_a_dead_server_at_the_start_is_one_clear_sentence(desk: Desk) -> None:
+    desk.rows(1)
+    port = free_port()
+    stop = await stop_of(desk.run(f"http://127.0.0.1:{port}/v1"))
+    assert stop.message == f"Nothing listens at http://127.0.0.1:{port}/v1: start the server or correct --base-url."
+    assert desk.untouched
+
+
+@pytest.mark.parametrize("shape", ["vllm", "hosted"])
+@pytest.mark.parametrize(
+    ("key", "reason"), [("wrong", "the key is wrong or expired"), (None, "it wants a key and none was sent")]
+)
+async def test_a_wrong_key_is_one_clear_sentence(desk: Desk, shape: str, key: str | None, reason: str) -> None:
+    desk.rows(1)
+    with server(api_key="right", shape=shape) as simulator:
+        stop = await stop_of(desk.run(simulator.base_url, key=key or ()))
+    assert stop.code == "wrong_key"
+    assert reason in stop.message
+    assert "--api-key-env" in stop.message
+    assert desk.untouched
+    assert simulator.stats()["requests"] == 0
+
+
+@pytest.mark.parametrize("shape", ["vllm", "hosted"])
+async def test_an_unknown_model_is_one_clear_sentence(desk: Desk, shape: str) -> None:
+    desk.rows(1)
+    with server(shape=shape) as simulator:
+        stop = await stop_of(desk.run(simulator.base_url, model="gpt-0"))
+    assert stop.code == "unknown_model"
+    assert "'gpt-0'" in stop.message
+    assert "--model" in stop.message
+    assert desk.untouched
+
+
+@pytest.mark.parametrize("shape", ["vllm", "hosted"])
+async def test_an_address_without_v1_is_told_the_right_one(desk: Desk, shape: str) -> None:
+    desk.rows(1)
+    with server(shape=shape) as simulator:
+        stop = await stop_of(desk.run(simulator.base_url.removesuffix("/v1")))
+    assert stop.code == "wrong_url"
+    assert f"--base-url {simulator.base_url}" in stop.message
+    assert desk.untouched
+
+
+async def test_an_address_that_is_no_endpoint_says_so(desk: Desk) -> None:
+    desk.rows(1)
+    with server() as simulator:
+        stop = await stop_of(desk.run(f"{simulator.base_url}/elsewhere"))
+    assert stop.code == "wrong_url"
+    assert "--base-url" in stop.message
+    assert desk.untouched
+
+
+async def test_twenty_first_results_that_are_the_same_refusal_stop_the_run(desk: Desk) -> None:
+    desk.rows(30)
+    with server(faults={"too_large": 1.0}) as simulator:
+        stop = await stop_of(desk.run(simulator.base_url))
+    assert stop.code == "too_large"
+    assert "The first 20 results were all the same" in stop.message
+    assert desk.untouched
+    assert 20 <= simulator.stats()["requests"] <= 30
+
+
+async def test_nineteen_of_them_are_the_rows_own(desk: Desk) -> None:
+    desk.rows(19)
+    with server(faults={"too_large": 1.0}) as simulator:
+        await desk.run(simulator.base_url).execute()
+    assert desk.failed == dict.fromkeys(range(19), "too_large")
+
+
+async def test_one_answer_among_them_makes_them_the_rows_own(desk: Desk) -> None:
+    desk.rows(30)
+    with server(script=["too_large"] * 7 + ["ok"], faults={"too_large": 1.0}) as simulator:
+        await desk.run(simulator.base_url).execute()
+    assert (len(desk.good), len(desk.failed)) == (1, 29)
+
+
+HOSTED = ("max_tokens is sent as max_completion_tokens", "temperature is left out: the server refuses it")
+
+
+@pytest.mark.parametrize(("probes", "concurrency"), [(False, 1), (True, 1), (True, 8)])
+async def test_a_servers_dialect_is_learnt_once_for_the_run(desk: Desk, probes: bool, concurrency: int) -> None:
+    """Also with several requests in flight that all meet the same refusal."""
+    desk.rows(12)
+    with server(shape="hosted", reject=("seed",), latency=0.002) as simulator:
+        run = desk.run(
+            simulator.base_url, probes=probes, extra_body={"top_k": 5}, concurrency=concurrency, max_attempts=1
+        )
+        summary = await run.execute()
+    assert (len(desk.good), desk.failed) == (12, {})
+    dropped = [f"{name} is left out: the server refuses it" for name in ("seed", "temperature", "top_k")]
+    assert list(summary.notes) == [HOSTED[0], *dropped]
+    if not probes:
+        stats = simulator.stats()
+        assert (stats["by_status"]["400"], stats["answered"]) == (4, 12)
+
+
+async def test_requests_that_meet_a_dialect_together_cost_one_refusal_each(desk: Desk) -> None:
+    desk.rows(8)
+    with server(shape="hosted", latency=0.01) as simulator:
+        summary = await desk.run(simulator.base_url, concurrency=8, max_attempts=1).execute()
+    assert (len(desk.good), desk.failed, summary.notes) == (8, {}, HOSTED)
+    assert simulator.stats()["by_status"]["400"] <= 8 * len(HOSTED)
+
+
+async def until(run: Run, answered: int) -> None:
+    """Waits until the run has had so many answers."""
+    while run.session.traffic.answered < answered:
+        await asyncio.sleep(0.001)
+
+
+async def test_a_server_that_goes_and_comes_back_costs_no_row(desk: Desk) -> None:
+    desk.rows(60)
+    first = Running(SimSettings(latency=0.005))
+    run = desk.run(first.base_url, concurrency=4)
+    going = asyncio.create_task(run.execute())
+    await until(run, 10)
+    await asyncio.to_thread(first.close)
+    while run.session.outage.reason is None:
+        await asyncio.sleep(0.001)
+    assert not going.done()
+    with server(port=first.port) as second:
+        summary = await asyncio.wait_for(going, PATIENCE)
+    assert (summary.state, desk.good, desk.failed) == ("finished", list(range(60)), {})
+    assert first.stats()["answered"] + second.stats()["answered"] <= 60 + 4
+
+
+async def stopped_outage(desk: Desk, count: int, **limits: Any) -> tuple[RunStopped, Running]:
+    """A run whose server goes away after ten answers and stays away."""
+    desk.rows(count)
+    simulator = Running(SimSettings(latency=0.005))
+    run = desk.run(simulator.base_url, max_outage=0.1, **limits)
+    going = asyncio.create_task(run.execute())
+    await until(run, 10)
+    await asyncio.to_thread(simulator.close)
+    with pytest.raises(RunStopped) as caught:
+        await asyncio.wait_for(going, PATIENCE)
+    return caught.value, simulator
+
+
+async def test_an_outage_too_long_stops_a_run_that_goes_on_afterwards(desk: Desk) -> None:
+    stop, first = await stopped_outage(desk, 60, concurrency=4)
+    assert stop.code == "server_away"
+    assert "--max-outage 0.1" in stop.message
+    assert "give the same command again" in stop.message
+    assert not desk.lines("out.failed.jsonl")
+    assert not desk.lines("out.failed.jsonl.partial")
+    with server() as second:
+        summary: Summary = await desk.run(second.base_url, concurrency=4).execute()
+    assert (summary.state, desk.good, desk.failed) == ("finished", list(range(60)), {})
+    assert 60 <= first.stats()["answered"] + second.stats()["answered"] <= 60 + 4
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param({"engine_dead": 1.0}, id="a dead engine"),
+        pytest.param({"503": 1.0}, id="nothing but 503"),
+        pytest.param({"429": 1.0}, id="nothing but 429"),
+        pytest.param({"429": 0.3, "503": 0.3, "408": 0.2, "425": 0.2}, id="pressure of all kinds"),
+    ],
+)
+async def test_a_server_that_only_turns_away_stops_the_run_and_fails_no_row(
+    desk: Desk, faults: dict[str, float]
+) -> None:
+    desk.rows(30)
+    with server(faults=faults, script=["ok", "ok"]) as simulator:
+        stop = await stop_of(desk.run(simulator.base_url, max_outage=0.1, concurrency=4))
+        answered = simulator.stats()["answered"]
+    assert stop.code == "server_away"
+    assert not desk.lines("out.failed.jsonl")
+    assert not desk.lines("out.failed.jsonl.partial")
+    with server() as simulator:
+        await desk.run(simulator.base_url).execute()
+    assert (desk.good, desk.failed) == (list(range(30)), {})
+    assert answered + simulator.stats()["answered"] == 30
+
+
+async def test_a_dead_engine_is_asked_for_its_health_and_sent_nothing(desk: Desk) -> None:
+    desk.rows(30)
+    with server(script=["ok", "engine_dead"]) as simulator:
+        await stop_of(desk.run(simulator.base_url, max_outage=0.1, concurrency=4))
+    assert simulator.stats()["requests"] <= 2 + 4
+
+
+async def test_a_mixture_of_everything_that_passes_fails_nothing(desk: Desk) -> None:
+    desk.rows(150)
+    faults = dict.fromkeys(["429", "503", "500", "502_html", "520", "reset", "cut_body", "invalid_json"], 0.04)
+    with server(faults=faults, retry_after=0.005, fault_seed=1) as simulator:
+        await desk.run(simulator.base_url, concurrency=16, max_attempts=12).execute()
+    assert (desk.good, desk.failed) == (list(range(150)), {})
+    assert simulator.stats()["answered"] <= 150 + sum(simulator.stats()["by_fault"].values())
+    assert simulator.stats()["by_fault"].keys() == faults.keys()

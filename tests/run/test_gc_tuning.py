@@ -1,0 +1,37 @@
+"""The garbage collector of a run: in a process of its own, which it changes, and in one of somebody else's."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from persqa_client.run.gc_tuning import SELDOM, looking_seldom
+
+PROGRAM = """
+import gc
+from persqa_client.cli import execute
+before = gc.get_threshold()
+execute.look_seldom()
+assert gc.isenabled() and gc.get_threshold()[0] > before[0], gc.get_threshold()
+assert gc.get_freeze_count() > 10_000, gc.get_freeze_count()
+"""
+
+
+def test_it_looks_seldom_and_at_nothing_that_stays() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("theirs", [(700, 10, 10), (0, 10, 10), (50_000, 5, 5)])
+def test_a_run_in_a_process_of_somebody_else_leaves_their_thresholds(theirs: tuple[int, int, int]) -> None:
+    before = gc.get_threshold()
+    gc.set_threshold(*theirs)
+    try:
+        with looking_seldom():
+            assert gc.get_threshold() == (SELDOM if 0 < theirs[0] < SELDOM else theirs[0], *theirs[1:])
+        assert gc.get_threshold() == theirs
+    finally:
+        gc.set_threshold(*before)

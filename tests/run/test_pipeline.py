@@ -1,0 +1,148 @@
+"""A row's journey with a fake endpoint: asked, asked again with the reason, refused with a code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from persqa_client.answers.checks import TAGGED_ANSWER
+from persqa_client.errors import RowError
+from persqa_client.questions.bank import Bank
+from persqa_client.questions.tasks import AskMaker
+from persqa_client.run.pipeline import Pipeline
+from persqa_client.types import Completion, Failure, Outcome, Picture, Record, Row, Sent, Strategy, Unit, Usage
+from tests.support.fakes import FakeCompleter, load_nothing
+
+ROW = Row(7, b'{"image": ["a.jpg", "b.jpg"]}', ("a.jpg", "b.jpg"), question="What is <mam> doing?")
+GOOD = "<mam> reads a book."
+
+
+async def answer(completer: FakeCompleter, row: Row = ROW, strategy: Strategy = "direct", **more: Any) -> Outcome:
+    asks = AskMaker("<mam>", 0, Bank.of("human"), TAGGED_ANSWER, strategy=strategy, names=("Eileen",))
+    return await Pipeline(completer, load_nothing, asks, **more).answer_row(row, Unit(row.number))
+
+
+async def test_a_good_answer_is_a_record() -> None:
+    completer = FakeCompleter([GOOD])
+    record = await answer(completer)
+    assert isinstance(record, Record)
+    assert (record.answer, record.question, record.asks, record.made_good_by) == (GOOD, ROW.question, 1, ())
+    assert record.usage == Usage(100, 10)
+    [request] = completer.requests
+    assert [picture.data for picture in request.pictures] == [b"a.jpg", b"b.jpg"]
+    assert request.seed == record.seed
+
+
+async def test_a_bad_answer_is_asked_about_again_with_the_reason() -> None:
+    completer = FakeCompleter(["A man reads.", GOOD])
+    record = await answer(completer)
+    assert isinstance(record, Record)
+    assert (record.asks, record.attempts, record.made_good_by) == (2, 2, ("re-ask",))
+    assert record.usage == Usage(200, 20)
+    first, second = completer.requests
+    assert (first.turns, second.pictures) == ((), first.pictures)
+    assert second.turns[0].text == "A man reads."
+    assert "does not begin with <mam>" in second.turns[1].text
+    assert second.seed != first.seed
+
+
+async def test_two_bad_answers_are_a_failure_that_keeps_the_text() -> None:
+    failure = await answer(FakeCompleter(["A man.", Completion("<mam> and so", "length", Usage(1, 2))]))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.stage, failure.raw, failure.asks) == ("truncated", "answer", "<mam> and so", 2)
+    assert failure.usage == Usage(101, 12)
+    assert failure.message.startswith("Line 7: ")
+
+
+async def test_an_endpoints_refusal_is_a_failure_with_its_code() -> None:
+    failure = await answer(FakeCompleter([RowError("too_large", "Too large.", raw="413", attempts=1)]))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.stage, failure.raw, failure.attempts) == ("too_large", "endpoint", "413", 1)
+
+
+async def test_an_endpoints_refusal_of_the_second_ask_keeps_what_was_paid() -> None:
+    failure = await answer(FakeCompleter(["A man.", RowError("http_500", "It failed.", attempts=5)]))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.raw, failure.attempts, failure.usage) == ("http_500", "A man.", 6, Usage(100, 10))
+
+
+async def test_a_picture_that_can_not_be_read_is_found_before_anything_is_sent() -> None:
+    async def missing(reference: str) -> Picture:
+        raise RowError("image_missing", f"{reference} is not there")
+
+    completer = FakeCompleter([])
+    asks = AskMaker("<mam>", 0, Bank.of("human"), TAGGED_ANSWER)
+    failure = await Pipeline(completer, missing, asks).answer_row(ROW, Unit(7))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.stage, failure.attempts) == ("image_missing", "input", 0)
+    assert completer.requests == []
+
+
+async def test_constraint_cleaning_and_repair_are_told() -> None:
+    record = await answer(FakeCompleter(["Answer: Mam reads."], constrained=True))
+    assert isinstance(record, Record)
+    assert record.made_good_by == ("constraint", "label", "tag_bare")
+    assert (record.answer, record.raw) == ("<mam> reads.", "Answer: Mam reads.")
+
+
+CUT = Completion("<mam> wears a blue", "length", Usage(100, 64), "fake")
+
+
+async def test_an_answer_that_was_cut_off_gets_twice_the_room() -> None:
+    completer = FakeCompleter([CUT, GOOD])
+    record = await answer(completer, room=64)
+    assert isinstance(record, Record)
+    assert (record.answer, record.refused, record.made_good_by) == (GOOD, "truncated", ("re-ask",))
+    first, second = completer.requests
+    assert (first.max_tokens, second.max_tokens, second.turns) == (None, 128, ())
+
+
+async def test_the_room_ends_with_the_context() -> None:
+    completer = FakeCompleter([CUT, GOOD])
+    assert isinstance(await answer(completer, room=64, context=200), Record)
+    assert completer.requests[1].max_tokens == 100
+    failure = await answer(FakeCompleter([CUT]), room=64, context=160)
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.asks, failure.raw) == ("truncated", 1, CUT.text)
+    assert failure.message == "Line 7: the answer was refused once, because it was cut off; a shorter one is wanted."
+
+
+async def test_a_surrogate_stands_in_the_request_and_the_tag_in_the_record() -> None:
+    completer = FakeCompleter(["A man reads.", "Charlie reads Charlie's book."])
+    record = await answer(completer, strategy="surrogate")
+    assert isinstance(record, Record)
+    assert (record.answer, record.raw) == ("<mam> reads <mam>'s book.", "Charlie reads Charlie's book.")
+    assert (record.question, record.strategy) == (ROW.question, "surrogate")
+    assert record.made_good_by == ("surrogate", "re-ask")
+    said = " ".join(r.prompt + "".join(turn.text for turn in r.turns) for r in completer.requests)
+    assert "mam" not in said
+    assert "it does not begin with Charlie" in said
+
+
+async def test_a_prefill_goes_with_both_asks() -> None:
+    completer = FakeCompleter(["<mam>", GOOD], prefilled=True)
+    record = await answer(completer, strategy="prefill")
+    assert isinstance(record, Record)
+    assert [request.prefill for request in completer.requests] == ["<mam>", "<mam>"]
+    assert record.made_good_by == ("prefill", "re-ask")
+
+
+async def test_a_real_name_is_kept_out() -> None:
+    failure = await answer(FakeCompleter(["<mam> is Eileen."] * 2))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.refused) == ("name_leak", "name_leak")
+    assert "Eileen" not in failure.message
+
+
+async def test_a_row_that_has_no_question_is_never_sent() -> None:
+    completer = FakeCompleter([])
+    asks = AskMaker("<mam>", 0, Bank.of("human"), TAGGED_ANSWER)
+    row = Row(7, b"{}", ("a.jpg",))
+    failure = await Pipeline(completer, load_nothing, asks).answer_row(row, Unit(7, 5000))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.stage) == ("no_question", "input")
+
+
+async def test_the_pictures_are_told_as_they_were_sent() -> None:
+    record = await answer(FakeCompleter([GOOD]), count=lambda width, height: width + height)
+    assert isinstance(record, Record)
+    assert record.pictures == (Sent("image/jpeg", 1, 1, 5, 2), Sent("image/jpeg", 1, 1, 5, 2))

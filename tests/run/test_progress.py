@@ -1,0 +1,84 @@
+"""What a person sees while a run goes on, and what goes on beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from persqa_client.config import Endpoint, Limits, RunSettings
+from persqa_client.inputs.sources import ListedSource
+from persqa_client.run.background import attended
+from persqa_client.run.progress import Glance, show_bar, show_lines
+from persqa_client.run.run import Run
+from persqa_client.simulator.server import SimSettings, running
+
+MODEL = "persqa-simulator"
+
+
+def run_of(base_url: str, picture: Path, rows: int) -> Run:
+    settings = RunSettings(
+        input=None,
+        output=None,
+        endpoint=Endpoint(base_url=base_url, model=MODEL),
+        limits=Limits(concurrency=2),
+        probes=False,
+    )
+    return Run(settings, ListedSource([{"image": str(picture), "id": number} for number in range(rows)]))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "red.png")
+    return tmp_path / "red.png"
+
+
+async def test_lines_are_printed_while_a_run_goes_on_and_no_longer(picture: Path) -> None:
+    said = io.StringIO()
+    console = Console(file=said, width=20)
+    with running(SimSettings(latency=0.1)) as server:
+        summary = await attended(run_of(server.base_url, picture, 12), partial(show_lines, console=console, every=0.05))
+    assert summary.tally.good == 12
+    lines = said.getvalue().splitlines()
+    assert lines
+    assert all(" done, 0 failed, " in line and line.endswith(" retries") for line in lines)
+    await asyncio.sleep(0.12)
+    assert said.getvalue().splitlines() == lines
+
+
+async def test_what_goes_wrong_beside_a_run_does_not_end_it(picture: Path) -> None:
+    async def broken(run: Run) -> None:
+        raise OSError("a terminal that is gone")
+
+    with running(SimSettings(latency=0.05)) as server:
+        summary = await attended(run_of(server.base_url, picture, 4), broken)
+    assert summary.tally.good == 4
+
+
+def test_numbers_that_say_nothing_are_left_out() -> None:
+    glance = Glance(1200, 3, 64, 80, 12.34, 0.0, 2, None, None, None)
+    assert glance.words() == "1,200 done, 3 failed, 64 of 80 in flight, 12.3 rows/s, 2 retries"
+    told = Glance(1200, 3, 64, 80, 12.34, 99.6, 2, 0.5, 61.2, "waiting: it is away").words()
+    assert told.endswith("12.3 rows/s, 100 tokens/s, 2 retries, 0:01:01 left | waiting: it is away")
+
+
+async def test_a_narrow_terminal_shows_why_a_run_waits(picture: Path) -> None:
+    said = io.StringIO()
+    console = Console(file=said, width=60, force_terminal=True)
+    with running(SimSettings(latency=0.1)) as server:
+        run = run_of(server.base_url, picture, 12)
+    run.live.phase = "running"
+    run.pool.sessions[0].outage.reason = "it no longer takes connections."
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await show_bar(run, console)
+    await run.pool.aclose()
+    shown = " ".join(said.getvalue().split())
+    assert "0 retries" in shown
+    assert "it no longer takes connections." in shown

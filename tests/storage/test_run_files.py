@@ -1,0 +1,172 @@
+"""A run's files have fixed names, and no path that is not a plain file of ours is ever written over."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from persqa_client.errors import SettingsError
+from persqa_client.storage.run_files import RunFiles
+from tests.storage.scenario import LINES, fails_at_first, open_ledger, results, run_to_end
+
+
+def test_names_are_made_from_the_output() -> None:
+    files = RunFiles.of(Path("out/qa.jsonl"))
+    names = [files.failed, files.run, files.partial, files.failed_partial, files.generation(3), files.checkpoint]
+    assert [path.name for path in (*names, files.lock)] == [
+        "qa.failed.jsonl",
+        "qa.run.json",
+        "qa.jsonl.partial",
+        "qa.failed.jsonl.partial",
+        "qa.jsonl.journal3",
+        "qa.jsonl.checkpoint",
+        ".qa.jsonl.lock",
+    ]
+    assert {path.parent for path in names} == {Path("out")}
+
+
+@pytest.mark.parametrize(
+    ("name", "failed"),
+    [
+        ("qa.json", "qa.failed.jsonl"),
+        ("qa.NDJSON", "qa.failed.jsonl"),
+        ("qa.v2.jsonl", "qa.v2.failed.jsonl"),
+        ("qa.txt", "qa.txt.failed.jsonl"),
+        ("qa", "qa.failed.jsonl"),
+        (".jsonl", ".jsonl.failed.jsonl"),
+    ],
+)
+def test_known_suffixes_are_cut_for_the_stem(name: str, failed: str) -> None:
+    assert RunFiles.of(Path(name)).failed == Path(failed)
+
+
+def test_places_that_are_no_file_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    for place, reason in {
+        Path("/dev/null"): "is a device",
+        Path("/dev/stdout"): "is a device",
+        tmp_path: "is a folder",
+        Path(): "is a folder",
+        tmp_path / "pipe": "not a plain file",
+        tmp_path / "file" / "qa.jsonl": "can't be made",
+        Path("/proc/nowhere/qa.jsonl"): "can't be made",
+    }.items():
+        with pytest.raises(SettingsError, match=reason):
+            RunFiles.of(place).prepare()
+
+
+def test_a_folder_that_takes_no_files_is_refused() -> None:
+    """/proc/self is a folder in which nobody may make files, root neither."""
+    with pytest.raises(SettingsError, match=r"the folder /proc/self can't be written .*: choose another -o"):
+        open_ledger(Path("/proc/self"))
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    RunFiles.of(tmp_path / "a" / "b" / "qa.jsonl").prepare()
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_the_input_is_none_of_the_runs_own_files(tmp_path: Path) -> None:
+    files = RunFiles.of(tmp_path / "qa.jsonl")
+    (tmp_path / "qa.failed.jsonl").touch()
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "qa.jsonl")
+    (tmp_path / "hard.jsonl").hardlink_to(tmp_path / "qa.failed.jsonl")
+    for name in ("qa.jsonl", "qa.failed.jsonl", "qa.jsonl.partial", "qa.jsonl.journal12", "link.jsonl", "hard.jsonl"):
+        with pytest.raises(SettingsError, match="is one of the files of the output"):
+            files.refuse_input(tmp_path / name)
+    for name in ("in.jsonl", "qa.jsonl.journals", "qa.jsonl.bak", "."):
+        files.refuse_input(tmp_path / name)
+
+
+FOREIGN = ("qa.jsonl", "qa.failed.jsonl", "qa.run.json", "qa.jsonl.partial", "qa.failed.jsonl.partial")
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("name", [*FOREIGN, "qa.jsonl.checkpoint", "qa.jsonl.journal1"])
+def test_a_file_that_no_run_left_is_never_overwritten(name: str, fresh: bool, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(SettingsError, match="no run of ours left it so"):
+        open_ledger(tmp_path, fresh=fresh)
+    assert results(tmp_path) == {name: b"precious"}
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("name", ["qa.jsonl", "qa.failed.jsonl"])
+def test_a_finished_output_that_was_changed_is_never_overwritten(name: str, fresh: bool, tmp_path: Path) -> None:
+    run_to_end(tmp_path)
+    with (tmp_path / name).open("a") as file:
+        file.write("my own line\n")
+    before = results(tmp_path)
+    with pytest.raises(SettingsError, match="no run of ours left it so"):
+        open_ledger(tmp_path, fresh=fresh)
+    assert results(tmp_path) == before
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_partial_that_was_shortened_is_never_overwritten(fresh: bool, tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        ledger.expect(LINES[0].data, LINES[0].units, LINES[0].position)
+        for unit in LINES[0].units:
+            ledger.settle(fails_at_first(unit))
+        ledger.checkpoint()()
+    (tmp_path / "qa.jsonl.partial").write_text("x")
+    with pytest.raises(SettingsError, match="no run of ours left it so"):
+        open_ledger(tmp_path, fresh=fresh)
+
+
+def test_a_file_that_appears_during_the_run_is_not_overwritten_at_its_end(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        (tmp_path / "qa.jsonl").write_text("precious")
+        with pytest.raises(SettingsError, match="no run of ours left it so"):
+            ledger.finish({})
+    assert (tmp_path / "qa.jsonl").read_text() == "precious"
+
+
+def test_two_outputs_do_not_share_a_run_file(tmp_path: Path) -> None:
+    """qa.json and qa.jsonl would both be told of in qa.run.json."""
+    run_to_end(tmp_path)
+    run_file = tmp_path / "qa.run.json"
+    run_file.write_text(json.dumps({**json.loads(run_file.read_text()), "output": "qa.json"}))
+    with pytest.raises(SettingsError, match=r"belongs to the output qa\.json"):
+        open_ledger(tmp_path)
+
+
+def test_a_file_of_another_version_is_not_guessed_at(tmp_path: Path) -> None:
+    run_to_end(tmp_path)
+    run_file = tmp_path / "qa.run.json"
+    run_file.write_text(json.dumps({**json.loads(run_file.read_text()), "format": 99}))
+    with pytest.raises(SettingsError, match="another version"):
+        open_ledger(tmp_path)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from tests.storage.scenario import open_ledger
+with open_ledger(Path(sys.argv[1])):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_run_on_the_same_output_is_refused(tmp_path: Path) -> None:
+    """Whether it comes from another process or this one; when the first lets go, the next may."""
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as first,
+    ):
+        assert first.stdout is not None
+        assert first.stdout.readline() == "open\n"
+        with pytest.raises(SettingsError, match=r"another run is writing .*qa\.jsonl right now"):
+            open_ledger(tmp_path)
+        first.communicate()
+    with open_ledger(tmp_path), pytest.raises(SettingsError, match="another run"):
+        open_ledger(tmp_path)
+    assert not (tmp_path / ".qa.jsonl.lock").exists()

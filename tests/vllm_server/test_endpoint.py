@@ -1,0 +1,92 @@
+"""A server of one's own as an endpoint: with its key, and whoever asks there hears of its end at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from persqa_client import Limits, PersQAClient, ServerFailed, SettingsError, VLLMServer, generate
+from tests.vllm_server.processes import MARK, marked, stand_in
+
+FOR_EVER = 3600.0
+"""Nobody waits for so long in a test."""
+
+
+def make(mark: str, *, sim: str = "--latency 0", key: str = "") -> VLLMServer:
+    return VLLMServer(
+        "some/model",
+        vllm_command=stand_in("sim"),
+        extra_args=[f"--sim={sim}"],
+        env={MARK: mark, "VLLM_API_KEY": key},
+    )
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> str:
+    Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "red.png")
+    return str(tmp_path / "red.png")
+
+
+def answered(server: VLLMServer) -> int:
+    with urllib.request.urlopen(f"{server.endpoint.root_url}/sim/stats", timeout=10) as reply:
+        return int(json.load(reply)["answered"])
+
+
+def kill_when(server: VLLMServer, count: int) -> None:
+    while answered(server) < count:
+        time.sleep(0.01)
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+
+
+def test_a_key_that_it_was_given_goes_along(mark: str, red: str) -> None:
+    with make(mark, key="sk-own") as server:
+        assert generate([red], endpoint=server.endpoint).tally.good == 1
+        assert "sk-own" not in repr(server.endpoint)
+
+
+def test_a_key_that_can_not_be_sent_is_said_before_anything_starts(mark: str) -> None:
+    with pytest.raises(SettingsError, match="The key in VLLM_API_KEY has a space"):
+        make(mark, key="a b").start()
+    assert not marked(mark)
+
+
+def test_a_whole_run_ends_with_its_server(mark: str, red: str) -> None:
+    with make(mark, sim="--latency 0.05 --slots 4") as server:
+        killer = threading.Thread(target=kill_when, args=(server, 20))
+        killer.start()
+        rows = [{"image": red, "n": number} for number in range(400)]
+        with pytest.raises(ServerFailed, match="was ended by SIGKILL"):
+            generate(rows, endpoint=server.endpoint, probes=False, concurrency=4, max_outage=FOR_EVER)
+        killer.join()
+        log = server.log_path
+    assert not marked(mark)
+    assert log is not None
+    log.unlink()
+
+
+async def test_a_client_hears_of_a_server_that_was_stopped(mark: str, red: str) -> None:
+    with make(mark) as server:
+        client = PersQAClient(server.endpoint, limits=Limits(max_outage=FOR_EVER))
+        await client.ask(red)
+    async with client:
+        with pytest.raises(ServerFailed, match="some/model was stopped"):
+            await client.ask(red)
+
+
+def test_an_address_that_was_given_up_is_told_from_the_new_one(mark: str, red: str) -> None:
+    server = make(mark)
+    with server:
+        old = server.endpoint
+    with server:
+        with pytest.raises(ServerFailed, match="some/model was stopped"):
+            generate([red], endpoint=old)
+        assert generate([red], endpoint=server.endpoint).tally.good == 1
