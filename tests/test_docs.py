@@ -1,0 +1,212 @@
+"""The READMEs are true: their links, their flags, their sizes, and the commands and programs that they show."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import typer
+
+from persqa_client.cli.main import app
+from tests.readmes import anchors_of, blocks_of, broken_links, commands_in, find_readmes, flags_in
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "persqa_client" / "samples"
+READMES = find_readmes(ROOT)
+TOP_README_MAX_BYTES = 12_288
+
+# What the READMEs say of other people's commands.
+VLLM_FLAGS = {
+    "--allowed-local-media-path",
+    "--enforce-eager",
+    "--max-num-seqs",
+    "--served-model-name",
+    "--trust-request-mm-kwargs",
+}
+OTHER_FLAGS = {"--depth", "--upgrade", "--help", "--version"}
+
+README_ADDRESS = "http://127.0.0.1:8000/v1"
+README_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
+
+# Runs a Python block, in which `await` may stand at the top as in a notebook.
+PYTHON_RUNNER = """
+import ast, asyncio, inspect, sys
+source = open(sys.argv[1], encoding="utf-8").read()
+result = eval(compile(source, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), {"__name__": "__main__"})
+if inspect.iscoroutine(result):
+    asyncio.run(result)
+"""
+
+
+def read(readme: Path) -> str:
+    return (ROOT / readme).read_text(encoding="utf-8")
+
+
+def command_flags() -> dict[str, list[set[str]]]:
+    """For each command of ``persqa``, its options, each with all its spellings."""
+    group = typer.main.get_command(app)
+    commands = getattr(group, "commands")  # noqa: B009, click's Group, which typer vendors
+    options = {name: [{*p.opts, *p.secondary_opts} for p in command.params] for name, command in commands.items()}
+    return {
+        name: [*(spellings for spellings in every if min(spellings)[0] == "-"), {"--help"}]
+        for name, every in options.items()
+    }
+
+
+def script_flags() -> set[str]:
+    scripts = [path for folder in ("scripts", "tests/live") for path in (ROOT / folder).rglob("*.*")]
+    return set().union(*(flags_in(path.read_text()) for path in scripts if path.suffix in {".sh", ".py"}))
+
+
+def test_links_lead_somewhere() -> None:
+    assert not [link for readme in READMES for link in broken_links(ROOT, readme)]
+
+
+def test_flags_exist() -> None:
+    ours = {spelling for options in command_flags().values() for spellings in options for spelling in spellings}
+    known = ours | script_flags() | VLLM_FLAGS | OTHER_FLAGS
+    unknown = {str(readme): sorted(flags_in(read(readme)) - known) for readme in READMES}
+    assert not {readme: flags for readme, flags in unknown.items() if flags}
+
+
+def test_commands_take_the_flags_that_are_shown_with_them() -> None:
+    known = {name: set().union(*options) for name, options in command_flags().items()}
+    wrong = [
+        f"{readme}: persqa {' '.join(words)}"
+        for readme in READMES
+        for words in commands_in(read(readme))
+        if words and words[0] in known
+        for word in words[1:]
+        if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known[words[0]]
+    ]
+    assert not wrong
+
+
+def test_every_flag_of_a_run_is_documented() -> None:
+    text = "\n".join(read(readme) for readme in READMES)
+    words = set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", text))
+    assert not [sorted(spellings) for spellings in command_flags()["run"] if not spellings & (words | {"--help"})]
+
+
+@contextmanager
+def simulator(models: set[str]) -> Iterator[str]:
+    """The address of a simulator that serves these models."""
+    flags = [word for model in sorted(models) for word in ("--model", model)]
+    command = [sys.executable, "-m", "persqa_client", "sim", "--port", "0", *flags]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if found := re.search(r"http://\S+/v1", line):
+                    yield found[0]
+                    return
+            raise AssertionError("the simulator did not start")
+        finally:
+            process.terminate()
+
+
+def make_workplace(folder: Path) -> dict[str, str]:
+    """What a reader has before the first command: photos, a file of rows, and ``persqa`` on the PATH."""
+    photos, programs = folder / "photos", folder / "bin"
+    photos.mkdir()
+    programs.mkdir()
+    for number, name in enumerate(("astronaut.jpg", "photographer.jpg", "cat.jpg"), 1):
+        shutil.copy(SAMPLES / name, photos / f"{number}.jpg")
+    shutil.copy(SAMPLES / "astronaut.jpg", folder / "photo.jpg")
+    (folder / "rows.jsonl").write_text('{"image": ["photos/1.jpg"]}\n{"image": ["photos/2.jpg"]}\n')
+    persqa = programs / "persqa"
+    persqa.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m persqa_client "$@"\n')
+    persqa.chmod(0o755)
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+def run_blocks(text: str, folder: Path) -> list[str]:
+    """Runs the marked blocks of a README one after the other in one folder; gives what each printed.
+
+    The README's address is replaced by that of a simulator, which serves every model that the blocks name.
+    """
+    blocks = [block for block in blocks_of(text) if block.runs]
+    named = re.findall(r"--model[ =]([^\s\"']+)|model=\"([^\"…]+)\"", "\n".join(block.text for block in blocks))
+    outputs = []
+    with simulator({README_MODEL, *("".join(groups) for groups in named)}) as address:
+        environment = make_workplace(folder)
+        for block in blocks:
+            script = folder / f"block-{block.line}"
+            script.write_text(block.text.replace(README_ADDRESS, address), encoding="utf-8")
+            shell, python = ["bash", "-euo", "pipefail"], [sys.executable, "-c", PYTHON_RUNNER]
+            command = {"bash": shell, "python": python}[block.language]
+            done = subprocess.run(
+                [*command, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+            )
+            assert done.returncode == 0, f"line {block.line}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+            outputs.append(done.stdout + done.stderr)
+    return outputs
+
+
+@pytest.mark.parametrize(
+    "readme", [name for name in READMES if any(block.runs for block in blocks_of(read(name)))], ids=str
+)
+def test_marked_blocks_run(readme: Path, tmp_path: Path) -> None:
+    run_blocks(read(readme), tmp_path)
+
+
+EXAMPLE = """
+# An `example`: of all
+
+[itself](README.md#an-example-of-all), [中文](#中文-说明), [twice](#twice-1), [gone](nowhere.md), [no](#heading)
+
+## 中文 说明
+## Twice
+## Twice
+
+<!-- run -->
+```bash
+persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 \\
+  --model a-model --limit 2   # two rows
+wc -l qa.jsonl
+```
+
+```bash
+exit 9  # not marked
+```
+
+<!-- run -->
+
+```python
+from persqa_client import Endpoint, PersQAClient, generate
+
+summary = generate("rows.jsonl", "out.jsonl", base_url="http://127.0.0.1:8000/v1", model="another")
+async with PersQAClient(Endpoint(base_url="http://127.0.0.1:8000/v1", model="another")) as client:
+    record = await client.ask("photo.jpg", question="What is <mam> doing?")
+    print(record.answer)
+```
+"""
+
+
+def test_an_example_readme_is_read_and_run(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(EXAMPLE, encoding="utf-8")
+    assert anchors_of(EXAMPLE) == {"an-example-of-all", "中文-说明", "twice", "twice-1"}
+    assert broken_links(tmp_path, Path("README.md")) == [
+        "README.md: nowhere.md (no such file)",
+        "README.md: #heading (no such heading)",
+    ]
+    assert flags_in(EXAMPLE) == {"--base-url", "--model", "--limit"}
+    assert [words[0] for words in commands_in(EXAMPLE)] == ["run"]
+    counted, answered = run_blocks(EXAMPLE, tmp_path)
+    assert "2 qa.jsonl" in counted
+    assert "<mam>" in answered
+
+
+def test_a_block_that_fails_is_reported_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="line 3: exit 9"):
+        run_blocks("\n<!-- run -->\n```bash\nexit 9\n```\n", tmp_path)
