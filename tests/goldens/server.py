@@ -52,6 +52,23 @@ def digest(encoded: str) -> str:
     return f"sha256,{hashlib.sha256(data).hexdigest()[:16]},{len(data)}"
 
 
+def by_uuid(body: dict[str, Any], sent: dict[str, str]) -> dict[str, Any]:
+    """A copy in which pictures with a uuid have no bytes; what they had is noted in ``sent``."""
+    body = json.loads(json.dumps(body))
+    named = False
+    for message in body["messages"]:
+        for part in message["content"] if isinstance(message["content"], list) else []:
+            if "uuid" in part:
+                named = True
+                if part["image_url"] is not None:
+                    sent[part["uuid"]] = part["image_url"]["url"]
+                part["image_url"] = "by uuid"
+    if named:
+        body.pop("stream", None)
+        body.pop("stream_options", None)
+    return dict(body)
+
+
 def texts(message: dict[str, Any]) -> str:
     content = message.get("content") or ""
     return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
@@ -152,8 +169,15 @@ class RecordingServer:
         return sorted(body["seed"] for body in self.bodies)
 
     def lines(self) -> list[str]:
-        """The recorded bodies, one JSON text each, in an order that does not depend on arrival."""
-        return sorted(json.dumps(body, ensure_ascii=False, sort_keys=True) for body in self.bodies)
+        """The recorded bodies, one JSON text each, in an order that does not depend on arrival.
+
+        Which request carries the bytes of a picture that has a uuid, and therefore streams, depends on timing. Each
+        such picture stands as its uuid in the bodies, and with what was sent under it in a line of its own.
+        """
+        sent: dict[str, str] = {}
+        bodies = [by_uuid(body, sent) for body in self.bodies]
+        lines = [*bodies, *({uuid: picture} for uuid, picture in sent.items())]
+        return sorted(json.dumps(line, ensure_ascii=False, sort_keys=True) for line in lines)
 
     def _run(self) -> None:
         self._loop.run_until_complete(self._serve())
