@@ -16,7 +16,7 @@ import pytest
 import typer
 
 from persqa_client.cli.main import app
-from tests.readmes import anchors_of, blocks_of, broken_links, commands_in, find_readmes, flags_in
+from tests.support.readmes import anchors_of, blocks_of, broken_links, commands_in, find_readmes, flags_in
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "persqa_client" / "samples"

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.commands import persqa, start
 from tests.goldens.scenarios import PICTURES, without_messages
 from tests.goldens.server import MODEL, RecordingServer
+from tests.support.commands import persqa, start
 
 RUNS = Path(__file__).parent / "runs"
 ROWS = 60

@@ -9,8 +9,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.commands import persqa
 from tests.goldens.server import MODEL, Form, RecordingServer
+from tests.support.commands import persqa
 
 HERE = Path(__file__).parent
 PICTURES = HERE / "pictures"

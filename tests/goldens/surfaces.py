@@ -17,9 +17,9 @@ from typing import Any
 import typer
 
 import persqa_client
-from tests.commands import PERSQA, persqa, start
 from tests.goldens.scenarios import SCENARIOS, play, prepare
 from tests.goldens.server import MODEL, RecordingServer
+from tests.support.commands import PERSQA, persqa, start
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "surfaces.json"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.commands import persqa
 from tests.goldens.scenarios import SCENARIOS, codes, prepare, read_golden, rejected
 from tests.goldens.surfaces import GOLDEN, NAMES, ROOT, collect, sources
+from tests.support.commands import persqa
 
 
 @pytest.fixture(scope="module")
