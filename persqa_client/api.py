@@ -17,22 +17,22 @@ from typing import Any
 
 import httpx2
 
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build_settings
 from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.endpoints.pool import Pool
-from persqa_client.engines.local import Job, LocalEngine, at_hand
+from persqa_client.engines.local import Job, LocalEngine, task_limit
 from persqa_client.errors import PersQAError, RowError, RunStopped, SettingsError
-from persqa_client.inputs.sources import START, ListedSource, Source, open_source
+from persqa_client.inputs.sources import START_POSITION, InMemorySource, Source, open_source
 from persqa_client.jsonl import dump_spaced
-from persqa_client.probing.capabilities import Server
-from persqa_client.probing.probe import agree, meet
-from persqa_client.run.background import STOPPING, Beside, attended, portal
-from persqa_client.run.compose import Plan
-from persqa_client.run.gc_tuning import looking_seldom
+from persqa_client.probing.capabilities import ServerCapabilities
+from persqa_client.probing.probe import probe_all, resolve_common_strategy
+from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with_monitors, get_portal
+from persqa_client.run.compose import RunPlan
+from persqa_client.run.gc_tuning import infrequent_gc
 from persqa_client.run.pipeline import Pipeline
 from persqa_client.run.run import PICTURE_THREADS, Run, make_session
 from persqa_client.run.summary import Summary
-from persqa_client.types import BadRow, Failure, Outcome, Record, Row, Unit
+from persqa_client.types import BadRow, Failure, Outcome, Record, Row, TaskId
 
 Rows = Iterable[dict[str, Any] | str]
 
@@ -60,12 +60,12 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
         first, *further = endpoints_of(endpoint)
-        settings = build(
+        settings = build_settings(
             RunSettings,
             input=None,
             output=None,
             endpoint=first,
-            further=tuple(further),
+            further_endpoints=tuple(further),
             sampling=sampling or Sampling(),
             limits=limits or Limits(),
             recipe=recipe or Recipe(),
@@ -74,7 +74,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             uuid=uuid,
         )
         self._settings = settings
-        self._plan = Plan(settings, ListedSource())
+        self._plan = RunPlan(settings, InMemorySource())
         self._threads = ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture")
         self._pool = Pool([make_session(one, settings, http_client) for one in settings.endpoints])
         self._probing: asyncio.Task[Pipeline] | None = None
@@ -97,7 +97,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         """What becomes of one row: a Record, or a Failure with its code."""
         parsed = self._plan.parse(number, dump_spaced(row))
         if isinstance(parsed, BadRow):
-            return Failure(Unit(number), parsed.code, parsed.message, whole_row=True)
+            return Failure(TaskId(number), parsed.code, parsed.message, whole_row=True)
         with self._stops():
             pipeline = await self._pipeline()
             return await pipeline.answer_row(parsed, self._plan.units(parsed)[0])
@@ -110,7 +110,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         limits = self._settings.limits
         engine = LocalEngine(
             lambda row, unit: pipeline.answer_row(row, unit),
-            most=lambda: self._plan.spread * at_hand(self._pool.slots),
+            most=lambda: self._plan.spread * task_limit(self._pool.slots),
             most_bytes=limits.max_inflight_bytes,
             on_stop=lambda: None,
         )
@@ -126,11 +126,11 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             yield
         except RunStopped:
             for session in self._pool.sessions:
-                session.outage.anew()
+                session.outage.reset()
             raise
 
     def _jobs(self, rows: Rows) -> Iterator[Job]:
-        for line, position in ListedSource(rows).lines(START):
+        for line, position in InMemorySource(rows).lines(START_POSITION):
             row = self._plan.parse(position.number, line)
             for unit in self._plan.units(row):
                 yield Job(row, unit, self._plan.weigh(row, unit))
@@ -143,12 +143,14 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
 
     async def _examine(self) -> Pipeline:
         strategy = self._settings.recipe.strategy
-        servers: tuple[Server, ...] = (Server(),)
+        servers: tuple[ServerCapabilities, ...] = (ServerCapabilities(),)
         if self._settings.probes:
             uuid = self._settings.uuid and self._settings.recipe.questions > 1
-            servers = await meet(self._pool.sessions, strategy, "examine", uuid=uuid)
+            servers = await probe_all(self._pool.sessions, strategy, "examine", uuid=uuid)
         self._pool.join()
-        return self._plan.pipeline(self._pool.completer, self._threads, agree(servers, strategy), servers)
+        return self._plan.pipeline(
+            self._pool.completer, self._threads, resolve_common_strategy(servers, strategy), servers
+        )
 
     async def aclose(self) -> None:
         await self._pool.aclose()
@@ -195,19 +197,19 @@ def generate(
     if isinstance(rows, str | Path):
         source = open_source(Path(rows), settings.recipe.image_key)
     else:
-        source = ListedSource([rows] if isinstance(rows, dict) else list(rows))
-    return execute(Run(settings, source))
+        source = InMemorySource([rows] if isinstance(rows, dict) else list(rows))
+    return execute_blocking(Run(settings, source))
 
 
-def execute(run: Run, *beside: Beside) -> Summary:
+def execute_blocking(run: Run, *beside: Monitor) -> Summary:
     """The run on the background loop, with what goes on beside it. Ctrl-C stops it, what is under way may finish, and
     is raised afterwards; once more ends the run at once."""
-    with looking_seldom():
-        summary = portal().start_task_soon(attended, run, *beside)
+    with infrequent_gc():
+        summary = get_portal().start_task_soon(execute_with_monitors, run, *beside)
         try:
             return summary.result()
         except KeyboardInterrupt:
-            logger.warning(STOPPING)
+            logger.warning(STOPPING_MESSAGE)
             stop(run, summary)
             raise
 
@@ -215,7 +217,7 @@ def execute(run: Run, *beside: Beside) -> Summary:
 def stop(run: Run, summary: Future[Summary]) -> None:
     # Only this thread was interrupted; without a word the run would go on, and go on paying.
     try:
-        portal().call(run.stop)
+        get_portal().call(run.stop)
         with suppress(PersQAError):
             summary.result()
     except KeyboardInterrupt:
@@ -231,15 +233,15 @@ def make_settings(
     if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"}:
         raise TypeError(f"generate() got an unexpected keyword argument {min(unknown)!r}")
     first, *further = endpoints
-    return build(
+    return build_settings(
         RunSettings,
         input=Path(rows) if isinstance(rows, str | Path) else None,
         output=None if output is None else Path(output),
         endpoint=first,
-        further=tuple(further),
-        sampling=build(Sampling, **named[Sampling]),
-        limits=build(Limits, **named[Limits]),
-        recipe=build(Recipe, **named[Recipe]),
+        further_endpoints=tuple(further),
+        sampling=build_settings(Sampling, **named[Sampling]),
+        limits=build_settings(Limits, **named[Limits]),
+        recipe=build_settings(Recipe, **named[Recipe]),
         **flags,
     )
 

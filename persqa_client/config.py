@@ -24,7 +24,7 @@ from pydantic import (
 from persqa_client.errors import RunStopped, SettingsError
 
 ROUTE = re.compile(r"(/chat)?/completions$")
-STEERING = frozenset({"id", "question", "tag", "category", "language"})
+STEERING_FIELDS = frozenset({"id", "question", "tag", "category", "language"})
 """Fields of a row that say how it is asked about."""
 RUN_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"})
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
@@ -79,7 +79,7 @@ class Endpoint(Settings):
     base_url: Annotated[str, AfterValidator(check_base_url)]
     model: Annotated[str, Field(min_length=1)]
     api_key: SecretStr | None = None
-    gone: Annotated[Callable[[], RunStopped | None] | None, Field(exclude=True, repr=False)] = None
+    exit_error: Annotated[Callable[[], RunStopped | None] | None, Field(exclude=True, repr=False)] = None
     """For a server that this program has started itself: why it is gone for good, None while it is there. Whoever finds
     it silent asks this, and waits for it no longer. One that runs elsewhere may come back."""
 
@@ -117,7 +117,7 @@ class Sampling(Settings):
     extra_body: Annotated[dict[str, Any], AfterValidator(check_extra_body)] = {}
 
 
-MOST_CONCURRENCY = 4096
+CONCURRENCY_CEILING = 4096
 
 
 def check_concurrency(value: object) -> object:
@@ -127,8 +127,8 @@ def check_concurrency(value: object) -> object:
         number = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else 0
     except ValueError:
         number = 0
-    if not 1 <= number <= MOST_CONCURRENCY:
-        raise ValueError(f"must be auto, or a number from 1 to {MOST_CONCURRENCY}")
+    if not 1 <= number <= CONCURRENCY_CEILING:
+        raise ValueError(f"must be auto, or a number from 1 to {CONCURRENCY_CEILING}")
     return number
 
 
@@ -137,7 +137,7 @@ class Limits(Settings):
 
     concurrency: Annotated[int | Literal["auto"], BeforeValidator(check_concurrency)] = "auto"
     """Requests at once; ``auto`` finds out how many the server can use, up to ``max_concurrency``."""
-    max_concurrency: Annotated[int, Field(ge=1, le=MOST_CONCURRENCY)] = 512
+    max_concurrency: Annotated[int, Field(ge=1, le=CONCURRENCY_CEILING)] = 512
     rps: Annotated[float, Field(gt=0)] | None = None
     rpm: Annotated[float, Field(gt=0)] | None = None
     tpm: Annotated[int, Field(ge=1)] | None = None
@@ -150,17 +150,17 @@ class Limits(Settings):
     """Input lines and pictures held at once; one row may exceed it alone."""
 
     @property
-    def most_at_once(self) -> int:
+    def concurrency_cap(self) -> int:
         """A number that requests at once never exceed."""
         return self.max_concurrency if self.concurrency == "auto" else self.concurrency
 
     @property
     def max_inflight_bytes(self) -> int:
         """What rows under way may hold."""
-        return self.max_inflight_mb * 1024 * 1024 - self.shelf_bytes
+        return self.max_inflight_mb * 1024 * 1024 - self.image_cache_bytes
 
     @property
-    def shelf_bytes(self) -> int:
+    def image_cache_bytes(self) -> int:
         """What of the budget is for pictures that may come again."""
         return self.max_inflight_mb * 1024 * 1024 // 4
 
@@ -191,7 +191,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def keys_differ(self) -> Self:
-        taken = {self.image_key, "error", "line", "conversation", *STEERING}
+        taken = {self.image_key, "error", "line", "conversation", *STEERING_FIELDS}
         if self.output_key in taken:
             raise ValueError(f"--output-key {self.output_key} is a field that rows already use; choose another name")
         return self
@@ -203,13 +203,13 @@ class RunSettings(Settings):
     input: Path | None
     output: Path | None
     endpoint: Endpoint
-    further: tuple[Endpoint, ...] = ()
+    further_endpoints: tuple[Endpoint, ...] = ()
     """More endpoints of the same model, which share the work with the first."""
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     recipe: Recipe = Recipe()
     image_root: Path | None = None
-    further_roots: tuple[Path, ...] = ()
+    fallback_roots: tuple[Path, ...] = ()
     """Where relative paths are looked up last; where these lie decides nothing."""
     limit: Annotated[int, Field(ge=1)] | None = None
     fresh: bool = False
@@ -227,7 +227,7 @@ class RunSettings(Settings):
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        return (self.endpoint, *self.further)
+        return (self.endpoint, *self.further_endpoints)
 
     @model_validator(mode="after")
     def endpoints_fit_together(self) -> Self:
@@ -257,7 +257,7 @@ def explain(error: ValidationError) -> str:
     return f"--{path[-1].replace('_', '-')}: {reason}." if path else f"{reason[0].upper()}{reason[1:]}."
 
 
-def build(kind: type[Kind], **values: Any) -> Kind:
+def build_settings(kind: type[Kind], **values: Any) -> Kind:
     """Makes settings from values of outside; what is wrong comes as one SettingsError."""
     try:
         return kind(**values)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from persqa_client.types import Verdict
+    from persqa_client.types import ErrorDecision
 
 
 class PersQAError(Exception):
@@ -44,14 +44,14 @@ class RowError(PersQAError):
 
 
 class AttemptError(PersQAError):
-    """One attempt brought no completion; ``verdict`` says what that means and what to do."""
+    """One attempt brought no completion; ``decision`` says what that means and what to do."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: ErrorDecision) -> None:
         super().__init__(verdict.message)
-        self.verdict = verdict
+        self.decision = verdict
 
 
-class Away(PersQAError):
+class FailedOver(PersQAError):
     """A request is given back by an endpoint that is away, because another one can take it over."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ class Member(NamedTuple):
     end: int
 
 
-def dump(value: object) -> bytes:
+def dump_compact(value: object) -> bytes:
     """``value`` as compact JSON in UTF-8. Lone surrogates, which UTF-8 has no bytes for, are written as escapes."""
     try:
         return orjson.dumps(value)
@@ -83,7 +83,7 @@ def add_member(line: bytes, key: str, value: object) -> bytes:
     head = body[:-1]
     # In a valid object an opening brace can stand before the closing one only where the object is empty.
     comma = b"" if head.rstrip(SPACE_BYTES).endswith(b"{") else b", "
-    return b"".join((head, comma, dump(key), b": ", dump(value), b"}", line[len(body) :]))
+    return b"".join((head, comma, dump_compact(key), b": ", dump_compact(value), b"}", line[len(body) :]))
 
 
 def cut_last_member(line: bytes, key: str) -> bytes:
@@ -120,7 +120,7 @@ def replace_value(line: bytes, path: Sequence[str | int], value: object) -> byte
         if span is None:
             return line
         start, end = span
-    return text[:start].encode() + dump(value) + text[end:].encode()
+    return text[:start].encode() + dump_compact(value) + text[end:].encode()
 
 
 def child(text: str, at: int, step: str | int) -> tuple[int, int] | None:

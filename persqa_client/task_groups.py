@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 @asynccontextmanager
-async def tasks() -> AsyncIterator[asyncio.TaskGroup]:
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
     """A task group whose first error is raised without its group."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -20,14 +20,14 @@ async def tasks() -> AsyncIterator[asyncio.TaskGroup]:
         raise errors.exceptions[0] from None
 
 
-async def together(*coroutines: Coroutine[Any, Any, Value]) -> list[Value]:
+async def gather_all(*coroutines: Coroutine[Any, Any, Value]) -> list[Value]:
     """The results in order. Unlike asyncio.gather, it leaves nothing running behind an error."""
-    async with tasks() as group:
+    async with task_group() as group:
         started = [group.create_task(coroutine) for coroutine in coroutines]
     return [task.result() for task in started]
 
 
-async def first(*coroutines: Coroutine[Any, Any, object]) -> None:
+async def wait_first(*coroutines: Coroutine[Any, Any, object]) -> None:
     """Until the first of them ends, or fails; the others are ended."""
     started = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple
 
 
-class Unit(NamedTuple):
+class TaskId(NamedTuple):
     """What is asked, answered and journalled once: a question of a row. Sorting units gives the order of the output."""
 
     row: int
@@ -41,7 +41,7 @@ class Row:
     id: str | int | None = None
     category: str | None = None
     language: str | None = None
-    only: int | None = None
+    only_question: int | None = None
     """In a line of a failure file: the number of the one question that failed."""
 
 
@@ -56,7 +56,7 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
-class Picture:
+class EncodedImage:
     """A picture as it goes over the wire: its encoded bytes, its true media type and its size in pixels."""
 
     data: bytes
@@ -100,7 +100,7 @@ class Problem:
     reason: str
 
 
-Check = Callable[[str, "Ask"], Problem | None]
+Check = Callable[[str, "Task"], Problem | None]
 """Judges the cleaned text of an answer. Pure."""
 
 
@@ -110,10 +110,10 @@ is given; or the model is asked under an ordinary name, for which the tag is put
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Task:
     """One question with all that belongs to it: how it is put, how its answer is constrained, how it is judged."""
 
-    unit: Unit
+    task_id: TaskId
     kind: str
     tag: str
     """With its brackets: ``<mam>``."""
@@ -132,7 +132,7 @@ class Ask:
     strategy: Strategy = "direct"
     names: tuple[str, ...] = ()
     """Real names that no answer may have."""
-    bare_tag: bool = True
+    repair_bare_name: bool = True
     """Whether the tag's name without its brackets can only mean the tag: it is no word and no name of its own."""
     question_id: str | None = None
     """Of the bank's item; None for a row's own question."""
@@ -158,7 +158,7 @@ class Request:
 
     system: str
     """Nothing is sent for an empty one."""
-    pictures: tuple[Picture, ...]
+    pictures: tuple[EncodedImage, ...]
     prompt: str
     seed: int
     pattern: str | None = None
@@ -167,9 +167,9 @@ class Request:
     turns: tuple[Turn, ...] = ()
     max_tokens: int | None = None
     """Overrides the run's own setting where given."""
-    known: frozenset[str] = frozenset()
+    known_uuids: frozenset[str] = frozenset()
     """uuids of pictures that the server has: they go by these alone."""
-    in_pieces: bool = False
+    stream: bool = False
     """Whether the answer is to come piece by piece, so that its beginning tells that the pictures are in."""
 
     @property
@@ -178,7 +178,7 @@ class Request:
         return tuple(picture.uuid for picture in self.pictures if picture.uuid is not None)
 
 
-class Act(Enum):
+class RetryAction(Enum):
     """What an attempt's failure asks for (the table "Trying again" of the README)."""
 
     WAIT = "wait"
@@ -189,7 +189,7 @@ class Act(Enum):
     """This row, permanently."""
     STOP = "stop"
     """This run: every row would fail alike."""
-    AWAY = "away"
+    AWAIT_RECOVERY = "away"
     """The server is away: hold all sending until it is back."""
     RESEND = "resend"
     """Pictures that went by their uuids alone: again, with their bytes, at no cost to the row."""
@@ -198,10 +198,10 @@ class Act(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ErrorDecision:
     """What a failed attempt means. ``message`` is for a person, ``raw`` is what the server said, cut to some lines."""
 
-    act: Act
+    action: RetryAction
     code: str
     message: str
     retry_after: float | None = None
@@ -211,7 +211,7 @@ class Verdict:
     raw: str | None = None
 
 
-class Sent(NamedTuple):
+class SentPicture(NamedTuple):
     """A picture as it was sent, for the row's details."""
 
     media_type: str
@@ -226,7 +226,7 @@ class Sent(NamedTuple):
 class Record:
     """A good answer. It is journalled as it is, so resuming needs nothing else."""
 
-    unit: Unit
+    task_id: TaskId
     kind: str
     tag: str
     question: str
@@ -248,14 +248,14 @@ class Record:
     strategy: Strategy = "direct"
     question_id: str | None = None
     category: str | None = None
-    pictures: tuple[Sent, ...] = ()
+    pictures: tuple[SentPicture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A row without a good answer. ``stage`` says where it failed: before a request, at the endpoint, by its answer."""
 
-    unit: Unit
+    task_id: TaskId
     code: str
     message: str
     stage: Literal["input", "endpoint", "answer"] = "input"

@@ -15,7 +15,7 @@ import respx
 
 from persqa_client.endpoints.session import Session
 from tests.support.endpoints import make_session
-from tests.vllm_server.processes import marked
+from tests.vllm_server.processes import find_marked
 
 
 def pytest_configure() -> None:
@@ -29,7 +29,7 @@ def mark() -> Iterator[str]:
     """For the processes of one test; what it leaves behind is ended after it."""
     mark = uuid.uuid4().hex
     yield mark
-    for pid in marked(mark):
+    for pid in find_marked(mark):
         os.kill(pid, signal.SIGKILL)
 
 

@@ -16,14 +16,14 @@ from PIL import Image
 
 import persqa_client
 from persqa_client import Endpoint, Limits, PersQAClient, Recipe, Record, RowError, RunStopped, generate, stream
-from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from persqa_client.types import BadRow, Failure
-from tests.support.endpoints import answer, serving
+from tests.support.endpoints import completion_response, serve_handler
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Running]:
-    with running(SimSettings(latency=0.0)) as server:
+def simulator() -> Iterator[Simulator]:
+    with run_simulator(SimSettings(latency=0.0)) as server:
         yield server
 
 
@@ -33,11 +33,11 @@ def red(tmp_path: Path) -> Path:
     return tmp_path / "red.png"
 
 
-def endpoint(server: Running) -> Endpoint:
+def endpoint(server: Simulator) -> Endpoint:
     return Endpoint(base_url=server.base_url, model="persqa-simulator")
 
 
-async def test_a_client_answers_about_a_picture(simulator: Running, red: Path) -> None:
+async def test_a_client_answers_about_a_picture(simulator: Simulator, red: Path) -> None:
     async with PersQAClient(endpoint(simulator)) as client:
         record = await client.ask(red, question="What colour is <mam>?")
     assert record.answer.startswith("<mam> ")
@@ -45,7 +45,7 @@ async def test_a_client_answers_about_a_picture(simulator: Running, red: Path) -
     assert record.made_good_by == ("constraint",)
 
 
-async def test_many_at_once_share_one_client_and_one_probe(simulator: Running, red: Path) -> None:
+async def test_many_at_once_share_one_client_and_one_probe(simulator: Simulator, red: Path) -> None:
     asked = []
     for count in (1, 10):
         before = simulator.stats()["requests"]
@@ -56,7 +56,9 @@ async def test_many_at_once_share_one_client_and_one_probe(simulator: Running, r
     assert asked[1] - asked[0] == 9
 
 
-async def test_an_answer_that_can_not_be_had_is_an_exception_with_its_code(simulator: Running, tmp_path: Path) -> None:
+async def test_an_answer_that_can_not_be_had_is_an_exception_with_its_code(
+    simulator: Simulator, tmp_path: Path
+) -> None:
     async with PersQAClient(endpoint(simulator)) as client:
         with pytest.raises(RowError) as caught:
             await client.ask(tmp_path / "missing.png")
@@ -67,14 +69,14 @@ async def test_an_answer_that_can_not_be_had_is_an_exception_with_its_code(simul
 
 
 async def test_a_refusing_endpoint_is_another_exception(red: Path) -> None:
-    with running(SimSettings(latency=0, api_key="secret")) as server:
+    with run_simulator(SimSettings(latency=0, api_key="secret")) as server:
         async with PersQAClient(endpoint(server)) as client:
             with pytest.raises(RunStopped) as caught:
                 await client.ask(red)
     assert caught.value.code == "wrong_key"
 
 
-async def test_a_stream_gives_every_row_with_its_outcome(simulator: Running, red: Path) -> None:
+async def test_a_stream_gives_every_row_with_its_outcome(simulator: Simulator, red: Path) -> None:
     def rows() -> Iterator[dict[str, object] | str]:
         yield str(red)
         yield {"image": "missing.png"}
@@ -89,28 +91,28 @@ async def test_a_stream_gives_every_row_with_its_outcome(simulator: Running, red
     assert sorted(codes) == ["image_missing", "no_image"]
 
 
-async def test_a_stream_of_bad_rows_alone_ends_too(simulator: Running) -> None:
+async def test_a_stream_of_bad_rows_alone_ends_too(simulator: Simulator) -> None:
     rows = [{"picture": number} for number in range(500)]
     given = [row async for row, _ in stream(rows, endpoint(simulator), limits=Limits(concurrency=2))]
     assert sorted(row.number for row in given) == list(range(1, 501))
     assert all(isinstance(row, BadRow) for row in given)
 
 
-async def test_generate_works_inside_a_running_loop_as_in_a_notebook(simulator: Running, red: Path) -> None:
+async def test_generate_works_inside_a_running_loop_as_in_a_notebook(simulator: Simulator, red: Path) -> None:
     summary = generate([str(red)], base_url=simulator.base_url, model="persqa-simulator")
     assert summary.records[0]["image"] == str(red)
     assert summary.state == "finished"
 
 
-def test_an_unknown_argument_is_a_type_error(simulator: Running) -> None:
+def test_an_unknown_argument_is_a_type_error(simulator: Simulator) -> None:
     with pytest.raises(TypeError, match="temprature"):
         generate([], base_url=simulator.base_url, model="m", temprature=1)
 
 
-def test_a_process_that_used_generate_ends(simulator: Running, red: Path) -> None:
+def test_a_process_that_used_generate_ends(simulator: Simulator, red: Path) -> None:
     code = (
         "from persqa_client import generate\n"
-        f"print(generate([{str(red)!r}], base_url={simulator.base_url!r}, model='persqa-simulator').tally.good)"
+        f"print(generate([{str(red)!r}], base_url={simulator.base_url!r}, model='persqa-simulator').tally.succeeded)"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert told.stdout.strip() == "1"
@@ -132,17 +134,17 @@ def test_a_key_is_not_shown() -> None:
 
 
 async def test_a_client_that_found_no_server_works_when_there_is_one(red: Path) -> None:
-    with running(SimSettings(latency=0)) as server:
+    with run_simulator(SimSettings(latency=0)) as server:
         pass
     async with PersQAClient(endpoint(server)) as client:
         with pytest.raises(RunStopped):
             await client.ask(red)
-        with running(SimSettings(latency=0), port=server.port):
+        with run_simulator(SimSettings(latency=0), port=server.port):
             assert (await client.ask(red)).answer.startswith("<mam>")
 
 
 async def test_a_client_whose_stream_was_refused_works_afterwards(red: Path) -> None:
-    with running(SimSettings(latency=0, script=["payment"])) as server:
+    with run_simulator(SimSettings(latency=0, script=["payment"])) as server:
         async with PersQAClient(endpoint(server), probes=False) as client:
             with pytest.raises(RunStopped):
                 assert [row async for row in client.stream([str(red)])]
@@ -155,9 +157,9 @@ async def test_a_client_that_was_told_of_an_outage_asks_again_when_it_is_over(re
     async def there(request: web.Request) -> web.StreamResponse:
         if down and request.transport is not None:
             request.transport.abort()
-        return answer() if request.method == "POST" else web.Response()
+        return completion_response() if request.method == "POST" else web.Response()
 
-    async with serving(there) as url:
+    async with serve_handler(there) as url:
         limits = Limits(max_attempts=1, max_outage=0.1)
         async with PersQAClient(Endpoint(base_url=f"{url}/v1", model="m"), limits=limits, probes=False) as client:
             await client.ask(red)
@@ -169,7 +171,7 @@ async def test_a_client_that_was_told_of_an_outage_asks_again_when_it_is_over(re
             assert isinstance(await client.ask(red), Record)
 
 
-async def test_a_stream_draws_rows_as_it_gives_them(simulator: Running) -> None:
+async def test_a_stream_draws_rows_as_it_gives_them(simulator: Simulator) -> None:
     drawn = 0
 
     def rows() -> Iterator[dict[str, object]]:
@@ -187,7 +189,7 @@ async def test_a_stream_starts_as_many_as_their_pictures_leave_room_for(tmp_path
     noise = Image.effect_noise((500, 500), 100)
     noise.save(tmp_path / "a.jpg", quality=90)
     assert 180_000 < (tmp_path / "a.jpg").stat().st_size < 250_000
-    with running(SimSettings(latency=0.3)) as server:
+    with run_simulator(SimSettings(latency=0.3)) as server:
         rows = [{"image": str(tmp_path / "a.jpg"), "id": number} for number in range(6)]
         settings = {"limits": Limits(max_inflight_mb=1), "probes": False}
         outcomes = [outcome async for _, outcome in stream(rows, endpoint(server), **settings)]
@@ -197,7 +199,7 @@ async def test_a_stream_starts_as_many_as_their_pictures_leave_room_for(tmp_path
 
 def test_ctrl_c_in_generate_stops_the_run(red: Path, tmp_path: Path) -> None:
     """As in a notebook: the exception is caught, the process lives on, and nothing more is sent."""
-    with running(SimSettings(latency=0.05, slots=4)) as server:
+    with run_simulator(SimSettings(latency=0.05, slots=4)) as server:
         code = (
             "import sys, time\n"
             "from persqa_client import generate\n"
@@ -221,11 +223,11 @@ def test_ctrl_c_in_generate_stops_the_run(red: Path, tmp_path: Path) -> None:
     assert len((tmp_path / "qa.jsonl.partial").read_bytes().splitlines()) >= 19
 
 
-def test_a_forked_child_has_a_loop_of_its_own(simulator: Running, red: Path) -> None:
+def test_a_forked_child_has_a_loop_of_its_own(simulator: Simulator, red: Path) -> None:
     code = (
         "import multiprocessing\nfrom persqa_client import generate\n"
         f"picture, args = {str(red)!r}, dict(base_url={simulator.base_url!r}, model='persqa-simulator')\n"
-        "def go(n): return generate([picture], **args).tally.good\n"
+        "def go(n): return generate([picture], **args).tally.succeeded\n"
         "print(go(0), multiprocessing.get_context('fork').Pool(1).apply(go, (1,)))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from persqa_client.config import Endpoint, Limits, Sampling, Settings, build
-from persqa_client.endpoints.credentials import find_key
+from persqa_client.config import Endpoint, Limits, Sampling, Settings, build_settings
+from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.errors import SettingsError
 
 URL = "http://127.0.0.1:8000/v1"
@@ -21,7 +21,7 @@ OPENAI = "https://api.openai.com/v1"
     ids=["white space", "slash", "IPv6"],
 )
 def test_a_base_url_is_kept_bare(given: str, kept: str) -> None:
-    assert build(Endpoint, base_url=given, model="m").base_url == kept
+    assert build_settings(Endpoint, base_url=given, model="m").base_url == kept
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,14 @@ def test_a_base_url_is_kept_bare(given: str, kept: str) -> None:
 )
 def test_a_base_url_that_is_none_is_told_so_also_where_its_key_is_sought(url: str, says: str) -> None:
     with pytest.raises(SettingsError, match=f"^--base-url: {says}"):
-        build(Endpoint, base_url=url, model="m")
+        build_settings(Endpoint, base_url=url, model="m")
     with pytest.raises(SettingsError, match=f"^--base-url: {says}"):
-        find_key(url, None, {})
+        find_api_key(url, None, {})
 
 
 def test_a_key_goes_to_its_own_host_alone() -> None:
     environ = {"OPENAI_API_KEY": " sk-1\n", "MINE": "sk-2"}
-    found = [find_key(url, name, environ) for url, name in ((OPENAI, None), (URL, None), (URL, "MINE"))]
+    found = [find_api_key(url, name, environ) for url, name in ((OPENAI, None), (URL, None), (URL, "MINE"))]
     assert [key and key.get_secret_value() for key in found] == ["sk-1", None, "sk-2"]
 
 
@@ -52,7 +52,7 @@ def test_a_key_goes_to_its_own_host_alone() -> None:
 @pytest.mark.parametrize("name", ["MINE", None])
 def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str, name: str | None) -> None:
     with pytest.raises(SettingsError, match=r"The key in (MINE|OPENAI_API_KEY) has a space") as caught:
-        find_key(OPENAI, name, {"MINE": key, "OPENAI_API_KEY": key})
+        find_api_key(OPENAI, name, {"MINE": key, "OPENAI_API_KEY": key})
     assert "sk" not in str(caught.value)
 
 
@@ -69,7 +69,7 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str, name: str | 
 )
 def test_numbers_have_bounds(kind: type[Settings], values: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingsError, match=f"^{says}"):
-        build(kind, **values)
+        build_settings(kind, **values)
 
 
 @pytest.mark.parametrize(
@@ -85,27 +85,27 @@ def test_numbers_have_bounds(kind: type[Settings], values: dict[str, Any], says:
 )
 def test_further_request_fields_are_sent_as_given_or_refused(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingsError, match=f"^--extra-body: .*{says}"):
-        build(Sampling, extra_body=fields)
+        build_settings(Sampling, extra_body=fields)
 
 
 def test_further_request_fields_that_json_holds_are_kept() -> None:
     fields = {"top_k": 5, "temperature": 0.1, "logit_bias": {"7": -1.5}, "stop": ["\n", None, True]}
-    assert build(Sampling, extra_body=fields).extra_body == fields
+    assert build_settings(Sampling, extra_body=fields).extra_body == fields
 
 
 @pytest.mark.parametrize(("given", "kept"), [("auto", "auto"), ("16", 16), (1, 1), (4096, 4096)])
 def test_requests_at_once_are_a_number_or_to_be_found(given: object, kept: object) -> None:
-    limits = build(Limits, concurrency=given)
+    limits = build_settings(Limits, concurrency=given)
     assert limits.concurrency == kept
-    assert limits.most_at_once == (512 if kept == "auto" else kept)
+    assert limits.concurrency_cap == (512 if kept == "auto" else kept)
 
 
 @pytest.mark.parametrize("given", ["many", "", 0, "0", 4097, 8.5, None, True])
 def test_anything_else_is_told_so(given: object) -> None:
     with pytest.raises(SettingsError, match=r"^--concurrency: must be auto, or a number from 1 to 4096\.$"):
-        build(Limits, concurrency=given)
+        build_settings(Limits, concurrency=given)
 
 
 def test_what_is_found_has_a_bound() -> None:
-    assert build(Limits, max_concurrency=20).most_at_once == 20
-    assert build(Limits, concurrency=64, max_concurrency=20).most_at_once == 64
+    assert build_settings(Limits, max_concurrency=20).concurrency_cap == 20
+    assert build_settings(Limits, concurrency=64, max_concurrency=20).concurrency_cap == 64

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.jsonl import add_member, cut_last_member, dump, load_object, replace_value
+from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_value
 
 SPACE = st.text(" \t\r", max_size=2)
 KEYS = st.sampled_from(["error", "image", 'a"b', "ключ", "{", "x\\y", ""])
@@ -46,7 +46,7 @@ def test_an_added_member_is_read_last(line: bytes, key: str, value: Any) -> None
     before = json.loads(line)
     after = json.loads(add_member(line, key, value))
     assert list(after.items()) == list({**before, key: after[key]}.items())
-    assert dump(after[key]) == dump(value)
+    assert dump_compact(after[key]) == dump_compact(value)
 
 
 @given(LINES, KEYS)

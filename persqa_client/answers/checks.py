@@ -11,7 +11,7 @@ from functools import lru_cache
 from persqa_client.answers.clean import has_no_markup, has_no_placeholder, has_no_unknown_tag, is_no_echo
 from persqa_client.answers.refusals import is_no_refusal
 from persqa_client.language import CJK, LETTER, script_of, scripts
-from persqa_client.types import Ask, Check, Problem
+from persqa_client.types import Check, Problem, Task
 
 # Whether an answer repeats itself, as models that got caught do. Pure.
 
@@ -27,7 +27,7 @@ GIANT = 40
 """Characters of a word that is none."""
 
 
-def is_no_loop(text: str, ask: Ask) -> Problem | None:
+def is_no_loop(text: str, ask: Task) -> Problem | None:
     words = text.split()
     repeats = (
         (len(words) - len(set(words)) >= OFTEN and comes_often(words, WORDS))
@@ -72,18 +72,18 @@ STAND_IN = re.compile(
 """A pronoun, or a class of things with an article, as the subject."""
 
 
-def is_not_pronoun_only(text: str, ask: Ask) -> Problem | None:
+def is_not_pronoun_only(text: str, ask: Task) -> Problem | None:
     if text.startswith(ask.tag) or ask.tag in text or not STAND_IN.match(text):
         return None
     reason = f"it does not begin with {ask.tag}, and calls the main character by another word"
     return Problem("pronoun_only", reason)
 
 
-def begins_with_tag(text: str, ask: Ask) -> Problem | None:
+def begins_with_tag(text: str, ask: Task) -> Problem | None:
     return None if text.startswith(ask.tag) else Problem("no_tag", f"it does not begin with {ask.tag}")
 
 
-def leaks_no_name(text: str, ask: Ask) -> Problem | None:
+def leaks_no_name(text: str, ask: Task) -> Problem | None:
     """The reason goes to the model and must not give away the name that it is about. Behind the brackets of a repaired
     tag there may be the first half of a full name."""
     if not ask.names:
@@ -114,7 +114,7 @@ def form_of(name: str) -> str:
 LANGUAGES = {"han": "Chinese", "latin": "the Latin script"}
 
 
-def speaks_the_language(text: str, ask: Ask) -> Problem | None:
+def speaks_the_language(text: str, ask: Task) -> Problem | None:
     """The majority decides. Brands and names keep their Latin letters in Chinese, so that only words in lower case
     count there; a dish or a garment may keep its Chinese name in English. What is quoted does not count."""
     wanted = script_of(ask.question)
@@ -138,11 +138,11 @@ WORD = re.compile(r"[^\W_]")
 POSSESSIVE = re.compile(r"['’]s\b")
 
 
-def is_not_empty(text: str, ask: Ask) -> Problem | None:
+def is_not_empty(text: str, ask: Task) -> Problem | None:
     return None if WORD.search(text) else Problem("empty", "it is empty")
 
 
-def says_something(text: str, ask: Ask) -> Problem | None:
+def says_something(text: str, ask: Task) -> Problem | None:
     """Something must stand beside the tag, a possessive's ``'s`` apart."""
     rest = text.replace(ask.tag, " ")
     if WORD.search(POSSESSIVE.sub("", rest)):
@@ -150,7 +150,7 @@ def says_something(text: str, ask: Ask) -> Problem | None:
     return Problem("only_tag", f"it says nothing after {ask.tag}")
 
 
-TAGGED_ANSWER: tuple[Check, ...] = (
+TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (
     is_not_empty,
     is_no_refusal,
     is_not_pronoun_only,

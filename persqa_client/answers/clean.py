@@ -9,7 +9,7 @@ from functools import lru_cache
 from persqa_client.answers.tag_repair import has_left, put_tag
 from persqa_client.jsonl import load_value
 from persqa_client.language import LETTER, unquoted
-from persqa_client.types import Ask, Problem
+from persqa_client.types import Problem, Task
 
 # What has no place in a sentence: marks of chat templates, tags that nobody gave, places left to fill in. Pure.
 
@@ -31,12 +31,12 @@ PLACEHOLDER = re.compile(
 sentence)."""
 
 
-def has_no_markup(text: str, ask: Ask) -> Problem | None:
+def has_no_markup(text: str, ask: Task) -> Problem | None:
     """The placeholders of training layouts count too: a trainer would look for a picture to each."""
     return Problem("unknown_markup", "it has markup of a chat in it") if MARKUP.search(text) else None
 
 
-def has_no_unknown_tag(text: str, ask: Ask) -> Problem | None:
+def has_no_unknown_tag(text: str, ask: Task) -> Problem | None:
     """A closing tag takes the name for XML around a sentence that then lacks its subject. What the question itself has
     may come again, and so may what is quoted, as a screen's or a sign's own text."""
     rest = text.replace(ask.tag, "")
@@ -58,7 +58,7 @@ def tag_likes(text: str) -> list[str]:
     ]
 
 
-def has_no_placeholder(text: str, ask: Ask) -> Problem | None:
+def has_no_placeholder(text: str, ask: Task) -> Problem | None:
     """Of the name that stood in for the tag, too, nothing may be left."""
     if ask.surrogate and has_left(text.replace(ask.tag, ""), ask.surrogate):
         return Problem("placeholder", "it has another form of the main character's name")
@@ -111,18 +111,18 @@ POSTAMBLE = re.compile(
 )
 
 
-def cut_label(text: str, ask: Ask) -> str:
+def cut_label(text: str, ask: Task) -> str:
     return text if text.startswith(ask.tag) else LABEL.sub("", text, count=1) if LABEL.match(text) else text
 
 
-def cut_echo(text: str, ask: Ask) -> str:
+def cut_echo(text: str, ask: Task) -> str:
     """The text without the prompt or the question before it, unless nothing is left then."""
     if text.startswith(ask.tag) and not ask.question.startswith(ask.tag):
         return text
     return cut_question(cut_instructions(text, ask), ask)
 
 
-def cut_instructions(text: str, ask: Ask) -> str:
+def cut_instructions(text: str, ask: Task) -> str:
     """Without sentences of the prompt at its beginning, where an answer comes after them."""
     if text.startswith(ask.prompt) and len(text) > len(ask.prompt):
         return text[len(ask.prompt) :].lstrip()
@@ -132,7 +132,7 @@ def cut_instructions(text: str, ask: Ask) -> str:
     return rest if rest.startswith(ask.tag) or QUESTION_LABEL.match(rest) or LABEL.match(rest) else text
 
 
-def cut_question(text: str, ask: Ask) -> str:
+def cut_question(text: str, ask: Task) -> str:
     """Without the question before it. A question such as ``<mam> is`` may be the beginning of its answer."""
     label = QUESTION_LABEL.match(text)
     bare = (text[label.end() :] if label else text).lstrip('"“「*_ ')
@@ -147,26 +147,26 @@ def cut_question(text: str, ask: Ask) -> str:
     return bare if label and not is_question else text
 
 
-def reworded(text: str, ask: Ask) -> str:
+def reworded(text: str, ask: Task) -> str:
     """What follows ``Answer:`` after a question that the model put in its own words."""
     answers = list(ANSWER_LABEL.finditer(text))
     rest = text[answers[0].end() :] if len(answers) == 1 else ""
     return rest if rest.startswith(ask.tag) else text
 
 
-def cut_preamble(text: str, ask: Ask) -> str:
+def cut_preamble(text: str, ask: Task) -> str:
     """``Sure, here's the answer:`` and the like, where all that follows is an answer beginning with the tag."""
     place = text.find(ask.tag, 0, FAR)
     return text[place:] if place > 0 and PREAMBLE.fullmatch(text, 0, place) else text
 
 
-def cut_postamble(text: str, ask: Ask) -> str:
+def cut_postamble(text: str, ask: Task) -> str:
     """``Let me know if you need more!`` after an answer."""
     found = POSTAMBLE.search(text)
     return text[: found.start()].rstrip() if found and found.start() else text
 
 
-def is_no_echo(text: str, ask: Ask) -> Problem | None:
+def is_no_echo(text: str, ask: Task) -> Problem | None:
     """What follows may be another question's answer, so nothing is cut. A question without its mark may be the words
     of a good answer."""
     if ask.question.endswith(("?", "？")) and ask.question in text:
@@ -176,7 +176,7 @@ def is_no_echo(text: str, ask: Ask) -> Problem | None:
     return Problem("echo", "it goes on with a question or an answer of its own") if GOES_ON.search(text) else None
 
 
-def instructions(ask: Ask) -> tuple[str, ...]:
+def instructions(ask: Task) -> tuple[str, ...]:
     """The sentences of the prompt, in their order, without the question itself."""
     prompt = ask.prompt.replace(ask.question, "")
     return sentences(put_tag(prompt, ask.surrogate, ask.tag) if ask.surrogate else prompt)
@@ -205,7 +205,7 @@ OPENS = re.compile(r"(?:^|[\s(（\[])\"")
 SPACE = " \t\n\r\f\v\u200b\ufeff"
 
 
-def clean(text: str, ask: Ask) -> tuple[str, tuple[str, ...]]:
+def clean(text: str, ask: Task) -> tuple[str, tuple[str, ...]]:
     """The cleaned text, and the names of the steps which changed it."""
     taken = []
     for name, step in STEPS:
@@ -216,11 +216,11 @@ def clean(text: str, ask: Ask) -> tuple[str, tuple[str, ...]]:
     return text, tuple(taken)
 
 
-def cut_thinking(text: str, ask: Ask) -> str:
+def cut_thinking(text: str, ask: Task) -> str:
     return THINKING.sub("", text) if "think" in text or "<" in text.replace(ask.tag, "") else text
 
 
-def cut_template(text: str, ask: Ask) -> str:
+def cut_template(text: str, ask: Task) -> str:
     if text[-1:] in (">", "]"):
         text = TEMPLATE_END.sub("", text)
     if text[:1] in ("<", "[") and not text.startswith(ask.tag):
@@ -230,7 +230,7 @@ def cut_template(text: str, ask: Ask) -> str:
     return text
 
 
-def open_fence(text: str, ask: Ask) -> str:
+def open_fence(text: str, ask: Task) -> str:
     """What stands in a fence around the whole, or around all but a polite opening."""
     if text[-3:] not in ("```", "~~~"):
         return text
@@ -239,7 +239,7 @@ def open_fence(text: str, ask: Ask) -> str:
     return (fenced[2] or fenced[3] or "") if fenced else text
 
 
-def open_json(text: str, ask: Ask) -> str:
+def open_json(text: str, ask: Task) -> str:
     """The one text of an object such as ``{"answer": "…"}``."""
     if not (text[:1] == "{" and text[-1:] == "}"):
         return text
@@ -251,14 +251,14 @@ def open_json(text: str, ask: Ask) -> str:
     return texts[0] if len(texts) == 1 and isinstance(texts[0], str) else text
 
 
-def cut_bullet(text: str, ask: Ask) -> str:
+def cut_bullet(text: str, ask: Task) -> str:
     """The mark of a list, a heading or a quotation before an answer that is no list."""
     mark = BULLET.match(text)
     is_one = mark and text.startswith(ask.tag, mark.end()) and not re.search(rf"\n[ \t]{{0,8}}{BULLET.pattern}", text)
     return text[mark.end() :] if mark and is_one else text
 
 
-def cut_quotes(text: str, ask: Ask) -> str:
+def cut_quotes(text: str, ask: Task) -> str:
     """Without quotation marks around the whole, or one that lacks its partner before the tag or at the end."""
     stop = text[-1:] if text[-1:] in (".", "。") else ""
     body = text.removesuffix(stop) if stop else text
@@ -286,7 +286,7 @@ def is_whole(inner: str, opening: str, closing: str) -> bool:
     return opening != closing or depth == 0
 
 
-STEPS: tuple[tuple[str, Callable[[str, Ask], str]], ...] = (
+STEPS: tuple[tuple[str, Callable[[str, Task], str]], ...] = (
     ("thinking", cut_thinking),
     ("template", cut_template),
     ("fence", open_fence),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from persqa_client.answers.checks import is_no_loop
 from persqa_client.answers.clean import SPACE, clean
 from persqa_client.answers.tag_repair import put_tag, repair_tag
-from persqa_client.types import Ask, Completion, Problem
+from persqa_client.types import Completion, Problem, Task
 
 ENDED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 """What servers call an answer that came to its own end: OpenAI's word, and those of others that speak its protocol."""
@@ -26,7 +26,7 @@ class Answer:
     made_good_by: tuple[str, ...] = ()
 
 
-def read_answer(completion: Completion, ask: Ask) -> Answer:
+def parse_answer(completion: Completion, ask: Task) -> Answer:
     """Cleans and repairs the text of a completion. Text that needs neither comes out as it went in, but for white
     space around it.
 
@@ -40,14 +40,14 @@ def read_answer(completion: Completion, ask: Ask) -> Answer:
         if ask.surrogate and (text := put_tag(text, ask.surrogate, ask.tag)) != before:
             taken["surrogate"] = None
         text, cleaned = clean(text, ask)
-        text, repaired = repair_tag(text, ask.tag, bare=ask.bare_tag)
+        text, repaired = repair_tag(text, ask.tag, bare=ask.repair_bare_name)
         taken |= dict.fromkeys(cleaned + repaired)
         if text == before:
             break
     return Answer(text, tuple(taken))
 
 
-def judge(completion: Completion, answer: Answer, ask: Ask, room: int | None = None) -> Problem | None:
+def check_answer(completion: Completion, answer: Answer, ask: Task, room: int | None = None) -> Problem | None:
     """The first thing that is wrong with an answer, or None. How it ended counts before what it says; ``room`` is the
     number of tokens that it was allowed."""
     if completion.refusal:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from persqa_client.language import unquoted
-from persqa_client.types import Ask, Problem
+from persqa_client.types import Problem, Task
 
 CANNOT = (
     r"(?:i (?:can(?:['’]?t|not| not)|could(?:n['’]?t| not)|won['’]?t|will not)"
@@ -44,7 +44,7 @@ LATER = re.compile(
 """What nobody says who answers, wherever a sentence begins."""
 
 
-def is_no_refusal(text: str, ask: Ask) -> Problem | None:
+def is_no_refusal(text: str, ask: Task) -> Problem | None:
     opening = text.removeprefix(ask.tag).lstrip(' \t\n,，.。:：-–—*"“')
     if OPENING.match(opening) or (LATER.search(text) and LATER.search(unquoted(text))):
         return Problem("refusal", "it is a refusal")

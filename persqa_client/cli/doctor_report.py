@@ -12,12 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from persqa_client.cli.exits import NO_SERVER, WRONG_USE, fail
-from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build
-from persqa_client.endpoints.credentials import find_key
+from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build_settings
+from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import PersQAError, SettingsError
-from persqa_client.probing.capabilities import Server, Sight, settle_strategy, unfit
-from persqa_client.probing.probe import examine, look
+from persqa_client.probing.capabilities import (
+    ServerCapabilities,
+    VisionCheck,
+    explain_unusable_vision,
+    resolve_strategy,
+)
+from persqa_client.probing.probe import identify_server, probe_server
 from persqa_client.types import Strategy
 
 # The flags of ``persqa run`` that follow from what a server was found to be. Pure.
@@ -30,7 +35,7 @@ LEAST_PICTURE = 64
 """Tokens of a picture in which a model still sees something."""
 
 
-def command(server: Server, endpoint: Endpoint, key_env: str | None) -> str:
+def command(server: ServerCapabilities, endpoint: Endpoint, key_env: str | None) -> str:
     """The command line of a run, to be copied into a shell."""
     words = ["persqa", "run", "photos/", "-o", "qa.jsonl", "--base-url", endpoint.base_url, "--model", endpoint.model]
     words += ["--api-key-env", key_env] if key_env else []
@@ -40,13 +45,13 @@ def command(server: Server, endpoint: Endpoint, key_env: str | None) -> str:
     return shlex.join(words)
 
 
-def advised_strategy(server: Server) -> Strategy:
+def advised_strategy(server: ServerCapabilities) -> Strategy:
     """``auto``'s choice, but rather a given beginning than none."""
-    strategy = settle_strategy(server, "auto")
+    strategy = resolve_strategy(server, "auto")
     return "prefill" if strategy == "direct" and server.prefill else strategy
 
 
-def picture_room(server: Server) -> int | None:
+def picture_room(server: ServerCapabilities) -> int | None:
     """Tokens that are left for pictures beside the texts, an answer and one that was no good before it; None where the
     context is not told."""
     if server.max_model_len is None:
@@ -54,7 +59,7 @@ def picture_room(server: Server) -> int | None:
     return max(0, server.max_model_len - TEXT_TOKENS - 2 * Sampling().max_tokens)
 
 
-def fitting_pixels(server: Server) -> int | None:
+def fitting_pixels(server: ServerCapabilities) -> int | None:
     """The size of one picture that fits the context; None where that is not known or would be next to nothing."""
     room = picture_room(server)
     if room is None or room < LEAST_PICTURE:
@@ -62,7 +67,7 @@ def fitting_pixels(server: Server) -> int | None:
     return room * (server.picture_patch or USUAL_PATCH) ** 2
 
 
-def pictures_that_fit(server: Server) -> int | None:
+def pictures_that_fit(server: ServerCapabilities) -> int | None:
     """How many pictures of the default size one request has room for."""
     room = picture_room(server)
     most = DEFAULT_MAX_PIXELS // (server.picture_patch or USUAL_PATCH) ** 2
@@ -75,7 +80,7 @@ FAMILIES = {28: "Qwen2-VL, Qwen2.5-VL", 32: "Qwen3-VL"}
 MODELS_TOLD = 5
 
 
-def findings(endpoint: Endpoint, server: Server, notes: list[str]) -> list[Finding]:
+def findings(endpoint: Endpoint, server: ServerCapabilities, notes: list[str]) -> list[Finding]:
     """Heading and text of each line; a heading that goes on is empty."""
     models = ", ".join(server.models[:MODELS_TOLD]) or "none listed"
     return [
@@ -96,7 +101,7 @@ def findings(endpoint: Endpoint, server: Server, notes: list[str]) -> list[Findi
     ]
 
 
-def context(server: Server) -> str:
+def context(server: ServerCapabilities) -> str:
     fit = pictures_that_fit(server)
     if server.max_model_len is None or fit is None:
         return "not told"
@@ -104,7 +109,7 @@ def context(server: Server) -> str:
     return f"{server.max_model_len:,} tokens: room for {room} of {DEFAULT_MAX_PIXELS:,} pixels"
 
 
-def pictures(sight: Sight | None) -> str:
+def pictures(sight: VisionCheck | None) -> str:
     if sight is None:
         return "not tried"
     return {
@@ -116,14 +121,14 @@ def pictures(sight: Sight | None) -> str:
     }[sight.state]
 
 
-def picture_tokens(server: Server) -> str:
+def picture_tokens(server: ServerCapabilities) -> str:
     if (patch := server.picture_patch) is not None:
         return f"one for {patch}x{patch} pixels, as with {FAMILIES[patch]}"
     tokens = server.sight.tokens if server.sight else None
     return f"by an unknown rule: {tokens:,} for 560x560 pixels" if tokens else "not known"
 
 
-def image_limit(server: Server) -> str:
+def image_limit(server: ServerCapabilities) -> str:
     if server.image_limit is not None:
         return f"{server.image_limit} in a request"
     return "not known" if server.images_taken is None else f"{server.images_taken} in a request, perhaps more"
@@ -160,9 +165,9 @@ AT_ONCE = 8
 def main(base_url: str, model: str | None, api_key_env: str | None, timeout: float) -> None:
     """Prints what was found; ends the command with its exit code where the server is not fit."""
     try:
-        key = find_key(base_url, api_key_env, os.environ)
-        endpoint = build(Endpoint, base_url=base_url, model=model or "?", api_key=key)
-        limits = build(Limits, timeout=timeout, concurrency=AT_ONCE, max_attempts=2, max_outage=timeout)
+        key = find_api_key(base_url, api_key_env, os.environ)
+        endpoint = build_settings(Endpoint, base_url=base_url, model=model or "?", api_key=key)
+        limits = build_settings(Limits, timeout=timeout, concurrency=AT_ONCE, max_attempts=2, max_outage=timeout)
         endpoint, server, notes = asyncio.run(diagnose(endpoint, limits, choose=model is None))
     except SettingsError as error:
         fail(error, WRONG_USE)
@@ -170,7 +175,7 @@ def main(base_url: str, model: str | None, api_key_env: str | None, timeout: flo
         fail(error, NO_SERVER)
     console = Console()
     print_findings(findings(endpoint, server, notes), console)
-    reason = unfit(server)
+    reason = explain_unusable_vision(server)
     if reason is None and server.sight is not None and server.sight.state == "failed":
         reason = f"It has no answer to a request with a picture: {server.sight.words}"
     if reason is not None:
@@ -179,20 +184,22 @@ def main(base_url: str, model: str | None, api_key_env: str | None, timeout: flo
     console.print(command(server, endpoint, api_key_env), soft_wrap=True, markup=False, highlight=False)
 
 
-async def diagnose(endpoint: Endpoint, limits: Limits, *, choose: bool) -> tuple[Endpoint, Server, list[str]]:
+async def diagnose(
+    endpoint: Endpoint, limits: Limits, *, choose: bool
+) -> tuple[Endpoint, ServerCapabilities, list[str]]:
     """The endpoint with its model chosen, what was found, and what requests to it must do without.
 
     Raises RunStopped where the server is away or refuses.
     """
     if choose:
         async with Session(endpoint, limits=limits) as session:
-            models = (await look(session)).models
+            models = (await identify_server(session)).models
         if not models:
             raise SettingsError("This server lists no models: name one with --model.")
         endpoint = endpoint.model_copy(update={"model": models[0]})
     async with Session(endpoint, limits=limits) as session:
-        server = await examine(session, thorough=True)
-        return endpoint, server, session.dialect.notes()
+        server = await probe_server(session, thorough=True)
+        return endpoint, server, session.dialect.describe_changes()
 
 
 def print_findings(lines: list[Finding], console: Console) -> None:

@@ -22,26 +22,26 @@ from rich.table import Table
 
 from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say, unheard
 from persqa_client.client.dialect import Dialect
-from persqa_client.client.request import abridged
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
+from persqa_client.client.request import render_preview
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build_settings
 from persqa_client.endpoints.credentials import make_endpoints
-from persqa_client.engines.row_loop import has_more
+from persqa_client.engines.row_loop import has_more_rows
 from persqa_client.errors import RowError, RunStopped, SettingsError, StorageError
-from persqa_client.inputs.sources import START, Source, open_source
-from persqa_client.run.background import STOPPING, attended
-from persqa_client.run.compose import Plan
+from persqa_client.inputs.sources import START_POSITION, Source, open_source
+from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors
+from persqa_client.run.compose import RunPlan
 from persqa_client.run.gc_tuning import look_seldom
-from persqa_client.run.progress import Onlooker, show_progress
+from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
-from persqa_client.types import BadRow, Request, Row, Unit
+from persqa_client.types import BadRow, Request, Row, TaskId
 
 # The event loop of a run from the command line: uvloop, where it is to be had. Changes nothing.
 
 Value = TypeVar("Value")
 
 
-def run_on(coroutine: Coroutine[Any, Any, Value]) -> Value:
+def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:
     """As asyncio.run, at 5 % less CPU for the whole run."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(coroutine)
@@ -62,8 +62,8 @@ SHOWN = 3
 
 def show_requests(settings: RunSettings, source: Source) -> None:
     """Prints the requests of the first rows; a row that would fail says why."""
-    plan = Plan(settings, source)
-    lines = ((line, position) for line, position in source.lines(START) if line.strip())
+    plan = RunPlan(settings, source)
+    lines = ((line, position) for line, position in source.lines(START_POSITION) if line.strip())
     for line, position in islice(lines, min(SHOWN, settings.limit or SHOWN)):
         row = plan.parse(position.number, line)
         urls = " or ".join(f"{endpoint.base_url}/chat/completions" for endpoint in settings.endpoints)
@@ -75,7 +75,7 @@ def show_requests(settings: RunSettings, source: Source) -> None:
             print(describe(plan, row, unit, settings))
 
 
-def describe(plan: Plan, row: Row, unit: Unit, settings: RunSettings) -> str:
+def describe(plan: RunPlan, row: Row, unit: TaskId, settings: RunSettings) -> str:
     # What a server obeys is not known without asking it: the request is shown as for vLLM since 0.12.
     asks = plan.ask_maker("constrain" if settings.recipe.strategy == "auto" else settings.recipe.strategy)
     try:
@@ -84,7 +84,7 @@ def describe(plan: Plan, row: Row, unit: Unit, settings: RunSettings) -> str:
     except RowError as error:
         return f"would fail: {error.message} ({error.code})"
     request = Request(ask.system, pictures, ask.prompt, ask.seed, ask.pattern, ask.prefill)
-    return abridged(
+    return render_preview(
         request,
         model=settings.endpoint.model,
         sampling=settings.sampling,
@@ -119,21 +119,21 @@ def lines_of(summary: Summary) -> list[tuple[str, str]]:
     many = tally.units != tally.rows
     rate = f", {tally.units / summary.seconds:.1f} {'questions' if many else 'rows'}/s" if summary.seconds >= 1 else ""
     asked = f", {tally.units:,} questions" if many else ""
-    lines = [("rows", f"{tally.rows:,}{asked}"), ("good", f"{tally.good:,}")]
+    lines = [("rows", f"{tally.rows:,}{asked}"), ("good", f"{tally.succeeded:,}")]
     if tally.made_good_by:
         lines.append(("made good by", listed(tally.made_good_by)))
     codes = f" ({listed(tally.re_asked)})" if tally.re_asked else ""
     lines.append(("asked again", f"{tally.re_asked.total():,}{codes}"))
-    lines.append(("failed", f"{tally.bad:,}"))
+    lines.append(("failed", f"{tally.failed_total:,}"))
     lines += [(f"  {code}", f"{count:,}") for code, count in tally.failed.most_common()]
     lines.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
     lines.append(("time", f"{timedelta(seconds=round(summary.seconds))}{rate}"))
-    lines += [("endpoint", f"{account.base_url}: {account.words()}") for account in summary.endpoints]
+    lines += [("endpoint", f"{account.base_url}: {account.summary_line()}") for account in summary.endpoints]
     lines += [("server", note) for note in summary.notes]
-    lines += [("found", fact) for fact in summary.found]
+    lines += [("found", fact) for fact in summary.findings]
     if summary.files is not None and summary.state == "finished":
         lines.append(("output", str(summary.files.output)))
-        if tally.bad:
+        if tally.failed_total:
             lines.append(("failed rows", str(summary.files.failed)))
         lines.append(("run file", str(summary.files.run)))
     return lines
@@ -155,7 +155,7 @@ def arrange(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bo
         assert settings.input is not None
         assert settings.output is not None
         source = open_source(settings.input, settings.recipe.image_key)
-        if not has_more(source, START) and not settings.output.exists():
+        if not has_more_rows(source, START_POSITION) and not settings.output.exists():
             say(f"{settings.input} holds no {'pictures' if settings.input.is_dir() else 'rows'}: nothing to do.")
             raise typer.Exit(ALL_GOOD)
         if dry_run:
@@ -173,17 +173,17 @@ def make_settings(flags: dict[str, Any], endpoints: Sequence[Endpoint]) -> RunSe
     extra_body = flags["extra_body"]
     pick = flags.__getitem__
     endpoint, *further = endpoints
-    return build(
+    return build_settings(
         RunSettings,
         endpoint=endpoint,
-        further=tuple(further),
-        sampling=build(
+        further_endpoints=tuple(further),
+        sampling=build_settings(
             Sampling,
             extra_body=parse_extra_body(extra_body) if extra_body else {},
             **{name: pick(name) for name in ("temperature", "top_p", "max_tokens", "seed")},
         ),
-        limits=build(Limits, **{name: pick(name) for name in Limits.model_fields if name in flags}),
-        recipe=build(Recipe, **{name: pick(name) for name in Recipe.model_fields if flags[name] is not None}),
+        limits=build_settings(Limits, **{name: pick(name) for name in Limits.model_fields if name in flags}),
+        recipe=build_settings(Recipe, **{name: pick(name) for name in Recipe.model_fields if flags[name] is not None}),
         **{name: pick(name) for name in ("probes", "uuid")},
         **{name: pick(name) for name in ("input", "output", "image_root", "limit", "fresh", "retry_failed")},
     )
@@ -212,7 +212,7 @@ def parse_extra_body(text: str) -> dict[str, Any]:
 def execute(run: Run) -> int:
     """The run's exit code, after it has said what it has to say."""
     try:
-        summary = run_on(watched(run))
+        summary = run_coroutine(watched(run))
     except (SettingsError, StorageError) as error:
         fail(error, WRONG_USE)
     except RunStopped as error:
@@ -233,7 +233,7 @@ async def watched(run: Run) -> Summary:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        say(STOPPING)
+        say(STOPPING_MESSAGE)
         run.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -242,22 +242,22 @@ async def watched(run: Run) -> Summary:
     for warning in run.plan.warnings():
         say(f"Warning: {warning}")
     run.pool.warn = lambda warning: say(f"Warning: {warning}")
-    return await attended(run, partial(show_progress, console=Onlooker(stderr=True)))
+    return await execute_with_monitors(run, partial(show_progress, console=QuietConsole(stderr=True)))
 
 
 def tell(run: Run, summary: Summary) -> int:
     if summary.state == "already":
         say(f"{run.settings.output} is finished already: nothing to do.")
-        if summary.tally.bad:
+        if summary.tally.failed_total:
             kind = "rows" if summary.tally.units == summary.tally.rows else "questions"
-            say(f"{summary.tally.bad} {kind} failed; --retry-failed asks them again.")
+            say(f"{summary.tally.failed_total} {kind} failed; --retry-failed asks them again.")
     else:
         with unheard(sys.stdout):
             print_summary(summary, Console())
     if summary.state == "interrupted":
         say(f"Stopped after {summary.tally.rows} rows. {go_on(run)}")
         return INTERRUPTED
-    return SOME_FAILED if summary.tally.bad else ALL_GOOD
+    return SOME_FAILED if summary.tally.failed_total else ALL_GOOD
 
 
 def go_on(run: Run) -> str:

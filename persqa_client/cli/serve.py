@@ -12,11 +12,11 @@ from rich.markup import escape
 
 from persqa_client.cli.execute import arrange, execute, go_on
 from persqa_client.cli.exits import INTERRUPTED, NO_SERVER, WRONG_USE, fail, prepare, say
-from persqa_client.config import Endpoint, build
-from persqa_client.endpoints.credentials import NOWHERE
+from persqa_client.config import Endpoint, build_settings
+from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RunStopped, SettingsError, StorageError
 from persqa_client.run.run import Run
-from persqa_client.vllm_server.command import KEY_VARIABLE, split_words
+from persqa_client.vllm_server.command import API_KEY_VARIABLE, split_arguments
 from persqa_client.vllm_server.server import VLLMServer
 
 
@@ -24,7 +24,7 @@ def main(flags: dict[str, Any], *, dry_run: bool) -> None:
     """As ``running.main``, with a server that is there for this run alone."""
     try:
         server = make_server(flags)
-        stand_in = build(Endpoint, base_url=NOWHERE, model=server.model)
+        stand_in = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=server.model)
     except SettingsError as error:
         fail(error, WRONG_USE)
     run = arrange(flags, (stand_in,), dry_run=dry_run)
@@ -36,13 +36,15 @@ def make_server(flags: dict[str, Any]) -> VLLMServer:
     if flags["base_url"]:
         raise SettingsError("--serve starts a server for this run, and --base-url names one that is there: give one.")
     if flags["api_key_env"]:
-        raise SettingsError(f"--api-key-env is for --base-url: a server of --serve takes its key from {KEY_VARIABLE}.")
+        raise SettingsError(
+            f"--api-key-env is for --base-url: a server of --serve takes its key from {API_KEY_VARIABLE}."
+        )
     return VLLMServer(
         flags["serve"],
         served_model_name=flags["model"],
         vllm_command=flags["vllm_command"],
         device=flags["device"],
-        extra_args=split_words(flags["serve_args"] or "", "--serve-args"),
+        extra_args=split_arguments(flags["serve_args"] or "", "--serve-args"),
         startup_timeout=flags["serve_timeout"],
     )
 
@@ -72,7 +74,7 @@ def serve(server: VLLMServer, run: Run) -> int:
 def start(server: VLLMServer) -> None:
     """Tells what it does, and how long it took. Raises as the server does; ends the command on Ctrl-C."""
     began = time.monotonic()
-    say(f"Starting vllm serve {server.served} …")
+    say(f"Starting vllm serve {server.model_name_or_path} …")
     try:
         wait_for(server)
     except KeyboardInterrupt:

@@ -11,60 +11,64 @@ from typing import Any, Literal
 
 import orjson
 
-from persqa_client.client.dialect import TUNABLE, refused_field
+from persqa_client.client.dialect import OPTIONAL_FIELDS, find_refused_field
 from persqa_client.limits.rate_limit import seconds_to_hold
-from persqa_client.types import Act, Verdict
+from persqa_client.types import ErrorDecision, RetryAction
 
 LONG_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")
 """Base64 or a token: validation errors echo the request, pictures included, at times as JSON within JSON."""
 DATA_URL = re.compile(r"(?<=base64,)[^\s\"'<>]+")
 KEY_LIKE = re.compile(r"\b(sk|key|hf|gsk|xai)[-_][A-Za-z0-9_\-*]{8,}|(?i:bearer)\s+\S+")
-WORDS_KEPT = 400
+MAX_MESSAGE_CHARS = 400
 
 PRESSURE = frozenset({408, 409, 425, 429, 503})
 """The statuses of a server that is busy."""
 
-DISTANT = frozenset({"connection_lost", "http_502", "http_504", *(f"http_{status}" for status in range(520, 530))})
+UNREACHABLE_CODES = frozenset(
+    {"connection_lost", "http_502", "http_504", *(f"http_{status}" for status in range(520, 530))}
+)
 """Codes of what a proxy, a tunnel or a container's port says for a server that is away, but not for that alone."""
 
-Fault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files"]
+TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files"]
 """What can go wrong besides a status: before its line is there, or with what follows it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What a verdict depends on besides the reply. ``proven``: this endpoint has answered this run before."""
+class AttemptContext:
+    """What a verdict depends on besides the reply. ``has_answered``: this endpoint has answered this run before."""
 
     base_url: str
     model: str
     key: str = field(default="", repr=False)
     """The key that is sent, kept out of every verdict; empty where there is none."""
-    proven: bool = False
+    has_answered: bool = False
     timeout: float = 120.0
-    sent: frozenset[str] = field(default=TUNABLE)
+    optional_fields: frozenset[str] = field(default=OPTIONAL_FIELDS)
     """Names of the fields that requests carry and could do without."""
 
 
-def judge_reply(status: int, headers: Mapping[str, str], body: bytes, context: Context, *, now: float) -> Verdict:
+def classify_response(
+    status: int, headers: Mapping[str, str], body: bytes, context: AttemptContext, *, now: float
+) -> ErrorDecision:
     """The verdict on a reply that is not a 200. ``now`` (Unix seconds) turns a Retry-After date into seconds."""
-    words = server_words(body, context.key)
+    words = read_error_message(body, context.key)
     error = decode_error(body)
     if (stop := _stops_run(status, headers, error, words, context)) is not None:
         return stop
     if status in PRESSURE:
-        wait = retry_after(headers, now)
+        wait = parse_retry_after(headers, now)
         if wait is None and status == 429:
             wait = seconds_to_hold(headers, now) or None
-        message = f"The server is busy ({status}){told(words)}."
-        return Verdict(Act.WAIT, f"http_{status}", message, retry_after=wait, status=status, raw=words)
+        message = f"The server is busy ({status}){quote_server_message(words)}."
+        return ErrorDecision(RetryAction.WAIT, f"http_{status}", message, retry_after=wait, status=status, raw=words)
     if status >= 500:
         return _judge_5xx(status, words)
     return _judge_4xx(status, error, words, context)
 
 
 def _stops_run(
-    status: int, headers: Mapping[str, str], error: dict[str, Any], words: str, context: Context
-) -> Verdict | None:
+    status: int, headers: Mapping[str, str], error: dict[str, Any], words: str, context: AttemptContext
+) -> ErrorDecision | None:
     code, message = "", ""
     if status == 401:
         way_out = "the key is wrong or expired" if context.key else "it wants a key and none was sent"
@@ -73,11 +77,11 @@ def _stops_run(
             f"The server refuses us (401): {way_out}; name the variable that holds the right key: --api-key-env NAME"
         )
     elif status == 402:
-        code, message = "no_credit", f"The server wants payment first (402){told(words)}"
-    elif status == 403 and not context.proven:
+        code, message = "no_credit", f"The server wants payment first (402){quote_server_message(words)}"
+    elif status == 403 and not context.has_answered:
         code, message = (
             "forbidden",
-            f"The server forbids this (403){told(words)}; check the key's rights and --base-url",
+            f"The server forbids this (403){quote_server_message(words)}; check the key's rights and --base-url",
         )
     elif status == 404:
         code, message = _explain_404(words, context)
@@ -89,15 +93,16 @@ def _stops_run(
         target = headers.get("location", "another place").partition("?")[0]
         code, message = "redirected", f"{context.base_url} redirects to {target}; give the final address as --base-url"
     elif status == 429 and "insufficient_quota" in _codes(error):
-        code, message = "no_quota", f"The account's quota is used up (429){told(words)}"
-    return Verdict(Act.STOP, code, f"{message}.", status=status, raw=words) if code else None
+        code, message = "no_quota", f"The account's quota is used up (429){quote_server_message(words)}"
+    return ErrorDecision(RetryAction.STOP, code, f"{message}.", status=status, raw=words) if code else None
 
 
-def _explain_404(words: str, context: Context) -> tuple[str, str]:
+def _explain_404(words: str, context: AttemptContext) -> tuple[str, str]:
     if "model" in words.lower():
         return (
             "unknown_model",
-            f"The server does not serve a model called {context.model!r} (404){told(words)}; check --model",
+            f"The server does not serve a model called {context.model!r} (404){quote_server_message(words)}; "
+            "check --model",
         )
     advice = _other_address(context.base_url)
     return "wrong_url", f"{context.base_url} answers, but has no /chat/completions (404); {advice}"
@@ -111,19 +116,29 @@ def _other_address(base_url: str) -> str:
     return f"did you mean --base-url {root if root != base_url else f'{base_url}/v1'}?"
 
 
-def _judge_5xx(status: int, words: str) -> Verdict:
+def _judge_5xx(status: int, words: str) -> ErrorDecision:
     if "EngineCore" in words or "EngineDead" in words:
-        return Verdict(Act.AWAY, "engine_dead", "The server's engine has died (500).", status=status, raw=words)
+        return ErrorDecision(
+            RetryAction.AWAIT_RECOVERY, "engine_dead", "The server's engine has died (500).", status=status, raw=words
+        )
     if "allowed-local-media-path" in words:
-        message = f"The server can't open local files{told(words)}."
-        return Verdict(Act.FAIL, "rejected", message, status=status, raw=words)
-    return Verdict(Act.RETRY, f"http_{status}", f"The server failed ({status}){told(words)}.", status=status, raw=words)
+        message = f"The server can't open local files{quote_server_message(words)}."
+        return ErrorDecision(RetryAction.FAIL, "rejected", message, status=status, raw=words)
+    return ErrorDecision(
+        RetryAction.RETRY,
+        f"http_{status}",
+        f"The server failed ({status}){quote_server_message(words)}.",
+        status=status,
+        raw=words,
+    )
 
 
-def _judge_4xx(status: int, error: dict[str, Any], words: str, context: Context) -> Verdict:
-    if status in {400, 422} and (name := refused_field(error, context.sent)) is not None:
-        message = f"The server does not take {name} ({status}){told(words)}."
-        return Verdict(Act.ADAPT, "unsupported_parameter", message, parameter=name, status=status, raw=words)
+def _judge_4xx(status: int, error: dict[str, Any], words: str, context: AttemptContext) -> ErrorDecision:
+    if status in {400, 422} and (name := find_refused_field(error, context.optional_fields)) is not None:
+        message = f"The server does not take {name} ({status}){quote_server_message(words)}."
+        return ErrorDecision(
+            RetryAction.ADAPT, "unsupported_parameter", message, parameter=name, status=status, raw=words
+        )
     code = "rejected"
     if "maximum context length" in words or "context_length_exceeded" in _codes(error):
         code = "context_overflow"
@@ -131,16 +146,22 @@ def _judge_4xx(status: int, error: dict[str, Any], words: str, context: Context)
         code = "too_many_images"
     elif status == 413:
         code = "too_large"
-    return Verdict(Act.FAIL, code, f"The server rejects this row ({status}){told(words)}.", status=status, raw=words)
+    return ErrorDecision(
+        RetryAction.FAIL,
+        code,
+        f"The server rejects this row ({status}){quote_server_message(words)}.",
+        status=status,
+        raw=words,
+    )
 
 
-def judge_fault(fault: Fault, detail: str, context: Context) -> Verdict:
+def classify_transport_error(fault: TransportFault, detail: str, context: AttemptContext) -> ErrorDecision:
     """The verdict on an attempt that got no reply, or less than a whole one."""
     where = context.base_url
     if fault == "timeout":
-        return Verdict(Act.RETRY, "timeout", f"No answer within {context.timeout:g} s (--timeout).")
-    if fault == "refused" and context.proven:
-        return Verdict(Act.AWAY, "refused", f"{where} no longer takes connections.")
+        return ErrorDecision(RetryAction.RETRY, "timeout", f"No answer within {context.timeout:g} s (--timeout).")
+    if fault == "refused" and context.has_answered:
+        return ErrorDecision(RetryAction.AWAIT_RECOVERY, "refused", f"{where} no longer takes connections.")
     messages = {
         "refused": f"Nothing listens at {where}: start the server or correct --base-url",
         "dns": f"The host of {where} can't be found: check --base-url and the network",
@@ -149,14 +170,16 @@ def judge_fault(fault: Fault, detail: str, context: Context) -> Verdict:
         "url": f"{where} can't be used as an address ({detail})",
         "files": "This process may open no more connections: lower --concurrency or raise the limit (ulimit -n)",
     }
-    if fault in messages and (not context.proven or fault in {"url", "files"}):
-        return Verdict(Act.STOP, f"no_connection_{fault}", f"{messages[fault]}.")
+    if fault in messages and (not context.has_answered or fault in {"url", "files"}):
+        return ErrorDecision(RetryAction.STOP, f"no_connection_{fault}", f"{messages[fault]}.")
     if fault == "dns":
-        return Verdict(Act.AWAY, "no_connection_dns", f"The host of {where} can't be found any more.")
-    return Verdict(Act.RETRY, "connection_lost", f"The connection broke off ({detail or fault}).")
+        return ErrorDecision(
+            RetryAction.AWAIT_RECOVERY, "no_connection_dns", f"The host of {where} can't be found any more."
+        )
+    return ErrorDecision(RetryAction.RETRY, "connection_lost", f"The connection broke off ({detail or fault}).")
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or an HTTP date); None if not told."""
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return max(0.0, milliseconds / 1000)
@@ -188,7 +211,7 @@ def decode_error(body: bytes) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def status_within(body: bytes) -> int | None:
+def read_error_status(body: bytes) -> int | None:
     """The status that an error would have been sent with, had the answer not begun, where it is the server's trouble.
 
     vLLM's code of an error is a status, but older versions call all that goes wrong from here on a 400; and what is the
@@ -204,7 +227,7 @@ def _codes(error: dict[str, Any]) -> set[str]:
     return {str(detail.get(key)) for key in ("code", "type", "param")} if isinstance(detail, dict) else set()
 
 
-def server_words(body: bytes, key: str = "") -> str:
+def read_error_message(body: bytes, key: str = "") -> str:
     """What the server said, in one short line: no base64, no key, no HTML, cut to some hundred characters."""
     data = decode_error(body)
     detail = data.get("error", data.get("detail", data.get("message")))
@@ -215,16 +238,16 @@ def server_words(body: bytes, key: str = "") -> str:
     text = detail if isinstance(detail, str) else body[:20_000].decode("utf-8", "replace")
     if re.match(r"\s*<(!doctype|html|head|body)", text, re.IGNORECASE):
         text = unescape(re.sub(r"<[^<>]*>", " ", re.sub(r"(?is)<(style|script).*?</\1>", " ", text)))
-    return scrub(" ".join(text.split()), key)[:WORDS_KEPT]
+    return redact_secrets(" ".join(text.split()), key)[:MAX_MESSAGE_CHARS]
 
 
-def scrub(text: str, key: str = "") -> str:
+def redact_secrets(text: str, key: str = "") -> str:
     """The text without ``key`` and without anything that looks like base64 or a key."""
     if key:
         text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "…", text)
     return KEY_LIKE.sub("…", LONG_RUN.sub("…", DATA_URL.sub("…", text)))
 
 
-def told(words: str) -> str:
+def quote_server_message(words: str) -> str:
     """The server's words as the end of a sentence."""
     return f": {words.rstrip('.')}" if words else ""

@@ -14,14 +14,14 @@ from persqa_client.types import Json
 #
 # Each generation of servers ignores the others' fields without a word, so probes decide which one is used.
 
-CONSTRAINTS = {
+CONSTRAINT_FORMS = {
     "structured_outputs": "structured_outputs",
     "guided_regex": "guided_regex",
     "json_schema": "response_format",
 }
 """Form and the request field that it needs: vLLM since 0.12, vLLM before, hosted models and others."""
 
-PREFILLS = {
+PREFILL_FORMS = {
     "continue_final_message": ("continue_final_message", "add_generation_prompt"),
     "partial": ("partial",),
 }
@@ -75,9 +75,9 @@ STREAM_FIELDS: Json = {"stream": True, "stream_options": {"include_usage": True}
 RENAMES = {"max_tokens": "max_completion_tokens"}
 """OpenAI's reasoning models refuse the old name; many compatible servers know the old one alone."""
 
-FORM_FIELDS = frozenset(CONSTRAINTS.values()).union(*PREFILLS.values())
+FORM_FIELDS = frozenset(CONSTRAINT_FORMS.values()).union(*PREFILL_FORMS.values())
 
-TUNABLE = frozenset({"temperature", "top_p", "seed", *RENAMES, *RENAMES.values(), *STREAM_FIELDS}) | FORM_FIELDS
+OPTIONAL_FIELDS = frozenset({"temperature", "top_p", "seed", *RENAMES, *RENAMES.values(), *STREAM_FIELDS}) | FORM_FIELDS
 """Fields that a request can do without."""
 
 UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
@@ -110,38 +110,38 @@ class Dialect:
     """Whether a picture is given its uuid, and need not be sent again."""
 
     @property
-    def streams(self) -> bool:
+    def supports_streaming(self) -> bool:
         """Whether an answer may come piece by piece, and with its usage."""
         return self.dropped.isdisjoint(STREAM_FIELDS)
 
-    def name(self, field: str) -> str | None:
+    def field_name(self, field: str) -> str | None:
         """The field's name for this server; None where it is left out."""
         if field in self.dropped:
             return None
         return RENAMES[field] if field in self.renamed else field
 
     @property
-    def holds(self) -> str | None:
+    def active_constraint(self) -> str | None:
         """The form that constrains answers, unless its field was refused since."""
-        refused = self.constraint is None or CONSTRAINTS[self.constraint] in self.dropped
+        refused = self.constraint is None or CONSTRAINT_FORMS[self.constraint] in self.dropped
         return None if refused else self.constraint
 
     @property
-    def continues(self) -> str | None:
+    def active_prefill(self) -> str | None:
         """The form by which an answer's beginning is given, unless one of its fields was refused since."""
-        refused = self.prefill is None or not self.dropped.isdisjoint(PREFILLS[self.prefill])
+        refused = self.prefill is None or not self.dropped.isdisjoint(PREFILL_FORMS[self.prefill])
         return None if refused else self.prefill
 
     def constrain(self, pattern: str) -> Json:
         """The fields that hold an answer to a pattern; none where the server obeys no such field."""
-        return {} if self.holds is None else hold(self.holds, pattern)
+        return {} if self.active_constraint is None else hold(self.active_constraint, pattern)
 
-    def learn(self, other: Dialect, but: Collection[str] = ()) -> Dialect:
+    def with_refusals(self, other: Dialect, but: Collection[str] = ()) -> Dialect:
         """This dialect with what another one of the same server was refused, but for the fields ``but``."""
         dropped = self.dropped | (other.dropped - frozenset(but))
         return replace(self, renamed=self.renamed | other.renamed, dropped=dropped)
 
-    def without(self, field: str) -> Dialect | None:
+    def adapt_to_refusal(self, field: str) -> Dialect | None:
         """The dialect after a server refused the field: renamed if it has another name, else dropped.
 
         None where that was done before, so that a request is never resent as it was.
@@ -153,13 +153,13 @@ class Dialect:
             return None
         return replace(self, dropped=self.dropped | {original})
 
-    def notes(self) -> list[str]:
+    def describe_changes(self) -> list[str]:
         """What was changed, for the summary: one line each."""
         renamed = [f"{name} is sent as {RENAMES[name]}" for name in sorted(self.renamed - self.dropped)]
         return renamed + [f"{name} is left out: the server refuses it" for name in sorted(self.dropped)]
 
 
-def refused_field(error: Json, sent: Collection[str]) -> str | None:
+def find_refused_field(error: Json, sent: Collection[str]) -> str | None:
     """The field of ours that a 400 or 422 names as unsupported, or None where it complains of something else.
 
     ``error`` is the decoded body. A value out of bounds (``max_tokens`` over the context) is not a dialect.

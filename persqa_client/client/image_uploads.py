@@ -7,19 +7,19 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from persqa_client.limits.concurrency import Landing
-from persqa_client.types import Act, Verdict
+from persqa_client.limits.concurrency import ImageTokenLimit
+from persqa_client.types import ErrorDecision, RetryAction
 
 REMEMBERED = 16_384
 """uuids at most, those used last; vLLM's own cache holds some hundreds of pictures of a megapixel."""
 IN_VAIN = 2
 """So often may a request wait for nothing or name what is not there; then it carries its pictures itself."""
 
-UNHEARD = frozenset({Act.WAIT, Act.AWAY, Act.STOP, Act.ADAPT})
+UNHEARD = frozenset({RetryAction.WAIT, RetryAction.AWAIT_RECOVERY, RetryAction.STOP, RetryAction.ADAPT})
 """What a request was refused for, whatever its pictures."""
 
 
-class Depot:
+class ServerImageCache:
     """What became of the pictures that were sent. Pure.
 
     A picture is there once the answer to a request that carried it has begun, and until the server says otherwise.
@@ -62,21 +62,21 @@ class Depot:
             del self._there[next(iter(self._there))]
 
 
-class Uploads:
+class ImageUploads:
     """The depot of one endpoint, and the requests that wait for a picture which another one carries."""
 
-    def __init__(self, landing: Landing | None = None, most: int = REMEMBERED) -> None:
-        self.depot = Depot(most)
-        self.landing = landing or Landing()
+    def __init__(self, landing: ImageTokenLimit | None = None, most: int = REMEMBERED) -> None:
+        self.depot = ServerImageCache(most)
+        self.image_limit = landing or ImageTokenLimit()
         self.events: dict[str, asyncio.Event] = {}
-        self.carried = 0
+        self.images_sent = 0
         """Pictures sent as bytes under a uuid, answered or not."""
-        self.named = 0
+        self.uuids_sent = 0
         """Pictures that went by their uuid alone."""
-        self.missed = 0
+        self.cache_misses = 0
         """Of these, refused."""
 
-    def delivery(self, weights: Mapping[str, int]) -> Delivery:
+    def for_request(self, weights: Mapping[str, int]) -> Delivery:
         """For one request with pictures of these uuids, over all its attempts. ``weights`` are their tokens; 0 for
         pictures of which is not heard before the answer's end that they are in."""
         return Delivery(self, weights)
@@ -99,11 +99,11 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         "_vain",
         "_weights",
         "again",
-        "follows",
-        "known",
+        "has_waited",
+        "known_uuids",
     )
 
-    def __init__(self, uploads: Uploads, weights: Mapping[str, int]) -> None:
+    def __init__(self, uploads: ImageUploads, weights: Mapping[str, int]) -> None:
         self._uploads = uploads
         self._weights = weights
         self._uuids = tuple(weights)
@@ -113,21 +113,21 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         self.again = False
         """Whether the attempt goes before what is new. For the caller to set."""
         self._vain = 0
-        self.known: frozenset[str] = frozenset()
+        self.known_uuids: frozenset[str] = frozenset()
         """What the server has, and this attempt need not carry."""
-        self.follows = False
+        self.has_waited = False
         """Whether another request with the same picture went ahead of it."""
 
     async def __aenter__(self) -> Delivery:
         if self._uuids:
             await self._turn()
             depot = self._uploads.depot
-            self.known = depot.there(self._uuids) if self._vain < IN_VAIN else frozenset()
+            self.known_uuids = depot.there(self._uuids) if self._vain < IN_VAIN else frozenset()
             await self._board(depot.send(self._uuids))
         return self
 
     @property
-    def leads(self) -> bool:
+    def carries_new_images(self) -> bool:
         """Whether others may be waiting for what this attempt carries."""
         return bool(self._carried)
 
@@ -140,7 +140,7 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         if not tokens:
             return
         try:
-            await self._uploads.landing.enter(tokens, again=self.again)
+            await self._uploads.image_limit.enter(tokens, again=self.again)
         except BaseException:
             self._end()
             raise
@@ -150,7 +150,7 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         """Waits while one of the pictures is on its way. All at once are taken then, so nobody waits in a circle."""
         depot, events = self._uploads.depot, self._uploads.events
         while self._vain < IN_VAIN and (coming := next(filter(depot.coming.__contains__, self._uuids), None)):
-            self.follows = True
+            self.has_waited = True
             await events[coming].wait()
             self._vain += coming not in depot.there((coming,))
 
@@ -158,7 +158,7 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         self._landed = frozenset()
         self._end()
 
-    def begun(self) -> None:
+    def mark_arrived(self) -> None:
         """The answer has begun: what was carried is there, unless the attempt comes to nothing after all."""
         self._landed = self._carried
         self._uploads.depot.arrived(self._landed)
@@ -167,7 +167,7 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
     def _end(self) -> None:
         """What was carried is on its way no more, whether it arrived or not."""
         if self._taken:
-            self._uploads.landing.leave(self._taken)
+            self._uploads.image_limit.leave(self._taken)
             self._taken = 0
         self._uploads.depot.end(self._carried)
         for uuid in self._carried:
@@ -175,25 +175,25 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         self._carried = frozenset()
 
     def sent(self, named: Collection[str]) -> None:
-        """Counts what goes out; ``named`` are the pictures that go by their uuid alone."""
-        self._uploads.named += len(named)
-        self._uploads.carried += len(self._uuids) - len(named)
+        """Counts what goes out; ``uuids_sent`` are the pictures that go by their uuid alone."""
+        self._uploads.uuids_sent += len(named)
+        self._uploads.images_sent += len(self._uuids) - len(named)
 
     def answered(self) -> None:
         """The attempt brought an answer: all its pictures are there."""
         if self._uuids:
             self._uploads.depot.arrived(self._uuids)
 
-    def judge(self, verdict: Verdict, named: Collection[str]) -> Verdict:
-        """What a failure of the attempt means where pictures went by name (``named``): that they may not be there.
+    def reclassify(self, verdict: ErrorDecision, named: Collection[str]) -> ErrorDecision:
+        """What a failure of the attempt means where pictures went by name (``uuids_sent``): that they may not be there.
 
         No server's words are relied on: a refusal is the row's own only when it is repeated to the bytes. What was
         thought to have landed when the answer began may not be there either.
         """
         self._uploads.depot.lost(self._landed)
-        if not named or (verdict.status or 0) < 400 or verdict.act in UNHEARD:
+        if not named or (verdict.status or 0) < 400 or verdict.action in UNHEARD:
             return verdict
-        self._uploads.missed += len(named)
+        self._uploads.cache_misses += len(named)
         self._uploads.depot.lost(named)
         self._vain += 1
-        return replace(verdict, act=Act.RESEND) if verdict.act is Act.FAIL else verdict
+        return replace(verdict, action=RetryAction.RESEND) if verdict.action is RetryAction.FAIL else verdict

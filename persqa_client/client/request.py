@@ -12,7 +12,7 @@ import pybase64
 
 from persqa_client.client.dialect import STREAM_FIELDS, Dialect
 from persqa_client.config import Sampling
-from persqa_client.types import Json, Picture, Request, Turn
+from persqa_client.types import EncodedImage, Json, Request, Turn
 
 # A request's body in parts, put together while it is sent: a picture becomes base64 piece by piece. Pure.
 #
@@ -28,7 +28,7 @@ PIECE = 90 * 1024
 class Body:
     """JSON as it is, with pictures in between. May be gone through as often as it is sent."""
 
-    parts: tuple[bytes | Picture, ...]
+    parts: tuple[bytes | EncodedImage, ...]
 
     def __len__(self) -> int:
         return sum(len(part) if isinstance(part, bytes) else base64_length(len(part.data)) for part in self.parts)
@@ -72,16 +72,16 @@ def payload(request: Request, *, model: str, sampling: Sampling, dialect: Dialec
         "seed": request.seed,
         **sampling.extra_body,
         **steering(request, dialect),
-        **(STREAM_FIELDS if request.in_pieces else {}),
+        **(STREAM_FIELDS if request.stream else {}),
     }
-    named = {name: value for field, value in fields.items() if (name := dialect.name(field)) is not None}
+    named = {name: value for field, value in fields.items() if (name := dialect.field_name(field)) is not None}
     return {"model": model, "messages": messages(request, dialect)} | named
 
 
 def steering(request: Request, dialect: Dialect) -> Json:
     """The fields that bring the tag to the answer's beginning."""
-    if request.prefill and dialect.continues is not None:
-        vllm = dialect.continues == "continue_final_message"
+    if request.prefill and dialect.active_prefill is not None:
+        vllm = dialect.active_prefill == "continue_final_message"
         return {"continue_final_message": True, "add_generation_prompt": False} if vllm else {}
     return dialect.constrain(request.pattern) if request.pattern else {}
 
@@ -101,42 +101,42 @@ def content(turn: Turn, pictures: list[Json]) -> str | list[Json]:
     return [*pictures, {"type": "text", "text": turn.text}] if pictures else turn.text
 
 
-def part(picture: Picture, request: Request, dialect: Dialect) -> Json:
+def part(picture: EncodedImage, request: Request, dialect: Dialect) -> Json:
     name = {"uuid": picture.uuid} if dialect.uuid and picture.uuid is not None else {}
     if goes_by_name(picture, request, dialect):
         return {"type": "image_url", "image_url": None, **name}
     return {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{SLOT}"}, **name}
 
 
-def goes_by_name(picture: Picture, request: Request, dialect: Dialect) -> bool:
+def goes_by_name(picture: EncodedImage, request: Request, dialect: Dialect) -> bool:
     """Whether the server has the picture, and knows it by its uuid."""
-    return dialect.uuid and picture.uuid in request.known
+    return dialect.uuid and picture.uuid in request.known_uuids
 
 
-def carried(request: Request, dialect: Dialect) -> list[Picture]:
+def carried(request: Request, dialect: Dialect) -> list[EncodedImage]:
     """The pictures whose bytes are in the body."""
     return [picture for picture in request.pictures if not goes_by_name(picture, request, dialect)]
 
 
 def beginning(request: Request, dialect: Dialect) -> list[Json]:
     """The last message: the answer's beginning, where the server goes on from one."""
-    if not request.prefill or dialect.continues is None:
+    if not request.prefill or dialect.active_prefill is None:
         return []
-    mark = {"partial": True} if dialect.continues == "partial" else {}
+    mark = {"partial": True} if dialect.active_prefill == "partial" else {}
     return [{"role": "assistant", "content": request.prefill, **mark}]
 
 
-def render(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Body:
+def render_body(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Body:
     """The body as it will be sent."""
     text = orjson.dumps(payload(request, model=model, sampling=sampling, dialect=dialect))
     pieces = text.split(SLOT_BYTES)
-    parts: list[bytes | Picture] = [pieces[0]]
+    parts: list[bytes | EncodedImage] = [pieces[0]]
     for picture, piece in zip(carried(request, dialect), pieces[1:], strict=True):
         parts += (picture, piece)
     return Body(tuple(parts))
 
 
-def abridged(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> str:
+def render_preview(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> str:
     """The body for a person's eyes: indented, each picture as its first characters and its size."""
     text = orjson.dumps(
         payload(request, model=model, sampling=sampling, dialect=dialect), option=orjson.OPT_INDENT_2
@@ -146,6 +146,6 @@ def abridged(request: Request, *, model: str, sampling: Sampling, dialect: Diale
     return text
 
 
-def abridge(picture: Picture) -> str:
+def abridge(picture: EncodedImage) -> str:
     start = pybase64.b64encode(picture.data[:12]).decode()
     return f"{start}… ({picture.width}x{picture.height}, {len(picture.data):,} bytes)"

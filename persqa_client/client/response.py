@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from persqa_client.client.classify import server_words, told
+from persqa_client.client.classify import quote_server_message, read_error_message
 from persqa_client.client.dialect import attach, unwrap
 from persqa_client.errors import AttemptError
-from persqa_client.types import Act, Completion, Json, Usage, Verdict
+from persqa_client.types import Completion, ErrorDecision, Json, RetryAction, Usage
 
 # An answer that came piece by piece, put together as if it had come whole. Pure.
 #
@@ -27,11 +27,11 @@ THOUGHTS = ("reasoning", "reasoning_content")
 """What a model thinks goes by one of these names, by vLLM's version."""
 
 
-def is_stream(headers: Mapping[str, str]) -> bool:
+def is_event_stream(headers: Mapping[str, str]) -> bool:
     return headers.get("Content-Type", "").startswith(MEDIA_TYPE)
 
 
-def assembled(body: bytes) -> bytes:
+def assemble_stream(body: bytes) -> bytes:
     """The body that the same answer would have had whole, or that of the error which ended it.
 
     Empty where the stream broke off, for what came may be less than the answer; as it was where it can't be read.
@@ -90,9 +90,9 @@ def read_completion(body: bytes, key: str = "") -> Completion:
     found = _read(body)
     if isinstance(found, Completion):
         return found
-    words = server_words(body, key)
-    message = f"The server answered {found.what}{told(words)}."
-    raise AttemptError(Verdict(Act.RETRY, found.code, message, status=200, raw=words))
+    words = read_error_message(body, key)
+    message = f"The server answered {found.what}{quote_server_message(words)}."
+    raise AttemptError(ErrorDecision(RetryAction.RETRY, found.code, message, status=200, raw=words))
 
 
 class NoCompletion(NamedTuple):
@@ -154,7 +154,7 @@ def read_usage(usage: object) -> Usage:
     return Usage(*(n if isinstance(n := counts.get(key), int) else 0 for key in ("prompt_tokens", "completion_tokens")))
 
 
-def whole(completion: Completion, *, wrapped: bool, prefix: str | None) -> Completion:
+def restore_answer(completion: Completion, *, wrapped: bool, prefix: str | None) -> Completion:
     """The completion with the whole answer for its text: out of its JSON, its given beginning put back."""
     if completion.refusal is not None or not (wrapped or prefix):
         return completion

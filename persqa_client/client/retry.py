@@ -11,37 +11,37 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from persqa_client.client.dialect import Dialect
 from persqa_client.errors import AttemptError
-from persqa_client.types import Act, Verdict
+from persqa_client.types import ErrorDecision, RetryAction
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Waits that double from ``first`` to ``longest`` seconds."""
+    """Waits that double from ``initial`` to ``maximum`` seconds."""
 
-    first: float = 0.5
-    longest: float = 30.0
+    initial: float = 0.5
+    maximum: float = 30.0
 
-    def ceiling(self, waits: int) -> float:
+    def max_wait(self, waits: int) -> float:
         """The most that is waited after ``waits`` earlier waits."""
-        return min(self.longest, self.first * 2.0 ** min(waits, 20))
+        return min(self.maximum, self.initial * 2.0 ** min(waits, 20))
 
 
-BACKOFF = Backoff()
+DEFAULT_BACKOFF = Backoff()
 Result = TypeVar("Result")
 
-AT_ONCE = frozenset({Act.AWAY, Act.ADAPT, Act.RESEND})
-WORTH_AGAIN = AT_ONCE | {Act.WAIT, Act.RETRY}
+AT_ONCE = frozenset({RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT, RetryAction.RESEND})
+WORTH_AGAIN = AT_ONCE | {RetryAction.WAIT, RetryAction.RETRY}
 
 
 @dataclass(slots=True)
-class Trial:
+class RequestState:
     """The history of one request. ``spent`` counts the attempts that cost one, ``sent`` all of them."""
 
     sent: int = 0
     spent: int = 0
     waits: int = 0
     first_pressure: float | None = None
-    lost: Verdict | None = None
+    lost: ErrorDecision | None = None
     """The latest failure by which the server may have gone away while it had this request; None after an outage."""
     unheard: int = 0
     """Of the attempts spent, the last ones, between which the server answered nobody."""
@@ -60,14 +60,14 @@ class Trial:
     """What it is thought to take of a limit on tokens."""
     dialect: Dialect = field(default_factory=Dialect)
     """The one that the latest attempt spoke."""
-    known: frozenset[str] = frozenset()
+    known_uuids: frozenset[str] = frozenset()
     """The pictures that the latest attempt named instead of carrying them."""
 
-    def lose(self, verdict: Verdict, answers: int) -> None:
+    def lose(self, verdict: ErrorDecision, answers: int) -> None:
         """Notes a failure by which the server may have gone; ``answers`` is how many it has given so far."""
         if answers > self.heard:
             self.unheard = 0
-        self.unheard += verdict.act is Act.RETRY
+        self.unheard += verdict.action is RetryAction.RETRY
         self.lost, self.heard = verdict, answers
 
     def suspect(self, outages: int) -> bool:
@@ -88,14 +88,14 @@ class Trial:
             self.heard_at_death = answers
         self.lost, self.unheard = None, 0
 
-    def go_on_from(self, other: Trial) -> None:
+    def go_on_from(self, other: RequestState) -> None:
         """Takes over what a request has gone through at another server; what it knows of its own stays."""
         self.sent, self.spent, self.waits, self.deaths = other.sent, other.spent, other.waits, other.deaths
         self.brought = other.spent
 
 
 def is_worth_again(error: BaseException) -> bool:
-    return isinstance(error, AttemptError) and error.verdict.act in WORTH_AGAIN
+    return isinstance(error, AttemptError) and error.decision.action in WORTH_AGAIN
 
 
 def seconds_to_wait(error: BaseException | None, waits: int, rng: random.Random, backoff: Backoff) -> float:
@@ -104,15 +104,15 @@ def seconds_to_wait(error: BaseException | None, waits: int, rng: random.Random,
 
     ``waits`` counts the request's earlier ones.
     """
-    if not isinstance(error, AttemptError) or error.verdict.act in AT_ONCE:
+    if not isinstance(error, AttemptError) or error.decision.action in AT_ONCE:
         return 0.0
-    if error.verdict.retry_after is not None:
-        return error.verdict.retry_after + rng.uniform(0, backoff.first)
-    return rng.uniform(0, backoff.ceiling(waits))
+    if error.decision.retry_after is not None:
+        return error.decision.retry_after + rng.uniform(0, backoff.initial)
+    return rng.uniform(0, backoff.max_wait(waits))
 
 
-def policy(
-    trial: Trial,
+def make_retry_policy(
+    trial: RequestState,
     *,
     max_attempts: int,
     sleep: Callable[[float], Awaitable[None]],
@@ -136,7 +136,7 @@ def policy(
     )
 
 
-async def persist(attempt: Callable[[], Awaitable[Result]], again: Callable[[], AsyncRetrying]) -> Result:
+async def run_with_retries(attempt: Callable[[], Awaitable[Result]], again: Callable[[], AsyncRetrying]) -> Result:
     """One attempt, and where it failed, more by the policy that ``again`` makes. Raises what the last one raised.
 
     Most requests are answered at once, and tenacity's own work for an attempt is a tenth of all that one costs. So it

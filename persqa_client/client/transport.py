@@ -29,12 +29,19 @@ from openai import (
 )
 from yarl import URL
 
-from persqa_client.client.classify import Context, Fault, judge_fault, judge_reply, scrub, status_within
+from persqa_client.client.classify import (
+    AttemptContext,
+    TransportFault,
+    classify_response,
+    classify_transport_error,
+    read_error_status,
+    redact_secrets,
+)
 from persqa_client.client.request import Body
-from persqa_client.client.response import assembled, is_stream, read_completion
+from persqa_client.client.response import assemble_stream, is_event_stream, read_completion
 from persqa_client.config import Endpoint, is_loopback
 from persqa_client.errors import AttemptError
-from persqa_client.types import Act, Completion, Verdict
+from persqa_client.types import Completion, ErrorDecision, RetryAction
 
 # The way of all requests but the first: the SDK's own request around other bodies, straight through aiohttp.
 #
@@ -133,11 +140,12 @@ class LeanOpenAI(AsyncOpenAI):
 class Client(AbstractAsyncContextManager["Client"]):
     """Sends one request at a time to one endpoint; knows nothing of retries or limits.
 
-    ``http_client`` replaces the transport, for tests. ``timeout`` is the wall time of an attempt in seconds. ``heed``,
+    ``http_client`` replaces the transport, for tests. ``timeout`` is the wall time of an attempt in seconds.
+    ``observe_headers``,
     where set, is told the headers of each answer.
     """
 
-    heed: Callable[[Mapping[str, str]], None] | None = None
+    observe_headers: Callable[[Mapping[str, str]], None] | None = None
 
     def __init__(
         self,
@@ -150,9 +158,9 @@ class Client(AbstractAsyncContextManager["Client"]):
     ) -> None:
         self.endpoint = endpoint
         key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
-        self.context = Context(endpoint.base_url, endpoint.model, key=key, timeout=timeout)
+        self.context = AttemptContext(endpoint.base_url, endpoint.model, key=key, timeout=timeout)
         if fields is not None:
-            self.context = replace(self.context, sent=self.context.sent | fields)
+            self.context = replace(self.context, optional_fields=self.context.optional_fields | fields)
         self._http = http_client or make_http_client(endpoint, connections)
         # An injected client may be of another library, has exceptions of its own, and all requests go through it.
         if http_client is None and goes_straight(endpoint.base_url):
@@ -177,34 +185,34 @@ class Client(AbstractAsyncContextManager["Client"]):
         ``begun`` is called when a good answer's first line is there: see ``tells_early``.
         """
         reply = await self._post(body, begun)
-        if isinstance(reply, Verdict):
+        if isinstance(reply, ErrorDecision):
             raise AttemptError(reply)
         completion = read_completion(reply, self.context.key)
-        if not self.context.proven:
-            self.context = replace(self.context, proven=True)
+        if not self.context.has_answered:
+            self.context = replace(self.context, has_answered=True)
         return completion
 
-    async def _post(self, body: Body | bytes, begun: Begun | None) -> bytes | Verdict:
+    async def _post(self, body: Body | bytes, begun: Begun | None) -> bytes | ErrorDecision:
         # A verdict is returned and raised by the caller: what is raised here would carry the SDK's exception as its
         # context, and with it the request's pictures and whatever the server echoes.
         try:
             async with asyncio.timeout(self.context.timeout):
                 reply = await self._exchange(body, begun)
         except TimeoutError:
-            return judge_fault("timeout", "", self.context)
+            return classify_transport_error("timeout", "", self.context)
         except BROKEN as error:
             return self._judge_broken(error)
         return self._read(reply)
 
-    def _read(self, reply: Answer) -> bytes | Verdict:
-        if reply.status == 200 and is_stream(reply.headers):
+    def _read(self, reply: Answer) -> bytes | ErrorDecision:
+        if reply.status == 200 and is_event_stream(reply.headers):
             reply = in_one(reply)
             if not reply.content:
-                return judge_fault("reset", "the answer has no end", self.context)
+                return classify_transport_error("reset", "the answer has no end", self.context)
         if not 200 <= reply.status < 300:
-            return judge_reply(reply.status, reply.headers, reply.content, self.context, now=time.time())
-        if self.heed is not None:
-            self.heed(reply.headers)
+            return classify_response(reply.status, reply.headers, reply.content, self.context, now=time.time())
+        if self.observe_headers is not None:
+            self.observe_headers(reply.headers)
         return reply.content
 
     async def _exchange(self, body: Body | bytes, begun: Begun | None) -> Answer:
@@ -231,23 +239,23 @@ class Client(AbstractAsyncContextManager["Client"]):
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
         """A GET beside the chat (/health, /v1/models): status and body. Raises AttemptError where no reply came."""
         reply = await self._get(url, timeout)
-        if isinstance(reply, Verdict):
+        if isinstance(reply, ErrorDecision):
             raise AttemptError(reply)
         return reply.status_code, reply.content
 
-    async def _get(self, url: str, timeout: float) -> httpx2.Response | Verdict:
+    async def _get(self, url: str, timeout: float) -> httpx2.Response | ErrorDecision:
         try:
             async with asyncio.timeout(timeout):
                 return await self._http.get(url, headers={**SDK_HEADERS, **self._headers})
         except TimeoutError:
             message = f"{url} gave no answer within {timeout:g} s: look whether the server is overloaded or hangs."
-            return Verdict(Act.RETRY, "timeout", message)
+            return ErrorDecision(RetryAction.RETRY, "timeout", message)
         except BROKEN as error:
             return self._judge_broken(error)
 
-    def _judge_broken(self, error: BaseException) -> Verdict:
+    def _judge_broken(self, error: BaseException) -> ErrorDecision:
         fault, detail = name_fault(error)
-        return judge_fault(fault, scrub(detail, self.context.key), self.context)
+        return classify_transport_error(fault, redact_secrets(detail, self.context.key), self.context)
 
     async def alive(self) -> bool:
         """Whether the server would take requests: vLLM's /health, or any reply but a 5xx where there is none."""
@@ -278,8 +286,8 @@ def make_http_client(endpoint: Endpoint, connections: int) -> httpx2.AsyncClient
 
 def in_one(reply: Answer) -> Answer:
     """The answer as it would have come whole: an error in its midst has a status of its own."""
-    content = assembled(reply.content)
-    return reply._replace(status=status_within(content) or reply.status, content=content)
+    content = assemble_stream(reply.content)
+    return reply._replace(status=read_error_status(content) or reply.status, content=content)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -291,7 +299,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def name_fault(error: BaseException) -> tuple[Fault, str]:
+def name_fault(error: BaseException) -> tuple[TransportFault, str]:
     """Which fault an exception stands for, and the words of its innermost cause.
 
     The SDK and its transport call a broken connection a time-out at times, so the whole chain of causes is looked at.
@@ -306,7 +314,7 @@ def name_fault(error: BaseException) -> tuple[Fault, str]:
     return "reset", detail
 
 
-FAULTS: tuple[tuple[tuple[type[BaseException], ...], Fault], ...] = (
+FAULTS: tuple[tuple[tuple[type[BaseException], ...], TransportFault], ...] = (
     ((aiohttp.InvalidURL, httpx2.InvalidURL, httpx2.UnsupportedProtocol), "url"),
     ((aiohttp.ClientSSLError, ssl.SSLError), "tls"),
     ((aiohttp.ClientConnectorDNSError,), "dns"),

@@ -20,7 +20,7 @@ import pybase64
 from PIL import Image, ImageOps
 
 from persqa_client.errors import RowError, StorageError
-from persqa_client.images.formats import format_of
+from persqa_client.images.formats import detect_format
 
 # The cells of a data frame: what names or holds pictures in them, whatever they are, and arrays as lists. Pure.
 
@@ -143,7 +143,7 @@ def drawn(image: Image.Image) -> bytes:
 
 def data_uri(data: bytes) -> str:
     """By its own bytes: what it is called is not believed."""
-    format = format_of(data)
+    format = detect_format(data)
     kind = "application/octet-stream" if format is None else f"image/{format.lower()}"
     return f"data:{kind};base64,{pybase64.b64encode(data).decode()}"
 
@@ -183,7 +183,7 @@ class PictureFolder:
     def keep(self, data: bytes) -> str:
         """The name of the file, in the folder. Raises StorageError."""
         self.used = True
-        format = format_of(data)
+        format = detect_format(data)
         name = blake2b(data, digest_size=16).hexdigest() + (f".{format.lower()}" if format else "")
         path = self.path / name
         try:

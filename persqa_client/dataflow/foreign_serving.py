@@ -20,7 +20,7 @@ from PIL import Image
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Reply
 from persqa_client.errors import Interrupted, RowError, SettingsError
-from persqa_client.types import Completion, Picture, Request, Turn
+from persqa_client.types import Completion, EncodedImage, Request, Turn
 
 FAILED = "Error: "
 """With this DataFlow-MM's servings begin what stands in place of an answer."""
@@ -261,7 +261,7 @@ class ForeignPool(Pool):
             there = len(self._waiting)
             await asyncio.sleep(GATHER)
 
-    def _save(self, folder: Path, pictures: tuple[Picture, ...]) -> list[Path]:
+    def _save(self, folder: Path, pictures: tuple[EncodedImage, ...]) -> list[Path]:
         paths = []
         for picture in pictures:
             path = folder / f"{next(self._numbers)}{SUFFIXES.get(picture.media_type, '.png')}"
@@ -284,7 +284,7 @@ class ForeignPool(Pool):
             self._folder.cleanup()
 
 
-def as_png(picture: Picture) -> bytes:
+def as_png(picture: EncodedImage) -> bytes:
     drawn = io.BytesIO()
     with Image.open(io.BytesIO(picture.data)) as image:
         image.save(drawn, "PNG")

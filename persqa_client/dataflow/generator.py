@@ -11,20 +11,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from persqa_client.api import execute
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build
+from persqa_client.api import execute_blocking
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build_settings
 from persqa_client.dataflow.base import in_arguments
 from persqa_client.dataflow.cells import PictureFolder
 from persqa_client.dataflow.foreign_serving import ForeignPool
 from persqa_client.dataflow.frames import OUTPUT_KEY, ROW_KEY, Answer, answers_of, frame_of, rows_of, with_answers
 from persqa_client.dataflow.vlm_serving import VLMServing
-from persqa_client.endpoints.credentials import NOWHERE
+from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError, StorageError
-from persqa_client.inputs.sources import FileSource, ListedSource, Source
-from persqa_client.jsonl import dump, dump_spaced, load_object
-from persqa_client.run.background import Beside
-from persqa_client.run.compose import Plan
-from persqa_client.run.progress import Onlooker, show_progress
+from persqa_client.inputs.sources import FileSource, InMemorySource, Source
+from persqa_client.jsonl import dump_compact, dump_spaced, load_object
+from persqa_client.run.background import Monitor
+from persqa_client.run.compose import RunPlan
+from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 from persqa_client.storage.run_files import RunFiles
@@ -66,7 +66,7 @@ def run_folder(storage: Any, output_key: str, identity: object, rows: Sequence[b
     """
     if (cache := cache_folder(storage)) is None:
         return None
-    digest = blake2b(dump(identity), digest_size=6)
+    digest = blake2b(dump_compact(identity), digest_size=6)
     for row in rows:
         digest.update(row + b"\n")
     prefix = getattr(storage, "file_name_prefix", None) or "dataflow"
@@ -133,7 +133,7 @@ class PersQAGenerator(OperatorBase):
         if unknown := recipe.keys() - {"sensitive", "without", "names", "strategy", "max_pixels"}:
             raise TypeError(f"PersQAGenerator() got an unexpected keyword argument {min(unknown)!r}")
         self.serving = llm_serving
-        self.recipe = build(
+        self.recipe = build_settings(
             Recipe,
             output_key=OUTPUT_KEY,
             output_style="answer",
@@ -213,11 +213,11 @@ class PersQAGenerator(OperatorBase):
         self, storage: Any, output_key: str, rows: list[bytes], settings: RunSettings, pool: ForeignPool | None
     ) -> tuple[Iterable[Line], Iterable[Line]]:
         """The rows with their answers, and those that failed; a run before over the same ones is gone on with."""
-        folder = run_folder(storage, output_key, Plan(settings, ListedSource()).identity(), rows)
+        folder = run_folder(storage, output_key, RunPlan(settings, InMemorySource()).identity(), rows)
         if folder is None:
-            summary = self._execute(settings, ListedSource(list(map(load_object, rows))), pool)
+            summary = self._execute(settings, InMemorySource(list(map(load_object, rows))), pool)
             return summary.records, summary.failures
-        files = RunFiles.of(folder / "answers.jsonl")
+        files = RunFiles.for_output(folder / "answers.jsonl")
         # Of an earlier call alone: what fails in this one is not tried twice.
         again = settings.retry_failed and files.run.exists()
         settings = settings.model_copy(update={"output": files.output, "retry_failed": again})
@@ -231,15 +231,15 @@ class PersQAGenerator(OperatorBase):
             logger.warning(warning)
         run.pool.warn = logger.warning
         if not isinstance(self.serving, VLMServing):
-            return execute(run, *self._beside())
+            return execute_blocking(run, *self._beside())
         with run.held() as has_work:
             if has_work:
                 run.move(self.serving.endpoint)
-            return execute(run, *self._beside())
+            return execute_blocking(run, *self._beside())
 
-    def _beside(self) -> list[Beside]:
+    def _beside(self) -> list[Monitor]:
         """In a notebook, too, stderr is what can be written to from another thread."""
-        console = Onlooker(stderr=True, force_jupyter=False)
+        console = QuietConsole(stderr=True, force_jupyter=False)
         return [partial(show_progress, console=console)] if self.progress else []
 
     def _settings(self) -> tuple[RunSettings, ForeignPool | None]:
@@ -253,14 +253,16 @@ class PersQAGenerator(OperatorBase):
         pool = ForeignPool(serving, self.batch_size)
         names = [type(serving).__name__, getattr(serving, "model_name", None)]
         model = " ".join(name for name in names if isinstance(name, str))
-        return self._build(model, build(Sampling, seed=seed or 0), build(Limits, concurrency=pool.slots)), pool
+        return self._build(
+            model, build_settings(Sampling, seed=seed or 0), build_settings(Limits, concurrency=pool.slots)
+        ), pool
 
     def _build(self, model: str, sampling: Sampling, limits: Limits) -> RunSettings:
-        return build(
+        return build_settings(
             RunSettings,
             input=None,
             output=None,
-            endpoint=build(Endpoint, base_url=NOWHERE, model=model),
+            endpoint=build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=model),
             sampling=sampling,
             limits=limits,
             recipe=self.recipe,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from persqa_client.config import Endpoint, Limits, Sampling, build
+from persqa_client.config import Endpoint, Limits, Sampling, build_settings
 from persqa_client.dataflow.base import in_arguments
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.errors import SettingsError
@@ -65,7 +65,7 @@ class LocalModelVLMServing_vllm(VLMServing):
             raise SettingsError("hf_model_name_or_path: name a model, or the folder that it lies in.")
         drawn = {"top_k": vllm_top_k, "repetition_penalty": vllm_repetition_penalty}
         super().__init__(
-            build(
+            build_settings(
                 Sampling,
                 temperature=vllm_temperature,
                 top_p=vllm_top_p,
@@ -73,7 +73,7 @@ class LocalModelVLMServing_vllm(VLMServing):
                 seed=vllm_seed or 0,
                 extra_body=drawn,
             ),
-            build(Limits, concurrency=max_workers, timeout=timeout, max_outage=OUTAGE),
+            build_settings(Limits, concurrency=max_workers, timeout=timeout, max_outage=OUTAGE),
             placeholder,
         )
         cache = [] if hf_cache_dir is None else ["--download-dir", os.path.expanduser(hf_cache_dir)]
@@ -105,7 +105,7 @@ class LocalModelVLMServing_vllm(VLMServing):
         if self.server.is_alive():
             return
         super().cleanup()
-        logger.info("Starting vllm serve %s.", self.server.served)
+        logger.info("Starting vllm serve %s.", self.server.model_name_or_path)
         self.server.start()
         logger.info("The server is ready: %s.", self.server.base_url)
 

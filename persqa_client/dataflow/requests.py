@@ -21,8 +21,8 @@ from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling
 from persqa_client.dataflow.cells import data_uri, references_of
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError, RunStopped
-from persqa_client.images.cache import PictureShelf
-from persqa_client.run.background import portal
+from persqa_client.images.cache import ImageCache
+from persqa_client.run.background import get_portal
 from persqa_client.run.compose import picture_tokens
 from persqa_client.run.run import PICTURE_THREADS
 from persqa_client.types import Request, Turn
@@ -130,7 +130,7 @@ class Talk:
         self.endpoint = endpoint
         self.sampling = sampling
         self.limits = limits
-        self._shelf = PictureShelf((Path(),), max_pixels=max_pixels, bound=limits.shelf_bytes)
+        self._shelf = ImageCache((Path(),), max_pixels=max_pixels, bound=limits.image_cache_bytes)
         self._session: Session | None = None
         self._process = 0
 
@@ -140,7 +140,7 @@ class Talk:
         Raises RunStopped where the endpoint refuses all. Where some were answered before, they are given, and the
         others have the refusal as their error: an answer that was paid for is not thrown away.
         """
-        answering = portal().start_task_soon(self._ask, prompts)
+        answering = get_portal().start_task_soon(self._ask, prompts)
         try:
             return answering.result()
         except KeyboardInterrupt:
@@ -153,10 +153,10 @@ class Talk:
         left = iter(enumerate(prompts))
         stops: list[RunStopped] = []
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
-            at_once = min(len(prompts), self.limits.most_at_once)
+            at_once = min(len(prompts), self.limits.concurrency_cap)
             await asyncio.gather(*(self._work(session, threads, left, results, stops) for _ in range(at_once)))
         if stops:
-            session.outage.anew()
+            session.outage.reset()
         if stops and not any(isinstance(result, str) for result in results):
             raise stops[0]
         if stops:
@@ -208,7 +208,7 @@ class Talk:
         """Ends the connections; the next request opens new ones."""
         session, self._session = self._session, None
         if session is not None and self._process == os.getpid():
-            portal().call(session.aclose)
+            get_portal().call(session.aclose)
 
 
 OPEN: WeakSet[Talk] = WeakSet()

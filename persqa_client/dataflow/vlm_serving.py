@@ -9,10 +9,10 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from persqa_client.config import Endpoint, Limits, Sampling, build
+from persqa_client.config import Endpoint, Limits, Sampling, build_settings
 from persqa_client.dataflow.base import in_arguments
 from persqa_client.dataflow.requests import Prompt, Talk, Told, beside, prompt_of_conversation, prompt_of_text
-from persqa_client.endpoints.credentials import find_key
+from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.errors import RowError, SettingsError
 
 if TYPE_CHECKING:
@@ -176,11 +176,11 @@ class VLMServing(ServingBase):
         key = (model or endpoint.model, json.dumps(json_schema, sort_keys=True))
         if key not in self._talks:
             if model is not None:
-                endpoint = build(Endpoint, **{**dict(endpoint), "model": model})
+                endpoint = build_settings(Endpoint, **{**dict(endpoint), "model": model})
             if json_schema is not None:
                 schema = {"name": "answer", "strict": True, "schema": json_schema}
                 form = {"response_format": {"type": "json_schema", "json_schema": schema}}
-                sampling = build(Sampling, **{**dict(sampling), "extra_body": sampling.extra_body | form})
+                sampling = build_settings(Sampling, **{**dict(sampling), "extra_body": sampling.extra_body | form})
             self._talks[key] = Talk(endpoint, sampling, self.limits)
         return self._talks[key]
 
@@ -247,11 +247,11 @@ class OpenAIVLMServing(VLMServing):
         if image_io is not None:
             raise SettingsError("image_io is for models that draw pictures, which this serving does not read.")
         named = None if key_name_of_api_key == KEY_ENV and not os.environ.get(KEY_ENV) else key_name_of_api_key
-        self._endpoint = build(
-            Endpoint, base_url=api_url, model=model_name, api_key=find_key(api_url, named, os.environ)
+        self._endpoint = build_settings(
+            Endpoint, base_url=api_url, model=model_name, api_key=find_api_key(api_url, named, os.environ)
         )
         super().__init__(
-            build(
+            build_settings(
                 Sampling,
                 temperature=temperature,
                 top_p=top_p,
@@ -259,7 +259,7 @@ class OpenAIVLMServing(VLMServing):
                 seed=seed,
                 extra_body=extra_body or {},
             ),
-            build(
+            build_settings(
                 Limits,
                 concurrency=max_workers,
                 timeout=timeout,

@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from persqa_client.config import Endpoint, build, check_base_url, is_loopback
+from persqa_client.config import Endpoint, build_settings, check_base_url, is_loopback
 from persqa_client.errors import SettingsError
 
 HEADER_WORD = re.compile(r"[\x21-\x7e]+")
 OPENAI_HOST = "api.openai.com"
 NO_KEY = "-"
 """In place of a variable's name: this endpoint gets no key."""
-NOWHERE = "http://127.0.0.1/v1"
+PLACEHOLDER_URL = "http://127.0.0.1/v1"
 """In place of an address that is not known yet, or that somebody else knows alone; nothing is sent there."""
 
 
@@ -24,13 +24,15 @@ def make_endpoints(
 ) -> tuple[Endpoint, ...]:
     """Endpoints of one model, each with its own key or none.
 
-    Raises SettingsError where none is given, where it is not clear whose a key is, and where ``find_key`` does.
+    Raises SettingsError where none is given, where it is not clear whose a key is, and where ``find_api_key`` does.
     """
     if not base_urls:
         raise SettingsError("--base-url: name at least one endpoint, or have one started by --serve MODEL.")
     names = pair(base_urls, key_envs)
     return tuple(
-        build(Endpoint, base_url=url, model=model, api_key=None if name == NO_KEY else find_key(url, name, environ))
+        build_settings(
+            Endpoint, base_url=url, model=model, api_key=None if name == NO_KEY else find_api_key(url, name, environ)
+        )
         for url, name in zip(base_urls, names, strict=True)
     )
 
@@ -67,7 +69,7 @@ def host_of(url: str) -> str:
         return ""
 
 
-def find_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> SecretStr | None:
+def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> SecretStr | None:
     """The key for this host: the named variable's, else OPENAI_API_KEY for OpenAI's own host alone, else none.
 
     Raises SettingsError where a variable is named but empty or not there, where what it holds can't stand in a header,
@@ -80,13 +82,13 @@ def find_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> 
     if key_env is not None:
         if not environ.get(key_env, "").strip():
             raise SettingsError(f"--api-key-env names {key_env}, but that variable is not set or is empty.")
-        return read_key(key_env, environ)
+        return read_api_key(key_env, environ)
     if host == OPENAI_HOST and environ.get("OPENAI_API_KEY", "").strip():
-        return read_key("OPENAI_API_KEY", environ)
+        return read_api_key("OPENAI_API_KEY", environ)
     return None
 
 
-def read_key(name: str, environ: Mapping[str, str]) -> SecretStr:
+def read_api_key(name: str, environ: Mapping[str, str]) -> SecretStr:
     key = environ[name].strip()
     if not HEADER_WORD.fullmatch(key):
         raise SettingsError(

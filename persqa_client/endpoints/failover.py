@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from persqa_client.client.retry import Backoff, Trial
-from persqa_client.endpoints.outage import Outage
-from persqa_client.errors import Away
-from persqa_client.limits.concurrency import Admission
-from persqa_client.task_groups import first
-from persqa_client.types import Act, Verdict
+from persqa_client.client.retry import Backoff, RequestState
+from persqa_client.endpoints.outage import OutageGate
+from persqa_client.errors import FailedOver
+from persqa_client.limits.concurrency import ConcurrencyLimit
+from persqa_client.task_groups import wait_first
+from persqa_client.types import ErrorDecision, RetryAction
 
 Relief = Callable[[], bool]
 """Whether another endpoint can go on with a request that failed here."""
@@ -21,7 +21,7 @@ Relief = Callable[[], bool]
 class Standby:
     """One session's part in several that stand in for one another; ``joined`` says whether it has one."""
 
-    def __init__(self, admission: Admission, outage: Outage, backoff: Backoff) -> None:
+    def __init__(self, admission: ConcurrencyLimit, outage: OutageGate, backoff: Backoff) -> None:
         self._admission = admission
         self._outage = outage
         self._backoff = backoff
@@ -38,9 +38,9 @@ class Standby:
         ``relief``. While ``lasting``, the server may stay away for ever."""
         self._relief = relief
         self._outage.relieved = lasting
-        self._outage.on_shut = lambda: self._admission.dismiss(Away())
+        self._outage.on_shut = lambda: self._admission.reject_waiting(FailedOver())
 
-    async def before(self, trial: Trial) -> None:
+    async def before(self, trial: RequestState) -> None:
         """Ahead of an attempt. Raises Away where another endpoint is to go on with the request.
 
         A broken connection may be the first sign of a server that is gone: it is asked, so that nobody pays for that.
@@ -51,18 +51,18 @@ class Standby:
         if failed and trial.lost is not None:
             await self._outage.explains(trial.lost.message)
         if self._outage.closed or (failed and self._relief()):
-            raise Away
+            raise FailedOver
 
     def at_the_gate(self) -> None:
         """Raises Away where the gate is shut: nobody waits there whom another endpoint could serve."""
         if self._relief is not None and self._outage.closed:
-            raise Away
+            raise FailedOver
 
-    def after(self, verdict: Verdict) -> None:
+    def after(self, verdict: ErrorDecision) -> None:
         """Behind an attempt that failed. Raises Away where the server turned it away and another takes it."""
-        if verdict.act is Act.WAIT and self._relief is not None and self._relief():
+        if verdict.action is RetryAction.WAIT and self._relief is not None and self._relief():
             self._leave_alone()
-            raise Away
+            raise FailedOver
 
     def answered(self) -> None:
         self._turned_away = 0
@@ -70,13 +70,13 @@ class Standby:
     def _leave_alone(self) -> None:
         """A server that turns away the only request that it has is sent none for a while, each time a longer one."""
         if self._admission.in_use == 1:
-            self._admission.hold(self._backoff.ceiling(self._turned_away))
-            self._admission.dismiss(Away())
+            self._admission.pause(self._backoff.max_wait(self._turned_away))
+            self._admission.reject_waiting(FailedOver())
             self._turned_away += 1
 
     async def rest(self, seconds: float) -> None:
         """The wait before another attempt; over at once where the gate shuts and another endpoint can go on."""
         if self._relief is None:
-            await self._admission.pause(seconds)
+            await self._admission.sleep(seconds)
         else:
-            await first(self._admission.pause(seconds), self._outage.shut.wait())
+            await wait_first(self._admission.sleep(seconds), self._outage.shut.wait())

@@ -9,8 +9,8 @@ from typing import NoReturn
 
 from persqa_client.client.retry import Backoff
 from persqa_client.errors import Interrupted, RunStopped, ServerFailed
-from persqa_client.limits.concurrency import Admission
-from persqa_client.task_groups import first
+from persqa_client.limits.concurrency import ConcurrencyLimit
+from persqa_client.task_groups import wait_first
 
 # A server that this program has started itself: when it is gone, nobody starts it again. Asks by a given function.
 
@@ -43,14 +43,14 @@ async def explained(stop: RunStopped, gone: Gone | None, alive: Callable[[], Awa
         return end
 
 
-PROBES = Backoff(first=0.5, longest=10.0)
+PROBES = Backoff(initial=0.5, maximum=10.0)
 """Between probes: no longer than this, so that a restarted server is found soon."""
 
 PATIENCE = 5.0
 """Seconds of nothing but refusals and broken connections after which the server counts as away."""
 
 
-class Outage:
+class OutageGate:
     """A gate before every attempt. Trouble begins with the first refusal after an answer and ends with an answer.
 
     ``gone`` says why a server of one's own is gone for good: nobody waits for that.
@@ -59,7 +59,7 @@ class Outage:
     def __init__(
         self,
         alive: Callable[[], Awaitable[bool]],
-        admission: Admission,
+        admission: ConcurrencyLimit,
         *,
         max_outage: float,
         probes: Backoff = PROBES,
@@ -115,7 +115,7 @@ class Outage:
                 "Nothing is lost; give the same command again when the server is back.",
             )
 
-    def anew(self) -> None:
+    def reset(self) -> None:
         """All who asked have been told that the server is away: who asks from now on finds out for himself."""
         if self.end is None:
             self._stop = self._since = None
@@ -177,7 +177,7 @@ class Outage:
 
         Raises RunStopped as ``trouble`` does, and Interrupted where the run is being stopped: nobody waits any more.
         """
-        if self._admission.closing:
+        if self._admission.closed:
             raise Interrupted
         self.trouble(reason)
         if self._prober is None:
@@ -199,7 +199,7 @@ class Outage:
     async def _probe(self, reason: str) -> None:
         try:
             while True:
-                await self._rest(self._probes.ceiling(self.tries))
+                await self._rest(self._probes.max_wait(self.tries))
                 self.tries += 1
                 if await self._alive():
                     return
@@ -212,9 +212,9 @@ class Outage:
     async def _rest(self, seconds: float) -> None:
         """The wait before a probe; over at once where the server is gone for good, which it raises."""
         if self._gone is None:
-            await self._admission.pause(seconds)
+            await self._admission.sleep(seconds)
         else:
-            await first(end_of(self._gone), self._admission.pause(seconds))
+            await wait_first(end_of(self._gone), self._admission.sleep(seconds))
 
     async def aclose(self) -> None:
         prober, self._prober = self._prober, None

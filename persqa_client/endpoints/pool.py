@@ -9,11 +9,11 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from persqa_client.client.retry import Trial
+from persqa_client.client.retry import RequestState
 from persqa_client.endpoints.routing import Homes, Load, State, choose, picture_key, preference
 from persqa_client.endpoints.session import Reply, Session, Traffic
-from persqa_client.errors import Away, RowError, RunStopped, ServerFailed
-from persqa_client.task_groups import first
+from persqa_client.errors import FailedOver, RowError, RunStopped, ServerFailed
+from persqa_client.task_groups import wait_first
 from persqa_client.types import Request
 
 MISSES = 3
@@ -43,24 +43,24 @@ class Member:
     def state(self) -> State:
         if self.out is not None or self.session.outage.closed:
             return "away"
-        if self.session.admission.held:
+        if self.session.concurrency_limit.paused:
             return "held"
         return "well" if self.session.outage.quiet and self.misses < MISSES else "doubtful"
 
     @property
     def load(self) -> Load:
-        return Load(self.outstanding, self.session.admission.slots, self.state)
+        return Load(self.outstanding, self.session.concurrency_limit.slots, self.state)
 
 
 @dataclass(slots=True)
 class Journey:
     """A request on its way through the pool: at each server a trial of its own, one number of attempts for all."""
 
-    trials: dict[Member, Trial] = field(default_factory=dict)
-    last: Trial = field(default_factory=Trial)
+    trials: dict[Member, RequestState] = field(default_factory=dict)
+    last: RequestState = field(default_factory=RequestState)
 
-    def at(self, member: Member) -> Trial:
-        trial = self.trials.setdefault(member, Trial(chance=CHANCE))
+    def at(self, member: Member) -> RequestState:
+        trial = self.trials.setdefault(member, RequestState(chance=CHANCE))
         if trial is not self.last:
             trial.go_on_from(self.last)
             self.last = trial
@@ -109,12 +109,12 @@ class Pool(AbstractAsyncContextManager["Pool"]):
                 return reply
             member = await self._choose(key, avoid=member)
 
-    async def _try(self, member: Member, request: Request, trial: Trial) -> Reply | None:
+    async def _try(self, member: Member, request: Request, trial: RequestState) -> Reply | None:
         """The reply of one endpoint; None where another one is to go on."""
         member.outstanding += 1
         try:
             reply = await member.session.complete(request, trial)
-        except Away:
+        except FailedOver:
             member.misses += trial.spent > trial.brought
             return None
         except RowError:
@@ -132,9 +132,9 @@ class Pool(AbstractAsyncContextManager["Pool"]):
     def _share_out(self, idle: Member) -> None:
         """Takes one of those that wait in line elsewhere for a server that has a slot free, so that none idles at a
         run's end, or beside a slow one."""
-        if idle.state == "well" and idle.outstanding < idle.session.admission.slots:
-            longest = max(self._others(idle), key=lambda other: other.session.admission.waiting)
-            longest.session.admission.dismiss_last(Away())
+        if idle.state == "well" and idle.outstanding < idle.session.concurrency_limit.slots:
+            longest = max(self._others(idle), key=lambda other: other.session.concurrency_limit.waiting)
+            longest.session.concurrency_limit.reject_last_waiting(FailedOver())
 
     def _leave_out(self, member: Member, stop: RunStopped) -> None:
         """Raises the stop where it speaks of all endpoints, or this one is the last."""
@@ -176,7 +176,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         """Until an endpoint takes requests again, or one has ended. Raises RunStopped where none has for too long."""
         if self._return is None or self._return.done():
             gates = (member.session.outage.passed() for member in self.members if member.out is None)
-            self._return = asyncio.ensure_future(first(*gates))
+            self._return = asyncio.ensure_future(wait_first(*gates))
         with suppress(ServerFailed):
             await asyncio.shield(self._return)
 
@@ -202,14 +202,14 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     @property
     def in_use(self) -> int:
-        return sum(session.admission.in_use for session in self.sessions)
+        return sum(session.concurrency_limit.in_use for session in self.sessions)
 
     @property
     def slots(self) -> int:
         """Requests that may be under way at once, at all that take any; one at least, so that somebody asks."""
         if len(self.members) == 1:
-            return self.members[0].session.admission.slots
-        return max(1, sum(member.session.admission.slots for member in self.members if member.state != "away"))
+            return self.members[0].session.concurrency_limit.slots
+        return max(1, sum(member.session.concurrency_limit.slots for member in self.members if member.state != "away"))
 
     def drain(self) -> None:
         """Lets requests under way finish and starts no more."""

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import Literal
 from zlib import crc32
 
-from persqa_client.types import Picture
+from persqa_client.types import EncodedImage
 
 NEAR = 0.25
 """In turns of a server's slots: within so much of the least load, a new picture goes where it would always go."""
@@ -56,7 +56,7 @@ def choose(
     return next(number for number in able if loads[number].share <= least + NEAR)
 
 
-def picture_key(pictures: Sequence[Picture]) -> int | None:
+def picture_key(pictures: Sequence[EncodedImage]) -> int | None:
     """A number that is the same for the same pictures, from run to run; None where there is none."""
     if not pictures:
         return None

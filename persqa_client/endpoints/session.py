@@ -15,23 +15,23 @@ from time import monotonic
 
 import httpx2
 
-from persqa_client.client.classify import DISTANT
+from persqa_client.client.classify import UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect
-from persqa_client.client.image_uploads import Delivery, Uploads
-from persqa_client.client.request import Body, render
-from persqa_client.client.response import whole
-from persqa_client.client.retry import BACKOFF, Backoff, Trial, persist, policy
+from persqa_client.client.image_uploads import Delivery, ImageUploads
+from persqa_client.client.request import Body, render_body
+from persqa_client.client.response import restore_answer
+from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, RequestState, make_retry_policy, run_with_retries
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.failover import Relief, Standby
-from persqa_client.endpoints.outage import PATIENCE, PROBES, Outage, explained
-from persqa_client.errors import AttemptError, Away, RowError, RunStopped
-from persqa_client.images.tokens import PictureTokens, by_size
-from persqa_client.limits.adaptive_limit import Knee
-from persqa_client.limits.concurrency import Admission, Lease, weights
-from persqa_client.limits.rate_limit import Allowance
-from persqa_client.limits.server_metrics import Lookout, poll
-from persqa_client.types import Act, Completion, Request, Usage, Verdict
+from persqa_client.endpoints.outage import PATIENCE, PROBES, OutageGate, explained
+from persqa_client.errors import AttemptError, FailedOver, RowError, RunStopped
+from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
+from persqa_client.limits.adaptive_limit import AdaptiveLimit
+from persqa_client.limits.concurrency import ConcurrencyLimit, Permit, count_tokens_by_uuid
+from persqa_client.limits.rate_limit import RateLimiter
+from persqa_client.limits.server_metrics import MetricsPoller, poll_metrics
+from persqa_client.types import Completion, ErrorDecision, Request, RetryAction, Usage
 
 # What a failed attempt changes for the run, before the request itself is tried again or ended.
 
@@ -42,37 +42,37 @@ DEATHS = 3
 class Reactions:
     """Tells admission and outage of failures, and ends requests that have gone through too much."""
 
-    def __init__(self, limits: Limits, admission: Admission, outage: Outage) -> None:
+    def __init__(self, limits: Limits, admission: ConcurrencyLimit, outage: OutageGate) -> None:
         self._limits = limits
         self._admission = admission
         self._outage = outage
 
-    def react(self, verdict: Verdict, lease: Lease, trial: Trial) -> None:
+    def react(self, verdict: ErrorDecision, lease: Permit, trial: RequestState) -> None:
         """Raises RunStopped where the run can't go on, RowError where the row can't."""
-        if verdict.act is Act.RETRY:
+        if verdict.action is RetryAction.RETRY:
             self._spent(verdict, lease, trial)
-        elif verdict.act is Act.WAIT:
+        elif verdict.action is RetryAction.WAIT:
             self._admission.pressed(lease, self._bounded(verdict))
             self._bear_pressure(verdict, trial)
             self._outage.pressed(verdict.message)
-        elif verdict.act is Act.AWAY:
+        elif verdict.action is RetryAction.AWAIT_RECOVERY:
             if verdict.code == "engine_dead":
                 trial.lose(verdict, self._outage.answers)
             self._outage.begin(verdict.message)
-        elif verdict.act is Act.STOP:
+        elif verdict.action is RetryAction.STOP:
             raise RunStopped(verdict.code, verdict.message)
-        elif verdict.act is not Act.ADAPT:
+        elif verdict.action is not RetryAction.ADAPT:
             self._outage.over()
 
-    def _spent(self, verdict: Verdict, lease: Lease, trial: Trial) -> None:
+    def _spent(self, verdict: ErrorDecision, lease: Permit, trial: RequestState) -> None:
         trial.spent += 1
         if verdict.code == "timeout":
-            self._admission.timed_out(lease)
-        if verdict.code in DISTANT:
+            self._admission.record_timeout(lease)
+        if verdict.code in UNREACHABLE_CODES:
             trial.lose(verdict, self._outage.answers)
             self._outage.pressed(verdict.message)
 
-    def _bounded(self, verdict: Verdict) -> float | None:
+    def _bounded(self, verdict: ErrorDecision) -> float | None:
         """The Retry-After, where the run can wait for so long; else the run stops."""
         if verdict.retry_after is not None and verdict.retry_after > self._limits.max_outage:
             raise RunStopped(
@@ -82,7 +82,7 @@ class Reactions:
             )
         return verdict.retry_after
 
-    def _bear_pressure(self, verdict: Verdict, trial: Trial) -> None:
+    def _bear_pressure(self, verdict: ErrorDecision, trial: RequestState) -> None:
         """Pressure costs a row no attempt, but a row that alone is turned away for ever must end."""
         now = monotonic()
         if trial.first_pressure is None:
@@ -91,7 +91,7 @@ class Reactions:
             message = f"Turned away for {now - trial.first_pressure:.0f} s: {verdict.message}"
             raise RowError("busy", message, raw=verdict.raw, attempts=trial.spent)
 
-    def survive(self, trial: Trial) -> None:
+    def survive(self, trial: RequestState) -> None:
         """Settles what an outage cost a request. Raises RowError where it may be what brings the server down."""
         verdict = trial.lost
         trial.outlive(self._outage.count, self._outage.answers_before)
@@ -104,9 +104,9 @@ class Reactions:
                 attempts=trial.deaths,
             )
 
-    async def excused(self, verdict: Verdict, trial: Trial) -> bool:
+    async def excused(self, verdict: ErrorDecision, trial: RequestState) -> bool:
         """Whether the attempts were spent only because the server is away; they are then given back."""
-        if verdict.code not in DISTANT or trial.heard != self._outage.answers:
+        if verdict.code not in UNREACHABLE_CODES or trial.heard != self._outage.answers:
             return False
         enough = trial.unheard >= min(2, self._limits.max_attempts)
         if not enough or not await self._outage.explains(verdict.message):
@@ -116,10 +116,10 @@ class Reactions:
         return True
 
 
-def final(verdict: Verdict, trial: Trial) -> RowError:
+def final(verdict: ErrorDecision, trial: RequestState) -> RowError:
     """What a row fails with after its last attempt."""
-    attempts = trial.spent + (verdict.act is Act.FAIL)
-    tries = f" after {attempts} attempts" if verdict.act is Act.RETRY and attempts > 1 else ""
+    attempts = trial.spent + (verdict.action is RetryAction.FAIL)
+    tries = f" after {attempts} attempts" if verdict.action is RetryAction.RETRY and attempts > 1 else ""
     message = f"{verdict.message.rstrip('.')}{tries}."
     return RowError(verdict.code, message, raw=verdict.raw, attempts=attempts)
 
@@ -161,10 +161,10 @@ class Session(AbstractAsyncContextManager["Session"]):
         limits: Limits | None = None,
         http_client: httpx2.AsyncClient | None = None,
         rng: random.Random | None = None,
-        backoff: Backoff = BACKOFF,
+        backoff: Backoff = DEFAULT_BACKOFF,
         probes: Backoff = PROBES,
         patience: float = PATIENCE,
-        picture_tokens: PictureTokens = by_size,
+        picture_tokens: ImageTokenCounter = estimate_image_tokens,
     ) -> None:
         self.endpoint = endpoint
         self.sampling = sampling or Sampling()
@@ -174,48 +174,50 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.client = Client(
             endpoint,
             timeout=self.limits.timeout,
-            connections=self.limits.most_at_once,
+            connections=self.limits.concurrency_cap,
             fields=frozenset(self.sampling.extra_body),
             http_client=http_client,
         )
-        most = self.limits.most_at_once
-        self.admission = Admission(most, Knee(most) if self.limits.concurrency == "auto" else None)
-        self.allowance = Allowance(self.limits, self.admission, picture_tokens)
-        self.client.heed = self.allowance.heed
-        self.outage = Outage(
+        most = self.limits.concurrency_cap
+        self.concurrency_limit = ConcurrencyLimit(
+            most, AdaptiveLimit(most) if self.limits.concurrency == "auto" else None
+        )
+        self.rate_limit = RateLimiter(self.limits, self.concurrency_limit, picture_tokens)
+        self.client.observe_headers = self.rate_limit.observe_headers
+        self.outage = OutageGate(
             self.client.alive,
-            self.admission,
+            self.concurrency_limit,
             max_outage=self.limits.max_outage,
             probes=probes,
             patience=patience,
-            gone=endpoint.gone,
+            gone=endpoint.exit_error,
         )
-        self.uploads = Uploads(self.admission.landing)
+        self.uploads = ImageUploads(self.concurrency_limit.image_limit)
         self.backoff = backoff
         self._rng = rng or random.Random()
         # Held by copies, too, of which none starts another.
-        self._lookout = Lookout(self._poll)
-        self._reactions = Reactions(self.limits, self.admission, self.outage)
-        self._standby = Standby(self.admission, self.outage, backoff)
+        self._lookout = MetricsPoller(self._poll)
+        self._reactions = Reactions(self.limits, self.concurrency_limit, self.outage)
+        self._standby = Standby(self.concurrency_limit, self.outage, backoff)
 
     def join(self, relief: Relief, lasting: Callable[[], bool]) -> None:
         """From now on this session and others stand in for one another: see ``Standby.join``."""
         self._standby.join(relief, lasting)
 
-    async def complete(self, request: Request, trial: Trial | None = None) -> Reply:
+    async def complete(self, request: Request, trial: RequestState | None = None) -> Reply:
         """The completion of a request, however many attempts it takes; ``trial`` is what it has gone through already.
 
         Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
         being stopped, and Away where the session has joined others.
         """
         self._lookout.begin()
-        trial = trial or Trial()
-        trial.tokens = trial.tokens or self.allowance.weigh(request, self.sampling.max_tokens)
-        delivery = self.uploads.delivery(
-            weights(request.pictures, self.allowance.picture_tokens if self._hears_early else None)
+        trial = trial or RequestState()
+        trial.tokens = trial.tokens or self.rate_limit.estimate_tokens(request, self.sampling.max_tokens)
+        delivery = self.uploads.for_request(
+            count_tokens_by_uuid(request.pictures, self.rate_limit.picture_tokens if self._hears_early else None)
         )
         again = partial(
-            policy,
+            make_retry_policy,
             trial,
             max_attempts=self.limits.max_attempts,
             sleep=self._standby.rest,
@@ -224,110 +226,112 @@ class Session(AbstractAsyncContextManager["Session"]):
         )
         while True:
             try:
-                completion = await persist(partial(self._attempt, request, trial, delivery), again)
+                completion = await run_with_retries(partial(self._attempt, request, trial, delivery), again)
                 break
-            except Away:
+            except FailedOver:
                 self._reactions.survive(trial)
                 raise
             except AttemptError as error:
                 # tenacity keeps the error, and the error its way through tenacity, where the request is with its
                 # pictures: a circle that would last until the garbage collector finds it.
                 error.__traceback__ = None
-                if not await self._reactions.excused(error.verdict, trial):
-                    raise final(error.verdict, trial) from error
+                if not await self._reactions.excused(error.decision, trial):
+                    raise final(error.decision, trial) from error
             except RunStopped as stop:
-                raise await explained(stop, self.endpoint.gone, self.client.alive) from None
-        prefix = request.prefill if trial.dialect.continues else None
-        form = trial.dialect.holds if request.pattern and not prefix else None
-        answer = whole(completion, wrapped=form == "json_schema", prefix=prefix)
+                raise await explained(stop, self.endpoint.exit_error, self.client.alive) from None
+        prefix = request.prefill if trial.dialect.active_prefill else None
+        form = trial.dialect.active_constraint if request.pattern and not prefix else None
+        answer = restore_answer(completion, wrapped=form == "json_schema", prefix=prefix)
         return Reply(answer, trial.spent + 1, constrained=form is not None, prefilled=bool(prefix))
 
-    async def _attempt(self, request: Request, trial: Trial, delivery: Delivery) -> Completion:
+    async def _attempt(self, request: Request, trial: RequestState, delivery: Delivery) -> Completion:
         await self._standby.before(trial)
         # What may have brought the server down lets the others go first, or nothing else would be answered any more.
         suspect = trial.suspect(self.outage.count)
         if suspect:
             await self.outage.passed()
-            await self.admission.pause(self.backoff.ceiling(trial.waits))
+            await self.concurrency_limit.sleep(self.backoff.max_wait(trial.waits))
         delivery.again = again = trial.sent > 0 and not suspect
-        async with delivery, self.admission.slot(again=again or delivery.follows) as lease:
+        async with delivery, self.concurrency_limit.permit(again=again or delivery.has_waited) as lease:
             await self._permit(lease, trial, again=again)
             self._reactions.survive(trial)
             body = self._body(request, trial, delivery)
             self._count(trial)
             try:
-                completion = await self.client.send(body, delivery.begun if delivery.leads else None)
+                completion = await self.client.send(
+                    body, delivery.mark_arrived if delivery.carries_new_images else None
+                )
             except AttemptError as error:
-                error.verdict = delivery.judge(error.verdict, trial.known)
-                self._reactions.react(error.verdict, lease, trial)
-                if error.verdict.act is Act.ADAPT:
-                    self._adapt(error.verdict, trial)
-                self._standby.after(error.verdict)
+                error.decision = delivery.reclassify(error.decision, trial.known_uuids)
+                self._reactions.react(error.decision, lease, trial)
+                if error.decision.action is RetryAction.ADAPT:
+                    self._adapt(error.decision, trial)
+                self._standby.after(error.decision)
                 raise
             delivery.answered()
         self._answered(completion, lease, trial)
         return completion
 
-    async def _permit(self, lease: Lease, trial: Trial, *, again: bool) -> None:
+    async def _permit(self, lease: Permit, trial: RequestState, *, again: bool) -> None:
         """Gate and throttle; asked within the slot, so that nothing that waited for one slips past a gate just shut."""
         while True:
             self._standby.at_the_gate()
-            lease.held = lease.held or self.outage.closed
+            lease.paused = lease.paused or self.outage.closed
             await self.outage.passed()
-            await self.allowance.permit(trial.tokens, again=again)
+            await self.rate_limit.acquire(trial.tokens, again=again)
             if not self.outage.closed:
                 return
-            self.allowance.give_back(trial.tokens)
+            self.rate_limit.give_back(trial.tokens)
 
-    def _body(self, request: Request, trial: Trial, delivery: Delivery) -> Body:
+    def _body(self, request: Request, trial: RequestState, delivery: Delivery) -> Body:
         # Made anew for each attempt: a trial stays until the garbage collector finds it, because tenacity's objects
         # hold each other, and its pictures would stay with it.
-        known = delivery.known if self.dialect.uuid else frozenset()
-        trial.dialect, trial.known = self.dialect, known
+        known = delivery.known_uuids if self.dialect.uuid else frozenset()
+        trial.dialect, trial.known_uuids = self.dialect, known
         delivery.sent(known)
-        in_pieces = delivery.leads and self._hears_early
-        worded = replace(request, known=known, in_pieces=in_pieces) if known or in_pieces else request
-        return render(worded, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
+        in_pieces = delivery.carries_new_images and self._hears_early
+        worded = replace(request, known_uuids=known, stream=in_pieces) if known or in_pieces else request
+        return render_body(worded, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
 
     @property
     def _hears_early(self) -> bool:
         """Whether a picture can be known to be in before the answer about it ends."""
-        return self.dialect.uuid and self.dialect.streams and self.client.tells_early
+        return self.dialect.uuid and self.dialect.supports_streaming and self.client.tells_early
 
-    def _count(self, trial: Trial) -> None:
+    def _count(self, trial: RequestState) -> None:
         self.traffic.sent += 1
         self.traffic.again += trial.sent > 0
         trial.sent += 1
 
-    def _answered(self, completion: Completion, lease: Lease, trial: Trial) -> None:
+    def _answered(self, completion: Completion, lease: Permit, trial: RequestState) -> None:
         usage = completion.usage
         self._standby.answered()
         self.traffic.answered += 1
         self.traffic.usage += usage
-        self.admission.answered(lease, usage.completion)
-        self.allowance.took(usage, trial.tokens)
+        self.concurrency_limit.answered(lease, usage.completion)
+        self.rate_limit.record_usage(usage, trial.tokens)
         self.outage.over()
 
     async def _poll(self) -> None:
         """Looks at the server's gauges, where the number of requests at once is ours to find."""
         if self.limits.concurrency == "auto":
             url, model = f"{self.endpoint.root_url}/metrics", self.endpoint.model
-            wanted = lambda: self.admission.in_use > 0  # noqa: E731
-            await poll(self.client.get, url, model, self.admission.looked, wanted)
+            wanted = lambda: self.concurrency_limit.in_use > 0  # noqa: E731
+            await poll_metrics(self.client.get, url, model, self.concurrency_limit.record_metrics, wanted)
 
-    def _adapt(self, verdict: Verdict, trial: Trial) -> None:
+    def _adapt(self, verdict: ErrorDecision, trial: RequestState) -> None:
         """Changes the dialect once; a request that was sent in an older one is simply sent again in the present one."""
         if trial.dialect is not self.dialect:
             return
-        changed = self.dialect.without(verdict.parameter or "")
+        changed = self.dialect.adapt_to_refusal(verdict.parameter or "")
         if changed is None:
             raise RowError("rejected", verdict.message, raw=verdict.raw, attempts=trial.spent + 1)
         self.dialect = changed
 
     def drain(self) -> None:
         """Lets requests under way finish and starts no more."""
-        self.admission.close()
-        self.allowance.close()
+        self.concurrency_limit.close()
+        self.rate_limit.close()
 
     async def aclose(self) -> None:
         await self._lookout.aclose()

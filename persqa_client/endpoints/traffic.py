@@ -8,7 +8,7 @@ from persqa_client.endpoints.pool import Member, Pool
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class EndpointStats:
     """One endpoint since the start of this process. ``outages``: how often it went away; ``left_out``: why it was sent
     nothing from some time on."""
 
@@ -20,7 +20,7 @@ class Account:
     outages: int = 0
     left_out: str | None = None
 
-    def words(self) -> str:
+    def summary_line(self) -> str:
         """One line for a person."""
         text = f"{self.answers:,} answers, {self.failed_rows:,} failed"
         text += f", {self.prompt_tokens:,} tokens in, {self.completion_tokens:,} out"
@@ -29,14 +29,14 @@ class Account:
         return f"{text}, left out at last" if self.left_out else text
 
 
-def accounts_of(pool: Pool) -> tuple[Account, ...]:
+def collect_endpoint_stats(pool: Pool) -> tuple[EndpointStats, ...]:
     """Of each endpoint; of one alone the run's own counts tell all."""
     return tuple(map(account_of, pool.members)) if len(pool.members) > 1 else ()
 
 
-def account_of(member: Member) -> Account:
+def account_of(member: Member) -> EndpointStats:
     traffic, outage = member.session.traffic, member.session.outage
-    return Account(
+    return EndpointStats(
         member.name,
         traffic.answered,
         member.failed,
@@ -47,9 +47,9 @@ def account_of(member: Member) -> Account:
     )
 
 
-def notes_of(pool: Pool) -> list[str]:
+def collect_notes(pool: Pool) -> list[str]:
     """What was learnt of the endpoints' dialects, by name where they differ, and which were left out."""
-    learnt = {member.name: member.session.dialect.notes() for member in pool.members}
+    learnt = {member.name: member.session.dialect.describe_changes() for member in pool.members}
     if all(notes == learnt[pool.members[0].name] for notes in learnt.values()):
         return [*next(iter(learnt.values()), ()), *pool.warnings]
     return [f"{name}: {note}" for name, notes in learnt.items() for note in notes] + pool.warnings
@@ -58,31 +58,34 @@ def notes_of(pool: Pool) -> list[str]:
 def trouble_at(member: Member) -> str | None:
     """Why nothing is sent to one endpoint at the moment."""
     session = member.session
-    if session.outage.reason is None and session.admission.held:
+    if session.outage.reason is None and session.concurrency_limit.paused:
         return "the server, or what is left of the account's limits, asks to wait."
     return session.outage.reason
 
 
-def found_of(pool: Pool) -> list[str]:
+def collect_findings(pool: Pool) -> list[str]:
     """What the run found by itself and a person may want to know: how many requests at once, pictures sent once."""
     found = []
     for member in pool.members:
         name = f"{member.name}: " if len(pool.members) > 1 else ""
         if member.session.limits.concurrency == "auto" and member.session.traffic.answered:
-            found.append(f"{name}{member.session.admission.slots} requests at once at last (--concurrency auto)")
+            found.append(
+                f"{name}{member.session.concurrency_limit.slots} requests at once at last (--concurrency auto)"
+            )
     return found + pictures_of(pool)
 
 
 def pictures_of(pool: Pool) -> list[str]:
     uploads = [session.uploads for session in pool.sessions]
-    carried, named, missed = (sum(getattr(each, name) for each in uploads) for name in ("carried", "named", "missed"))
+    counts = ("images_sent", "uuids_sent", "cache_misses")
+    carried, named, missed = (sum(getattr(each, name) for each in uploads) for name in counts)
     if not named:
         return []
     again = f", {missed:,} of these in vain" if missed else ""
     return [f"pictures sent {carried:,} times, and named {named:,} times instead{again}"]
 
 
-def trouble_of(pool: Pool) -> str | None:
+def describe_trouble(pool: Pool) -> str | None:
     """Why a run waits, or which of its endpoints are away; None where all is well."""
     reasons = {member.name: trouble_at(member) for member in pool.members if not member.out}
     away = {name: reason for name, reason in reasons.items() if reason is not None}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from persqa_client.errors import Interrupted, RunStopped
-from persqa_client.types import BadRow, Outcome, Row, Unit
+from persqa_client.types import BadRow, Outcome, Row, TaskId
 
 GRACE = 30.0
 """Seconds that requests under way get to finish once the run is asked to stop: what service managers allow."""
@@ -24,16 +24,16 @@ class Job:
     """One unit to be answered. ``weight`` is what it holds in memory meanwhile, in bytes, or may come to hold."""
 
     row: Row | BadRow
-    unit: Unit
+    task_id: TaskId
     weight: int
 
 
-def at_hand(slots: int) -> int:
+def task_limit(slots: int) -> int:
     """How many jobs are started so that none of so many slots waits for a picture."""
     return slots + min(slots, AHEAD) + 16
 
 
-Answer = Callable[[Row | BadRow, Unit], Coroutine[Any, Any, Outcome]]
+AnswerFunction = Callable[[Row | BadRow, TaskId], Coroutine[Any, Any, Outcome]]
 Settled = tuple[Job, Outcome]
 
 
@@ -41,14 +41,14 @@ class LocalEngine:
     """Runs jobs as tasks. ``alive`` and ``held`` are how many there are and how many bytes they hold."""
 
     def __init__(
-        self, answer: Answer, *, most: Callable[[], int], most_bytes: int, on_stop: Callable[[], None]
+        self, answer: AnswerFunction, *, most: Callable[[], int], most_bytes: int, on_stop: Callable[[], None]
     ) -> None:
         self._answer = answer
         self._most = most
         self._most_bytes = most_bytes
         self._on_stop = on_stop
         self._tasks: dict[asyncio.Task[Outcome], Job] = {}
-        self._weights: dict[Unit, int] = {}
+        self._weights: dict[TaskId, int] = {}
         self._ended: asyncio.Queue[asyncio.Task[Outcome] | None] = asyncio.Queue()
         """Also a None where there is room again though none has ended."""
         self._stopped = False
@@ -93,7 +93,7 @@ class LocalEngine:
                 if (task := await self._ended.get()) is None:
                     continue
                 job = self._tasks.pop(task)
-                self.held -= self._weights.pop(job.unit)
+                self.held -= self._weights.pop(job.task_id)
                 if (outcome := self._outcome(task)) is not None:
                     yield job, outcome
         finally:
@@ -112,14 +112,14 @@ class LocalEngine:
             if job is None:
                 await asyncio.sleep(0)
                 continue
-            task = asyncio.create_task(self._answer(job.row, job.unit))
+            task = asyncio.create_task(self._answer(job.row, job.task_id))
             self._tasks[task] = job
-            self._weights[job.unit] = job.weight
+            self._weights[job.task_id] = job.weight
             self.held += job.weight
             task.add_done_callback(self._ended.put_nowait)
         return bool(self._tasks)
 
-    def lighten(self, unit: Unit, weight: int) -> None:
+    def lighten(self, unit: TaskId, weight: int) -> None:
         """Says what a job holds in truth, where that is less than it was said to: more may be started then."""
         spared = self._weights.get(unit, 0) - weight
         if spared <= 0:

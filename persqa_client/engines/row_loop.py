@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from persqa_client.config import Limits
-from persqa_client.engines.local import Answer, Job, LocalEngine, at_hand
+from persqa_client.engines.local import AnswerFunction, Job, LocalEngine, task_limit
 from persqa_client.errors import RunStopped
-from persqa_client.inputs.sources import START, Source
-from persqa_client.types import BadRow, Failure, Outcome, Position, Row, Unit
+from persqa_client.inputs.sources import START_POSITION, Source
+from persqa_client.types import BadRow, Failure, Outcome, Position, Row, TaskId
 
 # From the input's lines to jobs: announces each to the ledger, asks for what is still to be answered. Reads.
 
@@ -27,7 +27,7 @@ class Book(Protocol):
     def start(self) -> Position: ...
     @property
     def until(self) -> Position | None: ...
-    def expect(self, line: bytes, units: tuple[Unit, ...], position: Position) -> tuple[Unit, ...]: ...
+    def expect(self, line: bytes, units: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]: ...
     def skip(self, position: Position) -> None: ...
 
 
@@ -35,8 +35,8 @@ class Reading(Protocol):
     """How lines become rows, what is asked about a row, and what a question of it holds in memory."""
 
     def parse(self, number: int, line: bytes) -> Row | BadRow: ...
-    def units(self, row: Row | BadRow) -> tuple[Unit, ...]: ...
-    def weigh(self, row: Row | BadRow, unit: Unit) -> int: ...
+    def units(self, row: Row | BadRow) -> tuple[TaskId, ...]: ...
+    def weigh(self, row: Row | BadRow, unit: TaskId) -> int: ...
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Feed:
     rows: int | None = None
     at_least: int = 0
     """A line up to which rows are announced whatever ``rows`` says: answers for them are paid and journalled."""
-    position: Position = START
+    position: Position = START_POSITION
     """After the line that was announced last."""
 
     def jobs(self) -> Iterator[Job | None]:
@@ -78,7 +78,7 @@ class Feed:
             yield Job(row, unit, self.reading.weigh(row, unit))
 
 
-def has_more(source: Source, start: Position) -> bool:
+def has_more_rows(source: Source, start: Position) -> bool:
     """Whether a row follows a position (blank lines are none)."""
     return any(line.strip() for line, _ in source.lines(start))
 
@@ -88,7 +88,7 @@ def has_more(source: Source, start: Position) -> bool:
 FIRST_RESULTS = 20
 
 
-class Probation:
+class EarlyStop:
     """Holds the endpoint's first refusals back until one result differs: twenty alike are the run's fault."""
 
     def __init__(self, most: int = FIRST_RESULTS, *, passed: bool = False) -> None:
@@ -154,13 +154,13 @@ class SafeBook(Book, Protocol):
 
 
 @dataclass(slots=True)
-class Live:
+class RunProgress:
     """How a run stands, for whoever looks on; filled by the run, read by anyone."""
 
     total: int | None = None
     """How much input there is, in the measure of ``read``: bytes of a file, pictures of a folder."""
     read: int = 0
-    began_at: int = 0
+    read_at_start: int = 0
     """What of it was done by an earlier start."""
     done: int = 0
     failed: int = 0
@@ -168,7 +168,7 @@ class Live:
     phase: str = "starting"
 
 
-class Pass:
+class RowLoop:
     """Answers rows from where the book stands to the input's end, or to ``rows`` more of them.
 
     ``proven``: earlier rows of this run were answered, so refusals that are all alike speak of the rows.
@@ -179,9 +179,9 @@ class Pass:
         source: Source,
         book: SafeBook,
         plan: Planned,
-        answer: Answer,
+        answer: AnswerFunction,
         limits: Limits,
-        live: Live,
+        live: RunProgress,
         drain: Callable[[], None],
         slots: Callable[[], int],
         *,
@@ -192,12 +192,12 @@ class Pass:
         self._source = source
         self._plan = plan
         self._limits = limits
-        self._window = max(1024, 8 * limits.most_at_once)
-        self._probation = Probation(passed=proven)
+        self._window = max(1024, 8 * limits.concurrency_cap)
+        self._probation = EarlyStop(passed=proven)
         self._dropped = 0
         self.engine = LocalEngine(
             answer,
-            most=lambda: plan.spread * at_hand(slots()),
+            most=lambda: plan.spread * task_limit(slots()),
             most_bytes=limits.max_inflight_bytes,
             on_stop=drain,
         )
@@ -218,7 +218,7 @@ class Pass:
 
     async def _run(self, rows: int | None, at_least: int) -> bool:
         self.live.total, self.live.phase = self._source.total(), "running"
-        self.live.began_at = self.live.read = self._source.done(self.book.start)
+        self.live.read_at_start = self.live.read = self._source.done(self.book.start)
         feed = Feed(self._source, self.book, self._plan, rows, at_least)
         keeper = asyncio.create_task(keep(self.book))
         keeper.add_done_callback(self._disk_failed)

@@ -22,9 +22,9 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from persqa_client.images.prepare import Redraw, load_picture, ready, redrawn
+from persqa_client.images.prepare import Redraw, load_image, ready, redrawn
 from persqa_client.images.references import FileState, file_state
-from persqa_client.types import Picture
+from persqa_client.types import EncodedImage
 
 # Reads a file without waiting for a disk: at once where the system has it in memory, else it is asked to fetch it.
 #
@@ -87,7 +87,7 @@ SETTINGS = ("mm_processor_kwargs", "media_io_kwargs")
 """Request fields that change what a server makes of the same bytes."""
 
 
-def name(picture: Picture, fields: Mapping[str, Any]) -> Picture:
+def add_image_uuid(picture: EncodedImage, fields: Mapping[str, Any]) -> EncodedImage:
     """The picture with its uuid: the same for the same bytes, type and settings, in every run.
 
     ``fields`` are a person's own request fields. A server shows the first picture of a uuid whatever comes under it
@@ -99,7 +99,7 @@ def name(picture: Picture, fields: Mapping[str, Any]) -> Picture:
     return replace(picture, uuid=f"persqa-{digest.hexdigest()}")
 
 
-class PictureShelf:
+class ImageCache:
     """Loads pictures; what was drawn anew stays, up to ``bound`` bytes, the longest unused going first.
 
     Threads may use it at once: what two of them want drawn is drawn by one, and the other waits. An error is not kept:
@@ -112,17 +112,17 @@ class PictureShelf:
         self._redraw = redraw
         self._bound = bound
         self._lock = threading.Lock()
-        self._by_file: WeakValueDictionary[FileState, Picture] = WeakValueDictionary()
-        self._drawn: OrderedDict[bytes, Picture] = OrderedDict()
+        self._by_file: WeakValueDictionary[FileState, EncodedImage] = WeakValueDictionary()
+        self._drawn: OrderedDict[bytes, EncodedImage] = OrderedDict()
         self._keys: dict[int, bytes] = {}
         """Of the pictures that are kept, by their identity."""
-        self._drawing: dict[bytes, Future[Picture]] = {}
+        self._drawing: dict[bytes, Future[EncodedImage]] = {}
         self._mute: set[int] = set()
         """Devices whose file systems don't say what they have in memory, such as one behind a network."""
         self.held = 0
         """Bytes of the pictures that are kept."""
 
-    def at_hand(self, reference: str) -> Picture | None:
+    def at_hand(self, reference: str) -> EncodedImage | None:
         """The picture, where neither a disk nor a decoder is needed; else None, and whatever else is wrong with it is
         ``load``'s to tell. Raises NotCached where only the disk is. Does not block."""
         state = file_state(reference, self._roots)
@@ -143,23 +143,23 @@ class PictureShelf:
             self._by_file[state] = picture
         return picture
 
-    def load(self, reference: str) -> Picture:
+    def load(self, reference: str) -> EncodedImage:
         """The picture as load_picture gives it, with its errors. Blocks."""
         state = file_state(reference, self._roots)
         if state is not None and (found := self._by_file.get(state)) is not None:
             self._used(found)
             return found
-        picture = load_picture(reference, self._roots, max_pixels=self._max_pixels, redraw=self._redraw_once)
+        picture = load_image(reference, self._roots, max_pixels=self._max_pixels, redraw=self._redraw_once)
         if state is not None:
             self._by_file[state] = picture
         return picture
 
-    def _used(self, picture: Picture) -> None:
+    def _used(self, picture: EncodedImage) -> None:
         with self._lock:
             if (key := self._keys.get(id(picture))) is not None:
                 self._drawn.move_to_end(key)
 
-    def _redraw_once(self, data: bytes, format: str, orientation: int, max_pixels: int, name: str) -> Picture:
+    def _redraw_once(self, data: bytes, format: str, orientation: int, max_pixels: int, name: str) -> EncodedImage:
         key = blake2b(data, digest_size=16, salt=bytes([orientation])).digest()
         while True:
             with self._lock:
@@ -167,13 +167,13 @@ class PictureShelf:
                     self._drawn.move_to_end(key)
                     return kept
                 if (other := self._drawing.get(key)) is None:
-                    mine = self._drawing[key] = Future[Picture]()
+                    mine = self._drawing[key] = Future[EncodedImage]()
                     break
             if other.exception() is None:
                 return other.result()
         return self._draw(key, mine, lambda: self._redraw(data, format, orientation, max_pixels, name))
 
-    def _draw(self, key: bytes, mine: Future[Picture], draw: Callable[[], Picture]) -> Picture:
+    def _draw(self, key: bytes, mine: Future[EncodedImage], draw: Callable[[], EncodedImage]) -> EncodedImage:
         try:
             picture = draw()
         except BaseException as error:
@@ -187,7 +187,7 @@ class PictureShelf:
         mine.set_result(picture)
         return picture
 
-    def _keep(self, key: bytes, picture: Picture) -> None:
+    def _keep(self, key: bytes, picture: EncodedImage) -> None:
         self._drawn[key] = picture
         self._keys[id(picture)] = key
         self.held += len(picture.data)
@@ -202,19 +202,19 @@ class PictureShelf:
 FETCHING = (0.003, 0.01)
 """Seconds that a disk gets to fetch a file, before a thread waits for it."""
 
-Name = Callable[[Picture], Picture]
+Name = Callable[[EncodedImage], EncodedImage]
 """Gives a picture its uuid: a digest, which takes longer than all else."""
 
 
-class Preparer:
+class ImagePreparer:
     """Prepares pictures for the requests of one event loop; see ``sharing.Prepare``."""
 
-    def __init__(self, shelf: PictureShelf, threads: Executor, name: Name) -> None:
+    def __init__(self, shelf: ImageCache, threads: Executor, name: Name) -> None:
         self._shelf = shelf
         self._threads = threads
         self._name = name
 
-    async def __call__(self, reference: str, *, named: bool = False) -> Picture:
+    async def __call__(self, reference: str, *, named: bool = False) -> EncodedImage:
         """Raises RowError."""
         picture = None if named else await self._at_once(reference)
         if picture is not None:
@@ -222,7 +222,7 @@ class Preparer:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, partial(self._blocking, reference, named=named))
 
-    async def _at_once(self, reference: str) -> Picture | None:
+    async def _at_once(self, reference: str) -> EncodedImage | None:
         for wait in FETCHING:
             try:
                 return self._shelf.at_hand(reference)
@@ -230,7 +230,7 @@ class Preparer:
                 await asyncio.sleep(wait)
         return None
 
-    def _blocking(self, reference: str, *, named: bool) -> Picture:
+    def _blocking(self, reference: str, *, named: bool) -> EncodedImage:
         picture = self._shelf.load(reference)
         return self._name(picture) if named else picture
 
@@ -243,12 +243,12 @@ REMEMBERED = 65_536
 
 
 class Prepare(Protocol):
-    async def __call__(self, reference: str, *, named: bool = False) -> Picture:
+    async def __call__(self, reference: str, *, named: bool = False) -> EncodedImage:
         """The picture, with its uuid if ``named``. Raises RowError."""
         ...
 
 
-class Sharing:
+class ImageLoader:
     """Loads pictures, and gives a uuid to those that are sent again: to all of them (``always``), or else to those
     that come again (``repeats``). A digest costs more than all else about a picture, so none is made in vain.
     """
@@ -257,11 +257,11 @@ class Sharing:
         self._prepare = prepare
         self._always = always
         self._repeats = repeats
-        self._held: WeakValueDictionary[str, Picture] = WeakValueDictionary()
-        self._coming: dict[str, asyncio.Task[Picture]] = {}
+        self._held: WeakValueDictionary[str, EncodedImage] = WeakValueDictionary()
+        self._coming: dict[str, asyncio.Task[EncodedImage]] = {}
         self._seen: dict[int, None] = {}
 
-    async def load(self, reference: str) -> Picture:
+    async def load(self, reference: str) -> EncodedImage:
         """Raises RowError, as for a picture that is loaded alone."""
         if self._always or (self._repeats and self._again(reference)):
             return self._held.get(reference) or await self._share(reference)
@@ -278,7 +278,7 @@ class Sharing:
             del self._seen[next(iter(self._seen))]
         return False
 
-    async def _share(self, reference: str) -> Picture:
+    async def _share(self, reference: str) -> EncodedImage:
         if (task := self._coming.get(reference)) is None:
             task = asyncio.create_task(self._prepare(reference, named=True))
             self._coming[reference] = task
@@ -286,7 +286,7 @@ class Sharing:
         # Shielded, because another question may wait for the same picture when this one is cancelled.
         return await asyncio.shield(task)
 
-    def _came(self, reference: str, task: asyncio.Task[Picture]) -> None:
+    def _came(self, reference: str, task: asyncio.Task[EncodedImage]) -> None:
         del self._coming[reference]
         if not task.cancelled() and task.exception() is None:
             self._held[reference] = task.result()

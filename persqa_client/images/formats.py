@@ -48,7 +48,7 @@ OTHERS = (
 KNOWN = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC can be read"
 
 
-def format_of(data: bytes) -> str | None:
+def detect_format(data: bytes) -> str | None:
     """Pillow's name of the format, or HEIC; None for what is no picture that can be read."""
     for magic, format in MAGIC.items():
         if data.startswith(magic):

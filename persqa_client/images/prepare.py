@@ -28,11 +28,11 @@ from PIL.WebPImagePlugin import WebPImageFile
 from persqa_client.errors import RowError
 from persqa_client.images.colour import opaque
 from persqa_client.images.containers import Stripped, Truncated
-from persqa_client.images.formats import KNOWN, READERS, format_of, is_foreign_picture, strip, words_for
+from persqa_client.images.formats import KNOWN, READERS, detect_format, is_foreign_picture, strip, words_for
 from persqa_client.images.heif import unlink_metadata
 from persqa_client.images.orientation import exif_orientation
-from persqa_client.images.references import read_reference, shown
-from persqa_client.types import Picture
+from persqa_client.images.references import describe_reference, read_reference
+from persqa_client.types import EncodedImage
 
 MAX_DECODED_PIXELS = 200_000_000
 MAX_RATIO = 200
@@ -55,7 +55,7 @@ OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
 }
 """Called directly: Image.open would warn about sizes, and would try every other format that Pillow has."""
 
-Redraw = Callable[[bytes, str, int, int, str], Picture]
+Redraw = Callable[[bytes, str, int, int, str], EncodedImage]
 """``redrawn``, or what spares some of its work."""
 
 BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -69,7 +69,7 @@ Pillow also warns of damaged TIFF tags, which comes as an exception where warnin
 """
 
 
-def load_picture(reference: str, roots: Sequence[Path], *, max_pixels: int, redraw: Redraw | None = None) -> Picture:
+def load_image(reference: str, roots: Sequence[Path], *, max_pixels: int, redraw: Redraw | None = None) -> EncodedImage:
     """The picture upright, opaque, without metadata, of at most ``max_pixels`` (width times height).
 
     ``reference`` is a path (a relative one is looked up in each root in turn), a file:// URL or a data: URI;
@@ -78,8 +78,8 @@ def load_picture(reference: str, roots: Sequence[Path], *, max_pixels: int, redr
     ``image_bomb``, or one of read_reference's. Blocks while it reads and decodes: call it in a thread.
     """
     data = read_reference(reference, roots)
-    name = shown(reference)
-    format = format_of(data)
+    name = describe_reference(reference)
+    format = detect_format(data)
     if format is None:
         code = "image_unsupported" if is_foreign_picture(data) else "image_not_a_picture"
         raise RowError(code, f"{name} is {words_for(data)}; {KNOWN}.")
@@ -91,7 +91,7 @@ def load_picture(reference: str, roots: Sequence[Path], *, max_pixels: int, redr
         ) from error
 
 
-def picture_of(data: bytes, format: str, max_pixels: int, name: str, redraw: Redraw) -> Picture:
+def picture_of(data: bytes, format: str, max_pixels: int, name: str, redraw: Redraw) -> EncodedImage:
     """Raises RowError for what won't do by its size or colours, and Truncated for broken files."""
     stripped = strip(data, format)
     if stripped is None:
@@ -101,9 +101,9 @@ def picture_of(data: bytes, format: str, max_pixels: int, name: str, redraw: Red
     return redraw(stripped.data, format, stripped.orientation, max_pixels, name) if own is None else own
 
 
-def ready(data: bytes, max_pixels: int) -> Picture | None:
+def ready(data: bytes, max_pixels: int) -> EncodedImage | None:
     """The picture, if it goes out as its own bytes; None for all else, broken files included."""
-    format = format_of(data)
+    format = detect_format(data)
     if format not in READERS:
         return None
     try:
@@ -114,9 +114,9 @@ def ready(data: bytes, max_pixels: int) -> Picture | None:
     return own_bytes(stripped, format, max_pixels)
 
 
-def own_bytes(stripped: Stripped, format: str, max_pixels: int) -> Picture | None:
+def own_bytes(stripped: Stripped, format: str, max_pixels: int) -> EncodedImage | None:
     if stripped.plain and stripped.orientation == 1 and stripped.width * stripped.height <= max_pixels:
-        return Picture(stripped.data, f"image/{format.lower()}", stripped.width, stripped.height)
+        return EncodedImage(stripped.data, f"image/{format.lower()}", stripped.width, stripped.height)
     return None
 
 
@@ -135,7 +135,7 @@ def too_many() -> str:
     return f"at most {MAX_DECODED_PIXELS // 1_000_000} million are decoded, so make it smaller first"
 
 
-def redrawn(data: bytes, format: str, orientation: int, max_pixels: int, name: str) -> Picture:
+def redrawn(data: bytes, format: str, orientation: int, max_pixels: int, name: str) -> EncodedImage:
     """Decoded (the first frame), made opaque 8-bit, reduced, turned upright, and encoded. Raises as picture_of does."""
     if format == "HEIC":
         data = unlink_metadata(data)
@@ -147,7 +147,7 @@ def redrawn(data: bytes, format: str, orientation: int, max_pixels: int, name: s
     if format == "AVIF":
         # TIFF is turned by Pillow and HEIC by libheif while they decode; GIF and BMP know no turning.
         orientation = exif_orientation(opened.info.get("exif", b""))
-    target = fitting(opened.size, max_pixels)
+    target = fit_to_pixels(opened.size, max_pixels)
     with decoder_errors(name):
         if format == "JPEG":
             # Decodes at 1/2, 1/4 or 1/8 of the size where that is still at least what is wanted.
@@ -155,7 +155,7 @@ def redrawn(data: bytes, format: str, orientation: int, max_pixels: int, name: s
         opened.load()
     if format == "HEIC":
         # libheif may find another size than the header's when it decodes.
-        target = fitting(opened.size, max_pixels)
+        target = fit_to_pixels(opened.size, max_pixels)
     image = opaque(opened, data)
     if image.size != target:
         image = image.resize(target, Image.Resampling.LANCZOS)
@@ -173,7 +173,7 @@ def decoder_errors(name: str) -> Iterator[None]:
         raise Truncated(str(error)) from error
 
 
-def fitting(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
+def fit_to_pixels(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
     """The size itself if it is within ``max_pixels``, else the largest of (nearly) its ratio that is."""
     width, height = size
     if width * height <= max_pixels:
@@ -198,11 +198,11 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(turns[orientation]) if orientation in turns else image
 
 
-def encoded(image: Image.Image, format: str) -> Picture:
+def encoded(image: Image.Image, format: str) -> EncodedImage:
     # Pillow writes what it finds here (GIF comments, profiles) into the new file.
     image.info.clear()
     small = format in ("PNG", "GIF", "BMP") and max(image.size) < SMALL_SIDE
     target = "PNG" if small or max(image.size) > JPEG_MAX_SIDE else "JPEG"
     out = io.BytesIO()
     image.save(out, target, quality=JPEG_QUALITY)
-    return Picture(out.getvalue(), f"image/{target.lower()}", *image.size)
+    return EncodedImage(out.getvalue(), f"image/{target.lower()}", *image.size)

@@ -18,7 +18,7 @@ from urllib.parse import unquote, unquote_to_bytes
 import pybase64
 
 from persqa_client.errors import RowError, StorageError
-from persqa_client.images.formats import format_of
+from persqa_client.images.formats import detect_format
 
 MAX_BYTES = 1_000_000_000
 """Files above this are not read into memory; a picture of 200 million pixels with 16 bits a channel just passes."""
@@ -54,13 +54,15 @@ def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
     """
     if DATA.match(reference):
         data = read_data_uri(reference)
-    elif is_bare_data(reference) and not size_hint(reference, roots):
+    elif is_bare_data(reference) and not estimate_reference_size(reference, roots):
         advice = "put data:image/jpeg;base64, in front"
-        raise RowError("image_bad_data_uri", f"{shown(reference)} seems to be base64 and no path; {advice}.")
+        raise RowError(
+            "image_bad_data_uri", f"{describe_reference(reference)} seems to be base64 and no path; {advice}."
+        )
     else:
-        data = read_file(local_path(reference), roots, shown(reference))
+        data = read_file(local_path(reference), roots, describe_reference(reference))
     if not data:
-        raise RowError("image_empty", f"{shown(reference)} is empty; give a picture with content.")
+        raise RowError("image_empty", f"{describe_reference(reference)} is empty; give a picture with content.")
     return data
 
 
@@ -73,7 +75,7 @@ def is_bare_data(reference: str) -> bool:
         start = decode_base64(found["body"][:64])
     except (binascii.Error, ValueError):
         start = b""
-    return bool(found["head"] or format_of(start) or MIXED.match(found["body"]))
+    return bool(found["head"] or detect_format(start) or MIXED.match(found["body"]))
 
 
 class FileState(NamedTuple):
@@ -107,7 +109,7 @@ def at_hand(reference: str, roots: Sequence[Path]) -> tuple[str, os.stat_result]
     return found if found is not None and stat.S_ISREG(found[1].st_mode) else None
 
 
-def size_hint(reference: str, roots: Sequence[Path]) -> int:
+def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
     """About how many bytes reading the reference will take: by stat, or the length of the data: URI; 0 if unknown."""
     if DATA.match(reference):
         return len(reference)
@@ -120,10 +122,13 @@ def local_path(reference: str) -> str:
     if file := FILE.fullmatch(reference):
         if (file["host"] or "localhost").lower() != "localhost":
             advice = "write a plain path, or file:/// with three slashes"
-            raise RowError("image_remote", f"{shown(reference)} names {shown(file['host'])!r} as a host; {advice}.")
+            raise RowError(
+                "image_remote",
+                f"{describe_reference(reference)} names {describe_reference(file['host'])!r} as a host; {advice}.",
+            )
         return unquote(file["path"], errors="surrogateescape")
     if REMOTE.match(reference):
-        raise RowError("image_remote", f"{shown(reference)} is not on this machine; download it first.")
+        raise RowError("image_remote", f"{describe_reference(reference)} is not on this machine; download it first.")
     return reference
 
 
@@ -162,7 +167,10 @@ def read_file(path: str, roots: Sequence[Path], name: str) -> bytes:
 def missing(path: str, roots: Sequence[Path], name: str) -> str:
     if os.path.isabs(path):
         return f"{name} does not exist."
-    places = ", ".join("the working directory" if root == Path() else shown(str(root)) for root in roots) or "no folder"
+    places = (
+        ", ".join("the working directory" if root == Path() else describe_reference(str(root)) for root in roots)
+        or "no folder"
+    )
     return f"{name} does not exist; a relative path is looked up in: {places}."
 
 
@@ -196,14 +204,18 @@ def read_data_uri(reference: str) -> bytes:
     """The payload by RFC 2397; base64 may be wrapped, URL-safe, percent-encoded or without its padding."""
     head, comma, body = reference.lstrip()[len("data:") :].partition(",")
     if not comma:
-        raise RowError("image_bad_data_uri", f"{shown(reference)} has no comma before its data; mend the data: URI.")
+        raise RowError(
+            "image_bad_data_uri", f"{describe_reference(reference)} has no comma before its data; mend the data: URI."
+        )
     try:
         if head.rstrip().lower().endswith(";base64"):
             return decode_base64(body)
         return unquote_to_bytes(body)
     except (binascii.Error, ValueError) as error:
         kind = "base64" if isinstance(error, binascii.Error) else "text of a data: URI"
-        raise RowError("image_bad_data_uri", f"{shown(reference)} does not hold proper {kind}; mend it.") from error
+        raise RowError(
+            "image_bad_data_uri", f"{describe_reference(reference)} does not hold proper {kind}; mend it."
+        ) from error
 
 
 def decode_base64(body: str) -> bytes:
@@ -218,7 +230,7 @@ def decode_base64(body: str) -> bytes:
     return pybase64.b64decode(body + "=" * (-len(body) % 4), validate=True)
 
 
-def shown(reference: str) -> str:
+def describe_reference(reference: str) -> str:
     """The reference for a message: printable, short, without a picture's data and without what signs a URL."""
     if DATA.match(reference):
         head, comma, body = reference.lstrip().partition(",")

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from persqa_client.types import Picture
+from persqa_client.types import EncodedImage
 
-Family = Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl"]
+ModelFamily = Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl"]
 
 MAX_RATIO = 200
 """The processors refuse pictures that are longer than this many times their width, and the other way round."""
@@ -30,23 +30,23 @@ class Rule:
     max_pixels: int
 
 
-RULES: dict[Family, Rule] = {
+RULES: dict[ModelFamily, Rule] = {
     "qwen2-vl": Rule(28, 4 * 28 * 28, 16384 * 28 * 28),
     "qwen2.5-vl": Rule(28, 4 * 28 * 28, 16384 * 28 * 28),
     "qwen3-vl": Rule(32, 64 * 32 * 32, 16384 * 32 * 32),
 }
 NAME = re.compile(r"(?:^|[^a-z0-9])qwen[-_ ]?(?P<version>2[._]5|2|3)[-_ ]?vl(?![a-z0-9])", re.IGNORECASE)
-FAMILIES: dict[str, Family] = {"2": "qwen2-vl", "2.5": "qwen2.5-vl", "3": "qwen3-vl"}
+FAMILIES: dict[str, ModelFamily] = {"2": "qwen2-vl", "2.5": "qwen2.5-vl", "3": "qwen3-vl"}
 
 
-def family_of(model_name: str) -> Family | None:
+def detect_model_family(model_name: str) -> ModelFamily | None:
     """By the name that a model is served under, such as ``Qwen/Qwen2.5-VL-3B-Instruct``; None for any other."""
     found = NAME.search(model_name)
     return FAMILIES[found["version"].replace("_", ".")] if found else None
 
 
-def tokens(
-    width: int, height: int, family: Family, *, min_pixels: int | None = None, max_pixels: int | None = None
+def count_image_tokens(
+    width: int, height: int, family: ModelFamily, *, min_pixels: int | None = None, max_pixels: int | None = None
 ) -> int:
     """Tokens of the picture alone, without the two that mark its start and its end.
 
@@ -71,8 +71,8 @@ def tokens(
 
 PIXELS_PER_TOKEN = 784
 """Where the model's own rule is not known."""
-PictureTokens = Callable[[Picture], int]
+ImageTokenCounter = Callable[[EncodedImage], int]
 
 
-def by_size(picture: Picture) -> int:
+def estimate_image_tokens(picture: EncodedImage) -> int:
     return picture.width * picture.height // PIXELS_PER_TOKEN + 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from natsort import natsort_keygen, ns
 
 from persqa_client.errors import SettingsError
-from persqa_client.images.references import shown
+from persqa_client.images.references import describe_reference
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
@@ -61,10 +61,10 @@ def listing(directory: str) -> tuple[list[str], list[str]]:
     except (OSError, ValueError) as error:
         # ValueError is what a name with a NUL gets.
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        message = (
-            f"The pictures in {shown(directory)} can't be listed: {reason}; mend the path or move that folder away."
-        )
-        raise SettingsError(message) from error
+        raise SettingsError(
+            f"The pictures in {describe_reference(directory)} can't be listed: {reason}; "
+            "mend the path or move that folder away."
+        ) from error
     return pictures, below
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from persqa_client.errors import RowError
 from persqa_client.jsonl import cut_last_member, dump_spaced, load_value
-from persqa_client.questions.categories import read_category, read_language
-from persqa_client.questions.tags import tag_of
+from persqa_client.questions.categories import parse_category, parse_language
+from persqa_client.questions.tags import parse_tag
 from persqa_client.types import BadRow, Row
 
 ERROR_KEYS = frozenset({"code", "message", "attempts", "raw"})
@@ -30,9 +30,9 @@ def parse_line(number: int, line: bytes, *, image_key: str, output_key: str) -> 
             question=text_field(fields, "question"),
             tag=tag_field(fields),
             id=id_field(fields),
-            category=word_field(fields, "category", read_category),
-            language=word_field(fields, "language", read_language),
-            only=only,
+            category=word_field(fields, "category", parse_category),
+            language=word_field(fields, "language", parse_language),
+            only_question=only,
         )
     except RowError as error:
         return BadRow(number, line, error.code, f"Line {number}: {error.message}.")
@@ -90,7 +90,7 @@ def text_field(fields: dict[str, Any], name: str) -> str | None:
 def tag_field(fields: dict[str, Any]) -> str | None:
     name = text_field(fields, "tag")
     try:
-        return None if name is None else tag_of(name)
+        return None if name is None else parse_tag(name)
     except ValueError as error:
         raise RowError("bad_tag", str(error)) from error
 

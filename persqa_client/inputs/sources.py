@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from persqa_client.errors import SettingsError
-from persqa_client.images.formats import format_of, words_for
+from persqa_client.images.formats import detect_format, words_for
 from persqa_client.inputs.folders import count_pictures, find_pictures
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import Position
 
-START = Position(0, 0, "")
+START_POSITION = Position(0, 0, "")
 BOM = b"\xef\xbb\xbf"
 GZIP = b"\x1f\x8b"
 BUFFER = 1 << 20
@@ -114,7 +114,7 @@ def _bare(raw: bytes, *, first: bool) -> bytes:
     return line.removeprefix(BOM) if first else line
 
 
-class ListedSource:
+class InMemorySource:
     """Rows that are made, not read from a file. Offsets count the bytes of their lines."""
 
     name = "rows"
@@ -155,7 +155,7 @@ class ListedSource:
         return digest
 
 
-class FolderSource(ListedSource):
+class FolderSource(InMemorySource):
     """The pictures of a folder and its sub-folders, in natural order, as rows ``{image_key: [path]}``."""
 
     def __init__(self, folder: Path, image_key: str) -> None:
@@ -191,7 +191,7 @@ def refuse_binary(path: Path) -> None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SettingsError(f"The input {path} can't be read ({reason}): check its permissions.") from error
-    if format := format_of(head):
+    if format := detect_format(head):
         raise SettingsError(
             f"The input {path} is a picture ({format}); give its folder, or a JSONL file that names it."
         )

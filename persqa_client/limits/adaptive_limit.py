@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp, inf, log, sqrt
 
-from persqa_client.limits.concurrency import Lease, Strikes
-from persqa_client.limits.server_metrics import Gauges, Queue
+from persqa_client.limits.concurrency import Permit, Strikes
+from persqa_client.limits.server_metrics import Queue, ServerMetrics
 
 # How fast a server answered under one limit, and whether that is more than under another. Pure.
 
@@ -132,7 +132,7 @@ class Ceiling:
         return now < self.until + MEMORY
 
 
-START = 8
+INITIAL_LIMIT = 8
 """Enough to keep a small server busy, and not so many that the last one would wait past its time-out."""
 WORTH = 0.1
 """A larger limit must bring this share of what it would bring where there is room: for twice as many, 7 % more."""
@@ -141,7 +141,7 @@ FAR = 0.7
 SURE = 1.5
 """Standard errors by which a trial must differ from what it is held against, or it goes on for a while."""
 UP, DOWN, DOUBLE = 1.25, 0.8, 2.0
-CUT, CUT_BY_TIMEOUTS = 0.8, 0.5
+REFUSAL_CUT, CUT_BY_TIMEOUTS = 0.8, 0.5
 SATURATED = 0.9
 """An answer counts where so much of the limit was in use: else the limit was not what held the rate back."""
 FEW, FIRST, SPAN = 8, 12, 0.7
@@ -170,11 +170,11 @@ class Trial:
 
 
 @dataclass(slots=True)
-class Knee:
-    """Finds the limit, from 1 to ``most``, by itself."""
+class AdaptiveLimit:
+    """Finds the limit, from 1 to ``maximum``, by itself."""
 
-    most: int
-    start: int = START
+    maximum: int
+    start: int = INITIAL_LIMIT
     cuts: int = 0
     level: int = 0
     limit: int = field(init=False)
@@ -204,17 +204,17 @@ class Knee:
     """The limit under which the last answer came."""
 
     def __post_init__(self) -> None:
-        self.limit = self._proven = min(self.start, self.most)
+        self.limit = self._proven = min(self.start, self.maximum)
 
     @property
     def slots(self) -> int:
         return self.limit if self._trial is None else self._trial.limit
 
-    def answered(self, lease: Lease, tokens: int, now: float) -> None:
+    def answered(self, lease: Permit, tokens: int, now: float) -> None:
         if lease.cuts == self.cuts:
             self._strikes.ends += 1
             self._proven = self.limit
-        if lease.level != self.level or lease.held or lease.in_use < SATURATED * self.slots:
+        if lease.level != self.level or lease.paused or lease.in_use < SATURATED * self.slots:
             return
         if not self._latest.count:
             self._first = now
@@ -310,11 +310,11 @@ class Knee:
         larger = max(self.limit + 1, round(self.limit * self._step))
         if self._ceiling is not None:
             larger = self._ceiling.lower(larger, self.limit, now, self._strikes.ends)
-        return min(self.most, larger)
+        return min(self.maximum, larger)
 
     def _begin(self, limit: int, queued: float | None = None, *, second: bool = False) -> bool:
         """Whether there is now a trial of that limit."""
-        if self._before is None or limit == self.limit or not 1 <= limit <= self.most:
+        if self._before is None or limit == self.limit or not 1 <= limit <= self.maximum:
             return False
         self._trial = Trial(limit, queued, second)
         self._move()
@@ -325,12 +325,12 @@ class Knee:
         self.level += 1
         self._latest, self._queue = Sample(), self._queue.anew()
 
-    def refused(self, lease: Lease, now: float) -> None:
+    def refusals(self, lease: Permit, now: float) -> None:
         if lease.cuts == self.cuts and now >= self._calm:
             self._strikes.ends += 1
-            self._cut(CUT, now, PATIENCE)
+            self._cut(REFUSAL_CUT, now, PATIENCE)
 
-    def timed_out(self, lease: Lease, now: float) -> None:
+    def record_timeout(self, lease: Permit, now: float) -> None:
         if lease.cuts == self.cuts:
             self._strikes.ends += 1
             self._strikes.timeouts += 1
@@ -339,7 +339,7 @@ class Knee:
 
     def away(self, now: float) -> None:
         """Half of what brought answers last: the refusals of a server on its way out say nothing of what it can do."""
-        self._cut(CUT, now, OUTAGE_PATIENCE)
+        self._cut(REFUSAL_CUT, now, OUTAGE_PATIENCE)
         self._proven = self.limit = max(1, self._proven // 2)
         self._before, self._step, self._next_up = None, DOUBLE, now
 
@@ -355,7 +355,7 @@ class Knee:
         self._next_up, self._next_down = now + 1.0, max(self._next_down, now + REST)
         self._move()
 
-    def looked(self, gauges: Gauges, in_use: int, now: float) -> None:
+    def record_metrics(self, gauges: ServerMetrics, in_use: int, now: float) -> None:
         if in_use < SATURATED * self.slots or gauges.foreign(in_use):
             return
         self._queue.add(gauges)

@@ -12,14 +12,14 @@ from time import monotonic
 from typing import Protocol
 
 from persqa_client.errors import Interrupted, PersQAError, RunStopped
-from persqa_client.images.tokens import PictureTokens
-from persqa_client.limits.server_metrics import Gauges
-from persqa_client.types import Picture
+from persqa_client.images.tokens import ImageTokenCounter
+from persqa_client.limits.server_metrics import ServerMetrics
+from persqa_client.types import EncodedImage
 
 # Those who wait for one thing: in order, but what is tried again before what is new. Waits, nothing else.
 
 
-class Waiters:
+class WaitQueue:
     """Whoever has the thing looks who is first, and how much he needs, and calls him in."""
 
     def __init__(self) -> None:
@@ -50,14 +50,14 @@ class Waiters:
         """Gives it to the first one."""
         heapq.heappop(self._line)[-1].set_result(what)
 
-    def dismiss(self, error: PersQAError) -> None:
+    def reject_waiting(self, error: PersQAError) -> None:
         """Ends the waiting of all."""
         for *_, future in self._line:
             if not future.done():
                 future.set_exception(error)
         self._line.clear()
 
-    def dismiss_last(self, error: PersQAError) -> None:
+    def reject_last_waiting(self, error: PersQAError) -> None:
         """Ends the waiting of the one that would wait longest."""
         if self.first() is not None:
             *_, last = max(entry for entry in self._line if not entry[-1].done())
@@ -77,34 +77,34 @@ ROOM = 4096
 """Tokens: half of a batch of 8,192, vLLM's default on an H100, as pictures before these are still being asked about."""
 
 
-class Landing:
+class ImageTokenLimit:
     """Room for pictures on their way, in tokens; given in order, but first to what is tried again."""
 
     def __init__(self, room: int = ROOM) -> None:
         self._room = room
-        self.taken = 0
+        self.in_use = 0
         """Tokens of what is on its way."""
-        self.waiting = Waiters()
+        self.waiting = WaitQueue()
 
     async def enter(self, tokens: int, *, again: bool) -> None:
         """Takes so much room, once it is there; more than there is, only when nothing else is on its way."""
         if self.waiting.first() is None and self._fits(tokens):
-            self.taken += tokens
+            self.in_use += tokens
         else:
             await self.waiting.wait(tokens, again=again, give_back=self.leave)
 
     def leave(self, tokens: int) -> None:
         """Gives the room back."""
-        self.taken -= tokens
+        self.in_use -= tokens
         while (need := self.waiting.first()) is not None and self._fits(need):
-            self.taken += need
+            self.in_use += need
             self.waiting.call(need)
 
     def _fits(self, tokens: int) -> bool:
-        return not self.taken or self.taken + tokens <= self._room
+        return not self.in_use or self.in_use + tokens <= self._room
 
 
-def weights(pictures: Sequence[Picture], tokens: PictureTokens | None) -> dict[str, int]:
+def count_tokens_by_uuid(pictures: Sequence[EncodedImage], tokens: ImageTokenCounter | None) -> dict[str, int]:
     """What each picture that a server is to keep takes of the room, by its uuid; nothing where ``tokens`` is None."""
     return {
         picture.uuid: tokens(picture) if tokens is not None else 0 for picture in pictures if picture.uuid is not None
@@ -122,7 +122,7 @@ STRIKES, STRIKE_SHARE = 2, 0.05
 
 
 @dataclass(slots=True)
-class Lease:
+class Permit:
     """A slot while it is held: what was true when it was given."""
 
     cuts: int = 0
@@ -132,7 +132,7 @@ class Lease:
     in_use: int = 0
     """Slots in use, this one included."""
     since: float = 0.0
-    held: bool = False
+    paused: bool = False
     """Whether it waited for something that says nothing about the server's pace."""
 
 
@@ -148,15 +148,15 @@ class Controller(Protocol):
     def cuts(self) -> int: ...
     @property
     def level(self) -> int: ...
-    def answered(self, lease: Lease, tokens: int, now: float) -> None:
+    def answered(self, lease: Permit, tokens: int, now: float) -> None:
         """An answer came; ``tokens`` is its length."""
         ...
 
-    def refused(self, lease: Lease, now: float) -> None:
+    def refusals(self, lease: Permit, now: float) -> None:
         """The server turned a request away. One burst cuts once."""
         ...
 
-    def timed_out(self, lease: Lease, now: float) -> None:
+    def record_timeout(self, lease: Permit, now: float) -> None:
         """A request got no answer in its time; several are a sign of a server that has too much to do."""
         ...
 
@@ -164,7 +164,7 @@ class Controller(Protocol):
         """The server went away with all that was in flight, and may have done so because it was too much."""
         ...
 
-    def looked(self, gauges: Gauges, in_use: int, now: float) -> None:
+    def record_metrics(self, gauges: ServerMetrics, in_use: int, now: float) -> None:
         """The server told of itself."""
         ...
 
@@ -185,13 +185,13 @@ class Strikes:
 class Fixed:
     """A number that a person chose: fewer after refusals, and back to it with the answers that follow."""
 
-    most: int
+    maximum: int
     cuts: int = 0
     limit: float = field(init=False)
     _strikes: Strikes = field(default_factory=Strikes)
 
     def __post_init__(self) -> None:
-        self.limit = float(self.most)
+        self.limit = float(self.maximum)
 
     @property
     def slots(self) -> int:
@@ -201,18 +201,18 @@ class Fixed:
     def level(self) -> int:
         return self.cuts
 
-    def answered(self, lease: Lease, tokens: int, now: float) -> None:
+    def answered(self, lease: Permit, tokens: int, now: float) -> None:
         """What was sent before a cut says nothing of the time after it."""
         self._strikes.ends += 1
         if lease.cuts == self.cuts:
-            self.limit = min(self.most, self.limit + max(1 / self.limit, REGROW))
+            self.limit = min(self.maximum, self.limit + max(1 / self.limit, REGROW))
 
-    def refused(self, lease: Lease, now: float) -> None:
+    def refusals(self, lease: Permit, now: float) -> None:
         self._strikes.ends += 1
         if lease.cuts == self.cuts:
             self._cut()
 
-    def timed_out(self, lease: Lease, now: float) -> None:
+    def record_timeout(self, lease: Permit, now: float) -> None:
         self._strikes.ends += 1
         if lease.cuts == self.cuts:
             self._strikes.timeouts += 1
@@ -222,7 +222,7 @@ class Fixed:
     def away(self, now: float) -> None:
         self._cut()
 
-    def looked(self, gauges: Gauges, in_use: int, now: float) -> None:
+    def record_metrics(self, gauges: ServerMetrics, in_use: int, now: float) -> None:
         """Nothing: the number was chosen."""
 
     def _cut(self) -> None:
@@ -231,19 +231,19 @@ class Fixed:
         self._strikes = Strikes()
 
 
-class Admission:
-    """Slots for attempts, ``most`` of them or what the controller makes of it; what waits to be tried again goes
+class ConcurrencyLimit:
+    """Slots for attempts, ``maximum`` of them or what the controller makes of it; what waits to be tried again goes
     before what is new."""
 
     def __init__(self, most: int, controller: Controller | None = None) -> None:
-        self.most = most
+        self.maximum = most
         self.controller = controller or Fixed(most)
         self.in_use = 0
-        self.refused = 0
+        self.refusals = 0
         self._held_until = 0.0
         self._alarm: asyncio.TimerHandle | None = None
-        self._waiting = Waiters()
-        self.landing = Landing()
+        self._waiting = WaitQueue()
+        self.image_limit = ImageTokenLimit()
         """Where those with new pictures wait before they wait for a slot."""
         self._closing = asyncio.Event()
 
@@ -252,7 +252,7 @@ class Admission:
         """How many there are at the moment."""
         return self.controller.slots
 
-    def slot(self, *, again: bool) -> Held:
+    def permit(self, *, again: bool) -> Held:
         """Holds one slot. Raises Interrupted once the run is being stopped.
 
         A RunStopped from within goes to all who wait as well: they would only meet the same refusal.
@@ -281,32 +281,32 @@ class Admission:
             self.in_use += 1
             self._waiting.call(self.in_use)
 
-    def answered(self, lease: Lease, tokens: int) -> None:
+    def answered(self, lease: Permit, tokens: int) -> None:
         """An answer of so many tokens came."""
         self.controller.answered(lease, tokens, monotonic())
         self._grant()
 
-    def pressed(self, lease: Lease, retry_after: float | None) -> None:
+    def pressed(self, lease: Permit, retry_after: float | None) -> None:
         """The server turned a request away; everything is held for as long as it asks."""
-        self.refused += 1
-        self.controller.refused(lease, monotonic())
+        self.refusals += 1
+        self.controller.refusals(lease, monotonic())
         if retry_after:
-            self.hold(retry_after)
+            self.pause(retry_after)
 
-    def timed_out(self, lease: Lease) -> None:
+    def record_timeout(self, lease: Permit) -> None:
         """A request got no answer in its time."""
-        self.controller.timed_out(lease, monotonic())
+        self.controller.record_timeout(lease, monotonic())
 
     def away(self) -> None:
         """The server went away."""
         self.controller.away(monotonic())
 
-    def looked(self, gauges: Gauges) -> None:
+    def record_metrics(self, gauges: ServerMetrics) -> None:
         """The server told of itself."""
-        self.controller.looked(gauges, self.in_use, monotonic())
+        self.controller.record_metrics(gauges, self.in_use, monotonic())
         self._grant()
 
-    def hold(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Gives no slot for so long."""
         self._hold(monotonic() + seconds)
 
@@ -319,7 +319,7 @@ class Admission:
         # A little late rather than early: the loop's clock may fire just before the time is up.
         self._alarm = asyncio.get_running_loop().call_later(until - monotonic() + 0.001, self._grant)
 
-    async def pause(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         """Sleeps outside any slot. Raises Interrupted once the run is being stopped."""
         if seconds > 0 and not self._closing.is_set():
             try:
@@ -330,12 +330,12 @@ class Admission:
             raise Interrupted
 
     @property
-    def held(self) -> bool:
+    def paused(self) -> bool:
         """Whether no slot is given for a time, as the server asked."""
         return monotonic() < self._held_until
 
     @property
-    def closing(self) -> bool:
+    def closed(self) -> bool:
         """Whether the run is being stopped."""
         return self._closing.is_set()
 
@@ -344,38 +344,38 @@ class Admission:
         self._closing.set()
         if self._alarm is not None:
             self._alarm.cancel()
-        self.dismiss(Interrupted())
+        self.reject_waiting(Interrupted())
 
     @property
     def waiting(self) -> int:
         """How many wait for a slot, or for the room before it."""
-        return len(self._waiting) + len(self.landing.waiting)
+        return len(self._waiting) + len(self.image_limit.waiting)
 
-    def dismiss_last(self, error: PersQAError) -> None:
+    def reject_last_waiting(self, error: PersQAError) -> None:
         """Ends the waiting of the one that would wait longest."""
-        (self.landing.waiting or self._waiting).dismiss_last(error)
+        (self.image_limit.waiting or self._waiting).reject_last_waiting(error)
 
-    def dismiss(self, error: PersQAError) -> None:
+    def reject_waiting(self, error: PersQAError) -> None:
         """Ends the waiting of all who wait for a slot."""
-        self.landing.waiting.dismiss(error)
-        self._waiting.dismiss(error)
+        self.image_limit.waiting.reject_waiting(error)
+        self._waiting.reject_waiting(error)
 
 
-class Held(AbstractAsyncContextManager[Lease]):
+class Held(AbstractAsyncContextManager[Permit]):
     """A slot from when it is given to when it is given back."""
 
     __slots__ = ("_admission", "_again")
 
-    def __init__(self, admission: Admission, again: bool) -> None:
+    def __init__(self, admission: ConcurrencyLimit, again: bool) -> None:
         self._admission = admission
         self._again = again
 
-    async def __aenter__(self) -> Lease:
+    async def __aenter__(self) -> Permit:
         in_use = await self._admission.acquire(again=self._again)
         controller = self._admission.controller
-        return Lease(controller.cuts, controller.level, in_use, monotonic())
+        return Permit(controller.cuts, controller.level, in_use, monotonic())
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, RunStopped):
-            self._admission.dismiss(error)
+            self._admission.reject_waiting(error)
         self._admission.release()

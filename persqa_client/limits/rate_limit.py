@@ -17,8 +17,8 @@ from asyncio_throttle.throttler import Throttler
 
 from persqa_client.config import Limits
 from persqa_client.errors import Interrupted
-from persqa_client.images.tokens import PictureTokens, by_size
-from persqa_client.limits.concurrency import Admission, Waiters
+from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
+from persqa_client.limits.concurrency import ConcurrencyLimit, WaitQueue
 from persqa_client.types import Request, Usage
 
 # A waiting line: one at a time, what is tried again before what is new. Waits, nothing else.
@@ -29,7 +29,7 @@ class Line:
 
     def __init__(self) -> None:
         self._taken = False
-        self._waiting = Waiters()
+        self._waiting = WaitQueue()
         self._closed = False
         self._patience: set[asyncio.Timeout] = set()
 
@@ -85,7 +85,7 @@ LONGEST = 1e6
 """Seconds; a larger number is a moment in time, counted from 1970."""
 
 
-def weight_of(request: Request, max_tokens: int, picture_tokens: PictureTokens = by_size) -> int:
+def weight_of(request: Request, max_tokens: int, picture_tokens: ImageTokenCounter = estimate_image_tokens) -> int:
     """Tokens that a request may take, its answer at its longest: that is what an account is charged for at first."""
     text = len(request.system) + len(request.prompt) + sum(len(turn.text) for turn in request.turns)
     pictures = sum(picture_tokens(picture) for picture in request.pictures)
@@ -258,28 +258,30 @@ def throttle_for(rps: float | None, rpm: float | None = None, tpm: int | None = 
 
 # What an account may take: throttled before sending, corrected by what was taken, held when nothing is left. Waits.
 
-UNHEARD = 20
+ANSWERS_WITHOUT_HEADERS = 20
 """Answers without a word on the account's limits, after which none is looked for."""
 
 
-class Allowance:
+class RateLimiter:
     """The limits on requests and tokens that a person names, and those that answers tell of."""
 
-    def __init__(self, limits: Limits, admission: Admission, picture_tokens: PictureTokens = by_size) -> None:
+    def __init__(
+        self, limits: Limits, admission: ConcurrencyLimit, picture_tokens: ImageTokenCounter = estimate_image_tokens
+    ) -> None:
         self._limits = limits
         self._admission = admission
         self.picture_tokens = picture_tokens
         self._throttle = throttle_for(limits.rps, limits.rpm, limits.tpm)
         self._answers = 0
         self._tokens = 0
-        self.listens = True
+        self.expects_headers = True
         """Whether answers may still be expected to tell of limits."""
 
-    def weigh(self, request: Request, max_tokens: int) -> int:
+    def estimate_tokens(self, request: Request, max_tokens: int) -> int:
         """Tokens that the request may take; 0 where nobody counts them."""
         return 0 if self._limits.tpm is None else weight_of(request, max_tokens, self.picture_tokens)
 
-    async def permit(self, tokens: int, *, again: bool) -> None:
+    async def acquire(self, tokens: int, *, again: bool) -> None:
         """Returns when it may be sent. Raises Interrupted once closed."""
         await self._throttle.acquire(again=again, tokens=tokens)
 
@@ -287,7 +289,7 @@ class Allowance:
         """It was not sent after all."""
         self._throttle.correct(-tokens)
 
-    def took(self, usage: Usage, tokens: int) -> None:
+    def record_usage(self, usage: Usage, tokens: int) -> None:
         """What an answer took, of which ``tokens`` had been counted before."""
         taken = usage.prompt + usage.completion
         self._answers += 1
@@ -295,16 +297,16 @@ class Allowance:
         if tokens and usage.prompt:
             self._throttle.correct(taken - tokens)
 
-    def heed(self, headers: Mapping[str, str]) -> None:
+    def observe_headers(self, headers: Mapping[str, str]) -> None:
         """Holds all sending where the limits in an answer's headers leave no room for one request more."""
-        if not self.listens:
+        if not self.expects_headers:
             return
         if "x-ratelimit-remaining-requests" not in headers and "x-ratelimit-remaining-tokens" not in headers:
-            self.listens = self._answers < UNHEARD
+            self.expects_headers = self._answers < ANSWERS_WITHOUT_HEADERS
             return
         mean = self._tokens // max(1, self._answers)
         if seconds := seconds_to_hold(headers, time.time(), max(1, mean)):
-            self._admission.hold(min(seconds, self._limits.max_outage))
+            self._admission.pause(min(seconds, self._limits.max_outage))
 
     def close(self) -> None:
         """Permits nothing more."""

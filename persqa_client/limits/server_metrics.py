@@ -27,7 +27,7 @@ MODEL = re.compile(rb'(?:^|,)\s*model_name="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Gauges:
+class ServerMetrics:
     """A look at the server. Requests whose pictures are still being prepared there are in none of the counts."""
 
     running: float
@@ -52,7 +52,7 @@ class Queue:
     """Whether the last look found no room: caches full, or requests rejected since the look before."""
     rejections: float | None = None
 
-    def add(self, gauges: Gauges) -> None:
+    def add(self, gauges: ServerMetrics) -> None:
         """A look; the first is left out of the mean, for its queue was another limit's."""
         rejected = self.rejections is not None and gauges.rejections > self.rejections
         self.full = rejected or gauges.kv_usage >= FULL
@@ -70,7 +70,7 @@ class Queue:
         return Queue(rejections=self.rejections)
 
 
-def read_gauges(text: bytes, model: str) -> Gauges | None:
+def read_gauges(text: bytes, model: str) -> ServerMetrics | None:
     """The gauges of one model, summed over engines; None where the text has none of vLLM's.
 
     A model may go by a name here that its requests don't use (an adapter, a second name): then all are taken.
@@ -82,7 +82,7 @@ def read_gauges(text: bytes, model: str) -> Gauges | None:
         found.setdefault(name, []).append(value)
     if b"num_requests_running" not in found or b"num_requests_waiting" not in found:
         return None
-    return Gauges(
+    return ServerMetrics(
         running=sum(found[b"num_requests_running"]),
         waiting=sum(found[b"num_requests_waiting"]),
         kv_usage=max([*found.get(b"kv_cache_usage_perc", []), *found.get(b"gpu_cache_usage_perc", [])], default=0.0),
@@ -90,11 +90,11 @@ def read_gauges(text: bytes, model: str) -> Gauges | None:
     )
 
 
-async def poll(
+async def poll_metrics(
     get: Callable[[str], Awaitable[tuple[int, bytes]]],
     url: str,
     model: str,
-    tell: Callable[[Gauges], None],
+    tell: Callable[[ServerMetrics], None],
     wanted: Callable[[], bool] = lambda: True,
     *,
     every: float = POLL_EVERY,
@@ -117,7 +117,9 @@ async def poll(
             tell(gauges)
 
 
-async def _look(get: Callable[[str], Awaitable[tuple[int, bytes]]], url: str, model: str) -> tuple[Gauges | None, bool]:
+async def _look(
+    get: Callable[[str], Awaitable[tuple[int, bytes]]], url: str, model: str
+) -> tuple[ServerMetrics | None, bool]:
     """The gauges, where they could be had, and whether it is clear that there are none."""
     try:
         status, text = await get(url)
@@ -127,7 +129,7 @@ async def _look(get: Callable[[str], Awaitable[tuple[int, bytes]]], url: str, mo
     return gauges, gauges is None and status < 500
 
 
-class Lookout:
+class MetricsPoller:
     """One task that polls, from when it is first wanted until it is closed, however many ask for it."""
 
     def __init__(self, polling: Callable[[], Coroutine[Any, Any, None]]) -> None:

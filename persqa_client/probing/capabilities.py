@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from persqa_client.client.dialect import PREFILLS
+from persqa_client.client.dialect import PREFILL_FORMS
 from persqa_client.errors import RunStopped
 from persqa_client.types import Strategy
 
-Obedience = Literal["obeyed", "ignored", "refused"]
-Wanted = Literal["auto", "direct", "constrain", "prefill", "surrogate"]
+FeatureSupport = Literal["obeyed", "ignored", "refused"]
+StrategyChoice = Literal["auto", "direct", "constrain", "prefill", "surrogate"]
 """A strategy, or ``auto``: to be held to the tag where the server obeys, else to be asked for it."""
 
 MODELS_NOTED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class VisionCheck:
     """What became of a picture. ``words``: the answer, or why the picture was refused."""
 
     state: Literal["seen", "not shown", "ignored", "refused", "failed"]
@@ -30,7 +30,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerCapabilities:
     """What was found; None and empty stand for what was not asked or not told.
 
     ``models`` is empty where the server keeps no list; ``version`` is vLLM's.
@@ -42,11 +42,11 @@ class Server:
     max_model_len: int | None = None
     constraint: str | None = None
     """The form (client/dialect.py) to use of those that are obeyed."""
-    constraints: Mapping[str, Obedience] = field(default_factory=dict)
+    constraints: Mapping[str, FeatureSupport] = field(default_factory=dict)
     """Each form that was tried."""
     prefill: str | None = None
-    prefills: Mapping[str, Obedience] = field(default_factory=dict)
-    sight: Sight | None = None
+    prefills: Mapping[str, FeatureSupport] = field(default_factory=dict)
+    sight: VisionCheck | None = None
     picture_patch: int | None = None
     """Pixels of a side of what counts as one token of a picture: 28 for Qwen2-VL and 2.5, 32 for Qwen3-VL."""
     image_limit: int | None = None
@@ -63,14 +63,14 @@ class Server:
         return asdict(self) | {"models": list(self.models[:MODELS_NOTED])}
 
 
-def unknown_model(server: Server, model: str) -> str | None:
+def explain_unknown_model(server: ServerCapabilities, model: str) -> str | None:
     """One sentence where vLLM's own list lacks the model (other servers' lists need not be complete)."""
     if server.owner is None and server.version and server.models and model not in server.models:
         return f"The server does not serve {model!r}; it serves {', '.join(server.models[:5])}. Check --model."
     return None
 
 
-def unfit(server: Server) -> str | None:
+def explain_unusable_vision(server: ServerCapabilities) -> str | None:
     """One sentence where no run can be made with the server: it has no eyes."""
     sight = server.sight
     if sight is None or sight.state not in {"ignored", "refused"}:
@@ -83,7 +83,7 @@ def unfit(server: Server) -> str | None:
     )
 
 
-def settle_strategy(server: Server, wanted: Wanted) -> Strategy:
+def resolve_strategy(server: ServerCapabilities, wanted: StrategyChoice) -> Strategy:
     """The strategy of a run. Raises RunStopped where the server does not do what is wanted."""
     if wanted == "auto":
         return "direct" if server.constraint is None else "constrain"
@@ -96,7 +96,8 @@ def settle_strategy(server: Server, wanted: Wanted) -> Strategy:
     if wanted == "prefill" and server.prefill is None:
         raise RunStopped(
             "no_prefill",
-            f"--strategy prefill can't be: the server goes on from no beginning of an answer ({', '.join(PREFILLS)}); "
+            "--strategy prefill can't be: the server goes on from no beginning of an answer "
+            f"({', '.join(PREFILL_FORMS)}); "
             f"use --strategy {'constrain' if server.constraint else 'direct'} instead.",
         )
     return wanted

@@ -8,11 +8,18 @@ from typing import Any, Literal
 
 import orjson
 
-from persqa_client.client.classify import judge_reply
+from persqa_client.client.classify import classify_response
 from persqa_client.endpoints.outage import explained
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import AttemptError, RunStopped, ServerFailed
-from persqa_client.probing.capabilities import Obedience, Server, Wanted, settle_strategy, unfit, unknown_model
+from persqa_client.probing.capabilities import (
+    FeatureSupport,
+    ServerCapabilities,
+    StrategyChoice,
+    explain_unknown_model,
+    explain_unusable_vision,
+    resolve_strategy,
+)
 from persqa_client.probing.features import (
     count_images,
     fork,
@@ -21,9 +28,9 @@ from persqa_client.probing.features import (
     try_seed,
     try_uuid,
 )
-from persqa_client.probing.vision import patch_of, see
-from persqa_client.task_groups import tasks, together
-from persqa_client.types import Act, Strategy
+from persqa_client.probing.vision import check_vision, patch_of
+from persqa_client.task_groups import gather_all, task_group
+from persqa_client.types import RetryAction, Strategy
 
 LOOKS = 3
 HELD = frozenset({"auto", "constrain", "surrogate"})
@@ -32,20 +39,22 @@ LENGTHENING = frozenset({"min_tokens"})
 """Of a person's own request fields, those that short answers can't bear."""
 
 
-async def examine(session: Session, *, strategy: Wanted = "auto", thorough: bool = False, uuid: bool = False) -> Server:
+async def probe_server(
+    session: Session, *, strategy: StrategyChoice = "auto", thorough: bool = False, uuid: bool = False
+) -> ServerCapabilities:
     """What a run by this strategy needs to know, or all that can be found out; about three round trips.
 
     Afterwards the session speaks as the server was found to understand; with ``uuid``, pictures that have one are sent
     once where the server keeps them. Raises RunStopped where nothing listens, the
     key is refused, the address is wrong or the model is not served.
     """
-    server = await look(session)
-    if (sentence := unknown_model(server, session.endpoint.model)) is not None:
+    server = await identify_server(session)
+    if (sentence := explain_unknown_model(server, session.endpoint.model)) is not None:
         raise RunStopped("unknown_model", sentence)
     sampling = session.sampling
     short = {name: value for name, value in sampling.extra_body.items() if name not in LENGTHENING}
     trial = fork(session, sampling=sampling.model_copy(update={"extra_body": short}))
-    sight, seconds = await see(trial)
+    sight, seconds = await check_vision(trial)
     server = replace(server, sight=sight, picture_patch=patch_of(sight), latency=seconds)
     server = await examine_features(trial, server, strategy, thorough, uuid)
     keeps = uuid and server.uuid is True
@@ -54,11 +63,11 @@ async def examine(session: Session, *, strategy: Wanted = "auto", thorough: bool
 
 
 async def examine_features(
-    session: Session, server: Server, strategy: Wanted, thorough: bool, wants_uuid: bool
-) -> Server:
+    session: Session, server: ServerCapabilities, strategy: StrategyChoice, thorough: bool, wants_uuid: bool
+) -> ServerCapabilities:
     """The features that are independent of one another, all at once."""
     sees = server.sight is not None and server.sight.state in {"seen", "not shown"}
-    async with tasks() as group:
+    async with task_group() as group:
         constraints = group.create_task(try_constraints(session, thorough or strategy in HELD))
         prefills = group.create_task(try_prefills(session, thorough or strategy == "prefill"))
         images = group.create_task(count_images(session)) if thorough and sees else None
@@ -78,15 +87,15 @@ async def examine_features(
     )
 
 
-def first_obeyed(forms: Mapping[str, Obedience]) -> str | None:
+def first_obeyed(forms: Mapping[str, FeatureSupport]) -> str | None:
     return next((form for form, found in forms.items() if found == "obeyed"), None)
 
 
-async def look(session: Session) -> Server:
+async def identify_server(session: Session) -> ServerCapabilities:
     """Models and version. Raises RunStopped where nothing listens, the key is refused or the address is wrong."""
     endpoint = session.endpoint
     try:
-        async with tasks() as group:
+        async with task_group() as group:
             listing = group.create_task(_get_patiently(session, f"{endpoint.base_url}/models"))
             telling = group.create_task(_get_json(session, f"{endpoint.root_url}/version"))
         status, body = listing.result()
@@ -95,10 +104,10 @@ async def look(session: Session) -> Server:
         _refuse_early(session, status, body)
         version = telling.result() if status == 200 else {}
     except AttemptError as error:
-        raise RunStopped(error.verdict.code, error.verdict.message) from error
+        raise RunStopped(error.decision.code, error.decision.message) from error
     cards = [card for card in _load(body).get("data") or [] if isinstance(card, dict)] if status == 200 else []
     own: dict[str, Any] = next((card for card in cards if card.get("id") == endpoint.model), {})
-    return Server(
+    return ServerCapabilities(
         models=tuple(str(card.get("id")) for card in cards),
         owner=own.get("owned_by"),
         version=version.get("version"),
@@ -112,16 +121,16 @@ async def _get_patiently(session: Session, url: str) -> tuple[int, bytes]:
         try:
             return await session.client.get(url)
         except AttemptError as error:
-            if error.verdict.act is Act.STOP:
+            if error.decision.action is RetryAction.STOP:
                 raise
-            await session.admission.pause(session.backoff.ceiling(waits))
+            await session.concurrency_limit.sleep(session.backoff.max_wait(waits))
     return await session.client.get(url)
 
 
 def _refuse_early(session: Session, status: int, body: bytes) -> None:
     # A 403 here proves nothing: a key may be good for chats and not for lists.
     if status == 401:
-        verdict = judge_reply(status, {}, body, session.client.context, now=0.0)
+        verdict = classify_response(status, {}, body, session.client.context, now=0.0)
         raise RunStopped(verdict.code, verdict.message)
 
 
@@ -151,33 +160,37 @@ def _load(body: bytes) -> dict[str, Any]:
 # Getting to know the endpoints of a run before anything depends on them: all at once, each must be well. Talks to
 # them.
 
-Care = Literal["look", "examine", "thorough"]
+ProbeDepth = Literal["look", "examine", "thorough"]
 """How closely servers are looked at: their lists alone, what a strategy needs, or all that a whole run may need."""
 
 
-async def meet(sessions: Sequence[Session], wanted: Wanted, care: Care, *, uuid: bool = False) -> tuple[Server, ...]:
+async def probe_all(
+    sessions: Sequence[Session], wanted: StrategyChoice, care: ProbeDepth, *, uuid: bool = False
+) -> tuple[ServerCapabilities, ...]:
     """What each server is. Raises RunStopped for the first that is not fit for the run, by its name where there are
     several: what is wrong at the start is a slip, and half the servers would go unused for hours."""
-    return tuple(await together(*(meet_one(session, wanted, care, uuid, len(sessions) > 1) for session in sessions)))
+    return tuple(await gather_all(*(meet_one(session, wanted, care, uuid, len(sessions) > 1) for session in sessions)))
 
 
-async def meet_one(session: Session, wanted: Wanted, care: Care, uuid: bool, named: bool) -> Server:
+async def meet_one(
+    session: Session, wanted: StrategyChoice, care: ProbeDepth, uuid: bool, named: bool
+) -> ServerCapabilities:
     try:
         server = await find_out(session, wanted, care, uuid)
-        if care != "examine" and (sentence := unfit(server)) is not None:
+        if care != "examine" and (sentence := explain_unusable_vision(server)) is not None:
             raise RunStopped("no_pictures", sentence)
-        settle_strategy(server, wanted)
+        resolve_strategy(server, wanted)
     except RunStopped as stop:
-        reason = await explained(stop, session.endpoint.gone, session.client.alive)
+        reason = await explained(stop, session.endpoint.exit_error, session.client.alive)
         raise (by_name(reason, session.endpoint.base_url) if named else reason) from None
     return server
 
 
-async def find_out(session: Session, wanted: Wanted, care: Care, uuid: bool) -> Server:
+async def find_out(session: Session, wanted: StrategyChoice, care: ProbeDepth, uuid: bool) -> ServerCapabilities:
     if care != "look":
-        return await examine(session, strategy=wanted, thorough=care == "thorough", uuid=uuid)
-    server = await look(session)
-    if (sentence := unknown_model(server, session.endpoint.model)) is not None:
+        return await probe_server(session, strategy=wanted, thorough=care == "thorough", uuid=uuid)
+    server = await identify_server(session)
+    if (sentence := explain_unknown_model(server, session.endpoint.model)) is not None:
         raise RunStopped("unknown_model", sentence)
     return server
 
@@ -188,12 +201,12 @@ def by_name(stop: RunStopped, url: str) -> RunStopped:
     return stop if told else RunStopped(stop.code, f"{url}: {stop.message}")
 
 
-def agree(servers: Sequence[Server], wanted: Wanted) -> Strategy:
+def resolve_common_strategy(servers: Sequence[ServerCapabilities], wanted: StrategyChoice) -> Strategy:
     """The one strategy of a run: all servers must do what is wanted, each in its own way. Raises RunStopped."""
-    found = {settle_strategy(server, wanted) for server in servers}
+    found = {resolve_strategy(server, wanted) for server in servers}
     return found.pop() if len(found) == 1 else "direct"
 
 
-def shortest_context(servers: Sequence[Server]) -> int | None:
+def shortest_context(servers: Sequence[ServerCapabilities]) -> int | None:
     """The room that an answer has wherever it is given; None where no server tells."""
     return min((server.max_model_len for server in servers if server.max_model_len), default=None)

@@ -13,9 +13,9 @@ from PIL import Image
 
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
-from persqa_client.probing.capabilities import Sight
-from persqa_client.task_groups import tasks
-from persqa_client.types import Completion, Picture, Request
+from persqa_client.probing.capabilities import VisionCheck
+from persqa_client.task_groups import task_group
+from persqa_client.types import Completion, EncodedImage, Request
 
 # Plain pictures of colours that no model mistakes for one another, and what an answer calls them. Pure.
 
@@ -39,11 +39,11 @@ LONGEST = 80
 THINKING = re.compile(r".*</think>", re.DOTALL)
 
 
-def swatch(colour: str, side: int = SIDE) -> Picture:
+def make_colour_picture(colour: str, side: int = SIDE) -> EncodedImage:
     """A square picture filled with one of COLOURS."""
     buffer = io.BytesIO()
     Image.new("RGB", (side, side), COLOURS[colour][0]).save(buffer, "PNG")
-    return Picture(buffer.getvalue(), "image/png", side, side)
+    return EncodedImage(buffer.getvalue(), "image/png", side, side)
 
 
 def named_colour(text: str) -> str | None:
@@ -79,14 +79,14 @@ class Look:
     seconds: float
 
 
-async def see(session: Session, rng: random.Random | None = None) -> tuple[Sight, float]:
+async def check_vision(session: Session, rng: random.Random | None = None) -> tuple[VisionCheck, float]:
     """What became of a picture, and how many seconds the answer took.
 
     Asks with a picture and without at once; a server whose prompt did not grow must name a second colour, for it may
     have guessed the first. Raises RunStopped as any request does.
     """
     colours = (rng or random.Random()).sample(sorted(COLOURS), 2)
-    async with tasks() as group:
+    async with task_group() as group:
         looking, asking = group.create_task(look_at(session, colours[0])), group.create_task(prompt_tokens(session))
     look, plain = looking.result(), asking.result()
     growth = grown(look, plain)
@@ -96,7 +96,7 @@ async def see(session: Session, rng: random.Random | None = None) -> tuple[Sight
 
 
 def request_of(colour: str) -> Request:
-    return Request("You answer briefly.", (swatch(colour),), QUESTION, seed=0, max_tokens=ROOM)
+    return Request("You answer briefly.", (make_colour_picture(colour),), QUESTION, seed=0, max_tokens=ROOM)
 
 
 async def look_at(session: Session, colour: str) -> Look:
@@ -127,25 +127,25 @@ def named(look: Look) -> bool:
     return look.answer is not None and named_colour(look.answer.text) == look.colour
 
 
-def judge(look: Look, growth: int | None, *, answers: bool) -> Sight:
+def judge(look: Look, growth: int | None, *, answers: bool) -> VisionCheck:
     """``answers``: without a picture the server answered, so that what it refused it refused for the picture."""
     if look.error is not None:
         words = look.error.raw or look.error.message
         about = (answers and look.error.code in REFUSALS) or mentions(words, ABOUT_PICTURES)
-        return Sight("refused" if about else "failed", words)
+        return VisionCheck("refused" if about else "failed", words)
     assert look.answer is not None
     words = " ".join(look.answer.text.split())[:WORDS_KEPT]
     if named(look):
-        return Sight("seen", words, growth)
+        return VisionCheck("seen", words, growth)
     ignored = growth is not None and growth < FEWEST_TOKENS
-    return Sight("ignored" if ignored else "not shown", words, growth)
+    return VisionCheck("ignored" if ignored else "not shown", words, growth)
 
 
 def mentions(text: str, words: Iterable[str]) -> bool:
     return any(word in text.lower() for word in words)
 
 
-def patch_of(sight: Sight) -> int | None:
+def patch_of(sight: VisionCheck) -> int | None:
     """The side in pixels of what counts as a token, by how long the picture was in the prompt; None where by none of
     the rules of Qwen's models."""
     return next((side for side in PATCHES if sight.tokens == MARKS + round(SIDE / side) ** 2), None)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from persqa_client.errors import SettingsError
-from persqa_client.images.references import shown
+from persqa_client.images.references import describe_reference
 from persqa_client.jsonl import load_value
 from persqa_client.language import is_chinese
-from persqa_client.questions.categories import CATEGORIES, LANGUAGES, read_category, read_language, read_need
+from persqa_client.questions.categories import CATEGORIES, LANGUAGES, parse_category, parse_language, parse_need
 from persqa_client.questions.sampling import Question
 
 MAX_BYTES = 20_000_000
@@ -37,7 +37,7 @@ BRACES = re.compile(r"\{[^{}]{0,40}\}|[{}]")
 
 def read_bank_file(path: Path) -> tuple[Question, ...]:
     """The questions of a person's own file, in its order."""
-    name = shown(str(path))
+    name = describe_reference(str(path))
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -121,9 +121,9 @@ def item_of(fields: dict[str, Any]) -> Question:
     return Question(
         id=word(fields, "id") or derived_id(text),
         text=text,
-        category=None if category is None else read_category(category),
-        language=read_language(language) if language else "zh" if is_chinese(text) else "en",
-        needs=frozenset(map(read_need, list_of_words(fields.get("needs")))),
+        category=None if category is None else parse_category(category),
+        language=parse_language(language) if language else "zh" if is_chinese(text) else "en",
+        needs=frozenset(map(parse_need, list_of_words(fields.get("needs")))),
         sensitive=flag(fields, "sensitive"),
     )
 
@@ -220,7 +220,7 @@ def load_bank(category: str, language: str) -> tuple[Question, ...]:
 
 @dataclass(frozen=True)
 class Bank:
-    """Which questions there are for a row, by its category and language. Built by ``Bank.of``."""
+    """Which questions there are for a row, by its category and language. Built by ``Bank.build``."""
 
     category: str | None
     """What a row's subject is where the row doesn't say; None for a person's own questions."""
@@ -228,7 +228,7 @@ class Bank:
     """For each category and language that has any questions: those that were not left out, so perhaps none."""
 
     @classmethod
-    def of(
+    def build(
         cls, own: str | tuple[Question, ...], *, sensitive: bool = False, without: frozenset[str] = frozenset()
     ) -> Bank:
         """``own`` is a category, for the package's banks, or a person's own questions, which stand for all of them.

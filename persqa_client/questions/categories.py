@@ -44,18 +44,18 @@ LANGUAGE_NAMES = {
 REGION = re.compile(r"[-_.@ ].*", re.DOTALL)
 
 
-def read_category(text: str) -> str:
+def parse_category(text: str) -> str:
     """``Person`` -> ``human``. Raises ValueError with the reason where no category is meant."""
     word = plain(text)
     return known(word.removesuffix("s") if word.isascii() else word, text, "category", CATEGORIES, CATEGORY_NAMES)
 
 
-def read_language(text: str) -> str:
+def parse_language(text: str) -> str:
     """``zh-CN`` or ``中文`` -> ``zh``. Raises ValueError with the reason where no language of the banks is meant."""
     return known(REGION.sub("", plain(text)), text, "language", LANGUAGES, LANGUAGE_NAMES)
 
 
-def read_need(text: str) -> str:
+def parse_need(text: str) -> str:
     """``whole body`` -> ``whole_body``. Raises ValueError with the reason where it is not one of ``NEEDS``."""
     return known(re.sub(r"[-\s]+", "_", plain(text)), text, "need", tuple(NEEDS), {"colour": ("color", "colours")})
 

@@ -80,14 +80,14 @@ def wording_for(question: str) -> Wording:
 
 
 @lru_cache(maxsize=1024)
-def put(question: str, name: str, category: str | None = None) -> tuple[str, str]:
+def build_prompt(question: str, name: str, category: str | None = None) -> tuple[str, str]:
     """The system text and the prompt for a question about ``name``, a tag or what stands in for one."""
     wording = wording_for(question)
     subject = wording.subjects[category or DEFAULT_CATEGORY].format(name=name)
     return wording.system, wording.prompt.format(subject=subject, name=name, question=question)
 
 
-def put_again(question: str, name: str, answer: str, problem: Problem) -> tuple[Turn, Turn]:
+def build_reask_prompt(question: str, name: str, answer: str, problem: Problem) -> tuple[Turn, Turn]:
     """The turns that follow a bad answer: the answer itself, and why it is asked again."""
     wording = wording_for(question)
     known = wording.reasons.get(problem.code)

@@ -28,7 +28,7 @@ LETTERS = 3
 KINDS = {"words": "an English word", "names": "a given name", "characters": "a famous character's name"}
 
 
-def tag_of(name: str) -> str:
+def parse_tag(name: str) -> str:
     """``mam`` or ``<mam>`` -> ``<mam>``. Raises ValueError with the reason where the name can't be a tag."""
     bare = name.strip().removeprefix("<").removesuffix(">")
     if not TAG_NAME.fullmatch(bare):
@@ -38,7 +38,7 @@ def tag_of(name: str) -> str:
     return f"<{bare}>"
 
 
-def doubts(name: str) -> tuple[str, ...]:
+def find_tag_risks(name: str) -> tuple[str, ...]:
     """What speaks against a name that can be a tag: each a sentence with whom it hurts. Empty for a good one."""
     bare = name.strip().removeprefix("<").removesuffix(">")
     lower = bare.lower()
@@ -110,7 +110,7 @@ def choose_surrogate(question: str, tag: str, names: Iterable[str]) -> str:
 LONGEST = 100
 
 
-def read_names(path: Path) -> tuple[str, ...]:
+def read_real_names(path: Path) -> tuple[str, ...]:
     """One name on a line; blank lines and those that begin with ``#`` are passed over.
 
     Raises SettingsError with one sentence where the file can't be read, or holds what can be no name.

@@ -6,17 +6,17 @@ import re
 from dataclasses import dataclass
 
 from persqa_client.questions.bank import Bank
-from persqa_client.questions.prompts import put
+from persqa_client.questions.prompts import build_prompt
 from persqa_client.questions.sampling import choose, request_seed
 from persqa_client.questions.tags import choose_surrogate, means_the_tag
-from persqa_client.types import Ask, Check, Row, Strategy, Unit
+from persqa_client.types import Check, Row, Strategy, Task, TaskId
 
 HELD = ("constrain", "surrogate")
 """Strategies that go with a pattern; a surrogate needs none, and is all the surer where the server obeys one."""
 
 
 @dataclass(frozen=True, slots=True)
-class AskMaker:
+class TaskMaker:
     """What is the same for all rows of a run. ``category`` and ``language`` hold where a row names none."""
 
     tag: str
@@ -29,13 +29,13 @@ class AskMaker:
     strategy: Strategy = "direct"
     names: tuple[str, ...] = ()
 
-    def units(self, row: Row) -> tuple[Unit, ...]:
+    def units(self, row: Row) -> tuple[TaskId, ...]:
         """What is asked about the row: one unit for each question. A row with a question of its own has that alone."""
-        if row.only is not None or row.question is not None:
-            return (Unit(row.number, row.only or 0),)
-        return tuple(Unit(row.number, number) for number in range(self.questions))
+        if row.only_question is not None or row.question is not None:
+            return (TaskId(row.number, row.only_question or 0),)
+        return tuple(TaskId(row.number, number) for number in range(self.questions))
 
-    def make(self, row: Row, unit: Unit) -> Ask:
+    def make(self, row: Row, unit: TaskId) -> Task:
         """The question of a unit. A row's own ``tag``, ``question``, ``category`` and ``language`` go before the run's.
 
         Raises RowError where the bank has no such question, or no name can stand in for the tag.
@@ -45,9 +45,9 @@ class AskMaker:
         question = text.replace("{tag}", tag)
         surrogate = choose_surrogate(question, tag, self.names) if self.strategy == "surrogate" else None
         asked = question if surrogate is None else question.replace(tag, surrogate)
-        system, prompt = put(asked, surrogate or tag, category)
-        return Ask(
-            unit=unit,
+        system, prompt = build_prompt(asked, surrogate or tag, category)
+        return Task(
+            task_id=unit,
             kind="attribute",
             tag=tag,
             question=question,
@@ -60,7 +60,7 @@ class AskMaker:
             surrogate=surrogate,
             strategy=self.strategy,
             names=self.names,
-            bare_tag=means_the_tag(tag),
+            repair_bare_name=means_the_tag(tag),
             question_id=question_id,
             category=category,
         )

@@ -18,13 +18,13 @@ from persqa_client.run.summary import Summary
 
 # A run and what goes on beside it until it ends: somebody who shows it, for one. Waits, nothing else.
 
-STOPPING = "Stopping: requests under way may finish (once more to stop at once)."
+STOPPING_MESSAGE = "Stopping: requests under way may finish (once more to stop at once)."
 
-Beside = Callable[[Run], Coroutine[Any, Any, None]]
+Monitor = Callable[[Run], Coroutine[Any, Any, None]]
 """Goes on until it is cancelled, or has nothing more to do."""
 
 
-async def attended(run: Run, *beside: Beside) -> Summary:
+async def execute_with_monitors(run: Run, *beside: Monitor) -> Summary:
     """Raises as ``Run.execute`` does. What goes wrong beside a run is not the run's affair."""
     tasks = [asyncio.create_task(one(run)) for one in beside]
     try:
@@ -35,7 +35,7 @@ async def attended(run: Run, *beside: Beside) -> Summary:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def portal() -> BlockingPortal:
+def get_portal() -> BlockingPortal:
     """The loop, which is started when it is first asked for and ends with the process."""
     with PORTAL_LOCK:
         return start_portal()

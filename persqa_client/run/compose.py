@@ -10,31 +10,37 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from persqa_client.answers.checks import TAGGED_ANSWER
+from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
 from persqa_client.config import Recipe, RunSettings
 from persqa_client.errors import SettingsError
-from persqa_client.images.cache import PictureShelf, Preparer, Sharing, name
-from persqa_client.images.references import size_hint
-from persqa_client.images.tokens import Family, PictureTokens, by_size, family_of, tokens
+from persqa_client.images.cache import ImageCache, ImageLoader, ImagePreparer, add_image_uuid
+from persqa_client.images.references import estimate_reference_size
+from persqa_client.images.tokens import (
+    ImageTokenCounter,
+    ModelFamily,
+    count_image_tokens,
+    detect_model_family,
+    estimate_image_tokens,
+)
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
-from persqa_client.probing.capabilities import Server
+from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.probing.probe import shortest_context
 from persqa_client.questions.bank import Bank, read_bank_file
-from persqa_client.questions.categories import CATEGORIES, read_need
-from persqa_client.questions.tags import doubts, read_names, tag_of
-from persqa_client.questions.tasks import AskMaker
+from persqa_client.questions.categories import CATEGORIES, parse_need
+from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
+from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.pipeline import Completer, Pipeline, keep_quiet
 from persqa_client.storage.records import render_failure, render_record
-from persqa_client.types import BadRow, Failure, Outcome, Picture, Row, Strategy, Unit
+from persqa_client.types import BadRow, EncodedImage, Failure, Outcome, Row, Strategy, TaskId
 
 BYTES_PER_PICTURE_BYTE = 2
 """While a picture is prepared there is its file, and what is made of it; afterwards the latter alone."""
-FAMILIES: dict[int, Family] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
+FAMILIES: dict[int, ModelFamily] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
 """The rule of picture tokens, by the side of the square that a server was seen to count as one."""
 
 
-class Plan:
+class RunPlan:
     """What the settings of one run mean for each of its rows.
 
     Raises SettingsError where the tag can't be one, or where the user's own bank or list of names is not in order.
@@ -44,22 +50,22 @@ class Plan:
         recipe = settings.recipe
         self.settings = settings
         self.recipe = recipe
-        self.roots = (*roots_of(settings.image_root, source), *settings.further_roots)
-        self.shelf = PictureShelf(self.roots, max_pixels=recipe.max_pixels, bound=settings.limits.shelf_bytes)
+        self.roots = (*roots_of(settings.image_root, source), *settings.fallback_roots)
+        self.shelf = ImageCache(self.roots, max_pixels=recipe.max_pixels, bound=settings.limits.image_cache_bytes)
         self.bank = make_bank(recipe)
-        self.names = read_names(recipe.names) if recipe.names else ()
+        self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
         self.asks = self.ask_maker("direct")
         self.once = False
         """Whether a picture is sent once for all questions about it: known when the server is."""
 
-    def ask_maker(self, strategy: Strategy) -> AskMaker:
+    def ask_maker(self, strategy: Strategy) -> TaskMaker:
         category, language = defaults(self.recipe, self.bank)
-        return AskMaker(
+        return TaskMaker(
             self.tag,
             self.settings.sampling.seed,
             self.bank,
-            TAGGED_ANSWER,
+            TAGGED_ANSWER_CHECKS,
             category=category,
             language=language,
             questions=self.recipe.questions,
@@ -78,36 +84,36 @@ class Plan:
 
     def warnings(self) -> tuple[str, ...]:
         """What is allowed and may be regretted, one sentence each."""
-        return tuple(f"The tag {self.tag}: {doubt}." for doubt in doubts(self.recipe.tag))
+        return tuple(f"The tag {self.tag}: {doubt}." for doubt in find_tag_risks(self.recipe.tag))
 
     def parse(self, number: int, line: bytes) -> Row | BadRow:
         return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
 
-    def units(self, row: Row | BadRow) -> tuple[Unit, ...]:
+    def units(self, row: Row | BadRow) -> tuple[TaskId, ...]:
         """What is asked about a row; a line that can't be asked about stands once."""
-        return (Unit(row.number),) if isinstance(row, BadRow) else self.asks.units(row)
+        return (TaskId(row.number),) if isinstance(row, BadRow) else self.asks.units(row)
 
     @property
     def spread(self) -> int:
         """How many times as many questions must be under way: those of a row wait for its first half of the time."""
         return 2 if self.recipe.questions > 1 else 1
 
-    def weigh(self, row: Row | BadRow, unit: Unit) -> int:
+    def weigh(self, row: Row | BadRow, unit: TaskId) -> int:
         """Bytes that a question of the row may come to hold while it is under way, its pictures included, about.
 
         Where pictures are sent once, they count with the row's first question: the others share them.
         """
-        if isinstance(row, BadRow) or (self.once and unit.question > 0 and row.only is None):
+        if isinstance(row, BadRow) or (self.once and unit.question > 0 and row.only_question is None):
             return len(row.line)
         return len(row.line) + BYTES_PER_PICTURE_BYTE * sum(
-            size_hint(reference, self.roots) for reference in row.images
+            estimate_reference_size(reference, self.roots) for reference in row.images
         )
 
-    def told(self, loaded: Callable[[Unit, int], None]) -> Callable[[Unit, int], None]:
+    def told(self, loaded: Callable[[TaskId, int], None]) -> Callable[[TaskId, int], None]:
         """``loaded``, told what a unit holds in truth: nothing of its own, where it shares a picture that was sent."""
         return lambda unit, size: loaded(unit, 0 if self.once and unit.question > 0 else size)
 
-    def load(self, reference: str) -> Picture:
+    def load(self, reference: str) -> EncodedImage:
         """The picture as it will be sent. Blocks; threads may call it at once."""
         return self.shelf.load(reference)
 
@@ -124,19 +130,19 @@ class Plan:
         completer: Completer,
         threads: Executor,
         strategy: Strategy,
-        servers: Sequence[Server],
-        loaded: Callable[[Unit, int], None] = keep_quiet,
+        servers: Sequence[ServerCapabilities],
+        loaded: Callable[[TaskId, int], None] = keep_quiet,
     ) -> Pipeline:
         """The journey of a row at one of some servers, its pictures loaded in the given threads.
 
         ``loaded`` is told what a unit then holds, in bytes.
         """
         self.once = self.settings.uuid and bool(servers) and all(server.uuid for server in servers)
-        prepare = Preparer(self.shelf, threads, partial(name, fields=self.settings.sampling.extra_body))
-        sharing = Sharing(prepare, always=self.recipe.questions > 1, repeats=self.once)
+        prepare = ImagePreparer(self.shelf, threads, partial(add_image_uuid, fields=self.settings.sampling.extra_body))
+        sharing = ImageLoader(prepare, always=self.recipe.questions > 1, repeats=self.once)
 
         seen = next((family for server in servers if (family := FAMILIES.get(server.picture_patch or 0))), None)
-        family = seen or family_of(self.settings.endpoint.model)
+        family = seen or detect_model_family(self.settings.endpoint.model)
         return Pipeline(
             completer,
             sharing.load,
@@ -144,28 +150,28 @@ class Plan:
             loaded=self.told(loaded),
             room=self.settings.sampling.max_tokens,
             context=shortest_context(servers),
-            **({"count": partial(tokens, family=family)} if family else {}),
+            **({"count": partial(count_image_tokens, family=family)} if family else {}),
         )
 
 
-def picture_tokens(model: str) -> PictureTokens:
+def picture_tokens(model: str) -> ImageTokenCounter:
     """How many tokens a model of that name makes of a picture."""
-    family = family_of(model)
+    family = detect_model_family(model)
     if family is None:
-        return by_size
+        return estimate_image_tokens
 
-    def count(picture: Picture) -> int:
+    def count(picture: EncodedImage) -> int:
         try:
-            return tokens(picture.width, picture.height, family)
+            return count_image_tokens(picture.width, picture.height, family)
         except ValueError:
-            return by_size(picture)
+            return estimate_image_tokens(picture)
 
     return count
 
 
 def make_tag(name: str) -> str:
     try:
-        return tag_of(name)
+        return parse_tag(name)
     except ValueError as error:
         raise SettingsError(f"--tag: {error}.") from error
 
@@ -173,7 +179,7 @@ def make_tag(name: str) -> str:
 def make_bank(recipe: Recipe) -> Bank:
     """Raises SettingsError where the bank is no category and no file in order, or has too few questions."""
     own = recipe.bank if recipe.bank in CATEGORIES else read_bank_file(Path(recipe.bank))
-    bank = Bank.of(own, sensitive=recipe.sensitive, without=make_needs(recipe.without))
+    bank = Bank.build(own, sensitive=recipe.sensitive, without=make_needs(recipe.without))
     category, language = defaults(recipe, bank)
     if recipe.questions > (there := len(bank.questions(category, language))):
         left = " that --without leaves" if recipe.without else ""
@@ -192,7 +198,7 @@ def defaults(recipe: Recipe, bank: Bank) -> tuple[str, str]:
 
 def make_needs(words: Iterable[str]) -> frozenset[str]:
     try:
-        return frozenset(map(read_need, words))
+        return frozenset(map(parse_need, words))
     except ValueError as error:
         raise SettingsError(f"--without: {error}.") from error
 

@@ -25,7 +25,7 @@ def look_seldom() -> None:
 
 
 @contextmanager
-def looking_seldom() -> Iterator[None]:
+def infrequent_gc() -> Iterator[None]:
     """For a run in somebody else's process: as long as it goes on, unless they look as seldom themselves, or never."""
     before = gc.get_threshold()
     if not 0 < before[0] < SELDOM:

@@ -9,18 +9,31 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from persqa_client.answers.parse import Answer, judge, read_answer
+from persqa_client.answers.parse import Answer, check_answer, parse_answer
 from persqa_client.endpoints.session import Reply
 from persqa_client.errors import RowError
-from persqa_client.questions.prompts import put_again
-from persqa_client.questions.tasks import AskMaker
-from persqa_client.types import Ask, BadRow, Failure, Outcome, Picture, Problem, Record, Request, Row, Sent, Unit, Usage
+from persqa_client.questions.prompts import build_reask_prompt
+from persqa_client.questions.tasks import TaskMaker
+from persqa_client.types import (
+    BadRow,
+    EncodedImage,
+    Failure,
+    Outcome,
+    Problem,
+    Record,
+    Request,
+    Row,
+    SentPicture,
+    Task,
+    TaskId,
+    Usage,
+)
 
 ASKS = 2
 """A question is put once, and once more with the reason why the answer was no good."""
 
 
-def keep_quiet(unit: Unit, held: int) -> None:
+def keep_quiet(unit: TaskId, held: int) -> None:
     """For whoever does not ask what a unit holds."""
 
 
@@ -53,17 +66,17 @@ class Pipeline:
     """
 
     completer: Completer
-    load: Callable[[str], Awaitable[Picture]]
-    asks: AskMaker
+    load: Callable[[str], Awaitable[EncodedImage]]
+    asks: TaskMaker
     room: int = 512
     context: int | None = None
     count: Callable[[int, int], int | None] = lambda width, height: None
     """Tokens of a picture of that width and height, where the model's rule is known."""
 
-    loaded: Callable[[Unit, int], None] = keep_quiet
+    loaded: Callable[[TaskId, int], None] = keep_quiet
     """Told how many bytes a unit holds once its pictures are there."""
 
-    async def answer_row(self, row: Row | BadRow, unit: Unit) -> Outcome:
+    async def answer_row(self, row: Row | BadRow, unit: TaskId) -> Outcome:
         """The record of a unit, or its failure. RunStopped, Interrupted and bugs pass through."""
         if isinstance(row, BadRow):
             return Failure(unit, row.code, row.message, whole_row=True)
@@ -75,7 +88,7 @@ class Pipeline:
         self.loaded(unit, len(row.line) + sum(len(picture.data) for picture in pictures))
         return await self.answer(ask, pictures)
 
-    async def answer(self, ask: Ask, pictures: tuple[Picture, ...]) -> Outcome:
+    async def answer(self, ask: Task, pictures: tuple[EncodedImage, ...]) -> Outcome:
         """Asks, and asks again with the reason where the answer is no good."""
         request = Request(ask.system, pictures, ask.prompt, ask.seed, ask.pattern, ask.prefill)
         paid = Paid()
@@ -85,8 +98,8 @@ class Pipeline:
             except RowError as error:
                 return refused_request(ask, error, paid)
             paid = paid.after(reply)
-            answer = read_answer(reply.completion, ask)
-            problem = judge(reply.completion, answer, ask, request.max_tokens or self.room)
+            answer = parse_answer(reply.completion, ask)
+            problem = check_answer(reply.completion, answer, ask, request.max_tokens or self.room)
             if problem is None:
                 return self.record(ask, answer, reply, paid, pictures)
             paid = replace(
@@ -99,7 +112,7 @@ class Pipeline:
                 return refused_answer(ask, problem, paid)
             request = again
 
-    def again(self, ask: Ask, request: Request, problem: Problem, reply: Reply, paid: Paid) -> Request | None:
+    def again(self, ask: Task, request: Request, problem: Problem, reply: Reply, paid: Paid) -> Request | None:
         """The second request: with twice the room for an answer that was cut off, else with the reason. None where it
         would be a third, or brings no more room."""
         if paid.asks >= ASKS:
@@ -110,7 +123,7 @@ class Pipeline:
             return replace(request, seed=seed, max_tokens=room) if room > self.room else None
         name = ask.surrogate or ask.tag
         told = replace(problem, reason=problem.reason.replace(ask.tag, name))
-        return replace(request, seed=seed, turns=put_again(ask.question, name, paid.raw, told))
+        return replace(request, seed=seed, turns=build_reask_prompt(ask.question, name, paid.raw, told))
 
     def more_room(self, usage: Usage) -> int:
         """Twice the room, as far as the context goes."""
@@ -118,11 +131,11 @@ class Pipeline:
             return 2 * self.room
         return min(2 * self.room, self.context - usage.prompt)
 
-    def record(self, ask: Ask, answer: Answer, reply: Reply, paid: Paid, pictures: tuple[Picture, ...]) -> Record:
+    def record(self, ask: Task, answer: Answer, reply: Reply, paid: Paid, pictures: tuple[EncodedImage, ...]) -> Record:
         steps = [*(["constraint"] if reply.constrained else []), *(["prefill"] if reply.prefilled else [])]
         steps += [*answer.made_good_by, *(["re-ask"] if paid.asks > 1 else [])]
         return Record(
-            unit=ask.unit,
+            task_id=ask.task_id,
             kind=ask.kind,
             tag=ask.tag,
             question=ask.question,
@@ -140,24 +153,25 @@ class Pipeline:
             question_id=ask.question_id,
             category=ask.category,
             pictures=tuple(
-                Sent(p.media_type, p.width, p.height, len(p.data), self.count(p.width, p.height)) for p in pictures
+                SentPicture(p.media_type, p.width, p.height, len(p.data), self.count(p.width, p.height))
+                for p in pictures
             ),
         )
 
 
-def refused_answer(ask: Ask, problem: Problem, paid: Paid) -> Failure:
+def refused_answer(ask: Task, problem: Problem, paid: Paid) -> Failure:
     times = "twice, at last" if paid.asks > 1 else "once,"
-    message = f"Line {ask.unit.row}: the answer was refused {times} because {problem.reason}."
+    message = f"Line {ask.task_id.row}: the answer was refused {times} because {problem.reason}."
     return Failure(
-        ask.unit, problem.code, message, "answer", paid.attempts, paid.raw, paid.usage, paid.asks, paid.refused
+        ask.task_id, problem.code, message, "answer", paid.attempts, paid.raw, paid.usage, paid.asks, paid.refused
     )
 
 
-def refused_request(ask: Ask, error: RowError, paid: Paid) -> Failure:
+def refused_request(ask: Task, error: RowError, paid: Paid) -> Failure:
     return Failure(
-        ask.unit,
+        ask.task_id,
         error.code,
-        f"Line {ask.unit.row}: {error.message}",
+        f"Line {ask.task_id.row}: {error.message}",
         "endpoint",
         paid.attempts + error.attempts,
         error.raw or paid.raw or None,

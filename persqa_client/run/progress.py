@@ -12,14 +12,14 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from persqa_client.endpoints.traffic import trouble_of
+from persqa_client.endpoints.traffic import describe_trouble
 from persqa_client.run.run import Run
 
 REFRESH = 0.25
 LINE_EVERY = 10.0
 
 
-class Onlooker(Console):
+class QuietConsole(Console):
     """A console that falls silent when nobody reads it any more; rich's own ends the process."""
 
     def on_broken_pipe(self) -> None:
@@ -58,7 +58,7 @@ def glance(run: Run, seconds: float) -> Glance:
     """``seconds``: since this process began to answer."""
     live, traffic = run.live, run.pool.traffic
     elapsed = max(seconds, 1e-3)
-    read = live.read - live.began_at
+    read = live.read - live.read_at_start
     known = live.total is not None and live.total > 0 and live.phase == "running"
     left = (live.total - live.read) * elapsed / read if known and read > 0 and live.total is not None else None
     return Glance(
@@ -71,7 +71,7 @@ def glance(run: Run, seconds: float) -> Glance:
         again=traffic.again,
         share=live.read / live.total if known and live.total else None,
         seconds_left=left,
-        trouble=trouble_of(run.pool),
+        trouble=describe_trouble(run.pool),
     )
 
 

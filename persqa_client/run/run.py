@@ -19,18 +19,18 @@ import httpx2
 from persqa_client.config import Endpoint, RunSettings
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
-from persqa_client.endpoints.traffic import accounts_of, found_of, notes_of
-from persqa_client.engines.local import Answer
-from persqa_client.engines.row_loop import Live, Pass, has_more
+from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
+from persqa_client.engines.local import AnswerFunction
+from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, SettingsError
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
-from persqa_client.probing.capabilities import Server
-from persqa_client.probing.probe import Care, agree, meet
-from persqa_client.run.compose import Plan, picture_tokens
+from persqa_client.probing.capabilities import ServerCapabilities
+from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy
+from persqa_client.run.compose import RunPlan, picture_tokens
 from persqa_client.run.summary import Summary, facts_of
 from persqa_client.storage.ledger import Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Strategy, Unit
+from persqa_client.types import Strategy, TaskId
 
 # Where a run goes on that was broken off, or that is given more: how much of its input is done, and left. Reads.
 
@@ -81,14 +81,14 @@ class Run:
     ) -> None:
         self.settings = settings
         self.source = source
-        self.plan = Plan(settings, source)
-        self.live = Live()
+        self.plan = RunPlan(settings, source)
+        self.live = RunProgress()
         given = [session] if isinstance(session, Session) else session
         self.pool = pool or Pool(given or [make_session(endpoint, settings) for endpoint in settings.endpoints])
-        self.servers: tuple[Server, ...] = ()
+        self.servers: tuple[ServerCapabilities, ...] = ()
         self.strategy: Strategy = "direct"
         self._meeting: asyncio.Task[None] | None = None
-        self._pass: Pass | None = None
+        self._pass: RowLoop | None = None
         self._retried = False
         self._stopped = False
         self._ledger: Ledger | None = None
@@ -119,7 +119,7 @@ class Run:
         if self.settings.output is None:
             yield True
             return
-        with self._open_ledger(RunFiles.of(self.settings.output)) as ledger:
+        with self._open_ledger(RunFiles.for_output(self.settings.output)) as ledger:
             self._ledger = ledger
             try:
                 yield self._has_work(ledger)
@@ -139,7 +139,7 @@ class Run:
             async with self.pool:
                 summary = await self._work(memory, None)
             return replace(summary, records=memory.rows(failed=False), failures=memory.rows(failed=True))
-        files = RunFiles.of(self.settings.output)
+        files = RunFiles.for_output(self.settings.output)
         with self._own_ledger(files) as ledger:
             async with self.pool:
                 if not self._has_work(ledger):
@@ -155,8 +155,10 @@ class Run:
             finished = await self._answer(ledger)
         state = "finished" if finished else "interrupted"
         server = self.servers[0] if self.servers else None
-        notes, found = tuple(notes_of(self.pool)), tuple(found_of(self.pool))
-        return Summary(state, ledger.tally, ledger.seconds, files, server, notes, found, accounts_of(self.pool))
+        notes, found = tuple(collect_notes(self.pool)), tuple(collect_findings(self.pool))
+        return Summary(
+            state, ledger.tally, ledger.seconds, files, server, notes, found, collect_endpoint_stats(self.pool)
+        )
 
     def _has_work(self, ledger: Ledger) -> bool:
         return ledger.state != "finished" or self._next_pass(ledger) is not None
@@ -166,9 +168,9 @@ class Run:
         seen. None where nothing is left."""
         if isinstance(ledger, MemoryLedger):
             return None
-        if self.settings.retry_failed and not self._retried and ledger.tally.bad:
+        if self.settings.retry_failed and not self._retried and ledger.tally.failed_total:
             return ledger.retry
-        more = rows_left(ledger, self.settings.limit) != 0 and has_more(self.source, ledger.start)
+        more = rows_left(ledger, self.settings.limit) != 0 and has_more_rows(self.source, ledger.start)
         return ledger.reopen if more else None
 
     def _own_ledger(self, files: RunFiles) -> AbstractContextManager[Ledger]:
@@ -214,9 +216,9 @@ class Run:
 
     async def _examine(self) -> None:
         strategy = self.settings.recipe.strategy
-        care: Care = "thorough" if self.settings.probes else "look"
-        self.servers = await meet(self.pool.sessions, strategy, care, uuid=self.settings.uuid)
-        self.strategy = agree(self.servers, strategy)
+        care: ProbeDepth = "thorough" if self.settings.probes else "look"
+        self.servers = await probe_all(self.pool.sessions, strategy, care, uuid=self.settings.uuid)
+        self.strategy = resolve_common_strategy(self.servers, strategy)
         self.pool.join()
 
     async def _answer(self, ledger: Ledger | MemoryLedger) -> bool:
@@ -237,8 +239,8 @@ class Run:
             await asyncio.to_thread(ledger.finish, {"input": self.source.name, **facts})
         return finished
 
-    def _make_pass(self, ledger: Ledger | MemoryLedger, answer: Answer) -> Pass:
-        return Pass(
+    def _make_pass(self, ledger: Ledger | MemoryLedger, answer: AnswerFunction) -> RowLoop:
+        return RowLoop(
             self.source,
             ledger,
             self.plan,
@@ -247,10 +249,10 @@ class Run:
             self.live,
             self.pool.drain,
             lambda: self.pool.slots,
-            proven=ledger.until is not None or ledger.tally.good > 0,
+            proven=ledger.until is not None or ledger.tally.succeeded > 0,
         )
 
-    def _loaded(self, unit: Unit, held: int) -> None:
+    def _loaded(self, unit: TaskId, held: int) -> None:
         if self._pass is not None:
             self._pass.engine.lighten(unit, held)
 

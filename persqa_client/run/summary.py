@@ -11,8 +11,8 @@ from typing import Any
 from persqa_client import __version__
 from persqa_client.config import RunSettings
 from persqa_client.endpoints.pool import Pool
-from persqa_client.endpoints.traffic import Account, accounts_of, found_of, notes_of
-from persqa_client.probing.capabilities import Server
+from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stats, collect_findings, collect_notes
+from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 from persqa_client.types import Strategy
@@ -27,19 +27,23 @@ class Summary:
     tally: Tally
     seconds: float
     files: RunFiles | None = None
-    server: Server | None = None
+    server: ServerCapabilities | None = None
     """The first, where there are several."""
     notes: tuple[str, ...] = ()
-    found: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     """How many requests at once the run came to, how often a picture went by its name."""
-    endpoints: tuple[Account, ...] = ()
+    endpoints: tuple[EndpointStats, ...] = ()
     """What each did since this start, where there are several."""
     records: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
 
 def facts_of(
-    settings: RunSettings, pool: Pool, servers: Sequence[Server], strategy: Strategy, warnings: Sequence[str]
+    settings: RunSettings,
+    pool: Pool,
+    servers: Sequence[ServerCapabilities],
+    strategy: Strategy,
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
     """What the run file says beside the ledger's own and the input. ``servers`` is empty where none was looked at."""
     return {
@@ -47,8 +51,8 @@ def facts_of(
         "limits": settings.limits.model_dump(),
         "strategy": strategy,
         "warnings": list(warnings),
-        "notes": notes_of(pool),
-        "found": found_of(pool),
+        "notes": collect_notes(pool),
+        "found": collect_findings(pool),
         "versions": {
             "persqa_client": __version__,
             "python": platform.python_version(),
@@ -57,10 +61,10 @@ def facts_of(
     }
 
 
-def endpoints_of(settings: RunSettings, pool: Pool, servers: Sequence[Server]) -> dict[str, Any]:
+def endpoints_of(settings: RunSettings, pool: Pool, servers: Sequence[ServerCapabilities]) -> dict[str, Any]:
     found: list[dict[str, Any] | None] = [server.to_json() for server in servers]
     found = found or [None for _ in pool.members]
     if len(pool.members) == 1:
         return {"base_url": settings.endpoint.base_url, "server": found[0]}
-    accounts = map(asdict, accounts_of(pool))
+    accounts = map(asdict, collect_endpoint_stats(pool))
     return {"endpoints": [{**account, "server": server} for account, server in zip(accounts, found, strict=True)]}

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from persqa_client.simulator.constraints import constraint_of, obey
 from persqa_client.simulator.error_responses import Refusal
-from persqa_client.simulator.faults import Message, mangle
+from persqa_client.simulator.faults import Choice, mangle
 from persqa_client.simulator.prompt import Chat
 from persqa_client.simulator.settings import SimSettings
 from persqa_client.simulator.vision import Facts, together, tokens
@@ -30,7 +30,7 @@ def count_prompt(chat: Chat, pictures: Sequence[Facts], settings: SimSettings) -
     return chat.text_tokens + sum(MARKERS + tokens(p.width, p.height, most) for p in pictures)
 
 
-def make_message(chat: Chat, pictures: Sequence[Facts], settings: SimSettings, fault: str | None = None) -> Message:
+def make_message(chat: Chat, pictures: Sequence[Facts], settings: SimSettings, fault: str | None = None) -> Choice:
     """The message that the endpoint gives. Raises Refusal for a constraint that it can't obey."""
     if (given := settings.answers.get(chat.question)) is not None:
         return mangle(fault, given, chat.tag) if fault else given
@@ -40,12 +40,12 @@ def make_message(chat: Chat, pictures: Sequence[Facts], settings: SimSettings, f
         natural = continuation(natural, chat.prefix, chat.tag)
     constraint = constraint_of(chat.fields, settings.guided)
     text = obey(constraint, natural, pick(facts.digest if facts else b"", chat.question, chat.seed))
-    message = Message(text)
+    message = Choice(text)
     if fault:
         message = mangle(fault, message, chat.tag)
     message = cut(message, most_tokens(chat, pictures, settings))
     if chat.prefix and chat.fields.get("echo"):
-        return Message(chat.prefix + (message.text or ""), message.finish_reason, message.refusal)
+        return Choice(chat.prefix + (message.text or ""), message.finish_reason, message.refusal)
     return message
 
 
@@ -62,20 +62,20 @@ def continuation(natural: str, prefix: str, tag: str | None) -> str:
     return natural.removeprefix(tag or "")
 
 
-def cut(message: Message, max_tokens: int) -> Message:
+def cut(message: Choice, max_tokens: int) -> Choice:
     """The message with at most this many tokens; a cut one ends with ``length``."""
     tokens = TOKEN.findall(message.text or "")
     if len(tokens) <= max_tokens:
         return message
-    return Message("".join(tokens[:max_tokens]), "length", message.refusal)
+    return Choice("".join(tokens[:max_tokens]), "length", message.refusal)
 
 
-def count_completion(message: Message) -> int:
+def count_completion(message: Choice) -> int:
     """Tokens of the answer."""
     return len(TOKEN.findall(message.text or message.refusal or ""))
 
 
-def completion(message: Message, model: str, prompt_tokens: int, number: int, created: int) -> dict[str, Any]:
+def completion(message: Choice, model: str, prompt_tokens: int, number: int, created: int) -> dict[str, Any]:
     """The body of the answer, with vLLM's fields. ``created`` is in seconds since 1970."""
     tokens = count_completion(message)
     return {

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 from persqa_client.simulator.answers import count_prompt
 from persqa_client.simulator.chat import Endpoint, chat, parse, refused
 from persqa_client.simulator.error_responses import Refusal
-from persqa_client.simulator.metrics import exposition
+from persqa_client.simulator.metrics import format_metrics
 from persqa_client.simulator.prompt import Chat, Turn, read_chat
 from persqa_client.simulator.settings import SimSettings
 
@@ -119,7 +119,7 @@ async def metrics(request: web.Request) -> web.Response:
         "mm_cache_hits_total": endpoint.album.hits,
         "admission_rejections_total": counts.admission_rejections,
     }
-    text = exposition(values, endpoint.settings.models[0])
+    text = format_metrics(values, endpoint.settings.models[0])
     return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 

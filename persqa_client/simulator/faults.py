@@ -80,7 +80,7 @@ def wait_until(now: datetime, seconds: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Choice:
     """The choice that a completion carries. ``text`` None stands for ``content: null``."""
 
     text: str | None
@@ -92,7 +92,7 @@ REFUSALS = ("I'm sorry, but I can't help with identifying people.", "对不起�
 STAND_INS = ("The person", "这个人")
 
 
-def mangle(kind: str, message: Message, tag: str | None) -> Message:
+def mangle(kind: str, message: Choice, tag: str | None) -> Choice:
     """The message as the fault leaves it; a kind of another sort leaves it alone."""
     text = message.text or ""
     chinese = speaks_chinese(text)

@@ -80,7 +80,7 @@ class Counts:
         }
 
 
-def exposition(values: dict[str, float], model: str) -> str:
+def format_metrics(values: dict[str, float], model: str) -> str:
     """Prometheus' text format (version 0.0.4) of the metrics that are named in HELP, under vLLM's names."""
     lines = []
     for name, value in values.items():

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from persqa_client.errors import SettingsError
 from persqa_client.simulator.app import ENDPOINT, make_app
-from persqa_client.simulator.faults import Message
+from persqa_client.simulator.faults import Choice
 from persqa_client.simulator.settings import DEFAULT_MODEL, SimSettings, read_faults, read_slots
 
 # Answers that a person wants a simulated endpoint to give, by the question. Reads their file.
@@ -26,7 +26,7 @@ KEYS = frozenset({"question", "answer", "finish_reason"})
 WANTED = 'write {"question": …, "answer": …} on each line, with a "finish_reason" if it is not stop'
 
 
-def read_given(path: Path) -> dict[str, Message]:
+def read_given(path: Path) -> dict[str, Choice]:
     """JSON lines of question, answer and, if it is not ``stop``, finish_reason. Raises SettingsError."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -35,7 +35,7 @@ def read_given(path: Path) -> dict[str, Message]:
     return dict(read_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
-def read_line(path: Path, number: int, line: str) -> tuple[str, Message]:
+def read_line(path: Path, number: int, line: str) -> tuple[str, Choice]:
     try:
         fields = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -44,7 +44,7 @@ def read_line(path: Path, number: int, line: str) -> tuple[str, Message]:
         raise SettingsError(f"--answers: {path}, line {number}, has another form; {WANTED}.")
     if "question" not in fields or "answer" not in fields:
         raise SettingsError(f"--answers: {path}, line {number}, lacks its question or its answer; {WANTED}.")
-    return fields["question"].strip(), Message(fields["answer"], fields.get("finish_reason", "stop"))
+    return fields["question"].strip(), Choice(fields["answer"], fields.get("finish_reason", "stop"))
 
 
 def is_text(value: object) -> bool:
@@ -53,13 +53,13 @@ def is_text(value: object) -> bool:
 
 __all__ = [
     "DEFAULT_MODEL",
-    "Running",
     "SimSettings",
+    "Simulator",
     "make_app",
     "read_faults",
     "read_given",
     "read_slots",
-    "running",
+    "run_simulator",
     "serve",
 ]
 
@@ -129,7 +129,7 @@ async def serve(settings: SimSettings, host: str, port: int, say: Callable[[str]
     return app[ENDPOINT].counts.stats()
 
 
-class Running:
+class Simulator:
     """A simulated endpoint that serves from a thread of its own, from construction until ``close``."""
 
     def __init__(self, settings: SimSettings, port: int = 0, host: str = "127.0.0.1") -> None:
@@ -181,13 +181,13 @@ class Running:
 
 
 @contextmanager
-def running(settings: SimSettings, port: int = 0) -> Iterator[Running]:
+def run_simulator(settings: SimSettings, port: int = 0) -> Iterator[Simulator]:
     """Serve on 127.0.0.1 in the background; port 0 takes a free one. Raises SettingsError where the port is taken.
 
     with running(SimSettings(latency=0, script=["503", "ok"])) as endpoint:
         client = AsyncOpenAI(base_url=endpoint.base_url, api_key="none")
     """
-    server = Running(settings, port)
+    server = Simulator(settings, port)
     try:
         yield server
     finally:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.errors import SettingsError
-from persqa_client.simulator.faults import KINDS, Message
+from persqa_client.simulator.faults import KINDS, Choice
 
 Shape = Literal["vllm", "hosted"]
 
@@ -59,7 +59,7 @@ class SimSettings:
     """Seconds that a 429 names; fractions are sent as they are."""
     script: tuple[str, ...] | list[str] = ()
     """Faults of the first chat requests, in order, "ok" for none; afterwards ``faults`` decide."""
-    answers: Mapping[str, Message] = field(default_factory=dict, repr=False)
+    answers: Mapping[str, Choice] = field(default_factory=dict, repr=False)
     """What is answered to these questions, whatever the pictures show; others are answered as always."""
     cached_pictures: int = 16384
     """Pictures (by content) and uuids that are remembered, each; the oldest go first."""

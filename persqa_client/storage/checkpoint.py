@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
-from persqa_client.jsonl import dump, load_object
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.durable import read_file, replace_file
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
@@ -106,7 +106,7 @@ def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
     noted["lengths"] = list(checkpoint.lengths)
     if checkpoint.before is not None:
         noted["before"] |= {"lengths": list(checkpoint.before.lengths), "done": list(checkpoint.before.done)}
-    replace_file(files.checkpoint, dump({"tool": TOOL, "format": FORMAT, **noted}) + b"\n")
+    replace_file(files.checkpoint, dump_compact({"tool": TOOL, "format": FORMAT, **noted}) + b"\n")
 
 
 def read_checkpoint(files: RunFiles) -> Checkpoint | None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from persqa_client.errors import SettingsError, StorageError
-from persqa_client.jsonl import dump, load_object
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.durable import Appender, remove
 from persqa_client.storage.records import outcome_from_json, outcome_to_json
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Outcome, Unit
+from persqa_client.types import Outcome, TaskId
 
 
 class Entry(NamedTuple):
@@ -28,7 +28,7 @@ def line_digest(line: bytes) -> str:
 
 
 def encode_entry(entry: Entry) -> bytes:
-    return dump({"digest": entry.digest, **outcome_to_json(entry.outcome)}) + b"\n"
+    return dump_compact({"digest": entry.digest, **outcome_to_json(entry.outcome)}) + b"\n"
 
 
 def decode_entry(line: bytes) -> Entry:
@@ -122,5 +122,5 @@ def remove_generations(files: RunFiles, last: int) -> None:
         remove(files.generation(number))
 
 
-def by_unit(entries: Iterable[Entry]) -> dict[Unit, Entry]:
-    return {entry.outcome.unit: entry for entry in entries}
+def by_unit(entries: Iterable[Entry]) -> dict[TaskId, Entry]:
+    return {entry.outcome.task_id: entry for entry in entries}

@@ -9,7 +9,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from persqa_client.jsonl import dump, load_object
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.checkpoint import (
     START,
     Checkpoint,
@@ -33,7 +33,7 @@ from persqa_client.storage.recovery import (
 from persqa_client.storage.run_files import RunFiles, RunLock
 from persqa_client.storage.tally import Tally
 from persqa_client.storage.writer import Books, Intake, Render
-from persqa_client.types import Failure, Json, Outcome, Position, Unit
+from persqa_client.types import Failure, Json, Outcome, Position, TaskId
 
 # A run's results kept in memory, in input order: the ledger's face without files. Pure.
 
@@ -49,8 +49,8 @@ class MemoryLedger:
 
     def __init__(self, render: Render) -> None:
         self._render = render
-        self._lines: dict[Unit, bytes] = {}
-        self._done: dict[Unit, Outcome] = {}
+        self._lines: dict[TaskId, bytes] = {}
+        self._done: dict[TaskId, Outcome] = {}
         self._began = monotonic()
         self.tally = Tally()
 
@@ -62,7 +62,7 @@ class MemoryLedger:
     def waiting(self) -> int:
         return len(self._lines) - len(self._done)
 
-    def expect(self, line: bytes, units: tuple[Unit, ...], position: Position) -> tuple[Unit, ...]:
+    def expect(self, line: bytes, units: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
         self._lines.update(dict.fromkeys(units, line))
         self.tally.rows += 1
         return units
@@ -71,7 +71,7 @@ class MemoryLedger:
         """Blank lines leave nothing behind."""
 
     def settle(self, outcome: Outcome) -> None:
-        self._done[outcome.unit] = outcome
+        self._done[outcome.task_id] = outcome
         self.tally.add(outcome)
 
     def rows(self, *, failed: bool) -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ class Ledger:
     ) -> None:
         self.files = files
         # As it will be read back: tuples are lists there.
-        self.identity = load_object(dump(identity))
+        self.identity = load_object(dump_compact(identity))
         self.new_stamp = stamp
         self.render = render
         self.clock = clock
@@ -235,7 +235,7 @@ class Ledger:
         """Of the input lines that are held for them."""
         return self.intake.window.bytes if self.intake is not None else 0
 
-    def expect(self, line: bytes, units: tuple[Unit, ...], position: Position) -> tuple[Unit, ...]:
+    def expect(self, line: bytes, units: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
         """Announces an input line, in order; gives back those of its units that are still to be asked.
 
         Units that the journal knows are settled at once. ``position`` is the one after the line. In a retry, only units

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from persqa_client.jsonl import add_member, cut_last_member, dump, load_object, replace_value
-from persqa_client.types import Failure, Json, Outcome, Record, Sent, Unit, Usage
+from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_value
+from persqa_client.types import Failure, Json, Outcome, Record, SentPicture, TaskId, Usage
 
 OutputStyle = Literal["qa", "answer"]
 """``qa``: question and answer in one sentence of the row; ``answer``: the bare answer alone."""
@@ -58,16 +58,16 @@ def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> 
         "message": failure.message,
         "attempts": failure.attempts,
         "raw": failure.raw,
-        "row": failure.unit.row,
+        "row": failure.task_id.row,
     }
-    if (numbered and not failure.whole_row) or failure.unit.question > 0:
-        error["question"] = failure.unit.question
+    if (numbered and not failure.whole_row) or failure.task_id.question > 0:
+        error["question"] = failure.task_id.question
     try:
         if is_ours(load_object(line).get("error")):
             line = cut_last_member(line, "error")
         return add_member(line, "error", error) + b"\n"
     except ValueError:
-        return dump({"line": line.decode(errors="replace"), "error": error}) + b"\n"
+        return dump_compact({"line": line.decode(errors="replace"), "error": error}) + b"\n"
 
 
 def is_ours(error: object) -> bool:
@@ -75,17 +75,17 @@ def is_ours(error: object) -> bool:
     return isinstance(error, dict) and {"code", "message", "attempts", "raw", "row"} <= error.keys()
 
 
-def failed_unit(line: bytes) -> tuple[Unit, str]:
+def parse_failure_line(line: bytes) -> tuple[TaskId, str]:
     """Which unit a line of the failure file is about, and its code. Raises ValueError where it is no such line."""
     error = load_object(line).get("error")
     if not isinstance(error, dict) or not is_ours(error):
         raise ValueError("not a line of a failure file")
-    return Unit(int(error["row"]), int(error.get("question", 0))), str(error["code"])
+    return TaskId(int(error["row"]), int(error.get("question", 0))), str(error["code"])
 
 
 def outcome_to_json(outcome: Outcome) -> Json:
     """All of an outcome; ``outcome_from_json`` gives back an equal one."""
-    unit, usage = outcome.unit, outcome.usage
+    unit, usage = outcome.task_id, outcome.usage
     shared: Json = {
         "row": unit.row,
         "question_number": unit.question,
@@ -119,12 +119,12 @@ def outcome_from_json(data: Json) -> Outcome:
     """Raises ValueError where ``data`` was not made by ``outcome_to_json``."""
     try:
         fields = dict(data)
-        fields["unit"] = Unit(fields.pop("row"), fields.pop("question_number"))
+        fields["task_id"] = TaskId(fields.pop("row"), fields.pop("question_number"))
         fields["usage"] = Usage(*fields.pop("usage"))
         if "code" in fields:
             return Failure(**fields)
         fields["made_good_by"] = tuple(fields["made_good_by"])
-        fields["pictures"] = tuple(Sent(*picture) for picture in fields["pictures"])
+        fields["pictures"] = tuple(SentPicture(*picture) for picture in fields["pictures"])
         return Record(**fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an outcome: {error}") from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from persqa_client.errors import SettingsError
-from persqa_client.jsonl import dump, load_object
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.checkpoint import (
     Before,
     Checkpoint,
@@ -20,9 +20,9 @@ from persqa_client.storage.checkpoint import (
 )
 from persqa_client.storage.durable import draft_of, file_size, move, remove, sync_folder
 from persqa_client.storage.journal import next_generation, remove_generations, replay
-from persqa_client.storage.records import failed_unit
+from persqa_client.storage.records import parse_failure_line
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Json, Position, Unit
+from persqa_client.types import Json, Position, TaskId
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def refuse_missing(files: RunFiles, found: Found) -> None:
 
 def refuse_changed(old: Json, new: Json) -> None:
     """Raises SettingsError with the name of the first setting that is not what it was."""
-    new = load_object(dump(new))
+    new = load_object(dump_compact(new))
     for name in (*old, *(name for name in new if name not in old)):
         was, now = old.get(name), new.get(name)
         if was != now:
@@ -148,7 +148,7 @@ def refuse_changed(old: Json, new: Json) -> None:
 
 
 def show(value: object) -> str:
-    text = dump(value).decode()
+    text = dump_compact(value).decode()
     return "not set" if value is None else text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -172,7 +172,7 @@ class OldRun:
         self.output.seek(before.done.output)
         self.failed_read = before.done.failed
         """Bytes of the failure file that belong to rows already read."""
-        self.next: tuple[Unit, str] | None = None
+        self.next: tuple[TaskId, str] | None = None
         self.next_size = 0
         if self.failed is not None:
             self.failed.seek(self.failed_read)
@@ -182,13 +182,13 @@ class OldRun:
         line = failed.readline()
         self.next_size = len(line)
         try:
-            self.next = failed_unit(line) if line else None
+            self.next = parse_failure_line(line) if line else None
         except ValueError as error:
             raise foreign(self.files.failed) from error
 
-    def claim(self, units: tuple[Unit, ...]) -> dict[Unit, str]:
+    def claim(self, units: tuple[TaskId, ...]) -> dict[TaskId, str]:
         """Those of a row's units that failed, with their codes; called for each row once, in order."""
-        claimed: dict[Unit, str] = {}
+        claimed: dict[TaskId, str] = {}
         for unit in units:
             if self.next is None or self.failed is None or self.next[0] > unit:
                 continue

@@ -30,7 +30,7 @@ class RunFiles:
     lock: Path
 
     @classmethod
-    def of(cls, output: Path) -> RunFiles:
+    def for_output(cls, output: Path) -> RunFiles:
         """``qa.jsonl`` gives ``qa.failed.jsonl``, ``qa.run.json``, ``qa.jsonl.partial`` and so on."""
         folder, name = output.parent, output.name
         stem = stem_of(name)

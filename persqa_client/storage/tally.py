@@ -15,7 +15,7 @@ class Tally:
     rows: int = 0
     """Input rows; each is asked one question or several."""
     units: int = 0
-    good: int = 0
+    succeeded: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     """By code."""
     re_asked: Counter[str] = field(default_factory=Counter)
@@ -26,7 +26,7 @@ class Tally:
     attempts: int = 0
 
     @property
-    def bad(self) -> int:
+    def failed_total(self) -> int:
         """Failed units, whatever their code."""
         return self.failed.total()
 
@@ -40,7 +40,7 @@ class Tally:
         if isinstance(outcome, Failure):
             self.failed[outcome.code] += 1
         else:
-            self.good += 1
+            self.succeeded += 1
             self.made_good_by.update(outcome.made_good_by)
 
     def take_back(self, code: str) -> None:
@@ -54,7 +54,7 @@ class Tally:
         return {
             "rows": self.rows,
             "units": self.units,
-            "good": self.good,
+            "good": self.succeeded,
             "failed": dict(self.failed),
             "re_asked": dict(self.re_asked),
             "made_good_by": dict(self.made_good_by),
@@ -68,7 +68,7 @@ class Tally:
         return cls(
             rows=data["rows"],
             units=data["units"],
-            good=data["good"],
+            succeeded=data["good"],
             failed=Counter(data["failed"]),
             re_asked=Counter(data["re_asked"]),
             made_good_by=Counter(data["made_good_by"]),

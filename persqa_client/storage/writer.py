@@ -17,7 +17,7 @@ from persqa_client.storage.journal import Entry, Journal, by_unit, line_digest, 
 from persqa_client.storage.recovery import OldRun
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Failure, Json, Outcome, Position, Unit
+from persqa_client.types import Failure, Json, Outcome, Position, TaskId
 
 # The output and the failure file while they grow, and how much of them is whole rows. Writes both.
 
@@ -62,9 +62,9 @@ class Slot:
 
     line: bytes
     digest: str
-    units: tuple[Unit, ...]
+    units: tuple[TaskId, ...]
     """All of the row's, in order; in a retry, those that are not ``asked`` are carried over."""
-    asked: dict[Unit, str]
+    asked: dict[TaskId, str]
     """The units to be settled; in a retry, with the code that each failed with before."""
     position: Position
     """Where reading goes on once this row and what trails it are written."""
@@ -72,7 +72,7 @@ class Slot:
     """In a retry: bytes of the old failure file that are used up then."""
     trailing: int = 0
     """In a retry: lines of the old output that follow this row untouched."""
-    outcomes: dict[Unit, Outcome] = field(default_factory=dict)
+    outcomes: dict[TaskId, Outcome] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -84,7 +84,7 @@ class Window:
 
     def __init__(self) -> None:
         self.slots: deque[Slot] = deque()
-        self.open: dict[Unit, Slot] = {}
+        self.open: dict[TaskId, Slot] = {}
         self.units = 0
         """Asked, and not taken from the head yet."""
         self.bytes = 0
@@ -101,7 +101,7 @@ class Window:
         self.units += len(slot.asked)
         self.bytes += len(slot.line)
 
-    def slot_of(self, unit: Unit) -> Slot:
+    def slot_of(self, unit: TaskId) -> Slot:
         """Raises RuntimeError where the unit is not waited for."""
         try:
             return self.open[unit]
@@ -109,7 +109,7 @@ class Window:
             raise RuntimeError(f"{unit} was settled twice, or was never expected") from None
 
     def settle(self, outcome: Outcome) -> None:
-        self.open.pop(outcome.unit).outcomes[outcome.unit] = outcome
+        self.open.pop(outcome.task_id).outcomes[outcome.task_id] = outcome
 
     def head(self) -> Slot | None:
         """The oldest row, if it is complete; ``drop`` takes it away."""
@@ -276,7 +276,7 @@ class Intake:
         self.window = Window()
         self.newest = books.position
 
-    def expect(self, line: bytes, units: tuple[Unit, ...], position: Position) -> tuple[Unit, ...]:
+    def expect(self, line: bytes, units: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
         if not self.belongs(position):
             return ()
         asked = self.old.claim(units) if self.old is not None else dict.fromkeys(units, "")
@@ -290,7 +290,7 @@ class Intake:
             return tuple(asked)
         for entry in known:
             self.window.settle(entry.outcome)
-            del self.books.replayed[entry.outcome.unit]
+            del self.books.replayed[entry.outcome.task_id]
         self.write_head()
         return tuple(unit for unit in asked if unit not in slot.outcomes)
 
@@ -299,7 +299,7 @@ class Intake:
             self.pass_over(0, position)
 
     def settle(self, outcome: Outcome) -> None:
-        slot = self.window.slot_of(outcome.unit)
+        slot = self.window.slot_of(outcome.task_id)
         self.books.journal.append(Entry(slot.digest, outcome))
         self.window.settle(outcome)
         self.write_head()

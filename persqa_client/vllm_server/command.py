@@ -73,7 +73,7 @@ def nvidia_lists_one(environ: Mapping[str, str]) -> bool:
 HOST = "127.0.0.1"
 VARIABLE = "PERSQA_VLLM"
 """Names the command where ``vllm`` is not on the PATH."""
-KEY_VARIABLE = "VLLM_API_KEY"
+API_KEY_VARIABLE = "VLLM_API_KEY"
 """What vLLM itself reads the key from that clients must send."""
 
 OURS = {
@@ -82,7 +82,7 @@ OURS = {
     "--uds": "it listens on a port",
     "--model": "the model is the first argument",
     "--served-model-name": "give the argument served_model_name (--model of persqa run)",
-    "--api-key": f"everybody on this machine could read it there; set the variable {KEY_VARIABLE}",
+    "--api-key": f"everybody on this machine could read it there; set the variable {API_KEY_VARIABLE}",
 }
 """Options that ``extra_args`` can't have, and why."""
 
@@ -151,7 +151,7 @@ def refuse_ours(extra_args: Sequence[str]) -> None:
             raise SettingsError(f"{name} can't be among the further options of vllm serve: {OURS[name]}.")
 
 
-def split_words(text: str, source: str) -> list[str]:
+def split_arguments(text: str, source: str) -> list[str]:
     """Words as a shell would split them. Raises SettingsError that names ``source``."""
     try:
         return shlex.split(text)
@@ -179,7 +179,9 @@ def find_vllm(
             )
         return [found]
     # A path with spaces in it is one word, if it is there.
-    words = list(wanted) if not isinstance(wanted, str) else [wanted] if which(wanted) else split_words(wanted, source)
+    words = (
+        list(wanted) if not isinstance(wanted, str) else [wanted] if which(wanted) else split_arguments(wanted, source)
+    )
     found = which(words[0]) if words else None
     if found is None:
         raise SettingsError(f"{source} names {words[0] if words else 'nothing'}, which is no program that can be run.")

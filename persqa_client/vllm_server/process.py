@@ -26,7 +26,7 @@ UNKNOWN = -int(signal.SIGKILL)
 """The exit code where the guardian was killed and nobody knows it."""
 
 
-class Guarded:
+class ManagedProcess:
     """A process that ends with this one, with all that it started. Its words go to ``log``. Any thread may ask for it.
 
     Returns when it is started. Raises SettingsError where the command can't be run.

@@ -17,13 +17,13 @@ from typing import Any, Self
 
 from pydantic import SecretStr
 
-from persqa_client.config import Endpoint, build
-from persqa_client.endpoints.credentials import read_key
+from persqa_client.config import Endpoint, build_settings
+from persqa_client.endpoints.credentials import read_api_key
 from persqa_client.errors import ServerFailed
 from persqa_client.vllm_server.command import (
+    API_KEY_VARIABLE,
     CONTEXT,
     HOST,
-    KEY_VARIABLE,
     PICTURES,
     Device,
     ServeOptions,
@@ -44,14 +44,14 @@ from persqa_client.vllm_server.logs import (
     too_slow,
     waiting,
 )
-from persqa_client.vllm_server.process import Guarded
+from persqa_client.vllm_server.process import ManagedProcess
 
 # Ports of this machine: a free one, whose a taken one is, whether a server is well there. Talks to it, reads /proc.
 
 LISTENING = "0A"
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """One that nobody has at the moment; somebody may take it in the next."""
     with socket.create_server((HOST, 0)) as listener:
         return int(listener.getsockname()[1])
@@ -158,7 +158,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         log_path: str | os.PathLike[str] | None = None,
         on_progress: Callable[[str], None] | None = None,
     ) -> None:
-        self.served = model
+        self.model_name_or_path = model
         """A model's name, or its folder."""
         self.model = served_model_name or model
         """The name that requests use."""
@@ -184,7 +184,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         self._grace = shutdown_timeout
         self.on_progress = on_progress or printer()
         self._log = ServerLog(log_path)
-        self._running: Guarded | None = None
+        self._running: ManagedProcess | None = None
         self._ready = False
 
     @property
@@ -208,17 +208,17 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
     def endpoint(self) -> Endpoint:
         """Where it answers, with its key, known once it is started. Whoever asks there hears of its end at once."""
         key, gone = self._key(), partial(self._gone, self.port)
-        return build(Endpoint, base_url=self.base_url, model=self.model, api_key=key, gone=gone)
+        return build_settings(Endpoint, base_url=self.base_url, model=self.model, api_key=key, exit_error=gone)
 
     def _key(self) -> SecretStr | None:
         """What vLLM takes from the environment, too. Raises SettingsError where it can't be sent."""
         environ = {**os.environ, **self._env}
-        return read_key(KEY_VARIABLE, environ) if environ.get(KEY_VARIABLE) else None
+        return read_api_key(API_KEY_VARIABLE, environ) if environ.get(API_KEY_VARIABLE) else None
 
     def _gone(self, port: int | None) -> ServerFailed | None:
         """Why nobody answers at that port any more; None while it is to be hoped for."""
         running = self._running
-        return stopped(self.served) if running is None or self.port != port else self.failure()
+        return stopped(self.model_name_or_path) if running is None or self.port != port else self.failure()
 
     def is_alive(self) -> bool:
         running = self._running
@@ -232,7 +232,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         running = self._running
         if running is None or running.code is None:
             return None
-        return died(self.served, running.code, self._log.said(), self.log_path, ready=self._ready)
+        return died(self.model_name_or_path, running.code, self._log.said(), self.log_path, ready=self._ready)
 
     def start(self) -> Self:
         """Returns when the server answers; does nothing where it does already."""
@@ -259,15 +259,15 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         raise outrun(PORTS)
 
     def _launch(self, vllm: list[str]) -> None:
-        self.port = self._wanted_port or free_port()
+        self.port = self._wanted_port or find_free_port()
         if not is_free(self.port):
             raise taken(self.port)
         self._ready = False
         cpu = takes_cpu(self._device, {**os.environ, **self._env})
-        command = serve_command(vllm, self.served, self.port, self._options, cpu=cpu)
+        command = serve_command(vllm, self.model_name_or_path, self.port, self._options, cpu=cpu)
         environ = serve_environment(os.environ, vllm, self._env, cpu=cpu)
         with self._log.open() as log:
-            self._running = Guarded(command, environ, log, grace=self._grace)
+            self._running = ManagedProcess(command, environ, log, grace=self._grace)
         # It would end without this, too; but then this process would not wait for its end.
         atexit.register(self.stop)
 
@@ -282,10 +282,10 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
                 raise failure
             now = time.monotonic()
             if now - began > self._timeout:
-                raise too_slow(self.served, self._timeout, self._log.said(), self.log_path)
+                raise too_slow(self.model_name_or_path, self._timeout, self._log.said(), self.log_path)
             if now - told >= TELL_EVERY:
                 told = now
-                self.on_progress(waiting(self.served, now - began, self._log.said()))
+                self.on_progress(waiting(self.model_name_or_path, now - began, self._log.said()))
             time.sleep(LOOK_EVERY)
         assert self._running is not None
         self._ready = not has_stranger(self.port, self._running.family())

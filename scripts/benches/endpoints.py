@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benches.admission import SIMULATED, TINY_HOME, TINY_MODEL, TINY_SCRIPT, fetch, new_rows, process_of
 from benches.common import Figure, persqa
+from benches.concurrency_limit import SIMULATED, TINY_HOME, TINY_MODEL, TINY_SCRIPT, fetch, new_rows, process_of
 
 SLOTS, LATENCY = 16, 0.2
 SHARE_BAR = 1.9

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling
 from persqa_client.endpoints.session import Session
-from persqa_client.inputs.sources import START, FileSource
-from persqa_client.probing.capabilities import settle_strategy
-from persqa_client.probing.probe import examine
-from persqa_client.run.compose import Plan
+from persqa_client.inputs.sources import START_POSITION, FileSource
+from persqa_client.probing.capabilities import resolve_strategy
+from persqa_client.probing.probe import probe_server
+from persqa_client.run.compose import RunPlan
 from persqa_client.run.run import Run
 from persqa_client.types import Record, Row
 
@@ -42,13 +42,13 @@ def make_settings(order: str, base_url: str, model: str, rows: Path, questions: 
 
 
 async def plain(settings: RunSettings, source: FileSource) -> float:
-    plan = Plan(settings, source)
-    rows = [plan.parse(position.number, line) for line, position in source.lines(START)]
+    plan = RunPlan(settings, source)
+    rows = [plan.parse(position.number, line) for line, position in source.lines(START_POSITION)]
     left = iter(rows)
     async with Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits) as session:
-        server = await examine(session, thorough=True)
+        server = await probe_server(session, thorough=True)
         with ThreadPoolExecutor(4) as threads:
-            pipeline = plan.pipeline(session, threads, settle_strategy(server, "auto"), (server,))
+            pipeline = plan.pipeline(session, threads, resolve_strategy(server, "auto"), (server,))
 
             async def ask() -> int:
                 answered = 0
@@ -73,13 +73,15 @@ async def ours(settings: RunSettings, source: FileSource) -> float:
     began = time.perf_counter()
     summary = await task
     seconds = time.perf_counter() - began
-    tell(summary.tally.good, run.session)
+    tell(summary.tally.succeeded, run.session)
     return seconds
 
 
 def tell(answered: int, session: Session) -> None:
     sent, uploads = session.traffic.sent, session.uploads
-    print(f"{answered} answered, {sent} sent, {uploads.named} named, {uploads.missed} missed", file=sys.stderr)
+    print(
+        f"{answered} answered, {sent} sent, {uploads.uuids_sent} named, {uploads.cache_misses} missed", file=sys.stderr
+    )
 
 
 if __name__ == "__main__":

@@ -17,17 +17,17 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 import persqa_client
 from benches.common import Figure
 from persqa_client.config import DEFAULT_MAX_PIXELS
-from persqa_client.images.cache import PictureShelf
-from persqa_client.images.prepare import fitting, load_picture
+from persqa_client.images.cache import ImageCache
+from persqa_client.images.prepare import fit_to_pixels, load_image
 from persqa_client.run.run import PICTURE_THREADS
-from persqa_client.types import Picture
+from persqa_client.types import EncodedImage
 
 SIZE, ORIENTATION, COUNT = (4032, 3024), 6, 16
 SPEED_BAR, LOSS_BAR, AGAIN_BAR = 3.0, 0.5, 100.0
 SAMPLES = sorted((Path(persqa_client.__file__).parent / "samples").glob("*.jpg"))
 
 
-def load(shelf: PictureShelf, path: Path) -> Picture:
+def load(shelf: ImageCache, path: Path) -> EncodedImage:
     return shelf.load(str(path))
 
 
@@ -36,7 +36,7 @@ def measure(folder: Path, *, rounds: int = 3) -> list[Figure]:
     speeds, again = [], []
     for _ in range(rounds):
         plainly = rate(plain, photos, threads=1)
-        shelf = PictureShelf([], max_pixels=DEFAULT_MAX_PIXELS, bound=64 << 20)
+        shelf = ImageCache([], max_pixels=DEFAULT_MAX_PIXELS, bound=64 << 20)
         ours = rate(partial(load, shelf), photos, threads=PICTURE_THREADS)
         speeds.append((ours / plainly, ours, plainly))
         again.append(rate(partial(load, shelf), photos, threads=PICTURE_THREADS) / ours)
@@ -59,7 +59,7 @@ def quality(photos: list[Path]) -> Figure:
     between, least_loss = [], []
     for path in photos[: len(SAMPLES)]:
         sharp, theirs = reduced(path), opened(plain(path))
-        mine = opened(load_picture(str(path), [], max_pixels=DEFAULT_MAX_PIXELS).data)
+        mine = opened(load_image(str(path), [], max_pixels=DEFAULT_MAX_PIXELS).data)
         between.append(psnr(mine, theirs))
         least_loss.append(psnr(theirs, sharp) - psnr(mine, sharp))
     return Figure(
@@ -78,7 +78,7 @@ def plain(path: Path) -> bytes:
 
 def reduced(path: Path) -> Image.Image:
     image = ImageOps.exif_transpose(Image.open(path))
-    return image.resize(fitting(image.size, DEFAULT_MAX_PIXELS), Image.Resampling.LANCZOS)
+    return image.resize(fit_to_pixels(image.size, DEFAULT_MAX_PIXELS), Image.Resampling.LANCZOS)
 
 
 def rate(prepare: Callable[[Path], object], photos: list[Path], *, threads: int) -> float:

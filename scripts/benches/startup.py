@@ -11,8 +11,8 @@ from pathlib import Path
 from benches.common import MODEL, Figure, different_pictures, persqa, write_rows
 from persqa_client.api import make_settings
 from persqa_client.config import Endpoint
-from persqa_client.inputs.sources import START, open_source
-from persqa_client.run.compose import Plan
+from persqa_client.inputs.sources import START_POSITION, open_source
+from persqa_client.run.compose import RunPlan
 from persqa_client.storage.checkpoint import Checkpoint, Lengths, write_checkpoint
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
@@ -67,17 +67,17 @@ def answered_look(listener: socket.socket) -> bool:
 
 def forge(input: Path, output: Path) -> None:
     """The files of a run that has all but the last ten rows, as a kill would leave them."""
-    files = RunFiles.of(output)
+    files = RunFiles.for_output(output)
     source = open_source(input, "image")
-    position, written = START, 0
+    position, written = START_POSITION, 0
     with files.partial.open("wb") as partial:
-        for line, position in source.lines(START):
+        for line, position in source.lines(START_POSITION):
             written += partial.write(line[:-1] + b', "pers_qa": "Question: Where is <mam>?, Answer: <mam> is here."}\n')
             if position.number == ROWS:
                 break
     files.failed_partial.touch()
     settings = make_settings(input, output, [Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)], {})
     tally = Tally(rows=ROWS, units=ROWS, good=ROWS, attempts=ROWS)
-    identity, counts = Plan(settings, source).identity(), tally.to_json()
+    identity, counts = RunPlan(settings, source).identity(), tally.to_json()
     lengths = Lengths(written)
     write_checkpoint(files, Checkpoint(identity, source.stamp(), position=position, lengths=lengths, tally=counts))

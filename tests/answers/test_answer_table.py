@@ -6,36 +6,36 @@ from dataclasses import replace
 
 import pytest
 
-from persqa_client.answers.checks import TAGGED_ANSWER
-from persqa_client.answers.parse import Answer, judge, read_answer
-from persqa_client.questions.prompts import put
+from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
+from persqa_client.answers.parse import Answer, check_answer, parse_answer
+from persqa_client.questions.prompts import build_prompt
 from persqa_client.questions.tags import means_the_tag
-from persqa_client.types import Ask, Completion, Unit
+from persqa_client.types import Completion, Task, TaskId
 from tests.answers.answer_cases import Case
 from tests.answers.answer_table import CASES
 
 
-def ask_of(case: Case) -> Ask:
-    system, prompt = put(case.question, case.tag)
-    return Ask(
-        unit=Unit(1),
+def ask_of(case: Case) -> Task:
+    system, prompt = build_prompt(case.question, case.tag)
+    return Task(
+        task_id=TaskId(1),
         kind="attribute",
         tag=case.tag,
         question=case.question,
         system=system,
         prompt=prompt,
-        checks=TAGGED_ANSWER,
+        checks=TAGGED_ANSWER_CHECKS,
         seed=0,
         names=case.names,
-        bare_tag=means_the_tag(case.tag),
+        repair_bare_name=means_the_tag(case.tag),
     )
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
 def test_each_raw_answer_comes_to_what_it_is_worth(case: Case) -> None:
     ask, completion = ask_of(case), Completion(case.raw, case.finish_reason)
-    answer = read_answer(completion, ask)
-    problem = judge(completion, answer, ask)
+    answer = parse_answer(completion, ask)
+    problem = check_answer(completion, answer, ask)
     if case.code is None:
         assert (answer.text, problem) == (case.answer, None)
         assert bool(answer.made_good_by) == (case.answer != case.raw)
@@ -47,15 +47,15 @@ def test_each_raw_answer_comes_to_what_it_is_worth(case: Case) -> None:
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
 def test_reading_what_was_read_changes_nothing(case: Case) -> None:
     ask = ask_of(case)
-    once = read_answer(Completion(case.raw, case.finish_reason), ask).text
-    assert read_answer(Completion(once, case.finish_reason), ask) == Answer(once)
+    once = parse_answer(Completion(case.raw, case.finish_reason), ask).text
+    assert parse_answer(Completion(once, case.finish_reason), ask) == Answer(once)
 
 
 def test_one_list_of_names_serves_the_whole_table() -> None:
     names = tuple(name for case in CASES for name in case.names)
     for case in CASES:
         ask, completion = replace(ask_of(case), names=names), Completion(case.raw, case.finish_reason)
-        problem = judge(completion, read_answer(completion, ask), ask)
+        problem = check_answer(completion, parse_answer(completion, ask), ask)
         assert (problem.code if problem else None) == case.code, case.id
 
 
@@ -63,7 +63,7 @@ def test_the_reason_gives_no_name_away() -> None:
     for case in CASES:
         if case.code == "name_leak":
             ask, completion = ask_of(case), Completion(case.raw, case.finish_reason)
-            problem = judge(completion, read_answer(completion, ask), ask)
+            problem = check_answer(completion, parse_answer(completion, ask), ask)
             assert problem is not None
             assert not any(name.lower() in problem.reason.lower() for name in case.names)
 

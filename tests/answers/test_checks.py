@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.answers.checks import TAGGED_ANSWER
+from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
 from tests.answers.asking import ask, code, problem
 
 ZH = "<mam>穿着什么？"
@@ -231,6 +231,6 @@ def test_the_first_thing_worth_telling_is_told() -> None:
 @given(st.text(max_size=80), st.sampled_from(["<mam>", "<小满>"]))
 def test_no_check_ever_raises(text: str, tag: str) -> None:
     asked = ask(f"{tag}?", tag, names=("Ann", "小明"), surrogate="Charlie")
-    for check in TAGGED_ANSWER:
+    for check in TAGGED_ANSWER_CHECKS:
         check(text, asked)
         check(tag + text, asked)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.answers.parse import Answer, judge, read_answer
+from persqa_client.answers.parse import Answer, check_answer, parse_answer
 from persqa_client.types import Completion, Usage
 from tests.answers.asking import GOOD, QUESTION, ask, code, read
 
@@ -76,7 +76,7 @@ def test_how_an_answer_ended_counts_before_what_it_says(
     finish_reason: str | None, refusal: str | None, found: str
 ) -> None:
     completion = Completion(GOOD, finish_reason, refusal=refusal)
-    problem = judge(completion, read_answer(completion, ask()), ask())
+    problem = check_answer(completion, parse_answer(completion, ask()), ask())
     assert problem is not None
     assert problem.code == found
 
@@ -97,13 +97,13 @@ def test_how_an_answer_ended_counts_before_what_it_says(
 def test_some_servers_hide_that_they_cut(text: str, tokens: int, room: int | None, found: str | None) -> None:
     completion = Completion(text, "stop", Usage(9, tokens))
     asked = ask("<mam>戴着什么？" if "戴" in text else QUESTION)
-    problem = judge(completion, read_answer(completion, asked), asked, room)
+    problem = check_answer(completion, parse_answer(completion, asked), asked, room)
     assert (problem.code if problem else None) == found
 
 
 def test_a_loop_is_not_given_more_room() -> None:
     completion = Completion("<mam> sings" + " la la la" * 30, "length")
-    problem = judge(completion, read_answer(completion, ask()), ask())
+    problem = check_answer(completion, parse_answer(completion, ask()), ask())
     assert problem is not None
     assert problem.code == "loop"
 

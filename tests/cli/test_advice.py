@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from persqa_client.cli.doctor_report import command, fitting_pixels, pictures_that_fit
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint
-from persqa_client.probing.capabilities import Server
+from persqa_client.probing.capabilities import ServerCapabilities
 
 ENDPOINT = Endpoint(base_url="http://127.0.0.1:8000/v1", model="Qwen/Qwen2.5-VL-3B-Instruct")
 BEGINNING = "persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-3B-Instruct"
@@ -18,34 +18,40 @@ BEGINNING = "persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 
 @pytest.mark.parametrize(
     ("server", "flags"),
     [
-        pytest.param(Server(constraint="json_schema", prefill="partial"), " --strategy constrain", id="held"),
-        pytest.param(Server(prefill="partial"), " --strategy prefill", id="begun"),
-        pytest.param(Server(), " --strategy direct", id="asked"),
-        pytest.param(Server(max_model_len=8192), " --strategy direct", id="room enough"),
         pytest.param(
-            Server(max_model_len=2048, picture_patch=28), " --strategy direct --max-pixels 489216", id="little room"
+            ServerCapabilities(constraint="json_schema", prefill="partial"), " --strategy constrain", id="held"
+        ),
+        pytest.param(ServerCapabilities(prefill="partial"), " --strategy prefill", id="begun"),
+        pytest.param(ServerCapabilities(), " --strategy direct", id="asked"),
+        pytest.param(ServerCapabilities(max_model_len=8192), " --strategy direct", id="room enough"),
+        pytest.param(
+            ServerCapabilities(max_model_len=2048, picture_patch=28),
+            " --strategy direct --max-pixels 489216",
+            id="little room",
         ),
         pytest.param(
-            Server(max_model_len=2048, picture_patch=32), " --strategy direct --max-pixels 638976", id="larger patches"
+            ServerCapabilities(max_model_len=2048, picture_patch=32),
+            " --strategy direct --max-pixels 638976",
+            id="larger patches",
         ),
-        pytest.param(Server(max_model_len=1024), " --strategy direct", id="no room that could be used"),
+        pytest.param(ServerCapabilities(max_model_len=1024), " --strategy direct", id="no room that could be used"),
     ],
 )
-def test_the_flags_follow_from_what_was_found(server: Server, flags: str) -> None:
+def test_the_flags_follow_from_what_was_found(server: ServerCapabilities, flags: str) -> None:
     assert command(server, ENDPOINT, None) == BEGINNING + flags
 
 
 def test_the_key_is_named_by_its_variable_and_odd_names_are_quoted() -> None:
     endpoint = Endpoint(base_url="http://h/v1", model="my model", api_key=SecretStr("secret"))
-    words = shlex.split(command(Server(), endpoint, "MY_KEY"))
+    words = shlex.split(command(ServerCapabilities(), endpoint, "MY_KEY"))
     assert words[words.index("--model") + 1] == "my model"
     assert words[words.index("--api-key-env") + 1] == "MY_KEY"
     assert "secret" not in words
 
 
 def test_the_advised_size_leaves_room_for_text_an_answer_and_one_asked_again() -> None:
-    server = Server(max_model_len=2704, picture_patch=28)
+    server = ServerCapabilities(max_model_len=2704, picture_patch=28)
     assert fitting_pixels(server) == DEFAULT_MAX_PIXELS
     assert pictures_that_fit(server) == 1
-    assert pictures_that_fit(Server(max_model_len=2703)) == 0
-    assert pictures_that_fit(Server()) is None
+    assert pictures_that_fit(ServerCapabilities(max_model_len=2703)) == 0
+    assert pictures_that_fit(ServerCapabilities()) is None

@@ -13,13 +13,13 @@ import orjson
 import pytest
 from PIL import Image
 
-from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.commands import PERSQA, persqa, start
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Running]:
-    with running(SimSettings(latency=0.0)) as server:
+def simulator() -> Iterator[Simulator]:
+    with run_simulator(SimSettings(latency=0.0)) as server:
         yield server
 
 
@@ -31,11 +31,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, server: Running, *more: str, input: str = "rows.jsonl") -> subprocess.CompletedProcess[str]:
+def run(folder: Path, server: Simulator, *more: str, input: str = "rows.jsonl") -> subprocess.CompletedProcess[str]:
     return persqa(*arguments(server, input), *more, cwd=folder)
 
 
-def arguments(server: Running, input: str = "rows.jsonl") -> list[str]:
+def arguments(server: Simulator, input: str = "rows.jsonl") -> list[str]:
     return ["run", input, "-o", "qa.jsonl", "--base-url", server.base_url, "--model", "persqa-simulator"]
 
 
@@ -62,14 +62,14 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     assert told.stdout.strip().endswith("[]")
 
 
-def test_all_good_is_exit_0_with_a_table(folder: Path, simulator: Running) -> None:
+def test_all_good_is_exit_0_with_a_table(folder: Path, simulator: Simulator) -> None:
     told = run(folder, simulator)
     assert told.returncode == 0, told.stderr
     table = dict(line.split(maxsplit=1) for line in told.stdout.splitlines() if len(line.split()) > 1)
     assert (table["rows"].strip(), table["good"].strip(), table["output"].strip()) == ("1", "1", "qa.jsonl")
 
 
-def test_some_failed_is_exit_1_also_when_given_again(folder: Path, simulator: Running) -> None:
+def test_some_failed_is_exit_1_also_when_given_again(folder: Path, simulator: Simulator) -> None:
     (folder / "rows.jsonl").write_text('{"image": "red.png"}\n{"image": "missing.png"}\n')
     told = run(folder, simulator)
     assert told.returncode == 1
@@ -104,14 +104,14 @@ def test_some_failed_is_exit_1_also_when_given_again(folder: Path, simulator: Ru
         pytest.param(["--nonsense"], "--nonsense", id="no such flag"),
     ],
 )
-def test_wrong_use_is_exit_2_with_a_sentence(folder: Path, simulator: Running, more: list[str], says: str) -> None:
+def test_wrong_use_is_exit_2_with_a_sentence(folder: Path, simulator: Simulator, more: list[str], says: str) -> None:
     told = run(folder, simulator, *more)
     assert told.returncode == 2
     assert says in " ".join(told.stderr.replace("│", " ").split())
     assert "Traceback" not in told.stderr
 
 
-def test_a_missing_input_is_exit_2(folder: Path, simulator: Running) -> None:
+def test_a_missing_input_is_exit_2(folder: Path, simulator: Simulator) -> None:
     told = run(folder, simulator, input="absent.jsonl")
     assert told.returncode == 2
     assert told.stderr.startswith("Error: There is no input absent.jsonl")
@@ -119,7 +119,7 @@ def test_a_missing_input_is_exit_2(folder: Path, simulator: Running) -> None:
 
 @pytest.mark.parametrize(("input", "lacks"), [("empty.jsonl", "rows"), ("empty", "pictures")])
 def test_an_input_of_nothing_is_said_so_and_leaves_nothing(
-    folder: Path, simulator: Running, input: str, lacks: str
+    folder: Path, simulator: Simulator, input: str, lacks: str
 ) -> None:
     (folder / "empty").mkdir()
     (folder / "empty.jsonl").write_text("\n")
@@ -129,7 +129,7 @@ def test_an_input_of_nothing_is_said_so_and_leaves_nothing(
 
 
 def test_no_server_is_exit_3_and_leaves_no_output(folder: Path) -> None:
-    with running(SimSettings()) as gone:
+    with run_simulator(SimSettings()) as gone:
         pass
     told = run(folder, gone)
     assert told.returncode == 3
@@ -137,15 +137,15 @@ def test_no_server_is_exit_3_and_leaves_no_output(folder: Path) -> None:
     assert not list(folder.glob("*qa*")), "a run that never began leaves nothing"
 
 
-def test_a_wrong_model_binds_nobody(folder: Path, simulator: Running) -> None:
+def test_a_wrong_model_binds_nobody(folder: Path, simulator: Simulator) -> None:
     assert run(folder, simulator, "--model", "wrong").returncode == 3
     assert run(folder, simulator).returncode == 0
 
 
-def test_a_finished_run_stays_in_place_while_the_server_is_away(folder: Path, simulator: Running) -> None:
+def test_a_finished_run_stays_in_place_while_the_server_is_away(folder: Path, simulator: Simulator) -> None:
     assert run(folder, simulator).returncode == 0
     (folder / "rows.jsonl").write_text('{"image": "red.png"}\n{"image": "red.png", "n": 2}\n')
-    with running(SimSettings()) as gone:
+    with run_simulator(SimSettings()) as gone:
         pass
     assert run(folder, gone).returncode == 3
     assert len((folder / "qa.jsonl").read_bytes().splitlines()) == 1
@@ -153,7 +153,7 @@ def test_a_finished_run_stays_in_place_while_the_server_is_away(folder: Path, si
     assert len((folder / "qa.jsonl").read_bytes().splitlines()) == 2
 
 
-def test_a_config_file_gives_flags_below_those_of_the_command_line(folder: Path, simulator: Running) -> None:
+def test_a_config_file_gives_flags_below_those_of_the_command_line(folder: Path, simulator: Simulator) -> None:
     (folder / "run.toml").write_text(
         f'input = "rows.jsonl"\noutput = "qa.jsonl"\nbase-url = "{simulator.base_url}"\nmodel = "persqa-simulator"\n'
         'tag = "bo"\noutput-key = "qa"\ndetails = true\n[extra-body]\ntop_k = 20\n'
@@ -165,14 +165,14 @@ def test_a_config_file_gives_flags_below_those_of_the_command_line(folder: Path,
     assert (told["identity"]["extra-body"], told["identity"]["details"]) == ({"top_k": 20}, True)
 
 
-def test_a_config_file_with_an_unknown_key_is_refused(folder: Path, simulator: Running) -> None:
+def test_a_config_file_with_an_unknown_key_is_refused(folder: Path, simulator: Simulator) -> None:
     (folder / "run.toml").write_text("temprature = 1\n")
     told = run(folder, simulator, "--config", "run.toml")
     assert told.returncode == 2
     assert "temprature" in told.stderr
 
 
-def test_a_dry_run_shows_requests_and_sends_none(folder: Path, simulator: Running) -> None:
+def test_a_dry_run_shows_requests_and_sends_none(folder: Path, simulator: Simulator) -> None:
     many(folder, 5)
     asked = simulator.stats()["requests"]
     told = run(folder, simulator, "--dry-run")
@@ -187,7 +187,7 @@ def test_a_dry_run_shows_requests_and_sends_none(folder: Path, simulator: Runnin
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_drains_and_says_how_to_go_on(folder: Path, number: signal.Signals) -> None:
     many(folder, 300)
-    with running(SimSettings(latency=0.05, slots=8)) as server:
+    with run_simulator(SimSettings(latency=0.05, slots=8)) as server:
         process = start(*arguments(server), "--concurrency", "8", "--no-probes", cwd=folder)
         while server.stats()["answered"] < 30:
             time.sleep(0.01)
@@ -204,7 +204,7 @@ def test_a_signal_drains_and_says_how_to_go_on(folder: Path, number: signal.Sign
 
 def test_the_output_grows_in_input_order_while_the_run_goes_on(folder: Path) -> None:
     many(folder, 200)
-    with running(SimSettings(latency=0.02, jitter=0.9, slots=16)) as server:
+    with run_simulator(SimSettings(latency=0.02, jitter=0.9, slots=16)) as server:
         process = start(*arguments(server), "--concurrency", "16", cwd=folder)
         seen: list[int] = []
         while process.poll() is None and len(seen) < 100:
@@ -217,7 +217,7 @@ def test_the_output_grows_in_input_order_while_the_run_goes_on(folder: Path) -> 
         process.communicate(timeout=20)
 
 
-def test_a_full_disk_stops_the_run_with_one_sentence_and_loses_nothing(folder: Path, simulator: Running) -> None:
+def test_a_full_disk_stops_the_run_with_one_sentence_and_loses_nothing(folder: Path, simulator: Simulator) -> None:
     """The process may write no file beyond a few kilobytes: the same error path as a full disk."""
     many(folder, 400)
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
+from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
 from tests.support.commands import persqa
 
 
@@ -25,7 +25,7 @@ def lines(told: str) -> dict[str, list[str]]:
 
 def examined(tmp_path: Path, *flags: str, **simulator: Any) -> tuple[int, dict[str, list[str]], str, str]:
     """Exit code, table, advised command and words of the error."""
-    with running(SimSettings(latency=0.0, **simulator)) as server:
+    with run_simulator(SimSettings(latency=0.0, **simulator)) as server:
         told = persqa("doctor", "--base-url", server.base_url, *flags, cwd=tmp_path)
         _, _, advice = told.stdout.partition("Settings to use:\n")
         return told.returncode, lines(told.stdout), advice.replace(server.base_url, "URL").strip(), told.stderr
@@ -69,7 +69,7 @@ def test_the_table_is_no_wider_than_a_terminal_and_the_command_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    with running(
+    with run_simulator(
         SimSettings(latency=0.0, max_model_len=2048, models=("Organisation/A-Model-Of-A-Long-Name",))
     ) as server:
         told = persqa("doctor", "--base-url", server.base_url, cwd=tmp_path).stdout
@@ -79,7 +79,7 @@ def test_the_table_is_no_wider_than_a_terminal_and_the_command_is_one_line(
 
 
 def test_nothing_there_is_exit_3(tmp_path: Path) -> None:
-    with running(SimSettings()) as gone:
+    with run_simulator(SimSettings()) as gone:
         pass
     assert persqa("doctor", "--base-url", gone.base_url, cwd=tmp_path).returncode == 3
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from persqa_client.cli.execute import run_on
+from persqa_client.cli.execute import run_coroutine
 
 WITHOUT = "import sys; sys.modules['uvloop'] = None"
 ASK = """
@@ -33,5 +33,5 @@ def test_what_is_raised_comes_out_and_nothing_stays_behind() -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
-        run_on(fail())
+        run_coroutine(fail())
     assert asyncio.run(asyncio.sleep(0, "another loop")) == "another loop"

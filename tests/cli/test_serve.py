@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.support.commands import lines_in, persqa, start
-from tests.vllm_server.processes import MARK, MODEL, command, left, marked
+from tests.vllm_server.processes import MARK, MODEL, find_marked, find_remaining, serve_args
 
 ROWS = 300
 FLAGS = ["--concurrency", "8", "--no-probes"]
@@ -36,7 +36,7 @@ def folder(tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 def start_and_wait(folder: Path) -> subprocess.Popen[str]:
     """A run of which some rows are written, and not all."""
     (folder / "rows.jsonl").write_text("".join(f'{{"image": "red.png", "n": {n}}}\n' for n in range(ROWS)))
-    process = start(*command("family", *SLOW), cwd=folder)
+    process = start(*serve_args("family", *SLOW), cwd=folder)
     while lines_in(folder / "qa.jsonl.partial") < 30:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
@@ -50,7 +50,7 @@ def is_server(line: str) -> bool:
 
 def simulator(mark: str) -> int:
     """The process that stands in for the server."""
-    (pid,) = [pid for pid, line in marked(mark).items() if " sim " in line and "stand_in" not in line]
+    (pid,) = [pid for pid, line in find_marked(mark).items() if " sim " in line and "stand_in" not in line]
     return pid
 
 
@@ -59,33 +59,33 @@ def numbers(folder: Path) -> list[int]:
 
 
 def test_one_command_from_nothing_to_data(folder: Path, mark: str) -> None:
-    told = persqa(*command("family"), cwd=folder)
+    told = persqa(*serve_args("family"), cwd=folder)
     assert told.returncode == 0, told.stderr
     facts = orjson.loads((folder / "qa.run.json").read_bytes())
     assert facts["identity"]["model"] == MODEL
     assert facts["base_url"] in told.stderr, "it is said where the server listens"
     assert b"Answer: <mam>" in (folder / "qa.jsonl").read_bytes()
-    assert not marked(mark)
+    assert not find_marked(mark)
     assert not list((folder / "temporary").iterdir()), "its log goes when all went well"
 
 
 def test_the_served_name_may_be_another(folder: Path) -> None:
-    told = persqa(*command("sim", "--model", "other"), cwd=folder)
+    told = persqa(*serve_args("sim", "--model", "other"), cwd=folder)
     assert told.returncode == 0, told.stderr
     assert orjson.loads((folder / "qa.run.json").read_bytes())["identity"]["model"] == "other"
 
 
 def test_a_server_that_wants_a_key_gets_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_API_KEY", "sk-own")
-    told = persqa(*command("sim"), cwd=folder)
+    told = persqa(*serve_args("sim"), cwd=folder)
     assert told.returncode == 0, told.stderr
     assert "sk-own" not in told.stdout + told.stderr + (folder / "qa.run.json").read_text()
 
 
 @pytest.mark.parametrize(("device", "cpu"), [("cpu", True), ("cuda", False)])
 def test_the_device_may_be_named(folder: Path, mark: str, device: str, cpu: bool) -> None:
-    process = start(*command("silent", "--device", device), cwd=folder)
-    while not (servers := [line for line in marked(mark).values() if is_server(line)]):
+    process = start(*serve_args("silent", "--device", device), cwd=folder)
+    while not (servers := [line for line in find_marked(mark).values() if is_server(line)]):
         time.sleep(0.01)
     assert all(("--dtype bfloat16" in line) is cpu for line in servers)
     process.send_signal(signal.SIGINT)
@@ -93,25 +93,25 @@ def test_the_device_may_be_named(folder: Path, mark: str, device: str, cpu: bool
 
 
 def test_nothing_is_started_where_nothing_is_left_to_do(folder: Path) -> None:
-    assert persqa(*command("sim"), cwd=folder).returncode == 0
-    again = persqa(*command("words"), cwd=folder)
+    assert persqa(*serve_args("sim"), cwd=folder).returncode == 0
+    again = persqa(*serve_args("words"), cwd=folder)
     assert again.returncode == 0
     assert again.stderr == "qa.jsonl is finished already: nothing to do.\n"
-    changed = persqa(*command("words", "--tag", "bo"), cwd=folder)
+    changed = persqa(*serve_args("words", "--tag", "bo"), cwd=folder)
     assert changed.returncode == 2
     assert "the setting tag" in changed.stderr
 
 
 def test_the_same_command_given_twice_starts_one_server(folder: Path, mark: str) -> None:
-    first = start(*command("silent"), cwd=folder)
-    while not any(map(is_server, marked(mark).values())):
+    first = start(*serve_args("silent"), cwd=folder)
+    while not any(map(is_server, find_marked(mark).values())):
         time.sleep(0.01)
-    told = persqa(*command("words"), cwd=folder)
+    told = persqa(*serve_args("words"), cwd=folder)
     assert told.returncode == 2
     assert "another run is writing qa.jsonl right now" in told.stderr
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=30)
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_a_run_elsewhere_loads_nothing_that_starts_a_server(folder: Path) -> None:
@@ -127,22 +127,22 @@ def test_a_run_elsewhere_loads_nothing_that_starts_a_server(folder: Path) -> Non
 
 
 def test_one_that_dies_at_the_start_is_exit_3_with_its_words_and_leaves_nothing(folder: Path, mark: str) -> None:
-    told = persqa(*command("words"), cwd=folder)
+    told = persqa(*serve_args("words"), cwd=folder)
     assert told.returncode == 3
     assert told.stderr.count("\nError: ") == 1
     assert (
         "Error: vllm serve some/model ended with exit code 3 before it was ready: ValueError: No avail" in told.stderr
     )
     assert "  (APIServer pid=7) INFO 11-24 10:00:00 [core.py:1] Loading weights\n" in told.stderr
-    assert not marked(mark)
+    assert not find_marked(mark)
     assert not list(folder.glob("*qa*")), "a run that never began leaves nothing"
 
 
 def test_one_that_is_never_ready_is_exit_3(folder: Path, mark: str) -> None:
-    told = persqa(*command("silent", "--serve-timeout", "1"), cwd=folder)
+    told = persqa(*serve_args("silent", "--serve-timeout", "1"), cwd=folder)
     assert told.returncode == 3
     assert "was not ready within 1 s (--serve-timeout" in told.stderr
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_one_that_is_never_ready_is_exit_3(folder: Path, mark: str) -> None:
     ],
 )
 def test_flags_that_do_not_go_together_are_exit_2(folder: Path, more: list[str], says: str) -> None:
-    told = persqa(*command("words", *more), cwd=folder)
+    told = persqa(*serve_args("words", *more), cwd=folder)
     assert told.returncode == 2
     assert says in told.stderr
 
@@ -174,7 +174,7 @@ def test_without_a_server_the_flags_that_name_one_are_wanted(folder: Path, flags
 
 
 def test_a_dry_run_starts_no_server(folder: Path) -> None:
-    told = persqa(*command("words", "--dry-run"), cwd=folder)
+    told = persqa(*serve_args("words", "--dry-run"), cwd=folder)
     assert told.returncode == 0, told.stderr
     assert f'"model": "{MODEL}"' in told.stdout
 
@@ -188,15 +188,15 @@ def test_a_server_that_dies_in_mid_run_ends_it_at_once_and_no_row_is_lost(folder
     assert "vllm serve some/model was ended by SIGKILL" in told
     assert "while it was in use" in told
     assert "give the same command again" in told
-    assert not left(mark)
-    assert persqa(*command("sim", *QUICK), cwd=folder).returncode == 0
+    assert not find_remaining(mark)
+    assert persqa(*serve_args("sim", *QUICK), cwd=folder).returncode == 0
     assert numbers(folder) == list(range(ROWS))
     assert not (folder / "qa.failed.jsonl").exists()
 
 
 def test_one_that_dies_before_the_first_row_is_told_by_its_own_words(folder: Path, mark: str) -> None:
     """That nothing listens any more is what the run sees first."""
-    told = persqa(*command("brief"), cwd=folder)
+    told = persqa(*serve_args("brief"), cwd=folder)
     assert told.returncode == 3
     assert "ended with exit code 1 while it was in use: MemoryError: that was all." in told.stderr
     assert not list(folder.glob("*qa*"))
@@ -209,9 +209,9 @@ def test_a_signal_drains_the_run_and_ends_the_server(folder: Path, mark: str, nu
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130, told
     assert "give the same command again" in told
-    assert not marked(mark)
+    assert not find_marked(mark)
     kept = (folder / "qa.jsonl.partial").read_bytes()
-    assert persqa(*command("sim", *QUICK), cwd=folder).returncode == 0, "the port of the new server is another"
+    assert persqa(*serve_args("sim", *QUICK), cwd=folder).returncode == 0, "the port of the new server is another"
     assert (folder / "qa.jsonl").read_bytes().startswith(kept)
     assert numbers(folder) == list(range(ROWS))
 
@@ -220,19 +220,19 @@ def test_a_killed_run_takes_its_server_along(folder: Path, mark: str) -> None:
     process = start_and_wait(folder)
     process.kill()
     process.communicate(timeout=30)
-    assert not left(mark)
-    assert persqa(*command("sim", *QUICK), cwd=folder).returncode == 0
+    assert not find_remaining(mark)
+    assert persqa(*serve_args("sim", *QUICK), cwd=folder).returncode == 0
     assert numbers(folder) == list(range(ROWS))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_while_the_server_starts_ends_it(folder: Path, mark: str, number: signal.Signals) -> None:
-    process = start(*command("silent"), cwd=folder)
-    while not any(map(is_server, marked(mark).values())):
+    process = start(*serve_args("silent"), cwd=folder)
+    while not any(map(is_server, find_marked(mark).values())):
         time.sleep(0.01)
     process.send_signal(number)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Stopped while the server was starting" in told
-    assert not marked(mark)
+    assert not find_marked(mark)
     assert not list(folder.glob("*qa*"))

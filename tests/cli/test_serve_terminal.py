@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from persqa_client.simulator.server import SimSettings, running
+from persqa_client.simulator.server import SimSettings, run_simulator
 from tests.support.commands import PERSQA, persqa
-from tests.vllm_server.processes import MARK, MODEL, command, marked
+from tests.vllm_server.processes import MARK, MODEL, find_marked, serve_args
 
 ROWS = 300
 
@@ -70,7 +70,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_line_that_changes_tells_what_is_waited_for(folder: Path, mark: str) -> None:
-    terminal = Terminal(command("silent"), folder, mark)
+    terminal = Terminal(serve_args("silent"), folder, mark)
     while len(set(re.findall(rb"to be ready, \d+ s \(Loading weights\)", terminal.seen))) < 2:
         assert terminal.process.poll() is None, terminal.seen
         time.sleep(0.02)
@@ -78,13 +78,13 @@ def test_a_line_that_changes_tells_what_is_waited_for(folder: Path, mark: str) -
     code, seen = terminal.end()
     assert code == 130, seen
     assert "Stopped while the server was starting" in seen
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_a_typed_ctrl_c_drains_the_run_before_the_server_ends(folder: Path, mark: str) -> None:
     """The terminal sends it to the whole foreground group, and the server is not in it."""
     flags = ["--concurrency", "8", "--no-probes"]
-    terminal = Terminal(command("family", *flags, "--serve-args", '--sim="--latency 1 --slots 8"'), folder, mark)
+    terminal = Terminal(serve_args("family", *flags, "--serve-args", '--sim="--latency 1 --slots 8"'), folder, mark)
     while requests(terminal) <= 8:
         assert terminal.process.poll() is None, terminal.seen
         time.sleep(0.02)
@@ -92,8 +92,8 @@ def test_a_typed_ctrl_c_drains_the_run_before_the_server_ends(folder: Path, mark
     code, seen = terminal.end()
     assert code == 130, seen
     assert "requests under way may finish" in seen
-    assert not marked(mark)
-    with running(SimSettings(models=(MODEL,), latency=0.0)) as server:
+    assert not find_marked(mark)
+    with run_simulator(SimSettings(models=(MODEL,), latency=0.0)) as server:
         elsewhere = ["run", "rows.jsonl", "-o", "qa.jsonl", "--base-url", server.base_url, "--model", MODEL]
         assert persqa(*elsewhere, *flags, cwd=folder).returncode == 0
         assert server.stats()["answered"] < ROWS - 8, "what was under way was answered: the server was still there"

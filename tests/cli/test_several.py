@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.commands import persqa
 
-Two = tuple[Running, Running]
+Two = tuple[Simulator, Simulator]
 
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[Two]:
     with (
-        running(SimSettings(latency=0.01, api_key="key-1")) as one,
-        running(SimSettings(latency=0.01, api_key="key-2")) as other,
+        run_simulator(SimSettings(latency=0.01, api_key="key-1")) as one,
+        run_simulator(SimSettings(latency=0.01, api_key="key-2")) as other,
     ):
         yield one, other
 

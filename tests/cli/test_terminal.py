@@ -15,11 +15,11 @@ from PIL import Image
 from persqa_client.cli.execute import execute
 from persqa_client.cli.exits import DEFECT, unheard
 from persqa_client.config import Endpoint, RunSettings
-from persqa_client.inputs.sources import ListedSource
-from persqa_client.run.progress import Onlooker, show_lines
+from persqa_client.inputs.sources import InMemorySource
+from persqa_client.run.progress import QuietConsole, show_lines
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
-from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
+from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
 from tests.support.commands import PERSQA, lines_in, start
 
 SERVER = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")
@@ -55,7 +55,7 @@ def test_a_defect_is_told_as_one_with_its_place_and_how_to_go_on(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
-    run = Broken(RunSettings(input=None, output=tmp_path / "qa.jsonl", endpoint=endpoint), ListedSource())
+    run = Broken(RunSettings(input=None, output=tmp_path / "qa.jsonl", endpoint=endpoint), InMemorySource())
     assert execute(run) == DEFECT == 70
     told = capfd.readouterr().err
     assert "ZeroDivisionError: a fault of ours" in told
@@ -91,7 +91,7 @@ def run_in_shell(rows: Path, base_url: str, streams: str) -> int:
     ],
 )
 def test_what_becomes_of_the_streams_is_not_the_runs_affair(rows: Path, streams: str) -> None:
-    with running(SimSettings(latency=0)) as server:
+    with run_simulator(SimSettings(latency=0)) as server:
         assert run_in_shell(rows, server.base_url, streams) == 0
     assert lines_in(rows / "qa.jsonl") == ROWS
 
@@ -106,9 +106,9 @@ async def test_progress_that_nobody_reads_falls_silent(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
-    run = Run(RunSettings(input=None, output=tmp_path / "qa.jsonl", endpoint=endpoint), ListedSource())
+    run = Run(RunSettings(input=None, output=tmp_path / "qa.jsonl", endpoint=endpoint), InMemorySource())
     with os.fdopen(writer, "w") as stream:
-        console = Onlooker(file=stream)
+        console = QuietConsole(file=stream)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await show_lines(run, console, every=0.01)

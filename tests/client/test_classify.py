@@ -13,20 +13,27 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from persqa_client.client.classify import DISTANT, Context, Fault, judge_fault, judge_reply, retry_after
-from persqa_client.types import Act, Verdict
+from persqa_client.client.classify import (
+    UNREACHABLE_CODES,
+    AttemptContext,
+    TransportFault,
+    classify_response,
+    classify_transport_error,
+    parse_retry_after,
+)
+from persqa_client.types import ErrorDecision, RetryAction
 
 NOW = 1_800_000_000.0
-FRESH = Context("http://gpu:8000/v1", "qwen", timeout=7.0)
-PROVEN = replace(FRESH, proven=True)
+FRESH = AttemptContext("http://gpu:8000/v1", "qwen", timeout=7.0)
+PROVEN = replace(FRESH, has_answered=True)
 PAGE = (
     "<html>\n<head><title>Oops</title><style>p {color: red}</style></head><body><h1>Bad &amp; broken</h1></body></html>"
 )
 
 
-def reply(status: int, body: object = None, context: Context = FRESH, **headers: str) -> Verdict:
+def reply(status: int, body: object = None, context: AttemptContext = FRESH, **headers: str) -> ErrorDecision:
     data = body.encode() if isinstance(body, str) else orjson.dumps(body if body is not None else {})
-    return judge_reply(
+    return classify_response(
         status, {name.replace("_", "-"): value for name, value in headers.items()}, data, context, now=NOW
     )
 
@@ -37,9 +44,9 @@ def error(message: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
 @pytest.mark.parametrize("status", [429, 503, 408, 409, 425])
-def test_pressure_is_waited_out(status: int, context: Context) -> None:
+def test_pressure_is_waited_out(status: int, context: AttemptContext) -> None:
     verdict = reply(status, error("come back later"), context)
-    assert (verdict.act, verdict.code, verdict.retry_after) == (Act.WAIT, f"http_{status}", None)
+    assert (verdict.action, verdict.code, verdict.retry_after) == (RetryAction.WAIT, f"http_{status}", None)
     assert "come back later" in verdict.message
 
 
@@ -50,19 +57,19 @@ def test_pressure_carries_the_time_that_the_server_names(status: int) -> None:
 
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
 @pytest.mark.parametrize("status", [500, 501, 502, 504, *range(520, 530)])
-def test_a_server_that_fails_is_tried_again(status: int, context: Context) -> None:
-    assert reply(status, error("boom"), context).act is Act.RETRY
+def test_a_server_that_fails_is_tried_again(status: int, context: AttemptContext) -> None:
+    assert reply(status, error("boom"), context).action is RetryAction.RETRY
 
 
 @pytest.mark.parametrize("status", [502, 504, 520])
 def test_a_proxys_page_is_told_without_its_markup(status: int) -> None:
     verdict = reply(status, PAGE)
-    assert verdict.act is Act.RETRY
+    assert verdict.action is RetryAction.RETRY
     assert verdict.raw == "Oops Bad & broken"
 
 
 def test_a_page_before_a_busy_server_is_pressure() -> None:
-    assert reply(503, PAGE).act is Act.WAIT
+    assert reply(503, PAGE).action is RetryAction.WAIT
 
 
 @pytest.mark.parametrize(
@@ -84,9 +91,9 @@ def test_a_page_before_a_busy_server_is_pressure() -> None:
     ],
 )
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
-def test_a_refused_row_fails_at_once(status: int, body: object, code: str, context: Context) -> None:
+def test_a_refused_row_fails_at_once(status: int, body: object, code: str, context: AttemptContext) -> None:
     verdict = reply(status, body, context)
-    assert (verdict.act, verdict.code) == (Act.FAIL, code)
+    assert (verdict.action, verdict.code) == (RetryAction.FAIL, code)
 
 
 @pytest.mark.parametrize(
@@ -104,17 +111,17 @@ def test_a_refused_row_fails_at_once(status: int, body: object, code: str, conte
 )
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
 def test_what_every_row_would_meet_stops_the_run(
-    status: int, body: object, code: str, advice: str, context: Context
+    status: int, body: object, code: str, advice: str, context: AttemptContext
 ) -> None:
     verdict = reply(status, body, context)
-    assert (verdict.act, verdict.code) == (Act.STOP, code)
+    assert (verdict.action, verdict.code) == (RetryAction.STOP, code)
     assert advice in verdict.message
 
 
 def test_forbidden_stops_the_run_before_the_first_answer_and_fails_a_row_after_it() -> None:
-    assert reply(403, error("no"), FRESH).act is Act.STOP
+    assert reply(403, error("no"), FRESH).action is RetryAction.STOP
     assert reply(403, error("no"), FRESH).code == "forbidden"
-    assert reply(403, error("no"), PROVEN).act is Act.FAIL
+    assert reply(403, error("no"), PROVEN).action is RetryAction.FAIL
 
 
 def test_a_refused_key_is_told_from_a_missing_one() -> None:
@@ -142,7 +149,7 @@ def test_a_redirect_names_its_target_without_what_is_behind_the_question_mark() 
 
 @pytest.mark.parametrize("words", ["EngineCore encountered an issue.", "EngineDeadError: see above"])
 def test_a_dead_engine_is_a_server_that_is_away(words: str) -> None:
-    assert reply(500, error(words)).act is Act.AWAY
+    assert reply(500, error(words)).action is RetryAction.AWAIT_RECOVERY
 
 
 @pytest.mark.parametrize(
@@ -155,40 +162,42 @@ def test_a_dead_engine_is_a_server_that_is_away(words: str) -> None:
 )
 def test_a_parameter_that_the_server_names_is_a_dialect(status: int, body: object, field: str) -> None:
     verdict = reply(status, body)
-    assert (verdict.act, verdict.parameter) == (Act.ADAPT, field)
+    assert (verdict.action, verdict.parameter) == (RetryAction.ADAPT, field)
 
 
 @pytest.mark.parametrize("status", [413, 500, 404])
 def test_only_400_and_422_speak_of_dialects(status: int) -> None:
-    assert reply(status, error("Unsupported parameter: 'seed'", param="seed")).act is not Act.ADAPT
+    assert reply(status, error("Unsupported parameter: 'seed'", param="seed")).action is not RetryAction.ADAPT
 
 
 @pytest.mark.parametrize(
     ("fault", "fresh", "later"),
     [
-        ("timeout", Act.RETRY, Act.RETRY),
-        ("reset", Act.RETRY, Act.RETRY),
-        ("refused", Act.STOP, Act.AWAY),
-        ("dns", Act.STOP, Act.AWAY),
-        ("tls", Act.STOP, Act.RETRY),
-        ("proxy", Act.STOP, Act.RETRY),
-        ("url", Act.STOP, Act.STOP),
+        ("timeout", RetryAction.RETRY, RetryAction.RETRY),
+        ("reset", RetryAction.RETRY, RetryAction.RETRY),
+        ("refused", RetryAction.STOP, RetryAction.AWAIT_RECOVERY),
+        ("dns", RetryAction.STOP, RetryAction.AWAIT_RECOVERY),
+        ("tls", RetryAction.STOP, RetryAction.RETRY),
+        ("proxy", RetryAction.STOP, RetryAction.RETRY),
+        ("url", RetryAction.STOP, RetryAction.STOP),
     ],
 )
-def test_a_fault_is_judged_by_whether_the_server_ever_answered(fault: Fault, fresh: Act, later: Act) -> None:
-    assert judge_fault(fault, "detail", FRESH).act is fresh
-    assert judge_fault(fault, "detail", PROVEN).act is later
+def test_a_fault_is_judged_by_whether_the_server_ever_answered(
+    fault: TransportFault, fresh: RetryAction, later: RetryAction
+) -> None:
+    assert classify_transport_error(fault, "detail", FRESH).action is fresh
+    assert classify_transport_error(fault, "detail", PROVEN).action is later
 
 
 def test_each_fault_has_one_sentence() -> None:
-    for fault in get_args(Fault):
-        message = judge_fault(fault, "detail", FRESH).message
+    for fault in get_args(TransportFault):
+        message = classify_transport_error(fault, "detail", FRESH).message
         assert message.endswith(".")
         assert len(message) > 20
 
 
 def test_a_time_out_names_its_setting() -> None:
-    assert judge_fault("timeout", "", FRESH).message == "No answer within 7 s (--timeout)."
+    assert classify_transport_error("timeout", "", FRESH).message == "No answer within 7 s (--timeout)."
 
 
 @pytest.mark.parametrize(
@@ -210,7 +219,7 @@ def test_a_time_out_names_its_setting() -> None:
     ],
 )
 def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers, NOW) == seconds
+    assert parse_retry_after(headers, NOW) == seconds
 
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -218,7 +227,7 @@ ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(mi
 
 @given(st.datetimes(datetime(1971, 1, 1), datetime(9000, 1, 1), timezones=ZONES))
 def test_a_date_of_any_zone_gives_the_seconds_until_then(when: datetime) -> None:
-    seconds = retry_after({"retry-after": format_datetime(when)}, NOW)
+    seconds = parse_retry_after({"retry-after": format_datetime(when)}, NOW)
     assert seconds == max(0.0, when.replace(microsecond=0).timestamp() - NOW)
 
 
@@ -226,20 +235,20 @@ def test_a_date_of_any_zone_gives_the_seconds_until_then(when: datetime) -> None
     ("verdict", "distant"),
     [
         *(pytest.param(reply(status), True, id=str(status)) for status in (502, 504, *range(520, 530))),
-        pytest.param(judge_fault("reset", "", PROVEN), True, id="reset"),
+        pytest.param(classify_transport_error("reset", "", PROVEN), True, id="reset"),
         pytest.param(reply(500), False, id="500"),
         pytest.param(reply(501), False, id="501"),
-        pytest.param(judge_fault("timeout", "", PROVEN), False, id="time-out"),
+        pytest.param(classify_transport_error("timeout", "", PROVEN), False, id="time-out"),
     ],
 )
-def test_what_a_proxy_says_for_a_server_that_is_away(verdict: Verdict, distant: bool) -> None:
-    assert (verdict.act, verdict.code in DISTANT) == (Act.RETRY, distant)
+def test_what_a_proxy_says_for_a_server_that_is_away(verdict: ErrorDecision, distant: bool) -> None:
+    assert (verdict.action, verdict.code in UNREACHABLE_CODES) == (RetryAction.RETRY, distant)
 
 
 @given(st.text(max_size=60))
 @example("Mon, 01 Jan 2024 00:00:00 +99999999999999999999")
 def test_no_retry_after_can_break_a_run(value: str) -> None:
-    seconds = retry_after({"retry-after": value, "retry-after-ms": value}, NOW)
+    seconds = parse_retry_after({"retry-after": value, "retry-after-ms": value}, NOW)
     assert seconds is None or 0 <= seconds < 1e12
 
 
@@ -265,4 +274,4 @@ def test_every_error_body_gets_a_verdict(status: int, body: object) -> None:
 
 @given(st.integers(300, 599), st.binary(max_size=200))
 def test_bytes_that_are_no_json_get_a_verdict(status: int, body: bytes) -> None:
-    assert judge_reply(status, {}, body, FRESH, now=NOW).message.endswith(".")
+    assert classify_response(status, {}, body, FRESH, now=NOW).message.endswith(".")

@@ -9,24 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.client.dialect import CONSTRAINTS, PREFILLS, TUNABLE, Dialect, attach, hold, unwrap
+from persqa_client.client.dialect import CONSTRAINT_FORMS, OPTIONAL_FIELDS, PREFILL_FORMS, Dialect, attach, hold, unwrap
 from persqa_client.client.request import steering
 from persqa_client.types import Request
 
 TAGGED = r"<mam>[\s\S]+"
 
 
-@pytest.mark.parametrize("form", CONSTRAINTS)
+@pytest.mark.parametrize("form", CONSTRAINT_FORMS)
 def test_a_form_needs_the_field_that_it_is_noted_with(form: str) -> None:
-    assert list(hold(form, TAGGED)) == [CONSTRAINTS[form]]
-    assert CONSTRAINTS[form] in TUNABLE
+    assert list(hold(form, TAGGED)) == [CONSTRAINT_FORMS[form]]
+    assert CONSTRAINT_FORMS[form] in OPTIONAL_FIELDS
 
 
-@pytest.mark.parametrize("form", PREFILLS)
+@pytest.mark.parametrize("form", PREFILL_FORMS)
 def test_the_fields_of_a_given_beginning_can_be_done_without(form: str) -> None:
-    assert TUNABLE.issuperset(PREFILLS[form])
+    assert OPTIONAL_FIELDS.issuperset(PREFILL_FORMS[form])
     sent = steering(Request("s", (), "q", 1, prefill="<mam>"), Dialect(prefill=form))
-    assert set(sent) <= set(PREFILLS[form])
+    assert set(sent) <= set(PREFILL_FORMS[form])
 
 
 def pattern_of(pattern: str) -> str:

@@ -6,10 +6,17 @@ from typing import Any
 
 import pytest
 
-from persqa_client.client.dialect import CONSTRAINTS, PREFILLS, TUNABLE, Dialect, refused_field, schema_of
+from persqa_client.client.dialect import (
+    CONSTRAINT_FORMS,
+    OPTIONAL_FIELDS,
+    PREFILL_FORMS,
+    Dialect,
+    find_refused_field,
+    schema_of,
+)
 from persqa_client.types import Json
 
-SENT = TUNABLE | {"top_k", "user"}
+SENT = OPTIONAL_FIELDS | {"top_k", "user"}
 
 
 def error(message: str, **fields: Any) -> Json:
@@ -96,7 +103,7 @@ def error(message: str, **fields: Any) -> Json:
     ],
 )
 def test_the_refused_field_is_found(body: Json, field: str) -> None:
-    assert refused_field(body, SENT) == field
+    assert find_refused_field(body, SENT) == field
 
 
 @pytest.mark.parametrize(
@@ -136,31 +143,31 @@ def test_the_refused_field_is_found(body: Json, field: str) -> None:
     ],
 )
 def test_what_is_no_dialect_names_no_field(body: Json) -> None:
-    assert refused_field(body, SENT) is None
+    assert find_refused_field(body, SENT) is None
 
 
 def test_a_field_that_is_not_sent_is_not_found() -> None:
-    assert refused_field(error("Unrecognized request argument supplied: top_k"), TUNABLE) is None
+    assert find_refused_field(error("Unrecognized request argument supplied: top_k"), OPTIONAL_FIELDS) is None
 
 
 def test_max_tokens_is_renamed_first_and_dropped_then() -> None:
-    renamed = Dialect().without("max_tokens")
+    renamed = Dialect().adapt_to_refusal("max_tokens")
     assert renamed is not None
-    assert renamed.name("max_tokens") == "max_completion_tokens"
-    dropped = renamed.without("max_completion_tokens")
+    assert renamed.field_name("max_tokens") == "max_completion_tokens"
+    dropped = renamed.adapt_to_refusal("max_completion_tokens")
     assert dropped is not None
-    assert dropped.name("max_tokens") is None
-    assert dropped.without("max_completion_tokens") is None
-    assert dropped.without("max_tokens") is None
+    assert dropped.field_name("max_tokens") is None
+    assert dropped.adapt_to_refusal("max_completion_tokens") is None
+    assert dropped.adapt_to_refusal("max_tokens") is None
 
 
 @pytest.mark.parametrize("field", ["temperature", "top_p", "seed", "top_k", "structured_outputs", "guided_regex"])
 def test_a_field_without_another_name_is_dropped_once(field: str) -> None:
-    dropped = Dialect().without(field)
+    dropped = Dialect().adapt_to_refusal(field)
     assert dropped is not None
-    assert dropped.name(field) is None
-    assert dropped.without(field) is None
-    assert dropped.name("messages") == "messages"
+    assert dropped.field_name(field) is None
+    assert dropped.adapt_to_refusal(field) is None
+    assert dropped.field_name("messages") == "messages"
 
 
 @pytest.mark.parametrize(
@@ -176,36 +183,36 @@ def test_a_pattern_goes_into_the_field_that_the_server_obeys(constraint: str | N
     assert Dialect(constraint=constraint).constrain("a+") == fields
 
 
-@pytest.mark.parametrize("form", CONSTRAINTS)
+@pytest.mark.parametrize("form", CONSTRAINT_FORMS)
 def test_a_refused_constraint_is_left_out(form: str) -> None:
-    dialect = Dialect(constraint=form).without(CONSTRAINTS[form])
+    dialect = Dialect(constraint=form).adapt_to_refusal(CONSTRAINT_FORMS[form])
     assert dialect is not None
-    assert dialect.holds is None
+    assert dialect.active_constraint is None
     assert dialect.constrain("a+") == {}
 
 
-@pytest.mark.parametrize(("form", "field"), [(form, field) for form in PREFILLS for field in PREFILLS[form]])
+@pytest.mark.parametrize(("form", "field"), [(form, field) for form in PREFILL_FORMS for field in PREFILL_FORMS[form]])
 def test_a_beginning_is_given_no_more_once_one_of_its_fields_was_refused(form: str, field: str) -> None:
     dialect = Dialect(prefill=form)
-    assert dialect.continues == form
-    refused = dialect.without(field)
+    assert dialect.active_prefill == form
+    refused = dialect.adapt_to_refusal(field)
     assert refused is not None
-    assert refused.continues is None
+    assert refused.active_prefill is None
 
 
 def test_what_a_trial_was_refused_is_learnt_but_for_what_was_tried() -> None:
     trial = Dialect(
         constraint="guided_regex", renamed=frozenset({"max_tokens"}), dropped=frozenset({"seed", "guided_regex"})
     )
-    learnt = Dialect(prefill="partial", dropped=frozenset({"top_p"})).learn(trial, but=["guided_regex"])
+    learnt = Dialect(prefill="partial", dropped=frozenset({"top_p"})).with_refusals(trial, but=["guided_regex"])
     assert learnt == Dialect(prefill="partial", renamed=frozenset({"max_tokens"}), dropped=frozenset({"top_p", "seed"}))
 
 
 def test_changes_are_told_in_a_line_each() -> None:
     dialect = Dialect(renamed=frozenset({"max_tokens"}), dropped=frozenset({"seed", "top_k"}))
-    assert dialect.notes() == [
+    assert dialect.describe_changes() == [
         "max_tokens is sent as max_completion_tokens",
         "seed is left out: the server refuses it",
         "top_k is left out: the server refuses it",
     ]
-    assert Dialect().notes() == []
+    assert Dialect().describe_changes() == []

@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 
 from persqa_client.client.request import Body
-from persqa_client.types import Act, Picture
+from persqa_client.types import EncodedImage, RetryAction
 from tests.client.attempts import BODY, client_of, failure, recording
-from tests.support.endpoints import answer, serving
+from tests.support.endpoints import completion_response, serve_handler
 
 KEY = "for.this+host/alone"
 
@@ -31,7 +31,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def test_nothing_of_the_environment_goes_out(environment: list[str], key: str | None) -> None:
     """The key goes out in one header; without a key there is no such header at all."""
     heads = list[dict[str, str]]()
-    async with serving(recording(heads)) as url, client_of(f"{url}/v1", key=key) as client:
+    async with serve_handler(recording(heads)) as url, client_of(f"{url}/v1", key=key) as client:
         await client.send(BODY)
         await client.get(f"{url}/v1/models")
     post, get = heads
@@ -51,10 +51,10 @@ async def test_the_body_arrives_as_it_was_given() -> None:
 
     async def handle(request: web.Request) -> web.Response:
         seen.append(await request.read())
-        return answer()
+        return completion_response()
 
     body = b'{"model" : "qwen",\n "n":1.50, "picture": "' + b"A" * 300_000 + b'"}'
-    async with serving(handle) as url, client_of(f"{url}/v1") as client:
+    async with serve_handler(handle) as url, client_of(f"{url}/v1") as client:
         completion = await client.send(body)
     assert seen == [body]
     assert completion.text == "<mam> wears a hat."
@@ -67,10 +67,10 @@ async def test_a_picture_is_sent_in_pieces_under_a_length_that_is_said() -> None
     async def handle(request: web.Request) -> web.Response:
         heads.append({name.lower(): value for name, value in request.headers.items()})
         seen.append(await request.read())
-        return answer()
+        return completion_response()
 
-    body = Body((b'{"picture": "', Picture(bytes(300_001), "image/jpeg", 1, 1), b'"}'))
-    async with serving(handle) as url, client_of(f"{url}/v1") as client:
+    body = Body((b'{"picture": "', EncodedImage(bytes(300_001), "image/jpeg", 1, 1), b'"}'))
+    async with serve_handler(handle) as url, client_of(f"{url}/v1") as client:
         for _ in range(3):
             await client.send(body)
     assert seen == [bytes(body)] * 3
@@ -80,7 +80,7 @@ async def test_a_picture_is_sent_in_pieces_under_a_length_that_is_said() -> None
 
 async def test_neither_key_nor_body_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    async with serving(recording([])) as url, client_of(f"{url}/v1", key=KEY) as client:
+    async with serve_handler(recording([])) as url, client_of(f"{url}/v1", key=KEY) as client:
         await client.send(BODY)
     assert KEY not in caplog.text
     assert BODY.decode() not in caplog.text
@@ -91,7 +91,7 @@ async def test_a_server_that_echoes_the_key_is_not_repeated(status: int) -> None
     async def echo(request: web.Request) -> web.Response:
         return web.json_response({"error": {"message": f"You sent {request.headers['Authorization']}."}}, status=status)
 
-    async with serving(echo) as url, client_of(f"{url}/v1", key=KEY) as client:
+    async with serve_handler(echo) as url, client_of(f"{url}/v1", key=KEY) as client:
         verdict = await failure(client)
     assert KEY not in f"{verdict!r} {client.context!r}"
 
@@ -100,7 +100,7 @@ async def test_a_key_without_its_scheme_is_not_repeated_either() -> None:
     async def echo(request: web.Request) -> web.Response:
         return web.json_response({"error": {"message": f"The key {KEY} has no rights here."}})
 
-    async with serving(echo) as url, client_of(f"{url}/v1", key=KEY) as client:
+    async with serve_handler(echo) as url, client_of(f"{url}/v1", key=KEY) as client:
         verdict = await failure(client)
     assert "has no rights here" in verdict.message
     assert KEY not in repr(verdict)
@@ -115,12 +115,12 @@ async def test_redirects_are_not_followed(status: int) -> None:
         return web.Response(status=status, headers={"Location": f"{other}/v1/chat/completions?state=1"})
 
     async with (
-        serving(recording(heads)) as other,
-        serving(elsewhere) as url,
+        serve_handler(recording(heads)) as other,
+        serve_handler(elsewhere) as url,
         client_of(f"{url}/v1", key=KEY) as client,
     ):
         verdict = await failure(client)
         assert (await client.get(f"{url}/v1/models"))[0] == status
     assert heads == []
-    assert (verdict.act, verdict.code) == (Act.STOP, "redirected")
+    assert (verdict.action, verdict.code) == (RetryAction.STOP, "redirected")
     assert f"{other}/v1/chat/completions;" in verdict.message

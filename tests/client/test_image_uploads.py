@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from persqa_client.client.image_uploads import Delivery, Depot, Uploads
+from persqa_client.client.image_uploads import Delivery, ImageUploads, ServerImageCache
 from persqa_client.limits.concurrency import ROOM
-from persqa_client.types import Act, Verdict
+from persqa_client.types import ErrorDecision, RetryAction
 
-MISS = Verdict(
-    Act.FAIL,
+MISS = ErrorDecision(
+    RetryAction.FAIL,
     "rejected",
     "The server rejects this row (400): Cache miss for image at index 0 but data is not provided.",
     status=400,
@@ -22,7 +22,7 @@ A, B, C = "persqa-a", "persqa-b", "persqa-c"
 
 
 def test_a_picture_is_there_once_it_arrived_and_until_it_is_lost() -> None:
-    depot = Depot()
+    depot = ServerImageCache()
     assert depot.send([A, B]) == {A, B}
     assert depot.there([A, B]) == frozenset()
     depot.arrived([A])
@@ -33,7 +33,7 @@ def test_a_picture_is_there_once_it_arrived_and_until_it_is_lost() -> None:
 
 
 def test_what_is_there_or_on_its_way_is_not_sent_again() -> None:
-    depot = Depot()
+    depot = ServerImageCache()
     depot.arrived([A])
     depot.send([B])
     assert depot.send([A, B, C]) == {C}
@@ -41,13 +41,13 @@ def test_what_is_there_or_on_its_way_is_not_sent_again() -> None:
 
 
 def test_what_did_not_arrive_is_sent_again() -> None:
-    depot = Depot()
+    depot = ServerImageCache()
     depot.end(depot.send([A]))
     assert depot.send([A]) == {A}
 
 
 def test_what_was_not_used_for_long_is_forgotten_first() -> None:
-    depot = Depot(most=2)
+    depot = ServerImageCache(most=2)
     depot.arrived([A, B])
     depot.there([A])
     depot.arrived([C])
@@ -60,9 +60,9 @@ class Wire:
     each picture has in tokens."""
 
     weight: int = 0
-    uploads: Uploads = field(default_factory=Uploads)
+    uploads: ImageUploads = field(default_factory=ImageUploads)
     bodies: list[str] = field(default_factory=list)
-    under_way: list[asyncio.Future[Verdict | None]] = field(default_factory=list)
+    under_way: list[asyncio.Future[ErrorDecision | None]] = field(default_factory=list)
     tried: set[str] = field(default_factory=set)
     deliveries: list[Delivery] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -70,24 +70,24 @@ class Wire:
     async def ask(self, who: str, uuids: Iterable[str]) -> None:
         """A request, tried until it is answered or refused for good."""
         uuids = tuple(uuids)
-        delivery = self.uploads.delivery(dict.fromkeys(uuids, self.weight))
+        delivery = self.uploads.for_request(dict.fromkeys(uuids, self.weight))
         while True:
             delivery.again = who in self.tried
             self.tried.add(who)
             async with delivery:
-                named = delivery.known
+                named = delivery.known_uuids
                 self.bodies.append(f"{who} {' '.join(u[-1] if u in named else u[-1].upper() for u in uuids)}".strip())
-                reply: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()
+                reply: asyncio.Future[ErrorDecision | None] = asyncio.get_running_loop().create_future()
                 self.under_way.append(reply)
                 self.deliveries.append(delivery)
                 verdict = await reply
                 if verdict is None:
                     delivery.answered()
                     return
-                verdict = delivery.judge(verdict, named)
-            if verdict.act is Act.FAIL:
+                verdict = delivery.reclassify(verdict, named)
+            if verdict.action is RetryAction.FAIL:
                 return
-            if verdict.act is Act.RETRY:
+            if verdict.action is RetryAction.RETRY:
                 await self.back_off()
 
     async def back_off(self) -> None:
@@ -105,25 +105,25 @@ class Wire:
         news, self.bodies = self.bodies, []
         return news
 
-    async def reply(self, verdict: Verdict | None = None, *, to: int = 0) -> list[str]:
+    async def reply(self, verdict: ErrorDecision | None = None, *, to: int = 0) -> list[str]:
         """Ends one of the requests under way; what goes out then. Capitals are carried, small letters named."""
         self.under_way.pop(to).set_result(verdict)
         return await self.sent()
 
     async def begin(self, of: int = 0) -> list[str]:
         """Lets the answer of an attempt begin; what goes out then."""
-        self.deliveries[of].begun()
+        self.deliveries[of].mark_arrived()
         return await self.sent()
 
-    async def reply_to_all(self, verdict: Verdict | None = None) -> list[str]:
+    async def reply_to_all(self, verdict: ErrorDecision | None = None) -> list[str]:
         replies, self.under_way = self.under_way, []
         for reply in replies:
             reply.set_result(verdict)
         return await self.sent()
 
 
-BROKEN = Verdict(Act.RETRY, "connection_lost", "The connection broke off.")
-ERROR = Verdict(Act.RETRY, "http_500", "The server failed.", status=500)
+BROKEN = ErrorDecision(RetryAction.RETRY, "connection_lost", "The connection broke off.")
+ERROR = ErrorDecision(RetryAction.RETRY, "http_500", "The server failed.", status=500)
 
 
 async def test_the_first_goes_ahead_and_the_others_follow_together() -> None:
@@ -169,18 +169,18 @@ async def test_a_second_miss_brings_the_bytes_whatever_the_server_is_thought_to_
     assert await wire.reply() == ["q2 a"]
     assert await wire.reply(MISS) == ["q2 A"]
     assert await wire.reply() == []
-    assert (wire.tasks[2].done(), wire.uploads.missed) == (True, 3)
+    assert (wire.tasks[2].done(), wire.uploads.cache_misses) == (True, 3)
 
 
 async def test_misses_of_one_request_end_whatever_others_bring() -> None:
-    uploads = Uploads()
-    delivery = uploads.delivery({A: 0})
+    uploads = ImageUploads()
+    delivery = uploads.for_request({A: 0})
     known = []
     for _ in range(3):
         uploads.depot.arrived([A])
         async with delivery:
-            known.append(delivery.known)
-            delivery.judge(MISS, delivery.known)
+            known.append(delivery.known_uuids)
+            delivery.reclassify(MISS, delivery.known_uuids)
     assert known == [{A}, {A}, frozenset()]
 
 
@@ -213,14 +213,14 @@ async def test_what_says_nothing_of_the_pictures_leaves_them_there(status: int |
     wire = Wire()
     await wire.start(q0=[A], q1=[A])
     await wire.reply()
-    assert await wire.reply(Verdict(Act.RETRY, "some", "Some trouble.", status=status)) == ["q1 a"]
+    assert await wire.reply(ErrorDecision(RetryAction.RETRY, "some", "Some trouble.", status=status)) == ["q1 a"]
 
 
 async def test_pressure_leaves_them_there() -> None:
     wire = Wire()
     await wire.start(q0=[A], q1=[A])
     await wire.reply()
-    assert await wire.reply(Verdict(Act.WAIT, "http_503", "Busy.", status=503)) == ["q1 a"]
+    assert await wire.reply(ErrorDecision(RetryAction.WAIT, "http_503", "Busy.", status=503)) == ["q1 a"]
 
 
 async def test_a_500_to_a_name_may_be_a_miss_too() -> None:
@@ -231,10 +231,10 @@ async def test_a_500_to_a_name_may_be_a_miss_too() -> None:
 
 
 def test_a_refusal_is_the_rows_own_only_where_the_bytes_went_with_it() -> None:
-    delivery = Uploads().delivery({A: 0})
-    assert delivery.judge(MISS, frozenset()) is MISS
-    judged = delivery.judge(MISS, frozenset({A}))
-    assert (judged.act, judged.message) == (Act.RESEND, MISS.message)
+    delivery = ImageUploads().for_request({A: 0})
+    assert delivery.reclassify(MISS, frozenset()) is MISS
+    judged = delivery.reclassify(MISS, frozenset({A}))
+    assert (judged.action, judged.message) == (RetryAction.RESEND, MISS.message)
 
 
 async def test_one_that_is_cancelled_leaves_its_place_to_the_next() -> None:
@@ -253,11 +253,11 @@ async def test_those_who_wait_can_be_cancelled() -> None:
 
 
 async def test_nothing_is_kept_of_requests_that_ended() -> None:
-    uploads = Uploads(most=2)
+    uploads = ImageUploads(most=2)
     for number in range(5):
-        async with uploads.delivery({str(number): 1}) as delivery:
+        async with uploads.for_request({str(number): 1}) as delivery:
             delivery.answered()
-    async with uploads.delivery({"lost": 1}):
+    async with uploads.for_request({"lost": 1}):
         pass
     assert (uploads.events, uploads.depot.coming) == ({}, set())
     assert uploads.depot.there(map(str, range(5))) == {"3", "4"}

@@ -14,8 +14,8 @@ from aiohttp import web
 from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
-from persqa_client.types import Picture, Request
-from tests.support.endpoints import QUICK, answer, serving
+from persqa_client.types import EncodedImage, Request
+from tests.support.endpoints import FAST_BACKOFF, completion_response, serve_handler
 
 ROUNDS = 4
 
@@ -36,16 +36,16 @@ async def left_over(statuses: Sequence[int], attempts: int) -> int:
     async def handle(request: web.Request) -> web.Response:
         await request.read()
         status = next(coming)
-        return answer() if status == 200 else web.Response(status=status)
+        return completion_response() if status == 200 else web.Response(status=status)
 
-    pictures: list[weakref.ref[Picture]] = []
+    pictures: list[weakref.ref[EncodedImage]] = []
     limits = Limits(max_attempts=attempts)
     async with (
-        serving(handle) as url,
-        Session(Endpoint(base_url=f"{url}/v1", model="m"), limits=limits, backoff=QUICK) as session,
+        serve_handler(handle) as url,
+        Session(Endpoint(base_url=f"{url}/v1", model="m"), limits=limits, backoff=FAST_BACKOFF) as session,
     ):
         for number in range(ROUNDS):
-            picture = Picture(bytes([number]) * 100_000, "image/jpeg", 1, 1)
+            picture = EncodedImage(bytes([number]) * 100_000, "image/jpeg", 1, 1)
             pictures.append(weakref.ref(picture))
             with suppress(RowError):
                 await session.complete(Request("s", (picture,), "q", seed=number))

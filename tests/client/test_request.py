@@ -12,24 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persqa_client.client.dialect import Dialect
-from persqa_client.client.request import SLOT, abridged, render
+from persqa_client.client.request import SLOT, render_body, render_preview
 from persqa_client.config import Sampling
-from persqa_client.types import Picture, Request, Turn
+from persqa_client.types import EncodedImage, Request, Turn
 
 SAMPLING = Sampling(temperature=0.5, top_p=0.8, max_tokens=64, extra_body={"top_k": 20})
 PICTURES = (
-    Picture(b"\xff\xd8first", "image/jpeg", 640, 480),
-    Picture(b"\x89PNGsecond", "image/png", 10, 20),
-    Picture(b"", "image/jpeg", 1, 1),
+    EncodedImage(b"\xff\xd8first", "image/jpeg", 640, 480),
+    EncodedImage(b"\x89PNGsecond", "image/png", 10, 20),
+    EncodedImage(b"", "image/jpeg", 1, 1),
 )
 REQUEST = Request("You look closely.", PICTURES[:1], "What is <mam> wearing?", seed=7)
 
 
 def body(request: Request = REQUEST, dialect: Dialect | None = None, sampling: Sampling = SAMPLING) -> bytes:
-    return bytes(render(request, model="qwen", sampling=sampling, dialect=dialect or Dialect()))
+    return bytes(render_body(request, model="qwen", sampling=sampling, dialect=dialect or Dialect()))
 
 
-def part(picture: Picture) -> dict[str, Any]:
+def part(picture: EncodedImage) -> dict[str, Any]:
     data = b64encode(picture.data).decode()
     return {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{data}"}}
 
@@ -59,7 +59,7 @@ def compact(value: object) -> bytes:
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 PICTURE = st.builds(
-    Picture, st.binary(max_size=50), st.sampled_from(["image/jpeg", "image/png"]), st.just(1), st.just(1)
+    EncodedImage, st.binary(max_size=50), st.sampled_from(["image/jpeg", "image/png"]), st.just(1), st.just(1)
 )
 REQUESTS = st.builds(
     Request,
@@ -176,7 +176,7 @@ def test_a_beginning_is_not_sent_where_the_server_would_take_it_for_a_finished_t
 
 
 def test_a_person_is_shown_the_body_without_the_pictures_bytes() -> None:
-    shown = abridged(
+    shown = render_preview(
         Request("s", PICTURES[:2], "Wer ist <mam>?", 1), model="qwen", sampling=SAMPLING, dialect=Dialect()
     )
     urls = [item["image_url"]["url"] for item in json.loads(shown)["messages"][1]["content"][:2]]
@@ -189,7 +189,7 @@ def test_a_person_is_shown_the_body_without_the_pictures_bytes() -> None:
 
 
 def test_what_a_person_is_shown_is_short_for_a_large_picture() -> None:
-    large = Picture(bytes(100_000), "image/jpeg", 100, 100)
-    shown = abridged(Request("s", (large,), "q", 1), model="qwen", sampling=SAMPLING, dialect=Dialect())
+    large = EncodedImage(bytes(100_000), "image/jpeg", 100, 100)
+    shown = render_preview(Request("s", (large,), "q", 1), model="qwen", sampling=SAMPLING, dialect=Dialect())
     assert len(shown) < 1000
     assert "100,000 bytes" in shown

@@ -7,11 +7,11 @@ from base64 import b64encode
 import pytest
 
 from persqa_client.client.request import PIECE, Body
-from persqa_client.types import Picture
+from persqa_client.types import EncodedImage
 
 
-def picture(size: int) -> Picture:
-    return Picture((bytes(range(251)) * (size // 251 + 1))[:size], "image/jpeg", 1, 1)
+def picture(size: int) -> EncodedImage:
+    return EncodedImage((bytes(range(251)) * (size // 251 + 1))[:size], "image/jpeg", 1, 1)
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 2])

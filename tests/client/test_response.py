@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.client.response import read_completion, whole
+from persqa_client.client.response import read_completion, restore_answer
 from persqa_client.errors import AttemptError
-from persqa_client.types import Act, Completion, Usage
+from persqa_client.types import Completion, RetryAction, Usage
 
 
 def body(message: object, finish_reason: object = "stop", **fields: Any) -> bytes:
@@ -47,7 +47,7 @@ def test_a_completion_is_read_whole() -> None:
 def test_a_200_without_an_answer_is_tried_again(data: bytes, code: str) -> None:
     with pytest.raises(AttemptError) as caught:
         read_completion(data)
-    assert (caught.value.verdict.act, caught.value.verdict.code) == (Act.RETRY, code)
+    assert (caught.value.decision.action, caught.value.decision.code) == (RetryAction.RETRY, code)
     assert str(caught.value).endswith(".")
 
 
@@ -116,4 +116,4 @@ def test_any_shape_is_a_completion_or_an_attempt_that_brought_none(
     ],
 )
 def test_the_text_is_the_whole_answer(completion: Completion, wrapped: bool, prefix: str | None, text: str) -> None:
-    assert whole(completion, wrapped=wrapped, prefix=prefix).text == text
+    assert restore_answer(completion, wrapped=wrapped, prefix=prefix).text == text

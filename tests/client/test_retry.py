@@ -8,60 +8,75 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.client.retry import BACKOFF, Backoff, Trial, is_worth_again, policy, seconds_to_wait
+from persqa_client.client.retry import (
+    DEFAULT_BACKOFF,
+    Backoff,
+    RequestState,
+    is_worth_again,
+    make_retry_policy,
+    seconds_to_wait,
+)
 from persqa_client.errors import AttemptError, Interrupted, PersQAError, RowError, RunStopped
-from persqa_client.types import Act, Verdict
+from persqa_client.types import ErrorDecision, RetryAction
 
 
-def failed(act: Act, retry_after: float | None = None) -> AttemptError:
-    return AttemptError(Verdict(act, "code", "Message.", retry_after=retry_after))
+def failed(act: RetryAction, retry_after: float | None = None) -> AttemptError:
+    return AttemptError(ErrorDecision(act, "code", "Message.", retry_after=retry_after))
 
 
-@pytest.mark.parametrize("act", [Act.WAIT, Act.RETRY, Act.AWAY, Act.ADAPT])
-def test_what_may_pass_is_worth_another_attempt(act: Act) -> None:
+@pytest.mark.parametrize("act", [RetryAction.WAIT, RetryAction.RETRY, RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT])
+def test_what_may_pass_is_worth_another_attempt(act: RetryAction) -> None:
     assert is_worth_again(failed(act))
 
 
 @pytest.mark.parametrize(
-    "error", [failed(Act.FAIL), failed(Act.STOP), RowError("c", "m"), RunStopped("c", "m"), Interrupted(), KeyError()]
+    "error",
+    [
+        failed(RetryAction.FAIL),
+        failed(RetryAction.STOP),
+        RowError("c", "m"),
+        RunStopped("c", "m"),
+        Interrupted(),
+        KeyError(),
+    ],
 )
 def test_what_will_not_pass_is_not(error: BaseException) -> None:
     assert not is_worth_again(error)
 
 
-@pytest.mark.parametrize("act", [Act.WAIT, Act.RETRY])
+@pytest.mark.parametrize("act", [RetryAction.WAIT, RetryAction.RETRY])
 @given(waits=st.integers(0, 10_000), seed=st.integers(0, 1000))
-def test_a_wait_is_anywhere_below_a_ceiling_that_doubles(act: Act, waits: int, seed: int) -> None:
-    seconds = seconds_to_wait(failed(act), waits, random.Random(seed), BACKOFF)
+def test_a_wait_is_anywhere_below_a_ceiling_that_doubles(act: RetryAction, waits: int, seed: int) -> None:
+    seconds = seconds_to_wait(failed(act), waits, random.Random(seed), DEFAULT_BACKOFF)
     assert seconds == random.Random(seed).uniform(0, min(30.0, 0.5 * 2.0 ** min(waits, 100)))
 
 
 def test_ceilings_double_from_the_first_to_the_longest() -> None:
-    assert [Backoff(0.5, 3.0).ceiling(waits) for waits in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
+    assert [Backoff(0.5, 3.0).max_wait(waits) for waits in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
 
 
 def test_full_jitter_spreads_over_the_whole_wait() -> None:
     rng = random.Random(0)
-    waits = [seconds_to_wait(failed(Act.RETRY), 3, rng, BACKOFF) for _ in range(400)]
+    waits = [seconds_to_wait(failed(RetryAction.RETRY), 3, rng, DEFAULT_BACKOFF) for _ in range(400)]
     assert min(waits) < 0.2
     assert max(waits) > 3.8
 
 
 @given(told=st.floats(0, 600), waits=st.integers(0, 50), seed=st.integers(0, 1000))
 def test_a_told_time_is_kept_and_little_is_added(told: float, waits: int, seed: int) -> None:
-    seconds = seconds_to_wait(failed(Act.WAIT, told), waits, random.Random(seed), BACKOFF)
-    assert told <= seconds <= told + BACKOFF.first
+    seconds = seconds_to_wait(failed(RetryAction.WAIT, told), waits, random.Random(seed), DEFAULT_BACKOFF)
+    assert told <= seconds <= told + DEFAULT_BACKOFF.initial
 
 
-@pytest.mark.parametrize("act", [Act.AWAY, Act.ADAPT])
-def test_an_outage_and_a_new_dialect_need_no_wait(act: Act) -> None:
-    assert seconds_to_wait(failed(act), 9, random.Random(0), BACKOFF) == 0.0
+@pytest.mark.parametrize("act", [RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT])
+def test_an_outage_and_a_new_dialect_need_no_wait(act: RetryAction) -> None:
+    assert seconds_to_wait(failed(act), 9, random.Random(0), DEFAULT_BACKOFF) == 0.0
 
 
 class Attempts:
     """Fails as told, spending an attempt for each RETRY as a session does; answers afterwards."""
 
-    def __init__(self, trial: Trial, *errors: PersQAError) -> None:
+    def __init__(self, trial: RequestState, *errors: PersQAError) -> None:
         self.trial = trial
         self.errors = list(errors)
         self.made = 0
@@ -71,18 +86,20 @@ class Attempts:
         if not self.errors:
             return "answer"
         error = self.errors.pop(0)
-        self.trial.spent += isinstance(error, AttemptError) and error.verdict.act is Act.RETRY
+        self.trial.spent += isinstance(error, AttemptError) and error.decision.action is RetryAction.RETRY
         raise error
 
 
 async def repeat(*errors: PersQAError, max_attempts: int = 3) -> tuple[Attempts, list[float], object]:
-    trial, slept = Trial(), list[float]()
+    trial, slept = RequestState(), list[float]()
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
     attempts = Attempts(trial, *errors)
-    again = policy(trial, max_attempts=max_attempts, sleep=sleep, rng=random.Random(0), backoff=BACKOFF)
+    again = make_retry_policy(
+        trial, max_attempts=max_attempts, sleep=sleep, rng=random.Random(0), backoff=DEFAULT_BACKOFF
+    )
     try:
         return attempts, slept, await again(attempts)
     except PersQAError as error:
@@ -90,40 +107,40 @@ async def repeat(*errors: PersQAError, max_attempts: int = 3) -> tuple[Attempts,
 
 
 async def test_transient_errors_are_repeated_up_to_the_number_of_attempts() -> None:
-    attempts, slept, end = await repeat(*[failed(Act.RETRY)] * 5)
+    attempts, slept, end = await repeat(*[failed(RetryAction.RETRY)] * 5)
     assert isinstance(end, AttemptError)
     assert (attempts.made, len(slept)) == (3, 2)
 
 
 async def test_the_last_attempt_may_still_answer() -> None:
-    attempts, _, end = await repeat(*[failed(Act.RETRY)] * 2)
+    attempts, _, end = await repeat(*[failed(RetryAction.RETRY)] * 2)
     assert (attempts.made, end) == (3, "answer")
 
 
-@pytest.mark.parametrize("act", [Act.WAIT, Act.AWAY, Act.ADAPT])
-async def test_what_is_not_the_rows_fault_costs_no_attempt(act: Act) -> None:
-    attempts, _, end = await repeat(failed(Act.RETRY), *[failed(act)] * 20, max_attempts=2)
+@pytest.mark.parametrize("act", [RetryAction.WAIT, RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT])
+async def test_what_is_not_the_rows_fault_costs_no_attempt(act: RetryAction) -> None:
+    attempts, _, end = await repeat(failed(RetryAction.RETRY), *[failed(act)] * 20, max_attempts=2)
     assert (attempts.made, end) == (22, "answer")
 
 
-@pytest.mark.parametrize("error", [failed(Act.FAIL), RowError("c", "m"), RunStopped("c", "m"), Interrupted()])
+@pytest.mark.parametrize("error", [failed(RetryAction.FAIL), RowError("c", "m"), RunStopped("c", "m"), Interrupted()])
 async def test_a_permanent_error_ends_it_at_once(error: PersQAError) -> None:
     attempts, slept, end = await repeat(error)
     assert (attempts.made, slept, end) == (1, [], error)
 
 
 async def test_the_first_wait_is_the_shortest() -> None:
-    _, slept, _ = await repeat(*[failed(Act.WAIT)] * 4)
+    _, slept, _ = await repeat(*[failed(RetryAction.WAIT)] * 4)
     rng = random.Random(0)
     assert slept == [rng.uniform(0, ceiling) for ceiling in (0.5, 1.0, 2.0, 4.0)]
 
 
-LOST = Verdict(Act.RETRY, "http_502", "Bad gateway.")
-DEAD = Verdict(Act.AWAY, "engine_dead", "Dead.")
+LOST = ErrorDecision(RetryAction.RETRY, "http_502", "Bad gateway.")
+DEAD = ErrorDecision(RetryAction.AWAIT_RECOVERY, "engine_dead", "Dead.")
 
 
 def test_an_outage_gives_back_the_attempts_that_failed_by_it_and_no_others() -> None:
-    trial = Trial(spent=1)
+    trial = RequestState(spent=1)
     for answers in (4, 7, 7):
         trial.spent += 1
         trial.lose(LOST, answers)
@@ -134,14 +151,14 @@ def test_an_outage_gives_back_the_attempts_that_failed_by_it_and_no_others() -> 
 
 
 def test_what_failed_before_the_last_answers_was_not_the_outage() -> None:
-    trial = Trial(spent=1)
+    trial = RequestState(spent=1)
     trial.lose(LOST, 4)
     trial.outlive(outages=1, answers=9)
     assert (trial.spent, trial.deaths) == (1, 0)
 
 
 def test_deaths_count_only_where_others_were_answered_in_between() -> None:
-    trial, deaths = Trial(), list[int]()
+    trial, deaths = RequestState(), list[int]()
     for outages, answers in enumerate((2, 2, 3, 3, 8), start=1):
         trial.lose(DEAD, answers)
         trial.outlive(outages, answers)
@@ -150,6 +167,6 @@ def test_deaths_count_only_where_others_were_answered_in_between() -> None:
 
 
 def test_a_request_is_suspect_from_the_outage_that_began_with_it() -> None:
-    trial = Trial()
+    trial = RequestState()
     trial.lose(LOST, 4)
     assert [trial.suspect(outages) for outages in (0, 1)] == [False, True]

@@ -9,23 +9,29 @@ import random
 import orjson
 import pytest
 
-from persqa_client.client.classify import WORDS_KEPT, Context, judge_reply, scrub, server_words
+from persqa_client.client.classify import (
+    MAX_MESSAGE_CHARS,
+    AttemptContext,
+    classify_response,
+    read_error_message,
+    redact_secrets,
+)
 from persqa_client.client.response import read_completion
 from persqa_client.errors import AttemptError
-from persqa_client.types import Verdict
+from persqa_client.types import ErrorDecision
 
 KEY = "my-Own.Key+42"
 PICTURE = base64.b64encode(random.Random(1).randbytes(3000)).decode()
 SMALL = base64.b64encode(b"\x89PNG small one").decode()
-CONTEXT = Context("http://gpu:8000/v1", "qwen", key=KEY)
+CONTEXT = AttemptContext("http://gpu:8000/v1", "qwen", key=KEY)
 
 
 def echo(picture: str) -> dict[str, object]:
     return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{picture}"}}
 
 
-def judge(status: int, body: object) -> Verdict:
-    return judge_reply(status, {}, orjson.dumps(body), CONTEXT, now=0.0)
+def judge(status: int, body: object) -> ErrorDecision:
+    return classify_response(status, {}, orjson.dumps(body), CONTEXT, now=0.0)
 
 
 def pieces(text: str, size: int = 12) -> set[str]:
@@ -68,27 +74,27 @@ def test_the_key_is_in_no_verdict(status: int) -> None:
 )
 def test_what_looks_like_any_key_is_cut_out(text: str) -> None:
     secret = text.split()[-1]
-    assert secret not in scrub(f"You sent {text} to us")
-    assert scrub(f"You sent {text} to us").endswith("to us")
+    assert secret not in redact_secrets(f"You sent {text} to us")
+    assert redact_secrets(f"You sent {text} to us").endswith("to us")
 
 
 def test_a_short_key_does_not_eat_the_words() -> None:
-    assert scrub("a bad apple", key="a") == "… bad apple"
+    assert redact_secrets("a bad apple", key="a") == "… bad apple"
 
 
 def test_an_error_inside_a_200_tells_neither_key_nor_picture() -> None:
     body = orjson.dumps({"error": {"message": f"key {KEY} sent {json.dumps(echo(PICTURE))}"}})
     with pytest.raises(AttemptError) as caught:
         read_completion(body, KEY)
-    said = f"{caught.value} {caught.value.verdict!r}"
+    said = f"{caught.value} {caught.value.decision!r}"
     assert KEY not in said
     assert not any(piece in said for piece in pieces(PICTURE))
 
 
 def test_words_are_one_short_line() -> None:
-    words = server_words(orjson.dumps({"error": {"message": "first\n\n  second " + "word " * 500}}))
+    words = read_error_message(orjson.dumps({"error": {"message": "first\n\n  second " + "word " * 500}}))
     assert words.startswith("first second word")
-    assert len(words) <= WORDS_KEPT
+    assert len(words) <= MAX_MESSAGE_CHARS
 
 
 @pytest.mark.parametrize(
@@ -103,4 +109,4 @@ def test_words_are_one_short_line() -> None:
     ],
 )
 def test_a_servers_words_are_found_where_servers_put_them(body: object, words: str) -> None:
-    assert server_words(orjson.dumps(body)) == words
+    assert read_error_message(orjson.dumps(body)) == words

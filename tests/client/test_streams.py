@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.client.classify import status_within
-from persqa_client.client.response import assembled, read_completion
+from persqa_client.client.classify import read_error_status
+from persqa_client.client.response import assemble_stream, read_completion
 from persqa_client.types import Completion, Usage
 
 
@@ -44,31 +44,31 @@ WHOLE = Completion("<mam> wears a hat.", "stop", Usage(5, 3), "qwen")
     ],
 )
 def test_the_pieces_make_the_completion_that_would_have_come_whole(body: bytes) -> None:
-    assert read_completion(assembled(body)) == WHOLE
+    assert read_completion(assemble_stream(body)) == WHOLE
 
 
 def test_an_empty_text_is_a_text_but_that_of_thoughts_alone_is_none() -> None:
     """As a whole answer has it."""
-    assert read_completion(assembled(stream(ROLE, STOP))).text == ""
+    assert read_completion(assemble_stream(stream(ROLE, STOP))).text == ""
     for thoughts in (piece({"reasoning_content": "Hm."}), piece({"reasoning": "Hm."})):
-        message = orjson.loads(assembled(stream(ROLE, thoughts, STOP)))["choices"][0]["message"]
+        message = orjson.loads(assemble_stream(stream(ROLE, thoughts, STOP)))["choices"][0]["message"]
         assert message == {"content": None, "refusal": None}
-        assert read_completion(assembled(stream(ROLE, thoughts, *WORDS, STOP))).text == WHOLE.text
+        assert read_completion(assemble_stream(stream(ROLE, thoughts, *WORDS, STOP))).text == WHOLE.text
 
 
 def test_a_refusal_comes_in_pieces_too() -> None:
     body = stream(piece({"refusal": "I can't"}), piece({"refusal": " say."}), STOP)
-    assert read_completion(assembled(body)).refusal == "I can't say."
+    assert read_completion(assemble_stream(body)).refusal == "I can't say."
 
 
 def test_text_of_any_language_and_line_ends_within_it_survive() -> None:
     text = "<mam> 穿着\u2028一顶\x85帽子\n。"
-    assert read_completion(assembled(stream(piece({"content": text}), STOP))).text == text
+    assert read_completion(assemble_stream(stream(piece({"content": text}), STOP))).text == text
 
 
 @pytest.mark.parametrize("body", [b"", stream(ROLE, *WORDS, end=False), stream(end=False)])
 def test_what_broke_off_is_nothing(body: bytes) -> None:
-    assert assembled(body) == b""
+    assert assemble_stream(body) == b""
 
 
 @pytest.mark.parametrize(
@@ -83,12 +83,12 @@ def test_what_broke_off_is_nothing(body: bytes) -> None:
     ],
 )
 def test_pieces_of_no_use_say_nothing(odd: dict[str, Any] | bytes) -> None:
-    assert read_completion(assembled(stream(ROLE, odd, *WORDS, STOP, TAKEN))) == WHOLE
+    assert read_completion(assemble_stream(stream(ROLE, odd, *WORDS, STOP, TAKEN))) == WHOLE
 
 
 def test_what_can_not_be_read_stays_as_it_was() -> None:
     body = stream(ROLE, b'{"choices": [{"del')
-    assert assembled(body) == body
+    assert assemble_stream(body) == body
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_what_can_not_be_read_stays_as_it_was() -> None:
 )
 def test_an_error_in_the_midst_has_the_status_that_it_tells_of_the_server(code: object, status: int | None) -> None:
     error = {"error": {"message": "The engine is busy.", "code": code}}
-    body = assembled(stream(ROLE, error))
-    assert (orjson.loads(body), status_within(body)) == (error, status)
+    body = assemble_stream(stream(ROLE, error))
+    assert (orjson.loads(body), read_error_status(body)) == (error, status)
 
 
 def test_an_answer_has_no_status_of_an_error() -> None:
-    assert status_within(assembled(stream(ROLE, *WORDS, STOP))) is None
-    assert status_within(orjson.dumps({"error": "Unauthorized"})) is None
+    assert read_error_status(assemble_stream(stream(ROLE, *WORDS, STOP))) is None
+    assert read_error_status(orjson.dumps({"error": "Unauthorized"})) is None

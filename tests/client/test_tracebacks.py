@@ -13,9 +13,9 @@ from aiohttp import web
 from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import AttemptError, PersQAError, RowError, RunStopped
-from persqa_client.types import Picture, Request
+from persqa_client.types import EncodedImage, Request
 from tests.client.attempts import client_of
-from tests.support.endpoints import QUICK, serving
+from tests.support.endpoints import FAST_BACKOFF, serve_handler
 
 KEY = "my-Own.Key+42"
 DATA = random.Random(1).randbytes(600)
@@ -60,7 +60,7 @@ BODY = f'{{"url": "data:image/jpeg;base64,{PICTURE}"}}'.encode()
 
 @pytest.mark.parametrize("status", [200, 400, 401, 422, 429, 500, 502])
 async def test_no_error_of_an_attempt_carries_what_the_server_echoed(status: int) -> None:
-    async with serving(echo) as url, client_of(f"{url}/{status}/v1", key=KEY) as client:
+    async with serve_handler(echo) as url, client_of(f"{url}/{status}/v1", key=KEY) as client:
         with pytest.raises(AttemptError) as caught:
             await client.send(BODY)
     assert_clean(caught.value)
@@ -71,7 +71,7 @@ async def test_nor_does_a_200_that_is_no_json_or_a_broken_connection(
     handler: object,
 ) -> None:
     assert callable(handler)
-    async with serving(handler) as url, client_of(f"{url}/v1", key=KEY) as client:
+    async with serve_handler(handler) as url, client_of(f"{url}/v1", key=KEY) as client:
         with pytest.raises(AttemptError) as caught:
             await client.send(BODY)
         assert_clean(caught.value)
@@ -85,10 +85,10 @@ async def test_nor_does_a_200_that_is_no_json_or_a_broken_connection(
     ("status", "kind"), [(200, RowError), (400, RowError), (500, RowError), (401, RunStopped), (402, RunStopped)]
 )
 async def test_nor_does_what_becomes_of_the_request(status: int, kind: type[PersQAError]) -> None:
-    request = Request("s", (Picture(DATA, "image/jpeg", 2, 2),), "q", seed=1)
-    async with serving(echo) as url:
+    request = Request("s", (EncodedImage(DATA, "image/jpeg", 2, 2),), "q", seed=1)
+    async with serve_handler(echo) as url:
         endpoint = Endpoint.model_validate({"base_url": f"{url}/{status}/v1", "model": "qwen", "api_key": KEY})
-        async with Session(endpoint, limits=Limits(max_attempts=2), backoff=QUICK) as session:
+        async with Session(endpoint, limits=Limits(max_attempts=2), backoff=FAST_BACKOFF) as session:
             with pytest.raises(kind) as caught:
                 await session.complete(request)
     assert_clean(caught.value)

@@ -15,12 +15,12 @@ import httpx2
 import pytest
 from aiohttp import web
 
-from persqa_client.client.classify import Context, judge_fault
+from persqa_client.client.classify import AttemptContext, classify_transport_error
 from persqa_client.client.transport import name_fault
 from persqa_client.errors import AttemptError
-from persqa_client.types import Act
+from persqa_client.types import RetryAction
 from tests.client.attempts import BODY, client_of, failure, recording
-from tests.support.endpoints import answer, serving
+from tests.support.endpoints import completion_response, serve_handler
 
 
 def free_port() -> int:
@@ -59,19 +59,19 @@ async def test_the_sdk_tries_nothing_again_by_itself() -> None:
         heads.append({})
         return web.Response(status=500, headers={"x-should-retry": "true", "Retry-After": "0"})
 
-    async with serving(fail) as url, client_of(f"{url}/v1") as client:
-        assert (await failure(client)).act is Act.RETRY
+    async with serve_handler(fail) as url, client_of(f"{url}/v1") as client:
+        assert (await failure(client)).action is RetryAction.RETRY
     assert len(heads) == 1
 
 
 async def test_a_refused_connection_is_named_by_whether_there_was_an_answer_before() -> None:
-    async with serving(recording([])) as url:
+    async with serve_handler(recording([])) as url:
         before = client_of(f"http://127.0.0.1:{free_port()}/v1")
         after = client_of(f"{url}/v1")
         await after.send(BODY)
     async with before, after:
         first, later = await failure(before), await failure(after)
-    assert (first.act, later.act) == (Act.STOP, Act.AWAY)
+    assert (first.action, later.action) == (RetryAction.STOP, RetryAction.AWAIT_RECOVERY)
     assert "start the server or correct --base-url" in first.message
 
 
@@ -92,7 +92,7 @@ async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 async def test_the_wall_time_of_an_attempt_ends_it(speak: Speak) -> None:
     async with speaking(speak) as url, client_of(url, timeout=0.4) as client:
         verdict = await failure(client)
-    assert (verdict.act, verdict.code) == (Act.RETRY, "timeout")
+    assert (verdict.action, verdict.code) == (RetryAction.RETRY, "timeout")
     assert "0.4 s" in verdict.message
 
 
@@ -118,20 +118,20 @@ async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def test_a_broken_connection_is_transient(speak: Speak) -> None:
     async with speaking(speak) as url, client_of(url) as client:
         verdict = await failure(client)
-    assert (verdict.act, verdict.code) == (Act.RETRY, "connection_lost")
+    assert (verdict.action, verdict.code) == (RetryAction.RETRY, "connection_lost")
 
 
 async def test_https_to_a_server_without_it_stops_the_run() -> None:
-    async with serving(recording([])) as url, client_of(f"https{url.removeprefix('http')}/v1") as client:
+    async with serve_handler(recording([])) as url, client_of(f"https{url.removeprefix('http')}/v1") as client:
         verdict = await failure(client)
-    assert (verdict.act, verdict.code) == (Act.STOP, "no_connection_tls")
+    assert (verdict.action, verdict.code) == (RetryAction.STOP, "no_connection_tls")
     assert "http instead of https" in verdict.message
 
 
 async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
-    async with serving(recording([])) as url, client_of(f"{url}/v1") as client:
+    async with serve_handler(recording([])) as url, client_of(f"{url}/v1") as client:
         assert (await client.send(BODY)).text
 
 
@@ -142,7 +142,7 @@ async def test_a_dead_proxy_is_named_as_such(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("no_proxy", raising=False)
     async with client_of("http://gpu.invalid/v1") as client:
         verdict = await failure(client)
-    assert (verdict.act, verdict.code) == (Act.STOP, "no_connection_proxy")
+    assert (verdict.action, verdict.code) == (RetryAction.STOP, "no_connection_proxy")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ async def test_a_server_is_alive_when_it_would_take_requests(status: int, alive:
         paths.append(request.path)
         return web.Response(status=status)
 
-    async with serving(health) as url, client_of(f"{url}/v1") as client:
+    async with serve_handler(health) as url, client_of(f"{url}/v1") as client:
         assert await client.alive() is alive
     assert paths == ["/health"]
 
@@ -168,9 +168,9 @@ async def test_a_server_that_refuses_connections_is_not_alive() -> None:
 async def test_a_get_that_takes_too_long_names_its_address() -> None:
     async def wait(request: web.Request) -> web.Response:
         await asyncio.sleep(10)
-        return answer()
+        return completion_response()
 
-    async with serving(wait) as url, client_of(f"{url}/v1") as client:
+    async with serve_handler(wait) as url, client_of(f"{url}/v1") as client:
         with pytest.raises(AttemptError, match="/v1/models gave no answer within"):
             await client.get(f"{url}/v1/models", timeout=0.05)
 
@@ -202,6 +202,6 @@ def test_a_fault_is_told_in_the_words_of_its_innermost_cause() -> None:
 
 def test_a_process_without_free_files_is_told_so() -> None:
     fault, _ = name_fault(OSError(errno.EMFILE, "Too many open files"))
-    verdict = judge_fault(fault, "", Context("http://x/v1", "m", proven=True))
-    assert (verdict.act, verdict.code) == (Act.STOP, "no_connection_files")
+    verdict = classify_transport_error(fault, "", AttemptContext("http://x/v1", "m", has_answered=True))
+    assert (verdict.action, verdict.code) == (RetryAction.STOP, "no_connection_files")
     assert "--concurrency" in verdict.message

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from persqa_client.client.request import Body
 from persqa_client.client.transport import goes_straight
-from persqa_client.types import Act, Picture
+from persqa_client.types import EncodedImage, RetryAction
 from tests.client.attempts import BODY, client_of, failure
-from tests.support.endpoints import Handler, answer, serving
+from tests.support.endpoints import Handler, completion_response, serve_handler
 
 KEY = "for-this-host-alone"
 PER_CONNECTION = {"host", "content-length", "accept-encoding", "connection"}
@@ -24,7 +24,7 @@ def first_well(then: Handler) -> Handler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         seen.append(await request.read())
-        return answer() if len(seen) == 1 else await then(request)
+        return completion_response() if len(seen) == 1 else await then(request)
 
     return handle
 
@@ -32,13 +32,13 @@ def first_well(then: Handler) -> Handler:
 async def hang_up(request: web.Request) -> web.StreamResponse:
     assert request.transport is not None
     request.transport.close()
-    return answer()
+    return completion_response()
 
 
 async def abort(request: web.Request) -> web.StreamResponse:
     assert request.transport is not None
     request.transport.abort()
-    return answer()
+    return completion_response()
 
 
 async def cut(request: web.Request) -> web.StreamResponse:
@@ -50,10 +50,10 @@ async def cut(request: web.Request) -> web.StreamResponse:
 
 @pytest.mark.parametrize("then", [hang_up, abort, cut])
 async def test_a_broken_connection_is_transient(then: Handler) -> None:
-    async with serving(first_well(then)) as url, client_of(f"{url}/v1") as client:
+    async with serve_handler(first_well(then)) as url, client_of(f"{url}/v1") as client:
         await client.send(BODY)
         verdict = await failure(client)
-    assert (verdict.act, verdict.code) == (Act.RETRY, "connection_lost")
+    assert (verdict.action, verdict.code) == (RetryAction.RETRY, "connection_lost")
 
 
 async def test_the_wall_time_of_an_attempt_ends_it() -> None:
@@ -61,38 +61,41 @@ async def test_the_wall_time_of_an_attempt_ends_it() -> None:
 
     async def wait(request: web.Request) -> web.StreamResponse:
         await ended.wait()
-        return answer()
+        return completion_response()
 
-    async with serving(first_well(wait)) as url, client_of(f"{url}/v1", timeout=0.4) as client:
+    async with serve_handler(first_well(wait)) as url, client_of(f"{url}/v1", timeout=0.4) as client:
         await client.send(BODY)
         verdict = await failure(client)
         ended.set()
-    assert (verdict.act, verdict.code) == (Act.RETRY, "timeout")
+    assert (verdict.action, verdict.code) == (RetryAction.RETRY, "timeout")
 
 
 async def test_a_server_that_is_gone_is_away() -> None:
-    async with serving(first_well(hang_up)) as url:
+    async with serve_handler(first_well(hang_up)) as url:
         client = client_of(f"{url}/v1")
         await client.send(BODY)
     async with client:
         verdict = await failure(client)
-    assert (verdict.act, verdict.code) == (Act.AWAY, "refused")
+    assert (verdict.action, verdict.code) == (RetryAction.AWAIT_RECOVERY, "refused")
 
 
-@pytest.mark.parametrize(("status", "act"), [(429, Act.WAIT), (500, Act.RETRY), (400, Act.FAIL), (307, Act.STOP)])
-async def test_a_refusal_is_told_with_its_headers_and_words(status: int, act: Act) -> None:
+@pytest.mark.parametrize(
+    ("status", "act"),
+    [(429, RetryAction.WAIT), (500, RetryAction.RETRY), (400, RetryAction.FAIL), (307, RetryAction.STOP)],
+)
+async def test_a_refusal_is_told_with_its_headers_and_words(status: int, act: RetryAction) -> None:
     """A redirect is a refusal, too: nothing is sent elsewhere."""
 
     async def refuse(request: web.Request) -> web.StreamResponse:
         headers = {"Retry-After": "7", "Location": "http://elsewhere.invalid/v1"}
         return web.json_response({"error": {"message": "so it is"}}, status=status, headers=headers)
 
-    async with serving(first_well(refuse)) as url, client_of(f"{url}/v1") as client:
+    async with serve_handler(first_well(refuse)) as url, client_of(f"{url}/v1") as client:
         await client.send(BODY)
         verdict = await failure(client)
-    assert (verdict.act, verdict.status) == (act, status)
-    assert verdict.retry_after == (7 if act is Act.WAIT else None)
-    assert ("elsewhere.invalid" if act is Act.STOP else "so it is") in verdict.message
+    assert (verdict.action, verdict.status) == (act, status)
+    assert verdict.retry_after == (7 if act is RetryAction.WAIT else None)
+    assert ("elsewhere.invalid" if act is RetryAction.STOP else "so it is") in verdict.message
 
 
 @pytest.mark.parametrize("key", [None, KEY], ids=["no key", "a key"])
@@ -101,9 +104,9 @@ async def test_a_later_request_has_the_headers_of_the_first(key: str | None) -> 
 
     async def note(request: web.Request) -> web.StreamResponse:
         heads.append({name.lower(): value for name, value in request.headers.items()})
-        return answer()
+        return completion_response()
 
-    async with serving(note) as url, client_of(f"{url}/v1", key=key) as client:
+    async with serve_handler(note) as url, client_of(f"{url}/v1", key=key) as client:
         for _ in range(3):
             await client.send(BODY)
     first, *later = [{name: value for name, value in head.items() if name not in PER_CONNECTION} for head in heads]
@@ -118,11 +121,11 @@ async def test_requests_at_once_carry_each_its_own_pictures() -> None:
     async def note(request: web.Request) -> web.StreamResponse:
         seen.append(await request.read())
         assert request.content_length == len(seen[-1])
-        return answer()
+        return completion_response()
 
-    pictures = [Picture(bytes([number]) * 200_001, "image/jpeg", 1, 1) for number in range(8)]
+    pictures = [EncodedImage(bytes([number]) * 200_001, "image/jpeg", 1, 1) for number in range(8)]
     bodies = [Body((b'{"picture": "', picture, b'", "and": "', picture, b'"}')) for picture in pictures]
-    async with serving(note) as url, client_of(f"{url}/v1") as client:
+    async with serve_handler(note) as url, client_of(f"{url}/v1") as client:
         await asyncio.gather(*(client.send(body) for body in bodies))
     assert sorted(seen) == sorted(map(bytes, bodies))
 

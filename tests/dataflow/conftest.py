@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from persqa_client.dataflow import FileStorage
-from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 
 MODEL = "persqa-simulator"
 
 
 @pytest.fixture(scope="session")
-def simulator() -> Iterator[Running]:
-    with running(SimSettings(latency=0.0)) as server:
+def simulator() -> Iterator[Simulator]:
+    with run_simulator(SimSettings(latency=0.0)) as server:
         yield server
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from persqa_client import RunStopped, SettingsError
 from persqa_client.dataflow import OpenAIVLMServing, PersQAGenerator
-from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.dataflow.conftest import MODEL, HeldStorage, storage_of, written
 
 ROWS: list[dict[str, Any]] = [
@@ -21,11 +21,11 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def serving(server: Running, **arguments: Any) -> OpenAIVLMServing:
+def serving(server: Simulator, **arguments: Any) -> OpenAIVLMServing:
     return OpenAIVLMServing(server.base_url, model_name=MODEL, **arguments)
 
 
-def test_all_rows_stay_in_order_with_the_documented_answer(folder: Path, simulator: Running) -> None:
+def test_all_rows_stay_in_order_with_the_documented_answer(folder: Path, simulator: Simulator) -> None:
     storage = storage_of(ROWS)
     assert PersQAGenerator(serving(simulator)).run(storage, output_key="pers_qa") == ["pers_qa"]
     rows = written()
@@ -41,12 +41,12 @@ def test_all_rows_stay_in_order_with_the_documented_answer(folder: Path, simulat
     assert rows[0]["pers_qa_error"] is rows[2]["pers_qa_error"] is None
 
 
-def test_without_a_failure_there_is_no_column_of_errors(folder: Path, simulator: Running) -> None:
+def test_without_a_failure_there_is_no_column_of_errors(folder: Path, simulator: Simulator) -> None:
     PersQAGenerator(serving(simulator)).run(storage_of(ROWS[:1]), output_key="pers_qa")
     assert list(written()[0]) == [*ROWS[0], "pers_qa"]
 
 
-def test_nothing_is_asked_twice_and_what_failed_is_asked_again(folder: Path, simulator: Running) -> None:
+def test_nothing_is_asked_twice_and_what_failed_is_asked_again(folder: Path, simulator: Simulator) -> None:
     operator = PersQAGenerator(serving(simulator), probes=False)
     operator.run(storage_of(ROWS))
     first, asked = written(), simulator.stats()["requests"]
@@ -62,7 +62,7 @@ def test_nothing_is_asked_twice_and_what_failed_is_asked_again(folder: Path, sim
 
 def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
     rows = [{"image": ["red.png"], "id": number} for number in range(30)]
-    with running(SimSettings(latency=0, script=["ok"] * 12 + ["payment"])) as server:
+    with run_simulator(SimSettings(latency=0, script=["ok"] * 12 + ["payment"])) as server:
         operator = PersQAGenerator(serving(server, max_workers=1), probes=False)
         with pytest.raises(RunStopped):
             operator.run(storage_of(rows))
@@ -72,7 +72,7 @@ def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
     assert all(", Answer: <mam> " in row["output"] for row in written())
 
 
-def test_a_changed_frame_or_setting_is_a_run_of_its_own(folder: Path, simulator: Running) -> None:
+def test_a_changed_frame_or_setting_is_a_run_of_its_own(folder: Path, simulator: Simulator) -> None:
     PersQAGenerator(serving(simulator)).run(storage_of(ROWS[:1]))
     PersQAGenerator(serving(simulator), tag="bo").run(storage_of(ROWS[:1]))
     assert ", Answer: <bo> " in written()[0]["output"]
@@ -80,7 +80,7 @@ def test_a_changed_frame_or_setting_is_a_run_of_its_own(folder: Path, simulator:
     assert len(written()) == 3
 
 
-def test_several_questions_give_a_row_as_many_times(folder: Path, simulator: Running) -> None:
+def test_several_questions_give_a_row_as_many_times(folder: Path, simulator: Simulator) -> None:
     PersQAGenerator(serving(simulator), questions=3).run(storage_of(ROWS))
     rows = written()
     assert [row["n"] for row in rows] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
@@ -88,7 +88,7 @@ def test_several_questions_give_a_row_as_many_times(folder: Path, simulator: Run
     assert [row["output"] for row in rows if row["n"] == 2] == [None] * 3
 
 
-def test_the_bare_answer_leaves_its_question_in_the_conversation(folder: Path, simulator: Running) -> None:
+def test_the_bare_answer_leaves_its_question_in_the_conversation(folder: Path, simulator: Simulator) -> None:
     PersQAGenerator(serving(simulator), output_style="answer").run(storage_of(ROWS))
     first, failed, without = written()
     assert first["output"].startswith("<mam> ")
@@ -97,7 +97,7 @@ def test_the_bare_answer_leaves_its_question_in_the_conversation(folder: Path, s
     assert without["conversation"] is None
 
 
-def test_any_storage_will_do_and_its_frame_is_not_changed(folder: Path, simulator: Running) -> None:
+def test_any_storage_will_do_and_its_frame_is_not_changed(folder: Path, simulator: Simulator) -> None:
     frame = pandas.DataFrame({"image": ["red.png", None]}, index=[7, 7])
     storage = HeldStorage(frame)
     PersQAGenerator(serving(simulator)).run(storage)
@@ -108,7 +108,7 @@ def test_any_storage_will_do_and_its_frame_is_not_changed(folder: Path, simulato
     assert storage.frame["output_error"].iloc[1].startswith("no_image: ")
 
 
-def test_columns_steer_only_where_they_are_named(folder: Path, simulator: Running) -> None:
+def test_columns_steer_only_where_they_are_named(folder: Path, simulator: Simulator) -> None:
     rows = [{"image": "red.png", "question": "What colour is <bo>?", "tag": "bo"}]
     PersQAGenerator(serving(simulator)).run(storage_of(rows))
     assert "What colour is" not in written()[0]["output"]
@@ -116,7 +116,7 @@ def test_columns_steer_only_where_they_are_named(folder: Path, simulator: Runnin
     assert written()[0]["output"].startswith("Question: What colour is <bo>?, Answer: <bo> ")
 
 
-def test_a_cell_that_is_no_picture_is_told_by_its_column_and_fails_alone(folder: Path, simulator: Running) -> None:
+def test_a_cell_that_is_no_picture_is_told_by_its_column_and_fails_alone(folder: Path, simulator: Simulator) -> None:
     rows: list[dict[str, Any]] = [{"photo": 7}, {"photo": "red.png"}, {"photo": [" "]}, {"photo": [["red.png"]]}]
     PersQAGenerator(serving(simulator), questions=2).run(storage_of(rows), "photo", "qa")
     assert [row["photo"] for row in written()] == [7, "red.png", "red.png", [" "], [["red.png"]]]
@@ -128,7 +128,7 @@ def test_a_cell_that_is_no_picture_is_told_by_its_column_and_fails_alone(folder:
     assert simulator.stats()["requests"] == asked
 
 
-def test_a_column_that_steers_must_hold_text(folder: Path, simulator: Running) -> None:
+def test_a_column_that_steers_must_hold_text(folder: Path, simulator: Simulator) -> None:
     rows: list[dict[str, Any]] = [
         {"image": "red.png", "question": 1},
         {"image": "red.png", "question": "What colour is <mam>?"},
@@ -144,20 +144,20 @@ def test_an_empty_frame_is_written_back_without_asking(folder: Path) -> None:
     assert list(storage.frame.columns) == ["image", "output"]
 
 
-def test_in_batches_the_columns_are_always_the_same(folder: Path, simulator: Running) -> None:
+def test_in_batches_the_columns_are_always_the_same(folder: Path, simulator: Simulator) -> None:
     storage = storage_of(ROWS[:1])
     storage.batch_size = 1  # type: ignore[attr-defined]
     PersQAGenerator(serving(simulator)).run(storage)
     assert list(written()[0]) == [*ROWS[0], "output", "output_error"]
 
 
-def test_what_may_be_regretted_is_told(folder: Path, simulator: Running, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_may_be_regretted_is_told(folder: Path, simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
     PersQAGenerator(serving(simulator), tag="Bo").run(storage_of(ROWS[:1]))
     assert "The tag <Bo>: it has capital letters" in caplog.text
 
 
 def test_what_failed_is_told_and_nothing_secret_with_it(
-    folder: Path, simulator: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    folder: Path, simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DF_API_KEY", "sk-secret")
     with caplog.at_level(logging.DEBUG, "persqa_client"):
@@ -169,7 +169,7 @@ def test_what_failed_is_told_and_nothing_secret_with_it(
     )
 
 
-def test_a_wrong_setting_or_column_is_one_sentence(folder: Path, simulator: Running) -> None:
+def test_a_wrong_setting_or_column_is_one_sentence(folder: Path, simulator: Simulator) -> None:
     with pytest.raises(SettingsError, match="no column 'picture'; its columns are: n, image"):
         PersQAGenerator(serving(simulator)).run(storage_of(ROWS), input_modal_key="picture")
     with pytest.raises(SettingsError, match="several columns 'a'"):

@@ -21,7 +21,7 @@ from persqa_client.dataflow import LocalModelVLMServing_vllm, PersQAGenerator
 from persqa_client.errors import ServerFailed
 from tests.dataflow.conftest import storage_of, written
 from tests.dataflow.readme_example import example, read_output, write_rows
-from tests.vllm_server.processes import MARK, marked, stand_in
+from tests.vllm_server.processes import MARK, fake_vllm, find_marked
 
 MODEL = "a/model"
 
@@ -34,7 +34,7 @@ def handed_down(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def local(mode: str = "sim", *, sim: str = "--latency 0", **arguments: Any) -> LocalModelVLMServing_vllm:
     return LocalModelVLMServing_vllm(
         hf_model_name_or_path=MODEL,
-        vllm_command=stand_in(mode),
+        vllm_command=fake_vllm(mode),
         extra_args=[f"--sim={sim}"],
         device="cuda",
         **arguments,
@@ -43,11 +43,11 @@ def local(mode: str = "sim", *, sim: str = "--latency 0", **arguments: Any) -> L
 
 def test_the_server_is_started_for_the_first_question_and_ended_by_cleanup(folder: Path, mark: str) -> None:
     serving = local()
-    assert not marked(mark)
+    assert not find_marked(mark)
     assert "red" in serving.chat_with_one_image("red.png", "What colour is it?")
-    assert marked(mark)
+    assert find_marked(mark)
     serving.cleanup()
-    assert not marked(mark)
+    assert not find_marked(mark)
     assert serving.generate_from_input(["red.png"], "What colour is it?")[0]
     serving.cleanup()
 
@@ -60,7 +60,7 @@ def test_the_operator_starts_no_server_where_nothing_is_left_to_ask(folder: Path
     first = written()
     again = local()
     PersQAGenerator(again).run(storage_of(rows))
-    assert not marked(mark)
+    assert not find_marked(mark)
     assert written() == first
 
 
@@ -94,13 +94,13 @@ def test_a_server_that_is_killed_in_mid_run_ends_it_and_nothing_is_lost(folder: 
     # What was answered before is not asked again, but for what was in flight or not yet told.
     assert answered(serving.server.base_url) <= 32
     serving.cleanup()
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_a_server_that_does_not_come_up_is_one_clear_error(folder: Path, mark: str) -> None:
     with pytest.raises(ServerFailed, match="No available memory"):
         local("words").generate_from_input(["red.png"], "?")
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_arguments_go_where_vllm_takes_them(folder: Path) -> None:
@@ -120,7 +120,7 @@ def test_arguments_go_where_vllm_takes_them(folder: Path) -> None:
     with pytest.raises(SettingsError, match="hf download a/model --local-dir there"):
         LocalModelVLMServing_vllm("a/model", hf_local_dir="there")
     (folder / "there" / "config.json").touch()
-    assert LocalModelVLMServing_vllm("a/model", hf_local_dir="there").server.served == "there"
+    assert LocalModelVLMServing_vllm("a/model", hf_local_dir="there").server.model_name_or_path == "there"
 
 
 def test_the_example_of_the_readme_runs_as_it_stands(tmp_path: Path, mark: str) -> None:
@@ -128,7 +128,7 @@ def test_the_example_of_the_readme_runs_as_it_stands(tmp_path: Path, mark: str) 
     told = subprocess.run(
         [sys.executable, "-c", example()],
         cwd=tmp_path,
-        env={**os.environ, "PERSQA_VLLM": shlex.join(stand_in("sim"))},
+        env={**os.environ, "PERSQA_VLLM": shlex.join(fake_vllm("sim"))},
         capture_output=True,
         text=True,
         timeout=60,
@@ -139,4 +139,4 @@ def test_the_example_of_the_readme_runs_as_it_stands(tmp_path: Path, mark: str) 
     assert ", Answer: <mam> " in str(red)
     assert "red" in str(red)
     assert "blue" in str(blue)
-    assert not marked(mark)
+    assert not find_marked(mark)

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.dataflow.conftest import MODEL, storage_of, written
 
 ROWS = 200
 WORKERS = 8
 
 
-def program(server: Running, *, progress: bool = False) -> list[str]:
+def program(server: Simulator, *, progress: bool = False) -> list[str]:
     code = (
         "from persqa_client.dataflow import FileStorage, OpenAIVLMServing, PersQAGenerator\n"
         f"serving = OpenAIVLMServing({server.base_url!r}, model_name={MODEL!r}, max_workers={WORKERS})\n"
@@ -30,7 +30,7 @@ def program(server: Running, *, progress: bool = False) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def wait_for(server: Running, answers: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(server: Simulator, answers: int, process: subprocess.Popen[bytes]) -> None:
     while server.stats()["answered"] < answers:
         assert process.poll() is None
         time.sleep(0.01)
@@ -38,7 +38,7 @@ def wait_for(server: Running, answers: int, process: subprocess.Popen[bytes]) ->
 
 def test_one_that_is_killed_goes_on_and_pays_no_answer_twice(folder: Path) -> None:
     storage_of([{"image": ["red.png"], "id": number} for number in range(ROWS)])
-    with running(SimSettings(latency=0.05, slots=WORKERS)) as server:
+    with run_simulator(SimSettings(latency=0.05, slots=WORKERS)) as server:
         for answers in (20, 60, 120):
             process = subprocess.Popen(program(server))
             wait_for(server, answers, process)
@@ -54,7 +54,7 @@ def test_one_that_is_killed_goes_on_and_pays_no_answer_twice(folder: Path) -> No
 
 def test_ctrl_c_ends_it_soon_with_what_is_under_way_kept(folder: Path) -> None:
     storage_of([{"image": ["red.png"], "id": number} for number in range(ROWS)])
-    with running(SimSettings(latency=0.2, slots=WORKERS)) as server:
+    with run_simulator(SimSettings(latency=0.2, slots=WORKERS)) as server:
         process = subprocess.Popen(program(server), stderr=subprocess.PIPE)
         wait_for(server, 10, process)
         process.send_signal(signal.SIGINT)
@@ -71,7 +71,7 @@ def test_ctrl_c_ends_it_soon_with_what_is_under_way_kept(folder: Path) -> None:
 def test_a_person_at_a_terminal_sees_how_it_goes_unless_they_want_quiet(folder: Path, progress: bool) -> None:
     storage_of([{"image": ["red.png"], "id": number} for number in range(40)])
     ours, theirs = pty.openpty()
-    with running(SimSettings(latency=0.2, slots=WORKERS)) as server:
+    with run_simulator(SimSettings(latency=0.2, slots=WORKERS)) as server:
         process = subprocess.Popen(
             program(server, progress=progress), stderr=theirs, env={**os.environ, "TERM": "xterm"}
         )

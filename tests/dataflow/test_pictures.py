@@ -15,7 +15,7 @@ from PIL import Image
 from persqa_client.dataflow import FileStorage, OpenAIVLMServing, PersQAGenerator
 from persqa_client.dataflow.cells import PictureFolder, as_text, data_uri, held_in, references_of
 from persqa_client.errors import RowError, StorageError
-from persqa_client.simulator.server import Running
+from persqa_client.simulator.server import Simulator
 from tests.dataflow.conftest import MODEL, HeldStorage
 
 
@@ -25,7 +25,7 @@ def png(colour: str, size: tuple[int, int] = (40, 30)) -> bytes:
     return out.getvalue()
 
 
-def serving(server: Running) -> OpenAIVLMServing:
+def serving(server: Simulator) -> OpenAIVLMServing:
     return OpenAIVLMServing(server.base_url, model_name=MODEL)
 
 
@@ -46,7 +46,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
         pytest.param({"bytes": data_uri(png("red")), "path": None}, id="as our JSON holds it"),
     ],
 )
-def test_a_picture_is_asked_about_in_whatever_form_a_cell_has_it(folder: Path, simulator: Running, cell: Any) -> None:
+def test_a_picture_is_asked_about_in_whatever_form_a_cell_has_it(folder: Path, simulator: Simulator, cell: Any) -> None:
     storage = HeldStorage(pandas.DataFrame({"image": [cell]}))
     PersQAGenerator(serving(simulator)).run(storage)
     assert "red" in storage.frame["output"][0]
@@ -57,7 +57,7 @@ def test_a_picture_is_asked_about_in_whatever_form_a_cell_has_it(folder: Path, s
 
 @pytest.mark.parametrize("cache_type", ["parquet", "pickle", "jsonl", "json", "csv"])
 def test_a_frame_of_datasets_is_gone_on_with_and_keeps_its_pictures(
-    folder: Path, simulator: Running, cache_type: Any
+    folder: Path, simulator: Simulator, cache_type: Any
 ) -> None:
     held = [{"bytes": png(colour), "path": f"{colour}.png"} for colour in ("red", "blue", "red")]
     pandas.DataFrame({"image": held, "n": [1, 2, 3]}).to_parquet("in.parquet")
@@ -85,7 +85,7 @@ def held_again(cell: Any) -> bytes:
     return pybase64.b64decode(reference.partition(",")[2])
 
 
-def test_the_questions_do_not_depend_on_where_the_pictures_are_kept(folder: Path, simulator: Running) -> None:
+def test_the_questions_do_not_depend_on_where_the_pictures_are_kept(folder: Path, simulator: Simulator) -> None:
     pandas.DataFrame({"image": [png(colour) for colour in ("red", "blue", "green", "white")]}).to_parquet("in.parquet")
     for cache in ("here", "there"):
         PersQAGenerator(serving(simulator)).run(FileStorage("in.parquet", cache, "qa").step())
@@ -93,7 +93,7 @@ def test_the_questions_do_not_depend_on_where_the_pictures_are_kept(folder: Path
 
 
 def test_a_storage_in_memory_leaves_no_picture_behind(
-    folder: Path, simulator: Running, monkeypatch: pytest.MonkeyPatch
+    folder: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
@@ -103,7 +103,7 @@ def test_a_storage_in_memory_leaves_no_picture_behind(
     assert not list((folder / "tmp").iterdir())
 
 
-def test_a_damaged_picture_fails_its_row_alone(folder: Path, simulator: Running) -> None:
+def test_a_damaged_picture_fails_its_row_alone(folder: Path, simulator: Simulator) -> None:
     cells = [Image.open(io.BytesIO(png("red", (400, 300))[:150])), png("red")[:60], b"", b"<html></html>", png("blue")]
     storage = HeldStorage(pandas.DataFrame({"image": cells}))
     PersQAGenerator(serving(simulator)).run(storage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.config import RunSettings, build
+from persqa_client.config import RunSettings, build_settings
 from persqa_client.endpoints.credentials import make_endpoints, pair
 from persqa_client.errors import SettingsError
 
@@ -71,4 +71,4 @@ def test_no_variable_is_named_where_none_was_given() -> None:
 def test_endpoints_that_do_not_fit_together_are_refused(urls: list[str], models: list[str], reason: str) -> None:
     first, second = (make_endpoints([url], model, [], {})[0] for url, model in zip(urls, models, strict=True))
     with pytest.raises(SettingsError, match=reason):
-        build(RunSettings, input=None, output=None, endpoint=first, further=(second,))
+        build_settings(RunSettings, input=None, output=None, endpoint=first, further_endpoints=(second,))

@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 
 from persqa_client.client.retry import Backoff
-from persqa_client.endpoints.outage import Outage
+from persqa_client.endpoints.outage import OutageGate
 from persqa_client.errors import Interrupted, RunStopped
-from persqa_client.limits.concurrency import Admission
+from persqa_client.limits.concurrency import ConcurrencyLimit
 
-QUICK = Backoff(first=0.005, longest=0.01)
+QUICK = Backoff(initial=0.005, maximum=0.01)
 
 
 class Server:
@@ -29,13 +29,15 @@ class Server:
         return self.asked > self.away
 
 
-class Gate(Outage):
+class Gate(OutageGate):
     """An outage with its server and admission at hand."""
 
     def __init__(self, away: int, *, max_outage: float = 60.0, probes: Backoff = QUICK, patience: float = 5.0) -> None:
         self.server = Server(away)
-        self.admission = Admission(4)
-        super().__init__(self.server.alive, self.admission, max_outage=max_outage, probes=probes, patience=patience)
+        self.concurrency_limit = ConcurrencyLimit(4)
+        super().__init__(
+            self.server.alive, self.concurrency_limit, max_outage=max_outage, probes=probes, patience=patience
+        )
 
 
 @pytest_asyncio.fixture
@@ -57,7 +59,7 @@ async def test_each_outage_leaves_fewer_slots() -> None:
     for _ in range(3):
         gate.begin("It went away.")
         gate.begin("It went away.")
-        slots.append(gate.admission.slots)
+        slots.append(gate.concurrency_limit.slots)
         await gate.passed()
         gate.server.asked = 0
     assert slots == [3, 2, 1]
@@ -131,7 +133,7 @@ async def test_stopping_the_run_frees_who_waits_for_the_server(lasting: Gate) ->
     lasting.begin("It went away.")
     waiting = asyncio.create_task(lasting.passed())
     await asyncio.sleep(0)
-    lasting.admission.close()
+    lasting.concurrency_limit.close()
     with pytest.raises(Interrupted):
         await waiting
     assert not lasting.closed
@@ -144,7 +146,7 @@ async def test_closing_ends_the_probe(lasting: Gate) -> None:
 
 
 async def test_no_probe_begins_once_the_run_is_being_stopped(lasting: Gate) -> None:
-    lasting.admission.close()
+    lasting.concurrency_limit.close()
     with pytest.raises(Interrupted):
         lasting.begin("It went away.")
     assert not lasting.closed
@@ -172,7 +174,7 @@ async def test_a_probe_that_nobody_waited_for_ends_without_a_complaint(lasting: 
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(str(context["message"])))
     lasting.begin("It went away.")
     await asyncio.sleep(0)
-    lasting.admission.close()
+    lasting.concurrency_limit.close()
     await until_probed(lasting)
     await asyncio.sleep(0)
     gc.collect()

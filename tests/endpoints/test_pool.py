@@ -16,10 +16,10 @@ from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.routing import picture_key, preference
 from persqa_client.endpoints.session import Reply, Session
-from persqa_client.endpoints.traffic import accounts_of, notes_of, trouble_of
+from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_notes, describe_trouble
 from persqa_client.errors import Interrupted, PersQAError, RowError, RunStopped
-from persqa_client.types import Picture, Request
-from tests.support.endpoints import PATIENCE, QUICK, answer, serving
+from persqa_client.types import EncodedImage, Request
+from tests.support.endpoints import FAST_BACKOFF, TEST_TIMEOUT, completion_response, serve_handler
 
 FOR_EVER = Backoff(1000.0, 1000.0)
 POISON = "What brings you down?"
@@ -31,7 +31,7 @@ class Stub:
     """A server that does as it is told. ``chat`` makes an answer of a body, None breaks the connection off; ``health``
     is the status of all else."""
 
-    chat: Callable[[bytes], web.Response | None] = lambda body: answer()
+    chat: Callable[[bytes], web.Response | None] = lambda body: completion_response()
     health: int = 200
     latency: float = 0.0
     seen: int = 0
@@ -54,27 +54,27 @@ def says(status: int, words: str = "No.", **more: Any) -> Callable[[bytes], web.
 
 
 @asynccontextmanager
-async def pool_of(*stubs: Stub, backoff: Backoff = QUICK, **limits: Any) -> AsyncIterator[Pool]:
+async def pool_of(*stubs: Stub, backoff: Backoff = FAST_BACKOFF, **limits: Any) -> AsyncIterator[Pool]:
     """A pool whose waits are tiny unless told otherwise; what would hang fails."""
     async with AsyncExitStack() as stack:
-        urls = [await stack.enter_async_context(serving(stub.handle)) for stub in stubs]
+        urls = [await stack.enter_async_context(serve_handler(stub.handle)) for stub in stubs]
         sessions = [
             Session(
                 Endpoint(base_url=f"{url}/v1", model="qwen"),
                 limits=Limits(**{"concurrency": 4, **limits}),
                 backoff=backoff,
-                probes=QUICK,
+                probes=FAST_BACKOFF,
             )
             for url in urls
         ]
         pool = await stack.enter_async_context(Pool(sessions))
         pool.join()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             yield pool
 
 
 def about(number: int, prompt: str = "What is it?") -> Request:
-    return Request("s", (Picture(b"%d" % number, "image/jpeg", 1, 1),), prompt, seed=number)
+    return Request("s", (EncodedImage(b"%d" % number, "image/jpeg", 1, 1),), prompt, seed=number)
 
 
 def first_at(pool: Pool, number: int, *, after: int = 0) -> Request:
@@ -104,7 +104,7 @@ async def test_the_attempts_at_all_endpoints_together_are_bounded() -> None:
         error = await end_of(pool, about(1))
         assert isinstance(error, RowError)
         assert (error.code, error.attempts, one.seen + two.seen) == ("http_500", 5, 5)
-        assert sum(account.failed_rows for account in accounts_of(pool)) == 1
+        assert sum(account.failed_rows for account in collect_endpoint_stats(pool)) == 1
     assert min(one.seen, two.seen) == 2
 
 
@@ -120,16 +120,16 @@ async def test_a_server_that_breaks_off_and_is_gone_costs_no_attempt(attempts: i
     one, two = Stub(lambda body: None, health=503), Stub()
     async with pool_of(one, two, max_attempts=attempts) as pool:
         reply = await pool.complete(first_at(pool, 0))
-        assert trouble_of(pool) == f"away: {pool.members[0].name}"
-        assert accounts_of(pool)[0].words().endswith("away once")
+        assert describe_trouble(pool) == f"away: {pool.members[0].name}"
+        assert collect_endpoint_stats(pool)[0].summary_line().endswith("away once")
     assert (one.seen, two.seen, reply.attempts) == (1, 1, 1)
 
 
 async def test_a_server_that_asks_to_wait_is_told_of() -> None:
     async with pool_of(Stub()) as pool:
-        assert trouble_of(pool) is None
-        pool.members[0].session.admission.hold(5)
-        assert (trouble_of(pool) or "").startswith("waiting: the server, or what is left of the account's limits")
+        assert describe_trouble(pool) is None
+        pool.members[0].session.concurrency_limit.pause(5)
+        assert (describe_trouble(pool) or "").startswith("waiting: the server, or what is left of the account's limits")
 
 
 async def test_who_backs_off_or_waits_for_a_slot_goes_elsewhere_when_the_gate_shuts() -> None:
@@ -139,7 +139,7 @@ async def test_who_backs_off_or_waits_for_a_slot_goes_elsewhere_when_the_gate_sh
         asleep = asyncio.create_task(pool.complete(first_at(pool, 0)))
         while one.seen == 0 or pool.in_use:
             await asyncio.sleep(0.001)
-        async with pool.members[0].session.admission.slot(again=False):
+        async with pool.members[0].session.concurrency_limit.permit(again=False):
             in_line = asyncio.create_task(pool.members[0].session.complete(about(1)))
             await asyncio.sleep(0.01)
             one.health = 503
@@ -187,7 +187,7 @@ async def test_who_waits_in_line_at_a_slow_server_is_taken_over_by_one_that_idle
 
 async def test_a_row_that_brings_every_server_down_fails_at_last_and_alone() -> None:
     def chat(body: bytes) -> web.Response:
-        return says(500, DEAD)(body) if POISON.encode() in body else answer()
+        return says(500, DEAD)(body) if POISON.encode() in body else completion_response()
 
     one, two = Stub(chat), Stub(chat)
     async with pool_of(one, two, max_attempts=3) as pool:
@@ -205,7 +205,9 @@ async def test_an_outage_of_all_that_lasts_stops_the_run() -> None:
     stubs = [Stub(says(500, DEAD), health=503) for _ in range(2)]
     async with pool_of(*stubs, max_outage=0.05) as pool:
         waiting = [asyncio.create_task(end_of(pool, about(number))) for number in range(10)]
-        while (trouble := trouble_of(pool)) is None or not trouble.startswith("waiting: The server's engine has died"):
+        while (trouble := describe_trouble(pool)) is None or not trouble.startswith(
+            "waiting: The server's engine has died"
+        ):
             await asyncio.sleep(0.001)
         ends = await asyncio.gather(*waiting)
     assert {end.code for end in ends if isinstance(end, RunStopped)} == {"server_away"}
@@ -218,7 +220,7 @@ async def test_one_may_stay_away_for_longer_than_a_run_would_wait_for_it_alone()
         await pool.complete(first_at(pool, 0))
         await asyncio.sleep(0.1)
         assert isinstance(await end_of(pool, first_at(pool, 0)), Reply)
-        one.health, one.chat = 200, lambda body: answer()
+        one.health, one.chat = 200, lambda body: completion_response()
         while pool.members[0].state == "away":
             await asyncio.sleep(0.001)
         await pool.complete(first_at(pool, 0, after=1000))
@@ -243,8 +245,8 @@ async def test_one_that_refuses_all_is_left_out_and_told_of_once(status: int) ->
     async with pool_of(one, two) as pool:
         pool.warn = said.append
         replies = await asyncio.gather(*(pool.complete(about(number)) for number in range(30)))
-        assert notes_of(pool) == said
-        assert accounts_of(pool)[0].left_out is not None
+        assert collect_notes(pool) == said
+        assert collect_endpoint_stats(pool)[0].left_out is not None
     assert [reply.attempts for reply in replies] == [1] * 30
     assert len(said) == 1
     assert one.seen <= 4
@@ -260,18 +262,18 @@ async def test_an_endpoint_that_asks_for_a_longer_pause_than_a_run_waits_is_left
 async def test_what_endpoints_learn_is_told_by_name_only_where_they_differ() -> None:
     def strict(body: bytes) -> web.Response:
         refusal = says(400, "Unsupported parameter: 'seed'", code="unsupported_parameter", param="seed")
-        return refusal(body) if b'"seed"' in body else answer()
+        return refusal(body) if b'"seed"' in body else completion_response()
 
     async with pool_of(Stub(strict), Stub()) as pool:
         await pool.complete(first_at(pool, 0))
-        assert notes_of(pool) == [f"{pool.members[0].name}: seed is left out: the server refuses it"]
+        assert collect_notes(pool) == [f"{pool.members[0].name}: seed is left out: the server refuses it"]
     async with pool_of(Stub(strict), Stub(strict)) as pool:
         await pool.complete(first_at(pool, 0))
         await pool.complete(first_at(pool, 1))
-        assert notes_of(pool) == ["seed is left out: the server refuses it"]
+        assert collect_notes(pool) == ["seed is left out: the server refuses it"]
 
 
 async def test_one_endpoint_alone_is_its_session_and_nothing_else() -> None:
     async with pool_of(Stub()) as pool:
         assert pool.completer is pool.members[0].session
-        assert accounts_of(pool) == ()
+        assert collect_endpoint_stats(pool) == ()

@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 
 from persqa_client.endpoints.routing import Homes, Load, choose, picture_key, preference
-from persqa_client.types import Picture
+from persqa_client.types import EncodedImage
 
 
-def picture(data: bytes) -> Picture:
-    return Picture(data, "image/jpeg", 1, 1)
+def picture(data: bytes) -> EncodedImage:
+    return EncodedImage(data, "image/jpeg", 1, 1)
 
 
 BUSY, IDLE = Load(8, 8), Load(0, 8)

@@ -15,21 +15,21 @@ from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import Interrupted, RowError, RunStopped
 from persqa_client.types import Request, Usage
 from tests.support.endpoints import (
-    CHAT,
-    PATIENCE,
-    PRESSURE,
+    CHAT_URL,
+    PRESSURE_RESPONSES,
     REQUEST,
-    bad,
-    completion,
-    end_of,
-    good,
+    TEST_TIMEOUT,
+    completion_json,
+    error_response,
     make_session,
-    script,
+    ok_response,
+    outcome_of,
+    queue_responses,
 )
 
 
 async def test_an_answer_comes_with_what_it_took(session: Session, respx_mock: respx.MockRouter) -> None:
-    script(respx_mock, good("<mam> smiles."))
+    queue_responses(respx_mock, ok_response("<mam> smiles."))
     reply = await session.complete(REQUEST)
     assert (reply.completion.text, reply.attempts, reply.constrained) == ("<mam> smiles.", 1, False)
     assert (session.traffic.sent, session.traffic.answered, session.traffic.again) == (1, 1, 0)
@@ -37,7 +37,7 @@ async def test_an_answer_comes_with_what_it_took(session: Session, respx_mock: r
 
 
 TRANSIENT = [
-    *(pytest.param(bad(status), id=str(status)) for status in (500, 501, 502, 504, 520, 524, 529)),
+    *(pytest.param(error_response(status), id=str(status)) for status in (500, 501, 502, 504, 520, 524, 529)),
     pytest.param(httpx.Response(502, text="<html><body>Bad Gateway</body></html>"), id="a proxy's page"),
     pytest.param(httpx.Response(200, text="{"), id="invalid JSON"),
     pytest.param(httpx.Response(200, json={"choices": []}), id="no choices"),
@@ -50,7 +50,7 @@ TRANSIENT = [
 async def test_a_transient_error_costs_an_attempt(
     session: Session, respx_mock: respx.MockRouter, failure: httpx.Response
 ) -> None:
-    script(respx_mock, failure, failure, good())
+    queue_responses(respx_mock, failure, failure, ok_response())
     reply = await session.complete(REQUEST)
     assert (reply.attempts, session.traffic.sent, session.traffic.again) == (3, 3, 2)
 
@@ -61,47 +61,47 @@ async def test_a_row_fails_when_its_attempts_are_spent(
     session: Session, respx_mock: respx.MockRouter, failure: httpx.Response
 ) -> None:
     """Also where nobody else is answered, as long as the server calls itself well."""
-    route = script(respx_mock, failure, failure, failure, good())
+    route = queue_responses(respx_mock, failure, failure, failure, ok_response())
     respx_mock.route(path="/health").respond(200)
-    error = await end_of(session)
+    error = await outcome_of(session)
     assert isinstance(error, RowError)
     assert (route.call_count, error.attempts) == (3, 3)
     assert error.message.endswith("after 3 attempts.")
 
 
-@pytest.mark.parametrize("pressure", PRESSURE)
+@pytest.mark.parametrize("pressure", PRESSURE_RESPONSES)
 async def test_pressure_costs_no_attempt(
     session: Session, respx_mock: respx.MockRouter, pressure: httpx.Response
 ) -> None:
-    script(respx_mock, *[pressure] * 10, bad(500), bad(500), good())
+    queue_responses(respx_mock, *[pressure] * 10, error_response(500), error_response(500), ok_response())
     reply = await session.complete(REQUEST)
     assert (reply.attempts, session.traffic.sent) == (3, 13)
 
 
-@pytest.mark.parametrize("pressure", PRESSURE)
+@pytest.mark.parametrize("pressure", PRESSURE_RESPONSES)
 async def test_pressure_makes_the_session_send_less_at_once(
     session: Session, respx_mock: respx.MockRouter, pressure: httpx.Response
 ) -> None:
-    script(respx_mock, pressure, good())
+    queue_responses(respx_mock, pressure, ok_response())
     await session.complete(REQUEST)
-    assert session.admission.slots < session.admission.most
-    assert session.admission.refused == 1
+    assert session.concurrency_limit.slots < session.concurrency_limit.maximum
+    assert session.concurrency_limit.refusals == 1
 
 
 async def test_answers_make_it_send_more_again(session: Session, respx_mock: respx.MockRouter) -> None:
-    script(respx_mock, bad(503), *[good()] * 50)
+    queue_responses(respx_mock, error_response(503), *[ok_response()] * 50)
     slots = list[int]()
     for _ in range(50):
         await session.complete(REQUEST)
-        slots.append(session.admission.slots)
+        slots.append(session.concurrency_limit.slots)
     assert slots == sorted(slots)
     assert slots[0] < slots[-1] <= 64
 
 
 async def test_a_failing_server_is_not_sent_less(session: Session, respx_mock: respx.MockRouter) -> None:
-    script(respx_mock, bad(500), good())
+    queue_responses(respx_mock, error_response(500), ok_response())
     await session.complete(REQUEST)
-    assert session.admission.slots == session.admission.most
+    assert session.concurrency_limit.slots == session.concurrency_limit.maximum
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -115,11 +115,11 @@ async def test_a_told_time_is_waited_by_all(
 
     def answer(request: httpx.Request) -> httpx.Response:
         times.append(asyncio.get_running_loop().time())
-        return bad(status, headers=headers) if len(times) == 1 else good()
+        return error_response(status, headers=headers) if len(times) == 1 else ok_response()
 
-    respx_mock.post(CHAT).mock(side_effect=answer)
+    respx_mock.post(CHAT_URL).mock(side_effect=answer)
     first = asyncio.create_task(session.complete(REQUEST))
-    while not times or session.admission.in_use:
+    while not times or session.concurrency_limit.in_use:
         await asyncio.sleep(0)
     await session.complete(REQUEST)
     await first
@@ -127,14 +127,14 @@ async def test_a_told_time_is_waited_by_all(
 
 
 async def test_a_date_gone_by_is_no_wait(session: Session, respx_mock: respx.MockRouter) -> None:
-    script(respx_mock, bad(429, headers={"Retry-After": formatdate(0, usegmt=True)}), good())
+    queue_responses(respx_mock, error_response(429, headers={"Retry-After": formatdate(0, usegmt=True)}), ok_response())
     assert (await session.complete(REQUEST)).attempts == 1
 
 
 async def test_a_date_too_far_off_stops_the_run(session: Session, respx_mock: respx.MockRouter) -> None:
     """That it was read shows in the stop: a wait longer than --max-outage is for the person to decide."""
-    script(respx_mock, bad(429, headers={"Retry-After": formatdate(4e9, usegmt=True)}))
-    stop = await end_of(session)
+    queue_responses(respx_mock, error_response(429, headers={"Retry-After": formatdate(4e9, usegmt=True)}))
+    stop = await outcome_of(session)
     assert isinstance(stop, RunStopped)
     assert stop.code == "rate_limited"
     assert "more than --max-outage 600" in stop.message
@@ -143,12 +143,14 @@ async def test_a_date_too_far_off_stops_the_run(session: Session, respx_mock: re
 @pytest.mark.parametrize(
     ("failure", "code"),
     [
-        pytest.param(bad(400, "Failed to load image"), "rejected", id="400"),
-        pytest.param(bad(413), "too_large", id="413"),
-        pytest.param(bad(422), "rejected", id="422"),
-        pytest.param(bad(500, "without `--allowed-local-media-path`."), "rejected", id="500, permanent"),
+        pytest.param(error_response(400, "Failed to load image"), "rejected", id="400"),
+        pytest.param(error_response(413), "too_large", id="413"),
+        pytest.param(error_response(422), "rejected", id="422"),
+        pytest.param(error_response(500, "without `--allowed-local-media-path`."), "rejected", id="500, permanent"),
         pytest.param(
-            bad(400, "'max_tokens' is too large: 512. This model's maximum context length is 8192", param="max_tokens"),
+            error_response(
+                400, "'max_tokens' is too large: 512. This model's maximum context length is 8192", param="max_tokens"
+            ),
             "context_overflow",
             id="max_tokens too large",
         ),
@@ -157,8 +159,8 @@ async def test_a_date_too_far_off_stops_the_run(session: Session, respx_mock: re
 async def test_a_refused_row_is_not_sent_again(
     session: Session, respx_mock: respx.MockRouter, failure: httpx.Response, code: str
 ) -> None:
-    route = script(respx_mock, failure, good())
-    error = await end_of(session)
+    route = queue_responses(respx_mock, failure, ok_response())
+    error = await outcome_of(session)
     assert isinstance(error, RowError)
     assert (error.code, error.attempts, route.call_count) == (code, 1, 1)
     assert error.raw
@@ -167,37 +169,37 @@ async def test_a_refused_row_is_not_sent_again(
 @pytest.mark.parametrize(
     ("failure", "code"),
     [
-        pytest.param(bad(401), "wrong_key", id="401"),
-        pytest.param(bad(402), "no_credit", id="402"),
-        pytest.param(bad(403), "forbidden", id="403"),
-        pytest.param(bad(404, "The model `qwen` does not exist."), "unknown_model", id="404, model"),
+        pytest.param(error_response(401), "wrong_key", id="401"),
+        pytest.param(error_response(402), "no_credit", id="402"),
+        pytest.param(error_response(403), "forbidden", id="403"),
+        pytest.param(error_response(404, "The model `qwen` does not exist."), "unknown_model", id="404, model"),
         pytest.param(httpx.Response(404, json={"detail": "Not Found"}), "wrong_url", id="404, address"),
-        pytest.param(bad(429, code="insufficient_quota"), "no_quota", id="429, quota"),
+        pytest.param(error_response(429, code="insufficient_quota"), "no_quota", id="429, quota"),
     ],
 )
 async def test_what_every_row_would_meet_stops_the_run(
     session: Session, respx_mock: respx.MockRouter, failure: httpx.Response, code: str
 ) -> None:
-    route = script(respx_mock, failure, good())
-    stop = await end_of(session)
+    route = queue_responses(respx_mock, failure, ok_response())
+    stop = await outcome_of(session)
     assert isinstance(stop, RunStopped)
     assert (stop.code, route.call_count) == (code, 1)
 
 
 async def test_forbidden_after_an_answer_is_the_rows_own(session: Session, respx_mock: respx.MockRouter) -> None:
-    script(respx_mock, good(), bad(403))
-    assert isinstance(await end_of(session), Reply)
-    error = await end_of(session)
+    queue_responses(respx_mock, ok_response(), error_response(403))
+    assert isinstance(await outcome_of(session), Reply)
+    error = await outcome_of(session)
     assert isinstance(error, RowError)
     assert error.code == "rejected"
 
 
 async def test_a_slot_is_free_during_back_off(respx_mock: respx.MockRouter) -> None:
     """While one request waits to be tried again, the only slot serves another."""
-    script(respx_mock, bad(500), good("other"), good("again"))
+    queue_responses(respx_mock, error_response(500), ok_response("other"), ok_response("again"))
     async with make_session(concurrency=1, backoff=Backoff(0.2, 0.2)) as session:
         first = asyncio.create_task(session.complete(REQUEST))
-        while session.traffic.sent == 0 or session.admission.in_use:
+        while session.traffic.sent == 0 or session.concurrency_limit.in_use:
             await asyncio.sleep(0)
         assert (await session.complete(REQUEST)).completion.text == "other"
         assert (await first).completion.text == "again"
@@ -212,9 +214,9 @@ async def test_no_more_requests_are_under_way_than_slots(respx_mock: respx.MockR
         most = max(most, under_way)
         await asyncio.sleep(0.001)
         under_way -= 1
-        return good()
+        return ok_response()
 
-    respx_mock.post(CHAT).mock(side_effect=answer)
+    respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session(concurrency=3) as session:
         await asyncio.gather(*(session.complete(REQUEST) for _ in range(12)))
     assert most == 3
@@ -227,9 +229,9 @@ async def test_what_waits_to_be_tried_again_goes_before_new_requests(respx_mock:
         name = json.loads(request.content)["messages"][1]["content"]
         order.append(name)
         await asyncio.sleep(0.01)
-        return bad(500) if order == ["old"] else good()
+        return error_response(500) if order == ["old"] else ok_response()
 
-    respx_mock.post(CHAT).mock(side_effect=answer)
+    respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session(concurrency=1) as session:
         names = ("old", "new 1", "new 2", "new 3")
         requests = [Request("s", (), name, seed=1) for name in names]
@@ -242,9 +244,9 @@ async def test_stopping_lets_what_is_under_way_finish_and_nothing_start(respx_mo
 
     async def answer(request: httpx.Request) -> httpx.Response:
         await go_on.wait()
-        return good()
+        return ok_response()
 
-    route = respx_mock.post(CHAT).mock(side_effect=answer)
+    route = respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session(concurrency=1) as session:
         tasks = [asyncio.create_task(session.complete(REQUEST)) for _ in range(3)]
         while not session.traffic.sent:
@@ -253,16 +255,18 @@ async def test_stopping_lets_what_is_under_way_finish_and_nothing_start(respx_mo
         go_on.set()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(end) for end in ends] == [Reply, Interrupted, Interrupted]
-        assert isinstance(await end_of(session), Interrupted)
+        assert isinstance(await outcome_of(session), Interrupted)
     assert route.call_count == 1
 
 
-@pytest.mark.parametrize("failure", [bad(500), bad(503, headers={"Retry-After": "60"})], ids=["back-off", "told time"])
+@pytest.mark.parametrize(
+    "failure", [error_response(500), error_response(503, headers={"Retry-After": "60"})], ids=["back-off", "told time"]
+)
 async def test_stopping_wakes_what_sleeps(respx_mock: respx.MockRouter, failure: httpx.Response) -> None:
-    script(respx_mock, failure)
+    queue_responses(respx_mock, failure)
     async with make_session(backoff=Backoff(60.0, 60.0)) as session:
         task = asyncio.create_task(session.complete(REQUEST))
-        while session.traffic.sent == 0 or session.admission.in_use:
+        while session.traffic.sent == 0 or session.concurrency_limit.in_use:
             await asyncio.sleep(0)
         session.drain()
         with pytest.raises(Interrupted):
@@ -270,27 +274,31 @@ async def test_stopping_wakes_what_sleeps(respx_mock: respx.MockRouter, failure:
 
 
 async def test_stopping_frees_what_waits_for_the_rate(respx_mock: respx.MockRouter) -> None:
-    route = respx_mock.post(CHAT).mock(return_value=good())
+    route = respx_mock.post(CHAT_URL).mock(return_value=ok_response())
     async with make_session(rps=0.01) as session:
         tasks = [asyncio.create_task(session.complete(REQUEST)) for _ in range(4)]
         await tasks[0]
         session.drain()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             ends = await asyncio.gather(*tasks[1:], return_exceptions=True)
     assert [type(end) for end in ends] == [Interrupted] * 3
     assert route.call_count == 1
 
 
 async def test_a_body_is_made_once_for_all_attempts(session: Session, respx_mock: respx.MockRouter) -> None:
-    route = script(respx_mock, bad(500), bad(503), good())
+    route = queue_responses(respx_mock, error_response(500), error_response(503), ok_response())
     await session.complete(REQUEST)
     bodies = [call.request.content for call in route.calls]
     assert len(set(bodies)) == 1
 
 
 async def test_a_connection_is_counted_as_any_attempt(session: Session, respx_mock: respx.MockRouter) -> None:
-    respx_mock.post(CHAT).mock(
-        side_effect=[httpx.ReadError("reset"), httpx.RemoteProtocolError("cut"), httpx.Response(200, json=completion())]
+    respx_mock.post(CHAT_URL).mock(
+        side_effect=[
+            httpx.ReadError("reset"),
+            httpx.RemoteProtocolError("cut"),
+            httpx.Response(200, json=completion_json()),
+        ]
     )
     assert (await session.complete(REQUEST)).attempts == 3
 
@@ -298,10 +306,10 @@ async def test_a_connection_is_counted_as_any_attempt(session: Session, respx_mo
 async def test_the_wall_time_of_an_attempt_costs_one(respx_mock: respx.MockRouter) -> None:
     async def stall(request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(10)
-        return good()
+        return ok_response()
 
-    respx_mock.post(CHAT).mock(side_effect=stall)
+    respx_mock.post(CHAT_URL).mock(side_effect=stall)
     async with make_session(timeout=0.02, max_attempts=2) as session:
-        error = await end_of(session)
+        error = await outcome_of(session)
     assert isinstance(error, RowError)
     assert (error.code, error.attempts, session.traffic.sent) == ("timeout", 2, 2)

@@ -14,15 +14,25 @@ from aiohttp import web
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import PersQAError
-from persqa_client.limits.adaptive_limit import CUT, START
-from persqa_client.limits.rate_limit import UNHEARD
-from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
-from tests.support.endpoints import PATIENCE, QUICK, REQUEST, Handler, answer, completion, make_session, script, serving
+from persqa_client.limits.adaptive_limit import INITIAL_LIMIT, REFUSAL_CUT
+from persqa_client.limits.rate_limit import ANSWERS_WITHOUT_HEADERS
+from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
+from tests.support.endpoints import (
+    FAST_BACKOFF,
+    REQUEST,
+    TEST_TIMEOUT,
+    Handler,
+    completion_json,
+    completion_response,
+    make_session,
+    queue_responses,
+    serve_handler,
+)
 
 
 def session_at(base_url: str, **limits: Any) -> Session:
     endpoint = Endpoint(base_url=base_url, model=DEFAULT_MODEL)
-    return Session(endpoint, limits=Limits(**limits), backoff=QUICK, probes=QUICK)
+    return Session(endpoint, limits=Limits(**limits), backoff=FAST_BACKOFF, probes=FAST_BACKOFF)
 
 
 async def ask(session: Session, count: int) -> list[Reply]:
@@ -31,22 +41,22 @@ async def ask(session: Session, count: int) -> list[Reply]:
 
 
 async def test_a_server_with_room_gets_more() -> None:
-    with running(SimSettings(latency=0.2, slots=64)) as server:
+    with run_simulator(SimSettings(latency=0.2, slots=64)) as server:
         async with session_at(server.base_url) as session:
             await ask(session, 150)
-        assert server.stats()["max_in_flight"] > START
+        assert server.stats()["max_in_flight"] > INITIAL_LIMIT
 
 
 async def test_a_server_without_room_does_not() -> None:
     """It may be tried with somewhat more, again and again, but not with ever more."""
-    with running(SimSettings(latency=0.05, slots=4)) as server:
+    with run_simulator(SimSettings(latency=0.05, slots=4)) as server:
         async with session_at(server.base_url) as session:
             await ask(session, 250)
-        assert server.stats()["max_in_flight"] <= 3 * START
+        assert server.stats()["max_in_flight"] <= 3 * INITIAL_LIMIT
 
 
 async def test_a_bound_is_kept() -> None:
-    with running(SimSettings(latency=0.05, slots=64)) as server:
+    with run_simulator(SimSettings(latency=0.05, slots=64)) as server:
         async with session_at(server.base_url, max_concurrency=10) as session:
             await ask(session, 150)
         assert server.stats()["max_in_flight"] <= 10
@@ -62,7 +72,7 @@ def together(first: int, then: Callable[[], web.Response]) -> Handler:
             return web.Response(status=404)
         seen += 1
         if seen > first:
-            return answer()
+            return completion_response()
         if seen == first:
             there.set()
         await there.wait()
@@ -76,22 +86,22 @@ def refusal(**headers: str) -> web.Response:
 
 
 async def test_a_burst_of_refusals_cuts_once_and_loses_no_row() -> None:
-    async with serving(together(START, refusal)) as url, session_at(f"{url}/v1") as session:
-        replies = await ask(session, START)
-        assert len(replies) == START
-        assert session.admission.refused == START
-        assert session.admission.slots == int(START * CUT)
+    async with serve_handler(together(INITIAL_LIMIT, refusal)) as url, session_at(f"{url}/v1") as session:
+        replies = await ask(session, INITIAL_LIMIT)
+        assert len(replies) == INITIAL_LIMIT
+        assert session.concurrency_limit.refusals == INITIAL_LIMIT
+        assert session.concurrency_limit.slots == int(INITIAL_LIMIT * REFUSAL_CUT)
 
 
 async def test_time_outs_shrink_it() -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(30)
-        return answer()
+        return completion_response()
 
-    async with serving(handle) as url, session_at(f"{url}/v1", timeout=0.1, max_attempts=1) as session:
-        ends = await asyncio.gather(*(session.complete(REQUEST) for _ in range(START)), return_exceptions=True)
+    async with serve_handler(handle) as url, session_at(f"{url}/v1", timeout=0.1, max_attempts=1) as session:
+        ends = await asyncio.gather(*(session.complete(REQUEST) for _ in range(INITIAL_LIMIT)), return_exceptions=True)
         assert all(isinstance(end, PersQAError) for end in ends)
-        assert session.admission.slots == START // 2
+        assert session.concurrency_limit.slots == INITIAL_LIMIT // 2
 
 
 def moments(*headers: dict[str, str]) -> tuple[Handler, list[float]]:
@@ -100,7 +110,7 @@ def moments(*headers: dict[str, str]) -> tuple[Handler, list[float]]:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         came.append(asyncio.get_running_loop().time())
-        response = answer()
+        response = completion_response()
         response.headers.update(left.pop(0) if left else {})
         return response
 
@@ -110,7 +120,7 @@ def moments(*headers: dict[str, str]) -> tuple[Handler, list[float]]:
 async def test_an_account_with_nothing_left_is_waited_for_by_all() -> None:
     none_left = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "300ms"}
     handle, came = moments(none_left)
-    async with serving(handle) as url, session_at(f"{url}/v1", concurrency=4) as session:
+    async with serve_handler(handle) as url, session_at(f"{url}/v1", concurrency=4) as session:
         await session.complete(REQUEST)
         await asyncio.gather(*(session.complete(REQUEST) for _ in range(3)))
     assert came[1] - came[0] >= 0.29
@@ -119,24 +129,26 @@ async def test_an_account_with_nothing_left_is_waited_for_by_all() -> None:
 async def test_an_account_with_enough_left_is_not() -> None:
     some = {"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "10m"}
     handle, _ = moments(some, some)
-    async with serving(handle) as url, session_at(f"{url}/v1") as session, asyncio.timeout(PATIENCE):
+    async with serve_handler(handle) as url, session_at(f"{url}/v1") as session, asyncio.timeout(TEST_TIMEOUT):
         for _ in range(3):
             await session.complete(REQUEST)
 
 
 async def test_headers_that_never_come_are_not_looked_for_for_ever(respx_mock: respx.MockRouter) -> None:
-    script(respx_mock, *[httpx.Response(200, json=completion())] * (UNHEARD + 1))
+    queue_responses(respx_mock, *[httpx.Response(200, json=completion_json())] * (ANSWERS_WITHOUT_HEADERS + 1))
     async with make_session() as session:
-        for _ in range(UNHEARD):
+        for _ in range(ANSWERS_WITHOUT_HEADERS):
             await session.complete(REQUEST)
-        assert session.allowance.listens
+        assert session.rate_limit.expects_headers
         await session.complete(REQUEST)
-        assert not session.allowance.listens
+        assert not session.rate_limit.expects_headers
 
 
 async def test_a_refusal_by_a_limit_waits_until_its_reset(respx_mock: respx.MockRouter) -> None:
     headers = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "200ms"}
-    script(respx_mock, httpx.Response(429, headers=headers, json={}), httpx.Response(200, json=completion()))
+    queue_responses(
+        respx_mock, httpx.Response(429, headers=headers, json={}), httpx.Response(200, json=completion_json())
+    )
     async with make_session() as session:
         began = asyncio.get_running_loop().time()
         await session.complete(REQUEST)
@@ -145,8 +157,8 @@ async def test_a_refusal_by_a_limit_waits_until_its_reset(respx_mock: respx.Mock
 
 async def test_tokens_that_an_answer_did_not_take_are_given_back(respx_mock: respx.MockRouter) -> None:
     """A hundred may go at once; each is thought to take seventy-four, and takes eight."""
-    script(respx_mock, *[httpx.Response(200, json=completion())] * 4)
-    async with make_session(sampling=Sampling(max_tokens=60), tpm=1200) as session, asyncio.timeout(PATIENCE):
+    queue_responses(respx_mock, *[httpx.Response(200, json=completion_json())] * 4)
+    async with make_session(sampling=Sampling(max_tokens=60), tpm=1200) as session, asyncio.timeout(TEST_TIMEOUT):
         for _ in range(4):
             await session.complete(REQUEST)
 
@@ -160,7 +172,7 @@ def slow(gauges: web.Response | None, looks: int) -> tuple[Handler, list[str]]:
             await asyncio.sleep(1.4)
             while len(asked) < looks:
                 await asyncio.sleep(0.01)
-            return answer()
+            return completion_response()
         asked.append(request.path)
         return web.Response(status=404) if gauges is None else web.Response(body=gauges.body)
 
@@ -182,7 +194,7 @@ async def test_gauges_are_looked_at_where_there_are_some(
     gauges: web.Response | None, concurrency: str | int, looks: int
 ) -> None:
     handle, asked = slow(gauges, looks)
-    async with serving(handle) as url, session_at(f"{url}/v1", concurrency=concurrency) as session:
+    async with serve_handler(handle) as url, session_at(f"{url}/v1", concurrency=concurrency) as session:
         await session.complete(REQUEST)
     assert asked[:looks] == ["/metrics"] * looks
     assert len(asked) == looks or looks > 1

@@ -15,7 +15,16 @@ from persqa_client.config import Sampling
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
 from persqa_client.types import Request
-from tests.support.endpoints import CHAT, REQUEST, bad, end_of, good, make_session, script, sent
+from tests.support.endpoints import (
+    CHAT_URL,
+    REQUEST,
+    error_response,
+    make_session,
+    ok_response,
+    outcome_of,
+    queue_responses,
+    sent_body,
+)
 
 
 def picky(refuses: Callable[[dict[str, object]], str | None]) -> Callable[[httpx.Request], httpx.Response]:
@@ -24,54 +33,56 @@ def picky(refuses: Callable[[dict[str, object]], str | None]) -> Callable[[httpx
     def answer(request: httpx.Request) -> httpx.Response:
         name = refuses(json.loads(request.content))
         if name is None:
-            return good()
-        return bad(400, f"Unsupported parameter: '{name}'.", param=name, code="unsupported_parameter")
+            return ok_response()
+        return error_response(400, f"Unsupported parameter: '{name}'.", param=name, code="unsupported_parameter")
 
     return answer
 
 
 async def test_max_tokens_is_renamed_once_for_the_run(session: Session, respx_mock: respx.MockRouter) -> None:
-    route = respx_mock.post(CHAT).mock(side_effect=picky(lambda body: "max_tokens" if "max_tokens" in body else None))
+    route = respx_mock.post(CHAT_URL).mock(
+        side_effect=picky(lambda body: "max_tokens" if "max_tokens" in body else None)
+    )
     assert (await session.complete(REQUEST)).attempts == 1
     await session.complete(REQUEST)
     assert route.call_count == 3
-    assert sent(route)["max_completion_tokens"] == 512
-    assert session.dialect.notes() == ["max_tokens is sent as max_completion_tokens"]
+    assert sent_body(route)["max_completion_tokens"] == 512
+    assert session.dialect.describe_changes() == ["max_tokens is sent as max_completion_tokens"]
 
 
 @pytest.mark.parametrize("field", ["temperature", "top_p", "seed", "top_k", "structured_outputs"])
 async def test_a_field_that_the_server_refuses_is_dropped_once_for_the_run(
     respx_mock: respx.MockRouter, field: str
 ) -> None:
-    route = respx_mock.post(CHAT).mock(side_effect=picky(lambda body: field if field in body else None))
+    route = respx_mock.post(CHAT_URL).mock(side_effect=picky(lambda body: field if field in body else None))
     async with make_session(sampling=Sampling(extra_body={"top_k": 5})) as session:
         session.dialect = Dialect(constraint="structured_outputs")
         request = Request("s", (), "q", seed=1, pattern="<mam>.+")
         reply = await session.complete(request)
         await session.complete(request)
     assert route.call_count == 3
-    assert field in sent(route, 0)
-    assert field not in sent(route)
-    assert len(sent(route)) == len(sent(route, 0)) - 1
+    assert field in sent_body(route, 0)
+    assert field not in sent_body(route)
+    assert len(sent_body(route)) == len(sent_body(route, 0)) - 1
     assert reply.constrained is (field != "structured_outputs")
-    assert session.dialect.notes() == [f"{field} is left out: the server refuses it"]
+    assert session.dialect.describe_changes() == [f"{field} is left out: the server refuses it"]
 
 
 async def test_fastapis_refusal_drops_a_field_too(session: Session, respx_mock: respx.MockRouter) -> None:
     detail = [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]
-    route = script(respx_mock, httpx.Response(422, json={"detail": detail}), good())
+    route = queue_responses(respx_mock, httpx.Response(422, json={"detail": detail}), ok_response())
     await session.complete(REQUEST)
-    assert "seed" not in sent(route)
+    assert "seed" not in sent_body(route)
 
 
 async def test_several_fields_are_dropped_one_after_the_other(session: Session, respx_mock: respx.MockRouter) -> None:
     fields = ("max_tokens", "max_completion_tokens", "temperature", "seed", "top_p")
-    route = respx_mock.post(CHAT).mock(
+    route = respx_mock.post(CHAT_URL).mock(
         side_effect=picky(lambda body: next((name for name in fields if name in body), None))
     )
     reply = await session.complete(REQUEST)
     assert (reply.attempts, route.call_count) == (1, 6)
-    assert set(sent(route)) == {"model", "messages"}
+    assert set(sent_body(route)) == {"model", "messages"}
 
 
 async def test_requests_in_flight_together_change_the_dialect_once(respx_mock: respx.MockRouter) -> None:
@@ -81,24 +92,26 @@ async def test_requests_in_flight_together_change_the_dialect_once(respx_mock: r
     async def answer(request: httpx.Request) -> httpx.Response:
         if b'"max_tokens"' in request.content:
             await refused.wait()
-            return bad(400, "Unsupported parameter: 'max_tokens'.", param="max_tokens", code="unsupported_parameter")
-        return good()
+            return error_response(
+                400, "Unsupported parameter: 'max_tokens'.", param="max_tokens", code="unsupported_parameter"
+            )
+        return ok_response()
 
-    route = respx_mock.post(CHAT).mock(side_effect=answer)
+    route = respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session() as session:
         replies = await asyncio.gather(*(session.complete(REQUEST) for _ in range(5)))
     assert [reply.attempts for reply in replies] == [1] * 5
     assert route.call_count == 10
-    assert sent(route)["max_completion_tokens"] == 512
+    assert sent_body(route)["max_completion_tokens"] == 512
 
 
 async def test_a_refusal_that_goes_on_after_dropping_fails_the_row(
     session: Session, respx_mock: respx.MockRouter
 ) -> None:
-    route = respx_mock.post(CHAT).mock(
-        return_value=bad(400, "Unsupported parameter: 'seed'.", param="seed", code="unsupported_parameter")
+    route = respx_mock.post(CHAT_URL).mock(
+        return_value=error_response(400, "Unsupported parameter: 'seed'.", param="seed", code="unsupported_parameter")
     )
-    error = await end_of(session)
+    error = await outcome_of(session)
     assert isinstance(error, RowError)
     assert (error.code, route.call_count) == ("rejected", 2)
 
@@ -110,17 +123,17 @@ BEGUN = Request("s", (), "q", seed=1, prefill="<mam>")
 async def test_an_answer_held_by_a_schema_comes_without_its_json(
     session: Session, respx_mock: respx.MockRouter
 ) -> None:
-    route = script(respx_mock, good('{ "answer":\n"<mam> sits."}'), good('{"answer": "a"}'))
+    route = queue_responses(respx_mock, ok_response('{ "answer":\n"<mam> sits."}'), ok_response('{"answer": "a"}'))
     session.dialect = Dialect(constraint="json_schema")
     reply = await session.complete(TAGGED)
     assert (reply.completion.text, reply.constrained, reply.prefilled) == ("<mam> sits.", True, False)
-    assert sent(route)["response_format"]["type"] == "json_schema"
+    assert sent_body(route)["response_format"]["type"] == "json_schema"
     assert (await session.complete(REQUEST)).completion.text == '{"answer": "a"}', "nothing held this one"
 
 
 @pytest.mark.parametrize("form", ["continue_final_message", "partial"])
 async def test_an_answer_that_was_begun_comes_whole(session: Session, respx_mock: respx.MockRouter, form: str) -> None:
-    script(respx_mock, good("wears a hat."), good("<mam> wears a hat."))
+    queue_responses(respx_mock, ok_response("wears a hat."), ok_response("<mam> wears a hat."))
     session.dialect = Dialect(prefill=form)
     for _ in range(2):
         reply = await session.complete(BEGUN)
@@ -138,9 +151,9 @@ async def test_an_answer_that_was_begun_comes_whole(session: Session, respx_mock
 async def test_a_server_that_refuses_to_be_given_a_beginning_is_asked_without(
     session: Session, respx_mock: respx.MockRouter, form: str, field: str
 ) -> None:
-    route = respx_mock.post(CHAT).mock(side_effect=picky(lambda body: field if field in str(body) else None))
+    route = respx_mock.post(CHAT_URL).mock(side_effect=picky(lambda body: field if field in str(body) else None))
     session.dialect = Dialect(prefill=form)
     reply = await session.complete(BEGUN)
     assert (reply.prefilled, reply.attempts, route.call_count) == (False, 1, 2)
-    assert [message["role"] for message in sent(route)["messages"]] == ["system", "user"]
-    assert session.dialect.notes() == [f"{field} is left out: the server refuses it"]
+    assert [message["role"] for message in sent_body(route)["messages"]] == ["system", "user"]
+    assert session.dialect.describe_changes() == [f"{field} is left out: the server refuses it"]

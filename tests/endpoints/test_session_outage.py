@@ -16,21 +16,21 @@ from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.types import Request
 from tests.support.endpoints import (
-    CHAT,
-    PATIENCE,
-    PRESSURE,
-    QUICK,
+    CHAT_URL,
+    FAST_BACKOFF,
+    PRESSURE_RESPONSES,
     REQUEST,
-    answer,
-    bad,
-    end_of,
-    good,
+    TEST_TIMEOUT,
+    completion_response,
+    error_response,
     make_session,
-    script,
-    serving,
+    ok_response,
+    outcome_of,
+    queue_responses,
+    serve_handler,
 )
 
-DEAD = bad(500, "EngineCore encountered an issue.")
+DEAD = error_response(500, "EngineCore encountered an issue.")
 
 
 def health(respx_mock: respx.MockRouter, *statuses: int) -> respx.Route:
@@ -40,7 +40,7 @@ def health(respx_mock: respx.MockRouter, *statuses: int) -> respx.Route:
 async def test_a_dead_engine_is_waited_for_at_no_cost_to_the_row(
     session: Session, respx_mock: respx.MockRouter
 ) -> None:
-    chat = script(respx_mock, good(), DEAD, good())
+    chat = queue_responses(respx_mock, ok_response(), DEAD, ok_response())
     probes = health(respx_mock, 503, 503, 200)
     await session.complete(REQUEST)
     reply = await session.complete(REQUEST)
@@ -56,7 +56,7 @@ async def test_nothing_is_sent_while_the_server_is_away(respx_mock: respx.MockRo
         nonlocal chats
         chats += 1
         await asyncio.sleep(0)
-        return good() if back.is_set() else DEAD
+        return ok_response() if back.is_set() else DEAD
 
     def probe(request: httpx.Request) -> httpx.Response:
         nonlocal probes
@@ -65,10 +65,10 @@ async def test_nothing_is_sent_while_the_server_is_away(respx_mock: respx.MockRo
             back.set()
         return httpx.Response(200 if back.is_set() else 503)
 
-    respx_mock.post(CHAT).mock(side_effect=chat)
+    respx_mock.post(CHAT_URL).mock(side_effect=chat)
     respx_mock.get("http://gpu.example/health").mock(side_effect=probe)
     async with make_session(concurrency=2) as session:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             replies = await asyncio.gather(*(session.complete(REQUEST) for _ in range(12)))
     assert [reply.attempts for reply in replies] == [1] * 12
     assert chats == 12 + 2, "only what was under way may meet the dead engine"
@@ -79,13 +79,13 @@ async def test_the_rate_gives_no_permit_past_a_gate_that_shut_meanwhile(respx_mo
 
     def chat(request: httpx.Request) -> httpx.Response:
         at.append("chat")
-        return DEAD if at.count("chat") == 1 else good()
+        return DEAD if at.count("chat") == 1 else ok_response()
 
     def probe(request: httpx.Request) -> httpx.Response:
         at.append("probe")
         return httpx.Response(200 if at.count("probe") == 2 else 503)
 
-    respx_mock.post(CHAT).mock(side_effect=chat)
+    respx_mock.post(CHAT_URL).mock(side_effect=chat)
     respx_mock.get("http://gpu.example/health").mock(side_effect=probe)
     # The rate would let a request go every 0.4 s, so two of them before the server is back.
     async with make_session(rps=2.5, concurrency=4, probes=Backoff(0.6, 0.6)) as session:
@@ -94,21 +94,21 @@ async def test_the_rate_gives_no_permit_past_a_gate_that_shut_meanwhile(respx_mo
 
 
 async def test_an_outage_that_lasts_too_long_stops_the_run(respx_mock: respx.MockRouter) -> None:
-    script(respx_mock, DEAD)
+    queue_responses(respx_mock, DEAD)
     respx_mock.get("http://gpu.example/health").mock(return_value=httpx.Response(503))
     async with make_session(max_outage=0.03) as session:
-        stop = await end_of(session)
+        stop = await outcome_of(session)
     assert isinstance(stop, RunStopped)
     assert stop.code == "server_away"
 
 
-@pytest.mark.parametrize("pressure", PRESSURE)
+@pytest.mark.parametrize("pressure", PRESSURE_RESPONSES)
 async def test_nothing_but_pressure_stops_the_run_at_last(
     respx_mock: respx.MockRouter, pressure: httpx.Response
 ) -> None:
-    respx_mock.post(CHAT).mock(return_value=pressure)
+    respx_mock.post(CHAT_URL).mock(return_value=pressure)
     async with make_session(max_outage=0.03) as session:
-        stop = await end_of(session)
+        stop = await outcome_of(session)
     assert isinstance(stop, RunStopped)
     assert stop.code == "server_away"
 
@@ -117,12 +117,12 @@ async def test_a_row_that_alone_is_turned_away_for_ever_fails(respx_mock: respx.
     """Others are answered meanwhile, so the server is not away."""
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return bad(429) if b"unlucky" in request.content else good()
+        return error_response(429) if b"unlucky" in request.content else ok_response()
 
-    respx_mock.post(CHAT).mock(side_effect=answer)
+    respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session(max_outage=0.03) as session:
         unlucky = asyncio.create_task(session.complete(Request("s", (), "unlucky", seed=1)))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             while not unlucky.done():
                 await session.complete(REQUEST)
                 await asyncio.sleep(0)
@@ -132,11 +132,11 @@ async def test_a_row_that_alone_is_turned_away_for_ever_fails(respx_mock: respx.
 
 
 async def test_a_refused_row_shows_that_the_server_is_there(respx_mock: respx.MockRouter) -> None:
-    script(respx_mock, bad(503), bad(400), bad(503), good())
+    queue_responses(respx_mock, error_response(503), error_response(400), error_response(503), ok_response())
     async with make_session(max_outage=0.03) as session:
-        assert isinstance(await end_of(session), RowError)
+        assert isinstance(await outcome_of(session), RowError)
         await asyncio.sleep(0.04)
-        assert isinstance(await end_of(session), Reply)
+        assert isinstance(await outcome_of(session), Reply)
 
 
 async def test_attempts_that_an_outage_excuses_are_given_back_though_somebody_was_answered_meanwhile() -> None:
@@ -153,16 +153,16 @@ async def test_attempts_that_an_outage_excuses_are_given_back_though_somebody_wa
             return web.Response()
         if b"other" in await request.read():
             await looked.wait()
-            return answer()
+            return completion_response()
         failure = next(failures, None)
         if failure == "reset" and request.transport is not None:
             request.transport.abort()
-        return answer() if failure is None else web.Response(status=429)
+        return completion_response() if failure is None else web.Response(status=429)
 
-    async with serving(going) as url:
+    async with serve_handler(going) as url:
         endpoint = Endpoint(base_url=f"{url}/v1", model="qwen")
         limits = Limits(concurrency=4, max_attempts=2)
-        async with Session(endpoint, limits=limits, backoff=QUICK, probes=QUICK) as session:
+        async with Session(endpoint, limits=limits, backoff=FAST_BACKOFF, probes=FAST_BACKOFF) as session:
             other = asyncio.create_task(session.complete(replace(REQUEST, prompt="other")))
-            assert isinstance(await end_of(session), Reply)
+            assert isinstance(await outcome_of(session), Reply)
             await other

@@ -14,9 +14,18 @@ from persqa_client.client.retry import Backoff
 from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.types import Request
-from tests.support.endpoints import CHAT, PATIENCE, QUICK, REQUEST, bad, end_of, good, make_session
+from tests.support.endpoints import (
+    CHAT_URL,
+    FAST_BACKOFF,
+    REQUEST,
+    TEST_TIMEOUT,
+    error_response,
+    make_session,
+    ok_response,
+    outcome_of,
+)
 
-DEAD = bad(500, "EngineCore encountered an issue.")
+DEAD = error_response(500, "EngineCore encountered an issue.")
 HEALTH = "http://gpu.example/health"
 
 
@@ -38,7 +47,7 @@ class Away:
 
     def chat(self, request: httpx.Request) -> httpx.Response:
         self.chats += 1
-        return self.fail(request) if self.probes > 0 else good()
+        return self.fail(request) if self.probes > 0 else ok_response()
 
     def health(self, request: httpx.Request) -> httpx.Response:
         self.probes -= 1
@@ -52,17 +61,17 @@ class Away:
 
 @pytest.mark.parametrize(
     "fail",
-    [pytest.param(lambda _, status=status: bad(status), id=str(status)) for status in (502, 504, 520, 524)]
+    [pytest.param(lambda _, status=status: error_response(status), id=str(status)) for status in (502, 504, 520, 524)]
     + [pytest.param(broken, id="reset")],
 )
 async def test_a_server_that_is_away_behind_a_proxy_costs_no_row(
     respx_mock: respx.MockRouter, fail: Callable[[httpx.Request], httpx.Response]
 ) -> None:
     away = Away(fail, probes=9)
-    respx_mock.post(CHAT).mock(side_effect=away.chat)
+    respx_mock.post(CHAT_URL).mock(side_effect=away.chat)
     respx_mock.get(HEALTH).mock(side_effect=away.health)
     async with make_session(max_attempts=2, concurrency=4) as session:
-        replies = await asyncio.gather(*(end_of(session) for _ in range(8)))
+        replies = await asyncio.gather(*(outcome_of(session) for _ in range(8)))
     assert [reply.attempts for reply in replies if isinstance(reply, Reply)] == [1] * 8
     assert away.chats <= 8 + 8 * 2, "nothing is sent while the gate is shut"
 
@@ -70,11 +79,11 @@ async def test_a_server_that_is_away_behind_a_proxy_costs_no_row(
 async def test_nothing_but_a_proxys_errors_for_a_while_is_an_outage_whatever_the_health(
     respx_mock: respx.MockRouter,
 ) -> None:
-    away = Away(lambda _: bad(502), probes=9)
-    respx_mock.post(CHAT).mock(side_effect=away.chat)
+    away = Away(lambda _: error_response(502), probes=9)
+    respx_mock.post(CHAT_URL).mock(side_effect=away.chat)
     respx_mock.get(HEALTH).mock(side_effect=away.known)
     async with make_session(max_attempts=2, patience=0.0) as session:
-        reply = await end_of(session)
+        reply = await outcome_of(session)
     assert isinstance(reply, Reply)
     assert (reply.attempts, away.chats) == (1, 10)
 
@@ -82,20 +91,20 @@ async def test_nothing_but_a_proxys_errors_for_a_while_is_an_outage_whatever_the
 @pytest.mark.parametrize("status", [503, 429])
 async def test_nothing_but_refusals_for_a_while_is_an_outage_too(respx_mock: respx.MockRouter, status: int) -> None:
     """The gate opens for one try after each look at a server that calls itself well."""
-    away = Away(lambda _: bad(status), probes=9)
-    respx_mock.post(CHAT).mock(side_effect=away.chat)
+    away = Away(lambda _: error_response(status), probes=9)
+    respx_mock.post(CHAT_URL).mock(side_effect=away.chat)
     respx_mock.get(HEALTH).mock(side_effect=away.known)
     async with make_session(max_attempts=2, patience=0.0) as session:
-        reply = await end_of(session)
+        reply = await outcome_of(session)
     assert isinstance(reply, Reply)
     assert (reply.attempts, away.chats) == (1, 10)
 
 
 async def test_such_an_outage_too_long_stops_the_run(respx_mock: respx.MockRouter) -> None:
-    respx_mock.post(CHAT).mock(side_effect=broken)
+    respx_mock.post(CHAT_URL).mock(side_effect=broken)
     respx_mock.get(HEALTH).respond(502)
     async with make_session(max_attempts=2, max_outage=0.03) as session:
-        stop = await end_of(session)
+        stop = await outcome_of(session)
     assert isinstance(stop, RunStopped)
     assert stop.code == "server_away"
 
@@ -103,7 +112,7 @@ async def test_such_an_outage_too_long_stops_the_run(respx_mock: respx.MockRoute
 async def beside_others(session: Session, request: Request) -> RowError:
     """The end of a request while others are answered."""
     row = asyncio.create_task(session.complete(request))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TEST_TIMEOUT):
         while not row.done():
             await session.complete(REQUEST)
             await asyncio.sleep(0)
@@ -114,7 +123,9 @@ async def beside_others(session: Session, request: Request) -> RowError:
 
 @pytest.mark.respx(assert_all_called=False)
 async def test_a_row_that_alone_meets_the_proxys_error_fails_after_its_attempts(respx_mock: respx.MockRouter) -> None:
-    respx_mock.post(CHAT).mock(side_effect=lambda request: bad(502) if b"unlucky" in request.content else good())
+    respx_mock.post(CHAT_URL).mock(
+        side_effect=lambda request: error_response(502) if b"unlucky" in request.content else ok_response()
+    )
     respx_mock.get(HEALTH).respond(200)
     async with make_session(max_attempts=3) as session:
         error = await beside_others(session, unlucky())
@@ -123,14 +134,16 @@ async def test_a_row_that_alone_meets_the_proxys_error_fails_after_its_attempts(
 
 async def test_a_failing_server_is_not_one_that_is_away(respx_mock: respx.MockRouter) -> None:
     """Its health is not even asked for."""
-    route = respx_mock.post(CHAT).mock(return_value=bad(500))
+    route = respx_mock.post(CHAT_URL).mock(return_value=error_response(500))
     async with make_session(max_attempts=3, patience=0.0) as session:
-        error = await end_of(session)
+        error = await outcome_of(session)
     assert isinstance(error, RowError)
     assert (error.code, route.call_count) == ("http_500", 3)
 
 
-@pytest.mark.parametrize("death", [pytest.param(DEAD, id="its engine dies"), pytest.param(bad(502), id="it is gone")])
+@pytest.mark.parametrize(
+    "death", [pytest.param(DEAD, id="its engine dies"), pytest.param(error_response(502), id="it is gone")]
+)
 async def test_a_row_that_brings_the_server_down_each_time_fails(
     respx_mock: respx.MockRouter, death: httpx.Response
 ) -> None:
@@ -141,14 +154,14 @@ async def test_a_row_that_brings_the_server_down_each_time_fails(
         if up and b"unlucky" in request.content:
             kills += 1
             up = False
-        return good() if up else death
+        return ok_response() if up else death
 
     def health(request: httpx.Request) -> httpx.Response:
         nonlocal up
         was_up, up = up, True
         return httpx.Response(200 if was_up else 503)
 
-    respx_mock.post(CHAT).mock(side_effect=answer)
+    respx_mock.post(CHAT_URL).mock(side_effect=answer)
     respx_mock.get(HEALTH).mock(side_effect=health)
     async with make_session(max_attempts=2) as session:
         error = await beside_others(session, unlucky())
@@ -158,10 +171,10 @@ async def test_a_row_that_brings_the_server_down_each_time_fails(
 
 
 async def test_a_server_that_no_request_survives_fails_no_row(respx_mock: respx.MockRouter) -> None:
-    respx_mock.post(CHAT).mock(return_value=DEAD)
+    respx_mock.post(CHAT_URL).mock(return_value=DEAD)
     respx_mock.get(HEALTH).respond(200)
     async with make_session(max_outage=0.05) as session:
-        ends = await asyncio.gather(*(end_of(session) for _ in range(3)))
+        ends = await asyncio.gather(*(outcome_of(session) for _ in range(3)))
     assert {type(end) for end in ends} == {RunStopped}
 
 
@@ -171,9 +184,9 @@ async def test_what_may_have_brought_the_server_down_goes_behind_what_waits(resp
 
     def answer(request: httpx.Request) -> httpx.Response:
         order.append(json.loads(request.content)["messages"][1]["content"])
-        return DEAD if len(order) == 1 else good()
+        return DEAD if len(order) == 1 else ok_response()
 
-    respx_mock.post(CHAT).mock(side_effect=answer)
+    respx_mock.post(CHAT_URL).mock(side_effect=answer)
     respx_mock.get(HEALTH).respond(200)
     async with make_session(concurrency=1) as session:
         await asyncio.gather(*(session.complete(unlucky(name)) for name in ("suspect", "new 1", "new 2")))
@@ -187,10 +200,10 @@ async def test_a_rate_lets_what_is_tried_again_go_before_the_new_rows_that_hold_
 
     def answer(request: httpx.Request) -> httpx.Response:
         order.append(json.loads(request.content)["messages"][1]["content"])
-        return bad(500) if order == ["old"] else good()
+        return error_response(500) if order == ["old"] else ok_response()
 
-    respx_mock.post(CHAT).mock(side_effect=answer)
+    respx_mock.post(CHAT_URL).mock(side_effect=answer)
     names = ["old", *(f"new {number}" for number in range(12))]
-    async with make_session(concurrency=8, rps=50, backoff=Backoff(0.0, 0.0), probes=QUICK) as session:
+    async with make_session(concurrency=8, rps=50, backoff=Backoff(0.0, 0.0), probes=FAST_BACKOFF) as session:
         await asyncio.gather(*(session.complete(unlucky(name)) for name in names))
     assert order.index("old", 1) < 8, "before the rest of those who held slots when it failed"

@@ -17,11 +17,19 @@ from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
 from persqa_client.simulator.answers import split_completion
-from persqa_client.types import Completion, Picture, Request, Usage
-from tests.support.endpoints import PATIENCE, QUICK, REQUEST, Handler, answer, completion, serving
+from persqa_client.types import Completion, EncodedImage, Request, Usage
+from tests.support.endpoints import (
+    FAST_BACKOFF,
+    REQUEST,
+    TEST_TIMEOUT,
+    Handler,
+    completion_json,
+    completion_response,
+    serve_handler,
+)
 
-SEEN = Picture(b"\xff\xd8one", "image/jpeg", 4, 4, uuid="persqa-1")
-BODY = completion() | {"id": "x", "created": 1, "system_fingerprint": "y"}
+SEEN = EncodedImage(b"\xff\xd8one", "image/jpeg", 4, 4, uuid="persqa-1")
+BODY = completion_json() | {"id": "x", "created": 1, "system_fingerprint": "y"}
 BODY["choices"][0]["message"]["refusal"] = None
 
 
@@ -44,11 +52,11 @@ class Server:
             return web.Response()
         body = orjson.loads(await request.read())
         if body["messages"][-1]["content"] == REQUEST.prompt:
-            return answer()
+            return completion_response()
         self.asked.append(body)
         if not body.get("stream"):
             self.followed.set()
-            return answer()
+            return completion_response()
         reply = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await reply.prepare(request)
         await self.between()
@@ -65,9 +73,11 @@ class Server:
 @asynccontextmanager
 async def talking(handler: Handler) -> AsyncIterator[Session]:
     """A session that has asked something before, so that it knows its way, of a server that keeps pictures."""
-    async with serving(handler) as url:
+    async with serve_handler(handler) as url:
         endpoint = Endpoint(base_url=f"{url}/v1", model="qwen")
-        async with Session(endpoint, limits=Limits(timeout=PATIENCE, max_attempts=2), backoff=QUICK) as session:
+        async with Session(
+            endpoint, limits=Limits(timeout=TEST_TIMEOUT, max_attempts=2), backoff=FAST_BACKOFF
+        ) as session:
             await session.complete(REQUEST)
             session.dialect = Dialect(uuid=True)
             yield session
@@ -87,7 +97,7 @@ async def test_the_others_are_asked_before_the_first_is_answered() -> None:
         completions = await ask(session, "one", "two", "three")
     assert server.carried == [(True, True), (False, False), (False, False)]
     assert {(c.text, c.finish_reason, c.usage) for c in completions} == {("<mam> wears a hat.", "stop", Usage(5, 3))}
-    assert session.uploads.landing.taken == 0
+    assert session.uploads.image_limit.in_use == 0
 
 
 async def nothing() -> None:
@@ -105,7 +115,7 @@ async def test_an_error_in_the_midst_is_judged_by_the_status_that_it_tells() -> 
     server.between = change
     async with talking(server.handle) as session:
         reply = await session.complete(about("one"))
-    assert (reply.attempts, session.admission.refused, server.carried) == (1, 1, [(True, True)] * 2)
+    assert (reply.attempts, session.concurrency_limit.refusals, server.carried) == (1, 1, [(True, True)] * 2)
 
 
 async def test_an_answer_that_breaks_off_is_asked_for_again() -> None:
@@ -134,7 +144,7 @@ async def test_an_answer_without_an_end_is_none() -> None:
 async def test_a_refusal_is_believed_whatever_it_is_declared_as() -> None:
     async def refuse(request: web.Request) -> web.StreamResponse:
         if b"persqa-1" not in await request.read():
-            return answer()
+            return completion_response()
         error = {"error": {"message": "Too long.", "code": 400}}
         return web.json_response(error, status=400, content_type="text/event-stream")
 

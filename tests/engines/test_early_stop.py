@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.engines.row_loop import FIRST_RESULTS, Probation
+from persqa_client.engines.row_loop import FIRST_RESULTS, EarlyStop
 from persqa_client.errors import RunStopped
-from persqa_client.types import Failure, Record, Unit
+from persqa_client.types import Failure, Record, TaskId
 
 
 def refused(row: int, code: str = "too_large", raw: str = "too large") -> Failure:
-    return Failure(Unit(row), code, "Too large.", "endpoint", 1, raw)
+    return Failure(TaskId(row), code, "Too large.", "endpoint", 1, raw)
 
 
 def good(row: int) -> Record:
-    return Record(Unit(row), "attribute", "<mam>", "q", "<mam> a", "<mam> a", 0)
+    return Record(TaskId(row), "attribute", "<mam>", "q", "<mam> a", "<mam> a", 0)
 
 
 def test_twenty_refusals_alike_stop_the_run() -> None:
-    probation = Probation()
+    probation = EarlyStop()
     for row in range(1, FIRST_RESULTS):
         assert probation.judge(refused(row, raw=f"Row of {row} tokens is too large")) == []
     with pytest.raises(RunStopped, match="first 20 results"):
@@ -27,7 +27,7 @@ def test_twenty_refusals_alike_stop_the_run() -> None:
 
 @pytest.mark.parametrize("other", [good(9), refused(9, code="rejected"), refused(9, raw="else")])
 def test_one_different_result_lets_all_through_for_good(other: Failure | Record) -> None:
-    probation = Probation()
+    probation = EarlyStop()
     first = [refused(row) for row in range(1, 6)]
     assert [probation.judge(failure) for failure in first] == [[]] * 5
     assert probation.judge(other) == [*first, other]
@@ -36,8 +36,8 @@ def test_one_different_result_lets_all_through_for_good(other: Failure | Record)
 
 
 def test_rows_that_were_never_sent_go_through_and_prove_nothing() -> None:
-    probation = Probation(most=2)
-    missing = Failure(Unit(1), "image_missing", "m")
+    probation = EarlyStop(most=2)
+    missing = Failure(TaskId(1), "image_missing", "m")
     assert [probation.judge(missing) for _ in range(50)] == [[missing]] * 50
     assert probation.judge(refused(2)) == []
     with pytest.raises(RunStopped):
@@ -45,13 +45,13 @@ def test_rows_that_were_never_sent_go_through_and_prove_nothing() -> None:
 
 
 def test_refused_answers_are_the_rows_own() -> None:
-    probation = Probation(most=2)
-    bad = Failure(Unit(1), "no_tag", "m", "answer", 2)
+    probation = EarlyStop(most=2)
+    bad = Failure(TaskId(1), "no_tag", "m", "answer", 2)
     assert [probation.judge(bad) for _ in range(5)] == [[bad]] * 5
 
 
 def test_what_is_held_at_the_end_is_released() -> None:
-    probation = Probation()
+    probation = EarlyStop()
     held = [refused(1), refused(2)]
     for failure in held:
         probation.judge(failure)
@@ -60,5 +60,5 @@ def test_what_is_held_at_the_end_is_released() -> None:
 
 
 def test_a_run_that_was_answered_before_has_passed() -> None:
-    probation = Probation(most=2, passed=True)
+    probation = EarlyStop(most=2, passed=True)
     assert [probation.judge(refused(row)) for row in (1, 2, 3)] == [[refused(row)] for row in (1, 2, 3)]

@@ -9,12 +9,12 @@ import pytest
 
 from persqa_client.engines.local import Job, LocalEngine
 from persqa_client.errors import Interrupted, RunStopped
-from persqa_client.types import BadRow, Failure, Outcome, Row, Unit
+from persqa_client.types import BadRow, Failure, Outcome, Row, TaskId
 
 
 def jobs(count: int, weight: int = 1) -> Iterator[Job | None]:
     for number in range(1, count + 1):
-        yield Job(Row(number, b"{}", ()), Unit(number), weight)
+        yield Job(Row(number, b"{}", ()), TaskId(number), weight)
 
 
 class Answering:
@@ -27,7 +27,7 @@ class Answering:
         self.under_way = 0
         self.most = 0
 
-    async def __call__(self, row: Row | BadRow, unit: Unit) -> Outcome:
+    async def __call__(self, row: Row | BadRow, unit: TaskId) -> Outcome:
         self.started.append(unit.row)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
@@ -45,7 +45,7 @@ def engine(answering: Answering, *, most: int = 4, most_bytes: int = 100) -> Loc
 
 
 async def drain(engine: LocalEngine, count: int, weight: int = 1, room: int = 1000) -> list[int]:
-    return [unit.unit.row async for _, unit in engine.run(jobs(count, weight), lambda: room > 0)]
+    return [unit.task_id.row async for _, unit in engine.run(jobs(count, weight), lambda: room > 0)]
 
 
 async def test_all_jobs_are_done_and_never_more_than_the_bound_at_once() -> None:
@@ -113,7 +113,7 @@ async def test_a_refused_run_still_gives_what_was_under_way_and_then_says_so() -
 
     async def collect() -> None:
         async for _, outcome in local.run(jobs(10), lambda: True):
-            given.append(outcome.unit.row)
+            given.append(outcome.task_id.row)
 
     with pytest.raises(RunStopped):
         await collect()
@@ -151,12 +151,12 @@ async def test_a_job_that_turns_out_lighter_makes_room_for_others() -> None:
     task = asyncio.create_task(drain(local, 6, weight=60))
     await asyncio.sleep(0.01)
     assert (answering.started, local.held) == ([1, 2], 120)
-    local.lighten(Unit(1), 10)
+    local.lighten(TaskId(1), 10)
     await asyncio.sleep(0.01)
     assert (answering.started, local.held) == ([1, 2, 3], 130)
     for heavier in (10, 11, 60, 1000):
-        local.lighten(Unit(1), heavier)
-    local.lighten(Unit(99), 0)
+        local.lighten(TaskId(1), heavier)
+    local.lighten(TaskId(99), 0)
     assert local.held == 130
     answering.go.set()
     assert sorted(await task) == [1, 2, 3, 4, 5, 6]
@@ -170,5 +170,5 @@ async def test_what_is_lightened_after_the_end_counts_no_more() -> None:
     await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    local.lighten(Unit(1), 0)
+    local.lighten(TaskId(1), 0)
     assert local.alive == 0

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import persqa_client
-from persqa_client.types import Picture
+from persqa_client.types import EncodedImage
 
 SAMPLES = sorted((Path(persqa_client.__file__).parent / "samples").glob("*.jpg"))
 
@@ -164,7 +164,7 @@ def bomb_png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def shows(picture: Picture) -> Image.Image:
+def shows(picture: EncodedImage) -> Image.Image:
     """Decoded, once it has been held to its own word."""
     image = opened(picture.data)
     assert picture.media_type == f"image/{str(image.format).lower()}"

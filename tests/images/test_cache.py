@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import RowError
-from persqa_client.images.cache import PictureShelf
-from persqa_client.images.prepare import load_picture, redrawn
-from persqa_client.types import Picture
+from persqa_client.images.cache import ImageCache
+from persqa_client.images.prepare import load_image, redrawn
+from persqa_client.types import EncodedImage
 from tests.images import pictures
 
 BUDGET = 100_000
@@ -34,19 +34,19 @@ class Drawing:
         self.meanwhile = meanwhile
         self.times = 0
 
-    def __call__(self, data: bytes, format: str, orientation: int, max_pixels: int, name: str) -> Picture:
+    def __call__(self, data: bytes, format: str, orientation: int, max_pixels: int, name: str) -> EncodedImage:
         self.times += 1
         self.meanwhile()
         return redrawn(data, format, orientation, max_pixels, name)
 
 
-def shelf(folder: Path, drawing: Drawing, bound: int = 10_000_000) -> PictureShelf:
-    return PictureShelf([folder], max_pixels=BUDGET, bound=bound, redraw=drawing)
+def shelf(folder: Path, drawing: Drawing, bound: int = 10_000_000) -> ImageCache:
+    return ImageCache([folder], max_pixels=BUDGET, bound=bound, redraw=drawing)
 
 
 def test_it_gives_what_would_be_loaded_without_it(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(photo(0))
-    assert shelf(tmp_path, Drawing()).load("a.jpg") == load_picture("a.jpg", [tmp_path], max_pixels=BUDGET)
+    assert shelf(tmp_path, Drawing()).load("a.jpg") == load_image("a.jpg", [tmp_path], max_pixels=BUDGET)
 
 
 def test_a_picture_that_comes_again_is_drawn_once(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_file_that_changed_is_prepared_anew(tmp_path: Path) -> None:
 def test_what_is_kept_is_bounded_and_the_longest_unused_goes_first(tmp_path: Path) -> None:
     for number in range(4):
         (tmp_path / f"{number}.jpg").write_bytes(photo(number))
-    size = len(load_picture("0.jpg", [tmp_path], max_pixels=BUDGET).data)
+    size = len(load_image("0.jpg", [tmp_path], max_pixels=BUDGET).data)
     drawing = Drawing()
     own = shelf(tmp_path, drawing, bound=int(2.5 * size))
     for name in ("0", "1", "0", "2", "0", "1"):
@@ -139,7 +139,7 @@ def test_two_that_want_the_same_at_once_wait_for_one_drawing(tmp_path: Path) -> 
 def test_an_error_is_told_to_each_under_its_own_name_and_not_kept(tmp_path: Path) -> None:
     both = threading.Barrier(2)
 
-    def fail(data: bytes, format: str, orientation: int, max_pixels: int, name: str) -> Picture:
+    def fail(data: bytes, format: str, orientation: int, max_pixels: int, name: str) -> EncodedImage:
         raise RowError("image_bomb", f"{name} is too much.")
 
     def load(name: str) -> RowError:
@@ -148,7 +148,7 @@ def test_an_error_is_told_to_each_under_its_own_name_and_not_kept(tmp_path: Path
             own.load(name)
         return caught.value
 
-    own = PictureShelf([tmp_path], max_pixels=BUDGET, bound=10_000_000, redraw=fail)
+    own = ImageCache([tmp_path], max_pixels=BUDGET, bound=10_000_000, redraw=fail)
     names = ("a.jpg", "b.jpg")
     for name in names:
         (tmp_path / name).write_bytes(photo(0))
@@ -162,7 +162,7 @@ def test_many_threads_get_the_right_pictures(tmp_path: Path) -> None:
     count = 6
     for number in range(count):
         (tmp_path / f"{number}.jpg").write_bytes(photo(number))
-    alone = [load_picture(f"{number}.jpg", [tmp_path], max_pixels=BUDGET) for number in range(count)]
+    alone = [load_image(f"{number}.jpg", [tmp_path], max_pixels=BUDGET) for number in range(count)]
     own = shelf(tmp_path, Drawing(), bound=2 * len(alone[0].data))
     wanted = [number % count for number in range(60)]
     with ThreadPoolExecutor(8) as threads:
@@ -174,7 +174,7 @@ def test_many_threads_get_the_right_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reference", ["missing.jpg", ".", "bad\0name"])
 def test_what_is_no_file_fails_as_it_does_alone(reference: str, tmp_path: Path) -> None:
     with pytest.raises(RowError) as alone:
-        load_picture(reference, [tmp_path], max_pixels=BUDGET)
+        load_image(reference, [tmp_path], max_pixels=BUDGET)
     with pytest.raises(RowError) as caught:
         shelf(tmp_path, Drawing()).load(reference)
     assert (caught.value.code, caught.value.message) == (alone.value.code, alone.value.message)

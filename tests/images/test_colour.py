@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.images.colour import eight_bit, key_of
-from persqa_client.images.prepare import load_picture
+from persqa_client.images.prepare import load_image
 from tests.images.pictures import file_of, near, raw_png, shows
 
 LOW, HIGH = 0x4000, 0xC000
@@ -20,7 +20,7 @@ WHITE = (255, 255, 255)
 def halves(data: bytes, folder: Path) -> tuple[object, object]:
     """The colours in the left and the right half of the picture that goes out."""
     (folder / "picture").write_bytes(data)
-    image = shows(load_picture("picture", [folder], max_pixels=10**6)).convert("RGB")
+    image = shows(load_image("picture", [folder], max_pixels=10**6)).convert("RGB")
     return image.getpixel((8, 32)), image.getpixel((image.width - 8, 32))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.images.formats import format_of, is_foreign_picture, words_for
+from persqa_client.images.formats import detect_format, is_foreign_picture, words_for
 
 
 def ftyp(*brands: bytes) -> bytes:
@@ -32,7 +32,7 @@ def ftyp(*brands: bytes) -> bytes:
     ],
 )
 def test_the_first_bytes_tell_the_format(data: bytes, format: str | None) -> None:
-    assert format_of(data) == format
+    assert detect_format(data) == format
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_the_first_bytes_tell_the_format(data: bytes, format: str | None) -> Non
     ],
 )
 def test_what_is_no_picture_is_called_what_it_seems_to_be(data: bytes, words: str) -> None:
-    assert format_of(data) is None
+    assert detect_format(data) is None
     assert words_for(data) == words
     assert not is_foreign_picture(data)
 
@@ -67,6 +67,6 @@ def test_what_is_no_picture_is_called_what_it_seems_to_be(data: bytes, words: st
     ],
 )
 def test_pictures_of_kinds_that_are_not_read_are_known_as_pictures(data: bytes, words: str) -> None:
-    assert format_of(data) is None
+    assert detect_format(data) is None
     assert is_foreign_picture(data)
     assert words_for(data) == words

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.images.cache import AT_ONCE, CanNotTell, NotCached, PictureShelf, read_cached
+from persqa_client.images.cache import AT_ONCE, CanNotTell, ImageCache, NotCached, read_cached
 
 DATA = bytes(range(256)) * 2000
 
@@ -75,7 +75,7 @@ MUTE = Path("/sys/kernel/fscaps")
 def test_on_a_file_system_that_does_not_tell_nothing_is_at_hand() -> None:
     with pytest.raises(CanNotTell):
         read_cached(str(MUTE), MUTE.stat().st_size)
-    shelf = PictureShelf([], max_pixels=100, bound=100)
+    shelf = ImageCache([], max_pixels=100, bound=100)
     assert [shelf.at_hand(str(MUTE)) for _ in range(2)] == [None, None]
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 from persqa_client.errors import RowError
 from persqa_client.images.jpeg import read_jpeg
 from persqa_client.images.png import read_png
-from persqa_client.images.prepare import load_picture
+from persqa_client.images.prepare import load_image
 from persqa_client.images.webp import read_webp
-from persqa_client.types import Picture
+from persqa_client.types import EncodedImage
 from tests.images import pictures
 from tests.images.pictures import BLUE, HEIC, RED, WHITE, corners, exif, file_of, near, shows, two_halves
 
@@ -23,16 +23,16 @@ PHOTO = pictures.opened(pictures.SAMPLES[0].read_bytes())
 PLENTY = 10_000_000
 
 
-def load(data: bytes, folder: Path, *, name: str = "picture", max_pixels: int = PLENTY) -> Picture:
+def load(data: bytes, folder: Path, *, name: str = "picture", max_pixels: int = PLENTY) -> EncodedImage:
     (folder / name).write_bytes(data)
-    return load_picture(name, [folder], max_pixels=max_pixels)
+    return load_image(name, [folder], max_pixels=max_pixels)
 
 
 def refused(data: bytes, folder: Path, *, name: str = "picture") -> str:
     """The code; the message is held to naming the picture in one sentence."""
     (folder / name).write_bytes(data)
     with pytest.raises(RowError) as caught:
-        load_picture(name, [folder], max_pixels=PLENTY)
+        load_image(name, [folder], max_pixels=PLENTY)
     message = caught.value.message
     assert message.startswith(f"{name} ")
     assert message.endswith(".")

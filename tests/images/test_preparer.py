@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from persqa_client.errors import RowError
-from persqa_client.images.cache import PictureShelf, Preparer
-from persqa_client.images.prepare import load_picture
-from persqa_client.types import Picture
+from persqa_client.images.cache import ImageCache, ImagePreparer
+from persqa_client.images.prepare import load_image
+from persqa_client.types import EncodedImage
 from tests.images import pictures
 
 BUDGET = 100_000
@@ -32,9 +32,9 @@ class Counting(ThreadPoolExecutor):
         return super().submit(*work, **named)
 
 
-def preparer(folder: Path, threads: Counting) -> Preparer:
-    return Preparer(
-        PictureShelf([folder], max_pixels=BUDGET, bound=10_000_000),
+def preparer(folder: Path, threads: Counting) -> ImagePreparer:
+    return ImagePreparer(
+        ImageCache([folder], max_pixels=BUDGET, bound=10_000_000),
         threads,
         lambda picture: replace(picture, uuid=f"of {len(picture.data)}"),
     )
@@ -48,7 +48,7 @@ async def test_a_thread_is_needed_for_what_is_drawn_anew(tmp_path: Path, data: b
     with Counting(2) as pool:
         picture = await preparer(tmp_path, pool)("a.jpg")
         assert pool.needed == threads
-    assert picture == load_picture("a.jpg", [tmp_path], max_pixels=BUDGET)
+    assert picture == load_image("a.jpg", [tmp_path], max_pixels=BUDGET)
     assert not any(secret in picture.data for secret in pictures.SECRETS)
 
 
@@ -64,7 +64,7 @@ async def test_a_picture_that_somebody_holds_is_found_again(tmp_path: Path) -> N
 async def test_a_picture_with_a_uuid_comes_from_a_thread(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(UPRIGHT)
     with Counting(2) as pool:
-        picture: Picture = await preparer(tmp_path, pool)("a.jpg", named=True)
+        picture: EncodedImage = await preparer(tmp_path, pool)("a.jpg", named=True)
         assert pool.needed == 1
     assert picture.uuid == f"of {len(picture.data)}"
 

@@ -13,8 +13,8 @@ from urllib.parse import quote_from_bytes
 import pytest
 
 from persqa_client.errors import RowError, StorageError
-from persqa_client.images.prepare import load_picture
-from persqa_client.images.references import size_hint
+from persqa_client.images.prepare import load_image
+from persqa_client.images.references import estimate_reference_size
 from tests.images.pictures import file_of, shows, two_halves
 
 PLENTY = 10_000_000
@@ -22,7 +22,7 @@ PLENTY = 10_000_000
 
 def refusal(reference: str, *roots: Path) -> RowError:
     with pytest.raises(RowError) as caught:
-        load_picture(reference, roots, max_pixels=PLENTY)
+        load_image(reference, roots, max_pixels=PLENTY)
     return caught.value
 
 
@@ -32,9 +32,9 @@ def test_the_first_root_that_has_the_picture_wins(tmp_path: Path) -> None:
         two_halves(width, 70).save(tmp_path / folder / "both.png")
     two_halves(99, 70).save(tmp_path / "b" / "only b.png")
     roots = [tmp_path / "missing", tmp_path / "a", tmp_path / "b"]
-    assert load_picture("both.png", roots, max_pixels=PLENTY).width == 100
-    assert load_picture("only b.png", roots, max_pixels=PLENTY).width == 99
-    assert load_picture(str(tmp_path / "c" / "both.png"), roots, max_pixels=PLENTY).width == 102
+    assert load_image("both.png", roots, max_pixels=PLENTY).width == 100
+    assert load_image("only b.png", roots, max_pixels=PLENTY).width == 99
+    assert load_image(str(tmp_path / "c" / "both.png"), roots, max_pixels=PLENTY).width == 102
 
 
 @pytest.mark.parametrize("start", ["file://", "file://localhost", "FILE://", "file:"])
@@ -42,17 +42,17 @@ def test_a_file_url_is_percent_decoded(start: str, tmp_path: Path) -> None:
     path = tmp_path / "a b#1?é%.png"
     two_halves().save(path)
     url = start + quote_from_bytes(os.fsencode(path))
-    assert load_picture(url, [], max_pixels=PLENTY).width == 32
-    assert size_hint(url, []) == path.stat().st_size
+    assert load_image(url, [], max_pixels=PLENTY).width == 32
+    assert estimate_reference_size(url, []) == path.stat().st_size
 
 
 def test_a_name_that_is_not_utf_8_opens(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     two_halves().save(tmp_path / "plain.png")
     os.rename(tmp_path / "plain.png", os.path.join(tmp_path, name))
-    assert load_picture(name, [tmp_path], max_pixels=PLENTY).width == 32
+    assert load_image(name, [tmp_path], max_pixels=PLENTY).width == 32
     url = "file://" + quote_from_bytes(os.fsencode(tmp_path / name))
-    assert load_picture(url, [], max_pixels=PLENTY).width == 32
+    assert load_image(url, [], max_pixels=PLENTY).width == 32
     error = refusal(name + "2", tmp_path)
     assert error.message.encode().startswith(rb"caf\udce9.png2")
 
@@ -75,9 +75,9 @@ def data_uri(data: bytes, head: str = "data:image/png;base64,") -> str:
     ],
 )
 def test_a_data_uri_is_a_picture_by_its_content(reference: str) -> None:
-    picture = load_picture(reference, [], max_pixels=PLENTY)
+    picture = load_image(reference, [], max_pixels=PLENTY)
     assert shows(picture).size == (32, 16)
-    assert size_hint(reference, []) == len(reference)
+    assert estimate_reference_size(reference, []) == len(reference)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_is_elsewhere_is_remote(reference: str, tmp_path: Path) -> None:
     error = refusal(reference, tmp_path)
     assert error.code == "image_remote"
     assert reference in error.message
-    assert size_hint(reference, [tmp_path]) == 0
+    assert estimate_reference_size(reference, [tmp_path]) == 0
 
 
 def test_the_signature_of_a_url_stays_out_of_the_message() -> None:
@@ -122,7 +122,7 @@ def test_a_missing_picture_is_named_with_the_places_looked_in(tmp_path: Path) ->
     (tmp_path / "file").write_bytes(b"x")
     for name in ("a.jpg", "link.jpg", "file/a.jpg"):
         error = refusal(name, tmp_path)
-        assert (error.code, size_hint(name, [tmp_path])) == ("image_missing", 0)
+        assert (error.code, estimate_reference_size(name, [tmp_path])) == ("image_missing", 0)
         assert error.message.startswith(f"{name} ")
         assert str(tmp_path) in error.message
     assert refusal(str(tmp_path / "a.jpg")).code == "image_missing"
@@ -131,7 +131,7 @@ def test_a_missing_picture_is_named_with_the_places_looked_in(tmp_path: Path) ->
 @pytest.mark.parametrize("space", [" ", "\n\t"])
 def test_space_before_a_data_uri_is_no_path(space: str) -> None:
     uri = space + data_uri(file_of(two_halves(), "PNG"))
-    assert load_picture(uri, [], max_pixels=PLENTY).width == 32
+    assert load_image(uri, [], max_pixels=PLENTY).width == 32
     assert "data:image/png;base64,…" in refusal(uri + "!").message
 
 
@@ -150,7 +150,7 @@ def test_a_file_whose_path_looks_like_base64_is_read(tmp_path: Path) -> None:
     path = Path("Photos2024", "a" * 120, "B" * 120, "1")
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_bytes(file_of(two_halves(), "PNG"))
-    assert load_picture(str(path), [tmp_path], max_pixels=PLENTY).width == 32
+    assert load_image(str(path), [tmp_path], max_pixels=PLENTY).width == 32
     assert refusal(f"{path}2", tmp_path).code == "image_bad_data_uri"
 
 
@@ -160,7 +160,7 @@ def test_a_process_without_file_handles_is_no_fault_of_the_row(tmp_path: Path) -
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
         with pytest.raises(StorageError, match=r"lower --concurrency or raise the limit \(ulimit -n\)"):
-            load_picture("a.png", [tmp_path], max_pixels=PLENTY)
+            load_image("a.png", [tmp_path], max_pixels=PLENTY)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -192,13 +192,13 @@ def test_only_files_are_opened_so_nothing_blocks(tmp_path: Path) -> None:
     for kind, error in found.items():
         assert error.code == ("image_not_a_file" if kind == "a folder" else "image_device")
         assert kind in error.message
-    assert size_hint("fifo", [tmp_path]) == 0
+    assert estimate_reference_size("fifo", [tmp_path]) == 0
 
 
 def test_a_link_to_itself_is_a_loop(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").symlink_to("a.jpg")
     assert refusal("a.jpg", tmp_path).code == "image_link_loop"
-    assert size_hint("a.jpg", [tmp_path]) == 0
+    assert estimate_reference_size("a.jpg", [tmp_path]) == 0
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_link_to_itself_is_a_loop(tmp_path: Path) -> None:
 )
 def test_a_name_that_no_file_can_have_is_unreadable(name: str, tmp_path: Path) -> None:
     error = refusal(name, tmp_path)
-    assert (error.code, size_hint(name, [tmp_path])) == ("image_unreadable", 0)
+    assert (error.code, estimate_reference_size(name, [tmp_path])) == ("image_unreadable", 0)
     assert len(error.message) < 400
     assert error.message.isprintable()
 
@@ -232,4 +232,4 @@ def test_a_file_too_big_for_memory_is_refused_unread(tmp_path: Path) -> None:
     with (tmp_path / "huge.jpg").open("wb") as file:
         file.truncate(5_000_000_000)
     assert refusal("huge.jpg", tmp_path).code == "image_too_large"
-    assert size_hint("huge.jpg", [tmp_path]) == 5_000_000_000
+    assert estimate_reference_size("huge.jpg", [tmp_path]) == 5_000_000_000

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from persqa_client.errors import RowError
-from persqa_client.images.cache import REMEMBERED, Sharing
-from persqa_client.types import Picture
+from persqa_client.images.cache import REMEMBERED, ImageLoader
+from persqa_client.types import EncodedImage
 
 
 @dataclass
@@ -19,18 +19,18 @@ class Preparing:
 
     asked: list[tuple[str, bool]] = field(default_factory=list)
 
-    async def __call__(self, reference: str, *, named: bool = False) -> Picture:
+    async def __call__(self, reference: str, *, named: bool = False) -> EncodedImage:
         self.asked.append((reference, named))
         await asyncio.sleep(0.001)
         if reference == "missing":
             raise RowError("image_missing", "There is no such picture.")
-        picture = Picture(reference.encode(), "image/jpeg", 1, 1)
+        picture = EncodedImage(reference.encode(), "image/jpeg", 1, 1)
         return replace(picture, uuid=f"uuid of {reference}") if named else picture
 
 
 async def test_questions_at_the_same_time_hold_one_picture() -> None:
     preparing = Preparing()
-    shared = Sharing(preparing, always=True, repeats=True)
+    shared = ImageLoader(preparing, always=True, repeats=True)
     pictures = await asyncio.gather(*(shared.load(reference) for reference in ("a", "a", "b", "a")))
     assert preparing.asked == [("a", True), ("b", True)]
     assert pictures[0] is pictures[1] is pictures[3]
@@ -39,7 +39,7 @@ async def test_questions_at_the_same_time_hold_one_picture() -> None:
 
 async def test_a_picture_that_nobody_asks_about_any_more_is_let_go() -> None:
     preparing = Preparing()
-    shared = Sharing(preparing, always=True, repeats=True)
+    shared = ImageLoader(preparing, always=True, repeats=True)
     await shared.load("a")
     await asyncio.sleep(0)
     gc.collect()
@@ -48,7 +48,7 @@ async def test_a_picture_that_nobody_asks_about_any_more_is_let_go() -> None:
 
 
 async def test_one_that_comes_again_is_named_from_then_on() -> None:
-    shared = Sharing(Preparing(), always=False, repeats=True)
+    shared = ImageLoader(Preparing(), always=False, repeats=True)
     references = ("a", "b", "a", "c", "a")
     assert [(await shared.load(reference)).uuid for reference in references] == [
         None,
@@ -60,19 +60,19 @@ async def test_one_that_comes_again_is_named_from_then_on() -> None:
 
 
 async def test_none_is_named_where_no_server_keeps_it_and_one_question_is_asked() -> None:
-    shared = Sharing(Preparing(), always=False, repeats=False)
+    shared = ImageLoader(Preparing(), always=False, repeats=False)
     assert [(await shared.load("a")).uuid for _ in range(3)] == [None] * 3
 
 
 async def test_what_came_long_ago_is_forgotten() -> None:
-    shared = Sharing(Preparing(), always=False, repeats=True)
+    shared = ImageLoader(Preparing(), always=False, repeats=True)
     shared._seen.update(dict.fromkeys(range(REMEMBERED)))
     await shared.load("a")
     assert len(shared._seen) == REMEMBERED
 
 
 async def test_all_who_wait_hear_that_there_is_none() -> None:
-    shared = Sharing(Preparing(), always=True, repeats=True)
+    shared = ImageLoader(Preparing(), always=True, repeats=True)
     ends = await asyncio.gather(*(shared.load("missing") for _ in range(3)), return_exceptions=True)
     assert [type(end) for end in ends] == [RowError] * 3
     with pytest.raises(RowError):
@@ -81,7 +81,7 @@ async def test_all_who_wait_hear_that_there_is_none() -> None:
 
 async def test_the_others_get_the_picture_when_one_of_them_is_cancelled() -> None:
     preparing = Preparing()
-    shared = Sharing(preparing, always=True, repeats=True)
+    shared = ImageLoader(preparing, always=True, repeats=True)
     tasks = [asyncio.create_task(shared.load("a")) for _ in range(3)]
     await asyncio.sleep(0)
     tasks[0].cancel()

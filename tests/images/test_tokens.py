@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.images.tokens import FAMILIES, RULES, Family, family_of, tokens
+from persqa_client.images.tokens import FAMILIES, RULES, ModelFamily, count_image_tokens, detect_model_family
 
 
 @pytest.mark.parametrize(
@@ -27,28 +27,30 @@ from persqa_client.images.tokens import FAMILIES, RULES, Family, family_of, toke
         pytest.param("qwen3-vl", 6000, 4000, 156 * 104, id="and as many at most"),
     ],
 )
-def test_tokens_are_patches_after_rounding_and_scaling(family: Family, width: int, height: int, expected: int) -> None:
-    assert tokens(width, height, family) == expected
+def test_tokens_are_patches_after_rounding_and_scaling(
+    family: ModelFamily, width: int, height: int, expected: int
+) -> None:
+    assert count_image_tokens(width, height, family) == expected
 
 
 def test_a_server_may_have_other_limits() -> None:
-    assert tokens(6000, 4000, "qwen2.5-vl", max_pixels=1024 * 28 * 28) == 39 * 26
-    assert tokens(28, 28, "qwen2.5-vl", min_pixels=256 * 28 * 28) == 256
+    assert count_image_tokens(6000, 4000, "qwen2.5-vl", max_pixels=1024 * 28 * 28) == 39 * 26
+    assert count_image_tokens(28, 28, "qwen2.5-vl", min_pixels=256 * 28 * 28) == 256
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 5), (201, 1), (1, 201), (5, -1)])
 def test_sizes_that_processors_refuse_have_no_count(width: int, height: int) -> None:
     with pytest.raises(ValueError, match=f"{width} x {height}"):
-        tokens(width, height, "qwen3-vl")
+        count_image_tokens(width, height, "qwen3-vl")
 
 
 @given(st.sampled_from(sorted(RULES)), st.integers(30, 6000), st.integers(30, 6000))
 def test_no_picture_of_usual_shape_takes_more_or_fewer_than_the_family_allows(
-    family: Family, width: int, height: int
+    family: ModelFamily, width: int, height: int
 ) -> None:
     rule = RULES[family]
-    assert rule.min_pixels <= tokens(width, height, family) * rule.factor**2 <= rule.max_pixels
-    assert tokens(width, height, family) == tokens(height, width, family)
+    assert rule.min_pixels <= count_image_tokens(width, height, family) * rule.factor**2 <= rule.max_pixels
+    assert count_image_tokens(width, height, family) == count_image_tokens(height, width, family)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,6 @@ def test_no_picture_of_usual_shape_takes_more_or_fewer_than_the_family_allows(
         ("", None),
     ],
 )
-def test_a_served_name_tells_the_family(name: str, family: Family | None) -> None:
-    assert family_of(name) == family
+def test_a_served_name_tells_the_family(name: str, family: ModelFamily | None) -> None:
+    assert detect_model_family(name) == family
     assert set(FAMILIES.values()) == set(RULES)

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from persqa_client.images.cache import name
-from persqa_client.types import Picture
+from persqa_client.images.cache import add_image_uuid
+from persqa_client.types import EncodedImage
 
-PICTURE = Picture(b"\xff\xd8picture", "image/jpeg", 40, 30)
+PICTURE = EncodedImage(b"\xff\xd8picture", "image/jpeg", 40, 30)
 FIELDS: dict[str, Any] = {"top_k": 20, "mm_processor_kwargs": {"min_pixels": 1, "max_pixels": 784}}
 
 
 def test_a_uuid_stays_what_it_was_from_run_to_run() -> None:
-    assert name(PICTURE, {}).uuid == "persqa-" + sha256(b'["image/jpeg",{}]\xff\xd8picture').hexdigest()
+    assert add_image_uuid(PICTURE, {}).uuid == "persqa-" + sha256(b'["image/jpeg",{}]\xff\xd8picture').hexdigest()
 
 
 def test_all_else_of_the_picture_stays() -> None:
-    assert replace(name(PICTURE, FIELDS), uuid=None) == PICTURE
+    assert replace(add_image_uuid(PICTURE, FIELDS), uuid=None) == PICTURE
 
 
 @pytest.mark.parametrize(
@@ -33,8 +33,8 @@ def test_all_else_of_the_picture_stays() -> None:
         pytest.param(PICTURE, {}, id="no settings"),
     ],
 )
-def test_what_changes_the_picture_that_is_seen_changes_the_uuid(picture: Picture, fields: dict[str, Any]) -> None:
-    assert name(picture, fields).uuid != name(PICTURE, FIELDS).uuid
+def test_what_changes_the_picture_that_is_seen_changes_the_uuid(picture: EncodedImage, fields: dict[str, Any]) -> None:
+    assert add_image_uuid(picture, fields).uuid != add_image_uuid(PICTURE, FIELDS).uuid
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_what_changes_the_picture_that_is_seen_changes_the_uuid(picture: Picture
     ],
 )
 def test_what_does_not_change_it_leaves_the_uuid(fields: dict[str, Any]) -> None:
-    assert name(PICTURE, fields).uuid == name(PICTURE, FIELDS).uuid
+    assert add_image_uuid(PICTURE, fields).uuid == add_image_uuid(PICTURE, FIELDS).uuid

@@ -112,7 +112,7 @@ def test_a_failed_question_is_the_only_one_asked_again(question: bytes, only: in
     error = b'"error": {"code": "no_tag", "message": "m", "attempts": 2, "raw": null, "row": 9%s}' % question
     row = parse(b'{"image": "a.jpg", ' + error + b"}")
     assert isinstance(row, Row)
-    assert row.only == only
+    assert row.only_question == only
 
 
 def test_a_users_own_error_field_stays() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.sources import START, FileSource, FolderSource, ListedSource, Source, open_source
+from persqa_client.inputs.sources import START_POSITION, FileSource, FolderSource, InMemorySource, Source, open_source
 from persqa_client.types import Position
 
 LINES = [b'{"image": "a.jpg"}', b"", b'{"image": "b.jpg"}', b'"c.jpg"']
@@ -20,7 +20,7 @@ def file_with(path: Path, content: bytes) -> FileSource:
     return FileSource(path)
 
 
-def bare(source: Source, start: Position = START) -> list[bytes]:
+def bare(source: Source, start: Position = START_POSITION) -> list[bytes]:
     return [line for line, _ in source.lines(start)]
 
 
@@ -36,26 +36,26 @@ def bare(source: Source, start: Position = START) -> list[bytes]:
 def test_a_file_gives_its_lines_without_their_ends(tmp_path: Path, content: bytes) -> None:
     source = file_with(tmp_path / "in.jsonl", content)
     assert bare(source) == LINES
-    assert [position.number for _, position in source.lines(START)] == [1, 2, 3, 4]
-    assert [position.offset for _, position in source.lines(START)][-1] == len(content) == source.total()
+    assert [position.number for _, position in source.lines(START_POSITION)] == [1, 2, 3, 4]
+    assert [position.offset for _, position in source.lines(START_POSITION)][-1] == len(content) == source.total()
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4])
 def test_reading_goes_on_from_any_position(tmp_path: Path, after: int) -> None:
     source = file_with(tmp_path / "in.jsonl", b"\n".join(LINES) + b"\n")
-    whole = list(source.lines(START))
+    whole = list(source.lines(START_POSITION))
     assert list(source.lines(whole[after - 1][1])) == whole[after:]
 
 
 def test_the_digest_is_that_of_the_lines_before(tmp_path: Path) -> None:
     source = file_with(tmp_path / "in.jsonl", b"\n".join(LINES) + b"\n")
-    for _, position in source.lines(START):
+    for _, position in source.lines(START_POSITION):
         assert source.digest_at(position) == position.digest
 
 
 def test_another_line_before_a_position_is_a_changed_input(tmp_path: Path) -> None:
     source = file_with(tmp_path / "in.jsonl", b"\n".join(LINES) + b"\n")
-    position = list(source.lines(START))[2][1]
+    position = list(source.lines(START_POSITION))[2][1]
     source = file_with(tmp_path / "in.jsonl", b"\n".join(LINES).replace(b"b.jpg", b"x.jpg") + b"\n")
     assert source.digest_at(position) != position.digest
 
@@ -63,7 +63,7 @@ def test_another_line_before_a_position_is_a_changed_input(tmp_path: Path) -> No
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_lines_may_be_added_also_after_one_that_had_no_end(tmp_path: Path, end: bytes) -> None:
     path = tmp_path / "in.jsonl"
-    last = list(file_with(path, end.join(LINES)).lines(START))[-1][1]
+    last = list(file_with(path, end.join(LINES)).lines(START_POSITION))[-1][1]
     source = file_with(path, end.join([*LINES, b'"d.jpg"']) + end)
     assert source.digest_at(last) == last.digest
     assert [(line, position.number) for line, position in source.lines(last)] == [(b'"d.jpg"', 5)]
@@ -77,16 +77,16 @@ def test_a_folder_gives_rows_in_natural_order(tmp_path: Path, monkeypatch: pytes
     source = FolderSource(Path("photos"), "picture")
     assert bare(source) == [b'{"picture": ["photos/9.jpg"]}', b'{"picture": ["photos/10.jpg"]}']
     assert source.total() == 2
-    first = next(position for _, position in source.lines(START))
+    first = next(position for _, position in source.lines(START_POSITION))
     assert bare(source, first) == [b'{"picture": ["photos/10.jpg"]}']
     (tmp_path / "photos" / "1.jpg").write_bytes(b"")
     assert source.digest_at(first) != first.digest
 
 
 def test_rows_in_memory_may_hold_paths_and_no_other_strangers() -> None:
-    assert bare(ListedSource([{"image": Path("a.jpg")}, "b.jpg"])) == [b'{"image": "a.jpg"}', b'"b.jpg"']
+    assert bare(InMemorySource([{"image": Path("a.jpg")}, "b.jpg"])) == [b'{"image": "a.jpg"}', b'"b.jpg"']
     with pytest.raises(SettingsError, match=r"Row 2 can't be written as JSON"):
-        bare(ListedSource(["a.jpg", {"image": object()}]))
+        bare(InMemorySource(["a.jpg", {"image": object()}]))
 
 
 def test_an_input_is_a_file_or_a_folder(tmp_path: Path) -> None:

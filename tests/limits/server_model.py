@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from persqa_client.limits.concurrency import Controller, Lease
-from persqa_client.limits.server_metrics import Gauges
+from persqa_client.limits.concurrency import Controller, Permit
+from persqa_client.limits.server_metrics import ServerMetrics
 
 
 @dataclass
@@ -58,8 +58,8 @@ class World:
         self.now = self.virtual = 0.0
         self.slowness = 1.0
         self.order = 0
-        self.running: list[tuple[float, int, Lease, float, float]] = []
-        self.waiting: deque[tuple[Lease, float, float]] = deque()
+        self.running: list[tuple[float, int, Permit, float, float]] = []
+        self.waiting: deque[tuple[Permit, float, float]] = deque()
         self.back_off: list[float] = []
         self.in_use = 0
         self.answers: list[float] = []
@@ -116,11 +116,11 @@ class World:
         while self.in_use < self.controller.slots and self.in_use + len(self.back_off) < self.demand:
             queue = self.server.queue
             self.in_use += 1
-            lease = Lease(self.controller.cuts, self.controller.level, self.in_use, self.now)
+            lease = Permit(self.controller.cuts, self.controller.level, self.in_use, self.now)
             if queue is not None and len(self.running) >= self.server.slots and len(self.waiting) >= queue:
                 self.in_use -= 1
                 self.refusals.append(self.now)
-                self.controller.refused(lease, self.now)
+                self.controller.refusals(lease, self.now)
                 heapq.heappush(self.back_off, self.now + self.rng.uniform(0, 1.0))
                 continue
             tokens = self.tokens(self.rng)
@@ -154,13 +154,15 @@ class World:
         heapq.heapify(self.running)
         for _, _, lease, _, _ in late:
             self.in_use -= 1
-            self.controller.timed_out(lease, self.now)
+            self.controller.record_timeout(lease, self.now)
         self._fill()
 
     def _look(self) -> None:
         running = len(self.running)
-        gauges = Gauges(running, len(self.waiting), running / self.server.slots if self.server.slots < 10**6 else 0.1)
-        self.controller.looked(gauges, self.in_use, self.now)
+        gauges = ServerMetrics(
+            running, len(self.waiting), running / self.server.slots if self.server.slots < 10**6 else 0.1
+        )
+        self.controller.record_metrics(gauges, self.in_use, self.now)
 
     def rate(self, since: float, until: float) -> float:
         """Answers a second."""

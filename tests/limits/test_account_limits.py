@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.images.tokens import by_size
+from persqa_client.images.tokens import estimate_image_tokens
 from persqa_client.limits.rate_limit import read_reset, seconds_to_hold, weight_of
-from persqa_client.types import Picture, Request, Turn
+from persqa_client.types import EncodedImage, Request, Turn
 
 NOW = 1_795_564_800.0
 """2026-11-25T00:00:00Z."""
@@ -69,10 +69,10 @@ def test_sending_is_held_until_there_is_room_for_one_more(headers: dict[str, str
 
 
 def test_a_request_weighs_its_text_its_pictures_and_its_longest_answer() -> None:
-    picture = Picture(b"", "image/jpeg", 280, 280)
+    picture = EncodedImage(b"", "image/jpeg", 280, 280)
     request = Request("x" * 30, (picture, picture), "y" * 60, seed=0, turns=(Turn("assistant", "z" * 9),))
     assert weight_of(request, 512, lambda _: 100) == 33 + 200 + 512
-    assert weight_of(request, 512) == 33 + 2 * by_size(picture) + 512
+    assert weight_of(request, 512) == 33 + 2 * estimate_image_tokens(picture) + 512
 
 
 def test_its_own_room_for_the_answer_goes_first() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from persqa_client.limits.adaptive_limit import CUT, START, Knee
-from persqa_client.limits.concurrency import Lease
-from persqa_client.limits.server_metrics import Gauges
+from persqa_client.limits.adaptive_limit import INITIAL_LIMIT, REFUSAL_CUT, AdaptiveLimit
+from persqa_client.limits.concurrency import Permit
+from persqa_client.limits.server_metrics import ServerMetrics
 from tests.limits.server_model import Server, World
 
 LENGTHS = (0.2, 0.5, 1.0, 1.0, 1.5, 3.0)
@@ -26,7 +26,7 @@ def mixed(rng: random.Random) -> float:
 
 def world(server: Server, *, seed: int = 1, **more: Any) -> World:
     """Answers of all lengths, at a pace that varies besides."""
-    return World(server, Knee(512), tokens=mixed, noise=0.2, seed=seed, **more)
+    return World(server, AdaptiveLimit(512), tokens=mixed, noise=0.2, seed=seed, **more)
 
 
 def limits(world: World, since: float, until: float) -> list[int]:
@@ -40,7 +40,7 @@ def limits(world: World, since: float, until: float) -> list[int]:
 def test_a_capacity_that_changes_is_followed(latency: float, gauges: bool) -> None:
     """8 slots, 64, then 16, a minute each, and no refusal that would tell."""
     changes = [(60.0, {"slots": 64}), (120.0, {"slots": 16})]
-    seen = World(Server(slots=8, pace=latency), Knee(512), gauges=gauges, at=changes).run(180)
+    seen = World(Server(slots=8, pace=latency), AdaptiveLimit(512), gauges=gauges, at=changes).run(180)
     assert len(seen.answers) >= 0.9 * (8 + 64 + 16) * 60 / latency
     assert max(limits(seen, 20, 60)) <= 16
     assert median(limits(seen, 150, 180)) <= 56
@@ -60,7 +60,7 @@ def test_it_is_followed_through_noise_too(gauges: bool) -> None:
 def test_a_server_is_kept_busy_and_its_queue_short(slots: int) -> None:
     seen = world(Server(slots=slots, pace=0.3)).run(120)
     assert seen.rate(60, 120) >= 0.9 * slots / (0.3 * MEAN_LENGTH)
-    assert seen.controller.slots <= 3 * slots + START
+    assert seen.controller.slots <= 3 * slots + INITIAL_LIMIT
 
 
 def test_its_gauges_keep_the_queue_shorter_still() -> None:
@@ -83,14 +83,14 @@ def test_a_machine_that_others_work_on_too_does_not_lead_it_astray(queue: int | 
     shares = []
     for seed in range(8):
         server = Server(slots=8, pace=0.02, load=0.012, queue=queue)
-        seen = World(server, Knee(512), tokens=mixed, noise=0.2, sway=0.3, seed=seed).run(120)
+        seen = World(server, AdaptiveLimit(512), tokens=mixed, noise=0.2, sway=0.3, seed=seed).run(120)
         shares.append(seen.rate(5, 120) / (8 / ((0.02 + 0.012 * 8) * MEAN_LENGTH)))
     assert median(shares) >= 0.85
 
 
 def test_less_must_do_as_well_twice() -> None:
     """Once may be the server's own change."""
-    knee = Knee(8)
+    knee = AdaptiveLimit(8)
     answer(knee, 12, 1.0)
     assert knee.slots == 6
     answer(knee, 12, 0.5, now=10)
@@ -131,18 +131,18 @@ def test_it_grows_only_where_it_was_used() -> None:
     assert seen.controller.slots <= 16
 
 
-def answer(knee: Knee, count: int, seconds: float, now: float = 0.0) -> None:
+def answer(knee: AdaptiveLimit, count: int, seconds: float, now: float = 0.0) -> None:
     """So many answers that took so long, at the full limit, spread over a second; fewer where the limit changes."""
     level = knee.level
     for number in range(count):
-        lease = Lease(knee.cuts, knee.level, knee.slots, now + number / max(1, count - 1))
+        lease = Permit(knee.cuts, knee.level, knee.slots, now + number / max(1, count - 1))
         knee.answered(lease, 50, lease.since + seconds)
         if knee.level != level:
             return
 
 
 def test_it_starts_low_and_doubles_while_that_brings_twice_as_much() -> None:
-    knee, seen = Knee(100), []
+    knee, seen = AdaptiveLimit(100), []
     for _ in range(5):
         seen.append(knee.slots)
         answer(knee, max(12, knee.slots), 1.0)
@@ -150,101 +150,101 @@ def test_it_starts_low_and_doubles_while_that_brings_twice_as_much() -> None:
 
 
 def test_it_keeps_to_its_bounds() -> None:
-    assert (Knee(3).slots, Knee(1).slots) == (3, 1)
-    knee = Knee(100)
+    assert (AdaptiveLimit(3).slots, AdaptiveLimit(1).slots) == (3, 1)
+    knee = AdaptiveLimit(100)
     for _ in range(50):
-        knee.refused(Lease(knee.cuts), 0.0)
+        knee.refusals(Permit(knee.cuts), 0.0)
     assert knee.slots == 1
 
 
 def test_more_that_brings_nothing_is_taken_back() -> None:
-    knee = Knee(100)
+    knee = AdaptiveLimit(100)
     answer(knee, 12, 1.0)
     assert knee.slots == 16
     answer(knee, 16, 2.0, now=10)
-    assert knee.slots == START
+    assert knee.slots == INITIAL_LIMIT
 
 
 def test_one_burst_cuts_once() -> None:
-    knee = Knee(100, start=50)
-    burst = [Lease(knee.cuts, knee.level, 50) for _ in range(20)]
+    knee = AdaptiveLimit(100, start=50)
+    burst = [Permit(knee.cuts, knee.level, 50) for _ in range(20)]
     for lease in burst:
-        knee.refused(lease, 1.0)
-    assert knee.slots == 50 * CUT
-    knee.refused(Lease(knee.cuts), 1.1)
-    assert knee.slots == int(50 * CUT**2)
+        knee.refusals(lease, 1.0)
+    assert knee.slots == 50 * REFUSAL_CUT
+    knee.refusals(Permit(knee.cuts), 1.1)
+    assert knee.slots == int(50 * REFUSAL_CUT**2)
 
 
 def test_a_refused_trial_falls_back_to_what_was_good() -> None:
-    knee = Knee(100)
+    knee = AdaptiveLimit(100)
     answer(knee, 12, 1.0)
-    knee.refused(Lease(knee.cuts, knee.level, 16), 2.0)
-    assert knee.slots == START
+    knee.refusals(Permit(knee.cuts, knee.level, 16), 2.0)
+    assert knee.slots == INITIAL_LIMIT
 
 
 def test_what_was_refused_is_not_tried_again_at_once() -> None:
-    knee, tried = Knee(100), set[int]()
+    knee, tried = AdaptiveLimit(100), set[int]()
     answer(knee, 12, 1.0)
-    knee.refused(Lease(knee.cuts, knee.level, 16), 0.0)
+    knee.refusals(Permit(knee.cuts, knee.level, 16), 0.0)
     for tick in range(25):
         answer(knee, 4, 1.0, now=tick / 10)
         tried.add(knee.slots)
-    assert START < max(tried) < 16
+    assert INITIAL_LIMIT < max(tried) < 16
 
 
 def test_the_aftermath_of_a_refused_trial_is_not_held_against_what_was_good() -> None:
-    knee = Knee(100)
+    knee = AdaptiveLimit(100)
     answer(knee, 12, 1.0)
-    knee.refused(Lease(knee.cuts, knee.level, 16), 2.0)
-    knee.refused(Lease(knee.cuts, knee.level, 8), 2.1)
-    assert knee.slots == START
-    knee.refused(Lease(knee.cuts, knee.level, 8), 3.0)
-    assert knee.slots == int(START * CUT)
+    knee.refusals(Permit(knee.cuts, knee.level, 16), 2.0)
+    knee.refusals(Permit(knee.cuts, knee.level, 8), 2.1)
+    assert knee.slots == INITIAL_LIMIT
+    knee.refusals(Permit(knee.cuts, knee.level, 8), 3.0)
+    assert knee.slots == int(INITIAL_LIMIT * REFUSAL_CUT)
 
 
 def test_where_answers_are_slow_refusals_are_far_between() -> None:
     """Its time alone does not make a limit worth another try."""
-    knee = Knee(100)
-    knee.refused(Lease(knee.cuts, knee.level, 8), 3.0)
+    knee = AdaptiveLimit(100)
+    knee.refusals(Permit(knee.cuts, knee.level, 8), 3.0)
     for round in range(12):
         answer(knee, 1, 1.0, now=10.0 + 10 * round)
-    assert int(START * CUT) < knee.slots < START
+    assert int(INITIAL_LIMIT * REFUSAL_CUT) < knee.slots < INITIAL_LIMIT
 
 
 def test_a_server_that_refuses_is_not_tried_with_less() -> None:
     """It says itself when it is too much."""
-    knee, seen = Knee(100), list[int]()
+    knee, seen = AdaptiveLimit(100), list[int]()
     answer(knee, 12, 1.0)
-    knee.refused(Lease(knee.cuts, knee.level, 16), 2.0)
+    knee.refusals(Permit(knee.cuts, knee.level, 16), 2.0)
     for round in range(50):
         answer(knee, 100, knee.slots / 8, now=3.0 + round)
         seen.append(knee.slots)
-    assert min(seen) == START
+    assert min(seen) == INITIAL_LIMIT
     for round in range(6):
         answer(knee, 100, knee.slots / 8, now=200.0 + round)
         seen.append(knee.slots)
-    assert min(seen) < START, "long afterwards it is"
+    assert min(seen) < INITIAL_LIMIT, "long afterwards it is"
 
 
 def test_one_time_out_is_chance_and_many_are_not() -> None:
-    knee = Knee(100, start=50)
-    knee.timed_out(Lease(knee.cuts), 1.0)
+    knee = AdaptiveLimit(100, start=50)
+    knee.record_timeout(Permit(knee.cuts), 1.0)
     assert knee.slots == 50
-    knee.timed_out(Lease(knee.cuts), 1.0)
+    knee.record_timeout(Permit(knee.cuts), 1.0)
     assert knee.slots == 25
 
 
 def test_a_few_time_outs_among_many_answers_are_chance_too() -> None:
-    knee = Knee(50, start=50)
+    knee = AdaptiveLimit(50, start=50)
     for _ in range(10):
         for _ in range(100):
-            knee.answered(Lease(knee.cuts, level=-1), 50, 1.0)
-        knee.timed_out(Lease(knee.cuts), 1.0)
+            knee.answered(Permit(knee.cuts, level=-1), 50, 1.0)
+        knee.record_timeout(Permit(knee.cuts), 1.0)
     assert knee.slots == 50
 
 
 def test_each_outage_takes_half() -> None:
-    knee, seen = Knee(100, start=64), []
+    knee, seen = AdaptiveLimit(100, start=64), []
     for moment in range(4):
         knee.away(float(moment))
         seen.append(knee.slots)
@@ -252,20 +252,22 @@ def test_each_outage_takes_half() -> None:
 
 
 def test_what_was_held_back_tells_nothing_of_the_pace() -> None:
-    knee = Knee(100)
+    knee = AdaptiveLimit(100)
     for number in range(50):
-        knee.answered(Lease(knee.cuts, knee.level, 8, held=True), 50, 600.0 + number)
-    assert knee.slots == START
+        knee.answered(Permit(knee.cuts, knee.level, 8, paused=True), 50, 600.0 + number)
+    assert knee.slots == INITIAL_LIMIT
 
 
-def look(knee: Knee, times: int, *, running: float, waiting: float, kv: float = 0.5, rejections: float = 0) -> None:
+def look(
+    knee: AdaptiveLimit, times: int, *, running: float, waiting: float, kv: float = 0.5, rejections: float = 0
+) -> None:
     for _ in range(times):
-        knee.looked(Gauges(running, waiting, kv, rejections), knee.slots, 1.0)
+        knee.record_metrics(ServerMetrics(running, waiting, kv, rejections), knee.slots, 1.0)
 
 
 def test_a_queue_of_ours_at_the_server_is_shortened() -> None:
-    knee = Knee(100, start=50)
-    knee.refused(Lease(knee.cuts, knee.level), 1.0)
+    knee = AdaptiveLimit(100, start=50)
+    knee.refusals(Permit(knee.cuts, knee.level), 1.0)
     answer(knee, 40, 0.5, now=0.4)
     assert knee.slots == 40
     look(knee, 4, running=10, waiting=30)
@@ -273,8 +275,8 @@ def test_a_queue_of_ours_at_the_server_is_shortened() -> None:
 
 
 def test_a_queue_of_others_is_not() -> None:
-    knee = Knee(100, start=50)
-    knee.refused(Lease(knee.cuts, knee.level), 1.0)
+    knee = AdaptiveLimit(100, start=50)
+    knee.refusals(Permit(knee.cuts, knee.level), 1.0)
     answer(knee, 40, 0.5, now=0.4)
     look(knee, 10, running=100, waiting=400)
     assert knee.slots == 40
@@ -282,16 +284,16 @@ def test_a_queue_of_others_is_not() -> None:
 
 @pytest.mark.parametrize("full", [{"kv": 1.0}, {"rejections": 1}])
 def test_a_server_that_says_it_is_full_is_not_given_more(full: dict[str, float]) -> None:
-    knee = Knee(100)
+    knee = AdaptiveLimit(100)
     look(knee, 2, running=8, waiting=0)
     look(knee, 1, running=8, waiting=0, **full)
     answer(knee, 12, 1.0)
-    assert knee.slots <= START
+    assert knee.slots <= INITIAL_LIMIT
 
 
 def test_a_larger_limit_whose_surplus_only_waits_is_taken_back_before_its_answers_come() -> None:
-    knee = Knee(100)
+    knee = AdaptiveLimit(100)
     answer(knee, 12, 1.0)
     assert knee.slots == 16
     look(knee, 4, running=8, waiting=8)
-    assert START <= knee.slots <= START + 2
+    assert INITIAL_LIMIT <= knee.slots <= INITIAL_LIMIT + 2

@@ -9,9 +9,9 @@ from time import monotonic
 
 import pytest
 
-from persqa_client.errors import Away, Interrupted, RunStopped
-from persqa_client.limits.concurrency import ROOM, SHRINK, Admission, Lease
-from tests.support.endpoints import PATIENCE
+from persqa_client.errors import FailedOver, Interrupted, RunStopped
+from persqa_client.limits.concurrency import ROOM, SHRINK, ConcurrencyLimit, Permit
+from tests.support.endpoints import TEST_TIMEOUT
 
 
 async def settle() -> None:
@@ -21,28 +21,28 @@ async def settle() -> None:
 
 
 @asynccontextmanager
-async def full(admission: Admission) -> AsyncIterator[AsyncExitStack]:
+async def full(admission: ConcurrencyLimit) -> AsyncIterator[AsyncExitStack]:
     """All slots taken, to be let go one by one or together."""
     async with AsyncExitStack() as stack:
-        for _ in range(admission.most):
-            await stack.enter_async_context(admission.slot(again=False))
+        for _ in range(admission.maximum):
+            await stack.enter_async_context(admission.permit(again=False))
         yield stack
 
 
-def waiter(admission: Admission, name: str, log: list[str], *, again: bool = False) -> asyncio.Task[None]:
+def waiter(admission: ConcurrencyLimit, name: str, log: list[str], *, again: bool = False) -> asyncio.Task[None]:
     async def enter() -> None:
-        async with admission.slot(again=again):
+        async with admission.permit(again=again):
             log.append(name)
 
     return asyncio.create_task(enter())
 
 
 async def test_no_more_are_under_way_than_there_are_slots() -> None:
-    admission, most = Admission(3), 0
+    admission, most = ConcurrencyLimit(3), 0
 
     async def attempt() -> None:
         nonlocal most
-        async with admission.slot(again=False):
+        async with admission.permit(again=False):
             most = max(most, admission.in_use)
             await asyncio.sleep(0)
 
@@ -51,7 +51,7 @@ async def test_no_more_are_under_way_than_there_are_slots() -> None:
 
 
 async def test_what_is_tried_again_goes_before_what_is_new() -> None:
-    admission, log = Admission(1), list[str]()
+    admission, log = ConcurrencyLimit(1), list[str]()
     async with full(admission):
         tasks = [waiter(admission, "new 1", log), waiter(admission, "new 2", log)]
         await settle()
@@ -62,7 +62,7 @@ async def test_what_is_tried_again_goes_before_what_is_new() -> None:
 
 
 async def test_a_free_slot_is_not_taken_past_those_who_wait() -> None:
-    admission, log = Admission(1), list[str]()
+    admission, log = ConcurrencyLimit(1), list[str]()
     async with full(admission):
         first = waiter(admission, "first", log)
         await settle()
@@ -73,8 +73,8 @@ async def test_a_free_slot_is_not_taken_past_those_who_wait() -> None:
 
 async def test_a_told_time_that_is_over_lets_the_first_in_first() -> None:
     """Also when a newcomer's turn of the loop comes before the alarm's."""
-    admission, log = Admission(1), list[str]()
-    admission.pressed(Lease(0), 0.01)
+    admission, log = ConcurrencyLimit(1), list[str]()
+    admission.pressed(Permit(0), 0.01)
     over = monotonic() + 0.01
     first = waiter(admission, "first", log)
     await settle()
@@ -86,43 +86,43 @@ async def test_a_told_time_that_is_over_lets_the_first_in_first() -> None:
 
 
 async def test_a_slot_is_free_again_after_an_error() -> None:
-    admission = Admission(1)
+    admission = ConcurrencyLimit(1)
     with pytest.raises(KeyError):
-        async with admission.slot(again=False):
+        async with admission.permit(again=False):
             raise KeyError
     assert admission.in_use == 0
 
 
 async def test_a_burst_of_refusals_shrinks_once_and_a_later_one_again() -> None:
-    admission = Admission(64)
+    admission = ConcurrencyLimit(64)
     async with AsyncExitStack() as stack:
-        leases = [await stack.enter_async_context(admission.slot(again=False)) for _ in range(10)]
+        leases = [await stack.enter_async_context(admission.permit(again=False)) for _ in range(10)]
         for lease in leases:
             admission.pressed(lease, None)
         assert admission.slots == 64 * SHRINK
-        later = await stack.enter_async_context(admission.slot(again=False))
+        later = await stack.enter_async_context(admission.permit(again=False))
         admission.pressed(later, None)
     assert admission.slots == 64 * SHRINK**2
-    assert admission.refused == 11
+    assert admission.refusals == 11
 
 
 async def test_one_slot_always_stays() -> None:
-    admission = Admission(4)
+    admission = ConcurrencyLimit(4)
     for cuts in range(50):
-        admission.pressed(Lease(cuts), None)
+        admission.pressed(Permit(cuts), None)
     assert admission.slots == 1
-    async with admission.slot(again=False):
+    async with admission.permit(again=False):
         assert admission.in_use == 1
 
 
 async def test_fewer_are_let_in_after_pressure() -> None:
-    admission = Admission(4)
-    admission.pressed(Lease(0), None)
+    admission = ConcurrencyLimit(4)
+    admission.pressed(Permit(0), None)
     assert admission.slots == 3
     log = list[str]()
     async with AsyncExitStack() as stack:
         for _ in range(3):
-            await stack.enter_async_context(admission.slot(again=False))
+            await stack.enter_async_context(admission.permit(again=False))
         task = waiter(admission, "fourth", log)
         await settle()
         assert log == []
@@ -132,31 +132,31 @@ async def test_fewer_are_let_in_after_pressure() -> None:
 
 async def test_a_chosen_number_comes_back_with_the_answers() -> None:
     """By a twentieth for each limit's worth of them, and by one where that is more."""
-    admission, seen = Admission(64), list[int]()
+    admission, seen = ConcurrencyLimit(64), list[int]()
     for cuts in range(20):
-        admission.pressed(Lease(cuts), None)
+        admission.pressed(Permit(cuts), None)
     for _ in range(64):
         seen.append(admission.slots)
         for _ in range(admission.slots):
-            admission.answered(Lease(20), 10)
+            admission.answered(Permit(20), 10)
     assert seen[0] == 1
     assert seen == sorted(seen)
     assert seen.index(64) < 50
 
 
 async def test_an_answer_to_what_was_sent_before_a_cut_gives_nothing_back() -> None:
-    admission = Admission(64)
-    admission.pressed(Lease(0), None)
+    admission = ConcurrencyLimit(64)
+    admission.pressed(Permit(0), None)
     for _ in range(1000):
-        admission.answered(Lease(0), 10)
+        admission.answered(Permit(0), 10)
     assert admission.slots == 48
 
 
 async def test_a_chosen_number_shrinks_by_repeated_time_outs_and_by_outages() -> None:
-    admission = Admission(64)
-    admission.timed_out(Lease(0))
+    admission = ConcurrencyLimit(64)
+    admission.record_timeout(Permit(0))
     assert admission.slots == 64
-    admission.timed_out(Lease(0))
+    admission.record_timeout(Permit(0))
     assert admission.slots == 48
     admission.away()
     assert admission.slots == 36
@@ -164,10 +164,10 @@ async def test_a_chosen_number_shrinks_by_repeated_time_outs_and_by_outages() ->
 
 async def test_a_lease_knows_how_many_there_were_with_it() -> None:
     """Those that waited too: what was under way when they were let in."""
-    admission, seen = Admission(2), list[int]()
+    admission, seen = ConcurrencyLimit(2), list[int]()
 
     async def attempt() -> None:
-        async with admission.slot(again=False) as lease:
+        async with admission.permit(again=False) as lease:
             seen.append(lease.in_use)
             await asyncio.sleep(0)
 
@@ -176,9 +176,9 @@ async def test_a_lease_knows_how_many_there_were_with_it() -> None:
 
 
 async def test_growth_lets_a_waiter_in_at_once() -> None:
-    admission, log = Admission(2), list[str]()
-    admission.pressed(Lease(0), None)
-    async with admission.slot(again=False) as lease:
+    admission, log = ConcurrencyLimit(2), list[str]()
+    admission.pressed(Permit(0), None)
+    async with admission.permit(again=False) as lease:
         task = waiter(admission, "second", log)
         await settle()
         assert log == []
@@ -189,8 +189,8 @@ async def test_growth_lets_a_waiter_in_at_once() -> None:
 
 
 async def test_a_told_time_holds_everything() -> None:
-    admission, log = Admission(4), list[str]()
-    admission.pressed(Lease(0), 0.05)
+    admission, log = ConcurrencyLimit(4), list[str]()
+    admission.pressed(Permit(0), 0.05)
     loop = asyncio.get_running_loop()
     began = loop.time()
     task = waiter(admission, "held", log)
@@ -201,9 +201,9 @@ async def test_a_told_time_holds_everything() -> None:
 
 
 async def test_the_longest_of_several_told_times_counts() -> None:
-    admission, log = Admission(4), list[str]()
+    admission, log = ConcurrencyLimit(4), list[str]()
     for seconds in (0.02, 60.0, 0.03):
-        admission.pressed(Lease(0), seconds)
+        admission.pressed(Permit(0), seconds)
     task = waiter(admission, "held", log)
     await asyncio.sleep(0.06)
     assert log == []
@@ -213,31 +213,31 @@ async def test_the_longest_of_several_told_times_counts() -> None:
 
 
 async def test_closing_sends_waiters_sleepers_and_comers_away() -> None:
-    admission = Admission(1)
+    admission = ConcurrencyLimit(1)
     async with full(admission):
         waiting = waiter(admission, "w", [])
-        sleeping = asyncio.create_task(admission.pause(60))
+        sleeping = asyncio.create_task(admission.sleep(60))
         await settle()
         admission.close()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             ends = await asyncio.gather(waiting, sleeping, return_exceptions=True)
         assert [type(end) for end in ends] == [Interrupted, Interrupted]
         assert admission.in_use == 1
     with pytest.raises(Interrupted):
-        async with admission.slot(again=True):
+        async with admission.permit(again=True):
             pass
     with pytest.raises(Interrupted):
-        await admission.pause(0)
+        await admission.sleep(0)
 
 
 async def test_what_stops_the_run_for_one_stops_it_for_all_who_wait() -> None:
     """Nobody who waited is let in to meet the same refusal; who comes later may try."""
-    admission, log = Admission(1), list[str]()
+    admission, log = ConcurrencyLimit(1), list[str]()
     stop = RunStopped("wrong_key", "No.")
     waiting = list[asyncio.Task[None]]()
 
     async def meet() -> None:
-        async with admission.slot(again=False):
+        async with admission.permit(again=False):
             waiting.extend(waiter(admission, name, log) for name in ("a", "b"))
             await settle()
             raise stop
@@ -251,8 +251,8 @@ async def test_what_stops_the_run_for_one_stops_it_for_all_who_wait() -> None:
 
 
 async def test_a_pause_holds_no_slot() -> None:
-    admission, log = Admission(1), list[str]()
-    sleeping = asyncio.create_task(admission.pause(60))
+    admission, log = ConcurrencyLimit(1), list[str]()
+    sleeping = asyncio.create_task(admission.sleep(60))
     await settle()
     await waiter(admission, "in", log)
     assert log == ["in"]
@@ -262,14 +262,14 @@ async def test_a_pause_holds_no_slot() -> None:
 
 
 async def test_a_pause_ends_by_itself() -> None:
-    paused = asyncio.create_task(Admission(1).pause(0.01))
+    paused = asyncio.create_task(ConcurrencyLimit(1).sleep(0.01))
     await settle()
     assert not paused.done()
     await paused
 
 
 async def test_a_cancelled_waiter_takes_no_slot() -> None:
-    admission, log = Admission(1), list[str]()
+    admission, log = ConcurrencyLimit(1), list[str]()
     async with full(admission):
         gone, stays = waiter(admission, "gone", log), waiter(admission, "stays", log)
         await settle()
@@ -280,7 +280,7 @@ async def test_a_cancelled_waiter_takes_no_slot() -> None:
 
 
 async def test_a_waiter_cancelled_as_its_slot_comes_gives_it_back() -> None:
-    admission, log = Admission(1), list[str]()
+    admission, log = ConcurrencyLimit(1), list[str]()
     async with full(admission):
         gone = waiter(admission, "gone", log)
         await settle()
@@ -294,21 +294,21 @@ async def test_a_waiter_cancelled_as_its_slot_comes_gives_it_back() -> None:
 
 async def test_those_with_new_pictures_are_sent_away_like_those_who_wait_for_a_slot() -> None:
     """They wait before they wait for a slot, so they would wait longest."""
-    admission = Admission(1)
-    await admission.landing.enter(ROOM, again=False)
+    admission = ConcurrencyLimit(1)
+    await admission.image_limit.enter(ROOM, again=False)
     async with full(admission):
         slot = waiter(admission, "slot", [])
-        rooms = [asyncio.create_task(admission.landing.enter(1, again=False)) for _ in range(2)]
+        rooms = [asyncio.create_task(admission.image_limit.enter(1, again=False)) for _ in range(2)]
         await settle()
         assert admission.waiting == 3
         for task in (rooms[1], rooms[0], slot):
-            admission.dismiss_last(Away())
-            with pytest.raises(Away):
+            admission.reject_last_waiting(FailedOver())
+            with pytest.raises(FailedOver):
                 await task
         assert admission.waiting == 0
-        room = asyncio.create_task(admission.landing.enter(1, again=False))
+        room = asyncio.create_task(admission.image_limit.enter(1, again=False))
         await settle()
         admission.close()
         with pytest.raises(Interrupted):
             await room
-    assert (admission.in_use, admission.landing.taken) == (0, ROOM)
+    assert (admission.in_use, admission.image_limit.in_use) == (0, ROOM)

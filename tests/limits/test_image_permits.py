@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
-from persqa_client.limits.concurrency import Landing
+from persqa_client.limits.concurrency import ImageTokenLimit
 
 
 async def test_room_that_was_given_in_the_step_of_a_cancellation_comes_back() -> None:
-    landing = Landing(1)
+    landing = ImageTokenLimit(1)
     await landing.enter(1, again=False)
     waiting = asyncio.create_task(landing.enter(1, again=False))
     await asyncio.sleep(0)
     landing.leave(1)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    assert (waiting.cancelled(), landing.taken) == (True, 0)
+    assert (waiting.cancelled(), landing.in_use) == (True, 0)
 
 
 async def test_room_is_given_in_order_but_first_to_what_is_tried_again() -> None:
-    landing, log = Landing(1), list[str]()
+    landing, log = ImageTokenLimit(1), list[str]()
 
     async def enter(name: str) -> None:
         await landing.enter(1, again="again" in name)

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from persqa_client.errors import AttemptError
-from persqa_client.limits.server_metrics import MISSES, Gauges, Queue, poll, read_gauges
-from persqa_client.simulator.metrics import exposition
-from persqa_client.types import Act, Verdict
+from persqa_client.limits.server_metrics import MISSES, Queue, ServerMetrics, poll_metrics, read_gauges
+from persqa_client.simulator.metrics import format_metrics
+from persqa_client.types import ErrorDecision, RetryAction
 
 TEXT = b"""# HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
@@ -29,16 +29,16 @@ vllm:admission_rejections_created{model_name="qwen",reason="max_num_queued_reqs"
 
 
 def test_engines_are_summed_and_other_models_left_out() -> None:
-    assert read_gauges(TEXT, "qwen") == Gauges(running=12, waiting=4, kv_usage=0.5, rejections=6)
+    assert read_gauges(TEXT, "qwen") == ServerMetrics(running=12, waiting=4, kv_usage=0.5, rejections=6)
 
 
 def test_a_model_by_another_name_is_taken_for_all_that_is_served() -> None:
-    assert read_gauges(TEXT, "an-adapter") == Gauges(running=112, waiting=4, kv_usage=0.5, rejections=6)
+    assert read_gauges(TEXT, "an-adapter") == ServerMetrics(running=112, waiting=4, kv_usage=0.5, rejections=6)
 
 
 def test_older_servers_have_another_name_for_the_cache() -> None:
     text = TEXT.replace(b"kv_cache_usage", b"gpu_cache_usage").replace(b"admission_rejections", b"something")
-    assert read_gauges(text, "qwen") == Gauges(running=12, waiting=4, kv_usage=0.5)
+    assert read_gauges(text, "qwen") == ServerMetrics(running=12, waiting=4, kv_usage=0.5)
 
 
 @pytest.mark.parametrize("text", [b"", b"<html>Not vLLM</html>", b"process_cpu_seconds_total 12.5\n"])
@@ -47,15 +47,15 @@ def test_a_page_of_something_else_has_none(text: bytes) -> None:
 
 
 def test_what_the_simulator_says_is_read() -> None:
-    text = exposition({"num_requests_running": 3, "num_requests_waiting": 2, "kv_cache_usage_perc": 0.5}, 'a "b"')
-    assert read_gauges(text.encode(), "qwen") == Gauges(running=3, waiting=2, kv_usage=0.5)
+    text = format_metrics({"num_requests_running": 3, "num_requests_waiting": 2, "kv_cache_usage_perc": 0.5}, 'a "b"')
+    assert read_gauges(text.encode(), "qwen") == ServerMetrics(running=3, waiting=2, kv_usage=0.5)
 
 
 def test_a_queue_is_a_mean_of_some_looks_without_the_first() -> None:
     queue = Queue()
     for waiting in (100, 4, 5, 6):
         assert queue.mean is None
-        queue.add(Gauges(8, waiting))
+        queue.add(ServerMetrics(8, waiting))
     assert queue.mean == 5
 
 
@@ -63,7 +63,7 @@ Page = tuple[int, bytes] | AttemptError
 
 
 def lost() -> AttemptError:
-    return AttemptError(Verdict(Act.RETRY, "connection_lost", "Lost."))
+    return AttemptError(ErrorDecision(RetryAction.RETRY, "connection_lost", "Lost."))
 
 
 def pages(*given: Page) -> tuple[Callable[[str], Awaitable[tuple[int, bytes]]], list[str]]:
@@ -80,11 +80,13 @@ def pages(*given: Page) -> tuple[Callable[[str], Awaitable[tuple[int, bytes]]], 
     return get, asked
 
 
-async def looks(*given: Page, at_most: int = 20, wanted: bool = True) -> tuple[list[Gauges], int]:
+async def looks(*given: Page, at_most: int = 20, wanted: bool = True) -> tuple[list[ServerMetrics], int]:
     """What was told, and how often was asked, until it ended by itself or that was enough."""
     get, asked = pages(*given)
-    told = list[Gauges]()
-    task = asyncio.create_task(poll(get, "http://gpu.example/metrics", "qwen", told.append, lambda: wanted, every=0))
+    told = list[ServerMetrics]()
+    task = asyncio.create_task(
+        poll_metrics(get, "http://gpu.example/metrics", "qwen", told.append, lambda: wanted, every=0)
+    )
     for _ in range(2000):
         await asyncio.sleep(0)
         if task.done() or len(asked) >= at_most:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.endpoints import Endpoint, OwnServer, TinyVLLM, find_endpoint
+from tests.live.endpoints import LiveEndpoint, TinyVLLMInstall, TinyVLLMServer, find_endpoint
 
 HERE = Path(__file__).parent
 
@@ -46,23 +46,23 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def endpoint() -> Endpoint:
+def endpoint() -> LiveEndpoint:
     """The endpoint that the environment names."""
     return find_endpoint(os.environ)
 
 
 @pytest.fixture(scope="session")
-def tiny_vllm() -> TinyVLLM:
+def tiny_vllm() -> TinyVLLMInstall:
     """For tests that start it by means of the package itself."""
-    tiny = TinyVLLM.of(os.environ)
+    tiny = TinyVLLMInstall.of(os.environ)
     tiny.install()
     return tiny
 
 
 @pytest.fixture(scope="session")
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyVLLMServer]:
     """One server of our own for all tests that want one; a test that kills it starts it again."""
-    server = OwnServer(tmp_path_factory.mktemp("own_server") / "server.log")
+    server = TinyVLLMServer(tmp_path_factory.mktemp("own_server") / "server.log")
     try:
         server.start()
         yield server
@@ -71,9 +71,9 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
 
 
 @pytest.fixture
-def second_server(tmp_path: Path) -> Iterator[OwnServer]:
+def second_server(tmp_path: Path) -> Iterator[TinyVLLMServer]:
     """Another one beside ``own_server``, for a test that kills it for good."""
-    server = OwnServer(tmp_path / "second_server.log")
+    server = TinyVLLMServer(tmp_path / "second_server.log")
     try:
         server.start()
         yield server
@@ -94,6 +94,6 @@ def why_no_own_server() -> str | None:
         return "PERSQA_LIVE_OWN_SERVER=0 wants no server of its own"
     if (reason := why_no_endpoint()) is not None:
         return reason
-    tiny = TinyVLLM.of(os.environ)
+    tiny = TinyVLLMInstall.of(os.environ)
     installed = (tiny.model / "config.json").exists()
     return None if installed else f"tests/live/tiny_vllm/setup.sh has not filled {tiny.home}"

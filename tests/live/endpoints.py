@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Self
 
 from persqa_client.config import is_loopback
-from persqa_client.vllm_server.process import Guarded
-from persqa_client.vllm_server.server import free_port
+from persqa_client.vllm_server.process import ManagedProcess
+from persqa_client.vllm_server.server import find_free_port
 
 HERE = Path(__file__).parent / "tiny_vllm"
 SERVE = HERE / "serve.sh"
@@ -26,7 +26,7 @@ ENDING = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class LiveEndpoint:
     """Where a model answers, and what its card says of it."""
 
     base_url: str
@@ -50,7 +50,7 @@ class Endpoint:
         return [*self.flags, "--extra-body", json.dumps(self.extra_body)]
 
 
-def find_endpoint(environ: Mapping[str, str]) -> Endpoint:
+def find_endpoint(environ: Mapping[str, str]) -> LiveEndpoint:
     """The endpoint that PERSQA_LIVE_* name."""
     base_url = environ["PERSQA_LIVE_BASE_URL"].rstrip("/")
     key_env = environ.get("PERSQA_LIVE_API_KEY_ENV") or None
@@ -58,7 +58,7 @@ def find_endpoint(environ: Mapping[str, str]) -> Endpoint:
     model = environ.get("PERSQA_LIVE_MODEL") or str(cards[0]["id"])
     card = next((card for card in cards if card["id"] == model), {})
     length = card.get("max_model_len")
-    return Endpoint(base_url, model, key_env, str(card.get("owned_by")), int(str(length)) if length else None)
+    return LiveEndpoint(base_url, model, key_env, str(card.get("owned_by")), int(str(length)) if length else None)
 
 
 def list_models(base_url: str, key: str | None) -> list[dict[str, object]]:
@@ -71,7 +71,7 @@ def list_models(base_url: str, key: str | None) -> list[dict[str, object]]:
 
 
 @dataclass(frozen=True, slots=True)
-class TinyVLLM:
+class TinyVLLMInstall:
     """The real vLLM for CPUs and the tiny checkpoint, in one folder."""
 
     home: Path
@@ -93,7 +93,7 @@ class TinyVLLM:
         subprocess.run([SETUP, self.home], check=True, timeout=STARTING, stdin=subprocess.DEVNULL)
 
 
-class OwnServer:
+class TinyVLLMServer:
     """The tiny vLLM on a free port, with a key: one that may be killed, with all that it has started."""
 
     model = "Qwen/Qwen2.5-VL-3B-Instruct"
@@ -102,12 +102,12 @@ class OwnServer:
 
     def __init__(self, log: Path) -> None:
         self.log = log
-        self.port = free_port()
-        self.process: Guarded | None = None
+        self.port = find_free_port()
+        self.process: ManagedProcess | None = None
 
     @property
-    def endpoint(self) -> Endpoint:
-        return Endpoint(f"http://127.0.0.1:{self.port}/v1", self.model, self.key_env, "vllm", 8192)
+    def endpoint(self) -> LiveEndpoint:
+        return LiveEndpoint(f"http://127.0.0.1:{self.port}/v1", self.model, self.key_env, "vllm", 8192)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -119,7 +119,7 @@ class OwnServer:
         began = self.log.stat().st_size if self.log.exists() else 0
         environ = {**os.environ, "VLLM_API_KEY": self.key}
         with self.log.open("ab") as log:
-            self.process = Guarded([str(SERVE), str(self.port)], environ, log, grace=ENDING)
+            self.process = ManagedProcess([str(SERVE), str(self.port)], environ, log, grace=ENDING)
         deadline = time.monotonic() + STARTING
         while b"READY" not in self.log.read_bytes()[began:]:
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.dataflow.readme_example import MODEL, example, read_output, write_rows
-from tests.vllm_server.processes import MARK, marked
+from tests.vllm_server.processes import MARK, find_marked
 
 HOME = Path(os.environ.get("TINY_VLLM_HOME") or Path.home() / ".cache" / "tiny-vllm")
 
@@ -33,4 +33,4 @@ def test_the_documented_example_writes_the_documented_output(tmp_path: Path, mar
     good = [text for text in read_output(tmp_path) if text is not None]
     assert good
     assert all(text.startswith("Question: ") and ", Answer: <mam>" in text for text in good)
-    assert not marked(mark), "no process is left behind"
+    assert not find_marked(mark), "no process is left behind"

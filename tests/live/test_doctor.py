@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.live.commands import PERSQA, environment
-from tests.live.endpoints import Endpoint
+from tests.live.endpoints import LiveEndpoint
 
 Table = dict[str, list[str]]
 """Each heading and the texts behind it."""
@@ -17,7 +17,7 @@ AS_SERVED_BY_US = 8192
 """The context that scripts/serve_vllm.sh sets, beside a limit of four pictures."""
 
 
-def examine(endpoint: Endpoint) -> str:
+def examine(endpoint: LiveEndpoint) -> str:
     done = subprocess.run(
         [PERSQA, "doctor", *endpoint.flags], env=environment(), capture_output=True, encoding="utf-8", check=False
     )
@@ -34,7 +34,7 @@ def read_table(said: str) -> Table:
     return table
 
 
-def test_the_server_its_model_and_a_picture_are_fit_for_a_run(endpoint: Endpoint) -> None:
+def test_the_server_its_model_and_a_picture_are_fit_for_a_run(endpoint: LiveEndpoint) -> None:
     said = examine(endpoint)
     table = read_table(said)
 
@@ -44,7 +44,7 @@ def test_the_server_its_model_and_a_picture_are_fit_for_a_run(endpoint: Endpoint
     assert said.splitlines()[-1].startswith(f"persqa run photos/ -o qa.jsonl --base-url {endpoint.base_url} --model ")
 
 
-def test_vllm_obeys_what_it_is_known_to_obey(endpoint: Endpoint) -> None:
+def test_vllm_obeys_what_it_is_known_to_obey(endpoint: LiveEndpoint) -> None:
     """Versions since 0.12; the doctor believes a form only when the answer shows it."""
     if endpoint.owner != "vllm":
         pytest.skip(f"{endpoint.base_url} is no vLLM")
@@ -61,7 +61,7 @@ def test_vllm_obeys_what_it_is_known_to_obey(endpoint: Endpoint) -> None:
     assert said.splitlines()[-1].endswith("--strategy constrain")
 
 
-def test_the_limits_are_those_that_the_server_was_started_with(endpoint: Endpoint) -> None:
+def test_the_limits_are_those_that_the_server_was_started_with(endpoint: LiveEndpoint) -> None:
     if endpoint.owner != "vllm" or endpoint.max_model_len != AS_SERVED_BY_US or "Qwen2.5-VL" not in endpoint.model:
         pytest.skip(f"{endpoint.base_url} is no Qwen2.5-VL served by scripts/serve_vllm.sh")
 

@@ -10,27 +10,27 @@ import pytest
 
 from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint as Address
-from persqa_client.endpoints.credentials import find_key
+from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.endpoints.session import Reply, Session
-from persqa_client.probing.vision import swatch
+from persqa_client.probing.vision import make_colour_picture
 from persqa_client.types import Request, Turn
-from tests.live.endpoints import Endpoint
+from tests.live.endpoints import LiveEndpoint
 
 PATTERN = r"<mam>[\s\S]{5,60}"
 """With an end: a model of random weights would hardly find the quotation mark that ends a string."""
 ANSWERS = 20
-PICTURE = swatch("blue", 112)
+PICTURE = make_colour_picture("blue", 112)
 
 
 @pytest.fixture(autouse=True)
-def vllm_alone(endpoint: Endpoint) -> None:
+def vllm_alone(endpoint: LiveEndpoint) -> None:
     if endpoint.owner != "vllm":
         pytest.skip(f"{endpoint.base_url} is no vLLM")
 
 
-async def ask(endpoint: Endpoint, dialect: Dialect, **more: object) -> list[Reply]:
+async def ask(endpoint: LiveEndpoint, dialect: Dialect, **more: object) -> list[Reply]:
     """The replies to a request with different seeds."""
-    key = find_key(endpoint.base_url, endpoint.key_env, os.environ)
+    key = find_api_key(endpoint.base_url, endpoint.key_env, os.environ)
     async with Session(Address(base_url=endpoint.base_url, model=endpoint.model, api_key=key)) as session:
         session.dialect = dialect
         requests = (
@@ -43,7 +43,7 @@ async def ask(endpoint: Endpoint, dialect: Dialect, **more: object) -> list[Repl
 
 
 @pytest.mark.parametrize("form", ["structured_outputs", "json_schema"])
-async def test_every_answer_is_held_to_the_pattern_and_comes_out_bare(endpoint: Endpoint, form: str) -> None:
+async def test_every_answer_is_held_to_the_pattern_and_comes_out_bare(endpoint: LiveEndpoint, form: str) -> None:
     replies = await ask(endpoint, Dialect(constraint=form), pattern=PATTERN)
 
     assert all(reply.constrained for reply in replies)
@@ -52,7 +52,7 @@ async def test_every_answer_is_held_to_the_pattern_and_comes_out_bare(endpoint: 
     assert len(set(texts)) > ANSWERS // 2
 
 
-async def test_an_answer_goes_on_from_its_beginning_also_when_asked_again(endpoint: Endpoint) -> None:
+async def test_an_answer_goes_on_from_its_beginning_also_when_asked_again(endpoint: LiveEndpoint) -> None:
     turns = (Turn("assistant", "A hat."), Turn("user", "Begin with <mam>."))
     for more in ({}, {"turns": turns}):
         begun = await ask(endpoint, Dialect(prefill="continue_final_message"), prefill="<mam>", **more)
@@ -65,7 +65,7 @@ async def test_an_answer_goes_on_from_its_beginning_also_when_asked_again(endpoi
         assert 1 <= added <= 4, "the tag's tokens, without the end of a turn"
 
 
-async def test_the_name_before_0_12_is_overlooked(endpoint: Endpoint) -> None:
+async def test_the_name_before_0_12_is_overlooked(endpoint: LiveEndpoint) -> None:
     """So that a 200 proves nothing, and the doctor has to look at the answer."""
     replies = await ask(endpoint, Dialect(constraint="guided_regex"), pattern=PATTERN)
 

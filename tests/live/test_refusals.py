@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.commands import PICTURES, Finished, run, sample_rows, write_rows
-from tests.live.endpoints import Endpoint, OwnServer
+from tests.live.endpoints import LiveEndpoint, TinyVLLMServer
 
 
 def assert_stopped(done: Finished, *words: str) -> None:
@@ -27,7 +27,7 @@ def assert_one_row_failed(done: Finished, code: str) -> None:
     assert [(row["id"], row["error"]["code"]) for row in done.failed] == [("bad", code)]
 
 
-def test_an_unknown_model_stops_the_run(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_an_unknown_model_stops_the_run(endpoint: LiveEndpoint, tmp_path: Path) -> None:
     input = write_rows(tmp_path, sample_rows(30))
 
     done = run(input, replace(endpoint, model="no-such/model").flags)
@@ -35,7 +35,7 @@ def test_an_unknown_model_stops_the_run(endpoint: Endpoint, tmp_path: Path) -> N
     assert_stopped(done, "no-such/model", "--model")
 
 
-def test_an_address_without_v1_stops_the_run_and_gives_the_right_one(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_an_address_without_v1_stops_the_run_and_gives_the_right_one(endpoint: LiveEndpoint, tmp_path: Path) -> None:
     if not endpoint.base_url.endswith("/v1"):
         pytest.skip(f"{endpoint.base_url} does not end with /v1")
     input = write_rows(tmp_path, sample_rows(30))
@@ -45,14 +45,14 @@ def test_an_address_without_v1_stops_the_run_and_gives_the_right_one(endpoint: E
     assert_stopped(done, f"--base-url {endpoint.base_url}")
 
 
-def overlong(endpoint: Endpoint) -> str:
+def overlong(endpoint: LiveEndpoint) -> str:
     """A question of more words than the context has tokens."""
     if endpoint.max_model_len is None:
         pytest.skip(f"{endpoint.base_url} does not tell its context")
     return "What is <mam> doing" + " again and" * (endpoint.max_model_len // 2) + " again?"
 
 
-def test_a_question_over_the_context_fails_its_row_alone(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_question_over_the_context_fails_its_row_alone(endpoint: LiveEndpoint, tmp_path: Path) -> None:
     fine = {"id": "fine", "image": PICTURES[0]}
     input = write_rows(tmp_path, [fine, {"id": "bad", "image": PICTURES[0], "question": overlong(endpoint)}])
 
@@ -62,7 +62,7 @@ def test_a_question_over_the_context_fails_its_row_alone(endpoint: Endpoint, tmp
     assert "maximum context length" in done.failed[0]["error"]["message"]
 
 
-def test_the_same_refusal_of_all_first_rows_stops_the_run(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_the_same_refusal_of_all_first_rows_stops_the_run(endpoint: LiveEndpoint, tmp_path: Path) -> None:
     """Twenty are enough to see that the rest would fare no better."""
     question = overlong(endpoint)
     input = write_rows(tmp_path, ({**row, "question": question} for row in sample_rows(40)))
@@ -71,7 +71,7 @@ def test_the_same_refusal_of_all_first_rows_stops_the_run(endpoint: Endpoint, tm
 
 
 @pytest.mark.own_server
-def test_too_many_pictures_fail_their_row_alone(own_server: OwnServer, tmp_path: Path) -> None:
+def test_too_many_pictures_fail_their_row_alone(own_server: TinyVLLMServer, tmp_path: Path) -> None:
     """Four a request are what scripts/serve_vllm.sh allows."""
     fine = {"id": "fine", "image": PICTURES[:4]}
     input = write_rows(tmp_path, [fine, {"id": "bad", "image": PICTURES[:5]}])
@@ -83,7 +83,7 @@ def test_too_many_pictures_fail_their_row_alone(own_server: OwnServer, tmp_path:
 
 
 @pytest.mark.own_server
-def test_a_wrong_key_stops_the_run_and_is_shown_nowhere(own_server: OwnServer, tmp_path: Path) -> None:
+def test_a_wrong_key_stops_the_run_and_is_shown_nowhere(own_server: TinyVLLMServer, tmp_path: Path) -> None:
     input = write_rows(tmp_path, sample_rows(30))
 
     done = run(input, own_server.endpoint.flags, {own_server.key_env: "sk-not-the-right-one"})
@@ -94,7 +94,7 @@ def test_a_wrong_key_stops_the_run_and_is_shown_nowhere(own_server: OwnServer, t
 
 
 @pytest.mark.own_server
-def test_a_missing_key_stops_the_run_and_says_how_to_give_one(own_server: OwnServer, tmp_path: Path) -> None:
+def test_a_missing_key_stops_the_run_and_says_how_to_give_one(own_server: TinyVLLMServer, tmp_path: Path) -> None:
     input = write_rows(tmp_path, sample_rows(30))
 
     done = run(input, replace(own_server.endpoint, key_env=None).flags)

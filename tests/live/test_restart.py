@@ -20,7 +20,7 @@ from tests.live.commands import (
     sample_rows,
     write_rows,
 )
-from tests.live.endpoints import OwnServer
+from tests.live.endpoints import TinyVLLMServer
 
 ROWS = 400
 MANY_ROWS = 1500
@@ -29,18 +29,18 @@ ALREADY = 40
 """Answers that there are when the server is killed; the rest is in flight or not yet read."""
 
 
-def answered(servers: Sequence[OwnServer]) -> float:
+def answered(servers: Sequence[TinyVLLMServer]) -> float:
     """Requests that these servers have answered so far, by their own count."""
     return sum(map(answered_by, servers))
 
 
-def answered_by(server: OwnServer) -> float:
+def answered_by(server: TinyVLLMServer) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=30) as reply:
         text = reply.read().decode()
     return sum(map(float, re.findall(r"^vllm:request_success_total\S* (\S+)", text, re.MULTILINE)))
 
 
-def wait_for_answers(process: subprocess.Popen[str], servers: Sequence[OwnServer], count: float) -> None:
+def wait_for_answers(process: subprocess.Popen[str], servers: Sequence[TinyVLLMServer], count: float) -> None:
     """Not for written rows: one that is slow holds up all behind it. Fails where the run ends first."""
     while answered(servers) < count:
         assert process.poll() is None, f"the run ended before {count:.0f} requests were answered"
@@ -48,7 +48,12 @@ def wait_for_answers(process: subprocess.Popen[str], servers: Sequence[OwnServer
 
 
 def run_through_a_crash(
-    server: OwnServer, input: Path, flags: list[str], *others: OwnServer, after: int = ALREADY, back: bool = True
+    server: TinyVLLMServer,
+    input: Path,
+    flags: list[str],
+    *others: TinyVLLMServer,
+    after: int = ALREADY,
+    back: bool = True,
 ) -> Finished:
     """A run whose server is killed with -9 after some answers of its own and of the ``others``, and, if it is to come
     ``back``, started again at the same address."""
@@ -78,7 +83,7 @@ def run_through_a_crash(
 
 
 @pytest.mark.own_server
-def test_a_run_survives_its_server_and_loses_nothing(own_server: OwnServer, tmp_path: Path) -> None:
+def test_a_run_survives_its_server_and_loses_nothing(own_server: TinyVLLMServer, tmp_path: Path) -> None:
     input = write_rows(tmp_path, sample_rows(ROWS))
 
     done = run_through_a_crash(own_server, input, own_server.endpoint.wordy_flags)
@@ -91,7 +96,7 @@ def test_a_run_survives_its_server_and_loses_nothing(own_server: OwnServer, tmp_
 
 @pytest.mark.own_server
 def test_one_of_two_servers_dies_at_half_way_and_no_row_is_lost_or_fails(
-    own_server: OwnServer, second_server: OwnServer, tmp_path: Path
+    own_server: TinyVLLMServer, second_server: TinyVLLMServer, tmp_path: Path
 ) -> None:
     input = write_rows(tmp_path, sample_rows(MANY_ROWS))
     first, second = own_server.endpoint, second_server.endpoint

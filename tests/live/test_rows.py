@@ -10,13 +10,13 @@ from persqa_client import generate
 from persqa_client.language import is_chinese
 from persqa_client.run.summary import Summary
 from tests.live.commands import PICTURES, SAMPLES
-from tests.live.endpoints import Endpoint
+from tests.live.endpoints import LiveEndpoint
 
 FEWEST_TOKENS = 60
 """A sample picture counts for 170 and more with Qwen2.5-VL, for 85 with the thriftiest of the hosted models."""
 
 
-def ask(endpoint: Endpoint, rows: Path | list[dict[str, Any]]) -> Summary:
+def ask(endpoint: LiveEndpoint, rows: Path | list[dict[str, Any]]) -> Summary:
     return generate(
         rows,
         base_url=endpoint.base_url,
@@ -27,7 +27,7 @@ def ask(endpoint: Endpoint, rows: Path | list[dict[str, Any]]) -> Summary:
     )
 
 
-def answer(endpoint: Endpoint, row: dict[str, Any]) -> dict[str, Any]:
+def answer(endpoint: LiveEndpoint, row: dict[str, Any]) -> dict[str, Any]:
     """The row as it comes out; fails where it does not."""
     summary = ask(endpoint, [row])
     assert summary.failures == []
@@ -40,7 +40,7 @@ def prompt_tokens(out: dict[str, Any]) -> int:
     return int(out["pers_qa_meta"]["usage"]["prompt"])
 
 
-def test_a_chinese_question_is_asked_as_it_is(endpoint: Endpoint) -> None:
+def test_a_chinese_question_is_asked_as_it_is(endpoint: LiveEndpoint) -> None:
     """A model of English noise is told so, and fails for its language."""
     summary = ask(endpoint, [{"image": PICTURES[0], "question": "<mam> 穿着什么颜色的衣服？"}])
 
@@ -51,7 +51,7 @@ def test_a_chinese_question_is_asked_as_it_is(endpoint: Endpoint) -> None:
     assert len(summary.records) + len(summary.failures) == 1
 
 
-def test_several_pictures_are_asked_about_in_one_request(endpoint: Endpoint) -> None:
+def test_several_pictures_are_asked_about_in_one_request(endpoint: LiveEndpoint) -> None:
     """Four are what scripts/serve_vllm.sh allows; each adds the tokens of its pixels to the prompt."""
     question = "In which of these pictures is <mam>?"
 
@@ -63,7 +63,7 @@ def test_several_pictures_are_asked_about_in_one_request(endpoint: Endpoint) -> 
     assert prompt_tokens(four) > prompt_tokens(one) + 3 * FEWEST_TOKENS
 
 
-def test_a_picture_may_come_in_the_row_itself(endpoint: Endpoint) -> None:
+def test_a_picture_may_come_in_the_row_itself(endpoint: LiveEndpoint) -> None:
     picture = base64.b64encode((SAMPLES / "cat.jpg").read_bytes()).decode()
     asked = {"tag": "bo", "question": "What is the fur of <bo> like?"}
 
@@ -75,7 +75,7 @@ def test_a_picture_may_come_in_the_row_itself(endpoint: Endpoint) -> None:
     assert prompt_tokens(by_data) == prompt_tokens(by_path)
 
 
-def test_the_sample_rows_are_all_answered(endpoint: Endpoint) -> None:
+def test_the_sample_rows_are_all_answered(endpoint: LiveEndpoint) -> None:
     summary = ask(endpoint, SAMPLES / "demo.jsonl")
 
     assert {row["error"]["code"] for row in summary.failures} <= {"wrong_language"}

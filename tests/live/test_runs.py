@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.commands import Finished, Json, read_rows, run, sample_rows, write_rows
-from tests.live.endpoints import Endpoint
+from tests.live.endpoints import LiveEndpoint
 
 REFUSED = frozenset(
     {"empty", "only_tag", "no_tag", "pronoun_only", "refusal", "truncated", "unfinished", "content_filter", "echo"}
@@ -19,18 +19,18 @@ MANY = int(os.environ.get("PERSQA_LIVE_ROWS", "500"))
 SOME = 60
 
 
-def run_samples(folder: Path, endpoint: Endpoint, count: int, *flags: str) -> Finished:
+def run_samples(folder: Path, endpoint: LiveEndpoint, count: int, *flags: str) -> Finished:
     return run(write_rows(folder, sample_rows(count)), [*endpoint.flags, "--details", *flags])
 
 
 @pytest.fixture(scope="module")
-def held(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def held(endpoint: LiveEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A large run, held to the tag where the server obeys a constraint."""
     return run_samples(tmp_path_factory.mktemp("held"), endpoint, MANY)
 
 
 @pytest.fixture(scope="module")
-def free(endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def free(endpoint: LiveEndpoint, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A run whose model is only asked to begin with the tag."""
     return run_samples(tmp_path_factory.mktemp("free"), endpoint, SOME, "--strategy", "direct")
 
@@ -84,7 +84,7 @@ def test_a_constraint_that_is_obeyed_shows_in_what_the_model_said(held: Finished
     assert all(row["pers_qa_meta"]["raw"].startswith("<mam>") for row in held.good)
 
 
-def test_a_finished_run_is_not_paid_again(held: Finished, endpoint: Endpoint) -> None:
+def test_a_finished_run_is_not_paid_again(held: Finished, endpoint: LiveEndpoint) -> None:
     before = held.output.read_bytes()
 
     again = run(held.output.with_name("in.jsonl"), [*endpoint.flags, "--details"])

@@ -25,7 +25,7 @@ from tests.live.commands import (
     wait_for_rows,
     write_rows,
 )
-from tests.live.endpoints import OwnServer, TinyVLLM
+from tests.live.endpoints import TinyVLLMInstall, TinyVLLMServer
 
 pytestmark = [pytest.mark.own_server, pytest.mark.usefixtures("quiet")]
 
@@ -46,12 +46,12 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_TARGET_DEVICE", "cpu")
 
 
-def flags(tiny_vllm: TinyVLLM) -> list[str]:
+def flags(tiny_vllm: TinyVLLMInstall) -> list[str]:
     served = ["--serve", str(tiny_vllm.model), "--model", MODEL, "--vllm-command", str(tiny_vllm.vllm)]
     return [*served, "--serve-args", shlex.join(LEAN), "--extra-body", json.dumps(WORDY)]
 
 
-def test_a_block_starts_it_for_a_run_and_leaves_nothing_behind(tiny_vllm: TinyVLLM, tmp_path: Path) -> None:
+def test_a_block_starts_it_for_a_run_and_leaves_nothing_behind(tiny_vllm: TinyVLLMInstall, tmp_path: Path) -> None:
     told: list[str] = []
     rows = sample_rows(24)
     before = descendants(os.getpid())
@@ -71,7 +71,7 @@ def test_a_block_starts_it_for_a_run_and_leaves_nothing_behind(tiny_vllm: TinyVL
     assert gone(family, 0)
 
 
-def test_an_option_that_vllm_does_not_have_is_told_in_its_own_words(tiny_vllm: TinyVLLM, tmp_path: Path) -> None:
+def test_an_option_that_vllm_does_not_have_is_told_in_its_own_words(tiny_vllm: TinyVLLMInstall, tmp_path: Path) -> None:
     before = descendants(os.getpid())
     server = VLLMServer(
         str(tiny_vllm.model),
@@ -84,7 +84,7 @@ def test_an_option_that_vllm_does_not_have_is_told_in_its_own_words(tiny_vllm: T
     assert descendants(os.getpid()) <= before
 
 
-def test_a_model_that_does_not_fit_is_told_by_its_cause(tiny_vllm: TinyVLLM, tmp_path: Path) -> None:
+def test_a_model_that_does_not_fit_is_told_by_its_cause(tiny_vllm: TinyVLLMInstall, tmp_path: Path) -> None:
     """The error is one of the engine's process, and what vLLM says last is only that it failed."""
     before = descendants(os.getpid())
     server = VLLMServer(
@@ -102,7 +102,7 @@ def test_a_model_that_does_not_fit_is_told_by_its_cause(tiny_vllm: TinyVLLM, tmp
 @pytest.mark.timeout(600)  # two servers are started one after the other, and two runs
 @pytest.mark.parametrize("victim", ["engine", "run"])
 def test_a_kill_in_mid_run_loses_no_row_and_leaves_nothing_behind(
-    tiny_vllm: TinyVLLM, own_server: OwnServer, tmp_path: Path, victim: str
+    tiny_vllm: TinyVLLMInstall, own_server: TinyVLLMServer, tmp_path: Path, victim: str
 ) -> None:
     input = write_rows(tmp_path, sample_rows(ROWS))
     with (tmp_path / "said.txt").open("w+", encoding="utf-8") as said:

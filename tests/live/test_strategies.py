@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.live.commands import Finished, run, sample_rows, write_rows
-from tests.live.endpoints import Endpoint
+from tests.live.endpoints import LiveEndpoint
 
 ROWS = 40
 
 
-def run_by(strategy: str, endpoint: Endpoint, folder: Path) -> Finished:
+def run_by(strategy: str, endpoint: LiveEndpoint, folder: Path) -> Finished:
     done = run(write_rows(folder, sample_rows(ROWS)), [*endpoint.flags, "--details", "--strategy", strategy])
     assert done.code in (0, 1), done.said
     assert len(done.good) + len(done.failed) == ROWS
@@ -22,19 +22,19 @@ def run_by(strategy: str, endpoint: Endpoint, folder: Path) -> Finished:
     return done
 
 
-def test_direct_owes_nothing_to_the_server(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_direct_owes_nothing_to_the_server(endpoint: LiveEndpoint, tmp_path: Path) -> None:
     done = run_by("direct", endpoint, tmp_path)
     assert all("constraint" not in row["pers_qa_meta"]["made_good_by"] for row in done.good)
 
 
 @pytest.mark.parametrize(("strategy", "step"), [("constrain", "constraint"), ("prefill", "prefill")])
-def test_what_the_server_obeys_brings_the_tag(strategy: str, step: str, endpoint: Endpoint, tmp_path: Path) -> None:
+def test_what_the_server_obeys_brings_the_tag(strategy: str, step: str, endpoint: LiveEndpoint, tmp_path: Path) -> None:
     done = run_by(strategy, endpoint, tmp_path)
     assert len(done.good) > 0.8 * ROWS, done.said
     assert all(step in row["pers_qa_meta"]["made_good_by"] for row in done.good)
 
 
-def test_a_surrogate_is_asked_about_and_the_tag_comes_out(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_surrogate_is_asked_about_and_the_tag_comes_out(endpoint: LiveEndpoint, tmp_path: Path) -> None:
     done = run_by("surrogate", endpoint, tmp_path)
     assert len(done.good) > 0.8 * ROWS, done.said
     for row in done.good:

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from persqa_client.config import is_loopback
-from persqa_client.images.tokens import family_of, tokens
-from tests.live.endpoints import Endpoint
+from persqa_client.images.tokens import count_image_tokens, detect_model_family
+from tests.live.endpoints import LiveEndpoint
 
 MARKS = 2
 """The server counts the token before a picture and the one behind it as well."""
@@ -37,7 +37,7 @@ def sizes(count: int) -> list[tuple[int, int]]:
     return found
 
 
-def count(endpoint: Endpoint, content: list[dict[str, Any]]) -> int:
+def count(endpoint: LiveEndpoint, content: list[dict[str, Any]]) -> int:
     """Tokens of a prompt, by the server's own /tokenize."""
     body = {"model": endpoint.model, "messages": [{"role": "user", "content": content}]}
     headers = {"Content-Type": "application/json"}
@@ -57,8 +57,8 @@ def picture(width: int, height: int) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def test_our_count_is_the_servers_for_fifty_sizes(endpoint: Endpoint) -> None:
-    family = family_of(endpoint.model)
+def test_our_count_is_the_servers_for_fifty_sizes(endpoint: LiveEndpoint) -> None:
+    family = detect_model_family(endpoint.model)
     if endpoint.owner != "vllm" or family is None:
         pytest.skip(f"{endpoint.base_url} is no vLLM with a model whose rule is known")
     text = {"type": "text", "text": "What is this?"}
@@ -66,4 +66,4 @@ def test_our_count_is_the_servers_for_fifty_sizes(endpoint: Endpoint) -> None:
 
     counted = {size: count(endpoint, [picture(*size), text]) - alone - MARKS for size in sizes(50)}
 
-    assert counted == {size: tokens(*size, family) for size in counted}
+    assert counted == {size: count_image_tokens(*size, family) for size in counted}

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from persqa_client.client.dialect import Dialect
-from persqa_client.client.request import Body, render
+from persqa_client.client.request import Body, render_body
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint as Address
 from persqa_client.config import Sampling
-from persqa_client.types import Picture, Request
+from persqa_client.types import EncodedImage, Request
 from tests.live.commands import PICTURES, Finished, Json, run, sample_rows, write_rows
-from tests.live.endpoints import Endpoint
+from tests.live.endpoints import LiveEndpoint
 
 QUESTIONS = 3
 
 
-def run_samples(folder: Path, endpoint: Endpoint, *flags: str) -> Finished:
+def run_samples(folder: Path, endpoint: LiveEndpoint, *flags: str) -> Finished:
     """Several questions about each sample picture; held to one answer each, so that prompts can be compared."""
     folder.mkdir()
     input = write_rows(folder, sample_rows(len(PICTURES)))
@@ -32,7 +32,7 @@ def prompts(done: Finished) -> dict[str, int]:
     return {f"{id} {meta['question']}": meta["usage"]["prompt"] for id, meta in metas if meta["asks"] == 1}
 
 
-def test_a_picture_that_is_named_counts_as_one_that_is_sent(endpoint: Endpoint, tmp_path: Path) -> None:
+def test_a_picture_that_is_named_counts_as_one_that_is_sent(endpoint: LiveEndpoint, tmp_path: Path) -> None:
     once = run_samples(tmp_path / "once", endpoint)
     if not once.facts["server"]["uuid"]:
         pytest.skip(f"{endpoint.base_url} keeps no pictures")
@@ -47,12 +47,12 @@ def test_a_picture_that_is_named_counts_as_one_that_is_sent(endpoint: Endpoint, 
 
 def asked(model: str, *, in_pieces: bool) -> Body:
     """A question about a sample picture, whose answer is drawn by a seed."""
-    picture = Picture(Path(PICTURES[0]).read_bytes(), "image/jpeg", 640, 427)
-    request = Request("You look closely.", (picture,), "What is it?", seed=7, in_pieces=in_pieces)
-    return render(request, model=model, sampling=Sampling(max_tokens=40), dialect=Dialect())
+    picture = EncodedImage(Path(PICTURES[0]).read_bytes(), "image/jpeg", 640, 427)
+    request = Request("You look closely.", (picture,), "What is it?", seed=7, stream=in_pieces)
+    return render_body(request, model=model, sampling=Sampling(max_tokens=40), dialect=Dialect())
 
 
-async def test_an_answer_in_pieces_is_the_one_that_comes_whole(endpoint: Endpoint) -> None:
+async def test_an_answer_in_pieces_is_the_one_that_comes_whole(endpoint: LiveEndpoint) -> None:
     if endpoint.owner != "vllm":
         pytest.skip(f"{endpoint.base_url} is no vLLM, which answers alike to one seed")
     key = os.environ[endpoint.key_env] if endpoint.key_env else None

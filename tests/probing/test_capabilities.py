@@ -7,25 +7,34 @@ import json
 import pytest
 
 from persqa_client.errors import RunStopped
-from persqa_client.probing.capabilities import Server, Sight, Wanted, settle_strategy, unfit, unknown_model
+from persqa_client.probing.capabilities import (
+    ServerCapabilities,
+    StrategyChoice,
+    VisionCheck,
+    explain_unknown_model,
+    explain_unusable_vision,
+    resolve_strategy,
+)
 
-BOTH = Server(constraint="json_schema", constraints={"json_schema": "obeyed"}, prefill="partial")
-HELD = Server(constraint="guided_regex", constraints={"guided_regex": "obeyed"})
-BEGUN = Server(constraints={"structured_outputs": "ignored", "json_schema": "refused"}, prefill="partial")
-NEITHER = Server(constraints={"structured_outputs": "ignored"}, prefills={"partial": "ignored"})
+BOTH = ServerCapabilities(constraint="json_schema", constraints={"json_schema": "obeyed"}, prefill="partial")
+HELD = ServerCapabilities(constraint="guided_regex", constraints={"guided_regex": "obeyed"})
+BEGUN = ServerCapabilities(constraints={"structured_outputs": "ignored", "json_schema": "refused"}, prefill="partial")
+NEITHER = ServerCapabilities(constraints={"structured_outputs": "ignored"}, prefills={"partial": "ignored"})
 
 
 @pytest.mark.parametrize(
     ("server", "sentence"),
     [
-        pytest.param(Server(("a", "b"), version="0.32.0"), "it serves a, b. Check --model.", id="vLLM, another model"),
-        pytest.param(Server(("qwen",), "vllm", "0.32.0"), None, id="vLLM, this model"),
-        pytest.param(Server(("a",)), None, id="a list that need not be complete"),
-        pytest.param(Server((), version="0.32.0"), None, id="no list"),
+        pytest.param(
+            ServerCapabilities(("a", "b"), version="0.32.0"), "it serves a, b. Check --model.", id="vLLM, another model"
+        ),
+        pytest.param(ServerCapabilities(("qwen",), "vllm", "0.32.0"), None, id="vLLM, this model"),
+        pytest.param(ServerCapabilities(("a",)), None, id="a list that need not be complete"),
+        pytest.param(ServerCapabilities((), version="0.32.0"), None, id="no list"),
     ],
 )
-def test_only_vllms_own_list_is_believed_to_be_complete(server: Server, sentence: str | None) -> None:
-    said = unknown_model(server, "qwen")
+def test_only_vllms_own_list_is_believed_to_be_complete(server: ServerCapabilities, sentence: str | None) -> None:
+    said = explain_unknown_model(server, "qwen")
     assert said == sentence or (sentence and said and said.endswith(sentence))
 
 
@@ -42,8 +51,10 @@ def test_only_vllms_own_list_is_believed_to_be_complete(server: Server, sentence
         (NEITHER, "surrogate", "surrogate"),
     ],
 )
-def test_a_strategy_that_the_server_bears_is_taken(server: Server, wanted: Wanted, strategy: str) -> None:
-    assert settle_strategy(server, wanted) == strategy
+def test_a_strategy_that_the_server_bears_is_taken(
+    server: ServerCapabilities, wanted: StrategyChoice, strategy: str
+) -> None:
+    assert resolve_strategy(server, wanted) == strategy
 
 
 @pytest.mark.parametrize(
@@ -75,34 +86,38 @@ def test_a_strategy_that_the_server_bears_is_taken(server: Server, wanted: Wante
         ),
     ],
 )
-def test_a_strategy_that_it_does_not_stops_the_run(server: Server, wanted: Wanted, code: str, sentence: str) -> None:
+def test_a_strategy_that_it_does_not_stops_the_run(
+    server: ServerCapabilities, wanted: StrategyChoice, code: str, sentence: str
+) -> None:
     with pytest.raises(RunStopped) as caught:
-        settle_strategy(server, wanted)
+        resolve_strategy(server, wanted)
     assert (caught.value.code, caught.value.message) == (code, sentence)
 
 
 @pytest.mark.parametrize(
-    "sight", [None, Sight("seen", "Red", 66), Sight("not shown", "a hat", 66), Sight("failed", "500")]
+    "sight", [None, VisionCheck("seen", "Red", 66), VisionCheck("not shown", "a hat", 66), VisionCheck("failed", "500")]
 )
-def test_a_server_that_may_see_is_fit(sight: Sight | None) -> None:
-    assert unfit(Server(sight=sight)) is None
+def test_a_server_that_may_see_is_fit(sight: VisionCheck | None) -> None:
+    assert explain_unusable_vision(ServerCapabilities(sight=sight)) is None
 
 
 def test_a_server_without_eyes_is_not_and_the_reason_is_told() -> None:
-    refusing = unfit(Server(sight=Sight("refused", "At most 0 image(s) may be provided.")))
+    refusing = explain_unusable_vision(
+        ServerCapabilities(sight=VisionCheck("refused", "At most 0 image(s) may be provided."))
+    )
     assert refusing == (
         "The server refuses pictures: At most 0 image(s) may be provided. Choose a vision-language model."
     )
-    ignoring = unfit(Server(sight=Sight("ignored", "What picture?", 0)))
+    ignoring = explain_unusable_vision(ServerCapabilities(sight=VisionCheck("ignored", "What picture?", 0)))
     assert ignoring is not None
     assert ignoring.startswith("The server takes pictures but never shows them to the model")
 
 
 def test_all_that_was_found_can_be_written_into_a_file() -> None:
-    server = Server(
+    server = ServerCapabilities(
         tuple(f"model-{number}" for number in range(50)),
         constraints={"json_schema": "obeyed"},
-        sight=Sight("seen", "Red", 66),
+        sight=VisionCheck("seen", "Red", 66),
     )
     noted = json.loads(json.dumps(server.to_json()))
     assert len(noted["models"]) == 20

@@ -14,25 +14,33 @@ from aiohttp import web
 from persqa_client.config import Endpoint
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RunStopped
-from persqa_client.probing.capabilities import Server
+from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.probing.features import PROBE_PATTERN, try_constraints
-from persqa_client.probing.probe import first_obeyed, look
-from tests.support.endpoints import BASE, CHAT, QUICK, bad, good, make_session, serving
+from persqa_client.probing.probe import first_obeyed, identify_server
+from tests.support.endpoints import (
+    BASE_URL,
+    CHAT_URL,
+    FAST_BACKOFF,
+    error_response,
+    make_session,
+    ok_response,
+    serve_handler,
+)
 
 CARD = {"id": "qwen", "owned_by": "vllm", "max_model_len": 4096}
 
 
 def models(respx_mock: respx.MockRouter, *answers: httpx.Response | Exception) -> respx.Route:
     respx_mock.get("http://gpu.example/version").mock(return_value=httpx.Response(200, json={"version": "0.32.0"}))
-    return respx_mock.get(f"{BASE}/models").mock(side_effect=list(answers))
+    return respx_mock.get(f"{BASE_URL}/models").mock(side_effect=list(answers))
 
 
 @pytest.mark.respx(assert_all_called=False)
 async def test_a_server_is_known_by_its_list_and_version(respx_mock: respx.MockRouter) -> None:
     models(respx_mock, httpx.Response(200, json={"data": [CARD, {"id": "other"}, None]}))
     async with make_session() as session:
-        server = await look(session)
-    assert server == Server(("qwen", "other"), "vllm", "0.32.0", 4096)
+        server = await identify_server(session)
+    assert server == ServerCapabilities(("qwen", "other"), "vllm", "0.32.0", 4096)
 
 
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
@@ -40,15 +48,15 @@ async def test_a_server_is_known_by_its_list_and_version(respx_mock: respx.MockR
 async def test_a_server_without_a_list_is_used_all_the_same(respx_mock: respx.MockRouter, status: int) -> None:
     models(respx_mock, httpx.Response(status, text="<html>no list</html>"))
     async with make_session() as session:
-        assert await look(session) == Server()
+        assert await identify_server(session) == ServerCapabilities()
 
 
 @pytest.mark.respx(assert_all_called=False)
 async def test_a_refused_key_stops_the_run_before_any_picture_is_sent(respx_mock: respx.MockRouter) -> None:
-    models(respx_mock, bad(401))
+    models(respx_mock, error_response(401))
     async with make_session() as session:
         with pytest.raises(RunStopped) as caught:
-            await look(session)
+            await identify_server(session)
     assert caught.value.code == "wrong_key"
 
 
@@ -57,45 +65,47 @@ def obeying(field: str | None) -> Any:
 
     def answer(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
-        return good("persqa-123456" if field in body else "Hello!")
+        return ok_response("persqa-123456" if field in body else "Hello!")
 
     return answer
 
 
 @pytest.mark.parametrize("field", ["structured_outputs", "guided_regex", None])
 async def test_the_constraint_is_the_field_that_shows(respx_mock: respx.MockRouter, field: str | None) -> None:
-    respx_mock.post(CHAT).mock(side_effect=obeying(field))
+    respx_mock.post(CHAT_URL).mock(side_effect=obeying(field))
     async with make_session() as session:
         assert first_obeyed(await try_constraints(session)) == field
-        assert session.dialect.notes() == []
+        assert session.dialect.describe_changes() == []
 
 
 async def test_a_server_that_refuses_the_fields_is_asked_without(respx_mock: respx.MockRouter) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         named = next((name for name in ("structured_outputs", "guided_regex") if name in body), None)
-        return bad(400, f"Unrecognized request argument supplied: {named}") if named else good("Hello!")
+        return (
+            error_response(400, f"Unrecognized request argument supplied: {named}") if named else ok_response("Hello!")
+        )
 
-    respx_mock.post(CHAT).mock(side_effect=answer)
+    respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session() as session:
         assert set((await try_constraints(session)).values()) == {"refused", "ignored"}
-        assert session.dialect.notes() == []
+        assert session.dialect.describe_changes() == []
 
 
 async def test_what_else_the_probe_taught_stays(respx_mock: respx.MockRouter) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if "seed" in json.loads(request.content):
-            return bad(400, "Unsupported parameter: 'seed'.", param="seed", code="unsupported_parameter")
-        return good("Hello!")
+            return error_response(400, "Unsupported parameter: 'seed'.", param="seed", code="unsupported_parameter")
+        return ok_response("Hello!")
 
-    respx_mock.post(CHAT).mock(side_effect=answer)
+    respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session() as session:
         await try_constraints(session)
         assert session.dialect.dropped == {"seed"}
 
 
 async def test_a_probe_that_fails_finds_nothing(respx_mock: respx.MockRouter) -> None:
-    respx_mock.post(CHAT).mock(return_value=bad(400, "No."))
+    respx_mock.post(CHAT_URL).mock(return_value=error_response(400, "No."))
     async with make_session() as session:
         assert set((await try_constraints(session)).values()) == {"refused"}
 
@@ -116,10 +126,10 @@ async def test_one_broken_connection_does_not_end_the_look_at_a_server() -> None
         return web.json_response({"data": [{"id": "qwen"}]})
 
     async with (
-        serving(shaky) as url,
-        Session(Endpoint(base_url=f"{url}/v1", model="qwen"), backoff=QUICK) as session,
+        serve_handler(shaky) as url,
+        Session(Endpoint(base_url=f"{url}/v1", model="qwen"), backoff=FAST_BACKOFF) as session,
     ):
-        assert (await look(session)).models == ("qwen",)
+        assert (await identify_server(session)).models == ("qwen",)
     assert tries.count("/v1/models") == 3
 
 
@@ -128,7 +138,10 @@ async def test_an_address_without_v1_is_corrected_before_any_picture_is_sent(sta
     async def only_under_v1(request: web.Request) -> web.Response:
         return web.json_response({"data": []}, status=status if request.path.startswith("/v1/") else 404)
 
-    async with serving(only_under_v1) as url, Session(Endpoint(base_url=url, model="qwen"), backoff=QUICK) as session:
+    async with (
+        serve_handler(only_under_v1) as url,
+        Session(Endpoint(base_url=url, model="qwen"), backoff=FAST_BACKOFF) as session,
+    ):
         with pytest.raises(RunStopped) as caught:
-            await look(session)
+            await identify_server(session)
     assert caught.value.message == f"{url} answers under /v1: give --base-url {url}/v1."

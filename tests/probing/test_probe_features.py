@@ -13,14 +13,24 @@ from aiohttp import web
 
 from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint, Limits, Sampling
-from persqa_client.endpoints.credentials import find_key
+from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RunStopped
-from persqa_client.probing.capabilities import Server, unfit
+from persqa_client.probing.capabilities import ServerCapabilities, explain_unusable_vision
 from persqa_client.probing.features import count_images, try_prefills, try_seed, try_uuid
-from persqa_client.probing.probe import examine
-from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, running
-from tests.support.endpoints import BASE, CHAT, QUICK, REQUEST, bad, good, make_session, sent, serving
+from persqa_client.probing.probe import probe_server
+from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
+from tests.support.endpoints import (
+    BASE_URL,
+    CHAT_URL,
+    FAST_BACKOFF,
+    REQUEST,
+    error_response,
+    make_session,
+    ok_response,
+    sent_body,
+    serve_handler,
+)
 
 VLLM = {"structured_outputs": "obeyed", "guided_regex": "ignored", "json_schema": "obeyed"}
 GUIDED = {"structured_outputs": "ignored", "guided_regex": "obeyed", "json_schema": "obeyed"}
@@ -31,13 +41,13 @@ NO_PREFILLS = {"continue_final_message": "refused", "partial": "refused"}
 
 
 def session_of(base_url: str, model: str = DEFAULT_MODEL, **settings: Any) -> Session:
-    return Session(Endpoint(base_url=base_url, model=model), backoff=QUICK, probes=QUICK, **settings)
+    return Session(Endpoint(base_url=base_url, model=model), backoff=FAST_BACKOFF, probes=FAST_BACKOFF, **settings)
 
 
-async def examined(simulator: dict[str, Any], **how: Any) -> tuple[Server, Dialect]:
-    with running(SimSettings(latency=0, **simulator)) as server:
+async def examined(simulator: dict[str, Any], **how: Any) -> tuple[ServerCapabilities, Dialect]:
+    with run_simulator(SimSettings(latency=0, **simulator)) as server:
         async with session_of(server.base_url) as session:
-            return await examine(session, **how), session.dialect
+            return await probe_server(session, **how), session.dialect
 
 
 @pytest.mark.parametrize(
@@ -84,17 +94,17 @@ async def test_a_server_is_found_to_be_what_it_is(simulator: dict[str, Any], exp
     assert (server.sight.state, server.sight.tokens, server.picture_patch) == ("seen", 402, 28)
     assert server.image_limit == 4
     assert server.latency is not None
-    assert unfit(server) is None
+    assert explain_unusable_vision(server) is None
     assert (dialect.constraint, dialect.prefill) == (server.constraint, server.prefill)
 
 
 async def test_only_what_a_run_needs_is_asked_for_it() -> None:
-    with running(SimSettings(latency=0)) as simulator:
+    with run_simulator(SimSettings(latency=0)) as simulator:
         async with session_of(simulator.base_url) as session:
-            direct = await examine(session, strategy="direct")
+            direct = await probe_server(session, strategy="direct")
         asked = simulator.stats()["answered"]
         async with session_of(simulator.base_url) as session:
-            prefill = await examine(session, strategy="prefill")
+            prefill = await probe_server(session, strategy="prefill")
             assert session.dialect == Dialect(prefill="continue_final_message")
     assert asked == 2, "a question with a picture and without"
     assert (direct.constraints, direct.prefills, direct.seed, direct.uuid, direct.image_limit) == (
@@ -128,7 +138,7 @@ async def test_a_server_without_eyes_is_found_out_and_examined_all_the_same(
     server, _ = await examined(simulator, thorough=True)
     assert server.sight is not None
     assert server.sight.state == state
-    assert unfit(server) is not None
+    assert explain_unusable_vision(server) is not None
     assert server.constraints["json_schema"] == "obeyed"
 
 
@@ -145,10 +155,10 @@ async def test_a_persons_own_fields_go_with_it_but_for_those_that_lengthen_answe
             bodies.append(await request.json())
         return web.json_response({"choices": [{"message": {"content": "Hello."}}]})
 
-    async with serving(note) as url:
+    async with serve_handler(note) as url:
         sampling = Sampling(extra_body={"top_k": 7, "min_tokens": 64})
         async with session_of(f"{url}/v1", "qwen", sampling=sampling) as session:
-            await examine(session, thorough=True)
+            await probe_server(session, thorough=True)
             assert session.sampling == sampling
     assert len(bodies) > 5
     assert all(body["top_k"] == 7 and "min_tokens" not in body for body in bodies)
@@ -159,10 +169,10 @@ async def test_a_server_that_fails_at_everything_is_a_finding() -> None:
         return web.json_response({"error": {"message": "Out of order."}}, status=500)
 
     async with (
-        serving(fail) as url,
+        serve_handler(fail) as url,
         session_of(f"{url}/v1", "qwen", limits=Limits(max_attempts=1)) as session,
     ):
-        server = await examine(session, thorough=True)
+        server = await probe_server(session, thorough=True)
     assert server.sight is not None
     assert (server.sight.state, server.seed, server.uuid, server.image_limit) == ("failed", "not shown", None, None)
     assert server.constraint is server.prefill is None
@@ -176,27 +186,27 @@ async def test_a_server_that_fails_at_everything_is_a_finding() -> None:
     ],
 )
 async def test_what_would_stop_a_run_stops_the_examination(simulator: dict[str, Any], model: str, code: str) -> None:
-    with running(SimSettings(latency=0, **simulator)) as server:
+    with run_simulator(SimSettings(latency=0, **simulator)) as server:
         async with session_of(server.base_url, model) as session:
             with pytest.raises(RunStopped) as caught:
-                await examine(session, thorough=True)
+                await probe_server(session, thorough=True)
     assert caught.value.code == code
 
 
 async def test_nothing_there_stops_it() -> None:
-    with running(SimSettings()) as gone:
+    with run_simulator(SimSettings()) as gone:
         pass
     async with session_of(gone.base_url) as session:
         with pytest.raises(RunStopped, match="Nothing listens"):
-            await examine(session)
+            await probe_server(session)
 
 
 async def test_a_key_is_sent_with_all_of_it() -> None:
-    with running(SimSettings(latency=0, api_key="sesame")) as server:
-        key = find_key(server.base_url, "KEY", {"KEY": "sesame"})
+    with run_simulator(SimSettings(latency=0, api_key="sesame")) as server:
+        key = find_api_key(server.base_url, "KEY", {"KEY": "sesame"})
         endpoint = Endpoint(base_url=server.base_url, model=DEFAULT_MODEL, api_key=key)
         async with Session(endpoint) as session:
-            assert (await examine(session, thorough=True)).uuid is True
+            assert (await probe_server(session, thorough=True)).uuid is True
 
 
 @pytest.mark.parametrize(
@@ -210,7 +220,7 @@ async def test_a_key_is_sent_with_all_of_it() -> None:
 async def test_the_number_of_pictures_is_read_from_a_refusal(
     respx_mock: respx.MockRouter, words: str, limit: int
 ) -> None:
-    respx_mock.post(CHAT).mock(return_value=bad(400, words))
+    respx_mock.post(CHAT_URL).mock(return_value=error_response(400, words))
     async with make_session() as session:
         assert await count_images(session) == (limit, None)
 
@@ -218,9 +228,9 @@ async def test_the_number_of_pictures_is_read_from_a_refusal(
 async def test_a_refusal_without_a_number_is_narrowed_by_halves(respx_mock: respx.MockRouter) -> None:
     def at_most_five(request: httpx.Request) -> httpx.Response:
         pictures = len(json.loads(request.content)["messages"][1]["content"]) - 1
-        return good() if pictures <= 5 else bad(400, "Too many.")
+        return ok_response() if pictures <= 5 else error_response(400, "Too many.")
 
-    route = respx_mock.post(CHAT).mock(side_effect=at_most_five)
+    route = respx_mock.post(CHAT_URL).mock(side_effect=at_most_five)
     async with make_session() as session:
         assert await count_images(session) == (None, 4)
     assert route.call_count == 3
@@ -238,13 +248,13 @@ async def test_a_refusal_without_a_number_is_narrowed_by_halves(respx_mock: resp
 async def test_a_seed_is_believed_when_it_shows(
     respx_mock: respx.MockRouter, texts: dict[int, str], found: str
 ) -> None:
-    respx_mock.post(CHAT).mock(side_effect=lambda request: good(texts[json.loads(request.content)["seed"]]))
+    respx_mock.post(CHAT_URL).mock(side_effect=lambda request: ok_response(texts[json.loads(request.content)["seed"]]))
     async with make_session() as session:
         assert await try_seed(session) == found
 
 
 async def test_answers_that_differ_for_one_seed_show_none(respx_mock: respx.MockRouter) -> None:
-    respx_mock.post(CHAT).mock(side_effect=[good(text) for text in "abcd"])
+    respx_mock.post(CHAT_URL).mock(side_effect=[ok_response(text) for text in "abcd"])
     async with make_session() as session:
         assert await try_seed(session) == "not shown"
 
@@ -260,10 +270,10 @@ async def test_a_uuid_is_believed_when_the_picture_is_still_in_the_prompt(
         usage = {"prompt_tokens": tokens, "completion_tokens": 1}
         return httpx.Response(200, json={"choices": [{"message": {"content": "Green"}}], "usage": usage})
 
-    route = respx_mock.post(CHAT).mock(side_effect=answer)
+    route = respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session() as session:
         assert await try_uuid(session) is found
-    first, second = (sent(route, call)["messages"][1]["content"][0] for call in (0, 1))
+    first, second = (sent_body(route, call)["messages"][1]["content"][0] for call in (0, 1))
     assert first["uuid"] == second["uuid"]
     assert second["image_url"] is None
 
@@ -274,25 +284,25 @@ def weighed(request: httpx.Request) -> httpx.Response:
 
 
 async def test_trouble_that_passes_is_no_finding_about_a_uuid(respx_mock: respx.MockRouter) -> None:
-    trouble = iter([bad(503), None, bad(429), bad(500)])
-    route = respx_mock.post(CHAT).mock(side_effect=lambda request: next(trouble, None) or weighed(request))
+    trouble = iter([error_response(503), None, error_response(429), error_response(500)])
+    route = respx_mock.post(CHAT_URL).mock(side_effect=lambda request: next(trouble, None) or weighed(request))
     async with make_session() as session:
         assert await try_uuid(session)
     assert route.call_count == 6
 
 
 async def test_a_server_that_wants_the_bytes_again_keeps_nothing(respx_mock: respx.MockRouter) -> None:
-    route = respx_mock.post(CHAT).mock(
-        side_effect=lambda request: weighed(request) if b"base64" in request.content else bad(400)
+    route = respx_mock.post(CHAT_URL).mock(
+        side_effect=lambda request: weighed(request) if b"base64" in request.content else error_response(400)
     )
     async with make_session() as session:
         assert not await try_uuid(session)
-        assert session.uploads.carried == session.uploads.missed == 0
+        assert session.uploads.images_sent == session.uploads.cache_misses == 0
     assert route.call_count == 3
 
 
 async def test_the_gauges_are_looked_at_by_one_task_that_ends_with_the_session(respx_mock: respx.MockRouter) -> None:
-    respx_mock.post(CHAT).mock(side_effect=weighed)
+    respx_mock.post(CHAT_URL).mock(side_effect=weighed)
     before = asyncio.all_tasks()
     async with make_session(concurrency="auto") as session:
         await try_seed(session)
@@ -305,16 +315,16 @@ async def test_a_beginning_that_lengthens_the_prompt_like_a_turn_was_not_gone_on
     respx_mock: respx.MockRouter,
 ) -> None:
     """A server may take the fields, do nothing and answer 200."""
-    respx_mock.post(CHAT).mock(return_value=good())
+    respx_mock.post(CHAT_URL).mock(return_value=ok_response())
     async with make_session() as session:
         assert await try_prefills(session) == {"continue_final_message": "ignored", "partial": "ignored"}
 
 
 async def test_a_refused_key_ends_all_that_is_under_way(respx_mock: respx.MockRouter) -> None:
-    respx_mock.get(f"{BASE}/models").mock(return_value=bad(403))
-    respx_mock.get("http://gpu.example/version").mock(return_value=bad(404))
-    respx_mock.post(CHAT).mock(side_effect=[good(), good(), *[bad(401)] * 20])
+    respx_mock.get(f"{BASE_URL}/models").mock(return_value=error_response(403))
+    respx_mock.get("http://gpu.example/version").mock(return_value=error_response(404))
+    respx_mock.post(CHAT_URL).mock(side_effect=[ok_response(), ok_response(), *[error_response(401)] * 20])
     async with make_session() as session:
         with pytest.raises(RunStopped) as caught:
-            await examine(session, thorough=True)
+            await probe_server(session, thorough=True)
     assert caught.value.code == "wrong_key"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from persqa_client.errors import RunStopped
-from persqa_client.probing.capabilities import Server, Wanted
-from persqa_client.probing.probe import agree, by_name, shortest_context
+from persqa_client.probing.capabilities import ServerCapabilities, StrategyChoice
+from persqa_client.probing.probe import by_name, resolve_common_strategy, shortest_context
 
-HELD = Server(constraint="structured_outputs", prefill="partial", max_model_len=8192)
-OLD = Server(constraint="guided_regex")
-FREE = Server(max_model_len=4096)
+HELD = ServerCapabilities(constraint="structured_outputs", prefill="partial", max_model_len=8192)
+OLD = ServerCapabilities(constraint="guided_regex")
+FREE = ServerCapabilities(max_model_len=4096)
 
 
 @pytest.mark.parametrize(
@@ -24,13 +24,15 @@ FREE = Server(max_model_len=4096)
         pytest.param([HELD, HELD], "prefill", "prefill", id="what all can"),
     ],
 )
-def test_a_run_has_one_strategy_that_suits_all_servers(servers: list[Server], wanted: Wanted, strategy: str) -> None:
-    assert agree(servers, wanted) == strategy
+def test_a_run_has_one_strategy_that_suits_all_servers(
+    servers: list[ServerCapabilities], wanted: StrategyChoice, strategy: str
+) -> None:
+    assert resolve_common_strategy(servers, wanted) == strategy
 
 
 def test_what_is_wanted_and_one_can_not_do_is_refused() -> None:
     with pytest.raises(RunStopped) as caught:
-        agree([HELD, FREE], "constrain")
+        resolve_common_strategy([HELD, FREE], "constrain")
     assert caught.value.code == "no_constraint"
 
 

@@ -12,14 +12,14 @@ import pytest
 import respx
 from PIL import Image
 
-from persqa_client.probing.capabilities import Sight
-from persqa_client.probing.vision import COLOURS, named_colour, patch_of, see, swatch
-from tests.support.endpoints import CHAT, bad, make_session
+from persqa_client.probing.capabilities import VisionCheck
+from persqa_client.probing.vision import COLOURS, check_vision, make_colour_picture, named_colour, patch_of
+from tests.support.endpoints import CHAT_URL, error_response, make_session
 
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_picture_is_filled_with_its_colour(colour: str) -> None:
-    picture = swatch(colour, 40)
+    picture = make_colour_picture(colour, 40)
     with Image.open(io.BytesIO(picture.data)) as image:
         assert image.getcolors() == [(1600, COLOURS[colour][0])]
         assert image.get_format_mimetype() == picture.media_type
@@ -57,10 +57,12 @@ def model(text: str, *, plain: int = 20, grown: int = 402) -> Callable[[httpx.Re
     return answer
 
 
-async def seen(answer: Callable[[httpx.Request], httpx.Response], respx_mock: respx.MockRouter) -> tuple[Sight, int]:
-    route = respx_mock.post(CHAT).mock(side_effect=answer)
+async def seen(
+    answer: Callable[[httpx.Request], httpx.Response], respx_mock: respx.MockRouter
+) -> tuple[VisionCheck, int]:
+    route = respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session(max_attempts=1) as session:
-        sight, seconds = await see(session, random.Random(7))
+        sight, seconds = await check_vision(session, random.Random(7))
     assert seconds > 0
     return sight, route.call_count
 
@@ -70,19 +72,19 @@ OTHER = next(colour for colour in COLOURS if colour != FIRST)
 
 
 async def test_a_colour_named_by_a_prompt_that_grew_is_believed(respx_mock: respx.MockRouter) -> None:
-    assert await seen(model(FIRST), respx_mock) == (Sight("seen", FIRST, 402), 2)
+    assert await seen(model(FIRST), respx_mock) == (VisionCheck("seen", FIRST, 402), 2)
 
 
 async def test_another_colour_is_no_proof_of_blindness(respx_mock: respx.MockRouter) -> None:
-    assert await seen(model(OTHER), respx_mock) == (Sight("not shown", OTHER, 402), 2)
+    assert await seen(model(OTHER), respx_mock) == (VisionCheck("not shown", OTHER, 402), 2)
 
 
 async def test_a_guess_without_a_longer_prompt_must_come_true_twice(respx_mock: respx.MockRouter) -> None:
-    assert await seen(model(FIRST, grown=1), respx_mock) == (Sight("ignored", FIRST, 1), 3)
+    assert await seen(model(FIRST, grown=1), respx_mock) == (VisionCheck("ignored", FIRST, 1), 3)
 
 
 async def test_a_prompt_that_did_not_grow_shows_a_picture_that_was_dropped(respx_mock: respx.MockRouter) -> None:
-    assert await seen(model("What picture?", grown=0), respx_mock) == (Sight("ignored", "What picture?", 0), 2)
+    assert await seen(model("What picture?", grown=0), respx_mock) == (VisionCheck("ignored", "What picture?", 0), 2)
 
 
 @pytest.mark.parametrize(("text", "state"), [(FIRST, "seen"), (OTHER, "not shown")])
@@ -107,7 +109,7 @@ async def test_a_picture_that_is_refused(respx_mock: respx.MockRouter, status: i
     say = model("Hello.")
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return bad(status, words) if b"base64" in request.content else say(request)
+        return error_response(status, words) if b"base64" in request.content else say(request)
 
     sight, _ = await seen(answer, respx_mock)
     assert (sight.state, sight.words) == (state, words)
@@ -115,12 +117,12 @@ async def test_a_picture_that_is_refused(respx_mock: respx.MockRouter, status: i
 
 async def test_what_refuses_any_question_does_not_refuse_pictures(respx_mock: respx.MockRouter) -> None:
     words = "Could not finish the message because max_tokens was reached."
-    sight, _ = await seen(lambda _: bad(400, words), respx_mock)
-    assert sight == Sight("failed", words)
+    sight, _ = await seen(lambda _: error_response(400, words), respx_mock)
+    assert sight == VisionCheck("failed", words)
 
 
 @pytest.mark.parametrize(
     ("tokens", "patch"), [(402, 28), (326, 32), (400, None), (258, None), (765, None), (0, None), (None, None)]
 )
 def test_the_rule_is_known_by_the_tokens_of_the_picture(tokens: int | None, patch: int | None) -> None:
-    assert patch_of(Sight("seen", "red", tokens)) == patch
+    assert patch_of(VisionCheck("seen", "red", tokens)) == patch

@@ -11,7 +11,7 @@ import pytest
 
 from persqa_client.questions.bank import Bank, load_bank, normalised
 from persqa_client.questions.categories import CATEGORIES, LANGUAGES, NEEDS
-from persqa_client.questions.prompts import put
+from persqa_client.questions.prompts import build_prompt
 from persqa_client.questions.sampling import Question
 from persqa_client.questions.tasks import tagged_pattern
 
@@ -92,7 +92,7 @@ def test_where_one_language_says_if_any_the_other_does(category: str) -> None:
 def test_every_question_renders(category: str, language: str, tag: str) -> None:
     for item in load_bank(category, language):
         question = item.text.replace("{tag}", tag)
-        _, prompt = put(question, tag)
+        _, prompt = build_prompt(question, tag)
         assert question in prompt
         assert not re.search(r"[{}]", prompt)
         assert re.fullmatch(tagged_pattern(tag), f"{tag} …")
@@ -129,7 +129,7 @@ def own(id: str, category: str | None = None, language: str | None = "en", **mor
 
 
 def test_a_run_has_all_categories_and_languages_without_what_is_sensitive() -> None:
-    bank = Bank.of("animal")
+    bank = Bank.build("animal")
     assert bank.category == "animal"
     assert bank.languages == LANGUAGES
     for pair in BANKS:
@@ -138,25 +138,25 @@ def test_a_run_has_all_categories_and_languages_without_what_is_sensitive() -> N
 
 
 def test_sensitive_questions_come_when_they_are_asked_for() -> None:
-    assert Bank.of("human", sensitive=True).questions("human", "zh") == load_bank("human", "zh")
+    assert Bank.build("human", sensitive=True).questions("human", "zh") == load_bank("human", "zh")
 
 
 def test_what_a_picture_lacks_is_not_asked_about() -> None:
-    bank = Bank.of("human", without=frozenset({"face", "hair"}))
+    bank = Bank.build("human", without=frozenset({"face", "hair"}))
     questions = bank.questions("human", "en")
     assert questions
     assert not any(item.needs & {"face", "hair"} for item in questions)
-    assert {item.id for item in Bank.of("human").questions("human", "en")} - {item.id for item in questions} == {
+    assert {item.id for item in Bank.build("human").questions("human", "en")} - {item.id for item in questions} == {
         item.id for item in load_bank("human", "en") if item.needs & {"face", "hair"} and not item.sensitive
     }
 
 
 def test_leaving_out_all_that_a_category_asks_shows_in_the_smallest() -> None:
-    assert Bank.of("human", without=frozenset({"several_subjects"})).smallest == 0
+    assert Bank.build("human", without=frozenset({"several_subjects"})).smallest == 0
 
 
 def test_own_questions_stand_for_all_of_the_packages() -> None:
-    bank = Bank.of((own("a"), own("b", "human"), own("c", "animal", "zh"), own("d", language=None)))
+    bank = Bank.build((own("a"), own("b", "human"), own("c", "animal", "zh"), own("d", language=None)))
     assert bank.category is None
     assert [item.id for item in bank.questions("human", "en")] == ["a", "b", "d"]
     assert [item.id for item in bank.questions("scene", "en")] == ["a", "d"]
@@ -165,7 +165,7 @@ def test_own_questions_stand_for_all_of_the_packages() -> None:
 
 
 def test_what_own_questions_are_not_for_does_not_count() -> None:
-    bank = Bank.of((own("a", "human"), own("b", "human"), own("c", "human", sensitive=True)))
+    bank = Bank.build((own("a", "human"), own("b", "human"), own("c", "human", sensitive=True)))
     assert bank.questions("animal", "en") == ()
     assert bank.questions("human", "zh") == ()
     assert bank.languages == ("en",)
@@ -174,5 +174,5 @@ def test_what_own_questions_are_not_for_does_not_count() -> None:
 
 def test_own_questions_are_left_out_alike() -> None:
     mine = (own("a", needs=frozenset({"face"})), own("b", sensitive=True))
-    assert Bank.of(mine, without=frozenset({"face"})).smallest == 0
-    assert Bank.of(mine, sensitive=True).smallest == 2
+    assert Bank.build(mine, without=frozenset({"face"})).smallest == 0
+    assert Bank.build(mine, sensitive=True).smallest == 2

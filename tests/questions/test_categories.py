@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from persqa_client.questions.categories import CATEGORIES, LANGUAGES, NEEDS, read_category, read_language, read_need
+from persqa_client.questions.categories import CATEGORIES, LANGUAGES, NEEDS, parse_category, parse_language, parse_need
 
 CATEGORY = {
     **{name: name for name in CATEGORIES},
@@ -26,29 +26,29 @@ NEED = {**{name: name for name in NEEDS}, "Whole body": "whole_body", "one-subje
 
 @pytest.mark.parametrize(("text", "name"), CATEGORY.items())
 def test_categories_that_are_understood(text: str, name: str) -> None:
-    assert read_category(text) == name
+    assert parse_category(text) == name
 
 
 @pytest.mark.parametrize(("text", "name"), LANGUAGE.items())
 def test_languages_that_are_understood(text: str, name: str) -> None:
-    assert read_language(text) == name
+    assert parse_language(text) == name
 
 
 @pytest.mark.parametrize(("text", "name"), NEED.items())
 def test_needs_that_are_understood(text: str, name: str) -> None:
-    assert read_need(text) == name
+    assert parse_need(text) == name
 
 
 @pytest.mark.parametrize(
     ("read", "text", "message"),
     [
-        (read_category, "car", "'car' is no known category; use human, animal, object, scene or group"),
-        (read_category, "", "'' is no known category; use human, animal, object, scene or group"),
-        (read_category, "s", "'s' is no known category; use human, animal, object, scene or group"),
-        (read_language, "de-AT", "'de-AT' is no known language; use en or zh"),
-        (read_language, "", "'' is no known language; use en or zh"),
-        (read_language, "-en", "'-en' is no known language; use en or zh"),
-        (read_need, "wings", f"'wings' is no known need; use {', '.join(list(NEEDS)[:-1])} or several_subjects"),
+        (parse_category, "car", "'car' is no known category; use human, animal, object, scene or group"),
+        (parse_category, "", "'' is no known category; use human, animal, object, scene or group"),
+        (parse_category, "s", "'s' is no known category; use human, animal, object, scene or group"),
+        (parse_language, "de-AT", "'de-AT' is no known language; use en or zh"),
+        (parse_language, "", "'' is no known language; use en or zh"),
+        (parse_language, "-en", "'-en' is no known language; use en or zh"),
+        (parse_need, "wings", f"'wings' is no known need; use {', '.join(list(NEEDS)[:-1])} or several_subjects"),
     ],
 )
 def test_others_are_refused_with_the_known_ones(read: Callable[[str], str], text: str, message: str) -> None:

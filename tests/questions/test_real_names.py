@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.questions.tags import read_names
+from persqa_client.questions.tags import read_real_names
 
 
 def test_names_come_once_each_without_comments_and_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
     path.write_bytes("\ufeffGrace Hopper\r\n# a comment\r\n\r\n  格蕾丝 \nGrace   Hopper\n".encode())
-    assert read_names(path) == ("Grace Hopper", "格蕾丝")
+    assert read_real_names(path) == ("Grace Hopper", "格蕾丝")
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,9 @@ def test_names_come_once_each_without_comments_and_blank_lines(tmp_path: Path) -
 def test_a_list_that_is_none_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
     (tmp_path / "names.txt").write_bytes(data)
     with pytest.raises(SettingsError, match=words):
-        read_names(tmp_path / "names.txt")
+        read_real_names(tmp_path / "names.txt")
 
 
 def test_a_list_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="can't be read"):
-        read_names(tmp_path / "names.txt")
+        read_real_names(tmp_path / "names.txt")

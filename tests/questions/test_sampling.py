@@ -10,12 +10,12 @@ import pytest
 
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import Bank
-from persqa_client.questions.prompts import put, put_again
+from persqa_client.questions.prompts import build_prompt, build_reask_prompt
 from persqa_client.questions.sampling import Question, choose, request_seed
-from persqa_client.questions.tasks import AskMaker
-from persqa_client.types import Problem, Row, Unit
+from persqa_client.questions.tasks import TaskMaker
+from persqa_client.types import Problem, Row, TaskId
 
-BANK = Bank.of("human").questions("human", "en")
+BANK = Bank.build("human").questions("human", "en")
 FEW = tuple(Question(id=f"q{n}", text=f"What about {n} and {{tag}}?") for n in range(24))
 IMAGES = [f"photos/{n}.jpg" for n in range(2000)]
 
@@ -111,7 +111,7 @@ def test_a_question_that_there_is_not_is_an_error_of_the_row(number: int, questi
 
 
 def test_a_rows_own_question_goes_first_and_takes_the_tag() -> None:
-    ask = AskMaker("<mam>", 0, Bank.of("human"), ()).make(row(question="What does {tag} hold?"), Unit(1))
+    ask = TaskMaker("<mam>", 0, Bank.build("human"), ()).make(row(question="What does {tag} hold?"), TaskId(1))
     assert ask.question == "What does <mam> hold?"
 
 
@@ -122,12 +122,12 @@ def test_seeds_fit_every_server_and_differ_from_ask_to_ask() -> None:
 
 
 def test_the_prompt_speaks_the_questions_language() -> None:
-    assert put("What is <mam> doing?", "<mam>")[1].endswith("Question: What is <mam> doing?")
-    assert put("<mam>在做什么？", "<mam>")[1].endswith("问题：<mam>在做什么？")
+    assert build_prompt("What is <mam> doing?", "<mam>")[1].endswith("Question: What is <mam> doing?")
+    assert build_prompt("<mam>在做什么？", "<mam>")[1].endswith("问题：<mam>在做什么？")
 
 
 def test_asking_again_shows_the_answer_and_tells_the_reason() -> None:
-    answer, again = put_again("What?", "<mam>", "A man.", Problem("no_tag", "it does not begin with <mam>"))
+    answer, again = build_reask_prompt("What?", "<mam>", "A man.", Problem("no_tag", "it does not begin with <mam>"))
     assert (answer.role, answer.text) == ("assistant", "A man.")
     assert again.role == "user"
     assert "it does not begin with <mam>" in again.text

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.questions.tags import doubts, is_word, known_words, means_the_tag, tag_of
+from persqa_client.questions.tags import find_tag_risks, is_word, known_words, means_the_tag, parse_tag
 
 
 @pytest.mark.parametrize("name", ["mam", "<mam>", " mam ", "小满", "bo-2", "a.b", "x", "tokens", "token_a"])
 def test_names_that_can_be_tags(name: str) -> None:
-    assert tag_of(name) == f"<{name.strip().strip('<>')}>"
+    assert parse_tag(name) == f"<{name.strip().strip('<>')}>"
 
 
 @pytest.mark.parametrize("name", ["", "<>", "a b", "a<b", "-a", "a/b", "x" * 41, "a\nb", "a|b", "a{b"])
 def test_names_that_would_break_a_pattern_can_not(name: str) -> None:
     with pytest.raises(ValueError, match="can't be a tag: use up to 40 letters"):
-        tag_of(name)
+        parse_tag(name)
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,12 @@ def test_names_that_would_break_a_pattern_can_not(name: str) -> None:
 )
 def test_names_that_models_use_themselves_can_not(name: str) -> None:
     with pytest.raises(ValueError, match="use that name themselves"):
-        tag_of(name)
+        parse_tag(name)
 
 
 @pytest.mark.parametrize("name", ["mam", "<mam>", "thao", "mam-li", "yuheng"])
 def test_a_good_tag_leaves_no_doubt(name: str) -> None:
-    assert doubts(name) == ()
+    assert find_tag_risks(name) == ()
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_a_good_tag_leaves_no_doubt(name: str) -> None:
     ],
 )
 def test_each_doubt_says_why(name: str, reason: str) -> None:
-    [doubt] = doubts(name)
+    [doubt] = find_tag_risks(name)
     assert reason in doubt
 
 
 def test_doubts_add_up() -> None:
-    assert len(doubts("Dr.No")) == 3
-    assert "a given name and a famous character's name" in doubts("mario")[0]
+    assert len(find_tag_risks("Dr.No")) == 3
+    assert "a given name and a famous character's name" in find_tag_risks("mario")[0]
 
 
 @pytest.mark.parametrize("name", ["bear", "Bears", "red", "Thomas", "elsa", "hats"])

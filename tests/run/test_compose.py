@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from persqa_client.config import Endpoint, Recipe, RunSettings, Sampling
-from persqa_client.inputs.sources import ListedSource
-from persqa_client.probing.capabilities import Server
-from persqa_client.run.compose import Plan
-from persqa_client.types import Picture, Row, Unit
+from persqa_client.inputs.sources import InMemorySource
+from persqa_client.probing.capabilities import ServerCapabilities
+from persqa_client.run.compose import RunPlan
+from persqa_client.types import EncodedImage, Row, TaskId
 from tests.support.fakes import FakeCompleter
 
-KEEPS, KEEPS_NONE = Server(uuid=True), Server(uuid=False)
+KEEPS, KEEPS_NONE = ServerCapabilities(uuid=True), ServerCapabilities(uuid=False)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield threads
 
 
-def plan_of(folder: Path, *, questions: int = 1, uuid: bool = True, **extra_body: Any) -> Plan:
+def plan_of(folder: Path, *, questions: int = 1, uuid: bool = True, **extra_body: Any) -> RunPlan:
     for name in ("a", "b"):
         Image.new("RGB", (40, 30), "red" if name == "a" else "blue").save(folder / f"{name}.png")
     settings = RunSettings(
@@ -39,10 +39,12 @@ def plan_of(folder: Path, *, questions: int = 1, uuid: bool = True, **extra_body
         image_root=folder,
         uuid=uuid,
     )
-    return Plan(settings, ListedSource())
+    return RunPlan(settings, InMemorySource())
 
 
-async def load(plan: Plan, threads: ThreadPoolExecutor, server: Server | None, names: str) -> list[Picture]:
+async def load(
+    plan: RunPlan, threads: ThreadPoolExecutor, server: ServerCapabilities | None, names: str
+) -> list[EncodedImage]:
     pipeline = plan.pipeline(FakeCompleter([]), threads, "direct", (server,) if server else ())
     return [await pipeline.load(f"{name}.png") for name in names]
 
@@ -58,7 +60,7 @@ async def load(plan: Plan, threads: ThreadPoolExecutor, server: Server | None, n
     ],
 )
 async def test_a_picture_has_a_uuid_where_that_pays(
-    tmp_path: Path, threads: ThreadPoolExecutor, questions: int, server: Server | None, named: list[bool]
+    tmp_path: Path, threads: ThreadPoolExecutor, questions: int, server: ServerCapabilities | None, named: list[bool]
 ) -> None:
     pictures = await load(plan_of(tmp_path, questions=questions), threads, server, "aba")
     assert [picture.uuid is not None for picture in pictures] == named
@@ -78,7 +80,7 @@ async def test_a_uuid_depends_on_the_request_fields_that_change_what_is_seen(
     assert plain == other != shrunk
 
 
-def weights(plan: Plan, folder: Path, **fields: Any) -> list[int]:
+def weights(plan: RunPlan, folder: Path, **fields: Any) -> list[int]:
     row = plan.parse(1, orjson.dumps({"image": [f"{folder}/a.png"], **fields}))
     return [plan.weigh(row, unit) for unit in plan.units(row)]
 
@@ -100,8 +102,8 @@ def test_the_one_question_of_a_row_that_failed_counts_with_its_pictures(
 ) -> None:
     plan = plan_of(tmp_path, questions=3)
     plan.pipeline(FakeCompleter([]), threads, "direct", (KEEPS,))
-    row = Row(1, b"{}", (f"{tmp_path}/a.png",), only=2)
-    assert plan.weigh(row, Unit(1, 2)) > 100
+    row = Row(1, b"{}", (f"{tmp_path}/a.png",), only_question=2)
+    assert plan.weigh(row, TaskId(1, 2)) > 100
 
 
 def test_more_questions_are_under_way_where_some_wait_for_others(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ import pytest
 from persqa_client.errors import RunStopped
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
-from persqa_client.simulator.server import Running, SimSettings
-from tests.support.endpoints import PATIENCE
-from tests.support.run_folder import ATTEMPTS, Desk, server
+from persqa_client.simulator.server import SimSettings, Simulator
+from tests.support.endpoints import TEST_TIMEOUT
+from tests.support.run_folder import MAX_ATTEMPTS, RunFolder, fast_simulator
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def desk(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
 
 
 def free_port() -> int:
@@ -29,7 +29,7 @@ def free_port() -> int:
 
 async def stop_of(run: Run) -> RunStopped:
     with pytest.raises(RunStopped) as caught:
-        await asyncio.wait_for(run.execute(), PATIENCE)
+        await asyncio.wait_for(run.execute(), TEST_TIMEOUT)
     return caught.value
 
 
@@ -50,41 +50,43 @@ TRANSIENT = {
 
 
 @pytest.mark.parametrize("kind", PRESSURE)
-async def test_pressure_costs_a_row_no_attempt(desk: Desk, kind: str) -> None:
+async def test_pressure_costs_a_row_no_attempt(desk: RunFolder, kind: str) -> None:
     desk.rows(1)
     script = [kind] if kind == "429_date" else [kind] * 5
-    with server(script=script, retry_after=0.0 if kind == "429_date" else 0.02) as simulator:
+    with fast_simulator(script=script, retry_after=0.0 if kind == "429_date" else 0.02) as simulator:
         await desk.run(simulator.base_url, max_attempts=1).execute()
     assert (desk.good, desk.failed) == ([0], {})
     assert simulator.stats()["requests"] == len(script) + 1
 
 
 @pytest.mark.parametrize("kind", TRANSIENT)
-async def test_a_transient_error_passes(desk: Desk, kind: str) -> None:
+async def test_a_transient_error_passes(desk: RunFolder, kind: str) -> None:
     desk.rows(3)
-    with server(script=[kind] * (ATTEMPTS - 1)) as simulator:
+    with fast_simulator(script=[kind] * (MAX_ATTEMPTS - 1)) as simulator:
         await desk.run(simulator.base_url, timeout=0.15).execute()
     assert (desk.good, desk.failed) == ([0, 1, 2], {})
-    assert simulator.stats()["requests"] == 3 + ATTEMPTS - 1
+    assert simulator.stats()["requests"] == 3 + MAX_ATTEMPTS - 1
 
 
 @pytest.mark.parametrize(("kind", "code"), TRANSIENT.items())
-async def test_a_transient_error_that_stays_fails_the_row_after_its_attempts(desk: Desk, kind: str, code: str) -> None:
+async def test_a_transient_error_that_stays_fails_the_row_after_its_attempts(
+    desk: RunFolder, kind: str, code: str
+) -> None:
     desk.rows(1)
-    with server(script=[kind] * ATTEMPTS) as simulator:
+    with fast_simulator(script=[kind] * MAX_ATTEMPTS) as simulator:
         await desk.run(simulator.base_url, timeout=0.15).execute()
     assert (desk.good, desk.failed) == ([], {0: code})
-    assert desk.lines("out.failed.jsonl")[0]["error"]["attempts"] == ATTEMPTS
-    assert simulator.stats()["requests"] == ATTEMPTS
+    assert desk.lines("out.failed.jsonl")[0]["error"]["attempts"] == MAX_ATTEMPTS
+    assert simulator.stats()["requests"] == MAX_ATTEMPTS
 
 
 @pytest.mark.parametrize(
     ("kind", "code"), [("too_large", "too_large"), ("unprocessable", "rejected"), ("forbidden", "rejected")]
 )
-async def test_a_refused_row_fails_alone_and_at_once(desk: Desk, kind: str, code: str) -> None:
+async def test_a_refused_row_fails_alone_and_at_once(desk: RunFolder, kind: str, code: str) -> None:
     """403 is among them once the server has answered."""
     desk.rows(3)
-    with server(script=["ok", kind]) as simulator:
+    with fast_simulator(script=["ok", kind]) as simulator:
         await desk.run(simulator.base_url).execute()
     assert (len(desk.good), list(desk.failed.values())) == (2, [code])
     assert simulator.stats()["requests"] == 3
@@ -98,10 +100,10 @@ async def test_a_refused_row_fails_alone_and_at_once(desk: Desk, kind: str, code
     ],
 )
 async def test_what_exceeds_the_context_fails_its_row_and_changes_no_dialect(
-    desk: Desk, max_tokens: int, code: str
+    desk: RunFolder, max_tokens: int, code: str
 ) -> None:
     desk.rows(2)
-    with server(max_model_len=100) as simulator:
+    with fast_simulator(max_model_len=100) as simulator:
         summary = await desk.run(simulator.base_url, max_tokens=max_tokens).execute()
     assert set(desk.failed.values()) == {code}
     assert summary.notes == ()
@@ -111,9 +113,9 @@ async def test_what_exceeds_the_context_fails_its_row_and_changes_no_dialect(
 @pytest.mark.parametrize(
     ("kind", "code"), [("quota", "no_quota"), ("payment", "no_credit"), ("forbidden", "forbidden")]
 )
-async def test_what_every_row_would_meet_stops_the_run_at_once(desk: Desk, kind: str, code: str) -> None:
+async def test_what_every_row_would_meet_stops_the_run_at_once(desk: RunFolder, kind: str, code: str) -> None:
     desk.rows(5)
-    with server(script=[kind]) as simulator:
+    with fast_simulator(script=[kind]) as simulator:
         stop = await stop_of(desk.run(simulator.base_url))
     assert (stop.code, stop.message.count("\n")) == (code, 0)
     assert desk.untouched
@@ -121,16 +123,16 @@ async def test_what_every_row_would_meet_stops_the_run_at_once(desk: Desk, kind:
     assert simulator.stats()["requests"] <= 2
 
 
-async def test_the_same_run_goes_on_once_the_account_is_filled(desk: Desk) -> None:
+async def test_the_same_run_goes_on_once_the_account_is_filled(desk: RunFolder) -> None:
     desk.rows(5)
-    with server(script=["ok", "ok", "quota"]) as simulator:
+    with fast_simulator(script=["ok", "ok", "quota"]) as simulator:
         await stop_of(desk.run(simulator.base_url))
         summary = await desk.run(simulator.base_url).execute()
     assert (summary.state, desk.good, desk.failed) == ("finished", [0, 1, 2, 3, 4], {})
     assert simulator.stats()["answered"] == 5
 
 
-async def test_a_dead_server_at_the_start_is_one_clear_sentence(desk: Desk) -> None:
+async def test_a_dead_server_at_the_start_is_one_clear_sentence(desk: RunFolder) -> None:
     desk.rows(1)
     port = free_port()
     stop = await stop_of(desk.run(f"http://127.0.0.1:{port}/v1"))
@@ -142,9 +144,9 @@ async def test_a_dead_server_at_the_start_is_one_clear_sentence(desk: Desk) -> N
 @pytest.mark.parametrize(
     ("key", "reason"), [("wrong", "the key is wrong or expired"), (None, "it wants a key and none was sent")]
 )
-async def test_a_wrong_key_is_one_clear_sentence(desk: Desk, shape: str, key: str | None, reason: str) -> None:
+async def test_a_wrong_key_is_one_clear_sentence(desk: RunFolder, shape: str, key: str | None, reason: str) -> None:
     desk.rows(1)
-    with server(api_key="right", shape=shape) as simulator:
+    with fast_simulator(api_key="right", shape=shape) as simulator:
         stop = await stop_of(desk.run(simulator.base_url, key=key or ()))
     assert stop.code == "wrong_key"
     assert reason in stop.message
@@ -154,9 +156,9 @@ async def test_a_wrong_key_is_one_clear_sentence(desk: Desk, shape: str, key: st
 
 
 @pytest.mark.parametrize("shape", ["vllm", "hosted"])
-async def test_an_unknown_model_is_one_clear_sentence(desk: Desk, shape: str) -> None:
+async def test_an_unknown_model_is_one_clear_sentence(desk: RunFolder, shape: str) -> None:
     desk.rows(1)
-    with server(shape=shape) as simulator:
+    with fast_simulator(shape=shape) as simulator:
         stop = await stop_of(desk.run(simulator.base_url, model="gpt-0"))
     assert stop.code == "unknown_model"
     assert "'gpt-0'" in stop.message
@@ -165,27 +167,27 @@ async def test_an_unknown_model_is_one_clear_sentence(desk: Desk, shape: str) ->
 
 
 @pytest.mark.parametrize("shape", ["vllm", "hosted"])
-async def test_an_address_without_v1_is_told_the_right_one(desk: Desk, shape: str) -> None:
+async def test_an_address_without_v1_is_told_the_right_one(desk: RunFolder, shape: str) -> None:
     desk.rows(1)
-    with server(shape=shape) as simulator:
+    with fast_simulator(shape=shape) as simulator:
         stop = await stop_of(desk.run(simulator.base_url.removesuffix("/v1")))
     assert stop.code == "wrong_url"
     assert f"--base-url {simulator.base_url}" in stop.message
     assert desk.untouched
 
 
-async def test_an_address_that_is_no_endpoint_says_so(desk: Desk) -> None:
+async def test_an_address_that_is_no_endpoint_says_so(desk: RunFolder) -> None:
     desk.rows(1)
-    with server() as simulator:
+    with fast_simulator() as simulator:
         stop = await stop_of(desk.run(f"{simulator.base_url}/elsewhere"))
     assert stop.code == "wrong_url"
     assert "--base-url" in stop.message
     assert desk.untouched
 
 
-async def test_twenty_first_results_that_are_the_same_refusal_stop_the_run(desk: Desk) -> None:
+async def test_twenty_first_results_that_are_the_same_refusal_stop_the_run(desk: RunFolder) -> None:
     desk.rows(30)
-    with server(faults={"too_large": 1.0}) as simulator:
+    with fast_simulator(faults={"too_large": 1.0}) as simulator:
         stop = await stop_of(desk.run(simulator.base_url))
     assert stop.code == "too_large"
     assert "The first 20 results were all the same" in stop.message
@@ -193,16 +195,16 @@ async def test_twenty_first_results_that_are_the_same_refusal_stop_the_run(desk:
     assert 20 <= simulator.stats()["requests"] <= 30
 
 
-async def test_nineteen_of_them_are_the_rows_own(desk: Desk) -> None:
+async def test_nineteen_of_them_are_the_rows_own(desk: RunFolder) -> None:
     desk.rows(19)
-    with server(faults={"too_large": 1.0}) as simulator:
+    with fast_simulator(faults={"too_large": 1.0}) as simulator:
         await desk.run(simulator.base_url).execute()
     assert desk.failed == dict.fromkeys(range(19), "too_large")
 
 
-async def test_one_answer_among_them_makes_them_the_rows_own(desk: Desk) -> None:
+async def test_one_answer_among_them_makes_them_the_rows_own(desk: RunFolder) -> None:
     desk.rows(30)
-    with server(script=["too_large"] * 7 + ["ok"], faults={"too_large": 1.0}) as simulator:
+    with fast_simulator(script=["too_large"] * 7 + ["ok"], faults={"too_large": 1.0}) as simulator:
         await desk.run(simulator.base_url).execute()
     assert (len(desk.good), len(desk.failed)) == (1, 29)
 
@@ -211,10 +213,10 @@ HOSTED = ("max_tokens is sent as max_completion_tokens", "temperature is left ou
 
 
 @pytest.mark.parametrize(("probes", "concurrency"), [(False, 1), (True, 1), (True, 8)])
-async def test_a_servers_dialect_is_learnt_once_for_the_run(desk: Desk, probes: bool, concurrency: int) -> None:
+async def test_a_servers_dialect_is_learnt_once_for_the_run(desk: RunFolder, probes: bool, concurrency: int) -> None:
     """Also with several requests in flight that all meet the same refusal."""
     desk.rows(12)
-    with server(shape="hosted", reject=("seed",), latency=0.002) as simulator:
+    with fast_simulator(shape="hosted", reject=("seed",), latency=0.002) as simulator:
         run = desk.run(
             simulator.base_url, probes=probes, extra_body={"top_k": 5}, concurrency=concurrency, max_attempts=1
         )
@@ -227,9 +229,9 @@ async def test_a_servers_dialect_is_learnt_once_for_the_run(desk: Desk, probes: 
         assert (stats["by_status"]["400"], stats["answered"]) == (4, 12)
 
 
-async def test_requests_that_meet_a_dialect_together_cost_one_refusal_each(desk: Desk) -> None:
+async def test_requests_that_meet_a_dialect_together_cost_one_refusal_each(desk: RunFolder) -> None:
     desk.rows(8)
-    with server(shape="hosted", latency=0.01) as simulator:
+    with fast_simulator(shape="hosted", latency=0.01) as simulator:
         summary = await desk.run(simulator.base_url, concurrency=8, max_attempts=1).execute()
     assert (len(desk.good), desk.failed, summary.notes) == (8, {}, HOSTED)
     assert simulator.stats()["by_status"]["400"] <= 8 * len(HOSTED)
@@ -241,9 +243,9 @@ async def until(run: Run, answered: int) -> None:
         await asyncio.sleep(0.001)
 
 
-async def test_a_server_that_goes_and_comes_back_costs_no_row(desk: Desk) -> None:
+async def test_a_server_that_goes_and_comes_back_costs_no_row(desk: RunFolder) -> None:
     desk.rows(60)
-    first = Running(SimSettings(latency=0.005))
+    first = Simulator(SimSettings(latency=0.005))
     run = desk.run(first.base_url, concurrency=4)
     going = asyncio.create_task(run.execute())
     await until(run, 10)
@@ -251,33 +253,33 @@ async def test_a_server_that_goes_and_comes_back_costs_no_row(desk: Desk) -> Non
     while run.session.outage.reason is None:
         await asyncio.sleep(0.001)
     assert not going.done()
-    with server(port=first.port) as second:
-        summary = await asyncio.wait_for(going, PATIENCE)
+    with fast_simulator(port=first.port) as second:
+        summary = await asyncio.wait_for(going, TEST_TIMEOUT)
     assert (summary.state, desk.good, desk.failed) == ("finished", list(range(60)), {})
     assert first.stats()["answered"] + second.stats()["answered"] <= 60 + 4
 
 
-async def stopped_outage(desk: Desk, count: int, **limits: Any) -> tuple[RunStopped, Running]:
+async def stopped_outage(desk: RunFolder, count: int, **limits: Any) -> tuple[RunStopped, Simulator]:
     """A run whose server goes away after ten answers and stays away."""
     desk.rows(count)
-    simulator = Running(SimSettings(latency=0.005))
+    simulator = Simulator(SimSettings(latency=0.005))
     run = desk.run(simulator.base_url, max_outage=0.1, **limits)
     going = asyncio.create_task(run.execute())
     await until(run, 10)
     await asyncio.to_thread(simulator.close)
     with pytest.raises(RunStopped) as caught:
-        await asyncio.wait_for(going, PATIENCE)
+        await asyncio.wait_for(going, TEST_TIMEOUT)
     return caught.value, simulator
 
 
-async def test_an_outage_too_long_stops_a_run_that_goes_on_afterwards(desk: Desk) -> None:
+async def test_an_outage_too_long_stops_a_run_that_goes_on_afterwards(desk: RunFolder) -> None:
     stop, first = await stopped_outage(desk, 60, concurrency=4)
     assert stop.code == "server_away"
     assert "--max-outage 0.1" in stop.message
     assert "give the same command again" in stop.message
     assert not desk.lines("out.failed.jsonl")
     assert not desk.lines("out.failed.jsonl.partial")
-    with server() as second:
+    with fast_simulator() as second:
         summary: Summary = await desk.run(second.base_url, concurrency=4).execute()
     assert (summary.state, desk.good, desk.failed) == ("finished", list(range(60)), {})
     assert 60 <= first.stats()["answered"] + second.stats()["answered"] <= 60 + 4
@@ -293,32 +295,32 @@ async def test_an_outage_too_long_stops_a_run_that_goes_on_afterwards(desk: Desk
     ],
 )
 async def test_a_server_that_only_turns_away_stops_the_run_and_fails_no_row(
-    desk: Desk, faults: dict[str, float]
+    desk: RunFolder, faults: dict[str, float]
 ) -> None:
     desk.rows(30)
-    with server(faults=faults, script=["ok", "ok"]) as simulator:
+    with fast_simulator(faults=faults, script=["ok", "ok"]) as simulator:
         stop = await stop_of(desk.run(simulator.base_url, max_outage=0.1, concurrency=4))
         answered = simulator.stats()["answered"]
     assert stop.code == "server_away"
     assert not desk.lines("out.failed.jsonl")
     assert not desk.lines("out.failed.jsonl.partial")
-    with server() as simulator:
+    with fast_simulator() as simulator:
         await desk.run(simulator.base_url).execute()
     assert (desk.good, desk.failed) == (list(range(30)), {})
     assert answered + simulator.stats()["answered"] == 30
 
 
-async def test_a_dead_engine_is_asked_for_its_health_and_sent_nothing(desk: Desk) -> None:
+async def test_a_dead_engine_is_asked_for_its_health_and_sent_nothing(desk: RunFolder) -> None:
     desk.rows(30)
-    with server(script=["ok", "engine_dead"]) as simulator:
+    with fast_simulator(script=["ok", "engine_dead"]) as simulator:
         await stop_of(desk.run(simulator.base_url, max_outage=0.1, concurrency=4))
     assert simulator.stats()["requests"] <= 2 + 4
 
 
-async def test_a_mixture_of_everything_that_passes_fails_nothing(desk: Desk) -> None:
+async def test_a_mixture_of_everything_that_passes_fails_nothing(desk: RunFolder) -> None:
     desk.rows(150)
     faults = dict.fromkeys(["429", "503", "500", "502_html", "520", "reset", "cut_body", "invalid_json"], 0.04)
-    with server(faults=faults, retry_after=0.005, fault_seed=1) as simulator:
+    with fast_simulator(faults=faults, retry_after=0.005, fault_seed=1) as simulator:
         await desk.run(simulator.base_url, concurrency=16, max_attempts=12).execute()
     assert (desk.good, desk.failed) == (list(range(150)), {})
     assert simulator.stats()["answered"] <= 150 + sum(simulator.stats()["by_fault"].values())

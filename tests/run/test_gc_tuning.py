@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from persqa_client.run.gc_tuning import SELDOM, looking_seldom
+from persqa_client.run.gc_tuning import SELDOM, infrequent_gc
 
 PROGRAM = """
 import gc
@@ -30,7 +30,7 @@ def test_a_run_in_a_process_of_somebody_else_leaves_their_thresholds(theirs: tup
     before = gc.get_threshold()
     gc.set_threshold(*theirs)
     try:
-        with looking_seldom():
+        with infrequent_gc():
             assert gc.get_threshold() == (SELDOM if 0 < theirs[0] < SELDOM else theirs[0], *theirs[1:])
         assert gc.get_threshold() == theirs
     finally:

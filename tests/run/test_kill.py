@@ -10,7 +10,7 @@ import orjson
 import pytest
 from PIL import Image
 
-from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.commands import persqa, start
 
 ROWS = 2000
@@ -28,7 +28,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def command(input: Path, output: Path, simulator: Running) -> list[str | Path]:
+def command(input: Path, output: Path, simulator: Simulator) -> list[str | Path]:
     return [
         *("run", input, "-o", output, "--base-url", simulator.base_url, "--model", "persqa-simulator"),
         *("--concurrency", str(CONCURRENCY), "--no-probes"),
@@ -43,11 +43,11 @@ def write_rows(path: Path, pictures: Path) -> None:
 def test_twenty_kills_lose_double_and_tear_nothing(tmp_path: Path, pictures: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     write_rows(rows, pictures)
-    with running(SimSettings(latency=0.1, jitter=0.5, slots=CONCURRENCY)) as simulator:
+    with run_simulator(SimSettings(latency=0.1, jitter=0.5, slots=CONCURRENCY)) as simulator:
         undisturbed = command(rows, tmp_path / "undisturbed.jsonl", simulator)
         assert persqa(*undisturbed, cwd=tmp_path).returncode == 0
     rng = random.Random(7)
-    with running(SimSettings(latency=0.1, jitter=0.5, slots=CONCURRENCY)) as simulator:
+    with run_simulator(SimSettings(latency=0.1, jitter=0.5, slots=CONCURRENCY)) as simulator:
         killed = command(rows, tmp_path / "killed.jsonl", simulator)
         for _ in range(KILLS):
             kill_in_mid_run(killed, simulator, rng, tmp_path)
@@ -60,7 +60,7 @@ def test_twenty_kills_lose_double_and_tear_nothing(tmp_path: Path, pictures: Pat
     assert repeats <= KILLS * CONCURRENCY
 
 
-def kill_in_mid_run(arguments: list[str | Path], simulator: Running, rng: random.Random, cwd: Path) -> None:
+def kill_in_mid_run(arguments: list[str | Path], simulator: Simulator, rng: random.Random, cwd: Path) -> None:
     """Lets it answer some rows, then kills it."""
     before = simulator.stats()["answered"]
     process = start(*arguments, cwd=cwd)

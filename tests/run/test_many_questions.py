@@ -12,14 +12,14 @@ from PIL import Image
 
 from persqa_client import SettingsError, generate
 from persqa_client.run.summary import Summary
-from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 
 NAMES = ("red", "green", "blue", "white")
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Running]:
-    with running(SimSettings(latency=0.0)) as server:
+def simulator() -> Iterator[Simulator]:
+    with run_simulator(SimSettings(latency=0.0)) as server:
         yield server
 
 
@@ -35,7 +35,7 @@ def write(folder: Path, *rows: dict[str, Any], name: str = "rows.jsonl") -> Path
     return folder / name
 
 
-def go(input: Path, output: Path, server: Running, **flags: Any) -> Summary:
+def go(input: Path, output: Path, server: Simulator, **flags: Any) -> Summary:
     flags = {"probes": False, "questions": 3, "details": True, **flags}
     return generate(input, output, base_url=server.base_url, model="persqa-simulator", **flags)
 
@@ -52,15 +52,15 @@ def asked(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_each_question_has_a_line_of_its_own_behind_its_rows_others(folder: Path, simulator: Running) -> None:
+def test_each_question_has_a_line_of_its_own_behind_its_rows_others(folder: Path, simulator: Simulator) -> None:
     input = write(folder, *({"image": f"{name}.png"} for name in NAMES))
     summary = go(input, folder / "qa.jsonl", simulator)
-    assert (summary.tally.rows, summary.tally.units, summary.tally.good) == (4, 12, 12)
+    assert (summary.tally.rows, summary.tally.units, summary.tally.succeeded) == (4, 12, 12)
     assert [row["image"] for row in objects(folder / "qa.jsonl")] == [f"{name}.png" for name in NAMES for _ in range(3)]
     assert all(len(set(questions)) == 3 for questions in asked(folder / "qa.jsonl").values())
 
 
-def test_columns_rows_order_and_a_limit_change_no_question(folder: Path, simulator: Running) -> None:
+def test_columns_rows_order_and_a_limit_change_no_question(folder: Path, simulator: Simulator) -> None:
     go(write(folder, *({"image": f"{name}.png"} for name in NAMES)), folder / "qa.jsonl", simulator)
     more = [{"n": number, "image": f"{name}.png"} for number, name in enumerate(reversed(NAMES))]
     other = write(folder, {"image": "red.png", "question": "What is <mam>?"}, *more, name="other.jsonl")
@@ -71,7 +71,7 @@ def test_columns_rows_order_and_a_limit_change_no_question(folder: Path, simulat
     assert found == asked(folder / "qa.jsonl")
 
 
-def test_fewer_questions_are_the_first_of_more(folder: Path, simulator: Running) -> None:
+def test_fewer_questions_are_the_first_of_more(folder: Path, simulator: Simulator) -> None:
     input = write(folder, *({"image": f"{name}.png"} for name in NAMES))
     go(input, folder / "three.jsonl", simulator)
     go(input, folder / "one.jsonl", simulator, questions=1)
@@ -79,10 +79,10 @@ def test_fewer_questions_are_the_first_of_more(folder: Path, simulator: Running)
     assert asked(folder / "one.jsonl") == {image: questions[:1] for image, questions in three.items()}
 
 
-def test_what_failed_is_asked_again_alone_by_either_way(folder: Path, simulator: Running) -> None:
+def test_what_failed_is_asked_again_alone_by_either_way(folder: Path, simulator: Simulator) -> None:
     input = write(folder, {"image": "red.png"}, {"image": "late.png"}, {"image": "blue.png"})
     summary = go(input, folder / "qa.jsonl", simulator)
-    assert (summary.tally.good, dict(summary.tally.failed)) == (6, {"image_missing": 3})
+    assert (summary.tally.succeeded, dict(summary.tally.failed)) == (6, {"image_missing": 3})
     failed = objects(folder / "qa.failed.jsonl")
     assert [row["error"]["question"] for row in failed] == [0, 1, 2]
 
@@ -90,20 +90,20 @@ def test_what_failed_is_asked_again_alone_by_either_way(folder: Path, simulator:
     only = write(folder, failed[2], failed[0], name="only.jsonl")
     assert go(only, folder / "only.out", simulator).tally.units == 2
     summary = go(input, folder / "qa.jsonl", simulator, retry_failed=True)
-    assert (summary.tally.rows, summary.tally.units, summary.tally.good) == (3, 9, 9)
+    assert (summary.tally.rows, summary.tally.units, summary.tally.succeeded) == (3, 9, 9)
     found = asked(folder / "qa.jsonl")
     assert list(found) == ["red.png", "late.png", "blue.png"]
     assert asked(folder / "only.out")["late.png"] == [found["late.png"][2], found["late.png"][0]]
 
 
-def test_a_line_that_is_no_row_fails_once(folder: Path, simulator: Running) -> None:
+def test_a_line_that_is_no_row_fails_once(folder: Path, simulator: Simulator) -> None:
     input = write(folder, {"image": "red.png", "category": "indoor"})
     assert dict(go(input, folder / "qa.jsonl", simulator).tally.failed) == {"bad_category": 1}
     [row] = objects(folder / "qa.failed.jsonl")
     assert "question" not in row["error"]
 
 
-def test_another_bank_is_another_run(folder: Path, simulator: Running) -> None:
+def test_another_bank_is_another_run(folder: Path, simulator: Simulator) -> None:
     input, bank = write(folder, {"image": "red.png"}), folder / "mine.txt"
     bank.write_text("Where is {tag}?\nWho is near {tag}?\n")
     go(input, folder / "qa.jsonl", simulator, bank=str(bank), questions=2)
@@ -114,12 +114,12 @@ def test_another_bank_is_another_run(folder: Path, simulator: Running) -> None:
         go(input, folder / "qa.jsonl", simulator, bank=str(moved), questions=2)
 
 
-def test_the_summary_tells_what_the_run_found_by_itself(folder: Path, simulator: Running) -> None:
+def test_the_summary_tells_what_the_run_found_by_itself(folder: Path, simulator: Simulator) -> None:
     """How many requests at once were right, and how often a picture went by its uuid; the run file says it, too."""
     input = write(folder, *({"image": f"{name}.png"} for name in NAMES))
     summary = go(input, folder / "qa.jsonl", simulator, probes=True)
-    at_once, pictures = summary.found
+    at_once, pictures = summary.findings
     assert at_once.endswith(" requests at once at last (--concurrency auto)")
     assert pictures == "pictures sent 4 times, and named 8 times instead"
-    assert orjson.loads((folder / "qa.run.json").read_bytes())["found"] == list(summary.found)
-    assert go(input, folder / "fixed.jsonl", simulator, concurrency=4).found == ()
+    assert orjson.loads((folder / "qa.run.json").read_bytes())["found"] == list(summary.findings)
+    assert go(input, folder / "fixed.jsonl", simulator, concurrency=4).findings == ()

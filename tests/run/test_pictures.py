@@ -13,7 +13,7 @@ from PIL import Image
 
 from persqa_client import generate
 from persqa_client.run.summary import Summary
-from persqa_client.simulator.server import SimSettings, running
+from persqa_client.simulator.server import SimSettings, run_simulator
 from tests.images.file_parts import NEEDED, parts
 from tests.images.picture_table import BUDGET, GOOD, Good
 from tests.images.pictures import near, silent
@@ -50,7 +50,7 @@ def hang(folder: Path) -> list[tuple[str, str]]:
 
 def run_over(rows: Path, output: Path, kept: Path) -> Summary:
     """Without a look at what the server obeys, whose requests would be none of the rows'."""
-    with running(SimSettings(latency=0, keep_pictures=kept)) as server:
+    with run_simulator(SimSettings(latency=0, keep_pictures=kept)) as server:
         return generate(
             rows, output, base_url=server.base_url, model="persqa-simulator", max_pixels=BUDGET, probes=False
         )

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from persqa_client.answers.checks import TAGGED_ANSWER
+from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import Bank
-from persqa_client.questions.tasks import AskMaker
+from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.pipeline import Pipeline
-from persqa_client.types import Completion, Failure, Outcome, Picture, Record, Row, Sent, Strategy, Unit, Usage
+from persqa_client.types import (
+    Completion,
+    EncodedImage,
+    Failure,
+    Outcome,
+    Record,
+    Row,
+    SentPicture,
+    Strategy,
+    TaskId,
+    Usage,
+)
 from tests.support.fakes import FakeCompleter, load_nothing
 
 ROW = Row(7, b'{"image": ["a.jpg", "b.jpg"]}', ("a.jpg", "b.jpg"), question="What is <mam> doing?")
@@ -17,8 +28,8 @@ GOOD = "<mam> reads a book."
 
 
 async def answer(completer: FakeCompleter, row: Row = ROW, strategy: Strategy = "direct", **more: Any) -> Outcome:
-    asks = AskMaker("<mam>", 0, Bank.of("human"), TAGGED_ANSWER, strategy=strategy, names=("Eileen",))
-    return await Pipeline(completer, load_nothing, asks, **more).answer_row(row, Unit(row.number))
+    asks = TaskMaker("<mam>", 0, Bank.build("human"), TAGGED_ANSWER_CHECKS, strategy=strategy, names=("Eileen",))
+    return await Pipeline(completer, load_nothing, asks, **more).answer_row(row, TaskId(row.number))
 
 
 async def test_a_good_answer_is_a_record() -> None:
@@ -66,12 +77,12 @@ async def test_an_endpoints_refusal_of_the_second_ask_keeps_what_was_paid() -> N
 
 
 async def test_a_picture_that_can_not_be_read_is_found_before_anything_is_sent() -> None:
-    async def missing(reference: str) -> Picture:
+    async def missing(reference: str) -> EncodedImage:
         raise RowError("image_missing", f"{reference} is not there")
 
     completer = FakeCompleter([])
-    asks = AskMaker("<mam>", 0, Bank.of("human"), TAGGED_ANSWER)
-    failure = await Pipeline(completer, missing, asks).answer_row(ROW, Unit(7))
+    asks = TaskMaker("<mam>", 0, Bank.build("human"), TAGGED_ANSWER_CHECKS)
+    failure = await Pipeline(completer, missing, asks).answer_row(ROW, TaskId(7))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage, failure.attempts) == ("image_missing", "input", 0)
     assert completer.requests == []
@@ -135,9 +146,9 @@ async def test_a_real_name_is_kept_out() -> None:
 
 async def test_a_row_that_has_no_question_is_never_sent() -> None:
     completer = FakeCompleter([])
-    asks = AskMaker("<mam>", 0, Bank.of("human"), TAGGED_ANSWER)
+    asks = TaskMaker("<mam>", 0, Bank.build("human"), TAGGED_ANSWER_CHECKS)
     row = Row(7, b"{}", ("a.jpg",))
-    failure = await Pipeline(completer, load_nothing, asks).answer_row(row, Unit(7, 5000))
+    failure = await Pipeline(completer, load_nothing, asks).answer_row(row, TaskId(7, 5000))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage) == ("no_question", "input")
 
@@ -145,4 +156,4 @@ async def test_a_row_that_has_no_question_is_never_sent() -> None:
 async def test_the_pictures_are_told_as_they_were_sent() -> None:
     record = await answer(FakeCompleter([GOOD]), count=lambda width, height: width + height)
     assert isinstance(record, Record)
-    assert record.pictures == (Sent("image/jpeg", 1, 1, 5, 2), Sent("image/jpeg", 1, 1, 5, 2))
+    assert record.pictures == (SentPicture("image/jpeg", 1, 1, 5, 2), SentPicture("image/jpeg", 1, 1, 5, 2))

@@ -13,11 +13,11 @@ from PIL import Image
 from rich.console import Console
 
 from persqa_client.config import Endpoint, Limits, RunSettings
-from persqa_client.inputs.sources import ListedSource
-from persqa_client.run.background import attended
+from persqa_client.inputs.sources import InMemorySource
+from persqa_client.run.background import execute_with_monitors
 from persqa_client.run.progress import Glance, show_bar, show_lines
 from persqa_client.run.run import Run
-from persqa_client.simulator.server import SimSettings, running
+from persqa_client.simulator.server import SimSettings, run_simulator
 
 MODEL = "persqa-simulator"
 
@@ -30,7 +30,7 @@ def run_of(base_url: str, picture: Path, rows: int) -> Run:
         limits=Limits(concurrency=2),
         probes=False,
     )
-    return Run(settings, ListedSource([{"image": str(picture), "id": number} for number in range(rows)]))
+    return Run(settings, InMemorySource([{"image": str(picture), "id": number} for number in range(rows)]))
 
 
 @pytest.fixture
@@ -42,9 +42,11 @@ def picture(tmp_path: Path) -> Path:
 async def test_lines_are_printed_while_a_run_goes_on_and_no_longer(picture: Path) -> None:
     said = io.StringIO()
     console = Console(file=said, width=20)
-    with running(SimSettings(latency=0.1)) as server:
-        summary = await attended(run_of(server.base_url, picture, 12), partial(show_lines, console=console, every=0.05))
-    assert summary.tally.good == 12
+    with run_simulator(SimSettings(latency=0.1)) as server:
+        summary = await execute_with_monitors(
+            run_of(server.base_url, picture, 12), partial(show_lines, console=console, every=0.05)
+        )
+    assert summary.tally.succeeded == 12
     lines = said.getvalue().splitlines()
     assert lines
     assert all(" done, 0 failed, " in line and line.endswith(" retries") for line in lines)
@@ -56,9 +58,9 @@ async def test_what_goes_wrong_beside_a_run_does_not_end_it(picture: Path) -> No
     async def broken(run: Run) -> None:
         raise OSError("a terminal that is gone")
 
-    with running(SimSettings(latency=0.05)) as server:
-        summary = await attended(run_of(server.base_url, picture, 4), broken)
-    assert summary.tally.good == 4
+    with run_simulator(SimSettings(latency=0.05)) as server:
+        summary = await execute_with_monitors(run_of(server.base_url, picture, 4), broken)
+    assert summary.tally.succeeded == 4
 
 
 def test_numbers_that_say_nothing_are_left_out() -> None:
@@ -71,7 +73,7 @@ def test_numbers_that_say_nothing_are_left_out() -> None:
 async def test_a_narrow_terminal_shows_why_a_run_waits(picture: Path) -> None:
     said = io.StringIO()
     console = Console(file=said, width=60, force_terminal=True)
-    with running(SimSettings(latency=0.1)) as server:
+    with run_simulator(SimSettings(latency=0.1)) as server:
         run = run_of(server.base_url, picture, 12)
     run.live.phase = "running"
     run.pool.sessions[0].outage.reason = "it no longer takes connections."

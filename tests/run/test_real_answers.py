@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from persqa_client.simulator.faults import Message
-from persqa_client.simulator.server import SimSettings, running
+from persqa_client.simulator.faults import Choice
+from persqa_client.simulator.server import SimSettings, run_simulator
 from tests.answers.answer_table import CASES
 from tests.images.picture_table import BUDGET, GOOD
 from tests.images.unusable_files import BAD_FILES, BAD_PLACES
@@ -49,7 +49,7 @@ class Played:
     code: int
     said: str
     wanted: dict[str, list[str]]
-    found: dict[str, list[str]]
+    findings: dict[str, list[str]]
     order: list[int]
     counts: dict[str, Any]
 
@@ -109,8 +109,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     lines, wanted = lay_out(folder)
     (folder / "rows.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (folder / "names.txt").write_text("\n".join(NAMES), encoding="utf-8")
-    answers = {case.question: Message(case.raw, case.finish_reason) for case in CASES}
-    with running(SimSettings(latency=0.0, retry_after=0.05, answers=answers, faults=FAULTS)) as server:
+    answers = {case.question: Choice(case.raw, case.finish_reason) for case in CASES}
+    with run_simulator(SimSettings(latency=0.0, retry_after=0.05, answers=answers, faults=FAULTS)) as server:
         told = persqa(
             *("run", "rows.jsonl", "-o", "qa.jsonl", "--base-url", server.base_url, "--model", "persqa-simulator"),
             *("--strategy", "direct", "--names", "names.txt", "--questions", str(QUESTIONS), "--details"),
@@ -126,9 +126,9 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
 def test_every_row_is_in_its_one_right_place(played: Played) -> None:
     assert played.code == 1, played.said
-    wrong = {name: (came, played.wanted.get(name)) for name, came in played.found.items()}
+    wrong = {name: (came, played.wanted.get(name)) for name, came in played.findings.items()}
     assert {name: pair for name, pair in wrong.items() if pair[0] != pair[1]} == {}
-    assert played.found.keys() == played.wanted.keys()
+    assert played.findings.keys() == played.wanted.keys()
 
 
 def test_failures_stand_in_the_order_of_the_input(played: Played) -> None:
@@ -136,7 +136,7 @@ def test_failures_stand_in_the_order_of_the_input(played: Played) -> None:
 
 
 def test_the_counts_are_those_of_the_files(played: Played) -> None:
-    codes = Counter(word.removeprefix("failed: ") for words in played.found.values() for word in words)
+    codes = Counter(word.removeprefix("failed: ") for words in played.findings.values() for word in words)
     failed = {code: count for code, count in codes.items() if not code.startswith("good")}
     assert played.counts["failed"] == failed
     assert played.counts["good"] == sum(count for code, count in codes.items() if code.startswith("good"))

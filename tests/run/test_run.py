@@ -17,7 +17,7 @@ from persqa_client.api import make_settings
 from persqa_client.inputs.sources import open_source
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
-from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.run_files import RunFiles
 
@@ -25,8 +25,8 @@ MODEL = "persqa-simulator"
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Running]:
-    with running(SimSettings(latency=0.0)) as server:
+def simulator() -> Iterator[Simulator]:
+    with run_simulator(SimSettings(latency=0.0)) as server:
         yield server
 
 
@@ -43,11 +43,11 @@ def rows(folder: Path, *lines: str) -> Path:
     return path
 
 
-def endpoint(server: Running) -> Endpoint:
+def endpoint(server: Simulator) -> Endpoint:
     return Endpoint(base_url=server.base_url, model=MODEL)
 
 
-def go(rows: Path | list[Any], output: Path | None, server: Running, **flags: Any) -> Summary:
+def go(rows: Path | list[Any], output: Path | None, server: Simulator, **flags: Any) -> Summary:
     return generate(rows, output, base_url=server.base_url, model=MODEL, **flags)
 
 
@@ -59,7 +59,7 @@ def state(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix != ".png"}
 
 
-def test_every_row_ends_in_one_place_in_input_order(folder: Path, simulator: Running) -> None:
+def test_every_row_ends_in_one_place_in_input_order(folder: Path, simulator: Simulator) -> None:
     lines = [
         '{"image": ["red.png"], "n": 1.50}',
         "",
@@ -69,7 +69,7 @@ def test_every_row_ends_in_one_place_in_input_order(folder: Path, simulator: Run
         '"green.png"',
     ]
     summary = go(rows(folder, *lines), folder / "qa.jsonl", simulator)
-    assert (summary.state, summary.tally.good, dict(summary.tally.failed)) == (
+    assert (summary.state, summary.tally.succeeded, dict(summary.tally.failed)) == (
         "finished",
         3,
         {"image_missing": 1, "bad_line": 1},
@@ -92,13 +92,13 @@ def test_every_row_ends_in_one_place_in_input_order(folder: Path, simulator: Run
     }
 
 
-def test_the_answers_are_about_the_right_pictures(folder: Path, simulator: Running) -> None:
+def test_the_answers_are_about_the_right_pictures(folder: Path, simulator: Simulator) -> None:
     summary = go(rows(folder, *(f'{{"image": "{name}.png"}}' for name in ("red", "green", "blue"))), None, simulator)
     answers = [record["pers_qa"] for record in summary.records]
     assert [colour in answer for colour, answer in zip(("red", "green", "blue"), answers, strict=True)] == [True] * 3
 
 
-def test_a_finished_run_given_again_does_nothing(folder: Path, simulator: Running) -> None:
+def test_a_finished_run_given_again_does_nothing(folder: Path, simulator: Simulator) -> None:
     input = rows(folder, '{"image": "red.png"}')
     go(input, folder / "qa.jsonl", simulator)
     before, asked = state(folder), simulator.stats()["requests"]
@@ -106,7 +106,7 @@ def test_a_finished_run_given_again_does_nothing(folder: Path, simulator: Runnin
     assert (state(folder), simulator.stats()["requests"]) == (before, asked)
 
 
-def test_added_lines_and_a_larger_limit_are_gone_on_with(folder: Path, simulator: Running) -> None:
+def test_added_lines_and_a_larger_limit_are_gone_on_with(folder: Path, simulator: Simulator) -> None:
     lines = [f'{{"image": "red.png", "n": {n}}}' for n in range(5)]
     input, output = rows(folder, *lines[:3]), folder / "qa.jsonl"
     assert go(input, output, simulator, limit=2).tally.units == 2
@@ -121,7 +121,7 @@ def test_added_lines_and_a_larger_limit_are_gone_on_with(folder: Path, simulator
     ("flag", "value"),
     [("temperature", 0.1), ("tag", "bo"), ("seed", 3), ("output_style", "answer"), ("details", True)],
 )
-def test_another_setting_is_refused_by_its_name(folder: Path, simulator: Running, flag: str, value: object) -> None:
+def test_another_setting_is_refused_by_its_name(folder: Path, simulator: Simulator, flag: str, value: object) -> None:
     input = rows(folder, '{"image": "red.png"}')
     go(input, folder / "qa.jsonl", simulator)
     before = state(folder)
@@ -131,67 +131,69 @@ def test_another_setting_is_refused_by_its_name(folder: Path, simulator: Running
     assert go(input, folder / "qa.jsonl", simulator, fresh=True, **{flag: value}).state == "finished"
 
 
-def test_limits_may_change_and_so_may_the_endpoint(folder: Path, simulator: Running) -> None:
+def test_limits_may_change_and_so_may_the_endpoint(folder: Path, simulator: Simulator) -> None:
     input = rows(folder, '{"image": "red.png"}', '{"image": "blue.png"}')
     go(input, folder / "qa.jsonl", simulator, limit=1, concurrency=1)
-    with running(SimSettings(latency=0)) as other:
+    with run_simulator(SimSettings(latency=0)) as other:
         summary = go(input, folder / "qa.jsonl", other, concurrency=9, timeout=7, max_attempts=2, rps=50)
     assert (summary.state, summary.tally.units) == ("finished", 2)
 
 
-def test_a_changed_input_is_refused(folder: Path, simulator: Running) -> None:
+def test_a_changed_input_is_refused(folder: Path, simulator: Simulator) -> None:
     go(rows(folder, '{"image": "red.png"}'), folder / "qa.jsonl", simulator)
     with pytest.raises(SettingsError, match="changed in its first 1 lines"):
         go(rows(folder, '{"image": "blue.png"}', '{"image": "red.png"}'), folder / "qa.jsonl", simulator)
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_file_that_is_not_ours_is_never_overwritten(folder: Path, simulator: Running, fresh: bool) -> None:
+def test_a_file_that_is_not_ours_is_never_overwritten(folder: Path, simulator: Simulator, fresh: bool) -> None:
     (folder / "qa.jsonl").write_text("precious\n")
     with pytest.raises(SettingsError, match=r"qa\.jsonl"):
         go(rows(folder, '{"image": "red.png"}'), folder / "qa.jsonl", simulator, fresh=fresh)
     assert (folder / "qa.jsonl").read_text() == "precious\n"
 
 
-def test_the_input_is_never_the_output(folder: Path, simulator: Running) -> None:
+def test_the_input_is_never_the_output(folder: Path, simulator: Simulator) -> None:
     input = rows(folder, '{"image": "red.png"}')
     with pytest.raises(SettingsError, match="one of the files"):
         go(input, input, simulator)
 
 
-def test_failed_rows_are_asked_again_into_their_places(folder: Path, simulator: Running) -> None:
+def test_failed_rows_are_asked_again_into_their_places(folder: Path, simulator: Simulator) -> None:
     names = ["red", "late", "green", "never", "blue"]
     input = rows(folder, *(f'{{"image": "{name}.png"}}' for name in names))
-    assert go(input, folder / "qa.jsonl", simulator, probes=False).tally.bad == 2
+    assert go(input, folder / "qa.jsonl", simulator, probes=False).tally.failed_total == 2
     asked = simulator.stats()["requests"]
     Image.new("RGB", (40, 30), (250, 250, 250)).save(folder / "late.png")
     summary = go(input, folder / "qa.jsonl", simulator, probes=False, retry_failed=True)
-    assert (summary.tally.good, summary.tally.bad) == (4, 1)
+    assert (summary.tally.succeeded, summary.tally.failed_total) == (4, 1)
     assert [row["image"] for row in objects(folder / "qa.jsonl")] == ["red.png", "late.png", "green.png", "blue.png"]
     assert [row["image"] for row in objects(folder / "qa.failed.jsonl")] == ["never.png"]
     assert simulator.stats()["requests"] - asked == 1, "the one row"
 
 
-def test_a_failure_file_is_an_input(folder: Path, simulator: Running) -> None:
+def test_a_failure_file_is_an_input(folder: Path, simulator: Simulator) -> None:
     input = rows(folder, '{"image": "late.png", "n": 1.0}', "not json")
     go(input, folder / "qa.jsonl", simulator)
     Image.new("RGB", (40, 30)).save(folder / "late.png")
     summary = go(folder / "qa.failed.jsonl", folder / "again.jsonl", simulator)
-    assert summary.tally.good == 1
+    assert summary.tally.succeeded == 1
     assert (folder / "again.jsonl").read_text().startswith('{"image": "late.png", "n": 1.0, "pers_qa": ')
     assert objects(folder / "again.failed.jsonl")[0]["line"] == "not json"
 
 
-def test_a_second_run_on_the_same_output_is_refused(folder: Path, simulator: Running) -> None:
+def test_a_second_run_on_the_same_output_is_refused(folder: Path, simulator: Simulator) -> None:
     input = rows(folder, '{"image": "red.png"}')
-    first = Ledger.open(RunFiles.of(folder / "qa.jsonl"), identity={}, stamp=None, render=lambda line, outcome: line)
+    first = Ledger.open(
+        RunFiles.for_output(folder / "qa.jsonl"), identity={}, stamp=None, render=lambda line, outcome: line
+    )
     with first, pytest.raises(SettingsError, match="another run"):
         go(input, folder / "qa.jsonl", simulator)
 
 
 def test_a_stopped_run_goes_on_where_it_was_left(folder: Path) -> None:
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(200)))
-    with running(SimSettings(latency=0.02, slots=8)) as server:
+    with run_simulator(SimSettings(latency=0.02, slots=8)) as server:
         flags = {"probes": False, "concurrency": 8}
         settings = make_settings(input, folder / "qa.jsonl", [endpoint(server)], flags)
 
@@ -212,14 +214,14 @@ def test_a_stopped_run_goes_on_where_it_was_left(folder: Path) -> None:
     assert [row["n"] for row in objects(folder / "qa.jsonl")] == list(range(200))
 
 
-def test_rows_of_memory_can_have_an_output_too(folder: Path, simulator: Running) -> None:
+def test_rows_of_memory_can_have_an_output_too(folder: Path, simulator: Simulator) -> None:
     made = [{"image": str(folder / "red.png"), "n": n} for n in range(3)]
     assert go(made[:2], folder / "qa.jsonl", simulator).tally.units == 2
     assert go(made, folder / "qa.jsonl", simulator).tally.units == 3
     assert [row["n"] for row in objects(folder / "qa.jsonl")] == [0, 1, 2]
 
 
-def test_styles_and_details(folder: Path, simulator: Running) -> None:
+def test_styles_and_details(folder: Path, simulator: Simulator) -> None:
     line = '{"image": "red.png", "conversation": [{"from": "human", "value": ""}], "question": "What is <mam>?"}'
     input = rows(folder, line)
     [bare] = go(input, None, simulator, output_style="answer").records
@@ -231,7 +233,7 @@ def test_styles_and_details(folder: Path, simulator: Running) -> None:
     assert detailed["pers_qa"] == f"Question: What is <mam>?, Answer: {detailed['pers_qa_meta']['answer']}"
 
 
-def test_chinese_questions_get_chinese_answers(folder: Path, simulator: Running) -> None:
+def test_chinese_questions_get_chinese_answers(folder: Path, simulator: Simulator) -> None:
     [row] = go([{"image": str(folder / "red.png"), "question": "<mam>是什么颜色？"}], None, simulator).records
     assert "红" in row["pers_qa"]
 
@@ -241,7 +243,7 @@ def test_no_key_and_no_base64_stand_in_any_file_of_a_run(folder: Path, monkeypat
     key = "sk-very-secret-key-0123456789"
     monkeypatch.setenv("SIM_KEY", key)
     input = rows(folder, '{"image": "red.png"}', '{"image": "red.png", "question": "again"}', '{"image": "missing"}')
-    with running(SimSettings(latency=0, api_key=key, script=["ok", "unprocessable", "500"])) as server:
+    with run_simulator(SimSettings(latency=0, api_key=key, script=["ok", "unprocessable", "500"])) as server:
         summary = go(input, folder / "qa.jsonl", server, api_key_env="SIM_KEY", details=True)
     assert summary.tally.units == 3
     encoded = base64.b64encode((folder / "red.png").read_bytes())[:40]
@@ -253,18 +255,18 @@ def test_no_key_and_no_base64_stand_in_any_file_of_a_run(folder: Path, monkeypat
 
 def test_the_first_twenty_refusals_alike_stop_the_run_and_fail_no_row(folder: Path) -> None:
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
-    with running(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
+    with run_simulator(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
         with pytest.raises(RunStopped, match="first 20 results") as caught:
             go(input, folder / "qa.jsonl", server, probes=False)
         assert caught.value.code == "too_large"
     assert not list(folder.glob("qa*")), "nothing was settled, so nothing is left"
-    with running(SimSettings(latency=0)) as server:
-        assert go(input, folder / "qa.jsonl", server, probes=False).tally.good == 40
+    with run_simulator(SimSettings(latency=0)) as server:
+        assert go(input, folder / "qa.jsonl", server, probes=False).tally.succeeded == 40
 
 
 def test_fewer_rows_than_that_fail_one_by_one(folder: Path) -> None:
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(19)))
-    with running(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
+    with run_simulator(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
         assert go(input, folder / "qa.jsonl", server, probes=False).tally.failed == {"too_large": 19}
 
 
@@ -273,22 +275,22 @@ def test_refusals_all_alike_stop_no_run_that_was_answered_before(folder: Path) -
     fine = [f'{{"image": "red.png", "n": {n}}}' for n in range(3)]
     many = '["red.png", "red.png", "red.png"]'
     input = rows(folder, *fine, *(f'{{"image": {many}, "n": {n}}}' for n in range(25)))
-    with running(SimSettings(latency=0, limit_images=2)) as server:
-        assert go(input, folder / "qa.jsonl", server, limit=3).tally.good == 3
+    with run_simulator(SimSettings(latency=0, limit_images=2)) as server:
+        assert go(input, folder / "qa.jsonl", server, limit=3).tally.succeeded == 3
         for retry_failed in (False, True):
             summary = go(input, folder / "qa.jsonl", server, retry_failed=retry_failed)
-            assert (summary.tally.good, summary.tally.failed) == (3, {"too_many_images": 25})
+            assert (summary.tally.succeeded, summary.tally.failed) == (3, {"too_many_images": 25})
 
 
-def test_a_retry_goes_on_with_lines_that_were_added(folder: Path, simulator: Running) -> None:
+def test_a_retry_goes_on_with_lines_that_were_added(folder: Path, simulator: Simulator) -> None:
     go(rows(folder, '{"image": "late.png"}'), folder / "qa.jsonl", simulator)
     Image.new("RGB", (40, 30)).save(folder / "late.png")
     input = rows(folder, '{"image": "late.png"}', '{"image": "red.png"}')
-    assert go(input, folder / "qa.jsonl", simulator, retry_failed=True).tally.good == 2
+    assert go(input, folder / "qa.jsonl", simulator, retry_failed=True).tally.succeeded == 2
     assert [row["image"] for row in objects(folder / "qa.jsonl")] == ["late.png", "red.png"]
 
 
-def test_rows_kept_in_memory_are_asked_once_also_with_retry_failed(folder: Path, simulator: Running) -> None:
+def test_rows_kept_in_memory_are_asked_once_also_with_retry_failed(folder: Path, simulator: Simulator) -> None:
     summary = go(rows(folder, '{"image": "red.png"}', '{"image": "no.png"}'), None, simulator, retry_failed=True)
     assert (summary.tally.units, summary.tally.attempts, len(summary.failures)) == (2, 1, 1)
 
@@ -297,7 +299,7 @@ def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
     """The first row's answer does not come; the others are journalled behind it when the run is broken off."""
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
     output = folder / "qa.jsonl"
-    with running(SimSettings(latency=0, script=["stall"])) as server:
+    with run_simulator(SimSettings(latency=0, script=["stall"])) as server:
         settings = make_settings(input, output, [endpoint(server)], {"probes": False, "concurrency": 8})
 
         async def broken_off() -> None:
@@ -316,7 +318,7 @@ def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
 
 def test_a_stop_ends_the_probing_at_once(folder: Path) -> None:
     input = rows(folder, '{"image": "red.png"}')
-    with running(SimSettings(script=["stall"])) as server:
+    with run_simulator(SimSettings(script=["stall"])) as server:
         settings = make_settings(input, folder / "qa.jsonl", [endpoint(server)], {})
 
         async def stopped() -> Summary:

@@ -16,7 +16,7 @@ from persqa_client.api import make_settings
 from persqa_client.inputs.sources import open_source
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
-from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 
 MODEL = "persqa-simulator"
 FAILED = ServerFailed("server_died", "The server is gone.", ["its last words"])
@@ -31,12 +31,12 @@ class Owned:
 
     def __init__(self, settings: SimSettings) -> None:
         self.life = ExitStack()
-        self.server = self.life.enter_context(running(settings))
+        self.server = self.life.enter_context(run_simulator(settings))
         self.failed: ServerFailed | None = None
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(base_url=self.server.base_url, model=MODEL, gone=lambda: self.failed)
+        return Endpoint(base_url=self.server.base_url, model=MODEL, exit_error=lambda: self.failed)
 
     def end(self, *, seen_after: float = 0.0) -> None:
         """It no longer listens; that it has ended may be seen some seconds later."""
@@ -60,7 +60,7 @@ def make_run(rows: Path, *endpoints: Endpoint, probes: bool = False) -> Run:
     return Run(make_settings(rows, rows.with_name("qa.jsonl"), endpoints, flags), open_source(rows, "image"))
 
 
-def of(server: Running) -> Endpoint:
+def of(server: Simulator) -> Endpoint:
     return Endpoint(base_url=server.base_url, model=MODEL)
 
 
@@ -97,7 +97,7 @@ def test_in_mid_run_it_ends_the_run_and_what_was_answered_is_kept(rows: Path) ->
     with pytest.raises(RunStopped) as caught:
         asyncio.run(execute_until(make_run(rows, owned.endpoint), 6, owned))
     assert caught.value is FAILED
-    with running(SimSettings(latency=0.0)) as another:
+    with run_simulator(SimSettings(latency=0.0)) as another:
         assert asyncio.run(make_run(rows, of(another)).execute()).state == "finished"
         assert another.stats()["answered"] == ROWS - 6
     assert [orjson.loads(line)["n"] for line in rows.with_name("qa.jsonl").read_bytes().splitlines()] == [*range(ROWS)]
@@ -105,10 +105,10 @@ def test_in_mid_run_it_ends_the_run_and_what_was_answered_is_kept(rows: Path) ->
 
 def test_where_another_endpoint_is_left_that_one_goes_on(rows: Path) -> None:
     owned = Owned(BROKEN_OFF)
-    with running(SimSettings(latency=0.05)) as other:
+    with run_simulator(SimSettings(latency=0.05)) as other:
         run = make_run(rows, owned.endpoint, of(other))
         summary = asyncio.run(execute_until(run, 8, owned))
-    assert summary.tally.good == ROWS
+    assert summary.tally.succeeded == ROWS
     assert run.pool.warnings == [f"{owned.server.base_url} is left out from now on: The server is gone."]
 
 
@@ -130,8 +130,8 @@ async def test_a_client_is_told_too(rows: Path) -> None:
 
 
 def test_generate_takes_an_endpoint_in_place_of_its_parts(rows: Path) -> None:
-    with running(SimSettings(latency=0.0)) as server:
-        assert generate(rows, endpoint=of(server)).tally.good == ROWS
+    with run_simulator(SimSettings(latency=0.0)) as server:
+        assert generate(rows, endpoint=of(server)).tally.succeeded == ROWS
         with pytest.raises(SettingsError, match="give it, or them"):
             generate(rows, endpoint=of(server), model=MODEL)
     with pytest.raises(SettingsError, match="one endpoint at least"):
@@ -139,14 +139,14 @@ def test_generate_takes_an_endpoint_in_place_of_its_parts(rows: Path) -> None:
 
 
 def test_who_is_told_of_the_end_is_shown_nowhere() -> None:
-    endpoint = Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL, gone=lambda: FAILED)
+    endpoint = Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL, exit_error=lambda: FAILED)
     assert "gone" not in repr(endpoint)
     assert "gone" not in endpoint.model_dump()
 
 
 def test_a_run_that_is_held_has_its_files_for_itself(rows: Path) -> None:
     """From before its server is started, so that nobody starts another one for the same output."""
-    with running(SimSettings(latency=0.0)) as server:
+    with run_simulator(SimSettings(latency=0.0)) as server:
         run = make_run(rows, of(server))
         with run.held() as has_work:
             assert has_work
@@ -172,7 +172,7 @@ def test_the_start_of_a_server_is_none_of_the_runs_time(rows: Path) -> None:
     now = 0.0
     settings = make_run(rows, Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)).settings
     run = Run(settings, open_source(rows, "image"), clock=lambda: now)
-    with run.held(), running(SimSettings(latency=0.0)) as server:
+    with run.held(), run_simulator(SimSettings(latency=0.0)) as server:
         now = 100.0
         run.move(of(server))
         assert asyncio.run(run.execute()).seconds == 0.0

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from persqa_client.simulator.server import Running, running
+from persqa_client.simulator.server import Simulator, run_simulator
 from persqa_client.simulator.settings import SimSettings
 
 PROMPT = "The main character in the picture is called <mam>. Begin with <mam>.\nQuestion: What is <mam> wearing?"
@@ -44,7 +44,7 @@ def body(*parts: dict[str, Any], text: str = PROMPT, **fields: Any) -> dict[str,
 class Asker:
     """A running simulator and a client of it."""
 
-    def __init__(self, server: Running, client: httpx.Client) -> None:
+    def __init__(self, server: Simulator, client: httpx.Client) -> None:
         self.server = server
         self.client = client
 
@@ -63,7 +63,7 @@ class Asker:
 def asking(settings: SimSettings | None = None, **values: Any) -> Iterator[Asker]:
     """Serve without delay unless told otherwise, and ask."""
     values.setdefault("latency", 0)
-    with running(settings or SimSettings(**values)) as server:
+    with run_simulator(settings or SimSettings(**values)) as server:
         root = server.base_url.removesuffix("/v1")
         with httpx.Client(base_url=root, timeout=10, trust_env=False) as client:
             yield Asker(server, client)

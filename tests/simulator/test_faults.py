@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from persqa_client.simulator.faults import ANSWER, DOOR, KINDS, LATE, Faults, Message, draw, mangle, refusal_for
+from persqa_client.simulator.faults import ANSWER, DOOR, KINDS, LATE, Choice, Faults, draw, mangle, refusal_for
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
 
@@ -93,38 +93,38 @@ def test_other_refusals_name_no_time(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("length", Message("<mam> is ", "length")),
-        ("content_filter", Message("<mam> is ", "content_filter")),
-        ("no_tag", Message("The person is a big cat.")),
-        ("bare_tag", Message("mam is a big cat.")),
-        ("html_tag", Message("&lt;mam&gt; is a big cat.")),
-        ("bold_tag", Message("**<mam>** is a big cat.")),
-        ("upper_tag", Message("<MAM> is a big cat.")),
-        ("empty", Message("")),
-        ("only_tag", Message("<mam>")),
-        ("fenced", Message("```\n<mam> is a big cat.\n```")),
+        ("length", Choice("<mam> is ", "length")),
+        ("content_filter", Choice("<mam> is ", "content_filter")),
+        ("no_tag", Choice("The person is a big cat.")),
+        ("bare_tag", Choice("mam is a big cat.")),
+        ("html_tag", Choice("&lt;mam&gt; is a big cat.")),
+        ("bold_tag", Choice("**<mam>** is a big cat.")),
+        ("upper_tag", Choice("<MAM> is a big cat.")),
+        ("empty", Choice("")),
+        ("only_tag", Choice("<mam>")),
+        ("fenced", Choice("```\n<mam> is a big cat.\n```")),
     ],
 )
-def test_an_answer_is_spoilt_as_told(kind: str, message: Message) -> None:
-    assert mangle(kind, Message("<mam> is a big cat."), "<mam>") == message
+def test_an_answer_is_spoilt_as_told(kind: str, message: Choice) -> None:
+    assert mangle(kind, Choice("<mam> is a big cat."), "<mam>") == message
 
 
 def test_refusals_speak_the_language_of_the_answer() -> None:
-    assert "sorry" in str(mangle("refusal", Message("<mam> is here."), "<mam>").text)
-    assert "对不起" in str(mangle("refusal", Message("<mam>在这里。"), "<mam>").text)
-    by_field = mangle("refusal_field", Message("<mam> is here."), "<mam>")
+    assert "sorry" in str(mangle("refusal", Choice("<mam> is here."), "<mam>").text)
+    assert "对不起" in str(mangle("refusal", Choice("<mam>在这里。"), "<mam>").text)
+    by_field = mangle("refusal_field", Choice("<mam> is here."), "<mam>")
     assert by_field.text is None
     assert "sorry" in str(by_field.refusal)
 
 
 @pytest.mark.parametrize("kind", ANSWER)
 def test_every_fault_of_an_answer_changes_it(kind: str) -> None:
-    good = Message("<mam> is a big cat.")
+    good = Choice("<mam> is a big cat.")
     assert mangle(kind, good, "<mam>") != good
     mangle(kind, good, None)
 
 
 def test_a_thought_goes_before_the_answer() -> None:
-    text = str(mangle("think", Message("<mam> is here."), "<mam>").text)
+    text = str(mangle("think", Choice("<mam> is here."), "<mam>").text)
     assert text.startswith("<think>\n")
     assert text.endswith("</think>\n\n<mam> is here.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.simulator.faults import Message
+from persqa_client.simulator.faults import Choice
 from persqa_client.simulator.server import read_given
 from tests.simulator.asking import asking, body
 
@@ -21,8 +21,8 @@ def test_a_given_answer_goes_out_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "answers.jsonl").write_text(LINES, encoding="utf-8")
     answers = read_given(tmp_path / "answers.jsonl")
     assert answers == {
-        "What is <mam> wearing?": Message("A man.\n", "length"),
-        "<mam>穿着什么？": Message("<mam>穿着外套。"),
+        "What is <mam> wearing?": Choice("A man.\n", "length"),
+        "<mam>穿着什么？": Choice("<mam>穿着外套。"),
     }
     with asking(answers=answers) as asker:
         choice = asker.post(body()).json()["choices"][0]

@@ -10,12 +10,12 @@ import pytest
 
 from persqa_client.simulator.app import ENDPOINT
 from persqa_client.simulator.capacity import Link, QueueFull, Slots
-from persqa_client.simulator.server import Running, running
+from persqa_client.simulator.server import Simulator, run_simulator
 from persqa_client.simulator.settings import SimSettings
 from tests.simulator.asking import body
 
 
-async def burst(server: Running, count: int) -> Counter[int]:
+async def burst(server: Simulator, count: int) -> Counter[int]:
     """Send so many requests at once; gives how often each status came."""
     patience = aiohttp.ClientTimeout(total=20)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=patience) as session:
@@ -30,7 +30,7 @@ async def burst(server: Running, count: int) -> Counter[int]:
 
 
 async def test_requests_beyond_the_slots_wait_for_their_turn() -> None:
-    with running(SimSettings(latency=0.02, slots=4)) as server:
+    with run_simulator(SimSettings(latency=0.02, slots=4)) as server:
         assert await burst(server, 20) == {200: 20}
         stats = server.stats()
     assert stats["max_in_flight"] > 4
@@ -38,7 +38,7 @@ async def test_requests_beyond_the_slots_wait_for_their_turn() -> None:
 
 
 async def test_requests_beyond_the_queue_are_refused_as_vllm_does() -> None:
-    with running(SimSettings(latency=0.2, slots=2, max_queued=3)) as server:
+    with run_simulator(SimSettings(latency=0.2, slots=2, max_queued=3)) as server:
         seen = await burst(server, 20)
         stats = server.stats()
     assert seen == {200: 5, 503: 15}
@@ -46,7 +46,7 @@ async def test_requests_beyond_the_queue_are_refused_as_vllm_does() -> None:
 
 
 async def test_a_client_that_goes_gives_its_slot_back() -> None:
-    with running(SimSettings(latency=30, slots=1)) as server:
+    with run_simulator(SimSettings(latency=30, slots=1)) as server:
         async with aiohttp.ClientSession() as session:
             url = f"{server.base_url}/chat/completions"
             for _ in range(3):
@@ -122,7 +122,7 @@ async def test_who_leaves_just_as_its_turn_comes_passes_it_on() -> None:
 
 
 async def test_slots_change_at_their_time_after_the_first_request() -> None:
-    with running(SimSettings(latency=0.05, slots=1, slots_at={0.2: 4, 0.0: 2})) as server:
+    with run_simulator(SimSettings(latency=0.05, slots=1, slots_at={0.2: 4, 0.0: 2})) as server:
         await burst(server, 1)
         for _ in range(400):
             if server.app[ENDPOINT].slots.size == 4:
@@ -143,7 +143,7 @@ def test_pieces_pass_the_link_one_after_the_other() -> None:
 async def test_bodies_arrive_whole_over_a_link() -> None:
     sizes = []
     for mbps in (None, 100.0):
-        with running(SimSettings(latency=0, link_mbps=mbps)) as server:
+        with run_simulator(SimSettings(latency=0, link_mbps=mbps)) as server:
             assert await burst(server, 10) == {200: 10}
             sizes.append(server.stats()["bytes_in"])
     assert sizes[0] == sizes[1] > 10 * 100

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.simulator.server import banner, running, serve
+from persqa_client.simulator.server import banner, run_simulator, serve
 from persqa_client.simulator.settings import SimSettings
 from tests.simulator.asking import asking, body
 
@@ -31,21 +31,21 @@ def test_a_server_goes_away_and_comes_back_on_its_port() -> None:
         ask.server.close()
         with pytest.raises(httpx.TransportError):
             ask.post()
-        with running(SimSettings(latency=0), port=port) as back:
+        with run_simulator(SimSettings(latency=0), port=port) as back:
             assert back.base_url == f"http://127.0.0.1:{port}/v1"
             assert ask.post().status_code == 200
             assert back.stats()["answered"] == ask.server.stats()["answered"] == 1
 
 
 def test_closing_twice_is_closing_once() -> None:
-    with running(SimSettings()) as server:
+    with run_simulator(SimSettings()) as server:
         server.close()
         server.close()
     assert not server.thread.is_alive()
 
 
 async def test_closing_drops_requests_under_way() -> None:
-    with running(SimSettings(latency=60)) as server:
+    with run_simulator(SimSettings(latency=60)) as server:
         async with aiohttp.ClientSession() as session:
             request = asyncio.create_task(session.post(f"{server.base_url}/chat/completions", json=body()))
             await until(lambda: server.stats()["in_flight"] == 1)
@@ -58,9 +58,9 @@ async def test_closing_drops_requests_under_way() -> None:
 
 def test_a_taken_port_is_explained() -> None:
     with (
-        running(SimSettings()) as server,
+        run_simulator(SimSettings()) as server,
         pytest.raises(SettingsError, match=f"listen on 127.0.0.1 port {server.port}"),
-        running(SimSettings(), port=server.port),
+        run_simulator(SimSettings(), port=server.port),
     ):
         pass
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.client.response import assembled, read_completion
+from persqa_client.client.response import assemble_stream, read_completion
 from tests.simulator.asking import Asker, asking, body, part, picture
 
 IN_PIECES: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
@@ -27,7 +27,7 @@ def test_the_pieces_make_the_answer_that_comes_whole(text: str) -> None:
         pieces = ask.post(body(text=text, **IN_PIECES))
     assert pieces.headers["content-type"].startswith("text/event-stream")
     assert len(events(pieces.text)) > 5
-    assert read_completion(assembled(pieces.content)) == read_completion(whole.content)
+    assert read_completion(assemble_stream(pieces.content)) == read_completion(whole.content)
 
 
 def test_usage_is_told_to_who_asks_for_it() -> None:
@@ -85,7 +85,7 @@ def test_an_answer_without_a_choice_or_a_text_has_none_in_pieces_either() -> Non
     with asking(script=["no_choices", "null_content"]) as ask:
         assert one(ask)["choices"] == []
         pieces = ask.post(body(**IN_PIECES)).content
-    assert orjson.loads(assembled(pieces))["choices"][0]["message"]["content"] is None
+    assert orjson.loads(assemble_stream(pieces))["choices"][0]["message"]["content"] is None
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut_body"])
@@ -97,4 +97,4 @@ def test_a_broken_stream_has_no_end(fault: str) -> None:
 def test_a_spoilt_stream_is_no_json() -> None:
     with asking(script=["invalid_json"]) as ask:
         content = ask.post(body(**IN_PIECES)).content
-    assert assembled(content) == content
+    assert assemble_stream(content) == content

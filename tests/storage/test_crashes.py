@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from persqa_client.types import Unit
+from persqa_client.types import TaskId
 from tests.storage.scenario import LINES, SCENARIOS, Log, fails_at_first, open_ledger, results, run_to_end
 
 # Each of these leaves another state of the folder for a crash to freeze.
@@ -145,7 +145,7 @@ def test_what_was_settled_before_a_kill_is_not_asked_again(tmp_path: Path) -> No
         assert sorted(log.asked) == sorted(set(units) - set(answered))
 
 
-def settle_some(folder: Path, units: list[Unit], count: int) -> list[Unit]:
+def settle_some(folder: Path, units: list[TaskId], count: int) -> list[TaskId]:
     """Settles ``count`` units from the last one on, with one checkpoint on the way, and ends like a killed process."""
     with open_ledger(folder) as ledger:
         for line in LINES:

@@ -12,15 +12,15 @@ from persqa_client.errors import StorageError
 from persqa_client.storage.durable import Appender, replace_file
 from persqa_client.storage.journal import Entry, Journal, line_digest, replay
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Unit
+from persqa_client.types import TaskId
 from tests.storage.scenario import good, results, run_to_end
 
-ENTRIES = [Entry(line_digest(b"%d" % row), good(Unit(row))) for row in range(1, 7)]
+ENTRIES = [Entry(line_digest(b"%d" % row), good(TaskId(row))) for row in range(1, 7)]
 
 
 def journalled(folder: Path) -> RunFiles:
     """Two generations: entries 1 to 3, then 4 to 6."""
-    files = RunFiles.of(folder / "qa.jsonl")
+    files = RunFiles.for_output(folder / "qa.jsonl")
     journal = Journal(files, 1)
     for entry in ENTRIES[:3]:
         journal.append(entry)
@@ -70,7 +70,7 @@ def test_forgotten_generations_are_removed(tmp_path: Path) -> None:
 
 
 def test_a_later_generation_is_not_forgotten_with_an_earlier_checkpoint(tmp_path: Path) -> None:
-    files = RunFiles.of(tmp_path / "qa.jsonl")
+    files = RunFiles.for_output(tmp_path / "qa.jsonl")
     journal = Journal(files, 1)
     journal.turn(ENTRIES[:1])
     journal.turn(ENTRIES[1:2])

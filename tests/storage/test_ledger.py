@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.types import Outcome, Unit
+from persqa_client.types import Outcome, TaskId
 from tests.storage.scenario import (
     IDENTITY,
     LINES,
@@ -45,7 +45,7 @@ UNITS = [unit for line in LINES for unit in line.units]
 
 @settings(max_examples=25, deadline=None)
 @given(st.permutations(UNITS), st.integers(1, 20))
-def test_any_order_of_answers_gives_the_order_of_the_input(order: list[Unit], every: int) -> None:
+def test_any_order_of_answers_gives_the_order_of_the_input(order: list[TaskId], every: int) -> None:
     """Good and bad ones each in their own file, with checkpoints in between."""
     with tempfile.TemporaryDirectory() as place, open_ledger(Path(place)) as ledger:
         announce(ledger)
@@ -81,10 +81,10 @@ def test_the_partial_files_can_be_read_along(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         announce(ledger)
         assert (ledger.waiting, ledger.waiting_bytes) == (len(UNITS), sum(len(line.data) for line in LINES))
-        ledger.settle(good(Unit(1, 1)))
-        ledger.settle(good(Unit(2)))
+        ledger.settle(good(TaskId(1, 1)))
+        ledger.settle(good(TaskId(2)))
         assert (tmp_path / "qa.jsonl.partial").read_bytes() == b""
-        ledger.settle(good(Unit(1, 0)))
+        ledger.settle(good(TaskId(1, 0)))
         assert (tmp_path / "qa.jsonl.partial").read_bytes().count(b"\n") == 3
         assert (ledger.waiting, ledger.tally.units) == (len(UNITS) - 3, 3)
 
@@ -126,8 +126,8 @@ def test_finishing_twice_is_harmless(tmp_path: Path) -> None:
 def test_a_unit_is_settled_once_and_only_if_expected(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         announce(ledger, LINES[:2])
-        ledger.settle(good(Unit(2)))
-        for unit in (Unit(2), Unit(9)):
+        ledger.settle(good(TaskId(2)))
+        for unit in (TaskId(2), TaskId(9)):
             with pytest.raises(RuntimeError, match="settled twice, or was never expected"):
                 ledger.settle(good(unit))
         with pytest.raises(RuntimeError, match="3 units are not written"):
@@ -135,14 +135,14 @@ def test_a_unit_is_settled_once_and_only_if_expected(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="line 2 was announced after line 2"):
             ledger.skip(LINES[1].position)
     with pytest.raises(RuntimeError, match="finished or closed"):
-        ledger.settle(good(Unit(1)))
+        ledger.settle(good(TaskId(1)))
 
 
 def test_a_row_whose_line_cannot_be_made_is_not_half_written(tmp_path: Path) -> None:
     """A bug is not caught, but the run's files stay good and the same run goes on when it is mended."""
 
     def breaks(line: bytes, outcome: Outcome) -> bytes:
-        if outcome.unit == Unit(3, 1):
+        if outcome.task_id == TaskId(3, 1):
             raise ZeroDivisionError
         return render(line, outcome)
 

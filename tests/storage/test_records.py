@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.jsonl import dump, load_object
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.records import (
     OutputStyle,
-    failed_unit,
     outcome_from_json,
     outcome_to_json,
+    parse_failure_line,
     render_failure,
     render_record,
 )
-from persqa_client.types import Failure, Outcome, Record, Sent, Unit, Usage
+from persqa_client.types import Failure, Outcome, Record, SentPicture, TaskId, Usage
 
 RECORD = Record(
-    unit=Unit(3, 1),
+    task_id=TaskId(3, 1),
     kind="qa",
     tag="<mam>",
     question="What is <mam> wearing?",
@@ -39,10 +39,10 @@ RECORD = Record(
     strategy="prefill",
     question_id="clothes-top",
     category="human",
-    pictures=(Sent("image/jpeg", 40, 30, 800, 4),),
+    pictures=(SentPicture("image/jpeg", 40, 30, 800, 4),),
 )
 FAILURE = Failure(
-    Unit(3), "no_tag", "The answer has no <mam>.", "answer", attempts=2, raw="A man.", usage=Usage(9, 2), asks=2
+    TaskId(3), "no_tag", "The answer has no <mam>.", "answer", attempts=2, raw="A man.", usage=Usage(9, 2), asks=2
 )
 LINE = b'{"image": ["./photos/1.jpg"], "n": 1.50, "s": "\\u00e9"}'
 
@@ -104,7 +104,7 @@ def test_among_several_questions_the_first_has_its_number_too() -> None:
 def test_a_failure_is_the_line_and_its_error() -> None:
     error = b'{"code":"no_tag","message":"The answer has no <mam>.","attempts":2,"raw":"A man.","row":3'
     assert render_failure(LINE, FAILURE) == LINE[:-1] + b', "error": ' + error + b"}}\n"
-    assert render_failure(LINE, replace(FAILURE, unit=Unit(3, 2))).endswith(error + b',"question":2}}\n')
+    assert render_failure(LINE, replace(FAILURE, task_id=TaskId(3, 2))).endswith(error + b',"question":2}}\n')
 
 
 @pytest.mark.parametrize(
@@ -131,17 +131,20 @@ def test_a_failed_line_that_fails_again_has_one_error() -> None:
 
 
 def test_a_line_of_the_failure_file_says_which_unit_it_is() -> None:
-    assert failed_unit(render_failure(LINE, FAILURE)) == (Unit(3, 0), "no_tag")
-    assert failed_unit(render_failure(b"[1]", replace(FAILURE, unit=Unit(9, 4)))) == (Unit(9, 4), "no_tag")
+    assert parse_failure_line(render_failure(LINE, FAILURE)) == (TaskId(3, 0), "no_tag")
+    assert parse_failure_line(render_failure(b"[1]", replace(FAILURE, task_id=TaskId(9, 4)))) == (
+        TaskId(9, 4),
+        "no_tag",
+    )
     with pytest.raises(ValueError, match="not a line of a failure file"):
-        failed_unit(b'{"error": "out of focus"}')
+        parse_failure_line(b'{"error": "out of focus"}')
 
 
 TEXT = st.text(max_size=20) | st.just("half a pair: \ud83d")
 STAGES = st.sampled_from(["input", "endpoint", "answer"])
 COUNT = st.integers(0, 10**9)
 SHARED: dict[str, Any] = {
-    "unit": st.builds(Unit, COUNT, COUNT),
+    "task_id": st.builds(TaskId, COUNT, COUNT),
     "usage": st.builds(Usage, COUNT, COUNT),
     "attempts": COUNT,
     "asks": COUNT,
@@ -163,7 +166,7 @@ OUTCOMES = st.builds(
 
 @given(OUTCOMES)
 def test_an_outcome_comes_back_from_json_as_it_was(outcome: Outcome) -> None:
-    assert outcome_from_json(load_object(dump(outcome_to_json(outcome)))) == outcome
+    assert outcome_from_json(load_object(dump_compact(outcome_to_json(outcome)))) == outcome
 
 
 @pytest.mark.parametrize("data", [{}, {"row": 1, "question_number": 0}, {**outcome_to_json(RECORD), "more": 1}])

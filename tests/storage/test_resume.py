@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.types import Position, Unit
+from persqa_client.types import Position, TaskId
 from tests.storage.scenario import (
     IDENTITY,
     LINES,
@@ -27,8 +27,8 @@ def interrupted(folder: Path) -> None:
     """A run with row 1 settled in part, and row 2 ahead of it."""
     with open_ledger(folder) as ledger:
         announce(ledger, LINES[:3])
-        ledger.settle(good(Unit(1, 1)))
-        ledger.settle(bad(Unit(2)))
+        ledger.settle(good(TaskId(1, 1)))
+        ledger.settle(bad(TaskId(2)))
 
 
 def test_a_changed_line_is_refused_by_its_number(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_setting_is_the_same_after_its_way_through_json(tmp_path: Path) -> Non
             assert ledger.state == state
             if state == "new":
                 announce(ledger)
-                ledger.settle(good(Unit(10)))
+                ledger.settle(good(TaskId(10)))
 
 
 def test_a_run_in_which_nothing_was_settled_leaves_nothing_and_binds_nobody(tmp_path: Path) -> None:
@@ -136,22 +136,22 @@ def test_time_adds_up_over_resumes(tmp_path: Path) -> None:
             assert ledger.books.opened.seconds == expected_before
             announce(ledger)
             if not expected_before:
-                ledger.settle(good(Unit(10)))
+                ledger.settle(good(TaskId(10)))
 
 
 def test_a_checkpoint_that_comes_late_undoes_nothing(tmp_path: Path) -> None:
     """Two taken, the later one made first: the earlier one's journal is gone, so it must not count any more."""
     with open_ledger(tmp_path) as ledger:
         announce(ledger)
-        ledger.settle(good(Unit(10)))
+        ledger.settle(good(TaskId(10)))
         early = ledger.checkpoint()
-        ledger.settle(good(Unit(9, 0)))
+        ledger.settle(good(TaskId(9, 0)))
         late = ledger.checkpoint()
         late()
         early()
     with open_ledger(tmp_path) as ledger:
         assert ledger.books is not None
-        assert set(ledger.books.replayed) == {Unit(10), Unit(9, 0)}
+        assert set(ledger.books.replayed) == {TaskId(10), TaskId(9, 0)}
     late()
     assert (tmp_path / "qa.jsonl.checkpoint").exists()
 
@@ -165,7 +165,7 @@ def test_a_checkpoint_before_the_journal_is_read_back_loses_nothing(tmp_path: Pa
         ledger.expect(LINES[0].data, LINES[0].units, LINES[0].position)
         ledger.checkpoint()()
     with open_ledger(tmp_path) as ledger:
-        assert ledger.expect(LINES[0].data, LINES[0].units, LINES[0].position) == (Unit(1, 0),)
+        assert ledger.expect(LINES[0].data, LINES[0].units, LINES[0].position) == (TaskId(1, 0),)
         assert ledger.expect(LINES[1].data, LINES[1].units, LINES[1].position) == ()
         ledger.sync()
 

@@ -10,7 +10,7 @@ import pytest
 
 from persqa_client.errors import SettingsError
 from persqa_client.storage.ledger import Ledger
-from persqa_client.types import Failure, Outcome, Unit
+from persqa_client.types import Failure, Outcome, TaskId
 from tests.storage.scenario import (
     LINES,
     Line,
@@ -33,7 +33,7 @@ def feed_until_asked(ledger: Ledger) -> None:
     assert asked
 
 
-FAILED = [Unit(2), Unit(3, 1), Unit(9, 1)]
+FAILED = [TaskId(2), TaskId(3, 1), TaskId(9, 1)]
 
 
 def test_only_failures_are_asked_and_land_in_their_places(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_retry_without_failures_changes_nothing_but_the_failure_file(tmp_path:
         ledger.retry()
         drive(ledger, LINES, good)
         ledger.finish({})
-        assert ledger.tally.bad == 0
+        assert ledger.tally.failed_total == 0
         ledger.retry()
         before = (tmp_path / "qa.jsonl").read_bytes()
         log = drive(ledger, LINES, good)
@@ -104,7 +104,7 @@ def test_a_long_stretch_behind_one_failure_is_not_held_in_memory(tmp_path: Path)
         assert ledger.waiting == 1
         assert ledger.intake is not None
         assert len(ledger.intake.window.slots) == 1
-        ledger.settle(good(Unit(2)))
+        ledger.settle(good(TaskId(2)))
         assert ledger.waiting == 0
         ledger.finish({})
     rows = (tmp_path / "qa.jsonl").read_bytes().splitlines()
@@ -116,7 +116,7 @@ def test_a_row_that_could_not_be_written_is_written_whole_later(tmp_path: Path) 
     tries = iter([True])
 
     def breaks_once(line: bytes, outcome: Outcome) -> bytes:
-        if outcome.unit == Unit(3, 1) and next(tries, False):
+        if outcome.task_id == TaskId(3, 1) and next(tries, False):
             raise ZeroDivisionError
         return render(line, outcome)
 
@@ -129,10 +129,10 @@ def test_a_row_that_could_not_be_written_is_written_whole_later(tmp_path: Path) 
                 ledger.expect(line.data, line.units, line.position)
             else:
                 ledger.skip(line.position)
-        ledger.settle(fails_again(Unit(2)))
+        ledger.settle(fails_again(TaskId(2)))
         with pytest.raises(ZeroDivisionError):
-            ledger.settle(fails_again(Unit(3, 1)))
-        ledger.settle(fails_again(Unit(9, 1)))
+            ledger.settle(fails_again(TaskId(3, 1)))
+        ledger.settle(fails_again(TaskId(9, 1)))
         ledger.finish({"note": "ours"})
     retry_to_end(tmp_path / "none")
     assert results(tmp_path / "bug") == results(tmp_path / "none")
@@ -184,7 +184,7 @@ def test_a_last_line_that_was_given_an_end_since_is_the_same_line(lines: list[Li
         ledger.retry()
         log = drive(ledger, lines, good)
         ledger.finish({})
-        assert ledger.tally.bad == 0
+        assert ledger.tally.failed_total == 0
     assert sorted(log.asked) == FAILED
 
 

@@ -16,7 +16,7 @@ from tests.storage.scenario import LINES, fails_at_first, open_ledger, results, 
 
 
 def test_names_are_made_from_the_output() -> None:
-    files = RunFiles.of(Path("out/qa.jsonl"))
+    files = RunFiles.for_output(Path("out/qa.jsonl"))
     names = [files.failed, files.run, files.partial, files.failed_partial, files.generation(3), files.checkpoint]
     assert [path.name for path in (*names, files.lock)] == [
         "qa.failed.jsonl",
@@ -42,7 +42,7 @@ def test_names_are_made_from_the_output() -> None:
     ],
 )
 def test_known_suffixes_are_cut_for_the_stem(name: str, failed: str) -> None:
-    assert RunFiles.of(Path(name)).failed == Path(failed)
+    assert RunFiles.for_output(Path(name)).failed == Path(failed)
 
 
 def test_places_that_are_no_file_are_refused(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_places_that_are_no_file_are_refused(tmp_path: Path) -> None:
         Path("/proc/nowhere/qa.jsonl"): "can't be made",
     }.items():
         with pytest.raises(SettingsError, match=reason):
-            RunFiles.of(place).prepare()
+            RunFiles.for_output(place).prepare()
 
 
 def test_a_folder_that_takes_no_files_is_refused() -> None:
@@ -68,12 +68,12 @@ def test_a_folder_that_takes_no_files_is_refused() -> None:
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:
-    RunFiles.of(tmp_path / "a" / "b" / "qa.jsonl").prepare()
+    RunFiles.for_output(tmp_path / "a" / "b" / "qa.jsonl").prepare()
     assert (tmp_path / "a" / "b").is_dir()
 
 
 def test_the_input_is_none_of_the_runs_own_files(tmp_path: Path) -> None:
-    files = RunFiles.of(tmp_path / "qa.jsonl")
+    files = RunFiles.for_output(tmp_path / "qa.jsonl")
     (tmp_path / "qa.failed.jsonl").touch()
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "qa.jsonl")
     (tmp_path / "hard.jsonl").hardlink_to(tmp_path / "qa.failed.jsonl")

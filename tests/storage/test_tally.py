@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from persqa_client.jsonl import dump, load_object
+from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Failure, Record, Unit, Usage
+from persqa_client.types import Failure, Record, TaskId, Usage
 
 
 def record(row: int, **more: object) -> Record:
     fields = {"kind": "qa", "tag": "<mam>", "question": "q", "answer": "a", "raw": "a", "seed": 1, **more}
-    return Record(Unit(row), **fields)  # type: ignore[arg-type]
+    return Record(TaskId(row), **fields)  # type: ignore[arg-type]
 
 
 def counted() -> Tally:
     tally = Tally()
     tally.add(record(1, usage=Usage(10, 2), made_good_by=("repair", "re-ask"), attempts=3, asks=2, refused="loop"))
     tally.add(record(2, usage=Usage(5, 1), made_good_by=("repair",)))
-    tally.add(Failure(Unit(3), "no_tag", "…", attempts=2, usage=Usage(20, 4), asks=2, refused="no_tag"))
-    tally.add(Failure(Unit(4), "no_image", "…"))
-    tally.add(Failure(Unit(5), "no_image", "…"))
+    tally.add(Failure(TaskId(3), "no_tag", "…", attempts=2, usage=Usage(20, 4), asks=2, refused="no_tag"))
+    tally.add(Failure(TaskId(4), "no_image", "…"))
+    tally.add(Failure(TaskId(5), "no_image", "…"))
     return tally
 
 
@@ -33,11 +33,11 @@ def test_units_tokens_and_attempts_are_counted() -> None:
         "tokens": {"prompt": 35, "completion": 7},
         "attempts": 6,
     }
-    assert counted().bad == 3
+    assert counted().failed_total == 3
 
 
 def test_counts_come_back_from_json() -> None:
-    assert Tally.from_json(load_object(dump(counted().to_json()))) == counted()
+    assert Tally.from_json(load_object(dump_compact(counted().to_json()))) == counted()
 
 
 def test_a_failure_that_is_taken_back_was_paid_for_all_the_same() -> None:
@@ -45,5 +45,5 @@ def test_a_failure_that_is_taken_back_was_paid_for_all_the_same() -> None:
     tally = counted()
     tally.take_back("no_tag")
     tally.add(record(3, usage=Usage(1, 1)))
-    assert (tally.units, tally.good, dict(tally.failed)) == (5, 3, {"no_image": 2})
+    assert (tally.units, tally.succeeded, dict(tally.failed)) == (5, 3, {"no_image": 2})
     assert (tally.prompt_tokens, tally.completion_tokens, tally.attempts) == (36, 8, 7)

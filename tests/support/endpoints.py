@@ -22,15 +22,15 @@ from persqa_client.errors import PersQAError
 from persqa_client.simulator.server import listen
 from persqa_client.types import Request
 
-BASE = "http://gpu.example/v1"
-CHAT = f"{BASE}/chat/completions"
+BASE_URL = "http://gpu.example/v1"
+CHAT_URL = f"{BASE_URL}/chat/completions"
 REQUEST = Request("You look closely.", (), "What is <mam> wearing?", seed=7)
-QUICK = Backoff(first=0.001, longest=0.002)
-PATIENCE = 5.0
+FAST_BACKOFF = Backoff(initial=0.001, maximum=0.002)
+TEST_TIMEOUT = 5.0
 """Seconds after which a test that would wait for ever fails."""
 
 
-def completion(text: str = "<mam> wears a hat.") -> dict[str, Any]:
+def completion_json(text: str = "<mam> wears a hat.") -> dict[str, Any]:
     return {
         "model": "qwen",
         "choices": [{"message": {"content": text}, "finish_reason": "stop"}],
@@ -38,25 +38,27 @@ def completion(text: str = "<mam> wears a hat.") -> dict[str, Any]:
     }
 
 
-def good(text: str = "<mam> wears a hat.") -> httpx.Response:
-    return httpx.Response(200, json=completion(text))
+def ok_response(text: str = "<mam> wears a hat.") -> httpx.Response:
+    return httpx.Response(200, json=completion_json(text))
 
 
-def bad(status: int, message: str = "No.", headers: dict[str, str] | None = None, **fields: Any) -> httpx.Response:
+def error_response(
+    status: int, message: str = "No.", headers: dict[str, str] | None = None, **fields: Any
+) -> httpx.Response:
     return httpx.Response(status, json={"error": {"message": message, **fields}}, headers=headers)
 
 
 def make_session(
     *,
     sampling: Sampling | None = None,
-    backoff: Backoff = QUICK,
-    probes: Backoff = QUICK,
+    backoff: Backoff = FAST_BACKOFF,
+    probes: Backoff = FAST_BACKOFF,
     patience: float = 5.0,
     **limits: Any,
 ) -> Session:
     """A session whose requests respx has and whose waits are tiny."""
     return Session(
-        Endpoint(base_url=BASE, model="qwen"),
+        Endpoint(base_url=BASE_URL, model="qwen"),
         sampling=sampling,
         limits=Limits(**limits),
         # The SDK takes a client of httpx, which respx can mock, wherever it takes one of httpx2.
@@ -72,7 +74,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(handler: Handler, port: int = 0) -> AsyncIterator[str]:
+async def serve_handler(handler: Handler, port: int = 0) -> AsyncIterator[str]:
     """A server on loopback that gives every request to the handler; its address, without /v1."""
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", handler)
@@ -83,29 +85,29 @@ async def serving(handler: Handler, port: int = 0) -> AsyncIterator[str]:
         await listener.close()
 
 
-def answer(text: str = "<mam> wears a hat.") -> web.Response:
-    return web.Response(body=orjson.dumps(completion(text)), content_type="application/json")
+def completion_response(text: str = "<mam> wears a hat.") -> web.Response:
+    return web.Response(body=orjson.dumps(completion_json(text)), content_type="application/json")
 
 
-def script(router: respx.MockRouter, *answers: httpx.Response) -> respx.Route:
+def queue_responses(router: respx.MockRouter, *answers: httpx.Response) -> respx.Route:
     """The answers of the chat route, in order."""
-    return router.post(CHAT).mock(side_effect=list(answers))
+    return router.post(CHAT_URL).mock(side_effect=list(answers))
 
 
-async def end_of(session: Session) -> Reply | PersQAError:
+async def outcome_of(session: Session) -> Reply | PersQAError:
     """What becomes of a request, an error of ours included; one that never ends is an error too."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TEST_TIMEOUT):
             return await session.complete(REQUEST)
     except PersQAError as error:
         return error
 
 
-def sent(route: respx.Route, call: int = -1) -> dict[str, Any]:
+def sent_body(route: respx.Route, call: int = -1) -> dict[str, Any]:
     """The body of one of the requests that a route has had."""
     body = orjson.loads(route.calls[call].request.content)
     assert isinstance(body, dict)
     return body
 
 
-PRESSURE = [pytest.param(bad(status), id=str(status)) for status in (429, 503, 408, 409, 425)]
+PRESSURE_RESPONSES = [pytest.param(error_response(status), id=str(status)) for status in (429, 503, 408, 409, 425)]

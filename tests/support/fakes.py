@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from persqa_client.endpoints.session import Reply
-from persqa_client.types import Completion, Picture, Request, Usage
+from persqa_client.types import Completion, EncodedImage, Request, Usage
 
 
 class FakeCompleter:
@@ -29,5 +29,5 @@ class FakeCompleter:
         return Reply(reply, 1, self.constrained, self.prefilled)
 
 
-async def load_nothing(reference: str) -> Picture:
-    return Picture(reference.encode(), "image/jpeg", 1, 1)
+async def load_nothing(reference: str) -> EncodedImage:
+    return EncodedImage(reference.encode(), "image/jpeg", 1, 1)

@@ -17,14 +17,14 @@ from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.endpoints.session import Session
 from persqa_client.inputs.sources import FileSource
 from persqa_client.run.run import Run
-from persqa_client.simulator.server import DEFAULT_MODEL, Running, SimSettings, running
+from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, Simulator, run_simulator
 
-QUICK = Backoff(first=0.002, longest=0.01)
-ATTEMPTS = 3
+FAST_BACKOFF = Backoff(initial=0.002, maximum=0.01)
+MAX_ATTEMPTS = 3
 
 
 @dataclass
-class Desk:
+class RunFolder:
     """A folder with an input of some rows, and the runs over it."""
 
     folder: Path
@@ -51,7 +51,7 @@ class Desk:
         **limits: Any,
     ) -> Run:
         """A run whose waits are tiny, one request at a time unless told otherwise. One key alone goes to all."""
-        limits = {"concurrency": 1, "max_attempts": ATTEMPTS, "timeout": 5.0, **limits}
+        limits = {"concurrency": 1, "max_attempts": MAX_ATTEMPTS, "timeout": 5.0, **limits}
         keys = dict(enumerate([key] if isinstance(key, str) else key))
         environ = {f"KEY_{number}": value for number, value in keys.items()}
         endpoint, *further = make_endpoints(base_urls, model, list(environ), environ)
@@ -69,7 +69,7 @@ class Desk:
             }
         )
         sessions = [
-            Session(one, sampling=settings.sampling, limits=settings.limits, backoff=QUICK, probes=QUICK)
+            Session(one, sampling=settings.sampling, limits=settings.limits, backoff=FAST_BACKOFF, probes=FAST_BACKOFF)
             for one in settings.endpoints
         ]
         return Run(settings, FileSource(self.folder / "in.jsonl"), session=sessions)
@@ -99,6 +99,6 @@ class Desk:
 
 
 @contextmanager
-def server(port: int = 0, **settings: Any) -> Iterator[Running]:
-    with running(SimSettings(**{"latency": 0.0, "retry_after": 0.02, **settings}), port) as running_server:
+def fast_simulator(port: int = 0, **settings: Any) -> Iterator[Simulator]:
+    with run_simulator(SimSettings(**{"latency": 0.0, "retry_after": 0.02, **settings}), port) as running_server:
         yield running_server

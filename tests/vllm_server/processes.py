@@ -15,18 +15,18 @@ MODEL = "some/model"
 STAND_IN = Path(__file__).with_name("stand_in.py")
 
 
-def stand_in(mode: str) -> list[str]:
+def fake_vllm(mode: str) -> list[str]:
     """A command that stands in for ``vllm``."""
     return [sys.executable, str(STAND_IN), mode]
 
 
-def command(mode: str, *more: str) -> list[str]:
+def serve_args(mode: str, *more: str) -> list[str]:
     """``persqa run`` of rows.jsonl with a server that it starts, by a stand-in."""
-    vllm = shlex.join(stand_in(mode))
+    vllm = shlex.join(fake_vllm(mode))
     return ["run", "rows.jsonl", "-o", "qa.jsonl", "--serve", MODEL, "--vllm-command", vllm, *more]
 
 
-def marked(mark: str) -> dict[int, str]:
+def find_marked(mark: str) -> dict[int, str]:
     """The processes that bear the mark, each with its command line; one that has ended bears none."""
     found = {}
     for entry in Path("/proc").iterdir():
@@ -36,9 +36,9 @@ def marked(mark: str) -> dict[int, str]:
     return found
 
 
-def left(mark: str, seconds: float = 60.0) -> dict[int, str]:
+def find_remaining(mark: str, seconds: float = 60.0) -> dict[int, str]:
     """What of them is still there when they have had some time to end."""
     deadline = time.monotonic() + seconds
-    while (found := marked(mark)) and time.monotonic() < deadline:
+    while (found := find_marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return found

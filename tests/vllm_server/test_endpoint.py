@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from persqa_client import Limits, PersQAClient, ServerFailed, SettingsError, VLLMServer, generate
-from tests.vllm_server.processes import MARK, marked, stand_in
+from tests.vllm_server.processes import MARK, fake_vllm, find_marked
 
 FOR_EVER = 3600.0
 """Nobody waits for so long in a test."""
@@ -23,7 +23,7 @@ FOR_EVER = 3600.0
 def make(mark: str, *, sim: str = "--latency 0", key: str = "") -> VLLMServer:
     return VLLMServer(
         "some/model",
-        vllm_command=stand_in("sim"),
+        vllm_command=fake_vllm("sim"),
         extra_args=[f"--sim={sim}"],
         env={MARK: mark, "VLLM_API_KEY": key},
     )
@@ -49,14 +49,14 @@ def kill_when(server: VLLMServer, count: int) -> None:
 
 def test_a_key_that_it_was_given_goes_along(mark: str, red: str) -> None:
     with make(mark, key="sk-own") as server:
-        assert generate([red], endpoint=server.endpoint).tally.good == 1
+        assert generate([red], endpoint=server.endpoint).tally.succeeded == 1
         assert "sk-own" not in repr(server.endpoint)
 
 
 def test_a_key_that_can_not_be_sent_is_said_before_anything_starts(mark: str) -> None:
     with pytest.raises(SettingsError, match="The key in VLLM_API_KEY has a space"):
         make(mark, key="a b").start()
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_a_whole_run_ends_with_its_server(mark: str, red: str) -> None:
@@ -68,7 +68,7 @@ def test_a_whole_run_ends_with_its_server(mark: str, red: str) -> None:
             generate(rows, endpoint=server.endpoint, probes=False, concurrency=4, max_outage=FOR_EVER)
         killer.join()
         log = server.log_path
-    assert not marked(mark)
+    assert not find_marked(mark)
     assert log is not None
     log.unlink()
 
@@ -89,4 +89,4 @@ def test_an_address_that_was_given_up_is_told_from_the_new_one(mark: str, red: s
     with server:
         with pytest.raises(ServerFailed, match="some/model was stopped"):
             generate([red], endpoint=old)
-        assert generate([red], endpoint=server.endpoint).tally.good == 1
+        assert generate([red], endpoint=server.endpoint).tally.succeeded == 1

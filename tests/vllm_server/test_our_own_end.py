@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client import ServerFailed, VLLMServer
-from tests.vllm_server.processes import MARK, left, marked, stand_in
+from tests.vllm_server.processes import MARK, fake_vllm, find_marked, find_remaining
 
 OWNER = """
 import os, signal, sys, time
@@ -28,7 +28,7 @@ print("started", flush=True)
 
 def own(mark: str, folder: Path, then: str) -> subprocess.Popen[str]:
     """A process that has started a server, whose log is in ``folder``, and goes on as ``then`` says."""
-    code = OWNER.format(command=stand_in("family"), then=then)
+    code = OWNER.format(command=fake_vllm("family"), then=then)
     owner = subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, MARK: mark, "TMPDIR": str(folder)},
@@ -43,7 +43,7 @@ def own(mark: str, folder: Path, then: str) -> subprocess.Popen[str]:
 
 def server_and_its_own(mark: str) -> list[str]:
     """Guardian, server and children, by their command lines: not the owner, nor what it forked."""
-    return [line for line in marked(mark).values() if "import VLLMServer" not in line]
+    return [line for line in find_marked(mark).values() if "import VLLMServer" not in line]
 
 
 @pytest.mark.parametrize("then", ["", "sys.exit(3)", "raise ValueError", "os._exit(4)"])
@@ -51,7 +51,7 @@ def test_at_the_interpreters_exit_the_server_ends(mark: str, tmp_path: Path, the
     owner = own(mark, tmp_path, then)
     owner.communicate(timeout=30)
     # os._exit is no exit of the interpreter's: the guardian sees it, and nobody waits for that.
-    assert not (left(mark) if "_exit" in then else marked(mark))
+    assert not (find_remaining(mark) if "_exit" in then else find_marked(mark))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
@@ -59,14 +59,14 @@ def test_a_signal_to_us_ends_the_server(mark: str, tmp_path: Path, number: signa
     owner = own(mark, tmp_path, "time.sleep(600)")
     owner.send_signal(number)
     owner.communicate(timeout=30)
-    assert not left(mark)
+    assert not find_remaining(mark)
 
 
 def test_ctrl_c_in_a_block_ends_the_server_and_takes_its_log_away(mark: str, tmp_path: Path) -> None:
     owner = own(mark, tmp_path, "with server: time.sleep(600)")
     owner.send_signal(signal.SIGINT)
     owner.communicate(timeout=30)
-    assert not marked(mark)
+    assert not find_marked(mark)
     assert not list(tmp_path.iterdir())
 
 
@@ -74,7 +74,7 @@ def test_a_killed_owner_whose_own_child_lives_on_takes_the_server_along(mark: st
     """The child of a fork has the pipe to the guardian too, and keeps it open."""
     fork = "if os.fork() == 0:\n    os.environ.clear()\n    time.sleep(600)\ntime.sleep(600)"
     owner = own(mark, tmp_path, fork)
-    while len(marked(mark)) - len(server_and_its_own(mark)) < 2:
+    while len(find_marked(mark)) - len(server_and_its_own(mark)) < 2:
         time.sleep(0.01)
     owner.kill()
     owner.wait()
@@ -95,25 +95,25 @@ def test_a_forked_child_that_ends_leaves_the_server_alone(mark: str, tmp_path: P
     owner = own(mark, tmp_path, then)
     told, _ = owner.communicate(timeout=30)
     assert told == "True True\n"
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_a_server_outlives_the_thread_that_started_it(mark: str) -> None:
-    server = VLLMServer("some/model", vllm_command=stand_in("sim"), env={MARK: mark})
+    server = VLLMServer("some/model", vllm_command=fake_vllm("sim"), env={MARK: mark})
     thread = threading.Thread(target=server.start)
     thread.start()
     thread.join()
     time.sleep(0.5)
     assert server.is_alive()
     server.stop()
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_with_the_guardian_killed_the_server_is_told_and_can_still_be_stopped(mark: str) -> None:
-    server = VLLMServer("some/model", vllm_command=stand_in("sim"), env={MARK: mark}).start()
-    (guardian,) = [pid for pid, line in marked(mark).items() if "vllm_server.guardian" in line]
+    server = VLLMServer("some/model", vllm_command=fake_vllm("sim"), env={MARK: mark}).start()
+    (guardian,) = [pid for pid, line in find_marked(mark).items() if "vllm_server.guardian" in line]
     os.kill(guardian, signal.SIGKILL)
-    assert not left(mark), "Linux tells the server of its parent's end"
+    assert not find_remaining(mark), "Linux tells the server of its parent's end"
     failure = server.failure(wait=10)
     assert failure is not None
     log = server.log_path
@@ -123,18 +123,18 @@ def test_with_the_guardian_killed_the_server_is_told_and_can_still_be_stopped(ma
 
 
 def test_a_second_ctrl_c_does_not_wait_for_a_server_that_is_deaf(mark: str, tmp_path: Path) -> None:
-    then = f"server = VLLMServer('m', vllm_command={stand_in('stubborn')!r}, shutdown_timeout=500)\nserver.start()"
+    then = f"server = VLLMServer('m', vllm_command={fake_vllm('stubborn')!r}, shutdown_timeout=500)\nserver.start()"
     code = OWNER.split("server = ")[0] + then
     environ = {**os.environ, MARK: mark, "TMPDIR": str(tmp_path)}
     owner = subprocess.Popen([sys.executable, "-c", code], env=environ, stderr=subprocess.PIPE)
-    while len([line for line in marked(mark).values() if "time.sleep" in line]) < 1:
+    while len([line for line in find_marked(mark).values() if "time.sleep" in line]) < 1:
         time.sleep(0.01)
     owner.send_signal(signal.SIGINT)
     time.sleep(1.0)
     assert owner.poll() is None, "it waits for the server's own end"
     owner.send_signal(signal.SIGINT)
     owner.communicate(timeout=30)
-    assert not left(mark)
+    assert not find_remaining(mark)
     assert not list(tmp_path.iterdir()), "its log goes, too"
 
 
@@ -143,7 +143,7 @@ def test_words_reach_the_server_whole(mark: str, tmp_path: Path) -> None:
     seen: list[str] = []
     server = VLLMServer(
         "some/model",
-        vllm_command=stand_in("silent"),
+        vllm_command=fake_vllm("silent"),
         env={MARK: mark},
         extra_args=["--odd", *words],
         startup_timeout=1.5,

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from persqa_client.simulator.server import SimSettings, running
-from persqa_client.vllm_server.server import free_port, has_stranger, is_free, is_well
+from persqa_client.simulator.server import SimSettings, run_simulator
+from persqa_client.vllm_server.server import find_free_port, has_stranger, is_free, is_well
 
 HOLD = """
 import socket, sys
@@ -37,7 +37,7 @@ def holder(port: int) -> Iterator[int]:
 
 
 def test_a_free_port_is_free_until_somebody_listens() -> None:
-    port = free_port()
+    port = find_free_port()
     assert is_free(port)
     with socket.create_server(("127.0.0.1", port)):
         assert not is_free(port)
@@ -45,7 +45,7 @@ def test_a_free_port_is_free_until_somebody_listens() -> None:
 
 
 def test_what_says_so_is_well_and_what_is_silent_or_away_is_not() -> None:
-    with running(SimSettings()) as server:
+    with run_simulator(SimSettings()) as server:
         assert is_well(server.port)
     assert not is_well(server.port)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
@@ -54,7 +54,7 @@ def test_what_says_so_is_well_and_what_is_silent_or_away_is_not() -> None:
 
 
 def test_a_listener_that_is_none_of_ours_is_a_stranger() -> None:
-    port = free_port()
+    port = find_free_port()
     assert not has_stranger(port, [])
     with holder(port) as pid:
         assert has_stranger(port, [os.getpid()])
@@ -62,7 +62,7 @@ def test_a_listener_that_is_none_of_ours_is_a_stranger() -> None:
 
 
 def test_one_that_shares_a_port_with_ours_is_a_stranger_too() -> None:
-    port = free_port()
+    port = find_free_port()
     with holder(port) as ours, holder(port) as theirs:
         assert has_stranger(port, [ours])
         assert not has_stranger(port, [ours, theirs])

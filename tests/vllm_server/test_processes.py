@@ -12,7 +12,7 @@ import pytest
 
 from persqa_client import VLLMServer
 from persqa_client.vllm_server.guardian import TIDIER, kill_tree
-from tests.vllm_server.processes import MARK, left, marked, stand_in
+from tests.vllm_server.processes import MARK, fake_vllm, find_marked, find_remaining
 
 SHARED = Path("/dev/shm")
 SLEEP = "import time; time.sleep(600)"
@@ -39,19 +39,19 @@ def test_a_killed_tree_leaves_no_shared_memory(mark: str) -> None:
     assert root.stdout is not None
     memory = SHARED / root.stdout.readline().strip()
     assert memory.is_file()
-    assert len(marked(mark)) == 3
+    assert len(find_marked(mark)) == 3
     kill_tree(root.pid, 30)
-    assert not marked(mark)
+    assert not find_marked(mark)
     assert not memory.exists()
     root.communicate()
 
 
 def test_a_tidier_that_does_not_end_is_killed_too(mark: str) -> None:
     root = start(mark, f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{SLEEP}', '{TIDIER}'])")
-    while len(marked(mark)) < 2:
+    while len(find_marked(mark)) < 2:
         pass
     kill_tree(root.pid, 30)
-    assert not marked(mark)
+    assert not find_marked(mark)
     root.communicate()
 
 
@@ -59,7 +59,7 @@ def test_a_tidier_that_does_not_end_is_killed_too(mark: str) -> None:
 def test_a_deaf_server_leaves_no_shared_memory(mark: str, tmp_path: Path, how: str) -> None:
     server = VLLMServer(
         "some/model",
-        vllm_command=stand_in("sharing"),
+        vllm_command=fake_vllm("sharing"),
         env={MARK: mark},
         shutdown_timeout=0.5,
         log_path=tmp_path / "log",
@@ -70,6 +70,6 @@ def test_a_deaf_server_leaves_no_shared_memory(mark: str, tmp_path: Path, how: s
         if how == "killed":
             assert server.pid is not None
             os.kill(server.pid, signal.SIGKILL)
-            assert not left(mark)
-    assert not marked(mark)
+            assert not find_remaining(mark)
+    assert not find_marked(mark)
     assert not memory.exists()

@@ -15,7 +15,7 @@ from persqa_client.vllm_server.command import (
     refuse_ours,
     serve_command,
     serve_environment,
-    split_words,
+    split_arguments,
 )
 
 BESIDE = Path("/ours/bin/python")
@@ -78,9 +78,9 @@ def test_further_options_are_words_and_not_one_text() -> None:
 
 
 def test_words_are_split_as_a_shell_does_it() -> None:
-    assert split_words("""--a '{"b": 1}' c""", "--serve-args") == ["--a", '{"b": 1}', "c"]
+    assert split_arguments("""--a '{"b": 1}' c""", "--serve-args") == ["--a", '{"b": 1}', "c"]
     with pytest.raises(SettingsError, match="--serve-args can't be read as words"):
-        split_words("'", "--serve-args")
+        split_arguments("'", "--serve-args")
 
 
 def there(*paths: str) -> Callable[[str], str | None]:

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from persqa_client import ServerFailed, SettingsError, VLLMServer
-from persqa_client.simulator.server import SimSettings, running
-from persqa_client.vllm_server.server import free_port
-from tests.vllm_server.processes import MARK, left, marked, stand_in
+from persqa_client.simulator.server import SimSettings, run_simulator
+from persqa_client.vllm_server.server import find_free_port
+from tests.vllm_server.processes import MARK, fake_vllm, find_marked, find_remaining
 
 NAME = "some/model"
 
 
 def make(mode: str, mark: str, **more: Any) -> VLLMServer:
-    return VLLMServer(NAME, vllm_command=stand_in(mode), env={MARK: mark}, **more)
+    return VLLMServer(NAME, vllm_command=fake_vllm(mode), env={MARK: mark}, **more)
 
 
 def models(base_url: str) -> list[str]:
@@ -35,11 +35,11 @@ def test_it_answers_inside_the_block_and_is_gone_after_it(mark: str) -> None:
     with make("sim", mark) as server:
         assert server.is_alive()
         assert models(server.base_url) == [server.model] == [NAME]
-        assert marked(mark).keys() & {server.pid}
+        assert find_marked(mark).keys() & {server.pid}
         log = server.log_path
         assert log is not None
         assert log.exists()
-    assert not marked(mark), "it returns when all are gone"
+    assert not find_marked(mark), "it returns when all are gone"
     assert not server.is_alive()
     assert server.pid is None
     assert not log.exists(), "a temporary log goes when all went well"
@@ -52,9 +52,9 @@ def test_requests_use_the_served_name(mark: str) -> None:
 
 def test_children_in_sessions_of_their_own_and_orphans_end_with_it(mark: str) -> None:
     with make("family", mark):
-        sleepers = [line for line in marked(mark).values() if "time.sleep" in line]
+        sleepers = [line for line in find_marked(mark).values() if "time.sleep" in line]
         assert len(sleepers) == 2
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_it_can_be_started_twice_and_stopped_twice(mark: str, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_it_can_be_started_twice_and_stopped_twice(mark: str, tmp_path: Path) ->
     server.stop()
     assert server.start().pid != first
     server.stop()
-    assert not marked(mark)
+    assert not find_marked(mark)
     assert (tmp_path / "server.log").read_text().count("Listening on") == 2, "a log that was asked for stays"
 
 
@@ -80,7 +80,7 @@ def test_one_that_dies_at_the_start_tells_its_last_words(mark: str) -> None:
     )
     assert len(caught.value.log) == 3
     assert caught.value.log[1] in str(caught.value)
-    assert not marked(mark)
+    assert not find_marked(mark)
     assert server.log_path is not None
     assert "cache blocks" in server.log_path.read_text(), "the log of one that failed stays"
     server.log_path.unlink()
@@ -91,7 +91,7 @@ def test_one_that_is_never_ready_is_ended_in_the_end(mark: str, mode: str, tmp_p
     server = make(mode, mark, startup_timeout=1.0, log_path=tmp_path / "log", shutdown_timeout=1.0)
     with pytest.raises(ServerFailed, match="was not ready within 1 s"):
         server.start()
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_progress_says_what_is_waited_for_and_how_long(mark: str, tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_progress_says_what_is_waited_for_and_how_long(mark: str, tmp_path: Path
     with pytest.raises(Enough):
         make("silent", mark, log_path=tmp_path / "log", on_progress=listen).start()
     assert 0 < seconds[0] < seconds[1]
-    assert not marked(mark), "what its caller can't bear ends it, too"
+    assert not find_marked(mark), "what its caller can't bear ends it, too"
 
 
 def test_an_asked_for_port_that_is_taken_is_said_so_before_anything_starts(mark: str) -> None:
@@ -118,7 +118,7 @@ def test_an_asked_for_port_that_is_taken_is_said_so_before_anything_starts(mark:
         port = thief.getsockname()[1]
         with pytest.raises(SettingsError, match=f"Port {port} is taken"):
             make("sim", mark, port=port).start()
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_an_asked_for_port_is_had(mark: str) -> None:
@@ -136,28 +136,28 @@ def test_a_port_that_is_taken_after_it_was_chosen_is_left_for_another(mark: str,
     stolen = told.partition("The port ")[2].partition(" is taken.")[0]
     assert stolen.isdigit()
     assert stolen != str(server.port)
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_where_every_port_is_taken_in_time_it_gives_up(mark: str, tmp_path: Path) -> None:
     with pytest.raises(ServerFailed, match="3 free ports were taken by other programs"):
         make("robbed", mark, log_path=tmp_path / "log").start()
     assert (tmp_path / "log").read_text().count(" is taken.") == 3
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_an_asked_for_port_that_is_lost_to_another_is_said_so(mark: str, tmp_path: Path) -> None:
     """By a stranger that answers there in the server's place, well as it is."""
-    port, strangers = free_port(), ExitStack()
+    port, strangers = find_free_port(), ExitStack()
     server = make("silent", mark, port=port, log_path=tmp_path / "log")
 
     def listen(line: str) -> None:
-        strangers.enter_context(running(SimSettings(), port))
+        strangers.enter_context(run_simulator(SimSettings(), port))
 
     server.on_progress = listen
     with strangers, pytest.raises(SettingsError, match=f"Port {port} is taken"):
         server.start()
-    assert not marked(mark)
+    assert not find_marked(mark)
 
 
 def test_a_program_that_can_not_be_run_is_a_sentence(tmp_path: Path) -> None:
@@ -180,5 +180,5 @@ def test_the_death_of_one_that_was_up_is_seen_and_told(mark: str, tmp_path: Path
             in str(failure)
         )
         assert not server.is_alive()
-        assert not left(mark), "its children are ended by the guardian, before anybody stops the server"
+        assert not find_remaining(mark), "its children are ended by the guardian, before anybody stops the server"
     assert server.failure() is None, "one that was stopped has not failed"

@@ -17,7 +17,7 @@ from dataflow.utils.storage import BatchedFileStorage, DataFlowStorage, DummySto
 
 from persqa_client import dataflow as ours
 from persqa_client.dataflow import LocalModelVLMServing_vllm, OpenAIVLMServing, PersQAGenerator
-from persqa_client.simulator.server import Running, SimSettings, running
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.dataflow.conftest import MODEL
 
 ROWS: list[dict[str, Any]] = [
@@ -36,11 +36,11 @@ def their_storage(cache_type: str, rows: list[dict[str, Any]] = ROWS) -> FileSto
     return storage.step()
 
 
-def serving(server: Running) -> OpenAIVLMServing:
+def serving(server: Simulator) -> OpenAIVLMServing:
     return OpenAIVLMServing(server.base_url, model_name=MODEL)
 
 
-def test_our_classes_are_theirs(folder: Path, simulator: Running) -> None:
+def test_our_classes_are_theirs(folder: Path, simulator: Simulator) -> None:
     assert isinstance(serving(simulator), LLMServingABC)
     assert issubclass(LocalModelVLMServing_vllm, LLMServingABC)
     assert isinstance(PersQAGenerator(serving(simulator)), OperatorABC)
@@ -48,7 +48,7 @@ def test_our_classes_are_theirs(folder: Path, simulator: Running) -> None:
 
 
 @pytest.mark.parametrize("cache_type", ["json", "jsonl", "csv", "parquet", "pickle"])
-def test_their_storage_keeps_all_rows_in_every_cache_type(folder: Path, simulator: Running, cache_type: str) -> None:
+def test_their_storage_keeps_all_rows_in_every_cache_type(folder: Path, simulator: Simulator, cache_type: str) -> None:
     storage = their_storage(cache_type)
     before = storage.read("dataframe")
     assert PersQAGenerator(serving(simulator)).run(storage, "image", "pers_qa") == ["pers_qa"]
@@ -75,14 +75,14 @@ class Dummy(DummyStorage):  # type: ignore[misc]
         return list(self.read().columns)
 
 
-def test_a_dummy_storage_holds_what_it_is_given(folder: Path, simulator: Running) -> None:
+def test_a_dummy_storage_holds_what_it_is_given(folder: Path, simulator: Simulator) -> None:
     storage = Dummy()
     storage.set_data(pandas.DataFrame(ROWS[:1]))
     PersQAGenerator(serving(simulator)).run(storage)
     assert storage.read()["output"][0].startswith("Question: ")
 
 
-def test_their_operator_asks_our_serving(folder: Path, simulator: Running) -> None:
+def test_their_operator_asks_our_serving(folder: Path, simulator: Simulator) -> None:
     """PromptedVQAGenerator gives paths as inputs and its own system prompt as the question."""
     rows = [{"raw_content": "red.png"}, {"raw_content": "gone.png"}, {"raw_content": "blue.png"}]
     storage = their_storage("jsonl", rows)
@@ -96,7 +96,7 @@ def test_their_operator_asks_our_serving(folder: Path, simulator: Running) -> No
 
 def test_our_operator_asks_their_serving(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DF_API_KEY", "any")
-    with running(SimSettings(latency=0)) as server:
+    with run_simulator(SimSettings(latency=0)) as server:
         theirs = APIVLMServing_openai(server.base_url, model_name=MODEL, timeout=20)
         storage = their_storage("jsonl")
         PersQAGenerator(theirs).run(storage)
@@ -112,7 +112,7 @@ def test_our_operator_asks_their_serving(folder: Path, monkeypatch: pytest.Monke
     assert os.environ["DF_API_KEY"] == "any"
 
 
-def test_a_pipeline_of_theirs_compiles_and_runs_with_our_operator(folder: Path, simulator: Running) -> None:
+def test_a_pipeline_of_theirs_compiles_and_runs_with_our_operator(folder: Path, simulator: Simulator) -> None:
     class Pipeline(PipelineABC):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
@@ -130,7 +130,7 @@ def test_a_pipeline_of_theirs_compiles_and_runs_with_our_operator(folder: Path, 
 
 
 def test_a_pipeline_of_theirs_checks_the_keys_of_our_operator_and_cleans_up_our_serving(
-    folder: Path, simulator: Running
+    folder: Path, simulator: Simulator
 ) -> None:
     """Two steps, the second about another column; a column that is not there is found when it is compiled."""
 
@@ -163,7 +163,9 @@ def test_a_pipeline_of_theirs_checks_the_keys_of_our_operator_and_cleans_up_our_
 
 
 @pytest.mark.parametrize("cache_type", ["jsonl", "csv"])
-def test_a_pipeline_in_batches_has_the_same_columns_in_each(folder: Path, simulator: Running, cache_type: str) -> None:
+def test_a_pipeline_in_batches_has_the_same_columns_in_each(
+    folder: Path, simulator: Simulator, cache_type: str
+) -> None:
     class Pipeline(BatchedPipelineABC):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
@@ -197,7 +199,7 @@ def test_our_storage_takes_what_theirs_reads_from_parquet(folder: Path) -> None:
 
 @pytest.mark.parametrize("cache_type", ["jsonl", "csv", "parquet"])
 def test_a_picture_that_their_storage_wrote_as_text_is_asked_about_again(
-    folder: Path, simulator: Running, cache_type: str
+    folder: Path, simulator: Simulator, cache_type: str
 ) -> None:
     held = {"bytes": (folder / "red.png").read_bytes(), "path": "any.png"}
     pandas.DataFrame({"image": [held]}).to_parquet("in.parquet")
