@@ -198,7 +198,7 @@ class Talk:
         """The session; one of its own for a forked child, which has no loop of its parent's."""
         if self._session is None or self._process != os.getpid():
             tokens = picture_tokens(self.endpoint.model)
-            self._session = Session(self.endpoint, sampling=self.sampling, limits=self.limits, picture_tokens=tokens)
+            self._session = Session(self.endpoint, sampling=self.sampling, limits=self.limits, image_tokens=tokens)
             self._process = os.getpid()
             finalize(self, dismiss, self._session, asyncio.get_running_loop()).atexit = False
             remember(self)

@@ -236,7 +236,10 @@ async def test_the_run_is_constrained_only_where_all_obey_each_in_its_own_form(d
     with fast_simulator() as new, fast_simulator(guided=True) as old:
         run = desk.run(new.base_url, old.base_url, probes=True, concurrency=4)
         await run.execute()
-    assert [session.dialect.constraint for session in run.pool.sessions] == ["structured_outputs", "guided_regex"]
+    assert [session.profile.dialect.constraint for session in run.pool.sessions] == [
+        "structured_outputs",
+        "guided_regex",
+    ]
     assert run_file(desk)["strategy"] == "constrain"
     with fast_simulator() as obeying, fast_simulator(shape="hosted", reject=("response_format",)) as other:
         run = desk.run(obeying.base_url, other.base_url, probes=True, concurrency=4, fresh=True)

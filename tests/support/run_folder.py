@@ -60,7 +60,7 @@ class RunFolder:
                 "input": self.folder / "in.jsonl",
                 "output": self.folder / "out.jsonl",
                 "endpoint": endpoint,
-                "further": tuple(further),
+                "further_endpoints": tuple(further),
                 "recipe": {"questions": questions, "details": details},
                 "fresh": fresh,
                 "sampling": {"extra_body": extra_body or {}, "max_tokens": max_tokens},
@@ -69,7 +69,13 @@ class RunFolder:
             }
         )
         sessions = [
-            Session(one, sampling=settings.sampling, limits=settings.limits, backoff=FAST_BACKOFF, probes=FAST_BACKOFF)
+            Session(
+                one,
+                sampling=settings.sampling,
+                limits=settings.limits,
+                backoff=FAST_BACKOFF,
+                probe_backoff=FAST_BACKOFF,
+            )
             for one in settings.endpoints
         ]
         return Run(settings, FileSource(self.folder / "in.jsonl"), session=sessions)
