@@ -21,13 +21,7 @@ from persqa_client.client.dialect import Dialect
 from persqa_client.client.image_uploads import Delivery, ImageUploads
 from persqa_client.client.request import render_body
 from persqa_client.client.response import restore_answer
-from persqa_client.client.retry import (
-    DEFAULT_BACKOFF,
-    Backoff,
-    make_retry_policy,
-    run_with_retries,
-    seconds_to_wait,
-)
+from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_policy, run_with_retries, seconds_to_wait
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, OutageGate, explain_stop
