@@ -35,7 +35,7 @@ def is_no_loop(text: str, ask: Task) -> Problem | None:
         or RUN.search(text)
         or shrinks(text)
     )
-    return Problem("loop", "it repeats itself again and again") if repeats else None
+    return Problem("loop", "endless repetition") if repeats else None
 
 
 def comes_often(items: Sequence[str], length: int) -> bool:
@@ -75,24 +75,23 @@ STAND_IN = re.compile(
 def is_not_pronoun_only(text: str, ask: Task) -> Problem | None:
     if text.startswith(ask.tag) or ask.tag in text or not STAND_IN.match(text):
         return None
-    reason = f"it does not begin with {ask.tag}, and calls the main character by another word"
-    return Problem("pronoun_only", reason)
+    return Problem("pronoun_only", f"a pronoun or a description instead of {ask.tag}")
 
 
 def begins_with_tag(text: str, ask: Task) -> Problem | None:
-    return None if text.startswith(ask.tag) else Problem("no_tag", f"it does not begin with {ask.tag}")
+    return None if text.startswith(ask.tag) else Problem("no_tag", f"no {ask.tag} at the beginning")
 
 
 def leaks_no_name(text: str, ask: Task) -> Problem | None:
-    """The reason goes to the model and must not give away the name that it is about. Behind the brackets of a repaired
-    tag there may be the first half of a full name."""
+    """Neither text gives the name away. Behind the brackets of a repaired tag there may be the first half of a full
+    name."""
     if not ask.names:
         return None
     without, within = text.replace(ask.tag, " "), text.replace(ask.tag, ask.tag[1:-1])
     every = any_of(ask.names)
     longer = any_of(tuple(name for name in ask.names if len(name.split()) > 1))
     leaks = (every and every.search(without)) or (longer and longer.search(within))
-    return Problem("name_leak", "it gives a real name; nobody but the tag may be named") if leaks else None
+    return Problem("name_leak", "a real name from --names") if leaks else None
 
 
 @lru_cache(maxsize=64)
@@ -127,8 +126,8 @@ def speaks_the_language(text: str, ask: Task) -> Problem | None:
         foreign, own = count.han + count.others, count.words and 2 * count.words + 2
     if foreign <= own:
         return None
-    language = "Chinese" if wanted == "han" else "the language of the question"
-    return Problem("wrong_language", f"it is not in {language}")
+    expected = "Chinese" if wanted == "han" else "the language of the question"
+    return Problem("wrong_language", f"wrong language (expected {expected})")
 
 
 # The checks of an answer's text, in the order in which a reason is worth telling: each a small function with a code
@@ -139,7 +138,7 @@ POSSESSIVE = re.compile(r"['’]s\b")
 
 
 def is_not_empty(text: str, ask: Task) -> Problem | None:
-    return None if WORD.search(text) else Problem("empty", "it is empty")
+    return None if WORD.search(text) else Problem("empty", "empty answer")
 
 
 def says_something(text: str, ask: Task) -> Problem | None:
@@ -147,7 +146,7 @@ def says_something(text: str, ask: Task) -> Problem | None:
     rest = text.replace(ask.tag, " ")
     if WORD.search(POSSESSIVE.sub("", rest)):
         return None
-    return Problem("only_tag", f"it says nothing after {ask.tag}")
+    return Problem("only_tag", f"nothing besides {ask.tag}")
 
 
 TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (

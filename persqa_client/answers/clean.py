@@ -33,7 +33,7 @@ sentence)."""
 
 def has_no_markup(text: str, ask: Task) -> Problem | None:
     """The placeholders of training layouts count too: a trainer would look for a picture to each."""
-    return Problem("unknown_markup", "it has markup of a chat in it") if MARKUP.search(text) else None
+    return Problem("unknown_markup", "chat template markup") if MARKUP.search(text) else None
 
 
 def has_no_unknown_tag(text: str, ask: Task) -> Problem | None:
@@ -44,9 +44,9 @@ def has_no_unknown_tag(text: str, ask: Task) -> Problem | None:
         return None
     closing = f"</{ask.tag[1:]}"
     if closing.lower() in rest.lower():
-        return Problem("unknown_tag", f"it has a closing tag {closing}; {ask.tag} stands for a name")
+        return Problem("unknown_tag", f"closing tag {closing}", "closing", closing)
     unknown = next((tag for tag in tag_likes(unquoted(rest)) if tag not in ask.question), None)
-    return Problem("unknown_tag", f"it has a tag {unknown}, which is none") if unknown else None
+    return Problem("unknown_tag", f"unknown tag {unknown}", found=unknown) if unknown else None
 
 
 def tag_likes(text: str) -> list[str]:
@@ -61,11 +61,11 @@ def tag_likes(text: str) -> list[str]:
 def has_no_placeholder(text: str, ask: Task) -> Problem | None:
     """Of the name that stood in for the tag, too, nothing may be left."""
     if ask.surrogate and has_left(text.replace(ask.tag, ""), ask.surrogate):
-        return Problem("placeholder", "it has another form of the main character's name")
+        return Problem("placeholder", f"another form of the surrogate name {ask.surrogate}", "surrogate")
     found = PLACEHOLDER.search(text)
     if found is None or PLACEHOLDER.search(unquoted(text).replace(ask.tag, "")) is None:
         return None
-    return Problem("placeholder", f"it has a placeholder {found[0]} in it")
+    return Problem("placeholder", f"unfilled placeholder {found[0]}", found=found[0])
 
 
 LABEL = re.compile(
@@ -170,10 +170,12 @@ def is_no_echo(text: str, ask: Task) -> Problem | None:
     """What follows may be another question's answer, so nothing is cut. A question without its mark may be the words
     of a good answer."""
     if ask.question.endswith(("?", "？")) and ask.question in text:
-        return Problem("echo", "it repeats the question")
+        return Problem("echo", "repetition of the question")
     if any(sentence in text for sentence in instructions(ask)):
-        return Problem("echo", "it repeats the instructions")
-    return Problem("echo", "it goes on with a question or an answer of its own") if GOES_ON.search(text) else None
+        return Problem("echo", "repetition of the prompt", "prompt")
+    if GOES_ON.search(text):
+        return Problem("echo", "another question or answer after the answer", "goes_on")
+    return None
 
 
 def instructions(ask: Task) -> tuple[str, ...]:

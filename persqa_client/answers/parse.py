@@ -51,15 +51,16 @@ def check_answer(completion: Completion, answer: Answer, ask: Task, room: int | 
     """The first thing that is wrong with an answer, or None. How it ended counts before what it says; ``room`` is the
     number of tokens that it was allowed."""
     if completion.refusal:
-        return Problem("refusal", "it is a refusal")
+        return Problem("refusal", "refusal")
     if was_cut(completion, answer.text, room):
         # More room makes a loop longer, and no answer of it.
-        cut = Problem("truncated", "it was cut off; a shorter one is wanted")
+        cut = Problem("truncated", "cut off at the token limit")
         return (is_no_loop(answer.text, ask) if is_no_loop in ask.checks else None) or cut
     if completion.finish_reason == "content_filter":
-        return Problem("content_filter", "it was stopped by a content filter")
+        return Problem("content_filter", "stopped by a content filter")
     if completion.finish_reason not in ENDED:
-        return Problem("unfinished", f"it did not come to its end ({completion.finish_reason})")
+        reason = str(completion.finish_reason)
+        return Problem("unfinished", f"not finished (finish_reason {reason})", found=reason)
     return next((problem for check in ask.checks if (problem := check(answer.text, ask)) is not None), None)
 
 

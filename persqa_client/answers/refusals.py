@@ -47,5 +47,5 @@ LATER = re.compile(
 def is_no_refusal(text: str, ask: Task) -> Problem | None:
     opening = text.removeprefix(ask.tag).lstrip(' \t\n,，.。:：-–—*"“')
     if OPENING.match(opening) or (LATER.search(text) and LATER.search(unquoted(text))):
-        return Problem("refusal", "it is a refusal")
+        return Problem("refusal", "refusal")
     return None

@@ -8,7 +8,7 @@ import pytest
 
 from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
 from persqa_client.answers.parse import Answer, check_answer, parse_answer
-from persqa_client.questions.prompts import build_prompt
+from persqa_client.questions.prompts import build_prompt, build_reask_prompt
 from persqa_client.questions.tags import means_the_tag
 from persqa_client.types import Completion, Task, TaskId
 from tests.answers.answer_cases import Case
@@ -59,13 +59,16 @@ def test_one_list_of_names_serves_the_whole_table() -> None:
         assert (problem.code if problem else None) == case.code, case.id
 
 
-def test_the_reason_gives_no_name_away() -> None:
-    for case in CASES:
-        if case.code == "name_leak":
-            ask, completion = ask_of(case), Completion(case.raw, case.finish_reason)
-            problem = check_answer(completion, parse_answer(completion, ask), ask)
-            assert problem is not None
-            assert not any(name.lower() in problem.reason.lower() for name in case.names)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES if case.code])
+def test_each_problem_has_texts_for_a_person_and_the_model(case: Case) -> None:
+    ask, completion = ask_of(case), Completion(case.raw, case.finish_reason)
+    problem = check_answer(completion, parse_answer(completion, ask), ask)
+    assert problem is not None
+    texts = [problem.message]
+    if problem.code != "truncated":
+        texts.append(build_reask_prompt(ask, "", problem)[1].text)
+    assert all(texts)
+    assert not any(name.lower() in text.lower() for name in case.names for text in texts)
 
 
 def test_the_table_can_be_played_by_question() -> None:

@@ -132,12 +132,6 @@ def test_markup_and_places_to_fill_in(text: str, found: str | None) -> None:
     assert code(text) == found
 
 
-def test_of_a_closing_tag_the_model_is_told_what_a_tag_is() -> None:
-    found = problem("<mam>The man wears a hat.</mam>")
-    assert found is not None
-    assert "stands for a name" in found.reason
-
-
 def test_tags_of_the_question_may_come_again() -> None:
     assert code("<mam> sees <bo>.", "Does <mam> see <bo>?") is None
     assert code("<mam> sees <bo>.", "Does <mam> see anybody?") == "unknown_tag"
@@ -224,7 +218,6 @@ def test_the_first_thing_worth_telling_is_told() -> None:
     found = problem("He runs.\n\nQuestion: Who? Answer: {name}")
     assert found is not None
     assert found.code == "pronoun_only"
-    assert "does not begin with <mam>" in found.reason
 
 
 @settings(deadline=None)
