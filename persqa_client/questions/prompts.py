@@ -1,12 +1,18 @@
-"""The texts that the model reads, in each language: the system text, the prompt, and the prompt to ask again."""
+"""The texts that the model reads, in each language: the system text, the prompt, and the prompt to ask again.
+
+These texts decide the data, so their digest is part of a run's identity.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from hashlib import blake2b
 
 from persqa_client.language import is_chinese
+from persqa_client.questions.tags import SURROGATE_NAMES
 from persqa_client.types import Problem, Task, Turn
 
 
@@ -117,3 +123,9 @@ def build_reask_prompt(task: Task, answer: str, problem: Problem) -> tuple[Turn,
     template = wording.reasons.get(f"{problem.code}/{problem.variant}") or wording.reasons[problem.code]
     reason = template.format(name=name, found=problem.found.replace(task.tag, name))
     return Turn("assistant", answer or "…"), Turn("user", wording.reask.format(name=name, reason=reason))
+
+
+def prompts_digest() -> str:
+    """16 hexadecimal digits that change with any text that models read, apart from the questions."""
+    texts = json.dumps([asdict(ENGLISH), asdict(CHINESE), SURROGATE_NAMES], sort_keys=True)
+    return blake2b(texts.encode(), digest_size=8).hexdigest()

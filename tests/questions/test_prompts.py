@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
-from persqa_client.questions.prompts import CHINESE, ENGLISH, build_prompt, build_reask_prompt
+from persqa_client.questions import prompts
+from persqa_client.questions.prompts import CHINESE, ENGLISH, build_prompt, build_reask_prompt, prompts_digest
 from persqa_client.types import Problem, Task, TaskId
 
 QUESTION = "What is <mam> doing?"
@@ -55,3 +59,11 @@ def test_an_empty_answer_is_shown_as_an_ellipsis() -> None:
 
 def test_both_languages_have_a_reason_for_every_code() -> None:
     assert {key.partition("/")[0] for key in ENGLISH.reasons} == CHINESE.reasons.keys()
+
+
+def test_the_digest_of_the_prompts_changes_with_their_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = prompts_digest()
+    assert re.fullmatch("[0-9a-f]{16}", before)
+    assert prompts_digest() == before
+    monkeypatch.setattr(prompts, "CHINESE", replace(CHINESE, reasons={**CHINESE.reasons, "empty": "空"}))
+    assert prompts_digest() != before
