@@ -66,7 +66,7 @@ def is_word(bare: str) -> bool:
     return any(lower in words or lower.removesuffix("s") in words for words in known_words().values())
 
 
-def means_the_tag(tag: str) -> bool:
+def can_repair_bare_name(tag: str) -> bool:
     """Whether the tag's name can be taken for the tag where its brackets are lost (``Ask.bare_tag``).
 
     Not where it is short, or a word or a name of its own; and not in Chinese, which puts no space around a name.

@@ -131,7 +131,7 @@ class Pipeline:
 
     def record(self, ask: Task, answer: Answer, reply: Reply, paid: Paid, pictures: tuple[EncodedImage, ...]) -> Record:
         steps = [*(["constraint"] if reply.constrained else []), *(["prefill"] if reply.prefilled else [])]
-        steps += [*answer.made_good_by, *(["re-ask"] if paid.asks > 1 else [])]
+        steps += [*answer.steps, *(["re-ask"] if paid.asks > 1 else [])]
         return Record(
             task_id=ask.task_id,
             kind=ask.kind,
