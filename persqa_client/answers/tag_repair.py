@@ -15,8 +15,6 @@ from persqa_client.language import HAN_CHARACTER, QUOTATION, SPACED_LETTER, UNSP
 # A shorter name is too often a part of longer words. From this length on, a longer word comes from the name
 # (Charliebear).
 MIN_PREFIX_LENGTH = 5
-# A shorter name is too often a word to be taken for the tag without its brackets.
-MIN_BARE_NAME_LENGTH = 3
 # Before a word in lower case these make it a common noun: "a robin".
 DETERMINER = re.compile(r"\b(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|every|no|one)\s+\Z")
 
@@ -120,7 +118,7 @@ def compile_tag_forms(tag: str, bare_name: bool) -> TagForms:
         rf"|^[\"“'‘]{exact}[\"”'’]"
     )
     steps = [*bracketed_forms(tag, re.escape(name)), *emphasised_forms(tag, exact)]
-    if bare_name and len(name) >= MIN_BARE_NAME_LENGTH and not HAN_CHARACTER.search(name):
+    if bare_name:
         steps += bare_name_forms(tag)
     steps.append(("tag_doubled", re.compile(rf"{exact}(?:{GAP}[:：]?{GAP}{exact})+"), tag))
     return TagForms(name.lower(), surplus, tuple(steps))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persqa_client.answers.tag_repair import repair_tag
+from persqa_client.questions.tags import can_repair_bare_name
 
 TAGS = st.sampled_from(["<mam>", "<bo>", "<小满>", "<bo-2>", "<mr.krab>", "<2bo>", "<Anya>"])
 PIECES = st.sampled_from(
@@ -100,13 +101,14 @@ def test_what_may_not_be_the_tag_stays(text: str) -> None:
     assert repair_tag(text, "<mam>") == (text, ())
 
 
-@pytest.mark.parametrize(("tag", "bare"), [("<bo>", True), ("<a>", True), ("<bear>", False), ("<欧阳小满>", True)])
-def test_an_ambiguous_name_needs_its_brackets(tag: str, bare: bool) -> None:
+@pytest.mark.parametrize("tag", ["<bo>", "<a>", "<bear>", "<欧阳小满>"])
+def test_an_ambiguous_name_needs_its_brackets(tag: str) -> None:
     name = tag[1:-1]
     text = f"{name} stands by {name.capitalize()}."
-    assert repair_tag(text, tag, bare_name=bare) == (text, ())
-    assert repair_tag(f"＜{name}＞ stands.", tag, bare_name=bare)[0] == f"{tag} stands."
-    assert repair_tag(f"<{name} stands.", tag, bare_name=bare)[0] == f"{tag} stands."
+    assert not can_repair_bare_name(tag)
+    assert repair_tag(text, tag, bare_name=False) == (text, ())
+    assert repair_tag(f"＜{name}＞ stands.", tag, bare_name=False)[0] == f"{tag} stands."
+    assert repair_tag(f"<{name} stands.", tag, bare_name=False)[0] == f"{tag} stands."
 
 
 @settings(deadline=None)
