@@ -81,7 +81,7 @@ class Pipeline:
         if isinstance(row, BadRow):
             return Failure(unit, row.code, row.message, whole_row=True)
         try:
-            ask = self.asks.make(row, unit)
+            ask = self.asks.make_task(row, unit)
             pictures = tuple([await self.load(reference) for reference in row.images])
         except RowError as error:
             return Failure(unit, error.code, f"Line {unit.row}: {error.message}")
