@@ -13,7 +13,7 @@ from persqa_client.types import Completion, Problem, Task
 # Finish reasons of a complete answer: OpenAI's "stop", and what other servers send for it.
 COMPLETE = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』》)）\]*_`]*\s*$")
-# No honest answer has so many layers; what is left after these is a loop.
+# Enough for every real answer; a text that still changes after these is a loop.
 MAX_PASSES = 16
 
 
@@ -65,7 +65,7 @@ def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens:
 
 
 def was_truncated(completion: Completion, text: str, max_tokens: int | None) -> bool:
-    """Some servers report ``stop`` for an answer that used up its tokens: one that then ends in mid-sentence counts."""
+    """Also true for ``stop`` where all tokens are used and the text ends in mid-sentence: some servers report that."""
     if completion.finish_reason == "length":
         return True
     used_up = max_tokens is not None and completion.usage.completion >= max_tokens

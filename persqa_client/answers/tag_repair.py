@@ -12,8 +12,7 @@ from functools import lru_cache
 
 from persqa_client.language import HAN_CHARACTER, QUOTATION, SPACED_LETTER, UNSPACED
 
-# A shorter name is too often a part of longer words. From this length on, a longer word comes from the name
-# (Charliebear).
+# A longer word that begins with a name of at least this length is made from the name (Charliebear).
 MIN_PREFIX_LENGTH = 5
 # Before a word in lower case these make it a common noun: "a robin".
 DETERMINER = re.compile(r"\b(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|every|no|one)\s+\Z")
@@ -103,7 +102,7 @@ def repair_tag(text: str, tag: str, *, bare_name: bool = True) -> tuple[str, tup
 
 
 def remove_opening_emphasis(text: str, tag: str) -> str:
-    """Without bold or code that begins right before the first tag and ends somewhere after it."""
+    """Removes bold or code marks that open right before the first tag, and their partner after it."""
     marks = re.match(EMPHASIS, text)
     if marks is None or not text.startswith(tag, marks.end()):
         return text

@@ -77,7 +77,7 @@ class Bank:
         if isinstance(source, str):
             found = {pair: load_builtin_bank(*pair) for pair in PAIRS}
         else:
-            found = {pair: tuple(item for item in source if fits(item, *pair)) for pair in PAIRS}
+            found = {pair: tuple(item for item in source if question_fits(item, *pair)) for pair in PAIRS}
         by_pair = {
             pair: tuple(item for item in items if (sensitive or not item.sensitive) and not item.needs & without)
             for pair, items in found.items()
@@ -104,7 +104,7 @@ class Bank:
         return blake2b(json.dumps(questions).encode(), digest_size=8).hexdigest()
 
 
-def fits(question: Question, category: str, language: str) -> bool:
+def question_fits(question: Question, category: str, language: str) -> bool:
     return question.category in (None, category) and question.language in (None, language)
 
 
@@ -145,14 +145,14 @@ def parse_bank(data: bytes, name: str) -> tuple[Question, ...]:
     with ``#`` are comments. Raises SettingsError, with the number of the line that is wrong.
     """
     lines = list(numbered_lines(decode_utf8(data, name)))
-    as_json = is_json(name, lines)
+    as_json = is_json_lines(name, lines)
     duplicates = DuplicateFinder()
     questions = []
     for number, line in lines:
         if line.startswith("#") and not as_json:
             continue
         try:
-            question = build_question(load_object(line) if as_json else {"text": line})
+            question = build_question(parse_json_object(line) if as_json else {"text": line})
             duplicates.add(question, number)
         except ValueError as error:
             raise SettingsError(f"{name}, line {number}: {error}.") from error
@@ -162,7 +162,7 @@ def parse_bank(data: bytes, name: str) -> tuple[Question, ...]:
     return tuple(questions)
 
 
-def is_json(name: str, lines: Sequence[tuple[int, str]]) -> bool:
+def is_json_lines(name: str, lines: Sequence[tuple[int, str]]) -> bool:
     first = next((line for _, line in lines if not line.startswith("#")), "")
     return Path(name).suffix.lower() in JSON_SUFFIXES or JSON_START.match(first) is not None
 
@@ -182,10 +182,10 @@ def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-# The functions from here to ``list_field`` raise ValueError, with what is wrong and what to do, without a full stop.
+# These raise ValueError with what is wrong and what to do, to which ``parse_bank`` adds the file and the line.
 
 
-def load_object(line: str) -> dict[str, Any]:
+def parse_json_object(line: str) -> dict[str, Any]:
     try:
         fields = load_value(line.encode())
     except ValueError as error:
@@ -200,19 +200,19 @@ def load_object(line: str) -> dict[str, Any]:
 
 
 def build_question(fields: dict[str, Any]) -> Question:
-    text = text_field(fields)
-    category, language = string_field(fields, "category"), string_field(fields, "language")
+    text = question_text(fields)
+    category, language = optional_string(fields, "category"), optional_string(fields, "language")
     return Question(
-        id=string_field(fields, "id") or derive_id(text),
+        id=optional_string(fields, "id") or derive_id(text),
         text=text,
         category=None if category is None else parse_category(category),
         language=parse_language(language) if language else "zh" if is_chinese(text) else "en",
-        needs=frozenset(map(parse_need, list_field(fields, "needs"))),
-        sensitive=boolean_field(fields, "sensitive"),
+        needs=frozenset(map(parse_need, string_list(fields, "needs"))),
+        sensitive=boolean_value(fields, "sensitive"),
     )
 
 
-def text_field(fields: dict[str, Any]) -> str:
+def question_text(fields: dict[str, Any]) -> str:
     text = fields.get("text")
     if text is None or text == "":
         raise ValueError('the question is missing; write it as "text"')
@@ -226,12 +226,12 @@ def text_field(fields: dict[str, Any]) -> str:
             raise ValueError(f"unknown placeholder {brace}; use {{tag}}, and no other braces")
     if "{tag}" not in text:
         raise ValueError("the question has no {tag}; write it where the tag belongs")
-    if not normalise(text.replace("{tag}", "")):
+    if not normalise_words(text.replace("{tag}", "")):
         raise ValueError("the question is nothing but {tag}; write what is asked about it")
     return text
 
 
-def string_field(fields: dict[str, Any], key: str) -> str | None:
+def optional_string(fields: dict[str, Any], key: str) -> str | None:
     value = fields.get(key)
     if value is None:
         return None
@@ -246,14 +246,14 @@ def check_printable(text: str, key: str) -> str:
     return text
 
 
-def boolean_field(fields: dict[str, Any], key: str) -> bool:
+def boolean_value(fields: dict[str, Any], key: str) -> bool:
     value = fields.get(key, False)
     if not isinstance(value, bool):
         raise ValueError(f"{key} must be true or false; write it without quotes")
     return value
 
 
-def list_field(fields: dict[str, Any], key: str) -> list[str]:
+def string_list(fields: dict[str, Any], key: str) -> list[str]:
     value = fields.get(key)
     if value is None:
         return []
@@ -264,10 +264,10 @@ def list_field(fields: dict[str, Any], key: str) -> list[str]:
 
 def derive_id(text: str) -> str:
     """12 hexadecimal digits that depend on the words of a question, not on case, spacing or punctuation."""
-    return blake2b(normalise(text).encode(), digest_size=6).hexdigest()
+    return blake2b(normalise_words(text).encode(), digest_size=6).hexdigest()
 
 
-def normalise(text: str) -> str:
+def normalise_words(text: str) -> str:
     """The letters, marks and digits of a text, in one case and form."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(character for character in folded if unicodedata.category(character)[0] in "LMN")
@@ -283,7 +283,7 @@ class DuplicateFinder:
     def add(self, question: Question, line: int) -> None:
         """Raises ValueError with the line of the earlier question."""
         for noun, value, advice in (
-            ("question", normalise(question.text), "leave one out"),
+            ("question", normalise_words(question.text), "leave one out"),
             ("id", question.id, "give each its own"),
         ):
             categories = self.lines.setdefault((noun, value, question.language), {})

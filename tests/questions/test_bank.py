@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.questions.bank import PAIRS, Bank, Question, load_builtin_bank, normalise
+from persqa_client.questions.bank import PAIRS, Bank, Question, load_builtin_bank, normalise_words
 from persqa_client.questions.categories import CATEGORIES, LANGUAGES, NEEDS
 from persqa_client.questions.prompts import build_prompt
 from persqa_client.questions.tasks import answer_pattern
@@ -49,7 +49,7 @@ def test_each_bank_has_enough_different_questions(category: str, language: str) 
     assert len(bank) >= 24
     assert sum(not item.sensitive for item in bank) >= 20
     assert len({item.id for item in bank}) == len(bank)
-    assert len({normalise(item.text) for item in bank}) == len(bank)
+    assert len({normalise_words(item.text) for item in bank}) == len(bank)
     assert {(item.category, item.language) for item in bank} == {(category, language)}
 
 
