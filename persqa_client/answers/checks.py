@@ -1,4 +1,4 @@
-"""The checks that an answer must pass. Each check has a code of its own and looks at the cleaned text."""
+"""The checks that an answer must pass, each with its code."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def check_says_something(text: str, task: Task) -> Problem | None:
 
 
 def check_no_echo(text: str, task: Task) -> Problem | None:
-    """Ignores questions without a question mark, since a good answer may use their words."""
+    """A good answer may use the words of a question without a question mark."""
     if task.question.endswith(("?", "？")) and task.question in text:
         return Problem("echo", "repetition of the question")
     if any(sentence in text for sentence in prompt_sentences(task)):
@@ -95,7 +95,7 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
 
 
 def check_no_placeholder(text: str, task: Task) -> Problem | None:
-    """Finds unfilled blanks, and remains of the surrogate name that the model was asked under."""
+    """Blanks, and remains of the surrogate name that the model was asked under."""
     if task.surrogate and contains_surrogate(text.replace(task.tag, ""), task.surrogate):
         return Problem("placeholder", f"another form of the surrogate name {task.surrogate}", "surrogate")
     found = PLACEHOLDER.search(text)
@@ -105,7 +105,7 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
 
 
 def check_no_markup(text: str, task: Task) -> Problem | None:
-    """Finds ``<image>`` and the like, too: training code would look for a picture for each."""
+    """Also ``<image>`` and the like: training code would look for a picture for each."""
     return Problem("unknown_markup", "chat template markup") if MARKUP.search(text) else None
 
 
@@ -183,7 +183,7 @@ def check_language(text: str, task: Task) -> Problem | None:
 
 
 def check_no_real_name(text: str, task: Task) -> Problem | None:
-    """The problem does not say which name was found, so that the model does not learn it from the re-ask."""
+    """The problem does not say which name was found, so that the re-ask does not give it away."""
     if not task.names:
         return None
     any_name = compile_names(task.names)

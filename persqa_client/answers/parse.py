@@ -26,10 +26,9 @@ class Answer:
 
 
 def parse_answer(completion: Completion, task: Task) -> Answer:
-    """Cleans the completion's text and repairs its tags. A text that needs neither only loses surrounding space.
+    """Cleans the text of the completion and repairs its tags.
 
-    Cleaning may uncover a form of the tag, and a repaired tag something to clean (``Sure: **Mam**'s hat``), so both are
-    repeated until neither changes the text.
+    Each may uncover work for the other (``Sure: **Mam**'s hat``), so both are repeated until neither changes the text.
     """
     text = completion.text.strip(BLANKS)
     steps: dict[str, None] = {}
@@ -46,9 +45,9 @@ def parse_answer(completion: Completion, task: Task) -> Answer:
 
 
 def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens: int | None = None) -> Problem | None:
-    """The first problem of an answer, or None. How the completion ended is checked before what it says.
+    """The first problem of an answer; how the completion ended is checked before its text.
 
-    ``max_tokens`` is the number of tokens that the completion was allowed, where known.
+    ``max_tokens`` is the limit that was sent for the completion.
     """
     if completion.refusal:
         return Problem("refusal", "refusal")

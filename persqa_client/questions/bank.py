@@ -90,11 +90,10 @@ class Bank:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that it has questions in."""
         return tuple(language for language in LANGUAGES if any(language == pair[1] for pair in self.by_pair))
 
     def default_category(self, language: str) -> str:
-        """The category of rows that name none: the first one with questions where the user gave their own."""
+        """The category of rows that name none."""
         return self.category or next((category for category, own in self.by_pair if own == language), CATEGORIES[0])
 
     @property
@@ -110,14 +109,14 @@ def question_fits(question: Question, category: str, language: str) -> bool:
 
 @cache
 def load_builtin_bank(category: str, language: str) -> tuple[Question, ...]:
-    """The built-in questions of a category and a language, sensitive ones included."""
+    """Sensitive questions included."""
     name = f"{category}.{language}.jsonl"
     data = resources.files("persqa_client.questions").joinpath("banks", name).read_bytes()
     return tuple(replace(question, category=category, language=language) for question in parse_bank(data, name))
 
 
 def read_bank_file(path: Path) -> tuple[Question, ...]:
-    """The questions of a user's file, in its order. Raises SettingsError where it can't be read, or has a mistake."""
+    """Raises SettingsError for a file that can't be read or has a mistake."""
     name = describe_reference(str(path))
     try:
         with path.open("rb") as file:
@@ -139,10 +138,9 @@ def read_bank_file(path: Path) -> tuple[Question, ...]:
 
 
 def parse_bank(data: bytes, name: str) -> tuple[Question, ...]:
-    """The questions of a file's content: JSON Lines, or plain text with one question on a line.
+    """The questions of JSON Lines, or of plain text with one question on a line and ``#`` for comments.
 
-    JSON Lines are known by the suffix of ``name``, or by how the first line begins. In plain text, lines that begin
-    with ``#`` are comments. Raises SettingsError, with the number of the line that is wrong.
+    JSON Lines are recognised by the suffix of ``name``, or by how the first line begins. Raises SettingsError.
     """
     lines = list(numbered_lines(decode_utf8(data, name)))
     as_json = is_json_lines(name, lines)
@@ -176,7 +174,7 @@ def decode_utf8(data: bytes, name: str) -> str:
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers from 1."""
+    """Without blank lines; numbers from 1."""
     for number, line in enumerate(LINE_END.split(text), 1):
         if line.strip():
             yield number, line.strip()
@@ -263,7 +261,7 @@ def string_list(fields: dict[str, Any], key: str) -> list[str]:
 
 
 def derive_id(text: str) -> str:
-    """12 hexadecimal digits that depend on the words of a question, not on case, spacing or punctuation."""
+    """Independent of case, spacing and punctuation."""
     return blake2b(normalise_words(text).encode(), digest_size=6).hexdigest()
 
 
@@ -281,7 +279,6 @@ class DuplicateFinder:
     lines: dict[tuple[str, str, str | None], dict[str | None, int]] = field(default_factory=dict)
 
     def add(self, question: Question, line: int) -> None:
-        """Raises ValueError with the line of the earlier question."""
         for noun, value, advice in (
             ("question", normalise_words(question.text), "leave one out"),
             ("id", question.id, "give each its own"),

@@ -64,7 +64,7 @@ def parse_need(text: str) -> str:
 
 
 def match_name(word: str, text: str, noun: str, names: Collection[str], synonyms: Mapping[str, Collection[str]]) -> str:
-    """The name that ``word`` is, or is a synonym of. ``text`` and ``noun`` are for the message of the ValueError."""
+    """``text`` and ``noun`` are for the message of the ValueError."""
     if word in names:
         return word
     for name, others in synonyms.items():

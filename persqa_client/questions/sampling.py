@@ -1,7 +1,7 @@
 """Which question a picture is asked, and the seed that is sent to the model.
 
-Both depend on the run's seed, the row's id and its pictures as written, and on nothing else: adding a column, sorting,
-splitting or resuming changes neither.
+Both depend only on the run's seed, the row's id and its pictures as written, so other columns, the row's place and a
+resume change neither.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from persqa_client.types import Row
 
 
 def choose_question(row: Row, number: int, *, seed: int, questions: Sequence[Question]) -> Question:
-    """The row's question of that number, from 0. Each number gives a different one.
+    """The row's question of that number, from 0; each number gives a different one.
 
-    Every question is ranked for the row by a number of its own (rendezvous hashing). So the first questions stay the
-    same however many are asked, and a new one among n changes question k of a row with a chance of (k + 1) in (n + 1).
-    Raises RowError (``no_question``) where there are not more than ``number`` questions.
+    Questions are ranked for each row by rendezvous hashing: a question added to n others changes the row's question k
+    with a chance of (k + 1) in (n + 1). Raises RowError (``no_question``) if there are too few.
     """
     if not 0 <= number < len(questions):
         fitting = f"only {len(questions)} questions match" if questions else "no question matches"
@@ -36,7 +35,7 @@ def choose_question(row: Row, number: int, *, seed: int, questions: Sequence[Que
 
 
 def request_seed(row: Row, number: int, seed: int) -> int:
-    """The seed to send for the row's question of that number: 31 bits, which every server accepts."""
+    """31 bits, which every server accepts."""
     return (int.from_bytes(row_digest(row, seed, "sampling", number), "big") >> 1) % 2**31
 
 

@@ -1,4 +1,4 @@
-"""Names: which ones can be tags, which tags are risky, which names stand in for tags, and which no answer may have."""
+"""Which names can be tags, which tags are risky, surrogate names, and the list of real names."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def strip_brackets(name: str) -> str:
 
 
 def find_tag_risks(name: str) -> tuple[str, ...]:
-    """What can go wrong with a name that is allowed as a tag, a clause each ("it has …"). Empty for a good one."""
+    """The risks of a name that is allowed as a tag, a clause each: "it has …"."""
     bare = strip_brackets(name)
     lower = bare.lower()
     kinds = [WORD_KINDS[kind] for kind, words in load_known_words().items() if lower in words]
@@ -79,15 +79,13 @@ def find_tag_risks(name: str) -> tuple[str, ...]:
 def can_repair_bare_name(tag: str) -> bool:
     """Whether the tag's name without brackets can only mean the tag.
 
-    It can't be told where the name is short, a word or a given name, or where it is Chinese, which puts no space
-    around names.
+    False for Chinese names, since Chinese puts no space around names.
     """
     bare = tag[1:-1]
     return bare.isascii() and len(bare) >= MIN_BARE_NAME_LENGTH and not is_known_word(bare)
 
 
 def is_known_word(name: str) -> bool:
-    """Whether the name, or its singular, is an English word, a given name or a famous character's name."""
     lower = name.lower()
     return any(lower in words or lower.removesuffix("s") in words for words in load_known_words().values())
 
@@ -102,10 +100,7 @@ def load_known_words() -> dict[str, frozenset[str]]:
 
 
 def choose_surrogate(question: str, tag: str, real_names: Iterable[str]) -> str:
-    """The first surrogate name in the question's language that is neither in the question nor among the real names.
-
-    Raises RowError (``no_surrogate``) where there is none.
-    """
+    """The first name that is neither in the question nor a real name. Raises RowError (``no_surrogate``) if none is."""
     taken = f"{question} {tag} {' '.join(real_names)}".casefold()
     for name in SURROGATE_NAMES["zh" if is_chinese(question) else "en"]:
         if name.casefold() not in taken:
@@ -117,10 +112,7 @@ def choose_surrogate(question: str, tag: str, real_names: Iterable[str]) -> str:
 
 
 def read_real_names(path: Path) -> tuple[str, ...]:
-    """The names of a file, one on a line, without blank lines, lines that begin with ``#``, and duplicates.
-
-    Raises SettingsError where the file can't be read or has no names, and for a line that can't be a name.
-    """
+    """The names of a file, one on a line; ``#`` begins a comment. Raises SettingsError for a file that is no list."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

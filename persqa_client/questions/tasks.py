@@ -1,4 +1,4 @@
-"""From a row to its tasks: each has a question, its prompt, the strategy's constraint, the checks and a seed."""
+"""From a row to its tasks: question, prompt, constraint, checks and seed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TaskMaker:
         return tuple(TaskId(row.number, number) for number in range(self.questions))
 
     def make_task(self, row: Row, task_id: TaskId) -> Task:
-        """Raises RowError where the bank has no such question (``no_question``), or all surrogate names are taken."""
+        """Raises RowError (``no_question`` or ``no_surrogate``)."""
         tag, category = row.tag or self.tag, row.category or self.category
         question_id, text = self.find_question(row, task_id.question, category)
         question = text.replace("{tag}", tag)
@@ -63,7 +63,7 @@ class TaskMaker:
         )
 
     def find_question(self, row: Row, number: int, category: str) -> tuple[str | None, str]:
-        """The id and the text of the row's question of that number; no id for the row's own question."""
+        """Id and text; no id for the row's own question."""
         if row.question is not None:
             return None, row.question
         questions = self.bank.questions(category, row.language or self.language)
@@ -72,10 +72,10 @@ class TaskMaker:
 
 
 def answer_pattern(name: str) -> str:
-    """A regular expression for answers that begin with the tag, or with the name that stands in for it.
+    """A regular expression for answers that begin with the tag or a surrogate name.
 
-    All of vLLM's back-ends understand it; none knows look-around. So after a surrogate name it lists the characters
-    that may follow: otherwise a longer word could begin with the name.
+    vLLM's back-ends have no look-around, so it names the characters that may follow a Latin name: otherwise a longer
+    word could begin with it.
     """
     if name.isascii() and name.isalpha():
         return rf"{name}[ ,'’][\s\S]+"
