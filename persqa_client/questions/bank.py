@@ -60,7 +60,7 @@ class Bank:
     """The questions that a run can ask, by category and language. Made by ``Bank.build``."""
 
     category: str | None  # Of rows that name none; None for a bank of the user's own questions.
-    by_pair: Mapping[tuple[str, str], tuple[Question, ...]]  # Only pairs that had questions before filtering.
+    by_pair: Mapping[tuple[str, str], tuple[Question, ...]]  # By category and language.
 
     @classmethod
     def build(
