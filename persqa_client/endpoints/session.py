@@ -196,8 +196,8 @@ class Session(AbstractAsyncContextManager["Session"]):
             raise FailedOver
 
     async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, again: bool) -> None:
-        """Waits for the outage gate and the rate limit. The permit is held: the gate may close while a request waits for
-        its permit."""
+        """Waits for the outage gate and the rate limit. The permit is held: the gate may close while a request waits
+        for it."""
         while True:
             if self.outage.closed and state.failover is not None:
                 raise FailedOver
