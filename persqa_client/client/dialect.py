@@ -106,7 +106,7 @@ class Dialect:
     prefill: str | None = None
     renamed: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
-    uuid: bool = False
+    sends_uuids: bool = False
     """Whether a picture is given its uuid, and need not be sent again."""
 
     @property
@@ -136,9 +136,9 @@ class Dialect:
         """The fields that hold an answer to a pattern; none where the server obeys no such field."""
         return {} if self.active_constraint is None else hold(self.active_constraint, pattern)
 
-    def with_refusals(self, other: Dialect, but: Collection[str] = ()) -> Dialect:
-        """This dialect with what another one of the same server was refused, but for the fields ``but``."""
-        dropped = self.dropped | (other.dropped - frozenset(but))
+    def with_refusals(self, other: Dialect, ignoring: Collection[str] = ()) -> Dialect:
+        """This dialect with what another one of the same server was refused, but for the fields ``ignoring``."""
+        dropped = self.dropped | (other.dropped - frozenset(ignoring))
         return replace(self, renamed=self.renamed | other.renamed, dropped=dropped)
 
     def adapt_to_refusal(self, field: str) -> Dialect | None:

@@ -76,13 +76,13 @@ class ImageUploads:
         self.cache_misses = 0
         """Of these, refused."""
 
-    def for_request(self, weights: Mapping[str, int]) -> Delivery:
+    def for_request(self, weights: Mapping[str, int]) -> ImageUpload:
         """For one request with pictures of these uuids, over all its attempts. ``weights`` are their tokens; 0 for
         pictures of which is not heard before the answer's end that they are in."""
-        return Delivery(self, weights)
+        return ImageUpload(self, weights)
 
 
-class Delivery(AbstractAsyncContextManager["Delivery"]):
+class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
     """One attempt after the other of a request: whether it may go, and which of its pictures go by their uuid alone.
 
     The first request with a picture goes ahead with it, as far as there is room for its landing; others wait until it
@@ -98,9 +98,9 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         "_uuids",
         "_vain",
         "_weights",
-        "again",
         "has_waited",
         "known_uuids",
+        "retry",
     )
 
     def __init__(self, uploads: ImageUploads, weights: Mapping[str, int]) -> None:
@@ -110,7 +110,7 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         self._carried: frozenset[str] = frozenset()
         self._landed: frozenset[str] = frozenset()
         self._taken = 0
-        self.again = False
+        self.retry = False
         """Whether the attempt goes before what is new. For the caller to set."""
         self._vain = 0
         self.known_uuids: frozenset[str] = frozenset()
@@ -118,7 +118,7 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         self.has_waited = False
         """Whether another request with the same picture went ahead of it."""
 
-    async def __aenter__(self) -> Delivery:
+    async def __aenter__(self) -> ImageUpload:
         if self._uuids:
             await self._turn()
             depot = self._uploads.depot
@@ -140,7 +140,7 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
         if not tokens:
             return
         try:
-            await self._uploads.image_limit.enter(tokens, again=self.again)
+            await self._uploads.image_limit.enter(tokens, retry=self.retry)
         except BaseException:
             self._end()
             raise
@@ -174,12 +174,12 @@ class Delivery(AbstractAsyncContextManager["Delivery"]):
             self._uploads.events.pop(uuid).set()
         self._carried = frozenset()
 
-    def sent(self, named: Collection[str]) -> None:
+    def count_sent(self, named: Collection[str]) -> None:
         """Counts what goes out; ``uuids_sent`` are the pictures that go by their uuid alone."""
         self._uploads.uuids_sent += len(named)
         self._uploads.images_sent += len(self._uuids) - len(named)
 
-    def answered(self) -> None:
+    def record_answer(self) -> None:
         """The attempt brought an answer: all its pictures are there."""
         if self._uuids:
             self._uploads.depot.arrived(self._uuids)

@@ -102,7 +102,7 @@ def content(turn: Turn, pictures: list[Json]) -> str | list[Json]:
 
 
 def part(picture: EncodedImage, request: Request, dialect: Dialect) -> Json:
-    name = {"uuid": picture.uuid} if dialect.uuid and picture.uuid is not None else {}
+    name = {"uuid": picture.uuid} if dialect.sends_uuids and picture.uuid is not None else {}
     if goes_by_name(picture, request, dialect):
         return {"type": "image_url", "image_url": None, **name}
     return {"type": "image_url", "image_url": {"url": f"data:{picture.media_type};base64,{SLOT}"}, **name}
@@ -110,7 +110,7 @@ def part(picture: EncodedImage, request: Request, dialect: Dialect) -> Json:
 
 def goes_by_name(picture: EncodedImage, request: Request, dialect: Dialect) -> bool:
     """Whether the server has the picture, and knows it by its uuid."""
-    return dialect.uuid and picture.uuid in request.known_uuids
+    return dialect.sends_uuids and picture.uuid in request.known_uuids
 
 
 def carried(request: Request, dialect: Dialect) -> list[EncodedImage]:

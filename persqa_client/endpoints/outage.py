@@ -182,7 +182,7 @@ class OutageGate:
         self.trouble(reason)
         if self._prober is None:
             self.count += 1
-            self._admission.away()
+            self._admission.record_outage()
             self.answers_before = self.answers
             self.reason = reason
             self._prober = asyncio.create_task(self._probe(reason))

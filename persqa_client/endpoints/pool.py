@@ -49,7 +49,7 @@ class Member:
 
     @property
     def load(self) -> Load:
-        return Load(self.outstanding, self.session.concurrency_limit.slots, self.state)
+        return Load(self.outstanding, self.session.concurrency_limit.permits, self.state)
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
     def _share_out(self, idle: Member) -> None:
         """Takes one of those that wait in line elsewhere for a server that has a slot free, so that none idles at a
         run's end, or beside a slow one."""
-        if idle.state == "well" and idle.outstanding < idle.session.concurrency_limit.slots:
+        if idle.state == "well" and idle.outstanding < idle.session.concurrency_limit.permits:
             longest = max(self._others(idle), key=lambda other: other.session.concurrency_limit.waiting)
             longest.session.concurrency_limit.reject_last_waiting(FailedOver())
 
@@ -208,8 +208,10 @@ class Pool(AbstractAsyncContextManager["Pool"]):
     def slots(self) -> int:
         """Requests that may be under way at once, at all that take any; one at least, so that somebody asks."""
         if len(self.members) == 1:
-            return self.members[0].session.concurrency_limit.slots
-        return max(1, sum(member.session.concurrency_limit.slots for member in self.members if member.state != "away"))
+            return self.members[0].session.concurrency_limit.permits
+        return max(
+            1, sum(member.session.concurrency_limit.permits for member in self.members if member.state != "away")
+        )
 
     def drain(self) -> None:
         """Lets requests under way finish and starts no more."""

@@ -17,7 +17,7 @@ import httpx2
 
 from persqa_client.client.classify import UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect
-from persqa_client.client.image_uploads import Delivery, ImageUploads
+from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import Body, render_body
 from persqa_client.client.response import restore_answer
 from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, RequestState, make_retry_policy, run_with_retries
@@ -52,7 +52,7 @@ class Reactions:
         if verdict.action is RetryAction.RETRY:
             self._spent(verdict, lease, trial)
         elif verdict.action is RetryAction.WAIT:
-            self._admission.pressed(lease, self._bounded(verdict))
+            self._admission.record_refusal(lease, self._bounded(verdict))
             self._bear_pressure(verdict, trial)
             self._outage.pressed(verdict.message)
         elif verdict.action is RetryAction.AWAIT_RECOVERY:
@@ -210,7 +210,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
         being stopped, and Away where the session has joined others.
         """
-        self._lookout.begin()
+        self._lookout.start()
         trial = trial or RequestState()
         trial.tokens = trial.tokens or self.rate_limit.estimate_tokens(request, self.sampling.max_tokens)
         delivery = self.uploads.for_request(
@@ -244,15 +244,15 @@ class Session(AbstractAsyncContextManager["Session"]):
         answer = restore_answer(completion, wrapped=form == "json_schema", prefix=prefix)
         return Reply(answer, trial.spent + 1, constrained=form is not None, prefilled=bool(prefix))
 
-    async def _attempt(self, request: Request, trial: RequestState, delivery: Delivery) -> Completion:
+    async def _attempt(self, request: Request, trial: RequestState, delivery: ImageUpload) -> Completion:
         await self._standby.before(trial)
         # What may have brought the server down lets the others go first, or nothing else would be answered any more.
         suspect = trial.suspect(self.outage.count)
         if suspect:
             await self.outage.passed()
             await self.concurrency_limit.sleep(self.backoff.max_wait(trial.waits))
-        delivery.again = again = trial.sent > 0 and not suspect
-        async with delivery, self.concurrency_limit.permit(again=again or delivery.has_waited) as lease:
+        delivery.retry = again = trial.sent > 0 and not suspect
+        async with delivery, self.concurrency_limit.permit(retry=again or delivery.has_waited) as lease:
             await self._permit(lease, trial, again=again)
             self._reactions.survive(trial)
             body = self._body(request, trial, delivery)
@@ -268,7 +268,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                     self._adapt(error.decision, trial)
                 self._standby.after(error.decision)
                 raise
-            delivery.answered()
+            delivery.record_answer()
         self._answered(completion, lease, trial)
         return completion
 
@@ -276,19 +276,19 @@ class Session(AbstractAsyncContextManager["Session"]):
         """Gate and throttle; asked within the slot, so that nothing that waited for one slips past a gate just shut."""
         while True:
             self._standby.at_the_gate()
-            lease.paused = lease.paused or self.outage.closed
+            lease.was_delayed = lease.was_delayed or self.outage.closed
             await self.outage.passed()
-            await self.rate_limit.acquire(trial.tokens, again=again)
+            await self.rate_limit.acquire(trial.tokens, retry=again)
             if not self.outage.closed:
                 return
-            self.rate_limit.give_back(trial.tokens)
+            self.rate_limit.refund(trial.tokens)
 
-    def _body(self, request: Request, trial: RequestState, delivery: Delivery) -> Body:
+    def _body(self, request: Request, trial: RequestState, delivery: ImageUpload) -> Body:
         # Made anew for each attempt: a trial stays until the garbage collector finds it, because tenacity's objects
         # hold each other, and its pictures would stay with it.
-        known = delivery.known_uuids if self.dialect.uuid else frozenset()
+        known = delivery.known_uuids if self.dialect.sends_uuids else frozenset()
         trial.dialect, trial.known_uuids = self.dialect, known
-        delivery.sent(known)
+        delivery.count_sent(known)
         in_pieces = delivery.carries_new_images and self._hears_early
         worded = replace(request, known_uuids=known, stream=in_pieces) if known or in_pieces else request
         return render_body(worded, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
@@ -296,7 +296,7 @@ class Session(AbstractAsyncContextManager["Session"]):
     @property
     def _hears_early(self) -> bool:
         """Whether a picture can be known to be in before the answer about it ends."""
-        return self.dialect.uuid and self.dialect.supports_streaming and self.client.tells_early
+        return self.dialect.sends_uuids and self.dialect.supports_streaming and self.client.tells_early
 
     def _count(self, trial: RequestState) -> None:
         self.traffic.sent += 1
@@ -308,7 +308,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self._standby.answered()
         self.traffic.answered += 1
         self.traffic.usage += usage
-        self.concurrency_limit.answered(lease, usage.completion)
+        self.concurrency_limit.record_answer(lease, usage.completion)
         self.rate_limit.record_usage(usage, trial.tokens)
         self.outage.over()
 

@@ -70,7 +70,7 @@ def collect_findings(pool: Pool) -> list[str]:
         name = f"{member.name}: " if len(pool.members) > 1 else ""
         if member.session.limits.concurrency == "auto" and member.session.traffic.answered:
             found.append(
-                f"{name}{member.session.concurrency_limit.slots} requests at once at last (--concurrency auto)"
+                f"{name}{member.session.concurrency_limit.permits} requests at once at last (--concurrency auto)"
             )
     return found + pictures_of(pool)
 

@@ -207,14 +207,14 @@ class AdaptiveLimit:
         self.limit = self._proven = min(self.start, self.maximum)
 
     @property
-    def slots(self) -> int:
+    def permits(self) -> int:
         return self.limit if self._trial is None else self._trial.limit
 
-    def answered(self, lease: Permit, tokens: int, now: float) -> None:
+    def record_answer(self, lease: Permit, tokens: int, now: float) -> None:
         if lease.cuts == self.cuts:
             self._strikes.ends += 1
             self._proven = self.limit
-        if lease.level != self.level or lease.paused or lease.in_use < SATURATED * self.slots:
+        if lease.level != self.level or lease.was_delayed or lease.in_use < SATURATED * self.permits:
             return
         if not self._latest.count:
             self._first = now
@@ -325,7 +325,7 @@ class AdaptiveLimit:
         self.level += 1
         self._latest, self._queue = Sample(), self._queue.anew()
 
-    def refusals(self, lease: Permit, now: float) -> None:
+    def record_refusal(self, lease: Permit, now: float) -> None:
         if lease.cuts == self.cuts and now >= self._calm:
             self._strikes.ends += 1
             self._cut(REFUSAL_CUT, now, PATIENCE)
@@ -337,7 +337,7 @@ class AdaptiveLimit:
             if self._strikes.out:
                 self._cut(CUT_BY_TIMEOUTS, now, PATIENCE)
 
-    def away(self, now: float) -> None:
+    def record_outage(self, now: float) -> None:
         """Half of what brought answers last: the refusals of a server on its way out say nothing of what it can do."""
         self._cut(REFUSAL_CUT, now, OUTAGE_PATIENCE)
         self._proven = self.limit = max(1, self._proven // 2)
@@ -345,7 +345,7 @@ class AdaptiveLimit:
 
     def _cut(self, share: float, now: float, patience: float) -> None:
         """Takes a part of the slots away; of a larger limit that was only tried, all that it had added."""
-        hit, self.cuts = self.slots, self.cuts + 1
+        hit, self.cuts = self.permits, self.cuts + 1
         self._ceiling = (self._ceiling or Ceiling(0, 0.0, 0.0)).hit(hit, now, patience)
         if hit <= self.limit:
             self.limit, self._before = max(1, int(hit * share)), None
@@ -356,12 +356,12 @@ class AdaptiveLimit:
         self._move()
 
     def record_metrics(self, gauges: ServerMetrics, in_use: int, now: float) -> None:
-        if in_use < SATURATED * self.slots or gauges.foreign(in_use):
+        if in_use < SATURATED * self.permits or gauges.foreign(in_use):
             return
         self._queue.add(gauges)
         if (queued := self._queue.mean) is None:
             return
-        spare = round(queued - max(self._tolerated, 0.1 * self.slots))
+        spare = round(queued - max(self._tolerated, 0.1 * self.permits))
         if self._trial is None:
             self._queued = queued
             if spare > 0 and self._begin(max(1, self.limit - spare), queued):

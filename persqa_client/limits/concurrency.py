@@ -29,10 +29,10 @@ class WaitQueue:
     def __len__(self) -> int:
         return sum(not future.done() for *_, future in self._line)
 
-    async def wait(self, need: int, *, again: bool, give_back: Callable[[int], None]) -> int:
+    async def wait(self, need: int, *, retry: bool, give_back: Callable[[int], None]) -> int:
         """What ``call`` gives. Goes to ``give_back`` where the waiter was cancelled in the very step of the call."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._line, (0 if again else 1, next(self._order), need, future))
+        heapq.heappush(self._line, (0 if retry else 1, next(self._order), need, future))
         try:
             return await future
         except asyncio.CancelledError:
@@ -86,12 +86,12 @@ class ImageTokenLimit:
         """Tokens of what is on its way."""
         self.waiting = WaitQueue()
 
-    async def enter(self, tokens: int, *, again: bool) -> None:
+    async def enter(self, tokens: int, *, retry: bool) -> None:
         """Takes so much room, once it is there; more than there is, only when nothing else is on its way."""
         if self.waiting.first() is None and self._fits(tokens):
             self.in_use += tokens
         else:
-            await self.waiting.wait(tokens, again=again, give_back=self.leave)
+            await self.waiting.wait(tokens, retry=retry, give_back=self.leave)
 
     def leave(self, tokens: int) -> None:
         """Gives the room back."""
@@ -132,7 +132,7 @@ class Permit:
     in_use: int = 0
     """Slots in use, this one included."""
     since: float = 0.0
-    paused: bool = False
+    was_delayed: bool = False
     """Whether it waited for something that says nothing about the server's pace."""
 
 
@@ -140,7 +140,7 @@ class Controller(Protocol):
     """Decides on the number of slots. ``now`` is in seconds, of any clock that only goes forward."""
 
     @property
-    def slots(self) -> int:
+    def permits(self) -> int:
         """As many as may be in use now, at least 1."""
         ...
 
@@ -148,11 +148,11 @@ class Controller(Protocol):
     def cuts(self) -> int: ...
     @property
     def level(self) -> int: ...
-    def answered(self, lease: Permit, tokens: int, now: float) -> None:
+    def record_answer(self, lease: Permit, tokens: int, now: float) -> None:
         """An answer came; ``tokens`` is its length."""
         ...
 
-    def refusals(self, lease: Permit, now: float) -> None:
+    def record_refusal(self, lease: Permit, now: float) -> None:
         """The server turned a request away. One burst cuts once."""
         ...
 
@@ -160,7 +160,7 @@ class Controller(Protocol):
         """A request got no answer in its time; several are a sign of a server that has too much to do."""
         ...
 
-    def away(self, now: float) -> None:
+    def record_outage(self, now: float) -> None:
         """The server went away with all that was in flight, and may have done so because it was too much."""
         ...
 
@@ -194,20 +194,20 @@ class Fixed:
         self.limit = float(self.maximum)
 
     @property
-    def slots(self) -> int:
+    def permits(self) -> int:
         return max(1, int(self.limit))
 
     @property
     def level(self) -> int:
         return self.cuts
 
-    def answered(self, lease: Permit, tokens: int, now: float) -> None:
+    def record_answer(self, lease: Permit, tokens: int, now: float) -> None:
         """What was sent before a cut says nothing of the time after it."""
         self._strikes.ends += 1
         if lease.cuts == self.cuts:
             self.limit = min(self.maximum, self.limit + max(1 / self.limit, REGROW))
 
-    def refusals(self, lease: Permit, now: float) -> None:
+    def record_refusal(self, lease: Permit, now: float) -> None:
         self._strikes.ends += 1
         if lease.cuts == self.cuts:
             self._cut()
@@ -219,7 +219,7 @@ class Fixed:
             if self._strikes.out:
                 self._cut()
 
-    def away(self, now: float) -> None:
+    def record_outage(self, now: float) -> None:
         self._cut()
 
     def record_metrics(self, gauges: ServerMetrics, in_use: int, now: float) -> None:
@@ -248,48 +248,48 @@ class ConcurrencyLimit:
         self._closing = asyncio.Event()
 
     @property
-    def slots(self) -> int:
+    def permits(self) -> int:
         """How many there are at the moment."""
-        return self.controller.slots
+        return self.controller.permits
 
-    def permit(self, *, again: bool) -> Held:
+    def permit(self, *, retry: bool) -> Held:
         """Holds one slot. Raises Interrupted once the run is being stopped.
 
         A RunStopped from within goes to all who wait as well: they would only meet the same refusal.
         """
-        return Held(self, again)
+        return Held(self, retry)
 
     def release(self) -> None:
         """Gives a slot back."""
         self.in_use -= 1
         self._grant()
 
-    async def acquire(self, *, again: bool) -> int:
+    async def acquire(self, *, retry: bool) -> int:
         """Takes a slot, in its turn; how many are in use with it."""
         if self._closing.is_set():
             raise Interrupted
         if self._waiting.first() is None and self._free():
             self.in_use += 1
             return self.in_use
-        return await self._waiting.wait(1, again=again, give_back=lambda _: self.release())
+        return await self._waiting.wait(1, retry=retry, give_back=lambda _: self.release())
 
     def _free(self) -> bool:
-        return self.in_use < self.controller.slots and monotonic() >= self._held_until
+        return self.in_use < self.controller.permits and monotonic() >= self._held_until
 
     def _grant(self) -> None:
         while self._waiting.first() is not None and self._free():
             self.in_use += 1
             self._waiting.call(self.in_use)
 
-    def answered(self, lease: Permit, tokens: int) -> None:
+    def record_answer(self, lease: Permit, tokens: int) -> None:
         """An answer of so many tokens came."""
-        self.controller.answered(lease, tokens, monotonic())
+        self.controller.record_answer(lease, tokens, monotonic())
         self._grant()
 
-    def pressed(self, lease: Permit, retry_after: float | None) -> None:
+    def record_refusal(self, lease: Permit, retry_after: float | None) -> None:
         """The server turned a request away; everything is held for as long as it asks."""
         self.refusals += 1
-        self.controller.refusals(lease, monotonic())
+        self.controller.record_refusal(lease, monotonic())
         if retry_after:
             self.pause(retry_after)
 
@@ -297,9 +297,9 @@ class ConcurrencyLimit:
         """A request got no answer in its time."""
         self.controller.record_timeout(lease, monotonic())
 
-    def away(self) -> None:
+    def record_outage(self) -> None:
         """The server went away."""
-        self.controller.away(monotonic())
+        self.controller.record_outage(monotonic())
 
     def record_metrics(self, gauges: ServerMetrics) -> None:
         """The server told of itself."""
@@ -364,14 +364,14 @@ class ConcurrencyLimit:
 class Held(AbstractAsyncContextManager[Permit]):
     """A slot from when it is given to when it is given back."""
 
-    __slots__ = ("_admission", "_again")
+    __slots__ = ("_admission", "_retry")
 
-    def __init__(self, admission: ConcurrencyLimit, again: bool) -> None:
+    def __init__(self, admission: ConcurrencyLimit, retry: bool) -> None:
         self._admission = admission
-        self._again = again
+        self._retry = retry
 
     async def __aenter__(self) -> Permit:
-        in_use = await self._admission.acquire(again=self._again)
+        in_use = await self._admission.acquire(retry=self._retry)
         controller = self._admission.controller
         return Permit(controller.cuts, controller.level, in_use, monotonic())
 

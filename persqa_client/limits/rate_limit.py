@@ -34,13 +34,13 @@ class Line:
         self._patience: set[asyncio.Timeout] = set()
 
     @asynccontextmanager
-    async def turn(self, *, again: bool) -> AsyncIterator[None]:
+    async def turn(self, *, retry: bool) -> AsyncIterator[None]:
         if self._closed:
             raise Interrupted
         patience = asyncio.timeout(None)
         self._patience.add(patience)
         try:
-            async with patience, self._alone(again=again):
+            async with patience, self._alone(retry=retry):
                 yield
         except TimeoutError:
             raise Interrupted from None
@@ -48,9 +48,9 @@ class Line:
             self._patience.discard(patience)
 
     @asynccontextmanager
-    async def _alone(self, *, again: bool) -> AsyncIterator[None]:
+    async def _alone(self, *, retry: bool) -> AsyncIterator[None]:
         if self._taken:
-            await self._waiting.wait(1, again=again, give_back=lambda _: self._pass_on())
+            await self._waiting.wait(1, retry=retry, give_back=lambda _: self._pass_on())
         self._taken = True
         try:
             yield
@@ -111,7 +111,7 @@ def _hold(headers: Mapping[str, str], kind: Kind, need: int, now: float) -> floa
 
 
 def read_reset(value: str | None, now: float) -> float | None:
-    """Seconds until a limit is whole again: ``6ms``, ``1s``, ``1m30s``, ``20`` seconds, a moment in ISO or Unix time.
+    """Seconds until a limit is whole retry: ``6ms``, ``1s``, ``1m30s``, ``20`` seconds, a moment in ISO or Unix time.
 
     >>> read_reset("1m30s", 0.0), read_reset("6ms", 0.0)
     (90.0, 0.006)
@@ -143,7 +143,7 @@ BURST = 5.0
 
 
 class Throttle(Protocol):
-    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
+    async def acquire(self, *, retry: bool = False, tokens: int = 0) -> None:
         """Returns when a request of so many tokens may go; what is tried ``again`` goes before what is new.
 
         Raises Interrupted once closed.
@@ -160,7 +160,7 @@ class Throttle(Protocol):
 
 
 class Unlimited:
-    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
+    async def acquire(self, *, retry: bool = False, tokens: int = 0) -> None:
         """Lets everything through."""
 
     def correct(self, tokens: int) -> None:
@@ -179,8 +179,8 @@ class PerSecond:
         # The throttler polls: with one waiter at a time, hundreds of them cost no more than one.
         self._line = Line()
 
-    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
-        async with self._line.turn(again=again):
+    async def acquire(self, *, retry: bool = False, tokens: int = 0) -> None:
+        async with self._line.turn(retry=retry):
             await self._throttler.acquire()  # type: ignore[no-untyped-call]
 
     def correct(self, tokens: int) -> None:
@@ -199,8 +199,8 @@ class TokensPerMinute:
         self._line = Line()
         self._owed = 0.0
 
-    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
-        async with self._line.turn(again=again):
+    async def acquire(self, *, retry: bool = False, tokens: int = 0) -> None:
+        async with self._line.turn(retry=retry):
             due = tokens + self._owed
             self._owed = min(0, due)
             # A request may be larger than what may go at once: then it waits for its parts.
@@ -222,9 +222,9 @@ class Throttles:
     def __init__(self, throttles: Sequence[Throttle]) -> None:
         self._throttles = throttles
 
-    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
+    async def acquire(self, *, retry: bool = False, tokens: int = 0) -> None:
         for throttle in self._throttles:
-            await throttle.acquire(again=again, tokens=tokens)
+            await throttle.acquire(retry=retry, tokens=tokens)
 
     def correct(self, tokens: int) -> None:
         for throttle in self._throttles:
@@ -281,11 +281,11 @@ class RateLimiter:
         """Tokens that the request may take; 0 where nobody counts them."""
         return 0 if self._limits.tpm is None else weight_of(request, max_tokens, self.picture_tokens)
 
-    async def acquire(self, tokens: int, *, again: bool) -> None:
+    async def acquire(self, tokens: int, *, retry: bool) -> None:
         """Returns when it may be sent. Raises Interrupted once closed."""
-        await self._throttle.acquire(again=again, tokens=tokens)
+        await self._throttle.acquire(retry=retry, tokens=tokens)
 
-    def give_back(self, tokens: int) -> None:
+    def refund(self, tokens: int) -> None:
         """It was not sent after all."""
         self._throttle.correct(-tokens)
 

@@ -136,7 +136,7 @@ class MetricsPoller:
         self._polling = polling
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
+    def start(self) -> None:
         self._task = self._task or asyncio.create_task(self._polling())
 
     async def aclose(self) -> None:

@@ -64,7 +64,7 @@ async def try_constraint(session: Session, form: str) -> FeatureSupport:
     trial = fork(session, constraint=form)
     request = Request(SYSTEM, (), "Say hello.", seed=0, pattern=PROBE_PATTERN, max_tokens=64)
     reply = await attempt(trial, request)
-    session.dialect = session.dialect.with_refusals(trial.dialect, but=[CONSTRAINT_FORMS[form]])
+    session.dialect = session.dialect.with_refusals(trial.dialect, ignoring=[CONSTRAINT_FORMS[form]])
     if reply is None or not reply.constrained:
         return "refused"
     return "obeyed" if re.fullmatch(PROBE_PATTERN, reply.completion.text.strip()) else "ignored"
@@ -93,7 +93,7 @@ async def try_prefills(session: Session, wanted: bool = True) -> dict[str, Featu
 async def begin_answer(session: Session, form: str) -> Reply | None:
     trial = fork(session, prefill=form)
     reply = await attempt(trial, Request(SYSTEM, (), "Say hello.", seed=0, prefill=BEGINNING, max_tokens=FEW_TOKENS))
-    session.dialect = session.dialect.with_refusals(trial.dialect, but=PREFILL_FORMS[form])
+    session.dialect = session.dialect.with_refusals(trial.dialect, ignoring=PREFILL_FORMS[form])
     return reply
 
 
@@ -138,7 +138,7 @@ async def try_uuid(session: Session) -> bool:
     """Whether a picture that was sent with a uuid need not be sent again."""
     trial = fork(session)
     # In one piece: not every server tells the usage of an answer that comes in several.
-    trial.dialect = replace(trial.dialect, uuid=True, dropped=trial.dialect.dropped | frozenset(STREAM_FIELDS))
+    trial.dialect = replace(trial.dialect, sends_uuids=True, dropped=trial.dialect.dropped | frozenset(STREAM_FIELDS))
     trial.uploads = ImageUploads()
     picture = replace(make_colour_picture("green", 56), uuid=f"persqa-{secrets.token_hex(8)}")
     request = Request(SYSTEM, (picture,), "What is this?", seed=0, max_tokens=FEW_TOKENS)

@@ -58,7 +58,7 @@ async def probe_server(
     server = replace(server, sight=sight, picture_patch=patch_of(sight), latency=seconds)
     server = await examine_features(trial, server, strategy, thorough, uuid)
     keeps = uuid and server.uuid is True
-    session.dialect = replace(trial.dialect, constraint=server.constraint, prefill=server.prefill, uuid=keeps)
+    session.dialect = replace(trial.dialect, constraint=server.constraint, prefill=server.prefill, sends_uuids=keeps)
     return server
 
 

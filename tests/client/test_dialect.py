@@ -204,7 +204,7 @@ def test_what_a_trial_was_refused_is_learnt_but_for_what_was_tried() -> None:
     trial = Dialect(
         constraint="guided_regex", renamed=frozenset({"max_tokens"}), dropped=frozenset({"seed", "guided_regex"})
     )
-    learnt = Dialect(prefill="partial", dropped=frozenset({"top_p"})).with_refusals(trial, but=["guided_regex"])
+    learnt = Dialect(prefill="partial", dropped=frozenset({"top_p"})).with_refusals(trial, ignoring=["guided_regex"])
     assert learnt == Dialect(prefill="partial", renamed=frozenset({"max_tokens"}), dropped=frozenset({"top_p", "seed"}))
 
 

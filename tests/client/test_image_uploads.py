@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from persqa_client.client.image_uploads import Delivery, ImageUploads, ServerImageCache
+from persqa_client.client.image_uploads import ImageUpload, ImageUploads, ServerImageCache
 from persqa_client.limits.concurrency import ROOM
 from persqa_client.types import ErrorDecision, RetryAction
 
@@ -64,7 +64,7 @@ class Wire:
     bodies: list[str] = field(default_factory=list)
     under_way: list[asyncio.Future[ErrorDecision | None]] = field(default_factory=list)
     tried: set[str] = field(default_factory=set)
-    deliveries: list[Delivery] = field(default_factory=list)
+    deliveries: list[ImageUpload] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def ask(self, who: str, uuids: Iterable[str]) -> None:
@@ -72,7 +72,7 @@ class Wire:
         uuids = tuple(uuids)
         delivery = self.uploads.for_request(dict.fromkeys(uuids, self.weight))
         while True:
-            delivery.again = who in self.tried
+            delivery.retry = who in self.tried
             self.tried.add(who)
             async with delivery:
                 named = delivery.known_uuids
@@ -82,7 +82,7 @@ class Wire:
                 self.deliveries.append(delivery)
                 verdict = await reply
                 if verdict is None:
-                    delivery.answered()
+                    delivery.record_answer()
                     return
                 verdict = delivery.reclassify(verdict, named)
             if verdict.action is RetryAction.FAIL:
@@ -256,7 +256,7 @@ async def test_nothing_is_kept_of_requests_that_ended() -> None:
     uploads = ImageUploads(most=2)
     for number in range(5):
         async with uploads.for_request({str(number): 1}) as delivery:
-            delivery.answered()
+            delivery.record_answer()
     async with uploads.for_request({"lost": 1}):
         pass
     assert (uploads.events, uploads.depot.coming) == ({}, set())

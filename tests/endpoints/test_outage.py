@@ -59,7 +59,7 @@ async def test_each_outage_leaves_fewer_slots() -> None:
     for _ in range(3):
         gate.begin("It went away.")
         gate.begin("It went away.")
-        slots.append(gate.concurrency_limit.slots)
+        slots.append(gate.concurrency_limit.permits)
         await gate.passed()
         gate.server.asked = 0
     assert slots == [3, 2, 1]

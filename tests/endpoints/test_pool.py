@@ -139,7 +139,7 @@ async def test_who_backs_off_or_waits_for_a_slot_goes_elsewhere_when_the_gate_sh
         asleep = asyncio.create_task(pool.complete(first_at(pool, 0)))
         while one.seen == 0 or pool.in_use:
             await asyncio.sleep(0.001)
-        async with pool.members[0].session.concurrency_limit.permit(again=False):
+        async with pool.members[0].session.concurrency_limit.permit(retry=False):
             in_line = asyncio.create_task(pool.members[0].session.complete(about(1)))
             await asyncio.sleep(0.01)
             one.health = 503

@@ -84,7 +84,7 @@ async def test_pressure_makes_the_session_send_less_at_once(
 ) -> None:
     queue_responses(respx_mock, pressure, ok_response())
     await session.complete(REQUEST)
-    assert session.concurrency_limit.slots < session.concurrency_limit.maximum
+    assert session.concurrency_limit.permits < session.concurrency_limit.maximum
     assert session.concurrency_limit.refusals == 1
 
 
@@ -93,7 +93,7 @@ async def test_answers_make_it_send_more_again(session: Session, respx_mock: res
     slots = list[int]()
     for _ in range(50):
         await session.complete(REQUEST)
-        slots.append(session.concurrency_limit.slots)
+        slots.append(session.concurrency_limit.permits)
     assert slots == sorted(slots)
     assert slots[0] < slots[-1] <= 64
 
@@ -101,7 +101,7 @@ async def test_answers_make_it_send_more_again(session: Session, respx_mock: res
 async def test_a_failing_server_is_not_sent_less(session: Session, respx_mock: respx.MockRouter) -> None:
     queue_responses(respx_mock, error_response(500), ok_response())
     await session.complete(REQUEST)
-    assert session.concurrency_limit.slots == session.concurrency_limit.maximum
+    assert session.concurrency_limit.permits == session.concurrency_limit.maximum
 
 
 @pytest.mark.parametrize("status", [429, 503])

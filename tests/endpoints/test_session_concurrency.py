@@ -90,7 +90,7 @@ async def test_a_burst_of_refusals_cuts_once_and_loses_no_row() -> None:
         replies = await ask(session, INITIAL_LIMIT)
         assert len(replies) == INITIAL_LIMIT
         assert session.concurrency_limit.refusals == INITIAL_LIMIT
-        assert session.concurrency_limit.slots == int(INITIAL_LIMIT * REFUSAL_CUT)
+        assert session.concurrency_limit.permits == int(INITIAL_LIMIT * REFUSAL_CUT)
 
 
 async def test_time_outs_shrink_it() -> None:
@@ -101,7 +101,7 @@ async def test_time_outs_shrink_it() -> None:
     async with serve_handler(handle) as url, session_at(f"{url}/v1", timeout=0.1, max_attempts=1) as session:
         ends = await asyncio.gather(*(session.complete(REQUEST) for _ in range(INITIAL_LIMIT)), return_exceptions=True)
         assert all(isinstance(end, PersQAError) for end in ends)
-        assert session.concurrency_limit.slots == INITIAL_LIMIT // 2
+        assert session.concurrency_limit.permits == INITIAL_LIMIT // 2
 
 
 def moments(*headers: dict[str, str]) -> tuple[Handler, list[float]]:

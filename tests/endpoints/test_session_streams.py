@@ -79,7 +79,7 @@ async def talking(handler: Handler) -> AsyncIterator[Session]:
             endpoint, limits=Limits(timeout=TEST_TIMEOUT, max_attempts=2), backoff=FAST_BACKOFF
         ) as session:
             await session.complete(REQUEST)
-            session.dialect = Dialect(uuid=True)
+            session.dialect = Dialect(sends_uuids=True)
             yield session
 
 

@@ -113,14 +113,14 @@ class World:
         self.now = moment
 
     def _send(self) -> None:
-        while self.in_use < self.controller.slots and self.in_use + len(self.back_off) < self.demand:
+        while self.in_use < self.controller.permits and self.in_use + len(self.back_off) < self.demand:
             queue = self.server.queue
             self.in_use += 1
             lease = Permit(self.controller.cuts, self.controller.level, self.in_use, self.now)
             if queue is not None and len(self.running) >= self.server.slots and len(self.waiting) >= queue:
                 self.in_use -= 1
                 self.refusals.append(self.now)
-                self.controller.refusals(lease, self.now)
+                self.controller.record_refusal(lease, self.now)
                 heapq.heappush(self.back_off, self.now + self.rng.uniform(0, 1.0))
                 continue
             tokens = self.tokens(self.rng)
@@ -128,8 +128,8 @@ class World:
             self.waiting.append((lease, tokens, work))
             self._fill()
         self.most_waiting = max(self.most_waiting, len(self.waiting))
-        if not self.levels or self.levels[-1][1] != self.controller.slots:
-            self.levels.append((self.now, self.controller.slots))
+        if not self.levels or self.levels[-1][1] != self.controller.permits:
+            self.levels.append((self.now, self.controller.permits))
 
     def _fill(self) -> None:
         while self.waiting and len(self.running) < self.server.slots:
@@ -142,7 +142,7 @@ class World:
             _, _, lease, tokens, _ = heapq.heappop(self.running)
             self.in_use -= 1
             self.answers.append(self.now)
-            self.controller.answered(lease, round(tokens * 100), self.now)
+            self.controller.record_answer(lease, round(tokens * 100), self.now)
             self._fill()
             self._send()
 

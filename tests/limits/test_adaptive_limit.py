@@ -60,7 +60,7 @@ def test_it_is_followed_through_noise_too(gauges: bool) -> None:
 def test_a_server_is_kept_busy_and_its_queue_short(slots: int) -> None:
     seen = world(Server(slots=slots, pace=0.3)).run(120)
     assert seen.rate(60, 120) >= 0.9 * slots / (0.3 * MEAN_LENGTH)
-    assert seen.controller.slots <= 3 * slots + INITIAL_LIMIT
+    assert seen.controller.permits <= 3 * slots + INITIAL_LIMIT
 
 
 def test_its_gauges_keep_the_queue_shorter_still() -> None:
@@ -92,11 +92,11 @@ def test_less_must_do_as_well_twice() -> None:
     """Once may be the server's own change."""
     knee = AdaptiveLimit(8)
     answer(knee, 12, 1.0)
-    assert knee.slots == 6
+    assert knee.permits == 6
     answer(knee, 12, 0.5, now=10)
-    assert (knee.limit, knee.slots) == (8, 8)
+    assert (knee.limit, knee.permits) == (8, 8)
     answer(knee, 12, 0.5, now=20)
-    assert (knee.limit, knee.slots) == (8, 6)
+    assert (knee.limit, knee.permits) == (8, 6)
     answer(knee, 12, 0.375, now=30)
     assert knee.limit == 6
 
@@ -128,15 +128,15 @@ def test_repeated_time_outs_shrink_it_and_answers_bring_it_back() -> None:
 def test_it_grows_only_where_it_was_used() -> None:
     """Rows that come slowly say nothing of what the server could take."""
     seen = world(Server(slots=64, pace=0.3), demand=10).run(200)
-    assert seen.controller.slots <= 16
+    assert seen.controller.permits <= 16
 
 
 def answer(knee: AdaptiveLimit, count: int, seconds: float, now: float = 0.0) -> None:
     """So many answers that took so long, at the full limit, spread over a second; fewer where the limit changes."""
     level = knee.level
     for number in range(count):
-        lease = Permit(knee.cuts, knee.level, knee.slots, now + number / max(1, count - 1))
-        knee.answered(lease, 50, lease.since + seconds)
+        lease = Permit(knee.cuts, knee.level, knee.permits, now + number / max(1, count - 1))
+        knee.record_answer(lease, 50, lease.since + seconds)
         if knee.level != level:
             return
 
@@ -144,142 +144,142 @@ def answer(knee: AdaptiveLimit, count: int, seconds: float, now: float = 0.0) ->
 def test_it_starts_low_and_doubles_while_that_brings_twice_as_much() -> None:
     knee, seen = AdaptiveLimit(100), []
     for _ in range(5):
-        seen.append(knee.slots)
-        answer(knee, max(12, knee.slots), 1.0)
+        seen.append(knee.permits)
+        answer(knee, max(12, knee.permits), 1.0)
     assert seen == [8, 16, 32, 64, 100]
 
 
 def test_it_keeps_to_its_bounds() -> None:
-    assert (AdaptiveLimit(3).slots, AdaptiveLimit(1).slots) == (3, 1)
+    assert (AdaptiveLimit(3).permits, AdaptiveLimit(1).permits) == (3, 1)
     knee = AdaptiveLimit(100)
     for _ in range(50):
-        knee.refusals(Permit(knee.cuts), 0.0)
-    assert knee.slots == 1
+        knee.record_refusal(Permit(knee.cuts), 0.0)
+    assert knee.permits == 1
 
 
 def test_more_that_brings_nothing_is_taken_back() -> None:
     knee = AdaptiveLimit(100)
     answer(knee, 12, 1.0)
-    assert knee.slots == 16
+    assert knee.permits == 16
     answer(knee, 16, 2.0, now=10)
-    assert knee.slots == INITIAL_LIMIT
+    assert knee.permits == INITIAL_LIMIT
 
 
 def test_one_burst_cuts_once() -> None:
     knee = AdaptiveLimit(100, start=50)
     burst = [Permit(knee.cuts, knee.level, 50) for _ in range(20)]
     for lease in burst:
-        knee.refusals(lease, 1.0)
-    assert knee.slots == 50 * REFUSAL_CUT
-    knee.refusals(Permit(knee.cuts), 1.1)
-    assert knee.slots == int(50 * REFUSAL_CUT**2)
+        knee.record_refusal(lease, 1.0)
+    assert knee.permits == 50 * REFUSAL_CUT
+    knee.record_refusal(Permit(knee.cuts), 1.1)
+    assert knee.permits == int(50 * REFUSAL_CUT**2)
 
 
 def test_a_refused_trial_falls_back_to_what_was_good() -> None:
     knee = AdaptiveLimit(100)
     answer(knee, 12, 1.0)
-    knee.refusals(Permit(knee.cuts, knee.level, 16), 2.0)
-    assert knee.slots == INITIAL_LIMIT
+    knee.record_refusal(Permit(knee.cuts, knee.level, 16), 2.0)
+    assert knee.permits == INITIAL_LIMIT
 
 
 def test_what_was_refused_is_not_tried_again_at_once() -> None:
     knee, tried = AdaptiveLimit(100), set[int]()
     answer(knee, 12, 1.0)
-    knee.refusals(Permit(knee.cuts, knee.level, 16), 0.0)
+    knee.record_refusal(Permit(knee.cuts, knee.level, 16), 0.0)
     for tick in range(25):
         answer(knee, 4, 1.0, now=tick / 10)
-        tried.add(knee.slots)
+        tried.add(knee.permits)
     assert INITIAL_LIMIT < max(tried) < 16
 
 
 def test_the_aftermath_of_a_refused_trial_is_not_held_against_what_was_good() -> None:
     knee = AdaptiveLimit(100)
     answer(knee, 12, 1.0)
-    knee.refusals(Permit(knee.cuts, knee.level, 16), 2.0)
-    knee.refusals(Permit(knee.cuts, knee.level, 8), 2.1)
-    assert knee.slots == INITIAL_LIMIT
-    knee.refusals(Permit(knee.cuts, knee.level, 8), 3.0)
-    assert knee.slots == int(INITIAL_LIMIT * REFUSAL_CUT)
+    knee.record_refusal(Permit(knee.cuts, knee.level, 16), 2.0)
+    knee.record_refusal(Permit(knee.cuts, knee.level, 8), 2.1)
+    assert knee.permits == INITIAL_LIMIT
+    knee.record_refusal(Permit(knee.cuts, knee.level, 8), 3.0)
+    assert knee.permits == int(INITIAL_LIMIT * REFUSAL_CUT)
 
 
 def test_where_answers_are_slow_refusals_are_far_between() -> None:
     """Its time alone does not make a limit worth another try."""
     knee = AdaptiveLimit(100)
-    knee.refusals(Permit(knee.cuts, knee.level, 8), 3.0)
+    knee.record_refusal(Permit(knee.cuts, knee.level, 8), 3.0)
     for round in range(12):
         answer(knee, 1, 1.0, now=10.0 + 10 * round)
-    assert int(INITIAL_LIMIT * REFUSAL_CUT) < knee.slots < INITIAL_LIMIT
+    assert int(INITIAL_LIMIT * REFUSAL_CUT) < knee.permits < INITIAL_LIMIT
 
 
 def test_a_server_that_refuses_is_not_tried_with_less() -> None:
     """It says itself when it is too much."""
     knee, seen = AdaptiveLimit(100), list[int]()
     answer(knee, 12, 1.0)
-    knee.refusals(Permit(knee.cuts, knee.level, 16), 2.0)
+    knee.record_refusal(Permit(knee.cuts, knee.level, 16), 2.0)
     for round in range(50):
-        answer(knee, 100, knee.slots / 8, now=3.0 + round)
-        seen.append(knee.slots)
+        answer(knee, 100, knee.permits / 8, now=3.0 + round)
+        seen.append(knee.permits)
     assert min(seen) == INITIAL_LIMIT
     for round in range(6):
-        answer(knee, 100, knee.slots / 8, now=200.0 + round)
-        seen.append(knee.slots)
+        answer(knee, 100, knee.permits / 8, now=200.0 + round)
+        seen.append(knee.permits)
     assert min(seen) < INITIAL_LIMIT, "long afterwards it is"
 
 
 def test_one_time_out_is_chance_and_many_are_not() -> None:
     knee = AdaptiveLimit(100, start=50)
     knee.record_timeout(Permit(knee.cuts), 1.0)
-    assert knee.slots == 50
+    assert knee.permits == 50
     knee.record_timeout(Permit(knee.cuts), 1.0)
-    assert knee.slots == 25
+    assert knee.permits == 25
 
 
 def test_a_few_time_outs_among_many_answers_are_chance_too() -> None:
     knee = AdaptiveLimit(50, start=50)
     for _ in range(10):
         for _ in range(100):
-            knee.answered(Permit(knee.cuts, level=-1), 50, 1.0)
+            knee.record_answer(Permit(knee.cuts, level=-1), 50, 1.0)
         knee.record_timeout(Permit(knee.cuts), 1.0)
-    assert knee.slots == 50
+    assert knee.permits == 50
 
 
 def test_each_outage_takes_half() -> None:
     knee, seen = AdaptiveLimit(100, start=64), []
     for moment in range(4):
-        knee.away(float(moment))
-        seen.append(knee.slots)
+        knee.record_outage(float(moment))
+        seen.append(knee.permits)
     assert seen == [32, 16, 8, 4]
 
 
 def test_what_was_held_back_tells_nothing_of_the_pace() -> None:
     knee = AdaptiveLimit(100)
     for number in range(50):
-        knee.answered(Permit(knee.cuts, knee.level, 8, paused=True), 50, 600.0 + number)
-    assert knee.slots == INITIAL_LIMIT
+        knee.record_answer(Permit(knee.cuts, knee.level, 8, was_delayed=True), 50, 600.0 + number)
+    assert knee.permits == INITIAL_LIMIT
 
 
 def look(
     knee: AdaptiveLimit, times: int, *, running: float, waiting: float, kv: float = 0.5, rejections: float = 0
 ) -> None:
     for _ in range(times):
-        knee.record_metrics(ServerMetrics(running, waiting, kv, rejections), knee.slots, 1.0)
+        knee.record_metrics(ServerMetrics(running, waiting, kv, rejections), knee.permits, 1.0)
 
 
 def test_a_queue_of_ours_at_the_server_is_shortened() -> None:
     knee = AdaptiveLimit(100, start=50)
-    knee.refusals(Permit(knee.cuts, knee.level), 1.0)
+    knee.record_refusal(Permit(knee.cuts, knee.level), 1.0)
     answer(knee, 40, 0.5, now=0.4)
-    assert knee.slots == 40
+    assert knee.permits == 40
     look(knee, 4, running=10, waiting=30)
-    assert knee.slots <= 15
+    assert knee.permits <= 15
 
 
 def test_a_queue_of_others_is_not() -> None:
     knee = AdaptiveLimit(100, start=50)
-    knee.refusals(Permit(knee.cuts, knee.level), 1.0)
+    knee.record_refusal(Permit(knee.cuts, knee.level), 1.0)
     answer(knee, 40, 0.5, now=0.4)
     look(knee, 10, running=100, waiting=400)
-    assert knee.slots == 40
+    assert knee.permits == 40
 
 
 @pytest.mark.parametrize("full", [{"kv": 1.0}, {"rejections": 1}])
@@ -288,12 +288,12 @@ def test_a_server_that_says_it_is_full_is_not_given_more(full: dict[str, float])
     look(knee, 2, running=8, waiting=0)
     look(knee, 1, running=8, waiting=0, **full)
     answer(knee, 12, 1.0)
-    assert knee.slots <= INITIAL_LIMIT
+    assert knee.permits <= INITIAL_LIMIT
 
 
 def test_a_larger_limit_whose_surplus_only_waits_is_taken_back_before_its_answers_come() -> None:
     knee = AdaptiveLimit(100)
     answer(knee, 12, 1.0)
-    assert knee.slots == 16
+    assert knee.permits == 16
     look(knee, 4, running=8, waiting=8)
-    assert INITIAL_LIMIT <= knee.slots <= INITIAL_LIMIT + 2
+    assert INITIAL_LIMIT <= knee.permits <= INITIAL_LIMIT + 2

@@ -9,8 +9,8 @@ from persqa_client.limits.concurrency import ImageTokenLimit
 
 async def test_room_that_was_given_in_the_step_of_a_cancellation_comes_back() -> None:
     landing = ImageTokenLimit(1)
-    await landing.enter(1, again=False)
-    waiting = asyncio.create_task(landing.enter(1, again=False))
+    await landing.enter(1, retry=False)
+    waiting = asyncio.create_task(landing.enter(1, retry=False))
     await asyncio.sleep(0)
     landing.leave(1)
     waiting.cancel()
@@ -22,11 +22,11 @@ async def test_room_is_given_in_order_but_first_to_what_is_tried_again() -> None
     landing, log = ImageTokenLimit(1), list[str]()
 
     async def enter(name: str) -> None:
-        await landing.enter(1, again="again" in name)
+        await landing.enter(1, retry="again" in name)
         log.append(name)
         landing.leave(1)
 
-    await landing.enter(1, again=False)
+    await landing.enter(1, retry=False)
     tasks = [asyncio.create_task(enter(name)) for name in ("new 1", "new 2", "again 1", "again 2")]
     await asyncio.sleep(0)
     landing.leave(1)

@@ -66,14 +66,14 @@ async def test_what_is_tried_again_goes_before_what_is_new() -> None:
     """Only who is at the head of the line already stays before it."""
     throttle, order = PerSecond(20), list[str]()
 
-    async def wait(name: str, *, again: bool = False) -> None:
-        await throttle.acquire(again=again)
+    async def wait(name: str, *, retry: bool = False) -> None:
+        await throttle.acquire(retry=retry)
         order.append(name)
 
     names = ("new 1", "new 2", "new 3", "new 4")
     tasks = [asyncio.create_task(wait(name)) for name in names]
     await asyncio.sleep(0)
-    await asyncio.gather(*tasks, wait("old", again=True))
+    await asyncio.gather(*tasks, wait("old", retry=True))
     assert order == ["new 1", "new 2", "old", "new 3", "new 4"]
 
 
