@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from persqa_client.client.dialect import OPTIONAL_FIELDS, find_refused_field
-from persqa_client.limits.rate_limit import seconds_to_hold
+from persqa_client.limits.rate_limit import seconds_until_available
 from persqa_client.types import ErrorDecision, RetryAction
 
 LONG_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")
@@ -58,7 +58,7 @@ def classify_response(
     if status in PRESSURE:
         wait = parse_retry_after(headers, now)
         if wait is None and status == 429:
-            wait = seconds_to_hold(headers, now) or None
+            wait = seconds_until_available(headers, now) or None
         message = f"The server is busy ({status}){quote_server_message(words)}."
         return ErrorDecision(RetryAction.WAIT, f"http_{status}", message, retry_after=wait, status=status, raw=words)
     if status >= 500:

@@ -30,7 +30,7 @@ from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
 from persqa_client.limits.concurrency import ConcurrencyLimit, Permit, count_tokens_by_uuid
 from persqa_client.limits.rate_limit import RateLimiter
-from persqa_client.limits.server_metrics import MetricsPoller, poll_metrics
+from persqa_client.limits.server_metrics import MetricsPoller
 from persqa_client.types import Completion, ErrorDecision, Request, RetryAction, Usage
 
 # What a failed attempt changes for the run, before the request itself is tried again or ended.
@@ -196,7 +196,13 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.backoff = backoff
         self._rng = rng or random.Random()
         # Held by copies, too, of which none starts another.
-        self._lookout = MetricsPoller(self._poll)
+        self._metrics = MetricsPoller(
+            self.client.get,
+            f"{endpoint.root_url}/metrics",
+            endpoint.model,
+            on_metrics=self.concurrency_limit.record_metrics,
+            is_active=lambda: self.concurrency_limit.in_use > 0,
+        )
         self._reactions = Reactions(self.limits, self.concurrency_limit, self.outage)
         self._standby = Standby(self.concurrency_limit, self.outage, backoff)
 
@@ -210,7 +216,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
         being stopped, and Away where the session has joined others.
         """
-        self._lookout.start()
+        if self.limits.concurrency == "auto":
+            self._metrics.start()
         trial = trial or RequestState()
         trial.tokens = trial.tokens or self.rate_limit.estimate_tokens(request, self.sampling.max_tokens)
         delivery = self.uploads.for_request(
@@ -312,13 +319,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.rate_limit.record_usage(usage, trial.tokens)
         self.outage.over()
 
-    async def _poll(self) -> None:
-        """Looks at the server's gauges, where the number of requests at once is ours to find."""
-        if self.limits.concurrency == "auto":
-            url, model = f"{self.endpoint.root_url}/metrics", self.endpoint.model
-            wanted = lambda: self.concurrency_limit.in_use > 0  # noqa: E731
-            await poll_metrics(self.client.get, url, model, self.concurrency_limit.record_metrics, wanted)
-
     def _adapt(self, verdict: ErrorDecision, trial: RequestState) -> None:
         """Changes the dialect once; a request that was sent in an older one is simply sent again in the present one."""
         if trial.dialect is not self.dialect:
@@ -334,7 +334,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.rate_limit.close()
 
     async def aclose(self) -> None:
-        await self._lookout.aclose()
+        await self._metrics.aclose()
         await self.outage.aclose()
         await self.client.aclose()
 
