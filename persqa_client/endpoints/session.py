@@ -6,6 +6,7 @@ slot, outage gate, throttle, send.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -14,13 +15,21 @@ from functools import partial
 from time import monotonic
 
 import httpx2
+from tenacity import AsyncRetrying
 
 from persqa_client.client.classify import UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import Body, render_body
 from persqa_client.client.response import restore_answer
-from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, RequestState, make_retry_policy, run_with_retries
+from persqa_client.client.retry import (
+    DEFAULT_BACKOFF,
+    Backoff,
+    RequestState,
+    make_retry_policy,
+    run_with_retries,
+    seconds_to_wait,
+)
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.failover import Relief, Standby
@@ -30,7 +39,7 @@ from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
 from persqa_client.limits.concurrency import ConcurrencyLimit, Permit, count_tokens_by_uuid
 from persqa_client.limits.rate_limit import RateLimiter
-from persqa_client.limits.server_metrics import MetricsPoller
+from persqa_client.limits.server_metrics import poll_metrics
 from persqa_client.types import Completion, ErrorDecision, Request, RetryAction, Usage
 
 # What a failed attempt changes for the run, before the request itself is tried again or ended.
@@ -196,13 +205,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.backoff = backoff
         self._rng = rng or random.Random()
         # Held by copies, too, of which none starts another.
-        self._metrics = MetricsPoller(
-            self.client.get,
-            f"{endpoint.root_url}/metrics",
-            endpoint.model,
-            on_metrics=self.concurrency_limit.record_metrics,
-            is_active=lambda: self.concurrency_limit.in_use > 0,
-        )
+        self._metrics_tasks: list[asyncio.Task[None]] = []
         self._reactions = Reactions(self.limits, self.concurrency_limit, self.outage)
         self._standby = Standby(self.concurrency_limit, self.outage, backoff)
 
@@ -216,21 +219,13 @@ class Session(AbstractAsyncContextManager["Session"]):
         Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
         being stopped, and Away where the session has joined others.
         """
-        if self.limits.concurrency == "auto":
-            self._metrics.start()
+        self._start_polling_metrics()
         trial = trial or RequestState()
         trial.tokens = trial.tokens or self.rate_limit.estimate_tokens(request, self.sampling.max_tokens)
         delivery = self.uploads.for_request(
             count_tokens_by_uuid(request.pictures, self.rate_limit.picture_tokens if self._hears_early else None)
         )
-        again = partial(
-            make_retry_policy,
-            trial,
-            max_attempts=self.limits.max_attempts,
-            sleep=self._standby.rest,
-            rng=self._rng,
-            backoff=self.backoff,
-        )
+        again = partial(self._make_retry_policy, trial)
         while True:
             try:
                 completion = await run_with_retries(partial(self._attempt, request, trial, delivery), again)
@@ -328,13 +323,37 @@ class Session(AbstractAsyncContextManager["Session"]):
             raise RowError("rejected", verdict.message, raw=verdict.raw, attempts=trial.spent + 1)
         self.dialect = changed
 
+    def _make_retry_policy(self, state: RequestState) -> AsyncRetrying:
+        def next_wait(error: BaseException | None) -> float:
+            state.waits += 1
+            return seconds_to_wait(error, state.waits - 1, self._rng, self.backoff)
+
+        return make_retry_policy(
+            is_exhausted=lambda: state.spent >= self.limits.max_attempts,
+            next_wait=next_wait,
+            sleep=self._standby.rest,
+        )
+
+    def _start_polling_metrics(self) -> None:
+        if not self._metrics_tasks and self.limits.concurrency == "auto":
+            polling = poll_metrics(
+                self.client.get,
+                f"{self.endpoint.root_url}/metrics",
+                self.endpoint.model,
+                self.concurrency_limit.record_metrics,
+                lambda: self.concurrency_limit.in_use > 0,
+            )
+            self._metrics_tasks.append(asyncio.create_task(polling))
+
     def drain(self) -> None:
         """Lets requests under way finish and starts no more."""
         self.concurrency_limit.close()
         self.rate_limit.close()
 
     async def aclose(self) -> None:
-        await self._metrics.aclose()
+        for task in self._metrics_tasks:
+            task.cancel()
+        await asyncio.gather(*self._metrics_tasks, return_exceptions=True)
         await self.outage.aclose()
         await self.client.aclose()
 

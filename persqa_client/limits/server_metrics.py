@@ -94,56 +94,35 @@ def parse_metrics(text: bytes, model: str) -> ServerMetrics | None:
     )
 
 
-class MetricsPoller:
-    """Polls ``url`` in a background task, from ``start`` until ``aclose``, while ``is_active`` returns true.
+async def poll_metrics(
+    get: Callable[[str], Awaitable[tuple[int, bytes]]],
+    url: str,
+    model: str,
+    on_metrics: Callable[[ServerMetrics], None],
+    is_active: Callable[[], bool],
+    *,
+    interval: float = POLL_INTERVAL,
+) -> None:
+    """Polls ``url`` while ``is_active`` returns true, until it is cancelled.
 
-    ``get`` returns status and body and raises AttemptError where there is no response. Polling ends by itself where the
-    server has no such metrics, or has been unavailable from the start.
+    Returns where the server has no such metrics, or has been unavailable from the start. ``get`` returns status and
+    body, and raises AttemptError if there is no response. ``interval`` is in seconds.
     """
-
-    def __init__(
-        self,
-        get: Callable[[str], Awaitable[tuple[int, bytes]]],
-        url: str,
-        model: str,
-        *,
-        on_metrics: Callable[[ServerMetrics], None],
-        is_active: Callable[[], bool],
-        interval: float = POLL_INTERVAL,
-    ) -> None:
-        self._get = get
-        self._url = url
-        self._model = model
-        self._on_metrics = on_metrics
-        self._is_active = is_active
-        self._interval = interval
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Starts polling, unless it was started before."""
-        self._task = self._task or asyncio.create_task(self.run())
-
-    async def run(self) -> None:
-        failures, reported = 0, False
-        while reported or failures < MAX_FAILED_POLLS:
-            await asyncio.sleep(self._interval * min(failures + 1, MAX_INTERVALS))
-            if not self._is_active():
-                continue
-            try:
-                status, text = await self._get(self._url)
-            except AttemptError:
-                failures += 1
-                continue
-            metrics = parse_metrics(text, self._model) if status == 200 else None
-            if metrics is not None:
-                failures, reported = 0, True
-                self._on_metrics(metrics)
-            elif status >= 500:
-                failures += 1
-            else:
-                return
-
-    async def aclose(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+    failures, reported = 0, False
+    while reported or failures < MAX_FAILED_POLLS:
+        await asyncio.sleep(interval * min(failures + 1, MAX_INTERVALS))
+        if not is_active():
+            continue
+        try:
+            status, text = await get(url)
+        except AttemptError:
+            failures += 1
+            continue
+        metrics = parse_metrics(text, model) if status == 200 else None
+        if metrics is not None:
+            failures, reported = 0, True
+            on_metrics(metrics)
+        elif status >= 500:
+            failures += 1
+        else:
+            return

@@ -10,10 +10,10 @@ import pytest
 from persqa_client.errors import AttemptError
 from persqa_client.limits.server_metrics import (
     MAX_FAILED_POLLS,
-    MetricsPoller,
     QueueSamples,
     ServerMetrics,
     parse_metrics,
+    poll_metrics,
 )
 from persqa_client.simulator.metrics import format_metrics
 from persqa_client.types import ErrorDecision, RetryAction
@@ -96,9 +96,8 @@ async def poll(*responses: Response, at_most: int = 20, active: bool = True) -> 
             raise asyncio.CancelledError
         return active
 
-    poller = MetricsPoller(get, URL, "qwen", on_metrics=reported.append, is_active=is_active, interval=0)
     with suppress(asyncio.CancelledError):
-        await poller.run()
+        await poll_metrics(get, URL, "qwen", reported.append, is_active, interval=0)
     return reported, polls
 
 
@@ -124,20 +123,3 @@ async def test_polling_ends_where_the_server_never_responded() -> None:
 async def test_polling_survives_an_outage() -> None:
     reported, _ = await poll((200, PAGE), *[NO_RESPONSE] * 8, (503, b""), (200, PAGE), at_most=12)
     assert len(reported) == 3
-
-
-async def test_polling_starts_once_and_ends_with_the_poller() -> None:
-    polled = asyncio.Event()
-
-    async def get(url: str) -> tuple[int, bytes]:
-        polled.set()
-        return 200, PAGE
-
-    poller = MetricsPoller(get, URL, "qwen", on_metrics=lambda _: None, is_active=lambda: True, interval=0)
-    before = asyncio.all_tasks()
-    poller.start()
-    poller.start()
-    started = asyncio.all_tasks() - before
-    await polled.wait()
-    await poller.aclose()
-    assert [task.cancelled() for task in started] == [True]
