@@ -33,17 +33,12 @@ TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """What a decision depends on besides the response.
-
-    ``key`` is the API key, removed from every message. ``has_answered`` is true once the endpoint has answered a
-    request of this run: then the settings are right, and a refused connection is an outage. ``timeout`` is in seconds.
-    ``optional_fields`` are the names of request fields that may be left out.
-    """
+    """What a decision depends on besides the response."""
 
     base_url: str
     model: str
-    key: str = field(default="", repr=False)
-    has_answered: bool = False
+    key: str = field(default="", repr=False)  # removed from every message
+    has_answered: bool = False  # if so, the settings are right, and a refused connection is an outage
     timeout: float = 120.0
     optional_fields: frozenset[str] = field(default=OPTIONAL_FIELDS)
 
@@ -98,7 +93,7 @@ def _find_fatal_error(
 
 
 def _advise_url(base_url: str) -> str:
-    """Advice for the two usual mistakes: a missing /v1, and the whole address of the chat endpoint."""
+    # The two usual mistakes: a missing /v1, and the whole address of the chat endpoint.
     root = base_url.removesuffix("/chat/completions")
     if root == base_url and base_url.endswith("/v1"):
         return "check --base-url"
@@ -180,20 +175,20 @@ def _parse_float(value: str | None) -> float | None:
 
 
 def decode_error(body: bytes) -> dict[str, Any]:
-    """The decoded body; empty if it is not a JSON object. Gemini's endpoint sends its error in a list."""
+    """The decoded body; empty if it is not a JSON object."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
-    if isinstance(data, list) and data:
+    if isinstance(data, list) and data:  # as Gemini's endpoint sends it
         data = data[0]
     return data if isinstance(data, dict) else {}
 
 
 def read_error_status(body: bytes) -> int | None:
-    """The status in an error that came inside a stream; None unless it is one of a busy or failing server.
+    """The status in an error inside a stream, if it is one of a busy or failing server.
 
-    Older vLLM versions report all errors inside a stream as 400. Errors of the request itself come before the stream.
+    Older vLLM versions report all errors inside a stream as 400, though a bad request fails before its stream.
     """
     error = decode_error(body).get("error")
     code = error.get("code") if isinstance(error, dict) else None
@@ -227,5 +222,5 @@ def redact_secrets(text: str, key: str = "") -> str:
 
 
 def quote_server_message(said: str) -> str:
-    """The server's message as the end of a sentence: a colon and its words, or nothing."""
+    """The message as the end of a sentence, after a colon; empty if there is none."""
     return f": {said.rstrip('.')}" if said else ""

@@ -54,17 +54,13 @@ SUFFIX = rf":?\s+(?:{NOUN}|extra inputs )?(?:(?:is|are) )?(?:currently )?{NEGATI
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How requests are written for one server.
+    """How requests are written for one server."""
 
-    ``constraint`` and ``prefill`` are the forms that it obeys, if any. ``renamed`` and ``dropped`` are fields that it
-    refused. ``sends_uuids`` says whether images come with a uuid, so that they need not be sent again.
-    """
-
-    constraint: str | None = None
+    constraint: str | None = None  # the form that the server obeys
     prefill: str | None = None
-    renamed: frozenset[str] = frozenset()
+    renamed: frozenset[str] = frozenset()  # fields that the server refused
     dropped: frozenset[str] = frozenset()
-    sends_uuids: bool = False
+    sends_uuids: bool = False  # with images, so that they need not be sent again
 
     @property
     def supports_streaming(self) -> bool:
@@ -89,10 +85,7 @@ class Dialect:
         return RENAMED_FIELDS[field] if field in self.renamed else field
 
     def adapt_to_refusal(self, field: str) -> Dialect | None:
-        """The dialect after the server refused a field: the field is renamed if it has another name, else dropped.
-
-        None if that has been done already, so that no request is sent twice in the same form.
-        """
+        """The dialect with the field renamed or dropped; None if that has been done already."""
         original = next((old for old, new in RENAMED_FIELDS.items() if new == field), field)
         if field in RENAMED_FIELDS and field not in self.renamed | self.dropped:
             return replace(self, renamed=self.renamed | {field})
@@ -101,12 +94,12 @@ class Dialect:
         return replace(self, dropped=self.dropped | {original})
 
     def with_refusals(self, other: Dialect, ignoring: Collection[str] = ()) -> Dialect:
-        """This dialect with the refusals of another one for the same server, except those of the given fields."""
+        """This dialect with the refusals of another one, except those of the given fields."""
         dropped = self.dropped | (other.dropped - frozenset(ignoring))
         return replace(self, renamed=self.renamed | other.renamed, dropped=dropped)
 
     def describe_changes(self) -> list[str]:
-        """One line for each field that was renamed or dropped, for the summary."""
+        """One line for each field that was renamed or dropped."""
         renamed = [f"{name} is sent as {RENAMED_FIELDS[name]}" for name in sorted(self.renamed - self.dropped)]
         return renamed + [f"{name} is left out: the server refuses it" for name in sorted(self.dropped)]
 
@@ -131,7 +124,7 @@ def constraint_fields(form: str, pattern: str) -> Json:
 
 
 def unwrap_json_answer(text: str) -> str:
-    """The answer in the JSON object that the form ``json_schema`` asks for; other texts, such as cut ones, as is."""
+    """The answer in the JSON object of the form ``json_schema``; other texts, such as truncated JSON, unchanged."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -1,7 +1,4 @@
-"""Sends each image of several questions once: which images a server holds under their uuids, and who waits for which.
-
-vLLM keeps an image that comes with a uuid, and accepts the uuid alone afterwards.
-"""
+"""Sends each image once: vLLM keeps images that come with a uuid, and accepts the uuid alone afterwards."""
 
 from __future__ import annotations
 
@@ -25,13 +22,12 @@ NOT_ABOUT_IMAGES = frozenset(
 
 
 class ServerImageCache:
-    """The uuids of images that a server is expected to hold; the least recently used are forgotten first."""
+    """The uuids of images that a server is expected to hold."""
 
     def __init__(self, size: int = CACHE_SIZE) -> None:
         self._uuids: LRUCache[str, None] = LRUCache(size)
 
     def find(self, uuids: Iterable[str]) -> frozenset[str]:
-        """Those of the uuids that are in the cache, which counts as a use of them."""
         found = frozenset(uuid for uuid in uuids if uuid in self._uuids)
         self.add(found)
         return found
@@ -46,7 +42,7 @@ class ServerImageCache:
 
 
 class ImageUploads:
-    """The images that one endpoint holds, and those that requests are carrying there."""
+    """The images that one endpoint holds, and those on their way."""
 
     def __init__(self, image_limit: ImageTokenLimit | None = None, cache_size: int = CACHE_SIZE) -> None:
         self.cache = ServerImageCache(cache_size)
@@ -58,18 +54,15 @@ class ImageUploads:
         self.cache_misses = 0  # uuids that the server did not know
 
     def for_request(self, tokens_by_uuid: Mapping[str, int]) -> ImageUpload:
-        """The uploads of one request, for all its attempts.
-
-        Images of 0 tokens are exempt from the image limit: for those whose arrival shows only with the whole answer.
-        """
+        """For all attempts of one request. Images of 0 tokens are exempt from the image limit."""
         return ImageUpload(self, tokens_by_uuid)
 
 
 class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
     """Entered for each attempt of a request: decides which images the attempt carries, and which it sends as uuids.
 
-    The first request with an image carries it, as soon as the image limit allows. Entering waits while another request
-    carries one of the images. To be entered before a permit is acquired, so that waiting takes up none.
+    Entering waits while another request carries one of the images, and for the image limit. Enter it before acquiring
+    a permit, so that waiting takes up none.
     """
 
     __slots__ = (
@@ -115,10 +108,7 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
         return bool(self._carried)
 
     async def _wait_for_others(self) -> None:
-        """Waits while another request carries one of the images.
-
-        All images are started together afterwards, so requests cannot wait for each other in a cycle.
-        """
+        # Afterwards all images are started together, so requests cannot wait for each other in a cycle.
         in_progress = self._uploads.in_progress
         while self._misses < MAX_MISSES and (
             uuid := next(filter(in_progress.__contains__, self._tokens_by_uuid), None)
@@ -128,7 +118,6 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
             self._misses += not self._uploads.cache.find((uuid,))
 
     async def _start(self, carried: frozenset[str]) -> None:
-        """Announces the upload to other requests, and waits for the image limit."""
         self._carried = carried
         for uuid in carried:
             self._uploads.in_progress[uuid] = asyncio.Event()
@@ -141,13 +130,12 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
             self._tokens_in_use = tokens
 
     def mark_arrived(self) -> None:
-        """Notes that the answer has begun: the server has the images, and other requests may send their uuids."""
+        """Notes that the answer has begun, so that the server has the images."""
         self._arrived = self._carried
         self._uploads.cache.add(self._arrived)
         self._end()
 
     def _end(self) -> None:
-        """Ends the upload, whether the images arrived or not."""
         if self._tokens_in_use:
             self._uploads.image_limit.release(self._tokens_in_use)
             self._tokens_in_use = 0
@@ -156,7 +144,6 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
         self._carried = frozenset()
 
     def count_sent(self, known_uuids: Collection[str]) -> None:
-        """Counts what the attempt sends; ``known_uuids`` go without their images."""
         self._uploads.uuids_sent += len(known_uuids)
         self._uploads.images_sent += len(self._tokens_by_uuid) - len(known_uuids)
 
@@ -166,9 +153,7 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
     def reclassify(self, decision: ErrorDecision, known_uuids: Collection[str]) -> ErrorDecision:
         """The decision on a failed attempt that sent ``known_uuids`` without their images.
 
-        The server may not hold these images, whatever the wording of its error: the attempt is repeated with them, and
-        only a second refusal fails the row. Images that seemed to have arrived when the answer began may be missing
-        as well.
+        The server may have lost these images, whatever its error says, so a rejection becomes RESEND.
         """
         self._uploads.cache.discard(self._arrived)
         if not known_uuids or (decision.status or 0) < 400 or decision.action in NOT_ABOUT_IMAGES:

@@ -25,15 +25,11 @@ PLACEHOLDER = f"picture-{secrets.token_hex(8)}-goes-here"
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """JSON with images in between; can be sent several times.
-
-    Images are encoded piece by piece while the body is sent, so no base64 copy of them is held in memory.
-    """
+    """JSON with images in between, which become base64 piece by piece while the body is sent."""
 
     parts: tuple[bytes | EncodedImage, ...]
 
     def __len__(self) -> int:
-        """Bytes, with the images as base64."""
         return sum(len(part) if isinstance(part, bytes) else (len(part.data) + 2) // 3 * 4 for part in self.parts)
 
     def __bytes__(self) -> bytes:
@@ -54,7 +50,6 @@ class Body:
 
 
 def render_body(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Body:
-    """The body as it is sent."""
     text = orjson.dumps(build_payload(request, model=model, sampling=sampling, dialect=dialect))
     pieces = text.split(PLACEHOLDER.encode())
     parts: list[bytes | EncodedImage] = [pieces[0]]
@@ -76,7 +71,7 @@ def render_preview(request: Request, *, model: str, sampling: Sampling, dialect:
 def build_payload(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Json:
     """The body as a dict, with PLACEHOLDER for each image's base64.
 
-    The system text and the images come before the question, so that a server can share their prefix among questions.
+    The system text and the images come first, so that a server can share this prefix among questions.
     """
     fields: Json = {
         "temperature": sampling.temperature,
@@ -92,10 +87,7 @@ def build_payload(request: Request, *, model: str, sampling: Sampling, dialect: 
 
 
 def build_output_fields(request: Request, dialect: Dialect) -> Json:
-    """The fields that determine how the answer begins, by a prefill or by a pattern.
-
-    Never both: the pattern is that of a whole answer, and after a prefill only the rest is generated.
-    """
+    """The fields for a prefill or a pattern; never both, since the pattern is that of a whole answer."""
     if request.prefill and dialect.active_prefill is not None:
         if dialect.active_prefill == "continue_final_message":
             return {"continue_final_message": True, "add_generation_prompt": False}
@@ -127,10 +119,8 @@ def build_image_part(image: EncodedImage, request: Request, dialect: Dialect) ->
 
 
 def is_sent_by_uuid(image: EncodedImage, request: Request, dialect: Dialect) -> bool:
-    """Whether the uuid alone is sent, because the server has the image."""
     return dialect.sends_uuids and image.uuid in request.known_uuids
 
 
 def embedded_images(request: Request, dialect: Dialect) -> list[EncodedImage]:
-    """The images whose data is in the body."""
     return [image for image in request.pictures if not is_sent_by_uuid(image, request, dialect)]

@@ -58,7 +58,6 @@ def _merge_chunks(chunks: list[Json]) -> Json:
 
 
 def _join_texts(parts: Iterable[Any]) -> str | None:
-    """The strings among the parts, joined; None if there is none."""
     texts = [part for part in parts if isinstance(part, str)]
     return "".join(texts) if texts else None
 
@@ -81,7 +80,7 @@ def read_completion(body: bytes, key: str = "") -> Completion:
 
 
 class NoCompletion(NamedTuple):
-    """Why a body holds no completion. Returned, not raised: a decoder's exception as context would keep the body."""
+    """Why a body holds no completion. Not raised: a decoder's exception as its context would keep the body alive."""
 
     code: str
     problem: str
@@ -125,7 +124,6 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _read_usage(usage: object) -> Usage:
-    """The tokens that the server counted; zero if it reports none."""
     counts = _as_object(usage)
     return Usage(*(n if isinstance(n := counts.get(key), int) else 0 for key in ("prompt_tokens", "completion_tokens")))
 

@@ -28,7 +28,6 @@ class Backoff:
     maximum: float = 30.0
 
     def max_wait(self, earlier_waits: int) -> float:
-        """Upper bound of the next wait, in seconds."""
         return min(self.maximum, self.initial * 2.0 ** min(earlier_waits, 20))
 
 
@@ -115,10 +114,7 @@ def make_retry_policy(
     next_wait: Callable[[BaseException | None], float],
     sleep: Callable[[float], Awaitable[None]],
 ) -> AsyncRetrying:
-    """Repeats retryable attempts until ``is_exhausted`` returns true.
-
-    ``next_wait`` is called with the error of each failed attempt and returns the seconds before the next one.
-    """
+    """``next_wait`` returns the seconds to sleep after an error, before the next attempt."""
     return AsyncRetrying(
         retry=retry_if_exception(is_retryable),
         stop=lambda call: is_exhausted(),
@@ -131,11 +127,9 @@ def make_retry_policy(
 async def run_with_retries(
     attempt: Callable[[], Awaitable[Result]], make_policy: Callable[[], AsyncRetrying]
 ) -> Result:
-    """Makes one attempt and, if it fails, more by the policy. Raises the error of the last one.
-
-    The policy is made only after a failure, which it then replays as its own first attempt: most requests succeed at
-    once, and tenacity takes a tenth of the CPU time of an attempt.
-    """
+    """Makes one attempt and, if it fails, more by the policy. Raises the error of the last one."""
+    # Most requests succeed at once, and tenacity takes a tenth of the CPU time of an attempt. So it comes in only after
+    # a failure, which stands for its own first attempt.
     try:
         return await attempt()
     except AttemptError as error:

@@ -1,8 +1,7 @@
-"""The concurrency at which a server's throughput stops rising, found while a run goes on.
+"""The concurrency at which a server's throughput stops rising, found by experiments during a run.
 
 The throughput under the present limit is compared with that under a neighbouring one, and the smaller of the two is
-kept unless the larger one brings more. Refusals, timeouts and outages cut the limit at once. The queue that a server
-reports in its metrics shortens the search.
+kept unless the larger one brings more.
 """
 
 from __future__ import annotations
@@ -40,11 +39,7 @@ CEILING_LIFETIME = 60.0  # seconds after the backoff for which a refused limit c
 
 @dataclass(slots=True)
 class ThroughputSample:
-    """Sums over answers that came while the permits were in use.
-
-    By Little's law, throughput is the number of requests in flight over the time that each takes. Unlike answers per
-    second, that also holds if answers come in waves.
-    """
+    """Sums over answers, for the throughput by Little's law: requests in flight over the time that each takes."""
 
     count: float = 0
     in_flight: float = 0.0
@@ -55,7 +50,6 @@ class ThroughputSample:
     product: float = 0.0
 
     def add(self, seconds: float, tokens: float, in_flight: float) -> None:
-        """Adds one answer: its duration, its length, and the requests in flight with it."""
         self.count += 1
         self.in_flight += in_flight
         self.seconds += seconds
@@ -65,7 +59,6 @@ class ThroughputSample:
         self.product += seconds * tokens
 
     def merge(self, newer: ThroughputSample, weight: float) -> ThroughputSample:
-        """Both samples as one, in which this one has the given weight."""
         return ThroughputSample(
             *(weight * mine + theirs for mine, theirs in zip(self._sums(), newer._sums(), strict=True))
         )
@@ -90,10 +83,7 @@ class ThroughputSample:
         return self.tokens / self.count
 
     def seconds_for(self, tokens: float) -> tuple[float, float]:
-        """Mean duration of an answer of this length, and its standard error.
-
-        Short answers come first, so durations are adjusted to one length by linear regression.
-        """
+        """Mean duration of an answer of this length, by linear regression, and its standard error."""
         mean, length = self.mean_seconds, self.mean_tokens
         variance = max(0.0, self.seconds_squared / self.count - mean * mean)
         length_variance = max(0.0, self.tokens_squared / self.count - length * length)
@@ -118,21 +108,20 @@ def compare_throughput(before: ThroughputSample, after: ThroughputSample) -> tup
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The limit that was last refused, and until when the limit stays below it."""
+    """The last limit that was refused."""
 
     limit: int
     until: float
     backoff: float
 
     def raise_backoff(self, limit: int, now: float, backoff: float) -> Ceiling:
-        """The ceiling after another refusal; if it is of about the same limit, the backoff doubles."""
+        """The ceiling after another refusal; for about the same limit, the backoff doubles."""
         if 0.85 * self.limit <= limit <= 1.1 * self.limit:
             backoff = max(backoff, min(MAX_BACKOFF, 2 * self.backoff))
         return Ceiling(limit, now + backoff, backoff)
 
     def cap(self, wanted: int, limit: int, now: float, answers: int) -> int:
-        """The limit that may be tried in place of ``wanted``, ``answers`` after the refusal: below the ceiling, and
-        after the backoff no more than the ceiling itself."""
+        """The limit to try in place of ``wanted``: below the ceiling, and after the backoff the ceiling itself."""
         backing_off = now < self.until or answers < BACKOFF_ANSWERS
         return min(wanted, self.limit - 1 if backing_off else max(self.limit, limit + 1))
 
@@ -142,20 +131,16 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A limit that is tried in place of the present one.
-
-    ``queued`` is the server's queue, if that is why a smaller limit is tried. ``confirming`` is true if the same limit
-    has done well once before.
-    """
+    """A limit that is tried in place of the present one."""
 
     limit: int
-    queued: float | None = None
-    confirming: bool = False
+    queued: float | None = None  # the server's queue, if that is the reason
+    confirming: bool = False  # whether the limit has done well once before
 
 
 @dataclass(slots=True)
 class AdaptiveLimit:
-    """Finds the concurrency limit between 1 and ``maximum``; a LimitController."""
+    """A LimitController that searches between 1 and ``maximum``."""
 
     maximum: int
     start: int = INITIAL_LIMIT
@@ -227,7 +212,6 @@ class AdaptiveLimit:
             self._accept(experiment, now, step=DOUBLE if gain > HIGH_GAIN * proportional else self._step**2)
 
     def _accept(self, experiment: Experiment, now: float, *, step: float) -> None:
-        """Takes the limit over, and starts an experiment further in the same direction."""
         if experiment.limit > self.limit:
             self._step = min(DOUBLE, step)
             self._next_up = now
@@ -254,7 +238,7 @@ class AdaptiveLimit:
         self._reset_samples()
 
     def _update_baseline(self, baseline: ThroughputSample, now: float) -> None:
-        """Compares new answers under the same limit: a server that has changed needs another limit soon."""
+        """Notices a server that has become slower or faster."""
         current, self._current = self._current, ThroughputSample()
         change, error = compare_throughput(baseline, current)
         slower = change < SLOWER and change + SIGNIFICANCE * error < SLOWER / 2
@@ -287,7 +271,7 @@ class AdaptiveLimit:
         return min(self.maximum, larger)
 
     def _start_experiment(self, limit: int, queued: float | None = None, *, confirming: bool = False) -> bool:
-        """Returns whether the experiment was started."""
+        """Returns whether there was anything to try."""
         if self._baseline is None or limit == self.limit or not 1 <= limit <= self.maximum:
             return False
         self._experiment = Experiment(limit, queued, confirming)
@@ -295,7 +279,6 @@ class AdaptiveLimit:
         return True
 
     def _reset_samples(self) -> None:
-        """Discards what was measured under the previous number of permits."""
         self.level += 1
         self._current, self._queue = ThroughputSample(), QueueSamples(rejections=self._queue.rejections)
 
@@ -312,13 +295,13 @@ class AdaptiveLimit:
                 self._cut(TIMEOUT_CUT, now, BACKOFF)
 
     def record_outage(self, now: float) -> None:
-        """Halves the limit under which the last answer came: refusals just before an outage say nothing of capacity."""
+        # Refusals just before an outage say nothing of capacity, so the limit of the last answer counts.
         self._cut(REFUSAL_CUT, now, OUTAGE_BACKOFF)
         self._answered_limit = self.limit = max(1, self._answered_limit // 2)
         self._baseline, self._step, self._next_up = None, DOUBLE, now
 
     def _cut(self, factor: float, now: float, backoff: float) -> None:
-        """Lowers the limit; during an experiment upwards, only ends the experiment."""
+        """Lowers the limit, or ends an experiment with a larger one."""
         refused, self.cuts = self.permits, self.cuts + 1
         self._ceiling = (self._ceiling or Ceiling(0, 0.0, 0.0)).raise_backoff(refused, now, backoff)
         if refused <= self.limit:

@@ -27,7 +27,7 @@ MIN_TIMEOUTS, MIN_TIMEOUT_SHARE = 2, 0.05
 
 
 class ImageTokenLimit:
-    """Limits the tokens of new images on their way to the server; retries first, otherwise in order."""
+    """Limits the tokens of new images on their way to the server."""
 
     def __init__(self, limit: int = IMAGE_TOKEN_LIMIT) -> None:
         self._limit = limit
@@ -35,7 +35,7 @@ class ImageTokenLimit:
         self.waiting = WaitQueue()
 
     async def acquire(self, tokens: int, *, retry: bool) -> None:
-        """Waits until ``tokens`` more fit under the limit, or, if they exceed it, until no others are in use."""
+        """Waits until the tokens fit under the limit; an image larger than the limit waits until none are in use."""
         if self.waiting.first() is None and self._fits(tokens):
             self.in_use += tokens
         else:
@@ -52,7 +52,7 @@ class ImageTokenLimit:
 
 
 def count_tokens_by_uuid(pictures: Sequence[EncodedImage], picture_tokens: ImageTokenCounter | None) -> dict[str, int]:
-    """The tokens of each picture that has a uuid; 0 for all of them if ``picture_tokens`` is None."""
+    """Tokens of the images that have a uuid; 0 for each without ``picture_tokens``."""
     return {
         picture.uuid: picture_tokens(picture) if picture_tokens is not None else 0
         for picture in pictures
@@ -62,12 +62,9 @@ def count_tokens_by_uuid(pictures: Sequence[EncodedImage], picture_tokens: Image
 
 @dataclass(slots=True)
 class Permit:
-    """The right to have one request in flight, with the state of the limit at the time when it was given.
+    """The right to have one request in flight, with the state of the limit at the time when it was given."""
 
-    ``cuts`` and ``level`` count how often the limit had been cut and changed. With them, a controller ignores outcomes
-    of requests that were sent under an earlier limit: one burst of refusals cuts it once.
-    """
-
+    # How often the limit had been cut and changed: a controller ignores outcomes of requests that were sent before.
     cuts: int = 0
     level: int = 0
     in_use: int = 0  # permits in use, this one included
@@ -76,36 +73,28 @@ class Permit:
 
 
 class LimitController(Protocol):
-    """Decides how many permits there are. ``now`` is in seconds, of any monotonic clock."""
+    """Decides how many permits there are. ``now`` is in seconds of a monotonic clock."""
 
     @property
     def permits(self) -> int:
-        """Permits that may be in use now; at least 1."""
+        """At least 1."""
         ...
 
     @property
     def cuts(self) -> int: ...
     @property
     def level(self) -> int: ...
-    def record_answer(self, permit: Permit, tokens: int, now: float) -> None:
-        """A request was answered with so many tokens."""
-        ...
+    def record_answer(self, permit: Permit, tokens: int, now: float) -> None: ...
 
     def record_refusal(self, permit: Permit, now: float) -> None:
-        """The server refused a request because it is busy."""
+        """The server was too busy for a request; one burst of refusals cuts once."""
         ...
 
-    def record_timeout(self, permit: Permit, now: float) -> None:
-        """A request had no answer within its timeout."""
-        ...
+    def record_timeout(self, permit: Permit, now: float) -> None: ...
 
-    def record_outage(self, now: float) -> None:
-        """The server became unavailable, perhaps because of too many requests."""
-        ...
+    def record_outage(self, now: float) -> None: ...
 
-    def record_metrics(self, metrics: ServerMetrics, in_use: int, now: float) -> None:
-        """The server reported its load."""
-        ...
+    def record_metrics(self, metrics: ServerMetrics, in_use: int, now: float) -> None: ...
 
 
 @dataclass(slots=True)
@@ -122,7 +111,7 @@ class TimeoutCount:
 
 @dataclass(slots=True)
 class FixedLimit:
-    """A number that the user chose: lowered by refusals, timeouts and outages, raised back to it by answers."""
+    """The user's number: lowered by refusals, timeouts and outages, and raised again by answers."""
 
     maximum: int
     cuts: int = 0
@@ -170,7 +159,7 @@ class FixedLimit:
 
 
 class ConcurrencyLimit:
-    """Limits the requests in flight to one endpoint, to at most ``maximum`` and to the permits of its controller."""
+    """Limits the requests in flight to one endpoint."""
 
     def __init__(self, maximum: int, controller: LimitController | None = None) -> None:
         self.maximum = maximum
@@ -185,7 +174,7 @@ class ConcurrencyLimit:
 
     @property
     def permits(self) -> int:
-        """Permits that exist at the moment, in use or free."""
+        """In use or free."""
         return self.controller.permits
 
     @property
@@ -202,15 +191,14 @@ class ConcurrencyLimit:
         return self._closing.is_set()
 
     def permit(self, *, retry: bool) -> PermitContext:
-        """An async context that holds one permit; retries are served first.
+        """An async context that holds one permit. Raises Interrupted once the limit is closed.
 
-        Raises Interrupted once the limit is closed. A RunStopped raised inside is raised in all waiting requests as
-        well: they would meet the same error.
+        A RunStopped raised inside is raised in all waiting requests, too: they would meet the same error.
         """
         return PermitContext(self, retry)
 
     async def acquire(self, *, retry: bool) -> int:
-        """Takes a permit, waiting for one if need be; returns the number of permits then in use."""
+        """Waits for a permit; returns the number of permits in use."""
         if self._closing.is_set():
             raise Interrupted
         if self._queue.first() is None and self._has_free_permit():
@@ -231,12 +219,10 @@ class ConcurrencyLimit:
             self._queue.wake_first(self.in_use)
 
     def record_answer(self, permit: Permit, tokens: int) -> None:
-        """Notes an answer of so many tokens."""
         self.controller.record_answer(permit, tokens, monotonic())
         self._wake_waiters()
 
     def record_refusal(self, permit: Permit, retry_after: float | None) -> None:
-        """Notes that the server was too busy, and pauses for ``retry_after`` seconds."""
         self.refusals += 1
         self.controller.record_refusal(permit, monotonic())
         if retry_after:
@@ -253,7 +239,7 @@ class ConcurrencyLimit:
         self._wake_waiters()
 
     def pause(self, seconds: float) -> None:
-        """Gives out no permits for so long; of several pauses the one that ends last counts."""
+        """Gives out no permits for so long."""
         until = monotonic() + seconds
         if until <= self._paused_until:
             return
@@ -264,7 +250,7 @@ class ConcurrencyLimit:
         self._resume = asyncio.get_running_loop().call_later(seconds + 0.001, self._wake_waiters)
 
     async def sleep(self, seconds: float) -> None:
-        """Sleeps without a permit. Raises Interrupted as soon as the limit is closed."""
+        """Raises Interrupted as soon as the limit is closed."""
         if seconds > 0 and not self._closing.is_set():
             try:
                 await asyncio.wait_for(self._closing.wait(), seconds)
@@ -274,25 +260,22 @@ class ConcurrencyLimit:
             raise Interrupted
 
     def close(self) -> None:
-        """Gives out no more permits: waiting and sleeping requests raise Interrupted, those in flight go on."""
+        """Raises Interrupted in waiting and sleeping requests; those in flight go on."""
         self._closing.set()
         if self._resume is not None:
             self._resume.cancel()
         self.reject_waiting(Interrupted())
 
     def reject_waiting(self, error: PersQAError) -> None:
-        """Raises the error in all waiting requests."""
         self.image_limit.waiting.reject(error)
         self._queue.reject(error)
 
     def reject_last_waiting(self, error: PersQAError) -> None:
-        """Raises the error in the request that would wait longest."""
+        """Rejects the request that would wait longest."""
         (self.image_limit.waiting or self._queue).reject_last(error)
 
 
 class PermitContext(AbstractAsyncContextManager[Permit]):
-    """Holds one permit of a ConcurrencyLimit."""
-
     __slots__ = ("_limit", "_retry")
 
     def __init__(self, limit: ConcurrencyLimit, retry: bool) -> None:

@@ -33,10 +33,7 @@ MAX_DURATION = 1e6  # seconds; a larger number is a Unix timestamp
 
 
 class RateLimiter:
-    """Paces the requests to one endpoint by the user's limits, and pauses them where an account has nothing left.
-
-    ``expects_headers`` is false once enough answers came without rate limit headers.
-    """
+    """Paces the requests to one endpoint, by the user's limits and by those that its responses report."""
 
     def __init__(
         self,
@@ -50,23 +47,22 @@ class RateLimiter:
         self._throttles = make_throttles(limits.rps, limits.rpm, limits.tpm)
         self._answers = 0
         self._tokens = 0
-        self.expects_headers = True
+        self.expects_headers = True  # until many answers came without any
 
     def estimate_tokens(self, request: Request, max_tokens: int) -> int:
-        """Tokens that the request may take; 0 where there is no limit on tokens."""
+        """0 if there is no limit on tokens."""
         return 0 if self._limits.tpm is None else estimate_tokens(request, max_tokens, self.picture_tokens)
 
     async def acquire(self, tokens: int, *, retry: bool) -> None:
-        """Waits until a request of so many tokens may be sent; retries go first. Raises Interrupted once closed."""
+        """Waits until a request of so many tokens may be sent. Raises Interrupted once closed."""
         for throttle in self._throttles:
             await throttle.acquire(tokens, retry=retry)
 
     def refund(self, tokens: int) -> None:
-        """Takes back the tokens of a request that was not sent after all."""
+        """For a request that was not sent after all."""
         self._correct(-tokens)
 
     def record_usage(self, usage: Usage, estimated: int) -> None:
-        """Corrects the estimate of a request by the tokens that it took."""
         taken = usage.prompt + usage.completion
         self._answers += 1
         self._tokens += taken
@@ -78,7 +74,7 @@ class RateLimiter:
             throttle.correct(tokens)
 
     def observe_headers(self, headers: Mapping[str, str]) -> None:
-        """Pauses all requests while the ``x-ratelimit-…`` headers of a response leave nothing for an average one."""
+        """Pauses all requests if the ``x-ratelimit-…`` headers leave too little for an average one."""
         if not self.expects_headers:
             return
         if "x-ratelimit-remaining-requests" not in headers and "x-ratelimit-remaining-tokens" not in headers:
@@ -89,7 +85,7 @@ class RateLimiter:
             self._concurrency_limit.pause(min(seconds, self._limits.max_outage))
 
     def close(self) -> None:
-        """Lets no more requests through: those that wait raise Interrupted."""
+        """Raises Interrupted in waiting requests."""
         for throttle in self._throttles:
             throttle.close()
 
@@ -97,7 +93,7 @@ class RateLimiter:
 def estimate_tokens(
     request: Request, max_tokens: int, picture_tokens: ImageTokenCounter = estimate_image_tokens
 ) -> int:
-    """Prompt tokens plus the longest possible answer, which is what providers count before a request has ended."""
+    """Prompt tokens plus the longest possible answer: what providers count before a request has ended."""
     text = len(request.system) + len(request.prompt) + sum(len(turn.text) for turn in request.turns)
     pictures = sum(picture_tokens(picture) for picture in request.pictures)
     return text // CHARACTERS_PER_TOKEN + pictures + (request.max_tokens or max_tokens)
@@ -105,11 +101,11 @@ def estimate_tokens(
 
 class Throttle(Protocol):
     async def acquire(self, tokens: int = 0, *, retry: bool = False) -> None:
-        """Waits until a request of so many tokens may be sent. Raises Interrupted once closed."""
+        """Raises Interrupted once closed."""
         ...
 
     def correct(self, tokens: int) -> None:
-        """Adds the tokens that a request took beyond its estimate; negative if it took fewer."""
+        """Adds the tokens that a request took beyond its estimate."""
         ...
 
     def close(self) -> None: ...
@@ -129,7 +125,7 @@ class RequestThrottle:
             await self._throttler.acquire()  # type: ignore[no-untyped-call]
 
     def correct(self, tokens: int) -> None:
-        """Does nothing: requests are counted, not tokens."""
+        pass
 
     def close(self) -> None:
         self._lock.close()
@@ -205,8 +201,7 @@ class PriorityLock:
 
 
 def make_throttles(rps: float | None, rpm: float | None = None, tpm: int | None = None) -> list[Throttle]:
-    """The throttles for the limits that are set. Requests a minute are spread evenly, too: providers often count them
-    over shorter times."""
+    # Requests a minute are spread evenly, too: providers often count them over shorter times.
     rates = [rate for rate in (rps, None if rpm is None else rpm / 60) if rate is not None]
     throttles: list[Throttle] = [RequestThrottle(min(rates))] if rates else []
     if tpm is not None:
@@ -215,7 +210,7 @@ def make_throttles(rps: float | None, rpm: float | None = None, tpm: int | None 
 
 
 def split_rate(rps: float) -> tuple[int, float]:
-    """(requests, seconds) of the same rate with few requests per period, because a period's requests may go at once.
+    """The same rate as (requests, seconds), with few requests: those of one period may be sent at once.
 
     >>> split_rate(0.5), split_rate(8), split_rate(250)
     ((1, 2.0), (1, 0.125), (13, 0.052))

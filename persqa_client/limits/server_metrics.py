@@ -25,61 +25,51 @@ METRIC_NAMES = (RUNNING, WAITING, *KV_CACHE_USAGE, *REJECTIONS)
 
 @dataclass(frozen=True, slots=True)
 class ServerMetrics:
-    """One reading of a server's load, summed over its engines.
-
-    Requests whose images are still being preprocessed are in none of the counts. ``kv_usage`` (0 to 1) is that of the
-    fullest engine, ``rejections`` counts from the server's start.
-    """
+    """A server's load, summed over its engines. Requests whose images are being preprocessed are not counted."""
 
     running: float
     waiting: float
-    kv_usage: float = 0.0
-    rejections: float = 0.0
+    kv_usage: float = 0.0  # of the fullest engine, 0 to 1
+    rejections: float = 0.0  # since the server's start
 
     def is_shared(self, own_requests: int) -> bool:
-        """Whether other clients cause much of the load, so that the queue says little about this client's limit."""
+        """Whether other clients cause much of the load."""
         return self.running + self.waiting > 1.5 * own_requests + 4
 
 
 @dataclass(slots=True)
 class QueueSamples:
-    """Readings that were taken under one concurrency limit.
-
-    ``full`` says whether the last one showed no capacity: a full KV cache, or rejections since the reading before.
-    """
+    """Metrics under one concurrency limit."""
 
     count: int = 0
     waiting: float = 0.0
-    full: bool = False
+    full: bool = False  # by the last sample: its KV cache is full, or requests have been rejected since the one before
     rejections: float | None = None
 
     def add(self, metrics: ServerMetrics) -> None:
-        """Adds a reading. The first is not part of the mean: its queue was built up under the previous limit."""
         rejected = self.rejections is not None and metrics.rejections > self.rejections
         self.full = rejected or metrics.kv_usage >= FULL_KV_CACHE
         self.rejections = metrics.rejections
+        # The first sample is not part of the mean: its queue was built up under the previous limit.
         self.waiting += metrics.waiting if self.count else 0.0
         self.count += 1
 
     @property
     def mean(self) -> float | None:
-        """Mean number of waiting requests; None while there are fewer than MIN_SAMPLES readings."""
+        """Mean number of waiting requests; None before there are MIN_SAMPLES."""
         return self.waiting / (self.count - 1) if self.count >= MIN_SAMPLES else None
 
 
 def parse_metrics(text: bytes, model: str) -> ServerMetrics | None:
-    """Parses a page in Prometheus' text format; None where it has no vLLM metrics.
-
-    Only the lines that are needed go through the parser: it takes 38 ms for a whole page of vLLM's (83 KB), and 0.5 ms
-    for these. A model may be listed under another name than its requests use (a LoRA adapter, an alias): where
-    ``model`` is not listed, all models are counted.
-    """
+    """Parses Prometheus' text format; None without vLLM's metrics. If ``model`` is not listed, all models count."""
+    # The parser takes 38 ms for a whole page of vLLM's (83 KB), and 0.5 ms for these lines.
     lines = [line for line in text.decode("utf-8", "replace").split("\n") if line.startswith(METRIC_NAMES)]
     try:
         families = text_string_to_metric_families("\n".join(lines))
         samples = [sample for family in families for sample in family.samples if sample.name in METRIC_NAMES]
     except ValueError:
         return None
+    # An adapter or an alias is not listed under the name that its requests use.
     own = [sample for sample in samples if sample.labels.get("model_name") == model]
     values: dict[str, list[float]] = {}
     for sample in own or samples:
@@ -103,10 +93,9 @@ async def poll_metrics(
     *,
     interval: float = POLL_INTERVAL,
 ) -> None:
-    """Polls ``url`` while ``is_active`` returns true, until it is cancelled.
+    """Polls ``url`` while ``is_active()``, until the server turns out to have no metrics.
 
-    Returns where the server has no such metrics, or has been unavailable from the start. ``get`` returns status and
-    body, and raises AttemptError if there is no response. ``interval`` is in seconds.
+    ``get`` returns status and body. ``interval`` is in seconds.
     """
     failures, reported = 0, False
     while reported or failures < MAX_FAILED_POLLS:

@@ -11,10 +11,7 @@ from persqa_client.errors import PersQAError
 
 
 class WaitQueue:
-    """Waiters for some amount of a resource: retries first, otherwise in order of arrival.
-
-    Whoever releases the resource asks ``first`` for the amount that is needed next, and calls ``wake_first``.
-    """
+    """Waiters for an amount of a resource: retries first, otherwise in order of arrival."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, int, asyncio.Future[int]]] = []
@@ -24,10 +21,7 @@ class WaitQueue:
         return sum(not future.done() for *_, future in self._heap)
 
     async def wait(self, amount: int, *, retry: bool, on_cancel: Callable[[int], None]) -> int:
-        """Returns the value that ``wake_first`` was called with.
-
-        ``on_cancel`` gets that value if the waiter was cancelled after it had been woken, so that nothing is lost.
-        """
+        """Returns the value given to ``wake_first``; passes it to ``on_cancel`` if cancelled after being woken."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._heap, (0 if retry else 1, next(self._arrivals), amount, future))
         try:
@@ -38,7 +32,7 @@ class WaitQueue:
             raise
 
     def first(self) -> int | None:
-        """The amount that the first waiter needs; None if there is no waiter."""
+        """The amount that the first waiter needs, if any."""
         while self._heap and self._heap[0][-1].done():
             heapq.heappop(self._heap)
         return self._heap[0][2] if self._heap else None
@@ -47,14 +41,12 @@ class WaitQueue:
         heapq.heappop(self._heap)[-1].set_result(value)
 
     def reject(self, error: PersQAError) -> None:
-        """Raises the error in all waiters."""
         for *_, future in self._heap:
             if not future.done():
                 future.set_exception(error)
         self._heap.clear()
 
     def reject_last(self, error: PersQAError) -> None:
-        """Raises the error in the waiter whose turn would come last."""
         if self.first() is not None:
             *_, last = max(entry for entry in self._heap if not entry[-1].done())
             last.set_exception(error)

@@ -142,7 +142,7 @@ async def test_a_dead_server_at_the_start_is_one_clear_sentence(desk: RunFolder)
 
 @pytest.mark.parametrize("shape", ["vllm", "hosted"])
 @pytest.mark.parametrize(
-    ("key", "reason"), [("wrong", "the key is wrong or expired"), (None, "it wants a key and none was sent")]
+    ("key", "reason"), [("wrong", "the key is wrong or expired"), (None, "none was sent")]
 )
 async def test_a_wrong_key_is_one_clear_sentence(desk: RunFolder, shape: str, key: str | None, reason: str) -> None:
     desk.rows(1)
