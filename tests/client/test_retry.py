@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from persqa_client.client.retry import (
     DEFAULT_BACKOFF,
     Backoff,
-    RequestState,
     is_retryable,
     make_retry_policy,
     seconds_to_wait,
@@ -139,40 +138,3 @@ async def test_the_first_wait_is_the_shortest() -> None:
     _, slept, _ = await repeat(*[failed(RetryAction.WAIT)] * 4)
     rng = random.Random(0)
     assert slept == [rng.uniform(0, ceiling) for ceiling in (0.5, 1.0, 2.0, 4.0)]
-
-
-LOST = ErrorDecision(RetryAction.RETRY, "http_502", "Bad gateway.")
-DEAD = ErrorDecision(RetryAction.AWAIT_RECOVERY, "engine_dead", "Dead.")
-
-
-def test_an_outage_gives_back_the_attempts_that_failed_by_it_and_no_others() -> None:
-    trial = RequestState(spent=1)
-    for answers in (4, 7, 7):
-        trial.spent += 1
-        trial.lose(LOST, answers)
-    trial.outlive(outages=1, answers=7)
-    assert (trial.spent, trial.deaths, trial.suspect(1)) == (2, 1, True)
-    trial.outlive(outages=1, answers=7)
-    assert (trial.spent, trial.deaths) == (2, 1)
-
-
-def test_what_failed_before_the_last_answers_was_not_the_outage() -> None:
-    trial = RequestState(spent=1)
-    trial.lose(LOST, 4)
-    trial.outlive(outages=1, answers=9)
-    assert (trial.spent, trial.deaths) == (1, 0)
-
-
-def test_deaths_count_only_where_others_were_answered_in_between() -> None:
-    trial, deaths = RequestState(), list[int]()
-    for outages, answers in enumerate((2, 2, 3, 3, 8), start=1):
-        trial.lose(DEAD, answers)
-        trial.outlive(outages, answers)
-        deaths.append(trial.deaths)
-    assert deaths == [1, 1, 2, 2, 3]
-
-
-def test_a_request_is_suspect_from_the_outage_that_began_with_it() -> None:
-    trial = RequestState()
-    trial.lose(LOST, 4)
-    assert [trial.suspect(outages) for outages in (0, 1)] == [False, True]
