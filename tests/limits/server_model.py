@@ -97,7 +97,7 @@ class World:
 
     def _next_end(self) -> float:
         if self.server.hangs or not self.running:
-            first = min((lease.since for _, _, lease, _, _ in self.running), default=float("inf"))
+            first = min((permit.since for _, _, permit, _, _ in self.running), default=float("inf"))
             return first + self.timeout
         return self.now + max(0.0, self.running[0][0] - self.virtual) * self._step_time()
 
@@ -110,16 +110,16 @@ class World:
         while self.in_use < self.controller.permits and self.in_use + len(self.back_off) < self.demand:
             queue = self.server.queue
             self.in_use += 1
-            lease = Permit(self.controller.cuts, self.controller.level, self.in_use, self.now)
+            permit = Permit(self.controller.cuts, self.controller.level, self.in_use, self.now)
             if queue is not None and len(self.running) >= self.server.slots and len(self.waiting) >= queue:
                 self.in_use -= 1
                 self.refusals.append(self.now)
-                self.controller.record_refusal(lease, self.now)
+                self.controller.record_refusal(permit, self.now)
                 heapq.heappush(self.back_off, self.now + self.rng.uniform(0, 1.0))
                 continue
             tokens = self.tokens(self.rng)
             work = tokens * max(0.05, self.rng.gauss(1.0, self.noise))
-            self.waiting.append((lease, tokens, work))
+            self.waiting.append((permit, tokens, work))
             self._fill()
         self.most_waiting = max(self.most_waiting, len(self.waiting))
         if not self.levels or self.levels[-1][1] != self.controller.permits:
@@ -127,16 +127,16 @@ class World:
 
     def _fill(self) -> None:
         while self.waiting and len(self.running) < self.server.slots:
-            lease, tokens, work = self.waiting.popleft()
+            permit, tokens, work = self.waiting.popleft()
             self.order += 1
-            heapq.heappush(self.running, (self.virtual + work, self.order, lease, tokens, work))
+            heapq.heappush(self.running, (self.virtual + work, self.order, permit, tokens, work))
 
     def _finish(self) -> None:
         while self.running and not self.server.hangs and self.running[0][0] <= self.virtual + 1e-9:
-            _, _, lease, tokens, _ = heapq.heappop(self.running)
+            _, _, permit, tokens, _ = heapq.heappop(self.running)
             self.in_use -= 1
             self.answers.append(self.now)
-            self.controller.record_answer(lease, round(tokens * 100), self.now)
+            self.controller.record_answer(permit, round(tokens * 100), self.now)
             self._fill()
             self._send()
 
@@ -146,9 +146,9 @@ class World:
             return
         self.running = [item for item in self.running if item not in late]
         heapq.heapify(self.running)
-        for _, _, lease, _, _ in late:
+        for _, _, permit, _, _ in late:
             self.in_use -= 1
-            self.controller.record_timeout(lease, self.now)
+            self.controller.record_timeout(permit, self.now)
         self._fill()
 
     def _report_metrics(self) -> None:

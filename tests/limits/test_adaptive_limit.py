@@ -133,8 +133,8 @@ def answer(adaptive: AdaptiveLimit, count: int, seconds: float, now: float = 0.0
     """Records up to ``count`` answers of so many seconds within one second, until the limit changes."""
     level = adaptive.level
     for number in range(count):
-        lease = Permit(adaptive.cuts, adaptive.level, adaptive.permits, now + number / max(1, count - 1))
-        adaptive.record_answer(lease, 50, lease.since + seconds)
+        permit = Permit(adaptive.cuts, adaptive.level, adaptive.permits, now + number / max(1, count - 1))
+        adaptive.record_answer(permit, 50, permit.since + seconds)
         if adaptive.level != level:
             return
 
@@ -166,8 +166,8 @@ def test_a_larger_limit_without_gain_is_taken_back() -> None:
 def test_one_burst_of_refusals_cuts_once() -> None:
     adaptive = AdaptiveLimit(100, start=50)
     burst = [Permit(adaptive.cuts, adaptive.level, 50) for _ in range(20)]
-    for lease in burst:
-        adaptive.record_refusal(lease, 1.0)
+    for permit in burst:
+        adaptive.record_refusal(permit, 1.0)
     assert adaptive.permits == 50 * REFUSAL_CUT
     adaptive.record_refusal(Permit(adaptive.cuts), 1.1)
     assert adaptive.permits == int(50 * REFUSAL_CUT**2)

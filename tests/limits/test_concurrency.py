@@ -96,9 +96,9 @@ async def test_an_error_releases_the_permit() -> None:
 async def test_a_burst_of_refusals_cuts_once_and_a_later_one_again() -> None:
     limit = ConcurrencyLimit(64)
     async with AsyncExitStack() as stack:
-        leases = [await stack.enter_async_context(limit.permit(retry=False)) for _ in range(10)]
-        for lease in leases:
-            limit.record_refusal(lease, None)
+        permits = [await stack.enter_async_context(limit.permit(retry=False)) for _ in range(10)]
+        for permit in permits:
+            limit.record_refusal(permit, None)
         assert limit.permits == 64 * REFUSAL_FACTOR
         later = await stack.enter_async_context(limit.permit(retry=False))
         limit.record_refusal(later, None)
@@ -166,8 +166,8 @@ async def test_a_permit_knows_how_many_were_in_use_with_it() -> None:
     limit, seen = ConcurrencyLimit(2), list[int]()
 
     async def attempt() -> None:
-        async with limit.permit(retry=False) as lease:
-            seen.append(lease.in_use)
+        async with limit.permit(retry=False) as permit:
+            seen.append(permit.in_use)
             await asyncio.sleep(0)
 
     await asyncio.gather(*(attempt() for _ in range(5)))
@@ -177,11 +177,11 @@ async def test_a_permit_knows_how_many_were_in_use_with_it() -> None:
 async def test_a_higher_limit_serves_a_waiting_request_at_once() -> None:
     limit, log = ConcurrencyLimit(2), list[str]()
     limit.record_refusal(Permit(0), None)
-    async with limit.permit(retry=False) as lease:
+    async with limit.permit(retry=False) as permit:
         task = start_request(limit, "second", log)
         await settle()
         assert log == []
-        limit.record_answer(lease, 10)
+        limit.record_answer(permit, 10)
         await settle()
         assert log == ["second"]
     await task
@@ -292,18 +292,18 @@ async def test_requests_that_wait_for_the_image_limit_are_rejected_first() -> No
     limit = ConcurrencyLimit(1)
     await limit.image_limit.acquire(IMAGE_TOKEN_LIMIT, retry=False)
     async with all_permits(limit):
-        slot = start_request(limit, "slot", [])
-        rooms = [asyncio.create_task(limit.image_limit.acquire(1, retry=False)) for _ in range(2)]
+        waiting = start_request(limit, "waiting", [])
+        uploads = [asyncio.create_task(limit.image_limit.acquire(1, retry=False)) for _ in range(2)]
         await settle()
         assert limit.waiting == 3
-        for task in (rooms[1], rooms[0], slot):
+        for task in (uploads[1], uploads[0], waiting):
             limit.reject_last_waiting(FailedOver())
             with pytest.raises(FailedOver):
                 await task
         assert limit.waiting == 0
-        room = asyncio.create_task(limit.image_limit.acquire(1, retry=False))
+        upload = asyncio.create_task(limit.image_limit.acquire(1, retry=False))
         await settle()
         limit.close()
         with pytest.raises(Interrupted):
-            await room
+            await upload
     assert (limit.in_use, limit.image_limit.in_use) == (0, IMAGE_TOKEN_LIMIT)
