@@ -59,22 +59,22 @@ class ImageUploads:
 
 
 class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
-    """Entered for each attempt of a request: decides which images the attempt carries, and which it sends as uuids.
+    """Decides for each attempt of a request which images it carries, and which it sends as uuids.
 
-    Entering waits while another request carries one of the images, and for the image limit. Enter it before acquiring
-    a permit, so that waiting takes up none.
+    Entering an ``attempt`` waits while another request carries one of the images, and for the image limit. Enter it
+    before acquiring a permit, so that waiting takes up none.
     """
 
     __slots__ = (
         "_arrived",
         "_carried",
         "_misses",
+        "_retry",
         "_tokens_by_uuid",
         "_tokens_in_use",
         "_uploads",
         "has_waited",
         "known_uuids",
-        "retry",
     )
 
     def __init__(self, uploads: ImageUploads, tokens_by_uuid: Mapping[str, int]) -> None:
@@ -84,9 +84,14 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
         self._arrived: frozenset[str] = frozenset()
         self._tokens_in_use = 0
         self._misses = 0
-        self.retry = False  # set by the caller: whether the attempt comes first at the image limit
+        self._retry = False
         self.known_uuids: frozenset[str] = frozenset()  # images that the attempt need not carry
         self.has_waited = False  # for an image that another request carried
+
+    def attempt(self, *, retry: bool) -> ImageUpload:
+        """The context of the next attempt; retries come first at the image limit."""
+        self._retry = retry
+        return self
 
     async def __aenter__(self) -> ImageUpload:
         if self._tokens_by_uuid:
@@ -123,7 +128,7 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
             self._uploads.in_progress[uuid] = asyncio.Event()
         if tokens := sum(self._tokens_by_uuid[uuid] for uuid in carried):
             try:
-                await self._uploads.image_limit.acquire(tokens, retry=self.retry)
+                await self._uploads.image_limit.acquire(tokens, retry=self._retry)
             except BaseException:
                 self._end()
                 raise

@@ -170,8 +170,11 @@ class Session(AbstractAsyncContextManager["Session"]):
             # It lets the others go first: otherwise no other request might ever be answered.
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
-        upload.retry = retry = state.sent > 0 and not suspect
-        async with upload, self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit:
+        retry = state.sent > 0 and not suspect
+        async with (
+            upload.attempt(retry=retry),
+            self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
+        ):
             await self._pass_gate(permit, state, tokens, retry=retry)
             self._settle_outages(state)
             dialect = profile.dialect

@@ -50,7 +50,7 @@ class Requests:
     uploads: ImageUploads = field(default_factory=ImageUploads)
     bodies: list[str] = field(default_factory=list)
     in_flight: list[asyncio.Future[ErrorDecision | None]] = field(default_factory=list)
-    retried: set[str] = field(default_factory=set)
+    sent_before: set[str] = field(default_factory=set)
     uploads_started: list[ImageUpload] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -59,9 +59,9 @@ class Requests:
         uuids = tuple(uuids)
         upload = self.uploads.for_request(dict.fromkeys(uuids, self.tokens))
         while True:
-            upload.retry = name in self.retried
-            self.retried.add(name)
-            async with upload:
+            retry = name in self.sent_before
+            self.sent_before.add(name)
+            async with upload.attempt(retry=retry):
                 named = upload.known_uuids
                 self.bodies.append(f"{name} {' '.join(u[-1] if u in named else u[-1].upper() for u in uuids)}".strip())
                 reply: asyncio.Future[ErrorDecision | None] = asyncio.get_running_loop().create_future()
