@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying
 
 from persqa_client.client.classify import UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect
-from persqa_client.client.image_uploads import Delivery, ImageUploads
+from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import render_body
 from persqa_client.client.response import restore_answer
 from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_policy, run_with_retries, seconds_to_wait
@@ -150,7 +150,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 state.give_back_unanswered_attempts()
 
     async def _attempt(
-        self, request: Request, state: RequestState, profile: RequestProfile, upload: Delivery, tokens: int
+        self, request: Request, state: RequestState, profile: RequestProfile, upload: ImageUpload, tokens: int
     ) -> Reply:
         await self._fail_over_after_failure(state)
         suspect = state.is_suspect(self.outage.outages)
@@ -158,17 +158,20 @@ class Session(AbstractAsyncContextManager["Session"]):
             # Other requests go first; otherwise none of them might ever be answered.
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
-        upload.again = again = state.sent > 0 and not suspect
-        async with upload, self.concurrency_limit.permit(again=again or upload.has_waited) as permit:
-            await self._pass_gate(permit, state, tokens, again=again)
+        retry = state.sent > 0 and not suspect
+        async with (
+            upload.attempt(retry=retry),
+            self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
+        ):
+            await self._pass_gate(permit, state, tokens, retry=retry)
             self._settle_outages(state)
             dialect = profile.dialect
-            known = upload.known_uuids if dialect.uuid else frozenset()
+            known = upload.known_uuids if dialect.sends_uuids else frozenset()
             stream = upload.carries_new_images and self._can_stream(profile)
             worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
             # Rendered anew for each attempt: kept in `state`, the images would outlive the request.
             body = render_body(worded, model=self.endpoint.model, sampling=profile.sampling, dialect=dialect)
-            upload.sent(known)
+            upload.count_sent(known)
             self.traffic.sent += 1
             self.traffic.retried += state.sent > 0
             state.record_sent()
@@ -181,7 +184,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 if decision.action is RetryAction.ADAPT and dialect is profile.dialect:
                     profile.dialect = adapt_dialect(dialect, decision, state)
                 raise
-            upload.answered()
+            upload.record_answer()
         self._record_answer(completion, permit, tokens)
         return make_reply(completion, request, dialect, attempts=state.attempts_used + 1, used_uuids=bool(known))
 
@@ -195,18 +198,18 @@ class Session(AbstractAsyncContextManager["Session"]):
         if self.outage.closed or (state.has_failed_here and state.failover.is_ready):
             raise FailedOver
 
-    async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, again: bool) -> None:
+    async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
         """Waits for the outage gate and the rate limit. The permit is held: the gate may close while a request waits
         for it."""
         while True:
             if self.outage.closed and state.failover is not None:
                 raise FailedOver
-            permit.paused = permit.paused or self.outage.closed
+            permit.was_delayed = permit.was_delayed or self.outage.closed
             await self.outage.wait_until_open()
-            await self.rate_limit.acquire(tokens, again=again)
+            await self.rate_limit.acquire(tokens, retry=retry)
             if not self.outage.closed:
                 return
-            self.rate_limit.give_back(tokens)
+            self.rate_limit.refund(tokens)
 
     def _react(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
         """Raises RowError, RunStopped or FailedOver instead of a further attempt here."""
@@ -237,7 +240,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 f"The server asks to wait {retry_after:.0f} s, more than --max-outage {max_outage:g}: "
                 f"{decision.message} Give the same command again later.",
             )
-        self.concurrency_limit.pressed(permit, retry_after)
+        self.concurrency_limit.record_refusal(permit, retry_after)
         seconds = state.record_refusal(monotonic())
         if seconds > max_outage and self.outage.healthy:
             message = f"Refused for {seconds:.0f} s while other rows were answered: {decision.message}"
@@ -256,7 +259,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self._lone_refusals = 0
         self.traffic.answered += 1
         self.traffic.usage += usage
-        self.concurrency_limit.answered(permit, usage.completion)
+        self.concurrency_limit.record_answer(permit, usage.completion)
         self.rate_limit.record_usage(usage, tokens)
         self.outage.record_answer()
 
@@ -296,7 +299,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     def _can_stream(self, profile: RequestProfile) -> bool:
         """Whether the beginning of an answer can show that the server has the images."""
-        return profile.dialect.uuid and profile.dialect.supports_streaming and self.client.tells_early
+        return profile.dialect.sends_uuids and profile.dialect.supports_streaming and self.client.tells_early
 
     def _start_polling_metrics(self) -> None:
         if self._metrics_task is None and self.limits.concurrency == "auto":

@@ -139,7 +139,7 @@ async def test_sleeping_and_waiting_requests_move_when_the_gate_closes() -> None
         asleep = asyncio.create_task(pool.complete(request_for(pool, 0)))
         while one.seen == 0 or pool.in_use:
             await asyncio.sleep(0.001)
-        async with pool.members[0].session.concurrency_limit.permit(again=False):
+        async with pool.members[0].session.concurrency_limit.permit(retry=False):
             state = RequestState(failover=pool.members[0])
             waiting = asyncio.create_task(pool.members[0].session.complete(make_request(1), state))
             await asyncio.sleep(0.01)

@@ -84,7 +84,7 @@ async def test_a_refusal_because_of_load_lowers_the_concurrency(
 ) -> None:
     queue_responses(respx_mock, pressure, ok_response())
     await session.complete(REQUEST)
-    assert session.concurrency_limit.slots < session.concurrency_limit.maximum
+    assert session.concurrency_limit.permits < session.concurrency_limit.maximum
     assert session.concurrency_limit.refusals == 1
 
 
@@ -93,7 +93,7 @@ async def test_answers_raise_the_concurrency_again(session: Session, respx_mock:
     slots = list[int]()
     for _ in range(50):
         await session.complete(REQUEST)
-        slots.append(session.concurrency_limit.slots)
+        slots.append(session.concurrency_limit.permits)
     assert slots == sorted(slots)
     assert slots[0] < slots[-1] <= 64
 
@@ -101,7 +101,7 @@ async def test_answers_raise_the_concurrency_again(session: Session, respx_mock:
 async def test_a_server_error_does_not_lower_the_concurrency(session: Session, respx_mock: respx.MockRouter) -> None:
     queue_responses(respx_mock, error_response(500), ok_response())
     await session.complete(REQUEST)
-    assert session.concurrency_limit.slots == session.concurrency_limit.maximum
+    assert session.concurrency_limit.permits == session.concurrency_limit.maximum
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -93,7 +93,7 @@ async def test_a_burst_of_refusals_lowers_the_concurrency_once() -> None:
         replies = await complete_many(session, INITIAL_LIMIT)
         assert len(replies) == INITIAL_LIMIT
         assert session.concurrency_limit.refusals == INITIAL_LIMIT
-        assert session.concurrency_limit.slots == int(INITIAL_LIMIT * REFUSAL_CUT)
+        assert session.concurrency_limit.permits == int(INITIAL_LIMIT * REFUSAL_CUT)
 
 
 async def test_timeouts_lower_the_concurrency() -> None:
@@ -104,7 +104,7 @@ async def test_timeouts_lower_the_concurrency() -> None:
     async with serve_handler(handle) as url, make_local_session(f"{url}/v1", timeout=0.1, max_attempts=1) as session:
         ends = await asyncio.gather(*(session.complete(REQUEST) for _ in range(INITIAL_LIMIT)), return_exceptions=True)
         assert all(isinstance(end, PersQAError) for end in ends)
-        assert session.concurrency_limit.slots == INITIAL_LIMIT // 2
+        assert session.concurrency_limit.permits == INITIAL_LIMIT // 2
 
 
 async def test_an_exhausted_rate_limit_pauses_all_requests(

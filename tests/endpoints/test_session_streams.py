@@ -79,7 +79,7 @@ async def make_uuid_session(handler: Handler) -> AsyncIterator[Session]:
             endpoint, limits=Limits(timeout=TEST_TIMEOUT, max_attempts=2), backoff=FAST_BACKOFF
         ) as session:
             await session.complete(REQUEST)
-            session.profile.dialect = Dialect(uuid=True)
+            session.profile.dialect = Dialect(sends_uuids=True)
             yield session
 
 

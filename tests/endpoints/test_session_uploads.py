@@ -40,7 +40,7 @@ def sent_images(route: respx.Route, call: int = -1) -> list[tuple[str | None, bo
 async def uuid_session(respx_mock: respx.MockRouter) -> AsyncIterator[Session]:
     """A session with a server that keeps images."""
     async with make_session(max_attempts=2) as session:
-        session.profile.dialect = Dialect(uuid=True)
+        session.profile.dialect = Dialect(sends_uuids=True)
         yield session
 
 
@@ -69,7 +69,7 @@ async def test_an_image_without_a_uuid_is_sent_each_time(uuid_session: Session, 
 async def test_a_cache_miss_costs_no_attempt(respx_mock: respx.MockRouter, statuses: tuple[int, ...]) -> None:
     route = queue_responses(respx_mock, ok_response(), MISS, ok_response(), MISS, ok_response())
     async with make_session(max_attempts=1) as session:
-        session.profile.dialect = Dialect(uuid=True)
+        session.profile.dialect = Dialect(sends_uuids=True)
         await session.complete(make_request(SEEN))
         replies = [await session.complete(make_request(SEEN)) for _ in statuses]
     assert [reply.attempts for reply in replies] == [1] * len(statuses)
@@ -139,7 +139,7 @@ async def test_the_first_question_goes_first_and_the_others_follow_together(
 ) -> None:
     route = respx_mock.post(CHAT_URL)
     async with make_session() as session:
-        session.profile.dialect = Dialect(uuid=uuid)
+        session.profile.dialect = Dialect(sends_uuids=uuid)
         assert await count_waves(session, route, [make_request(SEEN)] * 5 + [make_request(OTHER)] * 2) == [2, 5]
     bodies = [sent_images(route, call) for call in range(7)]
     assert sum(body[0][1] for body in bodies) == (2 if uuid else 7)
@@ -157,7 +157,7 @@ async def test_questions_about_a_sent_image_go_before_new_images(respx_mock: res
     respx_mock.post(CHAT_URL).mock(side_effect=note)
     new = [replace(OTHER, uuid=f"persqa-{number}") for number in range(10, 13)]
     async with make_session(concurrency=1) as session:
-        session.profile.dialect = Dialect(uuid=True)
+        session.profile.dialect = Dialect(sends_uuids=True)
         await asyncio.gather(
             session.complete(make_request(SEEN, question="first")),
             session.complete(make_request(SEEN, question="second")),
@@ -170,7 +170,7 @@ async def test_questions_about_a_sent_image_go_before_new_images(respx_mock: res
 async def test_waiting_for_an_image_takes_no_permit(respx_mock: respx.MockRouter) -> None:
     route = respx_mock.post(CHAT_URL)
     async with make_session(concurrency=2) as session:
-        session.profile.dialect = Dialect(uuid=True)
+        session.profile.dialect = Dialect(sends_uuids=True)
         waves = await count_waves(session, route, [make_request(SEEN)] * 3 + [make_request(OTHER)])
     assert waves == [2, 2]
 
@@ -184,7 +184,7 @@ async def test_drain_interrupts_requests_that_wait_for_an_image(respx_mock: resp
 
     route = respx_mock.post(CHAT_URL).mock(side_effect=hold)
     async with make_session() as session:
-        session.profile.dialect = Dialect(uuid=True)
+        session.profile.dialect = Dialect(sends_uuids=True)
         tasks = [asyncio.create_task(session.complete(make_request(SEEN))) for _ in range(4)]
         await asyncio.sleep(0.02)
         session.drain()
