@@ -22,8 +22,8 @@ from persqa_client.dataflow.cells import data_uri, references_of
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.images.cache import ImageCache
+from persqa_client.images.tokens import make_token_counter
 from persqa_client.run.background import get_portal
-from persqa_client.run.compose import picture_tokens
 from persqa_client.run.run import PICTURE_THREADS
 from persqa_client.types import Request, Turn
 
@@ -130,7 +130,7 @@ class Talk:
         self.endpoint = endpoint
         self.sampling = sampling
         self.limits = limits
-        self._shelf = ImageCache((Path(),), max_pixels=max_pixels, bound=limits.image_cache_bytes)
+        self._shelf = ImageCache((Path(),), max_pixels=max_pixels, max_bytes=limits.image_cache_bytes)
         self._session: Session | None = None
         self._process = 0
 
@@ -197,7 +197,7 @@ class Talk:
     def _open(self) -> Session:
         """The session; one of its own for a forked child, which has no loop of its parent's."""
         if self._session is None or self._process != os.getpid():
-            tokens = picture_tokens(self.endpoint.model)
+            tokens = make_token_counter(self.endpoint.model)
             self._session = Session(self.endpoint, sampling=self.sampling, limits=self.limits, picture_tokens=tokens)
             self._process = os.getpid()
             finalize(self, dismiss, self._session, asyncio.get_running_loop()).atexit = False

@@ -79,5 +79,5 @@ def forge(input: Path, output: Path) -> None:
     settings = make_settings(input, output, [Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)], {})
     tally = Tally(rows=ROWS, units=ROWS, good=ROWS, attempts=ROWS)
     identity, counts = RunPlan(settings, source).identity(), tally.to_json()
-    lengths = Lengths(written)
-    write_checkpoint(files, Checkpoint(identity, source.stamp(), position=position, lengths=lengths, tally=counts))
+    lengths, stamp = Lengths(written), source.fingerprint()
+    write_checkpoint(files, Checkpoint(identity, stamp, position=position, lengths=lengths, tally=counts))
