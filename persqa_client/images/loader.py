@@ -25,8 +25,8 @@ MAX_KNOWN_REFERENCES = 65_536
 def add_image_uuid(image: EncodedImage, fields: Mapping[str, Any]) -> EncodedImage:
     """The image with its uuid, which is the same for the same bytes, media type and settings in every run.
 
-    ``fields`` are the additional fields of the request. A server shows the first image that it got for a uuid,
-    whatever is sent for it later, so the uuid holds a SHA-256 digest, for which nobody can make a second image.
+    ``fields`` are the additional fields of the request. A server keeps the first image that it gets with a uuid and
+    ignores later ones, so the uuid holds a SHA-256 digest, of which no two different images are known.
     """
     settings = {field: fields[field] for field in PROCESSOR_FIELDS if fields.get(field)}
     digest = sha256(orjson.dumps([image.media_type, settings], option=orjson.OPT_SORT_KEYS))

@@ -111,11 +111,11 @@ def test_strips_and_tiles_of_a_tiff_must_be_in_the_file(order: str, big: bool, t
 def test_the_last_strip_of_a_tiff_may_have_fewer_rows() -> None:
     """8 rows of 10 pixels in strips of 5 rows: the second one takes 30 bytes, whatever its byte count."""
 
-    def strips(behind: int) -> bytes:
+    def strips(rest: int) -> bytes:
         sides = [(256, 3, 1, 10), (257, 3, 1, 8), (258, 3, 1, 8), (259, 3, 1, 1), (278, 3, 1, 5)]
         head = len(make_tiff("<", False, [*sides, (273, 4, 2, 0), (279, 4, 2, 0)], b""))
         places = struct.pack("<4I", head + 16, head + 66, 50, 50)
-        return make_tiff("<", False, [*sides, (273, 4, 2, head), (279, 4, 2, head + 8)], places + bytes(50 + behind))
+        return make_tiff("<", False, [*sides, (273, 4, 2, head), (279, 4, 2, head + 8)], places + bytes(50 + rest))
 
     assert not is_truncated(strips(30), "TIFF")
     assert is_truncated(strips(29), "TIFF")

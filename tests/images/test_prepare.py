@@ -57,26 +57,26 @@ def test_an_upright_jpeg_is_sent_as_it_is(
     orientation: int | None, settings: Mapping[str, object], tmp_path: Path
 ) -> None:
     data = image_files.jpeg_with_metadata(PHOTO, orientation=orientation, **settings)
-    picture = load(data, tmp_path)
-    assert picture.data == strip_jpeg(data).data
-    assert check_and_decode(picture).tobytes() == image_files.decode(data).tobytes()
+    encoded = load(data, tmp_path)
+    assert encoded.data == strip_jpeg(data).data
+    assert check_and_decode(encoded).tobytes() == image_files.decode(data).tobytes()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_plain_png_is_sent_as_it_is(mode: str, tmp_path: Path) -> None:
     data = image_files.png_with_metadata(PHOTO.convert(mode))
-    picture = load(data, tmp_path)
-    assert picture.data == strip_png(data).data
-    assert check_and_decode(picture).tobytes() == PHOTO.convert(mode).tobytes()
+    encoded = load(data, tmp_path)
+    assert encoded.data == strip_png(data).data
+    assert check_and_decode(encoded).tobytes() == PHOTO.convert(mode).tobytes()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("lossless", [False, True])
 def test_a_plain_webp_is_sent_as_it_is(lossless: bool, mode: str, tmp_path: Path) -> None:
     data = image_files.webp_with_metadata(PHOTO.convert(mode), 1, lossless=lossless)
-    picture = load(data, tmp_path)
-    assert (picture.data, picture.media_type) == (strip_webp(data).data, "image/webp")
-    assert image_files.decode_rgb_bytes(picture.data) == image_files.decode_rgb_bytes(data)
+    encoded = load(data, tmp_path)
+    assert (encoded.data, encoded.media_type) == (strip_webp(data).data, "image/webp")
+    assert image_files.decode_rgb_bytes(encoded.data) == image_files.decode_rgb_bytes(data)
 
 
 @pytest.mark.parametrize("kind", ["animated", "alpha", "rotated", "too large"])
@@ -84,9 +84,9 @@ def test_any_other_webp_is_encoded_again(kind: str, tmp_path: Path) -> None:
     image = Image.new("RGBA", (200, 100), (*RED, 128)) if kind == "alpha" else red_and_blue(200, 100)
     more = {"save_all": True, "append_images": [Image.new("RGB", (200, 100))]} if kind == "animated" else {}
     data = image_files.webp_with_metadata(image, 6 if kind == "rotated" else None, lossless=True, **more)
-    picture = load(data, tmp_path, max_pixels=200 * 100 - (kind == "too large"))
-    assert picture.media_type == "image/jpeg"
-    check_and_decode(picture)
+    encoded = load(data, tmp_path, max_pixels=200 * 100 - (kind == "too large"))
+    assert encoded.media_type == "image/jpeg"
+    check_and_decode(encoded)
 
 
 FILES: dict[str, bytes] = {
@@ -181,9 +181,9 @@ def test_grey_of_any_depth_is_scaled_and_not_clipped(
     else:
         row = b"".join(struct.pack(f"<{kind}", value)[:size] * 32 for value in values)
         image = Image.frombytes(mode, (96, 32), row * 32)
-    picture = check_and_decode(load(encode(image, "TIFF"), tmp_path))
+    decoded = check_and_decode(load(encode(image, "TIFF"), tmp_path))
     for band, value in enumerate(expected):
-        assert is_near(picture.getpixel((band * 32 + 16, 16)), (value,) * 3, 3)
+        assert is_near(decoded.getpixel((band * 32 + 16, 16)), (value,) * 3, 3)
 
 
 def test_a_16_bit_png_is_scaled(tmp_path: Path) -> None:
@@ -198,12 +198,12 @@ def test_a_16_bit_png_is_scaled(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_an_image_that_is_too_large_is_reduced_to_the_limit(format: str, max_pixels: int, tmp_path: Path) -> None:
     source = PHOTO.resize((500, 400))
-    picture = load(encode(source, format, exif=make_exif(6)), tmp_path, max_pixels=max_pixels)
-    check_and_decode(picture)
-    assert picture.width * picture.height <= max_pixels
+    encoded = load(encode(source, format, exif=make_exif(6)), tmp_path, max_pixels=max_pixels)
+    check_and_decode(encoded)
+    assert encoded.width * encoded.height <= max_pixels
     if max_pixels > 700:
-        assert picture.width * picture.height > max_pixels * 0.9
-        assert picture.width / picture.height == pytest.approx(400 / 500, rel=0.06)
+        assert encoded.width * encoded.height > max_pixels * 0.9
+        assert encoded.width / encoded.height == pytest.approx(400 / 500, rel=0.06)
 
 
 def test_reducing_in_the_decoder_equals_reducing_afterwards(tmp_path: Path) -> None:
@@ -214,15 +214,15 @@ def test_reducing_in_the_decoder_equals_reducing_afterwards(tmp_path: Path) -> N
 
 
 def test_small_drawings_stay_lossless(tmp_path: Path) -> None:
-    picture = load(encode(red_and_blue(), "GIF"), tmp_path)
-    assert picture.media_type == "image/png"
-    assert check_and_decode(picture).convert("RGB").tobytes() == red_and_blue().tobytes()
+    encoded = load(encode(red_and_blue(), "GIF"), tmp_path)
+    assert encoded.media_type == "image/png"
+    assert check_and_decode(encoded).convert("RGB").tobytes() == red_and_blue().tobytes()
 
 
 def test_an_image_too_long_for_a_jpeg_becomes_a_png(tmp_path: Path) -> None:
     """A JPEG has at most 65,500 pixels per side."""
-    picture = load(encode(Image.new("P", (66_000, 400)), "PNG"), tmp_path, max_pixels=10**9)
-    assert (picture.media_type, picture.width) == ("image/png", 66_000)
+    encoded = load(encode(Image.new("P", (66_000, 400)), "PNG"), tmp_path, max_pixels=10**9)
+    assert (encoded.media_type, encoded.width) == ("image/png", 66_000)
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,8 @@ def data_uri(data: bytes, head: str = "data:image/png;base64,") -> str:
     ],
 )
 def test_a_data_uri_is_decoded(reference: str) -> None:
-    picture = load_image(reference, [], max_pixels=MAX_PIXELS)
-    assert check_and_decode(picture).size == (32, 16)
+    encoded = load_image(reference, [], max_pixels=MAX_PIXELS)
+    assert check_and_decode(encoded).size == (32, 16)
     assert estimate_reference_size(reference, []) == len(reference)
 
 

@@ -18,7 +18,7 @@ HEIGHT = 120
 GREYS = (0, 36, 72, 109, 145, 181, 218, 255)
 # Where the colours of a scene are compared: its corners, and the middles of its greys.
 POINTS = ((16, 16), (16, 104), (150, 16), (150, 104), *((24 + 16 * place, 60) for place in range(8)))
-# Each scene has a size of its own, by which the image that arrived is found.
+# Each scene has a size of its own, so that the image that arrived can be told from the others.
 WIDTHS = count(200)
 
 # How an upright image is stored so that this orientation rotates it upright again.
