@@ -43,7 +43,7 @@ def strip_jpeg(data: bytes) -> StrippedImage:
         scans += scanning
     if frame is None or not scans:
         raise TruncatedImage("the JPEG has no image between its start and its end")
-    width, height, plain = read_frame(data, *frame)
+    width, height, plain = read_jpeg_frame(data, *frame)
     return StrippedImage(join_pieces(pieces, data), width, height, plain, read_exif_orientation(exif))
 
 
@@ -100,7 +100,7 @@ def join_pieces(pieces: list[bytes | memoryview], data: bytes) -> bytes:
     return data if unchanged else b"".join(pieces)
 
 
-def read_frame(data: bytes, code: int, start: int, end: int) -> tuple[int, int, bool]:
+def read_jpeg_frame(data: bytes, code: int, start: int, end: int) -> tuple[int, int, bool]:
     """Width, height, and whether the frame is plain; missing bytes of its header are read as zeros."""
     precision, height, width, channels = FRAME_HEADER.unpack(data[start + 4 : end][:6].ljust(6, b"\0"))
     return width, height, code in COMMON_FRAMES and precision == 8 and channels in (1, 3)

@@ -55,7 +55,7 @@ def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
         advice = "put data:image/jpeg;base64, in front of it"
         raise RowError("image_bad_data_uri", f"{name} seems to be base64, not a path; {advice}.")
     else:
-        data = read_file(parse_local_path(reference), roots, name)
+        data = read_image_file(parse_local_path(reference), roots, name)
     if not data:
         raise RowError("image_empty", f"{name} is empty; provide a file with content.")
     return data
@@ -138,7 +138,7 @@ def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | 
     return None
 
 
-def read_file(path: str, roots: Sequence[Path], name: str) -> bytes:
+def read_image_file(path: str, roots: Sequence[Path], name: str) -> bytes:
     """Checks the kind of file before opening it: opening a FIFO blocks, and opening a device may act on it."""
     try:
         found = find_path(path, roots)

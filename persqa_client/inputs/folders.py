@@ -17,7 +17,7 @@ IMAGE_SUFFIXES = frozenset(
 natural_key = natsort_keygen(alg=ns.IGNORECASE)
 
 
-def find_images(folder: Path) -> Iterator[str]:
+def find_folder_images(folder: Path) -> Iterator[str]:
     """Paths of all images in the folder and below it, each as ``normpath(join(folder, relative))``.
 
     The images of a directory come before those of its sub-directories, both in natural order without regard to case
@@ -34,8 +34,8 @@ def find_images(folder: Path) -> Iterator[str]:
         pending += [os.path.join(directory, name) for name in sorted(subdirectories, key=sort_key, reverse=True)]
 
 
-def count_images(folder: Path) -> int:
-    """How many paths find_images yields, without sorting them. Raises as find_images does."""
+def count_folder_images(folder: Path) -> int:
+    """How many paths find_folder_images yields, without sorting them. Raises as find_folder_images does."""
     count, pending = 0, [os.fspath(folder)]
     while pending:
         directory = pending.pop()

@@ -21,7 +21,7 @@ def parse_line(number: int, line: bytes, *, image_key: str, output_key: str) -> 
     A line of a failure file becomes the row that failed.
     """
     try:
-        line, fields, failed_question = parse_object(line, image_key)
+        line, fields, failed_question = parse_row_object(line, image_key)
         if output_key in fields:
             raise RowError(
                 "output_key_taken", f"the row already has a field {output_key!r}; choose another --output-key"
@@ -41,7 +41,7 @@ def parse_line(number: int, line: bytes, *, image_key: str, output_key: str) -> 
         return BadRow(number, line, error.code, f"Line {number}: {error.message}.")
 
 
-def parse_object(line: bytes, image_key: str) -> tuple[bytes, dict[str, Any], int | None]:
+def parse_row_object(line: bytes, image_key: str) -> tuple[bytes, dict[str, Any], int | None]:
     """The line as the user wrote it, its fields, and the number of the one question that failed, if any.
 
     A bare string becomes an object with one image. The ``error`` of a failure file is removed, and so is the ``line``
@@ -56,7 +56,7 @@ def parse_object(line: bytes, image_key: str) -> tuple[bytes, dict[str, Any], in
     if not isinstance(error, dict) or not error.keys() >= ERROR_KEYS:
         return line, fields, None
     if fields.keys() == {"line", "error"} and isinstance(fields["line"], str):
-        return parse_object(fields["line"].encode("utf-8", "surrogatepass"), image_key)
+        return parse_row_object(fields["line"].encode("utf-8", "surrogatepass"), image_key)
     question = error.get("question")
     failed_question = question if isinstance(question, int) and question >= 0 else None
     fields = {key: value for key, value in fields.items() if key != "error"}

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Protocol
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
-from persqa_client.inputs.folders import count_images, find_images
+from persqa_client.inputs.folders import count_folder_images, find_folder_images
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import Position
 
@@ -176,10 +176,10 @@ class FolderSource(GeneratedSource):
         self._image_key = image_key
 
     def progress_total(self) -> int:
-        return count_images(self.folder)
+        return count_folder_images(self.folder)
 
     def generate_lines(self) -> Iterator[bytes]:
-        return (dump_spaced({self._image_key: [path]}) for path in find_images(self.folder))
+        return (dump_spaced({self._image_key: [path]}) for path in find_folder_images(self.folder))
 
 
 def open_source(path: Path, image_key: str) -> Source:

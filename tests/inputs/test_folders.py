@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.folders import count_images, find_images, sort_key
+from persqa_client.inputs.folders import count_folder_images, find_folder_images, sort_key
 
 
 def make_files(folder: Path, *names: str) -> None:
@@ -19,8 +19,8 @@ def make_files(folder: Path, *names: str) -> None:
 
 def list_images(folder: Path) -> list[str]:
     """Names relative to the folder; count_images must agree."""
-    names = list(find_images(folder))
-    assert count_images(folder) == len(names)
+    names = list(find_folder_images(folder))
+    assert count_folder_images(folder) == len(names)
     return [os.path.relpath(name, folder) for name in names]
 
 
@@ -70,9 +70,9 @@ def test_other_spellings_of_a_folder_give_equal_names(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     names = ["photos/1.jpg", "photos/a/2.jpg"]
     for folder in ("photos", "./photos/", "photos//", "photos/a/..", "./photos/."):
-        assert list(find_images(Path(folder))) == names
-    assert list(find_images(Path("."))) == names
-    assert list(find_images(tmp_path / "photos")) == [str(tmp_path / name) for name in names]
+        assert list(find_folder_images(Path(folder))) == names
+    assert list(find_folder_images(Path("."))) == names
+    assert list(find_folder_images(tmp_path / "photos")) == [str(tmp_path / name) for name in names]
 
 
 def test_a_name_that_is_not_utf_8_is_listed(tmp_path: Path) -> None:
@@ -88,9 +88,9 @@ def test_an_empty_folder_has_no_images(tmp_path: Path) -> None:
 def test_the_error_names_a_path_that_is_no_folder(name: str, tmp_path: Path) -> None:
     make_files(tmp_path, "file.jpg")
     with pytest.raises(SettingsError, match=name.partition("\0")[0]):
-        list(find_images(tmp_path / name))
+        list(find_folder_images(tmp_path / name))
     with pytest.raises(SettingsError, match=name.partition("\0")[0]):
-        count_images(tmp_path / name)
+        count_folder_images(tmp_path / name)
 
 
 def test_the_error_names_a_sub_directory_that_cannot_be_read(open_folder: Path) -> None:
@@ -98,9 +98,9 @@ def test_the_error_names_a_sub_directory_that_cannot_be_read(open_folder: Path) 
     (open_folder / "private").chmod(0)
     if os.geteuid() == 0:
         os.seteuid(65534)
-    names = find_images(open_folder)
+    names = find_folder_images(open_folder)
     assert next(names) == str(open_folder / "1.jpg")
     with pytest.raises(SettingsError, match=r"private.*Permission denied"):
         next(names)
     with pytest.raises(SettingsError, match="private"):
-        count_images(open_folder)
+        count_folder_images(open_folder)
