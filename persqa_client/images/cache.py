@@ -13,7 +13,7 @@ from persqa_client.images.prepare import SourceImage, read_image
 from persqa_client.images.references import FileVersion, get_file_version
 from persqa_client.types import EncodedImage
 
-MAX_KNOWN_FILES = 65_536
+MAX_KNOWN_FILES = 8_192
 
 
 class ImageCache:

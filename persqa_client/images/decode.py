@@ -24,7 +24,6 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
 from persqa_client.images.colour import flatten_to_8_bit
-from persqa_client.images.containers import TruncatedImage
 from persqa_client.images.heif import unlink_metadata
 from persqa_client.images.orientation import apply_orientation, read_exif_orientation
 from persqa_client.images.tokens import MAX_RATIO
@@ -48,8 +47,8 @@ OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "HEIC": HeifImageFile,
 }
 BOMB_ERRORS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-# What Pillow and pi-heif raise for damaged files. UserWarning: Pillow warns of damaged TIFF tags, and warnings may be
-# turned into errors.
+# What Pillow and pi-heif raise for damaged files; ValueError includes TruncatedImage. Pillow warns of damaged TIFF tags
+# by a UserWarning, which is raised where warnings are turned into errors.
 DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, EOFError, struct.error),
     UserWarning,
@@ -97,7 +96,7 @@ def decoder_errors(name: str, format: str) -> Iterator[None]:
         raise RowError(
             "image_bomb", f"{name} decodes to more pixels than its header says; {describe_pixel_limit()}."
         ) from error
-    except (TruncatedImage, *DECODER_ERRORS) as error:
+    except DECODER_ERRORS as error:
         raise truncated_error(name, format) from error
 
 

@@ -18,7 +18,7 @@ def make_files(folder: Path, *names: str) -> None:
 
 
 def list_images(folder: Path) -> list[str]:
-    """Names relative to the folder; count_images must agree."""
+    """Names relative to the folder; count_folder_images must agree."""
     names = list(find_folder_images(folder))
     assert count_folder_images(folder) == len(names)
     return [os.path.relpath(name, folder) for name in names]
