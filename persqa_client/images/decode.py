@@ -55,25 +55,24 @@ DECODER_ERRORS = (
 )
 
 
-def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, name: str) -> EncodedImage:
+def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) -> EncodedImage:
     """The first frame of the file as a JPEG, or as a PNG if it is a small drawing or too long for a JPEG.
 
-    ``format`` is one of detect_format's, ``orientation`` the EXIF orientation of a JPEG, PNG or WebP, ``name`` the
-    reference for messages. Raises RowError ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or
-    ``image_bomb``.
+    ``format`` is one of detect_format's, ``orientation`` the EXIF orientation of a JPEG, PNG or WebP. Raises RowError
+    ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or ``image_bomb``, without the image's name.
     """
-    with decoder_errors(name, format):
+    with decoder_errors(format):
         if format == "HEIC":
             data = unlink_metadata(data)
         opened = OPENERS[format](io.BytesIO(data))
-    check_dimensions(*opened.size, format, name)
+    check_dimensions(*opened.size, format)
     if opened.mode == "LAB":
-        raise RowError("image_unsupported", f"{name} has CIELAB colours; save it as RGB first.")
+        raise RowError("image_unsupported", "has CIELAB colours; save it as RGB first.")
     if format == "AVIF":
         # Pillow rotates TIFF and libheif rotates HEIC while decoding; GIF and BMP have no orientation.
         orientation = read_exif_orientation(opened.info.get("exif", b""))
     target = fit_to_pixels(opened.size, max_pixels)
-    with decoder_errors(name, format):
+    with decoder_errors(format):
         if format == "JPEG":
             # Decodes at 1/2, 1/4 or 1/8 of the size if that is still at least the target.
             opened.draft(None, target)
@@ -88,35 +87,35 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
 
 
 @contextmanager
-def decoder_errors(name: str, format: str) -> Iterator[None]:
+def decoder_errors(format: str) -> Iterator[None]:
     """Turns errors of decoders into RowError. Put around decoder calls only, so that no bug is reported as damage."""
     try:
         yield
     except BOMB_ERRORS as error:
         raise RowError(
-            "image_bomb", f"{name} decodes to more pixels than its header says; {describe_pixel_limit()}."
+            "image_bomb", f"decodes to more pixels than its header says; {describe_pixel_limit()}."
         ) from error
     except DECODER_ERRORS as error:
-        raise truncated_error(name, format) from error
+        raise truncated_error(format) from error
 
 
-def check_dimensions(width: int, height: int, format: str, name: str) -> None:
+def check_dimensions(width: int, height: int, format: str) -> None:
     """Raises RowError if there are no pixels or too many, or if the image is too long for its height or width."""
     if width < 1 or height < 1:
-        raise truncated_error(name, format)
+        raise truncated_error(format)
     if width * height > MAX_DECODED_PIXELS:
-        raise RowError("image_bomb", f"{name} has {width} x {height} pixels; {describe_pixel_limit()}.")
+        raise RowError("image_bomb", f"has {width} x {height} pixels; {describe_pixel_limit()}.")
     if max(width, height) >= MAX_RATIO * min(width, height):
         limit = f"models refuse a ratio of {MAX_RATIO}:1 or more"
-        raise RowError("image_extreme_ratio", f"{name} has {width} x {height} pixels; {limit}, so crop it.")
+        raise RowError("image_extreme_ratio", f"has {width} x {height} pixels; {limit}, so crop it.")
 
 
 def describe_pixel_limit() -> str:
     return f"the limit is {MAX_DECODED_PIXELS // 1_000_000} million, so make it smaller first"
 
 
-def truncated_error(name: str, format: str) -> RowError:
-    return RowError("image_truncated", f"{name} starts as {format} but is truncated or damaged; get the file again.")
+def truncated_error(format: str) -> RowError:
+    return RowError("image_truncated", f"starts as {format} but is truncated or damaged; get the file again.")
 
 
 def fit_to_pixels(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from persqa_client.images.formats import SUPPORTED, describe_content, detect_for
 from persqa_client.images.heif import check_heif
 from persqa_client.images.jpeg import strip_jpeg
 from persqa_client.images.png import strip_png
-from persqa_client.images.references import describe_reference, read_reference
+from persqa_client.images.references import name_reference_in_errors, read_reference
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import EncodedImage
 
@@ -40,7 +40,7 @@ COMPLETENESS_CHECKS: dict[str, Callable[[bytes], None]] = {
 class SourceImage:
     """A complete image file that has not been decoded."""
 
-    name: str  # the reference, for messages
+    reference: str
     format: str
     data: bytes  # without metadata where that can be removed without decoding
     orientation: int = 1
@@ -59,7 +59,8 @@ class SourceImage:
 
     def reencoded(self, max_pixels: int) -> EncodedImage:
         """Raises RowError as reencode_image does. Takes some 30 ms for a photo of 12 megapixels."""
-        return reencode_image(self.data, self.format, self.orientation, max_pixels, self.name)
+        with name_reference_in_errors(self.reference):
+            return reencode_image(self.data, self.format, self.orientation, max_pixels)
 
 
 def load_image(reference: str, roots: Sequence[Path], *, max_pixels: int) -> EncodedImage:
@@ -78,21 +79,21 @@ def read_image(reference: str, roots: Sequence[Path]) -> SourceImage:
     Raises RowError ``image_not_a_picture``, ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or
     ``image_bomb``, or as read_reference does.
     """
-    data = read_reference(reference, roots)
-    name = describe_reference(reference)
-    format = detect_format(data)
-    if format is None:
-        code = "image_unsupported" if is_unsupported_image(data) else "image_not_a_picture"
-        raise RowError(code, f"{name} is {describe_content(data)}; {SUPPORTED}.")
-    try:
-        stripped = strip_metadata(data, format)
-    except TruncatedImage as error:
-        raise truncated_error(name, format) from error
-    if stripped is None:
-        return SourceImage(name, format, data)
-    check_dimensions(stripped.width, stripped.height, format, name)
+    with name_reference_in_errors(reference):
+        data = read_reference(reference, roots)
+        format = detect_format(data)
+        if format is None:
+            code = "image_unsupported" if is_unsupported_image(data) else "image_not_a_picture"
+            raise RowError(code, f"is {describe_content(data)}; {SUPPORTED}.")
+        try:
+            stripped = strip_metadata(data, format)
+        except TruncatedImage as error:
+            raise truncated_error(format) from error
+        if stripped is None:
+            return SourceImage(reference, format, data)
+        check_dimensions(stripped.width, stripped.height, format)
     plain_size = (stripped.width, stripped.height) if stripped.plain and stripped.orientation == 1 else None
-    return SourceImage(name, format, stripped.data, stripped.orientation, plain_size)
+    return SourceImage(reference, format, stripped.data, stripped.orientation, plain_size)
 
 
 def strip_metadata(data: bytes, format: str) -> StrippedImage | None:

@@ -1,4 +1,7 @@
-"""Image references: paths, file:// URLs and data: URIs. Reads the file, and names the reference in messages."""
+"""Image references: paths, file:// URLs and data: URIs.
+
+The messages of errors lack their subject, which `name_reference_in_errors` adds.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 from urllib.parse import unquote, unquote_to_bytes
@@ -48,16 +52,15 @@ def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
     FIFO or a socket), ``image_link_loop``, ``image_unreadable``, ``image_too_large``, ``image_bad_data_uri`` or
     ``image_remote``, and StorageError if this process cannot open more files.
     """
-    name = describe_reference(reference)
     if DATA_URI.match(reference):
         data = read_data_uri(reference)
     elif is_bare_base64(reference) and not estimate_reference_size(reference, roots):
         advice = "put data:image/jpeg;base64, in front of it"
-        raise RowError("image_bad_data_uri", f"{name} seems to be base64, not a path; {advice}.")
+        raise RowError("image_bad_data_uri", f"seems to be base64, not a path; {advice}.")
     else:
-        data = read_image_file(parse_local_path(reference), roots, name)
+        data = read_image_file(parse_local_path(reference), roots)
     if not data:
-        raise RowError("image_empty", f"{name} is empty; provide a file with content.")
+        raise RowError("image_empty", "is empty; provide a file with content.")
     return data
 
 
@@ -117,10 +120,10 @@ def parse_local_path(reference: str) -> str:
         if (url["host"] or "localhost").lower() != "localhost":
             host = describe_reference(url["host"])
             advice = "use a plain path, or file:/// with three slashes"
-            raise RowError("image_remote", f"{describe_reference(reference)} names the host {host!r}; {advice}.")
+            raise RowError("image_remote", f"names the host {host!r}; {advice}.")
         return unquote(url["path"], errors="surrogateescape")
     if ANY_URL.match(reference):
-        raise RowError("image_remote", f"{describe_reference(reference)} is not a local file; download it first.")
+        raise RowError("image_remote", "is not a local file; download it first.")
     return reference
 
 
@@ -138,46 +141,46 @@ def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | 
     return None
 
 
-def read_image_file(path: str, roots: Sequence[Path], name: str) -> bytes:
+def read_image_file(path: str, roots: Sequence[Path]) -> bytes:
     """Checks the kind of file before opening it: opening a FIFO blocks, and opening a device may act on it."""
     try:
         found = find_path(path, roots)
         if found is None:
-            raise missing_file_error(path, roots, name)
+            raise missing_file_error(path, roots)
         located, status = found
-        check_file_kind(status, name)
+        check_file_kind(status)
         if status.st_size == 0:
             # Not opened either: reading files without a size under /proc may block.
             return b""
         with open(located, "rb") as file:
             return file.read()
     except OSError as error:
-        raise_read_error(error, name)
+        raise_read_error(error)
     except ValueError as error:
         # os.stat raises it for a NUL, and for a surrogate that stands for no byte.
         reason = "its name has a character that no file name can have"
-        raise RowError("image_unreadable", f"{name} cannot be opened: {reason}.") from error
+        raise RowError("image_unreadable", f"cannot be opened: {reason}.") from error
 
 
-def missing_file_error(path: str, roots: Sequence[Path], name: str) -> RowError:
+def missing_file_error(path: str, roots: Sequence[Path]) -> RowError:
     if os.path.isabs(path):
-        return RowError("image_missing", f"{name} does not exist.")
+        return RowError("image_missing", "does not exist.")
     searched = ["the working directory" if root == Path() else describe_reference(str(root)) for root in roots]
-    return RowError("image_missing", f"{name} does not exist in {' or '.join(searched) or 'any folder'}.")
+    return RowError("image_missing", f"does not exist in {' or '.join(searched) or 'any folder'}.")
 
 
-def check_file_kind(status: os.stat_result, name: str) -> None:
+def check_file_kind(status: os.stat_result) -> None:
     """Raises RowError for anything but a regular file, and for a file that is too large."""
     if not stat.S_ISREG(status.st_mode):
         found = ((code, kind) for is_kind, code, kind in NOT_REGULAR_FILES if is_kind(status.st_mode))
         code, kind = next(found, ("image_device", "not a regular file"))
-        raise RowError(code, f"{name} is {kind}; give the path of the image file.")
+        raise RowError(code, f"is {kind}; give the path of the image file.")
     if status.st_size > MAX_FILE_BYTES:
         size = f"{status.st_size / 1e9:.1f} GB; the limit is {MAX_FILE_BYTES / 1e9:.0f} GB"
-        raise RowError("image_too_large", f"{name} has {size}, so make it smaller first.")
+        raise RowError("image_too_large", f"has {size}, so make it smaller first.")
 
 
-def raise_read_error(error: OSError, name: str) -> NoReturn:
+def raise_read_error(error: OSError) -> NoReturn:
     """Raises RowError, or StorageError if the cause is a limit of this process and not the file."""
     if error.errno in TOO_MANY_OPEN_FILES:
         raise StorageError(
@@ -185,26 +188,25 @@ def raise_read_error(error: OSError, name: str) -> NoReturn:
             "then run the same command again to resume"
         ) from error
     if error.errno == errno.ELOOP:
-        raise RowError("image_link_loop", f"{name} is a symbolic link to itself; correct the link.") from error
+        raise RowError("image_link_loop", "is a symbolic link to itself; correct the link.") from error
     if isinstance(error, FileNotFoundError):
-        raise RowError("image_missing", f"{name} was deleted while it was being read.") from error
+        raise RowError("image_missing", "was deleted while it was being read.") from error
     reason = error.strerror or type(error).__name__
-    raise RowError("image_unreadable", f"{name} cannot be read: {reason}.") from error
+    raise RowError("image_unreadable", f"cannot be read: {reason}.") from error
 
 
 def read_data_uri(reference: str) -> bytes:
     """The payload, by RFC 2397. Base64 may be wrapped, URL-safe, percent-encoded or without padding."""
     header, comma, body = reference.lstrip()[len("data:") :].partition(",")
-    name = describe_reference(reference)
     if not comma:
-        raise RowError("image_bad_data_uri", f"{name} has no comma before its data; correct the data: URI.")
+        raise RowError("image_bad_data_uri", "has no comma before its data; correct the data: URI.")
     try:
         if header.rstrip().lower().endswith(";base64"):
             return decode_base64(body)
         return unquote_to_bytes(body)
     except (binascii.Error, ValueError) as error:
         encoding = "base64" if isinstance(error, binascii.Error) else "data"
-        raise RowError("image_bad_data_uri", f"{name} has invalid {encoding}; correct the data: URI.") from error
+        raise RowError("image_bad_data_uri", f"has invalid {encoding}; correct the data: URI.") from error
 
 
 def decode_base64(body: str) -> bytes:
@@ -217,6 +219,15 @@ def decode_base64(body: str) -> bytes:
         body = body.replace("-", "+").replace("_", "/")
     body = body.rstrip("=")
     return pybase64.b64decode(body + "=" * (-len(body) % 4), validate=True)
+
+
+@contextmanager
+def name_reference_in_errors(reference: str) -> Iterator[None]:
+    """Puts the reference before the message of a RowError."""
+    try:
+        yield
+    except RowError as error:
+        raise RowError(error.code, f"{describe_reference(reference)} {error.message}") from error.__cause__
 
 
 def describe_reference(reference: str) -> str:
