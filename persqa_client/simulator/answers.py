@@ -14,7 +14,7 @@ from persqa_client.simulator.error_responses import ErrorResponse
 from persqa_client.simulator.faults import Choice, spoil_choice
 from persqa_client.simulator.prompt import ChatRequest
 from persqa_client.simulator.settings import SimSettings
-from persqa_client.simulator.vision import ImageFacts, combine_facts, count_image_tokens
+from persqa_client.simulator.vision import ImageFacts, combine_facts, count_qwen_tokens
 from persqa_client.simulator.wording import draw_number, write_answer
 
 # A word or a Chinese character counts as a token, with the space before it.
@@ -27,15 +27,14 @@ STREAM_END = b"[DONE]"
 
 
 def count_prompt_tokens(chat: ChatRequest, images: Sequence[ImageFacts], settings: SimSettings) -> int:
-    """Tokens of the prompt: of its text and of each image."""
     most = settings.max_picture_tokens
-    return chat.text_tokens + sum(IMAGE_MARKERS + count_image_tokens(i.width, i.height, most) for i in images)
+    return chat.text_tokens + sum(IMAGE_MARKERS + count_qwen_tokens(i.width, i.height, most) for i in images)
 
 
 def make_choice(
     chat: ChatRequest, images: Sequence[ImageFacts], settings: SimSettings, fault: str | None = None
 ) -> Choice:
-    """The answer to a request, with a fault of ANSWER_FAULTS. Raises ErrorResponse for an unsupported constraint."""
+    """The answer to a request. Raises ErrorResponse for an unsupported constraint."""
     if (fixed := settings.answers.get(chat.question)) is not None:
         return spoil_choice(fault, fixed, chat.tag) if fault else fixed
     facts = combine_facts(images) if images else None
@@ -55,14 +54,14 @@ def make_choice(
 
 
 def continue_prefix(natural: str, prefix: str, tag: str | None) -> str:
-    """The rest of the natural answer after ``prefix``; if it begins otherwise, the answer without its tag."""
+    """The natural answer after ``prefix``; if it begins otherwise, the answer without its tag."""
     if natural.startswith(prefix):
         return natural[len(prefix) :]
     return natural.removeprefix(tag or "")
 
 
 def truncate_choice(choice: Choice, max_tokens: int) -> Choice:
-    """The choice with at most this many tokens; a truncated one has the finish reason ``length``."""
+    """The choice with at most this many tokens; if truncated, its finish reason is ``length``."""
     tokens = TOKEN.findall(choice.text or "")
     if len(tokens) <= max_tokens:
         return choice
@@ -70,7 +69,6 @@ def truncate_choice(choice: Choice, max_tokens: int) -> Choice:
 
 
 def count_answer_tokens(choice: Choice) -> int:
-    """Tokens of the answer."""
     return len(TOKEN.findall(choice.text or choice.refusal or ""))
 
 
@@ -132,15 +130,11 @@ async def send_stream(
 
 
 async def write_events(response: web.StreamResponse, events: list[bytes]) -> None:
-    """Write server-sent events."""
     await response.write(b"".join(b"data: %b\n\n" % event for event in events))
 
 
 def split_completion(body: dict[str, Any], *, usage: bool) -> Iterator[dict[str, Any]]:
-    """The chunks of a completion: the role, one chunk per token, the finish reason, and the usage if asked for.
-
-    A body without choices is one chunk.
-    """
+    """The chunks of a completion: role, tokens, finish reason, and usage. A body without choices is one chunk."""
     if not body.get("choices"):
         yield body
         return
@@ -155,7 +149,7 @@ def split_completion(body: dict[str, Any], *, usage: bool) -> Iterator[dict[str,
 
 
 def split_message(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The deltas of a message, as in vLLM the first one without text. A message without text has a reasoning delta."""
+    """The deltas of a message; the first has no text, as in vLLM. Without any text, there is a reasoning delta."""
     yield {"role": "assistant", "content": ""}
     for name in ("content", "refusal"):
         yield from ({name: token} for token in split_tokens(message[name] or ""))
@@ -164,11 +158,9 @@ def split_message(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def make_chunk_choice(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-    """The one choice of a chunk."""
     return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
 
 
 def split_tokens(text: str) -> list[str]:
-    """The text in pieces that make it up."""
     tokens = TOKEN.findall(text)
     return tokens if "".join(tokens) == text else [text]

@@ -38,10 +38,9 @@ VLLM_ONLY = ("/health", "/version", "/metrics", "/tokenize")
 
 
 def make_app(settings: SimSettings) -> web.Application:
-    """The application of one simulated endpoint, with its own counters.
+    """The application of one simulated endpoint. Raises SettingsError if the folder for images can't be created.
 
-    Raises SettingsError where the folder for images can't be created. It needs ``handler_cancellation``, as in
-    server.py: without it, a client that disconnects keeps its slot.
+    Serve it with ``handler_cancellation``, as server.py does: without it, a disconnected client keeps its slot.
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[STATE] = EndpointState(settings)
@@ -76,7 +75,7 @@ async def post_chat_completion(request: web.Request) -> web.StreamResponse:
 
 
 async def get_models(request: web.Request) -> web.Response:
-    """The models; each entry says that it is a simulator, whatever its name."""
+    """Each model is marked as simulated, whatever its name."""
     state = request.app[STATE]
     try:
         state.check_key(request)
@@ -86,7 +85,6 @@ async def get_models(request: web.Request) -> web.Response:
 
 
 def make_model_card(name: str, state: EndpointState) -> dict[str, Any]:
-    """One entry of the list of models."""
     card: dict[str, Any] = {"id": name, "object": "model", "created": state.started, "simulator": True}
     if state.hosted:
         return {**card, "owned_by": SERVER}
@@ -103,7 +101,6 @@ async def get_version(request: web.Request) -> web.Response:
 
 
 async def get_metrics(request: web.Request) -> web.Response:
-    """Metrics in Prometheus' text format."""
     state = request.app[STATE]
     slots, counts = state.slots, state.counts
     values = {
@@ -120,7 +117,7 @@ async def get_metrics(request: web.Request) -> web.Response:
 
 
 async def post_tokenize(request: web.Request) -> web.Response:
-    """The number of tokens of messages or of a prompt; the token ids themselves mean nothing."""
+    """Count the tokens of messages or of a prompt; the token ids are meaningless."""
     state = request.app[STATE]
     try:
         body = parse_json(await request.read(), request.content_type)
@@ -142,7 +139,7 @@ async def get_stats(request: web.Request) -> web.Response:
 
 
 async def answer_not_found(request: web.Request) -> web.Response:
-    """The response to any other path, or to a method that a path does not have."""
+    """Any other path, or another method."""
     if request.app[STATE].hosted:
         return render_error(ErrorResponse(404, f"Invalid URL ({request.method} {request.path})"), hosted=True)
     if request.path in METHODS:

@@ -15,7 +15,7 @@ class QueueFull(Exception):
 
 
 class Slots:
-    """The slots of a server, given in order of arrival. A cancelled request gives back its slot or its place."""
+    """The slots of a server, in order of arrival. Cancelled requests give their slot or their place back."""
 
     def __init__(self, size: int, max_queued: int | None = None) -> None:
         self.size = size
@@ -25,22 +25,18 @@ class Slots:
 
     @property
     def waiting(self) -> int:
-        """The number of requests in the queue."""
         return len(self._queue)
 
     @property
     def has_free(self) -> bool:
-        """Whether the next request is served at once."""
         return self.running < self.size and not self._queue
 
     @property
     def is_full(self) -> bool:
-        """Whether the next request is rejected."""
         return not self.has_free and self.max_queued is not None and self.waiting >= self.max_queued
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
-        """Wait for a slot and hold it. Raises QueueFull."""
         await self.acquire()
         try:
             yield
@@ -48,7 +44,7 @@ class Slots:
             self.release()
 
     async def acquire(self) -> None:
-        """Take a slot, after a wait in the queue if there is none. Raises QueueFull."""
+        """Take a slot, or wait for one. Raises QueueFull."""
         if self.has_free:
             self.running += 1
             return
@@ -66,7 +62,6 @@ class Slots:
             raise
 
     def release(self) -> None:
-        """Give a slot back."""
         self.running -= 1
         self._wake_waiting()
 
@@ -92,7 +87,7 @@ class SharedLink:
         self.free_at = 0.0
 
     def reserve(self, size: int, now: float) -> float:
-        """Reserve the link for ``size`` bytes; returns the seconds until they have passed."""
+        """Seconds until ``size`` bytes have passed, behind all earlier ones."""
         self.free_at = max(now, self.free_at) + size / self.bytes_per_second
         return self.free_at - now
 

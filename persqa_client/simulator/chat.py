@@ -77,7 +77,6 @@ class EndpointState:
         self.rng = random.Random(settings.fault_seed)
 
     def check_key(self, request: web.Request) -> None:
-        """Raises ErrorResponse for a wrong key."""
         key = self.settings.api_key
         if key is None or request.headers.get("Authorization") == f"Bearer {key}":
             return
@@ -94,7 +93,6 @@ class EndpointState:
             loop.call_later(seconds, self.slots.resize, slots)
 
     async def read_body(self, request: web.Request) -> bytes:
-        """The request's body, at the link's pace."""
         body = await (self.link.read(request.content) if self.link else request.read())
         self.counts.bytes_in += len(body)
         return body
@@ -134,7 +132,6 @@ class AcceptedRequest:
 
 
 async def handle_chat(state: EndpointState, request: web.Request) -> web.StreamResponse:
-    """Answer a chat request, or reject it with an error response."""
     with state.counts.track_request():
         try:
             response = await answer_request(state, request)
@@ -146,7 +143,6 @@ async def handle_chat(state: EndpointState, request: web.Request) -> web.StreamR
 
 
 async def answer_request(state: EndpointState, request: web.Request) -> web.StreamResponse:
-    """The whole way of a request. Raises ErrorResponse."""
     accepted = await accept_request(state, request)
     fault, headers = accepted.fault, RATE_LIMIT_HEADERS if state.hosted else {}
     if accepted.chat.fields.get("stream"):
@@ -218,7 +214,6 @@ def parse_json(body: bytes, content_type: str) -> Any:
 
 
 def render_error(error: ErrorResponse, hosted: bool) -> web.Response:
-    """The HTTP response of an error."""
     headers = {**error.headers, **(RATE_LIMIT_HEADERS if hosted and error.page is None else {})}
     if error.page is not None:
         return web.Response(text=error.page, status=error.status, content_type="text/html", headers=headers)

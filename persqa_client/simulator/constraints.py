@@ -47,7 +47,6 @@ def read_constraint(fields: dict[str, Any], guided: bool) -> Constraint | None:
 
 
 def read_structured_outputs(value: Any) -> Constraint:
-    """Read vLLM's ``structured_outputs``, which has one kind of constraint. Raises ErrorResponse."""
     given = {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else {}
     kinds = [kind for kind in STRUCTURED_KINDS if kind in given]
     if not kinds:
@@ -61,7 +60,6 @@ def read_structured_outputs(value: Any) -> Constraint:
 
 
 def read_response_format(value: Any) -> Constraint | None:
-    """Read OpenAI's ``response_format``. Raises ErrorResponse."""
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "json_object":
         return Constraint("json_object")
@@ -93,14 +91,12 @@ def apply_constraint(constraint: Constraint | None, natural: str, seed: int) -> 
 
 
 def choose_answer(choices: Any, natural: str, rng: random.Random) -> str:
-    """The natural answer if it is a choice, else a random choice. Raises ErrorResponse."""
     if not isinstance(choices, list) or not choices or not all(isinstance(choice, str) for choice in choices):
         raise bad_request_error(f"Choice '{choices}' cannot be an empty list")
     return natural if natural in choices else str(rng.choice(choices))
 
 
 def parse_schema(value: Any) -> dict[str, Any]:
-    """A schema given as an object or as JSON text. Raises ErrorResponse."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -225,7 +221,7 @@ def make_match(pattern: str, natural: str, rng: random.Random) -> str:
 
 
 def check_supported(tree: Any) -> None:
-    """Raises UnmatchablePattern for a node that vLLM's grammars don't support."""
+    """Raises UnmatchablePattern for what vLLM's grammars don't support."""
     for op, value in tree:
         if op not in SUPPORTED:
             raise UnmatchablePattern(f"Grammar error: invalid regex: {str(op).lower()} is not supported")
@@ -246,7 +242,6 @@ class PatternWriter:
         self.rng = rng
 
     def write(self, tree: Any) -> Iterator[str]:
-        """The pieces of a sequence of nodes. Raises UnmatchablePattern."""
         for op, value in tree:
             yield self._write_node(op, value)
 

@@ -69,7 +69,6 @@ class ErrorResponse(Exception):
     malformed: bool = False
 
     def body(self, hosted: bool) -> Any:
-        """The JSON body, as Python objects."""
         if hosted:
             return self._error(self.message, self.type or openai_type(self.status), self.code)
         if self.plain:
@@ -92,7 +91,6 @@ class ErrorResponse(Exception):
 
 
 def openai_type(status: int) -> str:
-    """OpenAI's error type for a status."""
     if status == 429:
         return "requests"
     return "invalid_request_error" if status < 500 else "server_error"
@@ -101,7 +99,6 @@ def openai_type(status: int) -> str:
 def bad_request_error(
     message: str, param: str | None = None, code: str | None = None, value: object = None
 ) -> ErrorResponse:
-    """A 400."""
     return ErrorResponse(400, message, param=param, code=code, value=value)
 
 

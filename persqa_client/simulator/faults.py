@@ -1,13 +1,4 @@
-"""Simulated faults: which request meets which, and what they do to answers, bodies and connections.
-
-Kinds by what they break:
-
-REJECTIONS         error responses before any work
-LATE_ERRORS        error responses after the time of service
-CONNECTION_FAULTS  the connection or its bytes
-BODY_FAULTS        a 200 without an answer
-ANSWER_FAULTS      an answer that fails the client's checks
-"""
+"""Simulated faults: which request meets which, and what they do to answers, bodies and connections."""
 
 from __future__ import annotations
 
@@ -23,15 +14,19 @@ from typing import Any, NoReturn
 from aiohttp import web
 from cachetools import LRUCache
 
-from persqa_client.simulator.wording import is_chinese
+from persqa_client.simulator.wording import contains_chinese
 
 # fmt: off
+# Error responses before any work, and after the time of service.
 REJECTIONS = (
     "429", "429_date", "503", "408", "409", "425", "quota", "payment", "forbidden", "too_large", "unprocessable",
 )
 LATE_ERRORS = ("500", "502_html", "504", "520", "engine_dead")
+# A broken connection or body.
 CONNECTION_FAULTS = ("reset", "cut_body", "stall", "invalid_json")
+# A 200 without an answer.
 BODY_FAULTS = ("no_choices", "null_content", "error_in_200")
+# An answer that fails the client's checks, or needs repair.
 ANSWER_FAULTS = (
     "length", "content_filter", "refusal", "refusal_field", "no_tag", "bare_tag", "html_tag", "bold_tag", "upper_tag",
     "empty", "only_tag", "think", "fenced",
@@ -92,9 +87,8 @@ class Choice:
 
 
 def spoil_choice(kind: str, choice: Choice, tag: str | None) -> Choice:
-    """The choice with a fault of ANSWER_FAULTS."""
     text = choice.text or ""
-    chinese = is_chinese(text)
+    chinese = contains_chinese(text)
     if kind in ("length", "content_filter"):
         return replace(choice, text=text[: len(text) // 2], finish_reason=kind)
     if kind == "refusal":
@@ -105,7 +99,7 @@ def spoil_choice(kind: str, choice: Choice, tag: str | None) -> Choice:
 
 
 def spoil_text(kind: str, text: str, tag: str) -> str:
-    """The text with its tag or its frame changed; a text without a tag keeps faults of the tag away."""
+    """The text with its tag or its frame changed. Faults of the tag leave a text without a tag alone."""
     if kind == "empty":
         return ""
     if kind == "think":
@@ -117,7 +111,7 @@ def spoil_text(kind: str, text: str, tag: str) -> str:
     if kind == "only_tag":
         return tag
     replacements = {
-        "no_tag": NO_TAG[is_chinese(text)],
+        "no_tag": NO_TAG[contains_chinese(text)],
         "bare_tag": tag.strip("<>"),
         "html_tag": escape_html(tag),
         "bold_tag": f"**{tag}**",
@@ -127,7 +121,6 @@ def spoil_text(kind: str, text: str, tag: str) -> str:
 
 
 def spoil_body(kind: str, body: dict[str, Any]) -> dict[str, Any]:
-    """The body of a completion with a fault of BODY_FAULTS."""
     if kind == "no_choices":
         return {**body, "choices": []}
     if kind == "null_content":
@@ -141,7 +134,7 @@ class Disconnected(web.Response):
 
 
 async def stall() -> NoReturn:
-    """Wait until the request is cancelled, because the client disconnects or the server closes."""
+    """Wait until the client disconnects or the server closes, which cancels the request."""
     await asyncio.Event().wait()
     raise AssertionError("the event is never set")
 

@@ -53,7 +53,7 @@ class ImageSaver:
 
 
 def file_extension(media_type: str) -> str:
-    """The extension for a declared type, whether it is true or not; ``bin`` for what is no image type."""
+    """The extension for a declared media type; ``bin`` if it is no image type."""
     found = MEDIA_TYPE.fullmatch(media_type.lower())
     return {"jpeg": "jpg"}.get(found[1], found[1]) if found else "bin"
 
@@ -70,7 +70,6 @@ class ImageReader:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="persqa-simulator")
 
     async def read(self, images: Sequence[ImagePart]) -> list[ImageFacts]:
-        """The facts of a request's images, in order. Raises ErrorResponse for the first one that can't be read."""
         return [await self._read_image(image, index) for index, image in enumerate(images)]
 
     async def _read_image(self, image: ImagePart, index: int) -> ImageFacts:

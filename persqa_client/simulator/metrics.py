@@ -98,5 +98,4 @@ def format_metrics(values: dict[str, float], model: str) -> str:
 
 
 def escape_label(value: str) -> str:
-    """A label's value, escaped for the text format."""
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

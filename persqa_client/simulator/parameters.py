@@ -39,7 +39,6 @@ def check_model(name: Any, models: Collection[str], hosted: bool) -> None:
 
 
 def check_fields(fields: Mapping[str, Any], settings: SimSettings) -> None:
-    """Raises ErrorResponse for a parameter that a server of this shape rejects."""
     if settings.shape == "hosted":
         check_hosted_fields(fields, settings.reject)
     else:
@@ -66,7 +65,6 @@ def check_hosted_fields(fields: Mapping[str, Any], reject: Collection[str]) -> N
 
 
 def unsupported_parameter_error(name: str, hint: str) -> ErrorResponse:
-    """OpenAI's response to a parameter that the model does not support."""
     message = f"Unsupported parameter: '{name}' is not supported with this model.{hint}"
     return bad_request_error(message, param=name, code="unsupported_parameter")
 
@@ -115,7 +113,6 @@ def check_content(chat: ChatRequest, hosted: bool, limit_images: int) -> None:
 
 
 def check_length(prompt_tokens: int, max_model_len: int) -> None:
-    """Raises ErrorResponse where the prompt exceeds the context."""
     if prompt_tokens > max_model_len:
         message = (
             f"This model's maximum context length is {max_model_len} tokens. However, your prompt contains at least "

@@ -105,7 +105,6 @@ def parse_chat_request(body: Any, *, knows_partial: bool = False) -> ChatRequest
 
 
 def parse_message(message: Any) -> ChatMessage:
-    """Parse one message, whose content is a text or a list of parts. Raises ErrorResponse."""
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise malformed_error("dict_type", "body.messages", "Input should be a valid dictionary with a role")
     content, partial = message.get("content"), message.get("partial") is True
@@ -120,7 +119,6 @@ def parse_message(message: Any) -> ChatMessage:
 
 
 def parse_part(part: Any) -> ImagePart | str:
-    """Parse a text part or an image part. Raises ErrorResponse."""
     kind = part.get("type") if isinstance(part, dict) else None
     if kind == "text" and isinstance(part.get("text"), str):
         return str(part["text"])

@@ -77,7 +77,6 @@ class ImageFacts:
 
     @property
     def main_colours(self) -> tuple[str, ...]:
-        """One to three names."""
         return tuple(n for i, (n, share) in enumerate(self.colours[:3]) if i == 0 or share >= MAIN_SHARE)
 
 
@@ -146,7 +145,6 @@ PALETTE = make_palette()
 
 
 def measure_colours(image: Image.Image) -> dict[str, float]:
-    """The share of each named colour among the pixels of an RGB image, 0 to 1, largest first."""
     counts: dict[str, int] = {}
     histogram = image.quantize(palette=PALETTE, dither=Image.Dither.NONE).histogram()
     for index, count in enumerate(histogram):
@@ -184,7 +182,7 @@ def combine_facts(images: Sequence[ImageFacts]) -> ImageFacts:
     )
 
 
-def count_image_tokens(width: int, height: int, max_tokens: int) -> int:
+def count_qwen_tokens(width: int, height: int, max_tokens: int) -> int:
     """Tokens of an image by Qwen2.5-VL's rule: sides rounded to 28 pixels, 4 to ``max_tokens`` patches in all.
 
     The rule is ``smart_resize`` of the Qwen2-VL image processor in transformers.

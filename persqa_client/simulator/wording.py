@@ -84,19 +84,18 @@ CHINESE_SENTENCES = {
 }
 
 
-def is_chinese(text: str) -> bool:
+def contains_chinese(text: str) -> bool:
     """Whether the text has a Chinese character, so that a question is answered in Chinese."""
     return CHINESE.search(text) is not None
 
 
 def find_topic(question: str) -> str:
-    """A name in TOPICS, or "plain"."""
     return next((name for name, pattern in TOPICS if pattern.search(question)), "plain")
 
 
 def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed: int = 0) -> str:
     """The answer to a question, the same for the same arguments in any process. ``facts`` is None without images."""
-    chinese = is_chinese(question)
+    chinese = contains_chinese(question)
     if tag is None and RANDOM.search(question):
         return f"{draw_number(facts.digest if facts else b'', question, seed) % 10**9:09d}"
     if tag is None and facts and ONE_WORD.search(question) and find_topic(question) == "colour":
@@ -151,7 +150,6 @@ def chinese_phrases(facts: ImageFacts) -> dict[str, str]:
 
 
 def light_level(facts: ImageFacts) -> int:
-    """An index of LIGHT."""
     return sum(facts.lightness >= limit for limit in LIGHT_LIMITS)
 
 

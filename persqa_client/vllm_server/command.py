@@ -72,7 +72,6 @@ class ServeOptions:
 
 
 def serve_command(vllm: Sequence[str], model: str, port: int, options: ServeOptions, *, cpu: bool) -> list[str]:
-    """The complete command line. Raises SettingsError for invalid ``extra_args``."""
     check_extra_args(options.extra_args)
     limits = options.limit_mm_per_prompt
     valued = {
@@ -104,7 +103,6 @@ def serve_command(vllm: Sequence[str], model: str, port: int, options: ServeOpti
 
 
 def check_extra_args(extra_args: Sequence[str]) -> None:
-    """Raises SettingsError for a string instead of a list, and for an option in MANAGED_OPTIONS."""
     if isinstance(extra_args, str):
         raise SettingsError("extra_args must be a list of words, such as ['--max-num-seqs', '32'], not one string.")
     for word in extra_args:

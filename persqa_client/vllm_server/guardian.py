@@ -41,7 +41,6 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def is_live(process: psutil.Process) -> bool:
-    """Whether it is still running. A zombie is not."""
     try:
         return process.is_running() and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
@@ -49,7 +48,7 @@ def is_live(process: psutil.Process) -> bool:
 
 
 def find_descendants(pid: int) -> set[psutil.Process]:
-    """All live descendants of a process, whatever session or process group they are in."""
+    """The live descendants of a process, in whatever session."""
     try:
         return set(filter(is_live, psutil.Process(pid).children(recursive=True)))
     except psutil.NoSuchProcess:
@@ -57,7 +56,6 @@ def find_descendants(pid: int) -> set[psutil.Process]:
 
 
 def send_signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
-    """Send a signal to each process that still exists."""
     for process in processes:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             process.send_signal(number)
@@ -71,10 +69,7 @@ def is_resource_tracker(process: psutil.Process) -> bool:
 
 
 def kill_until_ended(find_remaining: Callable[[], set[psutil.Process]]) -> None:
-    """Send SIGKILL to all that ``find_remaining`` returns, until it returns none or KILL_TIMEOUT has passed.
-
-    Resource trackers get RESOURCE_TRACKER_GRACE to clean up behind the others and end by themselves.
-    """
+    """Send SIGKILL until no process remains, for at most KILL_TIMEOUT. Resource trackers are killed last."""
     now = time.monotonic()
     deadline, trackers_deadline = now + KILL_TIMEOUT, now + RESOURCE_TRACKER_GRACE
     while (remaining := find_remaining()) and (now := time.monotonic()) < deadline:
@@ -86,7 +81,7 @@ def kill_until_ended(find_remaining: Callable[[], set[psutil.Process]]) -> None:
 
 
 def kill_tree(pid: int) -> None:
-    """Kill a process, all its descendants, and those that they start meanwhile."""
+    """Kill a process and all its descendants, also those that are started meanwhile."""
     try:
         known = {psutil.Process(pid)}
     except psutil.NoSuchProcess:
@@ -123,7 +118,6 @@ class Guardian:
         self.stop_requested = True
 
     def start(self, command: list[str]) -> None:
-        """Start the command. Raises OSError."""
         self.command = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -172,7 +166,6 @@ class Guardian:
 
 
 def set_process_option(option: int, value: int) -> None:
-    """Set an option of this process by prctl(2)."""
     if LIBC is not None:
         LIBC.prctl(option, value, 0, 0, 0)
 
@@ -183,7 +176,7 @@ def report(line: str) -> None:
         os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
-def main() -> None:
+def run_guardian() -> None:
     """Arguments: seconds of grace, then the words of the command."""
     grace, command = float(sys.argv[1]), sys.argv[2:]
     guardian = Guardian()

@@ -47,7 +47,7 @@ class ServerLog:
         self._start = 0
 
     def open(self) -> IO[bytes]:
-        """Open the log for a new start; it is appended to. Raises SettingsError if the file can't be written."""
+        """Open the log for a new start, to append to. Raises SettingsError."""
         try:
             if self.path is None:
                 descriptor, name = tempfile.mkstemp(prefix="persqa-vllm-", suffix=".log")
@@ -60,7 +60,7 @@ class ServerLog:
         return file
 
     def read_tail(self) -> str:
-        """The end of what the latest start has logged; empty if there is no file."""
+        """The end of the latest start's log; empty if there is no file."""
         if self.path is None:
             return ""
         try:
@@ -71,7 +71,6 @@ class ServerLog:
             return ""
 
     def discard(self) -> None:
-        """Remove a temporary file; a given path stays."""
         if self.path is not None and self.given is None:
             self.path.unlink(missing_ok=True)
             self.path = None
@@ -84,7 +83,6 @@ def last_lines(log: str, count: int = LAST_LINES) -> list[str]:
 
 
 def render_line(line: str) -> str:
-    """A line without colours; of a progress bar that overwrites itself, the last state."""
     return ESCAPE_SEQUENCE.sub("", line).rstrip().rpartition("\r")[2]
 
 
@@ -107,7 +105,6 @@ def find_activity(log: str) -> str | None:
 
 
 def has_port_conflict(log: str) -> bool:
-    """Whether the log says that a port is in use."""
     return PORT_IN_USE.search(log) is not None
 
 
@@ -116,7 +113,7 @@ def shorten(text: str, length: int) -> str:
 
 
 def exit_error(model: str, exit_code: int, log: str, path: Path | None, *, ready: bool) -> ServerFailed:
-    """A server ended before it was ready, or afterwards. ``exit_code`` is negative for a signal."""
+    """A server has ended. ``exit_code`` is negative for a signal."""
     when = "while it was in use" if ready else "before it was ready"
     cause = find_cause(log)
     detail = "" if cause is None else f": {cause.rstrip('.')}"
@@ -155,14 +152,12 @@ def port_in_use_error(port: int) -> SettingsError:
 
 
 def no_free_port_error(tries: int) -> ServerFailed:
-    """Each free port that was chosen was taken before the server listened on it."""
     return ServerFailed(
         "no_port", f"Other programs took {tries} free ports in turn before vllm serve could listen on them: try again."
     )
 
 
 def format_progress(model: str, seconds: float, log: str) -> str:
-    """The line that is shown while a server starts."""
     activity = find_activity(log)
     return f"Waiting for vllm serve {model} to be ready, {seconds:.0f} s{'' if activity is None else f' ({activity})'}"
 

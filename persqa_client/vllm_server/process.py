@@ -16,13 +16,16 @@ from typing import IO
 from persqa_client.errors import SettingsError
 from persqa_client.vllm_server.guardian import find_descendants, kill_tree, max_stop_seconds
 
-# The guardian is imported from the place of this very package, whatever the working directory and the environment.
+# The guardian is imported from this package's own folder, whatever the working directory and the environment.
 PACKAGE_PARENT = str(Path(__file__).parents[2])
-GUARDIAN_CODE = (
-    f"import sys; sys.path.insert(0, {PACKAGE_PARENT!r}); from persqa_client.vllm_server.guardian import main; main()"
-)
+GUARDIAN_CODE = f"""
+import sys
+sys.path.insert(0, {PACKAGE_PARENT!r})
+from persqa_client.vllm_server.guardian import run_guardian
+run_guardian()
+"""
 
-# The exit code where the guardian was killed, so that nobody knows the command's.
+# The exit code if the guardian was killed, so that the command's is unknown.
 UNKNOWN_EXIT_CODE = -int(signal.SIGKILL)
 
 
@@ -73,7 +76,6 @@ class ManagedProcess:
         return {process.pid for process in find_descendants(self._guardian.pid)}
 
     def poll(self) -> int | None:
-        """The exit code, or None while it runs."""
         if self.exit_code is None and self.is_ours:
             self._read_reports(0.0)
         return self.exit_code
@@ -112,7 +114,6 @@ class ManagedProcess:
         self._close()
 
     def kill(self) -> None:
-        """Kill the process and all its descendants."""
         if self._guardian.poll() is None:
             kill_tree(self._guardian.pid)
         elif self.pid and self.poll() in (None, UNKNOWN_EXIT_CODE):

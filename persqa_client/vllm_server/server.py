@@ -136,7 +136,6 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
 
     @property
     def log_path(self) -> Path | None:
-        """The log file; None while there is no temporary one."""
         return self._log.path
 
     @property

@@ -12,7 +12,7 @@ from persqa_client.simulator.vision import (
     COLOURS,
     UnreadableImage,
     combine_facts,
-    count_image_tokens,
+    count_qwen_tokens,
     decode_data_url,
     read_facts,
 )
@@ -120,7 +120,7 @@ def test_an_image_200_times_longer_than_wide_is_rejected(size: tuple[int, int], 
     ],
 )
 def test_image_tokens_follow_qwens_rule(width: int, height: int, count: int) -> None:
-    assert count_image_tokens(width, height, 1280) == count
+    assert count_qwen_tokens(width, height, 1280) == count
 
 
 def test_facts_of_several_images_are_combined() -> None:
