@@ -135,4 +135,4 @@ class TinyVLLMServer:
     def stop(self) -> None:
         """As a person stops it; what has not gone after half a minute is killed."""
         if self.process is not None:
-            self.process.end()
+            self.process.stop()
