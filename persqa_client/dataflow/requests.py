@@ -203,7 +203,7 @@ class BlockingClient:
         """Return the session. A forked child opens its own, since it does not have its parent's event loop."""
         if self._session is None or self._process != os.getpid():
             tokens = make_token_counter(self.endpoint.model)
-            self._session = Session(self.endpoint, sampling=self.sampling, limits=self.limits, picture_tokens=tokens)
+            self._session = Session(self.endpoint, sampling=self.sampling, limits=self.limits, image_tokens=tokens)
             self._process = os.getpid()
             finalize(self, close_session_soon, self._session, asyncio.get_running_loop()).atexit = False
             close_at_exit(self)

@@ -217,10 +217,9 @@ class Run:
 
     async def _examine(self) -> None:
         strategy = self.settings.recipe.strategy
-        care: ProbeDepth = "thorough" if self.settings.probes else "look"
+        care: ProbeDepth = "all" if self.settings.probes else "identity"
         self.servers = await probe_all(self.pool.sessions, strategy, care, uuid=self.settings.uuid)
         self.strategy = resolve_common_strategy(self.servers, strategy)
-        self.pool.join()
 
     async def _answer(self, ledger: Ledger | MemoryLedger) -> bool:
         """Answers what is left and closes the books. False when the run was stopped before its end."""
@@ -264,5 +263,5 @@ def make_session(endpoint: Endpoint, settings: RunSettings, http_client: httpx2.
         sampling=settings.sampling,
         limits=settings.limits,
         http_client=http_client,
-        picture_tokens=make_token_counter(endpoint.model),
+        image_tokens=make_token_counter(endpoint.model),
     )

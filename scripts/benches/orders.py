@@ -78,7 +78,7 @@ async def measure_run(settings: RunSettings, source: FileSource) -> float:
 
 
 def report(answered: int, session: Session) -> None:
-    sent, uploads = session.traffic.sent, session.uploads
+    sent, uploads = session.traffic.sent, session.profile.uploads
     print(
         f"{answered} answered, {sent} sent, {uploads.uuids_sent} named, {uploads.cache_misses} missed", file=sys.stderr
     )

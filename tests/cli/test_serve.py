@@ -165,7 +165,7 @@ def test_flags_that_do_not_go_together_are_exit_2(folder: Path, more: list[str],
 
 @pytest.mark.parametrize(
     ("flags", "says"),
-    [([], "or have one started by --serve MODEL"), (["--base-url", "http://127.0.0.1:1/v1"], "--model: say which")],
+    [([], "--serve MODEL"), (["--base-url", "http://127.0.0.1:1/v1"], "--model: say which")],
 )
 def test_without_a_server_the_flags_that_name_one_are_wanted(folder: Path, flags: list[str], says: str) -> None:
     told = persqa("run", "rows.jsonl", "-o", "qa.jsonl", *flags, cwd=folder)

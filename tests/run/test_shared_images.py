@@ -111,7 +111,7 @@ def test_a_hosted_server_gets_no_uuids(folder: Path, tmp_path: Path) -> None:
     with run_simulator(SimSettings(latency=0.01, shape="hosted")) as server:
         run = make_run(rows, server.base_url)
         asyncio.run(run.execute())
-    uploads = run.session.uploads
+    uploads = run.session.profile.uploads
     assert (uploads.uuids_sent, uploads.images_sent) == (0, TASKS)
     assert_all_answered(rows)
 
@@ -122,7 +122,7 @@ def test_images_dropped_from_the_server_cache_fail_no_row(folder: Path, tmp_path
     with run_simulator(SimSettings(latency=0.01, cached_pictures=cached)) as server:
         run = make_run(rows, server.base_url, max_attempts=1)
         summary = asyncio.run(run.execute())
-    assert run.session.uploads.cache_misses > 0
+    assert run.session.profile.uploads.cache_misses > 0
     assert (summary.tally.succeeded, dict(summary.tally.failed)) == (TASKS, {})
     assert_all_answered(rows)
 
@@ -157,7 +157,7 @@ def make_run(rows: Path, base_url: str, **limits: Any) -> Run:
         recipe=Recipe(questions=QUESTIONS),
         limits=Limits(concurrency=8, **limits),
     )
-    session = Session(settings.endpoint, limits=settings.limits, backoff=SHORT_BACKOFF, probes=SHORT_BACKOFF)
+    session = Session(settings.endpoint, limits=settings.limits, backoff=SHORT_BACKOFF, probe_backoff=SHORT_BACKOFF)
     return Run(settings, FileSource(rows), session=session)
 
 
