@@ -5,6 +5,7 @@ Every mistake is a SettingsError of one sentence that names the file and the lin
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -249,6 +250,12 @@ class Bank:
     def languages(self) -> tuple[str, ...]:
         """The languages that it has any questions in."""
         return tuple(language for language in LANGUAGES if any(language == pair[1] for pair in self.fitting))
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits that change with any question that a row can be asked."""
+        questions = sorted((*pair, item.id, item.text) for pair, items in self.fitting.items() for item in items)
+        return blake2b(json.dumps(questions).encode(), digest_size=8).hexdigest()
 
     @property
     def smallest(self) -> int:

@@ -66,7 +66,7 @@ def is_word(bare: str) -> bool:
     return any(lower in words or lower.removesuffix("s") in words for words in known_words().values())
 
 
-def means_the_tag(tag: str) -> bool:
+def can_repair_bare_name(tag: str) -> bool:
     """Whether the tag's name can be taken for the tag where its brackets are lost (``Ask.bare_tag``).
 
     Not where it is short, or a word or a name of its own; and not in Chinese, which puts no space around a name.
@@ -88,9 +88,11 @@ def known_words() -> dict[str, frozenset[str]]:
 #
 # A model that never sees the tag can't mangle it (field survey: the way of those who wrote the first such questions).
 
-ENGLISH = ("Charlie", "Marlow", "Tessaly", "Quillan")
-CHINESE = ("小满", "阿禾", "知夏", "云舟")
-"""Of no one gender, no famous one's, and no everyday word in their language."""
+# Of no one gender, not famous, and no everyday words in their language.
+SURROGATE_NAMES = {
+    "en": ("Charlie", "Marlow", "Tessaly", "Quillan"),
+    "zh": ("小满", "阿禾", "知夏", "云舟"),
+}
 
 
 def choose_surrogate(question: str, tag: str, names: Iterable[str]) -> str:
@@ -99,7 +101,7 @@ def choose_surrogate(question: str, tag: str, names: Iterable[str]) -> str:
     ``names`` are the real names that no answer may have. Raises RowError where all are taken.
     """
     taken = f"{question} {tag} {' '.join(names)}".casefold()
-    for name in CHINESE if is_chinese(question) else ENGLISH:
+    for name in SURROGATE_NAMES["zh" if is_chinese(question) else "en"]:
         if name.casefold() not in taken:
             return name
     raise RowError("no_surrogate", "every name that could stand in for the tag is in the question or among --names")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from persqa_client.questions.bank import Bank
 from persqa_client.questions.prompts import build_prompt
 from persqa_client.questions.sampling import choose, request_seed
-from persqa_client.questions.tags import choose_surrogate, means_the_tag
+from persqa_client.questions.tags import can_repair_bare_name, choose_surrogate
 from persqa_client.types import Check, Row, Strategy, Task, TaskId
 
 HELD = ("constrain", "surrogate")
@@ -60,7 +60,7 @@ class TaskMaker:
             surrogate=surrogate,
             strategy=self.strategy,
             names=self.names,
-            repair_bare_name=means_the_tag(tag),
+            repair_bare_name=can_repair_bare_name(tag),
             question_id=question_id,
             category=category,
         )

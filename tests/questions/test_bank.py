@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -176,3 +177,13 @@ def test_own_questions_are_left_out_alike() -> None:
     mine = (own("a", needs=frozenset({"face"})), own("b", sensitive=True))
     assert Bank.build(mine, without=frozenset({"face"})).smallest == 0
     assert Bank.build(mine, sensitive=True).smallest == 2
+
+
+def test_the_digest_changes_with_what_can_be_asked_and_not_with_its_order() -> None:
+    a, b = own("a"), own("b", "human")
+    digest = Bank.build((a, b)).digest
+    assert re.fullmatch("[0-9a-f]{16}", digest)
+    assert Bank.build((b, a)).digest == digest
+    assert Bank.build((a, replace(b, text="Who is {tag}?"))).digest != digest
+    assert Bank.build((a,)).digest != digest
+    assert Bank.build("human").digest == Bank.build("animal").digest != Bank.build("human", sensitive=True).digest

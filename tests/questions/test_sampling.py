@@ -10,10 +10,9 @@ import pytest
 
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import Bank
-from persqa_client.questions.prompts import build_prompt, build_reask_prompt
 from persqa_client.questions.sampling import Question, choose, request_seed
 from persqa_client.questions.tasks import TaskMaker
-from persqa_client.types import Problem, Row, TaskId
+from persqa_client.types import Row, TaskId
 
 BANK = Bank.build("human").questions("human", "en")
 FEW = tuple(Question(id=f"q{n}", text=f"What about {n} and {{tag}}?") for n in range(24))
@@ -119,15 +118,3 @@ def test_seeds_fit_every_server_and_differ_from_ask_to_ask() -> None:
     seeds = [request_seed(row(f"{n}.jpg"), 0, ask, 0) for n in range(100) for ask in (0, 1)]
     assert len(set(seeds)) == 200
     assert all(0 <= seed < 2**31 for seed in seeds)
-
-
-def test_the_prompt_speaks_the_questions_language() -> None:
-    assert build_prompt("What is <mam> doing?", "<mam>")[1].endswith("Question: What is <mam> doing?")
-    assert build_prompt("<mam>在做什么？", "<mam>")[1].endswith("问题：<mam>在做什么？")
-
-
-def test_asking_again_shows_the_answer_and_tells_the_reason() -> None:
-    answer, again = build_reask_prompt("What?", "<mam>", "A man.", Problem("no_tag", "it does not begin with <mam>"))
-    assert (answer.role, answer.text) == ("assistant", "A man.")
-    assert again.role == "user"
-    assert "it does not begin with <mam>" in again.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.questions.tags import find_tag_risks, is_word, known_words, means_the_tag, parse_tag
+from persqa_client.questions.tags import can_repair_bare_name, find_tag_risks, is_word, known_words, parse_tag
 
 
 @pytest.mark.parametrize("name", ["mam", "<mam>", " mam ", "小满", "bo-2", "a.b", "x", "tokens", "token_a"])
@@ -74,19 +74,19 @@ def test_doubts_add_up() -> None:
 @pytest.mark.parametrize("name", ["bear", "Bears", "red", "Thomas", "elsa", "hats"])
 def test_words_and_names_are_known(name: str) -> None:
     assert is_word(name)
-    assert not means_the_tag(f"<{name}>")
+    assert not can_repair_bare_name(f"<{name}>")
 
 
 @pytest.mark.parametrize("name", ["mam", "thao", "Mam", "bull_dog", "butin"])
 def test_other_names_can_only_mean_the_tag(name: str) -> None:
     assert not is_word(name)
-    assert means_the_tag(f"<{name}>")
+    assert can_repair_bare_name(f"<{name}>")
 
 
 @pytest.mark.parametrize("name", ["bq", "x", "小明", "欧阳娜娜"])
 def test_short_and_chinese_names_may_be_parts_of_something_else(name: str) -> None:
     assert not is_word(name)
-    assert not means_the_tag(f"<{name}>")
+    assert not can_repair_bare_name(f"<{name}>")
 
 
 def test_the_list_has_its_kinds_in_lower_case() -> None:
