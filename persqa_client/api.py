@@ -11,7 +11,6 @@ import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +107,14 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         Raises RunStopped where the endpoint refuses all; the client can be used again when that is mended.
         """
         limits = self._settings.limits
-        engine = LocalEngine(
-            lambda row, unit: pipeline.answer_row(row, unit),
-            most=lambda: self._plan.spread * task_limit(self._pool.slots),
-            most_bytes=limits.max_inflight_bytes,
-            on_stop=lambda: None,
-        )
         with self._stops():
-            pipeline = replace(await self._pipeline(), loaded=self._plan.told(engine.lighten))
+            pipeline = await self._pipeline()
+            engine = LocalEngine(
+                pipeline.answer_row,
+                max_jobs=lambda: self._plan.spread * task_limit(self._pool.slots),
+                max_bytes=limits.max_inflight_bytes,
+                on_stop=lambda: None,
+            )
             async for job, outcome in engine.run(self._jobs(rows), lambda: True):
                 yield job.row, outcome
 

@@ -197,8 +197,8 @@ class RowLoop:
         self._dropped = 0
         self.engine = LocalEngine(
             answer,
-            most=lambda: plan.spread * task_limit(slots()),
-            most_bytes=limits.max_inflight_bytes,
+            max_jobs=lambda: plan.spread * task_limit(slots()),
+            max_bytes=limits.max_inflight_bytes,
             on_stop=drain,
         )
 
@@ -258,7 +258,7 @@ class RowLoop:
         try:
             return self._probation.judge(outcome)
         except RunStopped as refusal:
-            self.engine.refuse(refusal)
+            self.engine.stop_with(refusal)
             return []
 
     def _settle(self, outcomes: list[Outcome]) -> None:
@@ -272,7 +272,7 @@ class RowLoop:
 
     def _look(self, feed: Feed) -> None:
         self.live.read = self._source.done(feed.position)
-        self.live.in_flight = self.engine.alive
+        self.live.in_flight = self.engine.running
 
 
 async def keep(book: SafeBook) -> None:

@@ -3,7 +3,7 @@ list of names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from hashlib import blake2b
@@ -30,7 +30,7 @@ from persqa_client.questions.bank import Bank, read_bank_file
 from persqa_client.questions.categories import CATEGORIES, parse_need
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
-from persqa_client.run.pipeline import Completer, Pipeline, keep_quiet
+from persqa_client.run.pipeline import Completer, Pipeline
 from persqa_client.storage.records import render_failure, render_record
 from persqa_client.types import BadRow, EncodedImage, Failure, Outcome, Row, Strategy, TaskId
 
@@ -109,10 +109,6 @@ class RunPlan:
             estimate_reference_size(reference, self.roots) for reference in row.images
         )
 
-    def told(self, loaded: Callable[[TaskId, int], None]) -> Callable[[TaskId, int], None]:
-        """``loaded``, told what a unit holds in truth: nothing of its own, where it shares a picture that was sent."""
-        return lambda unit, size: loaded(unit, 0 if self.once and unit.question > 0 else size)
-
     def load(self, reference: str) -> EncodedImage:
         """The picture as it will be sent. Blocks; threads may call it at once."""
         return self.shelf.load(reference)
@@ -131,12 +127,8 @@ class RunPlan:
         threads: Executor,
         strategy: Strategy,
         servers: Sequence[ServerCapabilities],
-        loaded: Callable[[TaskId, int], None] = keep_quiet,
     ) -> Pipeline:
-        """The journey of a row at one of some servers, its pictures loaded in the given threads.
-
-        ``loaded`` is told what a unit then holds, in bytes.
-        """
+        """The journey of a row at one of some servers, its pictures loaded in the given threads."""
         self.once = self.settings.uuid and bool(servers) and all(server.uuid for server in servers)
         prepare = ImagePreparer(self.shelf, threads, partial(add_image_uuid, fields=self.settings.sampling.extra_body))
         sharing = ImageLoader(prepare, always=self.recipe.questions > 1, repeats=self.once)
@@ -147,7 +139,7 @@ class RunPlan:
             completer,
             sharing.load,
             self.ask_maker(strategy),
-            loaded=self.told(loaded),
+            images_sent_once=self.once,
             room=self.settings.sampling.max_tokens,
             context=shortest_context(servers),
             **({"count": partial(count_image_tokens, family=family)} if family else {}),

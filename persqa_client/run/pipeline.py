@@ -11,6 +11,7 @@ from typing import Protocol
 
 from persqa_client.answers.parse import Answer, check_answer, parse_answer
 from persqa_client.endpoints.session import Reply
+from persqa_client.engines.local import SetWeight
 from persqa_client.errors import RowError
 from persqa_client.questions.prompts import build_reask_prompt
 from persqa_client.questions.tasks import TaskMaker
@@ -33,8 +34,8 @@ ASKS = 2
 """A question is put once, and once more with the reason why the answer was no good."""
 
 
-def keep_quiet(unit: TaskId, held: int) -> None:
-    """For whoever does not ask what a unit holds."""
+def ignore_weight(weight: int) -> None:
+    """The ``set_weight`` of callers without a limit on bytes."""
 
 
 class Completer(Protocol):
@@ -73,11 +74,14 @@ class Pipeline:
     count: Callable[[int, int], int | None] = lambda width, height: None
     """Tokens of a picture of that width and height, where the model's rule is known."""
 
-    loaded: Callable[[TaskId, int], None] = keep_quiet
-    """Told how many bytes a unit holds once its pictures are there."""
+    images_sent_once: bool = False
+    """Whether the tasks of a row share its images: then they count with the first task alone."""
 
-    async def answer_row(self, row: Row | BadRow, unit: TaskId) -> Outcome:
-        """The record of a unit, or its failure. RunStopped, Interrupted and bugs pass through."""
+    async def answer_row(self, row: Row | BadRow, unit: TaskId, set_weight: SetWeight = ignore_weight) -> Outcome:
+        """The record of a task, or its failure. RunStopped, Interrupted and bugs pass through.
+
+        Calls ``set_weight`` with the bytes that the task holds, once its images are loaded.
+        """
         if isinstance(row, BadRow):
             return Failure(unit, row.code, row.message, whole_row=True)
         try:
@@ -85,7 +89,8 @@ class Pipeline:
             pictures = tuple([await self.load(reference) for reference in row.images])
         except RowError as error:
             return Failure(unit, error.code, f"Line {unit.row}: {error.message}")
-        self.loaded(unit, len(row.line) + sum(len(picture.data) for picture in pictures))
+        shares_images = self.images_sent_once and unit.question > 0
+        set_weight(0 if shares_images else len(row.line) + sum(len(picture.data) for picture in pictures))
         return await self.answer(ask, pictures)
 
     async def answer(self, ask: Task, pictures: tuple[EncodedImage, ...]) -> Outcome:

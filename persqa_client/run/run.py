@@ -30,7 +30,7 @@ from persqa_client.run.compose import RunPlan, picture_tokens
 from persqa_client.run.summary import Summary, facts_of
 from persqa_client.storage.ledger import Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Strategy, TaskId
+from persqa_client.types import Strategy
 
 # Where a run goes on that was broken off, or that is given more: how much of its input is done, and left. Reads.
 
@@ -227,7 +227,7 @@ class Run:
             return False
         self._retried = self._retried or ledger.until is not None
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
-            pipeline = self.plan.pipeline(self.pool.completer, threads, self.strategy, self.servers, self._loaded)
+            pipeline = self.plan.pipeline(self.pool.completer, threads, self.strategy, self.servers)
             self._pass = self._make_pass(ledger, pipeline.answer_row)
             try:
                 finished = await self._pass.run(rows_left(ledger, self.settings.limit), at_least=last_paid(ledger))
@@ -251,10 +251,6 @@ class Run:
             lambda: self.pool.slots,
             proven=ledger.until is not None or ledger.tally.succeeded > 0,
         )
-
-    def _loaded(self, unit: TaskId, held: int) -> None:
-        if self._pass is not None:
-            self._pass.engine.lighten(unit, held)
 
 
 def make_session(endpoint: Endpoint, settings: RunSettings, http_client: httpx2.AsyncClient | None = None) -> Session:
