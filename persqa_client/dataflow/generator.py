@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from persqa_client.api import execute_blocking
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build_settings
 from persqa_client.dataflow.base import in_arguments
 from persqa_client.dataflow.cells import PictureFolder
@@ -22,8 +21,8 @@ from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError, StorageError
 from persqa_client.inputs.sources import FileSource, InMemorySource, Source
 from persqa_client.jsonl import dump_compact, dump_spaced, load_object
-from persqa_client.run.background import Monitor
-from persqa_client.run.compose import RunPlan
+from persqa_client.run.background import Monitor, execute_blocking
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
@@ -213,7 +212,7 @@ class PersQAGenerator(OperatorBase):
         self, storage: Any, output_key: str, rows: list[bytes], settings: RunSettings, pool: ForeignPool | None
     ) -> tuple[Iterable[Line], Iterable[Line]]:
         """The rows with their answers, and those that failed; a run before over the same ones is gone on with."""
-        folder = run_folder(storage, output_key, RunPlan(settings, InMemorySource()).identity(), rows)
+        folder = run_folder(storage, output_key, RunPlan(settings).identity(), rows)
         if folder is None:
             summary = self._execute(settings, InMemorySource(list(map(load_object, rows))), pool)
             return summary.records, summary.failures
@@ -232,9 +231,9 @@ class PersQAGenerator(OperatorBase):
         run.pool.warn = logger.warning
         if not isinstance(self.serving, VLMServing):
             return execute_blocking(run, *self._beside())
-        with run.held() as has_work:
+        with run.hold_files() as has_work:
             if has_work:
-                run.move(self.serving.endpoint)
+                run.use_endpoint(self.serving.endpoint)
             return execute_blocking(run, *self._beside())
 
     def _beside(self) -> list[Monitor]:

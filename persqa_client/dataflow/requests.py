@@ -23,8 +23,7 @@ from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.images.cache import ImageCache
 from persqa_client.run.background import get_portal
-from persqa_client.run.compose import picture_tokens
-from persqa_client.run.run import PICTURE_THREADS
+from persqa_client.run.compose import IMAGE_THREADS, make_session
 from persqa_client.types import Request, Turn
 
 # From DataFlow's ways of asking to requests: texts, conversations of two layouts, pictures with or without marks.
@@ -152,7 +151,7 @@ class Talk:
         results: list[Told] = [unasked] * len(prompts)
         left = iter(enumerate(prompts))
         stops: list[RunStopped] = []
-        with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
+        with ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="picture") as threads:
             at_once = min(len(prompts), self.limits.concurrency_cap)
             await asyncio.gather(*(self._work(session, threads, left, results, stops) for _ in range(at_once)))
         if stops:
@@ -197,8 +196,7 @@ class Talk:
     def _open(self) -> Session:
         """The session; one of its own for a forked child, which has no loop of its parent's."""
         if self._session is None or self._process != os.getpid():
-            tokens = picture_tokens(self.endpoint.model)
-            self._session = Session(self.endpoint, sampling=self.sampling, limits=self.limits, picture_tokens=tokens)
+            self._session = make_session(self.endpoint, self.sampling, self.limits)
             self._process = os.getpid()
             finalize(self, dismiss, self._session, asyncio.get_running_loop()).atexit = False
             remember(self)

@@ -13,15 +13,13 @@ import asyncio
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling
 from persqa_client.endpoints.session import Session
 from persqa_client.inputs.sources import START_POSITION, FileSource
-from persqa_client.probing.capabilities import resolve_strategy
-from persqa_client.probing.probe import probe_server
-from persqa_client.run.compose import RunPlan
+from persqa_client.run.compose import Composition
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.run import Run
 from persqa_client.types import Record, Row
 
@@ -42,38 +40,35 @@ def make_settings(order: str, base_url: str, model: str, rows: Path, questions: 
 
 
 async def plain(settings: RunSettings, source: FileSource) -> float:
-    plan = RunPlan(settings, source)
-    rows = [plan.parse(position.number, line) for line, position in source.lines(START_POSITION)]
-    left = iter(rows)
-    async with Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits) as session:
-        server = await probe_server(session, thorough=True)
-        with ThreadPoolExecutor(4) as threads:
-            pipeline = plan.pipeline(session, threads, resolve_strategy(server, "auto"), (server,))
+    async with Composition(RunPlan(settings, source.path.parent)) as composition:
+        await composition.probe("thorough", uuid=False)
+        pipeline, reader = composition.make_pipeline(), composition.make_row_reader()
+        left = iter([reader.parse(position.number, line) for line, position in source.lines(START_POSITION)])
 
-            async def ask() -> int:
-                answered = 0
-                for row in left:
-                    assert isinstance(row, Row)
-                    for unit in plan.units(row):
-                        answered += isinstance(await pipeline.answer_row(row, unit), Record)
-                return answered
+        async def ask() -> int:
+            answered = 0
+            for row in left:
+                assert isinstance(row, Row)
+                for task_id in reader.units(row):
+                    answered += isinstance(await pipeline.answer(row, task_id), Record)
+            return answered
 
-            began = time.perf_counter()
-            answered = sum(await asyncio.gather(*(ask() for _ in range(AT_ONCE))))
-            seconds = time.perf_counter() - began
-    tell(answered, session)
+        began = time.perf_counter()
+        answered = sum(await asyncio.gather(*(ask() for _ in range(AT_ONCE))))
+        seconds = time.perf_counter() - began
+        tell(answered, composition.pool.sessions[0])
     return seconds
 
 
 async def ours(settings: RunSettings, source: FileSource) -> float:
     run = Run(settings, source)
     task = asyncio.create_task(run.execute())
-    while run.live.phase != "running" and not task.done():  # noqa: ASYNC110 - a run tells its phase to who looks
+    while run.progress.phase != "running" and not task.done():  # noqa: ASYNC110 - a run tells its phase to who looks
         await asyncio.sleep(0.002)
     began = time.perf_counter()
     summary = await task
     seconds = time.perf_counter() - began
-    tell(summary.tally.succeeded, run.session)
+    tell(summary.tally.succeeded, run.pool.sessions[0])
     return seconds
 
 

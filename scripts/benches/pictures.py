@@ -19,7 +19,7 @@ from benches.common import Figure
 from persqa_client.config import DEFAULT_MAX_PIXELS
 from persqa_client.images.cache import ImageCache
 from persqa_client.images.prepare import fit_to_pixels, load_image
-from persqa_client.run.run import PICTURE_THREADS
+from persqa_client.run.compose import IMAGE_THREADS
 from persqa_client.types import EncodedImage
 
 SIZE, ORIENTATION, COUNT = (4032, 3024), 6, 16
@@ -37,9 +37,9 @@ def measure(folder: Path, *, rounds: int = 3) -> list[Figure]:
     for _ in range(rounds):
         plainly = rate(plain, photos, threads=1)
         shelf = ImageCache([], max_pixels=DEFAULT_MAX_PIXELS, bound=64 << 20)
-        ours = rate(partial(load, shelf), photos, threads=PICTURE_THREADS)
+        ours = rate(partial(load, shelf), photos, threads=IMAGE_THREADS)
         speeds.append((ours / plainly, ours, plainly))
-        again.append(rate(partial(load, shelf), photos, threads=PICTURE_THREADS) / ours)
+        again.append(rate(partial(load, shelf), photos, threads=IMAGE_THREADS) / ours)
     ratio, ours, plainly = sorted(speeds)[len(speeds) // 2]
     once = statistics.median(again)
     return [

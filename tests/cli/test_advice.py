@@ -7,7 +7,7 @@ import shlex
 import pytest
 from pydantic import SecretStr
 
-from persqa_client.cli.doctor_report import command, fitting_pixels, pictures_that_fit
+from persqa_client.cli.doctor_report import count_fitting_images, max_pixels_that_fit, suggest_command
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint
 from persqa_client.probing.capabilities import ServerCapabilities
 
@@ -38,12 +38,12 @@ BEGINNING = "persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 
     ],
 )
 def test_the_flags_follow_from_what_was_found(server: ServerCapabilities, flags: str) -> None:
-    assert command(server, ENDPOINT, None) == BEGINNING + flags
+    assert suggest_command(server, ENDPOINT, None) == BEGINNING + flags
 
 
 def test_the_key_is_named_by_its_variable_and_odd_names_are_quoted() -> None:
     endpoint = Endpoint(base_url="http://h/v1", model="my model", api_key=SecretStr("secret"))
-    words = shlex.split(command(ServerCapabilities(), endpoint, "MY_KEY"))
+    words = shlex.split(suggest_command(ServerCapabilities(), endpoint, "MY_KEY"))
     assert words[words.index("--model") + 1] == "my model"
     assert words[words.index("--api-key-env") + 1] == "MY_KEY"
     assert "secret" not in words
@@ -51,7 +51,7 @@ def test_the_key_is_named_by_its_variable_and_odd_names_are_quoted() -> None:
 
 def test_the_advised_size_leaves_room_for_text_an_answer_and_one_asked_again() -> None:
     server = ServerCapabilities(max_model_len=2704, picture_patch=28)
-    assert fitting_pixels(server) == DEFAULT_MAX_PIXELS
-    assert pictures_that_fit(server) == 1
-    assert pictures_that_fit(ServerCapabilities(max_model_len=2703)) == 0
-    assert pictures_that_fit(ServerCapabilities()) is None
+    assert max_pixels_that_fit(server) == DEFAULT_MAX_PIXELS
+    assert count_fitting_images(server) == 1
+    assert count_fitting_images(ServerCapabilities(max_model_len=2703)) == 0
+    assert count_fitting_images(ServerCapabilities()) is None

@@ -18,8 +18,8 @@ def lines(told: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     heading = ""
     for line in told.split("\n\nSettings to use:")[0].splitlines():
-        heading = line[:16].strip() or heading
-        found.setdefault(heading, []).append(" ".join(line[16:].split()))
+        heading = line[:14].strip() or heading
+        found.setdefault(heading, []).append(" ".join(line[14:].split()))
     return found
 
 
@@ -34,20 +34,20 @@ def examined(tmp_path: Path, *flags: str, **simulator: Any) -> tuple[int, dict[s
 def test_it_tells_what_a_server_is_and_the_settings_to_use(tmp_path: Path) -> None:
     code, table, advice, error = examined(tmp_path)
     assert (code, error) == (0, "")
-    assert re.fullmatch(r"seen: the colour of one was named \('\w+'\)", table.pop("pictures")[0])
+    assert re.fullmatch(r"seen: .+ \('\w+'\)", table.pop("images")[0])
     assert re.fullmatch(r"\d+\.\d\d s for a short answer", table.pop("latency")[0])
     assert table.pop("endpoint")[0].endswith("/v1")
     assert table == {
         "server": ["vLLM 0.32.0-simulator"],
         "models": [DEFAULT_MODEL],
-        "model asked": [DEFAULT_MODEL],
-        "context": ["8,192 tokens: room for 5 pictures of 1,003,520 pixels"],
-        "picture tokens": ["one for 28x28 pixels, as with Qwen2-VL, Qwen2.5-VL"],
-        "image limit": ["4 in a request"],
+        "tested model": [DEFAULT_MODEL],
+        "context": ["8,192 tokens: room for 5 images of 1,003,520 pixels"],
+        "image tokens": ["one per 28x28 pixels, as with Qwen2-VL, Qwen2.5-VL"],
+        "image limit": ["4 per request"],
         "constraint": ["structured_outputs obeyed", "guided_regex ignored", "json_schema obeyed"],
         "prefill": ["continue_final_message obeyed", "partial ignored"],
-        "seed": ["obeyed: the same seed gives the same answer, another one another"],
-        "uuid": ["known: a picture that was sent once can be named"],
+        "seed": ["obeyed: equal seeds give equal answers, other seeds give others"],
+        "uuid": ["supported: each image is sent once"],
     }
     assert advice == f"persqa run photos/ -o qa.jsonl --base-url URL --model {DEFAULT_MODEL} --strategy constrain"
 
@@ -57,7 +57,7 @@ def test_a_hosted_servers_dialect_is_told(tmp_path: Path) -> None:
     assert code == 0
     assert table["constraint"] == ["structured_outputs refused", "guided_regex refused", "json_schema refused"]
     assert table["prefill"] == ["continue_final_message refused", "partial obeyed"]
-    assert table["context"] == ["not told"]
+    assert table["context"] == ["unknown"]
     assert table["dialect"] == [
         "max_tokens is sent as max_completion_tokens",
         "temperature is left out: the server refuses it",
@@ -89,20 +89,20 @@ def test_nothing_there_is_exit_3(tmp_path: Path) -> None:
     [
         pytest.param(
             {"limit_images": 0},
-            "refused: At most 0 image(s) may be provided",
+            "rejected: At most 0 image(s) may be provided",
             "The server refuses pictures: At most 0 image(s) may be provided in one prompt. (parameter=image). ",
             id="refused",
         ),
         pytest.param(
             {"blind": True},
-            "never shown to the model, which says",
+            "not passed to the model",
             "The server takes pictures but never shows them to the model: ",
             id="dropped without a word",
         ),
         pytest.param(
             {"faults": {"500": 1.0}},
-            "no answer came: ",
-            "It has no answer to a request with a picture: ",
+            "no answer: ",
+            "A request with an image was not answered: ",
             id="failing",
         ),
     ],
@@ -110,8 +110,8 @@ def test_nothing_there_is_exit_3(tmp_path: Path) -> None:
 def test_a_server_without_eyes_is_not_fit(tmp_path: Path, simulator: dict[str, Any], told: str, reason: str) -> None:
     code, table, advice, error = examined(tmp_path, **simulator)
     assert code == 3
-    assert " ".join(table["pictures"]).startswith(told), "the findings are told all the same"
-    assert error.startswith(f"Error: This server is not fit for a run. {reason}")
+    assert " ".join(table["images"]).startswith(told), "the findings are told all the same"
+    assert error.startswith(f"Error: This server cannot be used for a run. {reason}")
     assert advice == ""
 
 

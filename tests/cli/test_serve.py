@@ -96,7 +96,7 @@ def test_nothing_is_started_where_nothing_is_left_to_do(folder: Path) -> None:
     assert persqa(*serve_args("sim"), cwd=folder).returncode == 0
     again = persqa(*serve_args("words"), cwd=folder)
     assert again.returncode == 0
-    assert again.stderr == "qa.jsonl is finished already: nothing to do.\n"
+    assert again.stderr == "qa.jsonl is already finished: nothing to do.\n"
     changed = persqa(*serve_args("words", "--tag", "bo"), cwd=folder)
     assert changed.returncode == 2
     assert "the setting tag" in changed.stderr
@@ -148,13 +148,13 @@ def test_one_that_is_never_ready_is_exit_3(folder: Path, mark: str) -> None:
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--base-url", "http://127.0.0.1:1/v1"], "--serve starts a server for this run, and --base-url names one"),
-        (["--api-key-env", "KEY"], "takes its key from VLLM_API_KEY"),
+        (["--base-url", "http://127.0.0.1:1/v1"], "either --serve"),
+        (["--api-key-env", "KEY"], "VLLM_API_KEY"),
         (["--serve-args", "--port 8000"], "--port can't be among the further options"),
         (["--serve-args", "'"], "--serve-args can't be read as words"),
         (["--vllm-command", "no-such-vllm"], "--vllm-command names no-such-vllm"),
-        (["--serve", "", "--model", "m"], "--vllm-command is for the server that --serve MODEL starts"),
-        (["--serve", "", "--device", "cpu"], "--device is for the server that --serve MODEL starts"),
+        (["--serve", "", "--model", "m"], "--vllm-command needs --serve"),
+        (["--serve", "", "--device", "cpu"], "--device needs --serve"),
     ],
 )
 def test_flags_that_do_not_go_together_are_exit_2(folder: Path, more: list[str], says: str) -> None:
@@ -165,7 +165,7 @@ def test_flags_that_do_not_go_together_are_exit_2(folder: Path, more: list[str],
 
 @pytest.mark.parametrize(
     ("flags", "says"),
-    [([], "or have one started by --serve MODEL"), (["--base-url", "http://127.0.0.1:1/v1"], "--model: say which")],
+    [([], "--serve MODEL"), (["--base-url", "http://127.0.0.1:1/v1"], "--model: name")],
 )
 def test_without_a_server_the_flags_that_name_one_are_wanted(folder: Path, flags: list[str], says: str) -> None:
     told = persqa("run", "rows.jsonl", "-o", "qa.jsonl", *flags, cwd=folder)
@@ -187,7 +187,7 @@ def test_a_server_that_dies_in_mid_run_ends_it_at_once_and_no_row_is_lost(folder
     assert told.count("Error: ") == 1
     assert "vllm serve some/model was ended by SIGKILL" in told
     assert "while it was in use" in told
-    assert "give the same command again" in told
+    assert "same command again" in told
     assert not find_remaining(mark)
     assert persqa(*serve_args("sim", *QUICK), cwd=folder).returncode == 0
     assert numbers(folder) == list(range(ROWS))
@@ -208,7 +208,7 @@ def test_a_signal_drains_the_run_and_ends_the_server(folder: Path, mark: str, nu
     process.send_signal(number)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130, told
-    assert "give the same command again" in told
+    assert "same command again" in told
     assert not find_marked(mark)
     kept = (folder / "qa.jsonl.partial").read_bytes()
     assert persqa(*serve_args("sim", *QUICK), cwd=folder).returncode == 0, "the port of the new server is another"

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.cli.execute import execute
-from persqa_client.cli.exits import DEFECT, unheard
+from persqa_client.cli.exits import EXIT_BUG, tolerate_closed_stream
 from persqa_client.config import Endpoint, RunSettings
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.progress import QuietConsole, show_lines
@@ -56,11 +56,11 @@ def test_a_defect_is_told_as_one_with_its_place_and_how_to_go_on(
 ) -> None:
     endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
     run = Broken(RunSettings(input=None, output=tmp_path / "qa.jsonl", endpoint=endpoint), InMemorySource())
-    assert execute(run) == DEFECT == 70
+    assert execute(run) == EXIT_BUG == 70
     told = capfd.readouterr().err
     assert "ZeroDivisionError: a fault of ours" in told
-    assert "this is a defect of this program" in told
-    assert "give the same command again" in told.splitlines()[-1]
+    assert "this is a bug in persqa_client" in told
+    assert "same command again" in told.splitlines()[-1]
 
 
 ROWS = 12
@@ -111,7 +111,7 @@ async def test_progress_that_nobody_reads_falls_silent(tmp_path: Path) -> None:
         console = QuietConsole(file=stream)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await show_lines(run, console, every=0.01)
+                await show_lines(run, console, interval=0.01)
         assert console.quiet
-        with unheard(stream):
+        with tolerate_closed_stream(stream):
             pass

@@ -239,7 +239,7 @@ async def test_requests_that_meet_a_dialect_together_cost_one_refusal_each(desk:
 
 async def until(run: Run, answered: int) -> None:
     """Waits until the run has had so many answers."""
-    while run.session.traffic.answered < answered:
+    while run.pool.sessions[0].traffic.answered < answered:
         await asyncio.sleep(0.001)
 
 
@@ -250,7 +250,7 @@ async def test_a_server_that_goes_and_comes_back_costs_no_row(desk: RunFolder) -
     going = asyncio.create_task(run.execute())
     await until(run, 10)
     await asyncio.to_thread(first.close)
-    while run.session.outage.reason is None:
+    while run.pool.sessions[0].outage.reason is None:
         await asyncio.sleep(0.001)
     assert not going.done()
     with fast_simulator(port=first.port) as second:

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from persqa_client.run.gc_tuning import SELDOM, infrequent_gc
+from persqa_client.run.gc_tuning import THRESHOLD, infrequent_gc
 
 PROGRAM = """
 import gc
 from persqa_client.cli import execute
 before = gc.get_threshold()
-execute.look_seldom()
+execute.tune_gc()
 assert gc.isenabled() and gc.get_threshold()[0] > before[0], gc.get_threshold()
 assert gc.get_freeze_count() > 10_000, gc.get_freeze_count()
 """
@@ -31,7 +31,7 @@ def test_a_run_in_a_process_of_somebody_else_leaves_their_thresholds(theirs: tup
     gc.set_threshold(*theirs)
     try:
         with infrequent_gc():
-            assert gc.get_threshold() == (SELDOM if 0 < theirs[0] < SELDOM else theirs[0], *theirs[1:])
+            assert gc.get_threshold() == (THRESHOLD if 0 < theirs[0] < THRESHOLD else theirs[0], *theirs[1:])
         assert gc.get_threshold() == theirs
     finally:
         gc.set_threshold(*before)

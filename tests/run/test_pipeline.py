@@ -29,7 +29,7 @@ GOOD = "<mam> reads a book."
 
 async def answer(completer: FakeCompleter, row: Row = ROW, strategy: Strategy = "direct", **more: Any) -> Outcome:
     asks = TaskMaker("<mam>", 0, Bank.build("human"), TAGGED_ANSWER_CHECKS, strategy=strategy, names=("Eileen",))
-    return await Pipeline(completer, load_nothing, asks, **more).answer_row(row, TaskId(row.number))
+    return await Pipeline(completer, load_nothing, asks, **more).answer(row, TaskId(row.number))
 
 
 async def test_a_good_answer_is_a_record() -> None:
@@ -82,7 +82,7 @@ async def test_a_picture_that_can_not_be_read_is_found_before_anything_is_sent()
 
     completer = FakeCompleter([])
     asks = TaskMaker("<mam>", 0, Bank.build("human"), TAGGED_ANSWER_CHECKS)
-    failure = await Pipeline(completer, missing, asks).answer_row(ROW, TaskId(7))
+    failure = await Pipeline(completer, missing, asks).answer(ROW, TaskId(7))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage, failure.attempts) == ("image_missing", "input", 0)
     assert completer.requests == []
@@ -100,7 +100,7 @@ CUT = Completion("<mam> wears a blue", "length", Usage(100, 64), "fake")
 
 async def test_an_answer_that_was_cut_off_gets_twice_the_room() -> None:
     completer = FakeCompleter([CUT, GOOD])
-    record = await answer(completer, room=64)
+    record = await answer(completer, max_tokens=64)
     assert isinstance(record, Record)
     assert (record.answer, record.refused, record.made_good_by) == (GOOD, "truncated", ("re-ask",))
     first, second = completer.requests
@@ -109,9 +109,9 @@ async def test_an_answer_that_was_cut_off_gets_twice_the_room() -> None:
 
 async def test_the_room_ends_with_the_context() -> None:
     completer = FakeCompleter([CUT, GOOD])
-    assert isinstance(await answer(completer, room=64, context=200), Record)
+    assert isinstance(await answer(completer, max_tokens=64, context=200), Record)
     assert completer.requests[1].max_tokens == 100
-    failure = await answer(FakeCompleter([CUT]), room=64, context=160)
+    failure = await answer(FakeCompleter([CUT]), max_tokens=64, context=160)
     assert isinstance(failure, Failure)
     assert (failure.code, failure.asks, failure.raw) == ("truncated", 1, CUT.text)
     assert failure.message.startswith("Line 7: ")
@@ -148,12 +148,12 @@ async def test_a_row_that_has_no_question_is_never_sent() -> None:
     completer = FakeCompleter([])
     asks = TaskMaker("<mam>", 0, Bank.build("human"), TAGGED_ANSWER_CHECKS)
     row = Row(7, b"{}", ("a.jpg",))
-    failure = await Pipeline(completer, load_nothing, asks).answer_row(row, TaskId(7, 5000))
+    failure = await Pipeline(completer, load_nothing, asks).answer(row, TaskId(7, 5000))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage) == ("no_question", "input")
 
 
 async def test_the_pictures_are_told_as_they_were_sent() -> None:
-    record = await answer(FakeCompleter([GOOD]), count=lambda width, height: width + height)
+    record = await answer(FakeCompleter([GOOD]), count_tokens=lambda width, height: width + height)
     assert isinstance(record, Record)
     assert record.pictures == (SentPicture("image/jpeg", 1, 1, 5, 2), SentPicture("image/jpeg", 1, 1, 5, 2))

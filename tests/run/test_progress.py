@@ -15,7 +15,7 @@ from rich.console import Console
 from persqa_client.config import Endpoint, Limits, RunSettings
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.background import execute_with_monitors
-from persqa_client.run.progress import Glance, show_bar, show_lines
+from persqa_client.run.progress import ProgressSnapshot, show_bar, show_lines
 from persqa_client.run.run import Run
 from persqa_client.simulator.server import SimSettings, run_simulator
 
@@ -44,7 +44,7 @@ async def test_lines_are_printed_while_a_run_goes_on_and_no_longer(picture: Path
     console = Console(file=said, width=20)
     with run_simulator(SimSettings(latency=0.1)) as server:
         summary = await execute_with_monitors(
-            run_of(server.base_url, picture, 12), partial(show_lines, console=console, every=0.05)
+            run_of(server.base_url, picture, 12), partial(show_lines, console=console, interval=0.05)
         )
     assert summary.tally.succeeded == 12
     lines = said.getvalue().splitlines()
@@ -64,9 +64,9 @@ async def test_what_goes_wrong_beside_a_run_does_not_end_it(picture: Path) -> No
 
 
 def test_numbers_that_say_nothing_are_left_out() -> None:
-    glance = Glance(1200, 3, 64, 80, 12.34, 0.0, 2, None, None, None)
-    assert glance.words() == "1,200 done, 3 failed, 64 of 80 in flight, 12.3 rows/s, 2 retries"
-    told = Glance(1200, 3, 64, 80, 12.34, 99.6, 2, 0.5, 61.2, "waiting: it is away").words()
+    snapshot = ProgressSnapshot(1200, 3, 64, 80, 12.34, 0.0, 2, None, None, None)
+    assert snapshot.format() == "1,200 done, 3 failed, 64 of 80 in flight, 12.3 rows/s, 2 retries"
+    told = ProgressSnapshot(1200, 3, 64, 80, 12.34, 99.6, 2, 0.5, 61.2, "waiting: it is away").format()
     assert told.endswith("12.3 rows/s, 100 tokens/s, 2 retries, 0:01:01 left | waiting: it is away")
 
 
@@ -75,7 +75,7 @@ async def test_a_narrow_terminal_shows_why_a_run_waits(picture: Path) -> None:
     console = Console(file=said, width=60, force_terminal=True)
     with run_simulator(SimSettings(latency=0.1)) as server:
         run = run_of(server.base_url, picture, 12)
-    run.live.phase = "running"
+    run.progress.phase = "running"
     run.pool.sessions[0].outage.reason = "it no longer takes connections."
     with suppress(TimeoutError):
         async with asyncio.timeout(0.05):

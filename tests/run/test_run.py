@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from persqa_client import Endpoint, RunStopped, SettingsError, generate
-from persqa_client.api import make_settings
+from persqa_client.config import make_run_settings
 from persqa_client.inputs.sources import open_source
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
@@ -195,12 +195,12 @@ def test_a_stopped_run_goes_on_where_it_was_left(folder: Path) -> None:
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(200)))
     with run_simulator(SimSettings(latency=0.02, slots=8)) as server:
         flags = {"probes": False, "concurrency": 8}
-        settings = make_settings(input, folder / "qa.jsonl", [endpoint(server)], flags)
+        settings = make_run_settings([endpoint(server)], flags, input=input, output=folder / "qa.jsonl")
 
         async def stopped() -> Summary:
             run = Run(settings, open_source(input, "image"))
             going = asyncio.create_task(run.execute())
-            while run.live.done < 40:
+            while run.progress.done < 40:
                 await asyncio.sleep(0.005)
             run.stop()
             return await going
@@ -300,12 +300,14 @@ def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
     input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
     output = folder / "qa.jsonl"
     with run_simulator(SimSettings(latency=0, script=["stall"])) as server:
-        settings = make_settings(input, output, [endpoint(server)], {"probes": False, "concurrency": 8})
+        settings = make_run_settings(
+            [endpoint(server)], {"probes": False, "concurrency": 8}, input=input, output=output
+        )
 
         async def broken_off() -> None:
             run = Run(settings, open_source(input, "image"))
             going = asyncio.create_task(run.execute())
-            while run.live.done < 39:
+            while run.progress.done < 39:
                 await asyncio.sleep(0.005)
             run.stop()
             run.stop()
@@ -319,7 +321,7 @@ def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
 def test_a_stop_ends_the_probing_at_once(folder: Path) -> None:
     input = rows(folder, '{"image": "red.png"}')
     with run_simulator(SimSettings(script=["stall"])) as server:
-        settings = make_settings(input, folder / "qa.jsonl", [endpoint(server)], {})
+        settings = make_run_settings([endpoint(server)], {}, input=input, output=folder / "qa.jsonl")
 
         async def stopped() -> Summary:
             run = Run(settings, open_source(input, "image"))

@@ -17,6 +17,7 @@ from PIL import Image
 from persqa_client import generate
 from persqa_client.client.retry import Backoff
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings
+from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.inputs.sources import FileSource
 from persqa_client.run.run import Run
@@ -112,7 +113,7 @@ def test_a_hosted_server_is_sent_no_uuid(folder: Path, tmp_path: Path) -> None:
     with run_simulator(SimSettings(latency=0.01, shape="hosted")) as server:
         run = run_of(rows, server.base_url)
         asyncio.run(run.execute())
-    uploads = run.session.uploads
+    uploads = run.pool.sessions[0].uploads
     assert (uploads.uuids_sent, uploads.images_sent) == (0, ALL)
     assert_all_are_right(rows)
 
@@ -123,7 +124,7 @@ def test_a_cache_that_forgets_costs_no_row(folder: Path, tmp_path: Path, cached:
     with run_simulator(SimSettings(latency=0.01, cached_pictures=cached)) as server:
         run = run_of(rows, server.base_url, max_attempts=1)
         summary = asyncio.run(run.execute())
-    assert run.session.uploads.cache_misses > 0
+    assert run.pool.sessions[0].uploads.cache_misses > 0
     assert (summary.tally.succeeded, dict(summary.tally.failed)) == (ALL, {})
     assert_all_are_right(rows)
 
@@ -159,7 +160,7 @@ def run_of(rows: Path, base_url: str, **limits: Any) -> Run:
         limits=Limits(concurrency=8, **limits),
     )
     session = Session(settings.endpoint, limits=settings.limits, backoff=QUICK, probes=QUICK)
-    return Run(settings, FileSource(rows), session=session)
+    return Run(settings, FileSource(rows), pool=Pool([session]))
 
 
 async def test_a_server_that_starts_anew_is_sent_its_pictures_again(folder: Path, tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ async def test_a_server_that_starts_anew_is_sent_its_pictures_again(folder: Path
     first = Simulator(SimSettings(latency=0.05))
     run = run_of(rows, first.base_url)
     running_run = asyncio.create_task(run.execute())
-    while run.live.done < ALL // 3:
+    while run.progress.done < ALL // 3:
         await asyncio.sleep(0.01)
     await asyncio.to_thread(first.close)
     second = await asyncio.to_thread(Simulator, SimSettings(latency=0.01), first.port)

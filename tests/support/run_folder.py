@@ -14,6 +14,7 @@ from PIL import Image
 from persqa_client.client.retry import Backoff
 from persqa_client.config import RunSettings
 from persqa_client.endpoints.credentials import make_endpoints
+from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.inputs.sources import FileSource
 from persqa_client.run.run import Run
@@ -60,7 +61,7 @@ class RunFolder:
                 "input": self.folder / "in.jsonl",
                 "output": self.folder / "out.jsonl",
                 "endpoint": endpoint,
-                "further": tuple(further),
+                "further_endpoints": tuple(further),
                 "recipe": {"questions": questions, "details": details},
                 "fresh": fresh,
                 "sampling": {"extra_body": extra_body or {}, "max_tokens": max_tokens},
@@ -72,7 +73,7 @@ class RunFolder:
             Session(one, sampling=settings.sampling, limits=settings.limits, backoff=FAST_BACKOFF, probes=FAST_BACKOFF)
             for one in settings.endpoints
         ]
-        return Run(settings, FileSource(self.folder / "in.jsonl"), session=sessions)
+        return Run(settings, FileSource(self.folder / "in.jsonl"), pool=Pool(sessions))
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         path = self.folder / name
