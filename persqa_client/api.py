@@ -122,7 +122,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     async def _probe(self) -> Pipeline:
         settings = self._settings
         await self._composition.probe(
-            "examine" if settings.probes else None, uuid=settings.uuid and settings.recipe.questions > 1
+            "strategy" if settings.probes else None, uuid=settings.uuid and settings.recipe.questions > 1
         )
         return self._composition.make_pipeline()
 

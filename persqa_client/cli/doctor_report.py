@@ -54,8 +54,8 @@ def main(base_url: str, model: str | None, api_key_env: str | None, timeout: flo
     console = Console()
     print_findings(list_findings(endpoint, server, notes), console)
     reason = explain_unusable_vision(server)
-    if reason is None and server.sight is not None and server.sight.state == "failed":
-        reason = f"A request with an image was not answered: {server.sight.words}"
+    if reason is None and server.vision is not None and server.vision.state == "failed":
+        reason = f"A request with an image was not answered: {server.vision.text}"
     if reason is not None:
         exit_with_error(f"This server cannot be used for a run. {reason}", EXIT_NO_SERVER)
     console.print("\nSettings to use:", style="bold")
@@ -77,7 +77,7 @@ async def diagnose(
         endpoint = endpoint.model_copy(update={"model": models[0]})
     async with Session(endpoint, limits=limits) as session:
         server = await probe_server(session, thorough=True)
-        return endpoint, server, session.dialect.describe_changes()
+        return endpoint, server, session.profile.dialect.describe_changes()
 
 
 def print_findings(findings: list[Finding], console: Console) -> None:
@@ -97,7 +97,7 @@ def list_findings(endpoint: Endpoint, server: ServerCapabilities, notes: list[st
         ("models", models + (" …" if len(server.models) > MAX_MODELS_SHOWN else "")),
         ("tested model", endpoint.model),
         ("context", describe_context(server)),
-        ("images", describe_vision(server.sight)),
+        ("images", describe_vision(server.vision)),
         ("image tokens", describe_image_tokens(server)),
         ("image limit", describe_image_limit(server)),
         *list_forms("constraint", server.constraints),
@@ -121,18 +121,18 @@ def describe_vision(check: VisionCheck | None) -> str:
     if check is None:
         return "not tested"
     return {
-        "seen": f"seen: the model named the colour ({check.words!r})",
-        "not shown": f"accepted, but the model did not name the colour: {check.words!r}",
-        "ignored": f"not passed to the model, which answered {check.words!r}",
-        "refused": f"rejected: {check.words}",
-        "failed": f"no answer: {check.words}",
+        "seen": f"seen: the model named the colour ({check.text!r})",
+        "not shown": f"accepted, but the model did not name the colour: {check.text!r}",
+        "ignored": f"not passed to the model, which answered {check.text!r}",
+        "refused": f"rejected: {check.text}",
+        "failed": f"no answer: {check.text}",
     }[check.state]
 
 
 def describe_image_tokens(server: ServerCapabilities) -> str:
     if (patch := server.picture_patch) is not None:
         return f"one per {patch}x{patch} pixels, as with {FAMILIES_BY_PATCH[patch]}"
-    tokens = server.sight.tokens if server.sight else None
+    tokens = server.vision.tokens if server.vision else None
     return f"unknown rule: {tokens:,} for 560x560 pixels" if tokens else "unknown"
 
 

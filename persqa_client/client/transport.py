@@ -145,8 +145,6 @@ class Client(AbstractAsyncContextManager["Client"]):
     where set, is told the headers of each answer.
     """
 
-    observe_headers: Callable[[Mapping[str, str]], None] | None = None
-
     def __init__(
         self,
         endpoint: Endpoint,
@@ -155,8 +153,10 @@ class Client(AbstractAsyncContextManager["Client"]):
         connections: int = 64,
         fields: frozenset[str] | None = None,
         http_client: httpx2.AsyncClient | None = None,
+        observe_headers: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
         self.endpoint = endpoint
+        self._observe_headers = observe_headers
         key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
         self.context = AttemptContext(endpoint.base_url, endpoint.model, key=key, timeout=timeout)
         if fields is not None:
@@ -211,8 +211,8 @@ class Client(AbstractAsyncContextManager["Client"]):
                 return classify_transport_error("reset", "the answer has no end", self.context)
         if not 200 <= reply.status < 300:
             return classify_response(reply.status, reply.headers, reply.content, self.context, now=time.time())
-        if self.observe_headers is not None:
-            self.observe_headers(reply.headers)
+        if self._observe_headers is not None:
+            self._observe_headers(reply.headers)
         return reply.content
 
     async def _exchange(self, body: Body | bytes, begun: Begun | None) -> Answer:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from persqa_client.errors import AttemptError
 
@@ -127,19 +126,3 @@ async def _look(
         return None, False
     gauges = read_gauges(text, model) if status == 200 else None
     return gauges, gauges is None and status < 500
-
-
-class MetricsPoller:
-    """One task that polls, from when it is first wanted until it is closed, however many ask for it."""
-
-    def __init__(self, polling: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._polling = polling
-        self._task: asyncio.Task[None] | None = None
-
-    def begin(self) -> None:
-        self._task = self._task or asyncio.create_task(self._polling())
-
-    async def aclose(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)

@@ -67,7 +67,6 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         else:
             self.servers = await probe_all(self.pool.sessions, wanted, depth, uuid=uuid)
         self.strategy = resolve_common_strategy(self.servers, wanted)
-        self.pool.join()
 
     @property
     def share_images(self) -> bool:
@@ -112,7 +111,7 @@ def make_session(
         sampling=sampling,
         limits=limits,
         http_client=http_client,
-        picture_tokens=make_image_token_counter(endpoint.model),
+        image_tokens=make_image_token_counter(endpoint.model),
     )
 
 

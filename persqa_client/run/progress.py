@@ -71,7 +71,7 @@ def take_snapshot(run: Run, seconds: float) -> ProgressSnapshot:
         permits=run.pool.slots,
         rows_per_second=progress.done / elapsed,
         tokens_per_second=traffic.usage.completion / elapsed,
-        retries=traffic.again,
+        retries=traffic.retried,
         fraction=fraction,
         seconds_left=seconds_left,
         trouble=describe_trouble(run.pool),

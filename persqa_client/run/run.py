@@ -164,7 +164,7 @@ class Run:
     async def _probe(self) -> bool:
         """Finds out what the servers support. False if the run was stopped meanwhile."""
         self.progress.phase = "probing the server"
-        depth: ProbeDepth = "thorough" if self.settings.probes else "look"
+        depth: ProbeDepth = "all" if self.settings.probes else "identity"
         self._probing = asyncio.ensure_future(self.composition.probe(depth, uuid=self.settings.uuid))
         try:
             await self._probing

@@ -41,7 +41,7 @@ def make_settings(order: str, base_url: str, model: str, rows: Path, questions: 
 
 async def plain(settings: RunSettings, source: FileSource) -> float:
     async with Composition(RunPlan(settings, source.path.parent)) as composition:
-        await composition.probe("thorough", uuid=False)
+        await composition.probe("all", uuid=False)
         pipeline, reader = composition.make_pipeline(), composition.make_row_reader()
         left = iter([reader.parse(position.number, line) for line, position in source.lines(START_POSITION)])
 
@@ -73,7 +73,7 @@ async def ours(settings: RunSettings, source: FileSource) -> float:
 
 
 def tell(answered: int, session: Session) -> None:
-    sent, uploads = session.traffic.sent, session.uploads
+    sent, uploads = session.traffic.sent, session.profile.uploads
     print(
         f"{answered} answered, {sent} sent, {uploads.uuids_sent} named, {uploads.cache_misses} missed", file=sys.stderr
     )

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from persqa_client.client.retry import (
     DEFAULT_BACKOFF,
     Backoff,
-    RequestState,
     is_worth_again,
     make_retry_policy,
     seconds_to_wait,
@@ -76,32 +75,38 @@ def test_an_outage_and_a_new_dialect_need_no_wait(act: RetryAction) -> None:
 class Attempts:
     """Fails as told, spending an attempt for each RETRY as a session does; answers afterwards."""
 
-    def __init__(self, trial: RequestState, *errors: PersQAError) -> None:
-        self.trial = trial
+    def __init__(self, *errors: PersQAError) -> None:
         self.errors = list(errors)
         self.made = 0
+        self.spent = 0
+        self.waits = 0
 
     async def __call__(self) -> str:
         self.made += 1
         if not self.errors:
             return "answer"
         error = self.errors.pop(0)
-        self.trial.spent += isinstance(error, AttemptError) and error.decision.action is RetryAction.RETRY
+        self.spent += isinstance(error, AttemptError) and error.decision.action is RetryAction.RETRY
         raise error
+
+    def next_wait(self, error: BaseException | None, rng: random.Random) -> float:
+        self.waits += 1
+        return seconds_to_wait(error, self.waits - 1, rng, DEFAULT_BACKOFF)
 
 
 async def repeat(*errors: PersQAError, max_attempts: int = 3) -> tuple[Attempts, list[float], object]:
-    trial, slept = RequestState(), list[float]()
+    attempts, slept, rng = Attempts(*errors), list[float](), random.Random(0)
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    attempts = Attempts(trial, *errors)
-    again = make_retry_policy(
-        trial, max_attempts=max_attempts, sleep=sleep, rng=random.Random(0), backoff=DEFAULT_BACKOFF
+    policy = make_retry_policy(
+        is_exhausted=lambda: attempts.spent >= max_attempts,
+        next_wait=lambda error: attempts.next_wait(error, rng),
+        sleep=sleep,
     )
     try:
-        return attempts, slept, await again(attempts)
+        return attempts, slept, await policy(attempts)
     except PersQAError as error:
         return attempts, slept, error
 
@@ -133,40 +138,3 @@ async def test_the_first_wait_is_the_shortest() -> None:
     _, slept, _ = await repeat(*[failed(RetryAction.WAIT)] * 4)
     rng = random.Random(0)
     assert slept == [rng.uniform(0, ceiling) for ceiling in (0.5, 1.0, 2.0, 4.0)]
-
-
-LOST = ErrorDecision(RetryAction.RETRY, "http_502", "Bad gateway.")
-DEAD = ErrorDecision(RetryAction.AWAIT_RECOVERY, "engine_dead", "Dead.")
-
-
-def test_an_outage_gives_back_the_attempts_that_failed_by_it_and_no_others() -> None:
-    trial = RequestState(spent=1)
-    for answers in (4, 7, 7):
-        trial.spent += 1
-        trial.lose(LOST, answers)
-    trial.outlive(outages=1, answers=7)
-    assert (trial.spent, trial.deaths, trial.suspect(1)) == (2, 1, True)
-    trial.outlive(outages=1, answers=7)
-    assert (trial.spent, trial.deaths) == (2, 1)
-
-
-def test_what_failed_before_the_last_answers_was_not_the_outage() -> None:
-    trial = RequestState(spent=1)
-    trial.lose(LOST, 4)
-    trial.outlive(outages=1, answers=9)
-    assert (trial.spent, trial.deaths) == (1, 0)
-
-
-def test_deaths_count_only_where_others_were_answered_in_between() -> None:
-    trial, deaths = RequestState(), list[int]()
-    for outages, answers in enumerate((2, 2, 3, 3, 8), start=1):
-        trial.lose(DEAD, answers)
-        trial.outlive(outages, answers)
-        deaths.append(trial.deaths)
-    assert deaths == [1, 1, 2, 2, 3]
-
-
-def test_a_request_is_suspect_from_the_outage_that_began_with_it() -> None:
-    trial = RequestState()
-    trial.lose(LOST, 4)
-    assert [trial.suspect(outages) for outages in (0, 1)] == [False, True]

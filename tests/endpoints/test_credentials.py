@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from persqa_client.config import RunSettings, build_settings
-from persqa_client.endpoints.credentials import make_endpoints, pair
+from persqa_client.endpoints.credentials import assign_key_variables, make_endpoints
 from persqa_client.errors import SettingsError
 
 A, A2, B = "http://a.example:8000/v1", "http://A.example:8001/v1", "http://b.example:8000/v1"
@@ -58,7 +58,7 @@ def test_what_is_not_clear_is_refused_in_one_sentence(urls: list[str], names: li
 
 
 def test_no_variable_is_named_where_none_was_given() -> None:
-    assert pair([A, B], []) == [None, None]
+    assert assign_key_variables([A, B], []) == [None, None]
 
 
 @pytest.mark.parametrize(

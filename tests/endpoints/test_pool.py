@@ -14,7 +14,7 @@ from aiohttp import web
 from persqa_client.client.retry import Backoff
 from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.pool import Pool
-from persqa_client.endpoints.routing import picture_key, preference
+from persqa_client.endpoints.routing import image_key, rank_endpoints
 from persqa_client.endpoints.session import Reply, Session
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_notes, describe_trouble
 from persqa_client.errors import Interrupted, PersQAError, RowError, RunStopped
@@ -63,12 +63,11 @@ async def pool_of(*stubs: Stub, backoff: Backoff = FAST_BACKOFF, **limits: Any) 
                 Endpoint(base_url=f"{url}/v1", model="qwen"),
                 limits=Limits(**{"concurrency": 4, **limits}),
                 backoff=backoff,
-                probes=FAST_BACKOFF,
+                probe_backoff=FAST_BACKOFF,
             )
             for url in urls
         ]
         pool = await stack.enter_async_context(Pool(sessions))
-        pool.join()
         async with asyncio.timeout(TEST_TIMEOUT):
             yield pool
 
@@ -79,9 +78,9 @@ def about(number: int, prompt: str = "What is it?") -> Request:
 
 def first_at(pool: Pool, number: int, *, after: int = 0) -> Request:
     """A request that goes to this endpoint first, while none is busy; another one with another ``after``."""
-    names = [member.name for member in pool.members]
+    names = [member.url for member in pool.members]
     requests = map(about, range(after, after + 100))
-    return next(request for request in requests if preference(picture_key(request.pictures), names)[0] == number)
+    return next(request for request in requests if rank_endpoints(image_key(request.pictures), names)[0] == number)
 
 
 async def end_of(pool: Pool, request: Request) -> Reply | PersQAError:
@@ -120,8 +119,8 @@ async def test_a_server_that_breaks_off_and_is_gone_costs_no_attempt(attempts: i
     one, two = Stub(lambda body: None, health=503), Stub()
     async with pool_of(one, two, max_attempts=attempts) as pool:
         reply = await pool.complete(first_at(pool, 0))
-        assert describe_trouble(pool) == f"away: {pool.members[0].name}"
-        assert collect_endpoint_stats(pool)[0].summary_line().endswith("away once")
+        assert describe_trouble(pool) == f"unavailable: {pool.members[0].url}"
+        assert collect_endpoint_stats(pool)[0].summary_line().endswith("unavailable once")
     assert (one.seen, two.seen, reply.attempts) == (1, 1, 1)
 
 
@@ -129,7 +128,7 @@ async def test_a_server_that_asks_to_wait_is_told_of() -> None:
     async with pool_of(Stub()) as pool:
         assert describe_trouble(pool) is None
         pool.members[0].session.concurrency_limit.pause(5)
-        assert (describe_trouble(pool) or "").startswith("waiting: the server, or what is left of the account's limits")
+        assert (describe_trouble(pool) or "").startswith("waiting: ")
 
 
 async def test_who_backs_off_or_waits_for_a_slot_goes_elsewhere_when_the_gate_shuts() -> None:
@@ -143,7 +142,7 @@ async def test_who_backs_off_or_waits_for_a_slot_goes_elsewhere_when_the_gate_sh
             in_line = asyncio.create_task(pool.members[0].session.complete(about(1)))
             await asyncio.sleep(0.01)
             one.health = 503
-            assert await outage.explains("gone")
+            assert await outage.check("gone")
             reply = await asleep
             with pytest.raises(PersQAError, match="another one takes"):
                 await in_line
@@ -221,7 +220,7 @@ async def test_one_may_stay_away_for_longer_than_a_run_would_wait_for_it_alone()
         await asyncio.sleep(0.1)
         assert isinstance(await end_of(pool, first_at(pool, 0)), Reply)
         one.health, one.chat = 200, lambda body: completion_response()
-        while pool.members[0].state == "away":
+        while pool.members[0].health == "unavailable":
             await asyncio.sleep(0.001)
         await pool.complete(first_at(pool, 0, after=1000))
     assert (one.seen, two.seen) == (2, 2)
@@ -231,7 +230,7 @@ async def test_who_waits_for_all_hears_of_the_stop() -> None:
     stubs = [Stub(says(500, DEAD), health=503) for _ in range(2)]
     async with pool_of(*stubs) as pool:
         waiting = [asyncio.create_task(end_of(pool, about(number))) for number in range(10)]
-        while any(member.state != "away" for member in pool.members) or pool.in_use:
+        while any(member.health != "unavailable" for member in pool.members) or pool.in_use:
             await asyncio.sleep(0.001)
         pool.drain()
         ends = await asyncio.gather(*waiting)
@@ -266,7 +265,7 @@ async def test_what_endpoints_learn_is_told_by_name_only_where_they_differ() -> 
 
     async with pool_of(Stub(strict), Stub()) as pool:
         await pool.complete(first_at(pool, 0))
-        assert collect_notes(pool) == [f"{pool.members[0].name}: seed is left out: the server refuses it"]
+        assert collect_notes(pool) == [f"{pool.members[0].url}: seed is left out: the server refuses it"]
     async with pool_of(Stub(strict), Stub(strict)) as pool:
         await pool.complete(first_at(pool, 0))
         await pool.complete(first_at(pool, 1))

@@ -32,7 +32,7 @@ async def test_an_answer_comes_with_what_it_took(session: Session, respx_mock: r
     queue_responses(respx_mock, ok_response("<mam> smiles."))
     reply = await session.complete(REQUEST)
     assert (reply.completion.text, reply.attempts, reply.constrained) == ("<mam> smiles.", 1, False)
-    assert (session.traffic.sent, session.traffic.answered, session.traffic.again) == (1, 1, 0)
+    assert (session.traffic.sent, session.traffic.answered, session.traffic.retried) == (1, 1, 0)
     assert session.traffic.usage == Usage(5, 3)
 
 
@@ -52,7 +52,7 @@ async def test_a_transient_error_costs_an_attempt(
 ) -> None:
     queue_responses(respx_mock, failure, failure, ok_response())
     reply = await session.complete(REQUEST)
-    assert (reply.attempts, session.traffic.sent, session.traffic.again) == (3, 3, 2)
+    assert (reply.attempts, session.traffic.sent, session.traffic.retried) == (3, 3, 2)
 
 
 @pytest.mark.parametrize("failure", TRANSIENT)

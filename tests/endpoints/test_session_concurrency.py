@@ -32,7 +32,7 @@ from tests.support.endpoints import (
 
 def session_at(base_url: str, **limits: Any) -> Session:
     endpoint = Endpoint(base_url=base_url, model=DEFAULT_MODEL)
-    return Session(endpoint, limits=Limits(**limits), backoff=FAST_BACKOFF, probes=FAST_BACKOFF)
+    return Session(endpoint, limits=Limits(**limits), backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF)
 
 
 async def ask(session: Session, count: int) -> list[Reply]:

@@ -47,7 +47,7 @@ async def test_max_tokens_is_renamed_once_for_the_run(session: Session, respx_mo
     await session.complete(REQUEST)
     assert route.call_count == 3
     assert sent_body(route)["max_completion_tokens"] == 512
-    assert session.dialect.describe_changes() == ["max_tokens is sent as max_completion_tokens"]
+    assert session.profile.dialect.describe_changes() == ["max_tokens is sent as max_completion_tokens"]
 
 
 @pytest.mark.parametrize("field", ["temperature", "top_p", "seed", "top_k", "structured_outputs"])
@@ -56,7 +56,7 @@ async def test_a_field_that_the_server_refuses_is_dropped_once_for_the_run(
 ) -> None:
     route = respx_mock.post(CHAT_URL).mock(side_effect=picky(lambda body: field if field in body else None))
     async with make_session(sampling=Sampling(extra_body={"top_k": 5})) as session:
-        session.dialect = Dialect(constraint="structured_outputs")
+        session.profile.dialect = Dialect(constraint="structured_outputs")
         request = Request("s", (), "q", seed=1, pattern="<mam>.+")
         reply = await session.complete(request)
         await session.complete(request)
@@ -65,7 +65,7 @@ async def test_a_field_that_the_server_refuses_is_dropped_once_for_the_run(
     assert field not in sent_body(route)
     assert len(sent_body(route)) == len(sent_body(route, 0)) - 1
     assert reply.constrained is (field != "structured_outputs")
-    assert session.dialect.describe_changes() == [f"{field} is left out: the server refuses it"]
+    assert session.profile.dialect.describe_changes() == [f"{field} is left out: the server refuses it"]
 
 
 async def test_fastapis_refusal_drops_a_field_too(session: Session, respx_mock: respx.MockRouter) -> None:
@@ -124,7 +124,7 @@ async def test_an_answer_held_by_a_schema_comes_without_its_json(
     session: Session, respx_mock: respx.MockRouter
 ) -> None:
     route = queue_responses(respx_mock, ok_response('{ "answer":\n"<mam> sits."}'), ok_response('{"answer": "a"}'))
-    session.dialect = Dialect(constraint="json_schema")
+    session.profile.dialect = Dialect(constraint="json_schema")
     reply = await session.complete(TAGGED)
     assert (reply.completion.text, reply.constrained, reply.prefilled) == ("<mam> sits.", True, False)
     assert sent_body(route)["response_format"]["type"] == "json_schema"
@@ -134,7 +134,7 @@ async def test_an_answer_held_by_a_schema_comes_without_its_json(
 @pytest.mark.parametrize("form", ["continue_final_message", "partial"])
 async def test_an_answer_that_was_begun_comes_whole(session: Session, respx_mock: respx.MockRouter, form: str) -> None:
     queue_responses(respx_mock, ok_response("wears a hat."), ok_response("<mam> wears a hat."))
-    session.dialect = Dialect(prefill=form)
+    session.profile.dialect = Dialect(prefill=form)
     for _ in range(2):
         reply = await session.complete(BEGUN)
         assert (reply.completion.text, reply.prefilled) == ("<mam> wears a hat.", True)
@@ -152,8 +152,8 @@ async def test_a_server_that_refuses_to_be_given_a_beginning_is_asked_without(
     session: Session, respx_mock: respx.MockRouter, form: str, field: str
 ) -> None:
     route = respx_mock.post(CHAT_URL).mock(side_effect=picky(lambda body: field if field in str(body) else None))
-    session.dialect = Dialect(prefill=form)
+    session.profile.dialect = Dialect(prefill=form)
     reply = await session.complete(BEGUN)
     assert (reply.prefilled, reply.attempts, route.call_count) == (False, 1, 2)
     assert [message["role"] for message in sent_body(route)["messages"]] == ["system", "user"]
-    assert session.dialect.describe_changes() == [f"{field} is left out: the server refuses it"]
+    assert session.profile.dialect.describe_changes() == [f"{field} is left out: the server refuses it"]

@@ -88,7 +88,7 @@ async def test_the_rate_gives_no_permit_past_a_gate_that_shut_meanwhile(respx_mo
     respx_mock.post(CHAT_URL).mock(side_effect=chat)
     respx_mock.get("http://gpu.example/health").mock(side_effect=probe)
     # The rate would let a request go every 0.4 s, so two of them before the server is back.
-    async with make_session(rps=2.5, concurrency=4, probes=Backoff(0.6, 0.6)) as session:
+    async with make_session(rps=2.5, concurrency=4, probe_backoff=Backoff(0.6, 0.6)) as session:
         await asyncio.gather(*(session.complete(REQUEST) for _ in range(3)))
     assert at == ["chat", "probe", "probe", "chat", "chat", "chat"]
 
@@ -162,7 +162,7 @@ async def test_attempts_that_an_outage_excuses_are_given_back_though_somebody_wa
     async with serve_handler(going) as url:
         endpoint = Endpoint(base_url=f"{url}/v1", model="qwen")
         limits = Limits(concurrency=4, max_attempts=2)
-        async with Session(endpoint, limits=limits, backoff=FAST_BACKOFF, probes=FAST_BACKOFF) as session:
+        async with Session(endpoint, limits=limits, backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF) as session:
             other = asyncio.create_task(session.complete(replace(REQUEST, prompt="other")))
             assert isinstance(await outcome_of(session), Reply)
             await other

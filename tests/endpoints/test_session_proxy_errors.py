@@ -204,6 +204,6 @@ async def test_a_rate_lets_what_is_tried_again_go_before_the_new_rows_that_hold_
 
     respx_mock.post(CHAT_URL).mock(side_effect=answer)
     names = ["old", *(f"new {number}" for number in range(12))]
-    async with make_session(concurrency=8, rps=50, backoff=Backoff(0.0, 0.0), probes=FAST_BACKOFF) as session:
+    async with make_session(concurrency=8, rps=50, backoff=Backoff(0.0, 0.0), probe_backoff=FAST_BACKOFF) as session:
         await asyncio.gather(*(session.complete(unlucky(name)) for name in names))
     assert order.index("old", 1) < 8, "before the rest of those who held slots when it failed"

@@ -79,7 +79,7 @@ async def talking(handler: Handler) -> AsyncIterator[Session]:
             endpoint, limits=Limits(timeout=TEST_TIMEOUT, max_attempts=2), backoff=FAST_BACKOFF
         ) as session:
             await session.complete(REQUEST)
-            session.dialect = Dialect(uuid=True)
+            session.profile.dialect = Dialect(uuid=True)
             yield session
 
 
@@ -97,7 +97,7 @@ async def test_the_others_are_asked_before_the_first_is_answered() -> None:
         completions = await ask(session, "one", "two", "three")
     assert server.carried == [(True, True), (False, False), (False, False)]
     assert {(c.text, c.finish_reason, c.usage) for c in completions} == {("<mam> wears a hat.", "stop", Usage(5, 3))}
-    assert session.uploads.image_limit.in_use == 0
+    assert session.profile.uploads.image_limit.in_use == 0
 
 
 async def nothing() -> None:

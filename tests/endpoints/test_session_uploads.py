@@ -40,7 +40,7 @@ def carried(route: respx.Route, call: int = -1) -> list[tuple[str | None, bool]]
 async def keeping(respx_mock: respx.MockRouter) -> AsyncIterator[Session]:
     """A session with a server that keeps pictures."""
     async with make_session(max_attempts=2) as session:
-        session.dialect = Dialect(uuid=True)
+        session.profile.dialect = Dialect(uuid=True)
         yield session
 
 
@@ -51,7 +51,11 @@ async def test_a_picture_is_carried_once_and_named_from_then_on(keeping: Session
     assert carried(route, 0) == [("persqa-1", True)]
     assert carried(route, 1) == [("persqa-1", False)]
     assert carried(route, 2) == [("persqa-2", True), ("persqa-1", False)]
-    assert (keeping.uploads.images_sent, keeping.uploads.uuids_sent, keeping.uploads.cache_misses) == (2, 2, 0)
+    assert (
+        keeping.profile.uploads.images_sent,
+        keeping.profile.uploads.uuids_sent,
+        keeping.profile.uploads.cache_misses,
+    ) == (2, 2, 0)
 
 
 async def test_a_picture_without_a_uuid_is_carried_each_time(keeping: Session, respx_mock: respx.MockRouter) -> None:
@@ -67,7 +71,7 @@ async def test_a_cache_miss_costs_neither_an_attempt_nor_the_row(
 ) -> None:
     route = queue_responses(respx_mock, ok_response(), MISS, ok_response(), MISS, ok_response())
     async with make_session(max_attempts=1) as session:
-        session.dialect = Dialect(uuid=True)
+        session.profile.dialect = Dialect(uuid=True)
         await session.complete(about(SEEN))
         replies = [await session.complete(about(SEEN)) for _ in statuses]
     assert [reply.attempts for reply in replies] == [1] * len(statuses)
@@ -139,7 +143,7 @@ async def test_the_first_question_goes_ahead_and_the_others_follow_together(
 ) -> None:
     route = respx_mock.post(CHAT_URL)
     async with make_session() as session:
-        session.dialect = Dialect(uuid=uuid)
+        session.profile.dialect = Dialect(uuid=uuid)
         assert await waves_of(session, route, [about(SEEN)] * 5 + [about(OTHER)] * 2) == [2, 5]
     bodies = [carried(route, call) for call in range(7)]
     assert sum(body[0][1] for body in bodies) == (2 if uuid else 7)
@@ -157,7 +161,7 @@ async def test_questions_whose_picture_is_in_go_before_new_pictures(respx_mock: 
     respx_mock.post(CHAT_URL).mock(side_effect=note)
     new = [replace(OTHER, uuid=f"persqa-{number}") for number in range(10, 13)]
     async with make_session(concurrency=1) as session:
-        session.dialect = Dialect(uuid=True)
+        session.profile.dialect = Dialect(uuid=True)
         await asyncio.gather(
             session.complete(about(SEEN, question="first")),
             session.complete(about(SEEN, question="second")),
@@ -170,7 +174,7 @@ async def test_questions_whose_picture_is_in_go_before_new_pictures(respx_mock: 
 async def test_who_waits_for_a_picture_takes_no_slot(respx_mock: respx.MockRouter) -> None:
     route = respx_mock.post(CHAT_URL)
     async with make_session(concurrency=2) as session:
-        session.dialect = Dialect(uuid=True)
+        session.profile.dialect = Dialect(uuid=True)
         waves = await waves_of(session, route, [about(SEEN)] * 3 + [about(OTHER)])
     assert waves == [2, 2]
 
@@ -184,7 +188,7 @@ async def test_a_stop_ends_those_who_wait(respx_mock: respx.MockRouter) -> None:
 
     route = respx_mock.post(CHAT_URL).mock(side_effect=hold)
     async with make_session() as session:
-        session.dialect = Dialect(uuid=True)
+        session.profile.dialect = Dialect(uuid=True)
         tasks = [asyncio.create_task(session.complete(about(SEEN))) for _ in range(4)]
         await asyncio.sleep(0.02)
         session.drain()

@@ -15,8 +15,9 @@ from persqa_client.config import Endpoint
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RunStopped
 from persqa_client.probing.capabilities import ServerCapabilities
-from persqa_client.probing.features import PROBE_PATTERN, try_constraints
-from persqa_client.probing.probe import first_obeyed, identify_server
+from persqa_client.probing.features import PROBE_PATTERN, probe_constraints
+from persqa_client.probing.probe import find_obeyed_form, identify_server
+from persqa_client.probing.probe_session import ProbeSession
 from tests.support.endpoints import (
     BASE_URL,
     CHAT_URL,
@@ -74,8 +75,9 @@ def obeying(field: str | None) -> Any:
 async def test_the_constraint_is_the_field_that_shows(respx_mock: respx.MockRouter, field: str | None) -> None:
     respx_mock.post(CHAT_URL).mock(side_effect=obeying(field))
     async with make_session() as session:
-        assert first_obeyed(await try_constraints(session)) == field
-        assert session.dialect.describe_changes() == []
+        probe = ProbeSession.of(session)
+        assert find_obeyed_form(await probe_constraints(probe)) == field
+        assert probe.profile.dialect.describe_changes() == []
 
 
 async def test_a_server_that_refuses_the_fields_is_asked_without(respx_mock: respx.MockRouter) -> None:
@@ -88,8 +90,9 @@ async def test_a_server_that_refuses_the_fields_is_asked_without(respx_mock: res
 
     respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session() as session:
-        assert set((await try_constraints(session)).values()) == {"refused", "ignored"}
-        assert session.dialect.describe_changes() == []
+        probe = ProbeSession.of(session)
+        assert set((await probe_constraints(probe)).values()) == {"refused", "ignored"}
+        assert probe.profile.dialect.describe_changes() == []
 
 
 async def test_what_else_the_probe_taught_stays(respx_mock: respx.MockRouter) -> None:
@@ -100,14 +103,16 @@ async def test_what_else_the_probe_taught_stays(respx_mock: respx.MockRouter) ->
 
     respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session() as session:
-        await try_constraints(session)
-        assert session.dialect.dropped == {"seed"}
+        probe = ProbeSession.of(session)
+        await probe_constraints(probe)
+        assert probe.profile.dialect.dropped == {"seed"}
+        assert session.profile.dialect.dropped == frozenset()
 
 
 async def test_a_probe_that_fails_finds_nothing(respx_mock: respx.MockRouter) -> None:
     respx_mock.post(CHAT_URL).mock(return_value=error_response(400, "No."))
     async with make_session() as session:
-        assert set((await try_constraints(session)).values()) == {"refused"}
+        assert set((await probe_constraints(ProbeSession.of(session))).values()) == {"refused"}
 
 
 def test_the_probes_pattern_is_nothing_that_a_model_says() -> None:
@@ -144,4 +149,5 @@ async def test_an_address_without_v1_is_corrected_before_any_picture_is_sent(sta
     ):
         with pytest.raises(RunStopped) as caught:
             await identify_server(session)
-    assert caught.value.message == f"{url} answers under /v1: give --base-url {url}/v1."
+    assert caught.value.code == "wrong_url"
+    assert f"--base-url {url}/v1" in caught.value.message

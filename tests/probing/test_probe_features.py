@@ -17,8 +17,9 @@ from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RunStopped
 from persqa_client.probing.capabilities import ServerCapabilities, explain_unusable_vision
-from persqa_client.probing.features import count_images, try_prefills, try_seed, try_uuid
+from persqa_client.probing.features import count_images, probe_prefills, probe_seed, probe_uuid
 from persqa_client.probing.probe import probe_server
+from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
 from tests.support.endpoints import (
     BASE_URL,
@@ -41,13 +42,15 @@ NO_PREFILLS = {"continue_final_message": "refused", "partial": "refused"}
 
 
 def session_of(base_url: str, model: str = DEFAULT_MODEL, **settings: Any) -> Session:
-    return Session(Endpoint(base_url=base_url, model=model), backoff=FAST_BACKOFF, probes=FAST_BACKOFF, **settings)
+    return Session(
+        Endpoint(base_url=base_url, model=model), backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF, **settings
+    )
 
 
 async def examined(simulator: dict[str, Any], **how: Any) -> tuple[ServerCapabilities, Dialect]:
     with run_simulator(SimSettings(latency=0, **simulator)) as server:
         async with session_of(server.base_url) as session:
-            return await probe_server(session, **how), session.dialect
+            return await probe_server(session, **how), session.profile.dialect
 
 
 @pytest.mark.parametrize(
@@ -90,8 +93,8 @@ async def examined(simulator: dict[str, Any], **how: Any) -> tuple[ServerCapabil
 async def test_a_server_is_found_to_be_what_it_is(simulator: dict[str, Any], expected: dict[str, Any]) -> None:
     server, dialect = await examined(simulator, thorough=True)
     assert {name: getattr(server, name) for name in expected} == expected
-    assert server.sight is not None
-    assert (server.sight.state, server.sight.tokens, server.picture_patch) == ("seen", 402, 28)
+    assert server.vision is not None
+    assert (server.vision.state, server.vision.tokens, server.picture_patch) == ("seen", 402, 28)
     assert server.image_limit == 4
     assert server.latency is not None
     assert explain_unusable_vision(server) is None
@@ -105,7 +108,7 @@ async def test_only_what_a_run_needs_is_asked_for_it() -> None:
         asked = simulator.stats()["answered"]
         async with session_of(simulator.base_url) as session:
             prefill = await probe_server(session, strategy="prefill")
-            assert session.dialect == Dialect(prefill="continue_final_message")
+            assert session.profile.dialect == Dialect(prefill="continue_final_message")
     assert asked == 2, "a question with a picture and without"
     assert (direct.constraints, direct.prefills, direct.seed, direct.uuid, direct.image_limit) == (
         {},
@@ -136,8 +139,8 @@ async def test_a_server_without_eyes_is_found_out_and_examined_all_the_same(
     simulator: dict[str, Any], state: str
 ) -> None:
     server, _ = await examined(simulator, thorough=True)
-    assert server.sight is not None
-    assert server.sight.state == state
+    assert server.vision is not None
+    assert server.vision.state == state
     assert explain_unusable_vision(server) is not None
     assert server.constraints["json_schema"] == "obeyed"
 
@@ -159,7 +162,7 @@ async def test_a_persons_own_fields_go_with_it_but_for_those_that_lengthen_answe
         sampling = Sampling(extra_body={"top_k": 7, "min_tokens": 64})
         async with session_of(f"{url}/v1", "qwen", sampling=sampling) as session:
             await probe_server(session, thorough=True)
-            assert session.sampling == sampling
+            assert session.profile.sampling == sampling
     assert len(bodies) > 5
     assert all(body["top_k"] == 7 and "min_tokens" not in body for body in bodies)
 
@@ -173,8 +176,8 @@ async def test_a_server_that_fails_at_everything_is_a_finding() -> None:
         session_of(f"{url}/v1", "qwen", limits=Limits(max_attempts=1)) as session,
     ):
         server = await probe_server(session, thorough=True)
-    assert server.sight is not None
-    assert (server.sight.state, server.seed, server.uuid, server.image_limit) == ("failed", "not shown", None, None)
+    assert server.vision is not None
+    assert (server.vision.state, server.seed, server.uuid, server.image_limit) == ("failed", "not shown", None, None)
     assert server.constraint is server.prefill is None
 
 
@@ -222,7 +225,7 @@ async def test_the_number_of_pictures_is_read_from_a_refusal(
 ) -> None:
     respx_mock.post(CHAT_URL).mock(return_value=error_response(400, words))
     async with make_session() as session:
-        assert await count_images(session) == (limit, None)
+        assert await count_images(ProbeSession.of(session)) == (limit, None)
 
 
 async def test_a_refusal_without_a_number_is_narrowed_by_halves(respx_mock: respx.MockRouter) -> None:
@@ -232,7 +235,7 @@ async def test_a_refusal_without_a_number_is_narrowed_by_halves(respx_mock: resp
 
     route = respx_mock.post(CHAT_URL).mock(side_effect=at_most_five)
     async with make_session() as session:
-        assert await count_images(session) == (None, 4)
+        assert await count_images(ProbeSession.of(session)) == (None, 4)
     assert route.call_count == 3
 
 
@@ -250,13 +253,13 @@ async def test_a_seed_is_believed_when_it_shows(
 ) -> None:
     respx_mock.post(CHAT_URL).mock(side_effect=lambda request: ok_response(texts[json.loads(request.content)["seed"]]))
     async with make_session() as session:
-        assert await try_seed(session) == found
+        assert await probe_seed(ProbeSession.of(session)) == found
 
 
 async def test_answers_that_differ_for_one_seed_show_none(respx_mock: respx.MockRouter) -> None:
     respx_mock.post(CHAT_URL).mock(side_effect=[ok_response(text) for text in "abcd"])
     async with make_session() as session:
-        assert await try_seed(session) == "not shown"
+        assert await probe_seed(ProbeSession.of(session)) == "not shown"
 
 
 @pytest.mark.parametrize(("without_bytes", "found"), [(402, True), (20, False), (None, False)])
@@ -272,7 +275,7 @@ async def test_a_uuid_is_believed_when_the_picture_is_still_in_the_prompt(
 
     route = respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session() as session:
-        assert await try_uuid(session) is found
+        assert await probe_uuid(ProbeSession.of(session)) is found
     first, second = (sent_body(route, call)["messages"][1]["content"][0] for call in (0, 1))
     assert first["uuid"] == second["uuid"]
     assert second["image_url"] is None
@@ -287,7 +290,7 @@ async def test_trouble_that_passes_is_no_finding_about_a_uuid(respx_mock: respx.
     trouble = iter([error_response(503), None, error_response(429), error_response(500)])
     route = respx_mock.post(CHAT_URL).mock(side_effect=lambda request: next(trouble, None) or weighed(request))
     async with make_session() as session:
-        assert await try_uuid(session)
+        assert await probe_uuid(ProbeSession.of(session))
     assert route.call_count == 6
 
 
@@ -296,8 +299,8 @@ async def test_a_server_that_wants_the_bytes_again_keeps_nothing(respx_mock: res
         side_effect=lambda request: weighed(request) if b"base64" in request.content else error_response(400)
     )
     async with make_session() as session:
-        assert not await try_uuid(session)
-        assert session.uploads.images_sent == session.uploads.cache_misses == 0
+        assert not await probe_uuid(ProbeSession.of(session))
+        assert session.profile.uploads.images_sent == session.profile.uploads.cache_misses == 0
     assert route.call_count == 3
 
 
@@ -305,7 +308,7 @@ async def test_the_gauges_are_looked_at_by_one_task_that_ends_with_the_session(r
     respx_mock.post(CHAT_URL).mock(side_effect=weighed)
     before = asyncio.all_tasks()
     async with make_session(concurrency="auto") as session:
-        await try_seed(session)
+        await probe_seed(ProbeSession.of(session))
         await session.complete(REQUEST)
         assert len(asyncio.all_tasks() - before) == 1
     assert asyncio.all_tasks() == before
@@ -317,7 +320,10 @@ async def test_a_beginning_that_lengthens_the_prompt_like_a_turn_was_not_gone_on
     """A server may take the fields, do nothing and answer 200."""
     respx_mock.post(CHAT_URL).mock(return_value=ok_response())
     async with make_session() as session:
-        assert await try_prefills(session) == {"continue_final_message": "ignored", "partial": "ignored"}
+        assert await probe_prefills(ProbeSession.of(session)) == {
+            "continue_final_message": "ignored",
+            "partial": "ignored",
+        }
 
 
 async def test_a_refused_key_ends_all_that_is_under_way(respx_mock: respx.MockRouter) -> None:

@@ -13,13 +13,14 @@ import respx
 from PIL import Image
 
 from persqa_client.probing.capabilities import VisionCheck
-from persqa_client.probing.vision import COLOURS, check_vision, make_colour_picture, named_colour, patch_of
+from persqa_client.probing.probe_session import ProbeSession
+from persqa_client.probing.vision import COLOURS, check_vision, detect_patch_size, find_named_colour, make_colour_image
 from tests.support.endpoints import CHAT_URL, error_response, make_session
 
 
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_picture_is_filled_with_its_colour(colour: str) -> None:
-    picture = make_colour_picture(colour, 40)
+    picture = make_colour_image(colour, 40)
     with Image.open(io.BytesIO(picture.data)) as image:
         assert image.getcolors() == [(1600, COLOURS[colour][0])]
         assert image.get_format_mimetype() == picture.media_type
@@ -43,7 +44,7 @@ def test_a_picture_is_filled_with_its_colour(colour: str) -> None:
     ],
 )
 def test_an_answer_names_one_colour_or_none(text: str, colour: str | None) -> None:
-    assert named_colour(text) == colour
+    assert find_named_colour(text) == colour
 
 
 def model(text: str, *, plain: int = 20, grown: int = 402) -> Callable[[httpx.Request], httpx.Response]:
@@ -62,7 +63,7 @@ async def seen(
 ) -> tuple[VisionCheck, int]:
     route = respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session(max_attempts=1) as session:
-        sight, seconds = await check_vision(session, random.Random(7))
+        sight, seconds = await check_vision(ProbeSession.of(session), random.Random(7))
     assert seconds > 0
     return sight, route.call_count
 
@@ -112,7 +113,7 @@ async def test_a_picture_that_is_refused(respx_mock: respx.MockRouter, status: i
         return error_response(status, words) if b"base64" in request.content else say(request)
 
     sight, _ = await seen(answer, respx_mock)
-    assert (sight.state, sight.words) == (state, words)
+    assert (sight.state, sight.text) == (state, words)
 
 
 async def test_what_refuses_any_question_does_not_refuse_pictures(respx_mock: respx.MockRouter) -> None:
@@ -125,4 +126,4 @@ async def test_what_refuses_any_question_does_not_refuse_pictures(respx_mock: re
     ("tokens", "patch"), [(402, 28), (326, 32), (400, None), (258, None), (765, None), (0, None), (None, None)]
 )
 def test_the_rule_is_known_by_the_tokens_of_the_picture(tokens: int | None, patch: int | None) -> None:
-    assert patch_of(VisionCheck("seen", "red", tokens)) == patch
+    assert detect_patch_size(VisionCheck("seen", "red", tokens)) == patch

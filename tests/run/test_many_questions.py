@@ -119,7 +119,7 @@ def test_the_summary_tells_what_the_run_found_by_itself(folder: Path, simulator:
     input = write(folder, *({"image": f"{name}.png"} for name in NAMES))
     summary = go(input, folder / "qa.jsonl", simulator, probes=True)
     at_once, pictures = summary.findings
-    assert at_once.endswith(" requests at once at last (--concurrency auto)")
-    assert pictures == "pictures sent 4 times, and named 8 times instead"
+    assert at_once.startswith("final concurrency: ")
+    assert pictures == "images sent 4 times, and by uuid alone 8 times"
     assert orjson.loads((folder / "qa.run.json").read_bytes())["found"] == list(summary.findings)
     assert go(input, folder / "fixed.jsonl", simulator, concurrency=4).findings == ()

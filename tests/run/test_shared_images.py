@@ -113,7 +113,7 @@ def test_a_hosted_server_is_sent_no_uuid(folder: Path, tmp_path: Path) -> None:
     with run_simulator(SimSettings(latency=0.01, shape="hosted")) as server:
         run = run_of(rows, server.base_url)
         asyncio.run(run.execute())
-    uploads = run.pool.sessions[0].uploads
+    uploads = run.pool.sessions[0].profile.uploads
     assert (uploads.uuids_sent, uploads.images_sent) == (0, ALL)
     assert_all_are_right(rows)
 
@@ -124,7 +124,7 @@ def test_a_cache_that_forgets_costs_no_row(folder: Path, tmp_path: Path, cached:
     with run_simulator(SimSettings(latency=0.01, cached_pictures=cached)) as server:
         run = run_of(rows, server.base_url, max_attempts=1)
         summary = asyncio.run(run.execute())
-    assert run.pool.sessions[0].uploads.cache_misses > 0
+    assert run.pool.sessions[0].profile.uploads.cache_misses > 0
     assert (summary.tally.succeeded, dict(summary.tally.failed)) == (ALL, {})
     assert_all_are_right(rows)
 
@@ -159,7 +159,7 @@ def run_of(rows: Path, base_url: str, **limits: Any) -> Run:
         recipe=Recipe(questions=QUESTIONS),
         limits=Limits(concurrency=8, **limits),
     )
-    session = Session(settings.endpoint, limits=settings.limits, backoff=QUICK, probes=QUICK)
+    session = Session(settings.endpoint, limits=settings.limits, backoff=QUICK, probe_backoff=QUICK)
     return Run(settings, FileSource(rows), pool=Pool([session]))
 
 

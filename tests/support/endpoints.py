@@ -52,7 +52,7 @@ def make_session(
     *,
     sampling: Sampling | None = None,
     backoff: Backoff = FAST_BACKOFF,
-    probes: Backoff = FAST_BACKOFF,
+    probe_backoff: Backoff = FAST_BACKOFF,
     patience: float = 5.0,
     **limits: Any,
 ) -> Session:
@@ -65,7 +65,7 @@ def make_session(
         http_client=cast(httpx2.AsyncClient, httpx.AsyncClient()),
         rng=random.Random(0),
         backoff=backoff,
-        probes=probes,
+        probe_backoff=probe_backoff,
         patience=patience,
     )
 
