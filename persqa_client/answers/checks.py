@@ -1,4 +1,4 @@
-"""The checks that an answer must pass. Each check has a code of its own and looks at the cleaned text."""
+"""The checks that an answer must pass, each with its code."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ STAND_IN = re.compile(
     r"|(?:图中|图片中|照片中|照片里|图片里|画面中)?的?(?:主角|主体|人物|男人|女人|男子|女子|男孩|女孩|男士|女士|猫咪?|狗狗?))",
     re.IGNORECASE,
 )
-# A question or an answer of its own that the model goes on with.
+# Where the model goes on with another question or answer.
 GOES_ON = re.compile(
     r"\n[ \t*_#>]{0,8}(?:question|answer|q|问题|问|回答|答案|答|user|human|assistant|system)[*_]{0,3} ?[:：]"
     r"|\bquestion ?[:：].*\banswer ?[:：]|\n(?:user|assistant|human)\n",
     re.IGNORECASE | re.DOTALL,
 )
-# Each alternative begins with a literal character, which ``re`` looks for first: 0.6 µs for a sentence, not 4 µs.
+# Each alternative begins with a literal character, to which ``re`` skips: 0.6 µs for a sentence instead of 4 µs.
 PLACEHOLDER = re.compile(
     r"\{(?i:\{[^{}]{0,40}\}\}|(?:[a-z]+_)?(?:name|tag|subject|character|person|answer|question)s?\})"
     r"|\[(?i:(?:insert |your |the |main )?(?:name|tag|character|subject|person|answer)\b[^\]]{0,30}\])"
@@ -50,13 +50,13 @@ PLACEHOLDER = re.compile(
 MARKUP = re.compile(rf"{TEMPLATE_TOKEN}|</?think(?:ing)?>|◁/?think▷|<(?:image|video|audio)>", re.IGNORECASE)
 TAG_LIKE = re.compile(r"</?[^\W\d_][^<>\n]{0,39}>|＜/?[^\W\d_][^＜＞\n]{0,39}＞")
 
-# An n-gram may come this often. Honest lists repeat two or three words, but not longer runs.
+# An n-gram may come this often. Genuine lists repeat two or three words, but not longer runs.
 MAX_REPEATS = 4
 # Length of an n-gram in words, and in characters: four Chinese characters are no more than two words (一件红色的).
 NGRAM_WORDS, NGRAM_CHARACTERS = 4, 8
 LONGEST_WORD = 40
 CHARACTER_RUN = re.compile(r"(\S)\1{19}")
-# From this size on, the compression ratio of a text tells loops from honest texts, which shrink to a third at most.
+# From this size on, the compression ratio of a text tells loops from normal texts, which shrink to a third at most.
 MIN_COMPRESSIBLE_BYTES = 400
 LOOP_COMPRESSION_RATIO = 0.2
 
@@ -76,7 +76,7 @@ def check_begins_with_tag(text: str, task: Task) -> Problem | None:
 
 
 def check_says_something(text: str, task: Task) -> Problem | None:
-    """Something must stand beside the tag; the ``'s`` of a possessive does not count."""
+    """The ``'s`` of a possessive does not count."""
     rest = text.replace(task.tag, " ")
     if LETTER_OR_DIGIT.search(POSSESSIVE.sub("", rest)):
         return None
@@ -84,7 +84,7 @@ def check_says_something(text: str, task: Task) -> Problem | None:
 
 
 def check_no_echo(text: str, task: Task) -> Problem | None:
-    """A question without a question mark is not looked for: a good answer may use its words."""
+    """A good answer may use the words of a question without a question mark."""
     if task.question.endswith(("?", "？")) and task.question in text:
         return Problem("echo", "repetition of the question")
     if any(sentence in text for sentence in prompt_sentences(task)):
@@ -95,7 +95,7 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
 
 
 def check_no_placeholder(text: str, task: Task) -> Problem | None:
-    """Blanks to fill in, and what is left of the ordinary name that the model was asked under."""
+    """Blanks, and remains of the surrogate name that the model was asked under."""
     if task.surrogate and contains_surrogate(text.replace(task.tag, ""), task.surrogate):
         return Problem("placeholder", f"another form of the surrogate name {task.surrogate}", "surrogate")
     found = PLACEHOLDER.search(text)
@@ -105,14 +105,14 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
 
 
 def check_no_markup(text: str, task: Task) -> Problem | None:
-    """Includes ``<image>`` and the like: training code would look for a picture for each."""
+    """Also ``<image>`` and the like: training code would look for a picture for each."""
     return Problem("unknown_markup", "chat template markup") if MARKUP.search(text) else None
 
 
 def check_no_unknown_tag(text: str, task: Task) -> Problem | None:
-    """Tags that the question has are allowed, and so are quoted ones, such as the text of a screen.
+    """Allows tags of the question and quoted ones, such as the text of a screen.
 
-    A closing tag is never allowed: the model took the tag for XML, and the sentence within lacks its subject.
+    The tag's own closing tag is never allowed: the model took the tag for XML, and the sentence lacks its subject.
     """
     rest = text.replace(task.tag, "")
     if ("<" not in rest and "＜" not in rest) or not TAG_LIKE.search(rest):
@@ -127,7 +127,7 @@ def check_no_unknown_tag(text: str, task: Task) -> Problem | None:
 
 
 def is_comparison(found: re.Match[str]) -> bool:
-    """Whether the brackets are the signs of two comparisons, as in ``a<b and c>d``."""
+    """Whether the brackets are two signs of comparison, as in ``a<b and c>d``."""
     before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
     return " " in found[0] and before.isalnum() and after.isalnum()
 
@@ -163,10 +163,10 @@ def compresses_too_well(text: str) -> bool:
 
 
 def check_language(text: str, task: Task) -> Problem | None:
-    """The answer must be in the question's language, as far as scripts tell; the majority decides.
+    """Compares the scripts of question and answer, outside quotations; the majority decides.
 
     In Chinese answers only Latin words in lower case count as foreign, since brands and names keep their letters. An
-    English answer may have some Chinese words, such as the name of a dish. Quotations never count.
+    English answer may have some Chinese words, such as the name of a dish.
     """
     wanted = main_script(task.question)
     if wanted is None or (wanted == "latin" and text.isascii()):
@@ -183,7 +183,7 @@ def check_language(text: str, task: Task) -> Problem | None:
 
 
 def check_no_real_name(text: str, task: Task) -> Problem | None:
-    """Neither text says which name was found: the model would learn it, and the failure file would hold it."""
+    """The problem does not say which name was found, so that the re-ask does not give it away."""
     if not task.names:
         return None
     any_name = compile_names(task.names)

@@ -1,6 +1,6 @@
 """Removes what models put around an answer: thinking, template tokens, fences, echoes, polite phrases, quotes.
 
-Each step is a function that returns the text unchanged where it finds nothing, or where it can't be sure.
+A step returns the text unchanged where it finds nothing, or can't be sure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from persqa_client.types import Task
 
 BLANKS = " \t\n\r\f\v\u200b\ufeff"
 
-# All up to the end of the last thought. Its beginning is often part of the prompt, so not in the answer.
+# Everything up to the end of the last thought. The opening tag is often part of the prompt, so it may be missing.
 THINKING = re.compile(r"(?is)^.*(?:</(?:think|thinking|thought|reasoning)>|◁/think▷|<\|channel\|>final<\|message\|>)")
 # Tokens of chat templates: ChatML and Llama 3, DeepSeek, Llama 2, Gemma, Idefics.
 TEMPLATE_TOKEN = (
@@ -94,7 +94,7 @@ def remove_template_tokens(text: str, task: Task) -> str:
 
 
 def unwrap_fence(text: str, task: Task) -> str:
-    """The content of a code fence around the whole text, or around all of it but a preamble."""
+    """A preamble may stand before the fence."""
     if text[-3:] not in ("```", "~~~"):
         return text
     start = text.find(text[-3:], 0, MAX_PREAMBLE_LENGTH)
@@ -103,7 +103,7 @@ def unwrap_fence(text: str, task: Task) -> str:
 
 
 def unwrap_json(text: str, task: Task) -> str:
-    """The answer within a JSON object such as ``{"answer": "…"}``."""
+    """``{"answer": "…"}`` and the like."""
     if not (text[:1] == "{" and text[-1:] == "}"):
         return text
     try:
@@ -115,14 +115,14 @@ def unwrap_json(text: str, task: Task) -> str:
 
 
 def remove_echo(text: str, task: Task) -> str:
-    """Without the prompt or the question at its beginning, unless nothing would be left."""
+    """The prompt or the question at the beginning, unless nothing would be left."""
     if text.startswith(task.tag) and not task.question.startswith(task.tag):
         return text
     return remove_question(remove_prompt(text, task), task)
 
 
 def remove_prompt(text: str, task: Task) -> str:
-    """Without the prompt's sentences at its beginning, where an answer or a question follows them."""
+    """Only where an answer or a question follows."""
     if text.startswith(task.prompt) and len(text) > len(task.prompt):
         return text[len(task.prompt) :].lstrip()
     rest = text
@@ -132,20 +132,19 @@ def remove_prompt(text: str, task: Task) -> str:
 
 
 def prompt_sentences(task: Task) -> tuple[str, ...]:
-    """The prompt's sentences in order, without the question, and with the tag instead of the ordinary name."""
+    """The prompt's sentences without the question, and with the tag instead of the surrogate name."""
     prompt = task.prompt.replace(task.question, "")
     return split_sentences(replace_surrogate(prompt, task.surrogate, task.tag) if task.surrogate else prompt)
 
 
 @lru_cache(maxsize=256)
 def split_sentences(text: str) -> tuple[str, ...]:
-    """The sentences of a text that are at least ``MIN_SENTENCE_LENGTH`` long."""
     sentences = (sentence.strip() for sentence in SENTENCE.findall(text))
     return tuple(sentence for sentence in sentences if len(sentence) >= MIN_SENTENCE_LENGTH)
 
 
 def remove_question(text: str, task: Task) -> str:
-    """Without the question at its beginning. An unfinished question such as ``<mam> is`` may begin its own answer."""
+    """An unfinished question such as ``<mam> is`` may begin its own answer, and then stays."""
     label = QUESTION_LABEL.match(text)
     unlabelled = (text[label.end() :] if label else text).lstrip('"“「*_ ')
     asked = task.question.rstrip("?？ ")
@@ -160,31 +159,30 @@ def remove_question(text: str, task: Task) -> str:
 
 
 def remove_reworded_question(text: str, task: Task) -> str:
-    """What follows the only ``Answer:`` of the text, where it begins with the tag."""
+    """Keeps what follows the only ``Answer:``, where that begins with the tag."""
     labels = list(ANSWER_LABEL.finditer(text))
     rest = text[labels[0].end() :] if len(labels) == 1 else ""
     return rest if rest.startswith(task.tag) else text
 
 
 def remove_label(text: str, task: Task) -> str:
-    """Without ``Answer:`` at its beginning."""
     return text if text.startswith(task.tag) else LABEL.sub("", text, count=1) if LABEL.match(text) else text
 
 
 def remove_preamble(text: str, task: Task) -> str:
-    """Without ``Sure, here's the answer:`` and the like before the tag."""
+    """``Sure, here's the answer:`` and the like before the tag."""
     start = text.find(task.tag, 0, MAX_PREAMBLE_LENGTH)
     return text[start:] if start > 0 and PREAMBLE.fullmatch(text, 0, start) else text
 
 
 def remove_postamble(text: str, task: Task) -> str:
-    """Without ``Let me know if you need more!`` and the like at its end."""
+    """``Let me know if you need more!`` and the like at the end."""
     found = POSTAMBLE.search(text)
     return text[: found.start()].rstrip() if found and found.start() else text
 
 
 def remove_bullet(text: str, task: Task) -> str:
-    """Without the mark of a list, a heading or a quotation, where the answer is not a list of several lines."""
+    """The mark of a list, a heading or a quotation, unless the answer is a list of several lines."""
     mark = BULLET.match(text)
     is_alone = (
         mark and text.startswith(task.tag, mark.end()) and not re.search(rf"\n[ \t]{{0,8}}{BULLET.pattern}", text)
@@ -193,7 +191,7 @@ def remove_bullet(text: str, task: Task) -> str:
 
 
 def remove_quotes(text: str, task: Task) -> str:
-    """Without quotation marks around the whole, or a single one before the tag or at the end."""
+    """A pair around the whole, or a single mark before the tag or at the end."""
     stop = text[-1:] if text[-1:] in (".", "。") else ""
     body = text.removesuffix(stop) if stop else text
     closing = QUOTES.get(body[:1])
@@ -206,7 +204,7 @@ def remove_quotes(text: str, task: Task) -> str:
 
 
 def are_partners(inner: str, opening: str, closing: str) -> bool:
-    """Whether the marks around ``inner`` belong together, rather than each to another quotation within."""
+    """Whether the marks around ``inner`` belong together, not to quotations within."""
     if opening == "'":
         # An apostrophe stands between letters, or after the tag as its possessive.
         return not re.search(r"(?<![\w>])'|'(?!\w)", inner)

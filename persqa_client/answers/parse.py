@@ -13,7 +13,7 @@ from persqa_client.types import Completion, Problem, Task
 # Finish reasons of a complete answer: OpenAI's "stop", and what other servers send for it.
 COMPLETE = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』》)）\]*_`]*\s*$")
-# No honest answer has so many layers; what is left after these is a loop.
+# Enough for every real answer; a text that still changes after these is a loop.
 MAX_PASSES = 16
 
 
@@ -26,10 +26,9 @@ class Answer:
 
 
 def parse_answer(completion: Completion, task: Task) -> Answer:
-    """Cleans the completion's text and repairs its tags. A text that needs neither only loses surrounding space.
+    """Cleans the text of the completion and repairs its tags.
 
-    Cleaning may uncover a form of the tag, and a repaired tag something to clean (``Sure: **Mam**'s hat``), so both are
-    repeated until neither changes the text.
+    Each may uncover work for the other (``Sure: **Mam**'s hat``), so both are repeated until neither changes the text.
     """
     text = completion.text.strip(BLANKS)
     steps: dict[str, None] = {}
@@ -46,9 +45,9 @@ def parse_answer(completion: Completion, task: Task) -> Answer:
 
 
 def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens: int | None = None) -> Problem | None:
-    """The first problem of an answer, or None. How the completion ended is checked before what it says.
+    """The first problem of an answer; how the completion ended is checked before its text.
 
-    ``max_tokens`` is the number of tokens that the completion was allowed, where known.
+    ``max_tokens`` is the limit that was sent for the completion.
     """
     if completion.refusal:
         return Problem("refusal", "refusal")
@@ -65,7 +64,7 @@ def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens:
 
 
 def was_truncated(completion: Completion, text: str, max_tokens: int | None) -> bool:
-    """Some servers report ``stop`` for an answer that used up its tokens: one that then ends in mid-sentence counts."""
+    """Also true for ``stop`` where all tokens are used and the text ends in mid-sentence: some servers report that."""
     if completion.finish_reason == "length":
         return True
     used_up = max_tokens is not None and completion.usage.completion >= max_tokens

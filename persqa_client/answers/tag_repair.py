@@ -12,8 +12,7 @@ from functools import lru_cache
 
 from persqa_client.language import HAN_CHARACTER, QUOTATION, SPACED_LETTER, UNSPACED
 
-# A shorter name is too often a part of longer words. From this length on, a longer word comes from the name
-# (Charliebear).
+# A longer word that begins with a name of at least this length is made from the name (Charliebear).
 MIN_PREFIX_LENGTH = 5
 # Before a word in lower case these make it a common noun: "a robin".
 DETERMINER = re.compile(r"\b(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|every|no|one)\s+\Z")
@@ -27,10 +26,7 @@ EMPHASIS = r"[*_`~]+"
 
 
 def replace_surrogate(text: str, surrogate: str, tag: str) -> str:
-    """The text with the tag for each ``surrogate``, the ordinary name that the model was asked under.
-
-    Latin names are replaced where they are whole words or possessives, Chinese names anywhere.
-    """
+    """Replaces Latin names where they are whole words, Chinese names anywhere."""
     if HAN_CHARACTER.search(surrogate):
         return text.replace(surrogate, tag)
 
@@ -69,18 +65,16 @@ RepairStep = tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 @dataclass(frozen=True, slots=True)
 class TagForms:
-    """The patterns of one tag's other forms, compiled once for all answers."""
-
     name: str  # Without brackets, in lower case.
     surplus: re.Pattern[str]  # The tag itself with something around it that has to go.
     steps: tuple[RepairStep, ...]
 
 
 def repair_tag(text: str, tag: str, *, bare_name: bool = True) -> tuple[str, tuple[str, ...]]:
-    """The text with each other form of the tag replaced by the tag, and the names of the steps that did so.
+    """The text with the tag for each of its other forms, and the names of the steps that changed it.
 
-    ``bare_name`` says whether the tag's name without brackets is such a form, too. One form may hide another, so the
-    steps are repeated until none changes anything; a second call never changes the text again.
+    ``bare_name``: the name without brackets is such a form, too. One form may hide another, so the steps are repeated
+    until none changes the text.
     """
     forms = compile_tag_forms(tag, bare_name)
     if text.lower().count(forms.name) == text.count(tag) and not forms.surplus.search(text):
@@ -103,7 +97,7 @@ def repair_tag(text: str, tag: str, *, bare_name: bool = True) -> tuple[str, tup
 
 
 def remove_opening_emphasis(text: str, tag: str) -> str:
-    """Without bold or code that begins right before the first tag and ends somewhere after it."""
+    """Bold or code marks right before the first tag, and their partner after it."""
     marks = re.match(EMPHASIS, text)
     if marks is None or not text.startswith(tag, marks.end()):
         return text
@@ -125,7 +119,7 @@ def compile_tag_forms(tag: str, bare_name: bool) -> TagForms:
 
 
 def bracketed_forms(tag: str, name: str) -> list[RepairStep]:
-    """Forms that have brackets of some kind, or one bracket. ``name`` is escaped for use in a pattern."""
+    """Forms with brackets of some kind, or with one bracket. ``name`` is escaped."""
     inner = rf"({GAP}/?{GAP}{name}{GAP}/?{GAP})"
     # What is written on something stays: 写着「mam」.
     unwritten = r"(?<![写印刻标绣画][着有了])"
@@ -176,8 +170,7 @@ def emphasised_forms(tag: str, exact: str) -> list[RepairStep]:
 def bare_name_forms(tag: str) -> list[RepairStep]:
     """The name alone, in its own spelling or with a capital letter.
 
-    Three things stay: the name in quotes, which may be written on a mug; after "a" or "her", where it is a noun; and
-    as a part of something else, such as ``mam-shaped`` or ``mam.jpg``.
+    It stays in quotes (it may be written on a mug), after "a" or "her" (a noun), and in ``mam-shaped`` or ``mam.jpg``.
     """
     name = tag[1:-1]
     spelt = f"(?:{re.escape(name)}|{re.escape(name[0].upper() + name[1:])})"

@@ -133,7 +133,7 @@ def print_requests(settings: RunSettings, source: Source) -> None:
 def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMaker) -> str:
     settings = plan.settings
     try:
-        task = task_maker.make(row, task_id)
+        task = task_maker.make_task(row, task_id)
         images = tuple(
             load_image(reference, plan.image_roots, max_pixels=settings.recipe.max_pixels) for reference in row.images
         )

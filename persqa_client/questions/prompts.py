@@ -101,7 +101,6 @@ CHINESE = Wording(
         "unfinished": "没有说完",
     },
 )
-DEFAULT_CATEGORY = "human"
 
 
 def choose_wording(question: str) -> Wording:
@@ -109,10 +108,10 @@ def choose_wording(question: str) -> Wording:
 
 
 @lru_cache(maxsize=1024)
-def build_prompt(question: str, name: str, category: str | None = None) -> tuple[str, str]:
+def build_prompt(question: str, name: str, category: str = "human") -> tuple[str, str]:
     """The system text and the prompt for a question about ``name``, in the question's language."""
     wording = choose_wording(question)
-    subject = wording.subjects[category or DEFAULT_CATEGORY].format(name=name)
+    subject = wording.subjects[category].format(name=name)
     return wording.system, wording.prompt.format(subject=subject, name=name, question=question)
 
 

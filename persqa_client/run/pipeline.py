@@ -83,7 +83,7 @@ class Pipeline:
         if isinstance(row, BadRow):
             return Failure(task_id, row.code, row.message, whole_row=True)
         try:
-            task = self.task_maker.make(row, task_id)
+            task = self.task_maker.make_task(row, task_id)
             images = tuple([await self.load(reference) for reference in row.images])
         except RowError as error:
             return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}")

@@ -104,7 +104,7 @@ class RowReader:
 
     def units(self, row: Row | BadRow) -> tuple[TaskId, ...]:
         """One task for each question about the row; a bad row has a single task, which fails."""
-        return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.units(row)
+        return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)
 
     def weigh(self, row: Row | BadRow, task_id: TaskId) -> int:
         """Estimates the bytes that a task holds in memory, its images included.
@@ -155,7 +155,7 @@ def make_bank(recipe: Recipe) -> Bank:
 def default_category_and_language(recipe: Recipe, bank: Bank) -> tuple[str, str]:
     """The category and language of rows that set none."""
     language = recipe.language or bank.languages[0]
-    return bank.category or next((category for category, own in bank.fitting if own == language), "human"), language
+    return bank.default_category(language), language
 
 
 def parse_needs(names: Iterable[str]) -> frozenset[str]:
