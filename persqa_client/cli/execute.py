@@ -116,9 +116,9 @@ def listed(counts: Counter[str]) -> str:
 def lines_of(summary: Summary) -> list[tuple[str, str]]:
     """What the table says, line by line."""
     tally = summary.tally
-    many = tally.units != tally.rows
-    rate = f", {tally.units / summary.seconds:.1f} {'questions' if many else 'rows'}/s" if summary.seconds >= 1 else ""
-    asked = f", {tally.units:,} questions" if many else ""
+    many = tally.tasks != tally.rows
+    rate = f", {tally.tasks / summary.seconds:.1f} {'questions' if many else 'rows'}/s" if summary.seconds >= 1 else ""
+    asked = f", {tally.tasks:,} questions" if many else ""
     lines = [("rows", f"{tally.rows:,}{asked}"), ("good", f"{tally.succeeded:,}")]
     if tally.made_good_by:
         lines.append(("made good by", listed(tally.made_good_by)))
@@ -249,7 +249,7 @@ def tell(run: Run, summary: Summary) -> int:
     if summary.state == "already":
         say(f"{run.settings.output} is finished already: nothing to do.")
         if summary.tally.failed_total:
-            kind = "rows" if summary.tally.units == summary.tally.rows else "questions"
+            kind = "rows" if summary.tally.tasks == summary.tally.rows else "questions"
             say(f"{summary.tally.failed_total} {kind} failed; --retry-failed asks them again.")
     else:
         with unheard(sys.stdout):

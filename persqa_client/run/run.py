@@ -28,7 +28,7 @@ from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy
 from persqa_client.run.compose import RunPlan, picture_tokens
 from persqa_client.run.summary import Summary, facts_of
-from persqa_client.storage.ledger import Ledger, MemoryLedger
+from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Strategy
 
@@ -47,16 +47,9 @@ def refuse_changed_input(source: Source, ledger: Ledger) -> None:
         )
 
 
-def rows_left(ledger: Ledger | MemoryLedger, limit: int | None) -> int | None:
+def rows_left(ledger: AnyLedger, limit: int | None) -> int | None:
     """How many more rows ``limit`` allows; None for as many as there are, which a retry always takes."""
-    return None if limit is None or ledger.until is not None else max(0, limit - ledger.tally.rows)
-
-
-def last_paid(ledger: Ledger | MemoryLedger) -> int:
-    """The last line that the journal holds an answer for: a smaller ``--limit`` must not throw it away."""
-    if isinstance(ledger, MemoryLedger) or ledger.books is None:
-        return 0
-    return max((unit.row for unit in ledger.books.replayed), default=0)
+    return None if limit is None or ledger.mode == "retry" else max(0, limit - ledger.tally.rows)
 
 
 PICTURE_THREADS = max(4, min(16, os.cpu_count() or 1))
@@ -138,7 +131,7 @@ class Run:
             memory = MemoryLedger(self.plan.render)
             async with self.pool:
                 summary = await self._work(memory, None)
-            return replace(summary, records=memory.rows(failed=False), failures=memory.rows(failed=True))
+            return replace(summary, records=memory.get_rows(failed=False), failures=memory.get_rows(failed=True))
         files = RunFiles.for_output(self.settings.output)
         with self._own_ledger(files) as ledger:
             async with self.pool:
@@ -146,7 +139,7 @@ class Run:
                     return Summary("already", ledger.tally, ledger.seconds, files)
                 return await self._work(ledger, files)
 
-    async def _work(self, ledger: Ledger | MemoryLedger, files: RunFiles | None) -> Summary:
+    async def _work(self, ledger: AnyLedger, files: RunFiles | None) -> Summary:
         finished = await self._meet_server()
         if finished and ledger.state != "finished":
             finished = await self._answer(ledger)
@@ -163,7 +156,7 @@ class Run:
     def _has_work(self, ledger: Ledger) -> bool:
         return ledger.state != "finished" or self._next_pass(ledger) is not None
 
-    def _next_pass(self, ledger: Ledger | MemoryLedger) -> Callable[[], None] | None:
+    def _next_pass(self, ledger: AnyLedger) -> Callable[[], None] | None:
         """What brings a finished run back to work: its failures where they are to be retried, then input it has not
         seen. None where nothing is left."""
         if isinstance(ledger, MemoryLedger):
@@ -221,16 +214,16 @@ class Run:
         self.strategy = resolve_common_strategy(self.servers, strategy)
         self.pool.join()
 
-    async def _answer(self, ledger: Ledger | MemoryLedger) -> bool:
+    async def _answer(self, ledger: AnyLedger) -> bool:
         """Answers what is left and closes the books. False when the run was stopped before its end."""
         if self._stopped:
             return False
-        self._retried = self._retried or ledger.until is not None
+        self._retried = self._retried or ledger.mode == "retry"
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
             pipeline = self.plan.pipeline(self.pool.completer, threads, self.strategy, self.servers)
             self._pass = self._make_pass(ledger, pipeline.answer_row)
             try:
-                finished = await self._pass.run(rows_left(ledger, self.settings.limit), at_least=last_paid(ledger))
+                finished = await self._pass.run(rows_left(ledger, self.settings.limit))
             finally:
                 self._pass = None
         if finished:
@@ -239,7 +232,7 @@ class Run:
             await asyncio.to_thread(ledger.finish, {"input": self.source.name, **facts})
         return finished
 
-    def _make_pass(self, ledger: Ledger | MemoryLedger, answer: AnswerFunction) -> RowLoop:
+    def _make_pass(self, ledger: AnyLedger, answer: AnswerFunction) -> RowLoop:
         return RowLoop(
             self.source,
             ledger,
@@ -247,9 +240,7 @@ class Run:
             answer,
             self.settings.limits,
             self.live,
-            self.pool.drain,
-            lambda: self.pool.slots,
-            proven=ledger.until is not None or ledger.tally.succeeded > 0,
+            self.pool,
         )
 
 

@@ -13,7 +13,7 @@ from persqa_client.api import make_settings
 from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import START_POSITION, open_source
 from persqa_client.run.compose import RunPlan
-from persqa_client.storage.checkpoint import Checkpoint, Lengths, write_checkpoint
+from persqa_client.storage.checkpoint import Checkpoint, FileLengths, write_checkpoint
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 
@@ -77,7 +77,7 @@ def forge(input: Path, output: Path) -> None:
                 break
     files.failed_partial.touch()
     settings = make_settings(input, output, [Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)], {})
-    tally = Tally(rows=ROWS, units=ROWS, good=ROWS, attempts=ROWS)
+    tally = Tally(rows=ROWS, tasks=ROWS, succeeded=ROWS, attempts=ROWS)
     identity, counts = RunPlan(settings, source).identity(), tally.to_json()
-    lengths = Lengths(written)
+    lengths = FileLengths(written)
     write_checkpoint(files, Checkpoint(identity, source.stamp(), position=position, lengths=lengths, tally=counts))

@@ -55,7 +55,7 @@ def asked(path: Path) -> dict[str, list[str]]:
 def test_each_question_has_a_line_of_its_own_behind_its_rows_others(folder: Path, simulator: Simulator) -> None:
     input = write(folder, *({"image": f"{name}.png"} for name in NAMES))
     summary = go(input, folder / "qa.jsonl", simulator)
-    assert (summary.tally.rows, summary.tally.units, summary.tally.succeeded) == (4, 12, 12)
+    assert (summary.tally.rows, summary.tally.tasks, summary.tally.succeeded) == (4, 12, 12)
     assert [row["image"] for row in objects(folder / "qa.jsonl")] == [f"{name}.png" for name in NAMES for _ in range(3)]
     assert all(len(set(questions)) == 3 for questions in asked(folder / "qa.jsonl").values())
 
@@ -88,9 +88,9 @@ def test_what_failed_is_asked_again_alone_by_either_way(folder: Path, simulator:
 
     Image.new("RGB", (40, 30), "black").save(folder / "late.png")
     only = write(folder, failed[2], failed[0], name="only.jsonl")
-    assert go(only, folder / "only.out", simulator).tally.units == 2
+    assert go(only, folder / "only.out", simulator).tally.tasks == 2
     summary = go(input, folder / "qa.jsonl", simulator, retry_failed=True)
-    assert (summary.tally.rows, summary.tally.units, summary.tally.succeeded) == (3, 9, 9)
+    assert (summary.tally.rows, summary.tally.tasks, summary.tally.succeeded) == (3, 9, 9)
     found = asked(folder / "qa.jsonl")
     assert list(found) == ["red.png", "late.png", "blue.png"]
     assert asked(folder / "only.out")["late.png"] == [found["late.png"][2], found["late.png"][0]]
