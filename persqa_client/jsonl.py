@@ -1,4 +1,4 @@
-"""Reads and writes JSON lines as bytes, and edits one member of a line without changing any other byte."""
+"""Reads and writes JSON lines, and edits one member of a line without changing any other byte."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WHITESPACE_BYTES = b" \t\n\r"
 
 
 class Member(NamedTuple):
-    """A member of an object and its place in the text: where its key, its value and what follows it begin."""
+    """A member of an object: where its key, its value and the text after it begin."""
 
     key: str
     start: int
@@ -35,10 +35,7 @@ def dump_compact(value: object) -> bytes:
 
 
 def dump_spaced(value: object) -> bytes:
-    """JSON in UTF-8 with a space after commas and colons. Paths become strings.
-
-    Raises ValueError if a value has no JSON form.
-    """
+    """JSON with a space after commas and colons. Paths become strings. Raises ValueError for other types."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=os.fspath)
     except TypeError as error:
@@ -47,7 +44,7 @@ def dump_spaced(value: object) -> bytes:
 
 
 def load_value(line: bytes) -> Any:
-    """The JSON value of a line. Accepts NaN and escapes of lone surrogates. Raises ValueError with a short reason."""
+    """Accepts NaN and escapes of lone surrogates. Raises ValueError with a short reason."""
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -55,7 +52,7 @@ def load_value(line: bytes) -> Any:
 
 
 def load_object(line: bytes) -> dict[str, Any]:
-    """Like ``load_value``, and raises ValueError also if the value is not an object."""
+    """Like ``load_value``, but raises ValueError also if the value is not an object."""
     value = load_value(line)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
@@ -87,10 +84,7 @@ def add_member(line: bytes, key: str, value: object) -> bytes:
 
 
 def cut_last_member(line: bytes, key: str) -> bytes:
-    """Removes the last member with that key, if there is one. This undoes ``add_member`` to the byte.
-
-    Raises ValueError if the line is not an object.
-    """
+    """Removes the last member with that key, if any. Raises ValueError if the line is not an object."""
     text = line.decode()
     found, before, last = None, None, None
     for member in _iter_members(text, _find_object(text)):
@@ -108,9 +102,9 @@ def cut_last_member(line: bytes, key: str) -> bytes:
 
 
 def replace_value(line: bytes, path: Sequence[str | int], value: object) -> bytes:
-    """Replaces the value at ``path``, such as ``("conversation", 0, "value")``, if there is one.
+    """Replaces the value at ``path``, such as ``("conversation", 0, "value")``, if any. Of equal keys the last counts.
 
-    Of equal keys the last one counts, as for other JSON readers. Raises ValueError if the line is not JSON.
+    Raises ValueError if the line is not JSON.
     """
     text = line.decode()
     start = _skip_whitespace(text, 0)
@@ -131,7 +125,7 @@ def _find_child(text: str, at: int, step: str | int) -> tuple[int, int] | None:
 
 
 def _iter_members(text: str, at: int) -> Iterator[Member]:
-    """The members of the object that begins at ``at``, or none if another value does."""
+    """Yields nothing if the value at ``at`` is not an object."""
     if text[at] != "{":
         return
     start = _skip_whitespace(text, at + 1)
@@ -148,7 +142,7 @@ def _iter_members(text: str, at: int) -> Iterator[Member]:
 
 
 def _iter_elements(text: str, at: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each element of the array that begins at ``at``, or none if another value does."""
+    """Yields start and end of each element, or nothing if the value at ``at`` is not an array."""
     start = _skip_whitespace(text, at + 1)
     if text[at] != "[" or text[start] == "]":
         return
@@ -162,7 +156,7 @@ def _iter_elements(text: str, at: int) -> Iterator[tuple[int, int]]:
 
 
 def _find_object(text: str) -> int:
-    """Where the object of the line begins. Raises ValueError if the line is anything else."""
+    """Where the object begins. Raises ValueError if the line has anything else."""
     start = _skip_whitespace(text, 0)
     if not text.startswith("{", start) or _skip_whitespace(text, _find_value_end(text, start)) != len(text):
         raise ValueError("not a JSON object")

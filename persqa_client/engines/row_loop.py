@@ -1,4 +1,4 @@
-"""The loop of a run: reads rows from the input, has an engine answer their tasks, and settles the outcomes."""
+"""Reads rows from the input, has an engine answer their tasks, and settles the outcomes in the ledger."""
 
 from __future__ import annotations
 
@@ -28,26 +28,22 @@ SYNCS_PER_CHECKPOINT = 5
 class RowPlan(Protocol):
     """What a run's settings mean for its rows."""
 
+    # Jobs to run for each one that the endpoints can take, since some wait for other tasks of their row.
     @property
-    def spread(self) -> int:
-        """How many jobs to run for each one that the endpoints can take, since some wait for other tasks of a row."""
-        ...
+    def spread(self) -> int: ...
 
     def parse(self, number: int, line: bytes) -> Row | BadRow: ...
 
     def units(self, row: Row | BadRow) -> tuple[TaskId, ...]: ...
 
-    def weigh(self, row: Row | BadRow, task_id: TaskId) -> int:
-        """An upper estimate of the bytes that the task holds while it runs."""
-        ...
+    # An upper estimate of the bytes that the task holds while it runs.
+    def weigh(self, row: Row | BadRow, task_id: TaskId) -> int: ...
 
 
 class EndpointPool(Protocol):
-    """What the loop needs of the endpoints."""
-
     @property
     def slots(self) -> int:
-        """How many requests may be in flight now."""
+        """Requests that may be in flight now."""
         ...
 
     def drain(self) -> None:
@@ -57,14 +53,12 @@ class EndpointPool(Protocol):
 
 @dataclass(slots=True)
 class RunProgress:
-    """The state of a run for display. The run writes it, anyone may read it.
+    """The state of a run, for display."""
 
-    ``read`` and ``total`` are in the unit of the source: bytes of a file, images of a folder. ``read_at_start`` is what
-    earlier processes had read.
-    """
-
+    # In the unit of the source: bytes of a file, images of a folder.
     total: int | None = None
     read: int = 0
+    # What earlier processes had read.
     read_at_start: int = 0
     done: int = 0
     failed: int = 0
@@ -78,9 +72,9 @@ def has_more_rows(source: Source, start: Position) -> bool:
 
 
 class RowFeed:
-    """Makes jobs from the lines of a source, and announces each line to the ledger.
+    """Announces input lines to the ledger and makes jobs of their open tasks.
 
-    ``max_rows`` limits how many rows are announced, but all up to the line ``min_line`` are.
+    It stops after ``max_rows`` rows, but not before the line ``min_line``.
     """
 
     def __init__(self, source: Source, ledger: AnyLedger, plan: RowPlan, max_rows: int | None, min_line: int) -> None:
@@ -93,7 +87,7 @@ class RowFeed:
         self.position = START_POSITION
 
     def jobs(self) -> Iterator[Job | None]:
-        """The jobs that are still to be answered. A None among them lets other tasks of the event loop run."""
+        """Yields the jobs, and None after every ``LINES_PER_PAUSE`` lines so that other tasks of the event loop can run."""
         rows = 0
         for lines, (line, position) in enumerate(self._source.lines(self._ledger.start), 1):
             if self._is_past_end(position, rows):
@@ -122,7 +116,7 @@ class RowFeed:
 class EarlyStop:
     """Stops a run whose first results are all the same failure of the endpoint.
 
-    Such failures are held back until another result comes, so that a stopped run writes none of them.
+    Such failures are held back until a different result comes.
     """
 
     def __init__(self, first_results: int = FIRST_RESULTS, *, passed: bool = False) -> None:
@@ -131,10 +125,9 @@ class EarlyStop:
         self._passed = passed
 
     def admit(self, outcome: Outcome) -> list[Outcome]:
-        """The outcomes that may be settled now.
+        """The outcomes that may be settled now. Raises RunStopped.
 
-        Failures of the input, such as a missing image, are always admitted and are not counted. Raises RunStopped when
-        the first ``first_results`` outcomes are equal failures of the endpoint.
+        Failures of the input, such as a missing image, are always admitted and are not counted.
         """
         if self._passed or (isinstance(outcome, Failure) and outcome.stage == "input"):
             return [outcome]
@@ -154,21 +147,18 @@ class EarlyStop:
         return not self._held or failure_kind(self._held[0]) == failure_kind(failure)
 
     def release(self) -> list[Outcome]:
-        """The failures that are held back, for a run that ends before another result comes."""
+        """The failures that are still held back when the run ends."""
         held, self._held = self._held, []
         return list(held)
 
 
 def failure_kind(failure: Failure) -> tuple[str, str]:
-    """The code and the server's text without its numbers, which differ from row to row."""
+    """The code, and the server's text without its numbers, which differ from row to row."""
     return failure.code, re.sub(r"\d+", "#", failure.raw or "")
 
 
 class RowLoop:
-    """Answers the rows from where the ledger stands to the end of the input.
-
-    It syncs the journal every ``SYNC_INTERVAL`` seconds meanwhile. ``engine`` can be stopped at any time.
-    """
+    """Answers the rows from ``ledger.start`` on, and syncs the ledger meanwhile."""
 
     def __init__(
         self,
@@ -197,9 +187,9 @@ class RowLoop:
         )
 
     async def run(self, max_rows: int | None) -> bool:
-        """Returns whether every row has its outcome; False after a stop. Raises RunStopped and StorageError.
+        """Returns False if it was stopped before every row had its outcome. Raises RunStopped and StorageError.
 
-        ``max_rows`` does not apply to rows that the journal has outcomes for.
+        Rows with outcomes in the journal are taken in any case, even beyond ``max_rows``.
         """
         feed = RowFeed(self._source, self._ledger, self._plan, max_rows, min_line=self._ledger.last_journaled_row)
         try:
@@ -242,7 +232,7 @@ class RowLoop:
         return buffer.tasks < self._max_waiting_tasks and buffer.bytes < self._max_waiting_bytes
 
     def _admit(self, outcome: Outcome) -> list[Outcome]:
-        """The outcomes that may be settled. After a stop no failures are, since the stop may have caused them."""
+        """The outcomes that may be settled: after a stop no failures, since the stop may have caused them."""
         if self.engine.stopping and isinstance(outcome, Failure):
             self._dropped_failures += 1
             return []
@@ -259,7 +249,7 @@ class RowLoop:
             self._progress.failed += isinstance(outcome, Failure)
 
     async def _sync_periodically(self) -> None:
-        """Syncs the journal and writes checkpoints, in a thread. Stops the engine and raises if the disk fails."""
+        """Stops the engine if the disk fails."""
         syncs = 0
         try:
             while True:

@@ -23,7 +23,7 @@ Mode = Literal["run", "retry"]
 
 
 class FileLengths(NamedTuple):
-    """Bytes of an output and of its failure file, up to the same row."""
+    """Bytes of the output and of the failure file, up to the same row."""
 
     output: int = 0
     failed: int = 0
@@ -37,7 +37,7 @@ EMPTY = FileLengths()
 
 @dataclass(frozen=True, slots=True)
 class RetryProgress:
-    """How far a retry has read the finished run's files (``done``), their ``lengths``, and where that run ended."""
+    """How far a retry has read the files of the finished run, their lengths, and where that run ended."""
 
     lengths: FileLengths
     done: FileLengths
@@ -48,8 +48,8 @@ class RetryProgress:
 class Checkpoint:
     """What is needed to resume a run.
 
-    Rows up to ``position`` are written, within ``lengths`` of the partial files. Later outcomes are in the journal from
-    ``generation`` on. ``identity`` holds the settings that must not change, ``stamp`` the size and time of the input.
+    Rows up to ``position`` are within ``lengths`` of the partial files, later outcomes in the journal from
+    ``generation`` on.
     """
 
     identity: Json
@@ -82,8 +82,8 @@ class FinishedRun:
     tally: Json
     seconds: float
 
-    def reopen(self) -> Checkpoint:
-        """The checkpoint from which the run goes on with further input, once its files are partial again."""
+    def to_reopened_checkpoint(self) -> Checkpoint:
+        """For a run that continues with further input."""
         return Checkpoint(
             identity=self.identity,
             stamp=self.stamp,
@@ -94,8 +94,8 @@ class FinishedRun:
             seconds=self.seconds,
         )
 
-    def retry(self) -> Checkpoint:
-        """The checkpoint at which a retry of the run's failures begins."""
+    def to_retry_checkpoint(self) -> Checkpoint:
+        """For a run that asks its failures again."""
         return Checkpoint(
             identity=self.identity,
             stamp=self.stamp,
@@ -116,7 +116,7 @@ def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(files: RunFiles) -> Checkpoint | None:
-    """None if there is no checkpoint. Raises SettingsError if the file was not written by this tool."""
+    """None if there is no checkpoint. Raises SettingsError if a foreign file lies there."""
     fields = _read_own_file(files.checkpoint)
     if fields is None:
         return None
@@ -152,7 +152,7 @@ def write_run_file(files: RunFiles, checkpoint: Checkpoint) -> None:
 
 
 def read_run_file(files: RunFiles) -> FinishedRun | None:
-    """None if there is no run file. Raises SettingsError if it belongs to another output or tool."""
+    """None if there is no run file. Raises SettingsError if it is foreign or belongs to another output."""
     fields = _read_own_file(files.run)
     if fields is None:
         return None

@@ -25,11 +25,7 @@ def write_error(path: Path, error: OSError) -> StorageError:
 
 
 class Appender:
-    """A file that only grows, with one ``os.write`` for each call of ``append``.
-
-    ``length`` is the number of bytes in whole lines. Opening at a length cuts off what lies beyond it, and so does a
-    failed write.
-    """
+    """A file that grows by whole lines, of ``length`` bytes so far. What a failed write adds is cut off."""
 
     def __init__(self, path: Path, length: int = 0) -> None:
         self.path = path
@@ -45,7 +41,7 @@ class Appender:
             raise
 
     def append(self, data: bytes) -> None:
-        """Writes whole lines. On a StorageError the file is cut back to its length before the call, if possible."""
+        """Writes whole lines with one system call. Raises StorageError."""
         if self.needs_truncate:
             self.truncate(self.length)
         try:
@@ -68,7 +64,7 @@ class Appender:
         self.needs_truncate = False
 
     def try_truncate(self, length: int) -> None:
-        """Like ``truncate``. If that fails now, the next ``append`` tries again."""
+        """If this fails, the next ``append`` tries again."""
         with suppress(StorageError):
             self.truncate(length)
 
@@ -83,7 +79,7 @@ class Appender:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replaces a file atomically: a reader, or a crash, finds either the old content or the new."""
+    """Replaces a file atomically."""
     temporary = temporary_path(path)
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
@@ -103,7 +99,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def temporary_path(path: Path) -> Path:
-    """Where ``replace_file`` writes before its rename."""
+    """Where ``replace_file`` writes first."""
     return path.with_name(f"{path.name}.tmp")
 
 
@@ -137,7 +133,7 @@ def remove_if_present(path: Path) -> None:
 
 
 def read_if_present(path: Path) -> bytes | None:
-    """The content of a small file, or None if there is none. Raises SettingsError if it can't be read."""
+    """None if there is no file. Raises SettingsError if it can't be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -148,10 +144,7 @@ def read_if_present(path: Path) -> bytes | None:
 
 
 def get_file_size(path: Path) -> int | None:
-    """The size in bytes, following symbolic links. None if there is no file, -1 if the size can't be found out.
-
-    Raises SettingsError if the name is too long for the file system.
-    """
+    """None if there is no file, -1 if the size can't be read. Raises SettingsError if the name is too long."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

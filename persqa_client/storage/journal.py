@@ -1,7 +1,6 @@
-"""The journal: every outcome in the order of arrival, from which a resumed run learns what is already answered.
+"""The journal has every outcome in the order of arrival, for a resumed run.
 
-It is split into files of increasing generation. Each checkpoint starts a new generation, after which the older ones are
-no longer needed.
+Each checkpoint starts a file of its own, a generation. Older ones are removed after it.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from persqa_client.types import Outcome
 
 
 class JournalEntry(NamedTuple):
-    """An outcome, and the digest of the input line that it belongs to."""
+    """An outcome and the digest of its input line."""
 
     digest: str
     outcome: Outcome
@@ -36,7 +35,7 @@ def encode_entry(entry: JournalEntry) -> bytes:
 
 
 def decode_entry(line: bytes) -> JournalEntry:
-    """Raises ValueError if the line is incomplete or not an entry."""
+    """Raises ValueError."""
     if not line.endswith(b"\n"):
         raise ValueError("incomplete line")
     fields = load_object(line)
@@ -44,9 +43,9 @@ def decode_entry(line: bytes) -> JournalEntry:
 
 
 class Journal:
-    """The generation that is being written, and older ones that the last checkpoint still needs.
+    """The current generation, and older ones that the last checkpoint needs.
 
-    ``sync`` and ``remove_before`` may run in another thread during ``append`` and ``start_generation``.
+    ``sync`` and ``remove_before`` may run in another thread.
     """
 
     def __init__(self, files: RunFiles, generation: int) -> None:
@@ -81,7 +80,7 @@ class Journal:
             appender.sync()
 
     def remove_before(self, generation: int) -> None:
-        """Closes and removes the generations before one. Call it once the checkpoint that needs that one is written."""
+        """Removes older generations, once a checkpoint is written that does not need them."""
         for number in list(self.older):
             if number < generation:
                 self.older.pop(number).close()
@@ -112,14 +111,14 @@ def _read_generation(path: Path) -> Iterator[JournalEntry]:
 
 
 def next_free_generation(files: RunFiles, generation: int) -> int:
-    """The first number from ``generation`` on without a file. The numbers in use have no gaps."""
+    """The first number from ``generation`` on without a file."""
     while files.journal_generation(generation).exists():
         generation += 1
     return generation
 
 
 def remove_generations(files: RunFiles, last: int) -> None:
-    """Removes the generations up to ``last``, the oldest first, so that a crash leaves no gap."""
+    """Removes the oldest first, so that a crash leaves no gap in the numbers."""
     first = last + 1
     while files.journal_generation(first - 1).exists():
         first -= 1

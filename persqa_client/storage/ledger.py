@@ -1,7 +1,4 @@
-"""The ledger of a run: which tasks are still to be asked, and where their outcomes go.
-
-``Ledger`` keeps a run in files, ``MemoryLedger`` keeps it in memory.
-"""
+"""The ledger of a run: knows which tasks are still to be asked, and takes their outcomes."""
 
 from __future__ import annotations
 
@@ -43,19 +40,10 @@ State = Literal["new", "resumed", "finished"]
 
 
 class Ledger:
-    """A run kept in files, under a lock. Every task ends in one of its two files, in the order of the input.
+    """A run kept in files, under a lock.
 
-    Use it from one thread, except for ``sync`` and for the callable that ``checkpoint`` returns. Methods that write
-    raise StorageError if the disk fails. What is already written stays good, and the run can be resumed.
-
-    Attributes:
-        state: whether the run is new, goes on from an earlier process, or is finished.
-        mode: ``retry`` while the failures of a finished run are asked again, otherwise ``run``.
-        start: the position in the input from which to announce lines.
-        end: in a retry the position where the finished run ended; lines after it are not announced. Otherwise None.
-        stamp: what an earlier process noted about the input, such as size and time. The caller compares it.
-        tally: counts of the outcomes that are written.
-        buffer: the rows that are announced and not written yet.
+    Methods that write raise StorageError. What is already written stays good, and the run can be resumed. Only ``sync``
+    and the callable from ``checkpoint`` may be called in other threads.
     """
 
     def __init__(
@@ -70,9 +58,12 @@ class Ledger:
         self._lock = RunLock(files)
         self.state: State = "new"
         self.mode: Mode = "run"
+        # Where to start reading the input and, in a retry, where to end.
         self.start = START
         self.end: Position | None = None
+        # How the input looked to an earlier process. The caller compares it.
         self.stamp = stamp
+        # Counts what is written.
         self.tally = Tally()
         self.buffer = ReorderBuffer()
         self._announced = START
@@ -91,12 +82,11 @@ class Ledger:
         fresh: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """Acquires the lock, and continues the run whose files lie there, if there is one.
+        """Continues the run whose files lie there, or starts one.
 
-        ``identity`` has the settings that must not change during a run, by the names that the user knows. ``stamp``
-        tells how the input looks now. ``fresh`` discards an unfinished run; a finished output stays until the end of
-        the new run replaces it. Raises SettingsError if another run holds the lock, a file was not written by a run, or
-        a setting changed.
+        ``identity`` has the settings that must not change during a run, ``stamp`` the size and time of the input.
+        ``fresh`` discards an unfinished run. Raises SettingsError if another run holds the lock, a file was not written
+        by a run, or a setting changed.
         """
         ledger = cls(files, identity=identity, stamp=stamp, render=render, clock=clock)
         files.prepare()
@@ -166,21 +156,20 @@ class Ledger:
 
     @property
     def seconds(self) -> float:
-        """How long the run has been open, over all its processes."""
+        """How long the run has been open, earlier processes included."""
         if self._writer is not None:
             return self._writer.seconds
         return self._finished.seconds if self._finished is not None else 0.0
 
     @property
     def last_journaled_row(self) -> int:
-        """The last row with an outcome from an earlier process that is still to be announced, or 0."""
+        """The last row that is still to be announced and has an outcome in the journal, or 0."""
         return max((task_id.row for task_id in self.buffer.journaled), default=0)
 
     def expect(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
-        """Announces the next input line, and returns which of its tasks are to be asked.
+        """Announces the next input line and returns which of its tasks are to be asked.
 
-        Tasks that the journal has an outcome for are settled at once. In a retry only failed tasks are asked.
-        ``position`` is the one after the line. Raises SettingsError if the line is not the one that the journal knows.
+        ``position`` is the one after the line. Raises SettingsError if the line has changed since it was answered.
         """
         writer = self._get_writer()
         previous = writer.previous
@@ -204,14 +193,14 @@ class Ledger:
             self._pass_over(position, 0, writer)
 
     def _is_in_range(self, position: Position, previous: PreviousResults | None) -> bool:
-        """Whether the line before ``position``, the next one of the input, belongs to this run or retry."""
+        """Whether the line before ``position`` belongs to this run, and not only to later ones."""
         if position.number <= self._announced.number:
             raise RuntimeError(f"line {position.number} was announced after line {self._announced.number}")
         self._announced = position
         return previous is None or not previous.is_past_end(position)
 
     def _pass_over(self, position: Position, copied_lines: int, writer: RunWriter) -> None:
-        """Lets the input up to ``position``, and lines that a retry copies, follow the newest row in the buffer."""
+        """Lets a line without tasks to ask follow the newest row, and be written with it."""
         if not self.buffer.rows:
             failed_offset = writer.previous.failed_offset if writer.previous is not None else 0
             self.buffer.add(PendingRow(b"", (), {}, position, failed_offset=failed_offset))
@@ -221,10 +210,7 @@ class Ledger:
         self._write_complete_rows(writer)
 
     def settle(self, outcome: Outcome) -> None:
-        """Writes an outcome to the journal, and each row that is complete by it to the output or failure file.
-
-        Raises RuntimeError if no outcome of its task is expected.
-        """
+        """Journals an outcome, and writes each row that is now complete and first in the buffer."""
         writer = self._get_writer()
         row = self.buffer.get_row(outcome.task_id)
         writer.journal.append(JournalEntry(row.digest, outcome))
@@ -237,19 +223,19 @@ class Ledger:
             self.buffer.remove_first()
 
     def sync(self) -> None:
-        """Makes settled outcomes survive a power failure. May run in another thread."""
+        """Makes settled outcomes survive a power failure."""
         if self._writer is not None:
             self._writer.sync()
 
     def checkpoint(self) -> Callable[[], None]:
-        """Prepares a checkpoint. The callable writes it, which is slow and may run in another thread."""
+        """Prepares a checkpoint, which the callable writes. Call that in another thread, since it is slow."""
         return self._get_writer().start_checkpoint(self.buffer.unwritten_entries())
 
     def finish(self, run: Json) -> None:
-        """Moves the results into place and writes the run file, with ``run`` in it beside what a later run needs.
+        """Moves the results into place and writes the run file, with the members of ``run``.
 
-        May be repeated after a StorageError. Raises SettingsError if a foreign file has appeared in an output's place,
-        or if the input of a retry is not the one of the finished run.
+        May be repeated after a StorageError. Raises SettingsError if a foreign file lies at the output, or if the input
+        of a retry has changed.
         """
         if not self._lock.is_held:
             raise RuntimeError("the run is closed")
@@ -267,18 +253,15 @@ class Ledger:
         self._set_finished(self._sealed.to_finished_run())
 
     def reopen(self) -> None:
-        """Continues a finished run with further lines. Its files become partial again."""
-        checkpoint = self._get_finished().reopen()
+        """Continues a finished run with further lines."""
+        checkpoint = self._get_finished().to_reopened_checkpoint()
         write_checkpoint(self.files, checkpoint)
         complete_reopening(self.files)
         self._start_writing(replace(checkpoint, phase="running"), "resumed")
 
     def retry(self) -> None:
-        """Asks the failures of a finished run again. Announce the whole input once more, from its start to ``end``.
-
-        The finished files stay as they are until the retry ends.
-        """
-        checkpoint = self._get_finished().retry()
+        """Asks the failures of a finished run again. The whole input is announced once more, up to ``end``."""
+        checkpoint = self._get_finished().to_retry_checkpoint()
         write_checkpoint(self.files, checkpoint)
         self._start_writing(checkpoint, "resumed")
 
@@ -288,10 +271,7 @@ class Ledger:
         return self._finished
 
     def close(self) -> None:
-        """Closes the files and releases the lock. An unfinished run can be opened again. May be called more than once.
-
-        A run without any outcome leaves no files.
-        """
+        """Closes the files, removes them if there is no outcome yet, and releases the lock."""
         if self._writer is not None and not self._writer.is_closed:
             self._writer.close()
             checkpoint = read_checkpoint(self.files)
@@ -301,7 +281,7 @@ class Ledger:
 
 
 class MemoryLedger:
-    """A run kept in memory, with the interface of ``Ledger``. ``get_rows`` returns its results."""
+    """A run kept in memory, with the interface of ``Ledger``."""
 
     state: State = "new"
     mode: Mode = "run"
@@ -326,7 +306,7 @@ class MemoryLedger:
         return task_ids
 
     def skip(self, position: Position) -> None:
-        """Ignores a blank line."""
+        """Does nothing."""
 
     def settle(self, outcome: Outcome) -> None:
         self.buffer.settle(outcome)
@@ -336,7 +316,7 @@ class MemoryLedger:
             self.buffer.remove_first()
 
     def get_rows(self, *, failed: bool) -> list[dict[str, Any]]:
-        """The rows of the output, or of the failure file, in the order of the input."""
+        """The rows of the output, or of the failure file, in input order."""
         return [
             load_object(self._render(row.line, row.outcomes[task_id]))
             for row in (*self._written, *self.buffer.rows)

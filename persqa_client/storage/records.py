@@ -15,10 +15,7 @@ QUESTION_PATH = ("conversation", 0, "value")
 
 
 def render_record(line: bytes, record: Record, *, output_key: str, style: OutputStyle, details: bool) -> bytes:
-    """The output line: the input line with the answer as its last member, every other byte unchanged.
-
-    With ``details`` a member ``<output_key>_meta`` follows, which tells how the answer came about.
-    """
+    """The input line with the answer as its last member, and ``<output_key>_meta`` after it with ``details``."""
     if style == "qa":
         line = add_member(line, output_key, f"Question: {record.question}, Answer: {record.answer}")
     else:
@@ -51,11 +48,10 @@ def record_details(record: Record) -> Json:
 
 
 def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> bytes:
-    """The line of the failure file: the input line with ``error`` as its last member.
+    """The input line with ``error`` as its last member, in place of one that an earlier run wrote.
 
-    An input line that is not a JSON object becomes ``{"line": …, "error": …}``. An ``error`` that an earlier run wrote
-    is replaced, so that a failure file can be an input. ``numbered`` is for rows with several questions: the error of
-    the first one has its question number too, which is otherwise left out.
+    An input line that is not a JSON object becomes ``{"line": …, "error": …}``. ``numbered`` is for rows with several
+    questions: the first one has its number too, which is otherwise left out.
     """
     error: Json = {
         "code": failure.code,
@@ -75,12 +71,12 @@ def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> 
 
 
 def is_failure_error(error: object) -> bool:
-    """Whether the ``error`` of a row was written by ``render_failure``, and not by the author of the input."""
+    """Whether ``render_failure`` wrote this, and not the author of the input."""
     return isinstance(error, dict) and {"code", "message", "attempts", "raw", "row"} <= error.keys()
 
 
 def parse_failure_line(line: bytes) -> tuple[TaskId, str]:
-    """The task and the error code of a line of the failure file. Raises ValueError if it is not such a line."""
+    """The task and the error code of a line. Raises ValueError if it is not one of a failure file."""
     error = load_object(line).get("error")
     if not isinstance(error, dict) or not is_failure_error(error):
         raise ValueError("not a line of a failure file")
@@ -88,7 +84,7 @@ def parse_failure_line(line: bytes) -> tuple[TaskId, str]:
 
 
 def outcome_to_json(outcome: Outcome) -> Json:
-    """All fields of an outcome. ``outcome_from_json`` returns an equal one."""
+    """All fields of an outcome, for ``outcome_from_json``."""
     task_id, usage = outcome.task_id, outcome.usage
     shared: Json = {
         "row": task_id.row,
@@ -120,7 +116,7 @@ def outcome_to_json(outcome: Outcome) -> Json:
 
 
 def outcome_from_json(data: Json) -> Outcome:
-    """Raises ValueError if ``outcome_to_json`` did not make ``data``."""
+    """Raises ValueError if ``data`` is not from ``outcome_to_json``."""
     try:
         fields = dict(data)
         fields["task_id"] = TaskId(fields.pop("row"), fields.pop("question_number"))

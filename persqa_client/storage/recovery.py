@@ -1,4 +1,4 @@
-"""What to do with the files that lie at an output when a run is opened: resume them, complete them, or refuse them."""
+"""Finds the runs whose files lie at an output, and completes or refuses them."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from persqa_client.types import Json
 
 @dataclass(frozen=True, slots=True)
 class FoundRuns:
-    """The runs whose files lie at an output. Both exist while a retry or a fresh run has not replaced the old one."""
+    """Both exist during a retry or a fresh run, which replaces the finished one at its end."""
 
     unfinished: Checkpoint | None
     finished: FinishedRun | None
 
 
 def find_runs(files: RunFiles) -> FoundRuns:
-    """Reads the state of a run's files, after completing a finish or a reopening that a crash interrupted.
+    """Reads the state of a run, after completing a finish or a reopening that a crash interrupted.
 
-    Raises SettingsError if one of the files was not written by a run, or was changed since.
+    Raises SettingsError if one of the files is foreign.
     """
     checkpoint = read_checkpoint(files)
     if checkpoint is not None and checkpoint.phase == "finishing":
@@ -54,7 +54,7 @@ def find_runs(files: RunFiles) -> FoundRuns:
 
 
 def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> None:
-    """The last steps of a run, from a checkpoint in the phase "finishing". May be repeated after a crash."""
+    """The last steps of a run. May be repeated after a crash."""
     if checkpoint.lengths.failed:
         move_if_present(files.failed_partial, files.failed)
     else:
@@ -77,17 +77,14 @@ def complete_reopening(files: RunFiles) -> None:
 
 
 def has_no_outcome(files: RunFiles, checkpoint: Checkpoint) -> bool:
-    """Whether no task of an unfinished run has an outcome, so that nothing is lost if its files are removed.
-
-    Lines that a retry has copied from the old output do not count as outcomes.
-    """
+    """Whether an unfinished run has no outcome that would be lost. Lines that a retry has copied do not count."""
     retry = checkpoint.before
     has_begun = checkpoint.position.number > 0 if retry is None else retry.done.failed > 0
     return not has_begun and next(read_journal(files, checkpoint.generation), None) is None
 
 
 def remove_unfinished(files: RunFiles) -> None:
-    """Removes the files of an unfinished run. The checkpoint goes last: without it the others would be foreign."""
+    """Removes the checkpoint last: without it the other files would be foreign."""
     remove_if_present(files.partial)
     remove_if_present(files.failed_partial)
     checkpoint = read_checkpoint(files)
@@ -97,7 +94,7 @@ def remove_unfinished(files: RunFiles) -> None:
 
 
 def check_results_unchanged(files: RunFiles, finished: FinishedRun | None) -> None:
-    """Raises SettingsError if an output or failure file is there that does not have the size noted in the run file."""
+    """Raises SettingsError if the output or failure file does not have the size noted in the run file."""
     lengths = finished.lengths if finished is not None else FileLengths()
     expected = {files.output: None if finished is None else lengths.output, files.failed: lengths.failed or None}
     for path, length in expected.items():
@@ -122,7 +119,7 @@ def _check_partials(files: RunFiles, checkpoint: Checkpoint | None) -> None:
 
 
 def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
-    """Raises SettingsError if a file is missing without which the run can't be resumed or counted as finished."""
+    """Raises SettingsError if a file is missing that the run needs."""
     if found.unfinished is not None:
         expected = {
             files.partial: found.unfinished.lengths.output,

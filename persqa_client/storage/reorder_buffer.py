@@ -1,4 +1,4 @@
-"""Holds rows between input and output: their outcomes arrive in any order and leave in the order of the input."""
+"""Brings rows back into input order, since their outcomes arrive in any order."""
 
 from __future__ import annotations
 
@@ -39,23 +39,21 @@ class PendingRow:
 
 
 class ReorderBuffer:
-    """Rows in input order. ``journaled`` are the outcomes of an earlier process, for rows that will be added again.
+    """Rows in input order, until they are written.
 
-    ``tasks`` and ``bytes`` count the rows in the buffer: the tasks that they ask and the bytes of their input lines.
+    ``journaled`` are outcomes from an earlier process, whose rows are yet to be added.
     """
 
     def __init__(self, journaled: Iterable[JournalEntry] = ()) -> None:
         self.journaled = {entry.outcome.task_id: entry for entry in journaled}
         self.rows: deque[PendingRow] = deque()
         self._row_of: dict[TaskId, PendingRow] = {}
+        # The tasks that these rows ask, and the bytes of their input lines.
         self.tasks = 0
         self.bytes = 0
 
     def add(self, row: PendingRow) -> None:
-        """Adds the next row of the input, with the outcomes that the journal has for it.
-
-        Raises SettingsError if these belong to another input line.
-        """
+        """Adds the next row. Raises SettingsError if its outcomes in the journal belong to another input line."""
         entries = [self.journaled[task_id] for task_id in row.asked if task_id in self.journaled]
         if any(entry.digest != row.digest for entry in entries):
             raise SettingsError(
@@ -71,7 +69,7 @@ class ReorderBuffer:
             del self.journaled[entry.outcome.task_id]
 
     def get_row(self, task_id: TaskId) -> PendingRow:
-        """Raises RuntimeError if no outcome of this task is expected."""
+        """Raises RuntimeError if the task has no outcome to wait for."""
         try:
             return self._row_of[task_id]
         except KeyError:
@@ -91,7 +89,7 @@ class ReorderBuffer:
         self.bytes -= len(row.line)
 
     def unwritten_entries(self) -> Iterator[JournalEntry]:
-        """All outcomes that are known and not written. A new generation of the journal begins with them."""
+        """Known outcomes of rows that are not written, for the next generation of the journal."""
         yield from self.journaled.values()
         for row in self.rows:
             yield from (JournalEntry(row.digest, outcome) for outcome in row.outcomes.values())

@@ -19,7 +19,7 @@ CHUNK_SIZE = 1 << 20
 class PreviousResults:
     """Reads the old output and failure file once, in input order.
 
-    Failed tasks are asked again. The lines of all other tasks are copied from the old output to the new one.
+    Failed tasks are asked again. All other lines are copied to the new output.
     """
 
     def __init__(self, files: RunFiles, progress: RetryProgress) -> None:
@@ -53,7 +53,7 @@ class PreviousResults:
             raise foreign_file_error(self.files.failed) from error
 
     def take_failed(self, task_ids: tuple[TaskId, ...]) -> dict[TaskId, str]:
-        """Which of a row's tasks failed, with their codes. Call it for each row once, in order."""
+        """Which of the next row's tasks failed, with their codes."""
         taken: dict[TaskId, str] = {}
         for task_id in task_ids:
             if self.next_failure is None or self.failed is None or self.next_failure[0] > task_id:
@@ -67,7 +67,7 @@ class PreviousResults:
         return taken
 
     def read_lines(self, count: int) -> Iterator[bytes]:
-        """The next ``count`` lines of the old output, in chunks of about ``CHUNK_SIZE`` bytes."""
+        """The next lines of the old output, in chunks of about ``CHUNK_SIZE`` bytes."""
         lines: list[bytes] = []
         size = 0
         for _ in range(count):
@@ -83,17 +83,14 @@ class PreviousResults:
             yield b"".join(lines)
 
     def mark_done(self, failed_offset: int) -> None:
-        """Call it when the lines read so far are written, and the failures up to an offset are replaced."""
+        """Notes that the lines read so far are written, and the failures up to an offset replaced."""
         self.done = FileLengths(self.output.tell(), failed_offset)
 
     def roll_back(self) -> None:
         self.output.seek(self.done.output)
 
     def is_past_end(self, position: Position) -> bool:
-        """Whether the finished run did not read the line before ``position``.
-
-        Raises SettingsError if the input up to the end of that run has changed.
-        """
+        """Whether the finished run ended before ``position``. Raises SettingsError if its input has changed."""
         if position.number == self.end.number and not self._is_end(position):
             raise changed_input_error(f"its first {position.number} lines differ")
         return position.number > self.end.number
@@ -103,7 +100,7 @@ class PreviousResults:
         return (position.number, position.digest) == (self.end.number, self.end.digest)
 
     def check_complete(self, position: Position) -> None:
-        """Raises SettingsError if the retry ends at a position before everything was read."""
+        """Raises SettingsError if the input ended before the finished run did."""
         if not self._is_end(position):
             raise changed_input_error(
                 f"it ends at line {position.number}, and the finished run ended at line {self.end.number}"

@@ -1,4 +1,4 @@
-"""The names of a run's files, the paths that no output may have, and the lock on an output."""
+"""The paths of a run's files, and the lock on an output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """All paths that a run with this output uses. They lie in one folder, so that files change places by a rename."""
+    """All paths of a run. They lie in one folder, so that a file can be moved with a rename."""
 
     output: Path
     failed: Path
@@ -49,7 +49,7 @@ class RunFiles:
         return self.journal.with_name(f"{self.journal.name}{number}")
 
     def includes(self, path: Path) -> bool:
-        """Whether ``path`` leads to one of these files, also through a symbolic or hard link."""
+        """Whether ``path`` is one of these files, or a link to one."""
         own = (self.output, self.failed, self.run, self.partial, self.failed_partial, self.checkpoint, self.lock)
         real = path.resolve()
         if any(real == other.resolve() or _is_same_file(path, other) for other in own):
@@ -90,7 +90,7 @@ def _is_same_file(path: Path, other: Path) -> bool:
 
 
 def _check_output_path(output: Path) -> None:
-    """A run ends with a rename to its output, so the output must be a regular file or not exist yet."""
+    """The output must be a regular file, or not exist yet, since a run ends with a rename to it."""
     absolute = os.path.abspath(output)
     if absolute.startswith("/dev/") and not absolute.startswith("/dev/shm/"):
         raise SettingsError(f"the output {output} is a device, from which no run can be resumed: give -o a file")
@@ -105,7 +105,7 @@ def _check_output_path(output: Path) -> None:
 
 
 class RunLock:
-    """Keeps two runs from writing the same output. The operating system releases it when the process dies."""
+    """Keeps two runs from writing the same output. A process that dies releases it."""
 
     def __init__(self, files: RunFiles) -> None:
         self.files = files
@@ -117,7 +117,7 @@ class RunLock:
         return self._lock.is_locked
 
     def acquire(self) -> None:
-        """Raises SettingsError if another run holds the lock, or if no file can be created in the folder."""
+        """Raises SettingsError if another run holds it, or if the folder can't be written."""
         output = self.files.output
         try:
             self._lock.acquire()

@@ -10,7 +10,7 @@ from persqa_client.types import Failure, Json, Outcome
 
 @dataclass(slots=True)
 class Tally:
-    """Outcomes counted. Tokens and attempts include those of failures that were retried later."""
+    """Counts of outcomes. Tokens and attempts include those of failures that were retried."""
 
     # Input rows. Each has one task or several.
     rows: int = 0
@@ -64,7 +64,7 @@ class Tally:
 
     @classmethod
     def from_json(cls, data: Json) -> Tally:
-        """Reads what ``to_json`` returned. Raises KeyError or TypeError if it is something else."""
+        """Raises KeyError or TypeError if ``data`` is not from ``to_json``."""
         return cls(
             rows=data["rows"],
             tasks=data["units"],

@@ -22,11 +22,7 @@ RenderLine = Callable[[bytes, Outcome], bytes]
 
 
 class RunWriter:
-    """Writes whole rows, outcomes and checkpoints.
-
-    It is used from one thread, except for ``sync``, ``commit`` and ``close``. ``tally`` counts what is written, and
-    ``seconds`` how long the run has been open, earlier processes included.
-    """
+    """Writes whole rows and checkpoints. Other threads may call ``sync``, ``commit`` and ``close``."""
 
     def __init__(
         self,
@@ -38,10 +34,7 @@ class RunWriter:
         render: RenderLine,
         clock: Callable[[], float],
     ) -> None:
-        """Cuts the partial files back to ``checkpoint`` and starts a generation of the journal with ``journaled``.
-
-        ``stamp`` is noted with later checkpoints. The first one keeps the old stamp, which the caller has yet to check.
-        """
+        """Cuts the partial files back to ``checkpoint``, and starts a generation of the journal with ``journaled``."""
         self.files = files
         self.render = render
         self.clock = clock
@@ -69,6 +62,7 @@ class RunWriter:
             self.journal.extend(journaled)
             self.commit(self._make_checkpoint("running"))
             undo.pop_all()
+        # Not before: until the next checkpoint the caller may find that the input changed.
         self.stamp = stamp
 
     @property
@@ -132,12 +126,12 @@ class RunWriter:
         )
 
     def start_checkpoint(self, unwritten: Iterable[JournalEntry]) -> Callable[[], None]:
-        """Starts a generation of the journal with ``unwritten``, and returns the slow part for another thread."""
+        """Starts a generation of the journal, and returns the slow part for another thread."""
         self.journal.start_generation(unwritten)
         return partial(self.commit, self._make_checkpoint("running"))
 
     def commit(self, checkpoint: Checkpoint) -> None:
-        """Syncs all files and writes a checkpoint, unless a later one is written already or the files are closed."""
+        """Syncs all files and writes the checkpoint, unless a later one is written or the files are closed."""
         with self._lock:
             if checkpoint.generation > self._committed:
                 self.output.sync()
@@ -148,13 +142,13 @@ class RunWriter:
                 self.journal.remove_before(checkpoint.generation)
 
     def sync(self) -> None:
-        """Makes the outcomes that are settled so far survive a power failure. Does nothing after ``close``."""
+        """Does nothing after ``close``."""
         with self._lock:
             if not self.is_closed:
                 self.journal.sync()
 
     def seal(self, run: Json) -> Checkpoint:
-        """Writes the checkpoint of the phase "finishing", with ``run`` for the run file, and closes the files."""
+        """Writes the checkpoint of the phase "finishing" and closes the files."""
         with self._lock:
             self.output.sync()
             self.failed.sync()
@@ -164,7 +158,7 @@ class RunWriter:
         return sealed
 
     def close(self) -> None:
-        """Closes the files. May be called more than once."""
+        """May be called more than once."""
         with self._lock:
             if self.is_closed:
                 return

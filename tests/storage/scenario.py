@@ -90,7 +90,7 @@ class TaskLog:
     settled: list[TaskId] = field(default_factory=list)
 
 
-def drive(
+def answer_lines(
     ledger: Ledger, lines: list[Line], answer: Callable[[TaskId], Outcome], *, order: int = 1, every: int = 3
 ) -> TaskLog:
     """Announces the remaining lines, settles their tasks in random order, and writes a checkpoint after ``every``."""
@@ -123,7 +123,7 @@ def run_to_end(folder: Path, *, order: int = 1, lines: list[Line] = LINES) -> Ta
     with open_ledger(folder) as ledger:
         if ledger.state == "finished":
             return TaskLog()
-        log = drive(ledger, lines, answer_first_run, order=order)
+        log = answer_lines(ledger, lines, answer_first_run, order=order)
         ledger.finish({"note": "ours"})
         return log
 
@@ -135,7 +135,7 @@ def reopen_to_end(folder: Path, *, order: int = 1) -> TaskLog:
             return TaskLog()
         if ledger.state == "finished":
             ledger.reopen()
-        log = drive(ledger, LINES, answer_first_run, order=order)
+        log = answer_lines(ledger, LINES, answer_first_run, order=order)
         ledger.finish({"note": "ours"})
         return log
 
@@ -147,7 +147,7 @@ def retry_to_end(folder: Path, *, order: int = 1) -> TaskLog:
             return TaskLog()
         if ledger.state == "finished":
             ledger.retry()
-        log = drive(ledger, LINES, answer_retry, order=order, every=1)
+        log = answer_lines(ledger, LINES, answer_retry, order=order, every=1)
         ledger.finish({"note": "ours"})
         return log
 

@@ -20,7 +20,7 @@ from tests.storage.scenario import (
     Line,
     announce,
     answer_first_run,
-    drive,
+    answer_lines,
     make_failure,
     make_record,
     open_ledger,
@@ -85,7 +85,7 @@ def test_a_row_is_in_the_partial_file_once_all_rows_before_it_are(tmp_path: Path
 
 def test_written_rows_leave_the_buffer(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
-        drive(ledger, LINES, answer_first_run)
+        answer_lines(ledger, LINES, answer_first_run)
         assert (ledger.buffer.tasks, ledger.buffer.bytes) == (0, 0)
         assert not ledger.buffer.rows
         assert list(ledger.buffer.unwritten_entries()) == []
@@ -93,7 +93,7 @@ def test_written_rows_leave_the_buffer(tmp_path: Path) -> None:
 
 def test_a_run_with_failures_only_leaves_an_empty_output(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
-        drive(ledger, LINES[:3], make_failure)
+        answer_lines(ledger, LINES[:3], make_failure)
         ledger.finish({})
     assert (tmp_path / "qa.jsonl").read_bytes() == b""
     with open_ledger(tmp_path) as ledger:
@@ -108,7 +108,7 @@ def test_an_empty_input_leaves_an_empty_output(tmp_path: Path) -> None:
 
 def test_finishing_twice_changes_nothing(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
-        drive(ledger, LINES, answer_first_run)
+        answer_lines(ledger, LINES, answer_first_run)
         ledger.finish({"note": "ours"})
         after_first = read_folder(tmp_path)
         ledger.finish({"note": "other"})
@@ -140,7 +140,7 @@ def test_a_row_that_can_not_be_rendered_is_not_written_in_part(tmp_path: Path) -
         return render(line, outcome)
 
     with open_ledger(tmp_path / "bug", render=fail_for_one_task) as ledger, pytest.raises(ZeroDivisionError):
-        drive(ledger, LINES, answer_first_run)
+        answer_lines(ledger, LINES, answer_first_run)
     assert (tmp_path / "bug" / "qa.jsonl.partial").read_bytes() == expected(LINES[:2], failed=False)
     run_to_end(tmp_path / "bug")
     run_to_end(tmp_path / "none")

@@ -14,7 +14,7 @@ from tests.storage.scenario import (
     LINES,
     announce,
     answer_first_run,
-    drive,
+    answer_lines,
     make_failure,
     make_lines,
     make_record,
@@ -100,11 +100,11 @@ def test_a_fresh_run_keeps_the_finished_output_until_its_end(tmp_path: Path) -> 
     run_to_end(tmp_path)
     old = (tmp_path / "qa.jsonl").read_bytes()
     with open_ledger(tmp_path, fresh=True) as ledger:
-        drive(ledger, LINES[:5], make_record)
+        answer_lines(ledger, LINES[:5], make_record)
         assert (tmp_path / "qa.jsonl").read_bytes() == old
     with open_ledger(tmp_path) as ledger:
         assert ledger.state == "resumed"
-        drive(ledger, LINES[:5], make_record)
+        answer_lines(ledger, LINES[:5], make_record)
         ledger.finish({})
     assert len((tmp_path / "qa.jsonl").read_bytes().splitlines()) == 7
     assert not (tmp_path / "qa.failed.jsonl").exists()
@@ -113,7 +113,7 @@ def test_a_fresh_run_keeps_the_finished_output_until_its_end(tmp_path: Path) -> 
 def test_a_fresh_run_ignores_the_unfinished_one(tmp_path: Path) -> None:
     interrupt_run(tmp_path)
     with open_ledger(tmp_path, fresh=True) as ledger:
-        log = drive(ledger, LINES, answer_first_run)
+        log = answer_lines(ledger, LINES, answer_first_run)
         ledger.finish({})
     assert sorted(log.asked) == TASK_IDS
 
@@ -188,7 +188,7 @@ def test_a_reopened_run_equals_a_run_in_one_go(tmp_path: Path) -> None:
         assert (ledger.state, ledger.start) == ("finished", lines[6].position)
         ledger.reopen()
         assert ledger.start == lines[6].position
-        log = drive(ledger, lines, answer_first_run)
+        log = answer_lines(ledger, lines, answer_first_run)
         ledger.finish({"note": "ours"})
     assert min(log.asked).row == 9
     run_to_end(tmp_path / "whole", lines=lines)
@@ -204,7 +204,7 @@ def test_only_a_finished_run_is_reopened_or_retried(tmp_path: Path) -> None:
 
 def test_a_resumed_run_starts_after_the_blank_lines_behind_the_last_row(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
-        drive(ledger, LINES[:8], answer_first_run)
+        answer_lines(ledger, LINES[:8], answer_first_run)
         ledger.checkpoint()()
     with open_ledger(tmp_path) as ledger:
         assert ledger.start == LINES[7].position

@@ -17,8 +17,8 @@ from tests.storage.scenario import (
     Line,
     announce,
     answer_first_run,
+    answer_lines,
     answer_retry,
-    drive,
     make_lines,
     make_record,
     open_ledger,
@@ -55,7 +55,7 @@ def test_the_old_files_stay_unchanged_until_the_end(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
         assert (ledger.mode, ledger.end, ledger.start.number) == ("retry", LINES[-1].position, 0)
-        drive(ledger, LINES, make_record)
+        answer_lines(ledger, LINES, make_record)
         assert {name: data for name, data in read_folder(tmp_path).items() if name in before} == before
 
 
@@ -73,12 +73,12 @@ def test_a_retry_that_succeeds_removes_the_failure_file(tmp_path: Path) -> None:
     run_to_end(tmp_path)
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
-        drive(ledger, LINES, make_record)
+        answer_lines(ledger, LINES, make_record)
         ledger.finish({})
         assert ledger.tally.failed_total == 0
         ledger.retry()
         before = (tmp_path / "qa.jsonl").read_bytes()
-        log = drive(ledger, LINES, make_record)
+        log = answer_lines(ledger, LINES, make_record)
         ledger.finish({})
     assert log.asked == []
     assert sorted(read_folder(tmp_path)) == ["qa.jsonl", "qa.run.json"]
@@ -91,7 +91,7 @@ def test_copied_lines_are_not_held_in_memory(tmp_path: Path) -> None:
     run_to_end(tmp_path, lines=lines[:2])
     with open_ledger(tmp_path) as ledger:
         ledger.reopen()
-        drive(ledger, lines, make_record, every=1000)
+        answer_lines(ledger, lines, make_record, every=1000)
         ledger.finish({})
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
@@ -135,7 +135,7 @@ def test_lines_after_the_finished_run_are_not_retried(tmp_path: Path) -> None:
     run_to_end(tmp_path, lines=lines[:10])
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
-        log = drive(ledger, lines, make_record)
+        log = answer_lines(ledger, lines, make_record)
         ledger.finish({})
         assert ledger.start == lines[9].position
     assert sorted(log.asked) == FAILED
@@ -159,7 +159,7 @@ def test_a_changed_input_is_refused_before_a_file_is_replaced(lines: list[Line],
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
         with pytest.raises(SettingsError, match=message):  # noqa: PT012
-            drive(ledger, lines, make_record)
+            answer_lines(ledger, lines, make_record)
             ledger.finish({})
     assert {name: data for name, data in read_folder(tmp_path).items() if name in before} == before
 
@@ -172,7 +172,7 @@ def test_a_line_break_added_to_the_last_line_is_no_change(lines: list[Line], tmp
     run_to_end(tmp_path, lines=[*lines[:8], shorter])
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
-        log = drive(ledger, lines, make_record)
+        log = answer_lines(ledger, lines, make_record)
         ledger.finish({})
         assert ledger.tally.failed_total == 0
     assert sorted(log.asked) == FAILED
@@ -205,7 +205,7 @@ def test_a_retry_with_an_outcome_is_resumed(tmp_path: Path) -> None:
         ledger.settle(make_record(FAILED[0]))
     with open_ledger(tmp_path) as ledger:
         assert (ledger.state, ledger.mode) == ("resumed", "retry")
-        assert sorted(drive(ledger, LINES, make_record).asked) == FAILED[1:]
+        assert sorted(answer_lines(ledger, LINES, make_record).asked) == FAILED[1:]
 
 
 def test_a_fresh_run_discards_a_retry_and_keeps_the_finished_output(tmp_path: Path) -> None:
