@@ -87,7 +87,7 @@ class RowFeed:
         self.position = START_POSITION
 
     def jobs(self) -> Iterator[Job | None]:
-        """Yields the jobs, and None after every ``LINES_PER_PAUSE`` lines so that other tasks of the event loop can run."""
+        """Yields the jobs, and None after every ``LINES_PER_PAUSE`` lines, to let other tasks run."""
         rows = 0
         for lines, (line, position) in enumerate(self._source.lines(self._ledger.start), 1):
             if self._is_past_end(position, rows):
