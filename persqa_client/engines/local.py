@@ -96,7 +96,8 @@ class LocalEngine:
                 if task is None:
                     continue
                 job = self._jobs.pop(task)
-                self._release_weight(job)
+                self.held_bytes -= job.weight
+                job.weight = 0
                 outcome = self._get_outcome(task)
                 if outcome is not None:
                     yield job, outcome
@@ -136,10 +137,6 @@ class LocalEngine:
         if was_full:
             self._finished.put_nowait(None)
 
-    def _release_weight(self, job: Job) -> None:
-        self.held_bytes -= job.weight
-        job.weight = 0
-
     def _get_outcome(self, task: asyncio.Task[Outcome]) -> Outcome | None:
         """None if the task was interrupted."""
         try:
@@ -155,6 +152,7 @@ class LocalEngine:
         self.abort()
         tasks = list(self._jobs)
         for job in self._jobs.values():
-            self._release_weight(job)
+            job.weight = 0
         self._jobs.clear()
+        self.held_bytes = 0
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -68,8 +68,11 @@ class Ledger:
         self.buffer = ReorderBuffer()
         self._announced = START
         self._writer: RunWriter | None = None
-        self._sealed: Checkpoint | None = None
+        # From the end of ``finish``, which may have to be repeated after ``_sealed`` is set.
         self._finished: FinishedRun | None = None
+        self._sealed: Checkpoint | None = None
+        # While there is no writer.
+        self._seconds = 0.0
 
     @classmethod
     def open(
@@ -144,22 +147,20 @@ class Ledger:
         self._finished = self._sealed = None
 
     def _set_finished(self, finished: FinishedRun) -> None:
-        self._finished, self._writer = finished, None
-        self.state, self.stamp = "finished", finished.stamp
+        self._finished, self._seconds = finished, finished.seconds
+        self.state, self.mode, self.stamp = "finished", "run", finished.stamp
         self.start, self.end = finished.position, None
         self.tally = Tally.from_json(finished.tally)
 
     def _get_writer(self) -> RunWriter:
-        if self._writer is None or self._writer.is_closed:
+        if self._writer is None:
             raise RuntimeError("the run is finished or closed, so nothing can be written")
         return self._writer
 
     @property
     def seconds(self) -> float:
         """How long the run has been open, earlier processes included."""
-        if self._writer is not None:
-            return self._writer.seconds
-        return self._finished.seconds if self._finished is not None else 0.0
+        return self._seconds if self._writer is None else self._writer.seconds
 
     @property
     def last_journaled_row(self) -> int:
@@ -224,8 +225,9 @@ class Ledger:
 
     def sync(self) -> None:
         """Makes settled outcomes survive a power failure."""
-        if self._writer is not None:
-            self._writer.sync()
+        writer = self._writer
+        if writer is not None:
+            writer.sync()
 
     def checkpoint(self) -> Callable[[], None]:
         """Prepares a checkpoint, which the callable writes. Call that in another thread, since it is slow."""
@@ -249,6 +251,7 @@ class Ledger:
                 writer.previous.check_complete(writer.position)
             check_results_unchanged(self.files, read_run_file(self.files))
             self._sealed = writer.seal(run)
+            self._writer, self._seconds = None, self._sealed.seconds
         complete_finish(self.files, self._sealed)
         self._set_finished(self._sealed.to_finished_run())
 
@@ -272,8 +275,10 @@ class Ledger:
 
     def close(self) -> None:
         """Closes the files, removes them if there is no outcome yet, and releases the lock."""
-        if self._writer is not None and not self._writer.is_closed:
+        if self._writer is not None:
+            self._seconds = self._writer.seconds
             self._writer.close()
+            self._writer = None
             checkpoint = read_checkpoint(self.files)
             if checkpoint is not None and has_no_outcome(self.files, checkpoint):
                 remove_unfinished(self.files)

@@ -30,10 +30,6 @@ class PendingRow:
     outcomes: dict[TaskId, Outcome] = field(default_factory=dict)
 
     @property
-    def is_complete(self) -> bool:
-        return len(self.outcomes) == len(self.asked)
-
-    @property
     def open_tasks(self) -> tuple[TaskId, ...]:
         return tuple(task_id for task_id in self.asked if task_id not in self.outcomes)
 
@@ -80,8 +76,9 @@ class ReorderBuffer:
         del self._row_of[outcome.task_id]
 
     def first_complete(self) -> PendingRow | None:
-        """The oldest row, if it is complete."""
-        return self.rows[0] if self.rows and self.rows[0].is_complete else None
+        """The oldest row, if all its outcomes are there."""
+        row = self.rows[0] if self.rows else None
+        return row if row is not None and len(row.outcomes) == len(row.asked) else None
 
     def remove_first(self) -> None:
         row = self.rows.popleft()

@@ -66,7 +66,7 @@ class RunWriter:
         self.stamp = stamp
 
     @property
-    def is_closed(self) -> bool:
+    def _is_closed(self) -> bool:
         return self._committed == sys.maxsize
 
     @property
@@ -144,7 +144,7 @@ class RunWriter:
     def sync(self) -> None:
         """Does nothing after ``close``."""
         with self._lock:
-            if not self.is_closed:
+            if not self._is_closed:
                 self.journal.sync()
 
     def seal(self, run: Json) -> Checkpoint:
@@ -160,7 +160,7 @@ class RunWriter:
     def close(self) -> None:
         """May be called more than once."""
         with self._lock:
-            if self.is_closed:
+            if self._is_closed:
                 return
             self._committed = sys.maxsize
             self.output.close()

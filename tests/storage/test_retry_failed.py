@@ -76,6 +76,7 @@ def test_a_retry_that_succeeds_removes_the_failure_file(tmp_path: Path) -> None:
         answer_lines(ledger, LINES, make_record)
         ledger.finish({})
         assert ledger.tally.failed_total == 0
+        assert (ledger.state, ledger.mode, ledger.end) == ("finished", "run", None)
         ledger.retry()
         before = (tmp_path / "qa.jsonl").read_bytes()
         log = answer_lines(ledger, LINES, make_record)
