@@ -188,7 +188,7 @@ def _read_own_file(path: Path) -> dict[str, Any] | None:
 
 
 def foreign_file_error(path: Path) -> SettingsError:
-    """For a file that no run wrote, or that was changed since. Such files are never overwritten."""
+    """For a file that no run wrote, or that was changed since."""
     return SettingsError(
         f"{path} exists, but no run left it in this state: move it somewhere else, or choose another -o"
     )

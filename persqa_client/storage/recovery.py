@@ -1,4 +1,7 @@
-"""Finds the runs whose files lie at an output, and completes or refuses them."""
+"""Finds the runs whose files lie at an output, and completes or refuses them.
+
+A file is foreign if no run wrote it, or if it was changed since. Foreign files are never overwritten.
+"""
 
 from __future__ import annotations
 
