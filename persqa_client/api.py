@@ -83,7 +83,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             return Failure(TaskId(number), parsed.code, parsed.message, whole_row=True)
         with self._reset_after_stop():
             pipeline = await self._probed_pipeline()
-            return await pipeline.answer(parsed, self._row_reader.units(parsed)[0])
+            return await pipeline.answer(parsed, self._row_reader.task_ids(parsed)[0])
 
     async def stream(self, rows: Rows) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
         """Yields rows with their outcomes in the order in which they finish; ``Row.number`` counts from 1.
@@ -96,7 +96,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             reader = self._composition.make_row_reader()
             engine = LocalEngine(
                 pipeline.answer,
-                max_jobs=lambda: reader.spread * task_limit(self._composition.pool.slots),
+                max_jobs=lambda: reader.jobs_per_permit * task_limit(self._composition.pool.slots),
                 max_bytes=self._settings.limits.max_inflight_bytes,
                 on_stop=lambda: None,
             )
@@ -136,7 +136,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
 def make_jobs(rows: Rows, reader: RowReader) -> Iterator[Job]:
     for line, position in InMemorySource(rows).lines(START_POSITION):
         row = reader.parse(position.number, line)
-        for task_id in reader.units(row):
+        for task_id in reader.task_ids(row):
             yield Job(row, task_id, reader.weigh(row, task_id))
 
 

@@ -126,7 +126,7 @@ def print_requests(settings: RunSettings, source: Source) -> None:
         if isinstance(row, BadRow):
             print(f"would fail: {row.message} ({row.code})")
             continue
-        for task_id in reader.units(row):
+        for task_id in reader.task_ids(row):
             print(preview_request(row, task_id, plan, task_maker))
 
 
@@ -206,7 +206,7 @@ def report(run: Run, summary: Summary) -> int:
     if summary.state == "already":
         print_message(f"{run.settings.output} is already finished: nothing to do.")
         if failed := summary.tally.failed_total:
-            kind = "rows" if summary.tally.units == summary.tally.rows else "questions"
+            kind = "rows" if summary.tally.tasks == summary.tally.rows else "questions"
             print_message(f"{failed} {kind} failed; --retry-failed asks them again.")
     else:
         with tolerate_closed_stream(sys.stdout):

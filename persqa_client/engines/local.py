@@ -1,4 +1,4 @@
-"""Runs jobs concurrently on one event loop, within limits on their number and on the bytes that they hold."""
+"""Runs jobs concurrently on one event loop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AnswerFunction = Callable[[Row | BadRow, TaskId, SetWeight], Coroutine[Any, Any,
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One task to be answered. ``weight`` is the bytes that it holds in memory while it runs, at first an estimate."""
+    """A task to be answered. ``weight`` is the bytes that it holds while it runs, at first an estimate."""
 
     row: Row | BadRow
     task_id: TaskId
@@ -36,11 +36,10 @@ def task_limit(permits: int) -> int:
 
 
 class LocalEngine:
-    """Runs each job as an asyncio task.
+    """Runs each job as an asyncio task, within ``max_jobs`` and ``max_bytes``; one job may always run.
 
-    ``answer`` is called as ``answer(row, task_id, set_weight)``. It calls ``set_weight`` once it knows how many bytes
-    the job really holds; if that is less than the estimate, further jobs can start. ``max_jobs`` and ``max_bytes``
-    limit what runs at the same time, but one job always may. ``on_stop`` is called once, when the engine stops.
+    ``answer`` calls ``set_weight`` once it knows how many bytes the job really holds. If that is less than the
+    estimate, further jobs can start.
     """
 
     def __init__(
@@ -61,37 +60,35 @@ class LocalEngine:
 
     @property
     def running(self) -> int:
-        """Jobs that are running now."""
         return len(self._jobs)
 
     @property
     def complete(self) -> bool:
-        """Whether every job was started and has its outcome, even if the engine was stopped meanwhile."""
+        """Whether every job has its outcome, even if the engine was stopped."""
         return self._all_started and self._unanswered == 0
 
     def stop(self) -> None:
-        """Starts no further jobs. Those that run may finish within ``STOP_TIMEOUT`` seconds."""
+        """Starts no further jobs, and aborts after ``STOP_TIMEOUT`` seconds."""
         if not self.stopping:
             self.stopping = True
             self._on_stop()
             asyncio.get_running_loop().call_later(STOP_TIMEOUT, self.abort)
 
     def stop_with(self, error: RunStopped) -> None:
-        """Stops; ``run`` raises the first such error after it has yielded the remaining outcomes."""
+        """Stops, and has ``run`` raise the first such error after the remaining outcomes."""
         self._stop_error = self._stop_error or error
         self.stop()
 
     def abort(self) -> None:
-        """Cancels the running jobs. They have no outcome and are answered by the next run."""
+        """Cancels the running jobs, which then have no outcome."""
         for task in self._jobs:
             task.cancel()
 
     async def run(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> AsyncIterator[tuple[Job, Outcome]]:
         """Yields jobs with their outcomes, in the order in which they finish.
 
-        Takes the next of ``jobs`` only while the limits and ``has_room`` allow it. A None among them lets other tasks
-        of the event loop run. Raises RunStopped if an answer raised it, after the remaining outcomes. Any other
-        exception of an answer cancels the running jobs and is raised at once.
+        A None among ``jobs`` lets other tasks of the event loop run. RunStopped from an answer is raised after the
+        remaining outcomes; any other exception cancels the running jobs and is raised at once.
         """
         try:
             while await self._start_jobs(jobs, has_room) or self._jobs:
@@ -99,7 +96,8 @@ class LocalEngine:
                 if task is None:
                     continue
                 job = self._jobs.pop(task)
-                self._release_weight(job)
+                self.held_bytes -= job.weight
+                job.weight = 0
                 outcome = self._get_outcome(task)
                 if outcome is not None:
                     yield job, outcome
@@ -109,7 +107,7 @@ class LocalEngine:
             raise self._stop_error
 
     async def _start_jobs(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> bool:
-        """Starts jobs while there is room. Returns whether any job runs afterwards."""
+        """Starts jobs while there is room. Returns whether any is running."""
         while not self.stopping and (not self._jobs or (self._has_room() and has_room())):
             try:
                 job = next(jobs)
@@ -129,7 +127,7 @@ class LocalEngine:
         return len(self._jobs) < self._max_jobs() and self.held_bytes < self._max_bytes
 
     def _reduce_weight(self, job: Job, weight: int) -> None:
-        """Sets a running job's weight. Does nothing if it is not less than before, or if the job has ended."""
+        """Ignores weights that are not lower than before. An ended job has weight 0."""
         freed = job.weight - weight
         if freed <= 0:
             return
@@ -139,12 +137,8 @@ class LocalEngine:
         if was_full:
             self._finished.put_nowait(None)
 
-    def _release_weight(self, job: Job) -> None:
-        self.held_bytes -= job.weight
-        job.weight = 0
-
     def _get_outcome(self, task: asyncio.Task[Outcome]) -> Outcome | None:
-        """The outcome of a finished task, or None if it was interrupted."""
+        """None if the task was interrupted."""
         try:
             return task.result()
         except (asyncio.CancelledError, Interrupted):
@@ -158,6 +152,7 @@ class LocalEngine:
         self.abort()
         tasks = list(self._jobs)
         for job in self._jobs.values():
-            self._release_weight(job)
+            job.weight = 0
         self._jobs.clear()
+        self.held_bytes = 0
         await asyncio.gather(*tasks, return_exceptions=True)

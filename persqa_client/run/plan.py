@@ -92,17 +92,14 @@ class RowReader:
     share_images: bool = False
 
     @property
-    def spread(self) -> int:
-        """Factor on the number of concurrent tasks.
-
-        With several questions per row, the later ones wait until the first has uploaded their images.
-        """
+    def jobs_per_permit(self) -> int:
+        """With several questions per row, the later ones wait until the first has uploaded their images."""
         return 2 if self.recipe.questions > 1 else 1
 
     def parse(self, number: int, line: bytes) -> Row | BadRow:
         return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
 
-    def units(self, row: Row | BadRow) -> tuple[TaskId, ...]:
+    def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:
         """One task for each question about the row; a bad row has a single task, which fails."""
         return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)
 

@@ -19,7 +19,7 @@ from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.compose import Composition
 from persqa_client.run.plan import RunPlan, input_folder_of
 from persqa_client.run.summary import Summary, describe_run
-from persqa_client.storage.ledger import Ledger, MemoryLedger
+from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles
 
 
@@ -94,14 +94,14 @@ class Run:
             memory = MemoryLedger(self.plan.render)
             async with self.composition:
                 summary = await self._work(memory, None)
-            return replace(summary, records=memory.rows(failed=False), failures=memory.rows(failed=True))
+            return replace(summary, records=memory.get_rows(failed=False), failures=memory.get_rows(failed=True))
         with self._open_ledger_unless_held(self.settings.output) as ledger:
             async with self.composition:
                 if not self._has_work(ledger):
                     return Summary("already", ledger.tally, ledger.seconds, ledger.files)
                 return await self._work(ledger, ledger.files)
 
-    async def _work(self, ledger: Ledger | MemoryLedger, files: RunFiles | None) -> Summary:
+    async def _work(self, ledger: AnyLedger, files: RunFiles | None) -> Summary:
         finished = await self._probe()
         if finished and ledger.state != "finished":
             finished = await self._answer_rows(ledger)
@@ -123,7 +123,7 @@ class Run:
     def _has_work(self, ledger: Ledger) -> bool:
         return ledger.state != "finished" or self._next_pass(ledger) is not None
 
-    def _next_pass(self, ledger: Ledger | MemoryLedger) -> Callable[[], None] | None:
+    def _next_pass(self, ledger: AnyLedger) -> Callable[[], None] | None:
         """The function that reopens a finished run, or None if there is nothing left to do.
 
         Failed rows come first, if they are to be retried; then rows that were added to the input.
@@ -175,11 +175,11 @@ class Run:
             self._probing = None
         return not self._stopped
 
-    async def _answer_rows(self, ledger: Ledger | MemoryLedger) -> bool:
+    async def _answer_rows(self, ledger: AnyLedger) -> bool:
         """Answers the rows that are left, and finishes the files. False if the run was stopped before its end."""
         if self._stopped:
             return False
-        self._retried = self._retried or ledger.until is not None
+        self._retried = self._retried or ledger.mode == "retry"
         self._row_loop = RowLoop(
             self.source,
             ledger,
@@ -187,14 +187,10 @@ class Run:
             self.composition.make_pipeline().answer,
             self.settings.limits,
             self.progress,
-            self.pool.drain,
-            lambda: self.pool.slots,
-            proven=ledger.until is not None or ledger.tally.succeeded > 0,
+            self.pool,
         )
         try:
-            finished = await self._row_loop.run(
-                rows_left(ledger, self.settings.limit), at_least=last_answered_row(ledger)
-            )
+            finished = await self._row_loop.run(rows_left(ledger, self.settings.limit))
         finally:
             self._row_loop = None
         if finished:
@@ -215,13 +211,6 @@ def refuse_changed_input(source: Source, ledger: Ledger) -> None:
         )
 
 
-def rows_left(ledger: Ledger | MemoryLedger, limit: int | None) -> int | None:
+def rows_left(ledger: AnyLedger, limit: int | None) -> int | None:
     """How many more rows ``limit`` allows; None for no limit. A retry takes all failed rows."""
-    return None if limit is None or ledger.until is not None else max(0, limit - ledger.tally.rows)
-
-
-def last_answered_row(ledger: Ledger | MemoryLedger) -> int:
-    """The last row with a journalled answer. It is written even if a smaller ``--limit`` is given now."""
-    if isinstance(ledger, MemoryLedger) or ledger.books is None:
-        return 0
-    return max((task_id.row for task_id in ledger.books.replayed), default=0)
+    return None if limit is None or ledger.mode == "retry" else max(0, limit - ledger.tally.rows)

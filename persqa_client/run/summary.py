@@ -40,11 +40,11 @@ class Summary:
 def list_results(summary: Summary) -> list[tuple[str, str]]:
     """Labels and texts of the table that the command prints."""
     tally = summary.tally
-    several = tally.units != tally.rows
+    several = tally.tasks != tally.rows
     rate = ""
     if summary.seconds >= 1:
-        rate = f", {tally.units / summary.seconds:.1f} {'questions' if several else 'rows'}/s"
-    asked = f", {tally.units:,} questions" if several else ""
+        rate = f", {tally.tasks / summary.seconds:.1f} {'questions' if several else 'rows'}/s"
+    asked = f", {tally.tasks:,} questions" if several else ""
     results = [("rows", f"{tally.rows:,}{asked}"), ("answered", f"{tally.succeeded:,}")]
     if tally.made_good_by:
         results.append(("interventions", format_counts(tally.made_good_by)))

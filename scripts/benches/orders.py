@@ -49,7 +49,7 @@ async def plain(settings: RunSettings, source: FileSource) -> float:
             answered = 0
             for row in left:
                 assert isinstance(row, Row)
-                for task_id in reader.units(row):
+                for task_id in reader.task_ids(row):
                     answered += isinstance(await pipeline.answer(row, task_id), Record)
             return answered
 

@@ -12,7 +12,7 @@ from benches.common import MODEL, Figure, different_pictures, persqa, write_rows
 from persqa_client.config import Endpoint, make_run_settings
 from persqa_client.inputs.sources import START_POSITION, open_source
 from persqa_client.run.plan import RunPlan
-from persqa_client.storage.checkpoint import Checkpoint, Lengths, write_checkpoint
+from persqa_client.storage.checkpoint import Checkpoint, FileLengths, write_checkpoint
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 
@@ -78,7 +78,7 @@ def forge(input: Path, output: Path) -> None:
     settings = make_run_settings(
         [Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)], {}, input=input, output=output
     )
-    tally = Tally(rows=ROWS, units=ROWS, good=ROWS, attempts=ROWS)
+    tally = Tally(rows=ROWS, tasks=ROWS, succeeded=ROWS, attempts=ROWS)
     identity, counts = RunPlan(settings, input.parent).identity(), tally.to_json()
-    lengths = Lengths(written)
+    lengths = FileLengths(written)
     write_checkpoint(files, Checkpoint(identity, source.stamp(), position=position, lengths=lengths, tally=counts))

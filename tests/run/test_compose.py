@@ -71,7 +71,7 @@ async def test_the_uuid_depends_on_request_fields_that_change_the_image(tmp_path
 
 def weigh_all(reader: RowReader, folder: Path) -> list[int]:
     row = reader.parse(1, orjson.dumps({"image": [f"{folder}/a.png"]}))
-    return [reader.weigh(row, task_id) for task_id in reader.units(row)]
+    return [reader.weigh(row, task_id) for task_id in reader.task_ids(row)]
 
 
 def test_shared_images_count_for_the_first_question_of_a_row(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_retried_question_counts_with_its_images(tmp_path: Path) -> None:
 
 def test_more_tasks_run_if_some_wait_for_others(tmp_path: Path) -> None:
     plans = [RunPlan(make_settings(tmp_path, questions=questions)) for questions in (1, 2, 5)]
-    assert [plan.make_row_reader().spread for plan in plans] == [1, 2, 2]
+    assert [plan.make_row_reader().jobs_per_permit for plan in plans] == [1, 2, 2]
 
 
 async def test_another_process_can_compose_the_same_from_pickled_settings(tmp_path: Path) -> None:

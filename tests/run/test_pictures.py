@@ -72,7 +72,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
 def test_every_picture_ends_in_one_place(shown: Shown) -> None:
     assert shown.answered == list(GOOD)
     assert shown.failed == CODES
-    assert shown.summary.tally.units == len(GOOD) + len(CODES)
+    assert shown.summary.tally.tasks == len(GOOD) + len(CODES)
     assert len(shown.arrived) == shown.files == len(GOOD)
 
 

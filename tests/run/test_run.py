@@ -109,11 +109,11 @@ def test_a_finished_run_given_again_does_nothing(folder: Path, simulator: Simula
 def test_added_lines_and_a_larger_limit_are_gone_on_with(folder: Path, simulator: Simulator) -> None:
     lines = [f'{{"image": "red.png", "n": {n}}}' for n in range(5)]
     input, output = rows(folder, *lines[:3]), folder / "qa.jsonl"
-    assert go(input, output, simulator, limit=2).tally.units == 2
+    assert go(input, output, simulator, limit=2).tally.tasks == 2
     assert len(objects(output)) == 2
-    assert go(input, output, simulator).tally.units == 3
+    assert go(input, output, simulator).tally.tasks == 3
     rows(folder, *lines)
-    assert go(input, output, simulator).tally.units == 5
+    assert go(input, output, simulator).tally.tasks == 5
     assert [row["n"] for row in objects(output)] == [0, 1, 2, 3, 4]
 
 
@@ -136,7 +136,7 @@ def test_limits_may_change_and_so_may_the_endpoint(folder: Path, simulator: Simu
     go(input, folder / "qa.jsonl", simulator, limit=1, concurrency=1)
     with run_simulator(SimSettings(latency=0)) as other:
         summary = go(input, folder / "qa.jsonl", other, concurrency=9, timeout=7, max_attempts=2, rps=50)
-    assert (summary.state, summary.tally.units) == ("finished", 2)
+    assert (summary.state, summary.tally.tasks) == ("finished", 2)
 
 
 def test_a_changed_input_is_refused(folder: Path, simulator: Simulator) -> None:
@@ -207,17 +207,17 @@ def test_a_stopped_run_goes_on_where_it_was_left(folder: Path) -> None:
 
         summary = asyncio.run(stopped())
         assert summary.state == "interrupted"
-        assert 40 <= summary.tally.units < 200
+        assert 40 <= summary.tally.tasks < 200
         assert not (folder / "qa.jsonl").exists()
-        assert go(input, folder / "qa.jsonl", server, probes=False, concurrency=8).tally.units == 200
+        assert go(input, folder / "qa.jsonl", server, probes=False, concurrency=8).tally.tasks == 200
         assert server.stats()["answered"] == 200, "each row once"
     assert [row["n"] for row in objects(folder / "qa.jsonl")] == list(range(200))
 
 
 def test_rows_of_memory_can_have_an_output_too(folder: Path, simulator: Simulator) -> None:
     made = [{"image": str(folder / "red.png"), "n": n} for n in range(3)]
-    assert go(made[:2], folder / "qa.jsonl", simulator).tally.units == 2
-    assert go(made, folder / "qa.jsonl", simulator).tally.units == 3
+    assert go(made[:2], folder / "qa.jsonl", simulator).tally.tasks == 2
+    assert go(made, folder / "qa.jsonl", simulator).tally.tasks == 3
     assert [row["n"] for row in objects(folder / "qa.jsonl")] == [0, 1, 2]
 
 
@@ -245,7 +245,7 @@ def test_no_key_and_no_base64_stand_in_any_file_of_a_run(folder: Path, monkeypat
     input = rows(folder, '{"image": "red.png"}', '{"image": "red.png", "question": "again"}', '{"image": "missing"}')
     with run_simulator(SimSettings(latency=0, api_key=key, script=["ok", "unprocessable", "500"])) as server:
         summary = go(input, folder / "qa.jsonl", server, api_key_env="SIM_KEY", details=True)
-    assert summary.tally.units == 3
+    assert summary.tally.tasks == 3
     encoded = base64.b64encode((folder / "red.png").read_bytes())[:40]
     for name, content in state(folder).items():
         assert key.encode() not in content, name
@@ -292,7 +292,7 @@ def test_a_retry_goes_on_with_lines_that_were_added(folder: Path, simulator: Sim
 
 def test_rows_kept_in_memory_are_asked_once_also_with_retry_failed(folder: Path, simulator: Simulator) -> None:
     summary = go(rows(folder, '{"image": "red.png"}', '{"image": "no.png"}'), None, simulator, retry_failed=True)
-    assert (summary.tally.units, summary.tally.attempts, len(summary.failures)) == (2, 1, 1)
+    assert (summary.tally.tasks, summary.tally.attempts, len(summary.failures)) == (2, 1, 1)
 
 
 def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
@@ -314,7 +314,7 @@ def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
             await going
 
         asyncio.run(broken_off())
-        assert go(input, output, server, probes=False, limit=5).tally.units == 40
+        assert go(input, output, server, probes=False, limit=5).tally.tasks == 40
         assert server.stats()["answered"] == 40
 
 
