@@ -16,6 +16,7 @@ from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
 from persqa_client.questions.bank import Bank, read_bank_file
 from persqa_client.questions.categories import CATEGORIES, parse_need
+from persqa_client.questions.prompts import prompts_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.storage.records import render_failure, render_record
@@ -67,6 +68,10 @@ class RunPlan:
         if recipe.names is not None:
             identity["names"] = f"a file with the digest {digest_file(recipe.names)}"
         return identity
+
+    def digests(self) -> dict[str, str]:
+        """Digests of the questions and of the prompts. They change if an upgrade changes the built-in texts."""
+        return {"bank-digest": self.bank.digest, "prompts-digest": prompts_digest()}
 
     def warnings(self) -> tuple[str, ...]:
         """Warnings about a tag that is allowed but risky."""

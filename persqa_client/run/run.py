@@ -144,7 +144,7 @@ class Run:
             files.refuse_input(Path(self.source.name))
         ledger = Ledger.open(
             files,
-            identity=self.plan.identity(),
+            identity={**self.plan.identity(), **self.plan.digests()},
             stamp=self.source.stamp(),
             render=self.plan.render,
             fresh=self.settings.fresh,

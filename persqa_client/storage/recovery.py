@@ -137,10 +137,21 @@ def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
             raise SettingsError(f"{path} is missing: restore it, or start again with --fresh")
 
 
+# Digests of built-in texts, and what they are of. Runs of earlier versions have none and can be resumed.
+BUILT_IN_DIGESTS = {"bank-digest": "the built-in questions", "prompts-digest": "the built-in prompts"}
+
+
 def check_settings_unchanged(old: Json, new: Json) -> None:
     """Raises SettingsError with the name of the first setting that differs."""
     for name in (*old, *(name for name in new if name not in old)):
         before, now = old.get(name), new.get(name)
+        if name in BUILT_IN_DIGESTS and before is None:
+            continue
+        if name in BUILT_IN_DIGESTS and before != now:
+            raise SettingsError(
+                f"{BUILT_IN_DIGESTS[name]} have changed since this run was started, with an upgrade of persqa_client "
+                f"({name}): use the version that started it, choose another -o, or start again with --fresh"
+            )
         if before != now:
             raise SettingsError(
                 f"the setting {name} was {_format_setting(before)} in this run and is {_format_setting(now)} now: "

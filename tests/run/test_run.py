@@ -131,6 +131,49 @@ def test_another_setting_is_refused_by_its_name(folder: Path, simulator: Simulat
     assert go(input, folder / "qa.jsonl", simulator, fresh=True, **{flag: value}).state == "finished"
 
 
+@pytest.mark.parametrize("name", ["bank-digest", "prompts-digest"])
+@pytest.mark.parametrize("finished", [True, False])
+def test_changed_built_in_texts_are_refused_by_the_name_of_their_digest(
+    folder: Path, simulator: Simulator, name: str, finished: bool
+) -> None:
+    input, output = rows(folder, '{"image": "red.png"}', '{"image": "blue.png"}'), folder / "qa.jsonl"
+    leave_run(input, output, simulator, finished=finished)
+    edit_identity(folder, {name: "0123456789abcdef"})
+    before = state(folder)
+    with pytest.raises(SettingsError, match=name):
+        go(input, output, simulator, probes=False)
+    assert state(folder) == before
+    assert go(input, output, simulator, probes=False, fresh=True).tally.succeeded == 2
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_of_a_version_without_digests_is_resumed(folder: Path, simulator: Simulator, finished: bool) -> None:
+    input, output = rows(folder, '{"image": "red.png"}', '{"image": "blue.png"}'), folder / "qa.jsonl"
+    leave_run(input, output, simulator, finished=finished)
+    edit_identity(folder, {"bank-digest": None, "prompts-digest": None})
+    summary = go(input, output, simulator, probes=False)
+    assert (summary.state, summary.tally.succeeded) == ("already" if finished else "finished", 2)
+
+
+def leave_run(input: Path, output: Path, simulator: Simulator, *, finished: bool) -> None:
+    """Leaves the files of a finished run, or of one that was stopped after its first row."""
+    if finished:
+        go(input, output, simulator, probes=False)
+        return
+    with run_simulator(SimSettings(latency=0, script=["ok", "payment"])) as server, pytest.raises(RunStopped):
+        go(input, output, server, probes=False, concurrency=1)
+
+
+def edit_identity(folder: Path, values: dict[str, str | None]) -> None:
+    """Changes or removes values of the identity in the run file and the checkpoint."""
+    for path in (folder / "qa.run.json", folder / "qa.jsonl.checkpoint"):
+        if path.exists():
+            noted = orjson.loads(path.read_bytes())
+            identity = {**noted["identity"], **values}
+            noted["identity"] = {name: value for name, value in identity.items() if value is not None}
+            path.write_bytes(orjson.dumps(noted))
+
+
 def test_limits_may_change_and_so_may_the_endpoint(folder: Path, simulator: Simulator) -> None:
     input = rows(folder, '{"image": "red.png"}', '{"image": "blue.png"}')
     go(input, folder / "qa.jsonl", simulator, limit=1, concurrency=1)
