@@ -87,7 +87,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run
         if dry_run:
             print_requests(settings, source)
             raise typer.Exit(EXIT_OK)
-        run = Run(settings, source)
+        run = Run(settings, source, warn=lambda warning: print_message(f"Warning: {warning}"))
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     tune_gc()
@@ -195,9 +195,6 @@ async def execute_with_signals(run: Run) -> Summary:
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
-    for warning in run.plan.warnings():
-        print_message(f"Warning: {warning}")
-    run.pool.warn = lambda warning: print_message(f"Warning: {warning}")
     return await execute_with_monitors(run, partial(show_progress, console=QuietConsole(stderr=True)))
 
 

@@ -231,10 +231,7 @@ class PersQAGenerator(OperatorBase):
 
     def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
         """Execute the run. A local server is started only if rows are left to ask."""
-        run = Run(settings, source, pool=pool)
-        for warning in run.plan.warnings():
-            logger.warning(warning)
-        run.pool.warn = logger.warning
+        run = Run(settings, source, pool=pool, warn=logger.warning)
         if not isinstance(self.serving, VLMServing):
             return execute_blocking(run, *self._beside())
         with run.hold_files() as has_work:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -32,21 +33,31 @@ IMAGE_THREADS = max(4, min(16, os.cpu_count() or 1))
 FAMILY_BY_PATCH: dict[int, ModelFamily] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
 
 
+def ignore_warning(warning: str) -> None:
+    """The default for callers that show no warnings."""
+
+
 class Composition(AbstractAsyncContextManager["Composition"]):
     """Everything that answers rows: the endpoint pool, the image cache and its threads, and the pipeline over them.
 
     Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. ``pool`` replaces the pool that the settings
-    describe. Belongs to one event loop.
+    describe; ``warn`` is called when an endpoint is left out. Belongs to one event loop.
     """
 
     def __init__(
-        self, plan: RunPlan, *, pool: Pool | None = None, http_client: httpx2.AsyncClient | None = None
+        self,
+        plan: RunPlan,
+        *,
+        pool: Pool | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+        warn: Callable[[str], None] = ignore_warning,
     ) -> None:
         settings = plan.settings
         self.plan = plan
         self.settings = settings
         self.pool = pool or Pool(
-            [make_session(one, settings.sampling, settings.limits, http_client) for one in settings.endpoints]
+            [make_session(one, settings.sampling, settings.limits, http_client) for one in settings.endpoints],
+            warn=warn,
         )
         # What the servers support, in the order of the endpoints; empty before the probe.
         self.servers: tuple[ServerCapabilities, ...] = ()

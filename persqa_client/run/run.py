@@ -16,7 +16,7 @@ from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, SettingsError
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
 from persqa_client.probing.probe import ProbeDepth
-from persqa_client.run.compose import Composition
+from persqa_client.run.compose import Composition, ignore_warning
 from persqa_client.run.plan import RunPlan, input_folder_of
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
@@ -26,22 +26,30 @@ from persqa_client.storage.run_files import RunFiles
 class Run:
     """A run over a source. Execute it once; ``progress`` and ``pool`` show its state meanwhile.
 
-    ``pool`` replaces the endpoints of the settings. Raises SettingsError for invalid settings.
+    ``pool`` replaces the endpoints of the settings; ``warn`` is called with warnings for users. Raises SettingsError
+    for invalid settings.
     """
 
     def __init__(
-        self, settings: RunSettings, source: Source, *, pool: Pool | None = None, clock: Callable[[], float] = monotonic
+        self,
+        settings: RunSettings,
+        source: Source,
+        *,
+        pool: Pool | None = None,
+        warn: Callable[[str], None] = ignore_warning,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.settings = settings
         self.source = source
         self.plan = RunPlan(settings, input_folder_of(source))
-        self.composition = Composition(self.plan, pool=pool)
+        self.composition = Composition(self.plan, pool=pool, warn=warn)
         self.progress = RunProgress()
         self._probing: asyncio.Task[None] | None = None
         self._row_loop: RowLoop | None = None
         self._retried = False
         self._stopped = False
         self._ledger: Ledger | None = None
+        self._warn = warn
         self._clock = clock
         self._started_at: float | None = None
 
@@ -82,7 +90,7 @@ class Run:
         """Replaces the endpoint before the run starts, once the address of its server is known."""
         self.settings = self.settings.model_copy(update={"endpoint": endpoint})
         self.plan = RunPlan(self.settings, input_folder_of(self.source))
-        self.composition = Composition(self.plan)
+        self.composition = Composition(self.plan, warn=self._warn)
 
     async def execute(self) -> Summary:
         """Runs to the end, or until it is stopped.
@@ -90,6 +98,8 @@ class Run:
         Raises SettingsError before anything is sent. RunStopped and StorageError leave a run that can be resumed.
         """
         self._started_at = self._clock()
+        for warning in self.plan.warnings():
+            self._warn(warning)
         if self.settings.output is None:
             memory = MemoryLedger(self.plan.render)
             async with self.composition:
