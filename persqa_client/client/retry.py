@@ -1,4 +1,4 @@
-"""Again, and when: tenacity's policy over the verdicts of client/classify.py. Pure, but for the sleep it is given."""
+"""Whether and when a failed attempt is repeated: a policy for tenacity, driven by ErrorDecisions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from tenacity import AsyncRetrying, retry_if_exception
 from persqa_client.errors import AttemptError
 from persqa_client.types import RetryAction
 
+Result = TypeVar("Result")
+
+# After an outage the gate has already waited; a changed body needs no wait.
+RETRIED_AT_ONCE = frozenset({RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT, RetryAction.RESEND})
+RETRIED = RETRIED_AT_ONCE | {RetryAction.WAIT, RetryAction.RETRY}
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -20,33 +26,24 @@ class Backoff:
     initial: float = 0.5
     maximum: float = 30.0
 
-    def max_wait(self, waits: int) -> float:
-        """The most that is waited after ``waits`` earlier waits."""
-        return min(self.maximum, self.initial * 2.0 ** min(waits, 20))
+    def max_wait(self, earlier_waits: int) -> float:
+        return min(self.maximum, self.initial * 2.0 ** min(earlier_waits, 20))
 
 
 DEFAULT_BACKOFF = Backoff()
-Result = TypeVar("Result")
-
-AT_ONCE = frozenset({RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT, RetryAction.RESEND})
-WORTH_AGAIN = AT_ONCE | {RetryAction.WAIT, RetryAction.RETRY}
 
 
-def is_worth_again(error: BaseException) -> bool:
-    return isinstance(error, AttemptError) and error.decision.action in WORTH_AGAIN
+def is_retryable(error: BaseException) -> bool:
+    return isinstance(error, AttemptError) and error.decision.action in RETRIED
 
 
-def seconds_to_wait(error: BaseException | None, waits: int, rng: random.Random, backoff: Backoff) -> float:
-    """Retry-After where it was told (plus a little, so that not all come back at once), else exponential back-off with
-    full jitter. After an outage or where the body changes nothing is waited: the gate, or the new body, is the remedy.
-
-    ``waits`` counts the request's earlier ones.
-    """
-    if not isinstance(error, AttemptError) or error.decision.action in AT_ONCE:
+def seconds_to_wait(error: BaseException | None, earlier_waits: int, rng: random.Random, backoff: Backoff) -> float:
+    """The server's Retry-After plus a little jitter; without one, exponential backoff with full jitter."""
+    if not isinstance(error, AttemptError) or error.decision.action in RETRIED_AT_ONCE:
         return 0.0
     if error.decision.retry_after is not None:
         return error.decision.retry_after + rng.uniform(0, backoff.initial)
-    return rng.uniform(0, backoff.max_wait(waits))
+    return rng.uniform(0, backoff.max_wait(earlier_waits))
 
 
 def make_retry_policy(
@@ -55,12 +52,9 @@ def make_retry_policy(
     next_wait: Callable[[BaseException | None], float],
     sleep: Callable[[float], Awaitable[None]],
 ) -> AsyncRetrying:
-    """Repeats until an answer, an error that forbids it, or ``is_exhausted``.
-
-    ``next_wait`` is called with the error of each attempt and returns the seconds to wait before the next one.
-    """
+    """``next_wait`` returns the seconds to sleep after an error, before the next attempt."""
     return AsyncRetrying(
-        retry=retry_if_exception(is_worth_again),
+        retry=retry_if_exception(is_retryable),
         stop=lambda call: is_exhausted(),
         wait=lambda call: next_wait(call.outcome.exception() if call.outcome else None),
         sleep=sleep,
@@ -68,12 +62,12 @@ def make_retry_policy(
     )
 
 
-async def run_with_retries(attempt: Callable[[], Awaitable[Result]], again: Callable[[], AsyncRetrying]) -> Result:
-    """One attempt, and where it failed, more by the policy that ``again`` makes. Raises what the last one raised.
-
-    Most requests are answered at once, and tenacity's own work for an attempt is a tenth of all that one costs. So it
-    comes in with the first failure, which stands for its own first attempt.
-    """
+async def run_with_retries(
+    attempt: Callable[[], Awaitable[Result]], make_policy: Callable[[], AsyncRetrying]
+) -> Result:
+    """Makes one attempt and, if it fails, more by the policy. Raises the error of the last one."""
+    # Most requests succeed at once, and tenacity takes a tenth of the CPU time of an attempt. So it comes in only after
+    # a failure, which stands for its own first attempt.
     try:
         return await attempt()
     except AttemptError as error:
@@ -84,4 +78,4 @@ async def run_with_retries(attempt: Callable[[], Awaitable[Result]], again: Call
             raise failures.pop()
         return await attempt()
 
-    return await again()(next_attempt)
+    return await make_policy()(next_attempt)

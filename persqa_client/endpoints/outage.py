@@ -127,7 +127,7 @@ class OutageGate:
         if self._prober is not None:
             return
         self.outages += 1
-        self._concurrency_limit.away()
+        self._concurrency_limit.record_outage()
         self.answers_before_outage = self.answers
         self.reason = reason
         self._prober = asyncio.create_task(self._probe(reason, failover))

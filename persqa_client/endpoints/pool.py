@@ -56,7 +56,7 @@ class Member:
 
     @property
     def load(self) -> EndpointLoad:
-        return EndpointLoad(self.outstanding, self.session.concurrency_limit.slots, self.health)
+        return EndpointLoad(self.outstanding, self.session.concurrency_limit.permits, self.health)
 
     @property
     def others(self) -> Iterator[Member]:
@@ -158,7 +158,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
     def _take_over_waiting(self, idle: Member) -> None:
         """Moves one request from the longest queue to an endpoint with a free permit, so that none idles at the end of
         a run or beside a slow one."""
-        if idle.health == "healthy" and idle.outstanding < idle.session.concurrency_limit.slots:
+        if idle.health == "healthy" and idle.outstanding < idle.session.concurrency_limit.permits:
             longest = max(idle.others, key=lambda other: other.session.concurrency_limit.waiting, default=None)
             if longest is not None:
                 longest.session.concurrency_limit.reject_last_waiting(FailedOver())
@@ -207,9 +207,9 @@ class Pool(AbstractAsyncContextManager["Pool"]):
     def slots(self) -> int:
         """Requests that may be in flight at once, over all available endpoints; at least one."""
         if len(self.members) == 1:
-            return self.members[0].session.concurrency_limit.slots
+            return self.members[0].session.concurrency_limit.permits
         available = (member for member in self.members if member.health != "unavailable")
-        return max(1, sum(member.session.concurrency_limit.slots for member in available))
+        return max(1, sum(member.session.concurrency_limit.permits for member in available))
 
     def drain(self) -> None:
         """Lets requests in flight finish, and starts no more."""

@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying
 
 from persqa_client.client.classify import UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect
-from persqa_client.client.image_uploads import Delivery, ImageUploads
+from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import render_body
 from persqa_client.client.response import restore_answer
 from persqa_client.client.retry import (
@@ -162,7 +162,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 state.give_back_unanswered_attempts()
 
     async def _attempt(
-        self, request: Request, state: RequestState, profile: RequestProfile, upload: Delivery, tokens: int
+        self, request: Request, state: RequestState, profile: RequestProfile, upload: ImageUpload, tokens: int
     ) -> Reply:
         await self._fail_over_after_failure(state)
         suspect = state.is_suspect(self.outage.outages)
@@ -170,17 +170,20 @@ class Session(AbstractAsyncContextManager["Session"]):
             # It lets the others go first: otherwise no other request might ever be answered.
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
-        upload.again = again = state.sent > 0 and not suspect
-        async with upload, self.concurrency_limit.permit(again=again or upload.has_waited) as permit:
-            await self._pass_gate(permit, state, tokens, again=again)
+        retry = state.sent > 0 and not suspect
+        async with (
+            upload.attempt(retry=retry),
+            self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
+        ):
+            await self._pass_gate(permit, state, tokens, retry=retry)
             self._settle_outages(state)
             dialect = profile.dialect
-            known = upload.known_uuids if dialect.uuid else frozenset()
+            known = upload.known_uuids if dialect.sends_uuids else frozenset()
             stream = upload.carries_new_images and self._can_stream(profile)
             worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
             # Rendered anew for each attempt: kept in `state`, the images would outlive the request.
             body = render_body(worded, model=self.endpoint.model, sampling=profile.sampling, dialect=dialect)
-            upload.sent(known)
+            upload.count_sent(known)
             self.traffic.sent += 1
             self.traffic.retried += state.sent > 0
             state.record_sent()
@@ -193,7 +196,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                     # Otherwise another request has adapted the dialect meanwhile.
                     profile.dialect = adapt_dialect(dialect, decision, state)
                 raise
-            upload.answered()
+            upload.record_answer()
         self._record_answer(completion, permit, tokens)
         return make_reply(completion, request, dialect, attempts=state.attempts_used + 1, used_uuids=bool(known))
 
@@ -207,7 +210,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         if self.outage.closed or (state.has_failed_here and state.failover.is_ready):
             raise FailedOver
 
-    async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, again: bool) -> None:
+    async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
         """Waits for the outage gate and the rate limit.
 
         With the permit held, so that no request that waited for a permit passes a gate that has just closed.
@@ -215,12 +218,12 @@ class Session(AbstractAsyncContextManager["Session"]):
         while True:
             if self.outage.closed and state.failover is not None:
                 raise FailedOver
-            permit.paused = permit.paused or self.outage.closed
+            permit.was_delayed = permit.was_delayed or self.outage.closed
             await self.outage.wait_until_open()
-            await self.rate_limit.acquire(tokens, again=again)
+            await self.rate_limit.acquire(tokens, retry=retry)
             if not self.outage.closed:
                 return
-            self.rate_limit.give_back(tokens)
+            self.rate_limit.refund(tokens)
 
     def _react(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
         """Applies a failed attempt to the request's state, the concurrency limit and the outage gate.
@@ -255,7 +258,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 f"The server asks to wait {retry_after:.0f} s, more than --max-outage {max_outage:g}: "
                 f"{decision.message} Give the same command again later.",
             )
-        self.concurrency_limit.pressed(permit, retry_after)
+        self.concurrency_limit.record_refusal(permit, retry_after)
         seconds = state.record_refusal(monotonic())
         if seconds > max_outage and self.outage.healthy:
             message = f"Refused for {seconds:.0f} s while other rows were answered: {decision.message}"
@@ -274,7 +277,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self._lone_refusals = 0
         self.traffic.answered += 1
         self.traffic.usage += usage
-        self.concurrency_limit.answered(permit, usage.completion)
+        self.concurrency_limit.record_answer(permit, usage.completion)
         self.rate_limit.record_usage(usage, tokens)
         self.outage.record_answer()
 
@@ -314,7 +317,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     def _can_stream(self, profile: RequestProfile) -> bool:
         """Whether the beginning of an answer can show that the server has the images, before its end."""
-        return profile.dialect.uuid and profile.dialect.supports_streaming and self.client.tells_early
+        return profile.dialect.sends_uuids and profile.dialect.supports_streaming and self.client.tells_early
 
     def _start_polling_metrics(self) -> None:
         if self._metrics_task is None and self.limits.concurrency == "auto":

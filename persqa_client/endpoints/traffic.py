@@ -60,8 +60,8 @@ def collect_findings(pool: Pool) -> list[str]:
     for member in pool.members:
         prefix = f"{member.url}: " if len(pool.members) > 1 else ""
         if member.session.limits.concurrency == "auto" and member.session.traffic.answered:
-            slots = member.session.concurrency_limit.slots
-            findings.append(f"{prefix}final concurrency: {slots} (--concurrency auto)")
+            permits = member.session.concurrency_limit.permits
+            findings.append(f"{prefix}final concurrency: {permits} (--concurrency auto)")
     uploads = [session.profile.uploads for session in pool.sessions]
     if uuids_sent := sum(each.uuids_sent for each in uploads):
         images_sent = sum(each.images_sent for each in uploads)

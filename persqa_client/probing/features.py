@@ -51,7 +51,7 @@ async def _probe_constraint(probe: ProbeSession, form: str) -> FeatureSupport:
     reply = await variation.try_complete(
         Request(SYSTEM, (), "Say hello.", seed=0, pattern=PROBE_PATTERN, max_tokens=64)
     )
-    probe.adopt_refusals(variation, but=[CONSTRAINT_FORMS[form]])
+    probe.adopt_refusals(variation, ignoring=[CONSTRAINT_FORMS[form]])
     if reply is None or not reply.constrained:
         return "refused"
     return "obeyed" if re.fullmatch(PROBE_PATTERN, reply.completion.text.strip()) else "ignored"
@@ -76,7 +76,7 @@ async def _complete_with_prefill(probe: ProbeSession, form: str) -> Reply | None
     reply = await variation.try_complete(
         Request(SYSTEM, (), "Say hello.", seed=0, prefill=PREFILL_TEXT, max_tokens=MIN_TOKENS)
     )
-    probe.adopt_refusals(variation, but=PREFILL_FORMS[form])
+    probe.adopt_refusals(variation, ignoring=PREFILL_FORMS[form])
     return reply
 
 
@@ -123,7 +123,7 @@ async def probe_uuid(probe: ProbeSession) -> bool:
     variation = probe.vary()
     dialect = variation.profile.dialect
     # Without streaming: not every server reports the usage of a streamed answer.
-    variation.profile.dialect = replace(dialect, uuid=True, dropped=dialect.dropped | frozenset(STREAM_FIELDS))
+    variation.profile.dialect = replace(dialect, sends_uuids=True, dropped=dialect.dropped | frozenset(STREAM_FIELDS))
     variation.profile.uploads = ImageUploads()
     image = replace(make_colour_image("green", 56), uuid=f"persqa-{secrets.token_hex(8)}")
     request = Request(SYSTEM, (image,), "What is this?", seed=0, max_tokens=MIN_TOKENS)

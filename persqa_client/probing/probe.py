@@ -97,7 +97,7 @@ async def probe_server(
         probe.profile.dialect,
         constraint=server.constraint,
         prefill=server.prefill,
-        uuid=uuid and server.uuid is True,
+        sends_uuids=uuid and server.uuid is True,
     )
     return server
 

@@ -33,9 +33,9 @@ class ProbeSession:
         sampling = sampling or self.profile.sampling
         return ProbeSession(self.session, replace(self.profile, dialect=dialect, sampling=sampling))
 
-    def adopt_refusals(self, variation: ProbeSession, but: Collection[str] = ()) -> None:
-        """Takes over which fields the endpoint refused a variation, except the fields ``but`` that it tested."""
-        self.profile.dialect = self.profile.dialect.with_refusals(variation.profile.dialect, but=but)
+    def adopt_refusals(self, variation: ProbeSession, ignoring: Collection[str] = ()) -> None:
+        """Takes over which fields the endpoint refused a variation, except the fields ``ignoring`` that it tested."""
+        self.profile.dialect = self.profile.dialect.with_refusals(variation.profile.dialect, ignoring=ignoring)
 
     async def complete(self, request: Request) -> Reply:
         return await self.session.complete(request, profile=self.profile)

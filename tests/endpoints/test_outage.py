@@ -76,7 +76,7 @@ async def test_each_outage_lowers_the_concurrency() -> None:
     for _ in range(3):
         gate.close(REASON)
         gate.close(REASON)
-        slots.append(gate.concurrency_limit.slots)
+        slots.append(gate.concurrency_limit.permits)
         await gate.wait_until_open()
         gate.health.calls = 0
     assert slots == [3, 2, 1]
@@ -131,9 +131,9 @@ async def test_other_endpoints_that_answer_let_an_outage_last() -> None:
 
 async def test_with_failover_requests_that_wait_for_a_permit_are_handed_over(dead: Gate) -> None:
     limit = dead.concurrency_limit
-    for _ in range(limit.slots):
-        await limit.acquire(again=False)
-    waiting = asyncio.create_task(limit.acquire(again=False))
+    for _ in range(limit.permits):
+        await limit.acquire(retry=False)
+    waiting = asyncio.create_task(limit.acquire(retry=False))
     await asyncio.sleep(0)
     dead.close(REASON, OtherEndpoints())
     with pytest.raises(FailedOver):
