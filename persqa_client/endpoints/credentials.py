@@ -1,4 +1,4 @@
-"""The endpoints of a run, and the API key of each. A key goes only to the host that it belongs to."""
+"""The endpoints of a run and their API keys. A key is sent only to the host that it belongs to."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ PLACEHOLDER_URL = "http://127.0.0.1/v1"
 def make_endpoints(
     base_urls: Sequence[str], model: str, key_envs: Sequence[str], environ: Mapping[str, str]
 ) -> tuple[Endpoint, ...]:
-    """Makes endpoints of one model; ``key_envs`` are the names of the environment variables that hold their keys.
-
-    Raises SettingsError if there is no URL, a URL is invalid, or it is not clear which key belongs to which endpoint.
-    """
+    """Raises SettingsError for an invalid URL or key, or if it is not clear which key belongs to which endpoint."""
     if not base_urls:
         raise SettingsError("--base-url: name at least one endpoint, or start a server with --serve MODEL.")
     names = assign_key_variables(base_urls, key_envs)
@@ -37,10 +34,7 @@ def make_endpoints(
 
 
 def assign_key_variables(base_urls: Sequence[str], key_envs: Sequence[str]) -> list[str | None]:
-    """Returns the name of the variable for each endpoint; None if no names were given.
-
-    One name for several endpoints is accepted only if they are on one host: another host may belong to someone else.
-    """
+    """One variable for several endpoints is accepted only if they are on one host."""
     if not key_envs:
         return [None] * len(base_urls)
     if len(key_envs) == len(base_urls):
@@ -58,7 +52,7 @@ def assign_key_variables(base_urls: Sequence[str], key_envs: Sequence[str]) -> l
 
 
 def _host(url: str) -> str:
-    """The host without its port; the same for all loopback addresses."""
+    """The same for all loopback addresses."""
     try:
         return "loopback" if is_loopback(url) else urlsplit(url.strip()).hostname or ""
     except ValueError:
@@ -66,10 +60,7 @@ def _host(url: str) -> str:
 
 
 def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> SecretStr | None:
-    """Returns the key in the named variable; without a name, OPENAI_API_KEY for OpenAI's own host, else None.
-
-    Raises SettingsError if the URL is invalid, or if the named variable is not set or holds no valid key.
-    """
+    """Without ``key_env``: OPENAI_API_KEY for OpenAI's host, else None. Raises SettingsError."""
     try:
         host = urlsplit(check_base_url(base_url)).hostname
     except ValueError as error:

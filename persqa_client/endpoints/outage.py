@@ -1,4 +1,4 @@
-"""The outage gate: while a server is unavailable nothing is sent to it, and it is probed until it is back."""
+"""The outage gate: sends nothing to an unavailable server, and probes it until it is back."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ ExitCheck = Callable[[], RunStopped | None]  # why a server started by this prog
 
 
 class OutageGate:
-    """Stands before every request to one endpoint. Closes when the endpoint becomes unavailable.
+    """Every request to an endpoint passes it. It is closed while the endpoint is unavailable.
 
-    Trouble begins with the first refusal or broken connection after an answer, and ends with the next answer. After
-    ``max_outage`` seconds of trouble the run stops. ``exit_error`` is for a server that this program has started: once
-    it has exited, nothing waits for it.
+    Trouble lasts from the first refusal or broken connection to the next answer; after ``max_outage`` seconds of it the
+    run stops.
     """
 
     def __init__(
@@ -66,21 +65,20 @@ class OutageGate:
 
     @property
     def healthy(self) -> bool:
-        """Whether the last event at this endpoint was an answer."""
+        """Whether the last event was an answer."""
         return self._trouble_since is None
 
     @property
     def overdue(self) -> bool:
-        """Whether there has been no answer for more than ``max_outage`` seconds."""
         return self._trouble_since is not None and monotonic() - self._trouble_since > self._max_outage
 
     @property
     def server_exit(self) -> ServerFailed | None:
-        """Why the server has exited, once this gate has noticed it."""
+        """The exit of a server started by this program, once it is noticed."""
         return self._stop if isinstance(self._stop, ServerFailed) else None
 
     async def wait_until_open(self) -> None:
-        """Raises RunStopped if the outage lasts too long or the server has exited."""
+        """Raises RunStopped after ``max_outage``, or if the server has exited."""
         while self._prober is not None:
             await asyncio.shield(self._prober)
         if self._stop is not None:
@@ -90,36 +88,31 @@ class OutageGate:
         await self._closed_event.wait()
 
     def record_answer(self) -> None:
-        """Ends the trouble. Any reply to a request counts, the rejection of a single row included."""
+        """Ends the trouble. The rejection of a single row counts, too."""
         self.answers += 1
         self._trouble_since = self._stop = None
         self.probes = 0
 
     def record_refusal(self, reason: str, failover: Failover | None = None) -> None:
-        """Records a refusal because of load, or a broken connection; closes the gate after `PATIENCE` seconds of them.
+        """Closes the gate after ``patience`` seconds of nothing but refusals and broken connections.
 
-        A server may report itself healthy and still refuse everything. Then the gate opens for one request after ever
-        longer waits. Raises RunStopped after ``max_outage`` seconds, or if the server has exited.
+        If the server then reports itself healthy, the gate opens, after ever longer waits. Raises as `close` does.
         """
         self._record_trouble(reason, failover)
         if self._out_of_patience:
             self.close(reason, failover)
 
     async def check(self, reason: str, failover: Failover | None = None) -> bool:
-        """Asks the server whether it is alive, closes the gate if it is not, and returns whether the gate is closed.
-
-        Concurrent calls share one request to the server. Raises RunStopped as `close` does.
-        """
+        """Closes the gate if the server is not alive, and returns whether it is closed. Raises as `close` does."""
         async with self._liveness_check:
             if not self.closed and (self._out_of_patience or not await self._is_alive()):
                 self.close(reason, failover)
         return self.closed
 
     def close(self, reason: str, failover: Failover | None = None) -> None:
-        """Closes the gate until a probe finds the server alive.
+        """Closes the gate until a probe succeeds. With ``failover``, requests that wait for a permit are handed over.
 
-        With ``failover``, requests that wait for a permit are handed over. Raises Interrupted if the run is being
-        stopped, RunStopped after ``max_outage`` seconds or if the server has exited.
+        Raises RunStopped after ``max_outage`` or if the server has exited, Interrupted if the run is being stopped.
         """
         if self._concurrency_limit.closed:
             raise Interrupted
@@ -137,8 +130,7 @@ class OutageGate:
             self._concurrency_limit.reject_waiting(FailedOver())
 
     def reset(self) -> None:
-        """Opens the gate after a stop, so that later requests try the endpoint again. A server that has exited stays
-        unavailable."""
+        """Opens the gate after a stop, unless the server has exited."""
         if self.server_exit is None:
             self._stop = self._trouble_since = None
 
@@ -193,7 +185,6 @@ class OutageGate:
 
 
 async def wait_for_exit(exit_error: ExitCheck) -> NoReturn:
-    """Raises the reason as soon as the server has exited."""
     while True:
         if (stop := exit_error()) is not None:
             raise stop
@@ -203,7 +194,7 @@ async def wait_for_exit(exit_error: ExitCheck) -> NoReturn:
 async def explain_stop(
     stop: RunStopped, exit_error: ExitCheck | None, is_alive: Callable[[], Awaitable[bool]]
 ) -> RunStopped:
-    """Returns the exit of a server that this program has started, if that is what caused the stop; else the stop."""
+    """Returns the exit of the server if that caused the stop, else the stop itself."""
     if exit_error is None or isinstance(stop, ServerFailed) or await is_alive():
         return stop
     try:

@@ -1,4 +1,4 @@
-"""Several endpoints of one model behind the interface of one: routing, failover, and endpoints left out of a run."""
+"""Several endpoints of one model behind the interface of one: routing, failover, and leaving out endpoints."""
 
 from __future__ import annotations
 
@@ -72,10 +72,9 @@ class Member:
 
 
 class Pool(AbstractAsyncContextManager["Pool"]):
-    """Completes requests at one of several endpoints of the same model.
+    """Completes requests at one of several endpoints.
 
-    A request that fails at one endpoint goes on at another, with one count of attempts for all. ``warn`` is called with
-    a sentence when an endpoint is left out for the rest of the run.
+    ``warn`` is called with a sentence when an endpoint is left out for the rest of the run.
     """
 
     def __init__(self, sessions: Sequence[Session], *, warn: Callable[[str], None] = lambda sentence: None) -> None:
@@ -87,7 +86,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         self._recovery: asyncio.Task[None] | None = None
 
     async def complete(self, request: Request) -> Reply:
-        """Sends a request until it is answered. Raises what `Session.complete` raises, except FailedOver."""
+        """Raises what `Session.complete` raises, except FailedOver."""
         key = image_key(request.pictures)
         states: dict[Member, RequestState] = {}
         latest = RequestState()
@@ -109,7 +108,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         return RequestState(failover=member, tolerated_crashes=TOLERATED_CRASHES)
 
     async def _try(self, member: Member, request: Request, state: RequestState) -> Reply | None:
-        """The reply of one endpoint, or None if another endpoint is to go on."""
+        """None if another endpoint should continue."""
         member.outstanding += 1
         try:
             reply = await member.session.complete(request, state)
@@ -129,7 +128,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         return reply
 
     async def _choose(self, key: int | None, avoid: Member | None) -> Member:
-        """Picks the endpoint for a request. Waits if all are unavailable."""
+        """Waits if all endpoints are unavailable."""
         order = rank_endpoints(key, self._urls)
         while True:
             for member in self.members:
@@ -148,7 +147,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             await self._wait_for_recovery()
 
     async def _wait_for_recovery(self) -> None:
-        """Until an endpoint takes requests again or has exited. Raises RunStopped if that takes too long."""
+        """Waits until an endpoint is available again or has exited. Raises RunStopped after ``max_outage``."""
         if self._recovery is None or self._recovery.done():
             gates = (member.session.outage.wait_until_open() for member in self.members if member.left_out is None)
             self._recovery = asyncio.ensure_future(wait_first(*gates))
@@ -156,15 +155,15 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             await asyncio.shield(self._recovery)
 
     def _take_over_waiting(self, idle: Member) -> None:
-        """Moves one request from the longest queue to an endpoint with a free permit, so that none idles at the end of
-        a run or beside a slow one."""
+        """Moves a request from the longest queue to an endpoint with a free permit, so that no endpoint idles at the
+        end of a run."""
         if idle.health == "healthy" and idle.outstanding < idle.session.concurrency_limit.permits:
             longest = max(idle.others, key=lambda other: other.session.concurrency_limit.waiting, default=None)
             if longest is not None:
                 longest.session.concurrency_limit.reject_last_waiting(FailedOver())
 
     def _leave_out(self, member: Member, stop: RunStopped) -> None:
-        """Sends nothing more to an endpoint. Raises ``stop`` if it concerns all endpoints or no other one is left."""
+        """Raises ``stop`` if it concerns all endpoints or no other one is left."""
         if stop.code == "server_away":
             raise stop
         if member.left_out is not None:
@@ -181,7 +180,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     @property
     def completer(self) -> Pool | Session:
-        """What to send requests to: the session itself if there is only one endpoint."""
+        """The session itself if there is only one endpoint."""
         return self if len(self.members) > 1 else self.members[0].session
 
     @property
@@ -190,7 +189,6 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     @property
     def traffic(self) -> TrafficCounts:
-        """The sum over all endpoints."""
         total = TrafficCounts()
         for traffic in (session.traffic for session in self.sessions):
             total.sent += traffic.sent
@@ -212,7 +210,6 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         return max(1, sum(member.session.concurrency_limit.permits for member in available))
 
     def drain(self) -> None:
-        """Lets requests in flight finish, and starts no more."""
         for session in self.sessions:
             session.drain()
 

@@ -13,26 +13,23 @@ class Failover(Protocol):
 
     @property
     def is_ready(self) -> bool:
-        """Whether another endpoint is healthy and can take the request over now."""
+        """Whether another endpoint can take the request over now."""
         ...
 
     @property
     def can_outlast_outage(self) -> bool:
-        """Whether the run can go on without this endpoint, however long it stays unavailable."""
+        """Whether the run can go on without this endpoint for good."""
         ...
 
 
 @dataclass(slots=True)
 class RequestState:
-    """What a request has been through. Only the methods change it; `Session` and `Pool` call them.
-
-    ``attempts_used`` counts against ``max_attempts``; ``sent`` counts every request, those that cost nothing included.
-    """
+    """Only its methods change it; `Session` and `Pool` call them."""
 
     failover: Failover | None = None
     tolerated_crashes: int = 0  # with several endpoints, one crash proves little about the request
-    sent: int = 0
-    attempts_used: int = 0
+    sent: int = 0  # requests, those that cost no attempt included
+    attempts_used: int = 0  # of `max_attempts`
     attempts_elsewhere: int = 0  # of `attempts_used`, those made before the request came to this endpoint
     waits: int = 0
     refused_since: float | None = None  # time of the first refusal because of load
@@ -50,7 +47,7 @@ class RequestState:
         return self.attempts_used > self.attempts_elsewhere
 
     def is_suspect(self, outages: int) -> bool:
-        """Whether this request may have crashed the server; ``outages`` is how many the endpoint has had."""
+        """Whether this request may have crashed the server. ``outages``: of the endpoint so far."""
         unsettled = self.connection_failure is not None and outages > self.settled_outages
         return unsettled or self.crashes > self.tolerated_crashes
 
@@ -61,33 +58,31 @@ class RequestState:
         self.attempts_used += 1
 
     def next_wait_number(self) -> int:
-        """Counts a wait between two attempts. Returns how many came before it."""
+        """Counts a wait. Returns the number of earlier ones."""
         self.waits += 1
         return self.waits - 1
 
     def record_refusal(self, now: float) -> float:
-        """Returns the seconds since the first refusal because of load."""
+        """Returns the seconds since the first refusal."""
         if self.refused_since is None:
             self.refused_since = now
         return now - self.refused_since
 
     def record_connection_failure(self, decision: ErrorDecision, answers: int) -> None:
-        """Records a failure that may mark the start of an outage; ``answers`` is how many the endpoint has given."""
+        """``answers``: given by the endpoint so far, to any request."""
         if answers > self.answers_at_failure:
             self.unanswered_attempts = 0
         self.unanswered_attempts += decision.action is RetryAction.RETRY
         self.connection_failure, self.answers_at_failure = decision, answers
 
     def give_back_unanswered_attempts(self) -> None:
-        """Makes the attempts free that failed because the endpoint is unavailable."""
         self.attempts_used -= self.unanswered_attempts
         self.unanswered_attempts = 0
 
     def settle_outages(self, outages: int, answers_before: int) -> None:
-        """Accounts for an outage that is over: the attempts that it cost are free, and it counts as a crash if this
-        request was in flight when it began.
+        """After an outage: gives back its attempts, and counts a crash if the request was in flight when it began.
 
-        ``outages`` is how many the endpoint has had, ``answers_before`` how many answers it had given before the last.
+        ``outages``: of the endpoint so far. ``answers_before``: answers that it had given before the latest.
         """
         if outages == self.settled_outages:
             return
@@ -99,7 +94,7 @@ class RequestState:
         self.connection_failure, self.unanswered_attempts = None, 0
 
     def continue_from(self, other: RequestState) -> None:
-        """Takes over the counts from the endpoint that had the request before. What this endpoint did stays."""
+        """Takes over the counts from the endpoint that had the request before."""
         self.sent, self.attempts_used, self.waits = other.sent, other.attempts_used, other.waits
         self.crashes = other.crashes
         self.attempts_elsewhere = other.attempts_used

@@ -17,24 +17,19 @@ NEAR = 0.25
 #: its own limit, while others idle.
 KNOWN_FREE, KNOWN_FULL = 0.5, 1.0
 
+#: ``doubtful``: the last event was no answer, so it gets one request at a time. ``paused``: it asked for a pause.
 HealthState = Literal["healthy", "doubtful", "paused", "unavailable"]
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointLoad:
-    """The state of an endpoint for routing.
-
-    ``doubtful``: its last event was no answer, so it gets one request at a time. ``paused``: it asked to be sent
-    nothing for a while. ``unavailable``: nothing may be sent.
-    """
-
     outstanding: int  # requests in flight, those that wait included
     permits: int  # requests that it may have at once
     health: HealthState = "healthy"
 
     @property
     def share(self) -> float:
-        """Its load with one more request, as a share of its permits."""
+        """Load with one more request, as a share of the permits."""
         one_at_a_time = self.health == "doubtful" and self.outstanding > 0
         return (self.outstanding + 1) / (1 if one_at_a_time else max(1, self.permits))
 
@@ -42,9 +37,9 @@ class EndpointLoad:
 def choose_endpoint(
     loads: Sequence[EndpointLoad], order: Sequence[int], *, known_at: int | None = None, avoid: int | None = None
 ) -> int | None:
-    """Returns the index of the endpoint for a request; None if all are unavailable.
+    """Returns an index; None if all are unavailable.
 
-    ``order`` is the preference of the request's images, ``known_at`` the endpoint that has seen them, ``avoid`` the one
+    ``order``: preference of the request's images. ``known_at``: the endpoint that has seen them. ``avoid``: the one
     where the request has just failed.
     """
     able = [index for index in order if loads[index].health not in {"unavailable", "paused"}]
@@ -59,7 +54,7 @@ def choose_endpoint(
 
 
 def image_key(images: Sequence[EncodedImage]) -> int | None:
-    """A number that is the same for the same images in every run; None if there are none."""
+    """The same for the same images in every run; None without images."""
     if not images:
         return None
     key = 0
@@ -69,10 +64,7 @@ def image_key(images: Sequence[EncodedImage]) -> int | None:
 
 
 def rank_endpoints(key: int | None, urls: Sequence[str]) -> list[int]:
-    """The indices of the endpoints in the order in which images prefer them (rendezvous hashing).
-
-    The order of two endpoints does not depend on the others, and each endpoint comes first for as many images.
-    """
+    """The indices of the endpoints in the order of preference of an image (rendezvous hashing)."""
     if key is None:
         return list(range(len(urls)))
     seed = key.to_bytes(4)

@@ -21,13 +21,7 @@ from persqa_client.client.dialect import Dialect
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import render_body
 from persqa_client.client.response import restore_answer
-from persqa_client.client.retry import (
-    DEFAULT_BACKOFF,
-    Backoff,
-    make_retry_policy,
-    run_with_retries,
-    seconds_to_wait,
-)
+from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_policy, run_with_retries, seconds_to_wait
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, OutageGate, explain_stop
@@ -47,8 +41,6 @@ MIN_CRASHES = 3
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A completion whose text is the whole answer, and how it came about."""
-
     completion: Completion
     attempts: int  # those that cost one; 1 for an answer at the first attempt
     constrained: bool  # whether the server was held to the request's pattern
@@ -58,8 +50,6 @@ class Reply:
 
 @dataclass(slots=True)
 class TrafficCounts:
-    """Counts for the progress line and the summary."""
-
     sent: int = 0
     answered: int = 0
     retried: int = 0
@@ -68,10 +58,9 @@ class TrafficCounts:
 
 @dataclass(slots=True)
 class RequestProfile:
-    """How requests to an endpoint are worded, as far as that has been learnt.
+    """How requests are worded. A session replaces ``dialect`` when the endpoint refuses a request field.
 
-    A session replaces ``dialect`` when the endpoint refuses a request field. A probe passes a profile of its own to
-    `Session.complete`, so that what it tries does not affect the requests of the run.
+    A probe passes a profile of its own to `Session.complete`, so that the run's stays as it is.
     """
 
     sampling: Sampling
@@ -80,11 +69,9 @@ class RequestProfile:
 
 
 class Session(AbstractAsyncContextManager["Session"]):
-    """Completes requests at one endpoint, under one set of limits, for many tasks of one event loop.
+    """Completes requests at one endpoint, for many tasks of one event loop.
 
-    ``backoff`` spaces the attempts of a request, ``probe_backoff`` the probes of an unavailable server. ``patience`` is
-    how many seconds of nothing but refusals and broken connections make it count as unavailable. ``image_tokens``
-    estimates the tokens of an image, for the limits on tokens.
+    ``patience``: seconds of nothing but refusals and broken connections after which the endpoint counts as unavailable.
     """
 
     def __init__(
@@ -133,10 +120,10 @@ class Session(AbstractAsyncContextManager["Session"]):
     async def complete(
         self, request: Request, state: RequestState | None = None, *, profile: RequestProfile | None = None
     ) -> Reply:
-        """Sends a request until it is answered. ``state`` is its history, if it has one.
+        """Sends a request until it is answered; ``state`` is its history at this endpoint.
 
-        Raises RowError if the row fails for good, RunStopped if every row would fail alike, Interrupted if the run is
-        being stopped, and FailedOver if another endpoint is to go on (only with ``state.failover``).
+        Raises RowError if the row fails, RunStopped if every row would fail, Interrupted if the run is being stopped,
+        and, with ``state.failover``, FailedOver if another endpoint should continue.
         """
         self._start_polling_metrics()
         state = state or RequestState()
@@ -159,6 +146,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 error.__traceback__ = None
                 if not await self._is_unavailable(error.decision, state):
                     raise make_row_error(error.decision, state) from error
+                # Now, not after the outage: another request may have been answered before the gate closed.
                 state.give_back_unanswered_attempts()
 
     async def _attempt(
@@ -167,7 +155,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         await self._fail_over_after_failure(state)
         suspect = state.is_suspect(self.outage.outages)
         if suspect:
-            # It lets the others go first: otherwise no other request might ever be answered.
+            # Other requests go first; otherwise none of them might ever be answered.
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
         retry = state.sent > 0 and not suspect
@@ -192,8 +180,8 @@ class Session(AbstractAsyncContextManager["Session"]):
             except AttemptError as error:
                 decision = error.decision = upload.reclassify(error.decision, known)
                 self._react(decision, permit, state)
+                # Another request may have adapted the dialect already.
                 if decision.action is RetryAction.ADAPT and dialect is profile.dialect:
-                    # Otherwise another request has adapted the dialect meanwhile.
                     profile.dialect = adapt_dialect(dialect, decision, state)
                 raise
             upload.record_answer()
@@ -201,7 +189,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         return make_reply(completion, request, dialect, attempts=state.attempts_used + 1, used_uuids=bool(known))
 
     async def _fail_over_after_failure(self, state: RequestState) -> None:
-        """Raises FailedOver if another endpoint is to make the next attempt."""
+        """Raises FailedOver if another endpoint should make the next attempt."""
         if state.failover is None:
             return
         if state.has_failed_here and state.connection_failure is not None:
@@ -211,10 +199,8 @@ class Session(AbstractAsyncContextManager["Session"]):
             raise FailedOver
 
     async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
-        """Waits for the outage gate and the rate limit.
-
-        With the permit held, so that no request that waited for a permit passes a gate that has just closed.
-        """
+        """Waits for the outage gate and the rate limit. The permit is held: the gate may close while a request waits
+        for it."""
         while True:
             if self.outage.closed and state.failover is not None:
                 raise FailedOver
@@ -226,10 +212,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.rate_limit.refund(tokens)
 
     def _react(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
-        """Applies a failed attempt to the request's state, the concurrency limit and the outage gate.
-
-        Raises RowError, RunStopped or FailedOver if there is to be no further attempt here.
-        """
+        """Raises RowError, RunStopped or FailedOver instead of a further attempt here."""
         match decision.action:
             case RetryAction.RETRY:
                 state.record_failed_attempt()
@@ -250,7 +233,6 @@ class Session(AbstractAsyncContextManager["Session"]):
                 self.outage.record_answer()
 
     def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
-        """A refusal because of load costs the row no attempt, unless it lasts while others are answered."""
         retry_after, max_outage = decision.retry_after, self.limits.max_outage
         if retry_after is not None and retry_after > max_outage:
             raise RunStopped(
@@ -282,7 +264,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.outage.record_answer()
 
     def _settle_outages(self, state: RequestState) -> None:
-        """Gives back what an outage cost the request. Raises RowError if the request seems to crash the server."""
+        """Raises RowError if the request seems to crash the server."""
         failure = state.connection_failure
         state.settle_outages(self.outage.outages, self.outage.answers_before_outage)
         if failure is not None and state.crashes >= max(MIN_CRASHES, self.limits.max_attempts):
@@ -295,7 +277,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             )
 
     async def _is_unavailable(self, decision: ErrorDecision, state: RequestState) -> bool:
-        """Whether the request has used up its attempts only because the endpoint is unavailable."""
+        """Whether the attempts are used up only because the endpoint is unavailable."""
         if decision.code not in UNREACHABLE_CODES or state.answers_at_failure != self.outage.answers:
             return False
         enough = state.unanswered_attempts >= min(2, self.limits.max_attempts)
@@ -316,7 +298,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             await wait_first(self.concurrency_limit.sleep(seconds), self.outage.wait_until_closed())
 
     def _can_stream(self, profile: RequestProfile) -> bool:
-        """Whether the beginning of an answer can show that the server has the images, before its end."""
+        """Whether the beginning of an answer can show that the server has the images."""
         return profile.dialect.sends_uuids and profile.dialect.supports_streaming and self.client.tells_early
 
     def _start_polling_metrics(self) -> None:
@@ -348,7 +330,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
 
 def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState) -> Dialect:
-    """Returns the dialect without the refused field. Raises RowError if the field was already left out."""
+    """Raises RowError if the refused field was already left out."""
     adapted = dialect.adapt_to_refusal(decision.parameter or "")
     if adapted is None:
         raise RowError("rejected", decision.message, raw=decision.raw, attempts=state.attempts_used + 1)
@@ -363,7 +345,6 @@ def make_reply(completion: Completion, request: Request, dialect: Dialect, *, at
 
 
 def make_row_error(decision: ErrorDecision, state: RequestState) -> RowError:
-    """The error of a row after its last attempt."""
     attempts = state.attempts_used + (decision.action is RetryAction.FAIL)
     count = f" after {attempts} attempts" if decision.action is RetryAction.RETRY and attempts > 1 else ""
     message = f"{decision.message.rstrip('.')}{count}."

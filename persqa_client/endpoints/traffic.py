@@ -1,4 +1,4 @@
-"""What the endpoints of a run did and how they are doing, for the progress line, the summary and the run file."""
+"""Counts and messages about the endpoints, for the progress line, the summary and the run file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EndpointStats:
 
 
 def collect_endpoint_stats(pool: Pool) -> tuple[EndpointStats, ...]:
-    """One entry for each endpoint; none for a single endpoint, whose counts are those of the run."""
+    """Empty for a single endpoint, whose counts are those of the run."""
     if len(pool.members) == 1:
         return ()
     return tuple(
@@ -46,7 +46,7 @@ def collect_endpoint_stats(pool: Pool) -> tuple[EndpointStats, ...]:
 
 
 def collect_notes(pool: Pool) -> list[str]:
-    """The changes of the endpoints' dialects, with the URL if they differ, and the endpoints left out."""
+    """Changes of the dialects, with URLs if they differ, and endpoints left out."""
     changes = {member.url: member.session.profile.dialect.describe_changes() for member in pool.members}
     first = changes[pool.members[0].url]
     if all(notes == first for notes in changes.values()):
@@ -55,7 +55,7 @@ def collect_notes(pool: Pool) -> list[str]:
 
 
 def collect_findings(pool: Pool) -> list[str]:
-    """What the run found out: the final concurrency of each endpoint, and how often images were not sent again."""
+    """The final concurrency of each endpoint, and how often images were not sent again."""
     findings = []
     for member in pool.members:
         prefix = f"{member.url}: " if len(pool.members) > 1 else ""

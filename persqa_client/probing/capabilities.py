@@ -21,11 +21,8 @@ RUN_FILE_KEYS = {"vision": "sight", "text": "words"}
 
 @dataclass(frozen=True, slots=True)
 class VisionCheck:
-    """What the server did with an image.
-
-    ``not shown``: accepted, but the answer does not tell what the image shows, as with some small models. ``ignored``:
-    accepted, but not shown to the model. ``failed``: no answer, for a reason that need not be the image.
-    """
+    """``not shown``: accepted, but not described, as by some small models. ``ignored``: accepted, but not passed to the
+    model. ``failed``: no answer, for a reason that need not be the image."""
 
     state: Literal["seen", "not shown", "ignored", "refused", "failed"]
     text: str = ""  # the answer, or the error message
@@ -34,7 +31,7 @@ class VisionCheck:
 
 @dataclass(frozen=True, slots=True)
 class ServerCapabilities:
-    """What was found out about a server. None or empty: not tested, or not reported by the server."""
+    """None or empty: not tested, or not reported by the server."""
 
     models: tuple[str, ...] = ()
     owner: str | None = None
@@ -53,20 +50,19 @@ class ServerCapabilities:
     latency: float | None = None  # seconds for a short answer about an image
 
     def to_json(self) -> dict[str, Any]:
-        """As in the run file."""
         data = asdict(self, dict_factory=lambda items: {RUN_FILE_KEYS.get(name, name): value for name, value in items})
         return data | {"models": list(self.models[:MAX_MODELS_RECORDED])}
 
 
 def require_model(server: ServerCapabilities, model: str) -> None:
-    """Raises RunStopped if the server does not serve the model. Only vLLM's list of models is known to be complete."""
+    """Raises RunStopped if the model is not in the list. Only vLLM's list is known to be complete."""
     if server.owner is None and server.version and server.models and model not in server.models:
         served = ", ".join(server.models[:5])
         raise RunStopped("unknown_model", f"The server does not serve {model!r}; it serves {served}. Check --model.")
 
 
 def explain_unusable_vision(server: ServerCapabilities) -> str | None:
-    """One sentence if the model cannot see images."""
+    """A sentence if the model cannot see images."""
     vision = server.vision
     if vision is None or vision.state not in {"ignored", "refused"}:
         return None
@@ -79,7 +75,7 @@ def explain_unusable_vision(server: ServerCapabilities) -> str | None:
 
 
 def resolve_strategy(server: ServerCapabilities, wanted: StrategyChoice) -> Strategy:
-    """The strategy of a run. Raises RunStopped if the server does not support the one wanted."""
+    """Raises RunStopped if the server does not support the strategy."""
     if wanted == "auto":
         return "direct" if server.constraint is None else "constrain"
     if wanted == "constrain" and server.constraint is None:

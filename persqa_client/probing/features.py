@@ -1,7 +1,6 @@
-"""Probes of single features of a server, each with one or a few short requests.
+"""Probes of single features, each with one or a few short requests.
 
-Servers often ignore a field that they do not know and answer 200, so a feature counts only when an answer shows it. A
-request that fails is a finding; RunStopped and Interrupted are raised to the caller.
+Servers often ignore unknown fields and answer 200, so a feature counts only if an answer shows it.
 """
 
 from __future__ import annotations
@@ -41,7 +40,6 @@ SEEDS = (1, 1, 2, 3)
 
 
 async def probe_constraints(probe: ProbeSession) -> dict[str, FeatureSupport]:
-    """Which forms of a constraint the server obeys, by the names in `CONSTRAINT_FORMS`."""
     support = await gather_all(*(_probe_constraint(probe, form) for form in CONSTRAINT_FORMS))
     return dict(zip(CONSTRAINT_FORMS, support, strict=True))
 
@@ -58,10 +56,7 @@ async def _probe_constraint(probe: ProbeSession, form: str) -> FeatureSupport:
 
 
 async def probe_prefills(probe: ProbeSession) -> dict[str, FeatureSupport]:
-    """Which forms of a prefill the server obeys, by the names in `PREFILL_FORMS`.
-
-    A prompt that continues the beginning of an answer has fewer tokens than one that takes it for a finished turn.
-    """
+    """A prompt that continues the beginning of an answer has fewer tokens than one with a finished turn."""
     finished_turn = Request(
         SYSTEM, (), "Say hello.", seed=0, turns=(Turn("assistant", PREFILL_TEXT),), max_tokens=MIN_TOKENS
     )
@@ -88,7 +83,7 @@ def _judge_prefill(reply: Reply | None, finished_turn: Reply | None) -> FeatureS
 
 
 async def count_images(probe: ProbeSession) -> tuple[int | None, int | None]:
-    """The number of images that a request may have: as stated in an error message, and as observed.
+    """Images in a request: the limit stated in an error message, and the number seen to be accepted.
 
     Starts with many and halves, because most servers state their limit when they reject a request.
     """
@@ -107,7 +102,6 @@ async def count_images(probe: ProbeSession) -> tuple[int | None, int | None]:
 
 
 async def probe_seed(probe: ProbeSession) -> Literal["obeyed", "not shown", "refused"]:
-    """Whether the same seed gives the same answer, and another seed another one."""
     sampling = Sampling(temperature=1.0, top_p=1.0, extra_body=probe.profile.sampling.extra_body)
     variation = probe.vary(sampling=sampling)
     replies = await gather_all(*(variation.try_complete(replace(RANDOM_WORDS, seed=seed)) for seed in SEEDS))
@@ -135,7 +129,7 @@ async def probe_uuid(probe: ProbeSession) -> bool:
 
 
 async def _complete_by_uuid(probe: ProbeSession, request: Request) -> Reply | None:
-    """The reply to a request with the uuid alone; None if the server wants the image.
+    """None if the server wants the image.
 
     After an unrelated failure the session sends the image itself, so the request is repeated.
     """

@@ -1,4 +1,4 @@
-"""Probes servers before a run: who they are, and which features they support as shown by their answers."""
+"""Probes servers before a run: their models, and the features that their answers show."""
 
 from __future__ import annotations
 
@@ -45,11 +45,8 @@ LENGTHENING_FIELDS = frozenset({"min_tokens"})
 async def probe_all(
     sessions: Sequence[Session], strategy: StrategyChoice, depth: ProbeDepth, *, uuid: bool = False
 ) -> tuple[ServerCapabilities, ...]:
-    """Probes all servers of a run at once.
-
-    Raises RunStopped for the first server that is not fit for the run, even if others are: an error at the start is
-    easily corrected, and a server left out would go unused for hours.
-    """
+    """Raises RunStopped if one server is not fit for the run: at the start this is easily corrected, and a server left
+    out would be unused for hours."""
     return tuple(
         await gather_all(
             *(_probe_for_run(session, strategy, depth, uuid, name_url=len(sessions) > 1) for session in sessions)
@@ -78,11 +75,10 @@ async def _probe_for_run(
 async def probe_server(
     session: Session, *, strategy: StrategyChoice = "auto", thorough: bool = False, uuid: bool = False
 ) -> ServerCapabilities:
-    """Finds out what a run with this strategy needs to know, or everything; takes about three round trips.
+    """Probes the features for a strategy, or all with ``thorough``, and sets the session's dialect accordingly.
 
-    Afterwards the session's dialect is the one that the server understands. With ``uuid``, images that have one are
-    sent once, if the server keeps them. Raises RunStopped if nothing listens, the key is rejected, the address is wrong
-    or the model is not served.
+    ``uuid``: send each image once if the server keeps it. Takes about three round trips. Raises RunStopped if nothing
+    listens, the key or URL is wrong, or the model is not served.
     """
     server = await identify_server(session)
     require_model(server, session.endpoint.model)
@@ -105,7 +101,6 @@ async def probe_server(
 async def _probe_features(
     probe: ProbeSession, server: ServerCapabilities, strategy: StrategyChoice, *, thorough: bool, uuid: bool
 ) -> ServerCapabilities:
-    """Probes the features, which do not depend on one another, all at once."""
     accepts_images = server.vision is not None and server.vision.state in {"seen", "not shown"}
     async with task_group() as group:
         constraining = thorough or strategy in CONSTRAINING_STRATEGIES
@@ -133,10 +128,7 @@ def find_obeyed_form(support: Mapping[str, FeatureSupport]) -> str | None:
 
 
 async def identify_server(session: Session) -> ServerCapabilities:
-    """Reads the list of models and the version.
-
-    Raises RunStopped if nothing listens, the key is rejected or the address is wrong.
-    """
+    """Reads the list of models and the version. Raises RunStopped if nothing listens or the key or URL is wrong."""
     endpoint = session.endpoint
     try:
         async with task_group() as group:
@@ -162,7 +154,7 @@ async def identify_server(session: Session) -> ServerCapabilities:
 
 
 async def _get_with_retries(session: Session, url: str) -> tuple[int, bytes]:
-    """A GET that is repeated after a broken connection. Raises AttemptError."""
+    """Raises AttemptError."""
     for waits in range(MAX_GETS - 1):
         try:
             return await session.client.get(url)
@@ -197,20 +189,17 @@ def _load_object(body: bytes) -> dict[str, Any]:
 
 
 def with_url(stop: RunStopped, url: str) -> RunStopped:
-    """The stop with the URL of its endpoint, unless the message names it or a server started by this program."""
+    """Adds the URL, unless the message has it or concerns a server started by this program."""
     names_it = isinstance(stop, ServerFailed) or url in stop.message
     return stop if names_it else RunStopped(stop.code, f"{url}: {stop.message}")
 
 
 def resolve_common_strategy(servers: Sequence[ServerCapabilities], strategy: StrategyChoice) -> Strategy:
-    """The one strategy of a run; with ``auto``, ``constrain`` only if every server obeys a constraint of some form.
-
-    Raises RunStopped if a server does not support the strategy.
-    """
+    """With ``auto``, ``constrain`` only if every server obeys some form. Raises RunStopped as `resolve_strategy`."""
     resolved = {resolve_strategy(server, strategy) for server in servers}
     return resolved.pop() if len(resolved) == 1 else "direct"
 
 
 def shortest_context(servers: Sequence[ServerCapabilities]) -> int | None:
-    """The smallest context length in tokens of all servers; None if no server reports it."""
+    """In tokens; None if no server reports its context length."""
     return min((server.max_model_len for server in servers if server.max_model_len), default=None)

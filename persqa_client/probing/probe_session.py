@@ -13,10 +13,7 @@ from persqa_client.types import Request
 
 @dataclass(frozen=True, slots=True)
 class ProbeSession:
-    """A session with a dialect and sampling of its own; connections, limits and counts are shared.
-
-    What the endpoint refuses changes this profile alone, until `adopt_refusals` takes it over.
-    """
+    """A session with a dialect and sampling of its own; connections, limits and counts are shared."""
 
     session: Session
     profile: RequestProfile
@@ -28,20 +25,19 @@ class ProbeSession:
     def vary(
         self, *, constraint: str | None = None, prefill: str | None = None, sampling: Sampling | None = None
     ) -> ProbeSession:
-        """Returns a copy that uses this constraint form and prefill form, or none."""
         dialect = replace(self.profile.dialect, constraint=constraint, prefill=prefill)
         sampling = sampling or self.profile.sampling
         return ProbeSession(self.session, replace(self.profile, dialect=dialect, sampling=sampling))
 
     def adopt_refusals(self, variation: ProbeSession, ignoring: Collection[str] = ()) -> None:
-        """Takes over which fields the endpoint refused a variation, except the fields ``ignoring`` that it tested."""
+        """Takes over the refused fields of a variation, except the fields ``ignoring`` that it tested."""
         self.profile.dialect = self.profile.dialect.with_refusals(variation.profile.dialect, ignoring=ignoring)
 
     async def complete(self, request: Request) -> Reply:
         return await self.session.complete(request, profile=self.profile)
 
     async def try_complete(self, request: Request) -> Reply | None:
-        """The reply, or None if the endpoint has none for this request."""
+        """None if the request fails."""
         try:
             return await self.complete(request)
         except RowError:

@@ -1,4 +1,4 @@
-"""Whether a model sees images: it is asked for the colour of an image that it cannot know beforehand."""
+"""Whether a model sees images: it is asked for the colour of an image."""
 
 from __future__ import annotations
 
@@ -51,8 +51,6 @@ IMAGE_WORDS = ("image", "vision", "multimodal", "multi-modal", "mmproj")
 
 @dataclass(frozen=True, slots=True)
 class ColourTest:
-    """A question about an image filled with ``colour``, and its outcome: an answer or an error."""
-
     colour: str
     answer: Completion | None
     error: RowError | None
@@ -64,24 +62,22 @@ class ColourTest:
 
 
 def make_colour_image(colour: str, side: int = SIDE) -> EncodedImage:
-    """A square PNG filled with one of `COLOURS`."""
     buffer = io.BytesIO()
     Image.new("RGB", (side, side), COLOURS[colour][0]).save(buffer, "PNG")
     return EncodedImage(buffer.getvalue(), "image/png", side, side)
 
 
 def find_named_colour(text: str) -> str | None:
-    """The one colour that an answer names. None if it names none or several, or is much longer than one word."""
+    """None if the answer names none or several, or is much longer than one word."""
     answer = REASONING.sub("", text).strip()
     found = [name for name, (_, pattern) in COLOURS.items() if re.search(pattern, answer, re.IGNORECASE)]
     return found[0] if len(found) == 1 and len(answer) <= MAX_ANSWER_LENGTH else None
 
 
 async def check_vision(probe: ProbeSession, rng: random.Random | None = None) -> tuple[VisionCheck, float]:
-    """What the server does with an image, and the seconds that the answer took.
+    """Returns the result and the seconds that the answer took.
 
-    Asks with and without an image at once. If the answer is right although the image added no tokens, it may have been
-    a guess, so a second colour is asked for. Raises RunStopped as any request does.
+    A right answer although the image added no tokens may be a guess, so a second colour is asked for.
     """
     colours = (rng or random.Random()).sample(sorted(COLOURS), 2)
     async with task_group() as group:
@@ -111,7 +107,7 @@ def conclude_vision(test: ColourTest, image_tokens: int | None, *, answers_text:
 
 
 def detect_patch_size(vision: VisionCheck) -> int | None:
-    """The side in pixels of the square that counts as one token, by the rules of Qwen's models; None if none fits."""
+    """Pixels of a side of one image token, by the rules of Qwen's models; None if none fits."""
     return next((side for side in PATCH_SIZES if vision.tokens == MARKER_TOKENS + round(SIDE / side) ** 2), None)
 
 
@@ -125,7 +121,7 @@ async def _ask_colour(probe: ProbeSession, colour: str) -> ColourTest:
 
 
 async def _count_text_tokens(probe: ProbeSession) -> int | None:
-    """Prompt tokens of the question without an image: 0 if the server reports none, None if it has no answer."""
+    """0 if the server reports no usage, None if it has no answer."""
     reply = await probe.try_complete(replace(_colour_question("red"), pictures=()))
     return None if reply is None else reply.completion.usage.prompt
 

@@ -221,7 +221,7 @@ async def test_retries_go_before_new_requests(respx_mock: respx.MockRouter) -> N
     async def answer(request: httpx.Request) -> httpx.Response:
         name = json.loads(request.content)["messages"][1]["content"]
         order.append(name)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
         return error_response(500) if order == ["old"] else ok_response()
 
     respx_mock.post(CHAT_URL).mock(side_effect=answer)

@@ -145,8 +145,8 @@ async def test_all_questions_about_an_image_go_to_one_endpoint(folder: RunFolder
     folder.write_rows(40, images=40, with_question=False)
     kept = [folder.path / name for name in ("one", "two")]
     with (
-        fast_simulator(latency=0.01, keep_images=kept[0]) as one,
-        fast_simulator(latency=0.01, keep_images=kept[1]) as two,
+        fast_simulator(latency=0.01, keep_pictures=kept[0]) as one,
+        fast_simulator(latency=0.01, keep_pictures=kept[1]) as two,
     ):
         summary = await folder.make_run(one.base_url, two.base_url, concurrency=8, questions=3).execute()
     assert sum(answers_per_endpoint(summary)) == 120
