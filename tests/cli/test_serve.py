@@ -36,7 +36,7 @@ def folder(tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 def start_and_wait(folder: Path) -> subprocess.Popen[str]:
     """Starts a run and waits until some rows are written."""
     (folder / "rows.jsonl").write_text("".join(f'{{"image": "red.png", "n": {n}}}\n' for n in range(ROWS)))
-    process = start(*serve_args("family", *SLOW), cwd=folder)
+    process = start(*serve_args("children", *SLOW), cwd=folder)
     while lines_in(folder / "qa.jsonl.partial") < 30:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
@@ -50,7 +50,7 @@ def is_server(line: str) -> bool:
 
 def find_server(mark: str) -> int:
     """The process id of the stand-in server."""
-    (pid,) = [pid for pid, line in find_marked(mark).items() if " sim " in line and "stand_in" not in line]
+    (pid,) = [pid for pid, line in find_marked(mark).items() if " sim " in line and "fake_vllm" not in line]
     return pid
 
 
@@ -59,7 +59,7 @@ def numbers(folder: Path) -> list[int]:
 
 
 def test_one_command_starts_a_server_and_answers_the_rows(folder: Path, mark: str) -> None:
-    result = persqa(*serve_args("family"), cwd=folder)
+    result = persqa(*serve_args("children"), cwd=folder)
     assert result.returncode == 0, result.stderr
     facts = orjson.loads((folder / "qa.run.json").read_bytes())
     assert facts["identity"]["model"] == MODEL
@@ -94,10 +94,10 @@ def test_the_device_can_be_chosen(folder: Path, mark: str, device: str, cpu: boo
 
 def test_no_server_starts_for_a_finished_run(folder: Path) -> None:
     assert persqa(*serve_args("sim"), cwd=folder).returncode == 0
-    again = persqa(*serve_args("words"), cwd=folder)
+    again = persqa(*serve_args("fail"), cwd=folder)
     assert again.returncode == 0
     assert again.stderr == "qa.jsonl is already finished: nothing to do.\n"
-    changed = persqa(*serve_args("words", "--tag", "bo"), cwd=folder)
+    changed = persqa(*serve_args("fail", "--tag", "bo"), cwd=folder)
     assert changed.returncode == 2
     assert "the setting tag" in changed.stderr
 
@@ -106,7 +106,7 @@ def test_the_same_command_twice_starts_one_server(folder: Path, mark: str) -> No
     first = start(*serve_args("silent"), cwd=folder)
     while not any(map(is_server, find_marked(mark).values())):
         time.sleep(0.01)
-    result = persqa(*serve_args("words"), cwd=folder)
+    result = persqa(*serve_args("fail"), cwd=folder)
     assert result.returncode == 2
     assert "another run is writing qa.jsonl right now" in result.stderr
     first.send_signal(signal.SIGINT)
@@ -127,7 +127,7 @@ def test_a_run_with_base_url_imports_nothing_of_vllm_server(folder: Path) -> Non
 
 
 def test_a_server_that_exits_at_the_start_is_exit_3_with_its_log(folder: Path, mark: str) -> None:
-    result = persqa(*serve_args("words"), cwd=folder)
+    result = persqa(*serve_args("fail"), cwd=folder)
     assert result.returncode == 3
     assert result.stderr.count("\nError: ") == 1
     assert (
@@ -150,15 +150,15 @@ def test_a_server_that_is_never_ready_is_exit_3(folder: Path, mark: str) -> None
     [
         (["--base-url", "http://127.0.0.1:1/v1"], "either --serve"),
         (["--api-key-env", "KEY"], "VLLM_API_KEY"),
-        (["--serve-args", "--port 8000"], "--port can't be among the further options"),
-        (["--serve-args", "'"], "--serve-args can't be read as words"),
+        (["--serve-args", "--port 8000"], "--port can't be passed"),
+        (["--serve-args", "'"], "--serve-args can't be split"),
         (["--vllm-command", "no-such-vllm"], "--vllm-command names no-such-vllm"),
         (["--serve", "", "--model", "m"], "--vllm-command needs --serve"),
         (["--serve", "", "--device", "cpu"], "--device needs --serve"),
     ],
 )
 def test_flags_that_exclude_each_other_are_exit_2(folder: Path, more: list[str], expected: str) -> None:
-    result = persqa(*serve_args("words", *more), cwd=folder)
+    result = persqa(*serve_args("fail", *more), cwd=folder)
     assert result.returncode == 2
     assert expected in result.stderr
 
@@ -174,7 +174,7 @@ def test_without_a_server_the_message_names_the_missing_flag(folder: Path, flags
 
 
 def test_a_dry_run_starts_no_server(folder: Path) -> None:
-    result = persqa(*serve_args("words", "--dry-run"), cwd=folder)
+    result = persqa(*serve_args("fail", "--dry-run"), cwd=folder)
     assert result.returncode == 0, result.stderr
     assert f'"model": "{MODEL}"' in result.stdout
 
@@ -196,7 +196,7 @@ def test_a_server_that_is_killed_ends_the_run_and_no_row_is_lost(folder: Path, m
 
 def test_a_server_that_exits_before_the_first_row_is_reported_with_its_log(folder: Path, mark: str) -> None:
     """The run sees first that the connection is refused."""
-    result = persqa(*serve_args("brief"), cwd=folder)
+    result = persqa(*serve_args("crash"), cwd=folder)
     assert result.returncode == 3
     assert "ended with exit code 1 while it was in use: MemoryError: that was all." in result.stderr
     assert not list(folder.glob("*qa*"))

@@ -84,7 +84,7 @@ def test_a_status_line_shows_what_the_server_is_doing(folder: Path, mark: str) -
 def test_ctrl_c_lets_requests_finish_before_the_server_stops(folder: Path, mark: str) -> None:
     """The terminal sends SIGINT to the foreground process group, to which the server does not belong."""
     flags = ["--concurrency", "8", "--no-probes"]
-    terminal = Terminal(serve_args("family", *flags, "--serve-args", '--sim="--latency 1 --slots 8"'), folder, mark)
+    terminal = Terminal(serve_args("children", *flags, "--serve-args", '--sim="--latency 1 --slots 8"'), folder, mark)
     while requests(terminal) <= 8:
         assert terminal.process.poll() is None, terminal.seen
         time.sleep(0.02)

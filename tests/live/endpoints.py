@@ -134,4 +134,4 @@ class TinyVLLMServer:
     def stop(self) -> None:
         """Sends SIGINT, and SIGKILL after `STOP_TIMEOUT`."""
         if self.process is not None:
-            self.process.end()
+            self.process.stop()

@@ -1,4 +1,4 @@
-"""The end of the process that started a server, in every way: the server and its children end, and no sooner."""
+"""The server and its children end when the process that started them ends, in whatever way."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import pytest
 from persqa_client import ServerFailed, VLLMServer
 from tests.vllm_server.processes import MARK, fake_vllm, find_marked, find_remaining
 
-OWNER = """
+OWNER_CODE = """
 import os, signal, sys, time
 from persqa_client import VLLMServer
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, by the server's owner as well
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
 server = VLLMServer("some/model", vllm_command={command!r}).start()
 print("started", flush=True)
 {then}
 """
 
 
-def own(mark: str, folder: Path, then: str) -> subprocess.Popen[str]:
-    """A process that has started a server, whose log is in ``folder``, and goes on as ``then`` says."""
-    code = OWNER.format(command=fake_vllm("family"), then=then)
+def start_owner(mark: str, folder: Path, then: str) -> subprocess.Popen[str]:
+    """A process that has started a server and goes on with the code ``then``. The server's log is in ``folder``."""
+    code = OWNER_CODE.format(command=fake_vllm("children"), then=then)
     owner = subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, MARK: mark, "TMPDIR": str(folder)},
@@ -41,60 +41,60 @@ def own(mark: str, folder: Path, then: str) -> subprocess.Popen[str]:
     return owner
 
 
-def server_and_its_own(mark: str) -> list[str]:
-    """Guardian, server and children, by their command lines: not the owner, nor what it forked."""
+def find_server_processes(mark: str) -> list[str]:
+    """The command lines of guardian, server and children, without the owner and its forks."""
     return [line for line in find_marked(mark).values() if "import VLLMServer" not in line]
 
 
 @pytest.mark.parametrize("then", ["", "sys.exit(3)", "raise ValueError", "os._exit(4)"])
-def test_at_the_interpreters_exit_the_server_ends(mark: str, tmp_path: Path, then: str) -> None:
-    owner = own(mark, tmp_path, then)
+def test_the_server_ends_with_the_interpreter(mark: str, tmp_path: Path, then: str) -> None:
+    owner = start_owner(mark, tmp_path, then)
     owner.communicate(timeout=30)
-    # os._exit is no exit of the interpreter's: the guardian sees it, and nobody waits for that.
+    # After os._exit, the guardian ends the server, and the owner does not wait for that.
     assert not (find_remaining(mark) if "_exit" in then else find_marked(mark))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_a_signal_to_us_ends_the_server(mark: str, tmp_path: Path, number: signal.Signals) -> None:
-    owner = own(mark, tmp_path, "time.sleep(600)")
+def test_a_signal_to_the_owner_ends_the_server(mark: str, tmp_path: Path, number: signal.Signals) -> None:
+    owner = start_owner(mark, tmp_path, "time.sleep(600)")
     owner.send_signal(number)
     owner.communicate(timeout=30)
     assert not find_remaining(mark)
 
 
-def test_ctrl_c_in_a_block_ends_the_server_and_takes_its_log_away(mark: str, tmp_path: Path) -> None:
-    owner = own(mark, tmp_path, "with server: time.sleep(600)")
+def test_ctrl_c_in_a_block_ends_the_server_and_removes_its_log(mark: str, tmp_path: Path) -> None:
+    owner = start_owner(mark, tmp_path, "with server: time.sleep(600)")
     owner.send_signal(signal.SIGINT)
     owner.communicate(timeout=30)
     assert not find_marked(mark)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_killed_owner_whose_own_child_lives_on_takes_the_server_along(mark: str, tmp_path: Path) -> None:
-    """The child of a fork has the pipe to the guardian too, and keeps it open."""
+def test_a_forked_child_of_a_killed_owner_does_not_keep_the_server(mark: str, tmp_path: Path) -> None:
+    """The child inherits the pipe to the guardian and keeps it open."""
     fork = "if os.fork() == 0:\n    os.environ.clear()\n    time.sleep(600)\ntime.sleep(600)"
-    owner = own(mark, tmp_path, fork)
-    while len(find_marked(mark)) - len(server_and_its_own(mark)) < 2:
+    owner = start_owner(mark, tmp_path, fork)
+    while len(find_marked(mark)) - len(find_server_processes(mark)) < 2:
         time.sleep(0.01)
     owner.kill()
     owner.wait()
     assert owner.stdout is not None
     owner.stdout.close()
     deadline = time.monotonic() + 60
-    while server_and_its_own(mark) and time.monotonic() < deadline:
+    while find_server_processes(mark) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not server_and_its_own(mark)
+    assert not find_server_processes(mark)
 
 
-def test_a_forked_child_that_ends_leaves_the_server_alone(mark: str, tmp_path: Path) -> None:
+def test_a_forked_child_does_not_stop_the_server(mark: str, tmp_path: Path) -> None:
     then = (
         "child = os.fork()\n"
         "if child == 0:\n    server.stop(); sys.exit(0)\n"
         "os.waitpid(child, 0); print(server.is_alive(), server.log_path.exists(), flush=True); server.stop()"
     )
-    owner = own(mark, tmp_path, then)
-    told, _ = owner.communicate(timeout=30)
-    assert told == "True True\n"
+    owner = start_owner(mark, tmp_path, then)
+    output, _ = owner.communicate(timeout=30)
+    assert output == "True True\n"
     assert not find_marked(mark)
 
 
@@ -109,11 +109,11 @@ def test_a_server_outlives_the_thread_that_started_it(mark: str) -> None:
     assert not find_marked(mark)
 
 
-def test_with_the_guardian_killed_the_server_is_told_and_can_still_be_stopped(mark: str) -> None:
+def test_the_server_ends_if_the_guardian_is_killed(mark: str) -> None:
     server = VLLMServer("some/model", vllm_command=fake_vllm("sim"), env={MARK: mark}).start()
     (guardian,) = [pid for pid, line in find_marked(mark).items() if "vllm_server.guardian" in line]
     os.kill(guardian, signal.SIGKILL)
-    assert not find_remaining(mark), "Linux tells the server of its parent's end"
+    assert not find_remaining(mark), "Linux signals the server when its parent ends"
     failure = server.failure(wait=10)
     assert failure is not None
     log = server.log_path
@@ -122,23 +122,25 @@ def test_with_the_guardian_killed_the_server_is_told_and_can_still_be_stopped(ma
     log.unlink()
 
 
-def test_a_second_ctrl_c_does_not_wait_for_a_server_that_is_deaf(mark: str, tmp_path: Path) -> None:
-    then = f"server = VLLMServer('m', vllm_command={fake_vllm('stubborn')!r}, shutdown_timeout=500)\nserver.start()"
-    code = OWNER.split("server = ")[0] + then
+def test_a_second_ctrl_c_kills_a_server_that_ignores_sigterm(mark: str, tmp_path: Path) -> None:
+    then = (
+        f"server = VLLMServer('m', vllm_command={fake_vllm('ignore_sigterm')!r}, shutdown_timeout=500)\nserver.start()"
+    )
+    code = OWNER_CODE.split("server = ")[0] + then
     environ = {**os.environ, MARK: mark, "TMPDIR": str(tmp_path)}
     owner = subprocess.Popen([sys.executable, "-c", code], env=environ, stderr=subprocess.PIPE)
     while len([line for line in find_marked(mark).values() if "time.sleep" in line]) < 1:
         time.sleep(0.01)
     owner.send_signal(signal.SIGINT)
     time.sleep(1.0)
-    assert owner.poll() is None, "it waits for the server's own end"
+    assert owner.poll() is None, "it waits for the server"
     owner.send_signal(signal.SIGINT)
     owner.communicate(timeout=30)
     assert not find_remaining(mark)
-    assert not list(tmp_path.iterdir()), "its log goes, too"
+    assert not list(tmp_path.iterdir()), "its log is removed, too"
 
 
-def test_words_reach_the_server_whole(mark: str, tmp_path: Path) -> None:
+def test_arguments_reach_the_server_unchanged(mark: str, tmp_path: Path) -> None:
     words = ["a b", "'quoted'", json.dumps({"a": "ü"}), ""]
     seen: list[str] = []
     server = VLLMServer(
