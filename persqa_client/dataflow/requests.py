@@ -134,7 +134,7 @@ class BlockingClient:
         self.endpoint = endpoint
         self.sampling = sampling
         self.limits = limits
-        self._shelf = ImageCache((Path(),), max_pixels=max_pixels, bound=limits.image_cache_bytes)
+        self._shelf = ImageCache((Path(),), max_pixels=max_pixels, max_bytes=limits.image_cache_bytes)
         self._session: Session | None = None
         self._process = 0
 

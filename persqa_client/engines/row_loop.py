@@ -203,21 +203,21 @@ class RowLoop:
 
     async def _answer_rows(self, feed: RowFeed) -> None:
         progress = self._progress
-        progress.total, progress.phase = self._source.total(), "running"
-        progress.read_at_start = progress.read = self._source.done(self._ledger.start)
+        progress.total, progress.phase = self._source.progress_total(), "running"
+        progress.read_at_start = progress.read = self._source.progress_at(self._ledger.start)
         syncing = asyncio.create_task(self._sync_periodically())
         try:
             async for _, outcome in self.engine.run(feed.jobs(), self._has_room):
                 if syncing.done():
                     syncing.result()
                 self._settle(self._admit(outcome))
-                progress.read = self._source.done(feed.position)
+                progress.read = self._source.progress_at(feed.position)
                 progress.in_flight = self.engine.running
             if syncing.done():
                 syncing.result()
             if self._is_complete:
                 self._settle(self._early_stop.release())
-                progress.read = self._source.done(feed.position)
+                progress.read = self._source.progress_at(feed.position)
         finally:
             syncing.cancel()
             await asyncio.gather(syncing, return_exceptions=True)

@@ -13,19 +13,14 @@ import httpx2
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
-from persqa_client.images.cache import ImageCache, ImageLoader, ImagePreparer, add_image_uuid
-from persqa_client.images.tokens import (
-    ImageTokenCounter,
-    ModelFamily,
-    count_image_tokens,
-    detect_model_family,
-    estimate_image_tokens,
-)
+from persqa_client.images.cache import ImageCache
+from persqa_client.images.loader import ImageLoader
+from persqa_client.images.tokens import ModelFamily, count_image_tokens, detect_model_family, make_token_counter
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy, shortest_context
 from persqa_client.run.pipeline import Pipeline
 from persqa_client.run.plan import RowReader, RunPlan
-from persqa_client.types import EncodedImage, Strategy
+from persqa_client.types import Strategy
 
 # One thread per core, since Pillow releases the GIL; at least four, for slow disks.
 IMAGE_THREADS = max(4, min(16, os.cpu_count() or 1))
@@ -63,7 +58,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         self.servers: tuple[ServerCapabilities, ...] = ()
         self.strategy: Strategy = "direct"
         self._cache = ImageCache(
-            plan.image_roots, max_pixels=settings.recipe.max_pixels, bound=settings.limits.image_cache_bytes
+            plan.image_roots, max_pixels=settings.recipe.max_pixels, max_bytes=settings.limits.image_cache_bytes
         )
         self._threads = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="image")
 
@@ -89,10 +84,13 @@ class Composition(AbstractAsyncContextManager["Composition"]):
 
     def make_pipeline(self) -> Pipeline:
         settings, share_images = self.settings, self.share_images
-        prepare = ImagePreparer(
-            self._cache, self._threads, partial(add_image_uuid, fields=settings.sampling.extra_body)
+        loader = ImageLoader(
+            self._cache,
+            self._threads,
+            settings.sampling.extra_body,
+            share_all=settings.recipe.questions > 1,
+            share_repeated=share_images,
         )
-        loader = ImageLoader(prepare, always=settings.recipe.questions > 1, repeats=share_images)
         patches = (server.picture_patch for server in self.servers if server.picture_patch in FAMILY_BY_PATCH)
         patch = next(patches, None)
         family = FAMILY_BY_PATCH[patch] if patch else detect_model_family(settings.endpoint.model)
@@ -122,20 +120,5 @@ def make_session(
         sampling=sampling,
         limits=limits,
         http_client=http_client,
-        image_tokens=make_image_token_counter(endpoint.model),
+        image_tokens=make_token_counter(endpoint.model),
     )
-
-
-def make_image_token_counter(model: str) -> ImageTokenCounter:
-    """Counts the tokens of an image by the rule of the model's family, or estimates them from its size."""
-    family = detect_model_family(model)
-    if family is None:
-        return estimate_image_tokens
-
-    def count(image: EncodedImage) -> int:
-        try:
-            return count_image_tokens(image.width, image.height, family)
-        except ValueError:
-            return estimate_image_tokens(image)
-
-    return count

@@ -155,7 +155,7 @@ class Run:
         ledger = Ledger.open(
             files,
             identity={**self.plan.identity(), **self.plan.digests()},
-            stamp=self.source.stamp(),
+            stamp=self.source.fingerprint(),
             render=self.plan.render,
             fresh=self.settings.fresh,
             clock=self._elapsed,
@@ -211,7 +211,7 @@ class Run:
 
 def refuse_changed_input(source: Source, ledger: Ledger) -> None:
     """Raises SettingsError if the part of the input that is done has changed. Lines may be added after it."""
-    if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.stamp()):
+    if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.fingerprint()):
         return
     if source.digest_at(ledger.start) != ledger.start.digest:
         done = f"{ledger.start.number} {'lines' if isinstance(source, FileSource) else 'rows'}"

@@ -18,7 +18,8 @@ import persqa_client
 from benches.common import Figure
 from persqa_client.config import DEFAULT_MAX_PIXELS
 from persqa_client.images.cache import ImageCache
-from persqa_client.images.prepare import fit_to_pixels, load_image
+from persqa_client.images.decode import fit_to_pixels
+from persqa_client.images.prepare import load_image
 from persqa_client.run.compose import IMAGE_THREADS
 from persqa_client.types import EncodedImage
 
@@ -36,7 +37,7 @@ def measure(folder: Path, *, rounds: int = 3) -> list[Figure]:
     speeds, repeats = [], []
     for _ in range(rounds):
         plain = measure_rate(prepare_plainly, photos, threads=1)
-        cache = ImageCache([], max_pixels=DEFAULT_MAX_PIXELS, bound=64 << 20)
+        cache = ImageCache([], max_pixels=DEFAULT_MAX_PIXELS, max_bytes=64 << 20)
         ours = measure_rate(partial(load_cached, cache), photos, threads=IMAGE_THREADS)
         speeds.append((ours / plain, ours, plain))
         repeats.append(measure_rate(partial(load_cached, cache), photos, threads=IMAGE_THREADS) / ours)

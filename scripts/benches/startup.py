@@ -81,4 +81,6 @@ def write_interrupted_run(input: Path, output: Path) -> None:
     tally = Tally(rows=ROWS, tasks=ROWS, succeeded=ROWS, attempts=ROWS)
     identity, counts = RunPlan(settings, input.parent).identity(), tally.to_json()
     lengths = FileLengths(written)
-    write_checkpoint(files, Checkpoint(identity, source.stamp(), position=position, lengths=lengths, tally=counts))
+    write_checkpoint(
+        files, Checkpoint(identity, source.fingerprint(), position=position, lengths=lengths, tally=counts)
+    )

@@ -116,7 +116,7 @@ def test_invalid_usage_is_exit_2_with_a_message(
 def test_a_missing_input_is_exit_2(folder: Path, simulator: Simulator) -> None:
     result = run(folder, simulator, input="absent.jsonl")
     assert result.returncode == 2
-    assert result.stderr.startswith("Error: There is no input absent.jsonl")
+    assert result.stderr.startswith("Error: The input absent.jsonl does not exist")
 
 
 @pytest.mark.parametrize(("input", "lacks"), [("empty.jsonl", "rows"), ("empty", "images")])
