@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -46,10 +47,9 @@ from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary, list_results
 from persqa_client.types import BadRow, Request, Row, TaskId
 
-try:
-    from uvloop import new_event_loop
-except ImportError:  # There is no uvloop for Windows.
-    from asyncio import new_event_loop
+new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+with suppress(ImportError):  # There is no uvloop for Windows.
+    new_event_loop = importlib.import_module("uvloop").new_event_loop
 
 Value = TypeVar("Value")
 # Rows whose requests a dry run shows.
