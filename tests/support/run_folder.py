@@ -14,6 +14,7 @@ from PIL import Image
 from persqa_client.client.retry import Backoff
 from persqa_client.config import RunSettings
 from persqa_client.endpoints.credentials import make_endpoints
+from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.inputs.sources import FileSource
 from persqa_client.run.run import Run
@@ -78,7 +79,7 @@ class RunFolder:
             )
             for one in settings.endpoints
         ]
-        return Run(settings, FileSource(self.path / "in.jsonl"), session=sessions)
+        return Run(settings, FileSource(self.path / "in.jsonl"), pool=Pool(sessions))
 
     def read_lines(self, name: str) -> list[dict[str, Any]]:
         path = self.path / name
