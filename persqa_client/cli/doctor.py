@@ -24,4 +24,4 @@ def doctor(
     # Imported here to keep --help fast (cli/run.py).
     from persqa_client.cli import doctor_report
 
-    doctor_report.main(base_url, model, api_key_env, timeout)
+    doctor_report.print_report(base_url, model, api_key_env, timeout)

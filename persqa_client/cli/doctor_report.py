@@ -38,7 +38,7 @@ TEXT_TOKENS = 400
 MIN_IMAGE_TOKENS = 64
 
 
-def main(base_url: str, model: str | None, api_key_env: str | None, timeout: float) -> None:
+def print_report(base_url: str, model: str | None, api_key_env: str | None, timeout: float) -> None:
     """Prints the findings; ends the command with its exit code if the server cannot be used."""
     try:
         key = find_api_key(base_url, api_key_env, os.environ)

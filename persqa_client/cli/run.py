@@ -232,10 +232,10 @@ def run(
     pause_gc_for_imports()
     # Imported here to keep --help fast: these imports take 0.9 s of CPU time.
     if serve:
-        from persqa_client.cli import serve as serve_command
+        from persqa_client.cli.serve import run_with_server
 
-        serve_command.main(flags, dry_run=dry_run)
+        run_with_server(flags, dry_run=dry_run)
     else:
-        from persqa_client.cli import execute as run_command
+        from persqa_client.cli.execute import run_at_endpoints
 
-        run_command.main(flags, dry_run=dry_run)
+        run_at_endpoints(flags, dry_run=dry_run)

@@ -27,7 +27,7 @@ from persqa_client.vllm_server.command import API_KEY_VARIABLE, split_arguments
 from persqa_client.vllm_server.server import VLLMServer
 
 
-def main(flags: dict[str, Any], *, dry_run: bool) -> None:
+def run_with_server(flags: dict[str, Any], *, dry_run: bool) -> None:
     """Starts the server, runs there, and ends the command with the exit code."""
     console = Console(stderr=True)
     status = console.status("") if console.is_terminal else None

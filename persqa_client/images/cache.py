@@ -43,8 +43,14 @@ class ImageCache:
     def load(self, reference: str) -> EncodedImage:
         """The image as load_image returns it, with its errors. Blocks."""
         version = get_file_version(reference, self._roots)
-        if version is not None and (image := self._find(version)) is not None:
-            return image
+        if version is not None:
+            with self._lock:
+                digest = self._digests.get(version)
+                image = self._reencoded.get(digest) if digest is not None else None
+            if image is None:
+                image = self._in_use.get(version)
+            if image is not None:
+                return image
         source = read_image(reference, self._roots)
         image = source.as_is(self._max_pixels)
         if image is None:
@@ -55,9 +61,3 @@ class ImageCache:
         if version is not None:
             self._in_use[version] = image
         return image
-
-    def _find(self, version: FileVersion) -> EncodedImage | None:
-        with self._lock:
-            digest = self._digests.get(version)
-            image = self._reencoded.get(digest) if digest is not None else None
-        return image or self._in_use.get(version)

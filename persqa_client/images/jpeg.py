@@ -27,7 +27,8 @@ def strip_jpeg(data: bytes) -> StrippedImage:
     """Raises TruncatedImage if a segment, the scan or the end is missing."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [JPEG_START]
-    frame: tuple[int, int, int] | None = None
+    frame: bytes | None = None
+    plain_frame = False
     exif = b""
     last, scanning, scans = 0, False, 0
     for code, start, end in iterate_segments(data):
@@ -35,7 +36,7 @@ def strip_jpeg(data: bytes) -> StrippedImage:
             pieces.append(view[last:start])
         pieces.append(kept_part(view, code, start, end))
         if code in FRAMES and frame is None:
-            frame = (code, start, end)
+            frame, plain_frame = data[start + 4 : end], code in COMMON_FRAMES
         elif code == APP1 and not exif and data.startswith(b"Exif\0\0", start + 4, end):
             exif = data[start + 10 : end]
         # Bytes after a segment other than SOS belong to no scan; decoders skip them, so they are dropped.
@@ -43,8 +44,13 @@ def strip_jpeg(data: bytes) -> StrippedImage:
         scans += scanning
     if frame is None or not scans:
         raise TruncatedImage("the JPEG has no image between its start and its end")
-    width, height, plain = read_jpeg_frame(data, *frame)
-    return StrippedImage(join_pieces(pieces, data), width, height, plain, read_exif_orientation(exif))
+    # Missing bytes of the frame header are read as zeros.
+    precision, height, width, channels = FRAME_HEADER.unpack(frame[:6].ljust(6, b"\0"))
+    plain = plain_frame and precision == 8 and channels in (1, 3)
+    unchanged = sum(map(len, pieces)) == len(data) and all(isinstance(piece, memoryview) for piece in pieces[1:])
+    # If nothing was removed, `data` itself is returned: a copy costs as much as reading the file.
+    stripped = data if unchanged else b"".join(pieces)
+    return StrippedImage(stripped, width, height, plain, read_exif_orientation(exif))
 
 
 def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -92,15 +98,3 @@ def kept_part(view: memoryview, code: int, start: int, end: int) -> bytes | memo
     elif code == APP14 and len(body) >= 12 and bytes(body[:5]) == b"Adobe":
         kept = b"\xff\xee\x00\x0e" + bytes(body[:12])
     return view[start:end] if kept and kept == view[start:end] else kept
-
-
-def join_pieces(pieces: list[bytes | memoryview], data: bytes) -> bytes:
-    """The pieces of ``data`` joined; ``data`` itself if nothing was removed, since a copy costs as much as reading."""
-    unchanged = sum(map(len, pieces)) == len(data) and all(isinstance(piece, memoryview) for piece in pieces[1:])
-    return data if unchanged else b"".join(pieces)
-
-
-def read_jpeg_frame(data: bytes, code: int, start: int, end: int) -> tuple[int, int, bool]:
-    """Width, height, and whether the frame is plain; missing bytes of its header are read as zeros."""
-    precision, height, width, channels = FRAME_HEADER.unpack(data[start + 4 : end][:6].ljust(6, b"\0"))
-    return width, height, code in COMMON_FRAMES and precision == 8 and channels in (1, 3)

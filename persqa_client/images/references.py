@@ -148,7 +148,13 @@ def read_image_file(path: str, roots: Sequence[Path]) -> bytes:
         if found is None:
             raise missing_file_error(path, roots)
         located, status = found
-        check_file_kind(status)
+        if not stat.S_ISREG(status.st_mode):
+            kinds = ((code, kind) for is_kind, code, kind in NOT_REGULAR_FILES if is_kind(status.st_mode))
+            code, kind = next(kinds, ("image_device", "not a regular file"))
+            raise RowError(code, f"is {kind}; give the path of the image file.")
+        if status.st_size > MAX_FILE_BYTES:
+            limit = f"the limit is {MAX_FILE_BYTES / 1e9:.0f} GB, so make it smaller first"
+            raise RowError("image_too_large", f"has {status.st_size / 1e9:.1f} GB; {limit}.")
         if status.st_size == 0:
             # Not opened either: reading files without a size under /proc may block.
             return b""
@@ -167,17 +173,6 @@ def missing_file_error(path: str, roots: Sequence[Path]) -> RowError:
         return RowError("image_missing", "does not exist.")
     searched = ["the working directory" if root == Path() else describe_reference(str(root)) for root in roots]
     return RowError("image_missing", f"does not exist in {' or '.join(searched) or 'any folder'}.")
-
-
-def check_file_kind(status: os.stat_result) -> None:
-    """Raises RowError for anything but a regular file, and for a file that is too large."""
-    if not stat.S_ISREG(status.st_mode):
-        found = ((code, kind) for is_kind, code, kind in NOT_REGULAR_FILES if is_kind(status.st_mode))
-        code, kind = next(found, ("image_device", "not a regular file"))
-        raise RowError(code, f"is {kind}; give the path of the image file.")
-    if status.st_size > MAX_FILE_BYTES:
-        size = f"{status.st_size / 1e9:.1f} GB; the limit is {MAX_FILE_BYTES / 1e9:.0f} GB"
-        raise RowError("image_too_large", f"has {size}, so make it smaller first.")
 
 
 def raise_read_error(error: OSError) -> NoReturn:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 
 import httpx2
 
@@ -15,7 +14,7 @@ from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.images.cache import ImageCache
 from persqa_client.images.loader import ImageLoader
-from persqa_client.images.tokens import ModelFamily, count_image_tokens, detect_model_family, make_token_counter
+from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy, shortest_context
 from persqa_client.run.pipeline import Pipeline
@@ -100,7 +99,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             self.plan.make_task_maker(self.strategy),
             max_tokens=settings.sampling.max_tokens,
             context=shortest_context(self.servers),
-            count_tokens=partial(count_image_tokens, family=family) if family else None,
+            model_family=family,
             share_images=share_images,
         )
 

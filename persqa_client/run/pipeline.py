@@ -10,6 +10,7 @@ from persqa_client.answers.parse import Answer, check_answer, parse_answer
 from persqa_client.endpoints.session import Reply
 from persqa_client.engines.local import SetWeight
 from persqa_client.errors import RowError
+from persqa_client.images.tokens import ModelFamily, count_image_tokens
 from persqa_client.questions.prompts import build_reask_prompt
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.types import (
@@ -48,11 +49,6 @@ class Cost:
     refused: str | None = None
     raw: str = ""
 
-    def add_reply(self, reply: Reply) -> None:
-        self.attempts += reply.attempts
-        self.usage += reply.completion.usage
-        self.asks += 1
-
 
 def ignore_weight(weight: int) -> None:
     """The default for callers that do not limit memory."""
@@ -69,8 +65,8 @@ class Pipeline:
     max_tokens: int = 512
     # Tokens that prompt and answer may have together, where known.
     context: int | None = None
-    # Tokens of an image by width and height, where the model's rule is known.
-    count_tokens: Callable[[int, int], int] | None = None
+    # Whose rule counts the tokens of an image; None if the model belongs to no known family.
+    model_family: ModelFamily | None = None
     # Whether an image is sent once for all questions about it.
     share_images: bool = False
 
@@ -100,7 +96,9 @@ class Pipeline:
                 reply = await self.completer.complete(request)
             except RowError as error:
                 return make_request_failure(task, error, cost)
-            cost.add_reply(reply)
+            cost.attempts += reply.attempts
+            cost.usage += reply.completion.usage
+            cost.asks += 1
             answer = parse_answer(reply.completion, task)
             problem = check_answer(reply.completion, answer, task, request.max_tokens or self.max_tokens)
             if problem is None:
@@ -150,12 +148,13 @@ class Pipeline:
             strategy=task.strategy,
             question_id=task.question_id,
             category=task.category,
-            pictures=tuple(self._describe_image(image) for image in images),
+            pictures=tuple(describe_image(image, self.model_family) for image in images),
         )
 
-    def _describe_image(self, image: EncodedImage) -> SentPicture:
-        tokens = self.count_tokens(image.width, image.height) if self.count_tokens else None
-        return SentPicture(image.media_type, image.width, image.height, len(image.data), tokens)
+
+def describe_image(image: EncodedImage, family: ModelFamily | None) -> SentPicture:
+    tokens = count_image_tokens(image.width, image.height, family) if family else None
+    return SentPicture(image.media_type, image.width, image.height, len(image.data), tokens)
 
 
 def make_answer_failure(task: Task, problem: Problem, cost: Cost) -> Failure:
