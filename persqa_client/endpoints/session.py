@@ -171,19 +171,19 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.limits = limits or Limits()
         self.dialect = Dialect()
         self.traffic = Traffic()
+        most = self.limits.concurrency_cap
+        self.concurrency_limit = ConcurrencyLimit(
+            most, AdaptiveLimit(most) if self.limits.concurrency == "auto" else None
+        )
+        self.rate_limit = RateLimiter(self.limits, self.concurrency_limit, picture_tokens)
         self.client = Client(
             endpoint,
             timeout=self.limits.timeout,
             connections=self.limits.concurrency_cap,
             fields=frozenset(self.sampling.extra_body),
             http_client=http_client,
+            observe_headers=self.rate_limit.observe_headers,
         )
-        most = self.limits.concurrency_cap
-        self.concurrency_limit = ConcurrencyLimit(
-            most, AdaptiveLimit(most) if self.limits.concurrency == "auto" else None
-        )
-        self.rate_limit = RateLimiter(self.limits, self.concurrency_limit, picture_tokens)
-        self.client.observe_headers = self.rate_limit.observe_headers
         self.outage = OutageGate(
             self.client.alive,
             self.concurrency_limit,
@@ -296,7 +296,7 @@ class Session(AbstractAsyncContextManager["Session"]):
     @property
     def _hears_early(self) -> bool:
         """Whether a picture can be known to be in before the answer about it ends."""
-        return self.dialect.uuid and self.dialect.supports_streaming and self.client.tells_early
+        return self.dialect.uuid and self.dialect.supports_streaming
 
     def _count(self, trial: RequestState) -> None:
         self.traffic.sent += 1
