@@ -1,4 +1,4 @@
-"""Which script a text is written in, and which parts of it are quoted. Pure."""
+"""Which script a text is written in, and which parts of it are quoted."""
 
 from __future__ import annotations
 
@@ -6,60 +6,58 @@ import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+# The next three are for use inside patterns, HAN and UNSPACED inside a character class.
 HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-"""Chinese characters, for use inside a class of a pattern."""
+# Scripts that put no space between words: a Latin word may stand right beside their characters.
 UNSPACED = HAN + r"\u3040-\u30ff"
-"""Characters of scripts that put no space between words, so that a Latin word may stand right beside them."""
-LETTER = rf"[^\W{UNSPACED}]"
-"""What a name must not touch to be a word of its own; ``\\b`` sees no boundary between Latin and Chinese."""
+# A letter that would make a name part of a longer word; ``\b`` sees no boundary between Latin and Chinese.
+SPACED_LETTER = rf"[^\W{UNSPACED}]"
+QUOTATION = (
+    r'"[^"\n]*"|“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|`[^`\n]*`|(?<![\w>])[\'‘][^\'‘’\n]{1,80}[\'’](?!\w)'
+)
 
-QUOTED = r'"[^"\n]*"|“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|`[^`\n]*`|(?<![\w>])[\'‘][^\'‘’\n]{1,80}[\'’](?!\w)'
-"""What is quoted is said by a sign, a book or somebody else: it is neither the answer's language nor its names."""
-
-CJK = re.compile(f"[{HAN}]")
-PASSAGE = re.compile(QUOTED)
-TAG = re.compile(r"<[^<>\n]{1,42}>")
-WORD = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+(?:['’\-][A-Za-z\u00c0-\u024f\u1e00-\u1eff]+)*")
-OTHER = re.compile(rf"[^\W\d_A-Za-zªµº\u00c0-\u024f\u1e00-\u1eff\uff21-\uff5a{HAN}]")
+HAN_CHARACTER = re.compile(f"[{HAN}]")
+QUOTATIONS = re.compile(QUOTATION)
+TAGS = re.compile(r"<[^<>\n]{1,42}>")
+LATIN_WORDS = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+(?:['’\-][A-Za-z\u00c0-\u024f\u1e00-\u1eff]+)*")
+OTHER_LETTERS = re.compile(rf"[^\W\d_A-Za-zªµº\u00c0-\u024f\u1e00-\u1eff\uff21-\uff5a{HAN}]")
 
 Script = Literal["han", "latin"]
 
 
-class Scripts(NamedTuple):
-    """How much of each script there is in a text, outside its tags and quotations."""
+class ScriptCounts(NamedTuple):
+    """How much of each script a text has, outside its tags and quotations."""
 
-    han: int
-    """Characters."""
-    words: int
-    """Latin words."""
-    common: int
-    """Of these, the ones without a capital letter: no brands and no names."""
-    others: int
-    """Letters of all other scripts."""
+    han: int  # Characters.
+    latin_words: int
+    lowercase_words: int  # The Latin words without a capital letter, so neither brands nor names.
+    other_letters: int
 
 
-def unquoted(text: str) -> str:
-    """The text without what stands in quotation marks."""
-    return PASSAGE.sub(" ", text)
+def remove_quotations(text: str) -> str:
+    """The text with a space for each quotation: what a sign or a book says is not the answer's own words."""
+    return QUOTATIONS.sub(" ", text)
 
 
-def scripts(text: str) -> Scripts:
-    plain = TAG.sub(" ", unquoted(text))
-    words = WORD.findall(plain)
-    # ASCII, as most texts are, has neither.
-    han, others = (0, 0) if plain.isascii() else (len(CJK.findall(plain)), len(OTHER.findall(plain)))
-    return Scripts(han, len(words), sum(word.islower() for word in words), others)
+def count_scripts(text: str) -> ScriptCounts:
+    plain = TAGS.sub(" ", remove_quotations(text))
+    words = LATIN_WORDS.findall(plain)
+    if plain.isascii():
+        han, others = 0, 0
+    else:
+        han, others = len(HAN_CHARACTER.findall(plain)), len(OTHER_LETTERS.findall(plain))
+    return ScriptCounts(han, len(words), sum(word.islower() for word in words), others)
 
 
 @lru_cache(maxsize=1024)
-def script_of(text: str) -> Script | None:
-    """The script of most of a text, a question mostly; None where that is another one, or where there is none."""
-    count = scripts(text)
-    if count.others > max(count.han, count.words) or not (count.han or count.words):
+def main_script(text: str) -> Script | None:
+    """The script of most of the text; None for any other script, and for a text without letters."""
+    count = count_scripts(text)
+    if count.other_letters > max(count.han, count.latin_words) or not (count.han or count.latin_words):
         return None
-    return "han" if count.han > count.words else "latin"
+    return "han" if count.han > count.latin_words else "latin"
 
 
 def is_chinese(text: str) -> bool:
-    """Whether a question is put in Chinese: a Chinese tag or a quoted sign in it says nothing about that."""
-    return script_of(text) == "han"
+    """Whether the text is mainly Chinese. A Chinese tag or a quoted Chinese sign does not count."""
+    return main_script(text) == "han"

@@ -94,10 +94,12 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why an answer is not good: a code for counting and a reason, worded so that the model can be told it."""
+    """Why an answer is rejected. What the model reads about it is chosen in ``questions/prompts.py``."""
 
     code: str
-    reason: str
+    message: str  # For a person, as a noun phrase: "empty answer".
+    variant: str = ""  # Tells apart the problems of one code about which the model reads different texts.
+    found: str = ""  # The part of the answer that is wrong, where the model's text quotes it.
 
 
 Check = Callable[[str, "Task"], Problem | None]

@@ -1,10 +1,10 @@
-"""A text's script is that of most of it, tags and quotations apart."""
+"""A text is in the script of most of its letters; tags and quotations do not count."""
 
 from __future__ import annotations
 
 import pytest
 
-from persqa_client.language import is_chinese, script_of, scripts, unquoted
+from persqa_client.language import count_scripts, is_chinese, main_script, remove_quotations
 
 
 @pytest.mark.parametrize(
@@ -23,22 +23,22 @@ from persqa_client.language import is_chinese, script_of, scripts, unquoted
         ("3 + 5", None),
     ],
 )
-def test_the_script_of_most_of_it(text: str, script: str | None) -> None:
-    assert script_of(text) == script
+def test_the_main_script(text: str, script: str | None) -> None:
+    assert main_script(text) == script
     assert is_chinese(text) is (script == "han")
 
 
-def test_brands_are_words_but_not_common_ones() -> None:
-    assert scripts("穿着Nike的iPhone和blue jeans") == (4, 4, 2, 0)
+def test_brands_are_no_lowercase_words() -> None:
+    assert count_scripts("穿着Nike的iPhone和blue jeans") == (4, 4, 2, 0)
 
 
 @pytest.mark.parametrize(
     "text", ['a "b" c', "a “b” c", "a 「b」 c", "a 『b』 c", "a «b» c", "a `b` c", "a 'b' c", "a ‘b’ c"]
 )
-def test_quotations_are_left_out(text: str) -> None:
-    assert unquoted(text) == "a   c"
+def test_quotations_are_removed(text: str) -> None:
+    assert remove_quotations(text) == "a   c"
 
 
 @pytest.mark.parametrize("text", ["it's Ann's", "the dogs' and cats' food", 'a 12" screen', "<mam>'s and <bo>'s"])
-def test_apostrophes_and_inches_quote_nothing(text: str) -> None:
-    assert unquoted(text) == text
+def test_apostrophes_and_inches_are_no_quotations(text: str) -> None:
+    assert remove_quotations(text) == text

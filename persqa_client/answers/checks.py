@@ -1,65 +1,28 @@
-"""Whom an answer speaks of: the tag first, no stand-in for it, and no real name. Pure."""
+"""The checks that an answer must pass, each with its code."""
 
 from __future__ import annotations
 
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
-from persqa_client.answers.clean import has_no_markup, has_no_placeholder, has_no_unknown_tag, is_no_echo
-from persqa_client.answers.refusals import is_no_refusal
-from persqa_client.language import CJK, LETTER, script_of, scripts
+from persqa_client.answers.clean import TEMPLATE_TOKEN, prompt_sentences
+from persqa_client.answers.refusals import check_no_refusal
+from persqa_client.answers.tag_repair import contains_surrogate
+from persqa_client.language import HAN_CHARACTER, SPACED_LETTER, count_scripts, main_script, remove_quotations
 from persqa_client.types import Check, Problem, Task
 
-# Whether an answer repeats itself, as models that got caught do. Pure.
+# Phrases and forms that the checks look for, English and Chinese together.
 
-OFTEN = 4
-"""A sequence may come so many times; an honest list repeats two or three words, but not longer runs."""
-WORDS, CHARACTERS = 4, 8
-"""Length of a sequence; a Chinese one of four characters is no more than two words (一件红色的)."""
-LONG = 400
-"""Bytes from which on it tells something how far a text can be compressed: honest ones shrink to a third at most."""
-RATIO = 0.2
-RUN = re.compile(r"(\S)\1{19}")
-GIANT = 40
-"""Characters of a word that is none."""
-
-
-def is_no_loop(text: str, ask: Task) -> Problem | None:
-    words = text.split()
-    repeats = (
-        (len(words) - len(set(words)) >= OFTEN and comes_often(words, WORDS))
-        or ((CJK.search(text) or max(map(len, words), default=0) > GIANT) and comes_often(text, CHARACTERS))
-        or RUN.search(text)
-        or shrinks(text)
-    )
-    return Problem("loop", "it repeats itself again and again") if repeats else None
-
-
-def comes_often(items: Sequence[str], length: int) -> bool:
-    """Whether a sequence of that length comes too often. It can't where none of its items does."""
-    if len(items) < length + OFTEN or max(Counter(items).values()) <= OFTEN:
-        return False
-    return max(Counter(sequences(items, length)).values()) > OFTEN
-
-
-def sequences(items: Sequence[str], length: int) -> Iterator[tuple[str, ...]]:
-    return zip(*(items[start:] for start in range(length)), strict=False)
-
-
-def shrinks(text: str) -> bool:
-    if len(text) < LONG // 4:
-        return False
-    data = text.encode("utf-8", "replace")
-    return len(data) >= LONG and len(zlib.compress(data, 1)) < RATIO * len(data)
-
-
+LETTER_OR_DIGIT = re.compile(r"[^\W_]")
+POSSESSIVE = re.compile(r"['’]s\b")
 CLASSES = (
     r"(?:main |central |primary )?(?:character|subject|figure|person|individual|man|woman|boy|girl|child|kid|baby|lady"
     r"|guy|gentleman|animal|pet|dog|cat|puppy|kitten|bird|object|item|toy|thing|group|people|building|place|one)s?"
 )
+# A pronoun, or a class of things with an article, as the subject of the answer.
 STAND_IN = re.compile(
     r"[\"“‘'*_\s]*(?:(?:he|she|it|they)(?:['’](?:s|re|d|ll|ve))?\b|(?:his|her|its|their)\s+\w"
     rf"|(?:the|this|that)\s+(?:\w+\s+){{0,2}}?{CLASSES}\b"
@@ -69,99 +32,197 @@ STAND_IN = re.compile(
     r"|(?:图中|图片中|照片中|照片里|图片里|画面中)?的?(?:主角|主体|人物|男人|女人|男子|女子|男孩|女孩|男士|女士|猫咪?|狗狗?))",
     re.IGNORECASE,
 )
-"""A pronoun, or a class of things with an article, as the subject."""
+# Where the model goes on with another question or answer.
+GOES_ON = re.compile(
+    r"\n[ \t*_#>]{0,8}(?:question|answer|q|问题|问|回答|答案|答|user|human|assistant|system)[*_]{0,3} ?[:：]"
+    r"|\bquestion ?[:：].*\banswer ?[:：]|\n(?:user|assistant|human)\n",
+    re.IGNORECASE | re.DOTALL,
+)
+# Each alternative begins with a literal character, to which ``re`` skips: 0.6 µs for a sentence instead of 4 µs.
+PLACEHOLDER = re.compile(
+    r"\{(?i:\{[^{}]{0,40}\}\}|(?:[a-z]+_)?(?:name|tag|subject|character|person|answer|question)s?\})"
+    r"|\[(?i:(?:insert |your |the |main )?(?:name|tag|character|subject|person|answer)\b[^\]]{0,30}\])"
+    r"|<(?i:(?:name|tag|character|subject|person)>)"
+    rf"|s(?<!{SPACED_LETTER}s)(?i:ks(?!{SPACED_LETTER}))|S(?<!{SPACED_LETTER}S)(?i:ks(?!{SPACED_LETTER}))"
+    rf"|X(?<!{SPACED_LETTER}X)X{{2,}}(?!{SPACED_LETTER})|_(?<![\^TtOoQq>(]_)__+|某某|"
+    + "|".join(rf"\{bracket}(?:姓名|名字|名称|标签|主角名?|人物名?)[\]】}}｝）)>＞]" for bracket in "[【{｛（(<＜")
+)
+MARKUP = re.compile(rf"{TEMPLATE_TOKEN}|</?think(?:ing)?>|◁/?think▷|<(?:image|video|audio)>", re.IGNORECASE)
+TAG_LIKE = re.compile(r"</?[^\W\d_][^<>\n]{0,39}>|＜/?[^\W\d_][^＜＞\n]{0,39}＞")
+
+# An n-gram may come this often. Genuine lists repeat two or three words, but not longer runs.
+MAX_REPEATS = 4
+# Length of an n-gram in words, and in characters: four Chinese characters are no more than two words (一件红色的).
+NGRAM_WORDS, NGRAM_CHARACTERS = 4, 8
+LONGEST_WORD = 40
+CHARACTER_RUN = re.compile(r"(\S)\1{19}")
+# From this size on, the compression ratio of a text tells loops from normal texts, which shrink to a third at most.
+MIN_COMPRESSIBLE_BYTES = 400
+LOOP_COMPRESSION_RATIO = 0.2
 
 
-def is_not_pronoun_only(text: str, ask: Task) -> Problem | None:
-    if text.startswith(ask.tag) or ask.tag in text or not STAND_IN.match(text):
+def check_not_empty(text: str, task: Task) -> Problem | None:
+    return None if LETTER_OR_DIGIT.search(text) else Problem("empty", "empty answer")
+
+
+def check_no_stand_in(text: str, task: Task) -> Problem | None:
+    if text.startswith(task.tag) or task.tag in text or not STAND_IN.match(text):
         return None
-    reason = f"it does not begin with {ask.tag}, and calls the main character by another word"
-    return Problem("pronoun_only", reason)
+    return Problem("pronoun_only", f"a pronoun or a description instead of {task.tag}")
 
 
-def begins_with_tag(text: str, ask: Task) -> Problem | None:
-    return None if text.startswith(ask.tag) else Problem("no_tag", f"it does not begin with {ask.tag}")
+def check_begins_with_tag(text: str, task: Task) -> Problem | None:
+    return None if text.startswith(task.tag) else Problem("no_tag", f"no {task.tag} at the beginning")
 
 
-def leaks_no_name(text: str, ask: Task) -> Problem | None:
-    """The reason goes to the model and must not give away the name that it is about. Behind the brackets of a repaired
-    tag there may be the first half of a full name."""
-    if not ask.names:
+def check_says_something(text: str, task: Task) -> Problem | None:
+    """The ``'s`` of a possessive does not count."""
+    rest = text.replace(task.tag, " ")
+    if LETTER_OR_DIGIT.search(POSSESSIVE.sub("", rest)):
         return None
-    without, within = text.replace(ask.tag, " "), text.replace(ask.tag, ask.tag[1:-1])
-    every = any_of(ask.names)
-    longer = any_of(tuple(name for name in ask.names if len(name.split()) > 1))
-    leaks = (every and every.search(without)) or (longer and longer.search(within))
-    return Problem("name_leak", "it gives a real name; nobody but the tag may be named") if leaks else None
+    return Problem("only_tag", f"nothing besides {task.tag}")
+
+
+def check_no_echo(text: str, task: Task) -> Problem | None:
+    """A good answer may use the words of a question without a question mark."""
+    if task.question.endswith(("?", "？")) and task.question in text:
+        return Problem("echo", "repetition of the question")
+    if any(sentence in text for sentence in prompt_sentences(task)):
+        return Problem("echo", "repetition of the prompt", "prompt")
+    if GOES_ON.search(text):
+        return Problem("echo", "another question or answer after the answer", "goes_on")
+    return None
+
+
+def check_no_placeholder(text: str, task: Task) -> Problem | None:
+    """Blanks, and remains of the surrogate name that the model was asked under."""
+    if task.surrogate and contains_surrogate(text.replace(task.tag, ""), task.surrogate):
+        return Problem("placeholder", f"another form of the surrogate name {task.surrogate}", "surrogate")
+    found = PLACEHOLDER.search(text)
+    if found is None or PLACEHOLDER.search(remove_quotations(text).replace(task.tag, "")) is None:
+        return None
+    return Problem("placeholder", f"unfilled placeholder {found[0]}", found=found[0])
+
+
+def check_no_markup(text: str, task: Task) -> Problem | None:
+    """Also ``<image>`` and the like: training code would look for a picture for each."""
+    return Problem("unknown_markup", "chat template markup") if MARKUP.search(text) else None
+
+
+def check_no_unknown_tag(text: str, task: Task) -> Problem | None:
+    """Allows tags of the question and quoted ones, such as the text of a screen.
+
+    The tag's own closing tag is never allowed: the model took the tag for XML, and the sentence lacks its subject.
+    """
+    rest = text.replace(task.tag, "")
+    if ("<" not in rest and "＜" not in rest) or not TAG_LIKE.search(rest):
+        return None
+    closing = f"</{task.tag[1:]}"
+    if closing.lower() in rest.lower():
+        return Problem("unknown_tag", f"closing tag {closing}", "closing", closing)
+    for found in TAG_LIKE.finditer(remove_quotations(rest)):
+        if found[0] not in task.question and not is_comparison(found):
+            return Problem("unknown_tag", f"unknown tag {found[0]}", found=found[0])
+    return None
+
+
+def is_comparison(found: re.Match[str]) -> bool:
+    """Whether the brackets are two signs of comparison, as in ``a<b and c>d``."""
+    before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
+    return " " in found[0] and before.isalnum() and after.isalnum()
+
+
+def check_no_loop(text: str, task: Task) -> Problem | None:
+    words = text.split()
+    loops = (
+        (len(words) - len(set(words)) >= MAX_REPEATS and repeats_ngram(words, NGRAM_WORDS))
+        or (
+            (HAN_CHARACTER.search(text) or max(map(len, words), default=0) > LONGEST_WORD)
+            and repeats_ngram(text, NGRAM_CHARACTERS)
+        )
+        or CHARACTER_RUN.search(text)
+        or compresses_too_well(text)
+    )
+    return Problem("loop", "endless repetition") if loops else None
+
+
+def repeats_ngram(items: Sequence[str], length: int) -> bool:
+    """Whether any n-gram of that length comes more than ``MAX_REPEATS`` times."""
+    # Counting single items first is cheap, and rules most texts out.
+    if len(items) < length + MAX_REPEATS or max(Counter(items).values()) <= MAX_REPEATS:
+        return False
+    ngrams = zip(*(items[start:] for start in range(length)), strict=False)
+    return max(Counter(ngrams).values()) > MAX_REPEATS
+
+
+def compresses_too_well(text: str) -> bool:
+    if len(text) < MIN_COMPRESSIBLE_BYTES // 4:  # UTF-8 has at most 4 bytes a character.
+        return False
+    data = text.encode("utf-8", "replace")
+    return len(data) >= MIN_COMPRESSIBLE_BYTES and len(zlib.compress(data, 1)) < LOOP_COMPRESSION_RATIO * len(data)
+
+
+def check_language(text: str, task: Task) -> Problem | None:
+    """Compares the scripts of question and answer, outside quotations; the majority decides.
+
+    In Chinese answers only Latin words in lower case count as foreign, since brands and names keep their letters. An
+    English answer may have some Chinese words, such as the name of a dish.
+    """
+    wanted = main_script(task.question)
+    if wanted is None or (wanted == "latin" and text.isascii()):
+        return None
+    count = count_scripts(text)
+    if wanted == "han":
+        foreign, own = count.lowercase_words + count.other_letters, count.han
+    else:
+        foreign, own = count.han + count.other_letters, count.latin_words and 2 * count.latin_words + 2
+    if foreign <= own:
+        return None
+    expected = "Chinese" if wanted == "han" else "the language of the question"
+    return Problem("wrong_language", f"wrong language (expected {expected})")
+
+
+def check_no_real_name(text: str, task: Task) -> Problem | None:
+    """The problem does not say which name was found, so that the re-ask does not give it away."""
+    if not task.names:
+        return None
+    any_name = compile_names(task.names)
+    without_tag = text.replace(task.tag, " ")
+    # A repaired tag may be the first half of a full name: "<mam> Gilmore" for "Mam Gilmore".
+    full_name = compile_names(tuple(name for name in task.names if len(name.split()) > 1))
+    without_brackets = text.replace(task.tag, task.tag[1:-1])
+    if (any_name and any_name.search(without_tag)) or (full_name and full_name.search(without_brackets)):
+        return Problem("name_leak", "a real name from --names")
+    return None
 
 
 @lru_cache(maxsize=64)
-def any_of(names: tuple[str, ...]) -> re.Pattern[str] | None:
-    """One pattern for all names: as words of their own in scripts that space them, anywhere in Chinese."""
-    forms = [form for name in names if (form := form_of(name.strip()))]
-    return re.compile("|".join(forms), re.IGNORECASE) if forms else None
+def compile_names(names: tuple[str, ...]) -> re.Pattern[str] | None:
+    """One pattern for all names, in any case: Chinese ones anywhere, others as whole words."""
+    patterns = [pattern for name in names if (pattern := name_pattern(name.strip()))]
+    return re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
 
 
-def form_of(name: str) -> str:
-    if CJK.search(name):
+def name_pattern(name: str) -> str:
+    if HAN_CHARACTER.search(name):
         return re.escape(name)
     words = [re.sub("['’]", "['’]", re.escape(word)) for word in re.split(r"[\s\-_]+", name) if word]
-    return rf"(?<!{LETTER})" + r"[\s\-_]+".join(words) + rf"(?!{LETTER})" if words else ""
+    return rf"(?<!{SPACED_LETTER})" + r"[\s\-_]+".join(words) + rf"(?!{SPACED_LETTER})" if words else ""
 
 
-# Whether an answer is in the question's language, as far as its script tells. Pure.
-
-LANGUAGES = {"han": "Chinese", "latin": "the Latin script"}
-
-
-def speaks_the_language(text: str, ask: Task) -> Problem | None:
-    """The majority decides. Brands and names keep their Latin letters in Chinese, so that only words in lower case
-    count there; a dish or a garment may keep its Chinese name in English. What is quoted does not count."""
-    wanted = script_of(ask.question)
-    if wanted is None or (wanted == "latin" and text.isascii()):
-        return None
-    count = scripts(text)
-    if wanted == "han":
-        foreign, own = count.common + count.others, count.han
-    else:
-        foreign, own = count.han + count.others, count.words and 2 * count.words + 2
-    if foreign <= own:
-        return None
-    language = "Chinese" if wanted == "han" else "the language of the question"
-    return Problem("wrong_language", f"it is not in {language}")
-
-
-# The checks of an answer's text, in the order in which a reason is worth telling: each a small function with a code
-# of its own. Pure.
-
-WORD = re.compile(r"[^\W_]")
-POSSESSIVE = re.compile(r"['’]s\b")
-
-
-def is_not_empty(text: str, ask: Task) -> Problem | None:
-    return None if WORD.search(text) else Problem("empty", "it is empty")
-
-
-def says_something(text: str, ask: Task) -> Problem | None:
-    """Something must stand beside the tag, a possessive's ``'s`` apart."""
-    rest = text.replace(ask.tag, " ")
-    if WORD.search(POSSESSIVE.sub("", rest)):
-        return None
-    return Problem("only_tag", f"it says nothing after {ask.tag}")
-
-
+# The checks of an answer to a question about one tagged character. The first problem found is the one reported, so the
+# most telling ones come first.
 TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (
-    is_not_empty,
-    is_no_refusal,
-    is_not_pronoun_only,
-    begins_with_tag,
-    says_something,
-    is_no_echo,
-    has_no_placeholder,
-    has_no_markup,
-    has_no_unknown_tag,
-    is_no_loop,
-    speaks_the_language,
-    leaks_no_name,
+    check_not_empty,
+    check_no_refusal,
+    check_no_stand_in,
+    check_begins_with_tag,
+    check_says_something,
+    check_no_echo,
+    check_no_placeholder,
+    check_no_markup,
+    check_no_unknown_tag,
+    check_no_loop,
+    check_language,
+    check_no_real_name,
 )
-"""For a question about one character."""

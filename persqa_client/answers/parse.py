@@ -1,71 +1,71 @@
-"""From what a model said to an answer that begins with the tag: read, judge. Pure."""
+"""From a completion to an answer: its text is cleaned, the tag is repaired, and the result is checked."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from persqa_client.answers.checks import is_no_loop
-from persqa_client.answers.clean import SPACE, clean
-from persqa_client.answers.tag_repair import put_tag, repair_tag
+from persqa_client.answers.checks import check_no_loop
+from persqa_client.answers.clean import BLANKS, clean_answer
+from persqa_client.answers.tag_repair import repair_tag, replace_surrogate
 from persqa_client.types import Completion, Problem, Task
 
-ENDED = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
-"""What servers call an answer that came to its own end: OpenAI's word, and those of others that speak its protocol."""
+# Finish reasons of a complete answer: OpenAI's "stop", and what other servers send for it.
+COMPLETE = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』》)）\]*_`]*\s*$")
-
-PASSES = 16
-"""No honest answer has so many layers; one that does is caught in a loop."""
+# Enough for every real answer; a text that still changes after these is a loop.
+MAX_PASSES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The text as it will be judged, and which steps changed it."""
+    """The text of a completion as it is checked, and the names of the steps that changed it."""
 
     text: str
-    made_good_by: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
 
 
-def parse_answer(completion: Completion, ask: Task) -> Answer:
-    """Cleans and repairs the text of a completion. Text that needs neither comes out as it went in, but for white
-    space around it.
+def parse_answer(completion: Completion, task: Task) -> Answer:
+    """Cleans the text of the completion and repairs its tags.
 
-    What is cleaned may uncover a form of the tag, and a repaired tag what is to be cleaned (``Sure: **Mam**'s hat``),
-    so both are done until neither finds anything.
+    Each may uncover work for the other (``Sure: **Mam**'s hat``), so both are repeated until neither changes the text.
     """
-    text = completion.text.strip(SPACE)
-    taken: dict[str, None] = {}
-    for _ in range(PASSES):
+    text = completion.text.strip(BLANKS)
+    steps: dict[str, None] = {}
+    for _ in range(MAX_PASSES):
         before = text
-        if ask.surrogate and (text := put_tag(text, ask.surrogate, ask.tag)) != before:
-            taken["surrogate"] = None
-        text, cleaned = clean(text, ask)
-        text, repaired = repair_tag(text, ask.tag, bare=ask.repair_bare_name)
-        taken |= dict.fromkeys(cleaned + repaired)
+        if task.surrogate and (text := replace_surrogate(text, task.surrogate, task.tag)) != before:
+            steps["surrogate"] = None
+        text, cleaning = clean_answer(text, task)
+        text, repairs = repair_tag(text, task.tag, bare_name=task.repair_bare_name)
+        steps |= dict.fromkeys(cleaning + repairs)
         if text == before:
             break
-    return Answer(text, tuple(taken))
+    return Answer(text, tuple(steps))
 
 
-def check_answer(completion: Completion, answer: Answer, ask: Task, room: int | None = None) -> Problem | None:
-    """The first thing that is wrong with an answer, or None. How it ended counts before what it says; ``room`` is the
-    number of tokens that it was allowed."""
+def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens: int | None = None) -> Problem | None:
+    """The first problem of an answer; how the completion ended is checked before its text.
+
+    ``max_tokens`` is the limit that was sent for the completion.
+    """
     if completion.refusal:
-        return Problem("refusal", "it is a refusal")
-    if was_cut(completion, answer.text, room):
-        # More room makes a loop longer, and no answer of it.
-        cut = Problem("truncated", "it was cut off; a shorter one is wanted")
-        return (is_no_loop(answer.text, ask) if is_no_loop in ask.checks else None) or cut
+        return Problem("refusal", "refusal")
+    if was_truncated(completion, answer.text, max_tokens):
+        # A loop would only get longer with more tokens, so it is reported as a loop.
+        loop = check_no_loop(answer.text, task) if check_no_loop in task.checks else None
+        return loop or Problem("truncated", "cut off at the token limit")
     if completion.finish_reason == "content_filter":
-        return Problem("content_filter", "it was stopped by a content filter")
-    if completion.finish_reason not in ENDED:
-        return Problem("unfinished", f"it did not come to its end ({completion.finish_reason})")
-    return next((problem for check in ask.checks if (problem := check(answer.text, ask)) is not None), None)
+        return Problem("content_filter", "stopped by a content filter")
+    if completion.finish_reason not in COMPLETE:
+        reason = str(completion.finish_reason)
+        return Problem("unfinished", f"not finished (finish_reason {reason})", found=reason)
+    return next((problem for check in task.checks if (problem := check(answer.text, task)) is not None), None)
 
 
-def was_cut(completion: Completion, text: str, room: int | None) -> bool:
-    """Whether the answer ran into its limit. Some servers say ``stop`` then."""
+def was_truncated(completion: Completion, text: str, max_tokens: int | None) -> bool:
+    """Also true for ``stop`` where all tokens are used and the text ends in mid-sentence: some servers report that."""
     if completion.finish_reason == "length":
         return True
-    full = room is not None and completion.usage.completion >= room
-    return full and completion.finish_reason in ENDED and SENTENCE_END.search(text) is None
+    used_up = max_tokens is not None and completion.usage.completion >= max_tokens
+    return used_up and completion.finish_reason in COMPLETE and SENTENCE_END.search(text) is None

@@ -1,19 +1,20 @@
-"""Whether an answer is a refusal, in English or Chinese. Pure.
+"""Finds refusals, in English and Chinese.
 
-Only the first person refuses: ``<mam> can't be seen from here`` says something about the picture.
+Only the first person refuses: "<mam> can't be seen from here" says something about the picture.
 """
 
 from __future__ import annotations
 
 import re
 
-from persqa_client.language import unquoted
+from persqa_client.language import remove_quotations
 from persqa_client.types import Problem, Task
 
 CANNOT = (
     r"(?:i (?:can(?:['’]?t|not| not)|could(?:n['’]?t| not)|won['’]?t|will not)"
     r"|i(?:['’]m| am) (?:unable|not able|not allowed) to)"
 )
+# How a refusal begins. Later in an answer, the same words may be about a job, or about something too far away to see.
 OPENING = re.compile(
     r"(?:unfortunately|regrettably|apologies|my apologies|however|but|no)?[,.!]?\s{0,3}(?:but\s)?(?:"
     r"i(?:['’]m| am) (?:so |very |really |truly )?(?:sorry|unable|not able|afraid|not comfortable|not allowed)\b"
@@ -31,7 +32,7 @@ OPENING = re.compile(
     r"|(?:无法|不能)(?:回答|提供|协助))",
     re.IGNORECASE,
 )
-"""How a refusal opens; further on, the same words may be those of a job, or of one thing that is too far away."""
+# Phrases that only a refusal has, at the beginning of any sentence or clause.
 LATER = re.compile(
     r"(?:[.!?。！？;；\n…]\s{0,3}(?:but |however,? |unfortunately,? )?|[,，]\s{0,3}(?:but |however,? |though |and ))"
     rf"(?:i(?:['’]m| am) (?:so |very )?sorry\b"
@@ -41,11 +42,10 @@ LATER = re.compile(
     r"(?:[很非]?常?抱歉，|对不起，|我(?:无法|不能)(?:识别|辨认|提供|协助|确认|回答))",
     re.IGNORECASE,
 )
-"""What nobody says who answers, wherever a sentence begins."""
 
 
-def is_no_refusal(text: str, ask: Task) -> Problem | None:
-    opening = text.removeprefix(ask.tag).lstrip(' \t\n,，.。:：-–—*"“')
-    if OPENING.match(opening) or (LATER.search(text) and LATER.search(unquoted(text))):
-        return Problem("refusal", "it is a refusal")
+def check_no_refusal(text: str, task: Task) -> Problem | None:
+    opening = text.removeprefix(task.tag).lstrip(' \t\n,，.。:：-–—*"“')
+    if OPENING.match(opening) or (LATER.search(text) and LATER.search(remove_quotations(text))):
+        return Problem("refusal", "refusal")
     return None

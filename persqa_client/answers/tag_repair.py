@@ -1,7 +1,6 @@
-"""Restores the tag wherever an answer has it in another form. Pure.
+"""Restores the tag wherever an answer has it in another form.
 
-Only the tag's own name makes a form of it: a subject phrase ("the man") is never turned into the tag, and a text that
-names nobody never gains one.
+Only forms of the tag's own name are repaired: a description ("the man") is never replaced by the tag.
 """
 
 from __future__ import annotations
@@ -11,172 +10,182 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from persqa_client.language import CJK, LETTER, QUOTED, UNSPACED
+from persqa_client.language import HAN_CHARACTER, QUOTATION, SPACED_LETTER, UNSPACED
 
-# Puts the tag where an answer has the ordinary name that the model was asked under. Pure.
-
-SURE = 5
-"""From so many letters on, a longer word that begins with the name was made from it (Charliebear)."""
+# A longer word that begins with a name of at least this length is made from the name (Charliebear).
+MIN_PREFIX_LENGTH = 5
+# Before a word in lower case these make it a common noun: "a robin".
 DETERMINER = re.compile(r"\b(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|every|no|one)\s+\Z")
-"""Before a word in lower case it makes it a common noun: a robin."""
+
+LESS_THAN = r"(?:&(?:amp;)*(?:lt|\#0*60|\#x0*3c);|\\u003c)"
+GREATER_THAN = r"(?:&(?:amp;)*(?:gt|\#0*62|\#x0*3e);|\\u003e)"
+ESCAPED_APOSTROPHE = r"(&(?:amp;)*(?:apos|rsquo|\#0*39|\#x0*27|\#8217);(?=s))?"
+OTHER_OPENING, OTHER_CLOSING = "＜〈《⟨‹«◁「『【〔", "＞〉》⟩›»▷」』】〕"
+GAP = r"[\s\u200b-\u200d\ufeff]{0,3}"
+EMPHASIS = r"[*_`~]+"
 
 
-def put_tag(text: str, surrogate: str, tag: str) -> str:
-    """The text with the tag for each ``surrogate`` that stands as a word of its own, its possessive included."""
-    if CJK.search(surrogate):
+def replace_surrogate(text: str, surrogate: str, tag: str) -> str:
+    """Replaces Latin names where they are whole words, Chinese names anywhere."""
+    if HAN_CHARACTER.search(surrogate):
         return text.replace(surrogate, tag)
 
-    def replaced(found: re.Match[str]) -> str:
-        common = (
-            found[0].islower()
-            and not surrogate.islower()
-            and DETERMINER.search(text[max(0, found.start() - 8) : found.start()].lower())
-        )
-        return found[0] if common else tag
+    def replacement(found: re.Match[str]) -> str:
+        is_noun = found[0].islower() and not surrogate.islower() and follows_determiner(found)
+        return found[0] if is_noun else tag
 
-    return whole_word(surrogate).sub(replaced, text)
+    return surrogate_pattern(surrogate).sub(replacement, text)
 
 
-def has_left(text: str, surrogate: str) -> bool:
-    """Whether the name is still in a text, as a word or as the beginning of one."""
-    if CJK.search(surrogate):
+def contains_surrogate(text: str, surrogate: str) -> bool:
+    """Whether the text has the name as a word, a plural, or the beginning of a longer word."""
+    if HAN_CHARACTER.search(surrogate):
         return surrogate in text
-    return remnant(surrogate).search(text) is not None
+    return surrogate_remnant_pattern(surrogate).search(text) is not None
 
 
 @lru_cache(maxsize=64)
-def whole_word(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!{LETTER})(?<!-){re.escape(name)}(?!{LETTER}|-\w)", re.IGNORECASE)
+def surrogate_pattern(name: str) -> re.Pattern[str]:
+    return ignoring_case(rf"(?<!{SPACED_LETTER})(?<!-){re.escape(name)}(?!{SPACED_LETTER}|-\w)")
 
 
 @lru_cache(maxsize=64)
-def remnant(name: str) -> re.Pattern[str]:
-    end = "" if len(name) >= SURE else rf"(?:e?s)?(?!{LETTER})"
-    return re.compile(rf"(?<!{LETTER}){re.escape(name)}{end}", re.IGNORECASE)
+def surrogate_remnant_pattern(name: str) -> re.Pattern[str]:
+    end = "" if len(name) >= MIN_PREFIX_LENGTH else rf"(?:e?s)?(?!{SPACED_LETTER})"
+    return ignoring_case(rf"(?<!{SPACED_LETTER}){re.escape(name)}{end}")
 
 
-BARE = 3
-"""Names with fewer letters are words too often to be taken for the tag without its brackets."""
-LESS = r"(?:&(?:amp;)*(?:lt|\#0*60|\#x0*3c);|\\u003c)"
-MORE = r"(?:&(?:amp;)*(?:gt|\#0*62|\#x0*3e);|\\u003e)"
-APOSTROPHE = r"(&(?:amp;)*(?:apos|rsquo|\#0*39|\#x0*27|\#8217);(?=s))?"
-WIDE, EDIW = "＜〈《⟨‹«◁「『【〔", "＞〉》⟩›»▷」』】〕"
-SPACE = r"[\s\u200b-\u200d\ufeff]{0,3}"
-MARKS = r"[*_`~]+"
+def follows_determiner(found: re.Match[str]) -> bool:
+    before = found.string[max(0, found.start() - 8) : found.start()]
+    return DETERMINER.search(before.lower()) is not None
 
-Step = tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
+
+RepairStep = tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Forms:
-    """What the forms of one tag look like, compiled once for all its answers."""
-
-    name: str
-    beside: re.Pattern[str]
-    """The tag itself, with something on it that has to go."""
-    steps: tuple[Step, ...]
+class TagForms:
+    name: str  # Without brackets, in lower case.
+    surplus: re.Pattern[str]  # The tag itself with something around it that has to go.
+    steps: tuple[RepairStep, ...]
 
 
-def repair_tag(text: str, tag: str, *, bare: bool = True) -> tuple[str, tuple[str, ...]]:
-    """The text with each form of the tag made the tag itself, and the steps which did that, by name.
+def repair_tag(text: str, tag: str, *, bare_name: bool = True) -> tuple[str, tuple[str, ...]]:
+    """The text with the tag for each of its other forms, and the names of the steps that changed it.
 
-    ``bare`` says whether the tag's name without its brackets can only mean the tag. Repairing twice changes nothing
-    more: one form may hide another, so the steps are taken until none has anything to do. Each of them shortens the
-    text, or leaves fewer forms, so that this ends.
+    ``bare_name``: the name without brackets is such a form, too. One form may hide another, so the steps are repeated
+    until none changes the text.
     """
-    forms = forms_of(tag, bare)
-    if text.lower().count(forms.name) == text.count(tag) and not forms.beside.search(text):
+    forms = compile_tag_forms(tag, bare_name)
+    if text.lower().count(forms.name) == text.count(tag) and not forms.surplus.search(text):
         return text, ()
-    taken: dict[str, None] = {}
+    applied: dict[str, None] = {}
     before = ""
+    # Each step makes the text shorter or leaves fewer forms, so this ends.
     while text != before:
         before = text
         for step, pattern, replacement in forms.steps:
             changed = pattern.sub(replacement, text)
             if changed != text:
-                taken[step] = None
+                applied[step] = None
                 text = changed
-        unmarked = unmark(text, tag)
+        unmarked = remove_opening_emphasis(text, tag)
         if unmarked != text:
-            taken["tag_marks"] = None
+            applied["tag_marks"] = None
             text = unmarked
-    return text, tuple(taken)
+    return text, tuple(applied)
 
 
-def unmark(text: str, tag: str) -> str:
-    """The text without bold or code that begins right before its first tag, and ends somewhere behind it."""
-    marks = re.match(MARKS, text)
+def remove_opening_emphasis(text: str, tag: str) -> str:
+    """Bold or code marks right before the first tag, and their partner after it."""
+    marks = re.match(EMPHASIS, text)
     if marks is None or not text.startswith(tag, marks.end()):
         return text
     return tag + text[marks.end() + len(tag) :].replace(marks[0][::-1], "", 1)
 
 
 @lru_cache(maxsize=256)
-def forms_of(tag: str, bare: bool) -> Forms:
-    name = tag[1:-1]
-    any_case, exact = re.escape(name), re.escape(tag)
-    beside = re.compile(
-        rf"[<*_`~\\{WIDE}]{SPACE}{exact}|{exact}{SPACE}(?:[>*_`~{EDIW}]|[:：]?{SPACE}{exact})|^[\"“'‘]{exact}[\"”'’]"
+def compile_tag_forms(tag: str, bare_name: bool) -> TagForms:
+    name, exact = tag[1:-1], re.escape(tag)
+    surplus = re.compile(
+        rf"[<*_`~\\{OTHER_OPENING}]{GAP}{exact}|{exact}{GAP}(?:[>*_`~{OTHER_CLOSING}]|[:：]?{GAP}{exact})"
+        rf"|^[\"“'‘]{exact}[\"”'’]"
     )
-    steps = [*bracketed(tag, any_case), *marked(tag, exact)]
-    if bare and len(name) >= BARE and not CJK.search(name):
-        steps += unbracketed(tag)
-    steps.append(("tag_doubled", re.compile(rf"{exact}(?:{SPACE}[:：]?{SPACE}{exact})+"), tag))
-    return Forms(name.lower(), beside, tuple(steps))
+    steps = [*bracketed_forms(tag, re.escape(name)), *emphasised_forms(tag, exact)]
+    if bare_name:
+        steps += bare_name_forms(tag)
+    steps.append(("tag_doubled", re.compile(rf"{exact}(?:{GAP}[:：]?{GAP}{exact})+"), tag))
+    return TagForms(name.lower(), surplus, tuple(steps))
 
 
-def bracketed(tag: str, name: str) -> list[Step]:
-    """Forms that still have brackets, or one of them."""
-    inner = rf"({SPACE}/?{SPACE}{name}{SPACE}/?{SPACE})"
-    written = r"(?<![写印刻标绣画][着有了])"
+def bracketed_forms(tag: str, name: str) -> list[RepairStep]:
+    """Forms with brackets of some kind, or with one bracket. ``name`` is escaped."""
+    inner = rf"({GAP}/?{GAP}{name}{GAP}/?{GAP})"
+    # What is written on something stays: 写着「mam」.
+    unwritten = r"(?<![写印刻标绣画][着有了])"
 
     return [
         (
             "tag_html",
-            pattern(rf"(?:{LESS}{inner}(?:{MORE}|>)|<{inner}{MORE}){APOSTROPHE}"),
+            ignoring_case(rf"(?:{LESS_THAN}{inner}(?:{GREATER_THAN}|>)|<{inner}{GREATER_THAN}){ESCAPED_APOSTROPHE}"),
             lambda found: f"<{(found[1] or found[2]).strip()}>" + ("'" if found[3] else ""),
         ),
-        ("tag_fullwidth", pattern(rf"(?:[＜<]|{written}[{WIDE}])<?{inner}>?[{EDIW}]"), lambda f: f"<{f[1].strip()}>"),
-        ("tag_fullwidth", pattern(rf"＜<?{inner}>"), lambda f: f"<{f[1].strip()}>"),
-        ("tag_brackets", pattern(rf"\[{SPACE}({name}){SPACE}\]|\{{+{SPACE}{name}{SPACE}\}}+"), tag),
-        ("tag_marks", pattern(rf"\\+<({name})\\*>|<{name}\\+>"), tag),
-        ("tag_spaces", pattern(rf"<(?=[\s/\w]){SPACE}(/?){SPACE}({name}){SPACE}(/?){SPACE}>"), r"<\g<1>\g<2>\g<3>>"),
-        ("tag_doubled", pattern(rf"<{{2,}}(/?{name}/?)>+|<(/?{name}/?)>{{2,}}"), lambda f: f"<{f[1] or f[2]}>"),
-        ("tag_case", pattern(rf"<(/?){name}(/?)>"), rf"<\g<1>{tag[1:-1]}\g<2>>"),
-        ("tag_possessive", pattern(rf"<{name}(['’]s)>"), rf"{tag}\1"),
-        ("tag_closed", pattern(rf"<{name}/>|<{name}>{SPACE}(?:{name})?{SPACE}</{name}>"), tag),
+        (
+            "tag_fullwidth",
+            ignoring_case(rf"(?:[＜<]|{unwritten}[{OTHER_OPENING}])<?{inner}>?[{OTHER_CLOSING}]"),
+            lambda found: f"<{found[1].strip()}>",
+        ),
+        ("tag_fullwidth", ignoring_case(rf"＜<?{inner}>"), lambda found: f"<{found[1].strip()}>"),
+        ("tag_brackets", ignoring_case(rf"\[{GAP}({name}){GAP}\]|\{{+{GAP}{name}{GAP}\}}+"), tag),
+        ("tag_marks", ignoring_case(rf"\\+<({name})\\*>|<{name}\\+>"), tag),
+        ("tag_spaces", ignoring_case(rf"<(?=[\s/\w]){GAP}(/?){GAP}({name}){GAP}(/?){GAP}>"), r"<\g<1>\g<2>\g<3>>"),
+        (
+            "tag_doubled",
+            ignoring_case(rf"<{{2,}}(/?{name}/?)>+|<(/?{name}/?)>{{2,}}"),
+            lambda found: f"<{found[1] or found[2]}>",
+        ),
+        ("tag_case", ignoring_case(rf"<(/?){name}(/?)>"), rf"<\g<1>{tag[1:-1]}\g<2>>"),
+        ("tag_possessive", ignoring_case(rf"<{name}(['’]s)>"), rf"{tag}\1"),
+        ("tag_closed", ignoring_case(rf"<{name}/>|<{name}>{GAP}(?:{name})?{GAP}</{name}>"), tag),
         (
             "tag_half",
-            pattern(rf"<{name}(?!{LETTER}|[>.\-/]|['’]s>)(?![^<>\n]*>)|(?<!{LETTER})(?<![</.\-@#;\\]){name}>"),
+            ignoring_case(
+                rf"<{name}(?!{SPACED_LETTER}|[>.\-/]|['’]s>)(?![^<>\n]*>)"
+                rf"|(?<!{SPACED_LETTER})(?<![</.\-@#;\\]){name}>"
+            ),
             tag,
         ),
     ]
 
 
-def marked(tag: str, exact: str) -> list[Step]:
+def emphasised_forms(tag: str, exact: str) -> list[RepairStep]:
     """Forms with bold, code or quotes right around the tag; quotes only where the answer begins."""
     return [
-        ("tag_marks", re.compile(rf"({MARKS}){exact}(['’]s)?\1"), rf"{tag}\2"),
+        ("tag_marks", re.compile(rf"({EMPHASIS}){exact}(['’]s)?\1"), rf"{tag}\2"),
         ("tag_marks", re.compile(rf"\A{exact}(['’]s)?(\*+|`+)(?![\s\S]*\2)"), rf"{tag}\1"),
         ("tag_marks", re.compile(rf"\A(?:\"{exact}\"|“{exact}”|‘{exact}’|'{exact}'(?!s))"), tag),
     ]
 
 
-def unbracketed(tag: str) -> list[Step]:
-    """The name alone, in its own spelling or with a capital. Inside quotes it may be written on a mug, after ``a`` or
-    ``her`` it is a noun, and in ``mam-shaped`` or ``mam.jpg`` a part of something else."""
+def bare_name_forms(tag: str) -> list[RepairStep]:
+    """The name alone, in its own spelling or with a capital letter.
+
+    It stays in quotes (it may be written on a mug), after "a" or "her" (a noun), and in ``mam-shaped`` or ``mam.jpg``.
+    """
     name = tag[1:-1]
     spelt = f"(?:{re.escape(name)}|{re.escape(name[0].upper() + name[1:])})"
     end = rf"(?=$|[\s,，.。:：;；!！?？、'’]|[{UNSPACED}])"
-    opening = rf"\A(?:\"{spelt}\"|“{spelt}”|'{spelt}'|‘{spelt}’|({MARKS}){spelt}\1){end}"
-    anywhere = rf"{QUOTED}|(?<!{LETTER})(?<![\-_@#/\\.<&]){spelt}(?!{LETTER}|[\-_/@\\.]\w|[>;\-]|[\"”])"
+    opening = rf"\A(?:\"{spelt}\"|“{spelt}”|'{spelt}'|‘{spelt}’|({EMPHASIS}){spelt}\1){end}"
+    anywhere = (
+        rf"{QUOTATION}|(?<!{SPACED_LETTER})(?<![\-_@#/\\.<&]){spelt}(?!{SPACED_LETTER}|[\-_/@\\.]\w|[>;\-]|[\"”])"
+    )
 
-    def named(found: re.Match[str]) -> str:
-        noun = DETERMINER.search(found.string[max(0, found.start() - 8) : found.start()].lower())
-        return tag if found[0].lower() == name.lower() and not noun else found[0]
+    def replacement(found: re.Match[str]) -> str:
+        is_name = found[0].lower() == name.lower()  # Not a quotation.
+        return tag if is_name and not follows_determiner(found) else found[0]
 
-    return [("tag_bare", re.compile(opening), tag), ("tag_bare", re.compile(anywhere), named)]
+    return [("tag_bare", re.compile(opening), tag), ("tag_bare", re.compile(anywhere), replacement)]
 
 
-def pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.IGNORECASE)
+def ignoring_case(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)

@@ -79,7 +79,7 @@ def describe(plan: RunPlan, row: Row, unit: TaskId, settings: RunSettings) -> st
     # What a server obeys is not known without asking it: the request is shown as for vLLM since 0.12.
     asks = plan.ask_maker("constrain" if settings.recipe.strategy == "auto" else settings.recipe.strategy)
     try:
-        ask = asks.make(row, unit)
+        ask = asks.make_task(row, unit)
         pictures = tuple(plan.load(reference) for reference in row.images)
     except RowError as error:
         return f"would fail: {error.message} ({error.code})"

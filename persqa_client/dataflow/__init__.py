@@ -1,6 +1,6 @@
 """DataFlow's interface: the operator, the servings and the storage of DataFlow-MM's ``PersQAGenerator``.
 
-The names below are loaded when they are first used, and DataFlow itself with them, where it is installed.
+The names are loaded when they are first used, together with DataFlow if it is installed.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from persqa_client.dataflow.vlm_serving import APIVLMServing_openai as APIVLMServing_openai
     from persqa_client.dataflow.vlm_serving import OpenAIVLMServing as OpenAIVLMServing
 
-HOMES = {
+MODULES = {
     "APIVLMServing_openai": "vlm_serving",
     "FileStorage": "storage",
     "LocalModelVLMServing_vllm": "local_serving",
     "OpenAIVLMServing": "vlm_serving",
     "PersQAGenerator": "generator",
 }
-__all__ = sorted(HOMES)
+__all__ = sorted(MODULES)
 
 
 def __getattr__(name: str) -> object:
-    if name not in HOMES:
+    if name not in MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

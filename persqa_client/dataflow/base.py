@@ -1,4 +1,4 @@
-"""What went wrong, in a Python caller's words: arguments by their names, not the command's flags. Pure."""
+"""DataFlow's base classes, and error messages that name Python arguments instead of flags."""
 
 from __future__ import annotations
 
@@ -10,28 +10,25 @@ from importlib import import_module
 
 from persqa_client.errors import RunStopped, ServerFailed, SettingsError
 
-# What DataFlow knows its parts by: its own base classes where it is installed, else nothing. Imports DataFlow.
 
+def import_base_class(module: str, *names: str) -> type:
+    """Return the first of these classes that DataFlow's ``module`` defines, or ``object`` without DataFlow.
 
-def base(module: str, *names: str) -> type:
-    """The first of these classes that DataFlow's module has; ``object`` where there is no DataFlow.
-
-    One that is there but can't be imported (it asks for much) is told in a warning: what checks types will not take
-    our classes then, though all the rest goes.
+    Warns if DataFlow is installed but can't be imported: our classes work then, but fail DataFlow's type checks.
     """
     try:
         home = import_module(module)
     except ModuleNotFoundError as error:
         if error.name in (module.partition(".")[0], module):
             return object
-        return without(error)
+        return warn_unimportable(error)
     except Exception as error:
-        # Whatever a foreign package and its own packages raise while they are loaded.
-        return without(error)
+        # A third-party package may raise anything while it is imported.
+        return warn_unimportable(error)
     return next((found for name in names if isinstance(found := getattr(home, name, None), type)), object)
 
 
-def without(error: Exception) -> type:
+def warn_unimportable(error: Exception) -> type:
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     warnings.warn(
         f"DataFlow is installed but can't be imported ({reason}), so the classes of persqa_client.dataflow are not "
@@ -41,12 +38,12 @@ def without(error: Exception) -> type:
     return object
 
 
-ServingBase = base("dataflow.core", "VLMServingABC", "LLMServingABC")
-OperatorBase = base("dataflow.core", "OperatorABC")
-StorageBase = base("dataflow.utils.storage", "DataFlowStorage")
+ServingBase = import_base_class("dataflow.core", "VLMServingABC", "LLMServingABC")
+OperatorBase = import_base_class("dataflow.core", "OperatorABC")
+StorageBase = import_base_class("dataflow.utils.storage", "DataFlowStorage")
 
 
-OTHERWISE = {
+RENAMED_FLAGS = {
     "api-key-env": "key_name_of_api_key",
     "base-url": "api_url",
     "concurrency": "max_workers",
@@ -54,7 +51,8 @@ OTHERWISE = {
     "model": "model_name",
     "o": "cache_path",
 }
-ALIKE = (
+# Flags whose arguments have the same name, apart from the hyphens.
+SAME_NAME_FLAGS = (
     *(
         "bank",
         "extra-body",
@@ -69,28 +67,27 @@ ALIKE = (
     *("output-key", "questions", "rpm", "rps", "seed", "strategy", "tag", "temperature", "timeout", "top-p", "tpm"),
     *("vllm-command", "without"),
 )
-"""Flags whose arguments have their names, but for the hyphens."""
-FLAG = re.compile(rf"(?<![\w-])--?({'|'.join((*OTHERWISE, *ALIKE))})(?![\w-])")
+FLAG_PATTERN = re.compile(rf"(?<![\w-])--?({'|'.join((*RENAMED_FLAGS, *SAME_NAME_FLAGS))})(?![\w-])")
 
 
-def reworded(text: str, **own: str) -> str:
-    """``own`` has a caller's further names, by those that they would have otherwise."""
+def replace_flags(text: str, **own: str) -> str:
+    """Replace flags in a message by the names of arguments. ``own`` maps default argument names to a caller's names."""
 
     def name(flag: re.Match[str]) -> str:
-        argument = OTHERWISE.get(flag[1], flag[1].replace("-", "_"))
+        argument = RENAMED_FLAGS.get(flag[1], flag[1].replace("-", "_"))
         return own.get(argument, argument)
 
-    return FLAG.sub(name, text)
+    return FLAG_PATTERN.sub(name, text)
 
 
 @contextmanager
-def in_arguments(**own: str) -> Iterator[None]:
-    """Errors of settings and of endpoints that come through it are reworded."""
+def errors_name_arguments(**own: str) -> Iterator[None]:
+    """Make SettingsError and RunStopped name arguments instead of flags."""
     try:
         yield
     except ServerFailed:
-        raise  # it speaks of no flags, and has a log besides
+        raise  # names no flags, and carries the server's log
     except RunStopped as stop:
-        raise RunStopped(stop.code, reworded(stop.message, **own)) from stop.__cause__
+        raise RunStopped(stop.code, replace_flags(stop.message, **own)) from stop.__cause__
     except SettingsError as error:
-        raise SettingsError(reworded(str(error), **own)) from error.__cause__
+        raise SettingsError(replace_flags(str(error), **own)) from error.__cause__

@@ -1,7 +1,7 @@
-"""How a serving that is not ours is asked: by the methods that it has, with pictures as files. Calls foreign code.
+"""Runs over DataFlow's own servings: calls them in batches, with images as files.
 
-DataFlow's servings differ in what they take; each way here is one of theirs. What they raise is the answer's fate, not
-the program's.
+DataFlow's servings have different methods; each ``call_with_*`` function uses one of them. An exception of a serving
+fails the questions of that call, not the run.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from persqa_client.endpoints.session import Reply
 from persqa_client.errors import Interrupted, RowError, SettingsError
 from persqa_client.types import Completion, EncodedImage, Request, Turn
 
-FAILED = "Error: "
-"""With this DataFlow-MM's servings begin what stands in place of an answer."""
+# DataFlow-MM's servings return a text with this prefix instead of an answer.
+ERROR_PREFIX = "Error: "
 
 
-class Question(NamedTuple):
-    """One request: its pictures as paths of files, in order."""
+class ForeignQuestion(NamedTuple):
+    """One request. ``paths`` are the image files, in order."""
 
     system: str
     text: str
@@ -36,48 +36,52 @@ class Question(NamedTuple):
 
     @property
     def flat(self) -> str:
-        """All turns as one text, for servings that know no conversations."""
+        """All turns as one text, for servings without conversations."""
         return "\n\n".join([self.text, *(turn.text for turn in self.turns)])
 
 
-class Refused(Exception):
-    """The serving gave no answer; the text says why."""
+class ServingFailed(Exception):
+    """The serving returned no answer; the message says why."""
 
 
-Given = str | None | Refused
-Way = Callable[[Any, list[Question]], Sequence[Any]]
+ServingAnswer = str | None | ServingFailed
+CallServing = Callable[[Any, list[ForeignQuestion]], Sequence[Any]]
 
 
-def way_of(serving: Any) -> Way:
-    """How this serving is asked about pictures. Raises SettingsError where it has no method for it."""
+def select_call(serving: Any) -> CallServing:
+    """Choose the method by which a serving is called. Raises SettingsError if it has none that takes images."""
 
     def has(name: str) -> bool:
         return callable(getattr(serving, name, None))
 
     if has("generate_from_input_messages"):
-        return by_messages
+        return call_with_messages
     if has("generate_from_input_one_image"):
-        return by_pictures
+        return call_with_images
     if not has("generate_from_input"):
         raise SettingsError(
-            f"{type(serving).__name__} can't be asked: a serving has generate_from_input_messages, "
-            "generate_from_input_one_image or generate_from_input, as DataFlow's have."
+            f"{type(serving).__name__} can't be used as a serving: it needs the method generate_from_input_messages, "
+            "generate_from_input_one_image or generate_from_input of DataFlow's servings."
         )
-    return by_texts if "image_inputs" in inspect.signature(serving.generate_from_input).parameters else by_paths
+    return (
+        call_with_texts
+        if "image_inputs" in inspect.signature(serving.generate_from_input).parameters
+        else call_with_paths
+    )
 
 
-def by_messages(serving: Any, questions: list[Question]) -> Sequence[Any]:
-    """DataFlow-MM's: turns that its API serving and its local one can both read, for the two want other keys."""
+def call_with_messages(serving: Any, questions: list[ForeignQuestion]) -> Sequence[Any]:
+    """DataFlow-MM: turns with the keys of both its API serving and its local serving."""
     return list(
         serving.generate_from_input_messages(
-            conversations=[conversation(question) for question in questions],
+            conversations=[build_conversation(question) for question in questions],
             image_list=[list(question.paths) for question in questions],
             system_prompt=questions[0].system,
         )
     )
 
 
-def conversation(question: Question) -> list[dict[str, str]]:
+def build_conversation(question: ForeignQuestion) -> list[dict[str, str]]:
     marks = "<image>" * len(question.paths)
     first = {"role": "user", "content": question.text, "from": "human", "value": marks + question.text}
     later = [
@@ -88,8 +92,8 @@ def conversation(question: Question) -> list[dict[str, str]]:
     return [first, *later]
 
 
-def by_pictures(serving: Any, questions: list[Question]) -> Sequence[Any]:
-    """open-dataflow's: one picture and one text, or several pictures with labels."""
+def call_with_images(serving: Any, questions: list[ForeignQuestion]) -> Sequence[Any]:
+    """open-dataflow: one image and one text, or several images with labels."""
     if all(len(question.paths) == 1 for question in questions):
         return list(
             serving.generate_from_input_one_image(
@@ -110,8 +114,8 @@ def by_pictures(serving: Any, questions: list[Question]) -> Sequence[Any]:
     )
 
 
-def by_texts(serving: Any, questions: list[Question]) -> Sequence[Any]:
-    """Texts, and pictures beside them."""
+def call_with_texts(serving: Any, questions: list[ForeignQuestion]) -> Sequence[Any]:
+    """Texts, with images in ``image_inputs``."""
     return list(
         serving.generate_from_input(
             user_inputs=[question.flat for question in questions],
@@ -121,85 +125,80 @@ def by_texts(serving: Any, questions: list[Question]) -> Sequence[Any]:
     )
 
 
-def by_paths(serving: Any, questions: list[Question]) -> Sequence[Any]:
-    """The plain interface, as DataFlow's PromptedVQAGenerator uses it: paths, and one question about them all."""
+def call_with_paths(serving: Any, questions: list[ForeignQuestion]) -> Sequence[Any]:
+    """The plain interface, as DataFlow's PromptedVQAGenerator uses it: paths, and one question about all of them."""
     answers: list[Any] = []
     for flat, group in groupby(questions, key=lambda question: question.flat):
         alike = list(group)
         if any(len(question.paths) != 1 for question in alike):
-            raise Refused(f"{type(serving).__name__} takes one picture a question")
+            raise ServingFailed(f"{type(serving).__name__} accepts one image per question")
         asked = f"{alike[0].system}\n{flat}"
         answers += serving.generate_from_input([question.paths[0] for question in alike], asked)
     return answers
 
 
-def ask(way: Way, serving: Any, questions: Sequence[Question]) -> list[Given]:
-    """What came of each. Where a call failed as a whole, its questions are asked again one by one, so that none fails
-    for another's sake. Blocks."""
+def ask_serving(way: CallServing, serving: Any, questions: Sequence[ForeignQuestion]) -> list[ServingAnswer]:
+    """Return the answer to each question; blocks. If a call fails as a whole, its questions are asked one by one."""
     if not questions:
         return []
-    order = sorted(range(len(questions)), key=lambda number: kind_of(questions[number]))
-    answers: dict[int, Given] = {}
-    for _, group in groupby(order, key=lambda number: kind_of(questions[number])[:2]):
+    order = sorted(range(len(questions)), key=lambda number: batch_key(questions[number]))
+    answers: dict[int, ServingAnswer] = {}
+    for _, group in groupby(order, key=lambda number: batch_key(questions[number])[:2]):
         alike = list(group)
-        answers |= zip(alike, ask_alike(way, serving, [questions[number] for number in alike]), strict=True)
+        answers |= zip(alike, ask_batch(way, serving, [questions[number] for number in alike]), strict=True)
     return [answers[number] for number in range(len(questions))]
 
 
-def kind_of(question: Question) -> tuple[str, bool, str]:
-    """What one call has in common: system text, and one picture or several; like texts stand together."""
+def batch_key(question: ForeignQuestion) -> tuple[str, bool, str]:
+    """Sort key of a question. One call has one system text, and either one image or several per question."""
     return question.system, len(question.paths) > 1, question.flat
 
 
-def ask_alike(way: Way, serving: Any, questions: list[Question]) -> list[Given]:
+def ask_batch(way: CallServing, serving: Any, questions: list[ForeignQuestion]) -> list[ServingAnswer]:
     try:
         answers = way(serving, questions)
         if len(answers) != len(questions):
-            raise Refused(f"the serving gave {len(answers)} answers to {len(questions)} questions")
+            raise ServingFailed(f"the serving returned {len(answers)} answers to {len(questions)} questions")
     except Exception as error:
-        # Whatever foreign code raises.
+        # A serving may raise anything.
         if len(questions) > 1:
-            return [ask_alike(way, serving, [question])[0] for question in questions]
-        return [error if isinstance(error, Refused) else Refused(f"{type(error).__name__}: {error}")]
-    return [read(answer) for answer in answers]
+            return [ask_batch(way, serving, [question])[0] for question in questions]
+        return [error if isinstance(error, ServingFailed) else ServingFailed(f"{type(error).__name__}: {error}")]
+    return [parse_serving_answer(answer) for answer in answers]
 
 
-def read(answer: Any) -> Given:
+def parse_serving_answer(answer: Any) -> ServingAnswer:
     if answer is None:
-        return Refused("the serving gave no answer")
+        return ServingFailed("the serving returned no answer")
     if not isinstance(answer, str):
-        return Refused(f"the serving gave a {type(answer).__name__} in place of text")
-    return Refused(answer.removeprefix(FAILED)) if answer.startswith(FAILED) else answer
+        return ServingFailed(f"the serving returned a {type(answer).__name__} instead of text")
+    return ServingFailed(answer.removeprefix(ERROR_PREFIX)) if answer.startswith(ERROR_PREFIX) else answer
 
 
-# A serving that is not ours in the place of endpoints: rows that wait are asked together, call after call.
-#
-# Calls the serving in a thread, and writes the pictures for it into a temporary folder, as they would go over the wire.
-
-GATHER = 0.05
-"""Seconds that a call waits for more rows; those whose pictures are at hand are there long before."""
-SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png"}
-"""What every serving of DataFlow's takes; other pictures are written as PNG."""
+# Seconds that a batch waits for more rows.
+BATCH_WAIT = 0.05
+# Formats that all of DataFlow's servings accept; other images are written as PNG.
+PASSED_AS_IS = {"image/jpeg": ".jpg", "image/png": ".png"}
 
 
-class Waiting(NamedTuple):
-    question: Question
-    answer: asyncio.Future[Given]
+class WaitingQuestion(NamedTuple):
+    question: ForeignQuestion
+    answer: asyncio.Future[ServingAnswer]
 
 
 class ForeignPool(Pool):
-    """Completes requests by a serving of DataFlow's, up to ``size`` in one call, and one call at a time.
+    """Completes requests by one of DataFlow's servings instead of endpoints.
 
-    It stands where a run has its endpoints, and has none of its own. Raises SettingsError where the serving has no
-    method for pictures.
+    Calls the serving in a thread, one call at a time, with up to ``size`` requests. Images are written to a temporary
+    folder as they would be sent. Raises SettingsError if the serving has no method that takes images.
     """
 
     def __init__(self, serving: Any, size: int) -> None:
         super().__init__([])
         self._serving = serving
-        self._way = way_of(serving)
+        self._way = select_call(serving)
         self._size = size
-        self._waiting: list[Waiting] = []
+        self._waiting: list[WaitingQuestion] = []
         self._asked = 0
         self._calls: asyncio.Task[None] | None = None
         self._closed = False
@@ -212,7 +211,7 @@ class ForeignPool(Pool):
 
     @property
     def slots(self) -> int:
-        """Twice a call's size: the next one fills while one is under way."""
+        """Twice the size of a call: the next batch fills while one is processed."""
         return 2 * self._size
 
     @property
@@ -220,57 +219,59 @@ class ForeignPool(Pool):
         return len(self._waiting) + self._asked
 
     async def complete(self, request: Request) -> Reply:
-        """Raises RowError where the serving gives no answer, Interrupted when the run is being stopped."""
+        """Raises RowError if the serving returns no answer, Interrupted if the run is being stopped."""
         if self._closed:
             raise Interrupted
         self._folder = self._folder or TemporaryDirectory(prefix="persqa-")
         paths = await asyncio.to_thread(self._save, Path(self._folder.name), request.pictures)
         try:
-            given = await self._answer(Question(request.system, request.prompt, tuple(map(str, paths)), request.turns))
+            given = await self._answer(
+                ForeignQuestion(request.system, request.prompt, tuple(map(str, paths)), request.turns)
+            )
         finally:
             for path in paths:
                 path.unlink(missing_ok=True)
-        if isinstance(given, Refused):
+        if isinstance(given, ServingFailed):
             raise RowError("serving_failed", f"{type(self._serving).__name__}: {given}", raw=str(given), attempts=1)
-        # Servings tell the text alone; that it came to its end must be believed.
+        # Servings return only the text, so that it is complete can't be checked.
         return Reply(Completion(given or "", "stop"), 1, constrained=False)
 
-    async def _answer(self, question: Question) -> Given:
-        waiting = Waiting(question, asyncio.get_running_loop().create_future())
+    async def _answer(self, question: ForeignQuestion) -> ServingAnswer:
+        waiting = WaitingQuestion(question, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._calls is None or self._calls.done():
             self._calls = asyncio.create_task(self._call())
         return await waiting.answer
 
     async def _call(self) -> None:
-        """Call after call while somebody waits."""
+        """Process batches while questions are waiting."""
         while self._waiting:
             await self._gather()
             batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
             self._asked = len(batch)
-            answers = await asyncio.to_thread(ask, self._way, self._serving, [one.question for one in batch])
+            answers = await asyncio.to_thread(ask_serving, self._way, self._serving, [one.question for one in batch])
             self._asked = 0
             for one, answer in zip(batch, answers, strict=True):
                 if not one.answer.done():
                     one.answer.set_result(answer)
 
     async def _gather(self) -> None:
-        """Until a call is full, or no more come."""
+        """Wait until a batch is full or no more questions arrive."""
         there = 0
         while there < len(self._waiting) < self._size:
             there = len(self._waiting)
-            await asyncio.sleep(GATHER)
+            await asyncio.sleep(BATCH_WAIT)
 
     def _save(self, folder: Path, pictures: tuple[EncodedImage, ...]) -> list[Path]:
         paths = []
         for picture in pictures:
-            path = folder / f"{next(self._numbers)}{SUFFIXES.get(picture.media_type, '.png')}"
-            path.write_bytes(picture.data if picture.media_type in SUFFIXES else as_png(picture))
+            path = folder / f"{next(self._numbers)}{PASSED_AS_IS.get(picture.media_type, '.png')}"
+            path.write_bytes(picture.data if picture.media_type in PASSED_AS_IS else convert_to_png(picture))
             paths.append(path)
         return paths
 
     def drain(self) -> None:
-        """The call under way may finish; what waits is given back."""
+        """Let the current call finish; waiting questions get Interrupted."""
         self._closed = True
         waiting, self._waiting = self._waiting, []
         for one in waiting:
@@ -284,7 +285,7 @@ class ForeignPool(Pool):
             self._folder.cleanup()
 
 
-def as_png(picture: EncodedImage) -> bytes:
+def convert_to_png(picture: EncodedImage) -> bytes:
     drawn = io.BytesIO()
     with Image.open(io.BytesIO(picture.data)) as image:
         image.save(drawn, "PNG")

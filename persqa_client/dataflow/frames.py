@@ -1,4 +1,4 @@
-"""Data frames: the rows to ask about in one, and what came of them put back. Needs pandas; no frame is changed."""
+"""Data frames: read the rows to ask about, and add the answers as columns. No frame is changed in place."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple
 
-from persqa_client.dataflow.base import reworded
-from persqa_client.dataflow.cells import is_missing, plain, references_of
+from persqa_client.dataflow.base import replace_flags
+from persqa_client.dataflow.cells import is_missing, resolve_references, to_plain_python
 from persqa_client.errors import RowError, SettingsError
 
 try:
@@ -18,164 +18,167 @@ except ImportError as error:
     ) from error
 
 
-# What came of each row of a run, from the lines that the run wrote. Pure.
-
+# Key of a run's rows for the number of the row in the frame, from 1.
 ROW_KEY = "row"
-"""The member of a run's rows that says which row of the frame each is, from 1."""
 OUTPUT_KEY = "pers_qa"
 
 
-class Answer(NamedTuple):
-    """One question's end: ``text``, or ``error``, its code and reason."""
+class RowAnswer(NamedTuple):
+    """The answer to one question, or ``error``: its code and reason."""
 
     text: str | None
     question: str | None = None
     error: str | None = None
 
 
-def answers_of(rows: int, records: Iterable[dict[str, Any]], failures: Iterable[dict[str, Any]]) -> list[list[Answer]]:
-    """For each row its answers in the order of its questions; one failure for a row that could not be asked about.
+def collect_answers(
+    rows: int, records: Iterable[dict[str, Any]], failures: Iterable[dict[str, Any]]
+) -> list[list[RowAnswer]]:
+    """Return the answers of each row in the order of its questions; one failure for a row that can't be asked.
 
-    ``records`` are in order; a failure says its question's number, 0 where it says none.
+    ``records`` are in order. A failure holds the number of its question, or none for question 0.
     """
-    answers: list[list[Answer]] = [[] for _ in range(rows)]
+    answers: list[list[RowAnswer]] = [[] for _ in range(rows)]
     for record in records:
         question = record[f"{OUTPUT_KEY}_meta"]["question"]
-        answers[record[ROW_KEY] - 1].append(Answer(record[OUTPUT_KEY], question))
-    # In ascending order, each finds its place among those that went before.
+        answers[record[ROW_KEY] - 1].append(RowAnswer(record[OUTPUT_KEY], question))
+    # In ascending order, each failure is inserted at its final position.
     for failure in sorted(failures, key=lambda line: line["error"].get("question", 0)):
         error = failure["error"]
-        answers[failure[ROW_KEY] - 1].insert(error.get("question", 0), Answer(None, error=reason_of(error)))
+        answers[failure[ROW_KEY] - 1].insert(error.get("question", 0), RowAnswer(None, error=describe_failure(error)))
     return answers
 
 
-def reason_of(error: dict[str, Any]) -> str:
-    """The code and the message, which stands beside its row and needs no line's number."""
+def describe_failure(error: dict[str, Any]) -> str:
+    """Code and message, without the line number: the message stands in the row itself."""
     place = f"Line {error['row']}: "
-    return f"{error['code']}: {reworded(error['message'].removeprefix(place))}"
+    return f"{error['code']}: {replace_flags(error['message'].removeprefix(place))}"
 
 
-Frame = Any
-"""A pandas.DataFrame; pandas tells no types."""
+Frame = Any  # a pandas.DataFrame; pandas ships no types
 
 CONVERSATION = "conversation"
 
 
-def frame_of(storage: Any) -> Frame:
-    """What the storage holds. Raises SettingsError where that is no data frame."""
+def get_data_frame(storage: Any) -> Frame:
+    """Read the storage's data frame. Raises SettingsError if it holds something else."""
     frame = storage.read("dataframe")
     if not isinstance(frame, pandas.DataFrame):
         raise SettingsError(
-            f"{type(storage).__name__} holds no pandas.DataFrame but {type(frame).__name__}: put one into it first."
+            f"{type(storage).__name__} returned a {type(frame).__name__}, not a pandas.DataFrame: "
+            "write a data frame first."
         )
     return frame
 
 
-def rows_of(
+def iter_rows(
     frame: Frame, image_key: str, steering: Sequence[str], keep: Callable[[bytes], str]
 ) -> Iterator[dict[str, Any] | RowError]:
-    """Each row of the frame as a row to ask about: its pictures, and those of its columns that steer the question.
+    """Yield each row of the frame as an input row, or as the RowError that says why it can't be asked.
 
-    An ``id`` is among them, where it is text or a whole number: it has rows of one picture asked different questions.
-    ``keep`` gives a picture that a cell itself holds the name by which it is found. A row that names no picture, or
-    something else in its place, is the error that tells so.
+    An input row has the images, the ``steering`` columns and, if it is text or a whole number, the ``id``: rows with
+    the same image and different ids get different questions. ``keep`` stores an embedded image.
 
-    Raises SettingsError where the frame has no such column, or several of one name.
+    Raises SettingsError if the frame lacks a column or has several of one name.
     """
-    refuse_columns(frame, (image_key, *steering))
+    check_columns(frame, (image_key, *steering))
     columns = {key: frame[key].tolist() for key in ("id", *steering) if key in frame.columns}
     for number, cell in enumerate(frame[image_key]):
-        steered = {key: plain(values[number]) for key, values in columns.items() if not is_missing(values[number])}
+        steered = {
+            key: to_plain_python(values[number]) for key, values in columns.items() if not is_missing(values[number])
+        }
         try:
-            yield {"image": images_of(cell, image_key, keep), **steering_of(steered)}
+            yield {"image": image_references(cell, image_key, keep), **select_steering_fields(steered)}
         except RowError as error:
             yield error
 
 
-def images_of(cell: object, image_key: str, keep: Callable[[bytes], str]) -> tuple[str, ...]:
-    if images := references_of(cell, keep):
+def image_references(cell: object, image_key: str, keep: Callable[[bytes], str]) -> tuple[str, ...]:
+    if images := resolve_references(cell, keep):
         return images
-    raise RowError("no_image", f"the column {image_key!r} names no picture")
+    raise RowError("no_image", f"the column {image_key!r} names no image")
 
 
-def steering_of(columns: dict[str, Any]) -> dict[str, Any]:
-    """An ``id`` of another kind steers nothing; whatever else a person has named must be text."""
+def select_steering_fields(columns: dict[str, Any]) -> dict[str, Any]:
+    """Keep text and whole numbers. Raises RowError if a steering column other than ``id`` is not text."""
     for key, value in columns.items():
         if key != "id" and not isinstance(value, str):
             raise RowError("bad_field", f"the column {key!r} must hold text, not {type(value).__name__}")
     return {key: value for key, value in columns.items() if type(value) in (str, int)}
 
 
-def refuse_columns(frame: Frame, wanted: Sequence[str]) -> None:
+def check_columns(frame: Frame, wanted: Sequence[str]) -> None:
     there = list(map(str, frame.columns))
     if twice := [key for key in there if there.count(key) > 1]:
-        raise SettingsError(f"The data frame has several columns {twice[0]!r}: give each a name of its own.")
+        raise SettingsError(f"The data frame has several columns named {twice[0]!r}: rename them.")
     if missing := [key for key in wanted if key not in there]:
         raise SettingsError(
             f"The data frame has no column {missing[0]!r}; its columns are: {', '.join(there) or 'none'}."
         )
 
 
-def with_answers(
+def add_answers(
     frame: Frame,
-    answers: Sequence[Sequence[Answer]],
+    answers: Sequence[Sequence[RowAnswer]],
     output_key: str,
     *,
     into_conversation: bool = False,
     always_errors: bool = False,
 ) -> Frame:
-    """The frame with a row for each answer, in order, and the column ``{output_key}_error`` where one is missing, or
-    ``always_errors``.
+    """Return the frame with one row per answer, in order.
 
-    ``into_conversation``: the question takes the place of the first turn's value, where there is a conversation.
+    Adds the column ``{output_key}_error`` if an answer is missing, or always with ``always_errors``. With
+    ``into_conversation`` the question replaces the value of the first turn of the ``conversation`` column.
     """
     places = [number for number, given in enumerate(answers) for _ in given]
     flat = [answer for given in answers for answer in given]
     result = frame.iloc[places] if len(places) != len(frame) else frame.copy(deep=False)
     if len(places) != len(frame):
         result = result.reset_index(drop=True)
-    result = with_lists(result)
+    result = arrays_to_lists(result)
     if into_conversation and CONVERSATION in result.columns:
-        turns = [ask_in(cell, answer.question) for cell, answer in zip(result[CONVERSATION], flat, strict=True)]
-        result = put(result, CONVERSATION, turns)
-    result = put(result, output_key, [answer.text for answer in flat])
+        turns = [with_question(cell, answer.question) for cell, answer in zip(result[CONVERSATION], flat, strict=True)]
+        result = with_column(result, CONVERSATION, turns)
+    result = with_column(result, output_key, [answer.text for answer in flat])
     error_key = f"{output_key}_error"
     if always_errors or any(answer.error for answer in flat):
-        return put(result, error_key, [answer.error for answer in flat])
-    # Of an earlier run over the same rows; nothing is wrong with them any more.
+        return with_column(result, error_key, [answer.error for answer in flat])
+    # The column is from an earlier run over the same rows, which have no errors now.
     return result.drop(columns=error_key) if error_key in result.columns else result
 
 
-def put(frame: Frame, key: str, values: Sequence[object]) -> Frame:
-    """As objects: pandas' own strings would turn None into NaN."""
+def with_column(frame: Frame, key: str, values: Sequence[object]) -> Frame:
+    """Set a column of dtype object: pandas' string dtype would turn None into NaN."""
     result = frame.copy(deep=False)
     result[key] = pandas.Series(list(values), dtype=object, index=frame.index)
     return result
 
 
-def with_lists(frame: Frame) -> Frame:
-    """Arrays in cells as lists, which is what they were before Parquet: DataFlow's storages write arrays as text."""
-    columns = [key for key in frame.columns if any(holds_array(cell) for cell in objects_in(frame[key]))]
+def arrays_to_lists(frame: Frame) -> Frame:
+    """Convert arrays in cells, as Parquet returns lists, to lists: DataFlow's storages write arrays as text."""
+    columns = [key for key in frame.columns if any(contains_array(cell) for cell in iter_object_cells(frame[key]))]
     for key in columns:
-        frame = put(frame, key, [plain(cell) if holds_array(cell) else cell for cell in frame[key]])
+        frame = with_column(
+            frame, key, [to_plain_python(cell) if contains_array(cell) else cell for cell in frame[key]]
+        )
     return frame
 
 
-def objects_in(column: Any) -> Iterator[object]:
+def iter_object_cells(column: Any) -> Iterator[object]:
     return iter(column) if column.dtype == object else iter(())
 
 
-def holds_array(cell: object) -> bool:
+def contains_array(cell: object) -> bool:
     if isinstance(cell, dict):
-        return any(map(holds_array, cell.values()))
+        return any(map(contains_array, cell.values()))
     if isinstance(cell, list | tuple):
-        return any(map(holds_array, cell))
+        return any(map(contains_array, cell))
     return hasattr(cell, "tolist")
 
 
-def ask_in(conversation: Any, question: str | None) -> Any:
-    """The conversation with the question as its first turn's value; as it is where it has no such turn."""
-    turns = deepcopy(plain(conversation))
+def with_question(conversation: Any, question: str | None) -> Any:
+    """Return the conversation with the question as the value of its first turn; unchanged if it has no such turn."""
+    turns = deepcopy(to_plain_python(conversation))
     first = turns[0] if isinstance(turns, list) and turns else None
     if question is None or not isinstance(first, dict) or "value" not in first:
         return conversation

@@ -1,4 +1,4 @@
-"""DataFlow's operator that asks about the main character of each picture of a data frame. Composes a run."""
+"""DataFlow's operator: adds a checked question and answer about the main character to each row of a data frame."""
 
 from __future__ import annotations
 
@@ -13,10 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from persqa_client.api import execute_blocking
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build_settings
-from persqa_client.dataflow.base import in_arguments
-from persqa_client.dataflow.cells import PictureFolder
+from persqa_client.dataflow.base import errors_name_arguments
+from persqa_client.dataflow.cells import ImageFolder
 from persqa_client.dataflow.foreign_serving import ForeignPool
-from persqa_client.dataflow.frames import OUTPUT_KEY, ROW_KEY, Answer, answers_of, frame_of, rows_of, with_answers
+from persqa_client.dataflow.frames import (
+    OUTPUT_KEY,
+    ROW_KEY,
+    RowAnswer,
+    add_answers,
+    collect_answers,
+    get_data_frame,
+    iter_rows,
+)
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError, StorageError
@@ -35,36 +43,34 @@ else:
     from persqa_client.dataflow.base import OperatorBase
 
 
-# Where the run behind an operator keeps its journal, by what is asked, and the pictures that its frame held: in the
-# storage's cache folder. Reads and writes files.
-
 Line = dict[str, Any]
 
-FOLDER = "persqa_runs"
+# Folder in the storage's cache for the journals of runs and for embedded images.
+RUNS_FOLDER = "persqa_runs"
 
 
-def cache_folder(storage: Any) -> Path | None:
-    """None where the storage keeps all in memory."""
+def find_cache_folder(storage: Any) -> Path | None:
+    """The folder of all runs; None for a storage in memory."""
     cache = getattr(storage, "cache_path", None)
-    return Path(cache) / FOLDER if cache else None
+    return Path(cache) / RUNS_FOLDER if cache else None
 
 
 @contextmanager
-def picture_folder(storage: Any) -> Iterator[PictureFolder]:
-    """One for all runs of the storage; without a cache folder, one for as long as it is held."""
-    if (cache := cache_folder(storage)) is not None:
-        yield PictureFolder(cache / "pictures")
+def open_image_folder(storage: Any) -> Iterator[ImageFolder]:
+    """One folder for all runs of the storage; a temporary one for a storage in memory."""
+    if (cache := find_cache_folder(storage)) is not None:
+        yield ImageFolder(cache / "pictures")
         return
     with TemporaryDirectory(prefix="persqa-") as folder:
-        yield PictureFolder(Path(folder))
+        yield ImageFolder(Path(folder))
 
 
-def run_folder(storage: Any, output_key: str, identity: object, rows: Sequence[bytes]) -> Path | None:
-    """The folder of the run that asks these rows in this way; None where the storage has no cache folder.
+def find_run_folder(storage: Any, output_key: str, identity: object, rows: Sequence[bytes]) -> Path | None:
+    """Return the folder of the run for these rows and settings; None for a storage in memory.
 
-    The same frame and settings find the same folder, and go on there; others are a run of their own.
+    The same frame and settings find the same folder, so that the run continues there.
     """
-    if (cache := cache_folder(storage)) is None:
+    if (cache := find_cache_folder(storage)) is None:
         return None
     digest = blake2b(dump_compact(identity), digest_size=6)
     for row in rows:
@@ -76,7 +82,7 @@ def run_folder(storage: Any, output_key: str, identity: object, rows: Sequence[b
 
 
 def write_rows(folder: Path, rows: Sequence[bytes]) -> Path:
-    """The rows as the input of the run, unless they lie there already. Raises StorageError."""
+    """Write the rows as the run's input, unless the file holds them already. Raises StorageError."""
     path = folder / "rows.jsonl"
     text = b"".join(row + b"\n" for row in rows)
     try:
@@ -88,8 +94,8 @@ def write_rows(folder: Path, rows: Sequence[bytes]) -> Path:
     return path
 
 
-def lines_of(path: Path) -> Iterator[Line]:
-    """Bit by bit: with what is told of each answer, they are several times the size of the rows."""
+def iter_json_lines(path: Path) -> Iterator[Line]:
+    """Yield the lines one by one: with their details they are several times the size of the rows."""
     if path.exists():
         with path.open("rb") as file:
             yield from map(load_object, file)
@@ -101,14 +107,14 @@ logger = logging.getLogger(__name__)
 class PersQAGenerator(OperatorBase):
     """Adds ``Question: …, Answer: …`` about the main character to each row of a data frame.
 
-    ``llm_serving`` is one of ours or any of DataFlow's; the keyword arguments are the command's flags by their Python
-    names. ``questions`` above 1 gives each row as many times, one after the other. ``steering`` names columns
-    (``question``, ``tag``, ``category``, ``language``) that decide for their rows. ``fresh`` asks again what was
-    answered before, ``retry_failed`` what failed then. ``batch_size`` is for servings that are not ours. ``progress``
-    shows on stderr how it goes: a bar at a terminal, elsewhere a line every ten seconds.
+    ``llm_serving`` is a serving of this package or of DataFlow. The keyword arguments have the names of the command's
+    flags. ``questions`` above 1 repeats each row as often. ``steering`` names the columns (``question``, ``tag``,
+    ``category``, ``language``) that are used for their rows. ``fresh`` discards earlier answers, ``retry_failed``
+    asks rows again that failed in an earlier call. ``batch_size`` applies to DataFlow's servings. ``progress`` prints
+    a bar to stderr at a terminal, and a line every ten seconds elsewhere.
     """
 
-    @in_arguments()
+    @errors_name_arguments()
     def __init__(
         self,
         llm_serving: Any,
@@ -159,73 +165,73 @@ class PersQAGenerator(OperatorBase):
 
     @staticmethod
     def get_desc(lang: str = "zh") -> str:
-        """What DataFlow shows of an operator."""
+        """The description that DataFlow shows, in English or Chinese."""
         if lang == "zh":
             return (
-                "就每张图片中的主角（默认标记 <mam>）提问，写入“Question: ..., Answer: ...”；"
-                "没有合格回答的行，其原因写在 {output_key}_error 中。"
+                "针对每张图片的主角（默认标签 <mam>）提问，写入“Question: ..., Answer: ...”；"
+                "没有合格回答的行，原因写入 {output_key}_error 列。"
             )
         return (
             "Asks a question about the main character of each picture, called <mam> by default, and adds "
-            "'Question: ..., Answer: ...'; a row without a good answer has its reason in {output_key}_error."
+            "'Question: ..., Answer: ...'. The column {output_key}_error holds the reason for rows without an answer."
         )
 
-    @in_arguments()
+    @errors_name_arguments()
     def run(self, storage: Any, input_modal_key: str = "image", output_key: str = "output") -> list[str]:
-        """Reads the storage's data frame, asks about each row, writes it back with ``output_key`` added.
+        """Read the storage's data frame, ask about each row, and write it back with ``output_key`` added.
 
-        A row that failed has None there. Raises SettingsError before anything is sent, and RunStopped where the
-        endpoint refuses all; the same call goes on later where it was.
+        A failed row has None there. Raises SettingsError before anything is sent, and RunStopped if the endpoint
+        rejects all requests; the same call continues later.
         """
         if not output_key or output_key == input_modal_key:
-            raise SettingsError("output_key must name a column of its own.")
-        frame = frame_of(storage)
+            raise SettingsError("output_key must name a column other than input_modal_key.")
+        frame = get_data_frame(storage)
         answers = self._answers(storage, frame, input_modal_key, output_key)
-        result = with_answers(
+        result = add_answers(
             frame,
             [[self._in_style(answer) for answer in given] for given in answers],
             output_key,
             into_conversation=self.output_style == "answer",
-            # A storage that takes a frame in batches appends them to one file, whose columns can't change.
+            # A storage in batches appends to one file, whose columns must not change.
             always_errors=bool(getattr(storage, "batch_size", None)),
         )
         storage.write(result)
-        tell(answers)
+        log_result(answers)
         return [output_key]
 
-    def _answers(self, storage: Any, frame: Any, image_key: str, output_key: str) -> list[list[Answer]]:
-        """For each row of the frame. Those that can't be asked about have no part in the run."""
+    def _answers(self, storage: Any, frame: Any, image_key: str, output_key: str) -> list[list[RowAnswer]]:
+        """The answers of each row of the frame. Rows that can't be asked are left out of the run."""
         settings, pool = self._settings()
-        with picture_folder(storage) as pictures:
+        with open_image_folder(storage) as pictures:
             rows: list[bytes] = []
-            refused: dict[int, Answer] = {}
-            for number, row in enumerate(rows_of(frame, image_key, self.steering, pictures.keep), 1):
+            refused: dict[int, RowAnswer] = {}
+            for number, row in enumerate(iter_rows(frame, image_key, self.steering, pictures.store), 1):
                 if isinstance(row, RowError):
-                    refused[number] = Answer(None, error=f"{row.code}: {row}.")
+                    refused[number] = RowAnswer(None, error=f"{row.code}: {row}.")
                 else:
                     rows.append(dump_spaced({**row, ROW_KEY: number}))
-            settings = settings.model_copy(update={"further_roots": pictures.roots})
+            settings = settings.model_copy(update={"fallback_roots": pictures.roots})
             records, failures = self._ask(storage, output_key, rows, settings, pool) if rows else ((), ())
-        answers = answers_of(len(frame), records, failures)
+        answers = collect_answers(len(frame), records, failures)
         return [[refused[number]] if number in refused else given for number, given in enumerate(answers, 1)]
 
     def _ask(
         self, storage: Any, output_key: str, rows: list[bytes], settings: RunSettings, pool: ForeignPool | None
     ) -> tuple[Iterable[Line], Iterable[Line]]:
-        """The rows with their answers, and those that failed; a run before over the same ones is gone on with."""
-        folder = run_folder(storage, output_key, RunPlan(settings, InMemorySource()).identity(), rows)
+        """Run or continue over the rows. Returns the answered lines and the failed lines."""
+        folder = find_run_folder(storage, output_key, RunPlan(settings, InMemorySource()).identity(), rows)
         if folder is None:
             summary = self._execute(settings, InMemorySource(list(map(load_object, rows))), pool)
             return summary.records, summary.failures
         files = RunFiles.for_output(folder / "answers.jsonl")
-        # Of an earlier call alone: what fails in this one is not tried twice.
+        # Only rows that failed in an earlier call are asked again.
         again = settings.retry_failed and files.run.exists()
         settings = settings.model_copy(update={"output": files.output, "retry_failed": again})
         self._execute(settings, FileSource(write_rows(folder, rows)), pool)
-        return lines_of(files.output), lines_of(files.failed)
+        return iter_json_lines(files.output), iter_json_lines(files.failed)
 
     def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
-        """The run; a serving of ours has its server started only where there is something to ask."""
+        """Execute the run. A local server is started only if rows are left to ask."""
         run = Run(settings, source, pool=pool)
         for warning in run.plan.warnings():
             logger.warning(warning)
@@ -238,18 +244,20 @@ class PersQAGenerator(OperatorBase):
             return execute_blocking(run, *self._beside())
 
     def _beside(self) -> list[Monitor]:
-        """In a notebook, too, stderr is what can be written to from another thread."""
+        """The progress display. It writes to stderr in notebooks too, since other threads can write only there."""
         console = QuietConsole(stderr=True, force_jupyter=False)
         return [partial(show_progress, console=console)] if self.progress else []
 
     def _settings(self) -> tuple[RunSettings, ForeignPool | None]:
-        """Of the run, whose endpoint is known when it is needed, and the pool in its place for foreign servings."""
+        """The run's settings with a placeholder endpoint, and the pool that replaces it for DataFlow's servings."""
         serving, seed = self.serving, self.seed
         if isinstance(serving, VLMServing):
             sampling = serving.sampling if seed is None else serving.sampling.model_copy(update={"seed": seed})
             return self._build(serving.model_name, sampling, serving.limits), None
         if self.recipe.strategy in ("constrain", "prefill"):
-            raise SettingsError(f"{type(serving).__name__} can't be held to the tag: use strategy='auto'.")
+            raise SettingsError(
+                f"{type(serving).__name__} does not support constrained or prefilled answers: use strategy='auto'."
+            )
         pool = ForeignPool(serving, self.batch_size)
         names = [type(serving).__name__, getattr(serving, "model_name", None)]
         model = " ".join(name for name in names if isinstance(name, str))
@@ -269,15 +277,15 @@ class PersQAGenerator(OperatorBase):
             **self.flags,
         )
 
-    def _in_style(self, answer: Answer) -> Answer:
+    def _in_style(self, answer: RowAnswer) -> RowAnswer:
         if answer.text is None or self.output_style == "answer":
             return answer
         return answer._replace(text=f"Question: {answer.question}, Answer: {answer.text}")
 
 
-def tell(answers: Sequence[Sequence[Answer]]) -> None:
+def log_result(answers: Sequence[Sequence[RowAnswer]]) -> None:
     flat = [answer for given in answers for answer in given]
     failed = [answer.error for answer in flat if answer.error]
     logger.info("%d questions answered.", len(flat) - len(failed))
     if failed:
-        logger.warning("%d of %d questions got no answer; the first: %s", len(failed), len(flat), failed[0])
+        logger.warning("%d of %d questions have no answer; first reason: %s", len(failed), len(flat), failed[0])

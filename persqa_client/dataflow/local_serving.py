@@ -1,4 +1,4 @@
-"""A serving over a vLLM server of one's own, started when it is first needed. Starts a process."""
+"""DataFlow's serving of a local model: starts ``vllm serve`` when it is first needed."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.config import Endpoint, Limits, Sampling, build_settings
-from persqa_client.dataflow.base import in_arguments
+from persqa_client.dataflow.base import errors_name_arguments
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.errors import SettingsError
 from persqa_client.vllm_server.server import STARTUP_TIMEOUT, VLLMServer
 
-OUTAGE = 60.0
-"""Seconds for which a server that is there may give no sign; one that is gone is known at once."""
+# Seconds to wait for a running server that does not answer. A server that has exited is detected at once.
+MAX_OUTAGE = 60.0
 
 logger = logging.getLogger(__name__)
 
 
 class LocalModelVLMServing_vllm(VLMServing):
-    """DataFlow's serving of a local model: ``vllm serve`` in a process of its own, asked over this machine's loopback.
+    """Serves a local model by ``vllm serve`` in a process of its own, on the loopback interface.
 
-    The arguments of DataFlow's go where vLLM takes them: temperature, top_p, max_tokens, top_k, repetition penalty and
-    seed into each request, the others into the server's command line. Without ``device`` the CPU is taken where there
-    is no accelerator. ``vllm_command``, ``extra_args``, ``startup_timeout``, ``log_path`` and ``on_progress``
-    are VLLMServer's.
+    Temperature, top_p, max_tokens, top_k, repetition penalty and seed are sent with each request; DataFlow's other
+    arguments become command-line options of the server. ``device="auto"`` uses the CPU if there is no accelerator.
+    ``vllm_command``, ``extra_args``, ``startup_timeout``, ``log_path`` and ``on_progress`` are passed to VLLMServer.
 
-    The server is started by ``start_serving()`` or the first question, and ended by ``cleanup()`` or with this process.
-    Starting raises SettingsError where there is no vllm, ServerFailed where the server does not come up.
+    ``start_serving()`` or the first question starts the server; ``cleanup()`` or the end of this process stops it.
+    Starting raises SettingsError if vllm is not installed, and ServerFailed if the server does not become ready.
     """
 
-    @in_arguments(**{name: f"vllm_{name}" for name in ("temperature", "top_p", "max_tokens", "seed")})
+    @errors_name_arguments(**{name: f"vllm_{name}" for name in ("temperature", "top_p", "max_tokens", "seed")})
     def __init__(
         self,
         hf_model_name_or_path: str | None = None,
@@ -62,7 +61,7 @@ class LocalModelVLMServing_vllm(VLMServing):
         placeholder: str | None = None,
     ) -> None:
         if hf_model_name_or_path is None:
-            raise SettingsError("hf_model_name_or_path: name a model, or the folder that it lies in.")
+            raise SettingsError("hf_model_name_or_path is missing: pass the name of a model, or its folder.")
         drawn = {"top_k": vllm_top_k, "repetition_penalty": vllm_repetition_penalty}
         super().__init__(
             build_settings(
@@ -73,12 +72,12 @@ class LocalModelVLMServing_vllm(VLMServing):
                 seed=vllm_seed or 0,
                 extra_body=drawn,
             ),
-            build_settings(Limits, concurrency=max_workers, timeout=timeout, max_outage=OUTAGE),
+            build_settings(Limits, concurrency=max_workers, timeout=timeout, max_outage=MAX_OUTAGE),
             placeholder,
         )
         cache = [] if hf_cache_dir is None else ["--download-dir", os.path.expanduser(hf_cache_dir)]
         self.server = VLLMServer(
-            folder_of(hf_model_name_or_path, hf_local_dir),
+            find_model_folder(hf_model_name_or_path, hf_local_dir),
             served_model_name=hf_model_name_or_path,
             vllm_command=vllm_command,
             port=port,
@@ -96,12 +95,12 @@ class LocalModelVLMServing_vllm(VLMServing):
 
     @property
     def endpoint(self) -> Endpoint:
-        """Of the server, which is started where it is not there."""
+        """The server's endpoint. Starts the server if it is not running."""
         self.start_serving()
         return self.server.endpoint
 
     def start_serving(self) -> None:
-        """Returns when the server answers; a server that died is started anew, perhaps on another port."""
+        """Start the server and return when it is ready. A server that has exited is started again."""
         if self.server.is_alive():
             return
         super().cleanup()
@@ -114,15 +113,17 @@ class LocalModelVLMServing_vllm(VLMServing):
         return self.server.model
 
     def cleanup(self) -> None:
-        """Ends the server with all its children."""
+        """Stop the server and all its child processes."""
         super().cleanup()
         self.server.stop()
 
 
-def folder_of(model: str, local_dir: str | None) -> str:
-    """What is served: the folder where a model was fetched to, if it is there, else what was named."""
+def find_model_folder(model: str, local_dir: str | None) -> str:
+    """Return the model to serve: ``model`` if that path exists, else the downloaded model in ``local_dir``."""
     if local_dir is None or Path(model).exists():
         return model
     if (Path(local_dir) / "config.json").is_file():
         return local_dir
-    raise SettingsError(f"There is no model in hf_local_dir {local_dir}: hf download {model} --local-dir {local_dir}")
+    raise SettingsError(
+        f"hf_local_dir {local_dir} holds no model. Download it: hf download {model} --local-dir {local_dir}"
+    )

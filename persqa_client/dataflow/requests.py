@@ -1,6 +1,6 @@
-"""Requests of a synchronous caller, many at once on the background loop, under one set of limits. Talks to an endpoint.
+"""A blocking client for DataFlow's servings: builds requests from their inputs and sends them concurrently.
 
-The caller may have an event loop of its own, or none: its thread waits, and the loop that works is another one.
+The calling thread waits while the background event loop works, so the caller may have a running loop of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from weakref import WeakSet, finalize
 
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling
-from persqa_client.dataflow.cells import data_uri, references_of
+from persqa_client.dataflow.cells import make_data_uri, resolve_references
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.images.cache import ImageCache
@@ -27,20 +27,18 @@ from persqa_client.run.compose import picture_tokens
 from persqa_client.run.run import PICTURE_THREADS
 from persqa_client.types import Request, Turn
 
-# From DataFlow's ways of asking to requests: texts, conversations of two layouts, pictures with or without marks.
-#
-# Pure.
-
-MARK = "<image>"
-"""Where a picture belongs to a turn, in the layout of LLaVA; other marks of that kind stand for what can't be sent."""
+# LLaVA's mark for the position of an image in a turn.
+IMAGE_MARK = "<image>"
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"})
-SCHEMES = ("data:image/", "file://")
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
+)
+IMAGE_SCHEMES = ("data:image/", "file://")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One request of a serving: ``images`` are references, those of the later turns last (``Turn.pictures``)."""
+    """One request of a serving. ``images`` are references; those of later turns are last (see ``Turn.pictures``)."""
 
     system: str
     text: str
@@ -48,35 +46,38 @@ class Prompt:
     turns: tuple[Turn, ...] = ()
 
 
-def prompt_of_text(text: Any, images: Any, system: str) -> Prompt:
-    """A text with its pictures. Where no pictures are given and the text names one, it is the picture, and the system
-    prompt is what is asked about it: so DataFlow's own operators call a serving."""
+def build_text_prompt(text: Any, images: Any, system: str) -> Prompt:
+    """Build the prompt for a text and its images.
+
+    If no images are given and the text itself names one, that is the image and ``system`` is the question: DataFlow's
+    operators call a serving like this.
+    """
     if not isinstance(text, str):
         raise RowError("bad_prompt", f"a prompt must be text, not {type(text).__name__}")
-    references = references_of(images, data_uri)
-    if not references and names_picture(text):
+    references = resolve_references(images, make_data_uri)
+    if not references and is_image_reference(text):
         return Prompt("", system, (text.strip(),))
-    return Prompt(system, unmarked(text) if references else text, references)
+    return Prompt(system, remove_marks(text) if references else text, references)
 
 
-def prompt_of_conversation(conversation: Any, images: Any, system: str) -> Prompt:
-    """A conversation of ``from``/``value`` or ``role``/``content`` turns.
+def build_conversation_prompt(conversation: Any, images: Any, system: str) -> Prompt:
+    """Build the prompt for a conversation of ``from``/``value`` or ``role``/``content`` turns.
 
-    A turn has as many of the pictures as it has marks, before its text; those without a mark stand before the first.
-    Raises RowError where it is no conversation that ends with a question.
+    Each ``<image>`` mark of a turn takes the next image; images without a mark belong to the first turn. Raises
+    RowError if the conversation does not begin and end with a turn of the user.
     """
-    turns = [read_turn(turn) for turn in conversation] if isinstance(conversation, list | tuple) else []
+    turns = [parse_turn(turn) for turn in conversation] if isinstance(conversation, list | tuple) else []
     system = "\n".join([system, *(turn.text for turn in turns if turn.role == "system")]).strip()
     turns = [turn for turn in turns if turn.role != "system"]
     if not turns or turns[0].role != "user" or turns[-1].role != "user":
-        raise RowError("bad_conversation", "a conversation must begin and end with a turn of the user's")
-    references = references_of(images, data_uri)
+        raise RowError("bad_conversation", "a conversation must begin and end with a turn of the user")
+    references = resolve_references(images, make_data_uri)
     if references:
-        turns = with_pictures(turns, len(references))
+        turns = assign_images(turns, len(references))
     return Prompt(system, turns[0].text, references, tuple(turns[1:]))
 
 
-def read_turn(turn: Any) -> Turn:
+def parse_turn(turn: Any) -> Turn:
     role = turn.get("role", turn.get("from")) if isinstance(turn, dict) else None
     text = turn.get("content", turn.get("value")) if isinstance(turn, dict) else None
     if not isinstance(role, str) or role not in ROLES or not isinstance(text, str):
@@ -84,45 +85,49 @@ def read_turn(turn: Any) -> Turn:
     return Turn(ROLES[role], text)
 
 
-def with_pictures(turns: Sequence[Turn], there: int) -> list[Turn]:
-    """The turns without their marks, each with the number of pictures that belong to it."""
+def assign_images(turns: Sequence[Turn], there: int) -> list[Turn]:
+    """Remove the marks, and note in each turn how many images belong to it."""
     left, told = there, []
     for turn in turns:
-        taken = min(turn.text.count(MARK), left) if turn.role == "user" else 0
+        taken = min(turn.text.count(IMAGE_MARK), left) if turn.role == "user" else 0
         left -= taken
-        told.append(replace(turn, text=unmarked(turn.text), pictures=taken))
+        told.append(replace(turn, text=remove_marks(turn.text), pictures=taken))
     return told
 
 
-def unmarked(text: str) -> str:
-    return text.replace(MARK, "").strip() if MARK in text else text
+def remove_marks(text: str) -> str:
+    return text.replace(IMAGE_MARK, "").strip() if IMAGE_MARK in text else text
 
 
-def names_picture(text: str) -> bool:
-    """Whether a prompt is nothing but a reference to a picture, whether that is there or not."""
+def is_image_reference(text: str) -> bool:
+    """Whether a text is nothing but a reference to an image, which need not exist."""
     bare = text.strip()
-    if bare.startswith(SCHEMES):
+    if bare.startswith(IMAGE_SCHEMES):
         return True
-    return "\n" not in bare and PurePath(bare).suffix.lower() in SUFFIXES and len(bare) < 4096 and not is_sentence(bare)
+    return (
+        "\n" not in bare
+        and PurePath(bare).suffix.lower() in IMAGE_SUFFIXES
+        and len(bare) < 4096
+        and not looks_like_sentence(bare)
+    )
 
 
-def is_sentence(text: str) -> bool:
-    """A text that speaks of a file: several words, with no slash before the second of them."""
+def looks_like_sentence(text: str) -> bool:
+    """Whether a text mentions a file in a sentence: several words, and no slash in the first."""
     first, _, rest = text.partition(" ")
     return bool(rest) and "/" not in first and len(rest.split()) > 1
 
 
-def beside(values: Sequence[Any] | None, number: int) -> Any:
-    """What a list of pictures has for an input; None where it is shorter, or there is none."""
+def item_at(values: Sequence[Any] | None, number: int) -> Any:
+    """The images of one input; None if the list is missing or shorter."""
     return values[number] if values is not None and number < len(values) else None
 
 
-Told = str | RowError
-"""What came of a prompt: the answer, or why there is none."""
+PromptResult = str | RowError
 
 
-class Talk:
-    """Asks one endpoint, with the client's retries and limits. ``max_pixels``: larger pictures are reduced first."""
+class BlockingClient:
+    """Sends prompts to one endpoint, with retries and limits. Images above ``max_pixels`` are reduced first."""
 
     def __init__(
         self, endpoint: Endpoint, sampling: Sampling, limits: Limits, *, max_pixels: int = DEFAULT_MAX_PIXELS
@@ -134,11 +139,11 @@ class Talk:
         self._session: Session | None = None
         self._process = 0
 
-    def ask(self, prompts: Sequence[Prompt | RowError]) -> list[Told]:
-        """An answer or an error for each, in order; what is an error already stays one.
+    def ask(self, prompts: Sequence[Prompt | RowError]) -> list[PromptResult]:
+        """Return an answer or an error for each prompt, in order. A prompt that is a RowError is returned as it is.
 
-        Raises RunStopped where the endpoint refuses all. Where some were answered before, they are given, and the
-        others have the refusal as their error: an answer that was paid for is not thrown away.
+        Raises RunStopped if the endpoint rejects all requests. If some prompts were answered before, their answers are
+        returned and the others get the rejection as their error, so that no paid answer is lost.
         """
         answering = get_portal().start_task_soon(self._ask, prompts)
         try:
@@ -147,9 +152,9 @@ class Talk:
             answering.cancel()
             raise
 
-    async def _ask(self, prompts: Sequence[Prompt | RowError]) -> list[Told]:
+    async def _ask(self, prompts: Sequence[Prompt | RowError]) -> list[PromptResult]:
         session, unasked = self._open(), RowError("unasked", "it was not asked")
-        results: list[Told] = [unasked] * len(prompts)
+        results: list[PromptResult] = [unasked] * len(prompts)
         left = iter(enumerate(prompts))
         stops: list[RunStopped] = []
         with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
@@ -169,10 +174,10 @@ class Talk:
         session: Session,
         threads: ThreadPoolExecutor,
         left: Iterator[tuple[int, Prompt | RowError]],
-        results: list[Told],
+        results: list[PromptResult],
         stops: list[RunStopped],
     ) -> None:
-        """One of many that take the next prompt as soon as they are done with one, until one is refused for all."""
+        """A worker: takes prompts one after the other until one of them stops all."""
         for number, prompt in left:
             if stops:
                 return
@@ -195,49 +200,49 @@ class Talk:
         return completion.text
 
     def _open(self) -> Session:
-        """The session; one of its own for a forked child, which has no loop of its parent's."""
+        """Return the session. A forked child opens its own, since it does not have its parent's event loop."""
         if self._session is None or self._process != os.getpid():
             tokens = picture_tokens(self.endpoint.model)
             self._session = Session(self.endpoint, sampling=self.sampling, limits=self.limits, picture_tokens=tokens)
             self._process = os.getpid()
-            finalize(self, dismiss, self._session, asyncio.get_running_loop()).atexit = False
-            remember(self)
+            finalize(self, close_session_soon, self._session, asyncio.get_running_loop()).atexit = False
+            close_at_exit(self)
         return self._session
 
     def close(self) -> None:
-        """Ends the connections; the next request opens new ones."""
+        """Close the connections; the next request opens new ones."""
         session, self._session = self._session, None
         if session is not None and self._process == os.getpid():
             get_portal().call(session.aclose)
 
 
-OPEN: WeakSet[Talk] = WeakSet()
-ENDING: set[asyncio.Task[None]] = set()
+OPEN_CLIENTS: WeakSet[BlockingClient] = WeakSet()
+CLOSING_TASKS: set[asyncio.Task[None]] = set()
 
 
 @cache
-def end_at_exit() -> None:
-    # Registered when the background loop is there, so it comes before that loop's own end.
+def register_exit_handler() -> None:
+    # Registered after the background loop was started, so it runs before that loop is closed.
     atexit.register(close_all)
 
 
 def close_all() -> None:
-    for talk in list(OPEN):
+    for talk in list(OPEN_CLIENTS):
         talk.close()
 
 
-def remember(talk: Talk) -> None:
-    OPEN.add(talk)
-    end_at_exit()
+def close_at_exit(talk: BlockingClient) -> None:
+    OPEN_CLIENTS.add(talk)
+    register_exit_handler()
 
 
-def dismiss(session: Session, loop: asyncio.AbstractEventLoop) -> None:
-    """Ends the connections of a talk that nobody holds any more, from whatever thread that is found in."""
+def close_session_soon(session: Session, loop: asyncio.AbstractEventLoop) -> None:
+    """Close the session of a client that was garbage-collected, from any thread."""
 
     def end() -> None:
         ending = loop.create_task(session.aclose())
-        ENDING.add(ending)
-        ending.add_done_callback(ENDING.discard)
+        CLOSING_TASKS.add(ending)
+        ending.add_done_callback(CLOSING_TASKS.discard)
 
-    with suppress(RuntimeError):  # the loop has ended
+    with suppress(RuntimeError):  # the loop is closed
         loop.call_soon_threadsafe(end)

@@ -1,6 +1,6 @@
-"""DataFlow's file storage: a data frame for each step of a pipeline, kept in a folder. Reads and writes files.
+"""DataFlow's file storage: one data frame per step of a pipeline, kept in a folder.
 
-The same constructor, ``step()``, ``read()`` and ``write()`` as DataFlow's, for those who have no DataFlow.
+Constructor, ``step()``, ``read()`` and ``write()`` are those of DataFlow's FileStorage; DataFlow is not needed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from pickle import PickleError
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from persqa_client.dataflow.cells import as_text, in_one_text, is_missing, plain
-from persqa_client.dataflow.frames import pandas, put
+from persqa_client.dataflow.cells import image_cell_to_text, is_missing, to_plain_python, value_to_text
+from persqa_client.dataflow.frames import pandas, with_column
 from persqa_client.errors import SettingsError, StorageError
 
 if TYPE_CHECKING:
@@ -26,25 +26,22 @@ else:
     from persqa_client.dataflow.base import StorageBase
 
 
-# Data frames as files, in each of DataFlow's formats. Reads and writes files; needs pandas.
-#
-# JSON is read and written by Python's own module: pandas' would make dates of what looks like one, floats of whole
-# numbers that have a gap among them, and would cut floats to ten digits. Pictures in cells, which text has no form for,
-# become data: URIs in JSON and CSV.
+# JSON is read and written by Python's json module: pandas turns text that looks like a date into a date, whole numbers
+# in a column with gaps into floats, and cuts floats to ten digits. Embedded images become data URIs in JSON and CSV.
 
 Frame = Any
 
 
 def read_json(path: Path) -> Frame:
     rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    return frame_of(rows if isinstance(rows, list) else [rows])
+    return make_frame(rows if isinstance(rows, list) else [rows])
 
 
 def read_jsonl(path: Path) -> Frame:
-    return frame_of(list(json_lines(path)))
+    return make_frame(list(iter_json_values(path)))
 
 
-def json_lines(path: Path) -> Iterator[Any]:
+def iter_json_values(path: Path) -> Iterator[Any]:
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
@@ -54,8 +51,8 @@ def json_lines(path: Path) -> Iterator[Any]:
                     raise ValueError(f"line {number} is not JSON ({error})") from error
 
 
-def frame_of(rows: list[Any]) -> Frame:
-    """Columns keep their values as they are, but those without gaps, which pandas may hold as numbers."""
+def make_frame(rows: list[Any]) -> Frame:
+    """Make a frame that keeps values as they are; pandas infers the type only of columns without gaps."""
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("its rows must be objects")
     frame = pandas.DataFrame(rows, dtype=object)
@@ -65,26 +62,26 @@ def frame_of(rows: list[Any]) -> Frame:
 
 def write_json(frame: Frame, path: Path) -> None:
     path.write_text(
-        json.dumps(list(records_of(frame)), ensure_ascii=False, indent=2, default=as_text), encoding="utf-8"
+        json.dumps(list(iter_records(frame)), ensure_ascii=False, indent=2, default=value_to_text), encoding="utf-8"
     )
 
 
 def write_jsonl(frame: Frame, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for record in records_of(frame):
-            file.write(json.dumps(record, ensure_ascii=False, default=as_text) + "\n")
+        for record in iter_records(frame):
+            file.write(json.dumps(record, ensure_ascii=False, default=value_to_text) + "\n")
 
 
 def write_csv(frame: Frame, path: Path) -> None:
     if frame.columns.is_unique:
         for key in (key for key in frame.columns if frame[key].dtype == object):
-            frame = put(frame, key, [in_one_text(cell) for cell in frame[key]])
+            frame = with_column(frame, key, [image_cell_to_text(cell) for cell in frame[key]])
     frame.to_csv(path, index=False)
 
 
-def records_of(frame: Frame) -> Iterator[dict[str, Any]]:
+def iter_records(frame: Frame) -> Iterator[dict[str, Any]]:
     for record in frame.to_dict(orient="records"):
-        yield {str(key): None if is_missing(value) else plain(value) for key, value in record.items()}
+        yield {str(key): None if is_missing(value) else to_plain_python(value) for key, value in record.items()}
 
 
 READERS: dict[str, Callable[[Path], Frame]] = {
@@ -104,32 +101,32 @@ WRITERS: dict[str, Callable[[Frame, Path], None]] = {
 
 
 def read_frame(path: Path, kind: str, advice: str) -> Frame:
-    """Raises SettingsError where the file is not there, with the advice, or is not what its kind says."""
+    """Read a file. Raises SettingsError, with the advice, if it does not exist, or if it is not of this kind."""
     if kind not in READERS:
-        raise SettingsError(f"{path} is no file that can be read as a data frame: give one of {', '.join(READERS)}.")
+        raise SettingsError(f"{path} can't be read as a data frame: pass a file of type {', '.join(READERS)}.")
     if not path.exists():
-        raise SettingsError(f"There is no file {path}: {advice}.")
+        raise SettingsError(f"The file {path} does not exist: {advice}.")
     try:
         return READERS[kind](path)
     except (ValueError, TypeError, OSError, EOFError, ImportError, PickleError) as error:
-        raise SettingsError(f"{path} can't be read as {kind}: {first_line(error)}") from error
+        raise SettingsError(f"{path} can't be read as {kind}: {first_line_of(error)}") from error
 
 
 def write_frame(frame: Frame, path: Path, kind: str) -> None:
-    """Writes beside the place and renames, so that no killed process leaves half a file. Raises StorageError."""
+    """Write to a temporary name and rename, so that a killed process leaves no partial file. Raises StorageError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         WRITERS[kind](frame, beside)
         beside.replace(path)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        raise StorageError(f"{path} can't be written: {first_line(error)}") from error
+        raise StorageError(f"{path} can't be written: {first_line_of(error)}") from error
     finally:
         with suppress(OSError):
             beside.unlink()
 
 
-def first_line(error: Exception) -> str:
+def first_line_of(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".") + "."
 
 
@@ -140,11 +137,11 @@ logger = logging.getLogger(__name__)
 
 
 class FileStorage(StorageBase):
-    """Reads its first frame from a file, or from a hub (``hf:NAME[:CONFIG]:SPLIT``, ``ms:NAME[:SPLIT]``); step n is
-    kept as ``{cache_path}/{file_name_prefix}_step{n}.{cache_type}``.
+    """Keeps step n as ``{cache_path}/{file_name_prefix}_step{n}.{cache_type}``.
 
-    ``step()`` comes before each operator, as in DataFlow. Raises SettingsError where a file is not there or can't be
-    read, StorageError where one can't be written.
+    ``first_entry_file_name`` is a file, or a data set on a hub (``hf:NAME[:CONFIG]:SPLIT``, ``ms:NAME[:SPLIT]``). Call
+    ``step()`` before each operator, as in DataFlow. Raises SettingsError if a file does not exist or can't be read,
+    StorageError if one can't be written.
     """
 
     def __init__(
@@ -155,7 +152,7 @@ class FileStorage(StorageBase):
         cache_type: CacheType = "jsonl",
     ) -> None:
         if cache_type not in WRITERS:
-            raise SettingsError(f"cache_type is {cache_type!r}, but must be one of {', '.join(WRITERS)}.")
+            raise SettingsError(f"cache_type must be one of {', '.join(WRITERS)}, not {cache_type!r}.")
         self.first_entry_file_name = first_entry_file_name
         self.cache_path = cache_path
         self.file_name_prefix = file_name_prefix
@@ -163,7 +160,7 @@ class FileStorage(StorageBase):
         self.operator_step = -1
 
     def step(self) -> Self:
-        """Goes on to the next operator; gives a copy that stays at it, for who keeps several."""
+        """Advance to the next operator, and return a copy that stays at this step."""
         self.operator_step += 1
         return copy.copy(self)
 
@@ -175,14 +172,14 @@ class FileStorage(StorageBase):
         return list(self.read("dataframe").columns)
 
     def read(self, output_type: Literal["dataframe", "dict"] = "dataframe") -> Any:
-        """What the step before wrote: a data frame, or its rows as dicts."""
+        """Return what the previous step wrote: a data frame, or its rows as dicts."""
         if output_type not in ("dataframe", "dict"):
-            raise SettingsError(f"read() gives a 'dataframe' or a 'dict', not {output_type!r}.")
+            raise SettingsError(f"output_type must be 'dataframe' or 'dict', not {output_type!r}.")
         frame = self._frame()
         return frame if output_type == "dataframe" else frame.to_dict(orient="records")
 
     def write(self, data: Any) -> str:
-        """Writes a data frame, or a list of dicts, for the next step, and gives its path."""
+        """Write a data frame, or a list of dicts, for the next step. Returns its path."""
         frame = data if isinstance(data, pandas.DataFrame) else pandas.DataFrame(data)
         path = self._path(self.operator_step + 1)
         write_frame(frame, path, self.cache_type)
@@ -193,38 +190,38 @@ class FileStorage(StorageBase):
         source = self.first_entry_file_name
         if self.operator_step != 0:
             path = self._path(self.operator_step)
-            return read_frame(path, self.cache_type, "run the step before it first")
+            return read_frame(path, self.cache_type, "run the previous step first")
         if not source:
             return pandas.DataFrame()
         if source.partition(":")[0] in REMOTE:
             return read_remote(source)
-        return read_frame(Path(source), Path(source).suffix.removeprefix("."), "give the path of your data")
+        return read_frame(Path(source), Path(source).suffix.removeprefix("."), "check first_entry_file_name")
 
     def _path(self, step: int) -> Path:
         if self.operator_step < 0:
-            raise SettingsError("Call storage.step() before each operator: it has not been called yet.")
+            raise SettingsError("Call storage.step() before each operator.")
         return Path(self.cache_path) / f"{self.file_name_prefix}_step{step}.{self.cache_type}"
 
 
 def read_remote(source: str) -> Any:
-    """``hf:NAME:SPLIT``, ``hf:NAME:CONFIG:SPLIT`` or ``ms:NAME:SPLIT``; without a split it is ``train``."""
+    """Read ``hf:NAME:SPLIT``, ``hf:NAME:CONFIG:SPLIT`` or ``ms:NAME:SPLIT``; the default split is ``train``."""
     kind, name, *parts = source.split(":")
     module, entry = REMOTE[kind]
     try:
         load = getattr(import_module(module), entry)
     except ImportError as error:
-        raise SettingsError(f"{source} is read by the package {module}: pip install {module}") from error
+        raise SettingsError(f"{source} needs the package {module}: pip install {module}") from error
     try:
-        return (from_hub if kind == "hf" else from_modelscope)(load, name, parts)
+        return (load_from_hub if kind == "hf" else load_from_modelscope)(load, name, parts)
     except Exception as error:
-        # Whatever a foreign package raises for a name that it does not know, or a network that is not there.
-        raise SettingsError(f"{source} can't be read by {module}: {first_line(error)}") from error
+        # A third-party package may raise anything for an unknown name or a missing network.
+        raise SettingsError(f"{source} can't be read by {module}: {first_line_of(error)}") from error
 
 
-def from_hub(load: Any, name: str, parts: list[str]) -> Any:
+def load_from_hub(load: Any, name: str, parts: list[str]) -> Any:
     *config, split = parts or ["train"]
     return load(name, *config, split=split).to_pandas()
 
 
-def from_modelscope(load: Any, name: str, parts: list[str]) -> Any:
+def load_from_modelscope(load: Any, name: str, parts: list[str]) -> Any:
     return pandas.DataFrame(load.load(name, split=parts[0] if parts else "train"))

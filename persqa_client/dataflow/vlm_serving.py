@@ -1,4 +1,4 @@
-"""What DataFlow's operators call a serving by, over any endpoint. Talks to it through dataflow/requests.py."""
+"""DataFlow's serving interface over an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from persqa_client.config import Endpoint, Limits, Sampling, build_settings
-from persqa_client.dataflow.base import in_arguments
-from persqa_client.dataflow.requests import Prompt, Talk, Told, beside, prompt_of_conversation, prompt_of_text
+from persqa_client.dataflow.base import errors_name_arguments
+from persqa_client.dataflow.requests import (
+    BlockingClient,
+    Prompt,
+    PromptResult,
+    build_conversation_prompt,
+    build_text_prompt,
+    item_at,
+)
 from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.errors import RowError, SettingsError
 
@@ -21,17 +28,17 @@ else:
     from persqa_client.dataflow.base import ServingBase
 
 
-ASSISTANT = "You are a helpful assistant."
+DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
 
 logger = logging.getLogger(__name__)
 
 
 class VLMServing(ServingBase):
-    """Asks a vision-language model, for any operator of DataFlow's.
+    """Base class: sends the requests of any DataFlow operator to a vision-language model.
 
-    An input that gets no answer is None in the list, with its reason in ``failures`` by its number, until the next
-    call; ``placeholder`` stands there instead of None, for operators that take text alone. Where the endpoint refuses
-    all, RunStopped is raised.
+    An input without an answer is None in the returned list, or ``placeholder`` for operators that accept only text.
+    ``failures`` holds its RowError by index until the next call. RunStopped is raised if the endpoint rejects all
+    requests.
     """
 
     def __init__(self, sampling: Sampling, limits: Limits, placeholder: str | None = None) -> None:
@@ -39,40 +46,42 @@ class VLMServing(ServingBase):
         self.limits = limits
         self.placeholder = placeholder
         self.failures: dict[int, RowError] = {}
-        self._talks: dict[tuple[str, str], Talk] = {}
+        self._talks: dict[tuple[str, str], BlockingClient] = {}
 
     @property
     @abstractmethod
     def endpoint(self) -> Endpoint:
-        """Where the model answers; what has to be started for it is started."""
+        """The endpoint. A local server is started first."""
 
     @property
     @abstractmethod
     def model_name(self) -> str:
-        """Known also before the endpoint is."""
+        """The model's name, which is known before the endpoint is."""
 
     def start_serving(self) -> None:
-        """Nothing has to be started for an endpoint that runs elsewhere."""
+        """Start a local server; does nothing for an endpoint that runs elsewhere."""
 
     def cleanup(self) -> None:
-        """Ends the connections; a later call opens new ones."""
+        """Close the connections; a later call opens new ones."""
         while self._talks:
             self._talks.popitem()[1].close()
 
     def generate_from_input(
         self,
         user_inputs: Sequence[str],
-        system_prompt: str = ASSISTANT,
+        system_prompt: str = DEFAULT_SYSTEM_PROMPT,
         image_inputs: Sequence[Any] | None = None,
         video_inputs: Sequence[Any] | None = None,
         audio_inputs: Sequence[Any] | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Answers to texts, each with its pictures in ``image_inputs``. Without those, an input that names a picture is
-        that picture, and ``system_prompt`` the question about it."""
-        refuse_media(video_inputs, audio_inputs)
+        """Answer texts, each with its images in ``image_inputs``.
+
+        Without ``image_inputs``, an input that names an image is that image, and ``system_prompt`` is the question.
+        """
+        reject_media(video_inputs, audio_inputs)
         prompts = [
-            attempt(prompt_of_text, text, beside(image_inputs, number), system_prompt)
+            build_or_error(build_text_prompt, text, item_at(image_inputs, number), system_prompt)
             for number, text in enumerate(user_inputs)
         ]
         return self._answers(prompts, json_schema=json_schema)
@@ -83,13 +92,13 @@ class VLMServing(ServingBase):
         image_list: Sequence[Any] | None = None,
         video_list: Sequence[Any] | None = None,
         audio_list: Sequence[Any] | None = None,
-        system_prompt: str = ASSISTANT,
+        system_prompt: str = DEFAULT_SYSTEM_PROMPT,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Answers to conversations of ``from``/``value`` or ``role``/``content`` turns, with or without ``<image>``."""
-        refuse_media(video_list, audio_list)
+        """Answer conversations of ``from``/``value`` or ``role``/``content`` turns, with or without ``<image>``."""
+        reject_media(video_list, audio_list)
         prompts = [
-            attempt(prompt_of_conversation, turns, beside(image_list, number), system_prompt)
+            build_or_error(build_conversation_prompt, turns, item_at(image_list, number), system_prompt)
             for number, turns in enumerate(conversations)
         ]
         return self._answers(prompts, json_schema=json_schema)
@@ -103,7 +112,7 @@ class VLMServing(ServingBase):
         timeout: float | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Answers to one text about one picture each. ``timeout`` is the serving's own, whatever is given here."""
+        """Answer one text about one image each. ``timeout`` is ignored: the serving's own timeout applies."""
         return self.generate_from_input_multi_images(
             [[path] for path in image_paths], None, system_prompt, text_prompts, model, timeout, json_schema
         )
@@ -118,14 +127,14 @@ class VLMServing(ServingBase):
         timeout: float | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Answers to one text about several pictures each, which are told by their labels, in order, before it."""
+        """Answer one text about several images each. Labels are listed in order before the text."""
         texts = user_prompts if user_prompts is not None else [""] * len(list_of_image_paths)
-        same_length(list_of_image_paths, texts)
+        check_same_length(list_of_image_paths, texts)
         if list_of_image_labels is not None:
-            same_length(list_of_image_paths, list_of_image_labels)
-            texts = [labelled(text, labels) for text, labels in zip(texts, list_of_image_labels, strict=True)]
+            check_same_length(list_of_image_paths, list_of_image_labels)
+            texts = [prepend_labels(text, labels) for text, labels in zip(texts, list_of_image_labels, strict=True)]
         prompts = [
-            attempt(prompt_of_text, text, images, system_prompt)
+            build_or_error(build_text_prompt, text, images, system_prompt)
             for text, images in zip(texts, list_of_image_paths, strict=True)
         ]
         return self._answers(prompts, model, json_schema)
@@ -138,8 +147,8 @@ class VLMServing(ServingBase):
         timeout: float | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> str:
-        """The answer to a question about one picture. Raises RowError, whose ``code`` says why, where there is none."""
-        told = self._ask([attempt(prompt_of_text, text_prompt, [image_path], "")], model, json_schema)[0]
+        """Answer a question about one image. Raises RowError with its code if there is no answer."""
+        told = self._ask([build_or_error(build_text_prompt, text_prompt, [image_path], "")], model, json_schema)[0]
         if isinstance(told, RowError):
             raise told
         return told
@@ -152,7 +161,7 @@ class VLMServing(ServingBase):
         if self.failures:
             number, error = next(iter(self.failures.items()))
             logger.warning(
-                "%d of %d inputs got no answer; the first, number %d: %s: %s",
+                "%d of %d inputs have no answer; first, index %d: %s: %s",
                 len(self.failures),
                 len(told),
                 number,
@@ -163,15 +172,15 @@ class VLMServing(ServingBase):
 
     def _ask(
         self, prompts: Sequence[Prompt | RowError], model: str | None, json_schema: dict[str, Any] | None
-    ) -> list[Told]:
-        with in_arguments():
+    ) -> list[PromptResult]:
+        with errors_name_arguments():
             return self._talk(model, json_schema).ask(prompts)
 
-    def _text(self, told: Told) -> str | None:
+    def _text(self, told: PromptResult) -> str | None:
         return told if isinstance(told, str) else self.placeholder
 
-    def _talk(self, model: str | None, json_schema: dict[str, Any] | None) -> Talk:
-        """For the serving's own model, or another one; the schema belongs to the requests' fields."""
+    def _talk(self, model: str | None, json_schema: dict[str, Any] | None) -> BlockingClient:
+        """The client for a model and JSON schema, which both belong to its requests."""
         endpoint, sampling = self.endpoint, self.sampling
         key = (model or endpoint.model, json.dumps(json_schema, sort_keys=True))
         if key not in self._talks:
@@ -181,53 +190,51 @@ class VLMServing(ServingBase):
                 schema = {"name": "answer", "strict": True, "schema": json_schema}
                 form = {"response_format": {"type": "json_schema", "json_schema": schema}}
                 sampling = build_settings(Sampling, **{**dict(sampling), "extra_body": sampling.extra_body | form})
-            self._talks[key] = Talk(endpoint, sampling, self.limits)
+            self._talks[key] = BlockingClient(endpoint, sampling, self.limits)
         return self._talks[key]
 
 
-def attempt(make: Callable[..., Prompt], *given: Any) -> Prompt | RowError:
-    """An input that can't be asked fails alone, not the list that it stands in."""
+def build_or_error(make: Callable[..., Prompt], *given: Any) -> Prompt | RowError:
+    """Build a prompt; return the RowError of a bad input, so that it fails alone."""
     try:
         return make(*given)
     except RowError as error:
         return error
 
 
-def refuse_media(*lists: Sequence[Any] | None) -> None:
+def reject_media(*lists: Sequence[Any] | None) -> None:
     if any(item for given in lists for item in given or ()):
-        raise SettingsError("This serving sends text and pictures; videos and sounds can't be asked about.")
+        raise SettingsError("This serving sends text and images only; remove the video and audio inputs.")
 
 
-def same_length(one: Sequence[Any], other: Sequence[Any]) -> None:
+def check_same_length(one: Sequence[Any], other: Sequence[Any]) -> None:
     if len(one) != len(other):
-        raise SettingsError(f"{len(one)} inputs have {len(other)} texts or labels: give one for each.")
+        raise SettingsError(f"There are {len(one)} inputs but {len(other)} texts or labels: pass one for each input.")
 
 
-def labelled(text: str, labels: Sequence[str]) -> str:
+def prepend_labels(text: str, labels: Sequence[str]) -> str:
     told = ", ".join(f"{number}. {label}" for number, label in enumerate(labels, 1))
     return f"The pictures, in order: {told}\n\n{text}".strip() if labels else text
 
 
-# A serving over an endpoint that runs already: a hosted model, or a server of one's own. Reads the key's variable.
-
-KEY_ENV = "DF_API_KEY"
-"""The variable in which DataFlow keeps the key for whatever URL stands beside it."""
+# The environment variable in which DataFlow keeps its API key.
+DATAFLOW_KEY_VARIABLE = "DF_API_KEY"
 
 
 class OpenAIVLMServing(VLMServing):
-    """DataFlow's ``APIVLMServing_openai``: the model behind any OpenAI-compatible endpoint.
+    """DataFlow's ``APIVLMServing_openai``: a model behind any OpenAI-compatible endpoint.
 
-    ``api_url`` is the root of the API. The key is read once, from the named variable, and goes to ``api_url`` alone; a
-    server without keys needs no variable. ``max_workers``: requests at once, or ``auto``. ``timeout``: seconds for one
-    attempt. ``send_request_stream`` changes nothing: whole answers are given in any case. Raises SettingsError where a
-    variable is named that is not set.
+    ``api_url`` is the root of the API. The key is read once from the variable ``key_name_of_api_key`` and sent only to
+    ``api_url``; a server without keys needs no variable. ``max_workers`` is the number of concurrent requests, or
+    ``"auto"``. ``timeout`` is in seconds, for one attempt. ``send_request_stream`` has no effect. Raises SettingsError
+    if the named variable is not set.
     """
 
-    @in_arguments()
+    @errors_name_arguments()
     def __init__(
         self,
         api_url: str = "https://api.openai.com/v1",
-        key_name_of_api_key: str | None = KEY_ENV,
+        key_name_of_api_key: str | None = DATAFLOW_KEY_VARIABLE,
         model_name: str = "o4-mini",
         max_workers: int | Literal["auto"] = 10,
         timeout: float = 1800,
@@ -245,8 +252,12 @@ class OpenAIVLMServing(VLMServing):
         send_request_stream: bool = False,
     ) -> None:
         if image_io is not None:
-            raise SettingsError("image_io is for models that draw pictures, which this serving does not read.")
-        named = None if key_name_of_api_key == KEY_ENV and not os.environ.get(KEY_ENV) else key_name_of_api_key
+            raise SettingsError("image_io is for models that generate images, which this serving does not support.")
+        named = (
+            None
+            if key_name_of_api_key == DATAFLOW_KEY_VARIABLE and not os.environ.get(DATAFLOW_KEY_VARIABLE)
+            else key_name_of_api_key
+        )
         self._endpoint = build_settings(
             Endpoint, base_url=api_url, model=model_name, api_key=find_api_key(api_url, named, os.environ)
         )
@@ -279,5 +290,4 @@ class OpenAIVLMServing(VLMServing):
         return self._endpoint.model
 
 
-APIVLMServing_openai = OpenAIVLMServing
-"""DataFlow's own name for it."""
+APIVLMServing_openai = OpenAIVLMServing  # DataFlow's name

@@ -1,26 +1,36 @@
-"""How a question is put to the model, in the question's own language, and how it is put again. Pure."""
+"""The texts that the model reads, in each language: the system text, the prompt, and the prompt to ask again.
+
+These texts decide the data, so their digest is part of a run's identity.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from hashlib import blake2b
 
 from persqa_client.language import is_chinese
-from persqa_client.types import Problem, Turn
+from persqa_client.questions.tags import SURROGATE_NAMES
+from persqa_client.types import Problem, Task, Turn
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The texts of one language. The system text is the same for all rows, so that servers can share its prefix."""
+    """The texts of one language.
+
+    ``name`` in them is the tag, or the ordinary name that stands in for it. The system text is the same for all rows,
+    so that servers can share its prefix.
+    """
 
     system: str
-    subjects: Mapping[str, str]
-    """What is said of the main character, by category."""
+    subjects: Mapping[str, str]  # What is said about the main character, by category.
     prompt: str
-    again: str
+    reask: str
+    # Why an answer can't be used, by the problem's code, or by code/variant where a variant has a text of its own.
+    # An answer that was cut off needs none: it is asked for again with more tokens, not with a reason.
     reasons: Mapping[str, str]
-    """Why an answer can't be used, by the problem's code; where a code is not here, the problem's own words."""
 
 
 ENGLISH = Wording(
@@ -39,8 +49,27 @@ ENGLISH = Wording(
         "{subject} Answer the question about {name} in one or two sentences, and begin your answer with {name}.\n"
         "Question: {question}"
     ),
-    again="That answer can't be used: {reason}. Please answer the question again, beginning with {name}.",
-    reasons={},
+    reask="That answer can't be used: {reason}. Please answer the question again, beginning with {name}.",
+    reasons={
+        "empty": "it is empty",
+        "refusal": "it is a refusal",
+        "no_tag": "it does not begin with {name}",
+        "pronoun_only": "it does not begin with {name}, and calls the main character by another word",
+        "only_tag": "it says nothing after {name}",
+        "echo": "it repeats the question",
+        "echo/prompt": "it repeats the instructions",
+        "echo/goes_on": "it goes on with a question or an answer of its own",
+        "unknown_tag": "it has a tag {found}, which is none",
+        "unknown_tag/closing": "it has a closing tag {found}; {name} stands for a name",
+        "unknown_markup": "it has markup of a chat in it",
+        "placeholder": "it has a placeholder {found} in it",
+        "placeholder/surrogate": "it has another form of the main character's name",
+        "loop": "it repeats itself again and again",
+        "wrong_language": "it is not in the language of the question",
+        "name_leak": "it gives a real name; nobody but the tag may be named",
+        "content_filter": "it was stopped by a content filter",
+        "unfinished": "it did not come to its end ({found})",
+    },
 )
 CHINESE = Wording(
     system=(
@@ -54,7 +83,7 @@ CHINESE = Wording(
         "group": "图中有好几个人，其中的主角叫做{name}。",
     },
     prompt="{subject}请用一两句话回答关于{name}的问题，并以{name}开头。\n问题：{question}",
-    again="这个回答不能使用，原因是：{reason}。请重新回答问题，并以{name}开头。",
+    reask="这个回答不能使用，原因是：{reason}。请重新回答问题，并以{name}开头。",
     reasons={
         "empty": "回答是空的",
         "refusal": "这是拒绝回答",
@@ -72,24 +101,30 @@ CHINESE = Wording(
         "unfinished": "没有说完",
     },
 )
-DEFAULT_CATEGORY = "human"
 
 
-def wording_for(question: str) -> Wording:
+def choose_wording(question: str) -> Wording:
     return CHINESE if is_chinese(question) else ENGLISH
 
 
 @lru_cache(maxsize=1024)
-def build_prompt(question: str, name: str, category: str | None = None) -> tuple[str, str]:
-    """The system text and the prompt for a question about ``name``, a tag or what stands in for one."""
-    wording = wording_for(question)
-    subject = wording.subjects[category or DEFAULT_CATEGORY].format(name=name)
+def build_prompt(question: str, name: str, category: str = "human") -> tuple[str, str]:
+    """The system text and the prompt for a question about ``name``, in the question's language."""
+    wording = choose_wording(question)
+    subject = wording.subjects[category].format(name=name)
     return wording.system, wording.prompt.format(subject=subject, name=name, question=question)
 
 
-def build_reask_prompt(question: str, name: str, answer: str, problem: Problem) -> tuple[Turn, Turn]:
-    """The turns that follow a bad answer: the answer itself, and why it is asked again."""
-    wording = wording_for(question)
-    known = wording.reasons.get(problem.code)
-    reason = known.format(name=name) if known else problem.reason
-    return Turn("assistant", answer or "…"), Turn("user", wording.again.format(name=name, reason=reason))
+def build_reask_prompt(task: Task, answer: str, problem: Problem) -> tuple[Turn, Turn]:
+    """The turns that follow a rejected answer: the answer itself, and why the question is asked again."""
+    wording = choose_wording(task.question)
+    name = task.surrogate or task.tag
+    template = wording.reasons.get(f"{problem.code}/{problem.variant}") or wording.reasons[problem.code]
+    reason = template.format(name=name, found=problem.found.replace(task.tag, name))
+    return Turn("assistant", answer or "…"), Turn("user", wording.reask.format(name=name, reason=reason))
+
+
+def prompts_digest() -> str:
+    """16 hexadecimal digits that change with any text that models read, apart from the questions."""
+    texts = json.dumps([asdict(ENGLISH), asdict(CHINESE), SURROGATE_NAMES], sort_keys=True)
+    return blake2b(texts.encode(), digest_size=8).hexdigest()

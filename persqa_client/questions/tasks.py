@@ -1,4 +1,4 @@
-"""A row's question, whole: drawn or taken from the row, worded, with its strategy, checks and seed. Pure."""
+"""From a row to its tasks: question, prompt, constraint, checks and seed."""
 
 from __future__ import annotations
 
@@ -7,79 +7,75 @@ from dataclasses import dataclass
 
 from persqa_client.questions.bank import Bank
 from persqa_client.questions.prompts import build_prompt
-from persqa_client.questions.sampling import choose, request_seed
-from persqa_client.questions.tags import choose_surrogate, means_the_tag
+from persqa_client.questions.sampling import choose_question, request_seed
+from persqa_client.questions.tags import can_repair_bare_name, choose_surrogate
 from persqa_client.types import Check, Row, Strategy, Task, TaskId
 
-HELD = ("constrain", "surrogate")
-"""Strategies that go with a pattern; a surrogate needs none, and is all the surer where the server obeys one."""
+# A surrogate works without a pattern, and better with one.
+STRATEGIES_WITH_PATTERN = ("constrain", "surrogate")
 
 
 @dataclass(frozen=True, slots=True)
 class TaskMaker:
-    """What is the same for all rows of a run. ``category`` and ``language`` hold where a row names none."""
+    """Makes the tasks of a run's rows. A row's own tag, question, category and language override the run's."""
 
-    tag: str
+    tag: str  # With brackets.
     seed: int
     bank: Bank
     checks: tuple[Check, ...]
     category: str = "human"
     language: str = "en"
-    questions: int = 1
+    questions: int = 1  # Per row.
     strategy: Strategy = "direct"
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # Real names that no answer may have.
 
-    def units(self, row: Row) -> tuple[TaskId, ...]:
-        """What is asked about the row: one unit for each question. A row with a question of its own has that alone."""
+    def task_ids(self, row: Row) -> tuple[TaskId, ...]:
+        """One for each question of the row; a single one where the row has its own question."""
         if row.only_question is not None or row.question is not None:
             return (TaskId(row.number, row.only_question or 0),)
         return tuple(TaskId(row.number, number) for number in range(self.questions))
 
-    def make(self, row: Row, unit: TaskId) -> Task:
-        """The question of a unit. A row's own ``tag``, ``question``, ``category`` and ``language`` go before the run's.
-
-        Raises RowError where the bank has no such question, or no name can stand in for the tag.
-        """
+    def make_task(self, row: Row, task_id: TaskId) -> Task:
+        """Raises RowError (``no_question`` or ``no_surrogate``)."""
         tag, category = row.tag or self.tag, row.category or self.category
-        question_id, text = self.find(row, unit.question, category)
+        question_id, text = self.find_question(row, task_id.question, category)
         question = text.replace("{tag}", tag)
         surrogate = choose_surrogate(question, tag, self.names) if self.strategy == "surrogate" else None
         asked = question if surrogate is None else question.replace(tag, surrogate)
         system, prompt = build_prompt(asked, surrogate or tag, category)
         return Task(
-            task_id=unit,
+            task_id=task_id,
             kind="attribute",
             tag=tag,
             question=question,
             system=system,
             prompt=prompt,
             checks=self.checks,
-            seed=request_seed(row, unit.question, 0, self.seed),
-            pattern=tagged_pattern(surrogate or tag) if self.strategy in HELD else None,
+            seed=request_seed(row, task_id.question, self.seed),
+            pattern=answer_pattern(surrogate or tag) if self.strategy in STRATEGIES_WITH_PATTERN else None,
             prefill=tag if self.strategy == "prefill" else None,
             surrogate=surrogate,
             strategy=self.strategy,
             names=self.names,
-            repair_bare_name=means_the_tag(tag),
+            repair_bare_name=can_repair_bare_name(tag),
             question_id=question_id,
             category=category,
         )
 
-    def find(self, row: Row, number: int, category: str) -> tuple[str | None, str]:
-        """The id and the text of a question; a row's own question has no id."""
+    def find_question(self, row: Row, number: int, category: str) -> tuple[str | None, str]:
+        """Id and text; no id for the row's own question."""
         if row.question is not None:
             return None, row.question
-        language = row.language or self.language
-        questions = self.bank.questions(category, language)
-        chosen = choose(row, number, seed=self.seed, questions=questions)
+        questions = self.bank.questions(category, row.language or self.language)
+        chosen = choose_question(row, number, seed=self.seed, questions=questions)
         return chosen.id, chosen.text
 
 
-def tagged_pattern(name: str) -> str:
-    """Matches an answer that begins with the tag, or the name in its place, and goes on.
+def answer_pattern(name: str) -> str:
+    """A regular expression for answers that begin with the tag or a surrogate name.
 
-    Understood by all of vLLM's back-ends, which know no look-around: where a name ends, something is named that may
-    follow it, or it would become part of a longer word.
+    vLLM's back-ends have no look-around, so it names the characters that may follow a Latin name: otherwise a longer
+    word could begin with it.
     """
     if name.isascii() and name.isalpha():
         return rf"{name}[ ,'’][\s\S]+"

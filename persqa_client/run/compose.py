@@ -91,7 +91,7 @@ class RunPlan:
 
     def units(self, row: Row | BadRow) -> tuple[TaskId, ...]:
         """What is asked about a row; a line that can't be asked about stands once."""
-        return (TaskId(row.number),) if isinstance(row, BadRow) else self.asks.units(row)
+        return (TaskId(row.number),) if isinstance(row, BadRow) else self.asks.task_ids(row)
 
     @property
     def spread(self) -> int:
@@ -193,7 +193,7 @@ def make_bank(recipe: Recipe) -> Bank:
 def defaults(recipe: Recipe, bank: Bank) -> tuple[str, str]:
     """The category and the language of rows that name none."""
     language = recipe.language or bank.languages[0]
-    return bank.category or next((category for category, own in bank.fitting if own == language), "human"), language
+    return bank.default_category(language), language
 
 
 def make_needs(words: Iterable[str]) -> frozenset[str]:

@@ -81,7 +81,7 @@ class Pipeline:
         if isinstance(row, BadRow):
             return Failure(unit, row.code, row.message, whole_row=True)
         try:
-            ask = self.asks.make(row, unit)
+            ask = self.asks.make_task(row, unit)
             pictures = tuple([await self.load(reference) for reference in row.images])
         except RowError as error:
             return Failure(unit, error.code, f"Line {unit.row}: {error.message}")
@@ -121,9 +121,7 @@ class Pipeline:
         if problem.code == "truncated":
             room = self.more_room(reply.completion.usage)
             return replace(request, seed=seed, max_tokens=room) if room > self.room else None
-        name = ask.surrogate or ask.tag
-        told = replace(problem, reason=problem.reason.replace(ask.tag, name))
-        return replace(request, seed=seed, turns=build_reask_prompt(ask.question, name, paid.raw, told))
+        return replace(request, seed=seed, turns=build_reask_prompt(ask, paid.raw, problem))
 
     def more_room(self, usage: Usage) -> int:
         """Twice the room, as far as the context goes."""
@@ -133,7 +131,7 @@ class Pipeline:
 
     def record(self, ask: Task, answer: Answer, reply: Reply, paid: Paid, pictures: tuple[EncodedImage, ...]) -> Record:
         steps = [*(["constraint"] if reply.constrained else []), *(["prefill"] if reply.prefilled else [])]
-        steps += [*answer.made_good_by, *(["re-ask"] if paid.asks > 1 else [])]
+        steps += [*answer.steps, *(["re-ask"] if paid.asks > 1 else [])]
         return Record(
             task_id=ask.task_id,
             kind=ask.kind,
@@ -160,8 +158,8 @@ class Pipeline:
 
 
 def refused_answer(ask: Task, problem: Problem, paid: Paid) -> Failure:
-    times = "twice, at last" if paid.asks > 1 else "once,"
-    message = f"Line {ask.task_id.row}: the answer was refused {times} because {problem.reason}."
+    rejected = "Both answers were rejected; last reason" if paid.asks > 1 else "The answer was rejected"
+    message = f"Line {ask.task_id.row}: {rejected}: {problem.message}."
     return Failure(
         ask.task_id, problem.code, message, "answer", paid.attempts, paid.raw, paid.usage, paid.asks, paid.refused
     )

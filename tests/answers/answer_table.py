@@ -1,6 +1,6 @@
-"""What models say, and what is to come of it.
+"""Raw answers of models with their expected results.
 
-Each question stands here once, so that an endpoint can be told by the question which answer to give.
+Each question occurs once, so that a simulated endpoint can choose the answer by the question.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from tests.answers.answer_cases import Case
 CASES: tuple[Case, ...] = (
     *answers_english.GOOD,
     *answers_chinese.GOOD,
-    *answers_english.MENDED,
-    *answers_chinese.MENDED,
+    *answers_english.FIXED,
+    *answers_chinese.FIXED,
     *answers_english.BAD,
     *answers_chinese.BAD,
 )

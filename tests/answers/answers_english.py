@@ -1,8 +1,8 @@
-"""Raw answers to questions put in English: good, mended, refused."""
+"""Raw answers to questions put in English: good, fixed, rejected."""
 
 from __future__ import annotations
 
-from tests.answers.answer_cases import bad, good, mended
+from tests.answers.answer_cases import bad, fixed, good
 
 GOOD = (
     good("plain", "What is <mam> wearing?", "<mam> wears a blue jacket."),
@@ -114,147 +114,145 @@ GOOD = (
     ),
 )
 
-MENDED = (
-    mended("thought", "What does <mam> do first?", "<think>A man…</think>\n<mam> reads.", "<mam> reads."),
-    mended(
-        "thought-end", "What does <mam> want?", "hmm, <mam> wants… </think>\n\n<mam> wants tea.", "<mam> wants tea."
-    ),
-    mended(
+FIXED = (
+    fixed("thought", "What does <mam> do first?", "<think>A man…</think>\n<mam> reads.", "<mam> reads."),
+    fixed("thought-end", "What does <mam> want?", "hmm, <mam> wants… </think>\n\n<mam> wants tea.", "<mam> wants tea."),
+    fixed(
         "thinking", "What does <mam> think?", "<thinking>so</thinking><mam> seems to doubt.", "<mam> seems to doubt."
     ),
-    mended(
+    fixed(
         "kimi-thought", "What does <mam> hide?", "◁think▷Is it a bag?◁/think▷<mam> hides a bag.", "<mam> hides a bag."
     ),
-    mended("im-end", "What does <mam> cook?", "<mam> cooks rice.<|im_end|>", "<mam> cooks rice."),
-    mended("two-ends", "What does <mam> bake?", "<mam> bakes bread.</s>\n<|eot_id|>", "<mam> bakes bread."),
-    mended("turn-start", "What does <mam> clean?", "<|im_start|>assistant\n<mam> cleans.", "<mam> cleans."),
-    mended("answer-wrapper", "What does <mam> sell?", "<answer><mam> sells fruit.</answer>", "<mam> sells fruit."),
-    mended("fence", "What does <mam> drink?", "```\n<mam> drinks tea.\n```", "<mam> drinks tea."),
-    mended("fence-language", "What does <mam> eat?", "```text\n<mam> eats soup.\n```", "<mam> eats soup."),
-    mended("json", "What does <mam> throw?", '{"answer": "<mam> throws a ball."}', "<mam> throws a ball."),
-    mended("fenced-json", "What does <mam> kick?", '```json\n{"answer": "<mam> kicks it."}\n```', "<mam> kicks it."),
-    mended("double-quotes", "What does <mam> pull?", '"<mam> pulls a cart."', "<mam> pulls a cart."),
-    mended("curly-quotes", "What does <mam> push?", "“<mam> pushes a pram.”", "<mam> pushes a pram."),
-    mended("single-quotes", "What is <mam>'s bag like?", "'<mam>'s bag is small.'", "<mam>'s bag is small."),
-    mended("quotes-before-stop", "What does <mam> lift?", '"<mam> lifts a box".', "<mam> lifts a box."),
-    mended("quotes-nested", "What does <mam> raise?", '"<mam> raises a sign "Go" up."', '<mam> raises a sign "Go" up.'),
-    mended("half-quoted", "What does <mam> open?", '"<mam> opens a door.', "<mam> opens a door."),
-    mended("label", "What does <mam> close?", "Answer: <mam> closes a window.", "<mam> closes a window."),
-    mended("bold-label", "What does <mam> paint?", "**Answer:** <mam> paints a wall.", "<mam> paints a wall."),
-    mended("bold-label-2", "What does <mam> draw?", "**Answer**: <mam> draws a tree.", "<mam> draws a tree."),
-    mended("heading-label", "What does <mam> build?", "### Answer\n<mam> builds a hut.", "<mam> builds a hut."),
-    mended("role-label", "What does <mam> dig?", "Assistant: <mam> digs a hole.", "<mam> digs a hole."),
-    mended(
+    fixed("im-end", "What does <mam> cook?", "<mam> cooks rice.<|im_end|>", "<mam> cooks rice."),
+    fixed("two-ends", "What does <mam> bake?", "<mam> bakes bread.</s>\n<|eot_id|>", "<mam> bakes bread."),
+    fixed("turn-start", "What does <mam> clean?", "<|im_start|>assistant\n<mam> cleans.", "<mam> cleans."),
+    fixed("answer-wrapper", "What does <mam> sell?", "<answer><mam> sells fruit.</answer>", "<mam> sells fruit."),
+    fixed("fence", "What does <mam> drink?", "```\n<mam> drinks tea.\n```", "<mam> drinks tea."),
+    fixed("fence-language", "What does <mam> eat?", "```text\n<mam> eats soup.\n```", "<mam> eats soup."),
+    fixed("json", "What does <mam> throw?", '{"answer": "<mam> throws a ball."}', "<mam> throws a ball."),
+    fixed("fenced-json", "What does <mam> kick?", '```json\n{"answer": "<mam> kicks it."}\n```', "<mam> kicks it."),
+    fixed("double-quotes", "What does <mam> pull?", '"<mam> pulls a cart."', "<mam> pulls a cart."),
+    fixed("curly-quotes", "What does <mam> push?", "“<mam> pushes a pram.”", "<mam> pushes a pram."),
+    fixed("single-quotes", "What is <mam>'s bag like?", "'<mam>'s bag is small.'", "<mam>'s bag is small."),
+    fixed("quotes-before-stop", "What does <mam> lift?", '"<mam> lifts a box".', "<mam> lifts a box."),
+    fixed("quotes-nested", "What does <mam> raise?", '"<mam> raises a sign "Go" up."', '<mam> raises a sign "Go" up.'),
+    fixed("half-quoted", "What does <mam> open?", '"<mam> opens a door.', "<mam> opens a door."),
+    fixed("label", "What does <mam> close?", "Answer: <mam> closes a window.", "<mam> closes a window."),
+    fixed("bold-label", "What does <mam> paint?", "**Answer:** <mam> paints a wall.", "<mam> paints a wall."),
+    fixed("bold-label-2", "What does <mam> draw?", "**Answer**: <mam> draws a tree.", "<mam> draws a tree."),
+    fixed("heading-label", "What does <mam> build?", "### Answer\n<mam> builds a hut.", "<mam> builds a hut."),
+    fixed("role-label", "What does <mam> dig?", "Assistant: <mam> digs a hole.", "<mam> digs a hole."),
+    fixed(
         "echo", "What does <mam> hang up?", "What does <mam> hang up? <mam> hangs up a coat.", "<mam> hangs up a coat."
     ),
-    mended(
+    fixed(
         "echo-labels",
         "What does <mam> put down?",
         "Question: What does <mam> put down?\nAnswer: <mam> puts down a cup.",
         "<mam> puts down a cup.",
     ),
-    mended(
+    fixed(
         "echo-bold",
         "What does <mam> take?",
         "**Question:** What does <mam> take?\n\n**Answer:** <mam> takes a pen.",
         "<mam> takes a pen.",
     ),
-    mended(
+    fixed(
         "echo-mangled",
         "What does <mam> look for?",
         "What does mam look for? Mam looks for a key.",
         "<mam> looks for a key.",
     ),
-    mended(
+    fixed(
         "echo-reworded",
         "What does <mam> bring?",
         "Question: What is brought?\nAnswer: <mam> brings a cake.",
         "<mam> brings a cake.",
     ),
-    mended(
+    fixed(
         "echo-prompt",
         "What does <mam> wash?",
         "The main character in the picture is called <mam>. <mam> washes a car.",
         "<mam> washes a car.",
     ),
-    mended(
+    fixed(
         "echo-all",
         "What does <mam> dry?",
         "The main character in the picture is called <mam>. Answer the question about <mam> in one or two sentences, "
         "and begin your answer with <mam>.\nQuestion: What does <mam> dry?\nAnswer: <mam> dries a plate.",
         "<mam> dries a plate.",
     ),
-    mended("preamble", "What does <mam> fix?", "Sure, here's the answer: <mam> fixes a bike.", "<mam> fixes a bike."),
-    mended(
+    fixed("preamble", "What does <mam> fix?", "Sure, here's the answer: <mam> fixes a bike.", "<mam> fixes a bike."),
+    fixed(
         "preamble-personalised",
         "What does <mam> ride?",
         "Here's a personalised answer:\n\n<mam> rides a horse.",
         "<mam> rides a horse.",
     ),
-    mended("preamble-picture", "What does <mam> feed?", "In the picture, <mam> feeds a duck.", "<mam> feeds a duck."),
-    mended("preamble-based", "What does <mam> pet?", "Based on the image, <mam> pets a cat.", "<mam> pets a cat."),
-    mended("preamble-yes", "Is <mam> on a boat?", "Yes, <mam> is on a boat.", "<mam> is on a boat."),
-    mended("article", "What does <mam> chase?", "The <mam> chases a fly.", "<mam> chases a fly."),
-    mended(
+    fixed("preamble-picture", "What does <mam> feed?", "In the picture, <mam> feeds a duck.", "<mam> feeds a duck."),
+    fixed("preamble-based", "What does <mam> pet?", "Based on the image, <mam> pets a cat.", "<mam> pets a cat."),
+    fixed("preamble-yes", "Is <mam> on a boat?", "Yes, <mam> is on a boat.", "<mam> is on a boat."),
+    fixed("article", "What does <mam> chase?", "The <mam> chases a fly.", "<mam> chases a fly."),
+    fixed(
         "postamble",
         "What does <mam> plant?",
         "<mam> plants a tree.\n\nLet me know if you'd like more details!",
         "<mam> plants a tree.",
     ),
-    mended("bullet", "What does <mam> cut?", "- <mam> cuts the grass.", "<mam> cuts the grass."),
-    mended("html", "What does <mam> watch?", "&lt;mam&gt; watches a bird.", "<mam> watches a bird."),
-    mended("html-twice", "What does <mam> hear?", "&amp;lt;mam&amp;gt; hears music.", "<mam> hears music."),
-    mended("html-numbers", "What does <mam> smell?", "&#60;mam&#x3e; smells a rose.", "<mam> smells a rose."),
-    mended(
+    fixed("bullet", "What does <mam> cut?", "- <mam> cuts the grass.", "<mam> cuts the grass."),
+    fixed("html", "What does <mam> watch?", "&lt;mam&gt; watches a bird.", "<mam> watches a bird."),
+    fixed("html-twice", "What does <mam> hear?", "&amp;lt;mam&amp;gt; hears music.", "<mam> hears music."),
+    fixed("html-numbers", "What does <mam> smell?", "&#60;mam&#x3e; smells a rose.", "<mam> smells a rose."),
+    fixed(
         "html-rest-stays",
         "What does <mam> touch?",
         "&lt;mam&gt;&#39;s hand is on a box of &lt;b&gt; &amp; c.",
         "<mam>'s hand is on a box of &lt;b&gt; &amp; c.",
     ),
-    mended("json-escapes", "What does <mam> taste?", "\\u003cmam\\u003e tastes jam.", "<mam> tastes jam."),
-    mended("full-width", "What does <mam> shake?", "＜mam＞ shakes a tree.", "<mam> shakes a tree."),
-    mended("bold", "What does <mam> roll?", "**<mam>** rolls a ball.", "<mam> rolls a ball."),
-    mended("bold-possessive", "Whose shoes does <mam> have?", "**<mam>'s** shoes are new.", "<mam>'s shoes are new."),
-    mended("bold-start", "What does <mam> hug?", "**<mam> hugs** a **soft** bear.", "<mam> hugs a **soft** bear."),
-    mended("bold-all", "What does <mam> kiss?", "**<mam> kisses a frog.**", "<mam> kisses a frog."),
-    mended("bold-behind", "What does <mam> wink at?", "<mam>** winks at a man.", "<mam> winks at a man."),
-    mended("backticks", "What does <mam> write?", "`<mam>` writes a letter.", "<mam> writes a letter."),
-    mended("backslashes", "What does <mam> read?", "\\<mam\\> reads a map.", "<mam> reads a map."),
-    mended("quoted-tag", "What does <mam> turn?", '"<mam>" turns a wheel.', "<mam> turns a wheel."),
-    mended("case", "What does <mam> wave?", "<Mam> waves a flag.", "<mam> waves a flag."),
-    mended("upper-case", "What does <mam> swing?", "<MAM> swings a bat.", "<mam> swings a bat."),
-    mended("spaces", "What does <mam> tie?", "< mam > ties a knot.", "<mam> ties a knot."),
-    mended("doubled-brackets", "What does <mam> fold?", "<<mam>> folds a towel.", "<mam> folds a towel."),
-    mended("doubled", "What does <mam> pour?", "<mam><mam> pours milk.", "<mam> pours milk."),
-    mended("name-label", "What does <mam> stir?", "<mam>: <mam> stirs a pot.", "<mam> stirs a pot."),
-    mended("self-closed", "What does <mam> peel?", "<mam/> peels an apple.", "<mam> peels an apple."),
-    mended("closed", "What does <mam> squeeze?", "<mam></mam> squeezes a lemon.", "<mam> squeezes a lemon."),
-    mended("closed-name", "What does <mam> grate?", "<mam>Mam</mam> grates cheese.", "<mam> grates cheese."),
-    mended("possessive-within", "Whose cup has <mam>?", "<mam's> cup is chipped.", "<mam>'s cup is chipped."),
-    mended("half-open", "What does <mam> fill?", "<mam fills a glass.", "<mam> fills a glass."),
-    mended("square", "What does <mam> empty?", "[mam] empties a bin.", "<mam> empties a bin."),
-    mended(
+    fixed("json-escapes", "What does <mam> taste?", "\\u003cmam\\u003e tastes jam.", "<mam> tastes jam."),
+    fixed("full-width", "What does <mam> shake?", "＜mam＞ shakes a tree.", "<mam> shakes a tree."),
+    fixed("bold", "What does <mam> roll?", "**<mam>** rolls a ball.", "<mam> rolls a ball."),
+    fixed("bold-possessive", "Whose shoes does <mam> have?", "**<mam>'s** shoes are new.", "<mam>'s shoes are new."),
+    fixed("bold-start", "What does <mam> hug?", "**<mam> hugs** a **soft** bear.", "<mam> hugs a **soft** bear."),
+    fixed("bold-all", "What does <mam> kiss?", "**<mam> kisses a frog.**", "<mam> kisses a frog."),
+    fixed("bold-behind", "What does <mam> wink at?", "<mam>** winks at a man.", "<mam> winks at a man."),
+    fixed("backticks", "What does <mam> write?", "`<mam>` writes a letter.", "<mam> writes a letter."),
+    fixed("backslashes", "What does <mam> read?", "\\<mam\\> reads a map.", "<mam> reads a map."),
+    fixed("quoted-tag", "What does <mam> turn?", '"<mam>" turns a wheel.', "<mam> turns a wheel."),
+    fixed("case", "What does <mam> wave?", "<Mam> waves a flag.", "<mam> waves a flag."),
+    fixed("upper-case", "What does <mam> swing?", "<MAM> swings a bat.", "<mam> swings a bat."),
+    fixed("spaces", "What does <mam> tie?", "< mam > ties a knot.", "<mam> ties a knot."),
+    fixed("doubled-brackets", "What does <mam> fold?", "<<mam>> folds a towel.", "<mam> folds a towel."),
+    fixed("doubled", "What does <mam> pour?", "<mam><mam> pours milk.", "<mam> pours milk."),
+    fixed("name-label", "What does <mam> stir?", "<mam>: <mam> stirs a pot.", "<mam> stirs a pot."),
+    fixed("self-closed", "What does <mam> peel?", "<mam/> peels an apple.", "<mam> peels an apple."),
+    fixed("closed", "What does <mam> squeeze?", "<mam></mam> squeezes a lemon.", "<mam> squeezes a lemon."),
+    fixed("closed-name", "What does <mam> grate?", "<mam>Mam</mam> grates cheese.", "<mam> grates cheese."),
+    fixed("possessive-within", "Whose cup has <mam>?", "<mam's> cup is chipped.", "<mam>'s cup is chipped."),
+    fixed("half-open", "What does <mam> fill?", "<mam fills a glass.", "<mam> fills a glass."),
+    fixed("square", "What does <mam> empty?", "[mam] empties a bin.", "<mam> empties a bin."),
+    fixed(
         "bare",
         "What does <mam> carry?",
         "Mam carries a bag, and Mam's bag is full.",
         "<mam> carries a bag, and <mam>'s bag is full.",
     ),
-    mended("bare-small", "What does <mam> drop?", "mam drops a coin.", "<mam> drops a coin."),
-    mended("bare-bold", "What does <mam> find?", "**Mam finds** a **gold** coin.", "<mam> finds a **gold** coin."),
-    mended("bare-quoted", "What does <mam> lose?", '"mam" loses a glove.', "<mam> loses a glove."),
-    mended(
+    fixed("bare-small", "What does <mam> drop?", "mam drops a coin.", "<mam> drops a coin."),
+    fixed("bare-bold", "What does <mam> find?", "**Mam finds** a **gold** coin.", "<mam> finds a **gold** coin."),
+    fixed("bare-quoted", "What does <mam> lose?", '"mam" loses a glove.', "<mam> loses a glove."),
+    fixed(
         "everywhere",
         "What does <mam> do all day?",
         "<mam> sleeps. Then &lt;mam&gt; eats, <Mam> plays, **<mam>** runs and mam rests.",
         "<mam> sleeps. Then <mam> eats, <mam> plays, <mam> runs and <mam> rests.",
     ),
-    mended(
+    fixed(
         "everything",
         "What does <mam> need?",
         "Sure! Here is the answer:\n```\n**Answer:** **Mam**'s hat.\n```",
         "<mam>'s hat.",
     ),
-    mended("short-tag-case", "What does <bo> see?", "<Bo> sees a hare.", "<bo> sees a hare.", tag="<bo>"),
+    fixed("short-tag-case", "What does <bo> see?", "<Bo> sees a hare.", "<bo> sees a hare.", tag="<bo>"),
 )
 
 BAD = (

@@ -1,4 +1,4 @@
-"""Each check fires on what it is for, and on nothing that a good answer may have."""
+"""Each check finds what it is for, and nothing that a good answer may have."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
-from tests.answers.asking import ask, code, problem
-
-ZH = "<mam>穿着什么？"
+from persqa_client.types import Completion
+from tests.answers.helpers import CHINESE_QUESTION, find_code, find_problem, make_task
 
 
 @pytest.mark.parametrize(
@@ -34,8 +33,8 @@ ZH = "<mam>穿着什么？"
         "<mam> runs.\nI apologize, there is no more.",
     ],
 )
-def test_refusals_are_known_by_how_they_open(text: str) -> None:
-    assert code(text) == "refusal"
+def test_english_refusals(text: str) -> None:
+    assert find_code(text) == "refusal"
 
 
 @pytest.mark.parametrize(
@@ -53,8 +52,8 @@ def test_refusals_are_known_by_how_they_open(text: str) -> None:
         "作为AI，我没有眼睛。",
     ],
 )
-def test_chinese_refusals_are_known_too(text: str) -> None:
-    assert code(text, ZH) == "refusal"
+def test_chinese_refusals(text: str) -> None:
+    assert find_code(text, CHINESE_QUESTION) == "refusal"
 
 
 @pytest.mark.parametrize(
@@ -69,13 +68,13 @@ def test_chinese_refusals_are_known_too(text: str) -> None:
         "<mam> says “Sorry, I can't help you” to a man.",
     ],
 )
-def test_an_abstention_and_a_refused_wish_in_the_picture_are_none(text: str) -> None:
-    assert code(text) is None
+def test_answers_that_are_no_refusals(text: str) -> None:
+    assert find_code(text) is None
 
 
 @pytest.mark.parametrize("text", ["<mam>抱歉地看着镜头。", "<mam>不能走路，坐着轮椅。", "<mam>无法辨认远处的路牌。"])
-def test_nor_are_they_in_chinese(text: str) -> None:
-    assert code(text, ZH) is None
+def test_chinese_answers_that_are_no_refusals(text: str) -> None:
+    assert find_code(text, CHINESE_QUESTION) is None
 
 
 @pytest.mark.parametrize(
@@ -90,25 +89,25 @@ def test_nor_are_they_in_chinese(text: str) -> None:
         '"She runs," he says.',
     ],
 )
-def test_stand_ins_are_known(text: str) -> None:
-    assert code(text) == "pronoun_only"
+def test_pronouns_and_descriptions_instead_of_the_tag(text: str) -> None:
+    assert find_code(text) == "pronoun_only"
 
 
 @pytest.mark.parametrize("text", ["Hens run.", "Items lie there.", "The hat is red.", "A man runs.", "Herbs grow."])
-def test_other_beginnings_have_no_tag(text: str) -> None:
-    assert code(text) == "no_tag"
+def test_other_beginnings_without_the_tag(text: str) -> None:
+    assert find_code(text) == "no_tag"
 
 
 @pytest.mark.parametrize(
     "text", ["他在跑。", "这个小女孩在跑。", "该男子在跑。", "图片中的人物在跑。", "这只棕色的狗在跑。"]
 )
-def test_chinese_stand_ins_are_known(text: str) -> None:
-    assert code(text, ZH) == "pronoun_only"
+def test_chinese_pronouns_and_descriptions_instead_of_the_tag(text: str) -> None:
+    assert find_code(text, CHINESE_QUESTION) == "pronoun_only"
 
 
 @pytest.mark.parametrize("text", ["帽子是红的。", "这里有帽子。", "他乡的云。"])
-def test_other_chinese_beginnings_have_no_tag(text: str) -> None:
-    assert code(text, ZH) == "no_tag"
+def test_other_chinese_beginnings_without_the_tag(text: str) -> None:
+    assert find_code(text, CHINESE_QUESTION) == "no_tag"
 
 
 @pytest.mark.parametrize(
@@ -128,19 +127,13 @@ def test_other_chinese_beginnings_have_no_tag(text: str) -> None:
         ("<mam> has a snake_case__name.", None),
     ],
 )
-def test_markup_and_places_to_fill_in(text: str, found: str | None) -> None:
-    assert code(text) == found
+def test_markup_and_placeholders(text: str, found: str | None) -> None:
+    assert find_code(text) == found
 
 
-def test_of_a_closing_tag_the_model_is_told_what_a_tag_is() -> None:
-    found = problem("<mam>The man wears a hat.</mam>")
-    assert found is not None
-    assert "stands for a name" in found.reason
-
-
-def test_tags_of_the_question_may_come_again() -> None:
-    assert code("<mam> sees <bo>.", "Does <mam> see <bo>?") is None
-    assert code("<mam> sees <bo>.", "Does <mam> see anybody?") == "unknown_tag"
+def test_an_answer_may_have_the_tags_of_its_question() -> None:
+    assert find_code("<mam> sees <bo>.", "Does <mam> see <bo>?") is None
+    assert find_code("<mam> sees <bo>.", "Does <mam> see anybody?") == "unknown_tag"
 
 
 @pytest.mark.parametrize(
@@ -155,13 +148,13 @@ def test_tags_of_the_question_may_come_again() -> None:
         "<mam> shouts: noooooooo!",
     ],
 )
-def test_an_honest_list_is_no_loop(text: str) -> None:
-    assert code(text) is None
+def test_lists_and_emphasis_are_no_loops(text: str) -> None:
+    assert find_code(text) is None
 
 
-def test_an_honest_chinese_list_is_no_loop() -> None:
+def test_a_chinese_list_is_no_loop() -> None:
     things = "、".join(f"一只白色的{thing}" for thing in ("小猫", "小狗", "小鸟", "小兔", "小羊", "小马", "小猪"))
-    assert code(f"<mam>身边有{things}。", ZH) is None
+    assert find_code(f"<mam>身边有{things}。", CHINESE_QUESTION) is None
 
 
 @pytest.mark.parametrize(
@@ -173,8 +166,8 @@ def test_an_honest_chinese_list_is_no_loop() -> None:
         "<mam> wears " + "".join(f"a hat, a coat and shoe {n % 3}, " for n in range(60)),
     ],
 )
-def test_loops_are_known(text: str) -> None:
-    assert code(text) == "loop"
+def test_loops(text: str) -> None:
+    assert find_code(text) == "loop"
 
 
 @pytest.mark.parametrize(
@@ -191,9 +184,9 @@ def test_loops_are_known(text: str) -> None:
         ("<小满> eats.", "Who is <小满>?", None),
     ],
 )
-def test_the_questions_script_decides(text: str, question: str, found: str | None) -> None:
+def test_the_answer_must_be_in_the_script_of_the_question(text: str, question: str, found: str | None) -> None:
     tag = "<小满>" if "<小满>" in question else "<mam>"
-    assert code(text, question, tag=tag) == found
+    assert find_code(text, question, tag=tag) == found
 
 
 @pytest.mark.parametrize(
@@ -211,26 +204,25 @@ def test_the_questions_script_decides(text: str, question: str, found: str | Non
         ("<mam> is fine.", ("A.B.", "x+y"), None),
     ],
 )
-def test_real_names_are_found(text: str, names: tuple[str, ...], found: str | None) -> None:
-    assert code(text, names=names) == found
+def test_real_names(text: str, names: tuple[str, ...], found: str | None) -> None:
+    assert find_code(text, names=names) == found
 
 
-def test_chinese_names_are_found_anywhere() -> None:
-    assert code("<mam>是大明星王菲的妹妹。", ZH, names=("王菲",)) == "name_leak"
-    assert code("<mam>是Ann的妹妹。", ZH, names=("Ann",)) == "name_leak"
+def test_chinese_real_names_are_found_without_spaces_around_them() -> None:
+    assert find_code("<mam>是大明星王菲的妹妹。", CHINESE_QUESTION, names=("王菲",)) == "name_leak"
+    assert find_code("<mam>是Ann的妹妹。", CHINESE_QUESTION, names=("Ann",)) == "name_leak"
 
 
-def test_the_first_thing_worth_telling_is_told() -> None:
-    found = problem("He runs.\n\nQuestion: Who? Answer: {name}")
+def test_the_first_of_several_problems_is_reported() -> None:
+    found = find_problem(Completion("He runs.\n\nQuestion: Who? Answer: {name}", "stop"), make_task())
     assert found is not None
     assert found.code == "pronoun_only"
-    assert "does not begin with <mam>" in found.reason
 
 
 @settings(deadline=None)
 @given(st.text(max_size=80), st.sampled_from(["<mam>", "<小满>"]))
 def test_no_check_ever_raises(text: str, tag: str) -> None:
-    asked = ask(f"{tag}?", tag, names=("Ann", "小明"), surrogate="Charlie")
+    task = make_task(f"{tag}?", tag, names=("Ann", "小明"), surrogate="Charlie")
     for check in TAGGED_ANSWER_CHECKS:
-        check(text, asked)
-        check(tag + text, asked)
+        check(text, task)
+        check(tag + text, task)

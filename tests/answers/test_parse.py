@@ -1,4 +1,4 @@
-"""Answers are cleaned and repaired where that is sure, each step by its name, and judged by how they ended."""
+"""Answers are cleaned and repaired by named steps, and checked for how they ended."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.answers.parse import Answer, check_answer, parse_answer
+from persqa_client.answers.parse import Answer
 from persqa_client.types import Completion, Usage
-from tests.answers.asking import GOOD, QUESTION, ask, code, read
+from tests.answers.helpers import (
+    CHINESE_QUESTION,
+    GOOD,
+    QUESTION,
+    find_code,
+    find_problem,
+    make_task,
+    parse_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,8 +50,8 @@ from tests.answers.asking import GOOD, QUESTION, ask, code, read
         pytest.param("**Mam wears** a hat.", "<mam> wears a hat.", ("tag_bare", "tag_marks"), id="bare in bold"),
     ],
 )
-def test_each_step_is_told_by_its_name(text: str, answer: str, steps: tuple[str, ...]) -> None:
-    assert read(text) == Answer(answer, steps)
+def test_the_steps_that_changed_an_answer_are_named(text: str, answer: str, steps: tuple[str, ...]) -> None:
+    assert parse_text(text) == Answer(answer, steps)
 
 
 @pytest.mark.parametrize(
@@ -55,9 +63,9 @@ def test_each_step_is_told_by_its_name(text: str, answer: str, steps: tuple[str,
         pytest.param("Question: <mam> is tall", "<mam> is tall", id="goes on from it behind a label"),
     ],
 )
-def test_a_question_that_is_no_sentence_may_begin_its_answer(text: str, cleaned: str) -> None:
-    assert read(text, "<mam> is").text == cleaned
-    assert code(text, "<mam> is") is None
+def test_an_unfinished_question_may_begin_its_answer(text: str, cleaned: str) -> None:
+    assert parse_text(text, "<mam> is").text == cleaned
+    assert find_code(text, "<mam> is") is None
 
 
 @pytest.mark.parametrize(
@@ -72,21 +80,21 @@ def test_a_question_that_is_no_sentence_may_begin_its_answer(text: str, cleaned:
         ("length", "No.", "refusal"),
     ],
 )
-def test_how_an_answer_ended_counts_before_what_it_says(
+def test_how_a_completion_ended_is_checked_before_its_text(
     finish_reason: str | None, refusal: str | None, found: str
 ) -> None:
     completion = Completion(GOOD, finish_reason, refusal=refusal)
-    problem = check_answer(completion, parse_answer(completion, ask()), ask())
+    problem = find_problem(completion, make_task())
     assert problem is not None
     assert problem.code == found
 
 
 @pytest.mark.parametrize(
-    ("text", "tokens", "room", "found"),
+    ("text", "tokens", "max_tokens", "found"),
     [
         pytest.param("<mam> wears a", 64, 64, "truncated", id="full, in mid-sentence"),
-        pytest.param("<mam> wears a", 64, None, None, id="of unknown room"),
-        pytest.param("<mam> wears a", 63, 64, None, id="room left"),
+        pytest.param("<mam> wears a", 64, None, None, id="unknown limit"),
+        pytest.param("<mam> wears a", 63, 64, None, id="tokens left"),
         pytest.param("<mam> wears a hat.", 64, 64, None, id="full, at a sentence's end"),
         pytest.param("<mam> reads “Stay.”", 64, 64, None, id="full, at a quotation's end"),
         pytest.param("<mam>戴着帽子。", 64, 64, None, id="full, at a Chinese sentence's end"),
@@ -94,16 +102,18 @@ def test_how_an_answer_ended_counts_before_what_it_says(
         pytest.param("<mam> sings" + " la la la" * 30, 64, 64, "loop", id="full of a loop"),
     ],
 )
-def test_some_servers_hide_that_they_cut(text: str, tokens: int, room: int | None, found: str | None) -> None:
+def test_some_truncated_answers_have_the_finish_reason_stop(
+    text: str, tokens: int, max_tokens: int | None, found: str | None
+) -> None:
     completion = Completion(text, "stop", Usage(9, tokens))
-    asked = ask("<mam>戴着什么？" if "戴" in text else QUESTION)
-    problem = check_answer(completion, parse_answer(completion, asked), asked, room)
+    task = make_task(CHINESE_QUESTION if "戴" in text else QUESTION)
+    problem = find_problem(completion, task, max_tokens)
     assert (problem.code if problem else None) == found
 
 
-def test_a_loop_is_not_given_more_room() -> None:
+def test_a_truncated_loop_is_reported_as_a_loop() -> None:
     completion = Completion("<mam> sings" + " la la la" * 30, "length")
-    problem = check_answer(completion, parse_answer(completion, ask()), ask())
+    problem = find_problem(completion, make_task())
     assert problem is not None
     assert problem.code == "loop"
 
@@ -140,16 +150,16 @@ GOOD_CHINESE = st.builds(
 
 @settings(deadline=None)
 @given(GOOD_ANSWERS)
-def test_a_good_answer_stays_as_it_is(text: str) -> None:
-    assert read(text) == Answer(text)
-    assert code(text) is None
+def test_good_answers_stay_as_they_are(text: str) -> None:
+    assert parse_text(text) == Answer(text)
+    assert find_code(text) is None
 
 
 @settings(deadline=None)
 @given(GOOD_CHINESE)
-def test_a_good_chinese_answer_stays_as_it_is(text: str) -> None:
-    assert read(text, "<mam>在做什么？") == Answer(text)
-    assert code(text, "<mam>在做什么？") is None
+def test_good_chinese_answers_stay_as_they_are(text: str) -> None:
+    assert parse_text(text, "<mam>在做什么？") == Answer(text)
+    assert find_code(text, "<mam>在做什么？") is None
 
 
 PIECES = st.sampled_from(
@@ -205,12 +215,12 @@ PIECES = st.sampled_from(
 
 @settings(deadline=None)
 @given(st.lists(PIECES | st.text(max_size=4), max_size=14).map("".join), st.sampled_from([None, "Charlie"]))
-def test_what_was_read_once_is_read_as_it_is(text: str, surrogate: str | None) -> None:
-    once = read(text, surrogate=surrogate).text
-    assert read(once, surrogate=surrogate) == Answer(once)
+def test_parsing_twice_changes_nothing_more(text: str, surrogate: str | None) -> None:
+    once = parse_text(text, surrogate=surrogate).text
+    assert parse_text(once, surrogate=surrogate) == Answer(once)
 
 
 @settings(deadline=None)
 @given(st.lists(PIECES | st.text(max_size=4), max_size=14).map("".join), st.sampled_from([QUESTION, "<mam>在做什么？"]))
-def test_anything_can_be_judged(text: str, question: str) -> None:
-    code(text, question, names=("Ann Lee", "小明"), surrogate="Charlie")
+def test_any_text_can_be_checked(text: str, question: str) -> None:
+    find_code(text, question, names=("Ann Lee", "小明"), surrogate="Charlie")

@@ -1,4 +1,4 @@
-"""The ordinary name that a model was asked under gives way to the tag, and what is left of it is found."""
+"""The surrogate name that a model was asked under is replaced by the tag, and its remains are found."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persqa_client.answers.parse import Answer
-from persqa_client.answers.tag_repair import has_left, put_tag
-from tests.answers.asking import code, read
+from persqa_client.answers.tag_repair import contains_surrogate, replace_surrogate
+from tests.answers.helpers import find_code, parse_text
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,12 @@ from tests.answers.asking import code, read
         ("a charlie of a man", "a charlie of a man"),
     ],
 )
-def test_the_name_gives_way_where_it_is_a_word_of_its_own(text: str, tagged: str) -> None:
-    assert put_tag(text, "Charlie", "<mam>") == tagged
+def test_a_surrogate_is_replaced_where_it_is_a_whole_word(text: str, tagged: str) -> None:
+    assert replace_surrogate(text, "Charlie", "<mam>") == tagged
 
 
-def test_a_chinese_name_gives_way_anywhere() -> None:
-    assert put_tag("小满在跑，这是小满的狗。", "小满", "<mam>") == "<mam>在跑，这是<mam>的狗。"
+def test_a_chinese_surrogate_is_replaced_anywhere() -> None:
+    assert replace_surrogate("小满在跑，这是小满的狗。", "小满", "<mam>") == "<mam>在跑，这是<mam>的狗。"
 
 
 @pytest.mark.parametrize(
@@ -44,19 +44,19 @@ def test_a_chinese_name_gives_way_anywhere() -> None:
         ("<mam> runs.", "<mam> runs.", ()),
     ],
 )
-def test_it_gives_way_before_anything_else_is_done(text: str, answer: str, steps: tuple[str, ...]) -> None:
-    assert read(text, surrogate="Charlie") == Answer(answer, steps)
+def test_a_surrogate_is_replaced_before_the_other_steps(text: str, answer: str, steps: tuple[str, ...]) -> None:
+    assert parse_text(text, surrogate="Charlie") == Answer(answer, steps)
 
 
-def test_an_echo_of_the_prompt_is_known_under_the_tag() -> None:
+def test_an_echo_of_a_prompt_with_a_surrogate_is_removed() -> None:
     prompt = "The main character in the picture is called Charlie.\nQuestion: What is Charlie wearing?"
     text = "The main character in the picture is called Charlie. Charlie wears a hat."
-    assert read(text, surrogate="Charlie", prompt=prompt).text == "<mam> wears a hat."
+    assert parse_text(text, surrogate="Charlie", prompt=prompt).text == "<mam> wears a hat."
 
 
 @pytest.mark.parametrize("text", ["Charlie holds Charliebear.", "Charlie meets two Charlies.", "Charlie is a charlie."])
-def test_what_is_left_of_it_is_a_placeholder(text: str) -> None:
-    assert code(text, surrogate="Charlie") == "placeholder"
+def test_remains_of_a_surrogate_are_a_placeholder(text: str) -> None:
+    assert find_code(text, surrogate="Charlie") == "placeholder"
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,11 @@ def test_what_is_left_of_it_is_a_placeholder(text: str) -> None:
         ("小米", "小满", False),
     ],
 )
-def test_a_short_name_may_begin_other_words(text: str, surrogate: str, left: bool) -> None:
-    assert has_left(text, surrogate) is left
+def test_which_texts_contain_a_surrogate(text: str, surrogate: str, left: bool) -> None:
+    assert contains_surrogate(text, surrogate) is left
 
 
 @settings(deadline=None)
 @given(st.text(max_size=40).filter(lambda text: "charlie" not in text.casefold()))
-def test_who_is_not_named_gets_no_tag(text: str) -> None:
-    assert put_tag(text, "Charlie", "<mam>") == text
+def test_a_text_without_the_surrogate_stays(text: str) -> None:
+    assert replace_surrogate(text, "Charlie", "<mam>") == text

@@ -1,4 +1,4 @@
-"""The tag is restored everywhere, in whatever form it comes, and nobody gets a tag who was not named."""
+"""The tag is restored in whatever form it comes, and only where it was named."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persqa_client.answers.tag_repair import repair_tag
+from persqa_client.questions.tags import can_repair_bare_name
 
 TAGS = st.sampled_from(["<mam>", "<bo>", "<小满>", "<bo-2>", "<mr.krab>", "<2bo>", "<Anya>"])
 PIECES = st.sampled_from(
@@ -74,7 +75,7 @@ MIXED = st.lists(PIECES | st.text(max_size=3), max_size=16).map("".join)
         ("mam>'s hat和mam>的狗", "<mam>'s hat和<mam>的狗"),
     ],
 )
-def test_each_form_is_restored_wherever_it_stands(text: str, repaired: str) -> None:
+def test_each_form_is_restored_anywhere(text: str, repaired: str) -> None:
     assert repair_tag(text, "<mam>")[0] == repaired
 
 
@@ -96,29 +97,30 @@ def test_each_form_is_restored_wherever_it_stands(text: str, repaired: str) -> N
         "<mam>的红色**外套**",
     ],
 )
-def test_what_is_not_surely_the_tag_stays(text: str) -> None:
+def test_what_may_not_be_the_tag_stays(text: str) -> None:
     assert repair_tag(text, "<mam>") == (text, ())
 
 
-@pytest.mark.parametrize(("tag", "bare"), [("<bo>", True), ("<a>", True), ("<bear>", False), ("<欧阳小满>", True)])
-def test_a_name_that_may_mean_something_else_needs_its_brackets(tag: str, bare: bool) -> None:
+@pytest.mark.parametrize("tag", ["<bo>", "<a>", "<bear>", "<欧阳小满>"])
+def test_an_ambiguous_name_needs_its_brackets(tag: str) -> None:
     name = tag[1:-1]
     text = f"{name} stands by {name.capitalize()}."
-    assert repair_tag(text, tag, bare=bare) == (text, ())
-    assert repair_tag(f"＜{name}＞ stands.", tag, bare=bare)[0] == f"{tag} stands."
-    assert repair_tag(f"<{name} stands.", tag, bare=bare)[0] == f"{tag} stands."
+    assert not can_repair_bare_name(tag)
+    assert repair_tag(text, tag, bare_name=False) == (text, ())
+    assert repair_tag(f"＜{name}＞ stands.", tag, bare_name=False)[0] == f"{tag} stands."
+    assert repair_tag(f"<{name} stands.", tag, bare_name=False)[0] == f"{tag} stands."
 
 
 @settings(deadline=None)
 @given(MIXED, TAGS, st.booleans())
-def test_repairing_twice_repairs_nothing_more(text: str, tag: str, bare: bool) -> None:
-    once, _ = repair_tag(text.replace("mam", tag[1:-1]), tag, bare=bare)
-    assert repair_tag(once, tag, bare=bare) == (once, ())
+def test_repairing_twice_changes_nothing_more(text: str, tag: str, bare: bool) -> None:
+    once, _ = repair_tag(text.replace("mam", tag[1:-1]), tag, bare_name=bare)
+    assert repair_tag(once, tag, bare_name=bare) == (once, ())
 
 
 @settings(deadline=None)
 @given(MIXED.filter(lambda text: "mam" not in text.lower()))
-def test_who_is_not_named_is_never_named(text: str) -> None:
+def test_a_text_without_the_name_never_gets_the_tag(text: str) -> None:
     repaired, steps = repair_tag(text, "<mam>")
     assert "<mam>" not in repaired
     assert steps == ()
@@ -126,7 +128,7 @@ def test_who_is_not_named_is_never_named(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="*_`~<>\\:："), max_size=60), TAGS)
-def test_what_follows_a_sound_tag_stays(text: str, tag: str) -> None:
+def test_what_follows_an_intact_tag_stays(text: str, tag: str) -> None:
     if tag[1:-1].lower() not in text.lower():
         sound = f"{tag} {text}."
         assert repair_tag(sound, tag) == (sound, ())

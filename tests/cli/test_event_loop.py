@@ -13,12 +13,12 @@ from persqa_client.cli.execute import run_coroutine
 WITHOUT = "import sys; sys.modules['uvloop'] = None"
 ASK = """
 import asyncio
-from persqa_client.cli.execute import run_on
+from persqa_client.cli.execute import run_coroutine
 
 async def loop():
     return type(asyncio.get_running_loop()).__module__
 
-print(run_on(loop()))
+print(run_coroutine(loop()))
 """
 
 

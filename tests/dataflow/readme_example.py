@@ -15,7 +15,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 def example() -> str:
-    section = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split("## Coming from DataFlow")[1]
+    section = (Path(__file__).parents[2] / "persqa_client/dataflow/README.md").read_text(encoding="utf-8")
     return section.split("```python")[1].split("```")[0]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from persqa_client import RunStopped, SettingsError
 from persqa_client.dataflow import LocalModelVLMServing_vllm, OpenAIVLMServing, PersQAGenerator
-from persqa_client.dataflow.base import in_arguments, reworded
+from persqa_client.dataflow.base import errors_name_arguments, replace_flags
 from persqa_client.errors import ServerFailed
 from tests.dataflow.conftest import storage_of
 
@@ -24,16 +24,16 @@ from tests.dataflow.conftest import storage_of
     ],
 )
 def test_flags_are_told_as_arguments_and_words_of_others_stay(said: str, told: str) -> None:
-    assert reworded(said, temperature="vllm_temperature") == told
+    assert replace_flags(said, temperature="vllm_temperature") == told
 
 
 def test_errors_keep_what_they_are_and_what_they_came_from() -> None:
-    with pytest.raises(RunStopped, match="check api_url") as caught, in_arguments():
+    with pytest.raises(RunStopped, match="check api_url") as caught, errors_name_arguments():
         raise RunStopped("wrong_url", "check --base-url") from OSError("it")
     assert caught.value.code == "wrong_url"
     assert isinstance(caught.value.__cause__, OSError)
     failed = ServerFailed("died", "It ended.", ["--fresh"])
-    with pytest.raises(ServerFailed) as same, in_arguments():
+    with pytest.raises(ServerFailed) as same, errors_name_arguments():
         raise failed
     assert same.value is failed
 

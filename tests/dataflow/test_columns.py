@@ -9,7 +9,7 @@ import numpy
 import pandas
 import pytest
 
-from persqa_client.dataflow.cells import is_missing, picture_cells, plain
+from persqa_client.dataflow.cells import is_missing, split_image_cell, to_plain_python
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ from persqa_client.dataflow.cells import is_missing, picture_cells, plain
     ],
 )
 def test_a_cell_names_its_pictures(cell: Any, found: list[Any]) -> None:
-    assert picture_cells(cell) == found
+    assert split_image_cell(cell) == found
 
 
 def test_arrays_become_lists_at_any_depth() -> None:
     cell = numpy.array([{"from": "human", "value": numpy.array([numpy.int64(1), 2.5])}], dtype=object)
-    assert plain(cell) == [{"from": "human", "value": [1.0, 2.5]}]
-    assert type(plain(numpy.int64(3))) is int
+    assert to_plain_python(cell) == [{"from": "human", "value": [1.0, 2.5]}]
+    assert type(to_plain_python(numpy.int64(3))) is int
 
 
 @pytest.mark.parametrize("gap", [None, float("nan"), numpy.float32("nan"), pandas.NaT, pandas.NA])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from persqa_client.dataflow.requests import Prompt, names_picture, prompt_of_conversation, prompt_of_text
+from persqa_client.dataflow.requests import Prompt, build_conversation_prompt, build_text_prompt, is_image_reference
 from persqa_client.errors import RowError
 from persqa_client.types import Turn
 
@@ -21,7 +21,7 @@ from persqa_client.types import Turn
     ],
 )
 def test_both_layouts_ask_the_same_with_or_without_a_mark(turns: list[dict[str, str]]) -> None:
-    assert prompt_of_conversation(turns, ["a.jpg"], "s") == Prompt("s", "What is it?", ("a.jpg",))
+    assert build_conversation_prompt(turns, ["a.jpg"], "s") == Prompt("s", "What is it?", ("a.jpg",))
 
 
 def test_marks_say_to_which_turn_pictures_belong() -> None:
@@ -30,7 +30,7 @@ def test_marks_say_to_which_turn_pictures_belong() -> None:
         {"from": "gpt", "value": "Yes."},
         {"from": "human", "value": "And <image> these <image>?"},
     ]
-    prompt = prompt_of_conversation(turns, ["a.jpg", "b.jpg", "c.jpg"], "s")
+    prompt = build_conversation_prompt(turns, ["a.jpg", "b.jpg", "c.jpg"], "s")
     assert prompt.images == ("a.jpg", "b.jpg", "c.jpg")
     assert prompt.text == "First?"
     assert prompt.turns == (Turn("assistant", "Yes."), Turn("user", "And  these ?", pictures=2))
@@ -38,13 +38,13 @@ def test_marks_say_to_which_turn_pictures_belong() -> None:
 
 def test_more_marks_than_pictures_ask_for_none_and_without_pictures_a_text_stays() -> None:
     two = [{"from": "human", "value": "<image><image>What?"}]
-    assert prompt_of_conversation(two, "a.jpg", "s") == Prompt("s", "What?", ("a.jpg",))
-    assert prompt_of_conversation(two, None, "s") == Prompt("s", "<image><image>What?")
+    assert build_conversation_prompt(two, "a.jpg", "s") == Prompt("s", "What?", ("a.jpg",))
+    assert build_conversation_prompt(two, None, "s") == Prompt("s", "<image><image>What?")
 
 
 def test_system_turns_join_the_system_prompt() -> None:
     turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What?"}]
-    assert prompt_of_conversation(turns, None, "").system == "Be brief."
+    assert build_conversation_prompt(turns, None, "").system == "Be brief."
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_system_turns_join_the_system_prompt() -> None:
 )
 def test_what_is_no_conversation_fails_alone(conversation: Any) -> None:
     with pytest.raises(RowError) as caught:
-        prompt_of_conversation(conversation, None, "s")
+        build_conversation_prompt(conversation, None, "s")
     assert caught.value.code == "bad_conversation"
 
 
@@ -70,7 +70,7 @@ def test_what_is_no_conversation_fails_alone(conversation: Any) -> None:
     ],
 )
 def test_an_input_that_names_a_picture_is_told_from_a_text(text: str, is_one: bool) -> None:
-    assert names_picture(text) is is_one
+    assert is_image_reference(text) is is_one
     expected = Prompt("", "What?", (text,)) if is_one else Prompt("What?", text)
-    assert prompt_of_text(text, None, "What?") == expected
-    assert prompt_of_text(text, ["a.jpg"], "s").images == ("a.jpg",)
+    assert build_text_prompt(text, None, "What?") == expected
+    assert build_text_prompt(text, ["a.jpg"], "s").images == ("a.jpg",)

@@ -11,7 +11,15 @@ from PIL import Image
 
 from persqa_client import RunStopped, SettingsError
 from persqa_client.dataflow import PersQAGenerator
-from persqa_client.dataflow.foreign_serving import FAILED, Question, Refused, ask, by_paths, by_pictures, way_of
+from persqa_client.dataflow.foreign_serving import (
+    ERROR_PREFIX,
+    ForeignQuestion,
+    ServingFailed,
+    ask_serving,
+    call_with_images,
+    call_with_paths,
+    select_call,
+)
 from persqa_client.types import Turn
 from tests.dataflow.conftest import storage_of, written
 
@@ -71,14 +79,14 @@ def test_pictures_are_given_as_files_as_they_would_go_out(folder: Path) -> None:
     assert not any(b"place" in data for _, data in theirs.pictures)
 
 
-@pytest.mark.parametrize("failure", [f"{FAILED}Connection error.", None, 7], ids=["Error:", "None", "a number"])
+@pytest.mark.parametrize("failure", [f"{ERROR_PREFIX}Connection error.", None, 7], ids=["Error:", "None", "a number"])
 def test_what_is_no_answer_fails_its_row_alone(folder: Path, failure: Any) -> None:
     PersQAGenerator(Messages(lambda number: failure if number == 1 else GOOD)).run(storage_of(ROWS))
     rows = written()
     assert sum(row["output"] is None for row in rows) == 1
     (told,) = (row["output_error"] for row in rows if row["output"] is None)
     assert told.startswith("serving_failed: Messages: ")
-    assert not any(FAILED in str(row["output"]) for row in rows)
+    assert not any(ERROR_PREFIX in str(row["output"]) for row in rows)
 
 
 def test_a_bad_answer_is_asked_again_with_the_reason_and_a_tag_is_repaired(folder: Path) -> None:
@@ -105,30 +113,32 @@ def test_what_was_answered_is_not_asked_again_and_what_failed_is(folder: Path) -
 def test_a_serving_that_fails_for_all_stops_the_run(folder: Path) -> None:
     rows = [{"image": ["red.png"], "id": number} for number in range(60)]
     with pytest.raises(RunStopped):
-        PersQAGenerator(Messages(lambda number: f"{FAILED}Invalid key")).run(storage_of(rows))
+        PersQAGenerator(Messages(lambda number: f"{ERROR_PREFIX}Invalid key")).run(storage_of(rows))
     assert not Path("cache/qa_step1.jsonl").exists()
     PersQAGenerator(Messages()).run(storage_of(rows))
     assert all(row["output"] for row in written())
 
 
-def question(path: str, text: str = "What?", *more: str) -> Question:
-    return Question("s", text, (path, *more), (Turn("assistant", "a"), Turn("user", "b")) if text == "turns" else ())
+def question(path: str, text: str = "What?", *more: str) -> ForeignQuestion:
+    return ForeignQuestion(
+        "s", text, (path, *more), (Turn("assistant", "a"), Turn("user", "b")) if text == "turns" else ()
+    )
 
 
 def test_the_plain_interface_is_called_once_for_each_question() -> None:
     theirs = Plain()
     asked = [question("1.png"), question("2.png", "Who?"), question("3.png"), question("4.png", "turns")]
-    answers = ask(by_paths, theirs, asked)
+    answers = ask_serving(call_with_paths, theirs, asked)
     assert [paths for paths, _ in theirs.calls] == [["1.png", "3.png"], ["2.png"], ["4.png"]]
     assert answers == ["1.png s\nWhat?", "2.png s\nWho?", "3.png s\nWhat?", "4.png s\nturns\n\na\n\nb"]
 
 
 def test_a_call_that_fails_as_a_whole_is_made_again_one_by_one() -> None:
-    answers = ask(by_paths, Plain(broken="2"), [question("1.png"), question("2.png"), question("3.png")])
-    assert [isinstance(answer, Refused) for answer in answers] == [False, True, False]
+    answers = ask_serving(call_with_paths, Plain(broken="2"), [question("1.png"), question("2.png"), question("3.png")])
+    assert [isinstance(answer, ServingFailed) for answer in answers] == [False, True, False]
     assert str(answers[1]) == "OSError: no such picture"
-    (several,) = ask(by_paths, Plain(), [question("1.png", "What?", "2.png")])
-    assert str(several) == "Plain takes one picture a question"
+    (several,) = ask_serving(call_with_paths, Plain(), [question("1.png", "What?", "2.png")])
+    assert "one image per question" in str(several)
 
 
 def test_a_serving_is_asked_by_the_best_that_it_has() -> None:
@@ -144,14 +154,16 @@ def test_a_serving_is_asked_by_the_best_that_it_has() -> None:
         ) -> list[str]:
             return [f"{text} {images}" for text, images in zip(user_inputs, image_inputs, strict=True)]
 
-    assert way_of(OneImage()) is by_pictures
-    (short,) = ask(by_pictures, OneImage(), [question("1.png")])
-    assert str(short) == "the serving gave 0 answers to 1 questions"
-    assert ask(way_of(Texts()), Texts(), [question("1.png", "What?", "2.png")]) == ["What? ['1.png', '2.png']"]
-    with pytest.raises(SettingsError, match="object can't be asked"):
-        way_of(object())
+    assert select_call(OneImage()) is call_with_images
+    (short,) = ask_serving(call_with_images, OneImage(), [question("1.png")])
+    assert "0 answers to 1 questions" in str(short)
+    assert ask_serving(select_call(Texts()), Texts(), [question("1.png", "What?", "2.png")]) == [
+        "What? ['1.png', '2.png']"
+    ]
+    with pytest.raises(SettingsError, match="object can't be used as a serving"):
+        select_call(object())
 
 
 def test_one_that_is_not_ours_can_not_be_held_to_the_tag(folder: Path) -> None:
-    with pytest.raises(SettingsError, match="can't be held to the tag"):
+    with pytest.raises(SettingsError, match="strategy='auto'"):
         PersQAGenerator(Messages(), strategy="constrain").run(storage_of(ROWS))

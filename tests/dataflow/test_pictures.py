@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.dataflow import FileStorage, OpenAIVLMServing, PersQAGenerator
-from persqa_client.dataflow.cells import PictureFolder, as_text, data_uri, held_in, references_of
+from persqa_client.dataflow.cells import ImageFolder, make_data_uri, read_image_bytes, resolve_references, value_to_text
 from persqa_client.errors import RowError, StorageError
 from persqa_client.simulator.server import Simulator
 from tests.dataflow.conftest import MODEL, HeldStorage
@@ -43,7 +43,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
         pytest.param(bytearray(png("red")), id="bytearray"),
         pytest.param(Image.new("RGB", (40, 30), "red"), id="Pillow"),
         pytest.param(Image.new("CMYK", (40, 30), (0, 255, 255, 0)), id="Pillow, CMYK"),
-        pytest.param({"bytes": data_uri(png("red")), "path": None}, id="as our JSON holds it"),
+        pytest.param({"bytes": make_data_uri(png("red")), "path": None}, id="as our JSON holds it"),
     ],
 )
 def test_a_picture_is_asked_about_in_whatever_form_a_cell_has_it(folder: Path, simulator: Simulator, cell: Any) -> None:
@@ -81,7 +81,7 @@ def test_a_frame_of_datasets_is_gone_on_with_and_keeps_its_pictures(
 
 
 def held_again(cell: Any) -> bytes:
-    (reference,) = references_of(cell, data_uri)
+    (reference,) = resolve_references(cell, make_data_uri)
     return pybase64.b64decode(reference.partition(",")[2])
 
 
@@ -112,20 +112,20 @@ def test_a_damaged_picture_fails_its_row_alone(folder: Path, simulator: Simulato
 
 
 def test_a_picture_is_written_once_and_again_only_where_it_was_cut_off(tmp_path: Path) -> None:
-    folder = PictureFolder(tmp_path / "pictures")
+    folder = ImageFolder(tmp_path / "pictures")
     assert not folder.roots
-    name = folder.keep(png("red"))
+    name = folder.store(png("red"))
     assert folder.roots == (tmp_path / "pictures",)
     path = tmp_path / "pictures" / name
     before = path.stat()
-    assert PictureFolder(tmp_path / "pictures").keep(png("red")) == name
+    assert ImageFolder(tmp_path / "pictures").store(png("red")) == name
     assert path.stat() == before
     path.write_bytes(b"")
-    assert folder.keep(png("red")) == name
+    assert folder.store(png("red")) == name
     assert files_in(tmp_path / "pictures") == {name: png("red")}
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="can't be kept"):
-        PictureFolder(tmp_path / "file").keep(png("red"))
+    with pytest.raises(StorageError, match="can't be stored"):
+        ImageFolder(tmp_path / "file").store(png("red"))
 
 
 def test_a_picture_of_pillows_goes_out_upright() -> None:
@@ -134,13 +134,13 @@ def test_a_picture_of_pillows_goes_out_upright() -> None:
     exif[0x0112] = 6
     out = io.BytesIO()
     lying.save(out, "JPEG", exif=exif)
-    assert Image.open(io.BytesIO(held_in(Image.open(out)))).size == (30, 40)
+    assert Image.open(io.BytesIO(read_image_bytes(Image.open(out)))).size == (30, 40)
 
 
 def test_what_is_no_picture_is_refused_and_has_its_own_text() -> None:
     with pytest.raises(RowError) as caught:
-        held_in(7)
+        read_image_bytes(7)
     assert caught.value.code == "bad_image_field"
-    assert as_text(pandas.Timestamp("2024-01-01")) == "2024-01-01 00:00:00"
-    assert as_text(png("red")).startswith("data:image/png;base64,")
-    assert data_uri(b"?").startswith("data:application/octet-stream;base64,")
+    assert value_to_text(pandas.Timestamp("2024-01-01")) == "2024-01-01 00:00:00"
+    assert value_to_text(png("red")).startswith("data:image/png;base64,")
+    assert make_data_uri(b"?").startswith("data:application/octet-stream;base64,")

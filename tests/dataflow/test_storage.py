@@ -52,7 +52,7 @@ def test_what_can_not_be_read_or_written_is_one_sentence(tmp_path: Path) -> None
     (tmp_path / "bad.jsonl").write_text('{"a": 1}\n{"a"\n')
     (tmp_path / "list.json").write_text("[1, 2]")
     for name, reason in (
-        ("gone.json", "no file"),
+        ("gone.json", "gone.json does not exist"),
         ("bad.jsonl", "line 2 is not JSON"),
         ("list.json", "objects"),
         ("a.txt", "data frame"),

@@ -25,33 +25,33 @@ NEED = {**{name: name for name in NEEDS}, "Whole body": "whole_body", "one-subje
 
 
 @pytest.mark.parametrize(("text", "name"), CATEGORY.items())
-def test_categories_that_are_understood(text: str, name: str) -> None:
+def test_categories(text: str, name: str) -> None:
     assert parse_category(text) == name
 
 
 @pytest.mark.parametrize(("text", "name"), LANGUAGE.items())
-def test_languages_that_are_understood(text: str, name: str) -> None:
+def test_languages(text: str, name: str) -> None:
     assert parse_language(text) == name
 
 
 @pytest.mark.parametrize(("text", "name"), NEED.items())
-def test_needs_that_are_understood(text: str, name: str) -> None:
+def test_needs(text: str, name: str) -> None:
     assert parse_need(text) == name
 
 
 @pytest.mark.parametrize(
-    ("read", "text", "message"),
+    ("parse", "text", "message"),
     [
-        (parse_category, "car", "'car' is no known category; use human, animal, object, scene or group"),
-        (parse_category, "", "'' is no known category; use human, animal, object, scene or group"),
-        (parse_category, "s", "'s' is no known category; use human, animal, object, scene or group"),
-        (parse_language, "de-AT", "'de-AT' is no known language; use en or zh"),
-        (parse_language, "", "'' is no known language; use en or zh"),
-        (parse_language, "-en", "'-en' is no known language; use en or zh"),
-        (parse_need, "wings", f"'wings' is no known need; use {', '.join(list(NEEDS)[:-1])} or several_subjects"),
+        (parse_category, "car", "'car' is not a known category; use human, animal, object, scene or group"),
+        (parse_category, "", "'' is not a known category; use human, animal, object, scene or group"),
+        (parse_category, "s", "'s' is not a known category; use human, animal, object, scene or group"),
+        (parse_language, "de-AT", "'de-AT' is not a known language; use en or zh"),
+        (parse_language, "", "'' is not a known language; use en or zh"),
+        (parse_language, "-en", "'-en' is not a known language; use en or zh"),
+        (parse_need, "wings", f"'wings' is not a known need; use {', '.join(list(NEEDS)[:-1])} or several_subjects"),
     ],
 )
-def test_others_are_refused_with_the_known_ones(read: Callable[[str], str], text: str, message: str) -> None:
+def test_errors_list_the_known_words(parse: Callable[[str], str], text: str, message: str) -> None:
     with pytest.raises(ValueError, match=r"^'") as caught:
-        read(text)
+        parse(text)
     assert str(caught.value) == message

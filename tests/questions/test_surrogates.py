@@ -1,16 +1,16 @@
-"""The name that stands in for a tag is one that nobody else there bears."""
+"""The surrogate name of a tag is one that does not occur otherwise."""
 
 from __future__ import annotations
 
 import pytest
 
 from persqa_client.errors import RowError
-from persqa_client.questions.tags import CHINESE, ENGLISH, choose_surrogate
+from persqa_client.questions.tags import SURROGATE_NAMES, choose_surrogate
 
 
-def test_a_name_comes_in_the_questions_language() -> None:
-    assert choose_surrogate("What is <mam> wearing?", "<mam>", ()) == ENGLISH[0]
-    assert choose_surrogate("<mam>穿着什么？", "<mam>", ()) == CHINESE[0]
+def test_the_surrogate_is_in_the_language_of_the_question() -> None:
+    assert choose_surrogate("What is <mam> wearing?", "<mam>", ()) == SURROGATE_NAMES["en"][0]
+    assert choose_surrogate("<mam>穿着什么？", "<mam>", ()) == SURROGATE_NAMES["zh"][0]
 
 
 @pytest.mark.parametrize(
@@ -21,11 +21,11 @@ def test_a_name_comes_in_the_questions_language() -> None:
         pytest.param("What is <mam> doing?", "<mam>", ("Charlie Chaplin",), id="among the real names"),
     ],
 )
-def test_a_name_that_is_taken_is_passed_over(question: str, tag: str, names: tuple[str, ...]) -> None:
-    assert choose_surrogate(question, tag, names) == ENGLISH[1]
+def test_a_name_that_occurs_is_skipped(question: str, tag: str, names: tuple[str, ...]) -> None:
+    assert choose_surrogate(question, tag, names) == SURROGATE_NAMES["en"][1]
 
 
-def test_where_all_are_taken_the_row_says_so() -> None:
+def test_the_row_fails_where_all_names_occur() -> None:
     with pytest.raises(RowError) as caught:
-        choose_surrogate("What is <mam> doing?", "<mam>", ENGLISH)
+        choose_surrogate("What is <mam> doing?", "<mam>", SURROGATE_NAMES["en"])
     assert caught.value.code == "no_surrogate"

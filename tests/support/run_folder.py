@@ -60,7 +60,7 @@ class RunFolder:
                 "input": self.folder / "in.jsonl",
                 "output": self.folder / "out.jsonl",
                 "endpoint": endpoint,
-                "further": tuple(further),
+                "further_endpoints": tuple(further),
                 "recipe": {"questions": questions, "details": details},
                 "fresh": fresh,
                 "sampling": {"extra_body": extra_body or {}, "max_tokens": max_tokens},

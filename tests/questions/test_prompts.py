@@ -1,0 +1,69 @@
+"""The texts that the model reads, by language, category and problem."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from persqa_client.questions import prompts
+from persqa_client.questions.prompts import CHINESE, ENGLISH, build_prompt, build_reask_prompt, prompts_digest
+from persqa_client.types import Problem, Task, TaskId
+
+QUESTION = "What is <mam> doing?"
+CHINESE_QUESTION = "<mam>在做什么？"
+
+
+def make_task(question: str, surrogate: str | None = None) -> Task:
+    system, prompt = build_prompt(question, surrogate or "<mam>")
+    return Task(TaskId(1), "attribute", "<mam>", question, system, prompt, (), 0, surrogate=surrogate)
+
+
+def test_prompts_are_in_the_language_of_the_question() -> None:
+    assert build_prompt(QUESTION, "<mam>")[1].endswith("Question: What is <mam> doing?")
+    assert build_prompt(CHINESE_QUESTION, "<mam>")[1].endswith("问题：<mam>在做什么？")
+
+
+def test_a_reask_shows_the_answer_and_gives_the_reason() -> None:
+    answer, reask = build_reask_prompt(make_task(QUESTION), "A man.", Problem("no_tag", "no tag"))
+    assert (answer.role, answer.text) == ("assistant", "A man.")
+    assert (reask.role, reask.text) == (
+        "user",
+        "That answer can't be used: it does not begin with <mam>. "
+        "Please answer the question again, beginning with <mam>.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("question", "surrogate", "problem", "reason"),
+    [
+        (QUESTION, None, Problem("unknown_tag", "", "closing", "</mam>"), "a closing tag </mam>; <mam> stands for"),
+        (QUESTION, "Charlie", Problem("unknown_tag", "", "closing", "</mam>"), "tag </mam>; Charlie stands for a name"),
+        (QUESTION, None, Problem("placeholder", "", found="{name}"), "it has a placeholder {name} in it."),
+        (QUESTION, None, Problem("echo", "", "prompt"), "it repeats the instructions."),
+        (CHINESE_QUESTION, None, Problem("echo", "", "prompt"), "重复了问题或题目要求。"),
+        (CHINESE_QUESTION, "小满", Problem("no_tag", ""), "没有以小满开头。请重新回答问题，并以小满开头。"),
+        (QUESTION, None, Problem("unfinished", "", found="tool_calls"), "it did not come to its end (tool_calls)."),
+    ],
+)
+def test_reasons_depend_on_code_variant_and_language(
+    question: str, surrogate: str | None, problem: Problem, reason: str
+) -> None:
+    assert reason in build_reask_prompt(make_task(question, surrogate), "A man.", problem)[1].text
+
+
+def test_an_empty_answer_is_shown_as_an_ellipsis() -> None:
+    assert build_reask_prompt(make_task(QUESTION), "", Problem("empty", ""))[0].text == "…"
+
+
+def test_both_languages_have_a_reason_for_every_code() -> None:
+    assert {key.partition("/")[0] for key in ENGLISH.reasons} == CHINESE.reasons.keys()
+
+
+def test_the_digest_of_the_prompts_changes_with_their_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = prompts_digest()
+    assert re.fullmatch("[0-9a-f]{16}", before)
+    assert prompts_digest() == before
+    monkeypatch.setattr(prompts, "CHINESE", replace(CHINESE, reasons={**CHINESE.reasons, "empty": "空"}))
+    assert prompts_digest() != before
