@@ -31,8 +31,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("key", [None, KEY], ids=["no key", "a key"])
-async def test_nothing_of_the_environment_goes_out(environment: list[str], key: str | None) -> None:
-    """The key goes out in one header; without a key there is no such header at all."""
+async def test_no_credentials_of_the_environment_are_sent(environment: list[str], key: str | None) -> None:
+    """The key is sent in one header. Without a key there is no such header."""
     heads = list[dict[str, str]]()
     async with serve_handler(recording(heads)) as url, client_of(f"{url}/v1", key=key) as client:
         await client.send(BODY)
@@ -49,7 +49,7 @@ async def test_nothing_of_the_environment_goes_out(environment: list[str], key: 
     assert post["content-type"] == "application/json"
 
 
-async def test_the_body_arrives_as_it_was_given() -> None:
+async def test_the_body_is_sent_unchanged() -> None:
     seen = list[bytes]()
 
     async def handle(request: web.Request) -> web.Response:
@@ -117,7 +117,7 @@ async def test_requests_at_once_carry_each_their_own_images() -> None:
 
 @pytest.mark.usefixtures("host_is_loopback")
 async def test_cookies_are_not_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A load balancer's cookie would tie all requests to one replica. From an IP address, none would be kept anyway."""
+    """A load balancer's cookie would tie all requests to one replica. (From an IP address, none is ever kept.)"""
     monkeypatch.setenv("NO_PROXY", "*")
     cookies = list[str | None]()
 
@@ -145,7 +145,7 @@ async def test_neither_key_nor_body_is_logged(caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 500])
-async def test_a_server_that_echoes_the_key_is_not_repeated(status: int) -> None:
+async def test_an_echoed_key_is_redacted(status: int) -> None:
     async def echo(request: web.Request) -> web.Response:
         return web.json_response({"error": {"message": f"You sent {request.headers['Authorization']}."}}, status=status)
 
@@ -154,7 +154,7 @@ async def test_a_server_that_echoes_the_key_is_not_repeated(status: int) -> None
     assert KEY not in f"{decision!r} {client.context!r}"
 
 
-async def test_a_key_without_its_scheme_is_not_repeated_either() -> None:
+async def test_an_echoed_key_without_its_scheme_is_redacted() -> None:
     async def echo(request: web.Request) -> web.Response:
         return web.json_response({"error": {"message": f"The key {KEY} has no rights here."}})
 
@@ -166,7 +166,7 @@ async def test_a_key_without_its_scheme_is_not_repeated_either() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_redirects_are_not_followed(status: int) -> None:
-    """A key and pictures go to the host that was named, and to no other."""
+    """The key and the images go only to the host of the base URL."""
     heads = list[dict[str, str]]()
 
     async def elsewhere(request: web.Request) -> web.Response:

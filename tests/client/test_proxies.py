@@ -1,4 +1,4 @@
-"""Proxies and certificates of the environment: used for hosts elsewhere, and proxies never for this machine itself."""
+"""The proxies and certificates that the environment names. No proxy is used for loopback."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ async def models_at(base_url: str) -> tuple[str, ...]:
 
 
 async def test_probes_go_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The simulator stands in for the proxy: it is asked for a host that no name server knows."""
+    """The simulator takes the place of the proxy, and the host does not exist."""
     with run_simulator(SimSettings(latency=0)) as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         assert await models_at("http://model.invalid/v1") == ("persqa-simulator",)
 
 
-async def test_this_machine_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_loopback_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with run_simulator(SimSettings(latency=0)) as server:
@@ -106,7 +106,7 @@ async def test_an_unknown_certificate_is_reported(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("named", ["SSL_CERT_FILE", "nothing"])
-async def test_a_certificate_of_ones_own_is_trusted_on_this_machine_too(
+async def test_a_named_certificate_is_trusted_on_loopback_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: trustme.CA, named: str
 ) -> None:
     async with running_tls_server(recording([]), authority) as url:
@@ -120,7 +120,7 @@ async def test_a_certificate_of_ones_own_is_trusted_on_this_machine_too(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_the_proxys_own_credentials_go_to_the_proxy_alone(
+async def test_a_proxys_credentials_are_sent_only_to_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: trustme.CA, scheme: str
 ) -> None:
     bodies, heads = list[bytes](), list[dict[str, str]]()
@@ -137,7 +137,7 @@ async def test_the_proxys_own_credentials_go_to_the_proxy_alone(
 
 
 @pytest.mark.parametrize("status", [403, 407, 502])
-async def test_a_proxy_that_refuses_the_tunnel(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+async def test_a_refused_tunnel_stops_the_run(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     async with running_proxy("http://127.0.0.1:9", status=status) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:secret@"))
         async with client_of(f"https://{HOST}/v1") as client:
@@ -147,7 +147,7 @@ async def test_a_proxy_that_refuses_the_tunnel(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_proxy_that_does_not_listen(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+async def test_a_dead_proxy_stops_the_run(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     monkeypatch.setenv("ALL_PROXY", f"http://user:secret@127.0.0.1:{port}")
@@ -185,7 +185,7 @@ async def test_hosts_in_no_proxy_are_reached_without_it(
 
 
 async def test_networks_in_no_proxy_are_reached_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Addresses for documentation lead nowhere: what counts is that the proxy does not hear of them."""
+    """The addresses, reserved for documentation, lead nowhere. The one outside the network reaches the proxy."""
     async with serve_handler(recording([])) as url, running_proxy(url) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "192.0.2.0/24")
@@ -220,5 +220,5 @@ async def test_a_redirect_is_not_followed_through_a_proxy(monkeypatch: pytest.Mo
         ("https://api.openai.com/v1", False),
     ],
 )
-def test_which_addresses_are_this_machine(url: str, expected: bool) -> None:
+def test_which_addresses_are_loopback(url: str, expected: bool) -> None:
     assert is_loopback(url) is expected
