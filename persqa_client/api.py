@@ -146,8 +146,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         servers: tuple[ServerCapabilities, ...] = (ServerCapabilities(),)
         if self._settings.probes:
             uuid = self._settings.uuid and self._settings.recipe.questions > 1
-            servers = await probe_all(self._pool.sessions, strategy, "examine", uuid=uuid)
-        self._pool.join()
+            servers = await probe_all(self._pool.sessions, strategy, "strategy", uuid=uuid)
         return self._plan.pipeline(
             self._pool.completer, self._threads, resolve_common_strategy(servers, strategy), servers
         )

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measures what this toolkit promises, as ratios within one run, and prints each figure beside its bar.
+"""Measures the toolkit's performance, mostly as ratios within one run, and prints each figure beside its bar.
 
-usage: scripts/bench.py [NAME …] [--folder DIR]    all of them, or those named
+usage: scripts/bench.py [NAME …] [--folder DIR]    all benches, or those named
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from benches import admission, endpoints, frames, hot_path, pictures, questions, startup
+from benches import concurrency, endpoints, frames, hot_path, pictures, questions, startup
 from benches.common import Figure
 
 import persqa_client
@@ -23,7 +23,7 @@ BENCHES = {
     "hot-path": hot_path.measure,
     "pictures": pictures.measure,
     "startup": startup.measure,
-    "admission": admission.measure,
+    "admission": concurrency.measure,
     "questions": questions.measure,
     "endpoints": endpoints.measure,
     "frames": frames.measure,
@@ -35,22 +35,21 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[[], *BENCHES], default=[])
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "persqa-bench")
     options = parser.parse_args()
-    # As installing does, so that no start is measured with a compilation in it.
+    # As an installation does, so that no start includes compilation.
     compileall.compile_dir(Path(persqa_client.__file__).parent, quiet=1)
-    met = True
+    all_met = True
     print("| what | measured | bar | |\n| --- | --- | --- | --- |", flush=True)
     for name in options.names or BENCHES:
         folder = options.folder / name
         folder.mkdir(parents=True, exist_ok=True)
-        for figure in on_its_own(name, folder):
+        for figure in measure_in_process(name, folder):
             print(figure.line(), flush=True)
-            met = met and figure.met is not False
-    return 0 if met else 1
+            all_met = all_met and figure.met is not False
+    return 0 if all_met else 1
 
 
-def on_its_own(name: str, folder: Path) -> list[Figure]:
-    """Measured in a process of its own: what the measurements before have left in memory would be told as the peak of
-    every process that is started after them."""
+def measure_in_process(name: str, folder: Path) -> list[Figure]:
+    """Measure in a separate process: a child counts its parent's memory as its own peak."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(BENCHES[name], folder).result()
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shows what the toolkit does, without a model: starts the simulator, asks a question about each sample picture and
-# prints the rows that come out. Takes no options; files go to ./demo-run/ and are made anew each time.
+# Shows what the toolkit does, without a model: starts the simulator, asks a question about each sample image and prints
+# the resulting rows. Takes no options. The files in ./demo-run/ are overwritten.
 # usage: scripts/demo.sh
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
@@ -11,7 +11,7 @@ make_environment plain
 out=demo-run
 mkdir -p "$out"
 
-# --port 0: any free port, which the simulator prints. PYTHONUNBUFFERED: so that it prints it at once.
+# --port 0: a free port, which the simulator prints. PYTHONUNBUFFERED: it prints it at once.
 : >"$out/simulator.log"
 PYTHONUNBUFFERED=1 "$VENV/bin/persqa" sim --port 0 --model demo-model >"$out/simulator.log" 2>&1 &
 simulator=$!
@@ -24,17 +24,17 @@ for _ in $(seq 200); do
   kill -0 "$simulator" 2>/dev/null || break
   sleep 0.1
 done
-[[ -n $url ]] || die "The simulator did not start; it said: $(cat "$out/simulator.log")" 1
+[[ -n $url ]] || die "The simulator did not start. Its output: $(cat "$out/simulator.log")" 1
 
-printf '\nA simulator listens at %s. It is NO MODEL: it makes sentences of colours and sizes.\n\n' "$url"
-# --fresh: start over what an earlier demonstration left in ./demo-run.
-# --base-url, --model: where to ask, and which of the models there.
+printf '\nA simulator listens at %s. It is NOT A MODEL: its answers are made of colours and sizes.\n\n' "$url"
+# --fresh: overwrite the output of an earlier demonstration.
+# --base-url, --model: the endpoint, and one of its models.
 code=0
 "$VENV/bin/persqa" run "$ROOT/persqa_client/samples/demo.jsonl" -o "$out/qa.jsonl" --fresh \
   --base-url "$url" --model demo-model || code=$?
 
 printf '\nThe rows of %s:\n' "$out/qa.jsonl"
-# -X utf8: two questions are Chinese, whatever the terminal's locale says.
+# -X utf8: two questions are in Chinese, whatever the terminal's locale.
 "$VENV/bin/python" -X utf8 - "$out/qa.jsonl" <<'PY'
 import json
 import sys
@@ -46,12 +46,12 @@ for line in open(sys.argv[1], encoding="utf-8"):
 PY
 cat <<'TEXT'
 
-These answers come from the simulator. For real ones, start a model on a machine with a GPU:
+These answers come from the simulator. For real answers, start a model on a machine with a GPU:
 
   pip install vllm
   scripts/serve_vllm.sh                       # Qwen/Qwen2.5-VL-3B-Instruct at http://127.0.0.1:8000/v1
 
-and then ask about your own pictures:
+and then run over your own images:
 
   .venv/bin/persqa doctor --base-url http://127.0.0.1:8000/v1
   .venv/bin/persqa run PHOTOS/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-3B-Instruct

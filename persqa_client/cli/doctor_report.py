@@ -89,7 +89,7 @@ def findings(endpoint: Endpoint, server: ServerCapabilities, notes: list[str]) -
         ("models", models + (" …" if len(server.models) > MODELS_TOLD else "")),
         ("model asked", endpoint.model),
         ("context", context(server)),
-        ("pictures", pictures(server.sight)),
+        ("pictures", pictures(server.vision)),
         ("picture tokens", picture_tokens(server)),
         ("image limit", image_limit(server)),
         *forms("constraint", server.constraints),
@@ -113,18 +113,18 @@ def pictures(sight: VisionCheck | None) -> str:
     if sight is None:
         return "not tried"
     return {
-        "seen": f"seen: the colour of one was named ({sight.words!r})",
-        "not shown": f"taken, but its colour was not named: {sight.words!r}",
-        "ignored": f"never shown to the model, which says {sight.words!r}",
-        "refused": f"refused: {sight.words}",
-        "failed": f"no answer came: {sight.words}",
+        "seen": f"seen: the colour of one was named ({sight.text!r})",
+        "not shown": f"taken, but its colour was not named: {sight.text!r}",
+        "ignored": f"never shown to the model, which says {sight.text!r}",
+        "refused": f"refused: {sight.text}",
+        "failed": f"no answer came: {sight.text}",
     }[sight.state]
 
 
 def picture_tokens(server: ServerCapabilities) -> str:
     if (patch := server.picture_patch) is not None:
         return f"one for {patch}x{patch} pixels, as with {FAMILIES[patch]}"
-    tokens = server.sight.tokens if server.sight else None
+    tokens = server.vision.tokens if server.vision else None
     return f"by an unknown rule: {tokens:,} for 560x560 pixels" if tokens else "not known"
 
 
@@ -176,8 +176,8 @@ def main(base_url: str, model: str | None, api_key_env: str | None, timeout: flo
     console = Console()
     print_findings(findings(endpoint, server, notes), console)
     reason = explain_unusable_vision(server)
-    if reason is None and server.sight is not None and server.sight.state == "failed":
-        reason = f"It has no answer to a request with a picture: {server.sight.words}"
+    if reason is None and server.vision is not None and server.vision.state == "failed":
+        reason = f"It has no answer to a request with a picture: {server.vision.text}"
     if reason is not None:
         fail(f"This server is not fit for a run. {reason}", NO_SERVER)
     console.print("\nSettings to use:", style="bold")
@@ -199,7 +199,7 @@ async def diagnose(
         endpoint = endpoint.model_copy(update={"model": models[0]})
     async with Session(endpoint, limits=limits) as session:
         server = await probe_server(session, thorough=True)
-        return endpoint, server, session.dialect.describe_changes()
+        return endpoint, server, session.profile.dialect.describe_changes()
 
 
 def print_findings(lines: list[Finding], console: Console) -> None:

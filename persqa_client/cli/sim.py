@@ -75,15 +75,22 @@ def sim(
     Example: persqa sim --latency 0.2 --slots 64 --fault 503=0.05 --fault no_tag=0.02
     """
     # Imported here, because --help must not wait for aiohttp and Pillow.
-    from persqa_client.simulator import server
+    from persqa_client.simulator.server import serve_until_signal
+    from persqa_client.simulator.settings import (
+        DEFAULT_MODEL,
+        SimSettings,
+        parse_faults,
+        parse_slot_changes,
+        read_answers,
+    )
 
     try:
-        settings = server.SimSettings(
-            models=tuple(model or [server.DEFAULT_MODEL]),
+        settings = SimSettings(
+            models=tuple(model or [DEFAULT_MODEL]),
             latency=latency,
             jitter=jitter,
             slots=slots,
-            slots_at=server.read_slots(slots_at or ()),
+            slots_at=parse_slot_changes(slots_at or ()),
             max_queued=max_queued,
             link_mbps=link_mbps,
             api_key=api_key,
@@ -94,14 +101,14 @@ def sim(
             reject=tuple(reject or ()),
             partial=partial,
             blind=blind,
-            faults=server.read_faults(fault or ()),
+            faults=parse_faults(fault or ()),
             fault_seed=fault_seed,
             retry_after=retry_after,
-            answers=server.read_given(answers) if answers else {},
+            answers=read_answers(answers) if answers else {},
             cached_pictures=cached_pictures,
             keep_pictures=keep_pictures,
         )
-        stats = asyncio.run(server.serve(settings, host, port, typer.echo))
+        stats = asyncio.run(serve_until_signal(settings, host, port, typer.echo))
     except SettingsError as error:
         typer.echo(f"persqa sim: {error}", err=True)
         raise typer.Exit(2) from None

@@ -1,1 +1,1 @@
-"""Talking to endpoints: requests, dialects, the client, limits, retries, admission."""
+"""One attempt at a request: its body, its transport, and what its outcome means."""

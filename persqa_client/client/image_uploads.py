@@ -1,4 +1,4 @@
-"""Which pictures an endpoint has under their uuids, as far as its answers tell, and who waits for one. Waits only."""
+"""Sends each image once: vLLM keeps images that come with a uuid, and accepts the uuid alone afterwards."""
 
 from __future__ import annotations
 
@@ -7,193 +7,163 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
+from cachetools import LRUCache
+
 from persqa_client.limits.concurrency import ImageTokenLimit
 from persqa_client.types import ErrorDecision, RetryAction
 
-REMEMBERED = 16_384
-"""uuids at most, those used last; vLLM's own cache holds some hundreds of pictures of a megapixel."""
-IN_VAIN = 2
-"""So often may a request wait for nothing or name what is not there; then it carries its pictures itself."""
+CACHE_SIZE = 16_384  # uuids; vLLM's own cache holds some hundred images of a megapixel
+MAX_MISSES = 2  # failed waits and cache misses of one request, after which it carries its images itself
 
-UNHEARD = frozenset({RetryAction.WAIT, RetryAction.AWAIT_RECOVERY, RetryAction.STOP, RetryAction.ADAPT})
-"""What a request was refused for, whatever its pictures."""
+# A request that fails in one of these ways would have failed with other images as well.
+NOT_ABOUT_IMAGES = frozenset(
+    {RetryAction.WAIT, RetryAction.AWAIT_RECOVERY, RetryAction.STOP, RetryAction.ADAPT},
+)
 
 
 class ServerImageCache:
-    """What became of the pictures that were sent. Pure.
+    """The uuids of images that a server is expected to hold."""
 
-    A picture is there once the answer to a request that carried it has begun, and until the server says otherwise.
-    """
+    def __init__(self, size: int = CACHE_SIZE) -> None:
+        self._uuids: LRUCache[str, None] = LRUCache(size)
 
-    def __init__(self, most: int = REMEMBERED) -> None:
-        self._most = most
-        self._there: dict[str, None] = {}
-        self.coming: set[str] = set()
-        """On their way: carried by a request whose answer has not begun."""
-
-    def there(self, uuids: Iterable[str]) -> frozenset[str]:
-        """Those of them that are there, which counts as a use."""
-        found = frozenset(uuid for uuid in uuids if uuid in self._there)
-        self._use(found)
+    def find(self, uuids: Iterable[str]) -> frozenset[str]:
+        found = frozenset(uuid for uuid in uuids if uuid in self._uuids)
+        self.add(found)
         return found
 
-    def send(self, uuids: Iterable[str]) -> frozenset[str]:
-        """Takes those on their way that are neither there nor on it; gives them back."""
-        taken = frozenset(uuid for uuid in uuids if uuid not in self._there and uuid not in self.coming)
-        self.coming |= taken
-        return taken
-
-    def end(self, taken: Collection[str]) -> None:
-        """What was taken is on its way no more, whether it arrived or not."""
-        self.coming.difference_update(taken)
-
-    def arrived(self, uuids: Iterable[str]) -> None:
-        self._use(uuids)
-
-    def lost(self, uuids: Iterable[str]) -> None:
+    def add(self, uuids: Iterable[str]) -> None:
         for uuid in uuids:
-            self._there.pop(uuid, None)
+            self._uuids[uuid] = None
 
-    def _use(self, uuids: Iterable[str]) -> None:
+    def discard(self, uuids: Iterable[str]) -> None:
         for uuid in uuids:
-            self._there.pop(uuid, None)
-            self._there[uuid] = None
-        while len(self._there) > self._most:
-            del self._there[next(iter(self._there))]
+            self._uuids.pop(uuid, None)
 
 
 class ImageUploads:
-    """The depot of one endpoint, and the requests that wait for a picture which another one carries."""
+    """The images that one endpoint holds, and those on their way."""
 
-    def __init__(self, landing: ImageTokenLimit | None = None, most: int = REMEMBERED) -> None:
-        self.depot = ServerImageCache(most)
-        self.image_limit = landing or ImageTokenLimit()
-        self.events: dict[str, asyncio.Event] = {}
+    def __init__(self, image_limit: ImageTokenLimit | None = None, cache_size: int = CACHE_SIZE) -> None:
+        self.cache = ServerImageCache(cache_size)
+        self.image_limit = image_limit or ImageTokenLimit()
+        # Images whose requests have no answer yet. The event is set when the upload has ended, either way.
+        self.in_progress: dict[str, asyncio.Event] = {}
         self.images_sent = 0
-        """Pictures sent as bytes under a uuid, answered or not."""
-        self.uuids_sent = 0
-        """Pictures that went by their uuid alone."""
-        self.cache_misses = 0
-        """Of these, refused."""
+        self.uuids_sent = 0  # in place of images
+        self.cache_misses = 0  # uuids that the server did not know
 
-    def for_request(self, weights: Mapping[str, int]) -> Delivery:
-        """For one request with pictures of these uuids, over all its attempts. ``weights`` are their tokens; 0 for
-        pictures of which is not heard before the answer's end that they are in."""
-        return Delivery(self, weights)
+    def for_request(self, tokens_by_uuid: Mapping[str, int]) -> ImageUpload:
+        """For all attempts of one request. Images of 0 tokens are exempt from the image limit."""
+        return ImageUpload(self, tokens_by_uuid)
 
 
-class Delivery(AbstractAsyncContextManager["Delivery"]):
-    """One attempt after the other of a request: whether it may go, and which of its pictures go by their uuid alone.
+class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
+    """Decides for each attempt of a request which images it carries, and which it sends as uuids.
 
-    The first request with a picture goes ahead with it, as far as there is room for its landing; others wait until it
-    is in, or has failed. Without uuids nothing is waited for. To be entered before a slot is taken: who waits needs
-    none.
+    Entering an ``attempt`` waits while another request carries one of the images, and for the image limit. Enter it
+    before acquiring a permit, so that waiting takes up none.
     """
 
     __slots__ = (
+        "_arrived",
         "_carried",
-        "_landed",
-        "_taken",
+        "_misses",
+        "_retry",
+        "_tokens_by_uuid",
+        "_tokens_in_use",
         "_uploads",
-        "_uuids",
-        "_vain",
-        "_weights",
-        "again",
         "has_waited",
         "known_uuids",
     )
 
-    def __init__(self, uploads: ImageUploads, weights: Mapping[str, int]) -> None:
+    def __init__(self, uploads: ImageUploads, tokens_by_uuid: Mapping[str, int]) -> None:
         self._uploads = uploads
-        self._weights = weights
-        self._uuids = tuple(weights)
+        self._tokens_by_uuid = tokens_by_uuid
         self._carried: frozenset[str] = frozenset()
-        self._landed: frozenset[str] = frozenset()
-        self._taken = 0
-        self.again = False
-        """Whether the attempt goes before what is new. For the caller to set."""
-        self._vain = 0
-        self.known_uuids: frozenset[str] = frozenset()
-        """What the server has, and this attempt need not carry."""
-        self.has_waited = False
-        """Whether another request with the same picture went ahead of it."""
+        self._arrived: frozenset[str] = frozenset()
+        self._tokens_in_use = 0
+        self._misses = 0
+        self._retry = False
+        self.known_uuids: frozenset[str] = frozenset()  # images that the attempt need not carry
+        self.has_waited = False  # for an image that another request carried
 
-    async def __aenter__(self) -> Delivery:
-        if self._uuids:
-            await self._turn()
-            depot = self._uploads.depot
-            self.known_uuids = depot.there(self._uuids) if self._vain < IN_VAIN else frozenset()
-            await self._board(depot.send(self._uuids))
+    def attempt(self, *, retry: bool) -> ImageUpload:
+        """The context of the next attempt; retries come first at the image limit."""
+        self._retry = retry
         return self
+
+    async def __aenter__(self) -> ImageUpload:
+        if self._tokens_by_uuid:
+            await self._wait_for_others()
+            cache, in_progress = self._uploads.cache, self._uploads.in_progress
+            uuids = self._tokens_by_uuid.keys()
+            held = cache.find(uuids)
+            self.known_uuids = held if self._misses < MAX_MISSES else frozenset()
+            await self._start(frozenset(uuid for uuid in uuids if uuid not in held and uuid not in in_progress))
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._arrived = frozenset()
+        self._end()
 
     @property
     def carries_new_images(self) -> bool:
-        """Whether others may be waiting for what this attempt carries."""
+        """Whether other requests may be waiting for an image that this attempt carries."""
         return bool(self._carried)
 
-    async def _board(self, carried: frozenset[str]) -> None:
-        """Takes the room that pictures need on their way, of which others hear from now on."""
+    async def _wait_for_others(self) -> None:
+        # Afterwards all images are started together, so requests cannot wait for each other in a cycle.
+        in_progress = self._uploads.in_progress
+        while self._misses < MAX_MISSES and (
+            uuid := next(filter(in_progress.__contains__, self._tokens_by_uuid), None)
+        ):
+            self.has_waited = True
+            await in_progress[uuid].wait()
+            self._misses += not self._uploads.cache.find((uuid,))
+
+    async def _start(self, carried: frozenset[str]) -> None:
         self._carried = carried
         for uuid in carried:
-            self._uploads.events[uuid] = asyncio.Event()
-        tokens = sum(self._weights[uuid] for uuid in carried)
-        if not tokens:
-            return
-        try:
-            await self._uploads.image_limit.enter(tokens, again=self.again)
-        except BaseException:
-            self._end()
-            raise
-        self._taken = tokens
-
-    async def _turn(self) -> None:
-        """Waits while one of the pictures is on its way. All at once are taken then, so nobody waits in a circle."""
-        depot, events = self._uploads.depot, self._uploads.events
-        while self._vain < IN_VAIN and (coming := next(filter(depot.coming.__contains__, self._uuids), None)):
-            self.has_waited = True
-            await events[coming].wait()
-            self._vain += coming not in depot.there((coming,))
-
-    async def __aexit__(self, *error: object) -> None:
-        self._landed = frozenset()
-        self._end()
+            self._uploads.in_progress[uuid] = asyncio.Event()
+        if tokens := sum(self._tokens_by_uuid[uuid] for uuid in carried):
+            try:
+                await self._uploads.image_limit.acquire(tokens, retry=self._retry)
+            except BaseException:
+                self._end()
+                raise
+            self._tokens_in_use = tokens
 
     def mark_arrived(self) -> None:
-        """The answer has begun: what was carried is there, unless the attempt comes to nothing after all."""
-        self._landed = self._carried
-        self._uploads.depot.arrived(self._landed)
+        """Notes that the answer has begun, so that the server has the images."""
+        self._arrived = self._carried
+        self._uploads.cache.add(self._arrived)
         self._end()
 
     def _end(self) -> None:
-        """What was carried is on its way no more, whether it arrived or not."""
-        if self._taken:
-            self._uploads.image_limit.leave(self._taken)
-            self._taken = 0
-        self._uploads.depot.end(self._carried)
+        if self._tokens_in_use:
+            self._uploads.image_limit.release(self._tokens_in_use)
+            self._tokens_in_use = 0
         for uuid in self._carried:
-            self._uploads.events.pop(uuid).set()
+            self._uploads.in_progress.pop(uuid).set()
         self._carried = frozenset()
 
-    def sent(self, named: Collection[str]) -> None:
-        """Counts what goes out; ``uuids_sent`` are the pictures that go by their uuid alone."""
-        self._uploads.uuids_sent += len(named)
-        self._uploads.images_sent += len(self._uuids) - len(named)
+    def count_sent(self, known_uuids: Collection[str]) -> None:
+        self._uploads.uuids_sent += len(known_uuids)
+        self._uploads.images_sent += len(self._tokens_by_uuid) - len(known_uuids)
 
-    def answered(self) -> None:
-        """The attempt brought an answer: all its pictures are there."""
-        if self._uuids:
-            self._uploads.depot.arrived(self._uuids)
+    def record_answer(self) -> None:
+        self._uploads.cache.add(self._tokens_by_uuid)
 
-    def reclassify(self, verdict: ErrorDecision, named: Collection[str]) -> ErrorDecision:
-        """What a failure of the attempt means where pictures went by name (``uuids_sent``): that they may not be there.
+    def reclassify(self, decision: ErrorDecision, known_uuids: Collection[str]) -> ErrorDecision:
+        """The decision on a failed attempt that sent ``known_uuids`` without their images.
 
-        No server's words are relied on: a refusal is the row's own only when it is repeated to the bytes. What was
-        thought to have landed when the answer began may not be there either.
+        The server may have lost these images, whatever its error says, so a rejection becomes RESEND.
         """
-        self._uploads.depot.lost(self._landed)
-        if not named or (verdict.status or 0) < 400 or verdict.action in UNHEARD:
-            return verdict
-        self._uploads.cache_misses += len(named)
-        self._uploads.depot.lost(named)
-        self._vain += 1
-        return replace(verdict, action=RetryAction.RESEND) if verdict.action is RetryAction.FAIL else verdict
+        self._uploads.cache.discard(self._arrived)
+        if not known_uuids or (decision.status or 0) < 400 or decision.action in NOT_ABOUT_IMAGES:
+            return decision
+        self._uploads.cache_misses += len(known_uuids)
+        self._uploads.cache.discard(known_uuids)
+        self._misses += 1
+        return replace(decision, action=RetryAction.RESEND) if decision.action is RetryAction.FAIL else decision

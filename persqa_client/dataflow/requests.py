@@ -22,8 +22,8 @@ from persqa_client.dataflow.cells import make_data_uri, resolve_references
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.images.cache import ImageCache
+from persqa_client.images.tokens import make_token_counter
 from persqa_client.run.background import get_portal
-from persqa_client.run.compose import picture_tokens
 from persqa_client.run.run import PICTURE_THREADS
 from persqa_client.types import Request, Turn
 
@@ -135,7 +135,7 @@ class BlockingClient:
         self.endpoint = endpoint
         self.sampling = sampling
         self.limits = limits
-        self._shelf = ImageCache((Path(),), max_pixels=max_pixels, bound=limits.image_cache_bytes)
+        self._shelf = ImageCache((Path(),), max_pixels=max_pixels, max_bytes=limits.image_cache_bytes)
         self._session: Session | None = None
         self._process = 0
 
@@ -202,8 +202,8 @@ class BlockingClient:
     def _open(self) -> Session:
         """Return the session. A forked child opens its own, since it does not have its parent's event loop."""
         if self._session is None or self._process != os.getpid():
-            tokens = picture_tokens(self.endpoint.model)
-            self._session = Session(self.endpoint, sampling=self.sampling, limits=self.limits, picture_tokens=tokens)
+            tokens = make_token_counter(self.endpoint.model)
+            self._session = Session(self.endpoint, sampling=self.sampling, limits=self.limits, image_tokens=tokens)
             self._process = os.getpid()
             finalize(self, close_session_soon, self._session, asyncio.get_running_loop()).atexit = False
             close_at_exit(self)

@@ -1,1 +1,1 @@
-"""Room."""
+"""Brings requests to their end at one of several endpoints: limits, retries, outages, failover."""

@@ -1,4 +1,4 @@
-"""The server is away: nothing is sent until it is back, though not for ever. Waits, and asks by a given function."""
+"""The outage gate: sends nothing to an unavailable server, and probes it until it is back."""
 
 from __future__ import annotations
 
@@ -8,216 +8,199 @@ from time import monotonic
 from typing import NoReturn
 
 from persqa_client.client.retry import Backoff
-from persqa_client.errors import Interrupted, RunStopped, ServerFailed
+from persqa_client.endpoints.request_state import Failover
+from persqa_client.errors import FailedOver, Interrupted, RunStopped, ServerFailed
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.task_groups import wait_first
 
-# A server that this program has started itself: when it is gone, nobody starts it again. Asks by a given function.
-
-Gone = Callable[[], RunStopped | None]
-"""Why a server is gone for good; None while it is there."""
-
-LOOK_EVERY = 0.1
-SEEN_BY_THEN = 5.0
-"""Seconds: a server stops listening when it begins to end, and is gone only when it has ended."""
-
-
-async def end_of(gone: Gone) -> NoReturn:
-    """Raises the reason as soon as the server is known to be gone."""
-    while True:
-        if (stop := gone()) is not None:
-            raise stop
-        await asyncio.sleep(LOOK_EVERY)
-
-
-async def explained(stop: RunStopped, gone: Gone | None, alive: Callable[[], Awaitable[bool]]) -> RunStopped:
-    """A refusal, or the server's own end in its place, where that is what brought it about."""
-    if gone is None or isinstance(stop, ServerFailed) or await alive():
-        return stop
-    try:
-        async with asyncio.timeout(SEEN_BY_THEN):
-            await end_of(gone)
-    except TimeoutError:
-        return stop
-    except RunStopped as end:
-        return end
-
-
-PROBES = Backoff(initial=0.5, maximum=10.0)
-"""Between probes: no longer than this, so that a restarted server is found soon."""
-
+#: Between probes. The maximum is short, so that a restarted server is found soon.
+PROBE_BACKOFF = Backoff(initial=0.5, maximum=10.0)
+#: Seconds of nothing but refusals and broken connections after which the server counts as unavailable.
 PATIENCE = 5.0
-"""Seconds of nothing but refusals and broken connections after which the server counts as away."""
+
+EXIT_POLL_INTERVAL = 0.1
+#: Seconds: a server that shuts down stops listening some time before its process exits.
+EXIT_TIMEOUT = 5.0
+
+ExitCheck = Callable[[], RunStopped | None]  # why a server started by this program has exited; None while it runs
 
 
 class OutageGate:
-    """A gate before every attempt. Trouble begins with the first refusal after an answer and ends with an answer.
+    """Every request to an endpoint passes it. It is closed while the endpoint is unavailable.
 
-    ``gone`` says why a server of one's own is gone for good: nobody waits for that.
+    Trouble lasts from the first refusal or broken connection to the next answer; after ``max_outage`` seconds of it the
+    run stops.
     """
 
     def __init__(
         self,
-        alive: Callable[[], Awaitable[bool]],
-        admission: ConcurrencyLimit,
+        is_alive: Callable[[], Awaitable[bool]],
+        concurrency_limit: ConcurrencyLimit,
         *,
         max_outage: float,
-        probes: Backoff = PROBES,
+        probe_backoff: Backoff = PROBE_BACKOFF,
         patience: float = PATIENCE,
-        gone: Gone | None = None,
+        exit_error: ExitCheck | None = None,
     ) -> None:
-        self._alive = alive
-        self._gone = gone
-        self._admission = admission
+        self._is_alive = is_alive
+        self._exit_error = exit_error
+        self._concurrency_limit = concurrency_limit
         self._max_outage = max_outage
-        self._probes = probes
+        self._probe_backoff = probe_backoff
         self._patience = patience
-        self.tries = 0
-        """Probes since the last answer; the waits between them grow with it."""
+        self.outages = 0  # how often the gate has closed
         self.answers = 0
-        """Answers so far: what failed before and after one of them was not one outage."""
-        self.count = 0
-        """How often the gate has been shut."""
-        self.answers_before = 0
-        """Answers until it was shut last."""
-        self._since: float | None = None
+        self.answers_before_outage = 0
+        self.probes = 0  # since the last answer; the waits between them grow with it
+        self.reason: str | None = None  # why the gate is closed
+        self._trouble_since: float | None = None
         self._prober: asyncio.Task[None] | None = None
-        self._asking = asyncio.Lock()
+        self._liveness_check = asyncio.Lock()
         self._stop: RunStopped | None = None
-        self.reason: str | None = None
-        """Why nothing is sent at the moment, for the person who looks on; None when the way is free."""
-        self.shut = asyncio.Event()
-        """Set while the gate is shut."""
-        self.on_shut: Callable[[], None] = lambda: None
-        self.relieved: Callable[[], bool] = lambda: False
-        """Whether another server answers meanwhile, so that this one may stay away for longer."""
+        self._closed_event = asyncio.Event()
 
-    async def passed(self) -> None:
-        """Returns when sending is allowed. Raises RunStopped after ``max_outage`` seconds without an answer, and at
-        once where the server is gone for good."""
+    @property
+    def closed(self) -> bool:
+        return self._prober is not None or self._stop is not None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last event was an answer."""
+        return self._trouble_since is None
+
+    @property
+    def overdue(self) -> bool:
+        return self._trouble_since is not None and monotonic() - self._trouble_since > self._max_outage
+
+    @property
+    def server_exit(self) -> ServerFailed | None:
+        """The exit of a server started by this program, once it is noticed."""
+        return self._stop if isinstance(self._stop, ServerFailed) else None
+
+    async def wait_until_open(self) -> None:
+        """Raises RunStopped after ``max_outage``, or if the server has exited."""
         while self._prober is not None:
             await asyncio.shield(self._prober)
         if self._stop is not None:
             raise self._stop
 
-    def trouble(self, reason: str) -> None:
-        """Counts the time without an answer. Raises RunStopped when it was too long, or the server is gone for good."""
-        if self._gone is not None and (end := self._gone()) is not None:
-            self._stop = end
-            raise end
-        now = monotonic()
-        if self._since is None:
-            self._since = now
-        if now - self._since > self._max_outage and not self.relieved():
-            raise RunStopped(
-                "server_away",
-                f"No answer for {now - self._since:.0f} s (--max-outage {self._max_outage:g}): {reason} "
-                "Nothing is lost; give the same command again when the server is back.",
-            )
+    async def wait_until_closed(self) -> None:
+        await self._closed_event.wait()
 
-    def reset(self) -> None:
-        """All who asked have been told that the server is away: who asks from now on finds out for himself."""
-        if self.end is None:
-            self._stop = self._since = None
-
-    @property
-    def lost(self) -> bool:
-        """Whether there was no answer for longer than a run waits."""
-        return self._since is not None and monotonic() - self._since > self._max_outage
-
-    @property
-    def end(self) -> ServerFailed | None:
-        """Why the server is gone for good, once that was found out."""
-        return self._stop if isinstance(self._stop, ServerFailed) else None
-
-    @property
-    def closed(self) -> bool:
-        """Whether nothing may be sent at the moment."""
-        return self._prober is not None or self._stop is not None
-
-    @property
-    def quiet(self) -> bool:
-        """Whether the last thing heard of the server was an answer."""
-        return self._since is None
-
-    def over(self) -> None:
-        """An answer has come."""
+    def record_answer(self) -> None:
+        """Ends the trouble. The rejection of a single row counts, too."""
         self.answers += 1
-        self._since = None
-        self._stop = None
-        self.tries = 0
+        self._trouble_since = self._stop = None
+        self.probes = 0
 
-    def pressed(self, reason: str) -> None:
-        """The server turned a request away, or the way to it broke.
+    def record_refusal(self, reason: str, failover: Failover | None = None) -> None:
+        """Closes the gate after ``patience`` seconds of nothing but refusals and broken connections.
 
-        Nothing but that for a while is as good as away: the gate is closed.
-        A server may call itself well and still turn everything away; then the gate opens for one try after ever longer
-        waits. Raises RunStopped as ``trouble`` does.
+        If the server then reports itself healthy, the gate opens, after ever longer waits. Raises as `close` does.
         """
-        self.trouble(reason)
-        if self._lasting:
-            self.begin(reason)
+        self._record_trouble(reason, failover)
+        if self._out_of_patience:
+            self.close(reason, failover)
 
-    @property
-    def _lasting(self) -> bool:
-        return self._since is not None and monotonic() - self._since >= self._patience
-
-    async def explains(self, reason: str) -> bool:
-        """Whether a row failed only because the server is away: the gate is shut, or a probe in vain shuts it.
-
-        Asked where failures came too quickly for patience to run out. Raises as ``begin`` does.
-        """
-        async with self._asking:
-            if not self.closed and (self._lasting or not await self._alive()):
-                self.begin(reason)
+    async def check(self, reason: str, failover: Failover | None = None) -> bool:
+        """Closes the gate if the server is not alive, and returns whether it is closed. Raises as `close` does."""
+        async with self._liveness_check:
+            if not self.closed and (self._out_of_patience or not await self._is_alive()):
+                self.close(reason, failover)
         return self.closed
 
-    def begin(self, reason: str) -> None:
-        """Closes the gate until a probe finds the server alive.
+    def close(self, reason: str, failover: Failover | None = None) -> None:
+        """Closes the gate until a probe succeeds. With ``failover``, requests that wait for a permit are handed over.
 
-        Raises RunStopped as ``trouble`` does, and Interrupted where the run is being stopped: nobody waits any more.
+        Raises RunStopped after ``max_outage`` or if the server has exited, Interrupted if the run is being stopped.
         """
-        if self._admission.closed:
+        if self._concurrency_limit.closed:
             raise Interrupted
-        self.trouble(reason)
-        if self._prober is None:
-            self.count += 1
-            self._admission.away()
-            self.answers_before = self.answers
-            self.reason = reason
-            self._prober = asyncio.create_task(self._probe(reason))
-            self._prober.add_done_callback(self._ended)
-            self.shut.set()
-            self.on_shut()
+        self._record_trouble(reason, failover)
+        if self._prober is not None:
+            return
+        self.outages += 1
+        self._concurrency_limit.record_outage()
+        self.answers_before_outage = self.answers
+        self.reason = reason
+        self._prober = asyncio.create_task(self._probe(reason, failover))
+        self._prober.add_done_callback(self._keep_stop)
+        self._closed_event.set()
+        if failover is not None:
+            self._concurrency_limit.reject_waiting(FailedOver())
 
-    def _ended(self, prober: asyncio.Task[None]) -> None:
-        # With nobody at the gate, the next one to pass must hear of the stop.
-        error = None if prober.cancelled() else prober.exception()
-        if isinstance(error, RunStopped):
-            self._stop = error
-
-    async def _probe(self, reason: str) -> None:
-        try:
-            while True:
-                await self._rest(self._probes.max_wait(self.tries))
-                self.tries += 1
-                if await self._alive():
-                    return
-                self.trouble(reason)
-        finally:
-            self._prober = None
-            self.reason = None
-            self.shut.clear()
-
-    async def _rest(self, seconds: float) -> None:
-        """The wait before a probe; over at once where the server is gone for good, which it raises."""
-        if self._gone is None:
-            await self._admission.sleep(seconds)
-        else:
-            await wait_first(end_of(self._gone), self._admission.sleep(seconds))
+    def reset(self) -> None:
+        """Opens the gate after a stop, unless the server has exited."""
+        if self.server_exit is None:
+            self._stop = self._trouble_since = None
 
     async def aclose(self) -> None:
         prober, self._prober = self._prober, None
         if prober is not None:
             prober.cancel()
             await asyncio.gather(prober, return_exceptions=True)
+
+    @property
+    def _out_of_patience(self) -> bool:
+        return self._trouble_since is not None and monotonic() - self._trouble_since >= self._patience
+
+    def _record_trouble(self, reason: str, failover: Failover | None) -> None:
+        if self._exit_error is not None and (stop := self._exit_error()) is not None:
+            self._stop = stop
+            raise stop
+        now = monotonic()
+        if self._trouble_since is None:
+            self._trouble_since = now
+        if self.overdue and not (failover is not None and failover.can_outlast_outage):
+            raise RunStopped(
+                "server_away",
+                f"No answer for {now - self._trouble_since:.0f} s (--max-outage {self._max_outage:g}): {reason} "
+                "Nothing is lost; give the same command again when the server is back.",
+            )
+
+    async def _probe(self, reason: str, failover: Failover | None) -> None:
+        try:
+            while True:
+                await self._sleep(self._probe_backoff.max_wait(self.probes))
+                self.probes += 1
+                if await self._is_alive():
+                    return
+                self._record_trouble(reason, failover)
+        finally:
+            self._prober = None
+            self.reason = None
+            self._closed_event.clear()
+
+    async def _sleep(self, seconds: float) -> None:
+        if self._exit_error is None:
+            await self._concurrency_limit.sleep(seconds)
+        else:
+            await wait_first(wait_for_exit(self._exit_error), self._concurrency_limit.sleep(seconds))
+
+    def _keep_stop(self, prober: asyncio.Task[None]) -> None:
+        # No request may be waiting at the gate, so the stop is kept for the next one.
+        error = None if prober.cancelled() else prober.exception()
+        if isinstance(error, RunStopped):
+            self._stop = error
+
+
+async def wait_for_exit(exit_error: ExitCheck) -> NoReturn:
+    while True:
+        if (stop := exit_error()) is not None:
+            raise stop
+        await asyncio.sleep(EXIT_POLL_INTERVAL)
+
+
+async def explain_stop(
+    stop: RunStopped, exit_error: ExitCheck | None, is_alive: Callable[[], Awaitable[bool]]
+) -> RunStopped:
+    """Returns the exit of the server if that caused the stop, else the stop itself."""
+    if exit_error is None or isinstance(stop, ServerFailed) or await is_alive():
+        return stop
+    try:
+        async with asyncio.timeout(EXIT_TIMEOUT):
+            await wait_for_exit(exit_error)
+    except TimeoutError:
+        return stop
+    except RunStopped as exit_stop:
+        return exit_stop

@@ -1,5 +1,4 @@
-"""Several endpoints as one: each request goes to one of them, and on to another where that one fails. Talks through
-their sessions."""
+"""Several endpoints of one model behind the interface of one: routing, failover, and leaving out endpoints."""
 
 from __future__ import annotations
 
@@ -7,182 +6,181 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 
-from persqa_client.client.retry import RequestState
-from persqa_client.endpoints.routing import Homes, Load, State, choose, picture_key, preference
-from persqa_client.endpoints.session import Reply, Session, Traffic
+from cachetools import LRUCache
+
+from persqa_client.endpoints.request_state import RequestState
+from persqa_client.endpoints.routing import (
+    EndpointLoad,
+    HealthState,
+    choose_endpoint,
+    image_key,
+    rank_endpoints,
+)
+from persqa_client.endpoints.session import Reply, Session, TrafficCounts
 from persqa_client.errors import FailedOver, RowError, RunStopped, ServerFailed
 from persqa_client.task_groups import wait_first
 from persqa_client.types import Request
 
-MISSES = 3
-"""So many failures without an answer between make a server doubtful; without that, one that fails fast would draw all
-requests to it."""
-CHANCE = 1
-"""A row that one server died of, perhaps, goes to another at once; from the second death on it lets others go first."""
+#: Failures without an answer in between after which an endpoint is doubtful. Without this, an endpoint that fails fast
+#: would attract all requests.
+DOUBTFUL_AFTER = 3
+#: A request in flight at one crash moves to another endpoint at once; after a second crash it lets others go first.
+TOLERATED_CRASHES = 1
+#: Images whose endpoint is remembered; all questions about one image come within fewer.
+REMEMBERED_IMAGES = 4096
 
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """One endpoint of a pool, and how it fares. ``out``: why nothing is sent there for the rest of the run."""
+    """One endpoint of a pool. Implements `Failover` for the requests that it has."""
 
     session: Session
-    outstanding: int = 0
-    failed: int = 0
-    """Rows that failed here."""
-    misses: int = 0
-    """Requests that cost an attempt here and went elsewhere, since the last answer."""
-    out: str | None = None
+    pool: Pool = field(repr=False)
+    outstanding: int = 0  # requests in flight, those that wait included
+    failed_rows: int = 0
+    failures: int = 0  # requests that used an attempt here and went elsewhere, since the last answer
+    left_out: str | None = None  # why nothing is sent here for the rest of the run
 
     @property
-    def name(self) -> str:
+    def url(self) -> str:
         return self.session.endpoint.base_url
 
     @property
-    def state(self) -> State:
-        if self.out is not None or self.session.outage.closed:
-            return "away"
+    def health(self) -> HealthState:
+        if self.left_out is not None or self.session.outage.closed:
+            return "unavailable"
         if self.session.concurrency_limit.paused:
-            return "held"
-        return "well" if self.session.outage.quiet and self.misses < MISSES else "doubtful"
+            return "paused"
+        return "healthy" if self.session.outage.healthy and self.failures < DOUBTFUL_AFTER else "doubtful"
 
     @property
-    def load(self) -> Load:
-        return Load(self.outstanding, self.session.concurrency_limit.slots, self.state)
+    def load(self) -> EndpointLoad:
+        return EndpointLoad(self.outstanding, self.session.concurrency_limit.permits, self.health)
 
+    @property
+    def others(self) -> Iterator[Member]:
+        return (member for member in self.pool.members if member is not self)
 
-@dataclass(slots=True)
-class Journey:
-    """A request on its way through the pool: at each server a trial of its own, one number of attempts for all."""
+    @property
+    def is_ready(self) -> bool:
+        return any(other.health == "healthy" for other in self.others)
 
-    trials: dict[Member, RequestState] = field(default_factory=dict)
-    last: RequestState = field(default_factory=RequestState)
-
-    def at(self, member: Member) -> RequestState:
-        trial = self.trials.setdefault(member, RequestState(chance=CHANCE))
-        if trial is not self.last:
-            trial.go_on_from(self.last)
-            self.last = trial
-        return trial
+    @property
+    def can_outlast_outage(self) -> bool:
+        return any(not other.left_out and not other.session.outage.overdue for other in self.others)
 
 
 class Pool(AbstractAsyncContextManager["Pool"]):
-    """Completes requests at one of several endpoints of the same model; several, but for what they have in common.
+    """Completes requests at one of several endpoints.
 
-    ``warn`` is told in a sentence when an endpoint is left out for the rest of the run.
+    ``warn`` is called with a sentence when an endpoint is left out for the rest of the run.
     """
 
     def __init__(self, sessions: Sequence[Session], *, warn: Callable[[str], None] = lambda sentence: None) -> None:
-        self.members = [Member(session) for session in sessions]
+        self.members = [Member(session, self) for session in sessions]
         self.warn = warn
         self.warnings: list[str] = []
-        self._names = [member.name for member in self.members]
-        self._homes = Homes()
-        self._return: asyncio.Task[None] | None = None
-
-    def join(self) -> None:
-        """From now on the endpoints stand in for one another; until then each speaks for itself alone."""
-        if len(self.members) == 1:
-            return
-        for member in self.members:
-            member.session.join(partial(self._relieves, member), partial(self._outlasts, member))
-
-    def _relieves(self, member: Member) -> bool:
-        """Whether another endpoint can go on with what this one failed to answer."""
-        return any(other.state == "well" for other in self._others(member))
-
-    def _outlasts(self, member: Member) -> bool:
-        """Whether the run can go on without this endpoint for as long as that may be away."""
-        return any(not other.out and not other.session.outage.lost for other in self._others(member))
-
-    def _others(self, member: Member) -> Iterator[Member]:
-        return (other for other in self.members if other is not member)
+        self._urls = [member.url for member in self.members]
+        self._seen_at: LRUCache[int, int] = LRUCache(REMEMBERED_IMAGES)  # image key -> index of an endpoint
+        self._recovery: asyncio.Task[None] | None = None
 
     async def complete(self, request: Request) -> Reply:
-        """The completion of a request, wherever it comes from; raises as a session does."""
-        journey, key = Journey(), picture_key(request.pictures)
-        member = await self._choose(key)
+        """Raises what `Session.complete` raises, except FailedOver."""
+        key = image_key(request.pictures)
+        states: dict[Member, RequestState] = {}
+        latest = RequestState()
+        failed_at: Member | None = None
         while True:
-            reply = await self._try(member, request, journey.at(member))
+            member = await self._choose(key, avoid=failed_at)
+            state = states.setdefault(member, self._new_state(member))
+            if state is not latest:
+                state.continue_from(latest)
+                latest = state
+            reply = await self._try(member, request, state)
             if reply is not None:
                 return reply
-            member = await self._choose(key, avoid=member)
+            failed_at = member
 
-    async def _try(self, member: Member, request: Request, trial: RequestState) -> Reply | None:
-        """The reply of one endpoint; None where another one is to go on."""
+    def _new_state(self, member: Member) -> RequestState:
+        if len(self.members) == 1:
+            return RequestState()
+        return RequestState(failover=member, tolerated_crashes=TOLERATED_CRASHES)
+
+    async def _try(self, member: Member, request: Request, state: RequestState) -> Reply | None:
+        """None if another endpoint should continue."""
         member.outstanding += 1
         try:
-            reply = await member.session.complete(request, trial)
+            reply = await member.session.complete(request, state)
         except FailedOver:
-            member.misses += trial.spent > trial.brought
+            member.failures += state.has_failed_here
             return None
         except RowError:
-            member.failed += 1
+            member.failed_rows += 1
             raise
         except RunStopped as stop:
             self._leave_out(member, stop)
             return None
         finally:
             member.outstanding -= 1
-        member.misses = 0
-        self._share_out(member)
+        member.failures = 0
+        self._take_over_waiting(member)
         return reply
 
-    def _share_out(self, idle: Member) -> None:
-        """Takes one of those that wait in line elsewhere for a server that has a slot free, so that none idles at a
-        run's end, or beside a slow one."""
-        if idle.state == "well" and idle.outstanding < idle.session.concurrency_limit.slots:
-            longest = max(self._others(idle), key=lambda other: other.session.concurrency_limit.waiting)
-            longest.session.concurrency_limit.reject_last_waiting(FailedOver())
+    async def _choose(self, key: int | None, avoid: Member | None) -> Member:
+        """Waits if all endpoints are unavailable."""
+        order = rank_endpoints(key, self._urls)
+        while True:
+            for member in self.members:
+                if member.left_out is None and (stop := member.session.outage.server_exit) is not None:
+                    self._leave_out(member, stop)
+            index = choose_endpoint(
+                [member.load for member in self.members],
+                order,
+                known_at=None if key is None else self._seen_at.get(key),
+                avoid=None if avoid is None else self.members.index(avoid),
+            )
+            if index is not None:
+                if key is not None:
+                    self._seen_at[key] = index
+                return self.members[index]
+            await self._wait_for_recovery()
+
+    async def _wait_for_recovery(self) -> None:
+        """Waits until an endpoint is available again or has exited. Raises RunStopped after ``max_outage``."""
+        if self._recovery is None or self._recovery.done():
+            gates = (member.session.outage.wait_until_open() for member in self.members if member.left_out is None)
+            self._recovery = asyncio.ensure_future(wait_first(*gates))
+        with suppress(ServerFailed):
+            await asyncio.shield(self._recovery)
+
+    def _take_over_waiting(self, idle: Member) -> None:
+        """Moves a request from the longest queue to an endpoint with a free permit, so that no endpoint idles at the
+        end of a run."""
+        if idle.health == "healthy" and idle.outstanding < idle.session.concurrency_limit.permits:
+            longest = max(idle.others, key=lambda other: other.session.concurrency_limit.waiting, default=None)
+            if longest is not None:
+                longest.session.concurrency_limit.reject_last_waiting(FailedOver())
 
     def _leave_out(self, member: Member, stop: RunStopped) -> None:
-        """Raises the stop where it speaks of all endpoints, or this one is the last."""
+        """Raises ``stop`` if it concerns all endpoints or no other one is left."""
         if stop.code == "server_away":
             raise stop
-        if member.out is not None:
+        if member.left_out is not None:
             return
-        if all(other.out for other in self._others(member)):
+        if all(other.left_out for other in member.others):
             raise stop
-        member.out = stop.message
-        self._homes.forget(self.members.index(member))
-        sentence = f"{member.name} is left out from now on: {stop.message}"
+        member.left_out = stop.message
+        index = self.members.index(member)
+        for key in [key for key, seen_at in self._seen_at.items() if seen_at == index]:
+            del self._seen_at[key]
+        sentence = f"{member.url} is left out from now on: {stop.message}"
         self.warnings.append(sentence)
         self.warn(sentence)
 
-    def _leave_out_ended(self) -> None:
-        """Servers of one's own that have ended do not come back. Raises the stop where no other endpoint is left."""
-        for member in self.members:
-            if member.out is None and (end := member.session.outage.end) is not None:
-                self._leave_out(member, end)
-
-    async def _choose(self, key: int | None, avoid: Member | None = None) -> Member:
-        """The endpoint for a request; waits for one where all are away."""
-        order = preference(key, self._names)
-        while True:
-            self._leave_out_ended()
-            number = choose(
-                [member.load for member in self.members],
-                order,
-                home=self._homes.of(key),
-                avoid=None if avoid is None else self.members.index(avoid),
-            )
-            if number is not None:
-                self._homes.settle(key, number)
-                return self.members[number]
-            await self._any_back()
-
-    async def _any_back(self) -> None:
-        """Until an endpoint takes requests again, or one has ended. Raises RunStopped where none has for too long."""
-        if self._return is None or self._return.done():
-            gates = (member.session.outage.passed() for member in self.members if member.out is None)
-            self._return = asyncio.ensure_future(wait_first(*gates))
-        with suppress(ServerFailed):
-            await asyncio.shield(self._return)
-
     @property
     def completer(self) -> Pool | Session:
-        """What requests are to be given to: where there is one endpoint alone, its session itself."""
+        """The session itself if there is only one endpoint."""
         return self if len(self.members) > 1 else self.members[0].session
 
     @property
@@ -190,13 +188,12 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         return [member.session for member in self.members]
 
     @property
-    def traffic(self) -> Traffic:
-        """What all have sent and answered."""
-        total = Traffic()
+    def traffic(self) -> TrafficCounts:
+        total = TrafficCounts()
         for traffic in (session.traffic for session in self.sessions):
             total.sent += traffic.sent
             total.answered += traffic.answered
-            total.again += traffic.again
+            total.retried += traffic.retried
             total.usage += traffic.usage
         return total
 
@@ -206,20 +203,20 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     @property
     def slots(self) -> int:
-        """Requests that may be under way at once, at all that take any; one at least, so that somebody asks."""
+        """Requests that may be in flight at once, over all available endpoints; at least one."""
         if len(self.members) == 1:
-            return self.members[0].session.concurrency_limit.slots
-        return max(1, sum(member.session.concurrency_limit.slots for member in self.members if member.state != "away"))
+            return self.members[0].session.concurrency_limit.permits
+        available = (member for member in self.members if member.health != "unavailable")
+        return max(1, sum(member.session.concurrency_limit.permits for member in available))
 
     def drain(self) -> None:
-        """Lets requests under way finish and starts no more."""
         for session in self.sessions:
             session.drain()
 
     async def aclose(self) -> None:
-        if self._return is not None:
-            self._return.cancel()
-            await asyncio.gather(self._return, return_exceptions=True)
+        if self._recovery is not None:
+            self._recovery.cancel()
+            await asyncio.gather(self._recovery, return_exceptions=True)
         for session in self.sessions:
             await session.aclose()
 

@@ -1,4 +1,4 @@
-"""Which of several endpoints gets a request: least outstanding work first, one picture at one server. Pure."""
+"""Which of several endpoints gets a request: the one with the least work, preferably one that has seen the images."""
 
 from __future__ import annotations
 
@@ -10,97 +10,62 @@ from zlib import crc32
 
 from persqa_client.types import EncodedImage
 
+#: As a share of an endpoint's permits: within this distance of the least load, new images go to their first preference.
 NEAR = 0.25
-"""In turns of a server's slots: within so much of the least load, a new picture goes where it would always go."""
-FREE, FULL = 0.5, 1.0
-"""How much more to do a server may have that knows the picture: less while another one has a free slot. Without a bound
-the first to know a few pictures would be given all, and find that it can do with more, while others idle."""
+#: How much more load an endpoint may have that knows the images: `KNOWN_FREE` while another one has a free permit, else
+#: `KNOWN_FULL`. Without a bound, the first endpoint to know a few images would get every request about them, and raise
+#: its own limit, while others idle.
+KNOWN_FREE, KNOWN_FULL = 0.5, 1.0
 
-State = Literal["well", "doubtful", "held", "away"]
+#: ``doubtful``: the last event was no answer, so it gets one request at a time. ``paused``: it asked for a pause.
+HealthState = Literal["healthy", "doubtful", "paused", "unavailable"]
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """How an endpoint stands. ``outstanding`` are its requests, those that wait included; ``slots`` are how many it may
-    have at once."""
-
-    outstanding: int
-    slots: int
-    state: State = "well"
-    """``well``; ``doubtful``: the last thing heard of it was no answer, so it gets one request at a time; ``held``: it
-    asked to be left alone for a while; ``away``: nothing may be sent."""
+class EndpointLoad:
+    outstanding: int  # requests in flight, those that wait included
+    permits: int  # requests that it may have at once
+    health: HealthState = "healthy"
 
     @property
     def share(self) -> float:
-        """What one more request would make of its load, in turns of its slots."""
-        alone = self.state == "doubtful" and self.outstanding > 0
-        return (self.outstanding + 1) / (1 if alone else max(1, self.slots))
+        """Load with one more request, as a share of the permits."""
+        one_at_a_time = self.health == "doubtful" and self.outstanding > 0
+        return (self.outstanding + 1) / (1 if one_at_a_time else max(1, self.permits))
 
 
-def choose(
-    loads: Sequence[Load], order: Sequence[int], *, home: int | None = None, avoid: int | None = None
+def choose_endpoint(
+    loads: Sequence[EndpointLoad], order: Sequence[int], *, known_at: int | None = None, avoid: int | None = None
 ) -> int | None:
-    """The number of the endpoint for a request; None where all are away.
+    """Returns an index; None if all are unavailable.
 
-    ``order`` is how the request's picture prefers them, ``home`` the one that had the picture before, ``avoid`` the one
-    where the request failed just now.
+    ``order``: preference of the request's images. ``known_at``: the endpoint that has seen them. ``avoid``: the one
+    where the request has just failed.
     """
-    able = [number for number in order if loads[number].state not in {"away", "held"}]
-    able = able or [number for number in order if loads[number].state != "away"]
-    able = [number for number in able if number != avoid] or able
+    able = [index for index in order if loads[index].health not in {"unavailable", "paused"}]
+    able = able or [index for index in order if loads[index].health != "unavailable"]
+    able = [index for index in able if index != avoid] or able
     if not able:
         return None
-    least = min(loads[number].share for number in able)
-    if home in able and loads[home].share <= least + (FREE if least <= 1 else FULL):
-        return home
-    return next(number for number in able if loads[number].share <= least + NEAR)
+    least = min(loads[index].share for index in able)
+    if known_at in able and loads[known_at].share <= least + (KNOWN_FREE if least <= 1 else KNOWN_FULL):
+        return known_at
+    return next(index for index in able if loads[index].share <= least + NEAR)
 
 
-def picture_key(pictures: Sequence[EncodedImage]) -> int | None:
-    """A number that is the same for the same pictures, from run to run; None where there is none."""
-    if not pictures:
+def image_key(images: Sequence[EncodedImage]) -> int | None:
+    """The same for the same images in every run; None without images."""
+    if not images:
         return None
     key = 0
-    for picture in pictures:
-        key = crc32(picture.data, key)
+    for image in images:
+        key = crc32(image.data, key)
     return key
 
 
-def preference(key: int | None, names: Sequence[str]) -> list[int]:
-    """The endpoints in the order in which a picture prefers them: the same from run to run, whichever others there
-    are, and every endpoint the first of as many pictures."""
+def rank_endpoints(key: int | None, urls: Sequence[str]) -> list[int]:
+    """The indices of the endpoints in the order of preference of an image (rendezvous hashing)."""
     if key is None:
-        return list(range(len(names)))
+        return list(range(len(urls)))
     seed = key.to_bytes(4)
-    return sorted(
-        range(len(names)), key=lambda number: blake2b(names[number].encode(), key=seed, digest_size=8).digest()
-    )
-
-
-# Which endpoint has had a picture: remembered for the latest of them. Pure.
-
-REMEMBERED = 4096
-"""Pictures; all questions about one come within fewer."""
-
-
-class Homes:
-    """A bounded map from a picture's key to the number of an endpoint; what was not asked for longest goes first."""
-
-    def __init__(self, most: int = REMEMBERED) -> None:
-        self._most = most
-        self._homes: dict[int, int] = {}
-
-    def of(self, key: int | None) -> int | None:
-        return None if key is None else self._homes.get(key)
-
-    def settle(self, key: int | None, number: int) -> None:
-        if key is None:
-            return
-        self._homes.pop(key, None)
-        self._homes[key] = number
-        if len(self._homes) > self._most:
-            del self._homes[next(iter(self._homes))]
-
-    def forget(self, number: int) -> None:
-        """The endpoint is no longer anybody's."""
-        self._homes = {key: home for key, home in self._homes.items() if home != number}
+    return sorted(range(len(urls)), key=lambda index: blake2b(urls[index].encode(), key=seed, digest_size=8).digest())

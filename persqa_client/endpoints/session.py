@@ -1,156 +1,77 @@
-"""A request until its end: gate, slot, throttle, attempt, and again. Talks to the endpoint through client/transport.py.
+"""The way of one request through one endpoint: limits, outage gate, attempt, decision, retry.
 
-A session is what one run shares towards one endpoint. Order for each attempt: turn of its pictures, room for them,
-slot, outage gate, throttle, send.
+Each attempt waits, in this order, for images that another request is uploading, a permit of the concurrency limit, the
+outage gate and the rate limit. The permit is free again while the request waits to be retried.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic
 
 import httpx2
+from tenacity import AsyncRetrying
 
 from persqa_client.client.classify import UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect
-from persqa_client.client.image_uploads import Delivery, ImageUploads
-from persqa_client.client.request import Body, render_body
+from persqa_client.client.image_uploads import ImageUpload, ImageUploads
+from persqa_client.client.request import render_body
 from persqa_client.client.response import restore_answer
-from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, RequestState, make_retry_policy, run_with_retries
+from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_policy, run_with_retries, seconds_to_wait
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
-from persqa_client.endpoints.failover import Relief, Standby
-from persqa_client.endpoints.outage import PATIENCE, PROBES, OutageGate, explained
+from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, OutageGate, explain_stop
+from persqa_client.endpoints.request_state import RequestState
 from persqa_client.errors import AttemptError, FailedOver, RowError, RunStopped
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
 from persqa_client.limits.concurrency import ConcurrencyLimit, Permit, count_tokens_by_uuid
 from persqa_client.limits.rate_limit import RateLimiter
-from persqa_client.limits.server_metrics import MetricsPoller, poll_metrics
+from persqa_client.limits.server_metrics import poll_metrics
+from persqa_client.task_groups import wait_first
 from persqa_client.types import Completion, ErrorDecision, Request, RetryAction, Usage
 
-# What a failed attempt changes for the run, before the request itself is tried again or ended.
-
-DEATHS = 3
-"""So often may the server go away with a row in flight; once or twice is chance."""
-
-
-class Reactions:
-    """Tells admission and outage of failures, and ends requests that have gone through too much."""
-
-    def __init__(self, limits: Limits, admission: ConcurrencyLimit, outage: OutageGate) -> None:
-        self._limits = limits
-        self._admission = admission
-        self._outage = outage
-
-    def react(self, verdict: ErrorDecision, lease: Permit, trial: RequestState) -> None:
-        """Raises RunStopped where the run can't go on, RowError where the row can't."""
-        if verdict.action is RetryAction.RETRY:
-            self._spent(verdict, lease, trial)
-        elif verdict.action is RetryAction.WAIT:
-            self._admission.pressed(lease, self._bounded(verdict))
-            self._bear_pressure(verdict, trial)
-            self._outage.pressed(verdict.message)
-        elif verdict.action is RetryAction.AWAIT_RECOVERY:
-            if verdict.code == "engine_dead":
-                trial.lose(verdict, self._outage.answers)
-            self._outage.begin(verdict.message)
-        elif verdict.action is RetryAction.STOP:
-            raise RunStopped(verdict.code, verdict.message)
-        elif verdict.action is not RetryAction.ADAPT:
-            self._outage.over()
-
-    def _spent(self, verdict: ErrorDecision, lease: Permit, trial: RequestState) -> None:
-        trial.spent += 1
-        if verdict.code == "timeout":
-            self._admission.record_timeout(lease)
-        if verdict.code in UNREACHABLE_CODES:
-            trial.lose(verdict, self._outage.answers)
-            self._outage.pressed(verdict.message)
-
-    def _bounded(self, verdict: ErrorDecision) -> float | None:
-        """The Retry-After, where the run can wait for so long; else the run stops."""
-        if verdict.retry_after is not None and verdict.retry_after > self._limits.max_outage:
-            raise RunStopped(
-                "rate_limited",
-                f"The server asks to wait {verdict.retry_after:.0f} s, more than --max-outage "
-                f"{self._limits.max_outage:g}: {verdict.message} Give the same command again later.",
-            )
-        return verdict.retry_after
-
-    def _bear_pressure(self, verdict: ErrorDecision, trial: RequestState) -> None:
-        """Pressure costs a row no attempt, but a row that alone is turned away for ever must end."""
-        now = monotonic()
-        if trial.first_pressure is None:
-            trial.first_pressure = now
-        if now - trial.first_pressure > self._limits.max_outage and self._outage.quiet:
-            message = f"Turned away for {now - trial.first_pressure:.0f} s: {verdict.message}"
-            raise RowError("busy", message, raw=verdict.raw, attempts=trial.spent)
-
-    def survive(self, trial: RequestState) -> None:
-        """Settles what an outage cost a request. Raises RowError where it may be what brings the server down."""
-        verdict = trial.lost
-        trial.outlive(self._outage.count, self._outage.answers_before)
-        if verdict is not None and trial.deaths >= max(DEATHS, self._limits.max_attempts):
-            raise RowError(
-                "engine_dead",
-                f"The server went away {trial.deaths} times with this row in flight, and answered others in between: "
-                f"{verdict.message} Look whether its picture or question brings the server down.",
-                raw=verdict.raw,
-                attempts=trial.deaths,
-            )
-
-    async def excused(self, verdict: ErrorDecision, trial: RequestState) -> bool:
-        """Whether the attempts were spent only because the server is away; they are then given back."""
-        if verdict.code not in UNREACHABLE_CODES or trial.heard != self._outage.answers:
-            return False
-        enough = trial.unheard >= min(2, self._limits.max_attempts)
-        if not enough or not await self._outage.explains(verdict.message):
-            return False
-        # Here, not after the outage: somebody else may have been answered before the gate was shut.
-        trial.spent, trial.unheard = trial.spent - trial.unheard, 0
-        return True
-
-
-def final(verdict: ErrorDecision, trial: RequestState) -> RowError:
-    """What a row fails with after its last attempt."""
-    attempts = trial.spent + (verdict.action is RetryAction.FAIL)
-    tries = f" after {attempts} attempts" if verdict.action is RetryAction.RETRY and attempts > 1 else ""
-    message = f"{verdict.message.rstrip('.')}{tries}."
-    return RowError(verdict.code, message, raw=verdict.raw, attempts=attempts)
+#: A row fails after the server has crashed this often with it in flight; once or twice may be chance.
+MIN_CRASHES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A completion, its text the whole answer, and what it took. ``constrained``: the server was held to the request's
-    pattern; ``prefilled``: it went on from the request's beginning of an answer."""
-
     completion: Completion
-    attempts: int
-    constrained: bool
-    prefilled: bool = False
+    attempts: int  # those that cost one; 1 for an answer at the first attempt
+    constrained: bool  # whether the server was held to the request's pattern
+    prefilled: bool = False  # whether the server continued the request's beginning of an answer
+    used_uuids: bool = False  # whether images were sent as uuids alone
 
 
 @dataclass(slots=True)
-class Traffic:
-    """Counters for the person who looks on."""
-
+class TrafficCounts:
     sent: int = 0
     answered: int = 0
-    again: int = 0
+    retried: int = 0
     usage: Usage = field(default_factory=Usage)
 
 
-class Session(AbstractAsyncContextManager["Session"]):
-    """Completes requests at one endpoint under one set of limits; used by many tasks of one event loop at once.
+@dataclass(slots=True)
+class RequestProfile:
+    """How requests are worded. A session replaces ``dialect`` when the endpoint refuses a request field.
 
-    ``backoff`` is between the attempts of a request, ``probes`` between looks at a server that is away; ``patience``
-    is how long (seconds) nothing but refusals and broken connections may come before it counts as away.
-    ``picture_tokens`` is the model's rule, for the limit on tokens and for the pictures on their way.
+    A probe passes a profile of its own to `Session.complete`, so that the run's stays as it is.
+    """
+
+    sampling: Sampling
+    uploads: ImageUploads
+    dialect: Dialect = field(default_factory=Dialect)
+
+
+class Session(AbstractAsyncContextManager["Session"]):
+    """Completes requests at one endpoint, for many tasks of one event loop.
+
+    ``patience``: seconds of nothing but refusals and broken connections after which the endpoint counts as unavailable.
     """
 
     def __init__(
@@ -162,181 +83,269 @@ class Session(AbstractAsyncContextManager["Session"]):
         http_client: httpx2.AsyncClient | None = None,
         rng: random.Random | None = None,
         backoff: Backoff = DEFAULT_BACKOFF,
-        probes: Backoff = PROBES,
+        probe_backoff: Backoff = PROBE_BACKOFF,
         patience: float = PATIENCE,
-        picture_tokens: ImageTokenCounter = estimate_image_tokens,
+        image_tokens: ImageTokenCounter = estimate_image_tokens,
     ) -> None:
         self.endpoint = endpoint
-        self.sampling = sampling or Sampling()
-        self.limits = limits or Limits()
-        self.dialect = Dialect()
-        self.traffic = Traffic()
-        most = self.limits.concurrency_cap
-        self.concurrency_limit = ConcurrencyLimit(
-            most, AdaptiveLimit(most) if self.limits.concurrency == "auto" else None
-        )
-        self.rate_limit = RateLimiter(self.limits, self.concurrency_limit, picture_tokens)
+        self.limits = limits = limits or Limits()
+        sampling = sampling or Sampling()
+        cap = limits.concurrency_cap
+        self.concurrency_limit = ConcurrencyLimit(cap, AdaptiveLimit(cap) if limits.concurrency == "auto" else None)
+        self.rate_limit = RateLimiter(limits, self.concurrency_limit, image_tokens)
         self.client = Client(
             endpoint,
-            timeout=self.limits.timeout,
-            connections=self.limits.concurrency_cap,
-            fields=frozenset(self.sampling.extra_body),
+            timeout=limits.timeout,
+            connections=cap,
+            fields=frozenset(sampling.extra_body),
             http_client=http_client,
             observe_headers=self.rate_limit.observe_headers,
         )
         self.outage = OutageGate(
             self.client.alive,
             self.concurrency_limit,
-            max_outage=self.limits.max_outage,
-            probes=probes,
+            max_outage=limits.max_outage,
+            probe_backoff=probe_backoff,
             patience=patience,
-            gone=endpoint.exit_error,
+            exit_error=endpoint.exit_error,
         )
-        self.uploads = ImageUploads(self.concurrency_limit.image_limit)
+        self.profile = RequestProfile(sampling, ImageUploads(self.concurrency_limit.image_limit))
+        self.traffic = TrafficCounts()
         self.backoff = backoff
+        self._image_tokens = image_tokens
         self._rng = rng or random.Random()
-        # Held by copies, too, of which none starts another.
-        self._lookout = MetricsPoller(self._poll)
-        self._reactions = Reactions(self.limits, self.concurrency_limit, self.outage)
-        self._standby = Standby(self.concurrency_limit, self.outage, backoff)
+        self._lone_refusals = 0  # in a row, of requests that were the only one in flight
+        self._metrics_task: asyncio.Task[None] | None = None
 
-    def join(self, relief: Relief, lasting: Callable[[], bool]) -> None:
-        """From now on this session and others stand in for one another: see ``Standby.join``."""
-        self._standby.join(relief, lasting)
+    async def complete(
+        self, request: Request, state: RequestState | None = None, *, profile: RequestProfile | None = None
+    ) -> Reply:
+        """Sends a request until it is answered; ``state`` is its history at this endpoint.
 
-    async def complete(self, request: Request, trial: RequestState | None = None) -> Reply:
-        """The completion of a request, however many attempts it takes; ``trial`` is what it has gone through already.
-
-        Raises RowError where the row fails for good, RunStopped where the whole run does, Interrupted when the run is
-        being stopped, and Away where the session has joined others.
+        Raises RowError if the row fails, RunStopped if every row would fail, Interrupted if the run is being stopped,
+        and, with ``state.failover``, FailedOver if another endpoint should continue.
         """
-        self._lookout.begin()
-        trial = trial or RequestState()
-        trial.tokens = trial.tokens or self.rate_limit.estimate_tokens(request, self.sampling.max_tokens)
-        delivery = self.uploads.for_request(
-            count_tokens_by_uuid(request.pictures, self.rate_limit.picture_tokens if self._hears_early else None)
-        )
-        again = partial(
-            make_retry_policy,
-            trial,
-            max_attempts=self.limits.max_attempts,
-            sleep=self._standby.rest,
-            rng=self._rng,
-            backoff=self.backoff,
-        )
+        self._start_polling_metrics()
+        state = state or RequestState()
+        profile = profile or self.profile
+        tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
+        image_tokens = self._image_tokens if self._can_stream(profile) else None
+        upload = profile.uploads.for_request(count_tokens_by_uuid(request.pictures, image_tokens))
+        attempt = partial(self._attempt, request, state, profile, upload, tokens)
         while True:
             try:
-                completion = await run_with_retries(partial(self._attempt, request, trial, delivery), again)
-                break
+                return await run_with_retries(attempt, partial(self._make_retry_policy, state))
             except FailedOver:
-                self._reactions.survive(trial)
+                self._settle_outages(state)
                 raise
-            except AttemptError as error:
-                # tenacity keeps the error, and the error its way through tenacity, where the request is with its
-                # pictures: a circle that would last until the garbage collector finds it.
-                error.__traceback__ = None
-                if not await self._reactions.excused(error.decision, trial):
-                    raise final(error.decision, trial) from error
             except RunStopped as stop:
-                raise await explained(stop, self.endpoint.exit_error, self.client.alive) from None
-        prefix = request.prefill if trial.dialect.active_prefill else None
-        form = trial.dialect.active_constraint if request.pattern and not prefix else None
-        answer = restore_answer(completion, wrapped=form == "json_schema", prefix=prefix)
-        return Reply(answer, trial.spent + 1, constrained=form is not None, prefilled=bool(prefix))
-
-    async def _attempt(self, request: Request, trial: RequestState, delivery: Delivery) -> Completion:
-        await self._standby.before(trial)
-        # What may have brought the server down lets the others go first, or nothing else would be answered any more.
-        suspect = trial.suspect(self.outage.count)
-        if suspect:
-            await self.outage.passed()
-            await self.concurrency_limit.sleep(self.backoff.max_wait(trial.waits))
-        delivery.again = again = trial.sent > 0 and not suspect
-        async with delivery, self.concurrency_limit.permit(again=again or delivery.has_waited) as lease:
-            await self._permit(lease, trial, again=again)
-            self._reactions.survive(trial)
-            body = self._body(request, trial, delivery)
-            self._count(trial)
-            try:
-                completion = await self.client.send(
-                    body, delivery.mark_arrived if delivery.carries_new_images else None
-                )
+                raise await explain_stop(stop, self.endpoint.exit_error, self.client.alive) from None
             except AttemptError as error:
-                error.decision = delivery.reclassify(error.decision, trial.known_uuids)
-                self._reactions.react(error.decision, lease, trial)
-                if error.decision.action is RetryAction.ADAPT:
-                    self._adapt(error.decision, trial)
-                self._standby.after(error.decision)
-                raise
-            delivery.answered()
-        self._answered(completion, lease, trial)
-        return completion
+                # tenacity keeps the error, and its traceback keeps tenacity and the request's images alive: a cycle
+                # that only the garbage collector would break.
+                error.__traceback__ = None
+                if not await self._is_unavailable(error.decision, state):
+                    raise make_row_error(error.decision, state) from error
+                # Now, not after the outage: another request may have been answered before the gate closed.
+                state.give_back_unanswered_attempts()
 
-    async def _permit(self, lease: Permit, trial: RequestState, *, again: bool) -> None:
-        """Gate and throttle; asked within the slot, so that nothing that waited for one slips past a gate just shut."""
+    async def _attempt(
+        self, request: Request, state: RequestState, profile: RequestProfile, upload: ImageUpload, tokens: int
+    ) -> Reply:
+        await self._fail_over_after_failure(state)
+        suspect = state.is_suspect(self.outage.outages)
+        if suspect:
+            # Other requests go first; otherwise none of them might ever be answered.
+            await self.outage.wait_until_open()
+            await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
+        retry = state.sent > 0 and not suspect
+        async with (
+            upload.attempt(retry=retry),
+            self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
+        ):
+            await self._pass_gate(permit, state, tokens, retry=retry)
+            self._settle_outages(state)
+            dialect = profile.dialect
+            known = upload.known_uuids if dialect.sends_uuids else frozenset()
+            stream = upload.carries_new_images and self._can_stream(profile)
+            worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
+            # Rendered anew for each attempt: kept in `state`, the images would outlive the request.
+            body = render_body(worded, model=self.endpoint.model, sampling=profile.sampling, dialect=dialect)
+            upload.count_sent(known)
+            self.traffic.sent += 1
+            self.traffic.retried += state.sent > 0
+            state.record_sent()
+            try:
+                completion = await self.client.send(body, upload.mark_arrived if upload.carries_new_images else None)
+            except AttemptError as error:
+                decision = error.decision = upload.reclassify(error.decision, known)
+                self._react(decision, permit, state)
+                # Another request may have adapted the dialect already.
+                if decision.action is RetryAction.ADAPT and dialect is profile.dialect:
+                    profile.dialect = adapt_dialect(dialect, decision, state)
+                raise
+            upload.record_answer()
+        self._record_answer(completion, permit, tokens)
+        return make_reply(completion, request, dialect, attempts=state.attempts_used + 1, used_uuids=bool(known))
+
+    async def _fail_over_after_failure(self, state: RequestState) -> None:
+        """Raises FailedOver if another endpoint should make the next attempt."""
+        if state.failover is None:
+            return
+        if state.has_failed_here and state.connection_failure is not None:
+            # A broken connection may be the first sign of an outage, which costs no attempt.
+            await self.outage.check(state.connection_failure.message, state.failover)
+        if self.outage.closed or (state.has_failed_here and state.failover.is_ready):
+            raise FailedOver
+
+    async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
+        """Waits for the outage gate and the rate limit. The permit is held: the gate may close while a request waits
+        for it."""
         while True:
-            self._standby.at_the_gate()
-            lease.paused = lease.paused or self.outage.closed
-            await self.outage.passed()
-            await self.rate_limit.acquire(trial.tokens, again=again)
+            if self.outage.closed and state.failover is not None:
+                raise FailedOver
+            permit.was_delayed = permit.was_delayed or self.outage.closed
+            await self.outage.wait_until_open()
+            await self.rate_limit.acquire(tokens, retry=retry)
             if not self.outage.closed:
                 return
-            self.rate_limit.give_back(trial.tokens)
+            self.rate_limit.refund(tokens)
 
-    def _body(self, request: Request, trial: RequestState, delivery: Delivery) -> Body:
-        # Made anew for each attempt: a trial stays until the garbage collector finds it, because tenacity's objects
-        # hold each other, and its pictures would stay with it.
-        known = delivery.known_uuids if self.dialect.uuid else frozenset()
-        trial.dialect, trial.known_uuids = self.dialect, known
-        delivery.sent(known)
-        in_pieces = delivery.carries_new_images and self._hears_early
-        worded = replace(request, known_uuids=known, stream=in_pieces) if known or in_pieces else request
-        return render_body(worded, model=self.endpoint.model, sampling=self.sampling, dialect=self.dialect)
+    def _react(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
+        """Raises RowError, RunStopped or FailedOver instead of a further attempt here."""
+        match decision.action:
+            case RetryAction.RETRY:
+                state.record_failed_attempt()
+                if decision.code == "timeout":
+                    self.concurrency_limit.record_timeout(permit)
+                if decision.code in UNREACHABLE_CODES:
+                    state.record_connection_failure(decision, self.outage.answers)
+                    self.outage.record_refusal(decision.message, state.failover)
+            case RetryAction.WAIT:
+                self._react_to_load(decision, permit, state)
+            case RetryAction.AWAIT_RECOVERY:
+                if decision.code == "engine_dead":
+                    state.record_connection_failure(decision, self.outage.answers)
+                self.outage.close(decision.message, state.failover)
+            case RetryAction.STOP:
+                raise RunStopped(decision.code, decision.message)
+            case RetryAction.FAIL | RetryAction.RESEND:
+                self.outage.record_answer()
 
-    @property
-    def _hears_early(self) -> bool:
-        """Whether a picture can be known to be in before the answer about it ends."""
-        return self.dialect.uuid and self.dialect.supports_streaming
+    def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
+        retry_after, max_outage = decision.retry_after, self.limits.max_outage
+        if retry_after is not None and retry_after > max_outage:
+            raise RunStopped(
+                "rate_limited",
+                f"The server asks to wait {retry_after:.0f} s, more than --max-outage {max_outage:g}: "
+                f"{decision.message} Give the same command again later.",
+            )
+        self.concurrency_limit.record_refusal(permit, retry_after)
+        seconds = state.record_refusal(monotonic())
+        if seconds > max_outage and self.outage.healthy:
+            message = f"Refused for {seconds:.0f} s while other rows were answered: {decision.message}"
+            raise RowError("busy", message, raw=decision.raw, attempts=state.attempts_used)
+        self.outage.record_refusal(decision.message, state.failover)
+        if state.failover is not None and state.failover.is_ready:
+            if self.concurrency_limit.in_use == 1:
+                # It refuses even a single request: send nothing for a while, and longer each time.
+                self.concurrency_limit.pause(self.backoff.max_wait(self._lone_refusals))
+                self.concurrency_limit.reject_waiting(FailedOver())
+                self._lone_refusals += 1
+            raise FailedOver
 
-    def _count(self, trial: RequestState) -> None:
-        self.traffic.sent += 1
-        self.traffic.again += trial.sent > 0
-        trial.sent += 1
-
-    def _answered(self, completion: Completion, lease: Permit, trial: RequestState) -> None:
+    def _record_answer(self, completion: Completion, permit: Permit, tokens: int) -> None:
         usage = completion.usage
-        self._standby.answered()
+        self._lone_refusals = 0
         self.traffic.answered += 1
         self.traffic.usage += usage
-        self.concurrency_limit.answered(lease, usage.completion)
-        self.rate_limit.record_usage(usage, trial.tokens)
-        self.outage.over()
+        self.concurrency_limit.record_answer(permit, usage.completion)
+        self.rate_limit.record_usage(usage, tokens)
+        self.outage.record_answer()
 
-    async def _poll(self) -> None:
-        """Looks at the server's gauges, where the number of requests at once is ours to find."""
-        if self.limits.concurrency == "auto":
-            url, model = f"{self.endpoint.root_url}/metrics", self.endpoint.model
-            wanted = lambda: self.concurrency_limit.in_use > 0  # noqa: E731
-            await poll_metrics(self.client.get, url, model, self.concurrency_limit.record_metrics, wanted)
+    def _settle_outages(self, state: RequestState) -> None:
+        """Raises RowError if the request seems to crash the server."""
+        failure = state.connection_failure
+        state.settle_outages(self.outage.outages, self.outage.answers_before_outage)
+        if failure is not None and state.crashes >= max(MIN_CRASHES, self.limits.max_attempts):
+            raise RowError(
+                "engine_dead",
+                f"The server became unavailable {state.crashes} times with this row in flight, and answered other rows "
+                f"in between: {failure.message} Check whether the row's image or question crashes the server.",
+                raw=failure.raw,
+                attempts=state.crashes,
+            )
 
-    def _adapt(self, verdict: ErrorDecision, trial: RequestState) -> None:
-        """Changes the dialect once; a request that was sent in an older one is simply sent again in the present one."""
-        if trial.dialect is not self.dialect:
-            return
-        changed = self.dialect.adapt_to_refusal(verdict.parameter or "")
-        if changed is None:
-            raise RowError("rejected", verdict.message, raw=verdict.raw, attempts=trial.spent + 1)
-        self.dialect = changed
+    async def _is_unavailable(self, decision: ErrorDecision, state: RequestState) -> bool:
+        """Whether the attempts are used up only because the endpoint is unavailable."""
+        if decision.code not in UNREACHABLE_CODES or state.answers_at_failure != self.outage.answers:
+            return False
+        enough = state.unanswered_attempts >= min(2, self.limits.max_attempts)
+        return enough and await self.outage.check(decision.message, state.failover)
+
+    def _make_retry_policy(self, state: RequestState) -> AsyncRetrying:
+        return make_retry_policy(
+            is_exhausted=lambda: state.attempts_used >= self.limits.max_attempts,
+            next_wait=lambda error: seconds_to_wait(error, state.next_wait_number(), self._rng, self.backoff),
+            sleep=partial(self._sleep_before_retry, state),
+        )
+
+    async def _sleep_before_retry(self, state: RequestState, seconds: float) -> None:
+        if state.failover is None:
+            await self.concurrency_limit.sleep(seconds)
+        else:
+            # A closed gate ends the wait: another endpoint may take the request over.
+            await wait_first(self.concurrency_limit.sleep(seconds), self.outage.wait_until_closed())
+
+    def _can_stream(self, profile: RequestProfile) -> bool:
+        """Whether the beginning of an answer can show that the server has the images."""
+        return profile.dialect.sends_uuids and profile.dialect.supports_streaming
+
+    def _start_polling_metrics(self) -> None:
+        if self._metrics_task is None and self.limits.concurrency == "auto":
+            self._metrics_task = asyncio.create_task(
+                poll_metrics(
+                    self.client.get,
+                    f"{self.endpoint.root_url}/metrics",
+                    self.endpoint.model,
+                    self.concurrency_limit.record_metrics,
+                    lambda: self.concurrency_limit.in_use > 0,
+                )
+            )
 
     def drain(self) -> None:
-        """Lets requests under way finish and starts no more."""
+        """Lets requests in flight finish, and starts no more."""
         self.concurrency_limit.close()
         self.rate_limit.close()
 
     async def aclose(self) -> None:
-        await self._lookout.aclose()
+        if self._metrics_task is not None:
+            self._metrics_task.cancel()
+            await asyncio.gather(self._metrics_task, return_exceptions=True)
         await self.outage.aclose()
         await self.client.aclose()
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
+
+
+def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState) -> Dialect:
+    """Raises RowError if the refused field was already left out."""
+    adapted = dialect.adapt_to_refusal(decision.parameter or "")
+    if adapted is None:
+        raise RowError("rejected", decision.message, raw=decision.raw, attempts=state.attempts_used + 1)
+    return adapted
+
+
+def make_reply(completion: Completion, request: Request, dialect: Dialect, *, attempts: int, used_uuids: bool) -> Reply:
+    prefix = request.prefill if dialect.active_prefill else None
+    form = dialect.active_constraint if request.pattern and not prefix else None
+    answer = restore_answer(completion, wrapped=form == "json_schema", prefix=prefix)
+    return Reply(answer, attempts, form is not None, bool(prefix), used_uuids)
+
+
+def make_row_error(decision: ErrorDecision, state: RequestState) -> RowError:
+    attempts = state.attempts_used + (decision.action is RetryAction.FAIL)
+    count = f" after {attempts} attempts" if decision.action is RetryAction.RETRY and attempts > 1 else ""
+    message = f"{decision.message.rstrip('.')}{count}."
+    return RowError(decision.code, message, raw=decision.raw, attempts=attempts)

@@ -1,4 +1,4 @@
-"""What the endpoints of a run did, each by itself: for the summary, the run file and the person who looks on. Pure."""
+"""Counts and messages about the endpoints, for the progress line, the summary and the run file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from persqa_client.endpoints.pool import Member, Pool
 
 @dataclass(frozen=True, slots=True)
 class EndpointStats:
-    """One endpoint since the start of this process. ``outages``: how often it went away; ``left_out``: why it was sent
-    nothing from some time on."""
+    """One endpoint since the start of this process. The field names are keys of the run file."""
 
     base_url: str
     answers: int
@@ -18,79 +17,72 @@ class EndpointStats:
     prompt_tokens: int
     completion_tokens: int
     outages: int = 0
-    left_out: str | None = None
+    left_out: str | None = None  # why the endpoint was left out of the run
 
     def summary_line(self) -> str:
-        """One line for a person."""
         text = f"{self.answers:,} answers, {self.failed_rows:,} failed"
         text += f", {self.prompt_tokens:,} tokens in, {self.completion_tokens:,} out"
         if self.outages:
-            text += f", away {'once' if self.outages == 1 else f'{self.outages:,} times'}"
-        return f"{text}, left out at last" if self.left_out else text
+            text += f", unavailable {'once' if self.outages == 1 else f'{self.outages:,} times'}"
+        return f"{text}, left out" if self.left_out else text
 
 
 def collect_endpoint_stats(pool: Pool) -> tuple[EndpointStats, ...]:
-    """Of each endpoint; of one alone the run's own counts tell all."""
-    return tuple(map(account_of, pool.members)) if len(pool.members) > 1 else ()
-
-
-def account_of(member: Member) -> EndpointStats:
-    traffic, outage = member.session.traffic, member.session.outage
-    return EndpointStats(
-        member.name,
-        traffic.answered,
-        member.failed,
-        traffic.usage.prompt,
-        traffic.usage.completion,
-        outage.count,
-        member.out,
+    """Empty for a single endpoint, whose counts are those of the run."""
+    if len(pool.members) == 1:
+        return ()
+    return tuple(
+        EndpointStats(
+            member.url,
+            member.session.traffic.answered,
+            member.failed_rows,
+            member.session.traffic.usage.prompt,
+            member.session.traffic.usage.completion,
+            member.session.outage.outages,
+            member.left_out,
+        )
+        for member in pool.members
     )
 
 
 def collect_notes(pool: Pool) -> list[str]:
-    """What was learnt of the endpoints' dialects, by name where they differ, and which were left out."""
-    learnt = {member.name: member.session.dialect.describe_changes() for member in pool.members}
-    if all(notes == learnt[pool.members[0].name] for notes in learnt.values()):
-        return [*next(iter(learnt.values()), ()), *pool.warnings]
-    return [f"{name}: {note}" for name, notes in learnt.items() for note in notes] + pool.warnings
-
-
-def trouble_at(member: Member) -> str | None:
-    """Why nothing is sent to one endpoint at the moment."""
-    session = member.session
-    if session.outage.reason is None and session.concurrency_limit.paused:
-        return "the server, or what is left of the account's limits, asks to wait."
-    return session.outage.reason
+    """Changes of the dialects, with URLs if they differ, and endpoints left out."""
+    changes = {member.url: member.session.profile.dialect.describe_changes() for member in pool.members}
+    first = changes[pool.members[0].url]
+    if all(notes == first for notes in changes.values()):
+        return [*first, *pool.warnings]
+    return [f"{url}: {note}" for url, notes in changes.items() for note in notes] + pool.warnings
 
 
 def collect_findings(pool: Pool) -> list[str]:
-    """What the run found by itself and a person may want to know: how many requests at once, pictures sent once."""
-    found = []
+    """The final concurrency of each endpoint, and how often images were not sent again."""
+    findings = []
     for member in pool.members:
-        name = f"{member.name}: " if len(pool.members) > 1 else ""
+        prefix = f"{member.url}: " if len(pool.members) > 1 else ""
         if member.session.limits.concurrency == "auto" and member.session.traffic.answered:
-            found.append(
-                f"{name}{member.session.concurrency_limit.slots} requests at once at last (--concurrency auto)"
-            )
-    return found + pictures_of(pool)
-
-
-def pictures_of(pool: Pool) -> list[str]:
-    uploads = [session.uploads for session in pool.sessions]
-    counts = ("images_sent", "uuids_sent", "cache_misses")
-    carried, named, missed = (sum(getattr(each, name) for each in uploads) for name in counts)
-    if not named:
-        return []
-    again = f", {missed:,} of these in vain" if missed else ""
-    return [f"pictures sent {carried:,} times, and named {named:,} times instead{again}"]
+            permits = member.session.concurrency_limit.permits
+            findings.append(f"{prefix}final concurrency: {permits} (--concurrency auto)")
+    uploads = [session.profile.uploads for session in pool.sessions]
+    if uuids_sent := sum(each.uuids_sent for each in uploads):
+        images_sent = sum(each.images_sent for each in uploads)
+        misses = sum(each.cache_misses for each in uploads)
+        refused = f" ({misses:,} of them refused)" if misses else ""
+        findings.append(f"images sent {images_sent:,} times, and by uuid alone {uuids_sent:,} times{refused}")
+    return findings
 
 
 def describe_trouble(pool: Pool) -> str | None:
-    """Why a run waits, or which of its endpoints are away; None where all is well."""
-    reasons = {member.name: trouble_at(member) for member in pool.members if not member.out}
-    away = {name: reason for name, reason in reasons.items() if reason is not None}
-    if not away:
+    """Why a run waits, or which of its endpoints are unavailable; None if all is well."""
+    reasons = {member.url: _describe_pause(member) for member in pool.members if not member.left_out}
+    troubles = {url: reason for url, reason in reasons.items() if reason is not None}
+    if not troubles:
         return None
-    if len(away) == len(reasons):
-        return f"waiting: {' '.join(away.values())}"
-    return f"away: {', '.join(away)}"
+    if len(troubles) == len(reasons):
+        return f"waiting: {' '.join(troubles.values())}"
+    return f"unavailable: {', '.join(troubles)}"
+
+
+def _describe_pause(member: Member) -> str | None:
+    if member.session.outage.reason is None and member.session.concurrency_limit.paused:
+        return "the server asks to wait, or the account's rate limit is used up."
+    return member.session.outage.reason

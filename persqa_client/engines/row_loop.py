@@ -217,8 +217,8 @@ class RowLoop:
         return finished
 
     async def _run(self, rows: int | None, at_least: int) -> bool:
-        self.live.total, self.live.phase = self._source.total(), "running"
-        self.live.read_at_start = self.live.read = self._source.done(self.book.start)
+        self.live.total, self.live.phase = self._source.progress_total(), "running"
+        self.live.read_at_start = self.live.read = self._source.progress_at(self.book.start)
         feed = Feed(self._source, self.book, self._plan, rows, at_least)
         keeper = asyncio.create_task(keep(self.book))
         keeper.add_done_callback(self._disk_failed)
@@ -271,7 +271,7 @@ class RowLoop:
         self.live.failed += isinstance(outcome, Failure)
 
     def _look(self, feed: Feed) -> None:
-        self.live.read = self._source.done(feed.position)
+        self.live.read = self._source.progress_at(feed.position)
         self.live.in_flight = self.engine.alive
 
 

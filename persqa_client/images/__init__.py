@@ -1,1 +1,1 @@
-"""Room."""
+"""Images: from a reference in a row to what is sent."""

@@ -1,7 +1,7 @@
-"""From the colours that a file has to 8-bit grey or RGB without transparency, for decoded pictures. Pure.
+"""Converts decoded images of any colour mode to 8-bit grey or RGB without transparency.
 
-Pillow leaves three things undone: it cuts 16-bit grey off at 255 when it converts it, compares a PNG's transparent
-colour of 1, 2, 4 or 16 bits with pixels of 8, and does not turn 16-bit TIFFs around in which 0 is white.
+Pillow does three things wrong here: it clips 16-bit grey at 255 when it converts it, compares the transparent colour
+of PNGs with 1, 2, 4 or 16 bits with 8-bit pixels, and does not invert 16-bit TIFFs in which 0 is white.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-DEPTH_AT = 24
-"""Where a PNG's header has the bits of a channel."""
-WHITE_IS_ZERO = 0
+PNG_DEPTH_OFFSET = 24  # of the bits per channel in a PNG's header
+WHITE_IS_ZERO = 0  # value of PHOTOMETRIC_INTERPRETATION
+
+# A transparent colour as Pillow has it: a grey, three channels, or the alpha values of a palette.
+TransparentColour = int | tuple[int, ...] | bytes
 
 
-def opaque(opened: ImageFile, data: bytes) -> Image.Image:
-    """A loaded picture as L or RGB, what is transparent laid on white; ``data`` is the file that it was opened from."""
+def flatten_to_8_bit(opened: ImageFile, data: bytes) -> Image.Image:
+    """A loaded image in mode L or RGB, with white behind transparent pixels; ``data`` is its file."""
     image: Image.Image = opened
     if isinstance(opened, PngImageFile) and "transparency" in opened.info:
-        opened.info["transparency"] = key_of(opened.mode, data[DEPTH_AT], opened.info["transparency"])
+        colour = opened.info["transparency"]
+        opened.info["transparency"] = scale_transparent_colour(opened.mode, data[PNG_DEPTH_OFFSET], colour)
     if opened.mode[0] in "IF":
-        image = eight_bit(opened, top_of(opened))
+        image = convert_to_8_bit(opened, largest_value(opened))
         if isinstance(opened, TiffImageFile) and opened.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:
             image = ImageOps.invert(image)
     if image.has_transparency_data:
@@ -35,29 +38,28 @@ def opaque(opened: ImageFile, data: bytes) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-Key = int | tuple[int, ...] | bytes
-"""A transparent colour as Pillow has it: a grey, three channels, or the alphas of a palette."""
+def scale_transparent_colour(mode: str, depth: int, colour: TransparentColour) -> TransparentColour:
+    """A PNG's transparent colour on the scale of its pixels after Pillow, or convert_to_8_bit (16-bit grey)."""
+    if isinstance(colour, bytes) or mode == "P":
+        return colour
+    if isinstance(colour, tuple):
+        return tuple(value >> 8 for value in colour) if depth == 16 else colour
+    return round(colour * 255 / ((1 << depth) - 1))
 
 
-def key_of(mode: str, depth: int, key: Key) -> Key:
-    """A PNG's transparent colour, scaled as its pixels are: by Pillow, or by eight_bit where they are 16-bit grey."""
-    if isinstance(key, bytes) or mode == "P":
-        return key
-    if isinstance(key, tuple):
-        return tuple(value >> 8 for value in key) if depth == 16 else key
-    return round(key * 255 / ((1 << depth) - 1))
-
-
-def top_of(opened: ImageFile) -> int:
-    """The largest value that 16-bit grey can have; some TIFFs store 12 bits as such."""
+def largest_value(opened: ImageFile) -> int:
+    """The largest value of 16-bit grey; some TIFFs store 12 bits in it."""
     bits = opened.tag_v2.get(BITSPERSAMPLE, (16,))[0] if isinstance(opened, TiffImageFile) else 16
     return (1 << min(int(bits), 16)) - 1
 
 
-def eight_bit(image: Image.Image, top: int = 65535) -> Image.Image:
-    """16-bit, 32-bit and floating-point grey as L: scaled by the range its format has, else by the values it holds."""
+def convert_to_8_bit(image: Image.Image, largest: int = 65535) -> Image.Image:
+    """16-bit, 32-bit and floating-point grey as L.
+
+    16-bit values are scaled from 0 to ``largest``, others from the range that the image's own values suggest.
+    """
     values = image.convert("F")
-    low, high = 0.0, float(top)
+    low, high = 0.0, float(largest)
     if not image.mode.startswith("I;16"):
         low, high = (float(end) for end in values.getextrema()[:2])  # type: ignore[arg-type]
         ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)

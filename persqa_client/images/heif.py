@@ -1,6 +1,6 @@
-"""Walks the boxes of HEIC and AVIF: whether the picture is all there, and its links to metadata. Pure.
+"""Reads the boxes of HEIC and AVIF files: checks that the file is complete, and hides metadata from the decoder.
 
-Boxes by ISO/IEC 14496-12, items and where they lie ("iloc") by its clause on metadata and by ISO/IEC 23008-12.
+Boxes by ISO/IEC 14496-12; items and their locations ("iloc") by its section on metadata and by ISO/IEC 23008-12.
 """
 
 from __future__ import annotations
@@ -8,99 +8,95 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from persqa_client.images.containers import Truncated, unsigned
+from persqa_client.images.containers import TruncatedImage, read_uint
 
-NEEDED = frozenset({b"ftyp", b"meta", b"moov", b"moof", b"mdat", b"idat"})
-"""Boxes of the picture; a cut-off box of another name, behind them, is something that was appended to it."""
-FULL_BOX = 4
-"""Bytes of version and flags that open the content of ``meta``."""
+# The boxes of the image; a truncated box of another name after them is data that was appended to the file.
+IMAGE_BOXES = frozenset({b"ftyp", b"meta", b"moov", b"moof", b"mdat", b"idat"})
+FULL_BOX_HEADER = 4  # bytes of version and flags at the start of the content of ``meta``
 
 
 class Box(NamedTuple):
-    """A box: its name, and where its header starts, its content starts, and it ends."""
-
     name: bytes
-    start: int
-    body: int
+    start: int  # of the header
+    body: int  # start of the content
     end: int
 
 
-def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
-    """The boxes from start to end. Raises Truncated at one that the picture needs and that leads behind the end."""
+def iterate_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
+    """The boxes from ``start`` to ``end``. Raises TruncatedImage at a box of the image that is cut off."""
     end = len(data) if end is None else end
     while start + 8 <= end:
-        name, size, header = data[start + 4 : start + 8], unsigned(data, start, 4), 8
+        name, size, header = data[start + 4 : start + 8], read_uint(data, start, 4), 8
         if size == 1:
-            size, header = unsigned(data, start + 8, 8), 16
-        behind = start + size if size else end
-        if behind < start + header or behind > end:
-            if name in NEEDED:
-                raise Truncated("a box is cut off")
+            size, header = read_uint(data, start + 8, 8), 16
+        box_end = start + size if size else end
+        if box_end < start + header or box_end > end:
+            if name in IMAGE_BOXES:
+                raise TruncatedImage("a box is cut off")
             return
-        yield Box(name, start, start + header, behind)
-        start = behind
+        yield Box(name, start, start + header, box_end)
+        start = box_end
 
 
-def index_of(data: bytes) -> Box:
-    """The ``meta`` box, which tells where everything lies. Raises Truncated where there is none."""
-    found = next((box for box in boxes(data) if box.name == b"meta"), None)
-    if found is None:
-        raise Truncated("no index of the picture")
-    return found
+def find_meta_box(data: bytes) -> Box:
+    """The ``meta`` box, which holds the location of every item. Raises TruncatedImage if there is none."""
+    box = next((box for box in iterate_boxes(data) if box.name == b"meta"), None)
+    if box is None:
+        raise TruncatedImage("the file has no meta box")
+    return box
 
 
-def check_isobmff(data: bytes) -> None:
-    """Raises Truncated where the file ends before a box or an item does. What is appended to it does no harm."""
-    names = {box.name for box in boxes(data)}
-    if b"meta" not in names:
-        if b"moov" in names and b"mdat" in names:
-            return
-        raise Truncated("no index of the picture")
-    index = index_of(data)
-    for box in boxes(data, index.body + FULL_BOX, index.end):
-        if box.name == b"iloc" and last_byte(data[box.body : box.end]) > len(data):
-            raise Truncated("an item of the picture lies behind the end")
+def check_heif(data: bytes) -> None:
+    """Raises TruncatedImage if the file ends before a box or an item does. Appended data is accepted."""
+    names = {box.name for box in iterate_boxes(data)}
+    if b"meta" not in names and b"moov" in names and b"mdat" in names:
+        return
+    meta = find_meta_box(data)
+    for box in iterate_boxes(data, meta.body + FULL_BOX_HEADER, meta.end):
+        if box.name == b"iloc" and find_last_item_end(data[box.body : box.end]) > len(data):
+            raise TruncatedImage("an item of the image is cut off")
 
 
-def last_byte(iloc: bytes) -> int:
-    """Where in the file the last of all items ends."""
-    cursor, last = Cursor(iloc), 0
-    version = cursor.take(4) >> 24
-    sizes = cursor.take(2)
+def find_last_item_end(iloc: bytes) -> int:
+    """The offset in the file at which the last of all items ends."""
+    reader, last = UintReader(iloc), 0
+    version = reader.read(4) >> 24
+    sizes = reader.read(2)
     offset_size, length_size, base_size, index_size = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
     index_size = index_size if version else 0
-    wide = 4 if version == 2 else 2
-    for _ in range(cursor.take(wide)):
-        cursor.take(wide)
-        in_file = not (cursor.take(2) & 15 if version else 0)
-        in_file = not cursor.take(2) and in_file
-        base, extents = cursor.take(base_size), cursor.take(2)
+    id_size = 4 if version == 2 else 2
+    for _ in range(reader.read(id_size)):
+        reader.read(id_size)
+        in_file = not (reader.read(2) & 15 if version else 0)  # construction method 0: file offset
+        in_file = not reader.read(2) and in_file  # data reference 0: this file
+        base, extents = reader.read(base_size), reader.read(2)
         for _ in range(extents if offset_size + length_size + index_size else 0):
-            cursor.take(index_size)
-            end = base + cursor.take(offset_size) + cursor.take(length_size)
+            reader.read(index_size)
+            end = base + reader.read(offset_size) + reader.read(length_size)
             last = max(last, end if in_file else 0)
     return last
 
 
-class Cursor:
-    """Reads one number after another. Raises Truncated where there are no more bytes."""
+class UintReader:
+    """Reads unsigned integers one after another."""
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.at = 0
+        self._data = data
+        self._position = 0
 
-    def take(self, size: int) -> int:
-        if self.at + size > len(self.data):
-            raise Truncated("the list of items is cut off")
-        self.at += size
-        return unsigned(self.data, self.at - size, size)
+    def read(self, size: int) -> int:
+        """The next ``size`` bytes. Raises TruncatedImage if fewer are left."""
+        if self._position + size > len(self._data):
+            raise TruncatedImage("the list of items is cut off")
+        self._position += size
+        return read_uint(self._data, self._position - size, size)
 
 
 def unlink_metadata(data: bytes) -> bytes:
-    """Of the same length, with the references ("cdsc") from EXIF and other metadata items to the picture renamed.
+    """The file, of the same length, with the references ("cdsc") from metadata items to the image renamed.
 
-    libheif then hands out no metadata. It needs none to turn a picture upright, and pi-heif 1.4 crashes the process on
-    metadata items of a type other than Exif and mime, which ISO/IEC 23008-12 allows. Raises Truncated.
+    libheif then returns no metadata. It does not need any to rotate the image, and pi-heif 1.4 crashes the process on
+    metadata items of a type other than Exif and mime, which ISO/IEC 23008-12 allows. Raises TruncatedImage.
     """
-    index = index_of(data)
-    return data[: index.start] + data[index.start : index.end].replace(b"cdsc", b"skip") + data[index.end :]
+    meta = find_meta_box(data)
+    return data[: meta.start] + data[meta.start : meta.end].replace(b"cdsc", b"skip") + data[meta.end :]

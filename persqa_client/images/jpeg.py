@@ -1,6 +1,6 @@
-"""Walks a JPEG by its segments: what decoding needs stays, metadata and all behind the end goes. Pure.
+"""Removes the metadata of a JPEG, and all bytes after its end, without decoding it.
 
-By ITU-T T.81, annex B; JFIF and Adobe's APP14 by their own papers.
+By ITU-T T.81, annex B; JFIF and Adobe's APP14 segment by their own specifications.
 """
 
 from __future__ import annotations
@@ -11,89 +11,83 @@ from struct import Struct
 
 import stringzilla
 
-from persqa_client.images.containers import Stripped, Truncated, unsigned
-from persqa_client.images.orientation import exif_orientation
+from persqa_client.images.containers import StrippedImage, TruncatedImage, read_uint
+from persqa_client.images.orientation import read_exif_orientation
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-STUFFED = b"\xff\x00"
-"""How the byte 0xFF is written in entropy-coded bytes."""
-JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""A marker that ends entropy-coded bytes: not a stuffed 0xFF, not a restart, not a fill byte."""
+STUFFED = b"\xff\x00"  # how the byte 0xFF is written in entropy-coded data
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not a stuffed 0xFF, a restart marker or a fill byte
 TEM, SOI, EOI, SOS, APP0, APP1, APP14 = 0x01, 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
-FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Start-of-frame markers; the three left out of the range are DHT, JPG and DAC."""
-FRAME_HEADER = Struct(">BHHB")
-"""Bits a sample, height, width, channels."""
-COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
-"""Baseline, extended and progressive with Huffman codes, which every decoder reads."""
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the others are DHT, JPG, DAC
+FRAME_HEADER = Struct(">BHHB")  # bits per sample, height, width, channels
+COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: every decoder supports them
 
 
-def read_jpeg(data: bytes) -> Stripped:
-    """Raises Truncated where a segment, the scan or the end is missing."""
+def strip_jpeg(data: bytes) -> StrippedImage:
+    """Raises TruncatedImage if a segment, the scan or the end is missing."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [JPEG_START]
-    frame: tuple[int, int, int] | None = None
+    frame: bytes | None = None
+    plain_frame = False
     exif = b""
     last, scanning, scans = 0, False, 0
-    for code, start, end in jpeg_segments(data):
+    for code, start, end in iterate_segments(data):
         if scanning:
             pieces.append(view[last:start])
-        pieces.append(kept_segment(view, code, start, end))
+        pieces.append(kept_part(view, code, start, end))
         if code in FRAMES and frame is None:
-            frame = (code, start, end)
+            frame, plain_frame = data[start + 4 : end], code in COMMON_FRAMES
         elif code == APP1 and not exif and data.startswith(b"Exif\0\0", start + 4, end):
             exif = data[start + 10 : end]
-        # Bytes behind any other segment belong to no scan: decoders skip them to the next marker, so they go.
+        # Bytes after a segment other than SOS belong to no scan; decoders skip them, so they are dropped.
         last, scanning = end, code == SOS
         scans += scanning
     if frame is None or not scans:
-        raise Truncated("no picture between start and end")
-    width, height, plain = read_frame(data, *frame)
-    return Stripped(joined(pieces, data), width, height, plain, exif_orientation(exif))
+        raise TruncatedImage("the JPEG has no image between its start and its end")
+    # Missing bytes of the frame header are read as zeros.
+    precision, height, width, channels = FRAME_HEADER.unpack(frame[:6].ljust(6, b"\0"))
+    plain = plain_frame and precision == 8 and channels in (1, 3)
+    unchanged = sum(map(len, pieces)) == len(data) and all(isinstance(piece, memoryview) for piece in pieces[1:])
+    # If nothing was removed, `data` itself is returned: a copy costs as much as reading the file.
+    stripped = data if unchanged else b"".join(pieces)
+    return StrippedImage(stripped, width, height, plain, read_exif_orientation(exif))
 
 
-def joined(pieces: list[bytes | memoryview], data: bytes) -> bytes:
-    """The pieces of ``data``, views where they are as they were; ``data`` itself where that is all of them, since a
-    copy would cost as much as reading the file did."""
-    untouched = sum(map(len, pieces)) == len(data) and all(isinstance(piece, memoryview) for piece in pieces[1:])
-    return data if untouched else b"".join(pieces)
-
-
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker code, where the marker starts, where its segment ends; from behind SOI up to and with EOI."""
+def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker code, start of the marker and end of the segment for each segment after SOI, EOI included."""
     if not data.startswith(JPEG_START):
-        raise Truncated("no start of a JPEG")
+        raise TruncatedImage("the JPEG has no start")
     position = len(JPEG_START)
-    while match := JPEG_MARKER.search(data, position):
+    while match := MARKER.search(data, position):
         start, code = match.start(), data[match.start() + 1]
-        length = 0 if code in (TEM, SOI, EOI) else unsigned(data, start + 2, 2)
+        length = 0 if code in (TEM, SOI, EOI) else read_uint(data, start + 2, 2)
         position = start + 2 + length
         if length < 2 and code not in (TEM, SOI, EOI):
-            raise Truncated("a JPEG segment has no length")
+            raise TruncatedImage("a JPEG segment has no length")
         yield code, start, position
         if code == EOI:
             return
-        if code == SOS and is_one_scan(data, position):
+        if code == SOS and is_single_scan(data, position):
             position = len(data) - len(JPEG_END)
-    raise Truncated("no end of the JPEG")
+    raise TruncatedImage("the JPEG has no end")
 
 
-def is_one_scan(data: bytes, start: int) -> bool:
-    """Whether from ``start`` to the end there is one scan without restarts and behind it EOI, nothing else.
+def is_single_scan(data: bytes, start: int) -> bool:
+    """Whether the bytes from ``start`` are one scan without restart markers, followed by EOI and nothing else.
 
-    So it is where the last two bytes are EOI and each 0xFF but theirs is a stuffed one. To count takes a fifth of the
-    time that looking at each 0xFF takes, and for most photographs that was the largest part of preparing them.
+    They are if the data ends with EOI and every other 0xFF is a stuffed one. Counting them takes a fifth of the time of
+    searching each, which was the largest part of preparing most photos.
     """
     if not data.endswith(JPEG_END) or start > len(data) - len(JPEG_END):
         return False
-    marks, stuffed = (int(stringzilla.count(data, what, start)) for what in (b"\xff", STUFFED))
-    return marks == stuffed + 1
+    markers, stuffed = (int(stringzilla.count(data, pattern, start)) for pattern in (b"\xff", STUFFED))
+    return markers == stuffed + 1
 
 
-def kept_segment(view: memoryview, code: int, start: int, end: int) -> bytes | memoryview:
-    """The segment as it goes out: whole, cut to what decoders read of it, or empty.
+def kept_part(view: memoryview, code: int, start: int, end: int) -> bytes | memoryview:
+    """The segment as it is sent: whole, reduced to what decoders read, or empty.
 
-    JFIF and Adobe's APP14 tell decoders the colour space; JFIF may carry a thumbnail behind its first 12 bytes.
+    JFIF and Adobe's APP14 tell decoders the colour space. A JFIF segment may hold a thumbnail after 12 bytes.
     """
     if 0xC0 <= code <= 0xDF and code != SOI:
         return view[start:end]
@@ -104,9 +98,3 @@ def kept_segment(view: memoryview, code: int, start: int, end: int) -> bytes | m
     elif code == APP14 and len(body) >= 12 and bytes(body[:5]) == b"Adobe":
         kept = b"\xff\xee\x00\x0e" + bytes(body[:12])
     return view[start:end] if kept and kept == view[start:end] else kept
-
-
-def read_frame(data: bytes, code: int, start: int, end: int) -> tuple[int, int, bool]:
-    """Width, height and whether the frame is plain; a frame header too short for these reads as zeros."""
-    precision, height, width, channels = FRAME_HEADER.unpack(data[start + 4 : end][:6].ljust(6, b"\0"))
-    return width, height, code in COMMON_FRAMES and precision == 8 and channels in (1, 3)

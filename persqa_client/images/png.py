@@ -1,54 +1,53 @@
-"""Walks a PNG by its chunks: what decoding needs stays, text and all behind the end goes. Pure.
-
-By the W3C's PNG, 3rd edition.
-"""
+"""Removes the metadata of a PNG, and all bytes after its end, without decoding it. By the W3C's PNG, 3rd edition."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from persqa_client.images.containers import Stripped, Truncated, unsigned
-from persqa_client.images.orientation import exif_orientation
+from persqa_client.images.containers import StrippedImage, TruncatedImage, read_uint
+from persqa_client.images.orientation import read_exif_orientation
 
-PNG_START = b"\x89PNG\r\n\x1a\n"
-PNG_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"IDAT", b"IEND"})
-PNG_GREY, PNG_RGB = 0, 2
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_KEPT_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"IDAT", b"IEND"})
+GREY, RGB = 0, 2  # colour types
 
 
-def read_png(data: bytes) -> Stripped:
-    """Raises Truncated where a chunk, the header, the pixels or the end is missing. Checksums are not looked at."""
+def strip_png(data: bytes) -> StrippedImage:
+    """Raises TruncatedImage if a chunk, the header, the pixels or the end is missing. Checksums are not verified."""
     view = memoryview(data)
-    pieces: list[bytes | memoryview] = [PNG_START]
+    pieces: list[bytes | memoryview] = [PNG_SIGNATURE]
     seen: set[bytes] = set()
     header = exif = b""
-    for name, start, end in png_chunks(data):
+    for name, start, end in iterate_png_chunks(data):
         if not seen and name != b"IHDR":
-            raise Truncated("no header at the start of the PNG")
+            raise TruncatedImage("the PNG does not start with its header")
         if name == b"IHDR":
             header = data[start + 8 : end - 4]
         elif name == b"eXIf":
             exif = data[start + 8 : end - 4]
-        if name in PNG_KEPT:
+        if name in PNG_KEPT_CHUNKS:
             pieces.append(view[start:end])
         seen.add(name)
     if len(header) != 13 or b"IDAT" not in seen:
-        raise Truncated("no header or no pixels in the PNG")
-    width, height, depth, colour = (unsigned(header, at, size) for at, size in ((0, 4), (4, 4), (8, 1), (9, 1)))
-    plain = depth == 8 and colour in (PNG_GREY, PNG_RGB) and b"tRNS" not in seen
-    return Stripped(b"".join(pieces), width, height, plain, exif_orientation(exif))
+        raise TruncatedImage("the PNG has no header or no pixels")
+    width, height, depth, colour_type = (
+        read_uint(header, offset, size) for offset, size in ((0, 4), (4, 4), (8, 1), (9, 1))
+    )
+    plain = depth == 8 and colour_type in (GREY, RGB) and b"tRNS" not in seen
+    return StrippedImage(b"".join(pieces), width, height, plain, read_exif_orientation(exif))
 
 
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each chunk, its length and checksum included; up to and with IEND."""
-    if not data.startswith(PNG_START):
-        raise Truncated("no start of a PNG")
-    position = len(PNG_START)
+def iterate_png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of each chunk, with its length and checksum, up to and including IEND."""
+    if not data.startswith(PNG_SIGNATURE):
+        raise TruncatedImage("the PNG has no start")
+    position = len(PNG_SIGNATURE)
     while position + 12 <= len(data):
         start, name = position, data[position + 4 : position + 8]
-        position += 12 + unsigned(data, start, 4)
+        position += 12 + read_uint(data, start, 4)
         if position > len(data) or not name.isalpha():
-            raise Truncated("a PNG chunk is cut off")
+            raise TruncatedImage("a PNG chunk is cut off")
         yield name, start, position
         if name == b"IEND":
             return
-    raise Truncated("no end of the PNG")
+    raise TruncatedImage("the PNG has no end")

@@ -1,1 +1,1 @@
-"""Before a request exists: rows, pictures, prompts, questions, characters."""
+"""Inputs: where rows come from."""

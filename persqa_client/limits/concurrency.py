@@ -1,11 +1,9 @@
-"""Who is under way: slots, as many as a controller allows, given in order. Waits, nothing else."""
+"""How many requests are in flight at once: permits, given out in order, retries first."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -14,313 +12,245 @@ from typing import Protocol
 from persqa_client.errors import Interrupted, PersQAError, RunStopped
 from persqa_client.images.tokens import ImageTokenCounter
 from persqa_client.limits.server_metrics import ServerMetrics
+from persqa_client.limits.wait_queue import WaitQueue
 from persqa_client.types import EncodedImage
 
-# Those who wait for one thing: in order, but what is tried again before what is new. Waits, nothing else.
+# vLLM caches the output of the vision encoder for about as many tokens as a batch has (`compute_mm_encoder_budget`).
+# Nearly every question about an image needs that output, so an image is encoded again if too many others arrive between
+# its questions. Half a batch of 8,192 tokens (the default on an H100) leaves the rest to images still asked about.
+IMAGE_TOKEN_LIMIT = 4096
 
-
-class WaitQueue:
-    """Whoever has the thing looks who is first, and how much he needs, and calls him in."""
-
-    def __init__(self) -> None:
-        self._line: list[tuple[int, int, int, asyncio.Future[int]]] = []
-        self._order = itertools.count()
-
-    def __len__(self) -> int:
-        return sum(not future.done() for *_, future in self._line)
-
-    async def wait(self, need: int, *, again: bool, give_back: Callable[[int], None]) -> int:
-        """What ``call`` gives. Goes to ``give_back`` where the waiter was cancelled in the very step of the call."""
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._line, (0 if again else 1, next(self._order), need, future))
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and future.exception() is None:
-                give_back(future.result())
-            raise
-
-    def first(self) -> int | None:
-        """What the first one needs; None where nobody waits."""
-        while self._line and self._line[0][-1].done():
-            heapq.heappop(self._line)
-        return self._line[0][2] if self._line else None
-
-    def call(self, what: int) -> None:
-        """Gives it to the first one."""
-        heapq.heappop(self._line)[-1].set_result(what)
-
-    def reject_waiting(self, error: PersQAError) -> None:
-        """Ends the waiting of all."""
-        for *_, future in self._line:
-            if not future.done():
-                future.set_exception(error)
-        self._line.clear()
-
-    def reject_last_waiting(self, error: PersQAError) -> None:
-        """Ends the waiting of the one that would wait longest."""
-        if self.first() is not None:
-            *_, last = max(entry for entry in self._line if not entry[-1].done())
-            last.set_exception(error)
-
-
-# How many new pictures are on their way to a server at once. Waits, nothing else.
-#
-# vLLM keeps what its vision encoder made of a picture in a cache of few: of as many tokens as a batch may have, or
-# as the
-# largest picture that the model allows (its ``compute_mm_encoder_budget``). A question whose picture's last tokens
-# are in
-# no full block of the prefix cache needs it, which is nearly every one; so where more pictures come between a first
-# question and those after it, the server encodes that picture again.
-
-ROOM = 4096
-"""Tokens: half of a batch of 8,192, vLLM's default on an H100, as pictures before these are still being asked about."""
+REFUSAL_FACTOR = 0.75  # of a fixed limit, after a refusal
+REGROWTH = 0.05  # of a fixed limit, given back for as many answers as it has permits
+# Timeouts lower the limit only if there are so many, and so large a share of all outcomes: fewer are chance.
+MIN_TIMEOUTS, MIN_TIMEOUT_SHARE = 2, 0.05
 
 
 class ImageTokenLimit:
-    """Room for pictures on their way, in tokens; given in order, but first to what is tried again."""
+    """Limits the tokens of new images on their way to the server."""
 
-    def __init__(self, room: int = ROOM) -> None:
-        self._room = room
+    def __init__(self, limit: int = IMAGE_TOKEN_LIMIT) -> None:
+        self._limit = limit
         self.in_use = 0
-        """Tokens of what is on its way."""
         self.waiting = WaitQueue()
 
-    async def enter(self, tokens: int, *, again: bool) -> None:
-        """Takes so much room, once it is there; more than there is, only when nothing else is on its way."""
+    async def acquire(self, tokens: int, *, retry: bool) -> None:
+        """Waits until the tokens fit under the limit; an image larger than the limit waits until none are in use."""
         if self.waiting.first() is None and self._fits(tokens):
             self.in_use += tokens
         else:
-            await self.waiting.wait(tokens, again=again, give_back=self.leave)
+            await self.waiting.wait(tokens, retry=retry, on_cancel=self.release)
 
-    def leave(self, tokens: int) -> None:
-        """Gives the room back."""
+    def release(self, tokens: int) -> None:
         self.in_use -= tokens
-        while (need := self.waiting.first()) is not None and self._fits(need):
-            self.in_use += need
-            self.waiting.call(need)
+        while (needed := self.waiting.first()) is not None and self._fits(needed):
+            self.in_use += needed
+            self.waiting.wake_first(needed)
 
     def _fits(self, tokens: int) -> bool:
-        return not self.in_use or self.in_use + tokens <= self._room
+        return not self.in_use or self.in_use + tokens <= self._limit
 
 
-def count_tokens_by_uuid(pictures: Sequence[EncodedImage], tokens: ImageTokenCounter | None) -> dict[str, int]:
-    """What each picture that a server is to keep takes of the room, by its uuid; nothing where ``tokens`` is None."""
+def count_tokens_by_uuid(pictures: Sequence[EncodedImage], picture_tokens: ImageTokenCounter | None) -> dict[str, int]:
+    """Tokens of the images that have a uuid; 0 for each without ``picture_tokens``."""
     return {
-        picture.uuid: tokens(picture) if tokens is not None else 0 for picture in pictures if picture.uuid is not None
+        picture.uuid: picture_tokens(picture) if picture_tokens is not None else 0
+        for picture in pictures
+        if picture.uuid is not None
     }
-
-
-# What decides how many requests are under way at once: its face, and the plain one that keeps to a number. Pure.
-
-SHRINK = 0.75
-"""A refused request takes a quarter of the slots away; one burst of refusals does so once."""
-REGROW = 0.05
-"""Each limit's worth of answers gives so much of it back, or one."""
-STRIKES, STRIKE_SHARE = 2, 0.05
-"""So many time-outs, and so large a share of all ends, are more than chance."""
 
 
 @dataclass(slots=True)
 class Permit:
-    """A slot while it is held: what was true when it was given."""
+    """The right to have one request in flight, with the state of the limit at the time when it was given."""
 
+    # How often the limit had been cut and changed: a controller ignores outcomes of requests that were sent before.
     cuts: int = 0
-    """How often the limit had been cut: late refusals of one burst tell themselves apart from new ones."""
     level: int = 0
-    """How often the limit had been changed."""
-    in_use: int = 0
-    """Slots in use, this one included."""
+    in_use: int = 0  # permits in use, this one included
     since: float = 0.0
-    paused: bool = False
-    """Whether it waited for something that says nothing about the server's pace."""
+    was_delayed: bool = False  # by an outage: its duration says nothing about the server's speed
 
 
-class Controller(Protocol):
-    """Decides on the number of slots. ``now`` is in seconds, of any clock that only goes forward."""
+class LimitController(Protocol):
+    """Decides how many permits there are. ``now`` is in seconds of a monotonic clock."""
 
     @property
-    def slots(self) -> int:
-        """As many as may be in use now, at least 1."""
+    def permits(self) -> int:
+        """At least 1."""
         ...
 
     @property
     def cuts(self) -> int: ...
     @property
     def level(self) -> int: ...
-    def answered(self, lease: Permit, tokens: int, now: float) -> None:
-        """An answer came; ``tokens`` is its length."""
+    def record_answer(self, permit: Permit, tokens: int, now: float) -> None: ...
+
+    def record_refusal(self, permit: Permit, now: float) -> None:
+        """The server was too busy for a request; one burst of refusals cuts once."""
         ...
 
-    def refusals(self, lease: Permit, now: float) -> None:
-        """The server turned a request away. One burst cuts once."""
-        ...
+    def record_timeout(self, permit: Permit, now: float) -> None: ...
 
-    def record_timeout(self, lease: Permit, now: float) -> None:
-        """A request got no answer in its time; several are a sign of a server that has too much to do."""
-        ...
+    def record_outage(self, now: float) -> None: ...
 
-    def away(self, now: float) -> None:
-        """The server went away with all that was in flight, and may have done so because it was too much."""
-        ...
-
-    def record_metrics(self, gauges: ServerMetrics, in_use: int, now: float) -> None:
-        """The server told of itself."""
-        ...
+    def record_metrics(self, metrics: ServerMetrics, in_use: int, now: float) -> None: ...
 
 
 @dataclass(slots=True)
-class Strikes:
-    """Time-outs among the ends of requests since the limit was cut last."""
+class TimeoutCount:
+    """Timeouts among the outcomes since the limit was last cut."""
 
     timeouts: int = 0
-    ends: int = 0
+    outcomes: int = 0
 
     @property
-    def out(self) -> bool:
-        return self.timeouts >= STRIKES and self.timeouts >= STRIKE_SHARE * self.ends
+    def is_significant(self) -> bool:
+        return self.timeouts >= MIN_TIMEOUTS and self.timeouts >= MIN_TIMEOUT_SHARE * self.outcomes
 
 
 @dataclass(slots=True)
-class Fixed:
-    """A number that a person chose: fewer after refusals, and back to it with the answers that follow."""
+class FixedLimit:
+    """The user's number: lowered by refusals, timeouts and outages, and raised again by answers."""
 
     maximum: int
     cuts: int = 0
     limit: float = field(init=False)
-    _strikes: Strikes = field(default_factory=Strikes)
+    _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
 
     def __post_init__(self) -> None:
         self.limit = float(self.maximum)
 
     @property
-    def slots(self) -> int:
+    def permits(self) -> int:
         return max(1, int(self.limit))
 
     @property
     def level(self) -> int:
         return self.cuts
 
-    def answered(self, lease: Permit, tokens: int, now: float) -> None:
-        """What was sent before a cut says nothing of the time after it."""
-        self._strikes.ends += 1
-        if lease.cuts == self.cuts:
-            self.limit = min(self.maximum, self.limit + max(1 / self.limit, REGROW))
+    def record_answer(self, permit: Permit, tokens: int, now: float) -> None:
+        self._timeouts.outcomes += 1
+        if permit.cuts == self.cuts:
+            self.limit = min(self.maximum, self.limit + max(1 / self.limit, REGROWTH))
 
-    def refusals(self, lease: Permit, now: float) -> None:
-        self._strikes.ends += 1
-        if lease.cuts == self.cuts:
+    def record_refusal(self, permit: Permit, now: float) -> None:
+        self._timeouts.outcomes += 1
+        if permit.cuts == self.cuts:
             self._cut()
 
-    def record_timeout(self, lease: Permit, now: float) -> None:
-        self._strikes.ends += 1
-        if lease.cuts == self.cuts:
-            self._strikes.timeouts += 1
-            if self._strikes.out:
+    def record_timeout(self, permit: Permit, now: float) -> None:
+        self._timeouts.outcomes += 1
+        if permit.cuts == self.cuts:
+            self._timeouts.timeouts += 1
+            if self._timeouts.is_significant:
                 self._cut()
 
-    def away(self, now: float) -> None:
+    def record_outage(self, now: float) -> None:
         self._cut()
 
-    def record_metrics(self, gauges: ServerMetrics, in_use: int, now: float) -> None:
-        """Nothing: the number was chosen."""
+    def record_metrics(self, metrics: ServerMetrics, in_use: int, now: float) -> None:
+        """Does nothing: the limit is the user's choice."""
 
     def _cut(self) -> None:
         self.cuts += 1
-        self.limit = max(1.0, self.limit * SHRINK)
-        self._strikes = Strikes()
+        self.limit = max(1.0, self.limit * REFUSAL_FACTOR)
+        self._timeouts = TimeoutCount()
 
 
 class ConcurrencyLimit:
-    """Slots for attempts, ``maximum`` of them or what the controller makes of it; what waits to be tried again goes
-    before what is new."""
+    """Limits the requests in flight to one endpoint."""
 
-    def __init__(self, most: int, controller: Controller | None = None) -> None:
-        self.maximum = most
-        self.controller = controller or Fixed(most)
+    def __init__(self, maximum: int, controller: LimitController | None = None) -> None:
+        self.maximum = maximum
+        self.controller = controller or FixedLimit(maximum)
         self.in_use = 0
         self.refusals = 0
-        self._held_until = 0.0
-        self._alarm: asyncio.TimerHandle | None = None
-        self._waiting = WaitQueue()
-        self.image_limit = ImageTokenLimit()
-        """Where those with new pictures wait before they wait for a slot."""
+        self.image_limit = ImageTokenLimit()  # acquired before a permit: a waiting image takes up none
+        self._paused_until = 0.0
+        self._resume: asyncio.TimerHandle | None = None
+        self._queue = WaitQueue()
         self._closing = asyncio.Event()
 
     @property
-    def slots(self) -> int:
-        """How many there are at the moment."""
-        return self.controller.slots
+    def permits(self) -> int:
+        """In use or free."""
+        return self.controller.permits
 
-    def permit(self, *, again: bool) -> Held:
-        """Holds one slot. Raises Interrupted once the run is being stopped.
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a permit or for the image limit."""
+        return len(self._queue) + len(self.image_limit.waiting)
 
-        A RunStopped from within goes to all who wait as well: they would only meet the same refusal.
+    @property
+    def paused(self) -> bool:
+        return monotonic() < self._paused_until
+
+    @property
+    def closed(self) -> bool:
+        return self._closing.is_set()
+
+    def permit(self, *, retry: bool) -> PermitContext:
+        """An async context that holds one permit. Raises Interrupted once the limit is closed.
+
+        A RunStopped raised inside is raised in all waiting requests, too: they would meet the same error.
         """
-        return Held(self, again)
+        return PermitContext(self, retry)
 
-    def release(self) -> None:
-        """Gives a slot back."""
-        self.in_use -= 1
-        self._grant()
-
-    async def acquire(self, *, again: bool) -> int:
-        """Takes a slot, in its turn; how many are in use with it."""
+    async def acquire(self, *, retry: bool) -> int:
+        """Waits for a permit; returns the number of permits in use."""
         if self._closing.is_set():
             raise Interrupted
-        if self._waiting.first() is None and self._free():
+        if self._queue.first() is None and self._has_free_permit():
             self.in_use += 1
             return self.in_use
-        return await self._waiting.wait(1, again=again, give_back=lambda _: self.release())
+        return await self._queue.wait(1, retry=retry, on_cancel=lambda _: self.release())
 
-    def _free(self) -> bool:
-        return self.in_use < self.controller.slots and monotonic() >= self._held_until
+    def release(self) -> None:
+        self.in_use -= 1
+        self._wake_waiters()
 
-    def _grant(self) -> None:
-        while self._waiting.first() is not None and self._free():
+    def _has_free_permit(self) -> bool:
+        return self.in_use < self.controller.permits and monotonic() >= self._paused_until
+
+    def _wake_waiters(self) -> None:
+        while self._queue.first() is not None and self._has_free_permit():
             self.in_use += 1
-            self._waiting.call(self.in_use)
+            self._queue.wake_first(self.in_use)
 
-    def answered(self, lease: Permit, tokens: int) -> None:
-        """An answer of so many tokens came."""
-        self.controller.answered(lease, tokens, monotonic())
-        self._grant()
+    def record_answer(self, permit: Permit, tokens: int) -> None:
+        self.controller.record_answer(permit, tokens, monotonic())
+        self._wake_waiters()
 
-    def pressed(self, lease: Permit, retry_after: float | None) -> None:
-        """The server turned a request away; everything is held for as long as it asks."""
+    def record_refusal(self, permit: Permit, retry_after: float | None) -> None:
         self.refusals += 1
-        self.controller.refusals(lease, monotonic())
+        self.controller.record_refusal(permit, monotonic())
         if retry_after:
             self.pause(retry_after)
 
-    def record_timeout(self, lease: Permit) -> None:
-        """A request got no answer in its time."""
-        self.controller.record_timeout(lease, monotonic())
+    def record_timeout(self, permit: Permit) -> None:
+        self.controller.record_timeout(permit, monotonic())
 
-    def away(self) -> None:
-        """The server went away."""
-        self.controller.away(monotonic())
+    def record_outage(self) -> None:
+        self.controller.record_outage(monotonic())
 
-    def record_metrics(self, gauges: ServerMetrics) -> None:
-        """The server told of itself."""
-        self.controller.record_metrics(gauges, self.in_use, monotonic())
-        self._grant()
+    def record_metrics(self, metrics: ServerMetrics) -> None:
+        self.controller.record_metrics(metrics, self.in_use, monotonic())
+        self._wake_waiters()
 
     def pause(self, seconds: float) -> None:
-        """Gives no slot for so long."""
-        self._hold(monotonic() + seconds)
-
-    def _hold(self, until: float) -> None:
-        if until <= self._held_until:
+        """Gives out no permits for so long."""
+        until = monotonic() + seconds
+        if until <= self._paused_until:
             return
-        self._held_until = until
-        if self._alarm is not None:
-            self._alarm.cancel()
-        # A little late rather than early: the loop's clock may fire just before the time is up.
-        self._alarm = asyncio.get_running_loop().call_later(until - monotonic() + 0.001, self._grant)
+        self._paused_until = until
+        if self._resume is not None:
+            self._resume.cancel()
+        # The event loop may fire a timer slightly early; then the pause would not be over yet.
+        self._resume = asyncio.get_running_loop().call_later(seconds + 0.001, self._wake_waiters)
 
     async def sleep(self, seconds: float) -> None:
-        """Sleeps outside any slot. Raises Interrupted once the run is being stopped."""
+        """Raises Interrupted as soon as the limit is closed."""
         if seconds > 0 and not self._closing.is_set():
             try:
                 await asyncio.wait_for(self._closing.wait(), seconds)
@@ -329,53 +259,35 @@ class ConcurrencyLimit:
         if self._closing.is_set():
             raise Interrupted
 
-    @property
-    def paused(self) -> bool:
-        """Whether no slot is given for a time, as the server asked."""
-        return monotonic() < self._held_until
-
-    @property
-    def closed(self) -> bool:
-        """Whether the run is being stopped."""
-        return self._closing.is_set()
-
     def close(self) -> None:
-        """Gives no more slots: waiting and sleeping attempts end with Interrupted, those under way go on."""
+        """Raises Interrupted in waiting and sleeping requests; those in flight go on."""
         self._closing.set()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        if self._resume is not None:
+            self._resume.cancel()
         self.reject_waiting(Interrupted())
 
-    @property
-    def waiting(self) -> int:
-        """How many wait for a slot, or for the room before it."""
-        return len(self._waiting) + len(self.image_limit.waiting)
+    def reject_waiting(self, error: PersQAError) -> None:
+        self.image_limit.waiting.reject(error)
+        self._queue.reject(error)
 
     def reject_last_waiting(self, error: PersQAError) -> None:
-        """Ends the waiting of the one that would wait longest."""
-        (self.image_limit.waiting or self._waiting).reject_last_waiting(error)
-
-    def reject_waiting(self, error: PersQAError) -> None:
-        """Ends the waiting of all who wait for a slot."""
-        self.image_limit.waiting.reject_waiting(error)
-        self._waiting.reject_waiting(error)
+        """Rejects the request that would wait longest."""
+        (self.image_limit.waiting or self._queue).reject_last(error)
 
 
-class Held(AbstractAsyncContextManager[Permit]):
-    """A slot from when it is given to when it is given back."""
+class PermitContext(AbstractAsyncContextManager[Permit]):
+    __slots__ = ("_limit", "_retry")
 
-    __slots__ = ("_admission", "_again")
-
-    def __init__(self, admission: ConcurrencyLimit, again: bool) -> None:
-        self._admission = admission
-        self._again = again
+    def __init__(self, limit: ConcurrencyLimit, retry: bool) -> None:
+        self._limit = limit
+        self._retry = retry
 
     async def __aenter__(self) -> Permit:
-        in_use = await self._admission.acquire(again=self._again)
-        controller = self._admission.controller
+        in_use = await self._limit.acquire(retry=self._retry)
+        controller = self._limit.controller
         return Permit(controller.cuts, controller.level, in_use, monotonic())
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, RunStopped):
-            self._admission.reject_waiting(error)
-        self._admission.release()
+            self._limit.reject_waiting(error)
+        self._limit.release()

@@ -1,4 +1,4 @@
-"""How many requests a second and how many tokens a minute: throttles behind a waiting line. Waits, nothing else."""
+"""How fast requests are sent: the user's own rates, and the limits of an account that its responses report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from fractions import Fraction
@@ -18,111 +18,242 @@ from asyncio_throttle.throttler import Throttler
 from persqa_client.config import Limits
 from persqa_client.errors import Interrupted
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
-from persqa_client.limits.concurrency import ConcurrencyLimit, WaitQueue
+from persqa_client.limits.concurrency import ConcurrencyLimit
+from persqa_client.limits.wait_queue import WaitQueue
 from persqa_client.types import Request, Usage
 
-# A waiting line: one at a time, what is tried again before what is new. Waits, nothing else.
-
-
-class Line:
-    """Lets one after the other in. Once closed, all who wait or are in get Interrupted."""
-
-    def __init__(self) -> None:
-        self._taken = False
-        self._waiting = WaitQueue()
-        self._closed = False
-        self._patience: set[asyncio.Timeout] = set()
-
-    @asynccontextmanager
-    async def turn(self, *, again: bool) -> AsyncIterator[None]:
-        if self._closed:
-            raise Interrupted
-        patience = asyncio.timeout(None)
-        self._patience.add(patience)
-        try:
-            async with patience, self._alone(again=again):
-                yield
-        except TimeoutError:
-            raise Interrupted from None
-        finally:
-            self._patience.discard(patience)
-
-    @asynccontextmanager
-    async def _alone(self, *, again: bool) -> AsyncIterator[None]:
-        if self._taken:
-            await self._waiting.wait(1, again=again, give_back=lambda _: self._pass_on())
-        self._taken = True
-        try:
-            yield
-        finally:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        self._taken = False
-        if self._waiting.first() is not None:
-            self._taken = True
-            self._waiting.call(1)
-
-    def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        now = asyncio.get_running_loop().time()
-        for patience in self._patience:
-            patience.reschedule(now)
-
-
-# What an account has left, by the x-ratelimit headers of an answer, and what a request will take of it. Pure.
-
-Kind = Literal["requests", "tokens"]
-
-CHARACTERS_PER_TOKEN = 3
-"""Of a prompt's text; on the safe side for English, about right for Chinese."""
+CHARACTERS_PER_TOKEN = 3  # of a prompt: too low for English, about right for Chinese
+PERIOD = 0.05  # seconds; the requests of one period may be sent at once
+TOKEN_BURST = 5.0  # seconds' worth of tokens that may go at once; with a minute's, the first minute would have two
+ANSWERS_WITHOUT_HEADERS = 20  # after so many, rate limit headers are no longer looked for
 
 DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$")
-UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
-LONGEST = 1e6
-"""Seconds; a larger number is a moment in time, counted from 1970."""
+DURATION_UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+MAX_DURATION = 1e6  # seconds; a larger number is a Unix timestamp
 
 
-def weight_of(request: Request, max_tokens: int, picture_tokens: ImageTokenCounter = estimate_image_tokens) -> int:
-    """Tokens that a request may take, its answer at its longest: that is what an account is charged for at first."""
+class RateLimiter:
+    """Paces the requests to one endpoint, by the user's limits and by those that its responses report."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        concurrency_limit: ConcurrencyLimit,
+        picture_tokens: ImageTokenCounter = estimate_image_tokens,
+    ) -> None:
+        self._limits = limits
+        self._concurrency_limit = concurrency_limit
+        self.picture_tokens = picture_tokens
+        self._throttles = make_throttles(limits.rps, limits.rpm, limits.tpm)
+        self._answers = 0
+        self._tokens = 0
+        self.expects_headers = True  # until many answers came without any
+
+    def estimate_tokens(self, request: Request, max_tokens: int) -> int:
+        """0 if there is no limit on tokens."""
+        return 0 if self._limits.tpm is None else estimate_tokens(request, max_tokens, self.picture_tokens)
+
+    async def acquire(self, tokens: int, *, retry: bool) -> None:
+        """Waits until a request of so many tokens may be sent. Raises Interrupted once closed."""
+        for throttle in self._throttles:
+            await throttle.acquire(tokens, retry=retry)
+
+    def refund(self, tokens: int) -> None:
+        """For a request that was not sent after all."""
+        self._correct(-tokens)
+
+    def record_usage(self, usage: Usage, estimated: int) -> None:
+        taken = usage.prompt + usage.completion
+        self._answers += 1
+        self._tokens += taken
+        if estimated and usage.prompt:
+            self._correct(taken - estimated)
+
+    def _correct(self, tokens: int) -> None:
+        for throttle in self._throttles:
+            throttle.correct(tokens)
+
+    def observe_headers(self, headers: Mapping[str, str]) -> None:
+        """Pauses all requests if the ``x-ratelimit-…`` headers leave too little for an average one."""
+        if not self.expects_headers:
+            return
+        if "x-ratelimit-remaining-requests" not in headers and "x-ratelimit-remaining-tokens" not in headers:
+            self.expects_headers = self._answers < ANSWERS_WITHOUT_HEADERS
+            return
+        mean = self._tokens // max(1, self._answers)
+        if seconds := seconds_until_available(headers, time.time(), max(1, mean)):
+            self._concurrency_limit.pause(min(seconds, self._limits.max_outage))
+
+    def close(self) -> None:
+        """Raises Interrupted in waiting requests."""
+        for throttle in self._throttles:
+            throttle.close()
+
+
+def estimate_tokens(
+    request: Request, max_tokens: int, picture_tokens: ImageTokenCounter = estimate_image_tokens
+) -> int:
+    """Prompt tokens plus the longest possible answer: what providers count before a request has ended."""
     text = len(request.system) + len(request.prompt) + sum(len(turn.text) for turn in request.turns)
     pictures = sum(picture_tokens(picture) for picture in request.pictures)
     return text // CHARACTERS_PER_TOKEN + pictures + (request.max_tokens or max_tokens)
 
 
-def seconds_to_hold(headers: Mapping[str, str], now: float, tokens: int = 1) -> float:
-    """How long to send nothing: until there is room for one request more, of so many tokens. ``now`` is Unix time."""
-    return max(_hold(headers, "requests", 1, now), _hold(headers, "tokens", tokens, now))
+class Throttle(Protocol):
+    async def acquire(self, tokens: int = 0, *, retry: bool = False) -> None:
+        """Raises Interrupted once closed."""
+        ...
+
+    def correct(self, tokens: int) -> None:
+        """Adds the tokens that a request took beyond its estimate."""
+        ...
+
+    def close(self) -> None: ...
 
 
-def _hold(headers: Mapping[str, str], kind: Kind, need: int, now: float) -> float:
-    remaining = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
-    if remaining is None or remaining >= need:
+class RequestThrottle:
+    """At most ``rps`` requests a second, evenly spread: no burst at the start."""
+
+    def __init__(self, rps: float) -> None:
+        limit, period = split_rate(rps)
+        self._throttler = Throttler(rate_limit=limit, period=period, retry_interval=min(0.01, period / 4))
+        # asyncio-throttle polls: behind a lock, hundreds of waiters cost no more than one.
+        self._lock = PriorityLock()
+
+    async def acquire(self, tokens: int = 0, *, retry: bool = False) -> None:
+        async with self._lock.hold(retry=retry):
+            await self._throttler.acquire()  # type: ignore[no-untyped-call]
+
+    def correct(self, tokens: int) -> None:
+        pass
+
+    def close(self) -> None:
+        self._lock.close()
+
+
+class TokenThrottle:
+    """At most ``tpm`` tokens a minute: estimates at first, corrected by what requests took."""
+
+    def __init__(self, tpm: int) -> None:
+        self._burst = max(1.0, tpm * TOKEN_BURST / 60)
+        self._limiter = AsyncLimiter(self._burst, TOKEN_BURST)
+        self._lock = PriorityLock()
+        self._correction = 0.0
+
+    async def acquire(self, tokens: int = 0, *, retry: bool = False) -> None:
+        async with self._lock.hold(retry=retry):
+            due = tokens + self._correction
+            self._correction = min(0, due)
+            # A request may be larger than a burst.
+            while due > 0:
+                part = min(self._burst, due)
+                await self._limiter.acquire(part)
+                due -= part
+
+    def correct(self, tokens: int) -> None:
+        self._correction += tokens
+
+    def close(self) -> None:
+        self._lock.close()
+
+
+class PriorityLock:
+    """A lock that retries get first. Once closed, holders and waiters get Interrupted."""
+
+    def __init__(self) -> None:
+        self._locked = False
+        self._queue = WaitQueue()
+        self._closed = False
+        self._timeouts: set[asyncio.Timeout] = set()
+
+    @asynccontextmanager
+    async def hold(self, *, retry: bool) -> AsyncIterator[None]:
+        if self._closed:
+            raise Interrupted
+        timeout = asyncio.timeout(None)
+        self._timeouts.add(timeout)
+        try:
+            async with timeout:
+                if self._locked:
+                    await self._queue.wait(1, retry=retry, on_cancel=lambda _: self._release())
+                self._locked = True
+                try:
+                    yield
+                finally:
+                    self._release()
+        except TimeoutError:
+            raise Interrupted from None
+        finally:
+            self._timeouts.discard(timeout)
+
+    def _release(self) -> None:
+        self._locked = False
+        if self._queue.first() is not None:
+            self._locked = True
+            self._queue.wake_first(1)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            now = asyncio.get_running_loop().time()
+            for timeout in self._timeouts:
+                timeout.reschedule(now)
+
+
+def make_throttles(rps: float | None, rpm: float | None = None, tpm: int | None = None) -> list[Throttle]:
+    # Requests a minute are spread evenly, too: providers often count them over shorter times.
+    rates = [rate for rate in (rps, None if rpm is None else rpm / 60) if rate is not None]
+    throttles: list[Throttle] = [RequestThrottle(min(rates))] if rates else []
+    if tpm is not None:
+        throttles.append(TokenThrottle(tpm))
+    return throttles
+
+
+def split_rate(rps: float) -> tuple[int, float]:
+    """The same rate as (requests, seconds), with few requests: those of one period may be sent at once.
+
+    >>> split_rate(0.5), split_rate(8), split_rate(250)
+    ((1, 2.0), (1, 0.125), (13, 0.052))
+    """
+    requests = max(1, math.ceil(rps * PERIOD))
+    return requests, float(Fraction(requests) / Fraction(rps))
+
+
+def seconds_until_available(headers: Mapping[str, str], now: float, tokens: int = 1) -> float:
+    """Seconds until an account has capacity for one more request of so many tokens. ``now`` is Unix time."""
+    return max(
+        _seconds_until_available(headers, "requests", 1, now), _seconds_until_available(headers, "tokens", tokens, now)
+    )
+
+
+def _seconds_until_available(
+    headers: Mapping[str, str], kind: Literal["requests", "tokens"], needed: int, now: float
+) -> float:
+    remaining = _parse_number(headers.get(f"x-ratelimit-remaining-{kind}"))
+    if remaining is None or remaining >= needed:
         return 0.0
-    reset = read_reset(headers.get(f"x-ratelimit-reset-{kind}"), now)
+    reset = parse_reset(headers.get(f"x-ratelimit-reset-{kind}"), now)
     if reset is None:
         return 0.0
-    limit = _number(headers.get(f"x-ratelimit-limit-{kind}"))
-    # What is left comes back bit by bit; the reset is when all of it is there again.
-    share = 1.0 if remaining <= 0 or limit is None or limit <= need else (need - remaining) / (limit - remaining)
+    limit = _parse_number(headers.get(f"x-ratelimit-limit-{kind}"))
+    # Capacity comes back gradually; the reset is the time until all of it is back.
+    share = 1.0 if remaining <= 0 or limit is None or limit <= needed else (needed - remaining) / (limit - remaining)
     return share * reset
 
 
-def read_reset(value: str | None, now: float) -> float | None:
-    """Seconds until a limit is whole again: ``6ms``, ``1s``, ``1m30s``, ``20`` seconds, a moment in ISO or Unix time.
+def parse_reset(value: str | None, now: float) -> float | None:
+    """Seconds until a limit is reset: ``6ms``, ``1s``, ``1m30s``, ``20`` (seconds), a Unix or an ISO timestamp.
 
-    >>> read_reset("1m30s", 0.0), read_reset("6ms", 0.0)
+    >>> parse_reset("1m30s", 0.0), parse_reset("6ms", 0.0)
     (90.0, 0.006)
     """
     value = (value or "").strip()
     if not value:
         return None
-    if (seconds := _number(value)) is not None:
-        return max(0.0, seconds if seconds < LONGEST else seconds - now)
+    if (seconds := _parse_number(value)) is not None:
+        return max(0.0, seconds if seconds < MAX_DURATION else seconds - now)
     if (found := DURATION.match(value)) is not None:
-        return sum(unit * float(part) for unit, part in zip(UNITS, found.groups(), strict=True) if part)
+        return sum(unit * float(part) for unit, part in zip(DURATION_UNITS, found.groups(), strict=True) if part)
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
@@ -130,184 +261,9 @@ def read_reset(value: str | None, now: float) -> float | None:
     return max(0.0, moment.timestamp() - now) if moment.tzinfo else None
 
 
-def _number(value: str | None) -> float | None:
+def _parse_number(value: str | None) -> float | None:
     try:
         number = float(value) if value is not None else None
     except ValueError:
         return None
     return number if number is not None and 0 <= number < 1e12 else None
-
-
-BURST = 5.0
-"""Seconds' worth of tokens that may go at once; not a minute's, or the first minute would take two."""
-
-
-class Throttle(Protocol):
-    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
-        """Returns when a request of so many tokens may go; what is tried ``again`` goes before what is new.
-
-        Raises Interrupted once closed.
-        """
-        ...
-
-    def correct(self, tokens: int) -> None:
-        """A request took so many tokens more than was thought, or fewer where negative."""
-        ...
-
-    def close(self) -> None:
-        """Lets nothing more through; who waits gets Interrupted."""
-        ...
-
-
-class Unlimited:
-    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
-        """Lets everything through."""
-
-    def correct(self, tokens: int) -> None:
-        """Nothing is counted."""
-
-    def close(self) -> None:
-        """Nobody waits."""
-
-
-class PerSecond:
-    """At most ``rps`` requests a second, evenly: no burst at the start."""
-
-    def __init__(self, rps: float) -> None:
-        limit, period = whole_rate(rps)
-        self._throttler = Throttler(rate_limit=limit, period=period, retry_interval=min(0.01, period / 4))
-        # The throttler polls: with one waiter at a time, hundreds of them cost no more than one.
-        self._line = Line()
-
-    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
-        async with self._line.turn(again=again):
-            await self._throttler.acquire()  # type: ignore[no-untyped-call]
-
-    def correct(self, tokens: int) -> None:
-        """Requests are counted, not tokens."""
-
-    def close(self) -> None:
-        self._line.close()
-
-
-class TokensPerMinute:
-    """At most ``tpm`` tokens a minute, by what requests are thought to take and, afterwards, by what they took."""
-
-    def __init__(self, tpm: int) -> None:
-        self._most = max(1.0, tpm * BURST / 60)
-        self._limiter = AsyncLimiter(self._most, BURST)
-        self._line = Line()
-        self._owed = 0.0
-
-    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
-        async with self._line.turn(again=again):
-            due = tokens + self._owed
-            self._owed = min(0, due)
-            # A request may be larger than what may go at once: then it waits for its parts.
-            while due > 0:
-                part = min(self._most, due)
-                await self._limiter.acquire(part)
-                due -= part
-
-    def correct(self, tokens: int) -> None:
-        self._owed += tokens
-
-    def close(self) -> None:
-        self._line.close()
-
-
-class Throttles:
-    """Several throttles, one after the other."""
-
-    def __init__(self, throttles: Sequence[Throttle]) -> None:
-        self._throttles = throttles
-
-    async def acquire(self, *, again: bool = False, tokens: int = 0) -> None:
-        for throttle in self._throttles:
-            await throttle.acquire(again=again, tokens=tokens)
-
-    def correct(self, tokens: int) -> None:
-        for throttle in self._throttles:
-            throttle.correct(tokens)
-
-    def close(self) -> None:
-        for throttle in self._throttles:
-            throttle.close()
-
-
-def whole_rate(rps: float) -> tuple[int, float]:
-    """(requests, seconds) of the same rate with few requests per period, because a whole period's worth may go at once.
-
-    >>> whole_rate(0.5), whole_rate(8), whole_rate(250)
-    ((1, 2.0), (1, 0.125), (13, 0.052))
-    """
-    requests = max(1, math.ceil(rps * 0.05))
-    return requests, float(Fraction(requests) / Fraction(rps))
-
-
-def throttle_for(rps: float | None, rpm: float | None = None, tpm: int | None = None) -> Throttle:
-    """Requests a minute go evenly as well: an account's limits are often counted over shorter times too."""
-    rates = [rate for rate in (rps, None if rpm is None else rpm / 60) if rate is not None]
-    throttles: list[Throttle] = [PerSecond(min(rates))] if rates else []
-    if tpm is not None:
-        throttles.append(TokensPerMinute(tpm))
-    if len(throttles) > 1:
-        return Throttles(throttles)
-    return throttles[0] if throttles else Unlimited()
-
-
-# What an account may take: throttled before sending, corrected by what was taken, held when nothing is left. Waits.
-
-ANSWERS_WITHOUT_HEADERS = 20
-"""Answers without a word on the account's limits, after which none is looked for."""
-
-
-class RateLimiter:
-    """The limits on requests and tokens that a person names, and those that answers tell of."""
-
-    def __init__(
-        self, limits: Limits, admission: ConcurrencyLimit, picture_tokens: ImageTokenCounter = estimate_image_tokens
-    ) -> None:
-        self._limits = limits
-        self._admission = admission
-        self.picture_tokens = picture_tokens
-        self._throttle = throttle_for(limits.rps, limits.rpm, limits.tpm)
-        self._answers = 0
-        self._tokens = 0
-        self.expects_headers = True
-        """Whether answers may still be expected to tell of limits."""
-
-    def estimate_tokens(self, request: Request, max_tokens: int) -> int:
-        """Tokens that the request may take; 0 where nobody counts them."""
-        return 0 if self._limits.tpm is None else weight_of(request, max_tokens, self.picture_tokens)
-
-    async def acquire(self, tokens: int, *, again: bool) -> None:
-        """Returns when it may be sent. Raises Interrupted once closed."""
-        await self._throttle.acquire(again=again, tokens=tokens)
-
-    def give_back(self, tokens: int) -> None:
-        """It was not sent after all."""
-        self._throttle.correct(-tokens)
-
-    def record_usage(self, usage: Usage, tokens: int) -> None:
-        """What an answer took, of which ``tokens`` had been counted before."""
-        taken = usage.prompt + usage.completion
-        self._answers += 1
-        self._tokens += taken
-        if tokens and usage.prompt:
-            self._throttle.correct(taken - tokens)
-
-    def observe_headers(self, headers: Mapping[str, str]) -> None:
-        """Holds all sending where the limits in an answer's headers leave no room for one request more."""
-        if not self.expects_headers:
-            return
-        if "x-ratelimit-remaining-requests" not in headers and "x-ratelimit-remaining-tokens" not in headers:
-            self.expects_headers = self._answers < ANSWERS_WITHOUT_HEADERS
-            return
-        mean = self._tokens // max(1, self._answers)
-        if seconds := seconds_to_hold(headers, time.time(), max(1, mean)):
-            self._admission.pause(min(seconds, self._limits.max_outage))
-
-    def close(self) -> None:
-        """Permits nothing more."""
-        self._throttle.close()

@@ -1,1 +1,1 @@
-"""Room."""
+"""Finds out, before a run, which features a server supports."""

@@ -1,4 +1,4 @@
-"""What a server is and what it really obeys, found out before anything depends on it. Talks to the endpoint."""
+"""Probes servers before a run: their models, and the features that their answers show."""
 
 from __future__ import annotations
 
@@ -9,115 +9,153 @@ from typing import Any, Literal
 import orjson
 
 from persqa_client.client.classify import classify_response
-from persqa_client.endpoints.outage import explained
+from persqa_client.endpoints.outage import explain_stop
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import AttemptError, RunStopped, ServerFailed
 from persqa_client.probing.capabilities import (
     FeatureSupport,
     ServerCapabilities,
     StrategyChoice,
-    explain_unknown_model,
     explain_unusable_vision,
+    require_model,
     resolve_strategy,
 )
 from persqa_client.probing.features import (
     count_images,
-    fork,
-    try_constraints,
-    try_prefills,
-    try_seed,
-    try_uuid,
+    probe_constraints,
+    probe_prefills,
+    probe_seed,
+    probe_uuid,
 )
-from persqa_client.probing.vision import check_vision, patch_of
+from persqa_client.probing.probe_session import ProbeSession
+from persqa_client.probing.vision import check_vision, detect_patch_size
 from persqa_client.task_groups import gather_all, task_group
 from persqa_client.types import RetryAction, Strategy
 
-LOOKS = 3
-HELD = frozenset({"auto", "constrain", "surrogate"})
-"""Strategies that go with a pattern where the server obeys one."""
-LENGTHENING = frozenset({"min_tokens"})
-"""Of a person's own request fields, those that short answers can't bear."""
+#: ``identity``: the list of models and the version alone. ``strategy``: what the strategy needs. ``all``: everything.
+ProbeDepth = Literal["identity", "strategy", "all"]
+
+MAX_GETS = 3
+#: Strategies that use a constraint if the server obeys one.
+CONSTRAINING_STRATEGIES = frozenset({"auto", "constrain", "surrogate"})
+#: Request fields of the user that would lengthen the short answers of the probes.
+LENGTHENING_FIELDS = frozenset({"min_tokens"})
+
+
+async def probe_all(
+    sessions: Sequence[Session], strategy: StrategyChoice, depth: ProbeDepth, *, uuid: bool = False
+) -> tuple[ServerCapabilities, ...]:
+    """Raises RunStopped if one server is not fit for the run: at the start this is easily corrected, and a server left
+    out would be unused for hours."""
+    return tuple(
+        await gather_all(
+            *(_probe_for_run(session, strategy, depth, uuid, name_url=len(sessions) > 1) for session in sessions)
+        )
+    )
+
+
+async def _probe_for_run(
+    session: Session, strategy: StrategyChoice, depth: ProbeDepth, uuid: bool, *, name_url: bool
+) -> ServerCapabilities:
+    try:
+        if depth == "identity":
+            server = await identify_server(session)
+            require_model(server, session.endpoint.model)
+        else:
+            server = await probe_server(session, strategy=strategy, thorough=depth == "all", uuid=uuid)
+        if depth != "strategy" and (problem := explain_unusable_vision(server)) is not None:
+            raise RunStopped("no_pictures", problem)
+        resolve_strategy(server, strategy)
+    except RunStopped as stop:
+        stop = await explain_stop(stop, session.endpoint.exit_error, session.client.alive)
+        raise (with_url(stop, session.endpoint.base_url) if name_url else stop) from None
+    return server
 
 
 async def probe_server(
     session: Session, *, strategy: StrategyChoice = "auto", thorough: bool = False, uuid: bool = False
 ) -> ServerCapabilities:
-    """What a run by this strategy needs to know, or all that can be found out; about three round trips.
+    """Probes the features for a strategy, or all with ``thorough``, and sets the session's dialect accordingly.
 
-    Afterwards the session speaks as the server was found to understand; with ``uuid``, pictures that have one are sent
-    once where the server keeps them. Raises RunStopped where nothing listens, the
-    key is refused, the address is wrong or the model is not served.
+    ``uuid``: send each image once if the server keeps it. Takes about three round trips. Raises RunStopped if nothing
+    listens, the key or URL is wrong, or the model is not served.
     """
     server = await identify_server(session)
-    if (sentence := explain_unknown_model(server, session.endpoint.model)) is not None:
-        raise RunStopped("unknown_model", sentence)
-    sampling = session.sampling
-    short = {name: value for name, value in sampling.extra_body.items() if name not in LENGTHENING}
-    trial = fork(session, sampling=sampling.model_copy(update={"extra_body": short}))
-    sight, seconds = await check_vision(trial)
-    server = replace(server, sight=sight, picture_patch=patch_of(sight), latency=seconds)
-    server = await examine_features(trial, server, strategy, thorough, uuid)
-    keeps = uuid and server.uuid is True
-    session.dialect = replace(trial.dialect, constraint=server.constraint, prefill=server.prefill, uuid=keeps)
+    require_model(server, session.endpoint.model)
+    probe = ProbeSession.of(session)
+    extra_body = probe.profile.sampling.extra_body
+    short = {name: value for name, value in extra_body.items() if name not in LENGTHENING_FIELDS}
+    probe = probe.vary(sampling=probe.profile.sampling.model_copy(update={"extra_body": short}))
+    vision, seconds = await check_vision(probe)
+    server = replace(server, vision=vision, picture_patch=detect_patch_size(vision), latency=seconds)
+    server = await _probe_features(probe, server, strategy, thorough=thorough, uuid=uuid)
+    session.profile.dialect = replace(
+        probe.profile.dialect,
+        constraint=server.constraint,
+        prefill=server.prefill,
+        sends_uuids=uuid and server.uuid is True,
+    )
     return server
 
 
-async def examine_features(
-    session: Session, server: ServerCapabilities, strategy: StrategyChoice, thorough: bool, wants_uuid: bool
+async def _probe_features(
+    probe: ProbeSession, server: ServerCapabilities, strategy: StrategyChoice, *, thorough: bool, uuid: bool
 ) -> ServerCapabilities:
-    """The features that are independent of one another, all at once."""
-    sees = server.sight is not None and server.sight.state in {"seen", "not shown"}
+    accepts_images = server.vision is not None and server.vision.state in {"seen", "not shown"}
     async with task_group() as group:
-        constraints = group.create_task(try_constraints(session, thorough or strategy in HELD))
-        prefills = group.create_task(try_prefills(session, thorough or strategy == "prefill"))
-        images = group.create_task(count_images(session)) if thorough and sees else None
-        seed = group.create_task(try_seed(session)) if thorough else None
-        uuid = group.create_task(try_uuid(session)) if (thorough or wants_uuid) and sees else None
+        constraining = thorough or strategy in CONSTRAINING_STRATEGIES
+        constraints = group.create_task(probe_constraints(probe)) if constraining else None
+        prefills = group.create_task(probe_prefills(probe)) if thorough or strategy == "prefill" else None
+        images = group.create_task(count_images(probe)) if thorough and accepts_images else None
+        seed = group.create_task(probe_seed(probe)) if thorough else None
+        keeps = group.create_task(probe_uuid(probe)) if (thorough or uuid) and accepts_images else None
     limit, taken = images.result() if images else (None, None)
     return replace(
         server,
-        constraint=first_obeyed(constraints.result()),
-        constraints=constraints.result(),
-        prefill=first_obeyed(prefills.result()),
-        prefills=prefills.result(),
+        constraints=constraints.result() if constraints else {},
+        constraint=find_obeyed_form(constraints.result()) if constraints else None,
+        prefills=prefills.result() if prefills else {},
+        prefill=find_obeyed_form(prefills.result()) if prefills else None,
         image_limit=limit,
         images_taken=taken,
         seed=seed.result() if seed else None,
-        uuid=uuid.result() if uuid else None,
+        uuid=keeps.result() if keeps else None,
     )
 
 
-def first_obeyed(forms: Mapping[str, FeatureSupport]) -> str | None:
-    return next((form for form, found in forms.items() if found == "obeyed"), None)
+def find_obeyed_form(support: Mapping[str, FeatureSupport]) -> str | None:
+    return next((form for form, found in support.items() if found == "obeyed"), None)
 
 
 async def identify_server(session: Session) -> ServerCapabilities:
-    """Models and version. Raises RunStopped where nothing listens, the key is refused or the address is wrong."""
+    """Reads the list of models and the version. Raises RunStopped if nothing listens or the key or URL is wrong."""
     endpoint = session.endpoint
     try:
         async with task_group() as group:
-            listing = group.create_task(_get_patiently(session, f"{endpoint.base_url}/models"))
-            telling = group.create_task(_get_json(session, f"{endpoint.root_url}/version"))
-        status, body = listing.result()
+            models = group.create_task(_get_with_retries(session, f"{endpoint.base_url}/models"))
+            version = group.create_task(_get_json(session, f"{endpoint.root_url}/version"))
+        status, body = models.result()
         if status == 404 and not endpoint.base_url.endswith("/v1"):
             await _suggest_v1(session)
-        _refuse_early(session, status, body)
-        version = telling.result() if status == 200 else {}
     except AttemptError as error:
         raise RunStopped(error.decision.code, error.decision.message) from error
-    cards = [card for card in _load(body).get("data") or [] if isinstance(card, dict)] if status == 200 else []
+    if status == 401:
+        # Not for a 403: a key may be good for completions and not for the list of models.
+        decision = classify_response(status, {}, body, session.client.context, now=0.0)
+        raise RunStopped(decision.code, decision.message)
+    cards = [card for card in _load_object(body).get("data") or [] if isinstance(card, dict)] if status == 200 else []
     own: dict[str, Any] = next((card for card in cards if card.get("id") == endpoint.model), {})
     return ServerCapabilities(
         models=tuple(str(card.get("id")) for card in cards),
         owner=own.get("owned_by"),
-        version=version.get("version"),
+        version=version.result().get("version") if status == 200 else None,
         max_model_len=own.get("max_model_len"),
     )
 
 
-async def _get_patiently(session: Session, url: str) -> tuple[int, bytes]:
-    """A GET that one broken connection does not end. Raises AttemptError."""
-    for waits in range(LOOKS - 1):
+async def _get_with_retries(session: Session, url: str) -> tuple[int, bytes]:
+    """Raises AttemptError."""
+    for waits in range(MAX_GETS - 1):
         try:
             return await session.client.get(url)
         except AttemptError as error:
@@ -127,18 +165,11 @@ async def _get_patiently(session: Session, url: str) -> tuple[int, bytes]:
     return await session.client.get(url)
 
 
-def _refuse_early(session: Session, status: int, body: bytes) -> None:
-    # A 403 here proves nothing: a key may be good for chats and not for lists.
-    if status == 401:
-        verdict = classify_response(status, {}, body, session.client.context, now=0.0)
-        raise RunStopped(verdict.code, verdict.message)
-
-
 async def _suggest_v1(session: Session) -> None:
-    base = session.endpoint.base_url
-    status, _ = await session.client.get(f"{base}/v1/models")
+    base_url = session.endpoint.base_url
+    status, _ = await session.client.get(f"{base_url}/v1/models")
     if status in {200, 401}:
-        raise RunStopped("wrong_url", f"{base} answers under /v1: give --base-url {base}/v1.")
+        raise RunStopped("wrong_url", f"{base_url} answers under /v1: use --base-url {base_url}/v1.")
 
 
 async def _get_json(session: Session, url: str) -> dict[str, Any]:
@@ -146,10 +177,10 @@ async def _get_json(session: Session, url: str) -> dict[str, Any]:
         status, body = await session.client.get(url)
     except AttemptError:
         return {}
-    return _load(body) if status == 200 else {}
+    return _load_object(body) if status == 200 else {}
 
 
-def _load(body: bytes) -> dict[str, Any]:
+def _load_object(body: bytes) -> dict[str, Any]:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -157,56 +188,18 @@ def _load(body: bytes) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-# Getting to know the endpoints of a run before anything depends on them: all at once, each must be well. Talks to
-# them.
-
-ProbeDepth = Literal["look", "examine", "thorough"]
-"""How closely servers are looked at: their lists alone, what a strategy needs, or all that a whole run may need."""
-
-
-async def probe_all(
-    sessions: Sequence[Session], wanted: StrategyChoice, care: ProbeDepth, *, uuid: bool = False
-) -> tuple[ServerCapabilities, ...]:
-    """What each server is. Raises RunStopped for the first that is not fit for the run, by its name where there are
-    several: what is wrong at the start is a slip, and half the servers would go unused for hours."""
-    return tuple(await gather_all(*(meet_one(session, wanted, care, uuid, len(sessions) > 1) for session in sessions)))
+def with_url(stop: RunStopped, url: str) -> RunStopped:
+    """Adds the URL, unless the message has it or concerns a server started by this program."""
+    names_it = isinstance(stop, ServerFailed) or url in stop.message
+    return stop if names_it else RunStopped(stop.code, f"{url}: {stop.message}")
 
 
-async def meet_one(
-    session: Session, wanted: StrategyChoice, care: ProbeDepth, uuid: bool, named: bool
-) -> ServerCapabilities:
-    try:
-        server = await find_out(session, wanted, care, uuid)
-        if care != "examine" and (sentence := explain_unusable_vision(server)) is not None:
-            raise RunStopped("no_pictures", sentence)
-        resolve_strategy(server, wanted)
-    except RunStopped as stop:
-        reason = await explained(stop, session.endpoint.exit_error, session.client.alive)
-        raise (by_name(reason, session.endpoint.base_url) if named else reason) from None
-    return server
-
-
-async def find_out(session: Session, wanted: StrategyChoice, care: ProbeDepth, uuid: bool) -> ServerCapabilities:
-    if care != "look":
-        return await probe_server(session, strategy=wanted, thorough=care == "thorough", uuid=uuid)
-    server = await identify_server(session)
-    if (sentence := explain_unknown_model(server, session.endpoint.model)) is not None:
-        raise RunStopped("unknown_model", sentence)
-    return server
-
-
-def by_name(stop: RunStopped, url: str) -> RunStopped:
-    """The stop with the endpoint that it speaks of; a server of one's own is named by its model."""
-    told = isinstance(stop, ServerFailed) or url in stop.message
-    return stop if told else RunStopped(stop.code, f"{url}: {stop.message}")
-
-
-def resolve_common_strategy(servers: Sequence[ServerCapabilities], wanted: StrategyChoice) -> Strategy:
-    """The one strategy of a run: all servers must do what is wanted, each in its own way. Raises RunStopped."""
-    found = {resolve_strategy(server, wanted) for server in servers}
-    return found.pop() if len(found) == 1 else "direct"
+def resolve_common_strategy(servers: Sequence[ServerCapabilities], strategy: StrategyChoice) -> Strategy:
+    """With ``auto``, ``constrain`` only if every server obeys some form. Raises RunStopped as `resolve_strategy`."""
+    resolved = {resolve_strategy(server, strategy) for server in servers}
+    return resolved.pop() if len(resolved) == 1 else "direct"
 
 
 def shortest_context(servers: Sequence[ServerCapabilities]) -> int | None:
-    """The room that an answer has wherever it is given; None where no server tells."""
+    """In tokens; None if no server reports its context length."""
     return min((server.max_model_len for server in servers if server.max_model_len), default=None)

@@ -1,27 +1,24 @@
-"""Whether a server sees pictures, shown by the colour of one that nobody can know beforehand. Talks to the endpoint."""
+"""Whether a model sees images: it is asked for the colour of an image."""
 
 from __future__ import annotations
 
 import io
 import random
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 from PIL import Image
 
-from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
 from persqa_client.probing.capabilities import VisionCheck
+from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.task_groups import task_group
 from persqa_client.types import Completion, EncodedImage, Request
 
-# Plain pictures of colours that no model mistakes for one another, and what an answer calls them. Pure.
-
+#: Pixels: twenty times 28 and no multiple of 32, so that the two rules of Qwen's models give different token counts.
 SIDE = 560
-"""Twenty times 28, and not a multiple of 32: the models' rules count its tokens differently."""
-
+#: Colours that no model confuses: name, RGB value, and a pattern of what they are called in English and Chinese.
 COLOURS: dict[str, tuple[tuple[int, int, int], str]] = {
     "red": ((220, 20, 30), r"\bred\b|红"),
     "green": ((0, 160, 60), r"\bgreen\b|绿"),
@@ -31,121 +28,103 @@ COLOURS: dict[str, tuple[tuple[int, int, int], str]] = {
     "black": ((0, 0, 0), r"\bblack\b|黑"),
     "white": ((255, 255, 255), r"\bwhite\b|白"),
 }
-"""Name, RGB value, and a pattern of what it is called in English and Chinese."""
-
-LONGEST = 80
-"""Characters of an answer that is about the colour; further text may bring up any colour by chance."""
-
-THINKING = re.compile(r".*</think>", re.DOTALL)
-
-
-def make_colour_picture(colour: str, side: int = SIDE) -> EncodedImage:
-    """A square picture filled with one of COLOURS."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (side, side), COLOURS[colour][0]).save(buffer, "PNG")
-    return EncodedImage(buffer.getvalue(), "image/png", side, side)
-
-
-def named_colour(text: str) -> str | None:
-    """The one colour that an answer names; None where it names none, several, or is much longer than it was asked."""
-    answer = THINKING.sub("", text).strip()
-    found = [name for name, (_, words) in COLOURS.items() if re.search(words, answer, re.IGNORECASE)]
-    return found[0] if len(found) == 1 and len(answer) <= LONGEST else None
-
+#: Characters: a longer text than this may mention any colour by chance.
+MAX_ANSWER_LENGTH = 80
+REASONING = re.compile(r".*</think>", re.DOTALL)
 
 QUESTION = "What colour fills this picture? Answer with one word."
-ROOM = 256
-"""Tokens: for one word, and for the thoughts of a model that can't be kept from thinking."""
-WORDS_KEPT = 60
-FEWEST_TOKENS = 8
-"""No model turns a picture of this size into fewer; less may be the text that stands for one that was dropped."""
+#: For one word, and for the reasoning of a model that cannot be kept from it.
+MAX_TOKENS = 256
+#: Characters of the answer that are kept.
+TEXT_LENGTH = 60
+#: No model turns an image of this size into fewer tokens; fewer may be a text that stands for a dropped image.
+MIN_IMAGE_TOKENS = 8
 
-MARKS = 2
-"""Tokens before and behind a picture in Qwen's prompts."""
-PATCHES = (28, 32)
+#: Tokens before and after an image in the prompts of Qwen's models.
+MARKER_TOKENS = 2
+PATCH_SIZES = (28, 32)
 
-REFUSALS = frozenset({"rejected", "too_many_images", "too_large"})
-ABOUT_PICTURES = ("image", "vision", "multimodal", "multi-modal", "mmproj")
-"""One of these is in what a text-only server says, whatever status it says it with."""
+REJECTION_CODES = frozenset({"rejected", "too_many_images", "too_large"})
+#: The error message of a text-only server contains one of these, whatever its status.
+IMAGE_WORDS = ("image", "vision", "multimodal", "multi-modal", "mmproj")
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A picture of ``colour`` and what became of it."""
-
+class ColourTest:
     colour: str
     answer: Completion | None
     error: RowError | None
     seconds: float
 
+    @property
+    def passed(self) -> bool:
+        return self.answer is not None and find_named_colour(self.answer.text) == self.colour
 
-async def check_vision(session: Session, rng: random.Random | None = None) -> tuple[VisionCheck, float]:
-    """What became of a picture, and how many seconds the answer took.
 
-    Asks with a picture and without at once; a server whose prompt did not grow must name a second colour, for it may
-    have guessed the first. Raises RunStopped as any request does.
+def make_colour_image(colour: str, side: int = SIDE) -> EncodedImage:
+    buffer = io.BytesIO()
+    Image.new("RGB", (side, side), COLOURS[colour][0]).save(buffer, "PNG")
+    return EncodedImage(buffer.getvalue(), "image/png", side, side)
+
+
+def find_named_colour(text: str) -> str | None:
+    """None if the answer names none or several, or is much longer than one word."""
+    answer = REASONING.sub("", text).strip()
+    found = [name for name, (_, pattern) in COLOURS.items() if re.search(pattern, answer, re.IGNORECASE)]
+    return found[0] if len(found) == 1 and len(answer) <= MAX_ANSWER_LENGTH else None
+
+
+async def check_vision(probe: ProbeSession, rng: random.Random | None = None) -> tuple[VisionCheck, float]:
+    """Returns the result and the seconds that the answer took.
+
+    A right answer although the image added no tokens may be a guess, so a second colour is asked for.
     """
     colours = (rng or random.Random()).sample(sorted(COLOURS), 2)
     async with task_group() as group:
-        looking, asking = group.create_task(look_at(session, colours[0])), group.create_task(prompt_tokens(session))
-    look, plain = looking.result(), asking.result()
-    growth = grown(look, plain)
-    if look.answer and growth is not None and growth < FEWEST_TOKENS and named(look):
-        look = await look_at(session, colours[1])
-    return judge(look, growth, answers=plain is not None), look.seconds
+        with_image = group.create_task(_ask_colour(probe, colours[0]))
+        without_image = group.create_task(_count_text_tokens(probe))
+    test, text_tokens = with_image.result(), without_image.result()
+    total = test.answer.usage.prompt if test.answer else 0
+    image_tokens = total - text_tokens if total and text_tokens else None
+    if image_tokens is not None and image_tokens < MIN_IMAGE_TOKENS and test.passed:
+        test = await _ask_colour(probe, colours[1])
+    return conclude_vision(test, image_tokens, answers_text=text_tokens is not None), test.seconds
 
 
-def request_of(colour: str) -> Request:
-    return Request("You answer briefly.", (make_colour_picture(colour),), QUESTION, seed=0, max_tokens=ROOM)
+def conclude_vision(test: ColourTest, image_tokens: int | None, *, answers_text: bool) -> VisionCheck:
+    """``answers_text``: the server answered without an image, so what it rejected was the image."""
+    if test.error is not None:
+        text = test.error.raw or test.error.message
+        rejected = answers_text and test.error.code in REJECTION_CODES
+        refused = rejected or any(word in text.lower() for word in IMAGE_WORDS)
+        return VisionCheck("refused" if refused else "failed", text)
+    assert test.answer is not None
+    text = " ".join(test.answer.text.split())[:TEXT_LENGTH]
+    if test.passed:
+        return VisionCheck("seen", text, image_tokens)
+    ignored = image_tokens is not None and image_tokens < MIN_IMAGE_TOKENS
+    return VisionCheck("ignored" if ignored else "not shown", text, image_tokens)
 
 
-async def look_at(session: Session, colour: str) -> Look:
-    began = perf_counter()
+def detect_patch_size(vision: VisionCheck) -> int | None:
+    """Pixels of a side of one image token, by the rules of Qwen's models; None if none fits."""
+    return next((side for side in PATCH_SIZES if vision.tokens == MARKER_TOKENS + round(SIDE / side) ** 2), None)
+
+
+async def _ask_colour(probe: ProbeSession, colour: str) -> ColourTest:
+    started = perf_counter()
     try:
-        reply = await session.complete(request_of(colour))
+        reply = await probe.complete(_colour_question(colour))
     except RowError as error:
-        return Look(colour, None, error, perf_counter() - began)
-    return Look(colour, reply.completion, None, perf_counter() - began)
+        return ColourTest(colour, None, error, perf_counter() - started)
+    return ColourTest(colour, reply.completion, None, perf_counter() - started)
 
 
-async def prompt_tokens(session: Session) -> int | None:
-    """Of the same question without a picture; 0 where that is not told, None where that is not answered either."""
-    try:
-        reply = await session.complete(replace(request_of("red"), pictures=()))
-    except RowError:
-        return None
-    return reply.completion.usage.prompt
+async def _count_text_tokens(probe: ProbeSession) -> int | None:
+    """0 if the server reports no usage, None if it has no answer."""
+    reply = await probe.try_complete(replace(_colour_question("red"), pictures=()))
+    return None if reply is None else reply.completion.usage.prompt
 
 
-def grown(look: Look, plain: int | None) -> int | None:
-    """By how many tokens the picture lengthened the prompt; None where the server tells no usage."""
-    tokens = look.answer.usage.prompt if look.answer else 0
-    return tokens - plain if tokens and plain else None
-
-
-def named(look: Look) -> bool:
-    return look.answer is not None and named_colour(look.answer.text) == look.colour
-
-
-def judge(look: Look, growth: int | None, *, answers: bool) -> VisionCheck:
-    """``answers``: without a picture the server answered, so that what it refused it refused for the picture."""
-    if look.error is not None:
-        words = look.error.raw or look.error.message
-        about = (answers and look.error.code in REFUSALS) or mentions(words, ABOUT_PICTURES)
-        return VisionCheck("refused" if about else "failed", words)
-    assert look.answer is not None
-    words = " ".join(look.answer.text.split())[:WORDS_KEPT]
-    if named(look):
-        return VisionCheck("seen", words, growth)
-    ignored = growth is not None and growth < FEWEST_TOKENS
-    return VisionCheck("ignored" if ignored else "not shown", words, growth)
-
-
-def mentions(text: str, words: Iterable[str]) -> bool:
-    return any(word in text.lower() for word in words)
-
-
-def patch_of(sight: VisionCheck) -> int | None:
-    """The side in pixels of what counts as a token, by how long the picture was in the prompt; None where by none of
-    the rules of Qwen's models."""
-    return next((side for side in PATCHES if sight.tokens == MARKS + round(SIDE / side) ** 2), None)
+def _colour_question(colour: str) -> Request:
+    return Request("You answer briefly.", (make_colour_image(colour),), QUESTION, seed=0, max_tokens=MAX_TOKENS)

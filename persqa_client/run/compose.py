@@ -13,15 +13,10 @@ from typing import Any
 from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
 from persqa_client.config import Recipe, RunSettings
 from persqa_client.errors import SettingsError
-from persqa_client.images.cache import ImageCache, ImageLoader, ImagePreparer, add_image_uuid
+from persqa_client.images.cache import ImageCache
+from persqa_client.images.loader import ImageLoader
 from persqa_client.images.references import estimate_reference_size
-from persqa_client.images.tokens import (
-    ImageTokenCounter,
-    ModelFamily,
-    count_image_tokens,
-    detect_model_family,
-    estimate_image_tokens,
-)
+from persqa_client.images.tokens import ModelFamily, count_image_tokens, detect_model_family
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
 from persqa_client.probing.capabilities import ServerCapabilities
@@ -51,7 +46,7 @@ class RunPlan:
         self.settings = settings
         self.recipe = recipe
         self.roots = (*roots_of(settings.image_root, source), *settings.fallback_roots)
-        self.shelf = ImageCache(self.roots, max_pixels=recipe.max_pixels, bound=settings.limits.image_cache_bytes)
+        self.shelf = ImageCache(self.roots, max_pixels=recipe.max_pixels, max_bytes=settings.limits.image_cache_bytes)
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
@@ -138,35 +133,24 @@ class RunPlan:
         ``loaded`` is told what a unit then holds, in bytes.
         """
         self.once = self.settings.uuid and bool(servers) and all(server.uuid for server in servers)
-        prepare = ImagePreparer(self.shelf, threads, partial(add_image_uuid, fields=self.settings.sampling.extra_body))
-        sharing = ImageLoader(prepare, always=self.recipe.questions > 1, repeats=self.once)
-
+        images = ImageLoader(
+            self.shelf,
+            threads,
+            self.settings.sampling.extra_body,
+            share_all=self.recipe.questions > 1,
+            share_repeated=self.once,
+        )
         seen = next((family for server in servers if (family := FAMILIES.get(server.picture_patch or 0))), None)
         family = seen or detect_model_family(self.settings.endpoint.model)
         return Pipeline(
             completer,
-            sharing.load,
+            images.load,
             self.ask_maker(strategy),
             loaded=self.told(loaded),
             room=self.settings.sampling.max_tokens,
             context=shortest_context(servers),
             **({"count": partial(count_image_tokens, family=family)} if family else {}),
         )
-
-
-def picture_tokens(model: str) -> ImageTokenCounter:
-    """How many tokens a model of that name makes of a picture."""
-    family = detect_model_family(model)
-    if family is None:
-        return estimate_image_tokens
-
-    def count(picture: EncodedImage) -> int:
-        try:
-            return count_image_tokens(picture.width, picture.height, family)
-        except ValueError:
-            return estimate_image_tokens(picture)
-
-    return count
 
 
 def make_tag(name: str) -> str:

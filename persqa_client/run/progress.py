@@ -68,7 +68,7 @@ def glance(run: Run, seconds: float) -> Glance:
         slots=run.pool.slots,
         rows_per_second=live.done / elapsed,
         tokens_per_second=traffic.usage.completion / elapsed,
-        again=traffic.again,
+        again=traffic.retried,
         share=live.read / live.total if known and live.total else None,
         seconds_left=left,
         trouble=describe_trouble(run.pool),

@@ -23,10 +23,11 @@ from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_find
 from persqa_client.engines.local import AnswerFunction
 from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, SettingsError
+from persqa_client.images.tokens import make_token_counter
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy
-from persqa_client.run.compose import RunPlan, picture_tokens
+from persqa_client.run.compose import RunPlan
 from persqa_client.run.summary import Summary, facts_of
 from persqa_client.storage.ledger import Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles
@@ -37,7 +38,7 @@ from persqa_client.types import Strategy, TaskId
 
 def refuse_changed_input(source: Source, ledger: Ledger) -> None:
     """Raises SettingsError where what is done already is not what it was; more may have been added behind it."""
-    if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.stamp()):
+    if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.fingerprint()):
         return
     if source.digest_at(ledger.start) != ledger.start.digest:
         done = f"{ledger.start.number} {'lines' if isinstance(source, FileSource) else 'rows'}"
@@ -181,7 +182,7 @@ class Run:
         settings = self.settings
         if isinstance(self.source, FileSource | FolderSource):
             files.refuse_input(Path(self.source.name))
-        stamp, render = self.source.stamp(), self.plan.render
+        stamp, render = self.source.fingerprint(), self.plan.render
         ledger = Ledger.open(
             files,
             identity=self.plan.identity(),
@@ -216,10 +217,9 @@ class Run:
 
     async def _examine(self) -> None:
         strategy = self.settings.recipe.strategy
-        care: ProbeDepth = "thorough" if self.settings.probes else "look"
+        care: ProbeDepth = "all" if self.settings.probes else "identity"
         self.servers = await probe_all(self.pool.sessions, strategy, care, uuid=self.settings.uuid)
         self.strategy = resolve_common_strategy(self.servers, strategy)
-        self.pool.join()
 
     async def _answer(self, ledger: Ledger | MemoryLedger) -> bool:
         """Answers what is left and closes the books. False when the run was stopped before its end."""
@@ -263,5 +263,5 @@ def make_session(endpoint: Endpoint, settings: RunSettings, http_client: httpx2.
         sampling=settings.sampling,
         limits=settings.limits,
         http_client=http_client,
-        picture_tokens=picture_tokens(endpoint.model),
+        image_tokens=make_token_counter(endpoint.model),
     )

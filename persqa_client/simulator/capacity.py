@@ -1,4 +1,4 @@
-"""How many requests are served at once, and how many may wait. Keeps counts on the event loop; touches nothing else."""
+"""How many requests are served at once, how many may wait, and how fast request bodies arrive."""
 
 from __future__ import annotations
 
@@ -11,100 +11,91 @@ from aiohttp import StreamReader
 
 
 class QueueFull(Exception):
-    """As many requests as may wait are waiting."""
+    """The queue has as many waiting requests as it may have."""
 
 
 class Slots:
-    """The slots of a server. A request that goes away gives its slot, or its place in the queue, back."""
+    """The slots of a server, in order of arrival. Cancelled requests give their slot or their place back."""
 
     def __init__(self, size: int, max_queued: int | None = None) -> None:
         self.size = size
         self.max_queued = max_queued
         self.running = 0
-        self.queue: deque[asyncio.Future[None]] = deque()
+        self._queue: deque[asyncio.Future[None]] = deque()
 
     @property
     def waiting(self) -> int:
-        """Requests in the queue."""
-        return len(self.queue)
+        return len(self._queue)
 
     @property
-    def free(self) -> bool:
-        """Whether a request would be served at once."""
-        return self.running < self.size and not self.queue
+    def has_free(self) -> bool:
+        return self.running < self.size and not self._queue
 
     @property
-    def full(self) -> bool:
-        """Whether a request would be turned away."""
-        return not self.free and self.max_queued is not None and self.waiting >= self.max_queued
+    def is_full(self) -> bool:
+        return not self.has_free and self.max_queued is not None and self.waiting >= self.max_queued
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
-        """Wait for a slot, first come first served, and hold it. Raises QueueFull where too many wait already."""
-        await self.enter()
+        await self.acquire()
         try:
             yield
         finally:
-            self.leave()
+            self.release()
 
-    async def enter(self) -> None:
-        """Take a slot, or a place in the queue until there is one."""
-        if self.free:
+    async def acquire(self) -> None:
+        """Take a slot, or wait for one. Raises QueueFull."""
+        if self.has_free:
             self.running += 1
             return
-        if self.full:
+        if self.is_full:
             raise QueueFull
         turn = asyncio.get_running_loop().create_future()
-        self.queue.append(turn)
+        self._queue.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
-            if turn in self.queue:
-                self.queue.remove(turn)
+            if turn in self._queue:
+                self._queue.remove(turn)
             elif not turn.cancelled():
-                self.leave()
+                self.release()
             raise
 
-    def leave(self) -> None:
-        """Give a slot back."""
+    def release(self) -> None:
         self.running -= 1
-        self.admit()
+        self._wake_waiting()
 
     def resize(self, size: int) -> None:
-        """Have so many slots from now on; of more that are in use, none is taken away."""
+        """Change the number of slots. Requests that are being served keep theirs."""
         self.size = size
-        self.admit()
+        self._wake_waiting()
 
-    def admit(self) -> None:
-        """Let the queue's head in while there is room."""
-        while self.queue and self.running < self.size:
-            turn = self.queue.popleft()
+    def _wake_waiting(self) -> None:
+        while self._queue and self.running < self.size:
+            turn = self._queue.popleft()
             if not turn.done():
                 self.running += 1
                 turn.set_result(None)
 
 
-# One link of limited speed that all uploads share. Reads request bodies; sleeps.
-
-
-class Link:
-    """A link of so many megabits a second. Each piece takes its turn after the pieces that came before it."""
+class SharedLink:
+    """A network link that all request bodies share; each piece takes its turn behind the earlier ones."""
 
     def __init__(self, mbps: float) -> None:
         self.bytes_per_second = mbps * 1e6 / 8
+        # Loop time at which everything accepted so far has passed.
         self.free_at = 0.0
-        """Loop time at which all that was let in so far has passed."""
 
-    def book(self, size: int, now: float) -> float:
-        """Seconds until a piece of so many bytes has passed, booked behind all others."""
+    def reserve(self, size: int, now: float) -> float:
+        """Seconds until ``size`` bytes have passed, behind all earlier ones."""
         self.free_at = max(now, self.free_at) + size / self.bytes_per_second
         return self.free_at - now
 
     async def read(self, stream: StreamReader) -> bytes:
-        """Read a body at the link's pace; what is not read yet holds the sender back."""
+        """Read a whole body at the link's pace; what is not read yet holds the sender back."""
         pieces = []
         loop = asyncio.get_running_loop()
         async for piece in stream.iter_any():
             pieces.append(piece)
-            await asyncio.sleep(self.book(len(piece), loop.time()))
+            await asyncio.sleep(self.reserve(len(piece), loop.time()))
         return b"".join(pieces)

@@ -1,30 +1,55 @@
-"""One chat request, from its first byte to its answer or to its fault. Answers HTTP; sleeps for the time of service."""
+"""Handles a chat request from its first byte to its answer or its fault."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 from aiohttp import web
 
-from persqa_client.simulator.answers import completion, count_completion, count_prompt, make_message, spoil, stream
-from persqa_client.simulator.capacity import Link, QueueFull, Slots
-from persqa_client.simulator.error_responses import Refusal, busy, engine_dead, malformed
-from persqa_client.simulator.faults import ANSWER, BODY, DOOR, LATE, WIRE, Faults, Gone, broken, refusal_for, stall
-from persqa_client.simulator.images import Album, Keeper
-from persqa_client.simulator.metrics import Counts
-from persqa_client.simulator.parameters import check_chat, check_fields, check_length, check_model
-from persqa_client.simulator.prompt import Chat, read_chat
+from persqa_client.simulator.answers import (
+    count_answer_tokens,
+    count_prompt_tokens,
+    make_choice,
+    make_completion,
+    send_stream,
+)
+from persqa_client.simulator.capacity import QueueFull, SharedLink, Slots
+from persqa_client.simulator.error_responses import (
+    ErrorResponse,
+    busy_error,
+    engine_dead_error,
+    fault_error,
+    malformed_error,
+)
+from persqa_client.simulator.faults import (
+    ANSWER_FAULTS,
+    BODY_FAULTS,
+    CONNECTION_FAULTS,
+    LATE_ERRORS,
+    REJECTIONS,
+    Disconnected,
+    FaultSchedule,
+    send_broken,
+    spoil_body,
+    stall,
+)
+from persqa_client.simulator.images import ImageReader, ImageSaver
+from persqa_client.simulator.metrics import RequestCounts
+from persqa_client.simulator.parameters import check_content, check_fields, check_length, check_model
+from persqa_client.simulator.prompt import ChatRequest, parse_chat_request
 from persqa_client.simulator.settings import SimSettings
-from persqa_client.simulator.vision import Facts
-from persqa_client.simulator.wording import pick
+from persqa_client.simulator.vision import ImageFacts
+from persqa_client.simulator.wording import draw_number
 
-HOSTED_LIMITS = {
+# The rate limit headers of OpenAI's answers. The simulator has no such limits, so the numbers never change.
+RATE_LIMIT_HEADERS = {
     "x-ratelimit-limit-requests": "10000",
     "x-ratelimit-remaining-requests": "9999",
     "x-ratelimit-reset-requests": "6ms",
@@ -32,169 +57,165 @@ HOSTED_LIMITS = {
     "x-ratelimit-remaining-tokens": "1999000",
     "x-ratelimit-reset-tokens": "30ms",
 }
-"""What OpenAI's answers say of the account's limits; the simulator has none, so the numbers never move."""
 
 
-class Endpoint:
-    """The state of one simulated endpoint: what it was told to be, what it has seen, what is under way."""
+class EndpointState:
+    """The state of one simulated endpoint: settings, counters, slots and remembered images."""
 
     def __init__(self, settings: SimSettings) -> None:
         self.settings = settings
         self.hosted = settings.shape == "hosted"
-        self.counts = Counts()
-        self.faults = Faults(settings.faults, settings.fault_seed, settings.script)
+        self.counts = RequestCounts()
+        self.faults = FaultSchedule(settings.faults, settings.fault_seed, settings.script)
         self.slots = Slots(settings.slots, settings.max_queued)
-        self.changes = list(settings.slots_at.items())
-        self.link = Link(settings.link_mbps) if settings.link_mbps else None
-        keeper = None if settings.keep_pictures is None else Keeper(settings.keep_pictures)
-        self.album = Album(settings.cached_pictures, keeper)
-        self.dead = False
+        self.slot_changes = list(settings.slots_at.items())
+        self.link = SharedLink(settings.link_mbps) if settings.link_mbps else None
+        saver = None if settings.keep_pictures is None else ImageSaver(settings.keep_pictures)
+        self.images = ImageReader(settings.cached_pictures, saver)
+        self.engine_dead = False
         self.started = int(time.time())
-        self.pace = random.Random(settings.fault_seed)
+        self.rng = random.Random(settings.fault_seed)
 
     def check_key(self, request: web.Request) -> None:
-        """Raises Refusal where the key is wrong."""
         key = self.settings.api_key
         if key is None or request.headers.get("Authorization") == f"Bearer {key}":
             return
         if self.hosted:
             message = "Incorrect API key provided. You can find your API key in your account's settings."
-            raise Refusal(401, message, code="invalid_api_key")
-        raise Refusal(401, "Unauthorized", plain=True)
+            raise ErrorResponse(401, message, code="invalid_api_key")
+        raise ErrorResponse(401, "Unauthorized", plain=True)
 
-    async def body(self, request: web.Request) -> bytes:
-        """The request's body, at the pace of the link."""
+    def start_slot_changes(self) -> None:
+        """Start the clock of ``slots_at``. Only the first call does so."""
+        loop = asyncio.get_running_loop()
+        while self.slot_changes:
+            seconds, slots = self.slot_changes.pop()
+            loop.call_later(seconds, self.slots.resize, slots)
+
+    async def read_body(self, request: web.Request) -> bytes:
         body = await (self.link.read(request.content) if self.link else request.read())
         self.counts.bytes_in += len(body)
         return body
 
-    def begin(self) -> None:
-        """Count the time of ``slots_at`` from here; only the first call does so."""
-        loop = asyncio.get_running_loop()
-        while self.changes:
-            seconds, slots = self.changes.pop()
-            loop.call_later(seconds, self.slots.resize, slots)
-
-    def check_queue(self) -> None:
-        """Raises Refusal where too many wait."""
-        if self.slots.full:
-            self.counts.admission_rejections += 1
-            raise busy()
+    def make_busy_error(self) -> ErrorResponse:
+        """The response to a request beyond the queue limit, which is counted."""
+        self.counts.admission_rejections += 1
+        return busy_error()
 
     async def serve(self) -> None:
-        """Wait for a slot and for the time of service. Raises Refusal where too many wait."""
+        """Wait for a slot, then for the time of service. Raises ErrorResponse where the queue is full."""
         try:
             async with self.slots.hold():
                 seconds = self.settings.latency
                 if self.settings.jitter:
-                    seconds *= 1 + self.settings.jitter * self.pace.uniform(-1, 1)
+                    seconds *= 1 + self.settings.jitter * self.rng.uniform(-1, 1)
                 if seconds:
                     await asyncio.sleep(seconds)
         except QueueFull:
-            self.counts.admission_rejections += 1
-            raise busy() from None
+            raise self.make_busy_error() from None
+
+    def make_fault_error(self, fault: str) -> ErrorResponse:
+        """The response of a fault in REJECTIONS or LATE_ERRORS, with its lasting effect."""
+        if fault == "engine_dead":
+            self.engine_dead = True
+        return fault_error(fault, self.settings.retry_after, datetime.now(UTC))
 
 
-async def chat(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
-    """Answer a chat request, or refuse it."""
-    with endpoint.counts.flight():
+@dataclass(frozen=True, slots=True)
+class AcceptedRequest:
+    """A request that passed all checks, with the facts of its images and the fault that it meets."""
+
+    chat: ChatRequest
+    images: list[ImageFacts]
+    prompt_tokens: int
+    fault: str | None
+
+
+async def handle_chat(state: EndpointState, request: web.Request) -> web.StreamResponse:
+    with state.counts.track_request():
         try:
-            response = await respond(endpoint, request)
-        except Refusal as refusal:
-            response = refused(refusal, endpoint.hosted)
-    if not isinstance(response, Gone):
-        endpoint.counts.by_status[str(response.status)] += 1
+            response = await answer_request(state, request)
+        except ErrorResponse as error:
+            response = render_error(error, state.hosted)
+    if not isinstance(response, Disconnected):
+        state.counts.by_status[str(response.status)] += 1
     return response
 
 
-async def respond(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
-    """The whole way of a request. Raises Refusal."""
-    endpoint.check_key(request)
-    endpoint.begin()
-    body = await endpoint.body(request)
-    fault = endpoint.faults.next(body)
-    if fault:
-        endpoint.counts.by_fault[fault] += 1
-    await at_the_door(endpoint, fault, request)
-    asked = admit(endpoint, parse(body, request.content_type))
-    del body  # large, and read
-    pictures = [] if endpoint.settings.blind else await endpoint.album.facts(asked.parts)
-    prompt_tokens = count_prompt(asked, pictures, endpoint.settings)
-    check_length(prompt_tokens, endpoint.settings.max_model_len)
-    headers = HOSTED_LIMITS if endpoint.hosted else {}
-    finish = partial(answer, endpoint, asked, pictures, prompt_tokens, fault)
-    if asked.fields.get("stream"):
-        endpoint.check_queue()
-        usage = asked.wants_usage
-        return await stream(request, finish, fault, hosted=endpoint.hosted, usage=usage, headers=headers)
-    body = orjson.dumps(await finish())
-    if fault in WIRE:
-        return await broken(fault, request, body)
+async def answer_request(state: EndpointState, request: web.Request) -> web.StreamResponse:
+    accepted = await accept_request(state, request)
+    fault, headers = accepted.fault, RATE_LIMIT_HEADERS if state.hosted else {}
+    if accepted.chat.fields.get("stream"):
+        if state.slots.is_full:
+            raise state.make_busy_error()
+        finish = partial(complete, state, accepted)
+        usage = accepted.chat.wants_usage
+        return await send_stream(request, finish, fault, hosted=state.hosted, usage=usage, headers=headers)
+    body = orjson.dumps(await complete(state, accepted))
+    if fault in CONNECTION_FAULTS:
+        return await send_broken(fault, request, body)
     return web.Response(body=body, content_type="application/json", headers=headers)
 
 
-async def at_the_door(endpoint: Endpoint, fault: str | None, request: web.Request) -> None:
-    """Play the faults that come before any work. Raises Refusal."""
-    if endpoint.dead:
-        raise engine_dead()
+async def accept_request(state: EndpointState, request: web.Request) -> AcceptedRequest:
+    """Read and check a request, and read its images. Raises ErrorResponse."""
+    state.check_key(request)
+    state.start_slot_changes()
+    body = await state.read_body(request)
+    fault = state.faults.next_fault(body)
+    if fault:
+        state.counts.by_fault[fault] += 1
+    if state.engine_dead:
+        raise engine_dead_error()
     if fault == "stall":
         await stall()
-    if fault in DOOR:
-        fail(endpoint, fault)
+    if fault in REJECTIONS:
+        raise state.make_fault_error(fault)
+    settings = state.settings
+    chat = parse_chat_request(parse_json(body, request.content_type), knows_partial=state.hosted and settings.partial)
+    del body  # large, and no longer needed
+    check_model(chat.fields.get("model"), settings.models, state.hosted)
+    check_fields(chat.fields, settings)
+    check_content(chat, state.hosted, settings.limit_images)
+    images = [] if settings.blind else await state.images.read(chat.images)
+    prompt_tokens = count_prompt_tokens(chat, images, settings)
+    check_length(prompt_tokens, settings.max_model_len)
+    return AcceptedRequest(chat, images, prompt_tokens, fault)
 
 
-def fail(endpoint: Endpoint, fault: str) -> NoReturn:
-    """Raises the refusal that the fault stands for."""
-    if fault == "engine_dead":
-        endpoint.dead = True
-    raise refusal_for(fault, endpoint.settings.retry_after, datetime.now(UTC))
-
-
-def parse(body: bytes, content_type: str) -> Any:
-    """Decode a JSON body. Raises Refusal, in vLLM's words."""
-    if content_type != "application/json":
-        message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
-        raise Refusal(400, message, malformed=True)
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise malformed("json_invalid", f"body.{error.pos}", f"JSON decode error: {error.msg}") from None
-
-
-def admit(endpoint: Endpoint, body: Any) -> Chat:
-    """Read a request and hold it against what the endpoint takes. Raises Refusal."""
-    asked = read_chat(body, knows_partial=endpoint.hosted and endpoint.settings.partial)
-    check_model(asked.fields.get("model"), endpoint.settings.models, endpoint.hosted)
-    check_fields(asked.fields, endpoint.settings)
-    check_chat(asked, endpoint.hosted, endpoint.settings.limit_images)
-    return asked
-
-
-async def answer(
-    endpoint: Endpoint, asked: Chat, pictures: list[Facts], prompt_tokens: int, fault: str | None
-) -> dict[str, Any]:
-    """The answer after the time that it takes, or what a fault makes of it. Raises Refusal, also for a constraint that
-    can't be obeyed."""
-    await endpoint.serve()
-    if endpoint.dead:
-        raise engine_dead()
-    if fault in LATE:
-        fail(endpoint, fault)
-    message = make_message(asked, pictures, endpoint.settings, fault if fault in ANSWER else None)
-    model = asked.fields.get("model") or endpoint.settings.models[0]
-    body = completion(message, model, prompt_tokens, endpoint.counts.requests, int(time.time()))
-    if fault in BODY:
-        body = spoil(fault, body)
-    if body.get("choices") and fault not in WIRE:
-        key = pick(b"".join(picture.digest for picture in pictures), asked.question, 0)
-        endpoint.counts.answer(key, prompt_tokens, count_completion(message))
+async def complete(state: EndpointState, accepted: AcceptedRequest) -> dict[str, Any]:
+    """The completion after the time of service, or what a fault makes of it. Raises ErrorResponse."""
+    chat, fault = accepted.chat, accepted.fault
+    await state.serve()
+    if state.engine_dead:
+        raise engine_dead_error()
+    if fault in LATE_ERRORS:
+        raise state.make_fault_error(fault)
+    choice = make_choice(chat, accepted.images, state.settings, fault if fault in ANSWER_FAULTS else None)
+    model = chat.fields.get("model") or state.settings.models[0]
+    body = make_completion(choice, model, accepted.prompt_tokens, state.counts.requests, int(time.time()))
+    if fault in BODY_FAULTS:
+        body = spoil_body(fault, body)
+    if body.get("choices") and fault not in CONNECTION_FAULTS:
+        key = draw_number(b"".join(image.digest for image in accepted.images), chat.question, 0)
+        state.counts.count_answer(key, accepted.prompt_tokens, count_answer_tokens(choice))
     return body
 
 
-def refused(refusal: Refusal, hosted: bool) -> web.Response:
-    """A refusal as it goes over the wire."""
-    headers = {**refusal.headers, **(HOSTED_LIMITS if hosted and refusal.page is None else {})}
-    if refusal.page is not None:
-        return web.Response(text=refusal.page, status=refusal.status, content_type="text/html", headers=headers)
-    body = orjson.dumps(refusal.body(hosted))
-    return web.Response(body=body, status=refusal.status, content_type="application/json", headers=headers)
+def parse_json(body: bytes, content_type: str) -> Any:
+    """Decode a JSON body. Raises ErrorResponse, in vLLM's words."""
+    if content_type != "application/json":
+        message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
+        raise ErrorResponse(400, message, malformed=True)
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise malformed_error("json_invalid", f"body.{error.pos}", f"JSON decode error: {error.msg}") from None
+
+
+def render_error(error: ErrorResponse, hosted: bool) -> web.Response:
+    headers = {**error.headers, **(RATE_LIMIT_HEADERS if hosted and error.page is None else {})}
+    if error.page is not None:
+        return web.Response(text=error.page, status=error.status, content_type="text/html", headers=headers)
+    body = orjson.dumps(error.body(hosted))
+    return web.Response(body=body, status=error.status, content_type="application/json", headers=headers)

@@ -1,13 +1,16 @@
-"""What a refusal looks like: status, headers and body, in vLLM's shape and in OpenAI's. Pure."""
+"""Error responses in vLLM's shape and in OpenAI's, among them those that simulated faults stand for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any
 
-TYPES = {
+# vLLM's error types; any other status goes by its HTTP phrase.
+VLLM_TYPES = {
     400: "BadRequestError",
     401: "AuthenticationError",
     404: "NotFoundError",
@@ -15,89 +18,130 @@ TYPES = {
     500: "InternalServerError",
     501: "NotImplementedError",
 }
-"""vLLM names the kind of an error so; what it has no class for goes by the status' own phrase."""
 
 BUSY = "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance."
 DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 
-PAGE = (
+HTML_PAGE = (
     "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
     "<hr><center>nginx/1.27.3</center>\r\n</body>\r\n</html>\r\n"
 )
 
+# Status, message and OpenAI's code of the faults that need no more than that.
+PLAIN_FAULTS: dict[str, tuple[int, str, str | None]] = {
+    "408": (408, "Request timed out.", None),
+    "409": (409, "The request conflicts with another one; please try again.", None),
+    "425": (425, "Too early; please try again.", None),
+    "500": (500, "Internal server error", None),
+    "payment": (402, "Insufficient credits: this account has no balance left.", "insufficient_credits"),
+    "forbidden": (403, "This key is not allowed to use this model.", "permission_denied"),
+    "too_large": (413, "The request body is larger than this server takes.", "request_too_large"),
+    "unprocessable": (422, "The request can't be processed.", None),
+}
+
+# Status and title of the faults that a proxy answers with an HTML page.
+PAGE_FAULTS = {
+    "502_html": (502, "Bad Gateway"),
+    "504": (504, "Gateway Time-out"),
+    "520": (520, "Web server is returning an unknown error"),
+}
+
 
 @dataclass(eq=False)
-class Refusal(Exception):
-    """A request that gets no answer. ``code`` is OpenAI's word for it; vLLM puts the status in its place."""
+class ErrorResponse(Exception):
+    """An HTTP error response, raised where a request is rejected.
+
+    ``code`` is OpenAI's; vLLM has the status in its place. ``page`` is an HTML body instead of JSON, ``plain`` selects
+    vLLM's short form ``{"error": message}``. ``value`` is the parameter's value, which vLLM repeats in the message.
+    ``malformed`` marks what vLLM's request parser rejects, which has a type of its own.
+    """
 
     status: int
     message: str
     param: str | None = None
     code: str | None = None
+    # Set where the body is OpenAI's in either shape.
     type: str | None = None
-    """Set where the words are OpenAI's own, whatever the shape."""
     headers: Mapping[str, str] = field(default_factory=dict)
     page: str | None = None
-    """An HTML page in place of a JSON body, as a proxy sends it."""
     plain: bool = False
-    """Only ``{"error": message}``, as vLLM answers a wrong key."""
     value: object = None
-    """What the parameter was, where vLLM repeats it."""
     malformed: bool = False
-    """The body has not the form of a request: vLLM's own type for what its parser refuses."""
 
     def body(self, hosted: bool) -> Any:
-        """The JSON body, decoded."""
-        if self.plain and not hosted:
+        if hosted:
+            return self._error(self.message, self.type or openai_type(self.status), self.code)
+        if self.plain:
             return {"error": self.message}
-        kind = self.type or (openai_type(self.status) if hosted else vllm_type(self.status))
-        code = self.code if hosted or self.type else self.status
-        if self.malformed and not hosted:
-            kind = HTTPStatus(self.status).phrase
-        text = self.message if hosted else self.message + self.tail()
-        return {"error": {"message": text, "type": kind, "param": self.param, "code": code}}
+        if self.type:
+            return self._error(self._vllm_message(), self.type, self.code)
+        phrase = HTTPStatus(self.status).phrase
+        kind = phrase if self.malformed else VLLM_TYPES.get(self.status, phrase)
+        return self._error(self._vllm_message(), kind, self.status)
 
-    def tail(self) -> str:
-        """vLLM's own checks repeat the parameter in the text; its parser does not."""
+    def _error(self, message: str, kind: str, code: object) -> Any:
+        return {"error": {"message": message, "type": kind, "param": self.param, "code": code}}
+
+    def _vllm_message(self) -> str:
+        """The message; vLLM's own checks, not its parser, repeat the parameter in it."""
         if self.param is None or self.status != 400 or self.malformed:
-            return ""
+            return self.message
         value = "" if self.value is None else f", value={self.value}"
-        return f" (parameter={self.param}{value})"
-
-
-def vllm_type(status: int) -> str:
-    """vLLM's name for an error of this status."""
-    return TYPES.get(status) or HTTPStatus(status).phrase
+        return f"{self.message} (parameter={self.param}{value})"
 
 
 def openai_type(status: int) -> str:
-    """OpenAI's name for an error of this status."""
     if status == 429:
         return "requests"
     return "invalid_request_error" if status < 500 else "server_error"
 
 
-def bad_request(message: str, param: str | None = None, code: str | None = None, value: object = None) -> Refusal:
-    """A 400: this request can't be answered, however often it is sent."""
-    return Refusal(400, message, param=param, code=code, value=value)
+def bad_request_error(
+    message: str, param: str | None = None, code: str | None = None, value: object = None
+) -> ErrorResponse:
+    return ErrorResponse(400, message, param=param, code=code, value=value)
 
 
-def malformed(kind: str, place: str, message: str) -> Refusal:
-    """A 400 for a body that is no request. ``kind`` and ``place`` are pydantic's: missing, body.messages."""
+def malformed_error(kind: str, place: str, message: str) -> ErrorResponse:
+    """A 400 for a body that is not a chat request; ``kind`` and ``place`` are pydantic's: missing, body.messages."""
     text = f"1 validation error:\n  {{'type': '{kind}', 'loc': '{place}', 'msg': '{message}'}}"
-    return Refusal(400, text, param=place, malformed=True)
+    return ErrorResponse(400, text, param=place, malformed=True)
 
 
-def engine_dead() -> Refusal:
-    """What vLLM says after its engine's process has died."""
-    return Refusal(500, DEAD)
+def engine_dead_error() -> ErrorResponse:
+    """vLLM's response after its engine's process has died."""
+    return ErrorResponse(500, DEAD)
 
 
-def busy() -> Refusal:
-    """What vLLM says when its queue is full; it names no time to come back."""
-    return Refusal(503, BUSY, code="overloaded")
+def busy_error() -> ErrorResponse:
+    """vLLM's response when its queue is full; it has no Retry-After."""
+    return ErrorResponse(503, BUSY, code="overloaded")
 
 
-def html(status: int, phrase: str) -> Refusal:
-    """A proxy's page in place of the server's own words."""
-    return Refusal(status, phrase, page=PAGE.format(title=f"{status} {phrase}"))
+def fault_error(kind: str, retry_after: float, now: datetime) -> ErrorResponse:
+    """The response of a fault in REJECTIONS or LATE_ERRORS. ``now`` is in UTC."""
+    if kind in PLAIN_FAULTS:
+        status, message, code = PLAIN_FAULTS[kind]
+        return ErrorResponse(status, message, code=code)
+    if kind in PAGE_FAULTS:
+        status, title = PAGE_FAULTS[kind]
+        return ErrorResponse(status, title, page=HTML_PAGE.format(title=f"{status} {title}"))
+    if kind == "503":
+        return busy_error()
+    if kind == "engine_dead":
+        return engine_dead_error()
+    if kind == "quota":
+        # Servers of either shape pass OpenAI's body on.
+        message = "You exceeded your current quota, please check your plan and billing details."
+        return ErrorResponse(429, message, code="insufficient_quota", type="insufficient_quota")
+    wait = format_retry_date(now, retry_after) if kind == "429_date" else f"{retry_after:g}"
+    message = "Rate limit reached for requests; please try again later."
+    return ErrorResponse(429, message, code="rate_limit_exceeded", headers={"Retry-After": wait})
+
+
+def format_retry_date(now: datetime, seconds: float) -> str:
+    """An HTTP date (RFC 9110, section 5.6.7), rounded up to whole seconds."""
+    later = now + timedelta(seconds=seconds)
+    if later.microsecond:
+        later = later.replace(microsecond=0) + timedelta(seconds=1)
+    return format_datetime(later, usegmt=True)

@@ -1,4 +1,4 @@
-"""The pictures that an endpoint has seen, each decoded once, in a few threads. Remembers facts, never pixels."""
+"""Reads the images of requests: each one is decoded once, in a few threads, and only its facts are remembered."""
 
 from __future__ import annotations
 
@@ -10,128 +10,118 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from pathlib import Path
 
-from persqa_client.errors import SettingsError
-from persqa_client.simulator.error_responses import Refusal, bad_request
-from persqa_client.simulator.lru import Memory
-from persqa_client.simulator.prompt import Part
-from persqa_client.simulator.vision import Facts, NotBase64, Unreadable, payload, see
+from cachetools import LRUCache
 
-# Keeps the pictures that arrive, byte for byte, so that a person sees what leaves their machine. Writes files.
+from persqa_client.errors import SettingsError
+from persqa_client.simulator.error_responses import ErrorResponse, bad_request_error
+from persqa_client.simulator.prompt import ImagePart
+from persqa_client.simulator.vision import ImageFacts, NotBase64, UnreadableImage, decode_data_url, read_facts
 
 MEDIA_TYPE = re.compile(r"image/([a-z0-9]{1,8})")
-NUMBERED = re.compile(r"(\d+)\.\w+")
+NUMBERED_FILE = re.compile(r"(\d+)\.\w+")
+
+# Pillow releases the interpreter's lock while it decodes, so a second core helps.
+THREADS = 2
 
 
-class Keeper:
-    """Writes each distinct picture once, as NNNNN.ext, counting on from what the folder holds.
+class ImageSaver:
+    """Saves each distinct image once, byte for byte, as NNNNN.ext; the numbers continue those in the folder.
 
-    Makes the folder; raises SettingsError where it can't be had. Safe to use from several threads.
+    Creates the folder. Raises SettingsError where it can't be written to. Thread-safe.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            numbered = (NUMBERED.fullmatch(path.name) for path in folder.iterdir())
+            numbered = (NUMBERED_FILE.fullmatch(path.name) for path in folder.iterdir())
             self.number = max((int(found[1]) for found in numbered if found), default=0)
         except OSError as error:
-            raise SettingsError(f"--keep-pictures {folder} is no folder to write to: {error.strerror}.") from error
-        self.seen: set[bytes] = set()
+            raise SettingsError(f"--keep-pictures: {folder} is not a writable folder ({error.strerror}).") from error
+        self.saved: set[bytes] = set()
         self.lock = threading.Lock()
 
-    def keep(self, data: bytes, media_type: str) -> None:
-        """Raises OSError where the file can't be written; the picture then counts as not seen."""
+    def save(self, data: bytes, media_type: str) -> None:
+        """Save an image unless it is saved already. Raises OSError; the image then counts as not saved."""
         digest = blake2b(data, digest_size=16).digest()
         with self.lock:
-            if digest not in self.seen:
-                with (self.folder / f"{self.number + 1:05}.{extension(media_type)}").open("xb") as file:
+            if digest not in self.saved:
+                with (self.folder / f"{self.number + 1:05}.{file_extension(media_type)}").open("xb") as file:
                     file.write(data)
                 self.number += 1
-                self.seen.add(digest)
+                self.saved.add(digest)
 
 
-def extension(media_type: str) -> str:
-    """By the type that the sender declared, whether it is true or not."""
+def file_extension(media_type: str) -> str:
+    """The extension for a declared media type; ``bin`` if it is no image type."""
     found = MEDIA_TYPE.fullmatch(media_type.lower())
     return {"jpeg": "jpg"}.get(found[1], found[1]) if found else "bin"
 
 
-THREADS = 2
-"""Pillow lets go of the interpreter's lock while it decodes, so a second core can help."""
+class ImageReader:
+    """Reads the facts of images, and remembers those of ``size`` images by content and of as many by uuid."""
 
+    def __init__(self, size: int, saver: ImageSaver | None = None) -> None:
+        self.saver = saver
+        self.cache_hits = 0
+        self._by_url_hash: LRUCache[int, ImageFacts] = LRUCache(size)
+        self._by_uuid: LRUCache[str, ImageFacts] = LRUCache(size)
+        self._being_read: dict[int, asyncio.Future[ImageFacts | ErrorResponse]] = {}
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="persqa-simulator")
 
-class Album:
-    """Looks at the pictures of requests. ``size`` bounds what is remembered by content and, as many again, by uuid.
+    async def read(self, images: Sequence[ImagePart]) -> list[ImageFacts]:
+        return [await self._read_image(image, index) for index, image in enumerate(images)]
 
-    A keeper is given each picture's bytes before they are looked at.
-    """
-
-    def __init__(self, size: int, keeper: Keeper | None = None) -> None:
-        self.keeper = keeper
-        self.by_content = Memory[int, Facts](size)
-        self.by_uuid = Memory[str, Facts](size)
-        self.under_way: dict[int, asyncio.Future[Facts | Refusal]] = {}
-        self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="persqa-simulator")
-        self.hits = 0
-
-    async def facts(self, parts: Sequence[Part]) -> list[Facts]:
-        """What the pictures show, in order. Raises Refusal at the first one that can't be read."""
-        return [await self.one(part, index) for index, part in enumerate(parts)]
-
-    async def one(self, part: Part, index: int) -> Facts:
-        """A uuid that is known stands for its first picture, whatever bytes come with it later, as in vLLM's cache."""
-        if part.uuid is not None:
-            known = self.by_uuid.get(part.uuid)
-            if known is not None:
-                self.hits += 1
-                return known
-        if part.url is None:
-            raise bad_request(f"Cache miss for image at index {index} but data is not provided.")
-        found = await self.from_url(part.url)
-        if part.uuid is not None:
-            self.by_uuid.put(part.uuid, found)
-        return found
-
-    async def from_url(self, url: str) -> Facts:
-        """Decode, or remember: the same text twice at once is decoded once."""
-        key = hash(url)
-        known = self.by_content.get(key)
-        if known is not None:
-            self.hits += 1
+    async def _read_image(self, image: ImagePart, index: int) -> ImageFacts:
+        # As in vLLM's cache, a known uuid stands for its first image, whatever bytes are sent with it later.
+        if image.uuid is not None and (known := self._by_uuid.get(image.uuid)) is not None:
+            self.cache_hits += 1
             return known
-        future = self.under_way.get(key)
+        if image.url is None:
+            raise bad_request_error(f"Cache miss for image at index {index} but data is not provided.")
+        facts = await self._read_url(image.url)
+        if image.uuid is not None:
+            self._by_uuid[image.uuid] = facts
+        return facts
+
+    async def _read_url(self, url: str) -> ImageFacts:
+        key = hash(url)
+        if (known := self._by_url_hash.get(key)) is not None:
+            self.cache_hits += 1
+            return known
+        future = self._being_read.get(key)
         if future is None:
-            future = asyncio.get_running_loop().run_in_executor(self.pool, read, url, self.keeper)
-            self.under_way[key] = future
-            future.add_done_callback(lambda _: self.under_way.pop(key, None))
-        # Shielded, because another request may wait for the same picture when this one's client has gone.
-        found = await asyncio.shield(future)
-        if isinstance(found, Refusal):
-            raise found
-        self.by_content.put(key, found)
-        return found
+            future = asyncio.get_running_loop().run_in_executor(self._threads, read_url, url, self.saver)
+            self._being_read[key] = future
+            future.add_done_callback(lambda _: self._being_read.pop(key, None))
+        # Shielded, because another request may wait for the same image when this one is cancelled.
+        facts = await asyncio.shield(future)
+        if isinstance(facts, ErrorResponse):
+            raise facts
+        self._by_url_hash[key] = facts
+        return facts
 
     def close(self) -> None:
-        """Let the threads go; a picture being decoded is finished but not waited for."""
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        """Shut the threads down without waiting for an image that is being decoded."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def read(url: str, keeper: Keeper | None) -> Facts | Refusal:
-    """Look at the picture of a URL; what can't be looked at is returned as the refusal that it means."""
+def read_url(url: str, saver: ImageSaver | None) -> ImageFacts | ErrorResponse:
+    """Read an image by its URL. The error is returned, since several requests may raise it."""
     if url.startswith("data:"):
         try:
-            media_type, data = payload(url)
-            if keeper is not None:
-                keeper.keep(data, media_type)
-            return see(data)
+            media_type, data = decode_data_url(url)
+            if saver is not None:
+                saver.save(data, media_type)
+            return read_facts(data)
         except NotBase64:
-            return Refusal(501, "Only base64 data URLs are supported for now.")
-        except Unreadable as error:
-            return bad_request(str(error), code="invalid_image_format")
+            return ErrorResponse(501, "Only base64 data URLs are supported for now.")
+        except UnreadableImage as error:
+            return bad_request_error(str(error), code="invalid_image_format")
         except OSError as error:
-            return Refusal(500, f"The simulator can't keep a picture: {error.strerror or error}.")
+            return ErrorResponse(500, f"The simulator can't keep a picture: {error.strerror or error}.")
     if url.startswith("file:"):
-        return Refusal(500, "Cannot load local files without `--allowed-local-media-path`.")
+        return ErrorResponse(500, "Cannot load local files without `--allowed-local-media-path`.")
     if url.startswith(("http:", "https:")):
-        return bad_request("This simulator fetches nothing; send pictures as data: URLs.")
-    return bad_request("The URL must be either a HTTP, data or file URL.")
+        return bad_request_error("This simulator fetches nothing; send pictures as data: URLs.")
+    return bad_request_error("The URL must be either a HTTP, data or file URL.")

@@ -1,4 +1,4 @@
-"""What an endpoint counts: for /metrics as vLLM words it, and for /sim/stats. Pure but for its counters."""
+"""The counters of a simulated endpoint, for /sim/stats and for /metrics."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from persqa_client.simulator.lru import Memory
+from cachetools import LRUCache
 
-KEYS = 2_000_000
-"""Answered (pictures, question) keys that are remembered at most; the older half goes first."""
+# Answered requests that are remembered to recognise repeats: 190 bytes each.
+REMEMBERED_REQUESTS = 2_000_000
 
-HELP = {
+# Type and help of vLLM's metrics.
+METRICS = {
     "num_requests_running": ("gauge", "Number of requests in model execution batches."),
     "num_requests_waiting": ("gauge", "Number of requests waiting to be processed."),
     "kv_cache_usage_perc": ("gauge", "KV-cache usage. 1 means 100 percent usage."),
@@ -23,8 +24,8 @@ HELP = {
 }
 
 
-class Counts:
-    """The counters of one endpoint; all of them of chat requests."""
+class RequestCounts:
+    """Counts the chat requests of one endpoint."""
 
     def __init__(self) -> None:
         self.requests = 0
@@ -38,11 +39,11 @@ class Counts:
         self.admission_rejections = 0
         self.by_status: Counter[str] = Counter()
         self.by_fault: Counter[str] = Counter()
-        self.keys = Memory[int, bool](KEYS)
+        self.answered_keys: LRUCache[int, bool] = LRUCache(REMEMBERED_REQUESTS)
 
     @contextmanager
-    def flight(self) -> Iterator[None]:
-        """Count a request as being in flight."""
+    def track_request(self) -> Iterator[None]:
+        """Count a request, and count it as in flight within the block."""
         self.requests += 1
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
@@ -51,18 +52,18 @@ class Counts:
         finally:
             self.in_flight -= 1
 
-    def answer(self, key: int, prompt_tokens: int, completion_tokens: int) -> None:
-        """Count a completion. ``key`` stands for its pictures and its question."""
+    def count_answer(self, key: int, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count a completion. ``key`` stands for its images and its question."""
         self.answered += 1
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
-        if self.keys.get(key):
+        if self.answered_keys.get(key):
             self.repeats += 1
         else:
-            self.keys.put(key, True)
+            self.answered_keys[key] = True
 
     def stats(self) -> dict[str, Any]:
-        """A copy of the counts, as /sim/stats gives them. ``refused`` counts answers of status 400 and above."""
+        """The body of /sim/stats. ``refused`` counts responses with a status of 400 or more."""
         by_status = dict(self.by_status)
         return {
             "requests": self.requests,
@@ -81,20 +82,20 @@ class Counts:
 
 
 def format_metrics(values: dict[str, float], model: str) -> str:
-    """Prometheus' text format (version 0.0.4) of the metrics that are named in HELP, under vLLM's names."""
+    """Metrics of METRICS in Prometheus' text format (version 0.0.4), under vLLM's names."""
     lines = []
     for name, value in values.items():
-        kind, words = HELP[name]
-        lines.append(f"# HELP vllm:{name} {words}")
-        lines.append(f"# TYPE vllm:{name} {kind}")
-        label = f'model_name="{escaped(model)}"'
-        labels = (
-            f'{label},reason="max_num_queued_reqs"' if name == "admission_rejections_total" else f'engine="0",{label}'
-        )
-        lines.append(f"vllm:{name}{{{labels}}} {float(value)}")
+        kind, description = METRICS[name]
+        label = f'model_name="{escape_label(model)}"'
+        rejections = name == "admission_rejections_total"
+        labels = f'{label},reason="max_num_queued_reqs"' if rejections else f'engine="0",{label}'
+        lines += [
+            f"# HELP vllm:{name} {description}",
+            f"# TYPE vllm:{name} {kind}",
+            f"vllm:{name}{{{labels}}} {float(value)}",
+        ]
     return "\n".join(lines) + "\n"
 
 
-def escaped(label: str) -> str:
-    """A label's value as the text format wants it."""
-    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def escape_label(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

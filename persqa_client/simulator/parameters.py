@@ -1,14 +1,15 @@
-"""Which parameters a server of each shape takes, and how it refuses the others. Pure."""
+"""Checks a chat request's parameters as a server of each shape does, and rejects it in that server's words."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from persqa_client.simulator.error_responses import Refusal, bad_request, malformed
-from persqa_client.simulator.prompt import Chat
+from persqa_client.simulator.error_responses import ErrorResponse, bad_request_error, malformed_error
+from persqa_client.simulator.prompt import ChatRequest
 from persqa_client.simulator.settings import SimSettings
 
+# The fields of OpenAI's chat requests; its API answers any other with a 400.
 # fmt: off
 HOSTED_FIELDS = frozenset(
     {
@@ -20,104 +21,102 @@ HOSTED_FIELDS = frozenset(
     }
 )
 # fmt: on
-"""The fields of OpenAI's chat requests; its API answers any other with a 400."""
 
-REPLACED = {"max_tokens": "max_completion_tokens"}
-"""Parameters that OpenAI's reasoning models refuse by naming another one."""
+# Parameters that OpenAI's reasoning models reject with the name of another one.
+REPLACEMENTS = {"max_tokens": "max_completion_tokens"}
 
 
 def check_model(name: Any, models: Collection[str], hosted: bool) -> None:
-    """Raises Refusal for a model that is not served; none at all stands for the first one where the shape is vLLM's."""
+    """Raises ErrorResponse for a model that is not served; only the hosted shape requires a model."""
     if name in models or (name is None and not hosted):
         return
     if name is None:
-        raise bad_request("you must provide a model parameter")
+        raise bad_request_error("you must provide a model parameter")
     if hosted:
         message = f"The model `{name}` does not exist or you do not have access to it."
-        raise Refusal(404, message, code="model_not_found")
-    raise Refusal(404, f"The model `{name}` does not exist. Valid aliases: {', '.join(models)}.", param="model")
+        raise ErrorResponse(404, message, code="model_not_found")
+    raise ErrorResponse(404, f"The model `{name}` does not exist. Valid aliases: {', '.join(models)}.", param="model")
 
 
 def check_fields(fields: Mapping[str, Any], settings: SimSettings) -> None:
-    """Raises Refusal for a parameter that a server of this shape does not take."""
     if settings.shape == "hosted":
-        check_hosted(fields, settings.reject)
+        check_hosted_fields(fields, settings.reject)
     else:
-        check_vllm(fields, settings.max_model_len)
+        check_vllm_fields(fields, settings.max_model_len)
     if fields.get("n") not in (None, 1):
-        raise bad_request("The simulator gives one choice; leave `n` out.", param="n", code="unsupported_value")
+        raise bad_request_error("The simulator gives one choice; leave `n` out.", param="n", code="unsupported_value")
 
 
-def check_hosted(fields: Mapping[str, Any], reject: Collection[str]) -> None:
-    """Raises Refusal in the words of OpenAI's API, for the first field it would not take."""
+def check_hosted_fields(fields: Mapping[str, Any], reject: Collection[str]) -> None:
+    """Raises ErrorResponse, in the words of OpenAI's API, for the first field that it rejects."""
     for name, value in fields.items():
         if name not in HOSTED_FIELDS:
-            raise bad_request(f"Unrecognized request argument supplied: {name}", code="unknown_parameter")
-        if name in REPLACED:
-            raise unsupported(name, f" Use '{REPLACED[name]}' instead.")
+            raise bad_request_error(f"Unrecognized request argument supplied: {name}", code="unknown_parameter")
+        if name in REPLACEMENTS:
+            raise unsupported_parameter_error(name, f" Use '{REPLACEMENTS[name]}' instead.")
         if name in reject:
-            raise unsupported(name, "")
+            raise unsupported_parameter_error(name, "")
         if name == "temperature" and value not in (None, 1):
             message = (
                 f"Unsupported value: 'temperature' does not support {value} with this model. "
                 "Only the default (1) value is supported."
             )
-            raise bad_request(message, param="temperature", code="unsupported_value")
+            raise bad_request_error(message, param="temperature", code="unsupported_value")
 
 
-def unsupported(name: str, hint: str) -> Refusal:
-    """OpenAI's answer to a parameter that the model does not know."""
+def unsupported_parameter_error(name: str, hint: str) -> ErrorResponse:
     message = f"Unsupported parameter: '{name}' is not supported with this model.{hint}"
-    return bad_request(message, param=name, code="unsupported_parameter")
+    return bad_request_error(message, param=name, code="unsupported_parameter")
 
 
-def check_vllm(fields: Mapping[str, Any], max_model_len: int) -> None:
-    """Raises Refusal for what vLLM refuses; it ignores fields that it does not know."""
+def check_vllm_fields(fields: Mapping[str, Any], max_model_len: int) -> None:
+    """Raises ErrorResponse for what vLLM rejects; it ignores unknown fields."""
     for name in ("mm_processor_kwargs", "media_io_kwargs"):
         if fields.get(name):
             message = (
                 f"Per-request {name} are disabled by default because they can change multimodal preprocessing resource "
                 "usage. Start the server with --trust-request-mm-kwargs only when clients are trusted."
             )
-            raise bad_request(message, name)
+            raise bad_request_error(message, name)
     for name in ("max_tokens", "max_completion_tokens"):
-        check_most(name, fields.get(name), max_model_len)
+        check_max_tokens(name, fields.get(name), max_model_len)
     if fields.get("stream_options") and not fields.get("stream"):
-        raise bad_request("Stream options can only be defined when `stream=True`.", "stream_options")
+        raise bad_request_error("Stream options can only be defined when `stream=True`.", "stream_options")
     if fields.get("continue_final_message") and fields.get("add_generation_prompt", True):
-        raise bad_request("continue_final_message and add_generation_prompt are not compatible.")
+        raise bad_request_error("continue_final_message and add_generation_prompt are not compatible.")
 
 
-def check_most(name: str, value: Any, max_model_len: int) -> None:
-    """Raises Refusal for a number of tokens that no answer can have; vLLM calls it max_tokens by either name."""
+def check_max_tokens(name: str, value: Any, max_model_len: int) -> None:
+    """Raises ErrorResponse for an impossible number of tokens; vLLM calls it max_tokens by either name."""
     if value is None:
         return
     if not isinstance(value, int):
-        raise malformed("int_parsing", f"body.{name}", "Input should be a valid integer")
+        raise malformed_error("int_parsing", f"body.{name}", "Input should be a valid integer")
     if value < 1:
-        raise bad_request(f"max_tokens must be at least 1, got {value}.", "max_tokens", value=value)
+        raise bad_request_error(f"max_tokens must be at least 1, got {value}.", "max_tokens", value=value)
     if value > max_model_len:
         message = f"max_tokens={value} cannot be greater than max_model_len={max_model_len}. "
-        raise bad_request(message + "Please request fewer output tokens.", "max_tokens", value=value)
+        raise bad_request_error(message + "Please request fewer output tokens.", "max_tokens", value=value)
 
 
-def check_chat(chat: Chat, hosted: bool, limit_images: int) -> None:
-    """Raises Refusal for too many pictures, or for what the shape does not know inside a message."""
-    if len(chat.parts) > limit_images:
-        raise bad_request(f"At most {limit_images} image(s) may be provided in one prompt.", param="image")
-    for number, turn in enumerate(chat.turns):
-        if hosted and turn.partial and not chat.knows_partial:
-            raise bad_request(f"Unknown parameter: 'messages[{number}].partial'.", code="unknown_parameter")
-    if hosted and any(part.uuid is not None for part in chat.parts):
-        raise bad_request("Unknown parameter: 'messages[0].content[0].uuid'.", code="unknown_parameter")
+def check_content(chat: ChatRequest, hosted: bool, limit_images: int) -> None:
+    """Raises ErrorResponse for too many images, and for fields of a message that the shape does not know."""
+    if len(chat.images) > limit_images:
+        raise bad_request_error(f"At most {limit_images} image(s) may be provided in one prompt.", param="image")
+    if not hosted:
+        return
+    for number, message in enumerate(chat.messages):
+        if message.partial and not chat.knows_partial:
+            raise bad_request_error(f"Unknown parameter: 'messages[{number}].partial'.", code="unknown_parameter")
+    if any(image.uuid is not None for image in chat.images):
+        raise bad_request_error("Unknown parameter: 'messages[0].content[0].uuid'.", code="unknown_parameter")
 
 
 def check_length(prompt_tokens: int, max_model_len: int) -> None:
-    """Raises Refusal where the prompt exceeds the context; vLLM shortens an answer that would."""
     if prompt_tokens > max_model_len:
         message = (
             f"This model's maximum context length is {max_model_len} tokens. However, your prompt contains at least "
             f"{max_model_len + 1} input tokens, which exceeds this limit even without any output tokens. "
             "Please reduce the length of the input prompt."
         )
-        raise bad_request(message, "input_tokens", "context_length_exceeded", max_model_len + 1)
+        raise bad_request_error(message, "input_tokens", "context_length_exceeded", max_model_len + 1)

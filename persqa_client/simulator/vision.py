@@ -1,4 +1,4 @@
-"""What the pixels of a picture tell: its size, main colours, brightness and lightest part. Pure."""
+"""Reads facts off an image's pixels: size, main colours, brightness and lightest part."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from hashlib import blake2b
 import pybase64
 from PIL import Image
 
-# The colours that the simulator can name: a coarse palette with names in English and Chinese. Pure.
-
+# English name to Chinese name and the RGB values that stand for it. A pixel has the name of the nearest value.
 COLOURS: dict[str, tuple[str, tuple[tuple[int, int, int], ...]]] = {
     "black": ("黑色", ((0, 0, 0), (22, 22, 24))),
     "dark grey": ("深灰色", ((60, 60, 62), (82, 82, 84))),
@@ -36,12 +35,104 @@ COLOURS: dict[str, tuple[str, tuple[tuple[int, int, int], ...]]] = {
     "purple": ("紫色", ((120, 30, 160), (150, 80, 190), (80, 40, 110), (190, 150, 220))),
     "pink": ("粉色", ((255, 150, 190), (240, 110, 160), (250, 200, 210), (255, 0, 255))),
 }
-"""English name to Chinese name and the RGB values that stand for it; a pixel has the name of the nearest one."""
 
 ANCHORS = tuple((name, rgb) for name, (_, values) in COLOURS.items() for rgb in values)
 
+# Pixels that facts are read from; a JPEG is decoded at the next larger of its own reduced sizes.
+THUMBNAIL = (48, 48)
 
-def palette_image() -> Image.Image:
+# A colour with a smaller share is a main one only if it is the first.
+MAIN_SHARE = 0.08
+
+# Qwen2.5-VL's image processor rejects images whose sides are this far apart.
+MAX_RATIO = 200
+
+# Pixels per side of one of Qwen2.5-VL's image tokens.
+PATCH = 28
+
+
+class UnreadableImage(Exception):
+    """A server could not decode this image; the text is the server's message."""
+
+
+class NotBase64(Exception):
+    """The data: URL is not in base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """Facts about one image, or about several together (``others``: width and height of all but the first).
+
+    ``colours``: English names with their shares, 0 to 1, largest first. ``lightness``: mean grey value, 0 to 255.
+    ``lightest``: row and column, 0 to 2, of the lightest of nine parts. ``digest``: 8 bytes, by the encoded bytes.
+    """
+
+    width: int
+    height: int
+    colours: tuple[tuple[str, float], ...]
+    lightness: float
+    lightest: tuple[int, int]
+    digest: bytes
+    others: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def main_colours(self) -> tuple[str, ...]:
+        return tuple(n for i, (n, share) in enumerate(self.colours[:3]) if i == 0 or share >= MAIN_SHARE)
+
+
+def decode_data_url(url: str) -> tuple[str, bytes]:
+    """The declared media type and the bytes of a ``data:`` URL. Raises UnreadableImage or NotBase64."""
+    head, comma, text = url.partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise NotBase64
+    try:
+        data = pybase64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise UnreadableImage(str(error)) from None
+    return head.removeprefix("data:").split(";")[0], data
+
+
+def read_facts(data: bytes) -> ImageFacts:
+    """Decode an image completely and read its facts. Raises UnreadableImage."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            check_ratio(width, height)
+            image.draft("RGB", THUMBNAIL)
+            small = to_rgb(image).resize(THUMBNAIL, Image.Resampling.BOX)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UnreadableImage(f"Failed to load image: {error}") from None
+    grey = small.convert("L")
+    return ImageFacts(
+        width=width,
+        height=height,
+        colours=tuple(measure_colours(small).items())[:6],
+        lightness=sum(grey.tobytes()) / (THUMBNAIL[0] * THUMBNAIL[1]),
+        lightest=find_lightest_part(grey),
+        digest=blake2b(data, digest_size=8).digest(),
+    )
+
+
+def check_ratio(width: int, height: int) -> None:
+    """Raises UnreadableImage, in the words of Qwen2.5-VL's processor, for an image that is too long or too wide."""
+    ratio = max(width, height) / min(width, height)
+    if ratio >= MAX_RATIO:
+        raise UnreadableImage(
+            "Failed to apply Qwen2_5_VLProcessor on data={'images': "
+            f"[<PIL.Image.Image image mode=RGB size={width}x{height}>]}} with kwargs={{'return_tensors': 'pt'}}"
+        )
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image in RGB with transparent parts on white, as vLLM converts it."""
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(ground, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def make_palette() -> Image.Image:
     """An image whose palette holds ANCHORS in order, the first one repeated in the unused places."""
     flat = [channel for _, rgb in ANCHORS for channel in rgb]
     flat += list(ANCHORS[0][1]) * (256 - len(ANCHORS))
@@ -50,11 +141,10 @@ def palette_image() -> Image.Image:
     return image
 
 
-PALETTE = palette_image()
+PALETTE = make_palette()
 
 
-def shares(image: Image.Image) -> dict[str, float]:
-    """The share of each named colour among the pixels of an RGB image, 0 to 1, largest first."""
+def measure_colours(image: Image.Image) -> dict[str, float]:
     counts: dict[str, int] = {}
     histogram = image.quantize(palette=PALETTE, dither=Image.Dither.NONE).histogram()
     for index, count in enumerate(histogram):
@@ -65,137 +155,42 @@ def shares(image: Image.Image) -> dict[str, float]:
     return {name: count / total for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))}
 
 
-THUMBNAIL = (48, 48)
-"""Facts are read from this many pixels; JPEGs are decoded at the next larger of their own reduced sizes."""
-
-MAIN_SHARE = 0.08
-"""A colour with less of the picture is not among the main ones, unless it is the first."""
-
-MAX_RATIO = 200
-"""Qwen2.5-VL's image processor refuses a picture whose sides are this far apart."""
-
-PATCH = 28
-"""Pixels of a side of what Qwen2.5-VL counts as one token."""
-
-
-class Unreadable(Exception):
-    """This is no picture that a server could read; the text says why."""
-
-
-class NotBase64(Exception):
-    """This data: URL holds its bytes in another form."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of one picture, or of several taken together (``others``: the sizes of all but the first)."""
-
-    width: int
-    height: int
-    colours: tuple[tuple[str, float], ...]
-    """English names and shares of the picture, largest first."""
-    lightness: float
-    """Mean grey value, 0 to 255."""
-    lightest: tuple[int, int]
-    """Row and column, 0 to 2 each, of the lightest of nine equal parts."""
-    digest: bytes
-    """8 bytes, the same for the same encoded bytes in every process."""
-    others: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def main(self) -> tuple[str, ...]:
-        """One to three names."""
-        return tuple(n for i, (n, share) in enumerate(self.colours[:3]) if i == 0 or share >= MAIN_SHARE)
-
-
-def payload(url: str) -> tuple[str, bytes]:
-    """The declared media type and the bytes of a ``data:`` URL. Raises Unreadable, or NotBase64."""
-    head, comma, text = url.partition(",")
-    if not comma or not head.endswith(";base64"):
-        raise NotBase64
-    try:
-        data = pybase64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise Unreadable(str(error)) from None
-    return head.removeprefix("data:").split(";")[0], data
-
-
-def see(data: bytes) -> Facts:
-    """Decode an encoded picture to its last byte and look at it. Raises Unreadable."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            check_ratio(width, height)
-            image.draft("RGB", THUMBNAIL)
-            small = flatten(image).resize(THUMBNAIL, Image.Resampling.BOX)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise Unreadable(f"Failed to load image: {error}") from None
-    grey = small.convert("L")
-    return Facts(
-        width=width,
-        height=height,
-        colours=tuple(shares(small).items())[:6],
-        lightness=sum(grey.tobytes()) / (THUMBNAIL[0] * THUMBNAIL[1]),
-        lightest=lightest_part(grey),
-        digest=blake2b(data, digest_size=8).digest(),
-    )
-
-
-def flatten(image: Image.Image) -> Image.Image:
-    """The picture in RGB, transparent parts on white, as vLLM puts them."""
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        ground = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(ground, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def check_ratio(width: int, height: int) -> None:
-    """Raises Unreadable, in the words of Qwen2.5-VL's processor, where the picture is too long or too wide."""
-    ratio = max(width, height) / min(width, height)
-    if ratio >= MAX_RATIO:
-        raise Unreadable(
-            "Failed to apply Qwen2_5_VLProcessor on data={'images': "
-            f"[<PIL.Image.Image image mode=RGB size={width}x{height}>]}} with kwargs={{'return_tensors': 'pt'}}"
-        )
-
-
-def lightest_part(grey: Image.Image) -> tuple[int, int]:
-    """Row and column of the lightest of nine parts; the first of equals, from the middle outward."""
+def find_lightest_part(grey: Image.Image) -> tuple[int, int]:
+    """Row and column of the lightest of nine parts; of equal ones the first, from the middle outward."""
     parts = grey.resize((3, 3), Image.Resampling.BOX).tobytes()
     best = max((4, 1, 3, 5, 7, 0, 2, 6, 8), key=lambda index: parts[index])
     return divmod(best, 3)
 
 
-def together(pictures: Sequence[Facts]) -> Facts:
-    """One value for the pictures of a question: colours and lightness averaged, the rest from the first one."""
-    first = pictures[0]
-    if len(pictures) == 1:
+def combine_facts(images: Sequence[ImageFacts]) -> ImageFacts:
+    """The facts of a question's images together: colours and lightness averaged, the rest from the first one."""
+    first = images[0]
+    if len(images) == 1:
         return first
     colours: dict[str, float] = {}
-    for picture in pictures:
-        for name, share in picture.colours:
-            colours[name] = colours.get(name, 0.0) + share / len(pictures)
-    return Facts(
+    for image in images:
+        for name, share in image.colours:
+            colours[name] = colours.get(name, 0.0) + share / len(images)
+    return ImageFacts(
         width=first.width,
         height=first.height,
         colours=tuple(sorted(colours.items(), key=lambda item: (-item[1], item[0]))),
-        lightness=sum(picture.lightness for picture in pictures) / len(pictures),
+        lightness=sum(image.lightness for image in images) / len(images),
         lightest=first.lightest,
-        digest=blake2b(b"".join(picture.digest for picture in pictures), digest_size=8).digest(),
-        others=tuple((picture.width, picture.height) for picture in pictures[1:]),
+        digest=blake2b(b"".join(image.digest for image in images), digest_size=8).digest(),
+        others=tuple((image.width, image.height) for image in images[1:]),
     )
 
 
-def tokens(width: int, height: int, most: int) -> int:
-    """Tokens of a picture by Qwen2.5-VL's rule: sides rounded to 28 pixels, 4 to ``most`` patches of 28x28 in all.
+def count_qwen_tokens(width: int, height: int, max_tokens: int) -> int:
+    """Tokens of an image by Qwen2.5-VL's rule: sides rounded to 28 pixels, 4 to ``max_tokens`` patches in all.
 
-    The rule is `smart_resize` of the Qwen2-VL image processor in transformers.
+    The rule is ``smart_resize`` of the Qwen2-VL image processor in transformers.
     """
     rows, columns = round(height / PATCH), round(width / PATCH)
     area = width * height / PATCH**2
-    if rows * columns > most:
-        scale = (most / area) ** 0.5
+    if rows * columns > max_tokens:
+        scale = (max_tokens / area) ** 0.5
         rows, columns = max(1, int(height * scale / PATCH)), max(1, int(width * scale / PATCH))
     elif rows * columns < 4:
         scale = (4 / area) ** 0.5

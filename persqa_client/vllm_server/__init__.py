@@ -1,1 +1,1 @@
-"""A server of one's own: ``vllm serve`` as a process that is started, watched, and ended with all that it started."""
+"""Runs `vllm serve` as a child process: starts it, waits until it is ready, and stops it with all its children."""

@@ -1,9 +1,9 @@
-"""Stands between us and a server: starts it, and ends it with all its children when it is told to, or when we are gone.
+"""Runs a command in a process of its own, and ends it with all its children when the parent process ends.
 
-A process of its own, so that it sees our end however that comes, SIGKILL included: the pipe to it closes. On Linux it
-also adopts what the server's children leave behind, so that nobody who descends from the server can get away.
+The guardian is a separate process, so that it notices every end of its parent, SIGKILL included: the pipe from the
+parent closes. On Linux it also adopts the orphans of the command, so that no descendant is missed.
 
-Says on stdout ``started PID``, ``failed REASON`` and ``ended CODE``; its stderr is the server's log.
+It writes ``started PID``, ``failed REASON`` and ``ended CODE`` to stdout; its stderr is the command's log.
 """
 
 from __future__ import annotations
@@ -17,212 +17,174 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 
-# Which processes descend from one, and sending them signals. Reads /proc, or asks ``ps`` where there is none.
-#
-# Knows nothing of the rest of the package: the guardian starts with this alone.
+import psutil
 
-PROC = Path("/proc")
-TICK = 0.05
+POLL_SECONDS = 0.05
+PARENT_POLL_SECONDS = 0.2
 
-TIDIER = "multiprocessing.resource_tracker"
-"""In the command line of a process that Python starts beside others: it removes the shared memory that they leave
-behind, hundreds of megabytes with vLLM, and ends by itself once they are gone. Nobody else would remove that."""
-TIDYING = 2.0
-"""Seconds that it gets for this."""
+# Seconds that the children of a server that has ended get to end by themselves.
+CHILDREN_GRACE = 2.0
+# Seconds of SIGKILL; a process that is left afterwards hangs in the kernel.
+KILL_TIMEOUT = 15.0
 
+# In the command line of a process that Python starts beside others. It removes the shared memory that they leave
+# behind, hundreds of megabytes with vLLM, and then ends by itself; nothing else would remove that memory.
+RESOURCE_TRACKER = "multiprocessing.resource_tracker"
+RESOURCE_TRACKER_GRACE = 2.0
 
-def parents() -> dict[int, int]:
-    """Every process with its parent; those that have ended and are only not yet taken note of are left out."""
-    if not (PROC / "self" / "stat").exists():
-        return listed_parents()
-    found = {}
-    for entry in PROC.iterdir():
-        if entry.name.isdigit():
-            # One that ends meanwhile is none.
-            with suppress(OSError, ValueError, IndexError):
-                # The name in parentheses may hold spaces and parentheses itself.
-                state, parent = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
-                if state not in "ZX":
-                    found[int(entry.name)] = int(parent)
-    return found
-
-
-def listed_parents() -> dict[int, int]:
-    told = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=False).stdout
-    rows = [line.split() for line in told.splitlines()]
-    return {int(row[0]): int(row[1]) for row in rows if len(row) > 2 and not row[2].startswith("Z")}
-
-
-def descendants(root: int) -> set[int]:
-    """All that descend from ``root`` now, itself not among them, whatever group or session they made for themselves."""
-    children: dict[int, list[int]] = {}
-    for pid, parent in parents().items():
-        children.setdefault(parent, []).append(pid)
-    found: set[int] = set()
-    ahead = [root]
-    while ahead:
-        new = set(children.get(ahead.pop(), ())) - found
-        found |= new
-        ahead += new
-    return found
-
-
-def send(pids: Iterable[int], number: signal.Signals) -> None:
-    """A signal to each that is still there."""
-    for pid in pids:
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)
-
-
-def tidiers(pids: Iterable[int]) -> set[int]:
-    """Those that clean up behind the others. On Linux alone; elsewhere none is told from the rest."""
-    found = set()
-    for pid in pids:
-        with suppress(OSError):
-            if TIDIER in (PROC / str(pid) / "cmdline").read_text(errors="replace"):
-                found.add(pid)
-    return found
-
-
-def kill_all(left: Callable[[], set[int]], seconds: float) -> None:
-    """SIGKILL to all that ``left`` finds, again and again until it finds none; gives up after ``seconds``.
-
-    Those that clean up behind the others come last, and only where they do not end by themselves.
-    """
-    now = time.monotonic()
-    deadline, tidied = now + seconds, now + TIDYING
-    while (found := left()) and (now := time.monotonic()) < deadline:
-        if others := found - tidiers(found):
-            tidied = now + TIDYING
-        send(found if now > tidied else others, signal.SIGKILL)
-        time.sleep(TICK)
-
-
-def kill_tree(root: int, seconds: float) -> None:
-    """``kill_all`` for ``root``, all its descendants, and what they started meanwhile.
-
-    The descendants are found before their parents die: an orphan can't be told from a stranger.
-    """
-    known = {root}
-
-    def left() -> set[int]:
-        for pid in tuple(known):
-            known.update(descendants(pid))
-        return known & parents().keys()
-
-    kill_all(left, seconds)
-
-
-LOOK_EVERY = 0.2
-LAST_WORDS = 2.0
-"""Seconds that a dead server's children get to end by themselves."""
-INSISTING = 15.0
-"""Seconds of SIGKILL, after which what is left hangs in the kernel."""
-
-
-def longest_end(grace: float) -> float:
-    """Seconds that an end takes at most, and a little."""
-    return grace + LAST_WORDS + INSISTING + 1.0
-
-
+# Options of prctl(2), which only Linux has. The library is loaded before anything forks.
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def is_live(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def find_descendants(pid: int) -> set[psutil.Process]:
+    """The live descendants of a process, in whatever session."""
+    try:
+        return set(filter(is_live, psutil.Process(pid).children(recursive=True)))
+    except psutil.NoSuchProcess:
+        return set()
+
+
+def send_signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            process.send_signal(number)
+
+
+def is_resource_tracker(process: psutil.Process) -> bool:
+    try:
+        return RESOURCE_TRACKER in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def kill_until_ended(find_remaining: Callable[[], set[psutil.Process]]) -> None:
+    """Send SIGKILL until no process remains, for at most KILL_TIMEOUT. Resource trackers are killed last."""
+    now = time.monotonic()
+    deadline, trackers_deadline = now + KILL_TIMEOUT, now + RESOURCE_TRACKER_GRACE
+    while (remaining := find_remaining()) and (now := time.monotonic()) < deadline:
+        others = {process for process in remaining if not is_resource_tracker(process)}
+        if others:
+            trackers_deadline = now + RESOURCE_TRACKER_GRACE
+        send_signal(remaining if now > trackers_deadline else others, signal.SIGKILL)
+        time.sleep(POLL_SECONDS)
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all its descendants, also those that are started meanwhile."""
+    try:
+        known = {psutil.Process(pid)}
+    except psutil.NoSuchProcess:
+        return
+
+    def find_remaining() -> set[psutil.Process]:
+        # Found before their parents die, since an orphan can't be recognised as a descendant.
+        for process in tuple(filter(is_live, known)):
+            known.update(find_descendants(process.pid))
+        return set(filter(is_live, known))
+
+    kill_until_ended(find_remaining)
+
+
+def max_stop_seconds(grace: float) -> float:
+    """The longest time that ``Guardian.stop`` takes, and a little more."""
+    return grace + CHILDREN_GRACE + KILL_TIMEOUT + 1.0
 
 
 class Guardian:
-    """One server's, from ``start`` to ``end``."""
+    """Starts one command, waits for its end or the parent's, and stops what is left."""
 
     def __init__(self) -> None:
         self.parent = os.getppid()
-        self.code: int | None = None
-        """The server's exit code, negative for a signal, once it has ended."""
-        self.dismissed = False
-        self.server: subprocess.Popen[bytes]
+        # The command's exit code, negative for a signal, once it has ended.
+        self.exit_code: int | None = None
+        self.stop_requested = False
+        self.command: subprocess.Popen[bytes]
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self.dismiss)
-        control(PR_SET_CHILD_SUBREAPER, 1)
+            signal.signal(number, self._request_stop)
+        set_process_option(PR_SET_CHILD_SUBREAPER, 1)
 
-    def dismiss(self, number: int, frame: FrameType | None) -> None:
-        self.dismissed = True
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stop_requested = True
 
     def start(self, command: list[str]) -> None:
-        """Raises OSError where the command can't be run."""
-        self.server = subprocess.Popen(
+        self.command = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),
             stderr=sys.stderr.fileno(),
             start_new_session=True,
-            # Should the guardian itself be killed, the server hears of it. Safe here: one thread, and nothing imported.
-            preexec_fn=lambda: control(PR_SET_PDEATHSIG, signal.SIGTERM),
+            # If the guardian itself is killed, Linux signals the command. Safe with one thread and no import.
+            preexec_fn=lambda: set_process_option(PR_SET_PDEATHSIG, signal.SIGTERM),
         )
 
     def watch(self) -> None:
-        """Returns when the server has ended, or is to end."""
-        while not self.dismissed and self.look() is None and os.getppid() == self.parent:
-            if select.select([sys.stdin.fileno()], [], [], LOOK_EVERY)[0]:
+        """Return when the command has ended, or when it must be stopped."""
+        while not self.stop_requested and os.getppid() == self.parent:
+            self._reap()
+            if self.exit_code is not None or select.select([sys.stdin.fileno()], [], [], PARENT_POLL_SECONDS)[0]:
                 return
 
-    def look(self) -> int | None:
-        """Takes note of every child that has ended, adopted ones too."""
+    def stop(self, grace: float) -> None:
+        """Send SIGTERM to the command and, once it has ended, to its children; then kill what is left."""
+        if self.exit_code is None:
+            # Not Popen.send_signal, which would collect the exit code.
+            os.kill(self.command.pid, signal.SIGTERM)
+            self._wait_until(lambda: self.exit_code is not None, grace)
+        if self.exit_code is not None:
+            send_signal(find_descendants(os.getpid()), signal.SIGTERM)
+            self._wait_until(lambda: not self._find_remaining(), CHILDREN_GRACE)
+        kill_until_ended(self._find_remaining)
+
+    def _reap(self) -> None:
+        """Collect the exit codes of all children that have ended, adopted ones too."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0] != 0:
-                if ended[0] == self.server.pid:
-                    self.code = self.server.returncode = os.waitstatus_to_exitcode(ended[1])
-                    tell(f"ended {self.code}")
-        return self.code
+                if ended[0] == self.command.pid:
+                    self.exit_code = self.command.returncode = os.waitstatus_to_exitcode(ended[1])
+                    report(f"ended {self.exit_code}")
 
-    def end(self, grace: float) -> None:
-        """Asks the server to end, then its children, then ends all that is left."""
-        if self.code is None:
-            send([self.server.pid], signal.SIGTERM)
-            self.wait(lambda: self.code is not None, grace)
-        if self.code is not None:
-            send(descendants(os.getpid()), signal.SIGTERM)
-            self.wait(lambda: not self.left(), LAST_WORDS)
-        kill_all(self.left, INSISTING)
+    def _find_remaining(self) -> set[psutil.Process]:
+        self._reap()
+        return find_descendants(os.getpid())
 
-    def left(self) -> set[int]:
-        """The server and its own that are still there."""
-        self.look()
-        return descendants(os.getpid())
-
-    def wait(self, over: Callable[[], bool], seconds: float) -> None:
-        """Until it is over, or for so long."""
+    def _wait_until(self, condition: Callable[[], bool], seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while not over() and time.monotonic() < deadline:
-            time.sleep(TICK)
-            self.look()
+        while not condition() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            self._reap()
 
 
-def control(option: int, value: int) -> None:
-    """A setting of this process's own; Linux alone has it."""
+def set_process_option(option: int, value: int) -> None:
     if LIBC is not None:
         LIBC.prctl(option, value, 0, 0, 0)
 
 
-LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-"""Loaded before anything forks."""
-
-
-def tell(line: str) -> None:
-    # With nobody there to hear it, the guardian still has its work to do.
+def report(line: str) -> None:
+    # The parent may have ended already, and the rest is to be done all the same.
     with suppress(OSError):
         os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
-def main() -> None:
-    """``grace`` seconds, then the words of the command."""
+def run_guardian() -> None:
+    """Arguments: seconds of grace, then the words of the command."""
     grace, command = float(sys.argv[1]), sys.argv[2:]
     guardian = Guardian()
     try:
         guardian.start(command)
     except OSError as error:
-        tell(f"failed {error.strerror or error}")
+        report(f"failed {error.strerror or error}")
         return
-    tell(f"started {guardian.server.pid}")
+    report(f"started {guardian.command.pid}")
     guardian.watch()
-    guardian.end(grace)
+    guardian.stop(grace)

@@ -1,4 +1,4 @@
-"""What a server's log says: its last lines, why it ended, what it is at. Pure."""
+"""The log of a vLLM server, and the errors and progress messages that quote it."""
 
 from __future__ import annotations
 
@@ -14,77 +14,40 @@ from typing import IO
 
 from persqa_client.errors import ServerFailed, SettingsError
 
-CONTROLS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-SPEAKER = re.compile(r"^\([\w ]+=\d+\)\s*")
-STAMP = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+\d\d-\d\d [\d:]+ (?:\[[^\]]*\])\s*")
-COMPLAINT = re.compile(r"^(?:[\w.]+(?:Error|Exception|Exit)|(?:[\w. -]+: )?error): .+|^Value error, .+")
-"""The last line of a traceback, of a usage error, and what pydantic says of a setting, below its own."""
-HEARSAY = re.compile(r"Engine core initialization failed|EngineDeadError|See root cause|WorkerProc initialization")
-"""One process telling of another's end: the cause stands further up."""
-FAREWELL = re.compile(r"nanobind|^ - (?:leaked|\.\.\. skipped)|resource_tracker")
-"""What libraries say at every end; it would fill the last lines."""
-TAKEN = re.compile(r"address already in use|EADDRINUSE", re.IGNORECASE)
+ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+PROCESS_PREFIX = re.compile(r"^\([\w ]+=\d+\)\s*")
+LEVEL_PREFIX = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+\d\d-\d\d [\d:]+ (?:\[[^\]]*\])\s*")
+# The last line of a traceback or of a usage error, or pydantic's line about a setting.
+ERROR_LINE = re.compile(r"^(?:[\w.]+(?:Error|Exception|Exit)|(?:[\w. -]+: )?error): .+|^Value error, .+")
+# Errors of one process about the end of another; the cause is in an earlier line.
+SECONDARY_ERROR = re.compile(
+    r"Engine core initialization failed|EngineDeadError|See root cause|WorkerProc initialization"
+)
+# What libraries print at every exit.
+EXIT_NOISE = re.compile(r"nanobind|^ - (?:leaked|\.\.\. skipped)|resource_tracker")
+PORT_IN_USE = re.compile(r"address already in use|EADDRINUSE", re.IGNORECASE)
 
-LAST = 20
-SHORT = 90
-LONG = 300
+LAST_LINES = 20
+MAX_ACTIVITY_LENGTH = 90
+MAX_CAUSE_LENGTH = 300
 
+# Bytes at the end of a log that are read.
+TAIL_BYTES = 65536
 
-def last_lines(text: str, count: int = LAST) -> list[str]:
-    """The end of a log as it would look on a terminal, without blank lines and libraries' farewells."""
-    lines = (shown(line) for line in text.split("\n"))
-    return [line for line in lines if line.strip() and not FAREWELL.search(line)][-count:]
-
-
-def shown(line: str) -> str:
-    """Without colours; of a bar that was drawn over itself, the last state."""
-    return CONTROLS.sub("", line).rstrip().rpartition("\r")[2]
-
-
-def bare(line: str) -> str:
-    """Without who said it, when and where."""
-    return STAMP.sub("", SPEAKER.sub("", shown(line).strip())).strip()
-
-
-def cause(text: str) -> str | None:
-    """The error that the log ends with, one line of it; None where it tells of none."""
-    complaints = [line for line in map(bare, text.split("\n")) if COMPLAINT.match(line)]
-    first_hand = [line for line in complaints if not HEARSAY.search(line)]
-    found = first_hand or complaints
-    return abridge(found[-1].removeprefix("Value error, "), LONG) if found else None
-
-
-def port_was_taken(text: str) -> bool:
-    return TAKEN.search(text) is not None
-
-
-def doing(text: str) -> str | None:
-    """What the server is at, by its newest line."""
-    lines = last_lines(text, 1)
-    return abridge(bare(lines[0]), SHORT) if lines else None
-
-
-def abridge(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-# The file with a server's own words: a given one, or a temporary one that goes when all went well. Reads, writes.
-
-TAIL = 65536
-"""Bytes at its end that are looked at."""
+PRINT_INTERVAL = 10.0
 
 
 class ServerLog:
-    """One file for all starts of a server; ``said`` speaks of the newest."""
+    """The log file of all starts of a server: a given path, or a temporary file that ``discard`` removes."""
 
     def __init__(self, given: str | os.PathLike[str] | None) -> None:
         self.given = None if given is None else Path(given)
+        # None while there is no temporary file.
         self.path = self.given
-        """None where there is no file at the moment."""
-        self._begin = 0
+        self._start = 0
 
     def open(self) -> IO[bytes]:
-        """For a new start, whose words follow those of earlier ones. Raises SettingsError where it can't be written."""
+        """Open the log for a new start, to append to. Raises SettingsError."""
         try:
             if self.path is None:
                 descriptor, name = tempfile.mkstemp(prefix="persqa-vllm-", suffix=".log")
@@ -93,101 +56,120 @@ class ServerLog:
             file = self.path.open("ab")
         except OSError as error:
             raise SettingsError(f"The server's log {self.path or ''} can't be written ({error.strerror}).") from error
-        self._begin = file.tell()
+        self._start = file.tell()
         return file
 
-    def said(self) -> str:
-        """The end of what the newest start has said; nothing where there is no file."""
+    def read_tail(self) -> str:
+        """The end of the latest start's log; empty if there is no file."""
         if self.path is None:
             return ""
         try:
             with self.path.open("rb") as file:
-                file.seek(max(self._begin, os.fstat(file.fileno()).st_size - TAIL))
+                file.seek(max(self._start, os.fstat(file.fileno()).st_size - TAIL_BYTES))
                 return file.read().decode(errors="replace")
         except OSError:
             return ""
 
     def discard(self) -> None:
-        """Removes a temporary file; a given one stays."""
         if self.path is not None and self.given is None:
             self.path.unlink(missing_ok=True)
             self.path = None
 
 
-# Why a server is not there, told to a person: one sentence, and the end of its log. Pure.
+def last_lines(log: str, count: int = LAST_LINES) -> list[str]:
+    """The last lines as a terminal would show them, without blank lines and exit noise."""
+    lines = (render_line(line) for line in log.split("\n"))
+    return [line for line in lines if line.strip() and not EXIT_NOISE.search(line)][-count:]
 
 
-def died(served: str, code: int, said: str, log: Path | None, *, ready: bool) -> ServerFailed:
-    """It has ended with ``code`` (negative: by a signal), before it was ready or afterwards."""
+def render_line(line: str) -> str:
+    return ESCAPE_SEQUENCE.sub("", line).rstrip().rpartition("\r")[2]
+
+
+def strip_prefixes(line: str) -> str:
+    """A line without its process, level, time and source."""
+    return LEVEL_PREFIX.sub("", PROCESS_PREFIX.sub("", render_line(line).strip())).strip()
+
+
+def find_cause(log: str) -> str | None:
+    """The line with the last error, primary errors first; None if the log has no error."""
+    errors = [line for line in map(strip_prefixes, log.split("\n")) if ERROR_LINE.match(line)]
+    found = [line for line in errors if not SECONDARY_ERROR.search(line)] or errors
+    return shorten(found[-1].removeprefix("Value error, "), MAX_CAUSE_LENGTH) if found else None
+
+
+def find_activity(log: str) -> str | None:
+    """The newest line, without its prefixes."""
+    lines = last_lines(log, 1)
+    return shorten(strip_prefixes(lines[0]), MAX_ACTIVITY_LENGTH) if lines else None
+
+
+def has_port_conflict(log: str) -> bool:
+    return PORT_IN_USE.search(log) is not None
+
+
+def shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def exit_error(model: str, exit_code: int, log: str, path: Path | None, *, ready: bool) -> ServerFailed:
+    """A server has ended. ``exit_code`` is negative for a signal."""
     when = "while it was in use" if ready else "before it was ready"
-    reason = cause(said)
-    told = "" if reason is None else f": {reason.rstrip('.')}"
-    sentence = f"vllm serve {served} {ended(code)} {when}{told}. {whole(log)}"
-    return ServerFailed("server_died" if ready else "server_failed", sentence, last_lines(said))
+    cause = find_cause(log)
+    detail = "" if cause is None else f": {cause.rstrip('.')}"
+    message = f"vllm serve {model} {describe_exit(exit_code)} {when}{detail}. Full log: {path}."
+    return ServerFailed("server_died" if ready else "server_failed", message, last_lines(log))
 
 
-def stopped(served: str) -> ServerFailed:
-    """Somebody asks for it who does not know that we have ended it."""
-    return ServerFailed(
-        "server_stopped", f"vllm serve {served} was stopped, and nobody answers at its address any more."
-    )
-
-
-def ended(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
+def describe_exit(exit_code: int) -> str:
+    """The end of a process, as a predicate: ended with exit code 3."""
+    if exit_code >= 0:
+        return f"ended with exit code {exit_code}"
     try:
-        name = signal.Signals(-code).name
+        name = signal.Signals(-exit_code).name
     except ValueError:
-        name = f"signal {-code}"
-    hint = " (somebody killed it, or the system did for want of memory)" if -code == signal.SIGKILL else ""
+        name = f"signal {-exit_code}"
+    hint = " (by another process, or by the system for lack of memory)" if -exit_code == signal.SIGKILL else ""
     return f"was ended by {name}{hint}"
 
 
-def too_slow(served: str, seconds: float, said: str, log: Path | None) -> ServerFailed:
-    at = doing(said)
-    told = "it said nothing" if at is None else f"the last that it said was: {at.rstrip('.')}"
+def startup_timeout_error(model: str, seconds: float, log: str, path: Path | None) -> ServerFailed:
+    """A server was not ready within ``seconds``."""
+    activity = find_activity(log)
+    state = "its log is empty" if activity is None else f"the last line of its log: {activity.rstrip('.')}"
     limit = f"{seconds:g} s (--serve-timeout, startup_timeout)"
-    sentence = f"vllm serve {served} was not ready within {limit}; {told}. {whole(log)}"
-    return ServerFailed("server_slow", sentence, last_lines(said))
+    message = f"vllm serve {model} was not ready within {limit}; {state}. Full log: {path}."
+    return ServerFailed("server_slow", message, last_lines(log))
 
 
-def whole(log: Path | None) -> str:
-    return f"Its whole log: {log}."
+def stopped_error(model: str) -> ServerFailed:
+    """A request goes to a server that was stopped."""
+    return ServerFailed("server_stopped", f"vllm serve {model} was stopped: its address answers no more requests.")
 
 
-def taken(port: int) -> SettingsError:
-    return SettingsError(
-        f"Port {port} is taken by another program: choose another one, or none, and a free one is found."
-    )
+def port_in_use_error(port: int) -> SettingsError:
+    return SettingsError(f"Port {port} is in use by another program: give another port, or none to have a free one.")
 
 
-def outrun(tries: int) -> ServerFailed:
-    """Free ports were chosen, and each was gone before the server had it."""
+def no_free_port_error(tries: int) -> ServerFailed:
     return ServerFailed(
-        "no_port", f"{tries} free ports were taken by other programs before vllm serve could have them: try again."
+        "no_port", f"Other programs took {tries} free ports in turn before vllm serve could listen on them: try again."
     )
 
 
-# What a person is told while a server starts: what it is at, every ten seconds. Prints to stderr.
-
-PRINT_EVERY = 10.0
-
-
-def waiting(served: str, seconds: float, said: str) -> str:
-    """A line for the person who waits. ``said`` is the log so far."""
-    at = doing(said)
-    return f"Waiting for vllm serve {served} to be ready, {seconds:.0f} s{'' if at is None else f' ({at})'}"
+def format_progress(model: str, seconds: float, log: str) -> str:
+    activity = find_activity(log)
+    return f"Waiting for vllm serve {model} to be ready, {seconds:.0f} s{'' if activity is None else f' ({activity})'}"
 
 
-def printer(clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
-    """Prints the first line that it is given, and then one every ten seconds."""
-    due = 0.0
+def make_progress_printer(clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
+    """A function that prints the first line given to it, and then one every ten seconds, to stderr."""
+    next_time = 0.0
 
-    def tell(line: str) -> None:
-        nonlocal due
-        if clock() >= due:
-            due = clock() + PRINT_EVERY
+    def print_progress(line: str) -> None:
+        nonlocal next_time
+        if clock() >= next_time:
+            next_time = clock() + PRINT_INTERVAL
             print(line, file=sys.stderr, flush=True)
 
-    return tell
+    return print_progress

@@ -1,4 +1,4 @@
-"""A command that runs under a guardian: our end of it. Starts and ends processes."""
+"""A command that runs under a guardian, as seen from the process that started it."""
 
 from __future__ import annotations
 
@@ -14,35 +14,39 @@ from pathlib import Path
 from typing import IO
 
 from persqa_client.errors import SettingsError
-from persqa_client.vllm_server.guardian import INSISTING, descendants, kill_tree, longest_end
+from persqa_client.vllm_server.guardian import find_descendants, kill_tree, max_stop_seconds
 
-PACKAGE_FOLDER = str(Path(__file__).parents[2])
-BOOT = (
-    f"import sys; sys.path.insert(0, {PACKAGE_FOLDER!r}); from persqa_client.vllm_server.guardian import main; main()"
-)
-"""By the place of this very package: neither the working directory nor the environment can put another in front."""
+# The guardian is imported from this package's own folder, whatever the working directory and the environment.
+PACKAGE_PARENT = str(Path(__file__).parents[2])
+GUARDIAN_CODE = f"""
+import sys
+sys.path.insert(0, {PACKAGE_PARENT!r})
+from persqa_client.vllm_server.guardian import run_guardian
+run_guardian()
+"""
 
-UNKNOWN = -int(signal.SIGKILL)
-"""The exit code where the guardian was killed and nobody knows it."""
+# The exit code if the guardian was killed, so that the command's is unknown.
+UNKNOWN_EXIT_CODE = -int(signal.SIGKILL)
 
 
 class ManagedProcess:
-    """A process that ends with this one, with all that it started. Its words go to ``log``. Any thread may ask for it.
+    """A process that ends with the current one, together with all its children. Thread-safe.
 
-    Returns when it is started. Raises SettingsError where the command can't be run.
+    Its output goes to ``log``. ``grace``: seconds between SIGTERM and SIGKILL. The constructor returns when the process
+    is started, and raises SettingsError if the command can't be run.
     """
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: IO[bytes], *, grace: float) -> None:
         self.grace = grace
         self.pid = 0
-        self.code: int | None = None
-        """Exit code, negative for a signal, once it is known that it has ended."""
+        # Negative for a signal; None until the end is known.
+        self.exit_code: int | None = None
         self._owner = os.getpid()
-        self._said = b""
-        self._listening = threading.Lock()
-        # A session of its own: Ctrl-C on the terminal is for us, and we end the server in our own time.
+        self._received = b""
+        self._reading = threading.Lock()
+        # In a session of its own, it gets no Ctrl-C from the terminal: this process ends it in its own time.
         self._guardian = subprocess.Popen(
-            [sys.executable, "-I", "-c", BOOT, str(grace), *command],
+            [sys.executable, "-I", "-c", GUARDIAN_CODE, str(grace), *command],
             env=dict(environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -50,63 +54,59 @@ class ManagedProcess:
             start_new_session=True,
         )
         try:
-            self._arrive(command[0])
+            self._wait_for_start(command[0])
         except BaseException:
             self.kill()
             raise
 
-    def _arrive(self, program: str) -> None:
-        while not self.pid and self.code is None:
-            self._listen(1.0)
-            if self._said.startswith(b"failed "):
-                reason = self._said.partition(b" ")[2].decode(errors="replace").strip()
+    def _wait_for_start(self, program: str) -> None:
+        while not self.pid and self.exit_code is None:
+            self._read_reports(1.0)
+            if self._received.startswith(b"failed "):
+                reason = self._received.partition(b" ")[2].decode(errors="replace").strip()
                 raise SettingsError(f"{program} can't be run: {reason}.")
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process started it: a forked child of it did not."""
+        """False in a forked child of the process that started it."""
         return os.getpid() == self._owner
 
-    def family(self) -> set[int]:
-        """The process and all that it started and that is there now."""
-        return descendants(self._guardian.pid)
+    def find_pids(self) -> set[int]:
+        """The pids of the process and all its live descendants."""
+        return {process.pid for process in find_descendants(self._guardian.pid)}
 
     def poll(self) -> int | None:
-        """The exit code, or None while it runs."""
-        if self.code is None and self.is_ours:
-            self._listen(0.0)
-        return self.code
+        if self.exit_code is None and self.is_ours:
+            self._read_reports(0.0)
+        return self.exit_code
 
-    def _listen(self, seconds: float) -> None:
-        # Of two that saw the same words, one would read them, and the other wait for more.
-        with self._listening:
-            self._hear(seconds)
-
-    def _hear(self, seconds: float) -> None:
+    def _read_reports(self, seconds: float) -> None:
         assert self._guardian.stdout is not None
-        if self._guardian.stdout.closed or not select.select([self._guardian.stdout], [], [], seconds)[0]:
-            return
-        words = os.read(self._guardian.stdout.fileno(), 4096)
-        self._said += words
-        for line in self._said.split(b"\n")[:-1]:
-            name, _, number = line.partition(b" ")
-            if name == b"started":
-                self.pid = int(number)
-            elif name == b"ended":
-                self.code = int(number)
-        if not words and self.code is None:
-            self.code = UNKNOWN
+        # Locked around select too: of two threads that see the same bytes, one would block in read.
+        with self._reading:
+            if self._guardian.stdout.closed or not select.select([self._guardian.stdout], [], [], seconds)[0]:
+                return
+            data = os.read(self._guardian.stdout.fileno(), 4096)
+            self._received += data
+            for line in self._received.split(b"\n")[:-1]:
+                name, _, number = line.partition(b" ")
+                if name == b"started":
+                    self.pid = int(number)
+                elif name == b"ended":
+                    self.exit_code = int(number)
+            if not data and self.exit_code is None:
+                self.exit_code = UNKNOWN_EXIT_CODE
 
-    def end(self) -> None:
-        """Asks it to end, and ends it after ``grace`` seconds; nothing that it started is left. Twice is once.
+    def stop(self) -> None:
+        """Send SIGTERM, kill after ``grace`` seconds, and return when no descendant is left. May be called again.
 
-        Interrupted meanwhile, it ends it at once.
+        If it is interrupted, it kills at once and raises.
         """
         assert self._guardian.stdin is not None
         try:
             with suppress(OSError):
                 self._guardian.stdin.close()
-            self._guardian.wait(longest_end(self.grace))
+            self._guardian.wait(max_stop_seconds(self.grace))
         except BaseException as error:
             self.kill()
             if not isinstance(error, subprocess.TimeoutExpired):
@@ -114,19 +114,18 @@ class ManagedProcess:
         self._close()
 
     def kill(self) -> None:
-        """Ends it without asking."""
         if self._guardian.poll() is None:
-            kill_tree(self._guardian.pid, INSISTING)
-        elif self.pid and self.poll() in (None, UNKNOWN):
-            # The guardian was killed by somebody: what it guarded may still be there.
-            kill_tree(self.pid, INSISTING)
+            kill_tree(self._guardian.pid)
+        elif self.pid and self.poll() in (None, UNKNOWN_EXIT_CODE):
+            # The guardian was killed, and what it guarded may still run.
+            kill_tree(self.pid)
             self.pid = 0
         self._guardian.wait()
         self._close()
 
     def _close(self) -> None:
         self.poll()
-        with self._listening:
+        with self._reading:
             for stream in (self._guardian.stdin, self._guardian.stdout):
                 if stream is not None:
                     with suppress(OSError):

@@ -1,1 +1,1 @@
-"""What scripts/bench.py measures: a file for each question."""
+"""The benches of scripts/bench.py, one file each."""

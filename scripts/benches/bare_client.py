@@ -1,6 +1,6 @@
-"""The least that a client can do: posts bodies that were spliced beforehand, so many at once. Prints requests a second.
+"""Posts ready request bodies in a bare aiohttp loop, the least that a client can do. Prints requests per second.
 
-usage: bare_client.py BASE_URL REQUESTS AT_ONCE PICTURE…
+usage: bare_client.py BASE_URL REQUESTS CONCURRENCY IMAGE…
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from pathlib import Path
 
 import aiohttp
 
-BEFORE = (
+BODY_START = (
     b'{"model":"bench-model","messages":[{"role":"user","content":'
     b'[{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,'
 )
-AFTER = b'"}},{"type":"text","text":"What is <mam> wearing?"}]}],"temperature":0.7,"max_tokens":512}'
+BODY_END = b'"}},{"type":"text","text":"What is <mam> wearing?"}]}],"temperature":0.7,"max_tokens":512}'
 
 
-async def main(url: str, requests: int, at_once: int, bodies: list[bytes]) -> None:
-    left = iter(range(requests))
-    connector = aiohttp.TCPConnector(limit=at_once)
+async def main(url: str, requests: int, concurrency: int, bodies: list[bytes]) -> None:
+    numbers = iter(range(requests))
+    connector = aiohttp.TCPConnector(limit=concurrency)
     headers = {"Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
         async def post() -> None:
-            for number in left:
+            for number in numbers:
                 async with session.post(f"{url}/chat/completions", data=bodies[number % len(bodies)]) as response:
                     await response.read()
                     assert response.status == 200
 
         began = time.perf_counter()
-        await asyncio.gather(*(post() for _ in range(at_once)))
+        await asyncio.gather(*(post() for _ in range(concurrency)))
     print(f"{requests / (time.perf_counter() - began):.0f}")
 
 
 if __name__ == "__main__":
-    spliced = [BEFORE + base64.b64encode(Path(path).read_bytes()) + AFTER for path in sys.argv[4:]]
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), spliced))
+    bodies = [BODY_START + base64.b64encode(Path(path).read_bytes()) + BODY_END for path in sys.argv[4:]]
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), bodies))

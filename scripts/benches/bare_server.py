@@ -1,4 +1,7 @@
-"""A server that reads a request, waits and gives always the same answer. Prints its base URL; ends by SIGTERM."""
+"""Serves chat requests with always the same answer, after a delay, until SIGTERM. Prints its base URL.
+
+usage: bare_server.py SECONDS
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the measurements share: a bare server, processes and their cost, pictures that differ, figures with bars."""
+"""Shared by the benches: figures with their bars, processes and their cost, servers, images and rows."""
 
 from __future__ import annotations
 
@@ -6,23 +6,33 @@ import io
 import json
 import os
 import random
+import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 MODEL = "bench-model"
+SIMULATED_MODEL = "persqa-simulator"
+
+# The model that tests/live/tiny_vllm serves.
+TINY_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
+TINY_SCRIPT = Path(__file__).parents[2] / "tests" / "live" / "tiny_vllm" / "serve.sh"
+TINY_HOME = Path(os.environ.get("TINY_VLLM_HOME", Path.home() / ".cache" / "tiny-vllm"))
+TINY_START_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. ``bar`` is what it must reach, in words; ``met`` whether it does, None: not measured."""
+    """One line of the table. ``bar``: the required value, in words. ``met`` is None if it was not measured."""
 
     what: str
     value: str
@@ -30,37 +40,63 @@ class Figure:
     met: bool | None
 
     def line(self) -> str:
-        said = {True: "met", False: "MISSED", None: "–"}[self.met]
-        return f"| {self.what} | {self.value} | {self.bar} | {said} |"
+        state = {True: "met", False: "MISSED", None: "–"}[self.met]
+        return f"| {self.what} | {self.value} | {self.bar} | {state} |"
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a process took: seconds on the clock, seconds of CPU, peak memory in MB."""
+    """The cost of a process: wall and CPU time in seconds, peak memory in MB."""
 
     wall: float
     cpu: float
     peak: float
-    code: int
-    said: str
+    exit_code: int
+    output: str
 
 
-def run(command: Sequence[str | Path]) -> Cost:
-    """A command from start to end, alone."""
-    with tempfile.TemporaryFile() as said:
+def measure_command(command: Sequence[str | Path]) -> Cost:
+    """Run a command and measure it."""
+    with tempfile.TemporaryFile() as file:
         began = time.perf_counter()
-        process = subprocess.Popen([str(word) for word in command], stdout=said, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([str(word) for word in command], stdout=file, stderr=subprocess.STDOUT)
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        text = said.read().decode(errors="replace")
-    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, process.returncode, text)
+        file.seek(0)
+        output = file.read().decode(errors="replace")
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, process.returncode, output)
+
+
+def measure_success(command: Sequence[str | Path]) -> Cost:
+    """Like ``measure_command``, for a command that must succeed."""
+    cost = measure_command(command)
+    assert cost.exit_code == 0, cost.output
+    return cost
+
+
+def persqa(*words: str | Path) -> tuple[str | Path, ...]:
+    """The words of a ``persqa`` command."""
+    return sys.executable, "-m", "persqa_client", *words
 
 
 @contextmanager
-def serving(*command: str | Path) -> Iterator[str]:
-    """A server in a process of its own; gives its base URL, which is the first line that it prints."""
+def run_process(*words: str | Path, stdout: int) -> Iterator[subprocess.Popen[str]]:
+    """A process that is ended after the block, together with its children."""
+    command = [str(word) for word in words]
+    process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+@contextmanager
+def run_script(name: str, *words: str | Path) -> Iterator[str]:
+    """A script of this folder that prints one line when it is ready; gives the line."""
+    command = [sys.executable, Path(__file__).parent / name, *words]
     process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -71,24 +107,63 @@ def serving(*command: str | Path) -> Iterator[str]:
 
 
 @contextmanager
-def in_memory(folder: Path) -> Iterator[None]:
-    """Keeps a folder's files in memory: a client is measured, not the disk that it may wait for. In a process of its
-    own, because one that is started counts its parent's memory as its own peak."""
-    with serving(sys.executable, Path(__file__).parent / "in_memory.py", folder):
+def run_bare_server(latency: float = 0.2) -> Iterator[str]:
+    """A server that always gives the same answer, after ``latency`` seconds; gives its base URL."""
+    with run_script("bare_server.py", str(latency)) as url:
+        yield url
+
+
+@contextmanager
+def hold_in_memory(folder: Path) -> Iterator[None]:
+    """Keep a folder's files in memory, so that the client is measured and not the disk.
+
+    In a separate process, since a process counts its parent's memory at its start as its own peak.
+    """
+    with run_script("hold_in_memory.py", folder):
         yield
 
 
-def bare_server(latency: float = 0.2) -> tuple[str | Path, ...]:
-    """The command of a server that reads a request, waits and gives always the same answer."""
-    return sys.executable, Path(__file__).parent / "bare_server.py", str(latency)
+@contextmanager
+def run_simulator(*flags: str | int | float) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A simulator; gives its base URL and its process."""
+    words = persqa("sim", "--port", "0", *map(str, flags))
+    with run_process(*words, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield next(found[0] for line in process.stdout if (found := re.search(r"http://\S+", line))), process
 
 
-def persqa(*words: str | Path) -> tuple[str | Path, ...]:
-    return sys.executable, "-m", "persqa_client", *words
+@contextmanager
+def run_tiny_vllm(port: int, *flags: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The tiny vLLM of the live tests; gives its base URL and its process. Wait with ``wait_for_health``."""
+    with run_process(TINY_SCRIPT, str(port), *flags, stdout=subprocess.DEVNULL) as process:
+        yield f"http://127.0.0.1:{port}/v1", process
 
 
-def picture_bytes(kilobytes: int = 390) -> bytes:
-    """A JPEG of about this size, noisy enough to have it, of fewer pixels than the budget."""
+def has_tiny_vllm() -> bool:
+    """Whether the tiny vLLM is installed; prints a note if it is not."""
+    installed = (TINY_HOME / "model" / ".made-by").exists()
+    if not installed:
+        print("No tiny vLLM is installed: its figures are left out.", file=sys.stderr)
+    return installed
+
+
+def wait_for_health(url: str) -> None:
+    for _ in range(TINY_START_SECONDS):
+        try:
+            fetch(f"{url.removesuffix('/v1')}/health")
+            return
+        except OSError:
+            time.sleep(1)
+    raise RuntimeError(f"{url} did not start")
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return bytes(response.read())
+
+
+def make_jpeg(kilobytes: int = 390) -> bytes:
+    """A JPEG of about this size: noise, with fewer pixels than the client's limit."""
     noise = Image.frombytes("RGB", (1000, 900), random.Random(0).randbytes(2_700_000))
     smooth = noise.resize((500, 450)).resize((1000, 900))
     for quality in range(95, 20, -1):
@@ -96,13 +171,13 @@ def picture_bytes(kilobytes: int = 390) -> bytes:
         smooth.save(buffer, "JPEG", quality=quality)
         if len(buffer.getvalue()) <= kilobytes * 1024:
             return buffer.getvalue()
-    raise RuntimeError("no such picture")
+    raise RuntimeError(f"no quality gives a JPEG of {kilobytes} KB")
 
 
-def different_pictures(folder: Path, count: int) -> list[Path]:
-    """Files of one picture that differ in some bytes of its scan, so that no two are alike; kept from run to run."""
+def make_images(folder: Path, count: int) -> list[Path]:
+    """Different JPEG files that differ in a few bytes only. Files of an earlier run are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    data = bytearray(picture_bytes())
+    data = bytearray(make_jpeg())
     middle = len(data) // 2
     paths = []
     for number in range(count):
@@ -114,9 +189,22 @@ def different_pictures(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def write_rows(path: Path, pictures: Sequence[Path], count: int | None = None) -> Path:
-    """Rows with an id each; the pictures come again in turn where there are more rows."""
+def write_rows(path: Path, images: Sequence[Path], count: int | None = None) -> Path:
+    """Write rows with ids; the images repeat if there are more rows."""
     with path.open("w", encoding="utf-8") as file:
-        for number in range(len(pictures) if count is None else count):
-            file.write(json.dumps({"id": number, "image": [str(pictures[number % len(pictures)])]}) + "\n")
+        for number in range(len(images) if count is None else count):
+            file.write(json.dumps({"id": number, "image": [str(images[number % len(images)])]}) + "\n")
     return path
+
+
+def write_new_rows(folder: Path, count: int) -> Path:
+    """Write rows of small new images, which are in no server's cache."""
+    rng = random.Random(time.time_ns())
+    smooth = Image.frombytes("RGB", (8, 8), rng.randbytes(192)).resize((224, 224))
+    (folder / "small").mkdir(parents=True, exist_ok=True)
+    paths = [folder / "small" / f"{number:05}.jpg" for number in range(count)]
+    for path in paths:
+        image = smooth.copy()
+        image.paste(Image.frombytes("RGB", (16, 16), rng.randbytes(768)), (96, 96))
+        image.save(path, "JPEG", quality=85)
+    return write_rows(folder / "rows.jsonl", paths)

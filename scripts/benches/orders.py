@@ -1,10 +1,10 @@
-"""Asks several questions about each picture in one of three orders; prints the seconds from the first to the last.
+"""Asks several questions about each image in one of three orders. Prints the seconds from the first to the last.
 
 usage: orders.py plain|together|once BASE_URL MODEL ROWS QUESTIONS
 
-plain      one question of a picture after the other, with the picture each time, eight pictures at once
-together   as ``persqa run --no-uuid`` has it, so many requests at once as eight pictures bring
-once       as ``persqa run`` has it
+plain      the questions about an image one after the other, each with the image, for eight images at once
+together   as ``persqa run --no-uuid``, with as many requests at once as eight images have
+once       as ``persqa run``: each image is sent once
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from persqa_client.run.compose import RunPlan
 from persqa_client.run.run import Run
 from persqa_client.types import Record, Row
 
-AT_ONCE = 8
+IMAGES_AT_ONCE = 8
 
 
 def make_settings(order: str, base_url: str, model: str, rows: Path, questions: int) -> RunSettings:
@@ -33,18 +33,18 @@ def make_settings(order: str, base_url: str, model: str, rows: Path, questions: 
         input=rows,
         output=Path(tempfile.mkdtemp()) / "out.jsonl",
         endpoint=Endpoint(base_url=base_url, model=model),
-        # A tiny model would mostly end after some words; answers of one length make the orders comparable.
+        # Answers of a tiny model have random lengths, most of them short; a minimum makes the orders comparable.
         sampling=Sampling(max_tokens=96, extra_body={"min_tokens": 12}),
-        limits=Limits(concurrency=AT_ONCE * (questions - 1)),
+        limits=Limits(concurrency=IMAGES_AT_ONCE * (questions - 1)),
         recipe=Recipe(questions=questions),
         uuid=order == "once",
     )
 
 
-async def plain(settings: RunSettings, source: FileSource) -> float:
+async def measure_plain(settings: RunSettings, source: FileSource) -> float:
     plan = RunPlan(settings, source)
     rows = [plan.parse(position.number, line) for line, position in source.lines(START_POSITION)]
-    left = iter(rows)
+    remaining = iter(rows)
     async with Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits) as session:
         server = await probe_server(session, thorough=True)
         with ThreadPoolExecutor(4) as threads:
@@ -52,33 +52,33 @@ async def plain(settings: RunSettings, source: FileSource) -> float:
 
             async def ask() -> int:
                 answered = 0
-                for row in left:
+                for row in remaining:
                     assert isinstance(row, Row)
                     for unit in plan.units(row):
                         answered += isinstance(await pipeline.answer_row(row, unit), Record)
                 return answered
 
             began = time.perf_counter()
-            answered = sum(await asyncio.gather(*(ask() for _ in range(AT_ONCE))))
+            answered = sum(await asyncio.gather(*(ask() for _ in range(IMAGES_AT_ONCE))))
             seconds = time.perf_counter() - began
-    tell(answered, session)
+    report(answered, session)
     return seconds
 
 
-async def ours(settings: RunSettings, source: FileSource) -> float:
+async def measure_run(settings: RunSettings, source: FileSource) -> float:
     run = Run(settings, source)
     task = asyncio.create_task(run.execute())
-    while run.live.phase != "running" and not task.done():  # noqa: ASYNC110 - a run tells its phase to who looks
+    while run.live.phase != "running" and not task.done():  # noqa: ASYNC110 - a run has no event for its phase
         await asyncio.sleep(0.002)
     began = time.perf_counter()
     summary = await task
     seconds = time.perf_counter() - began
-    tell(summary.tally.succeeded, run.session)
+    report(summary.tally.succeeded, run.session)
     return seconds
 
 
-def tell(answered: int, session: Session) -> None:
-    sent, uploads = session.traffic.sent, session.uploads
+def report(answered: int, session: Session) -> None:
+    sent, uploads = session.traffic.sent, session.profile.uploads
     print(
         f"{answered} answered, {sent} sent, {uploads.uuids_sent} named, {uploads.cache_misses} missed", file=sys.stderr
     )
@@ -87,5 +87,5 @@ def tell(answered: int, session: Session) -> None:
 if __name__ == "__main__":
     order, base_url, model, rows, questions = sys.argv[1:]
     settings = make_settings(order, base_url, model, Path(rows), int(questions))
-    asked = plain if order == "plain" else ours
-    print(f"{asyncio.run(asked(settings, FileSource(Path(rows)))):.3f}")
+    measure = measure_plain if order == "plain" else measure_run
+    print(f"{asyncio.run(measure(settings, FileSource(Path(rows)))):.3f}")

@@ -1,4 +1,4 @@
-"""How soon the first request is sent: of a large input, and when a run goes on that is nearly done."""
+"""The time to the first request: of a large input, and of a resumed run that is nearly finished."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from benches.common import MODEL, Figure, different_pictures, persqa, write_rows
+from benches.common import MODEL, Figure, make_images, persqa, write_rows
 from persqa_client.api import make_settings
 from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import START_POSITION, open_source
@@ -22,32 +22,32 @@ START_BAR, RESUME_BAR = 1.5, 5.0
 
 
 def measure(folder: Path) -> list[Figure]:
-    pictures = different_pictures(folder / "pictures", 10)
+    images = make_images(folder / "pictures", 10)
     input = folder / "rows.jsonl"
     if not input.exists():
-        write_rows(input, pictures, ROWS + 10)
-    fresh = seconds_to_first_request(input, folder / "fresh.jsonl", "--fresh")
-    forge(input, folder / "half.jsonl")
-    resumed = seconds_to_first_request(input, folder / "half.jsonl")
-    forge(input, folder / "half.jsonl")
+        write_rows(input, images, ROWS + 10)
+    fresh = measure_first_request(input, folder / "fresh.jsonl", "--fresh")
+    write_interrupted_run(input, folder / "half.jsonl")
+    resumed = measure_first_request(input, folder / "half.jsonl")
+    write_interrupted_run(input, folder / "half.jsonl")
     input.touch()
-    digested = seconds_to_first_request(input, folder / "half.jsonl")
+    touched = measure_first_request(input, folder / "half.jsonl")
     return [
         Figure(f"start to first request, {ROWS:,} rows", f"{fresh:.2f} s", f"< {START_BAR} s", fresh < START_BAR),
         Figure(f"resume over {ROWS:,} rows", f"{resumed:.2f} s", f"< {RESUME_BAR} s", resumed < RESUME_BAR),
-        Figure("the same, the input touched since", f"{digested:.2f} s", f"< {RESUME_BAR} s", digested < RESUME_BAR),
+        Figure("the same, the input touched since", f"{touched:.2f} s", f"< {RESUME_BAR} s", touched < RESUME_BAR),
     ]
 
 
-def seconds_to_first_request(input: Path, output: Path, *flags: str) -> float:
-    """From the start of the process to the first byte of its first chat request; looks at the server are answered."""
+def measure_first_request(input: Path, output: Path, *flags: str) -> float:
+    """Seconds from the start of the process to its first chat request; other requests get a 404."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         command = persqa("run", input, "-o", output, "--base-url", base_url, "--model", MODEL, "--no-probes", *flags)
         began = time.perf_counter()
         process = subprocess.Popen([str(word) for word in command], stdout=sys.stderr, stderr=subprocess.STDOUT)
         try:
-            while not answered_look(listener):
+            while not is_chat_request(listener):
                 pass
             return time.perf_counter() - began
         finally:
@@ -55,8 +55,8 @@ def seconds_to_first_request(input: Path, output: Path, *flags: str) -> float:
             process.wait()
 
 
-def answered_look(listener: socket.socket) -> bool:
-    """Takes one connection. Whether what came on it was a chat; anything else gets a 404, as where there is no list."""
+def is_chat_request(listener: socket.socket) -> bool:
+    """Accept one connection, and answer a request that is not a chat with a 404."""
     connection, _ = listener.accept()
     with connection:
         if connection.recv(65536).startswith(b"POST"):
@@ -65,8 +65,8 @@ def answered_look(listener: socket.socket) -> bool:
         return False
 
 
-def forge(input: Path, output: Path) -> None:
-    """The files of a run that has all but the last ten rows, as a kill would leave them."""
+def write_interrupted_run(input: Path, output: Path) -> None:
+    """Write the files of a killed run that has finished all but the last ten rows."""
     files = RunFiles.for_output(output)
     source = open_source(input, "image")
     position, written = START_POSITION, 0
@@ -77,7 +77,7 @@ def forge(input: Path, output: Path) -> None:
                 break
     files.failed_partial.touch()
     settings = make_settings(input, output, [Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)], {})
-    tally = Tally(rows=ROWS, units=ROWS, good=ROWS, attempts=ROWS)
+    tally = Tally(rows=ROWS, units=ROWS, succeeded=ROWS, attempts=ROWS)
     identity, counts = RunPlan(settings, source).identity(), tally.to_json()
-    lengths = Lengths(written)
-    write_checkpoint(files, Checkpoint(identity, source.stamp(), position=position, lengths=lengths, tally=counts))
+    lengths, stamp = Lengths(written), source.fingerprint()
+    write_checkpoint(files, Checkpoint(identity, stamp, position=position, lengths=lengths, tally=counts))

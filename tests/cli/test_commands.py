@@ -114,7 +114,7 @@ def test_wrong_use_is_exit_2_with_a_sentence(folder: Path, simulator: Simulator,
 def test_a_missing_input_is_exit_2(folder: Path, simulator: Simulator) -> None:
     told = run(folder, simulator, input="absent.jsonl")
     assert told.returncode == 2
-    assert told.stderr.startswith("Error: There is no input absent.jsonl")
+    assert told.stderr.startswith("Error: The input absent.jsonl does not exist")
 
 
 @pytest.mark.parametrize(("input", "lacks"), [("empty.jsonl", "rows"), ("empty", "pictures")])

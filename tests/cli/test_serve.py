@@ -36,7 +36,7 @@ def folder(tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 def start_and_wait(folder: Path) -> subprocess.Popen[str]:
     """A run of which some rows are written, and not all."""
     (folder / "rows.jsonl").write_text("".join(f'{{"image": "red.png", "n": {n}}}\n' for n in range(ROWS)))
-    process = start(*serve_args("family", *SLOW), cwd=folder)
+    process = start(*serve_args("children", *SLOW), cwd=folder)
     while lines_in(folder / "qa.jsonl.partial") < 30:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
@@ -50,7 +50,7 @@ def is_server(line: str) -> bool:
 
 def simulator(mark: str) -> int:
     """The process that stands in for the server."""
-    (pid,) = [pid for pid, line in find_marked(mark).items() if " sim " in line and "stand_in" not in line]
+    (pid,) = [pid for pid, line in find_marked(mark).items() if " sim " in line and "fake_vllm" not in line]
     return pid
 
 
@@ -59,7 +59,7 @@ def numbers(folder: Path) -> list[int]:
 
 
 def test_one_command_from_nothing_to_data(folder: Path, mark: str) -> None:
-    told = persqa(*serve_args("family"), cwd=folder)
+    told = persqa(*serve_args("children"), cwd=folder)
     assert told.returncode == 0, told.stderr
     facts = orjson.loads((folder / "qa.run.json").read_bytes())
     assert facts["identity"]["model"] == MODEL
@@ -94,10 +94,10 @@ def test_the_device_may_be_named(folder: Path, mark: str, device: str, cpu: bool
 
 def test_nothing_is_started_where_nothing_is_left_to_do(folder: Path) -> None:
     assert persqa(*serve_args("sim"), cwd=folder).returncode == 0
-    again = persqa(*serve_args("words"), cwd=folder)
+    again = persqa(*serve_args("fail"), cwd=folder)
     assert again.returncode == 0
     assert again.stderr == "qa.jsonl is finished already: nothing to do.\n"
-    changed = persqa(*serve_args("words", "--tag", "bo"), cwd=folder)
+    changed = persqa(*serve_args("fail", "--tag", "bo"), cwd=folder)
     assert changed.returncode == 2
     assert "the setting tag" in changed.stderr
 
@@ -106,7 +106,7 @@ def test_the_same_command_given_twice_starts_one_server(folder: Path, mark: str)
     first = start(*serve_args("silent"), cwd=folder)
     while not any(map(is_server, find_marked(mark).values())):
         time.sleep(0.01)
-    told = persqa(*serve_args("words"), cwd=folder)
+    told = persqa(*serve_args("fail"), cwd=folder)
     assert told.returncode == 2
     assert "another run is writing qa.jsonl right now" in told.stderr
     first.send_signal(signal.SIGINT)
@@ -127,7 +127,7 @@ def test_a_run_elsewhere_loads_nothing_that_starts_a_server(folder: Path) -> Non
 
 
 def test_one_that_dies_at_the_start_is_exit_3_with_its_words_and_leaves_nothing(folder: Path, mark: str) -> None:
-    told = persqa(*serve_args("words"), cwd=folder)
+    told = persqa(*serve_args("fail"), cwd=folder)
     assert told.returncode == 3
     assert told.stderr.count("\nError: ") == 1
     assert (
@@ -150,22 +150,22 @@ def test_one_that_is_never_ready_is_exit_3(folder: Path, mark: str) -> None:
     [
         (["--base-url", "http://127.0.0.1:1/v1"], "--serve starts a server for this run, and --base-url names one"),
         (["--api-key-env", "KEY"], "takes its key from VLLM_API_KEY"),
-        (["--serve-args", "--port 8000"], "--port can't be among the further options"),
-        (["--serve-args", "'"], "--serve-args can't be read as words"),
+        (["--serve-args", "--port 8000"], "--port can't be passed on to vllm serve"),
+        (["--serve-args", "'"], "--serve-args can't be split"),
         (["--vllm-command", "no-such-vllm"], "--vllm-command names no-such-vllm"),
         (["--serve", "", "--model", "m"], "--vllm-command is for the server that --serve MODEL starts"),
         (["--serve", "", "--device", "cpu"], "--device is for the server that --serve MODEL starts"),
     ],
 )
 def test_flags_that_do_not_go_together_are_exit_2(folder: Path, more: list[str], says: str) -> None:
-    told = persqa(*serve_args("words", *more), cwd=folder)
+    told = persqa(*serve_args("fail", *more), cwd=folder)
     assert told.returncode == 2
     assert says in told.stderr
 
 
 @pytest.mark.parametrize(
     ("flags", "says"),
-    [([], "or have one started by --serve MODEL"), (["--base-url", "http://127.0.0.1:1/v1"], "--model: say which")],
+    [([], "--serve MODEL"), (["--base-url", "http://127.0.0.1:1/v1"], "--model: say which")],
 )
 def test_without_a_server_the_flags_that_name_one_are_wanted(folder: Path, flags: list[str], says: str) -> None:
     told = persqa("run", "rows.jsonl", "-o", "qa.jsonl", *flags, cwd=folder)
@@ -174,7 +174,7 @@ def test_without_a_server_the_flags_that_name_one_are_wanted(folder: Path, flags
 
 
 def test_a_dry_run_starts_no_server(folder: Path) -> None:
-    told = persqa(*serve_args("words", "--dry-run"), cwd=folder)
+    told = persqa(*serve_args("fail", "--dry-run"), cwd=folder)
     assert told.returncode == 0, told.stderr
     assert f'"model": "{MODEL}"' in told.stdout
 
@@ -196,7 +196,7 @@ def test_a_server_that_dies_in_mid_run_ends_it_at_once_and_no_row_is_lost(folder
 
 def test_one_that_dies_before_the_first_row_is_told_by_its_own_words(folder: Path, mark: str) -> None:
     """That nothing listens any more is what the run sees first."""
-    told = persqa(*serve_args("brief"), cwd=folder)
+    told = persqa(*serve_args("crash"), cwd=folder)
     assert told.returncode == 3
     assert "ended with exit code 1 while it was in use: MemoryError: that was all." in told.stderr
     assert not list(folder.glob("*qa*"))

@@ -84,7 +84,7 @@ def test_a_line_that_changes_tells_what_is_waited_for(folder: Path, mark: str) -
 def test_a_typed_ctrl_c_drains_the_run_before_the_server_ends(folder: Path, mark: str) -> None:
     """The terminal sends it to the whole foreground group, and the server is not in it."""
     flags = ["--concurrency", "8", "--no-probes"]
-    terminal = Terminal(serve_args("family", *flags, "--serve-args", '--sim="--latency 1 --slots 8"'), folder, mark)
+    terminal = Terminal(serve_args("children", *flags, "--serve-args", '--sim="--latency 1 --slots 8"'), folder, mark)
     while requests(terminal) <= 8:
         assert terminal.process.poll() is None, terminal.seen
         time.sleep(0.02)

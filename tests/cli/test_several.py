@@ -52,7 +52,7 @@ def test_the_summary_has_a_line_for_each_endpoint(folder: Path, two: Two) -> Non
 
 
 @pytest.mark.parametrize(
-    ("names", "code", "words"), [(["ONE"], 3, ": The server refuses us (401)"), (["ONE"] * 3, 2, "given 3 times for 2")]
+    ("names", "code", "words"), [(["ONE"], 3, ": Authentication failed (401"), (["ONE"] * 3, 2, "given 3 times for 2")]
 )
 def test_a_wrong_pairing_of_keys_is_one_sentence(
     folder: Path, two: Two, names: list[str], code: int, words: str

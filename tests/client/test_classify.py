@@ -1,4 +1,4 @@
-"""The table "Trying again" for replies and faults: what came back, and what it means."""
+"""The decisions on responses and transport faults."""
 
 from __future__ import annotations
 
@@ -44,31 +44,31 @@ def error(message: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
 @pytest.mark.parametrize("status", [429, 503, 408, 409, 425])
-def test_pressure_is_waited_out(status: int, context: AttemptContext) -> None:
-    verdict = reply(status, error("come back later"), context)
-    assert (verdict.action, verdict.code, verdict.retry_after) == (RetryAction.WAIT, f"http_{status}", None)
-    assert "come back later" in verdict.message
+def test_a_busy_server_is_waited_for(status: int, context: AttemptContext) -> None:
+    decision = reply(status, error("come back later"), context)
+    assert (decision.action, decision.code, decision.retry_after) == (RetryAction.WAIT, f"http_{status}", None)
+    assert "come back later" in decision.message
 
 
 @pytest.mark.parametrize("status", [429, 503, 408, 409, 425])
-def test_pressure_carries_the_time_that_the_server_names(status: int) -> None:
+def test_the_wait_is_that_of_retry_after(status: int) -> None:
     assert reply(status, retry_after="3").retry_after == 3.0
 
 
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
 @pytest.mark.parametrize("status", [500, 501, 502, 504, *range(520, 530)])
-def test_a_server_that_fails_is_tried_again(status: int, context: AttemptContext) -> None:
+def test_server_errors_are_retried(status: int, context: AttemptContext) -> None:
     assert reply(status, error("boom"), context).action is RetryAction.RETRY
 
 
 @pytest.mark.parametrize("status", [502, 504, 520])
-def test_a_proxys_page_is_told_without_its_markup(status: int) -> None:
-    verdict = reply(status, PAGE)
-    assert verdict.action is RetryAction.RETRY
-    assert verdict.raw == "Oops Bad & broken"
+def test_the_markup_of_an_error_page_is_removed(status: int) -> None:
+    decision = reply(status, PAGE)
+    assert decision.action is RetryAction.RETRY
+    assert decision.raw == "Oops Bad & broken"
 
 
-def test_a_page_before_a_busy_server_is_pressure() -> None:
+def test_a_503_page_of_a_proxy_is_waited_for() -> None:
     assert reply(503, PAGE).action is RetryAction.WAIT
 
 
@@ -91,9 +91,9 @@ def test_a_page_before_a_busy_server_is_pressure() -> None:
     ],
 )
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
-def test_a_refused_row_fails_at_once(status: int, body: object, code: str, context: AttemptContext) -> None:
-    verdict = reply(status, body, context)
-    assert (verdict.action, verdict.code) == (RetryAction.FAIL, code)
+def test_a_rejected_row_fails_at_once(status: int, body: object, code: str, context: AttemptContext) -> None:
+    decision = reply(status, body, context)
+    assert (decision.action, decision.code) == (RetryAction.FAIL, code)
 
 
 @pytest.mark.parametrize(
@@ -110,46 +110,46 @@ def test_a_refused_row_fails_at_once(status: int, body: object, code: str, conte
     ],
 )
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
-def test_what_every_row_would_meet_stops_the_run(
+def test_errors_of_every_row_stop_the_run(
     status: int, body: object, code: str, advice: str, context: AttemptContext
 ) -> None:
-    verdict = reply(status, body, context)
-    assert (verdict.action, verdict.code) == (RetryAction.STOP, code)
-    assert advice in verdict.message
+    decision = reply(status, body, context)
+    assert (decision.action, decision.code) == (RetryAction.STOP, code)
+    assert advice in decision.message
 
 
-def test_forbidden_stops_the_run_before_the_first_answer_and_fails_a_row_after_it() -> None:
+def test_403_stops_the_run_before_the_first_answer_and_fails_a_row_afterwards() -> None:
     assert reply(403, error("no"), FRESH).action is RetryAction.STOP
     assert reply(403, error("no"), FRESH).code == "forbidden"
     assert reply(403, error("no"), PROVEN).action is RetryAction.FAIL
 
 
-def test_a_refused_key_is_told_from_a_missing_one() -> None:
+def test_a_wrong_key_and_a_missing_key_have_different_messages() -> None:
     assert "none was sent" in reply(401).message
     assert "wrong or expired" in reply(401, context=replace(FRESH, key="k")).message
 
 
-def test_an_address_without_v1_is_told_the_one_with_it() -> None:
+def test_an_address_without_v1_is_corrected() -> None:
     bare = replace(FRESH, base_url="http://gpu:8000")
     assert "did you mean --base-url http://gpu:8000/v1?" in reply(404, {"detail": "Not Found"}, bare).message
     assert "did you mean" not in reply(404, {"detail": "Not Found"}, FRESH).message
 
 
 @pytest.mark.parametrize("status", [404, 405])
-def test_the_address_of_the_chat_is_told_the_one_without_it(status: int) -> None:
+def test_the_address_of_the_chat_endpoint_is_corrected(status: int) -> None:
     whole = replace(FRESH, base_url="http://gpu:8000/v1/chat/completions")
     assert "did you mean --base-url http://gpu:8000/v1?" in reply(status, {"detail": "Not Found"}, whole).message
 
 
-def test_a_redirect_names_its_target_without_what_is_behind_the_question_mark() -> None:
+def test_a_redirect_names_its_target_without_the_query() -> None:
     message = reply(302, location="https://login.example/start?token=abc").message
     assert "https://login.example/start" in message
     assert "token" not in message
 
 
-@pytest.mark.parametrize("words", ["EngineCore encountered an issue.", "EngineDeadError: see above"])
-def test_a_dead_engine_is_a_server_that_is_away(words: str) -> None:
-    assert reply(500, error(words)).action is RetryAction.AWAIT_RECOVERY
+@pytest.mark.parametrize("message", ["EngineCore encountered an issue.", "EngineDeadError: see above"])
+def test_a_dead_engine_is_an_outage(message: str) -> None:
+    assert reply(500, error(message)).action is RetryAction.AWAIT_RECOVERY
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_a_dead_engine_is_a_server_that_is_away(words: str) -> None:
         pytest.param(400, [error("Unknown name: seed")], "seed", id="an error within a list"),
     ],
 )
-def test_a_parameter_that_the_server_names_is_a_dialect(status: int, body: object, field: str) -> None:
-    verdict = reply(status, body)
-    assert (verdict.action, verdict.parameter) == (RetryAction.ADAPT, field)
+def test_a_refused_parameter_changes_the_dialect(status: int, body: object, field: str) -> None:
+    decision = reply(status, body)
+    assert (decision.action, decision.parameter) == (RetryAction.ADAPT, field)
 
 
 @pytest.mark.parametrize("status", [413, 500, 404])
-def test_only_400_and_422_speak_of_dialects(status: int) -> None:
+def test_only_400_and_422_change_the_dialect(status: int) -> None:
     assert reply(status, error("Unsupported parameter: 'seed'", param="seed")).action is not RetryAction.ADAPT
 
 
@@ -182,21 +182,21 @@ def test_only_400_and_422_speak_of_dialects(status: int) -> None:
         ("url", RetryAction.STOP, RetryAction.STOP),
     ],
 )
-def test_a_fault_is_judged_by_whether_the_server_ever_answered(
+def test_the_decision_on_a_fault_depends_on_earlier_answers(
     fault: TransportFault, fresh: RetryAction, later: RetryAction
 ) -> None:
     assert classify_transport_error(fault, "detail", FRESH).action is fresh
     assert classify_transport_error(fault, "detail", PROVEN).action is later
 
 
-def test_each_fault_has_one_sentence() -> None:
+def test_each_fault_has_a_message() -> None:
     for fault in get_args(TransportFault):
         message = classify_transport_error(fault, "detail", FRESH).message
         assert message.endswith(".")
         assert len(message) > 20
 
 
-def test_a_time_out_names_its_setting() -> None:
+def test_a_timeout_names_its_setting() -> None:
     assert classify_transport_error("timeout", "", FRESH).message == "No answer within 7 s (--timeout)."
 
 
@@ -211,14 +211,14 @@ def test_a_time_out_names_its_setting() -> None:
         pytest.param({"retry-after-ms": "1500", "retry-after": "9"}, 1.5, id="milliseconds first"),
         pytest.param({"retry-after-ms": "soon", "retry-after": "9"}, 9.0, id="milliseconds that are none"),
         pytest.param({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30.0, id="a date"),
-        pytest.param({"retry-after": formatdate(NOW - 30, usegmt=True)}, 0.0, id="a date gone by"),
+        pytest.param({"retry-after": formatdate(NOW - 30, usegmt=True)}, 0.0, id="a past date"),
         pytest.param({"retry-after": "soon"}, None, id="a word"),
         pytest.param({"retry-after": ""}, None, id="empty"),
         pytest.param({"retry-after": "nan"}, None, id="not a number"),
-        pytest.param({"retry-after": "inf"}, None, id="for ever"),
+        pytest.param({"retry-after": "inf"}, None, id="infinite"),
     ],
 )
-def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_is_parsed_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
     assert parse_retry_after(headers, NOW) == seconds
 
 
@@ -226,13 +226,13 @@ ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(mi
 
 
 @given(st.datetimes(datetime(1971, 1, 1), datetime(9000, 1, 1), timezones=ZONES))
-def test_a_date_of_any_zone_gives_the_seconds_until_then(when: datetime) -> None:
+def test_dates_of_any_time_zone_are_parsed(when: datetime) -> None:
     seconds = parse_retry_after({"retry-after": format_datetime(when)}, NOW)
     assert seconds == max(0.0, when.replace(microsecond=0).timestamp() - NOW)
 
 
 @pytest.mark.parametrize(
-    ("verdict", "distant"),
+    ("decision", "unreachable"),
     [
         *(pytest.param(reply(status), True, id=str(status)) for status in (502, 504, *range(520, 530))),
         pytest.param(classify_transport_error("reset", "", PROVEN), True, id="reset"),
@@ -241,13 +241,13 @@ def test_a_date_of_any_zone_gives_the_seconds_until_then(when: datetime) -> None
         pytest.param(classify_transport_error("timeout", "", PROVEN), False, id="time-out"),
     ],
 )
-def test_what_a_proxy_says_for_a_server_that_is_away(verdict: ErrorDecision, distant: bool) -> None:
-    assert (verdict.action, verdict.code in UNREACHABLE_CODES) == (RetryAction.RETRY, distant)
+def test_codes_that_a_proxy_reports_for_an_unavailable_server(decision: ErrorDecision, unreachable: bool) -> None:
+    assert (decision.action, decision.code in UNREACHABLE_CODES) == (RetryAction.RETRY, unreachable)
 
 
 @given(st.text(max_size=60))
 @example("Mon, 01 Jan 2024 00:00:00 +99999999999999999999")
-def test_no_retry_after_can_break_a_run(value: str) -> None:
+def test_no_retry_after_raises_an_error(value: str) -> None:
     seconds = parse_retry_after({"retry-after": value, "retry-after-ms": value}, NOW)
     assert seconds is None or 0 <= seconds < 1e12
 
@@ -265,13 +265,12 @@ JSON = st.recursive(
 
 
 @given(st.integers(300, 599), JSON)
-def test_every_error_body_gets_a_verdict(status: int, body: object) -> None:
-    """Whatever a server sends, the run gets a sentence and goes on by the table."""
-    verdict = reply(status, json.dumps(body))
-    assert verdict.message.endswith(".")
-    assert verdict.code
+def test_every_error_body_gets_a_decision(status: int, body: object) -> None:
+    decision = reply(status, json.dumps(body))
+    assert decision.message.endswith(".")
+    assert decision.code
 
 
 @given(st.integers(300, 599), st.binary(max_size=200))
-def test_bytes_that_are_no_json_get_a_verdict(status: int, body: bytes) -> None:
+def test_a_body_that_is_not_json_gets_a_decision(status: int, body: bytes) -> None:
     assert classify_response(status, {}, body, FRESH, now=NOW).message.endswith(".")

@@ -1,4 +1,4 @@
-"""The forms of constraints and beginnings: the fields they need, and the whole answer that comes of them."""
+"""Constraint and prefill forms: the fields they need, and how the whole answer is restored."""
 
 from __future__ import annotations
 
@@ -9,28 +9,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.client.dialect import CONSTRAINT_FORMS, OPTIONAL_FIELDS, PREFILL_FORMS, Dialect, attach, hold, unwrap
-from persqa_client.client.request import steering
+from persqa_client.client.dialect import (
+    CONSTRAINT_FORMS,
+    OPTIONAL_FIELDS,
+    PREFILL_FORMS,
+    Dialect,
+    constraint_fields,
+    join_prefill,
+    unwrap_json_answer,
+)
+from persqa_client.client.request import build_output_fields
 from persqa_client.types import Request
 
 TAGGED = r"<mam>[\s\S]+"
 
 
 @pytest.mark.parametrize("form", CONSTRAINT_FORMS)
-def test_a_form_needs_the_field_that_it_is_noted_with(form: str) -> None:
-    assert list(hold(form, TAGGED)) == [CONSTRAINT_FORMS[form]]
+def test_a_constraint_form_needs_its_field(form: str) -> None:
+    assert list(constraint_fields(form, TAGGED)) == [CONSTRAINT_FORMS[form]]
     assert CONSTRAINT_FORMS[form] in OPTIONAL_FIELDS
 
 
 @pytest.mark.parametrize("form", PREFILL_FORMS)
-def test_the_fields_of_a_given_beginning_can_be_done_without(form: str) -> None:
+def test_the_fields_of_a_prefill_form_are_optional(form: str) -> None:
     assert OPTIONAL_FIELDS.issuperset(PREFILL_FORMS[form])
-    sent = steering(Request("s", (), "q", 1, prefill="<mam>"), Dialect(prefill=form))
+    sent = build_output_fields(Request("s", (), "q", 1, prefill="<mam>"), Dialect(prefill=form))
     assert set(sent) <= set(PREFILL_FORMS[form])
 
 
 def pattern_of(pattern: str) -> str:
-    schema = hold("json_schema", pattern)["response_format"]["json_schema"]
+    schema = constraint_fields("json_schema", pattern)["response_format"]["json_schema"]
     assert schema["strict"] is True
     assert schema["schema"]["required"] == list(schema["schema"]["properties"])
     assert schema["schema"]["additionalProperties"] is False
@@ -41,7 +49,7 @@ def pattern_of(pattern: str) -> str:
     ("pattern", "inside"),
     [
         pytest.param("persqa-[0-9]{6}", "^persqa-[0-9]{6}$", id="anchored"),
-        pytest.param(TAGGED, r'^<mam>[^"\\\x00-\x1f]+$', id="what JSON would escape is left out"),
+        pytest.param(TAGGED, r'^<mam>[^"\\\x00-\x1f]+$', id="without characters that JSON escapes"),
         pytest.param("Yes|No", "^(?:Yes|No)$", id="a choice is anchored as a whole"),
     ],
 )
@@ -50,8 +58,8 @@ def test_the_pattern_of_the_json_form(pattern: str, inside: str) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_what_the_json_form_lets_through_needs_no_escape(text: str) -> None:
-    """Some grammars write the pattern's characters straight between the quotes."""
+def test_answers_in_the_json_form_need_no_escapes(text: str) -> None:
+    """Some grammars write the matched characters between the quotes as they are."""
     if re.fullmatch(pattern_of(TAGGED), f"<mam>{text}"):
         assert json.loads(f'{{"answer": "<mam>{text}"}}') == {"answer": f"<mam>{text}"}
 
@@ -70,8 +78,8 @@ def test_what_the_json_form_lets_through_needs_no_escape(text: str) -> None:
         pytest.param("", "", id="nothing"),
     ],
 )
-def test_an_answer_comes_out_of_its_json_or_stays(text: str, inner: str) -> None:
-    assert unwrap(text) == inner
+def test_answers_are_taken_out_of_their_json(text: str, inner: str) -> None:
+    assert unwrap_json_answer(text) == inner
 
 
 @pytest.mark.parametrize(
@@ -89,5 +97,5 @@ def test_an_answer_comes_out_of_its_json_or_stays(text: str, inner: str) -> None
         pytest.param("<mam>", "", "<mam>", id="nothing more"),
     ],
 )
-def test_the_beginning_is_put_back(prefix: str, text: str, answer: str) -> None:
-    assert attach(prefix, text) == answer
+def test_the_prefill_is_put_before_the_rest(prefix: str, text: str, answer: str) -> None:
+    assert join_prefill(prefix, text) == answer

@@ -1,4 +1,4 @@
-"""Which field a server refuses, and how requests are worded afterwards."""
+"""Refused fields: how they are found, and how requests are written afterwards."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from persqa_client.client.dialect import (
     OPTIONAL_FIELDS,
     PREFILL_FORMS,
     Dialect,
+    constraint_fields,
     find_refused_field,
-    schema_of,
 )
-from persqa_client.types import Json
+from persqa_client.client.request import build_output_fields
+from persqa_client.types import Json, Request
 
+WITH_PATTERN = Request("s", (), "q", 1, pattern="a+")
 SENT = OPTIONAL_FIELDS | {"top_k", "user"}
 
 
@@ -130,7 +132,7 @@ def test_the_refused_field_is_found(body: Json, field: str) -> None:
             error("The image content is not allowed by our safety policy (seed 5)"), id="a picture that is refused"
         ),
         pytest.param(
-            error("This model does not support image inputs. Your settings: temperature 0.7."), id="no eyes at all"
+            error("This model does not support image inputs. Your settings: temperature 0.7."), id="no images at all"
         ),
         pytest.param(error("This language is not supported (seed 5, temperature 0.7)"), id="names in passing"),
         pytest.param(error("Unknown parameter: 'messages'", param="messages"), id="a field that must be"),
@@ -142,15 +144,15 @@ def test_the_refused_field_is_found(body: Json, field: str) -> None:
         pytest.param({}, id="nothing"),
     ],
 )
-def test_what_is_no_dialect_names_no_field(body: Json) -> None:
+def test_other_errors_name_no_field(body: Json) -> None:
     assert find_refused_field(body, SENT) is None
 
 
-def test_a_field_that_is_not_sent_is_not_found() -> None:
+def test_only_optional_fields_are_found() -> None:
     assert find_refused_field(error("Unrecognized request argument supplied: top_k"), OPTIONAL_FIELDS) is None
 
 
-def test_max_tokens_is_renamed_first_and_dropped_then() -> None:
+def test_max_tokens_is_renamed_and_then_dropped() -> None:
     renamed = Dialect().adapt_to_refusal("max_tokens")
     assert renamed is not None
     assert renamed.field_name("max_tokens") == "max_completion_tokens"
@@ -176,11 +178,11 @@ def test_a_field_without_another_name_is_dropped_once(field: str) -> None:
         (None, {}),
         ("structured_outputs", {"structured_outputs": {"regex": "a+"}}),
         ("guided_regex", {"guided_regex": "a+"}),
-        ("json_schema", {"response_format": schema_of("a+")}),
+        ("json_schema", constraint_fields("json_schema", "a+")),
     ],
 )
-def test_a_pattern_goes_into_the_field_that_the_server_obeys(constraint: str | None, fields: Json) -> None:
-    assert Dialect(constraint=constraint).constrain("a+") == fields
+def test_a_pattern_goes_into_the_field_of_the_form(constraint: str | None, fields: Json) -> None:
+    assert build_output_fields(WITH_PATTERN, Dialect(constraint=constraint)) == fields
 
 
 @pytest.mark.parametrize("form", CONSTRAINT_FORMS)
@@ -188,11 +190,11 @@ def test_a_refused_constraint_is_left_out(form: str) -> None:
     dialect = Dialect(constraint=form).adapt_to_refusal(CONSTRAINT_FORMS[form])
     assert dialect is not None
     assert dialect.active_constraint is None
-    assert dialect.constrain("a+") == {}
+    assert build_output_fields(WITH_PATTERN, dialect) == {}
 
 
 @pytest.mark.parametrize(("form", "field"), [(form, field) for form in PREFILL_FORMS for field in PREFILL_FORMS[form]])
-def test_a_beginning_is_given_no_more_once_one_of_its_fields_was_refused(form: str, field: str) -> None:
+def test_a_prefill_form_ends_when_one_of_its_fields_is_refused(form: str, field: str) -> None:
     dialect = Dialect(prefill=form)
     assert dialect.active_prefill == form
     refused = dialect.adapt_to_refusal(field)
@@ -200,15 +202,15 @@ def test_a_beginning_is_given_no_more_once_one_of_its_fields_was_refused(form: s
     assert refused.active_prefill is None
 
 
-def test_what_a_trial_was_refused_is_learnt_but_for_what_was_tried() -> None:
-    trial = Dialect(
+def test_refusals_of_a_probe_are_taken_over_except_for_the_probed_field() -> None:
+    probe = Dialect(
         constraint="guided_regex", renamed=frozenset({"max_tokens"}), dropped=frozenset({"seed", "guided_regex"})
     )
-    learnt = Dialect(prefill="partial", dropped=frozenset({"top_p"})).with_refusals(trial, but=["guided_regex"])
+    learnt = Dialect(prefill="partial", dropped=frozenset({"top_p"})).with_refusals(probe, ignoring=["guided_regex"])
     assert learnt == Dialect(prefill="partial", renamed=frozenset({"max_tokens"}), dropped=frozenset({"top_p", "seed"}))
 
 
-def test_changes_are_told_in_a_line_each() -> None:
+def test_changes_are_described_in_a_line_each() -> None:
     dialect = Dialect(renamed=frozenset({"max_tokens"}), dropped=frozenset({"seed", "top_k"}))
     assert dialect.describe_changes() == [
         "max_tokens is sent as max_completion_tokens",

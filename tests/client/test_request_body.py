@@ -1,4 +1,4 @@
-"""Bodies in parts: what is sent piece by piece is what would be sent at once, as often as it is sent."""
+"""Bodies in pieces: the same bytes as a whole, as often as they are sent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from persqa_client.client.request import PIECE, Body
+from persqa_client.client.request import PIECE_SIZE, Body
 from persqa_client.types import EncodedImage
 
 
@@ -14,8 +14,8 @@ def picture(size: int) -> EncodedImage:
     return EncodedImage((bytes(range(251)) * (size // 251 + 1))[:size], "image/jpeg", 1, 1)
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 3, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 2])
-async def test_the_pieces_are_the_whole(size: int) -> None:
+@pytest.mark.parametrize("size", [0, 1, 2, 3, PIECE_SIZE - 1, PIECE_SIZE, PIECE_SIZE + 1, 3 * PIECE_SIZE + 2])
+async def test_the_pieces_make_the_whole(size: int) -> None:
     own = picture(size)
     body = Body((b'{"a":"', own, b'","b":"', own, b'"}'))
     text = b64encode(own.data)
@@ -26,5 +26,5 @@ async def test_the_pieces_are_the_whole(size: int) -> None:
         assert b"".join([piece async for piece in body]) == whole
 
 
-def test_no_piece_is_large() -> None:
-    assert max(map(len, Body((b"{", picture(10 * PIECE), b"}")).pieces())) <= PIECE * 4 / 3
+def test_pieces_are_small() -> None:
+    assert max(map(len, Body((b"{", picture(10 * PIECE_SIZE), b"}")).pieces())) <= PIECE_SIZE * 4 / 3

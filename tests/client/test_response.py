@@ -1,4 +1,4 @@
-"""What a 200 says: a completion, or why it is none."""
+"""Reading the body of a response with status 200."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def body(message: object, finish_reason: object = "stop", **fields: Any) -> byte
     return orjson.dumps({"choices": [{"message": message, "finish_reason": finish_reason}], **fields})
 
 
-def test_a_completion_is_read_whole() -> None:
+def test_all_fields_of_a_completion_are_read() -> None:
     data = body({"content": "<mam> smiles"}, model="qwen", usage={"prompt_tokens": 7, "completion_tokens": 3})
     assert read_completion(data) == Completion("<mam> smiles", "stop", Usage(7, 3), "qwen", None)
 
@@ -44,33 +44,33 @@ def test_a_completion_is_read_whole() -> None:
         pytest.param(body({"content": "half"}, error={"message": "x"}), "error_in_200", id="an error beside a text"),
     ],
 )
-def test_a_200_without_an_answer_is_tried_again(data: bytes, code: str) -> None:
+def test_a_200_without_a_completion_is_retried(data: bytes, code: str) -> None:
     with pytest.raises(AttemptError) as caught:
         read_completion(data)
     assert (caught.value.decision.action, caught.value.decision.code) == (RetryAction.RETRY, code)
     assert str(caught.value).endswith(".")
 
 
-def test_the_error_inside_a_200_is_told() -> None:
+def test_the_error_in_a_200_is_quoted() -> None:
     with pytest.raises(AttemptError, match="upstream died"):
         read_completion(b'{"error": {"message": "upstream died"}}')
 
 
-def test_a_null_error_is_none() -> None:
+def test_a_null_error_is_no_error() -> None:
     assert read_completion(body({"content": "x"}, error=None)).text == "x"
 
 
 @pytest.mark.parametrize("finish_reason", ["content_filter", "length"])
-def test_an_answer_that_was_cut_or_withheld_is_an_answer(finish_reason: str) -> None:
+def test_an_answer_that_was_cut_or_filtered_is_a_completion(finish_reason: str) -> None:
     assert read_completion(body({"content": None}, finish_reason)) == Completion("", finish_reason)
 
 
-def test_a_refusal_is_an_answer() -> None:
+def test_a_refusal_is_a_completion() -> None:
     completion = read_completion(body({"content": None, "refusal": "I can't."}))
     assert (completion.text, completion.refusal) == ("", "I can't.")
 
 
-def test_an_empty_text_is_an_answer() -> None:
+def test_an_empty_text_is_a_completion() -> None:
     assert read_completion(body({"content": ""})).text == ""
 
 
@@ -80,7 +80,7 @@ def test_a_text_in_parts_is_joined() -> None:
 
 
 @pytest.mark.parametrize("usage", [None, [], {}, {"prompt_tokens": "7"}])
-def test_a_server_that_counts_no_tokens_counts_none(usage: object) -> None:
+def test_missing_token_counts_are_zero(usage: object) -> None:
     assert read_completion(body({"content": "x"}, usage=usage)).usage == Usage()
 
 
@@ -92,7 +92,7 @@ JSON = st.recursive(
 
 
 @given(content=JSON, refusal=JSON, finish_reason=JSON, usage=JSON, model=JSON)
-def test_any_shape_is_a_completion_or_an_attempt_that_brought_none(
+def test_any_json_is_a_completion_or_an_attempt_error(
     content: object, refusal: object, finish_reason: object, usage: object, model: object
 ) -> None:
     message = {"content": content, "refusal": refusal}
@@ -111,9 +111,9 @@ def test_any_shape_is_a_completion_or_an_attempt_that_brought_none(
         pytest.param(Completion('{"answer": "<mam> sits."}', "stop"), True, None, "<mam> sits.", id="out of JSON"),
         pytest.param(Completion('{"answer": "a"}', "stop"), False, None, '{"answer": "a"}', id="JSON not asked for"),
         pytest.param(Completion('{"answer": "<mam> s', "length"), True, None, '{"answer": "<mam> s', id="cut off"),
-        pytest.param(Completion(" sits.", "stop"), False, "<mam>", "<mam> sits.", id="its beginning put back"),
-        pytest.param(Completion("", "stop", refusal="No."), False, "<mam>", "", id="a refusal has no beginning"),
+        pytest.param(Completion(" sits.", "stop"), False, "<mam>", "<mam> sits.", id="its prefill put before it"),
+        pytest.param(Completion("", "stop", refusal="No."), False, "<mam>", "", id="a refusal has no prefill"),
     ],
 )
-def test_the_text_is_the_whole_answer(completion: Completion, wrapped: bool, prefix: str | None, text: str) -> None:
+def test_the_whole_answer_is_restored(completion: Completion, wrapped: bool, prefix: str | None, text: str) -> None:
     assert restore_answer(completion, wrapped=wrapped, prefix=prefix).text == text

@@ -1,4 +1,4 @@
-"""Again, and when: waits and the end of trying, as functions of verdicts."""
+"""Retries: which errors, after which wait, and how often."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from persqa_client.client.retry import (
     DEFAULT_BACKOFF,
     Backoff,
-    RequestState,
-    is_worth_again,
+    is_retryable,
     make_retry_policy,
     seconds_to_wait,
 )
@@ -20,13 +19,13 @@ from persqa_client.errors import AttemptError, Interrupted, PersQAError, RowErro
 from persqa_client.types import ErrorDecision, RetryAction
 
 
-def failed(act: RetryAction, retry_after: float | None = None) -> AttemptError:
-    return AttemptError(ErrorDecision(act, "code", "Message.", retry_after=retry_after))
+def failed(action: RetryAction, retry_after: float | None = None) -> AttemptError:
+    return AttemptError(ErrorDecision(action, "code", "Message.", retry_after=retry_after))
 
 
-@pytest.mark.parametrize("act", [RetryAction.WAIT, RetryAction.RETRY, RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT])
-def test_what_may_pass_is_worth_another_attempt(act: RetryAction) -> None:
-    assert is_worth_again(failed(act))
+@pytest.mark.parametrize("action", [RetryAction.WAIT, RetryAction.RETRY, RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT])
+def test_temporary_errors_are_retryable(action: RetryAction) -> None:
+    assert is_retryable(failed(action))
 
 
 @pytest.mark.parametrize(
@@ -40,91 +39,97 @@ def test_what_may_pass_is_worth_another_attempt(act: RetryAction) -> None:
         KeyError(),
     ],
 )
-def test_what_will_not_pass_is_not(error: BaseException) -> None:
-    assert not is_worth_again(error)
+def test_permanent_errors_are_not_retryable(error: BaseException) -> None:
+    assert not is_retryable(error)
 
 
-@pytest.mark.parametrize("act", [RetryAction.WAIT, RetryAction.RETRY])
+@pytest.mark.parametrize("action", [RetryAction.WAIT, RetryAction.RETRY])
 @given(waits=st.integers(0, 10_000), seed=st.integers(0, 1000))
-def test_a_wait_is_anywhere_below_a_ceiling_that_doubles(act: RetryAction, waits: int, seed: int) -> None:
-    seconds = seconds_to_wait(failed(act), waits, random.Random(seed), DEFAULT_BACKOFF)
+def test_waits_are_random_below_a_bound_that_doubles(action: RetryAction, waits: int, seed: int) -> None:
+    seconds = seconds_to_wait(failed(action), waits, random.Random(seed), DEFAULT_BACKOFF)
     assert seconds == random.Random(seed).uniform(0, min(30.0, 0.5 * 2.0 ** min(waits, 100)))
 
 
-def test_ceilings_double_from_the_first_to_the_longest() -> None:
+def test_the_bound_doubles_up_to_the_maximum() -> None:
     assert [Backoff(0.5, 3.0).max_wait(waits) for waits in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
 
 
-def test_full_jitter_spreads_over_the_whole_wait() -> None:
+def test_jitter_spreads_over_the_whole_wait() -> None:
     rng = random.Random(0)
     waits = [seconds_to_wait(failed(RetryAction.RETRY), 3, rng, DEFAULT_BACKOFF) for _ in range(400)]
     assert min(waits) < 0.2
     assert max(waits) > 3.8
 
 
-@given(told=st.floats(0, 600), waits=st.integers(0, 50), seed=st.integers(0, 1000))
-def test_a_told_time_is_kept_and_little_is_added(told: float, waits: int, seed: int) -> None:
-    seconds = seconds_to_wait(failed(RetryAction.WAIT, told), waits, random.Random(seed), DEFAULT_BACKOFF)
-    assert told <= seconds <= told + DEFAULT_BACKOFF.initial
+@given(retry_after=st.floats(0, 600), waits=st.integers(0, 50), seed=st.integers(0, 1000))
+def test_retry_after_is_obeyed_with_little_jitter(retry_after: float, waits: int, seed: int) -> None:
+    seconds = seconds_to_wait(failed(RetryAction.WAIT, retry_after), waits, random.Random(seed), DEFAULT_BACKOFF)
+    assert retry_after <= seconds <= retry_after + DEFAULT_BACKOFF.initial
 
 
-@pytest.mark.parametrize("act", [RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT])
-def test_an_outage_and_a_new_dialect_need_no_wait(act: RetryAction) -> None:
-    assert seconds_to_wait(failed(act), 9, random.Random(0), DEFAULT_BACKOFF) == 0.0
+@pytest.mark.parametrize("action", [RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT])
+def test_outages_and_new_dialects_need_no_wait(action: RetryAction) -> None:
+    assert seconds_to_wait(failed(action), 9, random.Random(0), DEFAULT_BACKOFF) == 0.0
 
 
 class Attempts:
-    """Fails as told, spending an attempt for each RETRY as a session does; answers afterwards."""
+    """Raises the given errors, counting each RETRY as an attempt as a session does, and then answers."""
 
-    def __init__(self, trial: RequestState, *errors: PersQAError) -> None:
-        self.trial = trial
+    def __init__(self, *errors: PersQAError) -> None:
         self.errors = list(errors)
         self.made = 0
+        self.spent = 0
+        self.waits = 0
 
     async def __call__(self) -> str:
         self.made += 1
         if not self.errors:
             return "answer"
         error = self.errors.pop(0)
-        self.trial.spent += isinstance(error, AttemptError) and error.decision.action is RetryAction.RETRY
+        self.spent += isinstance(error, AttemptError) and error.decision.action is RetryAction.RETRY
         raise error
+
+    def next_wait(self, error: BaseException | None, rng: random.Random) -> float:
+        self.waits += 1
+        return seconds_to_wait(error, self.waits - 1, rng, DEFAULT_BACKOFF)
 
 
 async def repeat(*errors: PersQAError, max_attempts: int = 3) -> tuple[Attempts, list[float], object]:
-    trial, slept = RequestState(), list[float]()
+    attempts, slept, rng = Attempts(*errors), list[float](), random.Random(0)
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    attempts = Attempts(trial, *errors)
-    again = make_retry_policy(
-        trial, max_attempts=max_attempts, sleep=sleep, rng=random.Random(0), backoff=DEFAULT_BACKOFF
+    policy = make_retry_policy(
+        is_exhausted=lambda: attempts.spent >= max_attempts,
+        next_wait=lambda error: attempts.next_wait(error, rng),
+        sleep=sleep,
     )
     try:
-        return attempts, slept, await again(attempts)
+        return attempts, slept, await policy(attempts)
     except PersQAError as error:
         return attempts, slept, error
 
 
-async def test_transient_errors_are_repeated_up_to_the_number_of_attempts() -> None:
+async def test_transient_errors_are_retried_up_to_the_limit() -> None:
     attempts, slept, end = await repeat(*[failed(RetryAction.RETRY)] * 5)
     assert isinstance(end, AttemptError)
     assert (attempts.made, len(slept)) == (3, 2)
 
 
-async def test_the_last_attempt_may_still_answer() -> None:
+async def test_the_last_attempt_may_succeed() -> None:
     attempts, _, end = await repeat(*[failed(RetryAction.RETRY)] * 2)
     assert (attempts.made, end) == (3, "answer")
 
 
-@pytest.mark.parametrize("act", [RetryAction.WAIT, RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT])
-async def test_what_is_not_the_rows_fault_costs_no_attempt(act: RetryAction) -> None:
-    attempts, _, end = await repeat(failed(RetryAction.RETRY), *[failed(act)] * 20, max_attempts=2)
+@pytest.mark.parametrize("action", [RetryAction.WAIT, RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT])
+async def test_errors_that_are_not_the_rows_fault_cost_no_attempt(action: RetryAction) -> None:
+    attempts, _, end = await repeat(failed(RetryAction.RETRY), *[failed(action)] * 20, max_attempts=2)
     assert (attempts.made, end) == (22, "answer")
 
 
 @pytest.mark.parametrize("error", [failed(RetryAction.FAIL), RowError("c", "m"), RunStopped("c", "m"), Interrupted()])
-async def test_a_permanent_error_ends_it_at_once(error: PersQAError) -> None:
+async def test_a_permanent_error_ends_the_retries(error: PersQAError) -> None:
     attempts, slept, end = await repeat(error)
     assert (attempts.made, slept, end) == (1, [], error)
 
@@ -133,40 +138,3 @@ async def test_the_first_wait_is_the_shortest() -> None:
     _, slept, _ = await repeat(*[failed(RetryAction.WAIT)] * 4)
     rng = random.Random(0)
     assert slept == [rng.uniform(0, ceiling) for ceiling in (0.5, 1.0, 2.0, 4.0)]
-
-
-LOST = ErrorDecision(RetryAction.RETRY, "http_502", "Bad gateway.")
-DEAD = ErrorDecision(RetryAction.AWAIT_RECOVERY, "engine_dead", "Dead.")
-
-
-def test_an_outage_gives_back_the_attempts_that_failed_by_it_and_no_others() -> None:
-    trial = RequestState(spent=1)
-    for answers in (4, 7, 7):
-        trial.spent += 1
-        trial.lose(LOST, answers)
-    trial.outlive(outages=1, answers=7)
-    assert (trial.spent, trial.deaths, trial.suspect(1)) == (2, 1, True)
-    trial.outlive(outages=1, answers=7)
-    assert (trial.spent, trial.deaths) == (2, 1)
-
-
-def test_what_failed_before_the_last_answers_was_not_the_outage() -> None:
-    trial = RequestState(spent=1)
-    trial.lose(LOST, 4)
-    trial.outlive(outages=1, answers=9)
-    assert (trial.spent, trial.deaths) == (1, 0)
-
-
-def test_deaths_count_only_where_others_were_answered_in_between() -> None:
-    trial, deaths = RequestState(), list[int]()
-    for outages, answers in enumerate((2, 2, 3, 3, 8), start=1):
-        trial.lose(DEAD, answers)
-        trial.outlive(outages, answers)
-        deaths.append(trial.deaths)
-    assert deaths == [1, 1, 2, 2, 3]
-
-
-def test_a_request_is_suspect_from_the_outage_that_began_with_it() -> None:
-    trial = RequestState()
-    trial.lose(LOST, 4)
-    assert [trial.suspect(outages) for outages in (0, 1)] == [False, True]

@@ -35,9 +35,7 @@ def test_all_rows_stay_in_order_with_the_documented_answer(folder: Path, simulat
     assert "red" in rows[0]["pers_qa"]
     assert "blue and green" in rows[2]["pers_qa"]
     assert rows[1]["pers_qa"] is None
-    assert rows[1]["pers_qa_error"] == (
-        "image_missing: gone.png does not exist; a relative path is looked up in: the working directory."
-    )
+    assert rows[1]["pers_qa_error"].startswith("image_missing: gone.png does not exist")
     assert rows[0]["pers_qa_error"] is rows[2]["pers_qa_error"] is None
 
 

@@ -99,7 +99,7 @@ def test_a_server_that_is_killed_in_mid_run_ends_it_and_nothing_is_lost(folder: 
 
 def test_a_server_that_does_not_come_up_is_one_clear_error(folder: Path, mark: str) -> None:
     with pytest.raises(ServerFailed, match="No available memory"):
-        local("words").generate_from_input(["red.png"], "?")
+        local("fail").generate_from_input(["red.png"], "?")
     assert not find_marked(mark)
 
 

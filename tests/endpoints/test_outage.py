@@ -1,239 +1,285 @@
-"""The gate that shuts while a server is away."""
+"""The outage gate: when it closes, how it probes, and when it stops the run."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 
 from persqa_client.client.retry import Backoff
 from persqa_client.endpoints.outage import OutageGate
-from persqa_client.errors import Interrupted, RunStopped
+from persqa_client.errors import FailedOver, Interrupted, RunStopped, ServerFailed
 from persqa_client.limits.concurrency import ConcurrencyLimit
 
-QUICK = Backoff(initial=0.005, maximum=0.01)
+FAST_BACKOFF = Backoff(initial=0.005, maximum=0.01)
+NEVER = 10_000
+REASON = "The engine has died."
 
 
-class Server:
-    """Counts how often it is asked, and is back after ``away`` questions."""
+class HealthCheck:
+    """Counts its calls. The server is alive after ``failures`` calls."""
 
-    def __init__(self, away: int) -> None:
-        self.away = away
-        self.asked = 0
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.calls = 0
 
-    async def alive(self) -> bool:
-        self.asked += 1
-        return self.asked > self.away
+    async def __call__(self) -> bool:
+        self.calls += 1
+        return self.calls > self.failures
 
 
 class Gate(OutageGate):
-    """An outage with its server and admission at hand."""
+    """An outage gate with its health check and concurrency limit as attributes."""
 
-    def __init__(self, away: int, *, max_outage: float = 60.0, probes: Backoff = QUICK, patience: float = 5.0) -> None:
-        self.server = Server(away)
+    def __init__(self, failures: int, *, max_outage: float = 60.0, patience: float = 5.0) -> None:
+        self.health = HealthCheck(failures)
         self.concurrency_limit = ConcurrencyLimit(4)
         super().__init__(
-            self.server.alive, self.concurrency_limit, max_outage=max_outage, probes=probes, patience=patience
+            self.health, self.concurrency_limit, max_outage=max_outage, probe_backoff=FAST_BACKOFF, patience=patience
         )
 
 
+@dataclass
+class OtherEndpoints:
+    """The other endpoints of a pool."""
+
+    is_ready: bool = True
+    can_outlast_outage: bool = True
+
+
 @pytest_asyncio.fixture
-async def lasting() -> AsyncIterator[Gate]:
-    """A server that does not come back."""
-    gate = Gate(10_000)
+async def dead() -> AsyncIterator[Gate]:
+    """The gate of a server that never comes back."""
+    gate = Gate(NEVER)
     yield gate
     await gate.aclose()
 
 
-async def test_the_way_is_free_at_first() -> None:
-    gate = Gate(0)
-    await gate.passed()
-    assert (gate.closed, gate.reason, gate.quiet) == (False, None, True)
-
-
-async def test_each_outage_leaves_fewer_slots() -> None:
-    gate, slots = Gate(away=0), list[int]()
-    for _ in range(3):
-        gate.begin("It went away.")
-        gate.begin("It went away.")
-        slots.append(gate.concurrency_limit.slots)
-        await gate.passed()
-        gate.server.asked = 0
-    assert slots == [3, 2, 1]
-
-
-async def test_the_gate_opens_when_a_probe_finds_the_server_back() -> None:
-    gate = Gate(away=3)
-    gate.begin("It went away.")
-    assert (gate.closed, gate.reason) == (True, "It went away.")
-    await asyncio.gather(*(gate.passed() for _ in range(10)))
-    assert (gate.closed, gate.reason, gate.server.asked) == (False, None, 4)
-
-
-async def test_many_who_notice_it_cause_one_probe(lasting: Gate) -> None:
-    for _ in range(50):
-        lasting.begin("It went away.")
-    waiting = asyncio.create_task(lasting.passed())
-    await asyncio.sleep(0.03)
-    assert 1 <= lasting.server.asked <= 6
-    waiting.cancel()
-
-
-async def test_a_waiter_that_is_cancelled_leaves_the_probe_going() -> None:
-    gate = Gate(away=3)
-    gate.begin("It went away.")
-    gone = asyncio.create_task(gate.passed())
-    await asyncio.sleep(0)
-    gone.cancel()
-    await gate.passed()
-    assert gate.server.asked == 4
-
-
-async def test_an_outage_that_lasts_too_long_stops_the_run_for_all_who_wait() -> None:
-    gate = Gate(away=200, max_outage=0.03)
-    gate.begin("It went away.")
-    ends = await asyncio.gather(*(gate.passed() for _ in range(3)), return_exceptions=True)
-    assert [type(end) for end in ends] == [RunStopped] * 3
-    stop = ends[0]
-    assert isinstance(stop, RunStopped)
-    assert stop.code == "server_away"
-    assert "--max-outage 0.03" in stop.message
-    assert "It went away." in stop.message
-    assert "give the same command again" in stop.message
-
-
-async def test_trouble_counts_from_its_beginning_and_not_from_the_last_refusal() -> None:
-    gate = Gate(0, max_outage=0.02)
-
-    async def bear(refusals: int) -> None:
-        for _ in range(refusals):
-            gate.trouble("Busy.")
-            await asyncio.sleep(0.005)
-
-    with pytest.raises(RunStopped):
-        await bear(100)
-
-
-async def test_an_answer_ends_the_trouble() -> None:
-    gate = Gate(0, max_outage=0.02)
-    quiet = list[bool]()
-    for _ in range(10):
-        gate.trouble("Busy.")
-        quiet.append(gate.quiet)
-        gate.over()
-        quiet.append(gate.quiet)
-        await asyncio.sleep(0.005)
-    assert quiet == [False, True] * 10
-
-
-async def test_stopping_the_run_frees_who_waits_for_the_server(lasting: Gate) -> None:
-    lasting.begin("It went away.")
-    waiting = asyncio.create_task(lasting.passed())
-    await asyncio.sleep(0)
-    lasting.concurrency_limit.close()
-    with pytest.raises(Interrupted):
-        await waiting
-    assert not lasting.closed
-
-
-async def test_closing_ends_the_probe(lasting: Gate) -> None:
-    lasting.begin("It went away.")
-    await lasting.aclose()
-    assert not lasting.closed
-
-
-async def test_no_probe_begins_once_the_run_is_being_stopped(lasting: Gate) -> None:
-    lasting.concurrency_limit.close()
-    with pytest.raises(Interrupted):
-        lasting.begin("It went away.")
-    assert not lasting.closed
-
-
-async def until_probed(gate: Gate) -> None:
+async def wait_until_probed(gate: Gate) -> None:
+    """Waits for the end of the probing, without waiting at the gate."""
     while gate.reason is not None:
         await asyncio.sleep(0.001)
 
 
-async def test_a_stop_that_nobody_waited_for_reaches_the_next_one() -> None:
-    gate = Gate(away=200, max_outage=0.01)
-    gate.begin("It went away.")
-    await until_probed(gate)
+async def test_the_gate_is_open_at_first() -> None:
+    gate = Gate(0)
+    await gate.wait_until_open()
+    assert (gate.closed, gate.reason, gate.healthy) == (False, None, True)
+
+
+async def test_each_outage_lowers_the_concurrency() -> None:
+    gate, slots = Gate(0), list[int]()
+    for _ in range(3):
+        gate.close(REASON)
+        gate.close(REASON)
+        slots.append(gate.concurrency_limit.permits)
+        await gate.wait_until_open()
+        gate.health.calls = 0
+    assert slots == [3, 2, 1]
+
+
+async def test_the_gate_opens_when_a_probe_succeeds() -> None:
+    gate = Gate(3)
+    gate.close(REASON)
+    assert (gate.closed, gate.reason) == (True, REASON)
+    await asyncio.gather(*(gate.wait_until_open() for _ in range(10)))
+    assert (gate.closed, gate.reason, gate.health.calls) == (False, None, 4)
+
+
+async def test_an_outage_that_many_requests_notice_is_probed_once(dead: Gate) -> None:
+    for _ in range(50):
+        dead.close(REASON)
+    waiting = asyncio.create_task(dead.wait_until_open())
+    await asyncio.sleep(0.03)
+    assert 1 <= dead.health.calls <= 6
+    waiting.cancel()
+
+
+async def test_a_cancelled_waiter_does_not_cancel_the_probing() -> None:
+    gate = Gate(3)
+    gate.close(REASON)
+    cancelled = asyncio.create_task(gate.wait_until_open())
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await gate.wait_until_open()
+    assert gate.health.calls == 4
+
+
+async def test_an_outage_that_is_too_long_stops_the_run_for_all_waiters() -> None:
+    gate = Gate(200, max_outage=0.03)
+    gate.close(REASON)
+    stops = await asyncio.gather(*(gate.wait_until_open() for _ in range(3)), return_exceptions=True)
+    assert [type(stop) for stop in stops] == [RunStopped] * 3
+    stop = stops[0]
+    assert isinstance(stop, RunStopped)
+    assert stop.code == "server_away"
+    assert "--max-outage 0.03" in stop.message
+    assert REASON in stop.message
+
+
+async def test_other_endpoints_that_answer_let_an_outage_last() -> None:
+    gate = Gate(10, max_outage=0.0)
+    gate.close(REASON, OtherEndpoints())
+    await gate.wait_until_open()
+    with pytest.raises(RunStopped):
+        gate.close(REASON, OtherEndpoints(can_outlast_outage=False))
+
+
+async def test_with_failover_requests_that_wait_for_a_permit_are_handed_over(dead: Gate) -> None:
+    limit = dead.concurrency_limit
+    for _ in range(limit.permits):
+        await limit.acquire(retry=False)
+    waiting = asyncio.create_task(limit.acquire(retry=False))
+    await asyncio.sleep(0)
+    dead.close(REASON, OtherEndpoints())
+    with pytest.raises(FailedOver):
+        await waiting
+
+
+async def test_trouble_is_counted_from_its_first_failure() -> None:
+    gate = Gate(0, max_outage=0.02)
+
+    async def refuse(times: int) -> None:
+        for _ in range(times):
+            gate.record_refusal("Busy.")
+            await asyncio.sleep(0.005)
+
+    with pytest.raises(RunStopped):
+        await refuse(100)
+
+
+async def test_an_answer_ends_the_trouble() -> None:
+    gate = Gate(0, max_outage=0.02)
+    healthy = list[bool]()
+    for _ in range(10):
+        gate.record_refusal("Busy.")
+        healthy.append(gate.healthy)
+        gate.record_answer()
+        healthy.append(gate.healthy)
+        await asyncio.sleep(0.005)
+    assert healthy == [False, True] * 10
+
+
+async def test_stopping_the_run_interrupts_waiters(dead: Gate) -> None:
+    dead.close(REASON)
+    waiting = asyncio.create_task(dead.wait_until_open())
+    await asyncio.sleep(0)
+    dead.concurrency_limit.close()
+    with pytest.raises(Interrupted):
+        await waiting
+    assert not dead.closed
+
+
+async def test_aclose_ends_the_probing(dead: Gate) -> None:
+    dead.close(REASON)
+    await dead.aclose()
+    assert not dead.closed
+
+
+async def test_no_probing_begins_while_the_run_is_being_stopped(dead: Gate) -> None:
+    dead.concurrency_limit.close()
+    with pytest.raises(Interrupted):
+        dead.close(REASON)
+    assert not dead.closed
+
+
+async def test_a_stop_without_waiters_is_raised_to_the_next_one() -> None:
+    gate = Gate(200, max_outage=0.01)
+    gate.close(REASON)
+    await wait_until_probed(gate)
     for _ in range(2):
         with pytest.raises(RunStopped):
-            await gate.passed()
+            await gate.wait_until_open()
     assert gate.closed
-    gate.over()
-    await gate.passed()
+    gate.record_answer()
+    await gate.wait_until_open()
 
 
-async def test_a_probe_that_nobody_waited_for_ends_without_a_complaint(lasting: Gate) -> None:
-    complaints = list[str]()
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(str(context["message"])))
-    lasting.begin("It went away.")
+async def test_reset_opens_the_gate_after_a_stop_but_not_after_an_exit() -> None:
+    gate = Gate(200, max_outage=0.01)
+    gate.close(REASON)
+    await wait_until_probed(gate)
+    gate.reset()
+    await gate.wait_until_open()
+    exited = OutageGate(
+        HealthCheck(0), ConcurrencyLimit(4), max_outage=60.0, exit_error=lambda: ServerFailed("server_died", "Exited.")
+    )
+    for _ in range(2):
+        with pytest.raises(ServerFailed):
+            exited.close(REASON)
+        exited.reset()
+        assert exited.closed
+
+
+async def test_probing_without_waiters_ends_without_an_unhandled_exception(dead: Gate) -> None:
+    unhandled = list[str]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(str(context["message"])))
+    dead.close(REASON)
     await asyncio.sleep(0)
-    lasting.concurrency_limit.close()
-    await until_probed(lasting)
+    dead.concurrency_limit.close()
+    await wait_until_probed(dead)
     await asyncio.sleep(0)
     gc.collect()
-    assert complaints == []
+    assert unhandled == []
 
 
-async def test_a_dead_health_explains_a_failure_and_shuts_the_gate(lasting: Gate) -> None:
-    assert await lasting.explains("The way broke.")
-    assert (lasting.closed, lasting.reason) == (True, "The way broke.")
+async def test_a_failed_health_check_closes_the_gate(dead: Gate) -> None:
+    assert await dead.check("The connection broke off.")
+    assert (dead.closed, dead.reason) == (True, "The connection broke off.")
 
 
-async def test_a_server_that_calls_itself_well_explains_none_until_patience_is_over() -> None:
+async def test_a_successful_health_check_keeps_it_open_until_patience_runs_out() -> None:
     gate = Gate(0)
-    gate.pressed("The way broke.")
-    assert not await gate.explains("The way broke.")
+    gate.record_refusal("The connection broke off.")
+    assert not await gate.check("The connection broke off.")
     assert not gate.closed
-    lasting = Gate(0, patience=0.01)
-    lasting.trouble("The way broke.")
+    impatient = Gate(0, patience=0.01)
+    impatient.record_refusal("The connection broke off.")
     await asyncio.sleep(0.02)
-    assert await lasting.explains("The way broke.")
-    await lasting.passed()
+    assert await impatient.check("The connection broke off.")
+    await impatient.wait_until_open()
 
 
-async def test_those_who_ask_together_cause_one_question(lasting: Gate) -> None:
-    assert all(await asyncio.gather(*(lasting.explains("The way broke.") for _ in range(9))))
-    assert lasting.server.asked == 1
+async def test_concurrent_checks_share_one_health_check(dead: Gate) -> None:
+    assert all(await asyncio.gather(*(dead.check("The connection broke off.") for _ in range(9))))
+    assert dead.health.calls == 1
 
 
-async def test_a_refusal_or_two_shut_no_gate() -> None:
+async def test_refusals_within_the_patience_do_not_close_the_gate() -> None:
     gate = Gate(0)
     for _ in range(100):
-        gate.pressed("It is busy.")
+        gate.record_refusal("Busy.")
     assert not gate.closed
-    assert not gate.quiet
+    assert not gate.healthy
 
 
-async def test_nothing_but_refusals_for_a_while_shut_it() -> None:
+async def test_refusals_after_the_patience_close_the_gate() -> None:
     gate = Gate(0, patience=0.0)
-    gate.pressed("It is busy.")
+    gate.record_refusal("Busy.")
     assert gate.closed
-    await gate.passed()
-    assert gate.server.asked == 1
+    await gate.wait_until_open()
+    assert gate.health.calls == 1
 
 
-async def test_an_answer_in_between_keeps_it_open() -> None:
+async def test_an_answer_between_refusals_keeps_it_open() -> None:
     gate = Gate(0, patience=0.02)
-    gate.pressed("It is busy.")
+    gate.record_refusal("Busy.")
     await asyncio.sleep(0.03)
-    gate.over()
-    gate.pressed("It is busy.")
+    gate.record_answer()
+    gate.record_refusal("Busy.")
     assert not gate.closed
 
 
-async def test_each_try_in_vain_makes_the_next_wait_longer_until_an_answer() -> None:
-    """The server calls itself well each time, so the waits are all that protects it."""
+async def test_waits_between_probes_grow_until_an_answer() -> None:
+    """A server that reports itself healthy and refuses everything is protected by the waits alone."""
     gate = Gate(0, patience=0.0)
     for _ in range(3):
-        gate.pressed("It is busy.")
-        await gate.passed()
-    assert gate.tries == 3
-    gate.over()
-    assert gate.tries == 0
+        gate.record_refusal("Busy.")
+        await gate.wait_until_open()
+    assert gate.probes == 3
+    gate.record_answer()
+    assert gate.probes == 0

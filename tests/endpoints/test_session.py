@@ -1,4 +1,4 @@
-"""A request until its end: what costs an attempt, what waits, what stops a row or a run."""
+"""Session.complete: what costs an attempt, what waits, and what ends a row or the run."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from tests.support.endpoints import (
 )
 
 
-async def test_an_answer_comes_with_what_it_took(session: Session, respx_mock: respx.MockRouter) -> None:
+async def test_a_reply_has_the_answer_and_its_cost(session: Session, respx_mock: respx.MockRouter) -> None:
     queue_responses(respx_mock, ok_response("<mam> smiles."))
     reply = await session.complete(REQUEST)
     assert (reply.completion.text, reply.attempts, reply.constrained) == ("<mam> smiles.", 1, False)
-    assert (session.traffic.sent, session.traffic.answered, session.traffic.again) == (1, 1, 0)
+    assert (session.traffic.sent, session.traffic.answered, session.traffic.retried) == (1, 1, 0)
     assert session.traffic.usage == Usage(5, 3)
 
 
 TRANSIENT = [
     *(pytest.param(error_response(status), id=str(status)) for status in (500, 501, 502, 504, 520, 524, 529)),
-    pytest.param(httpx.Response(502, text="<html><body>Bad Gateway</body></html>"), id="a proxy's page"),
+    pytest.param(httpx.Response(502, text="<html><body>Bad Gateway</body></html>"), id="an HTML page of a proxy"),
     pytest.param(httpx.Response(200, text="{"), id="invalid JSON"),
     pytest.param(httpx.Response(200, json={"choices": []}), id="no choices"),
     pytest.param(httpx.Response(200, json={"choices": [{"message": {"content": None}}]}), id="content is null"),
@@ -52,15 +52,15 @@ async def test_a_transient_error_costs_an_attempt(
 ) -> None:
     queue_responses(respx_mock, failure, failure, ok_response())
     reply = await session.complete(REQUEST)
-    assert (reply.attempts, session.traffic.sent, session.traffic.again) == (3, 3, 2)
+    assert (reply.attempts, session.traffic.sent, session.traffic.retried) == (3, 3, 2)
 
 
 @pytest.mark.parametrize("failure", TRANSIENT)
 @pytest.mark.respx(assert_all_called=False)
-async def test_a_row_fails_when_its_attempts_are_spent(
+async def test_a_row_fails_after_max_attempts(
     session: Session, respx_mock: respx.MockRouter, failure: httpx.Response
 ) -> None:
-    """Also where nobody else is answered, as long as the server calls itself well."""
+    """Also if no other request is answered, as long as the server reports itself healthy."""
     route = queue_responses(respx_mock, failure, failure, failure, ok_response())
     respx_mock.route(path="/health").respond(200)
     error = await outcome_of(session)
@@ -70,7 +70,7 @@ async def test_a_row_fails_when_its_attempts_are_spent(
 
 
 @pytest.mark.parametrize("pressure", PRESSURE_RESPONSES)
-async def test_pressure_costs_no_attempt(
+async def test_a_refusal_because_of_load_costs_no_attempt(
     session: Session, respx_mock: respx.MockRouter, pressure: httpx.Response
 ) -> None:
     queue_responses(respx_mock, *[pressure] * 10, error_response(500), error_response(500), ok_response())
@@ -79,60 +79,56 @@ async def test_pressure_costs_no_attempt(
 
 
 @pytest.mark.parametrize("pressure", PRESSURE_RESPONSES)
-async def test_pressure_makes_the_session_send_less_at_once(
+async def test_a_refusal_because_of_load_lowers_the_concurrency(
     session: Session, respx_mock: respx.MockRouter, pressure: httpx.Response
 ) -> None:
     queue_responses(respx_mock, pressure, ok_response())
     await session.complete(REQUEST)
-    assert session.concurrency_limit.slots < session.concurrency_limit.maximum
+    assert session.concurrency_limit.permits < session.concurrency_limit.maximum
     assert session.concurrency_limit.refusals == 1
 
 
-async def test_answers_make_it_send_more_again(session: Session, respx_mock: respx.MockRouter) -> None:
+async def test_answers_raise_the_concurrency_again(session: Session, respx_mock: respx.MockRouter) -> None:
     queue_responses(respx_mock, error_response(503), *[ok_response()] * 50)
     slots = list[int]()
     for _ in range(50):
         await session.complete(REQUEST)
-        slots.append(session.concurrency_limit.slots)
+        slots.append(session.concurrency_limit.permits)
     assert slots == sorted(slots)
     assert slots[0] < slots[-1] <= 64
 
 
-async def test_a_failing_server_is_not_sent_less(session: Session, respx_mock: respx.MockRouter) -> None:
+async def test_a_server_error_does_not_lower_the_concurrency(session: Session, respx_mock: respx.MockRouter) -> None:
     queue_responses(respx_mock, error_response(500), ok_response())
     await session.complete(REQUEST)
-    assert session.concurrency_limit.slots == session.concurrency_limit.maximum
+    assert session.concurrency_limit.permits == session.concurrency_limit.maximum
 
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     "headers", [{"Retry-After": "0.06"}, {"retry-after-ms": "60"}], ids=["in seconds", "in milliseconds"]
 )
-async def test_a_told_time_is_waited_by_all(
-    session: Session, respx_mock: respx.MockRouter, status: int, headers: dict[str, str]
+async def test_retry_after_pauses_all_requests(
+    session: Session,
+    respx_mock: respx.MockRouter,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    headers: dict[str, str],
 ) -> None:
-    times = list[float]()
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        times.append(asyncio.get_running_loop().time())
-        return error_response(status, headers=headers) if len(times) == 1 else ok_response()
-
-    respx_mock.post(CHAT_URL).mock(side_effect=answer)
-    first = asyncio.create_task(session.complete(REQUEST))
-    while not times or session.concurrency_limit.in_use:
-        await asyncio.sleep(0)
+    pauses = list[float]()
+    monkeypatch.setattr(session.concurrency_limit, "pause", pauses.append)
+    queue_responses(respx_mock, error_response(status, headers=headers), ok_response())
     await session.complete(REQUEST)
-    await first
-    assert min(times[1:]) - times[0] >= 0.055
+    assert pauses == [0.06]
 
 
-async def test_a_date_gone_by_is_no_wait(session: Session, respx_mock: respx.MockRouter) -> None:
+async def test_retry_after_in_the_past_is_no_wait(session: Session, respx_mock: respx.MockRouter) -> None:
     queue_responses(respx_mock, error_response(429, headers={"Retry-After": formatdate(0, usegmt=True)}), ok_response())
     assert (await session.complete(REQUEST)).attempts == 1
 
 
-async def test_a_date_too_far_off_stops_the_run(session: Session, respx_mock: respx.MockRouter) -> None:
-    """That it was read shows in the stop: a wait longer than --max-outage is for the person to decide."""
+async def test_retry_after_beyond_max_outage_stops_the_run(session: Session, respx_mock: respx.MockRouter) -> None:
+    """The stop shows that the date was read."""
     queue_responses(respx_mock, error_response(429, headers={"Retry-After": formatdate(4e9, usegmt=True)}))
     stop = await outcome_of(session)
     assert isinstance(stop, RunStopped)
@@ -156,7 +152,7 @@ async def test_a_date_too_far_off_stops_the_run(session: Session, respx_mock: re
         ),
     ],
 )
-async def test_a_refused_row_is_not_sent_again(
+async def test_a_rejected_row_is_not_retried(
     session: Session, respx_mock: respx.MockRouter, failure: httpx.Response, code: str
 ) -> None:
     route = queue_responses(respx_mock, failure, ok_response())
@@ -177,7 +173,7 @@ async def test_a_refused_row_is_not_sent_again(
         pytest.param(error_response(429, code="insufficient_quota"), "no_quota", id="429, quota"),
     ],
 )
-async def test_what_every_row_would_meet_stops_the_run(
+async def test_an_error_that_every_row_would_get_stops_the_run(
     session: Session, respx_mock: respx.MockRouter, failure: httpx.Response, code: str
 ) -> None:
     route = queue_responses(respx_mock, failure, ok_response())
@@ -186,7 +182,7 @@ async def test_what_every_row_would_meet_stops_the_run(
     assert (stop.code, route.call_count) == (code, 1)
 
 
-async def test_forbidden_after_an_answer_is_the_rows_own(session: Session, respx_mock: respx.MockRouter) -> None:
+async def test_a_403_after_an_answer_fails_its_row(session: Session, respx_mock: respx.MockRouter) -> None:
     queue_responses(respx_mock, ok_response(), error_response(403))
     assert isinstance(await outcome_of(session), Reply)
     error = await outcome_of(session)
@@ -194,18 +190,15 @@ async def test_forbidden_after_an_answer_is_the_rows_own(session: Session, respx
     assert error.code == "rejected"
 
 
-async def test_a_slot_is_free_during_back_off(respx_mock: respx.MockRouter) -> None:
-    """While one request waits to be tried again, the only slot serves another."""
-    queue_responses(respx_mock, error_response(500), ok_response("other"), ok_response("again"))
+async def test_the_permit_is_free_during_backoff(respx_mock: respx.MockRouter) -> None:
+    """While one request waits to be retried, another one uses the only permit."""
+    queue_responses(respx_mock, error_response(500), ok_response("second"), ok_response("first"))
     async with make_session(concurrency=1, backoff=Backoff(0.2, 0.2)) as session:
-        first = asyncio.create_task(session.complete(REQUEST))
-        while session.traffic.sent == 0 or session.concurrency_limit.in_use:
-            await asyncio.sleep(0)
-        assert (await session.complete(REQUEST)).completion.text == "other"
-        assert (await first).completion.text == "again"
+        replies = await asyncio.gather(session.complete(REQUEST), session.complete(REQUEST))
+    assert [reply.completion.text for reply in replies] == ["first", "second"]
 
 
-async def test_no_more_requests_are_under_way_than_slots(respx_mock: respx.MockRouter) -> None:
+async def test_requests_in_flight_are_limited(respx_mock: respx.MockRouter) -> None:
     under_way, most = 0, 0
 
     async def answer(request: httpx.Request) -> httpx.Response:
@@ -222,13 +215,13 @@ async def test_no_more_requests_are_under_way_than_slots(respx_mock: respx.MockR
     assert most == 3
 
 
-async def test_what_waits_to_be_tried_again_goes_before_new_requests(respx_mock: respx.MockRouter) -> None:
+async def test_retries_go_before_new_requests(respx_mock: respx.MockRouter) -> None:
     order = list[str]()
 
     async def answer(request: httpx.Request) -> httpx.Response:
         name = json.loads(request.content)["messages"][1]["content"]
         order.append(name)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
         return error_response(500) if order == ["old"] else ok_response()
 
     respx_mock.post(CHAT_URL).mock(side_effect=answer)
@@ -239,41 +232,51 @@ async def test_what_waits_to_be_tried_again_goes_before_new_requests(respx_mock:
     assert order == ["old", "new 1", "old", "new 2", "new 3"]
 
 
-async def test_stopping_lets_what_is_under_way_finish_and_nothing_start(respx_mock: respx.MockRouter) -> None:
-    go_on = asyncio.Event()
+async def test_drain_lets_requests_in_flight_finish(respx_mock: respx.MockRouter) -> None:
+    started, released = asyncio.Event(), asyncio.Event()
 
     async def answer(request: httpx.Request) -> httpx.Response:
-        await go_on.wait()
+        started.set()
+        await released.wait()
         return ok_response()
 
     route = respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session(concurrency=1) as session:
         tasks = [asyncio.create_task(session.complete(REQUEST)) for _ in range(3)]
-        while not session.traffic.sent:
-            await asyncio.sleep(0)
+        await started.wait()
         session.drain()
-        go_on.set()
-        ends = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(end) for end in ends] == [Reply, Interrupted, Interrupted]
+        released.set()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [Reply, Interrupted, Interrupted]
         assert isinstance(await outcome_of(session), Interrupted)
     assert route.call_count == 1
 
 
 @pytest.mark.parametrize(
-    "failure", [error_response(500), error_response(503, headers={"Retry-After": "60"})], ids=["back-off", "told time"]
+    "failure",
+    [error_response(500), error_response(503, headers={"Retry-After": "60"})],
+    ids=["backoff", "Retry-After"],
 )
-async def test_stopping_wakes_what_sleeps(respx_mock: respx.MockRouter, failure: httpx.Response) -> None:
+async def test_drain_interrupts_sleeping_requests(
+    respx_mock: respx.MockRouter, monkeypatch: pytest.MonkeyPatch, failure: httpx.Response
+) -> None:
     queue_responses(respx_mock, failure)
     async with make_session(backoff=Backoff(60.0, 60.0)) as session:
+        sleeping, sleep = asyncio.Event(), session.concurrency_limit.sleep
+
+        async def observed_sleep(seconds: float) -> None:
+            sleeping.set()
+            await sleep(seconds)
+
+        monkeypatch.setattr(session.concurrency_limit, "sleep", observed_sleep)
         task = asyncio.create_task(session.complete(REQUEST))
-        while session.traffic.sent == 0 or session.concurrency_limit.in_use:
-            await asyncio.sleep(0)
+        await sleeping.wait()
         session.drain()
         with pytest.raises(Interrupted):
             await task
 
 
-async def test_stopping_frees_what_waits_for_the_rate(respx_mock: respx.MockRouter) -> None:
+async def test_drain_interrupts_requests_that_wait_for_the_rate_limit(respx_mock: respx.MockRouter) -> None:
     route = respx_mock.post(CHAT_URL).mock(return_value=ok_response())
     async with make_session(rps=0.01) as session:
         tasks = [asyncio.create_task(session.complete(REQUEST)) for _ in range(4)]
@@ -285,14 +288,14 @@ async def test_stopping_frees_what_waits_for_the_rate(respx_mock: respx.MockRout
     assert route.call_count == 1
 
 
-async def test_a_body_is_made_once_for_all_attempts(session: Session, respx_mock: respx.MockRouter) -> None:
+async def test_every_attempt_sends_the_same_body(session: Session, respx_mock: respx.MockRouter) -> None:
     route = queue_responses(respx_mock, error_response(500), error_response(503), ok_response())
     await session.complete(REQUEST)
     bodies = [call.request.content for call in route.calls]
     assert len(set(bodies)) == 1
 
 
-async def test_a_connection_is_counted_as_any_attempt(session: Session, respx_mock: respx.MockRouter) -> None:
+async def test_a_broken_connection_costs_an_attempt(session: Session, respx_mock: respx.MockRouter) -> None:
     respx_mock.post(CHAT_URL).mock(
         side_effect=[
             httpx.ReadError("reset"),
@@ -303,7 +306,7 @@ async def test_a_connection_is_counted_as_any_attempt(session: Session, respx_mo
     assert (await session.complete(REQUEST)).attempts == 3
 
 
-async def test_the_wall_time_of_an_attempt_costs_one(respx_mock: respx.MockRouter) -> None:
+async def test_a_timeout_costs_an_attempt(respx_mock: respx.MockRouter) -> None:
     async def stall(request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(10)
         return ok_response()

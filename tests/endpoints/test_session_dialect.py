@@ -1,4 +1,4 @@
-"""A session that meets a server with a dialect of its own."""
+"""A session adapts to the request fields that a server refuses."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from tests.support.endpoints import (
 )
 
 
-def picky(refuses: Callable[[dict[str, object]], str | None]) -> Callable[[httpx.Request], httpx.Response]:
-    """A server that refuses a field by its name, in OpenAI's words, while it finds one."""
+def refuse_fields(refuses: Callable[[dict[str, object]], str | None]) -> Callable[[httpx.Request], httpx.Response]:
+    """A server that refuses a field, with the message of OpenAI, as long as ``refuses`` returns one."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         name = refuses(json.loads(request.content))
@@ -39,24 +39,22 @@ def picky(refuses: Callable[[dict[str, object]], str | None]) -> Callable[[httpx
     return answer
 
 
-async def test_max_tokens_is_renamed_once_for_the_run(session: Session, respx_mock: respx.MockRouter) -> None:
+async def test_max_tokens_is_renamed_once_in_a_run(session: Session, respx_mock: respx.MockRouter) -> None:
     route = respx_mock.post(CHAT_URL).mock(
-        side_effect=picky(lambda body: "max_tokens" if "max_tokens" in body else None)
+        side_effect=refuse_fields(lambda body: "max_tokens" if "max_tokens" in body else None)
     )
     assert (await session.complete(REQUEST)).attempts == 1
     await session.complete(REQUEST)
     assert route.call_count == 3
     assert sent_body(route)["max_completion_tokens"] == 512
-    assert session.dialect.describe_changes() == ["max_tokens is sent as max_completion_tokens"]
+    assert session.profile.dialect.describe_changes() == ["max_tokens is sent as max_completion_tokens"]
 
 
 @pytest.mark.parametrize("field", ["temperature", "top_p", "seed", "top_k", "structured_outputs"])
-async def test_a_field_that_the_server_refuses_is_dropped_once_for_the_run(
-    respx_mock: respx.MockRouter, field: str
-) -> None:
-    route = respx_mock.post(CHAT_URL).mock(side_effect=picky(lambda body: field if field in body else None))
+async def test_a_refused_field_is_dropped_once_in_a_run(respx_mock: respx.MockRouter, field: str) -> None:
+    route = respx_mock.post(CHAT_URL).mock(side_effect=refuse_fields(lambda body: field if field in body else None))
     async with make_session(sampling=Sampling(extra_body={"top_k": 5})) as session:
-        session.dialect = Dialect(constraint="structured_outputs")
+        session.profile.dialect = Dialect(constraint="structured_outputs")
         request = Request("s", (), "q", seed=1, pattern="<mam>.+")
         reply = await session.complete(request)
         await session.complete(request)
@@ -65,28 +63,28 @@ async def test_a_field_that_the_server_refuses_is_dropped_once_for_the_run(
     assert field not in sent_body(route)
     assert len(sent_body(route)) == len(sent_body(route, 0)) - 1
     assert reply.constrained is (field != "structured_outputs")
-    assert session.dialect.describe_changes() == [f"{field} is left out: the server refuses it"]
+    assert session.profile.dialect.describe_changes() == [f"{field} is left out: the server refuses it"]
 
 
-async def test_fastapis_refusal_drops_a_field_too(session: Session, respx_mock: respx.MockRouter) -> None:
+async def test_a_field_refused_by_fastapi_is_dropped(session: Session, respx_mock: respx.MockRouter) -> None:
     detail = [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]
     route = queue_responses(respx_mock, httpx.Response(422, json={"detail": detail}), ok_response())
     await session.complete(REQUEST)
     assert "seed" not in sent_body(route)
 
 
-async def test_several_fields_are_dropped_one_after_the_other(session: Session, respx_mock: respx.MockRouter) -> None:
+async def test_several_refused_fields_are_dropped(session: Session, respx_mock: respx.MockRouter) -> None:
     fields = ("max_tokens", "max_completion_tokens", "temperature", "seed", "top_p")
     route = respx_mock.post(CHAT_URL).mock(
-        side_effect=picky(lambda body: next((name for name in fields if name in body), None))
+        side_effect=refuse_fields(lambda body: next((name for name in fields if name in body), None))
     )
     reply = await session.complete(REQUEST)
     assert (reply.attempts, route.call_count) == (1, 6)
     assert set(sent_body(route)) == {"model", "messages"}
 
 
-async def test_requests_in_flight_together_change_the_dialect_once(respx_mock: respx.MockRouter) -> None:
-    """The second refusal speaks of the old wording: it must not be taken for a refusal of the new name."""
+async def test_concurrent_requests_change_the_dialect_once(respx_mock: respx.MockRouter) -> None:
+    """The later refusals concern the old name and must not be taken for a refusal of the new one."""
     refused = asyncio.Barrier(5)
 
     async def answer(request: httpx.Request) -> httpx.Response:
@@ -105,7 +103,7 @@ async def test_requests_in_flight_together_change_the_dialect_once(respx_mock: r
     assert sent_body(route)["max_completion_tokens"] == 512
 
 
-async def test_a_refusal_that_goes_on_after_dropping_fails_the_row(
+async def test_a_field_refused_after_it_was_dropped_fails_the_row(
     session: Session, respx_mock: respx.MockRouter
 ) -> None:
     route = respx_mock.post(CHAT_URL).mock(
@@ -120,21 +118,23 @@ TAGGED = Request("s", (), "q", seed=1, pattern="<mam>.+")
 BEGUN = Request("s", (), "q", seed=1, prefill="<mam>")
 
 
-async def test_an_answer_held_by_a_schema_comes_without_its_json(
-    session: Session, respx_mock: respx.MockRouter
-) -> None:
+async def test_an_answer_constrained_by_a_schema_is_unwrapped(session: Session, respx_mock: respx.MockRouter) -> None:
     route = queue_responses(respx_mock, ok_response('{ "answer":\n"<mam> sits."}'), ok_response('{"answer": "a"}'))
-    session.dialect = Dialect(constraint="json_schema")
+    session.profile.dialect = Dialect(constraint="json_schema")
     reply = await session.complete(TAGGED)
     assert (reply.completion.text, reply.constrained, reply.prefilled) == ("<mam> sits.", True, False)
     assert sent_body(route)["response_format"]["type"] == "json_schema"
-    assert (await session.complete(REQUEST)).completion.text == '{"answer": "a"}', "nothing held this one"
+    assert (await session.complete(REQUEST)).completion.text == '{"answer": "a"}', (
+        "without a pattern nothing is unwrapped"
+    )
 
 
 @pytest.mark.parametrize("form", ["continue_final_message", "partial"])
-async def test_an_answer_that_was_begun_comes_whole(session: Session, respx_mock: respx.MockRouter, form: str) -> None:
+async def test_a_prefilled_answer_includes_its_prefill(
+    session: Session, respx_mock: respx.MockRouter, form: str
+) -> None:
     queue_responses(respx_mock, ok_response("wears a hat."), ok_response("<mam> wears a hat."))
-    session.dialect = Dialect(prefill=form)
+    session.profile.dialect = Dialect(prefill=form)
     for _ in range(2):
         reply = await session.complete(BEGUN)
         assert (reply.completion.text, reply.prefilled) == ("<mam> wears a hat.", True)
@@ -148,12 +148,14 @@ async def test_an_answer_that_was_begun_comes_whole(session: Session, respx_mock
         ("partial", "partial"),
     ],
 )
-async def test_a_server_that_refuses_to_be_given_a_beginning_is_asked_without(
+async def test_a_refused_prefill_is_left_out(
     session: Session, respx_mock: respx.MockRouter, form: str, field: str
 ) -> None:
-    route = respx_mock.post(CHAT_URL).mock(side_effect=picky(lambda body: field if field in str(body) else None))
-    session.dialect = Dialect(prefill=form)
+    route = respx_mock.post(CHAT_URL).mock(
+        side_effect=refuse_fields(lambda body: field if field in str(body) else None)
+    )
+    session.profile.dialect = Dialect(prefill=form)
     reply = await session.complete(BEGUN)
     assert (reply.prefilled, reply.attempts, route.call_count) == (False, 1, 2)
     assert [message["role"] for message in sent_body(route)["messages"]] == ["system", "user"]
-    assert session.dialect.describe_changes() == [f"{field} is left out: the server refuses it"]
+    assert session.profile.dialect.describe_changes() == [f"{field} is left out: the server refuses it"]

@@ -1,4 +1,4 @@
-"""A session while its server is away, or only turns away."""
+"""A session whose server is unavailable, or refuses everything."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def health(respx_mock: respx.MockRouter, *statuses: int) -> respx.Route:
     return respx_mock.get("http://gpu.example/health").mock(side_effect=[httpx.Response(status) for status in statuses])
 
 
-async def test_a_dead_engine_is_waited_for_at_no_cost_to_the_row(
-    session: Session, respx_mock: respx.MockRouter
-) -> None:
+async def test_a_dead_engine_costs_no_attempt(session: Session, respx_mock: respx.MockRouter) -> None:
     chat = queue_responses(respx_mock, ok_response(), DEAD, ok_response())
     probes = health(respx_mock, 503, 503, 200)
     await session.complete(REQUEST)
@@ -47,8 +45,8 @@ async def test_a_dead_engine_is_waited_for_at_no_cost_to_the_row(
     assert (reply.attempts, chat.call_count, probes.call_count) == (1, 3, 3)
 
 
-async def test_nothing_is_sent_while_the_server_is_away(respx_mock: respx.MockRouter) -> None:
-    """Also not by those who waited for a slot when it went away."""
+async def test_nothing_is_sent_while_the_server_is_unavailable(respx_mock: respx.MockRouter) -> None:
+    """Not by requests that waited for a permit when the outage began either."""
     back = asyncio.Event()
     chats, probes = 0, 0
 
@@ -71,10 +69,10 @@ async def test_nothing_is_sent_while_the_server_is_away(respx_mock: respx.MockRo
         async with asyncio.timeout(TEST_TIMEOUT):
             replies = await asyncio.gather(*(session.complete(REQUEST) for _ in range(12)))
     assert [reply.attempts for reply in replies] == [1] * 12
-    assert chats == 12 + 2, "only what was under way may meet the dead engine"
+    assert chats == 12 + 2, "only the requests in flight may reach the dead engine"
 
 
-async def test_the_rate_gives_no_permit_past_a_gate_that_shut_meanwhile(respx_mock: respx.MockRouter) -> None:
+async def test_requests_that_wait_for_the_rate_limit_stop_at_a_closed_gate(respx_mock: respx.MockRouter) -> None:
     at = list[str]()
 
     def chat(request: httpx.Request) -> httpx.Response:
@@ -88,12 +86,12 @@ async def test_the_rate_gives_no_permit_past_a_gate_that_shut_meanwhile(respx_mo
     respx_mock.post(CHAT_URL).mock(side_effect=chat)
     respx_mock.get("http://gpu.example/health").mock(side_effect=probe)
     # The rate would let a request go every 0.4 s, so two of them before the server is back.
-    async with make_session(rps=2.5, concurrency=4, probes=Backoff(0.6, 0.6)) as session:
+    async with make_session(rps=2.5, concurrency=4, probe_backoff=Backoff(0.6, 0.6)) as session:
         await asyncio.gather(*(session.complete(REQUEST) for _ in range(3)))
     assert at == ["chat", "probe", "probe", "chat", "chat", "chat"]
 
 
-async def test_an_outage_that_lasts_too_long_stops_the_run(respx_mock: respx.MockRouter) -> None:
+async def test_an_outage_longer_than_max_outage_stops_the_run(respx_mock: respx.MockRouter) -> None:
     queue_responses(respx_mock, DEAD)
     respx_mock.get("http://gpu.example/health").mock(return_value=httpx.Response(503))
     async with make_session(max_outage=0.03) as session:
@@ -103,9 +101,7 @@ async def test_an_outage_that_lasts_too_long_stops_the_run(respx_mock: respx.Moc
 
 
 @pytest.mark.parametrize("pressure", PRESSURE_RESPONSES)
-async def test_nothing_but_pressure_stops_the_run_at_last(
-    respx_mock: respx.MockRouter, pressure: httpx.Response
-) -> None:
+async def test_nothing_but_refusals_stops_the_run(respx_mock: respx.MockRouter, pressure: httpx.Response) -> None:
     respx_mock.post(CHAT_URL).mock(return_value=pressure)
     async with make_session(max_outage=0.03) as session:
         stop = await outcome_of(session)
@@ -113,8 +109,8 @@ async def test_nothing_but_pressure_stops_the_run_at_last(
     assert stop.code == "server_away"
 
 
-async def test_a_row_that_alone_is_turned_away_for_ever_fails(respx_mock: respx.MockRouter) -> None:
-    """Others are answered meanwhile, so the server is not away."""
+async def test_a_row_that_alone_is_refused_fails(respx_mock: respx.MockRouter) -> None:
+    """Other requests are answered meanwhile, so there is no outage."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         return error_response(429) if b"unlucky" in request.content else ok_response()
@@ -131,7 +127,7 @@ async def test_a_row_that_alone_is_turned_away_for_ever_fails(respx_mock: respx.
     assert caught.value.code == "busy"
 
 
-async def test_a_refused_row_shows_that_the_server_is_there(respx_mock: respx.MockRouter) -> None:
+async def test_a_rejected_row_ends_the_trouble(respx_mock: respx.MockRouter) -> None:
     queue_responses(respx_mock, error_response(503), error_response(400), error_response(503), ok_response())
     async with make_session(max_outage=0.03) as session:
         assert isinstance(await outcome_of(session), RowError)
@@ -139,8 +135,8 @@ async def test_a_refused_row_shows_that_the_server_is_there(respx_mock: respx.Mo
         assert isinstance(await outcome_of(session), Reply)
 
 
-async def test_attempts_that_an_outage_excuses_are_given_back_though_somebody_was_answered_meanwhile() -> None:
-    """The health that explains them takes its time, and another request is answered before it comes."""
+async def test_an_outage_gives_back_attempts_although_another_request_was_answered() -> None:
+    """The health check takes a while, and another request is answered before its result."""
     looked = asyncio.Event()
     failures = iter(["reset", "reset", "busy", "busy"])
 
@@ -162,7 +158,7 @@ async def test_attempts_that_an_outage_excuses_are_given_back_though_somebody_wa
     async with serve_handler(going) as url:
         endpoint = Endpoint(base_url=f"{url}/v1", model="qwen")
         limits = Limits(concurrency=4, max_attempts=2)
-        async with Session(endpoint, limits=limits, backoff=FAST_BACKOFF, probes=FAST_BACKOFF) as session:
+        async with Session(endpoint, limits=limits, backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF) as session:
             other = asyncio.create_task(session.complete(replace(REQUEST, prompt="other")))
             assert isinstance(await outcome_of(session), Reply)
             await other

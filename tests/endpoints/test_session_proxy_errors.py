@@ -1,4 +1,4 @@
-"""A session whose server is away behind something that still answers: a proxy, a tunnel, a container's port."""
+"""A session whose server is unavailable behind a proxy, a tunnel or a container port that still answers."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ DEAD = error_response(500, "EngineCore encountered an issue.")
 HEALTH = "http://gpu.example/health"
 
 
-def unlucky(text: str = "unlucky") -> Request:
+def poison(text: str = "unlucky") -> Request:
     return Request("s", (), text, seed=1)
 
 
-def broken(request: httpx.Request) -> httpx.Response:
+def break_connection(request: httpx.Request) -> httpx.Response:
     raise httpx.ReadError("reset")
 
 
-class Away:
-    """Fails every request in its way until it has been asked for its health so often."""
+class UnavailableServer:
+    """Fails every request until the health check has been called ``probes`` times."""
 
     def __init__(self, fail: Callable[[httpx.Request], httpx.Response], probes: int) -> None:
         self.fail = fail
@@ -53,8 +53,8 @@ class Away:
         self.probes -= 1
         return httpx.Response(502 if self.probes > 0 else 200)
 
-    def known(self, request: httpx.Request) -> httpx.Response:
-        """A host that has no /health, and says so whatever is behind it."""
+    def unknown_health(self, request: httpx.Request) -> httpx.Response:
+        """The health check of a host without /health."""
         self.probes -= 1
         return httpx.Response(404)
 
@@ -62,26 +62,26 @@ class Away:
 @pytest.mark.parametrize(
     "fail",
     [pytest.param(lambda _, status=status: error_response(status), id=str(status)) for status in (502, 504, 520, 524)]
-    + [pytest.param(broken, id="reset")],
+    + [pytest.param(break_connection, id="reset")],
 )
-async def test_a_server_that_is_away_behind_a_proxy_costs_no_row(
+async def test_a_server_unavailable_behind_a_proxy_costs_no_row(
     respx_mock: respx.MockRouter, fail: Callable[[httpx.Request], httpx.Response]
 ) -> None:
-    away = Away(fail, probes=9)
+    away = UnavailableServer(fail, probes=9)
     respx_mock.post(CHAT_URL).mock(side_effect=away.chat)
     respx_mock.get(HEALTH).mock(side_effect=away.health)
     async with make_session(max_attempts=2, concurrency=4) as session:
         replies = await asyncio.gather(*(outcome_of(session) for _ in range(8)))
     assert [reply.attempts for reply in replies if isinstance(reply, Reply)] == [1] * 8
-    assert away.chats <= 8 + 8 * 2, "nothing is sent while the gate is shut"
+    assert away.chats <= 8 + 8 * 2, "nothing is sent while the gate is closed"
 
 
-async def test_nothing_but_a_proxys_errors_for_a_while_is_an_outage_whatever_the_health(
+async def test_nothing_but_proxy_errors_is_an_outage_despite_a_good_health(
     respx_mock: respx.MockRouter,
 ) -> None:
-    away = Away(lambda _: error_response(502), probes=9)
+    away = UnavailableServer(lambda _: error_response(502), probes=9)
     respx_mock.post(CHAT_URL).mock(side_effect=away.chat)
-    respx_mock.get(HEALTH).mock(side_effect=away.known)
+    respx_mock.get(HEALTH).mock(side_effect=away.unknown_health)
     async with make_session(max_attempts=2, patience=0.0) as session:
         reply = await outcome_of(session)
     assert isinstance(reply, Reply)
@@ -89,19 +89,19 @@ async def test_nothing_but_a_proxys_errors_for_a_while_is_an_outage_whatever_the
 
 
 @pytest.mark.parametrize("status", [503, 429])
-async def test_nothing_but_refusals_for_a_while_is_an_outage_too(respx_mock: respx.MockRouter, status: int) -> None:
-    """The gate opens for one try after each look at a server that calls itself well."""
-    away = Away(lambda _: error_response(status), probes=9)
+async def test_nothing_but_refusals_is_an_outage(respx_mock: respx.MockRouter, status: int) -> None:
+    """The gate opens for one request after each successful health check."""
+    away = UnavailableServer(lambda _: error_response(status), probes=9)
     respx_mock.post(CHAT_URL).mock(side_effect=away.chat)
-    respx_mock.get(HEALTH).mock(side_effect=away.known)
+    respx_mock.get(HEALTH).mock(side_effect=away.unknown_health)
     async with make_session(max_attempts=2, patience=0.0) as session:
         reply = await outcome_of(session)
     assert isinstance(reply, Reply)
     assert (reply.attempts, away.chats) == (1, 10)
 
 
-async def test_such_an_outage_too_long_stops_the_run(respx_mock: respx.MockRouter) -> None:
-    respx_mock.post(CHAT_URL).mock(side_effect=broken)
+async def test_broken_connections_beyond_max_outage_stop_the_run(respx_mock: respx.MockRouter) -> None:
+    respx_mock.post(CHAT_URL).mock(side_effect=break_connection)
     respx_mock.get(HEALTH).respond(502)
     async with make_session(max_attempts=2, max_outage=0.03) as session:
         stop = await outcome_of(session)
@@ -109,8 +109,8 @@ async def test_such_an_outage_too_long_stops_the_run(respx_mock: respx.MockRoute
     assert stop.code == "server_away"
 
 
-async def beside_others(session: Session, request: Request) -> RowError:
-    """The end of a request while others are answered."""
+async def complete_beside_others(session: Session, request: Request) -> RowError:
+    """The error of a request while others are answered."""
     row = asyncio.create_task(session.complete(request))
     async with asyncio.timeout(TEST_TIMEOUT):
         while not row.done():
@@ -122,18 +122,18 @@ async def beside_others(session: Session, request: Request) -> RowError:
 
 
 @pytest.mark.respx(assert_all_called=False)
-async def test_a_row_that_alone_meets_the_proxys_error_fails_after_its_attempts(respx_mock: respx.MockRouter) -> None:
+async def test_a_row_that_alone_gets_proxy_errors_fails(respx_mock: respx.MockRouter) -> None:
     respx_mock.post(CHAT_URL).mock(
         side_effect=lambda request: error_response(502) if b"unlucky" in request.content else ok_response()
     )
     respx_mock.get(HEALTH).respond(200)
     async with make_session(max_attempts=3) as session:
-        error = await beside_others(session, unlucky())
+        error = await complete_beside_others(session, poison())
     assert (error.code, error.attempts) == ("http_502", 3)
 
 
-async def test_a_failing_server_is_not_one_that_is_away(respx_mock: respx.MockRouter) -> None:
-    """Its health is not even asked for."""
+async def test_a_server_error_is_no_outage(respx_mock: respx.MockRouter) -> None:
+    """The health check is not called."""
     route = respx_mock.post(CHAT_URL).mock(return_value=error_response(500))
     async with make_session(max_attempts=3, patience=0.0) as session:
         error = await outcome_of(session)
@@ -142,9 +142,9 @@ async def test_a_failing_server_is_not_one_that_is_away(respx_mock: respx.MockRo
 
 
 @pytest.mark.parametrize(
-    "death", [pytest.param(DEAD, id="its engine dies"), pytest.param(error_response(502), id="it is gone")]
+    "death", [pytest.param(DEAD, id="its engine dies"), pytest.param(error_response(502), id="it becomes unavailable")]
 )
-async def test_a_row_that_brings_the_server_down_each_time_fails(
+async def test_a_row_that_crashes_the_server_each_time_fails(
     respx_mock: respx.MockRouter, death: httpx.Response
 ) -> None:
     kills, up = 0, True
@@ -164,13 +164,13 @@ async def test_a_row_that_brings_the_server_down_each_time_fails(
     respx_mock.post(CHAT_URL).mock(side_effect=answer)
     respx_mock.get(HEALTH).mock(side_effect=health)
     async with make_session(max_attempts=2) as session:
-        error = await beside_others(session, unlucky())
+        error = await complete_beside_others(session, poison())
     assert (error.code, error.attempts) == ("engine_dead", 3)
-    assert kills >= 3, "one that comes before any other is answered proves nothing"
+    assert kills >= 3, "a crash before any other answer does not count"
     assert "3 times with this row in flight" in error.message
 
 
-async def test_a_server_that_no_request_survives_fails_no_row(respx_mock: respx.MockRouter) -> None:
+async def test_a_server_that_crashes_at_every_request_fails_no_row(respx_mock: respx.MockRouter) -> None:
     respx_mock.post(CHAT_URL).mock(return_value=DEAD)
     respx_mock.get(HEALTH).respond(200)
     async with make_session(max_outage=0.05) as session:
@@ -178,8 +178,8 @@ async def test_a_server_that_no_request_survives_fails_no_row(respx_mock: respx.
     assert {type(end) for end in ends} == {RunStopped}
 
 
-async def test_what_may_have_brought_the_server_down_goes_behind_what_waits(respx_mock: respx.MockRouter) -> None:
-    """With one slot, nothing else would ever be answered in between."""
+async def test_a_suspect_request_goes_after_waiting_requests(respx_mock: respx.MockRouter) -> None:
+    """With one permit, no other request would be answered in between."""
     order = list[str]()
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -189,11 +189,11 @@ async def test_what_may_have_brought_the_server_down_goes_behind_what_waits(resp
     respx_mock.post(CHAT_URL).mock(side_effect=answer)
     respx_mock.get(HEALTH).respond(200)
     async with make_session(concurrency=1) as session:
-        await asyncio.gather(*(session.complete(unlucky(name)) for name in ("suspect", "new 1", "new 2")))
+        await asyncio.gather(*(session.complete(poison(name)) for name in ("suspect", "new 1", "new 2")))
     assert order == ["suspect", "new 1", "new 2", "suspect"]
 
 
-async def test_a_rate_lets_what_is_tried_again_go_before_the_new_rows_that_hold_slots(
+async def test_retries_pass_the_rate_limit_before_new_requests_with_a_permit(
     respx_mock: respx.MockRouter,
 ) -> None:
     order = list[str]()
@@ -204,6 +204,6 @@ async def test_a_rate_lets_what_is_tried_again_go_before_the_new_rows_that_hold_
 
     respx_mock.post(CHAT_URL).mock(side_effect=answer)
     names = ["old", *(f"new {number}" for number in range(12))]
-    async with make_session(concurrency=8, rps=50, backoff=Backoff(0.0, 0.0), probes=FAST_BACKOFF) as session:
-        await asyncio.gather(*(session.complete(unlucky(name)) for name in names))
-    assert order.index("old", 1) < 8, "before the rest of those who held slots when it failed"
+    async with make_session(concurrency=8, rps=50, backoff=Backoff(0.0, 0.0), probe_backoff=FAST_BACKOFF) as session:
+        await asyncio.gather(*(session.complete(poison(name)) for name in names))
+    assert order.index("old", 1) < 8, "before the other requests that held permits when it failed"

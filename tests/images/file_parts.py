@@ -1,4 +1,4 @@
-"""What is inside a picture file, for tests: walks of their own, so that the package's walks do not judge themselves."""
+"""Lists the parts of an image file, independently of the package's own readers."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import struct
 Parts = list[tuple[str, bytes]]
 
 JPEG_NAMES = {0xDB: "DQT", 0xC0: "SOF0", 0xC1: "SOF1", 0xC2: "SOF2", 0xC4: "DHT", 0xDA: "SOS", 0xDD: "DRI"}
-NEEDED = {
+# The parts that an image without metadata may have.
+IMAGE_PARTS = {
     "JPEG": {*JPEG_NAMES.values(), "JFIF", "pixels", "EOI"},
     "PNG": {"IHDR", "IDAT", "IEND", "PLTE", "tRNS", "gAMA", "cHRM", "sRGB"},
     "WEBP": {"VP8 ", "VP8L"},
 }
-"""The parts that a picture without metadata may have."""
 
 
-def parts(data: bytes, format: str) -> Parts:
-    """Names and contents of all there is in a file; what has no name is called so."""
+def list_parts(data: bytes, format: str) -> Parts:
+    """Name and content of each part of a file, including the bytes after its end."""
     return {"JPEG": jpeg_parts, "PNG": png_parts, "WEBP": webp_parts}[format](data)
 
 
@@ -26,7 +26,7 @@ def jpeg_parts(data: bytes) -> Parts:
     found: Parts = []
     at = 2
     while at < len(data):
-        assert data[at] == 0xFF, f"something that is no segment at {at}"
+        assert data[at] == 0xFF, f"no segment at {at}"
         code = data[at + 1]
         if code == 0xD9:
             return [*found, ("EOI", b""), *([("trailing", data[at + 2 :])] if data[at + 2 :] else [])]

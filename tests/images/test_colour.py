@@ -1,4 +1,4 @@
-"""How colours of any kind become 8-bit grey or RGB on white."""
+"""Converting images of any colour mode to 8-bit grey or RGB on white."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from persqa_client.images.colour import eight_bit, key_of
+from persqa_client.images.colour import convert_to_8_bit, scale_transparent_colour
 from persqa_client.images.prepare import load_image
-from tests.images.pictures import file_of, near, raw_png, shows
+from tests.images.image_files import check_and_decode, encode, is_near, make_png
 
 LOW, HIGH = 0x4000, 0xC000
 GREY, RGB, GREY_ALPHA, RGBA = 0, 2, 4, 6
@@ -18,21 +18,21 @@ WHITE = (255, 255, 255)
 
 
 def halves(data: bytes, folder: Path) -> tuple[object, object]:
-    """The colours in the left and the right half of the picture that goes out."""
-    (folder / "picture").write_bytes(data)
-    image = shows(load_image("picture", [folder], max_pixels=10**6)).convert("RGB")
+    """The colours in the left and the right half of the image that is sent."""
+    (folder / "image").write_bytes(data)
+    image = check_and_decode(load_image("image", [folder], max_pixels=10**6)).convert("RGB")
     return image.getpixel((8, 32)), image.getpixel((image.width - 8, 32))
 
 
-def test_16_bits_are_rounded_and_what_were_8_come_back_exactly() -> None:
+def test_16_bits_are_rounded_to_8() -> None:
     image = Image.frombytes("I;16", (256, 1), struct.pack("<256H", *(value * 257 for value in range(256))))
-    assert eight_bit(image).tobytes() == bytes(range(256))
+    assert convert_to_8_bit(image).tobytes() == bytes(range(256))
     between = Image.frombytes("I;16", (4, 1), struct.pack("<4H", 128, 129, 385, 386))
-    assert eight_bit(between).tobytes() == bytes([0, 1, 1, 2])
+    assert convert_to_8_bit(between).tobytes() == bytes([0, 1, 1, 2])
 
 
-def words(*values: int) -> bytes:
-    """A row of 64 pixels of 16 bits a channel: half and half."""
+def make_row(*values: int) -> bytes:
+    """A row of 64 pixels of 16 bits per channel: two halves."""
     half = len(values) // 2
     return struct.pack(f">{32 * len(values)}H", *(values[:half] * 32 + values[half:] * 32))
 
@@ -40,13 +40,13 @@ def words(*values: int) -> bytes:
 @pytest.mark.parametrize(
     ("depth", "colour", "row", "key", "expected"),
     [
-        pytest.param(16, GREY, words(LOW, HIGH), None, (64, 191), id="16-bit grey"),
-        pytest.param(16, GREY, words(LOW, HIGH), (HIGH,), (64, 255), id="16-bit grey with a transparent one"),
-        pytest.param(16, GREY, words(LOW, HIGH), (64,), (64, 191), id="with another one"),
-        pytest.param(16, RGB, words(LOW, LOW, LOW, HIGH, HIGH, HIGH), None, (64, 192), id="16-bit RGB"),
-        pytest.param(16, RGB, words(LOW, LOW, LOW, HIGH, HIGH, HIGH), (HIGH,) * 3, (64, 255), id="and transparent"),
-        pytest.param(16, GREY_ALPHA, words(LOW, 65535, LOW, 0), None, (64, 255), id="16-bit grey with alpha"),
-        pytest.param(16, RGBA, words(LOW, LOW, LOW, 65535, 0, 0, 0, 0), None, (64, 255), id="16-bit RGBA"),
+        pytest.param(16, GREY, make_row(LOW, HIGH), None, (64, 191), id="16-bit grey"),
+        pytest.param(16, GREY, make_row(LOW, HIGH), (HIGH,), (64, 255), id="16-bit grey with a transparent one"),
+        pytest.param(16, GREY, make_row(LOW, HIGH), (64,), (64, 191), id="with another one"),
+        pytest.param(16, RGB, make_row(LOW, LOW, LOW, HIGH, HIGH, HIGH), None, (64, 192), id="16-bit RGB"),
+        pytest.param(16, RGB, make_row(LOW, LOW, LOW, HIGH, HIGH, HIGH), (HIGH,) * 3, (64, 255), id="and transparent"),
+        pytest.param(16, GREY_ALPHA, make_row(LOW, 65535, LOW, 0), None, (64, 255), id="16-bit grey with alpha"),
+        pytest.param(16, RGBA, make_row(LOW, LOW, LOW, 65535, 0, 0, 0, 0), None, (64, 255), id="16-bit RGBA"),
         pytest.param(4, GREY, b"\x44" * 16 + b"\xcc" * 16, None, (68, 204), id="4-bit grey"),
         pytest.param(4, GREY, b"\x44" * 16 + b"\xcc" * 16, (4,), (255, 204), id="4-bit grey with a transparent one"),
         pytest.param(2, GREY, b"\x55" * 8 + b"\x00" * 8, (1,), (255, 0), id="2-bit grey"),
@@ -54,37 +54,37 @@ def words(*values: int) -> bytes:
         pytest.param(8, GREY, bytes(32) + b"\xc0" * 32, (0,), (255, 192), id="8-bit grey"),
     ],
 )
-def test_pngs_of_any_depth_keep_their_greys_and_their_holes(
+def test_pngs_of_any_depth_keep_their_greys_and_transparency(
     depth: int, colour: int, row: bytes, key: tuple[int, ...] | None, expected: tuple[int, int], tmp_path: Path
 ) -> None:
-    left, right = halves(raw_png(depth, colour, row, key), tmp_path)
-    assert near(left, (expected[0],) * 3, 4)
-    assert near(right, (expected[1],) * 3, 4)
+    left, right = halves(make_png(depth, colour, row, key), tmp_path)
+    assert is_near(left, (expected[0],) * 3, 4)
+    assert is_near(right, (expected[1],) * 3, 4)
 
 
-def test_a_palettes_key_is_a_place_in_it() -> None:
-    assert key_of("P", 4, 3) == 3
-    assert key_of("P", 2, b"\0\xff") == b"\0\xff"
+def test_the_transparent_colour_of_a_palette_is_an_index() -> None:
+    assert scale_transparent_colour("P", 4, 3) == 3
+    assert scale_transparent_colour("P", 2, b"\0\xff") == b"\0\xff"
 
 
 def entry(tag: int, kind: int, value: int) -> bytes:
     return struct.pack("<HHIHH", tag, kind, 1, value, 0)
 
 
-def test_16_bits_in_which_0_is_white_are_turned_around(tmp_path: Path) -> None:
+def test_16_bits_in_which_0_is_white_are_inverted(tmp_path: Path) -> None:
     image = Image.frombytes("I;16", (64, 64), struct.pack("<64H", *[LOW] * 32, *[HIGH] * 32) * 64)
-    tiff = file_of(image, "TIFF").replace(entry(262, 3, 1), entry(262, 3, 0))
+    tiff = encode(image, "TIFF").replace(entry(262, 3, 1), entry(262, 3, 0))
     left, right = halves(tiff, tmp_path)
-    assert near(left, (191,) * 3, 3)
-    assert near(right, (64,) * 3, 3)
+    assert is_near(left, (191,) * 3, 3)
+    assert is_near(right, (64,) * 3, 3)
 
 
-def test_12_bits_are_scaled_by_their_own_range(tmp_path: Path) -> None:
+def test_12_bits_are_scaled_by_their_range(tmp_path: Path) -> None:
     """96 bytes hold 64 such values."""
-    tiff = file_of(Image.frombytes("L", (96, 64), (b"\x40\x04\x00" * 16 + b"\xc0\x0c\x00" * 16) * 64), "TIFF")
+    tiff = encode(Image.frombytes("L", (96, 64), (b"\x40\x04\x00" * 16 + b"\xc0\x0c\x00" * 16) * 64), "TIFF")
     for tag, kind, was, value in ((256, 4, 96, 64), (258, 3, 8, 12)):
         assert entry(tag, kind, was) in tiff
         tiff = tiff.replace(entry(tag, kind, was), entry(tag, kind, value))
     left, right = halves(tiff, tmp_path)
-    assert near(left, (64,) * 3, 2)
-    assert near(right, (192,) * 3, 2)
+    assert is_near(left, (64,) * 3, 2)
+    assert is_near(right, (192,) * 3, 2)

@@ -1,10 +1,10 @@
-"""What a file is by its first bytes."""
+"""Detecting the format of a file by its first bytes."""
 
 from __future__ import annotations
 
 import pytest
 
-from persqa_client.images.formats import detect_format, is_foreign_picture, words_for
+from persqa_client.images.formats import describe_content, detect_format, is_unsupported_image
 
 
 def ftyp(*brands: bytes) -> bytes:
@@ -17,7 +17,7 @@ def ftyp(*brands: bytes) -> bytes:
     ("data", "format"),
     [
         pytest.param(b"\xff\xd8\xff\xe1", "JPEG", id="JPEG"),
-        pytest.param(b"\x89PNG\n\x1a\n", "PNG", id="PNG with its line ends spoilt"),
+        pytest.param(b"\x89PNG\n\x1a\n", "PNG", id="PNG with converted line ends"),
         pytest.param(b"GIF87a", "GIF", id="GIF"),
         pytest.param(b"RIFF\x00\x00\x00\x00WEBPVP8 ", "WEBP", id="WebP"),
         pytest.param(b"BM" + bytes(12) + b"\x28\0\0\0", "BMP", id="BMP"),
@@ -27,16 +27,16 @@ def ftyp(*brands: bytes) -> bytes:
         pytest.param(ftyp(b"heic", b"mif1"), "HEIC", id="HEIC"),
         pytest.param(ftyp(b"mif1", b"heic"), "HEIC", id="HEIC by a compatible brand"),
         pytest.param(ftyp(b"mp42", b"isom"), None, id="MP4"),
-        pytest.param(ftyp(b"isom") + b"avif", None, id="a brand behind the box"),
+        pytest.param(ftyp(b"isom") + b"avif", None, id="a brand after the box"),
         pytest.param(b"", None, id="nothing"),
     ],
 )
-def test_the_first_bytes_tell_the_format(data: bytes, format: str | None) -> None:
+def test_the_format_is_detected(data: bytes, format: str | None) -> None:
     assert detect_format(data) == format
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "description"),
     [
         pytest.param(b"\xef\xbb\xbf<?xml version='1.0'?><svg/>", "an SVG drawing", id="SVG"),
         pytest.param(b"\n<!DOCTYPE html><title>404</title>", "an HTML page", id="HTML"),
@@ -47,26 +47,26 @@ def test_the_first_bytes_tell_the_format(data: bytes, format: str | None) -> Non
         pytest.param(b"%PDF-1.7", "a PDF", id="PDF"),
         pytest.param(b"\x1aE\xdf\xa3", "a video", id="WebM"),
         pytest.param(ftyp(b"mp42"), "a video or another kind of media file", id="MP4"),
-        pytest.param(b"RIFF\0\0\0\0WAVEfmt ", "of a kind not known here", id="sound"),
-        pytest.param(bytes(4096), "of a kind not known here", id="zeros"),
+        pytest.param(b"RIFF\0\0\0\0WAVEfmt ", "of an unknown format", id="sound"),
+        pytest.param(bytes(4096), "of an unknown format", id="zeros"),
     ],
 )
-def test_what_is_no_picture_is_called_what_it_seems_to_be(data: bytes, words: str) -> None:
+def test_other_files_are_described(data: bytes, description: str) -> None:
     assert detect_format(data) is None
-    assert words_for(data) == words
-    assert not is_foreign_picture(data)
+    assert describe_content(data) == description
+    assert not is_unsupported_image(data)
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "description"),
     [
         pytest.param(b"8BPS\0\1", "a Photoshop file", id="PSD"),
-        pytest.param(b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture", id="JPEG XL"),
-        pytest.param(b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture", id="JPEG 2000"),
+        pytest.param(b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image", id="JPEG XL"),
+        pytest.param(b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 image", id="JPEG 2000"),
         pytest.param(b"\0\0\1\0\1\0", "an icon", id="ICO"),
     ],
 )
-def test_pictures_of_kinds_that_are_not_read_are_known_as_pictures(data: bytes, words: str) -> None:
+def test_unsupported_images_are_described(data: bytes, description: str) -> None:
     assert detect_format(data) is None
-    assert is_foreign_picture(data)
-    assert words_for(data) == words
+    assert is_unsupported_image(data)
+    assert describe_content(data) == description

@@ -1,4 +1,4 @@
-"""What walking a JPEG keeps, drops and notices."""
+"""Removing the metadata of JPEGs, and finding truncated ones."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.images.containers import Truncated
-from persqa_client.images.jpeg import is_one_scan, read_jpeg
-from tests.images import pictures
-from tests.images.pictures import file_of, jpeg_segment, pixels, silent, two_halves
+from persqa_client.images.containers import TruncatedImage
+from persqa_client.images.jpeg import is_single_scan, strip_jpeg
+from tests.images import image_files
+from tests.images.image_files import decode_rgb_bytes, encode, has_no_metadata, make_jpeg_segment, red_and_blue
 
-SAMPLE = pictures.SAMPLES[0].read_bytes()
-PROGRESSIVE = file_of(pictures.opened(SAMPLE).resize((96, 96)), "JPEG", progressive=True)
-BASELINE = file_of(pictures.opened(SAMPLE).resize((96, 96)), "JPEG", restart_marker_blocks=3)
-
-
-def strip_jpeg(data: bytes) -> bytes:
-    return read_jpeg(data).data
+SAMPLE = image_files.SAMPLES[0].read_bytes()
+PROGRESSIVE = encode(image_files.decode(SAMPLE).resize((96, 96)), "JPEG", progressive=True)
+BASELINE = encode(image_files.decode(SAMPLE).resize((96, 96)), "JPEG", restart_marker_blocks=3)
 
 
-@pytest.mark.parametrize("path", pictures.SAMPLES, ids=lambda path: path.stem)
-def test_a_photograph_keeps_its_pixels_and_loses_its_metadata(path: Path) -> None:
+def stripped_bytes(data: bytes) -> bytes:
+    return strip_jpeg(data).data
+
+
+@pytest.mark.parametrize("path", image_files.SAMPLES, ids=lambda path: path.stem)
+def test_a_photo_keeps_its_pixels_and_loses_its_metadata(path: Path) -> None:
     data = path.read_bytes()
-    stripped = strip_jpeg(data)
-    assert pixels(stripped) == pixels(data)
-    assert silent(stripped)
-    assert strip_jpeg(stripped) == stripped
+    stripped = stripped_bytes(data)
+    assert decode_rgb_bytes(stripped) == decode_rgb_bytes(data)
+    assert has_no_metadata(stripped)
+    assert stripped_bytes(stripped) == stripped
 
 
 @pytest.mark.parametrize(
@@ -41,57 +41,61 @@ def test_a_photograph_keeps_its_pixels_and_loses_its_metadata(path: Path) -> Non
         pytest.param({"subsampling": 0, "quality": 100}, id="finest"),
     ],
 )
-def test_all_that_a_camera_adds_to_a_jpeg_goes(settings: dict[str, object]) -> None:
-    """EXIF, GPS, XMP, ICC, IPTC, comment, thumbnail and appended video go; the pixels stay."""
-    data = pictures.talkative_jpeg(pictures.opened(SAMPLE).resize((120, 80)), **settings)
-    assert not silent(data)
-    stripped = strip_jpeg(data)
-    assert silent(stripped)
+def test_all_that_a_camera_adds_is_removed(settings: dict[str, object]) -> None:
+    """EXIF, GPS, XMP, ICC, IPTC, comment, thumbnail and appended video."""
+    data = image_files.jpeg_with_metadata(image_files.decode(SAMPLE).resize((120, 80)), **settings)
+    assert not has_no_metadata(data)
+    stripped = stripped_bytes(data)
+    assert has_no_metadata(stripped)
     assert b"JFXX" not in stripped
     assert stripped.endswith(b"\xff\xd9")
-    assert len(stripped) < len(data) - len(pictures.MOTION_VIDEO)
-    assert pixels(stripped) == pixels(data)
+    assert len(stripped) < len(data) - len(image_files.MOTION_VIDEO)
+    assert decode_rgb_bytes(stripped) == decode_rgb_bytes(data)
 
 
 def test_an_end_inside_a_thumbnail_or_between_scans_is_not_the_end() -> None:
-    """Segments are stepped over by their lengths, in front of the scans and between them."""
-    decoy = jpeg_segment(0xE5, b"\xff\xd9\xff\xda\xff\xd8" * 5)
-    data = pictures.before_last_scan(pictures.after_start(PROGRESSIVE, decoy), decoy, jpeg_segment(0xFE, b"\xff\xd9"))
-    assert strip_jpeg(data) == strip_jpeg(PROGRESSIVE)
-    assert pixels(strip_jpeg(data)) == pixels(PROGRESSIVE)
+    """Segments are skipped by their lengths, before the scans and between them."""
+    decoy = make_jpeg_segment(0xE5, b"\xff\xd9\xff\xda\xff\xd8" * 5)
+    data = image_files.insert_before_last_scan(
+        image_files.insert_after_jfif(PROGRESSIVE, decoy), decoy, make_jpeg_segment(0xFE, b"\xff\xd9")
+    )
+    assert stripped_bytes(data) == stripped_bytes(PROGRESSIVE)
+    assert decode_rgb_bytes(stripped_bytes(data)) == decode_rgb_bytes(PROGRESSIVE)
 
 
 @given(
     st.lists(st.sampled_from([b"\xff", b"\x00", b"\xd9", b"\xd0", b"\xda", b"\xe1", b"a"])).map(b"".join),
     st.integers(0, 3),
 )
-def test_one_scan_to_the_end_is_what_has_stuffed_bytes_alone_before_its_end(tail: bytes, start: int) -> None:
+def test_a_single_scan_has_only_stuffed_bytes_before_its_end(tail: bytes, start: int) -> None:
     for scan in (tail, tail + b"\xff\xd9"):
         stuffed = re.compile(rb"(?:[^\xff]|\xff\x00)*\xff\xd9", re.DOTALL).fullmatch(scan, start)
-        assert is_one_scan(scan, start) == (stuffed is not None)
+        assert is_single_scan(scan, start) == (stuffed is not None)
 
 
-def test_rubbish_between_segments_goes() -> None:
-    """Decoders skip it to the next marker; it might be anything."""
-    rubbish = b"secret note\xff"
-    data = pictures.before_last_scan(pictures.after_start(PROGRESSIVE, rubbish), jpeg_segment(0xFE, b""), rubbish)
-    assert strip_jpeg(data) == strip_jpeg(PROGRESSIVE)
+def test_bytes_between_segments_are_removed() -> None:
+    """Decoders skip them to the next marker."""
+    garbage = b"secret note\xff"
+    data = image_files.insert_before_last_scan(
+        image_files.insert_after_jfif(PROGRESSIVE, garbage), make_jpeg_segment(0xFE, b""), garbage
+    )
+    assert stripped_bytes(data) == stripped_bytes(PROGRESSIVE)
 
 
-def test_a_jfif_header_loses_its_thumbnail_and_stays() -> None:
-    thumbnail = jpeg_segment(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\x08\x08" + b"\x7b" * 192)
-    stripped = strip_jpeg(b"\xff\xd8" + thumbnail + BASELINE[20:])
-    assert stripped[:20] == b"\xff\xd8" + jpeg_segment(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0")
-    assert pixels(stripped) == pixels(BASELINE)
+def test_a_jfif_header_is_kept_without_its_thumbnail() -> None:
+    thumbnail = make_jpeg_segment(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\x08\x08" + b"\x7b" * 192)
+    stripped = stripped_bytes(b"\xff\xd8" + thumbnail + BASELINE[20:])
+    assert stripped[:20] == b"\xff\xd8" + make_jpeg_segment(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0")
+    assert decode_rgb_bytes(stripped) == decode_rgb_bytes(BASELINE)
 
 
-def test_adobes_marker_stays_because_it_tells_the_colour_space() -> None:
-    data = file_of(two_halves().convert("CMYK"), "JPEG")
-    assert b"Adobe" in strip_jpeg(data)
-    assert pictures.opened(strip_jpeg(data)).tobytes() == pictures.opened(data).tobytes()
+def test_the_adobe_segment_is_kept_for_the_colour_space() -> None:
+    data = encode(red_and_blue().convert("CMYK"), "JPEG")
+    assert b"Adobe" in stripped_bytes(data)
+    assert image_files.decode(stripped_bytes(data)).tobytes() == image_files.decode(data).tobytes()
 
 
-segments = st.builds(jpeg_segment, st.sampled_from([*range(0xE1, 0xEE), 0xEF, 0xFE]), st.binary(max_size=40))
+segments = st.builds(make_jpeg_segment, st.sampled_from([*range(0xE1, 0xEE), 0xEF, 0xFE]), st.binary(max_size=40))
 
 
 @settings(max_examples=60, deadline=None)
@@ -101,49 +105,49 @@ segments = st.builds(jpeg_segment, st.sampled_from([*range(0xE1, 0xEE), 0xEF, 0x
     middle=st.lists(segments, max_size=3),
     tail=st.binary(max_size=60),
 )
-def test_stripping_twice_is_stripping_once_and_pixels_never_change(
+def test_stripping_is_idempotent_and_keeps_the_pixels(
     source: bytes, head: list[bytes], middle: list[bytes], tail: bytes
 ) -> None:
-    data = pictures.before_last_scan(pictures.after_start(source, *head), *middle) + tail
-    stripped = strip_jpeg(data)
-    assert strip_jpeg(stripped) == stripped == strip_jpeg(source)
-    assert pixels(stripped) == pixels(source)
+    data = image_files.insert_before_last_scan(image_files.insert_after_jfif(source, *head), *middle) + tail
+    stripped = stripped_bytes(data)
+    assert stripped_bytes(stripped) == stripped == stripped_bytes(source)
+    assert decode_rgb_bytes(stripped) == decode_rgb_bytes(source)
 
 
 @pytest.mark.parametrize("part", [0.001, 0.01, 0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("data", [PROGRESSIVE, BASELINE, SAMPLE], ids=["progressive", "baseline", "sample"])
-def test_a_jpeg_cut_off_anywhere_is_noticed(data: bytes, part: float) -> None:
-    with pytest.raises(Truncated):
-        strip_jpeg(data[: int(len(data) * part)])
+def test_a_truncated_jpeg_is_detected(data: bytes, part: float) -> None:
+    with pytest.raises(TruncatedImage):
+        stripped_bytes(data[: int(len(data) * part)])
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(b"\xff\xd8\xff\xd9", id="start and end alone"),
-        pytest.param(b"\xff\xd8\xff\xe0\x00\x01\xff\xd9", id="a length that cannot be"),
+        pytest.param(b"\xff\xd8\xff\xd9", id="only start and end"),
+        pytest.param(b"\xff\xd8\xff\xe0\x00\x01\xff\xd9", id="an impossible length"),
         pytest.param(BASELINE[: BASELINE.index(b"\xff\xda")] + b"\xff\xd9", id="no scan"),
     ],
 )
-def test_a_jpeg_without_a_picture_is_refused(data: bytes) -> None:
-    with pytest.raises(Truncated):
-        strip_jpeg(data)
+def test_a_jpeg_without_an_image_is_rejected(data: bytes) -> None:
+    with pytest.raises(TruncatedImage):
+        stripped_bytes(data)
 
 
-def test_the_header_says_what_a_jpeg_is() -> None:
-    stripped = read_jpeg(pictures.talkative_jpeg(two_halves(40, 24), orientation=6))
+def test_size_and_orientation_are_read_from_the_headers() -> None:
+    stripped = strip_jpeg(image_files.jpeg_with_metadata(red_and_blue(40, 24), orientation=6))
     assert (stripped.width, stripped.height, stripped.plain, stripped.orientation) == (40, 24, True, 6)
-    assert not read_jpeg(file_of(two_halves().convert("CMYK"), "JPEG")).plain
-    assert read_jpeg(file_of(two_halves().convert("L"), "JPEG")).plain
+    assert not strip_jpeg(encode(red_and_blue().convert("CMYK"), "JPEG")).plain
+    assert strip_jpeg(encode(red_and_blue().convert("L"), "JPEG")).plain
 
 
-def test_what_needs_no_cut_is_not_copied() -> None:
-    stripped = strip_jpeg(SAMPLE)
-    assert strip_jpeg(stripped) is stripped
+def test_a_jpeg_without_metadata_is_not_copied() -> None:
+    stripped = stripped_bytes(SAMPLE)
+    assert stripped_bytes(stripped) is stripped
 
 
-def test_a_length_of_a_thumbnail_without_one_is_set_right() -> None:
-    """As long as before, and yet not the same bytes."""
-    data = strip_jpeg(SAMPLE)
+def test_the_size_of_a_missing_thumbnail_is_set_to_zero() -> None:
+    """The file is as long as before, with other bytes."""
+    data = stripped_bytes(SAMPLE)
     at = data.index(b"JFIF\0") + 12
-    assert strip_jpeg(data[:at] + b"\x01\x00" + data[at + 2 :]) == data
+    assert stripped_bytes(data[:at] + b"\x01\x00" + data[at + 2 :]) == data

@@ -1,66 +1,66 @@
-"""What walking a PNG keeps, drops and notices."""
+"""Removing the metadata of PNGs, and finding truncated ones."""
 
 from __future__ import annotations
 
 import pytest
 from PIL import Image
 
-from persqa_client.images.containers import Truncated
-from persqa_client.images.png import read_png
-from tests.images import pictures
-from tests.images.pictures import file_of, pixels, silent, two_halves
+from persqa_client.images.containers import TruncatedImage
+from persqa_client.images.png import strip_png
+from tests.images import image_files
+from tests.images.image_files import decode_rgb_bytes, encode, has_no_metadata, red_and_blue
 
-SAMPLE = pictures.SAMPLES[0].read_bytes()
-
-
-def strip_png(data: bytes) -> bytes:
-    return read_png(data).data
+SAMPLE = image_files.SAMPLES[0].read_bytes()
 
 
-def test_all_that_programs_add_to_a_png_goes() -> None:
-    data = pictures.talkative_png(two_halves(), orientation=6)
-    assert not silent(data)
-    stripped = strip_png(data)
-    assert silent(stripped)
+def stripped_bytes(data: bytes) -> bytes:
+    return strip_png(data).data
+
+
+def test_all_that_programs_add_is_removed() -> None:
+    data = image_files.png_with_metadata(red_and_blue(), orientation=6)
+    assert not has_no_metadata(data)
+    stripped = stripped_bytes(data)
+    assert has_no_metadata(stripped)
     assert b"tIME" not in stripped
     assert stripped.endswith(b"IEND\xaeB`\x82")
-    assert pixels(stripped) == pixels(data)
-    assert strip_png(stripped) == stripped
-    assert read_png(data).orientation == 6
+    assert decode_rgb_bytes(stripped) == decode_rgb_bytes(data)
+    assert stripped_bytes(stripped) == stripped
+    assert strip_png(data).orientation == 6
 
 
 @pytest.mark.parametrize(
     ("image", "plain"),
     [
-        pytest.param(two_halves(), True, id="RGB"),
-        pytest.param(two_halves().convert("L"), True, id="grey"),
-        pytest.param(two_halves().convert("RGBA"), False, id="alpha"),
-        pytest.param(two_halves().convert("LA"), False, id="grey with alpha"),
-        pytest.param(two_halves().convert("P"), False, id="palette"),
-        pytest.param(two_halves().convert("1"), False, id="1 bit"),
+        pytest.param(red_and_blue(), True, id="RGB"),
+        pytest.param(red_and_blue().convert("L"), True, id="grey"),
+        pytest.param(red_and_blue().convert("RGBA"), False, id="alpha"),
+        pytest.param(red_and_blue().convert("LA"), False, id="grey with alpha"),
+        pytest.param(red_and_blue().convert("P"), False, id="palette"),
+        pytest.param(red_and_blue().convert("1"), False, id="1 bit"),
         pytest.param(Image.new("I;16", (9, 9)), False, id="16 bit"),
     ],
 )
 def test_only_opaque_8_bit_pngs_are_plain(image: Image.Image, plain: bool) -> None:
-    data = file_of(image, "PNG")
-    assert read_png(data).plain is plain
-    assert pictures.opened(strip_png(data)).mode == pictures.opened(data).mode
+    data = encode(image, "PNG")
+    assert strip_png(data).plain is plain
+    assert image_files.decode(stripped_bytes(data)).mode == image_files.decode(data).mode
 
 
 def test_a_png_with_a_transparent_colour_is_not_plain_and_keeps_it() -> None:
-    data = file_of(two_halves(), "PNG", transparency=pictures.RED)
-    assert not read_png(data).plain
-    assert b"tRNS" in strip_png(data)
+    data = encode(red_and_blue(), "PNG", transparency=image_files.RED)
+    assert not strip_png(data).plain
+    assert b"tRNS" in stripped_bytes(data)
 
 
-def test_a_png_cut_off_anywhere_is_noticed() -> None:
-    data = file_of(pictures.opened(SAMPLE).resize((40, 40)), "PNG")
+def test_a_truncated_png_is_detected() -> None:
+    data = encode(image_files.decode(SAMPLE).resize((40, 40)), "PNG")
     for length in (0, 7, 20, 33, len(data) // 2, len(data) - 12, len(data) - 1):
-        with pytest.raises(Truncated):
-            strip_png(data[:length])
+        with pytest.raises(TruncatedImage):
+            stripped_bytes(data[:length])
 
 
-def test_a_png_that_does_not_open_with_its_header_is_refused() -> None:
-    data = file_of(two_halves(), "PNG")
-    with pytest.raises(Truncated):
-        read_png(data[:8] + pictures.png_chunk(b"sRGB", b"\0") + data[8:])
+def test_a_png_that_does_not_start_with_its_header_is_rejected() -> None:
+    data = encode(red_and_blue(), "PNG")
+    with pytest.raises(TruncatedImage):
+        stripped_bytes(data[:8] + image_files.make_png_chunk(b"sRGB", b"\0") + data[8:])

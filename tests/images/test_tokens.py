@@ -1,4 +1,4 @@
-"""How many tokens a picture takes: values by the rule of the families' image processors."""
+"""Counting the tokens of images by the rules of the model families."""
 
 from __future__ import annotations
 
@@ -6,50 +6,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.images.tokens import FAMILIES, RULES, ModelFamily, count_image_tokens, detect_model_family
+from persqa_client.images.tokens import (
+    FAMILIES_BY_VERSION,
+    TOKEN_RULES,
+    ModelFamily,
+    count_image_tokens,
+    detect_model_family,
+    estimate_image_tokens,
+    make_token_counter,
+)
+from persqa_client.types import EncodedImage
 
 
 @pytest.mark.parametrize(
     ("family", "width", "height", "expected"),
     [
-        pytest.param("qwen2.5-vl", 28, 28, 4, id="one patch is scaled up to four"),
-        pytest.param("qwen2.5-vl", 56, 56, 4, id="four patches"),
+        pytest.param("qwen2.5-vl", 28, 28, 4, id="one token is scaled up to four"),
+        pytest.param("qwen2.5-vl", 56, 56, 4, id="four tokens"),
         pytest.param("qwen2.5-vl", 57, 69, 4, id="rounded down to four"),
         pytest.param("qwen2.5-vl", 640, 480, 23 * 17, id="each side rounded to the nearest"),
         pytest.param("qwen2.5-vl", 70, 98, 2 * 4, id="halves rounded to even: 2.5 down, 3.5 up"),
-        pytest.param("qwen2.5-vl", 3584, 3584, 16384, id="the most"),
-        pytest.param("qwen2.5-vl", 3612, 3584, 128 * 127, id="a row more than the most is scaled down"),
+        pytest.param("qwen2.5-vl", 3584, 3584, 16384, id="the largest number"),
+        pytest.param("qwen2.5-vl", 3612, 3584, 128 * 127, id="one row more is scaled down"),
         pytest.param("qwen2.5-vl", 6000, 4000, 156 * 104, id="24 megapixels"),
-        pytest.param("qwen2.5-vl", 1, 200, 1 * 29, id="a thread"),
+        pytest.param("qwen2.5-vl", 1, 200, 1 * 29, id="one pixel wide"),
         pytest.param("qwen2-vl", 640, 480, 23 * 17, id="Qwen2-VL as 2.5"),
-        pytest.param("qwen3-vl", 640, 480, 20 * 15, id="Qwen3-VL has larger patches"),
-        pytest.param("qwen3-vl", 32, 32, 64, id="and a larger least size"),
-        pytest.param("qwen3-vl", 6000, 4000, 156 * 104, id="and as many at most"),
+        pytest.param("qwen3-vl", 640, 480, 20 * 15, id="Qwen3-VL has larger tokens"),
+        pytest.param("qwen3-vl", 32, 32, 64, id="and a larger minimum"),
+        pytest.param("qwen3-vl", 6000, 4000, 156 * 104, id="and the same maximum"),
     ],
 )
-def test_tokens_are_patches_after_rounding_and_scaling(
+def test_tokens_are_counted_after_rounding_and_scaling(
     family: ModelFamily, width: int, height: int, expected: int
 ) -> None:
     assert count_image_tokens(width, height, family) == expected
 
 
-def test_a_server_may_have_other_limits() -> None:
-    assert count_image_tokens(6000, 4000, "qwen2.5-vl", max_pixels=1024 * 28 * 28) == 39 * 26
-    assert count_image_tokens(28, 28, "qwen2.5-vl", min_pixels=256 * 28 * 28) == 256
-
-
-@pytest.mark.parametrize(("width", "height"), [(0, 5), (201, 1), (1, 201), (5, -1)])
-def test_sizes_that_processors_refuse_have_no_count(width: int, height: int) -> None:
-    with pytest.raises(ValueError, match=f"{width} x {height}"):
-        count_image_tokens(width, height, "qwen3-vl")
-
-
-@given(st.sampled_from(sorted(RULES)), st.integers(30, 6000), st.integers(30, 6000))
-def test_no_picture_of_usual_shape_takes_more_or_fewer_than_the_family_allows(
-    family: ModelFamily, width: int, height: int
-) -> None:
-    rule = RULES[family]
-    assert rule.min_pixels <= count_image_tokens(width, height, family) * rule.factor**2 <= rule.max_pixels
+@given(st.sampled_from(sorted(TOKEN_RULES)), st.integers(30, 6000), st.integers(30, 6000))
+def test_counts_are_within_the_limits_of_the_family(family: ModelFamily, width: int, height: int) -> None:
+    rule = TOKEN_RULES[family]
+    assert rule.min_pixels <= count_image_tokens(width, height, family) * rule.token_side**2 <= rule.max_pixels
     assert count_image_tokens(width, height, family) == count_image_tokens(height, width, family)
 
 
@@ -72,6 +68,12 @@ def test_no_picture_of_usual_shape_takes_more_or_fewer_than_the_family_allows(
         ("", None),
     ],
 )
-def test_a_served_name_tells_the_family(name: str, family: ModelFamily | None) -> None:
+def test_the_family_is_detected_from_the_model_name(name: str, family: ModelFamily | None) -> None:
     assert detect_model_family(name) == family
-    assert set(FAMILIES.values()) == set(RULES)
+    assert set(FAMILIES_BY_VERSION.values()) == set(TOKEN_RULES)
+
+
+def test_the_counter_uses_the_rule_of_the_model_if_it_is_known() -> None:
+    image = EncodedImage(b"", "image/jpeg", 640, 480)
+    assert make_token_counter("Qwen/Qwen3-VL-8B-Instruct")(image) == 20 * 15
+    assert make_token_counter("gpt-4o")(image) == estimate_image_tokens(image)

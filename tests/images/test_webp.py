@@ -1,4 +1,4 @@
-"""What walking a WebP keeps, drops and notices."""
+"""Removing the metadata of WebPs, and finding truncated ones."""
 
 from __future__ import annotations
 
@@ -7,24 +7,33 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from persqa_client.images.containers import Truncated
-from persqa_client.images.webp import read_webp
-from tests.images import pictures
-from tests.images.pictures import exif, file_of, pixels, riff, silent, talkative_webp, two_halves, webp_chunk
+from persqa_client.images.containers import TruncatedImage
+from persqa_client.images.webp import strip_webp
+from tests.images import image_files
+from tests.images.image_files import (
+    decode_rgb_bytes,
+    encode,
+    has_no_metadata,
+    make_exif,
+    make_webp,
+    make_webp_chunk,
+    red_and_blue,
+    webp_with_metadata,
+)
 
-PHOTO = pictures.opened(pictures.SAMPLES[0].read_bytes()).resize((121, 80))
+PHOTO = image_files.decode(image_files.SAMPLES[0].read_bytes()).resize((121, 80))
 
 
 @pytest.mark.parametrize("lossless", [False, True], ids=["VP8", "VP8L"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_all_that_programs_add_goes_and_the_simple_form_comes_back(lossless: bool, orientation: int) -> None:
-    data = talkative_webp(PHOTO, orientation, lossless=lossless)
-    assert not silent(data)
-    stripped = read_webp(data)
+def test_all_that_programs_add_is_removed(lossless: bool, orientation: int) -> None:
+    data = webp_with_metadata(PHOTO, orientation, lossless=lossless)
+    assert not has_no_metadata(data)
+    stripped = strip_webp(data)
     assert (stripped.width, stripped.height, stripped.plain, stripped.orientation) == (121, 80, True, orientation)
-    assert stripped.data == file_of(PHOTO, "WEBP", lossless=lossless)
-    assert pixels(stripped.data) == pixels(data)
-    assert read_webp(stripped.data).data == stripped.data
+    assert stripped.data == encode(PHOTO, "WEBP", lossless=lossless)
+    assert decode_rgb_bytes(stripped.data) == decode_rgb_bytes(data)
+    assert strip_webp(stripped.data).data == stripped.data
 
 
 @pytest.mark.parametrize(
@@ -35,48 +44,50 @@ def test_all_that_programs_add_goes_and_the_simple_form_comes_back(lossless: boo
         pytest.param({"lossless": True}, "RGB", True, id="lossless"),
         pytest.param({}, "RGBA", False, id="lossy with alpha"),
         pytest.param({"lossless": True}, "RGBA", False, id="lossless with alpha"),
-        pytest.param({"save_all": True, "append_images": [two_halves(121, 80)]}, "RGB", False, id="animated"),
+        pytest.param({"save_all": True, "append_images": [red_and_blue(121, 80)]}, "RGB", False, id="animated"),
     ],
 )
-def test_only_still_opaque_pictures_are_plain(settings: dict[str, Any], mode: str, plain: bool) -> None:
+def test_only_still_opaque_images_are_plain(settings: dict[str, Any], mode: str, plain: bool) -> None:
     image = PHOTO.convert(mode)
     if mode == "RGBA":
         image.putalpha(Image.linear_gradient("L").resize(PHOTO.size))
-    stripped = read_webp(file_of(image, "WEBP", exif=exif(6), xmp=pictures.XMP, **settings))
+    stripped = strip_webp(encode(image, "WEBP", exif=make_exif(6), xmp=image_files.XMP, **settings))
     assert (stripped.width, stripped.height, stripped.plain, stripped.orientation) == (121, 80, plain, 6)
-    assert silent(stripped.data)
-    assert pictures.opened(stripped.data).tobytes() == pictures.opened(file_of(image, "WEBP", **settings)).tobytes()
+    assert has_no_metadata(stripped.data)
+    assert (
+        image_files.decode(stripped.data).tobytes() == image_files.decode(encode(image, "WEBP", **settings)).tobytes()
+    )
 
 
-def test_flags_of_what_was_cut_go_too() -> None:
+def test_flags_of_removed_chunks_are_cleared() -> None:
     image = Image.new("RGBA", (50, 40), (1, 2, 3, 40))
-    stripped = read_webp(file_of(image, "WEBP", exif=exif(6), xmp=pictures.XMP, icc_profile=b"ICC_PROFILE"))
+    stripped = strip_webp(encode(image, "WEBP", exif=make_exif(6), xmp=image_files.XMP, icc_profile=b"ICC_PROFILE"))
     assert stripped.data[12:16] == b"VP8X"
     assert stripped.data[20] == 0x10
     assert stripped.data[4:8] == (len(stripped.data) - 8).to_bytes(4, "little")
 
 
-def test_unknown_chunks_go_wherever_they_lie() -> None:
-    simple = file_of(PHOTO, "WEBP")
-    note = webp_chunk(b"NOTE", b"secret note")
-    assert read_webp(riff(note + simple[12:] + note + note) + b"secret note").data == simple
+def test_unknown_chunks_are_removed_everywhere() -> None:
+    simple = encode(PHOTO, "WEBP")
+    note = make_webp_chunk(b"NOTE", b"secret note")
+    assert strip_webp(make_webp(note + simple[12:] + note + note) + b"secret note").data == simple
 
 
-def test_a_second_picture_in_the_file_goes() -> None:
-    simple = file_of(PHOTO, "WEBP")
-    assert read_webp(riff(simple[12:] + file_of(two_halves(), "WEBP")[12:])).data == simple
+def test_a_second_image_in_the_file_is_removed() -> None:
+    simple = encode(PHOTO, "WEBP")
+    assert strip_webp(make_webp(simple[12:] + encode(red_and_blue(), "WEBP")[12:])).data == simple
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(riff(b""), id="no chunk"),
-        pytest.param(riff(webp_chunk(b"VP8X", bytes(10))), id="a header alone"),
-        pytest.param(riff(webp_chunk(b"VP8 ", bytes(40))), id="no start code of a lossy picture"),
-        pytest.param(riff(webp_chunk(b"VP8L", bytes(40))), id="no sign of a lossless picture"),
-        pytest.param(riff(webp_chunk(b"VP8 ", b"\0\0\0\x9d\x01\x2a" + bytes(40))[:-9]), id="a chunk behind the end"),
+        pytest.param(make_webp(b""), id="no chunk"),
+        pytest.param(make_webp(make_webp_chunk(b"VP8X", bytes(10))), id="only a header"),
+        pytest.param(make_webp(make_webp_chunk(b"VP8 ", bytes(40))), id="lossy without start code"),
+        pytest.param(make_webp(make_webp_chunk(b"VP8L", bytes(40))), id="lossless without signature"),
+        pytest.param(make_webp(make_webp_chunk(b"VP8 ", b"\0\0\0\x9d\x01\x2a" + bytes(40))[:-9]), id="truncated chunk"),
     ],
 )
-def test_a_webp_without_a_picture_is_refused(data: bytes) -> None:
-    with pytest.raises(Truncated):
-        read_webp(data)
+def test_a_webp_without_an_image_is_rejected(data: bytes) -> None:
+    with pytest.raises(TruncatedImage):
+        strip_webp(data)

@@ -1,4 +1,4 @@
-"""What a line says becomes a row, or a bad row with a code."""
+"""Parsing lines into rows, or into bad rows with a code."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ def parse(line: bytes) -> Row | BadRow:
         pytest.param(b'{"image": ["./a.jpg"]}', ("./a.jpg",), id="list"),
         pytest.param(b'{"image": "a.jpg"}', ("a.jpg",), id="bare path"),
         pytest.param(b'{"image": ["a.jpg", "b.jpg"]}', ("a.jpg", "b.jpg"), id="several"),
-        pytest.param('"照片/一.jpg"'.encode(), ("照片/一.jpg",), id="a string is a picture"),
+        pytest.param('"照片/一.jpg"'.encode(), ("照片/一.jpg",), id="string"),
         pytest.param(b'{"image": "data:image/png;base64,AAAA"}', ("data:image/png;base64,AAAA",), id="data URI"),
         pytest.param(b'{"image": "caf\\udce9.jpg"}', ("caf\udce9.jpg",), id="a name that is not UTF-8"),
     ],
 )
-def test_pictures_are_read_as_written(line: bytes, images: tuple[str, ...]) -> None:
+def test_image_references_are_kept_as_written(line: bytes, images: tuple[str, ...]) -> None:
     row = parse(line)
     assert isinstance(row, Row)
     assert row.images == images
 
 
-def test_the_line_itself_is_kept_byte_for_byte() -> None:
+def test_the_line_is_kept_byte_for_byte() -> None:
     line = b'{ "n":1.0e2,"image":["a.jpg"] , "t":"\\u4f60" }'
     row = parse(line)
     assert isinstance(row, Row)
     assert row.line == line
 
 
-def test_a_bare_string_becomes_an_object_so_that_an_answer_fits_in() -> None:
+def test_a_bare_string_becomes_an_object() -> None:
     assert parse(b'"a.jpg"').line == b'{"image": "a.jpg"}'
 
 
-def test_fields_that_steer_the_question_are_honoured() -> None:
+def test_question_tag_and_id_are_read() -> None:
     row = parse(b'{"image": "a.jpg", "question": " What? ", "tag": "bo", "id": 7}')
     assert isinstance(row, Row)
     assert (row.question, row.tag, row.id) == ("What?", "<bo>", 7)
 
 
-def test_category_and_language_are_read_by_any_of_their_names() -> None:
+def test_category_and_language_may_be_aliases() -> None:
     row = parse(b'{"image": "a.jpg", "category": "Pet", "language": "zh-CN"}')
     assert isinstance(row, Row)
     assert (row.category, row.language) == ("animal", "zh")
 
 
-def test_null_and_blank_fields_are_as_good_as_none() -> None:
+def test_null_and_blank_fields_count_as_absent() -> None:
     row = parse(b'{"image": "a.jpg", "question": "  ", "tag": null, "id": null}')
     assert isinstance(row, Row)
     assert (row.question, row.tag, row.id) == (None, None, None)
@@ -71,32 +71,32 @@ def test_null_and_blank_fields_are_as_good_as_none() -> None:
         pytest.param(b'{"picture": "a.jpg"}', "no_image", id="no such field"),
         pytest.param(b'{"image": []}', "no_image", id="empty list"),
         pytest.param(b'{"image": [" "]}', "no_image", id="blank path"),
-        pytest.param(b'{"image": null}', "bad_image_field", id="null picture"),
+        pytest.param(b'{"image": null}', "bad_image_field", id="null image"),
         pytest.param(b'{"image": [1]}', "bad_image_field", id="a number for a path"),
-        pytest.param(b'{"image": "a.jpg", "question": 5}', "bad_field", id="question no text"),
-        pytest.param(b'{"image": "a.jpg", "id": true}', "bad_field", id="id no id"),
-        pytest.param(b'{"image": "a.jpg", "category": "indoor"}', "bad_category", id="no known category"),
-        pytest.param(b'{"image": "a.jpg", "language": "fr"}', "bad_language", id="no known language"),
-        pytest.param(b'{"image": "a.jpg", "language": 1}', "bad_field", id="language no text"),
+        pytest.param(b'{"image": "a.jpg", "question": 5}', "bad_field", id="question is no text"),
+        pytest.param(b'{"image": "a.jpg", "id": true}', "bad_field", id="id is a boolean"),
+        pytest.param(b'{"image": "a.jpg", "category": "indoor"}', "bad_category", id="unknown category"),
+        pytest.param(b'{"image": "a.jpg", "language": "fr"}', "bad_language", id="unknown language"),
+        pytest.param(b'{"image": "a.jpg", "language": 1}', "bad_field", id="language is no text"),
         pytest.param(b'{"image": "a.jpg", "tag": "a b"}', "bad_tag", id="tag with a space"),
         pytest.param(b'{"image": "a.jpg", "tag": "image"}', "bad_tag", id="reserved tag"),
         pytest.param(b'{"image": "a.jpg", "pers_qa": "x"}', "output_key_taken", id="output key taken"),
     ],
 )
-def test_what_can_not_be_asked_has_a_code_and_keeps_its_line(line: bytes, code: str) -> None:
+def test_an_invalid_line_has_a_code_and_is_kept(line: bytes, code: str) -> None:
     row = parse(line)
     assert isinstance(row, BadRow)
     assert (row.code, row.line) == (code, line)
     assert row.message.startswith("Line 3: ")
 
 
-def test_a_reason_is_given_once() -> None:
+def test_the_message_gives_the_reason_once() -> None:
     row = parse(b"not json")
     assert isinstance(row, BadRow)
-    assert row.message == "Line 3: not JSON (Expecting value at character 1)."
+    assert row.message.count("not JSON") == row.message.count("character 1") == 1
 
 
-def test_our_error_is_taken_off_a_line_of_a_failure_file() -> None:
+def test_the_error_of_a_failure_file_is_removed() -> None:
     original = b'{"image": "a.jpg", "n": 1.50}'
     error = b'"error": {"code": "no_tag", "message": "m", "attempts": 2, "raw": null, "row": 9}'
     row = parse(original[:-1] + b", " + error + b"}")
@@ -106,21 +106,24 @@ def test_our_error_is_taken_off_a_line_of_a_failure_file() -> None:
 
 @pytest.mark.parametrize(
     ("question", "only"),
-    [pytest.param(b"", None, id="of a row with one"), pytest.param(b', "question": 3', 3, id="of a row with several")],
+    [
+        pytest.param(b"", None, id="one question"),
+        pytest.param(b', "question": 3', 3, id="several questions"),
+    ],
 )
-def test_a_failed_question_is_the_only_one_asked_again(question: bytes, only: int | None) -> None:
+def test_only_the_failed_question_is_asked_again(question: bytes, only: int | None) -> None:
     error = b'"error": {"code": "no_tag", "message": "m", "attempts": 2, "raw": null, "row": 9%s}' % question
     row = parse(b'{"image": "a.jpg", ' + error + b"}")
     assert isinstance(row, Row)
     assert row.only_question == only
 
 
-def test_a_users_own_error_field_stays() -> None:
+def test_a_users_own_error_field_is_kept() -> None:
     line = b'{"image": "a.jpg", "error": {"code": 7}}'
     assert parse(line).line == line
 
 
-def test_a_wrapped_line_of_a_failure_file_is_read_as_the_line_it_was() -> None:
+def test_a_wrapped_line_of_a_failure_file_is_unwrapped() -> None:
     wrapped = (
         b'{"line": "{\\"image\\": \\"a.jpg\\"}", "error": {"code": "x", "message": "", "attempts": 0, "raw": null}}'
     )

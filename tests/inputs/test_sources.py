@@ -1,4 +1,4 @@
-"""Sources give lines with positions from which they can go on, and tell a changed input."""
+"""Sources: lines, positions to resume at, digests, and inputs that are rejected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def file_with(path: Path, content: bytes) -> FileSource:
     return FileSource(path)
 
 
-def bare(source: Source, start: Position = START_POSITION) -> list[bytes]:
+def lines_of(source: Source, start: Position = START_POSITION) -> list[bytes]:
     return [line for line, _ in source.lines(start)]
 
 
@@ -28,32 +28,34 @@ def bare(source: Source, start: Position = START_POSITION) -> list[bytes]:
     "content",
     [
         pytest.param(b"\n".join(LINES) + b"\n", id="plain"),
-        pytest.param(b"\n".join(LINES), id="no end of the last line"),
+        pytest.param(b"\n".join(LINES), id="no line end at the end"),
         pytest.param(b"\r\n".join(LINES) + b"\r\n", id="CRLF"),
         pytest.param(b"\xef\xbb\xbf" + b"\n".join(LINES) + b"\n", id="byte order mark"),
     ],
 )
-def test_a_file_gives_its_lines_without_their_ends(tmp_path: Path, content: bytes) -> None:
+def test_a_file_yields_its_lines_without_line_ends(tmp_path: Path, content: bytes) -> None:
     source = file_with(tmp_path / "in.jsonl", content)
-    assert bare(source) == LINES
+    assert lines_of(source) == LINES
     assert [position.number for _, position in source.lines(START_POSITION)] == [1, 2, 3, 4]
-    assert [position.offset for _, position in source.lines(START_POSITION)][-1] == len(content) == source.total()
+    assert (
+        [position.offset for _, position in source.lines(START_POSITION)][-1] == len(content) == source.progress_total()
+    )
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4])
-def test_reading_goes_on_from_any_position(tmp_path: Path, after: int) -> None:
+def test_reading_resumes_at_any_position(tmp_path: Path, after: int) -> None:
     source = file_with(tmp_path / "in.jsonl", b"\n".join(LINES) + b"\n")
     whole = list(source.lines(START_POSITION))
     assert list(source.lines(whole[after - 1][1])) == whole[after:]
 
 
-def test_the_digest_is_that_of_the_lines_before(tmp_path: Path) -> None:
+def test_the_digest_covers_the_lines_before_a_position(tmp_path: Path) -> None:
     source = file_with(tmp_path / "in.jsonl", b"\n".join(LINES) + b"\n")
     for _, position in source.lines(START_POSITION):
         assert source.digest_at(position) == position.digest
 
 
-def test_another_line_before_a_position_is_a_changed_input(tmp_path: Path) -> None:
+def test_a_changed_line_changes_the_digest(tmp_path: Path) -> None:
     source = file_with(tmp_path / "in.jsonl", b"\n".join(LINES) + b"\n")
     position = list(source.lines(START_POSITION))[2][1]
     source = file_with(tmp_path / "in.jsonl", b"\n".join(LINES).replace(b"b.jpg", b"x.jpg") + b"\n")
@@ -61,7 +63,7 @@ def test_another_line_before_a_position_is_a_changed_input(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_lines_may_be_added_also_after_one_that_had_no_end(tmp_path: Path, end: bytes) -> None:
+def test_lines_may_be_appended_after_one_without_a_line_end(tmp_path: Path, end: bytes) -> None:
     path = tmp_path / "in.jsonl"
     last = list(file_with(path, end.join(LINES)).lines(START_POSITION))[-1][1]
     source = file_with(path, end.join([*LINES, b'"d.jpg"']) + end)
@@ -69,46 +71,46 @@ def test_lines_may_be_added_also_after_one_that_had_no_end(tmp_path: Path, end: 
     assert [(line, position.number) for line, position in source.lines(last)] == [(b'"d.jpg"', 5)]
 
 
-def test_a_folder_gives_rows_in_natural_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_yields_rows_in_natural_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("10.jpg", "9.jpg", "note.txt"):
         (tmp_path / "photos").mkdir(exist_ok=True)
         (tmp_path / "photos" / name).write_bytes(b"")
     source = FolderSource(Path("photos"), "picture")
-    assert bare(source) == [b'{"picture": ["photos/9.jpg"]}', b'{"picture": ["photos/10.jpg"]}']
-    assert source.total() == 2
+    assert lines_of(source) == [b'{"picture": ["photos/9.jpg"]}', b'{"picture": ["photos/10.jpg"]}']
+    assert source.progress_total() == 2
     first = next(position for _, position in source.lines(START_POSITION))
-    assert bare(source, first) == [b'{"picture": ["photos/10.jpg"]}']
+    assert lines_of(source, first) == [b'{"picture": ["photos/10.jpg"]}']
     (tmp_path / "photos" / "1.jpg").write_bytes(b"")
     assert source.digest_at(first) != first.digest
 
 
-def test_rows_in_memory_may_hold_paths_and_no_other_strangers() -> None:
-    assert bare(InMemorySource([{"image": Path("a.jpg")}, "b.jpg"])) == [b'{"image": "a.jpg"}', b'"b.jpg"']
-    with pytest.raises(SettingsError, match=r"Row 2 can't be written as JSON"):
-        bare(InMemorySource(["a.jpg", {"image": object()}]))
+def test_rows_in_memory_may_hold_paths_but_no_other_objects() -> None:
+    assert lines_of(InMemorySource([{"image": Path("a.jpg")}, "b.jpg"])) == [b'{"image": "a.jpg"}', b'"b.jpg"']
+    with pytest.raises(SettingsError, match=r"Row 2 .* JSON"):
+        lines_of(InMemorySource(["a.jpg", {"image": object()}]))
 
 
-def test_an_input_is_a_file_or_a_folder(tmp_path: Path) -> None:
+def test_an_input_must_be_a_file_or_a_folder(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SettingsError, match="neither a file nor a folder"):
         open_source(tmp_path / "pipe", "image")
-    with pytest.raises(SettingsError, match="There is no input"):
+    with pytest.raises(SettingsError, match="absent does not exist"):
         open_source(tmp_path / "absent", "image")
     assert isinstance(open_source(tmp_path, "image"), FolderSource)
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
-        pytest.param(b"\xff\xd8\xff\xe0\n\n", r"is a picture \(JPEG\); give its folder", id="picture"),
-        pytest.param(gzip.compress(b'{"image": "a.jpg"}'), "compressed with gzip; unpack it", id="gzip"),
-        pytest.param('{"image": "a.jpg"}'.encode("utf-16"), "is in UTF-16; save it as UTF-8", id="UTF-16"),
-        pytest.param(b"PAR1\0\1\2", "not text; give a JSONL file", id="binary"),
-        pytest.param(b"PK\x03\x04\0\0", "is a ZIP archive, not text", id="archive"),
+        pytest.param(b"\xff\xd8\xff\xe0\n\n", r"an image \(JPEG\)", id="picture"),
+        pytest.param(gzip.compress(b'{"image": "a.jpg"}'), "gzip", id="gzip"),
+        pytest.param('{"image": "a.jpg"}'.encode("utf-16"), "UTF-16", id="UTF-16"),
+        pytest.param(b"PAR1\0\1\2", "not text", id="binary"),
+        pytest.param(b"PK\x03\x04\0\0", "ZIP archive", id="archive"),
     ],
 )
-def test_an_input_that_is_no_text_is_refused_with_advice(content: bytes, says: str, tmp_path: Path) -> None:
+def test_a_binary_input_is_rejected(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "input").write_bytes(content)
-    with pytest.raises(SettingsError, match=says):
+    with pytest.raises(SettingsError, match=message):
         open_source(tmp_path / "input", "image")

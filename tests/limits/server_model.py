@@ -1,4 +1,4 @@
-"""A server and its client on paper: slots, a pace, a queue, and a controller's limit. Pure, in simulated time."""
+"""A model of a server and its client, in simulated time, for tests of the concurrency limit."""
 
 from __future__ import annotations
 
@@ -8,49 +8,44 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from persqa_client.limits.concurrency import Controller, Permit
+from persqa_client.limits.concurrency import LimitController, Permit
 from persqa_client.limits.server_metrics import ServerMetrics
 
 
 @dataclass
 class Server:
-    """Serves at most ``slots`` requests at once; each token of each takes ``pace + load * (how many are served)``.
+    """Serves at most ``slots`` requests at once; a token of each takes ``pace + load * (requests being served)``.
 
-    With ``load`` 0 requests don't slow one another down; with more it is a server that batches, whose rate levels off.
+    With ``load`` 0, requests do not slow one another down; otherwise throughput levels off, as with batching.
     """
 
     slots: int = 10**9
     pace: float = 1.0
     load: float = 0.0
-    queue: int | None = None
-    """Requests that may wait; beyond that they are refused."""
-    hangs: bool = False
-    """Answers nothing; requests time out."""
+    queue: int | None = None  # requests that may wait; others are refused
+    hangs: bool = False  # requests time out
 
 
 Tokens = Callable[[random.Random], float]
 
 
-def alike(rng: random.Random) -> float:
+def equal_lengths(rng: random.Random) -> float:
     return 1.0
 
 
 @dataclass
 class World:
-    """A run of endless rows against a server. ``at`` has changes of the server by their time."""
+    """An endless run against a server. ``at`` has changes of the server's fields by time."""
 
     server: Server
-    controller: Controller
-    tokens: Tokens = alike
-    noise: float = 0.0
-    """Spread of the time of service that its length doesn't explain."""
-    sway: float = 0.0
-    """Spread of a pace that changes about once a second, for all requests alike: others are at work on its machine."""
-    gauges: bool = False
+    controller: LimitController
+    tokens: Tokens = equal_lengths
+    noise: float = 0.0  # standard deviation of a request's work, relative to its length
+    sway: float = 0.0  # of the pace, which changes about once a second for all requests
+    metrics: bool = False
     at: Sequence[tuple[float, Mapping[str, object]]] = field(default_factory=list)
     timeout: float = 120.0
-    demand: int = 10**9
-    """Requests that the client could have under way; fewer where its rows come slowly."""
+    demand: int = 10**9  # requests that the client could have in flight
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -69,25 +64,24 @@ class World:
         self.changes = deque(sorted(self.at, key=lambda change: change[0]))
 
     def run(self, seconds: float) -> World:
-        """To that time."""
-        look, turn = 0.5, 0.0
+        next_report, turn = 0.5, 0.0
         while self.now < seconds:
             self._send()
             ends = self._next_end()
             moments = [ends, seconds, *(self.back_off[:1])]
             if self.changes:
                 moments.append(self.changes[0][0])
-            if self.gauges:
-                moments.append(look)
+            if self.metrics:
+                moments.append(next_report)
             if self.sway:
                 moments.append(turn)
-            self._pass(min(moments))
+            self._advance(min(moments))
             if self.sway and self.now >= turn:
                 turn += self.rng.expovariate(1.0)
                 self.slowness = self.rng.lognormvariate(0.0, self.sway)
-            if self.gauges and self.now >= look:
-                look += 0.5
-                self._look()
+            if self.metrics and self.now >= next_report:
+                next_report += 0.5
+                self._report_metrics()
             if self.changes and self.now >= self.changes[0][0]:
                 for name, value in self.changes.popleft()[1].items():
                     setattr(self.server, name, value)
@@ -95,7 +89,7 @@ class World:
             while self.back_off and self.back_off[0] <= self.now:
                 heapq.heappop(self.back_off)
             self._finish()
-            self._give_up()
+            self._time_out()
         return self
 
     def _step_time(self) -> float:
@@ -103,69 +97,69 @@ class World:
 
     def _next_end(self) -> float:
         if self.server.hangs or not self.running:
-            first = min((lease.since for _, _, lease, _, _ in self.running), default=float("inf"))
+            first = min((permit.since for _, _, permit, _, _ in self.running), default=float("inf"))
             return first + self.timeout
         return self.now + max(0.0, self.running[0][0] - self.virtual) * self._step_time()
 
-    def _pass(self, moment: float) -> None:
+    def _advance(self, moment: float) -> None:
         if not self.server.hangs and self.running:
             self.virtual += (moment - self.now) / self._step_time()
         self.now = moment
 
     def _send(self) -> None:
-        while self.in_use < self.controller.slots and self.in_use + len(self.back_off) < self.demand:
+        while self.in_use < self.controller.permits and self.in_use + len(self.back_off) < self.demand:
             queue = self.server.queue
             self.in_use += 1
-            lease = Permit(self.controller.cuts, self.controller.level, self.in_use, self.now)
+            permit = Permit(self.controller.cuts, self.controller.level, self.in_use, self.now)
             if queue is not None and len(self.running) >= self.server.slots and len(self.waiting) >= queue:
                 self.in_use -= 1
                 self.refusals.append(self.now)
-                self.controller.refusals(lease, self.now)
+                self.controller.record_refusal(permit, self.now)
                 heapq.heappush(self.back_off, self.now + self.rng.uniform(0, 1.0))
                 continue
             tokens = self.tokens(self.rng)
             work = tokens * max(0.05, self.rng.gauss(1.0, self.noise))
-            self.waiting.append((lease, tokens, work))
+            self.waiting.append((permit, tokens, work))
             self._fill()
         self.most_waiting = max(self.most_waiting, len(self.waiting))
-        if not self.levels or self.levels[-1][1] != self.controller.slots:
-            self.levels.append((self.now, self.controller.slots))
+        if not self.levels or self.levels[-1][1] != self.controller.permits:
+            self.levels.append((self.now, self.controller.permits))
 
     def _fill(self) -> None:
         while self.waiting and len(self.running) < self.server.slots:
-            lease, tokens, work = self.waiting.popleft()
+            permit, tokens, work = self.waiting.popleft()
             self.order += 1
-            heapq.heappush(self.running, (self.virtual + work, self.order, lease, tokens, work))
+            heapq.heappush(self.running, (self.virtual + work, self.order, permit, tokens, work))
 
     def _finish(self) -> None:
         while self.running and not self.server.hangs and self.running[0][0] <= self.virtual + 1e-9:
-            _, _, lease, tokens, _ = heapq.heappop(self.running)
+            _, _, permit, tokens, _ = heapq.heappop(self.running)
             self.in_use -= 1
             self.answers.append(self.now)
-            self.controller.answered(lease, round(tokens * 100), self.now)
+            self.controller.record_answer(permit, round(tokens * 100), self.now)
             self._fill()
             self._send()
 
-    def _give_up(self) -> None:
+    def _time_out(self) -> None:
         late = [item for item in self.running if self.now - item[2].since >= self.timeout - 1e-9]
         if not late:
             return
         self.running = [item for item in self.running if item not in late]
         heapq.heapify(self.running)
-        for _, _, lease, _, _ in late:
+        for _, _, permit, _, _ in late:
             self.in_use -= 1
-            self.controller.record_timeout(lease, self.now)
+            self.controller.record_timeout(permit, self.now)
         self._fill()
 
-    def _look(self) -> None:
+    def _report_metrics(self) -> None:
         running = len(self.running)
-        gauges = ServerMetrics(
+        metrics = ServerMetrics(
             running, len(self.waiting), running / self.server.slots if self.server.slots < 10**6 else 0.1
         )
-        self.controller.record_metrics(gauges, self.in_use, self.now)
+        self.controller.record_metrics(metrics, self.in_use, self.now)
 
     def rate(self, since: float, until: float) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return sum(since <= moment < until for moment in self.answers) / (until - since)
 
     def refused_share(self, since: float, until: float) -> float:

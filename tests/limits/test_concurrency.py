@@ -1,4 +1,4 @@
-"""Slots: how many at once, who goes first, what pressure does to them."""
+"""The concurrency limit: its permits, their order, and what refusals, timeouts and outages do to them."""
 
 from __future__ import annotations
 
@@ -10,305 +10,300 @@ from time import monotonic
 import pytest
 
 from persqa_client.errors import FailedOver, Interrupted, RunStopped
-from persqa_client.limits.concurrency import ROOM, SHRINK, ConcurrencyLimit, Permit
+from persqa_client.limits.concurrency import IMAGE_TOKEN_LIMIT, REFUSAL_FACTOR, ConcurrencyLimit, Permit
 from tests.support.endpoints import TEST_TIMEOUT
 
 
 async def settle() -> None:
-    """Gives every task many turns."""
+    """Gives each task many turns of the event loop."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 @asynccontextmanager
-async def full(admission: ConcurrencyLimit) -> AsyncIterator[AsyncExitStack]:
-    """All slots taken, to be let go one by one or together."""
+async def all_permits(limit: ConcurrencyLimit) -> AsyncIterator[AsyncExitStack]:
+    """Holds all permits, to be released one by one or together."""
     async with AsyncExitStack() as stack:
-        for _ in range(admission.maximum):
-            await stack.enter_async_context(admission.permit(again=False))
+        for _ in range(limit.maximum):
+            await stack.enter_async_context(limit.permit(retry=False))
         yield stack
 
 
-def waiter(admission: ConcurrencyLimit, name: str, log: list[str], *, again: bool = False) -> asyncio.Task[None]:
+def start_request(limit: ConcurrencyLimit, name: str, log: list[str], *, retry: bool = False) -> asyncio.Task[None]:
     async def enter() -> None:
-        async with admission.permit(again=again):
+        async with limit.permit(retry=retry):
             log.append(name)
 
     return asyncio.create_task(enter())
 
 
-async def test_no_more_are_under_way_than_there_are_slots() -> None:
-    admission, most = ConcurrencyLimit(3), 0
+async def test_no_more_requests_are_in_flight_than_there_are_permits() -> None:
+    limit, most = ConcurrencyLimit(3), 0
 
     async def attempt() -> None:
         nonlocal most
-        async with admission.permit(again=False):
-            most = max(most, admission.in_use)
+        async with limit.permit(retry=False):
+            most = max(most, limit.in_use)
             await asyncio.sleep(0)
 
     await asyncio.gather(*(attempt() for _ in range(20)))
-    assert (most, admission.in_use) == (3, 0)
+    assert (most, limit.in_use) == (3, 0)
 
 
-async def test_what_is_tried_again_goes_before_what_is_new() -> None:
-    admission, log = ConcurrencyLimit(1), list[str]()
-    async with full(admission):
-        tasks = [waiter(admission, "new 1", log), waiter(admission, "new 2", log)]
+async def test_retries_come_first() -> None:
+    limit, log = ConcurrencyLimit(1), list[str]()
+    async with all_permits(limit):
+        tasks = [start_request(limit, "new 1", log), start_request(limit, "new 2", log)]
         await settle()
-        tasks += [waiter(admission, "again 1", log, again=True), waiter(admission, "again 2", log, again=True)]
+        tasks += [start_request(limit, "again 1", log, retry=True), start_request(limit, "again 2", log, retry=True)]
         await settle()
     await asyncio.gather(*tasks)
     assert log == ["again 1", "again 2", "new 1", "new 2"]
 
 
-async def test_a_free_slot_is_not_taken_past_those_who_wait() -> None:
-    admission, log = ConcurrencyLimit(1), list[str]()
-    async with full(admission):
-        first = waiter(admission, "first", log)
+async def test_a_new_request_does_not_overtake_waiting_ones() -> None:
+    limit, log = ConcurrencyLimit(1), list[str]()
+    async with all_permits(limit):
+        first = start_request(limit, "first", log)
         await settle()
-    late = waiter(admission, "late", log)
+    late = start_request(limit, "late", log)
     await asyncio.gather(first, late)
     assert log == ["first", "late"]
 
 
-async def test_a_told_time_that_is_over_lets_the_first_in_first() -> None:
-    """Also when a newcomer's turn of the loop comes before the alarm's."""
-    admission, log = ConcurrencyLimit(1), list[str]()
-    admission.pressed(Permit(0), 0.01)
+async def test_waiting_requests_come_first_after_a_pause() -> None:
+    """Also if a new request runs before the timer that ends the pause."""
+    limit, log = ConcurrencyLimit(1), list[str]()
+    limit.record_refusal(Permit(0), 0.01)
     over = monotonic() + 0.01
-    first = waiter(admission, "first", log)
+    first = start_request(limit, "first", log)
     await settle()
     assert log == []
     while monotonic() < over:
         pass
-    await asyncio.gather(waiter(admission, "late", log), first)
+    await asyncio.gather(start_request(limit, "late", log), first)
     assert log == ["first", "late"]
 
 
-async def test_a_slot_is_free_again_after_an_error() -> None:
-    admission = ConcurrencyLimit(1)
+async def test_an_error_releases_the_permit() -> None:
+    limit = ConcurrencyLimit(1)
     with pytest.raises(KeyError):
-        async with admission.permit(again=False):
+        async with limit.permit(retry=False):
             raise KeyError
-    assert admission.in_use == 0
+    assert limit.in_use == 0
 
 
-async def test_a_burst_of_refusals_shrinks_once_and_a_later_one_again() -> None:
-    admission = ConcurrencyLimit(64)
+async def test_a_burst_of_refusals_cuts_once_and_a_later_one_again() -> None:
+    limit = ConcurrencyLimit(64)
     async with AsyncExitStack() as stack:
-        leases = [await stack.enter_async_context(admission.permit(again=False)) for _ in range(10)]
-        for lease in leases:
-            admission.pressed(lease, None)
-        assert admission.slots == 64 * SHRINK
-        later = await stack.enter_async_context(admission.permit(again=False))
-        admission.pressed(later, None)
-    assert admission.slots == 64 * SHRINK**2
-    assert admission.refusals == 11
+        permits = [await stack.enter_async_context(limit.permit(retry=False)) for _ in range(10)]
+        for permit in permits:
+            limit.record_refusal(permit, None)
+        assert limit.permits == 64 * REFUSAL_FACTOR
+        later = await stack.enter_async_context(limit.permit(retry=False))
+        limit.record_refusal(later, None)
+    assert limit.permits == 64 * REFUSAL_FACTOR**2
+    assert limit.refusals == 11
 
 
-async def test_one_slot_always_stays() -> None:
-    admission = ConcurrencyLimit(4)
+async def test_one_permit_always_remains() -> None:
+    limit = ConcurrencyLimit(4)
     for cuts in range(50):
-        admission.pressed(Permit(cuts), None)
-    assert admission.slots == 1
-    async with admission.permit(again=False):
-        assert admission.in_use == 1
+        limit.record_refusal(Permit(cuts), None)
+    assert limit.permits == 1
+    async with limit.permit(retry=False):
+        assert limit.in_use == 1
 
 
-async def test_fewer_are_let_in_after_pressure() -> None:
-    admission = ConcurrencyLimit(4)
-    admission.pressed(Permit(0), None)
-    assert admission.slots == 3
+async def test_fewer_requests_are_in_flight_after_a_refusal() -> None:
+    limit = ConcurrencyLimit(4)
+    limit.record_refusal(Permit(0), None)
+    assert limit.permits == 3
     log = list[str]()
     async with AsyncExitStack() as stack:
         for _ in range(3):
-            await stack.enter_async_context(admission.permit(again=False))
-        task = waiter(admission, "fourth", log)
+            await stack.enter_async_context(limit.permit(retry=False))
+        task = start_request(limit, "fourth", log)
         await settle()
         assert log == []
     await task
     assert log == ["fourth"]
 
 
-async def test_a_chosen_number_comes_back_with_the_answers() -> None:
-    """By a twentieth for each limit's worth of them, and by one where that is more."""
-    admission, seen = ConcurrencyLimit(64), list[int]()
+async def test_answers_raise_a_fixed_limit_again() -> None:
+    """By one permit, or by a twentieth if that is more, for as many answers as there are permits."""
+    limit, seen = ConcurrencyLimit(64), list[int]()
     for cuts in range(20):
-        admission.pressed(Permit(cuts), None)
+        limit.record_refusal(Permit(cuts), None)
     for _ in range(64):
-        seen.append(admission.slots)
-        for _ in range(admission.slots):
-            admission.answered(Permit(20), 10)
+        seen.append(limit.permits)
+        for _ in range(limit.permits):
+            limit.record_answer(Permit(20), 10)
     assert seen[0] == 1
     assert seen == sorted(seen)
     assert seen.index(64) < 50
 
 
-async def test_an_answer_to_what_was_sent_before_a_cut_gives_nothing_back() -> None:
-    admission = ConcurrencyLimit(64)
-    admission.pressed(Permit(0), None)
+async def test_answers_to_requests_sent_before_a_cut_do_not_raise_the_limit() -> None:
+    limit = ConcurrencyLimit(64)
+    limit.record_refusal(Permit(0), None)
     for _ in range(1000):
-        admission.answered(Permit(0), 10)
-    assert admission.slots == 48
+        limit.record_answer(Permit(0), 10)
+    assert limit.permits == 48
 
 
-async def test_a_chosen_number_shrinks_by_repeated_time_outs_and_by_outages() -> None:
-    admission = ConcurrencyLimit(64)
-    admission.record_timeout(Permit(0))
-    assert admission.slots == 64
-    admission.record_timeout(Permit(0))
-    assert admission.slots == 48
-    admission.away()
-    assert admission.slots == 36
+async def test_repeated_timeouts_and_outages_lower_a_fixed_limit() -> None:
+    limit = ConcurrencyLimit(64)
+    limit.record_timeout(Permit(0))
+    assert limit.permits == 64
+    limit.record_timeout(Permit(0))
+    assert limit.permits == 48
+    limit.record_outage()
+    assert limit.permits == 36
 
 
-async def test_a_lease_knows_how_many_there_were_with_it() -> None:
-    """Those that waited too: what was under way when they were let in."""
-    admission, seen = ConcurrencyLimit(2), list[int]()
+async def test_a_permit_knows_how_many_were_in_use_with_it() -> None:
+    limit, seen = ConcurrencyLimit(2), list[int]()
 
     async def attempt() -> None:
-        async with admission.permit(again=False) as lease:
-            seen.append(lease.in_use)
+        async with limit.permit(retry=False) as permit:
+            seen.append(permit.in_use)
             await asyncio.sleep(0)
 
     await asyncio.gather(*(attempt() for _ in range(5)))
     assert seen == [1, 2, 2, 2, 2]
 
 
-async def test_growth_lets_a_waiter_in_at_once() -> None:
-    admission, log = ConcurrencyLimit(2), list[str]()
-    admission.pressed(Permit(0), None)
-    async with admission.permit(again=False) as lease:
-        task = waiter(admission, "second", log)
+async def test_a_higher_limit_serves_a_waiting_request_at_once() -> None:
+    limit, log = ConcurrencyLimit(2), list[str]()
+    limit.record_refusal(Permit(0), None)
+    async with limit.permit(retry=False) as permit:
+        task = start_request(limit, "second", log)
         await settle()
         assert log == []
-        admission.answered(lease, 10)
+        limit.record_answer(permit, 10)
         await settle()
         assert log == ["second"]
     await task
 
 
-async def test_a_told_time_holds_everything() -> None:
-    admission, log = ConcurrencyLimit(4), list[str]()
-    admission.pressed(Permit(0), 0.05)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    task = waiter(admission, "held", log)
+async def test_retry_after_pauses_all_requests() -> None:
+    limit, log = ConcurrencyLimit(4), list[str]()
+    limit.record_refusal(Permit(0), 0.05)
+    task = start_request(limit, "held", log)
     await settle()
     assert log == []
     await task
-    assert loop.time() - began >= 0.045
+    assert log == ["held"]
 
 
-async def test_the_longest_of_several_told_times_counts() -> None:
-    admission, log = ConcurrencyLimit(4), list[str]()
+async def test_the_longest_of_several_pauses_counts() -> None:
+    limit, log = ConcurrencyLimit(4), list[str]()
     for seconds in (0.02, 60.0, 0.03):
-        admission.pressed(Permit(0), seconds)
-    task = waiter(admission, "held", log)
+        limit.record_refusal(Permit(0), seconds)
+    task = start_request(limit, "held", log)
     await asyncio.sleep(0.06)
     assert log == []
-    admission.close()
+    limit.close()
     with pytest.raises(Interrupted):
         await task
 
 
-async def test_closing_sends_waiters_sleepers_and_comers_away() -> None:
-    admission = ConcurrencyLimit(1)
-    async with full(admission):
-        waiting = waiter(admission, "w", [])
-        sleeping = asyncio.create_task(admission.sleep(60))
+async def test_closing_interrupts_waiting_sleeping_and_new_requests() -> None:
+    limit = ConcurrencyLimit(1)
+    async with all_permits(limit):
+        waiting = start_request(limit, "w", [])
+        sleeping = asyncio.create_task(limit.sleep(60))
         await settle()
-        admission.close()
+        limit.close()
         async with asyncio.timeout(TEST_TIMEOUT):
             ends = await asyncio.gather(waiting, sleeping, return_exceptions=True)
         assert [type(end) for end in ends] == [Interrupted, Interrupted]
-        assert admission.in_use == 1
+        assert limit.in_use == 1
     with pytest.raises(Interrupted):
-        async with admission.permit(again=True):
+        async with limit.permit(retry=True):
             pass
     with pytest.raises(Interrupted):
-        await admission.sleep(0)
+        await limit.sleep(0)
 
 
-async def test_what_stops_the_run_for_one_stops_it_for_all_who_wait() -> None:
-    """Nobody who waited is let in to meet the same refusal; who comes later may try."""
-    admission, log = ConcurrencyLimit(1), list[str]()
+async def test_what_stops_the_run_is_raised_in_all_waiting_requests() -> None:
+    """Later requests are served."""
+    limit, log = ConcurrencyLimit(1), list[str]()
     stop = RunStopped("wrong_key", "No.")
     waiting = list[asyncio.Task[None]]()
 
     async def meet() -> None:
-        async with admission.permit(again=False):
-            waiting.extend(waiter(admission, name, log) for name in ("a", "b"))
+        async with limit.permit(retry=False):
+            waiting.extend(start_request(limit, name, log) for name in ("a", "b"))
             await settle()
             raise stop
 
     with pytest.raises(RunStopped):
         await meet()
     assert await asyncio.gather(*waiting, return_exceptions=True) == [stop, stop]
-    assert (log, admission.in_use) == ([], 0)
-    await waiter(admission, "later", log)
+    assert (log, limit.in_use) == ([], 0)
+    await start_request(limit, "later", log)
     assert log == ["later"]
 
 
-async def test_a_pause_holds_no_slot() -> None:
-    admission, log = ConcurrencyLimit(1), list[str]()
-    sleeping = asyncio.create_task(admission.sleep(60))
+async def test_sleeping_holds_no_permit() -> None:
+    limit, log = ConcurrencyLimit(1), list[str]()
+    sleeping = asyncio.create_task(limit.sleep(60))
     await settle()
-    await waiter(admission, "in", log)
+    await start_request(limit, "in", log)
     assert log == ["in"]
-    admission.close()
+    limit.close()
     with pytest.raises(Interrupted):
         await sleeping
 
 
-async def test_a_pause_ends_by_itself() -> None:
-    paused = asyncio.create_task(ConcurrencyLimit(1).sleep(0.01))
+async def test_sleeping_ends_by_itself() -> None:
+    async with asyncio.timeout(TEST_TIMEOUT):
+        await ConcurrencyLimit(1).sleep(0.01)
+
+
+async def test_a_cancelled_waiting_request_takes_no_permit() -> None:
+    limit, log = ConcurrencyLimit(1), list[str]()
+    async with all_permits(limit):
+        cancelled, other = start_request(limit, "cancelled", log), start_request(limit, "other", log)
+        await settle()
+        cancelled.cancel()
+        await settle()
+    await other
+    assert (log, limit.in_use) == (["other"], 0)
+
+
+async def test_a_request_cancelled_as_it_gets_a_permit_releases_it() -> None:
+    limit, log = ConcurrencyLimit(1), list[str]()
+    async with all_permits(limit):
+        cancelled = start_request(limit, "cancelled", log)
+        await settle()
+    cancelled.cancel()
     await settle()
-    assert not paused.done()
-    await paused
-
-
-async def test_a_cancelled_waiter_takes_no_slot() -> None:
-    admission, log = ConcurrencyLimit(1), list[str]()
-    async with full(admission):
-        gone, stays = waiter(admission, "gone", log), waiter(admission, "stays", log)
-        await settle()
-        gone.cancel()
-        await settle()
-    await stays
-    assert (log, admission.in_use) == (["stays"], 0)
-
-
-async def test_a_waiter_cancelled_as_its_slot_comes_gives_it_back() -> None:
-    admission, log = ConcurrencyLimit(1), list[str]()
-    async with full(admission):
-        gone = waiter(admission, "gone", log)
-        await settle()
-    gone.cancel()
-    await settle()
-    assert gone.cancelled()
-    assert admission.in_use == 0
-    await waiter(admission, "next", log)
+    assert cancelled.cancelled()
+    assert limit.in_use == 0
+    await start_request(limit, "next", log)
     assert log == ["next"]
 
 
-async def test_those_with_new_pictures_are_sent_away_like_those_who_wait_for_a_slot() -> None:
-    """They wait before they wait for a slot, so they would wait longest."""
-    admission = ConcurrencyLimit(1)
-    await admission.image_limit.enter(ROOM, again=False)
-    async with full(admission):
-        slot = waiter(admission, "slot", [])
-        rooms = [asyncio.create_task(admission.image_limit.enter(1, again=False)) for _ in range(2)]
+async def test_requests_that_wait_for_the_image_limit_are_rejected_first() -> None:
+    """They still have to wait for a permit afterwards."""
+    limit = ConcurrencyLimit(1)
+    await limit.image_limit.acquire(IMAGE_TOKEN_LIMIT, retry=False)
+    async with all_permits(limit):
+        waiting = start_request(limit, "waiting", [])
+        uploads = [asyncio.create_task(limit.image_limit.acquire(1, retry=False)) for _ in range(2)]
         await settle()
-        assert admission.waiting == 3
-        for task in (rooms[1], rooms[0], slot):
-            admission.reject_last_waiting(FailedOver())
+        assert limit.waiting == 3
+        for task in (uploads[1], uploads[0], waiting):
+            limit.reject_last_waiting(FailedOver())
             with pytest.raises(FailedOver):
                 await task
-        assert admission.waiting == 0
-        room = asyncio.create_task(admission.image_limit.enter(1, again=False))
+        assert limit.waiting == 0
+        upload = asyncio.create_task(limit.image_limit.acquire(1, retry=False))
         await settle()
-        admission.close()
+        limit.close()
         with pytest.raises(Interrupted):
-            await room
-    assert (admission.in_use, admission.image_limit.in_use) == (0, ROOM)
+            await upload
+    assert (limit.in_use, limit.image_limit.in_use) == (0, IMAGE_TOKEN_LIMIT)

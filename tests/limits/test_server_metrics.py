@@ -1,18 +1,24 @@
-"""What vLLM says of itself: the lines that matter, and looking at them until there is no use."""
+"""vLLM's metrics: parsing and polling."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
 from persqa_client.errors import AttemptError
-from persqa_client.limits.server_metrics import MISSES, Queue, ServerMetrics, poll_metrics, read_gauges
+from persqa_client.limits.server_metrics import (
+    MAX_FAILED_POLLS,
+    QueueSamples,
+    ServerMetrics,
+    parse_metrics,
+    poll_metrics,
+)
 from persqa_client.simulator.metrics import format_metrics
 from persqa_client.types import ErrorDecision, RetryAction
 
-TEXT = b"""# HELP vllm:num_requests_running Number of requests in model execution batches.
+PAGE = b"""# HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{engine="0",model_name="qwen"} 7.0
 vllm:num_requests_running{engine="1",model_name="qwen"} 5.0
@@ -29,93 +35,91 @@ vllm:admission_rejections_created{model_name="qwen",reason="max_num_queued_reqs"
 
 
 def test_engines_are_summed_and_other_models_left_out() -> None:
-    assert read_gauges(TEXT, "qwen") == ServerMetrics(running=12, waiting=4, kv_usage=0.5, rejections=6)
+    assert parse_metrics(PAGE, "qwen") == ServerMetrics(running=12, waiting=4, kv_usage=0.5, rejections=6)
 
 
-def test_a_model_by_another_name_is_taken_for_all_that_is_served() -> None:
-    assert read_gauges(TEXT, "an-adapter") == ServerMetrics(running=112, waiting=4, kv_usage=0.5, rejections=6)
+def test_all_models_count_if_the_model_is_not_listed() -> None:
+    assert parse_metrics(PAGE, "an-adapter") == ServerMetrics(running=112, waiting=4, kv_usage=0.5, rejections=6)
 
 
-def test_older_servers_have_another_name_for_the_cache() -> None:
-    text = TEXT.replace(b"kv_cache_usage", b"gpu_cache_usage").replace(b"admission_rejections", b"something")
-    assert read_gauges(text, "qwen") == ServerMetrics(running=12, waiting=4, kv_usage=0.5)
+def test_the_cache_metric_of_older_servers_is_read() -> None:
+    text = PAGE.replace(b"kv_cache_usage", b"gpu_cache_usage").replace(b"admission_rejections", b"something")
+    assert parse_metrics(text, "qwen") == ServerMetrics(running=12, waiting=4, kv_usage=0.5)
 
 
-@pytest.mark.parametrize("text", [b"", b"<html>Not vLLM</html>", b"process_cpu_seconds_total 12.5\n"])
-def test_a_page_of_something_else_has_none(text: bytes) -> None:
-    assert read_gauges(text, "qwen") is None
+@pytest.mark.parametrize(
+    "text", [b"", b"<html>Not vLLM</html>", b"process_cpu_seconds_total 12.5\n", b"vllm:num_requests_running{x"]
+)
+def test_other_pages_have_no_metrics(text: bytes) -> None:
+    assert parse_metrics(text, "qwen") is None
 
 
-def test_what_the_simulator_says_is_read() -> None:
+def test_the_simulators_metrics_are_read() -> None:
     text = format_metrics({"num_requests_running": 3, "num_requests_waiting": 2, "kv_cache_usage_perc": 0.5}, 'a "b"')
-    assert read_gauges(text.encode(), "qwen") == ServerMetrics(running=3, waiting=2, kv_usage=0.5)
+    assert parse_metrics(text.encode(), "qwen") == ServerMetrics(running=3, waiting=2, kv_usage=0.5)
 
 
-def test_a_queue_is_a_mean_of_some_looks_without_the_first() -> None:
-    queue = Queue()
+def test_the_mean_queue_leaves_out_the_first_sample() -> None:
+    samples = QueueSamples()
     for waiting in (100, 4, 5, 6):
-        assert queue.mean is None
-        queue.add(ServerMetrics(8, waiting))
-    assert queue.mean == 5
+        assert samples.mean is None
+        samples.add(ServerMetrics(8, waiting))
+    assert samples.mean == 5
 
 
-Page = tuple[int, bytes] | AttemptError
+Response = tuple[int, bytes] | AttemptError
+URL = "http://gpu.example/metrics"
+NO_RESPONSE = AttemptError(ErrorDecision(RetryAction.RETRY, "connection_lost", "Lost."))
 
 
-def lost() -> AttemptError:
-    return AttemptError(ErrorDecision(RetryAction.RETRY, "connection_lost", "Lost."))
+async def poll(*responses: Response, at_most: int = 20, active: bool = True) -> tuple[list[ServerMetrics], int]:
+    """The metrics that were reported and the number of polls, until polling ended by itself or after ``at_most``.
 
-
-def pages(*given: Page) -> tuple[Callable[[str], Awaitable[tuple[int, bytes]]], list[str]]:
-    """Gives these, one after the other, and the last one for ever; and notes the addresses that were asked."""
-    left, asked = list(given), list[str]()
+    The last response is repeated.
+    """
+    remaining, polls, checks = list(responses), 0, 0
+    reported = list[ServerMetrics]()
 
     async def get(url: str) -> tuple[int, bytes]:
-        asked.append(url)
-        page = left.pop(0) if len(left) > 1 else left[0]
-        if isinstance(page, AttemptError):
-            raise page
-        return page
+        nonlocal polls
+        assert url == URL
+        polls += 1
+        response = remaining.pop(0) if len(remaining) > 1 else remaining[0]
+        if isinstance(response, AttemptError):
+            raise response
+        return response
 
-    return get, asked
+    def is_active() -> bool:
+        nonlocal checks
+        checks += 1
+        if checks > at_most:
+            raise asyncio.CancelledError
+        return active
 
-
-async def looks(*given: Page, at_most: int = 20, wanted: bool = True) -> tuple[list[ServerMetrics], int]:
-    """What was told, and how often was asked, until it ended by itself or that was enough."""
-    get, asked = pages(*given)
-    told = list[ServerMetrics]()
-    task = asyncio.create_task(
-        poll_metrics(get, "http://gpu.example/metrics", "qwen", told.append, lambda: wanted, every=0)
-    )
-    for _ in range(2000):
-        await asyncio.sleep(0)
-        if task.done() or len(asked) >= at_most:
-            break
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert set(asked) <= {"http://gpu.example/metrics"}
-    return told, len(asked)
+    with suppress(asyncio.CancelledError):
+        await poll_metrics(get, URL, "qwen", reported.append, is_active, interval=0)
+    return reported, polls
 
 
-async def test_looks_go_on() -> None:
-    told, asked = await looks((200, TEXT), at_most=10)
-    assert (len(told), asked) == (10, 10)
+async def test_polling_goes_on() -> None:
+    reported, polls = await poll((200, PAGE), at_most=10)
+    assert (len(reported), polls) == (10, 10)
 
 
-async def test_nobody_looks_while_nothing_is_under_way() -> None:
-    assert await looks((200, TEXT), wanted=False) == ([], 0)
+async def test_an_idle_client_does_not_poll() -> None:
+    assert await poll((200, PAGE), active=False) == ([], 0)
 
 
-@pytest.mark.parametrize("page", [(404, b""), (200, b"something else"), (401, b""), (403, b"")])
-async def test_where_there_is_nothing_to_see_one_look_is_all(page: Page) -> None:
-    assert await looks(page) == ([], 1)
+@pytest.mark.parametrize("response", [(404, b""), (200, b"something else"), (401, b""), (403, b"")])
+async def test_polling_ends_where_there_are_no_metrics(response: Response) -> None:
+    assert await poll(response) == ([], 1)
 
 
-async def test_a_server_that_never_shows_is_left_alone() -> None:
-    assert await looks(lost()) == ([], MISSES)
-    assert await looks((502, b"")) == ([], MISSES)
+async def test_polling_ends_where_the_server_never_responded() -> None:
+    assert await poll(NO_RESPONSE) == ([], MAX_FAILED_POLLS)
+    assert await poll((502, b"")) == ([], MAX_FAILED_POLLS)
 
 
-async def test_a_server_that_is_away_for_a_while_is_looked_at_again() -> None:
-    told, _ = await looks((200, TEXT), *[lost()] * 8, (503, b""), (200, TEXT), at_most=12)
-    assert len(told) == 3
+async def test_polling_survives_an_outage() -> None:
+    reported, _ = await poll((200, PAGE), *[NO_RESPONSE] * 8, (503, b""), (200, PAGE), at_most=12)
+    assert len(reported) == 3

@@ -1,5 +1,4 @@
-"""The endpoints that the live tests talk to: the one that the environment names, and servers of our own. Talks to the
-network, starts and ends processes."""
+"""The endpoints of the live tests: the one named in the environment, and servers that the tests start."""
 
 from __future__ import annotations
 
@@ -20,14 +19,14 @@ from persqa_client.vllm_server.server import find_free_port
 HERE = Path(__file__).parent / "tiny_vllm"
 SERVE = HERE / "serve.sh"
 SETUP = HERE / "setup.sh"
-STARTING = 1200.0
-"""Seconds until a server of our own must be up, its installation included."""
-ENDING = 30.0
+#: Seconds for the start of a server, its installation included.
+START_TIMEOUT = 1200.0
+STOP_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class LiveEndpoint:
-    """Where a model answers, and what its card says of it."""
+    """An endpoint, and what its list of models says about the model."""
 
     base_url: str
     model: str
@@ -42,7 +41,7 @@ class LiveEndpoint:
 
     @property
     def extra_body(self) -> dict[str, int]:
-        """Fields for tests in which each row must succeed: a model of random weights may end after the tag."""
+        """Fields for tests in which each row must succeed: a model with random weights may stop after the tag."""
         return {"min_tokens": 16} if self.owner == "vllm" else {}
 
     @property
@@ -51,7 +50,7 @@ class LiveEndpoint:
 
 
 def find_endpoint(environ: Mapping[str, str]) -> LiveEndpoint:
-    """The endpoint that PERSQA_LIVE_* name."""
+    """The endpoint in the variables PERSQA_LIVE_*."""
     base_url = environ["PERSQA_LIVE_BASE_URL"].rstrip("/")
     key_env = environ.get("PERSQA_LIVE_API_KEY_ENV") or None
     cards = list_models(base_url, environ[key_env] if key_env else None)
@@ -72,7 +71,7 @@ def list_models(base_url: str, key: str | None) -> list[dict[str, object]]:
 
 @dataclass(frozen=True, slots=True)
 class TinyVLLMInstall:
-    """The real vLLM for CPUs and the tiny checkpoint, in one folder."""
+    """A folder with vLLM for CPUs and a tiny checkpoint."""
 
     home: Path
 
@@ -89,12 +88,12 @@ class TinyVLLMInstall:
         return self.home / "model"
 
     def install(self) -> None:
-        """Does only what is missing."""
-        subprocess.run([SETUP, self.home], check=True, timeout=STARTING, stdin=subprocess.DEVNULL)
+        """Installs what is missing."""
+        subprocess.run([SETUP, self.home], check=True, timeout=START_TIMEOUT, stdin=subprocess.DEVNULL)
 
 
 class TinyVLLMServer:
-    """The tiny vLLM on a free port, with a key: one that may be killed, with all that it has started."""
+    """The tiny vLLM on a free port, with a key. Its process group may be killed."""
 
     model = "Qwen/Qwen2.5-VL-3B-Instruct"
     key = "sk-live-tests-own-server"
@@ -111,16 +110,16 @@ class TinyVLLMServer:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a command needs in its environment to be let in."""
+        """The key, for the environment of a command."""
         return {self.key_env: self.key}
 
     def start(self) -> None:
-        """Returns when it answers; raises RuntimeError with the end of its log where it dies instead."""
+        """Returns when the server answers. Raises RuntimeError with the end of its log if it exits."""
         began = self.log.stat().st_size if self.log.exists() else 0
         environ = {**os.environ, "VLLM_API_KEY": self.key}
         with self.log.open("ab") as log:
-            self.process = ManagedProcess([str(SERVE), str(self.port)], environ, log, grace=ENDING)
-        deadline = time.monotonic() + STARTING
+            self.process = ManagedProcess([str(SERVE), str(self.port)], environ, log, grace=STOP_TIMEOUT)
+        deadline = time.monotonic() + START_TIMEOUT
         while b"READY" not in self.log.read_bytes()[began:]:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -128,11 +127,11 @@ class TinyVLLMServer:
             time.sleep(0.2)
 
     def kill(self) -> None:
-        """``kill -9``: nothing of it gets a chance to say goodbye."""
+        """Sends SIGKILL."""
         if self.process is not None:
             self.process.kill()
 
     def stop(self) -> None:
-        """As a person stops it; what has not gone after half a minute is killed."""
+        """Sends SIGINT, and SIGKILL after `STOP_TIMEOUT`."""
         if self.process is not None:
-            self.process.end()
+            self.process.stop()

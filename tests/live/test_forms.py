@@ -12,14 +12,14 @@ from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint as Address
 from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.endpoints.session import Reply, Session
-from persqa_client.probing.vision import make_colour_picture
+from persqa_client.probing.vision import make_colour_image
 from persqa_client.types import Request, Turn
 from tests.live.endpoints import LiveEndpoint
 
 PATTERN = r"<mam>[\s\S]{5,60}"
 """With an end: a model of random weights would hardly find the quotation mark that ends a string."""
 ANSWERS = 20
-PICTURE = make_colour_picture("blue", 112)
+PICTURE = make_colour_image("blue", 112)
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +32,13 @@ async def ask(endpoint: LiveEndpoint, dialect: Dialect, **more: object) -> list[
     """The replies to a request with different seeds."""
     key = find_api_key(endpoint.base_url, endpoint.key_env, os.environ)
     async with Session(Address(base_url=endpoint.base_url, model=endpoint.model, api_key=key)) as session:
-        session.dialect = dialect
+        session.profile.dialect = dialect
         requests = (
             Request("You look closely.", (PICTURE,), "What is <mam> like?", seed=seed, max_tokens=128, **more)  # type: ignore[arg-type]
             for seed in range(ANSWERS)
         )
         replies = await asyncio.gather(*map(session.complete, requests))
-        assert session.dialect == dialect, "nothing was refused"
+        assert session.profile.dialect == dialect, "nothing was refused"
     return replies
 
 

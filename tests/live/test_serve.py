@@ -7,13 +7,13 @@ import os
 import shlex
 import signal
 import subprocess
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from persqa_client import ServerFailed, VLLMServer, generate
-from persqa_client.vllm_server.guardian import descendants, parents
+from persqa_client.vllm_server.guardian import find_descendants, is_live
 from tests.live.commands import (
     MANY_MINUTES,
     command_line,
@@ -54,7 +54,7 @@ def flags(tiny_vllm: TinyVLLMInstall) -> list[str]:
 def test_a_block_starts_it_for_a_run_and_leaves_nothing_behind(tiny_vllm: TinyVLLMInstall, tmp_path: Path) -> None:
     told: list[str] = []
     rows = sample_rows(24)
-    before = descendants(os.getpid())
+    before = find_descendants(os.getpid())
     with VLLMServer(
         str(tiny_vllm.model),
         served_model_name=MODEL,
@@ -62,17 +62,17 @@ def test_a_block_starts_it_for_a_run_and_leaves_nothing_behind(tiny_vllm: TinyVL
         extra_args=LEAN,
         on_progress=told.append,
     ) as server:
-        family = descendants(os.getpid()) - before
-        assert {engine_of(family), server.pid} <= family
+        family = find_descendants(os.getpid()) - before
+        assert {engine_of(family).pid, server.pid} <= {process.pid for process in family}
         summary = generate(rows, endpoint=server.endpoint, extra_body=WORDY)
     assert [record["id"] for record in summary.records] == [row["id"] for row in rows]
     assert told
     assert told[-1].startswith(f"Waiting for vllm serve {tiny_vllm.model} to be ready, ")
-    assert gone(family, 0)
+    assert have_ended(family, 0)
 
 
 def test_an_option_that_vllm_does_not_have_is_told_in_its_own_words(tiny_vllm: TinyVLLMInstall, tmp_path: Path) -> None:
-    before = descendants(os.getpid())
+    before = find_descendants(os.getpid())
     server = VLLMServer(
         str(tiny_vllm.model),
         vllm_command=[str(tiny_vllm.vllm)],
@@ -81,12 +81,12 @@ def test_an_option_that_vllm_does_not_have_is_told_in_its_own_words(tiny_vllm: T
     )
     with pytest.raises(ServerFailed, match=r"ended with exit code 2 before it was ready: .*--no-such-option"):
         server.start()
-    assert descendants(os.getpid()) <= before
+    assert find_descendants(os.getpid()) <= before
 
 
 def test_a_model_that_does_not_fit_is_told_by_its_cause(tiny_vllm: TinyVLLMInstall, tmp_path: Path) -> None:
     """The error is one of the engine's process, and what vLLM says last is only that it failed."""
-    before = descendants(os.getpid())
+    before = find_descendants(os.getpid())
     server = VLLMServer(
         str(tiny_vllm.model),
         vllm_command=[str(tiny_vllm.vllm)],
@@ -96,7 +96,7 @@ def test_a_model_that_does_not_fit_is_told_by_its_cause(tiny_vllm: TinyVLLMInsta
     )
     with pytest.raises(ServerFailed, match=r"before it was ready: .*99999999"):
         server.start()
-    assert descendants(os.getpid()) <= before
+    assert find_descendants(os.getpid()) <= before
 
 
 @pytest.mark.timeout(600)  # two servers are started one after the other, and two runs
@@ -115,15 +115,15 @@ def test_a_kill_in_mid_run_loses_no_row_and_leaves_nothing_behind(
         )
         try:
             wait_for_rows(process, output_of(input).with_name("qa.jsonl.partial"), ALREADY)
-            family = descendants(process.pid)
-            os.kill(process.pid if victim == "run" else engine_of(family), signal.SIGKILL)
+            family = find_descendants(process.pid)
+            os.kill(process.pid if victim == "run" else engine_of(family).pid, signal.SIGKILL)
             process.wait(MANY_MINUTES)
         finally:
             process.kill()
             process.wait()
         said.seek(0)
         done = look(input, process.returncode, said.read())
-    assert gone(family, 60), done.said
+    assert have_ended(family, 60), done.said
     if victim == "engine":
         assert done.code == 3, done.said
         assert "while it was in use" in done.error
@@ -134,16 +134,13 @@ def test_a_kill_in_mid_run_loses_no_row_and_leaves_nothing_behind(
     assert [row["id"] for row in finished.good] == [f"row-{number}" for number in range(ROWS)]
 
 
-def engine_of(family: set[int]) -> int:
+def engine_of(family: set[psutil.Process]) -> psutil.Process:
     """The process that computes; vLLM gives it a name of its own."""
-    (pid,) = [pid for pid in family if Path(f"/proc/{pid}/comm").read_text().startswith("VLLM::EngineCor")]
-    return pid
+    (engine,) = [process for process in family if process.name().startswith("VLLM::EngineCor")]
+    return engine
 
 
-def gone(family: set[int], seconds: float) -> bool:
-    """Whether all of them have ended when they have had so much time. vLLM renames its processes, and that wipes out
-    the environment by which others are told."""
-    deadline = time.monotonic() + seconds
-    while (there := bool(family & parents().keys())) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not there
+def have_ended(family: set[psutil.Process], seconds: float) -> bool:
+    """Whether all processes end within some seconds."""
+    _, alive = psutil.wait_procs(family, timeout=seconds)
+    return not any(map(is_live, alive))

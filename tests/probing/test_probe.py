@@ -1,4 +1,4 @@
-"""What is asked of a server before the first row."""
+"""Identifying a server, and probing its constraints."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from persqa_client.config import Endpoint
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RunStopped
 from persqa_client.probing.capabilities import ServerCapabilities
-from persqa_client.probing.features import PROBE_PATTERN, try_constraints
-from persqa_client.probing.probe import first_obeyed, identify_server
+from persqa_client.probing.features import PROBE_PATTERN, probe_constraints
+from persqa_client.probing.probe import find_obeyed_form, identify_server
+from persqa_client.probing.probe_session import ProbeSession
 from tests.support.endpoints import (
     BASE_URL,
     CHAT_URL,
@@ -30,14 +31,14 @@ from tests.support.endpoints import (
 CARD = {"id": "qwen", "owned_by": "vllm", "max_model_len": 4096}
 
 
-def models(respx_mock: respx.MockRouter, *answers: httpx.Response | Exception) -> respx.Route:
+def mock_models(respx_mock: respx.MockRouter, *answers: httpx.Response | Exception) -> respx.Route:
     respx_mock.get("http://gpu.example/version").mock(return_value=httpx.Response(200, json={"version": "0.32.0"}))
     return respx_mock.get(f"{BASE_URL}/models").mock(side_effect=list(answers))
 
 
 @pytest.mark.respx(assert_all_called=False)
-async def test_a_server_is_known_by_its_list_and_version(respx_mock: respx.MockRouter) -> None:
-    models(respx_mock, httpx.Response(200, json={"data": [CARD, {"id": "other"}, None]}))
+async def test_a_server_is_identified_by_its_models_and_version(respx_mock: respx.MockRouter) -> None:
+    mock_models(respx_mock, httpx.Response(200, json={"data": [CARD, {"id": "other"}, None]}))
     async with make_session() as session:
         server = await identify_server(session)
     assert server == ServerCapabilities(("qwen", "other"), "vllm", "0.32.0", 4096)
@@ -45,23 +46,23 @@ async def test_a_server_is_known_by_its_list_and_version(respx_mock: respx.MockR
 
 @pytest.mark.parametrize("status", [403, 404, 500, 503])
 @pytest.mark.respx(assert_all_called=False)
-async def test_a_server_without_a_list_is_used_all_the_same(respx_mock: respx.MockRouter, status: int) -> None:
-    models(respx_mock, httpx.Response(status, text="<html>no list</html>"))
+async def test_a_server_without_a_list_of_models_is_accepted(respx_mock: respx.MockRouter, status: int) -> None:
+    mock_models(respx_mock, httpx.Response(status, text="<html>no list</html>"))
     async with make_session() as session:
         assert await identify_server(session) == ServerCapabilities()
 
 
 @pytest.mark.respx(assert_all_called=False)
-async def test_a_refused_key_stops_the_run_before_any_picture_is_sent(respx_mock: respx.MockRouter) -> None:
-    models(respx_mock, error_response(401))
+async def test_a_wrong_key_stops_the_run_before_any_image_is_sent(respx_mock: respx.MockRouter) -> None:
+    mock_models(respx_mock, error_response(401))
     async with make_session() as session:
         with pytest.raises(RunStopped) as caught:
             await identify_server(session)
     assert caught.value.code == "wrong_key"
 
 
-def obeying(field: str | None) -> Any:
-    """A server that can be held to a pattern by one field and ignores the other without a word."""
+def obey_field(field: str | None) -> Any:
+    """A server that obeys one constraint field and ignores the others."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
@@ -71,14 +72,15 @@ def obeying(field: str | None) -> Any:
 
 
 @pytest.mark.parametrize("field", ["structured_outputs", "guided_regex", None])
-async def test_the_constraint_is_the_field_that_shows(respx_mock: respx.MockRouter, field: str | None) -> None:
-    respx_mock.post(CHAT_URL).mock(side_effect=obeying(field))
+async def test_an_obeyed_constraint_is_detected(respx_mock: respx.MockRouter, field: str | None) -> None:
+    respx_mock.post(CHAT_URL).mock(side_effect=obey_field(field))
     async with make_session() as session:
-        assert first_obeyed(await try_constraints(session)) == field
-        assert session.dialect.describe_changes() == []
+        probe = ProbeSession.of(session)
+        assert find_obeyed_form(await probe_constraints(probe)) == field
+        assert probe.profile.dialect.describe_changes() == []
 
 
-async def test_a_server_that_refuses_the_fields_is_asked_without(respx_mock: respx.MockRouter) -> None:
+async def test_refused_constraints_leave_no_trace_in_the_dialect(respx_mock: respx.MockRouter) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
         named = next((name for name in ("structured_outputs", "guided_regex") if name in body), None)
@@ -88,11 +90,12 @@ async def test_a_server_that_refuses_the_fields_is_asked_without(respx_mock: res
 
     respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session() as session:
-        assert set((await try_constraints(session)).values()) == {"refused", "ignored"}
-        assert session.dialect.describe_changes() == []
+        probe = ProbeSession.of(session)
+        assert set((await probe_constraints(probe)).values()) == {"refused", "ignored"}
+        assert probe.profile.dialect.describe_changes() == []
 
 
-async def test_what_else_the_probe_taught_stays(respx_mock: respx.MockRouter) -> None:
+async def test_other_refusals_during_a_probe_are_kept(respx_mock: respx.MockRouter) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if "seed" in json.loads(request.content):
             return error_response(400, "Unsupported parameter: 'seed'.", param="seed", code="unsupported_parameter")
@@ -100,22 +103,24 @@ async def test_what_else_the_probe_taught_stays(respx_mock: respx.MockRouter) ->
 
     respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session() as session:
-        await try_constraints(session)
-        assert session.dialect.dropped == {"seed"}
+        probe = ProbeSession.of(session)
+        await probe_constraints(probe)
+        assert probe.profile.dialect.dropped == {"seed"}
+        assert session.profile.dialect.dropped == frozenset()
 
 
-async def test_a_probe_that_fails_finds_nothing(respx_mock: respx.MockRouter) -> None:
+async def test_a_failed_probe_counts_as_refused(respx_mock: respx.MockRouter) -> None:
     respx_mock.post(CHAT_URL).mock(return_value=error_response(400, "No."))
     async with make_session() as session:
-        assert set((await try_constraints(session)).values()) == {"refused"}
+        assert set((await probe_constraints(ProbeSession.of(session))).values()) == {"refused"}
 
 
-def test_the_probes_pattern_is_nothing_that_a_model_says() -> None:
+def test_the_probe_pattern_matches_no_ordinary_answer() -> None:
     assert re.fullmatch(PROBE_PATTERN, "persqa-123456")
     assert not re.fullmatch(PROBE_PATTERN, "Hello!")
 
 
-async def test_one_broken_connection_does_not_end_the_look_at_a_server() -> None:
+async def test_the_list_of_models_is_retried_after_a_broken_connection() -> None:
     tries = list[str]()
 
     async def shaky(request: web.Request) -> web.Response:
@@ -134,7 +139,7 @@ async def test_one_broken_connection_does_not_end_the_look_at_a_server() -> None
 
 
 @pytest.mark.parametrize("status", [200, 401])
-async def test_an_address_without_v1_is_corrected_before_any_picture_is_sent(status: int) -> None:
+async def test_a_url_without_v1_is_corrected_before_any_image_is_sent(status: int) -> None:
     async def only_under_v1(request: web.Request) -> web.Response:
         return web.json_response({"data": []}, status=status if request.path.startswith("/v1/") else 404)
 
@@ -144,4 +149,5 @@ async def test_an_address_without_v1_is_corrected_before_any_picture_is_sent(sta
     ):
         with pytest.raises(RunStopped) as caught:
             await identify_server(session)
-    assert caught.value.message == f"{url} answers under /v1: give --base-url {url}/v1."
+    assert caught.value.code == "wrong_url"
+    assert f"--base-url {url}/v1" in caught.value.message

@@ -1,4 +1,4 @@
-"""All that is asked of a server before a run, against simulated ones of every shape."""
+"""All probes, on simulators of every kind and on single responses."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RunStopped
 from persqa_client.probing.capabilities import ServerCapabilities, explain_unusable_vision
-from persqa_client.probing.features import count_images, try_prefills, try_seed, try_uuid
+from persqa_client.probing.features import count_images, probe_prefills, probe_seed, probe_uuid
 from persqa_client.probing.probe import probe_server
+from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
 from tests.support.endpoints import (
     BASE_URL,
@@ -40,14 +41,16 @@ VLLM_PREFILLS = {"continue_final_message": "obeyed", "partial": "ignored"}
 NO_PREFILLS = {"continue_final_message": "refused", "partial": "refused"}
 
 
-def session_of(base_url: str, model: str = DEFAULT_MODEL, **settings: Any) -> Session:
-    return Session(Endpoint(base_url=base_url, model=model), backoff=FAST_BACKOFF, probes=FAST_BACKOFF, **settings)
+def make_local_session(base_url: str, model: str = DEFAULT_MODEL, **settings: Any) -> Session:
+    return Session(
+        Endpoint(base_url=base_url, model=model), backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF, **settings
+    )
 
 
-async def examined(simulator: dict[str, Any], **how: Any) -> tuple[ServerCapabilities, Dialect]:
+async def probe_simulator(simulator: dict[str, Any], **how: Any) -> tuple[ServerCapabilities, Dialect]:
     with run_simulator(SimSettings(latency=0, **simulator)) as server:
-        async with session_of(server.base_url) as session:
-            return await probe_server(session, **how), session.dialect
+        async with make_local_session(server.base_url) as session:
+            return await probe_server(session, **how), session.profile.dialect
 
 
 @pytest.mark.parametrize(
@@ -87,26 +90,26 @@ async def examined(simulator: dict[str, Any], **how: Any) -> tuple[ServerCapabil
         ),
     ],
 )
-async def test_a_server_is_found_to_be_what_it_is(simulator: dict[str, Any], expected: dict[str, Any]) -> None:
-    server, dialect = await examined(simulator, thorough=True)
+async def test_probes_find_the_capabilities_of_a_server(simulator: dict[str, Any], expected: dict[str, Any]) -> None:
+    server, dialect = await probe_simulator(simulator, thorough=True)
     assert {name: getattr(server, name) for name in expected} == expected
-    assert server.sight is not None
-    assert (server.sight.state, server.sight.tokens, server.picture_patch) == ("seen", 402, 28)
+    assert server.vision is not None
+    assert (server.vision.state, server.vision.tokens, server.picture_patch) == ("seen", 402, 28)
     assert server.image_limit == 4
     assert server.latency is not None
     assert explain_unusable_vision(server) is None
     assert (dialect.constraint, dialect.prefill) == (server.constraint, server.prefill)
 
 
-async def test_only_what_a_run_needs_is_asked_for_it() -> None:
+async def test_only_the_features_of_the_strategy_are_probed() -> None:
     with run_simulator(SimSettings(latency=0)) as simulator:
-        async with session_of(simulator.base_url) as session:
+        async with make_local_session(simulator.base_url) as session:
             direct = await probe_server(session, strategy="direct")
         asked = simulator.stats()["answered"]
-        async with session_of(simulator.base_url) as session:
+        async with make_local_session(simulator.base_url) as session:
             prefill = await probe_server(session, strategy="prefill")
-            assert session.dialect == Dialect(prefill="continue_final_message")
-    assert asked == 2, "a question with a picture and without"
+            assert session.profile.dialect == Dialect(prefill="continue_final_message")
+    assert asked == 2, "a question with an image and one without"
     assert (direct.constraints, direct.prefills, direct.seed, direct.uuid, direct.image_limit) == (
         {},
         {},
@@ -117,8 +120,8 @@ async def test_only_what_a_run_needs_is_asked_for_it() -> None:
     assert (prefill.prefills, prefill.constraints) == (VLLM_PREFILLS, {})
 
 
-async def test_nothing_but_what_was_learnt_stays_in_the_dialect() -> None:
-    _, dialect = await examined({"shape": "hosted"}, thorough=True)
+async def test_the_dialect_afterwards_is_what_was_learnt() -> None:
+    _, dialect = await probe_simulator({"shape": "hosted"}, thorough=True)
     assert dialect == Dialect(
         constraint="json_schema", renamed=frozenset({"max_tokens"}), dropped=frozenset({"temperature"})
     )
@@ -132,22 +135,20 @@ async def test_nothing_but_what_was_learnt_stays_in_the_dialect() -> None:
         pytest.param({"limit_images": 0}, "refused", id="a text model"),
     ],
 )
-async def test_a_server_without_eyes_is_found_out_and_examined_all_the_same(
-    simulator: dict[str, Any], state: str
-) -> None:
-    server, _ = await examined(simulator, thorough=True)
-    assert server.sight is not None
-    assert server.sight.state == state
+async def test_a_model_that_cannot_see_images_is_detected(simulator: dict[str, Any], state: str) -> None:
+    server, _ = await probe_simulator(simulator, thorough=True)
+    assert server.vision is not None
+    assert server.vision.state == state
     assert explain_unusable_vision(server) is not None
     assert server.constraints["json_schema"] == "obeyed"
 
 
-async def test_pictures_beyond_what_is_tried_are_not_counted() -> None:
-    server, _ = await examined({"limit_images": 999}, thorough=True)
+async def test_more_images_than_are_tried_are_not_counted() -> None:
+    server, _ = await probe_simulator({"limit_images": 999}, thorough=True)
     assert (server.image_limit, server.images_taken) == (None, 16)
 
 
-async def test_a_persons_own_fields_go_with_it_but_for_those_that_lengthen_answers() -> None:
+async def test_extra_fields_are_sent_unless_they_lengthen_answers() -> None:
     bodies = list[dict[str, Any]]()
 
     async def note(request: web.Request) -> web.Response:
@@ -157,24 +158,24 @@ async def test_a_persons_own_fields_go_with_it_but_for_those_that_lengthen_answe
 
     async with serve_handler(note) as url:
         sampling = Sampling(extra_body={"top_k": 7, "min_tokens": 64})
-        async with session_of(f"{url}/v1", "qwen", sampling=sampling) as session:
+        async with make_local_session(f"{url}/v1", "qwen", sampling=sampling) as session:
             await probe_server(session, thorough=True)
-            assert session.sampling == sampling
+            assert session.profile.sampling == sampling
     assert len(bodies) > 5
     assert all(body["top_k"] == 7 and "min_tokens" not in body for body in bodies)
 
 
-async def test_a_server_that_fails_at_everything_is_a_finding() -> None:
+async def test_a_server_that_fails_at_everything_has_no_capabilities() -> None:
     async def fail(request: web.Request) -> web.Response:
         return web.json_response({"error": {"message": "Out of order."}}, status=500)
 
     async with (
         serve_handler(fail) as url,
-        session_of(f"{url}/v1", "qwen", limits=Limits(max_attempts=1)) as session,
+        make_local_session(f"{url}/v1", "qwen", limits=Limits(max_attempts=1)) as session,
     ):
         server = await probe_server(session, thorough=True)
-    assert server.sight is not None
-    assert (server.sight.state, server.seed, server.uuid, server.image_limit) == ("failed", "not shown", None, None)
+    assert server.vision is not None
+    assert (server.vision.state, server.seed, server.uuid, server.image_limit) == ("failed", "not shown", None, None)
     assert server.constraint is server.prefill is None
 
 
@@ -185,23 +186,23 @@ async def test_a_server_that_fails_at_everything_is_a_finding() -> None:
         pytest.param({}, "another", "unknown_model", id="another model"),
     ],
 )
-async def test_what_would_stop_a_run_stops_the_examination(simulator: dict[str, Any], model: str, code: str) -> None:
+async def test_probing_stops_where_a_run_would(simulator: dict[str, Any], model: str, code: str) -> None:
     with run_simulator(SimSettings(latency=0, **simulator)) as server:
-        async with session_of(server.base_url, model) as session:
+        async with make_local_session(server.base_url, model) as session:
             with pytest.raises(RunStopped) as caught:
                 await probe_server(session, thorough=True)
     assert caught.value.code == code
 
 
-async def test_nothing_there_stops_it() -> None:
+async def test_probing_stops_if_nothing_listens() -> None:
     with run_simulator(SimSettings()) as gone:
         pass
-    async with session_of(gone.base_url) as session:
+    async with make_local_session(gone.base_url) as session:
         with pytest.raises(RunStopped, match="Nothing listens"):
             await probe_server(session)
 
 
-async def test_a_key_is_sent_with_all_of_it() -> None:
+async def test_all_probes_send_the_key() -> None:
     with run_simulator(SimSettings(latency=0, api_key="sesame")) as server:
         key = find_api_key(server.base_url, "KEY", {"KEY": "sesame"})
         endpoint = Endpoint(base_url=server.base_url, model=DEFAULT_MODEL, api_key=key)
@@ -217,22 +218,22 @@ async def test_a_key_is_sent_with_all_of_it() -> None:
         ("The maximum of 20 pictures is exceeded.", 20),
     ],
 )
-async def test_the_number_of_pictures_is_read_from_a_refusal(
+async def test_the_image_limit_is_read_from_an_error_message(
     respx_mock: respx.MockRouter, words: str, limit: int
 ) -> None:
     respx_mock.post(CHAT_URL).mock(return_value=error_response(400, words))
     async with make_session() as session:
-        assert await count_images(session) == (limit, None)
+        assert await count_images(ProbeSession.of(session)) == (limit, None)
 
 
-async def test_a_refusal_without_a_number_is_narrowed_by_halves(respx_mock: respx.MockRouter) -> None:
+async def test_an_unstated_image_limit_is_found_by_halving(respx_mock: respx.MockRouter) -> None:
     def at_most_five(request: httpx.Request) -> httpx.Response:
         pictures = len(json.loads(request.content)["messages"][1]["content"]) - 1
         return ok_response() if pictures <= 5 else error_response(400, "Too many.")
 
     route = respx_mock.post(CHAT_URL).mock(side_effect=at_most_five)
     async with make_session() as session:
-        assert await count_images(session) == (None, 4)
+        assert await count_images(ProbeSession.of(session)) == (None, 4)
     assert route.call_count == 3
 
 
@@ -245,25 +246,25 @@ async def test_a_refusal_without_a_number_is_narrowed_by_halves(respx_mock: resp
         pytest.param({1: "", 2: "b", 3: "c"}, "not shown", id="nothing said"),
     ],
 )
-async def test_a_seed_is_believed_when_it_shows(
+async def test_a_seed_counts_if_answers_show_it(
     respx_mock: respx.MockRouter, texts: dict[int, str], found: str
 ) -> None:
     respx_mock.post(CHAT_URL).mock(side_effect=lambda request: ok_response(texts[json.loads(request.content)["seed"]]))
     async with make_session() as session:
-        assert await try_seed(session) == found
+        assert await probe_seed(ProbeSession.of(session)) == found
 
 
-async def test_answers_that_differ_for_one_seed_show_none(respx_mock: respx.MockRouter) -> None:
+async def test_different_answers_for_one_seed_do_not_count(respx_mock: respx.MockRouter) -> None:
     respx_mock.post(CHAT_URL).mock(side_effect=[ok_response(text) for text in "abcd"])
     async with make_session() as session:
-        assert await try_seed(session) == "not shown"
+        assert await probe_seed(ProbeSession.of(session)) == "not shown"
 
 
 @pytest.mark.parametrize(("without_bytes", "found"), [(402, True), (20, False), (None, False)])
-async def test_a_uuid_is_believed_when_the_picture_is_still_in_the_prompt(
+async def test_a_uuid_counts_if_the_image_is_still_in_the_prompt(
     respx_mock: respx.MockRouter, without_bytes: int | None, found: bool
 ) -> None:
-    """A lenient server may take a picture without bytes for no picture."""
+    """A lenient server may ignore an image without bytes."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         tokens = 402 if b"base64" in request.content else without_bytes
@@ -272,55 +273,62 @@ async def test_a_uuid_is_believed_when_the_picture_is_still_in_the_prompt(
 
     route = respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session() as session:
-        assert await try_uuid(session) is found
+        assert await probe_uuid(ProbeSession.of(session)) is found
     first, second = (sent_body(route, call)["messages"][1]["content"][0] for call in (0, 1))
     assert first["uuid"] == second["uuid"]
     assert second["image_url"] is None
 
 
-def weighed(request: httpx.Request) -> httpx.Response:
+def response_with_image_tokens(request: httpx.Request) -> httpx.Response:
     usage = {"prompt_tokens": 402, "completion_tokens": 1}
     return httpx.Response(200, json={"choices": [{"message": {"content": "Green"}}], "usage": usage})
 
 
-async def test_trouble_that_passes_is_no_finding_about_a_uuid(respx_mock: respx.MockRouter) -> None:
+async def test_transient_errors_do_not_affect_the_uuid_probe(respx_mock: respx.MockRouter) -> None:
     trouble = iter([error_response(503), None, error_response(429), error_response(500)])
-    route = respx_mock.post(CHAT_URL).mock(side_effect=lambda request: next(trouble, None) or weighed(request))
+    route = respx_mock.post(CHAT_URL).mock(
+        side_effect=lambda request: next(trouble, None) or response_with_image_tokens(request)
+    )
     async with make_session() as session:
-        assert await try_uuid(session)
+        assert await probe_uuid(ProbeSession.of(session))
     assert route.call_count == 6
 
 
-async def test_a_server_that_wants_the_bytes_again_keeps_nothing(respx_mock: respx.MockRouter) -> None:
+async def test_a_server_that_wants_the_image_again_does_not_support_uuids(respx_mock: respx.MockRouter) -> None:
     route = respx_mock.post(CHAT_URL).mock(
-        side_effect=lambda request: weighed(request) if b"base64" in request.content else error_response(400)
+        side_effect=lambda request: (
+            response_with_image_tokens(request) if b"base64" in request.content else error_response(400)
+        )
     )
     async with make_session() as session:
-        assert not await try_uuid(session)
-        assert session.uploads.images_sent == session.uploads.cache_misses == 0
+        assert not await probe_uuid(ProbeSession.of(session))
+        assert session.profile.uploads.images_sent == session.profile.uploads.cache_misses == 0
     assert route.call_count == 3
 
 
-async def test_the_gauges_are_looked_at_by_one_task_that_ends_with_the_session(respx_mock: respx.MockRouter) -> None:
-    respx_mock.post(CHAT_URL).mock(side_effect=weighed)
+async def test_metrics_are_polled_by_one_task_that_ends_with_the_session(respx_mock: respx.MockRouter) -> None:
+    respx_mock.post(CHAT_URL).mock(side_effect=response_with_image_tokens)
     before = asyncio.all_tasks()
     async with make_session(concurrency="auto") as session:
-        await try_seed(session)
+        await probe_seed(ProbeSession.of(session))
         await session.complete(REQUEST)
         assert len(asyncio.all_tasks() - before) == 1
     assert asyncio.all_tasks() == before
 
 
-async def test_a_beginning_that_lengthens_the_prompt_like_a_turn_was_not_gone_on_from(
+async def test_a_prefill_that_counts_as_a_finished_turn_is_ignored(
     respx_mock: respx.MockRouter,
 ) -> None:
-    """A server may take the fields, do nothing and answer 200."""
+    """A server may accept the fields, do nothing and answer 200."""
     respx_mock.post(CHAT_URL).mock(return_value=ok_response())
     async with make_session() as session:
-        assert await try_prefills(session) == {"continue_final_message": "ignored", "partial": "ignored"}
+        assert await probe_prefills(ProbeSession.of(session)) == {
+            "continue_final_message": "ignored",
+            "partial": "ignored",
+        }
 
 
-async def test_a_refused_key_ends_all_that_is_under_way(respx_mock: respx.MockRouter) -> None:
+async def test_a_key_rejected_in_mid_probe_stops_all_probes(respx_mock: respx.MockRouter) -> None:
     respx_mock.get(f"{BASE_URL}/models").mock(return_value=error_response(403))
     respx_mock.get("http://gpu.example/version").mock(return_value=error_response(404))
     respx_mock.post(CHAT_URL).mock(side_effect=[ok_response(), ok_response(), *[error_response(401)] * 20])

@@ -14,8 +14,8 @@ import pytest
 from persqa_client.simulator.faults import Choice
 from persqa_client.simulator.server import SimSettings, run_simulator
 from tests.answers.answer_table import CASES
-from tests.images.picture_table import BUDGET, GOOD
-from tests.images.unusable_files import BAD_FILES, BAD_PLACES
+from tests.images.invalid_files import INVALID_FILES, INVALID_PATHS
+from tests.images.valid_files import MAX_PIXELS, VALID_FILES
 from tests.support.commands import persqa
 
 QUESTIONS = 3
@@ -61,24 +61,24 @@ def expected_result(code: str | None, answer: str | None) -> str:
 def make_input(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
     """The lines of the input, and the expected results."""
     lines, expected = [], {}
-    for number, picture in enumerate(GOOD.values()):
+    for number, picture in enumerate(VALID_FILES.values()):
         (folder / f"{number}.dat").write_bytes(picture.data)
-    pictures = cycle(f"{number}.dat" for number in range(len(GOOD)))
+    pictures = cycle(f"{number}.dat" for number in range(len(VALID_FILES)))
     for case in CASES:
         row = {"image": next(pictures), "name": f"answer {case.id}", "question": case.question, "tag": case.tag}
         lines.append(json.dumps(row, ensure_ascii=False))
         expected[f"answer {case.id}"] = [expected_result(case.code, case.answer)]
-    for number, name in enumerate(GOOD):
+    for number, name in enumerate(VALID_FILES):
         language = ("en", "zh")[number % 2]
         # Another tag, so that no question equals one of the table of answers.
         row = {"image": f"{number}.dat", "name": name, "category": "object", "language": language, "tag": "zib"}
         lines.append(json.dumps(row))
         expected[name] = ["good"] * QUESTIONS
-    for number, (name, (data, code)) in enumerate(BAD_FILES.items()):
+    for number, (name, (data, code)) in enumerate(INVALID_FILES.items()):
         (folder / f"bad {number}.jpg").write_bytes(data)
         lines.append(json.dumps({"image": f"bad {number}.jpg", "name": name}))
         expected[name] = [f"failed: {code}"] * QUESTIONS
-    for name, (make, code) in BAD_PLACES.items():
+    for name, (make, code) in INVALID_PATHS.items():
         lines.append(json.dumps({"image": make(folder), "name": name}))
         expected[name] = [f"failed: {code}"] * QUESTIONS
     for line, code in ODD_LINES.items():
@@ -92,7 +92,7 @@ def read_results(folder: Path) -> tuple[dict[str, list[str]], list[int]]:
     results: dict[str, list[str]] = {}
     for line in (folder / "qa.jsonl").read_text().splitlines():
         row = json.loads(line)
-        result = f"good: {row['pers_qa_meta']['answer']}" if row["name"] not in GOOD else "good"
+        result = f"good: {row['pers_qa_meta']['answer']}" if row["name"] not in VALID_FILES else "good"
         results.setdefault(row["name"], []).append(result)
     order = []
     for line in (folder / "qa.failed.jsonl").read_text().splitlines():
@@ -114,7 +114,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
         done = persqa(
             *("run", "rows.jsonl", "-o", "qa.jsonl", "--base-url", server.base_url, "--model", "persqa-simulator"),
             *("--strategy", "direct", "--names", "names.txt", "--questions", str(QUESTIONS), "--details"),
-            *("--max-attempts", "12", "--max-pixels", str(BUDGET), "--concurrency", "16"),
+            *("--max-attempts", "12", "--max-pixels", str(MAX_PIXELS), "--concurrency", "16"),
             cwd=folder,
             timeout=150,
         )

@@ -1,4 +1,4 @@
-"""A server of one's own that is gone: whoever asks there is told so at once, and a run goes on another time."""
+"""A server started by this program exits: requests fail at once, and the run can be resumed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 
 MODEL = "persqa-simulator"
-FAILED = ServerFailed("server_died", "The server is gone.", ["its last words"])
+FAILED = ServerFailed("server_died", "The server has exited.", ["the end of its log"])
 ROWS = 40
 FOR_EVER = 3600.0
-BROKEN_OFF = SimSettings(script=["ok"] * 6, faults={"stall": 1.0}, latency=0.01)
-"""Some are answered, and then no more."""
+# Six answers, then none.
+STALLING = SimSettings(script=["ok"] * 6, faults={"stall": 1.0}, latency=0.01)
 
 
-class Owned:
-    """A simulator that somebody has started for themselves, and that can be ended."""
+class OwnedServer:
+    """A simulator in the role of a server started by this program."""
 
     def __init__(self, settings: SimSettings) -> None:
         self.life = ExitStack()
@@ -39,7 +39,7 @@ class Owned:
         return Endpoint(base_url=self.server.base_url, model=MODEL, exit_error=lambda: self.failed)
 
     def end(self, *, seen_after: float = 0.0) -> None:
-        """It no longer listens; that it has ended may be seen some seconds later."""
+        """Stops listening. The exit is visible ``seen_after`` seconds later."""
         threading.Timer(seen_after, self.admit).start() if seen_after else self.admit()
         self.life.close()
 
@@ -64,8 +64,8 @@ def of(server: Simulator) -> Endpoint:
     return Endpoint(base_url=server.base_url, model=MODEL)
 
 
-async def execute_until(run: Run, done: int, *owned: Owned) -> Summary:
-    """Executes it, and ends these servers when so many rows are answered."""
+async def execute_and_end_servers(run: Run, done: int, *owned: OwnedServer) -> Summary:
+    """Executes the run, and ends the servers after ``done`` rows."""
     execution = asyncio.create_task(run.execute())
     while run.live.done < done:
         await asyncio.sleep(0.01)
@@ -75,27 +75,27 @@ async def execute_until(run: Run, done: int, *owned: Owned) -> Summary:
 
 
 @pytest.mark.parametrize("seen_after", [0.0, 1.0])
-def test_before_the_first_answer_it_is_told_by_its_own_words(rows: Path, seen_after: float) -> None:
-    """That nothing listens any more is heard before it is seen that the server has ended."""
-    owned = Owned(SimSettings())
+def test_an_exit_before_the_first_answer_is_the_reason_of_the_stop(rows: Path, seen_after: float) -> None:
+    """Connections may be refused before the exit is visible."""
+    owned = OwnedServer(SimSettings())
     owned.end(seen_after=seen_after)
     with pytest.raises(RunStopped) as caught:
         asyncio.run(make_run(rows, owned.endpoint, probes=True).execute())
     assert caught.value is FAILED
-    assert not list(rows.parent.glob("*qa*")), "a run that never began leaves nothing"
+    assert not list(rows.parent.glob("*qa*")), "a run that never began leaves no files"
 
 
-def test_a_refusal_of_one_that_is_there_stays_what_it_is(rows: Path) -> None:
-    owned = Owned(SimSettings(api_key="secret"))
+def test_a_rejection_by_a_running_server_keeps_its_code(rows: Path) -> None:
+    owned = OwnedServer(SimSettings(api_key="secret"))
     with owned.life, pytest.raises(RunStopped) as caught:
         asyncio.run(make_run(rows, owned.endpoint, probes=True).execute())
     assert caught.value.code == "wrong_key"
 
 
-def test_in_mid_run_it_ends_the_run_and_what_was_answered_is_kept(rows: Path) -> None:
-    owned = Owned(BROKEN_OFF)
+def test_an_exit_in_mid_run_stops_the_run_and_keeps_its_answers(rows: Path) -> None:
+    owned = OwnedServer(STALLING)
     with pytest.raises(RunStopped) as caught:
-        asyncio.run(execute_until(make_run(rows, owned.endpoint), 6, owned))
+        asyncio.run(execute_and_end_servers(make_run(rows, owned.endpoint), 6, owned))
     assert caught.value is FAILED
     with run_simulator(SimSettings(latency=0.0)) as another:
         assert asyncio.run(make_run(rows, of(another)).execute()).state == "finished"
@@ -103,24 +103,24 @@ def test_in_mid_run_it_ends_the_run_and_what_was_answered_is_kept(rows: Path) ->
     assert [orjson.loads(line)["n"] for line in rows.with_name("qa.jsonl").read_bytes().splitlines()] == [*range(ROWS)]
 
 
-def test_where_another_endpoint_is_left_that_one_goes_on(rows: Path) -> None:
-    owned = Owned(BROKEN_OFF)
+def test_the_run_continues_at_another_endpoint(rows: Path) -> None:
+    owned = OwnedServer(STALLING)
     with run_simulator(SimSettings(latency=0.05)) as other:
         run = make_run(rows, owned.endpoint, of(other))
-        summary = asyncio.run(execute_until(run, 8, owned))
+        summary = asyncio.run(execute_and_end_servers(run, 8, owned))
     assert summary.tally.succeeded == ROWS
-    assert run.pool.warnings == [f"{owned.server.base_url} is left out from now on: The server is gone."]
+    assert run.pool.warnings == [f"{owned.server.base_url} is left out from now on: The server has exited."]
 
 
-def test_where_all_are_gone_nobody_waits(rows: Path) -> None:
-    one, other = Owned(BROKEN_OFF), Owned(BROKEN_OFF)
+def test_the_run_stops_at_once_if_all_servers_have_exited(rows: Path) -> None:
+    one, other = OwnedServer(STALLING), OwnedServer(STALLING)
     with pytest.raises(RunStopped) as caught:
-        asyncio.run(execute_until(make_run(rows, one.endpoint, other.endpoint), 8, one, other))
+        asyncio.run(execute_and_end_servers(make_run(rows, one.endpoint, other.endpoint), 8, one, other))
     assert caught.value is FAILED
 
 
-async def test_a_client_is_told_too(rows: Path) -> None:
-    owned = Owned(SimSettings(latency=0.0))
+async def test_a_client_raises_server_failed(rows: Path) -> None:
+    owned = OwnedServer(SimSettings(latency=0.0))
     limits = Limits(max_outage=FOR_EVER)
     async with PersQAClient(owned.endpoint, limits=limits) as client:
         await client.ask(rows.with_name("red.png"))
@@ -129,7 +129,7 @@ async def test_a_client_is_told_too(rows: Path) -> None:
             await client.ask(rows.with_name("red.png"))
 
 
-def test_generate_takes_an_endpoint_in_place_of_its_parts(rows: Path) -> None:
+def test_generate_accepts_an_endpoint(rows: Path) -> None:
     with run_simulator(SimSettings(latency=0.0)) as server:
         assert generate(rows, endpoint=of(server)).tally.succeeded == ROWS
         with pytest.raises(SettingsError, match="give it, or them"):
@@ -138,14 +138,14 @@ def test_generate_takes_an_endpoint_in_place_of_its_parts(rows: Path) -> None:
         generate(rows)
 
 
-def test_who_is_told_of_the_end_is_shown_nowhere() -> None:
+def test_exit_error_is_not_shown_and_not_dumped() -> None:
     endpoint = Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL, exit_error=lambda: FAILED)
     assert "gone" not in repr(endpoint)
     assert "gone" not in endpoint.model_dump()
 
 
-def test_a_run_that_is_held_has_its_files_for_itself(rows: Path) -> None:
-    """From before its server is started, so that nobody starts another one for the same output."""
+def test_a_held_run_locks_its_files(rows: Path) -> None:
+    """Before its server is started, so that no second server is started for the same output."""
     with run_simulator(SimSettings(latency=0.0)) as server:
         run = make_run(rows, of(server))
         with run.held() as has_work:
@@ -162,13 +162,13 @@ def test_a_run_that_is_held_has_its_files_for_itself(rows: Path) -> None:
             assert has_work, "a line was added"
 
 
-def test_a_run_that_was_held_in_vain_leaves_nothing(rows: Path) -> None:
+def test_a_held_run_that_never_starts_leaves_no_files(rows: Path) -> None:
     with make_run(rows, Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)).held():
         assert list(rows.parent.glob("*qa*"))
     assert not list(rows.parent.glob("*qa*"))
 
 
-def test_the_start_of_a_server_is_none_of_the_runs_time(rows: Path) -> None:
+def test_the_start_of_a_server_does_not_count_as_run_time(rows: Path) -> None:
     now = 0.0
     settings = make_run(rows, Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)).settings
     run = Run(settings, open_source(rows, "image"), clock=lambda: now)

@@ -1,4 +1,4 @@
-"""What an answer is held to."""
+"""Constraints of answers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from persqa_client.simulator.constraints import Constraint, constraint_of, obey
-from persqa_client.simulator.error_responses import Refusal
+from persqa_client.simulator.constraints import Constraint, apply_constraint, read_constraint
+from persqa_client.simulator.error_responses import ErrorResponse
 
 NATURAL = "<mam> appears in a bright picture."
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
@@ -33,8 +33,8 @@ FORMAT = {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}
         pytest.param({}, False, None, id="none"),
     ],
 )
-def test_the_constraint_that_counts_is_found(fields: dict[str, Any], guided: bool, found: Constraint | None) -> None:
-    assert constraint_of(fields, guided) == found
+def test_the_constraint_in_effect_is_found(fields: dict[str, Any], guided: bool, found: Constraint | None) -> None:
+    assert read_constraint(fields, guided) == found
 
 
 @pytest.mark.parametrize(
@@ -47,30 +47,30 @@ def test_the_constraint_that_counts_is_found(fields: dict[str, Any], guided: boo
         pytest.param({"response_format": {"type": "json_schema"}}, id="no schema"),
     ],
 )
-def test_a_malformed_constraint_is_refused(fields: dict[str, Any]) -> None:
-    with pytest.raises(Refusal) as caught:
-        constraint_of(fields, guided=False)
+def test_a_malformed_constraint_is_rejected(fields: dict[str, Any]) -> None:
+    with pytest.raises(ErrorResponse) as caught:
+        read_constraint(fields, guided=False)
     assert caught.value.status == 400
 
 
 def test_without_a_constraint_the_answer_is_the_natural_one() -> None:
-    assert obey(None, NATURAL, 0) == NATURAL
+    assert apply_constraint(None, NATURAL, 0) == NATURAL
 
 
-def test_a_choice_is_the_natural_answer_or_one_by_lot() -> None:
-    assert obey(Constraint("choice", ["a", NATURAL]), NATURAL, 0) == NATURAL
-    assert {obey(Constraint("choice", ["a", "b"]), NATURAL, seed) for seed in range(20)} == {"a", "b"}
+def test_a_choice_is_the_natural_answer_or_a_random_one() -> None:
+    assert apply_constraint(Constraint("choice", ["a", NATURAL]), NATURAL, 0) == NATURAL
+    assert {apply_constraint(Constraint("choice", ["a", "b"]), NATURAL, seed) for seed in range(20)} == {"a", "b"}
 
 
 def test_a_schema_is_filled_with_the_natural_answer_and_stray_white_space() -> None:
-    texts = [obey(Constraint("json", SCHEMA), NATURAL, seed) for seed in range(20)]
+    texts = [apply_constraint(Constraint("json", SCHEMA), NATURAL, seed) for seed in range(20)]
     assert all(json.loads(text) == {"answer": NATURAL} for text in texts)
     assert len(set(texts)) > 1
 
 
 def test_a_pattern_inside_a_schema_is_obeyed() -> None:
     schema = {"type": "object", "properties": {"answer": {"type": "string", "pattern": "<mam> is [a-z]+\\."}}}
-    answer = json.loads(obey(Constraint("json", schema), NATURAL, 0))["answer"]
+    answer = json.loads(apply_constraint(Constraint("json", schema), NATURAL, 0))["answer"]
     assert re.fullmatch("<mam> is [a-z]+\\.", answer)
 
 
@@ -87,7 +87,7 @@ def test_a_pattern_inside_a_schema_is_obeyed() -> None:
     ],
 )
 def test_other_schemas_are_obeyed(schema: Any, value: Any) -> None:
-    assert json.loads(obey(Constraint("json", schema), NATURAL, 0)) == value
+    assert json.loads(apply_constraint(Constraint("json", schema), NATURAL, 0)) == value
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_other_schemas_are_obeyed(schema: Any, value: Any) -> None:
         pytest.param(Constraint("json", {"type": "colour"}), id="an unknown type"),
     ],
 )
-def test_what_can_not_be_obeyed_is_refused(constraint: Constraint) -> None:
-    with pytest.raises(Refusal) as caught:
-        obey(constraint, NATURAL, 0)
+def test_an_unsupported_constraint_is_rejected(constraint: Constraint) -> None:
+    with pytest.raises(ErrorResponse) as caught:
+        apply_constraint(constraint, NATURAL, 0)
     assert caught.value.status == 400

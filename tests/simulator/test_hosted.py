@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.simulator.asking import asking, body, part, picture
+from tests.simulator.requests import chat_body, connect, image_part, make_image
 
 
 def hosted(**fields: Any) -> dict[str, Any]:
-    return body(model="persqa-simulator", **fields)
+    return chat_body(model="persqa-simulator", **fields)
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ def hosted(**fields: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_parameters_are_refused_in_openais_words(
+def test_a_rejected_parameter_gets_openais_error(
     fields: dict[str, Any], words: str, param: str | None, code: str
 ) -> None:
-    with asking(shape="hosted", reject=("seed",)) as ask:
-        response = ask.post(hosted(**fields))
+    with connect(shape="hosted", reject=("seed",)) as client:
+        response = client.post(hosted(**fields))
     assert response.status_code == 400
     error = response.json()["error"]
     assert error["message"].startswith(words)
@@ -58,54 +58,54 @@ def test_parameters_are_refused_in_openais_words(
 
 
 @pytest.mark.parametrize("fields", [{}, {"temperature": 1}, {"max_completion_tokens": 50, "seed": 3}, {"top_p": 0.9}])
-def test_what_openai_knows_is_taken(fields: dict[str, Any]) -> None:
-    with asking(shape="hosted") as ask:
-        response = ask.post(hosted(**fields))
+def test_known_parameters_are_accepted(fields: dict[str, Any]) -> None:
+    with connect(shape="hosted") as client:
+        response = client.post(hosted(**fields))
     assert response.status_code == 200
     assert response.headers["x-ratelimit-remaining-requests"].isdecimal()
 
 
-def test_a_uuid_is_unknown_here() -> None:
-    with asking(shape="hosted") as ask:
+def test_a_uuid_is_an_unknown_parameter() -> None:
+    with connect(shape="hosted") as client:
         assert (
-            ask.post(body(part(picture(), uuid="a"), model="persqa-simulator")).json()["error"]["code"]
+            client.post(chat_body(image_part(make_image(), uuid="a"), model="persqa-simulator")).json()["error"]["code"]
             == "unknown_parameter"
         )
 
 
-def test_a_wrong_key_gets_openais_object() -> None:
-    with asking(shape="hosted", api_key="right") as ask:
-        response = ask.post(hosted(), Authorization="Bearer wrong-key")
+def test_a_wrong_key_gets_openais_error() -> None:
+    with connect(shape="hosted", api_key="right") as client:
+        response = client.post(hosted(), Authorization="Bearer wrong-key")
     assert response.status_code == 401
     assert response.json()["error"]["code"] == "invalid_api_key"
     assert "wrong-key" not in response.text
 
 
-def test_an_unknown_model_gets_openais_object() -> None:
-    with asking(shape="hosted") as ask:
-        response = ask.post(body(model="gpt-0"))
+def test_an_unknown_model_gets_openais_error() -> None:
+    with connect(shape="hosted") as client:
+        response = client.post(chat_body(model="gpt-0"))
         assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
-        assert ask.post(body()).status_code == 400
+        assert client.post(chat_body()).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/health", "/version", "/metrics", "/v1/nothing"])
-def test_vllms_own_routes_are_not_there(path: str) -> None:
-    with asking(shape="hosted") as ask:
-        response = ask.client.get(path)
-        assert ask.post(hosted(), path="/tokenize").status_code == 404
+def test_vllms_own_routes_do_not_exist(path: str) -> None:
+    with connect(shape="hosted") as client:
+        response = client.http.get(path)
+        assert client.post(hosted(), path="/tokenize").status_code == 404
     assert response.status_code == 404
     assert response.json()["error"]["message"] == f"Invalid URL (GET {path})"
 
 
-def test_the_models_say_that_they_are_a_simulators() -> None:
-    with asking(shape="hosted", models=("gpt-0",)) as ask:
-        card = ask.client.get("/v1/models").json()["data"][0]
+def test_models_are_marked_as_simulated() -> None:
+    with connect(shape="hosted", models=("gpt-0",)) as client:
+        card = client.http.get("/v1/models").json()["data"][0]
     assert (card["id"], card["simulator"]) == ("gpt-0", True)
     assert "simulator" in card["owned_by"]
 
 
-def test_a_full_queue_is_told_in_openais_shape() -> None:
-    with asking(shape="hosted", script=["503"]) as ask:
-        response = ask.post(hosted())
+def test_a_full_queue_gets_openais_error() -> None:
+    with connect(shape="hosted", script=["503"]) as client:
+        response = client.post(hosted())
     assert response.status_code == 503
     assert response.json()["error"]["type"] == "server_error"

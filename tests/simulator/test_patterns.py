@@ -1,4 +1,4 @@
-"""Strings made for a pattern."""
+"""Strings made from regular expressions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.simulator.patterns import Unmatchable, matching
+from persqa_client.simulator.constraints import UnmatchablePattern, make_match
 
 NATURAL = "<mam> appears in a bright picture of 640x427 pixels, mostly blue."
 
@@ -33,27 +33,27 @@ NATURAL = "<mam> appears in a bright picture of 640x427 pixels, mostly blue."
 )
 @pytest.mark.parametrize("seed", range(5))
 def test_the_whole_string_matches(pattern: str, seed: int) -> None:
-    assert re.fullmatch(pattern, matching(pattern, NATURAL, random.Random(seed)))
+    assert re.fullmatch(pattern, make_match(pattern, NATURAL, random.Random(seed)))
 
 
 @given(st.text(alphabet="ab", min_size=1, max_size=6), st.integers(0, 5), st.integers(0, 5), st.integers())
 def test_counts_are_kept(word: str, least: int, more: int, seed: int) -> None:
     pattern = f"(?:{word}){{{least},{least + more}}}[a-f]{{{least}}}"
-    assert re.fullmatch(pattern, matching(pattern, NATURAL, random.Random(seed)))
+    assert re.fullmatch(pattern, make_match(pattern, NATURAL, random.Random(seed)))
 
 
-def test_the_natural_answer_is_kept_where_it_matches() -> None:
-    assert matching(r"<mam>[\s\S]+", NATURAL, random.Random(0)) == NATURAL
+def test_a_matching_natural_answer_is_kept() -> None:
+    assert make_match(r"<mam>[\s\S]+", NATURAL, random.Random(0)) == NATURAL
 
 
 def test_free_places_are_filled_with_the_natural_words() -> None:
-    made = matching(r"<mam> is [a-z ]{10,400}\.", NATURAL, random.Random(0))
+    made = make_match(r"<mam> is [a-z ]{10,400}\.", NATURAL, random.Random(0))
     assert "appears in a bright picture" in made
 
 
 def test_the_same_seed_makes_the_same_string() -> None:
-    assert len({matching(r"[a-z]{20}", "", random.Random(7)) for _ in range(3)}) == 1
-    assert matching(r"[a-z]{20}", "", random.Random(7)) != matching(r"[a-z]{20}", "", random.Random(8))
+    assert len({make_match(r"[a-z]{20}", "", random.Random(7)) for _ in range(3)}) == 1
+    assert make_match(r"[a-z]{20}", "", random.Random(7)) != make_match(r"[a-z]{20}", "", random.Random(8))
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,6 @@ def test_the_same_seed_makes_the_same_string() -> None:
         pytest.param(r"a{99999}", "no more than", id="too often"),
     ],
 )
-def test_what_can_not_be_made_is_said(pattern: str, words: str) -> None:
-    with pytest.raises(Unmatchable, match=words):
-        matching(pattern, NATURAL, random.Random(0))
+def test_unsupported_patterns_are_rejected(pattern: str, words: str) -> None:
+    with pytest.raises(UnmatchablePattern, match=words):
+        make_match(pattern, NATURAL, random.Random(0))

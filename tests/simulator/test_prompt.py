@@ -1,4 +1,4 @@
-"""What is read out of a chat request."""
+"""Parsing of chat requests."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from persqa_client.simulator.error_responses import Refusal
-from persqa_client.simulator.prompt import Part, read_chat
+from persqa_client.simulator.error_responses import ErrorResponse
+from persqa_client.simulator.prompt import ImagePart, parse_chat_request
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
 
@@ -47,14 +47,14 @@ def user(*content: Any) -> dict[str, Any]:
     ],
 )
 def test_tag_and_question_are_found(messages: list[Any], tag: str | None, question: str) -> None:
-    chat = read_chat({"messages": messages})
+    chat = parse_chat_request({"messages": messages})
     assert (chat.tag, chat.question) == (tag, question)
 
 
-def test_pictures_are_gathered_in_order_with_their_uuids() -> None:
+def test_images_are_collected_in_order_with_their_uuids() -> None:
     two = {"type": "image_url", "image_url": None, "uuid": "abc"}
-    chat = read_chat({"messages": [user(IMAGE, "a", two), user(IMAGE)]})
-    assert chat.parts == (Part("data:,"), Part(None, "abc"), Part("data:,"))
+    chat = parse_chat_request({"messages": [user(IMAGE, "a", two), user(IMAGE)]})
+    assert chat.images == (ImagePart("data:,"), ImagePart(None, "abc"), ImagePart("data:,"))
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_pictures_are_gathered_in_order_with_their_uuids() -> None:
         pytest.param({"messages": [user({"type": "image_url"})]}, "image_url.url", id="picture without a source"),
     ],
 )
-def test_what_is_no_chat_request_is_refused(body: Any, words: str) -> None:
-    with pytest.raises(Refusal) as caught:
-        read_chat(body)
+def test_a_body_that_is_no_chat_request_is_rejected(body: Any, words: str) -> None:
+    with pytest.raises(ErrorResponse) as caught:
+        parse_chat_request(body)
     assert caught.value.status == 400
     assert words in caught.value.message
 
@@ -80,5 +80,5 @@ def test_what_is_no_chat_request_is_refused(body: Any, words: str) -> None:
     ("fields", "most"),
     [({}, None), ({"max_tokens": 7}, 7), ({"max_completion_tokens": 5, "max_tokens": 7}, 5)],
 )
-def test_the_length_goes_by_either_name(fields: dict[str, int], most: int | None) -> None:
-    assert read_chat({"messages": [user("a")], **fields}).max_tokens == most
+def test_max_tokens_has_two_names(fields: dict[str, int], most: int | None) -> None:
+    assert parse_chat_request({"messages": [user("a")], **fields}).max_tokens == most

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator.asking import asking, body
+from tests.simulator.requests import chat_body, connect
 
 
-def test_the_models_are_vllms_and_say_that_they_are_a_simulators() -> None:
-    with asking(models=("Qwen/Qwen2.5-VL-3B-Instruct", "alias"), max_model_len=4096) as ask:
-        response = ask.client.get("/v1/models")
+def test_models_have_vllms_fields_and_are_marked_as_simulated() -> None:
+    with connect(models=("Qwen/Qwen2.5-VL-3B-Instruct", "alias"), max_model_len=4096) as client:
+        response = client.http.get("/v1/models")
     cards = response.json()["data"]
     assert [card["id"] for card in cards] == ["Qwen/Qwen2.5-VL-3B-Instruct", "alias"]
     assert all((card["owned_by"], card["max_model_len"], card["simulator"]) == ("vllm", 4096, True) for card in cards)
@@ -17,16 +17,16 @@ def test_the_models_are_vllms_and_say_that_they_are_a_simulators() -> None:
 
 
 def test_health_is_empty_and_the_version_says_simulator() -> None:
-    with asking() as ask:
-        assert (ask.client.get("/health").status_code, ask.client.get("/health").content) == (200, b"")
-        assert ask.client.get("/version").json()["version"].endswith("-simulator")
+    with connect() as client:
+        assert (client.http.get("/health").status_code, client.http.get("/health").content) == (200, b"")
+        assert client.http.get("/version").json()["version"].endswith("-simulator")
 
 
-def test_metrics_are_prometheus_text_and_move() -> None:
-    with asking() as ask:
-        before = ask.client.get("/metrics").text
-        usage = ask.post().json()["usage"]
-        after = ask.client.get("/metrics").text
+def test_metrics_change_with_requests() -> None:
+    with connect() as client:
+        before = client.http.get("/metrics").text
+        usage = client.post().json()["usage"]
+        after = client.http.get("/metrics").text
     labels = '{engine="0",model_name="persqa-simulator"}'
     assert f"vllm:prompt_tokens_total{labels} 0.0" in before
     assert f"vllm:prompt_tokens_total{labels} {float(usage['prompt_tokens'])}" in after
@@ -36,12 +36,12 @@ def test_metrics_are_prometheus_text_and_move() -> None:
     assert 'vllm:admission_rejections_total{model_name="persqa-simulator",reason="max_num_queued_reqs"} 0.0\n' in after
 
 
-def test_tokenize_counts_what_a_chat_then_uses() -> None:
-    with asking() as ask:
-        counted = ask.post(body(), path="/tokenize").json()
-        used = ask.post().json()["usage"]["prompt_tokens"]
-        prompt = ask.post({"prompt": "one two three"}, path="/tokenize").json()
-        assert ask.post({}, path="/tokenize").status_code == 400
+def test_tokenize_and_usage_agree() -> None:
+    with connect() as client:
+        counted = client.post(chat_body(), path="/tokenize").json()
+        used = client.post().json()["usage"]["prompt_tokens"]
+        prompt = client.post({"prompt": "one two three"}, path="/tokenize").json()
+        assert client.post({}, path="/tokenize").status_code == 400
     assert (counted["count"], counted["max_model_len"]) == (used, 8192)
     assert 0 < prompt["count"] < used
 
@@ -55,7 +55,7 @@ def test_tokenize_counts_what_a_chat_then_uses() -> None:
         ("POST", "/health", 405, "Method Not Allowed"),
     ],
 )
-def test_all_else_is_not_there(method: str, path: str, status: int, detail: str) -> None:
-    with asking() as ask:
-        response = ask.client.request(method, path)
+def test_other_paths_and_methods_are_rejected(method: str, path: str, status: int, detail: str) -> None:
+    with connect() as client:
+        response = client.http.request(method, path)
     assert (response.status_code, response.json()) == (status, {"detail": detail})

@@ -1,4 +1,4 @@
-"""What a simulator can be told to be."""
+"""Settings of a simulator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.simulator.settings import SimSettings, read_faults, read_slots
+from persqa_client.simulator.settings import SimSettings, parse_faults, parse_slot_changes
 
 
 @pytest.mark.parametrize(
@@ -29,29 +29,29 @@ from persqa_client.simulator.settings import SimSettings, read_faults, read_slot
         pytest.param({"script": ["ok", "sunspots"]}, "no fault 'sunspots'", id="unknown fault in the script"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused_by_name(values: dict[str, Any], words: str) -> None:
+def test_a_value_out_of_range_is_reported_by_name(values: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         SimSettings(**values)
 
 
-def test_faults_are_read_as_the_command_line_has_them() -> None:
-    assert read_faults(["503=0.05", "no_tag=.5"]) == {"503": 0.05, "no_tag": 0.5}
+def test_faults_are_parsed() -> None:
+    assert parse_faults(["503=0.05", "no_tag=.5"]) == {"503": 0.05, "no_tag": 0.5}
 
 
 @pytest.mark.parametrize("text", ["503", "503=", "503=often"])
-def test_a_fault_without_a_rate_is_explained(text: str) -> None:
+def test_a_fault_without_a_rate_is_reported(text: str) -> None:
     with pytest.raises(SettingsError, match=f"--fault {text} should look like"):
-        read_faults([text])
+        parse_faults([text])
 
 
-def test_changes_of_slots_are_read_as_the_command_line_has_them() -> None:
-    assert read_slots(["60=64", "120.5=16"]) == {60.0: 64, 120.5: 16}
+def test_slot_changes_are_parsed() -> None:
+    assert parse_slot_changes(["60=64", "120.5=16"]) == {60.0: 64, 120.5: 16}
 
 
 @pytest.mark.parametrize("text", ["60", "60=", "60=many", "soon=4"])
-def test_a_change_of_slots_without_both_numbers_is_explained(text: str) -> None:
+def test_a_slot_change_without_both_numbers_is_reported(text: str) -> None:
     with pytest.raises(SettingsError, match=f"--slots-at {text} should look like"):
-        read_slots([text])
+        parse_slot_changes([text])
 
 
 def test_the_key_is_not_shown() -> None:

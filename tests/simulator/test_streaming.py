@@ -1,4 +1,4 @@
-"""Answers of the simulator that come piece by piece, over a socket."""
+"""Streamed answers, over a socket."""
 
 from __future__ import annotations
 
@@ -8,93 +8,94 @@ import orjson
 import pytest
 
 from persqa_client.client.response import assemble_stream, read_completion
-from tests.simulator.asking import Asker, asking, body, part, picture
+from tests.simulator.requests import SimulatorClient, chat_body, connect, image_part, make_image
 
-IN_PIECES: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
 
-def events(text: str) -> list[Any]:
-    """What a stream says, its mark of the end left out."""
-    *told, end = [line.removeprefix("data: ") for line in text.split("\n\n") if line]
+def parse_events(stream: str) -> list[Any]:
+    """The events of a stream, without its end."""
+    *texts, end = [line.removeprefix("data: ") for line in stream.split("\n\n") if line]
     assert end == "[DONE]"
-    return [orjson.loads(event) for event in told]
+    return [orjson.loads(text) for text in texts]
 
 
 @pytest.mark.parametrize("text", ["Question: Who is <mam>?", "问题：<mam>穿着什么？"])
-def test_the_pieces_make_the_answer_that_comes_whole(text: str) -> None:
-    with asking() as ask:
-        whole = ask.post(body(text=text))
-        pieces = ask.post(body(text=text, **IN_PIECES))
-    assert pieces.headers["content-type"].startswith("text/event-stream")
-    assert len(events(pieces.text)) > 5
-    assert read_completion(assemble_stream(pieces.content)) == read_completion(whole.content)
+def test_the_chunks_add_up_to_the_complete_answer(text: str) -> None:
+    with connect() as client:
+        complete = client.post(chat_body(text=text))
+        chunks = client.post(chat_body(text=text, **STREAMED))
+    assert chunks.headers["content-type"].startswith("text/event-stream")
+    assert len(parse_events(chunks.text)) > 5
+    assert read_completion(assemble_stream(chunks.content)) == read_completion(complete.content)
 
 
-def test_usage_is_told_to_who_asks_for_it() -> None:
-    with asking() as ask:
-        assert not any("usage" in event for event in events(ask.post(body(stream=True)).text))
+def test_usage_is_sent_on_request_only() -> None:
+    with connect() as client:
+        assert not any("usage" in event for event in parse_events(client.post(chat_body(stream=True)).text))
 
 
+# Seconds; no test waits for such an answer.
 LONG = 60.0
-"""Seconds; nobody waits for an answer that takes so long."""
 CHAT = ("POST", "/v1/chat/completions")
 
 
-def test_the_status_comes_as_soon_as_the_pictures_are_in() -> None:
-    with asking(latency=LONG) as ask, ask.client.stream(*CHAT, json=body(**IN_PIECES)) as reply:
-        assert (reply.status_code, ask.server.stats()["answered"]) == (200, 0)
+def test_the_status_is_sent_once_the_images_are_read() -> None:
+    with connect(latency=LONG) as client, client.http.stream(*CHAT, json=chat_body(**STREAMED)) as reply:
+        assert (reply.status_code, client.server.stats()["answered"]) == (200, 0)
 
 
-def test_a_picture_is_kept_when_the_answer_begins() -> None:
-    first, second = (body(part(data, uuid="abc"), **IN_PIECES) for data in (picture(), None))
+def test_an_image_is_cached_when_the_answer_begins() -> None:
+    first, second = (chat_body(image_part(data, uuid="abc"), **STREAMED) for data in (make_image(), None))
     with (
-        asking(latency=LONG) as ask,
-        ask.client.stream(*CHAT, json=first),
-        ask.client.stream(*CHAT, json=second) as named,
+        connect(latency=LONG) as client,
+        client.http.stream(*CHAT, json=first),
+        client.http.stream(*CHAT, json=second) as second_reply,
     ):
-        assert named.status_code == 200
+        assert second_reply.status_code == 200
 
 
-def test_what_is_refused_before_any_work_has_a_status() -> None:
-    with asking(script=["503"]) as ask:
+def test_an_early_error_has_its_status() -> None:
+    with connect(script=["503"]) as client:
         statuses = [
-            ask.post(request).status_code for request in (body(**IN_PIECES), body(part(None, uuid="x"), stream=True))
+            client.post(request).status_code
+            for request in (chat_body(**STREAMED), chat_body(image_part(None, uuid="x"), stream=True))
         ]
     assert statuses == [503, 400]
 
 
-def test_a_full_queue_refuses_with_a_status() -> None:
-    with asking(slots=1, max_queued=0, latency=LONG) as ask, ask.client.stream(*CHAT, json=body(**IN_PIECES)):
-        assert ask.post(body(**IN_PIECES)).status_code == 503
+def test_a_full_queue_is_an_early_error() -> None:
+    with connect(slots=1, max_queued=0, latency=LONG) as client, client.http.stream(*CHAT, json=chat_body(**STREAMED)):
+        assert client.post(chat_body(**STREAMED)).status_code == 503
 
 
-def one(ask: Asker) -> Any:
-    [event] = events(ask.post(body(**IN_PIECES)).text)
+def post_for_one_event(client: SimulatorClient) -> Any:
+    [event] = parse_events(client.post(chat_body(**STREAMED)).text)
     return event
 
 
 @pytest.mark.parametrize(
     ("fault", "code"), [("500", 500), ("502_html", 502), ("engine_dead", 500), ("error_in_200", 500)]
 )
-def test_what_goes_wrong_later_is_an_event(fault: str, code: int) -> None:
-    with asking(script=[fault]) as ask:
-        assert one(ask)["error"]["code"] == code
+def test_a_late_error_is_an_event(fault: str, code: int) -> None:
+    with connect(script=[fault]) as client:
+        assert post_for_one_event(client)["error"]["code"] == code
 
 
-def test_an_answer_without_a_choice_or_a_text_has_none_in_pieces_either() -> None:
-    with asking(script=["no_choices", "null_content"]) as ask:
-        assert one(ask)["choices"] == []
-        pieces = ask.post(body(**IN_PIECES)).content
-    assert orjson.loads(assemble_stream(pieces))["choices"][0]["message"]["content"] is None
+def test_a_body_without_a_choice_or_a_text_is_streamed_so() -> None:
+    with connect(script=["no_choices", "null_content"]) as client:
+        assert post_for_one_event(client)["choices"] == []
+        chunks = client.post(chat_body(**STREAMED)).content
+    assert orjson.loads(assemble_stream(chunks))["choices"][0]["message"]["content"] is None
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut_body"])
 def test_a_broken_stream_has_no_end(fault: str) -> None:
-    with asking(script=[fault]) as ask, pytest.raises(Exception, match=r"(?i)closed|reset|disconnect"):
-        ask.post(body(**IN_PIECES))
+    with connect(script=[fault]) as client, pytest.raises(Exception, match=r"(?i)closed|reset|disconnect"):
+        client.post(chat_body(**STREAMED))
 
 
-def test_a_spoilt_stream_is_no_json() -> None:
-    with asking(script=["invalid_json"]) as ask:
-        content = ask.post(body(**IN_PIECES)).content
+def test_an_invalid_stream_is_no_json() -> None:
+    with connect(script=["invalid_json"]) as client:
+        content = client.post(chat_body(**STREAMED)).content
     assert assemble_stream(content) == content

@@ -1,4 +1,4 @@
-"""What pixels tell."""
+"""Facts that are read from pixels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ import random
 import pytest
 from PIL import Image
 
-from persqa_client.simulator.vision import COLOURS, Unreadable, payload, see, together, tokens
-from tests.simulator.asking import picture, url
+from persqa_client.simulator.vision import (
+    COLOURS,
+    UnreadableImage,
+    combine_facts,
+    count_qwen_tokens,
+    decode_data_url,
+    read_facts,
+)
+from tests.simulator.requests import data_url, make_image
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -37,33 +44,35 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
         ("#7d26cd", "purple"),
     ],
 )
-def test_colours_are_named_as_people_would(rgb: str, name: str) -> None:
-    assert see(picture(rgb)).main == (name,)
+def test_colours_have_their_usual_names(rgb: str, name: str) -> None:
+    assert read_facts(make_image(rgb)).main_colours == (name,)
 
 
-def test_every_colour_is_called_by_its_own_name() -> None:
+def test_every_palette_colour_has_its_own_name() -> None:
     for name, (chinese, values) in COLOURS.items():
         assert chinese
         for value in values:
-            assert see(encoded(Image.new("RGB", (8, 8), value))).main == (name,)
+            assert read_facts(encoded(Image.new("RGB", (8, 8), value))).main_colours == (name,)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
 def test_size_and_colours_come_from_any_file_type(kind: str) -> None:
     image = Image.new("RGB", (300, 200), "blue")
     image.paste("white", (0, 0, 100, 200))
-    facts = see(encoded(image, kind))
+    facts = read_facts(encoded(image, kind))
     assert (facts.width, facts.height) == (300, 200)
-    assert facts.main == ("blue", "white")
+    assert facts.main_colours == ("blue", "white")
     assert facts.lightest[1] == 0
 
 
-def test_the_type_that_the_url_declares_does_not_matter() -> None:
-    assert see(payload(url(picture("green", kind="PNG"), "image/jpeg"))[1]).main == ("green",)
+def test_the_declared_type_does_not_matter() -> None:
+    assert read_facts(decode_data_url(data_url(make_image("green", kind="PNG"), "image/jpeg"))[1]).main_colours == (
+        "green",
+    )
 
 
 def test_transparent_parts_are_white() -> None:
-    assert see(encoded(Image.new("RGBA", (20, 20), (0, 0, 0, 0)))).main == ("white",)
+    assert read_facts(encoded(Image.new("RGBA", (20, 20), (0, 0, 0, 0)))).main_colours == ("white",)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -71,9 +80,9 @@ def test_transparent_parts_are_white() -> None:
 def test_a_truncated_picture_is_unreadable(kind: str, left: float) -> None:
     noise = random.Random(1).randbytes(200 * 200 * 3)
     data = encoded(Image.frombytes("RGB", (200, 200), noise), kind)
-    see(data)
-    with pytest.raises(Unreadable):
-        see(data[: int(len(data) * left)])
+    read_facts(data)
+    with pytest.raises(UnreadableImage):
+        read_facts(data[: int(len(data) * left)])
 
 
 @pytest.mark.parametrize(
@@ -82,21 +91,21 @@ def test_a_truncated_picture_is_unreadable(kind: str, left: float) -> None:
         pytest.param("data:image/png;base64,@@@@", id="not base64"),
         pytest.param("data:image/png;base64,AAAA", id="not a picture"),
         pytest.param("data:image/png;base64,", id="empty"),
-        pytest.param(url(b"<html>no picture</html>"), id="a page"),
+        pytest.param(data_url(b"<html>no picture</html>"), id="a page"),
     ],
 )
-def test_what_is_no_picture_is_unreadable(text: str) -> None:
-    with pytest.raises(Unreadable):
-        see(payload(text)[1])
+def test_data_that_is_no_image_is_unreadable(text: str) -> None:
+    with pytest.raises(UnreadableImage):
+        read_facts(decode_data_url(text)[1])
 
 
 @pytest.mark.parametrize(("size", "readable"), [((1990, 10), True), ((2000, 10), False), ((4, 2000), False)])
-def test_a_picture_may_not_be_200_times_longer_than_wide(size: tuple[int, int], readable: bool) -> None:
+def test_an_image_200_times_longer_than_wide_is_rejected(size: tuple[int, int], readable: bool) -> None:
     if readable:
-        assert see(picture(size=size)).width == size[0]
+        assert read_facts(make_image(size=size)).width == size[0]
     else:
-        with pytest.raises(Unreadable, match=r"size=2000x10|size=4x2000"):
-            see(picture(size=size))
+        with pytest.raises(UnreadableImage, match=r"size=2000x10|size=4x2000"):
+            read_facts(make_image(size=size))
 
 
 @pytest.mark.parametrize(
@@ -110,15 +119,15 @@ def test_a_picture_may_not_be_200_times_longer_than_wide(size: tuple[int, int], 
         pytest.param(1, 100, 20, id="scaled up to the least, sides rounded up"),
     ],
 )
-def test_pictures_cost_tokens_by_qwens_rule(width: int, height: int, count: int) -> None:
-    assert tokens(width, height, 1280) == count
+def test_image_tokens_follow_qwens_rule(width: int, height: int, count: int) -> None:
+    assert count_qwen_tokens(width, height, 1280) == count
 
 
-def test_several_pictures_are_taken_together() -> None:
-    red, blue = see(picture("red", (10, 20))), see(picture("blue", (30, 40)))
-    both = together([red, blue])
-    assert both.main == ("blue", "red")
+def test_facts_of_several_images_are_combined() -> None:
+    red, blue = read_facts(make_image("red", (10, 20))), read_facts(make_image("blue", (30, 40)))
+    both = combine_facts([red, blue])
+    assert both.main_colours == ("blue", "red")
     assert both.others == ((30, 40),)
     assert both.digest != red.digest
-    assert together([blue, red]).digest != both.digest
-    assert together([red]) is red
+    assert combine_facts([blue, red]).digest != both.digest
+    assert combine_facts([red]) is red

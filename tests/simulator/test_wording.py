@@ -1,13 +1,13 @@
-"""Facts in words."""
+"""Sentences about facts."""
 
 from __future__ import annotations
 
 import pytest
 
-from persqa_client.simulator.vision import COLOURS, Facts
-from persqa_client.simulator.wording import ENGLISH, MANDARIN, sentence, topic
+from persqa_client.simulator.vision import COLOURS, ImageFacts
+from persqa_client.simulator.wording import CHINESE_SENTENCES, ENGLISH_SENTENCES, find_topic, write_answer
 
-FACTS = Facts(640, 427, (("blue", 0.6), ("light grey", 0.3), ("red", 0.01)), 180.0, (0, 2), b"12345678")
+FACTS = ImageFacts(640, 427, (("blue", 0.6), ("light grey", 0.3), ("red", 0.01)), 180.0, (0, 2), b"12345678")
 
 QUESTIONS = {
     "wearing": ("What is <mam> wearing?", "<mam>穿着什么？"),
@@ -20,14 +20,14 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-def test_a_question_is_known_in_both_languages(name: str) -> None:
-    assert [topic(question) for question in QUESTIONS[name]] == [name, name]
+def test_topics_are_recognised_in_both_languages(name: str) -> None:
+    assert [find_topic(question) for question in QUESTIONS[name]] == [name, name]
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
 @pytest.mark.parametrize("seed", range(4))
-def test_an_answer_begins_with_the_tag_and_tells_the_colours(name: str, seed: int) -> None:
-    english, chinese = (sentence("<mam>", question, FACTS, seed) for question in QUESTIONS[name])
+def test_an_answer_begins_with_the_tag_and_names_the_colours(name: str, seed: int) -> None:
+    english, chinese = (write_answer("<mam>", question, FACTS, seed) for question in QUESTIONS[name])
     assert english.startswith("<mam> ")
     assert all(word in english for word in ("bright", "landscape", "640x427", "blue and light grey"))
     assert " red" not in english
@@ -35,30 +35,30 @@ def test_an_answer_begins_with_the_tag_and_tells_the_colours(name: str, seed: in
     assert all(word in chinese for word in ("明亮", "横向", "640x427", "蓝色和浅灰色"))
 
 
-def test_the_same_question_gets_the_same_answer_and_another_seed_another_one() -> None:
-    answers = [sentence("<mam>", "Who is <mam>?", FACTS, seed) for seed in range(20)]
-    assert answers == [sentence("<mam>", "Who is <mam>?", FACTS, seed) for seed in range(20)]
-    assert len(set(answers)) == len(ENGLISH["plain"]) == len(MANDARIN["plain"])
+def test_answers_vary_by_seed_only() -> None:
+    answers = [write_answer("<mam>", "Who is <mam>?", FACTS, seed) for seed in range(20)]
+    assert answers == [write_answer("<mam>", "Who is <mam>?", FACTS, seed) for seed in range(20)]
+    assert len(set(answers)) == len(ENGLISH_SENTENCES["plain"]) == len(CHINESE_SENTENCES["plain"])
 
 
-def test_the_place_of_most_light_is_told_where_asked() -> None:
-    assert "top right" in sentence("<mam>", "Where is <mam>?", FACTS)
-    assert "右上方" in sentence("<mam>", "<mam>在哪里？", FACTS)
+def test_where_questions_get_the_lightest_part() -> None:
+    assert "top right" in write_answer("<mam>", "Where is <mam>?", FACTS)
+    assert "右上方" in write_answer("<mam>", "<mam>在哪里？", FACTS)
 
 
 def test_without_a_picture_it_says_so() -> None:
-    assert sentence("<mam>", "Who?", None) == "<mam> is not to be seen: no picture came with the question."
-    assert sentence("<mam>", "是谁？", None).startswith("<mam>无从看到")
+    assert write_answer("<mam>", "Who?", None) == "<mam> is not to be seen: no picture came with the question."
+    assert write_answer("<mam>", "是谁？", None).startswith("<mam>无从看到")
 
 
-def test_without_a_tag_it_speaks_of_the_main_character() -> None:
-    assert sentence(None, "Who?", FACTS).startswith("The main character ")
-    assert sentence(None, "是谁？", FACTS).startswith("主角")
+def test_an_answer_without_a_tag_is_about_the_main_character() -> None:
+    assert write_answer(None, "Who?", FACTS).startswith("The main character ")
+    assert write_answer(None, "是谁？", FACTS).startswith("主角")
 
 
-def test_several_pictures_are_named_with_their_sizes() -> None:
-    both = Facts(640, 427, FACTS.colours, 20.0, (1, 1), b"12345678", ((10, 20),))
-    assert "2 very dark pictures of 640x427 and 10x20 pixels" in sentence("<mam>", "Who?", both)
+def test_several_images_are_named_with_their_sizes() -> None:
+    both = ImageFacts(640, 427, FACTS.colours, 20.0, (1, 1), b"12345678", ((10, 20),))
+    assert "2 very dark pictures of 640x427 and 10x20 pixels" in write_answer("<mam>", "Who?", both)
 
 
 def test_all_colours_have_names_of_their_own_in_both_languages() -> None:

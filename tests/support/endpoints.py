@@ -1,4 +1,4 @@
-"""Sessions for tests: one that talks to respx, one that talks to a small real server. Listens on loopback."""
+"""Sessions for tests: with responses from respx, or with a small server on loopback."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ BASE_URL = "http://gpu.example/v1"
 CHAT_URL = f"{BASE_URL}/chat/completions"
 REQUEST = Request("You look closely.", (), "What is <mam> wearing?", seed=7)
 FAST_BACKOFF = Backoff(initial=0.001, maximum=0.002)
-TEST_TIMEOUT = 5.0
-"""Seconds after which a test that would wait for ever fails."""
+TEST_TIMEOUT = 5.0  # seconds
 
 
 def completion_json(text: str = "<mam> wears a hat.") -> dict[str, Any]:
@@ -52,20 +51,20 @@ def make_session(
     *,
     sampling: Sampling | None = None,
     backoff: Backoff = FAST_BACKOFF,
-    probes: Backoff = FAST_BACKOFF,
+    probe_backoff: Backoff = FAST_BACKOFF,
     patience: float = 5.0,
     **limits: Any,
 ) -> Session:
-    """A session whose requests respx has and whose waits are tiny."""
+    """A session with short waits whose requests are answered by respx."""
     return Session(
         Endpoint(base_url=BASE_URL, model="qwen"),
         sampling=sampling,
         limits=Limits(**limits),
-        # The SDK takes a client of httpx, which respx can mock, wherever it takes one of httpx2.
+        # respx mocks httpx, whose client the SDK accepts in place of an httpx2 client.
         http_client=cast(httpx2.AsyncClient, httpx.AsyncClient()),
         rng=random.Random(0),
         backoff=backoff,
-        probes=probes,
+        probe_backoff=probe_backoff,
         patience=patience,
     )
 
@@ -75,7 +74,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def serve_handler(handler: Handler, port: int = 0) -> AsyncIterator[str]:
-    """A server on loopback that gives every request to the handler; its address, without /v1."""
+    """Serves every request on loopback with the handler. Yields the URL without /v1."""
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", handler)
     listener = await listen(app, "127.0.0.1", port)
@@ -90,12 +89,12 @@ def completion_response(text: str = "<mam> wears a hat.") -> web.Response:
 
 
 def queue_responses(router: respx.MockRouter, *answers: httpx.Response) -> respx.Route:
-    """The answers of the chat route, in order."""
+    """The chat route gives these responses in order."""
     return router.post(CHAT_URL).mock(side_effect=list(answers))
 
 
 async def outcome_of(session: Session) -> Reply | PersQAError:
-    """What becomes of a request, an error of ours included; one that never ends is an error too."""
+    """The reply to a request, or its PersQAError. Fails after `TEST_TIMEOUT`."""
     try:
         async with asyncio.timeout(TEST_TIMEOUT):
             return await session.complete(REQUEST)
@@ -104,7 +103,7 @@ async def outcome_of(session: Session) -> Reply | PersQAError:
 
 
 def sent_body(route: respx.Route, call: int = -1) -> dict[str, Any]:
-    """The body of one of the requests that a route has had."""
+    """The body of a request to a route, by default of the last one."""
     body = orjson.loads(route.calls[call].request.content)
     assert isinstance(body, dict)
     return body

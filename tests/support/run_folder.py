@@ -1,4 +1,4 @@
-"""A folder with an input, runs over it and a simulator for them. Writes files, listens on loopback."""
+"""A folder with an input file, runs on it, and a fast simulator."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ MAX_ATTEMPTS = 3
 
 @dataclass
 class RunFolder:
-    """A folder with an input of some rows, and the runs over it."""
+    """A folder with an input file, and the runs on it."""
 
-    folder: Path
+    path: Path
 
-    def rows(self, count: int, *, pictures: int = 1, asked: bool = True) -> None:
-        """An input of so many rows over so many pictures, each with a question of its own where ``asked``."""
-        for number in range(pictures):
-            Image.new("RGB", (32, 32), (200, number, 0)).save(self.folder / f"{number}.png")
-        row = {"question": "What is <mam> wearing?"} if asked else {}
-        lines = [json.dumps({"id": n, "image": [f"{n % pictures}.png"], **row}) + "\n" for n in range(count)]
-        (self.folder / "in.jsonl").write_text("".join(lines), encoding="utf-8")
+    def write_rows(self, count: int, *, images: int = 1, with_question: bool = True) -> None:
+        """Writes an input file of ``count`` rows that share ``images`` images."""
+        for number in range(images):
+            Image.new("RGB", (32, 32), (200, number, 0)).save(self.path / f"{number}.png")
+        row = {"question": "What is <mam> wearing?"} if with_question else {}
+        lines = [json.dumps({"id": n, "image": [f"{n % images}.png"], **row}) + "\n" for n in range(count)]
+        (self.path / "in.jsonl").write_text("".join(lines), encoding="utf-8")
 
-    def run(
+    def make_run(
         self,
         *base_urls: str,
         model: str = DEFAULT_MODEL,
@@ -50,15 +50,15 @@ class RunFolder:
         fresh: bool = False,
         **limits: Any,
     ) -> Run:
-        """A run whose waits are tiny, one request at a time unless told otherwise. One key alone goes to all."""
+        """A run with short waits and, by default, one request at a time. A single key is for all endpoints."""
         limits = {"concurrency": 1, "max_attempts": MAX_ATTEMPTS, "timeout": 5.0, **limits}
         keys = dict(enumerate([key] if isinstance(key, str) else key))
         environ = {f"KEY_{number}": value for number, value in keys.items()}
         endpoint, *further = make_endpoints(base_urls, model, list(environ), environ)
         settings = RunSettings.model_validate(
             {
-                "input": self.folder / "in.jsonl",
-                "output": self.folder / "out.jsonl",
+                "input": self.path / "in.jsonl",
+                "output": self.path / "out.jsonl",
                 "endpoint": endpoint,
                 "further_endpoints": tuple(further),
                 "recipe": {"questions": questions, "details": details},
@@ -69,36 +69,43 @@ class RunFolder:
             }
         )
         sessions = [
-            Session(one, sampling=settings.sampling, limits=settings.limits, backoff=FAST_BACKOFF, probes=FAST_BACKOFF)
+            Session(
+                one,
+                sampling=settings.sampling,
+                limits=settings.limits,
+                backoff=FAST_BACKOFF,
+                probe_backoff=FAST_BACKOFF,
+            )
             for one in settings.endpoints
         ]
-        return Run(settings, FileSource(self.folder / "in.jsonl"), session=sessions)
+        return Run(settings, FileSource(self.path / "in.jsonl"), session=sessions)
 
-    def lines(self, name: str) -> list[dict[str, Any]]:
-        path = self.folder / name
+    def read_lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.path / name
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         return [json.loads(line) for line in text.splitlines()]
 
     @property
-    def good(self) -> list[int]:
-        """The rows that were answered."""
-        rows = self.lines("out.jsonl")
+    def answered_ids(self) -> list[int]:
+        """The ids of the answered rows, in output order."""
+        rows = self.read_lines("out.jsonl")
         assert all(row["pers_qa"] and "error" not in row for row in rows)
         return [row["id"] for row in rows]
 
     @property
-    def failed(self) -> dict[int, str]:
-        """The rows that failed, each with its code."""
-        return {row["id"]: row["error"]["code"] for row in self.lines("out.failed.jsonl")}
+    def failure_codes(self) -> dict[int, str]:
+        """The code of each failed row, by id."""
+        return {row["id"]: row["error"]["code"] for row in self.read_lines("out.failed.jsonl")}
 
     @property
-    def untouched(self) -> bool:
-        """Whether nothing was written as answered or failed, finished or not."""
+    def is_empty(self) -> bool:
+        """Whether no row was written as answered or failed, in partial files either."""
         names = ("out.jsonl", "out.failed.jsonl", "out.jsonl.partial", "out.failed.jsonl.partial")
-        return not any(self.lines(name) for name in names)
+        return not any(self.read_lines(name) for name in names)
 
 
 @contextmanager
 def fast_simulator(port: int = 0, **settings: Any) -> Iterator[Simulator]:
+    """A simulator without latency, and with short waits in its refusals."""
     with run_simulator(SimSettings(**{"latency": 0.0, "retry_after": 0.02, **settings}), port) as running_server:
         yield running_server

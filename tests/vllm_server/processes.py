@@ -1,4 +1,4 @@
-"""For tests of servers: a command that stands in for vllm, and which processes bear a mark."""
+"""A fake ``vllm``, and the processes that a test has started, for tests of servers."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+# A variable that all children inherit, orphans included.
 MARK = "PERSQA_TEST_MARK"
-"""A variable that is handed down to every child, orphans included."""
 
 MODEL = "some/model"
-STAND_IN = Path(__file__).with_name("stand_in.py")
+FAKE_VLLM = Path(__file__).with_name("fake_vllm.py")
 
 
 def fake_vllm(mode: str) -> list[str]:
-    """A command that stands in for ``vllm``."""
-    return [sys.executable, str(STAND_IN), mode]
+    """The words that call the fake ``vllm`` in one of its modes."""
+    return [sys.executable, str(FAKE_VLLM), mode]
 
 
 def serve_args(mode: str, *more: str) -> list[str]:
-    """``persqa run`` of rows.jsonl with a server that it starts, by a stand-in."""
+    """Arguments of ``persqa``: a run of rows.jsonl with a server of its own, the fake ``vllm``."""
     vllm = shlex.join(fake_vllm(mode))
     return ["run", "rows.jsonl", "-o", "qa.jsonl", "--serve", MODEL, "--vllm-command", vllm, *more]
 
 
 def find_marked(mark: str) -> dict[int, str]:
-    """The processes that bear the mark, each with its command line; one that has ended bears none."""
+    """The command lines of the live processes with this mark, by pid."""
     found = {}
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
@@ -37,7 +37,7 @@ def find_marked(mark: str) -> dict[int, str]:
 
 
 def find_remaining(mark: str, seconds: float = 60.0) -> dict[int, str]:
-    """What of them is still there when they have had some time to end."""
+    """Like ``find_marked``, after up to ``seconds`` for all of them to end."""
     deadline = time.monotonic() + seconds
     while (found := find_marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""A server of one's own as an endpoint: with its key, and whoever asks there hears of its end at once."""
+"""The endpoint of a server: its key, and the error of requests after the server has ended."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from PIL import Image
 from persqa_client import Limits, PersQAClient, ServerFailed, SettingsError, VLLMServer, generate
 from tests.vllm_server.processes import MARK, fake_vllm, find_marked
 
-FOR_EVER = 3600.0
-"""Nobody waits for so long in a test."""
+# Seconds; no test waits so long.
+LONG_OUTAGE = 3600.0
 
 
 def make(mark: str, *, sim: str = "--latency 0", key: str = "") -> VLLMServer:
@@ -35,25 +35,25 @@ def red(tmp_path: Path) -> str:
     return str(tmp_path / "red.png")
 
 
-def answered(server: VLLMServer) -> int:
+def count_answered(server: VLLMServer) -> int:
     with urllib.request.urlopen(f"{server.endpoint.root_url}/sim/stats", timeout=10) as reply:
         return int(json.load(reply)["answered"])
 
 
-def kill_when(server: VLLMServer, count: int) -> None:
-    while answered(server) < count:
+def kill_after(server: VLLMServer, count: int) -> None:
+    while count_answered(server) < count:
         time.sleep(0.01)
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
 
 
-def test_a_key_that_it_was_given_goes_along(mark: str, red: str) -> None:
+def test_the_servers_key_is_sent(mark: str, red: str) -> None:
     with make(mark, key="sk-own") as server:
         assert generate([red], endpoint=server.endpoint).tally.succeeded == 1
         assert "sk-own" not in repr(server.endpoint)
 
 
-def test_a_key_that_can_not_be_sent_is_said_before_anything_starts(mark: str) -> None:
+def test_an_invalid_key_is_reported_before_the_start(mark: str) -> None:
     with pytest.raises(SettingsError, match="The key in VLLM_API_KEY has a space"):
         make(mark, key="a b").start()
     assert not find_marked(mark)
@@ -61,11 +61,11 @@ def test_a_key_that_can_not_be_sent_is_said_before_anything_starts(mark: str) ->
 
 def test_a_whole_run_ends_with_its_server(mark: str, red: str) -> None:
     with make(mark, sim="--latency 0.05 --slots 4") as server:
-        killer = threading.Thread(target=kill_when, args=(server, 20))
+        killer = threading.Thread(target=kill_after, args=(server, 20))
         killer.start()
         rows = [{"image": red, "n": number} for number in range(400)]
         with pytest.raises(ServerFailed, match="was ended by SIGKILL"):
-            generate(rows, endpoint=server.endpoint, probes=False, concurrency=4, max_outage=FOR_EVER)
+            generate(rows, endpoint=server.endpoint, probes=False, concurrency=4, max_outage=LONG_OUTAGE)
         killer.join()
         log = server.log_path
     assert not find_marked(mark)
@@ -73,16 +73,16 @@ def test_a_whole_run_ends_with_its_server(mark: str, red: str) -> None:
     log.unlink()
 
 
-async def test_a_client_hears_of_a_server_that_was_stopped(mark: str, red: str) -> None:
+async def test_a_request_to_a_stopped_server_fails_at_once(mark: str, red: str) -> None:
     with make(mark) as server:
-        client = PersQAClient(server.endpoint, limits=Limits(max_outage=FOR_EVER))
+        client = PersQAClient(server.endpoint, limits=Limits(max_outage=LONG_OUTAGE))
         await client.ask(red)
     async with client:
         with pytest.raises(ServerFailed, match="some/model was stopped"):
             await client.ask(red)
 
 
-def test_an_address_that_was_given_up_is_told_from_the_new_one(mark: str, red: str) -> None:
+def test_the_endpoint_of_an_earlier_start_fails_at_once(mark: str, red: str) -> None:
     server = make(mark)
     with server:
         old = server.endpoint

@@ -1,4 +1,4 @@
-"""Whose a port is, with real sockets."""
+"""Ports and their listeners, with real sockets."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from persqa_client.simulator.server import SimSettings, run_simulator
-from persqa_client.vllm_server.server import find_free_port, has_stranger, is_free, is_well
+from persqa_client.vllm_server.server import find_free_port, is_free, is_healthy, is_shared_port
 
-HOLD = """
+LISTEN_CODE = """
 import socket, sys
 listener = socket.socket()
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -25,10 +25,10 @@ sys.stdin.read()
 
 
 @contextmanager
-def holder(port: int) -> Iterator[int]:
-    """A process that listens there and lets others listen there, too."""
+def start_listener(port: int) -> Iterator[int]:
+    """A process that listens at the port and lets others share it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", LISTEN_CODE, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "listening\n"
@@ -36,7 +36,7 @@ def holder(port: int) -> Iterator[int]:
     process.communicate()
 
 
-def test_a_free_port_is_free_until_somebody_listens() -> None:
+def test_a_port_is_free_while_no_program_listens() -> None:
     port = find_free_port()
     assert is_free(port)
     with socket.create_server(("127.0.0.1", port)):
@@ -44,25 +44,25 @@ def test_a_free_port_is_free_until_somebody_listens() -> None:
     assert is_free(port)
 
 
-def test_what_says_so_is_well_and_what_is_silent_or_away_is_not() -> None:
+def test_only_a_server_that_answers_health_is_healthy() -> None:
     with run_simulator(SimSettings()) as server:
-        assert is_well(server.port)
-    assert not is_well(server.port)
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
-        threading.Timer(0.2, lambda: deaf.accept()[0].close()).start()
-        assert not is_well(deaf.getsockname()[1])
+        assert is_healthy(server.port)
+    assert not is_healthy(server.port)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        threading.Timer(0.2, lambda: silent.accept()[0].close()).start()
+        assert not is_healthy(silent.getsockname()[1])
 
 
-def test_a_listener_that_is_none_of_ours_is_a_stranger() -> None:
+def test_a_port_of_another_process_is_shared() -> None:
     port = find_free_port()
-    assert not has_stranger(port, [])
-    with holder(port) as pid:
-        assert has_stranger(port, [os.getpid()])
-        assert not has_stranger(port, [pid])
+    assert not is_shared_port(port, [])
+    with start_listener(port) as pid:
+        assert is_shared_port(port, [os.getpid()])
+        assert not is_shared_port(port, [pid])
 
 
-def test_one_that_shares_a_port_with_ours_is_a_stranger_too() -> None:
+def test_two_listeners_share_a_port() -> None:
     port = find_free_port()
-    with holder(port) as ours, holder(port) as theirs:
-        assert has_stranger(port, [ours])
-        assert not has_stranger(port, [ours, theirs])
+    with start_listener(port) as ours, start_listener(port) as other:
+        assert is_shared_port(port, [ours])
+        assert not is_shared_port(port, [ours, other])

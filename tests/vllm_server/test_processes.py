@@ -1,4 +1,4 @@
-"""Trees of processes that are killed: nobody is left, and nothing that they shared in memory."""
+"""Killed process trees leave no process and no shared memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from persqa_client import VLLMServer
-from persqa_client.vllm_server.guardian import TIDIER, kill_tree
+from persqa_client.vllm_server.guardian import RESOURCE_TRACKER, kill_tree
 from tests.vllm_server.processes import MARK, fake_vllm, find_marked, find_remaining
 
 SHARED = Path("/dev/shm")
 SLEEP = "import time; time.sleep(600)"
-FAMILY = f"""
+TREE_CODE = f"""
 import subprocess, sys, time
 from multiprocessing.shared_memory import SharedMemory
 memory = SharedMemory(create=True, size=1_000_000)
@@ -25,41 +25,42 @@ print(memory.name, flush=True)
 time.sleep(600)
 """
 
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="shared memory has no files here")
+pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="shared memory has no files on this system")
 
 
-def start(mark: str, code: str, *words: str) -> subprocess.Popen[str]:
+def start_python(mark: str, code: str, *words: str) -> subprocess.Popen[str]:
     environ = {**os.environ, MARK: mark}
     return subprocess.Popen([sys.executable, "-c", code, *words], env=environ, stdout=subprocess.PIPE, text=True)
 
 
 def test_a_killed_tree_leaves_no_shared_memory(mark: str) -> None:
-    """Python's own tidier is part of the tree, and is left alone until it has tidied up."""
-    root = start(mark, FAMILY)
+    """Python's resource tracker is part of the tree and gets time to clean up."""
+    root = start_python(mark, TREE_CODE)
     assert root.stdout is not None
     memory = SHARED / root.stdout.readline().strip()
     assert memory.is_file()
     assert len(find_marked(mark)) == 3
-    kill_tree(root.pid, 30)
+    kill_tree(root.pid)
     assert not find_marked(mark)
     assert not memory.exists()
     root.communicate()
 
 
-def test_a_tidier_that_does_not_end_is_killed_too(mark: str) -> None:
-    root = start(mark, f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{SLEEP}', '{TIDIER}'])")
+def test_a_resource_tracker_that_does_not_end_is_killed_too(mark: str) -> None:
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{SLEEP}', '{RESOURCE_TRACKER}'])"
+    root = start_python(mark, code)
     while len(find_marked(mark)) < 2:
         pass
-    kill_tree(root.pid, 30)
+    kill_tree(root.pid)
     assert not find_marked(mark)
     root.communicate()
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_a_deaf_server_leaves_no_shared_memory(mark: str, tmp_path: Path, how: str) -> None:
+def test_a_server_that_ignores_sigterm_leaves_no_shared_memory(mark: str, tmp_path: Path, how: str) -> None:
     server = VLLMServer(
         "some/model",
-        vllm_command=fake_vllm("sharing"),
+        vllm_command=fake_vllm("shared_memory"),
         env={MARK: mark},
         shutdown_timeout=0.5,
         log_path=tmp_path / "log",

