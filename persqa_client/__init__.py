@@ -1,6 +1,6 @@
-"""Personalised visual question-answering data from photos, through an OpenAI-compatible endpoint.
+"""Generates personalised visual question-answering data from photos through an OpenAI-compatible endpoint.
 
-The names below are loaded when they are first used, so that importing the package costs next to nothing.
+The public names are imported when they are first used, so that importing the package is fast.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-HOMES = {
+MODULES = {
     "persqa_client.api": ("PersQAClient", "generate", "stream"),
     "persqa_client.config": ("Endpoint", "Limits", "Recipe", "Sampling"),
     "persqa_client.errors": ("PersQAError", "RowError", "RunStopped", "ServerFailed", "SettingsError"),
     "persqa_client.vllm_server.server": ("VLLMServer",),
     "persqa_client.types": ("Failure", "Record"),
 }
-__all__ = sorted(name for names in HOMES.values() for name in names)
+__all__ = sorted(name for names in MODULES.values() for name in names)
 
 
 def __getattr__(name: str) -> object:
-    for home, names in HOMES.items():
+    for module, names in MODULES.items():
         if name in names:
-            return getattr(import_module(home), name)
+            return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,50 +1,42 @@
-"""The Python faces: one question, a stream of rows, a whole run. Composes what the command line composes.
+"""The Python interface: one question, a stream of rows, or a whole run.
 
-Keyword arguments are the command line's flags by their Python names (``max_tokens``, ``tag``, ``concurrency`` …).
+Keyword arguments are the flags of ``persqa run`` with underscores: ``max_tokens``, ``tag``, ``concurrency`` and so on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from dataclasses import replace
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build_settings
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling, make_run_settings
 from persqa_client.endpoints.credentials import make_endpoints
-from persqa_client.endpoints.pool import Pool
 from persqa_client.engines.local import Job, LocalEngine, task_limit
-from persqa_client.errors import PersQAError, RowError, RunStopped, SettingsError
-from persqa_client.inputs.sources import START_POSITION, InMemorySource, Source, open_source
+from persqa_client.errors import RowError, RunStopped, SettingsError
+from persqa_client.inputs.sources import InMemorySource, Source, open_source
 from persqa_client.jsonl import dump_spaced
-from persqa_client.probing.capabilities import ServerCapabilities
-from persqa_client.probing.probe import probe_all, resolve_common_strategy
-from persqa_client.run.background import STOPPING_MESSAGE, Monitor, execute_with_monitors, get_portal
-from persqa_client.run.compose import RunPlan
-from persqa_client.run.gc_tuning import infrequent_gc
+from persqa_client.run.background import execute_blocking
+from persqa_client.run.compose import Composition
 from persqa_client.run.pipeline import Pipeline
-from persqa_client.run.run import PICTURE_THREADS, Run, make_session
+from persqa_client.run.plan import RowReader, RunPlan
+from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
-from persqa_client.types import BadRow, Failure, Outcome, Record, Row, TaskId
+from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Record, Row, TaskId
 
 Rows = Iterable[dict[str, Any] | str]
 
-logger = logging.getLogger(__name__)
-
 
 class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
-    """Asks about pictures, one at a time or many at once, under one set of limits.
+    """Asks questions about images, one at a time or many concurrently, under common limits.
 
-    Use it as ``async with PersQAClient(Endpoint(...)) as client``, with a list for several endpoints of one model, or
-    ``VLLMServer.endpoint``. Each server is asked once, before the first question, what it obeys; ``probes=False``
-    leaves that out.
+    Use it as ``async with PersQAClient(Endpoint(...)) as client``. Several endpoints must serve the same model;
+    ``VLLMServer.endpoint`` is one, too. Before the first question the client probes each server's features, unless
+    ``probes`` is False.
     """
 
     def __init__(
@@ -59,32 +51,23 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         uuid: bool = True,
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
-        first, *further = endpoints_of(endpoint)
-        settings = build_settings(
-            RunSettings,
-            input=None,
-            output=None,
-            endpoint=first,
-            further_endpoints=tuple(further),
-            sampling=sampling or Sampling(),
-            limits=limits or Limits(),
-            recipe=recipe or Recipe(),
-            image_root=image_root,
-            probes=probes,
-            uuid=uuid,
+        self._settings = make_run_settings(
+            [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint),
+            {"image_root": image_root, "probes": probes, "uuid": uuid},
+            sampling=sampling,
+            limits=limits,
+            recipe=recipe,
         )
-        self._settings = settings
-        self._plan = RunPlan(settings, InMemorySource())
-        self._threads = ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture")
-        self._pool = Pool([make_session(one, settings, http_client) for one in settings.endpoints])
+        self._composition = Composition(RunPlan(self._settings), http_client=http_client)
+        self._row_reader = self._composition.make_row_reader()
         self._probing: asyncio.Task[Pipeline] | None = None
 
     async def ask(
         self, *images: str | Path, question: str | None = None, tag: str | None = None, id: str | int | None = None
     ) -> Record:
-        """The checked answer to a question about one picture, or several in one request.
+        """Asks a question about one image, or about several images in one request, and returns the accepted answer.
 
-        Raises RowError, whose ``code`` says why, where there is none; RunStopped where the endpoint refuses all.
+        Raises RowError with a ``code`` if there is none, and RunStopped if the endpoint rejects all requests.
         """
         fields = {"question": question, "tag": tag, "id": id}
         row = {self._settings.recipe.image_key: [str(image) for image in images]}
@@ -94,75 +77,73 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         return outcome
 
     async def answer(self, row: dict[str, Any] | str, number: int = 1) -> Outcome:
-        """What becomes of one row: a Record, or a Failure with its code."""
-        parsed = self._plan.parse(number, dump_spaced(row))
+        """Answers the first question about a row. Raises RunStopped if the endpoint rejects all requests."""
+        parsed = self._row_reader.parse(number, dump_spaced(row))
         if isinstance(parsed, BadRow):
             return Failure(TaskId(number), parsed.code, parsed.message, whole_row=True)
-        with self._stops():
-            pipeline = await self._pipeline()
-            return await pipeline.answer_row(parsed, self._plan.units(parsed)[0])
+        with self._reset_after_stop():
+            pipeline = await self._probed_pipeline()
+            return await pipeline.answer(parsed, self._row_reader.task_ids(parsed)[0])
 
     async def stream(self, rows: Rows) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
-        """Rows with their outcomes, as they come; ``Row.number`` counts from 1. ``rows`` is drawn from bit by bit.
+        """Yields rows with their outcomes in the order in which they finish; ``Row.number`` counts from 1.
 
-        Raises RunStopped where the endpoint refuses all; the client can be used again when that is mended.
+        Takes rows from the iterable only as they are needed. Raises RunStopped if the endpoint rejects all requests;
+        afterwards the client can be used again.
         """
-        limits = self._settings.limits
-        engine = LocalEngine(
-            lambda row, unit: pipeline.answer_row(row, unit),
-            most=lambda: self._plan.spread * task_limit(self._pool.slots),
-            most_bytes=limits.max_inflight_bytes,
-            on_stop=lambda: None,
-        )
-        with self._stops():
-            pipeline = replace(await self._pipeline(), loaded=self._plan.told(engine.lighten))
-            async for job, outcome in engine.run(self._jobs(rows), lambda: True):
+        with self._reset_after_stop():
+            pipeline = await self._probed_pipeline()
+            reader = self._composition.make_row_reader()
+            engine = LocalEngine(
+                pipeline.answer,
+                max_jobs=lambda: reader.jobs_per_permit * task_limit(self._composition.pool.permits),
+                max_bytes=self._settings.limits.max_inflight_bytes,
+                on_stop=lambda: None,
+            )
+            async for job, outcome in engine.run(make_jobs(rows, reader), lambda: True):
                 yield job.row, outcome
 
     @contextmanager
-    def _stops(self) -> Iterator[None]:
-        """What stops the one who asks stops nobody who asks later."""
+    def _reset_after_stop(self) -> Iterator[None]:
+        """Lets later questions be sent after an outage that ended this one."""
         try:
             yield
         except RunStopped:
-            for session in self._pool.sessions:
+            for session in self._composition.pool.sessions:
                 session.outage.reset()
             raise
 
-    def _jobs(self, rows: Rows) -> Iterator[Job]:
-        for line, position in InMemorySource(rows).lines(START_POSITION):
-            row = self._plan.parse(position.number, line)
-            for unit in self._plan.units(row):
-                yield Job(row, unit, self._plan.weigh(row, unit))
-
-    async def _pipeline(self) -> Pipeline:
-        """Tries the server out once, for all who ask; a probe that failed is made again for the next."""
+    async def _probed_pipeline(self) -> Pipeline:
+        """The pipeline; all questions share one probe. A probe that failed is repeated for the next question."""
         if self._probing is None or (self._probing.done() and (self._probing.cancelled() or self._probing.exception())):
-            self._probing = asyncio.ensure_future(self._examine())
+            self._probing = asyncio.ensure_future(self._probe())
         return await asyncio.shield(self._probing)
 
-    async def _examine(self) -> Pipeline:
-        strategy = self._settings.recipe.strategy
-        servers: tuple[ServerCapabilities, ...] = (ServerCapabilities(),)
-        if self._settings.probes:
-            uuid = self._settings.uuid and self._settings.recipe.questions > 1
-            servers = await probe_all(self._pool.sessions, strategy, "strategy", uuid=uuid)
-        return self._plan.pipeline(
-            self._pool.completer, self._threads, resolve_common_strategy(servers, strategy), servers
+    async def _probe(self) -> Pipeline:
+        settings = self._settings
+        await self._composition.probe(
+            "strategy" if settings.probes else None, uuid=settings.uuid and settings.recipe.questions > 1
         )
+        return self._composition.make_pipeline()
 
     async def aclose(self) -> None:
-        await self._pool.aclose()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        await self._composition.aclose()
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
 
+def make_jobs(rows: Rows, reader: RowReader) -> Iterator[Job]:
+    for line, position in InMemorySource(rows).lines(START_POSITION):
+        row = reader.parse(position.number, line)
+        for task_id in reader.task_ids(row):
+            yield Job(row, task_id, reader.weigh(row, task_id))
+
+
 async def stream(
     rows: Rows, endpoint: Endpoint | Sequence[Endpoint], **settings: Any
 ) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
-    """``PersQAClient(endpoint, **settings).stream(rows)`` with the client opened and closed around it."""
+    """``PersQAClient(endpoint, **settings).stream(rows)`` with a client that is opened and closed around it."""
     async with PersQAClient(endpoint, **settings) as client:
         async for answered in client.stream(rows):
             yield answered
@@ -178,20 +159,28 @@ def generate(
     endpoint: Endpoint | Sequence[Endpoint] = (),
     **flags: Any,
 ) -> Summary:
-    """A whole run, as ``persqa run`` does it; also where an event loop is running already, as in a notebook.
+    """Executes a run as ``persqa run`` does. Also works inside a running event loop, as in a notebook.
 
-    ``rows``: a path (JSONL file or folder), or rows as dicts or paths. ``base_url``: one or several of the same model,
-    ``api_key_env`` in the same order; or, in their place, ``endpoint``: one or several, ``VLLMServer.endpoint`` among
-    them. Without ``output`` the rows are kept in memory and come back as ``Summary.records`` and ``Summary.failures``.
-    Raises SettingsError, RunStopped or StorageError.
+    ``rows`` is the path of a JSONL file or a folder, or an iterable of rows (dicts, or image paths). The endpoints are
+    given by ``base_url``, ``model`` and ``api_key_env``, or as ``endpoint``; several must serve the same model. Without
+    ``output`` the rows are returned as ``Summary.records`` and ``Summary.failures``.
+
+    Raises SettingsError, RunStopped or StorageError. Ctrl-C stops the run, and raises KeyboardInterrupt when the
+    requests in flight have finished.
     """
-    named = bool(base_url or model or api_key_env)
-    if named and endpoint:
-        raise SettingsError("endpoint says what base_url, model and api_key_env say: give it, or them.")
-    endpoints = (
-        make_endpoints(listed(base_url), model, listed(api_key_env), os.environ) if named else endpoints_of(endpoint)
+    by_url = bool(base_url or model or api_key_env)
+    if by_url and endpoint:
+        raise SettingsError("Give either endpoint, or base_url, model and api_key_env.")
+    if by_url:
+        endpoints = list(make_endpoints(as_list(base_url), model, as_list(api_key_env), os.environ))
+    else:
+        endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
+    settings = make_run_settings(
+        endpoints,
+        flags,
+        input=Path(rows) if isinstance(rows, str | Path) else None,
+        output=None if output is None else Path(output),
     )
-    settings = make_settings(rows, output, endpoints, flags)
     source: Source
     if isinstance(rows, str | Path):
         source = open_source(Path(rows), settings.recipe.image_key)
@@ -200,57 +189,5 @@ def generate(
     return execute_blocking(Run(settings, source))
 
 
-def execute_blocking(run: Run, *beside: Monitor) -> Summary:
-    """The run on the background loop, with what goes on beside it. Ctrl-C stops it, what is under way may finish, and
-    is raised afterwards; once more ends the run at once."""
-    with infrequent_gc():
-        summary = get_portal().start_task_soon(execute_with_monitors, run, *beside)
-        try:
-            return summary.result()
-        except KeyboardInterrupt:
-            logger.warning(STOPPING_MESSAGE)
-            stop(run, summary)
-            raise
-
-
-def stop(run: Run, summary: Future[Summary]) -> None:
-    # Only this thread was interrupted; without a word the run would go on, and go on paying.
-    try:
-        get_portal().call(run.stop)
-        with suppress(PersQAError):
-            summary.result()
-    except KeyboardInterrupt:
-        stop(run, summary)
-
-
-def make_settings(
-    rows: object, output: str | Path | None, endpoints: Sequence[Endpoint], flags: dict[str, Any]
-) -> RunSettings:
-    """Sorts flags by the settings that they belong to; one that belongs to none is a TypeError, as for any function."""
-    kinds = (Sampling, Limits, Recipe)
-    named = {kind: {name: flags.pop(name) for name in kind.model_fields if name in flags} for kind in kinds}
-    if unknown := flags.keys() - {"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"}:
-        raise TypeError(f"generate() got an unexpected keyword argument {min(unknown)!r}")
-    first, *further = endpoints
-    return build_settings(
-        RunSettings,
-        input=Path(rows) if isinstance(rows, str | Path) else None,
-        output=None if output is None else Path(output),
-        endpoint=first,
-        further_endpoints=tuple(further),
-        sampling=build_settings(Sampling, **named[Sampling]),
-        limits=build_settings(Limits, **named[Limits]),
-        recipe=build_settings(Recipe, **named[Recipe]),
-        **flags,
-    )
-
-
-def endpoints_of(endpoint: Endpoint | Sequence[Endpoint]) -> list[Endpoint]:
-    endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
-    if not endpoints:
-        raise SettingsError("Name one endpoint at least.")
-    return endpoints
-
-
-def listed(value: str | Sequence[str] | None) -> list[str]:
+def as_list(value: str | Sequence[str] | None) -> list[str]:
     return [] if value is None else [value] if isinstance(value, str) else list(value)

@@ -1,10 +1,10 @@
-"""Settings: what a person can choose, checked once, frozen afterwards. Pure (the environment is passed in)."""
+"""Settings of a run: validated once, then frozen."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -23,16 +23,18 @@ from pydantic import (
 
 from persqa_client.errors import RunStopped, SettingsError
 
-ROUTE = re.compile(r"(/chat)?/completions$")
+COMPLETIONS_ROUTE = re.compile(r"(/chat)?/completions$")
+# Fields of a row that decide what is asked about it.
 STEERING_FIELDS = frozenset({"id", "question", "tag", "category", "language"})
-"""Fields of a row that say how it is asked about."""
-RUN_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"})
+# Request fields that the run sets itself, so that --extra-body can't.
+RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"})
+# 1,003,520: 1,280 image tokens of 28x28 pixels, the upper end of the range in Qwen's model cards.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
-"""1,003,520: 1,280 picture tokens of 28x28 pixels, the upper end that Qwen's own model cards suggest."""
+CONCURRENCY_CEILING = 4096
 
 
 class Settings(BaseModel):
-    """Base of the settings: frozen, and an unknown name is an error."""
+    """Base of all settings: frozen; unknown names are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -46,21 +48,21 @@ def check_base_url(url: str) -> str:
         parts = urlsplit(url)
         well_formed = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
-        # An IPv6 address without its bracket, a port that is no number.
+        # An IPv6 address without its brackets, or a port that is not a number.
         well_formed = False
     if not well_formed:
         raise ValueError("must look like http://HOST:PORT/v1")
     if parts.username or parts.password:
         raise ValueError("must not hold a user name or password; use --api-key-env instead")
     if parts.query or parts.fragment:
-        raise ValueError("must end with its path, without ? or #")
-    if (root := ROUTE.sub("", url)) != url:
-        raise ValueError(f"must be the root of the API, {root}, and not one of its routes")
+        raise ValueError("must not have a query or fragment (? or #)")
+    if (root := COMPLETIONS_ROUTE.sub("", url)) != url:
+        raise ValueError(f"must be the root of the API, {root}, not one of its routes")
     return url
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL names this machine; proxies from the environment are not asked for it."""
+    """Whether the URL points to this machine. Such requests bypass proxies."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -71,7 +73,7 @@ def is_loopback(url: str) -> bool:
 
 
 class Endpoint(Settings):
-    """Where the model answers. The key is shown nowhere, ``repr`` included.
+    """Address and model of an OpenAI-compatible endpoint. The API key never appears in ``repr`` or in a file.
 
     >>> Endpoint(base_url="http://127.0.0.1:8000/v1", model="Qwen/Qwen2.5-VL-3B-Instruct")
     """
@@ -79,45 +81,37 @@ class Endpoint(Settings):
     base_url: Annotated[str, AfterValidator(check_base_url)]
     model: Annotated[str, Field(min_length=1)]
     api_key: SecretStr | None = None
+    # For a server started by this program: returns the error with which it exited, None while it runs. An endpoint that
+    # has exited is not waited for; any other endpoint may recover.
     exit_error: Annotated[Callable[[], RunStopped | None] | None, Field(exclude=True, repr=False)] = None
-    """For a server that this program has started itself: why it is gone for good, None while it is there. Whoever finds
-    it silent asks this, and waits for it no longer. One that runs elsewhere may come back."""
-
-    @property
-    def host(self) -> str:
-        return urlsplit(self.base_url).netloc
 
     @property
     def root_url(self) -> str:
-        """The server without ``/v1``: where vLLM has /health, /version and /metrics."""
+        """The base URL without ``/v1``; vLLM serves /health, /version and /metrics there."""
         return self.base_url.removesuffix("/v1")
 
 
 def check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
-    """Further request fields: what the run itself sets is not among them, and what is sent is what was given."""
-    if taken := fields.keys() & RUN_FIELDS:
-        raise ValueError(f"can't set {min(taken)}: the run sets that itself")
+    if reserved := fields.keys() & RESERVED_REQUEST_FIELDS:
+        raise ValueError(f"can't set {min(reserved)}: the run sets it itself")
     try:
         as_sent = orjson.loads(orjson.dumps(fields))
     except TypeError as error:
         raise ValueError(f"can't be sent as JSON ({error})") from error
     if as_sent != fields:
         name = next(name for name in fields if as_sent[name] != fields[name])
-        raise ValueError(f"can't be sent as JSON (the value of {name} would become another)")
+        raise ValueError(f"can't be sent as JSON: the value of {name} would change")
     return fields
 
 
 class Sampling(Settings):
-    """How the model draws its answers. Sent whole, so that a server's own defaults never mix in."""
+    """Sampling parameters. All of them are sent with each request, so that no server default applies."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
     max_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 512
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] = 0
     extra_body: Annotated[dict[str, Any], AfterValidator(check_extra_body)] = {}
-
-
-CONCURRENCY_CEILING = 4096
 
 
 def check_concurrency(value: object) -> object:
@@ -133,96 +127,96 @@ def check_concurrency(value: object) -> object:
 
 
 class Limits(Settings):
-    """How hard the endpoint is worked. Times in seconds; none of these changes what comes out."""
+    """Limits on concurrency, rate, retries and memory. Times are in seconds. They never change the answers."""
 
+    # Concurrent requests. "auto" finds the number at which throughput stops rising, up to max_concurrency.
     concurrency: Annotated[int | Literal["auto"], BeforeValidator(check_concurrency)] = "auto"
-    """Requests at once; ``auto`` finds out how many the server can use, up to ``max_concurrency``."""
     max_concurrency: Annotated[int, Field(ge=1, le=CONCURRENCY_CEILING)] = 512
     rps: Annotated[float, Field(gt=0)] | None = None
     rpm: Annotated[float, Field(gt=0)] | None = None
+    # Tokens per minute. Each request is estimated with its images and max_tokens, then corrected by the server's usage.
     tpm: Annotated[int, Field(ge=1)] | None = None
-    """Tokens a minute, pictures and the longest answer included; corrected by what the server counts."""
+    # For one attempt, from sending the request to the last byte of the response.
     timeout: Annotated[float, Field(gt=0)] = 120.0
-    """Wall time of one attempt, from sending to the last byte."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
     max_outage: Annotated[float, Field(ge=0)] = 600.0
+    # Input lines and images held in memory at the same time. A single row may exceed it.
     max_inflight_mb: Annotated[int, Field(ge=1)] = 256
-    """Input lines and pictures held at once; one row may exceed it alone."""
 
     @property
     def concurrency_cap(self) -> int:
-        """A number that requests at once never exceed."""
+        """Upper bound of concurrent requests."""
         return self.max_concurrency if self.concurrency == "auto" else self.concurrency
 
     @property
     def max_inflight_bytes(self) -> int:
-        """What rows under way may hold."""
+        """Memory for rows in progress: the budget without the image cache."""
         return self.max_inflight_mb * 1024 * 1024 - self.image_cache_bytes
 
     @property
     def image_cache_bytes(self) -> int:
-        """What of the budget is for pictures that may come again."""
+        """Memory for resized images that may be needed again: a quarter of the budget."""
         return self.max_inflight_mb * 1024 * 1024 // 4
 
 
 class Recipe(Settings):
-    """What is asked, how it is judged and how it is written: with the sampling, all that decides the data."""
+    """What is asked, how answers are checked, and how they are written. Together with Sampling it decides the data."""
 
     image_key: Annotated[str, Field(min_length=1)] = "image"
     output_key: Annotated[str, Field(min_length=1)] = "pers_qa"
     tag: str = "mam"
+    # Category of a built-in question bank, or path of a bank file.
     bank: Annotated[str, Field(min_length=1)] = "human"
-    """One of the package's banks by its category, or a file of one's own."""
+    # Language of the questions; None means English, or the language of the bank file.
     language: Literal["en", "zh"] | None = None
-    """Of the questions that are drawn; None: English, or a file's own language."""
+    # Different questions per row; each gives an output line.
     questions: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Different ones for each row, an output line each."""
+    # Includes questions about skin, age, body and the like.
     sensitive: bool = False
-    """Whether questions about skin, age, body and the like are drawn, too."""
+    # What the images lack (face, eyes, ...); questions that presuppose it are left out.
     without: tuple[str, ...] = ()
-    """What pictures lack (``face``, ``eyes`` …): no question that presupposes it is drawn."""
+    # File of real names, one per line, that must not appear in an answer.
     names: Path | None = None
-    """A file of real names, one on a line, that no answer may have."""
+    # "auto" is "constrain" if a probe shows that the server supports it, else "direct".
     strategy: Literal["auto", "direct", "constrain", "prefill", "surrogate"] = "auto"
-    """``auto``: ``constrain`` where a probe shows that the server obeys, else ``direct``."""
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
     output_style: Literal["qa", "answer"] = "qa"
     details: bool = False
 
     @model_validator(mode="after")
-    def keys_differ(self) -> Self:
+    def check_output_key(self) -> Self:
         taken = {self.image_key, "error", "line", "conversation", *STEERING_FIELDS}
         if self.output_key in taken:
-            raise ValueError(f"--output-key {self.output_key} is a field that rows already use; choose another name")
+            raise ValueError(f"--output-key {self.output_key} is a field of the input rows; choose another name")
         return self
 
 
 class RunSettings(Settings):
-    """One run of the toolkit. ``output`` None keeps the records in memory instead of files."""
+    """All settings of one run. Picklable. ``output`` None keeps the records in memory instead of in files."""
 
     input: Path | None
     output: Path | None
     endpoint: Endpoint
+    # More endpoints that serve the same model and share the work.
     further_endpoints: tuple[Endpoint, ...] = ()
-    """More endpoints of the same model, which share the work with the first."""
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     recipe: Recipe = Recipe()
     image_root: Path | None = None
+    # Folders where relative image paths are looked up last. Not part of the run's identity.
     fallback_roots: tuple[Path, ...] = ()
-    """Where relative paths are looked up last; where these lie decides nothing."""
     limit: Annotated[int, Field(ge=1)] | None = None
     fresh: bool = False
     retry_failed: bool = False
+    # Tests the server's features before the first row.
     probes: bool = True
-    """Whether the server is tried out before the first row."""
+    # Sends an image once, and afterwards only its uuid, to a server that caches images by uuid.
     uuid: bool = True
-    """Whether a picture is sent once, and then named, where the server was found to keep it."""
 
     @model_validator(mode="after")
-    def strategy_can_be_known(self) -> Self:
+    def check_strategy_is_probed(self) -> Self:
         if not self.probes and self.recipe.strategy in ("constrain", "prefill"):
-            raise ValueError(f"--strategy {self.recipe.strategy} needs the probes, which show how it can be")
+            raise ValueError(f"--strategy {self.recipe.strategy} needs the probes, to find out how the server does it")
         return self
 
     @property
@@ -230,16 +224,16 @@ class RunSettings(Settings):
         return (self.endpoint, *self.further_endpoints)
 
     @model_validator(mode="after")
-    def endpoints_fit_together(self) -> Self:
+    def check_endpoints_match(self) -> Self:
         urls = [endpoint.base_url for endpoint in self.endpoints]
-        if twice := [url for url in urls if urls.count(url) > 1]:
-            raise ValueError(f"--base-url {twice[0]} is given twice")
+        if repeated := [url for url in urls if urls.count(url) > 1]:
+            raise ValueError(f"--base-url {repeated[0]} is given twice")
         if len(models := {endpoint.model for endpoint in self.endpoints}) > 1:
-            raise ValueError(f"all endpoints of a run must serve one model, not {' and '.join(sorted(models))}")
+            raise ValueError(f"all endpoints of a run must serve the same model, not {' and '.join(sorted(models))}")
         return self
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide the data, by flag name: a resumed run must be given the same."""
+        """The settings that decide the data, by flag name. A resumed run must have the same ones."""
         return {
             "model": self.endpoint.model,
             "image-root": None if self.image_root is None else str(self.image_root),
@@ -248,8 +242,8 @@ class RunSettings(Settings):
         }
 
 
-def explain(error: ValidationError) -> str:
-    """One sentence for the first thing that is wrong with the settings, by the name of its flag."""
+def describe_error(error: ValidationError) -> str:
+    """A sentence about the first invalid setting, with the name of its flag."""
     first = error.errors(include_url=False, include_input=False)[0]
     path = [str(part) for part in first["loc"] if isinstance(part, str)]
     reason = first["msg"].removeprefix("Value error, ")
@@ -258,8 +252,50 @@ def explain(error: ValidationError) -> str:
 
 
 def build_settings(kind: type[Kind], **values: Any) -> Kind:
-    """Makes settings from values of outside; what is wrong comes as one SettingsError."""
+    """``kind(**values)``, with SettingsError instead of pydantic's ValidationError."""
     try:
         return kind(**values)
     except ValidationError as error:
-        raise SettingsError(explain(error)) from error
+        raise SettingsError(describe_error(error)) from error
+
+
+# Settings of a run that belong to none of the groups.
+RUN_FLAGS = frozenset({"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"})
+
+
+def make_run_settings(
+    endpoints: Sequence[Endpoint],
+    flags: Mapping[str, Any],
+    *,
+    input: Path | None = None,
+    output: Path | None = None,
+    sampling: Sampling | None = None,
+    limits: Limits | None = None,
+    recipe: Recipe | None = None,
+) -> RunSettings:
+    """Builds run settings from flat values, named as the flags of ``persqa run`` with underscores.
+
+    ``sampling``, ``limits`` and ``recipe`` may be given whole instead. Raises SettingsError for an invalid value, and
+    TypeError for an unknown name.
+    """
+    if not endpoints:
+        raise SettingsError("Give at least one endpoint.")
+    groups: dict[str, type[Settings]] = {"sampling": Sampling, "limits": Limits, "recipe": Recipe}
+    given = {"sampling": sampling, "limits": limits, "recipe": recipe}
+    left = dict(flags)
+    values = {
+        group: {name: left.pop(name) for name in kind.model_fields if name in left} for group, kind in groups.items()
+    }
+    if unknown := left.keys() - RUN_FLAGS:
+        raise TypeError(f"got an unexpected keyword argument {min(unknown)!r}")
+    built = {group: given[group] or build_settings(kind, **values[group]) for group, kind in groups.items()}
+    first, *further = endpoints
+    return build_settings(
+        RunSettings,
+        input=input,
+        output=output,
+        endpoint=first,
+        further_endpoints=tuple(further),
+        **built,
+        **left,
+    )

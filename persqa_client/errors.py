@@ -1,14 +1,14 @@
-"""The error tree: one class for each different reaction. Pure.
+"""Exceptions: one class for each reaction.
 
 PersQAError
-├── SettingsError      a setting, a path or a file of the run is wrong: nothing was sent (exit 2)
-├── StorageError       the run's own files cannot be written: stopped, resumable (exit 2)
-├── RowError           this row cannot become an answer: it goes to the failure file with its code
-├── AttemptError       one attempt brought no answer; its verdict says what follows (client/retry.py)
-├── Away               this endpoint can't answer now, another can: the request goes to that one (endpoints/pool.py)
-├── RunStopped         the endpoint refuses or stays away: every row would fail alike (exit 3, resumable)
-│   └── ServerFailed   a server of our own did not come up, or died: waiting for it would be in vain
-└── Interrupted        the run was asked to stop; the row keeps its place and runs next time
+├── SettingsError      a setting or a path is wrong; nothing was sent (exit code 2)
+├── StorageError       the run's files cannot be written; the run can be resumed (exit code 2)
+├── RowError           a row fails permanently; it goes to the failure file with its code
+├── AttemptError       an attempt failed; its decision says what to do next (client/retry.py)
+├── FailedOver         the request continues at another endpoint (endpoints/pool.py)
+├── RunStopped         every row would fail in the same way; the run can be resumed (exit code 3)
+│   └── ServerFailed   a server started by this program failed to start, or exited
+└── Interrupted        the run was stopped before the row was sent; the next run asks it
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ if TYPE_CHECKING:
 
 
 class PersQAError(Exception):
-    """Base of everything that this package raises on purpose. ``str()`` is one sentence for a person."""
+    """Base of all exceptions that this package raises on purpose. ``str()`` is a message for users."""
 
 
 class SettingsError(PersQAError):
-    """A setting, an input path or an existing file stands in the way; nothing was sent and nothing was overwritten."""
+    """A setting, an input path or an existing file is invalid. Nothing was sent, nothing was overwritten."""
 
 
 class StorageError(PersQAError):
-    """The run's files can't be written (disk full, file system gone read-only); what was written stays good."""
+    """The run's files cannot be written, for example because the disk is full. Lines written before are intact."""
 
 
 class RowError(PersQAError):
-    """This row fails for good. ``code`` is a short stable word, ``raw`` what the model or server said."""
+    """A row fails permanently.
+
+    ``code`` is a stable identifier such as ``image_missing``; ``raw`` is the text of the model or server.
+    """
 
     def __init__(self, code: str, message: str, *, raw: str | None = None, attempts: int = 0) -> None:
         super().__init__(message)
@@ -44,22 +47,25 @@ class RowError(PersQAError):
 
 
 class AttemptError(PersQAError):
-    """One attempt brought no completion; ``decision`` says what that means and what to do."""
+    """An attempt brought no completion. ``decision`` says why and what to do next."""
 
-    def __init__(self, verdict: ErrorDecision) -> None:
-        super().__init__(verdict.message)
-        self.decision = verdict
+    def __init__(self, decision: ErrorDecision) -> None:
+        super().__init__(decision.message)
+        self.decision = decision
 
 
 class FailedOver(PersQAError):
-    """A request is given back by an endpoint that is away, because another one can take it over."""
+    """A request leaves an endpoint that is unavailable, and continues at another one."""
 
     def __init__(self) -> None:
-        super().__init__("The endpoint is away, and another one takes the request over.")
+        super().__init__("The endpoint is unavailable; the request continues at another one.")
 
 
 class RunStopped(PersQAError):
-    """The endpoint refuses this run, or was away for too long. ``code`` is the reason; no row has failed for it."""
+    """The run cannot continue: the endpoint rejects it, or was unavailable for too long.
+
+    ``code`` is a stable identifier such as ``wrong_key``. No row is marked as failed because of it.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -68,8 +74,10 @@ class RunStopped(PersQAError):
 
 
 class ServerFailed(RunStopped):
-    """A server of our own did not come up, or ended without being asked. ``log`` is the end of what it said, lines that
-    follow the sentence in ``str()``."""
+    """A server started by this program failed to start, or exited during a run.
+
+    ``log`` holds the last lines of its log; ``str()`` shows them below the message.
+    """
 
     def __init__(self, code: str, message: str, log: Sequence[str] = ()) -> None:
         super().__init__(code, message)
@@ -80,7 +88,7 @@ class ServerFailed(RunStopped):
 
 
 class Interrupted(PersQAError):
-    """Raised in rows that had not been sent when the run was asked to stop."""
+    """The run was stopped before this row was answered. The next run asks it."""
 
     def __init__(self) -> None:
-        super().__init__("The run was asked to stop before this row was answered; it keeps its place.")
+        super().__init__("The run was stopped before this row was answered; the next run asks it.")

@@ -1,4 +1,4 @@
-"""The vocabulary: the values that travel through a run. Pure."""
+"""The values that travel through a run, from an input line to its outcome."""
 
 from __future__ import annotations
 
@@ -9,29 +9,35 @@ from typing import Any, Literal, NamedTuple
 
 
 class TaskId(NamedTuple):
-    """What is asked, answered and journalled once: a question of a row. Sorting units gives the order of the output."""
+    """Identifies one question about one row. The output is sorted by it."""
 
+    # Number of the input line, from 1, counting blank lines; in a folder, number of the picture.
     row: int
-    """Number of the input line, from 1, blank lines included; in a folder, the number of the picture."""
+    # Index among the row's questions, from 0.
     question: int = 0
-    """Which of the row's questions, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far an input has been read: a boundary between two of its lines."""
+    """How far an input has been read; always between two lines."""
 
+    # Bytes read.
     offset: int
-    """Bytes consumed."""
+    # Lines read, including blank ones; in a folder, pictures.
     number: int
-    """Lines consumed, blank ones included; in a folder, pictures."""
+    # Digest of everything read so far, computed by the source; empty before the first line.
     digest: str
-    """Digest of all that was consumed, in the reader's own way; empty before the first line."""
+
+
+START_POSITION = Position(0, 0, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An input line that could be read. ``line`` is the line's own bytes, without its end and without our ``error``."""
+    """A valid input line.
+
+    ``line`` holds its bytes without the line break and without the ``error`` member of a failure file.
+    """
 
     number: int
     line: bytes
@@ -41,13 +47,13 @@ class Row:
     id: str | int | None = None
     category: str | None = None
     language: str | None = None
+    # Set for a line of a failure file: index of the question that failed.
     only_question: int | None = None
-    """In a line of a failure file: the number of the one question that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """An input line that can't be asked about: its bytes as they were, and why."""
+    """An input line from which no question can be made, with the reason."""
 
     number: int
     line: bytes
@@ -57,22 +63,22 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class EncodedImage:
-    """A picture as it goes over the wire: its encoded bytes, its true media type and its size in pixels."""
+    """An image as it is sent: encoded bytes, media type, and size in pixels."""
 
     data: bytes
     media_type: str
     width: int
     height: int
+    # Digest of what is sent, under which the server may cache the image; None where the image is sent only once.
     uuid: str | None = None
-    """Its name for a server that is to keep it, where it may be sent more than once: a digest of what is sent."""
 
     def __repr__(self) -> str:
-        return f"<Picture {self.media_type} {self.width}x{self.height}, {len(self.data) / 1000:.0f} KB>"
+        return f"<EncodedImage {self.media_type} {self.width}x{self.height}, {len(self.data) / 1000:.0f} KB>"
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one or more completions, as the server counted them."""
+    """Token counts of one or more completions, as reported by the server."""
 
     prompt: int = 0
     completion: int = 0
@@ -83,7 +89,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a server answered, read but not judged. ``text`` may be empty, ``refusal`` is the API's own field."""
+    """A parsed response. ``text`` may be empty; ``refusal`` is the API's field of that name."""
 
     text: str
     finish_reason: str | None
@@ -102,51 +108,52 @@ class Problem:
     found: str = ""  # The part of the answer that is wrong, where the model's text quotes it.
 
 
+# Checks the cleaned text of an answer; returns what is wrong with it, or None.
 Check = Callable[[str, "Task"], Problem | None]
-"""Judges the cleaned text of an answer. Pure."""
 
 
+# How an answer comes to begin with the tag. direct: the prompt asks for it. constrain: the server enforces a pattern.
+# prefill: the answer's beginning is sent along. surrogate: the model is asked about an ordinary name, which is replaced
+# by the tag afterwards.
 Strategy = Literal["direct", "constrain", "prefill", "surrogate"]
-"""How the tag gets to an answer's beginning: the model is asked for it; the server is held to a pattern; the beginning
-is given; or the model is asked under an ordinary name, for which the tag is put in afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One question with all that belongs to it: how it is put, how its answer is constrained, how it is judged."""
+    """One question about one row: its prompt, its constraint, its checks and its seed."""
 
     task_id: TaskId
     kind: str
+    # With brackets: <mam>.
     tag: str
-    """With its brackets: ``<mam>``."""
+    # As written to the output, always with the tag in it.
     question: str
-    """As it will stand in the output, with the tag in it, whatever the model is asked."""
     system: str
     prompt: str
     checks: tuple[Check, ...]
     seed: int
+    # Regular expression that every good answer matches, for servers that support constrained output.
     pattern: str | None = None
-    """A regular expression that a whole good answer matches, for servers that can be held to one."""
+    # Beginning of the answer, for servers that continue it.
     prefill: str | None = None
-    """The beginning of the answer, which the server is to go on from."""
+    # Ordinary name that replaces the tag in the prompt.
     surrogate: str | None = None
-    """The ordinary name that stands in the prompt wherever the question has the tag."""
     strategy: Strategy = "direct"
+    # Real names that must not appear in an answer.
     names: tuple[str, ...] = ()
-    """Real names that no answer may have."""
+    # Whether the tag's name without brackets is unambiguous, so that it can be replaced by the tag in an answer.
     repair_bare_name: bool = True
-    """Whether the tag's name without its brackets can only mean the tag: it is no word and no name of its own."""
+    # Id in the question bank; None for a row's own question.
     question_id: str | None = None
-    """Of the bank's item; None for a row's own question."""
+    # Category of the main character: human, animal, object, scene or group.
     category: str | None = None
-    """What the main character is: ``human``, ``animal`` and so on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A later turn of a conversation: the answer that was no good, or the reason why it is asked again.
+    """A further turn after the prompt: a rejected answer, or the request for a better one.
 
-    ``pictures`` of the request's stand before its text, after those of the turns before it.
+    ``pictures`` of the request's images precede its text, following those of earlier turns.
     """
 
     role: str
@@ -156,97 +163,102 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be asked, before any dialect or encoding: pictures come first, the prompt after them, turns last."""
+    """A request before dialect and encoding are applied. Images come first, then the prompt, then the turns."""
 
+    # Not sent where empty.
     system: str
-    """Nothing is sent for an empty one."""
     pictures: tuple[EncodedImage, ...]
     prompt: str
     seed: int
     pattern: str | None = None
+    # Beginning of the answer, which the server continues.
     prefill: str | None = None
-    """The beginning of the answer, which the server is to go on from."""
     turns: tuple[Turn, ...] = ()
+    # Overrides the run's max_tokens.
     max_tokens: int | None = None
-    """Overrides the run's own setting where given."""
+    # uuids of images that the server has cached; they are sent without their bytes.
     known_uuids: frozenset[str] = frozenset()
-    """uuids of pictures that the server has: they go by these alone."""
+    # Whether the answer is streamed; its first chunk shows that the server has received the images.
     stream: bool = False
-    """Whether the answer is to come piece by piece, so that its beginning tells that the pictures are in."""
 
     @property
     def uuids(self) -> tuple[str, ...]:
-        """Those of its pictures that have one."""
         return tuple(picture.uuid for picture in self.pictures if picture.uuid is not None)
 
 
 class RetryAction(Enum):
-    """What an attempt's failure asks for (the table "Trying again" of the README)."""
+    """What to do after a failed attempt."""
 
+    # Overload: send again later. Costs no attempt; the concurrency limit shrinks.
     WAIT = "wait"
-    """Pressure: again later, at no cost to the row; admission shrinks."""
+    # Transient error: send again, up to max_attempts.
     RETRY = "retry"
-    """Transient: again, up to the row's number of attempts."""
+    # The row fails permanently.
     FAIL = "fail"
-    """This row, permanently."""
+    # The run stops: every row would fail in the same way.
     STOP = "stop"
-    """This run: every row would fail alike."""
-    AWAIT_RECOVERY = "away"
-    """The server is away: hold all sending until it is back."""
+    # The server is unavailable: hold all requests until it recovers.
+    AWAIT_RECOVERY = "await_recovery"
+    # The server has not cached an image that was sent by uuid only: send again with its bytes. Costs no attempt.
     RESEND = "resend"
-    """Pictures that went by their uuids alone: again, with their bytes, at no cost to the row."""
+    # The server rejects a parameter: rename or drop ErrorDecision.parameter for the rest of the run.
     ADAPT = "adapt"
-    """The dialect: rename or drop ``Verdict.parameter`` for the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorDecision:
-    """What a failed attempt means. ``message`` is for a person, ``raw`` is what the server said, cut to some lines."""
+    """What a failed attempt means and what to do next.
+
+    ``message`` is written for users; ``raw`` is the server's own text, shortened.
+    """
 
     action: RetryAction
     code: str
     message: str
+    # Seconds, from Retry-After or a rate-limit header.
     retry_after: float | None = None
-    """Seconds, where the server named a time."""
     parameter: str | None = None
     status: int | None = None
     raw: str | None = None
 
 
 class SentPicture(NamedTuple):
-    """A picture as it was sent, for the row's details."""
+    """An image as it was sent, for the details of a record."""
 
     media_type: str
     width: int
     height: int
     bytes: int
+    # Prompt tokens by the model's own rule; None where the rule is unknown.
     tokens: int | None
-    """What it counts for in the prompt, by the model's own rule; None where the rule is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A good answer. It is journalled as it is, so resuming needs nothing else."""
+    """An accepted answer. The fields are named as the keys of ``_meta`` in the output.
+
+    The journal holds all of them, so that a resumed run can write the output line without asking again.
+    """
 
     task_id: TaskId
     kind: str
     tag: str
     question: str
     answer: str
+    # The model's text before cleaning and repair.
     raw: str
-    """What the model said, before cleaning and repair."""
     seed: int
     model: str | None = None
     finish_reason: str | None = None
     usage: Usage = Usage()
+    # Requests that counted against max_attempts, re-asking included.
     attempts: int = 1
-    """Requests sent for it that cost an attempt, over all asks."""
+    # How often the question was asked: 2 after a re-ask.
     asks: int = 1
-    """2 where it was asked again with the reason."""
+    # What brought the answer into form: "constraint", "prefill", cleaning and repair steps by name, "re-ask".
     made_good_by: tuple[str, ...] = ()
-    """Which steps the answer owes its form to: ``constraint``, each cleaning and tag repair by its name, ``re-ask``."""
+    # Code of the problem that caused the re-ask.
     refused: str | None = None
-    """The code of the problem for which it was asked again."""
     strategy: Strategy = "direct"
     question_id: str | None = None
     category: str | None = None
@@ -255,7 +267,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A row without a good answer. ``stage`` says where it failed: before a request, at the endpoint, by its answer."""
+    """A task that has no accepted answer.
+
+    ``stage`` says where it failed: before the first request, at the endpoint, or when the answer was checked.
+    """
 
     task_id: TaskId
     code: str
@@ -265,13 +280,13 @@ class Failure:
     raw: str | None = None
     usage: Usage = Usage()
     asks: int = 0
+    # Code of the problem that caused the re-ask.
     refused: str | None = None
-    """The code of the problem for which it was asked again."""
+    # Whether it stands for all questions of its row, because none could be asked.
     whole_row: bool = False
-    """Whether it stands for all questions of its row, since none could be put."""
 
 
 Outcome = Record | Failure
 
+# A decoded JSON object from outside, not yet validated.
 Json = dict[str, Any]
-"""A decoded JSON object from outside, not yet judged."""

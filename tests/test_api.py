@@ -1,4 +1,4 @@
-"""The Python faces, as a script or a notebook uses them."""
+"""The Python interface, as scripts and notebooks use it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def endpoint(server: Simulator) -> Endpoint:
     return Endpoint(base_url=server.base_url, model="persqa-simulator")
 
 
-async def test_a_client_answers_about_a_picture(simulator: Simulator, red: Path) -> None:
+async def test_a_client_answers_a_question_about_an_image(simulator: Simulator, red: Path) -> None:
     async with PersQAClient(endpoint(simulator)) as client:
         record = await client.ask(red, question="What colour is <mam>?")
     assert record.answer.startswith("<mam> ")
@@ -45,7 +45,7 @@ async def test_a_client_answers_about_a_picture(simulator: Simulator, red: Path)
     assert record.made_good_by == ("constraint",)
 
 
-async def test_many_at_once_share_one_client_and_one_probe(simulator: Simulator, red: Path) -> None:
+async def test_concurrent_questions_share_one_probe(simulator: Simulator, red: Path) -> None:
     asked = []
     for count in (1, 10):
         before = simulator.stats()["requests"]
@@ -56,9 +56,7 @@ async def test_many_at_once_share_one_client_and_one_probe(simulator: Simulator,
     assert asked[1] - asked[0] == 9
 
 
-async def test_an_answer_that_can_not_be_had_is_an_exception_with_its_code(
-    simulator: Simulator, tmp_path: Path
-) -> None:
+async def test_a_failed_row_is_an_exception_with_its_code(simulator: Simulator, tmp_path: Path) -> None:
     async with PersQAClient(endpoint(simulator)) as client:
         with pytest.raises(RowError) as caught:
             await client.ask(tmp_path / "missing.png")
@@ -68,7 +66,7 @@ async def test_an_answer_that_can_not_be_had_is_an_exception_with_its_code(
         assert caught.value.code == "bad_tag"
 
 
-async def test_a_refusing_endpoint_is_another_exception(red: Path) -> None:
+async def test_an_endpoint_that_rejects_the_key_stops_with_its_code(red: Path) -> None:
     with run_simulator(SimSettings(latency=0, api_key="secret")) as server:
         async with PersQAClient(endpoint(server)) as client:
             with pytest.raises(RunStopped) as caught:
@@ -76,7 +74,7 @@ async def test_a_refusing_endpoint_is_another_exception(red: Path) -> None:
     assert caught.value.code == "wrong_key"
 
 
-async def test_a_stream_gives_every_row_with_its_outcome(simulator: Simulator, red: Path) -> None:
+async def test_a_stream_yields_every_row_with_its_outcome(simulator: Simulator, red: Path) -> None:
     def rows() -> Iterator[dict[str, object] | str]:
         yield str(red)
         yield {"image": "missing.png"}
@@ -91,7 +89,7 @@ async def test_a_stream_gives_every_row_with_its_outcome(simulator: Simulator, r
     assert sorted(codes) == ["image_missing", "no_image"]
 
 
-async def test_a_stream_of_bad_rows_alone_ends_too(simulator: Simulator) -> None:
+async def test_a_stream_of_bad_rows_ends(simulator: Simulator) -> None:
     rows = [{"picture": number} for number in range(500)]
     given = [row async for row, _ in stream(rows, endpoint(simulator), limits=Limits(concurrency=2))]
     assert sorted(row.number for row in given) == list(range(1, 501))
@@ -109,31 +107,31 @@ def test_an_unknown_argument_is_a_type_error(simulator: Simulator) -> None:
         generate([], base_url=simulator.base_url, model="m", temprature=1)
 
 
-def test_a_process_that_used_generate_ends(simulator: Simulator, red: Path) -> None:
+def test_a_process_exits_after_generate(simulator: Simulator, red: Path) -> None:
     code = (
         "from persqa_client import generate\n"
         f"print(generate([{str(red)!r}], base_url={simulator.base_url!r}, model='persqa-simulator').tally.succeeded)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    assert told.stdout.strip() == "1"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert result.stdout.strip() == "1"
 
 
-def test_every_public_name_is_there_and_loads_nothing_before_it_is_used() -> None:
+def test_public_names_are_imported_when_they_are_used() -> None:
     for name in persqa_client.__all__:
         assert getattr(persqa_client, name).__name__ == name
     code = "import sys, persqa_client; print('openai' in sys.modules, persqa_client.__version__)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.split() == ["False", persqa_client.__version__]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", persqa_client.__version__]
     with pytest.raises(AttributeError):
         _ = persqa_client.nonsense
 
 
-def test_a_key_is_not_shown() -> None:
+def test_repr_does_not_show_the_key() -> None:
     shown = repr(Endpoint(base_url="http://x/v1", model="m", api_key="sk-secret"))  # type: ignore[arg-type]
     assert "sk-secret" not in shown
 
 
-async def test_a_client_that_found_no_server_works_when_there_is_one(red: Path) -> None:
+async def test_a_client_works_once_its_server_is_reachable(red: Path) -> None:
     with run_simulator(SimSettings(latency=0)) as server:
         pass
     async with PersQAClient(endpoint(server)) as client:
@@ -143,7 +141,7 @@ async def test_a_client_that_found_no_server_works_when_there_is_one(red: Path) 
             assert (await client.ask(red)).answer.startswith("<mam>")
 
 
-async def test_a_client_whose_stream_was_refused_works_afterwards(red: Path) -> None:
+async def test_a_client_works_after_a_stream_was_stopped(red: Path) -> None:
     with run_simulator(SimSettings(latency=0, script=["payment"])) as server:
         async with PersQAClient(endpoint(server), probes=False) as client:
             with pytest.raises(RunStopped):
@@ -151,7 +149,7 @@ async def test_a_client_whose_stream_was_refused_works_afterwards(red: Path) -> 
             assert (await client.ask(red)).answer.startswith("<mam>")
 
 
-async def test_a_client_that_was_told_of_an_outage_asks_again_when_it_is_over(red: Path) -> None:
+async def test_a_client_works_after_an_outage(red: Path) -> None:
     down = False
 
     async def there(request: web.Request) -> web.StreamResponse:
@@ -171,7 +169,7 @@ async def test_a_client_that_was_told_of_an_outage_asks_again_when_it_is_over(re
             assert isinstance(await client.ask(red), Record)
 
 
-async def test_a_stream_draws_rows_as_it_gives_them(simulator: Simulator) -> None:
+async def test_a_stream_takes_rows_as_they_are_needed(simulator: Simulator) -> None:
     drawn = 0
 
     def rows() -> Iterator[dict[str, object]]:
@@ -184,8 +182,8 @@ async def test_a_stream_draws_rows_as_it_gives_them(simulator: Simulator) -> Non
         assert drawn < row.number + 50
 
 
-async def test_a_stream_starts_as_many_as_their_pictures_leave_room_for(tmp_path: Path) -> None:
-    """Before a picture is prepared, twice its file is reckoned with: of a budget of 0.75 MB, two would fill it."""
+async def test_a_stream_starts_as_many_rows_as_fit_the_memory_limit(tmp_path: Path) -> None:
+    """An image counts with twice its file size until it is prepared, so that two would fill the budget of 0.75 MB."""
     noise = Image.effect_noise((500, 500), 100)
     noise.save(tmp_path / "a.jpg", quality=90)
     assert 180_000 < (tmp_path / "a.jpg").stat().st_size < 250_000
@@ -198,7 +196,7 @@ async def test_a_stream_starts_as_many_as_their_pictures_leave_room_for(tmp_path
 
 
 def test_ctrl_c_in_generate_stops_the_run(red: Path, tmp_path: Path) -> None:
-    """As in a notebook: the exception is caught, the process lives on, and nothing more is sent."""
+    """The exception is caught, as in a notebook; nothing more is sent."""
     with run_simulator(SimSettings(latency=0.05, slots=4)) as server:
         code = (
             "import sys, time\n"
@@ -230,5 +228,5 @@ def test_a_forked_child_has_a_loop_of_its_own(simulator: Simulator, red: Path) -
         "def go(n): return generate([picture], **args).tally.succeeded\n"
         "print(go(0), multiprocessing.get_context('fork').Pool(1).apply(go, (1,)))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-    assert told.stdout.split() == ["1", "1"], told.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert result.stdout.split() == ["1", "1"], result.stderr

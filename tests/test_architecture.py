@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "client": frozenset({"root", "images", "limits"}),
     "endpoints": frozenset({"root", "images", "limits", "client"}),
     "probing": frozenset({"root", "images", "limits", "client", "endpoints"}),
-    "engines": frozenset({"root", "inputs"}),
+    "engines": frozenset({"root", "inputs", "storage"}),
     "vllm_server": frozenset({"root", "endpoints"}),
     "simulator": frozenset({"root"}),
 }

@@ -1,4 +1,4 @@
-"""Lines are edited as bytes: what is added can be cut, and no other byte moves."""
+"""Lines are edited as bytes, and no byte outside the edited member changes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ KEYS = st.sampled_from(["error", "image", 'a"b', "ключ", "{", "x\\y", ""])
 
 
 @st.composite
-def written(draw: st.DrawFn, value: Any) -> str:
-    """``value`` as some person might have written it: odd spacing, escapes or none."""
+def json_texts(draw: st.DrawFn, value: Any) -> str:
+    """``value`` as JSON with irregular whitespace, with and without escapes."""
     if isinstance(value, dict):
-        parts = [f"{draw(SPACE)}{draw(written(k))}{draw(SPACE)}:{draw(written(v))}" for k, v in value.items()]
+        parts = [f"{draw(SPACE)}{draw(json_texts(k))}{draw(SPACE)}:{draw(json_texts(v))}" for k, v in value.items()]
         return f"{draw(SPACE)}{{{','.join(parts)}{draw(SPACE)}}}{draw(SPACE)}"
     if isinstance(value, list):
-        return f"{draw(SPACE)}[{','.join(draw(written(v)) for v in value)}{draw(SPACE)}]{draw(SPACE)}"
+        return f"{draw(SPACE)}[{','.join(draw(json_texts(v)) for v in value)}{draw(SPACE)}]{draw(SPACE)}"
     return draw(SPACE) + json.dumps(value, ensure_ascii=draw(st.booleans())) + draw(SPACE)
 
 
@@ -31,18 +31,17 @@ VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
 )
 OBJECTS = st.dictionaries(KEYS, VALUES, max_size=4)
-LINES = OBJECTS.flatmap(written).map(str.encode)
+LINES = OBJECTS.flatmap(json_texts).map(str.encode)
 
 
 @given(LINES, KEYS, VALUES)
-def test_cutting_restores_what_adding_was_given(line: bytes, key: str, value: Any) -> None:
-    """Byte for byte, whatever the line looks like, and where it has a member of that name already too."""
+def test_cutting_undoes_adding(line: bytes, key: str, value: Any) -> None:
+    """Also if the line has a member with that key already."""
     assert cut_last_member(add_member(line, key, value), key) == line
 
 
 @given(LINES, KEYS, VALUES)
 def test_an_added_member_is_read_last(line: bytes, key: str, value: Any) -> None:
-    """Every JSON reader finds it, and the members before it are what they were."""
     before = json.loads(line)
     after = json.loads(add_member(line, key, value))
     assert list(after.items()) == list({**before, key: after[key]}.items())
@@ -50,7 +49,7 @@ def test_an_added_member_is_read_last(line: bytes, key: str, value: Any) -> None
 
 
 @given(LINES, KEYS)
-def test_a_cut_member_is_gone_and_the_rest_is_as_before(line: bytes, key: str) -> None:
+def test_cutting_leaves_the_other_members_unchanged(line: bytes, key: str) -> None:
     before = json.loads(line)
     after = json.loads(cut_last_member(line, key))
     before.pop(key, None)
@@ -60,25 +59,24 @@ def test_a_cut_member_is_gone_and_the_rest_is_as_before(line: bytes, key: str) -
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        pytest.param(b"{}", b'{"k": "v"}', id="no comma in an empty object"),
-        pytest.param(b"{ }", b'{ "k": "v"}', id="nor in a wide one"),
-        pytest.param(b'{"a": 1.0}', b'{"a": 1.0, "k": "v"}', id="a comma otherwise"),
-        pytest.param(b'{"a":{}}', b'{"a":{}, "k": "v"}', id="an empty value inside"),
-        pytest.param(b'{"a":"}"}\r', b'{"a":"}", "k": "v"}\r', id="what follows stays"),
+        pytest.param(b"{}", b'{"k": "v"}', id="empty object"),
+        pytest.param(b"{ }", b'{ "k": "v"}', id="empty object with a space"),
+        pytest.param(b'{"a": 1.0}', b'{"a": 1.0, "k": "v"}', id="one member"),
+        pytest.param(b'{"a":{}}', b'{"a":{}, "k": "v"}', id="empty value"),
+        pytest.param(b'{"a":"}"}\r', b'{"a":"}", "k": "v"}\r', id="carriage return"),
     ],
 )
-def test_a_member_goes_before_the_closing_brace(line: bytes, expected: bytes) -> None:
+def test_a_member_is_added_before_the_closing_brace(line: bytes, expected: bytes) -> None:
     assert add_member(line, "k", "v") == expected
 
 
 @pytest.mark.parametrize("line", [b"", b"[1]", b'"a.jpg"', b"{", b"7"])
-def test_only_objects_get_members(line: bytes) -> None:
+def test_only_objects_can_have_members_added(line: bytes) -> None:
     with pytest.raises(ValueError, match="not a JSON object"):
         add_member(line, "k", 1)
 
 
-def test_text_is_added_unescaped_but_for_lone_surrogates() -> None:
-    """UTF-8 has no bytes for half a pair, so that alone is escaped, and it is read back as it was."""
+def test_only_lone_surrogates_are_escaped() -> None:
     assert add_member(b"{}", "k", "élan 😀") == '{"k": "élan 😀"}'.encode()
     line = add_member(b"{}", "k", "é\ud800")
     assert line == '{"k": "é\\ud800"}'.encode()
@@ -101,7 +99,7 @@ def test_the_last_member_of_a_name_is_cut(line: bytes, expected: bytes) -> None:
 
 
 @pytest.mark.parametrize("line", [b"[]", b"{", b'{"a" 1}', b'{"a":1} x', b"\xff", b'{"a":' + b"[" * 5000])
-def test_what_is_no_object_cannot_be_cut(line: bytes) -> None:
+def test_cutting_needs_an_object(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         cut_last_member(line, "error")
 
@@ -126,7 +124,7 @@ def test_what_is_no_object_cannot_be_cut(line: bytes) -> None:
         pytest.param(b"{}", b"{}", id="empty"),
     ],
 )
-def test_a_value_is_replaced_in_its_place(line: bytes, expected: bytes) -> None:
+def test_a_value_is_replaced_in_place(line: bytes, expected: bytes) -> None:
     assert replace_value(line, ("conversation", 0, "value"), 'né"w') == expected
 
 
@@ -141,14 +139,14 @@ def test_a_value_is_replaced_in_its_place(line: bytes, expected: bytes) -> None:
         pytest.param(b'{"a": ' + b"1" * 5000 + b"}", "a number is too long", id="long number"),
     ],
 )
-def test_what_is_no_object_is_refused_with_a_short_reason(line: bytes, reason: str) -> None:
+def test_other_lines_are_refused_with_a_short_reason(line: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as caught:
         load_object(line)
     assert len(str(caught.value)) < 80
 
 
-def test_what_only_lenient_readers_take_is_read() -> None:
-    """Python's own writer leaves NaN and lone surrogates in files that people have."""
+def test_nan_and_lone_surrogates_are_read() -> None:
+    """Python's json module writes both."""
     row = load_object(b'{"a": NaN, "b": "\\ud800"}')
     assert row["a"] != row["a"]
     assert row["b"] == "\ud800"

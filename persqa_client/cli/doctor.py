@@ -1,4 +1,4 @@
-"""``persqa doctor``: what a server is, and what it obeys, before a run depends on it."""
+"""``persqa doctor``: its flags."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import typer
 
 
 def doctor(
-    base_url: Annotated[str, typer.Option(help="The endpoint, such as http://HOST:8000/v1.")],
-    model: Annotated[str | None, typer.Option(help="The model's name there; else the first that it lists.")] = None,
-    api_key_env: Annotated[str | None, typer.Option(metavar="NAME", help="Variable with the key.")] = None,
+    base_url: Annotated[str, typer.Option(help="Endpoint, such as http://HOST:8000/v1.")],
+    model: Annotated[
+        str | None, typer.Option(help="Name of the model there; default: the first one that it lists.")
+    ] = None,
+    api_key_env: Annotated[str | None, typer.Option(metavar="NAME", help="Variable with the API key.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 120.0,
 ) -> None:
-    """Ask a server what it is and try what a run needs of it.
+    """Test what a server supports, and suggest the flags of a run.
 
-    Exit codes: 0 fit for a run, 2 usage, 3 server away, refusing, or without an eye for pictures.
+    Exit codes: 0 the server can be used, 2 invalid usage, 3 server unavailable, requests rejected, or no image support.
 
     Example: persqa doctor --base-url http://127.0.0.1:8000/v1
     """
-    # Imported here, because --help must not wait for the SDK.
+    # Imported here to keep --help fast (cli/run.py).
     from persqa_client.cli import doctor_report
 
-    doctor_report.main(base_url, model, api_key_env, timeout)
+    doctor_report.print_report(base_url, model, api_key_env, timeout)

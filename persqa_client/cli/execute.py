@@ -1,16 +1,15 @@
-"""What ``persqa run`` does with its flags: settings, the run under signals and progress, the exit code."""
+"""Executes ``persqa run``: settings from flags, a dry run, or the run with signals, progress, summary and exit code."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import signal
 import sys
 import traceback
-from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -20,183 +19,91 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from persqa_client.cli.exits import ALL_GOOD, DEFECT, INTERRUPTED, NO_SERVER, SOME_FAILED, WRONG_USE, fail, say, unheard
+from persqa_client.cli.exits import (
+    EXIT_BUG,
+    EXIT_INTERRUPTED,
+    EXIT_NO_SERVER,
+    EXIT_OK,
+    EXIT_ROWS_FAILED,
+    EXIT_USAGE,
+    exit_with_error,
+    print_message,
+    tolerate_closed_stream,
+)
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build_settings
+from persqa_client.config import Endpoint, RunSettings, make_run_settings
 from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.engines.row_loop import has_more_rows
 from persqa_client.errors import RowError, RunStopped, SettingsError, StorageError
-from persqa_client.inputs.sources import START_POSITION, Source, open_source
+from persqa_client.images.prepare import load_image
+from persqa_client.inputs.sources import Source, open_source
+from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors
-from persqa_client.run.compose import RunPlan
-from persqa_client.run.gc_tuning import look_seldom
+from persqa_client.run.gc_tuning import tune_gc
+from persqa_client.run.plan import RunPlan, input_folder_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
-from persqa_client.run.summary import Summary
-from persqa_client.types import BadRow, Request, Row, TaskId
+from persqa_client.run.summary import Summary, list_results
+from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
 
-# The event loop of a run from the command line: uvloop, where it is to be had. Changes nothing.
+new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+with suppress(ImportError):  # There is no uvloop for Windows.
+    new_event_loop = importlib.import_module("uvloop").new_event_loop
 
 Value = TypeVar("Value")
+# Rows whose requests a dry run shows.
+DRY_RUN_ROWS = 3
+# Flags of ``persqa run`` that are no settings of the run: they name or start its server.
+SERVER_FLAGS = frozenset(
+    ("base_url", "model", "api_key_env", "serve", "serve_args", "serve_timeout", "device", "vllm_command")
+)
 
 
-def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:
-    """As asyncio.run, at 5 % less CPU for the whole run."""
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(coroutine)
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:  # There is none for Windows.
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
-# ``--dry-run``: the first requests as they would be sent, pictures abridged. Reads the input, prints to stdout.
-
-SHOWN = 3
-
-
-def show_requests(settings: RunSettings, source: Source) -> None:
-    """Prints the requests of the first rows; a row that would fail says why."""
-    plan = RunPlan(settings, source)
-    lines = ((line, position) for line, position in source.lines(START_POSITION) if line.strip())
-    for line, position in islice(lines, min(SHOWN, settings.limit or SHOWN)):
-        row = plan.parse(position.number, line)
-        urls = " or ".join(f"{endpoint.base_url}/chat/completions" for endpoint in settings.endpoints)
-        print(f"--- line {position.number}: POST {urls}")
-        if isinstance(row, BadRow):
-            print(f"would fail: {row.message} ({row.code})")
-            continue
-        for unit in plan.units(row):
-            print(describe(plan, row, unit, settings))
-
-
-def describe(plan: RunPlan, row: Row, unit: TaskId, settings: RunSettings) -> str:
-    # What a server obeys is not known without asking it: the request is shown as for vLLM since 0.12.
-    asks = plan.ask_maker("constrain" if settings.recipe.strategy == "auto" else settings.recipe.strategy)
-    try:
-        ask = asks.make_task(row, unit)
-        pictures = tuple(plan.load(reference) for reference in row.images)
-    except RowError as error:
-        return f"would fail: {error.message} ({error.code})"
-    request = Request(ask.system, pictures, ask.prompt, ask.seed, ask.pattern, ask.prefill)
-    return render_preview(
-        request,
-        model=settings.endpoint.model,
-        sampling=settings.sampling,
-        dialect=Dialect(constraint="structured_outputs", prefill="continue_final_message"),
-    )
-
-
-# The table at the end of a run. Prints to stdout.
-
-
-def print_summary(summary: Summary, console: Console) -> None:
-    """A table on a terminal; plain lines elsewhere, so that no name is broken to fit a width."""
-    if not console.is_terminal:
-        for name, value in lines_of(summary):
-            print(f"{name:<13} {value}")
-        return
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in lines_of(summary):
-        table.add_row(name, value)
-    console.print(table)
-
-
-def listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
-
-
-def lines_of(summary: Summary) -> list[tuple[str, str]]:
-    """What the table says, line by line."""
-    tally = summary.tally
-    many = tally.units != tally.rows
-    rate = f", {tally.units / summary.seconds:.1f} {'questions' if many else 'rows'}/s" if summary.seconds >= 1 else ""
-    asked = f", {tally.units:,} questions" if many else ""
-    lines = [("rows", f"{tally.rows:,}{asked}"), ("good", f"{tally.succeeded:,}")]
-    if tally.made_good_by:
-        lines.append(("made good by", listed(tally.made_good_by)))
-    codes = f" ({listed(tally.re_asked)})" if tally.re_asked else ""
-    lines.append(("asked again", f"{tally.re_asked.total():,}{codes}"))
-    lines.append(("failed", f"{tally.failed_total:,}"))
-    lines += [(f"  {code}", f"{count:,}") for code, count in tally.failed.most_common()]
-    lines.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
-    lines.append(("time", f"{timedelta(seconds=round(summary.seconds))}{rate}"))
-    lines += [("endpoint", f"{account.base_url}: {account.summary_line()}") for account in summary.endpoints]
-    lines += [("server", note) for note in summary.notes]
-    lines += [("found", fact) for fact in summary.findings]
-    if summary.files is not None and summary.state == "finished":
-        lines.append(("output", str(summary.files.output)))
-        if tally.failed_total:
-            lines.append(("failed rows", str(summary.files.failed)))
-        lines.append(("run file", str(summary.files.run)))
-    return lines
-
-
-def main(flags: dict[str, Any], *, dry_run: bool) -> None:
-    """Runs, and ends the process's command with its exit code."""
+def run_at_endpoints(flags: dict[str, Any], *, dry_run: bool) -> None:
+    """Executes the run at the endpoints of ``--base-url``, and ends the command with the exit code."""
     try:
         endpoints = read_endpoints(flags)
     except SettingsError as error:
-        fail(error, WRONG_USE)
-    raise typer.Exit(execute(arrange(flags, endpoints, dry_run=dry_run)))
+        exit_with_error(error, EXIT_USAGE)
+    raise typer.Exit(execute(prepare_run(flags, endpoints, dry_run=dry_run)))
 
 
-def arrange(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bool) -> Run:
-    """The run that the flags ask for. Ends the command where there is none: no rows, a dry run, or wrong flags."""
+def read_endpoints(flags: dict[str, Any]) -> tuple[Endpoint, ...]:
+    """Raises SettingsError if the flags name no endpoint or no model, or belong to ``--serve``."""
+    for name, default in (("serve_args", None), ("device", "auto"), ("vllm_command", None)):
+        if flags[name] != default:
+            raise SettingsError(f"--{name.replace('_', '-')} needs --serve MODEL, which starts a server.")
+    if flags["base_url"] and not flags["model"]:
+        raise SettingsError("--model: name one of the endpoint's models (persqa doctor lists them).")
+    return make_endpoints(flags["base_url"] or [], flags["model"] or "", flags["api_key_env"] or [], os.environ)
+
+
+def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bool) -> Run:
+    """The run that the flags describe. Ends the command for a dry run, an empty input, or invalid flags."""
     try:
-        settings = make_settings(flags, endpoints)
+        settings = read_settings(flags, endpoints)
         assert settings.input is not None
         assert settings.output is not None
         source = open_source(settings.input, settings.recipe.image_key)
         if not has_more_rows(source, START_POSITION) and not settings.output.exists():
-            say(f"{settings.input} holds no {'pictures' if settings.input.is_dir() else 'rows'}: nothing to do.")
-            raise typer.Exit(ALL_GOOD)
+            print_message(f"{settings.input} has no {'images' if settings.input.is_dir() else 'rows'}: nothing to do.")
+            raise typer.Exit(EXIT_OK)
         if dry_run:
-            show_requests(settings, source)
-            raise typer.Exit(ALL_GOOD)
-        run = Run(settings, source)
+            print_requests(settings, source)
+            raise typer.Exit(EXIT_OK)
+        run = Run(settings, source, warn=lambda warning: print_message(f"Warning: {warning}"))
     except SettingsError as error:
-        fail(error, WRONG_USE)
-    look_seldom()
+        exit_with_error(error, EXIT_USAGE)
+    tune_gc()
     return run
 
 
-def make_settings(flags: dict[str, Any], endpoints: Sequence[Endpoint]) -> RunSettings:
-    """The settings that the flags stand for. Raises SettingsError with one sentence."""
-    extra_body = flags["extra_body"]
-    pick = flags.__getitem__
-    endpoint, *further = endpoints
-    return build_settings(
-        RunSettings,
-        endpoint=endpoint,
-        further_endpoints=tuple(further),
-        sampling=build_settings(
-            Sampling,
-            extra_body=parse_extra_body(extra_body) if extra_body else {},
-            **{name: pick(name) for name in ("temperature", "top_p", "max_tokens", "seed")},
-        ),
-        limits=build_settings(Limits, **{name: pick(name) for name in Limits.model_fields if name in flags}),
-        recipe=build_settings(Recipe, **{name: pick(name) for name in Recipe.model_fields if flags[name] is not None}),
-        **{name: pick(name) for name in ("probes", "uuid")},
-        **{name: pick(name) for name in ("input", "output", "image_root", "limit", "fresh", "retry_failed")},
-    )
-
-
-def read_endpoints(flags: dict[str, Any]) -> tuple[Endpoint, ...]:
-    """Those of the flags. Raises SettingsError with one sentence."""
-    for name, default in (("serve_args", None), ("device", "auto"), ("vllm_command", None)):
-        if flags[name] != default:
-            raise SettingsError(f"--{name.replace('_', '-')} is for the server that --serve MODEL starts.")
-    if flags["base_url"] and not flags["model"]:
-        raise SettingsError("--model: say which of the endpoint's models is to answer (persqa doctor lists them).")
-    return make_endpoints(flags["base_url"] or [], flags["model"] or "", flags["api_key_env"] or [], os.environ)
+def read_settings(flags: dict[str, Any], endpoints: Sequence[Endpoint]) -> RunSettings:
+    values = {name: value for name, value in flags.items() if value is not None and name not in SERVER_FLAGS}
+    if extra_body := values.pop("extra_body", None):
+        values["extra_body"] = parse_extra_body(extra_body)
+    return make_run_settings(endpoints, values, input=values.pop("input"), output=values.pop("output"))
 
 
 def parse_extra_body(text: str) -> dict[str, Any]:
@@ -209,56 +116,114 @@ def parse_extra_body(text: str) -> dict[str, Any]:
     return value
 
 
-def execute(run: Run) -> int:
-    """The run's exit code, after it has said what it has to say."""
+def print_requests(settings: RunSettings, source: Source) -> None:
+    """Prints the requests of the first rows with shortened images, or why a row would fail."""
+    plan = RunPlan(settings, input_folder_of(source))
+    reader = plan.make_row_reader()
+    # What the server supports is unknown without a probe; the requests are shown as for vLLM 0.12 and later.
+    strategy = settings.recipe.strategy
+    task_maker = plan.make_task_maker("constrain" if strategy == "auto" else strategy)
+    urls = " or ".join(f"{endpoint.base_url}/chat/completions" for endpoint in settings.endpoints)
+    lines = ((line, position) for line, position in source.lines(START_POSITION) if line.strip())
+    for line, position in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
+        row = reader.parse(position.number, line)
+        print(f"--- line {position.number}: POST {urls}")
+        if isinstance(row, BadRow):
+            print(f"would fail: {row.message} ({row.code})")
+            continue
+        for task_id in reader.task_ids(row):
+            print(preview_request(row, task_id, plan, task_maker))
+
+
+def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMaker) -> str:
+    settings = plan.settings
     try:
-        summary = run_coroutine(watched(run))
+        task = task_maker.make_task(row, task_id)
+        images = tuple(
+            load_image(reference, plan.image_roots, max_pixels=settings.recipe.max_pixels) for reference in row.images
+        )
+    except RowError as error:
+        return f"would fail: {error.message} ({error.code})"
+    return render_preview(
+        Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill),
+        model=settings.endpoint.model,
+        sampling=settings.sampling,
+        dialect=Dialect(constraint="structured_outputs", prefill="continue_final_message"),
+    )
+
+
+def execute(run: Run) -> int:
+    """Executes the run, prints its summary or its error, and returns the exit code."""
+    try:
+        summary = run_coroutine(execute_with_signals(run))
     except (SettingsError, StorageError) as error:
-        fail(error, WRONG_USE)
+        exit_with_error(error, EXIT_USAGE)
     except RunStopped as error:
-        say(go_on(run)) if run.live.done else None
-        fail(error, NO_SERVER)
+        if run.progress.done:
+            print_message(resume_hint(run))
+        exit_with_error(error, EXIT_NO_SERVER)
     except KeyboardInterrupt:
-        say(f"Stopped. {go_on(run)}")
-        return INTERRUPTED
+        print_message(f"Stopped. {resume_hint(run)}")
+        return EXIT_INTERRUPTED
     except Exception:
-        # Not to go on with: only to tell it apart from what a person can mend, before the process ends.
+        # A bug, which gets an exit code of its own. The process ends here.
         traceback.print_exc()
-        say(f"Error: this is a defect of this program; please report it with the lines above. {go_on(run)}")
-        return DEFECT
-    return tell(run, summary)
+        print_message(
+            f"Error: this is a bug in persqa_client. Please report it with the lines above. {resume_hint(run)}"
+        )
+        return EXIT_BUG
+    return report_result(run, summary)
 
 
-async def watched(run: Run) -> Summary:
+def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:
+    """As ``asyncio.run``, on uvloop where it is installed: 5 % less CPU time for a whole run."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+async def execute_with_signals(run: Run) -> Summary:
+    """Executes the run with progress on stderr. Ctrl-C and SIGTERM stop it."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        say(STOPPING_MESSAGE)
+        print_message(STOPPING_MESSAGE)
         run.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
-    for warning in run.plan.warnings():
-        say(f"Warning: {warning}")
-    run.pool.warn = lambda warning: say(f"Warning: {warning}")
     return await execute_with_monitors(run, partial(show_progress, console=QuietConsole(stderr=True)))
 
 
-def tell(run: Run, summary: Summary) -> int:
+def report_result(run: Run, summary: Summary) -> int:
+    """Prints the summary and returns the exit code."""
     if summary.state == "already":
-        say(f"{run.settings.output} is finished already: nothing to do.")
-        if summary.tally.failed_total:
-            kind = "rows" if summary.tally.units == summary.tally.rows else "questions"
-            say(f"{summary.tally.failed_total} {kind} failed; --retry-failed asks them again.")
+        print_message(f"{run.settings.output} is already finished: nothing to do.")
+        if failed := summary.tally.failed_total:
+            kind = "rows" if summary.tally.tasks == summary.tally.rows else "questions"
+            print_message(f"{failed} {kind} failed; --retry-failed asks them again.")
     else:
-        with unheard(sys.stdout):
-            print_summary(summary, Console())
+        with tolerate_closed_stream(sys.stdout):
+            print_results(summary, Console())
     if summary.state == "interrupted":
-        say(f"Stopped after {summary.tally.rows} rows. {go_on(run)}")
-        return INTERRUPTED
-    return SOME_FAILED if summary.tally.failed_total else ALL_GOOD
+        print_message(f"Stopped after {summary.tally.rows} rows. {resume_hint(run)}")
+        return EXIT_INTERRUPTED
+    return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
 
 
-def go_on(run: Run) -> str:
-    return f"Nothing is lost: give the same command again to go on where {run.settings.output} was left."
+def print_results(summary: Summary, console: Console) -> None:
+    """Prints a table on a terminal; elsewhere plain lines, so that no path is wrapped."""
+    if not console.is_terminal:
+        for label, text in list_results(summary):
+            print(f"{label:<13} {text}")
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in list_results(summary):
+        table.add_row(label, text)
+    console.print(table)
+
+
+def resume_hint(run: Run) -> str:
+    return f"Nothing is lost. Run the same command again to resume {run.settings.output}."

@@ -1,4 +1,4 @@
-"""Exit codes, and how an error is told. Prints to the terminal, and prepares it and the process for that."""
+"""Exit codes, messages on stderr, and the state of the process that every command needs."""
 
 from __future__ import annotations
 
@@ -15,50 +15,67 @@ import typer
 
 from persqa_client.errors import ServerFailed
 
-ALL_GOOD = 0
-SOME_FAILED = 1
-WRONG_USE = 2
-"""Usage or configuration, the run's own files included."""
-NO_SERVER = 3
-"""The server is away or refuses."""
-DEFECT = 70
-"""A fault in this package (EX_SOFTWARE of sysexits.h); resumable."""
-INTERRUPTED = 130
-"""Stopped by Ctrl-C or SIGTERM; resumable."""
+EXIT_OK = 0
+EXIT_ROWS_FAILED = 1
+# Invalid usage or configuration, or the run's files cannot be written.
+EXIT_USAGE = 2
+# The server is unavailable or rejects the requests.
+EXIT_NO_SERVER = 3
+# A bug in this program: EX_SOFTWARE of sysexits.h. The run can be resumed.
+EXIT_BUG = 70
+# Stopped by Ctrl-C or SIGTERM. The run can be resumed.
+EXIT_INTERRUPTED = 130
 
 
-def say(text: str) -> None:
-    """One line for the person, on stderr, so that stdout stays free for results."""
-    with unheard(sys.stderr):
+def print_message(text: str) -> None:
+    """Prints to stderr; stdout is for results."""
+    with tolerate_closed_stream(sys.stderr):
         print(text, file=sys.stderr, flush=True)
 
 
+def exit_with_error(error: object, code: int) -> NoReturn:
+    """Prints the error and ends the command. The log of a failed server comes before its message."""
+    message = str(error).strip()
+    if isinstance(error, ServerFailed):
+        message = error.message
+        print_message(
+            "\n  ".join(("The end of the server's log:", *error.log)) if error.log else "The server's log is empty."
+        )
+    end = "" if message.endswith((".", "!", "?")) else "."
+    print_message(f"Error: {message}{end}")
+    raise typer.Exit(code)
+
+
 @contextmanager
-def unheard(stream: TextIO) -> Iterator[None]:
-    """What is said of a run is not the run: where nobody reads it any more, or the disk is full, it is lost alone."""
+def tolerate_closed_stream(stream: TextIO) -> Iterator[None]:
+    """Discards the stream's output if nothing reads it any more, or if the disk is full: the run goes on without it."""
     try:
         yield
         stream.flush()
     except OSError:
-        # What is left in the stream would fail again, at the latest when the process ends.
+        # Text left in the buffer would fail again, at the latest when the process exits.
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
 
 
-def prepare() -> None:
-    """For every command, before anything heavy is imported: SIGTERM is as good as Ctrl-C from the first moment, and no
-    letter is foreign to the terminal."""
-    signal.signal(signal.SIGTERM, interrupt)
-    open_streams()
+def prepare_process() -> None:
+    """Makes SIGTERM behave as Ctrl-C, opens missing standard streams, and escapes letters that the terminal lacks.
+
+    Runs before every command, ahead of any slow import.
+    """
+    signal.signal(signal.SIGTERM, raise_keyboard_interrupt)
+    open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def open_streams() -> None:
-    """Standard streams that the process was started without lead nowhere, so that no socket gets their numbers:
-    uvloop ends the process for one that does."""
+def open_missing_streams() -> None:
+    """Opens /dev/null for standard streams that are closed.
+
+    Otherwise a socket would get their file descriptor, and uvloop exits the process when it sees such a socket.
+    """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -68,16 +85,5 @@ def open_streams() -> None:
             setattr(sys, name, os.fdopen(null, "w" if number else "r", closefd=False))
 
 
-def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+def raise_keyboard_interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def fail(error: object, code: int) -> NoReturn:
-    sentence = str(error).strip()
-    if isinstance(error, ServerFailed):
-        # The sentence comes last: a terminal shows the end.
-        sentence = error.message
-        say("\n  ".join(("The end of the server's log:", *error.log)) if error.log else "The server's log is empty.")
-    end = "" if sentence.endswith((".", "!", "?")) else "."
-    say(f"Error: {sentence}{end}")
-    raise typer.Exit(code)

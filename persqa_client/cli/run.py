@@ -1,4 +1,4 @@
-"""``persqa run``: rows or a folder of pictures in, checked answers out."""
+"""``persqa run``: its flags, and the config file that gives them defaults."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from persqa_client.run.gc_tuning import look_at_no_imports
-
-# ``--config FILE.toml``: flags from a file, below those of the command line. Reads the file.
+from persqa_client.run.gc_tuning import pause_gc_for_imports
 
 
 def load_config(context: typer.Context, path: Path | None) -> Path | None:
-    """An eager option's callback: makes the file's values the defaults of the other options. Keys are flags without
-    their dashes; ``extra-body`` may be a table."""
+    """Makes the values of a TOML file the defaults of the other options.
+
+    Keys are flags without their leading dashes; ``extra-body`` may be a table. Used as the callback of an eager option.
+    """
     if path is None:
         return None
     try:
@@ -24,14 +24,14 @@ def load_config(context: typer.Context, path: Path | None) -> Path | None:
     except OSError as error:
         raise typer.BadParameter(f"{path} can't be read ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path} is not TOML: {error}.") from error
+        raise typer.BadParameter(f"{path} is not valid TOML: {error}.") from error
     known = {str(parameter.name) for parameter in context.command.params} - {"config", "help"}
     repeated = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
     defaults = {}
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in known:
-            raise typer.BadParameter(f"{path} has a key {key!r} that is no flag; see --help.")
+            raise typer.BadParameter(f"{path} has an unknown key {key!r}. Keys are flags of persqa run; see --help.")
         if name in repeated and isinstance(value, str):
             value = [value]
         defaults[name] = table_as_json(path, key, value) if isinstance(value, dict) else value
@@ -43,171 +43,199 @@ def table_as_json(path: Path, key: str, table: dict[str, Any]) -> str:
     try:
         return json.dumps(table, allow_nan=False)
     except (TypeError, ValueError) as error:
-        # Dates, times, infinity: TOML has them, JSON has not.
-        raise typer.BadParameter(f"{path} has a value under {key!r} that JSON can't hold: {error}.") from error
+        # TOML has dates, times and infinity; JSON does not.
+        raise typer.BadParameter(f"{path} has a value in {key!r} that can't be sent as JSON: {error}.") from error
 
 
-Files, Asking, Server = "Files", "What is asked", "The server"
+FILES, QUESTIONS, SERVER = "Files", "Questions and answers", "Server"
 
 
 def run(
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A JSONL file, or a folder of pictures.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="JSONL file to write.", rich_help_panel=Files)],
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A JSONL file, or a folder of images.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="JSONL file to write.", rich_help_panel=FILES)],
     base_url: Annotated[
         list[str] | None,
-        typer.Option(
-            help="The endpoint, such as http://HOST:8000/v1; repeat it to share the work.", rich_help_panel=Server
-        ),
+        typer.Option(help="Endpoint, such as http://HOST:8000/v1. Repeat it to use several.", rich_help_panel=SERVER),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="The model's name there; with --serve, another name for it.", rich_help_panel=Server),
+        typer.Option(
+            help="Name of the model at the endpoint; with --serve, the name to serve it under.", rich_help_panel=SERVER
+        ),
     ] = None,
     serve: Annotated[
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Start vllm serve MODEL for this run and end it afterwards, in place of --base-url.",
-            rich_help_panel=Server,
+            help="Start vllm serve MODEL for this run instead of using --base-url.",
+            rich_help_panel=SERVER,
         ),
     ] = None,
     serve_args: Annotated[
-        str | None, typer.Option(metavar="WORDS", help="Further options of vllm serve.", rich_help_panel=Server)
+        str | None, typer.Option(metavar="WORDS", help="More options of vllm serve.", rich_help_panel=SERVER)
     ] = None,
     serve_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds until that server must be ready.", rich_help_panel=Server)
+        float, typer.Option(min=1, help="Seconds within which that server must be ready.", rich_help_panel=SERVER)
     ] = 1800.0,
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
-        typer.Option(help="What that server runs on; auto: the CPU where there is no GPU.", rich_help_panel=Server),
+        typer.Option(help="Device of that server; auto uses the CPU if there is no GPU.", rich_help_panel=SERVER),
     ] = "auto",
     vllm_command: Annotated[
         str | None,
         typer.Option(
-            metavar="WORDS", help="What calls vllm, else PERSQA_VLLM, else vllm on the PATH.", rich_help_panel=Server
+            metavar="WORDS",
+            help="Command that runs vllm; default: PERSQA_VLLM, else vllm on the PATH.",
+            rich_help_panel=SERVER,
         ),
     ] = None,
     image_key: Annotated[
-        str, typer.Option(help="Field with the picture or pictures.", rich_help_panel=Files)
+        str, typer.Option(help="Field with the path of the image, or a list of them.", rich_help_panel=FILES)
     ] = "image",
-    output_key: Annotated[str, typer.Option(help="Field to add.", rich_help_panel=Files)] = "pers_qa",
+    output_key: Annotated[
+        str, typer.Option(help="Field that the answer is added under.", rich_help_panel=FILES)
+    ] = "pers_qa",
     image_root: Annotated[
         Path | None,
-        typer.Option(help="Where relative paths start; else the input's folder, then here.", rich_help_panel=Files),
+        typer.Option(
+            help="Folder of relative image paths; default: the input's folder, then the working directory.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     output_style: Annotated[
-        Literal["qa", "answer"], typer.Option(help="Question and answer, or the bare answer.", rich_help_panel=Files)
+        Literal["qa", "answer"], typer.Option(help="Question and answer, or the answer only.", rich_help_panel=FILES)
     ] = "qa",
-    details: Annotated[bool, typer.Option("--details", help="Add OUTPUT_KEY_meta.", rich_help_panel=Files)] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many rows.", rich_help_panel=Files)] = None,
+    details: Annotated[
+        bool,
+        typer.Option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.", rich_help_panel=FILES),
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Number of rows after which to stop.", rich_help_panel=FILES)
+    ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over what a run of ours left here.", rich_help_panel=Files)
+        bool,
+        typer.Option("--fresh", help="Discard an earlier run with this output and start again.", rich_help_panel=FILES),
     ] = False,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask failed rows again, into their places.", rich_help_panel=Files)
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Ask failed rows again; answers go to their places in the output.",
+            rich_help_panel=FILES,
+        ),
     ] = False,
-    tag: Annotated[str, typer.Option(help="The main character's name: <mam>.", rich_help_panel=Asking)] = "mam",
-    temperature: Annotated[float, typer.Option(min=0, max=2, rich_help_panel=Asking)] = 0.7,
-    top_p: Annotated[float, typer.Option(rich_help_panel=Asking)] = 0.9,
-    max_tokens: Annotated[int, typer.Option(min=1, rich_help_panel=Asking)] = 512,
-    seed: Annotated[int, typer.Option(help="Same seed, same questions.", rich_help_panel=Asking)] = 0,
+    tag: Annotated[
+        str, typer.Option(help="Tag that names the main character; mam gives <mam>.", rich_help_panel=QUESTIONS)
+    ] = "mam",
+    temperature: Annotated[float, typer.Option(min=0, max=2, rich_help_panel=QUESTIONS)] = 0.7,
+    top_p: Annotated[float, typer.Option(rich_help_panel=QUESTIONS)] = 0.9,
+    max_tokens: Annotated[int, typer.Option(min=1, rich_help_panel=QUESTIONS)] = 512,
+    seed: Annotated[int, typer.Option(help="Seed of the questions and the requests.", rich_help_panel=QUESTIONS)] = 0,
     max_pixels: Annotated[
-        int, typer.Option(min=784, help="Larger pictures are reduced.", rich_help_panel=Asking)
+        int, typer.Option(min=784, help="Images with more pixels are reduced.", rich_help_panel=QUESTIONS)
     ] = 1_003_520,
     bank: Annotated[
         str,
         typer.Option(
             metavar="CATEGORY|FILE",
-            help="Questions about a human, animal, object, scene or group, or a file of your own.",
-            rich_help_panel=Asking,
+            help="Questions about a human, animal, object, scene or group, or a file of questions.",
+            rich_help_panel=QUESTIONS,
         ),
     ] = "human",
     language: Annotated[
         Literal["en", "zh"] | None,
-        typer.Option(help="Of the questions; English unless your own file is Chinese.", rich_help_panel=Asking),
+        typer.Option(
+            help="Language of the questions; default: English, or that of the --bank file.", rich_help_panel=QUESTIONS
+        ),
     ] = None,
     questions: Annotated[
-        int, typer.Option(min=1, help="Different ones for each row, a line each.", rich_help_panel=Asking)
+        int, typer.Option(min=1, help="Questions per row; each gives an output line.", rich_help_panel=QUESTIONS)
     ] = 1,
     sensitive: Annotated[
-        bool, typer.Option("--sensitive", help="Ask about skin, age and body, too.", rich_help_panel=Asking)
+        bool, typer.Option("--sensitive", help="Include questions about skin, age and body.", rich_help_panel=QUESTIONS)
     ] = False,
     without: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NEED",
-            help="Leave out questions that presuppose this, such as face; repeatable.",
-            rich_help_panel=Asking,
+            help="Leave out questions that presuppose this, such as face. Repeatable.",
+            rich_help_panel=QUESTIONS,
         ),
     ] = None,
     names: Annotated[
         Path | None,
-        typer.Option(help="File of real names, one a line, that no answer may have.", rich_help_panel=Asking),
+        typer.Option(help="File of real names, one per line, that no answer may contain.", rich_help_panel=QUESTIONS),
     ] = None,
     strategy: Annotated[
         Literal["auto", "direct", "constrain", "prefill", "surrogate"],
-        typer.Option(help="How the tag gets into answers; auto: constrain if obeyed.", rich_help_panel=Asking),
+        typer.Option(
+            help="How answers get the tag; auto is constrain if the server supports it.", rich_help_panel=QUESTIONS
+        ),
     ] = "auto",
     probes: Annotated[
         bool,
-        typer.Option("--probes/--no-probes", help="Try the server out before the first row.", rich_help_panel=Server),
+        typer.Option(
+            "--probes/--no-probes", help="Test the server's features before the first row.", rich_help_panel=SERVER
+        ),
     ] = True,
     uuid: Annotated[
         bool,
         typer.Option(
-            "--uuid/--no-uuid", help="Send a picture once where the server keeps it by a uuid.", rich_help_panel=Server
+            "--uuid/--no-uuid", help="Send an image once if the server caches images by uuid.", rich_help_panel=SERVER
         ),
     ] = True,
     extra_body: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Further request fields.", rich_help_panel=Asking)
+        str | None, typer.Option(metavar="JSON", help="More request fields.", rich_help_panel=QUESTIONS)
     ] = None,
     api_key_env: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Variable with the key; one for each --base-url in order, - for none.",
-            rich_help_panel=Server,
+            help="Variable with the API key; one per --base-url, in order, - for none.",
+            rich_help_panel=SERVER,
         ),
     ] = None,
     concurrency: Annotated[
-        str, typer.Option(metavar="auto|N", help="Requests at once; auto finds the number.", rich_help_panel=Server)
+        str,
+        typer.Option(metavar="auto|N", help="Concurrent requests; auto finds the best number.", rich_help_panel=SERVER),
     ] = "auto",
-    max_concurrency: Annotated[int, typer.Option(min=1, help="What auto stays below.", rich_help_panel=Server)] = 512,
+    max_concurrency: Annotated[int, typer.Option(min=1, help="Upper bound for auto.", rich_help_panel=SERVER)] = 512,
     rps: Annotated[
-        float | None, typer.Option(help="Requests a second; may be below 1.", rich_help_panel=Server)
+        float | None, typer.Option(help="Requests per second; may be below 1.", rich_help_panel=SERVER)
     ] = None,
-    rpm: Annotated[float | None, typer.Option(help="Requests a minute.", rich_help_panel=Server)] = None,
-    tpm: Annotated[int | None, typer.Option(help="Tokens a minute.", rich_help_panel=Server)] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds for one attempt.", rich_help_panel=Server)] = 120.0,
-    max_attempts: Annotated[int, typer.Option(min=1, help="Attempts for one row.", rich_help_panel=Server)] = 5,
+    rpm: Annotated[float | None, typer.Option(help="Requests per minute.", rich_help_panel=SERVER)] = None,
+    tpm: Annotated[int | None, typer.Option(help="Tokens per minute.", rich_help_panel=SERVER)] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds for one attempt.", rich_help_panel=SERVER)] = 120.0,
+    max_attempts: Annotated[int, typer.Option(min=1, help="Attempts per request.", rich_help_panel=SERVER)] = 5,
     max_outage: Annotated[
-        float, typer.Option(help="Seconds to wait for a server that is away.", rich_help_panel=Server)
+        float, typer.Option(help="Seconds to wait for a server that is unavailable.", rich_help_panel=SERVER)
     ] = 600.0,
     max_inflight_mb: Annotated[
-        int, typer.Option(min=1, help="Memory for rows and pictures under way.", rich_help_panel=Server)
+        int, typer.Option(min=1, help="Memory for rows and images in progress.", rich_help_panel=SERVER)
     ] = 256,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the first requests, send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the first requests and send nothing.")] = False,
     config: Annotated[
-        Path | None, typer.Option(callback=load_config, is_eager=True, help="TOML file; its keys are these flags.")
+        Path | None,
+        typer.Option(callback=load_config, is_eager=True, help="TOML file with defaults; its keys are these flags."),
     ] = None,
 ) -> None:
-    """Ask a question about every picture and write the checked answers.
+    """Ask a question about every image and write the checked answers.
 
-    Give the same command again to go on after a stop. Exit codes: 0 all good, 1 some rows failed, 2 usage or
-    configuration, 3 server away or refusing, 70 a defect of this program, 130 stopped.
+    Run the same command again to resume after a stop. Exit codes: 0 all rows answered, 1 some rows failed, 2 invalid
+    usage or configuration, 3 server unavailable or requests rejected, 70 bug in this program, 130 stopped.
 
     Example: persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-3B-Instruct
 
-    Or, where the GPU is: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
+    On a machine with a GPU: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
     """
     flags = {name: value for name, value in locals().items() if name not in {"config", "dry_run"}}
-    look_at_no_imports()
-    # Imported here, because --help must not wait for the SDK, nor a run for what starts a server.
+    pause_gc_for_imports()
+    # Imported here to keep --help fast: these imports take 0.9 s of CPU time.
     if serve:
-        from persqa_client.cli import serve as serving
+        from persqa_client.cli.serve import run_with_server
 
-        serving.main(flags, dry_run=dry_run)
+        run_with_server(flags, dry_run=dry_run)
     else:
-        from persqa_client.cli import execute as running
+        from persqa_client.cli.execute import run_at_endpoints
 
-        running.main(flags, dry_run=dry_run)
+        run_at_endpoints(flags, dry_run=dry_run)

@@ -1,44 +1,67 @@
-"""``persqa run --serve``: the server that a run starts for itself. Starts and ends it, and shows how that goes."""
+"""``persqa run --serve``: starts a vLLM server for one run, and stops it afterwards."""
 
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from persqa_client.cli.execute import arrange, execute, go_on
-from persqa_client.cli.exits import INTERRUPTED, NO_SERVER, WRONG_USE, fail, prepare, say
+from persqa_client.cli.execute import execute, prepare_run, resume_hint
+from persqa_client.cli.exits import (
+    EXIT_INTERRUPTED,
+    EXIT_NO_SERVER,
+    EXIT_USAGE,
+    exit_with_error,
+    prepare_process,
+    print_message,
+)
 from persqa_client.config import Endpoint, build_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RunStopped, SettingsError, StorageError
-from persqa_client.run.run import Run
 from persqa_client.vllm_server.command import API_KEY_VARIABLE, split_arguments
 from persqa_client.vllm_server.server import VLLMServer
 
 
-def main(flags: dict[str, Any], *, dry_run: bool) -> None:
-    """As ``running.main``, with a server that is there for this run alone."""
+def run_with_server(flags: dict[str, Any], *, dry_run: bool) -> None:
+    """Starts the server, runs there, and ends the command with the exit code."""
+    console = Console(stderr=True)
+    status = console.status("") if console.is_terminal else None
     try:
-        server = make_server(flags)
-        stand_in = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=server.model)
+        server = make_server(flags, (lambda line: status.update(escape(line))) if status else None)
+        placeholder = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=server.model)
     except SettingsError as error:
-        fail(error, WRONG_USE)
-    run = arrange(flags, (stand_in,), dry_run=dry_run)
-    raise typer.Exit(serve(server, run))
+        exit_with_error(error, EXIT_USAGE)
+    run = prepare_run(flags, (placeholder,), dry_run=dry_run)
+    try:
+        with run.hold_files() as has_work:
+            # The files are locked before the server starts, so that the same command cannot start a second server.
+            if has_work:
+                start_server(server, status or nullcontext())
+                run.use_endpoint(server.endpoint)
+            code = execute(run)
+    except (SettingsError, StorageError) as error:
+        exit_with_error(error, EXIT_USAGE)
+    except RunStopped as error:
+        exit_with_error(error, EXIT_NO_SERVER)
+    except KeyboardInterrupt:
+        print_message(f"Stopped. {resume_hint(run)}")
+        code = EXIT_INTERRUPTED
+    finally:
+        stop_server(server)
+    raise typer.Exit(code)
 
 
-def make_server(flags: dict[str, Any]) -> VLLMServer:
-    """The server that the flags ask for, not started yet. Raises SettingsError where they don't go together."""
+def make_server(flags: dict[str, Any], on_progress: Callable[[str], None] | None) -> VLLMServer:
+    """The server that the flags describe, not yet started. Raises SettingsError for flags that exclude each other."""
     if flags["base_url"]:
-        raise SettingsError("--serve starts a server for this run, and --base-url names one that is there: give one.")
+        raise SettingsError("Give either --serve, which starts a server, or --base-url of a server that is running.")
     if flags["api_key_env"]:
-        raise SettingsError(
-            f"--api-key-env is for --base-url: a server of --serve takes its key from {API_KEY_VARIABLE}."
-        )
+        raise SettingsError(f"--api-key-env needs --base-url; --serve takes the server's key from {API_KEY_VARIABLE}.")
     return VLLMServer(
         flags["serve"],
         served_model_name=flags["model"],
@@ -46,58 +69,26 @@ def make_server(flags: dict[str, Any]) -> VLLMServer:
         device=flags["device"],
         extra_args=split_arguments(flags["serve_args"] or "", "--serve-args"),
         startup_timeout=flags["serve_timeout"],
+        on_progress=on_progress,
     )
 
 
-def serve(server: VLLMServer, run: Run) -> int:
-    """Starts the server, executes the run there, and ends it; nothing is started where nothing is left to do.
-
-    The run's files are held meanwhile, so that the same command, given twice, does not start a second server.
-    """
-    try:
-        with run.held() as has_work:
-            if has_work:
-                start(server)
-                run.move(server.endpoint)
-            return execute(run)
-    except (SettingsError, StorageError) as error:
-        fail(error, WRONG_USE)
-    except RunStopped as error:
-        fail(error, NO_SERVER)
-    except KeyboardInterrupt:
-        say(f"Stopped. {go_on(run)}")
-        return INTERRUPTED
-    finally:
-        end(server)
-
-
-def start(server: VLLMServer) -> None:
-    """Tells what it does, and how long it took. Raises as the server does; ends the command on Ctrl-C."""
+def start_server(server: VLLMServer, status: AbstractContextManager[object]) -> None:
+    """Starts the server and prints where it listens. Ends the command on Ctrl-C."""
     began = time.monotonic()
-    say(f"Starting vllm serve {server.model_name_or_path} …")
+    print_message(f"Starting vllm serve {server.model_name_or_path} …")
     try:
-        wait_for(server)
+        with status:
+            server.start()
     except KeyboardInterrupt:
-        say("Stopped while the server was starting, and ended it: nothing was asked.")
-        raise typer.Exit(INTERRUPTED) from None
+        print_message("Stopped while the server was starting. No request was sent.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     seconds = time.monotonic() - began
-    say(f"It is ready after {seconds:.0f} s: {server.base_url}, process {server.pid}, log {server.log_path}")
+    print_message(f"Ready after {seconds:.0f} s: {server.base_url}, process {server.pid}, log {server.log_path}")
 
 
-def wait_for(server: VLLMServer) -> None:
-    """Shows one line that changes on a terminal, and a line every ten seconds on a pipe."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        server.start()
-        return
-    with console.status("") as status:
-        server.on_progress = lambda line: status.update(escape(line))
-        server.start()
-
-
-def end(server: VLLMServer) -> None:
-    # The event loop has taken its handlers with it, and SIGTERM must not end us in the middle of this.
-    prepare()
-    # Interrupted, it has been ended without being asked; more can't be wanted.
+def stop_server(server: VLLMServer) -> None:
+    # The event loop has removed its signal handlers; SIGTERM must not end the process before the server is stopped.
+    prepare_process()
     with suppress(KeyboardInterrupt):
         server.stop()

@@ -1,4 +1,4 @@
-"""``persqa sim``: serve a simulated endpoint until interrupted. Listens on a socket, prints to the terminal."""
+"""``persqa sim``: its flags, and the simulator that they configure."""
 
 from __future__ import annotations
 
@@ -13,68 +13,64 @@ from persqa_client.errors import SettingsError
 
 def sim(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one and prints it.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one and prints it.")] = 8000,
     model: Annotated[
-        list[str] | None, typer.Option(help="Model name to answer to, in place of persqa-simulator; repeatable.")
+        list[str] | None, typer.Option(help="Model name to serve; default: persqa-simulator. Repeatable.")
     ] = None,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds of service for each request.")] = 0.05,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds to answer a request.")] = 0.05,
     jitter: Annotated[
-        float, typer.Option(min=0, max=1, help="Fraction by which the latency varies, up and down.")
+        float, typer.Option(min=0, max=1, help="Fraction by which the latency varies in both directions.")
     ] = 0.0,
-    slots: Annotated[int, typer.Option(min=1, help="Requests served at once; the rest wait.")] = 32,
+    slots: Annotated[int, typer.Option(min=1, help="Requests answered concurrently; others wait.")] = 32,
     slots_at: Annotated[
         list[str] | None,
-        typer.Option(help="SECONDS=SLOTS, how many from that time after the first request on; repeatable."),
+        typer.Option(help="SECONDS=SLOTS: slots from that time after the first request on. Repeatable."),
     ] = None,
-    max_queued: Annotated[
-        int | None, typer.Option(min=0, help="Requests that may wait; further ones get a 503.")
-    ] = None,
-    link_mbps: Annotated[
-        float | None, typer.Option(help="Megabits a second of the link that all uploads share.")
-    ] = None,
+    max_queued: Annotated[int | None, typer.Option(min=0, help="Requests that may wait; others get a 503.")] = None,
+    link_mbps: Annotated[float | None, typer.Option(help="Megabits per second that all uploads share.")] = None,
     api_key: Annotated[
-        str | None, typer.Option(envvar="PERSQA_SIM_API_KEY", help="Key that requests must carry.")
+        str | None, typer.Option(envvar="PERSQA_SIM_API_KEY", help="API key that requests must have.")
     ] = None,
-    max_model_len: Annotated[int, typer.Option(min=1, help="Context in tokens.")] = 8192,
-    limit_images: Annotated[int, typer.Option(min=0, help="Pictures that a request may carry.")] = 4,
+    max_model_len: Annotated[int, typer.Option(min=1, help="Context length in tokens.")] = 8192,
+    limit_images: Annotated[int, typer.Option(min=0, help="Images that a request may have.")] = 4,
     guided: Annotated[
-        bool, typer.Option("--guided", help="Obey guided_regex and ignore structured_outputs, as vLLM did before 0.12.")
+        bool, typer.Option("--guided", help="Obey guided_regex and ignore structured_outputs, as vLLM before 0.12.")
     ] = False,
-    shape: Annotated[Literal["vllm", "hosted"], typer.Option(help="Speak like vLLM or like a hosted API.")] = "vllm",
+    shape: Annotated[Literal["vllm", "hosted"], typer.Option(help="Behave as vLLM or as a hosted API.")] = "vllm",
     reject: Annotated[
-        list[str] | None, typer.Option(help="Further parameter that the hosted shape refuses; repeatable.")
+        list[str] | None, typer.Option(help="Another parameter that the hosted shape rejects. Repeatable.")
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="In the hosted shape: go on from a message that is marked partial.")
+        bool, typer.Option("--partial", help="In the hosted shape, continue a message that is marked partial.")
     ] = False,
     blind: Annotated[
-        bool, typer.Option("--blind", help="Drop pictures without a word, as servers of text models do.")
+        bool, typer.Option("--blind", help="Ignore images without an error, as servers of text models do.")
     ] = False,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="KIND=RATE, a fault and how often it comes; repeatable. A wrong kind lists them all."),
+        typer.Option(help="KIND=RATE: a fault and its rate. Repeatable. An unknown kind lists all of them."),
     ] = None,
-    fault_seed: Annotated[int, typer.Option(help="Seed of the faults: the same requests meet the same ones.")] = 0,
+    fault_seed: Annotated[int, typer.Option(help="Seed of the faults: equal requests get equal faults.")] = 0,
     answers: Annotated[
         Path | None,
-        typer.Option(help="JSONL file with a question and the answer to give to it on each line."),
+        typer.Option(help="JSONL file with a question and its answer on each line."),
     ] = None,
-    retry_after: Annotated[float, typer.Option(min=0, help="Seconds that a 429 asks to wait.")] = 1.0,
+    retry_after: Annotated[float, typer.Option(min=0, help="Retry-After of a 429, in seconds.")] = 1.0,
     cached_pictures: Annotated[
-        int, typer.Option(min=1, help="Pictures, and uuids, that are remembered; the oldest go first.")
+        int, typer.Option(min=1, help="Images and uuids to keep; the oldest are dropped first.")
     ] = 16384,
     keep_pictures: Annotated[
-        Path | None, typer.Option(help="Folder for each distinct picture that arrives, as its own bytes.")
+        Path | None, typer.Option(help="Folder where each distinct image is saved as it was received.")
     ] = None,
 ) -> None:
-    """Serve an OpenAI-compatible endpoint without a model, for trying a run out.
+    """Serve an OpenAI-compatible endpoint without a model, to try a run.
 
-    It decodes the pictures and answers with their colours and sizes, like a server of the pace and with the faults
-    that you choose. GET /sim/stats tells what happened.
+    It decodes the images and answers with their colours and sizes, with the latency and the faults that you choose.
+    GET /sim/stats returns its counters.
 
     Example: persqa sim --latency 0.2 --slots 64 --fault 503=0.05 --fault no_tag=0.02
     """
-    # Imported here, because --help must not wait for aiohttp and Pillow.
+    # Imported here to keep --help fast (cli/run.py).
     from persqa_client.simulator.server import serve_until_signal
     from persqa_client.simulator.settings import (
         DEFAULT_MODEL,

@@ -11,8 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from persqa_client.api import execute_blocking
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build_settings
+from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, make_run_settings
 from persqa_client.dataflow.base import errors_name_arguments
 from persqa_client.dataflow.cells import ImageFolder
 from persqa_client.dataflow.foreign_serving import ForeignPool
@@ -30,8 +29,8 @@ from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError, StorageError
 from persqa_client.inputs.sources import FileSource, InMemorySource, Source
 from persqa_client.jsonl import dump_compact, dump_spaced, load_object
-from persqa_client.run.background import Monitor
-from persqa_client.run.compose import RunPlan
+from persqa_client.run.background import Monitor, execute_blocking
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
@@ -219,7 +218,7 @@ class PersQAGenerator(OperatorBase):
         self, storage: Any, output_key: str, rows: list[bytes], settings: RunSettings, pool: ForeignPool | None
     ) -> tuple[Iterable[Line], Iterable[Line]]:
         """Run or continue over the rows. Returns the answered lines and the failed lines."""
-        folder = find_run_folder(storage, output_key, RunPlan(settings, InMemorySource()).identity(), rows)
+        folder = find_run_folder(storage, output_key, RunPlan(settings).identity(), rows)
         if folder is None:
             summary = self._execute(settings, InMemorySource(list(map(load_object, rows))), pool)
             return summary.records, summary.failures
@@ -232,15 +231,12 @@ class PersQAGenerator(OperatorBase):
 
     def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
         """Execute the run. A local server is started only if rows are left to ask."""
-        run = Run(settings, source, pool=pool)
-        for warning in run.plan.warnings():
-            logger.warning(warning)
-        run.pool.warn = logger.warning
+        run = Run(settings, source, pool=pool, warn=logger.warning)
         if not isinstance(self.serving, VLMServing):
             return execute_blocking(run, *self._beside())
-        with run.held() as has_work:
+        with run.hold_files() as has_work:
             if has_work:
-                run.move(self.serving.endpoint)
+                run.use_endpoint(self.serving.endpoint)
             return execute_blocking(run, *self._beside())
 
     def _beside(self) -> list[Monitor]:
@@ -253,7 +249,11 @@ class PersQAGenerator(OperatorBase):
         serving, seed = self.serving, self.seed
         if isinstance(serving, VLMServing):
             sampling = serving.sampling if seed is None else serving.sampling.model_copy(update={"seed": seed})
-            return self._build(serving.model_name, sampling, serving.limits), None
+            endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=serving.model_name)
+            settings = make_run_settings(
+                [endpoint], self.flags, sampling=sampling, limits=serving.limits, recipe=self.recipe
+            )
+            return settings, None
         if self.recipe.strategy in ("constrain", "prefill"):
             raise SettingsError(
                 f"{type(serving).__name__} does not support constrained or prefilled answers: use strategy='auto'."
@@ -261,21 +261,9 @@ class PersQAGenerator(OperatorBase):
         pool = ForeignPool(serving, self.batch_size)
         names = [type(serving).__name__, getattr(serving, "model_name", None)]
         model = " ".join(name for name in names if isinstance(name, str))
-        return self._build(
-            model, build_settings(Sampling, seed=seed or 0), build_settings(Limits, concurrency=pool.slots)
-        ), pool
-
-    def _build(self, model: str, sampling: Sampling, limits: Limits) -> RunSettings:
-        return build_settings(
-            RunSettings,
-            input=None,
-            output=None,
-            endpoint=build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=model),
-            sampling=sampling,
-            limits=limits,
-            recipe=self.recipe,
-            **self.flags,
-        )
+        endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=model)
+        flags = {**self.flags, "seed": seed or 0, "concurrency": pool.permits}
+        return make_run_settings([endpoint], flags, recipe=self.recipe), pool
 
     def _in_style(self, answer: RowAnswer) -> RowAnswer:
         if answer.text is None or self.output_style == "answer":

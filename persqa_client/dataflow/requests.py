@@ -22,9 +22,8 @@ from persqa_client.dataflow.cells import make_data_uri, resolve_references
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.images.cache import ImageCache
-from persqa_client.images.tokens import make_token_counter
 from persqa_client.run.background import get_portal
-from persqa_client.run.run import PICTURE_THREADS
+from persqa_client.run.compose import IMAGE_THREADS, make_session
 from persqa_client.types import Request, Turn
 
 # LLaVA's mark for the position of an image in a turn.
@@ -157,7 +156,7 @@ class BlockingClient:
         results: list[PromptResult] = [unasked] * len(prompts)
         left = iter(enumerate(prompts))
         stops: list[RunStopped] = []
-        with ThreadPoolExecutor(PICTURE_THREADS, thread_name_prefix="picture") as threads:
+        with ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="picture") as threads:
             at_once = min(len(prompts), self.limits.concurrency_cap)
             await asyncio.gather(*(self._work(session, threads, left, results, stops) for _ in range(at_once)))
         if stops:
@@ -202,8 +201,7 @@ class BlockingClient:
     def _open(self) -> Session:
         """Return the session. A forked child opens its own, since it does not have its parent's event loop."""
         if self._session is None or self._process != os.getpid():
-            tokens = make_token_counter(self.endpoint.model)
-            self._session = Session(self.endpoint, sampling=self.sampling, limits=self.limits, image_tokens=tokens)
+            self._session = make_session(self.endpoint, self.sampling, self.limits)
             self._process = os.getpid()
             finalize(self, close_session_soon, self._session, asyncio.get_running_loop()).atexit = False
             close_at_exit(self)

@@ -1,1 +1,1 @@
-"""Which rows run, when and where."""
+"""Runs the tasks of many rows concurrently."""

@@ -1,156 +1,158 @@
-"""Rows at once on one event loop: starts as many as there is room for, gives outcomes as they come. Schedules only."""
+"""Runs jobs concurrently on one event loop."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.types import BadRow, Outcome, Row, TaskId
 
-GRACE = 30.0
-"""Seconds that requests under way get to finish once the run is asked to stop: what service managers allow."""
+# Seconds that running jobs get to finish after a stop. Service managers kill a process after about as long.
+STOP_TIMEOUT = 30.0
+# Upper bound of jobs that prepare images while others wait for answers. Each holds its images in memory, and more of
+# them gain nothing: a permit that becomes free needs only one.
+MAX_PREPARED = 64
+
+SetWeight = Callable[[int], None]
+AnswerFunction = Callable[[Row | BadRow, TaskId, SetWeight], Coroutine[Any, Any, Outcome]]
 
 
-AHEAD = 64
-"""Jobs that are prepared while others wait for answers: each holds its pictures, and more of them gain nothing, because
-a slot that becomes free needs but one."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
-    """One unit to be answered. ``weight`` is what it holds in memory meanwhile, in bytes, or may come to hold."""
+    """A task to be answered. ``weight`` is the bytes that it holds while it runs, at first an estimate."""
 
     row: Row | BadRow
     task_id: TaskId
     weight: int
 
 
-def task_limit(slots: int) -> int:
-    """How many jobs are started so that none of so many slots waits for a picture."""
-    return slots + min(slots, AHEAD) + 16
-
-
-AnswerFunction = Callable[[Row | BadRow, TaskId], Coroutine[Any, Any, Outcome]]
-Settled = tuple[Job, Outcome]
+def task_limit(permits: int) -> int:
+    """How many jobs to run so that none of ``permits`` concurrent requests waits for an image to be prepared."""
+    return permits + min(permits, MAX_PREPARED) + 16
 
 
 class LocalEngine:
-    """Runs jobs as tasks. ``alive`` and ``held`` are how many there are and how many bytes they hold."""
+    """Runs each job as an asyncio task, within ``max_jobs`` and ``max_bytes``; one job may always run.
+
+    ``answer`` calls ``set_weight`` once it knows how many bytes the job really holds. If that is less than the
+    estimate, further jobs can start.
+    """
 
     def __init__(
-        self, answer: AnswerFunction, *, most: Callable[[], int], most_bytes: int, on_stop: Callable[[], None]
+        self, answer: AnswerFunction, *, max_jobs: Callable[[], int], max_bytes: int, on_stop: Callable[[], None]
     ) -> None:
         self._answer = answer
-        self._most = most
-        self._most_bytes = most_bytes
+        self._max_jobs = max_jobs
+        self._max_bytes = max_bytes
         self._on_stop = on_stop
-        self._tasks: dict[asyncio.Task[Outcome], Job] = {}
-        self._weights: dict[TaskId, int] = {}
-        self._ended: asyncio.Queue[asyncio.Task[Outcome] | None] = asyncio.Queue()
-        """Also a None where there is room again though none has ended."""
-        self._stopped = False
-        self._refusal: RunStopped | None = None
-        self._exhausted = False
-        self._cut = 0
-        self.held = 0
+        self._jobs: dict[asyncio.Task[Outcome], Job] = {}
+        # None wakes the loop without a finished task: bytes have become free.
+        self._finished: asyncio.Queue[asyncio.Task[Outcome] | None] = asyncio.Queue()
+        self._stop_error: RunStopped | None = None
+        self._all_started = False
+        self._unanswered = 0
+        self.stopping = False
+        self.held_bytes = 0
 
     @property
-    def alive(self) -> int:
-        return len(self._tasks)
-
-    @property
-    def stopping(self) -> bool:
-        return self._stopped
+    def running(self) -> int:
+        return len(self._jobs)
 
     @property
     def complete(self) -> bool:
-        """Whether every job was drawn and came to its outcome, a stop or not."""
-        return self._exhausted and self._cut == 0
+        """Whether every job has its outcome, even if the engine was stopped."""
+        return self._all_started and self._unanswered == 0
 
     def stop(self) -> None:
-        """Starts nothing more; what is under way may finish within GRACE seconds."""
-        if not self._stopped:
-            self._stopped = True
+        """Starts no further jobs, and aborts after ``STOP_TIMEOUT`` seconds."""
+        if not self.stopping:
+            self.stopping = True
             self._on_stop()
-            asyncio.get_running_loop().call_later(GRACE, self.abort)
+            asyncio.get_running_loop().call_later(STOP_TIMEOUT, self.abort)
+
+    def stop_with(self, error: RunStopped) -> None:
+        """Stops, and has ``run`` raise the first such error after the remaining outcomes."""
+        self._stop_error = self._stop_error or error
+        self.stop()
 
     def abort(self) -> None:
-        """Ends what is under way at once; it keeps its place and runs next time."""
-        for task in self._tasks:
+        """Cancels the running jobs, which then have no outcome."""
+        for task in self._jobs:
             task.cancel()
 
-    async def run(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> AsyncIterator[Settled]:
-        """Outcomes in the order in which they come.
+    async def run(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> AsyncIterator[tuple[Job, Outcome]]:
+        """Yields jobs with their outcomes, in the order in which they finish.
 
-        ``jobs`` is drawn from only while there is room; a None in it is a breath for the loop. What is answered when
-        the endpoint refuses the run is still given, then RunStopped is raised. A bug ends everything at once.
+        A None among ``jobs`` lets other tasks of the event loop run. RunStopped from an answer is raised after the
+        remaining outcomes; any other exception cancels the running jobs and is raised at once.
         """
         try:
-            while await self._start(jobs, has_room) or self._tasks:
-                if (task := await self._ended.get()) is None:
+            while await self._start_jobs(jobs, has_room) or self._jobs:
+                task = await self._finished.get()
+                if task is None:
                     continue
-                job = self._tasks.pop(task)
-                self.held -= self._weights.pop(job.task_id)
-                if (outcome := self._outcome(task)) is not None:
+                job = self._jobs.pop(task)
+                self.held_bytes -= job.weight
+                job.weight = 0
+                outcome = self._get_outcome(task)
+                if outcome is not None:
                     yield job, outcome
         finally:
-            await self._end_all()
-        if self._refusal is not None:
-            raise self._refusal
+            await self._cancel_all()
+        if self._stop_error is not None:
+            raise self._stop_error
 
-    async def _start(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> bool:
-        """Starts jobs while there is room. Whether anything is under way afterwards."""
-        while not self._stopped and (not self._tasks or (self._has_room() and has_room())):
+    async def _start_jobs(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> bool:
+        """Starts jobs while there is room. Returns whether any is running."""
+        while not self.stopping and (not self._jobs or (self._has_room() and has_room())):
             try:
                 job = next(jobs)
             except StopIteration:
-                self._exhausted = True
+                self._all_started = True
                 break
             if job is None:
                 await asyncio.sleep(0)
                 continue
-            task = asyncio.create_task(self._answer(job.row, job.task_id))
-            self._tasks[task] = job
-            self._weights[job.task_id] = job.weight
-            self.held += job.weight
-            task.add_done_callback(self._ended.put_nowait)
-        return bool(self._tasks)
-
-    def lighten(self, unit: TaskId, weight: int) -> None:
-        """Says what a job holds in truth, where that is less than it was said to: more may be started then."""
-        spared = self._weights.get(unit, 0) - weight
-        if spared <= 0:
-            return
-        was_full = self.held >= self._most_bytes
-        self._weights[unit] = weight
-        self.held -= spared
-        if was_full:
-            self._ended.put_nowait(None)
+            task = asyncio.create_task(self._answer(job.row, job.task_id, partial(self._reduce_weight, job)))
+            self._jobs[task] = job
+            self.held_bytes += job.weight
+            task.add_done_callback(self._finished.put_nowait)
+        return bool(self._jobs)
 
     def _has_room(self) -> bool:
-        return len(self._tasks) < self._most() and self.held < self._most_bytes
+        return len(self._jobs) < self._max_jobs() and self.held_bytes < self._max_bytes
 
-    def _outcome(self, task: asyncio.Task[Outcome]) -> Outcome | None:
+    def _reduce_weight(self, job: Job, weight: int) -> None:
+        """Ignores weights that are not lower than before. An ended job has weight 0."""
+        freed = job.weight - weight
+        if freed <= 0:
+            return
+        was_full = self.held_bytes >= self._max_bytes
+        job.weight = weight
+        self.held_bytes -= freed
+        if was_full:
+            self._finished.put_nowait(None)
+
+    def _get_outcome(self, task: asyncio.Task[Outcome]) -> Outcome | None:
+        """None if the task was interrupted."""
         try:
             return task.result()
         except (asyncio.CancelledError, Interrupted):
             pass
-        except RunStopped as refusal:
-            self.refuse(refusal)
-        self._cut += 1
+        except RunStopped as error:
+            self.stop_with(error)
+        self._unanswered += 1
         return None
 
-    def refuse(self, refusal: RunStopped) -> None:
-        """The endpoint refuses the run: starts nothing more, and ``run`` ends with this."""
-        self._refusal = self._refusal or refusal
-        self.stop()
-
-    async def _end_all(self) -> None:
-        tasks = list(self._tasks)
+    async def _cancel_all(self) -> None:
         self.abort()
-        self._tasks.clear()
-        self._weights.clear()
+        tasks = list(self._jobs)
+        for job in self._jobs.values():
+            job.weight = 0
+        self._jobs.clear()
+        self.held_bytes = 0
         await asyncio.gather(*tasks, return_exceptions=True)

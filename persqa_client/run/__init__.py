@@ -1,1 +1,1 @@
-"""Room."""
+"""One run, from its settings to its summary."""

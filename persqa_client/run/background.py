@@ -1,32 +1,36 @@
-"""One background loop that serves every synchronous face, whether its caller has a loop or not. Starts a thread."""
+"""Runs with monitors beside them, and the event loop thread behind all synchronous interfaces."""
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 from functools import cache
 from typing import Any
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from persqa_client.errors import PersQAError
+from persqa_client.run.gc_tuning import infrequent_gc
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 
-# A run and what goes on beside it until it ends: somebody who shows it, for one. Waits, nothing else.
+logger = logging.getLogger(__name__)
 
-STOPPING_MESSAGE = "Stopping: requests under way may finish (once more to stop at once)."
+STOPPING_MESSAGE = "Stopping. Requests in flight may finish (once more to stop at once)."
 
+# Watches a run until it is cancelled, for example to show progress.
 Monitor = Callable[[Run], Coroutine[Any, Any, None]]
-"""Goes on until it is cancelled, or has nothing more to do."""
 
 
-async def execute_with_monitors(run: Run, *beside: Monitor) -> Summary:
-    """Raises as ``Run.execute`` does. What goes wrong beside a run is not the run's affair."""
-    tasks = [asyncio.create_task(one(run)) for one in beside]
+async def execute_with_monitors(run: Run, *monitors: Monitor) -> Summary:
+    """Executes the run while the monitors watch it. Errors of a monitor are ignored; raises as ``Run.execute`` does."""
+    tasks = [asyncio.create_task(monitor(run)) for monitor in monitors]
     try:
         return await run.execute()
     finally:
@@ -35,9 +39,34 @@ async def execute_with_monitors(run: Run, *beside: Monitor) -> Summary:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def execute_blocking(run: Run, *monitors: Monitor) -> Summary:
+    """``execute_with_monitors`` on the background event loop.
+
+    Ctrl-C stops the run, lets requests in flight finish, and raises KeyboardInterrupt; a second one ends them at once.
+    """
+    with infrequent_gc():
+        future = get_portal().start_task_soon(execute_with_monitors, run, *monitors)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            logger.warning(STOPPING_MESSAGE)
+            stop_and_wait(run, future)
+            raise
+
+
+def stop_and_wait(run: Run, future: Future[Summary]) -> None:
+    """Stops a run on the background loop: Ctrl-C interrupts the calling thread only."""
+    try:
+        get_portal().call(run.stop)
+        with suppress(PersQAError):
+            future.result()
+    except KeyboardInterrupt:
+        stop_and_wait(run, future)
+
+
 def get_portal() -> BlockingPortal:
-    """The loop, which is started when it is first asked for and ends with the process."""
-    with PORTAL_LOCK:
+    """The event loop thread. It starts at the first call and ends with the process."""
+    with portal_lock:
         return start_portal()
 
 
@@ -48,12 +77,12 @@ def start_portal() -> BlockingPortal:
     return stack.enter_context(start_blocking_portal(name="persqa"))
 
 
-def forget_portal() -> None:
-    """A forked child has no thread of its parent's, so it starts a loop of its own."""
-    global PORTAL_LOCK
-    PORTAL_LOCK = threading.Lock()
+def reset_after_fork() -> None:
+    """A forked child inherits no threads, so that it has to start its own loop."""
+    global portal_lock
+    portal_lock = threading.Lock()
     start_portal.cache_clear()
 
 
-PORTAL_LOCK = threading.Lock()
-os.register_at_fork(after_in_child=forget_portal)
+portal_lock = threading.Lock()
+os.register_at_fork(after_in_child=reset_after_fork)

@@ -1,199 +1,123 @@
-"""From settings to the parts of a run: how its rows are read, asked, weighed and written. Reads the user's own bank and
-list of names."""
+"""Composes a pipeline from the settings of a run: the only place that does, for commands, Python and DataFlow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
-from functools import partial
-from hashlib import blake2b
-from pathlib import Path
-from typing import Any
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 
-from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
-from persqa_client.config import Recipe, RunSettings
-from persqa_client.errors import SettingsError
+import httpx2
+
+from persqa_client.config import Endpoint, Limits, Sampling
+from persqa_client.endpoints.pool import Pool
+from persqa_client.endpoints.session import Session
 from persqa_client.images.cache import ImageCache
 from persqa_client.images.loader import ImageLoader
-from persqa_client.images.references import estimate_reference_size
-from persqa_client.images.tokens import ModelFamily, count_image_tokens, detect_model_family
-from persqa_client.inputs.rows import parse_line
-from persqa_client.inputs.sources import FileSource, Source
+from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.probing.capabilities import ServerCapabilities
-from persqa_client.probing.probe import shortest_context
-from persqa_client.questions.bank import Bank, read_bank_file
-from persqa_client.questions.categories import CATEGORIES, parse_need
-from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
-from persqa_client.questions.tasks import TaskMaker
-from persqa_client.run.pipeline import Completer, Pipeline, keep_quiet
-from persqa_client.storage.records import render_failure, render_record
-from persqa_client.types import BadRow, EncodedImage, Failure, Outcome, Row, Strategy, TaskId
+from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy, shortest_context
+from persqa_client.run.pipeline import Pipeline
+from persqa_client.run.plan import RowReader, RunPlan
+from persqa_client.types import Strategy
 
-BYTES_PER_PICTURE_BYTE = 2
-"""While a picture is prepared there is its file, and what is made of it; afterwards the latter alone."""
-FAMILIES: dict[int, ModelFamily] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
-"""The rule of picture tokens, by the side of the square that a server was seen to count as one."""
+# One thread per core, since Pillow releases the GIL; at least four, for slow disks.
+IMAGE_THREADS = max(4, min(16, os.cpu_count() or 1))
+# Rule for image tokens by the side of the square, in pixels, that a probe found to be one token.
+FAMILY_BY_PATCH: dict[int, ModelFamily] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
 
 
-class RunPlan:
-    """What the settings of one run mean for each of its rows.
+def ignore_warning(warning: str) -> None:
+    """The default for callers that show no warnings."""
 
-    Raises SettingsError where the tag can't be one, or where the user's own bank or list of names is not in order.
+
+class Composition(AbstractAsyncContextManager["Composition"]):
+    """Everything that answers rows: the endpoint pool, the image cache and its threads, and the pipeline over them.
+
+    Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. ``pool`` replaces the pool that the settings
+    describe; ``warn`` is called when an endpoint is left out. Belongs to one event loop.
     """
 
-    def __init__(self, settings: RunSettings, source: Source) -> None:
-        recipe = settings.recipe
+    def __init__(
+        self,
+        plan: RunPlan,
+        *,
+        pool: Pool | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+        warn: Callable[[str], None] = ignore_warning,
+    ) -> None:
+        settings = plan.settings
+        self.plan = plan
         self.settings = settings
-        self.recipe = recipe
-        self.roots = (*roots_of(settings.image_root, source), *settings.fallback_roots)
-        self.shelf = ImageCache(self.roots, max_pixels=recipe.max_pixels, max_bytes=settings.limits.image_cache_bytes)
-        self.bank = make_bank(recipe)
-        self.names = read_real_names(recipe.names) if recipe.names else ()
-        self.tag = make_tag(recipe.tag)
-        self.asks = self.ask_maker("direct")
-        self.once = False
-        """Whether a picture is sent once for all questions about it: known when the server is."""
-
-    def ask_maker(self, strategy: Strategy) -> TaskMaker:
-        category, language = defaults(self.recipe, self.bank)
-        return TaskMaker(
-            self.tag,
-            self.settings.sampling.seed,
-            self.bank,
-            TAGGED_ANSWER_CHECKS,
-            category=category,
-            language=language,
-            questions=self.recipe.questions,
-            strategy=strategy,
-            names=self.names,
+        self.pool = pool or Pool(
+            [make_session(one, settings.sampling, settings.limits, http_client) for one in settings.endpoints],
+            warn=warn,
         )
+        # What the servers support, in the order of the endpoints; empty before the probe.
+        self.servers: tuple[ServerCapabilities, ...] = ()
+        self.strategy: Strategy = "direct"
+        self._cache = ImageCache(
+            plan.image_roots, max_pixels=settings.recipe.max_pixels, max_bytes=settings.limits.image_cache_bytes
+        )
+        self._threads = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="image")
 
-    def identity(self) -> dict[str, Any]:
-        """The settings that decide the data, by flag name; of files, what is in them."""
-        identity = self.settings.identity()
-        if self.recipe.bank not in CATEGORIES:
-            identity["bank"] = f"a file with the digest {digest(Path(self.recipe.bank))}"
-        if self.recipe.names is not None:
-            identity["names"] = f"a file with the digest {digest(self.recipe.names)}"
-        return identity
+    async def probe(self, depth: ProbeDepth | None, *, uuid: bool) -> None:
+        """Finds out what the servers support. ``depth`` None sends nothing and assumes no features.
 
-    def warnings(self) -> tuple[str, ...]:
-        """What is allowed and may be regretted, one sentence each."""
-        return tuple(f"The tag {self.tag}: {doubt}." for doubt in find_tag_risks(self.recipe.tag))
-
-    def parse(self, number: int, line: bytes) -> Row | BadRow:
-        return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
-
-    def units(self, row: Row | BadRow) -> tuple[TaskId, ...]:
-        """What is asked about a row; a line that can't be asked about stands once."""
-        return (TaskId(row.number),) if isinstance(row, BadRow) else self.asks.task_ids(row)
+        ``uuid``: whether to find out if images can be sent by uuid. Raises RunStopped if a server is unusable.
+        """
+        wanted = self.settings.recipe.strategy
+        if depth is None:
+            self.servers = (ServerCapabilities(),)
+        else:
+            self.servers = await probe_all(self.pool.sessions, wanted, depth, uuid=uuid)
+        self.strategy = resolve_common_strategy(self.servers, wanted)
 
     @property
-    def spread(self) -> int:
-        """How many times as many questions must be under way: those of a row wait for its first half of the time."""
-        return 2 if self.recipe.questions > 1 else 1
+    def share_images(self) -> bool:
+        """Whether all servers cache images by uuid, so that each image is sent once."""
+        return self.settings.uuid and bool(self.servers) and all(server.uuid for server in self.servers)
 
-    def weigh(self, row: Row | BadRow, unit: TaskId) -> int:
-        """Bytes that a question of the row may come to hold while it is under way, its pictures included, about.
+    def make_row_reader(self) -> RowReader:
+        return self.plan.make_row_reader(share_images=self.share_images)
 
-        Where pictures are sent once, they count with the row's first question: the others share them.
-        """
-        if isinstance(row, BadRow) or (self.once and unit.question > 0 and row.only_question is None):
-            return len(row.line)
-        return len(row.line) + BYTES_PER_PICTURE_BYTE * sum(
-            estimate_reference_size(reference, self.roots) for reference in row.images
+    def make_pipeline(self) -> Pipeline:
+        settings, share_images = self.settings, self.share_images
+        loader = ImageLoader(
+            self._cache,
+            self._threads,
+            settings.sampling.extra_body,
+            share_all=settings.recipe.questions > 1,
+            share_repeated=share_images,
         )
-
-    def told(self, loaded: Callable[[TaskId, int], None]) -> Callable[[TaskId, int], None]:
-        """``loaded``, told what a unit holds in truth: nothing of its own, where it shares a picture that was sent."""
-        return lambda unit, size: loaded(unit, 0 if self.once and unit.question > 0 else size)
-
-    def load(self, reference: str) -> EncodedImage:
-        """The picture as it will be sent. Blocks; threads may call it at once."""
-        return self.shelf.load(reference)
-
-    def render(self, line: bytes, outcome: Outcome) -> bytes:
-        recipe = self.recipe
-        if isinstance(outcome, Failure):
-            return render_failure(line, outcome, numbered=recipe.questions > 1)
-        return render_record(
-            line, outcome, output_key=recipe.output_key, style=recipe.output_style, details=recipe.details
-        )
-
-    def pipeline(
-        self,
-        completer: Completer,
-        threads: Executor,
-        strategy: Strategy,
-        servers: Sequence[ServerCapabilities],
-        loaded: Callable[[TaskId, int], None] = keep_quiet,
-    ) -> Pipeline:
-        """The journey of a row at one of some servers, its pictures loaded in the given threads.
-
-        ``loaded`` is told what a unit then holds, in bytes.
-        """
-        self.once = self.settings.uuid and bool(servers) and all(server.uuid for server in servers)
-        images = ImageLoader(
-            self.shelf,
-            threads,
-            self.settings.sampling.extra_body,
-            share_all=self.recipe.questions > 1,
-            share_repeated=self.once,
-        )
-        seen = next((family for server in servers if (family := FAMILIES.get(server.picture_patch or 0))), None)
-        family = seen or detect_model_family(self.settings.endpoint.model)
+        patches = (server.picture_patch for server in self.servers if server.picture_patch in FAMILY_BY_PATCH)
+        patch = next(patches, None)
+        family = FAMILY_BY_PATCH[patch] if patch else detect_model_family(settings.endpoint.model)
         return Pipeline(
-            completer,
-            images.load,
-            self.ask_maker(strategy),
-            loaded=self.told(loaded),
-            room=self.settings.sampling.max_tokens,
-            context=shortest_context(servers),
-            **({"count": partial(count_image_tokens, family=family)} if family else {}),
+            self.pool.completer,
+            loader.load,
+            self.plan.make_task_maker(self.strategy),
+            max_tokens=settings.sampling.max_tokens,
+            context=shortest_context(self.servers),
+            model_family=family,
+            share_images=share_images,
         )
 
+    async def aclose(self) -> None:
+        await self.pool.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-def make_tag(name: str) -> str:
-    try:
-        return parse_tag(name)
-    except ValueError as error:
-        raise SettingsError(f"--tag: {error}.") from error
-
-
-def make_bank(recipe: Recipe) -> Bank:
-    """Raises SettingsError where the bank is no category and no file in order, or has too few questions."""
-    own = recipe.bank if recipe.bank in CATEGORIES else read_bank_file(Path(recipe.bank))
-    bank = Bank.build(own, sensitive=recipe.sensitive, without=make_needs(recipe.without))
-    category, language = defaults(recipe, bank)
-    if recipe.questions > (there := len(bank.questions(category, language))):
-        left = " that --without leaves" if recipe.without else ""
-        raise SettingsError(
-            f"--questions {recipe.questions} is more than the {there}{left} about category {category} in language "
-            f"{language}: ask fewer, or give a larger --bank."
-        )
-    return bank
+    async def __aexit__(self, *error: object) -> None:
+        await self.aclose()
 
 
-def defaults(recipe: Recipe, bank: Bank) -> tuple[str, str]:
-    """The category and the language of rows that name none."""
-    language = recipe.language or bank.languages[0]
-    return bank.default_category(language), language
-
-
-def make_needs(words: Iterable[str]) -> frozenset[str]:
-    try:
-        return frozenset(map(parse_need, words))
-    except ValueError as error:
-        raise SettingsError(f"--without: {error}.") from error
-
-
-def digest(path: Path) -> str:
-    return blake2b(path.read_bytes(), digest_size=8).hexdigest()
-
-
-def roots_of(image_root: Path | None, source: Source) -> tuple[Path, ...]:
-    """Where relative picture paths are looked for, in order."""
-    if image_root is not None:
-        return (image_root,)
-    # Once, where the input lies in the working directory.
-    return tuple(dict.fromkeys((source.path.parent, Path()))) if isinstance(source, FileSource) else (Path(),)
+def make_session(
+    endpoint: Endpoint, sampling: Sampling, limits: Limits, http_client: httpx2.AsyncClient | None = None
+) -> Session:
+    return Session(
+        endpoint,
+        sampling=sampling,
+        limits=limits,
+        http_client=http_client,
+        image_tokens=make_token_counter(endpoint.model),
+    )

@@ -1,4 +1,9 @@
-"""Python's garbage collector, set for a long run. Changes the process."""
+"""Garbage-collector settings for a long run.
+
+By default Python looks for reference cycles after every 700 new objects, and each pass walks the objects of hundreds of
+rows in progress: 15 % of a run's CPU time, and more beside a data frame. A run creates few cycles (for failed rows
+only), so passes can be rare.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +11,33 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SELDOM = 10_000
-"""New objects between two looks for cycles. By default it is 700, and each look goes through what hundreds of rows
-under way hold: 15 % of a run's CPU, and more beside a data frame. What a run makes is freed without looking, but for
-the rows that fail."""
+# New objects between two passes.
+THRESHOLD = 10_000
 
 
-def look_at_no_imports() -> None:
-    """For the command line alone, before its large imports: nearly all that they make stays. Until ``look_seldom``."""
+def pause_gc_for_imports() -> None:
+    """Turns the collector off during the imports of the command line, whose objects are permanent."""
     gc.disable()
 
 
-def look_seldom() -> None:
-    """For the command line alone. Call it when all that stays has been imported: that is not looked at any more."""
+def tune_gc() -> None:
+    """Excludes all imported objects from collection and makes passes rare, for the rest of the process."""
     gc.freeze()
-    gc.set_threshold(SELDOM)
+    gc.set_threshold(THRESHOLD)
     gc.enable()
 
 
 @contextmanager
 def infrequent_gc() -> Iterator[None]:
-    """For a run in somebody else's process: as long as it goes on, unless they look as seldom themselves, or never."""
+    """Makes passes rare within the context, for a run inside another program.
+
+    Changes nothing if the program has turned the collector off, or made passes rarer itself.
+    """
     before = gc.get_threshold()
-    if not 0 < before[0] < SELDOM:
+    if not 0 < before[0] < THRESHOLD:
         yield
         return
-    gc.set_threshold(SELDOM, *before[1:])
+    gc.set_threshold(THRESHOLD, *before[1:])
     try:
         yield
     finally:

@@ -1,7 +1,4 @@
-"""The whole journey of one row: pictures, question, request, answer, check, re-ask, record. Composes, does no I/O.
-
-Answers the question "what happens to a row?"; who runs how many at once is the engines' matter.
-"""
+"""The way of one row: task, images, request, answer, checks, a re-ask where needed, record or failure."""
 
 from __future__ import annotations
 
@@ -11,7 +8,9 @@ from typing import Protocol
 
 from persqa_client.answers.parse import Answer, check_answer, parse_answer
 from persqa_client.endpoints.session import Reply
+from persqa_client.engines.local import SetWeight
 from persqa_client.errors import RowError
+from persqa_client.images.tokens import ModelFamily, count_image_tokens
 from persqa_client.questions.prompts import build_reask_prompt
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.types import (
@@ -29,151 +28,152 @@ from persqa_client.types import (
     Usage,
 )
 
-ASKS = 2
-"""A question is put once, and once more with the reason why the answer was no good."""
-
-
-def keep_quiet(unit: TaskId, held: int) -> None:
-    """For whoever does not ask what a unit holds."""
+# A question is asked once, and once more if the answer is rejected.
+MAX_ASKS = 2
 
 
 class Completer(Protocol):
-    """What the pipeline needs of an endpoint (persqa_client.endpoints.session.Session, or a fake)."""
+    """What the pipeline needs of a session or a pool."""
 
     async def complete(self, request: Request) -> Reply: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Paid:
-    """What a question has cost so far, and what was wrong with its first answer."""
+@dataclass(slots=True)
+class Cost:
+    """What a task has cost so far, and why its first answer was rejected."""
 
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
     asks: int = 0
+    # Code of the first problem, and the text of the last rejected answer.
     refused: str | None = None
     raw: str = ""
 
-    def after(self, reply: Reply) -> Paid:
-        usage = self.usage + reply.completion.usage
-        return Paid(self.attempts + reply.attempts, usage, self.asks + 1, self.refused, self.raw)
+
+def ignore_weight(weight: int) -> None:
+    """The default for callers that do not limit memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What answering a row takes. ``load`` turns one picture reference into a Picture or raises RowError.
-
-    ``room`` is how many tokens an answer may have, ``context`` how many prompt and answer together, where known.
-    """
+    """Answers the tasks of a run. ``load`` returns the image for a reference, or raises RowError."""
 
     completer: Completer
     load: Callable[[str], Awaitable[EncodedImage]]
-    asks: TaskMaker
-    room: int = 512
+    task_maker: TaskMaker
+    # Tokens that an answer may have.
+    max_tokens: int = 512
+    # Tokens that prompt and answer may have together, where known.
     context: int | None = None
-    count: Callable[[int, int], int | None] = lambda width, height: None
-    """Tokens of a picture of that width and height, where the model's rule is known."""
+    # Whose rule counts the tokens of an image; None if the model belongs to no known family.
+    model_family: ModelFamily | None = None
+    # Whether an image is sent once for all questions about it.
+    share_images: bool = False
 
-    loaded: Callable[[TaskId, int], None] = keep_quiet
-    """Told how many bytes a unit holds once its pictures are there."""
+    async def answer(self, row: Row | BadRow, task_id: TaskId, set_weight: SetWeight = ignore_weight) -> Outcome:
+        """The record or the failure of a task.
 
-    async def answer_row(self, row: Row | BadRow, unit: TaskId) -> Outcome:
-        """The record of a unit, or its failure. RunStopped, Interrupted and bugs pass through."""
+        ``set_weight`` is called with the bytes that the task holds, once its images are loaded. RunStopped and
+        Interrupted are passed on.
+        """
         if isinstance(row, BadRow):
-            return Failure(unit, row.code, row.message, whole_row=True)
+            return Failure(task_id, row.code, row.message, whole_row=True)
         try:
-            ask = self.asks.make_task(row, unit)
-            pictures = tuple([await self.load(reference) for reference in row.images])
+            task = self.task_maker.make_task(row, task_id)
+            images = tuple([await self.load(reference) for reference in row.images])
         except RowError as error:
-            return Failure(unit, error.code, f"Line {unit.row}: {error.message}")
-        self.loaded(unit, len(row.line) + sum(len(picture.data) for picture in pictures))
-        return await self.answer(ask, pictures)
+            return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}")
+        held = len(row.line) + sum(len(image.data) for image in images)
+        # The row's first question holds the images that the others share.
+        set_weight(0 if self.share_images and task_id.question > 0 else held)
+        return await self._ask(task, images)
 
-    async def answer(self, ask: Task, pictures: tuple[EncodedImage, ...]) -> Outcome:
-        """Asks, and asks again with the reason where the answer is no good."""
-        request = Request(ask.system, pictures, ask.prompt, ask.seed, ask.pattern, ask.prefill)
-        paid = Paid()
+    async def _ask(self, task: Task, images: tuple[EncodedImage, ...]) -> Outcome:
+        request = Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill)
+        cost = Cost()
         while True:
             try:
                 reply = await self.completer.complete(request)
             except RowError as error:
-                return refused_request(ask, error, paid)
-            paid = paid.after(reply)
-            answer = parse_answer(reply.completion, ask)
-            problem = check_answer(reply.completion, answer, ask, request.max_tokens or self.room)
+                return make_request_failure(task, error, cost)
+            cost.attempts += reply.attempts
+            cost.usage += reply.completion.usage
+            cost.asks += 1
+            answer = parse_answer(reply.completion, task)
+            problem = check_answer(reply.completion, answer, task, request.max_tokens or self.max_tokens)
             if problem is None:
-                return self.record(ask, answer, reply, paid, pictures)
-            paid = replace(
-                paid,
-                refused=paid.refused or problem.code,
-                raw=reply.completion.refusal or reply.completion.text,
-            )
-            again = self.again(ask, request, problem, reply, paid)
-            if again is None:
-                return refused_answer(ask, problem, paid)
-            request = again
+                return self._make_record(task, answer, reply, cost, images)
+            cost.refused = cost.refused or problem.code
+            cost.raw = reply.completion.refusal or reply.completion.text
+            reask = self._make_reask(task, request, problem, reply, cost)
+            if reask is None:
+                return make_answer_failure(task, problem, cost)
+            request = reask
 
-    def again(self, ask: Task, request: Request, problem: Problem, reply: Reply, paid: Paid) -> Request | None:
-        """The second request: with twice the room for an answer that was cut off, else with the reason. None where it
-        would be a third, or brings no more room."""
-        if paid.asks >= ASKS:
+    def _make_reask(self, task: Task, request: Request, problem: Problem, reply: Reply, cost: Cost) -> Request | None:
+        """The second request, or None if there is no second one.
+
+        It allows twice as many tokens for an answer that was cut off, and otherwise says what was wrong with it.
+        """
+        if cost.asks >= MAX_ASKS:
             return None
-        seed = (ask.seed + paid.asks) % 2**31
-        if problem.code == "truncated":
-            room = self.more_room(reply.completion.usage)
-            return replace(request, seed=seed, max_tokens=room) if room > self.room else None
-        return replace(request, seed=seed, turns=build_reask_prompt(ask, paid.raw, problem))
+        seed = (task.seed + cost.asks) % 2**31
+        if problem.code != "truncated":
+            return replace(request, seed=seed, turns=build_reask_prompt(task, cost.raw, problem))
+        max_tokens = 2 * self.max_tokens
+        if self.context is not None and reply.completion.usage.prompt:
+            max_tokens = min(max_tokens, self.context - reply.completion.usage.prompt)
+        return replace(request, seed=seed, max_tokens=max_tokens) if max_tokens > self.max_tokens else None
 
-    def more_room(self, usage: Usage) -> int:
-        """Twice the room, as far as the context goes."""
-        if self.context is None or not usage.prompt:
-            return 2 * self.room
-        return min(2 * self.room, self.context - usage.prompt)
-
-    def record(self, ask: Task, answer: Answer, reply: Reply, paid: Paid, pictures: tuple[EncodedImage, ...]) -> Record:
+    def _make_record(
+        self, task: Task, answer: Answer, reply: Reply, cost: Cost, images: tuple[EncodedImage, ...]
+    ) -> Record:
         steps = [*(["constraint"] if reply.constrained else []), *(["prefill"] if reply.prefilled else [])]
-        steps += [*answer.steps, *(["re-ask"] if paid.asks > 1 else [])]
+        steps += [*answer.steps, *(["re-ask"] if cost.asks > 1 else [])]
         return Record(
-            task_id=ask.task_id,
-            kind=ask.kind,
-            tag=ask.tag,
-            question=ask.question,
+            task_id=task.task_id,
+            kind=task.kind,
+            tag=task.tag,
+            question=task.question,
             answer=answer.text,
             raw=reply.completion.text,
-            seed=ask.seed,
+            seed=task.seed,
             model=reply.completion.model,
             finish_reason=reply.completion.finish_reason,
-            usage=paid.usage,
-            attempts=paid.attempts,
-            asks=paid.asks,
+            usage=cost.usage,
+            attempts=cost.attempts,
+            asks=cost.asks,
             made_good_by=tuple(steps),
-            refused=paid.refused,
-            strategy=ask.strategy,
-            question_id=ask.question_id,
-            category=ask.category,
-            pictures=tuple(
-                SentPicture(p.media_type, p.width, p.height, len(p.data), self.count(p.width, p.height))
-                for p in pictures
-            ),
+            refused=cost.refused,
+            strategy=task.strategy,
+            question_id=task.question_id,
+            category=task.category,
+            pictures=tuple(describe_image(image, self.model_family) for image in images),
         )
 
 
-def refused_answer(ask: Task, problem: Problem, paid: Paid) -> Failure:
-    rejected = "Both answers were rejected; last reason" if paid.asks > 1 else "The answer was rejected"
-    message = f"Line {ask.task_id.row}: {rejected}: {problem.message}."
+def describe_image(image: EncodedImage, family: ModelFamily | None) -> SentPicture:
+    tokens = count_image_tokens(image.width, image.height, family) if family else None
+    return SentPicture(image.media_type, image.width, image.height, len(image.data), tokens)
+
+
+def make_answer_failure(task: Task, problem: Problem, cost: Cost) -> Failure:
+    rejected = "Both answers were rejected; last reason" if cost.asks > 1 else "The answer was rejected"
+    message = f"Line {task.task_id.row}: {rejected}: {problem.message}."
     return Failure(
-        ask.task_id, problem.code, message, "answer", paid.attempts, paid.raw, paid.usage, paid.asks, paid.refused
+        task.task_id, problem.code, message, "answer", cost.attempts, cost.raw, cost.usage, cost.asks, cost.refused
     )
 
 
-def refused_request(ask: Task, error: RowError, paid: Paid) -> Failure:
+def make_request_failure(task: Task, error: RowError, cost: Cost) -> Failure:
     return Failure(
-        ask.task_id,
+        task.task_id,
         error.code,
-        f"Line {ask.task_id.row}: {error.message}",
+        f"Line {task.task_id.row}: {error.message}",
         "endpoint",
-        paid.attempts + error.attempts,
-        error.raw or paid.raw or None,
-        paid.usage,
-        paid.asks + 1,
-        paid.refused,
+        cost.attempts + error.attempts,
+        error.raw or cost.raw or None,
+        cost.usage,
+        cost.asks + 1,
+        cost.refused,
     )

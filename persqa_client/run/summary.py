@@ -1,58 +1,83 @@
-"""What is said of a run when it has ended: to the person who gave it, and in its run file. Pure."""
+"""The result of a run: a summary for the caller, and facts for the run file."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
 from persqa_client import __version__
-from persqa_client.config import RunSettings
-from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.probing.capabilities import ServerCapabilities
+from persqa_client.run.compose import Composition
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Strategy
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What came of a run. ``records`` and ``failures`` are filled where no output was named, in input order."""
+    """The result of a run. ``records`` and ``failures`` hold the rows, in input order, if no output was given."""
 
+    # "finished", "interrupted" (the run can be resumed), or "already" if there was nothing left to do.
     state: str
-    """``finished``, ``interrupted`` (resumable), or ``already`` when there was nothing left to do."""
     tally: Tally
     seconds: float
     files: RunFiles | None = None
+    # Of the first endpoint.
     server: ServerCapabilities | None = None
-    """The first, where there are several."""
     notes: tuple[str, ...] = ()
+    # What the run found out: the final concurrency, and how many images were sent by uuid.
     findings: tuple[str, ...] = ()
-    """How many requests at once the run came to, how often a picture went by its name."""
+    # Since this start of the run; empty for a single endpoint.
     endpoints: tuple[EndpointStats, ...] = ()
-    """What each did since this start, where there are several."""
     records: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
 
-def facts_of(
-    settings: RunSettings,
-    pool: Pool,
-    servers: Sequence[ServerCapabilities],
-    strategy: Strategy,
-    warnings: Sequence[str],
-) -> dict[str, Any]:
-    """What the run file says beside the ledger's own and the input. ``servers`` is empty where none was looked at."""
+def list_results(summary: Summary) -> list[tuple[str, str]]:
+    """Labels and texts of the table that the command prints."""
+    tally = summary.tally
+    several = tally.tasks != tally.rows
+    rate = ""
+    if summary.seconds >= 1:
+        rate = f", {tally.tasks / summary.seconds:.1f} {'questions' if several else 'rows'}/s"
+    asked = f", {tally.tasks:,} questions" if several else ""
+    results = [("rows", f"{tally.rows:,}{asked}"), ("answered", f"{tally.succeeded:,}")]
+    if tally.made_good_by:
+        results.append(("interventions", format_counts(tally.made_good_by)))
+    codes = f" ({format_counts(tally.re_asked)})" if tally.re_asked else ""
+    results.append(("re-asked", f"{tally.re_asked.total():,}{codes}"))
+    results.append(("failed", f"{tally.failed_total:,}"))
+    results += [(f"  {code}", f"{count:,}") for code, count in tally.failed.most_common()]
+    results.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
+    results.append(("time", f"{timedelta(seconds=round(summary.seconds))}{rate}"))
+    results += [("endpoint", f"{stats.base_url}: {stats.summary_line()}") for stats in summary.endpoints]
+    results += [("server", note) for note in summary.notes]
+    results += [("observed", finding) for finding in summary.findings]
+    if summary.files is not None and summary.state == "finished":
+        results.append(("output", str(summary.files.output)))
+        if tally.failed_total:
+            results.append(("failed rows", str(summary.files.failed)))
+        results.append(("run file", str(summary.files.run)))
+    return results
+
+
+def format_counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
+
+
+def describe_run(composition: Composition) -> dict[str, Any]:
+    """Facts for the run file, apart from the input and from what the ledger writes itself."""
     return {
-        **endpoints_of(settings, pool, servers),
-        "limits": settings.limits.model_dump(),
-        "strategy": strategy,
-        "warnings": list(warnings),
-        "notes": collect_notes(pool),
-        "found": collect_findings(pool),
+        **describe_endpoints(composition),
+        "limits": composition.settings.limits.model_dump(),
+        "strategy": composition.strategy,
+        "warnings": list(composition.plan.warnings()),
+        "notes": collect_notes(composition.pool),
+        "found": collect_findings(composition.pool),
         "versions": {
             "persqa_client": __version__,
             "python": platform.python_version(),
@@ -61,10 +86,11 @@ def facts_of(
     }
 
 
-def endpoints_of(settings: RunSettings, pool: Pool, servers: Sequence[ServerCapabilities]) -> dict[str, Any]:
-    found: list[dict[str, Any] | None] = [server.to_json() for server in servers]
-    found = found or [None for _ in pool.members]
+def describe_endpoints(composition: Composition) -> dict[str, Any]:
+    pool = composition.pool
+    servers: list[dict[str, Any] | None] = [server.to_json() for server in composition.servers]
+    servers = servers or [None for _ in pool.members]
     if len(pool.members) == 1:
-        return {"base_url": settings.endpoint.base_url, "server": found[0]}
-    accounts = map(asdict, collect_endpoint_stats(pool))
-    return {"endpoints": [{**account, "server": server} for account, server in zip(accounts, found, strict=True)]}
+        return {"base_url": composition.settings.endpoint.base_url, "server": servers[0]}
+    stats = map(asdict, collect_endpoint_stats(pool))
+    return {"endpoints": [{**each, "server": server} for each, server in zip(stats, servers, strict=True)]}

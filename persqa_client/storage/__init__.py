@@ -1,1 +1,1 @@
-"""After the text came back: answers, checks, records, and the files of a run."""
+"""The files of a run: results, journal and checkpoints, and how a run is resumed from them."""

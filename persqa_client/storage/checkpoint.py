@@ -1,4 +1,4 @@
-"""What a run notes about itself: the checkpoint while it runs, the run file after it. Reads and writes these two."""
+"""The checkpoint of an unfinished run and the run file of a finished one."""
 
 from __future__ import annotations
 
@@ -9,75 +9,80 @@ from typing import Any, Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact, load_object
-from persqa_client.storage.durable import read_file, replace_file
+from persqa_client.storage.durable import read_if_present, replace_file
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Json, Position
+from persqa_client.types import START_POSITION, Json, Position
 
 FORMAT = 2
 TOOL = "persqa_client"
-START = Position(0, 0, "")
 
 Phase = Literal["running", "reopening", "finishing"]
 Mode = Literal["run", "retry"]
 
 
-class Lengths(NamedTuple):
-    """Bytes of an output and its failure file that are whole rows and belong together."""
+class FileLengths(NamedTuple):
+    """Bytes of the output and of the failure file, up to the same row."""
 
     output: int = 0
     failed: int = 0
 
 
-NOTHING = Lengths()
+EMPTY = FileLengths()
+
+
+# The fields of the next two classes are keys of the checkpoint on disk.
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
-    """What a retry goes by: the finished run's files, how much of them is carried over, and where that run ended."""
+class RetryProgress:
+    """How far a retry has read the files of the finished run, their lengths, and where that run ended."""
 
-    lengths: Lengths
-    done: Lengths
+    lengths: FileLengths
+    done: FileLengths
     until: Position
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Enough to go on: rows up to ``position`` lie within ``lengths`` of the files, later ones in the journal."""
+    """What is needed to resume a run.
+
+    Rows up to ``position`` are within ``lengths`` of the partial files, later outcomes in the journal from
+    ``generation`` on.
+    """
 
     identity: Json
     stamp: Json | None
     phase: Phase = "running"
     mode: Mode = "run"
-    position: Position = START
-    lengths: Lengths = NOTHING
+    position: Position = START_POSITION
+    lengths: FileLengths = EMPTY
     generation: int = 1
-    """Oldest generation of the journal that counts."""
     tally: Json | None = None
     seconds: float = 0.0
-    before: Before | None = None
+    # In a retry.
+    before: RetryProgress | None = None
+    # In the phase "finishing": what the caller of ``Ledger.finish`` adds to the run file.
     run: Json | None = None
-    """While finishing: what the run file will say."""
 
-    def finished(self) -> Finished:
-        """The run, once this checkpoint's last steps are done."""
+    def to_finished_run(self) -> FinishedRun:
         counts = self.tally or Tally().to_json()
-        return Finished(self.identity, self.stamp, self.position, self.lengths, counts, self.seconds)
+        return FinishedRun(self.identity, self.stamp, self.position, self.lengths, counts, self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """A run file, as far as a later run goes by it."""
+class FinishedRun:
+    """The part of a run file that a later run needs."""
 
     identity: Json
     stamp: Json | None
     position: Position
-    lengths: Lengths
+    lengths: FileLengths
     tally: Json
     seconds: float
 
-    def reopened(self) -> Checkpoint:
-        """Where the run goes on, once its files are partial again."""
+    def to_reopened_checkpoint(self) -> Checkpoint:
+        """For a run that continues with further input."""
         return Checkpoint(
             identity=self.identity,
             stamp=self.stamp,
@@ -88,48 +93,48 @@ class Finished:
             seconds=self.seconds,
         )
 
-    def retried(self) -> Checkpoint:
-        """The beginning of a pass that asks its failures again."""
+    def to_retry_checkpoint(self) -> Checkpoint:
+        """For a run that asks its failures again."""
         return Checkpoint(
             identity=self.identity,
             stamp=self.stamp,
             mode="retry",
             tally=self.tally,
             seconds=self.seconds,
-            before=Before(self.lengths, NOTHING, self.position),
+            before=RetryProgress(self.lengths, EMPTY, self.position),
         )
 
 
 def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
-    noted = asdict(checkpoint)
-    # asdict keeps a NamedTuple's class, which orjson doesn't take; a list reads back just as well.
-    noted["lengths"] = list(checkpoint.lengths)
+    fields = asdict(checkpoint)
+    # asdict keeps a NamedTuple's class, which orjson rejects.
+    fields["lengths"] = list(checkpoint.lengths)
     if checkpoint.before is not None:
-        noted["before"] |= {"lengths": list(checkpoint.before.lengths), "done": list(checkpoint.before.done)}
-    replace_file(files.checkpoint, dump_compact({"tool": TOOL, "format": FORMAT, **noted}) + b"\n")
+        fields["before"] |= {"lengths": list(checkpoint.before.lengths), "done": list(checkpoint.before.done)}
+    replace_file(files.checkpoint, dump_compact({"tool": TOOL, "format": FORMAT, **fields}) + b"\n")
 
 
 def read_checkpoint(files: RunFiles) -> Checkpoint | None:
-    """None where there is none. Raises SettingsError where the file is not one of ours."""
-    noted = read_ours(files.checkpoint)
-    if noted is None:
+    """None if there is no checkpoint. Raises SettingsError if a foreign file lies there."""
+    fields = _read_own_file(files.checkpoint)
+    if fields is None:
         return None
     try:
-        noted["position"] = Position(**noted["position"])
-        noted["lengths"] = Lengths(*noted["lengths"])
-        Tally.from_json(noted["tally"] or Tally().to_json())
-        before = noted["before"]
+        fields["position"] = Position(**fields["position"])
+        fields["lengths"] = FileLengths(*fields["lengths"])
+        Tally.from_json(fields["tally"] or Tally().to_json())
+        before = fields["before"]
         if before is not None:
-            done, lengths = Lengths(*before["done"]), Lengths(*before["lengths"])
-            noted["before"] = Before(lengths, done, Position(**before["until"]))
-        return Checkpoint(**noted)
+            lengths, done = FileLengths(*before["lengths"]), FileLengths(*before["done"])
+            fields["before"] = RetryProgress(lengths, done, Position(**before["until"]))
+        return Checkpoint(**fields)
     except (KeyError, TypeError) as error:
-        raise foreign(files.checkpoint) from error
+        raise foreign_file_error(files.checkpoint) from error
 
 
 def write_run_file(files: RunFiles, checkpoint: Checkpoint) -> None:
-    """Writes what the caller says of the run, and above it what a later run goes by."""
-    noted: Json = {
+    """Writes ``checkpoint.run`` and after it what a later run needs."""
+    fields: Json = {
         **(checkpoint.run or {}),
         "tool": TOOL,
         "format": FORMAT,
@@ -141,46 +146,48 @@ def write_run_file(files: RunFiles, checkpoint: Checkpoint) -> None:
         "lengths": checkpoint.lengths._asdict(),
         "seconds": checkpoint.seconds,
     }
-    text = json.dumps(noted, ensure_ascii=False, indent=2)
+    text = json.dumps(fields, ensure_ascii=False, indent=2)
     replace_file(files.run, text.encode("utf-8", "backslashreplace") + b"\n")
 
 
-def read_run_file(files: RunFiles) -> Finished | None:
-    """None where there is none. Raises SettingsError where it is not ours, or tells of another output."""
-    noted = read_ours(files.run)
-    if noted is None:
+def read_run_file(files: RunFiles) -> FinishedRun | None:
+    """None if there is no run file. Raises SettingsError if it is foreign or belongs to another output."""
+    fields = _read_own_file(files.run)
+    if fields is None:
         return None
-    if noted.get("output") != files.output.name:
-        raise SettingsError(f"{files.run} belongs to the output {noted.get('output')}: choose another -o")
+    if fields.get("output") != files.output.name:
+        raise SettingsError(f"{files.run} belongs to the output {fields.get('output')}: choose another -o")
     try:
-        Tally.from_json(noted["counts"])
-        return Finished(
-            identity=noted["identity"],
-            stamp=noted["stamp"],
-            position=Position(**noted["position"]),
-            lengths=Lengths(**noted["lengths"]),
-            tally=noted["counts"],
-            seconds=noted["seconds"],
+        Tally.from_json(fields["counts"])
+        return FinishedRun(
+            identity=fields["identity"],
+            stamp=fields["stamp"],
+            position=Position(**fields["position"]),
+            lengths=FileLengths(**fields["lengths"]),
+            tally=fields["counts"],
+            seconds=fields["seconds"],
         )
     except (KeyError, TypeError) as error:
-        raise foreign(files.run) from error
+        raise foreign_file_error(files.run) from error
 
 
-def read_ours(path: Path) -> dict[str, Any] | None:
-    data = read_file(path)
+def _read_own_file(path: Path) -> dict[str, Any] | None:
+    data = read_if_present(path)
     if data is None:
         return None
     try:
-        noted = load_object(data)
+        fields = load_object(data)
     except ValueError as error:
-        raise foreign(path) from error
-    if noted.pop("tool", None) != TOOL:
-        raise foreign(path)
-    if noted.pop("format", None) != FORMAT:
+        raise foreign_file_error(path) from error
+    if fields.pop("tool", None) != TOOL:
+        raise foreign_file_error(path)
+    if fields.pop("format", None) != FORMAT:
         raise SettingsError(f"{path} was written by another version of {TOOL}: use that one, or choose another -o")
-    return noted
+    return fields
 
 
-def foreign(path: Path) -> SettingsError:
-    """The refusal of a file that no run of ours made, or that was changed since; such files are never overwritten."""
-    return SettingsError(f"{path} is there, but no run of ours left it so: move it away, or choose another -o")
+def foreign_file_error(path: Path) -> SettingsError:
+    """For a file that no run wrote, or that was changed since."""
+    return SettingsError(
+        f"{path} exists, but no run left it in this state: move it somewhere else, or choose another -o"
+    )

@@ -1,4 +1,7 @@
-"""The journal: every outcome as it comes, in files of growing generation. Appends to and reads those files."""
+"""The journal has every outcome in the order of arrival, for a resumed run.
+
+Each checkpoint starts a file of its own, a generation. Older ones are removed after it.
+"""
 
 from __future__ import annotations
 
@@ -10,117 +13,114 @@ from typing import NamedTuple
 
 from persqa_client.errors import SettingsError, StorageError
 from persqa_client.jsonl import dump_compact, load_object
-from persqa_client.storage.durable import Appender, remove
+from persqa_client.storage.durable import Appender, remove_if_present
 from persqa_client.storage.records import outcome_from_json, outcome_to_json
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Outcome, TaskId
+from persqa_client.types import Outcome
 
 
-class Entry(NamedTuple):
-    """An outcome, and the digest of the input line that it belongs to."""
+class JournalEntry(NamedTuple):
+    """An outcome and the digest of its input line."""
 
     digest: str
     outcome: Outcome
 
 
-def line_digest(line: bytes) -> str:
+def digest_line(line: bytes) -> str:
     return blake2b(line, digest_size=8).hexdigest()
 
 
-def encode_entry(entry: Entry) -> bytes:
+def encode_entry(entry: JournalEntry) -> bytes:
     return dump_compact({"digest": entry.digest, **outcome_to_json(entry.outcome)}) + b"\n"
 
 
-def decode_entry(line: bytes) -> Entry:
-    """Raises ValueError where the line is torn or otherwise no entry."""
+def decode_entry(line: bytes) -> JournalEntry:
+    """Raises ValueError."""
     if not line.endswith(b"\n"):
-        raise ValueError("torn")
+        raise ValueError("incomplete line")
     fields = load_object(line)
-    return Entry(str(fields.pop("digest", "")), outcome_from_json(fields))
+    return JournalEntry(str(fields.pop("digest", "")), outcome_from_json(fields))
 
 
 class Journal:
-    """The generation that is being written, and those before it that no checkpoint has made needless yet."""
+    """The current generation, and older ones that the last checkpoint needs.
+
+    ``sync`` and ``remove_before`` may run in another thread.
+    """
 
     def __init__(self, files: RunFiles, generation: int) -> None:
         self.files = files
         self.generation = generation
-        self.current = Appender(files.generation(generation))
-        self.past: dict[int, Appender] = {}
+        self.current = Appender(files.journal_generation(generation))
+        self.older: dict[int, Appender] = {}
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: JournalEntry) -> None:
         self.current.append(encode_entry(entry))
 
-    def extend(self, entries: Iterable[Entry]) -> None:
-        """Appends them all by one write."""
+    def extend(self, entries: Iterable[JournalEntry]) -> None:
+        """Appends entries with a single write."""
         if data := b"".join(map(encode_entry, entries)):
             self.current.append(data)
 
-    def turn(self, entries: Iterable[Entry]) -> None:
-        """Goes on in the next generation, which begins with ``entries``; the old one stays until ``forget``.
-
-        ``sync`` and ``forget`` may run in another thread meanwhile."""
+    def start_generation(self, entries: Iterable[JournalEntry]) -> None:
+        """Continues in the next generation, which begins with ``entries``."""
         following = Journal(self.files, self.generation + 1)
         try:
             following.extend(entries)
         except BaseException:
             following.close()
             with suppress(StorageError):
-                remove(following.current.path)
+                remove_if_present(following.current.path)
             raise
-        self.past[self.generation] = self.current
+        self.older[self.generation] = self.current
         self.current, self.generation = following.current, following.generation
 
     def sync(self) -> None:
-        for appender in (*list(self.past.values()), self.current):
+        for appender in (*list(self.older.values()), self.current):
             appender.sync()
 
-    def forget(self, before: int) -> None:
-        """Closes and removes every generation before that one, which the checkpoint now goes by."""
-        for number in list(self.past):
-            if number < before:
-                self.past.pop(number).close()
-        remove_generations(self.files, before - 1)
+    def remove_before(self, generation: int) -> None:
+        """Removes older generations, once a checkpoint is written that does not need them."""
+        for number in list(self.older):
+            if number < generation:
+                self.older.pop(number).close()
+        remove_generations(self.files, generation - 1)
 
     def close(self) -> None:
-        for appender in (*self.past.values(), self.current):
+        for appender in (*self.older.values(), self.current):
             appender.close()
-        self.past.clear()
+        self.older.clear()
 
 
-def replay(files: RunFiles, generation: int) -> Iterator[Entry]:
-    """What was settled, from that generation on; later entries of a unit repeat the earlier ones."""
-    for number in range(generation, next_generation(files, generation)):
-        yield from read_generation(files.generation(number))
+def read_journal(files: RunFiles, generation: int) -> Iterator[JournalEntry]:
+    """The entries from a generation on. Where a task has several, they are equal."""
+    for number in range(generation, next_free_generation(files, generation)):
+        yield from _read_generation(files.journal_generation(number))
 
 
-def read_generation(path: Path) -> Iterator[Entry]:
+def _read_generation(path: Path) -> Iterator[JournalEntry]:
     try:
         with path.open("rb") as lines:
             for line in lines:
                 yield decode_entry(line)
     except ValueError:
-        # Only the last line can be torn by a crash; it was in flight, and its unit is asked again.
+        # A crash can only break the last line. Its task is asked again.
         return
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror or error}") from error
 
 
-def next_generation(files: RunFiles, generation: int) -> int:
-    """The first number from ``generation`` on that no file has; those in use have no gaps."""
-    while files.generation(generation).exists():
+def next_free_generation(files: RunFiles, generation: int) -> int:
+    """The first number from ``generation`` on without a file."""
+    while files.journal_generation(generation).exists():
         generation += 1
     return generation
 
 
 def remove_generations(files: RunFiles, last: int) -> None:
-    """Removes the generations up to ``last``, the oldest first, so that a crash leaves no gap."""
+    """Removes the oldest first, so that a crash leaves no gap in the numbers."""
     first = last + 1
-    while files.generation(first - 1).exists():
+    while files.journal_generation(first - 1).exists():
         first -= 1
     for number in range(first, last + 1):
-        remove(files.generation(number))
-
-
-def by_unit(entries: Iterable[Entry]) -> dict[TaskId, Entry]:
-    return {entry.outcome.task_id: entry for entry in entries}
+        remove_if_present(files.journal_generation(number))

@@ -1,125 +1,77 @@
-"""The ledger, single owner of a run's files: every unit ends in one place, in input order. Writes those files."""
+"""The ledger of a run: knows which tasks are still to be asked, and takes their outcomes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from time import monotonic
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.checkpoint import (
-    START,
     Checkpoint,
-    Finished,
+    FinishedRun,
     Mode,
     read_checkpoint,
     read_run_file,
     write_checkpoint,
 )
-from persqa_client.storage.journal import next_generation
+from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
 from persqa_client.storage.recovery import (
+    check_nothing_missing,
+    check_results_unchanged,
+    check_settings_unchanged,
     complete_finish,
     complete_reopening,
-    discard,
-    is_hollow,
-    refuse_changed,
-    refuse_foreign_results,
-    refuse_missing,
-    survey,
+    find_runs,
+    has_no_outcome,
+    remove_unfinished,
 )
+from persqa_client.storage.reorder_buffer import PendingRow, ReorderBuffer
+from persqa_client.storage.retry_failed import PreviousResults
 from persqa_client.storage.run_files import RunFiles, RunLock
 from persqa_client.storage.tally import Tally
-from persqa_client.storage.writer import Books, Intake, Render
-from persqa_client.types import Failure, Json, Outcome, Position, TaskId
-
-# A run's results kept in memory, in input order: the ledger's face without files. Pure.
-
-
-class MemoryLedger:
-    """For runs whose rows and answers a caller wants to hold; nothing of it outlasts the process."""
-
-    state = "new"
-    start = START
-    stamp = None
-    until = None
-    waiting_bytes = 0
-
-    def __init__(self, render: Render) -> None:
-        self._render = render
-        self._lines: dict[TaskId, bytes] = {}
-        self._done: dict[TaskId, Outcome] = {}
-        self._began = monotonic()
-        self.tally = Tally()
-
-    @property
-    def seconds(self) -> float:
-        return monotonic() - self._began
-
-    @property
-    def waiting(self) -> int:
-        return len(self._lines) - len(self._done)
-
-    def expect(self, line: bytes, units: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
-        self._lines.update(dict.fromkeys(units, line))
-        self.tally.rows += 1
-        return units
-
-    def skip(self, position: Position) -> None:
-        """Blank lines leave nothing behind."""
-
-    def settle(self, outcome: Outcome) -> None:
-        self._done[outcome.task_id] = outcome
-        self.tally.add(outcome)
-
-    def rows(self, *, failed: bool) -> list[dict[str, Any]]:
-        """The rows as they would stand in the output, or in the failure file."""
-        return [
-            load_object(self._render(self._lines[unit], outcome))
-            for unit, outcome in sorted(self._done.items())
-            if isinstance(outcome, Failure) is failed
-        ]
-
-    def sync(self) -> None:
-        """Nothing to make last."""
-
-    def checkpoint(self) -> Callable[[], None]:
-        return self.sync
-
-    def finish(self, run: Json) -> None:
-        """Nothing to put in place."""
-
+from persqa_client.storage.writer import RenderLine, RunWriter
+from persqa_client.types import START_POSITION, Failure, Json, Outcome, Position, TaskId
 
 State = Literal["new", "resumed", "finished"]
 
 
 class Ledger:
-    """A run's files under its lock. Used from one thread, but for ``sync`` and what ``checkpoint`` returns.
+    """A run kept in files, under a lock.
 
-    Every method that writes may raise StorageError; what was written stays good, and the run can be resumed.
+    Methods that write raise StorageError. What is already written stays good, and the run can be resumed. Only ``sync``
+    and the callable from ``checkpoint`` may be called in other threads.
     """
 
     def __init__(
-        self, files: RunFiles, *, identity: Json, stamp: Json | None, render: Render, clock: Callable[[], float]
+        self, files: RunFiles, *, identity: Json, stamp: Json | None, render: RenderLine, clock: Callable[[], float]
     ) -> None:
         self.files = files
-        # As it will be read back: tuples are lists there.
-        self.identity = load_object(dump_compact(identity))
-        self.new_stamp = stamp
-        self.render = render
-        self.clock = clock
-        self.lock = RunLock(files)
+        # As it will be read from JSON, where tuples become lists.
+        self._identity = load_object(dump_compact(identity))
+        self._new_stamp = stamp
+        self._render = render
+        self._clock = clock
+        self._lock = RunLock(files)
         self.state: State = "new"
         self.mode: Mode = "run"
-        self.start = START
-        """Where reading must go on."""
+        # Where to start reading the input and, in a retry, where to end.
+        self.start = START_POSITION
+        self.end: Position | None = None
+        # How the input looked to an earlier process. The caller compares it.
         self.stamp = stamp
-        """What an earlier run noted of the input; the caller judges whether it still holds, before ``expect``."""
-        self.intake: Intake | None = None
-        self.finished: Finished | None = None
-        self.sealed: Checkpoint | None = None
+        # Counts what is written.
+        self.tally = Tally()
+        self.buffer = ReorderBuffer()
+        self._announced = START_POSITION
+        self._writer: RunWriter | None = None
+        # From the end of ``finish``, which may have to be repeated after ``_sealed`` is set.
+        self._finished: FinishedRun | None = None
+        self._sealed: Checkpoint | None = None
+        # While there is no writer.
+        self._seconds = 0.0
 
     @classmethod
     def open(
@@ -128,24 +80,23 @@ class Ledger:
         *,
         identity: Json,
         stamp: Json | None,
-        render: Render,
+        render: RenderLine,
         fresh: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """Takes the lock and goes on with what lies there.
+        """Continues the run whose files lie there, or starts one.
 
-        ``identity``: the settings that must not change while a run lasts, by the names that people know them by.
-        ``stamp``: how the input looks now (size and time, say); noted with the next checkpoint, not compared here.
-        ``fresh`` throws away an unfinished run; a finished output stays until the new run's end replaces it.
-        Raises SettingsError where another run has the lock, a file is not ours, or a setting changed.
+        ``identity`` has the settings that must not change during a run, ``stamp`` the size and time of the input.
+        ``fresh`` discards an unfinished run. Raises SettingsError if another run holds the lock, a file was not written
+        by a run, or a setting changed.
         """
         ledger = cls(files, identity=identity, stamp=stamp, render=render, clock=clock)
         files.prepare()
-        ledger.lock.take()
+        ledger._lock.acquire()
         try:
-            ledger.arrive(fresh)
+            ledger._recover(fresh)
         except BaseException:
-            ledger.lock.release()
+            ledger._lock.release()
             raise
         return ledger
 
@@ -157,162 +108,234 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def arrive(self, fresh: bool) -> None:
-        found = survey(self.files)
-        unfinished, finished = found.checkpoint, found.finished
-        if not fresh and unfinished is not None and is_hollow(self.files, unfinished):
-            discard(self.files)
+    def _recover(self, fresh: bool) -> None:
+        found = find_runs(self.files)
+        unfinished = found.unfinished
+        if not fresh and unfinished is not None and has_no_outcome(self.files, unfinished):
+            remove_unfinished(self.files)
             unfinished = None
-        if fresh or (unfinished is None and finished is None):
-            generation = next_generation(self.files, unfinished.generation) if unfinished else 1
-            first = Checkpoint(self.identity, self.new_stamp, generation=generation)
-            write_checkpoint(self.files, first)
-            self.begin(first, "new")
+        if fresh or (unfinished is None and found.finished is None):
+            generation = next_free_generation(self.files, unfinished.generation) if unfinished else 1
+            checkpoint = Checkpoint(self._identity, self._new_stamp, generation=generation)
+            # Before the other files, which would be foreign without it.
+            write_checkpoint(self.files, checkpoint)
+            self._start_writing(checkpoint, "new")
             return
-        refuse_missing(self.files, replace(found, checkpoint=unfinished))
+        check_nothing_missing(self.files, replace(found, unfinished=unfinished))
         if unfinished is not None:
-            refuse_changed(unfinished.identity, self.identity)
-            self.begin(unfinished, "resumed")
-        elif finished is not None:
-            refuse_changed(finished.identity, self.identity)
-            self.rest(finished)
+            check_settings_unchanged(unfinished.identity, self._identity)
+            self._start_writing(unfinished, "resumed")
+        elif found.finished is not None:
+            check_settings_unchanged(found.finished.identity, self._identity)
+            self._set_finished(found.finished)
 
-    def begin(self, checkpoint: Checkpoint, state: State) -> None:
-        """Goes on from a checkpoint, which is on the disk already: no file of a run lies there without its owner."""
-        books = Books(self.files, checkpoint, self.clock)
-        # The old stamp stays noted until the caller, who has seen it, takes a checkpoint of its own.
-        books.stamp = self.new_stamp
-        self.intake = Intake(books, self.render)
-        self.start = checkpoint.position
-        self.stamp = checkpoint.stamp
-        self.mode = checkpoint.mode
-        self.state = state
-        self.finished = self.sealed = None
+    def _start_writing(self, checkpoint: Checkpoint, state: State) -> None:
+        self.buffer = ReorderBuffer(read_journal(self.files, checkpoint.generation))
+        self._writer = RunWriter(
+            self.files,
+            checkpoint,
+            journaled=self.buffer.unwritten_entries(),
+            stamp=self._new_stamp,
+            render=self._render,
+            clock=self._clock,
+        )
+        self.state, self.mode, self.stamp = state, checkpoint.mode, checkpoint.stamp
+        self.start = self._announced = checkpoint.position
+        self.end = checkpoint.before.until if checkpoint.before is not None else None
+        self.tally = self._writer.tally
+        self._finished = self._sealed = None
 
-    def rest(self, finished: Finished) -> None:
-        self.finished = finished
-        self.intake = None
-        self.state = "finished"
-        self.start = finished.position
-        self.stamp = finished.stamp
+    def _set_finished(self, finished: FinishedRun) -> None:
+        self._finished, self._seconds = finished, finished.seconds
+        self.state, self.mode, self.stamp = "finished", "run", finished.stamp
+        self.start, self.end = finished.position, None
+        self.tally = Tally.from_json(finished.tally)
 
-    def running(self) -> Intake:
-        if self.intake is None or self.intake.books.closed:
-            raise RuntimeError("the run is finished or closed: there is nothing to write to")
-        return self.intake
-
-    @property
-    def books(self) -> Books | None:
-        return self.intake.books if self.intake is not None else None
-
-    @property
-    def tally(self) -> Tally:
-        """Of the units that are written."""
-        if self.books is not None:
-            return self.books.tally
-        return Tally.from_json(self.finished.tally) if self.finished is not None else Tally()
+    def _get_writer(self) -> RunWriter:
+        if self._writer is None:
+            raise RuntimeError("the run is finished or closed, so nothing can be written")
+        return self._writer
 
     @property
     def seconds(self) -> float:
-        """How long the run has been open, over all its resumes."""
-        if self.books is not None:
-            return self.books.seconds
-        return self.finished.seconds if self.finished is not None else 0.0
+        """How long the run has been open, earlier processes included."""
+        return self._seconds if self._writer is None else self._writer.seconds
 
     @property
-    def until(self) -> Position | None:
-        """In a retry, where the pass ends: lines after it are not part of it."""
-        old = self.books.old if self.books is not None else None
-        return old.until if old is not None else None
+    def last_journaled_row(self) -> int:
+        """The last row that is still to be announced and has an outcome in the journal, or 0."""
+        return max((task_id.row for task_id in self.buffer.journaled), default=0)
 
-    @property
-    def waiting(self) -> int:
-        """Units expected and not written yet."""
-        return self.intake.window.units if self.intake is not None else 0
+    def expect(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
+        """Announces the next input line and returns which of its tasks are to be asked.
 
-    @property
-    def waiting_bytes(self) -> int:
-        """Of the input lines that are held for them."""
-        return self.intake.window.bytes if self.intake is not None else 0
-
-    def expect(self, line: bytes, units: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
-        """Announces an input line, in order; gives back those of its units that are still to be asked.
-
-        Units that the journal knows are settled at once. ``position`` is the one after the line. In a retry, only units
-        that failed are asked. Raises SettingsError where the line is not the one that the journal knows.
+        ``position`` is the one after the line. Raises SettingsError if the line has changed since it was answered.
         """
-        return self.running().expect(line, units, position)
+        writer = self._get_writer()
+        previous = writer.previous
+        if not self._is_in_range(position, previous):
+            return ()
+        asked = dict.fromkeys(task_ids, "") if previous is None else previous.take_failed(task_ids)
+        if not asked:
+            self._pass_over(position, len(task_ids), writer)
+            return ()
+        failed_offset = previous.failed_offset if previous is not None else 0
+        row = PendingRow(line, task_ids, asked, position, digest_line(line), failed_offset)
+        self.buffer.add(row)
+        if row.outcomes:
+            self._write_complete_rows(writer)
+        return row.open_tasks
 
     def skip(self, position: Position) -> None:
-        """Announces a blank line: nothing is asked, and reading goes on after it."""
-        self.running().skip(position)
+        """Announces a blank line."""
+        writer = self._get_writer()
+        if self._is_in_range(position, writer.previous):
+            self._pass_over(position, 0, writer)
+
+    def _is_in_range(self, position: Position, previous: PreviousResults | None) -> bool:
+        """Whether the line before ``position`` belongs to this run, and not only to later ones."""
+        if position.number <= self._announced.number:
+            raise RuntimeError(f"line {position.number} was announced after line {self._announced.number}")
+        self._announced = position
+        return previous is None or not previous.is_past_end(position)
+
+    def _pass_over(self, position: Position, copied_lines: int, writer: RunWriter) -> None:
+        """Lets a line without tasks to ask follow the newest row, and be written with it."""
+        if not self.buffer.rows:
+            failed_offset = writer.previous.failed_offset if writer.previous is not None else 0
+            self.buffer.add(PendingRow(b"", (), {}, position, failed_offset=failed_offset))
+        newest = self.buffer.rows[-1]
+        newest.position = position
+        newest.copied_after += copied_lines
+        self._write_complete_rows(writer)
 
     def settle(self, outcome: Outcome) -> None:
-        """Journals an outcome, and writes every row at the head that is complete by it.
+        """Journals an outcome, and writes each row that is now complete and first in the buffer."""
+        writer = self._get_writer()
+        row = self.buffer.get_row(outcome.task_id)
+        writer.journal.append(JournalEntry(row.digest, outcome))
+        self.buffer.settle(outcome)
+        self._write_complete_rows(writer)
 
-        Raises RuntimeError where its unit is not waited for.
-        """
-        self.running().settle(outcome)
+    def _write_complete_rows(self, writer: RunWriter) -> None:
+        while (row := self.buffer.first_complete()) is not None:
+            writer.append(row)
+            self.buffer.remove_first()
 
     def sync(self) -> None:
-        """Makes what was settled last through a power cut. May run in another thread; does nothing after the end."""
-        if self.books is not None:
-            self.books.sync()
+        """Makes settled outcomes survive a power failure."""
+        writer = self._writer
+        if writer is not None:
+            writer.sync()
 
     def checkpoint(self) -> Callable[[], None]:
-        """Call the result in another thread: it syncs, which takes its time; until then the last checkpoint holds."""
-        intake = self.running()
-        return intake.books.checkpoint(intake.window.entries())
+        """Prepares a checkpoint, which the callable writes. Call that in another thread, since it is slow."""
+        return self._get_writer().start_checkpoint(self.buffer.unwritten_entries())
 
     def finish(self, run: Json) -> None:
-        """Puts everything in place; ``run`` is what the run file says beside what a later run goes by.
+        """Moves the results into place and writes the run file, with the members of ``run``.
 
-        May be called again after a StorageError. Raises SettingsError where a file that is not ours has appeared in an
-        output's place, or where a retry has not met the input that the finished run had.
+        May be repeated after a StorageError. Raises SettingsError if a foreign file lies at the output, or if the input
+        of a retry has changed.
         """
-        if self.lock.free:
+        if not self._lock.is_held:
             raise RuntimeError("the run is closed")
-        if self.sealed is None:
-            intake = self.running()
-            books = intake.books
-            if intake.window.slots:
-                raise RuntimeError(f"{self.waiting} units are not written: the run is not at its end")
-            if books.old is not None:
-                books.old.refuse_rest(books.position)
-            refuse_foreign_results(self.files, read_run_file(self.files))
-            self.sealed = books.seal(run)
-        complete_finish(self.files, self.sealed)
-        self.rest(self.sealed.finished())
+        if self._finished is not None:
+            return
+        if self._sealed is None:
+            writer = self._get_writer()
+            if self.buffer.rows:
+                raise RuntimeError(f"{self.buffer.tasks} tasks are not written: the run is not at its end")
+            if writer.previous is not None:
+                writer.previous.check_complete(writer.position)
+            check_results_unchanged(self.files, read_run_file(self.files))
+            self._sealed = writer.seal(run)
+            self._writer, self._seconds = None, self._sealed.seconds
+        complete_finish(self.files, self._sealed)
+        self._set_finished(self._sealed.to_finished_run())
 
     def reopen(self) -> None:
-        """A finished run goes on: its files become partial again, and more lines may be announced."""
-        checkpoint = self.at_rest().reopened()
+        """Continues a finished run with further lines."""
+        checkpoint = self._get_finished().to_reopened_checkpoint()
         write_checkpoint(self.files, checkpoint)
         complete_reopening(self.files)
-        self.begin(replace(checkpoint, phase="running"), "resumed")
+        self._start_writing(replace(checkpoint, phase="running"), "resumed")
 
     def retry(self) -> None:
-        """A finished run's failures are asked again: announce the whole input once more, up to ``until``.
-
-        The finished files stay as they are until the end of the pass.
-        """
-        checkpoint = self.at_rest().retried()
+        """Asks the failures of a finished run again. The whole input is announced once more, up to ``end``."""
+        checkpoint = self._get_finished().to_retry_checkpoint()
         write_checkpoint(self.files, checkpoint)
-        self.begin(checkpoint, "resumed")
+        self._start_writing(checkpoint, "resumed")
 
-    def at_rest(self) -> Finished:
-        if self.finished is None or self.lock.free:
+    def _get_finished(self) -> FinishedRun:
+        if self._finished is None or not self._lock.is_held:
             raise RuntimeError("only a finished run can be reopened or retried")
-        return self.finished
+        return self._finished
 
     def close(self) -> None:
-        """Lets go of the files and the lock; an unfinished run can be opened again. Harmless when done twice.
-
-        A run that was broken off before anything was settled leaves no files.
-        """
-        if self.books is not None and not self.books.closed:
-            self.books.close()
+        """Closes the files, removes them if there is no outcome yet, and releases the lock."""
+        if self._writer is not None:
+            self._seconds = self._writer.seconds
+            self._writer.close()
+            self._writer = None
             checkpoint = read_checkpoint(self.files)
-            if checkpoint is not None and is_hollow(self.files, checkpoint):
-                discard(self.files)
-        self.lock.release()
+            if checkpoint is not None and has_no_outcome(self.files, checkpoint):
+                remove_unfinished(self.files)
+        self._lock.release()
+
+
+class MemoryLedger:
+    """A run kept in memory, with the interface of ``Ledger``."""
+
+    state: State = "new"
+    mode: Mode = "run"
+    start = START_POSITION
+    end = None
+    last_journaled_row = 0
+
+    def __init__(self, render: RenderLine) -> None:
+        self._render = render
+        self._opened_at = time.monotonic()
+        self._written: list[PendingRow] = []
+        self.tally = Tally()
+        self.buffer = ReorderBuffer()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._opened_at
+
+    def expect(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
+        self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
+        self.tally.rows += 1
+        return task_ids
+
+    def skip(self, position: Position) -> None:
+        """Does nothing."""
+
+    def settle(self, outcome: Outcome) -> None:
+        self.buffer.settle(outcome)
+        self.tally.add(outcome)
+        while (row := self.buffer.first_complete()) is not None:
+            self._written.append(row)
+            self.buffer.remove_first()
+
+    def get_rows(self, *, failed: bool) -> list[dict[str, Any]]:
+        """The rows of the output, or of the failure file, in input order."""
+        return [
+            load_object(self._render(row.line, row.outcomes[task_id]))
+            for row in (*self._written, *self.buffer.rows)
+            for task_id in row.task_ids
+            if task_id in row.outcomes and isinstance(row.outcomes[task_id], Failure) is failed
+        ]
+
+    def sync(self) -> None:
+        """Does nothing."""
+
+    def checkpoint(self) -> Callable[[], None]:
+        return self.sync
+
+    def finish(self, run: Json) -> None:
+        """Does nothing."""
+
+
+AnyLedger = Ledger | MemoryLedger

@@ -1,4 +1,4 @@
-"""How an outcome is written: its line in the output or the failure file, and its form in the journal. Pure."""
+"""Outcomes as JSON: as a line of the output or the failure file, and as an entry of the journal."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Literal
 from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_value
 from persqa_client.types import Failure, Json, Outcome, Record, SentPicture, TaskId, Usage
 
+# "qa" writes question and answer as one text, "answer" the answer alone.
 OutputStyle = Literal["qa", "answer"]
-"""``qa``: question and answer in one sentence of the row; ``answer``: the bare answer alone."""
 
+# Where a row in DataFlow's layout holds the question.
 QUESTION_PATH = ("conversation", 0, "value")
-"""Where rows in DataFlow's layout hold what the model is asked."""
 
 
 def render_record(line: bytes, record: Record, *, output_key: str, style: OutputStyle, details: bool) -> bytes:
-    """The row's own line with the answer as its last member, and with where it came from if ``details``."""
+    """The input line with the answer as its last member, and ``<output_key>_meta`` after it with ``details``."""
     if style == "qa":
         line = add_member(line, output_key, f"Question: {record.question}, Answer: {record.answer}")
     else:
         line = add_member(replace_value(line, QUESTION_PATH, record.question), output_key, record.answer)
     if details:
-        line = add_member(line, f"{output_key}_meta", describe(record))
+        line = add_member(line, f"{output_key}_meta", record_details(record))
     return line + b"\n"
 
 
-def describe(record: Record) -> Json:
+def record_details(record: Record) -> Json:
     return {
         "question": record.question,
         "answer": record.answer,
@@ -48,10 +48,10 @@ def describe(record: Record) -> Json:
 
 
 def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> bytes:
-    """The row's own line with ``error`` as its last member; what is no object stands as ``{"line": …, "error": …}``.
+    """The input line with ``error`` as its last member, in place of one that an earlier run wrote.
 
-    An ``error`` that an earlier run left there makes room, so a failure file can fail again as an input. ``numbered``:
-    rows have several questions, so each failure says which one it is about.
+    An input line that is not a JSON object becomes ``{"line": …, "error": …}``. ``numbered`` is for rows with several
+    questions: the first one has its number too, which is otherwise left out.
     """
     error: Json = {
         "code": failure.code,
@@ -63,32 +63,32 @@ def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> 
     if (numbered and not failure.whole_row) or failure.task_id.question > 0:
         error["question"] = failure.task_id.question
     try:
-        if is_ours(load_object(line).get("error")):
+        if is_failure_error(load_object(line).get("error")):
             line = cut_last_member(line, "error")
         return add_member(line, "error", error) + b"\n"
     except ValueError:
         return dump_compact({"line": line.decode(errors="replace"), "error": error}) + b"\n"
 
 
-def is_ours(error: object) -> bool:
-    """Whether this member of a row was written by ``render_failure``, not by the person whose row it is."""
+def is_failure_error(error: object) -> bool:
+    """Whether ``render_failure`` wrote this, and not the author of the input."""
     return isinstance(error, dict) and {"code", "message", "attempts", "raw", "row"} <= error.keys()
 
 
 def parse_failure_line(line: bytes) -> tuple[TaskId, str]:
-    """Which unit a line of the failure file is about, and its code. Raises ValueError where it is no such line."""
+    """The task and the error code of a line. Raises ValueError if it is not one of a failure file."""
     error = load_object(line).get("error")
-    if not isinstance(error, dict) or not is_ours(error):
+    if not isinstance(error, dict) or not is_failure_error(error):
         raise ValueError("not a line of a failure file")
     return TaskId(int(error["row"]), int(error.get("question", 0))), str(error["code"])
 
 
 def outcome_to_json(outcome: Outcome) -> Json:
-    """All of an outcome; ``outcome_from_json`` gives back an equal one."""
-    unit, usage = outcome.task_id, outcome.usage
+    """All fields of an outcome, for ``outcome_from_json``."""
+    task_id, usage = outcome.task_id, outcome.usage
     shared: Json = {
-        "row": unit.row,
-        "question_number": unit.question,
+        "row": task_id.row,
+        "question_number": task_id.question,
         "attempts": outcome.attempts,
         "asks": outcome.asks,
         "raw": outcome.raw,
@@ -116,7 +116,7 @@ def outcome_to_json(outcome: Outcome) -> Json:
 
 
 def outcome_from_json(data: Json) -> Outcome:
-    """Raises ValueError where ``data`` was not made by ``outcome_to_json``."""
+    """Raises ValueError if ``data`` is not from ``outcome_to_json``."""
     try:
         fields = dict(data)
         fields["task_id"] = TaskId(fields.pop("row"), fields.pop("question_number"))

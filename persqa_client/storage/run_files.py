@@ -1,4 +1,4 @@
-"""The files of a run: their names, and which paths can't be an output. Looks at paths, makes a folder."""
+"""The paths of a run's files, and the lock on an output."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """Every name that a run with this output may use; all lie in one folder, so that each end is a rename."""
+    """All paths of a run. They lie in one folder, so that a file can be moved with a rename."""
 
     output: Path
     failed: Path
     run: Path
     partial: Path
     failed_partial: Path
+    # Without the number that each generation of the journal has at the end of its name.
     journal: Path
-    """Of its generations, each with its number at the end: ``generation(1)``."""
     checkpoint: Path
     lock: Path
 
@@ -33,7 +33,7 @@ class RunFiles:
     def for_output(cls, output: Path) -> RunFiles:
         """``qa.jsonl`` gives ``qa.failed.jsonl``, ``qa.run.json``, ``qa.jsonl.partial`` and so on."""
         folder, name = output.parent, output.name
-        stem = stem_of(name)
+        stem = _remove_suffix(name)
         return cls(
             output=output,
             failed=folder / f"{stem}.failed.jsonl",
@@ -45,56 +45,55 @@ class RunFiles:
             lock=folder / f".{name}.lock",
         )
 
-    def generation(self, number: int) -> Path:
+    def journal_generation(self, number: int) -> Path:
         return self.journal.with_name(f"{self.journal.name}{number}")
 
-    def owns(self, path: Path) -> bool:
-        """Whether the run would read, write or replace ``path``."""
+    def includes(self, path: Path) -> bool:
+        """Whether ``path`` is one of these files, or a link to one."""
         own = (self.output, self.failed, self.run, self.partial, self.failed_partial, self.checkpoint, self.lock)
         real = path.resolve()
-        if any(real == mine.resolve() or same_file(path, mine) for mine in own):
+        if any(real == other.resolve() or _is_same_file(path, other) for other in own):
             return True
-        rest = real.name.removeprefix(self.journal.name)
-        return real.parent == self.journal.parent.resolve() and rest != real.name and (not rest or rest.isdigit())
+        number = real.name.removeprefix(self.journal.name)
+        is_journal = real.name != number and (not number or number.isdigit())
+        return is_journal and real.parent == self.journal.parent.resolve()
 
     def refuse_input(self, path: Path) -> None:
-        """Raises SettingsError where the run would write over its own input."""
-        if self.owns(path):
+        """Raises SettingsError if the run would overwrite its own input."""
+        if self.includes(path):
             raise SettingsError(f"the input {path} is one of the files of the output {self.output}: choose another -o")
 
     def prepare(self) -> None:
-        """Makes the output's folder. Raises SettingsError where no output can be."""
-        refuse_place(self.output)
+        """Creates the output's folder. Raises SettingsError if there can't be an output at this path."""
+        _check_output_path(self.output)
         try:
             self.output.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             reason = error.strerror or error
             raise SettingsError(
-                f"the folder {self.output.parent} can't be made ({reason}): choose another -o"
+                f"the folder {self.output.parent} can't be created ({reason}): choose another -o"
             ) from error
 
 
-def stem_of(name: str) -> str:
+def _remove_suffix(name: str) -> str:
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return name
 
 
-def same_file(one: Path, other: Path) -> bool:
+def _is_same_file(path: Path, other: Path) -> bool:
     try:
-        return one.samefile(other)
+        return path.samefile(other)
     except OSError:
         return False
 
 
-def refuse_place(output: Path) -> None:
-    """A run ends by a rename onto its output, so that must be a plain file, or nothing yet."""
-    place = os.path.abspath(output)
-    if place.startswith("/dev/") and not place.startswith("/dev/shm/"):
-        raise SettingsError(
-            f"the output {output} is a device; a run needs a plain file that it can go on with: give -o a file"
-        )
+def _check_output_path(output: Path) -> None:
+    """The output must be a regular file, or not exist yet, since a run ends with a rename to it."""
+    absolute = os.path.abspath(output)
+    if absolute.startswith("/dev/") and not absolute.startswith("/dev/shm/"):
+        raise SettingsError(f"the output {output} is a device, from which no run can be resumed: give -o a file")
     try:
         mode = output.stat().st_mode
     except OSError:
@@ -102,45 +101,43 @@ def refuse_place(output: Path) -> None:
     if stat.S_ISDIR(mode):
         raise SettingsError(f"the output {output} is a folder: give -o a file in it, such as {output / 'qa.jsonl'}")
     if not stat.S_ISREG(mode):
-        raise SettingsError(f"the output {output} is not a plain file: choose another -o")
-
-
-# The lock that keeps two runs off one output. Holds an OS lock on a file of its own.
+        raise SettingsError(f"the output {output} is not a regular file: choose another -o")
 
 
 class RunLock:
-    """Held from ``take`` to ``release``; a process that dies lets go of it."""
+    """Keeps two runs from writing the same output. A process that dies releases it."""
 
     def __init__(self, files: RunFiles) -> None:
         self.files = files
-        # One run may be opened in one thread and closed in another.
-        self.lock = FileLock(files.lock, timeout=0, thread_local=False)
+        # A run may be opened in one thread and closed in another.
+        self._lock = FileLock(files.lock, timeout=0, thread_local=False)
 
     @property
-    def free(self) -> bool:
-        return not self.lock.is_locked
+    def is_held(self) -> bool:
+        return self._lock.is_locked
 
-    def take(self) -> None:
-        """Raises SettingsError where another run has it, or where nothing can be written in the folder."""
+    def acquire(self) -> None:
+        """Raises SettingsError if another run holds it, or if the folder can't be written."""
         output = self.files.output
         try:
-            self.lock.acquire()
+            self._lock.acquire()
         except Timeout as error:
             if not self.files.lock.exists():
-                # Some folders, such as those of /proc, answer that the new file is not found, which looks like a race.
-                raise self.unwritable("no file can be made in it") from error
+                # Some folders, such as those of /proc, report a new file as not found. FileLock takes that for a race.
+                raise self._folder_error("no file can be created in it") from error
             raise SettingsError(
-                f"another run is writing {output} right now: wait for its end, or choose another -o"
+                f"another run is writing {output} right now: wait until it ends, or choose another -o"
             ) from error
         except OSError as error:
-            raise self.unwritable(error.strerror or str(error)) from error
+            raise self._folder_error(error.strerror or str(error)) from error
 
-    def unwritable(self, reason: str) -> SettingsError:
+    def _folder_error(self, reason: str) -> SettingsError:
         return SettingsError(f"the folder {self.files.output.parent} can't be written ({reason}): choose another -o")
 
     def release(self) -> None:
-        # Unlinked while still held: whoever has opened it meanwhile sees that it has no name any more and tries anew.
-        if not self.free:
+        if self.is_held:
+            # Unlinked before the release: another process that has opened the file sees that it is unlinked, and
+            # creates a new one.
             with suppress(OSError):
                 os.unlink(self.files.lock)
-            self.lock.release()
+            self._lock.release()

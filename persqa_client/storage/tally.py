@@ -1,4 +1,4 @@
-"""The counts of a run, for its summary and its run file. Pure; as small after a million units as after one."""
+"""The counts of a run, for its summary and its run file."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from persqa_client.types import Failure, Json, Outcome
 
 @dataclass(slots=True)
 class Tally:
-    """What came of the units so far. Tokens and attempts are those paid, so a retried failure's stay in."""
+    """Counts of outcomes. Tokens and attempts include those of failures that were retried."""
 
+    # Input rows. Each has one task or several.
     rows: int = 0
-    """Input rows; each is asked one question or several."""
-    units: int = 0
+    tasks: int = 0
     succeeded: int = 0
+    # Failed tasks by code.
     failed: Counter[str] = field(default_factory=Counter)
-    """By code."""
+    # Tasks that were asked a second time, by the code of the problem with the first answer.
     re_asked: Counter[str] = field(default_factory=Counter)
-    """Units that were asked again, whatever came of it, by the code of what was wrong with the first answer."""
+    # Good answers by the steps that they owe their form to.
     made_good_by: Counter[str] = field(default_factory=Counter)
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -27,11 +28,10 @@ class Tally:
 
     @property
     def failed_total(self) -> int:
-        """Failed units, whatever their code."""
         return self.failed.total()
 
     def add(self, outcome: Outcome) -> None:
-        self.units += 1
+        self.tasks += 1
         self.attempts += outcome.attempts
         self.prompt_tokens += outcome.usage.prompt
         self.completion_tokens += outcome.usage.completion
@@ -43,9 +43,9 @@ class Tally:
             self.succeeded += 1
             self.made_good_by.update(outcome.made_good_by)
 
-    def take_back(self, code: str) -> None:
-        """Forgets a unit that failed with ``code`` and has been asked again; what it cost stays counted."""
-        self.units -= 1
+    def remove_failure(self, code: str) -> None:
+        """Uncounts a failed task that has a new outcome. Its tokens and attempts stay counted."""
+        self.tasks -= 1
         self.failed[code] -= 1
         if self.failed[code] <= 0:
             del self.failed[code]
@@ -53,7 +53,7 @@ class Tally:
     def to_json(self) -> Json:
         return {
             "rows": self.rows,
-            "units": self.units,
+            "units": self.tasks,
             "good": self.succeeded,
             "failed": dict(self.failed),
             "re_asked": dict(self.re_asked),
@@ -64,10 +64,10 @@ class Tally:
 
     @classmethod
     def from_json(cls, data: Json) -> Tally:
-        """Raises KeyError or TypeError where ``data`` is not what ``to_json`` gave."""
+        """Raises KeyError or TypeError if ``data`` is not from ``to_json``."""
         return cls(
             rows=data["rows"],
-            units=data["units"],
+            tasks=data["units"],
             succeeded=data["good"],
             failed=Counter(data["failed"]),
             re_asked=Counter(data["re_asked"]),

@@ -1,341 +1,170 @@
-"""The open files of a run that goes on: whole rows, journal, checkpoints. Writes and syncs files."""
+"""The open files of a run: both partial files, the journal and the checkpoint."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 
-from persqa_client.errors import SettingsError
-from persqa_client.storage.checkpoint import Checkpoint, Lengths, Phase, write_checkpoint
+from persqa_client.storage.checkpoint import Checkpoint, FileLengths, Phase, write_checkpoint
 from persqa_client.storage.durable import Appender
-from persqa_client.storage.journal import Entry, Journal, by_unit, line_digest, next_generation, replay
-from persqa_client.storage.recovery import OldRun
+from persqa_client.storage.journal import Journal, JournalEntry, next_free_generation
+from persqa_client.storage.reorder_buffer import PendingRow
+from persqa_client.storage.retry_failed import PreviousResults
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Failure, Json, Outcome, Position, TaskId
+from persqa_client.types import Failure, Json, Outcome
 
-# The output and the failure file while they grow, and how much of them is whole rows. Writes both.
-
-
-class Partials:
-    """``whole`` is how long both were after the last row that is complete; ``roll_back`` returns there."""
-
-    def __init__(self, files: RunFiles, lengths: Lengths) -> None:
-        self.whole = lengths
-        self.output = Appender(files.partial, lengths.output)
-        try:
-            self.failed = Appender(files.failed_partial, lengths.failed)
-        except BaseException:
-            self.output.close()
-            raise
-
-    def mark(self) -> None:
-        """Says that what has been written so far ends with a complete row."""
-        self.whole = Lengths(self.output.length, self.failed.length)
-
-    def roll_back(self) -> None:
-        """Takes back the lines of a row that could not be written whole."""
-        for appender, length in ((self.output, self.whole.output), (self.failed, self.whole.failed)):
-            appender.length = length
-            appender.mend()
-
-    def sync(self) -> None:
-        self.output.sync()
-        self.failed.sync()
-
-    def close(self) -> None:
-        self.output.close()
-        self.failed.close()
+# Makes the output or failure line, with its line break, from the input line and the outcome.
+RenderLine = Callable[[bytes, Outcome], bytes]
 
 
-# The rows between the head of the output and the newest row that was read. Pure; holds nothing that is written.
+class RunWriter:
+    """Writes whole rows and checkpoints. Other threads may call ``sync``, ``commit`` and ``close``."""
 
-
-@dataclass(slots=True)
-class Slot:
-    """A row that waits for its outcomes, or for the rows before it."""
-
-    line: bytes
-    digest: str
-    units: tuple[TaskId, ...]
-    """All of the row's, in order; in a retry, those that are not ``asked`` are carried over."""
-    asked: dict[TaskId, str]
-    """The units to be settled; in a retry, with the code that each failed with before."""
-    position: Position
-    """Where reading goes on once this row and what trails it are written."""
-    failed_read: int = 0
-    """In a retry: bytes of the old failure file that are used up then."""
-    trailing: int = 0
-    """In a retry: lines of the old output that follow this row untouched."""
-    outcomes: dict[TaskId, Outcome] = field(default_factory=dict)
-
-    @property
-    def complete(self) -> bool:
-        return len(self.outcomes) == len(self.asked)
-
-
-class Window:
-    """Rows in input order; settled in any order, taken from the head when complete."""
-
-    def __init__(self) -> None:
-        self.slots: deque[Slot] = deque()
-        self.open: dict[TaskId, Slot] = {}
-        self.units = 0
-        """Asked, and not taken from the head yet."""
-        self.bytes = 0
-        """Of the input lines that are held."""
-
-    @property
-    def newest(self) -> Slot | None:
-        return self.slots[-1] if self.slots else None
-
-    def add(self, slot: Slot) -> None:
-        self.slots.append(slot)
-        for unit in slot.asked:
-            self.open[unit] = slot
-        self.units += len(slot.asked)
-        self.bytes += len(slot.line)
-
-    def slot_of(self, unit: TaskId) -> Slot:
-        """Raises RuntimeError where the unit is not waited for."""
-        try:
-            return self.open[unit]
-        except KeyError:
-            raise RuntimeError(f"{unit} was settled twice, or was never expected") from None
-
-    def settle(self, outcome: Outcome) -> None:
-        self.open.pop(outcome.task_id).outcomes[outcome.task_id] = outcome
-
-    def head(self) -> Slot | None:
-        """The oldest row, if it is complete; ``drop`` takes it away."""
-        if self.slots and self.slots[0].complete:
-            return self.slots[0]
-        return None
-
-    def drop(self) -> None:
-        slot = self.slots.popleft()
-        self.units -= len(slot.asked)
-        self.bytes -= len(slot.line)
-
-    def entries(self) -> Iterator[Entry]:
-        """What is settled and not written: the beginning of the journal's next generation."""
-        for slot in self.slots:
-            yield from (Entry(slot.digest, outcome) for outcome in slot.outcomes.values())
-
-
-Render = Callable[[bytes, Outcome], bytes]
-"""The line that an outcome leaves, from the input line and the outcome, its end included."""
-
-
-class Books:
-    """Opened at a checkpoint: cuts the partial files to it, and reads the journal since then into ``replayed``."""
-
-    def __init__(self, files: RunFiles, checkpoint: Checkpoint, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        files: RunFiles,
+        checkpoint: Checkpoint,
+        *,
+        journaled: Iterable[JournalEntry],
+        stamp: Json | None,
+        render: RenderLine,
+        clock: Callable[[], float],
+    ) -> None:
+        """Cuts the partial files back to ``checkpoint``, and starts a generation of the journal with ``journaled``."""
         self.files = files
-        self.opened = checkpoint
+        self.render = render
         self.clock = clock
-        self.began = clock()
+        self.opened_at = clock()
+        self.seconds_before = checkpoint.seconds
+        self.identity, self.mode = checkpoint.identity, checkpoint.mode
         self.stamp = checkpoint.stamp
+        # After the last row that is written.
         self.position = checkpoint.position
-        """After the last row that is written whole."""
+        self.lengths = checkpoint.lengths
         self.tally = Tally.from_json(checkpoint.tally) if checkpoint.tally else Tally()
-        self.disk = threading.Lock()
-        self.committed = 0
+        self._lock = threading.Lock()
+        # Generation of the last checkpoint. After ``close`` it is higher than any other.
+        self._committed = 0
         with ExitStack() as undo:
-            self.partials = Partials(files, checkpoint.lengths)
-            undo.callback(self.partials.close)
-            self.old = OldRun(files, checkpoint.before) if checkpoint.before else None
-            if self.old is not None:
-                undo.callback(self.old.close)
-            self.replayed = by_unit(replay(files, checkpoint.generation))
-            self.journal = Journal(files, next_generation(files, checkpoint.generation))
+            self.output = Appender(files.partial, checkpoint.lengths.output)
+            undo.callback(self.output.close)
+            self.failed = Appender(files.failed_partial, checkpoint.lengths.failed)
+            undo.callback(self.failed.close)
+            self.previous = PreviousResults(files, checkpoint.before) if checkpoint.before else None
+            if self.previous is not None:
+                undo.callback(self.previous.close)
+            self.journal = Journal(files, next_free_generation(files, checkpoint.generation))
             undo.callback(self.journal.close)
-            self.journal.extend(self.replayed.values())
-            self.commit(self.snapshot("running"))
+            self.journal.extend(journaled)
+            self.commit(self._make_checkpoint("running"))
             undo.pop_all()
+        # Not before: until the next checkpoint the caller may find that the input changed.
+        self.stamp = stamp
 
     @property
-    def closed(self) -> bool:
-        return self.committed == sys.maxsize
+    def _is_closed(self) -> bool:
+        return self._committed == sys.maxsize
 
     @property
     def seconds(self) -> float:
-        return self.opened.seconds + self.clock() - self.began
+        return self.seconds_before + self.clock() - self.opened_at
 
-    def write(self, slot: Slot, render: Render) -> None:
-        """Writes all lines of a complete row, or none of them if one can't be."""
+    def append(self, row: PendingRow) -> None:
+        """Writes all lines of a complete row. If that fails, none of them remains."""
         try:
-            for unit in slot.units:
-                outcome = slot.outcomes.get(unit)
+            for task_id in row.task_ids:
+                outcome = row.outcomes.get(task_id)
                 if outcome is None:
-                    self.carry(1)
-                elif isinstance(outcome, Failure):
-                    self.partials.failed.append(render(slot.line, outcome))
+                    self._copy_previous(1)
                 else:
-                    self.partials.output.append(render(slot.line, outcome))
-            self.carry(slot.trailing)
+                    file = self.failed if isinstance(outcome, Failure) else self.output
+                    file.append(self.render(row.line, outcome))
+            if row.copied_after:
+                self._copy_previous(row.copied_after)
         except BaseException:
-            self.roll_back()
+            self._roll_back()
             raise
-        self.mark(slot)
-
-    def carry(self, count: int) -> None:
-        if self.old is not None and count:
-            for lines in self.old.carry(count):
-                self.partials.output.append(lines)
-
-    def mark(self, slot: Slot) -> None:
-        self.partials.mark()
-        self.position = slot.position
-        for unit, outcome in slot.outcomes.items():
-            if self.old is not None:
-                self.tally.take_back(slot.asked[unit])
+        self.lengths = FileLengths(self.output.length, self.failed.length)
+        self.position = row.position
+        for task_id, outcome in row.outcomes.items():
+            if self.previous is not None:
+                self.tally.remove_failure(row.asked[task_id])
             self.tally.add(outcome)
-        if self.old is None:
-            self.tally.rows += bool(slot.units)
-        else:
-            self.old.mark(slot.failed_read)
+        if self.previous is not None:
+            self.previous.mark_done(row.failed_offset)
+        elif row.task_ids:
+            self.tally.rows += 1
 
-    def roll_back(self) -> None:
-        self.partials.roll_back()
-        if self.old is not None:
-            self.old.roll_back()
+    def _copy_previous(self, count: int) -> None:
+        if self.previous is not None:
+            for lines in self.previous.read_lines(count):
+                self.output.append(lines)
 
-    def snapshot(self, phase: Phase, run: Json | None = None) -> Checkpoint:
+    def _roll_back(self) -> None:
+        self.output.try_truncate(self.lengths.output)
+        self.failed.try_truncate(self.lengths.failed)
+        if self.previous is not None:
+            self.previous.roll_back()
+
+    def _make_checkpoint(self, phase: Phase, run: Json | None = None) -> Checkpoint:
         return Checkpoint(
-            identity=self.opened.identity,
+            identity=self.identity,
             stamp=self.stamp,
             phase=phase,
-            mode=self.opened.mode,
+            mode=self.mode,
             position=self.position,
-            lengths=self.partials.whole,
+            lengths=self.lengths,
             generation=self.journal.generation,
             tally=self.tally.to_json(),
             seconds=round(self.seconds, 3),
-            before=self.old.note() if self.old is not None else None,
+            before=self.previous.progress if self.previous is not None else None,
             run=run,
         )
 
-    def checkpoint(self, ahead: Iterable[Entry]) -> Callable[[], None]:
-        """Begins a generation of the journal with what is ``ahead`` of the head; the callable makes it count."""
-        self.journal.turn([*self.replayed.values(), *ahead])
-        return partial(self.commit, self.snapshot("running"))
+    def start_checkpoint(self, unwritten: Iterable[JournalEntry]) -> Callable[[], None]:
+        """Starts a generation of the journal, and returns the slow part for another thread."""
+        self.journal.start_generation(unwritten)
+        return partial(self.commit, self._make_checkpoint("running"))
 
     def commit(self, checkpoint: Checkpoint) -> None:
-        """Runs in any thread. Does nothing where a later checkpoint has been made, or the run was closed."""
-        with self.disk:
-            if checkpoint.generation > self.committed:
-                self.partials.sync()
+        """Syncs all files and writes the checkpoint, unless a later one is written or the files are closed."""
+        with self._lock:
+            if checkpoint.generation > self._committed:
+                self.output.sync()
+                self.failed.sync()
                 self.journal.sync()
                 write_checkpoint(self.files, checkpoint)
-                self.committed = checkpoint.generation
-                self.journal.forget(checkpoint.generation)
+                self._committed = checkpoint.generation
+                self.journal.remove_before(checkpoint.generation)
 
     def sync(self) -> None:
-        """Runs in any thread."""
-        with self.disk:
-            if not self.closed:
+        """Does nothing after ``close``."""
+        with self._lock:
+            if not self._is_closed:
                 self.journal.sync()
 
     def seal(self, run: Json) -> Checkpoint:
-        """Notes that all rows are written and only the last steps are left; nothing can be written any more."""
-        with self.disk:
-            self.partials.sync()
-            sealed = self.snapshot("finishing", run)
+        """Writes the checkpoint of the phase "finishing" and closes the files."""
+        with self._lock:
+            self.output.sync()
+            self.failed.sync()
+            sealed = self._make_checkpoint("finishing", run)
             write_checkpoint(self.files, sealed)
         self.close()
         return sealed
 
     def close(self) -> None:
-        """Closes the files; a commit that comes later does nothing. Harmless when done twice."""
-        with self.disk:
-            if self.closed:
+        """May be called more than once."""
+        with self._lock:
+            if self._is_closed:
                 return
-            self.committed = sys.maxsize
-            self.partials.close()
+            self._committed = sys.maxsize
+            self.output.close()
+            self.failed.close()
             self.journal.close()
-            if self.old is not None:
-                self.old.close()
-
-
-# The way of a row through a run: announced, settled, written at the head. Writes through the run's open files.
-
-
-class Intake:
-    """Rows in, in input order; outcomes in, in any order; out go the books' lines, in input order again."""
-
-    def __init__(self, books: Books, render: Render) -> None:
-        self.books = books
-        self.old = books.old
-        self.render = render
-        self.window = Window()
-        self.newest = books.position
-
-    def expect(self, line: bytes, units: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
-        if not self.belongs(position):
-            return ()
-        asked = self.old.claim(units) if self.old is not None else dict.fromkeys(units, "")
-        if not asked:
-            self.pass_over(len(units), position)
-            return ()
-        slot = Slot(line, line_digest(line), units, asked, position, self.failed_read)
-        known = self.known(slot) if self.books.replayed else ()
-        self.window.add(slot)
-        if not known:
-            return tuple(asked)
-        for entry in known:
-            self.window.settle(entry.outcome)
-            del self.books.replayed[entry.outcome.task_id]
-        self.write_head()
-        return tuple(unit for unit in asked if unit not in slot.outcomes)
-
-    def skip(self, position: Position) -> None:
-        if self.belongs(position):
-            self.pass_over(0, position)
-
-    def settle(self, outcome: Outcome) -> None:
-        slot = self.window.slot_of(outcome.task_id)
-        self.books.journal.append(Entry(slot.digest, outcome))
-        self.window.settle(outcome)
-        self.write_head()
-
-    def write_head(self) -> None:
-        while (slot := self.window.head()) is not None:
-            self.books.write(slot, self.render)
-            self.window.drop()
-
-    def belongs(self, position: Position) -> bool:
-        """Whether the line before ``position``, now the newest, is part of this run."""
-        if position.number <= self.newest.number:
-            raise RuntimeError(f"line {position.number} was announced after line {self.newest.number}")
-        self.newest = position
-        return self.old is None or not self.old.beyond(position)
-
-    @property
-    def failed_read(self) -> int:
-        return self.old.failed_read if self.old is not None else 0
-
-    def pass_over(self, lines: int, position: Position) -> None:
-        """Lets the input up to ``position``, and ``lines`` of a retry's old output, follow the newest row."""
-        newest = self.window.newest
-        if newest is None:
-            self.books.write(Slot(b"", "", (), {}, position, self.failed_read, lines), self.render)
-        else:
-            newest.trailing += lines
-            newest.position = position
-
-    def known(self, slot: Slot) -> list[Entry]:
-        """The row's units that the journal has; they must have been settled for this very line."""
-        replayed = self.books.replayed
-        entries = [replayed[unit] for unit in slot.asked if unit in replayed]
-        if any(entry.digest != slot.digest for entry in entries):
-            raise SettingsError(
-                f"the input changed at line {slot.units[0].row}, which is answered already: "
-                "put the line back, choose another -o, or start again with --fresh"
-            )
-        return entries
+            if self.previous is not None:
+                self.previous.close()

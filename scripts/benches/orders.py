@@ -13,17 +13,15 @@ import asyncio
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling
 from persqa_client.endpoints.session import Session
-from persqa_client.inputs.sources import START_POSITION, FileSource
-from persqa_client.probing.capabilities import resolve_strategy
-from persqa_client.probing.probe import probe_server
-from persqa_client.run.compose import RunPlan
+from persqa_client.inputs.sources import FileSource
+from persqa_client.run.compose import Composition
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.run import Run
-from persqa_client.types import Record, Row
+from persqa_client.types import START_POSITION, Record, Row
 
 IMAGES_AT_ONCE = 8
 
@@ -42,38 +40,35 @@ def make_settings(order: str, base_url: str, model: str, rows: Path, questions: 
 
 
 async def measure_plain(settings: RunSettings, source: FileSource) -> float:
-    plan = RunPlan(settings, source)
-    rows = [plan.parse(position.number, line) for line, position in source.lines(START_POSITION)]
-    remaining = iter(rows)
-    async with Session(settings.endpoint, sampling=settings.sampling, limits=settings.limits) as session:
-        server = await probe_server(session, thorough=True)
-        with ThreadPoolExecutor(4) as threads:
-            pipeline = plan.pipeline(session, threads, resolve_strategy(server, "auto"), (server,))
+    async with Composition(RunPlan(settings, source.path.parent)) as composition:
+        await composition.probe("all", uuid=False)
+        pipeline, reader = composition.make_pipeline(), composition.make_row_reader()
+        remaining = iter([reader.parse(position.number, line) for line, position in source.lines(START_POSITION)])
 
-            async def ask() -> int:
-                answered = 0
-                for row in remaining:
-                    assert isinstance(row, Row)
-                    for unit in plan.units(row):
-                        answered += isinstance(await pipeline.answer_row(row, unit), Record)
-                return answered
+        async def ask() -> int:
+            answered = 0
+            for row in remaining:
+                assert isinstance(row, Row)
+                for task_id in reader.task_ids(row):
+                    answered += isinstance(await pipeline.answer(row, task_id), Record)
+            return answered
 
-            began = time.perf_counter()
-            answered = sum(await asyncio.gather(*(ask() for _ in range(IMAGES_AT_ONCE))))
-            seconds = time.perf_counter() - began
-    report(answered, session)
+        began = time.perf_counter()
+        answered = sum(await asyncio.gather(*(ask() for _ in range(IMAGES_AT_ONCE))))
+        seconds = time.perf_counter() - began
+        report(answered, composition.pool.sessions[0])
     return seconds
 
 
 async def measure_run(settings: RunSettings, source: FileSource) -> float:
     run = Run(settings, source)
     task = asyncio.create_task(run.execute())
-    while run.live.phase != "running" and not task.done():  # noqa: ASYNC110 - a run has no event for its phase
+    while run.progress.phase != "running" and not task.done():  # noqa: ASYNC110 - a run has no event for its phase
         await asyncio.sleep(0.002)
     began = time.perf_counter()
     summary = await task
     seconds = time.perf_counter() - began
-    report(summary.tally.succeeded, run.session)
+    report(summary.tally.succeeded, run.pool.sessions[0])
     return seconds
 
 

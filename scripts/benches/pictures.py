@@ -20,7 +20,7 @@ from persqa_client.config import DEFAULT_MAX_PIXELS
 from persqa_client.images.cache import ImageCache
 from persqa_client.images.decode import fit_to_pixels
 from persqa_client.images.prepare import load_image
-from persqa_client.run.run import PICTURE_THREADS
+from persqa_client.run.compose import IMAGE_THREADS
 from persqa_client.types import EncodedImage
 
 SIZE, ORIENTATION, COUNT = (4032, 3024), 6, 16
@@ -38,9 +38,9 @@ def measure(folder: Path, *, rounds: int = 3) -> list[Figure]:
     for _ in range(rounds):
         plain = measure_rate(prepare_plainly, photos, threads=1)
         cache = ImageCache([], max_pixels=DEFAULT_MAX_PIXELS, max_bytes=64 << 20)
-        ours = measure_rate(partial(load_cached, cache), photos, threads=PICTURE_THREADS)
+        ours = measure_rate(partial(load_cached, cache), photos, threads=IMAGE_THREADS)
         speeds.append((ours / plain, ours, plain))
-        repeats.append(measure_rate(partial(load_cached, cache), photos, threads=PICTURE_THREADS) / ours)
+        repeats.append(measure_rate(partial(load_cached, cache), photos, threads=IMAGE_THREADS) / ours)
     ratio, ours, plain = sorted(speeds)[len(speeds) // 2]
     repeat = statistics.median(repeats)
     return [

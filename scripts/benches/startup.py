@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 from benches.common import MODEL, Figure, make_images, persqa, write_rows
-from persqa_client.api import make_settings
-from persqa_client.config import Endpoint
-from persqa_client.inputs.sources import START_POSITION, open_source
-from persqa_client.run.compose import RunPlan
-from persqa_client.storage.checkpoint import Checkpoint, Lengths, write_checkpoint
+from persqa_client.config import Endpoint, make_run_settings
+from persqa_client.inputs.sources import open_source
+from persqa_client.run.plan import RunPlan
+from persqa_client.storage.checkpoint import Checkpoint, FileLengths, write_checkpoint
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
+from persqa_client.types import START_POSITION
 
 ROWS = 1_000_000
 START_BAR, RESUME_BAR = 1.5, 5.0
@@ -76,8 +76,12 @@ def write_interrupted_run(input: Path, output: Path) -> None:
             if position.number == ROWS:
                 break
     files.failed_partial.touch()
-    settings = make_settings(input, output, [Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)], {})
-    tally = Tally(rows=ROWS, units=ROWS, succeeded=ROWS, attempts=ROWS)
-    identity, counts = RunPlan(settings, source).identity(), tally.to_json()
-    lengths, stamp = Lengths(written), source.fingerprint()
-    write_checkpoint(files, Checkpoint(identity, stamp, position=position, lengths=lengths, tally=counts))
+    settings = make_run_settings(
+        [Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)], {}, input=input, output=output
+    )
+    tally = Tally(rows=ROWS, tasks=ROWS, succeeded=ROWS, attempts=ROWS)
+    identity, counts = RunPlan(settings, input.parent).identity(), tally.to_json()
+    lengths = FileLengths(written)
+    write_checkpoint(
+        files, Checkpoint(identity, source.fingerprint(), position=position, lengths=lengths, tally=counts)
+    )

@@ -1,4 +1,4 @@
-"""The command that the doctor advises."""
+"""The command that ``persqa doctor`` suggests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 import pytest
 from pydantic import SecretStr
 
-from persqa_client.cli.doctor_report import command, fitting_pixels, pictures_that_fit
+from persqa_client.cli.doctor_report import count_fitting_images, max_pixels_that_fit, suggest_command
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint
 from persqa_client.probing.capabilities import ServerCapabilities
 
@@ -37,21 +37,21 @@ BEGINNING = "persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 
         pytest.param(ServerCapabilities(max_model_len=1024), " --strategy direct", id="no room that could be used"),
     ],
 )
-def test_the_flags_follow_from_what_was_found(server: ServerCapabilities, flags: str) -> None:
-    assert command(server, ENDPOINT, None) == BEGINNING + flags
+def test_the_flags_follow_from_the_findings(server: ServerCapabilities, flags: str) -> None:
+    assert suggest_command(server, ENDPOINT, None) == BEGINNING + flags
 
 
-def test_the_key_is_named_by_its_variable_and_odd_names_are_quoted() -> None:
+def test_the_key_is_given_by_its_variable_and_names_are_quoted() -> None:
     endpoint = Endpoint(base_url="http://h/v1", model="my model", api_key=SecretStr("secret"))
-    words = shlex.split(command(ServerCapabilities(), endpoint, "MY_KEY"))
+    words = shlex.split(suggest_command(ServerCapabilities(), endpoint, "MY_KEY"))
     assert words[words.index("--model") + 1] == "my model"
     assert words[words.index("--api-key-env") + 1] == "MY_KEY"
     assert "secret" not in words
 
 
-def test_the_advised_size_leaves_room_for_text_an_answer_and_one_asked_again() -> None:
+def test_the_suggested_size_leaves_room_for_the_text_an_answer_and_a_re_ask() -> None:
     server = ServerCapabilities(max_model_len=2704, picture_patch=28)
-    assert fitting_pixels(server) == DEFAULT_MAX_PIXELS
-    assert pictures_that_fit(server) == 1
-    assert pictures_that_fit(ServerCapabilities(max_model_len=2703)) == 0
-    assert pictures_that_fit(ServerCapabilities()) is None
+    assert max_pixels_that_fit(server) == DEFAULT_MAX_PIXELS
+    assert count_fitting_images(server) == 1
+    assert count_fitting_images(ServerCapabilities(max_model_len=2703)) == 0
+    assert count_fitting_images(ServerCapabilities()) is None

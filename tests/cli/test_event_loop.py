@@ -1,4 +1,4 @@
-"""Which event loop a run from the command line gets."""
+"""The event loop of the command line."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ print(run_coroutine(loop()))
 
 
 @pytest.mark.parametrize(("before", "loop"), [("", "uvloop"), (WITHOUT, "asyncio.unix_events")])
-def test_it_is_uvloop_where_there_is_one(before: str, loop: str) -> None:
+def test_it_is_uvloop_if_installed(before: str, loop: str) -> None:
     done = subprocess.run([sys.executable, "-c", before + ASK], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == loop
 
 
-def test_what_is_raised_comes_out_and_nothing_stays_behind() -> None:
+def test_errors_are_passed_on_and_the_loop_is_closed() -> None:
     async def fail() -> None:
         raise LookupError
 

@@ -1,4 +1,4 @@
-"""``persqa run --serve`` at a terminal: what is shown while the server starts, and a Ctrl-C that is typed there."""
+"""``persqa run --serve`` on a terminal: the status line while the server starts, and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROWS = 300
 
 
 class Terminal:
-    """A command at a terminal of its own, its foreground group, as a shell would have it."""
+    """A command in the foreground process group of a terminal of its own, as a shell starts it."""
 
     def __init__(self, arguments: list[str], folder: Path, mark: str) -> None:
         self.ours, theirs = pty.openpty()
@@ -49,7 +49,7 @@ class Terminal:
             while more := os.read(self.ours, 4096):
                 self.seen += more
         except OSError:
-            pass  # nobody has it open any more
+            pass  # The command has closed it.
 
     def type(self, keys: bytes) -> None:
         os.write(self.ours, keys)
@@ -69,7 +69,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_line_that_changes_tells_what_is_waited_for(folder: Path, mark: str) -> None:
+def test_a_status_line_shows_what_the_server_is_doing(folder: Path, mark: str) -> None:
     terminal = Terminal(serve_args("silent"), folder, mark)
     while len(set(re.findall(rb"to be ready, \d+ s \(Loading weights\)", terminal.seen))) < 2:
         assert terminal.process.poll() is None, terminal.seen
@@ -81,8 +81,8 @@ def test_a_line_that_changes_tells_what_is_waited_for(folder: Path, mark: str) -
     assert not find_marked(mark)
 
 
-def test_a_typed_ctrl_c_drains_the_run_before_the_server_ends(folder: Path, mark: str) -> None:
-    """The terminal sends it to the whole foreground group, and the server is not in it."""
+def test_ctrl_c_lets_requests_finish_before_the_server_stops(folder: Path, mark: str) -> None:
+    """The terminal sends SIGINT to the foreground process group, to which the server does not belong."""
     flags = ["--concurrency", "8", "--no-probes"]
     terminal = Terminal(serve_args("children", *flags, "--serve-args", '--sim="--latency 1 --slots 8"'), folder, mark)
     while requests(terminal) <= 8:
@@ -91,16 +91,16 @@ def test_a_typed_ctrl_c_drains_the_run_before_the_server_ends(folder: Path, mark
     terminal.type(b"\x03")
     code, seen = terminal.end()
     assert code == 130, seen
-    assert "requests under way may finish" in seen
+    assert "Requests in flight may finish" in seen
     assert not find_marked(mark)
     with run_simulator(SimSettings(models=(MODEL,), latency=0.0)) as server:
         elsewhere = ["run", "rows.jsonl", "-o", "qa.jsonl", "--base-url", server.base_url, "--model", MODEL]
         assert persqa(*elsewhere, *flags, cwd=folder).returncode == 0
-        assert server.stats()["answered"] < ROWS - 8, "what was under way was answered: the server was still there"
+        assert server.stats()["answered"] < ROWS - 8, "requests in flight were answered"
 
 
 def requests(terminal: Terminal) -> int:
-    """How many have come to the server, which is there as soon as it is said where."""
+    """Requests that the server has received; 0 before its address is printed."""
     if (found := re.search(rb"(http://[0-9.:]+)/v1, process", terminal.seen)) is None:
         return 0
     with urllib.request.urlopen(f"{found[1].decode()}/sim/stats", timeout=10) as reply:

@@ -1,4 +1,4 @@
-"""Several endpoints as a person gives them: repeated flags, the config file, what is said of each."""
+"""Several endpoints on the command line: repeated flags, the config file, the summary."""
 
 from __future__ import annotations
 
@@ -43,39 +43,39 @@ def flags(two: Two, *names: str) -> list[str]:
 
 
 def test_the_summary_has_a_line_for_each_endpoint(folder: Path, two: Two) -> None:
-    told = persqa(*flags(two, "ONE", "TWO"), cwd=folder)
-    assert told.returncode == 0, told.stderr
-    lines = [line for line in told.stdout.splitlines() if line.startswith("endpoint ")]
+    result = persqa(*flags(two, "ONE", "TWO"), cwd=folder)
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in result.stdout.splitlines() if line.startswith("endpoint ")]
     assert [line.split()[1] for line in lines] == [f"{server.base_url}:" for server in two]
     assert all(" answers, 0 failed, " in line and " tokens in, " in line for line in lines)
-    assert "key-" not in (told.stdout + told.stderr + (folder / "qa.run.json").read_text())
+    assert "key-" not in (result.stdout + result.stderr + (folder / "qa.run.json").read_text())
 
 
 @pytest.mark.parametrize(
     ("names", "code", "words"), [(["ONE"], 3, ": Authentication failed (401"), (["ONE"] * 3, 2, "given 3 times for 2")]
 )
-def test_a_wrong_pairing_of_keys_is_one_sentence(
+def test_keys_that_do_not_fit_the_endpoints_are_one_message(
     folder: Path, two: Two, names: list[str], code: int, words: str
 ) -> None:
-    told = persqa(*flags(two, *names), cwd=folder)
-    assert told.returncode == code
-    assert words in told.stderr
-    assert told.stderr.count("\n") == 1
+    result = persqa(*flags(two, *names), cwd=folder)
+    assert result.returncode == code
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_config_file_may_name_one_or_several(folder: Path, two: Two, count: int) -> None:
+def test_a_config_file_can_name_one_or_several(folder: Path, two: Two, count: int) -> None:
     urls = [server.base_url for server in two][:count]
     listed = f'"{urls[0]}"' if count == 1 else f'["{urls[0]}", "{urls[1]}"]'
     names = '"ONE"' if count == 1 else '["ONE", "TWO"]'
     (folder / "run.toml").write_text(f"base-url = {listed}\napi-key-env = {names}\n")
-    told = persqa(*RUN, "--config", "run.toml", cwd=folder)
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.count("endpoint ") == (0 if count == 1 else 2)
+    result = persqa(*RUN, "--config", "run.toml", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("endpoint ") == (0 if count == 1 else 2)
 
 
-def test_a_dry_run_names_them_all(folder: Path, two: Two) -> None:
-    told = persqa(*flags(two, "ONE", "TWO"), "--dry-run", cwd=folder)
-    assert told.returncode == 0, told.stderr
-    assert f"POST {two[0].base_url}/chat/completions or {two[1].base_url}/chat/completions" in told.stdout
-    assert os.environ["ONE"] not in told.stdout
+def test_a_dry_run_prints_all_endpoints(folder: Path, two: Two) -> None:
+    result = persqa(*flags(two, "ONE", "TWO"), "--dry-run", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert f"POST {two[0].base_url}/chat/completions or {two[1].base_url}/chat/completions" in result.stdout
+    assert os.environ["ONE"] not in result.stdout

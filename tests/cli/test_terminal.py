@@ -1,4 +1,4 @@
-"""A command and its terminal: letters that it lacks, a signal in the first moment, a defect of our own."""
+"""A command and its standard streams, an early signal, and an unexpected exception."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.cli.execute import execute
-from persqa_client.cli.exits import DEFECT, unheard
+from persqa_client.cli.exits import EXIT_BUG, tolerate_closed_stream
 from persqa_client.config import Endpoint, RunSettings
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.progress import QuietConsole, show_lines
@@ -25,42 +25,40 @@ from tests.support.commands import PERSQA, lines_in, start
 SERVER = ("--base-url", "http://127.0.0.1:9/v1", "--model", "m")
 
 
-def test_a_terminal_that_lacks_letters_gets_escapes(tmp_path: Path) -> None:
+def test_letters_that_the_terminal_lacks_are_escaped(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"image": "a.jpg", "question": "<mam> 在做什么？"}\n', encoding="utf-8")
     command = [*PERSQA, "run", "rows.jsonl", "-o", "照片.jsonl", *SERVER]
     ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
     for more in (["--dry-run", "--image-root", "照片"], []):
-        told = subprocess.run([*command, *more], cwd=tmp_path, env=ascii_only, capture_output=True, text=True)
-        assert "Traceback" not in told.stderr
-    assert told.returncode == 3
+        result = subprocess.run([*command, *more], cwd=tmp_path, env=ascii_only, capture_output=True, text=True)
+        assert "Traceback" not in result.stderr
+    assert result.returncode == 3
 
 
-def test_a_termination_before_anything_is_loaded_is_exit_130(tmp_path: Path) -> None:
-    """The command waits for its settings to come through a pipe."""
+def test_sigterm_before_the_imports_is_exit_130(tmp_path: Path) -> None:
+    """The command waits for the config file, which is a pipe."""
     os.mkfifo(tmp_path / "run.toml")
     process = start("run", "--config", "run.toml", "rows.jsonl", "-o", "qa.jsonl", *SERVER, cwd=tmp_path)
     with (tmp_path / "run.toml").open("w"):
         process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=20)
+        _, result = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "Traceback" not in told
+    assert "Traceback" not in result
 
 
 class Broken(Run):
     async def execute(self) -> Summary:
-        raise ZeroDivisionError("a fault of ours")
+        raise ZeroDivisionError("a bug")
 
 
-def test_a_defect_is_told_as_one_with_its_place_and_how_to_go_on(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unexpected_exception_is_exit_70_with_a_traceback(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
     run = Broken(RunSettings(input=None, output=tmp_path / "qa.jsonl", endpoint=endpoint), InMemorySource())
-    assert execute(run) == DEFECT == 70
-    told = capfd.readouterr().err
-    assert "ZeroDivisionError: a fault of ours" in told
-    assert "this is a defect of this program" in told
-    assert "give the same command again" in told.splitlines()[-1]
+    assert execute(run) == EXIT_BUG == 70
+    result = capfd.readouterr().err
+    assert "ZeroDivisionError: a bug" in result
+    assert "this is a bug in persqa_client" in result
+    assert "same command again" in result.splitlines()[-1]
 
 
 ROWS = 12
@@ -74,7 +72,7 @@ def rows(tmp_path: Path) -> Path:
 
 
 def run_in_shell(rows: Path, base_url: str, streams: str) -> int:
-    """The exit code of a run that a shell gives such streams."""
+    """The exit code of a run with redirected streams."""
     words = ["run", "rows.jsonl", "-o", "qa.jsonl", "--tag", "bo", "--base-url", base_url, "--model", DEFAULT_MODEL]
     script = f"{shlex.join([*PERSQA, *words])} {streams}"
     return subprocess.run(["bash", "-c", script], cwd=rows, timeout=60, check=False, capture_output=True).returncode
@@ -85,24 +83,24 @@ def run_in_shell(rows: Path, base_url: str, streams: str) -> int:
     [
         pytest.param("<&-", id="no stdin"),
         pytest.param("<&- >&- 2>&-", id="no streams at all"),
-        pytest.param("> >(true)", id="nobody reads stdout"),
-        pytest.param("2> >(true)", id="nobody reads stderr, where a warning is told"),
-        pytest.param("> /dev/full 2> /dev/full", id="no room for what is told"),
+        pytest.param("> >(true)", id="closed stdout"),
+        pytest.param("2> >(true)", id="closed stderr, with a warning"),
+        pytest.param("> /dev/full 2> /dev/full", id="full device"),
     ],
 )
-def test_what_becomes_of_the_streams_is_not_the_runs_affair(rows: Path, streams: str) -> None:
+def test_closed_or_full_streams_do_not_affect_the_run(rows: Path, streams: str) -> None:
     with run_simulator(SimSettings(latency=0)) as server:
         assert run_in_shell(rows, server.base_url, streams) == 0
     assert lines_in(rows / "qa.jsonl") == ROWS
 
 
 @pytest.mark.parametrize("streams", ["<&-", "<&- >&- 2>&-", "2> >(true)", "2> /dev/full"])
-def test_nor_is_it_the_exit_codes(rows: Path, streams: str) -> None:
+def test_closed_or_full_streams_do_not_affect_the_exit_code(rows: Path, streams: str) -> None:
     assert run_in_shell(rows, "http://127.0.0.1:9/v1", streams) == 3
 
 
-async def test_progress_that_nobody_reads_falls_silent(tmp_path: Path) -> None:
-    """rich would end the process."""
+async def test_progress_stops_if_its_output_is_closed(tmp_path: Path) -> None:
+    """rich itself would exit the process."""
     reader, writer = os.pipe()
     os.close(reader)
     endpoint = Endpoint(base_url="http://127.0.0.1:9/v1", model="m")
@@ -111,7 +109,7 @@ async def test_progress_that_nobody_reads_falls_silent(tmp_path: Path) -> None:
         console = QuietConsole(file=stream)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
-                await show_lines(run, console, every=0.01)
+                await show_lines(run, console, interval=0.01)
         assert console.quiet
-        with unheard(stream):
+        with tolerate_closed_stream(stream):
             pass

@@ -1,4 +1,4 @@
-"""The first results: twenty alike are the run's fault, anything else is the rows'."""
+"""A run stops if its first results are all the same failure of the endpoint."""
 
 from __future__ import annotations
 
@@ -9,56 +9,56 @@ from persqa_client.errors import RunStopped
 from persqa_client.types import Failure, Record, TaskId
 
 
-def refused(row: int, code: str = "too_large", raw: str = "too large") -> Failure:
+def make_failure(row: int, code: str = "too_large", raw: str = "too large") -> Failure:
     return Failure(TaskId(row), code, "Too large.", "endpoint", 1, raw)
 
 
-def good(row: int) -> Record:
+def make_record(row: int) -> Record:
     return Record(TaskId(row), "attribute", "<mam>", "q", "<mam> a", "<mam> a", 0)
 
 
-def test_twenty_refusals_alike_stop_the_run() -> None:
-    probation = EarlyStop()
+def test_equal_failures_stop_the_run() -> None:
+    early_stop = EarlyStop()
     for row in range(1, FIRST_RESULTS):
-        assert probation.judge(refused(row, raw=f"Row of {row} tokens is too large")) == []
-    with pytest.raises(RunStopped, match="first 20 results"):
-        probation.judge(refused(FIRST_RESULTS, raw=f"Row of {FIRST_RESULTS} tokens is too large"))
+        assert early_stop.admit(make_failure(row, raw=f"Row of {row} tokens is too large")) == []
+    with pytest.raises(RunStopped, match="20"):
+        early_stop.admit(make_failure(FIRST_RESULTS, raw=f"Row of {FIRST_RESULTS} tokens is too large"))
 
 
-@pytest.mark.parametrize("other", [good(9), refused(9, code="rejected"), refused(9, raw="else")])
-def test_one_different_result_lets_all_through_for_good(other: Failure | Record) -> None:
-    probation = EarlyStop()
-    first = [refused(row) for row in range(1, 6)]
-    assert [probation.judge(failure) for failure in first] == [[]] * 5
-    assert probation.judge(other) == [*first, other]
-    later = [refused(row) for row in range(10, 60)]
-    assert [probation.judge(failure) for failure in later] == [[failure] for failure in later]
+@pytest.mark.parametrize("other", [make_record(9), make_failure(9, code="rejected"), make_failure(9, raw="else")])
+def test_a_different_result_admits_all_from_then_on(other: Failure | Record) -> None:
+    early_stop = EarlyStop()
+    first = [make_failure(row) for row in range(1, 6)]
+    assert [early_stop.admit(failure) for failure in first] == [[]] * 5
+    assert early_stop.admit(other) == [*first, other]
+    later = [make_failure(row) for row in range(10, 60)]
+    assert [early_stop.admit(failure) for failure in later] == [[failure] for failure in later]
 
 
-def test_rows_that_were_never_sent_go_through_and_prove_nothing() -> None:
-    probation = EarlyStop(most=2)
+def test_failures_of_the_input_are_admitted_and_not_counted() -> None:
+    early_stop = EarlyStop(first_results=2)
     missing = Failure(TaskId(1), "image_missing", "m")
-    assert [probation.judge(missing) for _ in range(50)] == [[missing]] * 50
-    assert probation.judge(refused(2)) == []
+    assert [early_stop.admit(missing) for _ in range(50)] == [[missing]] * 50
+    assert early_stop.admit(make_failure(2)) == []
     with pytest.raises(RunStopped):
-        probation.judge(refused(3))
+        early_stop.admit(make_failure(3))
 
 
-def test_refused_answers_are_the_rows_own() -> None:
-    probation = EarlyStop(most=2)
+def test_rejected_answers_are_admitted() -> None:
+    early_stop = EarlyStop(first_results=2)
     bad = Failure(TaskId(1), "no_tag", "m", "answer", 2)
-    assert [probation.judge(bad) for _ in range(5)] == [[bad]] * 5
+    assert [early_stop.admit(bad) for _ in range(5)] == [[bad]] * 5
 
 
-def test_what_is_held_at_the_end_is_released() -> None:
-    probation = EarlyStop()
-    held = [refused(1), refused(2)]
+def test_held_failures_are_released_at_the_end() -> None:
+    early_stop = EarlyStop()
+    held = [make_failure(1), make_failure(2)]
     for failure in held:
-        probation.judge(failure)
-    assert probation.release() == held
-    assert probation.release() == []
+        early_stop.admit(failure)
+    assert early_stop.release() == held
+    assert early_stop.release() == []
 
 
-def test_a_run_that_was_answered_before_has_passed() -> None:
-    probation = EarlyStop(most=2, passed=True)
-    assert [probation.judge(refused(row)) for row in (1, 2, 3)] == [[refused(row)] for row in (1, 2, 3)]
+def test_a_run_with_earlier_answers_is_not_stopped() -> None:
+    early_stop = EarlyStop(first_results=2, passed=True)
+    assert [early_stop.admit(make_failure(row)) for row in (1, 2, 3)] == [[make_failure(row)] for row in (1, 2, 3)]

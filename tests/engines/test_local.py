@@ -1,4 +1,4 @@
-"""The engine starts what there is room for, gives outcomes as they come, and ends in the right way."""
+"""The engine starts jobs within its limits, yields outcomes as they finish, and stops as asked."""
 
 from __future__ import annotations
 
@@ -7,168 +7,187 @@ from collections.abc import Iterator
 
 import pytest
 
-from persqa_client.engines.local import Job, LocalEngine
+from persqa_client.engines.local import Job, LocalEngine, SetWeight
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.types import BadRow, Failure, Outcome, Row, TaskId
 
 
-def jobs(count: int, weight: int = 1) -> Iterator[Job | None]:
+def make_jobs(count: int, weight: int = 1) -> Iterator[Job | None]:
     for number in range(1, count + 1):
         yield Job(Row(number, b"{}", ()), TaskId(number), weight)
 
 
-class Answering:
-    """Answers when it is let go; remembers how many were under way at once."""
+class BlockingAnswers:
+    """Answers once ``released`` is set. Rows in ``errors`` raise instead."""
 
-    def __init__(self, errors: dict[int, BaseException] | None = None) -> None:
+    def __init__(self, errors: dict[int, BaseException] | None = None, *, released: bool = False) -> None:
         self.errors = errors or {}
-        self.go = asyncio.Event()
+        self.released = asyncio.Event()
+        if released:
+            self.released.set()
         self.started: list[int] = []
-        self.under_way = 0
-        self.most = 0
+        self.set_weights: dict[int, SetWeight] = {}
+        self.running = 0
+        self.max_running = 0
+        self.changed = asyncio.Condition()
 
-    async def __call__(self, row: Row | BadRow, unit: TaskId) -> Outcome:
-        self.started.append(unit.row)
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
+    async def __call__(self, row: Row | BadRow, task_id: TaskId, set_weight: SetWeight) -> Outcome:
+        self.started.append(task_id.row)
+        self.set_weights[task_id.row] = set_weight
+        self.running += 1
+        self.max_running = max(self.max_running, self.running)
+        async with self.changed:
+            self.changed.notify_all()
         try:
-            if unit.row in self.errors:
-                raise self.errors[unit.row]
-            await self.go.wait()
-            return Failure(unit, "x", "x")
+            if task_id.row in self.errors:
+                raise self.errors[task_id.row]
+            await self.released.wait()
+            return Failure(task_id, "x", "x")
         finally:
-            self.under_way -= 1
+            self.running -= 1
+
+    async def wait_for_started(self, count: int) -> None:
+        async with asyncio.timeout(10), self.changed:
+            await self.changed.wait_for(lambda: len(self.started) >= count)
 
 
-def engine(answering: Answering, *, most: int = 4, most_bytes: int = 100) -> LocalEngine:
-    return LocalEngine(answering, most=lambda: most, most_bytes=most_bytes, on_stop=answering.go.set)
+def make_engine(answers: BlockingAnswers, *, max_jobs: int = 4, max_bytes: int = 100) -> LocalEngine:
+    return LocalEngine(answers, max_jobs=lambda: max_jobs, max_bytes=max_bytes, on_stop=answers.released.set)
 
 
-async def drain(engine: LocalEngine, count: int, weight: int = 1, room: int = 1000) -> list[int]:
-    return [unit.task_id.row async for _, unit in engine.run(jobs(count, weight), lambda: room > 0)]
+async def collect_rows(engine: LocalEngine, count: int, weight: int = 1, has_room: bool = True) -> list[int]:
+    return [job.task_id.row async for job, _ in engine.run(make_jobs(count, weight), lambda: has_room)]
 
 
-async def test_all_jobs_are_done_and_never_more_than_the_bound_at_once() -> None:
-    answering = Answering()
-    answering.go.set()
-    assert sorted(await drain(engine(answering, most=4), 50)) == list(range(1, 51))
-    assert answering.most <= 4
+async def test_all_jobs_run_and_never_more_than_the_limit_at_once() -> None:
+    answers = BlockingAnswers(released=True)
+    assert sorted(await collect_rows(make_engine(answers, max_jobs=4), 50)) == list(range(1, 51))
+    assert answers.max_running <= 4
 
 
-async def test_jobs_are_bounded_by_their_bytes_but_one_may_exceed_them_alone() -> None:
-    answering = Answering()
-    answering.go.set()
-    assert sorted(await drain(engine(answering, most_bytes=10), 8, weight=25)) == list(range(1, 9))
-    assert answering.most == 1
+async def test_bytes_are_limited_but_one_job_may_exceed_the_limit() -> None:
+    answers = BlockingAnswers(released=True)
+    assert sorted(await collect_rows(make_engine(answers, max_bytes=10), 8, weight=25)) == list(range(1, 9))
+    assert answers.max_running == 1
 
 
-async def test_without_room_elsewhere_one_job_goes_on_after_the_other() -> None:
-    answering = Answering()
-    answering.go.set()
-    assert await drain(engine(answering), 6, room=0) == [1, 2, 3, 4, 5, 6]
-    assert answering.most == 1
+async def test_without_room_jobs_run_one_after_the_other() -> None:
+    answers = BlockingAnswers(released=True)
+    assert await collect_rows(make_engine(answers), 6, has_room=False) == [1, 2, 3, 4, 5, 6]
+    assert answers.max_running == 1
 
 
-async def test_jobs_are_drawn_only_as_there_is_room() -> None:
-    answering = Answering()
-    local = engine(answering, most=3)
-    task = asyncio.create_task(drain(local, 10))
-    await asyncio.sleep(0.01)
-    assert answering.started == [1, 2, 3]
-    answering.go.set()
-    assert len(await task) == 10
+async def test_jobs_are_taken_only_while_there_is_room() -> None:
+    answers = BlockingAnswers()
+    taken: list[int] = []
+
+    def jobs() -> Iterator[Job | None]:
+        for job in make_jobs(10):
+            assert job is not None
+            taken.append(job.task_id.row)
+            yield job
+
+    async def run() -> int:
+        return len([outcome async for outcome in make_engine(answers, max_jobs=3).run(jobs(), lambda: True)])
+
+    task = asyncio.create_task(run())
+    await answers.wait_for_started(3)
+    assert taken == [1, 2, 3]
+    answers.released.set()
+    assert await task == 10
 
 
-async def test_a_stop_starts_nothing_more_and_lets_the_rest_finish() -> None:
-    answering = Answering()
-    local = engine(answering, most=3)
-    task = asyncio.create_task(drain(local, 10))
-    await asyncio.sleep(0.01)
-    local.stop()
+async def test_after_a_stop_no_job_starts_and_running_ones_finish() -> None:
+    answers = BlockingAnswers()
+    engine = make_engine(answers, max_jobs=3)
+    task = asyncio.create_task(collect_rows(engine, 10))
+    await answers.wait_for_started(3)
+    engine.stop()
     assert sorted(await task) == [1, 2, 3]
-    assert answering.started == [1, 2, 3]
+    assert answers.started == [1, 2, 3]
+    assert not engine.complete
 
 
-async def test_an_abort_ends_what_is_under_way() -> None:
-    answering = Answering()
-    local = LocalEngine(answering, most=lambda: 3, most_bytes=100, on_stop=lambda: None)
-    task = asyncio.create_task(drain(local, 10))
-    await asyncio.sleep(0.01)
-    local.stop()
-    local.abort()
+async def test_an_abort_cancels_running_jobs() -> None:
+    answers = BlockingAnswers()
+    engine = LocalEngine(answers, max_jobs=lambda: 3, max_bytes=100, on_stop=lambda: None)
+    task = asyncio.create_task(collect_rows(engine, 10))
+    await answers.wait_for_started(3)
+    engine.stop()
+    engine.abort()
     assert await task == []
-    assert answering.under_way == 0
+    assert answers.running == 0
 
 
-async def test_interrupted_rows_have_no_outcome() -> None:
-    answering = Answering({2: Interrupted()})
-    answering.go.set()
-    assert sorted(await drain(engine(answering), 3)) == [1, 3]
+async def test_interrupted_jobs_have_no_outcome() -> None:
+    answers = BlockingAnswers({2: Interrupted()}, released=True)
+    assert sorted(await collect_rows(make_engine(answers), 3)) == [1, 3]
 
 
-async def test_a_refused_run_still_gives_what_was_under_way_and_then_says_so() -> None:
-    answering = Answering({2: RunStopped("wrong_key", "no")})
-    local = engine(answering, most=3)
-    given: list[int] = []
+async def test_run_stopped_is_raised_after_the_remaining_outcomes() -> None:
+    answers = BlockingAnswers({2: RunStopped("wrong_key", "no")})
+    engine = make_engine(answers, max_jobs=3)
+    rows: list[int] = []
 
     async def collect() -> None:
-        async for _, outcome in local.run(jobs(10), lambda: True):
-            given.append(outcome.task_id.row)
+        async for job, _ in engine.run(make_jobs(10), lambda: True):
+            rows.append(job.task_id.row)
 
     with pytest.raises(RunStopped):
         await collect()
-    assert sorted(given) == [1, 3]
-    assert answering.started == [1, 2, 3]
+    assert sorted(rows) == [1, 3]
+    assert answers.started == [1, 2, 3]
 
 
-async def test_a_bug_ends_everything_at_once() -> None:
-    answering = Answering({2: ZeroDivisionError()})
+async def test_an_unexpected_exception_cancels_all_jobs_at_once() -> None:
+    answers = BlockingAnswers({2: ZeroDivisionError()})
     with pytest.raises(ZeroDivisionError):
-        await drain(engine(answering, most=3), 10)
-    assert answering.under_way == 0
+        await collect_rows(make_engine(answers, max_jobs=3), 10)
+    assert answers.running == 0
 
 
-async def test_a_long_stretch_without_jobs_leaves_the_loop_its_turns() -> None:
+async def test_other_tasks_run_while_no_job_comes() -> None:
     turns = 0
 
-    async def count() -> None:
+    async def count_turns() -> None:
         nonlocal turns
         while True:
             turns += 1
             await asyncio.sleep(0)
 
-    counter = asyncio.create_task(count())
-    answering = Answering()
-    nothing: Iterator[Job | None] = iter([None] * 20)
-    assert [outcome async for outcome in engine(answering).run(nothing, lambda: True)] == []
+    counter = asyncio.create_task(count_turns())
+    pauses: Iterator[Job | None] = iter([None] * 20)
+    assert [outcome async for outcome in make_engine(BlockingAnswers()).run(pauses, lambda: True)] == []
     counter.cancel()
     assert turns >= 20
 
 
-async def test_a_job_that_turns_out_lighter_makes_room_for_others() -> None:
-    answering = Answering()
-    local = engine(answering, most_bytes=100)
-    task = asyncio.create_task(drain(local, 6, weight=60))
-    await asyncio.sleep(0.01)
-    assert (answering.started, local.held) == ([1, 2], 120)
-    local.lighten(TaskId(1), 10)
-    await asyncio.sleep(0.01)
-    assert (answering.started, local.held) == ([1, 2, 3], 130)
-    for heavier in (10, 11, 60, 1000):
-        local.lighten(TaskId(1), heavier)
-    local.lighten(TaskId(99), 0)
-    assert local.held == 130
-    answering.go.set()
+async def test_a_job_that_gets_lighter_makes_room_for_others() -> None:
+    answers = BlockingAnswers()
+    engine = make_engine(answers, max_bytes=100)
+    task = asyncio.create_task(collect_rows(engine, 6, weight=60))
+    await answers.wait_for_started(2)
+    assert (answers.started, engine.held_bytes) == ([1, 2], 120)
+    answers.set_weights[1](10)
+    await answers.wait_for_started(3)
+    assert (answers.started, engine.held_bytes) == ([1, 2, 3], 130)
+    for no_lighter in (10, 11, 60, 1000):
+        answers.set_weights[1](no_lighter)
+    assert engine.held_bytes == 130
+    answers.released.set()
     assert sorted(await task) == [1, 2, 3, 4, 5, 6]
-    assert local.held == 0
+    assert engine.held_bytes == 0
 
 
-async def test_what_is_lightened_after_the_end_counts_no_more() -> None:
-    answering = Answering()
-    local = engine(answering)
-    task = asyncio.create_task(drain(local, 2))
-    await asyncio.sleep(0.01)
-    task.cancel()
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_weight_set_after_the_job_has_ended_is_ignored(cancelled: bool) -> None:
+    answers = BlockingAnswers()
+    engine = make_engine(answers)
+    task = asyncio.create_task(collect_rows(engine, 2))
+    await answers.wait_for_started(2)
+    if cancelled:
+        task.cancel()
+    answers.released.set()
     await asyncio.gather(task, return_exceptions=True)
-    local.lighten(TaskId(1), 0)
-    assert local.alive == 0
+    answers.set_weights[1](0)
+    assert (engine.running, engine.held_bytes) == (0, 0)

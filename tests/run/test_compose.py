@@ -1,9 +1,8 @@
-"""What a run's settings mean for its pictures: which get a uuid, and what their questions weigh."""
+"""The pipeline and the row reader that are composed from settings: uuids of images, weights of tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,18 @@ import pytest
 from PIL import Image
 
 from persqa_client.config import Endpoint, Recipe, RunSettings, Sampling
-from persqa_client.inputs.sources import InMemorySource
 from persqa_client.probing.capabilities import ServerCapabilities
-from persqa_client.run.compose import RunPlan
+from persqa_client.run.compose import Composition
+from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.types import EncodedImage, Row, TaskId
-from tests.support.fakes import FakeCompleter
 
-KEEPS, KEEPS_NONE = ServerCapabilities(uuid=True), ServerCapabilities(uuid=False)
-
-
-@pytest.fixture
-def threads() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as threads:
-        yield threads
+CACHES, CACHES_NOTHING = ServerCapabilities(uuid=True), ServerCapabilities(uuid=False)
 
 
-def plan_of(folder: Path, *, questions: int = 1, uuid: bool = True, **extra_body: Any) -> RunPlan:
+def make_settings(folder: Path, *, questions: int = 1, uuid: bool = True, **extra_body: Any) -> RunSettings:
     for name in ("a", "b"):
         Image.new("RGB", (40, 30), "red" if name == "a" else "blue").save(folder / f"{name}.png")
-    settings = RunSettings(
+    return RunSettings(
         input=None,
         output=None,
         endpoint=Endpoint(base_url="http://gpu.example/v1", model="qwen"),
@@ -39,72 +31,73 @@ def plan_of(folder: Path, *, questions: int = 1, uuid: bool = True, **extra_body
         image_root=folder,
         uuid=uuid,
     )
-    return RunPlan(settings, InMemorySource())
 
 
-async def load(
-    plan: RunPlan, threads: ThreadPoolExecutor, server: ServerCapabilities | None, names: str
-) -> list[EncodedImage]:
-    pipeline = plan.pipeline(FakeCompleter([]), threads, "direct", (server,) if server else ())
-    return [await pipeline.load(f"{name}.png") for name in names]
+async def load_images(settings: RunSettings, server: ServerCapabilities | None, names: str) -> list[EncodedImage]:
+    async with Composition(RunPlan(settings)) as composition:
+        composition.servers = (server,) if server else ()
+        pipeline = composition.make_pipeline()
+        return [await pipeline.load(f"{name}.png") for name in names]
 
 
 @pytest.mark.parametrize(
-    ("questions", "server", "named"),
+    ("questions", "server", "has_uuid"),
     [
-        pytest.param(5, KEEPS, [True, True, True], id="several questions"),
-        pytest.param(5, KEEPS_NONE, [True, True, True], id="several questions, for their order alone"),
-        pytest.param(1, KEEPS, [False, False, True], id="what comes again"),
-        pytest.param(1, KEEPS_NONE, [False] * 3, id="a server that keeps none"),
-        pytest.param(1, None, [False] * 3, id="a server that was not tried"),
+        pytest.param(5, CACHES, [True, True, True], id="several questions"),
+        pytest.param(5, CACHES_NOTHING, [True, True, True], id="several questions, to order the requests"),
+        pytest.param(1, CACHES, [False, False, True], id="repeated image"),
+        pytest.param(1, CACHES_NOTHING, [False] * 3, id="server without cache"),
+        pytest.param(1, None, [False] * 3, id="server not probed"),
     ],
 )
-async def test_a_picture_has_a_uuid_where_that_pays(
-    tmp_path: Path, threads: ThreadPoolExecutor, questions: int, server: ServerCapabilities | None, named: list[bool]
+async def test_an_image_gets_a_uuid_only_if_it_is_sent_again(
+    tmp_path: Path, questions: int, server: ServerCapabilities | None, has_uuid: list[bool]
 ) -> None:
-    pictures = await load(plan_of(tmp_path, questions=questions), threads, server, "aba")
-    assert [picture.uuid is not None for picture in pictures] == named
+    images = await load_images(make_settings(tmp_path, questions=questions), server, "aba")
+    assert [image.uuid is not None for image in images] == has_uuid
 
 
-async def test_no_uuid_leaves_what_comes_again_without_one(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
-    pictures = await load(plan_of(tmp_path, uuid=False), threads, KEEPS, "aa")
-    assert [picture.uuid for picture in pictures] == [None, None]
+async def test_no_uuid_turns_uuids_of_repeated_images_off(tmp_path: Path) -> None:
+    images = await load_images(make_settings(tmp_path, uuid=False), CACHES, "aa")
+    assert [image.uuid for image in images] == [None, None]
 
 
-async def test_a_uuid_depends_on_the_request_fields_that_change_what_is_seen(
-    tmp_path: Path, threads: ThreadPoolExecutor
-) -> None:
+async def test_the_uuid_depends_on_request_fields_that_change_the_image(tmp_path: Path) -> None:
     bodies: list[dict[str, Any]] = [{}, {"top_k": 20}, {"mm_processor_kwargs": {"max_pixels": 784}}]
-    plans = [plan_of(tmp_path, questions=2, **body) for body in bodies]
-    plain, other, shrunk = [(await load(plan, threads, KEEPS, "a"))[0].uuid for plan in plans]
+    settings = [make_settings(tmp_path, questions=2, **body) for body in bodies]
+    plain, other, shrunk = [(await load_images(each, CACHES, "a"))[0].uuid for each in settings]
     assert plain == other != shrunk
 
 
-def weights(plan: RunPlan, folder: Path, **fields: Any) -> list[int]:
-    row = plan.parse(1, orjson.dumps({"image": [f"{folder}/a.png"], **fields}))
-    return [plan.weigh(row, unit) for unit in plan.units(row)]
+def weigh_all(reader: RowReader, folder: Path) -> list[int]:
+    row = reader.parse(1, orjson.dumps({"image": [f"{folder}/a.png"]}))
+    return [reader.weigh(row, task_id) for task_id in reader.task_ids(row)]
 
 
-def test_pictures_that_are_sent_once_count_with_the_rows_first_question(
-    tmp_path: Path, threads: ThreadPoolExecutor
-) -> None:
-    plan = plan_of(tmp_path, questions=3)
-    whole = weights(plan, tmp_path)
-    assert whole == [whole[0]] * 3
-    plan.pipeline(FakeCompleter([]), threads, "direct", (KEEPS,))
-    first, *others = weights(plan, tmp_path)
-    assert first == whole[0]
+def test_shared_images_count_for_the_first_question_of_a_row(tmp_path: Path) -> None:
+    plan = RunPlan(make_settings(tmp_path, questions=3))
+    alone = weigh_all(plan.make_row_reader(), tmp_path)
+    assert alone == [alone[0]] * 3
+    first, *others = weigh_all(plan.make_row_reader(share_images=True), tmp_path)
+    assert first == alone[0]
     assert others == [len(orjson.dumps({"image": [f"{tmp_path}/a.png"]}))] * 2
 
 
-def test_the_one_question_of_a_row_that_failed_counts_with_its_pictures(
-    tmp_path: Path, threads: ThreadPoolExecutor
-) -> None:
-    plan = plan_of(tmp_path, questions=3)
-    plan.pipeline(FakeCompleter([]), threads, "direct", (KEEPS,))
+def test_a_retried_question_counts_with_its_images(tmp_path: Path) -> None:
+    reader = RunPlan(make_settings(tmp_path, questions=3)).make_row_reader(share_images=True)
     row = Row(1, b"{}", (f"{tmp_path}/a.png",), only_question=2)
-    assert plan.weigh(row, TaskId(1, 2)) > 100
+    assert reader.weigh(row, TaskId(1, 2)) > 100
 
 
-def test_more_questions_are_under_way_where_some_wait_for_others(tmp_path: Path) -> None:
-    assert [plan_of(tmp_path, questions=questions).spread for questions in (1, 2, 5)] == [1, 2, 2]
+def test_more_tasks_run_if_some_wait_for_others(tmp_path: Path) -> None:
+    plans = [RunPlan(make_settings(tmp_path, questions=questions)) for questions in (1, 2, 5)]
+    assert [plan.make_row_reader().jobs_per_permit for plan in plans] == [1, 2, 2]
+
+
+async def test_another_process_can_compose_the_same_from_pickled_settings(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path, questions=2)
+    copy = pickle.loads(pickle.dumps(settings))
+    assert copy == settings
+    assert RunPlan(copy, tmp_path).identity() == RunPlan(settings, tmp_path).identity()
+    [image] = await load_images(copy, CACHES, "a")
+    assert image == (await load_images(settings, CACHES, "a"))[0]

@@ -234,7 +234,7 @@ async def test_concurrent_requests_learn_a_dialect_with_one_refusal_each(folder:
 
 async def wait_for_answers(run: Run, answered: int) -> None:
     """Waits for this number of answers."""
-    while run.session.traffic.answered < answered:
+    while run.pool.sessions[0].traffic.answered < answered:
         await asyncio.sleep(0.001)
 
 
@@ -245,7 +245,7 @@ async def test_a_server_that_restarts_costs_no_row(folder: RunFolder) -> None:
     going = asyncio.create_task(run.execute())
     await wait_for_answers(run, 10)
     await asyncio.to_thread(first.close)
-    while run.session.outage.reason is None:
+    while run.pool.sessions[0].outage.reason is None:
         await asyncio.sleep(0.001)
     assert not going.done()
     with fast_simulator(port=first.port) as second:

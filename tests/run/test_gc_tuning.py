@@ -1,4 +1,4 @@
-"""The garbage collector of a run: in a process of its own, which it changes, and in one of somebody else's."""
+"""Garbage-collector settings in the command's own process and inside another program."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import sys
 
 import pytest
 
-from persqa_client.run.gc_tuning import SELDOM, infrequent_gc
+from persqa_client.run.gc_tuning import THRESHOLD, infrequent_gc
 
 PROGRAM = """
 import gc
 from persqa_client.cli import execute
 before = gc.get_threshold()
-execute.look_seldom()
+execute.tune_gc()
 assert gc.isenabled() and gc.get_threshold()[0] > before[0], gc.get_threshold()
 assert gc.get_freeze_count() > 10_000, gc.get_freeze_count()
 """
 
 
-def test_it_looks_seldom_and_at_nothing_that_stays() -> None:
+def test_passes_are_rare_and_skip_imported_objects() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("theirs", [(700, 10, 10), (0, 10, 10), (50_000, 5, 5)])
-def test_a_run_in_a_process_of_somebody_else_leaves_their_thresholds(theirs: tuple[int, int, int]) -> None:
+def test_a_run_inside_another_program_restores_its_thresholds(theirs: tuple[int, int, int]) -> None:
     before = gc.get_threshold()
     gc.set_threshold(*theirs)
     try:
         with infrequent_gc():
-            assert gc.get_threshold() == (SELDOM if 0 < theirs[0] < SELDOM else theirs[0], *theirs[1:])
+            assert gc.get_threshold() == (THRESHOLD if 0 < theirs[0] < THRESHOLD else theirs[0], *theirs[1:])
         assert gc.get_threshold() == theirs
     finally:
         gc.set_threshold(*before)

@@ -70,7 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
 def test_every_row_is_answered_or_fails(run: FinishedRun) -> None:
     assert run.answered == list(VALID_FILES)
     assert run.failed == CODES
-    assert run.summary.tally.units == len(VALID_FILES) + len(CODES)
+    assert run.summary.tally.tasks == len(VALID_FILES) + len(CODES)
     assert len(run.arrived) == run.arrived_count == len(VALID_FILES)
 
 

@@ -1,4 +1,4 @@
-"""Durability, for real: the command is killed with SIGKILL again and again, and nothing is lost, doubled or torn."""
+"""A command that is killed with SIGKILL again and again loses no row, and writes none twice or in part."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONCURRENCY = 32
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As many different pictures as rows, so that the simulator can tell one row's request from another's."""
+    """One image for each row, so that the simulator can count repeated requests."""
     folder = tmp_path_factory.mktemp("pictures")
     for number in range(ROWS):
         colour = (number % 251, number // 251 * 30 % 256, number * 7 % 256)
@@ -40,7 +40,7 @@ def write_rows(path: Path, pictures: Path) -> None:
     path.write_bytes(b"\n".join(lines) + b"\n")
 
 
-def test_twenty_kills_lose_double_and_tear_nothing(tmp_path: Path, pictures: Path) -> None:
+def test_killed_runs_give_the_output_of_an_undisturbed_one(tmp_path: Path, pictures: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     write_rows(rows, pictures)
     with run_simulator(SimSettings(latency=0.1, jitter=0.5, slots=CONCURRENCY)) as simulator:
@@ -61,7 +61,7 @@ def test_twenty_kills_lose_double_and_tear_nothing(tmp_path: Path, pictures: Pat
 
 
 def kill_in_mid_run(arguments: list[str | Path], simulator: Simulator, rng: random.Random, cwd: Path) -> None:
-    """Lets it answer some rows, then kills it."""
+    """Kills the command after it has answered some rows."""
     before = simulator.stats()["answered"]
     process = start(*arguments, cwd=cwd)
     while simulator.stats()["answered"] < before + rng.randint(1, 120):

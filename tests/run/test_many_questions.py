@@ -56,7 +56,7 @@ def question_ids(path: Path) -> dict[str, list[str]]:
 def test_each_question_has_a_line_after_those_of_its_row(folder: Path, simulator: Simulator) -> None:
     input = write(folder, *({"image": f"{name}.png"} for name in NAMES))
     summary = run_to_end(input, folder / "qa.jsonl", simulator)
-    assert (summary.tally.rows, summary.tally.units, summary.tally.succeeded) == (4, 12, 12)
+    assert (summary.tally.rows, summary.tally.tasks, summary.tally.succeeded) == (4, 12, 12)
     assert [row["image"] for row in objects(folder / "qa.jsonl")] == [f"{name}.png" for name in NAMES for _ in range(3)]
     assert all(len(set(questions)) == 3 for questions in question_ids(folder / "qa.jsonl").values())
 
@@ -89,9 +89,9 @@ def test_only_failed_questions_are_repeated(folder: Path, simulator: Simulator) 
 
     Image.new("RGB", (40, 30), "black").save(folder / "late.png")
     only = write(folder, failed[2], failed[0], name="only.jsonl")
-    assert run_to_end(only, folder / "only.out", simulator).tally.units == 2
+    assert run_to_end(only, folder / "only.out", simulator).tally.tasks == 2
     summary = run_to_end(input, folder / "qa.jsonl", simulator, retry_failed=True)
-    assert (summary.tally.rows, summary.tally.units, summary.tally.succeeded) == (3, 9, 9)
+    assert (summary.tally.rows, summary.tally.tasks, summary.tally.succeeded) == (3, 9, 9)
     found = question_ids(folder / "qa.jsonl")
     assert list(found) == ["red.png", "late.png", "blue.png"]
     assert question_ids(folder / "only.out")["late.png"] == [found["late.png"][2], found["late.png"][0]]

@@ -1,4 +1,4 @@
-"""A row's journey with a fake endpoint: asked, asked again with the reason, refused with a code."""
+"""The pipeline with a fake endpoint: answers, re-asks, and failures with their codes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ GOOD = "<mam> reads a book."
 
 async def answer(completer: FakeCompleter, row: Row = ROW, strategy: Strategy = "direct", **more: Any) -> Outcome:
     asks = TaskMaker("<mam>", 0, Bank.build("human"), TAGGED_ANSWER_CHECKS, strategy=strategy, names=("Eileen",))
-    return await Pipeline(completer, load_nothing, asks, **more).answer_row(row, TaskId(row.number))
+    return await Pipeline(completer, load_nothing, asks, **more).answer(row, TaskId(row.number))
 
 
-async def test_a_good_answer_is_a_record() -> None:
+async def test_an_accepted_answer_is_a_record() -> None:
     completer = FakeCompleter([GOOD])
     record = await answer(completer)
     assert isinstance(record, Record)
@@ -43,7 +43,7 @@ async def test_a_good_answer_is_a_record() -> None:
     assert request.seed == record.seed
 
 
-async def test_a_bad_answer_is_asked_about_again_with_the_reason() -> None:
+async def test_a_rejected_answer_is_re_asked_with_the_reason() -> None:
     completer = FakeCompleter(["A man reads.", GOOD])
     record = await answer(completer)
     assert isinstance(record, Record)
@@ -56,7 +56,7 @@ async def test_a_bad_answer_is_asked_about_again_with_the_reason() -> None:
     assert second.seed != first.seed
 
 
-async def test_two_bad_answers_are_a_failure_that_keeps_the_text() -> None:
+async def test_two_rejected_answers_are_a_failure_with_the_last_text() -> None:
     failure = await answer(FakeCompleter(["A man.", Completion("<mam> and so", "length", Usage(1, 2))]))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage, failure.raw, failure.asks) == ("truncated", "answer", "<mam> and so", 2)
@@ -64,31 +64,31 @@ async def test_two_bad_answers_are_a_failure_that_keeps_the_text() -> None:
     assert failure.message.startswith("Line 7: ")
 
 
-async def test_an_endpoints_refusal_is_a_failure_with_its_code() -> None:
+async def test_a_rejected_request_is_a_failure_with_its_code() -> None:
     failure = await answer(FakeCompleter([RowError("too_large", "Too large.", raw="413", attempts=1)]))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage, failure.raw, failure.attempts) == ("too_large", "endpoint", "413", 1)
 
 
-async def test_an_endpoints_refusal_of_the_second_ask_keeps_what_was_paid() -> None:
+async def test_a_rejected_re_ask_keeps_the_cost_of_the_first_answer() -> None:
     failure = await answer(FakeCompleter(["A man.", RowError("http_500", "It failed.", attempts=5)]))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.raw, failure.attempts, failure.usage) == ("http_500", "A man.", 6, Usage(100, 10))
 
 
-async def test_a_picture_that_can_not_be_read_is_found_before_anything_is_sent() -> None:
+async def test_an_unreadable_image_fails_before_anything_is_sent() -> None:
     async def missing(reference: str) -> EncodedImage:
         raise RowError("image_missing", f"{reference} is not there")
 
     completer = FakeCompleter([])
     asks = TaskMaker("<mam>", 0, Bank.build("human"), TAGGED_ANSWER_CHECKS)
-    failure = await Pipeline(completer, missing, asks).answer_row(ROW, TaskId(7))
+    failure = await Pipeline(completer, missing, asks).answer(ROW, TaskId(7))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage, failure.attempts) == ("image_missing", "input", 0)
     assert completer.requests == []
 
 
-async def test_constraint_cleaning_and_repair_are_told() -> None:
+async def test_a_record_lists_constraint_cleaning_and_repair() -> None:
     record = await answer(FakeCompleter(["Answer: Mam reads."], constrained=True))
     assert isinstance(record, Record)
     assert record.made_good_by == ("constraint", "label", "tag_bare")
@@ -98,26 +98,26 @@ async def test_constraint_cleaning_and_repair_are_told() -> None:
 CUT = Completion("<mam> wears a blue", "length", Usage(100, 64), "fake")
 
 
-async def test_an_answer_that_was_cut_off_gets_twice_the_room() -> None:
+async def test_a_truncated_answer_is_re_asked_with_twice_the_tokens() -> None:
     completer = FakeCompleter([CUT, GOOD])
-    record = await answer(completer, room=64)
+    record = await answer(completer, max_tokens=64)
     assert isinstance(record, Record)
     assert (record.answer, record.refused, record.made_good_by) == (GOOD, "truncated", ("re-ask",))
     first, second = completer.requests
     assert (first.max_tokens, second.max_tokens, second.turns) == (None, 128, ())
 
 
-async def test_the_room_ends_with_the_context() -> None:
+async def test_the_re_ask_stays_within_the_context() -> None:
     completer = FakeCompleter([CUT, GOOD])
-    assert isinstance(await answer(completer, room=64, context=200), Record)
+    assert isinstance(await answer(completer, max_tokens=64, context=200), Record)
     assert completer.requests[1].max_tokens == 100
-    failure = await answer(FakeCompleter([CUT]), room=64, context=160)
+    failure = await answer(FakeCompleter([CUT]), max_tokens=64, context=160)
     assert isinstance(failure, Failure)
     assert (failure.code, failure.asks, failure.raw) == ("truncated", 1, CUT.text)
     assert failure.message.startswith("Line 7: ")
 
 
-async def test_a_surrogate_stands_in_the_request_and_the_tag_in_the_record() -> None:
+async def test_a_surrogate_is_in_the_request_and_the_tag_in_the_record() -> None:
     completer = FakeCompleter(["A man reads.", "Charlie reads Charlie's book."])
     record = await answer(completer, strategy="surrogate")
     assert isinstance(record, Record)
@@ -129,7 +129,7 @@ async def test_a_surrogate_stands_in_the_request_and_the_tag_in_the_record() -> 
     assert "it does not begin with Charlie" in said
 
 
-async def test_a_prefill_goes_with_both_asks() -> None:
+async def test_a_prefill_is_sent_with_both_requests() -> None:
     completer = FakeCompleter(["<mam>", GOOD], prefilled=True)
     record = await answer(completer, strategy="prefill")
     assert isinstance(record, Record)
@@ -137,7 +137,7 @@ async def test_a_prefill_goes_with_both_asks() -> None:
     assert record.made_good_by == ("prefill", "re-ask")
 
 
-async def test_a_real_name_is_kept_out() -> None:
+async def test_a_real_name_is_rejected_and_not_shown() -> None:
     failure = await answer(FakeCompleter(["<mam> is Eileen."] * 2))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.refused) == ("name_leak", "name_leak")
@@ -148,12 +148,12 @@ async def test_a_row_that_has_no_question_is_never_sent() -> None:
     completer = FakeCompleter([])
     asks = TaskMaker("<mam>", 0, Bank.build("human"), TAGGED_ANSWER_CHECKS)
     row = Row(7, b"{}", ("a.jpg",))
-    failure = await Pipeline(completer, load_nothing, asks).answer_row(row, TaskId(7, 5000))
+    failure = await Pipeline(completer, load_nothing, asks).answer(row, TaskId(7, 5000))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage) == ("no_question", "input")
 
 
-async def test_the_pictures_are_told_as_they_were_sent() -> None:
-    record = await answer(FakeCompleter([GOOD]), count=lambda width, height: width + height)
+async def test_a_record_describes_the_images_as_sent() -> None:
+    record = await answer(FakeCompleter([GOOD]), model_family="qwen2.5-vl")
     assert isinstance(record, Record)
-    assert record.pictures == (SentPicture("image/jpeg", 1, 1, 5, 2), SentPicture("image/jpeg", 1, 1, 5, 2))
+    assert record.pictures == (SentPicture("image/jpeg", 1, 1, 5, 4), SentPicture("image/jpeg", 1, 1, 5, 4))

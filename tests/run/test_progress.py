@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on, and what goes on beside it."""
+"""Progress on a pipe and on a terminal, and other monitors of a run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rich.console import Console
 from persqa_client.config import Endpoint, Limits, RunSettings
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.background import execute_with_monitors
-from persqa_client.run.progress import Glance, show_bar, show_lines
+from persqa_client.run.progress import ProgressSnapshot, show_bar, show_lines
 from persqa_client.run.run import Run
 from persqa_client.simulator.server import SimSettings, run_simulator
 
 MODEL = "persqa-simulator"
 
 
-def run_of(base_url: str, picture: Path, rows: int) -> Run:
+def make_run(base_url: str, picture: Path, rows: int) -> Run:
     settings = RunSettings(
         input=None,
         output=None,
@@ -39,48 +39,48 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "red.png"
 
 
-async def test_lines_are_printed_while_a_run_goes_on_and_no_longer(picture: Path) -> None:
-    said = io.StringIO()
-    console = Console(file=said, width=20)
+async def test_lines_are_printed_until_the_run_ends(picture: Path) -> None:
+    printed = io.StringIO()
+    console = Console(file=printed, width=20)
     with run_simulator(SimSettings(latency=0.1)) as server:
         summary = await execute_with_monitors(
-            run_of(server.base_url, picture, 12), partial(show_lines, console=console, every=0.05)
+            make_run(server.base_url, picture, 12), partial(show_lines, console=console, interval=0.05)
         )
     assert summary.tally.succeeded == 12
-    lines = said.getvalue().splitlines()
+    lines = printed.getvalue().splitlines()
     assert lines
     assert all(" done, 0 failed, " in line and line.endswith(" retries") for line in lines)
     await asyncio.sleep(0.12)
-    assert said.getvalue().splitlines() == lines
+    assert printed.getvalue().splitlines() == lines
 
 
-async def test_what_goes_wrong_beside_a_run_does_not_end_it(picture: Path) -> None:
+async def test_an_error_of_a_monitor_does_not_affect_the_run(picture: Path) -> None:
     async def broken(run: Run) -> None:
-        raise OSError("a terminal that is gone")
+        raise OSError("closed terminal")
 
     with run_simulator(SimSettings(latency=0.05)) as server:
-        summary = await execute_with_monitors(run_of(server.base_url, picture, 4), broken)
+        summary = await execute_with_monitors(make_run(server.base_url, picture, 4), broken)
     assert summary.tally.succeeded == 4
 
 
-def test_numbers_that_say_nothing_are_left_out() -> None:
-    glance = Glance(1200, 3, 64, 80, 12.34, 0.0, 2, None, None, None)
-    assert glance.words() == "1,200 done, 3 failed, 64 of 80 in flight, 12.3 rows/s, 2 retries"
-    told = Glance(1200, 3, 64, 80, 12.34, 99.6, 2, 0.5, 61.2, "waiting: it is away").words()
-    assert told.endswith("12.3 rows/s, 100 tokens/s, 2 retries, 0:01:01 left | waiting: it is away")
+def test_unknown_figures_are_left_out() -> None:
+    snapshot = ProgressSnapshot(1200, 3, 64, 80, 12.34, 0.0, 2, None, None, None)
+    assert snapshot.format() == "1,200 done, 3 failed, 64 of 80 in flight, 12.3 rows/s, 2 retries"
+    full = ProgressSnapshot(1200, 3, 64, 80, 12.34, 99.6, 2, 0.5, 61.2, "waiting: server unavailable").format()
+    assert full.endswith("12.3 rows/s, 100 tokens/s, 2 retries, 0:01:01 left | waiting: server unavailable")
 
 
 async def test_a_narrow_terminal_shows_why_a_run_waits(picture: Path) -> None:
-    said = io.StringIO()
-    console = Console(file=said, width=60, force_terminal=True)
+    printed = io.StringIO()
+    console = Console(file=printed, width=60, force_terminal=True)
     with run_simulator(SimSettings(latency=0.1)) as server:
-        run = run_of(server.base_url, picture, 12)
-    run.live.phase = "running"
-    run.pool.sessions[0].outage.reason = "it no longer takes connections."
+        run = make_run(server.base_url, picture, 12)
+    run.progress.phase = "running"
+    run.pool.sessions[0].outage.reason = "connection refused"
     with suppress(TimeoutError):
         async with asyncio.timeout(0.05):
             await show_bar(run, console)
     await run.pool.aclose()
-    shown = " ".join(said.getvalue().split())
+    shown = " ".join(printed.getvalue().split())
     assert "0 retries" in shown
-    assert "it no longer takes connections." in shown
+    assert "connection refused" in shown

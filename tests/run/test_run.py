@@ -1,4 +1,4 @@
-"""Whole runs against the simulator: the files they leave, and going on in every way."""
+"""Whole runs against the simulator: their files, resuming, retrying, and errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from persqa_client import Endpoint, RunStopped, SettingsError, generate
-from persqa_client.api import make_settings
+from persqa_client.config import make_run_settings
 from persqa_client.inputs.sources import open_source
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def rows(folder: Path, *lines: str) -> Path:
+def write_rows(folder: Path, *lines: str) -> Path:
     path = folder / "rows.jsonl"
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
@@ -51,11 +51,11 @@ def go(rows: Path | list[Any], output: Path | None, server: Simulator, **flags: 
     return generate(rows, output, base_url=server.base_url, model=MODEL, **flags)
 
 
-def objects(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def state(folder: Path) -> dict[str, bytes]:
+def read_files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix != ".png"}
 
 
@@ -68,7 +68,7 @@ def test_every_row_ends_in_one_place_in_input_order(folder: Path, simulator: Sim
         '{ "n":3,"image":["blue.png","green.png"] }',
         '"green.png"',
     ]
-    summary = go(rows(folder, *lines), folder / "qa.jsonl", simulator)
+    summary = go(write_rows(folder, *lines), folder / "qa.jsonl", simulator)
     assert (summary.state, summary.tally.succeeded, dict(summary.tally.failed)) == (
         "finished",
         3,
@@ -81,109 +81,154 @@ def test_every_row_ends_in_one_place_in_input_order(folder: Path, simulator: Sim
         '{"image": "green.png"',
     ]
     assert all("Question: " in line and ", Answer: <mam> " in line for line in written)
-    missing, wrong = objects(folder / "qa.failed.jsonl")
+    missing, wrong = read_rows(folder / "qa.failed.jsonl")
     assert (missing["n"], missing["error"]["code"], missing["error"]["row"]) == (2, "image_missing", 3)
     assert (wrong["line"], wrong["error"]["code"], wrong["error"]["row"]) == ("not json", "bad_line", 4)
-    told = orjson.loads((folder / "qa.run.json").read_bytes())
-    assert told["server"]["constraint"] == "structured_outputs"
-    assert told["counts"]["units"] == 5
+    run_file = orjson.loads((folder / "qa.run.json").read_bytes())
+    assert run_file["server"]["constraint"] == "structured_outputs"
+    assert run_file["counts"]["units"] == 5
     assert {path.name for path in folder.iterdir() if path.suffix != ".png"} == {
         *("rows.jsonl", "qa.jsonl", "qa.failed.jsonl", "qa.run.json")
     }
 
 
-def test_the_answers_are_about_the_right_pictures(folder: Path, simulator: Simulator) -> None:
-    summary = go(rows(folder, *(f'{{"image": "{name}.png"}}' for name in ("red", "green", "blue"))), None, simulator)
+def test_answers_are_about_the_right_images(folder: Path, simulator: Simulator) -> None:
+    summary = go(
+        write_rows(folder, *(f'{{"image": "{name}.png"}}' for name in ("red", "green", "blue"))), None, simulator
+    )
     answers = [record["pers_qa"] for record in summary.records]
     assert [colour in answer for colour, answer in zip(("red", "green", "blue"), answers, strict=True)] == [True] * 3
 
 
-def test_a_finished_run_given_again_does_nothing(folder: Path, simulator: Simulator) -> None:
-    input = rows(folder, '{"image": "red.png"}')
+def test_repeating_a_finished_run_does_nothing(folder: Path, simulator: Simulator) -> None:
+    input = write_rows(folder, '{"image": "red.png"}')
     go(input, folder / "qa.jsonl", simulator)
-    before, asked = state(folder), simulator.stats()["requests"]
+    before, asked = read_files(folder), simulator.stats()["requests"]
     assert go(input, folder / "qa.jsonl", simulator).state == "already"
-    assert (state(folder), simulator.stats()["requests"]) == (before, asked)
+    assert (read_files(folder), simulator.stats()["requests"]) == (before, asked)
 
 
-def test_added_lines_and_a_larger_limit_are_gone_on_with(folder: Path, simulator: Simulator) -> None:
+def test_a_run_continues_with_added_lines_and_a_larger_limit(folder: Path, simulator: Simulator) -> None:
     lines = [f'{{"image": "red.png", "n": {n}}}' for n in range(5)]
-    input, output = rows(folder, *lines[:3]), folder / "qa.jsonl"
-    assert go(input, output, simulator, limit=2).tally.units == 2
-    assert len(objects(output)) == 2
-    assert go(input, output, simulator).tally.units == 3
-    rows(folder, *lines)
-    assert go(input, output, simulator).tally.units == 5
-    assert [row["n"] for row in objects(output)] == [0, 1, 2, 3, 4]
+    input, output = write_rows(folder, *lines[:3]), folder / "qa.jsonl"
+    assert go(input, output, simulator, limit=2).tally.tasks == 2
+    assert len(read_rows(output)) == 2
+    assert go(input, output, simulator).tally.tasks == 3
+    write_rows(folder, *lines)
+    assert go(input, output, simulator).tally.tasks == 5
+    assert [row["n"] for row in read_rows(output)] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
     ("flag", "value"),
     [("temperature", 0.1), ("tag", "bo"), ("seed", 3), ("output_style", "answer"), ("details", True)],
 )
-def test_another_setting_is_refused_by_its_name(folder: Path, simulator: Simulator, flag: str, value: object) -> None:
-    input = rows(folder, '{"image": "red.png"}')
+def test_a_changed_setting_is_rejected_by_name(folder: Path, simulator: Simulator, flag: str, value: object) -> None:
+    input = write_rows(folder, '{"image": "red.png"}')
     go(input, folder / "qa.jsonl", simulator)
-    before = state(folder)
+    before = read_files(folder)
     with pytest.raises(SettingsError, match=flag.replace("_", "-")):
         go(input, folder / "qa.jsonl", simulator, **{flag: value})
-    assert state(folder) == before
+    assert read_files(folder) == before
     assert go(input, folder / "qa.jsonl", simulator, fresh=True, **{flag: value}).state == "finished"
 
 
-def test_limits_may_change_and_so_may_the_endpoint(folder: Path, simulator: Simulator) -> None:
-    input = rows(folder, '{"image": "red.png"}', '{"image": "blue.png"}')
+@pytest.mark.parametrize("name", ["bank-digest", "prompts-digest"])
+@pytest.mark.parametrize("finished", [True, False])
+def test_changed_built_in_texts_are_rejected_by_the_name_of_their_digest(
+    folder: Path, simulator: Simulator, name: str, finished: bool
+) -> None:
+    input, output = write_rows(folder, '{"image": "red.png"}', '{"image": "blue.png"}'), folder / "qa.jsonl"
+    leave_run(input, output, simulator, finished=finished)
+    edit_identity(folder, {name: "0123456789abcdef"})
+    before = read_files(folder)
+    with pytest.raises(SettingsError, match=name):
+        go(input, output, simulator, probes=False)
+    assert read_files(folder) == before
+    assert go(input, output, simulator, probes=False, fresh=True).tally.succeeded == 2
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_of_a_version_without_digests_is_resumed(folder: Path, simulator: Simulator, finished: bool) -> None:
+    input, output = write_rows(folder, '{"image": "red.png"}', '{"image": "blue.png"}'), folder / "qa.jsonl"
+    leave_run(input, output, simulator, finished=finished)
+    edit_identity(folder, {"bank-digest": None, "prompts-digest": None})
+    summary = go(input, output, simulator, probes=False)
+    assert (summary.state, summary.tally.succeeded) == ("already" if finished else "finished", 2)
+
+
+def leave_run(input: Path, output: Path, simulator: Simulator, *, finished: bool) -> None:
+    """Leaves the files of a finished run, or of one that was stopped after its first row."""
+    if finished:
+        go(input, output, simulator, probes=False)
+        return
+    with run_simulator(SimSettings(latency=0, script=["ok", "payment"])) as server, pytest.raises(RunStopped):
+        go(input, output, server, probes=False, concurrency=1)
+
+
+def edit_identity(folder: Path, values: dict[str, str | None]) -> None:
+    """Changes or removes values of the identity in the run file and the checkpoint."""
+    for path in (folder / "qa.run.json", folder / "qa.jsonl.checkpoint"):
+        if path.exists():
+            noted = orjson.loads(path.read_bytes())
+            identity = {**noted["identity"], **values}
+            noted["identity"] = {name: value for name, value in identity.items() if value is not None}
+            path.write_bytes(orjson.dumps(noted))
+
+
+def test_limits_and_endpoint_can_change(folder: Path, simulator: Simulator) -> None:
+    input = write_rows(folder, '{"image": "red.png"}', '{"image": "blue.png"}')
     go(input, folder / "qa.jsonl", simulator, limit=1, concurrency=1)
     with run_simulator(SimSettings(latency=0)) as other:
         summary = go(input, folder / "qa.jsonl", other, concurrency=9, timeout=7, max_attempts=2, rps=50)
-    assert (summary.state, summary.tally.units) == ("finished", 2)
+    assert (summary.state, summary.tally.tasks) == ("finished", 2)
 
 
-def test_a_changed_input_is_refused(folder: Path, simulator: Simulator) -> None:
-    go(rows(folder, '{"image": "red.png"}'), folder / "qa.jsonl", simulator)
+def test_a_changed_input_is_rejected(folder: Path, simulator: Simulator) -> None:
+    go(write_rows(folder, '{"image": "red.png"}'), folder / "qa.jsonl", simulator)
     with pytest.raises(SettingsError, match="changed in its first 1 lines"):
-        go(rows(folder, '{"image": "blue.png"}', '{"image": "red.png"}'), folder / "qa.jsonl", simulator)
+        go(write_rows(folder, '{"image": "blue.png"}', '{"image": "red.png"}'), folder / "qa.jsonl", simulator)
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_file_that_is_not_ours_is_never_overwritten(folder: Path, simulator: Simulator, fresh: bool) -> None:
+def test_a_foreign_file_is_never_overwritten(folder: Path, simulator: Simulator, fresh: bool) -> None:
     (folder / "qa.jsonl").write_text("precious\n")
     with pytest.raises(SettingsError, match=r"qa\.jsonl"):
-        go(rows(folder, '{"image": "red.png"}'), folder / "qa.jsonl", simulator, fresh=fresh)
+        go(write_rows(folder, '{"image": "red.png"}'), folder / "qa.jsonl", simulator, fresh=fresh)
     assert (folder / "qa.jsonl").read_text() == "precious\n"
 
 
-def test_the_input_is_never_the_output(folder: Path, simulator: Simulator) -> None:
-    input = rows(folder, '{"image": "red.png"}')
+def test_the_input_cannot_be_the_output(folder: Path, simulator: Simulator) -> None:
+    input = write_rows(folder, '{"image": "red.png"}')
     with pytest.raises(SettingsError, match="one of the files"):
         go(input, input, simulator)
 
 
-def test_failed_rows_are_asked_again_into_their_places(folder: Path, simulator: Simulator) -> None:
+def test_retried_rows_go_to_their_places_in_the_output(folder: Path, simulator: Simulator) -> None:
     names = ["red", "late", "green", "never", "blue"]
-    input = rows(folder, *(f'{{"image": "{name}.png"}}' for name in names))
+    input = write_rows(folder, *(f'{{"image": "{name}.png"}}' for name in names))
     assert go(input, folder / "qa.jsonl", simulator, probes=False).tally.failed_total == 2
     asked = simulator.stats()["requests"]
     Image.new("RGB", (40, 30), (250, 250, 250)).save(folder / "late.png")
     summary = go(input, folder / "qa.jsonl", simulator, probes=False, retry_failed=True)
     assert (summary.tally.succeeded, summary.tally.failed_total) == (4, 1)
-    assert [row["image"] for row in objects(folder / "qa.jsonl")] == ["red.png", "late.png", "green.png", "blue.png"]
-    assert [row["image"] for row in objects(folder / "qa.failed.jsonl")] == ["never.png"]
-    assert simulator.stats()["requests"] - asked == 1, "the one row"
+    assert [row["image"] for row in read_rows(folder / "qa.jsonl")] == ["red.png", "late.png", "green.png", "blue.png"]
+    assert [row["image"] for row in read_rows(folder / "qa.failed.jsonl")] == ["never.png"]
+    assert simulator.stats()["requests"] - asked == 1, "only the failed row was asked"
 
 
-def test_a_failure_file_is_an_input(folder: Path, simulator: Simulator) -> None:
-    input = rows(folder, '{"image": "late.png", "n": 1.0}', "not json")
+def test_a_failure_file_can_be_the_input(folder: Path, simulator: Simulator) -> None:
+    input = write_rows(folder, '{"image": "late.png", "n": 1.0}', "not json")
     go(input, folder / "qa.jsonl", simulator)
     Image.new("RGB", (40, 30)).save(folder / "late.png")
     summary = go(folder / "qa.failed.jsonl", folder / "again.jsonl", simulator)
     assert summary.tally.succeeded == 1
     assert (folder / "again.jsonl").read_text().startswith('{"image": "late.png", "n": 1.0, "pers_qa": ')
-    assert objects(folder / "again.failed.jsonl")[0]["line"] == "not json"
+    assert read_rows(folder / "again.failed.jsonl")[0]["line"] == "not json"
 
 
-def test_a_second_run_on_the_same_output_is_refused(folder: Path, simulator: Simulator) -> None:
-    input = rows(folder, '{"image": "red.png"}')
+def test_a_second_run_with_the_same_output_is_rejected(folder: Path, simulator: Simulator) -> None:
+    input = write_rows(folder, '{"image": "red.png"}')
     first = Ledger.open(
         RunFiles.for_output(folder / "qa.jsonl"), identity={}, stamp=None, render=lambda line, outcome: line
     )
@@ -191,39 +236,39 @@ def test_a_second_run_on_the_same_output_is_refused(folder: Path, simulator: Sim
         go(input, folder / "qa.jsonl", simulator)
 
 
-def test_a_stopped_run_goes_on_where_it_was_left(folder: Path) -> None:
-    input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(200)))
+def test_a_stopped_run_is_resumed_without_asking_twice(folder: Path) -> None:
+    input = write_rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(200)))
     with run_simulator(SimSettings(latency=0.02, slots=8)) as server:
         flags = {"probes": False, "concurrency": 8}
-        settings = make_settings(input, folder / "qa.jsonl", [endpoint(server)], flags)
+        settings = make_run_settings([endpoint(server)], flags, input=input, output=folder / "qa.jsonl")
 
-        async def stopped() -> Summary:
+        async def stop_run() -> Summary:
             run = Run(settings, open_source(input, "image"))
             going = asyncio.create_task(run.execute())
-            while run.live.done < 40:
+            while run.progress.done < 40:
                 await asyncio.sleep(0.005)
             run.stop()
             return await going
 
-        summary = asyncio.run(stopped())
+        summary = asyncio.run(stop_run())
         assert summary.state == "interrupted"
-        assert 40 <= summary.tally.units < 200
+        assert 40 <= summary.tally.tasks < 200
         assert not (folder / "qa.jsonl").exists()
-        assert go(input, folder / "qa.jsonl", server, probes=False, concurrency=8).tally.units == 200
-        assert server.stats()["answered"] == 200, "each row once"
-    assert [row["n"] for row in objects(folder / "qa.jsonl")] == list(range(200))
+        assert go(input, folder / "qa.jsonl", server, probes=False, concurrency=8).tally.tasks == 200
+        assert server.stats()["answered"] == 200, "each row was asked once"
+    assert [row["n"] for row in read_rows(folder / "qa.jsonl")] == list(range(200))
 
 
-def test_rows_of_memory_can_have_an_output_too(folder: Path, simulator: Simulator) -> None:
+def test_rows_in_memory_can_be_written_to_a_file(folder: Path, simulator: Simulator) -> None:
     made = [{"image": str(folder / "red.png"), "n": n} for n in range(3)]
-    assert go(made[:2], folder / "qa.jsonl", simulator).tally.units == 2
-    assert go(made, folder / "qa.jsonl", simulator).tally.units == 3
-    assert [row["n"] for row in objects(folder / "qa.jsonl")] == [0, 1, 2]
+    assert go(made[:2], folder / "qa.jsonl", simulator).tally.tasks == 2
+    assert go(made, folder / "qa.jsonl", simulator).tally.tasks == 3
+    assert [row["n"] for row in read_rows(folder / "qa.jsonl")] == [0, 1, 2]
 
 
 def test_styles_and_details(folder: Path, simulator: Simulator) -> None:
     line = '{"image": "red.png", "conversation": [{"from": "human", "value": ""}], "question": "What is <mam>?"}'
-    input = rows(folder, line)
+    input = write_rows(folder, line)
     [bare] = go(input, None, simulator, output_style="answer").records
     assert bare["conversation"] == [{"from": "human", "value": "What is <mam>?"}]
     assert bare["pers_qa"].startswith("<mam> ")
@@ -238,43 +283,45 @@ def test_chinese_questions_get_chinese_answers(folder: Path, simulator: Simulato
     assert "红" in row["pers_qa"]
 
 
-def test_no_key_and_no_base64_stand_in_any_file_of_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's own ``data:`` fields apart, which pass through as they are."""
+def test_no_file_of_a_run_holds_the_key_or_base64(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Apart from the ``data:`` URLs of input rows, which are copied unchanged."""
     key = "sk-very-secret-key-0123456789"
     monkeypatch.setenv("SIM_KEY", key)
-    input = rows(folder, '{"image": "red.png"}', '{"image": "red.png", "question": "again"}', '{"image": "missing"}')
+    input = write_rows(
+        folder, '{"image": "red.png"}', '{"image": "red.png", "question": "again"}', '{"image": "missing"}'
+    )
     with run_simulator(SimSettings(latency=0, api_key=key, script=["ok", "unprocessable", "500"])) as server:
         summary = go(input, folder / "qa.jsonl", server, api_key_env="SIM_KEY", details=True)
-    assert summary.tally.units == 3
+    assert summary.tally.tasks == 3
     encoded = base64.b64encode((folder / "red.png").read_bytes())[:40]
-    for name, content in state(folder).items():
+    for name, content in read_files(folder).items():
         assert key.encode() not in content, name
         assert encoded not in content, name
         assert b";base64," not in content, name
 
 
-def test_the_first_twenty_refusals_alike_stop_the_run_and_fail_no_row(folder: Path) -> None:
-    input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
+def test_twenty_equal_failures_at_the_start_stop_the_run_and_fail_no_row(folder: Path) -> None:
+    input = write_rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
     with run_simulator(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
         with pytest.raises(RunStopped, match="first 20 results") as caught:
             go(input, folder / "qa.jsonl", server, probes=False)
         assert caught.value.code == "too_large"
-    assert not list(folder.glob("qa*")), "nothing was settled, so nothing is left"
+    assert not list(folder.glob("qa*")), "no row was settled"
     with run_simulator(SimSettings(latency=0)) as server:
         assert go(input, folder / "qa.jsonl", server, probes=False).tally.succeeded == 40
 
 
-def test_fewer_rows_than_that_fail_one_by_one(folder: Path) -> None:
-    input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(19)))
+def test_fewer_equal_failures_are_written_as_failed_rows(folder: Path) -> None:
+    input = write_rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(19)))
     with run_simulator(SimSettings(latency=0, faults={"too_large": 1.0})) as server:
         assert go(input, folder / "qa.jsonl", server, probes=False).tally.failed == {"too_large": 19}
 
 
-def test_refusals_all_alike_stop_no_run_that_was_answered_before(folder: Path) -> None:
-    """Twenty rows that this server can't take, behind rows that it could: a resume and a retry go through them."""
+def test_equal_failures_do_not_stop_a_run_that_has_answers(folder: Path) -> None:
+    """Neither when it is resumed nor when failed rows are retried."""
     fine = [f'{{"image": "red.png", "n": {n}}}' for n in range(3)]
     many = '["red.png", "red.png", "red.png"]'
-    input = rows(folder, *fine, *(f'{{"image": {many}, "n": {n}}}' for n in range(25)))
+    input = write_rows(folder, *fine, *(f'{{"image": {many}, "n": {n}}}' for n in range(25)))
     with run_simulator(SimSettings(latency=0, limit_images=2)) as server:
         assert go(input, folder / "qa.jsonl", server, limit=3).tally.succeeded == 3
         for retry_failed in (False, True):
@@ -282,46 +329,48 @@ def test_refusals_all_alike_stop_no_run_that_was_answered_before(folder: Path) -
             assert (summary.tally.succeeded, summary.tally.failed) == (3, {"too_many_images": 25})
 
 
-def test_a_retry_goes_on_with_lines_that_were_added(folder: Path, simulator: Simulator) -> None:
-    go(rows(folder, '{"image": "late.png"}'), folder / "qa.jsonl", simulator)
+def test_a_retry_continues_with_added_lines(folder: Path, simulator: Simulator) -> None:
+    go(write_rows(folder, '{"image": "late.png"}'), folder / "qa.jsonl", simulator)
     Image.new("RGB", (40, 30)).save(folder / "late.png")
-    input = rows(folder, '{"image": "late.png"}', '{"image": "red.png"}')
+    input = write_rows(folder, '{"image": "late.png"}', '{"image": "red.png"}')
     assert go(input, folder / "qa.jsonl", simulator, retry_failed=True).tally.succeeded == 2
-    assert [row["image"] for row in objects(folder / "qa.jsonl")] == ["late.png", "red.png"]
+    assert [row["image"] for row in read_rows(folder / "qa.jsonl")] == ["late.png", "red.png"]
 
 
-def test_rows_kept_in_memory_are_asked_once_also_with_retry_failed(folder: Path, simulator: Simulator) -> None:
-    summary = go(rows(folder, '{"image": "red.png"}', '{"image": "no.png"}'), None, simulator, retry_failed=True)
-    assert (summary.tally.units, summary.tally.attempts, len(summary.failures)) == (2, 1, 1)
+def test_rows_in_memory_are_asked_once_with_retry_failed(folder: Path, simulator: Simulator) -> None:
+    summary = go(write_rows(folder, '{"image": "red.png"}', '{"image": "no.png"}'), None, simulator, retry_failed=True)
+    assert (summary.tally.tasks, summary.tally.attempts, len(summary.failures)) == (2, 1, 1)
 
 
-def test_a_smaller_limit_throws_no_paid_answer_away(folder: Path) -> None:
-    """The first row's answer does not come; the others are journalled behind it when the run is broken off."""
-    input = rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
+def test_a_smaller_limit_keeps_journalled_answers(folder: Path) -> None:
+    """The first row is never answered, so that the other answers are only in the journal when the run is aborted."""
+    input = write_rows(folder, *(f'{{"image": "red.png", "n": {n}}}' for n in range(40)))
     output = folder / "qa.jsonl"
     with run_simulator(SimSettings(latency=0, script=["stall"])) as server:
-        settings = make_settings(input, output, [endpoint(server)], {"probes": False, "concurrency": 8})
+        settings = make_run_settings(
+            [endpoint(server)], {"probes": False, "concurrency": 8}, input=input, output=output
+        )
 
-        async def broken_off() -> None:
+        async def abort_run() -> None:
             run = Run(settings, open_source(input, "image"))
             going = asyncio.create_task(run.execute())
-            while run.live.done < 39:
+            while run.progress.done < 39:
                 await asyncio.sleep(0.005)
             run.stop()
             run.stop()
             await going
 
-        asyncio.run(broken_off())
-        assert go(input, output, server, probes=False, limit=5).tally.units == 40
+        asyncio.run(abort_run())
+        assert go(input, output, server, probes=False, limit=5).tally.tasks == 40
         assert server.stats()["answered"] == 40
 
 
-def test_a_stop_ends_the_probing_at_once(folder: Path) -> None:
-    input = rows(folder, '{"image": "red.png"}')
+def test_a_stop_ends_the_probe_at_once(folder: Path) -> None:
+    input = write_rows(folder, '{"image": "red.png"}')
     with run_simulator(SimSettings(script=["stall"])) as server:
-        settings = make_settings(input, folder / "qa.jsonl", [endpoint(server)], {})
+        settings = make_run_settings([endpoint(server)], {}, input=input, output=folder / "qa.jsonl")
 
-        async def stopped() -> Summary:
+        async def stop_run() -> Summary:
             run = Run(settings, open_source(input, "image"))
             going = asyncio.create_task(run.execute())
             while not server.stats()["in_flight"] and not server.stats()["requests"]:
@@ -329,5 +378,5 @@ def test_a_stop_ends_the_probing_at_once(folder: Path) -> None:
             run.stop()
             return await asyncio.wait_for(going, 5)
 
-        assert asyncio.run(stopped()).state == "interrupted"
+        assert asyncio.run(stop_run()).state == "interrupted"
     assert not list(folder.glob("qa*"))

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from persqa_client import Endpoint, Limits, PersQAClient, RunStopped, ServerFailed, SettingsError, generate
-from persqa_client.api import make_settings
+from persqa_client.config import make_run_settings
 from persqa_client.inputs.sources import open_source
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
@@ -57,7 +57,8 @@ def rows(tmp_path: Path) -> Path:
 
 def make_run(rows: Path, *endpoints: Endpoint, probes: bool = False) -> Run:
     flags = {"probes": probes, "concurrency": 4, "max_outage": FOR_EVER}
-    return Run(make_settings(rows, rows.with_name("qa.jsonl"), endpoints, flags), open_source(rows, "image"))
+    settings = make_run_settings(endpoints, flags, input=rows, output=rows.with_name("qa.jsonl"))
+    return Run(settings, open_source(rows, "image"))
 
 
 def of(server: Simulator) -> Endpoint:
@@ -67,7 +68,7 @@ def of(server: Simulator) -> Endpoint:
 async def execute_and_end_servers(run: Run, done: int, *owned: OwnedServer) -> Summary:
     """Executes the run, and ends the servers after ``done`` rows."""
     execution = asyncio.create_task(run.execute())
-    while run.live.done < done:
+    while run.progress.done < done:
         await asyncio.sleep(0.01)
     for one in owned:
         await asyncio.to_thread(one.end)
@@ -132,9 +133,9 @@ async def test_a_client_raises_server_failed(rows: Path) -> None:
 def test_generate_accepts_an_endpoint(rows: Path) -> None:
     with run_simulator(SimSettings(latency=0.0)) as server:
         assert generate(rows, endpoint=of(server)).tally.succeeded == ROWS
-        with pytest.raises(SettingsError, match="give it, or them"):
+        with pytest.raises(SettingsError, match="either endpoint, or base_url"):
             generate(rows, endpoint=of(server), model=MODEL)
-    with pytest.raises(SettingsError, match="one endpoint at least"):
+    with pytest.raises(SettingsError, match="at least one endpoint"):
         generate(rows)
 
 
@@ -148,22 +149,22 @@ def test_a_held_run_locks_its_files(rows: Path) -> None:
     """Before its server is started, so that no second server is started for the same output."""
     with run_simulator(SimSettings(latency=0.0)) as server:
         run = make_run(rows, of(server))
-        with run.held() as has_work:
+        with run.hold_files() as has_work:
             assert has_work
-            with pytest.raises(SettingsError, match="another run"), make_run(rows, of(server)).held():
+            with pytest.raises(SettingsError, match="another run"), make_run(rows, of(server)).hold_files():
                 pass
             asyncio.run(run.execute())
         assert not list(rows.parent.glob("*.lock"))
-        with make_run(rows, of(server)).held() as has_work:
+        with make_run(rows, of(server)).hold_files() as has_work:
             assert not has_work
         with rows.open("ab") as file:
             file.write(orjson.dumps({"image": "gone.png"}) + b"\n")
-        with make_run(rows, of(server)).held() as has_work:
+        with make_run(rows, of(server)).hold_files() as has_work:
             assert has_work, "a line was added"
 
 
 def test_a_held_run_that_never_starts_leaves_no_files(rows: Path) -> None:
-    with make_run(rows, Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)).held():
+    with make_run(rows, Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)).hold_files():
         assert list(rows.parent.glob("*qa*"))
     assert not list(rows.parent.glob("*qa*"))
 
@@ -172,7 +173,7 @@ def test_the_start_of_a_server_does_not_count_as_run_time(rows: Path) -> None:
     now = 0.0
     settings = make_run(rows, Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL)).settings
     run = Run(settings, open_source(rows, "image"), clock=lambda: now)
-    with run.held(), run_simulator(SimSettings(latency=0.0)) as server:
+    with run.hold_files(), run_simulator(SimSettings(latency=0.0)) as server:
         now = 100.0
-        run.move(of(server))
+        run.use_endpoint(of(server))
         assert asyncio.run(run.execute()).seconds == 0.0

@@ -93,7 +93,7 @@ async def test_an_endpoint_that_comes_back_gets_work_again(folder: RunFolder) ->
         going = asyncio.create_task(run.execute())
         await wait_for_answers(run, 40)
         await asyncio.to_thread(first.close)
-        while not run.session.outage.closed:
+        while not run.pool.sessions[0].outage.closed:
             await asyncio.sleep(0.001)
         with fast_simulator(port=first.port, latency=0.01) as second:
             await asyncio.wait_for(going, TEST_TIMEOUT)
@@ -188,16 +188,15 @@ async def test_an_unfit_endpoint_at_the_start_is_named(folder: RunFolder, wrong:
 
 async def test_an_endpoint_without_quota_is_left_out_with_a_warning(folder: RunFolder) -> None:
     folder.write_rows(60, images=20)
-    said = list[str]()
+    warnings = list[str]()
     with fast_simulator(script=["ok"] * 5 + ["quota"], latency=0.005) as poor, fast_simulator(latency=0.005) as well:
-        run = folder.make_run(poor.base_url, well.base_url, concurrency=4, max_attempts=1)
-        run.pool.warn = said.append
+        run = folder.make_run(poor.base_url, well.base_url, concurrency=4, max_attempts=1, warn=warnings.append)
         summary = await asyncio.wait_for(run.execute(), TEST_TIMEOUT)
     assert is_complete(folder, 60)
-    assert said == list(summary.notes)
-    assert len(said) == 1
-    assert said[0].startswith(poor.base_url)
-    assert "(429)" in said[0]
+    assert warnings == list(summary.notes)
+    assert len(warnings) == 1
+    assert warnings[0].startswith(poor.base_url)
+    assert "(429)" in warnings[0]
     assert answers_per_endpoint(summary)[0] < 15
 
 
@@ -290,5 +289,5 @@ async def test_a_client_accepts_a_list_of_endpoints(folder: RunFolder) -> None:
             generate, rows, base_url=[one.base_url, two.base_url], model=DEFAULT_MODEL, probes=False
         )
     assert [account.base_url for account in summary.endpoints] == [one.base_url, two.base_url]
-    with pytest.raises(SettingsError, match="one endpoint at least"):
+    with pytest.raises(SettingsError, match="at least one endpoint"):
         PersQAClient([])

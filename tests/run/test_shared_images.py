@@ -16,6 +16,7 @@ from PIL import Image
 from persqa_client import generate
 from persqa_client.client.retry import Backoff
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings
+from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.inputs.sources import FileSource
 from persqa_client.run.run import Run
@@ -111,7 +112,7 @@ def test_a_hosted_server_gets_no_uuids(folder: Path, tmp_path: Path) -> None:
     with run_simulator(SimSettings(latency=0.01, shape="hosted")) as server:
         run = make_run(rows, server.base_url)
         asyncio.run(run.execute())
-    uploads = run.session.profile.uploads
+    uploads = run.pool.sessions[0].profile.uploads
     assert (uploads.uuids_sent, uploads.images_sent) == (0, TASKS)
     assert_all_answered(rows)
 
@@ -122,7 +123,7 @@ def test_images_dropped_from_the_server_cache_fail_no_row(folder: Path, tmp_path
     with run_simulator(SimSettings(latency=0.01, cached_pictures=cached)) as server:
         run = make_run(rows, server.base_url, max_attempts=1)
         summary = asyncio.run(run.execute())
-    assert run.session.profile.uploads.cache_misses > 0
+    assert run.pool.sessions[0].profile.uploads.cache_misses > 0
     assert (summary.tally.succeeded, dict(summary.tally.failed)) == (TASKS, {})
     assert_all_answered(rows)
 
@@ -158,7 +159,7 @@ def make_run(rows: Path, base_url: str, **limits: Any) -> Run:
         limits=Limits(concurrency=8, **limits),
     )
     session = Session(settings.endpoint, limits=settings.limits, backoff=SHORT_BACKOFF, probe_backoff=SHORT_BACKOFF)
-    return Run(settings, FileSource(rows), session=session)
+    return Run(settings, FileSource(rows), pool=Pool([session]))
 
 
 async def test_a_restarted_server_gets_its_images_again(folder: Path, tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ async def test_a_restarted_server_gets_its_images_again(folder: Path, tmp_path: 
     first = Simulator(SimSettings(latency=0.05))
     run = make_run(rows, first.base_url)
     execution = asyncio.create_task(run.execute())
-    while run.live.done < TASKS // 3:
+    while run.progress.done < TASKS // 3:
         await asyncio.sleep(0.01)
     await asyncio.to_thread(first.close)
     second = await asyncio.to_thread(Simulator, SimSettings(latency=0.01), first.port)

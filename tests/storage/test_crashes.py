@@ -1,4 +1,4 @@
-"""A run that is killed at any moment goes on to the same bytes, and asks nothing again that was answered."""
+"""A run that is killed at any moment resumes to the same bytes, and asks no task again that was answered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,95 +17,89 @@ from typing import Any
 import pytest
 
 from persqa_client.types import TaskId
-from tests.storage.scenario import LINES, SCENARIOS, Log, fails_at_first, open_ledger, results, run_to_end
+from tests.storage.scenario import LINES, SCENARIOS, answer_first_run, open_ledger, read_folder, run_to_end
 
-# Each of these leaves another state of the folder for a crash to freeze.
-STEPS = (os.write, os.replace, os.unlink, os.ftruncate, os.open)
+# Each of these calls changes the state of the folder.
+FILE_CALLS = (os.write, os.replace, os.unlink, os.ftruncate, os.open)
 
+# The finished run that each scenario starts from.
 BEFORE = {"run": None, "reopen": SCENARIOS["first five"], "retry": run_to_end}
-"""What had come to its end before each act begins."""
 
 
 @dataclass
-class Frozen:
-    """Copies of a folder after every step that touches it, as a kill at that moment would leave it."""
+class FolderHistory:
+    """The content of a folder after each call that changes it: what a kill at that moment would leave."""
 
     folder: Path
-    copies: Path
     states: list[dict[str, bytes]] = field(default_factory=list)
 
-    def watch(self, frame: FrameType, event: str, arg: Any) -> None:
-        if event == "c_return" and arg in STEPS:
-            state = results(self.folder)
+    def record(self, frame: FrameType, event: str, arg: Any) -> None:
+        if event == "c_return" and arg in FILE_CALLS:
+            state = read_folder(self.folder)
             if not self.states or state != self.states[-1]:
                 self.states.append(state)
 
-    def thawed(self) -> list[Path]:
-        """A folder for each state; for each write, another one where it got only half of its bytes out."""
+    def restore_all(self, target: Path) -> list[Path]:
+        """One folder for each state, and one for each write with only half of its bytes."""
         folders = []
         for number, state in enumerate(self.states):
             before = self.states[number - 1] if number else {}
-            folders.append(thaw(self.copies / f"{number}", state))
+            folders.append(restore(target / f"{number}", state))
             for name, data in state.items():
                 old = before.get(name, b"")
                 if len(data) > len(old) + 1 and data.startswith(old) and (name in before or name.endswith(".tmp")):
                     torn = data[: (len(old) + len(data)) // 2]
-                    folders.append(thaw(self.copies / f"{number}-torn", {**state, name: torn}))
+                    folders.append(restore(target / f"{number}-torn", {**state, name: torn}))
         return folders
 
 
-def thaw(folder: Path, state: dict[str, bytes]) -> Path:
+def restore(folder: Path, state: dict[str, bytes]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in state.items():
         (folder / name).write_bytes(data)
     return folder
 
 
-def begin(act: str, folder: Path) -> None:
+def prepare(scenario: str, folder: Path) -> None:
     folder.mkdir()
-    if (before := BEFORE[act]) is not None:
+    if (before := BEFORE[scenario]) is not None:
         before(folder)
 
 
-def freeze(act: str, folder: Path, copies: Path) -> tuple[Frozen, Log]:
-    begin(act, folder)
-    frozen = Frozen(folder, copies)
-    sys.setprofile(frozen.watch)
+def record_history(folder: Path, run: Callable[[Path], object]) -> FolderHistory:
+    history = FolderHistory(folder)
+    sys.setprofile(history.record)
     try:
-        log = SCENARIOS[act](folder)
+        run(folder)
     finally:
         sys.setprofile(None)
-    return frozen, log
+    return history
 
 
-@pytest.mark.parametrize("act", BEFORE)
-def test_a_kill_after_any_step_changes_nothing_in_the_end(act: str, tmp_path: Path) -> None:
-    """Every state of the folder, and every torn write, is resumed in another order and compared to the byte."""
-    frozen, _ = freeze(act, tmp_path / "whole", tmp_path / "copies")
-    expected = results(tmp_path / "whole")
+@pytest.mark.parametrize("scenario", BEFORE)
+def test_a_run_killed_at_any_moment_resumes_to_the_same_files(scenario: str, tmp_path: Path) -> None:
+    """Every state of the folder, and every partial write, is resumed in another order."""
+    prepare(scenario, tmp_path / "whole")
+    history = record_history(tmp_path / "whole", SCENARIOS[scenario])
+    expected = read_folder(tmp_path / "whole")
     assert sorted(expected) == ["qa.failed.jsonl", "qa.jsonl", "qa.run.json"]
-    folders = frozen.thawed()
+    folders = history.restore_all(tmp_path / "copies")
     assert len(folders) > 60
     for folder in folders:
-        SCENARIOS[act](folder, order=9)
-        assert results(folder) == expected, folder.name
+        SCENARIOS[scenario](folder, order=9)
+        assert read_folder(folder) == expected, folder.name
         shutil.rmtree(folder)
 
 
-def test_a_second_crash_on_the_way_back_changes_nothing_either(tmp_path: Path) -> None:
-    """Resuming is itself a run that can be killed."""
-    frozen, _ = freeze("run", tmp_path / "whole", tmp_path / "copies")
-    expected = results(tmp_path / "whole")
-    half = thaw(tmp_path / "half", frozen.states[len(frozen.states) // 2])
-    again = Frozen(half, tmp_path / "more")
-    sys.setprofile(again.watch)
-    try:
-        run_to_end(half, order=5)
-    finally:
-        sys.setprofile(None)
-    for folder in again.thawed():
+def test_a_resumed_run_can_be_killed_too(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    history = record_history(tmp_path / "whole", run_to_end)
+    expected = read_folder(tmp_path / "whole")
+    half = restore(tmp_path / "half", history.states[len(history.states) // 2])
+    resumed = record_history(half, partial(run_to_end, order=5))
+    for folder in resumed.restore_all(tmp_path / "copies"):
         run_to_end(folder, order=3)
-        assert results(folder) == expected, folder.name
+        assert read_folder(folder) == expected, folder.name
 
 
 KILLED = """
@@ -122,40 +118,40 @@ SCENARIOS[sys.argv[1]](Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize(("act", "step"), [("run", 9), ("run", 31), ("reopen", 12), ("retry", 8)])
-def test_a_process_that_is_killed_leaves_a_run_to_go_on_with(act: str, step: int, tmp_path: Path) -> None:
-    """For real: SIGKILL after so many writes; the lock goes with the process."""
-    begin(act, tmp_path / "whole")
+@pytest.mark.parametrize(("scenario", "writes"), [("run", 9), ("run", 31), ("reopen", 12), ("retry", 8)])
+def test_the_run_of_a_killed_process_can_be_resumed(scenario: str, writes: int, tmp_path: Path) -> None:
+    """SIGKILL after a number of writes. The lock is released with the process."""
+    prepare(scenario, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-    SCENARIOS[act](tmp_path / "whole")
-    ended = subprocess.run([sys.executable, "-c", KILLED, act, str(tmp_path / "killed"), str(step)], check=False)
+    SCENARIOS[scenario](tmp_path / "whole")
+    ended = subprocess.run([sys.executable, "-c", KILLED, scenario, str(tmp_path / "killed"), str(writes)], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert (tmp_path / "killed" / "qa.jsonl.checkpoint").exists()
-    SCENARIOS[act](tmp_path / "killed", order=4)
-    assert results(tmp_path / "killed") == results(tmp_path / "whole")
+    SCENARIOS[scenario](tmp_path / "killed", order=4)
+    assert read_folder(tmp_path / "killed") == read_folder(tmp_path / "whole")
 
 
-def test_what_was_settled_before_a_kill_is_not_asked_again(tmp_path: Path) -> None:
-    """Settled ahead of the head, at it, before and after a checkpoint: all are known to the next process."""
-    units = [unit for line in LINES for unit in line.units]
-    for count in range(len(units)):
+def test_tasks_settled_before_a_kill_are_not_asked_again(tmp_path: Path) -> None:
+    """In the first row and in later ones, before and after a checkpoint."""
+    task_ids = [task_id for line in LINES for task_id in line.task_ids]
+    for count in range(len(task_ids)):
         folder = tmp_path / str(count)
-        answered = settle_some(folder, units, count)
+        answered = settle_some(folder, task_ids, count)
         log = run_to_end(folder)
-        assert sorted(log.asked) == sorted(set(units) - set(answered))
+        assert sorted(log.asked) == sorted(set(task_ids) - set(answered))
 
 
-def settle_some(folder: Path, units: list[TaskId], count: int) -> list[TaskId]:
-    """Settles ``count`` units from the last one on, with one checkpoint on the way, and ends like a killed process."""
+def settle_some(folder: Path, task_ids: list[TaskId], count: int) -> list[TaskId]:
+    """Settles ``count`` tasks, the last ones first, with one checkpoint on the way, and does not finish."""
     with open_ledger(folder) as ledger:
         for line in LINES:
             if line.data:
-                ledger.expect(line.data, line.units, line.position)
+                ledger.expect(line.data, line.task_ids, line.position)
             else:
                 ledger.skip(line.position)
-        answered = (units[::-2] + units[::-1][1::2])[:count]
-        for number, unit in enumerate(answered):
-            ledger.settle(fails_at_first(unit))
+        answered = (task_ids[::-2] + task_ids[::-1][1::2])[:count]
+        for number, task_id in enumerate(answered):
+            ledger.settle(answer_first_run(task_id))
             if number == count // 2:
                 ledger.checkpoint()()
     return answered

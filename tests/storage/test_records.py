@@ -1,4 +1,4 @@
-"""A record is a member at the end of the row's own line; an outcome survives the journal."""
+"""Output and failure lines keep the input line unchanged, and outcomes survive a round trip through JSON."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def render(line: bytes, style: OutputStyle = "qa", details: bool = False) -> byt
     return render_record(line, RECORD, output_key="pers_qa", style=style, details=details)
 
 
-def test_the_output_line_is_the_input_line_with_question_and_answer() -> None:
+def test_question_and_answer_are_added_to_the_input_line() -> None:
     pair = b"Question: What is <mam> wearing?, Answer: <mam> wears a jacket."
     assert render(LINE) == LINE[:-1] + b', "pers_qa": "' + pair + b'"}\n'
 
 
-def test_a_bare_answer_leaves_its_question_where_the_row_had_one() -> None:
+def test_the_answer_style_replaces_the_question_of_the_row() -> None:
     line = b'{"conversation":[{"from":"human","value":"hi"}],"x":1}'
     assert render(line, "answer") == (
         b'{"conversation":[{"from":"human","value":"What is <mam> wearing?"}],"x":1, '
@@ -65,7 +65,7 @@ def test_a_bare_answer_leaves_its_question_where_the_row_had_one() -> None:
     assert render(LINE, "answer") == LINE[:-1] + b', "pers_qa": "<mam> wears a jacket."}\n'
 
 
-def test_details_stand_beside_the_answer() -> None:
+def test_details_follow_the_answer() -> None:
     row = json.loads(render(LINE, details=True))
     assert list(row) == ["image", "n", "s", "pers_qa", "pers_qa_meta"]
     assert row["pers_qa_meta"] == {
@@ -89,19 +89,19 @@ def test_details_stand_beside_the_answer() -> None:
     }
 
 
-def test_pictures_in_the_row_itself_pass_through() -> None:
+def test_data_urls_in_the_row_stay_unchanged() -> None:
     line = b'{"image": "data:image/png;base64,iVBORw0KGgo="}'
     assert render(line).startswith(line[:-1])
     assert render_failure(line, FAILURE).startswith(line[:-1])
 
 
-def test_among_several_questions_the_first_has_its_number_too() -> None:
+def test_a_numbered_failure_has_the_number_of_the_first_question_too() -> None:
     assert json.loads(render_failure(LINE, FAILURE, numbered=True))["error"]["question"] == 0
     whole = replace(FAILURE, whole_row=True)
     assert "question" not in json.loads(render_failure(LINE, whole, numbered=True))["error"]
 
 
-def test_a_failure_is_the_line_and_its_error() -> None:
+def test_a_failure_is_added_to_the_input_line() -> None:
     error = b'{"code":"no_tag","message":"The answer has no <mam>.","attempts":2,"raw":"A man.","row":3'
     assert render_failure(LINE, FAILURE) == LINE[:-1] + b', "error": ' + error + b"}}\n"
     assert render_failure(LINE, replace(FAILURE, task_id=TaskId(3, 2))).endswith(error + b',"question":2}}\n')
@@ -116,21 +116,21 @@ def test_a_failure_is_the_line_and_its_error() -> None:
         pytest.param(b"", "", id="empty"),
     ],
 )
-def test_a_line_that_is_no_object_stands_as_text(line: bytes, text: str) -> None:
+def test_a_line_that_is_not_an_object_becomes_text(line: bytes, text: str) -> None:
     failed = json.loads(render_failure(line, FAILURE))
     assert list(failed) == ["line", "error"]
     assert failed["line"] == text
 
 
-def test_a_failed_line_that_fails_again_has_one_error() -> None:
-    """The failure file is an input too; an ``error`` that people wrote themselves stays."""
-    once = render_failure(LINE, FAILURE)
-    assert render_failure(once[:-1], FAILURE) == once
-    theirs = b'{"error": "out of focus"}'
-    assert render_failure(theirs, FAILURE).startswith(b'{"error": "out of focus", "error": {"code"')
+def test_a_row_that_fails_again_has_one_error() -> None:
+    """An ``error`` that the author of the input wrote stays."""
+    first = render_failure(LINE, FAILURE)
+    assert render_failure(first[:-1], FAILURE) == first
+    own_error = b'{"error": "out of focus"}'
+    assert render_failure(own_error, FAILURE).startswith(b'{"error": "out of focus", "error": {"code"')
 
 
-def test_a_line_of_the_failure_file_says_which_unit_it_is() -> None:
+def test_a_failure_line_names_its_task() -> None:
     assert parse_failure_line(render_failure(LINE, FAILURE)) == (TaskId(3, 0), "no_tag")
     assert parse_failure_line(render_failure(b"[1]", replace(FAILURE, task_id=TaskId(9, 4)))) == (
         TaskId(9, 4),
@@ -165,11 +165,11 @@ OUTCOMES = st.builds(
 
 
 @given(OUTCOMES)
-def test_an_outcome_comes_back_from_json_as_it_was(outcome: Outcome) -> None:
+def test_outcomes_survive_a_round_trip_through_json(outcome: Outcome) -> None:
     assert outcome_from_json(load_object(dump_compact(outcome_to_json(outcome)))) == outcome
 
 
 @pytest.mark.parametrize("data", [{}, {"row": 1, "question_number": 0}, {**outcome_to_json(RECORD), "more": 1}])
-def test_what_is_no_outcome_is_refused(data: dict[str, Any]) -> None:
+def test_other_json_is_refused(data: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not an outcome"):
         outcome_from_json(data)

@@ -1,4 +1,4 @@
-"""A run's files have fixed names, and no path that is not a plain file of ours is ever written over."""
+"""A run's files have fixed names, and a file that no run wrote is never overwritten."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ import pytest
 
 from persqa_client.errors import SettingsError
 from persqa_client.storage.run_files import RunFiles
-from tests.storage.scenario import LINES, fails_at_first, open_ledger, results, run_to_end
+from tests.storage.scenario import LINES, answer_first_run, open_ledger, read_folder, run_to_end
 
 
 def test_names_are_made_from_the_output() -> None:
     files = RunFiles.for_output(Path("out/qa.jsonl"))
-    names = [files.failed, files.run, files.partial, files.failed_partial, files.generation(3), files.checkpoint]
+    names = [
+        files.failed,
+        files.run,
+        files.partial,
+        files.failed_partial,
+        files.journal_generation(3),
+        files.checkpoint,
+    ]
     assert [path.name for path in (*names, files.lock)] == [
         "qa.failed.jsonl",
         "qa.run.json",
@@ -41,38 +48,38 @@ def test_names_are_made_from_the_output() -> None:
         (".jsonl", ".jsonl.failed.jsonl"),
     ],
 )
-def test_known_suffixes_are_cut_for_the_stem(name: str, failed: str) -> None:
+def test_known_suffixes_are_removed_for_the_stem(name: str, failed: str) -> None:
     assert RunFiles.for_output(Path(name)).failed == Path(failed)
 
 
-def test_places_that_are_no_file_are_refused(tmp_path: Path) -> None:
+def test_an_output_must_be_a_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
-    for place, reason in {
+    for path, reason in {
         Path("/dev/null"): "is a device",
         Path("/dev/stdout"): "is a device",
         tmp_path: "is a folder",
         Path(): "is a folder",
-        tmp_path / "pipe": "not a plain file",
-        tmp_path / "file" / "qa.jsonl": "can't be made",
-        Path("/proc/nowhere/qa.jsonl"): "can't be made",
+        tmp_path / "pipe": "not a regular file",
+        tmp_path / "file" / "qa.jsonl": "can't be created",
+        Path("/proc/nowhere/qa.jsonl"): "can't be created",
     }.items():
         with pytest.raises(SettingsError, match=reason):
-            RunFiles.for_output(place).prepare()
+            RunFiles.for_output(path).prepare()
 
 
-def test_a_folder_that_takes_no_files_is_refused() -> None:
-    """/proc/self is a folder in which nobody may make files, root neither."""
+def test_a_folder_without_write_permission_is_refused() -> None:
+    """Nobody can create files in /proc/self, not even root."""
     with pytest.raises(SettingsError, match=r"the folder /proc/self can't be written .*: choose another -o"):
         open_ledger(Path("/proc/self"))
 
 
-def test_missing_folders_are_made(tmp_path: Path) -> None:
+def test_missing_folders_are_created(tmp_path: Path) -> None:
     RunFiles.for_output(tmp_path / "a" / "b" / "qa.jsonl").prepare()
     assert (tmp_path / "a" / "b").is_dir()
 
 
-def test_the_input_is_none_of_the_runs_own_files(tmp_path: Path) -> None:
+def test_the_input_must_not_be_a_file_of_the_run(tmp_path: Path) -> None:
     files = RunFiles.for_output(tmp_path / "qa.jsonl")
     (tmp_path / "qa.failed.jsonl").touch()
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "qa.jsonl")
@@ -91,9 +98,9 @@ FOREIGN = ("qa.jsonl", "qa.failed.jsonl", "qa.run.json", "qa.jsonl.partial", "qa
 @pytest.mark.parametrize("name", [*FOREIGN, "qa.jsonl.checkpoint", "qa.jsonl.journal1"])
 def test_a_file_that_no_run_left_is_never_overwritten(name: str, fresh: bool, tmp_path: Path) -> None:
     (tmp_path / name).write_text("precious")
-    with pytest.raises(SettingsError, match="no run of ours left it so"):
+    with pytest.raises(SettingsError, match="no run left it in this state"):
         open_ledger(tmp_path, fresh=fresh)
-    assert results(tmp_path) == {name: b"precious"}
+    assert read_folder(tmp_path) == {name: b"precious"}
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -102,28 +109,28 @@ def test_a_finished_output_that_was_changed_is_never_overwritten(name: str, fres
     run_to_end(tmp_path)
     with (tmp_path / name).open("a") as file:
         file.write("my own line\n")
-    before = results(tmp_path)
-    with pytest.raises(SettingsError, match="no run of ours left it so"):
+    before = read_folder(tmp_path)
+    with pytest.raises(SettingsError, match="no run left it in this state"):
         open_ledger(tmp_path, fresh=fresh)
-    assert results(tmp_path) == before
+    assert read_folder(tmp_path) == before
 
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_partial_that_was_shortened_is_never_overwritten(fresh: bool, tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
-        ledger.expect(LINES[0].data, LINES[0].units, LINES[0].position)
-        for unit in LINES[0].units:
-            ledger.settle(fails_at_first(unit))
+        ledger.expect(LINES[0].data, LINES[0].task_ids, LINES[0].position)
+        for task_id in LINES[0].task_ids:
+            ledger.settle(answer_first_run(task_id))
         ledger.checkpoint()()
     (tmp_path / "qa.jsonl.partial").write_text("x")
-    with pytest.raises(SettingsError, match="no run of ours left it so"):
+    with pytest.raises(SettingsError, match="no run left it in this state"):
         open_ledger(tmp_path, fresh=fresh)
 
 
 def test_a_file_that_appears_during_the_run_is_not_overwritten_at_its_end(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         (tmp_path / "qa.jsonl").write_text("precious")
-        with pytest.raises(SettingsError, match="no run of ours left it so"):
+        with pytest.raises(SettingsError, match="no run left it in this state"):
             ledger.finish({})
     assert (tmp_path / "qa.jsonl").read_text() == "precious"
 

@@ -7,23 +7,23 @@ from persqa_client.storage.tally import Tally
 from persqa_client.types import Failure, Record, TaskId, Usage
 
 
-def record(row: int, **more: object) -> Record:
+def make_record(row: int, **more: object) -> Record:
     fields = {"kind": "qa", "tag": "<mam>", "question": "q", "answer": "a", "raw": "a", "seed": 1, **more}
     return Record(TaskId(row), **fields)  # type: ignore[arg-type]
 
 
-def counted() -> Tally:
+def make_tally() -> Tally:
     tally = Tally()
-    tally.add(record(1, usage=Usage(10, 2), made_good_by=("repair", "re-ask"), attempts=3, asks=2, refused="loop"))
-    tally.add(record(2, usage=Usage(5, 1), made_good_by=("repair",)))
+    tally.add(make_record(1, usage=Usage(10, 2), made_good_by=("repair", "re-ask"), attempts=3, asks=2, refused="loop"))
+    tally.add(make_record(2, usage=Usage(5, 1), made_good_by=("repair",)))
     tally.add(Failure(TaskId(3), "no_tag", "…", attempts=2, usage=Usage(20, 4), asks=2, refused="no_tag"))
     tally.add(Failure(TaskId(4), "no_image", "…"))
     tally.add(Failure(TaskId(5), "no_image", "…"))
     return tally
 
 
-def test_units_tokens_and_attempts_are_counted() -> None:
-    assert counted().to_json() == {
+def test_tasks_tokens_and_attempts_are_make_tally() -> None:
+    assert make_tally().to_json() == {
         "rows": 0,
         "units": 5,
         "good": 2,
@@ -33,17 +33,16 @@ def test_units_tokens_and_attempts_are_counted() -> None:
         "tokens": {"prompt": 35, "completion": 7},
         "attempts": 6,
     }
-    assert counted().failed_total == 3
+    assert make_tally().failed_total == 3
 
 
 def test_counts_come_back_from_json() -> None:
-    assert Tally.from_json(load_object(dump_compact(counted().to_json()))) == counted()
+    assert Tally.from_json(load_object(dump_compact(make_tally().to_json()))) == make_tally()
 
 
-def test_a_failure_that_is_taken_back_was_paid_for_all_the_same() -> None:
-    """A retry counts each unit once, and what the first try cost stays in the sum."""
-    tally = counted()
-    tally.take_back("no_tag")
-    tally.add(record(3, usage=Usage(1, 1)))
-    assert (tally.units, tally.succeeded, dict(tally.failed)) == (5, 3, {"no_image": 2})
+def test_a_retried_failure_is_counted_once_but_its_cost_stays() -> None:
+    tally = make_tally()
+    tally.remove_failure("no_tag")
+    tally.add(make_record(3, usage=Usage(1, 1)))
+    assert (tally.tasks, tally.succeeded, dict(tally.failed)) == (5, 3, {"no_image": 2})
     assert (tally.prompt_tokens, tally.completion_tokens, tally.attempts) == (36, 8, 7)

@@ -1,4 +1,4 @@
-"""Runs the ``persqa`` command as a person does: in a process of its own."""
+"""Runs the ``persqa`` command in a process of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def persqa(*arguments: str | Path, cwd: Path, timeout: float = 60) -> subprocess
 
 
 def lines_in(path: Path) -> int:
-    """How many lines a file has, which may come and go: it is looked at once."""
+    """Number of lines; 0 if there is no such file."""
     try:
         return path.read_bytes().count(b"\n")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Fakes that come in by the front door: they meet the protocols that the package itself asks for."""
+"""Fakes that implement the package's own protocols."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from persqa_client.types import Completion, EncodedImage, Request, Usage
 
 
 class FakeCompleter:
-    """Answers requests from a queue of texts, completions or errors, and remembers the requests."""
+    """Answers requests from a queue of texts, completions and errors, and records the requests."""
 
     def __init__(
         self, replies: Sequence[str | Completion | Exception], *, constrained: bool = False, prefilled: bool = False

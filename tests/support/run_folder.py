@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from PIL import Image
 from persqa_client.client.retry import Backoff
 from persqa_client.config import RunSettings
 from persqa_client.endpoints.credentials import make_endpoints
+from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.inputs.sources import FileSource
 from persqa_client.run.run import Run
@@ -48,6 +49,7 @@ class RunFolder:
         questions: int = 1,
         details: bool = False,
         fresh: bool = False,
+        warn: Callable[[str], None] = lambda warning: None,
         **limits: Any,
     ) -> Run:
         """A run with short waits and, by default, one request at a time. A single key is for all endpoints."""
@@ -78,7 +80,7 @@ class RunFolder:
             )
             for one in settings.endpoints
         ]
-        return Run(settings, FileSource(self.path / "in.jsonl"), session=sessions)
+        return Run(settings, FileSource(self.path / "in.jsonl"), pool=Pool(sessions, warn=warn))
 
     def read_lines(self, name: str) -> list[dict[str, Any]]:
         path = self.path / name
