@@ -21,9 +21,8 @@ from persqa_client.errors import RowError, RunStopped, SettingsError
 from persqa_client.inputs.sources import InMemorySource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.run.background import execute_blocking
-from persqa_client.run.compose import Composition
+from persqa_client.run.compose import Composition, RowReader, RunPlan
 from persqa_client.run.pipeline import Pipeline
-from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Record, Row, TaskId

@@ -1,27 +1,203 @@
-"""``persqa doctor``: its flags."""
+"""Executes ``persqa doctor``: probes a server, prints what it supports, and suggests a command line."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+import os
+import shlex
+from collections.abc import Mapping
 
-import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_USAGE, exit_with_error
+from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build_settings
+from persqa_client.endpoints.credentials import find_api_key
+from persqa_client.endpoints.session import Session
+from persqa_client.errors import PersQAError, SettingsError
+from persqa_client.probing.capabilities import (
+    ServerCapabilities,
+    VisionCheck,
+    explain_unusable_vision,
+    resolve_strategy,
+)
+from persqa_client.probing.probe import identify_server, probe_server
+from persqa_client.types import Strategy
+
+# A line of the table: label and text. A line that continues the one above has an empty label.
+Finding = tuple[str, str]
+
+MAX_CONCURRENCY = 8
+MAX_MODELS_SHOWN = 5
+FAMILIES_BY_PATCH = {28: "Qwen2-VL, Qwen2.5-VL", 32: "Qwen3-VL"}
+DEFAULT_PATCH = 28
+# Upper bound for the texts around the images, in English and Chinese.
+TEXT_TOKENS = 400
+# Below this number of tokens, a model recognises nothing in an image.
+MIN_IMAGE_TOKENS = 64
 
 
-def doctor(
-    base_url: Annotated[str, typer.Option(help="Endpoint, such as http://HOST:8000/v1.")],
-    model: Annotated[
-        str | None, typer.Option(help="Name of the model there; default: the first one that it lists.")
-    ] = None,
-    api_key_env: Annotated[str | None, typer.Option(metavar="NAME", help="Variable with the API key.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 120.0,
-) -> None:
-    """Test what a server supports, and suggest the flags of a run.
+def print_report(base_url: str, model: str | None, api_key_env: str | None, timeout: float) -> None:
+    """Prints the findings; ends the command with its exit code if the server cannot be used."""
+    try:
+        key = find_api_key(base_url, api_key_env, os.environ)
+        endpoint = build_settings(Endpoint, base_url=base_url, model=model or "?", api_key=key)
+        limits = build_settings(
+            Limits, timeout=timeout, concurrency=MAX_CONCURRENCY, max_attempts=2, max_outage=timeout
+        )
+        endpoint, server, notes = asyncio.run(diagnose(endpoint, limits, choose_model=model is None))
+    except SettingsError as error:
+        exit_with_error(error, EXIT_USAGE)
+    except PersQAError as error:
+        exit_with_error(error, EXIT_NO_SERVER)
+    console = Console()
+    print_findings(list_findings(endpoint, server, notes), console)
+    reason = explain_unusable_vision(server)
+    if reason is None and server.vision is not None and server.vision.state == "failed":
+        reason = f"A request with an image was not answered: {server.vision.text}"
+    if reason is not None:
+        exit_with_error(f"This server cannot be used for a run. {reason}", EXIT_NO_SERVER)
+    console.print("\nSettings to use:", style="bold")
+    console.print(suggest_command(server, endpoint, api_key_env), soft_wrap=True, markup=False, highlight=False)
 
-    Exit codes: 0 the server can be used, 2 invalid usage, 3 server unavailable, requests rejected, or no image support.
 
-    Example: persqa doctor --base-url http://127.0.0.1:8000/v1
+async def diagnose(
+    endpoint: Endpoint, limits: Limits, *, choose_model: bool
+) -> tuple[Endpoint, ServerCapabilities, list[str]]:
+    """Returns the endpoint with its model, what the server supports, and notes about its dialect.
+
+    Raises RunStopped if the server is unavailable or rejects the requests.
     """
-    # Imported here to keep --help fast (cli/run.py).
-    from persqa_client.cli import doctor_report
+    if choose_model:
+        async with Session(endpoint, limits=limits) as session:
+            models = (await identify_server(session)).models
+        if not models:
+            raise SettingsError("The server lists no models. Name one with --model.")
+        endpoint = endpoint.model_copy(update={"model": models[0]})
+    async with Session(endpoint, limits=limits) as session:
+        server = await probe_server(session, thorough=True)
+        return endpoint, server, session.profile.dialect.describe_changes()
 
-    doctor_report.print_report(base_url, model, api_key_env, timeout)
+
+def print_findings(findings: list[Finding], console: Console) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in findings:
+        table.add_row(label, Text(text))
+    console.print(table)
+
+
+def list_findings(endpoint: Endpoint, server: ServerCapabilities, notes: list[str]) -> list[Finding]:
+    models = ", ".join(server.models[:MAX_MODELS_SHOWN]) or "none listed"
+    return [
+        ("endpoint", endpoint.base_url),
+        ("server", f"vLLM {server.version}" if server.owner == "vllm" else server.version or "unknown"),
+        ("models", models + (" …" if len(server.models) > MAX_MODELS_SHOWN else "")),
+        ("tested model", endpoint.model),
+        ("context", describe_context(server)),
+        ("images", describe_vision(server.vision)),
+        ("image tokens", describe_image_tokens(server)),
+        ("image limit", describe_image_limit(server)),
+        *list_forms("constraint", server.constraints),
+        *list_forms("prefill", server.prefills),
+        ("seed", describe_seed(server.seed)),
+        ("uuid", describe_uuid(server.uuid)),
+        ("latency", "unknown" if server.latency is None else f"{server.latency:.2f} s for a short answer"),
+        *under_one_label("dialect", notes),
+    ]
+
+
+def describe_context(server: ServerCapabilities) -> str:
+    count = count_fitting_images(server)
+    if server.max_model_len is None or count is None:
+        return "unknown"
+    room = f"{count} image{'' if count == 1 else 's'}" if count else "no image"
+    return f"{server.max_model_len:,} tokens: room for {room} of {DEFAULT_MAX_PIXELS:,} pixels"
+
+
+def describe_vision(check: VisionCheck | None) -> str:
+    if check is None:
+        return "not tested"
+    return {
+        "seen": f"seen: the model named the colour ({check.text!r})",
+        "not shown": f"accepted, but the model did not name the colour: {check.text!r}",
+        "ignored": f"not passed to the model, which answered {check.text!r}",
+        "refused": f"rejected: {check.text}",
+        "failed": f"no answer: {check.text}",
+    }[check.state]
+
+
+def describe_image_tokens(server: ServerCapabilities) -> str:
+    if (patch := server.picture_patch) is not None:
+        return f"one per {patch}x{patch} pixels, as with {FAMILIES_BY_PATCH[patch]}"
+    tokens = server.vision.tokens if server.vision else None
+    return f"unknown rule: {tokens:,} for 560x560 pixels" if tokens else "unknown"
+
+
+def describe_image_limit(server: ServerCapabilities) -> str:
+    if server.image_limit is not None:
+        return f"{server.image_limit} per request"
+    return "unknown" if server.images_taken is None else f"at least {server.images_taken} per request"
+
+
+def list_forms(label: str, support: Mapping[str, str]) -> list[Finding]:
+    width = max(map(len, support), default=0)
+    return under_one_label(label, [f"{form:{width}}  {result}" for form, result in support.items()])
+
+
+def describe_seed(result: str | None) -> str:
+    return {
+        "obeyed": "obeyed: equal seeds give equal answers, other seeds give others",
+        "not shown": "no effect observed: answers are not reproducible",
+        "refused": "rejected: answers are not reproducible",
+    }.get(result or "", "not tested")
+
+
+def describe_uuid(supported: bool | None) -> str:
+    if supported is None:
+        return "not tested"
+    return "supported: each image is sent once" if supported else "not supported: images are sent with each request"
+
+
+def under_one_label(label: str, texts: list[str]) -> list[Finding]:
+    return [(label if number == 0 else "", text) for number, text in enumerate(texts)]
+
+
+def suggest_command(server: ServerCapabilities, endpoint: Endpoint, key_env: str | None) -> str:
+    """A ``persqa run`` command for this server, quoted for a shell."""
+    words = ["persqa", "run", "photos/", "-o", "qa.jsonl", "--base-url", endpoint.base_url, "--model", endpoint.model]
+    words += ["--api-key-env", key_env] if key_env else []
+    words += ["--strategy", suggest_strategy(server)]
+    pixels = max_pixels_that_fit(server)
+    words += ["--max-pixels", str(pixels)] if pixels is not None and pixels < DEFAULT_MAX_PIXELS else []
+    return shlex.join(words)
+
+
+def suggest_strategy(server: ServerCapabilities) -> Strategy:
+    """As ``--strategy auto``, but ``prefill`` where the server supports no constraint."""
+    strategy = resolve_strategy(server, "auto")
+    return "prefill" if strategy == "direct" and server.prefill else strategy
+
+
+def tokens_left_for_images(server: ServerCapabilities) -> int | None:
+    """Context left by the texts, an answer, and a rejected answer before it; None if the context is unknown."""
+    if server.max_model_len is None:
+        return None
+    return max(0, server.max_model_len - TEXT_TOKENS - 2 * Sampling().max_tokens)
+
+
+def max_pixels_that_fit(server: ServerCapabilities) -> int | None:
+    """Pixels of a single image that fits the context; None if that is unknown or too small to be of use."""
+    tokens = tokens_left_for_images(server)
+    if tokens is None or tokens < MIN_IMAGE_TOKENS:
+        return None
+    return tokens * (server.picture_patch or DEFAULT_PATCH) ** 2
+
+
+def count_fitting_images(server: ServerCapabilities) -> int | None:
+    """How many images of the default size fit one request; None if the context is unknown."""
+    tokens = tokens_left_for_images(server)
+    tokens_per_image = DEFAULT_MAX_PIXELS // (server.picture_patch or DEFAULT_PATCH) ** 2
+    return None if tokens is None else tokens // tokens_per_image

@@ -39,9 +39,8 @@ from persqa_client.errors import RowError, RunStopped, SettingsError, StorageErr
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.sources import Source, open_source
 from persqa_client.questions.tasks import TaskMaker
-from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors
-from persqa_client.run.gc_tuning import tune_gc
-from persqa_client.run.plan import RunPlan, input_folder_of
+from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
+from persqa_client.run.compose import RunPlan, input_folder_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary, list_results

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-
-from persqa_client.run.gc_tuning import pause_gc_for_imports
 
 
 def load_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -229,7 +228,7 @@ def run(
     On a machine with a GPU: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
     """
     flags = {name: value for name, value in locals().items() if name not in {"config", "dry_run"}}
-    pause_gc_for_imports()
+    gc.disable()  # until ``tune_gc``: the objects of imports are permanent
     # Imported here to keep --help fast: these imports take 0.9 s of CPU time.
     if serve:
         from persqa_client.cli.serve import run_with_server

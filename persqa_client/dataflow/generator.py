@@ -30,7 +30,7 @@ from persqa_client.errors import RowError, SettingsError, StorageError
 from persqa_client.inputs.sources import FileSource, InMemorySource, Source
 from persqa_client.jsonl import dump_compact, dump_spaced, load_object
 from persqa_client.run.background import Monitor, execute_blocking
-from persqa_client.run.plan import RunPlan
+from persqa_client.run.compose import RunPlan
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary

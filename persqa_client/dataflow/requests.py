@@ -21,7 +21,7 @@ from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling
 from persqa_client.dataflow.cells import make_data_uri, resolve_references
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError, RunStopped
-from persqa_client.images.cache import ImageCache
+from persqa_client.images.loader import ImageCache
 from persqa_client.run.background import get_portal
 from persqa_client.run.compose import IMAGE_THREADS, make_session
 from persqa_client.types import Request, Turn

@@ -13,8 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from persqa_client.errors import RowError
-from persqa_client.images.completeness import check_bmp, check_gif, check_tiff
-from persqa_client.images.containers import StrippedImage, TruncatedImage
+from persqa_client.images.containers import StrippedImage, TruncatedImage, check_bmp, check_gif, check_tiff
 from persqa_client.images.decode import check_dimensions, reencode_image, truncated_error
 from persqa_client.images.formats import SUPPORTED, describe_content, detect_format, is_unsupported_image
 from persqa_client.images.heif import check_heif

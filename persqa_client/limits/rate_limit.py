@@ -18,8 +18,7 @@ from asyncio_throttle.throttler import Throttler
 from persqa_client.config import Limits
 from persqa_client.errors import Interrupted
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
-from persqa_client.limits.concurrency import ConcurrencyLimit
-from persqa_client.limits.wait_queue import WaitQueue
+from persqa_client.limits.concurrency import ConcurrencyLimit, WaitQueue
 from persqa_client.types import Request, Usage
 
 CHARACTERS_PER_TOKEN = 3  # of a prompt: too low for English, about right for Chinese

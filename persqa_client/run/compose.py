@@ -3,23 +3,185 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
 
 import httpx2
 
-from persqa_client.config import Endpoint, Limits, Sampling
+from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
-from persqa_client.images.cache import ImageCache
-from persqa_client.images.loader import ImageLoader
+from persqa_client.errors import SettingsError
+from persqa_client.images.loader import ImageCache, ImageLoader
+from persqa_client.images.references import estimate_reference_size
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
+from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.sources import FileSource, Source
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy, shortest_context
+from persqa_client.questions.bank import Bank, read_bank_file
+from persqa_client.questions.categories import CATEGORIES, parse_need
+from persqa_client.questions.prompts import prompts_digest
+from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
+from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.pipeline import Pipeline
-from persqa_client.run.plan import RowReader, RunPlan
-from persqa_client.types import Strategy
+from persqa_client.storage.records import render_failure, render_record
+from persqa_client.types import BadRow, Failure, Outcome, Row, Strategy, TaskId
+
+# While an image is prepared, both its file and the encoded result are in memory.
+BYTES_PER_IMAGE_BYTE = 2
+
+
+class RunPlan:
+    """The parts of a run that need no server: question bank, tag, real names, image folders.
+
+    ``input_folder`` is the folder of the input file, where relative image paths are looked up first. Raises
+    SettingsError if the tag, the bank or the file of names is invalid.
+    """
+
+    def __init__(self, settings: RunSettings, input_folder: Path | None = None) -> None:
+        recipe = settings.recipe
+        self.settings = settings
+        self.image_roots = (*find_image_roots(settings.image_root, input_folder), *settings.fallback_roots)
+        self.bank = make_bank(recipe)
+        self.names = read_real_names(recipe.names) if recipe.names else ()
+        self.tag = make_tag(recipe.tag)
+
+    def make_task_maker(self, strategy: Strategy) -> TaskMaker:
+        category, language = default_category_and_language(self.settings.recipe, self.bank)
+        return TaskMaker(
+            self.tag,
+            self.settings.sampling.seed,
+            self.bank,
+            TAGGED_ANSWER_CHECKS,
+            category=category,
+            language=language,
+            questions=self.settings.recipe.questions,
+            strategy=strategy,
+            names=self.names,
+        )
+
+    def make_row_reader(self, *, share_images: bool = False) -> RowReader:
+        """``share_images``: whether an image is sent once for all questions about it."""
+        return RowReader(self.settings.recipe, self.image_roots, self.make_task_maker("direct"), share_images)
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide the data, by flag name; files are represented by a digest of their content."""
+        recipe = self.settings.recipe
+        identity = self.settings.identity()
+        if recipe.bank not in CATEGORIES:
+            identity["bank"] = f"a file with the digest {digest_file(Path(recipe.bank))}"
+        if recipe.names is not None:
+            identity["names"] = f"a file with the digest {digest_file(recipe.names)}"
+        return identity
+
+    def digests(self) -> dict[str, str]:
+        """Digests of the questions and of the prompts. They change if an upgrade changes the built-in texts."""
+        return {"bank-digest": self.bank.digest, "prompts-digest": prompts_digest()}
+
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings about a tag that is allowed but risky."""
+        return tuple(f"The tag {self.tag}: {risk}." for risk in find_tag_risks(self.settings.recipe.tag))
+
+    def render(self, line: bytes, outcome: Outcome) -> bytes:
+        """The line of the output or of the failure file for an input line."""
+        recipe = self.settings.recipe
+        if isinstance(outcome, Failure):
+            return render_failure(line, outcome, numbered=recipe.questions > 1)
+        return render_record(
+            line, outcome, output_key=recipe.output_key, style=recipe.output_style, details=recipe.details
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RowReader:
+    """Turns input lines into rows and tasks, and estimates the memory that a task needs."""
+
+    recipe: Recipe
+    image_roots: tuple[Path, ...]
+    task_maker: TaskMaker
+    share_images: bool = False
+
+    @property
+    def jobs_per_permit(self) -> int:
+        """With several questions per row, the later ones wait until the first has uploaded their images."""
+        return 2 if self.recipe.questions > 1 else 1
+
+    def parse(self, number: int, line: bytes) -> Row | BadRow:
+        return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
+
+    def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:
+        """One task for each question about the row; a bad row has a single task, which fails."""
+        return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)
+
+    def weigh(self, row: Row | BadRow, task_id: TaskId) -> int:
+        """Estimates the bytes that a task holds in memory, its images included.
+
+        Shared images count for the first question of their row only.
+        """
+        shares = self.share_images and task_id.question > 0
+        if isinstance(row, BadRow) or (shares and row.only_question is None):
+            return len(row.line)
+        images = sum(estimate_reference_size(reference, self.image_roots) for reference in row.images)
+        return len(row.line) + BYTES_PER_IMAGE_BYTE * images
+
+
+def input_folder_of(source: Source) -> Path | None:
+    return source.path.parent if isinstance(source, FileSource) else None
+
+
+def find_image_roots(image_root: Path | None, input_folder: Path | None) -> tuple[Path, ...]:
+    """The folders where relative image paths are looked up, in order."""
+    if image_root is not None:
+        return (image_root,)
+    # A dict removes the duplicate if the input is in the working directory.
+    return (Path(),) if input_folder is None else tuple(dict.fromkeys((input_folder, Path())))
+
+
+def make_tag(name: str) -> str:
+    try:
+        return parse_tag(name)
+    except ValueError as error:
+        raise SettingsError(f"--tag: {error}.") from error
+
+
+def make_bank(recipe: Recipe) -> Bank:
+    """Raises SettingsError for an invalid bank file, and for a bank with fewer questions than each row needs."""
+    own = recipe.bank if recipe.bank in CATEGORIES else read_bank_file(Path(recipe.bank))
+    bank = Bank.build(own, sensitive=recipe.sensitive, without=parse_needs(recipe.without))
+    category, language = default_category_and_language(recipe, bank)
+    available = len(bank.questions(category, language))
+    if recipe.questions > available:
+        left = " (after --without)" if recipe.without else ""
+        raise SettingsError(
+            f"--questions {recipe.questions} is more than the bank's {available} questions about category {category} "
+            f"in language {language}{left}. Ask fewer, or give a larger --bank."
+        )
+    return bank
+
+
+def default_category_and_language(recipe: Recipe, bank: Bank) -> tuple[str, str]:
+    """The category and language of rows that set none."""
+    language = recipe.language or bank.languages[0]
+    return bank.default_category(language), language
+
+
+def parse_needs(names: Iterable[str]) -> frozenset[str]:
+    try:
+        return frozenset(map(parse_need, names))
+    except ValueError as error:
+        raise SettingsError(f"--without: {error}.") from error
+
+
+def digest_file(path: Path) -> str:
+    return blake2b(path.read_bytes(), digest_size=8).hexdigest()
+
 
 # One thread per core, since Pillow releases the GIL; at least four, for slow disks.
 IMAGE_THREADS = max(4, min(16, os.cpu_count() or 1))

@@ -16,8 +16,7 @@ from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, SettingsError
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
 from persqa_client.probing.probe import ProbeDepth
-from persqa_client.run.compose import Composition, ignore_warning
-from persqa_client.run.plan import RunPlan, input_folder_of
+from persqa_client.run.compose import Composition, RunPlan, ignore_warning, input_folder_of
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles

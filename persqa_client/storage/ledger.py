@@ -19,6 +19,7 @@ from persqa_client.storage.checkpoint import (
 )
 from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
 from persqa_client.storage.recovery import (
+    PreviousResults,
     check_nothing_missing,
     check_results_unchanged,
     check_settings_unchanged,
@@ -28,11 +29,9 @@ from persqa_client.storage.recovery import (
     has_no_outcome,
     remove_unfinished,
 )
-from persqa_client.storage.reorder_buffer import PendingRow, ReorderBuffer
-from persqa_client.storage.retry_failed import PreviousResults
 from persqa_client.storage.run_files import RunFiles, RunLock
 from persqa_client.storage.tally import Tally
-from persqa_client.storage.writer import RenderLine, RunWriter
+from persqa_client.storage.writer import PendingRow, RenderLine, ReorderBuffer, RunWriter
 from persqa_client.types import START_POSITION, Failure, Json, Outcome, Position, TaskId
 
 State = Literal["new", "resumed", "finished"]

@@ -7,7 +7,7 @@ import shlex
 import pytest
 from pydantic import SecretStr
 
-from persqa_client.cli.doctor_report import count_fitting_images, max_pixels_that_fit, suggest_command
+from persqa_client.cli.doctor import count_fitting_images, max_pixels_that_fit, suggest_command
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint
 from persqa_client.probing.capabilities import ServerCapabilities
 

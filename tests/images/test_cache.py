@@ -14,8 +14,8 @@ import pytest
 
 from persqa_client.errors import RowError
 from persqa_client.images import prepare
-from persqa_client.images.cache import ImageCache
 from persqa_client.images.decode import reencode_image
+from persqa_client.images.loader import ImageCache
 from persqa_client.images.prepare import load_image
 from persqa_client.types import EncodedImage
 from tests.images import image_files

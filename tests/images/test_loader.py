@@ -16,8 +16,7 @@ import pytest
 
 from persqa_client.errors import RowError
 from persqa_client.images import loader as loader_module
-from persqa_client.images.cache import ImageCache
-from persqa_client.images.loader import ImageLoader, add_image_uuid
+from persqa_client.images.loader import ImageCache, ImageLoader, add_image_uuid
 from persqa_client.types import EncodedImage
 
 IMAGE = EncodedImage(b"\xff\xd8image", "image/jpeg", 40, 30)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.folders import count_folder_images, find_folder_images, sort_key
+from persqa_client.inputs.sources import count_folder_images, find_folder_images, sort_key
 
 
 def make_files(folder: Path, *names: str) -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import Bank, Question
-from persqa_client.questions.sampling import choose_question, request_seed
-from persqa_client.questions.tasks import TaskMaker
+from persqa_client.questions.tasks import TaskMaker, choose_question, request_seed
 from persqa_client.types import Row, TaskId
 
 BANK = Bank.build("human").questions("human", "en")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from persqa_client.run.gc_tuning import THRESHOLD, infrequent_gc
+from persqa_client.run.background import GC_THRESHOLD, infrequent_gc
 
 PROGRAM = """
 import gc
@@ -31,7 +31,7 @@ def test_a_run_inside_another_program_restores_its_thresholds(theirs: tuple[int,
     gc.set_threshold(*theirs)
     try:
         with infrequent_gc():
-            assert gc.get_threshold() == (THRESHOLD if 0 < theirs[0] < THRESHOLD else theirs[0], *theirs[1:])
+            assert gc.get_threshold() == (GC_THRESHOLD if 0 < theirs[0] < GC_THRESHOLD else theirs[0], *theirs[1:])
         assert gc.get_threshold() == theirs
     finally:
         gc.set_threshold(*before)
