@@ -1,7 +1,7 @@
 """From a row to its tasks: question, prompt, constraint, checks and seed.
 
-The question and the seed that is sent to the model depend only on the run's seed, the row's id, and its images as written:
-other columns, the row's place and a resume change neither.
+The question and the seed that is sent to the model depend only on the run's seed, the row's id, and its images as
+written. Other columns, the row's place and a resume change neither.
 """
 
 from __future__ import annotations
