@@ -96,7 +96,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             reader = self._composition.make_row_reader()
             engine = LocalEngine(
                 pipeline.answer,
-                max_jobs=lambda: reader.jobs_per_permit * task_limit(self._composition.pool.slots),
+                max_jobs=lambda: reader.jobs_per_permit * task_limit(self._composition.pool.permits),
                 max_bytes=self._settings.limits.max_inflight_bytes,
                 on_stop=lambda: None,
             )

@@ -210,7 +210,7 @@ class ForeignPool(Pool):
         return self
 
     @property
-    def slots(self) -> int:
+    def permits(self) -> int:
         """Twice the size of a call: the next batch fills while one is processed."""
         return 2 * self._size
 

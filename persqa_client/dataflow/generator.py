@@ -262,7 +262,7 @@ class PersQAGenerator(OperatorBase):
         names = [type(serving).__name__, getattr(serving, "model_name", None)]
         model = " ".join(name for name in names if isinstance(name, str))
         endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=model)
-        flags = {**self.flags, "seed": seed or 0, "concurrency": pool.slots}
+        flags = {**self.flags, "seed": seed or 0, "concurrency": pool.permits}
         return make_run_settings([endpoint], flags, recipe=self.recipe), pool
 
     def _in_style(self, answer: RowAnswer) -> RowAnswer:

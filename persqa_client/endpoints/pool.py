@@ -79,7 +79,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     def __init__(self, sessions: Sequence[Session], *, warn: Callable[[str], None] = lambda sentence: None) -> None:
         self.members = [Member(session, self) for session in sessions]
-        self.warn = warn
+        self._warn = warn
         self.warnings: list[str] = []
         self._urls = [member.url for member in self.members]
         self._seen_at: LRUCache[int, int] = LRUCache(REMEMBERED_IMAGES)  # image key -> index of an endpoint
@@ -176,7 +176,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             del self._seen_at[key]
         sentence = f"{member.url} is left out from now on: {stop.message}"
         self.warnings.append(sentence)
-        self.warn(sentence)
+        self._warn(sentence)
 
     @property
     def completer(self) -> Pool | Session:
@@ -202,7 +202,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         return sum(session.concurrency_limit.in_use for session in self.sessions)
 
     @property
-    def slots(self) -> int:
+    def permits(self) -> int:
         """Requests that may be in flight at once, over all available endpoints; at least one."""
         if len(self.members) == 1:
             return self.members[0].session.concurrency_limit.permits

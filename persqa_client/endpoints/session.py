@@ -25,7 +25,7 @@ from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_poli
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, OutageGate, explain_stop
-from persqa_client.endpoints.request_state import RequestState
+from persqa_client.endpoints.request_state import Failover, RequestState
 from persqa_client.errors import AttemptError, FailedOver, RowError, RunStopped
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
@@ -125,7 +125,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         Raises RowError if the row fails, RunStopped if every row would fail, Interrupted if the run is being stopped,
         and, with ``state.failover``, FailedOver if another endpoint should continue.
         """
-        self._start_polling_metrics()
+        if self._metrics_task is None and self.limits.concurrency == "auto":
+            self._metrics_task = asyncio.create_task(self._poll_metrics())
         state = state or RequestState()
         profile = profile or self.profile
         tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
@@ -152,7 +153,8 @@ class Session(AbstractAsyncContextManager["Session"]):
     async def _attempt(
         self, request: Request, state: RequestState, profile: RequestProfile, upload: ImageUpload, tokens: int
     ) -> Reply:
-        await self._fail_over_after_failure(state)
+        if state.failover is not None:
+            await self._fail_over_if_needed(state, state.failover)
         suspect = state.is_suspect(self.outage.outages)
         if suspect:
             # Other requests go first; otherwise none of them might ever be answered.
@@ -188,24 +190,23 @@ class Session(AbstractAsyncContextManager["Session"]):
         self._record_answer(completion, permit, tokens)
         return make_reply(completion, request, dialect, attempts=state.attempts_used + 1, used_uuids=bool(known))
 
-    async def _fail_over_after_failure(self, state: RequestState) -> None:
+    async def _fail_over_if_needed(self, state: RequestState, failover: Failover) -> None:
         """Raises FailedOver if another endpoint should make the next attempt."""
-        if state.failover is None:
-            return
         if state.has_failed_here and state.connection_failure is not None:
             # A broken connection may be the first sign of an outage, which costs no attempt.
-            await self.outage.check(state.connection_failure.message, state.failover)
-        if self.outage.closed or (state.has_failed_here and state.failover.is_ready):
+            await self.outage.check(state.connection_failure.message, failover)
+        if self.outage.closed or (state.has_failed_here and failover.is_ready):
             raise FailedOver
 
     async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
         """Waits for the outage gate and the rate limit. The permit is held: the gate may close while a request waits
         for it."""
         while True:
-            if self.outage.closed and state.failover is not None:
-                raise FailedOver
-            permit.was_delayed = permit.was_delayed or self.outage.closed
-            await self.outage.wait_until_open()
+            if self.outage.closed:
+                if state.failover is not None:
+                    raise FailedOver
+                permit.was_delayed = True
+                await self.outage.wait_until_open()
             await self.rate_limit.acquire(tokens, retry=retry)
             if not self.outage.closed:
                 return
@@ -301,17 +302,14 @@ class Session(AbstractAsyncContextManager["Session"]):
         """Whether the beginning of an answer can show that the server has the images."""
         return profile.dialect.sends_uuids and profile.dialect.supports_streaming and self.client.tells_early
 
-    def _start_polling_metrics(self) -> None:
-        if self._metrics_task is None and self.limits.concurrency == "auto":
-            self._metrics_task = asyncio.create_task(
-                poll_metrics(
-                    self.client.get,
-                    f"{self.endpoint.root_url}/metrics",
-                    self.endpoint.model,
-                    self.concurrency_limit.record_metrics,
-                    lambda: self.concurrency_limit.in_use > 0,
-                )
-            )
+    async def _poll_metrics(self) -> None:
+        await poll_metrics(
+            self.client.get,
+            f"{self.endpoint.root_url}/metrics",
+            self.endpoint.model,
+            self.concurrency_limit.record_metrics,
+            lambda: self.concurrency_limit.in_use > 0,
+        )
 
     def drain(self) -> None:
         """Lets requests in flight finish, and starts no more."""

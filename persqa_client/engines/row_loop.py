@@ -42,7 +42,7 @@ class RowPlan(Protocol):
 
 class EndpointPool(Protocol):
     @property
-    def slots(self) -> int:
+    def permits(self) -> int:
         """Requests that may be in flight now."""
         ...
 
@@ -181,7 +181,7 @@ class RowLoop:
         self._dropped_failures = 0
         self.engine = LocalEngine(
             answer,
-            max_jobs=lambda: plan.jobs_per_permit * task_limit(pool.slots),
+            max_jobs=lambda: plan.jobs_per_permit * task_limit(pool.permits),
             max_bytes=limits.max_inflight_bytes,
             on_stop=pool.drain,
         )

@@ -68,7 +68,7 @@ def take_snapshot(run: Run, seconds: float) -> ProgressSnapshot:
         done=progress.done,
         failed=progress.failed,
         in_flight=run.pool.in_use,
-        permits=run.pool.slots,
+        permits=run.pool.permits,
         rows_per_second=progress.done / elapsed,
         tokens_per_second=traffic.usage.completion / elapsed,
         retries=traffic.retried,

@@ -72,14 +72,14 @@ async def test_the_gate_is_open_at_first() -> None:
 
 
 async def test_each_outage_lowers_the_concurrency() -> None:
-    gate, slots = Gate(0), list[int]()
+    gate, permits = Gate(0), list[int]()
     for _ in range(3):
         gate.close(REASON)
         gate.close(REASON)
-        slots.append(gate.concurrency_limit.permits)
+        permits.append(gate.concurrency_limit.permits)
         await gate.wait_until_open()
         gate.health.calls = 0
-    assert slots == [3, 2, 1]
+    assert permits == [3, 2, 1]
 
 
 async def test_the_gate_opens_when_a_probe_succeeds() -> None:

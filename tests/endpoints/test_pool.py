@@ -55,7 +55,12 @@ def respond(status: int, words: str = "No.", **more: Any) -> Callable[[bytes], w
 
 
 @asynccontextmanager
-async def make_pool(*stubs: FakeServer, backoff: Backoff = FAST_BACKOFF, **limits: Any) -> AsyncIterator[Pool]:
+async def make_pool(
+    *stubs: FakeServer,
+    backoff: Backoff = FAST_BACKOFF,
+    warn: Callable[[str], None] = lambda sentence: None,
+    **limits: Any,
+) -> AsyncIterator[Pool]:
     """A pool with short waits and a time-out."""
     async with AsyncExitStack() as stack:
         urls = [await stack.enter_async_context(serve_handler(stub.handle)) for stub in stubs]
@@ -68,7 +73,7 @@ async def make_pool(*stubs: FakeServer, backoff: Backoff = FAST_BACKOFF, **limit
             )
             for url in urls
         ]
-        pool = await stack.enter_async_context(Pool(sessions))
+        pool = await stack.enter_async_context(Pool(sessions, warn=warn))
         async with asyncio.timeout(TEST_TIMEOUT):
             yield pool
 
@@ -242,14 +247,13 @@ async def test_drain_interrupts_requests_that_wait_for_any_endpoint() -> None:
 @pytest.mark.parametrize("status", [401, 402, 404])
 async def test_an_endpoint_that_rejects_everything_is_left_out_with_one_warning(status: int) -> None:
     one, two = FakeServer(respond(status)), FakeServer()
-    said = list[str]()
-    async with make_pool(one, two) as pool:
-        pool.warn = said.append
+    warnings = list[str]()
+    async with make_pool(one, two, warn=warnings.append) as pool:
         replies = await asyncio.gather(*(pool.complete(make_request(number)) for number in range(30)))
-        assert collect_notes(pool) == said
+        assert collect_notes(pool) == warnings
         assert collect_endpoint_stats(pool)[0].left_out is not None
     assert [reply.attempts for reply in replies] == [1] * 30
-    assert len(said) == 1
+    assert len(warnings) == 1
     assert one.seen <= 4
 
 

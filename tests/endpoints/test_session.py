@@ -90,12 +90,12 @@ async def test_a_refusal_because_of_load_lowers_the_concurrency(
 
 async def test_answers_raise_the_concurrency_again(session: Session, respx_mock: respx.MockRouter) -> None:
     queue_responses(respx_mock, error_response(503), *[ok_response()] * 50)
-    slots = list[int]()
+    permits = list[int]()
     for _ in range(50):
         await session.complete(REQUEST)
-        slots.append(session.concurrency_limit.permits)
-    assert slots == sorted(slots)
-    assert slots[0] < slots[-1] <= 64
+        permits.append(session.concurrency_limit.permits)
+    assert permits == sorted(permits)
+    assert permits[0] < permits[-1] <= 64
 
 
 async def test_a_server_error_does_not_lower_the_concurrency(session: Session, respx_mock: respx.MockRouter) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,7 @@ class RunFolder:
         questions: int = 1,
         details: bool = False,
         fresh: bool = False,
+        warn: Callable[[str], None] = lambda warning: None,
         **limits: Any,
     ) -> Run:
         """A run with short waits and, by default, one request at a time. A single key is for all endpoints."""
@@ -79,7 +80,7 @@ class RunFolder:
             )
             for one in settings.endpoints
         ]
-        return Run(settings, FileSource(self.path / "in.jsonl"), pool=Pool(sessions))
+        return Run(settings, FileSource(self.path / "in.jsonl"), pool=Pool(sessions, warn=warn))
 
     def read_lines(self, name: str) -> list[dict[str, Any]]:
         path = self.path / name
