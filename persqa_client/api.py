@@ -18,7 +18,7 @@ from persqa_client.config import Endpoint, Limits, Recipe, Sampling, make_run_se
 from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, task_limit
 from persqa_client.errors import RowError, RunStopped, SettingsError
-from persqa_client.inputs.sources import START_POSITION, InMemorySource, Source, open_source
+from persqa_client.inputs.sources import InMemorySource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.compose import Composition
@@ -26,7 +26,7 @@ from persqa_client.run.pipeline import Pipeline
 from persqa_client.run.plan import RowReader, RunPlan
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
-from persqa_client.types import BadRow, Failure, Outcome, Record, Row, TaskId
+from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Record, Row, TaskId
 
 Rows = Iterable[dict[str, Any] | str]
 

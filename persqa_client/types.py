@@ -29,6 +29,9 @@ class Position:
     digest: str
 
 
+START_POSITION = Position(0, 0, "")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A valid input line.

@@ -16,6 +16,8 @@ import pytest
 import typer
 
 from persqa_client.cli.main import app
+from persqa_client.inputs.rows import parse_line
+from persqa_client.types import Row
 from tests.support.readmes import anchors_of, blocks_of, broken_links, commands_in, find_readmes, flags_in
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +50,32 @@ if inspect.iscoroutine(result):
 
 def read(readme: Path) -> str:
     return (ROOT / readme).read_text(encoding="utf-8")
+
+
+def test_the_top_readme_is_short() -> None:
+    assert (ROOT / "README.md").stat().st_size <= TOP_README_MAX_BYTES
+
+
+def test_the_chinese_page_has_the_content_of_the_readme() -> None:
+    english, chinese = read(Path("README.md")), read(Path("persqa_client/README.zh.md"))
+    for pattern in (r"^#+ ", r"^\| ", r"^```", r"^- "):
+        assert len(re.findall(pattern, chinese, re.MULTILINE)) == len(re.findall(pattern, english, re.MULTILINE)), (
+            pattern
+        )
+    assert flags_in(chinese) == flags_in(english)
+    for language in ("bash", "text", "json"):
+        fences = [re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL) for text in (english, chinese)]
+        without_comments = [[re.sub(r"\s*#.*", "", fence) for fence in found] for found in fences]
+        assert without_comments[0] == without_comments[1]
+
+
+@pytest.mark.parametrize("readme", ["README.md", "persqa_client/README.zh.md"])
+def test_the_rows_of_the_input_section_are_rows(readme: str) -> None:
+    section = next(
+        block for block in re.findall(r"```json\n(.*?)```", read(Path(readme)), re.DOTALL) if "./a.jpg" in block
+    )
+    for number, line in enumerate(section.strip().splitlines(), 1):
+        assert isinstance(parse_line(number, line.encode(), image_key="image", output_key="pers_qa"), Row)
 
 
 def command_flags() -> dict[str, list[set[str]]]:

@@ -37,7 +37,7 @@ from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.engines.row_loop import has_more_rows
 from persqa_client.errors import RowError, RunStopped, SettingsError, StorageError
 from persqa_client.images.prepare import load_image
-from persqa_client.inputs.sources import START_POSITION, Source, open_source
+from persqa_client.inputs.sources import Source, open_source
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors
 from persqa_client.run.gc_tuning import tune_gc
@@ -45,7 +45,7 @@ from persqa_client.run.plan import RunPlan, input_folder_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary, list_results
-from persqa_client.types import BadRow, Request, Row, TaskId
+from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 with suppress(ImportError):  # There is no uvloop for Windows.

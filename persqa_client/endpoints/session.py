@@ -300,7 +300,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     def _can_stream(self, profile: RequestProfile) -> bool:
         """Whether the beginning of an answer can show that the server has the images."""
-        return profile.dialect.sends_uuids and profile.dialect.supports_streaming and self.client.tells_early
+        return profile.dialect.sends_uuids and profile.dialect.supports_streaming
 
     async def _poll_metrics(self) -> None:
         await poll_metrics(

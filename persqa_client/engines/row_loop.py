@@ -11,9 +11,9 @@ from typing import Protocol
 from persqa_client.config import Limits
 from persqa_client.engines.local import AnswerFunction, Job, LocalEngine, task_limit
 from persqa_client.errors import RunStopped
-from persqa_client.inputs.sources import START_POSITION, Source
+from persqa_client.inputs.sources import Source
 from persqa_client.storage.ledger import AnyLedger
-from persqa_client.types import BadRow, Failure, Outcome, Position, Row, TaskId
+from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Position, Row, TaskId
 
 # Lines without a task after which other tasks of the event loop get to run.
 LINES_PER_PAUSE = 200

@@ -19,7 +19,6 @@ from persqa_client.inputs.folders import count_folder_images, find_folder_images
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import Position
 
-START_POSITION = Position(0, 0, "")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP_SIGNATURE = b"\x1f\x8b"
 BUFFER_SIZE = 1 << 20

@@ -12,11 +12,10 @@ from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.durable import read_if_present, replace_file
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Json, Position
+from persqa_client.types import START_POSITION, Json, Position
 
 FORMAT = 2
 TOOL = "persqa_client"
-START = Position(0, 0, "")
 
 Phase = Literal["running", "reopening", "finishing"]
 Mode = Literal["run", "retry"]
@@ -56,7 +55,7 @@ class Checkpoint:
     stamp: Json | None
     phase: Phase = "running"
     mode: Mode = "run"
-    position: Position = START
+    position: Position = START_POSITION
     lengths: FileLengths = EMPTY
     generation: int = 1
     tally: Json | None = None

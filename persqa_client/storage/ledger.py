@@ -10,7 +10,6 @@ from typing import Any, Literal, Self
 
 from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.checkpoint import (
-    START,
     Checkpoint,
     FinishedRun,
     Mode,
@@ -34,7 +33,7 @@ from persqa_client.storage.retry_failed import PreviousResults
 from persqa_client.storage.run_files import RunFiles, RunLock
 from persqa_client.storage.tally import Tally
 from persqa_client.storage.writer import RenderLine, RunWriter
-from persqa_client.types import Failure, Json, Outcome, Position, TaskId
+from persqa_client.types import START_POSITION, Failure, Json, Outcome, Position, TaskId
 
 State = Literal["new", "resumed", "finished"]
 
@@ -59,14 +58,14 @@ class Ledger:
         self.state: State = "new"
         self.mode: Mode = "run"
         # Where to start reading the input and, in a retry, where to end.
-        self.start = START
+        self.start = START_POSITION
         self.end: Position | None = None
         # How the input looked to an earlier process. The caller compares it.
         self.stamp = stamp
         # Counts what is written.
         self.tally = Tally()
         self.buffer = ReorderBuffer()
-        self._announced = START
+        self._announced = START_POSITION
         self._writer: RunWriter | None = None
         # From the end of ``finish``, which may have to be repeated after ``_sealed`` is set.
         self._finished: FinishedRun | None = None
@@ -290,7 +289,7 @@ class MemoryLedger:
 
     state: State = "new"
     mode: Mode = "run"
-    start = START
+    start = START_POSITION
     end = None
     last_journaled_row = 0
 

@@ -29,6 +29,9 @@ from persqa_client.storage.journal import next_free_generation, read_journal, re
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json
 
+# Digests of built-in texts, as members of a run's identity. Runs of earlier versions lack them and can be resumed.
+BUILT_IN_DIGESTS = {"bank-digest": "the built-in questions", "prompts-digest": "the built-in prompts"}
+
 
 @dataclass(frozen=True, slots=True)
 class FoundRuns:
@@ -135,10 +138,6 @@ def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
     for path, length in expected.items():
         if length and get_file_size(path) is None:
             raise SettingsError(f"{path} is missing: restore it, or start again with --fresh")
-
-
-# Digests of built-in texts, and what they are of. Runs of earlier versions have none and can be resumed.
-BUILT_IN_DIGESTS = {"bank-digest": "the built-in questions", "prompts-digest": "the built-in prompts"}
 
 
 def check_settings_unchanged(old: Json, new: Json) -> None:

@@ -19,7 +19,7 @@ from benches.common import (
 )
 
 CONCURRENCY = 256
-WALL_BAR, CPU_BAR, MEMORY_BAR = 1.5, 3.0, 400
+WALL_BAR, CPU_BAR, MEMORY_BAR = 1.6, 3.5, 400
 
 
 def measure(folder: Path, *, rows: int = 10_000, rounds: int = 3) -> list[Figure]:

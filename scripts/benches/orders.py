@@ -17,11 +17,11 @@ from pathlib import Path
 
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling
 from persqa_client.endpoints.session import Session
-from persqa_client.inputs.sources import START_POSITION, FileSource
+from persqa_client.inputs.sources import FileSource
 from persqa_client.run.compose import Composition
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.run import Run
-from persqa_client.types import Record, Row
+from persqa_client.types import START_POSITION, Record, Row
 
 IMAGES_AT_ONCE = 8
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from benches.common import MODEL, Figure, make_images, persqa, write_rows
 from persqa_client.config import Endpoint, make_run_settings
-from persqa_client.inputs.sources import START_POSITION, open_source
+from persqa_client.inputs.sources import open_source
 from persqa_client.run.plan import RunPlan
 from persqa_client.storage.checkpoint import Checkpoint, FileLengths, write_checkpoint
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
+from persqa_client.types import START_POSITION
 
 ROWS = 1_000_000
 START_BAR, RESUME_BAR = 1.5, 5.0

@@ -1,4 +1,4 @@
-"""One attempt over real sockets: a client, its failure, and a server that notes what it was sent."""
+"""Helpers for single attempts over real sockets."""
 
 from __future__ import annotations
 

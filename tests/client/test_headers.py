@@ -1,15 +1,18 @@
-"""What goes out with a request, and to whom: over real sockets, as the transport sends it."""
+"""What a request carries, and to whom, as it arrives over real sockets."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 from aiohttp import web
 
 from persqa_client.client.request import Body
+from persqa_client.client.transport import ChatOpenAI
 from persqa_client.types import EncodedImage, RetryAction
 from tests.client.attempts import BODY, client_of, failure, recording
+from tests.client.local_proxy import HOST
 from tests.support.endpoints import completion_response, serve_handler
 
 KEY = "for.this+host/alone"
@@ -28,8 +31,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("key", [None, KEY], ids=["no key", "a key"])
-async def test_nothing_of_the_environment_goes_out(environment: list[str], key: str | None) -> None:
-    """The key goes out in one header; without a key there is no such header at all."""
+async def test_no_credentials_of_the_environment_are_sent(environment: list[str], key: str | None) -> None:
+    """The key is sent in one header. Without a key there is no such header."""
     heads = list[dict[str, str]]()
     async with serve_handler(recording(heads)) as url, client_of(f"{url}/v1", key=key) as client:
         await client.send(BODY)
@@ -46,7 +49,7 @@ async def test_nothing_of_the_environment_goes_out(environment: list[str], key: 
     assert post["content-type"] == "application/json"
 
 
-async def test_the_body_arrives_as_it_was_given() -> None:
+async def test_the_body_is_sent_unchanged() -> None:
     seen = list[bytes]()
 
     async def handle(request: web.Request) -> web.Response:
@@ -60,8 +63,8 @@ async def test_the_body_arrives_as_it_was_given() -> None:
     assert completion.text == "<mam> wears a hat."
 
 
-async def test_a_picture_is_sent_in_pieces_under_a_length_that_is_said() -> None:
-    """The first request, which the SDK makes, and those that follow it."""
+async def test_an_image_is_sent_in_pieces_with_a_content_length() -> None:
+    """By the first request, which the SDK builds, and by copies of it."""
     heads, seen = list[dict[str, str]](), list[bytes]()
 
     async def handle(request: web.Request) -> web.Response:
@@ -78,6 +81,61 @@ async def test_a_picture_is_sent_in_pieces_under_a_length_that_is_said() -> None
     assert not any("transfer-encoding" in head for head in heads)
 
 
+@pytest.mark.parametrize("key", [None, KEY], ids=["no key", "a key"])
+async def test_copied_requests_are_those_that_the_sdk_would_build(
+    monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    heads = list[dict[str, str]]()
+
+    async def send_three(url: str) -> None:
+        async with client_of(f"{url}/v1", key=key) as client:
+            for _ in range(3):
+                await client.send(BODY)
+
+    async with serve_handler(recording(heads)) as url:
+        await send_three(url)
+        monkeypatch.delattr(ChatOpenAI, "_build_request")
+        await send_three(url)
+    assert heads == [heads[0]] * 6
+    assert heads[0].get("authorization") == (f"Bearer {key}" if key else None)
+
+
+async def test_requests_at_once_carry_each_their_own_images() -> None:
+    seen = list[bytes]()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        seen.append(await request.read())
+        assert request.content_length == len(seen[-1])
+        return completion_response()
+
+    images = [EncodedImage(bytes([number]) * 200_001, "image/jpeg", 1, 1) for number in range(8)]
+    bodies = [Body((b'{"picture": "', image, b'", "and": "', image, b'"}')) for image in images]
+    async with serve_handler(handle) as url, client_of(f"{url}/v1") as client:
+        await asyncio.gather(*(client.send(body) for body in bodies))
+    assert sorted(seen) == sorted(map(bytes, bodies))
+
+
+@pytest.mark.usefixtures("host_is_loopback")
+async def test_cookies_are_not_sent_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load balancer's cookie would tie all requests to one replica. (From an IP address, none is ever kept.)"""
+    monkeypatch.setenv("NO_PROXY", "*")
+    cookies = list[str | None]()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        cookies.append(request.headers.get("Cookie"))
+        response = completion_response()
+        response.set_cookie("route", "replica-1")
+        return response
+
+    async with serve_handler(handle) as url:
+        named = url.replace("127.0.0.1", HOST)
+        async with client_of(f"{named}/v1") as client:
+            for _ in range(2):
+                await client.send(BODY)
+                await client.get(f"{named}/health")
+    assert cookies == [None] * 4
+
+
 async def test_neither_key_nor_body_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with serve_handler(recording([])) as url, client_of(f"{url}/v1", key=KEY) as client:
@@ -87,28 +145,28 @@ async def test_neither_key_nor_body_is_logged(caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 500])
-async def test_a_server_that_echoes_the_key_is_not_repeated(status: int) -> None:
+async def test_an_echoed_key_is_redacted(status: int) -> None:
     async def echo(request: web.Request) -> web.Response:
         return web.json_response({"error": {"message": f"You sent {request.headers['Authorization']}."}}, status=status)
 
     async with serve_handler(echo) as url, client_of(f"{url}/v1", key=KEY) as client:
-        verdict = await failure(client)
-    assert KEY not in f"{verdict!r} {client.context!r}"
+        decision = await failure(client)
+    assert KEY not in f"{decision!r} {client.context!r}"
 
 
-async def test_a_key_without_its_scheme_is_not_repeated_either() -> None:
+async def test_an_echoed_key_without_its_scheme_is_redacted() -> None:
     async def echo(request: web.Request) -> web.Response:
         return web.json_response({"error": {"message": f"The key {KEY} has no rights here."}})
 
     async with serve_handler(echo) as url, client_of(f"{url}/v1", key=KEY) as client:
-        verdict = await failure(client)
-    assert "has no rights here" in verdict.message
-    assert KEY not in repr(verdict)
+        decision = await failure(client)
+    assert "has no rights here" in decision.message
+    assert KEY not in repr(decision)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_redirects_are_not_followed(status: int) -> None:
-    """A key and pictures go to the host that was named, and to no other."""
+    """The key and the images go only to the host of the base URL."""
     heads = list[dict[str, str]]()
 
     async def elsewhere(request: web.Request) -> web.Response:
@@ -119,8 +177,8 @@ async def test_redirects_are_not_followed(status: int) -> None:
         serve_handler(elsewhere) as url,
         client_of(f"{url}/v1", key=KEY) as client,
     ):
-        verdict = await failure(client)
+        decision = await failure(client)
         assert (await client.get(f"{url}/v1/models"))[0] == status
     assert heads == []
-    assert (verdict.action, verdict.code) == (RetryAction.STOP, "redirected")
-    assert f"{other}/v1/chat/completions;" in verdict.message
+    assert (decision.action, decision.code) == (RetryAction.STOP, "redirected")
+    assert f"{other}/v1/chat/completions;" in decision.message

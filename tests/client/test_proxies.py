@@ -1,13 +1,50 @@
-"""A proxy of the environment is used, and never for this machine itself."""
+"""The proxies and certificates that the environment names. No proxy is used for loopback."""
 
 from __future__ import annotations
 
-import pytest
+import socket
+from pathlib import Path
 
+import pytest
+import trustme
+from aiohttp import web
+
+from persqa_client.client.request import Body
 from persqa_client.config import Endpoint, is_loopback
 from persqa_client.endpoints.session import Session
 from persqa_client.probing.probe import identify_server
 from persqa_client.simulator.server import SimSettings, run_simulator
+from persqa_client.types import EncodedImage, RetryAction
+from tests.client.attempts import BODY, client_of, failure, recording
+from tests.client.local_proxy import HOST, running_proxy, running_tls_server
+from tests.support.endpoints import Handler, completion_response, serve_handler
+
+KEY = "for-this-host-alone"
+CHAT = "/v1/chat/completions"
+VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> trustme.CA:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return authority
+
+
+def recording_all(bodies: list[bytes], heads: list[dict[str, str]]) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        heads.append({name.lower(): value for name, value in request.headers.items()})
+        bodies.append(await request.read())
+        return completion_response()
+
+    return handle
 
 
 async def models_at(base_url: str) -> tuple[str, ...]:
@@ -15,18 +52,160 @@ async def models_at(base_url: str) -> tuple[str, ...]:
         return (await identify_server(session)).models
 
 
-async def test_a_proxy_is_asked_for_hosts_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The simulator stands in for the proxy: it is asked for a host that no name server knows."""
+async def test_probes_go_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator takes the place of the proxy, and the host does not exist."""
     with run_simulator(SimSettings(latency=0)) as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
         assert await models_at("http://model.invalid/v1") == ("persqa-simulator",)
 
 
-async def test_this_machine_is_reached_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_loopback_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with run_simulator(SimSettings(latency=0)) as server:
         assert await models_at(server.base_url) == ("persqa-simulator",)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+async def test_chat_over_http_goes_through_the_proxy(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    bodies, heads = list[bytes](), list[dict[str, str]]()
+    body = Body((b'{"picture": "', EncodedImage(bytes(200_001), "image/jpeg", 1, 1), b'"}'))
+    async with serve_handler(recording_all(bodies, heads)) as url, running_proxy(url) as proxy:
+        monkeypatch.setenv(variable, proxy.url)
+        async with client_of(f"http://{HOST}/v1", key=KEY) as client:
+            for _ in range(3):
+                assert (await client.send(body)).text
+    assert proxy.targets == [f"POST http://{HOST}{CHAT}"] * 3
+    assert bodies == [bytes(body)] * 3
+    assert {(head["host"], head["authorization"]) for head in heads} == {(HOST, f"Bearer {KEY}")}
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+async def test_chat_over_https_goes_through_a_tunnel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: trustme.CA, variable: str
+) -> None:
+    bodies, heads = list[bytes](), list[dict[str, str]]()
+    async with running_tls_server(recording_all(bodies, heads), authority) as url, running_proxy(url) as proxy:
+        monkeypatch.setenv(variable, proxy.url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        async with client_of(f"https://{HOST}/v1", key=KEY) as client:
+            for _ in range(3):
+                assert (await client.send(BODY)).text
+    assert set(proxy.targets) == {f"CONNECT {HOST}:443"}
+    assert KEY not in "".join(proxy.heads)
+    assert bodies == [BODY] * 3
+    assert {head["authorization"] for head in heads} == {f"Bearer {KEY}"}
+
+
+async def test_an_unknown_certificate_is_reported(monkeypatch: pytest.MonkeyPatch, authority: trustme.CA) -> None:
+    async with running_tls_server(recording([]), authority) as url, running_proxy(url) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        async with client_of(f"https://{HOST}/v1") as client:
+            decision = await failure(client)
+    assert (decision.action, decision.code) == (RetryAction.STOP, "no_connection_tls")
+
+
+@pytest.mark.parametrize("named", ["SSL_CERT_FILE", "nothing"])
+async def test_a_named_certificate_is_trusted_on_loopback_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: trustme.CA, named: str
+) -> None:
+    async with running_tls_server(recording([]), authority) as url:
+        monkeypatch.setenv(named, str(tmp_path / "ca.pem"))
+        async with client_of(f"{url}/v1") as client:
+            if named == "SSL_CERT_FILE":
+                assert (await client.send(BODY)).text
+                assert (await client.send(BODY)).text
+            else:
+                assert (await failure(client)).code == "no_connection_tls"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxys_credentials_are_sent_only_to_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: trustme.CA, scheme: str
+) -> None:
+    bodies, heads = list[bytes](), list[dict[str, str]]()
+    handler = recording_all(bodies, heads)
+    server = running_tls_server(handler, authority) if scheme == "https" else serve_handler(handler)
+    async with server as url, running_proxy(url) as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url.replace("//", "//user:pass%20word@"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        async with client_of(f"{scheme}://{HOST}/v1") as client:
+            assert (await client.send(BODY)).text
+            assert (await client.send(BODY)).text
+    assert "Proxy-Authorization: Basic dXNlcjpwYXNzIHdvcmQ=\r\n" in proxy.heads[0]
+    assert all("proxy-authorization" not in head for head in heads)
+
+
+@pytest.mark.parametrize("status", [403, 407, 502])
+async def test_a_refused_tunnel_stops_the_run(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    async with running_proxy("http://127.0.0.1:9", status=status) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:secret@"))
+        async with client_of(f"https://{HOST}/v1") as client:
+            decision = await failure(client)
+    assert (decision.action, decision.code) == (RetryAction.STOP, "no_connection_proxy")
+    assert "secret" not in decision.message
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_dead_proxy_stops_the_run(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("ALL_PROXY", f"http://user:secret@127.0.0.1:{port}")
+    async with client_of(f"{scheme}://{HOST}/v1") as client:
+        decision = await failure(client)
+    assert (decision.action, decision.code) == (RetryAction.STOP, "no_connection_proxy")
+    assert "secret" not in decision.message
+
+
+@pytest.mark.usefixtures("host_is_loopback")
+@pytest.mark.parametrize(
+    ("excepted", "direct"),
+    [
+        (HOST, True),
+        ("example.test", True),
+        (".example.test", True),
+        ("*", True),
+        (f"other.test, {HOST}", True),
+        ("other.test", False),
+        ("ple.test", False),
+        ("", False),
+    ],
+)
+async def test_hosts_in_no_proxy_are_reached_without_it(
+    monkeypatch: pytest.MonkeyPatch, excepted: str, direct: bool
+) -> None:
+    async with serve_handler(recording([])) as url, running_proxy(url) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", excepted)
+        port = url.rpartition(":")[2]
+        async with client_of(f"http://{HOST}:{port}/v1") as client:
+            assert (await client.send(BODY)).text
+            assert (await client.send(BODY)).text
+    assert len(proxy.targets) == (0 if direct else 2)
+
+
+async def test_networks_in_no_proxy_are_reached_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The addresses, reserved for documentation, lead nowhere. The one outside the network reaches the proxy."""
+    async with serve_handler(recording([])) as url, running_proxy(url) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "192.0.2.0/24")
+        async with client_of("http://192.0.2.7/v1", timeout=0.2) as near, client_of("http://198.51.100.7/v1") as far:
+            await failure(near)
+            assert (await far.send(BODY)).text
+    assert proxy.targets == [f"POST http://198.51.100.7{CHAT}"]
+
+
+async def test_a_redirect_is_not_followed_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def redirect(request: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": "http://elsewhere.test/v1/chat/completions"})
+
+    async with serve_handler(redirect) as url, running_proxy(url) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        async with client_of(f"http://{HOST}/v1", key=KEY) as client:
+            decision = await failure(client)
+    assert len(proxy.targets) == 1
+    assert (decision.action, decision.code) == (RetryAction.STOP, "redirected")
+    assert "http://elsewhere.test/v1/chat/completions" in decision.message
 
 
 @pytest.mark.parametrize(
@@ -41,5 +220,5 @@ async def test_this_machine_is_reached_without_it(monkeypatch: pytest.MonkeyPatc
         ("https://api.openai.com/v1", False),
     ],
 )
-def test_which_addresses_are_this_machine(url: str, expected: bool) -> None:
+def test_which_addresses_are_loopback(url: str, expected: bool) -> None:
     assert is_loopback(url) is expected

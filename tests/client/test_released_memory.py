@@ -1,4 +1,4 @@
-"""What a request leaves behind, answered or not: nothing of its pictures, without the garbage collector's help."""
+"""Once a request is over, its images are freed without the garbage collector."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ ROUNDS = 4
 
 
 @pytest.fixture(autouse=True)
-def no_collector() -> Iterator[None]:
+def gc_disabled() -> Iterator[None]:
     gc.collect()
     gc.disable()
     yield
     gc.enable()
 
 
-async def left_over(statuses: Sequence[int], attempts: int) -> int:
-    """How many pictures are there still when the requests that had them are over. The server answers with these
-    statuses in turn."""
+async def count_kept_images(statuses: Sequence[int], attempts: int) -> int:
+    """How many images are still in memory after their requests. The server responds with ``statuses`` in turn."""
     coming = itertools.cycle(statuses)
 
     async def handle(request: web.Request) -> web.Response:
@@ -58,6 +57,6 @@ async def left_over(statuses: Sequence[int], attempts: int) -> int:
     [([200], 1), ([500, 200], 2), ([400], 1), ([500], 1), ([500], 3), ([429, 400], 1)],
     ids=["answered", "after a failure", "refused", "failed", "failed thrice", "refused after pressure"],
 )
-async def test_a_request_that_is_over_leaves_no_picture(statuses: list[int], attempts: int) -> None:
-    # The last may still be held by a task of the transport that is about to end.
-    assert await left_over(statuses, attempts) <= 1
+async def test_a_finished_request_frees_its_images(statuses: list[int], attempts: int) -> None:
+    # A task of aiohttp that is about to end may still hold the last one.
+    assert await count_kept_images(statuses, attempts) <= 1

@@ -1,4 +1,4 @@
-"""Keys and pictures stay out of what is said and logged, whatever a server echoes."""
+"""Keys and images do not appear in messages and logs, whatever a server echoes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def judge(status: int, body: object) -> ErrorDecision:
     return classify_response(status, {}, orjson.dumps(body), CONTEXT, now=0.0)
 
 
-def pieces(text: str, size: int = 12) -> set[str]:
+def substrings(text: str, size: int = 12) -> set[str]:
     return {text[start : start + size] for start in range(len(text) - size)} or {text}
 
 
@@ -54,44 +54,44 @@ def pieces(text: str, size: int = 12) -> set[str]:
     ],
 )
 @pytest.mark.parametrize("status", [400, 413, 422, 429, 500, 503])
-def test_no_picture_is_in_a_verdict(status: int, wrap: object, picture: str) -> None:
+def test_no_image_is_in_a_decision(status: int, wrap: object, picture: str) -> None:
     assert callable(wrap)
-    verdict = judge(status, wrap(echo(picture)))
-    said = f"{verdict.message} {verdict.raw}"
-    assert not any(piece in said for piece in pieces(picture))
-    assert not any(piece in said for piece in pieces(picture.replace("/", "\\/")))
+    decision = judge(status, wrap(echo(picture)))
+    said = f"{decision.message} {decision.raw}"
+    assert not any(piece in said for piece in substrings(picture))
+    assert not any(piece in said for piece in substrings(picture.replace("/", "\\/")))
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422, 429, 500, 503])
-def test_the_key_is_in_no_verdict(status: int) -> None:
-    verdict = judge(status, {"error": {"message": f"Incorrect key provided: {KEY}. The model says no to '{KEY}'"}})
-    assert KEY not in f"{verdict.message} {verdict.raw} {verdict!r} {CONTEXT!r}"
-    assert "Incorrect key" in str(verdict.raw)
+def test_the_key_is_in_no_decision(status: int) -> None:
+    decision = judge(status, {"error": {"message": f"Incorrect key provided: {KEY}. The model says no to '{KEY}'"}})
+    assert KEY not in f"{decision.message} {decision.raw} {decision!r} {CONTEXT!r}"
+    assert "Incorrect key" in str(decision.raw)
 
 
 @pytest.mark.parametrize(
     "text", ["sk-proj-abcdefgh12345678", "hf_abcdefgh12345678", "Authorization: Bearer a.b.c", "sk-abcd****wxyz"]
 )
-def test_what_looks_like_any_key_is_cut_out(text: str) -> None:
+def test_anything_that_looks_like_a_key_is_redacted(text: str) -> None:
     secret = text.split()[-1]
     assert secret not in redact_secrets(f"You sent {text} to us")
     assert redact_secrets(f"You sent {text} to us").endswith("to us")
 
 
-def test_a_short_key_does_not_eat_the_words() -> None:
+def test_a_short_key_is_redacted_only_as_a_whole_word() -> None:
     assert redact_secrets("a bad apple", key="a") == "… bad apple"
 
 
-def test_an_error_inside_a_200_tells_neither_key_nor_picture() -> None:
+def test_an_error_in_a_200_shows_neither_key_nor_image() -> None:
     body = orjson.dumps({"error": {"message": f"key {KEY} sent {json.dumps(echo(PICTURE))}"}})
     with pytest.raises(AttemptError) as caught:
         read_completion(body, KEY)
     said = f"{caught.value} {caught.value.decision!r}"
     assert KEY not in said
-    assert not any(piece in said for piece in pieces(PICTURE))
+    assert not any(piece in said for piece in substrings(PICTURE))
 
 
-def test_words_are_one_short_line() -> None:
+def test_a_servers_message_becomes_one_short_line() -> None:
     words = read_error_message(orjson.dumps({"error": {"message": "first\n\n  second " + "word " * 500}}))
     assert words.startswith("first second word")
     assert len(words) <= MAX_MESSAGE_CHARS
@@ -108,5 +108,5 @@ def test_words_are_one_short_line() -> None:
         ([{"error": {"message": "in a list"}}], "in a list"),
     ],
 )
-def test_a_servers_words_are_found_where_servers_put_them(body: object, words: str) -> None:
+def test_a_servers_message_is_found_in_every_usual_place(body: object, words: str) -> None:
     assert read_error_message(orjson.dumps(body)) == words

@@ -1,4 +1,4 @@
-"""What an error carries behind it: no exception of the SDK or the transport, which would hold key and pictures."""
+"""Our errors have no cause or context from the SDK or aiohttp: those exceptions hold the key and the images."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ DATA = random.Random(1).randbytes(600)
 PICTURE = base64.b64encode(DATA).decode()
 
 
-def linked(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and all that hangs behind it, whether a traceback would print it or not."""
+def iter_chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error with all its causes and contexts, also those that a traceback would not print."""
     if error is not None:
         yield error
-        yield from linked(error.__cause__)
-        yield from linked(error.__context__)
+        yield from iter_chain(error.__cause__)
+        yield from iter_chain(error.__context__)
 
 
 def assert_clean(error: BaseException) -> None:
-    assert all(isinstance(link, PersQAError) for link in linked(error)), list(linked(error))
+    assert all(isinstance(link, PersQAError) for link in iter_chain(error)), list(iter_chain(error))
     printed = "".join(traceback.format_exception(error))
     assert KEY not in printed
     assert PICTURE[:40] not in printed
 
 
 async def echo(request: web.Request) -> web.Response:
-    """Says with the status in its path what it was sent, key and all, as servers do in their errors."""
-    said = (await request.text()).replace('"', "'")
+    """Responds with the status in its path, and an error that repeats the request and the key."""
+    sent_text = (await request.text()).replace('"', "'")
     status = int(request.path.split("/")[1])
-    text = f'{{"error": {{"message": "{request.headers.get("Authorization")} sent {said}"}}}}'
+    text = f'{{"error": {{"message": "{request.headers.get("Authorization")} sent {sent_text}"}}}}'
     return web.Response(status=status, text=text)
 
 
@@ -59,7 +59,7 @@ BODY = f'{{"url": "data:image/jpeg;base64,{PICTURE}"}}'.encode()
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 422, 429, 500, 502])
-async def test_no_error_of_an_attempt_carries_what_the_server_echoed(status: int) -> None:
+async def test_an_attempts_error_does_not_carry_an_echoed_request(status: int) -> None:
     async with serve_handler(echo) as url, client_of(f"{url}/{status}/v1", key=KEY) as client:
         with pytest.raises(AttemptError) as caught:
             await client.send(BODY)
@@ -67,7 +67,7 @@ async def test_no_error_of_an_attempt_carries_what_the_server_echoed(status: int
 
 
 @pytest.mark.parametrize("handler", [prose, hang_up])
-async def test_nor_does_a_200_that_is_no_json_or_a_broken_connection(
+async def test_an_attempt_without_json_or_response_has_a_clean_error(
     handler: object,
 ) -> None:
     assert callable(handler)
@@ -84,7 +84,7 @@ async def test_nor_does_a_200_that_is_no_json_or_a_broken_connection(
 @pytest.mark.parametrize(
     ("status", "kind"), [(200, RowError), (400, RowError), (500, RowError), (401, RunStopped), (402, RunStopped)]
 )
-async def test_nor_does_what_becomes_of_the_request(status: int, kind: type[PersQAError]) -> None:
+async def test_a_failed_requests_error_is_clean(status: int, kind: type[PersQAError]) -> None:
     request = Request("s", (EncodedImage(DATA, "image/jpeg", 2, 2),), "q", seed=1)
     async with serve_handler(echo) as url:
         endpoint = Endpoint.model_validate({"base_url": f"{url}/{status}/v1", "model": "qwen", "api_key": KEY})

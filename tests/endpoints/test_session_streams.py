@@ -136,7 +136,7 @@ async def test_a_stream_without_an_end_is_no_answer() -> None:
     ]
     server = Server(nothing, pieces=pieces, end=b"")
     async with make_uuid_session(server.handle) as session:
-        with pytest.raises(RowError, match="the answer has no end") as caught:
+        with pytest.raises(RowError, match="ended too early") as caught:
             await session.complete(make_request("one"))
     assert (caught.value.code, caught.value.attempts) == ("connection_lost", 2)
 

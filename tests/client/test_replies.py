@@ -1,0 +1,153 @@
+"""Replies as they come over the wire, and what each is taken for, by the first request and by a later one."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Mapping
+
+import orjson
+import pytest
+
+from persqa_client.client.transport import Client
+from persqa_client.config import Endpoint
+from persqa_client.types import RetryAction
+from tests.client.attempts import BODY, client_of, failure
+from tests.client.raw_server import RawReply, make_head, make_reply, serve_raw_reply
+from tests.support.endpoints import completion_json
+
+ANSWER = orjson.dumps(completion_json())
+ERROR = orjson.dumps({"error": {"message": "so it is", "code": "x"}})
+JSON = "Content-Type: application/json"
+STREAM = "Content-Type: text/event-stream"
+GZIP = "Content-Encoding: gzip"
+CHUNKED = "Transfer-Encoding: chunked"
+EVENTS = (
+    b'data: {"model": "qwen", "choices": [{"delta": {"content": "<mam> wears a hat."}, "finish_reason": "stop"}]}\n\n'
+    b"data: [DONE]\n\n"
+)
+HTML = b"<html><body>Bad gateway</body></html>"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(make_reply("200 OK", ANSWER, JSON), id="plain"),
+        pytest.param(make_reply("201 Created", ANSWER, JSON), id="201"),
+        pytest.param(make_reply("200 OK", ANSWER), id="no content type"),
+        pytest.param(make_reply("200 OK", ANSWER, "Content-Type: text/html"), id="declared as HTML"),
+        pytest.param(make_reply("200 OK", ANSWER, f"{JSON}; charset=klingon"), id="unknown charset"),
+        pytest.param(make_reply("200 OK", gzip.compress(ANSWER), JSON, GZIP), id="gzip"),
+        pytest.param(make_reply("200 OK", zlib.compress(ANSWER), "Content-Encoding: deflate"), id="deflate"),
+        pytest.param(make_reply("200 OK", ANSWER, "Content-Encoding: identity"), id="identity"),
+        pytest.param(RawReply(make_head("200 OK", CHUNKED) + chunk(ANSWER) + chunk(b"")), id="chunked"),
+        pytest.param(
+            RawReply(make_head("200 OK", CHUNKED, GZIP) + chunk(gzip.compress(ANSWER)) + chunk(b"")), id="chunked gzip"
+        ),
+        pytest.param(RawReply(make_head("200 OK", JSON) + ANSWER, "close"), id="until the end"),
+        pytest.param(RawReply(b"HTTP/1.0 200 OK\r\n\r\n" + ANSWER, "close"), id="HTTP/1.0"),
+        pytest.param(make_reply("200 OK", EVENTS, STREAM), id="event stream"),
+        pytest.param(
+            RawReply(make_head("200 OK", STREAM, CHUNKED) + chunk(EVENTS[:40]) + chunk(EVENTS[40:]) + chunk(b"")),
+            id="event stream in chunks",
+        ),
+        pytest.param(RawReply(make_head("100 Continue") + make_reply("200 OK", ANSWER).data), id="after 100"),
+        pytest.param(RawReply(make_head("103 Early Hints") + make_reply("200 OK", ANSWER).data), id="after 103"),
+        pytest.param(make_reply("200 OK", ANSWER, "X-Name: M\xfcller", "X-None:"), id="odd headers"),
+        pytest.param(make_reply("200 OK", ANSWER, "Set-Cookie: =;;"), id="odd cookie"),
+    ],
+)
+async def test_an_answer_is_read_however_it_is_sent(reply: RawReply) -> None:
+    async with serve_raw_reply(reply) as url, client_of(url) as client:
+        texts = [(await client.send(BODY)).text for _ in range(2)]
+    assert texts == ["<mam> wears a hat."] * 2
+
+
+LOST = (RetryAction.RETRY, "connection_lost", None)
+NOT_JSON = (RetryAction.RETRY, "invalid_json", None)
+
+
+@pytest.mark.parametrize(
+    ("reply", "action", "code", "retry_after"),
+    [
+        pytest.param(RawReply(b"", "close"), *LOST, id="nothing"),
+        pytest.param(RawReply(b"", "reset"), *LOST, id="reset"),
+        pytest.param(RawReply(b"HTTP/1.1 200 OK\r\nContent", "close"), *LOST, id="half a head"),
+        pytest.param(RawReply(b"220 mail.example ESMTP ready\r\n", "close"), *LOST, id="another protocol"),
+        pytest.param(RawReply(make_head("200 OK", "Content-Length: 500") + b"{", "close"), *LOST, id="cut off"),
+        pytest.param(RawReply(make_head("200 OK", "Content-Length: 500") + b"{", "reset"), *LOST, id="cut by a reset"),
+        pytest.param(RawReply(make_head("200 OK", CHUNKED) + chunk(b"{"), "close"), *LOST, id="chunks cut off"),
+        pytest.param(RawReply(make_head("200 OK", CHUNKED) + b"zz\r\nxx", "close"), *LOST, id="no chunk"),
+        pytest.param(RawReply(make_head("200 OK", "Content-Length: x") + b"{}", "close"), *LOST, id="no length"),
+        pytest.param(RawReply(make_head("500 No", "Content-Length: 500") + b"{", "close"), *LOST, id="error cut"),
+        pytest.param(make_reply("200 OK", b"no gzip", GZIP), *LOST, id="not gzip"),
+        pytest.param(make_reply("200 OK", EVENTS[:40], STREAM), *NOT_JSON, id="half an event"),
+        pytest.param(
+            make_reply("200 OK", b'data: {"error": {"message": "busy", "code": 503}}\n\n', STREAM),
+            *(RetryAction.WAIT, "http_503", None),
+            id="error in a stream",
+        ),
+        pytest.param(make_reply("200 OK", b"hello"), *NOT_JSON, id="not JSON"),
+        pytest.param(make_reply("200 OK", b""), *NOT_JSON, id="empty"),
+        pytest.param(make_reply("200 OK", ERROR), RetryAction.RETRY, "error_in_200", None, id="error in a 200"),
+        pytest.param(RawReply(make_head("204 No")), *NOT_JSON, id="204"),
+        pytest.param(RawReply(make_head("304 No")), RetryAction.STOP, "redirected", None, id="304"),
+        pytest.param(make_reply("302 Found", b""), RetryAction.STOP, "redirected", None, id="redirect to nowhere"),
+        pytest.param(
+            make_reply("302 Found", b"", "Location: http://[::bad/"), RetryAction.STOP, "redirected", None, id="bad URL"
+        ),
+        pytest.param(make_reply("400 Bad", ERROR), RetryAction.FAIL, "rejected", None, id="400"),
+        pytest.param(make_reply("400 Bad", ERROR, STREAM), RetryAction.FAIL, "rejected", None, id="400 as a stream"),
+        pytest.param(make_reply("401 No", ERROR), RetryAction.STOP, "wrong_key", None, id="401"),
+        pytest.param(make_reply("404 No", ERROR), RetryAction.STOP, "wrong_url", None, id="404"),
+        pytest.param(make_reply("413 Big", ERROR), RetryAction.FAIL, "too_large", None, id="413"),
+        pytest.param(make_reply("429 Busy", ERROR), RetryAction.WAIT, "http_429", None, id="429"),
+        pytest.param(
+            make_reply("429 Busy", ERROR, "Retry-After: 7"), RetryAction.WAIT, "http_429", 7, id="Retry-After"
+        ),
+        pytest.param(
+            make_reply("503 Busy", ERROR, "Retry-After: 7", "retry-after: 9"),
+            *(RetryAction.WAIT, "http_503", 7),
+            id="two times Retry-After",
+        ),
+        pytest.param(
+            make_reply("429 Busy", ERROR, "retry-after-ms: 1500"), RetryAction.WAIT, "http_429", 1.5, id="milliseconds"
+        ),
+        pytest.param(make_reply("500 Oops", b"x" * 1_000_000), RetryAction.RETRY, "http_500", None, id="large error"),
+        pytest.param(make_reply("500 Oops", bytes(range(256))), RetryAction.RETRY, "http_500", None, id="binary error"),
+        pytest.param(make_reply("500 Schl\xfcssel", ERROR), RetryAction.RETRY, "http_500", None, id="odd reason"),
+        pytest.param(make_reply("502 Bad", HTML), RetryAction.RETRY, "http_502", None, id="HTML of a gateway"),
+        pytest.param(make_reply("999 What", ERROR), RetryAction.RETRY, "http_999", None, id="unknown status"),
+    ],
+)
+async def test_a_failed_attempt_is_classified(
+    reply: RawReply, action: RetryAction, code: str, retry_after: float | None
+) -> None:
+    async with serve_raw_reply(reply) as url, client_of(url) as client:
+        decisions = [await failure(client) for _ in range(2)]
+    for decision in decisions:
+        assert (decision.action, decision.code, decision.retry_after) == (action, code, retry_after)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_the_target_of_a_redirect_is_named(status: int) -> None:
+    reply = make_reply(f"{status} Moved", b"", "Location: http://elsewhere.test/v1?token=1")
+    async with serve_raw_reply(reply) as url, client_of(url) as client:
+        decision = await failure(client)
+    assert (decision.action, decision.code, decision.status) == (RetryAction.STOP, "redirected", status)
+    assert "http://elsewhere.test/v1;" in decision.message
+
+
+async def test_headers_of_an_answer_are_observed() -> None:
+    observed = list[Mapping[str, str]]()
+    reply = make_reply("200 OK", ANSWER, "X-RateLimit-Remaining-Requests: 3", "X-RateLimit-Remaining-Requests: 5")
+    async with (
+        serve_raw_reply(reply) as url,
+        Client(Endpoint(base_url=url, model="qwen"), observe_headers=observed.append) as client,
+    ):
+        await client.send(BODY)
+    assert [headers.get("x-ratelimit-remaining-requests") for headers in observed] == ["3"]
