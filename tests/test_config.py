@@ -51,7 +51,7 @@ def test_a_default_key_goes_to_its_own_host_only() -> None:
 @pytest.mark.parametrize("key", ["sk-\u00e9", "sk 1", "sk-1\nsk-2", "sk\x00"], ids=["letter", "space", "line", "NUL"])
 @pytest.mark.parametrize("name", ["MINE", None])
 def test_a_key_that_no_header_can_hold_is_rejected_and_not_shown(key: str, name: str | None) -> None:
-    with pytest.raises(SettingsError, match=r"The key in (MINE|OPENAI_API_KEY) has a space") as caught:
+    with pytest.raises(SettingsError, match=r"MINE|OPENAI_API_KEY") as caught:
         find_api_key(OPENAI, name, {"MINE": key, "OPENAI_API_KEY": key})
     assert "sk" not in str(caught.value)
 

@@ -48,7 +48,7 @@ def collect_endpoint_stats(pool: Pool) -> tuple[EndpointStats, ...]:
 def collect_notes(pool: Pool) -> list[str]:
     """Changes of the dialects, with URLs if they differ, and endpoints left out."""
     changes = {member.url: member.session.profile.dialect.describe_changes() for member in pool.members}
-    first = changes[pool.members[0].url]
+    first: list[str] = next(iter(changes.values()), [])  # DataFlow's servings have no endpoints
     if all(notes == first for notes in changes.values()):
         return [*first, *pool.warnings]
     return [f"{url}: {note}" for url, notes in changes.items() for note in notes] + pool.warnings

@@ -54,7 +54,7 @@ def test_the_servers_key_is_sent(mark: str, red: str) -> None:
 
 
 def test_an_invalid_key_is_reported_before_the_start(mark: str) -> None:
-    with pytest.raises(SettingsError, match="The key in VLLM_API_KEY has a space"):
+    with pytest.raises(SettingsError, match="VLLM_API_KEY"):
         make(mark, key="a b").start()
     assert not find_marked(mark)
 
