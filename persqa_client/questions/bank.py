@@ -20,7 +20,7 @@ from persqa_client.language import is_chinese
 from persqa_client.questions.categories import CATEGORIES, LANGUAGES, parse_category, parse_language, parse_need
 
 PAIRS = [(category, language) for category in CATEGORIES for language in LANGUAGES]
-# Modulus of the ranks by which questions are chosen (sampling.py): a prime.
+# Modulus of the ranks by which questions are chosen (tasks.py): a prime.
 RANK_MODULUS = 2**61 - 1
 
 # Far above any bank, so that a video or a device given by mistake is not read to its end.
