@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs all checks that need no server: style, types and tests. Creates the environment .venv first if needed.
+# Runs the checks that need no server: style, types and tests. Creates the environment .venv first if needed.
 # usage: scripts/test.sh [pytest options]
-#   scripts/test.sh                      all checks
+#   scripts/test.sh                      all checks, without the tests that are marked as slow
+#   scripts/test.sh -m "slow or not slow"  all checks, with these tests
 #   scripts/test.sh -k journal           only the tests with "journal" in their names
 #   scripts/test.sh -n 0                 the tests in one process, for a debugger
 # PYTHON names the interpreter for .venv if python3 is older than 3.11.
@@ -25,5 +26,5 @@ step ruff check
 step ruff format --check
 step mypy
 # -n 2: two processes, for two cores.
-step pytest -q -n 2 "$@"
+step pytest -q -n 2 -m "not slow" "$@"
 say "All checks passed."

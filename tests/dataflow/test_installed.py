@@ -14,6 +14,7 @@ DATAFLOW = Path(sys.prefix) / "dataflow"
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATAFLOW.is_dir(), reason="open-dataflow is not there; scripts/test.sh fetches it")
 def test_with_the_real_dataflow() -> None:
     told = subprocess.run(
@@ -29,6 +30,7 @@ def test_with_the_real_dataflow() -> None:
     assert "skipped" not in told.stdout
 
 
+@pytest.mark.slow
 def test_all_works_without_dataflow_and_without_pandas_but_for_frames() -> None:
     """The package and its servings import no pandas; the operator says which extra it needs."""
     code = (
@@ -59,6 +61,7 @@ def test_importing_the_package_imports_no_dataflow_that_is_there() -> None:
     assert told.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_a_dataflow_that_can_not_be_imported_is_told_and_done_without(tmp_path: Path) -> None:
     (tmp_path / "dataflow").mkdir()
     (tmp_path / "dataflow" / "__init__.py").write_text("import a_package_that_is_missing\n")

@@ -36,6 +36,7 @@ def wait_for(server: Simulator, answers: int, process: subprocess.Popen[bytes]) 
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_goes_on_and_pays_no_answer_twice(folder: Path) -> None:
     storage_of([{"image": ["red.png"], "id": number} for number in range(ROWS)])
     with run_simulator(SimSettings(latency=0.05, slots=WORKERS)) as server:
@@ -52,6 +53,7 @@ def test_one_that_is_killed_goes_on_and_pays_no_answer_twice(folder: Path) -> No
     assert stats["answered"] <= ROWS + 3 * WORKERS
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_soon_with_what_is_under_way_kept(folder: Path) -> None:
     storage_of([{"image": ["red.png"], "id": number} for number in range(ROWS)])
     with run_simulator(SimSettings(latency=0.2, slots=WORKERS)) as server:
@@ -67,6 +69,7 @@ def test_ctrl_c_ends_it_soon_with_what_is_under_way_kept(folder: Path) -> None:
     assert before < ROWS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("progress", [True, False])
 def test_a_person_at_a_terminal_sees_how_it_goes_unless_they_want_quiet(folder: Path, progress: bool) -> None:
     storage_of([{"image": ["red.png"], "id": number} for number in range(40)])

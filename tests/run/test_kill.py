@@ -40,6 +40,7 @@ def write_rows(path: Path, pictures: Path) -> None:
     path.write_bytes(b"\n".join(lines) + b"\n")
 
 
+@pytest.mark.slow
 def test_killed_runs_give_the_output_of_an_undisturbed_one(tmp_path: Path, pictures: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     write_rows(rows, pictures)
