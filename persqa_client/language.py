@@ -1,10 +1,17 @@
-"""Which script a text is written in, and which parts of it are quoted."""
+"""The languages of questions and answers, the script that a text is written in, and its quotations."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
+
+LANGUAGES = ("en", "zh")
+# Other words that users write, in lower case.
+LANGUAGE_SYNONYMS = {
+    "en": ("eng", "english", "英文", "英语"),
+    "zh": ("zho", "cn", "chinese", "mandarin", "中文", "汉语", "简体中文"),
+}
 
 # The next three are for use inside patterns, HAN and UNSPACED inside a character class.
 HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"

@@ -16,8 +16,8 @@ from typing import Any
 from persqa_client.errors import SettingsError
 from persqa_client.images.references import describe_reference
 from persqa_client.jsonl import load_value
-from persqa_client.language import is_chinese
-from persqa_client.questions.categories import CATEGORIES, LANGUAGES, parse_category, parse_language, parse_need
+from persqa_client.language import LANGUAGES, is_chinese
+from persqa_client.questions.categories import CATEGORIES, parse_category, parse_language, parse_need
 
 PAIRS = [(category, language) for category in CATEGORIES for language in LANGUAGES]
 # Modulus of the ranks by which questions are chosen (tasks.py): a prime.

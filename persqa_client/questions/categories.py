@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from persqa_client.language import LANGUAGE_SYNONYMS, LANGUAGES
+
 CATEGORIES = ("human", "animal", "object", "scene", "group")
-LANGUAGES = ("en", "zh")
 
 # What a question can presuppose, and what that means for the picture.
 NEEDS: Mapping[str, str] = {
@@ -36,10 +37,6 @@ CATEGORY_SYNONYMS = {
     "object": ("thing", "物体", "物品"),
     "scene": ("place", "building", "场景"),
     "group": ("people", "多人"),
-}
-LANGUAGE_SYNONYMS = {
-    "en": ("eng", "english", "英文", "英语"),
-    "zh": ("zho", "cn", "chinese", "mandarin", "中文", "汉语", "简体中文"),
 }
 NEED_SYNONYMS = {"colour": ("color", "colours")}
 REGION = re.compile(r"[-_.@ ].*", re.DOTALL)

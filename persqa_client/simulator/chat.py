@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from persqa_client.simulator.answers import (
     count_answer_tokens,
@@ -20,7 +23,6 @@ from persqa_client.simulator.answers import (
     make_completion,
     send_stream,
 )
-from persqa_client.simulator.capacity import QueueFull, SharedLink, Slots
 from persqa_client.simulator.error_responses import (
     ErrorResponse,
     busy_error,
@@ -47,6 +49,98 @@ from persqa_client.simulator.prompt import ChatRequest, parse_chat_request
 from persqa_client.simulator.settings import SimSettings
 from persqa_client.simulator.vision import ImageFacts
 from persqa_client.simulator.wording import draw_number
+
+
+class QueueFull(Exception):
+    """The queue has as many waiting requests as it may have."""
+
+
+class Slots:
+    """The slots of a server, in order of arrival. Cancelled requests give their slot or their place back."""
+
+    def __init__(self, size: int, max_queued: int | None = None) -> None:
+        self.size = size
+        self.max_queued = max_queued
+        self.running = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def has_free(self) -> bool:
+        return self.running < self.size and not self._queue
+
+    @property
+    def is_full(self) -> bool:
+        return not self.has_free and self.max_queued is not None and self.waiting >= self.max_queued
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        await self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    async def acquire(self) -> None:
+        """Take a slot, or wait for one. Raises QueueFull."""
+        if self.has_free:
+            self.running += 1
+            return
+        if self.is_full:
+            raise QueueFull
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self._queue:
+                self._queue.remove(turn)
+            elif not turn.cancelled():
+                self.release()
+            raise
+
+    def release(self) -> None:
+        self.running -= 1
+        self._wake_waiting()
+
+    def resize(self, size: int) -> None:
+        """Change the number of slots. Requests that are being served keep theirs."""
+        self.size = size
+        self._wake_waiting()
+
+    def _wake_waiting(self) -> None:
+        while self._queue and self.running < self.size:
+            turn = self._queue.popleft()
+            if not turn.done():
+                self.running += 1
+                turn.set_result(None)
+
+
+class SharedLink:
+    """A network link that all request bodies share; each piece takes its turn behind the earlier ones."""
+
+    def __init__(self, mbps: float) -> None:
+        self.bytes_per_second = mbps * 1e6 / 8
+        # Loop time at which everything accepted so far has passed.
+        self.free_at = 0.0
+
+    def reserve(self, size: int, now: float) -> float:
+        """Seconds until ``size`` bytes have passed, behind all earlier ones."""
+        self.free_at = max(now, self.free_at) + size / self.bytes_per_second
+        return self.free_at - now
+
+    async def read(self, stream: StreamReader) -> bytes:
+        """Read a whole body at the link's pace; what is not read yet holds the sender back."""
+        pieces = []
+        loop = asyncio.get_running_loop()
+        async for piece in stream.iter_any():
+            pieces.append(piece)
+            await asyncio.sleep(self.reserve(len(piece), loop.time()))
+        return b"".join(pieces)
+
 
 # The rate limit headers of OpenAI's answers. The simulator has no such limits, so the numbers never change.
 RATE_LIMIT_HEADERS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.engines.row_loop import FIRST_RESULTS, EarlyStop
+from persqa_client.engines.early_stop import FIRST_RESULTS, EarlyStop
 from persqa_client.errors import RunStopped
 from persqa_client.types import Failure, Record, TaskId
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from persqa_client.language import LANGUAGES
 from persqa_client.questions.bank import PAIRS, Bank, Question, load_builtin_bank, normalise_words
-from persqa_client.questions.categories import CATEGORIES, LANGUAGES, NEEDS
+from persqa_client.questions.categories import CATEGORIES, NEEDS
 from persqa_client.questions.prompts import build_prompt
 from persqa_client.questions.tasks import answer_pattern
 

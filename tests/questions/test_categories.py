@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from persqa_client.questions.categories import CATEGORIES, LANGUAGES, NEEDS, parse_category, parse_language, parse_need
+from persqa_client.language import LANGUAGES
+from persqa_client.questions.categories import CATEGORIES, NEEDS, parse_category, parse_language, parse_need
 
 CATEGORY = {
     **{name: name for name in CATEGORIES},

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from persqa_client.simulator.app import STATE
-from persqa_client.simulator.capacity import QueueFull, SharedLink, Slots
+from persqa_client.simulator.chat import QueueFull, SharedLink, Slots
 from persqa_client.simulator.server import Simulator, run_simulator
 from persqa_client.simulator.settings import SimSettings
 from tests.simulator.requests import chat_body
