@@ -21,6 +21,7 @@ from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling
 from persqa_client.dataflow.cells import make_data_uri, resolve_references
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError, RunStopped
+from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.loader import ImageCache
 from persqa_client.run.background import get_portal
 from persqa_client.run.compose import IMAGE_THREADS, make_session
@@ -29,9 +30,6 @@ from persqa_client.types import Request, Turn
 # LLaVA's mark for the position of an image in a turn.
 IMAGE_MARK = "<image>"
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
-)
 IMAGE_SCHEMES = ("data:image/", "file://")
 
 

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 SUPPORTED = "supported formats are JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC"
 
+# Names of files that count as images in a folder, and as references in DataFlow's prompts.
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
+)
+
 SIGNATURES = {
     b"\xff\xd8": "JPEG",
     b"\x89PNG": "PNG",

@@ -17,14 +17,11 @@ from typing import Any, BinaryIO, Protocol
 from natsort import natsort_keygen, ns
 
 from persqa_client.errors import SettingsError
-from persqa_client.images.formats import describe_content, detect_format
+from persqa_client.images.formats import IMAGE_SUFFIXES, describe_content, detect_format
 from persqa_client.images.references import describe_reference
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import Position
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
-)
 natural_key = natsort_keygen(alg=ns.IGNORECASE)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.images.formats import describe_content, detect_format, is_unsupported_image
+from persqa_client.images.decode import OPENERS
+from persqa_client.images.formats import SIGNATURES, SUPPORTED, describe_content, detect_format, is_unsupported_image
+from persqa_client.images.prepare import COMPLETENESS_CHECKS, STRIPPERS
 
 
 def ftyp(*brands: bytes) -> bytes:
@@ -70,3 +72,11 @@ def test_unsupported_images_are_described(data: bytes, description: str) -> None
     assert detect_format(data) is None
     assert is_unsupported_image(data)
     assert describe_content(data) == description
+
+
+def test_every_supported_format_can_be_decoded_and_is_checked() -> None:
+    """A format without an entry in these tables would end a run with a KeyError."""
+    formats = {*SIGNATURES.values(), "WEBP", "BMP", "AVIF", "HEIC"}
+    assert OPENERS.keys() == formats
+    assert STRIPPERS.keys() | COMPLETENESS_CHECKS.keys() == formats
+    assert all(name.lower() in SUPPORTED.lower() for name in formats)

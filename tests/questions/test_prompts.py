@@ -67,3 +67,9 @@ def test_the_digest_of_the_prompts_changes_with_their_texts(monkeypatch: pytest.
     assert prompts_digest() == before
     monkeypatch.setattr(prompts, "CHINESE", replace(CHINESE, reasons={**CHINESE.reasons, "empty": "空"}))
     assert prompts_digest() != before
+
+
+def test_each_problem_has_a_reason_in_both_languages() -> None:
+    """Without one, a run would end with a KeyError."""
+    codes = [{key.partition("/")[0] for key in wording.reasons} for wording in (ENGLISH, CHINESE)]
+    assert codes[0] == codes[1]
