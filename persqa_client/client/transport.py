@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -50,6 +52,19 @@ KEEP_ALIVE = 4.0
 SPARE_CONNECTIONS = 8
 
 HEADERS = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "persqa-client"}
+
+# Whether this module is sending a request.
+SENDING: ContextVar[bool] = ContextVar("persqa_sending", default=False)
+
+
+class OwnRequestFilter(logging.Filter):
+    """Drops httpx2's INFO record of each request that this module sends: there is one per row."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not SENDING.get()
+
+
+logging.getLogger("httpx2").addFilter(OwnRequestFilter())
 
 SEND_ERRORS = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
@@ -237,10 +252,13 @@ class Client(AbstractAsyncContextManager["Client"]):
 
     async def _request(self, body: Body | bytes) -> httpx2.Response:
         options = self._options.model_copy(update={"content": body})
+        SENDING.set(True)
         try:
             return await self._sdk.request(httpx2.Response, options, stream=True)
         except APIStatusError as error:
             return error.response
+        finally:
+            SENDING.set(False)
 
     def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> bytes | ErrorDecision:
         """Returns the JSON of a good response, whether it came whole or as a stream."""

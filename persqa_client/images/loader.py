@@ -26,7 +26,8 @@ class ImageCache:
     """Loads images, and keeps those that were encoded again: up to ``max_bytes``, the least recently used going first.
 
     Images that are sent as they are are not kept, since reading the file again costs less than a digest of it.
-    Thread-safe: if two threads need the same image, one encodes it and the other waits. Errors are not kept.
+    Thread-safe: if two threads need the same image, one encodes it and the other waits. An image larger than the cache
+    is encoded each time. Errors are not kept.
     """
 
     def __init__(self, roots: Sequence[Path], *, max_pixels: int, max_bytes: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import isfinite
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -66,7 +67,12 @@ def parse_metrics(text: bytes, model: str) -> ServerMetrics | None:
     lines = [line for line in text.decode("utf-8", "replace").split("\n") if line.startswith(METRIC_NAMES)]
     try:
         families = text_string_to_metric_families("\n".join(lines))
-        samples = [sample for family in families for sample in family.samples if sample.name in METRIC_NAMES]
+        samples = [
+            sample
+            for family in families
+            for sample in family.samples
+            if sample.name in METRIC_NAMES and isfinite(sample.value)
+        ]
     except ValueError:
         return None
     # An adapter or an alias is not listed under the name that its requests use.

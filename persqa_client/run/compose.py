@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,12 @@ class RunPlan:
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
+
+    def with_settings(self, settings: RunSettings) -> RunPlan:
+        """The plan for other endpoints. The files of the bank and of the names are not read again."""
+        plan = copy.copy(self)
+        plan.settings = settings
+        return plan
 
     def make_task_maker(self, strategy: Strategy) -> TaskMaker:
         category, language = default_category_and_language(self.settings.recipe, self.bank)

@@ -88,7 +88,7 @@ class Run:
     def use_endpoint(self, endpoint: Endpoint) -> None:
         """Replaces the endpoint before the run starts, once the address of its server is known."""
         self.settings = self.settings.model_copy(update={"endpoint": endpoint})
-        self.plan = RunPlan(self.settings, input_folder_of(self.source))
+        self.plan = self.plan.with_settings(self.settings)
         self.composition = Composition(self.plan, warn=self._warn)
 
     async def execute(self) -> Summary:

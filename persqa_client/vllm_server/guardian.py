@@ -138,8 +138,9 @@ class Guardian:
     def stop(self, grace: float) -> None:
         """Send SIGTERM to the command and, once it has ended, to its children; then kill what is left."""
         if self.exit_code is None:
-            # Not Popen.send_signal, which would collect the exit code.
-            os.kill(self.command.pid, signal.SIGTERM)
+            # Not Popen.send_signal, which would collect the exit code. A command under sudo can't be signalled.
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self.command.pid, signal.SIGTERM)
             self._wait_until(lambda: self.exit_code is not None, grace)
         if self.exit_code is not None:
             send_signal(find_descendants(os.getpid()), signal.SIGTERM)

@@ -13,14 +13,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from persqa_client.errors import SettingsError
 from persqa_client.vllm_server.guardian import find_descendants, kill_tree, max_stop_seconds
 
-# The guardian is imported from this package's own folder, whatever the working directory and the environment.
+# The guardian is imported from this package's own folder, and psutil from the one that this process uses, whatever the
+# working directory and the environment.
 PACKAGE_PARENT = str(Path(__file__).parents[2])
+PSUTIL_PARENT = str(Path(psutil.__file__).parents[1])
 GUARDIAN_CODE = f"""
 import sys
 sys.path.insert(0, {PACKAGE_PARENT!r})
+sys.path.append({PSUTIL_PARENT!r})
 from persqa_client.vllm_server.guardian import run_guardian
 run_guardian()
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import pairwise
@@ -243,3 +244,15 @@ def test_too_many_open_files_stop_the_run() -> None:
     decision = classify_transport_error(fault, "", AttemptContext("http://x/v1", "m", has_answered=True))
     assert (decision.action, decision.code) == (RetryAction.STOP, "no_connection_files")
     assert "--concurrency" in decision.message
+
+
+async def test_requests_leave_no_line_each_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def handle(request: web.Request) -> web.Response:
+        return completion_response()
+
+    with caplog.at_level(logging.INFO):
+        async with serve_handler(handle) as url, client_of(f"{url}/v1") as client:
+            for _ in range(3):
+                await client.send(BODY)
+            logging.getLogger("httpx2").info("another program's request")
+    assert [record.message for record in caplog.records if record.name == "httpx2"] == ["another program's request"]

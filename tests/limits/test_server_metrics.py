@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 
 import pytest
@@ -123,3 +124,9 @@ async def test_polling_ends_where_the_server_never_responded() -> None:
 async def test_polling_survives_an_outage() -> None:
     reported, _ = await poll((200, PAGE), *[NO_RESPONSE] * 8, (503, b""), (200, PAGE), at_most=12)
     assert len(reported) == 3
+
+
+def test_values_that_are_no_numbers_are_left_out() -> None:
+    text = PAGE.replace(b'waiting{engine="1",model_name="qwen"} 1.0', b'waiting{engine="1",model_name="qwen"} NaN')
+    assert parse_metrics(text, "qwen") == ServerMetrics(running=12, waiting=3, kv_usage=0.5, rejections=6)
+    assert parse_metrics(re.sub(rb"(running\{.*\}) .*", rb"\1 NaN", PAGE), "qwen") is None

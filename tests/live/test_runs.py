@@ -89,7 +89,7 @@ def test_a_finished_run_is_not_paid_again(held: Finished, endpoint: LiveEndpoint
 
     again = run(held.output.with_name("in.jsonl"), [*endpoint.flags, "--details"])
 
-    assert "finished already" in again.said
+    assert "already finished" in again.said
     assert again.code == held.code
     assert held.output.read_bytes() == before
 

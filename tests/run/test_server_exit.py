@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from persqa_client import Endpoint, Limits, PersQAClient, RunStopped, ServerFailed, SettingsError, generate
-from persqa_client.config import make_run_settings
+from persqa_client.config import Recipe, RunSettings, make_run_settings
 from persqa_client.inputs.sources import open_source
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
@@ -177,3 +177,21 @@ def test_the_start_of_a_server_does_not_count_as_run_time(rows: Path) -> None:
         now = 100.0
         run.use_endpoint(of(server))
         assert asyncio.run(run.execute()).seconds == 0.0
+
+
+def test_files_of_the_settings_are_read_once(rows: Path, tmp_path: Path) -> None:
+    """The server may take half an hour to start; the run's identity holds the digests of the files as they were."""
+    names = tmp_path / "names.txt"
+    names.write_text("Alice\n")
+    settings = RunSettings(
+        input=rows,
+        output=rows.with_name("qa.jsonl"),
+        endpoint=Endpoint(base_url="http://127.0.0.1:1/v1", model=MODEL),
+        recipe=Recipe(names=names),
+    )
+    run = Run(settings, open_source(rows, "image"))
+    with run.hold_files(), run_simulator(SimSettings(latency=0.0)) as server:
+        names.unlink()
+        run.use_endpoint(of(server))
+        assert run.plan.names == ("Alice",)
+        assert asyncio.run(run.execute()).tally.succeeded > 0
