@@ -25,7 +25,7 @@ from persqa_client.types import Request
 # Failures without an answer until an endpoint is doubtful. Otherwise an endpoint that fails fast would attract all
 # requests.
 DOUBTFUL_AFTER = 3
-# Crashes with the same request in flight until it goes behind other requests.
+# Crashes with a request in flight after which it moves to another endpoint immediately; after more, it goes last.
 TOLERATED_CRASHES = 1
 # Images whose endpoint is remembered.
 REMEMBERED_IMAGES = 4096
