@@ -1,4 +1,4 @@
-"""How many requests are served at once, how many may wait, and how fast request bodies arrive."""
+"""Slots, queue and network link of a simulated server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class QueueFull(Exception):
 
 
 class Slots:
-    """The slots of a server, in order of arrival. Cancelled requests give their slot or their place back."""
+    """Slots in order of arrival. Cancelled requests release their slot or place."""
 
     def __init__(self, size: int, max_queued: int | None = None) -> None:
         self.size = size
@@ -44,7 +44,7 @@ class Slots:
             self.release()
 
     async def acquire(self) -> None:
-        """Take a slot, or wait for one. Raises QueueFull."""
+        """Waits for a slot. Raises QueueFull."""
         if self.has_free:
             self.running += 1
             return
@@ -66,7 +66,7 @@ class Slots:
         self._wake_waiting()
 
     def resize(self, size: int) -> None:
-        """Change the number of slots. Requests that are being served keep theirs."""
+        """Running requests keep their slots."""
         self.size = size
         self._wake_waiting()
 
@@ -79,20 +79,20 @@ class Slots:
 
 
 class SharedLink:
-    """A network link that all request bodies share; each piece takes its turn behind the earlier ones."""
+    """A network link shared by all request bodies."""
 
     def __init__(self, mbps: float) -> None:
         self.bytes_per_second = mbps * 1e6 / 8
-        # Loop time at which everything accepted so far has passed.
+        # Loop time when everything accepted so far has been transferred.
         self.free_at = 0.0
 
     def reserve(self, size: int, now: float) -> float:
-        """Seconds until ``size`` bytes have passed, behind all earlier ones."""
+        """Seconds until ``size`` bytes are transferred, after all earlier ones."""
         self.free_at = max(now, self.free_at) + size / self.bytes_per_second
         return self.free_at - now
 
     async def read(self, stream: StreamReader) -> bytes:
-        """Read a whole body at the link's pace; what is not read yet holds the sender back."""
+        """Reads a body at the link's speed; the sender has to wait."""
         pieces = []
         loop = asyncio.get_running_loop()
         async for piece in stream.iter_any():

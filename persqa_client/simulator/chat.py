@@ -1,4 +1,4 @@
-"""Handles a chat request from its first byte to its answer or its fault."""
+"""Handles a chat request, from its first byte to its answer or fault."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from persqa_client.simulator.settings import SimSettings
 from persqa_client.simulator.vision import ImageFacts
 from persqa_client.simulator.wording import draw_number
 
-# The rate limit headers of OpenAI's answers. The simulator has no such limits, so the numbers never change.
+# OpenAI's rate limit headers. The simulator has no such limits, so the numbers are constant.
 RATE_LIMIT_HEADERS = {
     "x-ratelimit-limit-requests": "10000",
     "x-ratelimit-remaining-requests": "9999",
@@ -60,7 +60,7 @@ RATE_LIMIT_HEADERS = {
 
 
 class EndpointState:
-    """The state of one simulated endpoint: settings, counters, slots and remembered images."""
+    """State of a simulated endpoint: settings, counters, slots and cached images."""
 
     def __init__(self, settings: SimSettings) -> None:
         self.settings = settings
@@ -86,7 +86,7 @@ class EndpointState:
         raise ErrorResponse(401, "Unauthorized", plain=True)
 
     def start_slot_changes(self) -> None:
-        """Start the clock of ``slots_at``. Only the first call does so."""
+        """Starts the clock of ``slots_at``; only the first call has an effect."""
         loop = asyncio.get_running_loop()
         while self.slot_changes:
             seconds, slots = self.slot_changes.pop()
@@ -98,12 +98,12 @@ class EndpointState:
         return body
 
     def make_busy_error(self) -> ErrorResponse:
-        """The response to a request beyond the queue limit, which is counted."""
+        """Response beyond the queue limit; counts it."""
         self.counts.admission_rejections += 1
         return busy_error()
 
     async def serve(self) -> None:
-        """Wait for a slot, then for the time of service. Raises ErrorResponse where the queue is full."""
+        """Waits for a slot and the latency. Raises ErrorResponse if the queue is full."""
         try:
             async with self.slots.hold():
                 seconds = self.settings.latency
@@ -115,7 +115,7 @@ class EndpointState:
             raise self.make_busy_error() from None
 
     def make_fault_error(self, fault: str) -> ErrorResponse:
-        """The response of a fault in REJECTIONS or LATE_ERRORS, with its lasting effect."""
+        """Response of a fault in REJECTIONS or LATE_ERRORS; applies its lasting effect."""
         if fault == "engine_dead":
             self.engine_dead = True
         return fault_error(fault, self.settings.retry_after, datetime.now(UTC))
@@ -123,7 +123,7 @@ class EndpointState:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedRequest:
-    """A request that passed all checks, with the facts of its images and the fault that it meets."""
+    """A request that passed all checks, with image facts and fault."""
 
     chat: ChatRequest
     images: list[ImageFacts]
@@ -158,7 +158,7 @@ async def answer_request(state: EndpointState, request: web.Request) -> web.Stre
 
 
 async def accept_request(state: EndpointState, request: web.Request) -> AcceptedRequest:
-    """Read and check a request, and read its images. Raises ErrorResponse."""
+    """Reads and checks a request and its images. Raises ErrorResponse."""
     state.check_key(request)
     state.start_slot_changes()
     body = await state.read_body(request)
@@ -173,7 +173,7 @@ async def accept_request(state: EndpointState, request: web.Request) -> Accepted
         raise state.make_fault_error(fault)
     settings = state.settings
     chat = parse_chat_request(parse_json(body, request.content_type), knows_partial=state.hosted and settings.partial)
-    del body  # large, and no longer needed
+    del body  # large and not needed any more
     check_model(chat.fields.get("model"), settings.models, state.hosted)
     check_fields(chat.fields, settings)
     check_content(chat, state.hosted, settings.limit_images)
@@ -184,7 +184,7 @@ async def accept_request(state: EndpointState, request: web.Request) -> Accepted
 
 
 async def complete(state: EndpointState, accepted: AcceptedRequest) -> dict[str, Any]:
-    """The completion after the time of service, or what a fault makes of it. Raises ErrorResponse."""
+    """The completion, or the effect of a fault on it. Raises ErrorResponse."""
     chat, fault = accepted.chat, accepted.fault
     await state.serve()
     if state.engine_dead:
@@ -203,7 +203,7 @@ async def complete(state: EndpointState, accepted: AcceptedRequest) -> dict[str,
 
 
 def parse_json(body: bytes, content_type: str) -> Any:
-    """Decode a JSON body. Raises ErrorResponse, in vLLM's words."""
+    """Raises ErrorResponse with vLLM's message."""
     if content_type != "application/json":
         message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
         raise ErrorResponse(400, message, malformed=True)
