@@ -1,6 +1,6 @@
 """Generates personalised visual question-answering data from photos through an OpenAI-compatible endpoint.
 
-The public names are imported when they are first used, so that importing the package is fast.
+Public names are imported on first use, which keeps the import of the package fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m persqa_client``: the same as the ``persqa`` command."""
+"""``python -m persqa_client`` is the ``persqa`` command."""
 
 from persqa_client.cli.main import app
 

@@ -31,11 +31,10 @@ Rows = Iterable[dict[str, Any] | str]
 
 
 class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
-    """Asks questions about images, one at a time or many concurrently, under common limits.
+    """Asks questions about images, one at a time or many concurrently, under shared limits.
 
-    Use it as ``async with PersQAClient(Endpoint(...)) as client``. Several endpoints must serve the same model;
-    ``VLLMServer.endpoint`` is one, too. Before the first question the client probes each server's features, unless
-    ``probes`` is False.
+    Use it as ``async with PersQAClient(Endpoint(...)) as client``. Several endpoints must serve the same model. Before
+    the first question, each server's features are probed, unless ``probes`` is False.
     """
 
     def __init__(
@@ -64,9 +63,9 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     async def ask(
         self, *images: str | Path, question: str | None = None, tag: str | None = None, id: str | int | None = None
     ) -> Record:
-        """Asks a question about one image, or about several images in one request, and returns the accepted answer.
+        """Asks one question about one or several images, and returns the accepted answer.
 
-        Raises RowError with a ``code`` if there is none, and RunStopped if the endpoint rejects all requests.
+        Raises RowError with a ``code`` if no answer is accepted, and RunStopped if the endpoint rejects all requests.
         """
         fields = {"question": question, "tag": tag, "id": id}
         row = {self._settings.recipe.image_key: [str(image) for image in images]}
@@ -85,10 +84,10 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             return await pipeline.answer(parsed, self._row_reader.task_ids(parsed)[0])
 
     async def stream(self, rows: Rows) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
-        """Yields rows with their outcomes in the order in which they finish; ``Row.number`` counts from 1.
+        """Yields rows with their outcomes as they finish; ``Row.number`` counts from 1.
 
-        Takes rows from the iterable only as they are needed. Raises RunStopped if the endpoint rejects all requests;
-        afterwards the client can be used again.
+        Reads the iterable lazily. Raises RunStopped if the endpoint rejects all requests; the client can still be used
+        afterwards.
         """
         with self._reset_after_stop():
             pipeline = await self._probed_pipeline()
@@ -104,7 +103,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
 
     @contextmanager
     def _reset_after_stop(self) -> Iterator[None]:
-        """Lets later questions be sent after an outage that ended this one."""
+        """Allows new requests after an outage."""
         try:
             yield
         except RunStopped:
@@ -113,7 +112,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             raise
 
     async def _probed_pipeline(self) -> Pipeline:
-        """The pipeline; all questions share one probe. A probe that failed is repeated for the next question."""
+        """All questions share one probe. A failed probe is repeated for the next question."""
         if self._probing is None or (self._probing.done() and (self._probing.cancelled() or self._probing.exception())):
             self._probing = asyncio.ensure_future(self._probe())
         return await asyncio.shield(self._probing)
@@ -142,7 +141,7 @@ def make_jobs(rows: Rows, reader: RowReader) -> Iterator[Job]:
 async def stream(
     rows: Rows, endpoint: Endpoint | Sequence[Endpoint], **settings: Any
 ) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
-    """``PersQAClient(endpoint, **settings).stream(rows)`` with a client that is opened and closed around it."""
+    """Opens a client for the endpoint, and closes it after the last row; see ``PersQAClient.stream``."""
     async with PersQAClient(endpoint, **settings) as client:
         async for answered in client.stream(rows):
             yield answered
@@ -158,13 +157,13 @@ def generate(
     endpoint: Endpoint | Sequence[Endpoint] = (),
     **flags: Any,
 ) -> Summary:
-    """Executes a run as ``persqa run`` does. Also works inside a running event loop, as in a notebook.
+    """Executes a run like ``persqa run``, also inside a running event loop, as in a notebook.
 
-    ``rows`` is the path of a JSONL file or a folder, or an iterable of rows (dicts, or image paths). The endpoints are
-    given by ``base_url``, ``model`` and ``api_key_env``, or as ``endpoint``; several must serve the same model. Without
-    ``output`` the rows are returned as ``Summary.records`` and ``Summary.failures``.
+    ``rows`` is the path of a JSONL file or a folder, or an iterable of rows (dicts or image paths). Give the endpoints
+    as ``base_url``, ``model`` and ``api_key_env``, or as ``endpoint``; several must serve the same model. Without
+    ``output`` the rows are in ``Summary.records`` and ``Summary.failures``.
 
-    Raises SettingsError, RunStopped or StorageError. Ctrl-C stops the run, and raises KeyboardInterrupt when the
+    Raises SettingsError, RunStopped or StorageError. Ctrl-C stops the run, and raises KeyboardInterrupt after the
     requests in flight have finished.
     """
     by_url = bool(base_url or model or api_key_env)

@@ -1,4 +1,4 @@
-"""Settings of a run: validated once, then frozen."""
+"""Settings of a run."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from pydantic import (
 from persqa_client.errors import RunStopped, SettingsError
 
 COMPLETIONS_ROUTE = re.compile(r"(/chat)?/completions$")
-# Fields of a row that decide what is asked about it.
+# Row fields that affect the question.
 STEERING_FIELDS = frozenset({"id", "question", "tag", "category", "language"})
-# Request fields that the run sets itself, so that --extra-body can't.
+# Request fields that --extra-body must not set.
 RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"})
-# 1,003,520: 1,280 image tokens of 28x28 pixels, the upper end of the range in Qwen's model cards.
+# 1,280 image tokens of 28x28 pixels, the maximum that Qwen's model cards recommend.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 CONCURRENCY_CEILING = 4096
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen; unknown names are an error."""
+    """Base of all settings: frozen, without unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -48,7 +48,7 @@ def check_base_url(url: str) -> str:
         parts = urlsplit(url)
         well_formed = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError:
-        # An IPv6 address without its brackets, or a port that is not a number.
+        # An IPv6 address without brackets, or a port that is not a number.
         well_formed = False
     if not well_formed:
         raise ValueError("must look like http://HOST:PORT/v1")
@@ -62,7 +62,7 @@ def check_base_url(url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL points to this machine. Such requests bypass proxies."""
+    """Requests to this machine bypass proxies."""
     host = urlsplit(url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -73,7 +73,7 @@ def is_loopback(url: str) -> bool:
 
 
 class Endpoint(Settings):
-    """Address and model of an OpenAI-compatible endpoint. The API key never appears in ``repr`` or in a file.
+    """Address and model of an OpenAI-compatible endpoint. ``repr`` and files never contain the API key.
 
     >>> Endpoint(base_url="http://127.0.0.1:8000/v1", model="Qwen/Qwen2.5-VL-3B-Instruct")
     """
@@ -81,13 +81,13 @@ class Endpoint(Settings):
     base_url: Annotated[str, AfterValidator(check_base_url)]
     model: Annotated[str, Field(min_length=1)]
     api_key: SecretStr | None = None
-    # For a server started by this program: returns the error with which it exited, None while it runs. An endpoint that
-    # has exited is not waited for; any other endpoint may recover.
+    # For a server started by this program: returns its exit error, or None while it runs. A run does not wait for such
+    # a server to recover.
     exit_error: Annotated[Callable[[], RunStopped | None] | None, Field(exclude=True, repr=False)] = None
 
     @property
     def root_url(self) -> str:
-        """The base URL without ``/v1``; vLLM serves /health, /version and /metrics there."""
+        """``base_url`` without ``/v1``, for vLLM's /health, /version and /metrics."""
         return self.base_url.removesuffix("/v1")
 
 
@@ -105,7 +105,7 @@ def check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 class Sampling(Settings):
-    """Sampling parameters. All of them are sent with each request, so that no server default applies."""
+    """Sampling parameters. All are sent, so that server defaults do not apply."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -127,57 +127,56 @@ def check_concurrency(value: object) -> object:
 
 
 class Limits(Settings):
-    """Limits on concurrency, rate, retries and memory. Times are in seconds. They never change the answers."""
+    """Limits on concurrency, rate, retries and memory. They do not affect the answers. Times are in seconds."""
 
-    # Concurrent requests. "auto" finds the number at which throughput stops rising, up to max_concurrency.
+    # Concurrent requests. "auto" searches for the best number, up to max_concurrency.
     concurrency: Annotated[int | Literal["auto"], BeforeValidator(check_concurrency)] = "auto"
     max_concurrency: Annotated[int, Field(ge=1, le=CONCURRENCY_CEILING)] = 512
     rps: Annotated[float, Field(gt=0)] | None = None
     rpm: Annotated[float, Field(gt=0)] | None = None
-    # Tokens per minute. Each request is estimated with its images and max_tokens, then corrected by the server's usage.
+    # Tokens per minute. Requests are estimated, including images and max_tokens; responses correct the estimate.
     tpm: Annotated[int, Field(ge=1)] | None = None
-    # For one attempt, from sending the request to the last byte of the response.
+    # Time of one attempt, until the last byte of the response.
     timeout: Annotated[float, Field(gt=0)] = 120.0
     max_attempts: Annotated[int, Field(ge=1)] = 5
     max_outage: Annotated[float, Field(ge=0)] = 600.0
-    # Input lines and images held in memory at the same time. A single row may exceed it.
+    # Memory for input lines and images in progress. A single row may exceed it.
     max_inflight_mb: Annotated[int, Field(ge=1)] = 256
 
     @property
     def concurrency_cap(self) -> int:
-        """Upper bound of concurrent requests."""
         return self.max_concurrency if self.concurrency == "auto" else self.concurrency
 
     @property
     def max_inflight_bytes(self) -> int:
-        """Memory for rows in progress: the budget without the image cache."""
+        """The budget without the image cache."""
         return self.max_inflight_mb * 1024 * 1024 - self.image_cache_bytes
 
     @property
     def image_cache_bytes(self) -> int:
-        """Memory for resized images that may be needed again: a quarter of the budget."""
+        """A quarter of the budget, for re-encoded images."""
         return self.max_inflight_mb * 1024 * 1024 // 4
 
 
 class Recipe(Settings):
-    """What is asked, how answers are checked, and how they are written. Together with Sampling it decides the data."""
+    """What is asked, and how answers are checked and written. With Sampling, these settings determine the data."""
 
     image_key: Annotated[str, Field(min_length=1)] = "image"
     output_key: Annotated[str, Field(min_length=1)] = "pers_qa"
     tag: str = "mam"
     # Category of a built-in question bank, or path of a bank file.
     bank: Annotated[str, Field(min_length=1)] = "human"
-    # Language of the questions; None means English, or the language of the bank file.
+    # None means English, or the language of the bank file.
     language: Literal["en", "zh"] | None = None
-    # Different questions per row; each gives an output line.
+    # Questions per row, one output line each.
     questions: Annotated[int, Field(ge=1, le=1000)] = 1
-    # Includes questions about skin, age, body and the like.
+    # Include questions about skin, age and body.
     sensitive: bool = False
-    # What the images lack (face, eyes, ...); questions that presuppose it are left out.
+    # Leave out questions about these (face, eyes, ...).
     without: tuple[str, ...] = ()
-    # File of real names, one per line, that must not appear in an answer.
+    # File of real names that answers must not contain, one per line.
     names: Path | None = None
-    # "auto" is "constrain" if a probe shows that the server supports it, else "direct".
+    # "auto" is "constrain" if the server supports it, else "direct".
     strategy: Literal["auto", "direct", "constrain", "prefill", "surrogate"] = "auto"
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
     output_style: Literal["qa", "answer"] = "qa"
@@ -192,25 +191,25 @@ class Recipe(Settings):
 
 
 class RunSettings(Settings):
-    """All settings of one run. Picklable. ``output`` None keeps the records in memory instead of in files."""
+    """All settings of one run. Picklable. With ``output`` None the results are kept in memory."""
 
     input: Path | None
     output: Path | None
     endpoint: Endpoint
-    # More endpoints that serve the same model and share the work.
+    # Further endpoints with the same model.
     further_endpoints: tuple[Endpoint, ...] = ()
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     recipe: Recipe = Recipe()
     image_root: Path | None = None
-    # Folders where relative image paths are looked up last. Not part of the run's identity.
+    # Additional folders for relative image paths, searched last. Not part of the run's identity.
     fallback_roots: tuple[Path, ...] = ()
     limit: Annotated[int, Field(ge=1)] | None = None
     fresh: bool = False
     retry_failed: bool = False
-    # Tests the server's features before the first row.
+    # Probe the server before the first row.
     probes: bool = True
-    # Sends an image once, and afterwards only its uuid, to a server that caches images by uuid.
+    # Send each image once, then only its uuid, if the server caches images.
     uuid: bool = True
 
     @model_validator(mode="after")
@@ -233,7 +232,7 @@ class RunSettings(Settings):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide the data, by flag name. A resumed run must have the same ones."""
+        """The settings that affect the data, by flag name. They must not change when a run is resumed."""
         return {
             "model": self.endpoint.model,
             "image-root": None if self.image_root is None else str(self.image_root),
@@ -243,7 +242,7 @@ class RunSettings(Settings):
 
 
 def describe_error(error: ValidationError) -> str:
-    """A sentence about the first invalid setting, with the name of its flag."""
+    """One sentence about the first invalid setting, with its flag."""
     first = error.errors(include_url=False, include_input=False)[0]
     path = [str(part) for part in first["loc"] if isinstance(part, str)]
     reason = first["msg"].removeprefix("Value error, ")
@@ -252,14 +251,14 @@ def describe_error(error: ValidationError) -> str:
 
 
 def build_settings(kind: type[Kind], **values: Any) -> Kind:
-    """``kind(**values)``, with SettingsError instead of pydantic's ValidationError."""
+    """``kind(**values)``, but raises SettingsError for invalid values."""
     try:
         return kind(**values)
     except ValidationError as error:
         raise SettingsError(describe_error(error)) from error
 
 
-# Settings of a run that belong to none of the groups.
+# Settings outside of Sampling, Limits and Recipe.
 RUN_FLAGS = frozenset({"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"})
 
 
@@ -273,9 +272,9 @@ def make_run_settings(
     limits: Limits | None = None,
     recipe: Recipe | None = None,
 ) -> RunSettings:
-    """Builds run settings from flat values, named as the flags of ``persqa run`` with underscores.
+    """Builds run settings from values named like the flags of ``persqa run``, with underscores.
 
-    ``sampling``, ``limits`` and ``recipe`` may be given whole instead. Raises SettingsError for an invalid value, and
+    ``sampling``, ``limits`` and ``recipe`` may be given as objects. Raises SettingsError for an invalid value, and
     TypeError for an unknown name.
     """
     if not endpoints:

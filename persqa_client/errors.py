@@ -8,7 +8,7 @@ PersQAError
 ├── FailedOver         the request continues at another endpoint (endpoints/pool.py)
 ├── RunStopped         every row would fail in the same way; the run can be resumed (exit code 3)
 │   └── ServerFailed   a server started by this program failed to start, or exited
-└── Interrupted        the run was stopped before the row was sent; the next run asks it
+└── Interrupted        the run was stopped before the row was answered; a resumed run asks it again
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class PersQAError(Exception):
-    """Base of all exceptions that this package raises on purpose. ``str()`` is a message for users."""
+    """Base of this package's exceptions. ``str()`` is a message for users."""
 
 
 class SettingsError(PersQAError):
-    """A setting, an input path or an existing file is invalid. Nothing was sent, nothing was overwritten."""
+    """A setting, an input path or an existing file is invalid. Nothing was sent or overwritten."""
 
 
 class StorageError(PersQAError):
-    """The run's files cannot be written, for example because the disk is full. Lines written before are intact."""
+    """The run's files cannot be written, for example because the disk is full. Existing lines are intact."""
 
 
 class RowError(PersQAError):
@@ -47,7 +47,7 @@ class RowError(PersQAError):
 
 
 class AttemptError(PersQAError):
-    """An attempt brought no completion. ``decision`` says why and what to do next."""
+    """An attempt returned no completion. ``decision`` has the reason and the reaction."""
 
     def __init__(self, decision: ErrorDecision) -> None:
         super().__init__(decision.message)
@@ -55,16 +55,16 @@ class AttemptError(PersQAError):
 
 
 class FailedOver(PersQAError):
-    """A request leaves an endpoint that is unavailable, and continues at another one."""
+    """The endpoint is unavailable, and another one takes over the request."""
 
     def __init__(self) -> None:
         super().__init__("The endpoint is unavailable; the request continues at another one.")
 
 
 class RunStopped(PersQAError):
-    """The run cannot continue: the endpoint rejects it, or was unavailable for too long.
+    """The endpoint rejects every request, or was unavailable for too long.
 
-    ``code`` is a stable identifier such as ``wrong_key``. No row is marked as failed because of it.
+    ``code`` is a stable identifier such as ``wrong_key``. No row is marked as failed.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -76,7 +76,7 @@ class RunStopped(PersQAError):
 class ServerFailed(RunStopped):
     """A server started by this program failed to start, or exited during a run.
 
-    ``log`` holds the last lines of its log; ``str()`` shows them below the message.
+    ``log`` holds the last lines of its log, which ``str()`` appends to the message.
     """
 
     def __init__(self, code: str, message: str, log: Sequence[str] = ()) -> None:
@@ -88,7 +88,7 @@ class ServerFailed(RunStopped):
 
 
 class Interrupted(PersQAError):
-    """The run was stopped before this row was answered. The next run asks it."""
+    """The run was stopped before this row was answered. A resumed run asks it again."""
 
     def __init__(self) -> None:
         super().__init__("The run was stopped before this row was answered; the next run asks it.")

@@ -1,4 +1,4 @@
-"""Reads and writes JSON lines, and edits one member of a line without changing any other byte."""
+"""Reads and writes JSON lines, and edits single members without changing other bytes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-# Numbers stay text: only where they end is needed, and int() rejects more than 4,300 digits.
+# Numbers are not converted: int() rejects more than 4,300 digits.
 DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 WHITESPACE = re.compile(r"[ \t\n\r]*")
 WHITESPACE_BYTES = b" \t\n\r"
 
 
 class Member(NamedTuple):
-    """A member of an object: where its key, its value and the text after it begin."""
+    """Offsets of a member's key, value and end."""
 
     key: str
     start: int
@@ -26,7 +26,7 @@ class Member(NamedTuple):
 
 
 def dump_compact(value: object) -> bytes:
-    """Compact JSON in UTF-8. Lone surrogates, which UTF-8 can't encode, become escapes."""
+    """Compact UTF-8 JSON. Lone surrogates are written as escapes."""
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
@@ -35,7 +35,7 @@ def dump_compact(value: object) -> bytes:
 
 
 def dump_spaced(value: object) -> bytes:
-    """JSON with a space after commas and colons. Paths become strings. Raises ValueError for other types."""
+    """JSON with spaces after commas and colons. Paths become strings; other types raise ValueError."""
     try:
         text = json.dumps(value, ensure_ascii=False, default=os.fspath)
     except TypeError as error:
@@ -44,7 +44,7 @@ def dump_spaced(value: object) -> bytes:
 
 
 def load_value(line: bytes) -> Any:
-    """Accepts NaN and escapes of lone surrogates. Raises ValueError with a short reason."""
+    """Accepts NaN and lone surrogates. Raises ValueError with a short reason."""
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -52,7 +52,7 @@ def load_value(line: bytes) -> Any:
 
 
 def load_object(line: bytes) -> dict[str, Any]:
-    """Like ``load_value``, but raises ValueError also if the value is not an object."""
+    """Raises ValueError if the value is not an object."""
     value = load_value(line)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
@@ -73,18 +73,18 @@ def _load_leniently(line: bytes) -> Any:
 
 
 def add_member(line: bytes, key: str, value: object) -> bytes:
-    """Inserts ``, "key": value`` before the closing brace. Raises ValueError if the line is not an object."""
+    """Appends a member to the object. Raises ValueError if the line is not an object."""
     body = line.rstrip(WHITESPACE_BYTES)
     if not body.endswith(b"}") or not line.lstrip(WHITESPACE_BYTES).startswith(b"{"):
         raise ValueError("not a JSON object")
     head = body[:-1]
-    # In a valid object, an opening brace stands directly before the closing one only if the object is empty.
+    # In a valid object, "{" right before the closing brace means that the object is empty.
     comma = b"" if head.rstrip(WHITESPACE_BYTES).endswith(b"{") else b", "
     return b"".join((head, comma, dump_compact(key), b": ", dump_compact(value), b"}", line[len(body) :]))
 
 
 def cut_last_member(line: bytes, key: str) -> bytes:
-    """Removes the last member with that key, if any. Raises ValueError if the line is not an object."""
+    """Removes the last member with this key, if any. Raises ValueError if the line is not an object."""
     text = line.decode()
     found, before, last = None, None, None
     for member in _iter_members(text, _find_object(text)):
@@ -102,9 +102,9 @@ def cut_last_member(line: bytes, key: str) -> bytes:
 
 
 def replace_value(line: bytes, path: Sequence[str | int], value: object) -> bytes:
-    """Replaces the value at ``path``, such as ``("conversation", 0, "value")``, if any. Of equal keys the last counts.
+    """Replaces the value at ``path``, such as ``("conversation", 0, "value")``, if it exists.
 
-    Raises ValueError if the line is not JSON.
+    Of duplicate keys the last one is replaced. Raises ValueError if the line is not JSON.
     """
     text = line.decode()
     start = _skip_whitespace(text, 0)
@@ -125,7 +125,7 @@ def _find_child(text: str, at: int, step: str | int) -> tuple[int, int] | None:
 
 
 def _iter_members(text: str, at: int) -> Iterator[Member]:
-    """Yields nothing if the value at ``at`` is not an object."""
+    """Yields nothing if the value is not an object."""
     if text[at] != "{":
         return
     start = _skip_whitespace(text, at + 1)
@@ -142,7 +142,7 @@ def _iter_members(text: str, at: int) -> Iterator[Member]:
 
 
 def _iter_elements(text: str, at: int) -> Iterator[tuple[int, int]]:
-    """Yields start and end of each element, or nothing if the value at ``at`` is not an array."""
+    """Yields start and end of each element, or nothing if the value is not an array."""
     start = _skip_whitespace(text, at + 1)
     if text[at] != "[" or text[start] == "]":
         return
@@ -156,7 +156,7 @@ def _iter_elements(text: str, at: int) -> Iterator[tuple[int, int]]:
 
 
 def _find_object(text: str) -> int:
-    """Where the object begins. Raises ValueError if the line has anything else."""
+    """Offset of the object. Raises ValueError if the line is not an object."""
     start = _skip_whitespace(text, 0)
     if not text.startswith("{", start) or _skip_whitespace(text, _find_value_end(text, start)) != len(text):
         raise ValueError("not a JSON object")

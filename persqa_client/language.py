@@ -1,4 +1,4 @@
-"""The languages of questions and answers, the script that a text is written in, and its quotations."""
+"""The languages of questions and answers. Detects the script of a text, and removes quotations."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LANGUAGE_SYNONYMS = {
     "zh": ("zho", "cn", "chinese", "mandarin", "中文", "汉语", "简体中文"),
 }
 
-# The next three are for use inside patterns, HAN and UNSPACED inside a character class.
+# The next three are parts of patterns; HAN and UNSPACED go inside a character class.
 HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# Scripts that put no space between words: a Latin word may stand right beside their characters.
+# Scripts without spaces between words: a Latin word may directly follow their characters.
 UNSPACED = HAN + r"\u3040-\u30ff"
-# A letter that would make a name part of a longer word; ``\b`` sees no boundary between Latin and Chinese.
+# A letter next to a name makes it part of a longer word. ``\b`` does not work between Latin and Chinese.
 SPACED_LETTER = rf"[^\W{UNSPACED}]"
 QUOTATION = (
     r'"[^"\n]*"|“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|`[^`\n]*`|(?<![\w>])[\'‘][^\'‘’\n]{1,80}[\'’](?!\w)'
@@ -33,16 +33,16 @@ Script = Literal["han", "latin"]
 
 
 class ScriptCounts(NamedTuple):
-    """How much of each script a text has, outside its tags and quotations."""
+    """Counts outside of tags and quotations."""
 
     han: int  # Characters.
     latin_words: int
-    lowercase_words: int  # The Latin words without a capital letter, so neither brands nor names.
+    lowercase_words: int  # Latin words without a capital letter, so neither brands nor names.
     other_letters: int
 
 
 def remove_quotations(text: str) -> str:
-    """The text with a space for each quotation: what a sign or a book says is not the answer's own words."""
+    """Replaces each quotation by a space: text on a sign or in a book is not the answer's own."""
     return QUOTATIONS.sub(" ", text)
 
 
@@ -58,7 +58,7 @@ def count_scripts(text: str) -> ScriptCounts:
 
 @lru_cache(maxsize=1024)
 def main_script(text: str) -> Script | None:
-    """The script of most of the text; None for any other script, and for a text without letters."""
+    """The most frequent script; None for other scripts and texts without letters."""
     count = count_scripts(text)
     if count.other_letters > max(count.han, count.latin_words) or not (count.han or count.latin_words):
         return None
@@ -66,5 +66,5 @@ def main_script(text: str) -> Script | None:
 
 
 def is_chinese(text: str) -> bool:
-    """Whether the text is mainly Chinese. A Chinese tag or a quoted Chinese sign does not count."""
+    """Ignores Chinese tags and quotations."""
     return main_script(text) == "han"

@@ -1,4 +1,4 @@
-"""Concurrent coroutines that end together: the first error cancels the others and is raised as it is."""
+"""Groups of coroutines: the first error cancels the others and is raised unwrapped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """An ``asyncio.TaskGroup`` that raises its first error instead of an ExceptionGroup."""
+    """``asyncio.TaskGroup``, but raises its first error instead of an ExceptionGroup."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group
@@ -21,14 +21,14 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
 
 
 async def gather_all(*coroutines: Coroutine[Any, Any, Value]) -> list[Value]:
-    """The results in order. Unlike ``asyncio.gather``, cancels the other coroutines after an error."""
+    """Like ``asyncio.gather``, but cancels the other coroutines after an error."""
     async with task_group() as group:
         started = [group.create_task(coroutine) for coroutine in coroutines]
     return [task.result() for task in started]
 
 
 async def wait_first(*coroutines: Coroutine[Any, Any, object]) -> None:
-    """Waits until one of them ends, raises its error if it failed, and cancels the others."""
+    """Waits for the first to finish, raises its error if it failed, and cancels the others."""
     started = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""The values that travel through a run, from an input line to its outcome."""
+"""Values passed through a run, from an input line to its outcome."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 
 class TaskId(NamedTuple):
-    """Identifies one question about one row. The output is sorted by it."""
+    """One question about one row. The output is sorted by it."""
 
-    # Number of the input line, from 1, counting blank lines; in a folder, number of the picture.
+    # Number of the input line, or of the picture in a folder, from 1. Blank lines count.
     row: int
     # Index among the row's questions, from 0.
     question: int = 0
@@ -19,13 +19,13 @@ class TaskId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far an input has been read; always between two lines."""
+    """A position between two input lines."""
 
     # Bytes read.
     offset: int
     # Lines read, including blank ones; in a folder, pictures.
     number: int
-    # Digest of everything read so far, computed by the source; empty before the first line.
+    # Digest of everything read so far; empty before the first line.
     digest: str
 
 
@@ -34,10 +34,7 @@ START_POSITION = Position(0, 0, "")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A valid input line.
-
-    ``line`` holds its bytes without the line break and without the ``error`` member of a failure file.
-    """
+    """A valid input line. ``line`` has no line break and no ``error`` member of a failure file."""
 
     number: int
     line: bytes
@@ -47,13 +44,13 @@ class Row:
     id: str | int | None = None
     category: str | None = None
     language: str | None = None
-    # Set for a line of a failure file: index of the question that failed.
+    # In a failure file: index of the failed question.
     only_question: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """An input line from which no question can be made, with the reason."""
+    """An invalid input line."""
 
     number: int
     line: bytes
@@ -63,13 +60,13 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class EncodedImage:
-    """An image as it is sent: encoded bytes, media type, and size in pixels."""
+    """An image ready for sending."""
 
     data: bytes
     media_type: str
     width: int
     height: int
-    # Digest of what is sent, under which the server may cache the image; None where the image is sent only once.
+    # Digest of the image, as a server's cache key; None if the image is sent only once.
     uuid: str | None = None
 
     def __repr__(self) -> str:
@@ -78,7 +75,7 @@ class EncodedImage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts of one or more completions, as reported by the server."""
+    """Token counts reported by the server, of one or more completions."""
 
     prompt: int = 0
     completion: int = 0
@@ -89,7 +86,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A parsed response. ``text`` may be empty; ``refusal`` is the API's field of that name."""
+    """A parsed response. ``text`` may be empty; ``refusal`` is the API's field."""
 
     text: str
     finish_reason: str | None
@@ -100,48 +97,48 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why an answer is rejected. What the model reads about it is chosen in ``questions/prompts.py``."""
+    """Why an answer is rejected. ``questions/prompts.py`` has the text for the model."""
 
     code: str
-    message: str  # For a person, as a noun phrase: "empty answer".
-    variant: str = ""  # Tells apart the problems of one code about which the model reads different texts.
-    found: str = ""  # The part of the answer that is wrong, where the model's text quotes it.
+    message: str  # For users, as a noun phrase: "empty answer".
+    variant: str = ""  # Distinguishes problems of one code that have different texts for the model.
+    found: str = ""  # The wrong part of the answer, if the model's text quotes it.
 
 
-# Checks the cleaned text of an answer; returns what is wrong with it, or None.
+# Checks a cleaned answer; returns the problem, or None.
 Check = Callable[[str, "Task"], Problem | None]
 
 
-# How an answer comes to begin with the tag. direct: the prompt asks for it. constrain: the server enforces a pattern.
-# prefill: the answer's beginning is sent along. surrogate: the model is asked about an ordinary name, which is replaced
-# by the tag afterwards.
+# How answers are made to begin with the tag. direct: by the prompt. constrain: the server enforces a pattern. prefill:
+# the beginning of the answer is sent. surrogate: the model is asked about an ordinary name, which is then replaced by
+# the tag.
 Strategy = Literal["direct", "constrain", "prefill", "surrogate"]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One question about one row: its prompt, its constraint, its checks and its seed."""
+    """One question about one row: prompt, constraint, checks and seed."""
 
     task_id: TaskId
     kind: str
     # With brackets: <mam>.
     tag: str
-    # As written to the output, always with the tag in it.
+    # As written to the output, with the tag.
     question: str
     system: str
     prompt: str
     checks: tuple[Check, ...]
     seed: int
-    # Regular expression that every good answer matches, for servers that support constrained output.
+    # Pattern that every good answer matches, for servers with constrained output.
     pattern: str | None = None
-    # Beginning of the answer, for servers that continue it.
+    # Beginning of the answer, for servers with prefill.
     prefill: str | None = None
-    # Ordinary name that replaces the tag in the prompt.
+    # Ordinary name in the prompt instead of the tag.
     surrogate: str | None = None
     strategy: Strategy = "direct"
-    # Real names that must not appear in an answer.
+    # Real names that answers must not contain.
     names: tuple[str, ...] = ()
-    # Whether the tag's name without brackets is unambiguous, so that it can be replaced by the tag in an answer.
+    # Whether the name without brackets is unambiguous and can be replaced by the tag.
     repair_bare_name: bool = True
     # Id in the question bank; None for a row's own question.
     question_id: str | None = None
@@ -151,9 +148,9 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A further turn after the prompt: a rejected answer, or the request for a better one.
+    """A turn after the prompt: a rejected answer, or the request for a better one.
 
-    ``pictures`` of the request's images precede its text, following those of earlier turns.
+    The next ``pictures`` images of the request go before its text.
     """
 
     role: str
@@ -165,20 +162,20 @@ class Turn:
 class Request:
     """A request before dialect and encoding are applied. Images come first, then the prompt, then the turns."""
 
-    # Not sent where empty.
+    # Omitted if empty.
     system: str
     pictures: tuple[EncodedImage, ...]
     prompt: str
     seed: int
     pattern: str | None = None
-    # Beginning of the answer, which the server continues.
+    # Beginning of the answer, for the server to continue.
     prefill: str | None = None
     turns: tuple[Turn, ...] = ()
     # Overrides the run's max_tokens.
     max_tokens: int | None = None
-    # uuids of images that the server has cached; they are sent without their bytes.
+    # Images that the server has cached; only their uuids are sent.
     known_uuids: frozenset[str] = frozenset()
-    # Whether the answer is streamed; its first chunk shows that the server has received the images.
+    # Whether the answer is streamed; the first chunk shows that the server has received the images.
     stream: bool = False
 
     @property
@@ -187,35 +184,35 @@ class Request:
 
 
 class RetryAction(Enum):
-    """What to do after a failed attempt."""
+    """Reaction to a failed attempt."""
 
-    # Overload: send again later. Costs no attempt; the concurrency limit shrinks.
+    # Overload: retry later with lower concurrency. Costs no attempt.
     WAIT = "wait"
-    # Transient error: send again, up to max_attempts.
+    # Transient error: retry, up to max_attempts.
     RETRY = "retry"
     # The row fails permanently.
     FAIL = "fail"
-    # The run stops: every row would fail in the same way.
+    # Every row would fail in the same way.
     STOP = "stop"
-    # The server is unavailable: hold all requests until it recovers.
+    # The server is unavailable: send nothing until it recovers.
     AWAIT_RECOVERY = "await_recovery"
-    # The server has not cached an image that was sent by uuid only: send again with its bytes. Costs no attempt.
+    # The server does not have an image that was sent as uuid: send it again. Costs no attempt.
     RESEND = "resend"
-    # The server rejects a parameter: rename or drop ErrorDecision.parameter for the rest of the run.
+    # The server rejects a parameter: rename or drop it for the rest of the run.
     ADAPT = "adapt"
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorDecision:
-    """What a failed attempt means and what to do next.
+    """Reason of a failed attempt, and the reaction.
 
-    ``message`` is written for users; ``raw`` is the server's own text, shortened.
+    ``message`` is for users; ``raw`` is the server's text, shortened.
     """
 
     action: RetryAction
     code: str
     message: str
-    # Seconds, from Retry-After or a rate-limit header.
+    # Seconds, from Retry-After or a rate limit header.
     retry_after: float | None = None
     parameter: str | None = None
     status: int | None = None
@@ -223,21 +220,21 @@ class ErrorDecision:
 
 
 class SentPicture(NamedTuple):
-    """An image as it was sent, for the details of a record."""
+    """An image as sent, for the details of a record."""
 
     media_type: str
     width: int
     height: int
     bytes: int
-    # Prompt tokens by the model's own rule; None where the rule is unknown.
+    # Prompt tokens by the model's rule; None if the rule is unknown.
     tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An accepted answer. The fields are named as the keys of ``_meta`` in the output.
+    """An accepted answer. The fields are named like the keys of ``_meta`` in the output.
 
-    The journal holds all of them, so that a resumed run can write the output line without asking again.
+    The journal stores all fields, so that a resumed run can write the output line.
     """
 
     task_id: TaskId
@@ -251,13 +248,13 @@ class Record:
     model: str | None = None
     finish_reason: str | None = None
     usage: Usage = Usage()
-    # Requests that counted against max_attempts, re-asking included.
+    # Requests counted towards max_attempts, including the re-ask.
     attempts: int = 1
-    # How often the question was asked: 2 after a re-ask.
+    # 2 after a re-ask, else 1.
     asks: int = 1
-    # What brought the answer into form: "constraint", "prefill", cleaning and repair steps by name, "re-ask".
+    # Steps that corrected the answer: "constraint", "prefill", cleaning and repair steps, "re-ask".
     made_good_by: tuple[str, ...] = ()
-    # Code of the problem that caused the re-ask.
+    # Problem code of the first answer, if it was rejected.
     refused: str | None = None
     strategy: Strategy = "direct"
     question_id: str | None = None
@@ -267,9 +264,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A task that has no accepted answer.
+    """A task without an accepted answer.
 
-    ``stage`` says where it failed: before the first request, at the endpoint, or when the answer was checked.
+    ``stage`` is where it failed: before the first request, at the endpoint, or in the checks.
     """
 
     task_id: TaskId
@@ -280,13 +277,13 @@ class Failure:
     raw: str | None = None
     usage: Usage = Usage()
     asks: int = 0
-    # Code of the problem that caused the re-ask.
+    # Problem code of the first answer, if it was rejected.
     refused: str | None = None
-    # Whether it stands for all questions of its row, because none could be asked.
+    # Whether it stands for all questions of the row, because none could be asked.
     whole_row: bool = False
 
 
 Outcome = Record | Failure
 
-# A decoded JSON object from outside, not yet validated.
+# A decoded JSON object from outside, not validated.
 Json = dict[str, Any]

@@ -1,1 +1,1 @@
-"""Whether the text of a completion is a good answer: parsing, cleaning, tag repair and checks."""
+"""Parses, cleans, repairs and checks answers."""

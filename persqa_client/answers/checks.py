@@ -1,4 +1,4 @@
-"""The checks that an answer must pass, each with its code."""
+"""Checks of answers, each with its code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from persqa_client.answers.tag_repair import contains_surrogate
 from persqa_client.language import HAN_CHARACTER, SPACED_LETTER, count_scripts, main_script, remove_quotations
 from persqa_client.types import Check, Problem, Task
 
-# Phrases and forms that the checks look for, English and Chinese together.
+# Phrases in English and Chinese.
 
 LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 POSSESSIVE = re.compile(r"['’]s\b")
@@ -22,7 +22,7 @@ CLASSES = (
     r"(?:main |central |primary )?(?:character|subject|figure|person|individual|man|woman|boy|girl|child|kid|baby|lady"
     r"|guy|gentleman|animal|pet|dog|cat|puppy|kitten|bird|object|item|toy|thing|group|people|building|place|one)s?"
 )
-# A pronoun, or a class of things with an article, as the subject of the answer.
+# A pronoun, or a generic noun with an article, as the subject of the answer.
 STAND_IN = re.compile(
     r"[\"“‘'*_\s]*(?:(?:he|she|it|they)(?:['’](?:s|re|d|ll|ve))?\b|(?:his|her|its|their)\s+\w"
     rf"|(?:the|this|that)\s+(?:\w+\s+){{0,2}}?{CLASSES}\b"
@@ -32,13 +32,13 @@ STAND_IN = re.compile(
     r"|(?:图中|图片中|照片中|照片里|图片里|画面中)?的?(?:主角|主体|人物|男人|女人|男子|女子|男孩|女孩|男士|女士|猫咪?|狗狗?))",
     re.IGNORECASE,
 )
-# Where the model goes on with another question or answer.
+# Start of another question or answer.
 GOES_ON = re.compile(
     r"\n[ \t*_#>]{0,8}(?:question|answer|q|问题|问|回答|答案|答|user|human|assistant|system)[*_]{0,3} ?[:：]"
     r"|\bquestion ?[:：].*\banswer ?[:：]|\n(?:user|assistant|human)\n",
     re.IGNORECASE | re.DOTALL,
 )
-# Each alternative begins with a literal character, to which ``re`` skips: 0.6 µs for a sentence instead of 4 µs.
+# Each alternative begins with a literal, so that ``re`` can skip to it: 0.6 µs per sentence instead of 4 µs.
 PLACEHOLDER = re.compile(
     r"\{(?i:\{[^{}]{0,40}\}\}|(?:[a-z]+_)?(?:name|tag|subject|character|person|answer|question)s?\})"
     r"|\[(?i:(?:insert |your |the |main )?(?:name|tag|character|subject|person|answer)\b[^\]]{0,30}\])"
@@ -50,13 +50,13 @@ PLACEHOLDER = re.compile(
 MARKUP = re.compile(rf"{TEMPLATE_TOKEN}|</?think(?:ing)?>|◁/?think▷|<(?:image|video|audio)>", re.IGNORECASE)
 TAG_LIKE = re.compile(r"</?[^\W\d_][^<>\n]{0,39}>|＜/?[^\W\d_][^＜＞\n]{0,39}＞")
 
-# An n-gram may come this often. Genuine lists repeat two or three words, but not longer runs.
+# Allowed repetitions of an n-gram. Genuine lists repeat two or three words, not longer sequences.
 MAX_REPEATS = 4
-# Length of an n-gram in words, and in characters: four Chinese characters are no more than two words (一件红色的).
+# Length of an n-gram in words, and in characters: four Chinese characters are at most two words (一件红色的).
 NGRAM_WORDS, NGRAM_CHARACTERS = 4, 8
 LONGEST_WORD = 40
 CHARACTER_RUN = re.compile(r"(\S)\1{19}")
-# From this size on, the compression ratio of a text tells loops from normal texts, which shrink to a third at most.
+# From this size on, loops compress better than normal texts, which shrink to a third at most.
 MIN_COMPRESSIBLE_BYTES = 400
 LOOP_COMPRESSION_RATIO = 0.2
 
@@ -76,7 +76,7 @@ def check_begins_with_tag(text: str, task: Task) -> Problem | None:
 
 
 def check_says_something(text: str, task: Task) -> Problem | None:
-    """The ``'s`` of a possessive does not count."""
+    """Ignores a possessive ``'s``."""
     rest = text.replace(task.tag, " ")
     if LETTER_OR_DIGIT.search(POSSESSIVE.sub("", rest)):
         return None
@@ -84,7 +84,7 @@ def check_says_something(text: str, task: Task) -> Problem | None:
 
 
 def check_no_echo(text: str, task: Task) -> Problem | None:
-    """A good answer may use the words of a question without a question mark."""
+    """Compares with the question mark, since good answers may repeat the question's words."""
     if task.question.endswith(("?", "？")) and task.question in text:
         return Problem("echo", "repetition of the question")
     if any(sentence in text for sentence in prompt_sentences(task)):
@@ -95,7 +95,7 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
 
 
 def check_no_placeholder(text: str, task: Task) -> Problem | None:
-    """Blanks, and remains of the surrogate name that the model was asked under."""
+    """Finds blanks, and other forms of the surrogate name."""
     if task.surrogate and contains_surrogate(text.replace(task.tag, ""), task.surrogate):
         return Problem("placeholder", f"another form of the surrogate name {task.surrogate}", "surrogate")
     found = PLACEHOLDER.search(text)
@@ -105,14 +105,14 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
 
 
 def check_no_markup(text: str, task: Task) -> Problem | None:
-    """Also ``<image>`` and the like: training code would look for a picture for each."""
+    """Also finds ``<image>`` and the like, which training code would replace by an image."""
     return Problem("unknown_markup", "chat template markup") if MARKUP.search(text) else None
 
 
 def check_no_unknown_tag(text: str, task: Task) -> Problem | None:
-    """Allows tags of the question and quoted ones, such as the text of a screen.
+    """Allows tags in the question and in quotations, such as text on a screen.
 
-    The tag's own closing tag is never allowed: the model took the tag for XML, and the sentence lacks its subject.
+    Closing tags are never allowed: the model used the tag as XML markup, not as a name.
     """
     rest = text.replace(task.tag, "")
     if ("<" not in rest and "＜" not in rest) or not TAG_LIKE.search(rest):
@@ -127,7 +127,7 @@ def check_no_unknown_tag(text: str, task: Task) -> Problem | None:
 
 
 def is_comparison(found: re.Match[str]) -> bool:
-    """Whether the brackets are two signs of comparison, as in ``a<b and c>d``."""
+    """Comparison signs, as in ``a<b and c>d``."""
     before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
     return " " in found[0] and before.isalnum() and after.isalnum()
 
@@ -147,8 +147,8 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
 
 
 def repeats_ngram(items: Sequence[str], length: int) -> bool:
-    """Whether any n-gram of that length comes more than ``MAX_REPEATS`` times."""
-    # Counting single items first is cheap, and rules most texts out.
+    """Whether an n-gram occurs more than ``MAX_REPEATS`` times."""
+    # Counting single items first is cheap and excludes most texts.
     if len(items) < length + MAX_REPEATS or max(Counter(items).values()) <= MAX_REPEATS:
         return False
     ngrams = zip(*(items[start:] for start in range(length)), strict=False)
@@ -156,17 +156,17 @@ def repeats_ngram(items: Sequence[str], length: int) -> bool:
 
 
 def compresses_too_well(text: str) -> bool:
-    if len(text) < MIN_COMPRESSIBLE_BYTES // 4:  # UTF-8 has at most 4 bytes a character.
+    if len(text) < MIN_COMPRESSIBLE_BYTES // 4:  # UTF-8 has at most 4 bytes per character.
         return False
     data = text.encode("utf-8", "replace")
     return len(data) >= MIN_COMPRESSIBLE_BYTES and len(zlib.compress(data, 1)) < LOOP_COMPRESSION_RATIO * len(data)
 
 
 def check_language(text: str, task: Task) -> Problem | None:
-    """Compares the scripts of question and answer, outside quotations; the majority decides.
+    """Compares the main scripts of question and answer, outside quotations.
 
-    In Chinese answers only Latin words in lower case count as foreign, since brands and names keep their letters. An
-    English answer may have some Chinese words, such as the name of a dish.
+    In Chinese answers only lower-case Latin words count as foreign, because brands and names keep their letters.
+    English answers may have a few Chinese words, such as the name of a dish.
     """
     wanted = main_script(task.question)
     if wanted is None or (wanted == "latin" and text.isascii()):
@@ -183,7 +183,7 @@ def check_language(text: str, task: Task) -> Problem | None:
 
 
 def check_no_real_name(text: str, task: Task) -> Problem | None:
-    """The problem does not say which name was found, so that the re-ask does not give it away."""
+    """The problem does not contain the name, so that the re-ask does not reveal it."""
     if not task.names:
         return None
     any_name = compile_names(task.names)
@@ -198,7 +198,7 @@ def check_no_real_name(text: str, task: Task) -> Problem | None:
 
 @lru_cache(maxsize=64)
 def compile_names(names: tuple[str, ...]) -> re.Pattern[str] | None:
-    """One pattern for all names, in any case: Chinese ones anywhere, others as whole words."""
+    """One case-insensitive pattern for all names; Latin names match only as whole words."""
     patterns = [pattern for name in names if (pattern := name_pattern(name.strip()))]
     return re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
 
@@ -210,8 +210,7 @@ def name_pattern(name: str) -> str:
     return rf"(?<!{SPACED_LETTER})" + r"[\s\-_]+".join(words) + rf"(?!{SPACED_LETTER})" if words else ""
 
 
-# The checks of an answer to a question about one tagged character. The first problem found is the one reported, so the
-# most telling ones come first.
+# Checks of answers about one tagged character. The first problem is reported, so the most specific checks come first.
 TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (
     check_not_empty,
     check_no_refusal,

@@ -1,6 +1,6 @@
-"""Removes what models put around an answer: thinking, template tokens, fences, echoes, polite phrases, quotes.
+"""Removes text around an answer: thinking, template tokens, fences, echoes, polite phrases, quotes.
 
-A step returns the text unchanged where it finds nothing, or can't be sure.
+A step returns the text unchanged if it finds nothing or is not certain.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from persqa_client.types import Task
 
 BLANKS = " \t\n\r\f\v\u200b\ufeff"
 
-# Everything up to the end of the last thought. The opening tag is often part of the prompt, so it may be missing.
+# Everything up to the end of the last thought. The opening tag is often in the prompt, so it is optional.
 THINKING = re.compile(r"(?is)^.*(?:</(?:think|thinking|thought|reasoning)>|◁/think▷|<\|channel\|>final<\|message\|>)")
 # Tokens of chat templates: ChatML and Llama 3, DeepSeek, Llama 2, Gemma, Idefics.
 TEMPLATE_TOKEN = (
@@ -39,11 +39,11 @@ LABEL = re.compile(
 QUESTION_LABEL = re.compile(r"[\s*_#>]*(?:question|q|问题|问)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
 ANSWER_LABEL = re.compile(r"(?:^|[\s,，])[*_#]*(?:answer|a|回答|答案|答)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
 SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]?(?:\s+|$)?")
-# A shorter sentence of the prompt may also be what an answer says.
+# Shorter sentences of the prompt may also occur in an answer.
 MIN_SENTENCE_LENGTH = 12
 
 PICTURE = r"(?:image|picture|photo|photograph|question|context)s?"
-# What may stand before an answer and says nothing about the picture.
+# Introductory phrases without information about the picture.
 PREAMBLE = re.compile(
     r"(?:(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|yes|no|great(?: question)?|alright|well)"
     r"[\s,.!:—–-]+)?"
@@ -69,7 +69,7 @@ POSTAMBLE = re.compile(
 
 
 def clean_answer(text: str, task: Task) -> tuple[str, tuple[str, ...]]:
-    """The cleaned text, and the names of the steps that changed it."""
+    """Returns the cleaned text and the names of the steps that changed it."""
     applied = []
     for name, step in STEPS:
         changed = step(text, task)
@@ -94,7 +94,7 @@ def remove_template_tokens(text: str, task: Task) -> str:
 
 
 def unwrap_fence(text: str, task: Task) -> str:
-    """A preamble may stand before the fence."""
+    """Allows a preamble before the fence."""
     if text[-3:] not in ("```", "~~~"):
         return text
     start = text.find(text[-3:], 0, MAX_PREAMBLE_LENGTH)
@@ -115,14 +115,14 @@ def unwrap_json(text: str, task: Task) -> str:
 
 
 def remove_echo(text: str, task: Task) -> str:
-    """The prompt or the question at the beginning, unless nothing would be left."""
+    """Removes the prompt or the question from the beginning, unless nothing would be left."""
     if text.startswith(task.tag) and not task.question.startswith(task.tag):
         return text
     return remove_question(remove_prompt(text, task), task)
 
 
 def remove_prompt(text: str, task: Task) -> str:
-    """Only where an answer or a question follows."""
+    """Only if an answer or a question follows."""
     if text.startswith(task.prompt) and len(text) > len(task.prompt):
         return text[len(task.prompt) :].lstrip()
     rest = text
@@ -132,7 +132,7 @@ def remove_prompt(text: str, task: Task) -> str:
 
 
 def prompt_sentences(task: Task) -> tuple[str, ...]:
-    """The prompt's sentences without the question, and with the tag instead of the surrogate name."""
+    """Sentences of the prompt, without the question, and with the tag for the surrogate name."""
     prompt = task.prompt.replace(task.question, "")
     return split_sentences(replace_surrogate(prompt, task.surrogate, task.tag) if task.surrogate else prompt)
 
@@ -144,7 +144,7 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 
 def remove_question(text: str, task: Task) -> str:
-    """An unfinished question such as ``<mam> is`` may begin its own answer, and then stays."""
+    """Keeps an unfinished question such as ``<mam> is``, which may be the beginning of the answer."""
     label = QUESTION_LABEL.match(text)
     unlabelled = (text[label.end() :] if label else text).lstrip('"“「*_ ')
     asked = task.question.rstrip("?？ ")
@@ -159,7 +159,7 @@ def remove_question(text: str, task: Task) -> str:
 
 
 def remove_reworded_question(text: str, task: Task) -> str:
-    """Keeps what follows the only ``Answer:``, where that begins with the tag."""
+    """Keeps the text after the only ``Answer:``, if it begins with the tag."""
     labels = list(ANSWER_LABEL.finditer(text))
     rest = text[labels[0].end() :] if len(labels) == 1 else ""
     return rest if rest.startswith(task.tag) else text
@@ -182,7 +182,7 @@ def remove_postamble(text: str, task: Task) -> str:
 
 
 def remove_bullet(text: str, task: Task) -> str:
-    """The mark of a list, a heading or a quotation, unless the answer is a list of several lines."""
+    """The marker of a list, a heading or a quotation; not in lists of several lines."""
     mark = BULLET.match(text)
     is_alone = (
         mark and text.startswith(task.tag, mark.end()) and not re.search(rf"\n[ \t]{{0,8}}{BULLET.pattern}", text)
@@ -191,7 +191,7 @@ def remove_bullet(text: str, task: Task) -> str:
 
 
 def remove_quotes(text: str, task: Task) -> str:
-    """A pair around the whole, or a single mark before the tag or at the end."""
+    """A pair around the whole text, or a single mark before the tag or at the end."""
     stop = text[-1:] if text[-1:] in (".", "。") else ""
     body = text.removesuffix(stop) if stop else text
     closing = QUOTES.get(body[:1])
@@ -204,9 +204,9 @@ def remove_quotes(text: str, task: Task) -> str:
 
 
 def are_partners(inner: str, opening: str, closing: str) -> bool:
-    """Whether the marks around ``inner`` belong together, not to quotations within."""
+    """Whether the marks around ``inner`` are a pair, and not part of inner quotations."""
     if opening == "'":
-        # An apostrophe stands between letters, or after the tag as its possessive.
+        # Between letters, or after the tag, it is an apostrophe.
         return not re.search(r"(?<![\w>])'|'(?!\w)", inner)
     if opening == '"':
         return inner.count('"') % 2 == 0 and len(OPENING_QUOTE.findall(inner)) * 2 == inner.count('"')
@@ -218,7 +218,7 @@ def are_partners(inner: str, opening: str, closing: str) -> bool:
     return opening != closing or depth == 0
 
 
-# In this order. The names stand in the output's details, as the steps that an answer needed.
+# In this order. The names are listed in the output's details.
 STEPS: tuple[tuple[str, Callable[[str, Task], str]], ...] = (
     ("thinking", remove_thinking),
     ("template", remove_template_tokens),

@@ -1,4 +1,4 @@
-"""From a completion to an answer: its text is cleaned, the tag is repaired, and the result is checked."""
+"""Turns completions into answers: cleans the text, repairs the tag, and checks the result."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from persqa_client.answers.clean import BLANKS, clean_answer
 from persqa_client.answers.tag_repair import repair_tag, replace_surrogate
 from persqa_client.types import Completion, Problem, Task
 
-# Finish reasons of a complete answer: OpenAI's "stop", and what other servers send for it.
+# Finish reasons of complete answers: OpenAI's "stop", and those of other servers.
 COMPLETE = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』》)）\]*_`]*\s*$")
-# Enough for every real answer; a text that still changes after these is a loop.
+# Enough for every real answer; a text that still changes is a loop.
 MAX_PASSES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The text of a completion as it is checked, and the names of the steps that changed it."""
+    """The text to check, and the names of the steps that changed it."""
 
     text: str
     steps: tuple[str, ...] = ()
 
 
 def parse_answer(completion: Completion, task: Task) -> Answer:
-    """Cleans the text of the completion and repairs its tags.
+    """Cleans the text and repairs its tags, repeatedly until neither changes the text.
 
-    Each may uncover work for the other (``Sure: **Mam**'s hat``), so both are repeated until neither changes the text.
+    One step may enable the other (``Sure: **Mam**'s hat``).
     """
     text = completion.text.strip(BLANKS)
     steps: dict[str, None] = {}
@@ -45,14 +45,14 @@ def parse_answer(completion: Completion, task: Task) -> Answer:
 
 
 def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens: int | None = None) -> Problem | None:
-    """The first problem of an answer; how the completion ended is checked before its text.
+    """The first problem: how the completion ended, then its text.
 
-    ``max_tokens`` is the limit that was sent for the completion.
+    ``max_tokens`` is the request's limit.
     """
     if completion.refusal:
         return Problem("refusal", "refusal")
     if was_truncated(completion, answer.text, max_tokens):
-        # A loop would only get longer with more tokens, so it is reported as a loop.
+        # More tokens would only make a loop longer, so it is reported as a loop.
         loop = check_no_loop(answer.text, task) if check_no_loop in task.checks else None
         return loop or Problem("truncated", "cut off at the token limit")
     if completion.finish_reason == "content_filter":
@@ -64,7 +64,7 @@ def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens:
 
 
 def was_truncated(completion: Completion, text: str, max_tokens: int | None) -> bool:
-    """Also true for ``stop`` where all tokens are used and the text ends in mid-sentence: some servers report that."""
+    """Also true for ``stop`` if all tokens are used and the text ends mid-sentence, as with some servers."""
     if completion.finish_reason == "length":
         return True
     used_up = max_tokens is not None and completion.usage.completion >= max_tokens

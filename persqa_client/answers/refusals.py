@@ -1,6 +1,6 @@
-"""Finds refusals, in English and Chinese.
+"""Finds refusals in English and Chinese.
 
-Only the first person refuses: "<mam> can't be seen from here" says something about the picture.
+Refusals are in the first person: "<mam> can't be seen from here" is about the picture.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ CANNOT = (
     r"(?:i (?:can(?:['’]?t|not| not)|could(?:n['’]?t| not)|won['’]?t|will not)"
     r"|i(?:['’]m| am) (?:unable|not able|not allowed) to)"
 )
-# How a refusal begins. Later in an answer, the same words may be about a job, or about something too far away to see.
+# Beginnings of refusals. Later in an answer, the same words may be about a job, or about something too far away to see.
 OPENING = re.compile(
     r"(?:unfortunately|regrettably|apologies|my apologies|however|but|no)?[,.!]?\s{0,3}(?:but\s)?(?:"
     r"i(?:['’]m| am) (?:so |very |really |truly )?(?:sorry|unable|not able|afraid|not comfortable|not allowed)\b"
@@ -32,7 +32,7 @@ OPENING = re.compile(
     r"|(?:无法|不能)(?:回答|提供|协助))",
     re.IGNORECASE,
 )
-# Phrases that only a refusal has, at the beginning of any sentence or clause.
+# Phrases of refusals only, at the beginning of any sentence or clause.
 LATER = re.compile(
     r"(?:[.!?。！？;；\n…]\s{0,3}(?:but |however,? |unfortunately,? )?|[,，]\s{0,3}(?:but |however,? |though |and ))"
     rf"(?:i(?:['’]m| am) (?:so |very )?sorry\b"

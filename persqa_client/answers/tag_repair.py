@@ -1,6 +1,6 @@
-"""Restores the tag wherever an answer has it in another form.
+"""Replaces other forms of the tag by the tag.
 
-Only forms of the tag's own name are repaired: a description ("the man") is never replaced by the tag.
+Only forms of the tag's own name are replaced, not descriptions ("the man").
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from functools import lru_cache
 
 from persqa_client.language import HAN_CHARACTER, QUOTATION, SPACED_LETTER, UNSPACED
 
-# A longer word that begins with a name of at least this length is made from the name (Charliebear).
+# A longer word is a form of a name if it begins with the name, and the name has at least this length (Charliebear).
 MIN_PREFIX_LENGTH = 5
-# Before a word in lower case these make it a common noun: "a robin".
+# Before a lower-case word these indicate a common noun: "a robin".
 DETERMINER = re.compile(r"\b(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|every|no|one)\s+\Z")
 
 LESS_THAN = r"(?:&(?:amp;)*(?:lt|\#0*60|\#x0*3c);|\\u003c)"
@@ -26,7 +26,7 @@ EMPHASIS = r"[*_`~]+"
 
 
 def replace_surrogate(text: str, surrogate: str, tag: str) -> str:
-    """Replaces Latin names where they are whole words, Chinese names anywhere."""
+    """Replaces Latin names only as whole words, Chinese names anywhere."""
     if HAN_CHARACTER.search(surrogate):
         return text.replace(surrogate, tag)
 
@@ -38,7 +38,7 @@ def replace_surrogate(text: str, surrogate: str, tag: str) -> str:
 
 
 def contains_surrogate(text: str, surrogate: str) -> bool:
-    """Whether the text has the name as a word, a plural, or the beginning of a longer word."""
+    """Finds the name as a word, a plural, or the beginning of a longer word."""
     if HAN_CHARACTER.search(surrogate):
         return surrogate in text
     return surrogate_remnant_pattern(surrogate).search(text) is not None
@@ -66,22 +66,22 @@ RepairStep = tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
 @dataclass(frozen=True, slots=True)
 class TagForms:
     name: str  # Without brackets, in lower case.
-    surplus: re.Pattern[str]  # The tag itself with something around it that has to go.
+    surplus: re.Pattern[str]  # The tag with superfluous characters around it.
     steps: tuple[RepairStep, ...]
 
 
 def repair_tag(text: str, tag: str, *, bare_name: bool = True) -> tuple[str, tuple[str, ...]]:
-    """The text with the tag for each of its other forms, and the names of the steps that changed it.
+    """Returns the repaired text and the names of the steps that changed it.
 
-    ``bare_name``: the name without brackets is such a form, too. One form may hide another, so the steps are repeated
-    until none changes the text.
+    ``bare_name``: also replace the name without brackets. The steps are repeated until none changes the text, because
+    one form may hide another.
     """
     forms = compile_tag_forms(tag, bare_name)
     if text.lower().count(forms.name) == text.count(tag) and not forms.surplus.search(text):
         return text, ()
     applied: dict[str, None] = {}
     before = ""
-    # Each step makes the text shorter or leaves fewer forms, so this ends.
+    # Terminates: each step shortens the text or leaves fewer forms.
     while text != before:
         before = text
         for step, pattern, replacement in forms.steps:
@@ -97,7 +97,7 @@ def repair_tag(text: str, tag: str, *, bare_name: bool = True) -> tuple[str, tup
 
 
 def remove_opening_emphasis(text: str, tag: str) -> str:
-    """Bold or code marks right before the first tag, and their partner after it."""
+    """Bold or code marks directly before the first tag, and the matching marks after it."""
     marks = re.match(EMPHASIS, text)
     if marks is None or not text.startswith(tag, marks.end()):
         return text
@@ -119,9 +119,9 @@ def compile_tag_forms(tag: str, bare_name: bool) -> TagForms:
 
 
 def bracketed_forms(tag: str, name: str) -> list[RepairStep]:
-    """Forms with brackets of some kind, or with one bracket. ``name`` is escaped."""
+    """Forms with other brackets, or with a single bracket. ``name`` is escaped."""
     inner = rf"({GAP}/?{GAP}{name}{GAP}/?{GAP})"
-    # What is written on something stays: 写着「mam」.
+    # Quoted inscriptions are kept: 写着「mam」.
     unwritten = r"(?<![写印刻标绣画][着有了])"
 
     return [
@@ -159,7 +159,7 @@ def bracketed_forms(tag: str, name: str) -> list[RepairStep]:
 
 
 def emphasised_forms(tag: str, exact: str) -> list[RepairStep]:
-    """Forms with bold, code or quotes right around the tag; quotes only where the answer begins."""
+    """Forms with bold, code or quotes directly around the tag; quotes only at the beginning."""
     return [
         ("tag_marks", re.compile(rf"({EMPHASIS}){exact}(['’]s)?\1"), rf"{tag}\2"),
         ("tag_marks", re.compile(rf"\A{exact}(['’]s)?(\*+|`+)(?![\s\S]*\2)"), rf"{tag}\1"),
@@ -168,9 +168,9 @@ def emphasised_forms(tag: str, exact: str) -> list[RepairStep]:
 
 
 def bare_name_forms(tag: str) -> list[RepairStep]:
-    """The name alone, in its own spelling or with a capital letter.
+    """The name alone, as spelled or capitalised.
 
-    It stays in quotes (it may be written on a mug), after "a" or "her" (a noun), and in ``mam-shaped`` or ``mam.jpg``.
+    Kept: in quotes (an inscription), after "a" or "her" (a noun), and in ``mam-shaped`` or ``mam.jpg``.
     """
     name = tag[1:-1]
     spelt = f"(?:{re.escape(name)}|{re.escape(name[0].upper() + name[1:])})"

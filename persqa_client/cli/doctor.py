@@ -1,4 +1,4 @@
-"""Executes ``persqa doctor``: probes a server, prints what it supports, and suggests a command line."""
+"""``persqa doctor``: probes a server, prints what it supports, and suggests a command line."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from persqa_client.probing.capabilities import (
 from persqa_client.probing.probe import identify_server, probe_server
 from persqa_client.types import Strategy
 
-# A line of the table: label and text. A line that continues the one above has an empty label.
+# Label and text of a table row. A row that continues the previous one has an empty label.
 Finding = tuple[str, str]
 
 MAX_CONCURRENCY = 8
 MAX_MODELS_SHOWN = 5
 FAMILIES_BY_PATCH = {28: "Qwen2-VL, Qwen2.5-VL", 32: "Qwen3-VL"}
 DEFAULT_PATCH = 28
-# Upper bound for the texts around the images, in English and Chinese.
+# Upper bound of the prompt's tokens without images, in English and Chinese.
 TEXT_TOKENS = 400
-# Below this number of tokens, a model recognises nothing in an image.
+# With fewer tokens per image, a model recognises nothing.
 MIN_IMAGE_TOKENS = 64
 
 
 def print_report(base_url: str, model: str | None, api_key_env: str | None, timeout: float) -> None:
-    """Prints the findings; ends the command with its exit code if the server cannot be used."""
+    """Exits with a non-zero code if the server cannot be used."""
     try:
         key = find_api_key(base_url, api_key_env, os.environ)
         endpoint = build_settings(Endpoint, base_url=base_url, model=model or "?", api_key=key)
@@ -65,10 +65,7 @@ def print_report(base_url: str, model: str | None, api_key_env: str | None, time
 async def diagnose(
     endpoint: Endpoint, limits: Limits, *, choose_model: bool
 ) -> tuple[Endpoint, ServerCapabilities, list[str]]:
-    """Returns the endpoint with its model, what the server supports, and notes about its dialect.
-
-    Raises RunStopped if the server is unavailable or rejects the requests.
-    """
+    """Returns the endpoint with its model, the probe results, and notes about its dialect. Raises RunStopped."""
     if choose_model:
         async with Session(endpoint, limits=limits) as session:
             models = (await identify_server(session)).models
@@ -150,7 +147,7 @@ def list_forms(label: str, support: Mapping[str, str]) -> list[Finding]:
 def describe_seed(result: str | None) -> str:
     return {
         "obeyed": "obeyed: equal seeds give equal answers, other seeds give others",
-        "not shown": "no effect observed: answers are not reproducible",
+        "not shown": "no effect: answers are not reproducible",
         "refused": "rejected: answers are not reproducible",
     }.get(result or "", "not tested")
 
@@ -166,7 +163,6 @@ def under_one_label(label: str, texts: list[str]) -> list[Finding]:
 
 
 def suggest_command(server: ServerCapabilities, endpoint: Endpoint, key_env: str | None) -> str:
-    """A ``persqa run`` command for this server, quoted for a shell."""
     words = ["persqa", "run", "photos/", "-o", "qa.jsonl", "--base-url", endpoint.base_url, "--model", endpoint.model]
     words += ["--api-key-env", key_env] if key_env else []
     words += ["--strategy", suggest_strategy(server)]
@@ -176,20 +172,20 @@ def suggest_command(server: ServerCapabilities, endpoint: Endpoint, key_env: str
 
 
 def suggest_strategy(server: ServerCapabilities) -> Strategy:
-    """As ``--strategy auto``, but ``prefill`` where the server supports no constraint."""
+    """``auto``, but ``prefill`` if the server supports no constraint."""
     strategy = resolve_strategy(server, "auto")
     return "prefill" if strategy == "direct" and server.prefill else strategy
 
 
 def tokens_left_for_images(server: ServerCapabilities) -> int | None:
-    """Context left by the texts, an answer, and a rejected answer before it; None if the context is unknown."""
+    """Context length minus texts, an answer, and a rejected first answer; None if unknown."""
     if server.max_model_len is None:
         return None
     return max(0, server.max_model_len - TEXT_TOKENS - 2 * Sampling().max_tokens)
 
 
 def max_pixels_that_fit(server: ServerCapabilities) -> int | None:
-    """Pixels of a single image that fits the context; None if that is unknown or too small to be of use."""
+    """Largest size of a single image; None if unknown or too small to be useful."""
     tokens = tokens_left_for_images(server)
     if tokens is None or tokens < MIN_IMAGE_TOKENS:
         return None
@@ -197,7 +193,7 @@ def max_pixels_that_fit(server: ServerCapabilities) -> int | None:
 
 
 def count_fitting_images(server: ServerCapabilities) -> int | None:
-    """How many images of the default size fit one request; None if the context is unknown."""
+    """Number of default-sized images per request; None if the context length is unknown."""
     tokens = tokens_left_for_images(server)
     tokens_per_image = DEFAULT_MAX_PIXELS // (server.picture_patch or DEFAULT_PATCH) ** 2
     return None if tokens is None else tokens // tokens_per_image

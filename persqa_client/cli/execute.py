@@ -1,4 +1,4 @@
-"""Executes ``persqa run``: settings from flags, a dry run, or the run with signals, progress, summary and exit code."""
+"""``persqa run``: builds the settings, then executes the run with signals, progress, summary and exit code."""
 
 from __future__ import annotations
 
@@ -51,16 +51,15 @@ with suppress(ImportError):  # There is no uvloop for Windows.
     new_event_loop = importlib.import_module("uvloop").new_event_loop
 
 Value = TypeVar("Value")
-# Rows whose requests a dry run shows.
+# Rows shown by a dry run.
 DRY_RUN_ROWS = 3
-# Flags of ``persqa run`` that are no settings of the run: they name or start its server.
+# Flags of ``persqa run`` that are not run settings; they select or start the server.
 SERVER_FLAGS = frozenset(
     ("base_url", "model", "api_key_env", "serve", "serve_args", "serve_timeout", "device", "vllm_command")
 )
 
 
 def run_at_endpoints(flags: dict[str, Any], *, dry_run: bool) -> None:
-    """Executes the run at the endpoints of ``--base-url``, and ends the command with the exit code."""
     try:
         endpoints = read_endpoints(flags)
     except SettingsError as error:
@@ -69,7 +68,7 @@ def run_at_endpoints(flags: dict[str, Any], *, dry_run: bool) -> None:
 
 
 def read_endpoints(flags: dict[str, Any]) -> tuple[Endpoint, ...]:
-    """Raises SettingsError if the flags name no endpoint or no model, or belong to ``--serve``."""
+    """Raises SettingsError if endpoint or model is missing, or if flags need ``--serve``."""
     for name, default in (("serve_args", None), ("device", "auto"), ("vllm_command", None)):
         if flags[name] != default:
             raise SettingsError(f"--{name.replace('_', '-')} needs --serve MODEL, which starts a server.")
@@ -79,7 +78,7 @@ def read_endpoints(flags: dict[str, Any]) -> tuple[Endpoint, ...]:
 
 
 def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bool) -> Run:
-    """The run that the flags describe. Ends the command for a dry run, an empty input, or invalid flags."""
+    """Exits after a dry run, for an empty input, and for invalid flags."""
     try:
         settings = read_settings(flags, endpoints)
         assert settings.input is not None
@@ -116,10 +115,10 @@ def parse_extra_body(text: str) -> dict[str, Any]:
 
 
 def print_requests(settings: RunSettings, source: Source) -> None:
-    """Prints the requests of the first rows with shortened images, or why a row would fail."""
+    """Prints the first requests with shortened images."""
     plan = RunPlan(settings, input_folder_of(source))
     reader = plan.make_row_reader()
-    # What the server supports is unknown without a probe; the requests are shown as for vLLM 0.12 and later.
+    # Without a probe the server's features are unknown, so requests are shown as for vLLM 0.12 and later.
     strategy = settings.recipe.strategy
     task_maker = plan.make_task_maker("constrain" if strategy == "auto" else strategy)
     urls = " or ".join(f"{endpoint.base_url}/chat/completions" for endpoint in settings.endpoints)
@@ -152,7 +151,7 @@ def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMa
 
 
 def execute(run: Run) -> int:
-    """Executes the run, prints its summary or its error, and returns the exit code."""
+    """Prints the summary or the error, and returns the exit code."""
     try:
         summary = run_coroutine(execute_with_signals(run))
     except (SettingsError, StorageError) as error:
@@ -165,23 +164,23 @@ def execute(run: Run) -> int:
         print_message(f"Stopped. {resume_hint(run)}")
         return EXIT_INTERRUPTED
     except Exception:
-        # A bug, which gets an exit code of its own. The process ends here.
+        # Any other exception is a bug and has its own exit code.
         traceback.print_exc()
         print_message(
-            f"Error: this is a bug in persqa_client. Please report it with the lines above. {resume_hint(run)}"
+            f"Error: this is a bug in persqa_client. Please report it, including the lines above. {resume_hint(run)}"
         )
         return EXIT_BUG
     return report_result(run, summary)
 
 
 def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:
-    """As ``asyncio.run``, on uvloop where it is installed: 5 % less CPU time for a whole run."""
+    """Like ``asyncio.run``, but on uvloop if installed, which saves 5 % of CPU time."""
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(coroutine)
 
 
 async def execute_with_signals(run: Run) -> Summary:
-    """Executes the run with progress on stderr. Ctrl-C and SIGTERM stop it."""
+    """Shows progress on stderr; Ctrl-C and SIGTERM stop the run."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -200,7 +199,7 @@ def report_result(run: Run, summary: Summary) -> int:
         print_message(f"{run.settings.output} is already finished: nothing to do.")
         if failed := summary.tally.failed_total:
             kind = "rows" if summary.tally.tasks == summary.tally.rows else "questions"
-            print_message(f"{failed} {kind} failed; --retry-failed asks them again.")
+            print_message(f"{failed} {kind} failed; use --retry-failed to ask them again.")
     else:
         with tolerate_closed_stream(sys.stdout):
             print_results(summary, Console())
@@ -211,7 +210,7 @@ def report_result(run: Run, summary: Summary) -> int:
 
 
 def print_results(summary: Summary, console: Console) -> None:
-    """Prints a table on a terminal; elsewhere plain lines, so that no path is wrapped."""
+    """Prints a table on a terminal, otherwise plain lines so that paths are not wrapped."""
     if not console.is_terminal:
         for label, text in list_results(summary):
             print(f"{label:<13} {text}")

@@ -1,4 +1,4 @@
-"""Exit codes, messages on stderr, and the state of the process that every command needs."""
+"""Exit codes, messages on stderr, and process setup shared by all commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from persqa_client.errors import ServerFailed
 
 EXIT_OK = 0
 EXIT_ROWS_FAILED = 1
-# Invalid usage or configuration, or the run's files cannot be written.
+# Invalid usage or configuration, or files cannot be written.
 EXIT_USAGE = 2
 # The server is unavailable or rejects the requests.
 EXIT_NO_SERVER = 3
@@ -28,13 +28,13 @@ EXIT_INTERRUPTED = 130
 
 
 def print_message(text: str) -> None:
-    """Prints to stderr; stdout is for results."""
+    """Prints to stderr; stdout is reserved for results."""
     with tolerate_closed_stream(sys.stderr):
         print(text, file=sys.stderr, flush=True)
 
 
 def exit_with_error(error: object, code: int) -> NoReturn:
-    """Prints the error and ends the command. The log of a failed server comes before its message."""
+    """Prints the error (and the log of a failed server before it) and exits."""
     message = str(error).strip()
     if isinstance(error, ServerFailed):
         message = error.message
@@ -48,21 +48,22 @@ def exit_with_error(error: object, code: int) -> NoReturn:
 
 @contextmanager
 def tolerate_closed_stream(stream: TextIO) -> Iterator[None]:
-    """Discards the stream's output if nothing reads it any more, or if the disk is full: the run goes on without it."""
+    """Discards output if the reader has closed the stream or the disk is full, so that the run continues."""
     try:
         yield
         stream.flush()
     except OSError:
-        # Text left in the buffer would fail again, at the latest when the process exits.
+        # The remaining buffer would fail again when the process exits.
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
 
 
 def prepare_process() -> None:
-    """Makes SIGTERM behave as Ctrl-C, opens missing standard streams, and escapes letters that the terminal lacks.
+    """Makes SIGTERM act like Ctrl-C, opens closed standard streams, and escapes characters that the terminal cannot
+    encode.
 
-    Runs before every command, ahead of any slow import.
+    Runs before every command and before slow imports.
     """
     signal.signal(signal.SIGTERM, raise_keyboard_interrupt)
     open_missing_streams()
@@ -72,9 +73,9 @@ def prepare_process() -> None:
 
 
 def open_missing_streams() -> None:
-    """Opens /dev/null for standard streams that are closed.
+    """Opens /dev/null for closed standard streams.
 
-    Otherwise a socket would get their file descriptor, and uvloop exits the process when it sees such a socket.
+    Otherwise a socket could get their file descriptors, and uvloop aborts on such a socket.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:

@@ -14,14 +14,16 @@ from persqa_client.cli.sim import sim
 def doctor(
     base_url: Annotated[str, typer.Option(help="Endpoint, such as http://HOST:8000/v1.")],
     model: Annotated[
-        str | None, typer.Option(help="Name of the model there; default: the first one that it lists.")
+        str | None, typer.Option(help="Model name; default: the first model that the server lists.")
     ] = None,
-    api_key_env: Annotated[str | None, typer.Option(metavar="NAME", help="Variable with the API key.")] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the API key.")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 120.0,
 ) -> None:
     """Test what a server supports, and suggest the flags of a run.
 
-    Exit codes: 0 the server can be used, 2 invalid usage, 3 server unavailable, requests rejected, or no image support.
+    Exit codes: 0 0 server can be used, 2 invalid usage, 3 server unavailable, requests rejected, or no image support.
 
     Example: persqa doctor --base-url http://127.0.0.1:8000/v1
     """

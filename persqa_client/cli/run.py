@@ -12,9 +12,9 @@ import typer
 
 
 def load_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Makes the values of a TOML file the defaults of the other options.
+    """Uses the values of a TOML file as defaults of the other options (callback of an eager option).
 
-    Keys are flags without their leading dashes; ``extra-body`` may be a table. Used as the callback of an eager option.
+    Keys are flags without the leading dashes; ``extra-body`` may be a table.
     """
     if path is None:
         return None
@@ -42,7 +42,7 @@ def table_as_json(path: Path, key: str, table: dict[str, Any]) -> str:
     try:
         return json.dumps(table, allow_nan=False)
     except (TypeError, ValueError) as error:
-        # TOML has dates, times and infinity; JSON does not.
+        # TOML has dates and infinity, which JSON cannot represent.
         raise typer.BadParameter(f"{path} has a value in {key!r} that can't be sent as JSON: {error}.") from error
 
 
@@ -59,7 +59,8 @@ def run(
     model: Annotated[
         str | None,
         typer.Option(
-            help="Name of the model at the endpoint; with --serve, the name to serve it under.", rich_help_panel=SERVER
+            help="Model name at the endpoint; with --serve, the name under which the model is served.",
+            rich_help_panel=SERVER,
         ),
     ] = None,
     serve: Annotated[
@@ -74,26 +75,26 @@ def run(
         str | None, typer.Option(metavar="WORDS", help="More options of vllm serve.", rich_help_panel=SERVER)
     ] = None,
     serve_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds within which that server must be ready.", rich_help_panel=SERVER)
+        float, typer.Option(min=1, help="Seconds until the server of --serve must be ready.", rich_help_panel=SERVER)
     ] = 1800.0,
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
-        typer.Option(help="Device of that server; auto uses the CPU if there is no GPU.", rich_help_panel=SERVER),
+        typer.Option(
+            help="Device of the server of --serve; auto uses the CPU if there is no GPU.", rich_help_panel=SERVER
+        ),
     ] = "auto",
     vllm_command: Annotated[
         str | None,
         typer.Option(
             metavar="WORDS",
-            help="Command that runs vllm; default: PERSQA_VLLM, else vllm on the PATH.",
+            help="Command that runs vllm; default: the variable PERSQA_VLLM, or vllm on the PATH.",
             rich_help_panel=SERVER,
         ),
     ] = None,
     image_key: Annotated[
         str, typer.Option(help="Field with the path of the image, or a list of them.", rich_help_panel=FILES)
     ] = "image",
-    output_key: Annotated[
-        str, typer.Option(help="Field that the answer is added under.", rich_help_panel=FILES)
-    ] = "pers_qa",
+    output_key: Annotated[str, typer.Option(help="Field for the answer.", rich_help_panel=FILES)] = "pers_qa",
     image_root: Annotated[
         Path | None,
         typer.Option(
@@ -108,9 +109,7 @@ def run(
         bool,
         typer.Option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.", rich_help_panel=FILES),
     ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Number of rows after which to stop.", rich_help_panel=FILES)
-    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many rows.", rich_help_panel=FILES)] = None,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Discard an earlier run with this output and start again.", rich_help_panel=FILES),
@@ -119,19 +118,19 @@ def run(
         bool,
         typer.Option(
             "--retry-failed",
-            help="Ask failed rows again; answers go to their places in the output.",
+            help="Ask failed rows again and insert their answers into the output.",
             rich_help_panel=FILES,
         ),
     ] = False,
     tag: Annotated[
-        str, typer.Option(help="Tag that names the main character; mam gives <mam>.", rich_help_panel=QUESTIONS)
+        str, typer.Option(help="Name of the main character; mam becomes the tag <mam>.", rich_help_panel=QUESTIONS)
     ] = "mam",
     temperature: Annotated[float, typer.Option(min=0, max=2, rich_help_panel=QUESTIONS)] = 0.7,
     top_p: Annotated[float, typer.Option(rich_help_panel=QUESTIONS)] = 0.9,
     max_tokens: Annotated[int, typer.Option(min=1, rich_help_panel=QUESTIONS)] = 512,
     seed: Annotated[int, typer.Option(help="Seed of the questions and the requests.", rich_help_panel=QUESTIONS)] = 0,
     max_pixels: Annotated[
-        int, typer.Option(min=784, help="Images with more pixels are reduced.", rich_help_panel=QUESTIONS)
+        int, typer.Option(min=784, help="Larger images are scaled down.", rich_help_panel=QUESTIONS)
     ] = 1_003_520,
     bank: Annotated[
         str,
@@ -148,7 +147,7 @@ def run(
         ),
     ] = None,
     questions: Annotated[
-        int, typer.Option(min=1, help="Questions per row; each gives an output line.", rich_help_panel=QUESTIONS)
+        int, typer.Option(min=1, help="Questions per row; each one has its own output line.", rich_help_panel=QUESTIONS)
     ] = 1,
     sensitive: Annotated[
         bool, typer.Option("--sensitive", help="Include questions about skin, age and body.", rich_help_panel=QUESTIONS)
@@ -157,7 +156,7 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="NEED",
-            help="Leave out questions that presuppose this, such as face. Repeatable.",
+            help="Leave out questions about a part that images don't show, such as face. Repeatable.",
             rich_help_panel=QUESTIONS,
         ),
     ] = None,
@@ -168,7 +167,8 @@ def run(
     strategy: Annotated[
         Literal["auto", "direct", "constrain", "prefill", "surrogate"],
         typer.Option(
-            help="How answers get the tag; auto is constrain if the server supports it.", rich_help_panel=QUESTIONS
+            help="How answers are made to begin with the tag; auto is constrain if supported, else direct.",
+            rich_help_panel=QUESTIONS,
         ),
     ] = "auto",
     probes: Annotated[
@@ -180,17 +180,17 @@ def run(
     uuid: Annotated[
         bool,
         typer.Option(
-            "--uuid/--no-uuid", help="Send an image once if the server caches images by uuid.", rich_help_panel=SERVER
+            "--uuid/--no-uuid", help="Send each image once if the server caches images by uuid.", rich_help_panel=SERVER
         ),
     ] = True,
     extra_body: Annotated[
-        str | None, typer.Option(metavar="JSON", help="More request fields.", rich_help_panel=QUESTIONS)
+        str | None, typer.Option(metavar="JSON", help="Additional request fields.", rich_help_panel=QUESTIONS)
     ] = None,
     api_key_env: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Variable with the API key; one per --base-url, in order, - for none.",
+            help="Environment variable with the API key; one per --base-url, in order, - for none.",
             rich_help_panel=SERVER,
         ),
     ] = None,
@@ -204,7 +204,9 @@ def run(
     ] = None,
     rpm: Annotated[float | None, typer.Option(help="Requests per minute.", rich_help_panel=SERVER)] = None,
     tpm: Annotated[int | None, typer.Option(help="Tokens per minute.", rich_help_panel=SERVER)] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds for one attempt.", rich_help_panel=SERVER)] = 120.0,
+    timeout: Annotated[
+        float, typer.Option(help="Time limit of one attempt, in seconds.", rich_help_panel=SERVER)
+    ] = 120.0,
     max_attempts: Annotated[int, typer.Option(min=1, help="Attempts per request.", rich_help_panel=SERVER)] = 5,
     max_outage: Annotated[
         float, typer.Option(help="Seconds to wait for a server that is unavailable.", rich_help_panel=SERVER)
@@ -212,10 +214,10 @@ def run(
     max_inflight_mb: Annotated[
         int, typer.Option(min=1, help="Memory for rows and images in progress.", rich_help_panel=SERVER)
     ] = 256,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the first requests and send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the first requests without sending them.")] = False,
     config: Annotated[
         Path | None,
-        typer.Option(callback=load_config, is_eager=True, help="TOML file with defaults; its keys are these flags."),
+        typer.Option(callback=load_config, is_eager=True, help="TOML file with defaults; the keys are these flags."),
     ] = None,
 ) -> None:
     """Ask a question about every image and write the checked answers.
@@ -228,7 +230,7 @@ def run(
     On a machine with a GPU: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
     """
     flags = {name: value for name, value in locals().items() if name not in {"config", "dry_run"}}
-    gc.disable()  # until ``tune_gc``: the objects of imports are permanent
+    gc.disable()  # objects of imports are permanent; see ``tune_gc``
     # Imported here to keep --help fast: these imports take 0.9 s of CPU time.
     if serve:
         from persqa_client.cli.serve import run_with_server

@@ -1,4 +1,4 @@
-"""``persqa run --serve``: starts a vLLM server for one run, and stops it afterwards."""
+"""``persqa run --serve``: runs with a vLLM server that is started for the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from persqa_client.vllm_server.server import VLLMServer
 
 
 def run_with_server(flags: dict[str, Any], *, dry_run: bool) -> None:
-    """Starts the server, runs there, and ends the command with the exit code."""
     console = Console(stderr=True)
     status = console.status("") if console.is_terminal else None
     try:
@@ -39,7 +38,7 @@ def run_with_server(flags: dict[str, Any], *, dry_run: bool) -> None:
     run = prepare_run(flags, (placeholder,), dry_run=dry_run)
     try:
         with run.hold_files() as has_work:
-            # The files are locked before the server starts, so that the same command cannot start a second server.
+            # Locks the files first, so that running the command twice cannot start two servers.
             if has_work:
                 start_server(server, status or nullcontext())
                 run.use_endpoint(server.endpoint)
@@ -57,9 +56,9 @@ def run_with_server(flags: dict[str, Any], *, dry_run: bool) -> None:
 
 
 def make_server(flags: dict[str, Any], on_progress: Callable[[str], None] | None) -> VLLMServer:
-    """The server that the flags describe, not yet started. Raises SettingsError for flags that exclude each other."""
+    """Raises SettingsError for flags that exclude each other."""
     if flags["base_url"]:
-        raise SettingsError("Give either --serve, which starts a server, or --base-url of a server that is running.")
+        raise SettingsError("Give either --serve to start a server, or --base-url of a running server.")
     if flags["api_key_env"]:
         raise SettingsError(f"--api-key-env needs --base-url; --serve takes the server's key from {API_KEY_VARIABLE}.")
     return VLLMServer(
@@ -74,7 +73,7 @@ def make_server(flags: dict[str, Any], on_progress: Callable[[str], None] | None
 
 
 def start_server(server: VLLMServer, status: AbstractContextManager[object]) -> None:
-    """Starts the server and prints where it listens. Ends the command on Ctrl-C."""
+    """Exits on Ctrl-C."""
     began = time.monotonic()
     print_message(f"Starting vllm serve {server.model_name_or_path} …")
     try:
@@ -88,7 +87,7 @@ def start_server(server: VLLMServer, status: AbstractContextManager[object]) -> 
 
 
 def stop_server(server: VLLMServer) -> None:
-    # The event loop has removed its signal handlers; SIGTERM must not end the process before the server is stopped.
+    # The event loop has removed its signal handlers; SIGTERM must not kill the process before the server is stopped.
     prepare_process()
     with suppress(KeyboardInterrupt):
         server.stop()

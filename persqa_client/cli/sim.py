@@ -1,4 +1,4 @@
-"""``persqa sim``: its flags, and the simulator that they configure."""
+"""``persqa sim``: flags and start of the simulator."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ def sim(
     model: Annotated[
         list[str] | None, typer.Option(help="Model name to serve; default: persqa-simulator. Repeatable.")
     ] = None,
-    latency: Annotated[float, typer.Option(min=0, help="Seconds to answer a request.")] = 0.05,
+    latency: Annotated[float, typer.Option(min=0, help="Time to answer a request, in seconds.")] = 0.05,
     jitter: Annotated[
-        float, typer.Option(min=0, max=1, help="Fraction by which the latency varies in both directions.")
+        float,
+        typer.Option(min=0, max=1, help="Random variation of the latency, as a fraction: 0.2 is 20 % up or down."),
     ] = 0.0,
     slots: Annotated[int, typer.Option(min=1, help="Requests answered concurrently; others wait.")] = 32,
     slots_at: Annotated[
         list[str] | None,
-        typer.Option(help="SECONDS=SLOTS: slots from that time after the first request on. Repeatable."),
+        typer.Option(help="SECONDS=SLOTS: change the slots this long after the first request. Repeatable."),
     ] = None,
     max_queued: Annotated[int | None, typer.Option(min=0, help="Requests that may wait; others get a 503.")] = None,
-    link_mbps: Annotated[float | None, typer.Option(help="Megabits per second that all uploads share.")] = None,
+    link_mbps: Annotated[
+        float | None, typer.Option(help="Bandwidth that all uploads share, in megabits per second.")
+    ] = None,
     api_key: Annotated[
         str | None, typer.Option(envvar="PERSQA_SIM_API_KEY", help="API key that requests must have.")
     ] = None,
@@ -38,17 +41,17 @@ def sim(
     ] = False,
     shape: Annotated[Literal["vllm", "hosted"], typer.Option(help="Behave as vLLM or as a hosted API.")] = "vllm",
     reject: Annotated[
-        list[str] | None, typer.Option(help="Another parameter that the hosted shape rejects. Repeatable.")
+        list[str] | None, typer.Option(help="Parameter that the hosted shape also rejects. Repeatable.")
     ] = None,
     partial: Annotated[
-        bool, typer.Option("--partial", help="In the hosted shape, continue a message that is marked partial.")
+        bool, typer.Option("--partial", help="In the hosted shape, continue a last message marked partial.")
     ] = False,
     blind: Annotated[
         bool, typer.Option("--blind", help="Ignore images without an error, as servers of text models do.")
     ] = False,
     fault: Annotated[
         list[str] | None,
-        typer.Option(help="KIND=RATE: a fault and its rate. Repeatable. An unknown kind lists all of them."),
+        typer.Option(help="KIND=RATE: a fault and its rate. Repeatable. An unknown kind prints the list."),
     ] = None,
     fault_seed: Annotated[int, typer.Option(help="Seed of the faults: equal requests get equal faults.")] = 0,
     answers: Annotated[
@@ -65,7 +68,7 @@ def sim(
 ) -> None:
     """Serve an OpenAI-compatible endpoint without a model, to try a run.
 
-    It decodes the images and answers with their colours and sizes, with the latency and the faults that you choose.
+    Answers describe the colours and sizes of the images. Latency and faults can be configured.
     GET /sim/stats returns its counters.
 
     Example: persqa sim --latency 0.2 --slots 64 --fault 503=0.05 --fault no_tag=0.02

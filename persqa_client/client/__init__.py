@@ -1,1 +1,1 @@
-"""One attempt at a request: its body, its transport, and what its outcome means."""
+"""One attempt at a request: body, transport, and classification of the result."""

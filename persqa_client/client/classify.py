@@ -1,4 +1,4 @@
-"""What a failed attempt means: status, headers and body, or a transport fault, become an ErrorDecision."""
+"""Classifies failed attempts: turns a response or a transport error into an ErrorDecision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from persqa_client.client.dialect import OPTIONAL_FIELDS, find_refused_field
 from persqa_client.limits.rate_limit import seconds_until_available
 from persqa_client.types import ErrorDecision, RetryAction
 
-# Validation errors echo the request with its images and tokens, at times as JSON within JSON.
+# Validation errors repeat the request with its images and tokens, sometimes as JSON within JSON.
 BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")
 DATA_URL = re.compile(r"(?<=base64,)[^\s\"'<>]+")
 KEY_LIKE = re.compile(r"\b(sk|key|hf|gsk|xai)[-_][A-Za-z0-9_\-*]{8,}|(?i:bearer)\s+\S+")
@@ -23,7 +23,7 @@ MAX_MESSAGE_CHARS = 400
 
 BUSY_STATUSES = frozenset({408, 409, 425, 429, 503})
 
-# What proxies and tunnels report for a server that is unavailable; servers use some of these for other errors, too.
+# Status codes of proxies for an unavailable server; servers use some of them for other errors.
 UNREACHABLE_CODES = frozenset(
     {"connection_lost", "http_502", "http_504", *(f"http_{status}" for status in range(520, 530))}
 )
@@ -33,12 +33,12 @@ TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """What a decision depends on besides the response."""
+    """What the decision depends on besides the response."""
 
     base_url: str
     model: str
     key: str = field(default="", repr=False)  # removed from every message
-    has_answered: bool = False  # if so, the settings are right, and a refused connection is an outage
+    has_answered: bool = False  # if true, the settings are right, and a refused connection is an outage
     timeout: float = 120.0
     optional_fields: frozenset[str] = field(default=OPTIONAL_FIELDS)
 
@@ -46,7 +46,7 @@ class AttemptContext:
 def classify_response(
     status: int, headers: Mapping[str, str], body: bytes, context: AttemptContext, *, now: float
 ) -> ErrorDecision:
-    """The decision on a response with any status but 200. ``now`` is Unix time, for a date in Retry-After."""
+    """Decides on a response with a status other than 200. ``now`` is Unix time."""
     said = read_error_message(body, context.key)
     error = decode_error(body)
     if (fatal := _find_fatal_error(status, headers, error, said, context)) is not None:
@@ -66,7 +66,7 @@ def classify_response(
 def _find_fatal_error(
     status: int, headers: Mapping[str, str], error: dict[str, Any], said: str, context: AttemptContext
 ) -> tuple[str, str] | None:
-    """Code and message of an error that every request would meet."""
+    """Code and message of an error that would affect every request."""
     quote = quote_server_message(said)
     if status == 401:
         reason = "the key is wrong or expired" if context.key else "the server requires a key and none was sent"
@@ -84,7 +84,7 @@ def _find_fatal_error(
         problem = f"{context.base_url} is not an OpenAI-compatible endpoint ({status})"
         return "wrong_url", f"{problem}; {_advise_url(context.base_url)}"
     if 300 <= status < 400:
-        # The query of a login page's address may hold tokens.
+        # The query of a login page's URL may contain tokens.
         target = headers.get("location", "another address").partition("?")[0]
         return "redirected", f"{context.base_url} redirects to {target}; use the final address as --base-url"
     if status == 429 and "insufficient_quota" in _error_codes(error):
@@ -93,7 +93,7 @@ def _find_fatal_error(
 
 
 def _advise_url(base_url: str) -> str:
-    # The two usual mistakes: a missing /v1, and the whole address of the chat endpoint.
+    # Common mistakes: missing /v1, or the full address of the chat route.
     root = base_url.removesuffix("/chat/completions")
     if root == base_url and base_url.endswith("/v1"):
         return "check --base-url"
@@ -129,7 +129,7 @@ def _classify_client_error(status: int, error: dict[str, Any], said: str, contex
 
 
 def classify_transport_error(fault: TransportFault, detail: str, context: AttemptContext) -> ErrorDecision:
-    """The decision on an attempt without a complete response."""
+    """Decides on an attempt without a complete response."""
     url = context.base_url
     if fault == "timeout":
         return ErrorDecision(RetryAction.RETRY, "timeout", f"No answer within {context.timeout:g} s (--timeout).")
@@ -152,7 +152,7 @@ def classify_transport_error(fault: TransportFault, detail: str, context: Attemp
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait by ``retry-after-ms`` or ``Retry-After`` (seconds or an HTTP date); None without either."""
+    """Seconds from ``retry-after-ms`` or ``Retry-After`` (seconds or an HTTP date); None without them."""
     if (milliseconds := _parse_float(headers.get("retry-after-ms"))) is not None:
         return max(0.0, milliseconds / 1000)
     value = headers.get("retry-after")
@@ -175,20 +175,20 @@ def _parse_float(value: str | None) -> float | None:
 
 
 def decode_error(body: bytes) -> dict[str, Any]:
-    """The decoded body; empty if it is not a JSON object."""
+    """Empty if the body is not a JSON object."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
-    if isinstance(data, list) and data:  # as Gemini's endpoint sends it
+    if isinstance(data, list) and data:  # Gemini's endpoint sends a list
         data = data[0]
     return data if isinstance(data, dict) else {}
 
 
 def read_error_status(body: bytes) -> int | None:
-    """The status in an error inside a stream, if it is one of a busy or failing server.
+    """Status in a streamed error, if it means a busy or failing server.
 
-    Older vLLM versions report all errors inside a stream as 400, though a bad request fails before its stream.
+    Older vLLM versions report all streamed errors as 400, although bad requests fail before the stream.
     """
     error = decode_error(body).get("error")
     code = error.get("code") if isinstance(error, dict) else None
@@ -201,7 +201,7 @@ def _error_codes(error: dict[str, Any]) -> set[str]:
 
 
 def read_error_message(body: bytes, key: str = "") -> str:
-    """The server's error message as one line of at most MAX_MESSAGE_CHARS, without base64, keys and HTML."""
+    """The error message in one line of at most MAX_MESSAGE_CHARS, without base64, keys and HTML."""
     data = decode_error(body)
     detail = data.get("error", data.get("detail", data.get("message")))
     if isinstance(detail, dict):
@@ -215,12 +215,12 @@ def read_error_message(body: bytes, key: str = "") -> str:
 
 
 def redact_secrets(text: str, key: str = "") -> str:
-    """The text with ``…`` in place of ``key`` and of anything that looks like base64 or an API key."""
+    """Replaces ``key``, base64 and API keys by ``…``."""
     if key:
         text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "…", text)
     return KEY_LIKE.sub("…", BASE64_RUN.sub("…", DATA_URL.sub("…", text)))
 
 
 def quote_server_message(said: str) -> str:
-    """The message as the end of a sentence, after a colon; empty if there is none."""
+    """``: message`` for the end of a sentence; empty without a message."""
     return f": {said.rstrip('.')}" if said else ""

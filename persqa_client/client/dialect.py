@@ -1,4 +1,4 @@
-"""How one server's API differs: constraint and prefill forms, renamed fields, and fields that it does not accept."""
+"""Differences of a server's API: constraint and prefill forms, renamed and unsupported fields."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import orjson
 
 from persqa_client.types import Json
 
-# Servers ignore the fields of other generations silently, so a probe decides which form is used.
+# Servers silently ignore unknown fields, so a probe chooses the form.
 
-# Form → the request field that it needs: vLLM from 0.12 on, vLLM before, and hosted models and others.
+# Form → its request field: vLLM from 0.12, vLLM before 0.12, hosted models and others.
 CONSTRAINT_FORMS = {
     "structured_outputs": "structured_outputs",
     "guided_regex": "guided_regex",
     "json_schema": "response_format",
 }
-# Form → the fields that it needs: vLLM, and Alibaba Model Studio, where the field is one of the message.
+# Form → its fields: vLLM; Alibaba Model Studio, as a field of the message.
 PREFILL_FORMS = {
     "continue_final_message": ("continue_final_message", "add_generation_prompt"),
     "partial": ("partial",),
 }
 STREAM_FIELDS: Json = {"stream": True, "stream_options": {"include_usage": True}}
 
-# OpenAI's reasoning models accept only the new name, many compatible servers only the old one.
+# OpenAI's reasoning models accept only the new name, many other servers only the old one.
 RENAMED_FIELDS = {"max_tokens": "max_completion_tokens"}
 
 OPTIONAL_FIELDS = frozenset(
     {"temperature", "top_p", "seed", *RENAMED_FIELDS, *RENAMED_FIELDS.values(), *STREAM_FIELDS}
 ).union(CONSTRAINT_FORMS.values(), *PREFILL_FORMS.values())
 
-ANSWER_KEY = "answer"  # of the JSON object that holds an answer
+ANSWER_KEY = "answer"  # key of the answer in the JSON object
 ANY_CHARACTER = r"[\s\S]"
-PLAIN_CHARACTER = r'[^"\\\x00-\x1f]'  # not every server's grammar escapes what JSON requires to be escaped
+PLAIN_CHARACTER = r'[^"\\\x00-\x1f]'  # some servers' grammars do not escape characters that JSON must escape
 
 UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
 UNSUPPORTED_MESSAGE = re.compile(
@@ -42,10 +42,10 @@ UNSUPPORTED_MESSAGE = re.compile(
     r"|not permitted|not allowed|cannot find field|unexpected (keyword|field|parameter)",
     re.IGNORECASE,
 )
-# A message with one of these words is about the row, whatever fields it mentions besides.
+# A message with one of these words is about the row, even if it mentions a field.
 ABOUT_THE_ROW = re.compile(r"\b(images?|pictures?|contents?|files?|media)\b", re.IGNORECASE)
 
-# What directly precedes or follows the name of a refused field.
+# Words directly before or after the name of a refused field.
 NOUN = r"(?:(?:request |keyword )?(?:parameter|argument|field|name|value|option|input)s?\b ?)"
 NEGATION = r"(?:not (?:supported|permitted|allowed)|unsupported|unrecogni[sz]ed)"
 PREFIX = rf"(?:{NEGATION}|unknown|unexpected|does not support|cannot find):? (?:the )?{NOUN}?(?:supplied)?:? ?"
@@ -54,11 +54,11 @@ SUFFIX = rf":?\s+(?:{NOUN}|extra inputs )?(?:(?:is|are) )?(?:currently )?{NEGATI
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How requests are written for one server."""
+    """How to write requests for one server."""
 
-    constraint: str | None = None  # the form that the server obeys
+    constraint: str | None = None  # form that the server supports
     prefill: str | None = None
-    renamed: frozenset[str] = frozenset()  # fields that the server refused
+    renamed: frozenset[str] = frozenset()  # refused fields
     dropped: frozenset[str] = frozenset()
     sends_uuids: bool = False  # with images, so that they need not be sent again
 
@@ -68,24 +68,24 @@ class Dialect:
 
     @property
     def active_constraint(self) -> str | None:
-        """The constraint form, unless its field has been refused."""
+        """None if its field was refused."""
         refused = self.constraint is None or CONSTRAINT_FORMS[self.constraint] in self.dropped
         return None if refused else self.constraint
 
     @property
     def active_prefill(self) -> str | None:
-        """The prefill form, unless one of its fields has been refused."""
+        """None if one of its fields was refused."""
         refused = self.prefill is None or not self.dropped.isdisjoint(PREFILL_FORMS[self.prefill])
         return None if refused else self.prefill
 
     def field_name(self, field: str) -> str | None:
-        """The field's name for this server; None if it is left out."""
+        """The server's name for the field; None if it is left out."""
         if field in self.dropped:
             return None
         return RENAMED_FIELDS[field] if field in self.renamed else field
 
     def adapt_to_refusal(self, field: str) -> Dialect | None:
-        """The dialect with the field renamed or dropped; None if that has been done already."""
+        """The dialect with the field renamed or dropped; None if already done."""
         original = next((old for old, new in RENAMED_FIELDS.items() if new == field), field)
         if field in RENAMED_FIELDS and field not in self.renamed | self.dropped:
             return replace(self, renamed=self.renamed | {field})
@@ -94,23 +94,23 @@ class Dialect:
         return replace(self, dropped=self.dropped | {original})
 
     def with_refusals(self, other: Dialect, ignoring: Collection[str] = ()) -> Dialect:
-        """This dialect with the refusals of another one, except those of the given fields."""
+        """This dialect plus the refusals of another, except for some fields."""
         dropped = self.dropped | (other.dropped - frozenset(ignoring))
         return replace(self, renamed=self.renamed | other.renamed, dropped=dropped)
 
     def describe_changes(self) -> list[str]:
-        """One line for each field that was renamed or dropped."""
+        """One line per renamed or dropped field."""
         renamed = [f"{name} is sent as {RENAMED_FIELDS[name]}" for name in sorted(self.renamed - self.dropped)]
         return renamed + [f"{name} is left out: the server refuses it" for name in sorted(self.dropped)]
 
 
 def constraint_fields(form: str, pattern: str) -> Json:
-    """The request fields that make answers match a pattern."""
+    """Request fields that constrain answers to a pattern."""
     if form == "structured_outputs":
         return {"structured_outputs": {"regex": pattern}}
     if form == "guided_regex":
         return {"guided_regex": pattern}
-    # JSON Schema patterns match anywhere in a string unless anchored.
+    # Unanchored JSON Schema patterns match anywhere in a string.
     inner = pattern.replace(ANY_CHARACTER, PLAIN_CHARACTER)
     answer = {"type": "string", "pattern": f"^(?:{inner})$" if "|" in inner else f"^{inner}$"}
     schema = {
@@ -124,7 +124,7 @@ def constraint_fields(form: str, pattern: str) -> Json:
 
 
 def unwrap_json_answer(text: str) -> str:
-    """The answer in the JSON object of the form ``json_schema``; other texts, such as truncated JSON, unchanged."""
+    """The answer in the JSON object of ``json_schema``; other texts, such as truncated JSON, unchanged."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -134,7 +134,7 @@ def unwrap_json_answer(text: str) -> str:
 
 
 def join_prefill(prefill: str, text: str) -> str:
-    """The whole answer, for servers that repeat the prefill and for those that do not."""
+    """The whole answer, whether or not the server repeats the prefill."""
     if text.lstrip().startswith(prefill):
         return text.lstrip()
     needs_space = prefill.endswith(">") and text[:1].isascii() and text[:1].isalnum()
@@ -142,7 +142,7 @@ def join_prefill(prefill: str, text: str) -> str:
 
 
 def find_refused_field(error: Json, optional_fields: Collection[str]) -> str | None:
-    """The optional field that a 400 or 422 response refuses; None if the error is about something else.
+    """The optional field that a 400 or 422 refuses; None for other errors.
 
     ``error`` is the decoded body. A refused value (``max_tokens`` beyond the context) is not a refused field.
     """
@@ -161,7 +161,7 @@ def find_refused_field(error: Json, optional_fields: Collection[str]) -> str | N
         return parameter
     if ABOUT_THE_ROW.search(message):
         return None
-    # The field mentioned first: a server may recommend another one after it.
+    # The first field mentioned counts; a server may recommend another one after it.
     found = [
         (match.start(), name)
         for name in optional_fields

@@ -1,4 +1,4 @@
-"""Sends each image once: vLLM keeps images that come with a uuid, and accepts the uuid alone afterwards."""
+"""Sends each image once: vLLM caches images by uuid and then accepts the uuid without the image."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from cachetools import LRUCache
 from persqa_client.limits.concurrency import ImageTokenLimit
 from persqa_client.types import ErrorDecision, RetryAction
 
-CACHE_SIZE = 16_384  # uuids; vLLM's own cache holds some hundred images of a megapixel
-MAX_MISSES = 2  # failed waits and cache misses of one request, after which it carries its images itself
+CACHE_SIZE = 16_384  # uuids; vLLM's own cache holds a few hundred images of a megapixel
+MAX_MISSES = 2  # failed waits and cache misses until a request sends its images itself
 
-# A request that fails in one of these ways would have failed with other images as well.
+# Failures that do not depend on the images.
 NOT_ABOUT_IMAGES = frozenset(
     {RetryAction.WAIT, RetryAction.AWAIT_RECOVERY, RetryAction.STOP, RetryAction.ADAPT},
 )
 
 
 class ServerImageCache:
-    """The uuids of images that a server is expected to hold."""
+    """The uuids that a server is expected to have cached."""
 
     def __init__(self, size: int = CACHE_SIZE) -> None:
         self._uuids: LRUCache[str, None] = LRUCache(size)
@@ -42,27 +42,27 @@ class ServerImageCache:
 
 
 class ImageUploads:
-    """The images that one endpoint holds, and those on their way."""
+    """Images that an endpoint has, and images being uploaded."""
 
     def __init__(self, image_limit: ImageTokenLimit | None = None, cache_size: int = CACHE_SIZE) -> None:
         self.cache = ServerImageCache(cache_size)
         self.image_limit = image_limit or ImageTokenLimit()
-        # Images whose requests have no answer yet. The event is set when the upload has ended, either way.
+        # Images being uploaded. The event is set when the upload has succeeded or failed.
         self.in_progress: dict[str, asyncio.Event] = {}
         self.images_sent = 0
-        self.uuids_sent = 0  # in place of images
-        self.cache_misses = 0  # uuids that the server did not know
+        self.uuids_sent = 0  # instead of images
+        self.cache_misses = 0  # uuids unknown to the server
 
     def for_request(self, tokens_by_uuid: Mapping[str, int]) -> ImageUpload:
-        """For all attempts of one request. Images of 0 tokens are exempt from the image limit."""
+        """One object for all attempts of a request. Images of 0 tokens are exempt from the image limit."""
         return ImageUpload(self, tokens_by_uuid)
 
 
 class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
-    """Decides for each attempt of a request which images it carries, and which it sends as uuids.
+    """Decides for each attempt of a request which images are sent as bytes and which as uuids.
 
-    Entering an ``attempt`` waits while another request carries one of the images, and for the image limit. Enter it
-    before acquiring a permit, so that waiting takes up none.
+    ``attempt`` waits for uploads of the same images and for the image limit. Enter it before acquiring a permit, so
+    that a waiting request holds none.
     """
 
     __slots__ = (
@@ -85,11 +85,11 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
         self._tokens_in_use = 0
         self._misses = 0
         self._retry = False
-        self.known_uuids: frozenset[str] = frozenset()  # images that the attempt need not carry
-        self.has_waited = False  # for an image that another request carried
+        self.known_uuids: frozenset[str] = frozenset()  # images that can be sent as uuids
+        self.has_waited = False  # for an upload by another request
 
     def attempt(self, *, retry: bool) -> ImageUpload:
-        """The context of the next attempt; retries come first at the image limit."""
+        """Context of the next attempt; retries go first at the image limit."""
         self._retry = retry
         return self
 
@@ -109,11 +109,11 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
 
     @property
     def carries_new_images(self) -> bool:
-        """Whether other requests may be waiting for an image that this attempt carries."""
+        """Whether this attempt uploads an image that other requests may wait for."""
         return bool(self._carried)
 
     async def _wait_for_others(self) -> None:
-        # Afterwards all images are started together, so requests cannot wait for each other in a cycle.
+        # All images are registered together, so that requests cannot wait for each other in a cycle.
         in_progress = self._uploads.in_progress
         while self._misses < MAX_MISSES and (
             uuid := next(filter(in_progress.__contains__, self._tokens_by_uuid), None)
@@ -135,7 +135,7 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
             self._tokens_in_use = tokens
 
     def mark_arrived(self) -> None:
-        """Notes that the answer has begun, so that the server has the images."""
+        """The answer has begun, so the server has the images."""
         self._arrived = self._carried
         self._uploads.cache.add(self._arrived)
         self._end()
@@ -156,9 +156,9 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
         self._uploads.cache.add(self._tokens_by_uuid)
 
     def reclassify(self, decision: ErrorDecision, known_uuids: Collection[str]) -> ErrorDecision:
-        """The decision on a failed attempt that sent ``known_uuids`` without their images.
+        """Adjusts the decision on a failed attempt that sent ``known_uuids`` without images.
 
-        The server may have lost these images, whatever its error says, so a rejection becomes RESEND.
+        The server may have lost the images, so a rejection becomes RESEND.
         """
         self._uploads.cache.discard(self._arrived)
         if not known_uuids or (decision.status or 0) < 400 or decision.action in NOT_ABOUT_IMAGES:

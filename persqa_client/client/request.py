@@ -1,4 +1,4 @@
-"""The body of a chat request: JSON with the images inserted while it is sent."""
+"""Bodies of chat requests: JSON, with images inserted during sending."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from persqa_client.client.dialect import STREAM_FIELDS, Dialect, constraint_fiel
 from persqa_client.config import Sampling
 from persqa_client.types import EncodedImage, Json, Request, Turn
 
-# Bytes of an image that become base64 at a time: a multiple of three, 120 KB when encoded. Smaller pieces need more
-# system calls; for 128 KB and more, glibc fetches fresh pages (M_MMAP_THRESHOLD), at three times the cost in the
-# kernel.
+# Bytes encoded to base64 at a time: a multiple of three, 120 KB encoded. Smaller pieces need more system calls; from
+# 128 KB on, glibc maps fresh pages each time (M_MMAP_THRESHOLD), which triples the kernel time.
 PIECE_SIZE = 90 * 1024
 
-# In the JSON, this stands for an image's base64. It is random, so that no text of a row can contain it.
+# Placeholder for base64 in the JSON; random, so that no row can contain it.
 PLACEHOLDER = f"picture-{secrets.token_hex(8)}-goes-here"
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """JSON with images in between, which become base64 piece by piece while the body is sent."""
+    """JSON with images, which are encoded to base64 during sending."""
 
     parts: tuple[bytes | EncodedImage, ...]
 
@@ -59,7 +58,7 @@ def render_body(request: Request, *, model: str, sampling: Sampling, dialect: Di
 
 
 def render_preview(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> str:
-    """The body for a person to read: indented JSON, with the first characters and the size of each image."""
+    """Indented JSON for users, with shortened images."""
     payload = build_payload(request, model=model, sampling=sampling, dialect=dialect)
     text = orjson.dumps(payload, option=orjson.OPT_INDENT_2).decode()
     for image in embedded_images(request, dialect):
@@ -69,9 +68,9 @@ def render_preview(request: Request, *, model: str, sampling: Sampling, dialect:
 
 
 def build_payload(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Json:
-    """The body as a dict, with PLACEHOLDER for each image's base64.
+    """The body as a dict, with PLACEHOLDER instead of base64.
 
-    The system text and the images come first, so that a server can share this prefix among questions.
+    System text and images come first, as a common prefix of all questions about the images.
     """
     fields: Json = {
         "temperature": sampling.temperature,
@@ -87,7 +86,7 @@ def build_payload(request: Request, *, model: str, sampling: Sampling, dialect: 
 
 
 def build_output_fields(request: Request, dialect: Dialect) -> Json:
-    """The fields for a prefill or a pattern; never both, since the pattern is that of a whole answer."""
+    """Fields for a prefill or a pattern. Not both, because the pattern is for the whole answer."""
     if request.prefill and dialect.active_prefill is not None:
         if dialect.active_prefill == "continue_final_message":
             return {"continue_final_message": True, "add_generation_prompt": False}

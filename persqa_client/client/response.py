@@ -1,4 +1,4 @@
-"""The body of a response with status 200, whole or streamed, as a Completion."""
+"""Parses responses with status 200, whole or streamed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVENT_STREAM = "text/event-stream"
 EVENT_PREFIX = b"data:"
 LAST_EVENT = b"[DONE]"
 
-REASONING_FIELDS = ("reasoning", "reasoning_content")  # the name depends on the version of vLLM
+REASONING_FIELDS = ("reasoning", "reasoning_content")  # depends on the version of vLLM
 
 
 def is_event_stream(headers: Mapping[str, str]) -> bool:
@@ -25,7 +25,7 @@ def is_event_stream(headers: Mapping[str, str]) -> bool:
 
 
 def assemble_stream(body: bytes) -> bytes:
-    """The body that the same answer would have had without streaming, or that of an error inside the stream.
+    """Converts a stream to the body of an unstreamed response, or of the error in the stream.
 
     Empty if the stream is incomplete; unchanged if it cannot be decoded.
     """
@@ -42,7 +42,7 @@ def assemble_stream(body: bytes) -> bytes:
 
 
 def _merge_chunks(chunks: list[Json]) -> Json:
-    """One response from the chunks of its first choice; of all other fields the last value counts."""
+    """Merges chunks of the first choice; of other fields the last value counts."""
     fields = {name: value for chunk in chunks for name, value in chunk.items() if value is not None}
     choices = [_as_object(listed[0]) for chunk in chunks if isinstance(listed := chunk.get("choices"), list) and listed]
     if not choices:
@@ -50,7 +50,7 @@ def _merge_chunks(chunks: list[Json]) -> Json:
     deltas = [_as_object(choice.get("delta")) for choice in choices]
     text = _join_texts(delta.get("content") for delta in deltas)
     if not text and any(delta.get(name) for name in REASONING_FIELDS for delta in deltas):
-        # vLLM begins each stream with empty content, but a whole response of reasoning alone has none.
+        # vLLM begins each stream with empty content, but whole responses with only reasoning have none.
         text = None
     message = {"content": text, "refusal": _join_texts(delta.get("refusal") for delta in deltas)}
     reasons = [reason for choice in choices if (reason := choice.get("finish_reason"))]
@@ -67,9 +67,9 @@ def _as_object(value: Any) -> Json:
 
 
 def read_completion(body: bytes, key: str = "") -> Completion:
-    """Reads the body of a response with status 200.
+    """Parses the body of a response with status 200.
 
-    Raises AttemptError (RETRY) if it holds no completion; ``key`` is removed from its message.
+    Raises AttemptError (RETRY) without a completion; removes ``key`` from the message.
     """
     found = _read(body)
     if isinstance(found, Completion):
@@ -80,7 +80,7 @@ def read_completion(body: bytes, key: str = "") -> Completion:
 
 
 class NoCompletion(NamedTuple):
-    """Why a body holds no completion. Not raised: a decoder's exception as its context would keep the body alive."""
+    """Why a body has no completion. A value, because an exception's context would keep the body in memory."""
 
     code: str
     problem: str
@@ -112,7 +112,7 @@ def _read(body: bytes) -> Completion | NoCompletion:
 
 
 def _read_content(content: object) -> str | None:
-    """The text of a message, which is a string or a list of parts."""
+    """Content is a string or a list of parts."""
     if isinstance(content, list):
         texts = (part.get("text") for part in content if isinstance(part, dict))
         return "".join(text for text in texts if isinstance(text, str))
@@ -129,7 +129,7 @@ def _read_usage(usage: object) -> Usage:
 
 
 def restore_answer(completion: Completion, *, wrapped: bool, prefix: str | None) -> Completion:
-    """The completion with the whole answer as its text: taken out of its JSON, or joined with its prefill."""
+    """Unwraps a JSON answer, or joins the prefill and its continuation."""
     if completion.refusal is not None or not (wrapped or prefix):
         return completion
     text = unwrap_json_answer(completion.text) if wrapped else completion.text

@@ -1,4 +1,4 @@
-"""Whether and when a failed attempt is repeated: a policy for tenacity, driven by ErrorDecisions."""
+"""Retry policy for tenacity, based on ErrorDecisions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from persqa_client.types import RetryAction
 
 Result = TypeVar("Result")
 
-# After an outage the gate has already waited; a changed body needs no wait.
+# After an outage the gate has already waited; a changed body can be sent immediately.
 RETRIED_AT_ONCE = frozenset({RetryAction.AWAIT_RECOVERY, RetryAction.ADAPT, RetryAction.RESEND})
 RETRIED = RETRIED_AT_ONCE | {RetryAction.WAIT, RetryAction.RETRY}
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Waits that double from ``initial`` to ``maximum`` seconds."""
+    """Exponential waits from ``initial`` to ``maximum`` seconds."""
 
     initial: float = 0.5
     maximum: float = 30.0
@@ -38,7 +38,7 @@ def is_retryable(error: BaseException) -> bool:
 
 
 def seconds_to_wait(error: BaseException | None, earlier_waits: int, rng: random.Random, backoff: Backoff) -> float:
-    """The server's Retry-After plus a little jitter; without one, exponential backoff with full jitter."""
+    """Retry-After plus a little jitter, or exponential backoff with full jitter."""
     if not isinstance(error, AttemptError) or error.decision.action in RETRIED_AT_ONCE:
         return 0.0
     if error.decision.retry_after is not None:
@@ -52,7 +52,7 @@ def make_retry_policy(
     next_wait: Callable[[BaseException | None], float],
     sleep: Callable[[float], Awaitable[None]],
 ) -> AsyncRetrying:
-    """``next_wait`` returns the seconds to sleep after an error, before the next attempt."""
+    """``next_wait`` returns the seconds to wait after an error."""
     return AsyncRetrying(
         retry=retry_if_exception(is_retryable),
         stop=lambda call: is_exhausted(),
@@ -65,9 +65,9 @@ def make_retry_policy(
 async def run_with_retries(
     attempt: Callable[[], Awaitable[Result]], make_policy: Callable[[], AsyncRetrying]
 ) -> Result:
-    """Makes one attempt and, if it fails, more by the policy. Raises the error of the last one."""
-    # Most requests succeed at once, and tenacity takes a tenth of the CPU time of an attempt. So it comes in only after
-    # a failure, which stands for its own first attempt.
+    """Makes an attempt, and retries it by the policy. Raises the last error."""
+    # tenacity takes a tenth of an attempt's CPU time, and most requests succeed immediately. So it is used only after a
+    # failure, which then counts as its first attempt.
     try:
         return await attempt()
     except AttemptError as error:

@@ -1,12 +1,12 @@
-"""One attempt at one endpoint: a request body in, a completion or an ErrorDecision out.
+"""One attempt at one endpoint: sends a body, returns a completion or raises an ErrorDecision.
 
-Every request takes one way: the OpenAI SDK over aiohttp. As it comes, the SDK costs a run 4.1 times the CPU time of a
-bare aiohttp loop. Copying the request instead of building it anew (``ChatOpenAI``) and reading responses in one piece
-(``AiohttpTransport``) brings that down to 3.4 times, measured by ``scripts/bench.py hot-path``.
+Requests use the OpenAI SDK over aiohttp. The unmodified SDK needs 4.1 times the CPU time of a bare aiohttp loop.
+``ChatOpenAI`` copies the request instead of rebuilding it, and ``AiohttpTransport`` reads responses in one piece;
+together they need 3.4 times (``scripts/bench.py hot-path``).
 
-Exceptions of the SDK, httpx2 and aiohttp go no further than this module. From httpx2 and the SDK it imports two private
-names: ``get_environment_proxies``, since httpx2 reads proxies from the environment only for its own transport, and
-``FinalRequestOptions``, which the SDK's public ``post`` would build anew for each request.
+Exceptions of the SDK, httpx2 and aiohttp are converted here. Two private names are imported:
+``get_environment_proxies``, because httpx2 applies proxy variables only to its own transport, and
+``FinalRequestOptions``, because the SDK's public ``post`` would rebuild it for each request.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from persqa_client.config import Endpoint, is_loopback
 from persqa_client.errors import AttemptError
 from persqa_client.types import Completion, ErrorDecision, RetryAction
 
-# Seconds that an idle connection is kept. uvicorn, vLLM's server, closes one after 5 s.
+# Seconds to keep idle connections. uvicorn, vLLM's server, closes them after 5 s.
 KEEP_ALIVE = 4.0
 
-# Connections beside those for chat requests, so that /health and /metrics need not wait for one.
+# Extra connections, so that /health and /metrics need not wait for chat requests.
 SPARE_CONNECTIONS = 8
 
 HEADERS = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "persqa-client"}
@@ -71,19 +71,19 @@ TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 
 class ChatOpenAI(AsyncOpenAI):
-    """The SDK's client with fixed headers, made cheap for requests that differ only in their body."""
+    """The SDK's client with fixed headers, optimised for requests that differ only in their body."""
 
     _template: httpx2.Request | None = None
 
     @property
     def default_headers(self) -> dict[str, str | Omit]:
-        """The SDK's own describe the platform, and OPENAI_CUSTOM_HEADERS can add another host's credentials."""
+        """The SDK's headers describe the platform, and OPENAI_CUSTOM_HEADERS may contain another host's credentials."""
         return dict(HEADERS)
 
     def _build_request(self, options: FinalRequestOptions, **settings: Any) -> httpx2.Request:
-        """Copies the first request that the SDK built, which saves a third of a request's CPU time.
+        """Copies the first request of the SDK, which saves a third of the CPU time.
 
-        This overrides a private method: if a later SDK no longer calls it, requests cost more and stay correct.
+        Overrides a private method. If a later SDK does not call it, requests are slower but correct.
         """
         body = options.content
         if not isinstance(body, bytes | Body):
@@ -92,11 +92,11 @@ class ChatOpenAI(AsyncOpenAI):
             self._template = super()._build_request(options.model_copy(update={"content": b""}), **settings)
             del self._template.headers["Content-Length"]
         template = self._template
-        # The class is httpx's, not httpx2's, where a client of httpx was injected.
+        # A client of httpx may be injected instead of httpx2.
         return type(template)(
             template.method,
             template.url,
-            # Without a length, a body in pieces would be sent chunked, which some servers refuse.
+            # Without a length the body would be sent chunked, which some servers refuse.
             headers=[*template.headers.raw, (b"Content-Length", b"%d" % len(body))],
             content=body,
             extensions=template.extensions,
@@ -106,14 +106,14 @@ class ChatOpenAI(AsyncOpenAI):
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Sends httpx2's requests through aiohttp, with the certificates of SSL_CERT_FILE or SSL_CERT_DIR if set.
 
-    The SDK has such a transport too. That one keeps cookies, and a load balancer's cookie would tie all requests to
-    one replica; it fails where a response's reason phrase is not UTF-8; and it reads small bodies at greater cost.
-    This one follows no redirects and raises aiohttp's exceptions.
+    The SDK's own aiohttp transport keeps cookies, so a load balancer could bind all requests to one replica; it fails
+    for reason phrases that are not UTF-8; and it is slower for small bodies. This one follows no redirects and raises
+    aiohttp's exceptions.
     """
 
     def __init__(self, connections: int, proxy: httpx2.Proxy | None = None) -> None:
         self._connections = connections
-        # aiohttp repeats the proxy's address in its errors, so the credentials are not left in it.
+        # aiohttp's errors contain the proxy's address, so credentials are removed from it.
         self._proxy = str(proxy.url) if proxy else None
         self._proxy_headers = {}
         if proxy and proxy.raw_auth:
@@ -133,10 +133,10 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             data=request.content or None if isinstance(request.stream, httpx2.ByteStream) else request.stream,
             allow_redirects=False,
             proxy=self._proxy,
-            # What is sent to the proxy alone, before it opens a tunnel.
+            # Sent only to the proxy, to open a tunnel.
             proxy_headers=self._proxy_headers if is_https else None,
         )
-        # Of several headers with one name, the first counts.
+        # Of duplicate headers the first counts.
         first_headers = {name.lower(): value for name, value in reversed(response.raw_headers)}
         first_headers.pop(b"set-cookie", None)
         make_response = partial(
@@ -170,7 +170,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
 
 class ResponseStream(httpx2.AsyncByteStream):
-    """The body of a response whose head has arrived."""
+    """Body of a response whose head has arrived."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -185,11 +185,10 @@ class ResponseStream(httpx2.AsyncByteStream):
 
 
 class Client(AbstractAsyncContextManager["Client"]):
-    """Makes single attempts. Retries and limits are up to the caller.
+    """Makes single attempts, without retries and limits.
 
-    ``timeout`` is the wall time of an attempt in seconds. ``http_client`` replaces the default HTTP client, and with
-    it the proxies of the environment; it may be one of httpx, which respx can mock. ``observe_headers`` is called
-    with the headers of each good response.
+    ``timeout``: seconds for an attempt. ``http_client`` replaces the default HTTP client and its environment proxies;
+    it may be an httpx client, which respx can mock. ``observe_headers`` gets the headers of each good response.
     """
 
     def __init__(
@@ -210,7 +209,7 @@ class Client(AbstractAsyncContextManager["Client"]):
             self.context = replace(self.context, optional_fields=self.context.optional_fields | fields)
         self._http = http_client or make_http_client(endpoint.base_url, connections)
         self._get_headers = {**HEADERS, **({"Authorization": f"Bearer {key}"} if key else {})}
-        # The SDK requires a key. Without one, the header made of the stand-in is left out.
+        # The SDK requires a key. If there is none, the header with the placeholder is omitted.
         self._sdk = ChatOpenAI(
             api_key=key or "none", base_url=endpoint.base_url, http_client=self._http, max_retries=0, timeout=None
         )
@@ -218,18 +217,17 @@ class Client(AbstractAsyncContextManager["Client"]):
             method="post",
             url="/chat/completions",
             headers={} if key else {"Authorization": Omit()},
-            # Not sent. The SDK would make one for each request.
+            # Not sent; the SDK would generate one per request.
             idempotency_key="none",
         )
 
     async def send(self, body: Body | bytes, on_start: Callable[[], None] | None = None) -> Completion:
-        """Makes one attempt. Raises AttemptError if it brings no completion.
+        """Makes one attempt. Raises AttemptError without a completion.
 
-        ``on_start`` is called when a good response begins: with its status line if it is an event stream, otherwise
-        when all of it has arrived.
+        ``on_start`` is called when a good response begins: at the status line of an event stream, otherwise at the end.
         """
-        # The decision is raised here and not where the SDK's exception is handled: as its context, that exception
-        # would carry the request's images, and whatever the server echoed, into tracebacks.
+        # Raised outside of the except block: the SDK's exception as context would put the request's images, and text
+        # repeated by the server, into tracebacks.
         content = await self._post(body, on_start)
         if isinstance(content, ErrorDecision):
             raise AttemptError(content)
@@ -261,7 +259,7 @@ class Client(AbstractAsyncContextManager["Client"]):
             SENDING.set(False)
 
     def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> bytes | ErrorDecision:
-        """Returns the JSON of a good response, whether it came whole or as a stream."""
+        """Returns the JSON of a good response, whole or streamed."""
         if status == 200 and is_event_stream(headers):
             content = assemble_stream(content)
             if not content:
@@ -274,7 +272,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         return content
 
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
-        """Status and body of a GET, such as /health or /v1/models. Raises AttemptError if no response came."""
+        """Status and body of a GET, such as /health or /v1/models. Raises AttemptError without a response."""
         response = await self._get(url, timeout)
         if isinstance(response, ErrorDecision):
             raise AttemptError(response)
@@ -295,7 +293,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         return classify_transport_error(fault, redact_secrets(detail, self.context.key), self.context)
 
     async def alive(self) -> bool:
-        """Whether the server accepts requests: /health, which other servers than vLLM may lack, gives no 5xx."""
+        """Whether /health returns no 5xx; a 404 counts as alive, since only some servers have the route."""
         try:
             status, _ = await self.get(f"{self.endpoint.root_url}/health", timeout=5.0)
         except AttemptError:
@@ -310,9 +308,9 @@ class Client(AbstractAsyncContextManager["Client"]):
 
 
 def make_http_client(base_url: str, connections: int) -> httpx2.AsyncClient:
-    """Uses the proxies of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), but none for loopback."""
+    """Uses the environment's proxies (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), but none for loopback."""
     limit = connections + SPARE_CONNECTIONS
-    # Unlike urllib's reading of NO_PROXY, httpx2's knows networks: 10.0.0.0/8.
+    # httpx2 supports networks in NO_PROXY (10.0.0.0/8); urllib does not.
     proxies = {} if is_loopback(base_url) else get_environment_proxies()
     return httpx2.AsyncClient(
         transport=AiohttpTransport(limit),
@@ -325,7 +323,7 @@ def make_http_client(base_url: str, connections: int) -> httpx2.AsyncClient:
 
 
 def iter_causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and its causes and contexts, each once, since a chain may be circular."""
+    """The exception, its causes and contexts, each once; the chain may be circular."""
     seen = set[int]()
     while error is not None and id(error) not in seen:
         yield error
@@ -334,9 +332,9 @@ def iter_causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def find_fault(error: BaseException) -> tuple[TransportFault, str]:
-    """The fault that an exception stands for, and the message of its innermost cause.
+    """The fault of an exception, and the message of its innermost cause.
 
-    The whole chain counts, because the SDK and httpx2 wrap exceptions in more general ones.
+    Searches the whole chain, because the SDK and httpx2 wrap exceptions.
     """
     chain = list(iter_causes(error))
     detail = next((text for link in reversed(chain) if (text := str(link).strip())), "")
@@ -348,7 +346,7 @@ def find_fault(error: BaseException) -> tuple[TransportFault, str]:
     return "reset", detail
 
 
-# The first match counts, so specific classes come before general ones.
+# The first match counts, so specific classes come first.
 FAULTS: tuple[tuple[tuple[type[BaseException], ...], TransportFault], ...] = (
     ((aiohttp.InvalidURL, httpx2.InvalidURL, httpx2.UnsupportedProtocol), "url"),
     ((aiohttp.ClientSSLError, ssl.SSLError), "tls"),

@@ -1,6 +1,6 @@
-"""DataFlow's interface: the operator, the servings and the storage of DataFlow-MM's ``PersQAGenerator``.
+"""DataFlow's interface: operator, servings and storage of DataFlow-MM's ``PersQAGenerator``.
 
-The names are loaded when they are first used, together with DataFlow if it is installed.
+Names are loaded on first use, together with DataFlow if it is installed.
 """
 
 from __future__ import annotations

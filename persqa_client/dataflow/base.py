@@ -1,4 +1,4 @@
-"""DataFlow's base classes, and error messages that name Python arguments instead of flags."""
+"""DataFlow's base classes, and error messages with Python arguments instead of flags."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from persqa_client.errors import RunStopped, ServerFailed, SettingsError
 
 
 def import_base_class(module: str, *names: str) -> type:
-    """Return the first of these classes that DataFlow's ``module`` defines, or ``object`` without DataFlow.
+    """The first of these classes in DataFlow's ``module``, or ``object`` without DataFlow.
 
-    Warns if DataFlow is installed but can't be imported: our classes work then, but fail DataFlow's type checks.
+    Warns if DataFlow can't be imported: the classes work, but fail DataFlow's type checks.
     """
     try:
         home = import_module(module)
@@ -23,7 +23,7 @@ def import_base_class(module: str, *names: str) -> type:
             return object
         return warn_unimportable(error)
     except Exception as error:
-        # A third-party package may raise anything while it is imported.
+        # A third-party package may raise anything on import.
         return warn_unimportable(error)
     return next((found for name in names if isinstance(found := getattr(home, name, None), type)), object)
 
@@ -51,7 +51,7 @@ RENAMED_FLAGS = {
     "model": "model_name",
     "o": "cache_path",
 }
-# Flags whose arguments have the same name, apart from the hyphens.
+# Flags with the same name as their argument, apart from hyphens.
 SAME_NAME_FLAGS = (
     *(
         "bank",
@@ -71,7 +71,7 @@ FLAG_PATTERN = re.compile(rf"(?<![\w-])--?({'|'.join((*RENAMED_FLAGS, *SAME_NAME
 
 
 def replace_flags(text: str, **own: str) -> str:
-    """Replace flags in a message by the names of arguments. ``own`` maps default argument names to a caller's names."""
+    """Replaces flags by argument names. ``own`` maps default names to the caller's."""
 
     def name(flag: re.Match[str]) -> str:
         argument = RENAMED_FLAGS.get(flag[1], flag[1].replace("-", "_"))
@@ -82,11 +82,11 @@ def replace_flags(text: str, **own: str) -> str:
 
 @contextmanager
 def errors_name_arguments(**own: str) -> Iterator[None]:
-    """Make SettingsError and RunStopped name arguments instead of flags."""
+    """In SettingsError and RunStopped."""
     try:
         yield
     except ServerFailed:
-        raise  # names no flags, and carries the server's log
+        raise  # has no flags, but the server's log
     except RunStopped as stop:
         raise RunStopped(stop.code, replace_flags(stop.message, **own)) from stop.__cause__
     except SettingsError as error:

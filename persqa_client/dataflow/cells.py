@@ -1,6 +1,5 @@
-"""Cells of the image column of a data frame.
-
-A cell holds paths, bytes, Pillow images or ``datasets`` structs, alone or in lists, arrays or printed lists.
+"""Cells of the image column: paths, bytes, Pillow images or ``datasets`` structs, alone or in lists, arrays or printed
+lists.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ MISSING_TYPES = frozenset({"NoneType", "NAType", "NaTType"})
 
 
 def to_plain_python(value: Any) -> Any:
-    """Convert numpy arrays and scalars, at any depth, to Python lists and numbers."""
+    """Converts numpy arrays and scalars, also nested."""
     if isinstance(value, dict):
         return {key: to_plain_python(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -38,16 +37,15 @@ def to_plain_python(value: Any) -> Any:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a cell is empty: None, NaN, NaT or pandas' NA."""
-    # Only numbers are compared with themselves: an array compares each item, an image its pixels.
+    """None, NaN, NaT or pandas' NA."""
+    # Only numbers are compared: arrays compare items, images pixels.
     return type(value).__name__ in MISSING_TYPES or (isinstance(value, Number) and value != value)
 
 
 def split_image_cell(value: Any) -> list[Any]:
-    """Split a cell into its images: a list, a string, an array, or the printed form of a list.
+    """Splits a list, a string, an array, or a printed list into images.
 
-    Paths become text and ``datasets`` structs become bytes or a path. Missing values are left out. Values of other
-    types stay; the reader of the row accepts or rejects them.
+    Paths become text, ``datasets`` structs become bytes or a path. Missing values are dropped, other types kept.
     """
     value = to_plain_python(value)
     if isinstance(value, str):
@@ -57,18 +55,18 @@ def split_image_cell(value: Any) -> list[Any]:
 
 
 def unpack_image(cell: Any) -> Any:
-    """Return the bytes of a ``datasets`` struct ``{"bytes", "path"}``, or its path if it has no bytes."""
+    """The bytes of a ``datasets`` struct ``{"bytes", "path"}``, or else its path."""
     if isinstance(cell, dict) and cell.keys() & {"bytes", "path"}:
         held = cell.get("bytes")
         if isinstance(held, str) and held.startswith(("b'", 'b"')):
-            # DataFlow's storages write bytes as their repr, in every file format.
+            # DataFlow's storages write bytes as their repr.
             held = parse_literal(held)
         cell = cell.get("path") if is_missing(held) else held
     return fspath(cell) if isinstance(cell, PathLike) else cell
 
 
 def parse_literal(text: str) -> Any:
-    """Evaluate a Python literal; return the text itself if it is none."""
+    """The text itself if it is no Python literal."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -76,7 +74,7 @@ def parse_literal(text: str) -> Any:
 
 
 def parse_cell_text(text: str) -> Any:
-    """Parse a printed list or ``datasets`` struct, as CSV keeps them; return any other text unchanged."""
+    """Parses a printed list or ``datasets`` struct, as in CSV; other texts are unchanged."""
     bare = text.strip()
     if bare.startswith("[") and bare.endswith("]"):
         listed = parse_list_text(bare)
@@ -85,7 +83,7 @@ def parse_cell_text(text: str) -> Any:
 
 
 def parse_list_text(bare: str) -> list[Any] | None:
-    """Parse a list as printed by JSON, Python or numpy; None for any other text."""
+    """A list printed by JSON, Python or numpy; None for other texts."""
     try:
         value = json.loads(bare)
     except ValueError:
@@ -94,7 +92,7 @@ def parse_list_text(bare: str) -> list[Any] | None:
 
 
 def parse_printed_strings(inside: str) -> list[str] | None:
-    """Parse quoted strings separated by commas or spaces. ``ast`` would join numpy's strings, which have no commas."""
+    """Quoted strings separated by commas or spaces. ``ast`` would join numpy's strings, which have no commas."""
     if SEPARATORS.fullmatch(STRING_LITERAL.sub("", inside)) is None:
         return None
     try:
@@ -103,22 +101,22 @@ def parse_printed_strings(inside: str) -> list[str] | None:
         return None
 
 
-# What a cell may hold instead of a path.
+# Contents of a cell other than paths.
 IMAGE_TYPES = (bytes, bytearray, Image.Image)
-# Pillow modes that PNG stores without conversion.
+# Pillow modes that PNG supports.
 PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"})
 
 
 def resolve_references(cell: Any, keep: Callable[[bytes], str]) -> tuple[str, ...]:
-    """Return the image references of a cell. ``keep`` stores an embedded image and returns its reference.
+    """Image references of a cell. ``keep`` stores an embedded image and returns its reference.
 
-    Raises RowError if the cell holds anything else, or an image that can't be read.
+    Raises RowError for other contents and unreadable images.
     """
     return tuple(each if isinstance(each, str) else keep(read_image_bytes(each)) for each in split_image_cell(cell))
 
 
 def read_image_bytes(cell: Any) -> bytes:
-    """Return an embedded image as file bytes. Raises RowError if the value is not an image."""
+    """Raises RowError if the value is not an image."""
     if isinstance(cell, bytes | bytearray):
         return bytes(cell)
     if isinstance(cell, Image.Image):
@@ -128,27 +126,27 @@ def read_image_bytes(cell: Any) -> bytes:
 
 
 def encode_png(image: Image.Image) -> bytes:
-    """Encode a Pillow image as an upright PNG, with fast compression."""
+    """Upright, with fast compression."""
     out = io.BytesIO()
     try:
         upright = ImageOps.exif_transpose(image)
         fit = upright if upright.mode in PNG_MODES else upright.convert("RGB")
         fit.save(out, "PNG", compress_level=1)
     except (OSError, SyntaxError, ValueError) as error:
-        # Pillow reads lazily opened files only here, and can't convert every mode.
+        # Pillow reads lazily opened files here, and can't convert every mode.
         raise RowError("image_unreadable", f"the image can't be encoded ({error})") from error
     return out.getvalue()
 
 
 def make_data_uri(data: bytes) -> str:
-    """Make a data URI whose media type follows from the bytes."""
+    """Detects the media type from the bytes."""
     format = detect_format(data)
     kind = "application/octet-stream" if format is None else f"image/{format.lower()}"
     return f"data:{kind};base64,{pybase64.b64encode(data).decode()}"
 
 
 def value_to_text(value: Any) -> str:
-    """Represent a value in JSON or CSV: an image as a data URI, anything else as its ``str()``."""
+    """For JSON or CSV: an image becomes a data URI, other values their ``str()``."""
     try:
         return make_data_uri(read_image_bytes(value))
     except RowError:
@@ -156,7 +154,7 @@ def value_to_text(value: Any) -> str:
 
 
 def image_cell_to_text(cell: Any) -> Any:
-    """Represent the images of a cell as one text, a JSON list if there are several; return other cells unchanged."""
+    """One text, or a JSON list of several; cells without images are unchanged."""
     cells = [] if isinstance(cell, str) else split_image_cell(cell)
     if not any(isinstance(each, IMAGE_TYPES) for each in cells):
         return cell
@@ -165,9 +163,9 @@ def image_cell_to_text(cell: Any) -> Any:
 
 
 class ImageFolder:
-    """Stores embedded images as files that are named by a digest of their content.
+    """Stores each embedded image once, in a file named by its digest.
 
-    Each image is written once. Names do not depend on the folder's path, so the drawn questions don't either.
+    Names do not depend on the folder, so the choice of questions doesn't either.
     """
 
     def __init__(self, path: Path) -> None:
@@ -176,17 +174,17 @@ class ImageFolder:
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """Folders in which references of this folder are found."""
+        """Folders for looking up these references."""
         return (self.path,) if self.used else ()
 
     def store(self, data: bytes) -> str:
-        """Store an image and return its file name in the folder. Raises StorageError."""
+        """Returns the file name. Raises StorageError."""
         self.used = True
         format = detect_format(data)
         name = blake2b(data, digest_size=16).hexdigest() + (f".{format.lower()}" if format else "")
         path = self.path / name
         try:
-            # A file of another size was truncated by a crash of the machine.
+            # Another size means that a crash of the machine truncated the file.
             if not path.exists() or path.stat().st_size != len(data):
                 self._write(path, data)
         except OSError as error:
@@ -196,7 +194,7 @@ class ImageFolder:
         return name
 
     def _write(self, path: Path, data: bytes) -> None:
-        """Write to a temporary name and rename, so that a killed process leaves no partial file."""
+        """Renames a temporary file, so that a killed process leaves no partial file."""
         self.path.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         beside.write_bytes(data)

@@ -1,7 +1,6 @@
-"""Runs over DataFlow's own servings: calls them in batches, with images as files.
+"""Runs over DataFlow's own servings, in batches, with images as files.
 
-DataFlow's servings have different methods; each ``call_with_*`` function uses one of them. An exception of a serving
-fails the questions of that call, not the run.
+Each ``call_with_*`` function uses another of their methods. An exception fails the questions of a call, not the run.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from persqa_client.endpoints.session import Reply
 from persqa_client.errors import Interrupted, RowError, SettingsError
 from persqa_client.types import Completion, EncodedImage, Request, Turn
 
-# DataFlow-MM's servings return a text with this prefix instead of an answer.
+# Prefix of a failed answer in DataFlow-MM's servings.
 ERROR_PREFIX = "Error: "
 
 
 class ForeignQuestion(NamedTuple):
-    """One request. ``paths`` are the image files, in order."""
+    """A request; ``paths`` are the image files."""
 
     system: str
     text: str
@@ -36,12 +35,12 @@ class ForeignQuestion(NamedTuple):
 
     @property
     def flat(self) -> str:
-        """All turns as one text, for servings without conversations."""
+        """All turns as one text."""
         return "\n\n".join([self.text, *(turn.text for turn in self.turns)])
 
 
 class ServingFailed(Exception):
-    """The serving returned no answer; the message says why."""
+    """The serving returned no answer."""
 
 
 ServingAnswer = str | None | ServingFailed
@@ -49,7 +48,7 @@ CallServing = Callable[[Any, list[ForeignQuestion]], Sequence[Any]]
 
 
 def select_call(serving: Any) -> CallServing:
-    """Choose the method by which a serving is called. Raises SettingsError if it has none that takes images."""
+    """Raises SettingsError if the serving has no method for images."""
 
     def has(name: str) -> bool:
         return callable(getattr(serving, name, None))
@@ -71,7 +70,7 @@ def select_call(serving: Any) -> CallServing:
 
 
 def call_with_messages(serving: Any, questions: list[ForeignQuestion]) -> Sequence[Any]:
-    """DataFlow-MM: turns with the keys of both its API serving and its local serving."""
+    """DataFlow-MM: turns with the keys of its API serving and its local serving."""
     return list(
         serving.generate_from_input_messages(
             conversations=[build_conversation(question) for question in questions],
@@ -126,7 +125,7 @@ def call_with_texts(serving: Any, questions: list[ForeignQuestion]) -> Sequence[
 
 
 def call_with_paths(serving: Any, questions: list[ForeignQuestion]) -> Sequence[Any]:
-    """The plain interface, as DataFlow's PromptedVQAGenerator uses it: paths, and one question about all of them."""
+    """Paths and one common question, as in DataFlow's PromptedVQAGenerator."""
     answers: list[Any] = []
     for flat, group in groupby(questions, key=lambda question: question.flat):
         alike = list(group)
@@ -138,7 +137,7 @@ def call_with_paths(serving: Any, questions: list[ForeignQuestion]) -> Sequence[
 
 
 def ask_serving(way: CallServing, serving: Any, questions: Sequence[ForeignQuestion]) -> list[ServingAnswer]:
-    """Return the answer to each question; blocks. If a call fails as a whole, its questions are asked one by one."""
+    """Answers of all questions; blocks. If the call fails, the questions are asked one by one."""
     if not questions:
         return []
     order = sorted(range(len(questions)), key=lambda number: batch_key(questions[number]))
@@ -150,7 +149,7 @@ def ask_serving(way: CallServing, serving: Any, questions: Sequence[ForeignQuest
 
 
 def batch_key(question: ForeignQuestion) -> tuple[str, bool, str]:
-    """Sort key of a question. One call has one system text, and either one image or several per question."""
+    """Questions in one call have the same system text, and either one or several images each."""
     return question.system, len(question.paths) > 1, question.flat
 
 
@@ -175,9 +174,9 @@ def parse_serving_answer(answer: Any) -> ServingAnswer:
     return ServingFailed(answer.removeprefix(ERROR_PREFIX)) if answer.startswith(ERROR_PREFIX) else answer
 
 
-# Seconds that a batch waits for more rows.
+# Seconds to wait for a full batch.
 BATCH_WAIT = 0.05
-# Formats that all of DataFlow's servings accept; other images are written as PNG.
+# Formats of all DataFlow servings; other images are converted to PNG.
 PASSED_AS_IS = {"image/jpeg": ".jpg", "image/png": ".png"}
 
 
@@ -187,10 +186,10 @@ class WaitingQuestion(NamedTuple):
 
 
 class ForeignPool(Pool):
-    """Completes requests by one of DataFlow's servings instead of endpoints.
+    """Completes requests through one of DataFlow's servings instead of endpoints.
 
-    Calls the serving in a thread, one call at a time, with up to ``size`` requests. Images are written to a temporary
-    folder as they would be sent. Raises SettingsError if the serving has no method that takes images.
+    Calls the serving in a thread, one call at a time, with up to ``size`` requests. Images are in a temporary folder.
+    Raises SettingsError if the serving has no method for images.
     """
 
     def __init__(self, serving: Any, size: int) -> None:
@@ -211,7 +210,7 @@ class ForeignPool(Pool):
 
     @property
     def permits(self) -> int:
-        """Twice the size of a call: the next batch fills while one is processed."""
+        """Twice the batch size, so that the next batch fills during a call."""
         return 2 * self._size
 
     @property
@@ -219,7 +218,7 @@ class ForeignPool(Pool):
         return len(self._waiting) + self._asked
 
     async def complete(self, request: Request) -> Reply:
-        """Raises RowError if the serving returns no answer, Interrupted if the run is being stopped."""
+        """Raises RowError without an answer, Interrupted if the run is stopped."""
         if self._closed:
             raise Interrupted
         self._folder = self._folder or TemporaryDirectory(prefix="persqa-")
@@ -233,7 +232,7 @@ class ForeignPool(Pool):
                 path.unlink(missing_ok=True)
         if isinstance(given, ServingFailed):
             raise RowError("serving_failed", f"{type(self._serving).__name__}: {given}", raw=str(given), attempts=1)
-        # Servings return only the text, so that it is complete can't be checked.
+        # Servings return only the text, so truncation can't be detected.
         return Reply(Completion(given or "", "stop"), 1, constrained=False)
 
     async def _answer(self, question: ForeignQuestion) -> ServingAnswer:
@@ -244,7 +243,7 @@ class ForeignPool(Pool):
         return await waiting.answer
 
     async def _call(self) -> None:
-        """Process batches while questions are waiting."""
+        """Processes batches while questions wait."""
         while self._waiting:
             await self._gather()
             batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
@@ -256,7 +255,7 @@ class ForeignPool(Pool):
                     one.answer.set_result(answer)
 
     async def _gather(self) -> None:
-        """Wait until a batch is full or no more questions arrive."""
+        """Waits for a full batch, or until no more questions arrive."""
         there = 0
         while there < len(self._waiting) < self._size:
             there = len(self._waiting)
@@ -271,7 +270,7 @@ class ForeignPool(Pool):
         return paths
 
     def drain(self) -> None:
-        """Let the current call finish; waiting questions get Interrupted."""
+        """The current call finishes; waiting questions get Interrupted."""
         self._closed = True
         waiting, self._waiting = self._waiting, []
         for one in waiting:

@@ -1,4 +1,4 @@
-"""Data frames: read the rows to ask about, and add the answers as columns. No frame is changed in place."""
+"""Reads rows from data frames and adds answers as columns. Frames are not modified in place."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ except ImportError as error:
     ) from error
 
 
-# Key of a run's rows for the number of the row in the frame, from 1.
+# Key of the row's number in the frame, from 1.
 ROW_KEY = "row"
 OUTPUT_KEY = "pers_qa"
 
 
 class RowAnswer(NamedTuple):
-    """The answer to one question, or ``error``: its code and reason."""
+    """The answer to a question, or ``error``: code and reason."""
 
     text: str | None
     question: str | None = None
@@ -34,15 +34,15 @@ class RowAnswer(NamedTuple):
 def collect_answers(
     rows: int, records: Iterable[dict[str, Any]], failures: Iterable[dict[str, Any]]
 ) -> list[list[RowAnswer]]:
-    """Return the answers of each row in the order of its questions; one failure for a row that can't be asked.
+    """Answers of each row in question order; one failure for an invalid row.
 
-    ``records`` are in order. A failure holds the number of its question, or none for question 0.
+    ``records`` are in order. A failure has the number of its question, or none for question 0.
     """
     answers: list[list[RowAnswer]] = [[] for _ in range(rows)]
     for record in records:
         question = record[f"{OUTPUT_KEY}_meta"]["question"]
         answers[record[ROW_KEY] - 1].append(RowAnswer(record[OUTPUT_KEY], question))
-    # In ascending order, each failure is inserted at its final position.
+    # In ascending order, each failure is inserted at its final index.
     for failure in sorted(failures, key=lambda line: line["error"].get("question", 0)):
         error = failure["error"]
         answers[failure[ROW_KEY] - 1].insert(error.get("question", 0), RowAnswer(None, error=describe_failure(error)))
@@ -50,7 +50,7 @@ def collect_answers(
 
 
 def describe_failure(error: dict[str, Any]) -> str:
-    """Code and message, without the line number: the message stands in the row itself."""
+    """Code and message, without the line number, since it is stored in the row."""
     place = f"Line {error['row']}: "
     return f"{error['code']}: {replace_flags(error['message'].removeprefix(place))}"
 
@@ -61,7 +61,7 @@ CONVERSATION = "conversation"
 
 
 def get_data_frame(storage: Any) -> Frame:
-    """Read the storage's data frame. Raises SettingsError if it holds something else."""
+    """Raises SettingsError if the storage holds no data frame."""
     frame = storage.read("dataframe")
     if not isinstance(frame, pandas.DataFrame):
         raise SettingsError(
@@ -74,12 +74,12 @@ def get_data_frame(storage: Any) -> Frame:
 def iter_rows(
     frame: Frame, image_key: str, steering: Sequence[str], keep: Callable[[bytes], str]
 ) -> Iterator[dict[str, Any] | RowError]:
-    """Yield each row of the frame as an input row, or as the RowError that says why it can't be asked.
+    """Yields each row as an input row, or as RowError if it is invalid.
 
     An input row has the images, the ``steering`` columns and, if it is text or a whole number, the ``id``: rows with
-    the same image and different ids get different questions. ``keep`` stores an embedded image.
+    equal images and different ids get different questions. ``keep`` stores an embedded image.
 
-    Raises SettingsError if the frame lacks a column or has several of one name.
+    Raises SettingsError for missing or duplicate columns.
     """
     check_columns(frame, (image_key, *steering))
     columns = {key: frame[key].tolist() for key in ("id", *steering) if key in frame.columns}
@@ -100,7 +100,7 @@ def image_references(cell: object, image_key: str, keep: Callable[[bytes], str])
 
 
 def select_steering_fields(columns: dict[str, Any]) -> dict[str, Any]:
-    """Keep text and whole numbers. Raises RowError if a steering column other than ``id`` is not text."""
+    """Keeps text and whole numbers. Raises RowError for other steering columns, except ``id``."""
     for key, value in columns.items():
         if key != "id" and not isinstance(value, str):
             raise RowError("bad_field", f"the column {key!r} must hold text, not {type(value).__name__}")
@@ -125,10 +125,10 @@ def add_answers(
     into_conversation: bool = False,
     always_errors: bool = False,
 ) -> Frame:
-    """Return the frame with one row per answer, in order.
+    """Returns a frame with one row per answer.
 
-    Adds the column ``{output_key}_error`` if an answer is missing, or always with ``always_errors``. With
-    ``into_conversation`` the question replaces the value of the first turn of the ``conversation`` column.
+    Adds ``{output_key}_error`` if an answer is missing, or with ``always_errors``. With ``into_conversation`` the
+    question replaces the value of the first turn in ``conversation``.
     """
     places = [number for number, given in enumerate(answers) for _ in given]
     flat = [answer for given in answers for answer in given]
@@ -143,19 +143,19 @@ def add_answers(
     error_key = f"{output_key}_error"
     if always_errors or any(answer.error for answer in flat):
         return with_column(result, error_key, [answer.error for answer in flat])
-    # The column is from an earlier run over the same rows, which have no errors now.
+    # Column of an earlier run with errors; now there are none.
     return result.drop(columns=error_key) if error_key in result.columns else result
 
 
 def with_column(frame: Frame, key: str, values: Sequence[object]) -> Frame:
-    """Set a column of dtype object: pandas' string dtype would turn None into NaN."""
+    """Sets a column of dtype object: pandas' string dtype would turn None into NaN."""
     result = frame.copy(deep=False)
     result[key] = pandas.Series(list(values), dtype=object, index=frame.index)
     return result
 
 
 def arrays_to_lists(frame: Frame) -> Frame:
-    """Convert arrays in cells, as Parquet returns lists, to lists: DataFlow's storages write arrays as text."""
+    """Parquet returns lists as arrays, which DataFlow's storages would write as text."""
     columns = [key for key in frame.columns if any(contains_array(cell) for cell in iter_object_cells(frame[key]))]
     for key in columns:
         frame = with_column(
@@ -177,7 +177,7 @@ def contains_array(cell: object) -> bool:
 
 
 def with_question(conversation: Any, question: str | None) -> Any:
-    """Return the conversation with the question as the value of its first turn; unchanged if it has no such turn."""
+    """Replaces the value of the first turn, if there is one."""
     turns = deepcopy(to_plain_python(conversation))
     first = turns[0] if isinstance(turns, list) and turns else None
     if question is None or not isinstance(first, dict) or "value" not in first:

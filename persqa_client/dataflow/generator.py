@@ -1,4 +1,4 @@
-"""DataFlow's operator: adds a checked question and answer about the main character to each row of a data frame."""
+"""DataFlow's operator: adds checked questions and answers to a data frame."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ else:
 
 Line = dict[str, Any]
 
-# Folder in the storage's cache for the journals of runs and for embedded images.
+# Folder in the storage's cache for journals and embedded images.
 RUNS_FOLDER = "persqa_runs"
 
 
 def find_cache_folder(storage: Any) -> Path | None:
-    """The folder of all runs; None for a storage in memory."""
+    """None for a storage in memory."""
     cache = getattr(storage, "cache_path", None)
     return Path(cache) / RUNS_FOLDER if cache else None
 
 
 @contextmanager
 def open_image_folder(storage: Any) -> Iterator[ImageFolder]:
-    """One folder for all runs of the storage; a temporary one for a storage in memory."""
+    """One folder per storage; temporary for a storage in memory."""
     if (cache := find_cache_folder(storage)) is not None:
         yield ImageFolder(cache / "pictures")
         return
@@ -65,10 +65,7 @@ def open_image_folder(storage: Any) -> Iterator[ImageFolder]:
 
 
 def find_run_folder(storage: Any, output_key: str, identity: object, rows: Sequence[bytes]) -> Path | None:
-    """Return the folder of the run for these rows and settings; None for a storage in memory.
-
-    The same frame and settings find the same folder, so that the run continues there.
-    """
+    """Folder for these rows and settings, so that the same call resumes; None for a storage in memory."""
     if (cache := find_cache_folder(storage)) is None:
         return None
     digest = blake2b(dump_compact(identity), digest_size=6)
@@ -81,7 +78,7 @@ def find_run_folder(storage: Any, output_key: str, identity: object, rows: Seque
 
 
 def write_rows(folder: Path, rows: Sequence[bytes]) -> Path:
-    """Write the rows as the run's input, unless the file holds them already. Raises StorageError."""
+    """Writes the run's input, unless it is unchanged. Raises StorageError."""
     path = folder / "rows.jsonl"
     text = b"".join(row + b"\n" for row in rows)
     try:
@@ -94,7 +91,7 @@ def write_rows(folder: Path, rows: Sequence[bytes]) -> Path:
 
 
 def iter_json_lines(path: Path) -> Iterator[Line]:
-    """Yield the lines one by one: with their details they are several times the size of the rows."""
+    """One by one, because details make lines several times larger than rows."""
     if path.exists():
         with path.open("rb") as file:
             yield from map(load_object, file)
@@ -106,11 +103,11 @@ logger = logging.getLogger(__name__)
 class PersQAGenerator(OperatorBase):
     """Adds ``Question: …, Answer: …`` about the main character to each row of a data frame.
 
-    ``llm_serving`` is a serving of this package or of DataFlow. The keyword arguments have the names of the command's
-    flags. ``questions`` above 1 repeats each row as often. ``steering`` names the columns (``question``, ``tag``,
-    ``category``, ``language``) that are used for their rows. ``fresh`` discards earlier answers, ``retry_failed``
-    asks rows again that failed in an earlier call. ``batch_size`` applies to DataFlow's servings. ``progress`` prints
-    a bar to stderr at a terminal, and a line every ten seconds elsewhere.
+    ``llm_serving`` is a serving of this package or of DataFlow. Keyword arguments are named like the flags.
+    ``questions`` above 1 repeats each row. ``steering`` names the columns (``question``, ``tag``, ``category``,
+    ``language``) that apply to their rows. ``fresh`` discards earlier answers, ``retry_failed`` asks failed rows of
+    earlier calls again. ``batch_size`` is for DataFlow's servings. ``progress`` shows a bar on a terminal, otherwise a
+    line every ten seconds.
     """
 
     @errors_name_arguments()
@@ -164,7 +161,7 @@ class PersQAGenerator(OperatorBase):
 
     @staticmethod
     def get_desc(lang: str = "zh") -> str:
-        """The description that DataFlow shows, in English or Chinese."""
+        """Description shown by DataFlow, in English or Chinese."""
         if lang == "zh":
             return (
                 "针对每张图片的主角（默认标签 <mam>）提问，写入“Question: ..., Answer: ...”；"
@@ -177,10 +174,10 @@ class PersQAGenerator(OperatorBase):
 
     @errors_name_arguments()
     def run(self, storage: Any, input_modal_key: str = "image", output_key: str = "output") -> list[str]:
-        """Read the storage's data frame, ask about each row, and write it back with ``output_key`` added.
+        """Asks about each row of the storage's data frame, and writes it back with ``output_key``.
 
         A failed row has None there. Raises SettingsError before anything is sent, and RunStopped if the endpoint
-        rejects all requests; the same call continues later.
+        rejects all requests; the same call then resumes.
         """
         if not output_key or output_key == input_modal_key:
             raise SettingsError("output_key must name a column other than input_modal_key.")
@@ -191,7 +188,7 @@ class PersQAGenerator(OperatorBase):
             [[self._in_style(answer) for answer in given] for given in answers],
             output_key,
             into_conversation=self.output_style == "answer",
-            # A storage in batches appends to one file, whose columns must not change.
+            # A storage in batches appends to one file with fixed columns.
             always_errors=bool(getattr(storage, "batch_size", None)),
         )
         storage.write(result)
@@ -199,7 +196,7 @@ class PersQAGenerator(OperatorBase):
         return [output_key]
 
     def _answers(self, storage: Any, frame: Any, image_key: str, output_key: str) -> list[list[RowAnswer]]:
-        """The answers of each row of the frame. Rows that can't be asked are left out of the run."""
+        """Answers of each row. Invalid rows are left out of the run."""
         settings, pool = self._settings()
         with open_image_folder(storage) as pictures:
             rows: list[bytes] = []
@@ -217,20 +214,20 @@ class PersQAGenerator(OperatorBase):
     def _ask(
         self, storage: Any, output_key: str, rows: list[bytes], settings: RunSettings, pool: ForeignPool | None
     ) -> tuple[Iterable[Line], Iterable[Line]]:
-        """Run or continue over the rows. Returns the answered lines and the failed lines."""
+        """Runs or resumes; returns answered and failed lines."""
         folder = find_run_folder(storage, output_key, RunPlan(settings).identity(), rows)
         if folder is None:
             summary = self._execute(settings, InMemorySource(list(map(load_object, rows))), pool)
             return summary.records, summary.failures
         files = RunFiles.for_output(folder / "answers.jsonl")
-        # Only rows that failed in an earlier call are asked again.
+        # Only failed rows of an earlier call are asked again.
         again = settings.retry_failed and files.run.exists()
         settings = settings.model_copy(update={"output": files.output, "retry_failed": again})
         self._execute(settings, FileSource(write_rows(folder, rows)), pool)
         return iter_json_lines(files.output), iter_json_lines(files.failed)
 
     def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
-        """Execute the run. A local server is started only if rows are left to ask."""
+        """Starts a local server only if rows are left."""
         run = Run(settings, source, pool=pool, warn=logger.warning)
         if not isinstance(self.serving, VLMServing):
             return execute_blocking(run, *self._beside())
@@ -240,12 +237,12 @@ class PersQAGenerator(OperatorBase):
             return execute_blocking(run, *self._beside())
 
     def _beside(self) -> list[Monitor]:
-        """The progress display. It writes to stderr in notebooks too, since other threads can write only there."""
+        """The progress display. Uses stderr also in notebooks, where only that works from other threads."""
         console = QuietConsole(stderr=True, force_jupyter=False)
         return [partial(show_progress, console=console)] if self.progress else []
 
     def _settings(self) -> tuple[RunSettings, ForeignPool | None]:
-        """The run's settings with a placeholder endpoint, and the pool that replaces it for DataFlow's servings."""
+        """Settings with a placeholder endpoint, and the pool that replaces it for DataFlow's servings."""
         serving, seed = self.serving, self.seed
         if isinstance(serving, VLMServing):
             sampling = serving.sampling if seed is None else serving.sampling.model_copy(update={"seed": seed})

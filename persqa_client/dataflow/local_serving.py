@@ -1,4 +1,4 @@
-"""DataFlow's serving of a local model: starts ``vllm serve`` when it is first needed."""
+"""DataFlow's local serving, with ``vllm serve`` started on first use."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.errors import SettingsError
 from persqa_client.vllm_server.server import STARTUP_TIMEOUT, VLLMServer
 
-# Seconds to wait for a running server that does not answer. A server that has exited is detected at once.
+# Seconds to wait for a running server that does not answer; an exit is detected immediately.
 MAX_OUTAGE = 60.0
 
 logger = logging.getLogger(__name__)
 
 
 class LocalModelVLMServing_vllm(VLMServing):
-    """Serves a local model by ``vllm serve`` in a process of its own, on the loopback interface.
+    """Serves a local model with ``vllm serve`` in a separate process on the loopback interface.
 
-    Temperature, top_p, max_tokens, top_k, repetition penalty and seed are sent with each request; DataFlow's other
-    arguments become command-line options of the server. ``device="auto"`` uses the CPU if there is no accelerator.
-    ``vllm_command``, ``extra_args``, ``startup_timeout``, ``log_path`` and ``on_progress`` are passed to VLLMServer.
+    Temperature, top_p, max_tokens, top_k, repetition penalty and seed are sent with each request; other arguments of
+    DataFlow become options of the server. ``vllm_command``, ``extra_args``, ``startup_timeout``, ``log_path`` and
+    ``on_progress`` are passed to VLLMServer.
 
     ``start_serving()`` or the first question starts the server; ``cleanup()`` or the end of this process stops it.
     Starting raises SettingsError if vllm is not installed, and ServerFailed if the server does not become ready.
@@ -95,12 +95,12 @@ class LocalModelVLMServing_vllm(VLMServing):
 
     @property
     def endpoint(self) -> Endpoint:
-        """The server's endpoint. Starts the server if it is not running."""
+        """Starts the server if it is not running."""
         self.start_serving()
         return self.server.endpoint
 
     def start_serving(self) -> None:
-        """Start the server and return when it is ready. A server that has exited is started again."""
+        """Returns when the server is ready. Restarts a server that has exited."""
         if self.server.is_alive():
             return
         super().cleanup()
@@ -113,13 +113,13 @@ class LocalModelVLMServing_vllm(VLMServing):
         return self.server.model
 
     def cleanup(self) -> None:
-        """Stop the server and all its child processes."""
+        """Stops the server and its child processes."""
         super().cleanup()
         self.server.stop()
 
 
 def find_model_folder(model: str, local_dir: str | None) -> str:
-    """Return the model to serve: ``model`` if that path exists, else the downloaded model in ``local_dir``."""
+    """``model`` if that path exists, else the downloaded model in ``local_dir``."""
     if local_dir is None or Path(model).exists():
         return model
     if (Path(local_dir) / "config.json").is_file():

@@ -1,7 +1,4 @@
-"""A blocking client for DataFlow's servings: builds requests from their inputs and sends them concurrently.
-
-The calling thread waits while the background event loop works, so the caller may have a running loop of its own.
-"""
+"""Blocking client of DataFlow's servings. Requests run on the background event loop, so callers may have their own."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ from persqa_client.run.background import get_portal
 from persqa_client.run.compose import IMAGE_THREADS, make_session
 from persqa_client.types import Request, Turn
 
-# LLaVA's mark for the position of an image in a turn.
+# LLaVA's mark for an image in a turn.
 IMAGE_MARK = "<image>"
 ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 IMAGE_SCHEMES = ("data:image/", "file://")
@@ -35,7 +32,7 @@ IMAGE_SCHEMES = ("data:image/", "file://")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One request of a serving. ``images`` are references; those of later turns are last (see ``Turn.pictures``)."""
+    """One request. ``images`` of later turns come last (see ``Turn.pictures``)."""
 
     system: str
     text: str
@@ -44,10 +41,10 @@ class Prompt:
 
 
 def build_text_prompt(text: Any, images: Any, system: str) -> Prompt:
-    """Build the prompt for a text and its images.
+    """Prompt for a text and its images.
 
-    If no images are given and the text itself names one, that is the image and ``system`` is the question: DataFlow's
-    operators call a serving like this.
+    Without images, a text that is an image reference is the image, and ``system`` is the question, as in calls by
+    DataFlow's operators.
     """
     if not isinstance(text, str):
         raise RowError("bad_prompt", f"a prompt must be text, not {type(text).__name__}")
@@ -58,10 +55,10 @@ def build_text_prompt(text: Any, images: Any, system: str) -> Prompt:
 
 
 def build_conversation_prompt(conversation: Any, images: Any, system: str) -> Prompt:
-    """Build the prompt for a conversation of ``from``/``value`` or ``role``/``content`` turns.
+    """Prompt for ``from``/``value`` or ``role``/``content`` turns.
 
-    Each ``<image>`` mark of a turn takes the next image; images without a mark belong to the first turn. Raises
-    RowError if the conversation does not begin and end with a turn of the user.
+    Each ``<image>`` mark takes the next image; images without a mark go to the first turn. Raises RowError unless the
+    first and the last turn are the user's.
     """
     turns = [parse_turn(turn) for turn in conversation] if isinstance(conversation, list | tuple) else []
     system = "\n".join([system, *(turn.text for turn in turns if turn.role == "system")]).strip()
@@ -83,7 +80,7 @@ def parse_turn(turn: Any) -> Turn:
 
 
 def assign_images(turns: Sequence[Turn], there: int) -> list[Turn]:
-    """Remove the marks, and note in each turn how many images belong to it."""
+    """Removes the marks, and counts the images of each turn."""
     left, told = there, []
     for turn in turns:
         taken = min(turn.text.count(IMAGE_MARK), left) if turn.role == "user" else 0
@@ -97,7 +94,7 @@ def remove_marks(text: str) -> str:
 
 
 def is_image_reference(text: str) -> bool:
-    """Whether a text is nothing but a reference to an image, which need not exist."""
+    """Whether a text is only an image reference; the image need not exist."""
     bare = text.strip()
     if bare.startswith(IMAGE_SCHEMES):
         return True
@@ -110,13 +107,13 @@ def is_image_reference(text: str) -> bool:
 
 
 def looks_like_sentence(text: str) -> bool:
-    """Whether a text mentions a file in a sentence: several words, and no slash in the first."""
+    """Several words, without a slash in the first."""
     first, _, rest = text.partition(" ")
     return bool(rest) and "/" not in first and len(rest.split()) > 1
 
 
 def item_at(values: Sequence[Any] | None, number: int) -> Any:
-    """The images of one input; None if the list is missing or shorter."""
+    """Images of one input; None without them."""
     return values[number] if values is not None and number < len(values) else None
 
 
@@ -124,7 +121,7 @@ PromptResult = str | RowError
 
 
 class BlockingClient:
-    """Sends prompts to one endpoint, with retries and limits. Images above ``max_pixels`` are reduced first."""
+    """Sends prompts to one endpoint, with retries and limits. Larger images than ``max_pixels`` are scaled down."""
 
     def __init__(
         self, endpoint: Endpoint, sampling: Sampling, limits: Limits, *, max_pixels: int = DEFAULT_MAX_PIXELS
@@ -137,10 +134,10 @@ class BlockingClient:
         self._process = 0
 
     def ask(self, prompts: Sequence[Prompt | RowError]) -> list[PromptResult]:
-        """Return an answer or an error for each prompt, in order. A prompt that is a RowError is returned as it is.
+        """An answer or an error per prompt. RowErrors among the prompts are returned.
 
-        Raises RunStopped if the endpoint rejects all requests. If some prompts were answered before, their answers are
-        returned and the others get the rejection as their error, so that no paid answer is lost.
+        Raises RunStopped if the endpoint rejects all requests. If some prompts were already answered, the others get
+        this error instead, so that no answers are lost.
         """
         answering = get_portal().start_task_soon(self._ask, prompts)
         try:
@@ -174,7 +171,7 @@ class BlockingClient:
         results: list[PromptResult],
         stops: list[RunStopped],
     ) -> None:
-        """A worker: takes prompts one after the other until one of them stops all."""
+        """Worker: takes prompts until all are stopped."""
         for number, prompt in left:
             if stops:
                 return
@@ -197,7 +194,7 @@ class BlockingClient:
         return completion.text
 
     def _open(self) -> Session:
-        """Return the session. A forked child opens its own, since it does not have its parent's event loop."""
+        """A forked child opens its own session, because it lacks the parent's event loop."""
         if self._session is None or self._process != os.getpid():
             self._session = make_session(self.endpoint, self.sampling, self.limits)
             self._process = os.getpid()
@@ -206,7 +203,7 @@ class BlockingClient:
         return self._session
 
     def close(self) -> None:
-        """Close the connections; the next request opens new ones."""
+        """The next request opens new connections."""
         session, self._session = self._session, None
         if session is not None and self._process == os.getpid():
             get_portal().call(session.aclose)
@@ -218,7 +215,7 @@ CLOSING_TASKS: set[asyncio.Task[None]] = set()
 
 @cache
 def register_exit_handler() -> None:
-    # Registered after the background loop was started, so it runs before that loop is closed.
+    # Registered after the background loop, so that it runs before that loop is closed.
     atexit.register(close_all)
 
 
@@ -233,7 +230,7 @@ def close_at_exit(talk: BlockingClient) -> None:
 
 
 def close_session_soon(session: Session, loop: asyncio.AbstractEventLoop) -> None:
-    """Close the session of a client that was garbage-collected, from any thread."""
+    """For a garbage-collected client, from any thread."""
 
     def end() -> None:
         ending = loop.create_task(session.aclose())

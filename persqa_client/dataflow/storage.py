@@ -1,7 +1,4 @@
-"""DataFlow's file storage: one data frame per step of a pipeline, kept in a folder.
-
-Constructor, ``step()``, ``read()`` and ``write()`` are those of DataFlow's FileStorage; DataFlow is not needed.
-"""
+"""DataFlow's FileStorage, without DataFlow: a folder with one data frame per pipeline step."""
 
 from __future__ import annotations
 
@@ -26,8 +23,8 @@ else:
     from persqa_client.dataflow.base import StorageBase
 
 
-# JSON is read and written by Python's json module: pandas turns text that looks like a date into a date, whole numbers
-# in a column with gaps into floats, and cuts floats to ten digits. Embedded images become data URIs in JSON and CSV.
+# JSON uses Python's json: pandas converts date-like text to dates and integers with gaps to floats, and cuts floats to
+# ten digits. Embedded images become data URIs in JSON and CSV.
 
 Frame = Any
 
@@ -52,7 +49,7 @@ def iter_json_values(path: Path) -> Iterator[Any]:
 
 
 def make_frame(rows: list[Any]) -> Frame:
-    """Make a frame that keeps values as they are; pandas infers the type only of columns without gaps."""
+    """Keeps values unchanged; pandas infers types only of columns without gaps."""
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("its rows must be objects")
     frame = pandas.DataFrame(rows, dtype=object)
@@ -101,7 +98,7 @@ WRITERS: dict[str, Callable[[Frame, Path], None]] = {
 
 
 def read_frame(path: Path, kind: str, advice: str) -> Frame:
-    """Read a file. Raises SettingsError, with the advice, if it does not exist, or if it is not of this kind."""
+    """Raises SettingsError, with the advice, if the file is missing or invalid."""
     if kind not in READERS:
         raise SettingsError(f"{path} can't be read as a data frame: pass a file of type {', '.join(READERS)}.")
     if not path.exists():
@@ -113,7 +110,7 @@ def read_frame(path: Path, kind: str, advice: str) -> Frame:
 
 
 def write_frame(frame: Frame, path: Path, kind: str) -> None:
-    """Write to a temporary name and rename, so that a killed process leaves no partial file. Raises StorageError."""
+    """Renames a temporary file, so that a killed process leaves no partial file. Raises StorageError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,8 +137,8 @@ class FileStorage(StorageBase):
     """Keeps step n as ``{cache_path}/{file_name_prefix}_step{n}.{cache_type}``.
 
     ``first_entry_file_name`` is a file, or a data set on a hub (``hf:NAME[:CONFIG]:SPLIT``, ``ms:NAME[:SPLIT]``). Call
-    ``step()`` before each operator, as in DataFlow. Raises SettingsError if a file does not exist or can't be read,
-    StorageError if one can't be written.
+    ``step()`` before each operator. Raises SettingsError for missing and unreadable files, StorageError if writing
+    fails.
     """
 
     def __init__(
@@ -160,7 +157,7 @@ class FileStorage(StorageBase):
         self.operator_step = -1
 
     def step(self) -> Self:
-        """Advance to the next operator, and return a copy that stays at this step."""
+        """Advances to the next operator, and returns a copy at this step."""
         self.operator_step += 1
         return copy.copy(self)
 
@@ -172,14 +169,14 @@ class FileStorage(StorageBase):
         return list(self.read("dataframe").columns)
 
     def read(self, output_type: Literal["dataframe", "dict"] = "dataframe") -> Any:
-        """Return what the previous step wrote: a data frame, or its rows as dicts."""
+        """Reads the previous step's data frame, or its rows as dicts."""
         if output_type not in ("dataframe", "dict"):
             raise SettingsError(f"output_type must be 'dataframe' or 'dict', not {output_type!r}.")
         frame = self._frame()
         return frame if output_type == "dataframe" else frame.to_dict(orient="records")
 
     def write(self, data: Any) -> str:
-        """Write a data frame, or a list of dicts, for the next step. Returns its path."""
+        """Writes a data frame or a list of dicts for the next step; returns the path."""
         frame = data if isinstance(data, pandas.DataFrame) else pandas.DataFrame(data)
         path = self._path(self.operator_step + 1)
         write_frame(frame, path, self.cache_type)
@@ -204,7 +201,7 @@ class FileStorage(StorageBase):
 
 
 def read_remote(source: str) -> Any:
-    """Read ``hf:NAME:SPLIT``, ``hf:NAME:CONFIG:SPLIT`` or ``ms:NAME:SPLIT``; the default split is ``train``."""
+    """``hf:NAME:SPLIT``, ``hf:NAME:CONFIG:SPLIT`` or ``ms:NAME:SPLIT``; the default split is ``train``."""
     kind, name, *parts = source.split(":")
     module, entry = REMOTE[kind]
     try:
@@ -214,7 +211,7 @@ def read_remote(source: str) -> Any:
     try:
         return (load_from_hub if kind == "hf" else load_from_modelscope)(load, name, parts)
     except Exception as error:
-        # A third-party package may raise anything for an unknown name or a missing network.
+        # Third-party packages may raise anything for unknown names or network errors.
         raise SettingsError(f"{source} can't be read by {module}: {first_line_of(error)}") from error
 
 

@@ -34,10 +34,10 @@ logger = logging.getLogger(__name__)
 
 
 class VLMServing(ServingBase):
-    """Base class: sends the requests of any DataFlow operator to a vision-language model.
+    """Base class: answers requests of any DataFlow operator.
 
-    An input without an answer is None in the returned list, or ``placeholder`` for operators that accept only text.
-    ``failures`` holds its RowError by index until the next call. RunStopped is raised if the endpoint rejects all
+    Inputs without an answer are None in the result, or ``placeholder`` for operators that accept only text.
+    ``failures`` holds their RowErrors by index until the next call. Raises RunStopped if the endpoint rejects all
     requests.
     """
 
@@ -51,18 +51,18 @@ class VLMServing(ServingBase):
     @property
     @abstractmethod
     def endpoint(self) -> Endpoint:
-        """The endpoint. A local server is started first."""
+        """Starts a local server first."""
 
     @property
     @abstractmethod
     def model_name(self) -> str:
-        """The model's name, which is known before the endpoint is."""
+        """Known before the endpoint is."""
 
     def start_serving(self) -> None:
-        """Start a local server; does nothing for an endpoint that runs elsewhere."""
+        """Starts a local server; does nothing for other endpoints."""
 
     def cleanup(self) -> None:
-        """Close the connections; a later call opens new ones."""
+        """Closes the connections; a later call opens new ones."""
         while self._talks:
             self._talks.popitem()[1].close()
 
@@ -75,9 +75,10 @@ class VLMServing(ServingBase):
         audio_inputs: Sequence[Any] | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Answer texts, each with its images in ``image_inputs``.
+        """Answers texts, with their images in ``image_inputs``.
 
-        Without ``image_inputs``, an input that names an image is that image, and ``system_prompt`` is the question.
+        Without ``image_inputs``, an input that is an image reference is the image, and ``system_prompt`` is the
+        question.
         """
         reject_media(video_inputs, audio_inputs)
         prompts = [
@@ -95,7 +96,7 @@ class VLMServing(ServingBase):
         system_prompt: str = DEFAULT_SYSTEM_PROMPT,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Answer conversations of ``from``/``value`` or ``role``/``content`` turns, with or without ``<image>``."""
+        """Answers conversations of ``from``/``value`` or ``role``/``content`` turns, with or without ``<image>``."""
         reject_media(video_list, audio_list)
         prompts = [
             build_or_error(build_conversation_prompt, turns, item_at(image_list, number), system_prompt)
@@ -112,7 +113,7 @@ class VLMServing(ServingBase):
         timeout: float | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Answer one text about one image each. ``timeout`` is ignored: the serving's own timeout applies."""
+        """Answers one text per image. ``timeout`` is ignored in favour of the serving's own."""
         return self.generate_from_input_multi_images(
             [[path] for path in image_paths], None, system_prompt, text_prompts, model, timeout, json_schema
         )
@@ -127,7 +128,7 @@ class VLMServing(ServingBase):
         timeout: float | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Answer one text about several images each. Labels are listed in order before the text."""
+        """Answers one text about several images each. Labels are listed before the text."""
         texts = user_prompts if user_prompts is not None else [""] * len(list_of_image_paths)
         check_same_length(list_of_image_paths, texts)
         if list_of_image_labels is not None:
@@ -147,7 +148,7 @@ class VLMServing(ServingBase):
         timeout: float | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> str:
-        """Answer a question about one image. Raises RowError with its code if there is no answer."""
+        """Raises RowError if there is no answer."""
         told = self._ask([build_or_error(build_text_prompt, text_prompt, [image_path], "")], model, json_schema)[0]
         if isinstance(told, RowError):
             raise told
@@ -180,7 +181,7 @@ class VLMServing(ServingBase):
         return told if isinstance(told, str) else self.placeholder
 
     def _talk(self, model: str | None, json_schema: dict[str, Any] | None) -> BlockingClient:
-        """The client for a model and JSON schema, which both belong to its requests."""
+        """Client for a model and a JSON schema."""
         endpoint, sampling = self.endpoint, self.sampling
         key = (model or endpoint.model, json.dumps(json_schema, sort_keys=True))
         if key not in self._talks:
@@ -195,7 +196,7 @@ class VLMServing(ServingBase):
 
 
 def build_or_error(make: Callable[..., Prompt], *given: Any) -> Prompt | RowError:
-    """Build a prompt; return the RowError of a bad input, so that it fails alone."""
+    """Returns the RowError of an invalid input, so that only that input fails."""
     try:
         return make(*given)
     except RowError as error:
@@ -217,16 +218,16 @@ def prepend_labels(text: str, labels: Sequence[str]) -> str:
     return f"The pictures, in order: {told}\n\n{text}".strip() if labels else text
 
 
-# The environment variable in which DataFlow keeps its API key.
+# Variable of DataFlow's API key.
 DATAFLOW_KEY_VARIABLE = "DF_API_KEY"
 
 
 class OpenAIVLMServing(VLMServing):
-    """DataFlow's ``APIVLMServing_openai``: a model behind any OpenAI-compatible endpoint.
+    """DataFlow's ``APIVLMServing_openai``, for any OpenAI-compatible endpoint.
 
     ``api_url`` is the root of the API. The key is read once from the variable ``key_name_of_api_key`` and sent only to
-    ``api_url``; a server without keys needs no variable. ``max_workers`` is the number of concurrent requests, or
-    ``"auto"``. ``timeout`` is in seconds, for one attempt. ``send_request_stream`` has no effect. Raises SettingsError
+    ``api_url``; servers without keys need no variable. ``max_workers`` is the number of concurrent requests, or
+    ``"auto"``. ``timeout`` is for one attempt, in seconds. ``send_request_stream`` has no effect. Raises SettingsError
     if the named variable is not set.
     """
 

@@ -1,1 +1,1 @@
-"""Brings requests to their end at one of several endpoints: limits, retries, outages, failover."""
+"""Completes requests at one or several endpoints: limits, retries, outages, failover."""

@@ -1,4 +1,4 @@
-"""The endpoints of a run and their API keys. A key is sent only to the host that it belongs to."""
+"""Endpoints of a run and their API keys. A key is sent only to its own host."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from persqa_client.errors import SettingsError
 
 HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 OPENAI_HOST = "api.openai.com"
-NO_KEY = "-"  # in place of a variable's name: this endpoint gets no key
-#: In place of a URL that is not known yet. Nothing is sent to it.
+NO_KEY = "-"  # instead of a variable name: no key
+# Placeholder for a URL that is not known yet; nothing is sent to it.
 PLACEHOLDER_URL = "http://127.0.0.1/v1"
 
 
 def make_endpoints(
     base_urls: Sequence[str], model: str, key_envs: Sequence[str], environ: Mapping[str, str]
 ) -> tuple[Endpoint, ...]:
-    """Raises SettingsError for an invalid URL or key, or if it is not clear which key belongs to which endpoint."""
+    """Raises SettingsError for an invalid URL or key, and for keys that cannot be assigned to endpoints."""
     if not base_urls:
         raise SettingsError("--base-url: name at least one endpoint, or start a server with --serve MODEL.")
     names = assign_key_variables(base_urls, key_envs)
@@ -34,7 +34,7 @@ def make_endpoints(
 
 
 def assign_key_variables(base_urls: Sequence[str], key_envs: Sequence[str]) -> list[str | None]:
-    """One variable for several endpoints is accepted only if they are on one host."""
+    """Accepts one variable for several endpoints only if they are on the same host."""
     if not key_envs:
         return [None] * len(base_urls)
     if len(key_envs) == len(base_urls):
@@ -52,11 +52,11 @@ def assign_key_variables(base_urls: Sequence[str], key_envs: Sequence[str]) -> l
 
 
 def _host(url: str) -> str:
-    """The same for all loopback addresses."""
+    """All loopback addresses count as one host."""
     try:
         return "loopback" if is_loopback(url) else urlsplit(url.strip()).hostname or ""
     except ValueError:
-        return ""  # an invalid URL, which is reported when the endpoint is made
+        return ""  # invalid URLs are reported by make_endpoints
 
 
 def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> SecretStr | None:
@@ -75,7 +75,7 @@ def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str])
 
 
 def read_api_key(name: str, environ: Mapping[str, str]) -> SecretStr:
-    """Raises SettingsError if the value cannot be sent in a header."""
+    """Raises SettingsError if a header cannot contain the value."""
     key = environ[name].strip()
     if not HEADER_VALUE.fullmatch(key):
         raise SettingsError(

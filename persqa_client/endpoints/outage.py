@@ -1,4 +1,4 @@
-"""The outage gate: sends nothing to an unavailable server, and probes it until it is back."""
+"""The outage gate: holds requests while the server is unavailable, and probes it until it recovers."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from persqa_client.errors import FailedOver, Interrupted, RunStopped, ServerFail
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.task_groups import wait_first
 
-#: Between probes. The maximum is short, so that a restarted server is found soon.
+# Seconds between probes. The maximum is short, so that a recovered server is noticed soon.
 PROBE_BACKOFF = Backoff(initial=0.5, maximum=10.0)
-#: Seconds of nothing but refusals and broken connections after which the server counts as unavailable.
+# Seconds without an answer, only refusals and lost connections, until the server counts as unavailable.
 PATIENCE = 5.0
 
 EXIT_POLL_INTERVAL = 0.1
-#: Seconds: a server that shuts down stops listening some time before its process exits.
+# Seconds to wait for the exit of a server that has stopped listening.
 EXIT_TIMEOUT = 5.0
 
-ExitCheck = Callable[[], RunStopped | None]  # why a server started by this program has exited; None while it runs
+ExitCheck = Callable[[], RunStopped | None]  # returns why a server started by this program has exited, or None
 
 
 class OutageGate:
-    """Every request to an endpoint passes it. It is closed while the endpoint is unavailable.
+    """Every request to an endpoint passes this gate, which is closed while the endpoint is unavailable.
 
-    Trouble lasts from the first refusal or broken connection to the next answer; after ``max_outage`` seconds of it the
-    run stops.
+    Trouble lasts from the first refusal or lost connection until the next answer. After ``max_outage`` seconds of
+    trouble the run stops.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class OutageGate:
         self._max_outage = max_outage
         self._probe_backoff = probe_backoff
         self._patience = patience
-        self.outages = 0  # how often the gate has closed
+        self.outages = 0  # number of times that the gate has closed
         self.answers = 0
         self.answers_before_outage = 0
-        self.probes = 0  # since the last answer; the waits between them grow with it
+        self.probes = 0  # since the last answer; the waits grow with each one
         self.reason: str | None = None  # why the gate is closed
         self._trouble_since: float | None = None
         self._prober: asyncio.Task[None] | None = None
@@ -74,7 +74,7 @@ class OutageGate:
 
     @property
     def server_exit(self) -> ServerFailed | None:
-        """The exit of a server started by this program, once it is noticed."""
+        """The exit of a server started by this program, if noticed."""
         return self._stop if isinstance(self._stop, ServerFailed) else None
 
     async def wait_until_open(self) -> None:
@@ -88,31 +88,32 @@ class OutageGate:
         await self._closed_event.wait()
 
     def record_answer(self) -> None:
-        """Ends the trouble. The rejection of a single row counts, too."""
+        """Ends the trouble. A rejected row counts as an answer."""
         self.answers += 1
         self._trouble_since = self._stop = None
         self.probes = 0
 
     def record_refusal(self, reason: str, failover: Failover | None = None) -> None:
-        """Closes the gate after ``patience`` seconds of nothing but refusals and broken connections.
+        """Closes the gate after ``patience`` seconds without an answer. Raises like ``close``.
 
-        If the server then reports itself healthy, the gate opens, after ever longer waits. Raises as `close` does.
+        If the server then reports itself healthy, the gate reopens, each time after a longer wait.
         """
         self._record_trouble(reason, failover)
         if self._out_of_patience:
             self.close(reason, failover)
 
     async def check(self, reason: str, failover: Failover | None = None) -> bool:
-        """Closes the gate if the server is not alive, and returns whether it is closed. Raises as `close` does."""
+        """Closes the gate if the server is not alive; returns whether it is closed. Raises like ``close``."""
         async with self._liveness_check:
             if not self.closed and (self._out_of_patience or not await self._is_alive()):
                 self.close(reason, failover)
         return self.closed
 
     def close(self, reason: str, failover: Failover | None = None) -> None:
-        """Closes the gate until a probe succeeds. With ``failover``, requests that wait for a permit are handed over.
+        """Closes the gate until a probe succeeds. With ``failover``, requests that wait for a permit go to other
+        endpoints.
 
-        Raises RunStopped after ``max_outage`` or if the server has exited, Interrupted if the run is being stopped.
+        Raises RunStopped after ``max_outage`` or if the server has exited, Interrupted if the run is stopped.
         """
         if self._concurrency_limit.closed:
             raise Interrupted
@@ -178,7 +179,7 @@ class OutageGate:
             await wait_first(wait_for_exit(self._exit_error), self._concurrency_limit.sleep(seconds))
 
     def _keep_stop(self, prober: asyncio.Task[None]) -> None:
-        # No request may be waiting at the gate, so the stop is kept for the next one.
+        # If no request is waiting at the gate, the next one gets the stop.
         error = None if prober.cancelled() else prober.exception()
         if isinstance(error, RunStopped):
             self._stop = error
@@ -194,7 +195,7 @@ async def wait_for_exit(exit_error: ExitCheck) -> NoReturn:
 async def explain_stop(
     stop: RunStopped, exit_error: ExitCheck | None, is_alive: Callable[[], Awaitable[bool]]
 ) -> RunStopped:
-    """Returns the exit of the server if that caused the stop, else the stop itself."""
+    """The server's exit error if that caused the stop, else the stop."""
     if exit_error is None or isinstance(stop, ServerFailed) or await is_alive():
         return stop
     try:

@@ -1,4 +1,4 @@
-"""Several endpoints of one model behind the interface of one: routing, failover, and leaving out endpoints."""
+"""Several endpoints with the interface of one: routing, failover, and exclusion of endpoints."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from persqa_client.errors import FailedOver, RowError, RunStopped, ServerFailed
 from persqa_client.task_groups import wait_first
 from persqa_client.types import Request
 
-#: Failures without an answer in between after which an endpoint is doubtful. Without this, an endpoint that fails fast
-#: would attract all requests.
+# Failures without an answer until an endpoint is doubtful. Otherwise an endpoint that fails fast would attract all
+# requests.
 DOUBTFUL_AFTER = 3
-#: A request in flight at one crash moves to another endpoint at once; after a second crash it lets others go first.
+# Crashes with a request in flight after which it moves to another endpoint immediately; after more, it goes last.
 TOLERATED_CRASHES = 1
-#: Images whose endpoint is remembered; all questions about one image come within fewer.
+# Images whose endpoint is remembered.
 REMEMBERED_IMAGES = 4096
 
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """One endpoint of a pool. Implements `Failover` for the requests that it has."""
+    """One endpoint of a pool. Implements ``Failover`` for its requests."""
 
     session: Session
     pool: Pool = field(repr=False)
-    outstanding: int = 0  # requests in flight, those that wait included
+    outstanding: int = 0  # including waiting requests
     failed_rows: int = 0
-    failures: int = 0  # requests that used an attempt here and went elsewhere, since the last answer
-    left_out: str | None = None  # why nothing is sent here for the rest of the run
+    failures: int = 0  # attempts that failed here and continued elsewhere, since the last answer
+    left_out: str | None = None  # why the endpoint is excluded for the rest of the run
 
     @property
     def url(self) -> str:
@@ -74,7 +74,7 @@ class Member:
 class Pool(AbstractAsyncContextManager["Pool"]):
     """Completes requests at one of several endpoints.
 
-    ``warn`` is called with a sentence when an endpoint is left out for the rest of the run.
+    ``warn`` is called when an endpoint is excluded for the rest of the run.
     """
 
     def __init__(self, sessions: Sequence[Session], *, warn: Callable[[str], None] = lambda sentence: None) -> None:
@@ -82,11 +82,11 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         self._warn = warn
         self.warnings: list[str] = []
         self._urls = [member.url for member in self.members]
-        self._seen_at: LRUCache[int, int] = LRUCache(REMEMBERED_IMAGES)  # image key -> index of an endpoint
+        self._seen_at: LRUCache[int, int] = LRUCache(REMEMBERED_IMAGES)  # image key -> endpoint index
         self._recovery: asyncio.Task[None] | None = None
 
     async def complete(self, request: Request) -> Reply:
-        """Raises what `Session.complete` raises, except FailedOver."""
+        """Raises like ``Session.complete``, but never FailedOver."""
         key = image_key(request.pictures)
         states: dict[Member, RequestState] = {}
         latest = RequestState()
@@ -147,7 +147,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             await self._wait_for_recovery()
 
     async def _wait_for_recovery(self) -> None:
-        """Waits until an endpoint is available again or has exited. Raises RunStopped after ``max_outage``."""
+        """Waits until an endpoint is available or has exited. Raises RunStopped after ``max_outage``."""
         if self._recovery is None or self._recovery.done():
             gates = (member.session.outage.wait_until_open() for member in self.members if member.left_out is None)
             self._recovery = asyncio.ensure_future(wait_first(*gates))
@@ -155,15 +155,16 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             await asyncio.shield(self._recovery)
 
     def _take_over_waiting(self, idle: Member) -> None:
-        """Moves a request from the longest queue to an endpoint with a free permit, so that no endpoint idles at the
-        end of a run."""
+        """Moves a request from the longest queue to an endpoint with a free permit, so that none is idle at the end of
+        a run.
+        """
         if idle.health == "healthy" and idle.outstanding < idle.session.concurrency_limit.permits:
             longest = max(idle.others, key=lambda other: other.session.concurrency_limit.waiting, default=None)
             if longest is not None:
                 longest.session.concurrency_limit.reject_last_waiting(FailedOver())
 
     def _leave_out(self, member: Member, stop: RunStopped) -> None:
-        """Raises ``stop`` if it concerns all endpoints or no other one is left."""
+        """Raises ``stop`` if it applies to all endpoints or no other endpoint is left."""
         if stop.code == "server_away":
             raise stop
         if member.left_out is not None:
@@ -203,7 +204,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     @property
     def permits(self) -> int:
-        """Requests that may be in flight at once, over all available endpoints; at least one."""
+        """Concurrent requests at all available endpoints; at least one."""
         if len(self.members) == 1:
             return self.members[0].session.concurrency_limit.permits
         available = (member for member in self.members if member.health != "unavailable")

@@ -1,4 +1,4 @@
-"""The history of one request at one endpoint: attempts, waits, and the outages during which it was in flight."""
+"""History of a request at one endpoint: attempts, waits and outages."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from persqa_client.types import ErrorDecision, RetryAction
 
 
 class Failover(Protocol):
-    """The other endpoints of a pool, as seen from the one that has the request."""
+    """The other endpoints of a pool."""
 
     @property
     def is_ready(self) -> bool:
-        """Whether another endpoint can take the request over now."""
+        """Whether another endpoint can take over the request now."""
         ...
 
     @property
     def can_outlast_outage(self) -> bool:
-        """Whether the run can go on without this endpoint for good."""
+        """Whether the run can continue without this endpoint."""
         ...
 
 
 @dataclass(slots=True)
 class RequestState:
-    """Only its methods change it; `Session` and `Pool` call them."""
+    """Modified only by its own methods, which ``Session`` and ``Pool`` call."""
 
     failover: Failover | None = None
-    tolerated_crashes: int = 0  # with several endpoints, one crash proves little about the request
-    sent: int = 0  # requests, those that cost no attempt included
-    attempts_used: int = 0  # of `max_attempts`
-    attempts_elsewhere: int = 0  # of `attempts_used`, those made before the request came to this endpoint
+    tolerated_crashes: int = 0  # with several endpoints, one crash is weak evidence against the request
+    sent: int = 0  # requests, including those that cost no attempt
+    attempts_used: int = 0  # counted towards ``max_attempts``
+    attempts_elsewhere: int = 0  # part of ``attempts_used`` at earlier endpoints
     waits: int = 0
-    refused_since: float | None = None  # time of the first refusal because of load
-    # The latest failure that may mark the start of an outage; None once that outage is settled.
+    refused_since: float | None = None  # time of the first refusal due to load
+    # Latest failure that may be the start of an outage; None once that is decided.
     connection_failure: ErrorDecision | None = None
-    answers_at_failure: int = -1  # answers by the endpoint to any request, when it happened
-    unanswered_attempts: int = 0  # attempts used since the endpoint last answered any request
+    answers_at_failure: int = -1  # number of answers by the endpoint, at the time of that failure
+    unanswered_attempts: int = 0  # attempts since the endpoint last answered any request
     settled_outages: int = 0
-    # Outages that began with this request in flight, other requests having been answered between them.
+    # Outages that began with this request in flight, with other requests answered in between.
     crashes: int = 0
     answers_at_crash: int = -1
 
@@ -47,7 +47,7 @@ class RequestState:
         return self.attempts_used > self.attempts_elsewhere
 
     def is_suspect(self, outages: int) -> bool:
-        """Whether this request may have crashed the server. ``outages``: of the endpoint so far."""
+        """Whether this request may have crashed the server. ``outages``: number at this endpoint."""
         unsettled = self.connection_failure is not None and outages > self.settled_outages
         return unsettled or self.crashes > self.tolerated_crashes
 
@@ -58,7 +58,7 @@ class RequestState:
         self.attempts_used += 1
 
     def next_wait_number(self) -> int:
-        """Counts a wait. Returns the number of earlier ones."""
+        """Counts a wait; returns the number of earlier ones."""
         self.waits += 1
         return self.waits - 1
 
@@ -69,7 +69,7 @@ class RequestState:
         return now - self.refused_since
 
     def record_connection_failure(self, decision: ErrorDecision, answers: int) -> None:
-        """``answers``: given by the endpoint so far, to any request."""
+        """``answers``: number of answers by the endpoint so far."""
         if answers > self.answers_at_failure:
             self.unanswered_attempts = 0
         self.unanswered_attempts += decision.action is RetryAction.RETRY
@@ -80,9 +80,10 @@ class RequestState:
         self.unanswered_attempts = 0
 
     def settle_outages(self, outages: int, answers_before: int) -> None:
-        """After an outage: gives back its attempts, and counts a crash if the request was in flight when it began.
+        """After an outage: restores its attempts, and counts a crash if the request was in flight when the outage
+        began.
 
-        ``outages``: of the endpoint so far. ``answers_before``: answers that it had given before the latest.
+        ``outages``: number at this endpoint. ``answers_before``: answers by the endpoint before the latest outage.
         """
         if outages == self.settled_outages:
             return
@@ -94,7 +95,7 @@ class RequestState:
         self.connection_failure, self.unanswered_attempts = None, 0
 
     def continue_from(self, other: RequestState) -> None:
-        """Takes over the counts from the endpoint that had the request before."""
+        """Copies the counts from the previous endpoint."""
         self.sent, self.attempts_used, self.waits = other.sent, other.attempts_used, other.waits
         self.crashes = other.crashes
         self.attempts_elsewhere = other.attempts_used

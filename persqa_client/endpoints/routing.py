@@ -1,4 +1,4 @@
-"""Which of several endpoints gets a request: the one with the least work, preferably one that has seen the images."""
+"""Chooses the endpoint of a request: the least loaded one, preferably one that has cached its images."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from zlib import crc32
 
 from persqa_client.types import EncodedImage
 
-#: As a share of an endpoint's permits: within this distance of the least load, new images go to their first preference.
+# Share of an endpoint's permits: up to this difference in load, new images go to their preferred endpoint.
 NEAR = 0.25
-#: How much more load an endpoint may have that knows the images: `KNOWN_FREE` while another one has a free permit, else
-#: `KNOWN_FULL`. Without a bound, the first endpoint to know a few images would get every request about them, and raise
-#: its own limit, while others idle.
+# Extra load allowed at the endpoint that knows the images: ``KNOWN_FREE`` while another one has a free permit, else
+# ``KNOWN_FULL``. Without a bound, one endpoint could get every request about a few images while others idle.
 KNOWN_FREE, KNOWN_FULL = 0.5, 1.0
 
-#: ``doubtful``: the last event was no answer, so it gets one request at a time. ``paused``: it asked for a pause.
+# ``doubtful``: the last event was a failure, so the endpoint gets one request at a time. ``paused``: by Retry-After.
 HealthState = Literal["healthy", "doubtful", "paused", "unavailable"]
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointLoad:
-    outstanding: int  # requests in flight, those that wait included
-    permits: int  # requests that it may have at once
+    outstanding: int  # including waiting requests
+    permits: int  # maximum of concurrent requests
     health: HealthState = "healthy"
 
     @property
     def share(self) -> float:
-        """Load with one more request, as a share of the permits."""
+        """Load with one more request, relative to the permits."""
         one_at_a_time = self.health == "doubtful" and self.outstanding > 0
         return (self.outstanding + 1) / (1 if one_at_a_time else max(1, self.permits))
 
@@ -39,8 +38,8 @@ def choose_endpoint(
 ) -> int | None:
     """Returns an index; None if all are unavailable.
 
-    ``order``: preference of the request's images. ``known_at``: the endpoint that has seen them. ``avoid``: the one
-    where the request has just failed.
+    ``order``: preferred endpoints of the images. ``known_at``: endpoint that has the images. ``avoid``: endpoint where
+    the request just failed.
     """
     able = [index for index in order if loads[index].health not in {"unavailable", "paused"}]
     able = able or [index for index in order if loads[index].health != "unavailable"]
@@ -54,7 +53,7 @@ def choose_endpoint(
 
 
 def image_key(images: Sequence[EncodedImage]) -> int | None:
-    """The same for the same images in every run; None without images."""
+    """Equal for equal images in all runs; None without images."""
     if not images:
         return None
     key = 0
@@ -64,7 +63,7 @@ def image_key(images: Sequence[EncodedImage]) -> int | None:
 
 
 def rank_endpoints(key: int | None, urls: Sequence[str]) -> list[int]:
-    """The indices of the endpoints in the order of preference of an image (rendezvous hashing)."""
+    """Endpoint indices in the order of preference of an image (rendezvous hashing)."""
     if key is None:
         return list(range(len(urls)))
     seed = key.to_bytes(4)

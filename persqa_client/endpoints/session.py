@@ -1,7 +1,7 @@
-"""The way of one request through one endpoint: limits, outage gate, attempt, decision, retry.
+"""Completes a request at one endpoint: limits, outage gate, attempt, decision, retry.
 
-Each attempt waits, in this order, for images that another request is uploading, a permit of the concurrency limit, the
-outage gate and the rate limit. The permit is free again while the request waits to be retried.
+Each attempt waits for images that another request is uploading, then for a permit, the outage gate and the rate limit.
+The permit is released while the request waits for a retry.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from persqa_client.limits.server_metrics import poll_metrics
 from persqa_client.task_groups import wait_first
 from persqa_client.types import Completion, ErrorDecision, Request, RetryAction, Usage
 
-#: A row fails after the server has crashed this often with it in flight; once or twice may be chance.
+# Server crashes with the same row in flight until that row fails; fewer may be chance.
 MIN_CRASHES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     completion: Completion
-    attempts: int  # those that cost one; 1 for an answer at the first attempt
-    constrained: bool  # whether the server was held to the request's pattern
-    prefilled: bool = False  # whether the server continued the request's beginning of an answer
-    used_uuids: bool = False  # whether images were sent as uuids alone
+    attempts: int  # that count towards the limit; 1 for an answer at the first attempt
+    constrained: bool  # whether the server enforced the request's pattern
+    prefilled: bool = False  # whether the server continued the given beginning
+    used_uuids: bool = False  # whether images were sent as uuids only
 
 
 @dataclass(slots=True)
@@ -58,9 +58,9 @@ class TrafficCounts:
 
 @dataclass(slots=True)
 class RequestProfile:
-    """How requests are worded. A session replaces ``dialect`` when the endpoint refuses a request field.
+    """Dialect and sampling of requests. A session replaces ``dialect`` when the endpoint refuses a field.
 
-    A probe passes a profile of its own to `Session.complete`, so that the run's stays as it is.
+    Probes pass their own profile to ``Session.complete``.
     """
 
     sampling: Sampling
@@ -69,9 +69,9 @@ class RequestProfile:
 
 
 class Session(AbstractAsyncContextManager["Session"]):
-    """Completes requests at one endpoint, for many tasks of one event loop.
+    """Completes requests at one endpoint. Belongs to one event loop.
 
-    ``patience``: seconds of nothing but refusals and broken connections after which the endpoint counts as unavailable.
+    ``patience``: seconds without an answer until the endpoint counts as unavailable.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.backoff = backoff
         self._image_tokens = image_tokens
         self._rng = rng or random.Random()
-        self._lone_refusals = 0  # in a row, of requests that were the only one in flight
+        self._lone_refusals = 0  # consecutive refusals of requests that were alone in flight
         self._metrics_task: asyncio.Task[None] | None = None
 
     async def complete(
@@ -122,8 +122,8 @@ class Session(AbstractAsyncContextManager["Session"]):
     ) -> Reply:
         """Sends a request until it is answered; ``state`` is its history at this endpoint.
 
-        Raises RowError if the row fails, RunStopped if every row would fail, Interrupted if the run is being stopped,
-        and, with ``state.failover``, FailedOver if another endpoint should continue.
+        Raises RowError if the row fails, RunStopped if every row would fail, Interrupted if the run is stopped, and,
+        with ``state.failover``, FailedOver if another endpoint should continue.
         """
         if self._metrics_task is None and self.limits.concurrency == "auto":
             self._metrics_task = asyncio.create_task(self._poll_metrics())
@@ -142,12 +142,12 @@ class Session(AbstractAsyncContextManager["Session"]):
             except RunStopped as stop:
                 raise await explain_stop(stop, self.endpoint.exit_error, self.client.alive) from None
             except AttemptError as error:
-                # tenacity keeps the error, and its traceback keeps tenacity and the request's images alive: a cycle
-                # that only the garbage collector would break.
+                # tenacity keeps the error, whose traceback keeps tenacity and the request's images alive: a reference
+                # cycle.
                 error.__traceback__ = None
                 if not await self._is_unavailable(error.decision, state):
                     raise make_row_error(error.decision, state) from error
-                # Now, not after the outage: another request may have been answered before the gate closed.
+                # Recorded now: another request may be answered before the gate closes.
                 state.give_back_unanswered_attempts()
 
     async def _attempt(
@@ -157,7 +157,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self._fail_over_if_needed(state, state.failover)
         suspect = state.is_suspect(self.outage.outages)
         if suspect:
-            # Other requests go first; otherwise none of them might ever be answered.
+            # Lets other requests go first; otherwise none might ever be answered.
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
         retry = state.sent > 0 and not suspect
@@ -171,7 +171,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             known = upload.known_uuids if dialect.sends_uuids else frozenset()
             stream = upload.carries_new_images and self._can_stream(profile)
             worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
-            # Rendered anew for each attempt: kept in `state`, the images would outlive the request.
+            # Rendered for each attempt: stored in ``state``, the images would outlive the request.
             body = render_body(worded, model=self.endpoint.model, sampling=profile.sampling, dialect=dialect)
             upload.count_sent(known)
             self.traffic.sent += 1
@@ -182,7 +182,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             except AttemptError as error:
                 decision = error.decision = upload.reclassify(error.decision, known)
                 self._react(decision, permit, state)
-                # Another request may have adapted the dialect already.
+                # Another request may already have adapted the dialect.
                 if decision.action is RetryAction.ADAPT and dialect is profile.dialect:
                     profile.dialect = adapt_dialect(dialect, decision, state)
                 raise
@@ -193,14 +193,13 @@ class Session(AbstractAsyncContextManager["Session"]):
     async def _fail_over_if_needed(self, state: RequestState, failover: Failover) -> None:
         """Raises FailedOver if another endpoint should make the next attempt."""
         if state.has_failed_here and state.connection_failure is not None:
-            # A broken connection may be the first sign of an outage, which costs no attempt.
+            # A lost connection may be the start of an outage, which costs no attempt.
             await self.outage.check(state.connection_failure.message, failover)
         if self.outage.closed or (state.has_failed_here and failover.is_ready):
             raise FailedOver
 
     async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
-        """Waits for the outage gate and the rate limit. The permit is held: the gate may close while a request waits
-        for it."""
+        """Waits for the outage gate and the rate limit. Holds the permit, because the gate may close meanwhile."""
         while True:
             if self.outage.closed:
                 if state.failover is not None:
@@ -213,7 +212,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.rate_limit.refund(tokens)
 
     def _react(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
-        """Raises RowError, RunStopped or FailedOver instead of a further attempt here."""
+        """Raises RowError, RunStopped or FailedOver if there is no further attempt here."""
         match decision.action:
             case RetryAction.RETRY:
                 state.record_failed_attempt()
@@ -239,7 +238,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             raise RunStopped(
                 "rate_limited",
                 f"The server asks to wait {retry_after:.0f} s, more than --max-outage {max_outage:g}: "
-                f"{decision.message} Give the same command again later.",
+                f"{decision.message} Run the same command again later.",
             )
         self.concurrency_limit.record_refusal(permit, retry_after)
         seconds = state.record_refusal(monotonic())
@@ -249,7 +248,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.outage.record_refusal(decision.message, state.failover)
         if state.failover is not None and state.failover.is_ready:
             if self.concurrency_limit.in_use == 1:
-                # It refuses even a single request: send nothing for a while, and longer each time.
+                # The server refuses even a single request: pause, longer each time.
                 self.concurrency_limit.pause(self.backoff.max_wait(self._lone_refusals))
                 self.concurrency_limit.reject_waiting(FailedOver())
                 self._lone_refusals += 1
@@ -278,7 +277,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             )
 
     async def _is_unavailable(self, decision: ErrorDecision, state: RequestState) -> bool:
-        """Whether the attempts are used up only because the endpoint is unavailable."""
+        """Whether attempts are used up only because of an outage."""
         if decision.code not in UNREACHABLE_CODES or state.answers_at_failure != self.outage.answers:
             return False
         enough = state.unanswered_attempts >= min(2, self.limits.max_attempts)
@@ -295,11 +294,11 @@ class Session(AbstractAsyncContextManager["Session"]):
         if state.failover is None:
             await self.concurrency_limit.sleep(seconds)
         else:
-            # A closed gate ends the wait: another endpoint may take the request over.
+            # A closed gate ends the wait, since another endpoint may take over.
             await wait_first(self.concurrency_limit.sleep(seconds), self.outage.wait_until_closed())
 
     def _can_stream(self, profile: RequestProfile) -> bool:
-        """Whether the beginning of an answer can show that the server has the images."""
+        """Whether the first chunk of a streamed answer can confirm the upload of the images."""
         return profile.dialect.sends_uuids and profile.dialect.supports_streaming
 
     async def _poll_metrics(self) -> None:
@@ -312,7 +311,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         )
 
     def drain(self) -> None:
-        """Lets requests in flight finish, and starts no more."""
+        """Starts no more requests; those in flight finish."""
         self.concurrency_limit.close()
         self.rate_limit.close()
 
@@ -328,7 +327,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
 
 def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState) -> Dialect:
-    """Raises RowError if the refused field was already left out."""
+    """Raises RowError if the field was already left out."""
     adapted = dialect.adapt_to_refusal(decision.parameter or "")
     if adapted is None:
         raise RowError("rejected", decision.message, raw=decision.raw, attempts=state.attempts_used + 1)

@@ -1,4 +1,4 @@
-"""Counts and messages about the endpoints, for the progress line, the summary and the run file."""
+"""Counts and messages about endpoints, for progress, summary and run file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from persqa_client.endpoints.pool import Member, Pool
 
 @dataclass(frozen=True, slots=True)
 class EndpointStats:
-    """One endpoint since the start of this process. The field names are keys of the run file."""
+    """One endpoint since the start of this process. Field names are keys of the run file."""
 
     base_url: str
     answers: int
@@ -17,7 +17,7 @@ class EndpointStats:
     prompt_tokens: int
     completion_tokens: int
     outages: int = 0
-    left_out: str | None = None  # why the endpoint was left out of the run
+    left_out: str | None = None  # why the endpoint was excluded
 
     def summary_line(self) -> str:
         text = f"{self.answers:,} answers, {self.failed_rows:,} failed"
@@ -46,7 +46,7 @@ def collect_endpoint_stats(pool: Pool) -> tuple[EndpointStats, ...]:
 
 
 def collect_notes(pool: Pool) -> list[str]:
-    """Changes of the dialects, with URLs if they differ, and endpoints left out."""
+    """Dialect changes, with URLs if they differ, and excluded endpoints."""
     changes = {member.url: member.session.profile.dialect.describe_changes() for member in pool.members}
     first: list[str] = next(iter(changes.values()), [])  # DataFlow's servings have no endpoints
     if all(notes == first for notes in changes.values()):
@@ -55,7 +55,7 @@ def collect_notes(pool: Pool) -> list[str]:
 
 
 def collect_findings(pool: Pool) -> list[str]:
-    """The final concurrency of each endpoint, and how often images were not sent again."""
+    """Final concurrency of each endpoint, and number of images sent by uuid."""
     findings = []
     for member in pool.members:
         prefix = f"{member.url}: " if len(pool.members) > 1 else ""
@@ -67,12 +67,12 @@ def collect_findings(pool: Pool) -> list[str]:
         images_sent = sum(each.images_sent for each in uploads)
         misses = sum(each.cache_misses for each in uploads)
         refused = f" ({misses:,} of them refused)" if misses else ""
-        findings.append(f"images sent {images_sent:,} times, and by uuid alone {uuids_sent:,} times{refused}")
+        findings.append(f"images sent {images_sent:,} times, and by uuid only {uuids_sent:,} times{refused}")
     return findings
 
 
 def describe_trouble(pool: Pool) -> str | None:
-    """Why a run waits, or which of its endpoints are unavailable; None if all is well."""
+    """Why requests wait, or which endpoints are unavailable; None if neither."""
     reasons = {member.url: _describe_pause(member) for member in pool.members if not member.left_out}
     troubles = {url: reason for url, reason in reasons.items() if reason is not None}
     if not troubles:

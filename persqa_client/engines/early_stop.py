@@ -1,4 +1,4 @@
-"""Stops a run whose first results are all the same failure of the endpoint."""
+"""Stops a run whose first results are all the same endpoint failure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from persqa_client.errors import RunStopped
 from persqa_client.types import Failure, Outcome
 
-# Equal failures at the start of a run after which it stops.
+# Number of equal failures at the start that stop a run.
 FIRST_RESULTS = 20
 
 
 class EarlyStop:
-    """Stops a run whose first results are all the same failure of the endpoint.
+    """Stops a run if its first results are all the same endpoint failure.
 
-    Such failures are held back until a different result comes.
+    Such failures are held back until a different result arrives.
     """
 
     def __init__(self, first_results: int = FIRST_RESULTS, *, passed: bool = False) -> None:
@@ -23,9 +23,9 @@ class EarlyStop:
         self._passed = passed
 
     def admit(self, outcome: Outcome) -> list[Outcome]:
-        """The outcomes that may be settled now. Raises RunStopped.
+        """Returns the outcomes that may be stored now. Raises RunStopped.
 
-        Failures of the input, such as a missing image, are always admitted and are not counted.
+        Input failures, such as a missing image, are always returned and do not count.
         """
         if self._passed or (isinstance(outcome, Failure) and outcome.stage == "input"):
             return [outcome]
@@ -37,7 +37,7 @@ class EarlyStop:
             raise RunStopped(
                 outcome.code,
                 f"The first {self._first_results} results were the same failure, so the run was stopped: "
-                f"{outcome.message} No row was written as failed.",
+                f"{outcome.message} No failed rows were written.",
             )
         return []
 
@@ -45,11 +45,11 @@ class EarlyStop:
         return not self._held or failure_kind(self._held[0]) == failure_kind(failure)
 
     def release(self) -> list[Outcome]:
-        """The failures that are still held back when the run ends."""
+        """Returns the failures that are still held back at the end."""
         held, self._held = self._held, []
         return list(held)
 
 
 def failure_kind(failure: Failure) -> tuple[str, str]:
-    """The code, and the server's text without its numbers, which differ from row to row."""
+    """The code, and the server's text without numbers, which differ from row to row."""
     return failure.code, re.sub(r"\d+", "#", failure.raw or "")

@@ -11,10 +11,10 @@ from typing import Any
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.types import BadRow, Outcome, Row, TaskId
 
-# Seconds that running jobs get to finish after a stop. Service managers kill a process after about as long.
+# Time for running jobs to finish after a stop, in seconds; service managers kill a process after a similar time.
 STOP_TIMEOUT = 30.0
-# Upper bound of jobs that prepare images while others wait for answers. Each holds its images in memory, and more of
-# them gain nothing: a permit that becomes free needs only one.
+# Upper bound of jobs that prepare images while others wait for answers. Prepared images use memory, and one is enough
+# for each free permit.
 MAX_PREPARED = 64
 
 SetWeight = Callable[[int], None]
@@ -23,7 +23,7 @@ AnswerFunction = Callable[[Row | BadRow, TaskId, SetWeight], Coroutine[Any, Any,
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A task to be answered. ``weight`` is the bytes that it holds while it runs, at first an estimate."""
+    """A task with its memory use in bytes (``weight``), at first an estimate."""
 
     row: Row | BadRow
     task_id: TaskId
@@ -31,15 +31,14 @@ class Job:
 
 
 def task_limit(permits: int) -> int:
-    """How many jobs to run so that none of ``permits`` concurrent requests waits for an image to be prepared."""
+    """Number of running jobs so that prepared images are always ready for ``permits`` requests."""
     return permits + min(permits, MAX_PREPARED) + 16
 
 
 class LocalEngine:
-    """Runs each job as an asyncio task, within ``max_jobs`` and ``max_bytes``; one job may always run.
+    """Runs jobs as asyncio tasks, within ``max_jobs`` and ``max_bytes``; at least one job may always run.
 
-    ``answer`` calls ``set_weight`` once it knows how many bytes the job really holds. If that is less than the
-    estimate, further jobs can start.
+    ``answer`` calls ``set_weight`` with the job's real size; if it is smaller than the estimate, more jobs can start.
     """
 
     def __init__(
@@ -50,7 +49,7 @@ class LocalEngine:
         self._max_bytes = max_bytes
         self._on_stop = on_stop
         self._jobs: dict[asyncio.Task[Outcome], Job] = {}
-        # None wakes the loop without a finished task: bytes have become free.
+        # None wakes the loop because memory was freed, without a finished task.
         self._finished: asyncio.Queue[asyncio.Task[Outcome] | None] = asyncio.Queue()
         self._stop_error: RunStopped | None = None
         self._all_started = False
@@ -64,31 +63,31 @@ class LocalEngine:
 
     @property
     def complete(self) -> bool:
-        """Whether every job has its outcome, even if the engine was stopped."""
+        """Whether every job has an outcome."""
         return self._all_started and self._unanswered == 0
 
     def stop(self) -> None:
-        """Starts no further jobs, and aborts after ``STOP_TIMEOUT`` seconds."""
+        """Starts no more jobs, and aborts the running ones after ``STOP_TIMEOUT`` seconds."""
         if not self.stopping:
             self.stopping = True
             self._on_stop()
             asyncio.get_running_loop().call_later(STOP_TIMEOUT, self.abort)
 
     def stop_with(self, error: RunStopped) -> None:
-        """Stops, and has ``run`` raise the first such error after the remaining outcomes."""
+        """Like ``stop``; ``run`` raises the first such error after the remaining outcomes."""
         self._stop_error = self._stop_error or error
         self.stop()
 
     def abort(self) -> None:
-        """Cancels the running jobs, which then have no outcome."""
+        """Cancels the running jobs; they get no outcome."""
         for task in self._jobs:
             task.cancel()
 
     async def run(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> AsyncIterator[tuple[Job, Outcome]]:
-        """Yields jobs with their outcomes, in the order in which they finish.
+        """Yields finished jobs with their outcomes.
 
-        A None among ``jobs`` lets other tasks of the event loop run. RunStopped from an answer is raised after the
-        remaining outcomes; any other exception cancels the running jobs and is raised at once.
+        A None in ``jobs`` yields to the event loop. RunStopped from an answer is raised after the remaining outcomes;
+        other exceptions cancel the running jobs.
         """
         try:
             while await self._start_jobs(jobs, has_room) or self._jobs:
@@ -107,7 +106,7 @@ class LocalEngine:
             raise self._stop_error
 
     async def _start_jobs(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> bool:
-        """Starts jobs while there is room. Returns whether any is running."""
+        """Returns whether any job is running."""
         while not self.stopping and (not self._jobs or (self._has_room() and has_room())):
             try:
                 job = next(jobs)
@@ -127,7 +126,7 @@ class LocalEngine:
         return len(self._jobs) < self._max_jobs() and self.held_bytes < self._max_bytes
 
     def _reduce_weight(self, job: Job, weight: int) -> None:
-        """Ignores weights that are not lower than before. An ended job has weight 0."""
+        """Only lowers the weight; a finished job has weight 0."""
         freed = job.weight - weight
         if freed <= 0:
             return
@@ -138,7 +137,7 @@ class LocalEngine:
             self._finished.put_nowait(None)
 
     def _get_outcome(self, task: asyncio.Task[Outcome]) -> Outcome | None:
-        """None if the task was interrupted."""
+        """None if interrupted."""
         try:
             return task.result()
         except (asyncio.CancelledError, Interrupted):

@@ -1,4 +1,4 @@
-"""Reads rows from the input, has an engine answer their tasks, and settles the outcomes in the ledger."""
+"""Reads rows, has an engine answer their tasks, and stores the outcomes in the ledger."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from persqa_client.inputs.sources import Source
 from persqa_client.storage.ledger import AnyLedger
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Position, Row, TaskId
 
-# Lines without a task after which other tasks of the event loop get to run.
+# Lines without a task before the reader yields to the event loop.
 LINES_PER_PAUSE = 200
-# Seconds between syncs of the journal, and syncs between checkpoints. A resumed run replays what is settled since the
-# last checkpoint.
+# Seconds between journal syncs; syncs between checkpoints. A resumed run replays the journal since the last checkpoint.
 SYNC_INTERVAL = 1.0
 SYNCS_PER_CHECKPOINT = 5
 
 
 class RowPlan(Protocol):
-    """What a run's settings mean for its rows."""
+    """Interface between a run's settings and the row loop."""
 
-    # Jobs to run for each one that the endpoints can take, since some wait for other tasks of their row.
+    # Jobs to run per permit; above 1 if jobs wait for other tasks of their row.
     @property
     def jobs_per_permit(self) -> int: ...
 
@@ -34,7 +33,7 @@ class RowPlan(Protocol):
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]: ...
 
-    # An upper estimate of the bytes that the task holds while it runs.
+    # Upper estimate of a task's bytes in memory.
     def weigh(self, row: Row | BadRow, task_id: TaskId) -> int: ...
 
 
@@ -45,18 +44,18 @@ class EndpointPool(Protocol):
         ...
 
     def drain(self) -> None:
-        """Sends no further requests."""
+        """Sends no more requests."""
         ...
 
 
 @dataclass(slots=True)
 class RunProgress:
-    """The state of a run, for display."""
+    """State of a run, for display."""
 
-    # In the unit of the source: bytes of a file, images of a folder.
+    # In the source's unit: bytes of a file, or images of a folder.
     total: int | None = None
     read: int = 0
-    # What earlier processes had read.
+    # Read by earlier processes.
     read_at_start: int = 0
     done: int = 0
     failed: int = 0
@@ -65,14 +64,14 @@ class RunProgress:
 
 
 def has_more_rows(source: Source, start: Position) -> bool:
-    """Whether a line that is not blank follows a position."""
+    """Whether a non-blank line follows."""
     return any(line.strip() for line, _ in source.lines(start))
 
 
 class RowFeed:
-    """Announces input lines to the ledger and makes jobs of their open tasks.
+    """Registers input lines with the ledger and makes jobs of their open tasks.
 
-    It stops after ``max_rows`` rows, but not before the line ``min_line``.
+    Stops after ``max_rows`` rows, but not before line ``min_line``.
     """
 
     def __init__(self, source: Source, ledger: AnyLedger, plan: RowPlan, max_rows: int | None, min_line: int) -> None:
@@ -81,11 +80,11 @@ class RowFeed:
         self._plan = plan
         self._max_rows = max_rows
         self._min_line = min_line
-        # After the last line that was announced.
+        # Position after the last registered line.
         self.position = START_POSITION
 
     def jobs(self) -> Iterator[Job | None]:
-        """Yields the jobs, and None after every ``LINES_PER_PAUSE`` lines, to let other tasks run."""
+        """Yields jobs, and None after every ``LINES_PER_PAUSE`` lines without one."""
         rows = 0
         for lines, (line, position) in enumerate(self._source.lines(self._ledger.start), 1):
             if self._is_past_end(position, rows):
@@ -112,7 +111,7 @@ class RowFeed:
 
 
 class RowLoop:
-    """Answers the rows from ``ledger.start`` on, and syncs the ledger meanwhile."""
+    """Answers the rows from ``ledger.start`` on, and syncs the ledger periodically."""
 
     def __init__(
         self,
@@ -130,7 +129,7 @@ class RowLoop:
         self._progress = progress
         self._max_waiting_tasks = max(1024, 8 * limits.concurrency_cap)
         self._max_waiting_bytes = limits.max_inflight_bytes
-        # If the endpoint has answered rows of this run before, equal failures are due to the rows.
+        # If earlier processes got answers from the endpoint, equal failures are due to the rows.
         self._early_stop = EarlyStop(passed=ledger.mode == "retry" or ledger.tally.succeeded > 0)
         self._dropped_failures = 0
         self.engine = LocalEngine(
@@ -141,9 +140,9 @@ class RowLoop:
         )
 
     async def run(self, max_rows: int | None) -> bool:
-        """Returns False if it was stopped before every row had its outcome. Raises RunStopped and StorageError.
+        """Returns False if stopped before every row had an outcome. Raises RunStopped and StorageError.
 
-        Rows with outcomes in the journal are taken in any case, even beyond ``max_rows``.
+        Outcomes from the journal are always stored, even beyond ``max_rows``.
         """
         feed = RowFeed(self._source, self._ledger, self._plan, max_rows, min_line=self._ledger.last_journaled_row)
         try:
@@ -181,12 +180,12 @@ class RowLoop:
         return self.engine.complete and not self._dropped_failures
 
     def _has_room(self) -> bool:
-        """Whether further rows may wait for earlier ones to be written."""
+        """Whether more rows may wait for earlier ones."""
         buffer = self._ledger.buffer
         return buffer.tasks < self._max_waiting_tasks and buffer.bytes < self._max_waiting_bytes
 
     def _admit(self, outcome: Outcome) -> list[Outcome]:
-        """The outcomes that may be settled: after a stop no failures, since the stop may have caused them."""
+        """Drops failures after a stop, because the stop may have caused them."""
         if self.engine.stopping and isinstance(outcome, Failure):
             self._dropped_failures += 1
             return []
@@ -203,7 +202,7 @@ class RowLoop:
             self._progress.failed += isinstance(outcome, Failure)
 
     async def _sync_periodically(self) -> None:
-        """Stops the engine if the disk fails."""
+        """Stops the engine on a disk error."""
         syncs = 0
         try:
             while True:

@@ -1,1 +1,1 @@
-"""Images: from a reference in a row to what is sent."""
+"""Loads images and prepares them for sending."""

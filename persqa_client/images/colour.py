@@ -1,7 +1,7 @@
-"""Converts decoded images of any colour mode to 8-bit grey or RGB without transparency.
+"""Converts decoded images to 8-bit grey or RGB without transparency.
 
-Pillow does three things wrong here: it clips 16-bit grey at 255 when it converts it, compares the transparent colour
-of PNGs with 1, 2, 4 or 16 bits with 8-bit pixels, and does not invert 16-bit TIFFs in which 0 is white.
+Works around Pillow: it clips 16-bit grey at 255, compares the transparent colour of PNGs with 1, 2, 4 or 16 bits with
+8-bit pixels, and does not invert 16-bit TIFFs in which 0 is white.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-PNG_DEPTH_OFFSET = 24  # of the bits per channel in a PNG's header
+PNG_DEPTH_OFFSET = 24  # bits per channel in a PNG's header
 WHITE_IS_ZERO = 0  # value of PHOTOMETRIC_INTERPRETATION
 
-# A transparent colour as Pillow has it: a grey, three channels, or the alpha values of a palette.
+# A transparent colour in Pillow: a grey, three channels, or the alpha values of a palette.
 TransparentColour = int | tuple[int, ...] | bytes
 
 
 def flatten_to_8_bit(opened: ImageFile, data: bytes) -> Image.Image:
-    """A loaded image in mode L or RGB, with white behind transparent pixels; ``data`` is its file."""
+    """A loaded image in mode L or RGB, with white behind transparent pixels."""
     image: Image.Image = opened
     if isinstance(opened, PngImageFile) and "transparency" in opened.info:
         colour = opened.info["transparency"]
@@ -39,7 +39,7 @@ def flatten_to_8_bit(opened: ImageFile, data: bytes) -> Image.Image:
 
 
 def scale_transparent_colour(mode: str, depth: int, colour: TransparentColour) -> TransparentColour:
-    """A PNG's transparent colour on the scale of its pixels after Pillow, or convert_to_8_bit (16-bit grey)."""
+    """Scales a PNG's transparent colour like its decoded pixels."""
     if isinstance(colour, bytes) or mode == "P":
         return colour
     if isinstance(colour, tuple):
@@ -48,15 +48,15 @@ def scale_transparent_colour(mode: str, depth: int, colour: TransparentColour) -
 
 
 def largest_value(opened: ImageFile) -> int:
-    """The largest value of 16-bit grey; some TIFFs store 12 bits in it."""
+    """Largest value of 16-bit grey; some TIFFs store 12 bits."""
     bits = opened.tag_v2.get(BITSPERSAMPLE, (16,))[0] if isinstance(opened, TiffImageFile) else 16
     return (1 << min(int(bits), 16)) - 1
 
 
 def convert_to_8_bit(image: Image.Image, largest: int = 65535) -> Image.Image:
-    """16-bit, 32-bit and floating-point grey as L.
+    """Converts 16-bit, 32-bit and floating-point grey to L.
 
-    16-bit values are scaled from 0 to ``largest``, others from the range that the image's own values suggest.
+    16-bit values are scaled from 0 to ``largest``, others from the image's own range.
     """
     values = image.convert("F")
     low, high = 0.0, float(largest)

@@ -1,7 +1,7 @@
-"""What the readers of image files share, and the checks that GIF, BMP and TIFF files are complete.
+"""Common code of the file readers, and completeness checks for GIF, BMP and TIFF.
 
-Readers and checks follow a file's structure without decoding its pixels, which costs about as much as copying the
-bytes. GIF, BMP and TIFF images are always encoded again, and Pillow fills missing pixels of some without an error.
+Checks follow a file's structure without decoding pixels, at about the cost of copying the bytes. They are needed
+because Pillow silently fills missing pixels of some files.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ ByteOrder = Literal["little", "big"]
 
 
 class TruncatedImage(ValueError):
-    """The file ends, or its structure breaks, before the end of the image."""
+    """The file ends early or its structure is broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class StrippedImage:
-    """An image file without metadata, and what its header says."""
+    """An image file without metadata, with facts from its header."""
 
     data: bytes
-    width: int  # as stored: before the orientation is applied
+    width: int  # stored width, before the orientation is applied
     height: int
-    plain: bool  # 8 bits per channel, grey or RGB, opaque, not animated, in an encoding that every decoder supports
-    orientation: int  # EXIF orientation, 1 to 8; 1 (upright) if the file has none
+    plain: bool  # 8-bit grey or RGB, opaque, not animated, in an encoding that every decoder supports
+    orientation: int  # EXIF orientation, 1 to 8; 1 is upright and the default
 
 
 def read_uint(data: bytes, offset: int, size: int, order: ByteOrder = "big") -> int:
-    """The unsigned integer of ``size`` bytes at ``offset``; bytes after the end of ``data`` count as missing."""
+    """Bytes after the end of ``data`` count as missing."""
     return int.from_bytes(data[offset : offset + size], order)
 
 
@@ -41,10 +41,7 @@ GIF_HEADER = 13
 
 
 def check_gif(data: bytes) -> None:
-    """Raises TruncatedImage if the blocks do not lead to the trailer.
-
-    A byte that starts no block is skipped, as decoders do.
-    """
+    """Raises TruncatedImage if the trailer is missing. Skips unknown bytes, like decoders do."""
     position = GIF_HEADER + gif_colour_table_size(data, 10)
     while position < len(data):
         match data[position]:
@@ -60,13 +57,13 @@ def check_gif(data: bytes) -> None:
 
 
 def gif_colour_table_size(data: bytes, flags_offset: int) -> int:
-    """Bytes of the colour table that the flags announce."""
+    """Bytes of the colour table, from its flags."""
     flags = read_uint(data, flags_offset, 1)
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def skip_gif_subblocks(data: bytes, position: int) -> int:
-    """The offset after a chain of sub-blocks, each of which starts with its length."""
+    """Offset after a chain of sub-blocks, which start with their length."""
     while size := read_uint(data, position, 1):
         position += size + 1
     return position + 1
@@ -80,10 +77,7 @@ BMP_RUN_LENGTH = frozenset({1, 2})  # BI_RLE8, BI_RLE4
 
 
 def check_bmp(data: bytes) -> None:
-    """Raises TruncatedImage if the headers announce more bytes than there are.
-
-    The padding of the last row may be missing.
-    """
+    """Raises TruncatedImage if the file is shorter than its headers say. The last row's padding is optional."""
     header_size = read_uint(data, 14, 4, "little")
     if len(data) < BMP_FILE_HEADER + header_size:
         raise TruncatedImage("a BMP header is cut off")
@@ -93,19 +87,19 @@ def check_bmp(data: bytes) -> None:
 
 
 def bmp_pixels_size(data: bytes, header_size: int) -> int:
-    """Bytes of the pixels; 1 if only decoding can tell."""
+    """Bytes of the pixels; 1 if unknown without decoding."""
     if header_size == BMP_OS2_HEADER:
         return bmp_rows_size(*(read_uint(data, offset, 2, "little") for offset in (18, 20, 24)))
     width, bits, compression = (read_uint(data, offset, size, "little") for offset, size in ((18, 4), (28, 2), (30, 4)))
     if compression in BMP_UNCOMPRESSED:
-        # A negative height means that the rows are stored from top to bottom.
+        # A negative height means top-to-bottom rows.
         height = abs(int.from_bytes(data[22:26], "little", signed=True))
         return bmp_rows_size(width, height, bits)
     return read_uint(data, 34, 4, "little") if compression in BMP_RUN_LENGTH else 1
 
 
 def bmp_rows_size(width: int, height: int, bits: int) -> int:
-    """Bytes of the rows; each but the last is padded to a multiple of four bytes."""
+    """Bytes of the rows, each padded to four bytes except the last."""
     return (width * bits + 31) // 32 * 4 * max(0, height - 1) + (width * bits + 7) // 8
 
 
@@ -119,21 +113,19 @@ SEPARATE_PLANES = 2  # value of PLANAR_CONFIG
 BIG_TIFF = 43
 
 VALUE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-UINT_FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # the types of offsets and counts, for struct
+UINT_FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # struct formats of integer types
 
 
 class TiffField(NamedTuple):
-    """An entry of a TIFF directory."""
-
     kind: int
     length: int  # number of values
     offset: int  # of the first value
 
 
 class TiffDirectory:
-    """The first directory of a TIFF file, which describes its first page.
+    """The first directory of a TIFF file, for its first page.
 
-    Raises TruncatedImage if the directory, or a value that it points to, is cut off.
+    Raises TruncatedImage if the directory or a value is cut off.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -145,7 +137,7 @@ class TiffDirectory:
         entry_size = 4 + 2 * self._word
         first = start + count_size
         end = first + entry_size * self._read_uint(start, count_size)
-        # The offset of the next directory follows; it is 0 in the last one.
+        # Followed by the offset of the next directory; 0 in the last one.
         if len(data) < end + self._word:
             raise TruncatedImage("the directory of the TIFF is cut off")
         self._fields = {self._read_uint(entry, 2): self._read_field(entry) for entry in range(first, end, entry_size)}
@@ -157,7 +149,7 @@ class TiffDirectory:
         return read_uint(self.data, offset, size, self.order)
 
     def _read_field(self, entry: int) -> TiffField:
-        """Values of up to one word are stored in the entry itself, others at the offset that it holds."""
+        """Small values are stored in the entry, others at its offset."""
         kind, length = self._read_uint(entry + 2, 2), self._read_uint(entry + 4, self._word)
         size, offset = VALUE_SIZES.get(kind, 0) * length, entry + 4 + self._word
         if size > self._word:
@@ -167,7 +159,7 @@ class TiffDirectory:
         return TiffField(kind, length, offset)
 
     def values(self, tag: int) -> Iterator[int]:
-        """The unsigned integers of a tag; none if the tag is absent or has another type."""
+        """Integers of a tag; empty if the tag is missing or has another type."""
         field = self._fields.get(tag)
         if field is None or field.kind not in UINT_FORMATS:
             return
@@ -188,7 +180,7 @@ def check_tiff(data: bytes) -> None:
     compression = directory.value(COMPRESSION, UNCOMPRESSED)
     for index, (offset, count) in enumerate(zip(offsets, counts, strict=False)):
         if offset + count > len(data) and compression in (UNCOMPRESSED, OLD_JPEG):
-            # Some programs write wrong byte counts here, where decoders do not need them.
+            # Some programs write wrong byte counts, which decoders ignore.
             count = min(count, uncompressed_size(directory, index, tiled)) if compression == UNCOMPRESSED else 1
         if offset + count > len(data):
             raise TruncatedImage("a strip or tile of the TIFF is cut off")

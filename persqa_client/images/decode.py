@@ -1,7 +1,4 @@
-"""Decodes an image and encodes it again: upright, opaque, 8 bits per channel, within a number of pixels.
-
-The new file holds none of the original's metadata.
-"""
+"""Decodes and re-encodes images: upright, opaque, 8 bits per channel, limited in size, without metadata."""
 
 from __future__ import annotations
 
@@ -32,10 +29,10 @@ from persqa_client.types import EncodedImage
 MAX_DECODED_PIXELS = 200_000_000
 JPEG_QUALITY = 90
 JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
-# Drawings with smaller sides become PNG: JPEG would blur them, and PNG takes no more bytes.
+# Smaller drawings become PNG: JPEG would blur them without saving bytes.
 SMALL_SIDE = 64
 
-# Called directly: Image.open warns about sizes, and tries every other format that Pillow supports.
+# Called directly, because Image.open warns about sizes and tries every format.
 OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
@@ -47,8 +44,8 @@ OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     "HEIC": HeifImageFile,
 }
 BOMB_ERRORS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-# What Pillow and pi-heif raise for damaged files; ValueError includes TruncatedImage. Pillow warns of damaged TIFF tags
-# by a UserWarning, which is raised where warnings are turned into errors.
+# Errors of Pillow and pi-heif for damaged files; ValueError includes TruncatedImage. UserWarning is Pillow's warning
+# about damaged TIFF tags, raised where warnings are errors.
 DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, EOFError, struct.error),
     UserWarning,
@@ -56,9 +53,9 @@ DECODER_ERRORS = (
 
 
 def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) -> EncodedImage:
-    """The first frame of the file as a JPEG, or as a PNG if it is a small drawing or too long for a JPEG.
+    """Re-encodes the first frame as JPEG, or as PNG if it is a small drawing or too long for JPEG.
 
-    ``format`` is one of detect_format's, ``orientation`` the EXIF orientation of a JPEG, PNG or WebP. Raises RowError
+    ``format`` is from detect_format, ``orientation`` the EXIF orientation of a JPEG, PNG or WebP. Raises RowError
     ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or ``image_bomb``, without the image's name.
     """
     with decoder_errors(format):
@@ -69,16 +66,16 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) 
     if opened.mode == "LAB":
         raise RowError("image_unsupported", "has CIELAB colours; save it as RGB first.")
     if format == "AVIF":
-        # Pillow rotates TIFF and libheif rotates HEIC while decoding; GIF and BMP have no orientation.
+        # Decoders rotate TIFF (Pillow) and HEIC (libheif); GIF and BMP have no orientation.
         orientation = read_exif_orientation(opened.info.get("exif", b""))
     target = fit_to_pixels(opened.size, max_pixels)
     with decoder_errors(format):
         if format == "JPEG":
-            # Decodes at 1/2, 1/4 or 1/8 of the size if that is still at least the target.
+            # Decodes at 1/2, 1/4 or 1/8 size if that is at least the target size.
             opened.draft(None, target)
         opened.load()
     if format == "HEIC":
-        # While decoding, libheif may find another size than the header's.
+        # libheif may decode to another size than the header's.
         target = fit_to_pixels(opened.size, max_pixels)
     image = flatten_to_8_bit(opened, data)
     if image.size != target:
@@ -88,7 +85,9 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) 
 
 @contextmanager
 def decoder_errors(format: str) -> Iterator[None]:
-    """Turns errors of decoders into RowError. Put around decoder calls only, so that no bug is reported as damage."""
+    """Converts errors of decoders to RowError. Use it only around decoder calls, so that bugs are not reported as
+    damage.
+    """
     try:
         yield
     except BOMB_ERRORS as error:
@@ -100,7 +99,7 @@ def decoder_errors(format: str) -> Iterator[None]:
 
 
 def check_dimensions(width: int, height: int, format: str) -> None:
-    """Raises RowError if there are no pixels or too many, or if the image is too long for its height or width."""
+    """Raises RowError if the image has no pixels, too many, or an extreme ratio."""
     if width < 1 or height < 1:
         raise truncated_error(format)
     if width * height > MAX_DECODED_PIXELS:
@@ -119,7 +118,7 @@ def truncated_error(format: str) -> RowError:
 
 
 def fit_to_pixels(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
-    """The size itself if it is within ``max_pixels``, else the largest one of (nearly) the same ratio that is."""
+    """The size, reduced to ``max_pixels`` with (nearly) the same ratio if necessary."""
     width, height = size
     if width * height <= max_pixels:
         return size
@@ -130,7 +129,7 @@ def fit_to_pixels(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
 
 
 def encode_image(image: Image.Image, original_format: str) -> EncodedImage:
-    # Pillow would write what it finds in `info` (GIF comments, profiles) into the new file.
+    # Pillow would copy `info` (GIF comments, profiles) to the new file.
     image.info.clear()
     small_drawing = original_format in ("PNG", "GIF", "BMP") and max(image.size) < SMALL_SIDE
     format = "PNG" if small_drawing or max(image.size) > JPEG_MAX_SIDE else "JPEG"

@@ -1,7 +1,7 @@
-"""Detects the format of an image file by its first bytes, and describes files that are no supported image.
+"""Detects image formats by their first bytes, and describes other files.
 
-The package `filetype` does not do here: version 1.2 misses BigTIFF and every HEIC brand but "heic", and takes any text
-that starts with "BM" for a BMP.
+The package `filetype` (1.2) misses BigTIFF and every HEIC brand but "heic", and takes text that starts with "BM" for a
+BMP.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ SIGNATURES = {
     b"II+\0": "TIFF",
     b"MM\0+": "TIFF",
 }
-# The sizes that the second header of a BMP can have; "BM" alone begins many a text.
+# Possible sizes of a BMP's second header; text may also begin with "BM".
 BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
-# By ISO/IEC 23008-12. mif1 and msf1 name the container, which may hold either, so AVIF is tried first.
+# By ISO/IEC 23008-12. mif1 and msf1 are containers for either format, so AVIF is tried first.
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 
 UNSUPPORTED_IMAGES = (
@@ -38,7 +38,7 @@ UNSUPPORTED_IMAGES = (
     (b"\x76\x2f\x31\x01", "an OpenEXR image"),
     (b"FUJIFILMCCD-RAW", "a raw photo"),
 )
-# Compared with the lower-cased start of the file.
+# Compared with the file's beginning in lower case.
 OTHER_FILES = (
     (b"<svg", "an SVG drawing"),
     (b"<!doctype html", "an HTML page"),
@@ -51,7 +51,7 @@ OTHER_FILES = (
 
 
 def detect_format(data: bytes) -> str | None:
-    """Pillow's name of the format, or ``HEIC``; None if it is not a supported image. The first 512 bytes suffice."""
+    """Pillow's name of the format, or ``HEIC``; None for other files. Needs the first 512 bytes."""
     for signature, format in SIGNATURES.items():
         if data.startswith(signature):
             return format
@@ -67,12 +67,12 @@ def detect_format(data: bytes) -> str | None:
 
 
 def is_unsupported_image(data: bytes) -> bool:
-    """Whether it is an image of a format that is not supported."""
+    """Whether it is an image, but of an unsupported format."""
     return any(data.startswith(signature) for signature, _ in UNSUPPORTED_IMAGES)
 
 
 def describe_content(data: bytes) -> str:
-    """What a file that is no supported image seems to be, to follow "is" in a message."""
+    """What the file seems to be, for a message after "is"."""
     for signature, description in UNSUPPORTED_IMAGES:
         if data.startswith(signature):
             return description

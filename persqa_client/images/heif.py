@@ -1,6 +1,6 @@
-"""Reads the boxes of HEIC and AVIF files: checks that the file is complete, and hides metadata from the decoder.
+"""Checks that HEIC and AVIF files are complete, and hides their metadata from the decoder.
 
-Boxes by ISO/IEC 14496-12; items and their locations ("iloc") by its section on metadata and by ISO/IEC 23008-12.
+Boxes by ISO/IEC 14496-12; items and their locations ("iloc") by ISO/IEC 23008-12.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import NamedTuple
 
 from persqa_client.images.containers import TruncatedImage, read_uint
 
-# The boxes of the image; a truncated box of another name after them is data that was appended to the file.
+# Boxes of the image. A truncated box of another name after them is appended data.
 IMAGE_BOXES = frozenset({b"ftyp", b"meta", b"moov", b"moof", b"mdat", b"idat"})
-FULL_BOX_HEADER = 4  # bytes of version and flags at the start of the content of ``meta``
+FULL_BOX_HEADER = 4  # bytes of version and flags in a full box such as ``meta``
 
 
 class Box(NamedTuple):
     name: bytes
     start: int  # of the header
-    body: int  # start of the content
+    body: int  # of the content
     end: int
 
 
 def iterate_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
-    """The boxes from ``start`` to ``end``. Raises TruncatedImage at a box of the image that is cut off."""
+    """Raises TruncatedImage if a box of the image is cut off."""
     end = len(data) if end is None else end
     while start + 8 <= end:
         name, size, header = data[start + 4 : start + 8], read_uint(data, start, 4), 8
@@ -39,7 +39,7 @@ def iterate_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterat
 
 
 def find_meta_box(data: bytes) -> Box:
-    """The ``meta`` box, which holds the location of every item. Raises TruncatedImage if there is none."""
+    """The ``meta`` box has the locations of all items. Raises TruncatedImage without it."""
     box = next((box for box in iterate_boxes(data) if box.name == b"meta"), None)
     if box is None:
         raise TruncatedImage("the file has no meta box")
@@ -47,7 +47,7 @@ def find_meta_box(data: bytes) -> Box:
 
 
 def check_heif(data: bytes) -> None:
-    """Raises TruncatedImage if the file ends before a box or an item does. Appended data is accepted."""
+    """Raises TruncatedImage if a box or an item is cut off. Accepts appended data."""
     names = {box.name for box in iterate_boxes(data)}
     if b"meta" not in names and b"moov" in names and b"mdat" in names:
         return
@@ -58,7 +58,7 @@ def check_heif(data: bytes) -> None:
 
 
 def find_last_item_end(iloc: bytes) -> int:
-    """The offset in the file at which the last of all items ends."""
+    """Highest end offset of all items in the file."""
     reader, last = UintReader(iloc), 0
     version = reader.read(4) >> 24
     sizes = reader.read(2)
@@ -78,14 +78,12 @@ def find_last_item_end(iloc: bytes) -> int:
 
 
 class UintReader:
-    """Reads unsigned integers one after another."""
-
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._position = 0
 
     def read(self, size: int) -> int:
-        """The next ``size`` bytes. Raises TruncatedImage if fewer are left."""
+        """Raises TruncatedImage if fewer than ``size`` bytes are left."""
         if self._position + size > len(self._data):
             raise TruncatedImage("the list of items is cut off")
         self._position += size
@@ -93,10 +91,10 @@ class UintReader:
 
 
 def unlink_metadata(data: bytes) -> bytes:
-    """The file, of the same length, with the references ("cdsc") from metadata items to the image renamed.
+    """Renames the references ("cdsc") from metadata items to the image; the length stays the same.
 
-    libheif then returns no metadata. It does not need any to rotate the image, and pi-heif 1.4 crashes the process on
-    metadata items of a type other than Exif and mime, which ISO/IEC 23008-12 allows. Raises TruncatedImage.
+    libheif then ignores the metadata. It is not needed for rotation, and pi-heif 1.4 crashes on metadata items other
+    than Exif and mime, although ISO/IEC 23008-12 allows them. Raises TruncatedImage.
     """
     meta = find_meta_box(data)
     return data[: meta.start] + data[meta.start : meta.end].replace(b"cdsc", b"skip") + data[meta.end :]

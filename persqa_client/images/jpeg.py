@@ -1,6 +1,6 @@
-"""Removes the metadata of a JPEG, and all bytes after its end, without decoding it.
+"""Removes metadata and trailing bytes of a JPEG without decoding it.
 
-By ITU-T T.81, annex B; JFIF and Adobe's APP14 segment by their own specifications.
+By ITU-T T.81, annex B; JFIF and Adobe's APP14 segment by their specifications.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from persqa_client.images.containers import StrippedImage, TruncatedImage, read_
 from persqa_client.images.orientation import read_exif_orientation
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-STUFFED = b"\xff\x00"  # how the byte 0xFF is written in entropy-coded data
-MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not a stuffed 0xFF, a restart marker or a fill byte
+STUFFED = b"\xff\x00"  # the byte 0xFF in entropy-coded data
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # except stuffed 0xFF, restart markers and fill bytes
 TEM, SOI, EOI, SOS, APP0, APP1, APP14 = 0x01, 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the others are DHT, JPG, DAC
 FRAME_HEADER = Struct(">BHHB")  # bits per sample, height, width, channels
-COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: every decoder supports them
+COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: supported by every decoder
 
 
 def strip_jpeg(data: bytes) -> StrippedImage:
@@ -39,7 +39,7 @@ def strip_jpeg(data: bytes) -> StrippedImage:
             frame, plain_frame = data[start + 4 : end], code in COMMON_FRAMES
         elif code == APP1 and not exif and data.startswith(b"Exif\0\0", start + 4, end):
             exif = data[start + 10 : end]
-        # Bytes after a segment other than SOS belong to no scan; decoders skip them, so they are dropped.
+        # Bytes after other segments than SOS belong to no scan; decoders skip them.
         last, scanning = end, code == SOS
         scans += scanning
     if frame is None or not scans:
@@ -48,13 +48,13 @@ def strip_jpeg(data: bytes) -> StrippedImage:
     precision, height, width, channels = FRAME_HEADER.unpack(frame[:6].ljust(6, b"\0"))
     plain = plain_frame and precision == 8 and channels in (1, 3)
     unchanged = sum(map(len, pieces)) == len(data) and all(isinstance(piece, memoryview) for piece in pieces[1:])
-    # If nothing was removed, `data` itself is returned: a copy costs as much as reading the file.
+    # Without changes `data` itself is returned: a copy costs as much as reading the file.
     stripped = data if unchanged else b"".join(pieces)
     return StrippedImage(stripped, width, height, plain, read_exif_orientation(exif))
 
 
 def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker code, start of the marker and end of the segment for each segment after SOI, EOI included."""
+    """Marker code, start and end of each segment between SOI and EOI, including EOI."""
     if not data.startswith(JPEG_START):
         raise TruncatedImage("the JPEG has no start")
     position = len(JPEG_START)
@@ -73,10 +73,10 @@ def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def is_single_scan(data: bytes, start: int) -> bool:
-    """Whether the bytes from ``start`` are one scan without restart markers, followed by EOI and nothing else.
+    """Whether the rest is one scan without restart markers, ended by EOI.
 
-    They are if the data ends with EOI and every other 0xFF is a stuffed one. Counting them takes a fifth of the time of
-    searching each, which was the largest part of preparing most photos.
+    That is so if every other 0xFF is stuffed. Counting these takes a fifth of the time of searching markers, which was
+    the slowest step for most photos.
     """
     if not data.endswith(JPEG_END) or start > len(data) - len(JPEG_END):
         return False
@@ -85,9 +85,9 @@ def is_single_scan(data: bytes, start: int) -> bool:
 
 
 def kept_part(view: memoryview, code: int, start: int, end: int) -> bytes | memoryview:
-    """The segment as it is sent: whole, reduced to what decoders read, or empty.
+    """The segment as sent: whole, reduced, or empty.
 
-    JFIF and Adobe's APP14 tell decoders the colour space. A JFIF segment may hold a thumbnail after 12 bytes.
+    JFIF and Adobe's APP14 determine the colour space. A JFIF segment may have a thumbnail after 12 bytes.
     """
     if 0xC0 <= code <= 0xDF and code != SOI:
         return view[start:end]

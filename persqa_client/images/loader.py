@@ -1,4 +1,4 @@
-"""Loads images for the requests of one event loop, and gives a uuid to those that are sent more than once."""
+"""Loads images in threads, and assigns uuids to images that are sent repeatedly."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ MAX_KNOWN_FILES = 8_192
 
 
 class ImageCache:
-    """Loads images, and keeps those that were encoded again: up to ``max_bytes``, the least recently used going first.
+    """Loads images, and caches re-encoded ones: up to ``max_bytes``, least recently used first out.
 
-    Images that are sent as they are are not kept, since reading the file again costs less than a digest of it.
-    Thread-safe: if two threads need the same image, one encodes it and the other waits. An image larger than the cache
-    is encoded each time. Errors are not kept.
+    Images sent unchanged are not cached, because reading them again is cheaper than a digest. Thread-safe: an image
+    that several threads need is encoded once, unless it is larger than the cache. Errors are not cached.
     """
 
     def __init__(self, roots: Sequence[Path], *, max_pixels: int, max_bytes: int) -> None:
@@ -38,17 +37,17 @@ class ImageCache:
         self._reencode = cached(self._reencoded, key=lambda source, _: source.digest, condition=self._lock)(
             SourceImage.reencoded
         )
-        # An unchanged file is not read again as long as its image is in the cache, or is held by a request.
+        # An unchanged file is not read again while its image is in the cache or in use.
         self._digests: LRUCache[FileVersion, bytes] = LRUCache(MAX_KNOWN_FILES)
         self._in_use: WeakValueDictionary[FileVersion, EncodedImage] = WeakValueDictionary()
 
     @property
     def size(self) -> int:
-        """Bytes of the images in the cache."""
+        """Bytes of the cached images."""
         return int(self._reencoded.currsize)
 
     def load(self, reference: str) -> EncodedImage:
-        """The image as load_image returns it, with its errors. Blocks."""
+        """Blocks. Raises like load_image."""
         version = get_file_version(reference, self._roots)
         if version is not None:
             with self._lock:
@@ -70,17 +69,17 @@ class ImageCache:
         return image
 
 
-# Request fields that change what a server makes of the same bytes.
+# Request fields that change how a server processes the image.
 PROCESSOR_FIELDS = ("mm_processor_kwargs", "media_io_kwargs")
-# The most references of which it is remembered that they were loaded before.
+# Number of references remembered as loaded before.
 MAX_KNOWN_REFERENCES = 65_536
 
 
 def add_image_uuid(image: EncodedImage, fields: Mapping[str, Any]) -> EncodedImage:
-    """The image with its uuid, which is the same for the same bytes, media type and settings in every run.
+    """Adds a uuid, which is equal for equal bytes, media type and settings in all runs.
 
-    ``fields`` are the additional fields of the request. A server keeps the first image that it gets with a uuid and
-    ignores later ones, so the uuid holds a SHA-256 digest, of which no two different images are known.
+    ``fields``: additional fields of the request. A server keeps the first image for a uuid and ignores later ones, so
+    the uuid is a SHA-256 digest.
     """
     settings = {field: fields[field] for field in PROCESSOR_FIELDS if fields.get(field)}
     digest = sha256(orjson.dumps([image.media_type, settings], option=orjson.OPT_SORT_KEYS))
@@ -91,10 +90,9 @@ def add_image_uuid(image: EncodedImage, fields: Mapping[str, Any]) -> EncodedIma
 class ImageLoader:
     """Loads images from a cache in threads.
 
-    ``fields`` are the additional fields of the requests, ``share_all`` and ``share_repeated`` say which images are
-    shared: all, or those whose reference is loaded for the second time. A shared image has a uuid, and is loaded and
-    held only once for the requests that use it at the same time. Others have none, because the digest costs more than
-    the rest of their preparation.
+    ``fields``: additional fields of the requests. ``share_all`` shares all images, ``share_repeated`` only those loaded
+    a second time. A shared image has a uuid, and concurrent requests use one copy. Other images have no uuid, because
+    the digest costs more than the rest of their preparation.
     """
 
     def __init__(
@@ -116,13 +114,13 @@ class ImageLoader:
         self._shared: WeakValueDictionary[str, EncodedImage] = WeakValueDictionary()
 
     async def load(self, reference: str) -> EncodedImage:
-        """Raises RowError as load_image does."""
+        """Raises like load_image."""
         if self._share_all or (self._share_repeated and self._was_seen(reference)):
             return self._shared.get(reference) or await self._load_shared(reference)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._cache.load, reference)
 
     def _was_seen(self, reference: str) -> bool:
-        # Only the hash is kept, since a reference may be a data: URI. A collision costs one digest.
+        # Stores only hashes, because references may be data: URIs. A collision costs one digest.
         key = hash(reference)
         if key in self._seen:
             return True
@@ -133,7 +131,7 @@ class ImageLoader:
         task = self._loading.get(reference)
         if task is None:
             task = self._loading[reference] = asyncio.create_task(self._load_with_uuid(reference))
-        # Shielded, because other requests may wait for the same image when this one is cancelled.
+        # Shielded: other requests may wait for the same image if this one is cancelled.
         return await asyncio.shield(task)
 
     async def _load_with_uuid(self, reference: str) -> EncodedImage:

@@ -1,4 +1,4 @@
-"""EXIF orientation: reads it from an EXIF block (a small TIFF, by TIFF 6.0) and applies it to an image."""
+"""Reads the EXIF orientation (EXIF is a small TIFF, by TIFF 6.0) and applies it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ TRANSPOSITIONS = {
 
 
 def read_exif_orientation(exif: bytes) -> int:
-    """The orientation, 1 to 8, from the first directory of an EXIF block, with or without its ``Exif\\0\\0`` prefix.
+    r"""The orientation, 1 to 8, of an EXIF block with or without its ``Exif\0\0`` prefix.
 
-    1 if there is none or the block is damaged.
+    1 if it is missing or the block is damaged.
     """
     exif = exif.removeprefix(b"Exif\0\0")
     order: ByteOrder = "little" if exif[:2] == b"II" else "big"
@@ -36,5 +36,4 @@ def read_exif_orientation(exif: bytes) -> int:
 
 
 def apply_orientation(image: Image.Image, orientation: int) -> Image.Image:
-    """The image upright, given its EXIF orientation."""
     return image.transpose(TRANSPOSITIONS[orientation]) if orientation in TRANSPOSITIONS else image

@@ -1,4 +1,4 @@
-"""Removes the metadata of a PNG, and all bytes after its end, without decoding it. By the W3C's PNG, 3rd edition."""
+"""Removes metadata and trailing bytes of a PNG without decoding it. By the W3C's PNG, 3rd edition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GREY, RGB = 0, 2  # colour types
 
 
 def strip_png(data: bytes) -> StrippedImage:
-    """Raises TruncatedImage if a chunk, the header, the pixels or the end is missing. Checksums are not verified."""
+    """Raises TruncatedImage if a part is missing. Does not verify checksums."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [PNG_SIGNATURE]
     seen: set[bytes] = set()
@@ -38,7 +38,7 @@ def strip_png(data: bytes) -> StrippedImage:
 
 
 def iterate_png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each chunk, with its length and checksum, up to and including IEND."""
+    """Name, start and end of each chunk up to IEND, including length and checksum."""
     if not data.startswith(PNG_SIGNATURE):
         raise TruncatedImage("the PNG has no start")
     position = len(PNG_SIGNATURE)

@@ -1,7 +1,7 @@
-"""From an image reference to the image that is sent.
+"""Prepares an image for sending.
 
-The format is detected from the content, never from the name. An upright, opaque, still 8-bit JPEG, PNG or WebP within
-the pixel limit is sent as it is, without its metadata; any other image is decoded and encoded again.
+An upright, opaque, still 8-bit JPEG, PNG or WebP within the pixel limit is sent unchanged, without its metadata. Other
+images are decoded and re-encoded.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from persqa_client.images.references import name_reference_in_errors, read_refer
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import EncodedImage
 
-# Formats that can be sent as they are, without their metadata. Stripping also finds truncated files.
+# Formats that can be sent unchanged, without metadata. Stripping also detects truncated files.
 STRIPPERS: dict[str, Callable[[bytes], StrippedImage]] = {"JPEG": strip_jpeg, "PNG": strip_png, "WEBP": strip_webp}
-# Formats that are always decoded and encoded again.
+# Formats that are always re-encoded.
 COMPLETENESS_CHECKS: dict[str, Callable[[bytes], None]] = {
     "GIF": check_gif,
     "BMP": check_bmp,
@@ -37,46 +37,46 @@ COMPLETENESS_CHECKS: dict[str, Callable[[bytes], None]] = {
 
 @dataclass(frozen=True)
 class SourceImage:
-    """A complete image file that has not been decoded."""
+    """A complete image file, not decoded."""
 
     reference: str
     format: str
-    data: bytes  # without metadata where that can be removed without decoding
+    data: bytes  # without metadata if it can be removed without decoding
     orientation: int = 1
-    plain_size: tuple[int, int] | None = None  # width and height if the file can be sent as it is
+    plain_size: tuple[int, int] | None = None  # width and height if the file can be sent unchanged
 
     @cached_property
     def digest(self) -> bytes:
-        """Equal for files that show the same image, whatever their names and their metadata."""
+        """Equal for equal images, independent of file names and metadata."""
         return blake2b(self.data, digest_size=16, salt=bytes([self.orientation])).digest()
 
     def as_is(self, max_pixels: int) -> EncodedImage | None:
-        """The image without decoding it; None if it must be decoded and encoded again."""
+        """The file's own bytes; None if it must be re-encoded."""
         if self.plain_size is None or self.plain_size[0] * self.plain_size[1] > max_pixels:
             return None
         return EncodedImage(self.data, f"image/{self.format.lower()}", *self.plain_size)
 
     def reencoded(self, max_pixels: int) -> EncodedImage:
-        """Raises RowError as reencode_image does. Takes some 30 ms for a photo of 12 megapixels."""
+        """Takes about 30 ms for 12 megapixels. Raises RowError like reencode_image."""
         with name_reference_in_errors(self.reference):
             return reencode_image(self.data, self.format, self.orientation, max_pixels)
 
 
 def load_image(reference: str, roots: Sequence[Path], *, max_pixels: int) -> EncodedImage:
-    """The image upright, opaque, without metadata, of at most ``max_pixels`` (width times height).
+    """The image, upright, opaque, without metadata, of at most ``max_pixels``.
 
-    ``reference`` is a path (a relative one is looked up in each of ``roots`` in turn), a file:// URL or a data: URI.
-    Blocks while it reads and decodes. Raises RowError as read_image and reencode_image do.
+    ``reference`` is a path (relative ones are looked up in each of ``roots``), a file:// URL or a data: URI. Blocks.
+    Raises RowError like read_image and reencode_image.
     """
     source = read_image(reference, roots)
     return source.as_is(max_pixels) or source.reencoded(max_pixels)
 
 
 def read_image(reference: str, roots: Sequence[Path]) -> SourceImage:
-    """Reads and checks an image file, and removes its metadata if that is possible without decoding.
+    """Reads and checks an image file, and removes its metadata if possible without decoding.
 
     Raises RowError ``image_not_a_picture``, ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or
-    ``image_bomb``, or as read_reference does.
+    ``image_bomb``, or like read_reference.
     """
     with name_reference_in_errors(reference):
         data = read_reference(reference, roots)
@@ -96,7 +96,7 @@ def read_image(reference: str, roots: Sequence[Path]) -> SourceImage:
 
 
 def strip_metadata(data: bytes, format: str) -> StrippedImage | None:
-    """The file without metadata; None for formats that are always encoded again. Raises TruncatedImage."""
+    """None for formats that are always re-encoded. Raises TruncatedImage."""
     if format in STRIPPERS:
         return STRIPPERS[format](data)
     COMPLETENESS_CHECKS[format](data)

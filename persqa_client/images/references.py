@@ -1,6 +1,6 @@
 """Image references: paths, file:// URLs and data: URIs.
 
-The messages of errors lack their subject, which `name_reference_in_errors` adds.
+Error messages have no subject; `name_reference_in_errors` adds it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import pybase64
 from persqa_client.errors import RowError, StorageError
 from persqa_client.images.formats import detect_format
 
-# Larger files are not read into memory. An image of 200 million pixels with 16 bits per channel just fits.
+# Larger files are not read. 200 million pixels with 16 bits per channel fit.
 MAX_FILE_BYTES = 1_000_000_000
-# How many characters of a path, of the header of a data: URI and of bare base64 a message shows.
+# Characters shown in a message: of a path, of a data: URI's header, and of bare base64.
 SHOWN_PATH, SHOWN_DATA_HEADER, SHOWN_BASE64 = 200, 60, 20
 
 DATA_URI = re.compile(r"\s*data:", re.IGNORECASE)
 BARE_BASE64 = re.compile(r"(?P<header>[\w/;:+.-]{0,60}base64,)?(?P<body>[A-Za-z0-9+/_\-\s]{100,}={0,2})")
-# Text of this length without a dot, with capitals, small letters and digits, is not a path.
+# A longer text without a dot, but with capitals, lower-case letters and digits, is not a path.
 MIXED_TEXT = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9]).{200}", re.DOTALL)
 FILE_URL = re.compile(r"file:(?://(?P<host>[^/]*))?(?P<path>/.*)", re.IGNORECASE | re.DOTALL)
 ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-# Control characters, line separators, and the surrogates that stand for bytes of names that are not UTF-8.
+# Control characters, line separators, and surrogates for bytes of names that are not UTF-8.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 TOO_MANY_OPEN_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
@@ -46,11 +46,11 @@ NOT_REGULAR_FILES = (
 
 
 def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
-    """The bytes that the reference names, at least one; a relative path is looked up in each of ``roots`` in turn.
+    """The bytes of the reference, at least one; relative paths are looked up in each of ``roots``.
 
     Raises RowError with ``image_missing``, ``image_empty``, ``image_not_a_file`` (a folder), ``image_device`` (also a
     FIFO or a socket), ``image_link_loop``, ``image_unreadable``, ``image_too_large``, ``image_bad_data_uri`` or
-    ``image_remote``, and StorageError if this process cannot open more files.
+    ``image_remote``, and StorageError if the process has too many open files.
     """
     if DATA_URI.match(reference):
         data = read_data_uri(reference)
@@ -65,7 +65,7 @@ def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
 
 
 def is_bare_base64(reference: str) -> bool:
-    """Whether it seems to be base64 without the beginning of a data: URI. Some paths look like that, too."""
+    """Whether it looks like base64 without a data: URI header. Some paths do, too."""
     found = BARE_BASE64.fullmatch(reference.strip())
     if found is None:
         return False
@@ -77,18 +77,18 @@ def is_bare_base64(reference: str) -> bool:
 
 
 class FileVersion(NamedTuple):
-    """Identifies a file and its content: equal values mean that the file has not been written in between."""
+    """Equal versions mean that the file is unchanged."""
 
     path: str
     device: int
     inode: int
     size: int
     modified_ns: int
-    changed_ns: int  # of the inode; unlike the modification time, programs cannot set it back
+    changed_ns: int  # of the inode; programs cannot reset it, unlike the modification time
 
 
 def get_file_version(reference: str, roots: Sequence[Path]) -> FileVersion | None:
-    """The current version of the file; None for a data: URI, and if there is no such file."""
+    """None for a data: URI or a missing file."""
     if (found := find_regular_file(reference, roots)) is None:
         return None
     path, status = found
@@ -96,7 +96,7 @@ def get_file_version(reference: str, roots: Sequence[Path]) -> FileVersion | Non
 
 
 def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
-    """About how many bytes reading it takes: the size of the file or the length of the data: URI; 0 if unknown."""
+    """Approximate bytes to read; 0 if unknown."""
     if DATA_URI.match(reference):
         return len(reference)
     found = find_regular_file(reference, roots)
@@ -104,7 +104,7 @@ def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
 
 
 def find_regular_file(reference: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
-    """Path and status of the file that the reference names, if there is one."""
+    """Path and status of the referenced file, if it exists."""
     if DATA_URI.match(reference):
         return None
     try:
@@ -115,7 +115,7 @@ def find_regular_file(reference: str, roots: Sequence[Path]) -> tuple[str, os.st
 
 
 def parse_local_path(reference: str) -> str:
-    """The path that a plain path or a file:// URL names. Raises RowError ``image_remote`` for any other URL."""
+    """The path in a plain path or file:// URL. Raises RowError ``image_remote`` for other URLs."""
     if url := FILE_URL.fullmatch(reference):
         if (url["host"] or "localhost").lower() != "localhost":
             host = describe_reference(url["host"])
@@ -128,9 +128,9 @@ def parse_local_path(reference: str) -> str:
 
 
 def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
-    """The first of the candidate paths that exists.
+    """The first existing candidate.
 
-    Raises OSError for any error but absence: a file in a later root does not silently replace an unreadable one.
+    Raises OSError for other errors than absence, so that a file in a later root does not replace an unreadable one.
     """
     candidates = [path] if os.path.isabs(path) else [os.path.join(root, path) for root in roots]
     for candidate in candidates:
@@ -142,7 +142,7 @@ def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | 
 
 
 def read_image_file(path: str, roots: Sequence[Path]) -> bytes:
-    """Checks the kind of file before opening it: opening a FIFO blocks, and opening a device may act on it."""
+    """Checks the kind of file before opening it: opening a FIFO blocks, and opening a device may affect it."""
     try:
         found = find_path(path, roots)
         if found is None:
@@ -156,15 +156,15 @@ def read_image_file(path: str, roots: Sequence[Path]) -> bytes:
             limit = f"the limit is {MAX_FILE_BYTES / 1e9:.0f} GB, so make it smaller first"
             raise RowError("image_too_large", f"has {status.st_size / 1e9:.1f} GB; {limit}.")
         if status.st_size == 0:
-            # Not opened either: reading files without a size under /proc may block.
+            # Not opened: reading files of unknown size under /proc may block.
             return b""
         with open(located, "rb") as file:
             return file.read()
     except OSError as error:
         raise_read_error(error)
     except ValueError as error:
-        # os.stat raises it for a NUL, and for a surrogate that stands for no byte.
-        reason = "its name has a character that no file name can have"
+        # os.stat raises it for a NUL or an invalid surrogate.
+        reason = "its name has an invalid character"
         raise RowError("image_unreadable", f"cannot be opened: {reason}.") from error
 
 
@@ -176,7 +176,7 @@ def missing_file_error(path: str, roots: Sequence[Path]) -> RowError:
 
 
 def raise_read_error(error: OSError) -> NoReturn:
-    """Raises RowError, or StorageError if the cause is a limit of this process and not the file."""
+    """Raises RowError, or StorageError if this process has reached a limit."""
     if error.errno in TOO_MANY_OPEN_FILES:
         raise StorageError(
             "too many open files: lower --concurrency or raise the limit (ulimit -n), "
@@ -205,7 +205,7 @@ def read_data_uri(reference: str) -> bytes:
 
 
 def decode_base64(body: str) -> bytes:
-    """Raises binascii.Error or ValueError for characters that base64 does not have."""
+    """Raises binascii.Error or ValueError for invalid characters."""
     if "%" in body:
         body = unquote(body)
     if any(space in body for space in " \t\r\n"):
@@ -218,7 +218,7 @@ def decode_base64(body: str) -> bytes:
 
 @contextmanager
 def name_reference_in_errors(reference: str) -> Iterator[None]:
-    """Puts the reference before the message of a RowError."""
+    """Puts the reference at the beginning of a RowError's message."""
     try:
         yield
     except RowError as error:
@@ -226,9 +226,9 @@ def name_reference_in_errors(reference: str) -> Iterator[None]:
 
 
 def describe_reference(reference: str) -> str:
-    """The reference for a message: printable and short, without image data and without the query of a URL.
+    """Short, printable text for messages, without image data and without a URL's query.
 
-    A data: URI is named by its declared type and its length.
+    A data: URI is shown as its declared type and length.
     """
     if DATA_URI.match(reference):
         reference = reference.lstrip()

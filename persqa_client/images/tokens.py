@@ -1,7 +1,7 @@
-"""How many tokens an image takes in a prompt, for the model families whose rule is known.
+"""Counts the prompt tokens of images for known model families.
 
-The rule is ``smart_resize`` of the image processors of Qwen2-VL and later (transformers, also used by vLLM): the sides
-are rounded to multiples of one token's side, and the image is scaled if that makes too many or too few pixels.
+The rule is ``smart_resize`` of the image processors of Qwen2-VL and later (transformers, also vLLM): sides are rounded
+to multiples of a token's side, and images outside the allowed number of pixels are scaled.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from persqa_client.types import EncodedImage
 ModelFamily = Literal["qwen2-vl", "qwen2.5-vl", "qwen3-vl"]
 ImageTokenCounter = Callable[[EncodedImage], int]
 
-# The image processors refuse images whose sides have this ratio or more (MAX_RATIO in qwen-vl-utils).
+# The image processors refuse images with this ratio or more (MAX_RATIO in qwen-vl-utils).
 MAX_RATIO = 200
-PIXELS_PER_TOKEN = 784  # 28 x 28, if the model's rule is not known
+PIXELS_PER_TOKEN = 784  # 28 x 28, for unknown models
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRule:
-    """The numbers of a family, from preprocessor_config.json of its checkpoints (the library's defaults differ)."""
+    """Numbers of a family, from preprocessor_config.json of its checkpoints (the library's defaults differ)."""
 
-    token_side: int  # in pixels: two patches of the vision encoder, since 2 x 2 patches are merged into one token
+    token_side: int  # pixels; 2 x 2 patches of the vision encoder are merged into one token
     min_pixels: int
     max_pixels: int
 
@@ -41,13 +41,13 @@ FAMILIES_BY_VERSION: dict[str, ModelFamily] = {"2": "qwen2-vl", "2.5": "qwen2.5-
 
 
 def detect_model_family(model_name: str) -> ModelFamily | None:
-    """The family of a served model name such as ``Qwen/Qwen2.5-VL-3B-Instruct``; None if it is not a known one."""
+    """Family of a model name such as ``Qwen/Qwen2.5-VL-3B-Instruct``; None if unknown."""
     found = MODEL_NAME.search(model_name)
     return FAMILIES_BY_VERSION[found["version"].replace("_", ".")] if found else None
 
 
 def count_image_tokens(width: int, height: int, family: ModelFamily) -> int:
-    """Tokens of an image of ``width`` x ``height`` pixels, without the two that mark its start and its end."""
+    """Tokens of an image, without its start and end tokens."""
     rule = TOKEN_RULES[family]
     columns, rows = (round(side / rule.token_side) for side in (width, height))
     pixels = columns * rows * rule.token_side**2
@@ -61,12 +61,12 @@ def count_image_tokens(width: int, height: int, family: ModelFamily) -> int:
 
 
 def estimate_image_tokens(image: EncodedImage) -> int:
-    """A rough count for models whose rule is not known."""
+    """A rough count for unknown models."""
     return image.width * image.height // PIXELS_PER_TOKEN + 1
 
 
 def make_token_counter(model_name: str) -> ImageTokenCounter:
-    """Counts the tokens of an image by the rule of the model, or roughly if that is not known."""
+    """The model's rule, or a rough count for unknown models."""
     family = detect_model_family(model_name)
     if family is None:
         return estimate_image_tokens

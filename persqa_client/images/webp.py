@@ -1,6 +1,6 @@
-"""Removes the metadata of a WebP, and all bytes after its end, without decoding it.
+"""Removes metadata and trailing bytes of a WebP without decoding it.
 
-By RFC 9649; the sizes in the bitstreams by RFC 6386 (VP8) and by the VP8L section of RFC 9649.
+By RFC 9649; sizes in the bitstreams by RFC 6386 (VP8) and the VP8L section of RFC 9649.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from persqa_client.images.containers import StrippedImage, TruncatedImage, read_
 from persqa_client.images.orientation import read_exif_orientation
 
 WEBP_KEPT_CHUNKS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
-ALPHA_FLAG, ANIMATION_FLAG = 0x10, 0x02  # of VP8X; its other flags announce chunks that are removed
+ALPHA_FLAG, ANIMATION_FLAG = 0x10, 0x02  # of VP8X; its other flags are for removed chunks
 VP8_START_CODE, VP8L_SIGNATURE = b"\x9d\x01\x2a", 0x2F
 
 
@@ -38,7 +38,7 @@ def strip_webp(data: bytes) -> StrippedImage:
 
 
 def iterate_riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of the content of each chunk in the RIFF container."""
+    """Name, start and end of the content of each RIFF chunk."""
     end = 8 + read_uint(data, 4, 4, "little")
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < end:
         raise TruncatedImage("the WebP has no start or no end")
@@ -52,19 +52,19 @@ def iterate_riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def read_canvas_size(vp8x: bytes) -> tuple[int, int]:
-    """Width and height of an animation."""
+    """Canvas width and height."""
     return read_uint(vp8x, 4, 3, "little") + 1, read_uint(vp8x, 7, 3, "little") + 1
 
 
 def read_vp8_header(frame: bytes) -> tuple[int, int, bool]:
-    """Width, height and True: only a separate ALPH chunk makes a lossy image transparent."""
+    """Width, height and True: a lossy image is transparent only with a separate ALPH chunk."""
     if frame[3:6] != VP8_START_CODE:
         raise TruncatedImage("the lossy WebP image has no start code")
     return read_uint(frame, 6, 2, "little") & 0x3FFF, read_uint(frame, 8, 2, "little") & 0x3FFF, True
 
 
 def read_vp8l_header(frame: bytes) -> tuple[int, int, bool]:
-    """Width, height, and whether the header says that every pixel is opaque."""
+    """Width, height, and whether the header says that all pixels are opaque."""
     if read_uint(frame, 0, 1) != VP8L_SIGNATURE:
         raise TruncatedImage("the lossless WebP image has no signature")
     bits = read_uint(frame, 1, 4, "little")
@@ -75,7 +75,7 @@ BITSTREAM_READERS = {b"VP8 ": read_vp8_header, b"VP8L": read_vp8l_header}
 
 
 def build_webp(chunks: list[tuple[bytes, bytes]]) -> bytes:
-    """A WebP file of these chunks; the flags of VP8X that announce removed chunks are cleared."""
+    """Builds a file from chunks, and clears the VP8X flags of removed chunks."""
     pieces = [b"WEBP"]
     for name, content in chunks:
         if name == b"VP8X":

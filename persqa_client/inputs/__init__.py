@@ -1,1 +1,1 @@
-"""Inputs: where rows come from."""
+"""Sources of rows."""

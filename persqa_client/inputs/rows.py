@@ -1,4 +1,4 @@
-"""Parses a line of the input: the images of the row, and the fields that steer its question."""
+"""Parses input lines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from persqa_client.questions.categories import parse_category, parse_language
 from persqa_client.questions.tags import parse_tag
 from persqa_client.types import BadRow, Row
 
-# The keys of the ``error`` object in a failure file. A user's own ``error`` field without them is left alone.
+# Keys of ``error`` in a failure file. A user's ``error`` field without them is kept.
 ERROR_KEYS = frozenset({"code", "message", "attempts", "raw"})
 
 
 def parse_line(number: int, line: bytes, *, image_key: str, output_key: str) -> Row | BadRow:
-    """The row of a line, which is given without its line end; a BadRow if it is not valid.
+    """Parses a line without its line end; returns a BadRow if it is invalid.
 
     A line of a failure file becomes the row that failed.
     """
@@ -42,10 +42,10 @@ def parse_line(number: int, line: bytes, *, image_key: str, output_key: str) -> 
 
 
 def parse_row_object(line: bytes, image_key: str) -> tuple[bytes, dict[str, Any], int | None]:
-    """The line as the user wrote it, its fields, and the number of the one question that failed, if any.
+    """Returns the user's line, its fields, and the number of the failed question, if any.
 
-    A bare string becomes an object with one image. The ``error`` of a failure file is removed, and so is the ``line``
-    around a row that was not an object.
+    A bare string becomes an object with one image. The ``error`` of a failure file is removed, and a row in ``line`` is
+    unwrapped.
     """
     fields = parse_json(line)
     if isinstance(fields, str):
@@ -83,7 +83,7 @@ def parse_images(fields: dict[str, Any], image_key: str) -> tuple[str, ...]:
 
 
 def parse_text(fields: dict[str, Any], name: str) -> str | None:
-    """The field without white space around it; None if it is absent, null or blank."""
+    """Stripped text of a field; None if absent, null or blank."""
     value = fields.get(name)
     if value is not None and not isinstance(value, str):
         raise RowError("bad_field", f"the field {name!r} must be text")

@@ -1,7 +1,7 @@
 """Sources of rows: a JSONL file, a folder of images, or rows in memory.
 
-A source yields each line with the position after it, so that a run can resume at any line. The digest in a position is
-a chain (of the previous digest and the line), so it can be continued without reading the earlier lines again.
+A source yields each line with the position after it, so that a run can resume at any line. A position's digest is
+computed from the previous digest and the line, so it can be continued without reading earlier lines.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ natural_key = natsort_keygen(alg=ns.IGNORECASE)
 
 
 def find_folder_images(folder: Path) -> Iterator[str]:
-    """Paths of all images in the folder and below it, each as ``normpath(join(folder, relative))``.
+    """Paths of all images below the folder, as ``normpath(join(folder, relative))``.
 
-    The images of a directory come before those of its sub-directories, both in natural order without regard to case
-    (``IMG_2.jpg`` before ``img_10.JPG``). Files are chosen by their suffix. Broken links are included, so that they are
-    reported as rows; names with a leading dot are not, and links to directories are not followed. Memory holds the
-    names of one directory at a time. Raises SettingsError with the name of a directory that cannot be read.
+    A directory's images come before those of its sub-directories, in natural order without regard to case
+    (``IMG_2.jpg`` before ``img_10.JPG``). Files are chosen by suffix. Broken links are included, so that they are
+    reported; names with a leading dot are skipped, and links to directories are not followed. Raises SettingsError for
+    an unreadable directory.
     """
     pending = [os.fspath(folder)]
     while pending:
@@ -43,7 +43,7 @@ def find_folder_images(folder: Path) -> Iterator[str]:
 
 
 def count_folder_images(folder: Path) -> int:
-    """How many paths find_folder_images yields, without sorting them. Raises as find_folder_images does."""
+    """Number of paths of find_folder_images. Raises like find_folder_images."""
     count, pending = 0, [os.fspath(folder)]
     while pending:
         directory = pending.pop()
@@ -54,7 +54,7 @@ def count_folder_images(folder: Path) -> int:
 
 
 def list_directory(directory: str) -> tuple[list[str], list[str]]:
-    """Names of the images and of the sub-directories of a directory, unsorted."""
+    """Names of images and sub-directories, unsorted."""
     images, subdirectories = [], []
     try:
         with os.scandir(directory) as entries:
@@ -78,7 +78,7 @@ def has_image_suffix(name: str) -> bool:
 
 
 def sort_key(name: str) -> tuple[object, str]:
-    """Natural order; names that are equal in it (``1.jpg``, ``01.JPG``) are ordered by their characters."""
+    """Natural order; equal names (``1.jpg``, ``01.JPG``) are ordered by their characters."""
     return natural_key(name), name
 
 
@@ -97,23 +97,23 @@ class Source(Protocol):
         ...
 
     def fingerprint(self) -> dict[str, Any] | None:
-        """Cheap evidence that the input has not changed, if equal to an earlier one; None if there is none."""
+        """Equal fingerprints mean an unchanged input; None if there is no cheap check."""
         ...
 
     def progress_total(self) -> int | None:
-        """The value of progress_at after the last line; None if that cannot be known cheaply."""
+        """Value of progress_at after the last line; None if unknown."""
         ...
 
     def progress_at(self, position: Position) -> int:
-        """How much of the input comes before a position: bytes of a file, otherwise rows."""
+        """Amount of input before a position: bytes of a file, otherwise rows."""
         ...
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
-        """Each line from ``start`` on, without its line end, and the position after it."""
+        """Lines from ``start`` on, without line ends, each with the position after it."""
         ...
 
     def digest_at(self, position: Position) -> str:
-        """The digest of the lines before a position as they are now; it differs from the position's if they changed."""
+        """Current digest of the lines before a position; differs from the position's if they changed."""
         ...
 
 
@@ -122,7 +122,7 @@ def extend_digest(digest: str, line: bytes) -> str:
 
 
 class FileSource:
-    """The lines of a JSONL file. It may start with a byte order mark, and lines may end with ``\\r\\n``."""
+    r"""Lines of a JSONL file, which may start with a byte order mark and have line ends ``\r\n``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -160,9 +160,9 @@ class FileSource:
 
 
 def seek_line(file: BinaryIO, offset: int) -> int:
-    """Seeks to the line at ``offset`` and returns where it starts.
+    """Seeks to the line at ``offset`` and returns its start.
 
-    If the line before it had no line end when it was read and has one now, that line end is skipped.
+    If the line before it has got a line end since then, that line end is skipped.
     """
     if offset == 0:
         return 0
@@ -182,7 +182,7 @@ def strip_line(raw: bytes, *, first: bool) -> bytes:
 
 
 class GeneratedSource(ABC):
-    """Lines that are generated and not read from a file. The offset of a position counts the bytes of the lines."""
+    """Generated lines. The offset of a position counts their bytes."""
 
     @abstractmethod
     def generate_lines(self) -> Iterator[bytes]: ...
@@ -213,7 +213,7 @@ class GeneratedSource(ABC):
 
 
 class InMemorySource(GeneratedSource):
-    """Rows in memory, as objects that can be written as JSON; paths become strings."""
+    """Rows in memory, as JSON objects; paths become strings."""
 
     name = "rows"
 
@@ -230,7 +230,7 @@ class InMemorySource(GeneratedSource):
 
 
 class FolderSource(GeneratedSource):
-    """The images of a folder and its sub-folders, in natural order, as rows ``{image_key: [path]}``."""
+    """Images of a folder and its sub-folders, in natural order, as rows ``{image_key: [path]}``."""
 
     def __init__(self, folder: Path, image_key: str) -> None:
         self.folder = folder
@@ -245,7 +245,7 @@ class FolderSource(GeneratedSource):
 
 
 def open_source(path: Path, image_key: str) -> Source:
-    """The source at a path. Raises SettingsError if it is neither a text file nor a folder."""
+    """Raises SettingsError if the path is neither a text file nor a folder."""
     if path.is_dir():
         return FolderSource(path, image_key)
     if path.is_file():
@@ -257,7 +257,7 @@ def open_source(path: Path, image_key: str) -> Source:
 
 
 def check_is_text(path: Path) -> None:
-    """Raises SettingsError if the first kilobyte is not text, in which case every line would become a failed row."""
+    """Raises SettingsError if the first kilobyte is not text; otherwise every line would fail."""
     try:
         with path.open("rb") as file:
             head = file.read(1024)

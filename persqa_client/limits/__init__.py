@@ -1,1 +1,1 @@
-"""How many requests are in flight at once, and how fast they are sent."""
+"""Concurrency and rate limits."""

@@ -1,7 +1,6 @@
-"""The concurrency at which a server's throughput stops rising, found by experiments during a run.
+"""Finds the concurrency at which a server's throughput stops rising, by experiments during a run.
 
-The throughput under the present limit is compared with that under a neighbouring one, and the smaller of the two is
-kept unless the larger one brings more.
+An experiment compares the throughput under a neighbouring limit with that under the current one.
 """
 
 from __future__ import annotations
@@ -12,34 +11,34 @@ from math import exp, inf, log, sqrt
 from persqa_client.limits.concurrency import Permit, TimeoutCount
 from persqa_client.limits.server_metrics import QueueSamples, ServerMetrics
 
-INITIAL_LIMIT = 8  # keeps a small server busy, and is not so large that the last request would time out
-# A larger limit must bring this share of a proportional gain: for twice the limit, 7 % more throughput.
+INITIAL_LIMIT = 8  # keeps a small server busy without timeouts
+# Share of a proportional gain that a larger limit must bring: for twice the limit, 7 % more throughput.
 MIN_GAIN = 0.1
-HIGH_GAIN = 0.7  # with this share of a proportional gain, the best limit is still far off
-SIGNIFICANCE = 1.5  # standard errors by which an experiment must differ from the baseline, or it goes on for a while
+HIGH_GAIN = 0.7  # with this share, the best limit is still far away
+SIGNIFICANCE = 1.5  # standard errors; within this difference an experiment continues
 STEP_UP, STEP_DOWN, DOUBLE = 1.25, 0.8, 2.0
 REFUSAL_CUT, TIMEOUT_CUT = 0.8, 0.5
-# An answer counts if so many of the permits were in use; otherwise the limit did not hold throughput back.
+# An answer counts if this share of the permits was in use; otherwise the limit did not affect throughput.
 SATURATION = 0.9
-MIN_ANSWERS, MIN_BASELINE_ANSWERS, MIN_SECONDS = 8, 12, 0.7  # for a comparison, for a baseline, and for both
-DECAY = 0.7  # weight of the old baseline beside new answers under the same limit
-MAX_REDUCTION = 0.25  # share of the limit that is left, however far throughput has fallen
-# Logarithms of the change of throughput, under one limit, by which a server counts as slower or faster than before.
+MIN_ANSWERS, MIN_BASELINE_ANSWERS, MIN_SECONDS = 8, 12, 0.7  # for an experiment, for a baseline, and for both
+DECAY = 0.7  # weight of the old baseline compared with new answers under the same limit
+MAX_REDUCTION = 0.25  # lowest share of the limit after a fall of throughput
+# Logarithmic change of throughput under one limit that means a slower or faster server.
 SLOWER, FASTER = -0.2, 0.05
-AFTERMATH = 0.5  # seconds after a refused experiment in which further refusals are still due to it
-RETRY_UP = 2.0  # seconds between upward experiments that brought nothing
+AFTERMATH = 0.5  # seconds after a refused experiment in which further refusals belong to it
+RETRY_UP = 2.0  # seconds between upward experiments without success
 RETRY_DOWN, MAX_RETRY_DOWN = 5.0, 120.0  # the same downwards; longer, because these cost throughput
 
-# Seconds that the limit stays below a refused one, doubled if it is refused again, and after an outage.
+# Seconds below a refused limit, doubled after another refusal, and after an outage.
 BACKOFF, MAX_BACKOFF, OUTAGE_BACKOFF = 5.0, 10.0, 60.0
-# Answers that must come as well before a refused limit is tried again, so that slow servers refuse little.
+# Answers needed before a refused limit is tried again, so that slow servers refuse less.
 BACKOFF_ANSWERS = 20
-CEILING_LIFETIME = 60.0  # seconds after the backoff for which a refused limit counts as the server's capacity
+CEILING_LIFETIME = 60.0  # seconds after the backoff in which a refused limit counts as the server's capacity
 
 
 @dataclass(slots=True)
 class ThroughputSample:
-    """Sums over answers, for the throughput by Little's law: requests in flight over the time that each takes."""
+    """Sums over answers, for throughput by Little's law: requests in flight divided by their duration."""
 
     count: float = 0
     in_flight: float = 0.0
@@ -83,7 +82,7 @@ class ThroughputSample:
         return self.tokens / self.count
 
     def seconds_for(self, tokens: float) -> tuple[float, float]:
-        """Mean duration of an answer of this length, by linear regression, and its standard error."""
+        """Mean duration of answers of this length, by linear regression, and its standard error."""
         mean, length = self.mean_seconds, self.mean_tokens
         variance = max(0.0, self.seconds_squared / self.count - mean * mean)
         length_variance = max(0.0, self.tokens_squared / self.count - length * length)
@@ -97,7 +96,7 @@ class ThroughputSample:
 
 
 def compare_throughput(before: ThroughputSample, after: ThroughputSample) -> tuple[float, float]:
-    """The logarithm of the ratio of throughputs, for answers of one length, and its standard error."""
+    """Logarithm of the ratio of throughputs at equal answer lengths, and its standard error."""
     length = before.mean_tokens
     (old, old_error), (new, new_error) = before.seconds_for(length), after.seconds_for(length)
     if old <= 0 or new <= 0:
@@ -108,20 +107,20 @@ def compare_throughput(before: ThroughputSample, after: ThroughputSample) -> tup
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The last limit that was refused."""
+    """The last refused limit."""
 
     limit: int
     until: float
     backoff: float
 
     def raise_backoff(self, limit: int, now: float, backoff: float) -> Ceiling:
-        """The ceiling after another refusal; for about the same limit, the backoff doubles."""
+        """Ceiling after another refusal; the backoff doubles for about the same limit."""
         if 0.85 * self.limit <= limit <= 1.1 * self.limit:
             backoff = max(backoff, min(MAX_BACKOFF, 2 * self.backoff))
         return Ceiling(limit, now + backoff, backoff)
 
     def cap(self, wanted: int, limit: int, now: float, answers: int) -> int:
-        """The limit to try in place of ``wanted``: below the ceiling, and after the backoff the ceiling itself."""
+        """Caps ``wanted`` below the ceiling, or at the ceiling after the backoff."""
         backing_off = now < self.until or answers < BACKOFF_ANSWERS
         return min(wanted, self.limit - 1 if backing_off else max(self.limit, limit + 1))
 
@@ -131,28 +130,28 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A limit that is tried in place of the present one."""
+    """A limit that is being tried."""
 
     limit: int
     queued: float | None = None  # the server's queue, if that is the reason
-    confirming: bool = False  # whether the limit has done well once before
+    confirming: bool = False  # whether the limit was good once before
 
 
 @dataclass(slots=True)
 class AdaptiveLimit:
-    """A LimitController that searches between 1 and ``maximum``."""
+    """LimitController that searches between 1 and ``maximum``."""
 
     maximum: int
     start: int = INITIAL_LIMIT
     cuts: int = 0
     level: int = 0
-    limit: int = field(init=False)  # the best one known; during an experiment, `permits` differs from it
+    limit: int = field(init=False)  # the best known limit; differs from ``permits`` during an experiment
     _experiment: Experiment | None = None
     _baseline: ThroughputSample | None = None  # under `limit`
     _current: ThroughputSample = field(default_factory=ThroughputSample)
     _current_since: float = 0.0
     _queue: QueueSamples = field(default_factory=QueueSamples)
-    _baseline_queue: float = 0.0  # the mean queue at the server under `limit`
+    _baseline_queue: float = 0.0  # mean queue at the server under ``limit``
     _tolerated_queue: float = 1.0  # some servers always queue a few requests between batches
     _ceiling: Ceiling | None = None
     _step: float = DOUBLE
@@ -160,9 +159,9 @@ class AdaptiveLimit:
     _next_down: float = 0.0
     _down_interval: float = 0.0
     _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
-    _candidate: int | None = None  # a smaller limit that has done as well as `limit` once
+    _candidate: int | None = None  # a smaller limit that was as good as ``limit`` once
     _aftermath_until: float = 0.0
-    _answered_limit: int = 0  # under which the last answer came
+    _answered_limit: int = 0  # limit at the last answer
 
     def __post_init__(self) -> None:
         self.limit = self._answered_limit = min(self.start, self.maximum)
@@ -193,7 +192,7 @@ class AdaptiveLimit:
             self._update_baseline(self._baseline, now)
 
     def _evaluate(self, experiment: Experiment, baseline: ThroughputSample, now: float) -> None:
-        """Ends the experiment as soon as its result is clear."""
+        """Ends the experiment if its result is clear."""
         count = self._current.count
         if count < max(MIN_ANSWERS, experiment.limit):
             return
@@ -205,7 +204,7 @@ class AdaptiveLimit:
         if surplus < 0 or (proportional < 0 and error > abs(proportional) / 2):
             self._reject(experiment, now)
         elif proportional < 0 and experiment.queued is None and not experiment.confirming:
-            # The server itself may have become faster: both limits are measured once more.
+            # The server may have become faster, so both limits are measured again.
             self._candidate, self._experiment = experiment.limit, None
             self._reset_samples()
         else:
@@ -238,7 +237,7 @@ class AdaptiveLimit:
         self._reset_samples()
 
     def _update_baseline(self, baseline: ThroughputSample, now: float) -> None:
-        """Notices a server that has become slower or faster."""
+        """Detects a slower or faster server."""
         current, self._current = self._current, ThroughputSample()
         change, error = compare_throughput(baseline, current)
         slower = change < SLOWER and change + SIGNIFICANCE * error < SLOWER / 2
@@ -260,7 +259,7 @@ class AdaptiveLimit:
                 return
         if now >= self._next_up and not self._queue.full and self._start_experiment(self._next_larger_limit(now)):
             return
-        # A recent refusal shows where the server's capacity ends: then there is no need to search downwards.
+        # After a recent refusal the server's capacity is known, so no downward search is needed.
         if now >= self._next_down and not (self._ceiling and self._ceiling.is_recent(now)):
             self._start_experiment(min(self.limit - 1, round(self.limit * STEP_DOWN)))
 
@@ -271,7 +270,7 @@ class AdaptiveLimit:
         return min(self.maximum, larger)
 
     def _start_experiment(self, limit: int, queued: float | None = None, *, confirming: bool = False) -> bool:
-        """Returns whether there was anything to try."""
+        """Returns False if there is nothing to try."""
         if self._baseline is None or limit == self.limit or not 1 <= limit <= self.maximum:
             return False
         self._experiment = Experiment(limit, queued, confirming)
@@ -295,13 +294,13 @@ class AdaptiveLimit:
                 self._cut(TIMEOUT_CUT, now, BACKOFF)
 
     def record_outage(self, now: float) -> None:
-        # Refusals just before an outage say nothing of capacity, so the limit of the last answer counts.
+        # Refusals just before an outage are unrelated to capacity, so the limit of the last answer counts.
         self._cut(REFUSAL_CUT, now, OUTAGE_BACKOFF)
         self._answered_limit = self.limit = max(1, self._answered_limit // 2)
         self._baseline, self._step, self._next_up = None, DOUBLE, now
 
     def _cut(self, factor: float, now: float, backoff: float) -> None:
-        """Lowers the limit, or ends an experiment with a larger one."""
+        """Lowers the limit, or ends an upward experiment."""
         refused, self.cuts = self.permits, self.cuts + 1
         self._ceiling = (self._ceiling or Ceiling(0, 0.0, 0.0)).raise_backoff(refused, now, backoff)
         if refused <= self.limit:
@@ -327,7 +326,7 @@ class AdaptiveLimit:
         experiment = self._experiment
         added = experiment.limit - self.limit
         if added > 0 and queued - self._baseline_queue > added / 2:
-            # Most of the added requests only wait at the server: keeps those that do not.
+            # Most of the added requests only wait at the server; keep the others.
             self._reject(experiment, now)
             if (useful := experiment.limit - max(0, surplus)) > self.limit:
                 self.limit, self._baseline = useful, None

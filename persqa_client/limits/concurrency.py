@@ -1,4 +1,4 @@
-"""How many requests are in flight at once: permits, given out in order, retries first."""
+"""Concurrency limit: permits in order of arrival, retries first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from persqa_client.types import EncodedImage
 
 
 class WaitQueue:
-    """Waiters for an amount of a resource: retries first, otherwise in order of arrival."""
+    """Queue for amounts of a resource: retries first, then in order of arrival."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, int, asyncio.Future[int]]] = []
@@ -28,7 +28,7 @@ class WaitQueue:
         return sum(not future.done() for *_, future in self._heap)
 
     async def wait(self, amount: int, *, retry: bool, on_cancel: Callable[[int], None]) -> int:
-        """Returns the value given to ``wake_first``; passes it to ``on_cancel`` if cancelled after being woken."""
+        """Returns the value of ``wake_first``; passes it to ``on_cancel`` if cancelled after being woken."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._heap, (0 if retry else 1, next(self._arrivals), amount, future))
         try:
@@ -39,7 +39,7 @@ class WaitQueue:
             raise
 
     def first(self) -> int | None:
-        """The amount that the first waiter needs, if any."""
+        """Amount needed by the first waiter, if any."""
         while self._heap and self._heap[0][-1].done():
             heapq.heappop(self._heap)
         return self._heap[0][2] if self._heap else None
@@ -59,19 +59,19 @@ class WaitQueue:
             last.set_exception(error)
 
 
-# vLLM caches the output of the vision encoder for about as many tokens as a batch has (`compute_mm_encoder_budget`).
-# Nearly every question about an image needs that output, so an image is encoded again if too many others arrive between
-# its questions. Half a batch of 8,192 tokens (the default on an H100) leaves the rest to images still asked about.
+# vLLM's encoder cache holds about one batch of tokens (`compute_mm_encoder_budget`). If too many other images arrive
+# between the questions about an image, it is encoded again. Half a batch (8,192 tokens by default on an H100) leaves
+# room for images in use.
 IMAGE_TOKEN_LIMIT = 4096
 
-REFUSAL_FACTOR = 0.75  # of a fixed limit, after a refusal
-REGROWTH = 0.05  # of a fixed limit, given back for as many answers as it has permits
-# Timeouts lower the limit only if there are so many, and so large a share of all outcomes: fewer are chance.
+REFUSAL_FACTOR = 0.75  # for a fixed limit, after a refusal
+REGROWTH = 0.05  # share of a fixed limit regained for as many answers as there are permits
+# Timeouts lower the limit from this number and share of outcomes on; fewer may be chance.
 MIN_TIMEOUTS, MIN_TIMEOUT_SHARE = 2, 0.05
 
 
 class ImageTokenLimit:
-    """Limits the tokens of new images on their way to the server."""
+    """Limits the tokens of images being uploaded."""
 
     def __init__(self, limit: int = IMAGE_TOKEN_LIMIT) -> None:
         self._limit = limit
@@ -79,7 +79,7 @@ class ImageTokenLimit:
         self.waiting = WaitQueue()
 
     async def acquire(self, tokens: int, *, retry: bool) -> None:
-        """Waits until the tokens fit under the limit; an image larger than the limit waits until none are in use."""
+        """Waits for room; an image larger than the limit waits until no other is uploaded."""
         if self.waiting.first() is None and self._fits(tokens):
             self.in_use += tokens
         else:
@@ -96,7 +96,7 @@ class ImageTokenLimit:
 
 
 def count_tokens_by_uuid(pictures: Sequence[EncodedImage], picture_tokens: ImageTokenCounter | None) -> dict[str, int]:
-    """Tokens of the images that have a uuid; 0 for each without ``picture_tokens``."""
+    """0 for images without ``picture_tokens``."""
     return {
         picture.uuid: picture_tokens(picture) if picture_tokens is not None else 0
         for picture in pictures
@@ -106,18 +106,18 @@ def count_tokens_by_uuid(pictures: Sequence[EncodedImage], picture_tokens: Image
 
 @dataclass(slots=True)
 class Permit:
-    """The right to have one request in flight, with the state of the limit at the time when it was given."""
+    """Permission for one request in flight, with the state of the limit when it was given."""
 
-    # How often the limit had been cut and changed: a controller ignores outcomes of requests that were sent before.
+    # Number of reductions and changes so far: outcomes of older requests are ignored.
     cuts: int = 0
     level: int = 0
-    in_use: int = 0  # permits in use, this one included
+    in_use: int = 0  # permits in use, including this one
     since: float = 0.0
-    was_delayed: bool = False  # by an outage: its duration says nothing about the server's speed
+    was_delayed: bool = False  # by an outage, so its duration is not the server's speed
 
 
 class LimitController(Protocol):
-    """Decides how many permits there are. ``now`` is in seconds of a monotonic clock."""
+    """Decides the number of permits. ``now`` is monotonic, in seconds."""
 
     @property
     def permits(self) -> int:
@@ -131,7 +131,7 @@ class LimitController(Protocol):
     def record_answer(self, permit: Permit, tokens: int, now: float) -> None: ...
 
     def record_refusal(self, permit: Permit, now: float) -> None:
-        """The server was too busy for a request; one burst of refusals cuts once."""
+        """The server was too busy. A burst of refusals counts once."""
         ...
 
     def record_timeout(self, permit: Permit, now: float) -> None: ...
@@ -143,7 +143,7 @@ class LimitController(Protocol):
 
 @dataclass(slots=True)
 class TimeoutCount:
-    """Timeouts among the outcomes since the limit was last cut."""
+    """Timeouts and outcomes since the last reduction."""
 
     timeouts: int = 0
     outcomes: int = 0
@@ -155,7 +155,7 @@ class TimeoutCount:
 
 @dataclass(slots=True)
 class FixedLimit:
-    """The user's number: lowered by refusals, timeouts and outages, and raised again by answers."""
+    """The user's number, lowered by refusals, timeouts and outages, and raised by answers."""
 
     maximum: int
     cuts: int = 0
@@ -194,7 +194,7 @@ class FixedLimit:
         self._cut()
 
     def record_metrics(self, metrics: ServerMetrics, in_use: int, now: float) -> None:
-        """Does nothing: the limit is the user's choice."""
+        """Ignored: the limit is the user's choice."""
 
     def _cut(self) -> None:
         self.cuts += 1
@@ -203,14 +203,14 @@ class FixedLimit:
 
 
 class ConcurrencyLimit:
-    """Limits the requests in flight to one endpoint."""
+    """Limits concurrent requests to one endpoint."""
 
     def __init__(self, maximum: int, controller: LimitController | None = None) -> None:
         self.maximum = maximum
         self.controller = controller or FixedLimit(maximum)
         self.in_use = 0
         self.refusals = 0
-        self.image_limit = ImageTokenLimit()  # acquired before a permit: a waiting image takes up none
+        self.image_limit = ImageTokenLimit()  # acquired before a permit, so that a waiting image holds none
         self._paused_until = 0.0
         self._resume: asyncio.TimerHandle | None = None
         self._queue = WaitQueue()
@@ -218,12 +218,12 @@ class ConcurrencyLimit:
 
     @property
     def permits(self) -> int:
-        """In use or free."""
+        """Permits in use and free."""
         return self.controller.permits
 
     @property
     def waiting(self) -> int:
-        """Requests that wait for a permit or for the image limit."""
+        """Requests waiting for a permit or the image limit."""
         return len(self._queue) + len(self.image_limit.waiting)
 
     @property
@@ -235,14 +235,14 @@ class ConcurrencyLimit:
         return self._closing.is_set()
 
     def permit(self, *, retry: bool) -> PermitContext:
-        """An async context that holds one permit. Raises Interrupted once the limit is closed.
+        """Holds a permit. Raises Interrupted after ``close``.
 
-        A RunStopped raised inside is raised in all waiting requests, too: they would meet the same error.
+        A RunStopped raised inside is also raised in all waiting requests.
         """
         return PermitContext(self, retry)
 
     async def acquire(self, *, retry: bool) -> int:
-        """Waits for a permit; returns the number of permits in use."""
+        """Returns the number of permits in use."""
         if self._closing.is_set():
             raise Interrupted
         if self._queue.first() is None and self._has_free_permit():
@@ -283,18 +283,18 @@ class ConcurrencyLimit:
         self._wake_waiters()
 
     def pause(self, seconds: float) -> None:
-        """Gives out no permits for so long."""
+        """Gives out no permits for ``seconds``."""
         until = monotonic() + seconds
         if until <= self._paused_until:
             return
         self._paused_until = until
         if self._resume is not None:
             self._resume.cancel()
-        # The event loop may fire a timer slightly early; then the pause would not be over yet.
+        # Timers may fire slightly early, before the pause is over.
         self._resume = asyncio.get_running_loop().call_later(seconds + 0.001, self._wake_waiters)
 
     async def sleep(self, seconds: float) -> None:
-        """Raises Interrupted as soon as the limit is closed."""
+        """Raises Interrupted after ``close``."""
         if seconds > 0 and not self._closing.is_set():
             try:
                 await asyncio.wait_for(self._closing.wait(), seconds)
@@ -304,7 +304,7 @@ class ConcurrencyLimit:
             raise Interrupted
 
     def close(self) -> None:
-        """Raises Interrupted in waiting and sleeping requests; those in flight go on."""
+        """Raises Interrupted in waiting requests; those in flight continue."""
         self._closing.set()
         if self._resume is not None:
             self._resume.cancel()
@@ -315,7 +315,7 @@ class ConcurrencyLimit:
         self._queue.reject(error)
 
     def reject_last_waiting(self, error: PersQAError) -> None:
-        """Rejects the request that would wait longest."""
+        """Rejects the last request in the queue."""
         (self.image_limit.waiting or self._queue).reject_last(error)
 
 

@@ -1,4 +1,4 @@
-"""How fast requests are sent: the user's own rates, and the limits of an account that its responses report."""
+"""Request rates: the user's limits, and account limits from response headers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.concurrency import ConcurrencyLimit, WaitQueue
 from persqa_client.types import Request, Usage
 
-CHARACTERS_PER_TOKEN = 3  # of a prompt: too low for English, about right for Chinese
-PERIOD = 0.05  # seconds; the requests of one period may be sent at once
-TOKEN_BURST = 5.0  # seconds' worth of tokens that may go at once; with a minute's, the first minute would have two
-ANSWERS_WITHOUT_HEADERS = 20  # after so many, rate limit headers are no longer looked for
+CHARACTERS_PER_TOKEN = 3  # of a prompt; too low for English, about right for Chinese
+PERIOD = 0.05  # seconds; a burst has at most the requests of one period
+TOKEN_BURST = 5.0  # burst of tokens, in seconds; a burst of a minute would double the first minute's tokens
+ANSWERS_WITHOUT_HEADERS = 20  # rate limit headers are ignored after this many answers without them
 
 DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$")
 DURATION_UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
-MAX_DURATION = 1e6  # seconds; a larger number is a Unix timestamp
+MAX_DURATION = 1e6  # seconds; larger numbers are Unix timestamps
 
 
 class RateLimiter:
-    """Paces the requests to one endpoint, by the user's limits and by those that its responses report."""
+    """Paces requests to one endpoint, by the user's limits and by response headers."""
 
     def __init__(
         self,
@@ -46,19 +46,19 @@ class RateLimiter:
         self._throttles = make_throttles(limits.rps, limits.rpm, limits.tpm)
         self._answers = 0
         self._tokens = 0
-        self.expects_headers = True  # until many answers came without any
+        self.expects_headers = True  # until many answers had none
 
     def estimate_tokens(self, request: Request, max_tokens: int) -> int:
-        """0 if there is no limit on tokens."""
+        """0 without a token limit."""
         return 0 if self._limits.tpm is None else estimate_tokens(request, max_tokens, self.picture_tokens)
 
     async def acquire(self, tokens: int, *, retry: bool) -> None:
-        """Waits until a request of so many tokens may be sent. Raises Interrupted once closed."""
+        """Waits until the request may be sent. Raises Interrupted after ``close``."""
         for throttle in self._throttles:
             await throttle.acquire(tokens, retry=retry)
 
     def refund(self, tokens: int) -> None:
-        """For a request that was not sent after all."""
+        """For a request that was not sent."""
         self._correct(-tokens)
 
     def record_usage(self, usage: Usage, estimated: int) -> None:
@@ -73,7 +73,7 @@ class RateLimiter:
             throttle.correct(tokens)
 
     def observe_headers(self, headers: Mapping[str, str]) -> None:
-        """Pauses all requests if the ``x-ratelimit-…`` headers leave too little for an average one."""
+        """Pauses all requests if ``x-ratelimit-…`` leaves too little for an average one."""
         if not self.expects_headers:
             return
         if "x-ratelimit-remaining-requests" not in headers and "x-ratelimit-remaining-tokens" not in headers:
@@ -92,7 +92,7 @@ class RateLimiter:
 def estimate_tokens(
     request: Request, max_tokens: int, picture_tokens: ImageTokenCounter = estimate_image_tokens
 ) -> int:
-    """Prompt tokens plus the longest possible answer: what providers count before a request has ended."""
+    """Prompt plus longest possible answer, as counted by providers."""
     text = len(request.system) + len(request.prompt) + sum(len(turn.text) for turn in request.turns)
     pictures = sum(picture_tokens(picture) for picture in request.pictures)
     return text // CHARACTERS_PER_TOKEN + pictures + (request.max_tokens or max_tokens)
@@ -100,23 +100,23 @@ def estimate_tokens(
 
 class Throttle(Protocol):
     async def acquire(self, tokens: int = 0, *, retry: bool = False) -> None:
-        """Raises Interrupted once closed."""
+        """Raises Interrupted after ``close``."""
         ...
 
     def correct(self, tokens: int) -> None:
-        """Adds the tokens that a request took beyond its estimate."""
+        """Adds tokens beyond the estimate."""
         ...
 
     def close(self) -> None: ...
 
 
 class RequestThrottle:
-    """At most ``rps`` requests a second, evenly spread: no burst at the start."""
+    """At most ``rps`` requests per second, evenly spread."""
 
     def __init__(self, rps: float) -> None:
         limit, period = split_rate(rps)
         self._throttler = Throttler(rate_limit=limit, period=period, retry_interval=min(0.01, period / 4))
-        # asyncio-throttle polls: behind a lock, hundreds of waiters cost no more than one.
+        # asyncio-throttle polls, so a lock lets only one of many waiters use it.
         self._lock = PriorityLock()
 
     async def acquire(self, tokens: int = 0, *, retry: bool = False) -> None:
@@ -131,7 +131,7 @@ class RequestThrottle:
 
 
 class TokenThrottle:
-    """At most ``tpm`` tokens a minute: estimates at first, corrected by what requests took."""
+    """At most ``tpm`` tokens per minute: estimates, corrected by usage."""
 
     def __init__(self, tpm: int) -> None:
         self._burst = max(1.0, tpm * TOKEN_BURST / 60)
@@ -143,7 +143,7 @@ class TokenThrottle:
         async with self._lock.hold(retry=retry):
             due = tokens + self._correction
             self._correction = min(0, due)
-            # A request may be larger than a burst.
+            # A request may exceed the burst.
             while due > 0:
                 part = min(self._burst, due)
                 await self._limiter.acquire(part)
@@ -157,7 +157,7 @@ class TokenThrottle:
 
 
 class PriorityLock:
-    """A lock that retries get first. Once closed, holders and waiters get Interrupted."""
+    """A lock that retries get first. After ``close``, holders and waiters get Interrupted."""
 
     def __init__(self) -> None:
         self._locked = False
@@ -200,7 +200,7 @@ class PriorityLock:
 
 
 def make_throttles(rps: float | None, rpm: float | None = None, tpm: int | None = None) -> list[Throttle]:
-    # Requests a minute are spread evenly, too: providers often count them over shorter times.
+    # Requests per minute are also spread evenly, because providers often count shorter periods.
     rates = [rate for rate in (rps, None if rpm is None else rpm / 60) if rate is not None]
     throttles: list[Throttle] = [RequestThrottle(min(rates))] if rates else []
     if tpm is not None:
@@ -209,7 +209,7 @@ def make_throttles(rps: float | None, rpm: float | None = None, tpm: int | None 
 
 
 def split_rate(rps: float) -> tuple[int, float]:
-    """The same rate as (requests, seconds), with few requests: those of one period may be sent at once.
+    """The rate as (requests, seconds) with few requests, which may be sent in a burst.
 
     >>> split_rate(0.5), split_rate(8), split_rate(250)
     ((1, 2.0), (1, 0.125), (13, 0.052))
@@ -219,7 +219,7 @@ def split_rate(rps: float) -> tuple[int, float]:
 
 
 def seconds_until_available(headers: Mapping[str, str], now: float, tokens: int = 1) -> float:
-    """Seconds until an account has capacity for one more request of so many tokens. ``now`` is Unix time."""
+    """Seconds until the account can take another request with these tokens. ``now`` is Unix time."""
     return max(
         _seconds_until_available(headers, "requests", 1, now), _seconds_until_available(headers, "tokens", tokens, now)
     )
@@ -235,13 +235,13 @@ def _seconds_until_available(
     if reset is None:
         return 0.0
     limit = _parse_number(headers.get(f"x-ratelimit-limit-{kind}"))
-    # Capacity comes back gradually; the reset is the time until all of it is back.
+    # Capacity returns gradually; the reset is when all of it is available.
     share = 1.0 if remaining <= 0 or limit is None or limit <= needed else (needed - remaining) / (limit - remaining)
     return share * reset
 
 
 def parse_reset(value: str | None, now: float) -> float | None:
-    """Seconds until a limit is reset: ``6ms``, ``1s``, ``1m30s``, ``20`` (seconds), a Unix or an ISO timestamp.
+    """Seconds until a reset: ``6ms``, ``1s``, ``1m30s``, ``20`` (seconds), a Unix or an ISO timestamp.
 
     >>> parse_reset("1m30s", 0.0), parse_reset("6ms", 0.0)
     (90.0, 0.006)

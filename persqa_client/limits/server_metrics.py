@@ -1,4 +1,4 @@
-"""The load that a vLLM server reports at /metrics, polled while a run sends requests."""
+"""Polls the load of a vLLM server at /metrics."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from persqa_client.errors import AttemptError
 
 POLL_INTERVAL = 0.5
-MAX_FAILED_POLLS = 5  # in a row, before the server has reported anything
-MAX_INTERVALS = 10  # after failed polls, the interval grows up to this multiple
+MAX_FAILED_POLLS = 5  # consecutive, before any success
+MAX_INTERVALS = 10  # longest interval after failed polls, as a multiple
 FULL_KV_CACHE = 0.98
-MIN_SAMPLES = 4  # a single sample may have been taken just before a batch was scheduled
+MIN_SAMPLES = 4  # a single sample may be from just before a batch was scheduled
 
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"
-KV_CACHE_USAGE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")  # the second on older versions
+KV_CACHE_USAGE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")  # the second name is used by older versions
 REJECTIONS = ("vllm:admission_rejections_total", "vllm:admission_rejections")
 METRIC_NAMES = (RUNNING, WAITING, *KV_CACHE_USAGE, *REJECTIONS)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerMetrics:
-    """A server's load, summed over its engines. Requests whose images are being preprocessed are not counted."""
+    """Load summed over engines, without requests whose images are being preprocessed."""
 
     running: float
     waiting: float
@@ -40,30 +40,30 @@ class ServerMetrics:
 
 @dataclass(slots=True)
 class QueueSamples:
-    """Metrics under one concurrency limit."""
+    """Metrics under one limit."""
 
     count: int = 0
     waiting: float = 0.0
-    full: bool = False  # by the last sample: its KV cache is full, or requests have been rejected since the one before
+    full: bool = False  # in the last sample: KV cache full, or new rejections
     rejections: float | None = None
 
     def add(self, metrics: ServerMetrics) -> None:
         rejected = self.rejections is not None and metrics.rejections > self.rejections
         self.full = rejected or metrics.kv_usage >= FULL_KV_CACHE
         self.rejections = metrics.rejections
-        # The first sample is not part of the mean: its queue was built up under the previous limit.
+        # The first sample is left out: its queue is from the previous limit.
         self.waiting += metrics.waiting if self.count else 0.0
         self.count += 1
 
     @property
     def mean(self) -> float | None:
-        """Mean number of waiting requests; None before there are MIN_SAMPLES."""
+        """Mean queue; None before MIN_SAMPLES."""
         return self.waiting / (self.count - 1) if self.count >= MIN_SAMPLES else None
 
 
 def parse_metrics(text: bytes, model: str) -> ServerMetrics | None:
-    """Parses Prometheus' text format; None without vLLM's metrics. If ``model`` is not listed, all models count."""
-    # The parser takes 38 ms for a whole page of vLLM's (83 KB), and 0.5 ms for these lines.
+    """Parses Prometheus' text format; None without vLLM's metrics. Counts all models if ``model`` is not listed."""
+    # Parsing a whole page of vLLM (83 KB) takes 38 ms, these lines 0.5 ms.
     lines = [line for line in text.decode("utf-8", "replace").split("\n") if line.startswith(METRIC_NAMES)]
     try:
         families = text_string_to_metric_families("\n".join(lines))
@@ -75,7 +75,7 @@ def parse_metrics(text: bytes, model: str) -> ServerMetrics | None:
         ]
     except ValueError:
         return None
-    # An adapter or an alias is not listed under the name that its requests use.
+    # Adapters and aliases are not listed under their own names.
     own = [sample for sample in samples if sample.labels.get("model_name") == model]
     values: dict[str, list[float]] = {}
     for sample in own or samples:
@@ -99,9 +99,9 @@ async def poll_metrics(
     *,
     interval: float = POLL_INTERVAL,
 ) -> None:
-    """Polls ``url`` while ``is_active()``, until the server turns out to have no metrics.
+    """Polls ``url`` while ``is_active()``, until it is clear that there are no metrics.
 
-    ``get`` returns status and body. ``interval`` is in seconds.
+    ``get`` returns status and body.
     """
     failures, reported = 0, False
     while reported or failures < MAX_FAILED_POLLS:

@@ -1,1 +1,1 @@
-"""Finds out, before a run, which features a server supports."""
+"""Probes servers for their features before a run."""

@@ -1,4 +1,4 @@
-"""What the probes found out about a server, and what follows from it for a run."""
+"""Probe results, and their consequences for a run."""
 
 from __future__ import annotations
 
@@ -11,42 +11,43 @@ from persqa_client.errors import RunStopped
 from persqa_client.types import Strategy
 
 FeatureSupport = Literal["obeyed", "ignored", "refused"]
-#: A strategy, or ``auto``: ``constrain`` if the server obeys a constraint, else ``direct``.
+# A strategy, or ``auto``: ``constrain`` if the server supports it, else ``direct``.
 StrategyChoice = Literal["auto", "direct", "constrain", "prefill", "surrogate"]
 
 MAX_MODELS_RECORDED = 20
-#: Fields whose keys in the run file have other names.
+# Fields with other names in the run file.
 RUN_FILE_KEYS = {"vision": "sight", "text": "words"}
 
 
 @dataclass(frozen=True, slots=True)
 class VisionCheck:
     """``not shown``: accepted, but not described, as by some small models. ``ignored``: accepted, but not passed to the
-    model. ``failed``: no answer, for a reason that need not be the image."""
+    model. ``failed``: no answer; the image need not be the reason.
+    """
 
     state: Literal["seen", "not shown", "ignored", "refused", "failed"]
     text: str = ""  # the answer, or the error message
-    tokens: int | None = None  # of the image in the prompt, its markers included; None if no usage is reported
+    tokens: int | None = None  # of the image in the prompt, with its markers; None if usage is not reported
 
 
 @dataclass(frozen=True, slots=True)
 class ServerCapabilities:
-    """None or empty: not tested, or not reported by the server."""
+    """Empty or None: not tested, or not reported by the server."""
 
     models: tuple[str, ...] = ()
     owner: str | None = None
     version: str | None = None  # of vLLM
     max_model_len: int | None = None
-    constraint: str | None = None  # the first form in `constraints` that is obeyed
+    constraint: str | None = None  # first form in ``constraints`` that works
     constraints: Mapping[str, FeatureSupport] = field(default_factory=dict)
-    prefill: str | None = None  # the first form in `prefills` that is obeyed
+    prefill: str | None = None  # first form in ``prefills`` that works
     prefills: Mapping[str, FeatureSupport] = field(default_factory=dict)
     vision: VisionCheck | None = None
-    picture_patch: int | None = None  # side in pixels of one image token: 28 for Qwen2-VL and 2.5, 32 for Qwen3-VL
-    image_limit: int | None = None  # images in a request, as stated by the server
-    images_taken: int | None = None  # the most images in a request that were seen to be accepted
+    picture_patch: int | None = None  # side of an image token in pixels: 28 for Qwen2-VL and 2.5, 32 for Qwen3-VL
+    image_limit: int | None = None  # images per request, as stated by the server
+    images_taken: int | None = None  # largest number of images that was accepted
     seed: Literal["obeyed", "not shown", "refused"] | None = None
-    uuid: bool | None = None  # whether an image can be referenced by the uuid that it was sent with
+    uuid: bool | None = None  # whether an image can be sent again by its uuid
     latency: float | None = None  # seconds for a short answer about an image
 
     def to_json(self) -> dict[str, Any]:
@@ -55,14 +56,14 @@ class ServerCapabilities:
 
 
 def require_model(server: ServerCapabilities, model: str) -> None:
-    """Raises RunStopped if the model is not in the list. Only vLLM's list is known to be complete."""
+    """Raises RunStopped if the model is not in the list. Only vLLM's list is complete."""
     if server.owner is None and server.version and server.models and model not in server.models:
         served = ", ".join(server.models[:5])
         raise RunStopped("unknown_model", f"The server does not serve {model!r}; it serves {served}. Check --model.")
 
 
 def explain_unusable_vision(server: ServerCapabilities) -> str | None:
-    """A sentence if the model cannot see images."""
+    """A sentence, if the model cannot see images."""
     vision = server.vision
     if vision is None or vision.state not in {"ignored", "refused"}:
         return None

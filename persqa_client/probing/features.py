@@ -1,6 +1,6 @@
-"""Probes of single features, each with one or a few short requests.
+"""Probes of single features with short requests.
 
-Servers often ignore unknown fields and answer 200, so a feature counts only if an answer shows it.
+Servers often ignore unknown fields and answer 200, so only an answer can show a feature.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from persqa_client.probing.vision import make_colour_image
 from persqa_client.task_groups import gather_all
 from persqa_client.types import Request, Turn
 
-#: No model answers this by itself.
+# No model answers this without the constraint.
 PROBE_PATTERN = "persqa-[0-9]{6}"
 
 SYSTEM = "You answer briefly."
-#: For answers that are not looked at; some hosted models accept no fewer.
+# For answers that are ignored; the minimum of some hosted models.
 MIN_TOKENS = 16
 
 PREFILL_TEXT = "The answer begins"
@@ -56,7 +56,7 @@ async def _probe_constraint(probe: ProbeSession, form: str) -> FeatureSupport:
 
 
 async def probe_prefills(probe: ProbeSession) -> dict[str, FeatureSupport]:
-    """A prompt that continues the beginning of an answer has fewer tokens than one with a finished turn."""
+    """Continuing the beginning of an answer takes fewer prompt tokens than a finished turn."""
     finished_turn = Request(
         SYSTEM, (), "Say hello.", seed=0, turns=(Turn("assistant", PREFILL_TEXT),), max_tokens=MIN_TOKENS
     )
@@ -83,9 +83,9 @@ def _judge_prefill(reply: Reply | None, finished_turn: Reply | None) -> FeatureS
 
 
 async def count_images(probe: ProbeSession) -> tuple[int | None, int | None]:
-    """Images in a request: the limit stated in an error message, and the number seen to be accepted.
+    """Images per request: the limit stated in an error message, and the largest number accepted.
 
-    Starts with many and halves, because most servers state their limit when they reject a request.
+    Starts with many and halves, because most servers state their limit in the rejection.
     """
     image, count = make_colour_image("red", 28), MAX_IMAGES_TRIED
     while count:
@@ -113,10 +113,10 @@ async def probe_seed(probe: ProbeSession) -> Literal["obeyed", "not shown", "ref
 
 
 async def probe_uuid(probe: ProbeSession) -> bool:
-    """Whether an image that was sent with a uuid need not be sent again."""
+    """Whether the uuid of an earlier image replaces the image."""
     variation = probe.vary()
     dialect = variation.profile.dialect
-    # Without streaming: not every server reports the usage of a streamed answer.
+    # Not streamed: some servers report no usage for streams.
     variation.profile.dialect = replace(dialect, sends_uuids=True, dropped=dialect.dropped | frozenset(STREAM_FIELDS))
     variation.profile.uploads = ImageUploads()
     image = replace(make_colour_image("green", 56), uuid=f"persqa-{secrets.token_hex(8)}")
@@ -129,9 +129,9 @@ async def probe_uuid(probe: ProbeSession) -> bool:
 
 
 async def _complete_by_uuid(probe: ProbeSession, request: Request) -> Reply | None:
-    """None if the server wants the image.
+    """None if the server needs the image.
 
-    After an unrelated failure the session sends the image itself, so the request is repeated.
+    After an unrelated failure the session sends the image, so the request is repeated.
     """
     for _ in range(UUID_TRIES):
         reply = await probe.try_complete(request)

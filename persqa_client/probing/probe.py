@@ -1,4 +1,4 @@
-"""Probes servers before a run: their models, and the features that their answers show."""
+"""Probes servers before a run: models and features."""
 
 from __future__ import annotations
 
@@ -32,21 +32,20 @@ from persqa_client.probing.vision import check_vision, detect_patch_size
 from persqa_client.task_groups import gather_all, task_group
 from persqa_client.types import RetryAction, Strategy
 
-#: ``identity``: the list of models and the version alone. ``strategy``: what the strategy needs. ``all``: everything.
+# ``identity``: only models and version. ``strategy``: what the strategy needs. ``all``: everything.
 ProbeDepth = Literal["identity", "strategy", "all"]
 
 MAX_GETS = 3
-#: Strategies that use a constraint if the server obeys one.
+# Strategies that use a constraint if possible.
 CONSTRAINING_STRATEGIES = frozenset({"auto", "constrain", "surrogate"})
-#: Request fields of the user that would lengthen the short answers of the probes.
+# The user's request fields that would lengthen the probes' answers.
 LENGTHENING_FIELDS = frozenset({"min_tokens"})
 
 
 async def probe_all(
     sessions: Sequence[Session], strategy: StrategyChoice, depth: ProbeDepth, *, uuid: bool = False
 ) -> tuple[ServerCapabilities, ...]:
-    """Raises RunStopped if one server is not fit for the run: at the start this is easily corrected, and a server left
-    out would be unused for hours."""
+    """Raises RunStopped if a server is unfit; a run without it would have to be restarted hours later."""
     return tuple(
         await gather_all(
             *(_probe_for_run(session, strategy, depth, uuid, name_url=len(sessions) > 1) for session in sessions)
@@ -75,10 +74,10 @@ async def _probe_for_run(
 async def probe_server(
     session: Session, *, strategy: StrategyChoice = "auto", thorough: bool = False, uuid: bool = False
 ) -> ServerCapabilities:
-    """Probes the features for a strategy, or all with ``thorough``, and sets the session's dialect accordingly.
+    """Probes the features for a strategy, or all with ``thorough``, and sets the session's dialect.
 
-    ``uuid``: send each image once if the server keeps it. Takes about three round trips. Raises RunStopped if nothing
-    listens, the key or URL is wrong, or the model is not served.
+    ``uuid``: test sending images by uuid. Takes about three round trips. Raises RunStopped if nothing listens, the key
+    or URL is wrong, or the model is not served.
     """
     server = await identify_server(session)
     require_model(server, session.endpoint.model)
@@ -128,7 +127,7 @@ def find_obeyed_form(support: Mapping[str, FeatureSupport]) -> str | None:
 
 
 async def identify_server(session: Session) -> ServerCapabilities:
-    """Reads the list of models and the version. Raises RunStopped if nothing listens or the key or URL is wrong."""
+    """Reads models and version. Raises RunStopped if nothing listens, or the key or URL is wrong."""
     endpoint = session.endpoint
     try:
         async with task_group() as group:
@@ -140,7 +139,7 @@ async def identify_server(session: Session) -> ServerCapabilities:
     except AttemptError as error:
         raise RunStopped(error.decision.code, error.decision.message) from error
     if status == 401:
-        # Not for a 403: a key may be good for completions and not for the list of models.
+        # Except 403: a key may be valid for completions but not for the list of models.
         decision = classify_response(status, {}, body, session.client.context, now=0.0)
         raise RunStopped(decision.code, decision.message)
     cards = [card for card in _load_object(body).get("data") or [] if isinstance(card, dict)] if status == 200 else []
@@ -189,17 +188,17 @@ def _load_object(body: bytes) -> dict[str, Any]:
 
 
 def with_url(stop: RunStopped, url: str) -> RunStopped:
-    """Adds the URL, unless the message has it or concerns a server started by this program."""
+    """Adds the URL, unless the message has it or is about a server started by this program."""
     names_it = isinstance(stop, ServerFailed) or url in stop.message
     return stop if names_it else RunStopped(stop.code, f"{url}: {stop.message}")
 
 
 def resolve_common_strategy(servers: Sequence[ServerCapabilities], strategy: StrategyChoice) -> Strategy:
-    """With ``auto``, ``constrain`` only if every server obeys some form. Raises RunStopped as `resolve_strategy`."""
+    """``auto`` is ``constrain`` only if all servers support some form. Raises RunStopped like ``resolve_strategy``."""
     resolved = {resolve_strategy(server, strategy) for server in servers}
     return resolved.pop() if len(resolved) == 1 else "direct"
 
 
 def shortest_context(servers: Sequence[ServerCapabilities]) -> int | None:
-    """In tokens; None if no server reports its context length."""
+    """Tokens; None if no server reports its context length."""
     return min((server.max_model_len for server in servers if server.max_model_len), default=None)

@@ -1,4 +1,4 @@
-"""The requests of a probe: those of a session, under a profile of their own."""
+"""Requests of a probe, with their own dialect and sampling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from persqa_client.types import Request
 
 @dataclass(frozen=True, slots=True)
 class ProbeSession:
-    """A session with a dialect and sampling of its own; connections, limits and counts are shared."""
+    """A session with its own dialect and sampling; connections, limits and counts are shared."""
 
     session: Session
     profile: RequestProfile
@@ -30,7 +30,7 @@ class ProbeSession:
         return ProbeSession(self.session, replace(self.profile, dialect=dialect, sampling=sampling))
 
     def adopt_refusals(self, variation: ProbeSession, ignoring: Collection[str] = ()) -> None:
-        """Takes over the refused fields of a variation, except the fields ``ignoring`` that it tested."""
+        """Adopts the refused fields of a variation, except the tested fields ``ignoring``."""
         self.profile.dialect = self.profile.dialect.with_refusals(variation.profile.dialect, ignoring=ignoring)
 
     async def complete(self, request: Request) -> Reply:

@@ -1,4 +1,4 @@
-"""Whether a model sees images: it is asked for the colour of an image."""
+"""Tests whether a model sees images, by asking for the colour of an image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.task_groups import task_group
 from persqa_client.types import Completion, EncodedImage, Request
 
-#: Pixels: twenty times 28 and no multiple of 32, so that the two rules of Qwen's models give different token counts.
+# Pixels: twenty times 28 and no multiple of 32, so that Qwen's two rules give different token counts.
 SIDE = 560
-#: Colours that no model confuses: name, RGB value, and a pattern of what they are called in English and Chinese.
+# Colours that no model confuses: name, RGB value, and a pattern of English and Chinese names.
 COLOURS: dict[str, tuple[tuple[int, int, int], str]] = {
     "red": ((220, 20, 30), r"\bred\b|红"),
     "green": ((0, 160, 60), r"\bgreen\b|绿"),
@@ -28,24 +28,24 @@ COLOURS: dict[str, tuple[tuple[int, int, int], str]] = {
     "black": ((0, 0, 0), r"\bblack\b|黑"),
     "white": ((255, 255, 255), r"\bwhite\b|白"),
 }
-#: Characters: a longer text than this may mention any colour by chance.
+# Characters: a longer text may mention a colour by chance.
 MAX_ANSWER_LENGTH = 80
 REASONING = re.compile(r".*</think>", re.DOTALL)
 
 QUESTION = "What colour fills this picture? Answer with one word."
-#: For one word, and for the reasoning of a model that cannot be kept from it.
+# For one word, and for the reasoning of models that cannot turn it off.
 MAX_TOKENS = 256
-#: Characters of the answer that are kept.
+# Maximum length of the stored answer.
 TEXT_LENGTH = 60
-#: No model turns an image of this size into fewer tokens; fewer may be a text that stands for a dropped image.
+# Every model needs at least this many tokens for an image of this size; fewer may be a placeholder text.
 MIN_IMAGE_TOKENS = 8
 
-#: Tokens before and after an image in the prompts of Qwen's models.
+# Tokens before and after an image in Qwen's prompts.
 MARKER_TOKENS = 2
 PATCH_SIZES = (28, 32)
 
 REJECTION_CODES = frozenset({"rejected", "too_many_images", "too_large"})
-#: The error message of a text-only server contains one of these, whatever its status.
+# Text-only servers' error messages contain one of these, whatever the status.
 IMAGE_WORDS = ("image", "vision", "multimodal", "multi-modal", "mmproj")
 
 
@@ -68,16 +68,16 @@ def make_colour_image(colour: str, side: int = SIDE) -> EncodedImage:
 
 
 def find_named_colour(text: str) -> str | None:
-    """None if the answer names none or several, or is much longer than one word."""
+    """None if the answer names no colour or several, or is much longer than one word."""
     answer = REASONING.sub("", text).strip()
     found = [name for name, (_, pattern) in COLOURS.items() if re.search(pattern, answer, re.IGNORECASE)]
     return found[0] if len(found) == 1 and len(answer) <= MAX_ANSWER_LENGTH else None
 
 
 async def check_vision(probe: ProbeSession, rng: random.Random | None = None) -> tuple[VisionCheck, float]:
-    """Returns the result and the seconds that the answer took.
+    """Returns the result and the seconds for the answer.
 
-    A right answer although the image added no tokens may be a guess, so a second colour is asked for.
+    A correct answer without image tokens may be a guess, so a second colour is tested.
     """
     colours = (rng or random.Random()).sample(sorted(COLOURS), 2)
     async with task_group() as group:
@@ -92,7 +92,7 @@ async def check_vision(probe: ProbeSession, rng: random.Random | None = None) ->
 
 
 def conclude_vision(test: ColourTest, image_tokens: int | None, *, answers_text: bool) -> VisionCheck:
-    """``answers_text``: the server answered without an image, so what it rejected was the image."""
+    """``answers_text``: the server answers without an image, so it rejects images."""
     if test.error is not None:
         text = test.error.raw or test.error.message
         rejected = answers_text and test.error.code in REJECTION_CODES
@@ -107,7 +107,7 @@ def conclude_vision(test: ColourTest, image_tokens: int | None, *, answers_text:
 
 
 def detect_patch_size(vision: VisionCheck) -> int | None:
-    """Pixels of a side of one image token, by the rules of Qwen's models; None if none fits."""
+    """Side of an image token in pixels, by Qwen's rules; None if none fits."""
     return next((side for side in PATCH_SIZES if vision.tokens == MARKER_TOKENS + round(SIDE / side) ** 2), None)
 
 
@@ -121,7 +121,7 @@ async def _ask_colour(probe: ProbeSession, colour: str) -> ColourTest:
 
 
 async def _count_text_tokens(probe: ProbeSession) -> int | None:
-    """0 if the server reports no usage, None if it has no answer."""
+    """0 if the server reports no usage, None without an answer."""
     reply = await probe.try_complete(replace(_colour_question("red"), pictures=()))
     return None if reply is None else reply.completion.usage.prompt
 

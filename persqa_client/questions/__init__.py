@@ -1,1 +1,1 @@
-"""What is asked about a row: banks of questions, tags, prompts and the tasks made of them."""
+"""Questions, tags and prompts of a row."""

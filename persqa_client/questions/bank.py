@@ -1,4 +1,4 @@
-"""Banks of questions: the built-in ones, a user's own file, and what a run draws from."""
+"""Question banks: the built-in ones and the user's file."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from persqa_client.language import LANGUAGES, is_chinese
 from persqa_client.questions.categories import CATEGORIES, parse_category, parse_language, parse_need
 
 PAIRS = [(category, language) for category in CATEGORIES for language in LANGUAGES]
-# Modulus of the ranks by which questions are chosen (tasks.py): a prime.
+# A prime, modulus of the ranks of questions (tasks.py).
 RANK_MODULUS = 2**61 - 1
 
-# Far above any bank, so that a video or a device given by mistake is not read to its end.
+# Larger than any bank, to reject videos and devices given by mistake.
 MAX_FILE_BYTES = 20_000_000
 QUESTION_KEYS = ("id", "text", "category", "language", "needs", "sensitive")
 JSON_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
-# A question in plain text may begin with a brace, too: ``{tag}在做什么？``
+# A plain-text question may also begin with a brace: ``{tag}在做什么？``
 JSON_START = re.compile(r'\{\s*(?:"|\}|$)')
 LINE_END = re.compile(r"\r\n|\r|\n")
 WRITTEN_TAG = re.compile(r"[<＜]/?[^\W_][\w.\-]{0,39}[>＞]")
-# Unicode's categories of control characters, lone surrogates, line and paragraph separators.
+# Unicode categories of control characters, lone surrogates, line and paragraph separators.
 UNPRINTABLE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 BRACES = re.compile(r"\{[^{}]{0,40}\}|[{}]")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question of a bank. ``{tag}`` in its text stands for the tag."""
+    """A question with ``{tag}`` in place of the tag."""
 
     id: str
     text: str
-    category: str | None = None  # None for every category.
-    language: str | None = None  # None for every language.
+    category: str | None = None  # None for all categories.
+    language: str | None = None  # None for all languages.
     needs: frozenset[str] = frozenset()  # Keys of ``categories.NEEDS``.
-    sensitive: bool = False  # Asks about skin, age, body or the like.
-    # A digest of the id. Its product with a row's digest, modulo RANK_MODULUS, ranks the question for the row: as
-    # evenly spread as a digest of both, and cheaper.
+    sensitive: bool = False  # About skin, age, body or the like.
+    # Digest of the id. Its product with a row's digest, modulo RANK_MODULUS, is the question's rank for that row: as
+    # evenly distributed as a common digest, and cheaper.
     factor: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -57,9 +57,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Bank:
-    """The questions that a run can ask, by category and language. Made by ``Bank.build``."""
+    """The questions of a run, by category and language. Made by ``Bank.build``."""
 
-    category: str | None  # Of rows that name none; None for a bank of the user's own questions.
+    category: str | None  # Default for rows without a category; None for the user's own questions.
     by_pair: Mapping[tuple[str, str], tuple[Question, ...]]  # By category and language.
 
     @classmethod
@@ -70,9 +70,9 @@ class Bank:
         sensitive: bool = False,
         without: frozenset[str] = frozenset(),
     ) -> Bank:
-        """A bank of the built-in questions, where ``source`` is a category, or of the given questions alone.
+        """Takes the built-in questions if ``source`` is a category, else only the given questions.
 
-        Leaves out questions that need anything of ``without``, and sensitive ones unless ``sensitive`` is set.
+        Leaves out questions that need anything in ``without``, and sensitive ones unless ``sensitive`` is true.
         """
         if isinstance(source, str):
             found = {pair: load_builtin_bank(*pair) for pair in PAIRS}
@@ -93,12 +93,12 @@ class Bank:
         return tuple(language for language in LANGUAGES if any(language == pair[1] for pair in self.by_pair))
 
     def default_category(self, language: str) -> str:
-        """The category of rows that name none."""
+        """Category of rows without one."""
         return self.category or next((category for category, own in self.by_pair if own == language), CATEGORIES[0])
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits that change with any question that a row can be asked."""
+        """16 hexadecimal digits, changed by any edit of the questions."""
         questions = sorted((*pair, item.id, item.text) for pair, items in self.by_pair.items() for item in items)
         return blake2b(json.dumps(questions).encode(), digest_size=8).hexdigest()
 
@@ -109,14 +109,14 @@ def question_fits(question: Question, category: str, language: str) -> bool:
 
 @cache
 def load_builtin_bank(category: str, language: str) -> tuple[Question, ...]:
-    """Sensitive questions included."""
+    """Includes sensitive questions."""
     name = f"{category}.{language}.jsonl"
     data = resources.files("persqa_client.questions").joinpath("banks", name).read_bytes()
     return tuple(replace(question, category=category, language=language) for question in parse_bank(data, name))
 
 
 def read_bank_file(path: Path) -> tuple[Question, ...]:
-    """Raises SettingsError for a file that can't be read or has a mistake."""
+    """Raises SettingsError for an unreadable or invalid file."""
     name = describe_reference(str(path))
     try:
         with path.open("rb") as file:
@@ -127,7 +127,7 @@ def read_bank_file(path: Path) -> tuple[Question, ...]:
         ) from error
     except IsADirectoryError as error:
         raise SettingsError(f"The question bank {name} is a folder; give the path of a file.") from error
-    except (OSError, ValueError) as error:  # ValueError for a path with a NUL.
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
         raise SettingsError(f"The question bank {name} can't be read ({reason}).") from error
     if len(data) > MAX_FILE_BYTES:
@@ -138,9 +138,9 @@ def read_bank_file(path: Path) -> tuple[Question, ...]:
 
 
 def parse_bank(data: bytes, name: str) -> tuple[Question, ...]:
-    """The questions of JSON Lines, or of plain text with one question on a line and ``#`` for comments.
+    """Parses JSON Lines, or plain text with one question per line and ``#`` comments.
 
-    JSON Lines are recognised by the suffix of ``name``, or by how the first line begins. Raises SettingsError.
+    JSON Lines are detected by the suffix of ``name`` or the first line. Raises SettingsError.
     """
     lines = list(numbered_lines(decode_utf8(data, name)))
     as_json = is_json_lines(name, lines)
@@ -174,13 +174,13 @@ def decode_utf8(data: bytes, name: str) -> str:
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Without blank lines; numbers from 1."""
+    """Non-blank lines with numbers from 1."""
     for number, line in enumerate(LINE_END.split(text), 1):
         if line.strip():
             yield number, line.strip()
 
 
-# These raise ValueError with what is wrong and what to do, to which ``parse_bank`` adds the file and the line.
+# These raise ValueError with the mistake and its correction; ``parse_bank`` adds file and line.
 
 
 def parse_json_object(line: str) -> dict[str, Any]:
@@ -218,14 +218,16 @@ def question_text(fields: dict[str, Any]) -> str:
         raise ValueError("text must be a string; put it in quotes")
     text = check_printable(text.strip(), "text")
     if tag := WRITTEN_TAG.search(text):
-        raise ValueError(f"the question has the tag {tag[0]}; write {{tag}} instead, which becomes the tag of each row")
+        raise ValueError(
+            f"the question has the tag {tag[0]}; write {{tag}} instead, which is replaced by the tag of each row"
+        )
     for brace in BRACES.findall(text):
         if brace != "{tag}":
             raise ValueError(f"unknown placeholder {brace}; use {{tag}}, and no other braces")
     if "{tag}" not in text:
         raise ValueError("the question has no {tag}; write it where the tag belongs")
     if not normalise_words(text.replace("{tag}", "")):
-        raise ValueError("the question is nothing but {tag}; write what is asked about it")
+        raise ValueError("the question is only {tag}; write a question about it")
     return text
 
 
@@ -261,21 +263,21 @@ def string_list(fields: dict[str, Any], key: str) -> list[str]:
 
 
 def derive_id(text: str) -> str:
-    """Independent of case, spacing and punctuation."""
+    """Ignores case, spacing and punctuation."""
     return blake2b(normalise_words(text).encode(), digest_size=6).hexdigest()
 
 
 def normalise_words(text: str) -> str:
-    """The letters, marks and digits of a text, in one case and form."""
+    """Normalised letters, marks and digits of a text."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(character for character in folded if unicodedata.category(character)[0] in "LMN")
 
 
 @dataclass(slots=True)
 class DuplicateFinder:
-    """Finds questions with the same id or the same words of which one row could get both."""
+    """Finds questions with equal ids or words that the same row could get."""
 
-    # By what is compared, its value and the language: for each category, the line of the first such question.
+    # Kind of comparison, value and language → category → line of the first such question.
     lines: dict[tuple[str, str, str | None], dict[str | None, int]] = field(default_factory=dict)
 
     def add(self, question: Question, line: int) -> None:

@@ -1,4 +1,4 @@
-"""What questions are chosen by: the category of the main subject, the language, and what a picture must show.
+"""Categories, languages and needs, by which questions are chosen.
 
 In every category the tag names one subject: a person, an animal, an object, a place, or one person of a group.
 """
@@ -12,7 +12,7 @@ from persqa_client.language import LANGUAGE_SYNONYMS, LANGUAGES
 
 CATEGORIES = ("human", "animal", "object", "scene", "group")
 
-# What a question can presuppose, and what that means for the picture.
+# What a question can need, and what the picture must show for it.
 NEEDS: Mapping[str, str] = {
     "face": "the face, turned at least half to the camera",
     "eyes": "open eyes, large enough to see their colour",
@@ -30,7 +30,7 @@ NEEDS: Mapping[str, str] = {
     "several_subjects": "other people beside the main character",
 }
 
-# Other words that users write, in lower case.
+# Synonyms in lower case.
 CATEGORY_SYNONYMS = {
     "human": ("person", "人物"),
     "animal": ("pet", "动物", "宠物"),
@@ -56,12 +56,12 @@ def parse_language(text: str) -> str:
 
 
 def parse_need(text: str) -> str:
-    """``whole body`` -> ``whole_body``. Raises ValueError for what is not in ``NEEDS``."""
+    """``whole body`` -> ``whole_body``. Raises ValueError for an unknown need."""
     return match_name(re.sub(r"[-\s]+", "_", text.strip().casefold()), text, "need", NEEDS, NEED_SYNONYMS)
 
 
 def match_name(word: str, text: str, noun: str, names: Collection[str], synonyms: Mapping[str, Collection[str]]) -> str:
-    """``text`` and ``noun`` are for the message of the ValueError."""
+    """``text`` and ``noun`` are for the error message."""
     if word in names:
         return word
     for name, others in synonyms.items():

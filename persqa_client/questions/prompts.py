@@ -1,6 +1,6 @@
-"""The texts that the model reads, in each language: the system text, the prompt, and the prompt to ask again.
+"""The texts that the model reads, in each language.
 
-These texts decide the data, so their digest is part of a run's identity.
+They determine the data, so their digest is part of a run's identity.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from persqa_client.types import Problem, Task, Turn
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The texts of one language.
+    """Texts of one language.
 
-    ``name`` in them is the tag, or the ordinary name that stands in for it. The system text is the same for all rows,
-    so that servers can share its prefix.
+    ``name`` is the tag, or the ordinary name that replaces it. All rows have the same system text, so that servers can
+    cache it.
     """
 
     system: str
-    subjects: Mapping[str, str]  # What is said about the main character, by category.
+    subjects: Mapping[str, str]  # Statement about the main character, by category.
     prompt: str
     reask: str
-    # Why an answer can't be used, by the problem's code, or by code/variant where a variant has a text of its own.
-    # An answer that was cut off needs none: it is asked for again with more tokens, not with a reason.
+    # Reasons for a re-ask, by problem code, or by code/variant. Truncated answers have none: they are asked again with
+    # more tokens.
     reasons: Mapping[str, str]
 
 
@@ -109,14 +109,14 @@ def choose_wording(question: str) -> Wording:
 
 @lru_cache(maxsize=1024)
 def build_prompt(question: str, name: str, category: str = "human") -> tuple[str, str]:
-    """The system text and the prompt for a question about ``name``, in the question's language."""
+    """System text and prompt for a question about ``name``, in the question's language."""
     wording = choose_wording(question)
     subject = wording.subjects[category].format(name=name)
     return wording.system, wording.prompt.format(subject=subject, name=name, question=question)
 
 
 def build_reask_prompt(task: Task, answer: str, problem: Problem) -> tuple[Turn, Turn]:
-    """The turns that follow a rejected answer: the answer itself, and why the question is asked again."""
+    """The turns after the prompt: the rejected answer, and the request for a better one."""
     wording = choose_wording(task.question)
     name = task.surrogate or task.tag
     template = wording.reasons.get(f"{problem.code}/{problem.variant}") or wording.reasons[problem.code]
@@ -125,6 +125,6 @@ def build_reask_prompt(task: Task, answer: str, problem: Problem) -> tuple[Turn,
 
 
 def prompts_digest() -> str:
-    """16 hexadecimal digits that change with any text that models read, apart from the questions."""
+    """16 hexadecimal digits, changed by any edit of the texts."""
     texts = json.dumps([asdict(ENGLISH), asdict(CHINESE), SURROGATE_NAMES], sort_keys=True)
     return blake2b(texts.encode(), digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""Which names can be tags, which tags are risky, surrogate names, and the list of real names."""
+"""Valid tags, risky tags, surrogate names, and real names."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.language import is_chinese
 
-# Nothing that a regular expression or a chat template gives a meaning to.
+# Only characters without a meaning in regular expressions and chat templates.
 TAG_NAME = re.compile(r"[^\W_](?:[\w.\-]{0,38}[^\W_])?")
-# Names that tokenizers, chat templates and training layouts use.
+# Names used by tokenizers, chat templates and training layouts.
 RESERVED_NAMES = frozenset(
     {"image", "video", "audio", "s", "unk", "pad", "bos", "eos", "mask", "cls", "sep", "think", "answer", "tool_call"}
     | {"bbox", "box", "quad", "point", "ref", "ref-object", "im_start", "im_end", "sks", "tool_response"}
     | {"start_of_turn", "end_of_turn", "end_of_utterance", "endoftext", "image_pad", "vision_start", "vision_end"}
 )
-# Names that tokenizers and the soft tokens of personalised models count up.
+# Numbered names of tokenizers and of the soft tokens of personalised models.
 NUMBERED_NAMES = re.compile(r"(?:token|reserved|special|unused|extra_id|reserved_special_token)[_\-]?\d*")
 
-# A shorter name is too often a word, or a part of one, to be recognised without its brackets.
+# Shorter names are too often words, or parts of words, to be recognised without brackets.
 MIN_BARE_NAME_LENGTH = 3
 WORD_KINDS = {"words": "an English word", "names": "a given name", "characters": "a famous character's name"}
 
-# Names under which a model is asked that mangles tags: of no one gender, not famous, no everyday words.
+# Names for models that mangle tags: not of one gender, not famous, no everyday words.
 SURROGATE_NAMES = {
     "en": ("Charlie", "Marlow", "Tessaly", "Quillan"),
     "zh": ("小满", "阿禾", "知夏", "云舟"),
@@ -35,7 +35,7 @@ MAX_REAL_NAME_LENGTH = 100
 
 
 def parse_tag(name: str) -> str:
-    """``mam`` or ``<mam>`` -> ``<mam>``. Raises ValueError with the reason where the name can't be a tag."""
+    """``mam`` or ``<mam>`` -> ``<mam>``. Raises ValueError for an invalid name."""
     bare = strip_brackets(name)
     if not TAG_NAME.fullmatch(bare):
         raise ValueError(f"{name!r} can't be a tag: use up to 40 letters, digits and hyphens, for example mam")
@@ -49,14 +49,14 @@ def strip_brackets(name: str) -> str:
 
 
 def find_tag_risks(name: str) -> tuple[str, ...]:
-    """The risks of a name that is allowed as a tag, a clause each: "it has …"."""
+    """Risks of a valid name, as clauses: "it has …"."""
     bare = strip_brackets(name)
     lower = bare.lower()
     kinds = [WORD_KINDS[kind] for kind, words in load_known_words().items() if lower in words]
     risks = (
         (
             bare.isascii() and len(bare) < MIN_BARE_NAME_LENGTH,
-            "it has fewer than 3 letters, so it can't be repaired in an answer that lost its brackets",
+            "it has fewer than 3 letters, so it can't be repaired if an answer omits the brackets",
         ),
         (bare != lower, "it has capital letters, which models change and some evaluators compare"),
         (
@@ -77,9 +77,9 @@ def find_tag_risks(name: str) -> tuple[str, ...]:
 
 
 def can_repair_bare_name(tag: str) -> bool:
-    """Whether the tag's name without brackets can only mean the tag.
+    """Whether the name without brackets can only mean the tag.
 
-    False for Chinese names, since Chinese puts no space around names.
+    False for Chinese names, which have no spaces around them.
     """
     bare = tag[1:-1]
     return bare.isascii() and len(bare) >= MIN_BARE_NAME_LENGTH and not is_known_word(bare)
@@ -92,7 +92,7 @@ def is_known_word(name: str) -> bool:
 
 @cache
 def load_known_words() -> dict[str, frozenset[str]]:
-    """The lists of ``words.txt``, in lower case, by the names of its sections."""
+    """Sections of ``words.txt``, by name, in lower case."""
     text = resources.files("persqa_client.questions").joinpath("words.txt").read_text(encoding="utf-8")
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     sections = re.split(r"^\[(\w+)\]$", lines, flags=re.MULTILINE)[1:]
@@ -100,7 +100,7 @@ def load_known_words() -> dict[str, frozenset[str]]:
 
 
 def choose_surrogate(question: str, tag: str, real_names: Iterable[str]) -> str:
-    """The first name that is neither in the question nor a real name. Raises RowError (``no_surrogate``) if none is."""
+    """The first name that is not in the question and not a real name. Raises RowError (``no_surrogate``)."""
     taken = f"{question} {tag} {' '.join(real_names)}".casefold()
     for name in SURROGATE_NAMES["zh" if is_chinese(question) else "en"]:
         if name.casefold() not in taken:
@@ -112,7 +112,7 @@ def choose_surrogate(question: str, tag: str, real_names: Iterable[str]) -> str:
 
 
 def read_real_names(path: Path) -> tuple[str, ...]:
-    """The names of a file, one on a line; ``#`` begins a comment. Raises SettingsError for a file that is no list."""
+    """One name per line; ``#`` begins a comment. Raises SettingsError for an invalid file."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -1,7 +1,6 @@
-"""From a row to its tasks: question, prompt, constraint, checks and seed.
+"""Makes the tasks of a row: question, prompt, constraint, checks and seed.
 
-The question and the seed that is sent to the model depend only on the run's seed, the row's id, and its images as
-written. Other columns, the row's place and a resume change neither.
+Question and seed depend only on the run's seed, the row's id, and its images as written.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from persqa_client.types import Check, Row, Strategy, Task, TaskId
 
 
 def choose_question(row: Row, number: int, *, seed: int, questions: Sequence[Question]) -> Question:
-    """The row's question of that number, from 0; each number gives a different one.
+    """Each ``number`` gives a different question of the row.
 
-    Questions are ranked for each row by rendezvous hashing: a question added to n others changes the row's question k
-    with a chance of (k + 1) in (n + 1). Raises RowError (``no_question``) if there are too few.
+    Questions are ranked per row by rendezvous hashing: a question added to n others changes the row's question k with
+    probability (k + 1) / (n + 1). Raises RowError (``no_question``) if there are too few.
     """
     if not 0 <= number < len(questions):
         fitting = f"only {len(questions)} questions match" if questions else "no question matches"
@@ -39,17 +38,17 @@ def choose_question(row: Row, number: int, *, seed: int, questions: Sequence[Que
 
 
 def request_seed(row: Row, number: int, seed: int) -> int:
-    """31 bits, which every server accepts."""
+    """31 bits, accepted by every server."""
     return (int.from_bytes(row_digest(row, seed, "sampling", number), "big") >> 1) % 2**31
 
 
 def row_digest(row: Row, seed: int, purpose: str, *more: int) -> bytes:
-    """8 bytes. ``purpose`` makes the choice of the question and the request's seed independent of one another."""
+    """8 bytes. ``purpose`` makes question and request seed independent of each other."""
     key = json.dumps([purpose, seed, row.id, row.images, *more], ensure_ascii=True).encode()
     return blake2b(key, digest_size=8).digest()
 
 
-# A surrogate works without a pattern, and better with one.
+# The surrogate strategy also works without a pattern.
 STRATEGIES_WITH_PATTERN = ("constrain", "surrogate")
 
 
@@ -65,10 +64,10 @@ class TaskMaker:
     language: str = "en"
     questions: int = 1  # Per row.
     strategy: Strategy = "direct"
-    names: tuple[str, ...] = ()  # Real names that no answer may have.
+    names: tuple[str, ...] = ()  # Real names that answers must not contain.
 
     def task_ids(self, row: Row) -> tuple[TaskId, ...]:
-        """One for each question of the row; a single one where the row has its own question."""
+        """One per question; a single one for a row with its own question."""
         if row.only_question is not None or row.question is not None:
             return (TaskId(row.number, row.only_question or 0),)
         return tuple(TaskId(row.number, number) for number in range(self.questions))
@@ -101,7 +100,7 @@ class TaskMaker:
         )
 
     def find_question(self, row: Row, number: int, category: str) -> tuple[str | None, str]:
-        """Id and text; no id for the row's own question."""
+        """Id and text; the id is None for the row's own question."""
         if row.question is not None:
             return None, row.question
         questions = self.bank.questions(category, row.language or self.language)
@@ -110,10 +109,10 @@ class TaskMaker:
 
 
 def answer_pattern(name: str) -> str:
-    """A regular expression for answers that begin with the tag or a surrogate name.
+    """Pattern of answers that begin with the tag or a surrogate name.
 
-    vLLM's back-ends have no look-around, so it names the characters that may follow a Latin name: otherwise a longer
-    word could begin with it.
+    vLLM's back-ends have no look-around, so the pattern lists the characters that may follow a Latin name; otherwise it
+    could be the beginning of a longer word.
     """
     if name.isascii() and name.isalpha():
         return rf"{name}[ ,'’][\s\S]+"

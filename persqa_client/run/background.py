@@ -1,6 +1,4 @@
-"""Runs a whole run in the background: monitors beside it, the event loop thread of the synchronous interfaces, and the
-garbage collector's settings.
-"""
+"""Executes runs with monitors, on a background event loop for synchronous callers; garbage collector settings."""
 
 from __future__ import annotations
 
@@ -24,13 +22,13 @@ from persqa_client.run.summary import Summary
 
 logger = logging.getLogger(__name__)
 
-# New objects between two passes of the garbage collector. Python's default is 700, and each pass walks the objects of
-# hundreds of rows in progress: 15 % of a run's CPU time. A run creates few reference cycles, for failed rows only.
+# Allocations between garbage collections. Python's default of 700 costs 15 % of a run's CPU time, because each
+# collection visits all rows in progress. Only failed rows create reference cycles.
 GC_THRESHOLD = 10_000
 
 
 def tune_gc() -> None:
-    """Excludes all imported objects from collection and makes passes rare, for the rest of the process."""
+    """Excludes imported objects from garbage collection and makes collections rare, for the rest of the process."""
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     gc.enable()
@@ -38,9 +36,9 @@ def tune_gc() -> None:
 
 @contextmanager
 def infrequent_gc() -> Iterator[None]:
-    """Makes passes rare within the context, for a run inside another program.
+    """Makes garbage collections rare while the context is open.
 
-    Changes nothing if the program has turned the collector off, or made passes rarer itself.
+    Does nothing if the collector is off or already set to rarer collections.
     """
     before = gc.get_threshold()
     if not 0 < before[0] < GC_THRESHOLD:
@@ -53,14 +51,14 @@ def infrequent_gc() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-STOPPING_MESSAGE = "Stopping. Requests in flight may finish (once more to stop at once)."
+STOPPING_MESSAGE = "Stopping after the requests in flight. Press Ctrl-C again to stop immediately."
 
-# Watches a run until it is cancelled, for example to show progress.
+# Coroutine that watches a run until it is cancelled, for example to show progress.
 Monitor = Callable[[Run], Coroutine[Any, Any, None]]
 
 
 async def execute_with_monitors(run: Run, *monitors: Monitor) -> Summary:
-    """Executes the run while the monitors watch it. Errors of a monitor are ignored; raises as ``Run.execute`` does."""
+    """Ignores errors of the monitors; raises like ``Run.execute``."""
     tasks = [asyncio.create_task(monitor(run)) for monitor in monitors]
     try:
         return await run.execute()
@@ -73,7 +71,7 @@ async def execute_with_monitors(run: Run, *monitors: Monitor) -> Summary:
 def execute_blocking(run: Run, *monitors: Monitor) -> Summary:
     """``execute_with_monitors`` on the background event loop.
 
-    Ctrl-C stops the run, lets requests in flight finish, and raises KeyboardInterrupt; a second one ends them at once.
+    Ctrl-C lets requests in flight finish and raises KeyboardInterrupt; a second Ctrl-C aborts them.
     """
     with infrequent_gc():
         future = get_portal().start_task_soon(execute_with_monitors, run, *monitors)
@@ -86,7 +84,7 @@ def execute_blocking(run: Run, *monitors: Monitor) -> Summary:
 
 
 def stop_and_wait(run: Run, future: Future[Summary]) -> None:
-    """Stops a run on the background loop: Ctrl-C interrupts the calling thread only."""
+    """Called on Ctrl-C, which interrupts only the calling thread."""
     try:
         get_portal().call(run.stop)
         with suppress(PersQAError):
@@ -96,7 +94,7 @@ def stop_and_wait(run: Run, future: Future[Summary]) -> None:
 
 
 def get_portal() -> BlockingPortal:
-    """The event loop thread. It starts at the first call and ends with the process."""
+    """Starts the event loop thread on first use; it ends with the process."""
     with portal_lock:
         return start_portal()
 
@@ -109,7 +107,7 @@ def start_portal() -> BlockingPortal:
 
 
 def reset_after_fork() -> None:
-    """A forked child inherits no threads, so that it has to start its own loop."""
+    """A forked child has no threads, so it starts its own loop."""
     global portal_lock
     portal_lock = threading.Lock()
     start_portal.cache_clear()

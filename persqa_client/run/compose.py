@@ -1,4 +1,4 @@
-"""Composes a pipeline from the settings of a run: the only place that does, for commands, Python and DataFlow."""
+"""Builds a pipeline from a run's settings, for the command, Python and DataFlow."""
 
 from __future__ import annotations
 
@@ -35,15 +35,14 @@ from persqa_client.run.pipeline import Pipeline
 from persqa_client.storage.records import render_failure, render_record
 from persqa_client.types import BadRow, Failure, Outcome, Row, Strategy, TaskId
 
-# While an image is prepared, both its file and the encoded result are in memory.
+# During preparation both the file and the encoded image are in memory.
 BYTES_PER_IMAGE_BYTE = 2
 
 
 class RunPlan:
     """The parts of a run that need no server: question bank, tag, real names, image folders.
 
-    ``input_folder`` is the folder of the input file, where relative image paths are looked up first. Raises
-    SettingsError if the tag, the bank or the file of names is invalid.
+    Relative image paths are looked up first in ``input_folder``, the folder of the input file. Raises SettingsError.
     """
 
     def __init__(self, settings: RunSettings, input_folder: Path | None = None) -> None:
@@ -75,11 +74,11 @@ class RunPlan:
         )
 
     def make_row_reader(self, *, share_images: bool = False) -> RowReader:
-        """``share_images``: whether an image is sent once for all questions about it."""
+        """``share_images``: send an image once for all its questions."""
         return RowReader(self.settings.recipe, self.image_roots, self.make_task_maker("direct"), share_images)
 
     def identity(self) -> dict[str, Any]:
-        """The settings that decide the data, by flag name; files are represented by a digest of their content."""
+        """The settings that affect the data, by flag name; files are represented by digests."""
         recipe = self.settings.recipe
         identity = self.settings.identity()
         if recipe.bank not in CATEGORIES:
@@ -89,15 +88,14 @@ class RunPlan:
         return identity
 
     def digests(self) -> dict[str, str]:
-        """Digests of the questions and of the prompts. They change if an upgrade changes the built-in texts."""
+        """Digests of the built-in questions and prompts, which change with an upgrade that edits them."""
         return {"bank-digest": self.bank.digest, "prompts-digest": prompts_digest()}
 
     def warnings(self) -> tuple[str, ...]:
-        """Warnings about a tag that is allowed but risky."""
         return tuple(f"The tag {self.tag}: {risk}." for risk in find_tag_risks(self.settings.recipe.tag))
 
     def render(self, line: bytes, outcome: Outcome) -> bytes:
-        """The line of the output or of the failure file for an input line."""
+        """Renders a line of the output or the failure file."""
         recipe = self.settings.recipe
         if isinstance(outcome, Failure):
             return render_failure(line, outcome, numbered=recipe.questions > 1)
@@ -108,7 +106,7 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """Turns input lines into rows and tasks, and estimates the memory that a task needs."""
+    """Makes rows and tasks from input lines, and estimates the memory of a task."""
 
     recipe: Recipe
     image_roots: tuple[Path, ...]
@@ -117,21 +115,18 @@ class RowReader:
 
     @property
     def jobs_per_permit(self) -> int:
-        """With several questions per row, the later ones wait until the first has uploaded their images."""
+        """Above 1 with several questions per row: later ones wait until the first has uploaded the images."""
         return 2 if self.recipe.questions > 1 else 1
 
     def parse(self, number: int, line: bytes) -> Row | BadRow:
         return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:
-        """One task for each question about the row; a bad row has a single task, which fails."""
+        """One per question; a single one for a bad row."""
         return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)
 
     def weigh(self, row: Row | BadRow, task_id: TaskId) -> int:
-        """Estimates the bytes that a task holds in memory, its images included.
-
-        Shared images count for the first question of their row only.
-        """
+        """Estimated bytes of a task in memory. Shared images count only for the first question of a row."""
         shares = self.share_images and task_id.question > 0
         if isinstance(row, BadRow) or (shares and row.only_question is None):
             return len(row.line)
@@ -144,10 +139,10 @@ def input_folder_of(source: Source) -> Path | None:
 
 
 def find_image_roots(image_root: Path | None, input_folder: Path | None) -> tuple[Path, ...]:
-    """The folders where relative image paths are looked up, in order."""
+    """Folders for relative image paths, in order."""
     if image_root is not None:
         return (image_root,)
-    # A dict removes the duplicate if the input is in the working directory.
+    # A dict removes duplicates, for example if the input is in the working directory.
     return (Path(),) if input_folder is None else tuple(dict.fromkeys((input_folder, Path())))
 
 
@@ -159,7 +154,7 @@ def make_tag(name: str) -> str:
 
 
 def make_bank(recipe: Recipe) -> Bank:
-    """Raises SettingsError for an invalid bank file, and for a bank with fewer questions than each row needs."""
+    """Raises SettingsError for an invalid bank file, and if the bank has fewer questions than each row needs."""
     own = recipe.bank if recipe.bank in CATEGORIES else read_bank_file(Path(recipe.bank))
     bank = Bank.build(own, sensitive=recipe.sensitive, without=parse_needs(recipe.without))
     category, language = default_category_and_language(recipe, bank)
@@ -168,13 +163,13 @@ def make_bank(recipe: Recipe) -> Bank:
         left = " (after --without)" if recipe.without else ""
         raise SettingsError(
             f"--questions {recipe.questions} is more than the bank's {available} questions about category {category} "
-            f"in language {language}{left}. Ask fewer, or give a larger --bank."
+            f"in language {language}{left}. Use a smaller --questions or a larger --bank."
         )
     return bank
 
 
 def default_category_and_language(recipe: Recipe, bank: Bank) -> tuple[str, str]:
-    """The category and language of rows that set none."""
+    """Category and language of rows without these fields."""
     language = recipe.language or bank.languages[0]
     return bank.default_category(language), language
 
@@ -190,21 +185,21 @@ def digest_file(path: Path) -> str:
     return blake2b(path.read_bytes(), digest_size=8).hexdigest()
 
 
-# One thread per core, since Pillow releases the GIL; at least four, for slow disks.
+# One thread per core, because Pillow releases the GIL; at least four, for slow disks.
 IMAGE_THREADS = max(4, min(16, os.cpu_count() or 1))
-# Rule for image tokens by the side of the square, in pixels, that a probe found to be one token.
+# Model family by the side in pixels of one image token, as measured by the probe.
 FAMILY_BY_PATCH: dict[int, ModelFamily] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
 
 
 def ignore_warning(warning: str) -> None:
-    """The default for callers that show no warnings."""
+    """Default for callers that show no warnings."""
 
 
 class Composition(AbstractAsyncContextManager["Composition"]):
-    """Everything that answers rows: the endpoint pool, the image cache and its threads, and the pipeline over them.
+    """Everything that answers rows: endpoint pool, image cache with its threads, and pipeline.
 
-    Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. ``pool`` replaces the pool that the settings
-    describe; ``warn`` is called when an endpoint is left out. Belongs to one event loop.
+    Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. ``pool`` overrides the pool of the settings;
+    ``warn`` is called when an endpoint is left out. Belongs to one event loop.
     """
 
     def __init__(
@@ -222,7 +217,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             [make_session(one, settings.sampling, settings.limits, http_client) for one in settings.endpoints],
             warn=warn,
         )
-        # What the servers support, in the order of the endpoints; empty before the probe.
+        # Probed features of each server; empty before the probe.
         self.servers: tuple[ServerCapabilities, ...] = ()
         self.strategy: Strategy = "direct"
         self._cache = ImageCache(
@@ -231,9 +226,9 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         self._threads = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="image")
 
     async def probe(self, depth: ProbeDepth | None, *, uuid: bool) -> None:
-        """Finds out what the servers support. ``depth`` None sends nothing and assumes no features.
+        """Probes the servers. ``depth`` None sends nothing and assumes no features. Raises RunStopped.
 
-        ``uuid``: whether to find out if images can be sent by uuid. Raises RunStopped if a server is unusable.
+        ``uuid``: also test whether images can be sent by uuid.
         """
         wanted = self.settings.recipe.strategy
         if depth is None:
@@ -244,7 +239,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
 
     @property
     def share_images(self) -> bool:
-        """Whether all servers cache images by uuid, so that each image is sent once."""
+        """True if all servers cache images by uuid."""
         return self.settings.uuid and bool(self.servers) and all(server.uuid for server in self.servers)
 
     def make_row_reader(self) -> RowReader:

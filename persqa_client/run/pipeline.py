@@ -1,4 +1,4 @@
-"""The way of one row: task, images, request, answer, checks, a re-ask where needed, record or failure."""
+"""Answers one task: builds it, loads its images, sends the request, checks the answer, and re-asks if necessary."""
 
 from __future__ import annotations
 
@@ -28,53 +28,52 @@ from persqa_client.types import (
     Usage,
 )
 
-# A question is asked once, and once more if the answer is rejected.
+# A rejected answer is asked for once more.
 MAX_ASKS = 2
 
 
 class Completer(Protocol):
-    """What the pipeline needs of a session or a pool."""
+    """Interface of a session or a pool."""
 
     async def complete(self, request: Request) -> Reply: ...
 
 
 @dataclass(slots=True)
 class Cost:
-    """What a task has cost so far, and why its first answer was rejected."""
+    """Cost of a task so far, and why its first answer was rejected."""
 
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
     asks: int = 0
-    # Code of the first problem, and the text of the last rejected answer.
+    # Code of the first problem; text of the last rejected answer.
     refused: str | None = None
     raw: str = ""
 
 
 def ignore_weight(weight: int) -> None:
-    """The default for callers that do not limit memory."""
+    """Default for callers without a memory limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Answers the tasks of a run. ``load`` returns the image for a reference, or raises RowError."""
+    """Answers the tasks of a run. ``load`` loads an image reference, or raises RowError."""
 
     completer: Completer
     load: Callable[[str], Awaitable[EncodedImage]]
     task_maker: TaskMaker
-    # Tokens that an answer may have.
+    # Maximum tokens of an answer.
     max_tokens: int = 512
-    # Tokens that prompt and answer may have together, where known.
+    # Context length, if known.
     context: int | None = None
-    # Whose rule counts the tokens of an image; None if the model belongs to no known family.
+    # Model family for counting image tokens; None if unknown.
     model_family: ModelFamily | None = None
-    # Whether an image is sent once for all questions about it.
+    # Whether each image is sent once for all its questions.
     share_images: bool = False
 
     async def answer(self, row: Row | BadRow, task_id: TaskId, set_weight: SetWeight = ignore_weight) -> Outcome:
-        """The record or the failure of a task.
+        """Returns a record or a failure; only RunStopped and Interrupted are raised.
 
-        ``set_weight`` is called with the bytes that the task holds, once its images are loaded. RunStopped and
-        Interrupted are passed on.
+        ``set_weight`` is called with the task's bytes in memory once its images are loaded.
         """
         if isinstance(row, BadRow):
             return Failure(task_id, row.code, row.message, whole_row=True)
@@ -84,7 +83,7 @@ class Pipeline:
         except RowError as error:
             return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}")
         held = len(row.line) + sum(len(image.data) for image in images)
-        # The row's first question holds the images that the others share.
+        # The first question's weight includes the images that the others share.
         set_weight(0 if self.share_images and task_id.question > 0 else held)
         return await self._ask(task, images)
 
@@ -111,9 +110,9 @@ class Pipeline:
             request = reask
 
     def _make_reask(self, task: Task, request: Request, problem: Problem, reply: Reply, cost: Cost) -> Request | None:
-        """The second request, or None if there is no second one.
+        """The request for the second ask: with twice the tokens after a truncated answer, otherwise with the reason.
 
-        It allows twice as many tokens for an answer that was cut off, and otherwise says what was wrong with it.
+        None if there is no second ask.
         """
         if cost.asks >= MAX_ASKS:
             return None

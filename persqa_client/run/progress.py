@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, elsewhere a line every ten seconds."""
+"""Progress on stderr: a bar on a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rich.text import Text
 from persqa_client.endpoints.traffic import describe_trouble
 from persqa_client.run.run import Run
 
-# Seconds between two updates.
+# Seconds between updates.
 BAR_INTERVAL = 0.25
 LINE_INTERVAL = 10.0
 
 
 class QuietConsole(Console):
-    """A console that stops printing when its output is closed. rich itself would exit the process."""
+    """Stops printing when its output is closed; rich would exit the process."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -29,7 +29,7 @@ class QuietConsole(Console):
 
 @dataclass(frozen=True, slots=True)
 class ProgressSnapshot:
-    """The figures of a run at one moment."""
+    """State of a run at one moment."""
 
     done: int
     failed: int
@@ -38,15 +38,15 @@ class ProgressSnapshot:
     rows_per_second: float
     tokens_per_second: float
     retries: int
-    # Part of the input that has been read, from 0 to 1; None if unknown.
+    # Fraction of the input read so far; None if unknown.
     fraction: float | None
     seconds_left: float | None
-    # Why requests are held back, or which endpoints are unavailable.
+    # Why requests wait, or which endpoints are unavailable.
     trouble: str | None
 
     def format(self) -> str:
         left = "" if self.seconds_left is None else f", {timedelta(seconds=round(self.seconds_left))} left"
-        # Zero before the first answer, and with a serving that reports no usage.
+        # Zero before the first answer, and for servings that report no usage.
         tokens = f"{self.tokens_per_second:.0f} tokens/s, " if self.tokens_per_second else ""
         text = (
             f"{self.done:,} done, {self.failed:,} failed, {self.in_flight} of {self.permits} in flight, "
@@ -56,7 +56,7 @@ class ProgressSnapshot:
 
 
 def take_snapshot(run: Run, seconds: float) -> ProgressSnapshot:
-    """``seconds``: since this process began to answer rows."""
+    """``seconds``: time since this process started answering rows."""
     progress, traffic = run.progress, run.pool.traffic
     elapsed = max(seconds, 1e-3)
     fraction = seconds_left = None
@@ -79,7 +79,7 @@ def take_snapshot(run: Run, seconds: float) -> ProgressSnapshot:
 
 
 async def show_progress(run: Run, console: Console) -> None:
-    """Shows progress until it is cancelled."""
+    """Runs until it is cancelled."""
     if console.is_terminal:
         await show_bar(run, console)
     else:
@@ -94,7 +94,7 @@ async def show_lines(run: Run, console: Console, interval: float = LINE_INTERVAL
 
 
 class BarWithText(Progress):
-    """A progress bar with the figures on lines of their own, so that a narrow terminal shows all of them."""
+    """Shows the figures on separate lines below the bar, so that they fit a narrow terminal."""
 
     text = ""
 

@@ -23,10 +23,9 @@ from persqa_client.storage.run_files import RunFiles
 
 
 class Run:
-    """A run over a source. Execute it once; ``progress`` and ``pool`` show its state meanwhile.
+    """A run over a source, to be executed once. ``progress`` and ``pool`` show its state.
 
-    ``pool`` replaces the endpoints of the settings; ``warn`` is called with warnings for users. Raises SettingsError
-    for invalid settings.
+    ``pool`` overrides the endpoints of the settings; ``warn`` is called with warnings for users. Raises SettingsError.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Run:
         return self.composition.pool
 
     def stop(self) -> None:
-        """Stops the run: requests in flight may finish. A second call ends them at once."""
+        """Requests in flight may finish; a second call aborts them."""
         if self._probing is not None:
             self._probing.cancel()
         if self._row_loop is None:
@@ -70,10 +69,9 @@ class Run:
 
     @contextmanager
     def hold_files(self) -> Iterator[bool]:
-        """Opens and locks the run's files. Yields whether there is anything to ask.
+        """Opens and locks the run's files, and yields whether there is anything to do. Raises like ``execute``.
 
-        Call ``execute`` inside. Nothing else can write the files in the meantime, for example while a server starts.
-        Raises SettingsError as ``execute`` does.
+        Call ``execute`` inside. The lock prevents other runs from writing the files while a server starts.
         """
         if self.settings.output is None:
             yield True
@@ -86,15 +84,15 @@ class Run:
                 self._ledger = None
 
     def use_endpoint(self, endpoint: Endpoint) -> None:
-        """Replaces the endpoint before the run starts, once the address of its server is known."""
+        """Sets the endpoint once its server's address is known."""
         self.settings = self.settings.model_copy(update={"endpoint": endpoint})
         self.plan = self.plan.with_settings(self.settings)
         self.composition = Composition(self.plan, warn=self._warn)
 
     async def execute(self) -> Summary:
-        """Runs to the end, or until it is stopped.
+        """Runs until the end or until it is stopped.
 
-        Raises SettingsError before anything is sent. RunStopped and StorageError leave a run that can be resumed.
+        Raises SettingsError before anything is sent. After RunStopped and StorageError the run can be resumed.
         """
         self._started_at = self._clock()
         for warning in self.plan.warnings():
@@ -133,9 +131,9 @@ class Run:
         return ledger.state != "finished" or self._next_pass(ledger) is not None
 
     def _next_pass(self, ledger: AnyLedger) -> Callable[[], None] | None:
-        """The function that reopens a finished run, or None if there is nothing left to do.
+        """The ledger method that reopens a finished run; None if nothing is left to do.
 
-        Failed rows come first, if they are to be retried; then rows that were added to the input.
+        Failed rows are retried first, then added rows are processed.
         """
         if isinstance(ledger, MemoryLedger):
             return None
@@ -167,11 +165,11 @@ class Run:
         return ledger
 
     def _elapsed(self) -> float:
-        """Seconds since ``execute`` was called, so that the start of a server before it does not count."""
+        """Seconds since ``execute`` was called; excludes the start of a server."""
         return 0.0 if self._started_at is None else self._clock() - self._started_at
 
     async def _probe(self) -> bool:
-        """Finds out what the servers support. False if the run was stopped meanwhile."""
+        """False if the run was stopped during the probe."""
         self.progress.phase = "probing the server"
         depth: ProbeDepth = "all" if self.settings.probes else "identity"
         self._probing = asyncio.ensure_future(self.composition.probe(depth, uuid=self.settings.uuid))
@@ -185,7 +183,7 @@ class Run:
         return not self._stopped
 
     async def _answer_rows(self, ledger: AnyLedger) -> bool:
-        """Answers the rows that are left, and finishes the files. False if the run was stopped before its end."""
+        """Answers the remaining rows and finishes the files. False if the run was stopped early."""
         if self._stopped:
             return False
         self._retried = self._retried or ledger.mode == "retry"
@@ -209,17 +207,17 @@ class Run:
 
 
 def refuse_changed_input(source: Source, ledger: Ledger) -> None:
-    """Raises SettingsError if the part of the input that is done has changed. Lines may be added after it."""
+    """Raises SettingsError if the finished part of the input has changed; lines may be added after it."""
     if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.fingerprint()):
         return
     if source.digest_at(ledger.start) != ledger.start.digest:
         done = f"{ledger.start.number} {'lines' if isinstance(source, FileSource) else 'rows'}"
         raise SettingsError(
-            f"The input {source.name} changed in its first {done}, which are already done. "
+            f"The input {source.name} has changed in its first {done}, which are already finished. "
             "Restore it, choose another -o, or start again with --fresh."
         )
 
 
 def rows_left(ledger: AnyLedger, limit: int | None) -> int | None:
-    """How many more rows ``limit`` allows; None for no limit. A retry takes all failed rows."""
+    """Rows left under ``limit``; None for no limit. A retry asks all failed rows."""
     return None if limit is None or ledger.mode == "retry" else max(0, limit - ledger.tally.rows)

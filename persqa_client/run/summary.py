@@ -1,4 +1,4 @@
-"""The result of a run: a summary for the caller, and facts for the run file."""
+"""The result of a run, for the caller and for the run file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from persqa_client.storage.tally import Tally
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The result of a run. ``records`` and ``failures`` hold the rows, in input order, if no output was given."""
+    """Result of a run. Without an output, ``records`` and ``failures`` hold the rows in input order."""
 
-    # "finished", "interrupted" (the run can be resumed), or "already" if there was nothing left to do.
+    # "finished", "interrupted" (can be resumed), or "already" if nothing was left to do.
     state: str
     tally: Tally
     seconds: float
@@ -29,16 +29,16 @@ class Summary:
     # Of the first endpoint.
     server: ServerCapabilities | None = None
     notes: tuple[str, ...] = ()
-    # What the run found out: the final concurrency, and how many images were sent by uuid.
+    # Final concurrency, and how many images were sent by uuid.
     findings: tuple[str, ...] = ()
-    # Since this start of the run; empty for a single endpoint.
+    # Since the last start; empty for a single endpoint.
     endpoints: tuple[EndpointStats, ...] = ()
     records: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
 
 def list_results(summary: Summary) -> list[tuple[str, str]]:
-    """Labels and texts of the table that the command prints."""
+    """Rows of the summary table: label and text."""
     tally = summary.tally
     several = tally.tasks != tally.rows
     rate = ""
@@ -70,7 +70,7 @@ def format_counts(counts: Counter[str]) -> str:
 
 
 def describe_run(composition: Composition) -> dict[str, Any]:
-    """Facts for the run file, apart from the input and from what the ledger writes itself."""
+    """Facts for the run file, except input and ledger data."""
     return {
         **describe_endpoints(composition),
         "limits": composition.settings.limits.model_dump(),

@@ -1,1 +1,1 @@
-"""An OpenAI-compatible endpoint without a model, for trying runs out and for tests."""
+"""An OpenAI-compatible endpoint without a model, to try out runs and for tests."""

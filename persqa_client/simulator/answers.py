@@ -1,4 +1,4 @@
-"""Makes a completion out of a chat request and the facts about its images, and sends it whole or as a stream."""
+"""Makes completions from chat requests and image facts, and sends them whole or streamed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from persqa_client.simulator.settings import SimSettings
 from persqa_client.simulator.vision import ImageFacts, combine_facts, count_qwen_tokens
 from persqa_client.simulator.wording import draw_number, write_answer
 
-# A word or a Chinese character counts as a token, with the space before it.
+# A word or a Chinese character is a token, including the space before it.
 TOKEN = re.compile(r"\s*(?:[\u2e80-\u9fff\uff00-\uffef]|[^\s\u2e80-\u9fff\uff00-\uffef]+)|\s+$")
 
-# Tokens that mark the beginning and the end of each image.
+# Start and end tokens of each image.
 IMAGE_MARKERS = 2
 
 STREAM_END = b"[DONE]"
@@ -34,7 +34,7 @@ def count_prompt_tokens(chat: ChatRequest, images: Sequence[ImageFacts], setting
 def make_choice(
     chat: ChatRequest, images: Sequence[ImageFacts], settings: SimSettings, fault: str | None = None
 ) -> Choice:
-    """The answer to a request. Raises ErrorResponse for an unsupported constraint."""
+    """Raises ErrorResponse for an unsupported constraint."""
     if (fixed := settings.answers.get(chat.question)) is not None:
         return spoil_choice(fault, fixed, chat.tag) if fault else fixed
     facts = combine_facts(images) if images else None
@@ -54,14 +54,14 @@ def make_choice(
 
 
 def continue_prefix(natural: str, prefix: str, tag: str | None) -> str:
-    """The natural answer after ``prefix``; if it begins otherwise, the answer without its tag."""
+    """Appends the answer to ``prefix``; the tag is dropped if the answer does not begin with the prefix."""
     if natural.startswith(prefix):
         return natural[len(prefix) :]
     return natural.removeprefix(tag or "")
 
 
 def truncate_choice(choice: Choice, max_tokens: int) -> Choice:
-    """The choice with at most this many tokens; if truncated, its finish reason is ``length``."""
+    """If truncated, the finish reason is ``length``."""
     tokens = TOKEN.findall(choice.text or "")
     if len(tokens) <= max_tokens:
         return choice
@@ -73,7 +73,7 @@ def count_answer_tokens(choice: Choice) -> int:
 
 
 def make_completion(choice: Choice, model: str, prompt_tokens: int, number: int, created: int) -> dict[str, Any]:
-    """The body of a chat completion, with vLLM's fields. ``created`` is in seconds since 1970."""
+    """Body of a completion, with vLLM's fields. ``created`` is Unix time."""
     tokens = count_answer_tokens(choice)
     return {
         "id": f"chatcmpl-simulator-{number:012x}",
@@ -106,9 +106,9 @@ async def send_stream(
     usage: bool,
     headers: Mapping[str, str],
 ) -> web.StreamResponse:
-    """Send the status at once, then the completion of ``finish`` as server-sent events.
+    """Sends the status immediately, then the completion of ``finish`` as server-sent events.
 
-    An ErrorResponse from ``finish`` becomes an event, as in vLLM, since the status is sent already.
+    An ErrorResponse from ``finish`` becomes an event, as in vLLM.
     """
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", **headers})
     await response.prepare(request)
@@ -134,7 +134,7 @@ async def write_events(response: web.StreamResponse, events: list[bytes]) -> Non
 
 
 def split_completion(body: dict[str, Any], *, usage: bool) -> Iterator[dict[str, Any]]:
-    """The chunks of a completion: role, tokens, finish reason, and usage. A body without choices is one chunk."""
+    """Chunks of a completion: role, tokens, finish reason, usage. A body without choices is one chunk."""
     if not body.get("choices"):
         yield body
         return
@@ -149,7 +149,7 @@ def split_completion(body: dict[str, Any], *, usage: bool) -> Iterator[dict[str,
 
 
 def split_message(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The deltas of a message; the first has no text, as in vLLM. Without any text, there is a reasoning delta."""
+    """Deltas of a message. The first is empty, as in vLLM; without a text, one has the reasoning."""
     yield {"role": "assistant", "content": ""}
     for name in ("content", "refusal"):
         yield from ({name: token} for token in split_tokens(message[name] or ""))

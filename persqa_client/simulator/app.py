@@ -1,4 +1,4 @@
-"""The HTTP application of a simulated endpoint: its routes beside the chat."""
+"""HTTP application of a simulated endpoint."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from persqa_client.simulator.metrics import format_metrics
 from persqa_client.simulator.prompt import ChatMessage, ChatRequest, parse_chat_request
 from persqa_client.simulator.settings import SimSettings
 
-# The Server header, so that no answer passes for a model's.
+# Identifies the simulator in the Server header.
 SERVER = "persqa-simulator"
 
-# The version by whether guided_regex is obeyed: a release of vLLM that behaves so.
+# vLLM release by support for guided_regex.
 VERSIONS = {False: "0.32.0-simulator", True: "0.11.0-simulator"}
 
 MAX_BODY_BYTES = 1 << 30
@@ -38,9 +38,9 @@ VLLM_ONLY = ("/health", "/version", "/metrics", "/tokenize")
 
 
 def make_app(settings: SimSettings) -> web.Application:
-    """The application of one simulated endpoint. Raises SettingsError if the folder for images can't be created.
+    """Raises SettingsError if the folder for images can't be created.
 
-    Serve it with ``handler_cancellation``, as server.py does: without it, a disconnected client keeps its slot.
+    Serve it with ``handler_cancellation``; otherwise a disconnected client keeps its slot.
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[STATE] = EndpointState(settings)
@@ -75,7 +75,7 @@ async def post_chat_completion(request: web.Request) -> web.StreamResponse:
 
 
 async def get_models(request: web.Request) -> web.Response:
-    """Each model is marked as simulated, whatever its name."""
+    """Marks each model as simulated."""
     state = request.app[STATE]
     try:
         state.check_key(request)
@@ -92,7 +92,7 @@ def make_model_card(name: str, state: EndpointState) -> dict[str, Any]:
 
 
 async def get_health(request: web.Request) -> web.Response:
-    """An empty 200, or a 503 once the engine is dead."""
+    """200, or 503 after the engine has died."""
     return web.Response(status=503 if request.app[STATE].engine_dead else 200)
 
 
@@ -117,7 +117,7 @@ async def get_metrics(request: web.Request) -> web.Response:
 
 
 async def post_tokenize(request: web.Request) -> web.Response:
-    """Count the tokens of messages or of a prompt; the token ids are meaningless."""
+    """Counts tokens; the token ids are meaningless."""
     state = request.app[STATE]
     try:
         body = parse_json(await request.read(), request.content_type)
@@ -139,7 +139,7 @@ async def get_stats(request: web.Request) -> web.Response:
 
 
 async def answer_not_found(request: web.Request) -> web.Response:
-    """Any other path, or another method."""
+    """Unknown path or method."""
     if request.app[STATE].hosted:
         return render_error(ErrorResponse(404, f"Invalid URL ({request.method} {request.path})"), hosted=True)
     if request.path in METHODS:

@@ -1,4 +1,4 @@
-"""Handles a chat request from its first byte to its answer or its fault."""
+"""Handles a chat request, from its first byte to its answer or fault."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class QueueFull(Exception):
 
 
 class Slots:
-    """The slots of a server, in order of arrival. Cancelled requests give their slot or their place back."""
+    """Slots in order of arrival. Cancelled requests release their slot or place."""
 
     def __init__(self, size: int, max_queued: int | None = None) -> None:
         self.size = size
@@ -85,7 +85,7 @@ class Slots:
             self.release()
 
     async def acquire(self) -> None:
-        """Take a slot, or wait for one. Raises QueueFull."""
+        """Waits for a slot. Raises QueueFull."""
         if self.has_free:
             self.running += 1
             return
@@ -107,7 +107,7 @@ class Slots:
         self._wake_waiting()
 
     def resize(self, size: int) -> None:
-        """Change the number of slots. Requests that are being served keep theirs."""
+        """Running requests keep their slots."""
         self.size = size
         self._wake_waiting()
 
@@ -120,20 +120,20 @@ class Slots:
 
 
 class SharedLink:
-    """A network link that all request bodies share; each piece takes its turn behind the earlier ones."""
+    """A network link shared by all request bodies."""
 
     def __init__(self, mbps: float) -> None:
         self.bytes_per_second = mbps * 1e6 / 8
-        # Loop time at which everything accepted so far has passed.
+        # Loop time when everything accepted so far has been transferred.
         self.free_at = 0.0
 
     def reserve(self, size: int, now: float) -> float:
-        """Seconds until ``size`` bytes have passed, behind all earlier ones."""
+        """Seconds until ``size`` bytes are transferred, after all earlier ones."""
         self.free_at = max(now, self.free_at) + size / self.bytes_per_second
         return self.free_at - now
 
     async def read(self, stream: StreamReader) -> bytes:
-        """Read a whole body at the link's pace; what is not read yet holds the sender back."""
+        """Reads a body at the link's speed; the sender has to wait."""
         pieces = []
         loop = asyncio.get_running_loop()
         async for piece in stream.iter_any():
@@ -142,7 +142,7 @@ class SharedLink:
         return b"".join(pieces)
 
 
-# The rate limit headers of OpenAI's answers. The simulator has no such limits, so the numbers never change.
+# OpenAI's rate limit headers. The simulator has no such limits, so the numbers are constant.
 RATE_LIMIT_HEADERS = {
     "x-ratelimit-limit-requests": "10000",
     "x-ratelimit-remaining-requests": "9999",
@@ -154,7 +154,7 @@ RATE_LIMIT_HEADERS = {
 
 
 class EndpointState:
-    """The state of one simulated endpoint: settings, counters, slots and remembered images."""
+    """State of a simulated endpoint: settings, counters, slots and cached images."""
 
     def __init__(self, settings: SimSettings) -> None:
         self.settings = settings
@@ -180,7 +180,7 @@ class EndpointState:
         raise ErrorResponse(401, "Unauthorized", plain=True)
 
     def start_slot_changes(self) -> None:
-        """Start the clock of ``slots_at``. Only the first call does so."""
+        """Starts the clock of ``slots_at``; only the first call has an effect."""
         loop = asyncio.get_running_loop()
         while self.slot_changes:
             seconds, slots = self.slot_changes.pop()
@@ -192,12 +192,12 @@ class EndpointState:
         return body
 
     def make_busy_error(self) -> ErrorResponse:
-        """The response to a request beyond the queue limit, which is counted."""
+        """Response beyond the queue limit; counts it."""
         self.counts.admission_rejections += 1
         return busy_error()
 
     async def serve(self) -> None:
-        """Wait for a slot, then for the time of service. Raises ErrorResponse where the queue is full."""
+        """Waits for a slot and the latency. Raises ErrorResponse if the queue is full."""
         try:
             async with self.slots.hold():
                 seconds = self.settings.latency
@@ -209,7 +209,7 @@ class EndpointState:
             raise self.make_busy_error() from None
 
     def make_fault_error(self, fault: str) -> ErrorResponse:
-        """The response of a fault in REJECTIONS or LATE_ERRORS, with its lasting effect."""
+        """Response of a fault in REJECTIONS or LATE_ERRORS; applies its lasting effect."""
         if fault == "engine_dead":
             self.engine_dead = True
         return fault_error(fault, self.settings.retry_after, datetime.now(UTC))
@@ -217,7 +217,7 @@ class EndpointState:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedRequest:
-    """A request that passed all checks, with the facts of its images and the fault that it meets."""
+    """A request that passed all checks, with image facts and fault."""
 
     chat: ChatRequest
     images: list[ImageFacts]
@@ -252,7 +252,7 @@ async def answer_request(state: EndpointState, request: web.Request) -> web.Stre
 
 
 async def accept_request(state: EndpointState, request: web.Request) -> AcceptedRequest:
-    """Read and check a request, and read its images. Raises ErrorResponse."""
+    """Reads and checks a request and its images. Raises ErrorResponse."""
     state.check_key(request)
     state.start_slot_changes()
     body = await state.read_body(request)
@@ -267,7 +267,7 @@ async def accept_request(state: EndpointState, request: web.Request) -> Accepted
         raise state.make_fault_error(fault)
     settings = state.settings
     chat = parse_chat_request(parse_json(body, request.content_type), knows_partial=state.hosted and settings.partial)
-    del body  # large, and no longer needed
+    del body  # large and not needed any more
     check_model(chat.fields.get("model"), settings.models, state.hosted)
     check_fields(chat.fields, settings)
     check_content(chat, state.hosted, settings.limit_images)
@@ -278,7 +278,7 @@ async def accept_request(state: EndpointState, request: web.Request) -> Accepted
 
 
 async def complete(state: EndpointState, accepted: AcceptedRequest) -> dict[str, Any]:
-    """The completion after the time of service, or what a fault makes of it. Raises ErrorResponse."""
+    """The completion, or the effect of a fault on it. Raises ErrorResponse."""
     chat, fault = accepted.chat, accepted.fault
     await state.serve()
     if state.engine_dead:
@@ -297,7 +297,7 @@ async def complete(state: EndpointState, accepted: AcceptedRequest) -> dict[str,
 
 
 def parse_json(body: bytes, content_type: str) -> Any:
-    """Decode a JSON body. Raises ErrorResponse, in vLLM's words."""
+    """Raises ErrorResponse with vLLM's message."""
     if content_type != "application/json":
         message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
         raise ErrorResponse(400, message, malformed=True)

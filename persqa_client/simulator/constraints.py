@@ -1,4 +1,4 @@
-"""Makes answers obey a request's constraint: a regular expression, a choice or a JSON schema."""
+"""Makes answers match a constraint: a regular expression, a choice or a JSON schema."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-# The parse tree of a pattern has no public module; sre_parse, the old one, is deprecated since 3.11.
+# Python has no public parser of patterns; sre_parse is deprecated since 3.11.
 from re import _constants as constants  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 from persqa_client.simulator.error_responses import bad_request_error
 
-# vLLM's JSON answers have stray white space between their tokens, and so have these.
+# Like vLLM, adds stray white space between JSON tokens.
 SPACES = ("", " ", "\n", "\n  ", "  ")
 
 MAX_SCHEMA_DEPTH = 20
@@ -32,10 +32,10 @@ class Constraint:
 
 
 def read_constraint(fields: dict[str, Any], guided: bool) -> Constraint | None:
-    """The constraint of a request that the server obeys. Raises ErrorResponse where it is malformed.
+    """Raises ErrorResponse for a malformed constraint.
 
-    ``guided``: as vLLM before 0.12, obey the guided_* fields and ignore structured_outputs; otherwise the opposite.
-    Both obey response_format.
+    ``guided``: support guided_* and ignore structured_outputs, like vLLM before 0.12; otherwise the opposite. Both
+    support response_format.
     """
     if guided:
         for kind in ("regex", "choice", "json"):
@@ -74,7 +74,7 @@ def read_response_format(value: Any) -> Constraint | None:
 
 
 def apply_constraint(constraint: Constraint | None, natural: str, seed: int) -> str:
-    """The natural answer where it obeys the constraint, else one made to obey. Raises ErrorResponse."""
+    """The natural answer if it matches, else a generated one. Raises ErrorResponse."""
     if constraint is None:
         return natural
     rng = random.Random(seed)
@@ -108,14 +108,14 @@ def parse_schema(value: Any) -> dict[str, Any]:
 
 
 class SchemaFiller:
-    """Makes a value for a schema, with the natural answer as every free text in it."""
+    """Makes a value for a schema, with the natural answer as its texts."""
 
     def __init__(self, natural: str, rng: random.Random) -> None:
         self.natural = natural
         self.rng = rng
 
     def fill(self, schema: Any, depth: int = 0) -> Any:
-        """A value that the schema allows. Raises ErrorResponse or UnmatchablePattern."""
+        """Raises ErrorResponse or UnmatchablePattern."""
         if not isinstance(schema, dict) or depth > MAX_SCHEMA_DEPTH:
             return None
         if "const" in schema:
@@ -146,7 +146,7 @@ class SchemaFiller:
         raise bad_request_error(f"Invalid JSON schema: unknown type {kind!r}.")
 
     def _fill_string(self, schema: dict[str, Any]) -> str:
-        # Like vLLM, and unlike JSON Schema, the whole text must match the pattern.
+        # Like in vLLM, and unlike JSON Schema, the whole text must match.
         if "pattern" in schema:
             return make_match(str(schema["pattern"]), self.natural, self.rng)
         text = self.natural[: schema.get("maxLength")]
@@ -154,7 +154,7 @@ class SchemaFiller:
 
 
 def dump_json(value: Any, rng: random.Random) -> str:
-    """JSON text with stray white space outside its strings."""
+    """Adds stray white space outside of strings."""
     if isinstance(value, dict):
         items = [
             f"{rng.choice(SPACES)}{json.dumps(k, ensure_ascii=False)}:{rng.choice(SPACES)}{dump_json(v, rng)}"
@@ -166,20 +166,20 @@ def dump_json(value: Any, rng: random.Random) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-# Strings from regular expressions. Not by rstr: its strings are random characters instead of words, those for [^…]
-# change from process to process (hash seed), and it fails on {101,} and on [^\x00-\x7f].
+# Strings from regular expressions. The package rstr is not used: it writes random characters instead of words, depends
+# on the hash seed for [^…], and fails on {101,} and [^\x00-\x7f].
 
-# Characters that free places are filled from, the likeliest first.
+# Characters for free places, likeliest first.
 ALPHABET = (
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,;:!?'\"()[]{}-_/<>@#%&*+=|~^$\\\n\t一是的人"
 )
 
 TRIES = 40
 MAX_LENGTH = 20_000
-# Characters beyond its minimum that an open repetition has where the natural answer doesn't fill it.
+# Extra characters of an open repetition that the natural answer doesn't fill.
 EXTRA = 12
 
-# Nodes of the parse tree that stand for one character, and those that repeat others.
+# Parse tree nodes for one character, and for repetitions.
 SINGLES = (constants.IN, constants.ANY, constants.NOT_LITERAL)
 REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT)
 SUPPORTED = (*SINGLES, *REPEATS, constants.LITERAL, constants.BRANCH, constants.SUBPATTERN, constants.AT)
@@ -195,13 +195,13 @@ CATEGORIES: dict[Any, Callable[[str], bool]] = {
 
 
 class UnmatchablePattern(Exception):
-    """No string was found for a pattern; the text says why."""
+    """No string was found for a pattern."""
 
 
 def make_match(pattern: str, natural: str, rng: random.Random) -> str:
-    """``natural`` if the whole of it matches, else a string that does. Raises UnmatchablePattern.
+    """``natural`` if it matches, else a generated string. Raises UnmatchablePattern.
 
-    Look-around and back references are rejected, because vLLM's grammars don't support them.
+    Rejects look-around and back references, like vLLM's grammars.
     """
     try:
         compiled = re.compile(pattern)
@@ -212,7 +212,7 @@ def make_match(pattern: str, natural: str, rng: random.Random) -> str:
     if compiled.fullmatch(natural):
         return natural
     for number in range(TRIES):
-        # Assertions such as \b are not planned for; where filling with words fails, random characters may match.
+        # Assertions such as \b are ignored; if words fail, random characters may match.
         filling = natural if number < TRIES // 2 else ""
         text = "".join(PatternWriter(filling, rng).write(tree))
         if len(text) <= MAX_LENGTH and compiled.fullmatch(text):
@@ -221,7 +221,7 @@ def make_match(pattern: str, natural: str, rng: random.Random) -> str:
 
 
 def check_supported(tree: Any) -> None:
-    """Raises UnmatchablePattern for what vLLM's grammars don't support."""
+    """Raises UnmatchablePattern for syntax that vLLM's grammars don't support."""
     for op, value in tree:
         if op not in SUPPORTED:
             raise UnmatchablePattern(f"Grammar error: invalid regex: {str(op).lower()} is not supported")
@@ -235,7 +235,7 @@ def check_supported(tree: Any) -> None:
 
 
 class PatternWriter:
-    """Writes a string along a parse tree; repeated characters come from ``filling`` as far as they fit."""
+    """Writes a string along a parse tree, using ``filling`` for repeated characters where it fits."""
 
     def __init__(self, filling: str, rng: random.Random) -> None:
         self.filling = filling
@@ -256,7 +256,7 @@ class PatternWriter:
             return "".join(self.write(value[3]))
         if op in REPEATS:
             return self._write_repeat(*value)
-        return ""  # AT: an anchor, not a character
+        return ""  # AT: an anchor
 
     def _write_repeat(self, least: int, most: int, inside: Any) -> str:
         if least > MAX_LENGTH:
@@ -275,7 +275,7 @@ class PatternWriter:
         return text
 
     def _fill(self, least: int, most: int, op: Any, value: Any) -> str:
-        """Up to ``most`` characters of the filling, followed by random ones up to ``least``."""
+        """Up to ``most`` characters of the filling, then random ones up to ``least``."""
         fits = make_character_test(op, value)
         text = "".join(c for c in self.filling if fits(c))[:most].strip()
         wanted = least if text else self.rng.randint(least, min(most, least + EXTRA))
@@ -285,7 +285,7 @@ class PatternWriter:
 
 
 def find_candidates(op: Any, value: Any) -> list[str]:
-    """Up to 26 characters that match a node of SINGLES. Raises UnmatchablePattern where none is found."""
+    """Up to 26 matching characters. Raises UnmatchablePattern if none is found."""
     fits = make_character_test(op, value)
     found = [c for c in ALPHABET if fits(c)] or [c for c in list_set_characters(op, value) if fits(c)]
     if not found:
@@ -294,7 +294,7 @@ def find_candidates(op: Any, value: Any) -> list[str]:
 
 
 def list_set_characters(op: Any, value: Any) -> Iterator[str]:
-    """The characters that a set ``[…]`` lists, the first 26 of each range."""
+    """Characters listed in a set ``[…]``, the first 26 of each range."""
     for item_op, item in value if op is constants.IN else ():
         if item_op is constants.LITERAL:
             yield chr(item)
@@ -303,7 +303,6 @@ def list_set_characters(op: Any, value: Any) -> Iterator[str]:
 
 
 def make_character_test(op: Any, value: Any) -> Callable[[str], bool]:
-    """A test for whether a character matches a node of SINGLES."""
     if op is constants.ANY:
         return lambda c: c != "\n"
     if op is constants.NOT_LITERAL:
@@ -314,7 +313,6 @@ def make_character_test(op: Any, value: Any) -> Callable[[str], bool]:
 
 
 def matches_set_item(op: Any, value: Any, c: str) -> bool:
-    """Whether a character is covered by one item of a set ``[…]``."""
     if op is constants.LITERAL:
         return bool(ord(c) == value)
     if op is constants.RANGE:

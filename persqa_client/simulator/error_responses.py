@@ -1,4 +1,4 @@
-"""Error responses in vLLM's shape and in OpenAI's, among them those that simulated faults stand for."""
+"""Error responses of vLLM and OpenAI, including those of faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Any
 
-# vLLM's error types; any other status goes by its HTTP phrase.
+# vLLM's error types; other statuses use their HTTP phrase.
 VLLM_TYPES = {
     400: "BadRequestError",
     401: "AuthenticationError",
@@ -27,7 +27,7 @@ HTML_PAGE = (
     "<hr><center>nginx/1.27.3</center>\r\n</body>\r\n</html>\r\n"
 )
 
-# Status, message and OpenAI's code of the faults that need no more than that.
+# Status, message and OpenAI's code of simple faults.
 PLAIN_FAULTS: dict[str, tuple[int, str, str | None]] = {
     "408": (408, "Request timed out.", None),
     "409": (409, "The request conflicts with another one; please try again.", None),
@@ -39,7 +39,7 @@ PLAIN_FAULTS: dict[str, tuple[int, str, str | None]] = {
     "unprocessable": (422, "The request can't be processed.", None),
 }
 
-# Status and title of the faults that a proxy answers with an HTML page.
+# Status and title of faults with a proxy's HTML page.
 PAGE_FAULTS = {
     "502_html": (502, "Bad Gateway"),
     "504": (504, "Gateway Time-out"),
@@ -49,18 +49,18 @@ PAGE_FAULTS = {
 
 @dataclass(eq=False)
 class ErrorResponse(Exception):
-    """An HTTP error response, raised where a request is rejected.
+    """An HTTP error response.
 
-    ``code`` is OpenAI's; vLLM has the status in its place. ``page`` is an HTML body instead of JSON, ``plain`` selects
-    vLLM's short form ``{"error": message}``. ``value`` is the parameter's value, which vLLM repeats in the message.
-    ``malformed`` marks what vLLM's request parser rejects, which has a type of its own.
+    ``code`` is OpenAI's; vLLM has the status instead. ``page`` is an HTML body, ``plain`` is vLLM's short form
+    ``{"error": message}``. ``value`` is the parameter's value, which vLLM repeats. ``malformed``: rejected by vLLM's
+    request parser, which has its own error type.
     """
 
     status: int
     message: str
     param: str | None = None
     code: str | None = None
-    # Set where the body is OpenAI's in either shape.
+    # Use OpenAI's body in both shapes.
     type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     page: str | None = None
@@ -83,7 +83,7 @@ class ErrorResponse(Exception):
         return {"error": {"message": message, "type": kind, "param": self.param, "code": code}}
 
     def _vllm_message(self) -> str:
-        """The message; vLLM's own checks, not its parser, repeat the parameter in it."""
+        """vLLM's checks, but not its parser, repeat the parameter."""
         if self.param is None or self.status != 400 or self.malformed:
             return self.message
         value = "" if self.value is None else f", value={self.value}"
@@ -103,23 +103,22 @@ def bad_request_error(
 
 
 def malformed_error(kind: str, place: str, message: str) -> ErrorResponse:
-    """A 400 for a body that is not a chat request; ``kind`` and ``place`` are pydantic's: missing, body.messages."""
+    """A 400 for a malformed request; ``kind`` and ``place`` are pydantic's, such as missing and body.messages."""
     text = f"1 validation error:\n  {{'type': '{kind}', 'loc': '{place}', 'msg': '{message}'}}"
     return ErrorResponse(400, text, param=place, malformed=True)
 
 
 def engine_dead_error() -> ErrorResponse:
-    """vLLM's response after its engine's process has died."""
     return ErrorResponse(500, DEAD)
 
 
 def busy_error() -> ErrorResponse:
-    """vLLM's response when its queue is full; it has no Retry-After."""
+    """vLLM's response with a full queue; without Retry-After."""
     return ErrorResponse(503, BUSY, code="overloaded")
 
 
 def fault_error(kind: str, retry_after: float, now: datetime) -> ErrorResponse:
-    """The response of a fault in REJECTIONS or LATE_ERRORS. ``now`` is in UTC."""
+    """Response of a fault in REJECTIONS or LATE_ERRORS. ``now`` is in UTC."""
     if kind in PLAIN_FAULTS:
         status, message, code = PLAIN_FAULTS[kind]
         return ErrorResponse(status, message, code=code)
@@ -131,7 +130,7 @@ def fault_error(kind: str, retry_after: float, now: datetime) -> ErrorResponse:
     if kind == "engine_dead":
         return engine_dead_error()
     if kind == "quota":
-        # Servers of either shape pass OpenAI's body on.
+        # Both shapes forward OpenAI's body.
         message = "You exceeded your current quota, please check your plan and billing details."
         return ErrorResponse(429, message, code="insufficient_quota", type="insufficient_quota")
     wait = format_retry_date(now, retry_after) if kind == "429_date" else f"{retry_after:g}"

@@ -1,4 +1,4 @@
-"""Simulated faults: which request meets which, and what they do to answers, bodies and connections."""
+"""Faults: their schedule, and their effects on answers, bodies and connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cachetools import LRUCache
 from persqa_client.simulator.wording import contains_chinese
 
 # fmt: off
-# Error responses before any work, and after the time of service.
+# Error responses before the latency, and after it.
 REJECTIONS = (
     "429", "429_date", "503", "408", "409", "425", "quota", "payment", "forbidden", "too_large", "unprocessable",
 )
@@ -26,7 +26,7 @@ LATE_ERRORS = ("500", "502_html", "504", "520", "engine_dead")
 CONNECTION_FAULTS = ("reset", "cut_body", "stall", "invalid_json")
 # A 200 without an answer.
 BODY_FAULTS = ("no_choices", "null_content", "error_in_200")
-# An answer that fails the client's checks, or needs repair.
+# An answer that fails the checks or needs repair.
 ANSWER_FAULTS = (
     "length", "content_filter", "refusal", "refusal_field", "no_tag", "bare_tag", "html_tag", "bold_tag", "upper_tag",
     "empty", "only_tag", "think", "fenced",
@@ -36,16 +36,16 @@ FAULT_KINDS = REJECTIONS + LATE_ERRORS + CONNECTION_FAULTS + BODY_FAULTS + ANSWE
 
 SEEN_BODIES = 1_000_000
 
-# By whether the answer is Chinese.
+# By language: is the answer Chinese?
 REFUSALS = ("I'm sorry, but I can't help with identifying people.", "对不起，我无法识别图中的人物。")
 NO_TAG = ("The person", "这个人")
 
-# Bytes that a cut body announces and never sends.
+# Bytes that a cut body announces but does not send.
 MISSING_BYTES = 64
 
 
 def draw_fault(rates: Mapping[str, float], seed: int, digest: bytes, times: int) -> str | None:
-    """The fault of a request, or None: a function of its arguments alone. ``times`` counts equal bodies from 0."""
+    """A function of its arguments; None for no fault. ``times``: number of equal bodies before."""
     key = b"%d:%d:" % (seed, times) + digest
     point = int.from_bytes(blake2b(key, digest_size=8).digest(), "big") / 2**64
     for kind, rate in rates.items():
@@ -56,7 +56,7 @@ def draw_fault(rates: Mapping[str, float], seed: int, digest: bytes, times: int)
 
 
 class FaultSchedule:
-    """Decides the fault of each request: by the script first, then by rate. A body sent again is drawn anew."""
+    """Chooses the fault of each request, first by script, then by rate. A retry may get another fault."""
 
     def __init__(self, rates: Mapping[str, float], seed: int = 0, script: Sequence[str] = ()) -> None:
         self.rates = {kind: rate for kind, rate in rates.items() if rate > 0}
@@ -65,7 +65,7 @@ class FaultSchedule:
         self.times_seen: LRUCache[bytes, int] = LRUCache(SEEN_BODIES)
 
     def next_fault(self, body: bytes) -> str | None:
-        """The fault of the next chat request, which has this body; None for no fault."""
+        """Fault of the next chat request; None for no fault."""
         if self.script:
             kind = self.script.pop()
             return None if kind == "ok" else kind
@@ -79,7 +79,7 @@ class FaultSchedule:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The one choice of a completion. ``text`` None stands for ``content: null``."""
+    """Choice of a completion. ``text`` None is ``content: null``."""
 
     text: str | None
     finish_reason: str = "stop"
@@ -99,7 +99,7 @@ def spoil_choice(kind: str, choice: Choice, tag: str | None) -> Choice:
 
 
 def spoil_text(kind: str, text: str, tag: str) -> str:
-    """The text with its tag or its frame changed. Faults of the tag leave a text without a tag alone."""
+    """Changes the tag or the surroundings of a text. Tag faults ignore texts without a tag."""
     if kind == "empty":
         return ""
     if kind == "think":
@@ -130,17 +130,17 @@ def spoil_body(kind: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 class Disconnected(web.Response):
-    """Stands for a response that no client gets: the connection is already closed."""
+    """Response for a closed connection."""
 
 
 async def stall() -> NoReturn:
-    """Wait until the client disconnects or the server closes, which cancels the request."""
+    """Waits until the client disconnects or the server closes."""
     await asyncio.Event().wait()
     raise AssertionError("the event is never set")
 
 
 async def send_broken(kind: str, request: web.Request, body: bytes) -> web.StreamResponse:
-    """Answer with a fault of CONNECTION_FAULTS. ``body`` is the good answer."""
+    """``body`` is the good answer."""
     if kind == "reset":
         return reset_connection(request)
     if kind == "cut_body":
@@ -149,7 +149,7 @@ async def send_broken(kind: str, request: web.Request, body: bytes) -> web.Strea
 
 
 def reset_connection(request: web.Request) -> Disconnected:
-    """Abort the connection; without lingering, the kernel sends RST instead of FIN."""
+    """Disables lingering, so that the kernel sends RST instead of FIN."""
     transport = request.transport
     if transport is not None:
         connection = transport.get_extra_info("socket")
@@ -159,7 +159,7 @@ def reset_connection(request: web.Request) -> Disconnected:
 
 
 async def send_cut_body(request: web.Request, body: bytes) -> web.StreamResponse:
-    """Announce more bytes than are sent, then close the connection."""
+    """Sends fewer bytes than announced, then closes the connection."""
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     response.content_length = len(body) + MISSING_BYTES
     await response.prepare(request)

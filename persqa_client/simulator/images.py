@@ -1,4 +1,4 @@
-"""Reads the images of requests: each one is decoded once, in a few threads, and only its facts are remembered."""
+"""Decodes images of requests in threads, and caches their facts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from persqa_client.simulator.vision import ImageFacts, NotBase64, UnreadableImag
 MEDIA_TYPE = re.compile(r"image/([a-z0-9]{1,8})")
 NUMBERED_FILE = re.compile(r"(\d+)\.\w+")
 
-# Pillow releases the interpreter's lock while it decodes, so a second core helps.
+# Pillow releases the GIL while it decodes.
 THREADS = 2
 
 
 class ImageSaver:
-    """Saves each distinct image once, byte for byte, as NNNNN.ext; the numbers continue those in the folder.
+    """Saves each distinct image as NNNNN.ext; numbers continue those in the folder.
 
-    Creates the folder. Raises SettingsError where it can't be written to. Thread-safe.
+    Raises SettingsError if the folder can't be created or written. Thread-safe.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +42,7 @@ class ImageSaver:
         self.lock = threading.Lock()
 
     def save(self, data: bytes, media_type: str) -> None:
-        """Save an image unless it is saved already. Raises OSError; the image then counts as not saved."""
+        """Saves an image once. After an OSError it counts as not saved."""
         digest = blake2b(data, digest_size=16).digest()
         with self.lock:
             if digest not in self.saved:
@@ -53,13 +53,13 @@ class ImageSaver:
 
 
 def file_extension(media_type: str) -> str:
-    """The extension for a declared media type; ``bin`` if it is no image type."""
+    """``bin`` if the media type is no image type."""
     found = MEDIA_TYPE.fullmatch(media_type.lower())
     return {"jpeg": "jpg"}.get(found[1], found[1]) if found else "bin"
 
 
 class ImageReader:
-    """Reads the facts of images, and remembers those of ``size`` images by content and of as many by uuid."""
+    """Caches facts of ``size`` images by content, and of ``size`` by uuid."""
 
     def __init__(self, size: int, saver: ImageSaver | None = None) -> None:
         self.saver = saver
@@ -73,7 +73,7 @@ class ImageReader:
         return [await self._read_image(image, index) for index, image in enumerate(images)]
 
     async def _read_image(self, image: ImagePart, index: int) -> ImageFacts:
-        # As in vLLM's cache, a known uuid stands for its first image, whatever bytes are sent with it later.
+        # As in vLLM's cache, a known uuid means its first image, even if other bytes are sent with it.
         if image.uuid is not None and (known := self._by_uuid.get(image.uuid)) is not None:
             self.cache_hits += 1
             return known
@@ -94,7 +94,7 @@ class ImageReader:
             future = asyncio.get_running_loop().run_in_executor(self._threads, read_url, url, self.saver)
             self._being_read[key] = future
             future.add_done_callback(lambda _: self._being_read.pop(key, None))
-        # Shielded, because another request may wait for the same image when this one is cancelled.
+        # Shielded: other requests may wait for the same image if this one is cancelled.
         facts = await asyncio.shield(future)
         if isinstance(facts, ErrorResponse):
             raise facts
@@ -102,12 +102,12 @@ class ImageReader:
         return facts
 
     def close(self) -> None:
-        """Shut the threads down without waiting for an image that is being decoded."""
+        """Does not wait for images being decoded."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def read_url(url: str, saver: ImageSaver | None) -> ImageFacts | ErrorResponse:
-    """Read an image by its URL. The error is returned, since several requests may raise it."""
+    """Returns errors, because several requests may raise them."""
     if url.startswith("data:"):
         try:
             media_type, data = decode_data_url(url)

@@ -1,4 +1,4 @@
-"""The counters of a simulated endpoint, for /sim/stats and for /metrics."""
+"""Counters of a simulated endpoint, for /sim/stats and /metrics."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from cachetools import LRUCache
 
-# Answered requests that are remembered to recognise repeats: 190 bytes each.
+# Number of answered requests kept for detecting repeats (190 bytes each).
 REMEMBERED_REQUESTS = 2_000_000
 
-# Type and help of vLLM's metrics.
+# Type and help text of vLLM's metrics.
 METRICS = {
     "num_requests_running": ("gauge", "Number of requests in model execution batches."),
     "num_requests_waiting": ("gauge", "Number of requests waiting to be processed."),
@@ -25,8 +25,6 @@ METRICS = {
 
 
 class RequestCounts:
-    """Counts the chat requests of one endpoint."""
-
     def __init__(self) -> None:
         self.requests = 0
         self.answered = 0
@@ -43,7 +41,7 @@ class RequestCounts:
 
     @contextmanager
     def track_request(self) -> Iterator[None]:
-        """Count a request, and count it as in flight within the block."""
+        """Counts a request, in flight within the block."""
         self.requests += 1
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
@@ -53,7 +51,7 @@ class RequestCounts:
             self.in_flight -= 1
 
     def count_answer(self, key: int, prompt_tokens: int, completion_tokens: int) -> None:
-        """Count a completion. ``key`` stands for its images and its question."""
+        """``key`` identifies images and question."""
         self.answered += 1
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
@@ -63,7 +61,7 @@ class RequestCounts:
             self.answered_keys[key] = True
 
     def stats(self) -> dict[str, Any]:
-        """The body of /sim/stats. ``refused`` counts responses with a status of 400 or more."""
+        """Body of /sim/stats. ``refused``: status of 400 or more."""
         by_status = dict(self.by_status)
         return {
             "requests": self.requests,
@@ -82,7 +80,7 @@ class RequestCounts:
 
 
 def format_metrics(values: dict[str, float], model: str) -> str:
-    """Metrics of METRICS in Prometheus' text format (version 0.0.4), under vLLM's names."""
+    """Prometheus' text format (version 0.0.4), with vLLM's names."""
     lines = []
     for name, value in values.items():
         kind, description = METRICS[name]

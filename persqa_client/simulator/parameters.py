@@ -1,4 +1,4 @@
-"""Checks a chat request's parameters as a server of each shape does, and rejects it in that server's words."""
+"""Checks parameters like vLLM or OpenAI, with their error messages."""
 
 from __future__ import annotations
 
@@ -9,25 +9,48 @@ from persqa_client.simulator.error_responses import ErrorResponse, bad_request_e
 from persqa_client.simulator.prompt import ChatRequest
 from persqa_client.simulator.settings import SimSettings
 
-# The fields of OpenAI's chat requests; its API answers any other with a 400.
-# fmt: off
+# Fields of OpenAI's chat requests; others get a 400.
 HOSTED_FIELDS = frozenset(
     {
-        "model", "messages", "max_completion_tokens", "max_tokens", "temperature", "top_p", "n",
-        "stop", "seed", "stream", "stream_options", "user", "logprobs", "top_logprobs",
-        "logit_bias", "presence_penalty", "frequency_penalty", "response_format", "tools",
-        "tool_choice", "parallel_tool_calls", "store", "metadata", "modalities", "reasoning_effort",
-        "service_tier", "verbosity", "safety_identifier", "prompt_cache_key",
+        "model",
+        "messages",
+        "max_completion_tokens",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "n",
+        "stop",
+        "seed",
+        "stream",
+        "stream_options",
+        "user",
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "presence_penalty",
+        "frequency_penalty",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "store",
+        "metadata",
+        "modalities",
+        "reasoning_effort",
+        "service_tier",
+        "verbosity",
+        "safety_identifier",
+        "prompt_cache_key",
     }
 )
 # fmt: on
 
-# Parameters that OpenAI's reasoning models reject with the name of another one.
+# Parameters for which OpenAI's reasoning models suggest another name.
 REPLACEMENTS = {"max_tokens": "max_completion_tokens"}
 
 
 def check_model(name: Any, models: Collection[str], hosted: bool) -> None:
-    """Raises ErrorResponse for a model that is not served; only the hosted shape requires a model."""
+    """Raises ErrorResponse for an unknown model; only the hosted shape requires one."""
     if name in models or (name is None and not hosted):
         return
     if name is None:
@@ -48,7 +71,7 @@ def check_fields(fields: Mapping[str, Any], settings: SimSettings) -> None:
 
 
 def check_hosted_fields(fields: Mapping[str, Any], reject: Collection[str]) -> None:
-    """Raises ErrorResponse, in the words of OpenAI's API, for the first field that it rejects."""
+    """Raises ErrorResponse for the first field that OpenAI rejects."""
     for name, value in fields.items():
         if name not in HOSTED_FIELDS:
             raise bad_request_error(f"Unrecognized request argument supplied: {name}", code="unknown_parameter")
@@ -70,7 +93,7 @@ def unsupported_parameter_error(name: str, hint: str) -> ErrorResponse:
 
 
 def check_vllm_fields(fields: Mapping[str, Any], max_model_len: int) -> None:
-    """Raises ErrorResponse for what vLLM rejects; it ignores unknown fields."""
+    """Raises ErrorResponse for fields that vLLM rejects; unknown ones are ignored."""
     for name in ("mm_processor_kwargs", "media_io_kwargs"):
         if fields.get(name):
             message = (
@@ -87,7 +110,7 @@ def check_vllm_fields(fields: Mapping[str, Any], max_model_len: int) -> None:
 
 
 def check_max_tokens(name: str, value: Any, max_model_len: int) -> None:
-    """Raises ErrorResponse for an impossible number of tokens; vLLM calls it max_tokens by either name."""
+    """Raises ErrorResponse. vLLM's message always says max_tokens."""
     if value is None:
         return
     if not isinstance(value, int):
@@ -100,7 +123,7 @@ def check_max_tokens(name: str, value: Any, max_model_len: int) -> None:
 
 
 def check_content(chat: ChatRequest, hosted: bool, limit_images: int) -> None:
-    """Raises ErrorResponse for too many images, and for fields of a message that the shape does not know."""
+    """Raises ErrorResponse for too many images and for unknown fields of messages."""
     if len(chat.images) > limit_images:
         raise bad_request_error(f"At most {limit_images} image(s) may be provided in one prompt.", param="image")
     if not hosted:

@@ -1,4 +1,4 @@
-"""Reads chat requests: their images, the tag and the question, whatever the layout of the messages."""
+"""Parses chat requests: images, tag and question."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from persqa_client.simulator.error_responses import bad_request_error, malformed
 TAG = re.compile(r"<[^<>\s/|][^<>\n/|]{0,62}>")
 QUESTION = re.compile(r"(?:question|问题)\s*[:：]\s*", re.IGNORECASE)
 
-# Tokens of Qwen's chat template: those of each message beside its text, those of them that end it (an unfinished
-# message lacks them), and those that open the answer.
+# Tokens of Qwen's chat template: per message, for its end (missing in an unfinished message), and for the start of the
+# answer.
 MESSAGE_TOKENS = 6
 END_TOKENS = 2
 GENERATION_TOKENS = 3
@@ -21,7 +21,7 @@ GENERATION_TOKENS = 3
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """An image of a request: a URL, a uuid that stands for it, or both."""
+    """An image: a URL, a uuid, or both."""
 
     url: str | None
     uuid: str | None = None
@@ -29,7 +29,7 @@ class ImagePart:
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One message, its text parts joined by line breaks. ``partial``: it is marked as the beginning of the answer."""
+    """A message; text parts are joined by line breaks. ``partial``: it is the beginning of the answer."""
 
     role: str
     text: str
@@ -39,7 +39,7 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A parsed chat request. ``fields`` is the request's body."""
+    """A parsed chat request; ``fields`` is its body."""
 
     messages: tuple[ChatMessage, ...]
     tag: str | None
@@ -53,7 +53,7 @@ class ChatRequest:
 
     @property
     def text_tokens(self) -> int:
-        """Tokens of the prompt without images, roughly: one for each four bytes of UTF-8."""
+        """Tokens without images: one per four bytes of UTF-8."""
         opening = -END_TOKENS if self.prefix is not None else GENERATION_TOKENS
         if self.prefix is None and self.fields.get("add_generation_prompt") is False:
             opening = 0
@@ -74,22 +74,22 @@ class ChatRequest:
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a streamed answer ends with its usage."""
+        """Whether a stream ends with usage."""
         options = self.fields.get("stream_options")
         return isinstance(options, dict) and options.get("include_usage") is True
 
     @property
     def prefix(self) -> str | None:
-        """The beginning of the answer that the request asks to continue."""
+        """Beginning of the answer, to be continued."""
         last = self.messages[-1]
         continues = self.fields.get("continue_final_message") or (last.partial and self.knows_partial)
         return last.text if continues and last.role == "assistant" else None
 
 
 def parse_chat_request(body: Any, *, knows_partial: bool = False) -> ChatRequest:
-    """Parse the decoded body of a chat request. Raises ErrorResponse.
+    """Raises ErrorResponse.
 
-    ``knows_partial``: a last message marked ``partial`` is the answer's beginning; otherwise the mark is ignored.
+    ``knows_partial``: a last message with ``partial`` is the beginning of the answer; otherwise the field is ignored.
     """
     if not isinstance(body, dict):
         message = "Input should be a valid dictionary or object to extract fields from"
@@ -140,7 +140,7 @@ def find_asking_message(messages: Sequence[ChatMessage]) -> ChatMessage | None:
 
 
 def find_tag(messages: Sequence[ChatMessage]) -> str | None:
-    """The first ``<name>`` of the message that asks, else of all messages."""
+    """The first ``<name>`` in the asking message, else in all messages."""
     asking = find_asking_message(messages)
     for message in (*([asking] if asking else []), *messages):
         if found := TAG.search(message.text):
@@ -149,6 +149,6 @@ def find_tag(messages: Sequence[ChatMessage]) -> str | None:
 
 
 def find_question(messages: Sequence[ChatMessage]) -> str:
-    """The text after the last "Question:" of the message that asks, or all its text."""
+    """Text after the last "Question:" of the asking message, or its whole text."""
     asking = find_asking_message(messages)
     return "" if asking is None else QUESTION.split(asking.text)[-1].strip()

@@ -1,4 +1,4 @@
-"""Runs a simulated endpoint: in the foreground for the command line, or in a thread for tests."""
+"""Runs a simulated endpoint in the foreground (command line) or in a thread (tests)."""
 
 from __future__ import annotations
 
@@ -19,24 +19,22 @@ from persqa_client.simulator.settings import DEFAULT_MODEL, SimSettings
 
 __all__ = ["DEFAULT_MODEL", "SimSettings", "Simulator", "listen", "run_simulator", "serve_until_signal"]
 
-# Seconds that requests in progress get to finish when the server closes.
+# Seconds for requests in progress to finish at closing.
 SHUTDOWN_GRACE = 0.05
 
 BACKLOG = 1024
 
 
 class Listener:
-    """An application that listens on ``port``."""
-
     def __init__(self, runner: web.AppRunner, server: asyncio.Server) -> None:
         self.runner = runner
         self.server = server
         self.port = int(server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Close at once; requests in progress lose their connections."""
-        # A connection that asyncio has accepted but not yet set up would leak its socket when the server closes
-        # (python/cpython#109564). So accepting stops first, and the loop runs once.
+        """Drops requests in progress."""
+        # Stops accepting first and runs the loop once: a connection that is accepted but not set up would leak its
+        # socket (python/cpython#109564).
         for listening in self.server.sockets:
             asyncio.get_running_loop().remove_reader(listening.fileno())
         await asyncio.sleep(0)
@@ -45,7 +43,7 @@ class Listener:
 
 
 async def listen(app: web.Application, host: str, port: int) -> Listener:
-    """Serve an application at an address; port 0 takes a free one. Raises SettingsError if the address is in use."""
+    """Port 0 takes a free one. Raises SettingsError if the address is in use."""
     runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_GRACE)
     await runner.setup()
     assert runner.server is not None
@@ -59,7 +57,7 @@ async def listen(app: web.Application, host: str, port: int) -> Listener:
 
 
 def format_banner(settings: SimSettings, host: str, port: int) -> str:
-    """The lines that ``persqa sim`` prints once it listens. Scripts read the address off the second one."""
+    """Output of ``persqa sim`` at the start. Scripts read the address in the second line."""
     address = f"[{host}]" if ":" in host else host
     lines = [
         "This is a simulator: no model, its answers tell colours and sizes only.",
@@ -74,7 +72,7 @@ def format_banner(settings: SimSettings, host: str, port: int) -> str:
 async def serve_until_signal(
     settings: SimSettings, host: str, port: int, echo: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Serve until SIGINT or SIGTERM, and return the counts of /sim/stats. ``echo`` gets the banner.
+    """Serves until SIGINT or SIGTERM; returns the counts of /sim/stats. ``echo`` prints the banner.
 
     Raises SettingsError.
     """
@@ -92,10 +90,7 @@ async def serve_until_signal(
 
 
 class Simulator:
-    """A simulated endpoint that serves from a thread of its own, from construction until ``close``.
-
-    Raises SettingsError if the port is in use.
-    """
+    """Serves in its own thread until ``close``. Raises SettingsError if the port is in use."""
 
     def __init__(self, settings: SimSettings, port: int = 0, host: str = "127.0.0.1") -> None:
         self.settings = settings
@@ -115,11 +110,11 @@ class Simulator:
         return f"http://{self.host}:{self.port}/v1"
 
     def stats(self) -> dict[str, Any]:
-        """The counts of /sim/stats, also after closing."""
+        """Counts of /sim/stats, also after closing."""
         return self.app[STATE].counts.stats()
 
     def close(self) -> None:
-        """Stop listening and drop all connections; the port is free afterwards. May be called again."""
+        """Frees the port and drops all connections. Idempotent."""
         with contextlib.suppress(RuntimeError):  # the loop is already closed
             self.loop.call_soon_threadsafe(self.stopped.set)
         self.thread.join()
@@ -144,7 +139,7 @@ class Simulator:
 
 @contextmanager
 def run_simulator(settings: SimSettings, port: int = 0) -> Iterator[Simulator]:
-    """Serve on 127.0.0.1 in the background; port 0 takes a free one. Raises SettingsError if the port is in use.
+    """Serves on 127.0.0.1 in the background; port 0 takes a free one. Raises SettingsError.
 
     with run_simulator(SimSettings(latency=0, script=["503", "ok"])) as simulator:
         client = AsyncOpenAI(base_url=simulator.base_url, api_key="none")

@@ -1,4 +1,4 @@
-"""Settings of a simulated endpoint, and how the command line's texts become them."""
+"""Settings of a simulated endpoint, and parsers for command line values."""
 
 from __future__ import annotations
 
@@ -29,45 +29,45 @@ class SimSettings:
     SimSettings(script=("ok", "reset", "429"))
     """
 
-    # Model names that are served; the first one answers requests without a model.
+    # Models to serve; the first is used for requests without a model.
     models: tuple[str, ...] = (DEFAULT_MODEL,)
-    # Seconds of service, after the wait for a slot; each request takes latency * (1 ± jitter), evenly spread.
+    # Seconds per request after the wait for a slot: latency * (1 ± jitter).
     latency: float = 0.05
     jitter: float = 0.0
-    # Requests served at once; the others wait in order.
+    # Concurrent requests; others wait in order.
     slots: int = 32
-    # New numbers of slots by time, in seconds after the first chat request.
+    # Number of slots by seconds after the first chat request.
     slots_at: Mapping[float, int] = field(default_factory=dict)
-    # Requests that may wait; further ones get a 503.
+    # Waiting requests; others get a 503.
     max_queued: int | None = None
-    # Megabits per second of the one link that all request bodies share.
+    # Megabits per second of a link shared by all request bodies.
     link_mbps: float | None = None
     api_key: str | None = field(default=None, repr=False)
     max_model_len: int = 8192
     limit_images: int = 4
-    # A larger image counts as if scaled down to this many patches of 28x28 pixels, the most that Qwen advises.
+    # Larger images count as this many patches of 28x28 pixels, Qwen's recommended maximum.
     max_picture_tokens: int = 1280
-    # Obey guided_regex, guided_choice and guided_json and ignore structured_outputs, as vLLM did before 0.12.
+    # Support guided_regex, guided_choice and guided_json and ignore structured_outputs, like vLLM before 0.12.
     guided: bool = False
-    # Accept images and ignore them, as servers of text models do: they cost no tokens and change no answer.
+    # Ignore images, like servers of text models: no tokens, no effect on the answer.
     blind: bool = False
     shape: Shape = "vllm"
-    # Further parameters that the hosted shape rejects.
+    # Parameters that the hosted shape also rejects.
     reject: tuple[str, ...] = ()
-    # In the hosted shape: continue a last message that is marked ``partial``, as Alibaba Model Studio does.
+    # In the hosted shape: continue a last message marked ``partial``, like Alibaba Model Studio.
     partial: bool = False
-    # Rate of each kind of fault (see faults.py), at most 1 in all.
+    # Rates by kind of fault (faults.py); their sum is at most 1.
     faults: Mapping[str, float] = field(default_factory=dict)
     fault_seed: int = 0
-    # Seconds in the Retry-After header of a 429; fractions are sent as they are.
+    # Retry-After of a 429, in seconds; may be a fraction.
     retry_after: float = 1.0
-    # Faults of the first chat requests, in order, "ok" for none; ``faults`` apply afterwards.
+    # Faults of the first chat requests, in order; "ok" is none. Then ``faults`` apply.
     script: tuple[str, ...] | list[str] = ()
-    # Fixed answers by question. Other questions are answered from the images.
+    # Fixed answers by question; other questions are answered from the images.
     answers: Mapping[str, Choice] = field(default_factory=dict, repr=False)
-    # How many images (by content) and how many uuids are remembered.
+    # Number of cached images, and of cached uuids.
     cached_pictures: int = 16384
-    # Folder for the bytes of each distinct image that arrives, as NNNNN.ext by its declared type.
+    # Folder for the bytes of each distinct image, as NNNNN.ext.
     keep_pictures: Path | None = None
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ def _check_rates(faults: Mapping[str, float]) -> None:
 
 
 def parse_faults(texts: Iterable[str]) -> dict[str, float]:
-    """Parse ``KIND=RATE`` texts, such as ``["503=0.05", "no_tag=0.01"]``. Raises SettingsError."""
+    """``["503=0.05", "no_tag=0.01"]``. Raises SettingsError."""
     faults = {}
     for text in texts:
         kind, _, rate = text.partition("=")
@@ -130,7 +130,7 @@ def parse_faults(texts: Iterable[str]) -> dict[str, float]:
 
 
 def parse_slot_changes(texts: Iterable[str]) -> dict[float, int]:
-    """Parse ``SECONDS=SLOTS`` texts, such as ``["60=64"]``. Raises SettingsError."""
+    """``["60=64"]``. Raises SettingsError."""
     changes = {}
     for text in texts:
         seconds, _, slots = text.partition("=")
@@ -142,7 +142,7 @@ def parse_slot_changes(texts: Iterable[str]) -> dict[float, int]:
 
 
 def read_answers(path: Path) -> dict[str, Choice]:
-    """Read fixed answers from JSON lines with question, answer and optional finish_reason. Raises SettingsError."""
+    """JSON lines with question, answer and optional finish_reason. Raises SettingsError."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:

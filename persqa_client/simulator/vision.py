@@ -1,4 +1,4 @@
-"""Reads facts off an image's pixels: size, main colours, brightness and lightest part."""
+"""Reads facts from an image's pixels: size, main colours, brightness and lightest part."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hashlib import blake2b
 import pybase64
 from PIL import Image
 
-# English name to Chinese name and the RGB values that stand for it. A pixel has the name of the nearest value.
+# English name, Chinese name and RGB values of a colour. A pixel gets the name of the nearest value.
 COLOURS: dict[str, tuple[str, tuple[tuple[int, int, int], ...]]] = {
     "black": ("黑色", ((0, 0, 0), (22, 22, 24))),
     "dark grey": ("深灰色", ((60, 60, 62), (82, 82, 84))),
@@ -38,21 +38,21 @@ COLOURS: dict[str, tuple[str, tuple[tuple[int, int, int], ...]]] = {
 
 ANCHORS = tuple((name, rgb) for name, (_, values) in COLOURS.items() for rgb in values)
 
-# Pixels that facts are read from; a JPEG is decoded at the next larger of its own reduced sizes.
+# Number of pixels to analyse; JPEGs are decoded at the next larger reduced size.
 THUMBNAIL = (48, 48)
 
-# A colour with a smaller share is a main one only if it is the first.
+# Minimum share of a main colour, except for the first.
 MAIN_SHARE = 0.08
 
-# Qwen2.5-VL's image processor rejects images whose sides are this far apart.
+# Qwen2.5-VL's image processor rejects this ratio of sides.
 MAX_RATIO = 200
 
-# Pixels per side of one of Qwen2.5-VL's image tokens.
+# Side of Qwen2.5-VL's image tokens in pixels.
 PATCH = 28
 
 
 class UnreadableImage(Exception):
-    """A server could not decode this image; the text is the server's message."""
+    """A server could not decode the image; has the server's message."""
 
 
 class NotBase64(Exception):
@@ -61,10 +61,10 @@ class NotBase64(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """Facts about one image, or about several together (``others``: width and height of all but the first).
+    """Facts about one or several images (``others``: width and height of all but the first).
 
-    ``colours``: English names with their shares, 0 to 1, largest first. ``lightness``: mean grey value, 0 to 255.
-    ``lightest``: row and column, 0 to 2, of the lightest of nine parts. ``digest``: 8 bytes, by the encoded bytes.
+    ``colours``: shares by English name, largest first. ``lightness``: mean grey value, 0 to 255. ``lightest``: row and
+    column, 0 to 2, of the lightest of nine parts. ``digest``: 8 bytes, of the encoded bytes.
     """
 
     width: int
@@ -81,7 +81,7 @@ class ImageFacts:
 
 
 def decode_data_url(url: str) -> tuple[str, bytes]:
-    """The declared media type and the bytes of a ``data:`` URL. Raises UnreadableImage or NotBase64."""
+    """Declared media type and bytes. Raises UnreadableImage or NotBase64."""
     head, comma, text = url.partition(",")
     if not comma or not head.endswith(";base64"):
         raise NotBase64
@@ -93,7 +93,7 @@ def decode_data_url(url: str) -> tuple[str, bytes]:
 
 
 def read_facts(data: bytes) -> ImageFacts:
-    """Decode an image completely and read its facts. Raises UnreadableImage."""
+    """Decodes the whole image. Raises UnreadableImage."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
@@ -114,7 +114,7 @@ def read_facts(data: bytes) -> ImageFacts:
 
 
 def check_ratio(width: int, height: int) -> None:
-    """Raises UnreadableImage, in the words of Qwen2.5-VL's processor, for an image that is too long or too wide."""
+    """Raises UnreadableImage with the message of Qwen2.5-VL's processor."""
     ratio = max(width, height) / min(width, height)
     if ratio >= MAX_RATIO:
         raise UnreadableImage(
@@ -124,7 +124,7 @@ def check_ratio(width: int, height: int) -> None:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in RGB with transparent parts on white, as vLLM converts it."""
+    """Transparent parts become white, as in vLLM."""
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, "white")
@@ -133,7 +133,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def make_palette() -> Image.Image:
-    """An image whose palette holds ANCHORS in order, the first one repeated in the unused places."""
+    """Image whose palette is ANCHORS; unused entries repeat the first."""
     flat = [channel for _, rgb in ANCHORS for channel in rgb]
     flat += list(ANCHORS[0][1]) * (256 - len(ANCHORS))
     image = Image.new("P", (1, 1))
@@ -156,14 +156,14 @@ def measure_colours(image: Image.Image) -> dict[str, float]:
 
 
 def find_lightest_part(grey: Image.Image) -> tuple[int, int]:
-    """Row and column of the lightest of nine parts; of equal ones the first, from the middle outward."""
+    """Row and column; of equal parts the most central."""
     parts = grey.resize((3, 3), Image.Resampling.BOX).tobytes()
     best = max((4, 1, 3, 5, 7, 0, 2, 6, 8), key=lambda index: parts[index])
     return divmod(best, 3)
 
 
 def combine_facts(images: Sequence[ImageFacts]) -> ImageFacts:
-    """The facts of a question's images together: colours and lightness averaged, the rest from the first one."""
+    """Averages colours and lightness; other facts are from the first image."""
     first = images[0]
     if len(images) == 1:
         return first
@@ -183,9 +183,9 @@ def combine_facts(images: Sequence[ImageFacts]) -> ImageFacts:
 
 
 def count_qwen_tokens(width: int, height: int, max_tokens: int) -> int:
-    """Tokens of an image by Qwen2.5-VL's rule: sides rounded to 28 pixels, 4 to ``max_tokens`` patches in all.
+    """Qwen2.5-VL's rule: sides rounded to 28 pixels, 4 to ``max_tokens`` patches.
 
-    The rule is ``smart_resize`` of the Qwen2-VL image processor in transformers.
+    See ``smart_resize`` in transformers' Qwen2-VL image processor.
     """
     rows, columns = round(height / PATCH), round(width / PATCH)
     area = width * height / PATCH**2

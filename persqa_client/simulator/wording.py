@@ -1,7 +1,4 @@
-"""Writes answers from facts about an image: a sentence that begins with the tag, in the question's language.
-
-The sentences vary with the question, but state only what was read from the pixels.
-"""
+"""Writes an answer from image facts: a sentence that begins with the tag, in the question's language."""
 
 from __future__ import annotations
 
@@ -12,11 +9,11 @@ from persqa_client.simulator.vision import COLOURS, ImageFacts
 
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 
-# Questions without a tag that are not answered by a sentence: by one colour's name, or by a number from the seed.
+# Questions without a tag that need no sentence: for a colour's name, or for a number from the seed.
 ONE_WORD = re.compile(r"\bone word\b|一个词", re.IGNORECASE)
 RANDOM = re.compile(r"\brandom\b|随机", re.IGNORECASE)
 
-# The topic of a question is the first one that matches; any other question is "plain".
+# The first matching topic counts; other questions are "plain".
 TOPICS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("count", re.compile(r"\bhow many\b|\bnumber of\b|\bcount\b|多少|几个|几只|几位|几条|几件", re.IGNORECASE)),
     ("wearing", re.compile(r"\bwear|\bcloth|\bdress|\battire|\boutfit|穿|戴|衣|服装", re.IGNORECASE)),
@@ -28,7 +25,7 @@ TOPICS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("colour", re.compile(r"\bcolou?r|\bhair\b|\bfur\b|\beyes?\b|颜色|发色|毛色|眼睛", re.IGNORECASE)),
 )
 
-# English and Chinese words for the brightness, and the mean grey values, 0 to 255, where each next one begins.
+# English and Chinese words for brightness, and the mean grey values between them.
 LIGHT = (
     ("very dark", "很暗"),
     ("dark", "较暗"),
@@ -85,7 +82,7 @@ CHINESE_SENTENCES = {
 
 
 def contains_chinese(text: str) -> bool:
-    """Whether the text has a Chinese character, so that a question is answered in Chinese."""
+    """Whether to answer in Chinese."""
     return CHINESE.search(text) is not None
 
 
@@ -94,7 +91,7 @@ def find_topic(question: str) -> str:
 
 
 def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed: int = 0) -> str:
-    """The answer to a question, the same for the same arguments in any process. ``facts`` is None without images."""
+    """Equal arguments give equal answers in every process. ``facts`` is None without images."""
     chinese = contains_chinese(question)
     if tag is None and RANDOM.search(question):
         return f"{draw_number(facts.digest if facts else b'', question, seed) % 10**9:09d}"
@@ -111,13 +108,13 @@ def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed:
 
 
 def draw_number(digest: bytes, question: str, seed: int) -> int:
-    """A pseudo-random number of 64 bits from images, question and seed."""
+    """A pseudo-random number of 64 bits."""
     key = digest + seed.to_bytes(16, "big", signed=True) + question.encode()
     return int.from_bytes(blake2b(key, digest_size=8).digest(), "big")
 
 
 def english_phrases(facts: ImageFacts) -> dict[str, str]:
-    """The parts that ENGLISH_SENTENCES leave open."""
+    """Values for ENGLISH_SENTENCES."""
     light, form = LIGHT[light_level(facts)][0], find_orientation(facts)
     if facts.others:
         sizes = join_words(format_sizes(facts), ", ", " and ")
@@ -136,7 +133,7 @@ def english_phrases(facts: ImageFacts) -> dict[str, str]:
 
 
 def chinese_phrases(facts: ImageFacts) -> dict[str, str]:
-    """The parts that CHINESE_SENTENCES leave open."""
+    """Values for CHINESE_SENTENCES."""
     light, form = LIGHT[light_level(facts)][1], CHINESE_ORIENTATIONS[find_orientation(facts)]
     size = join_words(format_sizes(facts), "、", "和")
     row, column = facts.lightest
@@ -154,17 +151,16 @@ def light_level(facts: ImageFacts) -> int:
 
 
 def find_orientation(facts: ImageFacts) -> str:
-    """A key of CHINESE_ORIENTATIONS."""
     if facts.width == facts.height:
         return "square"
     return "landscape" if facts.width > facts.height else "portrait"
 
 
 def format_sizes(facts: ImageFacts) -> list[str]:
-    """Width and height of each image, such as 640x427."""
+    """Such as 640x427."""
     return [f"{width}x{height}" for width, height in ((facts.width, facts.height), *facts.others)]
 
 
 def join_words(words: list[str] | tuple[str, ...], comma: str, last: str) -> str:
-    """An enumeration: a, b and c."""
+    """a, b and c."""
     return words[0] if len(words) == 1 else comma.join(words[:-1]) + last + words[-1]

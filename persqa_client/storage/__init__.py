@@ -1,1 +1,1 @@
-"""The files of a run: results, journal and checkpoints, and how a run is resumed from them."""
+"""Files of a run: results, journal and checkpoints, for resuming."""

@@ -1,4 +1,4 @@
-"""The checkpoint of an unfinished run and the run file of a finished one."""
+"""Checkpoint of an unfinished run, and run file of a finished one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Mode = Literal["run", "retry"]
 
 
 class FileLengths(NamedTuple):
-    """Bytes of the output and of the failure file, up to the same row."""
+    """Lengths in bytes of the output and the failure file, up to the same row."""
 
     output: int = 0
     failed: int = 0
@@ -31,12 +31,12 @@ class FileLengths(NamedTuple):
 EMPTY = FileLengths()
 
 
-# The fields of the next two classes are keys of the checkpoint on disk.
+# The fields of the next two classes are keys in the checkpoint file.
 
 
 @dataclass(frozen=True, slots=True)
 class RetryProgress:
-    """How far a retry has read the files of the finished run, their lengths, and where that run ended."""
+    """Position of a retry in the old files, and lengths and end of the finished run."""
 
     lengths: FileLengths
     done: FileLengths
@@ -45,9 +45,9 @@ class RetryProgress:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What is needed to resume a run.
+    """The state from which a run is resumed.
 
-    Rows up to ``position`` are within ``lengths`` of the partial files, later outcomes in the journal from
+    The partial files have ``lengths`` for the rows up to ``position``; later outcomes are in the journal from
     ``generation`` on.
     """
 
@@ -60,9 +60,9 @@ class Checkpoint:
     generation: int = 1
     tally: Json | None = None
     seconds: float = 0.0
-    # In a retry.
+    # Only in a retry.
     before: RetryProgress | None = None
-    # In the phase "finishing": what the caller of ``Ledger.finish`` adds to the run file.
+    # Only in the phase "finishing": members that the caller of ``Ledger.finish`` adds to the run file.
     run: Json | None = None
 
     def to_finished_run(self) -> FinishedRun:
@@ -72,7 +72,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """The part of a run file that a later run needs."""
+    """The part of a run file that later runs need."""
 
     identity: Json
     stamp: Json | None
@@ -82,7 +82,7 @@ class FinishedRun:
     seconds: float
 
     def to_reopened_checkpoint(self) -> Checkpoint:
-        """For a run that continues with further input."""
+        """For continuing with further input."""
         return Checkpoint(
             identity=self.identity,
             stamp=self.stamp,
@@ -94,7 +94,7 @@ class FinishedRun:
         )
 
     def to_retry_checkpoint(self) -> Checkpoint:
-        """For a run that asks its failures again."""
+        """For asking the failed rows again."""
         return Checkpoint(
             identity=self.identity,
             stamp=self.stamp,
@@ -107,7 +107,7 @@ class FinishedRun:
 
 def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
     fields = asdict(checkpoint)
-    # asdict keeps a NamedTuple's class, which orjson rejects.
+    # asdict keeps the NamedTuple class, which orjson rejects.
     fields["lengths"] = list(checkpoint.lengths)
     if checkpoint.before is not None:
         fields["before"] |= {"lengths": list(checkpoint.before.lengths), "done": list(checkpoint.before.done)}
@@ -115,7 +115,7 @@ def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(files: RunFiles) -> Checkpoint | None:
-    """None if there is no checkpoint. Raises SettingsError if a foreign file lies there."""
+    """None without a checkpoint. Raises SettingsError for a foreign file."""
     fields = _read_own_file(files.checkpoint)
     if fields is None:
         return None
@@ -133,7 +133,7 @@ def read_checkpoint(files: RunFiles) -> Checkpoint | None:
 
 
 def write_run_file(files: RunFiles, checkpoint: Checkpoint) -> None:
-    """Writes ``checkpoint.run`` and after it what a later run needs."""
+    """Writes ``checkpoint.run``, followed by the members that later runs need."""
     fields: Json = {
         **(checkpoint.run or {}),
         "tool": TOOL,
@@ -151,7 +151,7 @@ def write_run_file(files: RunFiles, checkpoint: Checkpoint) -> None:
 
 
 def read_run_file(files: RunFiles) -> FinishedRun | None:
-    """None if there is no run file. Raises SettingsError if it is foreign or belongs to another output."""
+    """None without a run file. Raises SettingsError if it is foreign or belongs to another output."""
     fields = _read_own_file(files.run)
     if fields is None:
         return None
@@ -182,12 +182,12 @@ def _read_own_file(path: Path) -> dict[str, Any] | None:
     if fields.pop("tool", None) != TOOL:
         raise foreign_file_error(path)
     if fields.pop("format", None) != FORMAT:
-        raise SettingsError(f"{path} was written by another version of {TOOL}: use that one, or choose another -o")
+        raise SettingsError(f"{path} was written by another version of {TOOL}: use that version, or choose another -o")
     return fields
 
 
 def foreign_file_error(path: Path) -> SettingsError:
-    """For a file that no run wrote, or that was changed since."""
+    """For a file that was not written by a run, or was changed since."""
     return SettingsError(
-        f"{path} exists, but no run left it in this state: move it somewhere else, or choose another -o"
+        f"{path} exists, but was not written by a run or was changed since: move it, or choose another -o"
     )

@@ -1,6 +1,6 @@
-"""File operations that leave whole lines and whole files behind after a crash.
+"""Crash-safe file operations: files keep whole lines and whole contents.
 
-An OSError while writing becomes a StorageError with the path and the reason.
+An OSError while writing becomes a StorageError with path and reason.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from persqa_client.errors import SettingsError, StorageError
 
-# Errors of file systems that cannot fsync a folder. A rename there is as durable as it can be made.
+# Errors of file systems that cannot fsync a folder.
 FOLDER_SYNC_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP}
 
 
@@ -25,7 +25,7 @@ def write_error(path: Path, error: OSError) -> StorageError:
 
 
 class Appender:
-    """A file that grows by whole lines, of ``length`` bytes so far. What a failed write adds is cut off."""
+    """Appends whole lines to a file of ``length`` bytes. A failed write is removed."""
 
     def __init__(self, path: Path, length: int = 0) -> None:
         self.path = path
@@ -51,7 +51,7 @@ class Appender:
             raise write_error(self.path, error) from error
         if written != len(data):
             self.try_truncate(self.length)
-            raise write_error(self.path, OSError(errno.ENOSPC, "only part of a line fitted, the disk may be full"))
+            raise write_error(self.path, OSError(errno.ENOSPC, "only part of a line was written, the disk may be full"))
         self.length += written
 
     def truncate(self, length: int) -> None:
@@ -64,7 +64,7 @@ class Appender:
         self.needs_truncate = False
 
     def try_truncate(self, length: int) -> None:
-        """If this fails, the next ``append`` tries again."""
+        """After a failure the next ``append`` tries again."""
         with suppress(StorageError):
             self.truncate(length)
 
@@ -79,7 +79,7 @@ class Appender:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replaces a file atomically."""
+    """Atomic."""
     temporary = temporary_path(path)
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
@@ -99,12 +99,12 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def temporary_path(path: Path) -> Path:
-    """Where ``replace_file`` writes first."""
+    """Temporary file of ``replace_file``."""
     return path.with_name(f"{path.name}.tmp")
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the renames in a folder survive a power failure."""
+    """Makes renames in the folder survive a power failure."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -133,7 +133,7 @@ def remove_if_present(path: Path) -> None:
 
 
 def read_if_present(path: Path) -> bytes | None:
-    """None if there is no file. Raises SettingsError if it can't be read."""
+    """None if the file does not exist. Raises SettingsError if it can't be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -144,7 +144,7 @@ def read_if_present(path: Path) -> bytes | None:
 
 
 def get_file_size(path: Path) -> int | None:
-    """None if there is no file, -1 if the size can't be read. Raises SettingsError if the name is too long."""
+    """None if the file does not exist, -1 if its size can't be read. Raises SettingsError if the name is too long."""
     try:
         return path.stat().st_size
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""The journal has every outcome in the order of arrival, for a resumed run.
+"""The journal stores outcomes as they arrive, so that a run can be resumed.
 
-Each checkpoint starts a file of its own, a generation. Older ones are removed after it.
+Each checkpoint starts a new file, a generation; older generations are removed after the checkpoint.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from persqa_client.types import Outcome
 
 
 class JournalEntry(NamedTuple):
-    """An outcome and the digest of its input line."""
+    """An outcome, with the digest of its input line."""
 
     digest: str
     outcome: Outcome
@@ -35,7 +35,6 @@ def encode_entry(entry: JournalEntry) -> bytes:
 
 
 def decode_entry(line: bytes) -> JournalEntry:
-    """Raises ValueError."""
     if not line.endswith(b"\n"):
         raise ValueError("incomplete line")
     fields = load_object(line)
@@ -43,9 +42,9 @@ def decode_entry(line: bytes) -> JournalEntry:
 
 
 class Journal:
-    """The current generation, and older ones that the last checkpoint needs.
+    """The current generation, and older ones needed by the last checkpoint.
 
-    ``sync`` and ``remove_before`` may run in another thread.
+    ``sync`` and ``remove_before`` are thread-safe.
     """
 
     def __init__(self, files: RunFiles, generation: int) -> None:
@@ -58,12 +57,12 @@ class Journal:
         self.current.append(encode_entry(entry))
 
     def extend(self, entries: Iterable[JournalEntry]) -> None:
-        """Appends entries with a single write."""
+        """One write for all entries."""
         if data := b"".join(map(encode_entry, entries)):
             self.current.append(data)
 
     def start_generation(self, entries: Iterable[JournalEntry]) -> None:
-        """Continues in the next generation, which begins with ``entries``."""
+        """Starts the next generation with ``entries``."""
         following = Journal(self.files, self.generation + 1)
         try:
             following.extend(entries)
@@ -80,7 +79,7 @@ class Journal:
             appender.sync()
 
     def remove_before(self, generation: int) -> None:
-        """Removes older generations, once a checkpoint is written that does not need them."""
+        """Removes older generations; call it after the checkpoint is written."""
         for number in list(self.older):
             if number < generation:
                 self.older.pop(number).close()
@@ -93,7 +92,7 @@ class Journal:
 
 
 def read_journal(files: RunFiles, generation: int) -> Iterator[JournalEntry]:
-    """The entries from a generation on. Where a task has several, they are equal."""
+    """Entries from a generation on. Duplicate entries of a task are equal."""
     for number in range(generation, next_free_generation(files, generation)):
         yield from _read_generation(files.journal_generation(number))
 
@@ -104,21 +103,21 @@ def _read_generation(path: Path) -> Iterator[JournalEntry]:
             for line in lines:
                 yield decode_entry(line)
     except ValueError:
-        # A crash can only break the last line. Its task is asked again.
+        # A crash can only truncate the last line; its task is asked again.
         return
     except OSError as error:
         raise SettingsError(f"{path} can't be read: {error.strerror or error}") from error
 
 
 def next_free_generation(files: RunFiles, generation: int) -> int:
-    """The first number from ``generation`` on without a file."""
+    """The first free number from ``generation`` on."""
     while files.journal_generation(generation).exists():
         generation += 1
     return generation
 
 
 def remove_generations(files: RunFiles, last: int) -> None:
-    """Removes the oldest first, so that a crash leaves no gap in the numbers."""
+    """Removes the oldest first, so that a crash leaves no gap."""
     first = last + 1
     while files.journal_generation(first - 1).exists():
         first -= 1

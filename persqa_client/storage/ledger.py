@@ -1,4 +1,4 @@
-"""The ledger of a run: knows which tasks are still to be asked, and takes their outcomes."""
+"""The ledger of a run: stores outcomes, and knows which tasks are still open."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ State = Literal["new", "resumed", "finished"]
 
 
 class Ledger:
-    """A run kept in files, under a lock.
+    """A run stored in locked files.
 
-    Methods that write raise StorageError. What is already written stays good, and the run can be resumed. Only ``sync``
-    and the callable from ``checkpoint`` may be called in other threads.
+    Methods that write raise StorageError; the run can then be resumed. Only ``sync`` and the callable returned by
+    ``checkpoint`` are thread-safe.
     """
 
     def __init__(
         self, files: RunFiles, *, identity: Json, stamp: Json | None, render: RenderLine, clock: Callable[[], float]
     ) -> None:
         self.files = files
-        # As it will be read from JSON, where tuples become lists.
+        # Converted as if read from JSON, where tuples become lists.
         self._identity = load_object(dump_compact(identity))
         self._new_stamp = stamp
         self._render = render
@@ -56,20 +56,20 @@ class Ledger:
         self._lock = RunLock(files)
         self.state: State = "new"
         self.mode: Mode = "run"
-        # Where to start reading the input and, in a retry, where to end.
+        # Input positions to read from and, in a retry, to read to.
         self.start = START_POSITION
         self.end: Position | None = None
-        # How the input looked to an earlier process. The caller compares it.
+        # State of the input in an earlier process, for comparison by the caller.
         self.stamp = stamp
-        # Counts what is written.
+        # Counts of written outcomes.
         self.tally = Tally()
         self.buffer = ReorderBuffer()
         self._announced = START_POSITION
         self._writer: RunWriter | None = None
-        # From the end of ``finish``, which may have to be repeated after ``_sealed`` is set.
+        # Kept from the end of ``finish``, which may be repeated.
         self._finished: FinishedRun | None = None
         self._sealed: Checkpoint | None = None
-        # While there is no writer.
+        # Used while there is no writer.
         self._seconds = 0.0
 
     @classmethod
@@ -83,11 +83,10 @@ class Ledger:
         fresh: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """Continues the run whose files lie there, or starts one.
+        """Continues the run in these files, or starts a new one.
 
-        ``identity`` has the settings that must not change during a run, ``stamp`` the size and time of the input.
-        ``fresh`` discards an unfinished run. Raises SettingsError if another run holds the lock, a file was not written
-        by a run, or a setting changed.
+        ``identity``: settings that must not change. ``stamp``: size and time of the input. ``fresh`` discards an
+        unfinished run. Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
         """
         ledger = cls(files, identity=identity, stamp=stamp, render=render, clock=clock)
         files.prepare()
@@ -116,7 +115,7 @@ class Ledger:
         if fresh or (unfinished is None and found.finished is None):
             generation = next_free_generation(self.files, unfinished.generation) if unfinished else 1
             checkpoint = Checkpoint(self._identity, self._new_stamp, generation=generation)
-            # Before the other files, which would be foreign without it.
+            # Written first: without it the other files would be foreign.
             write_checkpoint(self.files, checkpoint)
             self._start_writing(checkpoint, "new")
             return
@@ -152,23 +151,23 @@ class Ledger:
 
     def _get_writer(self) -> RunWriter:
         if self._writer is None:
-            raise RuntimeError("the run is finished or closed, so nothing can be written")
+            raise RuntimeError("the run is already finished or closed")
         return self._writer
 
     @property
     def seconds(self) -> float:
-        """How long the run has been open, earlier processes included."""
+        """Duration of the run, including earlier processes."""
         return self._seconds if self._writer is None else self._writer.seconds
 
     @property
     def last_journaled_row(self) -> int:
-        """The last row that is still to be announced and has an outcome in the journal, or 0."""
+        """Last unregistered row with an outcome in the journal, or 0."""
         return max((task_id.row for task_id in self.buffer.journaled), default=0)
 
     def expect(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
-        """Announces the next input line and returns which of its tasks are to be asked.
+        """Registers the next input line, and returns its open tasks.
 
-        ``position`` is the one after the line. Raises SettingsError if the line has changed since it was answered.
+        ``position`` is the one after the line. Raises SettingsError if an answered line has changed.
         """
         writer = self._get_writer()
         previous = writer.previous
@@ -186,20 +185,20 @@ class Ledger:
         return row.open_tasks
 
     def skip(self, position: Position) -> None:
-        """Announces a blank line."""
+        """Registers a blank line."""
         writer = self._get_writer()
         if self._is_in_range(position, writer.previous):
             self._pass_over(position, 0, writer)
 
     def _is_in_range(self, position: Position, previous: PreviousResults | None) -> bool:
-        """Whether the line before ``position`` belongs to this run, and not only to later ones."""
+        """Whether the line before ``position`` belongs to this run, not to a later extension."""
         if position.number <= self._announced.number:
             raise RuntimeError(f"line {position.number} was announced after line {self._announced.number}")
         self._announced = position
         return previous is None or not previous.is_past_end(position)
 
     def _pass_over(self, position: Position, copied_lines: int, writer: RunWriter) -> None:
-        """Lets a line without tasks to ask follow the newest row, and be written with it."""
+        """Attaches a line without open tasks to the newest row, to be written with it."""
         if not self.buffer.rows:
             failed_offset = writer.previous.failed_offset if writer.previous is not None else 0
             self.buffer.add(PendingRow(b"", (), {}, position, failed_offset=failed_offset))
@@ -209,7 +208,7 @@ class Ledger:
         self._write_complete_rows(writer)
 
     def settle(self, outcome: Outcome) -> None:
-        """Journals an outcome, and writes each row that is now complete and first in the buffer."""
+        """Stores an outcome in the journal, and writes the rows that are now complete, in input order."""
         writer = self._get_writer()
         row = self.buffer.get_row(outcome.task_id)
         writer.journal.append(JournalEntry(row.digest, outcome))
@@ -222,20 +221,20 @@ class Ledger:
             self.buffer.remove_first()
 
     def sync(self) -> None:
-        """Makes settled outcomes survive a power failure."""
+        """Makes stored outcomes survive a power failure."""
         writer = self._writer
         if writer is not None:
             writer.sync()
 
     def checkpoint(self) -> Callable[[], None]:
-        """Prepares a checkpoint, which the callable writes. Call that in another thread, since it is slow."""
+        """Prepares a checkpoint. The returned callable writes it, and should run in another thread."""
         return self._get_writer().start_checkpoint(self.buffer.unwritten_entries())
 
     def finish(self, run: Json) -> None:
-        """Moves the results into place and writes the run file, with the members of ``run``.
+        """Renames the results and writes the run file with the members of ``run``.
 
-        May be repeated after a StorageError. Raises SettingsError if a foreign file lies at the output, or if the input
-        of a retry has changed.
+        Can be repeated after a StorageError. Raises SettingsError if a foreign file has the output's name, or if the
+        input of a retry has changed.
         """
         if not self._lock.is_held:
             raise RuntimeError("the run is closed")
@@ -254,14 +253,14 @@ class Ledger:
         self._set_finished(self._sealed.to_finished_run())
 
     def reopen(self) -> None:
-        """Continues a finished run with further lines."""
+        """Continues a finished run with additional lines."""
         checkpoint = self._get_finished().to_reopened_checkpoint()
         write_checkpoint(self.files, checkpoint)
         complete_reopening(self.files)
         self._start_writing(replace(checkpoint, phase="running"), "resumed")
 
     def retry(self) -> None:
-        """Asks the failures of a finished run again. The whole input is announced once more, up to ``end``."""
+        """Asks the failed rows of a finished run again. The input is registered again, up to ``end``."""
         checkpoint = self._get_finished().to_retry_checkpoint()
         write_checkpoint(self.files, checkpoint)
         self._start_writing(checkpoint, "resumed")
@@ -272,7 +271,7 @@ class Ledger:
         return self._finished
 
     def close(self) -> None:
-        """Closes the files, removes them if there is no outcome yet, and releases the lock."""
+        """Closes the files, removes them if they hold no outcome, and releases the lock."""
         if self._writer is not None:
             self._seconds = self._writer.seconds
             self._writer.close()
@@ -284,7 +283,7 @@ class Ledger:
 
 
 class MemoryLedger:
-    """A run kept in memory, with the interface of ``Ledger``."""
+    """In-memory run with the interface of ``Ledger``."""
 
     state: State = "new"
     mode: Mode = "run"
@@ -319,7 +318,7 @@ class MemoryLedger:
             self.buffer.remove_first()
 
     def get_rows(self, *, failed: bool) -> list[dict[str, Any]]:
-        """The rows of the output, or of the failure file, in input order."""
+        """Rows of the output or the failure file, in input order."""
         return [
             load_object(self._render(row.line, row.outcomes[task_id]))
             for row in (*self._written, *self.buffer.rows)

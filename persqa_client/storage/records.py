@@ -1,4 +1,4 @@
-"""Outcomes as JSON: as a line of the output or the failure file, and as an entry of the journal."""
+"""Converts outcomes to lines of the output, the failure file and the journal."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Literal
 from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_value
 from persqa_client.types import Failure, Json, Outcome, Record, SentPicture, TaskId, Usage
 
-# "qa" writes question and answer as one text, "answer" the answer alone.
+# "qa" writes question and answer as one text, "answer" only the answer.
 OutputStyle = Literal["qa", "answer"]
 
-# Where a row in DataFlow's layout holds the question.
+# Path of the question in rows with DataFlow's layout.
 QUESTION_PATH = ("conversation", 0, "value")
 
 
 def render_record(line: bytes, record: Record, *, output_key: str, style: OutputStyle, details: bool) -> bytes:
-    """The input line with the answer as its last member, and ``<output_key>_meta`` after it with ``details``."""
+    """The input line with the answer appended, followed by ``<output_key>_meta`` if ``details``."""
     if style == "qa":
         line = add_member(line, output_key, f"Question: {record.question}, Answer: {record.answer}")
     else:
@@ -48,10 +48,10 @@ def record_details(record: Record) -> Json:
 
 
 def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> bytes:
-    """The input line with ``error`` as its last member, in place of one that an earlier run wrote.
+    """The input line with ``error`` appended, in place of an earlier run's.
 
-    An input line that is not a JSON object becomes ``{"line": …, "error": …}``. ``numbered`` is for rows with several
-    questions: the first one has its number too, which is otherwise left out.
+    A line that is not a JSON object becomes ``{"line": …, "error": …}``. ``numbered``: also write the number of the
+    first question, for rows with several questions.
     """
     error: Json = {
         "code": failure.code,
@@ -71,12 +71,12 @@ def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> 
 
 
 def is_failure_error(error: object) -> bool:
-    """Whether ``render_failure`` wrote this, and not the author of the input."""
+    """Whether ``render_failure`` wrote this object, not the author of the input."""
     return isinstance(error, dict) and {"code", "message", "attempts", "raw", "row"} <= error.keys()
 
 
 def parse_failure_line(line: bytes) -> tuple[TaskId, str]:
-    """The task and the error code of a line. Raises ValueError if it is not one of a failure file."""
+    """Task and error code. Raises ValueError for other lines."""
     error = load_object(line).get("error")
     if not isinstance(error, dict) or not is_failure_error(error):
         raise ValueError("not a line of a failure file")
@@ -84,7 +84,6 @@ def parse_failure_line(line: bytes) -> tuple[TaskId, str]:
 
 
 def outcome_to_json(outcome: Outcome) -> Json:
-    """All fields of an outcome, for ``outcome_from_json``."""
     task_id, usage = outcome.task_id, outcome.usage
     shared: Json = {
         "row": task_id.row,
@@ -116,7 +115,7 @@ def outcome_to_json(outcome: Outcome) -> Json:
 
 
 def outcome_from_json(data: Json) -> Outcome:
-    """Raises ValueError if ``data`` is not from ``outcome_to_json``."""
+    """Raises ValueError."""
     try:
         fields = dict(data)
         fields["task_id"] = TaskId(fields.pop("row"), fields.pop("question_number"))

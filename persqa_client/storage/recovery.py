@@ -1,7 +1,7 @@
-"""Finds the runs whose files lie at an output, and completes or refuses them.
+"""Examines the files at an output path, and completes or refuses the runs found there.
 
-A file is foreign if no run wrote it, or if it was changed since. Foreign files are never overwritten. A finished run
-stays readable while its failures are asked again.
+A file is foreign if it was not written by a run, or was changed since. Foreign files are never overwritten. A finished
+run stays readable while its failed rows are asked again.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from persqa_client.storage.records import parse_failure_line
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json, Position, TaskId
 
-# Digests of built-in texts, as members of a run's identity. Runs of earlier versions lack them and can be resumed.
+# Digests of built-in texts in a run's identity. Runs of earlier versions lack them and can be resumed.
 BUILT_IN_DIGESTS = {"bank-digest": "the built-in questions", "prompts-digest": "the built-in prompts"}
 
 
 @dataclass(frozen=True, slots=True)
 class FoundRuns:
-    """Both exist during a retry or a fresh run, which replaces the finished one at its end."""
+    """Both exist during a retry or a fresh run, which then replaces the finished run."""
 
     unfinished: Checkpoint | None
     finished: FinishedRun | None
 
 
 def find_runs(files: RunFiles) -> FoundRuns:
-    """Reads the state of a run, after completing a finish or a reopening that a crash interrupted.
+    """Reads the state of a run; first completes a finish or a reopening that was interrupted by a crash.
 
-    Raises SettingsError if one of the files is foreign.
+    Raises SettingsError for a foreign file.
     """
     checkpoint = read_checkpoint(files)
     if checkpoint is not None and checkpoint.phase == "finishing":
@@ -65,7 +65,7 @@ def find_runs(files: RunFiles) -> FoundRuns:
 
 
 def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> None:
-    """The last steps of a run. May be repeated after a crash."""
+    """The last steps of a run. Can be repeated after a crash."""
     if checkpoint.lengths.failed:
         move_if_present(files.failed_partial, files.failed)
     else:
@@ -81,21 +81,21 @@ def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> None:
 
 
 def complete_reopening(files: RunFiles) -> None:
-    """Makes a finished run's files partial again. May be repeated after a crash."""
+    """Turns finished files into partial ones. Can be repeated after a crash."""
     move_if_present(files.output, files.partial)
     move_if_present(files.failed, files.failed_partial)
     sync_folder(files.output.parent)
 
 
 def has_no_outcome(files: RunFiles, checkpoint: Checkpoint) -> bool:
-    """Whether an unfinished run has no outcome that would be lost. Lines that a retry has copied do not count."""
+    """Whether an unfinished run has no outcomes. Lines copied by a retry do not count."""
     retry = checkpoint.before
     has_begun = checkpoint.position.number > 0 if retry is None else retry.done.failed > 0
     return not has_begun and next(read_journal(files, checkpoint.generation), None) is None
 
 
 def remove_unfinished(files: RunFiles) -> None:
-    """Removes the checkpoint last: without it the other files would be foreign."""
+    """Removes the checkpoint last; without it the other files would be foreign."""
     remove_if_present(files.partial)
     remove_if_present(files.failed_partial)
     checkpoint = read_checkpoint(files)
@@ -105,7 +105,7 @@ def remove_unfinished(files: RunFiles) -> None:
 
 
 def check_results_unchanged(files: RunFiles, finished: FinishedRun | None) -> None:
-    """Raises SettingsError if the output or failure file does not have the size noted in the run file."""
+    """Raises SettingsError if the output or the failure file differs in size from the run file."""
     lengths = finished.lengths if finished is not None else FileLengths()
     expected = {files.output: None if finished is None else lengths.output, files.failed: lengths.failed or None}
     for path, length in expected.items():
@@ -130,7 +130,7 @@ def _check_partials(files: RunFiles, checkpoint: Checkpoint | None) -> None:
 
 
 def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
-    """Raises SettingsError if a file is missing that the run needs."""
+    """Raises SettingsError if a required file is missing."""
     if found.unfinished is not None:
         expected = {
             files.partial: found.unfinished.lengths.output,
@@ -146,14 +146,14 @@ def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
 
 
 def check_settings_unchanged(old: Json, new: Json) -> None:
-    """Raises SettingsError with the name of the first setting that differs."""
+    """Raises SettingsError for the first setting that differs."""
     for name in (*old, *(name for name in new if name not in old)):
         before, now = old.get(name), new.get(name)
         if name in BUILT_IN_DIGESTS and before is None:
             continue
         if name in BUILT_IN_DIGESTS and before != now:
             raise SettingsError(
-                f"{BUILT_IN_DIGESTS[name]} have changed since this run was started, with an upgrade of persqa_client "
+                f"{BUILT_IN_DIGESTS[name]} have changed through an upgrade of persqa_client since this run was started "
                 f"({name}): use the version that started it, choose another -o, or start again with --fresh"
             )
         if before != now:
@@ -170,14 +170,14 @@ def _format_setting(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-# Bytes of the old output that are copied with one write.
+# Bytes of the old output copied per write.
 CHUNK_SIZE = 1 << 20
 
 
 class PreviousResults:
     """Reads the old output and failure file once, in input order.
 
-    Failed tasks are asked again. All other lines are copied to the new output.
+    Failed tasks are asked again; all other lines are copied.
     """
 
     def __init__(self, files: RunFiles, progress: RetryProgress) -> None:
@@ -194,7 +194,7 @@ class PreviousResults:
         self.output = files.output.open("rb")
         self.failed = files.failed.open("rb") if self.lengths.failed else None
         self.output.seek(self.done.output)
-        # Bytes of the failure file that belong to rows already announced.
+        # Bytes of the failure file whose rows are registered.
         self.failed_offset = self.done.failed
         self.next_failure: tuple[TaskId, str] | None = None
         self.next_size = 0
@@ -211,7 +211,7 @@ class PreviousResults:
             raise foreign_file_error(self.files.failed) from error
 
     def take_failed(self, task_ids: tuple[TaskId, ...]) -> dict[TaskId, str]:
-        """Which of the next row's tasks failed, with their codes."""
+        """The failed tasks of the next row, with their codes."""
         taken: dict[TaskId, str] = {}
         for task_id in task_ids:
             if self.next_failure is None or self.failed is None or self.next_failure[0] > task_id:
@@ -241,24 +241,24 @@ class PreviousResults:
             yield b"".join(lines)
 
     def mark_done(self, failed_offset: int) -> None:
-        """Notes that the lines read so far are written, and the failures up to an offset replaced."""
+        """The lines read so far are written, and the failures up to the offset are replaced."""
         self.done = FileLengths(self.output.tell(), failed_offset)
 
     def roll_back(self) -> None:
         self.output.seek(self.done.output)
 
     def is_past_end(self, position: Position) -> bool:
-        """Whether the finished run ended before ``position``. Raises SettingsError if its input has changed."""
+        """Whether ``position`` is after the end of the finished run. Raises SettingsError if the input has changed."""
         if position.number == self.end.number and not self._is_end(position):
             raise changed_input_error(f"its first {position.number} lines differ")
         return position.number > self.end.number
 
     def _is_end(self, position: Position) -> bool:
-        # The offset may differ: the last line may have been given a line break since.
+        # Offsets may differ: a line break may have been added to the last line.
         return (position.number, position.digest) == (self.end.number, self.end.digest)
 
     def check_complete(self, position: Position) -> None:
-        """Raises SettingsError if the input ended before the finished run did."""
+        """Raises SettingsError if the input is shorter than in the finished run."""
         if not self._is_end(position):
             raise changed_input_error(
                 f"it ends at line {position.number}, and the finished run ended at line {self.end.number}"

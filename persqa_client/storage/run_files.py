@@ -1,4 +1,4 @@
-"""The paths of a run's files, and the lock on an output."""
+"""Paths of a run's files, and the lock."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """All paths of a run. They lie in one folder, so that a file can be moved with a rename."""
+    """All paths of a run, in one folder so that files can be renamed."""
 
     output: Path
     failed: Path
     run: Path
     partial: Path
     failed_partial: Path
-    # Without the number that each generation of the journal has at the end of its name.
+    # Prefix; each generation of the journal appends its number.
     journal: Path
     checkpoint: Path
     lock: Path
@@ -59,12 +59,12 @@ class RunFiles:
         return is_journal and real.parent == self.journal.parent.resolve()
 
     def refuse_input(self, path: Path) -> None:
-        """Raises SettingsError if the run would overwrite its own input."""
+        """Raises SettingsError if the run would overwrite its input."""
         if self.includes(path):
             raise SettingsError(f"the input {path} is one of the files of the output {self.output}: choose another -o")
 
     def prepare(self) -> None:
-        """Creates the output's folder. Raises SettingsError if there can't be an output at this path."""
+        """Creates the output's folder. Raises SettingsError if the path can't be an output."""
         _check_output_path(self.output)
         try:
             self.output.parent.mkdir(parents=True, exist_ok=True)
@@ -90,10 +90,10 @@ def _is_same_file(path: Path, other: Path) -> bool:
 
 
 def _check_output_path(output: Path) -> None:
-    """The output must be a regular file, or not exist yet, since a run ends with a rename to it."""
+    """The output must be a regular file or not exist, because a rename replaces it."""
     absolute = os.path.abspath(output)
     if absolute.startswith("/dev/") and not absolute.startswith("/dev/shm/"):
-        raise SettingsError(f"the output {output} is a device, from which no run can be resumed: give -o a file")
+        raise SettingsError(f"the output {output} is a device, so the run could not be resumed: give -o a file")
     try:
         mode = output.stat().st_mode
     except OSError:
@@ -105,11 +105,11 @@ def _check_output_path(output: Path) -> None:
 
 
 class RunLock:
-    """Keeps two runs from writing the same output. A process that dies releases it."""
+    """Prevents two runs from writing the same output. Released when the process dies."""
 
     def __init__(self, files: RunFiles) -> None:
         self.files = files
-        # A run may be opened in one thread and closed in another.
+        # A run may be opened and closed in different threads.
         self._lock = FileLock(files.lock, timeout=0, thread_local=False)
 
     @property
@@ -117,17 +117,15 @@ class RunLock:
         return self._lock.is_locked
 
     def acquire(self) -> None:
-        """Raises SettingsError if another run holds it, or if the folder can't be written."""
+        """Raises SettingsError if another run holds the lock, or if the folder can't be written."""
         output = self.files.output
         try:
             self._lock.acquire()
         except Timeout as error:
             if not self.files.lock.exists():
-                # Some folders, such as those of /proc, report a new file as not found. FileLock takes that for a race.
+                # Some folders, such as in /proc, report new files as missing, and FileLock would retry.
                 raise self._folder_error("no file can be created in it") from error
-            raise SettingsError(
-                f"another run is writing {output} right now: wait until it ends, or choose another -o"
-            ) from error
+            raise SettingsError(f"another run is writing {output}: wait until it ends, or choose another -o") from error
         except OSError as error:
             raise self._folder_error(error.strerror or str(error)) from error
 
@@ -136,8 +134,7 @@ class RunLock:
 
     def release(self) -> None:
         if self.is_held:
-            # Unlinked before the release: another process that has opened the file sees that it is unlinked, and
-            # creates a new one.
+            # Unlinked before the release: another process that has opened the file notices this, and creates a new one.
             with suppress(OSError):
                 os.unlink(self.files.lock)
             self._lock.release()

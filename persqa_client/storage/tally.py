@@ -1,4 +1,4 @@
-"""The counts of a run, for its summary and its run file."""
+"""Counts of a run, for the summary and the run file."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from persqa_client.types import Failure, Json, Outcome
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of outcomes. Tokens and attempts include those of failures that were retried."""
+    """Counts of outcomes. Tokens and attempts include failures that were retried."""
 
-    # Input rows. Each has one task or several.
+    # Input rows, with one or more tasks each.
     rows: int = 0
     tasks: int = 0
     succeeded: int = 0
     # Failed tasks by code.
     failed: Counter[str] = field(default_factory=Counter)
-    # Tasks that were asked a second time, by the code of the problem with the first answer.
+    # Tasks asked a second time, by problem code of the first answer.
     re_asked: Counter[str] = field(default_factory=Counter)
-    # Good answers by the steps that they owe their form to.
+    # Corrected answers, by step.
     made_good_by: Counter[str] = field(default_factory=Counter)
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -44,7 +44,7 @@ class Tally:
             self.made_good_by.update(outcome.made_good_by)
 
     def remove_failure(self, code: str) -> None:
-        """Uncounts a failed task that has a new outcome. Its tokens and attempts stay counted."""
+        """Removes a failed task that was retried. Its tokens and attempts still count."""
         self.tasks -= 1
         self.failed[code] -= 1
         if self.failed[code] <= 0:
@@ -64,7 +64,7 @@ class Tally:
 
     @classmethod
     def from_json(cls, data: Json) -> Tally:
-        """Raises KeyError or TypeError if ``data`` is not from ``to_json``."""
+        """Raises KeyError or TypeError for invalid ``data``."""
         return cls(
             rows=data["rows"],
             tasks=data["units"],

@@ -1,7 +1,4 @@
-"""The open files of a run: both partial files, the journal and the checkpoint.
-
-Outcomes arrive in any order; rows are written in input order.
-"""
+"""Open files of a run: partial files, journal and checkpoint. Writes rows in input order."""
 
 from __future__ import annotations
 
@@ -25,19 +22,19 @@ from persqa_client.types import Failure, Json, Outcome, Position, TaskId
 
 @dataclass(slots=True, eq=False)
 class PendingRow:
-    """A row that waits for its outcomes, or for the rows before it."""
+    """A row that waits for its outcomes or for earlier rows."""
 
     line: bytes
-    # All tasks of the row, in the order in which they are written.
+    # All tasks of the row, in output order.
     task_ids: tuple[TaskId, ...]
-    # Those that need an outcome. In a retry each has the code that it failed with, and the others are copied.
+    # Open tasks. In a retry each has its old error code; other tasks are copied.
     asked: dict[TaskId, str]
-    # Where reading continues after this row and the blank lines that follow it.
+    # Position after this row and the blank lines that follow it.
     position: Position
     digest: str = ""
-    # In a retry: how much of the old failure file is used up after this row.
+    # Retry only: offset in the old failure file after this row.
     failed_offset: int = 0
-    # In a retry: how many lines of the old output follow this row unchanged.
+    # Retry only: number of unchanged lines of the old output after this row.
     copied_after: int = 0
     outcomes: dict[TaskId, Outcome] = field(default_factory=dict)
 
@@ -47,25 +44,25 @@ class PendingRow:
 
 
 class ReorderBuffer:
-    """Rows in input order, until they are written.
+    """Holds rows in input order until they are written.
 
-    ``journaled`` are outcomes from an earlier process, whose rows are yet to be added.
+    ``journaled``: outcomes of an earlier process whose rows are not yet added.
     """
 
     def __init__(self, journaled: Iterable[JournalEntry] = ()) -> None:
         self.journaled = {entry.outcome.task_id: entry for entry in journaled}
         self.rows: deque[PendingRow] = deque()
         self._row_of: dict[TaskId, PendingRow] = {}
-        # The tasks that these rows ask, and the bytes of their input lines.
+        # Open tasks of these rows, and bytes of their input lines.
         self.tasks = 0
         self.bytes = 0
 
     def add(self, row: PendingRow) -> None:
-        """Adds the next row. Raises SettingsError if its outcomes in the journal belong to another input line."""
+        """Adds the next row. Raises SettingsError if its journal entries belong to another input line."""
         entries = [self.journaled[task_id] for task_id in row.asked if task_id in self.journaled]
         if any(entry.digest != row.digest for entry in entries):
             raise SettingsError(
-                f"the input changed at line {row.task_ids[0].row}, which is already answered: "
+                f"the input changed at line {row.task_ids[0].row}, which was already answered: "
                 "restore the line, choose another -o, or start again with --fresh"
             )
         self.rows.append(row)
@@ -77,7 +74,7 @@ class ReorderBuffer:
             del self.journaled[entry.outcome.task_id]
 
     def get_row(self, task_id: TaskId) -> PendingRow:
-        """Raises RuntimeError if the task has no outcome to wait for."""
+        """Raises RuntimeError if the task is not open."""
         try:
             return self._row_of[task_id]
         except KeyError:
@@ -88,7 +85,7 @@ class ReorderBuffer:
         del self._row_of[outcome.task_id]
 
     def first_complete(self) -> PendingRow | None:
-        """The oldest row, if all its outcomes are there."""
+        """The oldest row, if it is complete."""
         row = self.rows[0] if self.rows else None
         return row if row is not None and len(row.outcomes) == len(row.asked) else None
 
@@ -98,18 +95,18 @@ class ReorderBuffer:
         self.bytes -= len(row.line)
 
     def unwritten_entries(self) -> Iterator[JournalEntry]:
-        """Known outcomes of rows that are not written, for the next generation of the journal."""
+        """Outcomes of unwritten rows, for the next generation of the journal."""
         yield from self.journaled.values()
         for row in self.rows:
             yield from (JournalEntry(row.digest, outcome) for outcome in row.outcomes.values())
 
 
-# Makes the output or failure line, with its line break, from the input line and the outcome.
+# Renders an output or failure line, including the line break.
 RenderLine = Callable[[bytes, Outcome], bytes]
 
 
 class RunWriter:
-    """Writes whole rows and checkpoints. Other threads may call ``sync``, ``commit`` and ``close``."""
+    """Writes whole rows and checkpoints. ``sync``, ``commit`` and ``close`` are thread-safe."""
 
     def __init__(
         self,
@@ -121,7 +118,7 @@ class RunWriter:
         render: RenderLine,
         clock: Callable[[], float],
     ) -> None:
-        """Cuts the partial files back to ``checkpoint``, and starts a generation of the journal with ``journaled``."""
+        """Truncates the partial files to ``checkpoint``, and starts a journal generation with ``journaled``."""
         self.files = files
         self.render = render
         self.clock = clock
@@ -129,12 +126,12 @@ class RunWriter:
         self.seconds_before = checkpoint.seconds
         self.identity, self.mode = checkpoint.identity, checkpoint.mode
         self.stamp = checkpoint.stamp
-        # After the last row that is written.
+        # Position after the last written row.
         self.position = checkpoint.position
         self.lengths = checkpoint.lengths
         self.tally = Tally.from_json(checkpoint.tally) if checkpoint.tally else Tally()
         self._lock = threading.Lock()
-        # Generation of the last checkpoint. After ``close`` it is higher than any other.
+        # Generation of the last checkpoint; after ``close`` higher than any other.
         self._committed = 0
         with ExitStack() as undo:
             self.output = Appender(files.partial, checkpoint.lengths.output)
@@ -149,7 +146,7 @@ class RunWriter:
             self.journal.extend(journaled)
             self.commit(self._make_checkpoint("running"))
             undo.pop_all()
-        # Not before: until the next checkpoint the caller may find that the input changed.
+        # Written now because the caller may still find that the input changed.
         self.stamp = stamp
 
     @property
@@ -161,7 +158,7 @@ class RunWriter:
         return self.seconds_before + self.clock() - self.opened_at
 
     def append(self, row: PendingRow) -> None:
-        """Writes all lines of a complete row. If that fails, none of them remains."""
+        """Writes all lines of a row, or none if that fails."""
         try:
             for task_id in row.task_ids:
                 outcome = row.outcomes.get(task_id)
@@ -213,12 +210,12 @@ class RunWriter:
         )
 
     def start_checkpoint(self, unwritten: Iterable[JournalEntry]) -> Callable[[], None]:
-        """Starts a generation of the journal, and returns the slow part for another thread."""
+        """Starts a journal generation, and returns the slow part for another thread."""
         self.journal.start_generation(unwritten)
         return partial(self.commit, self._make_checkpoint("running"))
 
     def commit(self, checkpoint: Checkpoint) -> None:
-        """Syncs all files and writes the checkpoint, unless a later one is written or the files are closed."""
+        """Syncs all files and writes the checkpoint, unless it is outdated or the files are closed."""
         with self._lock:
             if checkpoint.generation > self._committed:
                 self.output.sync()
@@ -245,7 +242,7 @@ class RunWriter:
         return sealed
 
     def close(self) -> None:
-        """May be called more than once."""
+        """Idempotent."""
         with self._lock:
             if self._is_closed:
                 return

@@ -1,1 +1,1 @@
-"""Runs `vllm serve` as a child process: starts it, waits until it is ready, and stops it with all its children."""
+"""Runs ``vllm serve`` as a child process."""

@@ -1,4 +1,4 @@
-"""The command line and the environment of ``vllm serve``, and how the ``vllm`` program is found."""
+"""Command line and environment of ``vllm serve``."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any, Literal
 
 from persqa_client.errors import SettingsError
 
-# ``cuda``: the accelerator that vLLM finds; ``auto``: that, or the CPU if there is none.
+# ``cuda``: the accelerator found by vLLM; ``auto``: that, or the CPU without an accelerator.
 Device = Literal["auto", "cpu", "cuda"]
 
 HOST = "127.0.0.1"
 
-# Names the ``vllm`` program where it is not on the PATH.
+# Environment variable with the ``vllm`` program.
 COMMAND_VARIABLE = "PERSQA_VLLM"
-# vLLM reads from it the key that clients must send.
+# vLLM's environment variable with the key for clients.
 API_KEY_VARIABLE = "VLLM_API_KEY"
 
-# Images and videos per request. Without a limit, vLLM reserves memory for the worst case.
+# Images and videos per request; without a limit vLLM reserves memory for the worst case.
 DEFAULT_LIMITS = {"image": 4, "video": 0}
-# Tokens of prompt and answer: four images of 1,280 tokens, a question and an answer of 512 fit.
+# Tokens of prompt and answer: room for four images of 1,280 tokens, a question and an answer of 512.
 DEFAULT_CONTEXT = 8192
-# GiB of KV cache on a CPU, where vLLM takes a share of all memory by default.
+# GiB of KV cache on a CPU; vLLM's default is a share of all memory.
 CPU_CACHE_GIB = "4"
 
-# Options that ``extra_args`` must not have, and why.
+# Options not allowed in ``extra_args``, with the reason.
 MANAGED_OPTIONS = {
     "--host": "the server listens on this machine only",
     "--port": "give the argument port",
@@ -41,7 +41,7 @@ MANAGED_OPTIONS = {
 
 # Variables that hide accelerators from vLLM.
 VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
-# Files that exist where there is an accelerator.
+# Files that exist on machines with an accelerator.
 ACCELERATOR_FILES = (
     "dev/nvidia[0-9]*",
     "dev/kfd",  # AMD
@@ -55,9 +55,9 @@ ACCELERATOR_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Options of ``vllm serve`` by their own names; None leaves an option to vLLM.
+    """Options of ``vllm serve`` under their own names; None uses vLLM's default.
 
-    ``extra_args`` come last on the command line, so they can change each other option.
+    ``extra_args`` come last and override other options.
     """
 
     served_model_name: str | None = None
@@ -82,20 +82,20 @@ def serve_command(vllm: Sequence[str], model: str, port: int, options: ServeOpti
         "--max-model-len": options.max_model_len,
         "--gpu-memory-utilization": options.gpu_memory_utilization,
         "--limit-mm-per-prompt": None if limits is None else json.dumps(dict(limits)),
-        # bfloat16 is fast on most CPUs; float16, the dtype of some checkpoints, is slow on them.
+        # bfloat16 is fast on most CPUs, float16 (the dtype of some checkpoints) is slow.
         "--dtype": options.dtype or ("bfloat16" if cpu else None),
         "--seed": options.seed,
-        # The model's own sampling defaults would apply without a trace in the run file.
+        # Ignores the model's own sampling defaults, which the run file could not record.
         "--generation-config": "vllm",
     }
     switches = {
         "--trust-remote-code": options.trust_remote_code,
-        # The common beginning of all questions about one image is computed once.
+        # The common prefix of all questions about one image is computed once.
         "--enable-prefix-caching": True,
         "--enable-prompt-tokens-details": True,
-        # One log line per request is too many.
+        # One log line per request would be too many.
         "--disable-uvicorn-access-log": True,
-        # On a CPU, vLLM 0.32 crashes on a request with a seed whose prompt it splits; all requests have a seed.
+        # vLLM 0.32 crashes on a CPU if it splits a prompt with a seed; all requests have a seed.
         "--no-enable-chunked-prefill": cpu,
     }
     words = [word for name, value in valued.items() if value is not None for word in (name, str(value))]
@@ -108,11 +108,11 @@ def check_extra_args(extra_args: Sequence[str]) -> None:
     for word in extra_args:
         name = word.split("=")[0].replace("_", "-")
         if name in MANAGED_OPTIONS:
-            raise SettingsError(f"{name} can't be passed on to vllm serve: {MANAGED_OPTIONS[name]}.")
+            raise SettingsError(f"{name} can't be passed to vllm serve: {MANAGED_OPTIONS[name]}.")
 
 
 def split_arguments(text: str, source: str) -> list[str]:
-    """Split words as a shell does. Raises SettingsError with the name of their ``source``."""
+    """Splits like a shell. Raises SettingsError that names ``source``."""
     try:
         return shlex.split(text)
     except ValueError as error:
@@ -125,9 +125,9 @@ def find_vllm(
     which: Callable[[str], str | None],
     python: Path,
 ) -> list[str]:
-    """The words that call vllm: from ``given``, PERSQA_VLLM, the PATH, or the folder of the ``python`` interpreter.
+    """Command words: from ``given``, PERSQA_VLLM, the PATH, or the folder of the ``python`` interpreter.
 
-    ``which`` finds a program by its name or path, like ``shutil.which``. Raises SettingsError.
+    ``which`` finds programs, like ``shutil.which``. Raises SettingsError.
     """
     from_environ = environ.get(COMMAND_VARIABLE, "").strip()
     source, wanted = ("--vllm-command", given) if given else (COMMAND_VARIABLE, from_environ)
@@ -135,7 +135,7 @@ def find_vllm(
         found = which("vllm") or which(str(python.with_name("vllm")))
         if found is None:
             raise SettingsError(
-                "vllm is not on the PATH: activate its environment, or name it by --vllm-command or "
+                "vllm is not on the PATH: activate its environment, or set --vllm-command or "
                 f"{COMMAND_VARIABLE}, such as {COMMAND_VARIABLE}=/path/to/venv/bin/vllm "
                 "(to install it on a machine with a GPU: pip install vllm)."
             )
@@ -143,7 +143,7 @@ def find_vllm(
     if not isinstance(wanted, str):
         words = list(wanted)
     else:
-        # A path with spaces in it is one word, if there is such a program.
+        # A path with spaces is one word if the program exists.
         words = [wanted] if which(wanted) else split_arguments(wanted, source)
     found = which(words[0]) if words else None
     if found is None:
@@ -154,18 +154,18 @@ def find_vllm(
 def serve_environment(
     environ: Mapping[str, str], vllm: Sequence[str], more: Mapping[str, str], *, cpu: bool
 ) -> dict[str, str]:
-    """The server's environment: the current one, the settings for a CPU, and ``more`` on top.
+    """The current environment plus CPU settings and ``more``.
 
-    The folder of vllm is first on the PATH, as in its activated environment, since vLLM calls compilers there.
+    vllm's folder is first on the PATH, because vLLM calls compilers there.
     """
     path = os.pathsep.join(word for word in (os.path.dirname(vllm[0]), environ.get("PATH", "")) if word)
-    # vLLM has no --device since 0.9: this variable selects the CPU.
+    # This variable selects the CPU; vLLM has no --device since 0.9.
     on_cpu = {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_KVCACHE_SPACE": CPU_CACHE_GIB} if cpu else {}
     return {**on_cpu, **environ, "PATH": path, **more}
 
 
 def uses_cpu(device: Device, environ: Mapping[str, str], root: Path = Path("/")) -> bool:
-    """Whether vLLM runs on the CPU: by ``device``, by VLLM_TARGET_DEVICE, or because there is no accelerator."""
+    """By ``device``, by VLLM_TARGET_DEVICE, or because there is no accelerator."""
     if device != "auto":
         return device == "cpu"
     if target := environ.get("VLLM_TARGET_DEVICE"):
@@ -174,7 +174,7 @@ def uses_cpu(device: Device, environ: Mapping[str, str], root: Path = Path("/"))
 
 
 def has_accelerator(environ: Mapping[str, str], root: Path = Path("/")) -> bool:
-    """Whether there is an accelerator by the files below ``root``, and the environment does not hide it."""
+    """By the files below ``root``, unless the environment hides it."""
     if any(environ.get(name) in {"", "-1"} for name in VISIBLE_DEVICES):
         return False
     return any(next(root.glob(pattern), None) is not None for pattern in ACCELERATOR_FILES)

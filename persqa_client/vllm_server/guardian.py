@@ -1,7 +1,7 @@
-"""Runs a command in a process of its own, and ends it with all its children when the parent process ends.
+"""Runs a command in a separate process, and stops it with all its children when the parent process ends.
 
-The guardian is a separate process, so that it notices every end of its parent, SIGKILL included: the pipe from the
-parent closes. On Linux it also adopts the orphans of the command, so that no descendant is missed.
+The guardian notices every end of its parent, even by SIGKILL, because the pipe from the parent closes. On Linux it also
+adopts orphaned processes of the command.
 
 It writes ``started PID``, ``failed REASON`` and ``ended CODE`` to stdout; its stderr is the command's log.
 """
@@ -24,17 +24,17 @@ import psutil
 POLL_SECONDS = 0.05
 PARENT_POLL_SECONDS = 0.2
 
-# Seconds that the children of a server that has ended get to end by themselves.
+# Seconds for the children of an exited server to exit.
 CHILDREN_GRACE = 2.0
-# Seconds of SIGKILL; a process that is left afterwards hangs in the kernel.
+# Maximum seconds of SIGKILL; later, a process hangs in the kernel.
 KILL_TIMEOUT = 15.0
 
-# In the command line of a process that Python starts beside others. It removes the shared memory that they leave
-# behind, hundreds of megabytes with vLLM, and then ends by itself; nothing else would remove that memory.
+# In the command line of Python's resource tracker, which removes the shared memory of dead processes (hundreds of
+# megabytes with vLLM) and then exits.
 RESOURCE_TRACKER = "multiprocessing.resource_tracker"
 RESOURCE_TRACKER_GRACE = 2.0
 
-# Options of prctl(2), which only Linux has. The library is loaded before anything forks.
+# Options of prctl(2), Linux only. The library is loaded before any fork.
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -48,7 +48,7 @@ def is_live(process: psutil.Process) -> bool:
 
 
 def find_descendants(pid: int) -> set[psutil.Process]:
-    """The live descendants of a process, in whatever session."""
+    """Live descendants, in any session."""
     try:
         return set(filter(is_live, psutil.Process(pid).children(recursive=True)))
     except psutil.NoSuchProcess:
@@ -69,7 +69,7 @@ def is_resource_tracker(process: psutil.Process) -> bool:
 
 
 def kill_until_ended(find_remaining: Callable[[], set[psutil.Process]]) -> None:
-    """Send SIGKILL until no process remains, for at most KILL_TIMEOUT. Resource trackers are killed last."""
+    """Sends SIGKILL until no process remains, at most for KILL_TIMEOUT. Kills resource trackers last."""
     now = time.monotonic()
     deadline, trackers_deadline = now + KILL_TIMEOUT, now + RESOURCE_TRACKER_GRACE
     while (remaining := find_remaining()) and (now := time.monotonic()) < deadline:
@@ -81,14 +81,14 @@ def kill_until_ended(find_remaining: Callable[[], set[psutil.Process]]) -> None:
 
 
 def kill_tree(pid: int) -> None:
-    """Kill a process and all its descendants, also those that are started meanwhile."""
+    """Kills a process and all its descendants, including new ones."""
     try:
         known = {psutil.Process(pid)}
     except psutil.NoSuchProcess:
         return
 
     def find_remaining() -> set[psutil.Process]:
-        # Found before their parents die, since an orphan can't be recognised as a descendant.
+        # Found before their parents die, because orphans can't be recognised as descendants.
         for process in tuple(filter(is_live, known)):
             known.update(find_descendants(process.pid))
         return set(filter(is_live, known))
@@ -97,16 +97,16 @@ def kill_tree(pid: int) -> None:
 
 
 def max_stop_seconds(grace: float) -> float:
-    """The longest time that ``Guardian.stop`` takes, and a little more."""
+    """Upper bound for ``Guardian.stop``."""
     return grace + CHILDREN_GRACE + KILL_TIMEOUT + 1.0
 
 
 class Guardian:
-    """Starts one command, waits for its end or the parent's, and stops what is left."""
+    """Starts a command, waits for its end or the parent's, and stops the remaining processes."""
 
     def __init__(self) -> None:
         self.parent = os.getppid()
-        # The command's exit code, negative for a signal, once it has ended.
+        # Exit code of the command, negative for a signal.
         self.exit_code: int | None = None
         self.stop_requested = False
         self.command: subprocess.Popen[bytes]
@@ -124,21 +124,21 @@ class Guardian:
             stdout=sys.stderr.fileno(),
             stderr=sys.stderr.fileno(),
             start_new_session=True,
-            # If the guardian itself is killed, Linux signals the command. Safe with one thread and no import.
+            # If the guardian is killed, Linux signals the command. Safe with one thread and no imports.
             preexec_fn=lambda: set_process_option(PR_SET_PDEATHSIG, signal.SIGTERM),
         )
 
     def watch(self) -> None:
-        """Return when the command has ended, or when it must be stopped."""
+        """Returns when the command has exited or must be stopped."""
         while not self.stop_requested and os.getppid() == self.parent:
             self._reap()
             if self.exit_code is not None or select.select([sys.stdin.fileno()], [], [], PARENT_POLL_SECONDS)[0]:
                 return
 
     def stop(self, grace: float) -> None:
-        """Send SIGTERM to the command and, once it has ended, to its children; then kill what is left."""
+        """Sends SIGTERM to the command, then to its children; then kills the rest."""
         if self.exit_code is None:
-            # Not Popen.send_signal, which would collect the exit code. A command under sudo can't be signalled.
+            # Popen.send_signal would collect the exit code. A command under sudo can't be signalled.
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(self.command.pid, signal.SIGTERM)
             self._wait_until(lambda: self.exit_code is not None, grace)
@@ -148,7 +148,7 @@ class Guardian:
         kill_until_ended(self._find_remaining)
 
     def _reap(self) -> None:
-        """Collect the exit codes of all children that have ended, adopted ones too."""
+        """Collects exit codes of all children, including adopted ones."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0] != 0:
                 if ended[0] == self.command.pid:
@@ -172,13 +172,13 @@ def set_process_option(option: int, value: int) -> None:
 
 
 def report(line: str) -> None:
-    # The parent may have ended already, and the rest is to be done all the same.
+    # The parent may have exited; the rest must still be done.
     with suppress(OSError):
         os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
 def run_guardian() -> None:
-    """Arguments: seconds of grace, then the words of the command."""
+    """Arguments: grace in seconds, and the command's words."""
     grace, command = float(sys.argv[1]), sys.argv[2:]
     guardian = Guardian()
     try:

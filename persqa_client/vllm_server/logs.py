@@ -1,4 +1,4 @@
-"""The log of a vLLM server, and the errors and progress messages that quote it."""
+"""Log of a vLLM server, and messages that quote it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ PROCESS_PREFIX = re.compile(r"^\([\w ]+=\d+\)\s*")
 LEVEL_PREFIX = re.compile(r"^(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s+\d\d-\d\d [\d:]+ (?:\[[^\]]*\])\s*")
 # The last line of a traceback or of a usage error, or pydantic's line about a setting.
 ERROR_LINE = re.compile(r"^(?:[\w.]+(?:Error|Exception|Exit)|(?:[\w. -]+: )?error): .+|^Value error, .+")
-# Errors of one process about the end of another; the cause is in an earlier line.
+# Errors about the end of another process; the cause is in an earlier line.
 SECONDARY_ERROR = re.compile(
     r"Engine core initialization failed|EngineDeadError|See root cause|WorkerProc initialization"
 )
-# What libraries print at every exit.
+# Messages of libraries at every exit.
 EXIT_NOISE = re.compile(r"nanobind|^ - (?:leaked|\.\.\. skipped)|resource_tracker")
 PORT_IN_USE = re.compile(r"address already in use|EADDRINUSE", re.IGNORECASE)
 
@@ -31,23 +31,23 @@ LAST_LINES = 20
 MAX_ACTIVITY_LENGTH = 90
 MAX_CAUSE_LENGTH = 300
 
-# Bytes at the end of a log that are read.
+# Bytes read from the end of a log.
 TAIL_BYTES = 65536
 
 PRINT_INTERVAL = 10.0
 
 
 class ServerLog:
-    """The log file of all starts of a server: a given path, or a temporary file that ``discard`` removes."""
+    """Log file of all starts: the given path, or a temporary file that ``discard`` removes."""
 
     def __init__(self, given: str | os.PathLike[str] | None) -> None:
         self.given = None if given is None else Path(given)
-        # None while there is no temporary file.
+        # None without a temporary file.
         self.path = self.given
         self._start = 0
 
     def open(self) -> IO[bytes]:
-        """Open the log for a new start, to append to. Raises SettingsError."""
+        """Opens the log for appending. Raises SettingsError."""
         try:
             if self.path is None:
                 descriptor, name = tempfile.mkstemp(prefix="persqa-vllm-", suffix=".log")
@@ -60,7 +60,7 @@ class ServerLog:
         return file
 
     def read_tail(self) -> str:
-        """The end of the latest start's log; empty if there is no file."""
+        """End of the latest start's log; empty without a file."""
         if self.path is None:
             return ""
         try:
@@ -77,7 +77,7 @@ class ServerLog:
 
 
 def last_lines(log: str, count: int = LAST_LINES) -> list[str]:
-    """The last lines as a terminal would show them, without blank lines and exit noise."""
+    """The last lines as on a terminal, without blank lines and exit messages."""
     lines = (render_line(line) for line in log.split("\n"))
     return [line for line in lines if line.strip() and not EXIT_NOISE.search(line)][-count:]
 
@@ -87,12 +87,12 @@ def render_line(line: str) -> str:
 
 
 def strip_prefixes(line: str) -> str:
-    """A line without its process, level, time and source."""
+    """Removes process, level, time and source."""
     return LEVEL_PREFIX.sub("", PROCESS_PREFIX.sub("", render_line(line).strip())).strip()
 
 
 def find_cause(log: str) -> str | None:
-    """The line with the last error, primary errors first; None if the log has no error."""
+    """The line with the last error, preferably a primary one; None without errors."""
     errors = [line for line in map(strip_prefixes, log.split("\n")) if ERROR_LINE.match(line)]
     found = [line for line in errors if not SECONDARY_ERROR.search(line)] or errors
     return shorten(found[-1].removeprefix("Value error, "), MAX_CAUSE_LENGTH) if found else None
@@ -113,7 +113,7 @@ def shorten(text: str, length: int) -> str:
 
 
 def exit_error(model: str, exit_code: int, log: str, path: Path | None, *, ready: bool) -> ServerFailed:
-    """A server has ended. ``exit_code`` is negative for a signal."""
+    """``exit_code`` is negative for a signal."""
     when = "while it was in use" if ready else "before it was ready"
     cause = find_cause(log)
     detail = "" if cause is None else f": {cause.rstrip('.')}"
@@ -122,19 +122,18 @@ def exit_error(model: str, exit_code: int, log: str, path: Path | None, *, ready
 
 
 def describe_exit(exit_code: int) -> str:
-    """The end of a process, as a predicate: ended with exit code 3."""
+    """A predicate: ended with exit code 3."""
     if exit_code >= 0:
         return f"ended with exit code {exit_code}"
     try:
         name = signal.Signals(-exit_code).name
     except ValueError:
         name = f"signal {-exit_code}"
-    hint = " (by another process, or by the system for lack of memory)" if -exit_code == signal.SIGKILL else ""
+    hint = " (by another process, or by the system because of low memory)" if -exit_code == signal.SIGKILL else ""
     return f"was ended by {name}{hint}"
 
 
 def startup_timeout_error(model: str, seconds: float, log: str, path: Path | None) -> ServerFailed:
-    """A server was not ready within ``seconds``."""
     activity = find_activity(log)
     state = "its log is empty" if activity is None else f"the last line of its log: {activity.rstrip('.')}"
     limit = f"{seconds:g} s (--serve-timeout, startup_timeout)"
@@ -143,12 +142,12 @@ def startup_timeout_error(model: str, seconds: float, log: str, path: Path | Non
 
 
 def stopped_error(model: str) -> ServerFailed:
-    """A request goes to a server that was stopped."""
-    return ServerFailed("server_stopped", f"vllm serve {model} was stopped: its address answers no more requests.")
+    """A request to a stopped server."""
+    return ServerFailed("server_stopped", f"vllm serve {model} was stopped and can't answer requests. Start it again.")
 
 
 def port_in_use_error(port: int) -> SettingsError:
-    return SettingsError(f"Port {port} is in use by another program: give another port, or none to have a free one.")
+    return SettingsError(f"Port {port} is in use by another program: use another port, or no port to get a free one.")
 
 
 def no_free_port_error(tries: int) -> ServerFailed:
@@ -163,7 +162,7 @@ def format_progress(model: str, seconds: float, log: str) -> str:
 
 
 def make_progress_printer(clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:
-    """A function that prints the first line given to it, and then one every ten seconds, to stderr."""
+    """Prints the first line, then one every ten seconds, to stderr."""
     next_time = 0.0
 
     def print_progress(line: str) -> None:

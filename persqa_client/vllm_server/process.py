@@ -1,4 +1,4 @@
-"""A command that runs under a guardian, as seen from the process that started it."""
+"""A command with its guardian, as seen by the starting process."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import psutil
 from persqa_client.errors import SettingsError
 from persqa_client.vllm_server.guardian import find_descendants, kill_tree, max_stop_seconds
 
-# The guardian is imported from this package's own folder, and psutil from the one that this process uses, whatever the
-# working directory and the environment.
+# Imports the guardian from this package's folder, and this process's psutil, independent of working directory and
+# environment.
 PACKAGE_PARENT = str(Path(__file__).parents[2])
 PSUTIL_PARENT = str(Path(psutil.__file__).parents[1])
 GUARDIAN_CODE = f"""
@@ -30,26 +30,26 @@ from persqa_client.vllm_server.guardian import run_guardian
 run_guardian()
 """
 
-# The exit code if the guardian was killed, so that the command's is unknown.
+# Exit code if the guardian was killed and the command's is unknown.
 UNKNOWN_EXIT_CODE = -int(signal.SIGKILL)
 
 
 class ManagedProcess:
-    """A process that ends with the current one, together with all its children. Thread-safe.
+    """A process that ends with the current one, including all its children. Thread-safe.
 
-    Its output goes to ``log``. ``grace``: seconds between SIGTERM and SIGKILL. The constructor returns when the process
-    is started, and raises SettingsError if the command can't be run.
+    Output goes to ``log``. ``grace``: seconds between SIGTERM and SIGKILL. Raises SettingsError if the command can't be
+    run.
     """
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: IO[bytes], *, grace: float) -> None:
         self.grace = grace
         self.pid = 0
-        # Negative for a signal; None until the end is known.
+        # Negative for a signal; None while unknown.
         self.exit_code: int | None = None
         self._owner = os.getpid()
         self._received = b""
         self._reading = threading.Lock()
-        # In a session of its own, it gets no Ctrl-C from the terminal: this process ends it in its own time.
+        # In its own session it gets no Ctrl-C from the terminal; this process stops it.
         self._guardian = subprocess.Popen(
             [sys.executable, "-I", "-c", GUARDIAN_CODE, str(grace), *command],
             env=dict(environ),
@@ -73,11 +73,11 @@ class ManagedProcess:
 
     @property
     def is_ours(self) -> bool:
-        """False in a forked child of the process that started it."""
+        """False in a forked child of the starting process."""
         return os.getpid() == self._owner
 
     def find_pids(self) -> set[int]:
-        """The pids of the process and all its live descendants."""
+        """The process and all its live descendants."""
         return {process.pid for process in find_descendants(self._guardian.pid)}
 
     def poll(self) -> int | None:
@@ -87,7 +87,7 @@ class ManagedProcess:
 
     def _read_reports(self, seconds: float) -> None:
         assert self._guardian.stdout is not None
-        # Locked around select too: of two threads that see the same bytes, one would block in read.
+        # Locked including select: of two threads that see the same bytes, one would block in read.
         with self._reading:
             if self._guardian.stdout.closed or not select.select([self._guardian.stdout], [], [], seconds)[0]:
                 return
@@ -103,9 +103,9 @@ class ManagedProcess:
                 self.exit_code = UNKNOWN_EXIT_CODE
 
     def stop(self) -> None:
-        """Send SIGTERM, kill after ``grace`` seconds, and return when no descendant is left. May be called again.
+        """Sends SIGTERM, kills after ``grace`` seconds, and returns when no descendant is left. Idempotent.
 
-        If it is interrupted, it kills at once and raises.
+        If interrupted, kills immediately and raises.
         """
         assert self._guardian.stdin is not None
         try:
@@ -122,7 +122,7 @@ class ManagedProcess:
         if self._guardian.poll() is None:
             kill_tree(self._guardian.pid)
         elif self.pid and self.poll() in (None, UNKNOWN_EXIT_CODE):
-            # The guardian was killed, and what it guarded may still run.
+            # The guardian was killed, and the command may still run.
             kill_tree(self.pid)
             self.pid = 0
         self._guardian.wait()

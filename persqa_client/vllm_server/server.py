@@ -1,4 +1,4 @@
-"""Starts a vLLM server for this machine, waits until it is ready, watches it and stops it."""
+"""Starts, watches and stops a vLLM server on this machine."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ from persqa_client.vllm_server.logs import (
 )
 from persqa_client.vllm_server.process import ManagedProcess
 
-# Seconds to download, load and compile a model of some gigabytes.
+# Seconds to download, load and compile a model.
 STARTUP_TIMEOUT = 1800.0
 # Seconds between SIGTERM and SIGKILL.
 SHUTDOWN_TIMEOUT = 15.0
 POLL_INTERVAL = 0.2
 PROGRESS_INTERVAL = 1.0
-# Free ports that are tried where no port was given.
+# Number of free ports to try without a given port.
 MAX_PORT_TRIES = 3
 
 
@@ -62,14 +62,14 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
     >>> with VLLMServer("Qwen/Qwen2.5-VL-3B-Instruct") as server:
     ...     generate("photos/", "qa.jsonl", endpoint=server.endpoint)
 
-    The server and all its children end with ``stop()``, and with this process, however it ends. ``device``: ``auto``
-    (the CPU if there is no accelerator), ``cpu`` or ``cuda`` (the accelerator that vLLM finds). ``extra_args`` are
-    appended to the command line, ``env`` is added to the environment. The log goes to ``log_path``, or to a temporary
-    file that is removed unless the server fails. ``on_progress`` gets a line per second until the server is ready; by
-    default one is printed to stderr every ten seconds. ``startup_timeout`` and ``shutdown_timeout`` are in seconds.
+    The server and its children end with ``stop()`` or with this process. ``device``: ``auto`` (the CPU without an
+    accelerator), ``cpu`` or ``cuda`` (the accelerator found by vLLM). ``extra_args`` are appended to the command line,
+    ``env`` is added to the environment. The log goes to ``log_path``, or to a temporary file that is removed unless the
+    server fails. ``on_progress`` gets a line per second until the server is ready; by default one is printed to stderr
+    every ten seconds. Timeouts are in seconds.
 
     Raises SettingsError for invalid options. ``start`` raises SettingsError if vllm is not found or ``port`` is in use,
-    and ServerFailed if the server ends or is not ready in time.
+    and ServerFailed if the server exits or is not ready in time.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         on_progress: Callable[[str], None] | None = None,
     ) -> None:
         self.model_name_or_path = model
-        # The name that requests use.
+        # Model name in requests.
         self.model = served_model_name or model
         self.port = port
         self._given_port = port
@@ -110,7 +110,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
             trust_remote_code=trust_remote_code,
             extra_args=extra_args,
         )
-        # Reports invalid options now instead of at the start.
+        # Reports invalid options now, not at the start.
         serve_command((), model, 0, self._options, cpu=False)
         self._vllm_command = vllm_command
         self._device: Device = device
@@ -124,14 +124,14 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
 
     @property
     def base_url(self) -> str:
-        """The address with ``/v1``. Raises RuntimeError before the server is started, unless ``port`` was given."""
+        """With ``/v1``. Raises RuntimeError before the start, unless ``port`` was given."""
         if self.port is None:
             raise RuntimeError("A server has no address before it is started.")
         return f"http://{HOST}:{self.port}/v1"
 
     @property
     def pid(self) -> int | None:
-        """The pid of ``vllm serve``; None before it is started and after it was stopped."""
+        """None if not running."""
         return None if self._process is None else self._process.pid
 
     @property
@@ -140,19 +140,19 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
 
     @property
     def endpoint(self) -> Endpoint:
-        """The endpoint, with the key. Requests to it fail at once with ServerFailed when the server has ended."""
+        """The endpoint, with the key. After the server has exited, requests fail with ServerFailed."""
         check_exit = partial(self._exit_error, self.port)
         return build_settings(
             Endpoint, base_url=self.base_url, model=self.model, api_key=self._read_api_key(), exit_error=check_exit
         )
 
     def _read_api_key(self) -> SecretStr | None:
-        """The key that vLLM reads from the environment, too. Raises SettingsError for an invalid one."""
+        """vLLM's own key variable. Raises SettingsError for an invalid key."""
         environ = {**os.environ, **self._env}
         return read_api_key(API_KEY_VARIABLE, environ) if environ.get(API_KEY_VARIABLE) else None
 
     def _exit_error(self, port: int | None) -> ServerFailed | None:
-        """The error of requests to that port; None while the server runs there."""
+        """Error for requests to that port; None while the server runs there."""
         if self._process is None or self.port != port:
             return stopped_error(self.model_name_or_path)
         return self.failure()
@@ -163,7 +163,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         return process is not None and process.poll() is None
 
     def failure(self, wait: float = 0.0) -> ServerFailed | None:
-        """Why the server ended without ``stop()``; None while it runs. Waits up to ``wait`` seconds for its end."""
+        """Why the server exited without ``stop()``, or None. Waits up to ``wait`` seconds for its exit."""
         deadline = time.monotonic() + wait
         while self.is_alive() and time.monotonic() < deadline:
             time.sleep(POLL_INTERVAL)
@@ -174,7 +174,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         return exit_error(self.model_name_or_path, process.exit_code, log, self.log_path, ready=self._ready)
 
     def start(self) -> Self:
-        """Start the server and return when it is ready. Does nothing if it runs already."""
+        """Returns when the server is ready. Does nothing if it is running."""
         if self.is_alive():
             return self
         self.stop()
@@ -207,11 +207,11 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         environ = serve_environment(os.environ, vllm, self._env, cpu=cpu)
         with self._log.open() as log:
             self._process = ManagedProcess(command, environ, log, grace=self._shutdown_timeout)
-        # The guardian would stop the server, too, but this process would not wait for that.
+        # The guardian would also stop the server, but this process would not wait for it.
         atexit.register(self.stop)
 
     def _wait_until_ready(self, began: float) -> bool:
-        """True when the server is ready, False if another program has its port. Raises ServerFailed."""
+        """False if another program has the port. Raises ServerFailed."""
         assert self.port is not None
         assert self._process is not None
         last_progress = began
@@ -232,12 +232,12 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         return self._ready
 
     def _lost_port(self) -> bool:
-        """Whether the server ended because its port is in use, and not another one of the ports that it opens."""
+        """Whether the server exited because its main port is in use, not one of its other ports."""
         given = self._given_port
         return has_port_conflict(self._log.read_tail()) and (given is None or not is_free(given))
 
     def stop(self) -> None:
-        """Stop the server and return when no child is left. Does nothing if it is not running."""
+        """Returns when no child is left. Does nothing if not running."""
         if self._process is not None and self._process.is_ours:
             (self._stop_and_discard_log if self.is_alive() else self._stop_process)()
 
@@ -248,7 +248,7 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
             self._log.discard()
 
     def _stop_process(self) -> None:
-        """Stop the process and keep its log."""
+        """Keeps the log."""
         atexit.unregister(self.stop)
         process, self._process = self._process, None
         if process is not None:
@@ -262,7 +262,6 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
 
 
 def find_free_port() -> int:
-    """A port of this machine that is free at the moment."""
     with socket.create_server((HOST, 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -276,7 +275,6 @@ def is_free(port: int) -> bool:
 
 
 def is_healthy(port: int) -> bool:
-    """Whether GET /health answers with 200 at the port."""
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("GET", "/health")
@@ -288,9 +286,9 @@ def is_healthy(port: int) -> bool:
 
 
 def is_shared_port(port: int, own_pids: Collection[int]) -> bool:
-    """Whether another process than ours listens at the port, as far as this user can see.
+    """Whether another process also listens at the port, as far as this user can see.
 
-    vLLM opens its port with SO_REUSEPORT, so that two servers of one user may share it and each gets some requests.
+    vLLM uses SO_REUSEPORT, so two servers of one user may share a port and its requests.
     """
     try:
         connections = psutil.net_connections("tcp")
