@@ -29,7 +29,7 @@ from persqa_client.endpoints.request_state import Failover, RequestState
 from persqa_client.errors import AttemptError, FailedOver, RowError, RunStopped
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
-from persqa_client.limits.concurrency import ConcurrencyLimit, Permit, count_tokens_by_uuid
+from persqa_client.limits.concurrency import ConcurrencyLimit, Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import poll_metrics
 from persqa_client.task_groups import wait_first
@@ -130,8 +130,13 @@ class Session(AbstractAsyncContextManager["Session"]):
         state = state or RequestState()
         profile = profile or self.profile
         tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
-        image_tokens = self._image_tokens if self._can_stream(profile) else None
-        upload = profile.uploads.for_request(count_tokens_by_uuid(request.pictures, image_tokens))
+        is_limited = profile.dialect.can_stream_uploads
+        tokens_by_uuid = {
+            image.uuid: self._image_tokens(image) if is_limited else 0
+            for image in request.pictures
+            if image.uuid is not None
+        }
+        upload = ImageUpload(profile.uploads, tokens_by_uuid)
         attempt = partial(self._attempt, request, state, profile, upload, tokens)
         while True:
             try:
@@ -169,7 +174,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             self._settle_outages(state)
             dialect = profile.dialect
             known = upload.known_uuids if dialect.sends_uuids else frozenset()
-            stream = upload.carries_new_images and self._can_stream(profile)
+            stream = bool(upload.carried) and dialect.can_stream_uploads
             worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
             # Rendered anew for each attempt: kept in `state`, the images would outlive the request.
             body = render_body(worded, model=self.endpoint.model, sampling=profile.sampling, dialect=dialect)
@@ -178,7 +183,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.traffic.retried += state.sent > 0
             state.record_sent()
             try:
-                completion = await self.client.send(body, upload.mark_arrived if upload.carries_new_images else None)
+                completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
             except AttemptError as error:
                 decision = error.decision = upload.reclassify(error.decision, known)
                 self._react(decision, permit, state)
@@ -297,10 +302,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         else:
             # A closed gate ends the wait: another endpoint may take the request over.
             await wait_first(self.concurrency_limit.sleep(seconds), self.outage.wait_until_closed())
-
-    def _can_stream(self, profile: RequestProfile) -> bool:
-        """Whether the beginning of an answer can show that the server has the images."""
-        return profile.dialect.sends_uuids and profile.dialect.supports_streaming
 
     async def _poll_metrics(self) -> None:
         await poll_metrics(

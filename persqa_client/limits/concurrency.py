@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
 from persqa_client.errors import Interrupted, PersQAError, RunStopped
-from persqa_client.images.tokens import ImageTokenCounter
 from persqa_client.limits.server_metrics import ServerMetrics
-from persqa_client.types import EncodedImage
 
 
 class WaitQueue:
@@ -95,15 +93,6 @@ class ImageTokenLimit:
         return not self.in_use or self.in_use + tokens <= self._limit
 
 
-def count_tokens_by_uuid(pictures: Sequence[EncodedImage], picture_tokens: ImageTokenCounter | None) -> dict[str, int]:
-    """Tokens of the images that have a uuid; 0 for each without ``picture_tokens``."""
-    return {
-        picture.uuid: picture_tokens(picture) if picture_tokens is not None else 0
-        for picture in pictures
-        if picture.uuid is not None
-    }
-
-
 @dataclass(slots=True)
 class Permit:
     """The right to have one request in flight, with the state of the limit at the time when it was given."""
@@ -159,6 +148,7 @@ class FixedLimit:
 
     maximum: int
     cuts: int = 0
+    level: int = 0  # stays: no answer is ignored because of it
     limit: float = field(init=False)
     _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
 
@@ -168,10 +158,6 @@ class FixedLimit:
     @property
     def permits(self) -> int:
         return max(1, int(self.limit))
-
-    @property
-    def level(self) -> int:
-        return self.cuts
 
     def record_answer(self, permit: Permit, tokens: int, now: float) -> None:
         self._timeouts.outcomes += 1
@@ -234,12 +220,20 @@ class ConcurrencyLimit:
     def closed(self) -> bool:
         return self._closing.is_set()
 
-    def permit(self, *, retry: bool) -> PermitContext:
-        """An async context that holds one permit. Raises Interrupted once the limit is closed.
+    @asynccontextmanager
+    async def permit(self, *, retry: bool) -> AsyncIterator[Permit]:
+        """Holds one permit. Raises Interrupted once the limit is closed.
 
         A RunStopped raised inside is raised in all waiting requests, too: they would meet the same error.
         """
-        return PermitContext(self, retry)
+        in_use = await self.acquire(retry=retry)
+        try:
+            yield Permit(self.controller.cuts, self.controller.level, in_use, monotonic())
+        except RunStopped as error:
+            self.reject_waiting(error)
+            raise
+        finally:
+            self.release()
 
     async def acquire(self, *, retry: bool) -> int:
         """Waits for a permit; returns the number of permits in use."""
@@ -317,21 +311,3 @@ class ConcurrencyLimit:
     def reject_last_waiting(self, error: PersQAError) -> None:
         """Rejects the request that would wait longest."""
         (self.image_limit.waiting or self._queue).reject_last(error)
-
-
-class PermitContext(AbstractAsyncContextManager[Permit]):
-    __slots__ = ("_limit", "_retry")
-
-    def __init__(self, limit: ConcurrencyLimit, retry: bool) -> None:
-        self._limit = limit
-        self._retry = retry
-
-    async def __aenter__(self) -> Permit:
-        in_use = await self._limit.acquire(retry=self._retry)
-        controller = self._limit.controller
-        return Permit(controller.cuts, controller.level, in_use, monotonic())
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, RunStopped):
-            self._limit.reject_waiting(error)
-        self._limit.release()
