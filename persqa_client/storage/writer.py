@@ -146,7 +146,7 @@ class RunWriter:
                 undo.callback(self.previous.close)
             self.journal = Journal(files, next_free_generation(files, checkpoint.generation))
             undo.callback(self.journal.close)
-            self.journal.extend(journaled)
+            self.journal.append(*journaled)
             self.commit(self._make_checkpoint("running"))
             undo.pop_all()
         # Not before: until the next checkpoint the caller may find that the input changed.
