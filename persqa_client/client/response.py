@@ -126,7 +126,7 @@ def _text_or_none(value: object) -> str | None:
 
 def restore_answer(completion: Completion, *, wrapped: bool, prefix: str | None) -> Completion:
     """The completion with the whole answer as its text: taken out of its JSON, or joined with its prefill."""
-    if completion.refusal is not None or not (wrapped or prefix):
+    if completion.refusal is not None:
         return completion
     text = unwrap_json_answer(completion.text) if wrapped else completion.text
     return replace(completion, text=join_prefill(prefix, text) if prefix else text)

@@ -81,7 +81,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         sampling: Sampling | None = None,
         limits: Limits | None = None,
         http_client: httpx2.AsyncClient | None = None,
-        rng: random.Random | None = None,
         backoff: Backoff = DEFAULT_BACKOFF,
         probe_backoff: Backoff = PROBE_BACKOFF,
         patience: float = PATIENCE,
@@ -113,7 +112,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.traffic = TrafficCounts()
         self.backoff = backoff
         self._image_tokens = image_tokens
-        self._rng = rng or random.Random()
+        self.rng = random.Random()  # for the waits before retries
         self._lone_refusals = 0  # in a row, of requests that were the only one in flight
         self._metrics_task: asyncio.Task[None] | None = None
 
@@ -130,9 +129,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         state = state or RequestState()
         profile = profile or self.profile
         tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
-        is_limited = profile.dialect.can_stream_uploads
         tokens_by_uuid = {
-            image.uuid: self._image_tokens(image) if is_limited else 0
+            image.uuid: self._image_tokens(image) if profile.dialect.can_stream_uploads else 0
             for image in request.pictures
             if image.uuid is not None
         }
@@ -181,7 +179,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             upload.count_sent(known)
             self.traffic.sent += 1
             self.traffic.retried += state.sent > 0
-            state.record_sent()
+            state.sent += 1
             try:
                 completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
             except AttemptError as error:
@@ -221,7 +219,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         """Raises RowError, RunStopped or FailedOver instead of a further attempt here."""
         match decision.action:
             case RetryAction.RETRY:
-                state.record_failed_attempt()
+                state.attempts_used += 1
                 if decision.code == "timeout":
                     self.concurrency_limit.record_timeout(permit)
                 if decision.code in UNREACHABLE_CODES:
@@ -271,6 +269,8 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     def _settle_outages(self, state: RequestState) -> None:
         """Raises RowError if the request seems to crash the server."""
+        if self.outage.outages == state.settled_outages:
+            return
         failure = state.connection_failure
         state.settle_outages(self.outage.outages, self.outage.answers_before_outage)
         if failure is not None and state.crashes >= max(MIN_CRASHES, self.limits.max_attempts):
@@ -292,7 +292,7 @@ class Session(AbstractAsyncContextManager["Session"]):
     def _make_retry_policy(self, state: RequestState) -> AsyncRetrying:
         return make_retry_policy(
             is_exhausted=lambda: state.attempts_used >= self.limits.max_attempts,
-            next_wait=lambda error: seconds_to_wait(error, state.next_wait_number(), self._rng, self.backoff),
+            next_wait=lambda error: seconds_to_wait(error, state.next_wait_number(), self.rng, self.backoff),
             sleep=partial(self._sleep_before_retry, state),
         )
 
@@ -339,8 +339,9 @@ def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState
 def make_reply(completion: Completion, request: Request, dialect: Dialect, *, attempts: int, used_uuids: bool) -> Reply:
     prefix = request.prefill if dialect.active_prefill else None
     form = dialect.active_constraint if request.pattern and not prefix else None
-    answer = restore_answer(completion, wrapped=form == "json_schema", prefix=prefix)
-    return Reply(answer, attempts, form is not None, bool(prefix), used_uuids)
+    if prefix or form == "json_schema":
+        completion = restore_answer(completion, wrapped=form == "json_schema", prefix=prefix)
+    return Reply(completion, attempts, form is not None, bool(prefix), used_uuids)
 
 
 def make_row_error(decision: ErrorDecision, state: RequestState) -> RowError:

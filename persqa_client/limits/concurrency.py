@@ -226,7 +226,13 @@ class ConcurrencyLimit:
 
         A RunStopped raised inside is raised in all waiting requests, too: they would meet the same error.
         """
-        in_use = await self.acquire(retry=retry)
+        if self._closing.is_set():
+            raise Interrupted
+        if self._queue.first() is None and self._has_free_permit():
+            self.in_use += 1
+            in_use = self.in_use
+        else:
+            in_use = await self._queue.wait(1, retry=retry, on_cancel=lambda _: self.release())
         try:
             yield Permit(self.controller.cuts, self.controller.level, in_use, monotonic())
         except RunStopped as error:
@@ -234,15 +240,6 @@ class ConcurrencyLimit:
             raise
         finally:
             self.release()
-
-    async def acquire(self, *, retry: bool) -> int:
-        """Waits for a permit; returns the number of permits in use."""
-        if self._closing.is_set():
-            raise Interrupted
-        if self._queue.first() is None and self._has_free_permit():
-            self.in_use += 1
-            return self.in_use
-        return await self._queue.wait(1, retry=retry, on_cancel=lambda _: self.release())
 
     def release(self) -> None:
         self.in_use -= 1
