@@ -158,12 +158,13 @@ class Session(AbstractAsyncContextManager["Session"]):
     ) -> Reply:
         if state.failover is not None:
             await self._fail_over_if_needed(state, state.failover)
-        suspect = state.is_suspect(self.outage.outages)
+        was_sent = state.sent > 0
+        suspect = was_sent and state.is_suspect(self.outage.outages)
         if suspect:
             # Other requests go first; otherwise none of them might ever be answered.
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
-        retry = state.sent > 0 and not suspect
+        retry = was_sent and not suspect
         async with (
             upload.attempt(retry=retry),
             self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
@@ -178,7 +179,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             body = render_body(worded, model=self.endpoint.model, sampling=profile.sampling, dialect=dialect)
             upload.count_sent(known)
             self.traffic.sent += 1
-            self.traffic.retried += state.sent > 0
+            self.traffic.retried += was_sent
             state.sent += 1
             try:
                 completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)

@@ -148,7 +148,7 @@ class FixedLimit:
 
     maximum: int
     cuts: int = 0
-    level: int = 0  # stays: no answer is ignored because of it
+    level: int = 0  # not counted: only AdaptiveLimit uses it
     limit: float = field(init=False)
     _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
 
