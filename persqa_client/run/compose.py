@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ from persqa_client.questions.prompts import prompts_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.pipeline import Pipeline
-from persqa_client.storage.records import render_failure, render_record
-from persqa_client.types import BadRow, Failure, Outcome, Row, Strategy, TaskId
+from persqa_client.storage.records import render_outcome
+from persqa_client.storage.writer import RenderLine
+from persqa_client.types import BadRow, Row, Strategy, TaskId
 
 # While an image is prepared, both its file and the encoded result are in memory.
 BYTES_PER_IMAGE_BYTE = 2
@@ -89,13 +91,14 @@ class RunPlan:
         """Warnings about a tag that is allowed but risky."""
         return tuple(f"The tag {self.tag}: {risk}." for risk in find_tag_risks(self.settings.recipe.tag))
 
-    def render(self, line: bytes, outcome: Outcome) -> bytes:
-        """The line of the output or of the failure file for an input line."""
+    def make_renderer(self) -> RenderLine:
         recipe = self.settings.recipe
-        if isinstance(outcome, Failure):
-            return render_failure(line, outcome, numbered=recipe.questions > 1)
-        return render_record(
-            line, outcome, output_key=recipe.output_key, style=recipe.output_style, details=recipe.details
+        return partial(
+            render_outcome,
+            output_key=recipe.output_key,
+            style=recipe.output_style,
+            details=recipe.details,
+            numbered=recipe.questions > 1,
         )
 
 
