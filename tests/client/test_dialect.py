@@ -155,7 +155,7 @@ def test_only_optional_fields_are_found() -> None:
 def test_max_tokens_is_renamed_and_then_dropped() -> None:
     renamed = Dialect().adapt_to_refusal("max_tokens")
     assert renamed is not None
-    assert (renamed.renamed, renamed.dropped) == ({"max_tokens"}, set())
+    assert renamed == Dialect(renamed=frozenset({"max_tokens"}))
     dropped = renamed.adapt_to_refusal("max_completion_tokens")
     assert dropped is not None
     assert "max_tokens" in dropped.dropped
@@ -167,7 +167,7 @@ def test_max_tokens_is_renamed_and_then_dropped() -> None:
 def test_a_field_without_another_name_is_dropped_once(field: str) -> None:
     dropped = Dialect().adapt_to_refusal(field)
     assert dropped is not None
-    assert (dropped.renamed, dropped.dropped) == (set(), {field})
+    assert dropped == Dialect(dropped=frozenset({field}))
     assert dropped.adapt_to_refusal(field) is None
 
 
