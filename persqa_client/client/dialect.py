@@ -63,8 +63,9 @@ class Dialect:
     sends_uuids: bool = False  # with images, so that they need not be sent again
 
     @property
-    def supports_streaming(self) -> bool:
-        return self.dropped.isdisjoint(STREAM_FIELDS)
+    def can_stream_uploads(self) -> bool:
+        """Whether the beginning of an answer can show that the server has the images."""
+        return self.sends_uuids and self.dropped.isdisjoint(STREAM_FIELDS)
 
     @property
     def active_constraint(self) -> str | None:
@@ -77,12 +78,6 @@ class Dialect:
         """None if one of its fields was refused."""
         refused = self.prefill is None or not self.dropped.isdisjoint(PREFILL_FORMS[self.prefill])
         return None if refused else self.prefill
-
-    def field_name(self, field: str) -> str | None:
-        """The server's name for the field; None if it is left out."""
-        if field in self.dropped:
-            return None
-        return RENAMED_FIELDS[field] if field in self.renamed else field
 
     def adapt_to_refusal(self, field: str) -> Dialect | None:
         """The dialect with the field renamed or dropped; None if already done."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from cachetools import LRUCache
@@ -53,26 +53,20 @@ class ImageUploads:
         self.uuids_sent = 0  # instead of images
         self.cache_misses = 0  # uuids unknown to the server
 
-    def for_request(self, tokens_by_uuid: Mapping[str, int]) -> ImageUpload:
-        """One object for all attempts of a request. Images of 0 tokens are exempt from the image limit."""
-        return ImageUpload(self, tokens_by_uuid)
 
+class ImageUpload:
+    """Decides for each attempt of a request which images it carries, and which it sends as uuids.
 
-class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
-    """Decides for each attempt of a request which images are sent as bytes and which as uuids.
-
-    ``attempt`` waits for uploads of the same images and for the image limit. Enter it before acquiring a permit, so
-    that a waiting request holds none.
+    Images of 0 tokens are exempt from the image limit.
     """
 
     __slots__ = (
         "_arrived",
-        "_carried",
         "_misses",
-        "_retry",
         "_tokens_by_uuid",
         "_tokens_in_use",
         "_uploads",
+        "carried",
         "has_waited",
         "known_uuids",
     )
@@ -80,37 +74,33 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
     def __init__(self, uploads: ImageUploads, tokens_by_uuid: Mapping[str, int]) -> None:
         self._uploads = uploads
         self._tokens_by_uuid = tokens_by_uuid
-        self._carried: frozenset[str] = frozenset()
+        # uuids of the images that the attempt carries, until they have arrived. Other requests may wait for them.
+        self.carried: frozenset[str] = frozenset()
         self._arrived: frozenset[str] = frozenset()
         self._tokens_in_use = 0
         self._misses = 0
-        self._retry = False
-        self.known_uuids: frozenset[str] = frozenset()  # images that can be sent as uuids
-        self.has_waited = False  # for an upload by another request
+        self.known_uuids: frozenset[str] = frozenset()  # images that the attempt need not carry
+        self.has_waited = False  # for an image that another request carried
 
-    def attempt(self, *, retry: bool) -> ImageUpload:
-        """Context of the next attempt; retries go first at the image limit."""
-        self._retry = retry
-        return self
+    @asynccontextmanager
+    async def attempt(self, *, retry: bool) -> AsyncIterator[None]:
+        """Waits while another request carries one of the images, and for the image limit, where retries come first.
 
-    async def __aenter__(self) -> ImageUpload:
+        Enter it before acquiring a permit, so that waiting takes up none.
+        """
         if self._tokens_by_uuid:
             await self._wait_for_others()
             cache, in_progress = self._uploads.cache, self._uploads.in_progress
             uuids = self._tokens_by_uuid.keys()
             held = cache.find(uuids)
             self.known_uuids = held if self._misses < MAX_MISSES else frozenset()
-            await self._start(frozenset(uuid for uuid in uuids if uuid not in held and uuid not in in_progress))
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self._arrived = frozenset()
-        self._end()
-
-    @property
-    def carries_new_images(self) -> bool:
-        """Whether this attempt uploads an image that other requests may wait for."""
-        return bool(self._carried)
+            carried = frozenset(uuid for uuid in uuids if uuid not in held and uuid not in in_progress)
+            await self._start(carried, retry=retry)
+        try:
+            yield
+        finally:
+            self._arrived = frozenset()
+            self._end()
 
     async def _wait_for_others(self) -> None:
         # All images are registered together, so that requests cannot wait for each other in a cycle.
@@ -122,21 +112,21 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
             await in_progress[uuid].wait()
             self._misses += not self._uploads.cache.find((uuid,))
 
-    async def _start(self, carried: frozenset[str]) -> None:
-        self._carried = carried
+    async def _start(self, carried: frozenset[str], *, retry: bool) -> None:
+        self.carried = carried
         for uuid in carried:
             self._uploads.in_progress[uuid] = asyncio.Event()
         if tokens := sum(self._tokens_by_uuid[uuid] for uuid in carried):
             try:
-                await self._uploads.image_limit.acquire(tokens, retry=self._retry)
+                await self._uploads.image_limit.acquire(tokens, retry=retry)
             except BaseException:
                 self._end()
                 raise
             self._tokens_in_use = tokens
 
     def mark_arrived(self) -> None:
-        """The answer has begun, so the server has the images."""
-        self._arrived = self._carried
+        """Notes that the answer has begun, so that the server has the images."""
+        self._arrived = self.carried
         self._uploads.cache.add(self._arrived)
         self._end()
 
@@ -144,9 +134,9 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
         if self._tokens_in_use:
             self._uploads.image_limit.release(self._tokens_in_use)
             self._tokens_in_use = 0
-        for uuid in self._carried:
+        for uuid in self.carried:
             self._uploads.in_progress.pop(uuid).set()
-        self._carried = frozenset()
+        self.carried = frozenset()
 
     def count_sent(self, known_uuids: Collection[str]) -> None:
         self._uploads.uuids_sent += len(known_uuids)

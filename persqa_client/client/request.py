@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import islice
 
 import orjson
 import pybase64
 
-from persqa_client.client.dialect import STREAM_FIELDS, Dialect, constraint_fields
+from persqa_client.client.dialect import RENAMED_FIELDS, STREAM_FIELDS, Dialect, constraint_fields
 from persqa_client.config import Sampling
 from persqa_client.types import EncodedImage, Json, Request, Turn
 
@@ -32,13 +32,9 @@ class Body:
         return sum(len(part) if isinstance(part, bytes) else (len(part.data) + 2) // 3 * 4 for part in self.parts)
 
     def __bytes__(self) -> bytes:
-        return b"".join(self.pieces())
+        return b"".join(part if isinstance(part, bytes) else pybase64.b64encode(part.data) for part in self.parts)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self.pieces():
-            yield piece
-
-    def pieces(self) -> Iterator[bytes]:
         for part in self.parts:
             if isinstance(part, bytes):
                 yield part
@@ -52,7 +48,7 @@ def render_body(request: Request, *, model: str, sampling: Sampling, dialect: Di
     text = orjson.dumps(build_payload(request, model=model, sampling=sampling, dialect=dialect))
     pieces = text.split(PLACEHOLDER.encode())
     parts: list[bytes | EncodedImage] = [pieces[0]]
-    for image, piece in zip(embedded_images(request, dialect), pieces[1:], strict=True):
+    for image, piece in zip(embedded_images(request), pieces[1:], strict=True):
         parts += (image, piece)
     return Body(tuple(parts))
 
@@ -61,7 +57,7 @@ def render_preview(request: Request, *, model: str, sampling: Sampling, dialect:
     """Indented JSON for users, with shortened images."""
     payload = build_payload(request, model=model, sampling=sampling, dialect=dialect)
     text = orjson.dumps(payload, option=orjson.OPT_INDENT_2).decode()
-    for image in embedded_images(request, dialect):
+    for image in embedded_images(request):
         start = pybase64.b64encode(image.data[:12]).decode()
         text = text.replace(PLACEHOLDER, f"{start}… ({image.width}x{image.height}, {len(image.data):,} bytes)", 1)
     return text
@@ -81,7 +77,11 @@ def build_payload(request: Request, *, model: str, sampling: Sampling, dialect: 
         **build_output_fields(request, dialect),
         **(STREAM_FIELDS if request.stream else {}),
     }
-    named = {name: value for field, value in fields.items() if (name := dialect.field_name(field)) is not None}
+    named = {
+        RENAMED_FIELDS[field] if field in dialect.renamed else field: value
+        for field, value in fields.items()
+        if field not in dialect.dropped
+    }
     return {"model": model, "messages": build_messages(request, dialect)} | named
 
 
@@ -97,11 +97,17 @@ def build_output_fields(request: Request, dialect: Dialect) -> Json:
 
 
 def build_messages(request: Request, dialect: Dialect) -> list[Json]:
-    image_parts = iter([build_image_part(image, request, dialect) for image in request.pictures])
+    image_parts: list[Json] = []
+    for image in request.pictures:
+        is_known = image.uuid in request.known_uuids
+        url = None if is_known else {"url": f"data:{image.media_type};base64,{PLACEHOLDER}"}
+        uuid = {"uuid": image.uuid} if dialect.sends_uuids and image.uuid is not None else {}
+        image_parts.append({"type": "image_url", "image_url": url, **uuid})
+    remaining_parts = iter(image_parts)
     first = len(request.pictures) - sum(turn.pictures for turn in request.turns)
     messages: list[Json] = [{"role": "system", "content": request.system}] if request.system else []
     for turn in (Turn("user", request.prompt, first), *request.turns):
-        images = list(islice(image_parts, turn.pictures))
+        images = list(islice(remaining_parts, turn.pictures))
         content = [*images, {"type": "text", "text": turn.text}] if images else turn.text
         messages.append({"role": turn.role, "content": content})
     if request.prefill and dialect.active_prefill is not None:
@@ -110,16 +116,5 @@ def build_messages(request: Request, dialect: Dialect) -> list[Json]:
     return messages
 
 
-def build_image_part(image: EncodedImage, request: Request, dialect: Dialect) -> Json:
-    uuid = {"uuid": image.uuid} if dialect.sends_uuids and image.uuid is not None else {}
-    if is_sent_by_uuid(image, request, dialect):
-        return {"type": "image_url", "image_url": None, **uuid}
-    return {"type": "image_url", "image_url": {"url": f"data:{image.media_type};base64,{PLACEHOLDER}"}, **uuid}
-
-
-def is_sent_by_uuid(image: EncodedImage, request: Request, dialect: Dialect) -> bool:
-    return dialect.sends_uuids and image.uuid in request.known_uuids
-
-
-def embedded_images(request: Request, dialect: Dialect) -> list[EncodedImage]:
-    return [image for image in request.pictures if not is_sent_by_uuid(image, request, dialect)]
+def embedded_images(request: Request) -> list[EncodedImage]:
+    return [image for image in request.pictures if image.uuid not in request.known_uuids]

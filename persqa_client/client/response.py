@@ -99,38 +99,34 @@ def _read(body: bytes) -> Completion | NoCompletion:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return NoCompletion("no_choices", "without any choice")
     message, finish_reason = _as_object(choices[0].get("message")), _text_or_none(choices[0].get("finish_reason"))
-    content, refusal = _read_content(message.get("content")), _text_or_none(message.get("refusal")) or None
+    content, refusal = message.get("content"), _text_or_none(message.get("refusal")) or None
+    # The text of a message is a string or a list of parts.
+    content = _join_parts(content) if isinstance(content, list) else _text_or_none(content)
     if content is None and refusal is None and finish_reason not in {"content_filter", "length"}:
         return NoCompletion("no_content", "without a text (content is null)")
+    counts = _as_object(data.get("usage"))
+    tokens = (n if isinstance(n := counts.get(key), int) else 0 for key in ("prompt_tokens", "completion_tokens"))
     return Completion(
         text=content or "",
         finish_reason=finish_reason,
-        usage=_read_usage(data.get("usage")),
+        usage=Usage(*tokens),
         model=_text_or_none(data.get("model")),
         refusal=refusal,
     )
 
 
-def _read_content(content: object) -> str | None:
-    """Content is a string or a list of parts."""
-    if isinstance(content, list):
-        texts = (part.get("text") for part in content if isinstance(part, dict))
-        return "".join(text for text in texts if isinstance(text, str))
-    return _text_or_none(content)
+def _join_parts(parts: list[Any]) -> str:
+    texts = (part.get("text") for part in parts if isinstance(part, dict))
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _read_usage(usage: object) -> Usage:
-    counts = _as_object(usage)
-    return Usage(*(n if isinstance(n := counts.get(key), int) else 0 for key in ("prompt_tokens", "completion_tokens")))
-
-
 def restore_answer(completion: Completion, *, wrapped: bool, prefix: str | None) -> Completion:
-    """Unwraps a JSON answer, or joins the prefill and its continuation."""
-    if completion.refusal is not None or not (wrapped or prefix):
+    """The completion with the whole answer as its text: taken out of its JSON, or joined with its prefill."""
+    if completion.refusal is not None:
         return completion
     text = unwrap_json_answer(completion.text) if wrapped else completion.text
     return replace(completion, text=join_prefill(prefix, text) if prefix else text)

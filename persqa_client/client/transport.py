@@ -126,7 +126,9 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
         if not is_https:
             headers += self._proxy_headers.items()
-        response = await self._open_session(is_https).request(
+        if self._session is None:
+            self._session = self._open_session(is_https)
+        response = await self._session.request(
             request.method,
             URL(str(request.url), encoded=True),
             headers=headers,
@@ -151,18 +153,16 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             return make_response(content=await response.read())
 
     def _open_session(self, is_https: bool) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._connections,
-                    keepalive_timeout=KEEP_ALIVE,
-                    ssl=httpx2.create_ssl_context() if is_https else True,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
-                auto_decompress=False,
-            )
-        return self._session
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._connections,
+                keepalive_timeout=KEEP_ALIVE,
+                ssl=httpx2.create_ssl_context() if is_https else True,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,
+        )
 
     async def aclose(self) -> None:
         if self._session is not None:
@@ -237,26 +237,25 @@ class Client(AbstractAsyncContextManager["Client"]):
         return completion
 
     async def _post(self, body: Body | bytes, on_start: Callable[[], None] | None) -> bytes | ErrorDecision:
+        options = self._options.model_copy(update={"content": body})
         try:
-            async with asyncio.timeout(self.context.timeout), aclosing(await self._request(body)) as response:
-                if on_start is not None and response.is_success:
-                    on_start()
-                content = await response.aread()
+            async with asyncio.timeout(self.context.timeout):
+                SENDING.set(True)
+                try:
+                    response = await self._sdk.request(httpx2.Response, options, stream=True)
+                except APIStatusError as error:
+                    response = error.response
+                finally:
+                    SENDING.set(False)
+                async with aclosing(response):
+                    if on_start is not None and response.is_success:
+                        on_start()
+                    content = await response.aread()
         except TimeoutError:
             return classify_transport_error("timeout", "", self.context)
         except SEND_ERRORS as error:
             return self._classify_exception(error)
         return self._check(response.status_code, response.headers, content)
-
-    async def _request(self, body: Body | bytes) -> httpx2.Response:
-        options = self._options.model_copy(update={"content": body})
-        SENDING.set(True)
-        try:
-            return await self._sdk.request(httpx2.Response, options, stream=True)
-        except APIStatusError as error:
-            return error.response
-        finally:
-            SENDING.set(False)
 
     def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> bytes | ErrorDecision:
         """Returns the JSON of a good response, whole or streamed."""

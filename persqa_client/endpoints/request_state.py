@@ -24,8 +24,6 @@ class Failover(Protocol):
 
 @dataclass(slots=True)
 class RequestState:
-    """Modified only by its own methods, which ``Session`` and ``Pool`` call."""
-
     failover: Failover | None = None
     tolerated_crashes: int = 0  # with several endpoints, one crash is weak evidence against the request
     sent: int = 0  # requests, including those that cost no attempt
@@ -51,12 +49,6 @@ class RequestState:
         unsettled = self.connection_failure is not None and outages > self.settled_outages
         return unsettled or self.crashes > self.tolerated_crashes
 
-    def record_sent(self) -> None:
-        self.sent += 1
-
-    def record_failed_attempt(self) -> None:
-        self.attempts_used += 1
-
     def next_wait_number(self) -> int:
         """Counts a wait; returns the number of earlier ones."""
         self.waits += 1
@@ -80,13 +72,10 @@ class RequestState:
         self.unanswered_attempts = 0
 
     def settle_outages(self, outages: int, answers_before: int) -> None:
-        """After an outage: restores its attempts, and counts a crash if the request was in flight when the outage
-        began.
+        """Gives back the attempts of a new outage, and counts a crash if it began with the request in flight.
 
         ``outages``: number at this endpoint. ``answers_before``: answers by the endpoint before the latest outage.
         """
-        if outages == self.settled_outages:
-            return
         self.settled_outages = outages
         if self.connection_failure is not None and self.answers_at_failure == answers_before:
             self.attempts_used -= self.unanswered_attempts

@@ -29,7 +29,7 @@ from persqa_client.endpoints.request_state import Failover, RequestState
 from persqa_client.errors import AttemptError, FailedOver, RowError, RunStopped
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
-from persqa_client.limits.concurrency import ConcurrencyLimit, Permit, count_tokens_by_uuid
+from persqa_client.limits.concurrency import ConcurrencyLimit, Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import poll_metrics
 from persqa_client.task_groups import wait_first
@@ -81,7 +81,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         sampling: Sampling | None = None,
         limits: Limits | None = None,
         http_client: httpx2.AsyncClient | None = None,
-        rng: random.Random | None = None,
         backoff: Backoff = DEFAULT_BACKOFF,
         probe_backoff: Backoff = PROBE_BACKOFF,
         patience: float = PATIENCE,
@@ -113,8 +112,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.traffic = TrafficCounts()
         self.backoff = backoff
         self._image_tokens = image_tokens
-        self._rng = rng or random.Random()
-        self._lone_refusals = 0  # consecutive refusals of requests that were alone in flight
+        self.rng = random.Random()  # for the waits before retries
+        self._lone_refusals = 0  # in a row, of requests that were the only one in flight
         self._metrics_task: asyncio.Task[None] | None = None
 
     async def complete(
@@ -130,8 +129,12 @@ class Session(AbstractAsyncContextManager["Session"]):
         state = state or RequestState()
         profile = profile or self.profile
         tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
-        image_tokens = self._image_tokens if self._can_stream(profile) else None
-        upload = profile.uploads.for_request(count_tokens_by_uuid(request.pictures, image_tokens))
+        tokens_by_uuid = {
+            image.uuid: self._image_tokens(image) if profile.dialect.can_stream_uploads else 0
+            for image in request.pictures
+            if image.uuid is not None
+        }
+        upload = ImageUpload(profile.uploads, tokens_by_uuid)
         attempt = partial(self._attempt, request, state, profile, upload, tokens)
         while True:
             try:
@@ -155,12 +158,13 @@ class Session(AbstractAsyncContextManager["Session"]):
     ) -> Reply:
         if state.failover is not None:
             await self._fail_over_if_needed(state, state.failover)
-        suspect = state.is_suspect(self.outage.outages)
+        was_sent = state.sent > 0
+        suspect = was_sent and state.is_suspect(self.outage.outages)
         if suspect:
             # Lets other requests go first; otherwise none might ever be answered.
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
-        retry = state.sent > 0 and not suspect
+        retry = was_sent and not suspect
         async with (
             upload.attempt(retry=retry),
             self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
@@ -169,16 +173,16 @@ class Session(AbstractAsyncContextManager["Session"]):
             self._settle_outages(state)
             dialect = profile.dialect
             known = upload.known_uuids if dialect.sends_uuids else frozenset()
-            stream = upload.carries_new_images and self._can_stream(profile)
+            stream = bool(upload.carried) and dialect.can_stream_uploads
             worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
             # Rendered for each attempt: stored in ``state``, the images would outlive the request.
             body = render_body(worded, model=self.endpoint.model, sampling=profile.sampling, dialect=dialect)
             upload.count_sent(known)
             self.traffic.sent += 1
-            self.traffic.retried += state.sent > 0
-            state.record_sent()
+            self.traffic.retried += was_sent
+            state.sent += 1
             try:
-                completion = await self.client.send(body, upload.mark_arrived if upload.carries_new_images else None)
+                completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
             except AttemptError as error:
                 decision = error.decision = upload.reclassify(error.decision, known)
                 self._react(decision, permit, state)
@@ -215,7 +219,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         """Raises RowError, RunStopped or FailedOver if there is no further attempt here."""
         match decision.action:
             case RetryAction.RETRY:
-                state.record_failed_attempt()
+                state.attempts_used += 1
                 if decision.code == "timeout":
                     self.concurrency_limit.record_timeout(permit)
                 if decision.code in UNREACHABLE_CODES:
@@ -265,6 +269,8 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     def _settle_outages(self, state: RequestState) -> None:
         """Raises RowError if the request seems to crash the server."""
+        if self.outage.outages == state.settled_outages:
+            return
         failure = state.connection_failure
         state.settle_outages(self.outage.outages, self.outage.answers_before_outage)
         if failure is not None and state.crashes >= max(MIN_CRASHES, self.limits.max_attempts):
@@ -286,7 +292,7 @@ class Session(AbstractAsyncContextManager["Session"]):
     def _make_retry_policy(self, state: RequestState) -> AsyncRetrying:
         return make_retry_policy(
             is_exhausted=lambda: state.attempts_used >= self.limits.max_attempts,
-            next_wait=lambda error: seconds_to_wait(error, state.next_wait_number(), self._rng, self.backoff),
+            next_wait=lambda error: seconds_to_wait(error, state.next_wait_number(), self.rng, self.backoff),
             sleep=partial(self._sleep_before_retry, state),
         )
 
@@ -296,10 +302,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         else:
             # A closed gate ends the wait, since another endpoint may take over.
             await wait_first(self.concurrency_limit.sleep(seconds), self.outage.wait_until_closed())
-
-    def _can_stream(self, profile: RequestProfile) -> bool:
-        """Whether the first chunk of a streamed answer can confirm the upload of the images."""
-        return profile.dialect.sends_uuids and profile.dialect.supports_streaming
 
     async def _poll_metrics(self) -> None:
         await poll_metrics(
@@ -337,8 +339,9 @@ def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState
 def make_reply(completion: Completion, request: Request, dialect: Dialect, *, attempts: int, used_uuids: bool) -> Reply:
     prefix = request.prefill if dialect.active_prefill else None
     form = dialect.active_constraint if request.pattern and not prefix else None
-    answer = restore_answer(completion, wrapped=form == "json_schema", prefix=prefix)
-    return Reply(answer, attempts, form is not None, bool(prefix), used_uuids)
+    if prefix or form == "json_schema":
+        completion = restore_answer(completion, wrapped=form == "json_schema", prefix=prefix)
+    return Reply(completion, attempts, form is not None, bool(prefix), used_uuids)
 
 
 def make_row_error(decision: ErrorDecision, state: RequestState) -> RowError:

@@ -97,8 +97,14 @@ class LocalEngine:
                 job = self._jobs.pop(task)
                 self.held_bytes -= job.weight
                 job.weight = 0
-                outcome = self._get_outcome(task)
-                if outcome is not None:
+                try:
+                    outcome = task.result()
+                except (asyncio.CancelledError, Interrupted):
+                    self._unanswered += 1
+                except RunStopped as error:
+                    self._unanswered += 1
+                    self.stop_with(error)
+                else:
                     yield job, outcome
         finally:
             await self._cancel_all()
@@ -135,17 +141,6 @@ class LocalEngine:
         self.held_bytes -= freed
         if was_full:
             self._finished.put_nowait(None)
-
-    def _get_outcome(self, task: asyncio.Task[Outcome]) -> Outcome | None:
-        """None if interrupted."""
-        try:
-            return task.result()
-        except (asyncio.CancelledError, Interrupted):
-            pass
-        except RunStopped as error:
-            self.stop_with(error)
-        self._unanswered += 1
-        return None
 
     async def _cancel_all(self) -> None:
         self.abort()

@@ -11,7 +11,7 @@ from struct import Struct
 
 import stringzilla
 
-from persqa_client.images.containers import StrippedImage, TruncatedImage, read_uint
+from persqa_client.images.containers import StrippedImage, TruncatedImage
 from persqa_client.images.orientation import read_exif_orientation
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -50,7 +50,8 @@ def strip_jpeg(data: bytes) -> StrippedImage:
     unchanged = sum(map(len, pieces)) == len(data) and all(isinstance(piece, memoryview) for piece in pieces[1:])
     # Without changes `data` itself is returned: a copy costs as much as reading the file.
     stripped = data if unchanged else b"".join(pieces)
-    return StrippedImage(stripped, width, height, plain, read_exif_orientation(exif))
+    orientation = read_exif_orientation(exif) if exif else 1
+    return StrippedImage(stripped, width, height, plain, orientation)
 
 
 def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -60,7 +61,7 @@ def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     position = len(JPEG_START)
     while match := MARKER.search(data, position):
         start, code = match.start(), data[match.start() + 1]
-        length = 0 if code in (TEM, SOI, EOI) else read_uint(data, start + 2, 2)
+        length = 0 if code in (TEM, SOI, EOI) else int.from_bytes(data[start + 2 : start + 4], "big")
         position = start + 2 + length
         if length < 2 and code not in (TEM, SOI, EOI):
             raise TruncatedImage("a JPEG segment has no length")

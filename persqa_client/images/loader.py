@@ -114,18 +114,16 @@ class ImageLoader:
         self._shared: WeakValueDictionary[str, EncodedImage] = WeakValueDictionary()
 
     async def load(self, reference: str) -> EncodedImage:
-        """Raises like load_image."""
-        if self._share_all or (self._share_repeated and self._was_seen(reference)):
+        """Raises RowError as load_image does."""
+        is_shared = self._share_all
+        if self._share_repeated and not is_shared:
+            # Only the hash is kept, since a reference may be a data: URI. A collision costs one digest.
+            key = hash(reference)
+            is_shared = key in self._seen
+            self._seen.setdefault(key)
+        if is_shared:
             return self._shared.get(reference) or await self._load_shared(reference)
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._cache.load, reference)
-
-    def _was_seen(self, reference: str) -> bool:
-        # Stores only hashes, because references may be data: URIs. A collision costs one digest.
-        key = hash(reference)
-        if key in self._seen:
-            return True
-        self._seen[key] = None
-        return False
 
     async def _load_shared(self, reference: str) -> EncodedImage:
         task = self._loading.get(reference)

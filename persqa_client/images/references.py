@@ -88,8 +88,14 @@ class FileVersion(NamedTuple):
 
 
 def get_file_version(reference: str, roots: Sequence[Path]) -> FileVersion | None:
-    """None for a data: URI or a missing file."""
-    if (found := find_regular_file(reference, roots)) is None:
+    """The current version of the file; None for a data: URI, and if there is no such regular file."""
+    if DATA_URI.match(reference):
+        return None
+    try:
+        found = find_path(parse_local_path(reference), roots)
+    except (RowError, OSError, ValueError):
+        return None
+    if found is None or not stat.S_ISREG(found[1].st_mode):
         return None
     path, status = found
     return FileVersion(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
@@ -99,19 +105,8 @@ def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
     """Approximate bytes to read; 0 if unknown."""
     if DATA_URI.match(reference):
         return len(reference)
-    found = find_regular_file(reference, roots)
-    return found[1].st_size if found else 0
-
-
-def find_regular_file(reference: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
-    """Path and status of the referenced file, if it exists."""
-    if DATA_URI.match(reference):
-        return None
-    try:
-        found = find_path(parse_local_path(reference), roots)
-    except (RowError, OSError, ValueError):
-        return None
-    return found if found is not None and stat.S_ISREG(found[1].st_mode) else None
+    version = get_file_version(reference, roots)
+    return version.size if version else 0
 
 
 def parse_local_path(reference: str) -> str:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
 from persqa_client.errors import Interrupted, PersQAError, RunStopped
-from persqa_client.images.tokens import ImageTokenCounter
 from persqa_client.limits.server_metrics import ServerMetrics
-from persqa_client.types import EncodedImage
 
 
 class WaitQueue:
@@ -95,15 +93,6 @@ class ImageTokenLimit:
         return not self.in_use or self.in_use + tokens <= self._limit
 
 
-def count_tokens_by_uuid(pictures: Sequence[EncodedImage], picture_tokens: ImageTokenCounter | None) -> dict[str, int]:
-    """0 for images without ``picture_tokens``."""
-    return {
-        picture.uuid: picture_tokens(picture) if picture_tokens is not None else 0
-        for picture in pictures
-        if picture.uuid is not None
-    }
-
-
 @dataclass(slots=True)
 class Permit:
     """Permission for one request in flight, with the state of the limit when it was given."""
@@ -159,6 +148,7 @@ class FixedLimit:
 
     maximum: int
     cuts: int = 0
+    level: int = 0  # not counted: only AdaptiveLimit uses it
     limit: float = field(init=False)
     _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
 
@@ -168,10 +158,6 @@ class FixedLimit:
     @property
     def permits(self) -> int:
         return max(1, int(self.limit))
-
-    @property
-    def level(self) -> int:
-        return self.cuts
 
     def record_answer(self, permit: Permit, tokens: int, now: float) -> None:
         self._timeouts.outcomes += 1
@@ -234,21 +220,26 @@ class ConcurrencyLimit:
     def closed(self) -> bool:
         return self._closing.is_set()
 
-    def permit(self, *, retry: bool) -> PermitContext:
-        """Holds a permit. Raises Interrupted after ``close``.
+    @asynccontextmanager
+    async def permit(self, *, retry: bool) -> AsyncIterator[Permit]:
+        """Holds one permit. Raises Interrupted once the limit is closed.
 
         A RunStopped raised inside is also raised in all waiting requests.
         """
-        return PermitContext(self, retry)
-
-    async def acquire(self, *, retry: bool) -> int:
-        """Returns the number of permits in use."""
         if self._closing.is_set():
             raise Interrupted
         if self._queue.first() is None and self._has_free_permit():
             self.in_use += 1
-            return self.in_use
-        return await self._queue.wait(1, retry=retry, on_cancel=lambda _: self.release())
+            in_use = self.in_use
+        else:
+            in_use = await self._queue.wait(1, retry=retry, on_cancel=lambda _: self.release())
+        try:
+            yield Permit(self.controller.cuts, self.controller.level, in_use, monotonic())
+        except RunStopped as error:
+            self.reject_waiting(error)
+            raise
+        finally:
+            self.release()
 
     def release(self) -> None:
         self.in_use -= 1
@@ -317,21 +308,3 @@ class ConcurrencyLimit:
     def reject_last_waiting(self, error: PersQAError) -> None:
         """Rejects the last request in the queue."""
         (self.image_limit.waiting or self._queue).reject_last(error)
-
-
-class PermitContext(AbstractAsyncContextManager[Permit]):
-    __slots__ = ("_limit", "_retry")
-
-    def __init__(self, limit: ConcurrencyLimit, retry: bool) -> None:
-        self._limit = limit
-        self._retry = retry
-
-    async def __aenter__(self) -> Permit:
-        in_use = await self._limit.acquire(retry=self._retry)
-        controller = self._limit.controller
-        return Permit(controller.cuts, controller.level, in_use, monotonic())
-
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, RunStopped):
-            self._limit.reject_waiting(error)
-        self._limit.release()

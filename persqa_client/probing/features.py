@@ -105,7 +105,7 @@ async def probe_seed(probe: ProbeSession) -> Literal["obeyed", "not shown", "ref
     sampling = Sampling(temperature=1.0, top_p=1.0, extra_body=probe.profile.sampling.extra_body)
     variation = probe.vary(sampling=sampling)
     replies = await gather_all(*(variation.try_complete(replace(RANDOM_WORDS, seed=seed)) for seed in SEEDS))
-    if variation.profile.dialect.field_name("seed") is None:
+    if "seed" in variation.profile.dialect.dropped:
         return "refused"
     texts = [reply.completion.text if reply else "" for reply in replies]
     repeats = bool(texts[0].strip()) and texts[0] == texts[1]

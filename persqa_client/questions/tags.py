@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -76,6 +76,7 @@ def find_tag_risks(name: str) -> tuple[str, ...]:
     return tuple(risk for applies, risk in risks if applies)
 
 
+@lru_cache
 def can_repair_bare_name(tag: str) -> bool:
     """Whether the name without brackets can only mean the tag.
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 from persqa_client.errors import RowError
@@ -75,7 +76,12 @@ class TaskMaker:
     def make_task(self, row: Row, task_id: TaskId) -> Task:
         """Raises RowError (``no_question`` or ``no_surrogate``)."""
         tag, category = row.tag or self.tag, row.category or self.category
-        question_id, text = self.find_question(row, task_id.question, category)
+        question_id: str | None = None
+        text = row.question
+        if text is None:
+            questions = self.bank.questions(category, row.language or self.language)
+            chosen = choose_question(row, task_id.question, seed=self.seed, questions=questions)
+            question_id, text = chosen.id, chosen.text
         question = text.replace("{tag}", tag)
         surrogate = choose_surrogate(question, tag, self.names) if self.strategy == "surrogate" else None
         asked = question if surrogate is None else question.replace(tag, surrogate)
@@ -99,15 +105,8 @@ class TaskMaker:
             category=category,
         )
 
-    def find_question(self, row: Row, number: int, category: str) -> tuple[str | None, str]:
-        """Id and text; the id is None for the row's own question."""
-        if row.question is not None:
-            return None, row.question
-        questions = self.bank.questions(category, row.language or self.language)
-        chosen = choose_question(row, number, seed=self.seed, questions=questions)
-        return chosen.id, chosen.text
 
-
+@lru_cache
 def answer_pattern(name: str) -> str:
     """Pattern of answers that begin with the tag or a surrogate name.
 

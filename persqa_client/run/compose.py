@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,9 @@ from persqa_client.questions.prompts import prompts_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.pipeline import Pipeline
-from persqa_client.storage.records import render_failure, render_record
-from persqa_client.types import BadRow, Failure, Outcome, Row, Strategy, TaskId
+from persqa_client.storage.records import render_outcome
+from persqa_client.storage.writer import RenderLine
+from persqa_client.types import BadRow, Row, Strategy, TaskId
 
 # During preparation both the file and the encoded image are in memory.
 BYTES_PER_IMAGE_BYTE = 2
@@ -94,13 +96,14 @@ class RunPlan:
     def warnings(self) -> tuple[str, ...]:
         return tuple(f"The tag {self.tag}: {risk}." for risk in find_tag_risks(self.settings.recipe.tag))
 
-    def render(self, line: bytes, outcome: Outcome) -> bytes:
-        """Renders a line of the output or the failure file."""
+    def make_renderer(self) -> RenderLine:
         recipe = self.settings.recipe
-        if isinstance(outcome, Failure):
-            return render_failure(line, outcome, numbered=recipe.questions > 1)
-        return render_record(
-            line, outcome, output_key=recipe.output_key, style=recipe.output_style, details=recipe.details
+        return partial(
+            render_outcome,
+            output_key=recipe.output_key,
+            style=recipe.output_style,
+            details=recipe.details,
+            numbered=recipe.questions > 1,
         )
 
 

@@ -129,6 +129,7 @@ class Pipeline:
     ) -> Record:
         steps = [*(["constraint"] if reply.constrained else []), *(["prefill"] if reply.prefilled else [])]
         steps += [*answer.steps, *(["re-ask"] if cost.asks > 1 else [])]
+        family = self.model_family
         return Record(
             task_id=task.task_id,
             kind=task.kind,
@@ -147,13 +148,17 @@ class Pipeline:
             strategy=task.strategy,
             question_id=task.question_id,
             category=task.category,
-            pictures=tuple(describe_image(image, self.model_family) for image in images),
+            pictures=tuple(
+                SentPicture(
+                    image.media_type,
+                    image.width,
+                    image.height,
+                    len(image.data),
+                    count_image_tokens(image.width, image.height, family) if family else None,
+                )
+                for image in images
+            ),
         )
-
-
-def describe_image(image: EncodedImage, family: ModelFamily | None) -> SentPicture:
-    tokens = count_image_tokens(image.width, image.height, family) if family else None
-    return SentPicture(image.media_type, image.width, image.height, len(image.data), tokens)
 
 
 def make_answer_failure(task: Task, problem: Problem, cost: Cost) -> Failure:

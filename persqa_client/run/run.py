@@ -98,7 +98,7 @@ class Run:
         for warning in self.plan.warnings():
             self._warn(warning)
         if self.settings.output is None:
-            memory = MemoryLedger(self.plan.render)
+            memory = MemoryLedger(self.plan.make_renderer())
             async with self.composition:
                 summary = await self._work(memory, None)
             return replace(summary, records=memory.get_rows(failed=False), failures=memory.get_rows(failed=True))
@@ -153,7 +153,7 @@ class Run:
             files,
             identity={**self.plan.identity(), **self.plan.digests()},
             stamp=self.source.fingerprint(),
-            render=self.plan.render,
+            render=self.plan.make_renderer(),
             fresh=self.settings.fresh,
             clock=self._elapsed,
         )

@@ -30,10 +30,6 @@ def digest_line(line: bytes) -> str:
     return blake2b(line, digest_size=8).hexdigest()
 
 
-def encode_entry(entry: JournalEntry) -> bytes:
-    return dump_compact({"digest": entry.digest, **outcome_to_json(entry.outcome)}) + b"\n"
-
-
 def decode_entry(line: bytes) -> JournalEntry:
     if not line.endswith(b"\n"):
         raise ValueError("incomplete line")
@@ -53,19 +49,17 @@ class Journal:
         self.current = Appender(files.journal_generation(generation))
         self.older: dict[int, Appender] = {}
 
-    def append(self, entry: JournalEntry) -> None:
-        self.current.append(encode_entry(entry))
-
-    def extend(self, entries: Iterable[JournalEntry]) -> None:
-        """One write for all entries."""
-        if data := b"".join(map(encode_entry, entries)):
-            self.current.append(data)
+    def append(self, *entries: JournalEntry) -> None:
+        """Writes the entries with one system call."""
+        lines = [dump_compact({"digest": digest, **outcome_to_json(outcome)}) + b"\n" for digest, outcome in entries]
+        if lines:
+            self.current.append(b"".join(lines))
 
     def start_generation(self, entries: Iterable[JournalEntry]) -> None:
         """Starts the next generation with ``entries``."""
         following = Journal(self.files, self.generation + 1)
         try:
-            following.extend(entries)
+            following.append(*entries)
         except BaseException:
             following.close()
             with suppress(StorageError):

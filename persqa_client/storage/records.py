@@ -14,6 +14,15 @@ OutputStyle = Literal["qa", "answer"]
 QUESTION_PATH = ("conversation", 0, "value")
 
 
+def render_outcome(
+    line: bytes, outcome: Outcome, *, output_key: str, style: OutputStyle, details: bool, numbered: bool
+) -> bytes:
+    """The line of the output or of the failure file for an input line."""
+    if isinstance(outcome, Failure):
+        return render_failure(line, outcome, numbered=numbered)
+    return render_record(line, outcome, output_key=output_key, style=style, details=details)
+
+
 def render_record(line: bytes, record: Record, *, output_key: str, style: OutputStyle, details: bool) -> bytes:
     """The input line with the answer appended, followed by ``<output_key>_meta`` if ``details``."""
     if style == "qa":

@@ -143,7 +143,7 @@ class RunWriter:
                 undo.callback(self.previous.close)
             self.journal = Journal(files, next_free_generation(files, checkpoint.generation))
             undo.callback(self.journal.close)
-            self.journal.extend(journaled)
+            self.journal.append(*journaled)
             self.commit(self._make_checkpoint("running"))
             undo.pop_all()
         # Written now because the caller may still find that the input changed.

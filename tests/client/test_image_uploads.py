@@ -57,7 +57,7 @@ class Requests:
     async def run(self, name: str, uuids: Iterable[str]) -> None:
         """Sends a request until it is answered or fails for good."""
         uuids = tuple(uuids)
-        upload = self.uploads.for_request(dict.fromkeys(uuids, self.tokens))
+        upload = ImageUpload(self.uploads, dict.fromkeys(uuids, self.tokens))
         while True:
             retry = name in self.sent_before
             self.sent_before.add(name)
@@ -161,11 +161,11 @@ async def test_after_a_second_miss_a_request_carries_its_image() -> None:
 
 async def test_a_request_has_no_more_than_two_misses() -> None:
     uploads = ImageUploads()
-    upload = uploads.for_request({A: 0})
+    upload = ImageUpload(uploads, {A: 0})
     known = []
     for _ in range(3):
         uploads.cache.add([A])
-        async with upload:
+        async with upload.attempt(retry=False):
             known.append(upload.known_uuids)
             upload.reclassify(MISS, upload.known_uuids)
     assert known == [{A}, {A}, frozenset()]
@@ -218,7 +218,7 @@ async def test_a_500_to_a_uuid_counts_as_a_miss() -> None:
 
 
 def test_a_rejection_fails_the_row_only_if_the_images_were_sent() -> None:
-    upload = ImageUploads().for_request({A: 0})
+    upload = ImageUpload(ImageUploads(), {A: 0})
     assert upload.reclassify(MISS, frozenset()) is MISS
     judged = upload.reclassify(MISS, frozenset({A}))
     assert (judged.action, judged.message) == (RetryAction.RESEND, MISS.message)
@@ -242,9 +242,10 @@ async def test_waiting_requests_can_be_cancelled() -> None:
 async def test_nothing_remains_of_requests_that_ended() -> None:
     uploads = ImageUploads(cache_size=2)
     for number in range(5):
-        async with uploads.for_request({str(number): 1}) as upload:
+        upload = ImageUpload(uploads, {str(number): 1})
+        async with upload.attempt(retry=False):
             upload.record_answer()
-    async with uploads.for_request({"lost": 1}):
+    async with ImageUpload(uploads, {"lost": 1}).attempt(retry=False):
         pass
     assert uploads.in_progress == {}
     assert uploads.cache.find(map(str, range(5))) == {"3", "4"}

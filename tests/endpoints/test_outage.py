@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -131,13 +132,14 @@ async def test_other_endpoints_that_answer_let_an_outage_last() -> None:
 
 async def test_with_failover_requests_that_wait_for_a_permit_are_handed_over(dead: Gate) -> None:
     limit = dead.concurrency_limit
-    for _ in range(limit.permits):
-        await limit.acquire(retry=False)
-    waiting = asyncio.create_task(limit.acquire(retry=False))
-    await asyncio.sleep(0)
-    dead.close(REASON, OtherEndpoints())
-    with pytest.raises(FailedOver):
-        await waiting
+    async with AsyncExitStack() as stack:
+        for _ in range(limit.permits):
+            await stack.enter_async_context(limit.permit(retry=False))
+        waiting = asyncio.create_task(stack.enter_async_context(limit.permit(retry=False)))
+        await asyncio.sleep(0)
+        dead.close(REASON, OtherEndpoints())
+        with pytest.raises(FailedOver):
+            await waiting
 
 
 async def test_trouble_is_counted_from_its_first_failure() -> None:

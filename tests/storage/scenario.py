@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from persqa_client.storage.ledger import AnyLedger, Ledger
-from persqa_client.storage.records import render_failure, render_record
+from persqa_client.storage.records import render_outcome
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Failure, Outcome, Position, Record, TaskId, Usage
 
@@ -23,9 +23,7 @@ MAX_IN_FLIGHT = 4
 
 
 def render(line: bytes, outcome: Outcome) -> bytes:
-    if isinstance(outcome, Failure):
-        return render_failure(line, outcome)
-    return render_record(line, outcome, output_key="pers_qa", style="qa", details=False)
+    return render_outcome(line, outcome, output_key="pers_qa", style="qa", details=False, numbered=False)
 
 
 def make_record(task_id: TaskId, answer: str = "<mam> reads.") -> Record:

@@ -25,7 +25,7 @@ def write_two_generations(folder: Path) -> RunFiles:
     for entry in ENTRIES[:3]:
         journal.append(entry)
     journal.start_generation(ENTRIES[3:4])
-    journal.extend(ENTRIES[4:])
+    journal.append(*ENTRIES[4:])
     journal.close()
     return files
 

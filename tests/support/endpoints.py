@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -56,17 +55,18 @@ def make_session(
     **limits: Any,
 ) -> Session:
     """A session with short waits whose requests are answered by respx."""
-    return Session(
+    session = Session(
         Endpoint(base_url=BASE_URL, model="qwen"),
         sampling=sampling,
         limits=Limits(**limits),
         # respx mocks httpx, whose client the SDK accepts in place of an httpx2 client.
         http_client=cast(httpx2.AsyncClient, httpx.AsyncClient()),
-        rng=random.Random(0),
         backoff=backoff,
         probe_backoff=probe_backoff,
         patience=patience,
     )
+    session.rng.seed(0)
+    return session
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
