@@ -103,7 +103,6 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
 
     @contextmanager
     def _reset_after_stop(self) -> Iterator[None]:
-        """Allows new requests after an outage."""
         try:
             yield
         except RunStopped:

@@ -34,8 +34,6 @@ CONCURRENCY_CEILING = 4096
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, without unknown names."""
-
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -149,12 +147,10 @@ class Limits(Settings):
 
     @property
     def max_inflight_bytes(self) -> int:
-        """The budget without the image cache."""
         return self.max_inflight_mb * 1024 * 1024 - self.image_cache_bytes
 
     @property
     def image_cache_bytes(self) -> int:
-        """A quarter of the budget, for re-encoded images."""
         return self.max_inflight_mb * 1024 * 1024 // 4
 
 
@@ -242,7 +238,6 @@ class RunSettings(Settings):
 
 
 def describe_error(error: ValidationError) -> str:
-    """One sentence about the first invalid setting, with its flag."""
     first = error.errors(include_url=False, include_input=False)[0]
     path = [str(part) for part in first["loc"] if isinstance(part, str)]
     reason = first["msg"].removeprefix("Value error, ")

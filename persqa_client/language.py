@@ -51,7 +51,6 @@ def count_scripts(text: str) -> ScriptCounts:
 
 @lru_cache(maxsize=1024)
 def main_script(text: str) -> Script | None:
-    """The most frequent script; None for other scripts and texts without letters."""
     count = count_scripts(text)
     if count.other_letters > max(count.han, count.latin_words) or not (count.han or count.latin_words):
         return None
@@ -59,5 +58,4 @@ def main_script(text: str) -> Script | None:
 
 
 def is_chinese(text: str) -> bool:
-    """Ignores Chinese tags and quotations."""
     return main_script(text) == "han"

@@ -50,8 +50,6 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """An invalid input line."""
-
     number: int
     line: bytes
     code: str
@@ -60,8 +58,6 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class EncodedImage:
-    """An image ready for sending."""
-
     data: bytes
     media_type: str
     width: int
@@ -75,8 +71,6 @@ class EncodedImage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts reported by the server, of one or more completions."""
-
     prompt: int = 0
     completion: int = 0
 
@@ -184,8 +178,6 @@ class Request:
 
 
 class RetryAction(Enum):
-    """Reaction to a failed attempt."""
-
     # Overload: retry later with lower concurrency. Costs no attempt.
     WAIT = "wait"
     # Transient error: retry, up to max_attempts.
@@ -220,8 +212,6 @@ class ErrorDecision:
 
 
 class SentPicture(NamedTuple):
-    """An image as sent, for the details of a record."""
-
     media_type: str
     width: int
     height: int

@@ -127,7 +127,6 @@ def check_no_unknown_tag(text: str, task: Task) -> Problem | None:
 
 
 def is_comparison(found: re.Match[str]) -> bool:
-    """Comparison signs, as in ``a<b and c>d``."""
     before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
     return " " in found[0] and before.isalnum() and after.isalnum()
 
@@ -147,7 +146,6 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
 
 
 def repeats_ngram(items: Sequence[str], length: int) -> bool:
-    """Whether an n-gram occurs more than ``MAX_REPEATS`` times."""
     # Counting single items first is cheap and excludes most texts.
     if len(items) < length + MAX_REPEATS or max(Counter(items).values()) <= MAX_REPEATS:
         return False

@@ -19,8 +19,6 @@ MAX_PASSES = 16
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The text to check, and the names of the steps that changed it."""
-
     text: str
     steps: tuple[str, ...] = ()
 

@@ -22,8 +22,6 @@ NOT_ABOUT_IMAGES = frozenset(
 
 
 class ServerImageCache:
-    """The uuids that a server is expected to have cached."""
-
     def __init__(self, size: int = CACHE_SIZE) -> None:
         self._uuids: LRUCache[str, None] = LRUCache(size)
 
@@ -42,8 +40,6 @@ class ServerImageCache:
 
 
 class ImageUploads:
-    """Images that an endpoint has, and images being uploaded."""
-
     def __init__(self, image_limit: ImageTokenLimit | None = None, cache_size: int = CACHE_SIZE) -> None:
         self.cache = ServerImageCache(cache_size)
         self.image_limit = image_limit or ImageTokenLimit()
@@ -89,7 +85,6 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
         self.has_waited = False  # for an upload by another request
 
     def attempt(self, *, retry: bool) -> ImageUpload:
-        """Context of the next attempt; retries go first at the image limit."""
         self._retry = retry
         return self
 
@@ -109,7 +104,6 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
 
     @property
     def carries_new_images(self) -> bool:
-        """Whether this attempt uploads an image that other requests may wait for."""
         return bool(self._carried)
 
     async def _wait_for_others(self) -> None:
@@ -135,7 +129,6 @@ class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
             self._tokens_in_use = tokens
 
     def mark_arrived(self) -> None:
-        """The answer has begun, so the server has the images."""
         self._arrived = self._carried
         self._uploads.cache.add(self._arrived)
         self._end()

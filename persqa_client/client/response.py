@@ -42,7 +42,6 @@ def assemble_stream(body: bytes) -> bytes:
 
 
 def _merge_chunks(chunks: list[Json]) -> Json:
-    """Merges chunks of the first choice; of other fields the last value counts."""
     fields = {name: value for chunk in chunks for name, value in chunk.items() if value is not None}
     choices = [_as_object(listed[0]) for chunk in chunks if isinstance(listed := chunk.get("choices"), list) and listed]
     if not choices:
@@ -112,7 +111,6 @@ def _read(body: bytes) -> Completion | NoCompletion:
 
 
 def _read_content(content: object) -> str | None:
-    """Content is a string or a list of parts."""
     if isinstance(content, list):
         texts = (part.get("text") for part in content if isinstance(part, dict))
         return "".join(text for text in texts if isinstance(text, str))
@@ -129,7 +127,6 @@ def _read_usage(usage: object) -> Usage:
 
 
 def restore_answer(completion: Completion, *, wrapped: bool, prefix: str | None) -> Completion:
-    """Unwraps a JSON answer, or joins the prefill and its continuation."""
     if completion.refusal is not None or not (wrapped or prefix):
         return completion
     text = unwrap_json_answer(completion.text) if wrapped else completion.text

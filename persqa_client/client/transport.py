@@ -155,8 +155,6 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
 
 class ResponseStream(httpx2.AsyncByteStream):
-    """Body of a response whose head has arrived."""
-
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
 
@@ -241,7 +239,6 @@ class Client(AbstractAsyncContextManager["Client"]):
             return error.response
 
     def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> bytes | ErrorDecision:
-        """Returns the JSON of a good response, whole or streamed."""
         if status == 200 and is_event_stream(headers):
             content = assemble_stream(content)
             if not content:
@@ -305,7 +302,6 @@ def make_http_client(base_url: str, connections: int) -> httpx2.AsyncClient:
 
 
 def iter_causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception, its causes and contexts, each once; the chain may be circular."""
     seen = set[int]()
     while error is not None and id(error) not in seen:
         yield error

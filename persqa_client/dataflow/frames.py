@@ -24,8 +24,6 @@ OUTPUT_KEY = "pers_qa"
 
 
 class RowAnswer(NamedTuple):
-    """The answer to a question, or ``error``: code and reason."""
-
     text: str | None
     question: str | None = None
     error: str | None = None
@@ -61,7 +59,6 @@ CONVERSATION = "conversation"
 
 
 def get_data_frame(storage: Any) -> Frame:
-    """Raises SettingsError if the storage holds no data frame."""
     frame = storage.read("dataframe")
     if not isinstance(frame, pandas.DataFrame):
         raise SettingsError(
@@ -177,7 +174,6 @@ def contains_array(cell: object) -> bool:
 
 
 def with_question(conversation: Any, question: str | None) -> Any:
-    """Replaces the value of the first turn, if there is one."""
     turns = deepcopy(to_plain_python(conversation))
     first = turns[0] if isinstance(turns, list) and turns else None
     if question is None or not isinstance(first, dict) or "value" not in first:

@@ -49,7 +49,6 @@ RUNS_FOLDER = "persqa_runs"
 
 
 def find_cache_folder(storage: Any) -> Path | None:
-    """None for a storage in memory."""
     cache = getattr(storage, "cache_path", None)
     return Path(cache) / RUNS_FOLDER if cache else None
 
@@ -78,7 +77,6 @@ def find_run_folder(storage: Any, output_key: str, identity: object, rows: Seque
 
 
 def write_rows(folder: Path, rows: Sequence[bytes]) -> Path:
-    """Writes the run's input, unless it is unchanged. Raises StorageError."""
     path = folder / "rows.jsonl"
     text = b"".join(row + b"\n" for row in rows)
     try:
@@ -196,7 +194,6 @@ class PersQAGenerator(OperatorBase):
         return [output_key]
 
     def _answers(self, storage: Any, frame: Any, image_key: str, output_key: str) -> list[list[RowAnswer]]:
-        """Answers of each row. Invalid rows are left out of the run."""
         settings, pool = self._settings()
         with open_image_folder(storage) as pictures:
             rows: list[bytes] = []
@@ -214,7 +211,6 @@ class PersQAGenerator(OperatorBase):
     def _ask(
         self, storage: Any, output_key: str, rows: list[bytes], settings: RunSettings, pool: ForeignPool | None
     ) -> tuple[Iterable[Line], Iterable[Line]]:
-        """Runs or resumes; returns answered and failed lines."""
         folder = find_run_folder(storage, output_key, RunPlan(settings).identity(), rows)
         if folder is None:
             summary = self._execute(settings, InMemorySource(list(map(load_object, rows))), pool)
@@ -227,7 +223,6 @@ class PersQAGenerator(OperatorBase):
         return iter_json_lines(files.output), iter_json_lines(files.failed)
 
     def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
-        """Starts a local server only if rows are left."""
         run = Run(settings, source, pool=pool, warn=logger.warning)
         if not isinstance(self.serving, VLMServing):
             return execute_blocking(run, *self._beside())

@@ -95,7 +95,6 @@ class LocalModelVLMServing_vllm(VLMServing):
 
     @property
     def endpoint(self) -> Endpoint:
-        """Starts the server if it is not running."""
         self.start_serving()
         return self.server.endpoint
 

@@ -109,13 +109,11 @@ def is_image_reference(text: str) -> bool:
 
 
 def looks_like_sentence(text: str) -> bool:
-    """Several words, without a slash in the first."""
     first, _, rest = text.partition(" ")
     return bool(rest) and "/" not in first and len(rest.split()) > 1
 
 
 def item_at(values: Sequence[Any] | None, number: int) -> Any:
-    """Images of one input; None without them."""
     return values[number] if values is not None and number < len(values) else None
 
 
@@ -173,7 +171,6 @@ class BlockingClient:
         results: list[PromptResult],
         stops: list[RunStopped],
     ) -> None:
-        """Worker: takes prompts until all are stopped."""
         for number, prompt in left:
             if stops:
                 return
@@ -205,7 +202,6 @@ class BlockingClient:
         return self._session
 
     def close(self) -> None:
-        """The next request opens new connections."""
         session, self._session = self._session, None
         if session is not None and self._process == os.getpid():
             get_portal().call(session.aclose)

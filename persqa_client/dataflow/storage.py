@@ -98,7 +98,6 @@ WRITERS: dict[str, Callable[[Frame, Path], None]] = {
 
 
 def read_frame(path: Path, kind: str, advice: str) -> Frame:
-    """Raises SettingsError, with the advice, if the file is missing or invalid."""
     if kind not in READERS:
         raise SettingsError(f"{path} can't be read as a data frame: pass a file of type {', '.join(READERS)}.")
     if not path.exists():

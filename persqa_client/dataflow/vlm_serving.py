@@ -181,7 +181,6 @@ class VLMServing(ServingBase):
         return told if isinstance(told, str) else self.placeholder
 
     def _talk(self, model: str | None, json_schema: dict[str, Any] | None) -> BlockingClient:
-        """Client for a model and a JSON schema."""
         endpoint, sampling = self.endpoint, self.sampling
         key = (model or endpoint.model, json.dumps(json_schema, sort_keys=True))
         if key not in self._talks:

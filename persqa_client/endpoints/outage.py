@@ -65,7 +65,6 @@ class OutageGate:
 
     @property
     def healthy(self) -> bool:
-        """Whether the last event was an answer."""
         return self._trouble_since is None
 
     @property
@@ -74,7 +73,6 @@ class OutageGate:
 
     @property
     def server_exit(self) -> ServerFailed | None:
-        """The exit of a server started by this program, if noticed."""
         return self._stop if isinstance(self._stop, ServerFailed) else None
 
     async def wait_until_open(self) -> None:

@@ -23,8 +23,6 @@ AnswerFunction = Callable[[Row | BadRow, TaskId, SetWeight], Coroutine[Any, Any,
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A task with its memory use in bytes (``weight``), at first an estimate."""
-
     row: Row | BadRow
     task_id: TaskId
     weight: int
@@ -63,7 +61,6 @@ class LocalEngine:
 
     @property
     def complete(self) -> bool:
-        """Whether every job has an outcome."""
         return self._all_started and self._unanswered == 0
 
     def stop(self) -> None:
@@ -74,12 +71,10 @@ class LocalEngine:
             asyncio.get_running_loop().call_later(STOP_TIMEOUT, self.abort)
 
     def stop_with(self, error: RunStopped) -> None:
-        """Like ``stop``; ``run`` raises the first such error after the remaining outcomes."""
         self._stop_error = self._stop_error or error
         self.stop()
 
     def abort(self) -> None:
-        """Cancels the running jobs; they get no outcome."""
         for task in self._jobs:
             task.cancel()
 
@@ -106,7 +101,6 @@ class LocalEngine:
             raise self._stop_error
 
     async def _start_jobs(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> bool:
-        """Returns whether any job is running."""
         while not self.stopping and (not self._jobs or (self._has_room() and has_room())):
             try:
                 job = next(jobs)
@@ -137,7 +131,6 @@ class LocalEngine:
             self._finished.put_nowait(None)
 
     def _get_outcome(self, task: asyncio.Task[Outcome]) -> Outcome | None:
-        """None if interrupted."""
         try:
             return task.result()
         except (asyncio.CancelledError, Interrupted):

@@ -25,8 +25,6 @@ SYNCS_PER_CHECKPOINT = 5
 
 
 class RowPlan(Protocol):
-    """Interface between a run's settings and the row loop."""
-
     # Jobs to run per permit; above 1 if jobs wait for other tasks of their row.
     @property
     def jobs_per_permit(self) -> int: ...
@@ -41,19 +39,13 @@ class RowPlan(Protocol):
 
 class EndpointPool(Protocol):
     @property
-    def permits(self) -> int:
-        """Requests that may be in flight now."""
-        ...
+    def permits(self) -> int: ...
 
-    def drain(self) -> None:
-        """Sends no more requests."""
-        ...
+    def drain(self) -> None: ...
 
 
 @dataclass(slots=True)
 class RunProgress:
-    """State of a run, for display."""
-
     # In the source's unit: bytes of a file, or images of a folder.
     total: int | None = None
     read: int = 0
@@ -66,7 +58,6 @@ class RunProgress:
 
 
 def has_more_rows(source: Source, start: Position) -> bool:
-    """Whether a non-blank line follows."""
     return any(line.strip() for line, _ in source.lines(start))
 
 
@@ -146,7 +137,6 @@ class EarlyStop:
         return not self._held or failure_kind(self._held[0]) == failure_kind(failure)
 
     def release(self) -> list[Outcome]:
-        """Returns the failures that are still held back at the end."""
         held, self._held = self._held, []
         return list(held)
 
@@ -226,7 +216,6 @@ class RowLoop:
         return self.engine.complete and not self._dropped_failures
 
     def _has_room(self) -> bool:
-        """Whether more rows may wait for earlier ones."""
         buffer = self._ledger.buffer
         return buffer.tasks < self._max_waiting_tasks and buffer.bytes < self._max_waiting_bytes
 

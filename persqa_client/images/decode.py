@@ -99,7 +99,6 @@ def decoder_errors(format: str) -> Iterator[None]:
 
 
 def check_dimensions(width: int, height: int, format: str) -> None:
-    """Raises RowError if the image has no pixels, too many, or an extreme ratio."""
     if width < 1 or height < 1:
         raise truncated_error(format)
     if width * height > MAX_DECODED_PIXELS:
@@ -118,7 +117,6 @@ def truncated_error(format: str) -> RowError:
 
 
 def fit_to_pixels(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
-    """The size, reduced to ``max_pixels`` with (nearly) the same ratio if necessary."""
     width, height = size
     if width * height <= max_pixels:
         return size

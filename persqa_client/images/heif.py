@@ -23,7 +23,6 @@ class Box(NamedTuple):
 
 
 def iterate_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
-    """Raises TruncatedImage if a box of the image is cut off."""
     end = len(data) if end is None else end
     while start + 8 <= end:
         name, size, header = data[start + 4 : start + 8], read_uint(data, start, 4), 8
@@ -58,7 +57,6 @@ def check_heif(data: bytes) -> None:
 
 
 def find_last_item_end(iloc: bytes) -> int:
-    """Highest end offset of all items in the file."""
     reader, last = UintReader(iloc), 0
     version = reader.read(4) >> 24
     sizes = reader.read(2)
@@ -83,7 +81,6 @@ class UintReader:
         self._position = 0
 
     def read(self, size: int) -> int:
-        """Raises TruncatedImage if fewer than ``size`` bytes are left."""
         if self._position + size > len(self._data):
             raise TruncatedImage("the list of items is cut off")
         self._position += size

@@ -24,7 +24,6 @@ COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive
 
 
 def strip_jpeg(data: bytes) -> StrippedImage:
-    """Raises TruncatedImage if a segment, the scan or the end is missing."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [JPEG_START]
     frame: bytes | None = None
@@ -54,7 +53,6 @@ def strip_jpeg(data: bytes) -> StrippedImage:
 
 
 def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker code, start and end of each segment between SOI and EOI, including EOI."""
     if not data.startswith(JPEG_START):
         raise TruncatedImage("the JPEG has no start")
     position = len(JPEG_START)

@@ -43,7 +43,6 @@ class ImageCache:
 
     @property
     def size(self) -> int:
-        """Bytes of the cached images."""
         return int(self._reencoded.currsize)
 
     def load(self, reference: str) -> EncodedImage:

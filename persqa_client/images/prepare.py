@@ -37,8 +37,6 @@ COMPLETENESS_CHECKS: dict[str, Callable[[bytes], None]] = {
 
 @dataclass(frozen=True)
 class SourceImage:
-    """A complete image file, not decoded."""
-
     reference: str
     format: str
     data: bytes  # without metadata if it can be removed without decoding
@@ -51,7 +49,6 @@ class SourceImage:
         return blake2b(self.data, digest_size=16, salt=bytes([self.orientation])).digest()
 
     def as_is(self, max_pixels: int) -> EncodedImage | None:
-        """The file's own bytes; None if it must be re-encoded."""
         if self.plain_size is None or self.plain_size[0] * self.plain_size[1] > max_pixels:
             return None
         return EncodedImage(self.data, f"image/{self.format.lower()}", *self.plain_size)

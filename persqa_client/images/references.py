@@ -77,8 +77,6 @@ def is_bare_base64(reference: str) -> bool:
 
 
 class FileVersion(NamedTuple):
-    """Equal versions mean that the file is unchanged."""
-
     path: str
     device: int
     inode: int
@@ -88,7 +86,6 @@ class FileVersion(NamedTuple):
 
 
 def get_file_version(reference: str, roots: Sequence[Path]) -> FileVersion | None:
-    """None for a data: URI or a missing file."""
     if (found := find_regular_file(reference, roots)) is None:
         return None
     path, status = found
@@ -96,7 +93,6 @@ def get_file_version(reference: str, roots: Sequence[Path]) -> FileVersion | Non
 
 
 def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
-    """Approximate bytes to read; 0 if unknown."""
     if DATA_URI.match(reference):
         return len(reference)
     found = find_regular_file(reference, roots)
@@ -104,7 +100,6 @@ def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
 
 
 def find_regular_file(reference: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
-    """Path and status of the referenced file, if it exists."""
     if DATA_URI.match(reference):
         return None
     try:
@@ -205,7 +200,6 @@ def read_data_uri(reference: str) -> bytes:
 
 
 def decode_base64(body: str) -> bytes:
-    """Raises binascii.Error or ValueError for invalid characters."""
     if "%" in body:
         body = unquote(body)
     if any(space in body for space in " \t\r\n"):

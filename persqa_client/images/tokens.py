@@ -61,12 +61,10 @@ def count_image_tokens(width: int, height: int, family: ModelFamily) -> int:
 
 
 def estimate_image_tokens(image: EncodedImage) -> int:
-    """A rough count for unknown models."""
     return image.width * image.height // PIXELS_PER_TOKEN + 1
 
 
 def make_token_counter(model_name: str) -> ImageTokenCounter:
-    """The model's rule, or a rough count for unknown models."""
     family = detect_model_family(model_name)
     if family is None:
         return estimate_image_tokens

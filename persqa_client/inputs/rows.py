@@ -83,7 +83,6 @@ def parse_images(fields: dict[str, Any], image_key: str) -> tuple[str, ...]:
 
 
 def parse_text(fields: dict[str, Any], name: str) -> str | None:
-    """Stripped text of a field; None if absent, null or blank."""
     value = fields.get(name)
     if value is not None and not isinstance(value, str):
         raise RowError("bad_field", f"the field {name!r} must be text")

@@ -46,7 +46,6 @@ def find_folder_images(folder: Path) -> Iterator[str]:
 
 
 def count_folder_images(folder: Path) -> int:
-    """Number of paths of find_folder_images. Raises like find_folder_images."""
     count, pending = 0, [os.fspath(folder)]
     while pending:
         directory = pending.pop()
@@ -57,7 +56,6 @@ def count_folder_images(folder: Path) -> int:
 
 
 def list_directory(directory: str) -> tuple[list[str], list[str]]:
-    """Names of images and sub-directories, unsorted."""
     images, subdirectories = [], []
     try:
         with os.scandir(directory) as entries:
@@ -92,24 +90,16 @@ SUPPORTED_INPUTS = "give a JSONL file or a folder of images"
 
 
 class Source(Protocol):
-    """Lines in a fixed order."""
-
     @property
-    def name(self) -> str:
-        """The path, or another name for messages."""
-        ...
+    def name(self) -> str: ...
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Equal fingerprints mean an unchanged input; None if there is no cheap check."""
         ...
 
-    def progress_total(self) -> int | None:
-        """Value of progress_at after the last line; None if unknown."""
-        ...
+    def progress_total(self) -> int | None: ...
 
-    def progress_at(self, position: Position) -> int:
-        """Amount of input before a position: bytes of a file, otherwise rows."""
-        ...
+    def progress_at(self, position: Position) -> int: ...
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
         """Lines from ``start`` on, without line ends, each with the position after it."""
@@ -216,15 +206,12 @@ class GeneratedSource(ABC):
 
 
 class InMemorySource(GeneratedSource):
-    """Rows in memory, as JSON objects; paths become strings."""
-
     name = "rows"
 
     def __init__(self, rows: Iterable[object] = ()) -> None:
         self._rows = rows
 
     def generate_lines(self) -> Iterator[bytes]:
-        """Raises SettingsError for a value that cannot be written as JSON."""
         for number, row in enumerate(self._rows, 1):
             try:
                 yield dump_spaced(row)

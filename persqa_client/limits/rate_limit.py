@@ -53,12 +53,10 @@ class RateLimiter:
         return 0 if self._limits.tpm is None else estimate_tokens(request, max_tokens, self.picture_tokens)
 
     async def acquire(self, tokens: int, *, retry: bool) -> None:
-        """Waits until the request may be sent. Raises Interrupted after ``close``."""
         for throttle in self._throttles:
             await throttle.acquire(tokens, retry=retry)
 
     def refund(self, tokens: int) -> None:
-        """For a request that was not sent."""
         self._correct(-tokens)
 
     def record_usage(self, usage: Usage, estimated: int) -> None:
@@ -84,7 +82,6 @@ class RateLimiter:
             self._concurrency_limit.pause(min(seconds, self._limits.max_outage))
 
     def close(self) -> None:
-        """Raises Interrupted in waiting requests."""
         for throttle in self._throttles:
             throttle.close()
 
@@ -99,13 +96,9 @@ def estimate_tokens(
 
 
 class Throttle(Protocol):
-    async def acquire(self, tokens: int = 0, *, retry: bool = False) -> None:
-        """Raises Interrupted after ``close``."""
-        ...
+    async def acquire(self, tokens: int = 0, *, retry: bool = False) -> None: ...
 
-    def correct(self, tokens: int) -> None:
-        """Adds tokens beyond the estimate."""
-        ...
+    def correct(self, tokens: int) -> None: ...
 
     def close(self) -> None: ...
 

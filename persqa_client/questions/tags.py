@@ -49,7 +49,6 @@ def strip_brackets(name: str) -> str:
 
 
 def find_tag_risks(name: str) -> tuple[str, ...]:
-    """Risks of a valid name, as clauses: "it has …"."""
     bare = strip_brackets(name)
     lower = bare.lower()
     kinds = [WORD_KINDS[kind] for kind, words in load_known_words().items() if lower in words]
@@ -92,7 +91,6 @@ def is_known_word(name: str) -> bool:
 
 @cache
 def load_known_words() -> dict[str, frozenset[str]]:
-    """Sections of ``words.txt``, by name, in lower case."""
     text = resources.files("persqa_client.questions").joinpath("words.txt").read_text(encoding="utf-8")
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     sections = re.split(r"^\[(\w+)\]$", lines, flags=re.MULTILINE)[1:]

@@ -100,7 +100,6 @@ class TaskMaker:
         )
 
     def find_question(self, row: Row, number: int, category: str) -> tuple[str | None, str]:
-        """Id and text; the id is None for the row's own question."""
         if row.question is not None:
             return None, row.question
         questions = self.bank.questions(category, row.language or self.language)

@@ -67,7 +67,6 @@ class RunPlan:
         )
 
     def make_row_reader(self, *, share_images: bool = False) -> RowReader:
-        """``share_images``: send an image once for all its questions."""
         return RowReader(self.settings.recipe, self.image_roots, self.make_task_maker("direct"), share_images)
 
     def identity(self) -> dict[str, Any]:
@@ -88,7 +87,6 @@ class RunPlan:
         return tuple(f"The tag {self.tag}: {risk}." for risk in find_tag_risks(self.settings.recipe.tag))
 
     def render(self, line: bytes, outcome: Outcome) -> bytes:
-        """Renders a line of the output or the failure file."""
         recipe = self.settings.recipe
         if isinstance(outcome, Failure):
             return render_failure(line, outcome, numbered=recipe.questions > 1)
@@ -99,8 +97,6 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """Makes rows and tasks from input lines, and estimates the memory of a task."""
-
     recipe: Recipe
     image_roots: tuple[Path, ...]
     task_maker: TaskMaker
@@ -115,11 +111,9 @@ class RowReader:
         return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:
-        """One per question; a single one for a bad row."""
         return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)
 
     def weigh(self, row: Row | BadRow, task_id: TaskId) -> int:
-        """Estimated bytes of a task in memory. Shared images count only for the first question of a row."""
         shares = self.share_images and task_id.question > 0
         if isinstance(row, BadRow) or (shares and row.only_question is None):
             return len(row.line)
@@ -132,7 +126,6 @@ def input_folder_of(source: Source) -> Path | None:
 
 
 def find_image_roots(image_root: Path | None, input_folder: Path | None) -> tuple[Path, ...]:
-    """Folders for relative image paths, in order."""
     if image_root is not None:
         return (image_root,)
     # A dict removes duplicates, for example if the input is in the working directory.
@@ -162,7 +155,6 @@ def make_bank(recipe: Recipe) -> Bank:
 
 
 def default_category_and_language(recipe: Recipe, bank: Bank) -> tuple[str, str]:
-    """Category and language of rows without these fields."""
     language = recipe.language or bank.languages[0]
     return bank.default_category(language), language
 
@@ -232,7 +224,6 @@ class Composition(AbstractAsyncContextManager["Composition"]):
 
     @property
     def share_images(self) -> bool:
-        """True if all servers cache images by uuid."""
         return self.settings.uuid and bool(self.servers) and all(server.uuid for server in self.servers)
 
     def make_row_reader(self) -> RowReader:

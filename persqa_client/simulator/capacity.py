@@ -44,7 +44,6 @@ class Slots:
             self.release()
 
     async def acquire(self) -> None:
-        """Waits for a slot. Raises QueueFull."""
         if self.has_free:
             self.running += 1
             return
@@ -66,7 +65,6 @@ class Slots:
         self._wake_waiting()
 
     def resize(self, size: int) -> None:
-        """Running requests keep their slots."""
         self.size = size
         self._wake_waiting()
 

@@ -20,8 +20,6 @@ from persqa_client.types import Outcome
 
 
 class JournalEntry(NamedTuple):
-    """An outcome, with the digest of its input line."""
-
     digest: str
     outcome: Outcome
 
@@ -57,12 +55,10 @@ class Journal:
         self.current.append(encode_entry(entry))
 
     def extend(self, entries: Iterable[JournalEntry]) -> None:
-        """One write for all entries."""
         if data := b"".join(map(encode_entry, entries)):
             self.current.append(data)
 
     def start_generation(self, entries: Iterable[JournalEntry]) -> None:
-        """Starts the next generation with ``entries``."""
         following = Journal(self.files, self.generation + 1)
         try:
             following.extend(entries)
@@ -110,7 +106,6 @@ def _read_generation(path: Path) -> Iterator[JournalEntry]:
 
 
 def next_free_generation(files: RunFiles, generation: int) -> int:
-    """The first free number from ``generation`` on."""
     while files.journal_generation(generation).exists():
         generation += 1
     return generation

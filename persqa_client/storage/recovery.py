@@ -130,7 +130,6 @@ def _check_partials(files: RunFiles, checkpoint: Checkpoint | None) -> None:
 
 
 def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
-    """Raises SettingsError if a required file is missing."""
     if found.unfinished is not None:
         expected = {
             files.partial: found.unfinished.lengths.output,
@@ -146,7 +145,6 @@ def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
 
 
 def check_settings_unchanged(old: Json, new: Json) -> None:
-    """Raises SettingsError for the first setting that differs."""
     for name in (*old, *(name for name in new if name not in old)):
         before, now = old.get(name), new.get(name)
         if name in BUILT_IN_DIGESTS and before is None:
@@ -211,7 +209,6 @@ class PreviousResults:
             raise foreign_file_error(self.files.failed) from error
 
     def take_failed(self, task_ids: tuple[TaskId, ...]) -> dict[TaskId, str]:
-        """The failed tasks of the next row, with their codes."""
         taken: dict[TaskId, str] = {}
         for task_id in task_ids:
             if self.next_failure is None or self.failed is None or self.next_failure[0] > task_id:
@@ -225,7 +222,6 @@ class PreviousResults:
         return taken
 
     def read_lines(self, count: int) -> Iterator[bytes]:
-        """The next lines of the old output, in chunks of about ``CHUNK_SIZE`` bytes."""
         lines: list[bytes] = []
         size = 0
         for _ in range(count):
@@ -258,7 +254,6 @@ class PreviousResults:
         return (position.number, position.digest) == (self.end.number, self.end.digest)
 
     def check_complete(self, position: Position) -> None:
-        """Raises SettingsError if the input is shorter than in the finished run."""
         if not self._is_end(position):
             raise changed_input_error(
                 f"it ends at line {position.number}, and the finished run ended at line {self.end.number}"

@@ -97,7 +97,6 @@ def kill_tree(pid: int) -> None:
 
 
 def max_stop_seconds(grace: float) -> float:
-    """Upper bound for ``Guardian.stop``."""
     return grace + CHILDREN_GRACE + KILL_TIMEOUT + 1.0
 
 
@@ -129,7 +128,6 @@ class Guardian:
         )
 
     def watch(self) -> None:
-        """Returns when the command has exited or must be stopped."""
         while not self.stop_requested and os.getppid() == self.parent:
             self._reap()
             if self.exit_code is not None or select.select([sys.stdin.fileno()], [], [], PARENT_POLL_SECONDS)[0]:
@@ -147,7 +145,6 @@ class Guardian:
         kill_until_ended(self._find_remaining)
 
     def _reap(self) -> None:
-        """Collects exit codes of all children, including adopted ones."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0] != 0:
                 if ended[0] == self.command.pid:

@@ -131,7 +131,6 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
 
     @property
     def pid(self) -> int | None:
-        """None if not running."""
         return None if self._process is None else self._process.pid
 
     @property
@@ -147,18 +146,15 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         )
 
     def _read_api_key(self) -> SecretStr | None:
-        """vLLM's own key variable. Raises SettingsError for an invalid key."""
         environ = {**os.environ, **self._env}
         return read_api_key(API_KEY_VARIABLE, environ) if environ.get(API_KEY_VARIABLE) else None
 
     def _exit_error(self, port: int | None) -> ServerFailed | None:
-        """Error for requests to that port; None while the server runs there."""
         if self._process is None or self.port != port:
             return stopped_error(self.model_name_or_path)
         return self.failure()
 
     def is_alive(self) -> bool:
-        """Whether the process runs; it may not be ready yet."""
         process = self._process  # another thread may stop it
         return process is not None and process.poll() is None
 
@@ -248,7 +244,6 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
             self._log.discard()
 
     def _stop_process(self) -> None:
-        """Keeps the log."""
         atexit.unregister(self.stop)
         process, self._process = self._process, None
         if process is not None:
