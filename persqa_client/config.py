@@ -71,7 +71,7 @@ def is_loopback(url: str) -> bool:
 
 
 class Endpoint(Settings):
-    """Address and model of an OpenAI-compatible endpoint. ``repr`` and files never contain the API key.
+    """``repr`` and files never contain the API key.
 
     >>> Endpoint(base_url="http://127.0.0.1:8000/v1", model="Qwen/Qwen2.5-VL-3B-Instruct")
     """
@@ -85,7 +85,7 @@ class Endpoint(Settings):
 
     @property
     def root_url(self) -> str:
-        """``base_url`` without ``/v1``, for vLLM's /health, /version and /metrics."""
+        """For vLLM's /health, /version and /metrics."""
         return self.base_url.removesuffix("/v1")
 
 
@@ -103,7 +103,7 @@ def check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 class Sampling(Settings):
-    """Sampling parameters. All are sent, so that server defaults do not apply."""
+    """All parameters are sent, so that server defaults do not apply."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -125,7 +125,7 @@ def check_concurrency(value: object) -> object:
 
 
 class Limits(Settings):
-    """Limits on concurrency, rate, retries and memory. They do not affect the answers. Times are in seconds."""
+    """Limits do not affect the answers. Times are in seconds."""
 
     # Concurrent requests. "auto" searches for the best number, up to max_concurrency.
     concurrency: Annotated[int | Literal["auto"], BeforeValidator(check_concurrency)] = "auto"
@@ -155,7 +155,7 @@ class Limits(Settings):
 
 
 class Recipe(Settings):
-    """What is asked, and how answers are checked and written. With Sampling, these settings determine the data."""
+    """How questions are asked, checked and written. With Sampling, these settings determine the data."""
 
     image_key: Annotated[str, Field(min_length=1)] = "image"
     output_key: Annotated[str, Field(min_length=1)] = "pers_qa"
@@ -187,7 +187,7 @@ class Recipe(Settings):
 
 
 class RunSettings(Settings):
-    """All settings of one run. Picklable. With ``output`` None the results are kept in memory."""
+    """Picklable. With ``output`` None the results are kept in memory."""
 
     input: Path | None
     output: Path | None
@@ -267,10 +267,9 @@ def make_run_settings(
     limits: Limits | None = None,
     recipe: Recipe | None = None,
 ) -> RunSettings:
-    """Builds run settings from values named like the flags of ``persqa run``, with underscores.
+    """``flags`` are named like those of ``persqa run``, with underscores.
 
-    ``sampling``, ``limits`` and ``recipe`` may be given as objects. Raises SettingsError for an invalid value, and
-    TypeError for an unknown name.
+    Raises SettingsError for an invalid value, and TypeError for an unknown name.
     """
     if not endpoints:
         raise SettingsError("Give at least one endpoint.")

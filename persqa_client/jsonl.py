@@ -70,7 +70,7 @@ def _load_leniently(line: bytes) -> Any:
 
 
 def add_member(line: bytes, key: str, value: object) -> bytes:
-    """Appends a member to the object. Raises ValueError if the line is not an object."""
+    """Raises ValueError if the line is not an object."""
     body = line.rstrip(WHITESPACE_BYTES)
     if not body.endswith(b"}") or not line.lstrip(WHITESPACE_BYTES).startswith(b"{"):
         raise ValueError("not a JSON object")
@@ -98,7 +98,7 @@ def cut_last_member(line: bytes, key: str) -> bytes:
 
 
 def replace_value(line: bytes, path: Sequence[str | int], value: object) -> bytes:
-    """Replaces the value at ``path``, such as ``("conversation", 0, "value")``, if it exists.
+    """``path`` is, for example, ``("conversation", 0, "value")``; does nothing if it does not exist.
 
     Of duplicate keys the last one is replaced. Raises ValueError if the line is not JSON.
     """

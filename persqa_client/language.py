@@ -26,8 +26,6 @@ Script = Literal["han", "latin"]
 
 
 class ScriptCounts(NamedTuple):
-    """Counts outside of tags and quotations."""
-
     han: int  # Characters.
     latin_words: int
     lowercase_words: int  # Latin words without a capital letter, so neither brands nor names.
@@ -35,7 +33,7 @@ class ScriptCounts(NamedTuple):
 
 
 def remove_quotations(text: str) -> str:
-    """Replaces each quotation by a space: text on a sign or in a book is not the answer's own."""
+    """Text on a sign or in a book is not the answer's own."""
     return QUOTATIONS.sub(" ", text)
 
 

@@ -9,8 +9,6 @@ from typing import Any, Literal, NamedTuple
 
 
 class TaskId(NamedTuple):
-    """One question about one row. The output is sorted by it."""
-
     # Number of the input line, or of the picture in a folder, from 1. Blank lines count.
     row: int
     # Index among the row's questions, from 0.
@@ -19,8 +17,6 @@ class TaskId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A position between two input lines."""
-
     # Bytes read.
     offset: int
     # Lines read, including blank ones; in a folder, pictures.
@@ -34,7 +30,7 @@ START_POSITION = Position(0, 0, "")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A valid input line. ``line`` has no line break and no ``error`` member of a failure file."""
+    """``line`` has no line break and no ``error`` member of a failure file."""
 
     number: int
     line: bytes
@@ -80,7 +76,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A parsed response. ``text`` may be empty; ``refusal`` is the API's field."""
+    """``text`` may be empty; ``refusal`` is the API's field."""
 
     text: str
     finish_reason: str | None
@@ -91,7 +87,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why an answer is rejected. ``questions/prompts.py`` has the text for the model."""
+    """Why an answer is rejected."""
 
     code: str
     message: str  # For users, as a noun phrase: "empty answer".
@@ -111,8 +107,6 @@ Strategy = Literal["direct", "constrain", "prefill", "surrogate"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One question about one row: prompt, constraint, checks and seed."""
-
     task_id: TaskId
     kind: str
     # With brackets: <mam>.
@@ -142,7 +136,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn after the prompt: a rejected answer, or the request for a better one.
+    """A rejected answer, or the request for a better one.
 
     The next ``pictures`` images of the request go before its text.
     """
@@ -154,7 +148,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request before dialect and encoding are applied. Images come first, then the prompt, then the turns."""
+    """Images come first, then the prompt, then the turns."""
 
     # Omitted if empty.
     system: str
@@ -196,10 +190,7 @@ class RetryAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorDecision:
-    """Reason of a failed attempt, and the reaction.
-
-    ``message`` is for users; ``raw`` is the server's text, shortened.
-    """
+    """``message`` is for users; ``raw`` is the server's text, shortened."""
 
     action: RetryAction
     code: str
@@ -222,10 +213,7 @@ class SentPicture(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An accepted answer. The fields are named like the keys of ``_meta`` in the output.
-
-    The journal stores all fields, so that a resumed run can write the output line.
-    """
+    """An accepted answer. Fields are named like the keys of ``_meta`` in the output, and stored in the journal."""
 
     task_id: TaskId
     kind: str
@@ -254,10 +242,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A task without an accepted answer.
-
-    ``stage`` is where it failed: before the first request, at the endpoint, or in the checks.
-    """
+    """``stage`` is where the task failed: before the first request, at the endpoint, or in the checks."""
 
     task_id: TaskId
     code: str

@@ -161,9 +161,7 @@ def compresses_too_well(text: str) -> bool:
 
 
 def check_language(text: str, task: Task) -> Problem | None:
-    """Compares the main scripts of question and answer, outside quotations.
-
-    In Chinese answers only lower-case Latin words count as foreign, because brands and names keep their letters.
+    """In Chinese answers only lower-case Latin words count as foreign, because brands and names keep their letters.
     English answers may have a few Chinese words, such as the name of a dish.
     """
     wanted = main_script(task.question)

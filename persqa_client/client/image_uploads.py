@@ -57,8 +57,7 @@ class ImageUploads:
 class ImageUpload(AbstractAsyncContextManager["ImageUpload"]):
     """Decides for each attempt of a request which images are sent as bytes and which as uuids.
 
-    ``attempt`` waits for uploads of the same images and for the image limit. Enter it before acquiring a permit, so
-    that a waiting request holds none.
+    Enter ``attempt`` before acquiring a permit, so that a request that waits for an upload holds none.
     """
 
     __slots__ = (

@@ -41,10 +41,7 @@ def is_missing(value: object) -> bool:
 
 
 def split_image_cell(value: Any) -> list[Any]:
-    """Splits a list, a string, an array, or a printed list into images.
-
-    Paths become text, ``datasets`` structs become bytes or a path. Missing values are dropped, other types kept.
-    """
+    """Paths become text, ``datasets`` structs bytes or a path. Missing values are dropped, other types kept."""
     value = to_plain_python(value)
     if isinstance(value, str):
         value = parse_cell_text(value)

@@ -144,7 +144,7 @@ def ask_serving(way: CallServing, serving: Any, questions: Sequence[ForeignQuest
 
 
 def batch_key(question: ForeignQuestion) -> tuple[str, bool, str]:
-    """Questions in one call have the same system text, and either one or several images each."""
+    """Questions in one call have the same system text, and one or several images each."""
     return question.system, len(question.paths) > 1, question.flat
 
 
@@ -183,8 +183,7 @@ class WaitingQuestion(NamedTuple):
 class ForeignPool(Pool):
     """Completes requests through one of DataFlow's servings instead of endpoints.
 
-    Calls the serving in a thread, one call at a time, with up to ``size`` requests. Images are in a temporary folder.
-    Raises SettingsError if the serving has no method for images.
+    Calls the serving in a thread, one call at a time. Raises SettingsError if the serving has no method for images.
     """
 
     def __init__(self, serving: Any, size: int) -> None:

@@ -32,10 +32,7 @@ class RowAnswer(NamedTuple):
 def collect_answers(
     rows: int, records: Iterable[dict[str, Any]], failures: Iterable[dict[str, Any]]
 ) -> list[list[RowAnswer]]:
-    """Answers of each row in question order; one failure for an invalid row.
-
-    ``records`` are in order. A failure has the number of its question, or none for question 0.
-    """
+    """Answers of each row in question order; one failure for an invalid row."""
     answers: list[list[RowAnswer]] = [[] for _ in range(rows)]
     for record in records:
         question = record[f"{OUTPUT_KEY}_meta"]["question"]
@@ -73,8 +70,7 @@ def iter_rows(
 ) -> Iterator[dict[str, Any] | RowError]:
     """Yields each row as an input row, or as RowError if it is invalid.
 
-    An input row has the images, the ``steering`` columns and, if it is text or a whole number, the ``id``: rows with
-    equal images and different ids get different questions. ``keep`` stores an embedded image.
+    Rows with equal images and different ``id`` get different questions. ``keep`` stores an embedded image.
 
     Raises SettingsError for missing or duplicate columns.
     """
@@ -124,8 +120,7 @@ def add_answers(
 ) -> Frame:
     """Returns a frame with one row per answer.
 
-    Adds ``{output_key}_error`` if an answer is missing, or with ``always_errors``. With ``into_conversation`` the
-    question replaces the value of the first turn in ``conversation``.
+    Adds ``{output_key}_error`` if an answer is missing, or with ``always_errors``.
     """
     places = [number for number, given in enumerate(answers) for _ in given]
     flat = [answer for given in answers for answer in given]

@@ -102,10 +102,8 @@ class PersQAGenerator(OperatorBase):
     """Adds ``Question: …, Answer: …`` about the main character to each row of a data frame.
 
     ``llm_serving`` is a serving of this package or of DataFlow. Keyword arguments are named like the flags.
-    ``questions`` above 1 repeats each row. ``steering`` names the columns (``question``, ``tag``, ``category``,
-    ``language``) that apply to their rows. ``fresh`` discards earlier answers, ``retry_failed`` asks failed rows of
-    earlier calls again. ``batch_size`` is for DataFlow's servings. ``progress`` shows a bar on a terminal, otherwise a
-    line every ten seconds.
+    ``steering`` names the columns (``question``, ``tag``, ``category``, ``language``) that apply to their rows.
+    ``batch_size`` is for DataFlow's servings.
     """
 
     @errors_name_arguments()
@@ -159,7 +157,6 @@ class PersQAGenerator(OperatorBase):
 
     @staticmethod
     def get_desc(lang: str = "zh") -> str:
-        """Description shown by DataFlow, in English or Chinese."""
         if lang == "zh":
             return (
                 "针对每张图片的主角（默认标签 <mam>）提问，写入“Question: ..., Answer: ...”；"
@@ -172,10 +169,11 @@ class PersQAGenerator(OperatorBase):
 
     @errors_name_arguments()
     def run(self, storage: Any, input_modal_key: str = "image", output_key: str = "output") -> list[str]:
-        """Asks about each row of the storage's data frame, and writes it back with ``output_key``.
+        """Asks about each row of the storage's data frame, and writes it back with ``output_key``; None for failed
+        rows.
 
-        A failed row has None there. Raises SettingsError before anything is sent, and RunStopped if the endpoint
-        rejects all requests; the same call then resumes.
+        Raises SettingsError before anything is sent, and RunStopped if the endpoint rejects all requests; the same call
+        then resumes.
         """
         if not output_key or output_key == input_modal_key:
             raise SettingsError("output_key must name a column other than input_modal_key.")
@@ -237,7 +235,7 @@ class PersQAGenerator(OperatorBase):
         return [partial(show_progress, console=console)] if self.progress else []
 
     def _settings(self) -> tuple[RunSettings, ForeignPool | None]:
-        """Settings with a placeholder endpoint, and the pool that replaces it for DataFlow's servings."""
+        """Settings with a placeholder endpoint, and the pool for DataFlow's servings."""
         serving, seed = self.serving, self.seed
         if isinstance(serving, VLMServing):
             sampling = serving.sampling if seed is None else serving.sampling.model_copy(update={"seed": seed})

@@ -34,7 +34,7 @@ IMAGE_SCHEMES = ("data:image/", "file://")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One request. ``images`` of later turns come last (see ``Turn.pictures``)."""
+    """``images`` of later turns come last (see ``Turn.pictures``)."""
 
     system: str
     text: str
@@ -43,10 +43,8 @@ class Prompt:
 
 
 def build_text_prompt(text: Any, images: Any, system: str) -> Prompt:
-    """Prompt for a text and its images.
-
-    Without images, a text that is an image reference is the image, and ``system`` is the question, as in calls by
-    DataFlow's operators.
+    """Without images, a text that is an image reference is the image, and ``system`` the question (DataFlow's
+    operators).
     """
     if not isinstance(text, str):
         raise RowError("bad_prompt", f"a prompt must be text, not {type(text).__name__}")
@@ -57,10 +55,9 @@ def build_text_prompt(text: Any, images: Any, system: str) -> Prompt:
 
 
 def build_conversation_prompt(conversation: Any, images: Any, system: str) -> Prompt:
-    """Prompt for ``from``/``value`` or ``role``/``content`` turns.
+    """Each ``<image>`` mark takes the next image; images without a mark go to the first turn.
 
-    Each ``<image>`` mark takes the next image; images without a mark go to the first turn. Raises RowError unless the
-    first and the last turn are the user's.
+    Raises RowError unless the first and the last turn are the user's.
     """
     turns = [parse_turn(turn) for turn in conversation] if isinstance(conversation, list | tuple) else []
     system = "\n".join([system, *(turn.text for turn in turns if turn.role == "system")]).strip()
@@ -134,10 +131,10 @@ class BlockingClient:
         self._process = 0
 
     def ask(self, prompts: Sequence[Prompt | RowError]) -> list[PromptResult]:
-        """An answer or an error per prompt. RowErrors among the prompts are returned.
+        """An answer or an error per prompt.
 
-        Raises RunStopped if the endpoint rejects all requests. If some prompts were already answered, the others get
-        this error instead, so that no answers are lost.
+        Raises RunStopped if the endpoint rejects all requests before any answer; afterwards the other prompts get that
+        error.
         """
         answering = get_portal().start_task_soon(self._ask, prompts)
         try:

@@ -26,10 +26,10 @@ ExitCheck = Callable[[], RunStopped | None]  # returns why a server started by t
 
 
 class OutageGate:
-    """Every request to an endpoint passes this gate, which is closed while the endpoint is unavailable.
+    """Every request to an endpoint passes this gate, which is closed during an outage.
 
-    Trouble lasts from the first refusal or lost connection until the next answer. After ``max_outage`` seconds of
-    trouble the run stops.
+    Trouble lasts from the first refusal or lost connection until the next answer; after ``max_outage`` seconds the run
+    stops.
     """
 
     def __init__(
@@ -108,8 +108,7 @@ class OutageGate:
         return self.closed
 
     def close(self, reason: str, failover: Failover | None = None) -> None:
-        """Closes the gate until a probe succeeds. With ``failover``, requests that wait for a permit go to other
-        endpoints.
+        """With ``failover``, requests that wait for a permit go to other endpoints.
 
         Raises RunStopped after ``max_outage`` or if the server has exited, Interrupted if the run is stopped.
         """

@@ -73,11 +73,7 @@ class RequestState:
         self.unanswered_attempts = 0
 
     def settle_outages(self, outages: int, answers_before: int) -> None:
-        """After an outage: restores its attempts, and counts a crash if the request was in flight when the outage
-        began.
-
-        ``outages``: number at this endpoint. ``answers_before``: answers by the endpoint before the latest outage.
-        """
+        """Restores the attempts of an outage, and counts a crash if the request was in flight when it began."""
         if outages == self.settled_outages:
             return
         self.settled_outages = outages

@@ -1,6 +1,5 @@
 """Completes a request at one endpoint: limits, outage gate, attempt, decision, retry.
 
-Each attempt waits for images that another request is uploading, then for a permit, the outage gate and the rate limit.
 The permit is released while the request waits for a retry.
 """
 
@@ -198,7 +197,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             raise FailedOver
 
     async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
-        """Waits for the outage gate and the rate limit. Holds the permit, because the gate may close meanwhile."""
+        """Holds the permit, because the gate may close meanwhile."""
         while True:
             if self.outage.closed:
                 if state.failover is not None:

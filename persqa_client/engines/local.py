@@ -34,7 +34,7 @@ def task_limit(permits: int) -> int:
 
 
 class LocalEngine:
-    """Runs jobs as asyncio tasks, within ``max_jobs`` and ``max_bytes``; at least one job may always run.
+    """At least one job may always run, even beyond ``max_bytes``.
 
     ``answer`` calls ``set_weight`` with the job's real size; if it is smaller than the estimate, more jobs can start.
     """

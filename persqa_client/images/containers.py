@@ -1,7 +1,6 @@
-"""Common code of the file readers, and completeness checks for GIF, BMP and TIFF.
+"""Common code of the file readers, and completeness checks for GIF, BMP and TIFF, without decoding.
 
-Checks follow a file's structure without decoding pixels, at about the cost of copying the bytes. They are needed
-because Pillow silently fills missing pixels of some files.
+Pillow silently fills missing pixels of some truncated files.
 """
 
 from __future__ import annotations

@@ -88,10 +88,10 @@ class UintReader:
 
 
 def unlink_metadata(data: bytes) -> bytes:
-    """Renames the references ("cdsc") from metadata items to the image; the length stays the same.
+    """Renames the references ("cdsc") from metadata items to the image, so that libheif ignores the metadata.
 
-    libheif then ignores the metadata. It is not needed for rotation, and pi-heif 1.4 crashes on metadata items other
-    than Exif and mime, although ISO/IEC 23008-12 allows them. Raises TruncatedImage.
+    pi-heif 1.4 crashes on metadata items other than Exif and mime, although ISO/IEC 23008-12 allows them. Raises
+    TruncatedImage.
     """
     meta = find_meta_box(data)
     return data[: meta.start] + data[meta.start : meta.end].replace(b"cdsc", b"skip") + data[meta.end :]

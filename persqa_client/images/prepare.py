@@ -60,9 +60,8 @@ class SourceImage:
 
 
 def load_image(reference: str, roots: Sequence[Path], *, max_pixels: int) -> EncodedImage:
-    """The image, upright, opaque, without metadata, of at most ``max_pixels``.
+    """``reference`` is a path (relative ones are looked up in each of ``roots``), a file:// URL or a data: URI. Blocks.
 
-    ``reference`` is a path (relative ones are looked up in each of ``roots``), a file:// URL or a data: URI. Blocks.
     Raises RowError like read_image and reencode_image.
     """
     source = read_image(reference, roots)
@@ -70,9 +69,7 @@ def load_image(reference: str, roots: Sequence[Path], *, max_pixels: int) -> Enc
 
 
 def read_image(reference: str, roots: Sequence[Path]) -> SourceImage:
-    """Reads and checks an image file, and removes its metadata if possible without decoding.
-
-    Raises RowError ``image_not_a_picture``, ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or
+    """Raises RowError ``image_not_a_picture``, ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or
     ``image_bomb``, or like read_reference.
     """
     with name_reference_in_errors(reference):

@@ -46,11 +46,9 @@ NOT_REGULAR_FILES = (
 
 
 def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
-    """The bytes of the reference, at least one; relative paths are looked up in each of ``roots``.
+    """Relative paths are looked up in each of ``roots``.
 
-    Raises RowError with ``image_missing``, ``image_empty``, ``image_not_a_file`` (a folder), ``image_device`` (also a
-    FIFO or a socket), ``image_link_loop``, ``image_unreadable``, ``image_too_large``, ``image_bad_data_uri`` or
-    ``image_remote``, and StorageError if the process has too many open files.
+    Raises RowError (see the codes in README.md), and StorageError if the process has too many open files.
     """
     if DATA_URI.match(reference):
         data = read_data_uri(reference)
@@ -65,7 +63,7 @@ def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
 
 
 def is_bare_base64(reference: str) -> bool:
-    """Whether it looks like base64 without a data: URI header. Some paths do, too."""
+    """Some paths look like base64, too."""
     found = BARE_BASE64.fullmatch(reference.strip())
     if found is None:
         return False
@@ -110,7 +108,7 @@ def find_regular_file(reference: str, roots: Sequence[Path]) -> tuple[str, os.st
 
 
 def parse_local_path(reference: str) -> str:
-    """The path in a plain path or file:// URL. Raises RowError ``image_remote`` for other URLs."""
+    """Raises RowError ``image_remote`` for other URLs."""
     if url := FILE_URL.fullmatch(reference):
         if (url["host"] or "localhost").lower() != "localhost":
             host = describe_reference(url["host"])
@@ -220,10 +218,7 @@ def name_reference_in_errors(reference: str) -> Iterator[None]:
 
 
 def describe_reference(reference: str) -> str:
-    """Short, printable text for messages, without image data and without a URL's query.
-
-    A data: URI is shown as its declared type and length.
-    """
+    """Short, printable text for messages, without image data and without a URL's query."""
     if DATA_URI.match(reference):
         reference = reference.lstrip()
         comma = reference.find(",")

@@ -1,7 +1,6 @@
 """Counts the prompt tokens of images for known model families.
 
-The rule is ``smart_resize`` of the image processors of Qwen2-VL and later (transformers, also vLLM): sides are rounded
-to multiples of a token's side, and images outside the allowed number of pixels are scaled.
+The rule is ``smart_resize`` of the image processors of Qwen2-VL and later (transformers).
 """
 
 from __future__ import annotations

@@ -44,8 +44,7 @@ def parse_line(number: int, line: bytes, *, image_key: str, output_key: str) -> 
 def parse_row_object(line: bytes, image_key: str) -> tuple[bytes, dict[str, Any], int | None]:
     """Returns the user's line, its fields, and the number of the failed question, if any.
 
-    A bare string becomes an object with one image. The ``error`` of a failure file is removed, and a row in ``line`` is
-    unwrapped.
+    The ``error`` of a failure file is removed, and a row in ``line`` is unwrapped.
     """
     fields = parse_json(line)
     if isinstance(fields, str):

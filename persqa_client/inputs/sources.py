@@ -1,7 +1,6 @@
 """Sources of rows: a JSONL file, a folder of images, or rows in memory.
 
-A source yields each line with the position after it, so that a run can resume at any line. A position's digest is
-computed from the previous digest and the line, so it can be continued without reading earlier lines.
+A run can resume at the position after any line. A position's digest is computed from the previous digest and the line.
 """
 
 from __future__ import annotations
@@ -31,10 +30,8 @@ natural_key = natsort_keygen(alg=ns.IGNORECASE)
 def find_folder_images(folder: Path) -> Iterator[str]:
     """Paths of all images below the folder, as ``normpath(join(folder, relative))``.
 
-    A directory's images come before those of its sub-directories, in natural order without regard to case
-    (``IMG_2.jpg`` before ``img_10.JPG``). Files are chosen by suffix. Broken links are included, so that they are
-    reported; names with a leading dot are skipped, and links to directories are not followed. Raises SettingsError for
-    an unreadable directory.
+    A directory's images come before those of its sub-directories, in natural order without regard to case. Broken links
+    are included, so that they are reported. Raises SettingsError for an unreadable directory.
     """
     pending = [os.fspath(folder)]
     while pending:
@@ -106,7 +103,7 @@ class Source(Protocol):
         ...
 
     def digest_at(self, position: Position) -> str:
-        """Current digest of the lines before a position; differs from the position's if they changed."""
+        """Current digest of the lines before a position."""
         ...
 
 
@@ -220,7 +217,7 @@ class InMemorySource(GeneratedSource):
 
 
 class FolderSource(GeneratedSource):
-    """Images of a folder and its sub-folders, in natural order, as rows ``{image_key: [path]}``."""
+    """Images as rows ``{image_key: [path]}``."""
 
     def __init__(self, folder: Path, image_key: str) -> None:
         self.folder = folder

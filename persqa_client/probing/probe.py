@@ -76,8 +76,8 @@ async def probe_server(
 ) -> ServerCapabilities:
     """Probes the features for a strategy, or all with ``thorough``, and sets the session's dialect.
 
-    ``uuid``: test sending images by uuid. Takes about three round trips. Raises RunStopped if nothing listens, the key
-    or URL is wrong, or the model is not served.
+    ``uuid``: test sending images by uuid. Raises RunStopped if nothing listens, the key or URL is wrong, or the model
+    is not served.
     """
     server = await identify_server(session)
     require_model(server, session.endpoint.model)

@@ -39,9 +39,9 @@ BYTES_PER_IMAGE_BYTE = 2
 
 
 class RunPlan:
-    """The parts of a run that need no server: question bank, tag, real names, image folders.
+    """The parts of a run that need no server.
 
-    Relative image paths are looked up first in ``input_folder``, the folder of the input file. Raises SettingsError.
+    Relative image paths are looked up first in ``input_folder``. Raises SettingsError.
     """
 
     def __init__(self, settings: RunSettings, input_folder: Path | None = None) -> None:
@@ -181,10 +181,8 @@ def ignore_warning(warning: str) -> None:
 
 
 class Composition(AbstractAsyncContextManager["Composition"]):
-    """Everything that answers rows: endpoint pool, image cache with its threads, and pipeline.
-
-    Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. ``pool`` overrides the pool of the settings;
-    ``warn`` is called when an endpoint is left out. Belongs to one event loop.
+    """Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. ``pool`` overrides the pool of the
+    settings; ``warn`` is called when an endpoint is left out. Belongs to one event loop.
     """
 
     def __init__(

@@ -23,9 +23,9 @@ from persqa_client.storage.run_files import RunFiles
 
 
 class Run:
-    """A run over a source, to be executed once. ``progress`` and ``pool`` show its state.
+    """To be executed once. ``progress`` and ``pool`` show its state. Raises SettingsError.
 
-    ``pool`` overrides the endpoints of the settings; ``warn`` is called with warnings for users. Raises SettingsError.
+    ``pool`` overrides the endpoints of the settings; ``warn`` is called with warnings for users.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class Run:
 
     @contextmanager
     def hold_files(self) -> Iterator[bool]:
-        """Opens and locks the run's files, and yields whether there is anything to do. Raises like ``execute``.
+        """Opens and locks the run's files, and yields whether there is anything to do. Call ``execute`` inside.
 
-        Call ``execute`` inside. The lock prevents other runs from writing the files while a server starts.
+        Raises like ``execute``.
         """
         if self.settings.output is None:
             yield True

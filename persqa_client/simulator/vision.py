@@ -63,8 +63,8 @@ class NotBase64(Exception):
 class ImageFacts:
     """Facts about one or several images (``others``: width and height of all but the first).
 
-    ``colours``: shares by English name, largest first. ``lightness``: mean grey value, 0 to 255. ``lightest``: row and
-    column, 0 to 2, of the lightest of nine parts. ``digest``: 8 bytes, of the encoded bytes.
+    ``colours``: shares by English name, largest first. ``lightness``: mean grey value. ``lightest``: row and column of
+    the lightest of nine parts. ``digest``: 8 bytes.
     """
 
     width: int

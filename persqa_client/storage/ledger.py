@@ -83,10 +83,9 @@ class Ledger:
         fresh: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """Continues the run in these files, or starts a new one.
+        """``identity``: settings that must not change. ``stamp``: size and time of the input.
 
-        ``identity``: settings that must not change. ``stamp``: size and time of the input. ``fresh`` discards an
-        unfinished run. Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
+        Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
         """
         ledger = cls(files, identity=identity, stamp=stamp, render=render, clock=clock)
         files.prepare()
@@ -189,7 +188,7 @@ class Ledger:
             self._pass_over(position, 0, writer)
 
     def _is_in_range(self, position: Position, previous: PreviousResults | None) -> bool:
-        """Whether the line before ``position`` belongs to this run, not to a later extension."""
+        """The line before ``position`` may belong to a later extension."""
         if position.number <= self._announced.number:
             raise RuntimeError(f"line {position.number} was announced after line {self._announced.number}")
         self._announced = position

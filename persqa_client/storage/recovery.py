@@ -1,7 +1,6 @@
 """Examines the files at an output path, and completes or refuses the runs found there.
 
-A file is foreign if it was not written by a run, or was changed since. Foreign files are never overwritten. A finished
-run stays readable while its failed rows are asked again.
+A file is foreign if it was not written by a run, or was changed since. Foreign files are never overwritten.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ def complete_reopening(files: RunFiles) -> None:
 
 
 def has_no_outcome(files: RunFiles, checkpoint: Checkpoint) -> bool:
-    """Whether an unfinished run has no outcomes. Lines copied by a retry do not count."""
+    """Lines copied by a retry do not count."""
     retry = checkpoint.before
     has_begun = checkpoint.position.number > 0 if retry is None else retry.done.failed > 0
     return not has_begun and next(read_journal(files, checkpoint.generation), None) is None
@@ -105,7 +104,6 @@ def remove_unfinished(files: RunFiles) -> None:
 
 
 def check_results_unchanged(files: RunFiles, finished: FinishedRun | None) -> None:
-    """Raises SettingsError if the output or the failure file differs in size from the run file."""
     lengths = finished.lengths if finished is not None else FileLengths()
     expected = {files.output: None if finished is None else lengths.output, files.failed: lengths.failed or None}
     for path, length in expected.items():
@@ -244,7 +242,7 @@ class PreviousResults:
         self.output.seek(self.done.output)
 
     def is_past_end(self, position: Position) -> bool:
-        """Whether ``position`` is after the end of the finished run. Raises SettingsError if the input has changed."""
+        """Raises SettingsError if the input has changed."""
         if position.number == self.end.number and not self._is_end(position):
             raise changed_input_error(f"its first {position.number} lines differ")
         return position.number > self.end.number

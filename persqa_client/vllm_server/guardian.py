@@ -1,9 +1,7 @@
 """Runs a command in a separate process, and stops it with all its children when the parent process ends.
 
-The guardian notices every end of its parent, even by SIGKILL, because the pipe from the parent closes. On Linux it also
-adopts orphaned processes of the command.
-
-It writes ``started PID``, ``failed REASON`` and ``ended CODE`` to stdout; its stderr is the command's log.
+The pipe from the parent closes even after SIGKILL. On Linux the guardian also adopts orphaned processes. It writes
+``started PID``, ``failed REASON`` and ``ended CODE`` to stdout; its stderr is the command's log.
 """
 
 from __future__ import annotations

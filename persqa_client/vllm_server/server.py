@@ -57,16 +57,14 @@ MAX_PORT_TRIES = 3
 
 
 class VLLMServer(AbstractContextManager["VLLMServer"]):
-    """``vllm serve MODEL`` on a port of 127.0.0.1, from ``start()`` to ``stop()``.
+    """``vllm serve MODEL`` on a port of 127.0.0.1, from ``start()`` to ``stop()`` or the end of this process.
 
     >>> with VLLMServer("Qwen/Qwen2.5-VL-3B-Instruct") as server:
     ...     generate("photos/", "qa.jsonl", endpoint=server.endpoint)
 
-    The server and its children end with ``stop()`` or with this process. ``device``: ``auto`` (the CPU without an
-    accelerator), ``cpu`` or ``cuda`` (the accelerator found by vLLM). ``extra_args`` are appended to the command line,
-    ``env`` is added to the environment. The log goes to ``log_path``, or to a temporary file that is removed unless the
-    server fails. ``on_progress`` gets a line per second until the server is ready; by default one is printed to stderr
-    every ten seconds. Timeouts are in seconds.
+    ``device``: ``auto`` (the CPU without an accelerator), ``cpu`` or ``cuda`` (the accelerator found by vLLM).
+    ``extra_args`` are appended to the command line. The log goes to ``log_path``, or to a temporary file that is
+    removed unless the server fails. ``on_progress`` gets a line per second until the server is ready.
 
     Raises SettingsError for invalid options. ``start`` raises SettingsError if vllm is not found or ``port`` is in use,
     and ServerFailed if the server exits or is not ready in time.
@@ -281,10 +279,7 @@ def is_healthy(port: int) -> bool:
 
 
 def is_shared_port(port: int, own_pids: Collection[int]) -> bool:
-    """Whether another process also listens at the port, as far as this user can see.
-
-    vLLM uses SO_REUSEPORT, so two servers of one user may share a port and its requests.
-    """
+    """vLLM uses SO_REUSEPORT, so two servers of one user may share a port and its requests."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:  # on macOS, except for root
