@@ -25,15 +25,17 @@ class PersQAError(Exception):
 
 
 class SettingsError(PersQAError):
-    """Nothing was sent or overwritten."""
+    """A setting, a path or an existing file is invalid. Nothing was sent or overwritten."""
 
 
 class StorageError(PersQAError):
-    """Existing lines are intact."""
+    """The run's files cannot be written. Existing lines are intact."""
 
 
 class RowError(PersQAError):
-    """``code`` is a stable identifier such as ``image_missing``; ``raw`` is the text of the model or server."""
+    """A row fails. ``code`` is a stable identifier such as ``image_missing``; ``raw`` is the text of the model or
+    server.
+    """
 
     def __init__(self, code: str, message: str, *, raw: str | None = None, attempts: int = 0) -> None:
         super().__init__(message)
@@ -57,7 +59,7 @@ class FailedOver(PersQAError):
 
 
 class RunStopped(PersQAError):
-    """``code`` is a stable identifier such as ``wrong_key``. No row is marked as failed."""
+    """Every row would fail. ``code`` is a stable identifier such as ``wrong_key``. No row is marked as failed."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -84,7 +84,7 @@ def check_says_something(text: str, task: Task) -> Problem | None:
 
 
 def check_no_echo(text: str, task: Task) -> Problem | None:
-    """Compares with the question mark, since good answers may repeat the question's words."""
+    """Good answers may repeat the question's words, but not its question mark."""
     if task.question.endswith(("?", "？")) and task.question in text:
         return Problem("echo", "repetition of the question")
     if any(sentence in text for sentence in prompt_sentences(task)):

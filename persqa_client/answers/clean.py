@@ -199,7 +199,7 @@ def remove_quotes(text: str, task: Task) -> str:
 
 def are_partners(inner: str, opening: str, closing: str) -> bool:
     if opening == "'":
-        # Between letters, or after the tag, it is an apostrophe.
+        # A single quote between letters or after the tag is an apostrophe.
         return not re.search(r"(?<![\w>])'|'(?!\w)", inner)
     if opening == '"':
         return inner.count('"') % 2 == 0 and len(OPENING_QUOTE.findall(inner)) * 2 == inner.count('"')
@@ -211,7 +211,7 @@ def are_partners(inner: str, opening: str, closing: str) -> bool:
     return opening != closing or depth == 0
 
 
-# In this order. The names are listed in the output's details.
+# Steps in order. Their names appear in the output's details.
 STEPS: tuple[tuple[str, Callable[[str, Task], str]], ...] = (
     ("thinking", remove_thinking),
     ("template", remove_template_tokens),

@@ -14,7 +14,7 @@ from persqa_client.language import HAN_CHARACTER, QUOTATION, SPACED_LETTER, UNSP
 
 # A longer word is a form of a name if it begins with the name, and the name has at least this length (Charliebear).
 MIN_PREFIX_LENGTH = 5
-# Before a lower-case word these indicate a common noun: "a robin".
+# Words that make the next lower-case word a common noun: "a robin".
 DETERMINER = re.compile(r"\b(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|every|no|one)\s+\Z")
 
 LESS_THAN = r"(?:&(?:amp;)*(?:lt|\#0*60|\#x0*3c);|\\u003c)"

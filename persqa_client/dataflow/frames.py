@@ -93,7 +93,7 @@ def image_references(cell: object, image_key: str, keep: Callable[[bytes], str])
 
 
 def select_steering_fields(columns: dict[str, Any]) -> dict[str, Any]:
-    """Keeps text and whole numbers. Raises RowError for other steering columns, except ``id``."""
+    """Keeps text and whole numbers; other values raise RowError, except in ``id``."""
     for key, value in columns.items():
         if key != "id" and not isinstance(value, str):
             raise RowError("bad_field", f"the column {key!r} must hold text, not {type(value).__name__}")

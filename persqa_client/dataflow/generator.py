@@ -89,7 +89,7 @@ def write_rows(folder: Path, rows: Sequence[bytes]) -> Path:
 
 
 def iter_json_lines(path: Path) -> Iterator[Line]:
-    """One by one, because details make lines several times larger than rows."""
+    """Lazy, because details make lines several times larger than rows."""
     if path.exists():
         with path.open("rb") as file:
             yield from map(load_object, file)

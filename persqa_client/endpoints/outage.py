@@ -153,7 +153,7 @@ class OutageGate:
             raise RunStopped(
                 "server_away",
                 f"No answer for {now - self._trouble_since:.0f} s (--max-outage {self._max_outage:g}): {reason} "
-                "Nothing is lost; give the same command again when the server is back.",
+                "Nothing is lost; run the same command again when the server is available.",
             )
 
     async def _probe(self, reason: str, failover: Failover | None) -> None:

@@ -29,7 +29,7 @@ class Job:
 
 
 def task_limit(permits: int) -> int:
-    """Number of running jobs so that prepared images are always ready for ``permits`` requests."""
+    """Number of jobs to run so that images are always ready for ``permits`` requests."""
     return permits + min(permits, MAX_PREPARED) + 16
 
 

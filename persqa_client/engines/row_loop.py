@@ -15,7 +15,7 @@ from persqa_client.inputs.sources import Source
 from persqa_client.storage.ledger import AnyLedger
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Position, Row, TaskId
 
-# Lines without a task before the reader yields to the event loop.
+# Number of lines without a task after which the reader yields to the event loop.
 LINES_PER_PAUSE = 200
 # Number of equal failures at the start that stop a run.
 FIRST_RESULTS = 20

@@ -65,7 +65,7 @@ IMAGE_TOKEN_LIMIT = 4096
 
 REFUSAL_FACTOR = 0.75  # for a fixed limit, after a refusal
 REGROWTH = 0.05  # share of a fixed limit regained for as many answers as there are permits
-# Timeouts lower the limit from this number and share of outcomes on; fewer may be chance.
+# Minimum number and share of timeouts that lower the limit; fewer may be chance.
 MIN_TIMEOUTS, MIN_TIMEOUT_SHARE = 2, 0.05
 
 

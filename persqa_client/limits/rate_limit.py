@@ -23,7 +23,7 @@ from persqa_client.types import Request, Usage
 
 CHARACTERS_PER_TOKEN = 3  # of a prompt; too low for English, about right for Chinese
 PERIOD = 0.05  # seconds; a burst has at most the requests of one period
-TOKEN_BURST = 5.0  # burst of tokens, in seconds; a burst of a minute would double the first minute's tokens
+TOKEN_BURST = 5.0  # seconds' worth of tokens; a minute's worth would double the tokens of the first minute
 ANSWERS_WITHOUT_HEADERS = 20  # rate limit headers are ignored after this many answers without them
 
 DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$")

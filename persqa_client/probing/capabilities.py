@@ -68,7 +68,7 @@ def explain_unusable_vision(server: ServerCapabilities) -> str | None:
     if vision.state == "refused":
         return f"The server rejects images: {vision.text.rstrip('.')}. Choose a vision-language model."
     return (
-        "The server accepts images but does not show them to the model: an image makes the prompt no longer. "
+        "The server accepts images but does not show them to the model: an image adds no tokens to the prompt. "
         "Choose a vision-language model."
     )
 

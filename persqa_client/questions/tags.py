@@ -63,7 +63,7 @@ def find_tag_risks(name: str) -> tuple[str, ...]:
             "it has letters outside ASCII; evaluators such as PerVL's keep only a to z and hyphens",
         ),
         ("_" in bare, "it has an underscore, which models rewrite, and which Markdown and evaluators remove"),
-        ("." in bare, "it has a dot, which models rewrite, and at which evaluators split names"),
+        ("." in bare, "it has a dot, which models rewrite and evaluators split names at"),
         (
             bool(re.search(r"\d", bare)),
             "it has a digit; evaluators that keep only letters can't tell mam1 from mam2",

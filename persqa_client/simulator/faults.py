@@ -36,7 +36,7 @@ FAULT_KINDS = REJECTIONS + LATE_ERRORS + CONNECTION_FAULTS + BODY_FAULTS + ANSWE
 
 SEEN_BODIES = 1_000_000
 
-# By language: is the answer Chinese?
+# Key: whether the answer is Chinese.
 REFUSALS = ("I'm sorry, but I can't help with identifying people.", "对不起，我无法识别图中的人物。")
 NO_TAG = ("The person", "这个人")
 

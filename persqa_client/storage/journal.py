@@ -75,7 +75,7 @@ class Journal:
             appender.sync()
 
     def remove_before(self, generation: int) -> None:
-        """Removes older generations; call it after the checkpoint is written."""
+        """Call it after the checkpoint is written."""
         for number in list(self.older):
             if number < generation:
                 self.older.pop(number).close()

@@ -141,7 +141,7 @@ class RunWriter:
             self.journal.extend(journaled)
             self.commit(self._make_checkpoint("running"))
             undo.pop_all()
-        # Written now because the caller may still find that the input changed.
+        # Set after the checkpoint above, which keeps the old stamp: the caller may still find that the input changed.
         self.stamp = stamp
 
     @property
