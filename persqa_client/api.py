@@ -31,10 +31,10 @@ Rows = Iterable[dict[str, Any] | str]
 
 
 class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
-    """Asks questions about images, one at a time or many concurrently, under shared limits.
+    """Asks questions about images, one at a time or concurrently, under shared limits.
 
-    Use it as ``async with PersQAClient(Endpoint(...)) as client``. Several endpoints must serve the same model. Before
-    the first question, each server's features are probed, unless ``probes`` is False.
+    Use it as ``async with PersQAClient(Endpoint(...)) as client``. Several endpoints must serve the same model. Unless
+    ``probes`` is False, servers are probed before the first question.
     """
 
     def __init__(
@@ -103,7 +103,6 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
 
     @contextmanager
     def _reset_after_stop(self) -> Iterator[None]:
-        """Allows new requests after an outage."""
         try:
             yield
         except RunStopped:
@@ -160,11 +159,10 @@ def generate(
     """Executes a run like ``persqa run``, also inside a running event loop, as in a notebook.
 
     ``rows`` is the path of a JSONL file or a folder, or an iterable of rows (dicts or image paths). Give the endpoints
-    as ``base_url``, ``model`` and ``api_key_env``, or as ``endpoint``; several must serve the same model. Without
-    ``output`` the rows are in ``Summary.records`` and ``Summary.failures``.
+    as ``base_url``, ``model`` and ``api_key_env``, or as ``endpoint``. Without ``output`` the rows are in
+    ``Summary.records`` and ``Summary.failures``.
 
-    Raises SettingsError, RunStopped or StorageError. Ctrl-C stops the run, and raises KeyboardInterrupt after the
-    requests in flight have finished.
+    Raises SettingsError, RunStopped or StorageError; KeyboardInterrupt after the requests in flight have finished.
     """
     by_url = bool(base_url or model or api_key_env)
     if by_url and endpoint:

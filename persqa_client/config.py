@@ -34,8 +34,6 @@ CONCURRENCY_CEILING = 4096
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, without unknown names."""
-
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -73,7 +71,7 @@ def is_loopback(url: str) -> bool:
 
 
 class Endpoint(Settings):
-    """Address and model of an OpenAI-compatible endpoint. ``repr`` and files never contain the API key.
+    """``repr`` and files never contain the API key.
 
     >>> Endpoint(base_url="http://127.0.0.1:8000/v1", model="Qwen/Qwen2.5-VL-3B-Instruct")
     """
@@ -87,7 +85,7 @@ class Endpoint(Settings):
 
     @property
     def root_url(self) -> str:
-        """``base_url`` without ``/v1``, for vLLM's /health, /version and /metrics."""
+        """For vLLM's /health, /version and /metrics."""
         return self.base_url.removesuffix("/v1")
 
 
@@ -105,7 +103,7 @@ def check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 class Sampling(Settings):
-    """Sampling parameters. All are sent, so that server defaults do not apply."""
+    """All parameters are sent, so that server defaults do not apply."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -127,7 +125,7 @@ def check_concurrency(value: object) -> object:
 
 
 class Limits(Settings):
-    """Limits on concurrency, rate, retries and memory. They do not affect the answers. Times are in seconds."""
+    """Limits do not affect the answers. Times are in seconds."""
 
     # Concurrent requests. "auto" searches for the best number, up to max_concurrency.
     concurrency: Annotated[int | Literal["auto"], BeforeValidator(check_concurrency)] = "auto"
@@ -149,17 +147,15 @@ class Limits(Settings):
 
     @property
     def max_inflight_bytes(self) -> int:
-        """The budget without the image cache."""
         return self.max_inflight_mb * 1024 * 1024 - self.image_cache_bytes
 
     @property
     def image_cache_bytes(self) -> int:
-        """A quarter of the budget, for re-encoded images."""
         return self.max_inflight_mb * 1024 * 1024 // 4
 
 
 class Recipe(Settings):
-    """What is asked, and how answers are checked and written. With Sampling, these settings determine the data."""
+    """How questions are asked, checked and written. With Sampling, these settings determine the data."""
 
     image_key: Annotated[str, Field(min_length=1)] = "image"
     output_key: Annotated[str, Field(min_length=1)] = "pers_qa"
@@ -191,7 +187,7 @@ class Recipe(Settings):
 
 
 class RunSettings(Settings):
-    """All settings of one run. Picklable. With ``output`` None the results are kept in memory."""
+    """Picklable. With ``output`` None the results are kept in memory."""
 
     input: Path | None
     output: Path | None
@@ -242,7 +238,6 @@ class RunSettings(Settings):
 
 
 def describe_error(error: ValidationError) -> str:
-    """One sentence about the first invalid setting, with its flag."""
     first = error.errors(include_url=False, include_input=False)[0]
     path = [str(part) for part in first["loc"] if isinstance(part, str)]
     reason = first["msg"].removeprefix("Value error, ")
@@ -272,10 +267,9 @@ def make_run_settings(
     limits: Limits | None = None,
     recipe: Recipe | None = None,
 ) -> RunSettings:
-    """Builds run settings from values named like the flags of ``persqa run``, with underscores.
+    """``flags`` are named like those of ``persqa run``, with underscores.
 
-    ``sampling``, ``limits`` and ``recipe`` may be given as objects. Raises SettingsError for an invalid value, and
-    TypeError for an unknown name.
+    Raises SettingsError for an invalid value, and TypeError for an unknown name.
     """
     if not endpoints:
         raise SettingsError("Give at least one endpoint.")

@@ -17,8 +17,6 @@ WHITESPACE_BYTES = b" \t\n\r"
 
 
 class Member(NamedTuple):
-    """Offsets of a member's key, value and end."""
-
     key: str
     start: int
     value: int
@@ -52,7 +50,6 @@ def load_value(line: bytes) -> Any:
 
 
 def load_object(line: bytes) -> dict[str, Any]:
-    """Raises ValueError if the value is not an object."""
     value = load_value(line)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
@@ -73,7 +70,7 @@ def _load_leniently(line: bytes) -> Any:
 
 
 def add_member(line: bytes, key: str, value: object) -> bytes:
-    """Appends a member to the object. Raises ValueError if the line is not an object."""
+    """Raises ValueError if the line is not an object."""
     body = line.rstrip(WHITESPACE_BYTES)
     if not body.endswith(b"}") or not line.lstrip(WHITESPACE_BYTES).startswith(b"{"):
         raise ValueError("not a JSON object")
@@ -84,7 +81,6 @@ def add_member(line: bytes, key: str, value: object) -> bytes:
 
 
 def cut_last_member(line: bytes, key: str) -> bytes:
-    """Removes the last member with this key, if any. Raises ValueError if the line is not an object."""
     text = line.decode()
     found, before, last = None, None, None
     for member in _iter_members(text, _find_object(text)):
@@ -102,7 +98,7 @@ def cut_last_member(line: bytes, key: str) -> bytes:
 
 
 def replace_value(line: bytes, path: Sequence[str | int], value: object) -> bytes:
-    """Replaces the value at ``path``, such as ``("conversation", 0, "value")``, if it exists.
+    """``path`` is, for example, ``("conversation", 0, "value")``; does nothing if it does not exist.
 
     Of duplicate keys the last one is replaced. Raises ValueError if the line is not JSON.
     """
@@ -125,7 +121,6 @@ def _find_child(text: str, at: int, step: str | int) -> tuple[int, int] | None:
 
 
 def _iter_members(text: str, at: int) -> Iterator[Member]:
-    """Yields nothing if the value is not an object."""
     if text[at] != "{":
         return
     start = _skip_whitespace(text, at + 1)
@@ -142,7 +137,6 @@ def _iter_members(text: str, at: int) -> Iterator[Member]:
 
 
 def _iter_elements(text: str, at: int) -> Iterator[tuple[int, int]]:
-    """Yields start and end of each element, or nothing if the value is not an array."""
     start = _skip_whitespace(text, at + 1)
     if text[at] != "[" or text[start] == "]":
         return
@@ -156,7 +150,6 @@ def _iter_elements(text: str, at: int) -> Iterator[tuple[int, int]]:
 
 
 def _find_object(text: str) -> int:
-    """Offset of the object. Raises ValueError if the line is not an object."""
     start = _skip_whitespace(text, 0)
     if not text.startswith("{", start) or _skip_whitespace(text, _find_value_end(text, start)) != len(text):
         raise ValueError("not a JSON object")

@@ -33,8 +33,6 @@ Script = Literal["han", "latin"]
 
 
 class ScriptCounts(NamedTuple):
-    """Counts outside of tags and quotations."""
-
     han: int  # Characters.
     latin_words: int
     lowercase_words: int  # Latin words without a capital letter, so neither brands nor names.
@@ -42,7 +40,7 @@ class ScriptCounts(NamedTuple):
 
 
 def remove_quotations(text: str) -> str:
-    """Replaces each quotation by a space: text on a sign or in a book is not the answer's own."""
+    """Text on a sign or in a book is not the answer's own."""
     return QUOTATIONS.sub(" ", text)
 
 
@@ -58,7 +56,6 @@ def count_scripts(text: str) -> ScriptCounts:
 
 @lru_cache(maxsize=1024)
 def main_script(text: str) -> Script | None:
-    """The most frequent script; None for other scripts and texts without letters."""
     count = count_scripts(text)
     if count.other_letters > max(count.han, count.latin_words) or not (count.han or count.latin_words):
         return None
@@ -66,5 +63,4 @@ def main_script(text: str) -> Script | None:
 
 
 def is_chinese(text: str) -> bool:
-    """Ignores Chinese tags and quotations."""
     return main_script(text) == "han"

@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """``asyncio.TaskGroup``, but raises its first error instead of an ExceptionGroup."""
+    """Raises its first error instead of an ExceptionGroup."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group
@@ -21,14 +21,14 @@ async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
 
 
 async def gather_all(*coroutines: Coroutine[Any, Any, Value]) -> list[Value]:
-    """Like ``asyncio.gather``, but cancels the other coroutines after an error."""
+    """Unlike ``asyncio.gather``, cancels the other coroutines after an error."""
     async with task_group() as group:
         started = [group.create_task(coroutine) for coroutine in coroutines]
     return [task.result() for task in started]
 
 
 async def wait_first(*coroutines: Coroutine[Any, Any, object]) -> None:
-    """Waits for the first to finish, raises its error if it failed, and cancels the others."""
+    """Cancels the others, and raises the error of the first."""
     started = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)

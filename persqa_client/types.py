@@ -9,8 +9,6 @@ from typing import Any, Literal, NamedTuple
 
 
 class TaskId(NamedTuple):
-    """One question about one row. The output is sorted by it."""
-
     # Number of the input line, or of the picture in a folder, from 1. Blank lines count.
     row: int
     # Index among the row's questions, from 0.
@@ -19,8 +17,6 @@ class TaskId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A position between two input lines."""
-
     # Bytes read.
     offset: int
     # Lines read, including blank ones; in a folder, pictures.
@@ -34,7 +30,7 @@ START_POSITION = Position(0, 0, "")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A valid input line. ``line`` has no line break and no ``error`` member of a failure file."""
+    """``line`` has no line break and no ``error`` member of a failure file."""
 
     number: int
     line: bytes
@@ -50,8 +46,6 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """An invalid input line."""
-
     number: int
     line: bytes
     code: str
@@ -60,8 +54,6 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class EncodedImage:
-    """An image ready for sending."""
-
     data: bytes
     media_type: str
     width: int
@@ -75,8 +67,6 @@ class EncodedImage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts reported by the server, of one or more completions."""
-
     prompt: int = 0
     completion: int = 0
 
@@ -86,7 +76,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A parsed response. ``text`` may be empty; ``refusal`` is the API's field."""
+    """``text`` may be empty; ``refusal`` is the API's field."""
 
     text: str
     finish_reason: str | None
@@ -97,7 +87,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why an answer is rejected. ``questions/prompts.py`` has the text for the model."""
+    """Why an answer is rejected."""
 
     code: str
     message: str  # For users, as a noun phrase: "empty answer".
@@ -117,8 +107,6 @@ Strategy = Literal["direct", "constrain", "prefill", "surrogate"]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One question about one row: prompt, constraint, checks and seed."""
-
     task_id: TaskId
     kind: str
     # With brackets: <mam>.
@@ -148,7 +136,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn after the prompt: a rejected answer, or the request for a better one.
+    """A rejected answer, or the request for a better one.
 
     The next ``pictures`` images of the request go before its text.
     """
@@ -160,7 +148,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request before dialect and encoding are applied. Images come first, then the prompt, then the turns."""
+    """Images come first, then the prompt, then the turns."""
 
     # Omitted if empty.
     system: str
@@ -184,8 +172,6 @@ class Request:
 
 
 class RetryAction(Enum):
-    """Reaction to a failed attempt."""
-
     # Overload: retry later with lower concurrency. Costs no attempt.
     WAIT = "wait"
     # Transient error: retry, up to max_attempts.
@@ -204,10 +190,7 @@ class RetryAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorDecision:
-    """Reason of a failed attempt, and the reaction.
-
-    ``message`` is for users; ``raw`` is the server's text, shortened.
-    """
+    """``message`` is for users; ``raw`` is the server's text, shortened."""
 
     action: RetryAction
     code: str
@@ -220,8 +203,6 @@ class ErrorDecision:
 
 
 class SentPicture(NamedTuple):
-    """An image as sent, for the details of a record."""
-
     media_type: str
     width: int
     height: int
@@ -232,10 +213,7 @@ class SentPicture(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An accepted answer. The fields are named like the keys of ``_meta`` in the output.
-
-    The journal stores all fields, so that a resumed run can write the output line.
-    """
+    """An accepted answer. Fields are named like the keys of ``_meta`` in the output, and stored in the journal."""
 
     task_id: TaskId
     kind: str
@@ -264,10 +242,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A task without an accepted answer.
-
-    ``stage`` is where it failed: before the first request, at the endpoint, or in the checks.
-    """
+    """``stage`` is where the task failed: before the first request, at the endpoint, or in the checks."""
 
     task_id: TaskId
     code: str

@@ -84,7 +84,7 @@ def check_says_something(text: str, task: Task) -> Problem | None:
 
 
 def check_no_echo(text: str, task: Task) -> Problem | None:
-    """Compares with the question mark, since good answers may repeat the question's words."""
+    """Good answers may repeat the question's words, but not its question mark."""
     if task.question.endswith(("?", "？")) and task.question in text:
         return Problem("echo", "repetition of the question")
     if any(sentence in text for sentence in prompt_sentences(task)):
@@ -127,7 +127,6 @@ def check_no_unknown_tag(text: str, task: Task) -> Problem | None:
 
 
 def is_comparison(found: re.Match[str]) -> bool:
-    """Comparison signs, as in ``a<b and c>d``."""
     before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
     return " " in found[0] and before.isalnum() and after.isalnum()
 
@@ -147,7 +146,6 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
 
 
 def repeats_ngram(items: Sequence[str], length: int) -> bool:
-    """Whether an n-gram occurs more than ``MAX_REPEATS`` times."""
     # Counting single items first is cheap and excludes most texts.
     if len(items) < length + MAX_REPEATS or max(Counter(items).values()) <= MAX_REPEATS:
         return False
@@ -163,9 +161,7 @@ def compresses_too_well(text: str) -> bool:
 
 
 def check_language(text: str, task: Task) -> Problem | None:
-    """Compares the main scripts of question and answer, outside quotations.
-
-    In Chinese answers only lower-case Latin words count as foreign, because brands and names keep their letters.
+    """In Chinese answers only lower-case Latin words count as foreign, because brands and names keep their letters.
     English answers may have a few Chinese words, such as the name of a dish.
     """
     wanted = main_script(task.question)

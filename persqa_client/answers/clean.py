@@ -69,7 +69,6 @@ POSTAMBLE = re.compile(
 
 
 def clean_answer(text: str, task: Task) -> tuple[str, tuple[str, ...]]:
-    """Returns the cleaned text and the names of the steps that changed it."""
     applied = []
     for name, step in STEPS:
         changed = step(text, task)
@@ -103,7 +102,6 @@ def unwrap_fence(text: str, task: Task) -> str:
 
 
 def unwrap_json(text: str, task: Task) -> str:
-    """``{"answer": "…"}`` and the like."""
     if not (text[:1] == "{" and text[-1:] == "}"):
         return text
     try:
@@ -132,7 +130,6 @@ def remove_prompt(text: str, task: Task) -> str:
 
 
 def prompt_sentences(task: Task) -> tuple[str, ...]:
-    """Sentences of the prompt, without the question, and with the tag for the surrogate name."""
     prompt = task.prompt.replace(task.question, "")
     return split_sentences(replace_surrogate(prompt, task.surrogate, task.tag) if task.surrogate else prompt)
 
@@ -170,13 +167,11 @@ def remove_label(text: str, task: Task) -> str:
 
 
 def remove_preamble(text: str, task: Task) -> str:
-    """``Sure, here's the answer:`` and the like before the tag."""
     start = text.find(task.tag, 0, MAX_PREAMBLE_LENGTH)
     return text[start:] if start > 0 and PREAMBLE.fullmatch(text, 0, start) else text
 
 
 def remove_postamble(text: str, task: Task) -> str:
-    """``Let me know if you need more!`` and the like at the end."""
     found = POSTAMBLE.search(text)
     return text[: found.start()].rstrip() if found and found.start() else text
 
@@ -191,7 +186,6 @@ def remove_bullet(text: str, task: Task) -> str:
 
 
 def remove_quotes(text: str, task: Task) -> str:
-    """A pair around the whole text, or a single mark before the tag or at the end."""
     stop = text[-1:] if text[-1:] in (".", "。") else ""
     body = text.removesuffix(stop) if stop else text
     closing = QUOTES.get(body[:1])
@@ -204,9 +198,8 @@ def remove_quotes(text: str, task: Task) -> str:
 
 
 def are_partners(inner: str, opening: str, closing: str) -> bool:
-    """Whether the marks around ``inner`` are a pair, and not part of inner quotations."""
     if opening == "'":
-        # Between letters, or after the tag, it is an apostrophe.
+        # A single quote between letters or after the tag is an apostrophe.
         return not re.search(r"(?<![\w>])'|'(?!\w)", inner)
     if opening == '"':
         return inner.count('"') % 2 == 0 and len(OPENING_QUOTE.findall(inner)) * 2 == inner.count('"')
@@ -218,7 +211,7 @@ def are_partners(inner: str, opening: str, closing: str) -> bool:
     return opening != closing or depth == 0
 
 
-# In this order. The names are listed in the output's details.
+# Steps in order. Their names appear in the output's details.
 STEPS: tuple[tuple[str, Callable[[str, Task], str]], ...] = (
     ("thinking", remove_thinking),
     ("template", remove_template_tokens),

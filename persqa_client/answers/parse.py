@@ -19,8 +19,6 @@ MAX_PASSES = 16
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The text to check, and the names of the steps that changed it."""
-
     text: str
     steps: tuple[str, ...] = ()
 
@@ -45,7 +43,7 @@ def parse_answer(completion: Completion, task: Task) -> Answer:
 
 
 def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens: int | None = None) -> Problem | None:
-    """The first problem: how the completion ended, then its text.
+    """Returns the first problem, in how the completion ended or in its text.
 
     ``max_tokens`` is the request's limit.
     """

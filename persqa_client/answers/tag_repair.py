@@ -14,7 +14,7 @@ from persqa_client.language import HAN_CHARACTER, QUOTATION, SPACED_LETTER, UNSP
 
 # A longer word is a form of a name if it begins with the name, and the name has at least this length (Charliebear).
 MIN_PREFIX_LENGTH = 5
-# Before a lower-case word these indicate a common noun: "a robin".
+# Words that make the next lower-case word a common noun: "a robin".
 DETERMINER = re.compile(r"\b(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|every|no|one)\s+\Z")
 
 LESS_THAN = r"(?:&(?:amp;)*(?:lt|\#0*60|\#x0*3c);|\\u003c)"
@@ -38,7 +38,6 @@ def replace_surrogate(text: str, surrogate: str, tag: str) -> str:
 
 
 def contains_surrogate(text: str, surrogate: str) -> bool:
-    """Finds the name as a word, a plural, or the beginning of a longer word."""
     if HAN_CHARACTER.search(surrogate):
         return surrogate in text
     return surrogate_remnant_pattern(surrogate).search(text) is not None
@@ -97,7 +96,6 @@ def repair_tag(text: str, tag: str, *, bare_name: bool = True) -> tuple[str, tup
 
 
 def remove_opening_emphasis(text: str, tag: str) -> str:
-    """Bold or code marks directly before the first tag, and the matching marks after it."""
     marks = re.match(EMPHASIS, text)
     if marks is None or not text.startswith(tag, marks.end()):
         return text
@@ -119,7 +117,6 @@ def compile_tag_forms(tag: str, bare_name: bool) -> TagForms:
 
 
 def bracketed_forms(tag: str, name: str) -> list[RepairStep]:
-    """Forms with other brackets, or with a single bracket. ``name`` is escaped."""
     inner = rf"({GAP}/?{GAP}{name}{GAP}/?{GAP})"
     # Quoted inscriptions are kept: 写着「mam」.
     unwritten = r"(?<![写印刻标绣画][着有了])"

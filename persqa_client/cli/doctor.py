@@ -39,7 +39,6 @@ MIN_IMAGE_TOKENS = 64
 
 
 def print_report(base_url: str, model: str | None, api_key_env: str | None, timeout: float) -> None:
-    """Exits with a non-zero code if the server cannot be used."""
     try:
         key = find_api_key(base_url, api_key_env, os.environ)
         endpoint = build_settings(Endpoint, base_url=base_url, model=model or "?", api_key=key)

@@ -115,7 +115,6 @@ def parse_extra_body(text: str) -> dict[str, Any]:
 
 
 def print_requests(settings: RunSettings, source: Source) -> None:
-    """Prints the first requests with shortened images."""
     plan = RunPlan(settings, input_folder_of(source))
     reader = plan.make_row_reader()
     # Without a probe the server's features are unknown, so requests are shown as for vLLM 0.12 and later.
@@ -151,7 +150,6 @@ def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMa
 
 
 def execute(run: Run) -> int:
-    """Prints the summary or the error, and returns the exit code."""
     try:
         summary = run_coroutine(execute_with_signals(run))
     except (SettingsError, StorageError) as error:
@@ -180,7 +178,6 @@ def run_coroutine(coroutine: Coroutine[Any, Any, Value]) -> Value:
 
 
 async def execute_with_signals(run: Run) -> Summary:
-    """Shows progress on stderr; Ctrl-C and SIGTERM stop the run."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
@@ -194,7 +191,6 @@ async def execute_with_signals(run: Run) -> Summary:
 
 
 def report_result(run: Run, summary: Summary) -> int:
-    """Prints the summary and returns the exit code."""
     if summary.state == "already":
         print_message(f"{run.settings.output} is already finished: nothing to do.")
         if failed := summary.tally.failed_total:

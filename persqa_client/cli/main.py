@@ -23,7 +23,7 @@ def doctor(
 ) -> None:
     """Test what a server supports, and suggest the flags of a run.
 
-    Exit codes: 0 0 server can be used, 2 invalid usage, 3 server unavailable, requests rejected, or no image support.
+    Exit codes: 0 server can be used, 2 invalid usage, 3 server unavailable, requests rejected, or no image support.
 
     Example: persqa doctor --base-url http://127.0.0.1:8000/v1
     """

@@ -56,7 +56,6 @@ def run_with_server(flags: dict[str, Any], *, dry_run: bool) -> None:
 
 
 def make_server(flags: dict[str, Any], on_progress: Callable[[str], None] | None) -> VLLMServer:
-    """Raises SettingsError for flags that exclude each other."""
     if flags["base_url"]:
         raise SettingsError("Give either --serve to start a server, or --base-url of a running server.")
     if flags["api_key_env"]:
@@ -73,7 +72,6 @@ def make_server(flags: dict[str, Any], on_progress: Callable[[str], None] | None
 
 
 def start_server(server: VLLMServer, status: AbstractContextManager[object]) -> None:
-    """Exits on Ctrl-C."""
     began = time.monotonic()
     print_message(f"Starting vllm serve {server.model_name_or_path} …")
     try:

@@ -33,8 +33,6 @@ TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """What the decision depends on besides the response."""
-
     base_url: str
     model: str
     key: str = field(default="", repr=False)  # removed from every message
@@ -46,7 +44,6 @@ class AttemptContext:
 def classify_response(
     status: int, headers: Mapping[str, str], body: bytes, context: AttemptContext, *, now: float
 ) -> ErrorDecision:
-    """Decides on a response with a status other than 200. ``now`` is Unix time."""
     said = read_error_message(body, context.key)
     error = decode_error(body)
     if (fatal := _find_fatal_error(status, headers, error, said, context)) is not None:
@@ -66,7 +63,6 @@ def classify_response(
 def _find_fatal_error(
     status: int, headers: Mapping[str, str], error: dict[str, Any], said: str, context: AttemptContext
 ) -> tuple[str, str] | None:
-    """Code and message of an error that would affect every request."""
     quote = quote_server_message(said)
     if status == 401:
         reason = "the key is wrong or expired" if context.key else "the server requires a key and none was sent"
@@ -129,7 +125,6 @@ def _classify_client_error(status: int, error: dict[str, Any], said: str, contex
 
 
 def classify_transport_error(fault: TransportFault, detail: str, context: AttemptContext) -> ErrorDecision:
-    """Decides on an attempt without a complete response."""
     url = context.base_url
     if fault == "timeout":
         return ErrorDecision(RetryAction.RETRY, "timeout", f"No answer within {context.timeout:g} s (--timeout).")
@@ -175,7 +170,6 @@ def _parse_float(value: str | None) -> float | None:
 
 
 def decode_error(body: bytes) -> dict[str, Any]:
-    """Empty if the body is not a JSON object."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -215,7 +209,6 @@ def read_error_message(body: bytes, key: str = "") -> str:
 
 
 def redact_secrets(text: str, key: str = "") -> str:
-    """Replaces ``key``, base64 and API keys by ``…``."""
     if key:
         text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "…", text)
     return KEY_LIKE.sub("…", BASE64_RUN.sub("…", DATA_URL.sub("…", text)))

@@ -54,8 +54,6 @@ SUFFIX = rf":?\s+(?:{NOUN}|extra inputs )?(?:(?:is|are) )?(?:currently )?{NEGATI
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How to write requests for one server."""
-
     constraint: str | None = None  # form that the server supports
     prefill: str | None = None
     renamed: frozenset[str] = frozenset()  # refused fields
@@ -69,18 +67,15 @@ class Dialect:
 
     @property
     def active_constraint(self) -> str | None:
-        """None if its field was refused."""
         refused = self.constraint is None or CONSTRAINT_FORMS[self.constraint] in self.dropped
         return None if refused else self.constraint
 
     @property
     def active_prefill(self) -> str | None:
-        """None if one of its fields was refused."""
         refused = self.prefill is None or not self.dropped.isdisjoint(PREFILL_FORMS[self.prefill])
         return None if refused else self.prefill
 
     def adapt_to_refusal(self, field: str) -> Dialect | None:
-        """The dialect with the field renamed or dropped; None if already done."""
         original = next((old for old, new in RENAMED_FIELDS.items() if new == field), field)
         if field in RENAMED_FIELDS and field not in self.renamed | self.dropped:
             return replace(self, renamed=self.renamed | {field})
@@ -89,18 +84,15 @@ class Dialect:
         return replace(self, dropped=self.dropped | {original})
 
     def with_refusals(self, other: Dialect, ignoring: Collection[str] = ()) -> Dialect:
-        """This dialect plus the refusals of another, except for some fields."""
         dropped = self.dropped | (other.dropped - frozenset(ignoring))
         return replace(self, renamed=self.renamed | other.renamed, dropped=dropped)
 
     def describe_changes(self) -> list[str]:
-        """One line per renamed or dropped field."""
         renamed = [f"{name} is sent as {RENAMED_FIELDS[name]}" for name in sorted(self.renamed - self.dropped)]
         return renamed + [f"{name} is left out: the server refuses it" for name in sorted(self.dropped)]
 
 
 def constraint_fields(form: str, pattern: str) -> Json:
-    """Request fields that constrain answers to a pattern."""
     if form == "structured_outputs":
         return {"structured_outputs": {"regex": pattern}}
     if form == "guided_regex":

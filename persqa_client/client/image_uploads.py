@@ -22,8 +22,6 @@ NOT_ABOUT_IMAGES = frozenset(
 
 
 class ServerImageCache:
-    """The uuids that a server is expected to have cached."""
-
     def __init__(self, size: int = CACHE_SIZE) -> None:
         self._uuids: LRUCache[str, None] = LRUCache(size)
 
@@ -42,8 +40,6 @@ class ServerImageCache:
 
 
 class ImageUploads:
-    """Images that an endpoint has, and images being uploaded."""
-
     def __init__(self, image_limit: ImageTokenLimit | None = None, cache_size: int = CACHE_SIZE) -> None:
         self.cache = ServerImageCache(cache_size)
         self.image_limit = image_limit or ImageTokenLimit()

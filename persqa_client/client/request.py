@@ -24,8 +24,6 @@ PLACEHOLDER = f"picture-{secrets.token_hex(8)}-goes-here"
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """JSON with images, which are encoded to base64 during sending."""
-
     parts: tuple[bytes | EncodedImage, ...]
 
     def __len__(self) -> int:
@@ -54,7 +52,6 @@ def render_body(request: Request, *, model: str, sampling: Sampling, dialect: Di
 
 
 def render_preview(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> str:
-    """Indented JSON for users, with shortened images."""
     payload = build_payload(request, model=model, sampling=sampling, dialect=dialect)
     text = orjson.dumps(payload, option=orjson.OPT_INDENT_2).decode()
     for image in embedded_images(request):

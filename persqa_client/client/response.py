@@ -42,7 +42,6 @@ def assemble_stream(body: bytes) -> bytes:
 
 
 def _merge_chunks(chunks: list[Json]) -> Json:
-    """Merges chunks of the first choice; of other fields the last value counts."""
     fields = {name: value for chunk in chunks for name, value in chunk.items() if value is not None}
     choices = [_as_object(listed[0]) for chunk in chunks if isinstance(listed := chunk.get("choices"), list) and listed]
     if not choices:

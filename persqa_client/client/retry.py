@@ -21,8 +21,6 @@ RETRIED = RETRIED_AT_ONCE | {RetryAction.WAIT, RetryAction.RETRY}
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential waits from ``initial`` to ``maximum`` seconds."""
-
     initial: float = 0.5
     maximum: float = 30.0
 
@@ -52,7 +50,6 @@ def make_retry_policy(
     next_wait: Callable[[BaseException | None], float],
     sleep: Callable[[float], Awaitable[None]],
 ) -> AsyncRetrying:
-    """``next_wait`` returns the seconds to wait after an error."""
     return AsyncRetrying(
         retry=retry_if_exception(is_retryable),
         stop=lambda call: is_exhausted(),
@@ -65,7 +62,6 @@ def make_retry_policy(
 async def run_with_retries(
     attempt: Callable[[], Awaitable[Result]], make_policy: Callable[[], AsyncRetrying]
 ) -> Result:
-    """Makes an attempt, and retries it by the policy. Raises the last error."""
     # tenacity takes a tenth of an attempt's CPU time, and most requests succeed immediately. So it is used only after a
     # failure, which then counts as its first attempt.
     try:

@@ -1,12 +1,10 @@
-"""One attempt at one endpoint: sends a body, returns a completion or raises an ErrorDecision.
+"""One attempt at one endpoint: sends a body, returns a completion or raises an AttemptError.
 
-Requests use the OpenAI SDK over aiohttp. The unmodified SDK needs 4.1 times the CPU time of a bare aiohttp loop.
-``ChatOpenAI`` copies the request instead of rebuilding it, and ``AiohttpTransport`` reads responses in one piece;
-together they need 3.4 times (``scripts/bench.py hot-path``).
+Uses the OpenAI SDK over aiohttp. The unmodified SDK needs 4.1 times the CPU time of a bare aiohttp loop; with
+``ChatOpenAI`` and ``AiohttpTransport`` it is 3.4 times (``scripts/bench.py hot-path``).
 
-Exceptions of the SDK, httpx2 and aiohttp are converted here. Two private names are imported:
-``get_environment_proxies``, because httpx2 applies proxy variables only to its own transport, and
-``FinalRequestOptions``, because the SDK's public ``post`` would rebuild it for each request.
+Two private names are imported: ``get_environment_proxies``, because httpx2 applies proxy variables only to its own
+transport, and ``FinalRequestOptions``, because the SDK's public ``post`` would rebuild it for each request.
 """
 
 from __future__ import annotations
@@ -104,11 +102,10 @@ class ChatOpenAI(AsyncOpenAI):
 
 
 class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """Sends httpx2's requests through aiohttp, with the certificates of SSL_CERT_FILE or SSL_CERT_DIR if set.
+    """Sends httpx2's requests through aiohttp, without redirects. Raises aiohttp's exceptions.
 
     The SDK's own aiohttp transport keeps cookies, so a load balancer could bind all requests to one replica; it fails
-    for reason phrases that are not UTF-8; and it is slower for small bodies. This one follows no redirects and raises
-    aiohttp's exceptions.
+    for reason phrases that are not UTF-8; and it is slower for small bodies.
     """
 
     def __init__(self, connections: int, proxy: httpx2.Proxy | None = None) -> None:
@@ -170,8 +167,6 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
 
 
 class ResponseStream(httpx2.AsyncByteStream):
-    """Body of a response whose head has arrived."""
-
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
 
@@ -187,8 +182,8 @@ class ResponseStream(httpx2.AsyncByteStream):
 class Client(AbstractAsyncContextManager["Client"]):
     """Makes single attempts, without retries and limits.
 
-    ``timeout``: seconds for an attempt. ``http_client`` replaces the default HTTP client and its environment proxies;
-    it may be an httpx client, which respx can mock. ``observe_headers`` gets the headers of each good response.
+    ``http_client`` replaces the default HTTP client and its environment proxies. ``observe_headers`` gets the headers
+    of each good response.
     """
 
     def __init__(
@@ -258,7 +253,6 @@ class Client(AbstractAsyncContextManager["Client"]):
         return self._check(response.status_code, response.headers, content)
 
     def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> bytes | ErrorDecision:
-        """Returns the JSON of a good response, whole or streamed."""
         if status == 200 and is_event_stream(headers):
             content = assemble_stream(content)
             if not content:
@@ -322,7 +316,6 @@ def make_http_client(base_url: str, connections: int) -> httpx2.AsyncClient:
 
 
 def iter_causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception, its causes and contexts, each once; the chain may be circular."""
     seen = set[int]()
     while error is not None and id(error) not in seen:
         yield error

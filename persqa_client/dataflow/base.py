@@ -82,7 +82,6 @@ def replace_flags(text: str, **own: str) -> str:
 
 @contextmanager
 def errors_name_arguments(**own: str) -> Iterator[None]:
-    """In SettingsError and RunStopped."""
     try:
         yield
     except ServerFailed:

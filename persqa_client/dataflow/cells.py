@@ -28,7 +28,6 @@ MISSING_TYPES = frozenset({"NoneType", "NAType", "NaTType"})
 
 
 def to_plain_python(value: Any) -> Any:
-    """Converts numpy arrays and scalars, also nested."""
     if isinstance(value, dict):
         return {key: to_plain_python(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -37,16 +36,12 @@ def to_plain_python(value: Any) -> Any:
 
 
 def is_missing(value: object) -> bool:
-    """None, NaN, NaT or pandas' NA."""
     # Only numbers are compared: arrays compare items, images pixels.
     return type(value).__name__ in MISSING_TYPES or (isinstance(value, Number) and value != value)
 
 
 def split_image_cell(value: Any) -> list[Any]:
-    """Splits a list, a string, an array, or a printed list into images.
-
-    Paths become text, ``datasets`` structs become bytes or a path. Missing values are dropped, other types kept.
-    """
+    """Paths become text, ``datasets`` structs bytes or a path. Missing values are dropped, other types kept."""
     value = to_plain_python(value)
     if isinstance(value, str):
         value = parse_cell_text(value)
@@ -66,7 +61,6 @@ def unpack_image(cell: Any) -> Any:
 
 
 def parse_literal(text: str) -> Any:
-    """The text itself if it is no Python literal."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -74,7 +68,6 @@ def parse_literal(text: str) -> Any:
 
 
 def parse_cell_text(text: str) -> Any:
-    """Parses a printed list or ``datasets`` struct, as in CSV; other texts are unchanged."""
     bare = text.strip()
     if bare.startswith("[") and bare.endswith("]"):
         listed = parse_list_text(bare)
@@ -116,7 +109,6 @@ def resolve_references(cell: Any, keep: Callable[[bytes], str]) -> tuple[str, ..
 
 
 def read_image_bytes(cell: Any) -> bytes:
-    """Raises RowError if the value is not an image."""
     if isinstance(cell, bytes | bytearray):
         return bytes(cell)
     if isinstance(cell, Image.Image):
@@ -126,7 +118,6 @@ def read_image_bytes(cell: Any) -> bytes:
 
 
 def encode_png(image: Image.Image) -> bytes:
-    """Upright, with fast compression."""
     out = io.BytesIO()
     try:
         upright = ImageOps.exif_transpose(image)
@@ -139,7 +130,6 @@ def encode_png(image: Image.Image) -> bytes:
 
 
 def make_data_uri(data: bytes) -> str:
-    """Detects the media type from the bytes."""
     format = detect_format(data)
     kind = "application/octet-stream" if format is None else f"image/{format.lower()}"
     return f"data:{kind};base64,{pybase64.b64encode(data).decode()}"
@@ -154,7 +144,6 @@ def value_to_text(value: Any) -> str:
 
 
 def image_cell_to_text(cell: Any) -> Any:
-    """One text, or a JSON list of several; cells without images are unchanged."""
     cells = [] if isinstance(cell, str) else split_image_cell(cell)
     if not any(isinstance(each, IMAGE_TYPES) for each in cells):
         return cell
@@ -174,11 +163,9 @@ class ImageFolder:
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """Folders for looking up these references."""
         return (self.path,) if self.used else ()
 
     def store(self, data: bytes) -> str:
-        """Returns the file name. Raises StorageError."""
         self.used = True
         format = detect_format(data)
         name = blake2b(data, digest_size=16).hexdigest() + (f".{format.lower()}" if format else "")

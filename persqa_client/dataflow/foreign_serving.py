@@ -26,8 +26,6 @@ ERROR_PREFIX = "Error: "
 
 
 class ForeignQuestion(NamedTuple):
-    """A request; ``paths`` are the image files."""
-
     system: str
     text: str
     paths: tuple[str, ...]
@@ -35,7 +33,6 @@ class ForeignQuestion(NamedTuple):
 
     @property
     def flat(self) -> str:
-        """All turns as one text."""
         return "\n\n".join([self.text, *(turn.text for turn in self.turns)])
 
 
@@ -48,8 +45,6 @@ CallServing = Callable[[Any, list[ForeignQuestion]], Sequence[Any]]
 
 
 def select_call(serving: Any) -> CallServing:
-    """Raises SettingsError if the serving has no method for images."""
-
     def has(name: str) -> bool:
         return callable(getattr(serving, name, None))
 
@@ -149,7 +144,7 @@ def ask_serving(way: CallServing, serving: Any, questions: Sequence[ForeignQuest
 
 
 def batch_key(question: ForeignQuestion) -> tuple[str, bool, str]:
-    """Questions in one call have the same system text, and either one or several images each."""
+    """Questions in one call have the same system text, and one or several images each."""
     return question.system, len(question.paths) > 1, question.flat
 
 
@@ -188,8 +183,7 @@ class WaitingQuestion(NamedTuple):
 class ForeignPool(Pool):
     """Completes requests through one of DataFlow's servings instead of endpoints.
 
-    Calls the serving in a thread, one call at a time, with up to ``size`` requests. Images are in a temporary folder.
-    Raises SettingsError if the serving has no method for images.
+    Calls the serving in a thread, one call at a time. Raises SettingsError if the serving has no method for images.
     """
 
     def __init__(self, serving: Any, size: int) -> None:
@@ -243,7 +237,6 @@ class ForeignPool(Pool):
         return await waiting.answer
 
     async def _call(self) -> None:
-        """Processes batches while questions wait."""
         while self._waiting:
             await self._gather()
             batch, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
@@ -255,7 +248,6 @@ class ForeignPool(Pool):
                     one.answer.set_result(answer)
 
     async def _gather(self) -> None:
-        """Waits for a full batch, or until no more questions arrive."""
         there = 0
         while there < len(self._waiting) < self._size:
             there = len(self._waiting)
@@ -270,7 +262,6 @@ class ForeignPool(Pool):
         return paths
 
     def drain(self) -> None:
-        """The current call finishes; waiting questions get Interrupted."""
         self._closed = True
         waiting, self._waiting = self._waiting, []
         for one in waiting:

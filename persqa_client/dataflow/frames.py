@@ -24,8 +24,6 @@ OUTPUT_KEY = "pers_qa"
 
 
 class RowAnswer(NamedTuple):
-    """The answer to a question, or ``error``: code and reason."""
-
     text: str | None
     question: str | None = None
     error: str | None = None
@@ -34,10 +32,7 @@ class RowAnswer(NamedTuple):
 def collect_answers(
     rows: int, records: Iterable[dict[str, Any]], failures: Iterable[dict[str, Any]]
 ) -> list[list[RowAnswer]]:
-    """Answers of each row in question order; one failure for an invalid row.
-
-    ``records`` are in order. A failure has the number of its question, or none for question 0.
-    """
+    """Answers of each row in question order; one failure for an invalid row."""
     answers: list[list[RowAnswer]] = [[] for _ in range(rows)]
     for record in records:
         question = record[f"{OUTPUT_KEY}_meta"]["question"]
@@ -61,7 +56,6 @@ CONVERSATION = "conversation"
 
 
 def get_data_frame(storage: Any) -> Frame:
-    """Raises SettingsError if the storage holds no data frame."""
     frame = storage.read("dataframe")
     if not isinstance(frame, pandas.DataFrame):
         raise SettingsError(
@@ -76,8 +70,7 @@ def iter_rows(
 ) -> Iterator[dict[str, Any] | RowError]:
     """Yields each row as an input row, or as RowError if it is invalid.
 
-    An input row has the images, the ``steering`` columns and, if it is text or a whole number, the ``id``: rows with
-    equal images and different ids get different questions. ``keep`` stores an embedded image.
+    Rows with equal images and different ``id`` get different questions. ``keep`` stores an embedded image.
 
     Raises SettingsError for missing or duplicate columns.
     """
@@ -100,7 +93,7 @@ def image_references(cell: object, image_key: str, keep: Callable[[bytes], str])
 
 
 def select_steering_fields(columns: dict[str, Any]) -> dict[str, Any]:
-    """Keeps text and whole numbers. Raises RowError for other steering columns, except ``id``."""
+    """Keeps text and whole numbers; other values raise RowError, except in ``id``."""
     for key, value in columns.items():
         if key != "id" and not isinstance(value, str):
             raise RowError("bad_field", f"the column {key!r} must hold text, not {type(value).__name__}")
@@ -127,8 +120,7 @@ def add_answers(
 ) -> Frame:
     """Returns a frame with one row per answer.
 
-    Adds ``{output_key}_error`` if an answer is missing, or with ``always_errors``. With ``into_conversation`` the
-    question replaces the value of the first turn in ``conversation``.
+    Adds ``{output_key}_error`` if an answer is missing, or with ``always_errors``.
     """
     places = [number for number, given in enumerate(answers) for _ in given]
     flat = [answer for given in answers for answer in given]
@@ -177,7 +169,6 @@ def contains_array(cell: object) -> bool:
 
 
 def with_question(conversation: Any, question: str | None) -> Any:
-    """Replaces the value of the first turn, if there is one."""
     turns = deepcopy(to_plain_python(conversation))
     first = turns[0] if isinstance(turns, list) and turns else None
     if question is None or not isinstance(first, dict) or "value" not in first:

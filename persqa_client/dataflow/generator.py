@@ -49,7 +49,6 @@ RUNS_FOLDER = "persqa_runs"
 
 
 def find_cache_folder(storage: Any) -> Path | None:
-    """None for a storage in memory."""
     cache = getattr(storage, "cache_path", None)
     return Path(cache) / RUNS_FOLDER if cache else None
 
@@ -78,7 +77,6 @@ def find_run_folder(storage: Any, output_key: str, identity: object, rows: Seque
 
 
 def write_rows(folder: Path, rows: Sequence[bytes]) -> Path:
-    """Writes the run's input, unless it is unchanged. Raises StorageError."""
     path = folder / "rows.jsonl"
     text = b"".join(row + b"\n" for row in rows)
     try:
@@ -91,7 +89,7 @@ def write_rows(folder: Path, rows: Sequence[bytes]) -> Path:
 
 
 def iter_json_lines(path: Path) -> Iterator[Line]:
-    """One by one, because details make lines several times larger than rows."""
+    """Lazy, because details make lines several times larger than rows."""
     if path.exists():
         with path.open("rb") as file:
             yield from map(load_object, file)
@@ -104,10 +102,8 @@ class PersQAGenerator(OperatorBase):
     """Adds ``Question: …, Answer: …`` about the main character to each row of a data frame.
 
     ``llm_serving`` is a serving of this package or of DataFlow. Keyword arguments are named like the flags.
-    ``questions`` above 1 repeats each row. ``steering`` names the columns (``question``, ``tag``, ``category``,
-    ``language``) that apply to their rows. ``fresh`` discards earlier answers, ``retry_failed`` asks failed rows of
-    earlier calls again. ``batch_size`` is for DataFlow's servings. ``progress`` shows a bar on a terminal, otherwise a
-    line every ten seconds.
+    ``steering`` names the columns (``question``, ``tag``, ``category``, ``language``) that apply to their rows.
+    ``batch_size`` is for DataFlow's servings.
     """
 
     @errors_name_arguments()
@@ -161,7 +157,6 @@ class PersQAGenerator(OperatorBase):
 
     @staticmethod
     def get_desc(lang: str = "zh") -> str:
-        """Description shown by DataFlow, in English or Chinese."""
         if lang == "zh":
             return (
                 "针对每张图片的主角（默认标签 <mam>）提问，写入“Question: ..., Answer: ...”；"
@@ -174,10 +169,11 @@ class PersQAGenerator(OperatorBase):
 
     @errors_name_arguments()
     def run(self, storage: Any, input_modal_key: str = "image", output_key: str = "output") -> list[str]:
-        """Asks about each row of the storage's data frame, and writes it back with ``output_key``.
+        """Asks about each row of the storage's data frame, and writes it back with ``output_key``; None for failed
+        rows.
 
-        A failed row has None there. Raises SettingsError before anything is sent, and RunStopped if the endpoint
-        rejects all requests; the same call then resumes.
+        Raises SettingsError before anything is sent, and RunStopped if the endpoint rejects all requests; the same call
+        then resumes.
         """
         if not output_key or output_key == input_modal_key:
             raise SettingsError("output_key must name a column other than input_modal_key.")
@@ -196,7 +192,6 @@ class PersQAGenerator(OperatorBase):
         return [output_key]
 
     def _answers(self, storage: Any, frame: Any, image_key: str, output_key: str) -> list[list[RowAnswer]]:
-        """Answers of each row. Invalid rows are left out of the run."""
         settings, pool = self._settings()
         with open_image_folder(storage) as pictures:
             rows: list[bytes] = []
@@ -214,7 +209,6 @@ class PersQAGenerator(OperatorBase):
     def _ask(
         self, storage: Any, output_key: str, rows: list[bytes], settings: RunSettings, pool: ForeignPool | None
     ) -> tuple[Iterable[Line], Iterable[Line]]:
-        """Runs or resumes; returns answered and failed lines."""
         folder = find_run_folder(storage, output_key, RunPlan(settings).identity(), rows)
         if folder is None:
             summary = self._execute(settings, InMemorySource(list(map(load_object, rows))), pool)
@@ -227,7 +221,6 @@ class PersQAGenerator(OperatorBase):
         return iter_json_lines(files.output), iter_json_lines(files.failed)
 
     def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
-        """Starts a local server only if rows are left."""
         run = Run(settings, source, pool=pool, warn=logger.warning)
         if not isinstance(self.serving, VLMServing):
             return execute_blocking(run, *self._beside())
@@ -242,7 +235,7 @@ class PersQAGenerator(OperatorBase):
         return [partial(show_progress, console=console)] if self.progress else []
 
     def _settings(self) -> tuple[RunSettings, ForeignPool | None]:
-        """Settings with a placeholder endpoint, and the pool that replaces it for DataFlow's servings."""
+        """Settings with a placeholder endpoint, and the pool for DataFlow's servings."""
         serving, seed = self.serving, self.seed
         if isinstance(serving, VLMServing):
             sampling = serving.sampling if seed is None else serving.sampling.model_copy(update={"seed": seed})

@@ -21,14 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 class LocalModelVLMServing_vllm(VLMServing):
-    """Serves a local model with ``vllm serve`` in a separate process on the loopback interface.
+    """Serves a local model with ``vllm serve``, started by ``start_serving()`` or the first question.
 
-    Temperature, top_p, max_tokens, top_k, repetition penalty and seed are sent with each request; other arguments of
-    DataFlow become options of the server. ``vllm_command``, ``extra_args``, ``startup_timeout``, ``log_path`` and
-    ``on_progress`` are passed to VLLMServer.
-
-    ``start_serving()`` or the first question starts the server; ``cleanup()`` or the end of this process stops it.
-    Starting raises SettingsError if vllm is not installed, and ServerFailed if the server does not become ready.
+    Sampling arguments are sent with each request; other arguments of DataFlow become options of the server. The rest is
+    passed to VLLMServer. Starting raises SettingsError if vllm is not installed, and ServerFailed if the server does
+    not become ready.
     """
 
     @errors_name_arguments(**{name: f"vllm_{name}" for name in ("temperature", "top_p", "max_tokens", "seed")})
@@ -95,7 +92,6 @@ class LocalModelVLMServing_vllm(VLMServing):
 
     @property
     def endpoint(self) -> Endpoint:
-        """Starts the server if it is not running."""
         self.start_serving()
         return self.server.endpoint
 
@@ -113,7 +109,6 @@ class LocalModelVLMServing_vllm(VLMServing):
         return self.server.model
 
     def cleanup(self) -> None:
-        """Stops the server and its child processes."""
         super().cleanup()
         self.server.stop()
 

@@ -32,7 +32,7 @@ IMAGE_SCHEMES = ("data:image/", "file://")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One request. ``images`` of later turns come last (see ``Turn.pictures``)."""
+    """``images`` of later turns come last (see ``Turn.pictures``)."""
 
     system: str
     text: str
@@ -41,10 +41,8 @@ class Prompt:
 
 
 def build_text_prompt(text: Any, images: Any, system: str) -> Prompt:
-    """Prompt for a text and its images.
-
-    Without images, a text that is an image reference is the image, and ``system`` is the question, as in calls by
-    DataFlow's operators.
+    """Without images, a text that is an image reference is the image, and ``system`` the question (DataFlow's
+    operators).
     """
     if not isinstance(text, str):
         raise RowError("bad_prompt", f"a prompt must be text, not {type(text).__name__}")
@@ -55,10 +53,9 @@ def build_text_prompt(text: Any, images: Any, system: str) -> Prompt:
 
 
 def build_conversation_prompt(conversation: Any, images: Any, system: str) -> Prompt:
-    """Prompt for ``from``/``value`` or ``role``/``content`` turns.
+    """Each ``<image>`` mark takes the next image; images without a mark go to the first turn.
 
-    Each ``<image>`` mark takes the next image; images without a mark go to the first turn. Raises RowError unless the
-    first and the last turn are the user's.
+    Raises RowError unless the first and the last turn are the user's.
     """
     turns = [parse_turn(turn) for turn in conversation] if isinstance(conversation, list | tuple) else []
     system = "\n".join([system, *(turn.text for turn in turns if turn.role == "system")]).strip()
@@ -107,13 +104,11 @@ def is_image_reference(text: str) -> bool:
 
 
 def looks_like_sentence(text: str) -> bool:
-    """Several words, without a slash in the first."""
     first, _, rest = text.partition(" ")
     return bool(rest) and "/" not in first and len(rest.split()) > 1
 
 
 def item_at(values: Sequence[Any] | None, number: int) -> Any:
-    """Images of one input; None without them."""
     return values[number] if values is not None and number < len(values) else None
 
 
@@ -134,10 +129,10 @@ class BlockingClient:
         self._process = 0
 
     def ask(self, prompts: Sequence[Prompt | RowError]) -> list[PromptResult]:
-        """An answer or an error per prompt. RowErrors among the prompts are returned.
+        """An answer or an error per prompt.
 
-        Raises RunStopped if the endpoint rejects all requests. If some prompts were already answered, the others get
-        this error instead, so that no answers are lost.
+        Raises RunStopped if the endpoint rejects all requests before any answer; afterwards the other prompts get that
+        error.
         """
         answering = get_portal().start_task_soon(self._ask, prompts)
         try:
@@ -171,7 +166,6 @@ class BlockingClient:
         results: list[PromptResult],
         stops: list[RunStopped],
     ) -> None:
-        """Worker: takes prompts until all are stopped."""
         for number, prompt in left:
             if stops:
                 return
@@ -203,7 +197,6 @@ class BlockingClient:
         return self._session
 
     def close(self) -> None:
-        """The next request opens new connections."""
         session, self._session = self._session, None
         if session is not None and self._process == os.getpid():
             get_portal().call(session.aclose)

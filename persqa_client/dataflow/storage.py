@@ -98,7 +98,6 @@ WRITERS: dict[str, Callable[[Frame, Path], None]] = {
 
 
 def read_frame(path: Path, kind: str, advice: str) -> Frame:
-    """Raises SettingsError, with the advice, if the file is missing or invalid."""
     if kind not in READERS:
         raise SettingsError(f"{path} can't be read as a data frame: pass a file of type {', '.join(READERS)}.")
     if not path.exists():
@@ -137,8 +136,7 @@ class FileStorage(StorageBase):
     """Keeps step n as ``{cache_path}/{file_name_prefix}_step{n}.{cache_type}``.
 
     ``first_entry_file_name`` is a file, or a data set on a hub (``hf:NAME[:CONFIG]:SPLIT``, ``ms:NAME[:SPLIT]``). Call
-    ``step()`` before each operator. Raises SettingsError for missing and unreadable files, StorageError if writing
-    fails.
+    ``step()`` before each operator.
     """
 
     def __init__(
@@ -169,14 +167,13 @@ class FileStorage(StorageBase):
         return list(self.read("dataframe").columns)
 
     def read(self, output_type: Literal["dataframe", "dict"] = "dataframe") -> Any:
-        """Reads the previous step's data frame, or its rows as dicts."""
         if output_type not in ("dataframe", "dict"):
             raise SettingsError(f"output_type must be 'dataframe' or 'dict', not {output_type!r}.")
         frame = self._frame()
         return frame if output_type == "dataframe" else frame.to_dict(orient="records")
 
     def write(self, data: Any) -> str:
-        """Writes a data frame or a list of dicts for the next step; returns the path."""
+        """Returns the path."""
         frame = data if isinstance(data, pandas.DataFrame) else pandas.DataFrame(data)
         path = self._path(self.operator_step + 1)
         write_frame(frame, path, self.cache_type)

@@ -36,9 +36,8 @@ logger = logging.getLogger(__name__)
 class VLMServing(ServingBase):
     """Base class: answers requests of any DataFlow operator.
 
-    Inputs without an answer are None in the result, or ``placeholder`` for operators that accept only text.
-    ``failures`` holds their RowErrors by index until the next call. Raises RunStopped if the endpoint rejects all
-    requests.
+    Inputs without an answer are None in the result, or ``placeholder``; ``failures`` holds their RowErrors by index.
+    Raises RunStopped if the endpoint rejects all requests.
     """
 
     def __init__(self, sampling: Sampling, limits: Limits, placeholder: str | None = None) -> None:
@@ -75,9 +74,7 @@ class VLMServing(ServingBase):
         audio_inputs: Sequence[Any] | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Answers texts, with their images in ``image_inputs``.
-
-        Without ``image_inputs``, an input that is an image reference is the image, and ``system_prompt`` is the
+        """Without ``image_inputs``, an input that is an image reference is the image, and ``system_prompt`` the
         question.
         """
         reject_media(video_inputs, audio_inputs)
@@ -113,7 +110,7 @@ class VLMServing(ServingBase):
         timeout: float | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Answers one text per image. ``timeout`` is ignored in favour of the serving's own."""
+        """``timeout`` is ignored in favour of the serving's own."""
         return self.generate_from_input_multi_images(
             [[path] for path in image_paths], None, system_prompt, text_prompts, model, timeout, json_schema
         )
@@ -128,7 +125,7 @@ class VLMServing(ServingBase):
         timeout: float | None = None,
         json_schema: dict[str, Any] | None = None,
     ) -> list[str | None]:
-        """Answers one text about several images each. Labels are listed before the text."""
+        """Labels are listed before the text."""
         texts = user_prompts if user_prompts is not None else [""] * len(list_of_image_paths)
         check_same_length(list_of_image_paths, texts)
         if list_of_image_labels is not None:
@@ -181,7 +178,6 @@ class VLMServing(ServingBase):
         return told if isinstance(told, str) else self.placeholder
 
     def _talk(self, model: str | None, json_schema: dict[str, Any] | None) -> BlockingClient:
-        """Client for a model and a JSON schema."""
         endpoint, sampling = self.endpoint, self.sampling
         key = (model or endpoint.model, json.dumps(json_schema, sort_keys=True))
         if key not in self._talks:
@@ -196,7 +192,6 @@ class VLMServing(ServingBase):
 
 
 def build_or_error(make: Callable[..., Prompt], *given: Any) -> Prompt | RowError:
-    """Returns the RowError of an invalid input, so that only that input fails."""
     try:
         return make(*given)
     except RowError as error:
@@ -225,10 +220,9 @@ DATAFLOW_KEY_VARIABLE = "DF_API_KEY"
 class OpenAIVLMServing(VLMServing):
     """DataFlow's ``APIVLMServing_openai``, for any OpenAI-compatible endpoint.
 
-    ``api_url`` is the root of the API. The key is read once from the variable ``key_name_of_api_key`` and sent only to
-    ``api_url``; servers without keys need no variable. ``max_workers`` is the number of concurrent requests, or
-    ``"auto"``. ``timeout`` is for one attempt, in seconds. ``send_request_stream`` has no effect. Raises SettingsError
-    if the named variable is not set.
+    The key is read from the variable ``key_name_of_api_key`` and sent only to ``api_url``; servers without keys need no
+    variable. ``max_workers`` is the number of concurrent requests, or ``"auto"``. ``timeout`` is for one attempt.
+    ``send_request_stream`` has no effect. Raises SettingsError if the named variable is not set.
     """
 
     @errors_name_arguments()

@@ -34,7 +34,6 @@ def make_endpoints(
 
 
 def assign_key_variables(base_urls: Sequence[str], key_envs: Sequence[str]) -> list[str | None]:
-    """Accepts one variable for several endpoints only if they are on the same host."""
     if not key_envs:
         return [None] * len(base_urls)
     if len(key_envs) == len(base_urls):

@@ -26,10 +26,10 @@ ExitCheck = Callable[[], RunStopped | None]  # returns why a server started by t
 
 
 class OutageGate:
-    """Every request to an endpoint passes this gate, which is closed while the endpoint is unavailable.
+    """Every request to an endpoint passes this gate, which is closed during an outage.
 
-    Trouble lasts from the first refusal or lost connection until the next answer. After ``max_outage`` seconds of
-    trouble the run stops.
+    Trouble lasts from the first refusal or lost connection until the next answer; after ``max_outage`` seconds the run
+    stops.
     """
 
     def __init__(
@@ -65,7 +65,6 @@ class OutageGate:
 
     @property
     def healthy(self) -> bool:
-        """Whether the last event was an answer."""
         return self._trouble_since is None
 
     @property
@@ -74,7 +73,6 @@ class OutageGate:
 
     @property
     def server_exit(self) -> ServerFailed | None:
-        """The exit of a server started by this program, if noticed."""
         return self._stop if isinstance(self._stop, ServerFailed) else None
 
     async def wait_until_open(self) -> None:
@@ -110,8 +108,7 @@ class OutageGate:
         return self.closed
 
     def close(self, reason: str, failover: Failover | None = None) -> None:
-        """Closes the gate until a probe succeeds. With ``failover``, requests that wait for a permit go to other
-        endpoints.
+        """With ``failover``, requests that wait for a permit go to other endpoints.
 
         Raises RunStopped after ``max_outage`` or if the server has exited, Interrupted if the run is stopped.
         """
@@ -156,7 +153,7 @@ class OutageGate:
             raise RunStopped(
                 "server_away",
                 f"No answer for {now - self._trouble_since:.0f} s (--max-outage {self._max_outage:g}): {reason} "
-                "Nothing is lost; give the same command again when the server is back.",
+                "Nothing is lost; run the same command again when the server is available.",
             )
 
     async def _probe(self, reason: str, failover: Failover | None) -> None:

@@ -108,7 +108,6 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         return RequestState(failover=member, tolerated_crashes=TOLERATED_CRASHES)
 
     async def _try(self, member: Member, request: Request, state: RequestState) -> Reply | None:
-        """None if another endpoint should continue."""
         member.outstanding += 1
         try:
             reply = await member.session.complete(request, state)
@@ -128,7 +127,6 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         return reply
 
     async def _choose(self, key: int | None, avoid: Member | None) -> Member:
-        """Waits if all endpoints are unavailable."""
         order = rank_endpoints(key, self._urls)
         while True:
             for member in self.members:
@@ -147,7 +145,6 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             await self._wait_for_recovery()
 
     async def _wait_for_recovery(self) -> None:
-        """Waits until an endpoint is available or has exited. Raises RunStopped after ``max_outage``."""
         if self._recovery is None or self._recovery.done():
             gates = (member.session.outage.wait_until_open() for member in self.members if member.left_out is None)
             self._recovery = asyncio.ensure_future(wait_first(*gates))
@@ -181,7 +178,6 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     @property
     def completer(self) -> Pool | Session:
-        """The session itself if there is only one endpoint."""
         return self if len(self.members) > 1 else self.members[0].session
 
     @property
@@ -204,7 +200,6 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     @property
     def permits(self) -> int:
-        """Concurrent requests at all available endpoints; at least one."""
         if len(self.members) == 1:
             return self.members[0].session.concurrency_limit.permits
         available = (member for member in self.members if member.health != "unavailable")

@@ -12,14 +12,10 @@ class Failover(Protocol):
     """The other endpoints of a pool."""
 
     @property
-    def is_ready(self) -> bool:
-        """Whether another endpoint can take over the request now."""
-        ...
+    def is_ready(self) -> bool: ...
 
     @property
-    def can_outlast_outage(self) -> bool:
-        """Whether the run can continue without this endpoint."""
-        ...
+    def can_outlast_outage(self) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -50,18 +46,15 @@ class RequestState:
         return unsettled or self.crashes > self.tolerated_crashes
 
     def next_wait_number(self) -> int:
-        """Counts a wait; returns the number of earlier ones."""
         self.waits += 1
         return self.waits - 1
 
     def record_refusal(self, now: float) -> float:
-        """Returns the seconds since the first refusal."""
         if self.refused_since is None:
             self.refused_since = now
         return now - self.refused_since
 
     def record_connection_failure(self, decision: ErrorDecision, answers: int) -> None:
-        """``answers``: number of answers by the endpoint so far."""
         if answers > self.answers_at_failure:
             self.unanswered_attempts = 0
         self.unanswered_attempts += decision.action is RetryAction.RETRY
@@ -84,7 +77,6 @@ class RequestState:
         self.connection_failure, self.unanswered_attempts = None, 0
 
     def continue_from(self, other: RequestState) -> None:
-        """Copies the counts from the previous endpoint."""
         self.sent, self.attempts_used, self.waits = other.sent, other.attempts_used, other.waits
         self.crashes = other.crashes
         self.attempts_elsewhere = other.attempts_used

@@ -28,7 +28,6 @@ class EndpointLoad:
 
     @property
     def share(self) -> float:
-        """Load with one more request, relative to the permits."""
         one_at_a_time = self.health == "doubtful" and self.outstanding > 0
         return (self.outstanding + 1) / (1 if one_at_a_time else max(1, self.permits))
 

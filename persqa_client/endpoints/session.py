@@ -1,6 +1,5 @@
 """Completes a request at one endpoint: limits, outage gate, attempt, decision, retry.
 
-Each attempt waits for images that another request is uploading, then for a permit, the outage gate and the rate limit.
 The permit is released while the request waits for a retry.
 """
 
@@ -195,7 +194,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         return make_reply(completion, request, dialect, attempts=state.attempts_used + 1, used_uuids=bool(known))
 
     async def _fail_over_if_needed(self, state: RequestState, failover: Failover) -> None:
-        """Raises FailedOver if another endpoint should make the next attempt."""
         if state.has_failed_here and state.connection_failure is not None:
             # A lost connection may be the start of an outage, which costs no attempt.
             await self.outage.check(state.connection_failure.message, failover)
@@ -203,7 +201,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             raise FailedOver
 
     async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
-        """Waits for the outage gate and the rate limit. Holds the permit, because the gate may close meanwhile."""
+        """Holds the permit, because the gate may close meanwhile."""
         while True:
             if self.outage.closed:
                 if state.failover is not None:
@@ -216,7 +214,6 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.rate_limit.refund(tokens)
 
     def _react(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
-        """Raises RowError, RunStopped or FailedOver if there is no further attempt here."""
         match decision.action:
             case RetryAction.RETRY:
                 state.attempts_used += 1
@@ -283,7 +280,6 @@ class Session(AbstractAsyncContextManager["Session"]):
             )
 
     async def _is_unavailable(self, decision: ErrorDecision, state: RequestState) -> bool:
-        """Whether attempts are used up only because of an outage."""
         if decision.code not in UNREACHABLE_CODES or state.answers_at_failure != self.outage.answers:
             return False
         enough = state.unanswered_attempts >= min(2, self.limits.max_attempts)
@@ -313,7 +309,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         )
 
     def drain(self) -> None:
-        """Starts no more requests; those in flight finish."""
         self.concurrency_limit.close()
         self.rate_limit.close()
 

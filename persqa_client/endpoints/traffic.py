@@ -46,7 +46,6 @@ def collect_endpoint_stats(pool: Pool) -> tuple[EndpointStats, ...]:
 
 
 def collect_notes(pool: Pool) -> list[str]:
-    """Dialect changes, with URLs if they differ, and excluded endpoints."""
     changes = {member.url: member.session.profile.dialect.describe_changes() for member in pool.members}
     first: list[str] = next(iter(changes.values()), [])  # DataFlow's servings have no endpoints
     if all(notes == first for notes in changes.values()):
@@ -55,7 +54,6 @@ def collect_notes(pool: Pool) -> list[str]:
 
 
 def collect_findings(pool: Pool) -> list[str]:
-    """Final concurrency of each endpoint, and number of images sent by uuid."""
     findings = []
     for member in pool.members:
         prefix = f"{member.url}: " if len(pool.members) > 1 else ""
@@ -72,7 +70,6 @@ def collect_findings(pool: Pool) -> list[str]:
 
 
 def describe_trouble(pool: Pool) -> str | None:
-    """Why requests wait, or which endpoints are unavailable; None if neither."""
     reasons = {member.url: _describe_pause(member) for member in pool.members if not member.left_out}
     troubles = {url: reason for url, reason in reasons.items() if reason is not None}
     if not troubles:

@@ -23,20 +23,18 @@ AnswerFunction = Callable[[Row | BadRow, TaskId, SetWeight], Coroutine[Any, Any,
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A task with its memory use in bytes (``weight``), at first an estimate."""
-
     row: Row | BadRow
     task_id: TaskId
     weight: int
 
 
 def task_limit(permits: int) -> int:
-    """Number of running jobs so that prepared images are always ready for ``permits`` requests."""
+    """Number of jobs to run so that images are always ready for ``permits`` requests."""
     return permits + min(permits, MAX_PREPARED) + 16
 
 
 class LocalEngine:
-    """Runs jobs as asyncio tasks, within ``max_jobs`` and ``max_bytes``; at least one job may always run.
+    """At least one job may always run, even beyond ``max_bytes``.
 
     ``answer`` calls ``set_weight`` with the job's real size; if it is smaller than the estimate, more jobs can start.
     """
@@ -63,7 +61,6 @@ class LocalEngine:
 
     @property
     def complete(self) -> bool:
-        """Whether every job has an outcome."""
         return self._all_started and self._unanswered == 0
 
     def stop(self) -> None:
@@ -74,12 +71,10 @@ class LocalEngine:
             asyncio.get_running_loop().call_later(STOP_TIMEOUT, self.abort)
 
     def stop_with(self, error: RunStopped) -> None:
-        """Like ``stop``; ``run`` raises the first such error after the remaining outcomes."""
         self._stop_error = self._stop_error or error
         self.stop()
 
     def abort(self) -> None:
-        """Cancels the running jobs; they get no outcome."""
         for task in self._jobs:
             task.cancel()
 
@@ -112,7 +107,6 @@ class LocalEngine:
             raise self._stop_error
 
     async def _start_jobs(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> bool:
-        """Returns whether any job is running."""
         while not self.stopping and (not self._jobs or (self._has_room() and has_room())):
             try:
                 job = next(jobs)

@@ -15,7 +15,7 @@ from persqa_client.inputs.sources import Source
 from persqa_client.storage.ledger import AnyLedger
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Position, Row, TaskId
 
-# Lines without a task before the reader yields to the event loop.
+# Number of lines without a task after which the reader yields to the event loop.
 LINES_PER_PAUSE = 200
 # Seconds between journal syncs; syncs between checkpoints. A resumed run replays the journal since the last checkpoint.
 SYNC_INTERVAL = 1.0
@@ -23,8 +23,6 @@ SYNCS_PER_CHECKPOINT = 5
 
 
 class RowPlan(Protocol):
-    """Interface between a run's settings and the row loop."""
-
     # Jobs to run per permit; above 1 if jobs wait for other tasks of their row.
     @property
     def jobs_per_permit(self) -> int: ...
@@ -39,19 +37,13 @@ class RowPlan(Protocol):
 
 class EndpointPool(Protocol):
     @property
-    def permits(self) -> int:
-        """Requests that may be in flight now."""
-        ...
+    def permits(self) -> int: ...
 
-    def drain(self) -> None:
-        """Sends no more requests."""
-        ...
+    def drain(self) -> None: ...
 
 
 @dataclass(slots=True)
 class RunProgress:
-    """State of a run, for display."""
-
     # In the source's unit: bytes of a file, or images of a folder.
     total: int | None = None
     read: int = 0
@@ -64,7 +56,6 @@ class RunProgress:
 
 
 def has_more_rows(source: Source, start: Position) -> bool:
-    """Whether a non-blank line follows."""
     return any(line.strip() for line, _ in source.lines(start))
 
 
@@ -180,7 +171,6 @@ class RowLoop:
         return self.engine.complete and not self._dropped_failures
 
     def _has_room(self) -> bool:
-        """Whether more rows may wait for earlier ones."""
         buffer = self._ledger.buffer
         return buffer.tasks < self._max_waiting_tasks and buffer.bytes < self._max_waiting_bytes
 

@@ -19,7 +19,6 @@ TransparentColour = int | tuple[int, ...] | bytes
 
 
 def flatten_to_8_bit(opened: ImageFile, data: bytes) -> Image.Image:
-    """A loaded image in mode L or RGB, with white behind transparent pixels."""
     image: Image.Image = opened
     if isinstance(opened, PngImageFile) and "transparency" in opened.info:
         colour = opened.info["transparency"]
@@ -39,7 +38,6 @@ def flatten_to_8_bit(opened: ImageFile, data: bytes) -> Image.Image:
 
 
 def scale_transparent_colour(mode: str, depth: int, colour: TransparentColour) -> TransparentColour:
-    """Scales a PNG's transparent colour like its decoded pixels."""
     if isinstance(colour, bytes) or mode == "P":
         return colour
     if isinstance(colour, tuple):
@@ -48,7 +46,6 @@ def scale_transparent_colour(mode: str, depth: int, colour: TransparentColour) -
 
 
 def largest_value(opened: ImageFile) -> int:
-    """Largest value of 16-bit grey; some TIFFs store 12 bits."""
     bits = opened.tag_v2.get(BITSPERSAMPLE, (16,))[0] if isinstance(opened, TiffImageFile) else 16
     return (1 << min(int(bits), 16)) - 1
 

@@ -1,7 +1,6 @@
-"""Common code of the file readers, and completeness checks for GIF, BMP and TIFF.
+"""Common code of the file readers, and completeness checks for GIF, BMP and TIFF, without decoding.
 
-Checks follow a file's structure without decoding pixels, at about the cost of copying the bytes. They are needed
-because Pillow silently fills missing pixels of some files.
+Pillow silently fills missing pixels of some truncated files.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ class TruncatedImage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StrippedImage:
-    """An image file without metadata, with facts from its header."""
-
     data: bytes
     width: int  # stored width, before the orientation is applied
     height: int
@@ -57,13 +54,11 @@ def check_gif(data: bytes) -> None:
 
 
 def gif_colour_table_size(data: bytes, flags_offset: int) -> int:
-    """Bytes of the colour table, from its flags."""
     flags = read_uint(data, flags_offset, 1)
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def skip_gif_subblocks(data: bytes, position: int) -> int:
-    """Offset after a chain of sub-blocks, which start with their length."""
     while size := read_uint(data, position, 1):
         position += size + 1
     return position + 1
@@ -99,7 +94,6 @@ def bmp_pixels_size(data: bytes, header_size: int) -> int:
 
 
 def bmp_rows_size(width: int, height: int, bits: int) -> int:
-    """Bytes of the rows, each padded to four bytes except the last."""
     return (width * bits + 31) // 32 * 4 * max(0, height - 1) + (width * bits + 7) // 8
 
 
@@ -149,7 +143,6 @@ class TiffDirectory:
         return read_uint(self.data, offset, size, self.order)
 
     def _read_field(self, entry: int) -> TiffField:
-        """Small values are stored in the entry, others at its offset."""
         kind, length = self._read_uint(entry + 2, 2), self._read_uint(entry + 4, self._word)
         size, offset = VALUE_SIZES.get(kind, 0) * length, entry + 4 + self._word
         if size > self._word:
@@ -159,7 +152,6 @@ class TiffDirectory:
         return TiffField(kind, length, offset)
 
     def values(self, tag: int) -> Iterator[int]:
-        """Integers of a tag; empty if the tag is missing or has another type."""
         field = self._fields.get(tag)
         if field is None or field.kind not in UINT_FORMATS:
             return
@@ -187,7 +179,6 @@ def check_tiff(data: bytes) -> None:
 
 
 def uncompressed_size(directory: TiffDirectory, index: int, tiled: bool) -> int:
-    """Bytes of an uncompressed strip or tile."""
     if tiled:
         width, rows = directory.value(TILE_WIDTH, 0), directory.value(TILE_HEIGHT, 0)
     else:

@@ -55,8 +55,8 @@ DECODER_ERRORS = (
 def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) -> EncodedImage:
     """Re-encodes the first frame as JPEG, or as PNG if it is a small drawing or too long for JPEG.
 
-    ``format`` is from detect_format, ``orientation`` the EXIF orientation of a JPEG, PNG or WebP. Raises RowError
-    ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or ``image_bomb``, without the image's name.
+    Raises RowError ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or ``image_bomb``, without the
+    image's name.
     """
     with decoder_errors(format):
         if format == "HEIC":
@@ -85,9 +85,7 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) 
 
 @contextmanager
 def decoder_errors(format: str) -> Iterator[None]:
-    """Converts errors of decoders to RowError. Use it only around decoder calls, so that bugs are not reported as
-    damage.
-    """
+    """Use it only around decoder calls, so that bugs are not reported as damage."""
     try:
         yield
     except BOMB_ERRORS as error:
@@ -99,7 +97,6 @@ def decoder_errors(format: str) -> Iterator[None]:
 
 
 def check_dimensions(width: int, height: int, format: str) -> None:
-    """Raises RowError if the image has no pixels, too many, or an extreme ratio."""
     if width < 1 or height < 1:
         raise truncated_error(format)
     if width * height > MAX_DECODED_PIXELS:
@@ -118,7 +115,6 @@ def truncated_error(format: str) -> RowError:
 
 
 def fit_to_pixels(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
-    """The size, reduced to ``max_pixels`` with (nearly) the same ratio if necessary."""
     width, height = size
     if width * height <= max_pixels:
         return size

@@ -67,7 +67,6 @@ def detect_format(data: bytes) -> str | None:
 
 
 def is_unsupported_image(data: bytes) -> bool:
-    """Whether it is an image, but of an unsupported format."""
     return any(data.startswith(signature) for signature, _ in UNSUPPORTED_IMAGES)
 
 

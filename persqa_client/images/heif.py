@@ -23,7 +23,6 @@ class Box(NamedTuple):
 
 
 def iterate_boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
-    """Raises TruncatedImage if a box of the image is cut off."""
     end = len(data) if end is None else end
     while start + 8 <= end:
         name, size, header = data[start + 4 : start + 8], read_uint(data, start, 4), 8
@@ -58,7 +57,6 @@ def check_heif(data: bytes) -> None:
 
 
 def find_last_item_end(iloc: bytes) -> int:
-    """Highest end offset of all items in the file."""
     reader, last = UintReader(iloc), 0
     version = reader.read(4) >> 24
     sizes = reader.read(2)
@@ -83,7 +81,6 @@ class UintReader:
         self._position = 0
 
     def read(self, size: int) -> int:
-        """Raises TruncatedImage if fewer than ``size`` bytes are left."""
         if self._position + size > len(self._data):
             raise TruncatedImage("the list of items is cut off")
         self._position += size
@@ -91,10 +88,10 @@ class UintReader:
 
 
 def unlink_metadata(data: bytes) -> bytes:
-    """Renames the references ("cdsc") from metadata items to the image; the length stays the same.
+    """Renames the references ("cdsc") from metadata items to the image, so that libheif ignores the metadata.
 
-    libheif then ignores the metadata. It is not needed for rotation, and pi-heif 1.4 crashes on metadata items other
-    than Exif and mime, although ISO/IEC 23008-12 allows them. Raises TruncatedImage.
+    pi-heif 1.4 crashes on metadata items other than Exif and mime, although ISO/IEC 23008-12 allows them. Raises
+    TruncatedImage.
     """
     meta = find_meta_box(data)
     return data[: meta.start] + data[meta.start : meta.end].replace(b"cdsc", b"skip") + data[meta.end :]

@@ -24,7 +24,6 @@ COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive
 
 
 def strip_jpeg(data: bytes) -> StrippedImage:
-    """Raises TruncatedImage if a segment, the scan or the end is missing."""
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [JPEG_START]
     frame: bytes | None = None
@@ -55,7 +54,6 @@ def strip_jpeg(data: bytes) -> StrippedImage:
 
 
 def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker code, start and end of each segment between SOI and EOI, including EOI."""
     if not data.startswith(JPEG_START):
         raise TruncatedImage("the JPEG has no start")
     position = len(JPEG_START)
@@ -74,10 +72,9 @@ def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def is_single_scan(data: bytes, start: int) -> bool:
-    """Whether the rest is one scan without restart markers, ended by EOI.
+    """Whether the rest is one scan without restart markers, ended by EOI: every other 0xFF is stuffed.
 
-    That is so if every other 0xFF is stuffed. Counting these takes a fifth of the time of searching markers, which was
-    the slowest step for most photos.
+    Counting these takes a fifth of the time of searching markers.
     """
     if not data.endswith(JPEG_END) or start > len(data) - len(JPEG_END):
         return False
@@ -86,10 +83,7 @@ def is_single_scan(data: bytes, start: int) -> bool:
 
 
 def kept_part(view: memoryview, code: int, start: int, end: int) -> bytes | memoryview:
-    """The segment as sent: whole, reduced, or empty.
-
-    JFIF and Adobe's APP14 determine the colour space. A JFIF segment may have a thumbnail after 12 bytes.
-    """
+    """JFIF and Adobe's APP14 determine the colour space. A JFIF segment may have a thumbnail after 12 bytes."""
     if 0xC0 <= code <= 0xDF and code != SOI:
         return view[start:end]
     body = view[start + 4 : end]

@@ -23,7 +23,7 @@ MAX_KNOWN_FILES = 8_192
 
 
 class ImageCache:
-    """Loads images, and caches re-encoded ones: up to ``max_bytes``, least recently used first out.
+    """Caches re-encoded images: up to ``max_bytes``, least recently used first out.
 
     Images sent unchanged are not cached, because reading them again is cheaper than a digest. Thread-safe: an image
     that several threads need is encoded once, unless it is larger than the cache. Errors are not cached.
@@ -43,7 +43,6 @@ class ImageCache:
 
     @property
     def size(self) -> int:
-        """Bytes of the cached images."""
         return int(self._reencoded.currsize)
 
     def load(self, reference: str) -> EncodedImage:
@@ -76,10 +75,9 @@ MAX_KNOWN_REFERENCES = 65_536
 
 
 def add_image_uuid(image: EncodedImage, fields: Mapping[str, Any]) -> EncodedImage:
-    """Adds a uuid, which is equal for equal bytes, media type and settings in all runs.
+    """Equal for equal bytes, media type and settings in all runs.
 
-    ``fields``: additional fields of the request. A server keeps the first image for a uuid and ignores later ones, so
-    the uuid is a SHA-256 digest.
+    A server keeps the first image for a uuid and ignores later ones, so the uuid is a SHA-256 digest.
     """
     settings = {field: fields[field] for field in PROCESSOR_FIELDS if fields.get(field)}
     digest = sha256(orjson.dumps([image.media_type, settings], option=orjson.OPT_SORT_KEYS))
@@ -88,11 +86,9 @@ def add_image_uuid(image: EncodedImage, fields: Mapping[str, Any]) -> EncodedIma
 
 
 class ImageLoader:
-    """Loads images from a cache in threads.
-
-    ``fields``: additional fields of the requests. ``share_all`` shares all images, ``share_repeated`` only those loaded
-    a second time. A shared image has a uuid, and concurrent requests use one copy. Other images have no uuid, because
-    the digest costs more than the rest of their preparation.
+    """``fields``: additional fields of the requests. ``share_all`` shares all images, ``share_repeated`` only those
+    loaded a second time. A shared image has a uuid, and concurrent requests use one copy. Others have none, because the
+    digest is expensive.
     """
 
     def __init__(

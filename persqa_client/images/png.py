@@ -38,7 +38,6 @@ def strip_png(data: bytes) -> StrippedImage:
 
 
 def iterate_png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each chunk up to IEND, including length and checksum."""
     if not data.startswith(PNG_SIGNATURE):
         raise TruncatedImage("the PNG has no start")
     position = len(PNG_SIGNATURE)

@@ -37,8 +37,6 @@ COMPLETENESS_CHECKS: dict[str, Callable[[bytes], None]] = {
 
 @dataclass(frozen=True)
 class SourceImage:
-    """A complete image file, not decoded."""
-
     reference: str
     format: str
     data: bytes  # without metadata if it can be removed without decoding
@@ -51,7 +49,6 @@ class SourceImage:
         return blake2b(self.data, digest_size=16, salt=bytes([self.orientation])).digest()
 
     def as_is(self, max_pixels: int) -> EncodedImage | None:
-        """The file's own bytes; None if it must be re-encoded."""
         if self.plain_size is None or self.plain_size[0] * self.plain_size[1] > max_pixels:
             return None
         return EncodedImage(self.data, f"image/{self.format.lower()}", *self.plain_size)
@@ -63,9 +60,8 @@ class SourceImage:
 
 
 def load_image(reference: str, roots: Sequence[Path], *, max_pixels: int) -> EncodedImage:
-    """The image, upright, opaque, without metadata, of at most ``max_pixels``.
+    """``reference`` is a path (relative ones are looked up in each of ``roots``), a file:// URL or a data: URI. Blocks.
 
-    ``reference`` is a path (relative ones are looked up in each of ``roots``), a file:// URL or a data: URI. Blocks.
     Raises RowError like read_image and reencode_image.
     """
     source = read_image(reference, roots)
@@ -73,9 +69,7 @@ def load_image(reference: str, roots: Sequence[Path], *, max_pixels: int) -> Enc
 
 
 def read_image(reference: str, roots: Sequence[Path]) -> SourceImage:
-    """Reads and checks an image file, and removes its metadata if possible without decoding.
-
-    Raises RowError ``image_not_a_picture``, ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or
+    """Raises RowError ``image_not_a_picture``, ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or
     ``image_bomb``, or like read_reference.
     """
     with name_reference_in_errors(reference):

@@ -46,11 +46,9 @@ NOT_REGULAR_FILES = (
 
 
 def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
-    """The bytes of the reference, at least one; relative paths are looked up in each of ``roots``.
+    """Relative paths are looked up in each of ``roots``.
 
-    Raises RowError with ``image_missing``, ``image_empty``, ``image_not_a_file`` (a folder), ``image_device`` (also a
-    FIFO or a socket), ``image_link_loop``, ``image_unreadable``, ``image_too_large``, ``image_bad_data_uri`` or
-    ``image_remote``, and StorageError if the process has too many open files.
+    Raises RowError (see the codes in README.md), and StorageError if the process has too many open files.
     """
     if DATA_URI.match(reference):
         data = read_data_uri(reference)
@@ -65,7 +63,7 @@ def read_reference(reference: str, roots: Sequence[Path]) -> bytes:
 
 
 def is_bare_base64(reference: str) -> bool:
-    """Whether it looks like base64 without a data: URI header. Some paths do, too."""
+    """Some paths look like base64, too."""
     found = BARE_BASE64.fullmatch(reference.strip())
     if found is None:
         return False
@@ -77,8 +75,6 @@ def is_bare_base64(reference: str) -> bool:
 
 
 class FileVersion(NamedTuple):
-    """Equal versions mean that the file is unchanged."""
-
     path: str
     device: int
     inode: int
@@ -102,7 +98,6 @@ def get_file_version(reference: str, roots: Sequence[Path]) -> FileVersion | Non
 
 
 def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
-    """Approximate bytes to read; 0 if unknown."""
     if DATA_URI.match(reference):
         return len(reference)
     version = get_file_version(reference, roots)
@@ -110,7 +105,7 @@ def estimate_reference_size(reference: str, roots: Sequence[Path]) -> int:
 
 
 def parse_local_path(reference: str) -> str:
-    """The path in a plain path or file:// URL. Raises RowError ``image_remote`` for other URLs."""
+    """Raises RowError ``image_remote`` for other URLs."""
     if url := FILE_URL.fullmatch(reference):
         if (url["host"] or "localhost").lower() != "localhost":
             host = describe_reference(url["host"])
@@ -200,7 +195,6 @@ def read_data_uri(reference: str) -> bytes:
 
 
 def decode_base64(body: str) -> bytes:
-    """Raises binascii.Error or ValueError for invalid characters."""
     if "%" in body:
         body = unquote(body)
     if any(space in body for space in " \t\r\n"):
@@ -221,10 +215,7 @@ def name_reference_in_errors(reference: str) -> Iterator[None]:
 
 
 def describe_reference(reference: str) -> str:
-    """Short, printable text for messages, without image data and without a URL's query.
-
-    A data: URI is shown as its declared type and length.
-    """
+    """Short, printable text for messages, without image data and without a URL's query."""
     if DATA_URI.match(reference):
         reference = reference.lstrip()
         comma = reference.find(",")

@@ -1,7 +1,6 @@
 """Counts the prompt tokens of images for known model families.
 
-The rule is ``smart_resize`` of the image processors of Qwen2-VL and later (transformers, also vLLM): sides are rounded
-to multiples of a token's side, and images outside the allowed number of pixels are scaled.
+The rule is ``smart_resize`` of the image processors of Qwen2-VL and later (transformers).
 """
 
 from __future__ import annotations
@@ -61,12 +60,10 @@ def count_image_tokens(width: int, height: int, family: ModelFamily) -> int:
 
 
 def estimate_image_tokens(image: EncodedImage) -> int:
-    """A rough count for unknown models."""
     return image.width * image.height // PIXELS_PER_TOKEN + 1
 
 
 def make_token_counter(model_name: str) -> ImageTokenCounter:
-    """The model's rule, or a rough count for unknown models."""
     family = detect_model_family(model_name)
     if family is None:
         return estimate_image_tokens

@@ -52,7 +52,6 @@ def iterate_riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def read_canvas_size(vp8x: bytes) -> tuple[int, int]:
-    """Canvas width and height."""
     return read_uint(vp8x, 4, 3, "little") + 1, read_uint(vp8x, 7, 3, "little") + 1
 
 
@@ -64,7 +63,6 @@ def read_vp8_header(frame: bytes) -> tuple[int, int, bool]:
 
 
 def read_vp8l_header(frame: bytes) -> tuple[int, int, bool]:
-    """Width, height, and whether the header says that all pixels are opaque."""
     if read_uint(frame, 0, 1) != VP8L_SIGNATURE:
         raise TruncatedImage("the lossless WebP image has no signature")
     bits = read_uint(frame, 1, 4, "little")
@@ -75,7 +73,6 @@ BITSTREAM_READERS = {b"VP8 ": read_vp8_header, b"VP8L": read_vp8l_header}
 
 
 def build_webp(chunks: list[tuple[bytes, bytes]]) -> bytes:
-    """Builds a file from chunks, and clears the VP8X flags of removed chunks."""
     pieces = [b"WEBP"]
     for name, content in chunks:
         if name == b"VP8X":

@@ -44,8 +44,7 @@ def parse_line(number: int, line: bytes, *, image_key: str, output_key: str) -> 
 def parse_row_object(line: bytes, image_key: str) -> tuple[bytes, dict[str, Any], int | None]:
     """Returns the user's line, its fields, and the number of the failed question, if any.
 
-    A bare string becomes an object with one image. The ``error`` of a failure file is removed, and a row in ``line`` is
-    unwrapped.
+    The ``error`` of a failure file is removed, and a row in ``line`` is unwrapped.
     """
     fields = parse_json(line)
     if isinstance(fields, str):
@@ -83,7 +82,6 @@ def parse_images(fields: dict[str, Any], image_key: str) -> tuple[str, ...]:
 
 
 def parse_text(fields: dict[str, Any], name: str) -> str | None:
-    """Stripped text of a field; None if absent, null or blank."""
     value = fields.get(name)
     if value is not None and not isinstance(value, str):
         raise RowError("bad_field", f"the field {name!r} must be text")

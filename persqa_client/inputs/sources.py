@@ -1,7 +1,6 @@
 """Sources of rows: a JSONL file, a folder of images, or rows in memory.
 
-A source yields each line with the position after it, so that a run can resume at any line. A position's digest is
-computed from the previous digest and the line, so it can be continued without reading earlier lines.
+A run can resume at the position after any line. A position's digest is computed from the previous digest and the line.
 """
 
 from __future__ import annotations
@@ -28,10 +27,8 @@ natural_key = natsort_keygen(alg=ns.IGNORECASE)
 def find_folder_images(folder: Path) -> Iterator[str]:
     """Paths of all images below the folder, as ``normpath(join(folder, relative))``.
 
-    A directory's images come before those of its sub-directories, in natural order without regard to case
-    (``IMG_2.jpg`` before ``img_10.JPG``). Files are chosen by suffix. Broken links are included, so that they are
-    reported; names with a leading dot are skipped, and links to directories are not followed. Raises SettingsError for
-    an unreadable directory.
+    A directory's images come before those of its sub-directories, in natural order without regard to case. Broken links
+    are included, so that they are reported. Raises SettingsError for an unreadable directory.
     """
     pending = [os.fspath(folder)]
     while pending:
@@ -43,7 +40,6 @@ def find_folder_images(folder: Path) -> Iterator[str]:
 
 
 def count_folder_images(folder: Path) -> int:
-    """Number of paths of find_folder_images. Raises like find_folder_images."""
     count, pending = 0, [os.fspath(folder)]
     while pending:
         directory = pending.pop()
@@ -54,7 +50,6 @@ def count_folder_images(folder: Path) -> int:
 
 
 def list_directory(directory: str) -> tuple[list[str], list[str]]:
-    """Names of images and sub-directories, unsorted."""
     images, subdirectories = [], []
     try:
         with os.scandir(directory) as entries:
@@ -89,31 +84,23 @@ SUPPORTED_INPUTS = "give a JSONL file or a folder of images"
 
 
 class Source(Protocol):
-    """Lines in a fixed order."""
-
     @property
-    def name(self) -> str:
-        """The path, or another name for messages."""
-        ...
+    def name(self) -> str: ...
 
     def fingerprint(self) -> dict[str, Any] | None:
         """Equal fingerprints mean an unchanged input; None if there is no cheap check."""
         ...
 
-    def progress_total(self) -> int | None:
-        """Value of progress_at after the last line; None if unknown."""
-        ...
+    def progress_total(self) -> int | None: ...
 
-    def progress_at(self, position: Position) -> int:
-        """Amount of input before a position: bytes of a file, otherwise rows."""
-        ...
+    def progress_at(self, position: Position) -> int: ...
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
         """Lines from ``start`` on, without line ends, each with the position after it."""
         ...
 
     def digest_at(self, position: Position) -> str:
-        """Current digest of the lines before a position; differs from the position's if they changed."""
+        """Current digest of the lines before a position."""
         ...
 
 
@@ -213,15 +200,12 @@ class GeneratedSource(ABC):
 
 
 class InMemorySource(GeneratedSource):
-    """Rows in memory, as JSON objects; paths become strings."""
-
     name = "rows"
 
     def __init__(self, rows: Iterable[object] = ()) -> None:
         self._rows = rows
 
     def generate_lines(self) -> Iterator[bytes]:
-        """Raises SettingsError for a value that cannot be written as JSON."""
         for number, row in enumerate(self._rows, 1):
             try:
                 yield dump_spaced(row)
@@ -230,7 +214,7 @@ class InMemorySource(GeneratedSource):
 
 
 class FolderSource(GeneratedSource):
-    """Images of a folder and its sub-folders, in natural order, as rows ``{image_key: [path]}``."""
+    """Images as rows ``{image_key: [path]}``."""
 
     def __init__(self, folder: Path, image_key: str) -> None:
         self.folder = folder

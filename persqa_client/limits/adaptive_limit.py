@@ -107,8 +107,6 @@ def compare_throughput(before: ThroughputSample, after: ThroughputSample) -> tup
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The last refused limit."""
-
     limit: int
     until: float
     backoff: float
@@ -130,8 +128,6 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """A limit that is being tried."""
-
     limit: int
     queued: float | None = None  # the server's queue, if that is the reason
     confirming: bool = False  # whether the limit was good once before
@@ -192,7 +188,6 @@ class AdaptiveLimit:
             self._update_baseline(self._baseline, now)
 
     def _evaluate(self, experiment: Experiment, baseline: ThroughputSample, now: float) -> None:
-        """Ends the experiment if its result is clear."""
         count = self._current.count
         if count < max(MIN_ANSWERS, experiment.limit):
             return
@@ -237,7 +232,6 @@ class AdaptiveLimit:
         self._reset_samples()
 
     def _update_baseline(self, baseline: ThroughputSample, now: float) -> None:
-        """Detects a slower or faster server."""
         current, self._current = self._current, ThroughputSample()
         change, error = compare_throughput(baseline, current)
         slower = change < SLOWER and change + SIGNIFICANCE * error < SLOWER / 2
@@ -270,7 +264,6 @@ class AdaptiveLimit:
         return min(self.maximum, larger)
 
     def _start_experiment(self, limit: int, queued: float | None = None, *, confirming: bool = False) -> bool:
-        """Returns False if there is nothing to try."""
         if self._baseline is None or limit == self.limit or not 1 <= limit <= self.maximum:
             return False
         self._experiment = Experiment(limit, queued, confirming)

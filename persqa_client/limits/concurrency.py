@@ -37,7 +37,6 @@ class WaitQueue:
             raise
 
     def first(self) -> int | None:
-        """Amount needed by the first waiter, if any."""
         while self._heap and self._heap[0][-1].done():
             heapq.heappop(self._heap)
         return self._heap[0][2] if self._heap else None
@@ -64,7 +63,7 @@ IMAGE_TOKEN_LIMIT = 4096
 
 REFUSAL_FACTOR = 0.75  # for a fixed limit, after a refusal
 REGROWTH = 0.05  # share of a fixed limit regained for as many answers as there are permits
-# Timeouts lower the limit from this number and share of outcomes on; fewer may be chance.
+# Minimum number and share of timeouts that lower the limit; fewer may be chance.
 MIN_TIMEOUTS, MIN_TIMEOUT_SHARE = 2, 0.05
 
 
@@ -77,7 +76,6 @@ class ImageTokenLimit:
         self.waiting = WaitQueue()
 
     async def acquire(self, tokens: int, *, retry: bool) -> None:
-        """Waits for room; an image larger than the limit waits until no other is uploaded."""
         if self.waiting.first() is None and self._fits(tokens):
             self.in_use += tokens
         else:
@@ -109,9 +107,7 @@ class LimitController(Protocol):
     """Decides the number of permits. ``now`` is monotonic, in seconds."""
 
     @property
-    def permits(self) -> int:
-        """At least 1."""
-        ...
+    def permits(self) -> int: ...
 
     @property
     def cuts(self) -> int: ...
@@ -132,8 +128,6 @@ class LimitController(Protocol):
 
 @dataclass(slots=True)
 class TimeoutCount:
-    """Timeouts and outcomes since the last reduction."""
-
     timeouts: int = 0
     outcomes: int = 0
 
@@ -204,12 +198,10 @@ class ConcurrencyLimit:
 
     @property
     def permits(self) -> int:
-        """Permits in use and free."""
         return self.controller.permits
 
     @property
     def waiting(self) -> int:
-        """Requests waiting for a permit or the image limit."""
         return len(self._queue) + len(self.image_limit.waiting)
 
     @property
@@ -274,7 +266,6 @@ class ConcurrencyLimit:
         self._wake_waiters()
 
     def pause(self, seconds: float) -> None:
-        """Gives out no permits for ``seconds``."""
         until = monotonic() + seconds
         if until <= self._paused_until:
             return
@@ -285,7 +276,6 @@ class ConcurrencyLimit:
         self._resume = asyncio.get_running_loop().call_later(seconds + 0.001, self._wake_waiters)
 
     async def sleep(self, seconds: float) -> None:
-        """Raises Interrupted after ``close``."""
         if seconds > 0 and not self._closing.is_set():
             try:
                 await asyncio.wait_for(self._closing.wait(), seconds)
@@ -306,5 +296,4 @@ class ConcurrencyLimit:
         self._queue.reject(error)
 
     def reject_last_waiting(self, error: PersQAError) -> None:
-        """Rejects the last request in the queue."""
         (self.image_limit.waiting or self._queue).reject_last(error)

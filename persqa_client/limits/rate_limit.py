@@ -23,7 +23,7 @@ from persqa_client.types import Request, Usage
 
 CHARACTERS_PER_TOKEN = 3  # of a prompt; too low for English, about right for Chinese
 PERIOD = 0.05  # seconds; a burst has at most the requests of one period
-TOKEN_BURST = 5.0  # burst of tokens, in seconds; a burst of a minute would double the first minute's tokens
+TOKEN_BURST = 5.0  # seconds' worth of tokens; a minute's worth would double the tokens of the first minute
 ANSWERS_WITHOUT_HEADERS = 20  # rate limit headers are ignored after this many answers without them
 
 DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$")
@@ -53,12 +53,10 @@ class RateLimiter:
         return 0 if self._limits.tpm is None else estimate_tokens(request, max_tokens, self.picture_tokens)
 
     async def acquire(self, tokens: int, *, retry: bool) -> None:
-        """Waits until the request may be sent. Raises Interrupted after ``close``."""
         for throttle in self._throttles:
             await throttle.acquire(tokens, retry=retry)
 
     def refund(self, tokens: int) -> None:
-        """For a request that was not sent."""
         self._correct(-tokens)
 
     def record_usage(self, usage: Usage, estimated: int) -> None:
@@ -84,7 +82,6 @@ class RateLimiter:
             self._concurrency_limit.pause(min(seconds, self._limits.max_outage))
 
     def close(self) -> None:
-        """Raises Interrupted in waiting requests."""
         for throttle in self._throttles:
             throttle.close()
 
@@ -99,13 +96,9 @@ def estimate_tokens(
 
 
 class Throttle(Protocol):
-    async def acquire(self, tokens: int = 0, *, retry: bool = False) -> None:
-        """Raises Interrupted after ``close``."""
-        ...
+    async def acquire(self, tokens: int = 0, *, retry: bool = False) -> None: ...
 
-    def correct(self, tokens: int) -> None:
-        """Adds tokens beyond the estimate."""
-        ...
+    def correct(self, tokens: int) -> None: ...
 
     def close(self) -> None: ...
 

@@ -56,21 +56,19 @@ class ServerCapabilities:
 
 
 def require_model(server: ServerCapabilities, model: str) -> None:
-    """Raises RunStopped if the model is not in the list. Only vLLM's list is complete."""
     if server.owner is None and server.version and server.models and model not in server.models:
         served = ", ".join(server.models[:5])
         raise RunStopped("unknown_model", f"The server does not serve {model!r}; it serves {served}. Check --model.")
 
 
 def explain_unusable_vision(server: ServerCapabilities) -> str | None:
-    """A sentence, if the model cannot see images."""
     vision = server.vision
     if vision is None or vision.state not in {"ignored", "refused"}:
         return None
     if vision.state == "refused":
         return f"The server rejects images: {vision.text.rstrip('.')}. Choose a vision-language model."
     return (
-        "The server accepts images but does not show them to the model: an image makes the prompt no longer. "
+        "The server accepts images but does not show them to the model: an image adds no tokens to the prompt. "
         "Choose a vision-language model."
     )
 

@@ -25,7 +25,7 @@ from persqa_client.types import Request, Turn
 PROBE_PATTERN = "persqa-[0-9]{6}"
 
 SYSTEM = "You answer briefly."
-# For answers that are ignored; the minimum of some hosted models.
+# Tokens for answers that are not read; some hosted models require at least this many.
 MIN_TOKENS = 16
 
 PREFILL_TEXT = "The answer begins"

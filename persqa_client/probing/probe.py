@@ -76,8 +76,8 @@ async def probe_server(
 ) -> ServerCapabilities:
     """Probes the features for a strategy, or all with ``thorough``, and sets the session's dialect.
 
-    ``uuid``: test sending images by uuid. Takes about three round trips. Raises RunStopped if nothing listens, the key
-    or URL is wrong, or the model is not served.
+    ``uuid``: test sending images by uuid. Raises RunStopped if nothing listens, the key or URL is wrong, or the model
+    is not served.
     """
     server = await identify_server(session)
     require_model(server, session.endpoint.model)
@@ -127,7 +127,6 @@ def find_obeyed_form(support: Mapping[str, FeatureSupport]) -> str | None:
 
 
 async def identify_server(session: Session) -> ServerCapabilities:
-    """Reads models and version. Raises RunStopped if nothing listens, or the key or URL is wrong."""
     endpoint = session.endpoint
     try:
         async with task_group() as group:
@@ -153,7 +152,6 @@ async def identify_server(session: Session) -> ServerCapabilities:
 
 
 async def _get_with_retries(session: Session, url: str) -> tuple[int, bytes]:
-    """Raises AttemptError."""
     for waits in range(MAX_GETS - 1):
         try:
             return await session.client.get(url)
@@ -200,5 +198,4 @@ def resolve_common_strategy(servers: Sequence[ServerCapabilities], strategy: Str
 
 
 def shortest_context(servers: Sequence[ServerCapabilities]) -> int | None:
-    """Tokens; None if no server reports its context length."""
     return min((server.max_model_len for server in servers if server.max_model_len), default=None)

@@ -37,7 +37,6 @@ class ProbeSession:
         return await self.session.complete(request, profile=self.profile)
 
     async def try_complete(self, request: Request) -> Reply | None:
-        """None if the request fails."""
         try:
             return await self.complete(request)
         except RowError:

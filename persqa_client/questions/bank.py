@@ -38,8 +38,6 @@ BRACES = re.compile(r"\{[^{}]{0,40}\}|[{}]")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with ``{tag}`` in place of the tag."""
-
     id: str
     text: str
     category: str | None = None  # None for all categories.
@@ -93,7 +91,6 @@ class Bank:
         return tuple(language for language in LANGUAGES if any(language == pair[1] for pair in self.by_pair))
 
     def default_category(self, language: str) -> str:
-        """Category of rows without one."""
         return self.category or next((category for category, own in self.by_pair if own == language), CATEGORIES[0])
 
     @property
@@ -109,7 +106,6 @@ def question_fits(question: Question, category: str, language: str) -> bool:
 
 @cache
 def load_builtin_bank(category: str, language: str) -> tuple[Question, ...]:
-    """Includes sensitive questions."""
     name = f"{category}.{language}.jsonl"
     data = resources.files("persqa_client.questions").joinpath("banks", name).read_bytes()
     return tuple(replace(question, category=category, language=language) for question in parse_bank(data, name))
@@ -174,7 +170,6 @@ def decode_utf8(data: bytes, name: str) -> str:
 
 
 def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Non-blank lines with numbers from 1."""
     for number, line in enumerate(LINE_END.split(text), 1):
         if line.strip():
             yield number, line.strip()
@@ -263,12 +258,10 @@ def string_list(fields: dict[str, Any], key: str) -> list[str]:
 
 
 def derive_id(text: str) -> str:
-    """Ignores case, spacing and punctuation."""
     return blake2b(normalise_words(text).encode(), digest_size=6).hexdigest()
 
 
 def normalise_words(text: str) -> str:
-    """Normalised letters, marks and digits of a text."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(character for character in folded if unicodedata.category(character)[0] in "LMN")
 

@@ -61,7 +61,6 @@ def parse_need(text: str) -> str:
 
 
 def match_name(word: str, text: str, noun: str, names: Collection[str], synonyms: Mapping[str, Collection[str]]) -> str:
-    """``text`` and ``noun`` are for the error message."""
     if word in names:
         return word
     for name, others in synonyms.items():

@@ -109,14 +109,12 @@ def choose_wording(question: str) -> Wording:
 
 @lru_cache(maxsize=1024)
 def build_prompt(question: str, name: str, category: str = "human") -> tuple[str, str]:
-    """System text and prompt for a question about ``name``, in the question's language."""
     wording = choose_wording(question)
     subject = wording.subjects[category].format(name=name)
     return wording.system, wording.prompt.format(subject=subject, name=name, question=question)
 
 
 def build_reask_prompt(task: Task, answer: str, problem: Problem) -> tuple[Turn, Turn]:
-    """The turns after the prompt: the rejected answer, and the request for a better one."""
     wording = choose_wording(task.question)
     name = task.surrogate or task.tag
     template = wording.reasons.get(f"{problem.code}/{problem.variant}") or wording.reasons[problem.code]

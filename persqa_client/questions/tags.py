@@ -49,7 +49,6 @@ def strip_brackets(name: str) -> str:
 
 
 def find_tag_risks(name: str) -> tuple[str, ...]:
-    """Risks of a valid name, as clauses: "it has …"."""
     bare = strip_brackets(name)
     lower = bare.lower()
     kinds = [WORD_KINDS[kind] for kind, words in load_known_words().items() if lower in words]
@@ -64,7 +63,7 @@ def find_tag_risks(name: str) -> tuple[str, ...]:
             "it has letters outside ASCII; evaluators such as PerVL's keep only a to z and hyphens",
         ),
         ("_" in bare, "it has an underscore, which models rewrite, and which Markdown and evaluators remove"),
-        ("." in bare, "it has a dot, which models rewrite, and at which evaluators split names"),
+        ("." in bare, "it has a dot, which models rewrite and evaluators split names at"),
         (
             bool(re.search(r"\d", bare)),
             "it has a digit; evaluators that keep only letters can't tell mam1 from mam2",
@@ -93,7 +92,6 @@ def is_known_word(name: str) -> bool:
 
 @cache
 def load_known_words() -> dict[str, frozenset[str]]:
-    """Sections of ``words.txt``, by name, in lower case."""
     text = resources.files("persqa_client.questions").joinpath("words.txt").read_text(encoding="utf-8")
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     sections = re.split(r"^\[(\w+)\]$", lines, flags=re.MULTILINE)[1:]

@@ -20,10 +20,9 @@ from persqa_client.types import Check, Row, Strategy, Task, TaskId
 
 
 def choose_question(row: Row, number: int, *, seed: int, questions: Sequence[Question]) -> Question:
-    """Each ``number`` gives a different question of the row.
+    """Questions are ranked per row by rendezvous hashing, so that adding a question changes few choices.
 
-    Questions are ranked per row by rendezvous hashing: a question added to n others changes the row's question k with
-    probability (k + 1) / (n + 1). Raises RowError (``no_question``) if there are too few.
+    Raises RowError (``no_question``) if there are too few.
     """
     if not 0 <= number < len(questions):
         fitting = f"only {len(questions)} questions match" if questions else "no question matches"

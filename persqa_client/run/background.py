@@ -58,7 +58,6 @@ Monitor = Callable[[Run], Coroutine[Any, Any, None]]
 
 
 async def execute_with_monitors(run: Run, *monitors: Monitor) -> Summary:
-    """Ignores errors of the monitors; raises like ``Run.execute``."""
     tasks = [asyncio.create_task(monitor(run)) for monitor in monitors]
     try:
         return await run.execute()
@@ -84,7 +83,6 @@ def execute_blocking(run: Run, *monitors: Monitor) -> Summary:
 
 
 def stop_and_wait(run: Run, future: Future[Summary]) -> None:
-    """Called on Ctrl-C, which interrupts only the calling thread."""
     try:
         get_portal().call(run.stop)
         with suppress(PersQAError):
@@ -94,7 +92,6 @@ def stop_and_wait(run: Run, future: Future[Summary]) -> None:
 
 
 def get_portal() -> BlockingPortal:
-    """Starts the event loop thread on first use; it ends with the process."""
     with portal_lock:
         return start_portal()
 

@@ -42,9 +42,9 @@ BYTES_PER_IMAGE_BYTE = 2
 
 
 class RunPlan:
-    """The parts of a run that need no server: question bank, tag, real names, image folders.
+    """The parts of a run that need no server.
 
-    Relative image paths are looked up first in ``input_folder``, the folder of the input file. Raises SettingsError.
+    Relative image paths are looked up first in ``input_folder``. Raises SettingsError.
     """
 
     def __init__(self, settings: RunSettings, input_folder: Path | None = None) -> None:
@@ -76,7 +76,6 @@ class RunPlan:
         )
 
     def make_row_reader(self, *, share_images: bool = False) -> RowReader:
-        """``share_images``: send an image once for all its questions."""
         return RowReader(self.settings.recipe, self.image_roots, self.make_task_maker("direct"), share_images)
 
     def identity(self) -> dict[str, Any]:
@@ -109,8 +108,6 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class RowReader:
-    """Makes rows and tasks from input lines, and estimates the memory of a task."""
-
     recipe: Recipe
     image_roots: tuple[Path, ...]
     task_maker: TaskMaker
@@ -125,11 +122,9 @@ class RowReader:
         return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:
-        """One per question; a single one for a bad row."""
         return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)
 
     def weigh(self, row: Row | BadRow, task_id: TaskId) -> int:
-        """Estimated bytes of a task in memory. Shared images count only for the first question of a row."""
         shares = self.share_images and task_id.question > 0
         if isinstance(row, BadRow) or (shares and row.only_question is None):
             return len(row.line)
@@ -142,7 +137,6 @@ def input_folder_of(source: Source) -> Path | None:
 
 
 def find_image_roots(image_root: Path | None, input_folder: Path | None) -> tuple[Path, ...]:
-    """Folders for relative image paths, in order."""
     if image_root is not None:
         return (image_root,)
     # A dict removes duplicates, for example if the input is in the working directory.
@@ -172,7 +166,6 @@ def make_bank(recipe: Recipe) -> Bank:
 
 
 def default_category_and_language(recipe: Recipe, bank: Bank) -> tuple[str, str]:
-    """Category and language of rows without these fields."""
     language = recipe.language or bank.languages[0]
     return bank.default_category(language), language
 
@@ -199,10 +192,8 @@ def ignore_warning(warning: str) -> None:
 
 
 class Composition(AbstractAsyncContextManager["Composition"]):
-    """Everything that answers rows: endpoint pool, image cache with its threads, and pipeline.
-
-    Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. ``pool`` overrides the pool of the settings;
-    ``warn`` is called when an endpoint is left out. Belongs to one event loop.
+    """Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. ``pool`` overrides the pool of the
+    settings; ``warn`` is called when an endpoint is left out. Belongs to one event loop.
     """
 
     def __init__(
@@ -242,7 +233,6 @@ class Composition(AbstractAsyncContextManager["Composition"]):
 
     @property
     def share_images(self) -> bool:
-        """True if all servers cache images by uuid."""
         return self.settings.uuid and bool(self.servers) and all(server.uuid for server in self.servers)
 
     def make_row_reader(self) -> RowReader:

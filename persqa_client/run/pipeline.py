@@ -40,8 +40,6 @@ class Completer(Protocol):
 
 @dataclass(slots=True)
 class Cost:
-    """Cost of a task so far, and why its first answer was rejected."""
-
     attempts: int = 0
     usage: Usage = field(default_factory=Usage)
     asks: int = 0

@@ -29,8 +29,6 @@ class QuietConsole(Console):
 
 @dataclass(frozen=True, slots=True)
 class ProgressSnapshot:
-    """State of a run at one moment."""
-
     done: int
     failed: int
     in_flight: int
@@ -79,7 +77,6 @@ def take_snapshot(run: Run, seconds: float) -> ProgressSnapshot:
 
 
 async def show_progress(run: Run, console: Console) -> None:
-    """Runs until it is cancelled."""
     if console.is_terminal:
         await show_bar(run, console)
     else:

@@ -23,9 +23,9 @@ from persqa_client.storage.run_files import RunFiles
 
 
 class Run:
-    """A run over a source, to be executed once. ``progress`` and ``pool`` show its state.
+    """To be executed once. ``progress`` and ``pool`` show its state. Raises SettingsError.
 
-    ``pool`` overrides the endpoints of the settings; ``warn`` is called with warnings for users. Raises SettingsError.
+    ``pool`` overrides the endpoints of the settings; ``warn`` is called with warnings for users.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class Run:
 
     @contextmanager
     def hold_files(self) -> Iterator[bool]:
-        """Opens and locks the run's files, and yields whether there is anything to do. Raises like ``execute``.
+        """Opens and locks the run's files, and yields whether there is anything to do. Call ``execute`` inside.
 
-        Call ``execute`` inside. The lock prevents other runs from writing the files while a server starts.
+        Raises like ``execute``.
         """
         if self.settings.output is None:
             yield True
@@ -84,7 +84,6 @@ class Run:
                 self._ledger = None
 
     def use_endpoint(self, endpoint: Endpoint) -> None:
-        """Sets the endpoint once its server's address is known."""
         self.settings = self.settings.model_copy(update={"endpoint": endpoint})
         self.plan = self.plan.with_settings(self.settings)
         self.composition = Composition(self.plan, warn=self._warn)
@@ -165,11 +164,9 @@ class Run:
         return ledger
 
     def _elapsed(self) -> float:
-        """Seconds since ``execute`` was called; excludes the start of a server."""
         return 0.0 if self._started_at is None else self._clock() - self._started_at
 
     async def _probe(self) -> bool:
-        """False if the run was stopped during the probe."""
         self.progress.phase = "probing the server"
         depth: ProbeDepth = "all" if self.settings.probes else "identity"
         self._probing = asyncio.ensure_future(self.composition.probe(depth, uuid=self.settings.uuid))
@@ -183,7 +180,6 @@ class Run:
         return not self._stopped
 
     async def _answer_rows(self, ledger: AnyLedger) -> bool:
-        """Answers the remaining rows and finishes the files. False if the run was stopped early."""
         if self._stopped:
             return False
         self._retried = self._retried or ledger.mode == "retry"

@@ -38,7 +38,6 @@ class Summary:
 
 
 def list_results(summary: Summary) -> list[tuple[str, str]]:
-    """Rows of the summary table: label and text."""
     tally = summary.tally
     several = tally.tasks != tally.rows
     rate = ""
@@ -70,7 +69,6 @@ def format_counts(counts: Counter[str]) -> str:
 
 
 def describe_run(composition: Composition) -> dict[str, Any]:
-    """Facts for the run file, except input and ledger data."""
     return {
         **describe_endpoints(composition),
         "limits": composition.settings.limits.model_dump(),

@@ -34,7 +34,6 @@ def count_prompt_tokens(chat: ChatRequest, images: Sequence[ImageFacts], setting
 def make_choice(
     chat: ChatRequest, images: Sequence[ImageFacts], settings: SimSettings, fault: str | None = None
 ) -> Choice:
-    """Raises ErrorResponse for an unsupported constraint."""
     if (fixed := settings.answers.get(chat.question)) is not None:
         return spoil_choice(fault, fixed, chat.tag) if fault else fixed
     facts = combine_facts(images) if images else None
@@ -61,7 +60,6 @@ def continue_prefix(natural: str, prefix: str, tag: str | None) -> str:
 
 
 def truncate_choice(choice: Choice, max_tokens: int) -> Choice:
-    """If truncated, the finish reason is ``length``."""
     tokens = TOKEN.findall(choice.text or "")
     if len(tokens) <= max_tokens:
         return choice

@@ -75,7 +75,6 @@ async def post_chat_completion(request: web.Request) -> web.StreamResponse:
 
 
 async def get_models(request: web.Request) -> web.Response:
-    """Marks each model as simulated."""
     state = request.app[STATE]
     try:
         state.check_key(request)
@@ -92,7 +91,6 @@ def make_model_card(name: str, state: EndpointState) -> dict[str, Any]:
 
 
 async def get_health(request: web.Request) -> web.Response:
-    """200, or 503 after the engine has died."""
     return web.Response(status=503 if request.app[STATE].engine_dead else 200)
 
 
@@ -139,7 +137,6 @@ async def get_stats(request: web.Request) -> web.Response:
 
 
 async def answer_not_found(request: web.Request) -> web.Response:
-    """Unknown path or method."""
     if request.app[STATE].hosted:
         return render_error(ErrorResponse(404, f"Invalid URL ({request.method} {request.path})"), hosted=True)
     if request.path in METHODS:

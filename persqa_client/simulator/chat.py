@@ -154,8 +154,6 @@ RATE_LIMIT_HEADERS = {
 
 
 class EndpointState:
-    """State of a simulated endpoint: settings, counters, slots and cached images."""
-
     def __init__(self, settings: SimSettings) -> None:
         self.settings = settings
         self.hosted = settings.shape == "hosted"
@@ -192,12 +190,10 @@ class EndpointState:
         return body
 
     def make_busy_error(self) -> ErrorResponse:
-        """Response beyond the queue limit; counts it."""
         self.counts.admission_rejections += 1
         return busy_error()
 
     async def serve(self) -> None:
-        """Waits for a slot and the latency. Raises ErrorResponse if the queue is full."""
         try:
             async with self.slots.hold():
                 seconds = self.settings.latency
@@ -209,7 +205,6 @@ class EndpointState:
             raise self.make_busy_error() from None
 
     def make_fault_error(self, fault: str) -> ErrorResponse:
-        """Response of a fault in REJECTIONS or LATE_ERRORS; applies its lasting effect."""
         if fault == "engine_dead":
             self.engine_dead = True
         return fault_error(fault, self.settings.retry_after, datetime.now(UTC))
@@ -217,8 +212,6 @@ class EndpointState:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedRequest:
-    """A request that passed all checks, with image facts and fault."""
-
     chat: ChatRequest
     images: list[ImageFacts]
     prompt_tokens: int
@@ -278,7 +271,6 @@ async def accept_request(state: EndpointState, request: web.Request) -> Accepted
 
 
 async def complete(state: EndpointState, accepted: AcceptedRequest) -> dict[str, Any]:
-    """The completion, or the effect of a fault on it. Raises ErrorResponse."""
     chat, fault = accepted.chat, accepted.fault
     await state.serve()
     if state.engine_dead:

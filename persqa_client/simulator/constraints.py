@@ -108,8 +108,6 @@ def parse_schema(value: Any) -> dict[str, Any]:
 
 
 class SchemaFiller:
-    """Makes a value for a schema, with the natural answer as its texts."""
-
     def __init__(self, natural: str, rng: random.Random) -> None:
         self.natural = natural
         self.rng = rng
@@ -199,10 +197,6 @@ class UnmatchablePattern(Exception):
 
 
 def make_match(pattern: str, natural: str, rng: random.Random) -> str:
-    """``natural`` if it matches, else a generated string. Raises UnmatchablePattern.
-
-    Rejects look-around and back references, like vLLM's grammars.
-    """
     try:
         compiled = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
@@ -235,8 +229,6 @@ def check_supported(tree: Any) -> None:
 
 
 class PatternWriter:
-    """Writes a string along a parse tree, using ``filling`` for repeated characters where it fits."""
-
     def __init__(self, filling: str, rng: random.Random) -> None:
         self.filling = filling
         self.rng = rng
@@ -275,7 +267,6 @@ class PatternWriter:
         return text
 
     def _fill(self, least: int, most: int, op: Any, value: Any) -> str:
-        """Up to ``most`` characters of the filling, then random ones up to ``least``."""
         fits = make_character_test(op, value)
         text = "".join(c for c in self.filling if fits(c))[:most].strip()
         wanted = least if text else self.rng.randint(least, min(most, least + EXTRA))
@@ -285,7 +276,6 @@ class PatternWriter:
 
 
 def find_candidates(op: Any, value: Any) -> list[str]:
-    """Up to 26 matching characters. Raises UnmatchablePattern if none is found."""
     fits = make_character_test(op, value)
     found = [c for c in ALPHABET if fits(c)] or [c for c in list_set_characters(op, value) if fits(c)]
     if not found:
@@ -294,7 +284,6 @@ def find_candidates(op: Any, value: Any) -> list[str]:
 
 
 def list_set_characters(op: Any, value: Any) -> Iterator[str]:
-    """Characters listed in a set ``[…]``, the first 26 of each range."""
     for item_op, item in value if op is constants.IN else ():
         if item_op is constants.LITERAL:
             yield chr(item)

@@ -113,12 +113,10 @@ def engine_dead_error() -> ErrorResponse:
 
 
 def busy_error() -> ErrorResponse:
-    """vLLM's response with a full queue; without Retry-After."""
     return ErrorResponse(503, BUSY, code="overloaded")
 
 
 def fault_error(kind: str, retry_after: float, now: datetime) -> ErrorResponse:
-    """Response of a fault in REJECTIONS or LATE_ERRORS. ``now`` is in UTC."""
     if kind in PLAIN_FAULTS:
         status, message, code = PLAIN_FAULTS[kind]
         return ErrorResponse(status, message, code=code)

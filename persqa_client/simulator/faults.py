@@ -36,7 +36,7 @@ FAULT_KINDS = REJECTIONS + LATE_ERRORS + CONNECTION_FAULTS + BODY_FAULTS + ANSWE
 
 SEEN_BODIES = 1_000_000
 
-# By language: is the answer Chinese?
+# Key: whether the answer is Chinese.
 REFUSALS = ("I'm sorry, but I can't help with identifying people.", "对不起，我无法识别图中的人物。")
 NO_TAG = ("The person", "这个人")
 
@@ -65,7 +65,6 @@ class FaultSchedule:
         self.times_seen: LRUCache[bytes, int] = LRUCache(SEEN_BODIES)
 
     def next_fault(self, body: bytes) -> str | None:
-        """Fault of the next chat request; None for no fault."""
         if self.script:
             kind = self.script.pop()
             return None if kind == "ok" else kind
@@ -79,8 +78,6 @@ class FaultSchedule:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Choice of a completion. ``text`` None is ``content: null``."""
-
     text: str | None
     finish_reason: str = "stop"
     refusal: str | None = None
@@ -134,13 +131,11 @@ class Disconnected(web.Response):
 
 
 async def stall() -> NoReturn:
-    """Waits until the client disconnects or the server closes."""
     await asyncio.Event().wait()
     raise AssertionError("the event is never set")
 
 
 async def send_broken(kind: str, request: web.Request, body: bytes) -> web.StreamResponse:
-    """``body`` is the good answer."""
     if kind == "reset":
         return reset_connection(request)
     if kind == "cut_body":
@@ -159,7 +154,6 @@ def reset_connection(request: web.Request) -> Disconnected:
 
 
 async def send_cut_body(request: web.Request, body: bytes) -> web.StreamResponse:
-    """Sends fewer bytes than announced, then closes the connection."""
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     response.content_length = len(body) + MISSING_BYTES
     await response.prepare(request)

@@ -53,14 +53,11 @@ class ImageSaver:
 
 
 def file_extension(media_type: str) -> str:
-    """``bin`` if the media type is no image type."""
     found = MEDIA_TYPE.fullmatch(media_type.lower())
     return {"jpeg": "jpg"}.get(found[1], found[1]) if found else "bin"
 
 
 class ImageReader:
-    """Caches facts of ``size`` images by content, and of ``size`` by uuid."""
-
     def __init__(self, size: int, saver: ImageSaver | None = None) -> None:
         self.saver = saver
         self.cache_hits = 0
@@ -102,7 +99,6 @@ class ImageReader:
         return facts
 
     def close(self) -> None:
-        """Does not wait for images being decoded."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

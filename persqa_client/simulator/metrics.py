@@ -41,7 +41,6 @@ class RequestCounts:
 
     @contextmanager
     def track_request(self) -> Iterator[None]:
-        """Counts a request, in flight within the block."""
         self.requests += 1
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
@@ -51,7 +50,6 @@ class RequestCounts:
             self.in_flight -= 1
 
     def count_answer(self, key: int, prompt_tokens: int, completion_tokens: int) -> None:
-        """``key`` identifies images and question."""
         self.answered += 1
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
@@ -80,7 +78,6 @@ class RequestCounts:
 
 
 def format_metrics(values: dict[str, float], model: str) -> str:
-    """Prometheus' text format (version 0.0.4), with vLLM's names."""
     lines = []
     for name, value in values.items():
         kind, description = METRICS[name]

@@ -50,7 +50,6 @@ REPLACEMENTS = {"max_tokens": "max_completion_tokens"}
 
 
 def check_model(name: Any, models: Collection[str], hosted: bool) -> None:
-    """Raises ErrorResponse for an unknown model; only the hosted shape requires one."""
     if name in models or (name is None and not hosted):
         return
     if name is None:
@@ -71,7 +70,6 @@ def check_fields(fields: Mapping[str, Any], settings: SimSettings) -> None:
 
 
 def check_hosted_fields(fields: Mapping[str, Any], reject: Collection[str]) -> None:
-    """Raises ErrorResponse for the first field that OpenAI rejects."""
     for name, value in fields.items():
         if name not in HOSTED_FIELDS:
             raise bad_request_error(f"Unrecognized request argument supplied: {name}", code="unknown_parameter")
@@ -93,7 +91,6 @@ def unsupported_parameter_error(name: str, hint: str) -> ErrorResponse:
 
 
 def check_vllm_fields(fields: Mapping[str, Any], max_model_len: int) -> None:
-    """Raises ErrorResponse for fields that vLLM rejects; unknown ones are ignored."""
     for name in ("mm_processor_kwargs", "media_io_kwargs"):
         if fields.get(name):
             message = (
@@ -123,7 +120,6 @@ def check_max_tokens(name: str, value: Any, max_model_len: int) -> None:
 
 
 def check_content(chat: ChatRequest, hosted: bool, limit_images: int) -> None:
-    """Raises ErrorResponse for too many images and for unknown fields of messages."""
     if len(chat.images) > limit_images:
         raise bad_request_error(f"At most {limit_images} image(s) may be provided in one prompt.", param="image")
     if not hosted:

@@ -21,8 +21,6 @@ GENERATION_TOKENS = 3
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """An image: a URL, a uuid, or both."""
-
     url: str | None
     uuid: str | None = None
 
@@ -39,8 +37,6 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A parsed chat request; ``fields`` is its body."""
-
     messages: tuple[ChatMessage, ...]
     tag: str | None
     question: str
@@ -74,13 +70,11 @@ class ChatRequest:
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a stream ends with usage."""
         options = self.fields.get("stream_options")
         return isinstance(options, dict) and options.get("include_usage") is True
 
     @property
     def prefix(self) -> str | None:
-        """Beginning of the answer, to be continued."""
         last = self.messages[-1]
         continues = self.fields.get("continue_final_message") or (last.partial and self.knows_partial)
         return last.text if continues and last.role == "assistant" else None
@@ -133,14 +127,12 @@ def parse_part(part: Any) -> ImagePart | str:
 
 
 def find_asking_message(messages: Sequence[ChatMessage]) -> ChatMessage | None:
-    """The last user message with images, else the last user message."""
     users = [message for message in messages if message.role == "user"]
     chosen = [message for message in users if message.images] or users
     return chosen[-1] if chosen else None
 
 
 def find_tag(messages: Sequence[ChatMessage]) -> str | None:
-    """The first ``<name>`` in the asking message, else in all messages."""
     asking = find_asking_message(messages)
     for message in (*([asking] if asking else []), *messages):
         if found := TAG.search(message.text):
@@ -149,6 +141,5 @@ def find_tag(messages: Sequence[ChatMessage]) -> str | None:
 
 
 def find_question(messages: Sequence[ChatMessage]) -> str:
-    """Text after the last "Question:" of the asking message, or its whole text."""
     asking = find_asking_message(messages)
     return "" if asking is None else QUESTION.split(asking.text)[-1].strip()

@@ -72,10 +72,6 @@ def format_banner(settings: SimSettings, host: str, port: int) -> str:
 async def serve_until_signal(
     settings: SimSettings, host: str, port: int, echo: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Serves until SIGINT or SIGTERM; returns the counts of /sim/stats. ``echo`` prints the banner.
-
-    Raises SettingsError.
-    """
     app = make_app(settings)
     listener = await listen(app, host, port)
     stopped = asyncio.Event()
@@ -110,7 +106,6 @@ class Simulator:
         return f"http://{self.host}:{self.port}/v1"
 
     def stats(self) -> dict[str, Any]:
-        """Counts of /sim/stats, also after closing."""
         return self.app[STATE].counts.stats()
 
     def close(self) -> None:

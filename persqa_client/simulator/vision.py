@@ -63,8 +63,8 @@ class NotBase64(Exception):
 class ImageFacts:
     """Facts about one or several images (``others``: width and height of all but the first).
 
-    ``colours``: shares by English name, largest first. ``lightness``: mean grey value, 0 to 255. ``lightest``: row and
-    column, 0 to 2, of the lightest of nine parts. ``digest``: 8 bytes, of the encoded bytes.
+    ``colours``: shares by English name, largest first. ``lightness``: mean grey value. ``lightest``: row and column of
+    the lightest of nine parts. ``digest``: 8 bytes.
     """
 
     width: int
@@ -133,7 +133,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def make_palette() -> Image.Image:
-    """Image whose palette is ANCHORS; unused entries repeat the first."""
     flat = [channel for _, rgb in ANCHORS for channel in rgb]
     flat += list(ANCHORS[0][1]) * (256 - len(ANCHORS))
     image = Image.new("P", (1, 1))
@@ -156,14 +155,12 @@ def measure_colours(image: Image.Image) -> dict[str, float]:
 
 
 def find_lightest_part(grey: Image.Image) -> tuple[int, int]:
-    """Row and column; of equal parts the most central."""
     parts = grey.resize((3, 3), Image.Resampling.BOX).tobytes()
     best = max((4, 1, 3, 5, 7, 0, 2, 6, 8), key=lambda index: parts[index])
     return divmod(best, 3)
 
 
 def combine_facts(images: Sequence[ImageFacts]) -> ImageFacts:
-    """Averages colours and lightness; other facts are from the first image."""
     first = images[0]
     if len(images) == 1:
         return first

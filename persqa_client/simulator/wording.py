@@ -82,7 +82,6 @@ CHINESE_SENTENCES = {
 
 
 def contains_chinese(text: str) -> bool:
-    """Whether to answer in Chinese."""
     return CHINESE.search(text) is not None
 
 
@@ -108,13 +107,11 @@ def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed:
 
 
 def draw_number(digest: bytes, question: str, seed: int) -> int:
-    """A pseudo-random number of 64 bits."""
     key = digest + seed.to_bytes(16, "big", signed=True) + question.encode()
     return int.from_bytes(blake2b(key, digest_size=8).digest(), "big")
 
 
 def english_phrases(facts: ImageFacts) -> dict[str, str]:
-    """Values for ENGLISH_SENTENCES."""
     light, form = LIGHT[light_level(facts)][0], find_orientation(facts)
     if facts.others:
         sizes = join_words(format_sizes(facts), ", ", " and ")
@@ -133,7 +130,6 @@ def english_phrases(facts: ImageFacts) -> dict[str, str]:
 
 
 def chinese_phrases(facts: ImageFacts) -> dict[str, str]:
-    """Values for CHINESE_SENTENCES."""
     light, form = LIGHT[light_level(facts)][1], CHINESE_ORIENTATIONS[find_orientation(facts)]
     size = join_words(format_sizes(facts), "、", "和")
     row, column = facts.lightest
@@ -157,10 +153,8 @@ def find_orientation(facts: ImageFacts) -> str:
 
 
 def format_sizes(facts: ImageFacts) -> list[str]:
-    """Such as 640x427."""
     return [f"{width}x{height}" for width, height in ((facts.width, facts.height), *facts.others)]
 
 
 def join_words(words: list[str] | tuple[str, ...], comma: str, last: str) -> str:
-    """a, b and c."""
     return words[0] if len(words) == 1 else comma.join(words[:-1]) + last + words[-1]

@@ -22,8 +22,6 @@ Mode = Literal["run", "retry"]
 
 
 class FileLengths(NamedTuple):
-    """Lengths in bytes of the output and the failure file, up to the same row."""
-
     output: int = 0
     failed: int = 0
 
@@ -72,8 +70,6 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """The part of a run file that later runs need."""
-
     identity: Json
     stamp: Json | None
     position: Position
@@ -82,7 +78,6 @@ class FinishedRun:
     seconds: float
 
     def to_reopened_checkpoint(self) -> Checkpoint:
-        """For continuing with further input."""
         return Checkpoint(
             identity=self.identity,
             stamp=self.stamp,
@@ -94,7 +89,6 @@ class FinishedRun:
         )
 
     def to_retry_checkpoint(self) -> Checkpoint:
-        """For asking the failed rows again."""
         return Checkpoint(
             identity=self.identity,
             stamp=self.stamp,
@@ -133,7 +127,6 @@ def read_checkpoint(files: RunFiles) -> Checkpoint | None:
 
 
 def write_run_file(files: RunFiles, checkpoint: Checkpoint) -> None:
-    """Writes ``checkpoint.run``, followed by the members that later runs need."""
     fields: Json = {
         **(checkpoint.run or {}),
         "tool": TOOL,
@@ -187,7 +180,6 @@ def _read_own_file(path: Path) -> dict[str, Any] | None:
 
 
 def foreign_file_error(path: Path) -> SettingsError:
-    """For a file that was not written by a run, or was changed since."""
     return SettingsError(
         f"{path} exists, but was not written by a run or was changed since: move it, or choose another -o"
     )

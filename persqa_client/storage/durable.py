@@ -41,7 +41,6 @@ class Appender:
             raise
 
     def append(self, data: bytes) -> None:
-        """Writes whole lines with one system call. Raises StorageError."""
         if self.needs_truncate:
             self.truncate(self.length)
         try:
@@ -99,7 +98,6 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def temporary_path(path: Path) -> Path:
-    """Temporary file of ``replace_file``."""
     return path.with_name(f"{path.name}.tmp")
 
 

@@ -20,8 +20,6 @@ from persqa_client.types import Outcome
 
 
 class JournalEntry(NamedTuple):
-    """An outcome, with the digest of its input line."""
-
     digest: str
     outcome: Outcome
 
@@ -56,7 +54,6 @@ class Journal:
             self.current.append(b"".join(lines))
 
     def start_generation(self, entries: Iterable[JournalEntry]) -> None:
-        """Starts the next generation with ``entries``."""
         following = Journal(self.files, self.generation + 1)
         try:
             following.append(*entries)
@@ -73,7 +70,7 @@ class Journal:
             appender.sync()
 
     def remove_before(self, generation: int) -> None:
-        """Removes older generations; call it after the checkpoint is written."""
+        """Call it after the checkpoint is written."""
         for number in list(self.older):
             if number < generation:
                 self.older.pop(number).close()
@@ -104,7 +101,6 @@ def _read_generation(path: Path) -> Iterator[JournalEntry]:
 
 
 def next_free_generation(files: RunFiles, generation: int) -> int:
-    """The first free number from ``generation`` on."""
     while files.journal_generation(generation).exists():
         generation += 1
     return generation

@@ -83,10 +83,9 @@ class Ledger:
         fresh: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """Continues the run in these files, or starts a new one.
+        """``identity``: settings that must not change. ``stamp``: size and time of the input.
 
-        ``identity``: settings that must not change. ``stamp``: size and time of the input. ``fresh`` discards an
-        unfinished run. Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
+        Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
         """
         ledger = cls(files, identity=identity, stamp=stamp, render=render, clock=clock)
         files.prepare()
@@ -156,7 +155,6 @@ class Ledger:
 
     @property
     def seconds(self) -> float:
-        """Duration of the run, including earlier processes."""
         return self._seconds if self._writer is None else self._writer.seconds
 
     @property
@@ -185,20 +183,18 @@ class Ledger:
         return row.open_tasks
 
     def skip(self, position: Position) -> None:
-        """Registers a blank line."""
         writer = self._get_writer()
         if self._is_in_range(position, writer.previous):
             self._pass_over(position, 0, writer)
 
     def _is_in_range(self, position: Position, previous: PreviousResults | None) -> bool:
-        """Whether the line before ``position`` belongs to this run, not to a later extension."""
+        """The line before ``position`` may belong to a later extension."""
         if position.number <= self._announced.number:
             raise RuntimeError(f"line {position.number} was announced after line {self._announced.number}")
         self._announced = position
         return previous is None or not previous.is_past_end(position)
 
     def _pass_over(self, position: Position, copied_lines: int, writer: RunWriter) -> None:
-        """Attaches a line without open tasks to the newest row, to be written with it."""
         if not self.buffer.rows:
             failed_offset = writer.previous.failed_offset if writer.previous is not None else 0
             self.buffer.add(PendingRow(b"", (), {}, position, failed_offset=failed_offset))
@@ -253,7 +249,6 @@ class Ledger:
         self._set_finished(self._sealed.to_finished_run())
 
     def reopen(self) -> None:
-        """Continues a finished run with additional lines."""
         checkpoint = self._get_finished().to_reopened_checkpoint()
         write_checkpoint(self.files, checkpoint)
         complete_reopening(self.files)
@@ -271,7 +266,6 @@ class Ledger:
         return self._finished
 
     def close(self) -> None:
-        """Closes the files, removes them if they hold no outcome, and releases the lock."""
         if self._writer is not None:
             self._seconds = self._writer.seconds
             self._writer.close()
@@ -283,8 +277,6 @@ class Ledger:
 
 
 class MemoryLedger:
-    """In-memory run with the interface of ``Ledger``."""
-
     state: State = "new"
     mode: Mode = "run"
     start = START_POSITION
@@ -318,7 +310,6 @@ class MemoryLedger:
             self.buffer.remove_first()
 
     def get_rows(self, *, failed: bool) -> list[dict[str, Any]]:
-        """Rows of the output or the failure file, in input order."""
         return [
             load_object(self._render(row.line, row.outcomes[task_id]))
             for row in (*self._written, *self.buffer.rows)

@@ -24,7 +24,6 @@ def render_outcome(
 
 
 def render_record(line: bytes, record: Record, *, output_key: str, style: OutputStyle, details: bool) -> bytes:
-    """The input line with the answer appended, followed by ``<output_key>_meta`` if ``details``."""
     if style == "qa":
         line = add_member(line, output_key, f"Question: {record.question}, Answer: {record.answer}")
     else:
@@ -57,9 +56,7 @@ def record_details(record: Record) -> Json:
 
 
 def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> bytes:
-    """The input line with ``error`` appended, in place of an earlier run's.
-
-    A line that is not a JSON object becomes ``{"line": …, "error": …}``. ``numbered``: also write the number of the
+    """A line that is not a JSON object becomes ``{"line": …, "error": …}``. ``numbered``: also write the number of the
     first question, for rows with several questions.
     """
     error: Json = {

@@ -1,7 +1,6 @@
 """Examines the files at an output path, and completes or refuses the runs found there.
 
-A file is foreign if it was not written by a run, or was changed since. Foreign files are never overwritten. A finished
-run stays readable while its failed rows are asked again.
+A file is foreign if it was not written by a run, or was changed since. Foreign files are never overwritten.
 """
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ def complete_reopening(files: RunFiles) -> None:
 
 
 def has_no_outcome(files: RunFiles, checkpoint: Checkpoint) -> bool:
-    """Whether an unfinished run has no outcomes. Lines copied by a retry do not count."""
+    """Lines copied by a retry do not count."""
     retry = checkpoint.before
     has_begun = checkpoint.position.number > 0 if retry is None else retry.done.failed > 0
     return not has_begun and next(read_journal(files, checkpoint.generation), None) is None
@@ -105,7 +104,6 @@ def remove_unfinished(files: RunFiles) -> None:
 
 
 def check_results_unchanged(files: RunFiles, finished: FinishedRun | None) -> None:
-    """Raises SettingsError if the output or the failure file differs in size from the run file."""
     lengths = finished.lengths if finished is not None else FileLengths()
     expected = {files.output: None if finished is None else lengths.output, files.failed: lengths.failed or None}
     for path, length in expected.items():
@@ -130,7 +128,6 @@ def _check_partials(files: RunFiles, checkpoint: Checkpoint | None) -> None:
 
 
 def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
-    """Raises SettingsError if a required file is missing."""
     if found.unfinished is not None:
         expected = {
             files.partial: found.unfinished.lengths.output,
@@ -146,7 +143,6 @@ def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
 
 
 def check_settings_unchanged(old: Json, new: Json) -> None:
-    """Raises SettingsError for the first setting that differs."""
     for name in (*old, *(name for name in new if name not in old)):
         before, now = old.get(name), new.get(name)
         if name in BUILT_IN_DIGESTS and before is None:
@@ -211,7 +207,6 @@ class PreviousResults:
             raise foreign_file_error(self.files.failed) from error
 
     def take_failed(self, task_ids: tuple[TaskId, ...]) -> dict[TaskId, str]:
-        """The failed tasks of the next row, with their codes."""
         taken: dict[TaskId, str] = {}
         for task_id in task_ids:
             if self.next_failure is None or self.failed is None or self.next_failure[0] > task_id:
@@ -225,7 +220,6 @@ class PreviousResults:
         return taken
 
     def read_lines(self, count: int) -> Iterator[bytes]:
-        """The next lines of the old output, in chunks of about ``CHUNK_SIZE`` bytes."""
         lines: list[bytes] = []
         size = 0
         for _ in range(count):
@@ -248,7 +242,7 @@ class PreviousResults:
         self.output.seek(self.done.output)
 
     def is_past_end(self, position: Position) -> bool:
-        """Whether ``position`` is after the end of the finished run. Raises SettingsError if the input has changed."""
+        """Raises SettingsError if the input has changed."""
         if position.number == self.end.number and not self._is_end(position):
             raise changed_input_error(f"its first {position.number} lines differ")
         return position.number > self.end.number
@@ -258,7 +252,6 @@ class PreviousResults:
         return (position.number, position.digest) == (self.end.number, self.end.digest)
 
     def check_complete(self, position: Position) -> None:
-        """Raises SettingsError if the input is shorter than in the finished run."""
         if not self._is_end(position):
             raise changed_input_error(
                 f"it ends at line {position.number}, and the finished run ended at line {self.end.number}"

@@ -49,7 +49,6 @@ class RunFiles:
         return self.journal.with_name(f"{self.journal.name}{number}")
 
     def includes(self, path: Path) -> bool:
-        """Whether ``path`` is one of these files, or a link to one."""
         own = (self.output, self.failed, self.run, self.partial, self.failed_partial, self.checkpoint, self.lock)
         real = path.resolve()
         if any(real == other.resolve() or _is_same_file(path, other) for other in own):
@@ -59,7 +58,6 @@ class RunFiles:
         return is_journal and real.parent == self.journal.parent.resolve()
 
     def refuse_input(self, path: Path) -> None:
-        """Raises SettingsError if the run would overwrite its input."""
         if self.includes(path):
             raise SettingsError(f"the input {path} is one of the files of the output {self.output}: choose another -o")
 

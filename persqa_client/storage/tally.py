@@ -64,7 +64,6 @@ class Tally:
 
     @classmethod
     def from_json(cls, data: Json) -> Tally:
-        """Raises KeyError or TypeError for invalid ``data``."""
         return cls(
             rows=data["rows"],
             tasks=data["units"],

@@ -22,8 +22,6 @@ from persqa_client.types import Failure, Json, Outcome, Position, TaskId
 
 @dataclass(slots=True, eq=False)
 class PendingRow:
-    """A row that waits for its outcomes or for earlier rows."""
-
     line: bytes
     # All tasks of the row, in output order.
     task_ids: tuple[TaskId, ...]
@@ -74,7 +72,6 @@ class ReorderBuffer:
             del self.journaled[entry.outcome.task_id]
 
     def get_row(self, task_id: TaskId) -> PendingRow:
-        """Raises RuntimeError if the task is not open."""
         try:
             return self._row_of[task_id]
         except KeyError:
@@ -85,7 +82,6 @@ class ReorderBuffer:
         del self._row_of[outcome.task_id]
 
     def first_complete(self) -> PendingRow | None:
-        """The oldest row, if it is complete."""
         row = self.rows[0] if self.rows else None
         return row if row is not None and len(row.outcomes) == len(row.asked) else None
 
@@ -95,7 +91,6 @@ class ReorderBuffer:
         self.bytes -= len(row.line)
 
     def unwritten_entries(self) -> Iterator[JournalEntry]:
-        """Outcomes of unwritten rows, for the next generation of the journal."""
         yield from self.journaled.values()
         for row in self.rows:
             yield from (JournalEntry(row.digest, outcome) for outcome in row.outcomes.values())
@@ -146,7 +141,7 @@ class RunWriter:
             self.journal.append(*journaled)
             self.commit(self._make_checkpoint("running"))
             undo.pop_all()
-        # Written now because the caller may still find that the input changed.
+        # Set after the checkpoint above, which keeps the old stamp: the caller may still find that the input changed.
         self.stamp = stamp
 
     @property
@@ -158,7 +153,6 @@ class RunWriter:
         return self.seconds_before + self.clock() - self.opened_at
 
     def append(self, row: PendingRow) -> None:
-        """Writes all lines of a row, or none if that fails."""
         try:
             for task_id in row.task_ids:
                 outcome = row.outcomes.get(task_id)
@@ -210,7 +204,6 @@ class RunWriter:
         )
 
     def start_checkpoint(self, unwritten: Iterable[JournalEntry]) -> Callable[[], None]:
-        """Starts a journal generation, and returns the slow part for another thread."""
         self.journal.start_generation(unwritten)
         return partial(self.commit, self._make_checkpoint("running"))
 
@@ -232,7 +225,6 @@ class RunWriter:
                 self.journal.sync()
 
     def seal(self, run: Json) -> Checkpoint:
-        """Writes the checkpoint of the phase "finishing" and closes the files."""
         with self._lock:
             self.output.sync()
             self.failed.sync()
@@ -242,7 +234,6 @@ class RunWriter:
         return sealed
 
     def close(self) -> None:
-        """Idempotent."""
         with self._lock:
             if self._is_closed:
                 return

@@ -1,9 +1,7 @@
 """Runs a command in a separate process, and stops it with all its children when the parent process ends.
 
-The guardian notices every end of its parent, even by SIGKILL, because the pipe from the parent closes. On Linux it also
-adopts orphaned processes of the command.
-
-It writes ``started PID``, ``failed REASON`` and ``ended CODE`` to stdout; its stderr is the command's log.
+The pipe from the parent closes even after SIGKILL. On Linux the guardian also adopts orphaned processes. It writes
+``started PID``, ``failed REASON`` and ``ended CODE`` to stdout; its stderr is the command's log.
 """
 
 from __future__ import annotations
@@ -97,7 +95,6 @@ def kill_tree(pid: int) -> None:
 
 
 def max_stop_seconds(grace: float) -> float:
-    """Upper bound for ``Guardian.stop``."""
     return grace + CHILDREN_GRACE + KILL_TIMEOUT + 1.0
 
 
@@ -129,7 +126,6 @@ class Guardian:
         )
 
     def watch(self) -> None:
-        """Returns when the command has exited or must be stopped."""
         while not self.stop_requested and os.getppid() == self.parent:
             self._reap()
             if self.exit_code is not None or select.select([sys.stdin.fileno()], [], [], PARENT_POLL_SECONDS)[0]:
@@ -148,7 +144,6 @@ class Guardian:
         kill_until_ended(self._find_remaining)
 
     def _reap(self) -> None:
-        """Collects exit codes of all children, including adopted ones."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0] != 0:
                 if ended[0] == self.command.pid:

@@ -47,7 +47,6 @@ class ServerLog:
         self._start = 0
 
     def open(self) -> IO[bytes]:
-        """Opens the log for appending. Raises SettingsError."""
         try:
             if self.path is None:
                 descriptor, name = tempfile.mkstemp(prefix="persqa-vllm-", suffix=".log")
@@ -60,7 +59,6 @@ class ServerLog:
         return file
 
     def read_tail(self) -> str:
-        """End of the latest start's log; empty without a file."""
         if self.path is None:
             return ""
         try:
@@ -77,7 +75,6 @@ class ServerLog:
 
 
 def last_lines(log: str, count: int = LAST_LINES) -> list[str]:
-    """The last lines as on a terminal, without blank lines and exit messages."""
     lines = (render_line(line) for line in log.split("\n"))
     return [line for line in lines if line.strip() and not EXIT_NOISE.search(line)][-count:]
 
@@ -87,7 +84,6 @@ def render_line(line: str) -> str:
 
 
 def strip_prefixes(line: str) -> str:
-    """Removes process, level, time and source."""
     return LEVEL_PREFIX.sub("", PROCESS_PREFIX.sub("", render_line(line).strip())).strip()
 
 
@@ -99,7 +95,6 @@ def find_cause(log: str) -> str | None:
 
 
 def find_activity(log: str) -> str | None:
-    """The newest line, without its prefixes."""
     lines = last_lines(log, 1)
     return shorten(strip_prefixes(lines[0]), MAX_ACTIVITY_LENGTH) if lines else None
 
@@ -113,7 +108,6 @@ def shorten(text: str, length: int) -> str:
 
 
 def exit_error(model: str, exit_code: int, log: str, path: Path | None, *, ready: bool) -> ServerFailed:
-    """``exit_code`` is negative for a signal."""
     when = "while it was in use" if ready else "before it was ready"
     cause = find_cause(log)
     detail = "" if cause is None else f": {cause.rstrip('.')}"
@@ -122,7 +116,6 @@ def exit_error(model: str, exit_code: int, log: str, path: Path | None, *, ready
 
 
 def describe_exit(exit_code: int) -> str:
-    """A predicate: ended with exit code 3."""
     if exit_code >= 0:
         return f"ended with exit code {exit_code}"
     try:
@@ -142,7 +135,6 @@ def startup_timeout_error(model: str, seconds: float, log: str, path: Path | Non
 
 
 def stopped_error(model: str) -> ServerFailed:
-    """A request to a stopped server."""
     return ServerFailed("server_stopped", f"vllm serve {model} was stopped and can't answer requests. Start it again.")
 
 

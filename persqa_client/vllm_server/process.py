@@ -73,11 +73,9 @@ class ManagedProcess:
 
     @property
     def is_ours(self) -> bool:
-        """False in a forked child of the starting process."""
         return os.getpid() == self._owner
 
     def find_pids(self) -> set[int]:
-        """The process and all its live descendants."""
         return {process.pid for process in find_descendants(self._guardian.pid)}
 
     def poll(self) -> int | None:

@@ -57,16 +57,14 @@ MAX_PORT_TRIES = 3
 
 
 class VLLMServer(AbstractContextManager["VLLMServer"]):
-    """``vllm serve MODEL`` on a port of 127.0.0.1, from ``start()`` to ``stop()``.
+    """``vllm serve MODEL`` on a port of 127.0.0.1, from ``start()`` to ``stop()`` or the end of this process.
 
     >>> with VLLMServer("Qwen/Qwen2.5-VL-3B-Instruct") as server:
     ...     generate("photos/", "qa.jsonl", endpoint=server.endpoint)
 
-    The server and its children end with ``stop()`` or with this process. ``device``: ``auto`` (the CPU without an
-    accelerator), ``cpu`` or ``cuda`` (the accelerator found by vLLM). ``extra_args`` are appended to the command line,
-    ``env`` is added to the environment. The log goes to ``log_path``, or to a temporary file that is removed unless the
-    server fails. ``on_progress`` gets a line per second until the server is ready; by default one is printed to stderr
-    every ten seconds. Timeouts are in seconds.
+    ``device``: ``auto`` (the CPU without an accelerator), ``cpu`` or ``cuda`` (the accelerator found by vLLM).
+    ``extra_args`` are appended to the command line. The log goes to ``log_path``, or to a temporary file that is
+    removed unless the server fails. ``on_progress`` gets a line per second until the server is ready.
 
     Raises SettingsError for invalid options. ``start`` raises SettingsError if vllm is not found or ``port`` is in use,
     and ServerFailed if the server exits or is not ready in time.
@@ -131,7 +129,6 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
 
     @property
     def pid(self) -> int | None:
-        """None if not running."""
         return None if self._process is None else self._process.pid
 
     @property
@@ -147,18 +144,15 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
         )
 
     def _read_api_key(self) -> SecretStr | None:
-        """vLLM's own key variable. Raises SettingsError for an invalid key."""
         environ = {**os.environ, **self._env}
         return read_api_key(API_KEY_VARIABLE, environ) if environ.get(API_KEY_VARIABLE) else None
 
     def _exit_error(self, port: int | None) -> ServerFailed | None:
-        """Error for requests to that port; None while the server runs there."""
         if self._process is None or self.port != port:
             return stopped_error(self.model_name_or_path)
         return self.failure()
 
     def is_alive(self) -> bool:
-        """Whether the process runs; it may not be ready yet."""
         process = self._process  # another thread may stop it
         return process is not None and process.poll() is None
 
@@ -248,7 +242,6 @@ class VLLMServer(AbstractContextManager["VLLMServer"]):
             self._log.discard()
 
     def _stop_process(self) -> None:
-        """Keeps the log."""
         atexit.unregister(self.stop)
         process, self._process = self._process, None
         if process is not None:
@@ -286,10 +279,7 @@ def is_healthy(port: int) -> bool:
 
 
 def is_shared_port(port: int, own_pids: Collection[int]) -> bool:
-    """Whether another process also listens at the port, as far as this user can see.
-
-    vLLM uses SO_REUSEPORT, so two servers of one user may share a port and its requests.
-    """
+    """vLLM uses SO_REUSEPORT, so two servers of one user may share a port and its requests."""
     try:
         connections = psutil.net_connections("tcp")
     except psutil.AccessDenied:  # on macOS, except for root

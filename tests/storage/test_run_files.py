@@ -98,7 +98,7 @@ FOREIGN = ("qa.jsonl", "qa.failed.jsonl", "qa.run.json", "qa.jsonl.partial", "qa
 @pytest.mark.parametrize("name", [*FOREIGN, "qa.jsonl.checkpoint", "qa.jsonl.journal1"])
 def test_a_file_that_no_run_left_is_never_overwritten(name: str, fresh: bool, tmp_path: Path) -> None:
     (tmp_path / name).write_text("precious")
-    with pytest.raises(SettingsError, match="no run left it in this state"):
+    with pytest.raises(SettingsError, match="was not written by a run"):
         open_ledger(tmp_path, fresh=fresh)
     assert read_folder(tmp_path) == {name: b"precious"}
 
@@ -110,7 +110,7 @@ def test_a_finished_output_that_was_changed_is_never_overwritten(name: str, fres
     with (tmp_path / name).open("a") as file:
         file.write("my own line\n")
     before = read_folder(tmp_path)
-    with pytest.raises(SettingsError, match="no run left it in this state"):
+    with pytest.raises(SettingsError, match="was not written by a run"):
         open_ledger(tmp_path, fresh=fresh)
     assert read_folder(tmp_path) == before
 
@@ -123,14 +123,14 @@ def test_a_partial_that_was_shortened_is_never_overwritten(fresh: bool, tmp_path
             ledger.settle(answer_first_run(task_id))
         ledger.checkpoint()()
     (tmp_path / "qa.jsonl.partial").write_text("x")
-    with pytest.raises(SettingsError, match="no run left it in this state"):
+    with pytest.raises(SettingsError, match="was not written by a run"):
         open_ledger(tmp_path, fresh=fresh)
 
 
 def test_a_file_that_appears_during_the_run_is_not_overwritten_at_its_end(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         (tmp_path / "qa.jsonl").write_text("precious")
-        with pytest.raises(SettingsError, match="no run left it in this state"):
+        with pytest.raises(SettingsError, match="was not written by a run"):
             ledger.finish({})
     assert (tmp_path / "qa.jsonl").read_text() == "precious"
 
@@ -171,7 +171,7 @@ def test_a_second_run_on_the_same_output_is_refused(tmp_path: Path) -> None:
     ):
         assert first.stdout is not None
         assert first.stdout.readline() == "open\n"
-        with pytest.raises(SettingsError, match=r"another run is writing .*qa\.jsonl right now"):
+        with pytest.raises(SettingsError, match=r"another run is writing .*qa\.jsonl"):
             open_ledger(tmp_path)
         first.communicate()
     with open_ledger(tmp_path), pytest.raises(SettingsError, match="another run"):
