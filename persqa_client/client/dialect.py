@@ -97,6 +97,8 @@ def constraint_fields(form: str, pattern: str) -> Json:
         return {"structured_outputs": {"regex": pattern}}
     if form == "guided_regex":
         return {"guided_regex": pattern}
+    if form != "json_schema":
+        raise ValueError(f"{form} is not a form of constraint")
     # Unanchored JSON Schema patterns match anywhere in a string.
     inner = pattern.replace(ANY_CHARACTER, PLAIN_CHARACTER)
     answer = {"type": "string", "pattern": f"^(?:{inner})$" if "|" in inner else f"^{inner}$"}
@@ -108,6 +110,23 @@ def constraint_fields(form: str, pattern: str) -> Json:
     }
     json_schema = {"name": ANSWER_KEY, "strict": True, "schema": schema}
     return {"response_format": {"type": "json_schema", "json_schema": json_schema}}
+
+
+def prefill_fields(form: str) -> Json:
+    """The request's fields; ``partial`` is a field of the message instead."""
+    if form == "continue_final_message":
+        return {"continue_final_message": True, "add_generation_prompt": False}
+    return {}
+
+
+def prefill_message(form: str, text: str) -> Json:
+    mark = {"partial": True} if form == "partial" else {}
+    return {"role": "assistant", "content": text, **mark}
+
+
+def wraps_answer(form: str | None) -> bool:
+    """Whether answers under this constraint are JSON objects."""
+    return form == "json_schema"
 
 
 def unwrap_json_answer(text: str) -> str:

@@ -10,7 +10,14 @@ from itertools import islice
 import orjson
 import pybase64
 
-from persqa_client.client.dialect import RENAMED_FIELDS, STREAM_FIELDS, Dialect, constraint_fields
+from persqa_client.client.dialect import (
+    RENAMED_FIELDS,
+    STREAM_FIELDS,
+    Dialect,
+    constraint_fields,
+    prefill_fields,
+    prefill_message,
+)
 from persqa_client.config import Sampling
 from persqa_client.types import EncodedImage, Json, Request, Turn
 
@@ -85,9 +92,7 @@ def build_payload(request: Request, *, model: str, sampling: Sampling, dialect: 
 def build_output_fields(request: Request, dialect: Dialect) -> Json:
     """Fields for a prefill or a pattern. Not both, because the pattern is for the whole answer."""
     if request.prefill and dialect.active_prefill is not None:
-        if dialect.active_prefill == "continue_final_message":
-            return {"continue_final_message": True, "add_generation_prompt": False}
-        return {}
+        return prefill_fields(dialect.active_prefill)
     if request.pattern and dialect.active_constraint is not None:
         return constraint_fields(dialect.active_constraint, request.pattern)
     return {}
@@ -108,8 +113,7 @@ def build_messages(request: Request, dialect: Dialect) -> list[Json]:
         content = [*images, {"type": "text", "text": turn.text}] if images else turn.text
         messages.append({"role": turn.role, "content": content})
     if request.prefill and dialect.active_prefill is not None:
-        mark = {"partial": True} if dialect.active_prefill == "partial" else {}
-        messages.append({"role": "assistant", "content": request.prefill, **mark})
+        messages.append(prefill_message(dialect.active_prefill, request.prefill))
     return messages
 
 

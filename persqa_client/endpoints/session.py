@@ -16,7 +16,7 @@ import httpx2
 from tenacity import AsyncRetrying
 
 from persqa_client.client.classify import UNREACHABLE_CODES
-from persqa_client.client.dialect import Dialect
+from persqa_client.client.dialect import Dialect, wraps_answer
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import render_body
 from persqa_client.client.response import restore_answer
@@ -334,8 +334,8 @@ def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState
 def make_reply(completion: Completion, request: Request, dialect: Dialect, *, attempts: int, used_uuids: bool) -> Reply:
     prefix = request.prefill if dialect.active_prefill else None
     form = dialect.active_constraint if request.pattern and not prefix else None
-    if prefix or form == "json_schema":
-        completion = restore_answer(completion, wrapped=form == "json_schema", prefix=prefix)
+    if prefix or wraps_answer(form):
+        completion = restore_answer(completion, wrapped=wraps_answer(form), prefix=prefix)
     return Reply(completion, attempts, form is not None, bool(prefix), used_uuids)
 
 
