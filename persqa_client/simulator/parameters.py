@@ -10,37 +10,14 @@ from persqa_client.simulator.prompt import ChatRequest
 from persqa_client.simulator.settings import SimSettings
 
 # Fields of OpenAI's chat requests; others get a 400.
+# fmt: off
 HOSTED_FIELDS = frozenset(
     {
-        "model",
-        "messages",
-        "max_completion_tokens",
-        "max_tokens",
-        "temperature",
-        "top_p",
-        "n",
-        "stop",
-        "seed",
-        "stream",
-        "stream_options",
-        "user",
-        "logprobs",
-        "top_logprobs",
-        "logit_bias",
-        "presence_penalty",
-        "frequency_penalty",
-        "response_format",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "store",
-        "metadata",
-        "modalities",
-        "reasoning_effort",
-        "service_tier",
-        "verbosity",
-        "safety_identifier",
-        "prompt_cache_key",
+        "model", "messages", "max_completion_tokens", "max_tokens", "temperature", "top_p", "n",
+        "stop", "seed", "stream", "stream_options", "user", "logprobs", "top_logprobs",
+        "logit_bias", "presence_penalty", "frequency_penalty", "response_format", "tools",
+        "tool_choice", "parallel_tool_calls", "store", "metadata", "modalities", "reasoning_effort",
+        "service_tier", "verbosity", "safety_identifier", "prompt_cache_key",
     }
 )
 # fmt: on

@@ -184,7 +184,7 @@ class PreviousResults:
         for path, length in ((files.output, self.lengths.output), (files.failed, self.lengths.failed or None)):
             if get_file_size(path) != length:
                 raise SettingsError(
-                    f"{path} is not as the finished run left it, so its failures can't be asked again: "
+                    f"{path} has changed since the run finished, so its failed rows can't be asked again: "
                     "restore the file, or choose another -o"
                 )
         self.output = files.output.open("rb")
@@ -213,7 +213,7 @@ class PreviousResults:
                 continue
             failed_id, code = self.next_failure
             if failed_id != task_id:
-                raise changed_input_error(f"row {failed_id.row}, which failed, is missing")
+                raise changed_input_error(f"the failed row {failed_id.row} is missing")
             taken[task_id] = code
             self.failed_offset += self.next_size
             self._read_next_failure(self.failed)

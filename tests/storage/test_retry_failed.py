@@ -227,5 +227,5 @@ def test_a_retry_needs_the_old_output(tmp_path: Path) -> None:
         announce_first_failure(ledger)
         ledger.settle(make_record(FAILED[0]))
     (tmp_path / "qa.jsonl").unlink()
-    with pytest.raises(SettingsError, match=r"qa\.jsonl is not as"):
+    with pytest.raises(SettingsError, match=r"qa\.jsonl has changed"):
         open_ledger(tmp_path)
