@@ -133,6 +133,6 @@ print_table
 case $worst in
   0 | 1) ;;
   130) say "Stopped. Run the same command again to continue." ;;
-  *) say "Ended early with code $worst: see the message above, then run the same command again to continue." ;;
+  *) say "Ended early with code $worst: see the message above, correct its cause, then run the same command again to continue." ;;
 esac
 exit "$worst"

@@ -12,6 +12,7 @@ from persqa_client.config import Endpoint, build_settings, check_base_url, is_lo
 from persqa_client.errors import SettingsError
 
 HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
+VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OPENAI_HOST = "api.openai.com"
 NO_KEY = "-"  # instead of a variable name: no key
 # Placeholder for a URL that is not known yet; nothing is sent to it.
@@ -65,6 +66,9 @@ def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str])
     except ValueError as error:
         raise SettingsError(f"--base-url: {error}.") from error
     if key_env is not None:
+        if not VARIABLE_NAME.fullmatch(key_env):
+            # It may be the key itself, which is not printed.
+            raise SettingsError("--api-key-env takes the name of an environment variable, not the key itself.")
         if not environ.get(key_env, "").strip():
             raise SettingsError(f"--api-key-env names {key_env}, but that variable is not set or is empty.")
         return read_api_key(key_env, environ)
