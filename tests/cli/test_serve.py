@@ -16,6 +16,8 @@ from PIL import Image
 from tests.support.commands import lines_in, persqa, start
 from tests.vllm_server.processes import MARK, MODEL, find_marked, find_remaining, serve_args
 
+pytestmark = pytest.mark.slow
+
 ROWS = 300
 FLAGS = ["--concurrency", "8", "--no-probes"]
 # A run takes some seconds.

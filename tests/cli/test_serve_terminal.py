@@ -21,6 +21,8 @@ from persqa_client.simulator.server import SimSettings, run_simulator
 from tests.support.commands import PERSQA, persqa
 from tests.vllm_server.processes import MARK, MODEL, find_marked, serve_args
 
+pytestmark = pytest.mark.slow
+
 ROWS = 300
 
 

@@ -23,6 +23,8 @@ from tests.dataflow.conftest import storage_of, written
 from tests.dataflow.readme_example import example, read_output, write_rows
 from tests.vllm_server.processes import MARK, fake_vllm, find_marked
 
+pytestmark = pytest.mark.slow
+
 MODEL = "a/model"
 
 
