@@ -223,13 +223,13 @@ class PersQAGenerator(OperatorBase):
     def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
         run = Run(settings, source, pool=pool, warn=logger.warning)
         if not isinstance(self.serving, VLMServing):
-            return execute_blocking(run, *self._beside())
+            return execute_blocking(run, *self._progress_monitors())
         with run.hold_files() as has_work:
             if has_work:
                 run.use_endpoint(self.serving.endpoint)
-            return execute_blocking(run, *self._beside())
+            return execute_blocking(run, *self._progress_monitors())
 
-    def _beside(self) -> list[Monitor]:
+    def _progress_monitors(self) -> list[Monitor]:
         """The progress display. Uses stderr also in notebooks, where only that works from other threads."""
         console = QuietConsole(stderr=True, force_jupyter=False)
         return [partial(show_progress, console=console)] if self.progress else []

@@ -17,6 +17,7 @@ from tests.answers.helpers import (
     make_task,
     parse_text,
 )
+from tests.answers.test_readme import README
 
 
 @pytest.mark.parametrize(
@@ -223,4 +224,6 @@ def test_parsing_twice_changes_nothing_more(text: str, surrogate: str | None) ->
 @settings(deadline=None)
 @given(st.lists(PIECES | st.text(max_size=4), max_size=14).map("".join), st.sampled_from([QUESTION, "<mam>在做什么？"]))
 def test_any_text_can_be_checked(text: str, question: str) -> None:
-    find_code(text, question, names=("Ann Lee", "小明"), surrogate="Charlie")
+    code = find_code(text, question, names=("Ann Lee", "小明"), surrogate="Charlie")
+    # The README of the answers lists every code.
+    assert code is None or f"`{code}`" in README
