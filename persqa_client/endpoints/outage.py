@@ -122,7 +122,7 @@ class OutageGate:
         self.answers_before_outage = self.answers
         self.reason = reason
         self._prober = asyncio.create_task(self._probe(reason, failover))
-        self._prober.add_done_callback(self._keep_stop)
+        self._prober.add_done_callback(retrieve_exception)
         self._closed_event.set()
         if failover is not None:
             self._concurrency_limit.reject_waiting(FailedOver())
@@ -164,6 +164,10 @@ class OutageGate:
                 if await self._is_alive():
                     return
                 self._record_trouble(reason, failover)
+        except RunStopped as stop:
+            # Kept before the prober is cleared: a request that arrives between them would be sent.
+            self._stop = stop
+            raise
         finally:
             self._prober = None
             self.reason = None
@@ -175,11 +179,11 @@ class OutageGate:
         else:
             await wait_first(wait_for_exit(self._exit_error), self._concurrency_limit.sleep(seconds))
 
-    def _keep_stop(self, prober: asyncio.Task[None]) -> None:
-        # If no request is waiting at the gate, the next one gets the stop.
-        error = None if prober.cancelled() else prober.exception()
-        if isinstance(error, RunStopped):
-            self._stop = error
+
+def retrieve_exception(prober: asyncio.Task[None]) -> None:
+    """Avoids asyncio's message about an exception that nothing waited for."""
+    if not prober.cancelled():
+        prober.exception()
 
 
 async def wait_for_exit(exit_error: ExitCheck) -> NoReturn:

@@ -74,6 +74,12 @@ def read_image(reference: str, roots: Sequence[Path]) -> SourceImage:
     """
     with name_reference_in_errors(reference):
         data = read_reference(reference, roots)
+    return parse_image(reference, data)
+
+
+def parse_image(reference: str, data: bytes) -> SourceImage:
+    """Detects the format of a file's content and removes its metadata. Raises like read_image."""
+    with name_reference_in_errors(reference):
         format = detect_format(data)
         if format is None:
             code = "image_unsupported" if is_unsupported_image(data) else "image_not_a_picture"

@@ -185,3 +185,20 @@ def test_errors_are_those_of_load_image(reference: str, tmp_path: Path) -> None:
     with pytest.raises(RowError) as caught:
         cache_of(tmp_path).load(reference)
     assert (caught.value.code, caught.value.message) == (alone.value.code, alone.value.message)
+
+
+def test_a_cached_file_is_loaded_at_once_if_it_can_be_sent_unchanged(tmp_path: Path, encoder: CountingEncoder) -> None:
+    """In memory filesystems nothing is known of the page cache; then a thread loads the file."""
+    (tmp_path / "plain.jpg").write_bytes(image_files.encode(PHOTO.resize((100, 80)), "JPEG"))
+    (tmp_path / "turned.jpg").write_bytes(photo(0))
+    (tmp_path / "broken.jpg").write_bytes(photo(0)[:500])
+    cache = cache_of(tmp_path)
+    image = cache.load_at_once("plain.jpg")
+    assert image in (None, load_image("plain.jpg", [tmp_path], max_pixels=MAX_PIXELS))
+    assert image is None or cache.load("plain.jpg") is image
+    assert (
+        cache.load_at_once("turned.jpg") is cache.load_at_once("broken.jpg") is cache.load_at_once("none.jpg") is None
+    )
+    assert encoder.calls == 0
+    encoded = cache.load("turned.jpg")
+    assert cache.load_at_once("turned.jpg") is encoded

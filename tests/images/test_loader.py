@@ -32,6 +32,9 @@ class FakeCache(ImageCache):
         self.release = threading.Event()
         self.release.set()
 
+    def load_at_once(self, reference: str) -> EncodedImage | None:
+        return None
+
     def load(self, reference: str) -> EncodedImage:
         self.loaded.append(reference)
         self.threads.add(threading.current_thread())

@@ -14,7 +14,7 @@ import pytest
 
 from persqa_client.errors import RowError, StorageError
 from persqa_client.images.prepare import load_image
-from persqa_client.images.references import estimate_reference_size
+from persqa_client.images.references import MAX_CACHED_BYTES, estimate_reference_size, read_cached_file
 from tests.images.image_files import check_and_decode, encode, red_and_blue
 
 MAX_PIXELS = 10_000_000
@@ -232,3 +232,73 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
         file.truncate(5_000_000_000)
     assert load_error("huge.jpg", tmp_path).code == "image_too_large"
     assert estimate_reference_size("huge.jpg", [tmp_path]) == 5_000_000_000
+
+
+CONTENT = bytes(range(256)) * 2000
+
+
+def evict(file: Path) -> None:
+    """Removes a file from the page cache, or skips the test if the file system does not do that."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        try:
+            os.preadv(opened.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            pytest.skip("this file system does not say what it has in its page cache")
+    pytest.skip("this file system keeps all files in memory")
+
+
+def skip_without_page_cache(file: Path) -> None:
+    with file.open("rb") as opened:
+        try:
+            os.preadv(opened.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)
+        except OSError:
+            pytest.skip("this file system does not say what it has in its page cache")
+
+
+def test_a_file_in_the_page_cache_is_read_and_another_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(CONTENT)
+    skip_without_page_cache(file)
+    assert read_cached_file(str(file), len(CONTENT)) == CONTENT
+    evict(file)
+    assert read_cached_file(str(file), len(CONTENT)) is None
+    file.read_bytes()
+    assert read_cached_file(str(file), len(CONTENT)) == CONTENT
+
+
+@pytest.mark.parametrize("size", [0, len(CONTENT) - 1, len(CONTENT) + 1])
+def test_a_cached_file_that_changed_its_size_is_not_read(tmp_path: Path, size: int) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(CONTENT)
+    assert read_cached_file(str(file), size) is None
+
+
+def test_a_large_cached_file_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(bytes(MAX_CACHED_BYTES))
+    skip_without_page_cache(file)
+    assert read_cached_file(str(file), MAX_CACHED_BYTES) is not None
+    file.write_bytes(bytes(MAX_CACHED_BYTES + 1))
+    assert read_cached_file(str(file), MAX_CACHED_BYTES + 1) is None
+
+
+def test_a_cached_file_that_cannot_be_opened_is_not_read_and_none_stays_open(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "a").write_bytes(CONTENT)
+    before = len(os.listdir("/proc/self/fd"))
+    for name, size in (("none", 5), ("fifo", 5), ("a", len(CONTENT)), ("a", len(CONTENT) + 1)):
+        read_cached_file(str(tmp_path / name), size)
+    assert read_cached_file(str(tmp_path / "none"), 5) is read_cached_file(str(tmp_path / "fifo"), 5) is None
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+SYSFS_FILE = Path("/sys/kernel/fscaps")
+
+
+@pytest.mark.skipif(not SYSFS_FILE.exists(), reason="no sysfs here")
+def test_a_file_of_a_file_system_without_page_cache_is_not_read() -> None:
+    assert read_cached_file(str(SYSFS_FILE), SYSFS_FILE.stat().st_size) is None
