@@ -308,7 +308,8 @@ async def test_no_requests_are_sent_to_a_dead_engine(folder: RunFolder) -> None:
     folder.write_rows(30)
     with fast_simulator(script=["ok", "engine_dead"]) as simulator:
         await run_until_stopped(folder.make_run(simulator.base_url, max_outage=0.1, concurrency=4))
-    assert simulator.stats()["requests"] <= 2 + 4
+    stats = simulator.stats()
+    assert 1 <= stats["requests"] - stats["answered"] <= 4  # those in flight when the engine died
 
 
 async def test_a_mixture_of_transient_errors_fails_no_row(folder: RunFolder) -> None:
