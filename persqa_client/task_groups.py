@@ -1,4 +1,4 @@
-"""Groups of coroutines: the first error cancels the others and is raised unwrapped."""
+"""Coroutines: groups in which the first error cancels the others and is raised unwrapped, and the loop's clock."""
 
 from __future__ import annotations
 
@@ -37,3 +37,8 @@ async def wait_first(*coroutines: Coroutine[Any, Any, object]) -> None:
             task.cancel()
     for task in done:
         task.result()
+
+
+def loop_time() -> float:
+    """Seconds on the running event loop's clock, which its timers use, too. A test may replace that clock."""
+    return asyncio.get_running_loop().time()

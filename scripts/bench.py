@@ -32,9 +32,11 @@ BENCHES = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHES], default=[])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "persqa-bench")
     options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in BENCHES]:
+        parser.error(f"no bench is named {unknown[0]!r}; choose from {', '.join(BENCHES)}")
     # As an installation does, so that no start includes compilation.
     compileall.compile_dir(Path(persqa_client.__file__).parent, quiet=1)
     all_met = True

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import NoReturn
 
 from persqa_client.client.retry import Backoff
 from persqa_client.endpoints.request_state import Failover
 from persqa_client.errors import FailedOver, Interrupted, RunStopped, ServerFailed
 from persqa_client.limits.concurrency import ConcurrencyLimit
-from persqa_client.task_groups import wait_first
+from persqa_client.task_groups import loop_time, wait_first
 
 # Seconds between probes. The maximum is short, so that a recovered server is noticed soon.
 PROBE_BACKOFF = Backoff(initial=0.5, maximum=10.0)
@@ -69,7 +68,7 @@ class OutageGate:
 
     @property
     def overdue(self) -> bool:
-        return self._trouble_since is not None and monotonic() - self._trouble_since > self._max_outage
+        return self._trouble_since is not None and loop_time() - self._trouble_since > self._max_outage
 
     @property
     def server_exit(self) -> ServerFailed | None:
@@ -140,13 +139,13 @@ class OutageGate:
 
     @property
     def _out_of_patience(self) -> bool:
-        return self._trouble_since is not None and monotonic() - self._trouble_since >= self._patience
+        return self._trouble_since is not None and loop_time() - self._trouble_since >= self._patience
 
     def _record_trouble(self, reason: str, failover: Failover | None) -> None:
         if self._exit_error is not None and (stop := self._exit_error()) is not None:
             self._stop = stop
             raise stop
-        now = monotonic()
+        now = loop_time()
         if self._trouble_since is None:
             self._trouble_since = now
         if self.overdue and not (failover is not None and failover.can_outlast_outage):

@@ -10,7 +10,6 @@ import random
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from time import monotonic
 
 import httpx2
 from tenacity import AsyncRetrying
@@ -31,7 +30,7 @@ from persqa_client.limits.adaptive_limit import AdaptiveLimit
 from persqa_client.limits.concurrency import ConcurrencyLimit, Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import poll_metrics
-from persqa_client.task_groups import wait_first
+from persqa_client.task_groups import loop_time, wait_first
 from persqa_client.types import Completion, ErrorDecision, Request, RetryAction, Usage
 
 # Server crashes with the same row in flight until that row fails; fewer may be chance.
@@ -242,7 +241,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 f"{decision.message} Run the same command again later.",
             )
         self.concurrency_limit.record_refusal(permit, retry_after)
-        seconds = state.record_refusal(monotonic())
+        seconds = state.record_refusal(loop_time())
         if seconds > max_outage and self.outage.healthy:
             message = f"Refused for {seconds:.0f} s while other rows were answered: {decision.message}"
             raise RowError("busy", message, raw=decision.raw, attempts=state.attempts_used)

@@ -22,7 +22,7 @@ SYNC_INTERVAL = 1.0
 SYNCS_PER_CHECKPOINT = 5
 
 
-class RowPlan(Protocol):
+class TaskPlanner(Protocol):
     # Jobs to run per permit; above 1 if jobs wait for other tasks of their row.
     @property
     def jobs_per_permit(self) -> int: ...
@@ -65,7 +65,9 @@ class RowFeed:
     Stops after ``max_rows`` rows, but not before line ``min_line``.
     """
 
-    def __init__(self, source: Source, ledger: AnyLedger, plan: RowPlan, max_rows: int | None, min_line: int) -> None:
+    def __init__(
+        self, source: Source, ledger: AnyLedger, plan: TaskPlanner, max_rows: int | None, min_line: int
+    ) -> None:
         self._source = source
         self._ledger = ledger
         self._plan = plan
@@ -83,7 +85,7 @@ class RowFeed:
             self.position = position
             if line.strip():
                 rows += 1
-                yield from self._announce_row(line, position)
+                yield from self._register_row(line, position)
             else:
                 self._ledger.skip(position)
             if lines % LINES_PER_PAUSE == 0:
@@ -95,9 +97,9 @@ class RowFeed:
             return True
         return self._max_rows is not None and rows >= self._max_rows and position.number > self._min_line
 
-    def _announce_row(self, line: bytes, position: Position) -> Iterator[Job]:
+    def _register_row(self, line: bytes, position: Position) -> Iterator[Job]:
         row = self._plan.parse(position.number, line)
-        for task_id in self._ledger.expect(row.line, self._plan.task_ids(row), position):
+        for task_id in self._ledger.register_row(row.line, self._plan.task_ids(row), position):
             yield Job(row, task_id, self._plan.weigh(row, task_id))
 
 
@@ -108,7 +110,7 @@ class RowLoop:
         self,
         source: Source,
         ledger: AnyLedger,
-        plan: RowPlan,
+        plan: TaskPlanner,
         answer: AnswerFunction,
         limits: Limits,
         progress: RunProgress,

@@ -8,11 +8,11 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Protocol
 
 from persqa_client.errors import Interrupted, PersQAError, RunStopped
 from persqa_client.limits.server_metrics import ServerMetrics
+from persqa_client.task_groups import loop_time
 
 
 class WaitQueue:
@@ -206,7 +206,7 @@ class ConcurrencyLimit:
 
     @property
     def paused(self) -> bool:
-        return monotonic() < self._paused_until
+        return loop_time() < self._paused_until
 
     @property
     def closed(self) -> bool:
@@ -226,7 +226,7 @@ class ConcurrencyLimit:
         else:
             in_use = await self._queue.wait(1, retry=retry, on_cancel=lambda _: self.release())
         try:
-            yield Permit(self.controller.cuts, self.controller.level, in_use, monotonic())
+            yield Permit(self.controller.cuts, self.controller.level, in_use, loop_time())
         except RunStopped as error:
             self.reject_waiting(error)
             raise
@@ -238,7 +238,7 @@ class ConcurrencyLimit:
         self._wake_waiters()
 
     def _has_free_permit(self) -> bool:
-        return self.in_use < self.controller.permits and monotonic() >= self._paused_until
+        return self.in_use < self.controller.permits and loop_time() >= self._paused_until
 
     def _wake_waiters(self) -> None:
         while self._queue.first() is not None and self._has_free_permit():
@@ -246,27 +246,27 @@ class ConcurrencyLimit:
             self._queue.wake_first(self.in_use)
 
     def record_answer(self, permit: Permit, tokens: int) -> None:
-        self.controller.record_answer(permit, tokens, monotonic())
+        self.controller.record_answer(permit, tokens, loop_time())
         self._wake_waiters()
 
     def record_refusal(self, permit: Permit, retry_after: float | None) -> None:
         self.refusals += 1
-        self.controller.record_refusal(permit, monotonic())
+        self.controller.record_refusal(permit, loop_time())
         if retry_after:
             self.pause(retry_after)
 
     def record_timeout(self, permit: Permit) -> None:
-        self.controller.record_timeout(permit, monotonic())
+        self.controller.record_timeout(permit, loop_time())
 
     def record_outage(self) -> None:
-        self.controller.record_outage(monotonic())
+        self.controller.record_outage(loop_time())
 
     def record_metrics(self, metrics: ServerMetrics) -> None:
-        self.controller.record_metrics(metrics, self.in_use, monotonic())
+        self.controller.record_metrics(metrics, self.in_use, loop_time())
         self._wake_waiters()
 
     def pause(self, seconds: float) -> None:
-        until = monotonic() + seconds
+        until = loop_time() + seconds
         if until <= self._paused_until:
             return
         self._paused_until = until

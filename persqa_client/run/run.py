@@ -110,10 +110,10 @@ class Run:
     async def _work(self, ledger: AnyLedger, files: RunFiles | None) -> Summary:
         finished = await self._probe()
         if finished and ledger.state != "finished":
-            finished = await self._answer_rows(ledger)
+            finished = await self._run_row_loop(ledger)
         while finished and (begin := self._next_pass(ledger)) is not None:
             begin()
-            finished = await self._answer_rows(ledger)
+            finished = await self._run_row_loop(ledger)
         servers = self.composition.servers
         return Summary(
             state="finished" if finished else "interrupted",
@@ -179,7 +179,7 @@ class Run:
             self._probing = None
         return not self._stopped
 
-    async def _answer_rows(self, ledger: AnyLedger) -> bool:
+    async def _run_row_loop(self, ledger: AnyLedger) -> bool:
         if self._stopped:
             return False
         self._retried = self._retried or ledger.mode == "retry"

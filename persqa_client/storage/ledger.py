@@ -64,7 +64,7 @@ class Ledger:
         # Counts of written outcomes.
         self.tally = Tally()
         self.buffer = ReorderBuffer()
-        self._announced = START_POSITION
+        self._last_registered = START_POSITION
         self._writer: RunWriter | None = None
         # Kept from the end of ``finish``, which may be repeated.
         self._finished: FinishedRun | None = None
@@ -137,7 +137,7 @@ class Ledger:
             clock=self._clock,
         )
         self.state, self.mode, self.stamp = state, checkpoint.mode, checkpoint.stamp
-        self.start = self._announced = checkpoint.position
+        self.start = self._last_registered = checkpoint.position
         self.end = checkpoint.before.until if checkpoint.before is not None else None
         self.tally = self._writer.tally
         self._finished = self._sealed = None
@@ -162,7 +162,7 @@ class Ledger:
         """Last unregistered row with an outcome in the journal, or 0."""
         return max((task_id.row for task_id in self.buffer.journaled), default=0)
 
-    def expect(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
+    def register_row(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
         """Registers the next input line, and returns its open tasks.
 
         ``position`` is the one after the line. Raises SettingsError if an answered line has changed.
@@ -189,9 +189,9 @@ class Ledger:
 
     def _is_in_range(self, position: Position, previous: PreviousResults | None) -> bool:
         """The line before ``position`` may belong to a later extension."""
-        if position.number <= self._announced.number:
-            raise RuntimeError(f"line {position.number} was announced after line {self._announced.number}")
-        self._announced = position
+        if position.number <= self._last_registered.number:
+            raise RuntimeError(f"line {position.number} was registered after line {self._last_registered.number}")
+        self._last_registered = position
         return previous is None or not previous.is_past_end(position)
 
     def _pass_over(self, position: Position, copied_lines: int, writer: RunWriter) -> None:
@@ -294,7 +294,7 @@ class MemoryLedger:
     def seconds(self) -> float:
         return time.monotonic() - self._opened_at
 
-    def expect(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
+    def register_row(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
         self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
         self.tally.rows += 1
         return task_ids

@@ -75,7 +75,7 @@ def open_ledger(folder: Path, **more: Any) -> Ledger:
 def announce(ledger: AnyLedger, lines: list[Line] = LINES) -> None:
     for line in lines:
         if line.data:
-            ledger.expect(line.data, line.task_ids, line.position)
+            ledger.register_row(line.data, line.task_ids, line.position)
         else:
             ledger.skip(line.position)
 
@@ -110,7 +110,7 @@ def announce_lines(ledger: Ledger, source: Iterator[Line], in_flight: list[TaskI
         if not line.data:
             ledger.skip(line.position)
             continue
-        asked = ledger.expect(line.data, line.task_ids, line.position)
+        asked = ledger.register_row(line.data, line.task_ids, line.position)
         in_flight.extend(asked)
         log.asked.extend(asked)
     return bool(in_flight)

@@ -125,7 +125,7 @@ def test_a_task_is_settled_once_and_only_if_expected(tmp_path: Path) -> None:
                 ledger.settle(make_record(task_id))
         with pytest.raises(RuntimeError, match="3 tasks are not written"):
             ledger.finish({})
-        with pytest.raises(RuntimeError, match="line 2 was announced after line 2"):
+        with pytest.raises(RuntimeError, match="line 2 was registered after line 2"):
             ledger.skip(LINES[1].position)
     with pytest.raises(RuntimeError, match="finished or closed"):
         ledger.settle(make_record(TaskId(1)))

@@ -36,9 +36,9 @@ def interrupt_run(folder: Path) -> None:
 def test_a_changed_line_is_refused_with_its_number(tmp_path: Path) -> None:
     interrupt_run(tmp_path)
     with open_ledger(tmp_path) as ledger:
-        ledger.expect(LINES[0].data, LINES[0].task_ids, LINES[0].position)
+        ledger.register_row(LINES[0].data, LINES[0].task_ids, LINES[0].position)
         with pytest.raises(SettingsError, match="the input changed at line 2"):
-            ledger.expect(b'{"image": "other.jpg"}', LINES[1].task_ids, LINES[1].position)
+            ledger.register_row(b'{"image": "other.jpg"}', LINES[1].task_ids, LINES[1].position)
     run_to_end(tmp_path)
     assert (tmp_path / "qa.jsonl").read_bytes() == expected(LINES, failed=False)
 
@@ -164,11 +164,11 @@ def test_journaled_outcomes_survive_checkpoints_until_their_row_is_announced(tmp
     open_ledger(tmp_path).close()
     with open_ledger(tmp_path) as ledger:
         ledger.checkpoint()()
-        ledger.expect(LINES[0].data, LINES[0].task_ids, LINES[0].position)
+        ledger.register_row(LINES[0].data, LINES[0].task_ids, LINES[0].position)
         ledger.checkpoint()()
     with open_ledger(tmp_path) as ledger:
-        assert ledger.expect(LINES[0].data, LINES[0].task_ids, LINES[0].position) == (TaskId(1, 0),)
-        assert ledger.expect(LINES[1].data, LINES[1].task_ids, LINES[1].position) == ()
+        assert ledger.register_row(LINES[0].data, LINES[0].task_ids, LINES[0].position) == (TaskId(1, 0),)
+        assert ledger.register_row(LINES[1].data, LINES[1].task_ids, LINES[1].position) == ()
         ledger.sync()
 
 

@@ -31,7 +31,7 @@ from tests.storage.scenario import (
 
 def announce_first_failure(ledger: Ledger) -> None:
     """Announces rows up to the first one that is asked again."""
-    asked = any(ledger.expect(line.data, line.task_ids, line.position) for line in LINES[:3])
+    asked = any(ledger.register_row(line.data, line.task_ids, line.position) for line in LINES[:3])
     assert asked
 
 
@@ -214,7 +214,7 @@ def test_a_fresh_run_discards_a_retry_and_keeps_the_finished_output(tmp_path: Pa
     before = read_folder(tmp_path)
     with open_ledger(tmp_path) as ledger:
         ledger.retry()
-        ledger.expect(LINES[0].data, LINES[0].task_ids, LINES[0].position)
+        ledger.register_row(LINES[0].data, LINES[0].task_ids, LINES[0].position)
     with open_ledger(tmp_path, fresh=True) as ledger:
         assert (ledger.state, ledger.mode, ledger.end) == ("new", "run", None)
     assert {name: data for name, data in read_folder(tmp_path).items() if name in before} == before

@@ -118,7 +118,7 @@ def test_a_finished_output_that_was_changed_is_never_overwritten(name: str, fres
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_partial_that_was_shortened_is_never_overwritten(fresh: bool, tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
-        ledger.expect(LINES[0].data, LINES[0].task_ids, LINES[0].position)
+        ledger.register_row(LINES[0].data, LINES[0].task_ids, LINES[0].position)
         for task_id in LINES[0].task_ids:
             ledger.settle(answer_first_run(task_id))
         ledger.checkpoint()()
