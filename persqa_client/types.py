@@ -200,6 +200,8 @@ class ErrorDecision:
     parameter: str | None = None
     status: int | None = None
     raw: str | None = None
+    # Seconds that a STOP must last: some servers word a limit per minute like a used-up quota.
+    grace: float = 0.0
 
 
 class SentPicture(NamedTuple):
