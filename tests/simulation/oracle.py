@@ -1,0 +1,80 @@
+"""What the endpoints of a world allow at each moment."""
+
+from __future__ import annotations
+
+from math import exp
+
+from tests.simulation.endpoint import ANSWERING, EndpointSettings, Kind, Phase
+from tests.simulation.world import MAX_OUTAGE, World
+
+# An endpoint's own refusal, which need not be waited for. Useless answers are refusals in another form.
+REFUSING: frozenset[Kind] = frozenset({"account", "useless"})
+# Seconds that a client may take to notice that an endpoint is good again: as long as the trouble lasted, since the waits
+# between probes double, up to this. An endpoint that was left out is tried again more rarely.
+MAX_NOTICE, MAX_NOTICE_LEFT_OUT = 12.0, 60.0
+# Answers, in latencies, until the endpoint is full of requests again.
+REFILL = 3.0
+
+
+def answers(phase: Phase) -> bool:
+    return phase.kind in ANSWERING and phase.slots != 0
+
+
+def next_good_time(world: World, now: float) -> float:
+    """The first time from ``now`` on at which an endpoint answers."""
+    moments = []
+    for settings in world.endpoints:
+        timeline = settings.timeline
+        index = timeline.index_at(now)
+        while not answers(timeline.phases[index]):
+            index += 1
+        moments.append(max(now, timeline.phases[index].since))
+    return min(moments)
+
+
+def may_stop(settings: EndpointSettings, now: float) -> bool:
+    """Whether a run may give up this endpoint: it refuses, is bad for too long, or has been good for a short time."""
+    timeline = settings.timeline
+    index = timeline.index_at(now)
+    if answers(timeline.phases[index]):
+        if index == 0:
+            return False
+        before = timeline.phases[index - 1]
+        since = timeline.phases[index].since
+        return not answers(before) and now - since <= notice_time(before.kind, since - before.since)
+    if timeline.phases[index].kind in REFUSING:
+        return True
+    return now - timeline.phases[index].since >= MAX_OUTAGE - 1
+
+
+def notice_time(kind: Kind, duration: float) -> float:
+    return min(duration + 1.0, MAX_NOTICE_LEFT_OUT if kind in REFUSING else MAX_NOTICE)
+
+
+def capacity(world: World, start: float, end: float) -> float:
+    """Answers that the endpoints could give between the two times, without what a client can't use.
+
+    Left out are the time until it is noticed that an endpoint is good again, and the time until it is full of requests,
+    then and at the start.
+    """
+    return sum(endpoint_capacity(settings, world, start, end) for settings in world.endpoints)
+
+
+def endpoint_capacity(settings: EndpointSettings, world: World, start: float, end: float) -> float:
+    concurrency = world.limits.concurrency
+    total, timeline, usable = 0.0, settings.timeline, start
+    for index, phase in enumerate(timeline.phases):
+        since, until = phase.since, timeline.end_of(index)
+        latency = settings.latency * exp(settings.spread**2 / 2)
+        if since <= start < until:
+            usable = max(usable, start + latency * phase.slowness)
+        if not answers(phase):
+            usable = max(usable, until + notice_time(phase.kind, until - since) + REFILL * latency)
+            continue
+        slots = settings.slots if phase.slots is None else phase.slots
+        if isinstance(concurrency, int):
+            slots = min(slots, concurrency)
+        seconds = min(until, end) - max(since, usable, start)
+        if seconds > 0:
+            total += seconds * slots / (latency * phase.slowness)
+    return total
