@@ -25,6 +25,8 @@ ANSWERING: frozenset[Kind] = frozenset({"good", "slow", "overloaded"})
 DEADLY: frozenset[Kind] = frozenset({"resets", "down"})
 # Seconds until a refusal arrives.
 REFUSAL_TIME = 0.05
+# Timers fire at most this much too early.
+EARLIEST = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,19 @@ class Phase:
     # Seconds of an answer, relative to the endpoint's latency.
     slowness: float = 1.0
     slots: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """What a request that kills the engine does to the endpoint.
+
+    ``dying``: the reply to those that are in flight; None if their connections are lost. ``seconds``: until the
+    endpoint answers again. Meanwhile it is in the state ``then``; if that is ``errors``, it sends ``dying``.
+    """
+
+    dying: Reply | None = None
+    then: Kind = "down"
+    seconds: float = 5.0
 
 
 class Timeline:
@@ -69,15 +84,20 @@ class EndpointSettings:
     noise_replies: tuple[Reply, ...] = ()
     # Whether GET /health reports trouble. Many servers answer 404, whatever their state.
     has_health: bool = True
+    crash: Crash = field(default_factory=Crash)
 
 
-# Answers a request that reached the model: by its row and the number of the endpoint.
-AnswerRow = Callable[[SimRequest, int], Reply]
+# Answers a request that reached the model, by its row and the number of the endpoint; None kills the engine.
+AnswerRow = Callable[[SimRequest, int], Reply | None]
 Log = Callable[[str], None]
 
 
 class Dropped(Exception):
     """The server closed the connection without an answer."""
+
+
+class Crashed(Exception):
+    """The engine died while the request was in flight."""
 
 
 @dataclass(eq=False)
@@ -91,7 +111,13 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
     log: Log
     requests: Counter[str] = field(default_factory=Counter)
     by_phase: Counter[int] = field(default_factory=Counter)
+    crashes: int = 0
+    # Rows that got another reply than an answer of the model, or none.
+    troubled_rows: set[int] = field(default_factory=set)
     active: int = 0
+    _down: Phase | None = None
+    _down_until: float = 0.0
+    _working: dict[asyncio.Future[None], None] = field(default_factory=dict)
     _waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
     def start(self) -> None:
@@ -101,7 +127,26 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
 
     @property
     def phase(self) -> Phase:
+        if self._down is not None and loop_time() < self._down_until:
+            return self._down
         return self.settings.timeline.at(loop_time())
+
+    def _phase_end(self) -> float:
+        if self._down is not None and loop_time() < self._down_until:
+            return self._down_until
+        return self.settings.timeline.end_of(self.settings.timeline.index_at(loop_time()))
+
+    def die(self) -> None:
+        """All that is in flight dies; the endpoint is back after a while."""
+        crash = self.settings.crash
+        self.crashes += 1
+        self.log(f"endpoint {self.number}: the engine dies")
+        replies = () if crash.dying is None else (crash.dying,)
+        self._down, self._down_until = Phase(loop_time(), crash.then, replies), loop_time() + crash.seconds
+        asyncio.get_running_loop().call_at(self._down_until + 0.001, self._wake_waiting)
+        for work in self._working:
+            if not work.done():
+                work.set_exception(Crashed())
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if request.method == "GET":
@@ -113,14 +158,20 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
         self.by_phase[self.settings.timeline.index_at(loop_time())] += 1
         try:
             reply = await self._reply(asked)
-        except (Dropped, ConnectionError) as error:
+        except Exception as error:
+            self._note_trouble(asked)
             self.log(f"endpoint {self.number} {phase.kind}: {asked.name} {type(error).__name__}")
             raise ConnectionResetError("Connection reset by peer") if isinstance(error, Dropped) else error from None
         except asyncio.CancelledError:
+            self._note_trouble(asked)
             self.log(f"endpoint {self.number} {phase.kind}: {asked.name} given up")
             raise
         self.log(f"endpoint {self.number} {phase.kind}: {asked.name} {reply.label}")
         return httpx2.Response(reply.status, headers=dict(reply.headers), content=reply.body)
+
+    def _note_trouble(self, asked: SimRequest) -> None:
+        if asked.row is not None:
+            self.troubled_rows.add(asked.row)
 
     async def _get(self, path: str) -> httpx2.Response:
         phase = self.phase
@@ -139,6 +190,29 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
         if self.phase.kind == "frozen":
             await self._thaw()
         phase, settings = self.phase, self.settings
+        if (refusal := await self._refuse(phase)) is not None or not await self._take_slot(phase):
+            self._note_trouble(asked)
+            if refusal is None:
+                await asyncio.sleep(REFUSAL_TIME)
+                refusal = self.rng.choice(phase.replies or settings.noise_replies)
+            return refusal
+        try:
+            await self._work(settings.latency * self.rng.lognormvariate(0.0, settings.spread))
+            reply = self.answer(asked, self.number)
+            if reply is None:
+                self.die()
+                raise Crashed
+        except Crashed:
+            if settings.crash.dying is None:
+                raise Dropped from None
+            self._note_trouble(asked)
+            return settings.crash.dying
+        finally:
+            self._release_slot()
+        return reply
+
+    async def _refuse(self, phase: Phase) -> Reply | None:
+        """The reply of an endpoint that answers nothing now, or noise."""
         if phase.kind == "down":
             await asyncio.sleep(REFUSAL_TIME / 10)
             raise ConnectionRefusedError("Connect call failed")
@@ -146,24 +220,16 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
             await asyncio.sleep(REFUSAL_TIME)
             raise Dropped
         if phase.kind in {"account", "errors", "useless"}:
-            await asyncio.sleep(REFUSAL_TIME if phase.kind != "useless" else settings.latency)
+            await asyncio.sleep(REFUSAL_TIME if phase.kind != "useless" else self.settings.latency)
             return self.rng.choice(phase.replies)
-        if settings.noise and self.rng.random() < settings.noise:
+        if self.settings.noise and self.rng.random() < self.settings.noise:
             await asyncio.sleep(REFUSAL_TIME)
-            return self.rng.choice(settings.noise_replies)
-        if not await self._take_slot(phase):
-            await asyncio.sleep(REFUSAL_TIME)
-            return self.rng.choice(phase.replies or settings.noise_replies)
-        try:
-            await self._work(settings.latency * self.rng.lognormvariate(0.0, settings.spread))
-            return self.answer(asked, self.number)
-        finally:
-            self._release_slot()
+            return self.rng.choice(self.settings.noise_replies)
+        return None
 
     async def _thaw(self) -> None:
-        timeline = self.settings.timeline
         while self.phase.kind == "frozen":
-            await sleep_until(timeline.end_of(timeline.index_at(loop_time())))
+            await sleep_until(self._phase_end())
 
     def _slots_in(self, phase: Phase) -> int:
         return self.settings.slots if phase.slots is None else phase.slots
@@ -197,22 +263,33 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
 
     async def _work(self, seconds: float) -> None:
         """Takes ``seconds`` of the model's time; none of it passes while the endpoint is frozen."""
-        timeline = self.settings.timeline
         while seconds > 0:
-            index = timeline.index_at(loop_time())
-            phase = timeline.phases[index]
+            phase = self.phase
             if phase.kind in DEADLY:
                 raise Dropped
             if phase.kind == "frozen":
                 await self._thaw()
                 continue
-            needed = seconds * phase.slowness
-            left = timeline.end_of(index) - loop_time()
-            if needed <= left:
-                await asyncio.sleep(needed)
-                return
-            await sleep_until(timeline.end_of(index))
-            seconds -= left / phase.slowness
+            left = self._phase_end() - loop_time()
+            needed = min(left, seconds * phase.slowness)
+            seconds -= needed / phase.slowness if needed == left else seconds
+            await self._sleep_unless_killed(needed)
+
+    async def _sleep_unless_killed(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        work: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_at(loop.time() + seconds + EARLIEST, finish, work)
+        self._working[work] = None
+        try:
+            await work
+        finally:
+            timer.cancel()
+            del self._working[work]
+
+
+def finish(work: asyncio.Future[None]) -> None:
+    if not work.done():
+        work.set_result(None)
 
 
 async def sleep_until(moment: float) -> None:

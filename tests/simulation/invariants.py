@@ -11,7 +11,12 @@ from tests.simulation.oracle import answers, capacity, may_stop
 from tests.simulation.replies import good_text
 from tests.simulation.world import RowKind
 
-CODES: dict[RowKind, str] = {"rejected": "rejected", "stubborn": "no_tag", "filtered": "content_filter"}
+CODES: dict[RowKind, str] = {
+    "rejected": "rejected",
+    "stubborn": "no_tag",
+    "filtered": "content_filter",
+    "killer": "engine_dead",
+}
 # Model answers that a row needs.
 WORK: dict[RowKind, int] = {"cured": 2, "cut": 2, "stubborn": 2}
 # The share of the rows until whose end the pace is measured: the last ones wait for the slowest retry.

@@ -9,8 +9,8 @@ from tests.simulation.world import MAX_OUTAGE, World
 
 # An endpoint's own refusal, which need not be waited for. Useless answers are refusals in another form.
 REFUSING: frozenset[Kind] = frozenset({"account", "useless"})
-# Seconds that a client may take to notice that an endpoint is good again: as long as the trouble lasted, since the waits
-# between probes double, up to this. An endpoint that was left out is tried again more rarely.
+# Seconds that a client may take to notice that an endpoint is good again: as long as the trouble lasted, since the
+# waits between probes double, up to this. An endpoint that was left out is tried again more rarely.
 MAX_NOTICE, MAX_NOTICE_LEFT_OUT = 12.0, 60.0
 # Answers, in latencies, until the endpoint is full of requests again.
 REFILL = 3.0

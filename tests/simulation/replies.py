@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
-PICTURE = re.compile(rb"picture of row (\d+)")
+# In a picture's bytes, or in the question about it.
+ROW = re.compile(rb"picture of row (\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +50,19 @@ def picture_of(row: int) -> bytes:
 def read_request(content: bytes) -> SimRequest:
     body = orjson.loads(content)
     messages = body["messages"]
-    urls = (part["image_url"]["url"] for message in messages for part in parts_of(message) if "image_url" in part)
-    found = next((match for url in urls if (match := PICTURE.match(decode_picture(url)))), None)
+    found = next((match for text in texts_and_pictures(messages) if (match := ROW.search(text))), None)
     is_second = len(messages) > 2 or body.get("max_tokens", MAX_TOKENS) != MAX_TOKENS
     return SimRequest(int(found[1]) if found else None, is_second)
 
 
-def parts_of(message: dict[str, Any]) -> list[dict[str, Any]]:
-    content = message["content"]
-    return content if isinstance(content, list) else []
-
-
-def decode_picture(url: str) -> bytes:
-    return base64.b64decode(url.partition(",")[2])
+def texts_and_pictures(messages: list[dict[str, Any]]) -> Iterator[bytes]:
+    for message in messages:
+        content = message["content"]
+        for part in content if isinstance(content, list) else [{"text": content}]:
+            if "image_url" in part:
+                yield base64.b64decode(part["image_url"]["url"].partition(",")[2])
+            else:
+                yield part["text"].encode()
 
 
 def reply_json(status: int, body: Any, label: str = "") -> Reply:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple
 
 Value = TypeVar("Value")
+Arguments = TypeVarTuple("Arguments")
 
 # Seconds that a turn of the loop takes, and the most turns between two jumps of the clock. A run that needs more is
 # taken for a busy loop.
@@ -72,7 +74,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if self._turns > MAX_TURNS:
             raise Stuck(f"at {self._now:.3f} s: {MAX_TURNS:,} turns of the loop without a pause")
 
-    def run_in_executor(self, executor: object, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Arguments], Value], *args: *Arguments
+    ) -> asyncio.Future[Value]:
         future = self.create_future()
         try:
             future.set_result(func(*args))

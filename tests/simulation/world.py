@@ -16,9 +16,9 @@ TIMEOUT, MAX_OUTAGE = 20.0, 120.0
 
 # plain: answered well. cured: the second ask is. cut: ends at the token limit, and is whole with more tokens.
 # flaky: fails once or twice, then is answered. The others are bad at every endpoint: rejected with a 400,
-# stubborn without a tag, and filtered by the provider.
-RowKind = Literal["plain", "cured", "cut", "flaky", "rejected", "stubborn", "filtered"]
-BAD_ROWS: frozenset[RowKind] = frozenset({"rejected", "stubborn", "filtered"})
+# stubborn without a tag, filtered by the provider, or killing the engine.
+RowKind = Literal["plain", "cured", "cut", "flaky", "rejected", "stubborn", "filtered", "killer"]
+BAD_ROWS: frozenset[RowKind] = frozenset({"rejected", "stubborn", "filtered", "killer"})
 ROW_WEIGHTS: dict[RowKind, float] = {
     "plain": 84,
     "cured": 5,
@@ -91,7 +91,7 @@ class World:
     # Good answers that the client got, by row. A further one was paid for twice.
     delivered: Counter[int] = field(default_factory=Counter)
 
-    def answer(self, asked: SimRequest, endpoint: int) -> Reply:
+    def answer(self, asked: SimRequest, endpoint: int) -> Reply | None:
         if asked.row is None:
             return good_answer(None)
         script = self.rows[asked.row]
@@ -99,6 +99,8 @@ class World:
             self.failures_sent[asked.row] += 1
             return refusal(500, f"Failed to process request req-{asked.row:08x}")
         match script.kind:
+            case "killer":
+                return None
             case "rejected":
                 message = f"Image number {asked.row} has 9000 pixels, more than the largest size that is supported"
                 return refusal(400, message, type="invalid_request_error")
