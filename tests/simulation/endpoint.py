@@ -77,8 +77,9 @@ class EndpointSettings:
     latency: float = 1.0
     # Standard deviation of the latency's logarithm.
     spread: float = 0.1
-    # Whether requests beyond the slots wait; otherwise they are refused.
+    # Whether requests beyond the slots wait; otherwise they get one of ``busy_replies``.
     queues: bool = True
+    busy_replies: tuple[Reply, ...] = ()
     # Share of requests that get a reply of ``noise_replies``.
     noise: float = 0.0
     noise_replies: tuple[Reply, ...] = ()
@@ -112,6 +113,8 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
     requests: Counter[str] = field(default_factory=Counter)
     by_phase: Counter[int] = field(default_factory=Counter)
     crashes: int = 0
+    # The time and the row of each reply of the model.
+    worked: list[tuple[float, int]] = field(default_factory=list)
     # Rows that got another reply than an answer of the model, or none.
     troubled_rows: set[int] = field(default_factory=set)
     active: int = 0
@@ -194,7 +197,7 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
             self._note_trouble(asked)
             if refusal is None:
                 await asyncio.sleep(REFUSAL_TIME)
-                refusal = self.rng.choice(phase.replies or settings.noise_replies)
+                refusal = self.rng.choice(phase.replies or settings.busy_replies)
             return refusal
         try:
             await self._work(settings.latency * self.rng.lognormvariate(0.0, settings.spread))
@@ -209,6 +212,8 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
             return settings.crash.dying
         finally:
             self._release_slot()
+        if asked.row is not None:
+            self.worked.append((loop_time(), asked.row))
         return reply
 
     async def _refuse(self, phase: Phase) -> Reply | None:

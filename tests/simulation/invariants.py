@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from persqa_client.limits.adaptive_limit import INITIAL_LIMIT
 from persqa_client.types import Record
 from tests.simulation.client_run import Report
+from tests.simulation.endpoint import EndpointSettings
 from tests.simulation.oracle import answers, capacity, may_stop
 from tests.simulation.replies import good_text
 from tests.simulation.world import RowKind
@@ -17,10 +19,11 @@ CODES: dict[RowKind, str] = {
     "filtered": "content_filter",
     "killer": "engine_dead",
 }
-# Model answers that a row needs.
+# Replies of the model that a row needs, besides its failures.
 WORK: dict[RowKind, int] = {"cured": 2, "cut": 2, "stubborn": 2}
-# The share of the rows until whose end the pace is measured: the last ones wait for the slowest retry.
-MEASURED_SHARE = 0.9
+# The pace is measured until as many replies are left as there can be for the last rows, which wait for the slowest retry
+# or for a time-out at an endpoint that is frozen: per slot, or per request in flight at such an endpoint.
+TAIL = 2
 MIN_PACE = 0.85
 
 
@@ -71,25 +74,44 @@ def find_needless_stops(report: Report) -> Iterator[str]:
 
 
 def find_repeated_answers(report: Report) -> Iterator[str]:
-    """An answered request may be sent again as a trial, a few times in each bad phase."""
+    """An answered request may be sent again as a trial: a few times in each bad phase, and when a bad row fails."""
     repeats = sum(count - 1 for count in report.world.delivered.values() if count > 1)
     bad_phases = sum(not answers(phase) for one in report.world.endpoints for phase in one.timeline.phases)
-    if repeats > 3 * bad_phases + 2:
+    if repeats > 3 * bad_phases + len(report.world.bad_rows) + 2:
         yield f"{repeats} answers were paid for twice"
 
 
 def find_slowness(report: Report) -> Iterator[str]:
     work, possible = measure_pace(report)
     if work < MIN_PACE * possible:
-        yield f"slow: {work:.0f} answers, where the endpoints could give {possible:.0f}"
+        yield f"slow: {work:.0f} replies, where the endpoints could give {possible:.0f}"
 
 
 def measure_pace(report: Report) -> tuple[float, float]:
-    """Model answers that were needed for the rows settled so far, and those that the endpoints could give."""
-    settled = report.settled[: int(MEASURED_SHARE * len(report.settled))]
-    if not settled:
+    """Replies of the model that the rows needed, and those that the endpoints could give in the same time."""
+    replies = needed_replies(report)
+    measured = replies[: max(0, len(replies) - TAIL * sum(count_last(one, report) for one in report.world.endpoints))]
+    if not measured:
         return 0.0, 0.0
-    work = sum(WORK.get(report.world.rows[row].kind, 1) for _, row, _ in settled)
-    end = settled[-1][0]
+    end = measured[-1]
     possible = sum(capacity(report.world, start, min(until, end)) for start, until in report.spans if start < end)
-    return float(work), possible
+    return float(len(measured)), possible
+
+
+def count_last(settings: EndpointSettings, report: Report) -> int:
+    concurrency = report.world.limits.concurrency
+    in_flight = concurrency if isinstance(concurrency, int) else INITIAL_LIMIT
+    freezes = any(phase.kind == "frozen" for phase in settings.timeline.phases)
+    return max(settings.slots, in_flight) if freezes else settings.slots
+
+
+def needed_replies(report: Report) -> list[float]:
+    """The times of the replies that no row would be settled without. Those of trials are not."""
+    rows = report.world.rows
+    left = Counter({number: WORK.get(row.kind, 1) + row.failures for number, row in rows.items()})
+    times = []
+    for moment, number in sorted(reply for endpoint in report.endpoints for reply in endpoint.worked):
+        if left[number] > 0:
+            left[number] -= 1
+            times.append(moment)
+    return times

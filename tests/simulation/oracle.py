@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import exp
 
-from tests.simulation.endpoint import ANSWERING, EndpointSettings, Kind, Phase
+from tests.simulation.endpoint import ANSWERING, EndpointSettings, Kind, Phase, Timeline
 from tests.simulation.world import MAX_OUTAGE, World
 
 # An endpoint's own refusal, which need not be waited for. Useless answers are refusals in another form.
@@ -37,14 +37,23 @@ def may_stop(settings: EndpointSettings, now: float) -> bool:
     timeline = settings.timeline
     index = timeline.index_at(now)
     if answers(timeline.phases[index]):
-        if index == 0:
-            return False
-        before = timeline.phases[index - 1]
-        since = timeline.phases[index].since
-        return not answers(before) and now - since <= notice_time(before.kind, since - before.since)
-    if timeline.phases[index].kind in REFUSING:
-        return True
-    return now - timeline.phases[index].since >= MAX_OUTAGE - 1
+        return index > 0 and is_unnoticed(timeline, index, now, settings.latency)
+    return timeline.phases[index].kind in REFUSING or now - bad_since(settings, index) >= MAX_OUTAGE - 1
+
+
+def bad_since(settings: EndpointSettings, index: int) -> float:
+    """When the trouble of a phase began; good phases in between may be too short to be noticed."""
+    timeline = settings.timeline
+    while index > 1 and is_unnoticed(timeline, index - 1, timeline.phases[index].since, settings.latency):
+        index -= 2
+    return timeline.phases[index].since
+
+
+def is_unnoticed(timeline: Timeline, index: int, now: float, latency: float) -> bool:
+    before, since = timeline.phases[index - 1], timeline.phases[index].since
+    if answers(before):
+        return False
+    return now - since <= notice_time(before.kind, since - before.since) + latency
 
 
 def notice_time(kind: Kind, duration: float) -> float:

@@ -147,6 +147,7 @@ def draw_endpoint(rng: random.Random, *, calm: bool, max_slots: int) -> Endpoint
         slots=rng.randint(2, max_slots),
         latency=latency,
         queues=rng.random() < 0.8,
+        busy_replies=(rng.choice(BUSY),),
         noise=rng.uniform(0.01, 0.05) if noisy else 0.0,
         noise_replies=(rng.choice(NOISE),) if rng.random() < 0.5 else NOISE,
         has_health=rng.random() < 0.6,
