@@ -19,7 +19,7 @@ from persqa_client.storage.ledger import MemoryLedger
 from persqa_client.task_groups import loop_time
 from persqa_client.types import BadRow, EncodedImage, Outcome, Record, Row, TaskId
 from tests.simulation.endpoint import SimulatedEndpoint, http_client, sleep_until
-from tests.simulation.oracle import next_good_time
+from tests.simulation.oracle import answers
 from tests.simulation.replies import picture_of
 from tests.simulation.virtual_clock import Stuck, run_virtually
 from tests.simulation.world import World
@@ -135,8 +135,13 @@ async def run_to_the_end(report: Report) -> None:
         if len(report.stops) > MAX_STOPS or loop_time() > MAX_SECONDS:
             raise Stuck(f"{len(report.stops)} stops in {loop_time():.0f} s, and rows are left")
         if report.open_rows:
-            await sleep_until(next_good_time(world, loop_time()))
+            await wait_until_answering(report.endpoints)
             report.log("resumed")
+
+
+async def wait_until_answering(endpoints: list[SimulatedEndpoint]) -> None:
+    while not any(answers(endpoint.phase) for endpoint in endpoints):
+        await sleep_until(min(endpoint.phase_end for endpoint in endpoints))
 
 
 async def run_once(report: Report, rng: random.Random) -> None:

@@ -83,8 +83,10 @@ class EndpointSettings:
     # Share of requests that get a reply of ``noise_replies``.
     noise: float = 0.0
     noise_replies: tuple[Reply, ...] = ()
-    # Whether GET /health reports trouble. Many servers answer 404, whatever their state.
+    # Whether GET /health reports that the server is down or sends errors; many answer 404 or 200, whatever their state.
     has_health: bool = True
+    # Whether GET /health is answered while the model hangs.
+    healthy_when_frozen: bool = False
     crash: Crash = field(default_factory=Crash)
 
 
@@ -115,7 +117,8 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
     crashes: int = 0
     # The time and the row of each reply of the model.
     worked: list[tuple[float, int]] = field(default_factory=list)
-    # Rows that got another reply than an answer of the model, or none.
+    # Replies that were not the model's, and requests without a reply; and the rows that they were for.
+    troubles: int = 0
     troubled_rows: set[int] = field(default_factory=set)
     active: int = 0
     _down: Phase | None = None
@@ -134,7 +137,8 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
             return self._down
         return self.settings.timeline.at(loop_time())
 
-    def _phase_end(self) -> float:
+    @property
+    def phase_end(self) -> float:
         if self._down is not None and loop_time() < self._down_until:
             return self._down_until
         return self.settings.timeline.end_of(self.settings.timeline.index_at(loop_time()))
@@ -173,12 +177,13 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
         return httpx2.Response(reply.status, headers=dict(reply.headers), content=reply.body)
 
     def _note_trouble(self, asked: SimRequest) -> None:
+        self.troubles += 1
         if asked.row is not None:
             self.troubled_rows.add(asked.row)
 
     async def _get(self, path: str) -> httpx2.Response:
         phase = self.phase
-        if phase.kind == "frozen":
+        if phase.kind == "frozen" and not self.settings.healthy_when_frozen:
             await self._thaw()
         await asyncio.sleep(REFUSAL_TIME / 5)
         if phase.kind == "down":
@@ -234,7 +239,7 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
 
     async def _thaw(self) -> None:
         while self.phase.kind == "frozen":
-            await sleep_until(self._phase_end())
+            await sleep_until(self.phase_end)
 
     def _slots_in(self, phase: Phase) -> int:
         return self.settings.slots if phase.slots is None else phase.slots
@@ -275,7 +280,7 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
             if phase.kind == "frozen":
                 await self._thaw()
                 continue
-            left = self._phase_end() - loop_time()
+            left = self.phase_end - loop_time()
             needed = min(left, seconds * phase.slowness)
             seconds -= needed / phase.slowness if needed == left else seconds
             await self._sleep_unless_killed(needed)

@@ -21,8 +21,8 @@ CODES: dict[RowKind, str] = {
 }
 # Replies of the model that a row needs, besides its failures.
 WORK: dict[RowKind, int] = {"cured": 2, "cut": 2, "stubborn": 2}
-# The pace is measured until as many replies are left as there can be for the last rows, which wait for the slowest retry
-# or for a time-out at an endpoint that is frozen: per slot, or per request in flight at such an endpoint.
+# The pace is measured until so many replies are left, per slot, or per request in flight at an endpoint that freezes:
+# the last rows wait for the slowest retry, or for a time-out.
 TAIL = 2
 MIN_PACE = 0.85
 

@@ -20,18 +20,6 @@ def answers(phase: Phase) -> bool:
     return phase.kind in ANSWERING and phase.slots != 0
 
 
-def next_good_time(world: World, now: float) -> float:
-    """The first time from ``now`` on at which an endpoint answers."""
-    moments = []
-    for settings in world.endpoints:
-        timeline = settings.timeline
-        index = timeline.index_at(now)
-        while not answers(timeline.phases[index]):
-            index += 1
-        moments.append(max(now, timeline.phases[index].since))
-    return min(moments)
-
-
 def may_stop(settings: EndpointSettings, now: float) -> bool:
     """Whether a run may give up this endpoint: it refuses, is bad for too long, or has been good for a short time."""
     timeline = settings.timeline

@@ -69,7 +69,7 @@ def reply_json(status: int, body: Any, label: str = "") -> Reply:
     return Reply(status, orjson.dumps(body), JSON_HEADERS, label or str(status))
 
 
-def refusal(status: int, message: str, **fields: Any) -> Reply:
+def refusal(status: int, message: str, /, **fields: Any) -> Reply:
     """An error in OpenAI's form."""
     return reply_json(status, {"error": {"message": message, **fields}}, f"{status} {message[:40]}")
 

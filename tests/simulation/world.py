@@ -16,8 +16,8 @@ TIMEOUT, MAX_OUTAGE = 20.0, 120.0
 
 # plain: answered well. cured: the second ask is. cut: ends at the token limit, and is whole with more tokens.
 # flaky: fails once or twice, then is answered. The others are bad at every endpoint: rejected with a 400,
-# stubborn without a tag, filtered by the provider, or killing the engine.
-RowKind = Literal["plain", "cured", "cut", "flaky", "rejected", "stubborn", "filtered", "killer"]
+# stubborn without a tag, filtered by the provider, or killing the engine. scripted: has its own replies.
+RowKind = Literal["plain", "cured", "cut", "flaky", "rejected", "stubborn", "filtered", "killer", "scripted"]
 BAD_ROWS: frozenset[RowKind] = frozenset({"rejected", "stubborn", "filtered", "killer"})
 ROW_WEIGHTS: dict[RowKind, float] = {
     "plain": 84,
@@ -77,6 +77,8 @@ class RowScript:
     kind: RowKind = "plain"
     # Failures before the first answer, at any endpoint.
     failures: int = 0
+    # Of a scripted row: to the first ask, and to the second.
+    replies: tuple[Reply, ...] = ()
 
 
 @dataclass(slots=True)
@@ -101,6 +103,8 @@ class World:
         match script.kind:
             case "killer":
                 return None
+            case "scripted":
+                return script.replies[-1 if asked.is_second_ask else 0]
             case "rejected":
                 message = f"Image number {asked.row} has 9000 pixels, more than the largest size that is supported"
                 return refusal(400, message, type="invalid_request_error")
