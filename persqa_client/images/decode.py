@@ -23,7 +23,7 @@ from persqa_client.errors import RowError
 from persqa_client.images.colour import flatten_to_8_bit
 from persqa_client.images.heif import unlink_metadata
 from persqa_client.images.orientation import apply_orientation, read_exif_orientation
-from persqa_client.images.tokens import MAX_RATIO
+from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
 from persqa_client.types import EncodedImage
 
 MAX_DECODED_PIXELS = 200_000_000
@@ -31,6 +31,7 @@ JPEG_QUALITY = 90
 JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 # Smaller drawings become PNG: JPEG would blur them without saving bytes.
 SMALL_SIDE = 64
+DRAWING_FORMATS = frozenset({"PNG", "GIF", "BMP"})
 
 # Called directly, because Image.open warns about sizes and tries every format.
 OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
@@ -68,7 +69,7 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) 
     if format == "AVIF":
         # Decoders rotate TIFF (Pillow) and HEIC (libheif); GIF and BMP have no orientation.
         orientation = read_exif_orientation(opened.info.get("exif", b""))
-    target = fit_to_pixels(opened.size, max_pixels)
+    target = fit_size(opened.size, max_pixels)
     with decoder_errors(format):
         if format == "JPEG":
             # Decodes at 1/2, 1/4 or 1/8 size if that is at least the target size.
@@ -76,11 +77,11 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) 
         opened.load()
     if format == "HEIC":
         # libheif may decode to another size than the header's.
-        target = fit_to_pixels(opened.size, max_pixels)
+        target = fit_size(opened.size, max_pixels)
     image = flatten_to_8_bit(opened, data)
-    if image.size != target:
-        image = image.resize(target, Image.Resampling.LANCZOS)
-    return encode_image(apply_orientation(image, orientation), format)
+    is_small = max(min(image.size, target)) < SMALL_SIDE
+    image = apply_orientation(resize(image, target), orientation)
+    return encode_image(image, lossless=is_small and format in DRAWING_FORMATS)
 
 
 @contextmanager
@@ -114,21 +115,34 @@ def truncated_error(format: str) -> RowError:
     return RowError("image_truncated", f"starts as {format} but is truncated or damaged; get the file again.")
 
 
-def fit_to_pixels(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
+def fit_size(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
+    """The size to send: at most ``max_pixels``, unless that makes a side shorter than MIN_SIDE."""
     width, height = size
-    if width * height <= max_pixels:
-        return size
-    scale = math.sqrt(max_pixels / (width * height))
-    short = max(1, int(min(size) * scale))
-    long = min(int(max(size) * scale), max_pixels // short)
+    short, long = sorted(size)
+    if width * height > max_pixels:
+        scale = math.sqrt(max_pixels / (width * height))
+        short = max(1, int(min(size) * scale))
+        long = min(int(max(size) * scale), max_pixels // short)
+    if short < MIN_SIDE:
+        short, long = MIN_SIDE, round(MIN_SIDE * max(size) / min(size))
+    # Rounding down the short side may exceed the ratio.
+    long = min(long, MAX_RATIO * short - 1)
     return (long, short) if width > height else (short, long)
 
 
-def encode_image(image: Image.Image, original_format: str) -> EncodedImage:
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if image.size == size:
+        return image
+    grows = size[0] * size[1] > image.width * image.height
+    # Lanczos adds bright and dark lines along the edges of an enlarged drawing.
+    return image.resize(size, Image.Resampling.BICUBIC if grows else Image.Resampling.LANCZOS)
+
+
+def encode_image(image: Image.Image, *, lossless: bool = False, quality: int = JPEG_QUALITY) -> EncodedImage:
+    """As PNG if ``lossless`` or too long for JPEG, else as JPEG."""
     # Pillow would copy `info` (GIF comments, profiles) to the new file.
     image.info.clear()
-    small_drawing = original_format in ("PNG", "GIF", "BMP") and max(image.size) < SMALL_SIDE
-    format = "PNG" if small_drawing or max(image.size) > JPEG_MAX_SIDE else "JPEG"
+    format = "PNG" if lossless or max(image.size) > JPEG_MAX_SIDE else "JPEG"
     out = io.BytesIO()
-    image.save(out, format, quality=JPEG_QUALITY)
+    image.save(out, format, quality=quality)
     return EncodedImage(out.getvalue(), f"image/{format.lower()}", *image.size)
