@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from pi_heif import HeifImageFile
@@ -23,7 +23,9 @@ from persqa_client.errors import RowError
 from persqa_client.images.colour import flatten_to_8_bit
 from persqa_client.images.heif import unlink_metadata
 from persqa_client.images.orientation import apply_orientation, read_exif_orientation
+from persqa_client.images.references import name_reference_in_errors
 from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
+from persqa_client.images.webp import is_lossless_webp
 from persqa_client.types import EncodedImage
 
 MAX_DECODED_PIXELS = 200_000_000
@@ -32,6 +34,11 @@ JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 # Smaller drawings become PNG: JPEG would blur them without saving bytes.
 SMALL_SIDE = 64
 DRAWING_FORMATS = frozenset({"PNG", "GIF", "BMP"})
+# The smallest image to which a limit of bytes reduces a larger one; with fewer pixels, models do not recognise much.
+SMALLEST_PIXELS = 256 * 256
+SMALLEST_QUALITY = 75
+# A reduction aims below the limit, since smaller JPEGs have more bytes per pixel.
+REDUCTION_MARGIN = 0.95
 
 # Called directly, because Image.open warns about sizes and tries every format.
 OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
@@ -146,3 +153,40 @@ def encode_image(image: Image.Image, *, lossless: bool = False, quality: int = J
     out = io.BytesIO()
     image.save(out, format, quality=quality)
     return EncodedImage(out.getvalue(), f"image/{format.lower()}", *image.size)
+
+
+def convert_image(image: EncodedImage, refused: Collection[str], max_bytes: int | None = None) -> EncodedImage:
+    """Re-encodes an image that a server does not accept: its media type is ``refused``, or it has too many bytes.
+
+    The result has at most ``max_bytes``, unless the smallest sensible image has more. It has no uuid, and is ``image``
+    itself if nothing is to be gained. Raises RowError ``image_truncated``.
+    """
+    is_refused = image.media_type in refused
+    if not is_refused and (max_bytes is None or len(image.data) <= max_bytes):
+        return image
+    format = image.media_type.removeprefix("image/").upper()
+    with name_reference_in_errors("An image"), decoder_errors(format):
+        opened = OPENERS[format](io.BytesIO(image.data))
+        pixels = opened.convert("L" if opened.mode == "L" else "RGB")
+    converted = encode_image(pixels)
+    if is_refused and format == "WEBP" and is_lossless_webp(image.data) and "image/png" not in refused:
+        # Graphics are smaller as PNG, and stay sharp.
+        converted = min(encode_image(pixels, lossless=True), converted, key=count_bytes)
+    if max_bytes is not None and len(converted.data) > max_bytes:
+        converted = reduce_bytes(pixels, converted, max_bytes)
+    return converted if is_refused else min(image, converted, key=count_bytes)
+
+
+def reduce_bytes(pixels: Image.Image, encoded: EncodedImage, max_bytes: int) -> EncodedImage:
+    """Fewer pixels step by step, down to SMALLEST_PIXELS; then a lower quality."""
+    area = pixels.width * pixels.height
+    while len(encoded.data) > max_bytes and area > SMALLEST_PIXELS:
+        area = max(SMALLEST_PIXELS, int(area * max_bytes / len(encoded.data) * REDUCTION_MARGIN))
+        encoded = encode_image(resize(pixels, fit_size(pixels.size, area)))
+    if len(encoded.data) > max_bytes:
+        encoded = encode_image(resize(pixels, fit_size(pixels.size, area)), quality=SMALLEST_QUALITY)
+    return encoded
+
+
+def count_bytes(image: EncodedImage) -> int:
+    return len(image.data)
