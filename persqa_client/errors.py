@@ -14,7 +14,7 @@ PersQAError           base; ``str()`` is a message for users
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from persqa_client.types import ErrorDecision
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 class PersQAError(Exception):
     """Base of this package's exceptions."""
+
+    def fresh(self) -> Self:
+        """A copy without traceback and context, for an error that is raised several times.
+
+        Each raise of one instance would lengthen its traceback, which keeps the frames and their images alive.
+        """
+        error = type(self).__new__(type(self))
+        error.args = self.args
+        error.__dict__.update(self.__dict__)
+        return error
 
 
 class SettingsError(PersQAError):

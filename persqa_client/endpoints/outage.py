@@ -22,13 +22,14 @@ EXIT_POLL_INTERVAL = 0.1
 EXIT_TIMEOUT = 5.0
 
 ExitCheck = Callable[[], RunStopped | None]  # returns why a server started by this program has exited, or None
+RecoveryCheck = Callable[[], Awaitable[str | None]]  # returns why the gate stays closed, or None to open it
 
 
 class OutageGate:
     """Every request to an endpoint passes this gate, which is closed during an outage.
 
     Trouble lasts from the first refusal or lost connection until the next answer; after ``max_outage`` seconds the run
-    stops.
+    stops. ``on_error`` gets the error that ends an outage: RunStopped, Interrupted or a bug.
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class OutageGate:
         probe_backoff: Backoff = PROBE_BACKOFF,
         patience: float = PATIENCE,
         exit_error: ExitCheck | None = None,
+        on_error: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
         self._is_alive = is_alive
         self._exit_error = exit_error
+        self._on_error = on_error
         self._concurrency_limit = concurrency_limit
         self._max_outage = max_outage
         self._probe_backoff = probe_backoff
@@ -52,6 +55,7 @@ class OutageGate:
         self.answers_before_outage = 0
         self.probes = 0  # since the last answer; the waits grow with each one
         self.reason: str | None = None  # why the gate is closed
+        self.refusal: str | None = None  # why the endpoint refuses everything, while other endpoints replace it
         self._trouble_since: float | None = None
         self._prober: asyncio.Task[None] | None = None
         self._liveness_check = asyncio.Lock()
@@ -71,15 +75,21 @@ class OutageGate:
         return self._trouble_since is not None and loop_time() - self._trouble_since > self._max_outage
 
     @property
+    def stop(self) -> RunStopped | None:
+        return self._stop
+
+    @property
     def server_exit(self) -> ServerFailed | None:
         return self._stop if isinstance(self._stop, ServerFailed) else None
 
     async def wait_until_open(self) -> None:
         """Raises RunStopped after ``max_outage``, or if the server has exited."""
-        while self._prober is not None:
-            await asyncio.shield(self._prober)
+        while (prober := self._prober) is not None:
+            await asyncio.wait([prober])
+            if (error := find_error(prober)) is not None and not isinstance(error, RunStopped):
+                raise error
         if self._stop is not None:
-            raise self._stop
+            raise self._stop.fresh()
 
     async def wait_until_closed(self) -> None:
         await self._closed_event.wait()
@@ -106,8 +116,18 @@ class OutageGate:
                 self.close(reason, failover)
         return self.closed
 
-    def close(self, reason: str, failover: Failover | None = None) -> None:
-        """With ``failover``, requests that wait for a permit go to other endpoints.
+    def close(
+        self,
+        reason: str,
+        failover: Failover | None = None,
+        *,
+        recovery_check: RecoveryCheck | None = None,
+        is_outage: bool = True,
+    ) -> None:
+        """Closes the gate until the server is alive, or until ``recovery_check`` returns None.
+
+        ``is_outage``: whether an outage is certain; otherwise it counts as one if the first check fails.
+        With ``failover``, requests that wait for a permit go to other endpoints.
 
         Raises RunStopped after ``max_outage`` or if the server has exited, Interrupted if the run is stopped.
         """
@@ -116,15 +136,20 @@ class OutageGate:
         self._record_trouble(reason, failover)
         if self._prober is not None:
             return
-        self.outages += 1
-        self._concurrency_limit.record_outage()
-        self.answers_before_outage = self.answers
         self.reason = reason
-        self._prober = asyncio.create_task(self._probe(reason, failover))
-        self._prober.add_done_callback(retrieve_exception)
+        if is_outage:
+            self._count_outage(self.answers)
+        if recovery_check is None:
+            self._concurrency_limit.record_outage()
+        self._prober = asyncio.create_task(self._probe(failover, recovery_check, is_outage=is_outage))
+        self._prober.add_done_callback(self._on_end)
         self._closed_event.set()
         if failover is not None:
             self._concurrency_limit.reject_waiting(FailedOver())
+
+    def _on_end(self, prober: asyncio.Task[None]) -> None:
+        if (error := find_error(prober)) is not None:
+            self._on_error(error)
 
     def reset(self) -> None:
         """Opens the gate after a stop, unless the server has exited."""
@@ -155,22 +180,43 @@ class OutageGate:
                 "Nothing is lost; run the same command again when the server is available.",
             )
 
-    async def _probe(self, reason: str, failover: Failover | None) -> None:
+    def _count_outage(self, answers_before: int) -> None:
+        self.outages += 1
+        self.answers_before_outage = answers_before
+
+    async def _probe(self, failover: Failover | None, recovery_check: RecoveryCheck | None, *, is_outage: bool) -> None:
+        answers = self.answers
         try:
+            # A recovery check sends a request, which shows at once whether there is an outage.
+            if recovery_check is not None:
+                if await self._has_recovered(recovery_check, failover):
+                    return
+                if not is_outage:
+                    self._count_outage(answers)
+                self._concurrency_limit.record_outage()
             while True:
                 await self._sleep(self._probe_backoff.max_wait(self.probes))
                 self.probes += 1
-                if await self._is_alive():
+                if await self._has_recovered(recovery_check or self._check_liveness, failover):
                     return
-                self._record_trouble(reason, failover)
         except RunStopped as stop:
             # Kept before the prober is cleared: a request that arrives between them would be sent.
             self._stop = stop
             raise
         finally:
             self._prober = None
-            self.reason = None
+            self.reason = self.refusal = None
             self._closed_event.clear()
+
+    async def _has_recovered(self, check: RecoveryCheck, failover: Failover | None) -> bool:
+        reason = await check()
+        if reason is not None:
+            self.reason = reason
+            self._record_trouble(reason, failover)
+        return reason is None
+
+    async def _check_liveness(self) -> str | None:
+        return None if await self._is_alive() else self.reason
 
     async def _sleep(self, seconds: float) -> None:
         if self._exit_error is None:
@@ -179,10 +225,8 @@ class OutageGate:
             await wait_first(wait_for_exit(self._exit_error), self._concurrency_limit.sleep(seconds))
 
 
-def retrieve_exception(prober: asyncio.Task[None]) -> None:
-    """Avoids asyncio's message about an exception that nothing waited for."""
-    if not prober.cancelled():
-        prober.exception()
+def find_error(task: asyncio.Task[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
 
 
 async def wait_for_exit(exit_error: ExitCheck) -> NoReturn:

@@ -1,10 +1,15 @@
-"""History of a request at one endpoint: attempts, waits and outages."""
+"""History of a request at one endpoint: attempts, waits and outages; and the limit for those that may crash it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from persqa_client.errors import Interrupted
+from persqa_client.limits.concurrency import WaitQueue
 from persqa_client.types import ErrorDecision, RetryAction
 
 
@@ -21,6 +26,7 @@ class Failover(Protocol):
 @dataclass(slots=True)
 class RequestState:
     failover: Failover | None = None
+    number: int = field(default_factory=itertools.count().__next__)
     tolerated_crashes: int = 0  # with several endpoints, one crash is weak evidence against the request
     sent: int = 0  # requests, including those that cost no attempt
     attempts_used: int = 0  # counted towards ``max_attempts``
@@ -28,10 +34,12 @@ class RequestState:
     waits: int = 0
     refused_since: float | None = None  # time of the first refusal due to load
     # Latest failure that may be the start of an outage; None once that is decided.
-    connection_failure: ErrorDecision | None = None
+    latest_failure: ErrorDecision | None = None
     answers_at_failure: int = -1  # number of answers by the endpoint, at the time of that failure
     unanswered_attempts: int = 0  # attempts since the endpoint last answered any request
     settled_outages: int = 0
+    refusals: int = 0  # by endpoints whose refusal was left to another one to confirm
+    held_failures: int = 0  # after which the request was sent again
     # Outages that began with this request in flight, with other requests answered in between.
     crashes: int = 0
     answers_at_crash: int = -1
@@ -42,7 +50,7 @@ class RequestState:
 
     def is_suspect(self, outages: int) -> bool:
         """Whether this request may have crashed the server. ``outages``: number at this endpoint."""
-        unsettled = self.connection_failure is not None and outages > self.settled_outages
+        unsettled = self.latest_failure is not None and outages > self.settled_outages
         return unsettled or self.crashes > self.tolerated_crashes
 
     def next_wait_number(self) -> int:
@@ -54,11 +62,11 @@ class RequestState:
             self.refused_since = now
         return now - self.refused_since
 
-    def record_connection_failure(self, decision: ErrorDecision, answers: int) -> None:
+    def record_failure(self, decision: ErrorDecision, answers: int) -> None:
         if answers > self.answers_at_failure:
             self.unanswered_attempts = 0
         self.unanswered_attempts += decision.action is RetryAction.RETRY
-        self.connection_failure, self.answers_at_failure = decision, answers
+        self.latest_failure, self.answers_at_failure = decision, answers
 
     def give_back_unanswered_attempts(self) -> None:
         self.attempts_used -= self.unanswered_attempts
@@ -70,13 +78,62 @@ class RequestState:
         ``outages``: number at this endpoint. ``answers_before``: answers by the endpoint before the latest outage.
         """
         self.settled_outages = outages
-        if self.connection_failure is not None and self.answers_at_failure == answers_before:
+        if self.latest_failure is not None and self.answers_at_failure == answers_before:
             self.attempts_used -= self.unanswered_attempts
             self.crashes += answers_before > self.answers_at_crash
             self.answers_at_crash = answers_before
-        self.connection_failure, self.unanswered_attempts = None, 0
+        self.latest_failure, self.unanswered_attempts = None, 0
 
     def continue_from(self, other: RequestState) -> None:
         self.sent, self.attempts_used, self.waits = other.sent, other.attempts_used, other.waits
-        self.crashes = other.crashes
+        self.crashes, self.refusals, self.held_failures = other.crashes, other.refusals, other.held_failures
         self.attempts_elsewhere = other.attempts_used
+
+
+class SuspectLimit:
+    """Limits concurrent requests that may have crashed the server, so that one of them rarely crashes the others.
+
+    One at first and after each outage, one more for each that is answered.
+    """
+
+    def __init__(self) -> None:
+        self._limit = 1
+        self._outages = 0
+        self._in_use = 0
+        self._queue = WaitQueue()
+        self._closed = False
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Raises Interrupted once the limit is closed."""
+        if self._closed:
+            raise Interrupted
+        if self._in_use < self._limit:
+            self._in_use += 1
+        else:
+            await self._queue.wait(1, retry=False, on_cancel=lambda _: self._release())
+        try:
+            yield
+        finally:
+            self._release()
+
+    def record_answer(self) -> None:
+        self._limit += 1
+        self._wake()
+
+    def record_outages(self, outages: int) -> None:
+        if outages != self._outages:
+            self._outages, self._limit = outages, 1
+
+    def close(self) -> None:
+        self._closed = True
+        self._queue.reject(Interrupted())
+
+    def _release(self) -> None:
+        self._in_use -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._in_use < self._limit and self._queue.first() is not None:
+            self._in_use += 1
+            self._queue.wake_first(1)

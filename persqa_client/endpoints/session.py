@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -22,8 +22,9 @@ from persqa_client.client.response import restore_answer
 from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_policy, run_with_retries, seconds_to_wait
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
+from persqa_client.endpoints.breaker import Breaker, find_unusable
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, OutageGate, explain_stop
-from persqa_client.endpoints.request_state import Failover, RequestState
+from persqa_client.endpoints.request_state import Failover, RequestState, SuspectLimit
 from persqa_client.errors import AttemptError, FailedOver, RowError, RunStopped
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
@@ -44,6 +45,7 @@ class Reply:
     constrained: bool  # whether the server enforced the request's pattern
     prefilled: bool = False  # whether the server continued the given beginning
     used_uuids: bool = False  # whether images were sent as uuids only
+    unusable: ErrorDecision | None = None  # why it is no whole answer, which may be the endpoint's fault
 
 
 @dataclass(slots=True)
@@ -105,7 +107,16 @@ class Session(AbstractAsyncContextManager["Session"]):
             probe_backoff=probe_backoff,
             patience=patience,
             exit_error=endpoint.exit_error,
+            on_error=lambda error: self.breaker.reject_held(error),
         )
+        self.breaker = Breaker(
+            self.outage,
+            self.concurrency_limit,
+            self.client.alive,
+            self._try_request,
+            watch_interval=probe_backoff.initial / 2,
+        )
+        self.suspect_limit = SuspectLimit()
         self.profile = RequestProfile(sampling, ImageUploads(self.concurrency_limit.image_limit))
         self.traffic = TrafficCounts()
         self.backoff = backoff
@@ -136,7 +147,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         attempt = partial(self._attempt, request, state, profile, upload, tokens)
         while True:
             try:
-                return await run_with_retries(attempt, partial(self._make_retry_policy, state))
+                reply = await run_with_retries(attempt, partial(self._make_retry_policy, state))
             except FailedOver:
                 self._settle_outages(state)
                 raise
@@ -146,10 +157,13 @@ class Session(AbstractAsyncContextManager["Session"]):
                 # tenacity keeps the error, whose traceback keeps tenacity and the request's images alive: a reference
                 # cycle.
                 error.__traceback__ = None
-                if not await self._is_unavailable(error.decision, state):
+                if await self._is_own_failure(error.decision, state, profile):
                     raise make_row_error(error.decision, state) from error
                 # Recorded now: another request may be answered before the gate closes.
                 state.give_back_unanswered_attempts()
+            else:
+                if profile is not self.profile or await self._is_own_answer(reply, state):
+                    return reply
 
     async def _attempt(
         self, request: Request, state: RequestState, profile: RequestProfile, upload: ImageUpload, tokens: int
@@ -164,6 +178,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
         retry = was_sent and not suspect
         async with (
+            self.suspect_limit.turn() if suspect else nullcontext(),
             upload.attempt(retry=retry),
             self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
         ):
@@ -179,23 +194,84 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.traffic.sent += 1
             self.traffic.retried += was_sent
             state.sent += 1
+            number = self.breaker.start_request()
             try:
                 completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
             except AttemptError as error:
                 decision = error.decision = upload.reclassify(error.decision, known)
-                self._react(decision, permit, state)
+                self._react(decision, permit, state, profile)
                 # Another request may already have adapted the dialect.
                 if decision.action is RetryAction.ADAPT and dialect is profile.dialect:
                     profile.dialect = adapt_dialect(dialect, decision, state)
                 raise
+            finally:
+                self.breaker.end_request(number)
             upload.record_answer()
         self._record_answer(completion, permit, tokens)
-        return make_reply(completion, request, dialect, attempts=state.attempts_used + 1, used_uuids=bool(known))
+        unusable = find_unusable(completion)
+        if unusable is None and profile is self.profile:
+            self.breaker.record_answer(number, request)
+        if suspect:
+            self.suspect_limit.record_answer()
+        reply = make_reply(completion, request, dialect, attempts=state.attempts_used + 1, used_uuids=bool(known))
+        return reply if unusable is None else replace(reply, unusable=unusable)
+
+    async def _try_request(self, request: Request) -> ErrorDecision | None:
+        """Sends a request past the gate and the permits. Returns why it was not answered well, or None."""
+        profile = self.profile
+        tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
+        await self.rate_limit.acquire(tokens, retry=True)
+        body = render_body(request, model=self.endpoint.model, sampling=profile.sampling, dialect=profile.dialect)
+        self.traffic.sent += 1
+        try:
+            completion = await self.client.send(body)
+        except AttemptError as error:
+            error.__traceback__ = None
+            return error.decision
+        self.traffic.answered += 1
+        self.traffic.usage += completion.usage
+        self.rate_limit.record_usage(completion.usage, tokens)
+        unusable = find_unusable(completion)
+        if unusable is None:
+            self.outage.record_answer()
+        return unusable
+
+    async def _is_own_failure(self, decision: ErrorDecision, state: RequestState, profile: RequestProfile) -> bool:
+        """Whether the failure is the row's own. Otherwise the request is to be sent again.
+
+        Raises FailedOver and RunStopped.
+        """
+        if await self._is_unavailable(decision, state):
+            return False
+        if profile is not self.profile:
+            # A probe: its refusal says what the endpoint supports.
+            if decision.action is RetryAction.STOP:
+                raise RunStopped(decision.code, decision.message)
+            return True
+        may_move = state.failover is not None and state.failover.is_ready and not state.refusals
+        if decision.action is RetryAction.FAIL and may_move:
+            # The reason may be this endpoint's, so another one has to confirm it.
+            state.refusals += 1
+            raise FailedOver
+        return await self._await_verdict(decision, state)
+
+    async def _is_own_answer(self, reply: Reply, state: RequestState) -> bool:
+        """False if the answer is unusable and the endpoint gave such answers to all requests."""
+        if reply.unusable is None:
+            return True
+        self.breaker.record_failure(reply.unusable, state)
+        return await self._await_verdict(reply.unusable, state)
+
+    async def _await_verdict(self, decision: ErrorDecision, state: RequestState) -> bool:
+        is_own = await self.breaker.is_own(decision, state.failover, retried=state.held_failures > 0)
+        state.held_failures += not is_own
+        return is_own
 
     async def _fail_over_if_needed(self, state: RequestState, failover: Failover) -> None:
-        if state.has_failed_here and state.connection_failure is not None:
+        failure = state.latest_failure
+        if state.has_failed_here and failure is not None and failure.code in UNREACHABLE_CODES:
             # A lost connection may be the start of an outage, which costs no attempt.
-            await self.outage.check(state.connection_failure.message, failover)
+            await self.outage.check(failure.message, failover)
         if self.outage.closed or (state.has_failed_here and failover.is_ready):
             raise FailedOver
 
@@ -212,24 +288,33 @@ class Session(AbstractAsyncContextManager["Session"]):
                 return
             self.rate_limit.refund(tokens)
 
-    def _react(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
+    def _react(self, decision: ErrorDecision, permit: Permit, state: RequestState, profile: RequestProfile) -> None:
+        is_row = profile is self.profile
         match decision.action:
             case RetryAction.RETRY:
                 state.attempts_used += 1
+                state.record_failure(decision, self.outage.answers)
                 if decision.code == "timeout":
                     self.concurrency_limit.record_timeout(permit)
                 if decision.code in UNREACHABLE_CODES:
-                    state.record_connection_failure(decision, self.outage.answers)
                     self.outage.record_refusal(decision.message, state.failover)
+                if is_row:
+                    self.breaker.record_failure(decision, state)
             case RetryAction.WAIT:
                 self._react_to_load(decision, permit, state)
             case RetryAction.AWAIT_RECOVERY:
                 if decision.code == "engine_dead":
-                    state.record_connection_failure(decision, self.outage.answers)
+                    state.record_failure(decision, self.outage.answers)
                 self.outage.close(decision.message, state.failover)
             case RetryAction.STOP:
-                raise RunStopped(decision.code, decision.message)
-            case RetryAction.FAIL | RetryAction.RESEND:
+                if not (is_row and (self.client.context.has_answered or decision.grace)):
+                    raise RunStopped(decision.code, decision.message)
+                self.breaker.record_failure(decision, state)
+            case RetryAction.FAIL:
+                self.outage.record_answer()
+                if is_row:
+                    self.breaker.record_failure(decision, state)
+            case RetryAction.RESEND:
                 self.outage.record_answer()
 
     def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
@@ -267,8 +352,9 @@ class Session(AbstractAsyncContextManager["Session"]):
         """Raises RowError if the request seems to crash the server."""
         if self.outage.outages == state.settled_outages:
             return
-        failure = state.connection_failure
+        failure = state.latest_failure
         state.settle_outages(self.outage.outages, self.outage.answers_before_outage)
+        self.suspect_limit.record_outages(self.outage.outages)
         if failure is not None and state.crashes >= max(MIN_CRASHES, self.limits.max_attempts):
             raise RowError(
                 "engine_dead",
@@ -309,6 +395,8 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     def drain(self) -> None:
         self.concurrency_limit.close()
+        self.suspect_limit.close()
+        self.breaker.close()
         self.rate_limit.close()
 
     async def aclose(self) -> None:
@@ -316,6 +404,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             self._metrics_task.cancel()
             await asyncio.gather(self._metrics_task, return_exceptions=True)
         await self.outage.aclose()
+        self.breaker.close()
         await self.client.aclose()
 
     async def __aexit__(self, *error: object) -> None:

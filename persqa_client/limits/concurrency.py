@@ -47,13 +47,13 @@ class WaitQueue:
     def reject(self, error: PersQAError) -> None:
         for *_, future in self._heap:
             if not future.done():
-                future.set_exception(error)
+                future.set_exception(error.fresh())
         self._heap.clear()
 
     def reject_last(self, error: PersQAError) -> None:
         if self.first() is not None:
             *_, last = max(entry for entry in self._heap if not entry[-1].done())
-            last.set_exception(error)
+            last.set_exception(error.fresh())
 
 
 # vLLM's encoder cache holds about one batch of tokens (`compute_mm_encoder_budget`). If too many other images arrive

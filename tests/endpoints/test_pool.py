@@ -58,6 +58,7 @@ def respond(status: int, words: str = "No.", **more: Any) -> Callable[[bytes], w
 async def make_pool(
     *stubs: FakeServer,
     backoff: Backoff = FAST_BACKOFF,
+    probe_backoff: Backoff = FAST_BACKOFF,
     warn: Callable[[str], None] = lambda sentence: None,
     **limits: Any,
 ) -> AsyncIterator[Pool]:
@@ -69,7 +70,7 @@ async def make_pool(
                 Endpoint(base_url=f"{url}/v1", model="qwen"),
                 limits=Limits(**{"concurrency": 4, **limits}),
                 backoff=backoff,
-                probe_backoff=FAST_BACKOFF,
+                probe_backoff=probe_backoff,
             )
             for url in urls
         ]
@@ -103,21 +104,32 @@ async def test_a_failed_request_continues_elsewhere_with_its_count_of_attempts()
     assert (one.seen, two.seen, reply.attempts) == (1, 1, 2)
 
 
+def fail_poison(status: int) -> Callable[[bytes], web.Response]:
+    return lambda body: respond(status)(body) if POISON.encode() in body else completion_response()
+
+
 async def test_max_attempts_holds_for_all_endpoints_together() -> None:
-    one, two = FakeServer(respond(500)), FakeServer(respond(500))
+    one, two = FakeServer(fail_poison(500)), FakeServer(fail_poison(500))
     async with make_pool(one, two, max_attempts=5) as pool:
-        error = await outcome_of(pool, make_request(1))
+        error = await outcome_of(pool, make_request(1, POISON))
         assert isinstance(error, RowError)
-        assert (error.code, error.attempts, one.seen + two.seen) == ("http_500", 5, 5)
+        assert (error.code, error.attempts, one.seen + two.seen) == ("http_500", 5, 5 + 1)
         assert sum(account.failed_rows for account in collect_endpoint_stats(pool)) == 1
     assert min(one.seen, two.seen) == 2
 
 
-async def test_a_rejected_row_is_not_sent_elsewhere() -> None:
-    one, two = FakeServer(respond(400)), FakeServer(respond(400))
+async def test_a_rejected_row_fails_if_another_endpoint_rejects_it_too() -> None:
+    one, two = FakeServer(fail_poison(400)), FakeServer(fail_poison(400))
     async with make_pool(one, two) as pool:
-        assert isinstance(await outcome_of(pool, make_request(1)), RowError)
-    assert one.seen + two.seen == 1
+        assert isinstance(await outcome_of(pool, make_request(1, POISON)), RowError)
+    assert sorted([one.seen, two.seen]) == [1, 1 + 1]
+
+
+async def test_a_row_that_one_endpoint_rejects_is_answered_by_another() -> None:
+    one, two = FakeServer(respond(400)), FakeServer()
+    async with make_pool(one, two) as pool:
+        reply = await pool.complete(request_for(pool, 0))
+    assert (one.seen, two.seen, reply.attempts) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("attempts", [1, 5])
@@ -153,7 +165,7 @@ async def test_sleeping_and_waiting_requests_move_when_the_gate_closes() -> None
             reply = await asleep
             with pytest.raises(FailedOver):
                 await waiting
-    assert (one.seen, reply.attempts) == (1, 2)
+    assert (one.seen, reply.attempts) == (1, 1)
 
 
 async def test_a_refused_request_moves_at_once_and_at_no_cost() -> None:
@@ -173,7 +185,7 @@ async def test_a_fast_failing_endpoint_does_not_attract_all_requests() -> None:
         for number in rows:
             await pool.complete(make_request(number))
 
-    async with make_pool(one, two, backoff=Backoff(0.2, 0.2)) as pool:
+    async with make_pool(one, two, backoff=Backoff(0.2, 0.2), probe_backoff=Backoff(0.2, 0.2)) as pool:
         await asyncio.gather(*(work() for _ in range(8)))
     assert two.seen == 100
     assert one.seen < 50

@@ -13,14 +13,14 @@ def test_an_outage_gives_back_only_the_attempts_since_the_last_answer() -> None:
     state = RequestState(attempts_used=1)
     for answers in (4, 7, 7):
         state.attempts_used += 1
-        state.record_connection_failure(BAD_GATEWAY, answers)
+        state.record_failure(BAD_GATEWAY, answers)
     state.settle_outages(outages=1, answers_before=7)
     assert (state.attempts_used, state.crashes, state.is_suspect(1)) == (2, 1, True)
 
 
 def test_a_failure_before_the_last_answers_is_no_part_of_the_outage() -> None:
     state = RequestState(attempts_used=1)
-    state.record_connection_failure(BAD_GATEWAY, 4)
+    state.record_failure(BAD_GATEWAY, 4)
     state.settle_outages(outages=1, answers_before=9)
     assert (state.attempts_used, state.crashes) == (1, 0)
 
@@ -28,7 +28,7 @@ def test_a_failure_before_the_last_answers_is_no_part_of_the_outage() -> None:
 def test_crashes_count_only_if_other_requests_were_answered_in_between() -> None:
     state, crashes = RequestState(), list[int]()
     for outages, answers in enumerate((2, 2, 3, 3, 8), start=1):
-        state.record_connection_failure(ENGINE_DEAD, answers)
+        state.record_failure(ENGINE_DEAD, answers)
         state.settle_outages(outages, answers)
         crashes.append(state.crashes)
     assert crashes == [1, 1, 2, 2, 3]
@@ -36,7 +36,7 @@ def test_crashes_count_only_if_other_requests_were_answered_in_between() -> None
 
 def test_a_request_is_suspect_from_the_outage_that_began_with_it_in_flight() -> None:
     state = RequestState()
-    state.record_connection_failure(BAD_GATEWAY, 4)
+    state.record_failure(BAD_GATEWAY, 4)
     assert [state.is_suspect(outages) for outages in (0, 1)] == [False, True]
 
 

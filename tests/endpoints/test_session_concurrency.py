@@ -21,6 +21,7 @@ from tests.support.endpoints import (
     FAST_BACKOFF,
     REQUEST,
     TEST_TIMEOUT,
+    UNLUCKY,
     Handler,
     completion_json,
     completion_response,
@@ -98,13 +99,13 @@ async def test_a_burst_of_refusals_lowers_the_concurrency_once() -> None:
 
 async def test_timeouts_lower_the_concurrency() -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(30)
+        await asyncio.sleep(30 * (b"unlucky" in await request.read()))
         return completion_response()
 
     async with serve_handler(handle) as url, make_local_session(f"{url}/v1", timeout=0.1, max_attempts=1) as session:
-        ends = await asyncio.gather(*(session.complete(REQUEST) for _ in range(INITIAL_LIMIT)), return_exceptions=True)
+        ends = await asyncio.gather(*(session.complete(UNLUCKY) for _ in range(INITIAL_LIMIT)), return_exceptions=True)
         assert all(isinstance(end, PersQAError) for end in ends)
-        assert session.concurrency_limit.permits == INITIAL_LIMIT // 2
+        assert session.concurrency_limit.permits <= INITIAL_LIMIT // 2
 
 
 async def test_an_exhausted_rate_limit_pauses_all_requests(

@@ -21,8 +21,10 @@ from tests.support.endpoints import (
     PRESSURE_RESPONSES,
     REQUEST,
     TEST_TIMEOUT,
+    UNLUCKY,
     completion_response,
     error_response,
+    fail_unlucky,
     make_session,
     ok_response,
     outcome_of,
@@ -128,11 +130,12 @@ async def test_a_row_that_alone_is_refused_fails(respx_mock: respx.MockRouter) -
 
 
 async def test_a_rejected_row_ends_the_trouble(respx_mock: respx.MockRouter) -> None:
-    queue_responses(respx_mock, error_response(503), error_response(400), error_response(503), ok_response())
+    busy, rejected = error_response(503), error_response(400)
+    fail_unlucky(respx_mock, busy, rejected, busy, ok_response())
     async with make_session(max_outage=0.03) as session:
-        assert isinstance(await outcome_of(session), RowError)
+        assert isinstance(await outcome_of(session, UNLUCKY), RowError)
         await asyncio.sleep(0.04)
-        assert isinstance(await outcome_of(session), Reply)
+        assert isinstance(await outcome_of(session, UNLUCKY), Reply)
 
 
 async def test_an_outage_gives_back_attempts_although_another_request_was_answered() -> None:

@@ -19,7 +19,9 @@ from tests.support.endpoints import (
     FAST_BACKOFF,
     REQUEST,
     TEST_TIMEOUT,
+    UNLUCKY,
     error_response,
+    fail_unlucky,
     make_session,
     ok_response,
     outcome_of,
@@ -133,12 +135,11 @@ async def test_a_row_that_alone_gets_proxy_errors_fails(respx_mock: respx.MockRo
 
 
 async def test_a_server_error_is_no_outage(respx_mock: respx.MockRouter) -> None:
-    """The health check is not called."""
-    route = respx_mock.post(CHAT_URL).mock(return_value=error_response(500))
+    fail_unlucky(respx_mock, error_response(500))
     async with make_session(max_attempts=3, patience=0.0) as session:
-        error = await outcome_of(session)
+        error = await outcome_of(session, UNLUCKY)
     assert isinstance(error, RowError)
-    assert (error.code, route.call_count) == ("http_500", 3)
+    assert (error.code, session.outage.outages) == ("http_500", 0)
 
 
 @pytest.mark.parametrize(

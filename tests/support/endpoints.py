@@ -93,13 +93,29 @@ def queue_responses(router: respx.MockRouter, *answers: httpx.Response) -> respx
     return router.post(CHAT_URL).mock(side_effect=list(answers))
 
 
-async def outcome_of(session: Session) -> Reply | PersQAError:
+async def outcome_of(session: Session, request: Request = REQUEST) -> Reply | PersQAError:
     """The reply to a request, or its PersQAError. Fails after `TEST_TIMEOUT`."""
     try:
         async with asyncio.timeout(TEST_TIMEOUT):
-            return await session.complete(REQUEST)
+            return await session.complete(request)
     except PersQAError as error:
         return error
+
+
+UNLUCKY = Request("s", (), "unlucky", seed=1)
+
+
+def fail_unlucky(router: respx.MockRouter, *failures: httpx.Response) -> respx.Route:
+    """The chat route gives these responses to UNLUCKY, the last one again and again, and answers all others."""
+    router.get(path="/health").respond(200)
+    left = list(failures)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if b"unlucky" not in request.content:
+            return ok_response()
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return router.post(CHAT_URL).mock(side_effect=answer)
 
 
 def sent_body(route: respx.Route, call: int = -1) -> dict[str, Any]:

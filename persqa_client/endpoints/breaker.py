@@ -1,0 +1,264 @@
+"""Decides whether a failure is the row's own or the endpoint's, which costs no row anything.
+
+A failure that may be the endpoint's is held until the endpoint is shown to be good, by an answer to a request that was
+sent after the failure arrived. If failures of one kind come in a row, or no such answer can come, the endpoint is held
+and tried: with a request that it has answered before, else with a plain one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+from PIL import Image
+
+from persqa_client.endpoints.outage import OutageGate
+from persqa_client.endpoints.request_state import Failover, RequestState
+from persqa_client.errors import FailedOver, Interrupted, PersQAError, RunStopped
+from persqa_client.limits.concurrency import ConcurrencyLimit
+from persqa_client.task_groups import loop_time
+from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, RetryAction
+
+# Requests that failed alike in a row, without an answer in between, after which the endpoint is tried. If fewer are in
+# flight, as many transient failures as those are enough, but at least MIN_STREAK.
+MAX_STREAK, MIN_STREAK = 20, 3
+# Parts of a server's text that differ from request to request: URLs, numbers, and ids, which have digits or are long.
+VARIABLE_TEXT = re.compile(r"https?://\S+|\b[\w-]*\d[\w-]*|\b[\w-]{20,}", re.IGNORECASE)
+
+# Refusals: the server answers, and rejects the request. Others are transient.
+REFUSALS = frozenset({RetryAction.FAIL, RetryAction.STOP})
+
+
+class FailureKind(NamedTuple):
+    code: str
+    text: str
+
+
+def failure_kind(decision: ErrorDecision) -> FailureKind:
+    """Equal for failures that differ only in ids, numbers and URLs."""
+    return FailureKind(decision.code, VARIABLE_TEXT.sub("#", decision.raw or ""))
+
+
+def find_unusable(completion: Completion) -> ErrorDecision | None:
+    """Why a completion is no whole answer, if that may be the endpoint's fault: its token limit, filter or model."""
+    reason = completion.finish_reason
+    if completion.refusal is not None:
+        return None
+    if reason == "content_filter":
+        return ErrorDecision(RetryAction.FAIL, "content_filter", "The server's content filter removed the answer.")
+    if reason == "length":
+        message = "The answer was cut off at the token limit: raise --max-tokens."
+        return ErrorDecision(RetryAction.FAIL, "truncated", message, status=200)
+    if not completion.text.strip():
+        return ErrorDecision(RetryAction.FAIL, "empty", "The answer has no text.", status=200)
+    return None
+
+
+@cache
+def plain_request() -> Request:
+    """A request that any vision-language model can answer, for an endpoint that has answered no row yet."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), (200, 40, 40)).save(file, "JPEG")
+    return Request(
+        "You are a helpful assistant.",
+        (EncodedImage(file.getvalue(), "image/jpeg", 64, 64),),
+        "Describe this picture in one sentence.",
+        seed=1,
+    )
+
+
+@dataclass(slots=True, eq=False)
+class HeldFailure:
+    decision: ErrorDecision
+    # Number of requests sent when it arrived.
+    arrived: int
+    # Whether an answered trial was already followed by another attempt of this request.
+    retried: bool
+    # True if the failure is the row's own, False if the request is to be sent again.
+    is_own: asyncio.Future[bool]
+
+
+class Breaker:
+    """``try_request`` sends a request outside of all limits, and returns None if it was answered well.
+
+    ``watch_interval``: seconds between checks whether an answer that settles the held failures can still come.
+    """
+
+    def __init__(
+        self,
+        outage: OutageGate,
+        concurrency_limit: ConcurrencyLimit,
+        is_alive: Callable[[], Awaitable[bool]],
+        try_request: Callable[[Request], Awaitable[ErrorDecision | None]],
+        *,
+        watch_interval: float,
+    ) -> None:
+        self.outage = outage
+        self._concurrency_limit = concurrency_limit
+        self._is_alive = is_alive
+        self._try_request = try_request
+        self._watch_interval = watch_interval
+        self._sent = 0
+        self._in_flight: set[int] = set()
+        # Requests that failed since the last good answer.
+        self._streaks: defaultdict[FailureKind, set[int]] = defaultdict(set)
+        self._held: list[HeldFailure] = []
+        self._answered: Request | None = None
+        self._watch_timer: asyncio.TimerHandle | None = None
+
+    def start_request(self) -> int:
+        """Returns the number of the request, to be passed to ``end_request`` and ``record_answer``."""
+        self._sent += 1
+        self._in_flight.add(self._sent)
+        return self._sent
+
+    def end_request(self, number: int) -> None:
+        self._in_flight.discard(number)
+
+    def record_answer(self, number: int, request: Request) -> None:
+        """A good answer. Failures that arrived before its request was sent are the rows' own."""
+        self._answered = request
+        self._streaks.clear()
+        if self._held:
+            for held in self._held:
+                if held.arrived < number and not held.is_own.done():
+                    # An account's refusal is never a row's own.
+                    held.is_own.set_result(held.decision.action is not RetryAction.STOP)
+            self._forget_settled()
+
+    def record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
+        """Tries the endpoint if it refuses the account, or after a streak. Raises like ``OutageGate.close``."""
+        streak = self._streaks[failure_kind(decision)]
+        streak.add(state.number)
+        enough = MAX_STREAK
+        if decision.action is RetryAction.STOP:
+            enough = 1
+        elif decision.action is RetryAction.RETRY:
+            # Rows that fail together when an engine dies are fewer than a streak.
+            enough = min(MAX_STREAK, max(MIN_STREAK, len(self._in_flight)))
+        if len(streak) >= enough:
+            self._open(decision, state.failover, is_outage=decision.action is RetryAction.RETRY)
+
+    async def is_own(self, decision: ErrorDecision, failover: Failover | None, *, retried: bool) -> bool:
+        """Waits until it is known whether a failure is the row's own; otherwise the request is to be sent again.
+
+        Hold no permit meanwhile. Raises RunStopped if the endpoint refuses everything, and FailedOver if others do not.
+        """
+        if self._concurrency_limit.closed:
+            raise Interrupted
+        held = HeldFailure(decision, self._sent, retried, asyncio.get_running_loop().create_future())
+        self._held.append(held)
+        try:
+            self._watch(failover)
+            return await held.is_own
+        finally:
+            held.is_own.cancel()
+            self._forget_settled()
+
+    def _watch(self, failover: Failover | None) -> None:
+        if self._watch_timer is None:
+            loop = asyncio.get_running_loop()
+            self._watch_timer = loop.call_later(self._watch_interval, self._check_held, failover)
+
+    def _check_held(self, failover: Failover | None) -> None:
+        """Tries the endpoint if no answer can come that settles the oldest failure."""
+        self._watch_timer = None
+        if not self._held or self._concurrency_limit.closed:
+            return
+        if self.outage.stop is not None:
+            self.reject_held(self.outage.stop)
+            return
+        oldest = self._held[0]
+        answer_may_come = self._concurrency_limit.waiting or any(sent > oldest.arrived for sent in self._in_flight)
+        if not answer_may_come and not self.outage.closed:
+            try:
+                self._open(oldest.decision, failover)
+            except PersQAError as error:
+                self.reject_held(error)
+                return
+        self._watch(failover)
+
+    def _open(self, decision: ErrorDecision, failover: Failover | None, *, is_outage: bool = False) -> None:
+        check = Trial(self, decision, failover).check
+        self.outage.close(decision.message, failover, recovery_check=check, is_outage=is_outage)
+
+    async def send_trial(self) -> ErrorDecision | None:
+        if not await self._is_alive():
+            return ErrorDecision(RetryAction.AWAIT_RECOVERY, "unhealthy", "The server does not report itself healthy.")
+        return await self._try_request(self._answered or plain_request())
+
+    @property
+    def has_answered(self) -> bool:
+        return self._answered is not None
+
+    def settle_after_trial(self, *, at_first: bool) -> None:
+        """The endpoint has answered a trial. ``at_first``: it may have been good all the time.
+
+        Rows of a streak get one more attempt, because the endpoint may have recovered just before the trial.
+        """
+        streaks = {kind for kind, requests in self._streaks.items() if len(requests) >= MIN_STREAK}
+        for held in self._held:
+            if not held.is_own.done():
+                was_in_streak = failure_kind(held.decision) in streaks and not held.retried
+                again = not at_first or held.decision.action is RetryAction.STOP or was_in_streak
+                held.is_own.set_result(not again)
+        self._streaks.clear()
+        self._forget_settled()
+
+    def reject_held(self, error: BaseException) -> None:
+        for held in self._held:
+            if not held.is_own.done():
+                held.is_own.set_exception(error.fresh() if isinstance(error, PersQAError) else error)
+        self._forget_settled()
+
+    def _forget_settled(self) -> None:
+        self._held = [held for held in self._held if not held.is_own.done()]
+
+    def close(self) -> None:
+        """Interrupts waiting requests."""
+        if self._watch_timer is not None:
+            self._watch_timer.cancel()
+            self._watch_timer = None
+        self.reject_held(Interrupted())
+        self._answered = None
+
+
+class Trial:
+    """The check of a held endpoint, repeated until the endpoint answers."""
+
+    def __init__(self, breaker: Breaker, cause: ErrorDecision, failover: Failover | None) -> None:
+        self._breaker = breaker
+        self._cause = cause
+        self._failover = failover
+        self._began = loop_time()
+        self._failures = 0
+
+    async def check(self) -> str | None:
+        """Why the endpoint is still held, or None if it has answered. Raises RunStopped if it refuses everything."""
+        error = await self._breaker.send_trial()
+        if error is None:
+            self._breaker.settle_after_trial(at_first=self._failures == 0)
+            return None
+        self._failures += 1
+        can_be_replaced = self._failover is not None and self._failover.can_outlast_outage
+        if can_be_replaced:
+            self._breaker.reject_held(FailedOver())
+        is_refused = self._cause.action in REFUSALS and error.action in REFUSALS
+        if is_refused and loop_time() - self._began >= max(self._cause.grace, error.grace):
+            stop = self._refusal(error)
+            if not can_be_replaced:
+                self._breaker.reject_held(stop)
+                raise stop
+            self._breaker.outage.refusal = stop.message
+        return error.message
+
+    def _refusal(self, error: ErrorDecision) -> RunStopped:
+        tried = "a request that it had answered before" if self._breaker.has_answered else "a plain request"
+        message = f"The endpoint refuses every request now, also {tried}: {error.message} No row was marked as failed."
+        return RunStopped(error.code, message)
