@@ -157,37 +157,54 @@ class ImageTrial:
         self._tested: ErrorDecision | None = None
         self._tested_types: frozenset[str] = frozenset()
         self._tested_size: int | None = None
+        self._refusal: ErrorDecision | None = None  # to which ``prepare`` reacts
+        self._is_exhausted = not images  # no other form is left
 
-    async def prepare(self) -> None:
-        """Adopts the form that the endpoint accepts. Raises RowError like ``convert_image``."""
-        if self._tested is None and self._refused_size is None:
+    async def prepare(self) -> bool:
+        """Brings the images into the form to be sent next. Returns whether that changed them.
+
+        Raises RowError like ``convert_image``.
+        """
+        before, refusal, self._refusal = self.images, self._refusal, None
+        if refusal is not None:
+            try:
+                self._is_exhausted = not await self._change_form(refusal)
+            except RowError:
+                # The refusal stands: these images can't be decoded here either.
+                self._is_exhausted = True
+        elif self._tested is None and self._refused_size is None:
             await self._use(self._dialect.form)
+        return self.images != before
 
-    def is_refusal(self, decision: ErrorDecision, attempts: int) -> bool:
-        """Whether to try another form instead of retrying; so many ``attempts`` have failed."""
-        return attempts >= ENOUGH_ERRORS and self._tested is None and self._is_testable(decision)
+    def is_form_refused(self, decision: ErrorDecision, attempts: int) -> bool:
+        """Whether to ``prepare`` and send the images in another form after this failure, at no cost to the row.
 
-    async def change_form(self, decision: ErrorDecision) -> bool:
-        """Whether to send the images again, in another form, after this failure."""
-        try:
-            return await self._change_form(decision)
-        except RowError:
-            # The refusal stands: the server is right about an image that can't be decoded here either.
-            return False
-
-    async def _change_form(self, decision: ErrorDecision) -> bool:
+        ``attempts``: earlier ones that failed with server errors.
+        """
         tested, self._tested = self._tested, None
-        if (decision.status or 0) < 400:
+        if self._is_exhausted or not is_about_request(decision):
             return False
-        if is_too_large(decision):
+        if not is_too_large(decision):
+            if tested is not None:
+                self._dialect.record_failed_test(tested, decision)
+                return False
+            is_retried = decision.action is RetryAction.RETRY and attempts + 1 < ENOUGH_ERRORS
+            if is_retried or not (self._missed_types or self._is_testable(decision)):
+                return False
+        self._refusal = decision
+        return True
+
+    async def _change_form(self, refusal: ErrorDecision) -> bool:
+        if is_too_large(refusal):
             return await self._reduce()
-        if tested is not None:
-            self._dialect.record_failed_test(tested, decision)
-            return False
-        if missed := self._dialect.form.refused_types - self._form.refused_types:
-            # Learnt from other requests in the meantime.
+        if missed := self._missed_types:
             return await self._use(replace(self._form, refused_types=self._form.refused_types | missed))
-        return self._is_testable(decision) and await self._test(decision)
+        return await self._test(refusal)
+
+    @property
+    def _missed_types(self) -> frozenset[str]:
+        """Formats of these images that other requests have found to be refused in the meantime."""
+        return self._dialect.form.refused_types & {image.media_type for image in self.images}
 
     async def _reduce(self) -> bool:
         self._refusals += 1
@@ -198,13 +215,11 @@ class ImageTrial:
         return total_size(self.images) < self._refused_size
 
     def _is_testable(self, decision: ErrorDecision) -> bool:
-        if (decision.status or 0) < 400 or decision.code in EXPLAINED_CODES or not self._dialect.may_test(decision):
+        if not self._dialect.may_test(decision):
             return False
-        return bool(self._dialect.untested_types(self.images)) or self._is_suspiciously_large(decision)
-
-    def _is_suspiciously_large(self, decision: ErrorDecision) -> bool:
-        answered = self._dialect.size_limit.answered
-        return (decision.status or 0) < 500 and total_size(self.images) > max(SUSPICIOUS_SIZE, answered * CLOSE)
+        size_to_suspect = max(SUSPICIOUS_SIZE, self._dialect.size_limit.answered * CLOSE)
+        is_suspicious = (decision.status or 0) < 500 and total_size(self.images) > size_to_suspect
+        return is_suspicious or bool(self._dialect.untested_types(self.images))
 
     async def _test(self, decision: ErrorDecision) -> bool:
         types, size = self._dialect.untested_types(self.images), total_size(self.images)
@@ -223,8 +238,10 @@ class ImageTrial:
     async def _use(self, form: ImageForm) -> bool:
         """Whether that changes the images."""
         before, self._form = self.images, form
-        self.images = await self._dialect.converter.convert(self._originals, form)
-        return any(new is not old for new, old in zip(self.images, before, strict=True))
+        self.images = self._originals
+        if form != ImageForm():
+            self.images = await self._dialect.converter.convert(self._originals, form)
+        return self.images != before
 
     def record_answer(self) -> None:
         """An answer to the images as they are now."""
@@ -236,11 +253,18 @@ class ImageTrial:
         dialect.size_limit.record_answer(total_size(self.images), refused)
 
 
+def is_about_request(decision: ErrorDecision) -> bool:
+    """Whether a failure may be due to the images, rather than to load, the account or a gateway."""
+    if (decision.status or 0) < 400 or decision.code in EXPLAINED_CODES:
+        return False
+    # Some gateways say that the address is wrong if the body is too large.
+    return decision.action in {RetryAction.FAIL, RetryAction.RETRY} or decision.status in {404, TOO_LARGE_STATUS}
+
+
 def is_too_large(decision: ErrorDecision) -> bool:
-    if decision.status == TOO_LARGE_STATUS:
-        return True
     said = decision.raw or ""
-    return decision.code not in EXPLAINED_CODES and bool(TOO_LARGE.search(said)) and not OTHER_LIMIT.search(said)
+    is_said = bool(TOO_LARGE.search(said)) and not OTHER_LIMIT.search(said)
+    return is_about_request(decision) and (decision.status == TOO_LARGE_STATUS or is_said)
 
 
 def describe_kind(decision: ErrorDecision) -> str:

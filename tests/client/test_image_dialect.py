@@ -62,20 +62,18 @@ class Conversation:
         self.sent: list[tuple[EncodedImage, ...]] = []
 
     async def ask(self, *images: EncodedImage, max_attempts: int = 5) -> ErrorDecision | None:
-        trial = ImageTrial(self.dialect, images)
-        await trial.prepare()
-        attempts = 0
+        trial, attempts = ImageTrial(self.dialect, images), 0
         while True:
+            await trial.prepare()
             self.sent.append(trial.images)
             decision = self.server(trial.images)
             if decision is None:
                 trial.record_answer()
                 return None
-            attempts += 1
-            is_retried = decision.action is RetryAction.RETRY and attempts < max_attempts
-            if is_retried and not trial.is_refusal(decision, attempts):
+            if trial.is_form_refused(decision, attempts):
                 continue
-            if not await trial.change_form(decision):
+            attempts += 1
+            if decision.action is not RetryAction.RETRY or attempts >= max_attempts:
                 return decision
 
     def types_sent(self) -> list[str]:
@@ -155,12 +153,14 @@ async def test_a_server_that_takes_only_jpeg(dialect: ImageDialect) -> None:
 async def test_requests_in_flight_adopt_what_another_has_learnt(dialect: ImageDialect) -> None:
     trials = [ImageTrial(dialect, (WEBP,)) for _ in range(3)]
     first, *others = trials
-    assert await first.change_form(refusal(400, "Bad image."))
+    assert first.is_form_refused(refusal(400, "Bad image."), 0)
+    assert await first.prepare()
     first.record_answer()
     for trial in others:
-        assert await trial.change_form(refusal(400, "Bad image."))
+        assert trial.is_form_refused(refusal(400, "Bad image."), 0)
+        assert await trial.prepare()
         assert trial.images[0].media_type == "image/jpeg"
-        assert not await trial.change_form(refusal(400, "The content filter.")), "there is nothing left to change"
+        assert not trial.is_form_refused(refusal(400, "The content filter."), 0), "there is nothing left to change"
 
 
 async def test_an_accepted_format_is_not_tested(dialect: ImageDialect) -> None:
@@ -201,10 +201,9 @@ async def test_server_errors_that_end_by_chance_teach_nothing(dialect: ImageDial
     error = refusal(500, "Internal error", RetryAction.RETRY, code="http_500")
     trials = [ImageTrial(dialect, (WEBP,)) for _ in range(9)]
     for trial in trials:
-        assert not trial.is_refusal(error, attempts=1)
-        assert trial.is_refusal(error, attempts=2)
-        assert await trial.change_form(error)
-        assert not trial.is_refusal(error, attempts=3), "the other form is retried as usual"
+        assert not trial.is_form_refused(error, 0)
+        assert trial.is_form_refused(error, 1)
+        assert await trial.prepare()
     for trial in trials:
         trial.record_answer()
     assert dialect.form == ImageForm()
@@ -218,18 +217,21 @@ async def test_server_errors_that_end_by_chance_teach_nothing(dialect: ImageDial
         pytest.param(refusal(400, "Too long.", code="context_overflow"), id="context"),
         pytest.param(refusal(400, "Too many.", code="too_many_images"), id="number of images"),
         pytest.param(ErrorDecision(RetryAction.FAIL, "truncated", "Cut off.", status=200), id="an answer"),
+        pytest.param(refusal(402, "Your request exceeds your limit.", RetryAction.STOP, "no_credit"), id="account"),
+        pytest.param(refusal(429, "Slow down.", RetryAction.WAIT, "http_429"), id="load"),
     ],
 )
 async def test_failures_with_another_reason_are_not_tested(dialect: ImageDialect, decision: ErrorDecision) -> None:
     trial = ImageTrial(dialect, (WEBP,))
-    assert not trial.is_refusal(decision, attempts=9)
-    assert not await trial.change_form(decision)
+    assert not trial.is_form_refused(decision, 9)
+    assert not await trial.prepare()
     assert trial.images == (WEBP,)
 
 
 async def test_an_answer_to_a_format_outweighs_a_wrong_conclusion(dialect: ImageDialect) -> None:
     late, trial = ImageTrial(dialect, (WEBP,)), ImageTrial(dialect, (WEBP,))
-    assert await trial.change_form(refusal(400, "We could not parse the JSON body."))
+    assert trial.is_form_refused(refusal(400, "We could not parse the JSON body."), 0)
+    assert await trial.prepare()
     trial.record_answer()
     assert dialect.form.refused_types == {"image/webp"}
     late.record_answer()
@@ -240,7 +242,7 @@ async def test_an_image_that_cannot_be_decoded_leaves_the_refusal_as_it_is(diale
     damaged = replace(WEBP, data=WEBP.data[:99])
     talk = Conversation(dialect, without("webp"))
     assert await talk.ask(damaged) == refusal(400, "Bad image.")
-    assert len(talk.sent) == 1
+    assert talk.types_sent() == ["webp", "webp"]
 
 
 # Status and body of gateways and servers for which a body has too many bytes.
@@ -334,6 +336,7 @@ async def test_only_a_refusal_of_the_smallest_image_stands(dialect: ImageDialect
     assert talk.sent[-1][0].width * talk.sent[-1][0].height <= 256 * 256
     sizes = [total_size(images) for images in talk.sent]
     assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] == sizes[-2], "no other form is left"
     assert len(sizes) < 9
     assert dialect.form == ImageForm(), "nothing is known of a size that is answered"
 
