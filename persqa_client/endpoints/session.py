@@ -39,6 +39,8 @@ from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request
 
 # Server crashes with the same row in flight until that row fails; fewer may be chance.
 MIN_CRASHES = 3
+# By how much max_tokens is raised, once, if a model's reasoning leaves no room for the answer.
+ROOM_FACTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,23 @@ class RequestProfile:
     sampling: Sampling
     uploads: ImageUploads
     dialect: Dialect = field(default_factory=Dialect)
+    initial_max_tokens: int | None = None  # if ``sampling.max_tokens`` was raised
+
+    def describe_changes(self) -> list[str]:
+        changes = self.dialect.describe_changes()
+        if self.initial_max_tokens is not None:
+            reason = f"{self.initial_max_tokens} tokens were used up before the answer began, by the model's reasoning"
+            changes.append(f"max_tokens is raised to {self.sampling.max_tokens}: {reason}")
+        return changes
+
+    def raise_max_tokens(self) -> bool:
+        """Returns False if that was done before."""
+        if self.initial_max_tokens is not None:
+            return False
+        self.initial_max_tokens = self.sampling.max_tokens
+        max_tokens = ROOM_FACTOR * self.sampling.max_tokens
+        self.sampling = self.sampling.model_copy(update={"max_tokens": max_tokens})
+        return True
 
 
 class Session(AbstractAsyncContextManager["Session"]):
@@ -211,8 +230,11 @@ class Session(AbstractAsyncContextManager["Session"]):
             known = upload.known_uuids if dialect.sends_uuids else frozenset()
             stream = bool(upload.carried) and dialect.can_stream_uploads
             worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
+            sampling = profile.sampling
+            if request.max_tokens is not None:
+                worded = replace(worded, max_tokens=max(request.max_tokens, sampling.max_tokens))
             # Rendered for each attempt: stored in ``state``, the images would outlive the request.
-            body = render_body(worded, model=self.endpoint.model, sampling=profile.sampling, dialect=dialect)
+            body = render_body(worded, model=self.endpoint.model, sampling=sampling, dialect=dialect)
             upload.count_sent(known)
             self.traffic.sent += 1
             self.traffic.retried += was_sent
@@ -237,10 +259,14 @@ class Session(AbstractAsyncContextManager["Session"]):
             trial.record_answer()
         self._record_answer(completion, permit, tokens)
         unusable = find_unusable(completion)
-        if unusable is None and profile is self.profile:
-            self.breaker.record_answer(number, request)
         if suspect:
             self.suspect_limit.record_answer()
+        if profile is self.profile:
+            if unusable is None:
+                self.breaker.record_answer(number, request)
+            elif has_no_room(completion) and (profile.sampling is not sampling or profile.raise_max_tokens()):
+                message = "The model's reasoning used up max_tokens."
+                raise AttemptError(ErrorDecision(RetryAction.ADAPT, "no_room", message, status=200))
         reply = make_reply(completion, request, dialect, attempts=state.attempts_used + 1, used_uuids=bool(known))
         return reply if unusable is None else replace(reply, unusable=unusable)
 
@@ -445,6 +471,11 @@ def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState
     if adapted is None:
         raise RowError("rejected", decision.message, raw=decision.raw, attempts=state.attempts_used + 1)
     return adapted
+
+
+def has_no_room(completion: Completion) -> bool:
+    """Whether the answer had not begun at the token limit."""
+    return completion.finish_reason == "length" and not completion.text.strip()
 
 
 def make_reply(completion: Completion, request: Request, dialect: Dialect, *, attempts: int, used_uuids: bool) -> Reply:
