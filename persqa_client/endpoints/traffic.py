@@ -46,7 +46,10 @@ def collect_endpoint_stats(pool: Pool) -> tuple[EndpointStats, ...]:
 
 
 def collect_notes(pool: Pool) -> list[str]:
-    changes = {member.url: member.session.profile.describe_changes() for member in pool.members}
+    changes = {
+        member.url: member.session.profile.describe_changes() + member.session.image_dialect.describe_changes()
+        for member in pool.members
+    }
     first: list[str] = next(iter(changes.values()), [])  # DataFlow's servings have no endpoints
     if all(notes == first for notes in changes.values()):
         return [*first, *pool.warnings]
