@@ -29,6 +29,10 @@ class ProbeSession:
         sampling = sampling or self.profile.sampling
         return ProbeSession(self.session, replace(self.profile, dialect=dialect, sampling=sampling))
 
+    def greedy(self, *, prefill: str | None = None) -> ProbeSession:
+        """At temperature 0, where answers to equal prompts are equal and can be compared."""
+        return self.vary(prefill=prefill, sampling=self.profile.sampling.model_copy(update={"temperature": 0.0}))
+
     def adopt_refusals(self, variation: ProbeSession, ignoring: Collection[str] = ()) -> None:
         """Adopts the refused fields of a variation, except the tested fields ``ignoring``."""
         self.profile.dialect = self.profile.dialect.with_refusals(variation.profile.dialect, ignoring=ignoring)
