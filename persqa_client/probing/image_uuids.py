@@ -17,8 +17,8 @@ from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.probing.vision import COLOURS, ask_colour_of, find_named_colour, make_colour_image
 from persqa_client.types import EncodedImage
 
-# Two tokens of Qwen's a side.
-SIDE = 56
+# Pixels. Models with random weights answer small images of different colours alike.
+SIDE = 560
 # For answers of any model, since answers are compared whole.
 MAX_TOKENS = 16
 # After an unrelated failure the session sends the image instead of the uuid, which tests nothing.

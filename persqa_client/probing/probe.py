@@ -41,6 +41,8 @@ MAX_GETS = 3
 CONSTRAINING_STRATEGIES = frozenset({"auto", "constrain", "surrogate"})
 # The user's request fields that would lengthen the probes' answers.
 LENGTHENING_FIELDS = frozenset({"min_tokens"})
+MIN_COMPARED_TOKENS = 8
+ACCEPTING_STATES = frozenset({"seen", "not shown", "no difference"})
 
 
 async def probe_all(
@@ -87,6 +89,9 @@ async def probe_server(
     short = {name: value for name, value in extra_body.items() if name not in LENGTHENING_FIELDS}
     probe = probe.vary(sampling=probe.profile.sampling.model_copy(update={"extra_body": short}))
     vision, seconds = await check_vision(probe)
+    if vision.state in ACCEPTING_STATES and not vision.text:
+        # As with random weights. vLLM knows this field; where it is refused, nothing is believed.
+        probe = replace(probe, min_tokens=MIN_COMPARED_TOKENS)
     server = replace(server, vision=vision, picture_patch=detect_patch_size(vision), latency=seconds)
     server = await _probe_features(probe, server, strategy, thorough=thorough, uuid=uuid)
     session.profile.dialect = replace(
@@ -101,7 +106,7 @@ async def probe_server(
 async def _probe_features(
     probe: ProbeSession, server: ServerCapabilities, strategy: StrategyChoice, *, thorough: bool, uuid: bool
 ) -> ServerCapabilities:
-    accepts_images = server.vision is not None and server.vision.state in {"seen", "not shown", "no difference"}
+    accepts_images = server.vision is not None and server.vision.state in ACCEPTING_STATES
     async with task_group() as group:
         constraining = thorough or strategy in CONSTRAINING_STRATEGIES
         constraints = group.create_task(probe_constraints(probe)) if constraining else None

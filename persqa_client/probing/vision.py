@@ -151,7 +151,7 @@ def judge_vision(first: ColourAnswer, second: ColourAnswer | None, text_tokens: 
     growth = judge_growth(first, second, text_tokens)
     tokens = first.prompt - text_tokens if first.prompt and text_tokens else None
     right = [text for text, answer in zip(texts, answers, strict=True) if answer.correct]
-    alike = len(answers) == 2 and (texts[0] == texts[1] or first.named == answers[1].named is not None)
+    alike = len(answers) == 2 and (texts[0] == texts[1] != "" or first.named == answers[1].named is not None)
     if len(right) == 2 or (right and growth in {"unknown", "image"} and not alike):
         return VisionCheck("seen", right[0], tokens)
     text = " / ".join(dict.fromkeys(texts))

@@ -9,13 +9,16 @@ from typing import Any
 import httpx
 import pytest
 import respx
+from aiohttp import web
 
+from persqa_client.probing.capabilities import VisionCheck
 from persqa_client.probing.image_uuids import judge_uuid, probe_uuid
+from persqa_client.probing.probe import probe_server
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.simulator.server import run_simulator
 from persqa_client.simulator.settings import SimSettings
 from tests.probing.test_probe_features import make_local_session
-from tests.support.endpoints import CHAT_URL, error_response, make_session, ok_response
+from tests.support.endpoints import CHAT_URL, error_response, make_session, ok_response, serve_handler
 
 
 @pytest.mark.parametrize(
@@ -119,3 +122,27 @@ async def test_a_500_for_an_unknown_uuid_is_a_refusal(respx_mock: respx.MockRout
 async def test_a_server_that_wants_the_image_again_does_not_support_uuids(respx_mock: respx.MockRouter) -> None:
     server = CachingServer(lambda part: error_response(400) if part["image_url"] is None else None)
     assert not await probe(server, respx_mock)
+
+
+async def test_a_model_that_says_nothing_is_asked_for_more_words() -> None:
+    """As models with random weights do at temperature 0, unless vLLM's ``min_tokens`` is given."""
+
+    async def end_at_once(request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.json_response({"data": []})
+        body = await request.json()
+        part = body["messages"][1]["content"][0]
+        if isinstance(part, dict) and part["image_url"] is None and part["uuid"] not in urls:
+            return web.json_response({"error": {"message": "Cache miss."}}, status=400)
+        if isinstance(part, dict) and part["image_url"] is not None:
+            urls[part.get("uuid")] = part["image_url"]["url"]
+        word = urls[part["uuid"]][-20:] if isinstance(part, dict) and "uuid" in part else ""
+        said.append(body.get("min_tokens", 0))
+        return web.json_response({"choices": [{"message": {"content": word if said[-1] else ""}}]})
+
+    urls, said = dict[str | None, str](), list[int]()
+    async with serve_handler(end_at_once) as url, make_local_session(f"{url}/v1", "tiny") as session:
+        server = await probe_server(session, strategy="direct", uuid=True)
+    assert server.uuid is True
+    assert server.vision == VisionCheck("not shown", "", None)
+    assert said == [0, 0, 0, 8, 8, 8], "only where answers are compared with each other"

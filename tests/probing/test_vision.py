@@ -96,7 +96,7 @@ def second_answer(said: str | RowError, prompt: int) -> ColourAnswer:
         pytest.param("Blue", "Red", PIXELS, "not shown", id="wrong colours"),
         pytest.param("ab cd", "ef gh", NO_USAGE, "not shown", id="random weights, no usage"),
         pytest.param("ab cd", BROKEN, PIXELS, "not shown", id="random weights, the second not answered"),
-        pytest.param("", "", NO_USAGE, "no difference", id="only thoughts"),
+        pytest.param("", "", PIXELS, "not shown", id="nothing said"),
         # Servers that leave the images out.
         pytest.param("No picture.", "No picture.", NOTHING, "ignored", id="dropped"),
         pytest.param("Blue", "Blue", NOTHING, "ignored", id="dropped, a guess that is right for the second"),
