@@ -28,20 +28,25 @@ def test_a_flag_without_a_value_is_auto(args: list[str], completed: list[str]) -
 
 
 @pytest.mark.parametrize(
-    ("flags", "config", "by_uuid"),
+    ("flags", "config", "works", "by_uuid"),
     [
-        pytest.param((), "", False, id="auto, which is not shown"),
-        pytest.param(("--uuid",), "uuid = true", False, id="the earlier forms"),
-        pytest.param(("--uuid", "on"), "uuid = false", True, id="on"),
-        pytest.param(("--no-uuid",), 'uuid = "on"', False, id="off"),
+        pytest.param((), "", True, True, id="auto"),
+        pytest.param((), "", False, False, id="auto, where uuids are counted but not shown"),
+        pytest.param(("--uuid",), "uuid = false", True, True, id="auto, the earlier flag"),
+        pytest.param((), "uuid = true", True, True, id="auto, the earlier value in a file"),
+        pytest.param((), "uuid = false", True, False, id="off, the earlier value in a file"),
+        pytest.param(("--uuid", "on"), "uuid = false", False, True, id="on"),
+        pytest.param(("--no-uuid",), 'uuid = "on"', True, False, id="off"),
+        pytest.param((), "no-uuid = true", True, False, id="off in a file"),
     ],
 )
-def test_the_choice_decides_what_is_sent(tmp_path: Path, flags: tuple[str, ...], config: str, by_uuid: bool) -> None:
-    """The server counts an image that is sent by its uuid, but does not show it."""
+def test_the_choice_decides_what_is_sent(
+    tmp_path: Path, flags: tuple[str, ...], config: str, works: bool, by_uuid: bool
+) -> None:
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (64, 48), (200, 30, 30)).save(tmp_path / "photos" / "a.png")
     (tmp_path / "flags.toml").write_text(config)
-    with run_simulator(SimSettings(latency=0, blind_to_uuids=True)) as server:
+    with run_simulator(SimSettings(latency=0, blind_to_uuids=not works)) as server:
         result = persqa(
             *("run", "photos", "-o", "out.jsonl", "--base-url", server.base_url, "--model", DEFAULT_MODEL),
             *("--questions", "2", "--config", "flags.toml", *flags),
