@@ -14,7 +14,7 @@ from functools import partial
 import httpx2
 from tenacity import AsyncRetrying
 
-from persqa_client.client.classify import UNREACHABLE_CODES
+from persqa_client.client.classify import NO_FILES, UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect, wraps_answer
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import render_body
@@ -221,6 +221,10 @@ class Session(AbstractAsyncContextManager["Session"]):
                 if decision.code in UNREACHABLE_CODES:
                     state.record_connection_failure(decision, self.outage.answers)
                     self.outage.record_refusal(decision.message, state.failover)
+            case RetryAction.WAIT if decision.code == NO_FILES:
+                # This process is at its limit, not the server.
+                self.concurrency_limit.cap(self.concurrency_limit.permits - 1)
+                self.outage.record_refusal(decision.message, state.failover)
             case RetryAction.WAIT:
                 self._react_to_load(decision, permit, state)
             case RetryAction.AWAIT_RECOVERY:
