@@ -15,7 +15,7 @@ from functools import partial
 import httpx2
 from tenacity import AsyncRetrying
 
-from persqa_client.client.classify import UNREACHABLE_CODES
+from persqa_client.client.classify import NO_FILES, UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect, wraps_answer
 from persqa_client.client.image_dialect import ImageDialect, ImageTrial
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
@@ -366,6 +366,10 @@ class Session(AbstractAsyncContextManager["Session"]):
                     self.outage.record_refusal(decision.message, state.failover)
                 if is_row:
                     self.breaker.record_failure(decision, state)
+            case RetryAction.WAIT if decision.code == NO_FILES:
+                # This process is at its limit, not the server.
+                self.concurrency_limit.cap(self.concurrency_limit.permits - 1)
+                self.outage.record_refusal(decision.message, state.failover)
             case RetryAction.WAIT:
                 self._react_to_load(decision, permit, state)
             case RetryAction.AWAIT_RECOVERY:
