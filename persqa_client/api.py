@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 
-from persqa_client.config import Endpoint, Limits, Recipe, Sampling, make_run_settings
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UuidChoice, make_run_settings
 from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, task_limit
 from persqa_client.errors import RowError, RunStopped, SettingsError
@@ -46,7 +46,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         recipe: Recipe | None = None,
         image_root: Path | None = None,
         probes: bool = True,
-        uuid: bool = True,
+        uuid: bool | UuidChoice = "auto",
         http_client: httpx2.AsyncClient | None = None,
     ) -> None:
         self._settings = make_run_settings(
@@ -119,7 +119,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     async def _probe(self) -> Pipeline:
         settings = self._settings
         await self._composition.probe(
-            "strategy" if settings.probes else None, uuid=settings.uuid and settings.recipe.questions > 1
+            "strategy" if settings.probes else None, uuid=settings.uuid != "off" and settings.recipe.questions > 1
         )
         return self._composition.make_pipeline()
 

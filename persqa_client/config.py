@@ -186,6 +186,15 @@ class Recipe(Settings):
         return self
 
 
+# ``auto``: if a probe shows that the server finds images by uuid. ``on``: without a probe.
+UuidChoice = Literal["auto", "on", "off"]
+
+
+def read_uuid_choice(value: object) -> object:
+    """The choice was a flag before: true means ``auto``."""
+    return {True: "auto", False: "off"}[value] if isinstance(value, bool) else value
+
+
 class RunSettings(Settings):
     """Picklable. With ``output`` None the results are kept in memory."""
 
@@ -205,8 +214,8 @@ class RunSettings(Settings):
     retry_failed: bool = False
     # Probe the server before the first row.
     probes: bool = True
-    # Send each image once, then only its uuid, if the server caches images.
-    uuid: bool = True
+    # Send each image once, then only its uuid.
+    uuid: Annotated[UuidChoice, BeforeValidator(read_uuid_choice)] = "auto"
 
     @model_validator(mode="after")
     def check_strategy_is_probed(self) -> Self:

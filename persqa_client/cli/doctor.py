@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_USAGE, exit_with_error
+from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_USAGE, exit_with_error, print_message
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build_settings
 from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.endpoints.session import Session
@@ -20,6 +20,7 @@ from persqa_client.probing.capabilities import (
     ServerCapabilities,
     VisionCheck,
     explain_unusable_vision,
+    list_warnings,
     resolve_strategy,
 )
 from persqa_client.probing.probe import identify_server, probe_server
@@ -57,6 +58,8 @@ def print_report(base_url: str, model: str | None, api_key_env: str | None, time
         reason = f"A request with an image was not answered: {server.vision.text}"
     if reason is not None:
         exit_with_error(f"This server cannot be used for a run. {reason}", EXIT_NO_SERVER)
+    for warning in list_warnings([server], [endpoint.base_url]):
+        print_message(f"Warning: {warning}")
     console.print("\nSettings to use:", style="bold")
     console.print(suggest_command(server, endpoint, api_key_env), soft_wrap=True, markup=False, highlight=False)
 
@@ -119,7 +122,9 @@ def describe_vision(check: VisionCheck | None) -> str:
     return {
         "seen": f"seen: the model named the colour ({check.text!r})",
         "not shown": f"accepted, but the model did not name the colour: {check.text!r}",
+        "no difference": f"accepted, but two different images got the same answer: {check.text!r}",
         "ignored": f"not passed to the model, which answered {check.text!r}",
+        "read as text": f"passed to the model as base64 text, which it answered with {check.text!r}",
         "refused": f"rejected: {check.text}",
         "failed": f"no answer: {check.text}",
     }[check.state]
@@ -134,8 +139,10 @@ def describe_image_tokens(server: ServerCapabilities) -> str:
 
 def describe_image_limit(server: ServerCapabilities) -> str:
     if server.image_limit is not None:
-        return f"{server.image_limit} per request"
-    return "unknown" if server.images_taken is None else f"at least {server.images_taken} per request"
+        limit = f"{server.image_limit} per request"
+    else:
+        limit = "unknown" if server.images_taken is None else f"at least {server.images_taken} per request"
+    return f"{limit}, but one of two images did not affect the answer" if server.image_pair is False else limit
 
 
 def list_forms(label: str, support: Mapping[str, str]) -> list[Finding]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from persqa_client.cli.exits import prepare_process
-from persqa_client.cli.run import run
+from persqa_client.cli.run import RunCommand, run
 from persqa_client.cli.sim import sim
 
 
@@ -41,6 +41,6 @@ app = typer.Typer(
     add_completion=False,
 )
 app.callback()(prepare_process)
-app.command()(run)
+app.command(cls=RunCommand)(run)
 app.command()(sim)
 app.command()(doctor)

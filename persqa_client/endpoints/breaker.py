@@ -184,6 +184,10 @@ class Breaker:
                 return
         self._watch(failover)
 
+    def try_endpoint(self, cause: ErrorDecision, failover: Failover | None) -> None:
+        """Holds the endpoint until it answers a trial. Raises like ``OutageGate.close``."""
+        self._open(cause, failover)
+
     def _open(self, decision: ErrorDecision, failover: Failover | None, *, is_outage: bool = False) -> None:
         check = Trial(self, decision, failover).check
         self.outage.close(decision.message, failover, recovery_check=check, is_outage=is_outage)

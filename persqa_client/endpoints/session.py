@@ -37,6 +37,7 @@ from persqa_client.limits.server_metrics import poll_metrics
 from persqa_client.task_groups import loop_time, wait_first
 from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, RetryAction, Usage
 
+UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered nothing since an outage.")
 # Server crashes with the same row in flight until that row fails; fewer may be chance.
 MIN_CRASHES = 3
 # By how much max_tokens is raised, once, if a model's reasoning leaves no room for the answer.
@@ -224,6 +225,8 @@ class Session(AbstractAsyncContextManager["Session"]):
             upload.attempt(retry=retry),
             self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
         ):
+            if suspect:
+                await self._confirm_recovery(state)
             await self._pass_gate(permit, state, tokens, retry=retry)
             self._settle_outages(state)
             dialect = profile.dialect
@@ -328,6 +331,15 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self.outage.check(failure.message, failover)
         if self.outage.closed or (state.has_failed_here and failover.is_ready):
             raise FailedOver
+
+    async def _confirm_recovery(self, state: RequestState) -> None:
+        """Tries the endpoint before a request that may crash it, unless it has answered others since.
+
+        Otherwise the request could crash it for ever: without an answer in between, an outage proves nothing.
+        """
+        if state.answers_at_failure == self.outage.answers and not self.outage.closed:
+            self.breaker.try_endpoint(state.latest_failure or UNCONFIRMED, state.failover)
+            await self.outage.wait_until_open()
 
     async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
         """Holds the permit, because the gate may close meanwhile."""

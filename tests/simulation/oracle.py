@@ -1,0 +1,77 @@
+"""What the endpoints of a world allow at each moment."""
+
+from __future__ import annotations
+
+from math import exp
+
+from tests.simulation.endpoint import ANSWERING, EndpointSettings, Kind, Phase, Timeline
+from tests.simulation.world import MAX_OUTAGE, World
+
+# An endpoint's own refusal, which need not be waited for. Useless answers are refusals in another form.
+REFUSING: frozenset[Kind] = frozenset({"account", "useless"})
+# Seconds that a client may take to notice that an endpoint is good again: as long as the trouble lasted, since the
+# waits between probes double, up to this. An endpoint that was left out is tried again more rarely.
+MAX_NOTICE, MAX_NOTICE_LEFT_OUT = 12.0, 60.0
+# Answers, in latencies, until the endpoint is full of requests again.
+REFILL = 3.0
+
+
+def answers(phase: Phase) -> bool:
+    return phase.kind in ANSWERING and phase.slots != 0
+
+
+def may_stop(settings: EndpointSettings, now: float) -> bool:
+    """Whether a run may give up this endpoint: it refuses, is bad for too long, or has been good for a short time."""
+    timeline = settings.timeline
+    index = timeline.index_at(now)
+    if answers(timeline.phases[index]):
+        return index > 0 and is_unnoticed(timeline, index, now, settings.latency)
+    return timeline.phases[index].kind in REFUSING or now - bad_since(settings, index) >= MAX_OUTAGE - 1
+
+
+def bad_since(settings: EndpointSettings, index: int) -> float:
+    """When the trouble of a phase began; good phases in between may be too short to be noticed."""
+    timeline = settings.timeline
+    while index > 1 and is_unnoticed(timeline, index - 1, timeline.phases[index].since, settings.latency):
+        index -= 2
+    return timeline.phases[index].since
+
+
+def is_unnoticed(timeline: Timeline, index: int, now: float, latency: float) -> bool:
+    before, since = timeline.phases[index - 1], timeline.phases[index].since
+    if answers(before):
+        return False
+    return now - since <= notice_time(before.kind, since - before.since) + latency
+
+
+def notice_time(kind: Kind, duration: float) -> float:
+    return min(duration + 1.0, MAX_NOTICE_LEFT_OUT if kind in REFUSING else MAX_NOTICE)
+
+
+def capacity(world: World, start: float, end: float) -> float:
+    """Answers that the endpoints could give between the two times, without what a client can't use.
+
+    Left out are the time until it is noticed that an endpoint is good again, and the time until it is full of requests,
+    then and at the start.
+    """
+    return sum(endpoint_capacity(settings, world, start, end) for settings in world.endpoints)
+
+
+def endpoint_capacity(settings: EndpointSettings, world: World, start: float, end: float) -> float:
+    concurrency = world.limits.concurrency
+    total, timeline, usable = 0.0, settings.timeline, start
+    for index, phase in enumerate(timeline.phases):
+        since, until = phase.since, timeline.end_of(index)
+        latency = settings.latency * exp(settings.spread**2 / 2)
+        if since <= start < until:
+            usable = max(usable, start + latency * phase.slowness)
+        if not answers(phase):
+            usable = max(usable, until + notice_time(phase.kind, until - since) + REFILL * latency)
+            continue
+        slots = settings.slots if phase.slots is None else phase.slots
+        if isinstance(concurrency, int):
+            slots = min(slots, concurrency)
+        seconds = min(until, end) - max(since, usable, start)
+        if seconds > 0:
+            total += seconds * slots / (latency * phase.slowness)
+    return total
