@@ -179,7 +179,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
         retry = was_sent and not suspect
         async with (
-            self.suspect_limit.turn() if suspect else nullcontext(),
+            self.suspect_limit.turn(alone=state.crashes >= MIN_CRASHES - 1) if suspect else nullcontext(),
             upload.attempt(retry=retry),
             self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
         ):
