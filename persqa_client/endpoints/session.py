@@ -283,7 +283,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
         Otherwise the request could crash it for ever: without an answer in between, an outage proves nothing.
         """
-        if state.answers_at_failure == self.outage.answers and not self.outage.closed:
+        if state.crashes and state.answers_at_failure == self.outage.answers and not self.outage.closed:
             self.breaker.try_endpoint(state.latest_failure or UNCONFIRMED, state.failover)
             await self.outage.wait_until_open()
 
