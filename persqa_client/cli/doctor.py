@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_USAGE, exit_with_error
+from persqa_client.cli.execute import read_credentials
+from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_USAGE, exit_with_error, print_message
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build_settings
-from persqa_client.endpoints.credentials import find_api_key
+from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import PersQAError, SettingsError
 from persqa_client.probing.capabilities import (
     ServerCapabilities,
     VisionCheck,
     explain_unusable_vision,
+    list_warnings,
     resolve_strategy,
 )
 from persqa_client.probing.probe import identify_server, probe_server
@@ -38,10 +41,10 @@ TEXT_TOKENS = 400
 MIN_IMAGE_TOKENS = 64
 
 
-def print_report(base_url: str, model: str | None, api_key_env: str | None, timeout: float) -> None:
+def print_report(base_url: str, model: str | None, flags: Mapping[str, Any], timeout: float) -> None:
+    """``flags``: those of the credentials, by name."""
     try:
-        key = find_api_key(base_url, api_key_env, os.environ)
-        endpoint = build_settings(Endpoint, base_url=base_url, model=model or "?", api_key=key)
+        (endpoint,) = make_endpoints([base_url], model or "?", read_credentials(flags), os.environ)
         limits = build_settings(
             Limits, timeout=timeout, concurrency=MAX_CONCURRENCY, max_attempts=2, max_outage=timeout
         )
@@ -57,8 +60,10 @@ def print_report(base_url: str, model: str | None, api_key_env: str | None, time
         reason = f"A request with an image was not answered: {server.vision.text}"
     if reason is not None:
         exit_with_error(f"This server cannot be used for a run. {reason}", EXIT_NO_SERVER)
+    for warning in list_warnings([server], [endpoint.base_url]):
+        print_message(f"Warning: {warning}")
     console.print("\nSettings to use:", style="bold")
-    console.print(suggest_command(server, endpoint, api_key_env), soft_wrap=True, markup=False, highlight=False)
+    console.print(suggest_command(server, endpoint, flags), soft_wrap=True, markup=False, highlight=False)
 
 
 async def diagnose(
@@ -88,7 +93,7 @@ def print_findings(findings: list[Finding], console: Console) -> None:
 def list_findings(endpoint: Endpoint, server: ServerCapabilities, notes: list[str]) -> list[Finding]:
     models = ", ".join(server.models[:MAX_MODELS_SHOWN]) or "none listed"
     return [
-        ("endpoint", endpoint.base_url),
+        ("endpoint", endpoint.full_url),
         ("server", f"vLLM {server.version}" if server.owner == "vllm" else server.version or "unknown"),
         ("models", models + (" …" if len(server.models) > MAX_MODELS_SHOWN else "")),
         ("tested model", endpoint.model),
@@ -119,7 +124,9 @@ def describe_vision(check: VisionCheck | None) -> str:
     return {
         "seen": f"seen: the model named the colour ({check.text!r})",
         "not shown": f"accepted, but the model did not name the colour: {check.text!r}",
+        "no difference": f"accepted, but two different images got the same answer: {check.text!r}",
         "ignored": f"not passed to the model, which answered {check.text!r}",
+        "read as text": f"passed to the model as base64 text, which it answered with {check.text!r}",
         "refused": f"rejected: {check.text}",
         "failed": f"no answer: {check.text}",
     }[check.state]
@@ -134,8 +141,10 @@ def describe_image_tokens(server: ServerCapabilities) -> str:
 
 def describe_image_limit(server: ServerCapabilities) -> str:
     if server.image_limit is not None:
-        return f"{server.image_limit} per request"
-    return "unknown" if server.images_taken is None else f"at least {server.images_taken} per request"
+        limit = f"{server.image_limit} per request"
+    else:
+        limit = "unknown" if server.images_taken is None else f"at least {server.images_taken} per request"
+    return f"{limit}, but one of two images did not affect the answer" if server.image_pair is False else limit
 
 
 def list_forms(label: str, support: Mapping[str, str]) -> list[Finding]:
@@ -161,13 +170,20 @@ def under_one_label(label: str, texts: list[str]) -> list[Finding]:
     return [(label if number == 0 else "", text) for number, text in enumerate(texts)]
 
 
-def suggest_command(server: ServerCapabilities, endpoint: Endpoint, key_env: str | None) -> str:
-    words = ["persqa", "run", "photos/", "-o", "qa.jsonl", "--base-url", endpoint.base_url, "--model", endpoint.model]
-    words += ["--api-key-env", key_env] if key_env else []
+def suggest_command(server: ServerCapabilities, endpoint: Endpoint, flags: Mapping[str, Any]) -> str:
+    words = ["persqa", "run", "photos/", "-o", "qa.jsonl", "--base-url", endpoint.full_url, "--model", endpoint.model]
+    words += repeat_flags(flags)
     words += ["--strategy", suggest_strategy(server)]
     pixels = max_pixels_that_fit(server)
     words += ["--max-pixels", str(pixels)] if pixels is not None and pixels < DEFAULT_MAX_PIXELS else []
     return shlex.join(words)
+
+
+def repeat_flags(flags: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in flags.items():
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None:
+                yield from (f"--{name.replace('_', '-')}", str(one))
 
 
 def suggest_strategy(server: ServerCapabilities) -> Strategy:

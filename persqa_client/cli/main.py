@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from persqa_client.cli.exits import prepare_process
-from persqa_client.cli.run import run
+from persqa_client.cli.run import RunCommand, run
 from persqa_client.cli.sim import sim
 
 
@@ -18,6 +19,19 @@ def doctor(
     ] = None,
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable with the API key.")
+    ] = None,
+    api_key_command: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Command that prints the API key.")
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=@VARIABLE", help="Further header, with its value in an environment variable."),
+    ] = None,
+    ca_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificates to trust instead of the system's.")
+    ] = None,
+    client_cert: Annotated[
+        str | None, typer.Option(metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 120.0,
 ) -> None:
@@ -30,7 +44,14 @@ def doctor(
     # Imported here to keep --help fast (cli/run.py).
     from persqa_client.cli.doctor import print_report
 
-    print_report(base_url, model, api_key_env, timeout)
+    flags = {
+        "api_key_env": api_key_env and [api_key_env],
+        "api_key_command": api_key_command and [api_key_command],
+        "header": header,
+        "ca_cert": ca_cert,
+        "client_cert": client_cert,
+    }
+    print_report(base_url, model, flags, timeout)
 
 
 app = typer.Typer(
@@ -41,6 +62,6 @@ app = typer.Typer(
     add_completion=False,
 )
 app.callback()(prepare_process)
-app.command()(run)
+app.command(cls=RunCommand)(run)
 app.command()(sim)
 app.command()(doctor)

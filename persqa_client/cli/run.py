@@ -9,6 +9,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
+
+UUID_CHOICES = ("auto", "on", "off")
+
+
+class RunCommand(TyperCommand):
+    """Accepts ``--uuid`` without a value, which it did not have before."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, complete_uuid_flag(args))
+
+
+def complete_uuid_flag(args: list[str]) -> list[str]:
+    """``--uuid`` without a value is ``--uuid auto``."""
+    following = [*args, ""][1:]
+    return [
+        "--uuid=auto" if word == "--uuid" and after not in UUID_CHOICES else word
+        for word, after in zip(args, following, strict=True)
+    ]
 
 
 def load_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -33,6 +52,8 @@ def load_config(context: typer.Context, path: Path | None) -> Path | None:
             raise typer.BadParameter(f"{path} has an unknown key {key!r}. Keys are flags of persqa run; see --help.")
         if name in repeated and isinstance(value, str):
             value = [value]
+        if name == "uuid" and isinstance(value, bool):
+            value = "auto" if value else "off"
         defaults[name] = table_as_json(path, key, value) if isinstance(value, dict) else value
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
@@ -178,11 +199,13 @@ def run(
         ),
     ] = True,
     uuid: Annotated[
-        bool,
+        Literal["auto", "on", "off"],
         typer.Option(
-            "--uuid/--no-uuid", help="Send each image once if the server caches images by uuid.", rich_help_panel=SERVER
+            help="Send each image once, then its uuid: auto if a test shows that the server has it, on without a test.",
+            rich_help_panel=SERVER,
         ),
-    ] = True,
+    ] = "auto",
+    no_uuid: Annotated[bool, typer.Option("--no-uuid", help="The same as --uuid off.", rich_help_panel=SERVER)] = False,
     extra_body: Annotated[
         str | None, typer.Option(metavar="JSON", help="Additional request fields.", rich_help_panel=QUESTIONS)
     ] = None,
@@ -192,6 +215,32 @@ def run(
             metavar="NAME",
             help="Environment variable with the API key; one per --base-url, in order, - for none.",
             rich_help_panel=SERVER,
+        ),
+    ] = None,
+    api_key_command: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="Command that prints the API key, asked again when the key expires; one per --base-url, in order.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=@VARIABLE",
+            help="Further header, with its value in an environment variable. Repeatable.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    ca_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificates to trust instead of the system's.", rich_help_panel=SERVER),
+    ] = None,
+    client_cert: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.", rich_help_panel=SERVER
         ),
     ] = None,
     concurrency: Annotated[
@@ -229,7 +278,8 @@ def run(
 
     On a machine with a GPU: persqa run photos/ -o qa.jsonl --serve Qwen/Qwen2.5-VL-3B-Instruct
     """
-    flags = {name: value for name, value in locals().items() if name not in {"config", "dry_run"}}
+    flags = {name: value for name, value in locals().items() if name not in {"config", "dry_run", "no_uuid"}}
+    flags["uuid"] = "off" if no_uuid else uuid
     gc.disable()  # objects of imports are permanent; see ``tune_gc``
     # Imported here to keep --help fast: these imports take 0.9 s of CPU time.
     if serve:

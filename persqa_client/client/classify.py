@@ -28,6 +28,8 @@ UNREACHABLE_CODES = frozenset(
     {"connection_lost", "http_502", "http_504", *(f"http_{status}" for status in range(520, 530))}
 )
 
+NO_FILES = "no_connection_files"  # this process may open no more files
+
 TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files"]
 
 
@@ -128,6 +130,9 @@ def classify_transport_error(fault: TransportFault, detail: str, context: Attemp
     url = context.base_url
     if fault == "timeout":
         return ErrorDecision(RetryAction.RETRY, "timeout", f"No answer within {context.timeout:g} s (--timeout).")
+    if fault == "files":
+        message = "This process cannot open more connections: raise its limit of open files (ulimit -n)."
+        return ErrorDecision(RetryAction.WAIT, NO_FILES, message)
     if fault == "refused" and context.has_answered:
         return ErrorDecision(RetryAction.AWAIT_RECOVERY, "refused", f"{url} no longer accepts connections.")
     messages = {
@@ -136,9 +141,8 @@ def classify_transport_error(fault: TransportFault, detail: str, context: Attemp
         "proxy": f"The proxy for {url} accepts no connections ({detail}): correct HTTPS_PROXY or NO_PROXY",
         "tls": f"No secure connection to {url} ({detail}): check the certificate, or use http instead of https",
         "url": f"{url} is not a valid address ({detail})",
-        "files": "This process has too many open connections: lower --concurrency or raise the limit (ulimit -n)",
     }
-    if fault in messages and (not context.has_answered or fault in {"url", "files"}):
+    if fault in messages and (not context.has_answered or fault == "url"):
         return ErrorDecision(RetryAction.STOP, f"no_connection_{fault}", f"{messages[fault]}.")
     if fault == "dns":
         message = f"The host of {url} can no longer be resolved."

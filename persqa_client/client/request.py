@@ -19,6 +19,7 @@ from persqa_client.client.dialect import (
     prefill_message,
 )
 from persqa_client.config import Sampling
+from persqa_client.images.loader import base64_size
 from persqa_client.types import EncodedImage, Json, Request, Turn
 
 # Bytes encoded to base64 at a time: a multiple of three, 120 KB encoded. Smaller pieces need more system calls; from
@@ -34,7 +35,7 @@ class Body:
     parts: tuple[bytes | EncodedImage, ...]
 
     def __len__(self) -> int:
-        return sum(len(part) if isinstance(part, bytes) else (len(part.data) + 2) // 3 * 4 for part in self.parts)
+        return sum(len(part) if isinstance(part, bytes) else base64_size(part) for part in self.parts)
 
     def __bytes__(self) -> bytes:
         return b"".join(part if isinstance(part, bytes) else pybase64.b64encode(part.data) for part in self.parts)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, make_run_settings
+from persqa_client.config import Endpoint, Recipe, RunSettings, UuidChoice, build_settings, make_run_settings
 from persqa_client.dataflow.base import errors_name_arguments
 from persqa_client.dataflow.cells import ImageFolder
 from persqa_client.dataflow.foreign_serving import ForeignPool
@@ -122,7 +122,7 @@ class PersQAGenerator(OperatorBase):
         fresh: bool = False,
         retry_failed: bool = True,
         probes: bool = True,
-        uuid: bool = True,
+        uuid: bool | UuidChoice = "auto",
         batch_size: int = 32,
         progress: bool = True,
         **recipe: Any,

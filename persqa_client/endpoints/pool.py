@@ -41,10 +41,16 @@ class Member:
     failed_rows: int = 0
     failures: int = 0  # attempts that failed here and continued elsewhere, since the last answer
     left_out: str | None = None  # why the endpoint is excluded for the rest of the run
+    warned: bool = False  # that the endpoint refuses everything at present
 
     @property
     def url(self) -> str:
         return self.session.endpoint.base_url
+
+    @property
+    def exclusion(self) -> str | None:
+        """Why the endpoint gets no requests: for the rest of the run, or until a trial is answered."""
+        return self.left_out or self.session.outage.refusal
 
     @property
     def health(self) -> HealthState:
@@ -68,7 +74,7 @@ class Member:
 
     @property
     def can_outlast_outage(self) -> bool:
-        return any(not other.left_out and not other.session.outage.overdue for other in self.others)
+        return any(not other.exclusion and not other.session.outage.overdue for other in self.others)
 
 
 class Pool(AbstractAsyncContextManager["Pool"]):
@@ -132,6 +138,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             for member in self.members:
                 if member.left_out is None and (stop := member.session.outage.server_exit) is not None:
                     self._leave_out(member, stop)
+                self._warn_of_refusal(member)
             index = choose_endpoint(
                 [member.load for member in self.members],
                 order,
@@ -166,15 +173,27 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             raise stop
         if member.left_out is not None:
             return
-        if all(other.left_out for other in member.others):
+        if all(other.exclusion for other in member.others):
             raise stop
         member.left_out = stop.message
         index = self.members.index(member)
         for key in [key for key, seen_at in self._seen_at.items() if seen_at == index]:
             del self._seen_at[key]
-        sentence = f"{member.url} is left out from now on: {stop.message}"
+        self._add_warning(f"{member.url} is left out from now on: {stop.message}")
+
+    def _warn_of_refusal(self, member: Member) -> None:
+        refusal = member.session.outage.refusal
+        if refusal is not None and not member.warned:
+            self._add_warning(f"{member.url} is left out until it answers again: {refusal}")
+        member.warned = refusal is not None
+
+    def _add_warning(self, sentence: str) -> None:
         self.warnings.append(sentence)
         self._warn(sentence)
+
+    @property
+    def has_breakers(self) -> bool:
+        return bool(self.members)
 
     @property
     def completer(self) -> Pool | Session:

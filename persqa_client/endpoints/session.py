@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,8 +15,9 @@ from functools import partial
 import httpx2
 from tenacity import AsyncRetrying
 
-from persqa_client.client.classify import UNREACHABLE_CODES
+from persqa_client.client.classify import NO_FILES, UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect, wraps_answer
+from persqa_client.client.image_dialect import ImageDialect, ImageTrial
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import render_body
 from persqa_client.client.response import restore_answer
@@ -26,17 +28,20 @@ from persqa_client.endpoints.breaker import Breaker, find_unusable
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, OutageGate, explain_stop
 from persqa_client.endpoints.request_state import Failover, RequestState, SuspectLimit
 from persqa_client.errors import AttemptError, FailedOver, RowError, RunStopped
+from persqa_client.images.loader import ImageConverter
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
 from persqa_client.limits.concurrency import ConcurrencyLimit, Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import poll_metrics
 from persqa_client.task_groups import loop_time, wait_first
-from persqa_client.types import Completion, ErrorDecision, Request, RetryAction, Usage
+from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, RetryAction, Usage
 
 UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered nothing since an outage.")
 # Server crashes with the same row in flight until that row fails; fewer may be chance.
 MIN_CRASHES = 3
+# By how much max_tokens is raised, once, if a model's reasoning leaves no room for the answer.
+ROOM_FACTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Reply:
     constrained: bool  # whether the server enforced the request's pattern
     prefilled: bool = False  # whether the server continued the given beginning
     used_uuids: bool = False  # whether images were sent as uuids only
+    pictures: tuple[EncodedImage, ...] = ()  # as sent
     unusable: ErrorDecision | None = None  # why it is no whole answer, which may be the endpoint's fault
 
 
@@ -67,6 +73,23 @@ class RequestProfile:
     sampling: Sampling
     uploads: ImageUploads
     dialect: Dialect = field(default_factory=Dialect)
+    initial_max_tokens: int | None = None  # if ``sampling.max_tokens`` was raised
+
+    def describe_changes(self) -> list[str]:
+        changes = self.dialect.describe_changes()
+        if self.initial_max_tokens is not None:
+            reason = f"{self.initial_max_tokens} tokens were used up before the answer began, by the model's reasoning"
+            changes.append(f"max_tokens is raised to {self.sampling.max_tokens}: {reason}")
+        return changes
+
+    def raise_max_tokens(self) -> bool:
+        """Returns False if that was done before."""
+        if self.initial_max_tokens is not None:
+            return False
+        self.initial_max_tokens = self.sampling.max_tokens
+        max_tokens = ROOM_FACTOR * self.sampling.max_tokens
+        self.sampling = self.sampling.model_copy(update={"max_tokens": max_tokens})
+        return True
 
 
 class Session(AbstractAsyncContextManager["Session"]):
@@ -119,6 +142,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         )
         self.suspect_limit = SuspectLimit()
         self.profile = RequestProfile(sampling, ImageUploads(self.concurrency_limit.image_limit))
+        self.image_dialect = ImageDialect(ImageConverter(sampling.extra_body))
         self.traffic = TrafficCounts()
         self.backoff = backoff
         self._image_tokens = image_tokens
@@ -138,15 +162,12 @@ class Session(AbstractAsyncContextManager["Session"]):
             self._metrics_task = asyncio.create_task(self._poll_metrics())
         state = state or RequestState()
         profile = profile or self.profile
-        tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
-        tokens_by_uuid = {
-            image.uuid: self._image_tokens(image) if profile.dialect.can_stream_uploads else 0
-            for image in request.pictures
-            if image.uuid is not None
-        }
-        upload = ImageUpload(profile.uploads, tokens_by_uuid)
-        attempt = partial(self._attempt, request, state, profile, upload, tokens)
+        trial = ImageTrial(self.image_dialect, request.pictures)
+        attempt = self._prepare_attempt(request, state, profile, trial)
         while True:
+            # Probes send their images as they are.
+            if profile is self.profile and await trial.prepare():
+                attempt = self._prepare_attempt(request, state, profile, trial)
             try:
                 reply = await run_with_retries(attempt, partial(self._make_retry_policy, state))
             except FailedOver:
@@ -163,12 +184,33 @@ class Session(AbstractAsyncContextManager["Session"]):
                 # Recorded now: another request may be answered before the gate closes.
                 state.give_back_unanswered_attempts()
             else:
-                if profile is not self.profile or await self._is_own_answer(reply, state):
+                if reply is not None and (profile is not self.profile or await self._is_own_answer(reply, state)):
                     return reply
 
+    def _prepare_attempt(
+        self, request: Request, state: RequestState, profile: RequestProfile, trial: ImageTrial
+    ) -> Callable[[], Awaitable[Reply | None]]:
+        if trial.images is not request.pictures:
+            request = replace(request, pictures=trial.images)
+        tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
+        tokens_by_uuid = {
+            image.uuid: self._image_tokens(image) if profile.dialect.can_stream_uploads else 0
+            for image in request.pictures
+            if image.uuid is not None
+        }
+        upload = ImageUpload(profile.uploads, tokens_by_uuid)
+        return partial(self._attempt, request, state, profile, trial, upload, tokens)
+
     async def _attempt(
-        self, request: Request, state: RequestState, profile: RequestProfile, upload: ImageUpload, tokens: int
-    ) -> Reply:
+        self,
+        request: Request,
+        state: RequestState,
+        profile: RequestProfile,
+        trial: ImageTrial,
+        upload: ImageUpload,
+        tokens: int,
+    ) -> Reply | None:
+        """None if the images are to be sent in another form."""
         if state.failover is not None:
             await self._fail_over_if_needed(state, state.failover)
         was_sent = state.sent > 0
@@ -191,8 +233,11 @@ class Session(AbstractAsyncContextManager["Session"]):
             known = upload.known_uuids if dialect.sends_uuids else frozenset()
             stream = bool(upload.carried) and dialect.can_stream_uploads
             worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
+            sampling = profile.sampling
+            if request.max_tokens is not None:
+                worded = replace(worded, max_tokens=max(request.max_tokens, sampling.max_tokens))
             # Rendered for each attempt: stored in ``state``, the images would outlive the request.
-            body = render_body(worded, model=self.endpoint.model, sampling=profile.sampling, dialect=dialect)
+            body = render_body(worded, model=self.endpoint.model, sampling=sampling, dialect=dialect)
             upload.count_sent(known)
             self.traffic.sent += 1
             self.traffic.retried += was_sent
@@ -202,6 +247,9 @@ class Session(AbstractAsyncContextManager["Session"]):
                 completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
             except AttemptError as error:
                 decision = error.decision = upload.reclassify(error.decision, known)
+                if profile is self.profile and trial.is_form_refused(decision, state.attempts_used):
+                    self.outage.record_answer()
+                    return None
                 self._react(decision, permit, state, profile)
                 # Another request may already have adapted the dialect.
                 if decision.action is RetryAction.ADAPT and dialect is profile.dialect:
@@ -210,12 +258,18 @@ class Session(AbstractAsyncContextManager["Session"]):
             finally:
                 self.breaker.end_request(number)
             upload.record_answer()
+        if not known:
+            trial.record_answer()
         self._record_answer(completion, permit, tokens)
         unusable = find_unusable(completion)
-        if unusable is None and profile is self.profile:
-            self.breaker.record_answer(number, request)
         if suspect:
             self.suspect_limit.record_answer()
+        if profile is self.profile:
+            if unusable is None:
+                self.breaker.record_answer(number, request)
+            elif has_no_room(completion) and (profile.sampling is not sampling or profile.raise_max_tokens()):
+                message = "The model's reasoning used up max_tokens."
+                raise AttemptError(ErrorDecision(RetryAction.ADAPT, "no_room", message, status=200))
         reply = make_reply(completion, request, dialect, attempts=state.attempts_used + 1, used_uuids=bool(known))
         return reply if unusable is None else replace(reply, unusable=unusable)
 
@@ -312,6 +366,10 @@ class Session(AbstractAsyncContextManager["Session"]):
                     self.outage.record_refusal(decision.message, state.failover)
                 if is_row:
                     self.breaker.record_failure(decision, state)
+            case RetryAction.WAIT if decision.code == NO_FILES:
+                # This process is at its limit, not the server.
+                self.concurrency_limit.cap(self.concurrency_limit.permits - 1)
+                self.outage.record_refusal(decision.message, state.failover)
             case RetryAction.WAIT:
                 self._react_to_load(decision, permit, state)
             case RetryAction.AWAIT_RECOVERY:
@@ -431,12 +489,17 @@ def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState
     return adapted
 
 
+def has_no_room(completion: Completion) -> bool:
+    """Whether the answer had not begun at the token limit."""
+    return completion.finish_reason == "length" and not completion.text.strip()
+
+
 def make_reply(completion: Completion, request: Request, dialect: Dialect, *, attempts: int, used_uuids: bool) -> Reply:
     prefix = request.prefill if dialect.active_prefill else None
     form = dialect.active_constraint if request.pattern and not prefix else None
     if prefix or wraps_answer(form):
         completion = restore_answer(completion, wrapped=wraps_answer(form), prefix=prefix)
-    return Reply(completion, attempts, form is not None, bool(prefix), used_uuids)
+    return Reply(completion, attempts, form is not None, bool(prefix), used_uuids, request.pictures)
 
 
 def make_row_error(decision: ErrorDecision, state: RequestState) -> RowError:

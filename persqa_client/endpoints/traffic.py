@@ -39,14 +39,17 @@ def collect_endpoint_stats(pool: Pool) -> tuple[EndpointStats, ...]:
             member.session.traffic.usage.prompt,
             member.session.traffic.usage.completion,
             member.session.outage.outages,
-            member.left_out,
+            member.exclusion,
         )
         for member in pool.members
     )
 
 
 def collect_notes(pool: Pool) -> list[str]:
-    changes = {member.url: member.session.profile.dialect.describe_changes() for member in pool.members}
+    changes = {
+        member.url: member.session.profile.describe_changes() + member.session.image_dialect.describe_changes()
+        for member in pool.members
+    }
     first: list[str] = next(iter(changes.values()), [])  # DataFlow's servings have no endpoints
     if all(notes == first for notes in changes.values()):
         return [*first, *pool.warnings]
@@ -70,7 +73,7 @@ def collect_findings(pool: Pool) -> list[str]:
 
 
 def describe_trouble(pool: Pool) -> str | None:
-    reasons = {member.url: _describe_pause(member) for member in pool.members if not member.left_out}
+    reasons = {member.url: _describe_pause(member) for member in pool.members if not member.exclusion}
     troubles = {url: reason for url, reason in reasons.items() if reason is not None}
     if not troubles:
         return None

@@ -1,4 +1,7 @@
-"""Stops a run whose first results are all the same endpoint failure."""
+"""Stops a run whose first results are all the same endpoint failure, if nothing watches its endpoints.
+
+Sessions have a breaker (endpoints/breaker.py); DataFlow's servings have none.
+"""
 
 from __future__ import annotations
 

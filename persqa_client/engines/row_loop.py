@@ -39,6 +39,9 @@ class EndpointPool(Protocol):
     @property
     def permits(self) -> int: ...
 
+    @property
+    def has_breakers(self) -> bool: ...
+
     def drain(self) -> None: ...
 
 
@@ -123,7 +126,8 @@ class RowLoop:
         self._max_waiting_tasks = max(1024, 8 * limits.concurrency_cap)
         self._max_waiting_bytes = limits.max_inflight_bytes
         # If earlier processes got answers from the endpoint, equal failures are due to the rows.
-        self._early_stop = EarlyStop(passed=ledger.mode == "retry" or ledger.tally.succeeded > 0)
+        was_good = ledger.mode == "retry" or ledger.tally.succeeded > 0
+        self._early_stop = EarlyStop(passed=pool.has_breakers or was_good)
         self._dropped_failures = 0
         self.engine = LocalEngine(
             answer,

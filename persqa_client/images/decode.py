@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from pi_heif import HeifImageFile
@@ -23,7 +23,9 @@ from persqa_client.errors import RowError
 from persqa_client.images.colour import flatten_to_8_bit
 from persqa_client.images.heif import unlink_metadata
 from persqa_client.images.orientation import apply_orientation, read_exif_orientation
-from persqa_client.images.tokens import MAX_RATIO
+from persqa_client.images.references import name_reference_in_errors
+from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
+from persqa_client.images.webp import is_lossless_webp
 from persqa_client.types import EncodedImage
 
 MAX_DECODED_PIXELS = 200_000_000
@@ -31,6 +33,12 @@ JPEG_QUALITY = 90
 JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 # Smaller drawings become PNG: JPEG would blur them without saving bytes.
 SMALL_SIDE = 64
+DRAWING_FORMATS = frozenset({"PNG", "GIF", "BMP"})
+# The smallest image to which a limit of bytes reduces a larger one; with fewer pixels, models do not recognise much.
+SMALLEST_PIXELS = 256 * 256
+SMALLEST_QUALITY = 75
+# A reduction aims below the limit, since smaller JPEGs have more bytes per pixel.
+REDUCTION_MARGIN = 0.95
 
 # Called directly, because Image.open warns about sizes and tries every format.
 OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
@@ -68,7 +76,7 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) 
     if format == "AVIF":
         # Decoders rotate TIFF (Pillow) and HEIC (libheif); GIF and BMP have no orientation.
         orientation = read_exif_orientation(opened.info.get("exif", b""))
-    target = fit_to_pixels(opened.size, max_pixels)
+    target = fit_size(opened.size, max_pixels)
     with decoder_errors(format):
         if format == "JPEG":
             # Decodes at 1/2, 1/4 or 1/8 size if that is at least the target size.
@@ -76,11 +84,11 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) 
         opened.load()
     if format == "HEIC":
         # libheif may decode to another size than the header's.
-        target = fit_to_pixels(opened.size, max_pixels)
+        target = fit_size(opened.size, max_pixels)
     image = flatten_to_8_bit(opened, data)
-    if image.size != target:
-        image = image.resize(target, Image.Resampling.LANCZOS)
-    return encode_image(apply_orientation(image, orientation), format)
+    is_small = max(min(image.size, target)) < SMALL_SIDE
+    image = apply_orientation(resize(image, target), orientation)
+    return encode_image(image, lossless=is_small and format in DRAWING_FORMATS)
 
 
 @contextmanager
@@ -114,21 +122,71 @@ def truncated_error(format: str) -> RowError:
     return RowError("image_truncated", f"starts as {format} but is truncated or damaged; get the file again.")
 
 
-def fit_to_pixels(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
+def fit_size(size: tuple[int, int], max_pixels: int) -> tuple[int, int]:
+    """The size to send: at most ``max_pixels``, unless that makes a side shorter than MIN_SIDE."""
     width, height = size
-    if width * height <= max_pixels:
-        return size
-    scale = math.sqrt(max_pixels / (width * height))
-    short = max(1, int(min(size) * scale))
-    long = min(int(max(size) * scale), max_pixels // short)
+    short, long = sorted(size)
+    if width * height > max_pixels:
+        scale = math.sqrt(max_pixels / (width * height))
+        short = max(1, int(min(size) * scale))
+        long = min(int(max(size) * scale), max_pixels // short)
+    if short < MIN_SIDE:
+        short, long = MIN_SIDE, round(MIN_SIDE * max(size) / min(size))
+    # Rounding down the short side may exceed the ratio.
+    long = min(long, MAX_RATIO * short - 1)
     return (long, short) if width > height else (short, long)
 
 
-def encode_image(image: Image.Image, original_format: str) -> EncodedImage:
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if image.size == size:
+        return image
+    grows = size[0] * size[1] > image.width * image.height
+    # Lanczos adds bright and dark lines along the edges of an enlarged drawing.
+    return image.resize(size, Image.Resampling.BICUBIC if grows else Image.Resampling.LANCZOS)
+
+
+def encode_image(image: Image.Image, *, lossless: bool = False, quality: int = JPEG_QUALITY) -> EncodedImage:
+    """As PNG if ``lossless`` or too long for JPEG, else as JPEG."""
     # Pillow would copy `info` (GIF comments, profiles) to the new file.
     image.info.clear()
-    small_drawing = original_format in ("PNG", "GIF", "BMP") and max(image.size) < SMALL_SIDE
-    format = "PNG" if small_drawing or max(image.size) > JPEG_MAX_SIDE else "JPEG"
+    format = "PNG" if lossless or max(image.size) > JPEG_MAX_SIDE else "JPEG"
     out = io.BytesIO()
-    image.save(out, format, quality=JPEG_QUALITY)
+    image.save(out, format, quality=quality)
     return EncodedImage(out.getvalue(), f"image/{format.lower()}", *image.size)
+
+
+def convert_image(image: EncodedImage, refused: Collection[str], max_bytes: int | None = None) -> EncodedImage:
+    """Re-encodes an image that a server does not accept: its media type is ``refused``, or it has too many bytes.
+
+    The result has at most ``max_bytes``, unless the smallest sensible image has more. It has no uuid, and is ``image``
+    itself if nothing is to be gained. Raises RowError ``image_truncated``.
+    """
+    is_refused = image.media_type in refused
+    if not is_refused and (max_bytes is None or len(image.data) <= max_bytes):
+        return image
+    format = image.media_type.removeprefix("image/").upper()
+    with name_reference_in_errors("An image"), decoder_errors(format):
+        opened = OPENERS[format](io.BytesIO(image.data))
+        pixels = opened.convert("L" if opened.mode == "L" else "RGB")
+    converted = encode_image(pixels)
+    if is_refused and format == "WEBP" and is_lossless_webp(image.data) and "image/png" not in refused:
+        # Graphics are smaller as PNG, and stay sharp.
+        converted = min(encode_image(pixels, lossless=True), converted, key=count_bytes)
+    if max_bytes is not None and len(converted.data) > max_bytes:
+        converted = reduce_bytes(pixels, converted, max_bytes)
+    return converted if is_refused else min(image, converted, key=count_bytes)
+
+
+def reduce_bytes(pixels: Image.Image, encoded: EncodedImage, max_bytes: int) -> EncodedImage:
+    """Fewer pixels step by step, down to SMALLEST_PIXELS; then a lower quality."""
+    area = pixels.width * pixels.height
+    while len(encoded.data) > max_bytes and area > SMALLEST_PIXELS:
+        area = max(SMALLEST_PIXELS, int(area * max_bytes / len(encoded.data) * REDUCTION_MARGIN))
+        encoded = encode_image(resize(pixels, fit_size(pixels.size, area)))
+    if len(encoded.data) > max_bytes:
+        encoded = encode_image(resize(pixels, fit_size(pixels.size, area)), quality=SMALLEST_QUALITY)
+    return encoded
+
+
+def count_bytes(image: EncodedImage) -> int:
+    return len(image.data)

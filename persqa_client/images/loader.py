@@ -1,21 +1,22 @@
-"""Loads images in threads, and assigns uuids to images that are sent repeatedly."""
+"""Loads and converts images in threads, and assigns uuids to images that are sent repeatedly."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import orjson
 from cachetools import FIFOCache, LRUCache, cached
 
 from persqa_client.errors import RowError
+from persqa_client.images.decode import convert_image
 from persqa_client.images.prepare import SourceImage, parse_image, read_image
 from persqa_client.images.references import FileVersion, get_file_version, read_cached_file
 from persqa_client.types import EncodedImage
@@ -163,3 +164,82 @@ class ImageLoader:
             return image
         finally:
             del self._loading[reference]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageForm:
+    """In what form images are sent: without some media types, and all together within so many bytes of base64."""
+
+    refused_types: frozenset[str] = frozenset()
+    max_bytes: int | None = None
+
+
+class ImageConverter:
+    """Converts images in threads, each image in use once for each form.
+
+    ``fields``: as for ``add_image_uuid``. A converted image has a uuid of its own if the original has one.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = fields
+        self._converted: WeakKeyDictionary[EncodedImage, dict[ImageForm, EncodedImage]] = WeakKeyDictionary()
+        self._running: dict[tuple[EncodedImage, ImageForm], asyncio.Task[EncodedImage | RowError]] = {}
+
+    async def convert(self, images: Sequence[EncodedImage], form: ImageForm) -> tuple[EncodedImage, ...]:
+        """Raises RowError like ``convert_image``."""
+        share = form.max_bytes
+        if share is not None:
+            share = divide_bytes([base64_size(image) for image in images], share) // 4 * 3
+        return tuple([await self._convert(image, ImageForm(form.refused_types, share)) for image in images])
+
+    async def _convert(self, image: EncodedImage, form: ImageForm) -> EncodedImage:
+        if image.media_type not in form.refused_types and (form.max_bytes is None or len(image.data) <= form.max_bytes):
+            return image
+        if (known := self._converted.get(image, {}).get(form)) is not None:
+            return known
+        key = (image, form)
+        if key not in self._running:
+            self._running[key] = asyncio.create_task(asyncio.to_thread(self._convert_now, image, form))
+            self._running[key].add_done_callback(lambda _: self._running.pop(key))
+        # Shielded: other requests may wait for the same image if this one is cancelled.
+        converted = await asyncio.shield(self._running[key])
+        if isinstance(converted, RowError):
+            raise RowError(converted.code, converted.message)
+        # An entry whose value is its key would never be removed.
+        if converted is not image:
+            self._converted.setdefault(image, {})[form] = converted
+        return converted
+
+    def _convert_now(self, image: EncodedImage, form: ImageForm) -> EncodedImage | RowError:
+        """Returns errors, because several requests may raise them."""
+        try:
+            converted = convert_image(image, form.refused_types, form.max_bytes)
+        except RowError as error:
+            return error
+        if converted is image or image.uuid is None:
+            return converted
+        return add_image_uuid(converted, self._fields)
+
+
+def base64_size(image: EncodedImage) -> int:
+    return (len(image.data) + 2) // 3 * 4
+
+
+def total_size(images: Collection[EncodedImage]) -> int:
+    """In base64."""
+    return sum(map(base64_size, images))
+
+
+def divide_bytes(sizes: Sequence[int], total: int) -> int:
+    """The size to which the largest have to be reduced so that all together have ``total``.
+
+    Rounded down, so that requests with longer and shorter texts send the same images.
+    """
+    left = total
+    for position, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - position)
+        if size > share:
+            step = 1 << max(0, share.bit_length() - 5)
+            return share // step * step
+        left -= size
+    return total

@@ -1,7 +1,7 @@
 """Prepares an image for sending.
 
-An upright, opaque, still 8-bit JPEG, PNG or WebP within the pixel limit is sent unchanged, without its metadata. Other
-images are decoded and re-encoded.
+An upright, opaque, still 8-bit JPEG, PNG or WebP within the limits of size is sent unchanged, without its metadata.
+Other images are decoded and re-encoded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from persqa_client.errors import RowError
 from persqa_client.images.containers import StrippedImage, TruncatedImage, check_bmp, check_gif, check_tiff
-from persqa_client.images.decode import check_dimensions, reencode_image, truncated_error
+from persqa_client.images.decode import check_dimensions, fit_size, reencode_image, truncated_error
 from persqa_client.images.formats import SUPPORTED, describe_content, detect_format, is_unsupported_image
 from persqa_client.images.heif import check_heif
 from persqa_client.images.jpeg import strip_jpeg
@@ -49,7 +49,7 @@ class SourceImage:
         return blake2b(self.data, digest_size=16, salt=bytes([self.orientation])).digest()
 
     def as_is(self, max_pixels: int) -> EncodedImage | None:
-        if self.plain_size is None or self.plain_size[0] * self.plain_size[1] > max_pixels:
+        if self.plain_size is None or fit_size(self.plain_size, max_pixels) != self.plain_size:
             return None
         return EncodedImage(self.data, f"image/{self.format.lower()}", *self.plain_size)
 

@@ -69,6 +69,11 @@ def read_vp8l_header(frame: bytes) -> tuple[int, int, bool]:
     return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, not bits >> 28 & 1
 
 
+def is_lossless_webp(data: bytes) -> bool:
+    """Of a WebP without metadata, as ``strip_webp`` makes it."""
+    return data[12:16] == b"VP8L"
+
+
 BITSTREAM_READERS = {b"VP8 ": read_vp8_header, b"VP8L": read_vp8l_header}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -17,16 +17,18 @@ StrategyChoice = Literal["auto", "direct", "constrain", "prefill", "surrogate"]
 MAX_MODELS_RECORDED = 20
 # Fields with other names in the run file.
 RUN_FILE_KEYS = {"vision": "sight", "text": "words"}
+NOT_IN_RUN_FILE = frozenset({"root", "parent", "image_pair"})
 
 
 @dataclass(frozen=True, slots=True)
 class VisionCheck:
-    """``not shown``: accepted, but not described, as by some small models. ``ignored``: accepted, but not passed to the
-    model. ``failed``: no answer; the image need not be the reason.
+    """``seen``: a colour was named. ``not shown``: none was, as by some small models. ``no difference``: two images got
+    the same answer. ``ignored``: accepted, but not passed to the model. ``read as text``: the prompt grew with the
+    image's bytes. ``failed``: no answer; the image need not be the reason.
     """
 
-    state: Literal["seen", "not shown", "ignored", "refused", "failed"]
-    text: str = ""  # the answer, or the error message
+    state: Literal["seen", "not shown", "no difference", "ignored", "read as text", "refused", "failed"]
+    text: str = ""  # the answers, or the error message
     tokens: int | None = None  # of the image in the prompt, with its markers; None if usage is not reported
 
 
@@ -49,10 +51,14 @@ class ServerCapabilities:
     seed: Literal["obeyed", "not shown", "refused"] | None = None
     uuid: bool | None = None  # whether an image can be sent again by its uuid
     latency: float | None = None  # seconds for a short answer about an image
+    image_pair: bool | None = None  # whether both images of a request reach the model
+    root: str | None = None  # path of the weights, as vLLM lists it
+    parent: str | None = None  # base model of an adapter
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self, dict_factory=lambda items: {RUN_FILE_KEYS.get(name, name): value for name, value in items})
-        return data | {"models": list(self.models[:MAX_MODELS_RECORDED])}
+        kept = {name: value for name, value in data.items() if name not in NOT_IN_RUN_FILE}
+        return kept | {"models": list(self.models[:MAX_MODELS_RECORDED])}
 
 
 def require_model(server: ServerCapabilities, model: str) -> None:
@@ -61,16 +67,69 @@ def require_model(server: ServerCapabilities, model: str) -> None:
         raise RunStopped("unknown_model", f"The server does not serve {model!r}; it serves {served}. Check --model.")
 
 
+SKIP_ADVICE = "Choose a vision-language model, or skip this test with --no-probes."
+
+
 def explain_unusable_vision(server: ServerCapabilities) -> str | None:
     vision = server.vision
-    if vision is None or vision.state not in {"ignored", "refused"}:
+    if vision is None:
         return None
     if vision.state == "refused":
-        return f"The server rejects images: {vision.text.rstrip('.')}. Choose a vision-language model."
-    return (
-        "The server accepts images but does not show them to the model: an image adds no tokens to the prompt. "
-        "Choose a vision-language model."
-    )
+        return f"The server rejects images: {vision.text.rstrip('.')}. {SKIP_ADVICE}"
+    answered = f"and the model does not name its colour (it answered {vision.text!r}). {SKIP_ADVICE}"
+    if vision.state == "ignored":
+        grown = f"an image adds {vision.tokens or 0} tokens to the prompt"
+        return f"The server accepts images but does not show them to the model: {grown}, {answered}"
+    if vision.state == "read as text":
+        grown = "the prompt grows with the bytes of an image"
+        return f"The server passes images to the model as base64 text: {grown}, {answered}"
+    return None
+
+
+def explain_doubtful_vision(server: ServerCapabilities) -> str | None:
+    """A warning for what the probes could not show."""
+    vision = server.vision
+    if vision is None:
+        return None
+    doubt = "Its answers may be made up without the images: check some of them."
+    if vision.state == "not shown":
+        return f"The model did not name the colour of the test images (it answered {vision.text!r}). {doubt}"
+    if vision.state == "no difference":
+        return f"The model gave the same answer ({vision.text!r}) to two different test images. {doubt}"
+    if vision.state == "failed":
+        return f"It is not known whether the model sees images, because a test failed: {vision.text.rstrip('.')}."
+    if vision.state == "seen" and server.image_pair is False:
+        return "Of two images in one request, one did not affect the answer: in rows with several, some may be ignored."
+    return None
+
+
+def list_warnings(servers: Sequence[ServerCapabilities], urls: Sequence[str]) -> list[str]:
+    """Warnings about the servers at these URLs, which serve one model."""
+    found = zip(urls, map(explain_doubtful_vision, servers), strict=True)
+    warnings = [f"{url}: {text}" if len(servers) > 1 else text for url, text in found if text is not None]
+    return [*warnings, *_list_differences(servers, urls)]
+
+
+def _list_differences(servers: Sequence[ServerCapabilities], urls: Sequence[str]) -> list[str]:
+    """Servers that may have other weights than the first, though the model's name is the same."""
+    warnings = []
+    for server, url in zip(servers[1:], urls[1:], strict=True):
+        differences = [
+            f"{label} {theirs!r} instead of {ours!r}"
+            for label, ours, theirs in (
+                ("root", servers[0].root, server.root),
+                ("parent", servers[0].parent, server.parent),
+                ("version", servers[0].version, server.version),
+                ("max_model_len", servers[0].max_model_len, server.max_model_len),
+            )
+            if ours is not None and theirs is not None and ours != theirs
+        ]
+        if differences:
+            warnings.append(
+                f"{url} is not served like {urls[0]}: {', '.join(differences)}. "
+                "Check that both have the same weights, since answers come from both."
+            )
+    return warnings
 
 
 def resolve_strategy(server: ServerCapabilities, wanted: StrategyChoice) -> Strategy:

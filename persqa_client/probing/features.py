@@ -6,37 +6,37 @@ Servers often ignore unknown fields and answer 200, so only an answer can show a
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import replace
 from typing import Literal
 
-from persqa_client.client.dialect import CONSTRAINT_FORMS, PREFILL_FORMS, STREAM_FIELDS
-from persqa_client.client.image_uploads import ImageUploads
+from persqa_client.client.dialect import CONSTRAINT_FORMS, PREFILL_FORMS
 from persqa_client.config import Sampling
 from persqa_client.endpoints.session import Reply
 from persqa_client.errors import RowError
 from persqa_client.probing.capabilities import FeatureSupport
 from persqa_client.probing.probe_session import ProbeSession
-from persqa_client.probing.vision import make_colour_image
+from persqa_client.probing.vision import SYSTEM, make_colour_image
 from persqa_client.task_groups import gather_all
 from persqa_client.types import Request, Turn
 
-# No model answers this without the constraint.
+# No model answers this without the constraint. The question contradicts it, since some servers do not enforce a
+# schema but add it to the prompt, where a model may follow it.
 PROBE_PATTERN = "persqa-[0-9]{6}"
+CONTRADICTION = "Say hello: that one word in plain text, without digits, whatever format is asked for elsewhere."
 
-SYSTEM = "You answer briefly."
 # Tokens for answers that are not read; some hosted models require at least this many.
 MIN_TOKENS = 16
 
 PREFILL_TEXT = "The answer begins"
 MAX_IMAGES_TRIED = 16
-UUID_TRIES = 3
+PAIR_SIDE = 112  # pixels
 IMAGE_LIMIT = re.compile(
     r"(?:at most|up to|maximum (?:of|is)|limit (?:of|is)|max)\D{0,3}(\d+) (?:image|picture)", re.IGNORECASE
 )
 
-RANDOM_WORDS = Request(SYSTEM, (), "Write four random words and a random number.", seed=1, max_tokens=24)
-SEEDS = (1, 1, 2, 3)
+RANDOM_WORDS = Request(SYSTEM, (), "Write four random words and a random number.", seed=1)
+# Seed and ``max_tokens`` of each request.
+SEEDS = ((1, 24), (1, 25), (2, 24), (3, 24))
 
 
 async def probe_constraints(probe: ProbeSession) -> dict[str, FeatureSupport]:
@@ -47,7 +47,7 @@ async def probe_constraints(probe: ProbeSession) -> dict[str, FeatureSupport]:
 async def _probe_constraint(probe: ProbeSession, form: str) -> FeatureSupport:
     variation = probe.vary(constraint=form)
     reply = await variation.try_complete(
-        Request(SYSTEM, (), "Say hello.", seed=0, pattern=PROBE_PATTERN, max_tokens=64)
+        Request(SYSTEM, (), CONTRADICTION, seed=0, pattern=PROBE_PATTERN, max_tokens=64)
     )
     probe.adopt_refusals(variation, ignoring=[CONSTRAINT_FORMS[form]])
     if reply is None or not reply.constrained:
@@ -56,30 +56,35 @@ async def _probe_constraint(probe: ProbeSession, form: str) -> FeatureSupport:
 
 
 async def probe_prefills(probe: ProbeSession) -> dict[str, FeatureSupport]:
-    """Continuing the beginning of an answer takes fewer prompt tokens than a finished turn."""
-    finished_turn = Request(
-        SYSTEM, (), "Say hello.", seed=0, turns=(Turn("assistant", PREFILL_TEXT),), max_tokens=MIN_TOKENS
+    """Compares each form with the same messages as a finished turn."""
+    request = Request(SYSTEM, (), "Say hello.", seed=0, max_tokens=MIN_TOKENS)
+    finished_turn = replace(request, turns=(Turn("assistant", PREFILL_TEXT),))
+    finished, *replies = await gather_all(
+        probe.greedy().try_complete(finished_turn),
+        *(_complete_with_prefill(probe, form, replace(request, prefill=PREFILL_TEXT)) for form in PREFILL_FORMS),
     )
-    full, *replies = await gather_all(
-        probe.vary().try_complete(finished_turn), *(_complete_with_prefill(probe, form) for form in PREFILL_FORMS)
-    )
-    return {form: _judge_prefill(reply, full) for form, reply in zip(PREFILL_FORMS, replies, strict=True)}
+    return {form: judge_prefill(reply, finished) for form, reply in zip(PREFILL_FORMS, replies, strict=True)}
 
 
-async def _complete_with_prefill(probe: ProbeSession, form: str) -> Reply | None:
-    variation = probe.vary(prefill=form)
-    reply = await variation.try_complete(
-        Request(SYSTEM, (), "Say hello.", seed=0, prefill=PREFILL_TEXT, max_tokens=MIN_TOKENS)
-    )
+async def _complete_with_prefill(probe: ProbeSession, form: str, request: Request) -> Reply | None:
+    variation = probe.greedy(prefill=form)
+    reply = await variation.try_complete(request)
     probe.adopt_refusals(variation, ignoring=PREFILL_FORMS[form])
     return reply
 
 
-def _judge_prefill(reply: Reply | None, finished_turn: Reply | None) -> FeatureSupport:
+def judge_prefill(reply: Reply | None, finished: Reply | None) -> FeatureSupport:
+    """A beginning that is continued takes fewer tokens than a finished turn, and leads to another answer.
+
+    A server that ignores the field answers both alike. One that leaves out the message does so in both.
+    """
     if reply is None or not reply.prefilled:
         return "refused"
-    full = 0 if finished_turn is None else finished_turn.completion.usage.prompt
-    return "obeyed" if 0 < reply.completion.usage.prompt < full else "ignored"
+    if finished is None:
+        return "ignored"
+    shorter = 0 < reply.completion.usage.prompt < finished.completion.usage.prompt
+    continued = reply.completion.text.strip().removeprefix(PREFILL_TEXT).strip()
+    return "obeyed" if shorter and continued not in {"", finished.completion.text.strip()} else "ignored"
 
 
 async def count_images(probe: ProbeSession) -> tuple[int | None, int | None]:
@@ -101,42 +106,28 @@ async def count_images(probe: ProbeSession) -> tuple[int | None, int | None]:
     return None, None
 
 
+async def probe_image_pair(probe: ProbeSession) -> bool | None:
+    """Whether both images of a request reach the model: a change of either changes the answer. None without answers."""
+    red, blue = make_colour_image("red", PAIR_SIDE), make_colour_image("blue", PAIR_SIDE)
+    request = Request(SYSTEM, (), "Which colours do these pictures have?", seed=0, max_tokens=MIN_TOKENS)
+    variation = probe.greedy()
+    replies = await gather_all(
+        *(variation.try_complete(replace(request, pictures=pair)) for pair in ((red, red), (blue, red), (red, blue)))
+    )
+    if any(reply is None for reply in replies):
+        return None
+    same, *changed = (reply.completion.text.strip() for reply in replies if reply is not None)
+    return same not in changed
+
+
 async def probe_seed(probe: ProbeSession) -> Literal["obeyed", "not shown", "refused"]:
+    """A repeated request has another ``max_tokens``, so that no cache answers it."""
     sampling = Sampling(temperature=1.0, top_p=1.0, extra_body=probe.profile.sampling.extra_body)
     variation = probe.vary(sampling=sampling)
-    replies = await gather_all(*(variation.try_complete(replace(RANDOM_WORDS, seed=seed)) for seed in SEEDS))
+    requests = [replace(RANDOM_WORDS, seed=seed, max_tokens=tokens) for seed, tokens in SEEDS]
+    replies = await gather_all(*map(variation.try_complete, requests))
     if "seed" in variation.profile.dialect.dropped:
         return "refused"
-    texts = [reply.completion.text if reply else "" for reply in replies]
-    repeats = bool(texts[0].strip()) and texts[0] == texts[1]
-    return "obeyed" if repeats and set(texts[2:]) != {texts[0]} else "not shown"
-
-
-async def probe_uuid(probe: ProbeSession) -> bool:
-    """Whether the uuid of an earlier image replaces the image."""
-    variation = probe.vary()
-    dialect = variation.profile.dialect
-    # Not streamed: some servers report no usage for streams.
-    variation.profile.dialect = replace(dialect, sends_uuids=True, dropped=dialect.dropped | frozenset(STREAM_FIELDS))
-    variation.profile.uploads = ImageUploads()
-    image = replace(make_colour_image("green", 56), uuid=f"persqa-{secrets.token_hex(8)}")
-    request = Request(SYSTEM, (image,), "What is this?", seed=0, max_tokens=MIN_TOKENS)
-    first = await variation.try_complete(request)
-    second = await _complete_by_uuid(variation, request) if first else None
-    if first is None or second is None:
-        return False
-    return second.completion.usage.prompt == first.completion.usage.prompt > 0
-
-
-async def _complete_by_uuid(probe: ProbeSession, request: Request) -> Reply | None:
-    """None if the server needs the image.
-
-    After an unrelated failure the session sends the image, so the request is repeated.
-    """
-    for _ in range(UUID_TRIES):
-        reply = await probe.try_complete(request)
-        if reply is None or reply.used_uuids:
-            return reply
-        if reply.attempts == 1:
-            break
-    return None
+    first, repeated, *others = [reply.completion.text if reply else "" for reply in replies]
+    repeats = bool(first.strip()) and repeated.startswith(first)
+    return "obeyed" if repeats and set(others) != {first} else "not shown"

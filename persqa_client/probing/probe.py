@@ -23,10 +23,11 @@ from persqa_client.probing.capabilities import (
 from persqa_client.probing.features import (
     count_images,
     probe_constraints,
+    probe_image_pair,
     probe_prefills,
     probe_seed,
-    probe_uuid,
 )
+from persqa_client.probing.image_uuids import probe_uuid
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.probing.vision import check_vision, detect_patch_size
 from persqa_client.task_groups import gather_all, task_group
@@ -40,6 +41,8 @@ MAX_GETS = 3
 CONSTRAINING_STRATEGIES = frozenset({"auto", "constrain", "surrogate"})
 # The user's request fields that would lengthen the probes' answers.
 LENGTHENING_FIELDS = frozenset({"min_tokens"})
+MIN_COMPARED_TOKENS = 8
+ACCEPTING_STATES = frozenset({"seen", "not shown", "no difference"})
 
 
 async def probe_all(
@@ -86,6 +89,9 @@ async def probe_server(
     short = {name: value for name, value in extra_body.items() if name not in LENGTHENING_FIELDS}
     probe = probe.vary(sampling=probe.profile.sampling.model_copy(update={"extra_body": short}))
     vision, seconds = await check_vision(probe)
+    if vision.state in ACCEPTING_STATES and not vision.text:
+        # As with random weights. vLLM knows this field; where it is refused, nothing is believed.
+        probe = replace(probe, min_tokens=MIN_COMPARED_TOKENS)
     server = replace(server, vision=vision, picture_patch=detect_patch_size(vision), latency=seconds)
     server = await _probe_features(probe, server, strategy, thorough=thorough, uuid=uuid)
     session.profile.dialect = replace(
@@ -100,12 +106,13 @@ async def probe_server(
 async def _probe_features(
     probe: ProbeSession, server: ServerCapabilities, strategy: StrategyChoice, *, thorough: bool, uuid: bool
 ) -> ServerCapabilities:
-    accepts_images = server.vision is not None and server.vision.state in {"seen", "not shown"}
+    accepts_images = server.vision is not None and server.vision.state in ACCEPTING_STATES
     async with task_group() as group:
         constraining = thorough or strategy in CONSTRAINING_STRATEGIES
         constraints = group.create_task(probe_constraints(probe)) if constraining else None
         prefills = group.create_task(probe_prefills(probe)) if thorough or strategy == "prefill" else None
         images = group.create_task(count_images(probe)) if thorough and accepts_images else None
+        pair = group.create_task(probe_image_pair(probe)) if thorough and accepts_images else None
         seed = group.create_task(probe_seed(probe)) if thorough else None
         keeps = group.create_task(probe_uuid(probe)) if (thorough or uuid) and accepts_images else None
     limit, taken = images.result() if images else (None, None)
@@ -117,6 +124,7 @@ async def _probe_features(
         prefill=find_obeyed_form(prefills.result()) if prefills else None,
         image_limit=limit,
         images_taken=taken,
+        image_pair=pair.result() if pair else None,
         seed=seed.result() if seed else None,
         uuid=keeps.result() if keeps else None,
     )
@@ -147,6 +155,8 @@ async def identify_server(session: Session) -> ServerCapabilities:
         models=tuple(str(card.get("id")) for card in cards),
         owner=own.get("owned_by"),
         version=version.result().get("version") if status == 200 else None,
+        root=own.get("root"),
+        parent=own.get("parent"),
         max_model_len=own.get("max_model_len"),
     )
 

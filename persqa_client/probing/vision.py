@@ -1,4 +1,8 @@
-"""Tests whether a model sees images, by asking for the colour of an image."""
+"""Tests whether a model sees images, by asking for the colours of two of them.
+
+The two images have the same size in pixels, so a server that reads images counts the same tokens for both. The second
+has more than twice the bytes, so a server that reads their base64 as text counts more than twice the tokens.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import io
 import random
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from time import perf_counter
+from typing import Literal
 
 from PIL import Image
 
@@ -14,7 +20,7 @@ from persqa_client.errors import RowError
 from persqa_client.probing.capabilities import VisionCheck
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.task_groups import task_group
-from persqa_client.types import Completion, EncodedImage, Request
+from persqa_client.types import EncodedImage, Request
 
 # Pixels: twenty times 28 and no multiple of 32, so that Qwen's two rules give different token counts.
 SIDE = 560
@@ -28,17 +34,23 @@ COLOURS: dict[str, tuple[tuple[int, int, int], str]] = {
     "black": ((0, 0, 0), r"\bblack\b|黑"),
     "white": ((255, 255, 255), r"\bwhite\b|白"),
 }
+# Rows of noise in the second image, which add about 4,000 characters of base64 that no tokenizer shortens much.
+NOISE_ROWS = 3
+NOISE_LEVELS = 7
 # Characters: a longer text may mention a colour by chance.
 MAX_ANSWER_LENGTH = 80
 REASONING = re.compile(r".*</think>", re.DOTALL)
 
+SYSTEM = "You answer briefly."
 QUESTION = "What colour fills this picture? Answer with one word."
 # For one word, and for the reasoning of models that cannot turn it off.
 MAX_TOKENS = 256
-# Maximum length of the stored answer.
+# Maximum length of a stored answer.
 TEXT_LENGTH = 60
-# Every model needs at least this many tokens for an image of this size; fewer may be a placeholder text.
-MIN_IMAGE_TOKENS = 8
+# Models use at least 64 tokens for an image of this size. Fewer may be a sentence in place of the image.
+MIN_IMAGE_TOKENS = 48
+# Characters of incompressible base64 that a tokenizer merges at most.
+MAX_CHARS_PER_TOKEN = 6
 
 # Tokens before and after an image in Qwen's prompts.
 MARKER_TOKENS = 2
@@ -48,22 +60,42 @@ REJECTION_CODES = frozenset({"rejected", "too_many_images", "too_large"})
 # Text-only servers' error messages contain one of these, whatever the status.
 IMAGE_WORDS = ("image", "vision", "multimodal", "multi-modal", "mmproj")
 
+# What the image adds to the prompt. ``text``: tokens in proportion to its bytes.
+Growth = Literal["unknown", "nothing", "text", "image"]
+
 
 @dataclass(frozen=True, slots=True)
-class ColourTest:
+class ColourAnswer:
+    """One question about a colour. ``prompt``: tokens, 0 if the server reports no usage."""
+
     colour: str
-    answer: Completion | None
-    error: RowError | None
-    seconds: float
+    text: str = ""
+    prompt: int = 0
+    encoded: int = 0  # characters of the image in the request
+    error: RowError | None = None
 
     @property
-    def passed(self) -> bool:
-        return self.answer is not None and find_named_colour(self.answer.text) == self.colour
+    def named(self) -> str | None:
+        return find_named_colour(self.text)
+
+    @property
+    def correct(self) -> bool:
+        return self.error is None and self.named == self.colour
 
 
-def make_colour_image(colour: str, side: int = SIDE) -> EncodedImage:
+@cache
+def make_colour_image(colour: str, side: int = SIDE, *, noise_rows: int = 0) -> EncodedImage:
+    """``noise_rows`` at the bottom deviate by a few levels, which nobody sees and which PNG cannot compress."""
+    red, green, blue = COLOURS[colour][0]
+    image = Image.new("RGB", (side, side), (red, green, blue))
+    if noise_rows:
+        rng = random.Random(colour)
+        shades = [rng.randrange(NOISE_LEVELS) for _ in range(3 * side * noise_rows)]
+        levels = (min(value, 255 - NOISE_LEVELS) for value in (red, green, blue) * (side * noise_rows))
+        pixels = bytes(level + shade for level, shade in zip(levels, shades, strict=True))
+        image.paste(Image.frombytes("RGB", (side, noise_rows), pixels), (0, side - noise_rows))
     buffer = io.BytesIO()
-    Image.new("RGB", (side, side), COLOURS[colour][0]).save(buffer, "PNG")
+    image.save(buffer, "PNG", compress_level=9)
     return EncodedImage(buffer.getvalue(), "image/png", side, side)
 
 
@@ -75,35 +107,85 @@ def find_named_colour(text: str) -> str | None:
 
 
 async def check_vision(probe: ProbeSession, rng: random.Random | None = None) -> tuple[VisionCheck, float]:
-    """Returns the result and the seconds for the answer.
+    """Returns the result and the seconds for the first answer.
 
-    A correct answer without image tokens may be a guess, so a second colour is tested.
+    The answers are compared, so they are asked for at temperature 0; a server that rejects it is asked at the user's.
     """
     colours = (rng or random.Random()).sample(sorted(COLOURS), 2)
+    greedy = probe.greedy()
+    check, seconds, rejects_all = await _ask_colours(greedy, colours)
+    probe.adopt_refusals(greedy)
+    if rejects_all and probe.profile.sampling.temperature:
+        check, seconds, _ = await _ask_colours(probe, colours)
+    return check, seconds
+
+
+async def _ask_colours(probe: ProbeSession, colours: list[str]) -> tuple[VisionCheck, float, bool]:
+    """The result, the seconds, and whether the server rejected both kinds of request.
+
+    The second image follows the first: a server whose cache does not look at the pixels answers with the first colour.
+    """
+    started = perf_counter()
     async with task_group() as group:
-        with_image = group.create_task(_ask_colour(probe, colours[0]))
+        with_image = group.create_task(_ask_colour(probe, colours[0], make_colour_image(colours[0])))
         without_image = group.create_task(_count_text_tokens(probe))
-    test, text_tokens = with_image.result(), without_image.result()
-    total = test.answer.usage.prompt if test.answer else 0
-    image_tokens = total - text_tokens if total and text_tokens else None
-    if image_tokens is not None and image_tokens < MIN_IMAGE_TOKENS and test.passed:
-        test = await _ask_colour(probe, colours[1])
-    return conclude_vision(test, image_tokens, answers_text=text_tokens is not None), test.seconds
+    first, text_tokens = with_image.result(), without_image.result()
+    seconds = perf_counter() - started
+    if first.error is not None:
+        rejects_all = text_tokens is None and first.error.code in REJECTION_CODES
+        return judge_vision(first, None, text_tokens), seconds, rejects_all
+    second = await _ask_colour(probe, colours[1], make_colour_image(colours[1], noise_rows=NOISE_ROWS))
+    return judge_vision(first, second, text_tokens), seconds, False
 
 
-def conclude_vision(test: ColourTest, image_tokens: int | None, *, answers_text: bool) -> VisionCheck:
+def judge_vision(first: ColourAnswer, second: ColourAnswer | None, text_tokens: int | None) -> VisionCheck:
+    """``text_tokens``: of the prompt without an image; 0 if unknown, None if the server does not answer that either.
+
+    One right colour is enough where the prompt grew as with an image, and the other answer differs. Where it did not
+    grow so, both must be right.
+    """
+    if first.error is not None:
+        return _judge_error(first.error, answers_text=text_tokens is not None)
+    answers = [first] if second is None or second.error is not None else [first, second]
+    texts = [_shorten(answer.text) for answer in answers]
+    growth = judge_growth(first, second, text_tokens)
+    tokens = first.prompt - text_tokens if first.prompt and text_tokens else None
+    right = [text for text, answer in zip(texts, answers, strict=True) if answer.correct]
+    alike = len(answers) == 2 and (texts[0] == texts[1] != "" or first.named == answers[1].named is not None)
+    if len(right) == 2 or (right and growth in {"unknown", "image"} and not alike):
+        return VisionCheck("seen", right[0], tokens)
+    text = " / ".join(dict.fromkeys(texts))
+    if growth == "nothing":
+        return VisionCheck("ignored", text, tokens)
+    if growth == "text":
+        return VisionCheck("read as text", text, tokens)
+    return VisionCheck("no difference" if alike else "not shown", text, tokens)
+
+
+def judge_growth(first: ColourAnswer, second: ColourAnswer | None, text_tokens: int | None) -> Growth:
+    if not text_tokens or not first.prompt:
+        return "unknown"
+    if first.prompt - text_tokens < MIN_IMAGE_TOKENS:
+        return "nothing"
+    if second is None:
+        return "image"
+    if second.error is not None:
+        # An image of the same size does not fit, so its bytes are counted.
+        return "text" if second.error.code == "context_overflow" else "image"
+    grows_with_bytes = (second.prompt - first.prompt) * MAX_CHARS_PER_TOKEN >= second.encoded - first.encoded > 0
+    return "text" if grows_with_bytes else "image"
+
+
+def _judge_error(error: RowError, *, answers_text: bool) -> VisionCheck:
     """``answers_text``: the server answers without an image, so it rejects images."""
-    if test.error is not None:
-        text = test.error.raw or test.error.message
-        rejected = answers_text and test.error.code in REJECTION_CODES
-        refused = rejected or any(word in text.lower() for word in IMAGE_WORDS)
-        return VisionCheck("refused" if refused else "failed", text)
-    assert test.answer is not None
-    text = " ".join(test.answer.text.split())[:TEXT_LENGTH]
-    if test.passed:
-        return VisionCheck("seen", text, image_tokens)
-    ignored = image_tokens is not None and image_tokens < MIN_IMAGE_TOKENS
-    return VisionCheck("ignored" if ignored else "not shown", text, image_tokens)
+    text = error.raw or error.message
+    rejected = answers_text and error.code in REJECTION_CODES
+    refused = rejected or any(word in text.lower() for word in IMAGE_WORDS)
+    return VisionCheck("refused" if refused else "failed", text)
+
+
+def _shorten(text: str) -> str:
+    return " ".join(text.split())[:TEXT_LENGTH]
 
 
 def detect_patch_size(vision: VisionCheck) -> int | None:
@@ -111,20 +193,20 @@ def detect_patch_size(vision: VisionCheck) -> int | None:
     return next((side for side in PATCH_SIZES if vision.tokens == MARKER_TOKENS + round(SIDE / side) ** 2), None)
 
 
-async def _ask_colour(probe: ProbeSession, colour: str) -> ColourTest:
-    started = perf_counter()
+async def _ask_colour(probe: ProbeSession, colour: str, image: EncodedImage) -> ColourAnswer:
     try:
-        reply = await probe.complete(_colour_question(colour))
+        reply = await probe.complete(ask_colour_of(image))
     except RowError as error:
-        return ColourTest(colour, None, error, perf_counter() - started)
-    return ColourTest(colour, reply.completion, None, perf_counter() - started)
+        return ColourAnswer(colour, error=error)
+    encoded = 4 * len(image.data) // 3
+    return ColourAnswer(colour, reply.completion.text, reply.completion.usage.prompt, encoded)
 
 
 async def _count_text_tokens(probe: ProbeSession) -> int | None:
     """0 if the server reports no usage, None without an answer."""
-    reply = await probe.try_complete(replace(_colour_question("red"), pictures=()))
+    reply = await probe.try_complete(Request(SYSTEM, (), QUESTION, seed=0, max_tokens=MAX_TOKENS))
     return None if reply is None else reply.completion.usage.prompt
 
 
-def _colour_question(colour: str) -> Request:
-    return Request("You answer briefly.", (make_colour_image(colour),), QUESTION, seed=0, max_tokens=MAX_TOKENS)
+def ask_colour_of(image: EncodedImage, *, max_tokens: int = MAX_TOKENS) -> Request:
+    return replace(Request(SYSTEM, (image,), QUESTION, seed=0), max_tokens=max_tokens)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -25,7 +25,8 @@ from persqa_client.images.references import estimate_reference_size
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
-from persqa_client.probing.capabilities import ServerCapabilities
+from persqa_client.limits.open_files import fit_open_files
+from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy, shortest_context
 from persqa_client.questions.bank import Bank, read_bank_file
 from persqa_client.questions.categories import CATEGORIES, parse_need
@@ -193,7 +194,8 @@ def ignore_warning(warning: str) -> None:
 
 class Composition(AbstractAsyncContextManager["Composition"]):
     """Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. ``pool`` overrides the pool of the
-    settings; ``warn`` is called when an endpoint is left out. Belongs to one event loop.
+    settings; ``warn`` is called when an endpoint is left out, and for what the probes could not show. Belongs to one
+    event loop.
     """
 
     def __init__(
@@ -207,10 +209,8 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         settings = plan.settings
         self.plan = plan
         self.settings = settings
-        self.pool = pool or Pool(
-            [make_session(one, settings.sampling, settings.limits, http_client) for one in settings.endpoints],
-            warn=warn,
-        )
+        self._warn = warn
+        self.pool = pool or make_pool(settings, http_client, warn)
         # Probed features of each server; empty before the probe.
         self.servers: tuple[ServerCapabilities, ...] = ()
         self.strategy: Strategy = "direct"
@@ -222,18 +222,32 @@ class Composition(AbstractAsyncContextManager["Composition"]):
     async def probe(self, depth: ProbeDepth | None, *, uuid: bool) -> None:
         """Probes the servers. ``depth`` None sends nothing and assumes no features. Raises RunStopped.
 
-        ``uuid``: also test whether images can be sent by uuid.
+        ``uuid``: images may be sent by uuid, after a test unless the settings say ``on``.
         """
         wanted = self.settings.recipe.strategy
         if depth is None:
             self.servers = (ServerCapabilities(),)
         else:
-            self.servers = await probe_all(self.pool.sessions, wanted, depth, uuid=uuid)
+            tested = uuid and self.settings.uuid == "auto"
+            self.servers = await probe_all(self.pool.sessions, wanted, depth, uuid=tested)
+            self._note_warnings()
+        if uuid and self.settings.uuid == "on":
+            for session in self.pool.sessions:
+                session.profile.dialect = replace(session.profile.dialect, sends_uuids=True)
         self.strategy = resolve_common_strategy(self.servers, wanted)
+
+    def _note_warnings(self) -> None:
+        """On screen, in the summary and in the run file; once for each server, though a probe may be repeated."""
+        for warning in list_warnings(self.servers, [session.endpoint.base_url for session in self.pool.sessions]):
+            if warning not in self.pool.warnings:
+                self.pool.warnings.append(warning)
+                self._warn(warning)
 
     @property
     def share_images(self) -> bool:
-        return self.settings.uuid and bool(self.servers) and all(server.uuid for server in self.servers)
+        if self.settings.uuid != "auto":
+            return self.settings.uuid == "on"
+        return bool(self.servers) and all(server.uuid for server in self.servers)
 
     def make_row_reader(self) -> RowReader:
         return self.plan.make_row_reader(share_images=self.share_images)
@@ -266,6 +280,16 @@ class Composition(AbstractAsyncContextManager["Composition"]):
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
+
+
+def make_pool(settings: RunSettings, http_client: httpx2.AsyncClient | None, warn: Callable[[str], None]) -> Pool:
+    limits = fit_open_files(settings.limits, len(settings.endpoints))
+    if limits.concurrency != settings.limits.concurrency:
+        warn(
+            f"--concurrency {settings.limits.concurrency} is lowered to {limits.concurrency}, because this process may "
+            "not open more files (ulimit -n)."
+        )
+    return Pool([make_session(one, settings.sampling, limits, http_client) for one in settings.endpoints], warn=warn)
 
 
 def make_session(

@@ -154,7 +154,7 @@ class Pipeline:
                     len(image.data),
                     count_image_tokens(image.width, image.height, family) if family else None,
                 )
-                for image in images
+                for image in reply.pictures or images
             ),
         )
 

@@ -169,7 +169,7 @@ class Run:
     async def _probe(self) -> bool:
         self.progress.phase = "probing the server"
         depth: ProbeDepth = "all" if self.settings.probes else "identity"
-        self._probing = asyncio.ensure_future(self.composition.probe(depth, uuid=self.settings.uuid))
+        self._probing = asyncio.ensure_future(self.composition.probe(depth, uuid=self.settings.uuid != "off"))
         try:
             await self._probing
         except (asyncio.CancelledError, Interrupted):

@@ -23,11 +23,16 @@ TOKEN = re.compile(r"\s*(?:[\u2e80-\u9fff\uff00-\uffef]|[^\s\u2e80-\u9fff\uff00-
 # Start and end tokens of each image.
 IMAGE_MARKERS = 2
 
+# About what tokenizers need for random base64.
+BASE64_CHARS_PER_TOKEN = 2
+
 STREAM_END = b"[DONE]"
 
 
 def count_prompt_tokens(chat: ChatRequest, images: Sequence[ImageFacts], settings: SimSettings) -> int:
     most = settings.max_picture_tokens
+    if settings.image_use == "base64":
+        return chat.text_tokens + sum(len(image.url or "") for image in chat.images) // BASE64_CHARS_PER_TOKEN
     return chat.text_tokens + sum(IMAGE_MARKERS + count_qwen_tokens(i.width, i.height, most) for i in images)
 
 
@@ -53,10 +58,10 @@ def make_choice(
 
 
 def continue_prefix(natural: str, prefix: str, tag: str | None) -> str:
-    """Appends the answer to ``prefix``; the tag is dropped if the answer does not begin with the prefix."""
+    """Appends the answer to ``prefix``; if it does not begin with the prefix, the tag or the capital is dropped."""
     if natural.startswith(prefix):
         return natural[len(prefix) :]
-    return natural.removeprefix(tag or "")
+    return natural.removeprefix(tag) if tag else f" {natural[:1].lower()}{natural[1:]}"
 
 
 def truncate_choice(choice: Choice, max_tokens: int) -> Choice:

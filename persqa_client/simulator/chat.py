@@ -47,7 +47,7 @@ from persqa_client.simulator.metrics import RequestCounts
 from persqa_client.simulator.parameters import check_content, check_fields, check_length, check_model
 from persqa_client.simulator.prompt import ChatRequest, parse_chat_request
 from persqa_client.simulator.settings import SimSettings
-from persqa_client.simulator.vision import ImageFacts
+from persqa_client.simulator.vision import ImageFacts, ImageSight
 from persqa_client.simulator.wording import draw_number
 
 
@@ -163,7 +163,8 @@ class EndpointState:
         self.slot_changes = list(settings.slots_at.items())
         self.link = SharedLink(settings.link_mbps) if settings.link_mbps else None
         saver = None if settings.keep_pictures is None else ImageSaver(settings.keep_pictures)
-        self.images = ImageReader(settings.cached_pictures, saver)
+        self.images = ImageReader(settings.cached_pictures, saver, blind_to_uuids=settings.blind_to_uuids)
+        self.sight = ImageSight(settings.image_use)
         self.engine_dead = False
         self.started = int(time.time())
         self.rng = random.Random(settings.fault_seed)
@@ -259,15 +260,21 @@ async def accept_request(state: EndpointState, request: web.Request) -> Accepted
     if fault in REJECTIONS:
         raise state.make_fault_error(fault)
     settings = state.settings
-    chat = parse_chat_request(parse_json(body, request.content_type), knows_partial=state.hosted and settings.partial)
+    fields = parse_json(body, request.content_type)
     del body  # large and not needed any more
+    if settings.strip and isinstance(fields, dict):
+        fields = {name: value for name, value in fields.items() if name not in settings.strip}
+    chat = parse_chat_request(fields, knows_partial=state.hosted and settings.partial)
     check_model(chat.fields.get("model"), settings.models, state.hosted)
     check_fields(chat.fields, settings)
     check_content(chat, state.hosted, settings.limit_images)
-    images = [] if settings.blind else await state.images.read(chat.images)
+    images = [] if settings.blind or settings.image_use == "base64" else await state.images.read(chat.images)
     prompt_tokens = count_prompt_tokens(chat, images, settings)
     check_length(prompt_tokens, settings.max_model_len)
-    return AcceptedRequest(chat, images, prompt_tokens, fault)
+    if settings.blind_to_uuids:
+        images = [image for image, part in zip(images, chat.images, strict=True) if part.url is not None]
+    seen = state.sight.select(images, "\n".join(message.text for message in chat.messages), prompt_tokens)
+    return AcceptedRequest(chat, seen, prompt_tokens, fault)
 
 
 async def complete(state: EndpointState, accepted: AcceptedRequest) -> dict[str, Any]:

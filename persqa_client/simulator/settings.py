@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import orjson
 
@@ -13,6 +13,11 @@ from persqa_client.errors import SettingsError
 from persqa_client.simulator.faults import FAULT_KINDS, Choice
 
 Shape = Literal["vllm", "hosted"]
+# ``all``: the model sees all images. The others are faults of servers that answer nevertheless. ``counted``: none, but
+# their tokens are counted. ``base64``: it reads their base64 as text. ``first``, ``last``: one of those in a request.
+# ``replayed``: those of the first request with the same texts and the same number of image tokens, as from a prefix
+# cache of token ids.
+ImageUse = Literal["all", "counted", "base64", "first", "last", "replayed"]
 
 DEFAULT_MODEL = "persqa-simulator"
 
@@ -51,6 +56,12 @@ class SimSettings:
     guided: bool = False
     # Ignore images, like servers of text models: no tokens, no effect on the answer.
     blind: bool = False
+    # Which images of a request the model sees.
+    image_use: ImageUse = "all"
+    # An image sent by its uuid alone is counted, but not shown to the model, whether the server has it or not.
+    blind_to_uuids: bool = False
+    # Request fields that are removed without a word, as by a gateway that forwards only the fields it knows.
+    strip: tuple[str, ...] = ()
     shape: Shape = "vllm"
     # Parameters that the hosted shape also rejects.
     reject: tuple[str, ...] = ()
@@ -87,6 +98,8 @@ class SimSettings:
             _check_positive(link_mbps=self.link_mbps)
         if self.shape not in ("vllm", "hosted"):
             raise SettingsError(f"shape is {self.shape!r}, but must be vllm or hosted.")
+        if self.image_use not in get_args(ImageUse):
+            raise SettingsError(f"image_use is {self.image_use!r}, but must be one of {', '.join(get_args(ImageUse))}.")
         _check_kinds((*self.faults, *(kind for kind in self.script if kind != "ok")))
         _check_rates(self.faults)
 

@@ -179,6 +179,21 @@ def combine_facts(images: Sequence[ImageFacts]) -> ImageFacts:
     )
 
 
+class ImageSight:
+    """Decides which images of a request the model sees; see ``ImageUse`` in settings.py."""
+
+    def __init__(self, use: str) -> None:
+        self._use = use
+        self._replayed: dict[tuple[str, int], list[ImageFacts]] = {}
+
+    def select(self, images: list[ImageFacts], texts: str, tokens: int) -> list[ImageFacts]:
+        if self._use in ("counted", "base64"):
+            return []
+        if self._use == "replayed" and images:
+            return self._replayed.setdefault((texts, tokens), images)
+        return {"first": images[:1], "last": images[-1:]}.get(self._use, images)
+
+
 def count_qwen_tokens(width: int, height: int, max_tokens: int) -> int:
     """Qwen2.5-VL's rule: sides rounded to 28 pixels, 4 to ``max_tokens`` patches.
 

@@ -34,7 +34,7 @@ def make_settings(order: str, base_url: str, model: str, rows: Path, questions: 
         sampling=Sampling(max_tokens=96, extra_body={"min_tokens": 12}),
         limits=Limits(concurrency=IMAGES_AT_ONCE * (questions - 1)),
         recipe=Recipe(questions=questions),
-        uuid=order == "once",
+        uuid="auto" if order == "once" else "off",
     )
 
 

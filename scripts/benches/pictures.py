@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 import persqa_client
 from benches.common import Figure
 from persqa_client.config import DEFAULT_MAX_PIXELS
-from persqa_client.images.decode import fit_to_pixels
+from persqa_client.images.decode import fit_size
 from persqa_client.images.loader import ImageCache
 from persqa_client.images.prepare import load_image
 from persqa_client.run.compose import IMAGE_THREADS
@@ -79,7 +79,7 @@ def prepare_plainly(path: Path) -> bytes:
 
 def scale_down(path: Path) -> Image.Image:
     image = ImageOps.exif_transpose(Image.open(path))
-    return image.resize(fit_to_pixels(image.size, DEFAULT_MAX_PIXELS), Image.Resampling.LANCZOS)
+    return image.resize(fit_size(image.size, DEFAULT_MAX_PIXELS), Image.Resampling.LANCZOS)
 
 
 def measure_rate(prepare: Callable[[Path], object], photos: list[Path], *, threads: int) -> float:

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.breaker import plain_request
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
 from persqa_client.types import EncodedImage, Request
@@ -33,7 +34,8 @@ async def count_kept_images(statuses: Sequence[int], attempts: int) -> int:
     coming = itertools.cycle(statuses)
 
     async def handle(request: web.Request) -> web.Response:
-        await request.read()
+        if request.method == "GET" or plain_request().prompt.encode() in await request.read():
+            return completion_response()
         status = next(coming)
         return completion_response() if status == 200 else web.Response(status=status)
 
@@ -41,7 +43,9 @@ async def count_kept_images(statuses: Sequence[int], attempts: int) -> int:
     limits = Limits(max_attempts=attempts)
     async with (
         serve_handler(handle) as url,
-        Session(Endpoint(base_url=f"{url}/v1", model="m"), limits=limits, backoff=FAST_BACKOFF) as session,
+        Session(
+            Endpoint(base_url=f"{url}/v1", model="m"), limits=limits, backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF
+        ) as session,
     ):
         for number in range(ROUNDS):
             picture = EncodedImage(bytes([number]) * 100_000, "image/jpeg", 1, 1)

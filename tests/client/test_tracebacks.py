@@ -11,11 +11,12 @@ import pytest
 from aiohttp import web
 
 from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.breaker import plain_request
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import AttemptError, PersQAError, RowError, RunStopped
 from persqa_client.types import EncodedImage, Request
 from tests.client.attempts import client_of
-from tests.support.endpoints import FAST_BACKOFF, serve_handler
+from tests.support.endpoints import FAST_BACKOFF, completion_response, serve_handler
 
 KEY = "my-Own.Key+42"
 DATA = random.Random(1).randbytes(600)
@@ -38,8 +39,10 @@ def assert_clean(error: BaseException) -> None:
 
 
 async def echo(request: web.Request) -> web.Response:
-    """Responds with the status in its path, and an error that repeats the request and the key."""
+    """Responds with the status in its path, and an error that repeats the request and the key. A trial is answered."""
     sent_text = (await request.text()).replace('"', "'")
+    if request.method == "GET" or plain_request().prompt in sent_text:
+        return completion_response()
     status = int(request.path.split("/")[1])
     text = f'{{"error": {{"message": "{request.headers.get("Authorization")} sent {sent_text}"}}}}'
     return web.Response(status=status, text=text)
@@ -88,7 +91,8 @@ async def test_a_failed_requests_error_is_clean(status: int, kind: type[PersQAEr
     request = Request("s", (EncodedImage(DATA, "image/jpeg", 2, 2),), "q", seed=1)
     async with serve_handler(echo) as url:
         endpoint = Endpoint.model_validate({"base_url": f"{url}/{status}/v1", "model": "qwen", "api_key": KEY})
-        async with Session(endpoint, limits=Limits(max_attempts=2), backoff=FAST_BACKOFF) as session:
+        limits = Limits(max_attempts=2)
+        async with Session(endpoint, limits=limits, backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF) as session:
             with pytest.raises(kind) as caught:
                 await session.complete(request)
     assert_clean(caught.value)

@@ -71,7 +71,7 @@ def test_rows_are_asked_together_in_turns_that_both_kinds_of_servings_read(folde
 
 
 def test_pictures_are_given_as_files_as_they_would_go_out(folder: Path) -> None:
-    Image.new("RGB", (40, 30), (9, 9, 9)).save("a.webp", exif=b"Exif\0\0place")
+    Image.new("RGB", (40, 32), (9, 9, 9)).save("a.webp", exif=b"Exif\0\0place")
     theirs = Messages()
     PersQAGenerator(theirs).run(storage_of([{"image": ["a.webp", "red.png"]}]))
     assert [suffix for suffix, _ in theirs.pictures] == [".png", ".png"]

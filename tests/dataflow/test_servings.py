@@ -100,7 +100,7 @@ def test_a_wrong_key_is_one_error_and_the_right_one_is_read_from_its_variable(
 
 
 def test_what_was_answered_before_a_refusal_of_all_is_given(folder: Path) -> None:
-    with run_simulator(SimSettings(latency=0, script=["ok", "ok", "payment"])) as server:
+    with run_simulator(SimSettings(latency=0, script=["ok", "ok"], faults={"payment": 1.0})) as server:
         ours = serving(server, max_workers=1)
         answers = ours.generate_from_input(["red.png"] * 4, "What colour is it?")
     assert [answer is None for answer in answers] == [False, False, True, True]

@@ -145,7 +145,7 @@ class RecordingServer:
         self.answered: list[int] = []
         self.kinds: set[str] = set()
         self.url = ""
-        self._pictures: set[str] = set()
+        self._pictures: dict[str, str] = {}
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._stop = asyncio.Event()
@@ -220,7 +220,8 @@ class RecordingServer:
             if part["image_url"] is None and part.get("uuid") not in self._pictures:
                 return web.json_response({"error": {"message": "unknown uuid of an image", "code": 400}}, status=400)
         if not self.hosted:
-            self._pictures |= {part["uuid"] for part in parts if "uuid" in part}
+            sent = (part for part in parts if part["image_url"] is not None and "uuid" in part)
+            self._pictures |= {part["uuid"]: part["image_url"]["url"] for part in sent}
         answer = self._probe_answer(body, parts) if is_probe else self._row_answer(body)
         response = await self._send(request, body, answer, len(parts))
         if not is_probe:
@@ -234,8 +235,9 @@ class RecordingServer:
     def _probe_answer(self, body: dict[str, Any], parts: list[dict[str, Any]]) -> Answer:
         if self.form is not None and self._is_held(body):
             return self._wrapped(body, PROBE_ANSWER), "stop", None
-        if parts and parts[0]["image_url"] is not None:
-            found = DATA_URI.match(parts[0]["image_url"]["url"])
+        if parts:
+            picture = parts[0]["image_url"]
+            found = DATA_URI.match(picture["url"] if picture else self._pictures[parts[0]["uuid"]])
             assert found is not None
             pixel = Image.open(io.BytesIO(base64.b64decode(found[2]))).convert("RGB").getpixel((0, 0))
             assert isinstance(pixel, tuple)
@@ -244,7 +246,8 @@ class RecordingServer:
                 ("stop"),
                 None,
             )
-        return f"Hello, number {body.get('seed')}.", "stop", None
+        begun = body.get("continue_final_message") is True
+        return f"{' with h' if begun else 'H'}ello, number {body.get('seed')}.", "stop", None
 
     def _is_held(self, body: dict[str, Any]) -> bool:
         return ("response_format" if self.form == "json_schema" else str(self.form)) in body

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from persqa_client.endpoints.breaker import plain_request
 from tests.goldens.killed import CASES, RUNS, Case, going_on, results
+from tests.goldens.server import RecordingServer
 from tests.goldens.surfaces import key_paths
 
 
@@ -19,7 +21,7 @@ def test_a_run_of_the_frozen_version_goes_on(case: Case, tmp_path: Path) -> None
     with going_on(case.name, tmp_path) as (code, server):
         pass
     assert results(tmp_path) == results(home / "after")
-    assert server.seeds == noted["asked"]
+    assert asked_seeds(server) == noted["asked"]
     assert code == noted["exit"]
     if None not in case.stages:
         first = [body for body in server.bodies if len(body["messages"]) == 2 and body["max_tokens"] == 512]
@@ -28,6 +30,13 @@ def test_a_run_of_the_frozen_version_goes_on(case: Case, tmp_path: Path) -> None
         json.loads((home / "after" / "out.run.json").read_bytes()),
         json.loads((tmp_path / "out.run.json").read_bytes()),
     )
+
+
+def asked_seeds(server: RecordingServer) -> list[int]:
+    """Without the breaker's trials of the endpoint, which repeat a request or describe a built-in picture."""
+    bodies = {json.dumps(body, sort_keys=True): body for body in server.bodies}
+    plain = plain_request().prompt
+    return sorted(body["seed"] for text, body in bodies.items() if plain not in text)
 
 
 def unsettled(case: Case) -> int:

@@ -52,7 +52,7 @@ def has_no_metadata(data: bytes) -> bool:
     return not any(marker in data for marker in METADATA_MARKERS)
 
 
-def red_and_blue(width: int = 32, height: int = 16) -> Image.Image:
+def red_and_blue(width: int = 48, height: int = 32) -> Image.Image:
     """Left half red, right half blue, which shows any rotation."""
     image = Image.new("RGB", (width, height), RED)
     image.paste(BLUE, (width // 2, 0, width, height))

@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from PIL import Image
 
 from persqa_client.errors import RowError
+from persqa_client.images.decode import fit_size
 from persqa_client.images.jpeg import strip_jpeg
 from persqa_client.images.png import strip_png
 from persqa_client.images.prepare import load_image
+from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import EncodedImage
 from tests.images import image_files
@@ -130,14 +134,14 @@ def test_an_image_is_rotated_upright_once(format: str, orientation: int, tmp_pat
 
 def test_a_heic_is_rotated_upright_and_loses_its_metadata(tmp_path: Path) -> None:
     image = check_and_decode(load(HEIC, tmp_path))
-    assert image.size == (16, 32)
+    assert image.size == (32, 64)
     assert is_near(corner_colours(image)[0], RED)
     assert is_near(corner_colours(image)[1], BLUE)
 
 
 def test_a_heic_with_unknown_metadata_is_read(tmp_path: Path) -> None:
     """pi-heif 1.4 crashes the process when it reads such metadata."""
-    assert load(HEIC.replace(b"\0\0Exif\0", b"\0\0uri!\0", 1), tmp_path).width == 16
+    assert load(HEIC.replace(b"\0\0Exif\0", b"\0\0uri!\0", 1), tmp_path).width == 32
 
 
 def test_transparent_pixels_become_white(tmp_path: Path) -> None:
@@ -194,16 +198,60 @@ def test_a_16_bit_png_is_scaled(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("max_pixels", [1, 2, 777, 20_000, 100_000, 199_999])
+@pytest.mark.parametrize("max_pixels", [1_300, 20_000, 100_000, 199_999])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_an_image_that_is_too_large_is_reduced_to_the_limit(format: str, max_pixels: int, tmp_path: Path) -> None:
     source = PHOTO.resize((500, 400))
     encoded = load(encode(source, format, exif=make_exif(6)), tmp_path, max_pixels=max_pixels)
     check_and_decode(encoded)
     assert encoded.width * encoded.height <= max_pixels
-    if max_pixels > 700:
-        assert encoded.width * encoded.height > max_pixels * 0.9
-        assert encoded.width / encoded.height == pytest.approx(400 / 500, rel=0.06)
+    assert encoded.width * encoded.height > max_pixels * 0.9
+    assert encoded.width / encoded.height == pytest.approx(400 / 500, rel=0.06)
+
+
+# Sizes that servers refused in public reports, with their message "must be larger than factor", and what is sent.
+@pytest.mark.parametrize(
+    ("size", "max_pixels", "expected"),
+    [
+        pytest.param((257, 27), MAX_PIXELS, (305, 32), id="ollama/ollama#11297: Qwen2.5-VL"),
+        pytest.param((305, 30), MAX_PIXELS, (325, 32), id="ollama/ollama#13113: Qwen3-VL"),
+        pytest.param((16, 16), MAX_PIXELS, (32, 32), id="zai-org/GLM-V#146: GLM-4.1V"),
+        pytest.param((690, 15_420), 514 * 23, (32, 715), id="QwenLM/Qwen3-VL#220: after scaling down"),
+        pytest.param((31, 639), 20 * 28 * 28, (32, 660), id="QwenLM/Qwen3-VL#1145"),
+        pytest.param((1, 1), MAX_PIXELS, (32, 32), id="one pixel"),
+        pytest.param((1, 199), MAX_PIXELS, (32, 6_368), id="the longest"),
+        pytest.param((32, 32), MAX_PIXELS, (32, 32), id="large enough"),
+        pytest.param((40, 8_000 - 1), 100_000, (32, 6_399), id="the ratio stays below 200:1"),
+        pytest.param((71, 14_190), 1_003_520, (70, 13_999), id="also after scaling down"),
+    ],
+)
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_sides_are_at_least_32_pixels(
+    size: tuple[int, int], max_pixels: int, expected: tuple[int, int], format: str, tmp_path: Path
+) -> None:
+    if format == "GIF":
+        size, expected = size[::-1], expected[::-1]
+    encoded = load(encode(Image.new("L", size, 200), format), tmp_path, max_pixels=max_pixels)
+    assert (encoded.width, encoded.height) == expected
+    assert is_near(check_and_decode(encoded).convert("RGB").getpixel((20, 20)), (200, 200, 200))
+
+
+@given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(784, 20_000_000))
+def test_a_size_to_send_suits_every_model(width: int, height: int, max_pixels: int) -> None:
+    assume(max(width, height) < MAX_RATIO * min(width, height))
+    fitted = fit_size((width, height), max_pixels)
+    assert min(fitted) >= MIN_SIDE
+    assert max(fitted) < MAX_RATIO * min(fitted)
+    assert fitted[0] * fitted[1] <= max_pixels or min(fitted) == MIN_SIDE
+    assert fit_size(fitted, max_pixels) == fitted
+    if width * height <= max_pixels and min(width, height) >= MIN_SIDE:
+        assert fitted == (width, height)
+
+
+def test_an_enlarged_drawing_stays_lossless_and_keeps_its_colours(tmp_path: Path) -> None:
+    encoded = load(encode(red_and_blue(20, 10), "PNG"), tmp_path)
+    assert (encoded.media_type, encoded.width, encoded.height) == ("image/png", 64, 32)
+    assert corner_colours(check_and_decode(encoded)) == (RED, BLUE)
 
 
 def test_reducing_in_the_decoder_equals_reducing_afterwards(tmp_path: Path) -> None:
@@ -261,7 +309,7 @@ def test_garbage_after_a_heic_header_is_rejected(tmp_path: Path) -> None:
 
 
 def test_ratios_of_200_to_1_are_rejected(tmp_path: Path) -> None:
-    assert load(encode(Image.new("RGB", (199 * 5, 5)), "PNG"), tmp_path).width == 199 * 5
+    assert load(encode(Image.new("RGB", (199 * 40, 40)), "PNG"), tmp_path).width == 199 * 40
     assert error_code(encode(Image.new("RGB", (200 * 5, 5)), "PNG"), tmp_path) == "image_extreme_ratio"
     assert error_code(encode(Image.new("L", (5, 1000)), "JPEG"), tmp_path) == "image_extreme_ratio"
     assert error_code(encode(Image.new("L", (5, 1000)), "GIF"), tmp_path) == "image_extreme_ratio"

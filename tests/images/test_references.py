@@ -42,7 +42,7 @@ def test_a_file_url_is_percent_decoded(start: str, tmp_path: Path) -> None:
     path = tmp_path / "a b#1?é%.png"
     red_and_blue().save(path)
     url = start + quote_from_bytes(os.fsencode(path))
-    assert load_image(url, [], max_pixels=MAX_PIXELS).width == 32
+    assert load_image(url, [], max_pixels=MAX_PIXELS).width == 48
     assert estimate_reference_size(url, []) == path.stat().st_size
 
 
@@ -50,9 +50,9 @@ def test_a_name_that_is_not_utf_8_is_read(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9.png")
     red_and_blue().save(tmp_path / "plain.png")
     os.rename(tmp_path / "plain.png", os.path.join(tmp_path, name))
-    assert load_image(name, [tmp_path], max_pixels=MAX_PIXELS).width == 32
+    assert load_image(name, [tmp_path], max_pixels=MAX_PIXELS).width == 48
     url = "file://" + quote_from_bytes(os.fsencode(tmp_path / name))
-    assert load_image(url, [], max_pixels=MAX_PIXELS).width == 32
+    assert load_image(url, [], max_pixels=MAX_PIXELS).width == 48
     error = load_error(name + "2", tmp_path)
     assert error.message.encode().startswith(rb"caf\udce9.png2")
 
@@ -76,7 +76,7 @@ def data_uri(data: bytes, head: str = "data:image/png;base64,") -> str:
 )
 def test_a_data_uri_is_decoded(reference: str) -> None:
     encoded = load_image(reference, [], max_pixels=MAX_PIXELS)
-    assert check_and_decode(encoded).size == (32, 16)
+    assert check_and_decode(encoded).size == (48, 32)
     assert estimate_reference_size(reference, []) == len(reference)
 
 
@@ -131,7 +131,7 @@ def test_the_error_of_a_missing_file_names_the_folders_searched(tmp_path: Path) 
 @pytest.mark.parametrize("space", [" ", "\n\t"])
 def test_white_space_before_a_data_uri_is_ignored(space: str) -> None:
     uri = space + data_uri(encode(red_and_blue(), "PNG"))
-    assert load_image(uri, [], max_pixels=MAX_PIXELS).width == 32
+    assert load_image(uri, [], max_pixels=MAX_PIXELS).width == 48
     assert "data:image/png;base64,…" in load_error(uri + "!").message
 
 
@@ -149,7 +149,7 @@ def test_a_file_whose_path_looks_like_base64_is_read(tmp_path: Path) -> None:
     path = Path("Photos2024", "a" * 120, "B" * 120, "1")
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_bytes(encode(red_and_blue(), "PNG"))
-    assert load_image(str(path), [tmp_path], max_pixels=MAX_PIXELS).width == 32
+    assert load_image(str(path), [tmp_path], max_pixels=MAX_PIXELS).width == 48
     assert load_error(f"{path}2", tmp_path).code == "image_bad_data_uri"
 
 

@@ -116,8 +116,8 @@ def with_suffix(file: ValidFile, suffix: str) -> ValidFile:
 
 
 def heic() -> ValidFile:
-    upright = image_files.red_and_blue().transpose(Image.Transpose.ROTATE_270)
-    return ValidFile(HEIC, upright, tolerance=12, points=((4, 4), (12, 4), (4, 28), (12, 28)))
+    upright = image_files.red_and_blue(32, 16).transpose(Image.Transpose.ROTATE_270)
+    return ValidFile(HEIC, upright, tolerance=12, size=(32, 64), points=((4, 4), (12, 4), (4, 28), (12, 28)))
 
 
 VALID_FILES: dict[str, ValidFile] = {

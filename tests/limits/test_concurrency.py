@@ -241,7 +241,8 @@ async def test_what_stops_the_run_is_raised_in_all_waiting_requests() -> None:
 
     with pytest.raises(RunStopped):
         await meet()
-    assert await asyncio.gather(*waiting, return_exceptions=True) == [stop, stop]
+    errors = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [(type(error), str(error)) for error in errors] == [(RunStopped, "No.")] * 2
     assert (log, limit.in_use) == ([], 0)
     await start_request(limit, "later", log)
     assert log == ["later"]

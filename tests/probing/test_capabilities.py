@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from persqa_client.probing.capabilities import (
     StrategyChoice,
     VisionCheck,
     explain_unusable_vision,
+    list_warnings,
     require_model,
     resolve_strategy,
 )
@@ -77,7 +79,13 @@ def test_an_unsupported_strategy_stops_the_run_and_another_is_suggested(
 
 @pytest.mark.parametrize(
     "vision",
-    [None, VisionCheck("seen", "Red", 66), VisionCheck("not shown", "a hat", 66), VisionCheck("failed", "500")],
+    [
+        None,
+        VisionCheck("seen", "Red", 66),
+        VisionCheck("not shown", "a hat", 66),
+        VisionCheck("no difference", "a hat", 66),
+        VisionCheck("failed", "500"),
+    ],
 )
 def test_a_model_that_may_see_images_is_usable(vision: VisionCheck | None) -> None:
     assert explain_unusable_vision(ServerCapabilities(vision=vision)) is None
@@ -88,10 +96,13 @@ def test_a_model_that_may_see_images_is_usable(vision: VisionCheck | None) -> No
     [
         pytest.param(VisionCheck("refused", "At most 0 image(s)."), "At most 0 image(s)", id="rejected"),
         pytest.param(VisionCheck("ignored", "What picture?", 0), "does not show them", id="ignored"),
+        pytest.param(VisionCheck("read as text", "A code.", 1136), "as base64 text", id="read as text"),
     ],
 )
 def test_a_model_that_cannot_see_images_is_explained(vision: VisionCheck, reason: str) -> None:
-    assert reason in (explain_unusable_vision(ServerCapabilities(vision=vision)) or "")
+    problem = explain_unusable_vision(ServerCapabilities(vision=vision)) or ""
+    assert reason in problem
+    assert "--no-probes" in problem
 
 
 def test_capabilities_are_written_to_the_run_file() -> None:
@@ -99,10 +110,12 @@ def test_capabilities_are_written_to_the_run_file() -> None:
         tuple(f"model-{number}" for number in range(50)),
         constraints={"json_schema": "obeyed"},
         vision=VisionCheck("seen", "Red", 66),
+        root="/models/qwen",
     )
     data = json.loads(json.dumps(server.to_json()))
     assert len(data["models"]) == 20
     assert data["constraints"] == {"json_schema": "obeyed"}
+    assert data.keys().isdisjoint({"root", "parent", "image_pair"})
     assert data["sight"] == {"state": "seen", "words": "Red", "tokens": 66}
 
 
@@ -142,3 +155,69 @@ def test_a_stop_names_its_endpoint_once() -> None:
     url = "http://gpu2:8000/v1"
     assert with_url(RunStopped("wrong_key", "Rejected."), url).message == f"{url}: Rejected."
     assert with_url(RunStopped("x", f"Nothing listens at {url}."), url).message == f"Nothing listens at {url}."
+
+
+def served_from(root: str | None = None, **more: Any) -> ServerCapabilities:
+    return ServerCapabilities(("qwen",), "vllm", root=root, **more)
+
+
+SEEN = VisionCheck("seen", "Red", 402)
+URLS = ("http://a/v1", "http://b/v1")
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        pytest.param(ServerCapabilities(vision=VisionCheck("not shown", "a / b")), "'a / b'", id="weak"),
+        pytest.param(ServerCapabilities(vision=VisionCheck("no difference", "Hm.")), "same answer ('Hm.')", id="same"),
+        pytest.param(ServerCapabilities(vision=VisionCheck("failed", "Broken.")), "failed: Broken.", id="failed"),
+        pytest.param(ServerCapabilities(vision=SEEN, image_pair=False), "Of two images", id="one of two"),
+    ],
+)
+def test_what_could_not_be_shown_is_warned_about(server: ServerCapabilities, words: str) -> None:
+    assert explain_unusable_vision(server) is None
+    [warning] = list_warnings([server], URLS[:1])
+    assert words in warning
+    assert URLS[0] not in warning
+    fine = ServerCapabilities(vision=SEEN)
+    assert list_warnings([fine, server], URLS) == [f"{URLS[1]}: {warning}"]
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param(ServerCapabilities(), id="not tested"),
+        pytest.param(ServerCapabilities(vision=SEEN, image_pair=True), id="seen"),
+        pytest.param(
+            ServerCapabilities(vision=VisionCheck("not shown", "x"), image_pair=False),
+            id="one warning",
+        ),
+    ],
+)
+def test_there_is_at_most_one_warning_about_images(server: ServerCapabilities) -> None:
+    assert len(list_warnings([server], URLS[:1])) == (server.vision is not None and server.vision.state != "seen")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        pytest.param(served_from("/a"), served_from("/b"), "root '/b' instead of '/a'", id="root"),
+        pytest.param(
+            served_from(parent="base"), served_from(parent="other"), "parent 'other' instead of 'base'", id="adapter"
+        ),
+        pytest.param(
+            served_from(version="0.11.0", max_model_len=4096),
+            served_from(version="0.12.0", max_model_len=8192),
+            "version '0.12.0' instead of '0.11.0', max_model_len 8192 instead of 4096",
+            id="version and context",
+        ),
+        pytest.param(served_from("/a"), served_from("/a"), None, id="the same"),
+        pytest.param(served_from("/a", max_model_len=4096), served_from(), None, id="not reported"),
+    ],
+)
+def test_endpoints_that_may_have_different_weights_are_warned_about(
+    first: ServerCapabilities, second: ServerCapabilities, words: str | None
+) -> None:
+    warnings = list_warnings([first, second], URLS)
+    assert len(warnings) == (words is not None)
+    assert all(str(words) in warning and all(url in warning for url in URLS) for warning in warnings)

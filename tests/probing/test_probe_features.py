@@ -14,13 +14,21 @@ from aiohttp import web
 from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.credentials import find_api_key
-from persqa_client.endpoints.session import Session
+from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import RunStopped
 from persqa_client.probing.capabilities import ServerCapabilities, explain_unusable_vision
-from persqa_client.probing.features import count_images, probe_prefills, probe_seed, probe_uuid
+from persqa_client.probing.features import (
+    count_images,
+    judge_prefill,
+    probe_image_pair,
+    probe_prefills,
+    probe_seed,
+)
 from persqa_client.probing.probe import probe_server
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
+from persqa_client.simulator.settings import ImageUse
+from persqa_client.types import Completion, Usage
 from tests.support.endpoints import (
     BASE_URL,
     CHAT_URL,
@@ -29,7 +37,6 @@ from tests.support.endpoints import (
     error_response,
     make_session,
     ok_response,
-    sent_body,
     serve_handler,
 )
 
@@ -109,7 +116,7 @@ async def test_only_the_features_of_the_strategy_are_probed() -> None:
         async with make_local_session(simulator.base_url) as session:
             prefill = await probe_server(session, strategy="prefill")
             assert session.profile.dialect == Dialect(prefill="continue_final_message")
-    assert asked == 2, "a question with an image and one without"
+    assert asked == 3, "two questions with an image and one without"
     assert (direct.constraints, direct.prefills, direct.seed, direct.uuid, direct.image_limit) == (
         {},
         {},
@@ -254,60 +261,24 @@ async def test_a_seed_counts_if_answers_show_it(
         assert await probe_seed(ProbeSession.of(session)) == found
 
 
+async def test_a_cache_does_not_count_as_a_seed(respx_mock: respx.MockRouter) -> None:
+    """Gateways replay the answer to a byte-identical request: https://github.com/theopenco/llmgateway/pull/3877"""
+    cache: dict[bytes, httpx.Response] = {}
+    respx_mock.post(CHAT_URL).mock(
+        side_effect=lambda request: cache.setdefault(request.content, ok_response(f"word {len(cache)}"))
+    )
+    async with make_session() as session:
+        assert await probe_seed(ProbeSession.of(session)) == "not shown"
+
+
 async def test_different_answers_for_one_seed_do_not_count(respx_mock: respx.MockRouter) -> None:
     respx_mock.post(CHAT_URL).mock(side_effect=[ok_response(text) for text in "abcd"])
     async with make_session() as session:
         assert await probe_seed(ProbeSession.of(session)) == "not shown"
 
 
-@pytest.mark.parametrize(("without_bytes", "found"), [(402, True), (20, False), (None, False)])
-async def test_a_uuid_counts_if_the_image_is_still_in_the_prompt(
-    respx_mock: respx.MockRouter, without_bytes: int | None, found: bool
-) -> None:
-    """A lenient server may ignore an image without bytes."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        tokens = 402 if b"base64" in request.content else without_bytes
-        usage = {"prompt_tokens": tokens, "completion_tokens": 1}
-        return httpx.Response(200, json={"choices": [{"message": {"content": "Green"}}], "usage": usage})
-
-    route = respx_mock.post(CHAT_URL).mock(side_effect=answer)
-    async with make_session() as session:
-        assert await probe_uuid(ProbeSession.of(session)) is found
-    first, second = (sent_body(route, call)["messages"][1]["content"][0] for call in (0, 1))
-    assert first["uuid"] == second["uuid"]
-    assert second["image_url"] is None
-
-
-def response_with_image_tokens(request: httpx.Request) -> httpx.Response:
-    usage = {"prompt_tokens": 402, "completion_tokens": 1}
-    return httpx.Response(200, json={"choices": [{"message": {"content": "Green"}}], "usage": usage})
-
-
-async def test_transient_errors_do_not_affect_the_uuid_probe(respx_mock: respx.MockRouter) -> None:
-    trouble = iter([error_response(503), None, error_response(429), error_response(500)])
-    route = respx_mock.post(CHAT_URL).mock(
-        side_effect=lambda request: next(trouble, None) or response_with_image_tokens(request)
-    )
-    async with make_session() as session:
-        assert await probe_uuid(ProbeSession.of(session))
-    assert route.call_count == 6
-
-
-async def test_a_server_that_wants_the_image_again_does_not_support_uuids(respx_mock: respx.MockRouter) -> None:
-    route = respx_mock.post(CHAT_URL).mock(
-        side_effect=lambda request: (
-            response_with_image_tokens(request) if b"base64" in request.content else error_response(400)
-        )
-    )
-    async with make_session() as session:
-        assert not await probe_uuid(ProbeSession.of(session))
-        assert session.profile.uploads.images_sent == session.profile.uploads.cache_misses == 0
-    assert route.call_count == 3
-
-
 async def test_metrics_are_polled_by_one_task_that_ends_with_the_session(respx_mock: respx.MockRouter) -> None:
-    respx_mock.post(CHAT_URL).mock(side_effect=response_with_image_tokens)
+    respx_mock.post(CHAT_URL).mock(return_value=ok_response())
     before = asyncio.all_tasks()
     async with make_session(concurrency="auto") as session:
         await probe_seed(ProbeSession.of(session))
@@ -316,9 +287,33 @@ async def test_metrics_are_polled_by_one_task_that_ends_with_the_session(respx_m
     assert asyncio.all_tasks() == before
 
 
-async def test_a_prefill_that_counts_as_a_finished_turn_is_ignored(
-    respx_mock: respx.MockRouter,
+def reply_with(text: str, prompt: int, *, prefilled: bool = True) -> Reply:
+    usage = Usage(prompt, 8)
+    return Reply(Completion(text, "stop", usage, "qwen"), 1, False, prefilled)
+
+
+@pytest.mark.parametrize(
+    ("reply", "finished", "found"),
+    [
+        pytest.param(("The answer begins with hello.", 30), ("Hello!", 35), "obeyed", id="continued"),
+        pytest.param((" with hello.", 30), ("Hello!", 35), "obeyed", id="continued, without its beginning"),
+        pytest.param(("Hello!", 35), ("Hello!", 35), "ignored", id="a finished turn"),
+        pytest.param(("Hi there!", 35), ("Hello!", 35), "ignored", id="a finished turn, at random"),
+        pytest.param(("The answer beginsHello!", 30), ("Hello!", 35), "ignored", id="fewer tokens, the same answer"),
+        pytest.param(("The answer begins", 30), ("Hello!", 35), "ignored", id="an echo"),
+        pytest.param((" with hello.", 0), ("Hello!", 0), "ignored", id="no usage"),
+        pytest.param((" with hello.", 30), None, "ignored", id="nothing to compare with"),
+        pytest.param(None, ("Hello!", 35), "refused", id="refused"),
+    ],
+)
+def test_a_prefill_counts_if_tokens_and_answer_show_it(
+    reply: tuple[str, int] | None, finished: tuple[str, int] | None, found: str
 ) -> None:
+    replies = [None if given is None else reply_with(*given) for given in (reply, finished)]
+    assert judge_prefill(*replies) == found
+
+
+async def test_a_prefill_that_counts_as_a_finished_turn_is_ignored(respx_mock: respx.MockRouter) -> None:
     """A server may accept the fields, do nothing and answer 200."""
     respx_mock.post(CHAT_URL).mock(return_value=ok_response())
     async with make_session() as session:
@@ -326,6 +321,18 @@ async def test_a_prefill_that_counts_as_a_finished_turn_is_ignored(
             "continue_final_message": "ignored",
             "partial": "ignored",
         }
+
+
+@pytest.mark.parametrize(("image_use", "found"), [("all", True), ("first", False), ("last", False), ("counted", False)])
+async def test_both_images_of_a_request_must_affect_the_answer(image_use: ImageUse, found: bool) -> None:
+    with run_simulator(SimSettings(latency=0, image_use=image_use)) as server:
+        async with make_local_session(server.base_url) as session:
+            assert await probe_image_pair(ProbeSession.of(session)) is found
+
+
+async def test_one_image_per_request_leaves_the_pair_untested() -> None:
+    server, _ = await probe_simulator({"limit_images": 1}, thorough=True)
+    assert (server.image_limit, server.image_pair) == (1, None)
 
 
 async def test_a_key_rejected_in_mid_probe_stops_all_probes(respx_mock: respx.MockRouter) -> None:

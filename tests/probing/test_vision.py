@@ -1,4 +1,4 @@
-"""Whether a model sees images: the colour images, the answers, and what they prove."""
+"""Whether a model sees images: the test images, the answers, and what they prove."""
 
 from __future__ import annotations
 
@@ -12,9 +12,20 @@ import pytest
 import respx
 from PIL import Image
 
+from persqa_client.errors import RowError
 from persqa_client.probing.capabilities import VisionCheck
 from persqa_client.probing.probe_session import ProbeSession
-from persqa_client.probing.vision import COLOURS, check_vision, detect_patch_size, find_named_colour, make_colour_image
+from persqa_client.probing.vision import (
+    COLOURS,
+    NOISE_ROWS,
+    ColourAnswer,
+    check_vision,
+    detect_patch_size,
+    find_named_colour,
+    judge_vision,
+    make_colour_image,
+)
+from persqa_client.simulator.vision import read_facts
 from tests.support.endpoints import CHAT_URL, error_response, make_session
 
 
@@ -25,6 +36,14 @@ def test_an_image_is_filled_with_its_colour(colour: str) -> None:
         assert image.getcolors() == [(1600, COLOURS[colour][0])]
         assert image.get_format_mimetype() == picture.media_type
         assert image.size == (picture.width, picture.height) == (40, 40)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_the_second_image_differs_in_its_bytes_only(colour: str) -> None:
+    plain, noisy = make_colour_image(colour), make_colour_image(colour, noise_rows=NOISE_ROWS)
+    assert (noisy.width, noisy.height) == (plain.width, plain.height)
+    assert len(noisy.data) > 2 * len(plain.data)
+    assert read_facts(noisy.data).main_colours == (colour,)
 
 
 @pytest.mark.parametrize(
@@ -47,12 +66,75 @@ def test_a_colour_is_found_in_an_answer(text: str, colour: str | None) -> None:
     assert find_named_colour(text) == colour
 
 
-def answer_with(text: str, *, plain: int = 20, grown: int = 402) -> Callable[[httpx.Request], httpx.Response]:
-    """A server that always gives this answer. An image adds ``grown`` tokens to its prompt of ``plain`` tokens."""
+# Tokens of the prompt without an image, with the first and with the second: of a server that counts pixels, bytes (two
+# characters a token), or neither; of one whose context the bytes fill; of one that reports no usage; of one that writes
+# a sentence in place of the image.
+PIXELS, BYTES, NOTHING, FULL, NO_USAGE = (20, 422, 422), (20, 1156, 3370), (20, 21, 21), (20, 4096, 4096), (0, 0, 0)
+SENTENCE = (20, 48, 48)
+TOO_LONG = RowError("context_overflow", "This model's maximum context length is 4096 tokens.")
+BROKEN = RowError("http_500", "Server error (500) after 5 attempts.")
+
+
+def second_answer(said: str | RowError, prompt: int) -> ColourAnswer:
+    if isinstance(said, RowError):
+        return ColourAnswer("blue", error=said)
+    return ColourAnswer("blue", said, prompt, 6_700)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "tokens", "state"),
+    [
+        # Models that see.
+        pytest.param("Red", "Blue", PIXELS, "seen", id="a good model"),
+        pytest.param("Red.", "Indigo", PIXELS, "seen", id="one colour named, the other not"),
+        pytest.param("Crimson", "Blue", PIXELS, "seen", id="only the second named"),
+        pytest.param("Red", "Blue", NOTHING, "seen", id="both named, though a gateway counts no image"),
+        pytest.param("Red", "Blue", NO_USAGE, "seen", id="no usage"),
+        pytest.param("Red", BROKEN, PIXELS, "seen", id="the second not answered"),
+        # Weak models: the image changes the answer, and it is counted by its pixels.
+        pytest.param("ab cd", "ef gh", PIXELS, "not shown", id="random weights"),
+        pytest.param("Blue", "Red", PIXELS, "not shown", id="wrong colours"),
+        pytest.param("ab cd", "ef gh", NO_USAGE, "not shown", id="random weights, no usage"),
+        pytest.param("ab cd", BROKEN, PIXELS, "not shown", id="random weights, the second not answered"),
+        pytest.param("", "", PIXELS, "not shown", id="nothing said"),
+        # Servers that leave the images out.
+        pytest.param("No picture.", "No picture.", NOTHING, "ignored", id="dropped"),
+        pytest.param("Blue", "Blue", NOTHING, "ignored", id="dropped, a guess that is right for the second"),
+        pytest.param("Red", "Red", NOTHING, "ignored", id="dropped, a guess that is right for the first"),
+        pytest.param("White", "Grey", NOTHING, "ignored", id="dropped, with a random guess"),
+        pytest.param("No picture.", "No picture.", SENTENCE, "ignored", id="a sentence instead"),
+        pytest.param("White", "White", PIXELS, "no difference", id="dropped, but counted"),
+        pytest.param("Red", "Red", PIXELS, "no difference", id="dropped, but counted, with a guess that is right"),
+        pytest.param("White", "White", NO_USAGE, "no difference", id="dropped, no usage"),
+        pytest.param("Red", "Red", NO_USAGE, "no difference", id="the first image's answer for the second"),
+        pytest.param("Red", "It is red.", PIXELS, "no difference", id="the same in other words"),
+        # Servers whose model reads base64.
+        pytest.param("I see leaves.", "I see leaves.", BYTES, "read as text", id="base64"),
+        pytest.param("White", "Black", BYTES, "read as text", id="base64, with guesses"),
+        pytest.param("Red", "White", BYTES, "read as text", id="base64, with a guess that is right"),
+        pytest.param("A code.", TOO_LONG, BYTES, "read as text", id="base64, longer than the context"),
+        pytest.param("A code.", "A code.", FULL, "no difference", id="base64, cut off"),
+    ],
+)
+def test_what_the_answers_prove(first: str, second: str | RowError, tokens: tuple[int, int, int], state: str) -> None:
+    plain, with_first, with_second = tokens
+    answers = ColourAnswer("red", first, with_first, 2_270), second_answer(second, with_second)
+    assert judge_vision(*answers, plain).state == state
+
+
+def test_without_an_answer_to_text_the_prompt_proves_nothing() -> None:
+    answers = ColourAnswer("red", "Hm.", 25, 2_270), ColourAnswer("blue", "Ah.", 25, 6_700)
+    assert judge_vision(*answers, None) == VisionCheck("not shown", "Hm. / Ah.", None)
+
+
+def answer_with(*texts: str, plain: int = 20, grown: int = 402) -> Callable[[httpx.Request], httpx.Response]:
+    """A server that answers images with these texts in turn. An image adds ``grown`` tokens to its prompt."""
+    left = list(texts)
 
     def answer(request: httpx.Request) -> httpx.Response:
         pictured = isinstance(json.loads(request.content)["messages"][1]["content"], list)
         usage = {"prompt_tokens": plain + grown * pictured, "completion_tokens": 1} if plain else None
+        text = left.pop(0) if pictured else "Hello."
         return httpx.Response(200, json={"choices": [{"message": {"content": text}}], "usage": usage})
 
     return answer
@@ -60,41 +142,52 @@ def answer_with(text: str, *, plain: int = 20, grown: int = 402) -> Callable[[ht
 
 async def check(
     answer: Callable[[httpx.Request], httpx.Response], respx_mock: respx.MockRouter
-) -> tuple[VisionCheck, int]:
+) -> tuple[VisionCheck, respx.Route]:
     route = respx_mock.post(CHAT_URL).mock(side_effect=answer)
     async with make_session(max_attempts=1) as session:
         sight, seconds = await check_vision(ProbeSession.of(session), random.Random(7))
     assert seconds > 0
-    return sight, route.call_count
+    return sight, route
 
 
-FIRST = random.Random(7).sample(sorted(COLOURS), 2)[0]
-OTHER = next(colour for colour in COLOURS if colour != FIRST)
+FIRST, SECOND = random.Random(7).sample(sorted(COLOURS), 2)
 
 
-async def test_the_right_colour_and_a_longer_prompt_mean_seen(respx_mock: respx.MockRouter) -> None:
-    assert await check(answer_with(FIRST), respx_mock) == (VisionCheck("seen", FIRST, 402), 2)
+async def test_two_images_are_shown_one_after_the_other_at_temperature_0(respx_mock: respx.MockRouter) -> None:
+    sight, route = await check(answer_with(FIRST, SECOND), respx_mock)
+    assert sight == VisionCheck("seen", FIRST, 402)
+    bodies = [json.loads(call.request.content) for call in route.calls]
+    assert [body["temperature"] for body in bodies] == [0.0] * 3
+    assert isinstance(bodies[2]["messages"][1]["content"], list), "the second image comes last"
 
 
-async def test_a_wrong_colour_with_a_longer_prompt_is_not_shown(respx_mock: respx.MockRouter) -> None:
-    assert await check(answer_with(OTHER), respx_mock) == (VisionCheck("not shown", OTHER, 402), 2)
+async def test_a_server_that_rejects_temperature_0_is_asked_at_the_users(respx_mock: respx.MockRouter) -> None:
+    """GigaChat: https://github.com/ai-forever/gigachain/issues/237"""
+    say = answer_with(FIRST, SECOND)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if json.loads(request.content)["temperature"] > 0:
+            return say(request)
+        return error_response(422, "Invalid params: temperature must be in range (0, +inf)")
+
+    sight, route = await check(answer, respx_mock)
+    assert sight.state == "seen"
+    assert route.call_count == 5
 
 
-async def test_the_right_colour_without_a_longer_prompt_must_be_repeated(respx_mock: respx.MockRouter) -> None:
-    assert await check(answer_with(FIRST, grown=1), respx_mock) == (VisionCheck("ignored", FIRST, 1), 3)
+async def test_a_refused_temperature_is_left_out_from_then_on(respx_mock: respx.MockRouter) -> None:
+    say = answer_with(FIRST, SECOND)
 
+    def answer(request: httpx.Request) -> httpx.Response:
+        if "temperature" not in json.loads(request.content):
+            return say(request)
+        return error_response(400, "Unsupported value.", param="temperature", code="unsupported_value")
 
-async def test_a_prompt_of_the_same_length_means_ignored(respx_mock: respx.MockRouter) -> None:
-    assert await check(answer_with("What picture?", grown=0), respx_mock) == (
-        VisionCheck("ignored", "What picture?", 0),
-        2,
-    )
-
-
-@pytest.mark.parametrize(("text", "state"), [(FIRST, "seen"), (OTHER, "not shown")])
-async def test_without_usage_the_answer_decides(respx_mock: respx.MockRouter, text: str, state: str) -> None:
-    sight, _ = await check(answer_with(text, plain=0), respx_mock)
-    assert (sight.state, sight.tokens) == (state, None)
+    respx_mock.post(CHAT_URL).mock(side_effect=answer)
+    async with make_session(max_attempts=1) as session:
+        probe = ProbeSession.of(session)
+        assert (await check_vision(probe, random.Random(7)))[0].state == "seen"
+        assert probe.profile.dialect.dropped == {"temperature"}
 
 
 @pytest.mark.parametrize(
@@ -113,8 +206,9 @@ async def test_a_rejected_image(respx_mock: respx.MockRouter, status: int, words
     def answer(request: httpx.Request) -> httpx.Response:
         return error_response(status, words) if b"base64" in request.content else say(request)
 
-    sight, _ = await check(answer, respx_mock)
+    sight, route = await check(answer, respx_mock)
     assert (sight.state, sight.text) == (state, words)
+    assert route.call_count == 2, "a second image is not tried"
 
 
 async def test_a_server_that_rejects_every_request_does_not_reject_images(respx_mock: respx.MockRouter) -> None:

@@ -28,7 +28,7 @@ def make_settings(folder: Path, *, questions: int = 1, uuid: bool = True, **extr
         sampling=Sampling(extra_body=extra_body),
         recipe=Recipe(questions=questions),
         image_root=folder,
-        uuid=uuid,
+        uuid="auto" if uuid else "off",
     )
 
 

@@ -75,7 +75,7 @@ async def test_a_lasting_error_fails_the_row_after_max_attempts(folder: RunFolde
         await folder.make_run(simulator.base_url, timeout=0.15).execute()
     assert (folder.answered_ids, folder.failure_codes) == ([], {0: code})
     assert folder.read_lines("out.failed.jsonl")[0]["error"]["attempts"] == MAX_ATTEMPTS
-    assert simulator.stats()["requests"] == MAX_ATTEMPTS
+    assert simulator.stats()["requests"] == MAX_ATTEMPTS + 1  # the trial of the endpoint
 
 
 @pytest.mark.parametrize(
@@ -90,22 +90,22 @@ async def test_a_rejected_row_fails_at_once_and_alone(folder: RunFolder, kind: s
     assert simulator.stats()["requests"] == 3
 
 
-@pytest.mark.parametrize(
-    ("max_tokens", "code"),
-    [
-        pytest.param(16, "context_overflow", id="the prompt too long"),
-        pytest.param(512, "rejected", id="max_tokens too large"),
-    ],
-)
-async def test_a_context_overflow_fails_the_row_and_keeps_the_dialect(
-    folder: RunFolder, max_tokens: int, code: str
-) -> None:
+async def test_prompts_that_are_too_long_fail_their_rows_and_keep_the_dialect(folder: RunFolder) -> None:
+    """The trial of the endpoint has a short prompt, and is answered."""
     folder.write_rows(2)
     with fast_simulator(max_model_len=100) as simulator:
-        summary = await folder.make_run(simulator.base_url, max_tokens=max_tokens).execute()
-    assert set(folder.failure_codes.values()) == {code}
+        summary = await folder.make_run(simulator.base_url, max_tokens=16).execute()
+    assert set(folder.failure_codes.values()) == {"context_overflow"}
     assert summary.notes == ()
-    assert simulator.stats()["requests"] == 2
+
+
+async def test_a_max_tokens_beyond_the_context_stops_the_run(folder: RunFolder) -> None:
+    folder.write_rows(2)
+    with fast_simulator(max_model_len=100) as simulator:
+        run = folder.make_run(simulator.base_url, max_tokens=512)
+        stop = await run_until_stopped(run)
+    assert (stop.code, folder.is_empty) == ("rejected", True)
+    assert run.pool.sessions[0].profile.describe_changes() == []
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ async def test_an_error_of_the_account_stops_the_run_at_once(folder: RunFolder, 
     assert simulator.stats()["requests"] <= 2
 
 
-async def test_a_run_stopped_by_a_quota_is_resumed(folder: RunFolder) -> None:
+async def test_a_run_stopped_by_an_account_without_credit_is_resumed(folder: RunFolder) -> None:
     folder.write_rows(5)
-    with fast_simulator(script=["ok", "ok", "quota"]) as simulator:
+    with fast_simulator(script=["ok", "ok", "payment", "payment"]) as simulator:
         await run_until_stopped(folder.make_run(simulator.base_url))
         summary = await folder.make_run(simulator.base_url).execute()
     assert (summary.state, folder.answered_ids, folder.failure_codes) == ("finished", [0, 1, 2, 3, 4], {})
@@ -181,27 +181,21 @@ async def test_a_url_without_an_api_stops_the_run(folder: RunFolder) -> None:
     assert folder.is_empty
 
 
-async def test_the_same_rejection_as_the_first_20_results_stops_the_run(folder: RunFolder) -> None:
+async def test_the_same_rejection_of_all_rows_stops_the_run(folder: RunFolder) -> None:
     folder.write_rows(30)
     with fast_simulator(faults={"too_large": 1.0}) as simulator:
         stop = await run_until_stopped(folder.make_run(simulator.base_url))
     assert stop.code == "too_large"
     assert folder.is_empty
-    assert 20 <= simulator.stats()["requests"] <= 30
+    assert simulator.stats()["requests"] <= 30
 
 
-async def test_19_rejections_fail_their_rows(folder: RunFolder) -> None:
-    folder.write_rows(19)
-    with fast_simulator(faults={"too_large": 1.0}) as simulator:
-        await folder.make_run(simulator.base_url).execute()
-    assert folder.failure_codes == dict.fromkeys(range(19), "too_large")
-
-
-async def test_rejections_fail_their_rows_after_one_answer(folder: RunFolder) -> None:
+async def test_rejections_before_an_answer_fail_their_rows(folder: RunFolder) -> None:
     folder.write_rows(30)
-    with fast_simulator(script=["too_large"] * 7 + ["ok"], faults={"too_large": 1.0}) as simulator:
+    with fast_simulator(script=["too_large"] * 7) as simulator:
         await folder.make_run(simulator.base_url).execute()
-    assert (len(folder.answered_ids), len(folder.failure_codes)) == (1, 29)
+    assert folder.failure_codes == dict.fromkeys(range(7), "too_large")
+    assert len(folder.answered_ids) == 23
 
 
 HOSTED = ("max_tokens is sent as max_completion_tokens", "temperature is left out: the server refuses it")

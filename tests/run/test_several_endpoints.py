@@ -189,14 +189,18 @@ async def test_an_unfit_endpoint_at_the_start_is_named(folder: RunFolder, wrong:
 async def test_an_endpoint_without_quota_is_left_out_with_a_warning(folder: RunFolder) -> None:
     folder.write_rows(60, images=20)
     warnings = list[str]()
-    with fast_simulator(script=["ok"] * 5 + ["quota"], latency=0.005) as poor, fast_simulator(latency=0.005) as well:
+    dry = {"payment": 1.0}
+    with (
+        fast_simulator(script=["ok"] * 5, faults=dry, latency=0.005) as poor,
+        fast_simulator(latency=0.005) as well,
+    ):
         run = folder.make_run(poor.base_url, well.base_url, concurrency=4, max_attempts=1, warn=warnings.append)
         summary = await asyncio.wait_for(run.execute(), TEST_TIMEOUT)
     assert is_complete(folder, 60)
     assert warnings == list(summary.notes)
     assert len(warnings) == 1
     assert warnings[0].startswith(poor.base_url)
-    assert "(429)" in warnings[0]
+    assert "(402 Payment Required)" in warnings[0]
     assert answers_per_endpoint(summary)[0] < 15
 
 

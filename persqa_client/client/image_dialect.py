@@ -1,0 +1,272 @@
+"""Learns in what form an endpoint accepts images: which formats, and how many bytes per request.
+
+Servers word such refusals in many ways. So an unexplained refusal is tested by sending the images of the same request
+in another form. If that is answered, the form was the reason, and all later images are sent so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from math import isqrt
+
+from persqa_client.client.classify import UNREACHABLE_CODES
+from persqa_client.errors import RowError
+from persqa_client.images.loader import ImageConverter, ImageForm, total_size
+from persqa_client.types import EncodedImage, ErrorDecision, RetryAction
+
+FORMAT_NAMES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP"}
+JPEG, PNG, WEBP = FORMAT_NAMES
+
+# Refusals for other reasons than the form of the images.
+EXPLAINED_CODES = frozenset({"context_overflow", "too_many_images"}) | UNREACHABLE_CODES
+TOO_LARGE_STATUS = 413
+# Other statuses for a body or an image of too many bytes need words.
+TOO_LARGE = re.compile(
+    r"(entity|payload|body|request|content|upload|file|image|media)s?[\W_]([^.]{0,80}[\W_])?"
+    r"(too[\W_](large|big|long)|exceed|larger[\W_]than)"
+    r"|exceed\w*[\W_][^.]{0,60}[\W_](bytes|size)\b|(图片|图像|请求|文件)[^。]{0,20}(过大|超过|超出)",
+    re.IGNORECASE,
+)
+OTHER_LIMIT = re.compile(r"token|context|pixel|dimension|resolution|quota|rate|per (second|minute|day)", re.IGNORECASE)
+# The parts of a message that differ from request to request.
+VARIABLE_TEXT = re.compile(r"https?://\S+|\b[\w-]*\d[\w-]*|\b[\w-]{20,}")
+
+# Attempts after which a server error counts as a refusal: some servers answer 500 to an image that they can't read.
+ENOUGH_ERRORS = 2
+# Tests that ended in the same refusal, of one kind and of all kinds, after which none is made any more.
+MAX_FAILED_OF_A_KIND, MAX_FAILED = 3, 20
+# Bytes in base64. An unexplained refusal of less is not taken for one of the size: gateways allow at least 1 MB.
+SUSPICIOUS_SIZE = 900_000
+# An answered and a refused size whose ratio is less are not narrowed further.
+CLOSE = 1.15
+# Refusals of one request's images after which they are reduced in large steps.
+MAX_SMALL_STEPS = 3
+
+
+@dataclass(slots=True)
+class SizeLimit:
+    """The largest answered and the smallest refused size of a request's images. The true limit is in between.
+
+    All sizes are bytes of base64.
+    """
+
+    answered: int = 0
+    refused: int | None = None
+
+    def target(self, refused: int | None = None, refusals: int = 0) -> int | None:
+        """The size to send at most; None without a limit.
+
+        ``refused``: the smallest refused size of the request's own images, after so many ``refusals``.
+        """
+        limit = min((size for size in (self.refused, refused) if size is not None), default=None)
+        if limit is None:
+            return None
+        # An answered size beyond the limit says nothing: a server may limit each image.
+        answered = self.answered if self.answered < limit else 0
+        if answered * CLOSE >= limit:
+            return answered
+        return max(isqrt(answered * limit), limit * (7 if refusals < MAX_SMALL_STEPS else 3) // 10)
+
+    def record_answer(self, size: int, refused: int | None) -> None:
+        """``refused``: a larger size of the same images, which was refused."""
+        self.answered = max(size, self.answered)
+        if refused is not None and refused > size:
+            self.refused = min(refused, self.refused or refused)
+            self.answered = size if self.answered >= self.refused else self.answered
+        elif self.refused is not None and size >= self.refused:
+            self.refused = None
+
+
+class ImageDialect:
+    """What is known about one endpoint."""
+
+    def __init__(self, converter: ImageConverter) -> None:
+        self.converter = converter
+        self.size_limit = SizeLimit()
+        self.answers = 0  # to requests with images
+        self.accepted_types = {JPEG}
+        self._refused_types: frozenset[str] = frozenset()
+        self._failed_tests: Counter[str] = Counter()
+        # Number of answers when a test after server errors succeeded for the first time.
+        self._suspected_at: int | None = None
+
+    @property
+    def form(self) -> ImageForm:
+        return ImageForm(self._refused_types, self.size_limit.target())
+
+    def untested_types(self, images: Collection[EncodedImage]) -> frozenset[str]:
+        return frozenset(image.media_type for image in images) - self.accepted_types
+
+    def record_accepted(self, images: Collection[EncodedImage]) -> None:
+        self.answers += 1
+        self.accepted_types.update(image.media_type for image in images)
+        self._refused_types -= self.accepted_types
+
+    def record_refused(self, types: Collection[str]) -> None:
+        self._refused_types |= frozenset(types) - self.accepted_types
+
+    def may_test(self, decision: ErrorDecision) -> bool:
+        failed = self._failed_tests
+        return failed.total() < MAX_FAILED and failed[describe_kind(decision)] < MAX_FAILED_OF_A_KIND
+
+    def record_failed_test(self, decision: ErrorDecision, later: ErrorDecision) -> None:
+        """``later``: the refusal of the other form. If it is another one, the form may have been the reason."""
+        if describe_kind(decision) == describe_kind(later):
+            self._failed_tests[describe_kind(decision)] += 1
+
+    def is_conclusive(self, decision: ErrorDecision, started: int) -> bool:
+        """Whether the answer to another form proves that the form was the reason of the refusal.
+
+        ``started``: number of answers when the request began. Server errors may have ended by chance in the meantime,
+        so they have to come again after a first test.
+        """
+        if decision.action is RetryAction.FAIL:
+            return True
+        if self._suspected_at is None:
+            self._suspected_at = self.answers
+            return False
+        return started >= self._suspected_at
+
+    def describe_changes(self) -> list[str]:
+        notes = [
+            f"{FORMAT_NAMES[name]} images are converted: the server refuses them"
+            for name in sorted(self._refused_types)
+        ]
+        if (target := self.size_limit.target()) is not None:
+            limit = f"{target / 1000:,.0f} KB (base64) per request"
+            notes.append(f"images of more than {limit} are made smaller: the server refuses larger requests")
+        return notes
+
+
+class ImageTrial:
+    """The images of one request, in the form in which they are sent."""
+
+    def __init__(self, dialect: ImageDialect, images: tuple[EncodedImage, ...]) -> None:
+        self.images = images
+        self._originals = images
+        self._dialect = dialect
+        self._form = ImageForm()
+        self._started = dialect.answers
+        # Refused as too large: how often, and the smallest size.
+        self._refusals = 0
+        self._refused_size: int | None = None
+        # The refusal whose reason the present form tests: these media types, or else this size.
+        self._tested: ErrorDecision | None = None
+        self._tested_types: frozenset[str] = frozenset()
+        self._tested_size: int | None = None
+        self._refusal: ErrorDecision | None = None  # to which ``prepare`` reacts
+        self._is_exhausted = not images  # no other form is left
+
+    async def prepare(self) -> bool:
+        """Brings the images into the form to be sent next. Returns whether that changed them.
+
+        Raises RowError like ``convert_image``.
+        """
+        before, refusal, self._refusal = self.images, self._refusal, None
+        if refusal is not None:
+            try:
+                self._is_exhausted = not await self._change_form(refusal)
+            except RowError:
+                # The refusal stands: these images can't be decoded here either.
+                self._is_exhausted = True
+        elif self._tested is None and self._refused_size is None:
+            await self._use(self._dialect.form)
+        return self.images != before
+
+    def is_form_refused(self, decision: ErrorDecision, attempts: int) -> bool:
+        """Whether to ``prepare`` and send the images in another form after this failure, at no cost to the row.
+
+        ``attempts``: earlier ones that failed with server errors.
+        """
+        tested, self._tested = self._tested, None
+        if self._is_exhausted or not is_about_request(decision):
+            return False
+        if not is_too_large(decision):
+            if tested is not None:
+                self._dialect.record_failed_test(tested, decision)
+                return False
+            is_retried = decision.action is RetryAction.RETRY and attempts + 1 < ENOUGH_ERRORS
+            if is_retried or not (self._missed_types or self._is_testable(decision)):
+                return False
+        self._refusal = decision
+        return True
+
+    async def _change_form(self, refusal: ErrorDecision) -> bool:
+        if is_too_large(refusal):
+            return await self._reduce()
+        if missed := self._missed_types:
+            return await self._use(replace(self._form, refused_types=self._form.refused_types | missed))
+        return await self._test(refusal)
+
+    @property
+    def _missed_types(self) -> frozenset[str]:
+        """Formats of these images that other requests have found to be refused in the meantime."""
+        return self._dialect.form.refused_types & {image.media_type for image in self.images}
+
+    async def _reduce(self) -> bool:
+        self._refusals += 1
+        size = total_size(self.images)
+        self._refused_size = min(size, self._refused_size or size)
+        target = self._dialect.size_limit.target(self._refused_size, self._refusals)
+        await self._use(replace(self._form, max_bytes=target))
+        return total_size(self.images) < self._refused_size
+
+    def _is_testable(self, decision: ErrorDecision) -> bool:
+        if not self._dialect.may_test(decision):
+            return False
+        size_to_suspect = max(SUSPICIOUS_SIZE, self._dialect.size_limit.answered * CLOSE)
+        is_suspicious = (decision.status or 0) < 500 and total_size(self.images) > size_to_suspect
+        return is_suspicious or bool(self._dialect.untested_types(self.images))
+
+    async def _test(self, decision: ErrorDecision) -> bool:
+        types, size = self._dialect.untested_types(self.images), total_size(self.images)
+        # Of several formats, WebP is the one that servers lack.
+        self._tested_types, self._tested_size = types & {WEBP} or types, None if types else size
+        if types:
+            # Every server that accepts images accepts JPEG.
+            types |= {PNG} - self._dialect.accepted_types
+            form = replace(self._form, refused_types=self._form.refused_types | types)
+        else:
+            form = replace(self._form, max_bytes=min(size // 2, SUSPICIOUS_SIZE))
+        changed = await self._use(form)
+        self._tested = decision if changed else None
+        return changed
+
+    async def _use(self, form: ImageForm) -> bool:
+        """Whether that changes the images."""
+        before, self._form = self.images, form
+        self.images = self._originals
+        if form != ImageForm():
+            self.images = await self._dialect.converter.convert(self._originals, form)
+        return self.images != before
+
+    def record_answer(self) -> None:
+        """An answer to the images as they are now."""
+        dialect, refused = self._dialect, self._refused_size
+        dialect.record_accepted(self.images)
+        if self._tested is not None and dialect.is_conclusive(self._tested, self._started):
+            dialect.record_refused(self._tested_types)
+            refused = refused or self._tested_size
+        dialect.size_limit.record_answer(total_size(self.images), refused)
+
+
+def is_about_request(decision: ErrorDecision) -> bool:
+    """Whether a failure may be due to the images, rather than to load, the account or a gateway."""
+    if (decision.status or 0) < 400 or decision.code in EXPLAINED_CODES:
+        return False
+    # Some gateways say that the address is wrong if the body is too large.
+    return decision.action in {RetryAction.FAIL, RetryAction.RETRY} or decision.status in {404, TOO_LARGE_STATUS}
+
+
+def is_too_large(decision: ErrorDecision) -> bool:
+    said = decision.raw or ""
+    is_said = bool(TOO_LARGE.search(said)) and not OTHER_LIMIT.search(said)
+    return is_about_request(decision) and (decision.status == TOO_LARGE_STATUS or is_said)
+
+
+def describe_kind(decision: ErrorDecision) -> str:
+    """Equal for refusals that differ only in ids, numbers and URLs."""
+    return f"{decision.status} {VARIABLE_TEXT.sub('', decision.raw or '')}"
