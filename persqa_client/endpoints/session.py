@@ -221,7 +221,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
         retry = was_sent and not suspect
         async with (
-            self.suspect_limit.turn() if suspect else nullcontext(),
+            self.suspect_limit.turn(alone=state.crashes >= MIN_CRASHES - 1) if suspect else nullcontext(),
             upload.attempt(retry=retry),
             self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
         ):
@@ -337,7 +337,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
         Otherwise the request could crash it for ever: without an answer in between, an outage proves nothing.
         """
-        if state.answers_at_failure == self.outage.answers and not self.outage.closed:
+        if state.crashes and state.answers_at_failure == self.outage.answers and not self.outage.closed:
             self.breaker.try_endpoint(state.latest_failure or UNCONFIRMED, state.failover)
             await self.outage.wait_until_open()
 
