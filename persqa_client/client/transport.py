@@ -34,9 +34,8 @@ from persqa_client.client.classify import (
     TransportFault,
     classify_response,
     classify_transport_error,
-    read_error_status,
-    redact_secrets,
 )
+from persqa_client.client.error_body import redact_secrets
 from persqa_client.client.request import Body
 from persqa_client.client.response import assemble_stream, is_event_stream, read_completion
 from persqa_client.config import Endpoint, is_loopback
@@ -223,15 +222,14 @@ class Client(AbstractAsyncContextManager["Client"]):
         """
         # Raised outside of the except block: the SDK's exception as context would put the request's images, and text
         # repeated by the server, into tracebacks.
-        content = await self._post(body, on_start)
-        if isinstance(content, ErrorDecision):
-            raise AttemptError(content)
-        completion = read_completion(content, self.context.key)
+        completion = await self._post(body, on_start)
+        if isinstance(completion, ErrorDecision):
+            raise AttemptError(completion)
         if not self.context.has_answered:
             self.context = replace(self.context, has_answered=True)
         return completion
 
-    async def _post(self, body: Body | bytes, on_start: Callable[[], None] | None) -> bytes | ErrorDecision:
+    async def _post(self, body: Body | bytes, on_start: Callable[[], None] | None) -> Completion | ErrorDecision:
         options = self._options.model_copy(update={"content": body})
         try:
             async with asyncio.timeout(self.context.timeout):
@@ -252,17 +250,16 @@ class Client(AbstractAsyncContextManager["Client"]):
             return self._classify_exception(error)
         return self._check(response.status_code, response.headers, content)
 
-    def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> bytes | ErrorDecision:
-        if status == 200 and is_event_stream(headers):
-            content = assemble_stream(content)
-            if not content:
-                return classify_transport_error("reset", "the stream ended too early", self.context)
-            status = read_error_status(content) or status
+    def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> Completion | ErrorDecision:
+        now = time.time()
         if not 200 <= status < 300:
-            return classify_response(status, headers, content, self.context, now=time.time())
+            return classify_response(status, headers, content, self.context, now=now)
+        streamed = status == 200 and is_event_stream(headers)
+        if streamed and not (content := assemble_stream(content)):
+            return classify_transport_error("reset", "the stream ended too early", self.context)
         if self._observe_headers is not None:
             self._observe_headers(headers)
-        return content
+        return read_completion(content, self.context, streamed=streamed, now=now)
 
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
         """Status and body of a GET, such as /health or /v1/models. Raises AttemptError without a response."""
