@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 
 from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UuidChoice, make_run_settings
-from persqa_client.endpoints.credentials import make_endpoints
+from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, task_limit
 from persqa_client.errors import RowError, RunStopped, SettingsError
 from persqa_client.inputs.sources import InMemorySource, Source, open_source
@@ -153,22 +153,25 @@ def generate(
     base_url: str | Sequence[str] = (),
     model: str = "",
     api_key_env: str | Sequence[str] | None = None,
+    api_key_command: str | Sequence[str] | None = None,
+    header: str | Sequence[str] | None = None,
     endpoint: Endpoint | Sequence[Endpoint] = (),
     **flags: Any,
 ) -> Summary:
     """Executes a run like ``persqa run``, also inside a running event loop, as in a notebook.
 
     ``rows`` is the path of a JSONL file or a folder, or an iterable of rows (dicts or image paths). Give the endpoints
-    as ``base_url``, ``model`` and ``api_key_env``, or as ``endpoint``. Without ``output`` the rows are in
-    ``Summary.records`` and ``Summary.failures``.
+    as ``base_url``, ``model`` and their credentials (``api_key_env``, ``api_key_command``, ``header``), or as
+    ``endpoint``. Without ``output`` the rows are in ``Summary.records`` and ``Summary.failures``.
 
     Raises SettingsError, RunStopped or StorageError; KeyboardInterrupt after the requests in flight have finished.
     """
-    by_url = bool(base_url or model or api_key_env)
+    credentials = Credentials(as_list(api_key_env), as_list(api_key_command), as_list(header))
+    by_url = bool(base_url or model or credentials)
     if by_url and endpoint:
-        raise SettingsError("Give either endpoint, or base_url, model and api_key_env.")
+        raise SettingsError("Give either endpoint, or base_url, model and their credentials.")
     if by_url:
-        endpoints = list(make_endpoints(as_list(base_url), model, as_list(api_key_env), os.environ))
+        endpoints = list(make_endpoints(as_list(base_url), model, credentials, os.environ))
     else:
         endpoints = [endpoint] if isinstance(endpoint, Endpoint) else list(endpoint)
     settings = make_run_settings(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 import orjson
 from pydantic import (
@@ -22,8 +20,15 @@ from pydantic import (
 )
 
 from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.urls import add_query, parse_base_url
 
-COMPLETIONS_ROUTE = re.compile(r"(/chat)?/completions$")
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+# Headers that say how the request and its response are framed and encoded.
+OWN_HEADERS = frozenset(
+    {"accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host"}
+    | {"keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 # Row fields that affect the question.
 STEERING_FIELDS = frozenset({"id", "question", "tag", "category", "language"})
 # Request fields that --extra-body must not set.
@@ -34,59 +39,87 @@ CONCURRENCY_CEILING = 4096
 
 
 class Settings(BaseModel):
+    """Raises SettingsError for an invalid value."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # type checkers take the signature from the fields
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                message = describe_error(error)
+            else:
+                return
+            # Raised here, because the validation error as its context would show the values, keys included.
+            raise SettingsError(message)
 
 
 Kind = TypeVar("Kind", bound=Settings)
 
 
-def check_base_url(url: str) -> str:
-    url = url.strip().rstrip("/")
-    try:
-        parts = urlsplit(url)
-        well_formed = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        # An IPv6 address without brackets, or a port that is not a number.
-        well_formed = False
-    if not well_formed:
-        raise ValueError("must look like http://HOST:PORT/v1")
-    if parts.username or parts.password:
-        raise ValueError("must not hold a user name or password; use --api-key-env instead")
-    if parts.query or parts.fragment:
-        raise ValueError("must not have a query or fragment (? or #)")
-    if (root := COMPLETIONS_ROUTE.sub("", url)) != url:
-        raise ValueError(f"must be the root of the API, {root}, not one of its routes")
-    return url
+def check_header_name(name: str) -> str:
+    if not HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a header")
+    if name.lower() in OWN_HEADERS:
+        raise ValueError(f"{name} is set by the client itself")
+    return name
 
 
-def is_loopback(url: str) -> bool:
-    """Requests to this machine bypass proxies."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def check_header_value(value: SecretStr) -> SecretStr:
+    if not HEADER_VALUE.fullmatch(value.get_secret_value()):
+        raise ValueError("the value is empty, or contains a line break or a non-ASCII character")
+    return value
+
+
+HeaderName = Annotated[str, AfterValidator(check_header_name)]
+HeaderSecret = Annotated[SecretStr, AfterValidator(check_header_value)]
 
 
 class Endpoint(Settings):
-    """``repr`` and files never contain the API key.
+    """``repr`` and files never contain the API key and the values of headers.
 
     >>> Endpoint(base_url="http://127.0.0.1:8000/v1", model="Qwen/Qwen2.5-VL-3B-Instruct")
     """
 
-    base_url: Annotated[str, AfterValidator(check_base_url)]
+    base_url: str
     model: Annotated[str, Field(min_length=1)]
-    api_key: SecretStr | None = None
+    api_key: HeaderSecret | None = None
+    # Command whose output is the key, for keys that expire.
+    api_key_command: str | None = None
+    # Sent with each request, such as Azure's api-key.
+    headers: Mapping[HeaderName, HeaderSecret] = {}
+    # The part of ``base_url`` after its question mark.
+    query: str = ""
+    # PEM files: certificates to trust instead of the system's; the client's own certificate and its key.
+    ca_cert: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
     # For a server started by this program: returns its exit error, or None while it runs. A run does not wait for such
     # a server to recover.
     exit_error: Annotated[Callable[[], RunStopped | None] | None, Field(exclude=True, repr=False)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def split_query(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not isinstance(url := values.get("base_url"), str):
+            return values
+        try:
+            base_url, query = parse_base_url(url)
+        except ValueError as error:
+            raise ValueError(f"--base-url: {error}") from error
+        return {**values, "base_url": base_url, "query": query or values.get("query", "")}
 
     @property
     def root_url(self) -> str:
         """For vLLM's /health, /version and /metrics."""
         return self.base_url.removesuffix("/v1")
+
+    @property
+    def full_url(self) -> str:
+        """As given, with the query."""
+        return add_query(self.base_url, self.query)
 
 
 def check_extra_body(fields: dict[str, Any]) -> dict[str, Any]:
@@ -229,7 +262,7 @@ class RunSettings(Settings):
 
     @model_validator(mode="after")
     def check_endpoints_match(self) -> Self:
-        urls = [endpoint.base_url for endpoint in self.endpoints]
+        urls = [endpoint.full_url for endpoint in self.endpoints]
         if repeated := [url for url in urls if urls.count(url) > 1]:
             raise ValueError(f"--base-url {repeated[0]} is given twice")
         if len(models := {endpoint.model for endpoint in self.endpoints}) > 1:
@@ -246,20 +279,41 @@ class RunSettings(Settings):
         }
 
 
+# How pydantic begins its sentences, and how usage errors say the same.
+DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b")
+
+PLAIN_WORDS = (
+    ("valid integer", "whole number"),
+    ("valid number", "number"),
+    ("valid string", "text"),
+    ("valid tuple", "list"),
+)
+
+
 def describe_error(error: ValidationError) -> str:
+    """One sentence about the first invalid setting, by the name of its flag."""
     first = error.errors(include_url=False, include_input=False)[0]
-    path = [str(part) for part in first["loc"] if isinstance(part, str)]
-    reason = first["msg"].removeprefix("Value error, ")
-    reason = reason[0].lower() + reason[1:]
-    return f"--{path[-1].replace('_', '-')}: {reason}." if path else f"{reason[0].upper()}{reason[1:]}."
+    path = [str(part).replace("_", "-") for part in first["loc"] if isinstance(part, str) and part != "[key]"]
+    own, reason = first["type"] == "value_error", first["msg"]
+    reason = reason.removeprefix("Value error, ") if own else reason[0].lower() + reason[1:]
+    if not path:
+        return f"{reason}." if reason.startswith("--") else f"{reason[0].upper()}{reason[1:]}."
+    name = path[-1] if path[0] != "headers" else "header"
+    if first["type"] == "missing":
+        return f"--{name} is missing."
+    if first["type"] == "extra_forbidden":
+        return f"--{name} is not a setting."
+    if first["type"] == "string_too_short":
+        return f"--{name}: must not be empty."
+    reason = DEMAND.sub(r"must \2", reason).partition(", unable to")[0]
+    for word, plain in PLAIN_WORDS:
+        reason = reason.replace(word, plain)
+    return f"--{name}: {reason}."
 
 
 def build_settings(kind: type[Kind], **values: Any) -> Kind:
-    """``kind(**values)``, but raises SettingsError for invalid values."""
-    try:
-        return kind(**values)
-    except ValidationError as error:
-        raise SettingsError(describe_error(error)) from error
+    """``kind(**values)`` for values that a type checker does not know. Raises SettingsError for invalid values."""
+    return kind(**values)
 
 
 # Settings outside of Sampling, Limits and Recipe.

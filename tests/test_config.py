@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
-from persqa_client.config import Endpoint, Limits, Sampling, Settings, build_settings
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, Settings, build_settings
 from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.errors import SettingsError
 
@@ -32,6 +35,10 @@ def test_a_base_url_is_normalised(given: str, kept: str) -> None:
         pytest.param("http://host:99999/v1", "must look like http://HOST:PORT/v1", id="port too high"),
         pytest.param(f"{URL}/chat/completions", f"must be the root of the API, {URL},", id="chat route"),
         pytest.param(f"{URL}/completions/", f"must be the root of the API, {URL},", id="older route"),
+        pytest.param(
+            f"{URL}/chat/completions?api-version=1", rf"must be the root of the API, {URL}\?api-version=1,", id="query"
+        ),
+        pytest.param(f"{URL}#part", "must not have a fragment", id="fragment"),
         pytest.param("http://me:secret@host/v1", "must not hold a user name", id="password"),
     ],
 )
@@ -59,17 +66,67 @@ def test_a_key_that_no_header_can_hold_is_rejected_and_not_shown(key: str, name:
 @pytest.mark.parametrize(
     ("kind", "values", "says"),
     [
-        pytest.param(Limits, {"rps": float("inf")}, "--rps: input should be a finite number", id="infinite"),
-        pytest.param(Limits, {"timeout": float("nan")}, "--timeout: input should be", id="nan"),
-        pytest.param(Sampling, {"temperature": float("nan")}, "--temperature: input should be", id="nan temperature"),
-        pytest.param(Sampling, {"max_tokens": 10_000_001}, "--max-tokens: input should be", id="tokens"),
-        pytest.param(Sampling, {"seed": 2**63}, "--seed: input should be", id="seed too high"),
-        pytest.param(Sampling, {"seed": -(2**63) - 1}, "--seed: input should be", id="seed too low"),
+        pytest.param(Limits, {"rps": float("inf")}, "--rps: must be a finite number", id="infinite"),
+        pytest.param(Limits, {"timeout": float("nan")}, "--timeout: must be", id="nan"),
+        pytest.param(Sampling, {"temperature": float("nan")}, "--temperature: must be", id="nan temperature"),
+        pytest.param(Sampling, {"max_tokens": 10_000_001}, "--max-tokens: must be", id="tokens"),
+        pytest.param(Sampling, {"seed": 2**63}, "--seed: must be", id="seed too high"),
+        pytest.param(Sampling, {"seed": -(2**63) - 1}, "--seed: must be", id="seed too low"),
     ],
 )
 def test_numbers_have_bounds(kind: type[Settings], values: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingsError, match=f"^{says}"):
         build_settings(kind, **values)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        pytest.param(lambda: Endpoint.model_validate({}), "--base-url is missing.", id="nothing"),
+        pytest.param(lambda: Endpoint(base_url=URL, model=""), "--model: must not be empty.", id="empty"),
+        pytest.param(
+            lambda: build_settings(Endpoint, base_url=URL, model="m", key=1), "--key is not a setting.", id="unknown"
+        ),
+        pytest.param(lambda: build_settings(Limits, rpm="many"), "--rpm: must be a number.", id="a word"),
+        pytest.param(lambda: Limits(max_attempts=0), "--max-attempts: must be greater than or equal to 1.", id="zero"),
+        pytest.param(lambda: build_settings(Recipe, language="fr"), "--language: must be 'en' or 'zh'.", id="choice"),
+        pytest.param(
+            lambda: Endpoint(base_url=URL, model="m", headers={"Host": SecretStr("secret-1")}),
+            "--header: Host is set by the client itself.",
+            id="own header",
+        ),
+        pytest.param(
+            lambda: Endpoint(base_url=URL, model="m", headers={"api-key": SecretStr("secret-1\nX: y")}),
+            "--header: the value is empty, or contains a line break or a non-ASCII character.",
+            id="two headers in one",
+        ),
+    ],
+)
+def test_invalid_settings_in_python_are_reported_in_plain_words(make: Callable[[], Settings], says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        make()
+    assert str(caught.value) == says
+    assert caught.value.__context__ is None, "it would show the values"
+
+
+@pytest.mark.parametrize(
+    ("given", "base_url", "query"),
+    [
+        (f"{URL}?api-version=2024-10-21", URL, "api-version=2024-10-21"),
+        (f"{URL}/?a=1&b=%20x", URL, "a=1&b=%20x"),
+        (f"{URL}?", URL, ""),
+    ],
+)
+def test_the_query_of_a_base_url_is_kept_apart(given: str, base_url: str, query: str) -> None:
+    endpoint = Endpoint(base_url=given, model="m")
+    assert (endpoint.base_url, endpoint.query) == (base_url, query)
+    assert endpoint.full_url == (f"{base_url}?{query}" if query else base_url)
+    assert pickle.loads(pickle.dumps(endpoint)) == endpoint
+
+
+def test_two_deployments_that_differ_in_their_query_are_two_endpoints() -> None:
+    first, second = (Endpoint(base_url=f"{URL}?part={number}", model="m") for number in (1, 2))
+    assert len(RunSettings(input=None, output=None, endpoint=first, further_endpoints=(second,)).endpoints) == 2
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from persqa_client.cli.execute import read_credentials
 from persqa_client.cli.exits import EXIT_NO_SERVER, EXIT_USAGE, exit_with_error, print_message
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling, build_settings
-from persqa_client.endpoints.credentials import find_api_key
+from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import PersQAError, SettingsError
 from persqa_client.probing.capabilities import (
@@ -39,10 +41,10 @@ TEXT_TOKENS = 400
 MIN_IMAGE_TOKENS = 64
 
 
-def print_report(base_url: str, model: str | None, api_key_env: str | None, timeout: float) -> None:
+def print_report(base_url: str, model: str | None, flags: Mapping[str, Any], timeout: float) -> None:
+    """``flags``: those of the credentials, by name."""
     try:
-        key = find_api_key(base_url, api_key_env, os.environ)
-        endpoint = build_settings(Endpoint, base_url=base_url, model=model or "?", api_key=key)
+        (endpoint,) = make_endpoints([base_url], model or "?", read_credentials(flags), os.environ)
         limits = build_settings(
             Limits, timeout=timeout, concurrency=MAX_CONCURRENCY, max_attempts=2, max_outage=timeout
         )
@@ -61,7 +63,7 @@ def print_report(base_url: str, model: str | None, api_key_env: str | None, time
     for warning in list_warnings([server], [endpoint.base_url]):
         print_message(f"Warning: {warning}")
     console.print("\nSettings to use:", style="bold")
-    console.print(suggest_command(server, endpoint, api_key_env), soft_wrap=True, markup=False, highlight=False)
+    console.print(suggest_command(server, endpoint, flags), soft_wrap=True, markup=False, highlight=False)
 
 
 async def diagnose(
@@ -91,7 +93,7 @@ def print_findings(findings: list[Finding], console: Console) -> None:
 def list_findings(endpoint: Endpoint, server: ServerCapabilities, notes: list[str]) -> list[Finding]:
     models = ", ".join(server.models[:MAX_MODELS_SHOWN]) or "none listed"
     return [
-        ("endpoint", endpoint.base_url),
+        ("endpoint", endpoint.full_url),
         ("server", f"vLLM {server.version}" if server.owner == "vllm" else server.version or "unknown"),
         ("models", models + (" …" if len(server.models) > MAX_MODELS_SHOWN else "")),
         ("tested model", endpoint.model),
@@ -168,13 +170,20 @@ def under_one_label(label: str, texts: list[str]) -> list[Finding]:
     return [(label if number == 0 else "", text) for number, text in enumerate(texts)]
 
 
-def suggest_command(server: ServerCapabilities, endpoint: Endpoint, key_env: str | None) -> str:
-    words = ["persqa", "run", "photos/", "-o", "qa.jsonl", "--base-url", endpoint.base_url, "--model", endpoint.model]
-    words += ["--api-key-env", key_env] if key_env else []
+def suggest_command(server: ServerCapabilities, endpoint: Endpoint, flags: Mapping[str, Any]) -> str:
+    words = ["persqa", "run", "photos/", "-o", "qa.jsonl", "--base-url", endpoint.full_url, "--model", endpoint.model]
+    words += repeat_flags(flags)
     words += ["--strategy", suggest_strategy(server)]
     pixels = max_pixels_that_fit(server)
     words += ["--max-pixels", str(pixels)] if pixels is not None and pixels < DEFAULT_MAX_PIXELS else []
     return shlex.join(words)
+
+
+def repeat_flags(flags: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in flags.items():
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None:
+                yield from (f"--{name.replace('_', '-')}", str(one))
 
 
 def suggest_strategy(server: ServerCapabilities) -> Strategy:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -33,7 +33,7 @@ from persqa_client.cli.exits import (
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
 from persqa_client.config import Endpoint, RunSettings, make_run_settings
-from persqa_client.endpoints.credentials import make_endpoints
+from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.row_loop import has_more_rows
 from persqa_client.errors import RowError, RunStopped, SettingsError, StorageError
 from persqa_client.images.prepare import load_image
@@ -45,6 +45,7 @@ from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary, list_results
 from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
+from persqa_client.urls import add_query
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 with suppress(ImportError):  # There is no uvloop for Windows.
@@ -54,8 +55,9 @@ Value = TypeVar("Value")
 # Rows shown by a dry run.
 DRY_RUN_ROWS = 3
 # Flags of ``persqa run`` that are not run settings; they select or start the server.
+CREDENTIAL_FLAGS = ("api_key_env", "api_key_command", "header", "ca_cert", "client_cert")
 SERVER_FLAGS = frozenset(
-    ("base_url", "model", "api_key_env", "serve", "serve_args", "serve_timeout", "device", "vllm_command")
+    ("base_url", "model", *CREDENTIAL_FLAGS, "serve", "serve_args", "serve_timeout", "device", "vllm_command")
 )
 
 
@@ -74,7 +76,17 @@ def read_endpoints(flags: dict[str, Any]) -> tuple[Endpoint, ...]:
             raise SettingsError(f"--{name.replace('_', '-')} needs --serve MODEL, which starts a server.")
     if flags["base_url"] and not flags["model"]:
         raise SettingsError("--model: name one of the endpoint's models (persqa doctor lists them).")
-    return make_endpoints(flags["base_url"] or [], flags["model"] or "", flags["api_key_env"] or [], os.environ)
+    return make_endpoints(flags["base_url"] or [], flags["model"] or "", read_credentials(flags), os.environ)
+
+
+def read_credentials(flags: Mapping[str, Any]) -> Credentials:
+    return Credentials(
+        flags["api_key_env"] or (),
+        flags["api_key_command"] or (),
+        flags["header"] or (),
+        flags["ca_cert"],
+        flags["client_cert"],
+    )
 
 
 def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bool) -> Run:
@@ -120,7 +132,9 @@ def print_requests(settings: RunSettings, source: Source) -> None:
     # Without a probe the server's features are unknown, so requests are shown as for vLLM 0.12 and later.
     strategy = settings.recipe.strategy
     task_maker = plan.make_task_maker("constrain" if strategy == "auto" else strategy)
-    urls = " or ".join(f"{endpoint.base_url}/chat/completions" for endpoint in settings.endpoints)
+    urls = " or ".join(
+        add_query(f"{endpoint.base_url}/chat/completions", endpoint.query) for endpoint in settings.endpoints
+    )
     lines = ((line, position) for line, position in source.lines(START_POSITION) if line.strip())
     for line, position in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
         row = reader.parse(position.number, line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,19 @@ def doctor(
     api_key_env: Annotated[
         str | None, typer.Option(metavar="NAME", help="Environment variable with the API key.")
     ] = None,
+    api_key_command: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="Command that prints the API key.")
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=@VARIABLE", help="Further header, with its value in an environment variable."),
+    ] = None,
+    ca_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificates to trust instead of the system's.")
+    ] = None,
+    client_cert: Annotated[
+        str | None, typer.Option(metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.")
+    ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds for one request.")] = 120.0,
 ) -> None:
     """Test what a server supports, and suggest the flags of a run.
@@ -30,7 +44,14 @@ def doctor(
     # Imported here to keep --help fast (cli/run.py).
     from persqa_client.cli.doctor import print_report
 
-    print_report(base_url, model, api_key_env, timeout)
+    flags = {
+        "api_key_env": api_key_env and [api_key_env],
+        "api_key_command": api_key_command and [api_key_command],
+        "header": header,
+        "ca_cert": ca_cert,
+        "client_cert": client_cert,
+    }
+    print_report(base_url, model, flags, timeout)
 
 
 app = typer.Typer(

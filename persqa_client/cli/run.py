@@ -217,6 +217,32 @@ def run(
             rich_help_panel=SERVER,
         ),
     ] = None,
+    api_key_command: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="Command that prints the API key, asked again when the key expires; one per --base-url, in order.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=@VARIABLE",
+            help="Further header, with its value in an environment variable. Repeatable.",
+            rich_help_panel=SERVER,
+        ),
+    ] = None,
+    ca_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificates to trust instead of the system's.", rich_help_panel=SERVER),
+    ] = None,
+    client_cert: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.", rich_help_panel=SERVER
+        ),
+    ] = None,
     concurrency: Annotated[
         str,
         typer.Option(metavar="auto|N", help="Concurrent requests; auto finds the best number.", rich_help_panel=SERVER),

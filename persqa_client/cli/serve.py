@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from persqa_client.cli.execute import execute, prepare_run, resume_hint
+from persqa_client.cli.execute import CREDENTIAL_FLAGS, execute, prepare_run, resume_hint
 from persqa_client.cli.exits import (
     EXIT_INTERRUPTED,
     EXIT_NO_SERVER,
@@ -58,8 +58,9 @@ def run_with_server(flags: dict[str, Any], *, dry_run: bool) -> None:
 def make_server(flags: dict[str, Any], on_progress: Callable[[str], None] | None) -> VLLMServer:
     if flags["base_url"]:
         raise SettingsError("Give either --serve to start a server, or --base-url of a running server.")
-    if flags["api_key_env"]:
-        raise SettingsError(f"--api-key-env needs --base-url; --serve takes the server's key from {API_KEY_VARIABLE}.")
+    if given := next((name for name in CREDENTIAL_FLAGS if flags[name]), None):
+        flag = given.replace("_", "-")
+        raise SettingsError(f"--{flag} needs --base-url; --serve takes the server's key from {API_KEY_VARIABLE}.")
     return VLLMServer(
         flags["serve"],
         served_model_name=flags["model"],

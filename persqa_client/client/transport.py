@@ -3,8 +3,7 @@
 Uses the OpenAI SDK over aiohttp. The unmodified SDK needs 4.1 times the CPU time of a bare aiohttp loop; with
 ``ChatOpenAI`` and ``AiohttpTransport`` it is 3.4 times (``scripts/bench.py hot-path``).
 
-Two private names are imported: ``get_environment_proxies``, because httpx2 applies proxy variables only to its own
-transport, and ``FinalRequestOptions``, because the SDK's public ``post`` would rebuild it for each request.
+``FinalRequestOptions`` is a private name of the SDK, whose public ``post`` would rebuild it for each request.
 """
 
 from __future__ import annotations
@@ -12,42 +11,39 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import re
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from contextvars import ContextVar
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import aiohttp
 import httpx2
-import pybase64
-from httpx2._utils import get_environment_proxies
 from openai import APIStatusError, APITimeoutError, AsyncOpenAI, Omit, OpenAIError
 from openai._models import FinalRequestOptions
-from yarl import URL
 
+from persqa_client.client.aiohttp_transport import make_http_client
 from persqa_client.client.classify import (
     AttemptContext,
     TransportFault,
     classify_response,
     classify_transport_error,
-    read_error_status,
-    redact_secrets,
 )
+from persqa_client.client.error_body import redact_secrets
+from persqa_client.client.key_command import KeySource
 from persqa_client.client.request import Body
 from persqa_client.client.response import assemble_stream, is_event_stream, read_completion
-from persqa_client.config import Endpoint, is_loopback
-from persqa_client.errors import AttemptError
+from persqa_client.config import Endpoint
+from persqa_client.errors import AttemptError, SettingsError
+from persqa_client.limits.open_files import SPARE_CONNECTIONS
 from persqa_client.types import Completion, ErrorDecision, RetryAction
+from persqa_client.urls import add_query
 
-# Seconds to keep idle connections. uvicorn, vLLM's server, closes them after 5 s.
-KEEP_ALIVE = 4.0
-
-# Extra connections, so that /health and /metrics need not wait for chat requests.
-SPARE_CONNECTIONS = 8
+# Shorter values of headers are removed from no message: they are words or numbers rather than secrets.
+MIN_SECRET_LENGTH = 8
 
 HEADERS = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "persqa-client"}
 
@@ -71,7 +67,7 @@ TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 class ChatOpenAI(AsyncOpenAI):
     """The SDK's client with fixed headers, optimised for requests that differ only in their body."""
 
-    _template: httpx2.Request | None = None
+    template: httpx2.Request | None = None
 
     @property
     def default_headers(self) -> dict[str, str | Omit]:
@@ -86,10 +82,10 @@ class ChatOpenAI(AsyncOpenAI):
         body = options.content
         if not isinstance(body, bytes | Body):
             return super()._build_request(options, **settings)
-        if self._template is None:
-            self._template = super()._build_request(options.model_copy(update={"content": b""}), **settings)
-            del self._template.headers["Content-Length"]
-        template = self._template
+        if self.template is None:
+            self.template = super()._build_request(options.model_copy(update={"content": b""}), **settings)
+            del self.template.headers["Content-Length"]
+        template = self.template
         # A client of httpx may be injected instead of httpx2.
         return type(template)(
             template.method,
@@ -99,84 +95,6 @@ class ChatOpenAI(AsyncOpenAI):
             content=body,
             extensions=template.extensions,
         )
-
-
-class AiohttpTransport(httpx2.AsyncBaseTransport):
-    """Sends httpx2's requests through aiohttp, without redirects. Raises aiohttp's exceptions.
-
-    The SDK's own aiohttp transport keeps cookies, so a load balancer could bind all requests to one replica; it fails
-    for reason phrases that are not UTF-8; and it is slower for small bodies.
-    """
-
-    def __init__(self, connections: int, proxy: httpx2.Proxy | None = None) -> None:
-        self._connections = connections
-        # aiohttp's errors contain the proxy's address, so credentials are removed from it.
-        self._proxy = str(proxy.url) if proxy else None
-        self._proxy_headers = {}
-        if proxy and proxy.raw_auth:
-            credentials = pybase64.b64encode(b":".join(proxy.raw_auth)).decode()
-            self._proxy_headers = {"Proxy-Authorization": f"Basic {credentials}"}
-        self._session: aiohttp.ClientSession | None = None
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        is_https = request.url.scheme == "https"
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
-        if not is_https:
-            headers += self._proxy_headers.items()
-        if self._session is None:
-            self._session = self._open_session(is_https)
-        response = await self._session.request(
-            request.method,
-            URL(str(request.url), encoded=True),
-            headers=headers,
-            data=request.content or None if isinstance(request.stream, httpx2.ByteStream) else request.stream,
-            allow_redirects=False,
-            proxy=self._proxy,
-            # Sent only to the proxy, to open a tunnel.
-            proxy_headers=self._proxy_headers if is_https else None,
-        )
-        # Of duplicate headers the first counts.
-        first_headers = {name.lower(): value for name, value in reversed(response.raw_headers)}
-        first_headers.pop(b"set-cookie", None)
-        make_response = partial(
-            httpx2.Response,
-            response.status,
-            headers=list(first_headers.items()),
-            extensions={"reason_phrase": (response.reason or "").encode("latin-1", "replace")},
-        )
-        if is_event_stream(response.headers):
-            return make_response(stream=ResponseStream(response))
-        async with response:
-            return make_response(content=await response.read())
-
-    def _open_session(self, is_https: bool) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._connections,
-                keepalive_timeout=KEEP_ALIVE,
-                ssl=httpx2.create_ssl_context() if is_https else True,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-            auto_decompress=False,
-        )
-
-    async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-
-class ResponseStream(httpx2.AsyncByteStream):
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._response.content.iter_any():
-            yield chunk
-
-    async def aclose(self) -> None:
-        self._response.release()
-        await self._response.wait_for_close()
 
 
 class Client(AbstractAsyncContextManager["Client"]):
@@ -199,39 +117,96 @@ class Client(AbstractAsyncContextManager["Client"]):
         self.endpoint = endpoint
         self._observe_headers = observe_headers
         key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
-        self.context = AttemptContext(endpoint.base_url, endpoint.model, key=key, timeout=timeout)
+        self.context = AttemptContext(endpoint.base_url, endpoint.model, timeout=timeout)
         if fields is not None:
             self.context = replace(self.context, optional_fields=self.context.optional_fields | fields)
-        self._http = http_client or make_http_client(endpoint.base_url, connections)
-        self._get_headers = {**HEADERS, **({"Authorization": f"Bearer {key}"} if key else {})}
-        # The SDK requires a key. If there is none, the header with the placeholder is omitted.
+        self._http = http_client or make_http_client(endpoint, connections + SPARE_CONNECTIONS)
+        # The SDK requires a key, which is not sent: the headers of the options take precedence.
         self._sdk = ChatOpenAI(
-            api_key=key or "none", base_url=endpoint.base_url, http_client=self._http, max_retries=0, timeout=None
+            api_key="none", base_url=endpoint.base_url, http_client=self._http, max_retries=0, timeout=None
         )
+        self._headers = {name: value.get_secret_value() for name, value in endpoint.headers.items()}
+        self._secrets = {value for value in self._headers.values() if len(value) >= MIN_SECRET_LENGTH}
+        self._keys = KeySource(endpoint.api_key_command, key)
+        self._use_key(key)
+
+    def _use_key(self, key: str) -> None:
+        self.context = replace(self.context, key=key)
+        own = ({"Authorization": f"Bearer {key}"} if key else {}) | self._headers
+        self._get_headers = HEADERS | own
+        has_credentials = any(name.lower() == "authorization" for name in own)
+        self._sdk.template = None
         self._options = FinalRequestOptions.construct(
             method="post",
-            url="/chat/completions",
-            headers={} if key else {"Authorization": Omit()},
+            url=add_query("/chat/completions", self.endpoint.query),
+            headers=own if has_credentials else {"Authorization": Omit(), **own},
             # Not sent; the SDK would generate one per request.
             idempotency_key="none",
         )
 
     async def send(self, body: Body | bytes, on_start: Callable[[], None] | None = None) -> Completion:
-        """Makes one attempt. Raises AttemptError without a completion.
+        """Makes one attempt, or a second one with a new key. Raises AttemptError without a completion.
 
         ``on_start`` is called when a good response begins: at the status line of an event stream, otherwise at the end.
         """
         # Raised outside of the except block: the SDK's exception as context would put the request's images, and text
         # repeated by the server, into tracebacks.
-        content = await self._post(body, on_start)
-        if isinstance(content, ErrorDecision):
-            raise AttemptError(content)
-        completion = read_completion(content, self.context.key)
+        completion = await self._find_first_key() or await self._post_with_renewal(body, on_start)
+        if isinstance(completion, ErrorDecision):
+            raise AttemptError(completion)
         if not self.context.has_answered:
             self.context = replace(self.context, has_answered=True)
         return completion
 
-    async def _post(self, body: Body | bytes, on_start: Callable[[], None] | None) -> bytes | ErrorDecision:
+    async def _post_with_renewal(
+        self, body: Body | bytes, on_start: Callable[[], None] | None
+    ) -> Completion | ErrorDecision:
+        key = self.context.key
+        completion = await self._post(body, on_start)
+        if isinstance(completion, ErrorDecision) and completion.status == 401:
+            return await self._renew_key(key, completion) or await self._post(body, on_start)
+        return completion
+
+    async def _find_first_key(self) -> ErrorDecision | None:
+        """Asks the command of an endpoint that was given no key. Returns why there is none."""
+        if self.endpoint.api_key_command is None or self.context.key:
+            return None
+        try:
+            if await self._keys.replace(""):
+                self._use_key(self._keys.key)
+                return None
+        except SettingsError as error:
+            return ErrorDecision(RetryAction.STOP, "wrong_key", str(error))
+        return ErrorDecision(RetryAction.STOP, "wrong_key", "--api-key-command printed no key.")
+
+    async def _renew_key(self, refused: str, decision: ErrorDecision) -> ErrorDecision | None:
+        """None if there is another key than the refused one. Only a key that has worked can have expired."""
+        if self.endpoint.api_key_command is None or not self.context.has_answered:
+            return explain_refused_key(decision, self.endpoint)
+        try:
+            renewed = await self._keys.replace(refused)
+        except SettingsError as error:
+            message = f"The key has expired (401 Unauthorized), and there is no new one. {error}"
+            return replace(decision, message=message)
+        if not renewed:
+            return explain_refused_key(decision, self.endpoint)
+        if self.context.key != self._keys.key:
+            self._secrets.add(self.context.key)  # the server may still repeat it
+            self._use_key(self._keys.key)
+        return None
+
+    def _read_completion(self, content: bytes, now: float, *, streamed: bool) -> Completion | ErrorDecision:
+        completion = read_completion(content, self.context, streamed=streamed, now=now)
+        if isinstance(completion, ErrorDecision) and self._secrets:
+            return read_completion(self._remove_secrets(content), self.context, streamed=streamed, now=now)
+        return completion
+
+    def _remove_secrets(self, content: bytes) -> bytes:
+        for secret in self._secrets:
+            content = re.sub(rb"(?<!\w)%b(?!\w)" % re.escape(secret.encode()), "…".encode(), content)
+        return content
+
+    async def _post(self, body: Body | bytes, on_start: Callable[[], None] | None) -> Completion | ErrorDecision:
         options = self._options.model_copy(update={"content": body})
         try:
             async with asyncio.timeout(self.context.timeout):
@@ -252,29 +227,32 @@ class Client(AbstractAsyncContextManager["Client"]):
             return self._classify_exception(error)
         return self._check(response.status_code, response.headers, content)
 
-    def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> bytes | ErrorDecision:
-        if status == 200 and is_event_stream(headers):
-            content = assemble_stream(content)
-            if not content:
-                return classify_transport_error("reset", "the stream ended too early", self.context)
-            status = read_error_status(content) or status
+    def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> Completion | ErrorDecision:
+        now = time.time()
         if not 200 <= status < 300:
-            return classify_response(status, headers, content, self.context, now=time.time())
+            return classify_response(status, headers, self._remove_secrets(content), self.context, now=now)
+        streamed = status == 200 and is_event_stream(headers)
+        if streamed and not (content := assemble_stream(content)):
+            return classify_transport_error("reset", "the stream ended too early", self.context)
         if self._observe_headers is not None:
             self._observe_headers(headers)
-        return content
+        return self._read_completion(content, now, streamed=streamed)
 
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
-        """Status and body of a GET, such as /health or /v1/models. Raises AttemptError without a response."""
-        response = await self._get(url, timeout)
+        """Status and body of a GET, such as /health or /v1/models. Raises AttemptError without a response.
+
+        The query of the endpoint is added to the URL.
+        """
+        response = await self._find_first_key() or await self._get(url, timeout)
         if isinstance(response, ErrorDecision):
             raise AttemptError(response)
-        return response.status_code, response.content
+        content = response.content
+        return response.status_code, content if response.is_success else self._remove_secrets(content)
 
     async def _get(self, url: str, timeout: float) -> httpx2.Response | ErrorDecision:
         try:
             async with asyncio.timeout(timeout):
-                return await self._http.get(url, headers=self._get_headers)
+                return await self._http.get(add_query(url, self.endpoint.query), headers=self._get_headers)
         except TimeoutError:
             message = f"{url} did not respond within {timeout:g} s: check whether the server is overloaded or hangs."
             return ErrorDecision(RetryAction.RETRY, "timeout", message)
@@ -300,19 +278,15 @@ class Client(AbstractAsyncContextManager["Client"]):
         await self.aclose()
 
 
-def make_http_client(base_url: str, connections: int) -> httpx2.AsyncClient:
-    """Uses the environment's proxies (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), but none for loopback."""
-    limit = connections + SPARE_CONNECTIONS
-    # httpx2 supports networks in NO_PROXY (10.0.0.0/8); urllib does not.
-    proxies = {} if is_loopback(base_url) else get_environment_proxies()
-    return httpx2.AsyncClient(
-        transport=AiohttpTransport(limit),
-        mounts={
-            pattern: AiohttpTransport(limit, httpx2.Proxy(proxy)) if proxy else None
-            for pattern, proxy in proxies.items()
-        },
-        timeout=None,
-    )
+def explain_refused_key(decision: ErrorDecision, endpoint: Endpoint) -> ErrorDecision:
+    """A 401 with advice that fits where the credentials come from."""
+    if endpoint.api_key_command is not None:
+        what = "the key that --api-key-command printed is wrong or expired"
+    elif endpoint.headers and endpoint.api_key is None:
+        what = f"the value of --header {' or '.join(endpoint.headers)} is wrong or expired"
+    else:
+        return decision
+    return replace(decision, message=f"Authentication failed (401 Unauthorized): {what}.")
 
 
 def iter_causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -20,7 +20,7 @@ from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.loader import ImageCache
-from persqa_client.run.background import get_portal
+from persqa_client.run.background import get_background_loop
 from persqa_client.run.compose import IMAGE_THREADS, make_session
 from persqa_client.types import Request, Turn
 
@@ -134,7 +134,7 @@ class BlockingClient:
         Raises RunStopped if the endpoint rejects all requests before any answer; afterwards the other prompts get that
         error.
         """
-        answering = get_portal().start_task_soon(self._ask, prompts)
+        answering = get_background_loop().submit(self._ask(prompts))
         try:
             return answering.result()
         except KeyboardInterrupt:
@@ -199,7 +199,7 @@ class BlockingClient:
     def close(self) -> None:
         session, self._session = self._session, None
         if session is not None and self._process == os.getpid():
-            get_portal().call(session.aclose)
+            get_background_loop().submit(session.aclose()).result()
 
 
 OPEN_CLIENTS: WeakSet[BlockingClient] = WeakSet()

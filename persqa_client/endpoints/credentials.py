@@ -1,54 +1,147 @@
-"""Endpoints of a run and their API keys. A key is sent only to its own host."""
+"""Endpoints of a run and their credentials, which are sent only to their own host."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from persqa_client.config import Endpoint, build_settings, check_base_url, is_loopback
+from persqa_client.client.aiohttp_transport import make_tls_context
+from persqa_client.client.key_command import run_key_command
+from persqa_client.config import HEADER_VALUE, Endpoint, build_settings
 from persqa_client.errors import SettingsError
+from persqa_client.urls import is_loopback, parse_base_url
 
-HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
+KEY = re.compile(r"[\x21-\x7e]+")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OPENAI_HOST = "api.openai.com"
-NO_KEY = "-"  # instead of a variable name: no key
+NONE = "-"  # instead of a variable name or a command: none for this endpoint
 # Placeholder for a URL that is not known yet; nothing is sent to it.
 PLACEHOLDER_URL = "http://127.0.0.1/v1"
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The flags with credentials, as given. A flag is given once for each ``--base-url``, in their order."""
+
+    key_envs: Sequence[str] = ()
+    key_commands: Sequence[str] = ()
+    headers: Sequence[str] = ()  # NAME=@VARIABLE; each name is a flag of its own
+    ca_cert: Path | None = None
+    client_cert: str | None = None  # FILE or FILE:KEY
+
+    def __bool__(self) -> bool:
+        return any((self.key_envs, self.key_commands, self.headers, self.ca_cert, self.client_cert))
+
+
 def make_endpoints(
-    base_urls: Sequence[str], model: str, key_envs: Sequence[str], environ: Mapping[str, str]
+    base_urls: Sequence[str], model: str, credentials: Credentials, environ: Mapping[str, str]
 ) -> tuple[Endpoint, ...]:
-    """Raises SettingsError for an invalid URL or key, and for keys that cannot be assigned to endpoints."""
+    """Raises SettingsError for an invalid URL or key, and for credentials that cannot be assigned to endpoints."""
     if not base_urls:
         raise SettingsError("--base-url: name at least one endpoint, or start a server with --serve MODEL.")
-    names = assign_key_variables(base_urls, key_envs)
-    return tuple(
+    names = assign_to_endpoints("--api-key-env", base_urls, credentials.key_envs)
+    commands = assign_to_endpoints("--api-key-command", base_urls, credentials.key_commands)
+    headers = assign_headers(base_urls, credentials.headers, environ)
+    certificate, key = split_client_cert(credentials.client_cert)
+    endpoints = tuple(
         build_settings(
-            Endpoint, base_url=url, model=model, api_key=None if name == NO_KEY else find_api_key(url, name, environ)
+            Endpoint,
+            base_url=url,
+            model=model,
+            api_key=make_key(url, name, command, own, environ),
+            api_key_command=None if command == NONE else command,
+            headers=own,
+            ca_cert=credentials.ca_cert,
+            client_cert=certificate,
+            client_key=key,
         )
-        for url, name in zip(base_urls, names, strict=True)
+        for url, name, command, own in zip(base_urls, names, commands, headers, strict=True)
     )
+    if credentials.ca_cert or credentials.client_cert:
+        make_tls_context(endpoints[0])  # reports an invalid file, also before a dry run
+    return endpoints
 
 
-def assign_key_variables(base_urls: Sequence[str], key_envs: Sequence[str]) -> list[str | None]:
-    if not key_envs:
+def make_key(
+    url: str, key_env: str | None, command: str | None, headers: Mapping[str, SecretStr], environ: Mapping[str, str]
+) -> SecretStr | None:
+    """From the variable or the command. A header with an authorization takes the place of OPENAI_API_KEY."""
+    own = [source for source in (key_env, command) if source not in (None, NONE)]
+    if "authorization" in headers:
+        own.append("authorization")
+    if len(own) > 1:
+        raise SettingsError(
+            f"{url} has several keys: give --api-key-env, --api-key-command or --header authorization, and {NONE} for "
+            "the others."
+        )
+    if command is not None and command != NONE:
+        find_api_key(url, None, {})  # an invalid URL is reported first
+        return SecretStr(run_key_command(command))
+    return None if key_env == NONE or "authorization" in headers else find_api_key(url, key_env, environ)
+
+
+def assign_to_endpoints(flag: str, base_urls: Sequence[str], values: Sequence[str]) -> list[str | None]:
+    """One value for each endpoint. A single value is for all endpoints if they are on one host."""
+    if not values:
         return [None] * len(base_urls)
-    if len(key_envs) == len(base_urls):
-        return list(key_envs)
+    if len(values) == len(base_urls):
+        return list(values)
     hosts = {_host(url) for url in base_urls}
-    if len(key_envs) == 1 and len(hosts) == 1:
-        return [key_envs[0]] * len(base_urls)
-    problem = f"is given {len(key_envs)} times for {len(base_urls)} --base-url"
-    if len(key_envs) == 1:
-        problem = f"is given once, but the endpoints are on {len(hosts)} hosts, and a key is sent to its own host only"
+    if len(values) == 1 and len(hosts) == 1:
+        return [values[0]] * len(base_urls)
+    problem = f"is given {len(values)} times for {len(base_urls)} --base-url"
+    if len(values) == 1:
+        problem = f"is given once, but the endpoints are on {len(hosts)} hosts, and it is sent to its own host only"
     raise SettingsError(
-        f"--api-key-env {problem}. Name a variable for each --base-url, in the same order, "
-        f"and {NO_KEY} for an endpoint without a key."
+        f"{flag} {problem}. Give it for each --base-url, in the same order, with {NONE} for an endpoint without it."
     )
+
+
+def assign_headers(
+    base_urls: Sequence[str], headers: Sequence[str], environ: Mapping[str, str]
+) -> list[dict[str, SecretStr]]:
+    sources: dict[str, list[str]] = {}
+    for header in headers:
+        name, separator, source = header.partition("=")
+        if not (name.strip() and separator and (source == NONE or source.startswith("@"))):
+            # It may contain the value, which is not printed.
+            raise SettingsError(
+                "--header takes NAME=@VARIABLE, with the value in that environment variable, because other users of "
+                "the machine can read a command line."
+            )
+        sources.setdefault(name.strip().lower(), []).append(source)
+    assigned: list[dict[str, SecretStr]] = [{} for _ in base_urls]
+    for name, values in sources.items():
+        for own, value in zip(assigned, assign_to_endpoints(f"--header {name}", base_urls, values), strict=True):
+            if value is not None and value != NONE:
+                own[name] = read_header(name, value.removeprefix("@"), environ)
+    return assigned
+
+
+def read_header(name: str, variable: str, environ: Mapping[str, str]) -> SecretStr:
+    if not VARIABLE_NAME.fullmatch(variable):
+        raise SettingsError(f"--header {name}=@… takes the name of an environment variable, not the value itself.")
+    value = environ.get(variable, "").strip()
+    if not value:
+        raise SettingsError(f"--header {name} names {variable}, but that variable is not set or is empty.")
+    if not HEADER_VALUE.fullmatch(value):
+        raise SettingsError(f"The value in {variable} contains a line break or a non-ASCII character.")
+    return SecretStr(value)
+
+
+def split_client_cert(given: str | None) -> tuple[Path | None, Path | None]:
+    """FILE or FILE:KEY. A file whose own name has a colon is found, too."""
+    if given is None:
+        return None, None
+    certificate, separator, key = given.rpartition(":")
+    if Path(given).exists() or not (separator and certificate and key):
+        return Path(given), None
+    return Path(certificate), Path(key)
 
 
 def _host(url: str) -> str:
@@ -62,7 +155,7 @@ def _host(url: str) -> str:
 def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> SecretStr | None:
     """Without ``key_env``: OPENAI_API_KEY for OpenAI's host, else None. Raises SettingsError."""
     try:
-        host = urlsplit(check_base_url(base_url)).hostname
+        host = urlsplit(parse_base_url(base_url)[0]).hostname
     except ValueError as error:
         raise SettingsError(f"--base-url: {error}.") from error
     if key_env is not None:
@@ -80,7 +173,7 @@ def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str])
 def read_api_key(name: str, environ: Mapping[str, str]) -> SecretStr:
     """Raises SettingsError if a header cannot contain the value."""
     key = environ[name].strip()
-    if not HEADER_VALUE.fullmatch(key):
+    if not KEY.fullmatch(key):
         raise SettingsError(
             f"The key in {name} contains a space, a line break or a non-ASCII character. Set the variable again."
         )

@@ -93,29 +93,39 @@ class RequestState:
 class SuspectLimit:
     """Limits concurrent requests that may have crashed the server, so that one of them rarely crashes the others.
 
-    One at first and after each outage, one more for each that is answered.
+    One at first and after each outage, one more for each that is answered. One at a time while there are requests that
+    must go alone.
     """
 
     def __init__(self) -> None:
         self._limit = 1
+        self._alone = 0  # requests that must go alone, waiting ones included
         self._outages = 0
         self._in_use = 0
         self._queue = WaitQueue()
         self._closed = False
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self, *, alone: bool = False) -> AsyncIterator[None]:
         """Raises Interrupted once the limit is closed."""
         if self._closed:
             raise Interrupted
-        if self._in_use < self._limit:
-            self._in_use += 1
-        else:
-            await self._queue.wait(1, retry=False, on_cancel=lambda _: self._release())
+        self._alone += alone
         try:
-            yield
+            if self._has_room():
+                self._in_use += 1
+            else:
+                await self._queue.wait(1, retry=False, on_cancel=lambda _: self._release())
+            try:
+                yield
+            finally:
+                self._release()
         finally:
-            self._release()
+            self._alone -= alone
+            self._wake()
+
+    def _has_room(self) -> bool:
+        return self._in_use < (1 if self._alone else self._limit)
 
     def record_answer(self) -> None:
         self._limit += 1
@@ -134,6 +144,6 @@ class SuspectLimit:
         self._wake()
 
     def _wake(self) -> None:
-        while self._in_use < self._limit and self._queue.first() is not None:
+        while self._has_room() and self._queue.first() is not None:
             self._in_use += 1
             self._queue.wake_first(1)

@@ -15,7 +15,7 @@ from functools import partial
 import httpx2
 from tenacity import AsyncRetrying
 
-from persqa_client.client.classify import UNREACHABLE_CODES
+from persqa_client.client.classify import NO_FILES, UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect, wraps_answer
 from persqa_client.client.image_dialect import ImageDialect, ImageTrial
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
@@ -221,7 +221,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
         retry = was_sent and not suspect
         async with (
-            self.suspect_limit.turn() if suspect else nullcontext(),
+            self.suspect_limit.turn(alone=state.crashes >= MIN_CRASHES - 1) if suspect else nullcontext(),
             upload.attempt(retry=retry),
             self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
         ):
@@ -337,7 +337,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
         Otherwise the request could crash it for ever: without an answer in between, an outage proves nothing.
         """
-        if state.answers_at_failure == self.outage.answers and not self.outage.closed:
+        if state.crashes and state.answers_at_failure == self.outage.answers and not self.outage.closed:
             self.breaker.try_endpoint(state.latest_failure or UNCONFIRMED, state.failover)
             await self.outage.wait_until_open()
 
@@ -366,6 +366,10 @@ class Session(AbstractAsyncContextManager["Session"]):
                     self.outage.record_refusal(decision.message, state.failover)
                 if is_row:
                     self.breaker.record_failure(decision, state)
+            case RetryAction.WAIT if decision.code == NO_FILES:
+                # This process is at its limit, not the server.
+                self.concurrency_limit.cap(self.concurrency_limit.permits - 1)
+                self.outage.record_refusal(decision.message, state.failover)
             case RetryAction.WAIT:
                 self._react_to_load(decision, permit, state)
             case RetryAction.AWAIT_RECOVERY:

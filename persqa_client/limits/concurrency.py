@@ -195,10 +195,15 @@ class ConcurrencyLimit:
         self._resume: asyncio.TimerHandle | None = None
         self._queue = WaitQueue()
         self._closing = asyncio.Event()
+        self._ceiling = maximum
 
     @property
     def permits(self) -> int:
-        return self.controller.permits
+        return min(self.controller.permits, self._ceiling)
+
+    def cap(self, maximum: int) -> None:
+        """At most this number of permits from now on, whatever the controller decides."""
+        self._ceiling = max(1, min(self._ceiling, maximum))
 
     @property
     def waiting(self) -> int:
@@ -238,7 +243,7 @@ class ConcurrencyLimit:
         self._wake_waiters()
 
     def _has_free_permit(self) -> bool:
-        return self.in_use < self.controller.permits and loop_time() >= self._paused_until
+        return self.in_use < self.permits and loop_time() >= self._paused_until
 
     def _wake_waiters(self) -> None:
         while self._queue.first() is not None and self._has_free_permit():

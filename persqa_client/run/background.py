@@ -10,17 +10,16 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
-from typing import Any
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 from persqa_client.errors import PersQAError
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 
 logger = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
 
 # Allocations between garbage collections. Python's default of 700 costs 15 % of a run's CPU time, because each
 # collection visits all rows in progress. Only failed rows create reference cycles.
@@ -73,7 +72,7 @@ def execute_blocking(run: Run, *monitors: Monitor) -> Summary:
     Ctrl-C lets requests in flight finish and raises KeyboardInterrupt; a second Ctrl-C aborts them.
     """
     with infrequent_gc():
-        future = get_portal().start_task_soon(execute_with_monitors, run, *monitors)
+        future = get_background_loop().submit(execute_with_monitors(run, *monitors))
         try:
             return future.result()
         except KeyboardInterrupt:
@@ -84,31 +83,66 @@ def execute_blocking(run: Run, *monitors: Monitor) -> Summary:
 
 def stop_and_wait(run: Run, future: Future[Summary]) -> None:
     try:
-        get_portal().call(run.stop)
+        get_background_loop().call_soon(run.stop)
         with suppress(PersQAError):
             future.result()
     except KeyboardInterrupt:
         stop_and_wait(run, future)
 
 
-def get_portal() -> BlockingPortal:
-    with portal_lock:
-        return start_portal()
+class BackgroundLoop:
+    """An event loop in a daemon thread, for callers without one and for callers inside of another one.
+
+    A forked child has a copy of this object without its thread. Nothing may wait for the thread there, so the object
+    has no finalizer, and ``close`` only acts in the process that started it.
+    """
+
+    def __init__(self) -> None:
+        self._owner = os.getpid()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="persqa", daemon=True)
+        self._thread.start()
+        self._started.wait()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self._started.set()
+        await self._stopping.wait()
+
+    def submit(self, coroutine: Coroutine[Any, Any, Value]) -> Future[Value]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        self._loop.call_soon_threadsafe(function)
+
+    def close(self) -> None:
+        """Cancels what still runs. Does nothing in a forked child."""
+        if os.getpid() == self._owner:
+            self.call_soon(self._stopping.set)
+            self._thread.join()
 
 
-@cache
-def start_portal() -> BlockingPortal:
-    stack = ExitStack()
-    atexit.register(stack.close)
-    return stack.enter_context(start_blocking_portal(name="persqa"))
+def get_background_loop() -> BackgroundLoop:
+    """The loop of this process, which is started by the first call."""
+    global background_loop
+    with background_lock:
+        if background_loop is None:
+            background_loop = BackgroundLoop()
+            atexit.register(background_loop.close)
+        return background_loop
 
 
 def reset_after_fork() -> None:
     """A forked child has no threads, so it starts its own loop."""
-    global portal_lock
-    portal_lock = threading.Lock()
-    start_portal.cache_clear()
+    global background_lock, background_loop
+    background_lock = threading.Lock()
+    background_loop = None
 
 
-portal_lock = threading.Lock()
+background_loop: BackgroundLoop | None = None
+background_lock = threading.Lock()
 os.register_at_fork(after_in_child=reset_after_fork)

@@ -25,6 +25,7 @@ from persqa_client.images.references import estimate_reference_size
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
+from persqa_client.limits.open_files import fit_open_files
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy, shortest_context
 from persqa_client.questions.bank import Bank, read_bank_file
@@ -209,10 +210,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         self.plan = plan
         self.settings = settings
         self._warn = warn
-        self.pool = pool or Pool(
-            [make_session(one, settings.sampling, settings.limits, http_client) for one in settings.endpoints],
-            warn=warn,
-        )
+        self.pool = pool or make_pool(settings, http_client, warn)
         # Probed features of each server; empty before the probe.
         self.servers: tuple[ServerCapabilities, ...] = ()
         self.strategy: Strategy = "direct"
@@ -282,6 +280,16 @@ class Composition(AbstractAsyncContextManager["Composition"]):
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
+
+
+def make_pool(settings: RunSettings, http_client: httpx2.AsyncClient | None, warn: Callable[[str], None]) -> Pool:
+    limits = fit_open_files(settings.limits, len(settings.endpoints))
+    if limits.concurrency != settings.limits.concurrency:
+        warn(
+            f"--concurrency {settings.limits.concurrency} is lowered to {limits.concurrency}, because this process may "
+            "not open more files (ulimit -n)."
+        )
+    return Pool([make_session(one, settings.sampling, limits, http_client) for one in settings.endpoints], warn=warn)
 
 
 def make_session(

@@ -128,7 +128,7 @@ class Guardian:
     def watch(self) -> None:
         while not self.stop_requested and os.getppid() == self.parent:
             self._reap()
-            if self.exit_code is not None or select.select([sys.stdin.fileno()], [], [], PARENT_POLL_SECONDS)[0]:
+            if self.exit_code is not None or is_readable(sys.stdin.fileno(), PARENT_POLL_SECONDS):
                 return
 
     def stop(self, grace: float) -> None:
@@ -164,6 +164,13 @@ class Guardian:
 def set_process_option(option: int, value: int) -> None:
     if LIBC is not None:
         LIBC.prctl(option, value, 0, 0, 0)
+
+
+def is_readable(descriptor: int, seconds: float) -> bool:
+    """Whether data, or the end, can be read. ``select.select`` fails for descriptors from 1024 on."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(1000 * seconds))
 
 
 def report(line: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import IO
 import psutil
 
 from persqa_client.errors import SettingsError
-from persqa_client.vllm_server.guardian import find_descendants, kill_tree, max_stop_seconds
+from persqa_client.vllm_server.guardian import find_descendants, is_readable, kill_tree, max_stop_seconds
 
 # Imports the guardian from this package's folder, and this process's psutil, independent of working directory and
 # environment.
@@ -87,7 +86,7 @@ class ManagedProcess:
         assert self._guardian.stdout is not None
         # Locked including select: of two threads that see the same bytes, one would block in read.
         with self._reading:
-            if self._guardian.stdout.closed or not select.select([self._guardian.stdout], [], [], seconds)[0]:
+            if self._guardian.stdout.closed or not is_readable(self._guardian.stdout.fileno(), seconds):
                 return
             data = os.read(self._guardian.stdout.fileno(), 4096)
             self._received += data

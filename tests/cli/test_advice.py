@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from itertools import pairwise
 
 import pytest
 from pydantic import SecretStr
@@ -38,14 +39,16 @@ BEGINNING = "persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 
     ],
 )
 def test_the_flags_follow_from_the_findings(server: ServerCapabilities, flags: str) -> None:
-    assert suggest_command(server, ENDPOINT, None) == BEGINNING + flags
+    assert suggest_command(server, ENDPOINT, {}) == BEGINNING + flags
 
 
 def test_the_key_is_given_by_its_variable_and_names_are_quoted() -> None:
     endpoint = Endpoint(base_url="http://h/v1", model="my model", api_key=SecretStr("secret"))
-    words = shlex.split(suggest_command(ServerCapabilities(), endpoint, "MY_KEY"))
+    flags = {"api_key_env": ["MY_KEY"], "header": ["x-team=@TEAM", "x-user=@NAME"], "ca_cert": None}
+    words = shlex.split(suggest_command(ServerCapabilities(), endpoint, flags))
     assert words[words.index("--model") + 1] == "my model"
     assert words[words.index("--api-key-env") + 1] == "MY_KEY"
+    assert [value for flag, value in pairwise(words) if flag == "--header"] == ["x-team=@TEAM", "x-user=@NAME"]
     assert "secret" not in words
 
 

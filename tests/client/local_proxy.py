@@ -101,10 +101,15 @@ async def running_proxy(upstream: str, *, status: int = 200) -> AsyncIterator[Lo
 
 
 @asynccontextmanager
-async def running_tls_server(handler: Handler, authority: trustme.CA) -> AsyncIterator[str]:
+async def running_tls_server(
+    handler: Handler, authority: trustme.CA, *, wants_certificate: bool = False
+) -> AsyncIterator[str]:
     """A server whose certificate for ``HOST`` and for loopback ``authority`` has signed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(HOST, "localhost", "127.0.0.1").configure_cert(context)
+    if wants_certificate:
+        authority.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", handler)
     runner = web.AppRunner(app, access_log=None)

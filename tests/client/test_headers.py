@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 
 from persqa_client.client.request import Body
-from persqa_client.client.transport import ChatOpenAI
+from persqa_client.client.transport import ChatOpenAI, Client
+from persqa_client.config import Endpoint
 from persqa_client.types import EncodedImage, RetryAction
 from tests.client.attempts import BODY, client_of, failure, recording
 from tests.client.local_proxy import HOST
@@ -182,3 +183,87 @@ async def test_redirects_are_not_followed(status: int) -> None:
     assert heads == []
     assert (decision.action, decision.code) == (RetryAction.STOP, "redirected")
     assert f"{other}/v1/chat/completions;" in decision.message
+
+
+AZURE = {"api-key": "azure-secret-1", "X-Team": "7"}
+
+
+def azure_client(url: str) -> Client:
+    return Client(Endpoint.model_validate({"base_url": url, "model": "qwen", "headers": AZURE}), timeout=5.0)
+
+
+async def test_further_headers_and_the_query_go_with_every_request() -> None:
+    heads, targets = list[dict[str, str]](), list[str]()
+
+    async def handle(request: web.Request) -> web.Response:
+        heads.append({name.lower(): value for name, value in request.headers.items()})
+        targets.append(f"{request.method} {request.raw_path}")
+        return completion_response()
+
+    async with serve_handler(handle) as url:
+        base_url = f"{url}/openai/deployments/x?api-version=2024-10-21&a=%20b"
+        async with azure_client(base_url) as client:
+            for _ in range(2):
+                await client.send(BODY)
+            await client.get(f"{client.endpoint.base_url}/models")
+            assert await client.alive()
+    query, path = "?api-version=2024-10-21&a=%20b", "/openai/deployments/x"
+    assert targets == [
+        f"POST {path}/chat/completions{query}",
+        f"POST {path}/chat/completions{query}",
+        f"GET {path}/models{query}",
+        f"GET {path}/health{query}",
+    ]
+    for head in heads:
+        assert (head["api-key"], head["x-team"]) == ("azure-secret-1", "7")
+        assert "authorization" not in head
+
+
+async def test_a_header_may_replace_a_default_one() -> None:
+    heads = list[dict[str, str]]()
+    headers = {"User-Agent": "mine", "authorization": "Basic abc"}
+    async with serve_handler(recording(heads)) as url:
+        endpoint = Endpoint.model_validate({"base_url": f"{url}/v1", "model": "qwen", "headers": headers})
+        async with Client(endpoint) as client:
+            await client.send(BODY)
+            await client.get(f"{url}/v1/models")
+    assert [(head["user-agent"], head["authorization"]) for head in heads] == [("mine", "Basic abc")] * 2
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 500])
+async def test_the_value_of_a_header_is_in_no_message(status: int) -> None:
+    """The server repeats it, in an error and in an answer that is none."""
+
+    async def repeat(request: web.Request) -> web.Response:
+        said = "x" * 380 + f" {request.headers['api-key']} of team {request.headers['X-Team']}"
+        return web.json_response({"error": {"message": said}}, status=status)
+
+    async with serve_handler(repeat) as url, azure_client(f"{url}/v1") as client:
+        decision = await failure(client)
+        _, body = await client.get(f"{url}/v1/models")
+    shown = f"{decision.message} {decision.raw}" + (body.decode() if status != 200 else "")
+    assert "azure" not in shown, "not even its beginning, where the message is cut off"
+    assert "azure-secret" not in repr(client.endpoint)
+
+
+async def test_a_refused_header_is_named_as_such() -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": "No."}}, status=401)
+
+    async with serve_handler(refuse) as url, azure_client(f"{url}/v1") as client:
+        decision = await failure(client)
+    assert decision.code == "wrong_key"
+    assert "the value of --header api-key or X-Team is wrong or expired" in decision.message
+
+
+async def test_further_headers_do_not_follow_a_redirect() -> None:
+    heads = list[dict[str, str]]()
+
+    async with serve_handler(recording(heads)) as elsewhere:
+
+        async def redirect(request: web.Request) -> web.Response:
+            return web.Response(status=307, headers={"Location": f"{elsewhere}/v1/chat/completions"})
+
+        async with serve_handler(redirect) as url, azure_client(f"{url}/v1") as client:
+            assert (await failure(client)).code == "redirected"
+    assert heads == []

@@ -16,9 +16,10 @@ import pytest
 from aiohttp import web
 
 from persqa_client.client.classify import AttemptContext, classify_transport_error
-from persqa_client.client.transport import SPARE_CONNECTIONS, Client, find_fault
+from persqa_client.client.transport import Client, find_fault
 from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError
+from persqa_client.limits.open_files import SPARE_CONNECTIONS
 from persqa_client.types import RetryAction
 from tests.client.attempts import BODY, client_of, failure, recording
 from tests.support.endpoints import completion_response, serve_handler
@@ -239,11 +240,12 @@ def test_the_message_is_that_of_the_innermost_cause() -> None:
     assert find_fault(chain(ValueError("outer"), OSError("inner"), OSError()))[1] == "inner"
 
 
-def test_too_many_open_files_stop_the_run() -> None:
+@pytest.mark.parametrize("has_answered", [False, True])
+def test_a_request_waits_for_a_free_file_handle(has_answered: bool) -> None:
     fault, _ = find_fault(OSError(errno.EMFILE, "Too many open files"))
-    decision = classify_transport_error(fault, "", AttemptContext("http://x/v1", "m", has_answered=True))
-    assert (decision.action, decision.code) == (RetryAction.STOP, "no_connection_files")
-    assert "--concurrency" in decision.message
+    decision = classify_transport_error(fault, "", AttemptContext("http://x/v1", "m", has_answered=has_answered))
+    assert (decision.action, decision.code) == (RetryAction.WAIT, "no_connection_files")
+    assert "ulimit -n" in decision.message
 
 
 async def test_requests_leave_no_line_each_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from persqa_client.endpoints.request_state import RequestState
+import asyncio
+
+from persqa_client.endpoints.request_state import RequestState, SuspectLimit
 from persqa_client.types import ErrorDecision, RetryAction
 
 BAD_GATEWAY = ErrorDecision(RetryAction.RETRY, "http_502", "Bad gateway.")
@@ -53,3 +55,19 @@ def test_another_endpoint_continues_the_counts_and_keeps_its_own_outages() -> No
 def test_refusals_are_timed_from_the_first() -> None:
     state = RequestState()
     assert [state.record_refusal(now) for now in (5.0, 6.0, 9.0)] == [0.0, 1.0, 4.0]
+
+
+async def test_a_request_that_must_go_alone_is_sent_beside_no_other_suspect() -> None:
+    limit, events = SuspectLimit(), list[str]()
+    for _ in range(3):
+        limit.record_answer()
+
+    async def send(name: str, *, alone: bool = False) -> None:
+        async with limit.turn(alone=alone):
+            events.append(f"{name} begins")
+            await asyncio.sleep(0)
+            events.append(f"{name} ends")
+
+    await asyncio.gather(send("first"), send("second"), send("third", alone=True), send("fourth"))
+    assert events[:2] == ["first begins", "second begins"]
+    assert events[-4:] == ["third begins", "third ends", "fourth begins", "fourth ends"]

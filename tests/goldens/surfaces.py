@@ -58,10 +58,11 @@ def flags() -> dict[str, Any]:
 
 
 def describe(parameter: Any) -> dict[str, Any]:
-    annotation = parameter.type_descriptor.annotation
+    # Python 3.13 names the class by its private module.
+    annotation = str(parameter.type_descriptor.annotation).replace("pathlib._local.", "pathlib.")
     details = {
         "flags": [*parameter.opts, *parameter.secondary_opts],
-        "type": re.sub(r"<class '(.*)'>|typing\.|pathlib\.|builtins\.", r"\1", str(annotation)),
+        "type": re.sub(r"<class '(.*)'>|typing\.|pathlib\.|builtins\.", r"\1", annotation),
         "min": parameter.min,
         "max": parameter.max,
         "metavar": parameter.metavar,

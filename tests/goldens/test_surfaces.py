@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.goldens.scenarios import SCENARIOS, codes, prepare, read_golden, rejected
 from tests.goldens.surfaces import GOLDEN, NAMES, ROOT, collect, sources
@@ -56,8 +57,15 @@ def test_every_flag_of_a_run_is_a_key_of_its_config_file(recorded: dict[str, Any
         "rpm": 90,
         "tpm": 1000,
         "api_key_env": ["-"],
+        "api_key_command": ["-"],
+        "header": ["x-team=-"],
+        "ca_cert": "ca.pem",
+        "client_cert": "client.pem",
         "fresh": False,
     }
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("client.test").private_key_and_cert_chain_pem.write_to_path(tmp_path / "client.pem")
     lines = [f"{name.replace('_', '-')} = {json.dumps(value)}\n" for name, value in given.items() if value is not None]
     assert len(lines) == len(values)
     (tmp_path / "all.toml").write_text("".join(lines))

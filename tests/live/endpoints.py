@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from persqa_client.config import is_loopback
+from persqa_client.urls import is_loopback
 from persqa_client.vllm_server.process import ManagedProcess
 from persqa_client.vllm_server.server import find_free_port
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from persqa_client.config import is_loopback
 from persqa_client.images.tokens import count_image_tokens, detect_model_family
+from persqa_client.urls import is_loopback
 from tests.live.endpoints import LiveEndpoint
 
 MARKS = 2

@@ -13,7 +13,7 @@ from PIL import Image
 
 from persqa_client.client.retry import Backoff
 from persqa_client.config import RunSettings
-from persqa_client.endpoints.credentials import make_endpoints
+from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.inputs.sources import FileSource
@@ -56,7 +56,7 @@ class RunFolder:
         limits = {"concurrency": 1, "max_attempts": MAX_ATTEMPTS, "timeout": 5.0, **limits}
         keys = dict(enumerate([key] if isinstance(key, str) else key))
         environ = {f"KEY_{number}": value for number, value in keys.items()}
-        endpoint, *further = make_endpoints(base_urls, model, list(environ), environ)
+        endpoint, *further = make_endpoints(base_urls, model, Credentials(list(environ)), environ)
         settings = RunSettings.model_validate(
             {
                 "input": self.path / "in.jsonl",

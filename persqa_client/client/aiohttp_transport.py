@@ -1,0 +1,172 @@
+"""HTTP over aiohttp for one endpoint: connections, proxy, certificates.
+
+``get_environment_proxies`` and ``URLPattern`` are private names of httpx2, which applies proxy variables only to its
+own transport. It knows networks in NO_PROXY (10.0.0.0/8); urllib does not.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import aiohttp
+import httpx2
+import pybase64
+from httpx2._utils import URLPattern, get_environment_proxies
+from yarl import URL
+
+from persqa_client.client.response import is_event_stream
+from persqa_client.config import Endpoint
+from persqa_client.errors import SettingsError
+from persqa_client.urls import is_loopback
+
+# Seconds to keep idle connections. uvicorn, vLLM's server, closes them after 5 s.
+KEEP_ALIVE = 4.0
+PROXY_SCHEMES = frozenset(("http", "https"))
+
+
+def make_http_client(endpoint: Endpoint, connections: int) -> httpx2.AsyncClient:
+    """Raises SettingsError for a proxy that cannot be used, and for invalid certificate files."""
+    transport = AiohttpTransport(connections, find_proxy(endpoint.base_url), make_tls_context(endpoint))
+    return httpx2.AsyncClient(transport=transport, timeout=None)
+
+
+def find_proxy(url: str) -> httpx2.Proxy | None:
+    """The proxy that the environment names for a URL (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY); none for loopback.
+
+    Raises SettingsError if it is no HTTP proxy.
+    """
+    if is_loopback(url):
+        return None
+    patterns = sorted((URLPattern(pattern), proxy or "") for pattern, proxy in get_environment_proxies().items())
+    address = next((proxy for pattern, proxy in patterns if pattern.matches(httpx2.URL(url))), "")
+    if not address:
+        return None
+    scheme = address.partition("://")[0].lower()
+    if scheme not in PROXY_SCHEMES:
+        # The address may contain a password.
+        raise SettingsError(
+            f"The environment names a {scheme}:// proxy for {url}, but only http:// and https:// proxies are "
+            "supported: change ALL_PROXY, HTTP_PROXY or HTTPS_PROXY, or add the host to NO_PROXY."
+        )
+    try:
+        return httpx2.Proxy(address)
+    except (httpx2.InvalidURL, ValueError):
+        raise SettingsError(
+            f"The environment names a proxy for {url} whose address is not valid: correct HTTP_PROXY, HTTPS_PROXY or "
+            "ALL_PROXY."
+        ) from None
+
+
+def make_tls_context(endpoint: Endpoint) -> ssl.SSLContext | None:
+    """None if nothing needs it. Raises SettingsError for a missing or invalid file."""
+    if not (endpoint.base_url.startswith("https:") or endpoint.ca_cert or endpoint.client_cert):
+        return None
+    if endpoint.ca_cert is not None:
+        with error_about_file("--ca-cert", endpoint.ca_cert, "holds no certificates in PEM format"):
+            context = ssl.create_default_context(cafile=endpoint.ca_cert)
+    else:
+        named = os.environ.get("SSL_CERT_FILE", "the system's list of authorities")
+        with error_about_file("SSL_CERT_FILE", named, "holds no certificates in PEM format"):
+            context = httpx2.create_ssl_context()
+    if endpoint.client_cert is not None:
+        for path in filter(None, (endpoint.client_cert, endpoint.client_key)):
+            with error_about_file("--client-cert", path, ""):
+                path.open("rb").close()
+        lack = "holds no certificate with its key in PEM format, unencrypted; give a separate key as FILE:KEY"
+        with error_about_file("--client-cert", endpoint.client_cert, lack):
+            # Without a password, OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(endpoint.client_cert, endpoint.client_key, password=b"")
+    return context
+
+
+@contextmanager
+def error_about_file(setting: str, path: object, lack: str) -> Iterator[None]:
+    try:
+        yield
+    except ssl.SSLError:
+        raise SettingsError(f"{setting}: {path} {lack}.") from None
+    except OSError as error:
+        raise SettingsError(f"{setting}: {path} can't be read ({error.strerror}).") from None
+
+
+class AiohttpTransport(httpx2.AsyncBaseTransport):
+    """Sends httpx2's requests through aiohttp, without redirects. Raises aiohttp's exceptions.
+
+    The SDK's own aiohttp transport keeps cookies, so a load balancer could bind all requests to one replica; it fails
+    for reason phrases that are not UTF-8; and it is slower for small bodies.
+    """
+
+    def __init__(self, connections: int, proxy: httpx2.Proxy | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self._connections = connections
+        self._tls = tls
+        # aiohttp's errors contain the proxy's address, so credentials are removed from it.
+        self._proxy = str(proxy.url) if proxy else None
+        self._proxy_headers = {}
+        if proxy and proxy.raw_auth:
+            credentials = pybase64.b64encode(b":".join(proxy.raw_auth)).decode()
+            self._proxy_headers = {"Proxy-Authorization": f"Basic {credentials}"}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        is_https = request.url.scheme == "https"
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+        if not is_https:
+            headers += self._proxy_headers.items()
+        if self._session is None:
+            self._session = self._open_session()
+        response = await self._session.request(
+            request.method,
+            URL(str(request.url), encoded=True),
+            headers=headers,
+            data=request.content or None if isinstance(request.stream, httpx2.ByteStream) else request.stream,
+            allow_redirects=False,
+            proxy=self._proxy,
+            # Sent only to the proxy, to open a tunnel.
+            proxy_headers=self._proxy_headers if is_https else None,
+        )
+        # Of duplicate headers the first counts.
+        first_headers = {name.lower(): value for name, value in reversed(response.raw_headers)}
+        first_headers.pop(b"set-cookie", None)
+        make_response = partial(
+            httpx2.Response,
+            response.status,
+            headers=list(first_headers.items()),
+            extensions={"reason_phrase": (response.reason or "").encode("latin-1", "replace")},
+        )
+        if is_event_stream(response.headers):
+            return make_response(stream=ResponseStream(response))
+        async with response:
+            return make_response(content=await response.read())
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._connections,
+                keepalive_timeout=KEEP_ALIVE,
+                ssl=True if self._tls is None else self._tls,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,
+        )
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+class ResponseStream(httpx2.AsyncByteStream):
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._response.content.iter_any():
+            yield chunk
+
+    async def aclose(self) -> None:
+        self._response.release()
+        await self._response.wait_for_close()

@@ -1,0 +1,54 @@
+"""Base URLs of endpoints: their form, their query, and whether they name this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from urllib.parse import urlsplit
+
+COMPLETIONS_ROUTE = re.compile(r"(/chat)?/completions$")
+
+
+def parse_base_url(url: str) -> tuple[str, str]:
+    """The root of the API without a slash at its end, and the query that each request gets. Raises ValueError."""
+    url, _, query = url.strip().partition("?")
+    url = url.rstrip("/")
+    try:
+        parts = urlsplit(url)
+        well_formed = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        # An IPv6 address without brackets, or a port that is not a number.
+        well_formed = False
+    if not well_formed:
+        raise ValueError("must look like http://HOST:PORT/v1")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user name or password; use --api-key-env instead")
+    if parts.fragment or "#" in query:
+        raise ValueError("must not have a fragment (#)")
+    if (root := COMPLETIONS_ROUTE.sub("", url)) != url:
+        raise ValueError(f"must be the root of the API, {add_query(root, query)}, not one of its routes")
+    return url, query
+
+
+def add_query(url: str, query: str) -> str:
+    return f"{url}?{query}" if query else url
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the host is this machine. Requests to it bypass proxies."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            # Short and numeric forms, such as 127.1 and 0x7f000001, as the system's resolver reads them.
+            address = ipaddress.ip_address(socket.inet_aton(host))
+        except (OSError, ValueError):
+            return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    # A connection to the unspecified address, 0.0.0.0 or ::, reaches this machine.
+    return address.is_loopback or address.is_unspecified
