@@ -104,7 +104,7 @@ class Breaker:
         self._is_alive = is_alive
         self._try_request = try_request
         self._watch_interval = watch_interval
-        self._sent = 0
+        self.sent = 0  # requests
         self._in_flight: set[int] = set()
         # Requests that failed since the last good answer.
         self._streaks: defaultdict[FailureKind, set[int]] = defaultdict(set)
@@ -114,9 +114,9 @@ class Breaker:
 
     def start_request(self) -> int:
         """Returns the number of the request, to be passed to ``end_request`` and ``record_answer``."""
-        self._sent += 1
-        self._in_flight.add(self._sent)
-        return self._sent
+        self.sent += 1
+        self._in_flight.add(self.sent)
+        return self.sent
 
     def end_request(self, number: int) -> None:
         self._in_flight.discard(number)
@@ -152,7 +152,7 @@ class Breaker:
         """
         if self._concurrency_limit.closed:
             raise Interrupted
-        held = HeldFailure(decision, self._sent, retried, asyncio.get_running_loop().create_future())
+        held = HeldFailure(decision, self.sent, retried, asyncio.get_running_loop().create_future())
         self._held.append(held)
         try:
             self._watch(failover)
