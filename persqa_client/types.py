@@ -79,10 +79,15 @@ class Completion:
     """``text`` may be empty; ``refusal`` is the API's field."""
 
     text: str
+    # In OpenAI's words (stop, length, content_filter), if it is known; else as sent.
     finish_reason: str | None
     usage: Usage = Usage()
     model: str | None = None
     refusal: str | None = None
+    # As sent, if it was put into OpenAI's words.
+    sent_finish_reason: str | None = None
+    # Of the completion's tokens, those that are not in the text.
+    reasoning_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +207,8 @@ class ErrorDecision:
     raw: str | None = None
     # Seconds that a STOP must last: some servers word a limit per minute like a used-up quota.
     grace: float = 0.0
+    # Tokens of a completion that cannot be used.
+    usage: Usage | None = None
 
 
 class SentPicture(NamedTuple):

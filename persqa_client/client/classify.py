@@ -1,34 +1,56 @@
-"""Classifies failed attempts: turns a response or a transport error into an ErrorDecision."""
+"""Classifies failed attempts: turns a response or a transport error into an ErrorDecision.
+
+``classify_response`` asks in a fixed order, and the first answer counts:
+
+1. What the status alone says: a redirect, a 401.
+2. The codes anywhere in the error: the key, the account or the model is refused; a field is refused (400, 422); the
+   row's content is refused; the server is overloaded or has failed.
+3. The words, for the same questions. They decide only what codes left open.
+4. The status: overload, a failed server, a refusal without a reason, a refused row.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from html import unescape
-from typing import Any, Literal
-
-import orjson
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
 
 from persqa_client.client.dialect import OPTIONAL_FIELDS, find_refused_field
+from persqa_client.client.error_body import ErrorBody, read_error_body
+from persqa_client.client.error_signs import (
+    ACCOUNT,
+    BAD_KEY,
+    CONTEXT_OVERFLOW,
+    IN_FLIGHT,
+    MODEL,
+    NO_IMAGES,
+    OVERLOAD,
+    ROW_CODES,
+    SERVER_FAILURE,
+    WRONG_PATH,
+    Sign,
+)
+from persqa_client.client.retry import parse_retry_after
 from persqa_client.limits.rate_limit import seconds_until_available
 from persqa_client.types import ErrorDecision, RetryAction
 
-# Validation errors repeat the request with its images and tokens, sometimes as JSON within JSON.
-BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")
-DATA_URL = re.compile(r"(?<=base64,)[^\s\"'<>]+")
-KEY_LIKE = re.compile(r"\b(sk|key|hf|gsk|xai)[-_][A-Za-z0-9_\-*]{8,}|(?i:bearer)\s+\S+")
-MAX_MESSAGE_CHARS = 400
-
-BUSY_STATUSES = frozenset({408, 409, 425, 429, 503})
+BUSY_STATUSES = frozenset({408, 409, 425, 429, 498, 503, 529})
+# Client errors by their number, but the server or a proxy has failed: a failed dependency, a misdirected or closed
+# connection, a cancelled operation.
+FAILED_STATUSES = frozenset({421, 424, 444, 460, 499})
+# Without a reason, these are also what a gateway says while the server behind it restarts.
+UNROUTED_STATUSES = frozenset({403, 404, 405, 410})
 
 # Status codes of proxies for an unavailable server; servers use some of them for other errors.
 UNREACHABLE_CODES = frozenset(
-    {"connection_lost", "http_502", "http_504", *(f"http_{status}" for status in range(520, 530))}
+    {"connection_lost", "http_502", "http_504", "http_530", *(f"http_{status}" for status in range(520, 529))}
 )
 
 NO_FILES = "no_connection_files"  # this process may open no more files
+# Seconds: longer than the window of a limit per minute, which some servers word like a used-up quota.
+QUOTA_GRACE = 90.0
 
 TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files"]
 
@@ -43,87 +65,253 @@ class AttemptContext:
     optional_fields: frozenset[str] = field(default=OPTIONAL_FIELDS)
 
 
+@dataclass(frozen=True, slots=True)
+class FailedReply:
+    """What a failed attempt was answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    error: ErrorBody
+    context: AttemptContext
+    now: float  # Unix time
+    in_200: bool = False  # an error in the body of a whole 200; errors in streams have a status of their own
+
+    @property
+    def quote(self) -> str:
+        return quote_server_message(self.error.said)
+
+    @property
+    def where(self) -> str:
+        return "200 with an error in the body" if self.in_200 or self.status == 200 else str(self.status)
+
+    @property
+    def code(self) -> str:
+        return "error_in_200" if self.in_200 or self.status == 200 else f"http_{self.status}"
+
+    def shows(self, sign: Sign) -> bool:
+        codes = self.error.codes
+        if sign.in_codes(codes):
+            return True
+        # Google words a limit per minute like a used-up quota, but its code is exact.
+        return not OVERLOAD.in_codes(codes) and not self.error.is_page and sign.in_words(self.error.words)
+
+    def retry_after(self) -> float | None:
+        if (wait := parse_retry_after(self.headers, self.now)) is not None:
+            return wait
+        if self.status == 429 and (wait := seconds_until_available(self.headers, self.now)):
+            return wait
+        return self.error.find_retry_after(self.now)
+
+    @property
+    def says_when(self) -> bool:
+        """Whether the server asks to come back, so that it isn't a refusal for good."""
+        wait = parse_retry_after(self.headers, self.now)
+        return wait is not None or self.error.find_retry_after(self.now) is not None or self.shows_overload_words
+
+    @property
+    def names_the_model(self) -> bool:
+        named = rf"(?<!\w){re.escape(self.context.model)}(?!\w)"
+        return not self.error.is_page and re.search(named, self.error.words, re.IGNORECASE) is not None
+
+    @property
+    def shows_overload_words(self) -> bool:
+        return not self.error.is_page and OVERLOAD.in_words(self.error.words)
+
+    def decide(
+        self,
+        action: RetryAction,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        parameter: str | None = None,
+        grace: float = 0.0,
+    ) -> ErrorDecision:
+        return ErrorDecision(
+            action,
+            code,
+            f"{message}.",
+            retry_after=retry_after,
+            parameter=parameter,
+            status=self.status,
+            raw=self.error.said,
+            grace=grace,
+        )
+
+
 def classify_response(
     status: int, headers: Mapping[str, str], body: bytes, context: AttemptContext, *, now: float
 ) -> ErrorDecision:
-    said = read_error_message(body, context.key)
-    error = decode_error(body)
-    if (fatal := _find_fatal_error(status, headers, error, said, context)) is not None:
-        code, message = fatal
-        return ErrorDecision(RetryAction.STOP, code, f"{message}.", status=status, raw=said)
-    if status in BUSY_STATUSES:
-        wait = parse_retry_after(headers, now)
-        if wait is None and status == 429:
-            wait = seconds_until_available(headers, now) or None
-        message = f"The server is busy ({status}){quote_server_message(said)}."
-        return ErrorDecision(RetryAction.WAIT, f"http_{status}", message, retry_after=wait, status=status, raw=said)
-    if status >= 500:
-        return _classify_server_error(status, said)
-    return _classify_client_error(status, error, said, context)
+    return _classify(FailedReply(status, headers, read_error_body(body, context.key), context, now))
 
 
-def _find_fatal_error(
-    status: int, headers: Mapping[str, str], error: dict[str, Any], said: str, context: AttemptContext
-) -> tuple[str, str] | None:
-    quote = quote_server_message(said)
-    if status == 401:
+def classify_error_in_200(body: bytes, context: AttemptContext, *, streamed: bool, now: float) -> ErrorDecision:
+    """Classified as the status that the error names. Without one, it is a failure of the server.
+
+    Older vLLM versions report all streamed errors as 400, although bad requests fail before the stream.
+    """
+    error = read_error_body(body, context.key)
+    named = error.named_status
+    status = 200 if named is None or (streamed and named == 400) else named
+    return _classify(FailedReply(status, {}, error, context, now, in_200=not streamed))
+
+
+def _classify(reply: FailedReply) -> ErrorDecision:
+    decision = (
+        _classify_by_status(reply)
+        or _find_refusing_endpoint(reply)
+        or _find_refused_field(reply)
+        or _find_refused_row(reply)
+        or _find_dead_engine(reply)
+        or _find_overload(reply)
+        or _find_server_failure(reply)
+    )
+    return decision or _classify_the_rest(reply)
+
+
+def _classify_by_status(reply: FailedReply) -> ErrorDecision | None:
+    context = reply.context
+    if reply.status == 401:
         reason = "the key is wrong or expired" if context.key else "the server requires a key and none was sent"
+        said = "" if reply.error.is_bare else reply.quote
         advice = "name the variable that holds the right key with --api-key-env"
-        return "wrong_key", f"Authentication failed (401 Unauthorized): {reason}; {advice}"
-    if status == 402:
-        return "no_credit", f"The account has no credit (402 Payment Required){quote}"
-    if status == 403 and not context.has_answered:
-        return "forbidden", f"Access denied (403 Forbidden){quote}; check the permissions of the key, and --base-url"
-    if status == 404 and "model" in said.lower():
-        return "unknown_model", f"The server does not serve the model {context.model!r} (404){quote}; check --model"
-    if status == 404:
-        return "wrong_url", f"{context.base_url} has no /chat/completions (404); {_advise_url(context.base_url)}"
-    if status in {405, 410}:
-        problem = f"{context.base_url} is not an OpenAI-compatible endpoint ({status})"
-        return "wrong_url", f"{problem}; {_advise_url(context.base_url)}"
-    if 300 <= status < 400:
+        message = f"Authentication failed (401 Unauthorized){said}: {reason}; {advice}"
+        return reply.decide(RetryAction.STOP, "wrong_key", message)
+    if 300 <= reply.status < 400:
         # The query of a login page's URL may contain tokens.
-        target = headers.get("location", "another address").partition("?")[0]
-        return "redirected", f"{context.base_url} redirects to {target}; use the final address as --base-url"
-    if status == 429 and "insufficient_quota" in _error_codes(error):
-        return "no_quota", f"The account's quota is used up (429){quote}"
+        target = reply.headers.get("location", "another address").partition("?")[0]
+        message = f"{context.base_url} redirects to {target}; use the final address as --base-url"
+        return reply.decide(RetryAction.STOP, "redirected", message)
     return None
 
 
-def _advise_url(base_url: str) -> str:
-    # Common mistakes: missing /v1, or the full address of the chat route.
-    root = base_url.removesuffix("/chat/completions")
-    if root == base_url and base_url.endswith("/v1"):
-        return "check --base-url"
-    return f"did you mean --base-url {root if root != base_url else f'{base_url}/v1'}?"
+def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
+    """The key, the account or the model is refused, so every row would be.
+
+    From an overloaded server it must last: limits per minute are worded like used-up quotas, and gateways without a
+    free channel say that there is no such model. A server that says when to come back is only overloaded.
+    """
+    status, quote, model = reply.status, reply.quote, reply.context.model
+    busy = status in BUSY_STATUSES
+    if status == 402 and IN_FLIGHT.in_words(reply.error.words):
+        message = f"The account's credit is reserved for requests in flight (402){quote}"
+        return reply.decide(RetryAction.RETRY, "http_402", message)
+    found = None
+    if reply.shows(BAD_KEY):
+        found = ("wrong_key", f"The key was refused ({reply.where}){quote}; check --api-key-env")
+    elif status == 402:
+        found = ("no_credit", f"The account has no credit (402 Payment Required){quote}")
+    elif reply.shows(ACCOUNT):
+        if ACCOUNT.names_a_quota(reply.error):
+            found = ("no_quota", f"The account's quota is used up ({reply.where}){quote}")
+        else:
+            found = ("no_credit", f"The account is refused ({reply.where}){quote}")
+    elif status == 404 and reply.shows(NO_IMAGES):
+        found = ("no_pictures", f"The model takes no images ({reply.where}){quote}; use a vision-language model")
+    elif reply.shows(MODEL) or (status == 404 and reply.names_the_model):
+        problem = f"The server does not serve the model {model!r} ({reply.where})"
+        found = ("unknown_model", f"{problem}{quote}; check --model")
+    if found is None or (busy and reply.says_when):
+        return None
+    return reply.decide(RetryAction.STOP, *found, grace=QUOTA_GRACE if busy else 0.0)
 
 
-def _classify_server_error(status: int, said: str) -> ErrorDecision:
-    action, code, message = RetryAction.RETRY, f"http_{status}", f"Server error ({status}){quote_server_message(said)}."
-    if "EngineCore" in said or "EngineDead" in said:
-        action, code, message = RetryAction.AWAIT_RECOVERY, "engine_dead", "The server's engine has died (500)."
-    elif "allowed-local-media-path" in said:
-        message = f"The server cannot open local files{quote_server_message(said)}."
-        action, code = RetryAction.FAIL, "rejected"
-    return ErrorDecision(action, code, message, status=status, raw=said)
+def _find_refused_field(reply: FailedReply) -> ErrorDecision | None:
+    if reply.status not in {400, 422}:
+        return None
+    name = find_refused_field(reply.error, reply.context.optional_fields)
+    if name is None:
+        return None
+    message = f"The server does not support {name} ({reply.where}){reply.quote}"
+    return reply.decide(RetryAction.ADAPT, "unsupported_parameter", message, parameter=name)
 
 
-def _classify_client_error(status: int, error: dict[str, Any], said: str, context: AttemptContext) -> ErrorDecision:
-    quote = quote_server_message(said)
-    if status in {400, 422} and (name := find_refused_field(error, context.optional_fields)) is not None:
-        message = f"The server does not support {name} ({status}){quote}."
-        return ErrorDecision(
-            RetryAction.ADAPT, "unsupported_parameter", message, parameter=name, status=status, raw=said
-        )
-    code = "rejected"
-    if "maximum context length" in said or "context_length_exceeded" in _error_codes(error):
+def _find_refused_row(reply: FailedReply) -> ErrorDecision | None:
+    words = reply.error.words
+    if "allowed-local-media-path" in words:
+        return reply.decide(RetryAction.FAIL, "rejected", f"The server cannot open local files{reply.quote}")
+    if reply.shows(CONTEXT_OVERFLOW):
         code = "context_overflow"
-    elif _error_codes(error) & {"image"} or re.search(r"at most \d+ image", said, re.IGNORECASE):
+    elif any(one.get("param") == "image" for one in reply.error.objects) or re.search(r"(?i)at most \d+ image", words):
         code = "too_many_images"
-    elif status == 413:
+    elif reply.status == 413:
         code = "too_large"
-    message = f"The server rejected this row ({status}){quote}."
-    return ErrorDecision(RetryAction.FAIL, code, message, status=status, raw=said)
+    elif reply.shows(NO_IMAGES) or (reply.status < 500 and ROW_CODES.in_codes(reply.error.codes)):
+        code = "rejected"
+    else:
+        return None
+    return _reject_row(reply, code)
+
+
+def _find_overload(reply: FailedReply) -> ErrorDecision | None:
+    """Overload, by status, by code, or by words that ask to come back later.
+
+    The pages of proxies ask their visitors to come back, whatever has happened. A server that says that it has failed
+    may ask so too.
+    """
+    busy = reply.status in BUSY_STATUSES
+    unreachable = reply.code in UNREACHABLE_CODES
+    failed = SERVER_FAILURE.in_words(reply.error.words) or SERVER_FAILURE.in_codes(reply.error.codes)
+    asked = OVERLOAD.in_codes(reply.error.codes) or (reply.shows_overload_words and not failed)
+    if not busy and (unreachable or not asked):
+        return None
+    message = f"The server is busy ({reply.where}){reply.quote}"
+    return reply.decide(RetryAction.WAIT, reply.code, message, retry_after=reply.retry_after())
+
+
+def _find_dead_engine(reply: FailedReply) -> ErrorDecision | None:
+    words = reply.error.words
+    if reply.status in BUSY_STATUSES or ("EngineCore" not in words and "EngineDead" not in words):
+        return None
+    return reply.decide(RetryAction.AWAIT_RECOVERY, "engine_dead", f"The server's engine has died ({reply.where})")
+
+
+def _find_server_failure(reply: FailedReply) -> ErrorDecision | None:
+    if reply.status >= 500 or reply.status in FAILED_STATUSES:
+        return reply.decide(RetryAction.RETRY, reply.code, f"Server error ({reply.where}){reply.quote}")
+    if reply.status in {200, 400, 403, 404, 422} and reply.shows(SERVER_FAILURE):
+        return reply.decide(RetryAction.RETRY, reply.code, f"The server failed ({reply.where}){reply.quote}")
+    return None
+
+
+def _classify_the_rest(reply: FailedReply) -> ErrorDecision:
+    status, quote, context = reply.status, reply.quote, reply.context
+    if status == 200:
+        return reply.decide(RetryAction.RETRY, "error_in_200", f"The server answered {reply.where}{quote}")
+    unrouted = status in UNROUTED_STATUSES
+    has_reason = reply.error.is_json and not reply.error.is_bare and not WRONG_PATH.in_words(reply.error.words)
+    bare = not has_reason if unrouted else reply.error.is_page
+    if bare and context.has_answered:
+        message = f"The server refused the request without a reason ({status}){quote}"
+        return reply.decide(RetryAction.RETRY, reply.code, message)
+    if status == 403 and not context.has_answered:
+        message = f"Access denied (403 Forbidden){quote}; check the permissions of the key, and --base-url"
+        return reply.decide(RetryAction.STOP, "forbidden", message)
+    if status == 404 and not bare:
+        message = f"{context.base_url} cannot serve this request (404){quote}; check --model and the account's settings"
+        return reply.decide(RetryAction.STOP, "not_available", message)
+    if unrouted and status != 403:
+        problem = "has no /chat/completions" if status == 404 else "is not an OpenAI-compatible endpoint"
+        said = "" if reply.error.is_bare else quote
+        message = f"{context.base_url} {problem} ({status}){said}; {_advise_url(context.base_url)}"
+        return reply.decide(RetryAction.STOP, "wrong_url", message)
+    return _reject_row(reply, "rejected")
+
+
+def _reject_row(reply: FailedReply, code: str) -> ErrorDecision:
+    return reply.decide(RetryAction.FAIL, code, f"The server rejected this row ({reply.where}){reply.quote}")
+
+
+def _advise_url(base_url: str) -> str:
+    """Common mistakes: missing /v1, or the full address of the chat route."""
+    parts = urlsplit(base_url)
+    root = parts.path.removesuffix("/chat/completions")
+    if root == parts.path:
+        # A version stands in the path as /v1, /v1beta/openai or /api/v3.
+        if re.search(r"/v\d\w*(?:/|$)", root):
+            return "check --base-url"
+        root = f"{root.rstrip('/')}/v1"
+    return f"did you mean --base-url {urlunsplit(parts._replace(path=root))}?"
 
 
 def classify_transport_error(fault: TransportFault, detail: str, context: AttemptContext) -> ErrorDecision:
@@ -148,74 +336,6 @@ def classify_transport_error(fault: TransportFault, detail: str, context: Attemp
         message = f"The host of {url} can no longer be resolved."
         return ErrorDecision(RetryAction.AWAIT_RECOVERY, "no_connection_dns", message)
     return ErrorDecision(RetryAction.RETRY, "connection_lost", f"The connection was lost ({detail or fault}).")
-
-
-def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds from ``retry-after-ms`` or ``Retry-After`` (seconds or an HTTP date); None without them."""
-    if (milliseconds := _parse_float(headers.get("retry-after-ms"))) is not None:
-        return max(0.0, milliseconds / 1000)
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    if (seconds := _parse_float(value)) is not None:
-        return max(0.0, seconds)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _parse_float(value: str | None) -> float | None:
-    try:
-        number = float(value) if value is not None else None
-    except ValueError:
-        return None
-    return number if number is not None and number == number and number < 1e9 else None
-
-
-def decode_error(body: bytes) -> dict[str, Any]:
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    if isinstance(data, list) and data:  # Gemini's endpoint sends a list
-        data = data[0]
-    return data if isinstance(data, dict) else {}
-
-
-def read_error_status(body: bytes) -> int | None:
-    """Status in a streamed error, if it means a busy or failing server.
-
-    Older vLLM versions report all streamed errors as 400, although bad requests fail before the stream.
-    """
-    error = decode_error(body).get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) and (code in BUSY_STATUSES or 500 <= code < 600) else None
-
-
-def _error_codes(error: dict[str, Any]) -> set[str]:
-    detail = error.get("error")
-    return {str(detail.get(key)) for key in ("code", "type", "param")} if isinstance(detail, dict) else set()
-
-
-def read_error_message(body: bytes, key: str = "") -> str:
-    """The error message in one line of at most MAX_MESSAGE_CHARS, without base64, keys and HTML."""
-    data = decode_error(body)
-    detail = data.get("error", data.get("detail", data.get("message")))
-    if isinstance(detail, dict):
-        detail = detail.get("message") or detail.get("code") or detail.get("type")
-    if isinstance(detail, list):
-        detail = orjson.dumps(detail[:2]).decode()
-    text = detail if isinstance(detail, str) else body[:20_000].decode("utf-8", "replace")
-    if re.match(r"\s*<(!doctype|html|head|body)", text, re.IGNORECASE):
-        text = unescape(re.sub(r"<[^<>]*>", " ", re.sub(r"(?is)<(style|script).*?</\1>", " ", text)))
-    return redact_secrets(" ".join(text.split()), key)[:MAX_MESSAGE_CHARS]
-
-
-def redact_secrets(text: str, key: str = "") -> str:
-    if key:
-        text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "…", text)
-    return KEY_LIKE.sub("…", BASE64_RUN.sub("…", DATA_URL.sub("…", text)))
 
 
 def quote_server_message(said: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from persqa_client.client.error_body import ErrorBody
 from persqa_client.types import Json
 
 # Servers silently ignore unknown fields, so a probe chooses the form.
@@ -37,19 +38,27 @@ ANY_CHARACTER = r"[\s\S]"
 PLAIN_CHARACTER = r'[^"\\\x00-\x1f]'  # some servers' grammars do not escape characters that JSON must escape
 
 UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
+
+# Words directly before or after the name of a refused field.
+NOUN = r"(?:(?:request |keyword )?(?:parameter|argument|field|name|value|option|input|type)s?\b ?)"
+NEGATION = r"(?:not (?:supported|permitted|allowed|available)|unsupported|unavailable|deprecated|unrecogni[sz]ed)"
+REFUSAL = r"(?:do not|does not|don't|doesn't) support"
+SCOPE = r"(?: (?:on|for|by|with) (?:this|the) \w+)?"
+PREFIX = rf"(?:{NEGATION}{SCOPE}|unknown|unexpected|{REFUSAL}|cannot find):? (?:the )?{NOUN}?(?:supplied)?:? ?"
+# A part of the field may be named, and its value: response_format.type `json_schema`.
+PATH = r"(?:\.[\w.]+)?(?: [`'\"][^`'\"]*[`'\"])?"
+SUFFIX = rf"{PATH}:?\s+(?:{NOUN}|extra (?:inputs )?)?(?:(?:is|are) )?(?:currently )?{NEGATION}"
+# A field that takes one value only is refused with any other: "invalid temperature: only 1 is allowed".
+ONE_VALUE = r":? only \S+ (?:is|are) (?:allowed|supported|accepted)"
+EXCLUSIVE = re.compile(r"\bcannot both be\b|\bmutually exclusive\b", re.IGNORECASE)
+
 UNSUPPORTED_MESSAGE = re.compile(
-    r"unsupported|unrecognized|unrecognised|unknown (name|field|parameter|argument)|not supported|does not support"
-    r"|not permitted|not allowed|cannot find field|unexpected (keyword|field|parameter)",
+    rf"{NEGATION}|{REFUSAL}|{ONE_VALUE}|{EXCLUSIVE.pattern}|unknown (?:name|field|parameter|argument)|cannot find field"
+    r"|unexpected (?:keyword|field|parameter)",
     re.IGNORECASE,
 )
 # A message with one of these words is about the row, even if it mentions a field.
 ABOUT_THE_ROW = re.compile(r"\b(images?|pictures?|contents?|files?|media)\b", re.IGNORECASE)
-
-# Words directly before or after the name of a refused field.
-NOUN = r"(?:(?:request |keyword )?(?:parameter|argument|field|name|value|option|input)s?\b ?)"
-NEGATION = r"(?:not (?:supported|permitted|allowed)|unsupported|unrecogni[sz]ed)"
-PREFIX = rf"(?:{NEGATION}|unknown|unexpected|does not support|cannot find):? (?:the )?{NOUN}?(?:supplied)?:? ?"
-SUFFIX = rf":?\s+(?:{NOUN}|extra inputs )?(?:(?:is|are) )?(?:currently )?{NEGATION}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,46 +156,49 @@ def join_prefill(prefill: str, text: str) -> str:
     return f"{prefill} {text}" if needs_space else prefill + text
 
 
-def find_refused_field(error: Json, optional_fields: Collection[str]) -> str | None:
+def find_refused_field(error: ErrorBody, optional_fields: Collection[str]) -> str | None:
     """The optional field that a 400 or 422 refuses; None for other errors.
 
-    ``error`` is the decoded body. A refused value (``max_tokens`` beyond the context) is not a refused field.
+    A refused value (``max_tokens`` beyond the context) is not a refused field.
     """
-    detail = error.get("error", error)
-    if isinstance(detail, list):
-        detail = detail[0] if detail else {}
-    if not isinstance(detail, dict):
+    for one in error.objects:
+        # FastAPI's format: {"type": "extra_forbidden", "loc": ["body", "seed"], …}.
+        place = one.get("loc") if str(one.get("type")) in UNSUPPORTED_CODES else None
+        named = (str(part) for part in place if part in optional_fields) if isinstance(place, list) else iter(())
+        if (field := next(named, None)) is not None:
+            return field
+    has_code = not error.codes.isdisjoint(UNSUPPORTED_CODES)
+    for one in error.objects:
+        has_words = UNSUPPORTED_MESSAGE.search(str(one.get("message", ""))) is not None
+        if (has_code or has_words) and (parameter := str(one.get("param"))) in optional_fields:
+            return parameter
+    fields = (_find_named_field(text, optional_fields, has_code) for text in error.texts)
+    return next((field for field in fields if field is not None), None)
+
+
+def _find_named_field(message: str, optional_fields: Collection[str], has_code: bool) -> str | None:
+    if (not has_code and not UNSUPPORTED_MESSAGE.search(message)) or ABOUT_THE_ROW.search(message):
         return None
-    if isinstance(entries := detail.get("detail"), list):
-        return _find_in_validation_errors(entries, optional_fields)
-    message = str(detail.get("message", ""))
-    has_code = str(detail.get("code")) in UNSUPPORTED_CODES
-    if not has_code and not UNSUPPORTED_MESSAGE.search(message):
-        return None
-    if (parameter := str(detail.get("param"))) in optional_fields:
-        return parameter
-    if ABOUT_THE_ROW.search(message):
-        return None
-    # The first field mentioned counts; a server may recommend another one after it.
+    exclusive = EXCLUSIVE.search(message) is not None
     found = [
         (match.start(), name)
         for name in optional_fields
-        if (match := re.search(rf"\b{re.escape(name)}\b" if has_code else _refusal_pattern(name), message))
+        if (match := re.search(_mention(name) if has_code or exclusive else _refusal_pattern(name), message))
     ]
-    return min(found)[1] if found else None
+    if not found:
+        return None
+    # The first field mentioned counts; a server may recommend another one after it. Of two that exclude each other,
+    # the second is left out: temperature stays, top_p goes.
+    return max(found)[1] if exclusive else min(found)[1]
+
+
+def _mention(name: str) -> str:
+    return rf"\b{re.escape(name)}\b"
 
 
 def _refusal_pattern(name: str) -> str:
-    word = re.escape(name)
-    quoted = rf"['\"`‘“]{word}['\"`’”]"
-    return rf"{quoted}|(?i:{PREFIX})\b{word}\b|\b{word}\b(?i:{SUFFIX})"
-
-
-def _find_in_validation_errors(entries: list[object], optional_fields: Collection[str]) -> str | None:
-    """FastAPI's format: ``{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], …}]}``."""
-    for entry in entries:
-        if isinstance(entry, dict) and str(entry.get("type")) in UNSUPPORTED_CODES:
-            location = entry.get("loc")
-            parts = map(str, location) if isinstance(location, list) else ()
-            return next((part for part in parts if part in optional_fields), None)
-    return None
+    head, *tail = name.split("_")
+    camel = head + "".join(part.title() for part in tail)
+    word = rf"(?:{re.escape(name)}|{re.escape(camel)})"
+    quoted = rf"['\"`‘“]{word}(?:\.[\w.]+)?['\"`’”]"
+    return rf"{quoted}|(?i:{PREFIX})\b{word}\b|\b{word}\b(?i:{SUFFIX}|{ONE_VALUE})"

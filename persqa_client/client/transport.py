@@ -31,9 +31,8 @@ from persqa_client.client.classify import (
     TransportFault,
     classify_response,
     classify_transport_error,
-    read_error_status,
-    redact_secrets,
 )
+from persqa_client.client.error_body import redact_secrets
 from persqa_client.client.key_command import KeySource
 from persqa_client.client.request import Body
 from persqa_client.client.response import assemble_stream, is_event_stream, read_completion
@@ -152,22 +151,21 @@ class Client(AbstractAsyncContextManager["Client"]):
         """
         # Raised outside of the except block: the SDK's exception as context would put the request's images, and text
         # repeated by the server, into tracebacks.
-        content = await self._find_first_key() or await self._post_with_renewal(body, on_start)
-        if isinstance(content, ErrorDecision):
-            raise AttemptError(content)
-        completion = self._read_completion(content)
+        completion = await self._find_first_key() or await self._post_with_renewal(body, on_start)
+        if isinstance(completion, ErrorDecision):
+            raise AttemptError(completion)
         if not self.context.has_answered:
             self.context = replace(self.context, has_answered=True)
         return completion
 
     async def _post_with_renewal(
         self, body: Body | bytes, on_start: Callable[[], None] | None
-    ) -> bytes | ErrorDecision:
+    ) -> Completion | ErrorDecision:
         key = self.context.key
-        content = await self._post(body, on_start)
-        if isinstance(content, ErrorDecision) and content.status == 401:
-            return await self._renew_key(key, content) or await self._post(body, on_start)
-        return content
+        completion = await self._post(body, on_start)
+        if isinstance(completion, ErrorDecision) and completion.status == 401:
+            return await self._renew_key(key, completion) or await self._post(body, on_start)
+        return completion
 
     async def _find_first_key(self) -> ErrorDecision | None:
         """Asks the command of an endpoint that was given no key. Returns why there is none."""
@@ -197,20 +195,18 @@ class Client(AbstractAsyncContextManager["Client"]):
             self._use_key(self._keys.key)
         return None
 
-    def _read_completion(self, content: bytes) -> Completion:
-        try:
-            return read_completion(content, self.context.key)
-        except AttemptError:
-            if not self._secrets:
-                raise
-        return read_completion(self._remove_secrets(content), self.context.key)
+    def _read_completion(self, content: bytes, now: float, *, streamed: bool) -> Completion | ErrorDecision:
+        completion = read_completion(content, self.context, streamed=streamed, now=now)
+        if isinstance(completion, ErrorDecision) and self._secrets:
+            return read_completion(self._remove_secrets(content), self.context, streamed=streamed, now=now)
+        return completion
 
     def _remove_secrets(self, content: bytes) -> bytes:
         for secret in self._secrets:
             content = re.sub(rb"(?<!\w)%b(?!\w)" % re.escape(secret.encode()), "…".encode(), content)
         return content
 
-    async def _post(self, body: Body | bytes, on_start: Callable[[], None] | None) -> bytes | ErrorDecision:
+    async def _post(self, body: Body | bytes, on_start: Callable[[], None] | None) -> Completion | ErrorDecision:
         options = self._options.model_copy(update={"content": body})
         try:
             async with asyncio.timeout(self.context.timeout):
@@ -231,17 +227,16 @@ class Client(AbstractAsyncContextManager["Client"]):
             return self._classify_exception(error)
         return self._check(response.status_code, response.headers, content)
 
-    def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> bytes | ErrorDecision:
-        if status == 200 and is_event_stream(headers):
-            content = assemble_stream(content)
-            if not content:
-                return classify_transport_error("reset", "the stream ended too early", self.context)
-            status = read_error_status(content) or status
+    def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> Completion | ErrorDecision:
+        now = time.time()
         if not 200 <= status < 300:
-            return classify_response(status, headers, self._remove_secrets(content), self.context, now=time.time())
+            return classify_response(status, headers, self._remove_secrets(content), self.context, now=now)
+        streamed = status == 200 and is_event_stream(headers)
+        if streamed and not (content := assemble_stream(content)):
+            return classify_transport_error("reset", "the stream ended too early", self.context)
         if self._observe_headers is not None:
             self._observe_headers(headers)
-        return content
+        return self._read_completion(content, now, streamed=streamed)
 
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
         """Status and body of a GET, such as /health or /v1/models. Raises AttemptError without a response.

@@ -278,7 +278,7 @@ class Trial:
         can_be_replaced = self._failover is not None and self._failover.can_outlast_outage
         if can_be_replaced:
             self._breaker.reject_held(FailedOver())
-        is_refused = self._cause.action in REFUSALS and error.action in REFUSALS
+        is_refused = (self._cause.action in REFUSALS and error.action in REFUSALS) or self._is_useless(error)
         if is_refused and loop_time() - self._began >= max(self._cause.grace, error.grace):
             stop = self._refusal(error)
             if not can_be_replaced:
@@ -286,6 +286,12 @@ class Trial:
                 raise stop
             self._breaker.outage.refusal = stop.message
         return error.message
+
+    def _is_useless(self, error: ErrorDecision) -> bool:
+        """Whether the endpoint gives only thoughts, or is no API. A good endpoint may show a page for a while."""
+        return error.code == self._cause.code and (
+            error.code == "only_reasoning" or (error.status == 200 and not self._breaker.has_answered)
+        )
 
     def _refusal(self, error: ErrorDecision) -> RunStopped:
         tried = "a request that it had answered before" if self._breaker.has_answered else "a plain request"

@@ -235,6 +235,8 @@ class Session(AbstractAsyncContextManager["Session"]):
             stream = bool(upload.carried) and dialect.can_stream_uploads
             worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
             sampling = profile.sampling
+            if state.latest_failure is not None and state.latest_failure.code == "only_reasoning":
+                worded = replace(worded, seed=(request.seed + state.attempts_used) % 2**31)
             if request.max_tokens is not None:
                 worded = replace(worded, max_tokens=max(request.max_tokens, sampling.max_tokens))
             # Rendered for each attempt: stored in ``state``, the images would outlive the request.
@@ -248,6 +250,8 @@ class Session(AbstractAsyncContextManager["Session"]):
                 completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
             except AttemptError as error:
                 decision = error.decision = upload.reclassify(error.decision, known)
+                if decision.usage is not None:
+                    self.traffic.usage += decision.usage
                 if profile is self.profile and trial.is_form_refused(decision, state.attempts_used):
                     self.outage.record_answer()
                     return None

@@ -137,7 +137,7 @@ class Pipeline:
             raw=reply.completion.text,
             seed=task.seed,
             model=reply.completion.model,
-            finish_reason=reply.completion.finish_reason,
+            finish_reason=reply.completion.sent_finish_reason or reply.completion.finish_reason,
             usage=cost.usage,
             attempts=cost.attempts,
             asks=cost.asks,

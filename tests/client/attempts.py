@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
+from persqa_client.client.classify import AttemptContext
+from persqa_client.client.response import read_completion
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError
-from persqa_client.types import ErrorDecision
+from persqa_client.types import Completion, ErrorDecision
 from tests.support.endpoints import Handler, completion_response
 
 BODY = b'{"model":"qwen"}'
+FRESH = AttemptContext("http://gpu:8000/v1", "qwen", timeout=7.0)
 
 
 def client_of(url: str, *, timeout: float = 5.0, key: str | None = None) -> Client:
@@ -31,3 +34,15 @@ def recording(heads: list[dict[str, str]]) -> Handler:
         return completion_response()
 
     return handle
+
+
+def read_answer(body: bytes) -> Completion:
+    completion = read_completion(body, FRESH)
+    assert isinstance(completion, Completion)
+    return completion
+
+
+def read_refusal(body: bytes, *, streamed: bool = False) -> ErrorDecision:
+    decision = read_completion(body, FRESH, streamed=streamed)
+    assert isinstance(decision, ErrorDecision)
+    return decision

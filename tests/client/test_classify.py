@@ -19,12 +19,12 @@ from persqa_client.client.classify import (
     TransportFault,
     classify_response,
     classify_transport_error,
-    parse_retry_after,
 )
+from persqa_client.client.retry import parse_retry_after
 from persqa_client.types import ErrorDecision, RetryAction
+from tests.client.attempts import FRESH
 
 NOW = 1_800_000_000.0
-FRESH = AttemptContext("http://gpu:8000/v1", "qwen", timeout=7.0)
 PROVEN = replace(FRESH, has_answered=True)
 PAGE = (
     "<html>\n<head><title>Oops</title><style>p {color: red}</style></head><body><h1>Bad &amp; broken</h1></body></html>"
@@ -43,20 +43,20 @@ def error(message: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
-@pytest.mark.parametrize("status", [429, 503, 408, 409, 425])
+@pytest.mark.parametrize("status", [429, 503, 529, 498, 408, 409, 425])
 def test_a_busy_server_is_waited_for(status: int, context: AttemptContext) -> None:
     decision = reply(status, error("come back later"), context)
     assert (decision.action, decision.code, decision.retry_after) == (RetryAction.WAIT, f"http_{status}", None)
     assert "come back later" in decision.message
 
 
-@pytest.mark.parametrize("status", [429, 503, 408, 409, 425])
+@pytest.mark.parametrize("status", [429, 503, 529, 498, 408, 409, 425])
 def test_the_wait_is_that_of_retry_after(status: int) -> None:
     assert reply(status, retry_after="3").retry_after == 3.0
 
 
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
-@pytest.mark.parametrize("status", [500, 501, 502, 504, *range(520, 530)])
+@pytest.mark.parametrize("status", [500, 501, 502, 504, *range(520, 529), 530])
 def test_server_errors_are_retried(status: int, context: AttemptContext) -> None:
     assert reply(status, error("boom"), context).action is RetryAction.RETRY
 
@@ -102,8 +102,7 @@ def test_a_rejected_row_fails_at_once(status: int, body: object, code: str, cont
         pytest.param(401, {"error": "Unauthorized"}, "wrong_key", "--api-key-env", id="401"),
         pytest.param(402, error("No balance."), "no_credit", "No balance", id="402"),
         pytest.param(404, error("The model `qwen` does not exist."), "unknown_model", "--model", id="unknown model"),
-        pytest.param(404, {"detail": "Not Found"}, "wrong_url", "--base-url", id="wrong address"),
-        pytest.param(405, {"detail": "Method Not Allowed"}, "wrong_url", "--base-url", id="405"),
+        pytest.param(404, error("No route fits your data policy."), "not_available", "data policy", id="no route"),
         pytest.param(429, error("Pay.", code="insufficient_quota"), "no_quota", "quota", id="quota by code"),
         pytest.param(429, error("Pay.", type="insufficient_quota"), "no_quota", "quota", id="quota by type"),
         pytest.param(307, "", "redirected", "--base-url", id="redirect"),
@@ -118,15 +117,120 @@ def test_errors_of_every_row_stop_the_run(
     assert advice in decision.message
 
 
-def test_403_stops_the_run_before_the_first_answer_and_fails_a_row_afterwards() -> None:
-    assert reply(403, error("no"), FRESH).action is RetryAction.STOP
-    assert reply(403, error("no"), FRESH).code == "forbidden"
-    assert reply(403, error("no"), PROVEN).action is RetryAction.FAIL
+@pytest.mark.parametrize(
+    ("status", "fresh"), [(403, "forbidden"), (404, "wrong_url"), (405, "wrong_url"), (410, "wrong_url")]
+)
+@pytest.mark.parametrize(
+    "body", ["", PAGE, "Forbidden", "upstream is gone", {"detail": "Not Found"}, error("Resource not found")]
+)
+def test_an_endpoint_that_has_answered_is_not_refused_without_a_reason(status: int, fresh: str, body: object) -> None:
+    decision = reply(status, body, FRESH)
+    assert (decision.action, decision.code) == (RetryAction.STOP, fresh)
+    decision = reply(status, body, PROVEN)
+    assert (decision.action, decision.code) == (RetryAction.RETRY, f"http_{status}")
+
+
+def test_a_refusal_with_a_reason_is_about_the_row_once_the_endpoint_has_answered() -> None:
+    assert reply(403, error("The picture breaks our rules."), FRESH).code == "forbidden"
+    assert reply(403, error("The picture breaks our rules."), PROVEN).action is RetryAction.FAIL
+    assert reply(400, "", PROVEN).action is RetryAction.FAIL
+    assert reply(400, PAGE, PROVEN).action is RetryAction.RETRY  # of a gateway, not of the API
+
+
+@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+@pytest.mark.parametrize("status", [400, 403, 412, 500])
+@pytest.mark.parametrize(
+    ("fields", "words", "code"),
+    [
+        ({"type": "insufficient_quota"}, "x", "no_quota"),
+        ({"code": "AllocationQuota.FreeTierOnly"}, "x", "no_quota"),
+        ({"code": "Arrearage"}, "x", "no_credit"),
+        ({"code": "organization_restricted"}, "x", "no_credit"),
+        ({}, "Your credit balance is too low.", "no_credit"),
+        ({}, "Key limit exceeded (monthly limit).", "no_credit"),
+        ({}, "Account 17 is suspended.", "no_credit"),
+        ({"details": [{"reason": "API_KEY_INVALID"}]}, "x", "wrong_key"),
+        ({"code": "DeploymentNotFound"}, "Please wait a moment and try again.", "unknown_model"),
+        ({"code": "model_not_found"}, "x", "unknown_model"),
+    ],
+)
+def test_the_key_the_account_and_the_model_are_refused_in_any_status(
+    fields: dict[str, Any], words: str, code: str, status: int, context: AttemptContext
+) -> None:
+    decision = reply(status, error(words, **fields), context)
+    assert (decision.action, decision.code, decision.grace) == (RetryAction.STOP, code, 0.0)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_quota_that_is_used_up_must_last_where_it_may_be_a_limit_per_minute(status: int) -> None:
+    used_up = error("You exceeded your current quota.", code="insufficient_quota")
+    decision = reply(status, used_up)
+    assert (decision.action, decision.code, decision.grace) == (RetryAction.STOP, "no_quota", 90.0)
+    assert reply(status, used_up, retry_after="9").action is RetryAction.WAIT
+    assert reply(status, error("Try again in 5s.", code="insufficient_quota")).retry_after == 5.0
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "The service is temporarily unavailable."),
+        (400, "Server busy, please retry later."),
+        (403, "Please try again in 20 s."),
+        (404, "Model is loading, try again shortly."),
+        (500, "Overloaded. Retry after 3 seconds."),
+        (422, "请稍后再试"),
+    ],
+)
+def test_a_server_that_asks_to_come_back_is_waited_for(status: int, words: str) -> None:
+    assert reply(status, error(words), PROVEN).action is RetryAction.WAIT
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Invalid image. Please try again with a smaller one.",
+        "Please modify your prompt and retry.",
+        "Unable to process input image. Please retry or report it.",
+        "The image format is not supported.",
+        "InternalError.Algo.InvalidParameter: height must be larger than 10",
+        "No balance between width and height: the picture is too narrow.",
+    ],
+)
+def test_words_about_the_row_are_about_the_row(words: str) -> None:
+    assert reply(400, error(words), PROVEN).action is RetryAction.FAIL
+
+
+@pytest.mark.parametrize("status", [502, 504, 524, 530])
+def test_the_pages_of_proxies_ask_everybody_to_come_back(status: int) -> None:
+    assert reply(status, "<html><body>Please try again in a few minutes.</body></html>").action is RetryAction.RETRY
+
+
+@pytest.mark.parametrize("status", [421, 424, 444, 460, 499])
+def test_failures_with_the_number_of_a_client_error_are_retried(status: int) -> None:
+    decision = reply(status, error("The operation was cancelled."))
+    assert (decision.action, decision.code) == (RetryAction.RETRY, f"http_{status}")
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v2", "/v1beta/openai", "/api/v3", "/api/paas/v4", "/v1/acc/gateway"])
+def test_an_address_with_a_version_is_not_corrected(path: str) -> None:
+    context = replace(FRESH, base_url=f"http://gpu:8000{path}")
+    assert "did you mean" not in reply(404, {"detail": "Not Found"}, context).message
+
+
+def test_the_query_of_an_address_stays_at_its_end() -> None:
+    context = replace(FRESH, base_url="http://gpu:8000/openai?api-version=1")
+    message = reply(404, {"detail": "Not Found"}, context).message
+    assert "did you mean --base-url http://gpu:8000/openai/v1?api-version=1?" in message
 
 
 def test_a_wrong_key_and_a_missing_key_have_different_messages() -> None:
     assert "none was sent" in reply(401).message
     assert "wrong or expired" in reply(401, context=replace(FRESH, key="k")).message
+
+
+def test_a_404_that_names_the_model_is_about_the_model() -> None:
+    assert reply(404, error("model: qwen")).code == "unknown_model"
+    assert reply(404, error("There is nothing like qwen3 here.")).code == "not_available"
 
 
 def test_an_address_without_v1_is_corrected() -> None:
@@ -234,7 +338,7 @@ def test_dates_of_any_time_zone_are_parsed(when: datetime) -> None:
 @pytest.mark.parametrize(
     ("decision", "unreachable"),
     [
-        *(pytest.param(reply(status), True, id=str(status)) for status in (502, 504, *range(520, 530))),
+        *(pytest.param(reply(status), True, id=str(status)) for status in (502, 504, *range(520, 529), 530)),
         pytest.param(classify_transport_error("reset", "", PROVEN), True, id="reset"),
         pytest.param(reply(500), False, id="500"),
         pytest.param(reply(501), False, id="501"),

@@ -91,6 +91,14 @@ NOT_JSON = (RetryAction.RETRY, "invalid_json", None)
             *(RetryAction.WAIT, "http_503", None),
             id="error in a stream",
         ),
+        pytest.param(
+            make_reply(
+                "200 OK", b'data: {"error": {"message": "busy", "code": 503}}\n\n', "Content-Type: Text/Event-Stream"
+            ),
+            *(RetryAction.WAIT, "http_503", None),
+            id="error in a stream with a type in capitals",
+        ),
+        pytest.param(make_reply("200 OK", HTML), RetryAction.RETRY, "not_an_api", None, id="a page"),
         pytest.param(make_reply("200 OK", b"hello"), *NOT_JSON, id="not JSON"),
         pytest.param(make_reply("200 OK", b""), *NOT_JSON, id="empty"),
         pytest.param(make_reply("200 OK", ERROR), RetryAction.RETRY, "error_in_200", None, id="error in a 200"),
@@ -103,7 +111,8 @@ NOT_JSON = (RetryAction.RETRY, "invalid_json", None)
         pytest.param(make_reply("400 Bad", ERROR), RetryAction.FAIL, "rejected", None, id="400"),
         pytest.param(make_reply("400 Bad", ERROR, STREAM), RetryAction.FAIL, "rejected", None, id="400 as a stream"),
         pytest.param(make_reply("401 No", ERROR), RetryAction.STOP, "wrong_key", None, id="401"),
-        pytest.param(make_reply("404 No", ERROR), RetryAction.STOP, "wrong_url", None, id="404"),
+        pytest.param(make_reply("404 No", ERROR), RetryAction.STOP, "not_available", None, id="404"),
+        pytest.param(make_reply("404 No", HTML), RetryAction.STOP, "wrong_url", None, id="404 of a gateway"),
         pytest.param(make_reply("413 Big", ERROR), RetryAction.FAIL, "too_large", None, id="413"),
         pytest.param(make_reply("429 Busy", ERROR), RetryAction.WAIT, "http_429", None, id="429"),
         pytest.param(

@@ -9,13 +9,8 @@ import random
 import orjson
 import pytest
 
-from persqa_client.client.classify import (
-    MAX_MESSAGE_CHARS,
-    AttemptContext,
-    classify_response,
-    read_error_message,
-    redact_secrets,
-)
+from persqa_client.client.classify import AttemptContext, classify_response
+from persqa_client.client.error_body import MAX_MESSAGE_CHARS, read_error_body, redact_secrets
 from persqa_client.client.response import read_completion
 from persqa_client.errors import AttemptError
 from persqa_client.types import ErrorDecision
@@ -48,6 +43,13 @@ def substrings(text: str, size: int = 12) -> set[str]:
         pytest.param(lambda part: {"detail": [{"type": "value_error", "input": part}]}, id="a validation error"),
         pytest.param(lambda part: {"error": {"message": f"1 error: input_value={part!r}"}}, id="a Python repr"),
         pytest.param(lambda part: {"request": part}, id="the body itself"),
+        pytest.param(lambda part: {"error": {"message": "x", "metadata": {"raw": part}}}, id="behind a gateway"),
+        pytest.param(
+            lambda part: {
+                "error": {"message": "x", "metadata": {"raw": json.dumps({"error": {"message": str(part)}})}}
+            },
+            id="behind a gateway, as JSON in a string",
+        ),
         pytest.param(
             lambda part: {"error": {"message": json.dumps(part).replace("/", "\\/")}}, id="JSON with escaped slashes"
         ),
@@ -70,12 +72,27 @@ def test_the_key_is_in_no_decision(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["sk-proj-abcdefgh12345678", "hf_abcdefgh12345678", "Authorization: Bearer a.b.c", "sk-abcd****wxyz"]
+    "text",
+    [
+        "sk-proj-abcdefgh12345678",
+        "hf_abcdefgh12345678",
+        "Authorization: Bearer a.b.c",
+        "sk-abcd****wxyz",
+        "AIzaSyA1234567890abcdef",
+        "nvapi-abcdefgh12345678",
+        "eyJhbGciOi.eyJzdWIiOi.SflKxwRJSM",
+    ],
 )
 def test_anything_that_looks_like_a_key_is_redacted(text: str) -> None:
     secret = text.split()[-1]
     assert secret not in redact_secrets(f"You sent {text} to us")
     assert redact_secrets(f"You sent {text} to us").endswith("to us")
+
+
+def test_the_key_is_redacted_behind_a_gateway() -> None:
+    raw = json.dumps({"error": {"message": f"Bad key {KEY}"}})
+    decision = judge(400, {"error": {"message": "Provider returned error", "metadata": {"raw": raw}}})
+    assert decision.raw == "Provider returned error: Bad key …"
 
 
 def test_a_short_key_is_redacted_only_as_a_whole_word() -> None:
@@ -84,15 +101,15 @@ def test_a_short_key_is_redacted_only_as_a_whole_word() -> None:
 
 def test_an_error_in_a_200_shows_neither_key_nor_image() -> None:
     body = orjson.dumps({"error": {"message": f"key {KEY} sent {json.dumps(echo(PICTURE))}"}})
-    with pytest.raises(AttemptError) as caught:
-        read_completion(body, KEY)
-    said = f"{caught.value} {caught.value.decision!r}"
+    decision = read_completion(body, CONTEXT)
+    assert isinstance(decision, ErrorDecision)
+    said = f"{AttemptError(decision)} {decision!r}"
     assert KEY not in said
     assert not any(piece in said for piece in substrings(PICTURE))
 
 
 def test_a_servers_message_becomes_one_short_line() -> None:
-    words = read_error_message(orjson.dumps({"error": {"message": "first\n\n  second " + "word " * 500}}))
+    words = read_error_body(orjson.dumps({"error": {"message": "first\n\n  second " + "word " * 500}})).said
     assert words.startswith("first second word")
     assert len(words) <= MAX_MESSAGE_CHARS
 
@@ -109,4 +126,4 @@ def test_a_servers_message_becomes_one_short_line() -> None:
     ],
 )
 def test_a_servers_message_is_found_in_every_usual_place(body: object, words: str) -> None:
-    assert read_error_message(orjson.dumps(body)) == words
+    assert read_error_body(orjson.dumps(body)).said == words

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.client.classify import read_error_status
-from persqa_client.client.response import assemble_stream, read_completion
-from persqa_client.types import Completion, Usage
+from persqa_client.client.response import assemble_stream, is_event_stream
+from persqa_client.types import Completion, RetryAction, Usage
+from tests.client.attempts import read_answer, read_refusal
 
 
 def chunk(delta: dict[str, Any], reason: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -44,25 +44,24 @@ WHOLE = Completion("<mam> wears a hat.", "stop", Usage(5, 3), "qwen")
     ],
 )
 def test_a_stream_makes_the_same_completion_as_a_whole_answer(body: bytes) -> None:
-    assert read_completion(assemble_stream(body)) == WHOLE
+    assert read_answer(assemble_stream(body)) == WHOLE
 
 
 def test_reasoning_alone_has_no_text_but_an_empty_text_is_one() -> None:
-    assert read_completion(assemble_stream(stream(ROLE, STOP))).text == ""
+    assert read_answer(assemble_stream(stream(ROLE, STOP))).text == ""
     for reasoning in (chunk({"reasoning_content": "Hm."}), chunk({"reasoning": "Hm."})):
-        message = orjson.loads(assemble_stream(stream(ROLE, reasoning, STOP)))["choices"][0]["message"]
-        assert message == {"content": None, "refusal": None}
-        assert read_completion(assemble_stream(stream(ROLE, reasoning, *WORDS, STOP))).text == WHOLE.text
+        assert read_refusal(assemble_stream(stream(ROLE, reasoning, STOP, TAKEN))).code == "only_reasoning"
+        assert read_answer(assemble_stream(stream(ROLE, reasoning, *WORDS, STOP))).text == WHOLE.text
 
 
 def test_refusals_are_assembled() -> None:
     body = stream(chunk({"refusal": "I can't"}), chunk({"refusal": " say."}), STOP)
-    assert read_completion(assemble_stream(body)).refusal == "I can't say."
+    assert read_answer(assemble_stream(body)).refusal == "I can't say."
 
 
 def test_texts_of_any_language_and_with_line_breaks_are_kept() -> None:
     text = "<mam> 穿着\u2028一顶\x85帽子\n。"
-    assert read_completion(assemble_stream(stream(chunk({"content": text}), STOP))).text == text
+    assert read_answer(assemble_stream(stream(chunk({"content": text}), STOP))).text == text
 
 
 @pytest.mark.parametrize("body", [b"", stream(ROLE, *WORDS, end=False), stream(end=False)])
@@ -82,7 +81,7 @@ def test_an_incomplete_stream_is_empty(body: bytes) -> None:
     ],
 )
 def test_malformed_chunks_are_ignored(odd: dict[str, Any] | bytes) -> None:
-    assert read_completion(assemble_stream(stream(ROLE, odd, *WORDS, STOP, TAKEN))) == WHOLE
+    assert read_answer(assemble_stream(stream(ROLE, odd, *WORDS, STOP, TAKEN))) == WHOLE
 
 
 def test_a_body_that_cannot_be_decoded_is_unchanged() -> None:
@@ -91,15 +90,35 @@ def test_a_body_that_cannot_be_decoded_is_unchanged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "status"),
-    [(503, 503), (429, 429), (500, 500), (400, None), (404, None), (None, None), ("overloaded", None), (200, None)],
+    ("code", "action", "decided"),
+    [
+        (503, RetryAction.WAIT, "http_503"),
+        (429, RetryAction.WAIT, "http_429"),
+        ("429", RetryAction.WAIT, "http_429"),
+        (500, RetryAction.RETRY, "http_500"),
+        (400, RetryAction.RETRY, "error_in_200"),  # older vLLM versions report all streamed errors so
+        (401, RetryAction.STOP, "wrong_key"),
+        (None, RetryAction.RETRY, "error_in_200"),
+        ("overloaded", RetryAction.WAIT, "error_in_200"),
+        (200, RetryAction.RETRY, "error_in_200"),
+    ],
 )
-def test_an_error_in_a_stream_has_the_status_of_a_busy_or_failing_server(code: object, status: int | None) -> None:
-    error = {"error": {"message": "The engine is busy.", "code": code}}
+def test_an_error_in_a_stream_is_classified_as_what_it_names(code: object, action: RetryAction, decided: str) -> None:
+    error = {"error": {"message": "The engine is gone.", "code": code}}
     body = assemble_stream(stream(ROLE, error))
-    assert (orjson.loads(body), read_error_status(body)) == (error, status)
+    assert orjson.loads(body) == error
+    decision = read_refusal(body, streamed=True)
+    assert (decision.action, decision.code) == (action, decided)
+    assert "The engine is gone" in decision.message
 
 
-def test_an_answer_has_no_error_status() -> None:
-    assert read_error_status(assemble_stream(stream(ROLE, *WORDS, STOP))) is None
-    assert read_error_status(orjson.dumps({"error": "Unauthorized"})) is None
+def test_an_error_in_the_last_choice_of_a_stream_is_found() -> None:
+    last = chunk({"content": ""}, "error") | {
+        "choices": [{"delta": {}, "finish_reason": "error", "error": {"code": 502}}]
+    }
+    assert read_refusal(assemble_stream(stream(ROLE, *WORDS, last)), streamed=True).code == "http_502"
+
+
+@pytest.mark.parametrize("value", ["text/event-stream", "Text/Event-Stream; charset=utf-8", " text/event-stream"])
+def test_an_event_stream_is_known_in_any_spelling(value: str) -> None:
+    assert is_event_stream({"Content-Type": value})

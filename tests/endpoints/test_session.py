@@ -39,7 +39,7 @@ async def test_a_reply_has_the_answer_and_its_cost(session: Session, respx_mock:
 
 
 TRANSIENT = [
-    *(pytest.param(error_response(status), id=str(status)) for status in (500, 501, 502, 504, 520, 524, 529)),
+    *(pytest.param(error_response(status), id=str(status)) for status in (500, 501, 502, 504, 520, 524, 530)),
     pytest.param(httpx.Response(502, text="<html><body>Bad Gateway</body></html>"), id="an HTML page of a proxy"),
     pytest.param(httpx.Response(200, text="{"), id="invalid JSON"),
     pytest.param(httpx.Response(200, json={"choices": []}), id="no choices"),
@@ -183,7 +183,7 @@ async def test_an_error_that_every_row_would_get_stops_the_run(
 
 
 async def test_a_403_after_an_answer_fails_its_row(session: Session, respx_mock: respx.MockRouter) -> None:
-    fail_unlucky(respx_mock, error_response(403))
+    fail_unlucky(respx_mock, error_response(403, "The picture breaks the rules."))
     assert isinstance(await outcome_of(session), Reply)
     error = await outcome_of(session, UNLUCKY)
     assert isinstance(error, RowError)

@@ -43,6 +43,14 @@ async def test_an_accepted_answer_is_a_record() -> None:
     assert request.seed == record.seed
 
 
+async def test_the_record_has_the_finish_reason_as_it_was_sent() -> None:
+    record = await answer(
+        FakeCompleter([Completion(GOOD, "stop", Usage(1, 2), sent_finish_reason="FinishReason.STOP")])
+    )
+    assert isinstance(record, Record)
+    assert record.finish_reason == "FinishReason.STOP"
+
+
 async def test_a_rejected_answer_is_re_asked_with_the_reason() -> None:
     completer = FakeCompleter(["A man reads.", GOOD])
     record = await answer(completer)

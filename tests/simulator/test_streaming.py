@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from persqa_client.client.classify import AttemptContext
 from persqa_client.client.response import assemble_stream, read_completion
 from tests.simulator.requests import SimulatorClient, chat_body, connect, image_part, make_image
 
@@ -27,7 +28,8 @@ def test_the_chunks_add_up_to_the_complete_answer(text: str) -> None:
         chunks = client.post(chat_body(text=text, **STREAMED))
     assert chunks.headers["content-type"].startswith("text/event-stream")
     assert len(parse_events(chunks.text)) > 5
-    assert read_completion(assemble_stream(chunks.content)) == read_completion(complete.content)
+    context = AttemptContext("http://sim/v1", "sim")
+    assert read_completion(assemble_stream(chunks.content), context) == read_completion(complete.content, context)
 
 
 def test_usage_is_sent_on_request_only() -> None:

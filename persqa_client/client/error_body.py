@@ -1,0 +1,227 @@
+"""Reads the body of an error: its codes, its words, and when to come back, however deeply they are nested.
+
+Gateways repeat the error of the server behind them as an object, as JSON in a string, or as JSON within a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import unescape
+from json import JSONDecodeError, JSONDecoder
+from typing import Any
+
+import orjson
+
+# Validation errors repeat the request with its images and tokens, sometimes as JSON within JSON.
+BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")
+DATA_URL = re.compile(r"(?<=base64,)[^\s\"'<>]+")
+KEY_LIKE = re.compile(
+    r"\b(?:sk|ak|pk|key|hf|gsk|xai|fw|csk|nvapi|tgp|pplx|org|proj|user)[-_][A-Za-z0-9_\-*]{8,}"
+    r"|\bAIza[A-Za-z0-9_\-*]{8,}|\beyJ[A-Za-z0-9_\-]{5,}\.[A-Za-z0-9_\-.]+|(?i:bearer)\s+\S+"
+)
+URL = re.compile(r"https?://[^\s\"'<>]+")
+MAX_MESSAGE_CHARS = 400
+MAX_BODY_CHARS = 20_000
+MAX_WORDS_CHARS = 8_000  # patterns are searched in them
+
+MARKUP = re.compile(r"\s*<(!doctype|html|head|body|h1|center|\?xml)", re.IGNORECASE)
+
+# Keys under which servers name the kind of an error, and say it in words. A key that repeats the request is skipped.
+CODE_KEYS = ("code", "type", "status", "reason", "error_type", "error_code", "errorcode", "__type", "error_name")
+TEXT_KEYS = frozenset(
+    {"message", "msg", "error", "detail", "title", "description", "error_description", "error_msg", "raw", "data"}
+)
+ECHO_KEYS = frozenset({"input", "request", "messages", "headers", "body", "ctx", "previous_errors"})
+MAX_DEPTH = 8
+MAX_OBJECTS = 100
+DECODER = JSONDecoder()
+
+# Words of messages that give no reason beyond the status: "404 page not found".
+STATUS_WORDS = re.compile(
+    r"[\W\d_]*(?:(?:an?|the|https?|error|api|page|status|code|request|resource|file|no|body|nginx|apache|bad|not|found"
+    r"|forbidden|method|allowed|access|denied|gone|unprocessable|entity|content)[\W\d_]+)*",
+    re.IGNORECASE,
+)
+
+RETRY_KEYS = ("retry_after", "retryafter", "retry_after_seconds", "retrydelay", "retry_delay", "estimated_time")
+RETRY_WORDS = re.compile(r"\b(?:try again|retry|wait)(?: your request)?(?: again)? (?:in|after|for) (?:about |~ ?)?")
+DURATION = re.compile(
+    r"\s*(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)(?![a-z])", re.IGNORECASE
+)
+SECONDS_BY_UNIT = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """``objects``: the error's JSON objects, the outer ones first. ``texts``: what is said, in the same order."""
+
+    objects: tuple[dict[str, Any], ...] = ()
+    texts: tuple[str, ...] = ()
+    codes: frozenset[str] = frozenset()  # normalised: RateLimitError and RATE_LIMIT-error are rate_limit_error
+    is_json: bool = False
+    said: str = field(default="", compare=False)  # for users: one short line without secrets
+
+    @property
+    def words(self) -> str:
+        """All that is said, without addresses: the page that explains an error may be called after another one."""
+        return URL.sub(" ", " ".join(self.texts)[:MAX_WORDS_CHARS])
+
+    @property
+    def is_page(self) -> bool:
+        return not self.is_json and MARKUP.match(self.words) is not None
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether no reason is given: no body, a page, or only the status in words (``Not Found``)."""
+        if self.is_page:
+            return True
+        return STATUS_WORDS.fullmatch(f"{self.words} ") is not None
+
+    @property
+    def named_status(self) -> int | None:
+        """The HTTP status that an error in a 200 names."""
+        for one in self.objects:
+            for key in ("code", "status", "status_code", "statusCode", "http_code"):
+                value = one.get(key)
+                if isinstance(value, str) and value.isdigit():
+                    value = int(value)
+                if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
+                    return value
+        return None
+
+    def find_retry_after(self, now: float) -> float | None:
+        """Seconds after which the server wants to be asked again, from a field or from its words.
+
+        ``now`` is Unix time.
+        """
+        for one in self.objects:
+            for key, value in one.items():
+                if key.lower() in RETRY_KEYS and (seconds := _parse_seconds(value)) is not None:
+                    return seconds
+                if key == "headers" and isinstance(value, dict) and (until := _read_reset(value)) is not None:
+                    return max(0.0, until - now)
+        match = RETRY_WORDS.search(self.words.lower())
+        return _parse_seconds(self.words.lower()[match.end() :]) if match else None
+
+
+def read_error_body(body: bytes, key: str = "") -> ErrorBody:
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        data = None
+    if not isinstance(data, dict | list):
+        text = body[:MAX_BODY_CHARS].decode("utf-8", "replace") if data is None else str(data)
+        return ErrorBody(texts=(text,) if text.strip() else (), said=_clean([text], key))
+    objects: list[dict[str, Any]] = []
+    texts: list[str] = []
+    for found in walk_error(data):
+        if isinstance(found, str):
+            texts.append(found)
+        else:
+            objects.append(found)
+    codes = frozenset(
+        normalise_code(value)
+        for one in objects
+        for name, value in one.items()
+        if name.lower() in CODE_KEYS and isinstance(value, str) and len(value) < 80
+    )
+    shown = texts or _fallback_texts(objects) or [body[:MAX_BODY_CHARS].decode("utf-8", "replace")]
+    return ErrorBody(tuple(objects), tuple(texts), codes - {""}, True, _clean(shown, key))
+
+
+def walk_error(value: Any, depth: int = 0, key: str = "error") -> Iterator[dict[str, Any] | str]:
+    """Yields the objects and the messages of an error, the outer ones first."""
+    pending: list[tuple[Any, int, str]] = [(value, depth, key)]
+    inner: list[tuple[str, Any]]
+    seen = 0
+    while pending and seen < MAX_OBJECTS:
+        value, depth, key = pending.pop(0)
+        seen += 1
+        if isinstance(value, dict):
+            yield value
+            if isinstance(place := value.get("loc"), list) and isinstance(value.get("msg"), str):
+                yield f"{'.'.join(map(str, place))}: {value['msg']}"
+                continue
+            inner = list(value.items())
+        elif isinstance(value, list):
+            inner = [(key, one) for one in value]
+        elif isinstance(value, str) and key.lower() in TEXT_KEYS and value.strip():
+            nested = _find_json(value)
+            if nested is None or not value.lstrip().startswith(("{", "[")):
+                yield value
+            inner = [] if nested is None else [(key, nested)]
+        else:
+            continue
+        if depth < MAX_DEPTH:
+            pending += [(one, depth + 1, name) for name, one in inner if name.lower() not in ECHO_KEYS]
+
+
+def _find_json(text: str) -> Any:
+    """The JSON object or list that a string is, or that stands in it."""
+    starts = [start for mark in "{[" if (start := text.find(mark)) >= 0]
+    for start in sorted(starts):
+        try:
+            value, _ = DECODER.raw_decode(text, start)
+        except (JSONDecodeError, RecursionError):
+            continue
+        if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+            return value
+    return None
+
+
+def normalise_code(code: str) -> str:
+    """
+    >>> normalise_code("RateLimitError"), normalise_code("AllocationQuota.FreeTierOnly")
+    ('rate_limit_error', 'allocation_quota_free_tier_only')
+    """
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", code.strip())
+    return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
+
+
+def _fallback_texts(objects: list[dict[str, Any]]) -> list[str]:
+    """Codes, if an error has no words."""
+    names = (one.get(name) for one in objects for name in ("code", "type", "reason"))
+    return [name for name in names if isinstance(name, str)][:1]
+
+
+def _clean(texts: list[str], key: str) -> str:
+    """The messages in one line of at most MAX_MESSAGE_CHARS, without base64, keys, HTML and repetitions."""
+    shown: list[str] = []
+    for text in texts:
+        text = text[:MAX_BODY_CHARS]
+        if MARKUP.match(text):
+            text = unescape(re.sub(r"<[^<>]*>", " ", re.sub(r"(?is)<(style|script).*?</\1>", " ", text)))
+        text = redact_secrets(" ".join(text.split()), key)
+        if text and not any(text in one for one in shown):
+            shown = [one for one in shown if one not in text] + [text]
+    return ": ".join(one.rstrip(".:") if one is not shown[-1] else one for one in shown)[:MAX_MESSAGE_CHARS]
+
+
+def redact_secrets(text: str, key: str = "") -> str:
+    if key:
+        text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "…", text)
+    return KEY_LIKE.sub("…", BASE64_RUN.sub("…", DATA_URL.sub("…", text)))
+
+
+def _read_reset(headers: dict[str, Any]) -> float | None:
+    """Unix time of the reset of a limit that is used up, from the headers of an answer behind a gateway."""
+    lowered = {str(name).lower(): str(value) for name, value in headers.items()}
+    reset = lowered.get("x-ratelimit-reset", "")
+    is_used_up = lowered.get("x-ratelimit-remaining") == "0" and re.fullmatch(r"\d{10}(?:\d{3})?", reset)
+    return int(reset[:10]) if is_used_up else None
+
+
+def _parse_seconds(value: object) -> float | None:
+    """Seconds from a number, ``30s`` or ``1m30.5s``."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value) if 0 <= value < 1e9 else None
+    if not isinstance(value, str):
+        return None
+    total, end = None, 0
+    while (match := DURATION.match(value, end)) is not None:
+        unit = match[2].lower()
+        total = (total or 0.0) + float(match[1]) * SECONDS_BY_UNIT[unit[:2] if unit[:2] in SECONDS_BY_UNIT else unit[0]]
+        end = match.end()
+    return total if total is None or total < 1e9 else None

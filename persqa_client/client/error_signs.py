@@ -1,0 +1,104 @@
+"""What the codes and the words of an error say about its cause.
+
+Codes are normalised (``error_body.normalise_code``), so one pattern covers the spellings of all servers. Words decide
+only where no code does, so their patterns are narrow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from persqa_client.client.error_body import ErrorBody
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    codes: re.Pattern[str] | None = None
+    words: re.Pattern[str] | None = None
+
+    def in_codes(self, codes: Iterable[str]) -> bool:
+        return self.codes is not None and any(self.codes.search(code) for code in codes)
+
+    def in_words(self, words: str) -> bool:
+        return self.words is not None and self.words.search(words) is not None
+
+    def names_a_quota(self, error: ErrorBody) -> bool:
+        return any("quota" in code for code in error.codes) or re.search(r"(?i)quota|额度", error.words) is not None
+
+
+def _sign(codes: str = "", words: str = "") -> Sign:
+    return Sign(re.compile(codes) if codes else None, re.compile(words, re.IGNORECASE) if words else None)
+
+
+OWNER = r"(?:account|organi[sz]ation|project|team|workspace|subscription|billing|credits?)"
+
+# The API key is refused.
+BAD_KEY = _sign(
+    r"(?:invalid|incorrect|expired|missing|unknown|disabled)_(?:api|access|subscription)_?key"
+    r"|(?:api|access|subscription)_?key_(?:invalid|expired|missing|not_found|disabled|service_blocked)"
+    r"|^(?:invalid_)?authentication(?:_error)?$",
+    r"\bAPI[ -]key (?:is )?(?:not valid|invalid|expired|not found|missing)|\b(?:invalid|incorrect|expired) API[ -]key",
+)
+
+# The account is refused: its credit, its quota or its standing.
+ACCOUNT = _sign(
+    r"quota|credit|(?<![a-z])balance(?![a-z])|billing|arrear|overdue|payment|spend|suspend|deactivat|restricted"
+    r"|free_tier_only",
+    rf"\bcredit balance\b|\b(?:insufficient|not enough) (?:account )?(?:balance|credits?|funds|quota)\b"
+    rf"|\b(?:exceeded|used all|out of|reached|reaching) (?:\w+ ){{0,3}}(?:quota|credits?|spend(?:ing)? limit)\b"
+    rf"|\b(?:key|spend(?:ing)?) limit (?:has been )?(?:exceeded|reached)|\bquota (?:is not enough|exceeded|exhausted)"
+    rf"|\bin good standing\b|\bfree tier\b.{{0,40}}\bexhausted"
+    rf"|\b{OWNER}\b.{{0,80}}\b(?:suspended|deactivated|terminated|restricted|overdue|in arrears)\b"
+    rf"|\b(?:overdue|suspended|deactivated) {OWNER}\b|余额不足|额度不足|欠费",
+)
+
+# The model is not served, or takes no images.
+NAME = r"[`'\"“]?[\w./:@+-]*[`'\"”]?"
+MODEL = _sign(
+    r"model_not_(?:found|available|exist\w*|supported)|(?:invalid|unknown|unsupported)_model$|deployment_not_found",
+    rf"\bmodel:? {NAME} ?(?:was |is |does |do )?(?:not exist|not found|not available|not served|not a valid)"
+    rf"|\b(?:invalid|unknown|no such) model\b|\bnot a valid model\b|\bno available channel for model\b"
+    rf"|\bno endpoints found for\b|模型.{{0,60}}无可用渠道",
+)
+NO_IMAGES = _sign(
+    words=r"\b(?:not|n't|no \w+ (?:found )?that) support (?:images|vision|(?:image|vision|multi-?modal) inputs?)\b"
+    r"|\bimage inputs? (?:is|are) not supported|\bnot a (?:multi-?modal|vision) model\b"
+    r"|\bimage_url is only supported by|\bunknown variant .image_url"
+)
+
+# Only codes: words about content are the row's own, in any server's language.
+ROW_CODES = _sign(
+    r"content_(?:filter|policy)|inspection|moderation|safety|responsible_ai|sensitive|invalid_image|image_parse"
+    r"|unsupported_image|invalid_base64"
+)
+CONTEXT_OVERFLOW = _sign(
+    r"context_length|context_size|context_exceeded|string_above_max_length",
+    r"maximum context length|exceeds? the (?:available )?context (?:size|length|window)|prompt is too long",
+)
+
+# The server asks to come back. A request to try again "with a smaller image" is none, so a time must be named.
+OVERLOAD = _sign(
+    r"rate_?limit|throttl|overload|capacity|too_many_requests|resource_exhausted|unavailable|server_busy|engine_busy",
+    r"\b(?:try again|retry(?: your request)?(?: again)?),? (?:later|shortly|soon|in|after|once|when)\b|\btry later\b"
+    r"|\bwait (?:a|for|until|before)\b|\btemporar|\b(?:is|are|currently|too|server|model) busy\b|\boverload"
+    r"|\bat capacity\b|\bcapacity exceeded\b|\btoo many (?:concurrent )?requests\b|\brate[- ]limit"
+    r"|\bcurrently loading\b|请稍后|稍后(?:再|重)试|负载已饱和",
+)
+
+# The server failed, or the request was damaged on its way: bodies are valid JSON when they are sent.
+SERVER_FAILURE = _sign(
+    r"(?:^|_)(?:server_error|internal_error|internal_server_error|backend_?error|cancelled|incomplete_generation)$",
+    r"\b(?:encountered|had|experienced) an? (?:internal |unexpected )?error\b|\b(?:internal|server) error\b"
+    r"|\bparse the JSON body\b|\bnot valid JSON\b|\bunexpected end of (?:data|JSON|file|input)\b"
+    r"|\bunexpected EOF\b|\boperation was cancell?ed\b|\bstatus code \(no body\)",
+)
+
+# An account's credit that requests in flight have reserved.
+IN_FLIGHT = _sign(words=r"\bin-?\s?flight\b|\bconcurrent requests?\b|\brequests? settle")
+
+WRONG_PATH = _sign(
+    words=r"\b(?:invalid|unknown|unexpected|unhandled) (?:request )?(?:url|path|route|endpoint)\b"
+    r"|\b(?:page|file|resource|route|path|url) (?:was )?not found\b"
+)
