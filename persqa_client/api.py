@@ -6,6 +6,7 @@ Keyword arguments are the flags of ``persqa run`` with underscores: ``max_tokens
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
@@ -25,11 +26,14 @@ from persqa_client.inputs.sources import InMemorySource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.compose import Composition, RowReader, RunPlan
+from persqa_client.run.pacing import plan_probes
 from persqa_client.run.pipeline import Pipeline, ignore_weight
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 from persqa_client.task_groups import InnerGenerator
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Record, Row, TaskId
+
+logger = logging.getLogger(__name__)
 
 Rows = Iterable[dict[str, Any] | str]
 
@@ -148,9 +152,14 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
 
     async def _probe(self) -> Pipeline:
         settings = self._settings
-        await self._composition.probe(
-            "strategy" if settings.probes else None, uuid=settings.uuid and settings.recipe.questions > 1
-        )
+        if not settings.probes:
+            await self._composition.probe(None, uuid=False)
+            return self._composition.make_pipeline()
+        depth, warning = plan_probes(settings, "strategy")
+        if warning is not None:
+            logger.warning(warning)
+        uuid = settings.uuid and settings.recipe.questions > 1 and depth == "strategy"
+        await self._composition.probe(depth, uuid=uuid)
         return self._composition.make_pipeline()
 
     async def aclose(self) -> None:
