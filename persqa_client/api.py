@@ -219,6 +219,8 @@ def generate(
 
     Raises SettingsError, RunStopped or StorageError; KeyboardInterrupt after the requests in flight have finished.
     """
+    if rows == "":
+        raise SettingsError("rows is empty: name a file or a folder, or give the rows themselves.")
     credentials = Credentials(as_list(api_key_env), as_list(api_key_command), as_list(header))
     by_url = bool(base_url or model or credentials)
     if by_url and endpoint:
