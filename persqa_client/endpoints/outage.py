@@ -46,6 +46,7 @@ class OutageGate:
         self._is_alive = is_alive
         self._exit_error = exit_error
         self._on_error = on_error
+        self.on_open: Callable[[], None] = lambda: None
         self._concurrency_limit = concurrency_limit
         self._max_outage = max_outage
         self._probe_backoff = probe_backoff
@@ -150,6 +151,8 @@ class OutageGate:
     def _on_end(self, prober: asyncio.Task[None]) -> None:
         if (error := find_error(prober)) is not None:
             self._on_error(error)
+        elif not self.closed and not prober.cancelled():
+            self.on_open()
 
     def reset(self) -> None:
         """Opens the gate after a stop, unless the server has exited."""

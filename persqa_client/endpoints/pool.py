@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from cachetools import LRUCache
 
@@ -90,6 +91,8 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         self._urls = [member.url for member in self.members]
         self._seen_at: LRUCache[int, int] = LRUCache(REMEMBERED_IMAGES)  # image key -> endpoint index
         self._recovery: asyncio.Task[None] | None = None
+        for member in self.members:
+            member.session.outage.on_open = partial(self._take_over_waiting, member)
 
     async def complete(self, request: Request) -> Reply:
         """Raises like ``Session.complete``, but never FailedOver."""
@@ -159,13 +162,16 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             await asyncio.shield(self._recovery)
 
     def _take_over_waiting(self, idle: Member) -> None:
-        """Moves a request from the longest queue to an endpoint with a free permit, so that none is idle at the end of
-        a run.
+        """Moves requests from the longest queues to an endpoint with free permits, so that none is idle after an outage
+        or at the end of a run.
         """
-        if idle.health == "healthy" and idle.outstanding < idle.session.concurrency_limit.permits:
+        if idle.health != "healthy":
+            return
+        for _ in range(idle.session.concurrency_limit.permits - idle.outstanding):
             longest = max(idle.others, key=lambda other: other.session.concurrency_limit.waiting, default=None)
-            if longest is not None:
-                longest.session.concurrency_limit.reject_last_waiting(FailedOver())
+            if longest is None or not longest.session.concurrency_limit.waiting:
+                return
+            longest.session.concurrency_limit.reject_last_waiting(FailedOver())
 
     def _leave_out(self, member: Member, stop: RunStopped) -> None:
         """Raises ``stop`` if it applies to all endpoints or no other endpoint is left."""

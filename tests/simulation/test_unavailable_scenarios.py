@@ -12,7 +12,7 @@ from tests.simulation.replies import Reply, html_page, refusal, reply_json
 from tests.simulation.scenarios import BEGIN, CONCURRENCY, MAX_OUTAGE, ROWS, Scenario, check, server, trouble
 
 # Requests besides those in flight that find out that the endpoint is away: the retries of those, and the trials.
-RETRIES, TRIALS = CONCURRENCY, 12
+RETRIES, TRIALS = CONCURRENCY, 16
 COST = CONCURRENCY + RETRIES + TRIALS
 
 TUNNEL_DOWN = reply_json(
