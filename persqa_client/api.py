@@ -91,10 +91,10 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         """
         with self._reset_after_stop():
             pipeline = await self._probed_pipeline()
-            reader = self._composition.make_row_reader()
+            reader, pool = self._composition.make_row_reader(), self._composition.pool
             engine = LocalEngine(
                 pipeline.answer,
-                max_jobs=lambda: reader.jobs_per_permit * task_limit(self._composition.pool.permits),
+                max_jobs=lambda: reader.jobs_per_permit * task_limit(pool.permits, pool.backing_off),
                 max_bytes=self._settings.limits.max_inflight_bytes,
                 on_stop=lambda: None,
             )
