@@ -108,10 +108,10 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     async def _stream(self, rows: Rows) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
         with self._reset_after_stop():
             pipeline = await self._probed_pipeline()
-            reader = self._composition.make_row_reader()
+            reader, pool = self._composition.make_row_reader(), self._composition.pool
             engine = LocalEngine(
                 partial(self._answer, pipeline),
-                max_jobs=lambda: reader.jobs_per_permit * task_limit(self._composition.pool.permits),
+                max_jobs=lambda: reader.jobs_per_permit * task_limit(pool.permits, pool.backing_off),
                 max_bytes=self._settings.limits.max_inflight_bytes,
                 on_stop=lambda: None,
             )

@@ -230,6 +230,10 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         available = (member for member in self.members if member.health != "unavailable")
         return max(1, sum(member.session.concurrency_limit.permits for member in available))
 
+    @property
+    def backing_off(self) -> int:
+        return sum(session.concurrency_limit.backing_off for session in self.sessions)
+
     def drain(self) -> None:
         for session in self.sessions:
             session.drain()

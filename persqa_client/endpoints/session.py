@@ -31,7 +31,8 @@ from persqa_client.errors import AttemptError, FailedOver, RowError, RunStopped
 from persqa_client.images.loader import ImageConverter
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
-from persqa_client.limits.concurrency import ConcurrencyLimit, Permit
+from persqa_client.limits.concurrency import ConcurrencyLimit
+from persqa_client.limits.controllers import Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import poll_metrics
 from persqa_client.task_groups import loop_time, wait_first
@@ -148,7 +149,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         self._image_tokens = image_tokens
         self.rng = random.Random()  # for the waits before retries
         self._first_failure = (-1, 0)  # since the latest answer: number of answers, and of requests sent, by then
-        self._lone_refusals = 0  # in a row, of requests that were the only one in flight
         self._metrics_task: asyncio.Task[None] | None = None
 
     async def complete(
@@ -409,23 +409,19 @@ class Session(AbstractAsyncContextManager["Session"]):
                 f"The server asks to wait {retry_after:.0f} s, more than --max-outage {max_outage:g}: "
                 f"{decision.message} Run the same command again later.",
             )
-        self.concurrency_limit.record_refusal(permit, retry_after)
+        self.concurrency_limit.record_refusal(permit, retry_after, decision.message)
         seconds = state.record_refusal(loop_time())
         if seconds > max_outage and self.outage.healthy:
             message = f"Refused for {seconds:.0f} s while other rows were answered: {decision.message}"
             raise RowError("busy", message, raw=decision.raw, attempts=state.attempts_used)
         self.outage.record_refusal(decision.message, state.failover)
         if state.failover is not None and state.failover.is_ready:
-            if self.concurrency_limit.in_use == 1:
-                # The server refuses even a single request: pause, longer each time.
-                self.concurrency_limit.pause(self.backoff.max_wait(self._lone_refusals))
+            if self.concurrency_limit.paused:
                 self.concurrency_limit.reject_waiting(FailedOver())
-                self._lone_refusals += 1
             raise FailedOver
 
     def _record_answer(self, completion: Completion, permit: Permit, tokens: int) -> None:
         usage = completion.usage
-        self._lone_refusals = 0
         self.traffic.answered += 1
         self.traffic.usage += usage
         self.concurrency_limit.record_answer(permit, usage.completion)

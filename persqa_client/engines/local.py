@@ -16,6 +16,9 @@ STOP_TIMEOUT = 30.0
 # Upper bound of jobs that prepare images while others wait for answers. Prepared images use memory, and one is enough
 # for each free permit.
 MAX_PREPARED = 64
+# Upper bound of jobs that run in place of those that wait before a retry.
+MAX_BACKING_OFF = 4096
+POLL_INTERVAL = 0.1
 
 SetWeight = Callable[[int], None]
 AnswerFunction = Callable[[Row | BadRow, TaskId, SetWeight], Coroutine[Any, Any, Outcome]]
@@ -28,9 +31,12 @@ class Job:
     weight: int
 
 
-def task_limit(permits: int) -> int:
-    """Number of jobs to run so that images are always ready for ``permits`` requests."""
-    return permits + min(permits, MAX_PREPARED) + 16
+def task_limit(permits: int, backing_off: int = 0) -> int:
+    """Number of jobs to run so that images are always ready for ``permits`` requests.
+
+    ``backing_off``: requests that wait before a retry, and hold no permit.
+    """
+    return permits + min(permits, MAX_PREPARED) + 16 + min(backing_off, MAX_BACKING_OFF)
 
 
 class LocalEngine:
@@ -49,6 +55,7 @@ class LocalEngine:
         self._jobs: dict[asyncio.Task[Outcome], Job] = {}
         # None wakes the loop because memory was freed, without a finished task.
         self._finished: asyncio.Queue[asyncio.Task[Outcome] | None] = asyncio.Queue()
+        self._timer: asyncio.TimerHandle
         self._stop_error: RunStopped | None = None
         self._all_started = False
         self._unanswered = 0
@@ -86,6 +93,7 @@ class LocalEngine:
         A None in ``jobs`` yields to the event loop. RunStopped from an answer is raised after the remaining outcomes;
         other exceptions cancel the running jobs.
         """
+        self._timer = asyncio.get_running_loop().call_later(POLL_INTERVAL, self._poll)
         try:
             while await self._start_jobs(jobs, has_room) or self._jobs:
                 task = await self._finished.get()
@@ -104,9 +112,16 @@ class LocalEngine:
                 else:
                     yield job, outcome
         finally:
+            self._timer.cancel()
             await self._cancel_all()
         if self._stop_error is not None:
             raise self._stop_error
+
+    def _poll(self) -> None:
+        """There may be more permits, or jobs that wait before a retry, without a finished job."""
+        if not self.stopping and not self._all_started:
+            self._finished.put_nowait(None)
+            self._timer = asyncio.get_running_loop().call_later(POLL_INTERVAL, self._poll)
 
     async def _start_jobs(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> bool:
         while not self.stopping and (not self._jobs or (self._has_room() and has_room())):

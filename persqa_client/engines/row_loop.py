@@ -42,6 +42,9 @@ class EndpointPool(Protocol):
     @property
     def has_breakers(self) -> bool: ...
 
+    @property
+    def backing_off(self) -> int: ...
+
     def drain(self) -> None: ...
 
 
@@ -131,7 +134,7 @@ class RowLoop:
         self._dropped_failures = 0
         self.engine = LocalEngine(
             answer,
-            max_jobs=lambda: plan.jobs_per_permit * task_limit(pool.permits),
+            max_jobs=lambda: plan.jobs_per_permit * task_limit(pool.permits, pool.backing_off),
             max_bytes=limits.max_inflight_bytes,
             on_stop=pool.drain,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp, inf, log, sqrt
 
-from persqa_client.limits.concurrency import Permit, TimeoutCount
+from persqa_client.limits.controllers import BACKOFF, Ceiling, Permit, TimeoutCount
 from persqa_client.limits.server_metrics import QueueSamples, ServerMetrics
 
 INITIAL_LIMIT = 8  # keeps a small server busy without timeouts
@@ -16,8 +16,9 @@ INITIAL_LIMIT = 8  # keeps a small server busy without timeouts
 MIN_GAIN = 0.1
 HIGH_GAIN = 0.7  # with this share, the best limit is still far away
 SIGNIFICANCE = 1.5  # standard errors; within this difference an experiment continues
+UNCERTAIN = 2.0  # standard errors within which a larger limit is tried once more at first
 STEP_UP, STEP_DOWN, DOUBLE = 1.25, 0.8, 2.0
-REFUSAL_CUT, TIMEOUT_CUT = 0.8, 0.5
+TIMEOUT_CUT = 0.5
 # An answer counts if this share of the permits was in use; otherwise the limit did not affect throughput.
 SATURATION = 0.9
 MIN_ANSWERS, MIN_BASELINE_ANSWERS, MIN_SECONDS = 8, 12, 0.7  # for an experiment, for a baseline, and for both
@@ -25,15 +26,11 @@ DECAY = 0.7  # weight of the old baseline compared with new answers under the sa
 MAX_REDUCTION = 0.25  # lowest share of the limit after a fall of throughput
 # Logarithmic change of throughput under one limit that means a slower or faster server.
 SLOWER, FASTER = -0.2, 0.05
-AFTERMATH = 0.5  # seconds after a refused experiment in which further refusals belong to it
+FIRST_DOWN = 8.0  # seconds after the first answer; before, time is used to find a larger limit
 RETRY_UP = 2.0  # seconds between upward experiments without success
 RETRY_DOWN, MAX_RETRY_DOWN = 5.0, 120.0  # the same downwards; longer, because these cost throughput
 
-# Seconds below a refused limit, doubled after another refusal, and after an outage.
-BACKOFF, MAX_BACKOFF, OUTAGE_BACKOFF = 5.0, 10.0, 60.0
-# Answers needed before a refused limit is tried again, so that slow servers refuse less.
-BACKOFF_ANSWERS = 20
-CEILING_LIFETIME = 60.0  # seconds after the backoff in which a refused limit counts as the server's capacity
+OUTAGE_BACKOFF = 60.0
 
 
 @dataclass(slots=True)
@@ -106,27 +103,6 @@ def compare_throughput(before: ThroughputSample, after: ThroughputSample) -> tup
 
 
 @dataclass(frozen=True, slots=True)
-class Ceiling:
-    limit: int
-    until: float
-    backoff: float
-
-    def raise_backoff(self, limit: int, now: float, backoff: float) -> Ceiling:
-        """Ceiling after another refusal; the backoff doubles for about the same limit."""
-        if 0.85 * self.limit <= limit <= 1.1 * self.limit:
-            backoff = max(backoff, min(MAX_BACKOFF, 2 * self.backoff))
-        return Ceiling(limit, now + backoff, backoff)
-
-    def cap(self, wanted: int, limit: int, now: float, answers: int) -> int:
-        """Caps ``wanted`` below the ceiling, or at the ceiling after the backoff."""
-        backing_off = now < self.until or answers < BACKOFF_ANSWERS
-        return min(wanted, self.limit - 1 if backing_off else max(self.limit, limit + 1))
-
-    def is_recent(self, now: float) -> bool:
-        return now < self.until + CEILING_LIFETIME
-
-
-@dataclass(frozen=True, slots=True)
 class Experiment:
     limit: int
     queued: float | None = None  # the server's queue, if that is the reason
@@ -152,11 +128,11 @@ class AdaptiveLimit:
     _ceiling: Ceiling | None = None
     _step: float = DOUBLE
     _next_up: float = 0.0
-    _next_down: float = 0.0
+    _next_down: float | None = None
     _down_interval: float = 0.0
+    _ramping: bool = True  # until a larger limit was no gain
     _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
     _candidate: int | None = None  # a smaller limit that was as good as ``limit`` once
-    _aftermath_until: float = 0.0
     _answered_limit: int = 0  # limit at the last answer
 
     def __post_init__(self) -> None:
@@ -170,6 +146,8 @@ class AdaptiveLimit:
         if permit.cuts == self.cuts:
             self._timeouts.outcomes += 1
             self._answered_limit = self.limit
+        if self._next_down is None:
+            self._next_down = now + FIRST_DOWN
         if permit.level != self.level or permit.was_delayed or permit.in_use < SATURATION * self.permits:
             return
         if not self._current.count:
@@ -196,7 +174,12 @@ class AdaptiveLimit:
         surplus = gain - MIN_GAIN * proportional
         if abs(surplus) < SIGNIFICANCE * error and count < MIN_ANSWERS + 2 * max(experiment.limit, baseline.count):
             return
-        if surplus < 0 or (proportional < 0 and error > abs(proportional) / 2):
+        if surplus < 0 < surplus + UNCERTAIN * error and proportional > 0 and self._ramping:
+            # It may still be better, which costs little to find out.
+            self._ramping = False
+            self._reject(experiment, now)
+            self._step, self._next_up = experiment.limit / self.limit, now
+        elif surplus < 0 or (proportional < 0 and error > abs(proportional) / 2):
             self._reject(experiment, now)
         elif proportional < 0 and experiment.queued is None and not experiment.confirming:
             # The server may have become faster, so both limits are measured again.
@@ -254,7 +237,7 @@ class AdaptiveLimit:
         if now >= self._next_up and not self._queue.full and self._start_experiment(self._next_larger_limit(now)):
             return
         # After a recent refusal the server's capacity is known, so no downward search is needed.
-        if now >= self._next_down and not (self._ceiling and self._ceiling.is_recent(now)):
+        if now >= (self._next_down or 0.0) and not (self._ceiling and self._ceiling.is_recent(now)):
             self._start_experiment(min(self.limit - 1, round(self.limit * STEP_DOWN)))
 
     def _next_larger_limit(self, now: float) -> int:
@@ -274,34 +257,34 @@ class AdaptiveLimit:
         self.level += 1
         self._current, self._queue = ThroughputSample(), QueueSamples(rejections=self._queue.rejections)
 
-    def record_refusal(self, permit: Permit, now: float) -> None:
-        if permit.cuts == self.cuts and now >= self._aftermath_until:
-            self._timeouts.outcomes += 1
-            self._cut(REFUSAL_CUT, now, BACKOFF)
+    @property
+    def fallback(self) -> int | None:
+        return self.limit if self.permits > self.limit else None
+
+    def record_saturation(self, limit: int, refused: int, now: float) -> None:
+        self._cut(limit, refused, now, BACKOFF)
 
     def record_timeout(self, permit: Permit, now: float) -> None:
         if permit.cuts == self.cuts:
             self._timeouts.outcomes += 1
             self._timeouts.timeouts += 1
             if self._timeouts.is_significant:
-                self._cut(TIMEOUT_CUT, now, BACKOFF)
+                self._cut(int(self.permits * TIMEOUT_CUT), self.permits, now, BACKOFF)
 
     def record_outage(self, now: float) -> None:
         # Refusals just before an outage are unrelated to capacity, so the limit of the last answer counts.
-        self._cut(REFUSAL_CUT, now, OUTAGE_BACKOFF)
+        self._cut(self.limit, self.permits, now, OUTAGE_BACKOFF)
         self._answered_limit = self.limit = max(1, self._answered_limit // 2)
         self._baseline, self._step, self._next_up = None, DOUBLE, now
 
-    def _cut(self, factor: float, now: float, backoff: float) -> None:
+    def _cut(self, limit: int, refused: int, now: float, backoff: float) -> None:
         """Lowers the limit, or ends an upward experiment."""
-        refused, self.cuts = self.permits, self.cuts + 1
+        self.cuts += 1
         self._ceiling = (self._ceiling or Ceiling(0, 0.0, 0.0)).raise_backoff(refused, now, backoff)
-        if refused <= self.limit:
-            self.limit, self._baseline = max(1, int(refused * factor)), None
-        else:
-            self._aftermath_until = now + AFTERMATH
+        if refused <= self.limit or limit < self.limit:
+            self.limit, self._baseline = max(1, min(limit, self.limit)), None
         self._experiment, self._step, self._timeouts = None, STEP_UP, TimeoutCount()
-        self._next_up, self._next_down = now + 1.0, max(self._next_down, now + RETRY_DOWN)
+        self._next_up, self._next_down = now + 1.0, max(self._next_down or 0.0, now + RETRY_DOWN)
         self._reset_samples()
 
     def record_metrics(self, metrics: ServerMetrics, in_use: int, now: float) -> None:

@@ -79,17 +79,18 @@ async def test_a_refusal_because_of_load_costs_no_attempt(
 
 
 @pytest.mark.parametrize("pressure", PRESSURE_RESPONSES)
-async def test_a_refusal_because_of_load_lowers_the_concurrency(
+async def test_one_refusal_lowers_no_concurrency(
     session: Session, respx_mock: respx.MockRouter, pressure: httpx.Response
 ) -> None:
     queue_responses(respx_mock, pressure, ok_response())
     await session.complete(REQUEST)
-    assert session.concurrency_limit.permits < session.concurrency_limit.maximum
+    assert session.concurrency_limit.permits == session.concurrency_limit.maximum
     assert session.concurrency_limit.refusals == 1
 
 
 async def test_answers_raise_the_concurrency_again(session: Session, respx_mock: respx.MockRouter) -> None:
-    queue_responses(respx_mock, error_response(503), *[ok_response()] * 50)
+    queue_responses(respx_mock, *[ok_response()] * 50)
+    session.concurrency_limit.record_outage()
     permits = list[int]()
     for _ in range(50):
         await session.complete(REQUEST)
@@ -108,18 +109,24 @@ async def test_a_server_error_does_not_lower_the_concurrency(session: Session, r
 @pytest.mark.parametrize(
     "headers", [{"Retry-After": "0.06"}, {"retry-after-ms": "60"}], ids=["in seconds", "in milliseconds"]
 )
-async def test_retry_after_pauses_all_requests(
+async def test_retry_after_holds_the_request(
     session: Session,
     respx_mock: respx.MockRouter,
     monkeypatch: pytest.MonkeyPatch,
     status: int,
     headers: dict[str, str],
 ) -> None:
-    pauses = list[float]()
-    monkeypatch.setattr(session.concurrency_limit, "pause", pauses.append)
+    waits = list[float]()
+
+    async def record_wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(session.concurrency_limit, "sleep", record_wait)
     queue_responses(respx_mock, error_response(status, headers=headers), ok_response())
     await session.complete(REQUEST)
-    assert pauses == [0.06]
+    assert not session.concurrency_limit.paused
+    assert len(waits) == 1
+    assert 0.06 <= waits[0] <= 0.06 + session.backoff.initial
 
 
 async def test_retry_after_in_the_past_is_no_wait(session: Session, respx_mock: respx.MockRouter) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.session import Reply, Session
 from persqa_client.errors import PersQAError
-from persqa_client.limits.adaptive_limit import INITIAL_LIMIT, REFUSAL_CUT
+from persqa_client.limits.adaptive_limit import INITIAL_LIMIT
 from persqa_client.limits.rate_limit import ANSWERS_WITHOUT_HEADERS
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
 from tests.support.endpoints import (
@@ -86,7 +86,8 @@ def busy_response(**headers: str) -> web.Response:
     return web.json_response({"error": {"message": "Busy."}}, status=503, headers=headers)
 
 
-async def test_a_burst_of_refusals_lowers_the_concurrency_once() -> None:
+async def test_a_burst_of_refusals_lowers_no_concurrency() -> None:
+    """Nothing else is in flight, so the refusals do not follow load."""
     async with (
         serve_handler(respond_together(INITIAL_LIMIT, busy_response)) as url,
         make_local_session(f"{url}/v1") as session,
@@ -94,7 +95,7 @@ async def test_a_burst_of_refusals_lowers_the_concurrency_once() -> None:
         replies = await complete_many(session, INITIAL_LIMIT)
         assert len(replies) == INITIAL_LIMIT
         assert session.concurrency_limit.refusals == INITIAL_LIMIT
-        assert session.concurrency_limit.permits == int(INITIAL_LIMIT * REFUSAL_CUT)
+        assert session.concurrency_limit.controller.permits == INITIAL_LIMIT
 
 
 async def test_timeouts_lower_the_concurrency() -> None:
@@ -150,10 +151,15 @@ async def test_a_429_waits_until_the_reset_of_the_rate_limit(
         respx_mock, httpx.Response(429, headers=headers, json={}), httpx.Response(200, json=completion_json())
     )
     async with make_session() as session:
-        pauses = list[float]()
-        monkeypatch.setattr(session.concurrency_limit, "pause", pauses.append)
+        waits = list[float]()
+
+        async def record_wait(seconds: float) -> None:
+            waits.append(seconds)
+
+        monkeypatch.setattr(session.concurrency_limit, "sleep", record_wait)
         await session.complete(REQUEST)
-    assert pauses == [pytest.approx(0.2)]
+    assert len(waits) == 1
+    assert waits[0] >= 0.2
 
 
 async def test_unused_tokens_are_given_back(respx_mock: respx.MockRouter) -> None:

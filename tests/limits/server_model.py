@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from persqa_client.limits.concurrency import LimitController, Permit
+from persqa_client.engines.local import task_limit
+from persqa_client.limits.admission import Admission
+from persqa_client.limits.controllers import LimitController, Permit
 from persqa_client.limits.server_metrics import ServerMetrics
 
 
@@ -24,6 +26,11 @@ class Server:
     load: float = 0.0
     queue: int | None = None  # requests that may wait; others are refused
     hangs: bool = False  # requests time out
+    refusals: float = 0.0  # share of requests that are refused at any load
+    softness: float = 0.0  # share that is refused when all slots are busy; half the slots, a quarter of it
+    window: tuple[int, float] | None = None  # requests that are accepted in each period of so many seconds
+    retry_after: float | None = None
+    reply_time: float = 0.003  # of a refusal
 
 
 Tokens = Callable[[random.Random], float]
@@ -46,35 +53,45 @@ class World:
     at: Sequence[tuple[float, Mapping[str, object]]] = field(default_factory=list)
     timeout: float = 120.0
     demand: int = 10**9  # requests that the client could have in flight
+    jobs: bool = True  # the engine's bound of the requests in flight, waiting and backing off
     seed: int = 1
 
     def __post_init__(self) -> None:
-        self.rng = random.Random(self.seed)
+        self.rng, self.chance = random.Random(self.seed), random.Random(-self.seed - 1)
+        self.admission = Admission(self.controller)
         self.now = self.virtual = 0.0
         self.slowness = 1.0
         self.order = 0
         self.running: list[tuple[float, int, Permit, float, float]] = []
         self.waiting: deque[tuple[Permit, float, float]] = deque()
-        self.back_off: list[float] = []
-        self.in_use = 0
+        self.refusing: list[tuple[float, int, Permit, int]] = []
+        self.back_off: list[tuple[float, int]] = []  # the moment of the next attempt, and earlier refusals
+        self.again: deque[int] = deque()  # retries that wait for a permit, by earlier refusals
         self.answers: list[float] = []
         self.refusals: list[float] = []
         self.levels: list[tuple[float, int]] = []
         self.most_waiting = 0
+        self.window_start, self.window_used = 0.0, 0
         self.changes = deque(sorted(self.at, key=lambda change: change[0]))
+
+    @property
+    def in_use(self) -> int:
+        return self.admission.in_use
 
     def run(self, seconds: float) -> World:
         next_report, turn = 0.5, 0.0
         while self.now < seconds:
             self._send()
-            ends = self._next_end()
-            moments = [ends, seconds, *(self.back_off[:1])]
+            moments = [self._next_end(), seconds]
+            moments += [entries[0][0] for entries in (self.back_off, self.refusing) if entries]
             if self.changes:
                 moments.append(self.changes[0][0])
             if self.metrics:
                 moments.append(next_report)
             if self.sway:
                 moments.append(turn)
+            if self._has_demand():
+                moments.append(self.now + max(1e-6, self.admission.seconds_to_wait(self.now)))
             self._advance(min(moments))
             if self.sway and self.now >= turn:
                 turn += self.rng.expovariate(1.0)
@@ -86,8 +103,10 @@ class World:
                 for name, value in self.changes.popleft()[1].items():
                     setattr(self.server, name, value)
                 self._fill()
-            while self.back_off and self.back_off[0] <= self.now:
-                heapq.heappop(self.back_off)
+            while self.back_off and self.back_off[0][0] <= self.now:
+                self.again.append(heapq.heappop(self.back_off)[1])
+                self.admission.backing_off -= 1
+            self._refuse()
             self._finish()
             self._time_out()
         return self
@@ -107,23 +126,56 @@ class World:
         self.now = moment
 
     def _send(self) -> None:
-        while self.in_use < self.controller.permits and self.in_use + len(self.back_off) < self.demand:
-            queue = self.server.queue
-            self.in_use += 1
-            permit = Permit(self.controller.cuts, self.controller.level, self.in_use, self.now)
-            if queue is not None and len(self.running) >= self.server.slots and len(self.waiting) >= queue:
-                self.in_use -= 1
-                self.refusals.append(self.now)
-                self.controller.record_refusal(permit, self.now)
-                heapq.heappush(self.back_off, self.now + self.rng.uniform(0, 1.0))
+        while self._has_demand() and self.admission.seconds_to_wait(self.now) <= 0:
+            earlier = self.again.popleft() if self.again else 0
+            permit = self.admission.start(self.admission.take(), self.now)
+            self.order += 1
+            if self._is_refused():
+                end = self.now + self.server.reply_time * self.chance.uniform(0.7, 1.5)
+                heapq.heappush(self.refusing, (end, self.order, permit, earlier))
                 continue
             tokens = self.tokens(self.rng)
             work = tokens * max(0.05, self.rng.gauss(1.0, self.noise))
             self.waiting.append((permit, tokens, work))
             self._fill()
         self.most_waiting = max(self.most_waiting, len(self.waiting))
-        if not self.levels or self.levels[-1][1] != self.controller.permits:
-            self.levels.append((self.now, self.controller.permits))
+        if not self.levels or self.levels[-1][1] != self.admission.permits:
+            self.levels.append((self.now, self.admission.permits))
+
+    def _has_demand(self) -> bool:
+        jobs = task_limit(self.admission.permits, len(self.back_off)) if self.jobs else 10**9
+        return self.in_use + len(self.back_off) < min(self.demand, jobs)
+
+    def _is_refused(self) -> bool:
+        server = self.server
+        if self.chance.random() < server.refusals:
+            return True
+        if server.softness and self.chance.random() < server.softness * (len(self.running) / server.slots) ** 2:
+            return True
+        if server.queue is not None and len(self.running) >= server.slots and len(self.waiting) >= server.queue:
+            return True
+        if server.window is not None:
+            allowed, period = server.window
+            if self.now >= self.window_start + period:
+                self.window_start, self.window_used = self.now - self.now % period, 0
+            self.window_used += 1
+            return self.window_used > allowed
+        return False
+
+    def _refuse(self) -> None:
+        """The client waits as after a real refusal: Retry-After, or twice as long each time, with jitter."""
+        while self.refusing and self.refusing[0][0] <= self.now:
+            _, _, permit, earlier = heapq.heappop(self.refusing)
+            self.refusals.append(self.now)
+            retry_after = self.server.retry_after
+            self.admission.record_refusal(permit, retry_after, "503", self.now)
+            self.admission.release(permit)
+            if retry_after is None:
+                wait = self.chance.uniform(0, min(30.0, 0.5 * 2.0**earlier))
+            else:
+                wait = retry_after + self.chance.uniform(0, 0.5)
+            heapq.heappush(self.back_off, (self.now + wait, earlier + 1))
+            self.admission.backing_off += 1
 
     def _fill(self) -> None:
         while self.waiting and len(self.running) < self.server.slots:
@@ -134,9 +186,9 @@ class World:
     def _finish(self) -> None:
         while self.running and not self.server.hangs and self.running[0][0] <= self.virtual + 1e-9:
             _, _, permit, tokens, _ = heapq.heappop(self.running)
-            self.in_use -= 1
             self.answers.append(self.now)
-            self.controller.record_answer(permit, round(tokens * 100), self.now)
+            self.admission.release(permit)
+            self.admission.record_answer(permit, round(tokens * 100), self.now)
             self._fill()
             self._send()
 
@@ -147,8 +199,8 @@ class World:
         self.running = [item for item in self.running if item not in late]
         heapq.heapify(self.running)
         for _, _, permit, _, _ in late:
-            self.in_use -= 1
-            self.controller.record_timeout(permit, self.now)
+            self.admission.record_timeout(permit, self.now)
+            self.admission.release(permit)
         self._fill()
 
     def _report_metrics(self) -> None:
@@ -156,7 +208,7 @@ class World:
         metrics = ServerMetrics(
             running, len(self.waiting), running / self.server.slots if self.server.slots < 10**6 else 0.1
         )
-        self.controller.record_metrics(metrics, self.in_use, self.now)
+        self.admission.record_metrics(metrics, self.now)
 
     def rate(self, since: float, until: float) -> float:
         """Answers per second."""

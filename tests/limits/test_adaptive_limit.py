@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from persqa_client.limits.adaptive_limit import INITIAL_LIMIT, REFUSAL_CUT, AdaptiveLimit
-from persqa_client.limits.concurrency import Permit
+from persqa_client.limits.adaptive_limit import FIRST_DOWN, INITIAL_LIMIT, AdaptiveLimit
+from persqa_client.limits.controllers import Permit
 from persqa_client.limits.server_metrics import ServerMetrics
 from tests.limits.server_model import Server, World
 
@@ -90,6 +90,7 @@ def test_a_shared_machine_does_not_mislead_the_limit(queue: int | None) -> None:
 def test_a_smaller_limit_must_do_as_well_twice() -> None:
     """The first time, the server itself may have become faster."""
     adaptive = AdaptiveLimit(8)
+    answer(adaptive, 1, 1.0, now=-FIRST_DOWN)
     answer(adaptive, 12, 1.0)
     assert adaptive.permits == 6
     answer(adaptive, 12, 0.5, now=10)
@@ -151,7 +152,7 @@ def test_the_limit_keeps_within_its_bounds() -> None:
     assert (AdaptiveLimit(3).permits, AdaptiveLimit(1).permits) == (3, 1)
     adaptive = AdaptiveLimit(100)
     for _ in range(50):
-        adaptive.record_refusal(Permit(adaptive.cuts), 0.0)
+        adaptive.record_timeout(Permit(adaptive.cuts), 0.0)
     assert adaptive.permits == 1
 
 
@@ -163,55 +164,41 @@ def test_a_larger_limit_without_gain_is_taken_back() -> None:
     assert adaptive.permits == INITIAL_LIMIT
 
 
-def test_one_burst_of_refusals_cuts_once() -> None:
+def test_a_saturated_server_gets_the_limit_that_it_serves() -> None:
     adaptive = AdaptiveLimit(100, start=50)
-    burst = [Permit(adaptive.cuts, adaptive.level, 50) for _ in range(20)]
-    for permit in burst:
-        adaptive.record_refusal(permit, 1.0)
-    assert adaptive.permits == 50 * REFUSAL_CUT
-    adaptive.record_refusal(Permit(adaptive.cuts), 1.1)
-    assert adaptive.permits == int(50 * REFUSAL_CUT**2)
+    adaptive.record_saturation(32, 33, 1.0)
+    assert adaptive.permits == 32
 
 
 def test_a_refused_experiment_falls_back_to_the_previous_limit() -> None:
     adaptive = AdaptiveLimit(100)
     answer(adaptive, 12, 1.0)
-    adaptive.record_refusal(Permit(adaptive.cuts, adaptive.level, 16), 2.0)
+    adaptive.record_saturation(INITIAL_LIMIT, 16, 2.0)
     assert adaptive.permits == INITIAL_LIMIT
 
 
 def test_a_refused_limit_is_not_tried_again_at_once() -> None:
     adaptive, tried = AdaptiveLimit(100), set[int]()
     answer(adaptive, 12, 1.0)
-    adaptive.record_refusal(Permit(adaptive.cuts, adaptive.level, 16), 0.0)
+    adaptive.record_saturation(INITIAL_LIMIT, 16, 0.0)
     for tick in range(25):
         answer(adaptive, 4, 1.0, now=tick / 10)
         tried.add(adaptive.permits)
     assert INITIAL_LIMIT < max(tried) < 16
 
 
-def test_late_refusals_of_an_experiment_do_not_cut_the_limit() -> None:
-    adaptive = AdaptiveLimit(100)
-    answer(adaptive, 12, 1.0)
-    adaptive.record_refusal(Permit(adaptive.cuts, adaptive.level, 16), 2.0)
-    adaptive.record_refusal(Permit(adaptive.cuts, adaptive.level, 8), 2.1)
-    assert adaptive.permits == INITIAL_LIMIT
-    adaptive.record_refusal(Permit(adaptive.cuts, adaptive.level, 8), 3.0)
-    assert adaptive.permits == int(INITIAL_LIMIT * REFUSAL_CUT)
-
-
 def test_a_refused_limit_is_not_tried_again_before_enough_answers() -> None:
     adaptive = AdaptiveLimit(100)
-    adaptive.record_refusal(Permit(adaptive.cuts, adaptive.level, 8), 3.0)
+    adaptive.record_saturation(6, INITIAL_LIMIT, 3.0)
     for round in range(12):
         answer(adaptive, 1, 1.0, now=10.0 + 10 * round)
-    assert int(INITIAL_LIMIT * REFUSAL_CUT) < adaptive.permits < INITIAL_LIMIT
+    assert 6 < adaptive.permits < INITIAL_LIMIT
 
 
 def test_no_smaller_limit_is_tried_soon_after_a_refusal() -> None:
     adaptive, seen = AdaptiveLimit(100), list[int]()
     answer(adaptive, 12, 1.0)
-    adaptive.record_refusal(Permit(adaptive.cuts, adaptive.level, 16), 2.0)
+    adaptive.record_saturation(INITIAL_LIMIT, 16, 2.0)
     for round in range(50):
         answer(adaptive, 100, adaptive.permits / 8, now=3.0 + round)
         seen.append(adaptive.permits)
@@ -263,7 +250,7 @@ def report(
 
 def test_a_queue_of_our_own_requests_is_shortened() -> None:
     adaptive = AdaptiveLimit(100, start=50)
-    adaptive.record_refusal(Permit(adaptive.cuts, adaptive.level), 1.0)
+    adaptive.record_saturation(40, 50, 1.0)
     answer(adaptive, 40, 0.5, now=0.4)
     assert adaptive.permits == 40
     report(adaptive, 4, running=10, waiting=30)
@@ -272,7 +259,7 @@ def test_a_queue_of_our_own_requests_is_shortened() -> None:
 
 def test_a_queue_of_other_clients_is_left_alone() -> None:
     adaptive = AdaptiveLimit(100, start=50)
-    adaptive.record_refusal(Permit(adaptive.cuts, adaptive.level), 1.0)
+    adaptive.record_saturation(40, 50, 1.0)
     answer(adaptive, 40, 0.5, now=0.4)
     report(adaptive, 10, running=100, waiting=400)
     assert adaptive.permits == 40

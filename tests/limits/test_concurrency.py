@@ -8,9 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 
 import pytest
+import uvloop
 
 from persqa_client.errors import FailedOver, Interrupted, RunStopped
-from persqa_client.limits.concurrency import IMAGE_TOKEN_LIMIT, REFUSAL_FACTOR, ConcurrencyLimit, Permit
+from persqa_client.limits.concurrency import IMAGE_TOKEN_LIMIT, ConcurrencyLimit
+from persqa_client.limits.controllers import OUTAGE_FACTOR, Permit
 from tests.support.endpoints import TEST_TIMEOUT
 
 
@@ -74,7 +76,7 @@ async def test_a_new_request_does_not_overtake_waiting_ones() -> None:
 async def test_waiting_requests_come_first_after_a_pause() -> None:
     """Also if a new request runs before the timer that ends the pause."""
     limit, log = ConcurrencyLimit(1), list[str]()
-    limit.record_refusal(Permit(0), 0.01)
+    limit.pause(0.01)
     over = monotonic() + 0.01
     first = start_request(limit, "first", log)
     await settle()
@@ -93,31 +95,18 @@ async def test_an_error_releases_the_permit() -> None:
     assert limit.in_use == 0
 
 
-async def test_a_burst_of_refusals_cuts_once_and_a_later_one_again() -> None:
-    limit = ConcurrencyLimit(64)
-    async with AsyncExitStack() as stack:
-        permits = [await stack.enter_async_context(limit.permit(retry=False)) for _ in range(10)]
-        for permit in permits:
-            limit.record_refusal(permit, None)
-        assert limit.permits == 64 * REFUSAL_FACTOR
-        later = await stack.enter_async_context(limit.permit(retry=False))
-        limit.record_refusal(later, None)
-    assert limit.permits == 64 * REFUSAL_FACTOR**2
-    assert limit.refusals == 11
-
-
 async def test_one_permit_always_remains() -> None:
     limit = ConcurrencyLimit(4)
-    for cuts in range(50):
-        limit.record_refusal(Permit(cuts), None)
+    for _ in range(50):
+        limit.record_outage()
     assert limit.permits == 1
     async with limit.permit(retry=False):
         assert limit.in_use == 1
 
 
-async def test_fewer_requests_are_in_flight_after_a_refusal() -> None:
+async def test_fewer_requests_are_in_flight_after_an_outage() -> None:
     limit = ConcurrencyLimit(4)
-    limit.record_refusal(Permit(0), None)
+    limit.record_outage()
     assert limit.permits == 3
     log = list[str]()
     async with AsyncExitStack() as stack:
@@ -131,25 +120,25 @@ async def test_fewer_requests_are_in_flight_after_a_refusal() -> None:
 
 
 async def test_answers_raise_a_fixed_limit_again() -> None:
-    """By one permit, or by a twentieth if that is more, for as many answers as there are permits."""
+    """By one permit, or by a fifth if that is more, for as many answers as there are permits."""
     limit, seen = ConcurrencyLimit(64), list[int]()
-    for cuts in range(20):
-        limit.record_refusal(Permit(cuts), None)
-    for _ in range(64):
+    for _ in range(20):
+        limit.record_outage()
+    for _ in range(40):
         seen.append(limit.permits)
         for _ in range(limit.permits):
             limit.record_answer(Permit(20), 10)
     assert seen[0] == 1
     assert seen == sorted(seen)
-    assert seen.index(64) < 50
+    assert seen.index(64) < 40
 
 
 async def test_answers_to_requests_sent_before_a_cut_do_not_raise_the_limit() -> None:
     limit = ConcurrencyLimit(64)
-    limit.record_refusal(Permit(0), None)
+    limit.record_outage()
     for _ in range(1000):
         limit.record_answer(Permit(0), 10)
-    assert limit.permits == 48
+    assert limit.permits == 64 * OUTAGE_FACTOR
 
 
 async def test_repeated_timeouts_and_outages_lower_a_fixed_limit() -> None:
@@ -176,7 +165,7 @@ async def test_a_permit_knows_how_many_were_in_use_with_it() -> None:
 
 async def test_a_higher_limit_serves_a_waiting_request_at_once() -> None:
     limit, log = ConcurrencyLimit(2), list[str]()
-    limit.record_refusal(Permit(0), None)
+    limit.record_outage()
     async with limit.permit(retry=False) as permit:
         task = start_request(limit, "second", log)
         await settle()
@@ -187,20 +176,59 @@ async def test_a_higher_limit_serves_a_waiting_request_at_once() -> None:
     await task
 
 
-async def test_retry_after_pauses_all_requests() -> None:
-    limit, log = ConcurrencyLimit(4), list[str]()
-    limit.record_refusal(Permit(0), 0.05)
-    task = start_request(limit, "held", log)
+async def test_one_retry_after_pauses_no_other_request() -> None:
+    limit, log = ConcurrencyLimit(8), list[str]()
+    async with limit.permit(retry=False) as refused, limit.permit(retry=False):
+        limit.record_refusal(refused, 60.0)
+    assert not limit.paused
+    await start_request(limit, "other", log)
+    assert log == ["other"]
+
+
+async def test_a_retry_after_that_all_hear_pauses_all() -> None:
+    limit = ConcurrencyLimit(8)
+    async with AsyncExitStack() as stack:
+        for permit in [await stack.enter_async_context(limit.permit(retry=False)) for _ in range(8)]:
+            limit.record_refusal(permit, 60.0)
+    assert limit.paused
+    held = start_request(limit, "held", [])
     await settle()
+    limit.close()
+    with pytest.raises(Interrupted):
+        await held
+
+
+def test_a_pause_ends_on_uvloop_whose_timers_fire_early() -> None:
+    """Nothing else is in flight that would wake the request."""
+
+    async def wait() -> list[str]:
+        log = list[str]()
+        async with asyncio.timeout(TEST_TIMEOUT):
+            for number in range(30):
+                limit = ConcurrencyLimit(1)
+                limit.pause(0.0013 + number * 0.00037)
+                await start_request(limit, "held", log)
+        return log
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(wait()) == ["held"] * 30
+
+
+async def test_an_alarm_before_its_time_is_set_again() -> None:
+    limit, log = ConcurrencyLimit(1), list[str]()
+    limit.pause(0.01)
+    held = start_request(limit, "held", log)
+    await settle()
+    limit.wake_waiters()
     assert log == []
-    await task
-    assert log == ["held"]
+    async with asyncio.timeout(TEST_TIMEOUT):
+        await held
 
 
 async def test_the_longest_of_several_pauses_counts() -> None:
     limit, log = ConcurrencyLimit(4), list[str]()
     for seconds in (0.02, 60.0, 0.03):
-        limit.record_refusal(Permit(0), seconds)
+        limit.pause(seconds)
     task = start_request(limit, "held", log)
     await asyncio.sleep(0.06)
     assert log == []
@@ -253,7 +281,7 @@ async def test_sleeping_holds_no_permit() -> None:
     sleeping = asyncio.create_task(limit.sleep(60))
     await settle()
     await start_request(limit, "in", log)
-    assert log == ["in"]
+    assert (log, limit.backing_off) == (["in"], 1)
     limit.close()
     with pytest.raises(Interrupted):
         await sleeping

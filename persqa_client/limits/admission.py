@@ -1,0 +1,129 @@
+"""Decides when a request may be sent to an endpoint, from the outcomes of earlier ones. Has no clock of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import inf
+
+from persqa_client.limits.controllers import LimitController, Permit
+from persqa_client.limits.refusals import RefusalMonitor
+from persqa_client.limits.server_metrics import ServerMetrics
+from persqa_client.limits.window_pace import WindowPace
+
+REPORT_SECONDS = 60.0  # time of the refusals that are reported
+REPORT_SLICES = 12
+MIN_REPORTED, MIN_REPORTED_SHARE = 5, 0.03
+
+
+@dataclass(slots=True)
+class RefusalReport:
+    """Refusals of the last minute."""
+
+    message: str = ""
+    _slices: deque[list[float]] = field(default_factory=deque)  # start, outcomes, refusals
+
+    def add(self, refused: bool, now: float) -> None:
+        if not self._slices or now - self._slices[-1][0] >= REPORT_SECONDS / REPORT_SLICES:
+            self._slices.append([now, 0, 0])
+            self._drop_old(now)
+        self._slices[-1][1] += 1
+        self._slices[-1][2] += refused
+
+    def describe(self, now: float) -> str | None:
+        self._drop_old(now)
+        outcomes, refused = (sum(part[column] for part in self._slices) for column in (1, 2))
+        if refused < MIN_REPORTED or refused < MIN_REPORTED_SHARE * outcomes:
+            return None
+        return f"{refused / outcomes:.0%} of requests were refused in the last minute: {self.message}"
+
+    def _drop_old(self, now: float) -> None:
+        while self._slices and now - self._slices[0][0] > REPORT_SECONDS:
+            self._slices.popleft()
+
+
+class Admission:
+    """The permits of one endpoint and their number."""
+
+    def __init__(self, controller: LimitController) -> None:
+        self.controller = controller
+        self.monitor = RefusalMonitor(controller)
+        self.pace = WindowPace()
+        self.report = RefusalReport()
+        self.in_use = 0
+        self.backing_off = 0  # requests that wait before a retry
+        self.refusals = 0
+        self._sent = 0
+        self._paused_until = -inf
+        self._ceiling = inf
+
+    @property
+    def permits(self) -> int:
+        return min(self.monitor.permits, int(self._ceiling)) if self._ceiling < inf else self.monitor.permits
+
+    def cap(self, maximum: int) -> None:
+        self._ceiling = max(1, min(self._ceiling, maximum))
+
+    def seconds_paused(self, now: float) -> float:
+        """Seconds in which nothing is sent because the server asks for it, or accepts nothing."""
+        until = self._paused_until
+        if self.monitor.nothing_is_accepted:
+            until = max(until, self.monitor.hold_until)
+        return max(0.0, until - now)
+
+    def seconds_to_wait(self, now: float) -> float:
+        """Seconds until a request may be sent; infinite if an earlier one has to end first."""
+        self.monitor.advance(self.in_use, now)
+        self.pace.advance(self.monitor.noise, now)
+        if self.in_use >= self.permits:
+            return inf
+        return max(0.0, max(self._paused_until, self.monitor.hold_until, self.pace.next_at) - now)
+
+    def take(self) -> int:
+        self.in_use += 1
+        return self.in_use
+
+    def start(self, in_use: int, now: float) -> Permit:
+        """``in_use``: from ``take``."""
+        self._sent += 1
+        permit = Permit(self.controller.cuts, self.controller.level, in_use, now, number=self._sent)
+        self.monitor.record_sent(permit)
+        self.pace.record_sent(now)
+        return permit
+
+    def release(self, permit: Permit | None = None) -> None:
+        self.in_use -= 1
+        if permit is not None:
+            self.monitor.record_end(permit)
+
+    def record_answer(self, permit: Permit, tokens: int, now: float) -> None:
+        self.report.add(False, now)
+        if self.monitor.nothing_is_accepted:
+            self.pace.record_reopening(now)
+        self.pace.record_answer()
+        self.monitor.record_answer(permit, self.in_use, now)
+        self.controller.record_answer(permit, tokens, now)
+
+    def record_refusal(self, permit: Permit, retry_after: float | None, message: str, now: float) -> None:
+        """A Retry-After holds all requests only if several sent at about the same time are refused."""
+        self.refusals += 1
+        self.report.message = message
+        self.report.add(True, now)
+        self.pace.record_refusal()
+        self.monitor.record_refusal(permit, self.in_use, now)
+        if retry_after and self.monitor.is_general(self.in_use):
+            self.pause(retry_after, now)
+
+    def record_timeout(self, permit: Permit, now: float) -> None:
+        self.controller.record_timeout(permit, now)
+
+    def record_outage(self, now: float) -> None:
+        # If everything is refused for a time, whatever is sent, load is not the reason.
+        if not self.monitor.nothing_is_accepted:
+            self.controller.record_outage(now)
+
+    def record_metrics(self, metrics: ServerMetrics, now: float) -> None:
+        self.controller.record_metrics(metrics, self.in_use, now)
+
+    def pause(self, seconds: float, now: float) -> None:
+        self._paused_until = max(self._paused_until, now + seconds)

@@ -1,0 +1,163 @@
+"""Permits, what decides their number, and the fixed number of ``--concurrency N``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from persqa_client.limits.server_metrics import ServerMetrics
+
+TRIAL_FACTOR = 0.8  # of the limit, to see whether refusals cease under a lower one
+OUTAGE_FACTOR = 0.75  # of a fixed limit, after repeated timeouts or an outage
+REGROWTH = 0.2  # share of a fixed limit regained for as many answers as there are permits
+# Minimum number and share of timeouts that lower the limit; fewer may be chance.
+MIN_TIMEOUTS, MIN_TIMEOUT_SHARE = 2, 0.05
+
+# Seconds below a refused limit, doubled after another refusal.
+BACKOFF, MAX_BACKOFF = 5.0, 10.0
+# Answers needed before a refused limit is tried again, so that slow servers refuse less.
+BACKOFF_ANSWERS = 60
+CLEARED = 1.25  # multiple of a refused limit that shows a larger capacity
+CEILING_LIFETIME = 60.0  # seconds after the backoff in which a refused limit counts as the server's capacity
+
+
+@dataclass(slots=True, eq=False)
+class Permit:
+    """Permission for one request in flight, with the state of the limit when it was given."""
+
+    # Number of reductions and changes so far: outcomes of older requests are ignored.
+    cuts: int = 0
+    level: int = 0
+    in_use: int = 0  # permits in use, including this one
+    since: float = 0.0
+    was_delayed: bool = False  # by an outage, so its duration is not the server's speed
+    number: int = 0  # in order of sending
+    epoch: int = 0  # changes of the limit by RefusalMonitor
+    settled: bool = False  # counted by RefusalMonitor
+    ended: bool = False
+    refused: bool = False
+
+    @property
+    def is_decided(self) -> bool:
+        return self.settled or self.refused or self.ended
+
+
+class LimitController(Protocol):
+    """Decides the number of permits. ``now`` is monotonic, in seconds."""
+
+    @property
+    def permits(self) -> int: ...
+
+    @property
+    def cuts(self) -> int: ...
+    @property
+    def level(self) -> int: ...
+    @property
+    def fallback(self) -> int | None:
+        """A lower limit that was good until now, while a larger one is tried."""
+        ...
+
+    def record_answer(self, permit: Permit, tokens: int, now: float) -> None: ...
+
+    def record_saturation(self, limit: int, refused: int, now: float) -> None:
+        """The server refused under one limit, and no longer does under a lower one."""
+        ...
+
+    def record_timeout(self, permit: Permit, now: float) -> None: ...
+
+    def record_outage(self, now: float) -> None: ...
+
+    def record_metrics(self, metrics: ServerMetrics, in_use: int, now: float) -> None: ...
+
+
+@dataclass(slots=True)
+class TimeoutCount:
+    timeouts: int = 0
+    outcomes: int = 0
+
+    @property
+    def is_significant(self) -> bool:
+        return self.timeouts >= MIN_TIMEOUTS and self.timeouts >= MIN_TIMEOUT_SHARE * self.outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """A limit under which the server refused."""
+
+    limit: int
+    until: float
+    backoff: float
+
+    def raise_backoff(self, limit: int, now: float, backoff: float) -> Ceiling:
+        """Ceiling after another refusal; the backoff doubles for about the same limit."""
+        if 0.85 * self.limit <= limit <= 1.1 * self.limit:
+            backoff = max(backoff, min(MAX_BACKOFF, 2 * self.backoff))
+        return Ceiling(limit, now + backoff, backoff)
+
+    def cap(self, wanted: int, limit: int, now: float, answers: int) -> int:
+        """Caps ``wanted`` below the ceiling, or at the ceiling after the backoff."""
+        return min(wanted, self.limit - 1 if self.is_backing_off(now, answers) else max(self.limit, limit + 1))
+
+    def is_backing_off(self, now: float, answers: int) -> bool:
+        return now < self.until or answers < BACKOFF_ANSWERS
+
+    def is_recent(self, now: float) -> bool:
+        return now < self.until + CEILING_LIFETIME
+
+
+@dataclass(slots=True)
+class FixedLimit:
+    """The user's number, lowered by saturation, timeouts and outages, and raised by answers."""
+
+    maximum: int
+    cuts: int = 0
+    level: int = 0  # not counted: only AdaptiveLimit uses it
+    limit: float = field(init=False)
+    _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
+    _ceiling: Ceiling | None = None
+
+    def __post_init__(self) -> None:
+        self.limit = float(self.maximum)
+
+    @property
+    def permits(self) -> int:
+        return max(1, int(self.limit))
+
+    @property
+    def fallback(self) -> int | None:
+        ceiling = self._ceiling
+        return ceiling.limit - 1 if ceiling is not None and 1 < ceiling.limit <= self.permits else None
+
+    def record_answer(self, permit: Permit, tokens: int, now: float) -> None:
+        self._timeouts.outcomes += 1
+        if permit.cuts != self.cuts:
+            return
+        is_known = self._ceiling is None or self.limit < self._ceiling.limit - 1
+        larger = min(self.maximum, self.limit + max(1 / self.limit, REGROWTH if is_known else 0.0))
+        if self._ceiling is not None and self._ceiling.is_backing_off(now, self._timeouts.outcomes):
+            larger = min(larger, max(self.limit, self._ceiling.limit - 1))
+        self.limit = larger
+        if self._ceiling is not None and self.permits > CLEARED * self._ceiling.limit:
+            self._ceiling = None
+
+    def record_saturation(self, limit: int, refused: int, now: float) -> None:
+        self._ceiling = (self._ceiling or Ceiling(0, 0.0, 0.0)).raise_backoff(refused, now, BACKOFF)
+        self._cut(limit)
+
+    def record_timeout(self, permit: Permit, now: float) -> None:
+        self._timeouts.outcomes += 1
+        if permit.cuts == self.cuts:
+            self._timeouts.timeouts += 1
+            if self._timeouts.is_significant:
+                self._cut(self.limit * OUTAGE_FACTOR)
+
+    def record_outage(self, now: float) -> None:
+        self._cut(self.limit * OUTAGE_FACTOR)
+
+    def record_metrics(self, metrics: ServerMetrics, in_use: int, now: float) -> None:
+        """Ignored: the limit is the user's choice."""
+
+    def _cut(self, limit: float) -> None:
+        self.cuts += 1
+        self.limit = max(1.0, min(limit, self.limit))
+        self._timeouts = TimeoutCount()

@@ -1,0 +1,333 @@
+"""Tells refusals that follow load from noise: a lower limit is tried, and their shares under both are compared."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+from math import ceil, log, sqrt
+
+from persqa_client.limits.controllers import TRIAL_FACTOR, LimitController, Permit
+
+# The test under one limit: shares of refusals that are normal beside the known noise, and that are not.
+NORMAL_SHARE, HIGH_SHARE, HIGH_FACTOR = 0.01, 0.065, 1.5
+MAX_SHARE = 0.95
+MAX_NOISE = 0.5  # a larger share is no noise, however low the limit
+QUIET_SHARE = 0.002  # without noise, one refusal is enough to go back to a limit that was good
+TOLERATED = 0.15  # share of refusals, where all permits are in use at the server and a lower limit would be slower
+# Logarithms of likelihood ratios: a suspicion, the same if a lower limit is known to be good, and a verdict.
+ALARM, EARLY_ALARM, VERDICT, CERTAIN = 5.0, 2.0, 3.0, 12.0
+KNOWN = 60  # outcomes after which the noise under a limit counts as known
+MAX_TRIAL = 400  # outcomes after which the likelier verdict applies
+REMAINDER = 0.25  # share of the refusals above the noise that may remain where refusals follow load
+NOISE_MEMORY = 500  # outcomes over which noise that ceases is forgotten
+RETEST = 3000  # outcomes after which noise is examined again
+WASTED = 0.2  # share of permits that refused requests take up where a server has no room
+MIN_EXCESS, MIN_RELATIVE_EXCESS = 0.03, 0.25  # of refusals above the noise, to try a lower limit
+
+# A request that is refused is refused soon: after this multiple of the mean delay one counts as accepted.
+MATURITY, MIN_MATURITY, MAX_MATURITY = 3.0, 0.02, 1.0
+MAX_HOLD = 0.2  # longest time without sending, relative to the time of an answer
+MIN_RUN = 3  # refusals in a row that show that nothing is accepted
+# Seconds between requests while nothing is accepted.
+MIN_BLACKOUT_WAIT, MAX_BLACKOUT_WAIT, BLACKOUT_GROWTH = 0.1, 5.0, 1.5
+REOPENING = 4  # part of the limit that is sent at first afterwards
+# Recent requests that are remembered, and the chance that so many in a row are refused by noise.
+REMEMBERED, CHANCE = 128, 1e-5
+SUDDEN_RUN, SUDDEN_CHANCE = 4, 1e-3  # the same, to count refusals before the requests that were sent earlier
+
+
+class State(Enum):
+    WATCH = "watch"
+    TRIAL = "trial"  # under a lower limit
+    COUNT = "count"  # nothing is sent until it is clear how many requests the server has accepted
+    CONFIRM = "confirm"  # under the suspected limit again, since its refusals may have been chance
+    BLACKOUT = "blackout"  # nothing is accepted, however little is sent
+
+
+@dataclass(slots=True)
+class Tally:
+    """Outcomes under one limit. ``score``: logarithm of a likelihood ratio."""
+
+    sent: int = 0
+    refused: int = 0
+    score: float = 0.0
+    since: float = 0.0
+    refused_seconds: float = 0.0  # of permits
+
+    @property
+    def low_share(self) -> float:
+        """A cautious estimate of the share: without the refusal that raised the alarm, which came by selection."""
+        refused = max(0, self.refused - 1)
+        return min(MAX_SHARE, refused * (1 - 0.5 / sqrt(refused + 1)) / (max(self.sent, self.refused) + 5))
+
+
+@dataclass(slots=True)
+class RefusalMonitor:
+    """``limit`` replaces the controller's while it is lower.
+
+    A refused request counts under the limit that it was sent under. One that is neither answered nor refused counts
+    as accepted after a short time, so that both outcomes count at the same speed.
+    """
+
+    controller: LimitController
+    limit: int | None = None
+    noise: float = 0.0
+    state: State = State.WATCH
+    epoch: int = 0
+    run: int = 0  # refusals since the last answer
+    hold_until: float = 0.0
+    _tally: Tally = field(default_factory=Tally)
+    _before: Tally = field(default_factory=Tally)  # under the limit that is suspected
+    _suspected: int = 0
+    _was_early: bool = False
+    _lower: int = 0  # the limit of the trial
+    _lower_sent: int = 0  # requests under it
+    _wasted: float = 0.0  # share of the suspected limit that the server did not serve
+    _count_since: State = State.WATCH
+    _served: int = 0  # answers while counting
+    _in_use: int = 0
+    _long_share: float = 0.0
+    _outcomes: int = 0  # since noise was examined
+    _known: int = 0  # outcomes so far
+    _delay: float = 0.0  # mean time of a refusal
+    _answer_seconds: float = 0.0
+    _pending: deque[Permit] = field(default_factory=deque)
+    _recent: deque[Permit] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _blackout_wait: float = MIN_BLACKOUT_WAIT
+
+    @property
+    def permits(self) -> int:
+        permits = self.controller.permits
+        return permits if self.limit is None else min(permits, self.limit)
+
+    @property
+    def nothing_is_accepted(self) -> bool:
+        return self.state is State.BLACKOUT
+
+    def record_sent(self, permit: Permit) -> None:
+        permit.epoch = self.epoch
+        self._pending.append(permit)
+        self._recent.append(permit)
+
+    def record_answer(self, permit: Permit, in_use: int, now: float) -> None:
+        self.run = 0
+        self._answer_seconds += (now - permit.since - self._answer_seconds) * (0.2 if self._answer_seconds else 1.0)
+        if self.state is State.BLACKOUT:
+            self._watch(now)
+            self.limit = max(2, self.controller.permits // REOPENING)
+        elif self.state is State.WATCH and self.limit is not None:
+            self.limit = None if self.limit >= self.controller.permits else self.limit + 1
+        if self.state is State.COUNT:
+            self._served += 1
+        if not permit.settled:
+            self._settle(permit, now)
+        self.advance(in_use, now)
+
+    def record_refusal(self, permit: Permit, in_use: int, now: float) -> None:
+        """``in_use`` includes this permit."""
+        self.run += 1
+        delay = now - permit.since
+        self._delay += (delay - self._delay) * (0.2 if self._delay else 1.0)
+        permit.refused = True
+        if self.state is State.BLACKOUT:
+            self._blackout_wait = min(MAX_BLACKOUT_WAIT, BLACKOUT_GROWTH * self._blackout_wait)
+            self.hold_until = max(self.hold_until, now + self._blackout_wait)
+        elif permit.epoch == self.epoch:
+            self._tally.refused_seconds += min(delay, now - self._tally.since)
+            if permit.settled:
+                if self._tally.sent and permit.since >= self._tally.since:
+                    self._count(-1, 0, now)
+                self._count(1, 1, now)
+            elif self._is_early or self._refused_in_a_row(self._needed_run(SUDDEN_RUN, SUDDEN_CHANCE)):
+                for earlier in self._pending:
+                    if earlier.refused and not earlier.settled:
+                        self._settle(earlier, now)
+        self.advance(in_use - 1, now)
+
+    def record_end(self, permit: Permit) -> None:
+        """Before or after the outcome, or without one."""
+        permit.ended = True
+
+    def advance(self, in_use: int, now: float) -> None:
+        """Does what is due at this time."""
+        pending, age = self._pending, self.maturity
+        # In order of sending, since refusals arrive before answers.
+        while pending and (pending[0].is_decided or now - pending[0].since >= age):
+            permit = pending.popleft()
+            if not permit.settled and (permit.refused or not permit.ended):
+                self._settle(permit, now)
+        if self.state is State.COUNT and (now >= self.hold_until or not pending):
+            self._finish_count(in_use, in_use + self._served, now)
+        elif self.state is State.WATCH and self._tally.score >= self._alarm:
+            self._suspect(self._tally, in_use, now)
+        elif self.state is State.WATCH and self._outcomes >= RETEST and self.controller.fallback is None:
+            self._outcomes = 0
+            if self.noise > HIGH_SHARE / 2 and self._long_share > self.noise / 2:
+                before, self.noise = Tally(NOISE_MEMORY, round(NOISE_MEMORY * self._long_share)), 0.0
+                self._suspect(before, in_use, now)
+        elif self.state in (State.TRIAL, State.CONFIRM):
+            self._judge(in_use, now)
+
+    @property
+    def maturity(self) -> float:
+        return min(MAX_MATURITY, max(MIN_MATURITY, MATURITY * self._delay))
+
+    def is_general(self, in_use: int) -> bool:
+        """Whether so many requests in a row, in order of sending, were refused that this is not chance."""
+        return self._refused_in_a_row(self._needed_run(4 + in_use // 8, CHANCE))
+
+    def _needed_run(self, least: int, chance: float) -> int:
+        if self.noise <= NORMAL_SHARE:
+            return least
+        return max(least, ceil(log(chance) / log(min(MAX_NOISE, self.noise))))
+
+    def _refused_in_a_row(self, needed: int) -> bool:
+        count = 0
+        for permit in reversed(self._recent):
+            if permit.refused:
+                count += 1
+                if count >= min(needed, REMEMBERED):
+                    return True
+            elif count:
+                return False
+        return False
+
+    def _settle(self, permit: Permit, now: float) -> None:
+        permit.settled = True
+        if permit.epoch == self.epoch and self.state is not State.BLACKOUT:
+            self._count(1, int(permit.refused), now)
+
+    @property
+    def _alarm(self) -> float:
+        return EARLY_ALARM if self._is_early else ALARM
+
+    @property
+    def _is_early(self) -> bool:
+        """Whether a larger limit is tried, and there were hardly any refusals before."""
+        is_quiet = self._known >= KNOWN and self._long_share < QUIET_SHARE
+        return self.state is State.WATCH and is_quiet and self.controller.fallback is not None
+
+    def _shares(self) -> tuple[float, float]:
+        """Shares of refusals whose likelihoods are compared."""
+        same = max(self._before.low_share, self.noise + NORMAL_SHARE)
+        if self.state is State.CONFIRM:
+            return self.noise + (same - self.noise) * REMAINDER, same
+        if self.state is State.TRIAL or self._count_since is State.TRIAL:
+            return same, self.noise + (same - self.noise) * REMAINDER
+        normal = min(MAX_NOISE, self.noise + NORMAL_SHARE)
+        return normal, min((1 + normal) / 2, HIGH_FACTOR * self.noise + NORMAL_SHARE + HIGH_SHARE)
+
+    def _count(self, sent: int, refused: int, now: float) -> None:
+        tally = self._tally
+        tally.sent += sent
+        tally.refused += refused
+        first, second = self._shares()
+        if sent - refused:
+            tally.score += (sent - refused) * log((1 - second) / (1 - first))
+        if refused:
+            tally.score += refused * log(second / first)
+        if self.state is not State.WATCH:
+            return
+        if tally.score <= 0:
+            self._tally = Tally(since=now)
+        self._outcomes += sent
+        if self.controller.fallback is None:
+            self._known += sent
+            self._long_share += (refused - self._long_share * sent) / NOISE_MEMORY
+            if self.noise and tally.score < ALARM / 2:
+                self.noise = min(MAX_NOISE, self._long_share)
+
+    def _suspect(self, before: Tally, in_use: int, now: float) -> None:
+        self._suspected, self._before, self._was_early = self.permits, before, self._is_early
+        self._start_count(in_use, now)
+
+    def _start_count(self, in_use: int, now: float) -> None:
+        self._count_since, self.state = self.state, State.COUNT
+        hold = min(self.maturity, MAX_HOLD * self._answer_seconds) if self._answer_seconds else self.maturity
+        self.hold_until, self._served, self._in_use = now + hold, 0, in_use
+
+    def _finish_count(self, in_use: int, served: int, now: float) -> None:
+        if not served and self.run >= MIN_RUN:
+            self.state, self.limit = State.BLACKOUT, 1
+            self._blackout_wait = MIN_BLACKOUT_WAIT
+            self.hold_until = now + self._blackout_wait
+            self._change(now)
+            return
+        permits, fallback = self.permits, self.controller.fallback
+        if self._count_since is State.WATCH:
+            self._wasted = 1 - served / max(1, self._in_use)
+            self._suspected = min(self._suspected, max(served, fallback or 1) + 1)
+            if fallback is not None and self._was_early:
+                self._saturate(min(fallback, max(1, served)), now)
+                return
+            if self._before is self._tally and (self._tally.score < ALARM / 2 or not self._exceeds_noise()):
+                self._watch(now)
+                return
+            lower = min(max(served, 1), fallback or int(permits * TRIAL_FACTOR))
+        elif self._is_wasting(permits, now):
+            lower = min(max(served, 1), int(permits * TRIAL_FACTOR))
+        else:
+            lower = permits
+        if 1 <= lower < permits:
+            self.limit, self.state = lower, State.TRIAL
+            self._change(now)
+        else:
+            self._accept_noise(now)
+
+    def _exceeds_noise(self) -> bool:
+        return self._before.low_share > self.noise + max(MIN_EXCESS, MIN_RELATIVE_EXCESS * self.noise)
+
+    def _is_wasting(self, permits: int, now: float) -> bool:
+        """Whether refused requests take up permits, as at a server that has no room for them."""
+        tally = self._tally
+        share = tally.refused / max(1, tally.sent)
+        if share > MAX_NOISE:
+            return True
+        allowed = max(WASTED, 1.3 * share)
+        return tally.refused_seconds > allowed * permits * max(now - tally.since, 1e-9)
+
+    def _judge(self, in_use: int, now: float) -> None:
+        """In a trial, the score is that of refusals that follow load."""
+        tally, is_over = self._tally, self._tally.sent >= MAX_TRIAL
+        if tally.score >= VERDICT or (is_over and tally.score > 0):
+            if self._before.low_share < TOLERATED and self._wasted < WASTED / 2:
+                self._accept_noise(now)
+            elif self.state is State.CONFIRM or self._before.score >= CERTAIN:
+                if self.state is State.TRIAL:
+                    self._lower, self._lower_sent = self.permits, tally.sent
+                self._saturate(self._lower, now)
+            else:
+                self._lower, self._lower_sent, self.limit = self.permits, tally.sent, None
+                self.state = State.CONFIRM
+                self._change(now)
+        elif tally.score <= -VERDICT or is_over:
+            if self.state is State.CONFIRM:
+                self._watch(now)
+            else:
+                self._start_count(in_use, now)
+
+    def _saturate(self, limit: int, now: float) -> None:
+        if self.state in (State.TRIAL, State.CONFIRM):
+            # The refusals so far were due to load; under the lower limit, there was only noise.
+            self._long_share, self._known = self.noise, self._lower_sent
+        self._watch(now)
+        self.controller.record_saturation(limit, self._suspected, now)
+
+    def _accept_noise(self, now: float) -> None:
+        """The share under both limits, or under the higher one if it is tolerated."""
+        sent, refused = self._before.sent, self._before.refused - 1
+        if self._count_since is State.TRIAL:
+            sent, refused = sent + self._tally.sent, refused + self._tally.refused
+        self.noise = self._long_share = min(MAX_NOISE, max(self.noise, refused / (sent + 10)))
+        self._outcomes = 0
+        self._watch(now)
+
+    def _watch(self, now: float) -> None:
+        self.state, self.limit, self._count_since = State.WATCH, None, State.WATCH
+        self.hold_until = now
+        self._change(now)
+
+    def _change(self, now: float) -> None:
+        self.epoch += 1
+        self._tally = Tally(since=now)
