@@ -290,7 +290,7 @@ class Trial:
     def _is_useless(self, error: ErrorDecision) -> bool:
         """Whether the endpoint gives only thoughts, or is no API. A good endpoint may show a page for a while."""
         return error.code == self._cause.code and (
-            error.code == "only_reasoning" or (error.status == 200 and not self._breaker.has_answered)
+            error.code == "only_reasoning" or (error.code == "not_an_api" and not self._breaker.has_answered)
         )
 
     def _refusal(self, error: ErrorDecision) -> RunStopped:

@@ -237,7 +237,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             sampling = profile.sampling
             if state.latest_failure is not None and state.latest_failure.code == "only_reasoning":
                 worded = replace(worded, seed=(request.seed + state.attempts_used) % 2**31)
-            if request.max_tokens is not None:
+            if request.max_tokens is not None and profile.initial_max_tokens is not None:
                 worded = replace(worded, max_tokens=max(request.max_tokens, sampling.max_tokens))
             # Rendered for each attempt: stored in ``state``, the images would outlive the request.
             body = render_body(worded, model=self.endpoint.model, sampling=sampling, dialect=dialect)

