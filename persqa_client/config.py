@@ -67,7 +67,7 @@ class Endpoint(Settings):
     model: Annotated[str, Field(min_length=1)]
     api_key: HeaderSecret | None = None
     # Command whose output is the key, for keys that expire.
-    api_key_command: str | None = None
+    api_key_command: Annotated[str | None, Field(repr=False)] = None
     # Sent with each request, such as Azure's api-key.
     headers: Mapping[HeaderName, HeaderSecret] = {}
     # The part of ``base_url`` after its question mark.

@@ -20,6 +20,7 @@ from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.loader import ImageCache
+from persqa_client.limits.open_files import fit_open_files
 from persqa_client.run.background import get_background_loop
 from persqa_client.run.compose import IMAGE_THREADS, make_session
 from persqa_client.types import Request, Turn
@@ -190,7 +191,7 @@ class BlockingClient:
     def _open(self) -> Session:
         """A forked child opens its own session, because it lacks the parent's event loop."""
         if self._session is None or self._process != os.getpid():
-            self._session = make_session(self.endpoint, self.sampling, self.limits)
+            self._session = make_session(self.endpoint, self.sampling, fit_open_files(self.limits, 1))
             self._process = os.getpid()
             finalize(self, close_session_soon, self._session, asyncio.get_running_loop()).atexit = False
             close_at_exit(self)
