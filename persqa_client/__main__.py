@@ -1,5 +1,5 @@
 """``python -m persqa_client`` is the ``persqa`` command."""
 
-from persqa_client.cli.main import app
+from persqa_client.cli.start import main
 
-app(prog_name="persqa")
+main()

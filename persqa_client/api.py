@@ -6,26 +6,34 @@ Keyword arguments are the flags of ``persqa run`` with underscores: ``max_tokens
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import httpx2
 
 from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UuidChoice, make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
-from persqa_client.engines.local import Job, LocalEngine, task_limit
-from persqa_client.errors import RowError, RunStopped, SettingsError
+from persqa_client.engines.local import Job, LocalEngine, SetWeight, task_limit
+from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsError
 from persqa_client.inputs.sources import InMemorySource, Source, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.compose import Composition, RowReader, RunPlan
-from persqa_client.run.pipeline import Pipeline
+from persqa_client.run.pacing import plan_probes
+from persqa_client.run.pipeline import Pipeline, ignore_weight
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
+from persqa_client.task_groups import InnerGenerator
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Record, Row, TaskId
+
+logger = logging.getLogger(__name__)
 
 Rows = Iterable[dict[str, Any] | str]
 
@@ -59,6 +67,9 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
         self._composition = Composition(RunPlan(self._settings), http_client=http_client)
         self._row_reader = self._composition.make_row_reader()
         self._probing: asyncio.Task[Pipeline] | None = None
+        self._tasks = set[asyncio.Task[Any]]()  # that send requests
+        self._streams = WeakSet[AsyncGenerator[Any, None]]()
+        self._closed = False
 
     async def ask(
         self, *images: str | Path, question: str | None = None, tag: str | None = None, id: str | int | None = None
@@ -81,25 +92,46 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             return Failure(TaskId(number), parsed.code, parsed.message, whole_row=True)
         with self._reset_after_stop():
             pipeline = await self._probed_pipeline()
-            return await pipeline.answer(parsed, self._row_reader.task_ids(parsed)[0])
+            # In a task of its own, which ``aclose`` can cancel.
+            return await asyncio.create_task(self._answer(pipeline, parsed, self._row_reader.task_ids(parsed)[0]))
 
-    async def stream(self, rows: Rows) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
+    def stream(self, rows: Rows) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
         """Yields rows with their outcomes as they finish; ``Row.number`` counts from 1.
 
         Reads the iterable lazily. Raises RunStopped if the endpoint rejects all requests; the client can still be used
         afterwards.
         """
+        stream = self._stream(rows)
+        self._streams.add(stream)
+        return stream
+
+    async def _stream(self, rows: Rows) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
         with self._reset_after_stop():
             pipeline = await self._probed_pipeline()
             reader = self._composition.make_row_reader()
             engine = LocalEngine(
-                pipeline.answer,
+                partial(self._answer, pipeline),
                 max_jobs=lambda: reader.jobs_per_permit * task_limit(self._composition.pool.permits),
                 max_bytes=self._settings.limits.max_inflight_bytes,
                 on_stop=lambda: None,
             )
-            async for job, outcome in engine.run(make_jobs(rows, reader), lambda: True):
-                yield job.row, outcome
+            jobs = takewhile(lambda job: not self._closed, make_jobs(rows, reader))
+            async with aclosing(InnerGenerator(engine.run(jobs, lambda: True))) as answered:
+                async for job, outcome in answered:
+                    yield job.row, outcome
+
+    async def _answer(
+        self, pipeline: Pipeline, row: Row | BadRow, task_id: TaskId, set_weight: SetWeight = ignore_weight
+    ) -> Outcome:
+        if self._closed:
+            raise Interrupted
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            return await pipeline.answer(row, task_id, set_weight)
+        finally:
+            self._tasks.discard(task)
 
     @contextmanager
     def _reset_after_stop(self) -> Iterator[None]:
@@ -112,19 +144,37 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
 
     async def _probed_pipeline(self) -> Pipeline:
         """All questions share one probe. A failed probe is repeated for the next question."""
+        if self._closed:
+            raise RuntimeError("The client is closed.")
         if self._probing is None or (self._probing.done() and (self._probing.cancelled() or self._probing.exception())):
             self._probing = asyncio.ensure_future(self._probe())
         return await asyncio.shield(self._probing)
 
     async def _probe(self) -> Pipeline:
         settings = self._settings
-        await self._composition.probe(
-            "strategy" if settings.probes else None, uuid=settings.uuid != "off" and settings.recipe.questions > 1
-        )
+        if not settings.probes:
+            await self._composition.probe(None, uuid=False)
+            return self._composition.make_pipeline()
+        depth, warning = plan_probes(settings, "strategy")
+        if warning is not None:
+            logger.warning(warning)
+        uuid = settings.uuid != "off" and settings.recipe.questions > 1 and depth == "strategy"
+        await self._composition.probe(depth, uuid=uuid)
         return self._composition.make_pipeline()
 
     async def aclose(self) -> None:
-        await self._composition.aclose()
+        """Cancels questions and streams that still run."""
+        self._closed = True
+        tasks = [*self._tasks, *([self._probing] if self._probing else [])]
+        for task in tasks:
+            task.cancel()
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for stream in list(self._streams):
+                with suppress(RuntimeError):  # another task waits for its next row, and gets the end
+                    await stream.aclose()
+        finally:
+            await self._composition.aclose()
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
@@ -139,11 +189,14 @@ def make_jobs(rows: Rows, reader: RowReader) -> Iterator[Job]:
 
 async def stream(
     rows: Rows, endpoint: Endpoint | Sequence[Endpoint], **settings: Any
-) -> AsyncIterator[tuple[Row | BadRow, Outcome]]:
+) -> AsyncGenerator[tuple[Row | BadRow, Outcome], None]:
     """Opens a client for the endpoint, and closes it after the last row; see ``PersQAClient.stream``."""
-    async with PersQAClient(endpoint, **settings) as client:
-        async for answered in client.stream(rows):
-            yield answered
+    async with (
+        PersQAClient(endpoint, **settings) as client,
+        aclosing(InnerGenerator(client.stream(rows))) as answers,
+    ):
+        async for answer in answers:
+            yield answer
 
 
 def generate(
@@ -166,6 +219,8 @@ def generate(
 
     Raises SettingsError, RunStopped or StorageError; KeyboardInterrupt after the requests in flight have finished.
     """
+    if rows == "":
+        raise SettingsError("rows is empty: name a file or a folder, or give the rows themselves.")
     credentials = Credentials(as_list(api_key_env), as_list(api_key_command), as_list(header))
     by_url = bool(base_url or model or credentials)
     if by_url and endpoint:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
-    ValidationError,
     model_validator,
 )
 
 from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.settings_base import Settings
 from persqa_client.urls import add_query, parse_base_url
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -36,24 +34,6 @@ RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"}
 # 1,280 image tokens of 28x28 pixels, the maximum that Qwen's model cards recommend.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 CONCURRENCY_CEILING = 4096
-
-
-class Settings(BaseModel):
-    """Raises SettingsError for an invalid value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    if not TYPE_CHECKING:  # type checkers take the signature from the fields
-
-        def __init__(self, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                message = describe_error(error)
-            else:
-                return
-            # Raised here, because the validation error as its context would show the values, keys included.
-            raise SettingsError(message)
 
 
 Kind = TypeVar("Kind", bound=Settings)
@@ -142,7 +122,7 @@ class Sampling(Settings):
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
     max_tokens: Annotated[int, Field(ge=1, le=10_000_000)] = 512
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] = 0
-    extra_body: Annotated[dict[str, Any], AfterValidator(check_extra_body)] = {}
+    extra_body: Annotated[dict[str, Any], AfterValidator(check_extra_body)] = Field(default_factory=dict)
 
 
 def check_concurrency(value: object) -> object:
@@ -256,6 +236,16 @@ class RunSettings(Settings):
             raise ValueError(f"--strategy {self.recipe.strategy} needs the probes, to find out how the server does it")
         return self
 
+    @model_validator(mode="after")
+    def check_tpm_allows_a_request(self) -> Self:
+        tpm, answer = self.limits.tpm, self.sampling.max_tokens
+        if tpm is not None and tpm < answer:
+            raise ValueError(
+                f"--tpm {tpm} is less than one request: its longest answer alone counts {answer} tokens "
+                "(--max-tokens). Raise --tpm or lower --max-tokens"
+            )
+        return self
+
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         return (self.endpoint, *self.further_endpoints)
@@ -277,38 +267,6 @@ class RunSettings(Settings):
             **{name.replace("_", "-"): value for name, value in self.sampling.model_dump().items()},
             **{name.replace("_", "-"): value for name, value in self.recipe.model_dump(mode="json").items()},
         }
-
-
-# How pydantic begins its sentences, and how usage errors say the same.
-DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b")
-
-PLAIN_WORDS = (
-    ("valid integer", "whole number"),
-    ("valid number", "number"),
-    ("valid string", "text"),
-    ("valid tuple", "list"),
-)
-
-
-def describe_error(error: ValidationError) -> str:
-    """One sentence about the first invalid setting, by the name of its flag."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    path = [str(part).replace("_", "-") for part in first["loc"] if isinstance(part, str) and part != "[key]"]
-    own, reason = first["type"] == "value_error", first["msg"]
-    reason = reason.removeprefix("Value error, ") if own else reason[0].lower() + reason[1:]
-    if not path:
-        return f"{reason}." if reason.startswith("--") else f"{reason[0].upper()}{reason[1:]}."
-    name = path[-1] if path[0] != "headers" else "header"
-    if first["type"] == "missing":
-        return f"--{name} is missing."
-    if first["type"] == "extra_forbidden":
-        return f"--{name} is not a setting."
-    if first["type"] == "string_too_short":
-        return f"--{name}: must not be empty."
-    reason = DEMAND.sub(r"must \2", reason).partition(", unable to")[0]
-    for word, plain in PLAIN_WORDS:
-        reason = reason.replace(word, plain)
-    return f"--{name}: {reason}."
 
 
 def build_settings(kind: type[Kind], **values: Any) -> Kind:

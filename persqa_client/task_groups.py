@@ -1,11 +1,14 @@
-"""Coroutines: groups in which the first error cancels the others and is raised unwrapped, and the loop's clock."""
+"""Coroutines: groups in which the first error cancels the others and is raised unwrapped, inner async generators, and
+the loop's clock.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 Value = TypeVar("Value")
 
@@ -37,6 +40,32 @@ async def wait_first(*coroutines: Coroutine[Any, Any, object]) -> None:
             task.cancel()
     for task in done:
         task.result()
+
+
+class InnerGenerator(Generic[Value]):
+    """An async generator that another one iterates and closes, with ``aclosing``.
+
+    An event loop closes the async generators that it knows when it ends. It would close both at the same time, and the
+    one in the way of the other, so it is not told about the inner one.
+    """
+
+    def __init__(self, generator: AsyncGenerator[Value, None]) -> None:
+        self._generator = generator
+
+    def __aiter__(self) -> InnerGenerator[Value]:
+        return self
+
+    def __anext__(self) -> Awaitable[Value]:
+        # A generator calls the hooks in the first call of this method.
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            return self._generator.__anext__()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+
+    async def aclose(self) -> None:
+        await self._generator.aclose()
 
 
 def loop_time() -> float:

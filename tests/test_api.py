@@ -15,7 +15,18 @@ from aiohttp import web
 from PIL import Image
 
 import persqa_client
-from persqa_client import Endpoint, Limits, PersQAClient, Recipe, Record, RowError, RunStopped, generate, stream
+from persqa_client import (
+    Endpoint,
+    Limits,
+    PersQAClient,
+    Recipe,
+    Record,
+    RowError,
+    RunStopped,
+    SettingsError,
+    generate,
+    stream,
+)
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from persqa_client.types import BadRow, Failure
 from tests.support.endpoints import completion_response, serve_handler
@@ -100,6 +111,23 @@ async def test_generate_works_inside_a_running_loop_as_in_a_notebook(simulator: 
     summary = generate([str(red)], base_url=simulator.base_url, model="persqa-simulator")
     assert summary.records[0]["image"] == str(red)
     assert summary.state == "finished"
+
+
+def test_an_empty_name_is_not_the_working_directory(simulator: Simulator) -> None:
+    with pytest.raises(SettingsError, match="rows is empty"):
+        generate("", base_url=simulator.base_url, model="persqa-simulator")
+
+
+def test_credentials_are_given_by_name(red: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with run_simulator(SimSettings(latency=0, api_key="of-a-command")) as server:
+        summary = generate(
+            [str(red)], base_url=server.base_url, model="persqa-simulator", api_key_command="echo of-a-command"
+        )
+        assert summary.tally.succeeded == 1
+        monkeypatch.setenv("WHOLE", "Bearer of-a-command")
+        header = "authorization=@WHOLE"
+        summary = generate([str(red)], base_url=server.base_url, model="persqa-simulator", header=header)
+        assert summary.tally.succeeded == 1
 
 
 def test_an_unknown_argument_is_a_type_error(simulator: Simulator) -> None:

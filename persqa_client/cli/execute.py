@@ -92,6 +92,8 @@ def read_credentials(flags: Mapping[str, Any]) -> Credentials:
 def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bool) -> Run:
     """Exits after a dry run, for an empty input, and for invalid flags."""
     try:
+        if str(flags["output"]) == "-":
+            raise SettingsError("-o -: the output is a file, because a run can be resumed. Name one, such as qa.jsonl.")
         settings = read_settings(flags, endpoints)
         assert settings.input is not None
         assert settings.output is not None

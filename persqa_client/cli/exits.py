@@ -60,12 +60,14 @@ def tolerate_closed_stream(stream: TextIO) -> Iterator[None]:
 
 
 def prepare_process() -> None:
-    """Makes SIGTERM act like Ctrl-C, opens closed standard streams, and escapes characters that the terminal cannot
-    encode.
+    """Makes Ctrl-C and SIGTERM raise KeyboardInterrupt, opens closed standard streams, and escapes characters that the
+    terminal cannot encode.
 
     Runs before every command and before slow imports.
     """
     signal.signal(signal.SIGTERM, raise_keyboard_interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

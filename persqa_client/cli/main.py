@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from persqa_client import __version__
 from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.run import RunCommand, run
 from persqa_client.cli.sim import sim
@@ -54,6 +55,20 @@ def doctor(
     print_report(base_url, model, flags, timeout)
 
 
+def show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"persqa {__version__}")
+        raise typer.Exit
+
+
+def prepare(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    prepare_process()
+
+
 app = typer.Typer(
     name="persqa",
     help="Generates personalised visual question-answering data from photos through an OpenAI-compatible endpoint.",
@@ -61,7 +76,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     add_completion=False,
 )
-app.callback()(prepare_process)
+app.callback()(prepare)
 app.command(cls=RunCommand)(run)
 app.command()(sim)
 app.command()(doctor)

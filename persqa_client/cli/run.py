@@ -67,11 +67,20 @@ def table_as_json(path: Path, key: str, table: dict[str, Any]) -> str:
         raise typer.BadParameter(f"{path} has a value in {key!r} that can't be sent as JSON: {error}.") from error
 
 
+def parse_input(text: str) -> Path:
+    """An empty string, perhaps from a variable that is not set, would be the working directory."""
+    if not str(text).strip():
+        raise typer.BadParameter("it is empty; name a file, or a folder (. for the working directory).")
+    return Path(text)
+
+
 FILES, QUESTIONS, SERVER = "Files", "Questions and answers", "Server"
 
 
 def run(
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A JSONL file, or a folder of images.")],
+    input: Annotated[
+        Path, typer.Argument(metavar="INPUT", parser=parse_input, help="A JSONL file, or a folder of images.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="JSONL file to write.", rich_help_panel=FILES)],
     base_url: Annotated[
         list[str] | None,

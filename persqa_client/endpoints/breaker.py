@@ -38,11 +38,12 @@ REFUSALS = frozenset({RetryAction.FAIL, RetryAction.STOP})
 class FailureKind(NamedTuple):
     code: str
     text: str
+    is_refusal: bool
 
 
 def failure_kind(decision: ErrorDecision) -> FailureKind:
     """Equal for failures that differ only in ids, numbers and URLs."""
-    return FailureKind(decision.code, VARIABLE_TEXT.sub("#", decision.raw or ""))
+    return FailureKind(decision.code, VARIABLE_TEXT.sub("#", decision.raw or ""), decision.action in REFUSALS)
 
 
 def find_unusable(completion: Completion) -> ErrorDecision | None:
@@ -80,6 +81,8 @@ class HeldFailure:
     arrived: int
     # Whether an answered trial was already followed by another attempt of this request.
     retried: bool
+    # Whether it arrived as part of a streak.
+    in_streak: bool
     # True if the failure is the row's own, False if the request is to be sent again.
     is_own: asyncio.Future[bool]
 
@@ -104,38 +107,60 @@ class Breaker:
         self._is_alive = is_alive
         self._try_request = try_request
         self._watch_interval = watch_interval
-        self._sent = 0
+        self.sent = 0  # requests
         self._in_flight: set[int] = set()
-        # Requests that failed since the last good answer.
-        self._streaks: defaultdict[FailureKind, set[int]] = defaultdict(set)
+        # Requests that failed since the last good answer, with the number of requests sent when the failure arrived.
+        self._streaks: defaultdict[FailureKind, dict[int, int]] = defaultdict(dict)
         self._held: list[HeldFailure] = []
         self._answered: Request | None = None
         self._watch_timer: asyncio.TimerHandle | None = None
 
     def start_request(self) -> int:
         """Returns the number of the request, to be passed to ``end_request`` and ``record_answer``."""
-        self._sent += 1
-        self._in_flight.add(self._sent)
-        return self._sent
+        self.sent += 1
+        self._in_flight.add(self.sent)
+        return self.sent
 
     def end_request(self, number: int) -> None:
         self._in_flight.discard(number)
 
     def record_answer(self, number: int, request: Request) -> None:
-        """A good answer. Failures that arrived before its request was sent are the rows' own."""
+        """A good answer. Failures that arrived before its request was sent are the rows' own.
+
+        Those of a streak are sent once more, because the endpoint may have recovered just before.
+        """
         self._answered = request
-        self._streaks.clear()
         if self._held:
+            streaks = self._long_streaks()
             for held in self._held:
                 if held.arrived < number and not held.is_own.done():
                     # An account's refusal is never a row's own.
-                    held.is_own.set_result(held.decision.action is not RetryAction.STOP)
+                    again = held.decision.action is RetryAction.STOP or self._was_in_streak(held, streaks)
+                    held.is_own.set_result(not again)
             self._forget_settled()
+        if self._streaks:
+            self._end_streaks(number)
+
+    def _end_streaks(self, number: int) -> None:
+        """Refusals come at once, so answers to requests that were sent before them do not end a streak of refusals."""
+        for kind, streak in list(self._streaks.items()):
+            left = {each: arrived for each, arrived in streak.items() if kind.is_refusal and arrived >= number}
+            if left:
+                self._streaks[kind] = left
+            else:
+                del self._streaks[kind]
+
+    def _long_streaks(self) -> set[FailureKind]:
+        return {kind for kind, requests in self._streaks.items() if len(requests) >= MIN_STREAK}
+
+    @staticmethod
+    def _was_in_streak(held: HeldFailure, streaks: set[FailureKind]) -> bool:
+        return (held.in_streak or failure_kind(held.decision) in streaks) and not held.retried
 
     def record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
         """Tries the endpoint if it refuses the account, or after a streak. Raises like ``OutageGate.close``."""
         streak = self._streaks[failure_kind(decision)]
-        streak.add(state.number)
+        streak[state.number] = self.sent
         enough = MAX_STREAK
         if decision.action is RetryAction.STOP:
             enough = 1
@@ -152,7 +177,8 @@ class Breaker:
         """
         if self._concurrency_limit.closed:
             raise Interrupted
-        held = HeldFailure(decision, self._sent, retried, asyncio.get_running_loop().create_future())
+        in_streak = failure_kind(decision) in self._long_streaks()
+        held = HeldFailure(decision, self.sent, retried, in_streak, asyncio.get_running_loop().create_future())
         self._held.append(held)
         try:
             self._watch(failover)
@@ -206,11 +232,10 @@ class Breaker:
 
         Rows of a streak get one more attempt, because the endpoint may have recovered just before the trial.
         """
-        streaks = {kind for kind, requests in self._streaks.items() if len(requests) >= MIN_STREAK}
+        streaks = self._long_streaks()
         for held in self._held:
             if not held.is_own.done():
-                was_in_streak = failure_kind(held.decision) in streaks and not held.retried
-                again = not at_first or held.decision.action is RetryAction.STOP or was_in_streak
+                again = not at_first or held.decision.action is RetryAction.STOP or self._was_in_streak(held, streaks)
                 held.is_own.set_result(not again)
         self._streaks.clear()
         self._forget_settled()
@@ -253,7 +278,7 @@ class Trial:
         can_be_replaced = self._failover is not None and self._failover.can_outlast_outage
         if can_be_replaced:
             self._breaker.reject_held(FailedOver())
-        is_refused = self._cause.action in REFUSALS and error.action in REFUSALS
+        is_refused = (self._cause.action in REFUSALS and error.action in REFUSALS) or self._is_useless(error)
         if is_refused and loop_time() - self._began >= max(self._cause.grace, error.grace):
             stop = self._refusal(error)
             if not can_be_replaced:
@@ -261,6 +286,12 @@ class Trial:
                 raise stop
             self._breaker.outage.refusal = stop.message
         return error.message
+
+    def _is_useless(self, error: ErrorDecision) -> bool:
+        """Whether the endpoint gives only thoughts, or is no API. A good endpoint may show a page for a while."""
+        return error.code == self._cause.code and (
+            error.code == "only_reasoning" or (error.code == "not_an_api" and not self._breaker.has_answered)
+        )
 
     def _refusal(self, error: ErrorDecision) -> RunStopped:
         tried = "a request that it had answered before" if self._breaker.has_answered else "a plain request"

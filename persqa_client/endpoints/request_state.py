@@ -36,6 +36,8 @@ class RequestState:
     # Latest failure that may be the start of an outage; None once that is decided.
     latest_failure: ErrorDecision | None = None
     answers_at_failure: int = -1  # number of answers by the endpoint, at the time of that failure
+    latest_number: int = 0  # of the latest attempt, among all that were sent to the endpoint
+    was_in_flight: bool = False  # at the first failure since the endpoint last answered any request
     unanswered_attempts: int = 0  # attempts since the endpoint last answered any request
     settled_outages: int = 0
     refusals: int = 0  # by endpoints whose refusal was left to another one to confirm
@@ -62,9 +64,10 @@ class RequestState:
             self.refused_since = now
         return now - self.refused_since
 
-    def record_failure(self, decision: ErrorDecision, answers: int) -> None:
+    def record_failure(self, decision: ErrorDecision, answers: int, *, was_in_flight: bool = True) -> None:
         if answers > self.answers_at_failure:
-            self.unanswered_attempts = 0
+            self.unanswered_attempts, self.was_in_flight = 0, False
+        self.was_in_flight = self.was_in_flight or was_in_flight
         self.unanswered_attempts += decision.action is RetryAction.RETRY
         self.latest_failure, self.answers_at_failure = decision, answers
 
@@ -80,7 +83,7 @@ class RequestState:
         self.settled_outages = outages
         if self.latest_failure is not None and self.answers_at_failure == answers_before:
             self.attempts_used -= self.unanswered_attempts
-            self.crashes += answers_before > self.answers_at_crash
+            self.crashes += self.was_in_flight and answers_before > self.answers_at_crash
             self.answers_at_crash = answers_before
         self.latest_failure, self.unanswered_attempts = None, 0
 

@@ -147,6 +147,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.backoff = backoff
         self._image_tokens = image_tokens
         self.rng = random.Random()  # for the waits before retries
+        self._first_failure = (-1, 0)  # since the latest answer: number of answers, and of requests sent, by then
         self._lone_refusals = 0  # in a row, of requests that were the only one in flight
         self._metrics_task: asyncio.Task[None] | None = None
 
@@ -238,7 +239,9 @@ class Session(AbstractAsyncContextManager["Session"]):
             stream = bool(upload.carried) and dialect.can_stream_uploads
             worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
             sampling = profile.sampling
-            if request.max_tokens is not None:
+            if state.latest_failure is not None and state.latest_failure.code == "only_reasoning":
+                worded = replace(worded, seed=(request.seed + state.attempts_used) % 2**31)
+            if request.max_tokens is not None and profile.initial_max_tokens is not None:
                 worded = replace(worded, max_tokens=max(request.max_tokens, sampling.max_tokens))
             # Rendered for each attempt: stored in ``state``, the images would outlive the request.
             body = render_body(worded, model=self.endpoint.model, sampling=sampling, dialect=dialect)
@@ -246,11 +249,13 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.traffic.sent += 1
             self.traffic.retried += was_sent
             state.sent += 1
-            number = self.breaker.start_request()
+            number = state.latest_number = self.breaker.start_request()
             try:
                 completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
             except AttemptError as error:
                 decision = error.decision = upload.reclassify(error.decision, known)
+                if decision.usage is not None:
+                    self.traffic.usage += decision.usage
                 if profile is self.profile and trial.is_form_refused(decision, state.attempts_used):
                     self.outage.record_answer()
                     state.attempts_used += decision.action is RetryAction.RETRY
@@ -342,8 +347,10 @@ class Session(AbstractAsyncContextManager["Session"]):
 
         Otherwise the request could crash it for ever: without an answer in between, an outage proves nothing.
         """
-        if state.crashes and state.answers_at_failure == self.outage.answers and not self.outage.closed:
-            self.breaker.try_endpoint(state.latest_failure or UNCONFIRMED, state.failover)
+        has_crashed_before = state.crashes > 0
+        self._settle_outages(state)
+        if has_crashed_before and state.answers_at_failure == self.outage.answers and not self.outage.closed:
+            self.breaker.try_endpoint(UNCONFIRMED, state.failover)
             await self.outage.wait_until_open()
 
     async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
@@ -364,7 +371,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         match decision.action:
             case RetryAction.RETRY:
                 state.attempts_used += 1
-                state.record_failure(decision, self.outage.answers)
+                self._record_failure(decision, state)
                 if decision.code == "timeout":
                     self.concurrency_limit.record_timeout(permit)
                 if decision.code in UNREACHABLE_CODES:
@@ -379,7 +386,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 self._react_to_load(decision, permit, state)
             case RetryAction.AWAIT_RECOVERY:
                 if decision.code == "engine_dead":
-                    state.record_failure(decision, self.outage.answers)
+                    self._record_failure(decision, state)
                 self.outage.close(decision.message, state.failover)
             case RetryAction.STOP:
                 if not (is_row and (self.client.context.has_answered or decision.grace)):
@@ -391,6 +398,13 @@ class Session(AbstractAsyncContextManager["Session"]):
                     self.breaker.record_failure(decision, state)
             case RetryAction.RESEND:
                 self.outage.record_answer()
+
+    def _record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
+        answers, sent = self._first_failure
+        if answers != self.outage.answers:
+            answers, sent = self._first_failure = self.outage.answers, self.breaker.sent
+        # What was sent after the first failure since an answer did not cause it.
+        state.record_failure(decision, answers, was_in_flight=state.latest_number <= sent)
 
     def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
         retry_after, max_outage = decision.retry_after, self.limits.max_outage

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -78,7 +78,9 @@ class LocalEngine:
         for task in self._jobs:
             task.cancel()
 
-    async def run(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> AsyncIterator[tuple[Job, Outcome]]:
+    async def run(
+        self, jobs: Iterator[Job | None], has_room: Callable[[], bool]
+    ) -> AsyncGenerator[tuple[Job, Outcome], None]:
         """Yields finished jobs with their outcomes.
 
         A None in ``jobs`` yields to the event loop. RunStopped from an answer is raised after the remaining outcomes;

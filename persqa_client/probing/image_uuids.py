@@ -56,7 +56,7 @@ async def probe_uuid(probe: ProbeSession) -> bool:
 
 
 def make_image(colour: str) -> EncodedImage:
-    return replace(make_colour_image(colour, SIDE), uuid=f"persqa-{secrets.token_hex(8)}")
+    return replace(make_colour_image(colour, SIDE, palette=True), uuid=f"persqa-{secrets.token_hex(8)}")
 
 
 async def _complete_by_uuid(

@@ -84,8 +84,11 @@ class ColourAnswer:
 
 
 @cache
-def make_colour_image(colour: str, side: int = SIDE, *, noise_rows: int = 0) -> EncodedImage:
-    """``noise_rows`` at the bottom deviate by a few levels, which nobody sees and which PNG cannot compress."""
+def make_colour_image(colour: str, side: int = SIDE, *, noise_rows: int = 0, palette: bool = False) -> EncodedImage:
+    """``noise_rows`` at the bottom deviate by a few levels, which nobody sees and which PNG cannot compress.
+
+    ``palette``: a file of a tenth of the size, which some servers cannot read.
+    """
     red, green, blue = COLOURS[colour][0]
     image = Image.new("RGB", (side, side), (red, green, blue))
     if noise_rows:
@@ -95,6 +98,7 @@ def make_colour_image(colour: str, side: int = SIDE, *, noise_rows: int = 0) -> 
         pixels = bytes(level + shade for level, shade in zip(levels, shades, strict=True))
         image.paste(Image.frombytes("RGB", (side, noise_rows), pixels), (0, side - noise_rows))
     buffer = io.BytesIO()
+    image = image.quantize(2) if palette else image
     image.save(buffer, "PNG", compress_level=9)
     return EncodedImage(buffer.getvalue(), "image/png", side, side)
 

@@ -13,10 +13,12 @@ from persqa_client.config import Endpoint, RunSettings
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
-from persqa_client.errors import Interrupted, SettingsError
+from persqa_client.errors import Interrupted, RunStopped, SettingsError
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
+from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.compose import Composition, RunPlan, ignore_warning, input_folder_of
+from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles
@@ -94,7 +96,7 @@ class Run:
         Raises SettingsError before anything is sent. After RunStopped and StorageError the run can be resumed.
         """
         self._started_at = self._clock()
-        for warning in self.plan.warnings():
+        for warning in (*self.plan.warnings(), *announce_pace(self.settings)):
             self._warn(warning)
         if self.settings.output is None:
             memory = MemoryLedger(self.plan.make_renderer())
@@ -168,8 +170,12 @@ class Run:
 
     async def _probe(self) -> bool:
         self.progress.phase = "probing the server"
-        depth: ProbeDepth = "all" if self.settings.probes else "identity"
-        self._probing = asyncio.ensure_future(self.composition.probe(depth, uuid=self.settings.uuid != "off"))
+        wanted: ProbeDepth = "all" if self.settings.probes else "identity"
+        depth, warning = plan_probes(self.settings, wanted)
+        if warning is not None:
+            self._warn(warning)
+        uuid = self.settings.uuid != "off" and depth == wanted
+        self._probing = asyncio.ensure_future(self.composition.probe(depth, uuid=uuid))
         try:
             await self._probing
         except (asyncio.CancelledError, Interrupted):
@@ -177,6 +183,9 @@ class Run:
                 raise
         finally:
             self._probing = None
+        problems = map(explain_unusable_vision, self.composition.servers)
+        if (problem := next(filter(None, problems), None)) is not None and not self._stopped:
+            raise RunStopped("no_pictures", problem)  # the probes of a strategy alone do not raise it
         return not self._stopped
 
     async def _run_row_loop(self, ledger: AnyLedger) -> bool:

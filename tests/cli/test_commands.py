@@ -13,6 +13,7 @@ import orjson
 import pytest
 from PIL import Image
 
+from persqa_client import __version__
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.commands import PERSQA, persqa, start
 
@@ -101,6 +102,12 @@ def test_failed_rows_are_exit_1_also_when_the_command_is_repeated(folder: Path, 
         pytest.param(["--rps", "inf"], "--rps", id="infinite requests a second"),
         pytest.param(["--seed", "9" * 20], "--seed", id="seed beyond 64 bits"),
         pytest.param(["-o", f"{'x' * 235}.jsonl"], "is too long", id="output name too long"),
+        pytest.param(["-o", "-"], "-o -: the output is a file", id="standard output"),
+        pytest.param(["--max-outage", "-1"], "--max-outage: must be greater than or equal to 0", id="plain words"),
+        pytest.param(["--tpm", "100"], "--tpm 100 is less than one request", id="tokens for no request"),
+        pytest.param(["--header", "api-key=sesame"], "--header takes NAME=@VARIABLE", id="value of a header"),
+        pytest.param(["--api-key-command", "false"], "false failed with exit code 1", id="key command"),
+        pytest.param(["--ca-cert", "missing.pem"], "--ca-cert: missing.pem can't be read", id="certificates"),
         pytest.param(["--nonsense"], "--nonsense", id="no such flag"),
     ],
 )
@@ -111,6 +118,15 @@ def test_invalid_usage_is_exit_2_with_a_message(
     assert result.returncode == 2
     assert expected in " ".join(result.stderr.replace("│", " ").split())
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("by_file", [False, True], ids=["flag", "config file"])
+def test_an_empty_input_name_is_not_the_working_directory(folder: Path, simulator: Simulator, by_file: bool) -> None:
+    (folder / "run.toml").write_text('input = ""\n')
+    words = [word for word in arguments(simulator, "") if word or not by_file]
+    result = persqa(*words, *(["--config", "run.toml"] if by_file else []), cwd=folder)
+    assert result.returncode == 2
+    assert "it is empty" in result.stderr
 
 
 def test_a_missing_input_is_exit_2(folder: Path, simulator: Simulator) -> None:
@@ -233,6 +249,38 @@ def test_a_full_disk_stops_the_run_with_one_message_and_loses_nothing(folder: Pa
     assert "run the same command again" in result.stderr
     assert run(folder, simulator).returncode == 0
     assert [row["n"] for row in map(orjson.loads, (folder / "qa.jsonl").read_bytes().splitlines())] == list(range(400))
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    result = persqa("--version", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (0, f"persqa {__version__}\n")
+
+
+@pytest.mark.parametrize("more", [["--dry-run"], ["--help"]])
+def test_output_to_a_full_disk_is_one_sentence(folder: Path, simulator: Simulator, more: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [*PERSQA, *arguments(simulator), *more], cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (result.returncode, result.stderr) == (2, "Error: the output can't be written (No space left on device).\n")
+
+
+@pytest.mark.parametrize("module", ["typer", "openai"])
+def test_ctrl_c_during_the_imports_is_quiet(folder: Path, simulator: Simulator, module: str) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from persqa_client.cli.start import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments(simulator)], cwd=folder, capture_output=True, text=True
+    )
+    assert result.returncode == 130
+    assert "Traceback" not in result.stderr
+    assert not list(folder.glob("qa*"))
 
 
 def test_the_installed_command_is_the_module(tmp_path: Path) -> None:

@@ -36,6 +36,13 @@ def test_crashes_count_only_if_other_requests_were_answered_in_between() -> None
     assert crashes == [1, 1, 2, 2, 3]
 
 
+def test_a_request_that_was_sent_after_the_first_failure_caused_no_crash() -> None:
+    state = RequestState()
+    state.record_failure(BAD_GATEWAY, 4, was_in_flight=False)
+    state.settle_outages(outages=1, answers_before=4)
+    assert state.crashes == 0
+
+
 def test_a_request_is_suspect_from_the_outage_that_began_with_it_in_flight() -> None:
     state = RequestState()
     state.record_failure(BAD_GATEWAY, 4)

@@ -170,7 +170,6 @@ async def test_a_rejected_row_is_not_retried(
         pytest.param(error_response(403), "forbidden", id="403"),
         pytest.param(error_response(404, "The model `qwen` does not exist."), "unknown_model", id="404, model"),
         pytest.param(httpx.Response(404, json={"detail": "Not Found"}), "wrong_url", id="404, address"),
-        pytest.param(error_response(429, code="insufficient_quota"), "no_quota", id="429, quota"),
     ],
 )
 async def test_an_error_that_every_row_would_get_stops_the_run(

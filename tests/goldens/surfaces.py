@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
 import signal
 import subprocess
 import time
-import tomllib
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import typer
 
 import persqa_client
+from persqa_client.cli.main import app
 from tests.goldens.scenarios import SCENARIOS, play, prepare
 from tests.goldens.server import MODEL, RecordingServer
 from tests.support.commands import PERSQA, persqa, start
@@ -47,10 +46,8 @@ def collect(folder: Path) -> dict[str, Any]:
 
 
 def flags() -> dict[str, Any]:
-    """Each command's options and arguments with what they take, by the console script's own application."""
-    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    module, _, attribute = scripts["persqa"].partition(":")
-    group: Any = typer.main.get_command(getattr(importlib.import_module(module), attribute))
+    """Each command's options and arguments with what they take, by the application that the console script calls."""
+    group: Any = typer.main.get_command(app)
     return {
         name: {parameter.name: describe(parameter) for parameter in command.params}
         for name, command in sorted(group.commands.items())

@@ -136,7 +136,7 @@ async def test_a_model_that_says_nothing_is_asked_for_more_words() -> None:
             return web.json_response({"error": {"message": "Cache miss."}}, status=400)
         if isinstance(part, dict) and part["image_url"] is not None:
             urls[part.get("uuid")] = part["image_url"]["url"]
-        word = urls[part["uuid"]][-20:] if isinstance(part, dict) and "uuid" in part else ""
+        word = str(hash(urls[part["uuid"]])) if isinstance(part, dict) and "uuid" in part else ""
         said.append(body.get("min_tokens", 0))
         return web.json_response({"choices": [{"message": {"content": word if said[-1] else ""}}]})
 

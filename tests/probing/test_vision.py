@@ -39,6 +39,14 @@ def test_an_image_is_filled_with_its_colour(colour: str) -> None:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
+def test_an_image_with_a_palette_shows_the_same(colour: str) -> None:
+    plain, small = make_colour_image(colour), make_colour_image(colour, palette=True)
+    with Image.open(io.BytesIO(small.data)) as image:
+        assert image.convert("RGB").getcolors() == [(560 * 560, COLOURS[colour][0])]
+    assert len(small.data) < len(plain.data) / 5
+
+
+@pytest.mark.parametrize("colour", COLOURS)
 def test_the_second_image_differs_in_its_bytes_only(colour: str) -> None:
     plain, noisy = make_colour_image(colour), make_colour_image(colour, noise_rows=NOISE_ROWS)
     assert (noisy.width, noisy.height) == (plain.width, plain.height)

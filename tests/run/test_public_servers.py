@@ -322,7 +322,7 @@ async def test_reasoning_without_an_answer_stops_the_run_and_counts_its_tokens(t
 async def test_a_picture_that_stops_the_engine_fails_alone(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.write_rows(ROWS, images=ROWS)
-    Image.new("RGB", (333, 222), (9, 9, 9)).save(tmp_path / "17.png")
+    Image.new("RGB", (333, 222), (9, 9, 9)).save(tmp_path / "17.jpg")
     down_until, crashes = 0.0, 0
 
     async def respond(call: Call) -> web.Response:

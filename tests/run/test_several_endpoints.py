@@ -207,11 +207,11 @@ async def test_an_endpoint_without_quota_is_left_out_with_a_warning(folder: RunF
 async def test_the_last_endpoint_without_quota_stops_the_run(folder: RunFolder) -> None:
     folder.write_rows(60, images=20)
     with (
-        fast_simulator(script=["ok"] * 5 + ["quota"] * 50) as one,
+        fast_simulator(script=["ok"] * 5 + ["payment"] * 50) as one,
         fast_simulator(script=["ok"] * 5 + ["payment"] * 50) as two,
     ):
         stop = await run_until_stopped(folder.make_run(one.base_url, two.base_url, concurrency=4))
-        assert stop.code in {"no_quota", "no_credit"}
+        assert stop.code == "no_credit"
         assert folder.failure_codes == {}
     with fast_simulator() as third:
         await folder.make_run(third.base_url).execute()

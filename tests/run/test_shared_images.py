@@ -96,7 +96,7 @@ def test_five_questions_send_hardly_more_bytes_than_one(folder: Path, tmp_path: 
     five = count_bytes_sent(rows, questions=5)
     assert_all_answered(rows)
     assert five < 1.1 * one
-    assert count_bytes_sent(rows, questions=5, uuid=False) > 4.9 * one
+    assert count_bytes_sent(rows, questions=5, uuid=False) > 4.8 * one
 
 
 def test_the_answers_are_the_same_as_without_uuids(folder: Path, tmp_path: Path, simulator: Simulator) -> None:

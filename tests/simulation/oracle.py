@@ -26,15 +26,16 @@ def may_stop(settings: EndpointSettings, now: float) -> bool:
     index = timeline.index_at(now)
     if answers(timeline.phases[index]):
         return index > 0 and is_unnoticed(timeline, index, now, settings.latency)
-    return timeline.phases[index].kind in REFUSING or now - bad_since(settings, index) >= MAX_OUTAGE - 1
+    trouble = trouble_at(settings, index)
+    return any(phase.kind in REFUSING for phase in trouble) or now - trouble[0].since >= MAX_OUTAGE - 1
 
 
-def bad_since(settings: EndpointSettings, index: int) -> float:
-    """When the trouble of a phase began; good phases in between may be too short to be noticed."""
-    timeline = settings.timeline
-    while index > 1 and is_unnoticed(timeline, index - 1, timeline.phases[index].since, settings.latency):
-        index -= 2
-    return timeline.phases[index].since
+def trouble_at(settings: EndpointSettings, index: int) -> tuple[Phase, ...]:
+    """The phases of the trouble that lasts in a bad phase; good ones in between may be too short to be noticed."""
+    timeline, first = settings.timeline, index
+    while first > 1 and is_unnoticed(timeline, first - 1, timeline.phases[first].since, settings.latency):
+        first -= 2
+    return timeline.phases[first : index + 1]
 
 
 def is_unnoticed(timeline: Timeline, index: int, now: float, latency: float) -> bool:

@@ -13,7 +13,7 @@ from tests.simulation.world import RowScript
 
 KILLER = 20
 # Crashes until the row fails; each costs what is in flight, the retries that find the server away, and trials.
-CRASHES = 10
+CRASHES = 12
 COST = CRASHES * (2 * CONCURRENCY + 4)
 
 RUNNER_STOPPED = refusal(

@@ -89,7 +89,7 @@ SCENARIOS = [
         name="ngrok: the tunnel is offline",
         source="https://github.com/inconshreveable/ngrok/issues/828",
         endpoints=(server(*trouble("errors", NGROK_OFFLINE, seconds=60), has_health=False),),
-        cost=COST,
+        cost=COST + 8,
     ),
     Scenario(
         name="Hugging Face endpoint: scaled to zero",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.replies import Reply, completion, refusal, reply_json
-from tests.simulation.scenarios import BEGIN, CONCURRENCY, Scenario, check, server, trouble
+from tests.simulation.scenarios import BEGIN, CONCURRENCY, ROWS, Scenario, check, server, trouble
 from tests.simulation.world import RowScript
 
 # Answers in a row until the endpoint is tried, besides the requests that are in flight; and the trials.
@@ -119,6 +119,13 @@ ROW_AFTER_ROW = [
         "https://github.com/sunholo-data/ailang/issues/842",
         reply_json(200, {"choices": [{"message": {"content": None}, "finish_reason": "stop"}]}),
         stops=(),
+    ),
+    Scenario(
+        name="Gemini: empty answers for a moment, fewer than a streak, to rows that are asked twice",
+        source="https://github.com/google-gemini/deprecated-generative-ai-python/issues/744",
+        endpoints=(server(*trouble("useless", completion("", "stop"), seconds=1.6)),),
+        rows={row: RowScript("cured") for row in range(1, ROWS + 1)},
+        cost=COST,
     ),
 ]
 

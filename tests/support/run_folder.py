@@ -33,9 +33,9 @@ class RunFolder:
     def write_rows(self, count: int, *, images: int = 1, with_question: bool = True) -> None:
         """Writes an input file of ``count`` rows that share ``images`` images."""
         for number in range(images):
-            Image.new("RGB", (32, 32), (200, number, 0)).save(self.path / f"{number}.png")
+            Image.new("RGB", (32, 32), (200, number, 0)).save(self.path / f"{number}.jpg")
         row = {"question": "What is <mam> wearing?"} if with_question else {}
-        lines = [json.dumps({"id": n, "image": [f"{n % images}.png"], **row}) + "\n" for n in range(count)]
+        lines = [json.dumps({"id": n, "image": [f"{n % images}.jpg"], **row}) + "\n" for n in range(count)]
         (self.path / "in.jsonl").write_text("".join(lines), encoding="utf-8")
 
     def make_run(

@@ -1,0 +1,42 @@
+"""The entry point of the ``persqa`` command: everything around the imports, which take a part of a second."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from types import FrameType
+
+# As in cli/exits.py, which is imported later.
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+# Of a standard stream on a full disk, and of one whose reader has gone.
+FULL, CLOSED = (errno.ENOSPC, errno.EDQUOT), (errno.EPIPE,)
+
+
+def main() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop_early)  # until ``prepare_process``
+    from persqa_client.cli.main import app
+
+    try:
+        try:
+            app(prog_name="persqa")
+        finally:
+            if sys.stdout is not None:  # closed by the caller
+                sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in FULL + CLOSED:
+            raise
+        # What is left in the buffer would fail again when the process exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno in FULL:
+            print(f"Error: the output can't be written ({error.strerror}).", file=sys.stderr)
+            sys.exit(EXIT_USAGE)
+
+
+def stop_early(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C during the imports. Nothing is open yet, and an exception in an import would be reported as a bug."""
+    os.write(sys.stderr.fileno(), b"Stopped.\n")
+    os._exit(EXIT_INTERRUPTED)

@@ -1,0 +1,82 @@
+"""What the user's rate limits allow: how many probes, and how many requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from persqa_client.config import Limits, RunSettings
+from persqa_client.probing.probe import ProbeDepth
+
+# Requests of all probes, of those for a strategy that depends on them, and of the vision check alone; about.
+ALL_PROBES, STRATEGY_PROBES, VISION_PROBES = 20, 8, 2
+# Tokens that a probe counts: a picture of 560x560 pixels and a few words.
+PROBE_TOKENS = 500
+# Seconds that the probes may take before the first row.
+PROBE_SECONDS = 60.0
+# Seconds between two requests from which on the pace is announced.
+SLOW_INTERVAL = 5.0
+# Tokens of the texts of a request, and pixels of a picture's token; both at least.
+TEXT_TOKENS = 100
+PIXELS_PER_TOKEN = 32 * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between two requests, and the flag that asks for them."""
+
+    interval: float
+    flag: str
+
+
+def slowest_pace(limits: Limits, tokens: int) -> Pace | None:
+    """For requests that count these tokens. None without a rate limit."""
+    paces = []
+    if limits.rps is not None:
+        paces.append(Pace(1 / limits.rps, f"--rps {limits.rps:g}"))
+    if limits.rpm is not None:
+        paces.append(Pace(60 / limits.rpm, f"--rpm {limits.rpm:g}"))
+    if limits.tpm is not None:
+        paces.append(Pace(60 * tokens / limits.tpm, f"--tpm {limits.tpm}"))
+    return max(paces, key=lambda pace: pace.interval, default=None)
+
+
+def count_probes(depth: ProbeDepth, strategy: str) -> int:
+    if depth == "identity":
+        return 0
+    if depth == "all":
+        return ALL_PROBES
+    return VISION_PROBES if strategy == "direct" else STRATEGY_PROBES
+
+
+def plan_probes(settings: RunSettings, wanted: ProbeDepth) -> tuple[ProbeDepth, str | None]:
+    """The depth that takes at most ``PROBE_SECONDS``, and a warning if that is none or takes longer.
+
+    A strategy that depends on the probes is always probed.
+    """
+    pace, strategy = slowest_pace(settings.limits, PROBE_TOKENS), settings.recipe.strategy
+    if pace is None or pace.interval * count_probes(wanted, strategy) <= PROBE_SECONDS:
+        return wanted, None
+    seconds = pace.interval * count_probes("strategy", strategy)
+    if seconds <= PROBE_SECONDS:
+        return "strategy", None
+    if strategy in ("constrain", "prefill"):
+        return "strategy", f"With {pace.flag}, the probes of --strategy {strategy} take about {seconds:.0f} s."
+    return "identity", (
+        f"With {pace.flag}, the probes would take about {seconds:.0f} s, so they are left out: whether the model sees "
+        "pictures is not tested, and answers are not constrained."
+    )
+
+
+def announce_pace(settings: RunSettings) -> tuple[str, ...]:
+    """Warnings if the limits allow few requests, or none with a large picture."""
+    tokens = TEXT_TOKENS + settings.sampling.max_tokens + settings.recipe.max_pixels // PIXELS_PER_TOKEN
+    tpm = settings.limits.tpm
+    if tpm is not None and tpm < tokens:
+        return (
+            f"--tpm {tpm} is less than one request with a large picture counts ({tokens} tokens): lower --max-pixels "
+            "or --max-tokens, or raise --tpm.",
+        )
+    pace = slowest_pace(settings.limits, tokens)
+    if pace is None or pace.interval < SLOW_INTERVAL:
+        return ()
+    return (f"With {pace.flag}, a request is sent every {pace.interval:.0f} s.",)

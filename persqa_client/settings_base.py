@@ -1,0 +1,59 @@
+"""The base class of settings: invalid values raise SettingsError, in the words of usage errors."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from persqa_client.errors import SettingsError
+
+# How pydantic begins its sentences, and how usage errors say the same.
+DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b")
+
+PLAIN_WORDS = (
+    ("valid integer", "whole number"),
+    ("valid number", "number"),
+    ("valid string", "text"),
+    ("valid tuple", "list"),
+)
+
+
+def describe_error(error: ValidationError) -> str:
+    """One sentence about the first invalid setting, by the name of its flag."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    path = [str(part).replace("_", "-") for part in first["loc"] if isinstance(part, str) and part != "[key]"]
+    own, reason = first["type"] == "value_error", first["msg"]
+    reason = reason.removeprefix("Value error, ") if own else reason[0].lower() + reason[1:]
+    if not path:
+        return f"{reason}." if reason.startswith("--") else f"{reason[0].upper()}{reason[1:]}."
+    name = path[-1] if path[0] != "headers" else "header"
+    if first["type"] == "missing":
+        return f"--{name} is missing."
+    if first["type"] == "extra_forbidden":
+        return f"--{name} is not a setting."
+    if first["type"] == "string_too_short":
+        return f"--{name}: must not be empty."
+    reason = DEMAND.sub(r"must \2", reason).partition(", unable to")[0]
+    for word, plain in PLAIN_WORDS:
+        reason = reason.replace(word, plain)
+    return f"--{name}: {reason}."
+
+
+class Settings(BaseModel):
+    """Raises SettingsError for an invalid value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # type checkers take the signature from the fields
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                message = describe_error(error)
+            else:
+                return
+            # Raised here, because the validation error as its context would show the values, keys included.
+            raise SettingsError(message)
