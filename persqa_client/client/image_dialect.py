@@ -11,11 +11,15 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from math import isqrt
+from typing import Literal
 
 from persqa_client.client.classify import UNREACHABLE_CODES
 from persqa_client.errors import RowError
 from persqa_client.images.loader import ImageConverter, ImageForm, total_size
 from persqa_client.types import EncodedImage, ErrorDecision, RetryAction
+
+# What is changed for an endpoint.
+Suspicion = Literal["type", "size"]
 
 FORMAT_NAMES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP"}
 JPEG, PNG, WEBP = FORMAT_NAMES
@@ -64,20 +68,21 @@ class SizeLimit:
         limit = min((size for size in (self.refused, refused) if size is not None), default=None)
         if limit is None:
             return None
-        # An answered size beyond the limit says nothing: a server may limit each image.
+        # If more was answered, the limit is another one: of each image, perhaps.
         answered = self.answered if self.answered < limit else 0
         if answered * CLOSE >= limit:
             return answered
         return max(isqrt(answered * limit), limit * (7 if refusals < MAX_SMALL_STEPS else 3) // 10)
 
-    def record_answer(self, size: int, refused: int | None) -> None:
-        """``refused``: a larger size of the same images, which was refused."""
+    def record_answer(self, size: int) -> None:
         self.answered = max(size, self.answered)
-        if refused is not None and refused > size:
-            self.refused = min(refused, self.refused or refused)
-            self.answered = size if self.answered >= self.refused else self.answered
-        elif self.refused is not None and size >= self.refused:
+        if self.refused is not None and self.answered >= self.refused:
             self.refused = None
+
+    def record_refusal(self, size: int) -> None:
+        """A refused size, of images that were answered after a reduction."""
+        if size > self.answered:
+            self.refused = min(size, self.refused or size)
 
 
 class ImageDialect:
@@ -90,8 +95,8 @@ class ImageDialect:
         self.accepted_types = {JPEG}
         self._refused_types: frozenset[str] = frozenset()
         self._failed_tests: Counter[str] = Counter()
-        # Number of answers when a test after server errors succeeded for the first time.
-        self._suspected_at: int | None = None
+        # Number of answers when another form was answered for the first time, by what was changed.
+        self._suspected_at: dict[Suspicion, int] = {}
 
     @property
     def form(self) -> ImageForm:
@@ -104,6 +109,7 @@ class ImageDialect:
         self.answers += 1
         self.accepted_types.update(image.media_type for image in images)
         self._refused_types -= self.accepted_types
+        self.size_limit.record_answer(total_size(images))
 
     def record_refused(self, types: Collection[str]) -> None:
         self._refused_types |= frozenset(types) - self.accepted_types
@@ -117,18 +123,13 @@ class ImageDialect:
         if describe_kind(decision) == describe_kind(later):
             self._failed_tests[describe_kind(decision)] += 1
 
-    def is_conclusive(self, decision: ErrorDecision, started: int) -> bool:
-        """Whether the answer to another form proves that the form was the reason of the refusal.
+    def is_confirmed(self, suspicion: Suspicion, started: int) -> bool:
+        """Whether another form was answered before, too. ``started``: number of answers when the request began.
 
-        ``started``: number of answers when the request began. Server errors may have ended by chance in the meantime,
-        so they have to come again after a first test.
+        A single refusal may have had another reason, which has ended when the other form is sent.
         """
-        if decision.action is RetryAction.FAIL:
-            return True
-        if self._suspected_at is None:
-            self._suspected_at = self.answers
-            return False
-        return started >= self._suspected_at
+        first = self._suspected_at.setdefault(suspicion, self.answers)
+        return started >= first
 
     def describe_changes(self) -> list[str]:
         notes = [
@@ -138,6 +139,8 @@ class ImageDialect:
         if (target := self.size_limit.target()) is not None:
             limit = f"{target / 1000:,.0f} KB (base64) per request"
             notes.append(f"images of more than {limit} are made smaller: the server refuses larger requests")
+        elif "size" in self._suspected_at:
+            notes.append("images of some requests were made smaller: the server refused them as too large")
         return notes
 
 
@@ -165,16 +168,23 @@ class ImageTrial:
 
         Raises RowError like ``convert_image``.
         """
-        before, refusal, self._refusal = self.images, self._refusal, None
+        before, refusal = self.images, self._refusal
         if refusal is not None:
             try:
                 self._is_exhausted = not await self._change_form(refusal)
             except RowError:
                 # The refusal stands: these images can't be decoded here either.
                 self._is_exhausted = True
+            if not self._is_exhausted:
+                self._refusal = None
         elif self._tested is None and self._refused_size is None:
             await self._use(self._dialect.form)
         return self.images != before
+
+    def take_refusal(self) -> ErrorDecision | None:
+        """The refusal that stands, once, if ``prepare`` found no other form."""
+        refusal, self._refusal = self._refusal, None
+        return refusal
 
     def is_form_refused(self, decision: ErrorDecision, attempts: int) -> bool:
         """Whether to ``prepare`` and send the images in another form after this failure, at no cost to the row.
@@ -245,12 +255,16 @@ class ImageTrial:
 
     def record_answer(self) -> None:
         """An answer to the images as they are now."""
-        dialect, refused = self._dialect, self._refused_size
+        dialect, tested, refused_size = self._dialect, self._tested, self._refused_size
         dialect.record_accepted(self.images)
-        if self._tested is not None and dialect.is_conclusive(self._tested, self._started):
-            dialect.record_refused(self._tested_types)
-            refused = refused or self._tested_size
-        dialect.size_limit.record_answer(total_size(self.images), refused)
+        if tested is not None and not self._tested_types:
+            refused_size = self._tested_size
+        elif tested is not None:
+            is_conclusive = tested.action is RetryAction.FAIL  # server errors may end by chance
+            if is_conclusive or dialect.is_confirmed("type", self._started):
+                dialect.record_refused(self._tested_types)
+        if refused_size is not None and dialect.is_confirmed("size", self._started):
+            dialect.size_limit.record_refusal(refused_size)
 
 
 def is_about_request(decision: ErrorDecision) -> bool:
@@ -263,8 +277,8 @@ def is_about_request(decision: ErrorDecision) -> bool:
 
 def is_too_large(decision: ErrorDecision) -> bool:
     said = decision.raw or ""
-    is_said = bool(TOO_LARGE.search(said)) and not OTHER_LIMIT.search(said)
-    return is_about_request(decision) and (decision.status == TOO_LARGE_STATUS or is_said)
+    is_said = decision.status == TOO_LARGE_STATUS or bool(TOO_LARGE.search(said))
+    return is_about_request(decision) and is_said and not OTHER_LIMIT.search(said)
 
 
 def describe_kind(decision: ErrorDecision) -> str:

@@ -212,6 +212,10 @@ class Session(AbstractAsyncContextManager["Session"]):
         tokens: int,
     ) -> Reply | None:
         """None if the images are to be sent in another form."""
+        refusal = trial.take_refusal()
+        if refusal is not None and refusal.action is RetryAction.FAIL:
+            self.breaker.record_failure(refusal, state)
+            raise AttemptError(refusal)
         if state.failover is not None:
             await self._fail_over_if_needed(state, state.failover)
         was_sent = state.sent > 0
@@ -254,6 +258,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                     self.traffic.usage += decision.usage
                 if profile is self.profile and trial.is_form_refused(decision, state.attempts_used):
                     self.outage.record_answer()
+                    state.attempts_used += decision.action is RetryAction.RETRY
                     return None
                 self._react(decision, permit, state, profile)
                 # Another request may already have adapted the dialect.

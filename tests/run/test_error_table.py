@@ -85,7 +85,8 @@ async def test_a_rejected_row_fails_at_once_and_alone(folder: RunFolder, kind: s
     with fast_simulator(script=["ok", kind]) as simulator:
         await folder.make_run(simulator.base_url).execute()
     assert (len(folder.answered_ids), list(folder.failure_codes.values())) == (2, [code])
-    assert simulator.stats()["requests"] == 3
+    # A fourth tries the endpoint, if the others were answered while a smaller image was made for a 413.
+    assert simulator.stats()["requests"] in ((3, 4) if kind == "too_large" else (3,))
 
 
 async def test_prompts_that_are_too_long_fail_their_rows_and_keep_the_dialect(folder: RunFolder) -> None:
