@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from persqa_client.endpoints.pool import Pool
-from persqa_client.endpoints.session import Reply
+from persqa_client.endpoints.profile import Reply
 from persqa_client.errors import Interrupted, RowError, SettingsError
 from persqa_client.types import Completion, EncodedImage, Request, Turn
 

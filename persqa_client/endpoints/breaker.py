@@ -182,7 +182,8 @@ class Breaker:
         self._held.append(held)
         try:
             self._watch(failover)
-            return await held.is_own
+            with self._concurrency_limit.waiting_without_permit():
+                return await held.is_own
         finally:
             held.is_own.cancel()
             self._forget_settled()

@@ -10,6 +10,7 @@ from functools import partial
 
 from cachetools import LRUCache
 
+from persqa_client.endpoints.profile import Reply, TrafficCounts
 from persqa_client.endpoints.request_state import RequestState
 from persqa_client.endpoints.routing import (
     EndpointLoad,
@@ -18,7 +19,7 @@ from persqa_client.endpoints.routing import (
     image_key,
     rank_endpoints,
 )
-from persqa_client.endpoints.session import Reply, Session, TrafficCounts
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import FailedOver, RowError, RunStopped, ServerFailed
 from persqa_client.task_groups import wait_first
 from persqa_client.types import Request

@@ -9,23 +9,23 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import httpx2
 from tenacity import AsyncRetrying
 
 from persqa_client.client.classify import NO_FILES, UNREACHABLE_CODES
-from persqa_client.client.dialect import Dialect, wraps_answer
+from persqa_client.client.dialect import Dialect
 from persqa_client.client.image_dialect import ImageDialect, ImageTrial
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import render_body
-from persqa_client.client.response import restore_answer
 from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_policy, run_with_retries, seconds_to_wait
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.breaker import Breaker, find_unusable
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, OutageGate, explain_stop
+from persqa_client.endpoints.profile import Reply, RequestProfile, TrafficCounts, has_no_room, make_reply
 from persqa_client.endpoints.request_state import Failover, RequestState, SuspectLimit
 from persqa_client.errors import AttemptError, FailedOver, RowError, RunStopped
 from persqa_client.images.loader import ImageConverter
@@ -36,61 +36,11 @@ from persqa_client.limits.controllers import Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import poll_metrics
 from persqa_client.task_groups import loop_time, wait_first
-from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, RetryAction, Usage
+from persqa_client.types import Completion, ErrorDecision, Request, RetryAction
 
 UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered nothing since an outage.")
 # Server crashes with the same row in flight until that row fails; fewer may be chance.
 MIN_CRASHES = 3
-# By how much max_tokens is raised, once, if a model's reasoning leaves no room for the answer.
-ROOM_FACTOR = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    completion: Completion
-    attempts: int  # that count towards the limit; 1 for an answer at the first attempt
-    constrained: bool  # whether the server enforced the request's pattern
-    prefilled: bool = False  # whether the server continued the given beginning
-    used_uuids: bool = False  # whether images were sent as uuids only
-    pictures: tuple[EncodedImage, ...] = ()  # as sent
-    unusable: ErrorDecision | None = None  # why it is no whole answer, which may be the endpoint's fault
-
-
-@dataclass(slots=True)
-class TrafficCounts:
-    sent: int = 0
-    answered: int = 0
-    retried: int = 0
-    usage: Usage = field(default_factory=Usage)
-
-
-@dataclass(slots=True)
-class RequestProfile:
-    """Dialect and sampling of requests. A session replaces ``dialect`` when the endpoint refuses a field.
-
-    Probes pass their own profile to ``Session.complete``.
-    """
-
-    sampling: Sampling
-    uploads: ImageUploads
-    dialect: Dialect = field(default_factory=Dialect)
-    initial_max_tokens: int | None = None  # if ``sampling.max_tokens`` was raised
-
-    def describe_changes(self) -> list[str]:
-        changes = self.dialect.describe_changes()
-        if self.initial_max_tokens is not None:
-            reason = f"{self.initial_max_tokens} tokens were used up before the answer began, by the model's reasoning"
-            changes.append(f"max_tokens is raised to {self.sampling.max_tokens}: {reason}")
-        return changes
-
-    def raise_max_tokens(self) -> bool:
-        """Returns False if that was done before."""
-        if self.initial_max_tokens is not None:
-            return False
-        self.initial_max_tokens = self.sampling.max_tokens
-        max_tokens = ROOM_FACTOR * self.sampling.max_tokens
-        self.sampling = self.sampling.model_copy(update={"max_tokens": max_tokens})
-        return True
 
 
 class Session(AbstractAsyncContextManager["Session"]):
@@ -238,11 +188,9 @@ class Session(AbstractAsyncContextManager["Session"]):
             known = upload.known_uuids if dialect.sends_uuids else frozenset()
             stream = bool(upload.carried) and dialect.can_stream_uploads
             worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
-            sampling = profile.sampling
             if state.latest_failure is not None and state.latest_failure.code == "only_reasoning":
                 worded = replace(worded, seed=(request.seed + state.attempts_used) % 2**31)
-            if request.max_tokens is not None and profile.initial_max_tokens is not None:
-                worded = replace(worded, max_tokens=max(request.max_tokens, sampling.max_tokens))
+            worded, sampling = profile.give_room(worded), profile.sampling
             # Rendered for each attempt: stored in ``state``, the images would outlive the request.
             body = render_body(worded, model=self.endpoint.model, sampling=sampling, dialect=dialect)
             upload.count_sent(known)
@@ -502,19 +450,6 @@ def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState
     if adapted is None:
         raise RowError("rejected", decision.message, raw=decision.raw, attempts=state.attempts_used + 1)
     return adapted
-
-
-def has_no_room(completion: Completion) -> bool:
-    """Whether the answer had not begun at the token limit."""
-    return completion.finish_reason == "length" and not completion.text.strip()
-
-
-def make_reply(completion: Completion, request: Request, dialect: Dialect, *, attempts: int, used_uuids: bool) -> Reply:
-    prefix = request.prefill if dialect.active_prefill else None
-    form = dialect.active_constraint if request.pattern and not prefix else None
-    if prefix or wraps_answer(form):
-        completion = restore_answer(completion, wrapped=wraps_answer(form), prefix=prefix)
-    return Reply(completion, attempts, form is not None, bool(prefix), used_uuids, request.pictures)
 
 
 def make_row_error(decision: ErrorDecision, state: RequestState) -> RowError:

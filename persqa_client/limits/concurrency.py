@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from math import inf
 
 from persqa_client.errors import Interrupted, PersQAError, RunStopped
@@ -203,15 +203,22 @@ class ConcurrencyLimit:
         self.admission.pause(seconds, loop_time())
         self._set_alarm()
 
-    async def sleep(self, seconds: float) -> None:
+    @contextmanager
+    def waiting_without_permit(self) -> Iterator[None]:
+        """Counts a request that waits for something else, so that other requests are prepared for the permits."""
         self.admission.backing_off += 1
         try:
-            if seconds > 0 and not self._closing.is_set():
-                await asyncio.wait_for(self._closing.wait(), seconds)
-        except TimeoutError:
-            return
+            yield
         finally:
             self.admission.backing_off -= 1
+
+    async def sleep(self, seconds: float) -> None:
+        try:
+            with self.waiting_without_permit():
+                if seconds > 0 and not self._closing.is_set():
+                    await asyncio.wait_for(self._closing.wait(), seconds)
+        except TimeoutError:
+            return
         if self._closing.is_set():
             raise Interrupted
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from persqa_client.client.dialect import CONSTRAINT_FORMS, PREFILL_FORMS
 from persqa_client.config import Sampling
-from persqa_client.endpoints.session import Reply
+from persqa_client.endpoints.profile import Reply
 from persqa_client.errors import RowError
 from persqa_client.probing.capabilities import FeatureSupport
 from persqa_client.probing.probe_session import ProbeSession

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from persqa_client.client.image_uploads import ImageUploads
-from persqa_client.endpoints.session import Reply
+from persqa_client.endpoints.profile import Reply
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.probing.vision import COLOURS, ask_colour_of, find_named_colour, make_colour_image
 from persqa_client.types import EncodedImage

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from persqa_client.config import Sampling
-from persqa_client.endpoints.session import Reply, RequestProfile, Session
+from persqa_client.endpoints.profile import Reply, RequestProfile
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
 from persqa_client.types import Request
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from persqa_client.answers.parse import Answer, check_answer, parse_answer
-from persqa_client.endpoints.session import Reply
+from persqa_client.endpoints.profile import Reply
 from persqa_client.engines.local import SetWeight
 from persqa_client.errors import RowError
 from persqa_client.images.tokens import ModelFamily, count_image_tokens

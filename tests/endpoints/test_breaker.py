@@ -10,7 +10,8 @@ from aiohttp import web
 
 from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.breaker import MAX_STREAK, failure_kind, find_unusable
-from persqa_client.endpoints.session import Reply, Session
+from persqa_client.endpoints.profile import Reply
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import PersQAError, RowError, RunStopped
 from persqa_client.types import Completion, ErrorDecision, Request, RetryAction, Usage
 from tests.support.endpoints import FAST_BACKOFF, TEST_TIMEOUT, completion_json, serve_handler

@@ -14,9 +14,10 @@ from aiohttp import web
 from persqa_client.client.retry import Backoff
 from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.pool import Pool
+from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.request_state import RequestState
 from persqa_client.endpoints.routing import image_key, rank_endpoints
-from persqa_client.endpoints.session import Reply, Session
+from persqa_client.endpoints.session import Session
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_notes, describe_trouble
 from persqa_client.errors import FailedOver, Interrupted, PersQAError, RowError, RunStopped
 from persqa_client.types import EncodedImage, Request

@@ -11,7 +11,8 @@ import pytest
 import respx
 
 from persqa_client.client.retry import Backoff
-from persqa_client.endpoints.session import Reply, Session
+from persqa_client.endpoints.profile import Reply
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import Interrupted, RowError, RunStopped
 from persqa_client.types import Request, Usage
 from tests.support.endpoints import (

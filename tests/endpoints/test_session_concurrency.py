@@ -12,7 +12,8 @@ import respx
 from aiohttp import web
 
 from persqa_client.config import Endpoint, Limits, Sampling
-from persqa_client.endpoints.session import Reply, Session
+from persqa_client.endpoints.profile import Reply
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import PersQAError
 from persqa_client.limits.adaptive_limit import INITIAL_LIMIT
 from persqa_client.limits.rate_limit import ANSWERS_WITHOUT_HEADERS

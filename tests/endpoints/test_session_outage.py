@@ -12,7 +12,8 @@ from aiohttp import web
 
 from persqa_client.client.retry import Backoff
 from persqa_client.config import Endpoint, Limits
-from persqa_client.endpoints.session import Reply, Session
+from persqa_client.endpoints.profile import Reply
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError, RunStopped
 from persqa_client.types import Request
 from tests.support.endpoints import (

@@ -14,7 +14,8 @@ import pytest_asyncio
 import respx
 
 from persqa_client.client.dialect import Dialect
-from persqa_client.endpoints.session import Reply, Session
+from persqa_client.endpoints.profile import Reply
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
 from persqa_client.types import EncodedImage, Request
 from tests.support.endpoints import CHAT_URL, error_response, make_session, ok_response, queue_responses, sent_body

@@ -11,7 +11,8 @@ import pytest
 from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint as Address
 from persqa_client.endpoints.credentials import find_api_key
-from persqa_client.endpoints.session import Reply, Session
+from persqa_client.endpoints.profile import Reply
+from persqa_client.endpoints.session import Session
 from persqa_client.probing.vision import make_colour_image
 from persqa_client.types import Request, Turn
 from tests.live.endpoints import LiveEndpoint

@@ -14,7 +14,8 @@ from aiohttp import web
 from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.credentials import find_api_key
-from persqa_client.endpoints.session import Reply, Session
+from persqa_client.endpoints.profile import Reply
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import RunStopped
 from persqa_client.probing.capabilities import ServerCapabilities, explain_unusable_vision
 from persqa_client.probing.features import (

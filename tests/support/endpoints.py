@@ -16,7 +16,8 @@ from aiohttp import web
 
 from persqa_client.client.retry import Backoff
 from persqa_client.config import Endpoint, Limits, Sampling
-from persqa_client.endpoints.session import Reply, Session
+from persqa_client.endpoints.profile import Reply
+from persqa_client.endpoints.session import Session
 from persqa_client.errors import PersQAError
 from persqa_client.simulator.server import listen
 from persqa_client.types import Request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from persqa_client.endpoints.session import Reply
+from persqa_client.endpoints.profile import Reply
 from persqa_client.types import Completion, EncodedImage, Request, Usage
 
 

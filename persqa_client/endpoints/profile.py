@@ -1,0 +1,81 @@
+"""What requests to an endpoint have in common, and what comes back: profile, reply and counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from persqa_client.client.dialect import Dialect, wraps_answer
+from persqa_client.client.image_uploads import ImageUploads
+from persqa_client.client.response import restore_answer
+from persqa_client.config import Sampling
+from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, Usage
+
+# By how much max_tokens is raised, once, if a model's reasoning leaves no room for the answer.
+ROOM_FACTOR = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    completion: Completion
+    attempts: int  # that count towards the limit; 1 for an answer at the first attempt
+    constrained: bool  # whether the server enforced the request's pattern
+    prefilled: bool = False  # whether the server continued the given beginning
+    used_uuids: bool = False  # whether images were sent as uuids only
+    pictures: tuple[EncodedImage, ...] = ()  # as sent
+    unusable: ErrorDecision | None = None  # why it is no whole answer, which may be the endpoint's fault
+
+
+@dataclass(slots=True)
+class TrafficCounts:
+    sent: int = 0
+    answered: int = 0
+    retried: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(slots=True)
+class RequestProfile:
+    """Dialect and sampling of requests. A session replaces ``dialect`` when the endpoint refuses a field.
+
+    Probes pass their own profile to ``Session.complete``.
+    """
+
+    sampling: Sampling
+    uploads: ImageUploads
+    dialect: Dialect = field(default_factory=Dialect)
+    initial_max_tokens: int | None = None  # if ``sampling.max_tokens`` was raised
+
+    def describe_changes(self) -> list[str]:
+        changes = self.dialect.describe_changes()
+        if self.initial_max_tokens is not None:
+            reason = f"{self.initial_max_tokens} tokens were used up before the answer began, by the model's reasoning"
+            changes.append(f"max_tokens is raised to {self.sampling.max_tokens}: {reason}")
+        return changes
+
+    def give_room(self, request: Request) -> Request:
+        """The request with the raised ``max_tokens``, if its own is smaller."""
+        if request.max_tokens is None or self.initial_max_tokens is None:
+            return request
+        return replace(request, max_tokens=max(request.max_tokens, self.sampling.max_tokens))
+
+    def raise_max_tokens(self) -> bool:
+        """Returns False if that was done before."""
+        if self.initial_max_tokens is not None:
+            return False
+        self.initial_max_tokens = self.sampling.max_tokens
+        max_tokens = ROOM_FACTOR * self.sampling.max_tokens
+        self.sampling = self.sampling.model_copy(update={"max_tokens": max_tokens})
+        return True
+
+
+def has_no_room(completion: Completion) -> bool:
+    """Whether the answer had not begun at the token limit."""
+    return completion.finish_reason == "length" and not completion.text.strip()
+
+
+def make_reply(completion: Completion, request: Request, dialect: Dialect, *, attempts: int, used_uuids: bool) -> Reply:
+    prefix = request.prefill if dialect.active_prefill else None
+    form = dialect.active_constraint if request.pattern and not prefix else None
+    if prefix or wraps_answer(form):
+        completion = restore_answer(completion, wrapped=wraps_answer(form), prefix=prefix)
+    return Reply(completion, attempts, form is not None, bool(prefix), used_uuids, request.pictures)
