@@ -40,6 +40,7 @@ class RequestState:
     was_in_flight: bool = False  # at the first failure since the endpoint last answered any request
     unanswered_attempts: int = 0  # attempts since the endpoint last answered any request
     settled_outages: int = 0
+    outages_hit: int = 0  # that began, or went on, with an attempt of this request
     refusals: int = 0  # by endpoints whose refusal was left to another one to confirm
     held_failures: int = 0  # after which the request was sent again
     # Outages that began with this request in flight, with other requests answered in between.
@@ -81,6 +82,7 @@ class RequestState:
         ``outages``: number at this endpoint. ``answers_before``: answers by the endpoint before the latest outage.
         """
         self.settled_outages = outages
+        self.outages_hit += self.latest_failure is not None
         if self.latest_failure is not None and self.answers_at_failure == answers_before:
             self.attempts_used -= self.unanswered_attempts
             self.crashes += self.was_in_flight and answers_before > self.answers_at_crash

@@ -295,9 +295,8 @@ class Session(AbstractAsyncContextManager["Session"]):
 
         Otherwise the request could crash it for ever: without an answer in between, an outage proves nothing.
         """
-        has_crashed_before = state.crashes > 0
         self._settle_outages(state)
-        if has_crashed_before and state.answers_at_failure == self.outage.answers and not self.outage.closed:
+        if state.outages_hit > 1 and state.answers_at_failure == self.outage.answers and not self.outage.closed:
             self.breaker.try_endpoint(UNCONFIRMED, state.failover)
             await self.outage.wait_until_open()
 

