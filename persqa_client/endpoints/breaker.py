@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from persqa_client.endpoints.outage import OutageGate
+from persqa_client.endpoints.outage import Liveness, OutageGate
 from persqa_client.endpoints.request_state import Failover, RequestState
 from persqa_client.errors import FailedOver, Interrupted, PersQAError, RunStopped
 from persqa_client.limits.concurrency import ConcurrencyLimit
@@ -97,7 +97,7 @@ class Breaker:
         self,
         outage: OutageGate,
         concurrency_limit: ConcurrencyLimit,
-        is_alive: Callable[[], Awaitable[bool]],
+        is_alive: Liveness,
         try_request: Callable[[Request], Awaitable[ErrorDecision | None]],
         *,
         watch_interval: float,
@@ -220,7 +220,7 @@ class Breaker:
         self.outage.close(decision.message, failover, recovery_check=check, is_outage=is_outage)
 
     async def send_trial(self) -> ErrorDecision | None:
-        if not await self._is_alive():
+        if not await self._is_alive() and self._is_alive.was_alive:
             return ErrorDecision(RetryAction.AWAIT_RECOVERY, "unhealthy", "The server does not report itself healthy.")
         return await self._try_request(self._answered or plain_request())
 

@@ -25,6 +25,22 @@ ExitCheck = Callable[[], RunStopped | None]  # returns why a server started by t
 RecoveryCheck = Callable[[], Awaitable[str | None]]  # returns why the gate stays closed, or None to open it
 
 
+class Liveness:
+    """Whether the server reports itself healthy, and whether it ever did.
+
+    Some gateways answer GET /health with 5xx whatever the state of the server.
+    """
+
+    def __init__(self, check: Callable[[], Awaitable[bool]]) -> None:
+        self._check = check
+        self.was_alive = False
+
+    async def __call__(self) -> bool:
+        is_alive = await self._check()
+        self.was_alive = self.was_alive or is_alive
+        return is_alive
+
+
 class OutageGate:
     """Every request to an endpoint passes this gate, which is closed during an outage.
 

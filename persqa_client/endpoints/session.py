@@ -24,7 +24,7 @@ from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_poli
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.breaker import Breaker, find_unusable
-from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, OutageGate, explain_stop
+from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, Liveness, OutageGate, explain_stop
 from persqa_client.endpoints.profile import Reply, RequestProfile, TrafficCounts, has_no_room, make_reply
 from persqa_client.endpoints.request_state import Failover, RequestState, SuspectLimit
 from persqa_client.errors import AttemptError, FailedOver, RowError, RunStopped
@@ -75,8 +75,9 @@ class Session(AbstractAsyncContextManager["Session"]):
             http_client=http_client,
             observe_headers=self.rate_limit.observe_headers,
         )
+        is_alive = Liveness(self.client.alive)
         self.outage = OutageGate(
-            self.client.alive,
+            is_alive,
             self.concurrency_limit,
             max_outage=limits.max_outage,
             probe_backoff=probe_backoff,
@@ -87,7 +88,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.breaker = Breaker(
             self.outage,
             self.concurrency_limit,
-            self.client.alive,
+            is_alive,
             self._try_request,
             watch_interval=probe_backoff.initial / 2,
         )

@@ -85,6 +85,8 @@ class EndpointSettings:
     noise_replies: tuple[Reply, ...] = ()
     # Whether GET /health reports that the server is down or sends errors; many answer 404 or 200, whatever their state.
     has_health: bool = True
+    # Whether GET /health is answered by 503 at any time, as by a gateway that has no such route.
+    never_healthy: bool = False
     # Whether GET /health is answered while the model hangs.
     healthy_when_frozen: bool = False
     crash: Crash = field(default_factory=Crash)
@@ -190,6 +192,8 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
             raise ConnectionRefusedError("Connect call failed")
         if phase.kind == "resets":
             raise ConnectionResetError("Connection reset by peer")
+        if self.settings.never_healthy:
+            return httpx2.Response(503)
         if not path.endswith("/health") or not self.settings.has_health:
             return httpx2.Response(404)
         return httpx2.Response(503 if phase.kind == "errors" else 200)

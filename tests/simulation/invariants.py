@@ -68,7 +68,8 @@ def find_wrong_outcomes(report: Report) -> Iterator[str]:
 
 def find_needless_stops(report: Report) -> Iterator[str]:
     for stop in report.stops:
-        good = [number for number, one in enumerate(report.world.endpoints) if not may_stop(one, stop.at)]
+        start = max(start for start, _ in report.spans if start <= stop.at)
+        good = [number for number, one in enumerate(report.world.endpoints) if not may_stop(one, start, stop.at)]
         if good:
             yield f"stopped at {stop.at:.1f} s ({stop.code}) though endpoint {good[0]} could be waited for"
 

@@ -20,9 +20,16 @@ def answers(phase: Phase) -> bool:
     return phase.kind in ANSWERING and phase.slots != 0
 
 
-def may_stop(settings: EndpointSettings, now: float) -> bool:
+def is_left_out(settings: EndpointSettings, start: float) -> bool:
+    """Whether a run that starts now leaves the endpoint out for good: it is refused before the first answer."""
+    return settings.timeline.at(start).kind == "account"
+
+
+def may_stop(settings: EndpointSettings, start: float, now: float) -> bool:
     """Whether a run may give up this endpoint: it refuses, is bad for too long, or has been good for a short time."""
     timeline = settings.timeline
+    if is_left_out(settings, start):
+        return True
     index = timeline.index_at(now)
     if answers(timeline.phases[index]):
         return index > 0 and is_unnoticed(timeline, index, now, settings.latency)
@@ -55,7 +62,8 @@ def capacity(world: World, start: float, end: float) -> float:
     Left out are the time until it is noticed that an endpoint is good again, and the time until it is full of requests,
     then and at the start.
     """
-    return sum(endpoint_capacity(settings, world, start, end) for settings in world.endpoints)
+    used = (settings for settings in world.endpoints if not is_left_out(settings, start))
+    return sum(endpoint_capacity(settings, world, start, end) for settings in used)
 
 
 def endpoint_capacity(settings: EndpointSettings, world: World, start: float, end: float) -> float:

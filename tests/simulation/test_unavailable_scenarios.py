@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.endpoint import Phase
+from tests.simulation.endpoint import Kind, Phase
 from tests.simulation.replies import Reply, html_page, refusal, reply_json
 from tests.simulation.scenarios import BEGIN, CONCURRENCY, MAX_OUTAGE, ROWS, Scenario, check, server, trouble
+from tests.simulation.world import RowScript
 
 # Requests besides those in flight that find out that the endpoint is away: the retries of those, and the trials.
 RETRIES, TRIALS = CONCURRENCY, 16
@@ -146,6 +147,30 @@ LASTING = [
         cost=COST + 6,
     ),
 ]
+
+
+KINDS: list[tuple[Kind, tuple[Reply, ...]]] = [
+    ("errors", (refusal(500, "Internal server error"),)),
+    ("frozen", ()),
+    ("resets", ()),
+    ("down", ()),
+]
+NEVER_HEALTHY = [
+    Scenario(
+        name=kind,
+        source="",
+        endpoints=(server(*trouble(kind, *replies, seconds=30), never_healthy=True),),
+        rows={ROWS: RowScript("rejected")},
+        failed={ROWS: "rejected"},
+        cost=COST,
+    )
+    for kind, replies in KINDS
+]
+
+
+@pytest.mark.parametrize("scenario", NEVER_HEALTHY, ids=str)
+def test_an_endpoint_that_never_reports_itself_healthy_is_tried_nonetheless(scenario: Scenario) -> None:
+    check(scenario)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
