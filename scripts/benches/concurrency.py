@@ -1,4 +1,4 @@
-"""``--concurrency auto`` beside the best fixed number, and at a server whose capacity changes."""
+"""``--concurrency auto`` beside the best fixed number, at a changing capacity, and with refusals at random."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,6 +41,15 @@ WARM_UP = 10.0
 STAGES = ((60, 8), (60, 64), (60, 16))
 LATENCY = 0.5
 
+# Refusals at random: a server of 64 slots that answers in 0.2 s, and its flags. Seconds of a run after the warm-up.
+NOISE_SLOTS, NOISE_LATENCY, NOISE_SECONDS, NOISE_BAR = 64, 0.2, 30.0, 0.85
+NOISE = {
+    "5 % of 503": ("--fault", "503=0.05"),
+    "5 % of 429, Retry-After 0.05": ("--fault", "429=0.05", "--retry-after", "0.05"),
+    "10 % of 429, Retry-After 0.05": ("--fault", "429=0.1", "--retry-after", "0.05"),
+}
+NAIVE = "naive"
+
 # No run here is faster.
 MAX_ROWS_PER_SECOND = 140
 
@@ -72,7 +82,7 @@ class RunResult:
 
 def measure(folder: Path, *, seconds: float = 60.0) -> list[Figure]:
     """TINY_VLLM_URL may name a tiny vLLM with ``--max-num-queued-reqs 8``; otherwise one is started."""
-    figures = list(measure_changing_capacity(folder))
+    figures = [*measure_changing_capacity(folder), *measure_noise(folder)]
     if (url := os.environ.get("TINY_VLLM_URL")) is not None:
         return [*figures, *compare_with_fixed(url, folder, seconds)]
     if not has_tiny_vllm():
@@ -97,6 +107,42 @@ def measure_changing_capacity(folder: Path) -> Iterator[Figure]:
         share = result.rate * length / possible
         what = f"rows of those that 8, 64, then 16 slots allow, {source}"
         yield Figure(what, f"{share:.2f}", f"≥ {CAPACITY_BAR}", share >= CAPACITY_BAR)
+
+
+def measure_noise(folder: Path) -> Iterator[Figure]:
+    """Answers per second where requests are refused whatever the load, interleaved with the naive client."""
+    rows = write_new_rows(folder, round(1.2 * (WARM_UP + NOISE_SECONDS) * NOISE_SLOTS / NOISE_LATENCY))
+    possible = NOISE_SLOTS / NOISE_LATENCY
+    for what, flags in NOISE.items():
+        rates: dict[str, list[float]] = {"auto": [], str(NOISE_SLOTS): [], NAIVE: []}
+        for _ in range(3):
+            for client, measured in rates.items():
+                with run_simulator("--slots", NOISE_SLOTS, "--latency", NOISE_LATENCY, *flags) as (url, _):
+                    measured.append(measure_after_warm_up(url, rows, folder, client))
+        medians = {client: statistics.median(measured) for client, measured in rates.items()}
+        naive = medians.pop(NAIVE)
+        for client, rate in medians.items():
+            value = f"{rate / possible:.2f} ({rate:.0f}/s; the naive client {naive:.0f}/s)"
+            met = rate >= NOISE_BAR * possible and rate >= naive
+            yield Figure(f"{what}: answers of slots ÷ latency, --concurrency {client}", value, f"≥ {NOISE_BAR}", met)
+
+
+def measure_after_warm_up(url: str, rows: Path, folder: Path, client: str) -> float:
+    """Answers per second by the server's count. ``client``: a concurrency, or ``naive``."""
+    command: tuple[str | Path, ...] = (sys.executable, Path(__file__).parent / "naive_client.py", url, SIMULATED_MODEL)
+    if client == NAIVE:
+        command = (*command, rows, str(NOISE_SLOTS))
+    else:
+        command = persqa("run", rows, "-o", folder / "noise.jsonl", "--fresh", "--base-url", url, "--no-probes")
+        command = (*command, "--model", SIMULATED_MODEL, "--concurrency", client)
+    with run_process(*command, stdout=subprocess.DEVNULL) as process:
+        while not read_counts(url).answered:
+            assert process.poll() is None, "the client ended before its first answer"
+            time.sleep(0.02)
+        time.sleep(WARM_UP)
+        warm = read_counts(url)
+        time.sleep(NOISE_SECONDS)
+        return read_counts(url).rate_since(warm)
 
 
 def compare_with_fixed(url: str, folder: Path, seconds: float) -> list[Figure]:
