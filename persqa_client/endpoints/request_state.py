@@ -40,6 +40,7 @@ class RequestState:
     was_in_flight: bool = False  # at the first failure since the endpoint last answered any request
     unanswered_attempts: int = 0  # attempts since the endpoint last answered any request
     settled_outages: int = 0
+    was_alone: bool = False  # whether the latest attempt was the only one of a suspect in flight
     outages_hit: int = 0  # that began, or went on, with an attempt of this request
     refusals: int = 0  # by endpoints whose refusal was left to another one to confirm
     held_failures: int = 0  # after which the request was sent again

@@ -176,8 +176,9 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
         retry = was_sent and not suspect
+        alone = suspect and state.crashes >= MIN_CRASHES - 1
         async with (
-            self.suspect_limit.turn(alone=state.crashes >= MIN_CRASHES - 1) if suspect else nullcontext(),
+            self.suspect_limit.turn(alone=alone) if suspect else nullcontext(),
             upload.attempt(retry=retry),
             self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
         ):
@@ -199,6 +200,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.traffic.retried += was_sent
             state.sent += 1
             number = state.latest_number = self.breaker.start_request()
+            state.was_alone = alone
             try:
                 completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
             except AttemptError as error:
@@ -388,7 +390,9 @@ class Session(AbstractAsyncContextManager["Session"]):
         failure = state.latest_failure
         state.settle_outages(self.outage.outages, self.outage.answers_before_outage)
         self.suspect_limit.record_outages(self.outage.outages)
-        if failure is not None and state.crashes >= max(MIN_CRASHES, self.limits.max_attempts):
+        # Among suspects, a harmless row may be in flight at each crash.
+        is_guilty = state.was_alone and state.crashes >= max(MIN_CRASHES, self.limits.max_attempts)
+        if failure is not None and is_guilty:
             raise RowError(
                 "engine_dead",
                 f"The server became unavailable {state.crashes} times with this row in flight, and answered other rows "
