@@ -199,10 +199,6 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         self._warn(sentence)
 
     @property
-    def has_breakers(self) -> bool:
-        return bool(self.members)
-
-    @property
     def completer(self) -> Pool | Session:
         return self if len(self.members) > 1 else self.members[0].session
 

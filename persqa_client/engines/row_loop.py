@@ -40,9 +40,6 @@ class EndpointPool(Protocol):
     def permits(self) -> int: ...
 
     @property
-    def has_breakers(self) -> bool: ...
-
-    @property
     def backing_off(self) -> int: ...
 
     def drain(self) -> None: ...
@@ -129,8 +126,7 @@ class RowLoop:
         self._max_waiting_tasks = max(1024, 8 * limits.concurrency_cap)
         self._max_waiting_bytes = limits.max_inflight_bytes
         # If earlier processes got answers from the endpoint, equal failures are due to the rows.
-        was_good = ledger.mode == "retry" or ledger.tally.succeeded > 0
-        self._early_stop = EarlyStop(passed=pool.has_breakers or was_good)
+        self._early_stop = EarlyStop(passed=ledger.mode == "retry" or ledger.tally.succeeded > 0)
         self._dropped_failures = 0
         self.engine = LocalEngine(
             answer,
