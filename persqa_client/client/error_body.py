@@ -22,6 +22,8 @@ KEY_LIKE = re.compile(
     r"|\bAIza[A-Za-z0-9_\-*]{8,}|\beyJ[A-Za-z0-9_\-]{5,}\.[A-Za-z0-9_\-.]+|(?i:bearer)\s+\S+"
 )
 URL = re.compile(r"https?://[^\s\"'<>]+")
+# Parts of a message that differ from request to request: URLs, numbers, and ids, which have digits or are long.
+VARIABLE_TEXT = re.compile(r"https?://\S+|\b[\w-]*\d[\w-]*|\b[\w-]{20,}", re.IGNORECASE)
 MAX_MESSAGE_CHARS = 400
 MAX_BODY_CHARS = 20_000
 MAX_WORDS_CHARS = 8_000  # patterns are searched in them
@@ -197,6 +199,11 @@ def _clean(texts: list[str], key: str) -> str:
         if text and not any(text in one for one in shown):
             shown = [one for one in shown if one not in text] + [text]
     return ": ".join(one.rstrip(".:") if one is not shown[-1] else one for one in shown)[:MAX_MESSAGE_CHARS]
+
+
+def mask_variable_text(message: str) -> str:
+    """Equal for messages that differ only in ids, numbers and URLs."""
+    return VARIABLE_TEXT.sub("#", message)
 
 
 def redact_secrets(text: str, key: str = "") -> str:

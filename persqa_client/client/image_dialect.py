@@ -14,6 +14,7 @@ from math import isqrt
 from typing import Literal
 
 from persqa_client.client.classify import UNREACHABLE_CODES
+from persqa_client.client.error_body import mask_variable_text
 from persqa_client.errors import RowError
 from persqa_client.images.loader import ImageConverter, ImageForm, total_size
 from persqa_client.types import EncodedImage, ErrorDecision, RetryAction
@@ -35,8 +36,6 @@ TOO_LARGE = re.compile(
     re.IGNORECASE,
 )
 OTHER_LIMIT = re.compile(r"token|context|pixel|dimension|resolution|quota|rate|per (second|minute|day)", re.IGNORECASE)
-# The parts of a message that differ from request to request.
-VARIABLE_TEXT = re.compile(r"https?://\S+|\b[\w-]*\d[\w-]*|\b[\w-]{20,}")
 
 # Attempts after which a server error counts as a refusal: some servers answer 500 to an image that they can't read.
 ENOUGH_ERRORS = 2
@@ -283,4 +282,4 @@ def is_too_large(decision: ErrorDecision) -> bool:
 
 def describe_kind(decision: ErrorDecision) -> str:
     """Equal for refusals that differ only in ids, numbers and URLs."""
-    return f"{decision.status} {VARIABLE_TEXT.sub('', decision.raw or '')}"
+    return f"{decision.status} {mask_variable_text(decision.raw or '')}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from persqa_client.client.error_body import mask_variable_text
 from persqa_client.endpoints.outage import Liveness, OutageGate
 from persqa_client.endpoints.request_state import Failover, RequestState
 from persqa_client.errors import FailedOver, Interrupted, PersQAError, RunStopped
@@ -28,9 +28,6 @@ from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request
 # Requests that failed alike in a row, without an answer in between, after which the endpoint is tried. If fewer are in
 # flight, as many transient failures as those are enough, but at least MIN_STREAK.
 MAX_STREAK, MIN_STREAK = 20, 3
-# Parts of a server's text that differ from request to request: URLs, numbers, and ids, which have digits or are long.
-VARIABLE_TEXT = re.compile(r"https?://\S+|\b[\w-]*\d[\w-]*|\b[\w-]{20,}", re.IGNORECASE)
-
 # Refusals: the server answers, and rejects the request. Others are transient.
 REFUSALS = frozenset({RetryAction.FAIL, RetryAction.STOP})
 
@@ -43,7 +40,7 @@ class FailureKind(NamedTuple):
 
 def failure_kind(decision: ErrorDecision) -> FailureKind:
     """Equal for failures that differ only in ids, numbers and URLs."""
-    return FailureKind(decision.code, VARIABLE_TEXT.sub("#", decision.raw or ""), decision.action in REFUSALS)
+    return FailureKind(decision.code, mask_variable_text(decision.raw or ""), decision.action in REFUSALS)
 
 
 def find_unusable(completion: Completion) -> ErrorDecision | None:
