@@ -63,6 +63,8 @@ def collect_findings(pool: Pool) -> list[str]:
         if member.session.limits.concurrency == "auto" and member.session.traffic.answered:
             permits = member.session.concurrency_limit.permits
             findings.append(f"{prefix}final concurrency: {permits} (--concurrency auto)")
+        if (refusals := member.session.concurrency_limit.describe_total()) is not None:
+            findings.append(f"{prefix}{refusals}")
     uploads = [session.profile.uploads for session in pool.sessions]
     if uuids_sent := sum(each.uuids_sent for each in uploads):
         images_sent = sum(each.images_sent for each in uploads)
@@ -73,13 +75,19 @@ def collect_findings(pool: Pool) -> list[str]:
 
 
 def describe_trouble(pool: Pool) -> str | None:
-    reasons = {member.url: _describe_pause(member) for member in pool.members if not member.exclusion}
-    troubles = {url: reason for url, reason in reasons.items() if reason is not None}
-    if not troubles:
-        return None
-    if len(troubles) == len(reasons):
-        return f"waiting: {' '.join(troubles.values())}"
-    return f"unavailable: {', '.join(troubles)}"
+    """Why requests wait, which endpoints are unavailable, and which refuse many requests."""
+    included = [member for member in pool.members if not member.exclusion]
+    pauses = {member.url: _describe_pause(member) for member in included}
+    paused = {url: reason for url, reason in pauses.items() if reason is not None}
+    if paused and len(paused) == len(pauses):
+        return f"waiting: {' '.join(paused.values())}"
+    troubles = [f"unavailable: {url}: {reason}" for url, reason in paused.items()]
+    for member in included:
+        refusals = member.session.concurrency_limit.describe()
+        if refusals is not None and member.url not in paused:
+            prefix = f"{member.url}: " if len(pool.members) > 1 else ""
+            troubles.append(f"{prefix}{refusals}")
+    return " | ".join(troubles) or None
 
 
 def _describe_pause(member: Member) -> str | None:

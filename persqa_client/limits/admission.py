@@ -18,9 +18,11 @@ MIN_REPORTED, MIN_REPORTED_SHARE = 5, 0.03
 
 @dataclass(slots=True)
 class RefusalReport:
-    """Refusals of the last minute."""
+    """Refused requests: those of the last minute, and all."""
 
     message: str = ""
+    outcomes: int = 0
+    refused: int = 0
     _slices: deque[list[float]] = field(default_factory=deque)  # start, outcomes, refusals
 
     def add(self, refused: bool, now: float) -> None:
@@ -29,6 +31,8 @@ class RefusalReport:
             self._drop_old(now)
         self._slices[-1][1] += 1
         self._slices[-1][2] += refused
+        self.outcomes += 1
+        self.refused += refused
 
     def describe(self, now: float) -> str | None:
         self._drop_old(now)
@@ -36,6 +40,11 @@ class RefusalReport:
         if refused < MIN_REPORTED or refused < MIN_REPORTED_SHARE * outcomes:
             return None
         return f"{refused / outcomes:.0%} of requests were refused in the last minute: {self.message}"
+
+    def describe_total(self) -> str | None:
+        if self.refused < MIN_REPORTED or self.refused < MIN_REPORTED_SHARE * self.outcomes:
+            return None
+        return f"{self.refused:,} of {self.outcomes:,} requests refused: {self.message}"
 
     def _drop_old(self, now: float) -> None:
         while self._slices and now - self._slices[0][0] > REPORT_SECONDS:
@@ -52,7 +61,6 @@ class Admission:
         self.report = RefusalReport()
         self.in_use = 0
         self.backing_off = 0  # requests that wait before a retry
-        self.refusals = 0
         self._sent = 0
         self._paused_until = -inf
         self._ceiling = inf
@@ -106,7 +114,6 @@ class Admission:
 
     def record_refusal(self, permit: Permit, retry_after: float | None, message: str, now: float) -> None:
         """A Retry-After holds all requests only if several sent at about the same time are refused."""
-        self.refusals += 1
         self.report.message = message
         self.report.add(True, now)
         self.pace.record_refusal()

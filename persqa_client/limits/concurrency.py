@@ -107,10 +107,6 @@ class ConcurrencyLimit:
         return self.admission.in_use
 
     @property
-    def refusals(self) -> int:
-        return self.admission.refusals
-
-    @property
     def permits(self) -> int:
         return self.admission.permits
 
@@ -138,6 +134,10 @@ class ConcurrencyLimit:
     def describe(self) -> str | None:
         """How many requests were refused lately, and why, if they are many."""
         return self.admission.report.describe(loop_time())
+
+    def describe_total(self) -> str | None:
+        """How many requests were refused in all, and why the latest one was, if they are many."""
+        return self.admission.report.describe_total()
 
     @asynccontextmanager
     async def permit(self, *, retry: bool) -> AsyncIterator[Permit]:

@@ -18,7 +18,7 @@ from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.request_state import RequestState
 from persqa_client.endpoints.routing import image_key, rank_endpoints
 from persqa_client.endpoints.session import Session
-from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_notes, describe_trouble
+from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes, describe_trouble
 from persqa_client.errors import FailedOver, Interrupted, PersQAError, RowError, RunStopped
 from persqa_client.types import EncodedImage, Request
 from tests.support.endpoints import FAST_BACKOFF, TEST_TIMEOUT, completion_response, serve_handler
@@ -138,7 +138,7 @@ async def test_a_server_that_dies_in_mid_request_costs_no_attempt(attempts: int)
     one, two = FakeServer(lambda body: None, health=503), FakeServer()
     async with make_pool(one, two, max_attempts=attempts) as pool:
         reply = await pool.complete(request_for(pool, 0))
-        assert describe_trouble(pool) == f"unavailable: {pool.members[0].url}"
+        assert (describe_trouble(pool) or "").startswith(f"unavailable: {pool.members[0].url}: The connection was lost")
         assert collect_endpoint_stats(pool)[0].summary_line().endswith("unavailable once")
     assert (one.seen, two.seen, reply.attempts) == (1, 1, 1)
 
@@ -148,6 +148,19 @@ async def test_a_paused_endpoint_is_reported() -> None:
         assert describe_trouble(pool) is None
         pool.members[0].session.concurrency_limit.pause(5)
         assert (describe_trouble(pool) or "").startswith("waiting: ")
+
+
+async def test_many_refusals_are_reported_with_their_reason() -> None:
+    stub = FakeServer()
+    refuse, answer = respond(503, "All workers are busy."), completion_response
+    stub.chat = lambda body: refuse(body) if stub.seen % 4 == 0 else answer()
+    async with make_pool(stub, max_attempts=1) as pool:
+        await asyncio.gather(*(pool.complete(make_request(number)) for number in range(40)))
+        trouble, findings = describe_trouble(pool) or "", collect_findings(pool)
+    assert "% of requests were refused in the last minute: " in trouble
+    assert trouble.endswith("All workers are busy.")
+    refused = f"{stub.seen - 40} of {stub.seen} requests refused: "
+    assert any(finding.startswith(refused) for finding in findings)
 
 
 async def test_sleeping_and_waiting_requests_move_when_the_gate_closes() -> None:

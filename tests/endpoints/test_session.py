@@ -86,7 +86,7 @@ async def test_one_refusal_lowers_no_concurrency(
     queue_responses(respx_mock, pressure, ok_response())
     await session.complete(REQUEST)
     assert session.concurrency_limit.permits == session.concurrency_limit.maximum
-    assert session.concurrency_limit.refusals == 1
+    assert session.concurrency_limit.admission.report.refused == 1
 
 
 async def test_answers_raise_the_concurrency_again(session: Session, respx_mock: respx.MockRouter) -> None:

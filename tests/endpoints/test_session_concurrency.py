@@ -95,7 +95,7 @@ async def test_a_burst_of_refusals_lowers_no_concurrency() -> None:
     ):
         replies = await complete_many(session, INITIAL_LIMIT)
         assert len(replies) == INITIAL_LIMIT
-        assert session.concurrency_limit.refusals == INITIAL_LIMIT
+        assert session.concurrency_limit.admission.report.refused == INITIAL_LIMIT
         assert session.concurrency_limit.controller.permits == INITIAL_LIMIT
 
 

@@ -115,7 +115,11 @@ async def test_an_error_within_a_stream_counts_as_its_status() -> None:
     server.between = change
     async with make_uuid_session(server.handle) as session:
         reply = await session.complete(make_request("one"))
-    assert (reply.attempts, session.concurrency_limit.refusals, server.carried) == (1, 1, [(True, True)] * 2)
+    assert (reply.attempts, session.concurrency_limit.admission.report.refused, server.carried) == (
+        1,
+        1,
+        [(True, True)] * 2,
+    )
 
 
 async def test_a_stream_that_breaks_off_is_retried() -> None:
