@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import httpx2
 from tenacity import AsyncRetrying
 
-from persqa_client.client.classify import NO_FILES, UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.image_dialect import ImageDialect, ImageTrial
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
@@ -24,10 +22,11 @@ from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_poli
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.breaker import Breaker, find_unusable
+from persqa_client.endpoints.failure_handling import MIN_CRASHES, FailureHandler, adapt_dialect, make_row_error
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, Liveness, OutageGate, explain_stop
 from persqa_client.endpoints.profile import Reply, RequestProfile, TrafficCounts, has_no_room, make_reply
-from persqa_client.endpoints.request_state import Failover, RequestState, SuspectLimit
-from persqa_client.errors import AttemptError, FailedOver, RowError, RunStopped
+from persqa_client.endpoints.request_state import RequestState
+from persqa_client.errors import AttemptError, FailedOver, RunStopped
 from persqa_client.images.loader import ImageConverter
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
@@ -35,12 +34,43 @@ from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.limits.controllers import Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import poll_metrics
-from persqa_client.task_groups import loop_time, wait_first
+from persqa_client.task_groups import wait_first
 from persqa_client.types import Completion, ErrorDecision, Request, RetryAction
 
-UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered nothing since an outage.")
-# Server crashes with the same row in flight until that row fails; fewer may be chance.
-MIN_CRASHES = 3
+
+@dataclass(frozen=True, slots=True)
+class PreparedRequest:
+    """A request with its pictures in the form that the endpoint takes."""
+
+    request: Request
+    state: RequestState
+    profile: RequestProfile
+    trial: ImageTrial
+    upload: ImageUpload
+    tokens: int
+    is_row: bool  # no probe
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A completion, and how its request was sent."""
+
+    completion: Completion
+    number: int  # of the request, from ``Breaker.start_request``
+    dialect: Dialect
+    sampling: Sampling
+    used_uuids: bool
+
+
+def word_request(prepared: PreparedRequest, dialect: Dialect, known_uuids: frozenset[str]) -> Request:
+    """The request of the next attempt. ``known_uuids``: of pictures that the server has cached."""
+    request, state = prepared.request, prepared.state
+    stream = bool(prepared.upload.carried) and dialect.can_stream_uploads
+    if known_uuids or stream:
+        request = replace(request, known_uuids=known_uuids, stream=stream)
+    if state.latest_failure is not None and state.latest_failure.code == "only_reasoning":
+        request = replace(request, seed=(request.seed + state.attempts_used) % 2**31)
+    return prepared.profile.give_room(request)
 
 
 class Session(AbstractAsyncContextManager["Session"]):
@@ -92,14 +122,13 @@ class Session(AbstractAsyncContextManager["Session"]):
             self._try_request,
             watch_interval=probe_backoff.initial / 2,
         )
-        self.suspect_limit = SuspectLimit()
+        self.failures = FailureHandler(self.outage, self.breaker, self.concurrency_limit, limits, self.client)
         self.profile = RequestProfile(sampling, ImageUploads(self.concurrency_limit.image_limit))
         self.image_dialect = ImageDialect(ImageConverter(sampling.extra_body))
         self.traffic = TrafficCounts()
         self.backoff = backoff
         self._image_tokens = image_tokens
         self.rng = random.Random()  # for the waits before retries
-        self._first_failure = (-1, 0)  # since the latest answer: number of answers, and of requests sent, by then
         self._metrics_task: asyncio.Task[None] | None = None
 
     async def complete(
@@ -114,16 +143,19 @@ class Session(AbstractAsyncContextManager["Session"]):
             self._metrics_task = asyncio.create_task(self._poll_metrics())
         state = state or RequestState()
         profile = profile or self.profile
+        is_row = profile is self.profile
         trial = ImageTrial(self.image_dialect, request.pictures)
-        attempt = self._prepare_attempt(request, state, profile, trial)
+        prepared = self._prepare(request, state, profile, trial)
         while True:
             # Probes send their images as they are.
-            if profile is self.profile and await trial.prepare():
-                attempt = self._prepare_attempt(request, state, profile, trial)
+            if is_row and await trial.prepare():
+                prepared = self._prepare(request, state, profile, trial)
             try:
-                reply = await run_with_retries(attempt, partial(self._make_retry_policy, state))
+                reply = await run_with_retries(
+                    partial(self._attempt, prepared), partial(self._make_retry_policy, state)
+                )
             except FailedOver:
-                self._settle_outages(state)
+                self.failures.settle_outages(state)
                 raise
             except RunStopped as stop:
                 raise await explain_stop(stop, self.endpoint.exit_error, self.client.alive) from None
@@ -131,107 +163,118 @@ class Session(AbstractAsyncContextManager["Session"]):
                 # tenacity keeps the error, whose traceback keeps tenacity and the request's images alive: a reference
                 # cycle.
                 error.__traceback__ = None
-                if await self._is_own_failure(error.decision, state, profile):
+                if await self.failures.is_own_failure(error.decision, state, is_row=is_row):
                     raise make_row_error(error.decision, state) from error
                 # Recorded now: another request may be answered before the gate closes.
                 state.give_back_unanswered_attempts()
             else:
-                if reply is not None and (profile is not self.profile or await self._is_own_answer(reply, state)):
+                if reply is not None and (not is_row or await self.failures.is_own_answer(reply, state)):
                     return reply
 
-    def _prepare_attempt(
+    def _prepare(
         self, request: Request, state: RequestState, profile: RequestProfile, trial: ImageTrial
-    ) -> Callable[[], Awaitable[Reply | None]]:
+    ) -> PreparedRequest:
         if trial.images is not request.pictures:
             request = replace(request, pictures=trial.images)
-        tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
         tokens_by_uuid = {
             image.uuid: self._image_tokens(image) if profile.dialect.can_stream_uploads else 0
             for image in request.pictures
             if image.uuid is not None
         }
-        upload = ImageUpload(profile.uploads, tokens_by_uuid)
-        return partial(self._attempt, request, state, profile, trial, upload, tokens)
+        tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
+        return PreparedRequest(
+            request,
+            state,
+            profile,
+            trial,
+            ImageUpload(profile.uploads, tokens_by_uuid),
+            tokens,
+            profile is self.profile,
+        )
 
-    async def _attempt(
-        self,
-        request: Request,
-        state: RequestState,
-        profile: RequestProfile,
-        trial: ImageTrial,
-        upload: ImageUpload,
-        tokens: int,
-    ) -> Reply | None:
+    async def _attempt(self, prepared: PreparedRequest) -> Reply | None:
         """None if the images are to be sent in another form."""
-        refusal = trial.take_refusal()
+        state, upload = prepared.state, prepared.upload
+        refusal = prepared.trial.take_refusal()
         if refusal is not None and refusal.action is RetryAction.FAIL:
             self.breaker.record_failure(refusal, state)
             raise AttemptError(refusal)
         if state.failover is not None:
-            await self._fail_over_if_needed(state, state.failover)
-        was_sent = state.sent > 0
-        suspect = was_sent and state.is_suspect(self.outage.outages)
+            await self.failures.fail_over_if_needed(state, state.failover)
+        suspects = self.failures.suspect_limit
+        suspect = state.sent > 0 and state.is_suspect(self.outage.outages)
         if suspect:
             # Lets other requests go first; otherwise none might ever be answered.
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
-        retry = was_sent and not suspect
         alone = suspect and state.crashes >= MIN_CRASHES - 1
+        retry = state.sent > 0 and not suspect
         async with (
-            self.suspect_limit.turn(alone=alone) if suspect else nullcontext(),
+            suspects.turn(alone=alone) if suspect else nullcontext(),
             upload.attempt(retry=retry),
             self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
         ):
             if suspect:
-                await self._confirm_recovery(state)
-            await self._pass_gate(permit, state, tokens, retry=retry)
-            self._settle_outages(state)
-            dialect = profile.dialect
-            known = upload.known_uuids if dialect.sends_uuids else frozenset()
-            stream = bool(upload.carried) and dialect.can_stream_uploads
-            worded = replace(request, known_uuids=known, stream=stream) if known or stream else request
-            if state.latest_failure is not None and state.latest_failure.code == "only_reasoning":
-                worded = replace(worded, seed=(request.seed + state.attempts_used) % 2**31)
-            worded, sampling = profile.give_room(worded), profile.sampling
-            # Rendered for each attempt: stored in ``state``, the images would outlive the request.
-            body = render_body(worded, model=self.endpoint.model, sampling=sampling, dialect=dialect)
-            upload.count_sent(known)
-            self.traffic.sent += 1
-            self.traffic.retried += was_sent
-            state.sent += 1
-            number = state.latest_number = self.breaker.start_request()
+                await self.failures.confirm_recovery(state)
+            await self._pass_gate(permit, state, prepared.tokens, retry=retry)
+            self.failures.settle_outages(state)
             state.was_alone = alone
-            try:
-                completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
-            except AttemptError as error:
-                decision = error.decision = upload.reclassify(error.decision, known)
-                if decision.usage is not None:
-                    self.traffic.usage += decision.usage
-                if profile is self.profile and trial.is_form_refused(decision, state.attempts_used):
-                    self.outage.record_answer()
-                    state.attempts_used += decision.action is RetryAction.RETRY
-                    return None
-                self._react(decision, permit, state, profile)
-                # Another request may already have adapted the dialect.
-                if decision.action is RetryAction.ADAPT and dialect is profile.dialect:
-                    profile.dialect = adapt_dialect(dialect, decision, state)
-                raise
-            finally:
-                self.breaker.end_request(number)
-            upload.record_answer()
+            answer = await self._send(prepared, permit)
+        if answer is not None and suspect:
+            suspects.record_answer()
+        return None if answer is None else self._accept(answer, prepared)
+
+    async def _send(self, prepared: PreparedRequest, permit: Permit) -> Answer | None:
+        """None if the images are to be sent in another form. Raises AttemptError."""
+        state, profile, upload = prepared.state, prepared.profile, prepared.upload
+        dialect, sampling = profile.dialect, profile.sampling
+        known = upload.known_uuids if dialect.sends_uuids else frozenset()
+        # Rendered for each attempt: stored in ``state``, the images would outlive the request.
+        worded = word_request(prepared, dialect, known)
+        body = render_body(worded, model=self.endpoint.model, sampling=sampling, dialect=dialect)
+        upload.count_sent(known)
+        self.traffic.sent += 1
+        self.traffic.retried += state.sent > 0
+        state.sent += 1
+        number = state.latest_number = self.breaker.start_request()
+        try:
+            completion = await self.client.send(body, upload.mark_arrived if upload.carried else None)
+        except AttemptError as error:
+            decision = error.decision = upload.reclassify(error.decision, known)
+            if decision.usage is not None:
+                self.traffic.usage += decision.usage
+            if prepared.is_row and prepared.trial.is_form_refused(decision, state.attempts_used):
+                self.outage.record_answer()
+                state.attempts_used += decision.action is RetryAction.RETRY
+                return None
+            self.failures.react(decision, permit, state, is_row=prepared.is_row)
+            # Another request may already have adapted the dialect.
+            if decision.action is RetryAction.ADAPT and dialect is profile.dialect:
+                profile.dialect = adapt_dialect(dialect, decision, state)
+            raise
+        finally:
+            self.breaker.end_request(number)
+        upload.record_answer()
         if not known:
-            trial.record_answer()
-        self._record_answer(completion, permit, tokens)
+            prepared.trial.record_answer()
+        self._record_answer(completion, permit, prepared.tokens)
+        return Answer(completion, number, dialect, sampling, used_uuids=bool(known))
+
+    def _accept(self, answer: Answer, prepared: PreparedRequest) -> Reply:
+        """Raises AttemptError if the request is to be sent again with more room for the answer."""
+        completion, profile = answer.completion, prepared.profile
         unusable = find_unusable(completion)
-        if suspect:
-            self.suspect_limit.record_answer()
-        if profile is self.profile:
-            if unusable is None:
-                self.breaker.record_answer(number, request)
-            elif has_no_room(completion) and (profile.sampling is not sampling or profile.raise_max_tokens()):
-                message = "The model's reasoning used up max_tokens."
-                raise AttemptError(ErrorDecision(RetryAction.ADAPT, "no_room", message, status=200))
-        reply = make_reply(completion, request, dialect, attempts=state.attempts_used + 1, used_uuids=bool(known))
+        if prepared.is_row and unusable is None:
+            self.breaker.record_answer(answer.number, prepared.request)
+        lacks_room = prepared.is_row and has_no_room(completion)
+        # Another request may already have raised it.
+        if lacks_room and (profile.sampling is not answer.sampling or profile.raise_max_tokens()):
+            message = "The model's reasoning used up max_tokens."
+            raise AttemptError(ErrorDecision(RetryAction.ADAPT, "no_room", message, status=200))
+        attempts = prepared.state.attempts_used + 1
+        reply = make_reply(
+            completion, prepared.request, answer.dialect, attempts=attempts, used_uuids=answer.used_uuids
+        )
         return reply if unusable is None else replace(reply, unusable=unusable)
 
     async def _try_request(self, request: Request) -> ErrorDecision | None:
@@ -254,55 +297,6 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.outage.record_answer()
         return unusable
 
-    async def _is_own_failure(self, decision: ErrorDecision, state: RequestState, profile: RequestProfile) -> bool:
-        """Whether the failure is the row's own. Otherwise the request is to be sent again.
-
-        Raises FailedOver and RunStopped.
-        """
-        if await self._is_unavailable(decision, state):
-            return False
-        if profile is not self.profile:
-            # A probe: its refusal says what the endpoint supports.
-            if decision.action is RetryAction.STOP:
-                raise RunStopped(decision.code, decision.message)
-            return True
-        may_move = state.failover is not None and state.failover.is_ready and not state.refusals
-        if decision.action is RetryAction.FAIL and may_move:
-            # The reason may be this endpoint's, so another one has to confirm it.
-            state.refusals += 1
-            raise FailedOver
-        return await self._await_verdict(decision, state)
-
-    async def _is_own_answer(self, reply: Reply, state: RequestState) -> bool:
-        """False if the answer is unusable and the endpoint gave such answers to all requests."""
-        if reply.unusable is None:
-            return True
-        self.breaker.record_failure(reply.unusable, state)
-        return await self._await_verdict(reply.unusable, state)
-
-    async def _await_verdict(self, decision: ErrorDecision, state: RequestState) -> bool:
-        is_own = await self.breaker.is_own(decision, state.failover, retried=state.held_failures > 0)
-        state.held_failures += not is_own
-        return is_own
-
-    async def _fail_over_if_needed(self, state: RequestState, failover: Failover) -> None:
-        failure = state.latest_failure
-        if state.has_failed_here and failure is not None and failure.code in UNREACHABLE_CODES:
-            # A lost connection may be the start of an outage, which costs no attempt.
-            await self.outage.check(failure.message, failover)
-        if self.outage.closed or (state.has_failed_here and failover.is_ready):
-            raise FailedOver
-
-    async def _confirm_recovery(self, state: RequestState) -> None:
-        """Tries the endpoint before a request that may crash it, unless it has answered others since.
-
-        Otherwise the request could crash it for ever: without an answer in between, an outage proves nothing.
-        """
-        self._settle_outages(state)
-        if state.outages_hit > 1 and state.answers_at_failure == self.outage.answers and not self.outage.closed:
-            self.breaker.try_endpoint(UNCONFIRMED, state.failover)
-            await self.outage.wait_until_open()
-
     async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
         """Holds the permit, because the gate may close meanwhile."""
         while True:
@@ -316,65 +310,6 @@ class Session(AbstractAsyncContextManager["Session"]):
                 return
             self.rate_limit.refund(tokens)
 
-    def _react(self, decision: ErrorDecision, permit: Permit, state: RequestState, profile: RequestProfile) -> None:
-        is_row = profile is self.profile
-        match decision.action:
-            case RetryAction.RETRY:
-                state.attempts_used += 1
-                self._record_failure(decision, state)
-                if decision.code == "timeout":
-                    self.concurrency_limit.record_timeout(permit)
-                if decision.code in UNREACHABLE_CODES:
-                    self.outage.record_refusal(decision.message, state.failover)
-                if is_row:
-                    self.breaker.record_failure(decision, state)
-            case RetryAction.WAIT if decision.code == NO_FILES:
-                # This process is at its limit, not the server.
-                self.concurrency_limit.cap(self.concurrency_limit.permits - 1)
-                self.outage.record_refusal(decision.message, state.failover)
-            case RetryAction.WAIT:
-                self._react_to_load(decision, permit, state)
-            case RetryAction.AWAIT_RECOVERY:
-                if decision.code == "engine_dead":
-                    self._record_failure(decision, state)
-                self.outage.close(decision.message, state.failover)
-            case RetryAction.STOP:
-                if not (is_row and (self.client.context.has_answered or decision.grace)):
-                    raise RunStopped(decision.code, decision.message)
-                self.breaker.record_failure(decision, state)
-            case RetryAction.FAIL:
-                self.outage.record_answer()
-                if is_row:
-                    self.breaker.record_failure(decision, state)
-            case RetryAction.RESEND:
-                self.outage.record_answer()
-
-    def _record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
-        answers, sent = self._first_failure
-        if answers != self.outage.answers:
-            answers, sent = self._first_failure = self.outage.answers, self.breaker.sent
-        # What was sent after the first failure since an answer did not cause it.
-        state.record_failure(decision, answers, was_in_flight=state.latest_number <= sent)
-
-    def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
-        retry_after, max_outage = decision.retry_after, self.limits.max_outage
-        if retry_after is not None and retry_after > max_outage:
-            raise RunStopped(
-                "rate_limited",
-                f"The server asks to wait {retry_after:.0f} s, more than --max-outage {max_outage:g}: "
-                f"{decision.message} Run the same command again later.",
-            )
-        self.concurrency_limit.record_refusal(permit, retry_after, decision.message)
-        seconds = state.record_refusal(loop_time())
-        if seconds > max_outage and self.outage.healthy:
-            message = f"Refused for {seconds:.0f} s while other rows were answered: {decision.message}"
-            raise RowError("busy", message, raw=decision.raw, attempts=state.attempts_used)
-        self.outage.record_refusal(decision.message, state.failover)
-        if state.failover is not None and state.failover.is_ready:
-            if self.concurrency_limit.paused:
-                self.concurrency_limit.reject_waiting(FailedOver())
-            raise FailedOver
-
     def _record_answer(self, completion: Completion, permit: Permit, tokens: int) -> None:
         usage = completion.usage
         self.traffic.answered += 1
@@ -382,30 +317,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.concurrency_limit.record_answer(permit, usage.completion)
         self.rate_limit.record_usage(usage, tokens)
         self.outage.record_answer()
-
-    def _settle_outages(self, state: RequestState) -> None:
-        """Raises RowError if the request seems to crash the server."""
-        if self.outage.outages == state.settled_outages:
-            return
-        failure = state.latest_failure
-        state.settle_outages(self.outage.outages, self.outage.answers_before_outage)
-        self.suspect_limit.record_outages(self.outage.outages)
-        # Among suspects, a harmless row may be in flight at each crash.
-        is_guilty = state.was_alone and state.crashes >= max(MIN_CRASHES, self.limits.max_attempts)
-        if failure is not None and is_guilty:
-            raise RowError(
-                "engine_dead",
-                f"The server became unavailable {state.crashes} times with this row in flight, and answered other rows "
-                f"in between: {failure.message} Check whether the row's image or question crashes the server.",
-                raw=failure.raw,
-                attempts=state.crashes,
-            )
-
-    async def _is_unavailable(self, decision: ErrorDecision, state: RequestState) -> bool:
-        if decision.code not in UNREACHABLE_CODES or state.answers_at_failure != self.outage.answers:
-            return False
-        enough = state.unanswered_attempts >= min(2, self.limits.max_attempts)
-        return enough and await self.outage.check(decision.message, state.failover)
 
     def _make_retry_policy(self, state: RequestState) -> AsyncRetrying:
         return make_retry_policy(
@@ -432,7 +343,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     def drain(self) -> None:
         self.concurrency_limit.close()
-        self.suspect_limit.close()
+        self.failures.suspect_limit.close()
         self.breaker.close()
         self.rate_limit.close()
 
@@ -446,18 +357,3 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
-
-
-def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState) -> Dialect:
-    """Raises RowError if the field was already left out."""
-    adapted = dialect.adapt_to_refusal(decision.parameter or "")
-    if adapted is None:
-        raise RowError("rejected", decision.message, raw=decision.raw, attempts=state.attempts_used + 1)
-    return adapted
-
-
-def make_row_error(decision: ErrorDecision, state: RequestState) -> RowError:
-    attempts = state.attempts_used + (decision.action is RetryAction.FAIL)
-    count = f" after {attempts} attempts" if decision.action is RetryAction.RETRY and attempts > 1 else ""
-    message = f"{decision.message.rstrip('.')}{count}."
-    return RowError(decision.code, message, raw=decision.raw, attempts=attempts)

@@ -1,0 +1,187 @@
+"""What a failed attempt means for its request, and for the limits, the outage gate and the breaker of its endpoint."""
+
+from __future__ import annotations
+
+from persqa_client.client.classify import NO_FILES, UNREACHABLE_CODES
+from persqa_client.client.dialect import Dialect
+from persqa_client.client.transport import Client
+from persqa_client.config import Limits
+from persqa_client.endpoints.breaker import Breaker
+from persqa_client.endpoints.outage import OutageGate
+from persqa_client.endpoints.profile import Reply
+from persqa_client.endpoints.request_state import Failover, RequestState, SuspectLimit
+from persqa_client.errors import FailedOver, RowError, RunStopped
+from persqa_client.limits.concurrency import ConcurrencyLimit
+from persqa_client.limits.controllers import Permit
+from persqa_client.task_groups import loop_time
+from persqa_client.types import ErrorDecision, RetryAction
+
+UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered nothing since an outage.")
+# Server crashes with the same row in flight until that row fails; fewer may be chance.
+MIN_CRASHES = 3
+
+
+class FailureHandler:
+    """Handles the failures of requests to one endpoint. ``is_row`` is False for probes, whose failures are findings."""
+
+    def __init__(
+        self,
+        outage: OutageGate,
+        breaker: Breaker,
+        concurrency_limit: ConcurrencyLimit,
+        limits: Limits,
+        client: Client,
+    ) -> None:
+        self._outage = outage
+        self._breaker = breaker
+        self._concurrency_limit = concurrency_limit
+        self._limits = limits
+        self._client = client
+        self.suspect_limit = SuspectLimit()
+        self._first_failure = (-1, 0)  # since the latest answer: number of answers, and of requests sent, by then
+
+    def react(self, decision: ErrorDecision, permit: Permit, state: RequestState, *, is_row: bool) -> None:
+        match decision.action:
+            case RetryAction.RETRY:
+                state.attempts_used += 1
+                self._record_failure(decision, state)
+                if decision.code == "timeout":
+                    self._concurrency_limit.record_timeout(permit)
+                if decision.code in UNREACHABLE_CODES:
+                    self._outage.record_refusal(decision.message, state.failover)
+                if is_row:
+                    self._breaker.record_failure(decision, state)
+            case RetryAction.WAIT if decision.code == NO_FILES:
+                # This process is at its limit, not the server.
+                self._concurrency_limit.cap(self._concurrency_limit.permits - 1)
+                self._outage.record_refusal(decision.message, state.failover)
+            case RetryAction.WAIT:
+                self._react_to_load(decision, permit, state)
+            case RetryAction.AWAIT_RECOVERY:
+                if decision.code == "engine_dead":
+                    self._record_failure(decision, state)
+                self._outage.close(decision.message, state.failover)
+            case RetryAction.STOP:
+                if not (is_row and (self._client.context.has_answered or decision.grace)):
+                    raise RunStopped(decision.code, decision.message)
+                self._breaker.record_failure(decision, state)
+            case RetryAction.FAIL:
+                self._outage.record_answer()
+                if is_row:
+                    self._breaker.record_failure(decision, state)
+            case RetryAction.RESEND:
+                self._outage.record_answer()
+
+    def _record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
+        answers, sent = self._first_failure
+        if answers != self._outage.answers:
+            answers, sent = self._first_failure = self._outage.answers, self._breaker.sent
+        # What was sent after the first failure since an answer did not cause it.
+        state.record_failure(decision, answers, was_in_flight=state.latest_number <= sent)
+
+    def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
+        retry_after, max_outage = decision.retry_after, self._limits.max_outage
+        if retry_after is not None and retry_after > max_outage:
+            raise RunStopped(
+                "rate_limited",
+                f"The server asks to wait {retry_after:.0f} s, more than --max-outage {max_outage:g}: "
+                f"{decision.message} Run the same command again later.",
+            )
+        self._concurrency_limit.record_refusal(permit, retry_after, decision.message)
+        seconds = state.record_refusal(loop_time())
+        if seconds > max_outage and self._outage.healthy:
+            message = f"Refused for {seconds:.0f} s while other rows were answered: {decision.message}"
+            raise RowError("busy", message, raw=decision.raw, attempts=state.attempts_used)
+        self._outage.record_refusal(decision.message, state.failover)
+        if state.failover is not None and state.failover.is_ready:
+            if self._concurrency_limit.paused:
+                self._concurrency_limit.reject_waiting(FailedOver())
+            raise FailedOver
+
+    def settle_outages(self, state: RequestState) -> None:
+        """Raises RowError if the request seems to crash the server."""
+        if self._outage.outages == state.settled_outages:
+            return
+        failure = state.latest_failure
+        state.settle_outages(self._outage.outages, self._outage.answers_before_outage)
+        self.suspect_limit.record_outages(self._outage.outages)
+        # Among suspects, a harmless row may be in flight at each crash.
+        is_guilty = state.was_alone and state.crashes >= max(MIN_CRASHES, self._limits.max_attempts)
+        if failure is not None and is_guilty:
+            raise RowError(
+                "engine_dead",
+                f"The server became unavailable {state.crashes} times with this row in flight, and answered other rows "
+                f"in between: {failure.message} Check whether the row's image or question crashes the server.",
+                raw=failure.raw,
+                attempts=state.crashes,
+            )
+
+    async def confirm_recovery(self, state: RequestState) -> None:
+        """Tries the endpoint before a request that may crash it, unless it has answered others since.
+
+        Otherwise the request could crash it for ever: without an answer in between, an outage proves nothing.
+        """
+        self.settle_outages(state)
+        if state.outages_hit > 1 and state.answers_at_failure == self._outage.answers and not self._outage.closed:
+            self._breaker.try_endpoint(UNCONFIRMED, state.failover)
+            await self._outage.wait_until_open()
+
+    async def _is_unavailable(self, decision: ErrorDecision, state: RequestState) -> bool:
+        if decision.code not in UNREACHABLE_CODES or state.answers_at_failure != self._outage.answers:
+            return False
+        enough = state.unanswered_attempts >= min(2, self._limits.max_attempts)
+        return enough and await self._outage.check(decision.message, state.failover)
+
+    async def fail_over_if_needed(self, state: RequestState, failover: Failover) -> None:
+        failure = state.latest_failure
+        if state.has_failed_here and failure is not None and failure.code in UNREACHABLE_CODES:
+            # A lost connection may be the start of an outage, which costs no attempt.
+            await self._outage.check(failure.message, failover)
+        if self._outage.closed or (state.has_failed_here and failover.is_ready):
+            raise FailedOver
+
+    async def is_own_failure(self, decision: ErrorDecision, state: RequestState, *, is_row: bool) -> bool:
+        """Whether the failure is the row's own. Otherwise the request is to be sent again.
+
+        Raises FailedOver and RunStopped.
+        """
+        if await self._is_unavailable(decision, state):
+            return False
+        if not is_row:
+            # A probe: its refusal says what the endpoint supports.
+            if decision.action is RetryAction.STOP:
+                raise RunStopped(decision.code, decision.message)
+            return True
+        may_move = state.failover is not None and state.failover.is_ready and not state.refusals
+        if decision.action is RetryAction.FAIL and may_move:
+            # The reason may be this endpoint's, so another one has to confirm it.
+            state.refusals += 1
+            raise FailedOver
+        return await self._await_verdict(decision, state)
+
+    async def is_own_answer(self, reply: Reply, state: RequestState) -> bool:
+        """False if the answer is unusable and the endpoint gave such answers to all requests."""
+        if reply.unusable is None:
+            return True
+        self._breaker.record_failure(reply.unusable, state)
+        return await self._await_verdict(reply.unusable, state)
+
+    async def _await_verdict(self, decision: ErrorDecision, state: RequestState) -> bool:
+        is_own = await self._breaker.is_own(decision, state.failover, retried=state.held_failures > 0)
+        state.held_failures += not is_own
+        return is_own
+
+
+def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState) -> Dialect:
+    """Raises RowError if the field was already left out."""
+    adapted = dialect.adapt_to_refusal(decision.parameter or "")
+    if adapted is None:
+        raise RowError("rejected", decision.message, raw=decision.raw, attempts=state.attempts_used + 1)
+    return adapted
+
+
+def make_row_error(decision: ErrorDecision, state: RequestState) -> RowError:
+    attempts = state.attempts_used + (decision.action is RetryAction.FAIL)
+    count = f" after {attempts} attempts" if decision.action is RetryAction.RETRY and attempts > 1 else ""
+    message = f"{decision.message.rstrip('.')}{count}."
+    return RowError(decision.code, message, raw=decision.raw, attempts=attempts)
