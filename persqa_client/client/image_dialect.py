@@ -176,9 +176,22 @@ class ImageTrial:
                 self._is_exhausted = True
             if not self._is_exhausted:
                 self._refusal = None
-        elif self._tested is None and self._refused_size is None:
+        elif self._follows_dialect:
             await self._use(self._dialect.form)
         return self.images != before
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the endpoint has refused such images since they were prepared, so that ``prepare`` changes them."""
+        form = self._dialect.form
+        if form == self._form or self._is_exhausted or not self._follows_dialect:
+            return False
+        return bool(self._missed_types) or (form.max_bytes is not None and total_size(self.images) > form.max_bytes)
+
+    @property
+    def _follows_dialect(self) -> bool:
+        """No form of the request's own is tested or needed."""
+        return self._tested is None and self._refused_size is None
 
     def take_refusal(self) -> ErrorDecision | None:
         """The refusal that stands, once, if ``prepare`` found no other form."""

@@ -219,6 +219,9 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self._pass_gate(permit, state, prepared.tokens, retry=retry)
             self.failures.settle_outages(state)
             state.was_alone = alone
+            if prepared.is_row and prepared.trial.is_outdated:
+                self.rate_limit.refund(prepared.tokens)
+                return None
             answer = await self._send(prepared, permit)
         if answer is not None and suspect:
             suspects.record_answer()
