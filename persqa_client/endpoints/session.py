@@ -223,9 +223,14 @@ class Session(AbstractAsyncContextManager["Session"]):
                 self.rate_limit.refund(prepared.tokens)
                 return None
             answer = await self._send(prepared, permit)
-        if answer is not None and suspect:
+        if answer is None:
+            return None
+        if not answer.used_uuids:
+            prepared.trial.record_answer()
+        self._record_answer(answer.completion, permit, prepared.tokens)
+        if suspect:
             suspects.record_answer()
-        return None if answer is None else self._accept(answer, prepared)
+        return self._accept(answer, prepared)
 
     async def _send(self, prepared: PreparedRequest, permit: Permit) -> Answer | None:
         """None if the images are to be sent in another form. Raises AttemptError."""
@@ -258,9 +263,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         finally:
             self.breaker.end_request(number)
         upload.record_answer()
-        if not known:
-            prepared.trial.record_answer()
-        self._record_answer(completion, permit, prepared.tokens)
         return Answer(completion, number, dialect, sampling, used_uuids=bool(known))
 
     def _accept(self, answer: Answer, prepared: PreparedRequest) -> Reply:
