@@ -134,7 +134,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 if await self._is_own_failure(error.decision, state, profile):
                     raise make_row_error(error.decision, state) from error
                 # Recorded now: another request may be answered before the gate closes.
-                state.give_back_unanswered_attempts()
+                state.attempts.give_back_unanswered(self.outage.history)
             else:
                 if reply is not None and (profile is not self.profile or await self._is_own_answer(reply, state)):
                     return reply
@@ -208,8 +208,9 @@ class Session(AbstractAsyncContextManager["Session"]):
                 if decision.usage is not None:
                     self.traffic.usage += decision.usage
                 if profile is self.profile and trial.is_form_refused(decision, state.attempts_used):
-                    self.outage.record_answer()
-                    state.attempts_used += decision.action is RetryAction.RETRY
+                    if decision.action is RetryAction.RETRY:
+                        state.attempts.add(self.outage.history, number)
+                    self.outage.record_answer(number)
                     return None
                 self._react(decision, permit, state, profile)
                 # Another request may already have adapted the dialect.
@@ -221,7 +222,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             upload.record_answer()
         if not known:
             trial.record_answer()
-        self._record_answer(completion, permit, tokens)
+        self._record_answer(completion, permit, tokens, number)
         unusable = find_unusable(completion)
         if suspect:
             self.suspect_limit.record_answer()
@@ -241,6 +242,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         await self.rate_limit.acquire(tokens, retry=True)
         body = render_body(request, model=self.endpoint.model, sampling=profile.sampling, dialect=profile.dialect)
         self.traffic.sent += 1
+        number = self.outage.history.sent
         try:
             completion = await self.client.send(body)
         except AttemptError as error:
@@ -251,7 +253,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.rate_limit.record_usage(completion.usage, tokens)
         unusable = find_unusable(completion)
         if unusable is None:
-            self.outage.record_answer()
+            self.outage.record_answer(number)
         return unusable
 
     async def _is_own_failure(self, decision: ErrorDecision, state: RequestState, profile: RequestProfile) -> bool:
@@ -320,7 +322,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         is_row = profile is self.profile
         match decision.action:
             case RetryAction.RETRY:
-                state.attempts_used += 1
                 self._record_failure(decision, state)
                 if decision.code == "timeout":
                     self.concurrency_limit.record_timeout(permit)
@@ -343,18 +344,18 @@ class Session(AbstractAsyncContextManager["Session"]):
                     raise RunStopped(decision.code, decision.message)
                 self.breaker.record_failure(decision, state)
             case RetryAction.FAIL:
-                self.outage.record_answer()
+                self.outage.record_answer(state.latest_number)
                 if is_row:
                     self.breaker.record_failure(decision, state)
             case RetryAction.RESEND:
-                self.outage.record_answer()
+                self.outage.record_answer(state.latest_number)
 
     def _record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
         answers, sent = self._first_failure
         if answers != self.outage.answers:
-            answers, sent = self._first_failure = self.outage.answers, self.breaker.sent
+            answers, sent = self._first_failure = self.outage.answers, self.outage.history.sent
         # What was sent after the first failure since an answer did not cause it.
-        state.record_failure(decision, answers, was_in_flight=state.latest_number <= sent)
+        state.record_failure(decision, self.outage.history, was_in_flight=state.latest_number <= sent)
 
     def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
         retry_after, max_outage = decision.retry_after, self.limits.max_outage
@@ -375,20 +376,20 @@ class Session(AbstractAsyncContextManager["Session"]):
                 self.concurrency_limit.reject_waiting(FailedOver())
             raise FailedOver
 
-    def _record_answer(self, completion: Completion, permit: Permit, tokens: int) -> None:
+    def _record_answer(self, completion: Completion, permit: Permit, tokens: int, number: int) -> None:
         usage = completion.usage
         self.traffic.answered += 1
         self.traffic.usage += usage
         self.concurrency_limit.record_answer(permit, usage.completion)
         self.rate_limit.record_usage(usage, tokens)
-        self.outage.record_answer()
+        self.outage.record_answer(number)
 
     def _settle_outages(self, state: RequestState) -> None:
         """Raises RowError if the request seems to crash the server."""
         if self.outage.outages == state.settled_outages:
             return
         failure = state.latest_failure
-        state.settle_outages(self.outage.outages, self.outage.answers_before_outage)
+        state.settle_outages(self.outage.outages, self.outage.history.outages[-1].answers)
         self.suspect_limit.record_outages(self.outage.outages)
         # Among suspects, a harmless row may be in flight at each crash.
         is_guilty = state.was_alone and state.crashes >= max(MIN_CRASHES, self.limits.max_attempts)
@@ -402,9 +403,9 @@ class Session(AbstractAsyncContextManager["Session"]):
             )
 
     async def _is_unavailable(self, decision: ErrorDecision, state: RequestState) -> bool:
-        if decision.code not in UNREACHABLE_CODES or state.answers_at_failure != self.outage.answers:
+        if decision.code not in UNREACHABLE_CODES:
             return False
-        enough = state.unanswered_attempts >= min(2, self.limits.max_attempts)
+        enough = state.attempts.unanswered(self.outage.history) >= min(2, self.limits.max_attempts)
         return enough and await self.outage.check(decision.message, state.failover)
 
     def _make_retry_policy(self, state: RequestState) -> AsyncRetrying:
