@@ -283,6 +283,9 @@ class Trial:
                 self._breaker.reject_held(stop)
                 raise stop
             self._breaker.outage.refusal = stop.message
+        elif error.action not in REFUSALS:
+            # It no longer refuses: it is away, and can be waited for.
+            self._breaker.outage.refusal = None
         return error.message
 
     def _is_useless(self, error: ErrorDecision) -> bool:

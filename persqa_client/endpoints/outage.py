@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
+from persqa_client.client.error_body import mask_variable_text
 from persqa_client.client.retry import Backoff
 from persqa_client.endpoints.attempts import History
 from persqa_client.endpoints.request_state import Failover
@@ -219,11 +220,15 @@ class OutageGate:
                 if not is_outage:
                     self.history.outages.append(begin)
                 self._concurrency_limit.record_outage()
+            repeat = False
             while True:
-                await self._sleep(self._probe_backoff.max_wait(self.probes))
-                self.probes += 1
+                await self._sleep(self._probe_backoff.max_wait(0 if repeat else self.probes))
+                self.probes += not repeat
+                before = mask_variable_text(self.reason or "")
                 if await self._has_recovered(recovery_check or self._check_liveness, failover):
                     return
+                # A failure of another kind may be chance at an endpoint that is back. Every second wait is a full one.
+                repeat = not repeat and mask_variable_text(self.reason or "") != before
         except RunStopped as stop:
             # Kept before the prober is cleared: a request that arrives between them would be sent.
             self._stop = stop
