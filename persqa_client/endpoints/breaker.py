@@ -104,7 +104,7 @@ class Breaker:
         self._is_alive = is_alive
         self._try_request = try_request
         self._watch_interval = watch_interval
-        self.sent = 0  # requests
+        self._history = outage.history
         self._in_flight: set[int] = set()
         # Requests that failed since the last good answer, with the number of requests sent when the failure arrived.
         self._streaks: defaultdict[FailureKind, dict[int, int]] = defaultdict(dict)
@@ -114,9 +114,9 @@ class Breaker:
 
     def start_request(self) -> int:
         """Returns the number of the request, to be passed to ``end_request`` and ``record_answer``."""
-        self.sent += 1
-        self._in_flight.add(self.sent)
-        return self.sent
+        self._history.sent += 1
+        self._in_flight.add(self._history.sent)
+        return self._history.sent
 
     def end_request(self, number: int) -> None:
         self._in_flight.discard(number)
@@ -157,7 +157,7 @@ class Breaker:
     def record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
         """Tries the endpoint if it refuses the account, or after a streak. Raises like ``OutageGate.close``."""
         streak = self._streaks[failure_kind(decision)]
-        streak[state.number] = self.sent
+        streak[state.number] = self._history.sent
         enough = MAX_STREAK
         if decision.action is RetryAction.STOP:
             enough = 1
@@ -175,7 +175,7 @@ class Breaker:
         if self._concurrency_limit.closed:
             raise Interrupted
         in_streak = failure_kind(decision) in self._long_streaks()
-        held = HeldFailure(decision, self.sent, retried, in_streak, asyncio.get_running_loop().create_future())
+        held = HeldFailure(decision, self._history.sent, retried, in_streak, asyncio.get_running_loop().create_future())
         self._held.append(held)
         try:
             self._watch(failover)
@@ -283,6 +283,9 @@ class Trial:
                 self._breaker.reject_held(stop)
                 raise stop
             self._breaker.outage.refusal = stop.message
+        elif error.action not in REFUSALS:
+            # It no longer refuses: it is away, and can be waited for.
+            self._breaker.outage.refusal = None
         return error.message
 
     def _is_useless(self, error: ErrorDecision) -> bool:

@@ -43,7 +43,6 @@ class FailureHandler:
     def react(self, decision: ErrorDecision, permit: Permit, state: RequestState, *, is_row: bool) -> None:
         match decision.action:
             case RetryAction.RETRY:
-                state.attempts_used += 1
                 self._record_failure(decision, state)
                 if decision.code == "timeout":
                     self._concurrency_limit.record_timeout(permit)
@@ -66,18 +65,18 @@ class FailureHandler:
                     raise RunStopped(decision.code, decision.message)
                 self._breaker.record_failure(decision, state)
             case RetryAction.FAIL:
-                self._outage.record_answer()
+                self._outage.record_answer(state.latest_number)
                 if is_row:
                     self._breaker.record_failure(decision, state)
             case RetryAction.RESEND:
-                self._outage.record_answer()
+                self._outage.record_answer(state.latest_number)
 
     def _record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
         answers, sent = self._first_failure
         if answers != self._outage.answers:
-            answers, sent = self._first_failure = self._outage.answers, self._breaker.sent
+            answers, sent = self._first_failure = self._outage.answers, self._outage.history.sent
         # What was sent after the first failure since an answer did not cause it.
-        state.record_failure(decision, answers, was_in_flight=state.latest_number <= sent)
+        state.record_failure(decision, self._outage.history, was_in_flight=state.latest_number <= sent)
 
     def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
         retry_after, max_outage = decision.retry_after, self._limits.max_outage
@@ -103,7 +102,7 @@ class FailureHandler:
         if self._outage.outages == state.settled_outages:
             return
         failure = state.latest_failure
-        state.settle_outages(self._outage.outages, self._outage.answers_before_outage)
+        state.settle_outages(self._outage.outages, self._outage.history.outages[-1].answers)
         self.suspect_limit.record_outages(self._outage.outages)
         # Among suspects, a harmless row may be in flight at each crash.
         is_guilty = state.was_alone and state.crashes >= max(MIN_CRASHES, self._limits.max_attempts)
@@ -127,9 +126,9 @@ class FailureHandler:
             await self._outage.wait_until_open()
 
     async def _is_unavailable(self, decision: ErrorDecision, state: RequestState) -> bool:
-        if decision.code not in UNREACHABLE_CODES or state.answers_at_failure != self._outage.answers:
+        if decision.code not in UNREACHABLE_CODES:
             return False
-        enough = state.unanswered_attempts >= min(2, self._limits.max_attempts)
+        enough = state.attempts.unanswered(self._outage.history) >= min(2, self._limits.max_attempts)
         return enough and await self._outage.check(decision.message, state.failover)
 
     async def fail_over_if_needed(self, state: RequestState, failover: Failover) -> None:

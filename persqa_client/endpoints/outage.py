@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
+from persqa_client.client.error_body import mask_variable_text
 from persqa_client.client.retry import Backoff
+from persqa_client.endpoints.attempts import History
 from persqa_client.endpoints.request_state import Failover
 from persqa_client.errors import FailedOver, Interrupted, RunStopped, ServerFailed
 from persqa_client.limits.concurrency import ConcurrencyLimit
@@ -67,9 +69,7 @@ class OutageGate:
         self._max_outage = max_outage
         self._probe_backoff = probe_backoff
         self._patience = patience
-        self.outages = 0  # number of times that the gate has closed
-        self.answers = 0
-        self.answers_before_outage = 0
+        self.history = History()
         self.probes = 0  # since the last answer; the waits grow with each one
         self.reason: str | None = None  # why the gate is closed
         self.refusal: str | None = None  # why the endpoint refuses everything, while other endpoints replace it
@@ -82,6 +82,14 @@ class OutageGate:
     @property
     def closed(self) -> bool:
         return self._prober is not None or self._stop is not None
+
+    @property
+    def outages(self) -> int:
+        return len(self.history.outages)
+
+    @property
+    def answers(self) -> int:
+        return self.history.answers
 
     @property
     def healthy(self) -> bool:
@@ -111,9 +119,12 @@ class OutageGate:
     async def wait_until_closed(self) -> None:
         await self._closed_event.wait()
 
-    def record_answer(self) -> None:
-        """Ends the trouble. A rejected row counts as an answer."""
-        self.answers += 1
+    def record_answer(self, number: int = 0) -> None:
+        """Ends the trouble. A rejected row counts as an answer.
+
+        ``number``: of the request, or of the latest one that was sent before a trial.
+        """
+        self.history.record_answer(number)
         self._trouble_since = self._stop = None
         self.probes = 0
 
@@ -155,7 +166,7 @@ class OutageGate:
             return
         self.reason = reason
         if is_outage:
-            self._count_outage(self.answers)
+            self.history.outages.append(self.history.mark())
         if recovery_check is None:
             self._concurrency_limit.record_outage()
         self._prober = asyncio.create_task(self._probe(failover, recovery_check, is_outage=is_outage))
@@ -199,25 +210,25 @@ class OutageGate:
                 "Nothing is lost; run the same command again when the server is available.",
             )
 
-    def _count_outage(self, answers_before: int) -> None:
-        self.outages += 1
-        self.answers_before_outage = answers_before
-
     async def _probe(self, failover: Failover | None, recovery_check: RecoveryCheck | None, *, is_outage: bool) -> None:
-        answers = self.answers
+        begin = self.history.mark()
         try:
             # A recovery check sends a request, which shows at once whether there is an outage.
             if recovery_check is not None:
                 if await self._has_recovered(recovery_check, failover):
                     return
                 if not is_outage:
-                    self._count_outage(answers)
+                    self.history.outages.append(begin)
                 self._concurrency_limit.record_outage()
+            repeat = False
             while True:
-                await self._sleep(self._probe_backoff.max_wait(self.probes))
-                self.probes += 1
+                await self._sleep(self._probe_backoff.max_wait(0 if repeat else self.probes))
+                self.probes += not repeat
+                before = mask_variable_text(self.reason or "")
                 if await self._has_recovered(recovery_check or self._check_liveness, failover):
                     return
+                # A failure of another kind may be chance at an endpoint that is back. Every second wait is a full one.
+                repeat = not repeat and mask_variable_text(self.reason or "") != before
         except RunStopped as stop:
             # Kept before the prober is cleared: a request that arrives between them would be sent.
             self._stop = stop

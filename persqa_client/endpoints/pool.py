@@ -192,7 +192,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         refusal = member.session.outage.refusal
         if refusal is not None and not member.warned:
             self._add_warning(f"{member.url} is left out until it answers again: {refusal}")
-        member.warned = refusal is not None
+        member.warned = refusal is not None or (member.warned and member.session.outage.closed)
 
     def _add_warning(self, sentence: str) -> None:
         self.warnings.append(sentence)

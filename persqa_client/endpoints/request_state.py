@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from persqa_client.endpoints.attempts import Attempts, History
 from persqa_client.errors import Interrupted
 from persqa_client.limits.concurrency import WaitQueue
 from persqa_client.types import ErrorDecision, RetryAction
@@ -29,8 +30,8 @@ class RequestState:
     number: int = field(default_factory=itertools.count().__next__)
     tolerated_crashes: int = 0  # with several endpoints, one crash is weak evidence against the request
     sent: int = 0  # requests, including those that cost no attempt
-    attempts_used: int = 0  # counted towards ``max_attempts``
-    attempts_elsewhere: int = 0  # part of ``attempts_used`` at earlier endpoints
+    attempts: Attempts = field(default_factory=Attempts)  # at all endpoints
+    attempts_elsewhere: int = 0  # the first of ``attempts``, at earlier endpoints
     waits: int = 0
     refused_since: float | None = None  # time of the first refusal due to load
     # Latest failure that may be the start of an outage; None once that is decided.
@@ -38,7 +39,6 @@ class RequestState:
     answers_at_failure: int = -1  # number of answers by the endpoint, at the time of that failure
     latest_number: int = 0  # of the latest attempt, among all that were sent to the endpoint
     was_in_flight: bool = False  # at the first failure since the endpoint last answered any request
-    unanswered_attempts: int = 0  # attempts since the endpoint last answered any request
     settled_outages: int = 0
     was_alone: bool = False  # whether the latest attempt was the only one of a suspect in flight
     outages_hit: int = 0  # that began, or went on, with an attempt of this request
@@ -50,7 +50,12 @@ class RequestState:
 
     @property
     def has_failed_here(self) -> bool:
-        return self.attempts_used > self.attempts_elsewhere
+        return self.attempts.used(since=self.attempts_elsewhere) > 0
+
+    @property
+    def attempts_used(self) -> int:
+        """Counted towards ``max_attempts``."""
+        return self.attempts.used()
 
     def is_suspect(self, outages: int) -> bool:
         """Whether this request may have crashed the server. ``outages``: number at this endpoint."""
@@ -66,34 +71,30 @@ class RequestState:
             self.refused_since = now
         return now - self.refused_since
 
-    def record_failure(self, decision: ErrorDecision, answers: int, *, was_in_flight: bool = True) -> None:
-        if answers > self.answers_at_failure:
-            self.unanswered_attempts, self.was_in_flight = 0, False
+    def record_failure(self, decision: ErrorDecision, history: History, *, was_in_flight: bool = True) -> None:
+        if history.answers > self.answers_at_failure:
+            self.was_in_flight = False
         self.was_in_flight = self.was_in_flight or was_in_flight
-        self.unanswered_attempts += decision.action is RetryAction.RETRY
-        self.latest_failure, self.answers_at_failure = decision, answers
-
-    def give_back_unanswered_attempts(self) -> None:
-        self.attempts_used -= self.unanswered_attempts
-        self.unanswered_attempts = 0
+        if decision.action is RetryAction.RETRY:
+            self.attempts.add(history, self.latest_number)
+        self.latest_failure, self.answers_at_failure = decision, history.answers
 
     def settle_outages(self, outages: int, answers_before: int) -> None:
-        """Gives back the attempts of a new outage, and counts a crash if it began with the request in flight.
+        """Counts a crash if a new outage began with the request in flight.
 
         ``outages``: number at this endpoint. ``answers_before``: answers by the endpoint before the latest outage.
         """
         self.settled_outages = outages
         self.outages_hit += self.latest_failure is not None
         if self.latest_failure is not None and self.answers_at_failure == answers_before:
-            self.attempts_used -= self.unanswered_attempts
             self.crashes += self.was_in_flight and answers_before > self.answers_at_crash
             self.answers_at_crash = answers_before
-        self.latest_failure, self.unanswered_attempts = None, 0
+        self.latest_failure = None
 
     def continue_from(self, other: RequestState) -> None:
-        self.sent, self.attempts_used, self.waits = other.sent, other.attempts_used, other.waits
+        self.sent, self.attempts, self.waits = other.sent, other.attempts, other.waits
         self.crashes, self.refusals, self.held_failures = other.crashes, other.refusals, other.held_failures
-        self.attempts_elsewhere = other.attempts_used
+        self.attempts_elsewhere = len(other.attempts)
 
 
 class SuspectLimit:

@@ -166,7 +166,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 if await self.failures.is_own_failure(error.decision, state, is_row=is_row):
                     raise make_row_error(error.decision, state) from error
                 # Recorded now: another request may be answered before the gate closes.
-                state.give_back_unanswered_attempts()
+                state.attempts.give_back_unanswered(self.outage.history)
             else:
                 if reply is not None and (not is_row or await self.failures.is_own_answer(reply, state)):
                     return reply
@@ -227,7 +227,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             return None
         if not answer.used_uuids:
             prepared.trial.record_answer()
-        self._record_answer(answer.completion, permit, prepared.tokens)
+        self._record_answer(answer, permit, prepared.tokens)
         if suspect:
             suspects.record_answer()
         return self._accept(answer, prepared)
@@ -252,8 +252,9 @@ class Session(AbstractAsyncContextManager["Session"]):
             if decision.usage is not None:
                 self.traffic.usage += decision.usage
             if prepared.is_row and prepared.trial.is_form_refused(decision, state.attempts_used):
-                self.outage.record_answer()
-                state.attempts_used += decision.action is RetryAction.RETRY
+                if decision.action is RetryAction.RETRY:
+                    state.attempts.add(self.outage.history, number)
+                self.outage.record_answer(number)
                 return None
             self.failures.react(decision, permit, state, is_row=prepared.is_row)
             # Another request may already have adapted the dialect.
@@ -289,6 +290,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         await self.rate_limit.acquire(tokens, retry=True)
         body = render_body(request, model=self.endpoint.model, sampling=profile.sampling, dialect=profile.dialect)
         self.traffic.sent += 1
+        number = self.outage.history.sent
         try:
             completion = await self.client.send(body)
         except AttemptError as error:
@@ -299,7 +301,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.rate_limit.record_usage(completion.usage, tokens)
         unusable = find_unusable(completion)
         if unusable is None:
-            self.outage.record_answer()
+            self.outage.record_answer(number)
         return unusable
 
     async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
@@ -315,13 +317,13 @@ class Session(AbstractAsyncContextManager["Session"]):
                 return
             self.rate_limit.refund(tokens)
 
-    def _record_answer(self, completion: Completion, permit: Permit, tokens: int) -> None:
-        usage = completion.usage
+    def _record_answer(self, answer: Answer, permit: Permit, tokens: int) -> None:
+        usage = answer.completion.usage
         self.traffic.answered += 1
         self.traffic.usage += usage
         self.concurrency_limit.record_answer(permit, usage.completion)
         self.rate_limit.record_usage(usage, tokens)
-        self.outage.record_answer()
+        self.outage.record_answer(answer.number)
 
     def _make_retry_policy(self, state: RequestState) -> AsyncRetrying:
         return make_retry_policy(

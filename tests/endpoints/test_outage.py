@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 
 import pytest
@@ -15,6 +15,8 @@ from persqa_client.client.retry import Backoff
 from persqa_client.endpoints.outage import OutageGate
 from persqa_client.errors import FailedOver, Interrupted, RunStopped, ServerFailed
 from persqa_client.limits.concurrency import ConcurrencyLimit
+from persqa_client.task_groups import loop_time
+from tests.simulation.virtual_clock import run_virtually
 
 FAST_BACKOFF = Backoff(initial=0.005, maximum=0.01)
 NEVER = 10_000
@@ -285,3 +287,34 @@ async def test_waits_between_probes_grow_until_an_answer() -> None:
     assert gate.probes == 3
     gate.record_answer()
     assert gate.probes == 0
+
+
+def trial_times(reasons: list[str]) -> list[float]:
+    """When an endpoint is tried that fails for these reasons and is then good."""
+
+    async def main() -> list[float]:
+        times, left = list[float](), iter(reasons)
+
+        async def check() -> str | None:
+            times.append(loop_time())
+            return next(left, None)
+
+        limit = ConcurrencyLimit(4)
+        async with aclosing(OutageGate(HealthCheck(0), limit, max_outage=600, probe_backoff=Backoff(0.5, 10))) as gate:
+            gate.close(reasons[0], recovery_check=check)
+            await gate.wait_until_open()
+        return times
+
+    return run_virtually(main())
+
+
+@pytest.mark.parametrize(
+    ("reasons", "times"),
+    [
+        pytest.param(["Broken, req-1."] * 5, [0, 0.5, 1.5, 3.5, 7.5, 15.5], id="the same"),
+        pytest.param([*["Broken."] * 4, "Busy."], [0, 0.5, 1.5, 3.5, 7.5, 8.0], id="another once"),
+        pytest.param(["Broken.", "Busy."] * 3, [0, 0.5, 1.0, 2.0, 2.5, 4.5, 5.0], id="another each time"),
+    ],
+)
+def test_a_trial_that_fails_in_another_way_is_soon_repeated(reasons: list[str], times: list[float]) -> None:
+    assert trial_times(reasons) == pytest.approx(times, abs=0.01)

@@ -1,9 +1,10 @@
-"""The history of a request: what an outage gives back, and when the request is suspected to crash the server."""
+"""The history of a request: what it keeps between endpoints, and when it is suspected to crash the server."""
 
 from __future__ import annotations
 
 import asyncio
 
+from persqa_client.endpoints.attempts import History
 from persqa_client.endpoints.request_state import RequestState, SuspectLimit
 from persqa_client.types import ErrorDecision, RetryAction
 
@@ -11,52 +12,47 @@ BAD_GATEWAY = ErrorDecision(RetryAction.RETRY, "http_502", "Bad gateway.")
 ENGINE_DEAD = ErrorDecision(RetryAction.AWAIT_RECOVERY, "engine_dead", "The engine has died.")
 
 
-def test_an_outage_gives_back_only_the_attempts_since_the_last_answer() -> None:
-    state = RequestState(attempts_used=1)
-    for answers in (4, 7, 7):
-        state.attempts_used += 1
-        state.record_failure(BAD_GATEWAY, answers)
-    state.settle_outages(outages=1, answers_before=7)
-    assert (state.attempts_used, state.crashes, state.is_suspect(1)) == (2, 1, True)
-
-
-def test_a_failure_before_the_last_answers_is_no_part_of_the_outage() -> None:
-    state = RequestState(attempts_used=1)
-    state.record_failure(BAD_GATEWAY, 4)
-    state.settle_outages(outages=1, answers_before=9)
-    assert (state.attempts_used, state.crashes) == (1, 0)
+def failed_state(history: History, number: int) -> RequestState:
+    state = RequestState(latest_number=number)
+    state.record_failure(BAD_GATEWAY, history)
+    return state
 
 
 def test_crashes_count_only_if_other_requests_were_answered_in_between() -> None:
     state, crashes = RequestState(), list[int]()
     for outages, answers in enumerate((2, 2, 3, 3, 8), start=1):
-        state.record_failure(ENGINE_DEAD, answers)
+        state.record_failure(ENGINE_DEAD, History(answers=answers))
         state.settle_outages(outages, answers)
         crashes.append(state.crashes)
     assert crashes == [1, 1, 2, 2, 3]
 
 
+def test_a_failure_before_the_last_answers_is_no_crash() -> None:
+    state = failed_state(History(answers=4), 1)
+    state.settle_outages(outages=1, answers_before=9)
+    assert state.crashes == 0
+
+
 def test_a_request_that_was_sent_after_the_first_failure_caused_no_crash() -> None:
     state = RequestState()
-    state.record_failure(BAD_GATEWAY, 4, was_in_flight=False)
+    state.record_failure(BAD_GATEWAY, History(answers=4), was_in_flight=False)
     state.settle_outages(outages=1, answers_before=4)
     assert state.crashes == 0
 
 
 def test_a_request_is_suspect_from_the_outage_that_began_with_it_in_flight() -> None:
-    state = RequestState()
-    state.record_failure(BAD_GATEWAY, 4)
+    state = failed_state(History(answers=4), 1)
     assert [state.is_suspect(outages) for outages in (0, 1)] == [False, True]
 
 
 def test_another_endpoint_continues_the_counts_and_keeps_its_own_outages() -> None:
-    first, second = RequestState(), RequestState(settled_outages=2)
-    first.sent = first.attempts_used = 1
+    first, second = failed_state(History(), 1), RequestState(settled_outages=2, latest_number=1)
+    first.sent = 1
     second.continue_from(first)
     assert (second.sent, second.attempts_used, second.settled_outages) == (1, 1, 2)
     assert not second.has_failed_here
-    second.attempts_used += 1
-    assert second.has_failed_here
+    second.record_failure(BAD_GATEWAY, History())
+    assert (second.attempts_used, second.has_failed_here) == (2, True)
 
 
 def test_refusals_are_timed_from_the_first() -> None:

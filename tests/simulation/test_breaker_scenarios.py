@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.endpoint import Phase
 from tests.simulation.replies import Reply, refusal, reply_json
-from tests.simulation.scenarios import CONCURRENCY, Scenario, check, server, trouble
+from tests.simulation.scenarios import CONCURRENCY, MANY_ROWS, Scenario, check, server, trouble
 
 # Refusals in a row until an endpoint is tried, besides the requests that are in flight; and the trials.
 STREAK, TRIALS = 20, 8
@@ -257,3 +258,19 @@ def test_an_engine_that_stays_broken_is_waited_for(scenario: Scenario) -> None:
 @pytest.mark.parametrize("scenario", BROKEN_ENGINES, ids=str)
 def test_beside_another_endpoint_nothing_waits_for_a_broken_engine(scenario: Scenario) -> None:
     check(scenario.with_second_endpoint())
+
+
+def test_an_endpoint_whose_connections_break_after_a_refusal_can_be_waited_for() -> None:
+    no_credit = refusal(402, "No credit.")
+    check(
+        Scenario(
+            name="an endpoint that refuses, then drops connections, and another one that refuses later",
+            source="",
+            endpoints=(
+                server(Phase(4, "account", (no_credit,)), Phase(10, "resets"), Phase(60), slots=2),
+                server(*trouble("account", no_credit, begin=25, seconds=20), slots=2),
+            ),
+            cost=60,
+            count=MANY_ROWS,
+        )
+    )
