@@ -76,7 +76,7 @@ class HeldFailure:
     decision: ErrorDecision
     # Number of requests sent when it arrived.
     arrived: int
-    # Whether an answered trial was already followed by another attempt of this request.
+    # Whether the request has had its further attempts after answered trials.
     retried: bool
     # Whether it arrived as part of a streak.
     in_streak: bool
@@ -131,9 +131,7 @@ class Breaker:
             streaks = self._long_streaks()
             for held in self._held:
                 if held.arrived < number and not held.is_own.done():
-                    # An account's refusal is never a row's own.
-                    again = held.decision.action is RetryAction.STOP or self._was_in_streak(held, streaks)
-                    held.is_own.set_result(not again)
+                    held.is_own.set_result(not self._gets_another_attempt(held, streaks))
             self._forget_settled()
         if self._streaks:
             self._end_streaks(number)
@@ -151,8 +149,10 @@ class Breaker:
         return {kind for kind, requests in self._streaks.items() if len(requests) >= MIN_STREAK}
 
     @staticmethod
-    def _was_in_streak(held: HeldFailure, streaks: set[FailureKind]) -> bool:
-        return (held.in_streak or failure_kind(held.decision) in streaks) and not held.retried
+    def _gets_another_attempt(held: HeldFailure, streaks: set[FailureKind]) -> bool:
+        """A refusal of the account may have ended just before, as may a streak."""
+        is_doubtful = held.decision.action is RetryAction.STOP or held.in_streak
+        return not held.retried and (is_doubtful or failure_kind(held.decision) in streaks)
 
     def record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
         """Tries the endpoint if it refuses the account, or after a streak. Raises like ``OutageGate.close``."""
@@ -233,8 +233,7 @@ class Breaker:
         streaks = self._long_streaks()
         for held in self._held:
             if not held.is_own.done():
-                again = not at_first or held.decision.action is RetryAction.STOP or self._was_in_streak(held, streaks)
-                held.is_own.set_result(not again)
+                held.is_own.set_result(at_first and not self._gets_another_attempt(held, streaks))
         self._streaks.clear()
         self._forget_settled()
 

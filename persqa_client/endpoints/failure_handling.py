@@ -63,6 +63,8 @@ class FailureHandler:
             case RetryAction.STOP:
                 if not (is_row and (self._client.context.has_answered or decision.grace)):
                     raise RunStopped(decision.code, decision.message)
+                # Given back if the endpoint refuses the trial as well.
+                state.attempts.add(self._outage.history, state.latest_number)
                 self._breaker.record_failure(decision, state)
             case RetryAction.FAIL:
                 self._outage.record_answer(state.latest_number)
@@ -166,7 +168,12 @@ class FailureHandler:
         return await self._await_verdict(reply.unusable, state)
 
     async def _await_verdict(self, decision: ErrorDecision, state: RequestState) -> bool:
-        is_own = await self._breaker.is_own(decision, state.failover, retried=state.held_failures > 0)
+        if decision.action is RetryAction.STOP:
+            # A gateway may refuse with one of several accounts, so this is like a transient error.
+            retried = state.attempts_used >= self._limits.max_attempts
+        else:
+            retried = state.held_failures > 0
+        is_own = await self._breaker.is_own(decision, state.failover, retried=retried)
         state.held_failures += not is_own
         return is_own
 
@@ -180,6 +187,9 @@ def adapt_dialect(dialect: Dialect, decision: ErrorDecision, state: RequestState
 
 
 def make_row_error(decision: ErrorDecision, state: RequestState) -> RowError:
+    if decision.action is RetryAction.STOP:
+        times = f"The server refused this row {state.attempts_used} times, and answered others in between"
+        return RowError("rejected", f"{times}: {decision.message}", raw=decision.raw, attempts=state.attempts_used)
     attempts = state.attempts_used + (decision.action is RetryAction.FAIL)
     count = f" after {attempts} attempts" if decision.action is RetryAction.RETRY and attempts > 1 else ""
     message = f"{decision.message.rstrip('.')}{count}."

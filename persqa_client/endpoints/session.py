@@ -165,8 +165,12 @@ class Session(AbstractAsyncContextManager["Session"]):
                 error.__traceback__ = None
                 if await self.failures.is_own_failure(error.decision, state, is_row=is_row):
                     raise make_row_error(error.decision, state) from error
-                # Recorded now: another request may be answered before the gate closes.
-                state.attempts.give_back_unanswered(self.outage.history)
+                if error.decision.action is RetryAction.STOP:
+                    # Refused as by the account, though another request was answered.
+                    await self.concurrency_limit.sleep(self.backoff.max_wait(state.attempts_used) * self.rng.random())
+                else:
+                    # Recorded now: another request may be answered before the gate closes.
+                    state.attempts.give_back_unanswered(self.outage.history)
             else:
                 if reply is not None and (not is_row or await self.failures.is_own_answer(reply, state)):
                     return reply
@@ -212,7 +216,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         async with (
             suspects.turn(alone=alone) if suspect else nullcontext(),
             upload.attempt(retry=retry),
-            self.concurrency_limit.permit(retry=retry or upload.has_waited) as permit,
+            self.concurrency_limit.permit(retry=retry or upload.has_waited, alone=alone) as permit,
         ):
             if suspect:
                 await self.failures.confirm_recovery(state)

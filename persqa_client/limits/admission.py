@@ -61,12 +61,15 @@ class Admission:
         self.report = RefusalReport()
         self.in_use = 0
         self.backing_off = 0  # requests that wait before a retry
+        self.alone = 0  # requests that must be the only one in flight, waiting ones included
         self._sent = 0
         self._paused_until = -inf
         self._ceiling = inf
 
     @property
     def permits(self) -> int:
+        if self.alone:
+            return 1
         return min(self.monitor.permits, int(self._ceiling)) if self._ceiling < inf else self.monitor.permits
 
     def cap(self, maximum: int) -> None:

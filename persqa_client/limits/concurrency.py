@@ -140,13 +140,24 @@ class ConcurrencyLimit:
         return self.admission.report.describe_total()
 
     @asynccontextmanager
-    async def permit(self, *, retry: bool) -> AsyncIterator[Permit]:
-        """Holds one permit. Raises Interrupted once the limit is closed.
+    async def permit(self, *, retry: bool, alone: bool = False) -> AsyncIterator[Permit]:
+        """Holds one permit; ``alone``, the only one. Raises Interrupted once the limit is closed.
 
         A RunStopped raised inside is also raised in all waiting requests.
         """
         if self._closing.is_set():
             raise Interrupted
+        self.admission.alone += alone
+        try:
+            async with self._hold_permit(retry=retry or alone) as permit:
+                yield permit
+        finally:
+            if alone:
+                self.admission.alone -= 1
+                self.wake_waiters()
+
+    @asynccontextmanager
+    async def _hold_permit(self, *, retry: bool) -> AsyncIterator[Permit]:
         if self._queue.first() is None and self.admission.seconds_to_wait(loop_time()) <= 0:
             in_use = self.admission.take()
         else:

@@ -62,6 +62,7 @@ class Server:
     def __init__(self, respond: Callable[[int | None], web.Response]) -> None:
         self.respond = respond
         self.seen: list[int | None] = []
+        self.in_flight: list[int | None] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.method == "GET":
@@ -70,8 +71,12 @@ class Server:
         text = prompt if isinstance(prompt, str) else prompt[-1]["text"]
         row = int(text.removeprefix("row ")) if text.startswith("row ") else None
         self.seen.append(row)
-        await asyncio.sleep(0.002)
-        return self.respond(row)
+        self.in_flight.append(row)
+        try:
+            await asyncio.sleep(0.002)
+            return self.respond(row)
+        finally:
+            self.in_flight.remove(row)
 
 
 def good() -> web.Response:
@@ -164,6 +169,24 @@ async def test_a_bad_row_among_good_ones_is_sent_once() -> None:
     assert (count(ends, RowError), count(ends, Reply), len(server.seen)) == (1, 59, 60)
 
 
+@pytest.mark.parametrize("status", [401, 402, 404])
+async def test_a_row_that_is_refused_as_by_the_account_fails_alone(status: int) -> None:
+    """OpenRouter answers 402 to a request that costs more than the credits that are left."""
+    bad = {10, 30, 31, 32}
+    server = Server(lambda row: refused(status, "This request requires more credits.") if row in bad else good())
+    ends = await complete_rows(server, range(60), max_attempts=3)
+    failed = [end for end in ends if isinstance(end, RowError)]
+    assert ([end.code for end in failed], count(ends, Reply)) == (["rejected"] * 4, 56)
+    assert "This request requires more credits" in failed[0].message
+    assert sorted(row for row in server.seen if row in bad) == sorted([*bad] * 3)
+
+
+async def test_a_gateway_with_one_wrong_key_of_several_fails_no_row() -> None:
+    server = Server(lambda row: refused(401, "Incorrect API key.") if len(server.seen) % 4 == 3 else good())
+    ends = await complete_rows(server, range(60), max_attempts=5)
+    assert (count(ends, RowError), count(ends, Reply)) == (0, 60)
+
+
 @pytest.mark.parametrize("status", [500, 502, 520])
 async def test_server_errors_for_a_while_fail_no_row(status: int) -> None:
     server = Server(lambda row: good() if not 30 < len(server.seen) <= 90 else refused(status, "No."))
@@ -193,6 +216,25 @@ async def test_a_row_that_brings_the_server_down_fails_alone() -> None:
     ends = await complete_rows(server, range(100))
     failed = [end.message for end in ends if isinstance(end, RowError)]
     assert (len(failed), count(ends, Reply)) == (1, 99), failed
+
+
+async def test_the_last_proof_against_a_row_is_made_with_nothing_else_in_flight() -> None:
+    at_crashes: list[list[int | None]] = []
+    down_until = 0.0
+
+    def respond(row: int | None) -> web.Response:
+        nonlocal down_until
+        now = asyncio.get_running_loop().time()
+        if row == 40 and now >= down_until:
+            down_until = now + 0.05
+            at_crashes.append(list(server.in_flight))
+        return refused(500, "model runner has unexpectedly stopped") if now < down_until else good()
+
+    server = Server(respond)
+    ends = await complete_rows(server, range(100))
+    assert (count(ends, RowError), count(ends, Reply)) == (1, 99)
+    assert at_crashes[-1] == [40]
+    assert len(at_crashes[0]) > 1
 
 
 async def test_truncated_answers_among_good_ones_are_returned() -> None:
