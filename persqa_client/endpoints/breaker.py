@@ -20,7 +20,7 @@ from PIL import Image
 from persqa_client.client.error_body import mask_variable_text
 from persqa_client.endpoints.outage import Liveness, OutageGate
 from persqa_client.endpoints.request_state import Failover, RequestState
-from persqa_client.errors import FailedOver, Interrupted, PersQAError, RunStopped
+from persqa_client.errors import Interrupted, PersQAError, RunStopped
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.task_groups import loop_time
 from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, RetryAction
@@ -273,8 +273,6 @@ class Trial:
             return None
         self._failures += 1
         can_be_replaced = self._failover is not None and self._failover.can_outlast_outage
-        if can_be_replaced:
-            self._breaker.reject_held(FailedOver())
         is_refused = (self._cause.action in REFUSALS and error.action in REFUSALS) or self._is_useless(error)
         if is_refused and loop_time() - self._began >= max(self._cause.grace, error.grace):
             stop = self._refusal(error)

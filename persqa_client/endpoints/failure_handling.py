@@ -125,6 +125,8 @@ class FailureHandler:
         self.settle_outages(state)
         if state.outages_hit > 1 and state.answers_at_failure == self._outage.answers and not self._outage.closed:
             self._breaker.try_endpoint(UNCONFIRMED, state.failover)
+            if state.failover is not None:
+                raise FailedOver
             await self._outage.wait_until_open()
 
     async def _is_unavailable(self, decision: ErrorDecision, state: RequestState) -> bool:

@@ -47,7 +47,8 @@ class OutageGate:
     """Every request to an endpoint passes this gate, which is closed during an outage.
 
     Trouble lasts from the first refusal or lost connection until the next answer; after ``max_outage`` seconds the run
-    stops. ``on_error`` gets the error that ends an outage: RunStopped, Interrupted or a bug.
+    stops. ``reject_held`` gets the error that ends an outage (RunStopped, Interrupted or a bug) for the requests whose
+    failures are held, or FailedOver if they can continue at other endpoints.
     """
 
     def __init__(
@@ -59,11 +60,11 @@ class OutageGate:
         probe_backoff: Backoff = PROBE_BACKOFF,
         patience: float = PATIENCE,
         exit_error: ExitCheck | None = None,
-        on_error: Callable[[BaseException], None] = lambda error: None,
+        reject_held: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
         self._is_alive = is_alive
         self._exit_error = exit_error
-        self._on_error = on_error
+        self._reject_held = reject_held
         self.on_open: Callable[[], None] = lambda: None
         self._concurrency_limit = concurrency_limit
         self._max_outage = max_outage
@@ -177,7 +178,7 @@ class OutageGate:
 
     def _on_end(self, prober: asyncio.Task[None]) -> None:
         if (error := find_error(prober)) is not None:
-            self._on_error(error)
+            self._reject_held(error)
         elif not self.closed and not prober.cancelled():
             self.on_open()
 
@@ -243,6 +244,8 @@ class OutageGate:
         if reason is not None:
             self.reason = reason
             self._record_trouble(reason, failover)
+            if failover is not None and failover.can_outlast_outage:
+                self._reject_held(FailedOver())
         return reason is None
 
     async def _check_liveness(self) -> str | None:

@@ -113,7 +113,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             probe_backoff=probe_backoff,
             patience=patience,
             exit_error=endpoint.exit_error,
-            on_error=lambda error: self.breaker.reject_held(error),
+            reject_held=lambda error: self.breaker.reject_held(error),
         )
         self.breaker = Breaker(
             self.outage,

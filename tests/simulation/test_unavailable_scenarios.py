@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import pytest
 
+from persqa_client.config import Limits
+from tests.simulation.client_run import simulate
 from tests.simulation.endpoint import Kind, Phase
 from tests.simulation.replies import Reply, html_page, refusal, reply_json
-from tests.simulation.scenarios import BEGIN, CONCURRENCY, MAX_OUTAGE, ROWS, Scenario, check, server, trouble
-from tests.simulation.world import RowScript
+from tests.simulation.scenarios import BEGIN, CONCURRENCY, MANY_ROWS, MAX_OUTAGE, ROWS, Scenario, check, server, trouble
+from tests.simulation.world import RowScript, World
 
 # Requests besides those in flight that find out that the endpoint is away: the retries of those, and the trials.
 RETRIES, TRIALS = CONCURRENCY, 16
@@ -186,3 +188,18 @@ def test_an_endpoint_that_stays_away_stops_the_run(scenario: Scenario) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS + LASTING, ids=str)
 def test_beside_another_endpoint_the_run_goes_on(scenario: Scenario) -> None:
     check(scenario.with_second_endpoint())
+
+
+@pytest.mark.parametrize("phase", [Phase(4.6, "errors", (ENGINE_DEAD,)), Phase(4.6, "down")], ids=["dead", "down"])
+@pytest.mark.parametrize("slots", [2, 4, 8])
+def test_rows_whose_failures_are_held_leave_an_endpoint_that_dies_for_good(phase: Phase, slots: int) -> None:
+    dying = server(phase, slots=slots, spread=0.3)
+    rows = {row: RowScript("cut") for row in range(1, MANY_ROWS, 3)}
+    world = World(
+        seed=slots,
+        rows={row: rows.get(row) or RowScript() for row in range(1, MANY_ROWS + 1)},
+        endpoints=[server(slots=slots), dying],
+        limits=Limits(concurrency=slots, timeout=20, max_outage=MAX_OUTAGE),
+    )
+    report = simulate(world)
+    assert (report.stuck, report.failed, report.stops) == (None, {}, [])
