@@ -25,6 +25,9 @@ from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.task_groups import loop_time
 from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, RetryAction
 
+# Trials in a row that an endpoint which has answered before must refuse until it counts as refusing. They take 3.5 s. A
+# single one may be chance: a truncated answer, or one bad replica.
+MIN_REFUSED_TRIALS = 4
 # Requests that failed alike in a row, without an answer in between, after which the endpoint is tried. If fewer are in
 # flight, as many transient failures as those are enough, but at least MIN_STREAK.
 MAX_STREAK, MIN_STREAK = 20, 3
@@ -155,12 +158,13 @@ class Breaker:
         return not held.retried and (is_doubtful or failure_kind(held.decision) in streaks)
 
     def record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
-        """Tries the endpoint if it refuses the account, or after a streak. Raises like ``OutageGate.close``."""
+        """Tries the endpoint after a streak. Raises like ``OutageGate.close``."""
         streak = self._streaks[failure_kind(decision)]
         streak[state.number] = self._history.sent
         enough = MAX_STREAK
         if decision.action is RetryAction.STOP:
-            enough = 1
+            # Most are about the account, but a gateway may give one at random, so that a single one is only held.
+            enough = MIN_STREAK
         elif decision.action is RetryAction.RETRY:
             # Rows that fail together when an engine dies are fewer than a streak.
             enough = min(MAX_STREAK, max(MIN_STREAK, len(self._in_flight)))
@@ -264,6 +268,7 @@ class Trial:
         self._failover = failover
         self._began = loop_time()
         self._failures = 0
+        self._refusals = 0  # in a row
 
     async def check(self) -> str | None:
         """Why the endpoint is still held, or None if it has answered. Raises RunStopped if it refuses everything."""
@@ -272,11 +277,11 @@ class Trial:
             self._breaker.settle_after_trial(at_first=self._failures == 0)
             return None
         self._failures += 1
-        can_be_replaced = self._failover is not None and self._failover.can_outlast_outage
-        is_refused = (self._cause.action in REFUSALS and error.action in REFUSALS) or self._is_useless(error)
-        if is_refused and loop_time() - self._began >= max(self._cause.grace, error.grace):
+        self._refusals = self._refusals + 1 if self._is_refusal(error) else 0
+        lasts = loop_time() - self._began >= max(self._cause.grace, error.grace)
+        if self._refusals >= (MIN_REFUSED_TRIALS if self._breaker.has_answered else 1) and lasts:
             stop = self._refusal(error)
-            if not can_be_replaced:
+            if self._failover is None or not self._failover.can_outlast_outage:
                 self._breaker.reject_held(stop)
                 raise stop
             self._breaker.outage.refusal = stop.message
@@ -284,6 +289,9 @@ class Trial:
             # It no longer refuses: it is away, and can be waited for.
             self._breaker.outage.refusal = None
         return error.message
+
+    def _is_refusal(self, error: ErrorDecision) -> bool:
+        return (self._cause.action in REFUSALS and error.action in REFUSALS) or self._is_useless(error)
 
     def _is_useless(self, error: ErrorDecision) -> bool:
         """Whether the endpoint gives only thoughts, or is no API. A good endpoint may show a page for a while."""
