@@ -14,7 +14,7 @@ from tests.simulation.scenarios import BEGIN, Scenario, server, trouble
 from tests.simulation.world import RowScript, World, draw_world
 
 SEEDS = 200
-# A world with two slots and refusals, in which ``auto`` keeps a limit of 1 until it has seen 60 answers.
+# An overloaded endpoint with two slots, at which the client keeps a limit of 1 long after the refusals have ended.
 SLOW = frozenset({67})
 
 
