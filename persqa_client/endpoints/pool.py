@@ -39,7 +39,7 @@ class Member:
 
     session: Session
     pool: Pool = field(repr=False)
-    outstanding: int = 0  # including waiting requests
+    outstanding: int = 0  # including those that wait, for a permit or to be retried
     failed_rows: int = 0
     failures: int = 0  # attempts that failed here and continued elsewhere, since the last answer
     left_out: str | None = None  # why the endpoint is excluded for the rest of the run
@@ -64,7 +64,18 @@ class Member:
 
     @property
     def load(self) -> EndpointLoad:
-        return EndpointLoad(self.outstanding, self.session.concurrency_limit.permits, self.health)
+        return EndpointLoad(self.active, self.session.concurrency_limit.permits, self.health)
+
+    @property
+    def active(self) -> int:
+        """Requests that hold a permit or wait for one."""
+        return max(0, self.outstanding - self.session.concurrency_limit.backing_off)
+
+    @property
+    def room(self) -> int:
+        """Requests that would not have to wait here."""
+        limit = {"healthy": self.session.concurrency_limit.permits, "doubtful": 1}.get(self.health, 0)
+        return limit - self.active
 
     @property
     def others(self) -> Iterator[Member]:
@@ -93,7 +104,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         self._seen_at: LRUCache[int, int] = LRUCache(REMEMBERED_IMAGES)  # image key -> endpoint index
         self._recovery: asyncio.Task[None] | None = None
         for member in self.members:
-            member.session.outage.on_open = partial(self._take_over_waiting, member)
+            member.session.outage.on_open = partial(self._resume, member)
 
     async def complete(self, request: Request) -> Reply:
         """Raises like ``Session.complete``, but never FailedOver."""
@@ -162,13 +173,17 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         with suppress(ServerFailed):
             await asyncio.shield(self._recovery)
 
+    def _resume(self, member: Member) -> None:
+        if member.session.outage.healthy:
+            # A trial was answered; otherwise the first request has to show that the endpoint is good.
+            member.failures = 0
+        self._take_over_waiting(member)
+
     def _take_over_waiting(self, idle: Member) -> None:
         """Moves requests from the longest queues to an endpoint with free permits, so that none is idle after an outage
         or at the end of a run.
         """
-        if idle.health != "healthy":
-            return
-        for _ in range(idle.session.concurrency_limit.permits - idle.outstanding):
+        for _ in range(idle.room):
             longest = max(idle.others, key=lambda other: other.session.concurrency_limit.waiting, default=None)
             if longest is None or not longest.session.concurrency_limit.waiting:
                 return

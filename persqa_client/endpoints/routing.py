@@ -12,8 +12,8 @@ from persqa_client.types import EncodedImage
 
 # Share of an endpoint's permits: up to this difference in load, new images go to their preferred endpoint.
 NEAR = 0.25
-# Extra load allowed at the endpoint that knows the images: ``KNOWN_FREE`` while another one has a free permit, else
-# ``KNOWN_FULL``. Without a bound, one endpoint could get every request about a few images while others idle.
+# Extra load allowed at the endpoint that knows the images, while there are free permits and while there are none.
+# Without a bound, one endpoint could get every request about a few images while others idle.
 KNOWN_FREE, KNOWN_FULL = 0.5, 1.0
 
 # ``doubtful``: the last event was a failure, so the endpoint gets one request at a time. ``paused``: by Retry-After.
@@ -22,7 +22,7 @@ HealthState = Literal["healthy", "doubtful", "paused", "unavailable"]
 
 @dataclass(frozen=True, slots=True)
 class EndpointLoad:
-    outstanding: int  # including waiting requests
+    outstanding: int  # requests that hold a permit or wait for one
     permits: int  # maximum of concurrent requests
     health: HealthState = "healthy"
 
@@ -45,8 +45,12 @@ def choose_endpoint(
     able = [index for index in able if index != avoid] or able
     if not able:
         return None
+    # No request waits at an endpoint for its images while another one has a free permit: an endpoint that is never full
+    # does not show what it can do, so that ``auto`` would keep its limit, however low.
+    free = [index for index in able if loads[index].share <= 1]
+    able = free or able
     least = min(loads[index].share for index in able)
-    if known_at in able and loads[known_at].share <= least + (KNOWN_FREE if least <= 1 else KNOWN_FULL):
+    if known_at in able and loads[known_at].share <= least + (KNOWN_FREE if free else KNOWN_FULL):
         return known_at
     return next(index for index in able if loads[index].share <= least + NEAR)
 

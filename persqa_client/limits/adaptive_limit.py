@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp, inf, log, sqrt
 
-from persqa_client.limits.controllers import BACKOFF, Ceiling, Permit, TimeoutCount
+from persqa_client.limits.controllers import BACKOFF, Ceiling, Permit, TimeoutCount, is_about
 from persqa_client.limits.server_metrics import QueueSamples, ServerMetrics
 
 INITIAL_LIMIT = 8  # keeps a small server busy without timeouts
@@ -134,6 +134,7 @@ class AdaptiveLimit:
     _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
     _candidate: int | None = None  # a smaller limit that was as good as ``limit`` once
     _answered_limit: int = 0  # limit at the last answer
+    _outage_limit: int = 0  # number of permits at the last outage
 
     def __post_init__(self) -> None:
         self.limit = self._answered_limit = min(self.start, self.maximum)
@@ -272,8 +273,13 @@ class AdaptiveLimit:
                 self._cut(int(self.permits * TIMEOUT_CUT), self.permits, now, BACKOFF)
 
     def record_outage(self, now: float) -> None:
+        permits, ceiling = self.permits, self._ceiling
         # Refusals just before an outage are unrelated to capacity, so the limit of the last answer counts.
-        self._cut(self.limit, self.permits, now, OUTAGE_BACKOFF)
+        self._cut(self.limit, permits, now, OUTAGE_BACKOFF)
+        if not is_about(permits, self._outage_limit):
+            # One outage says nothing about load. A second one under the same limit does.
+            self._ceiling = ceiling
+        self._outage_limit = permits
         self._answered_limit = self.limit = max(1, self._answered_limit // 2)
         self._baseline, self._step, self._next_up = None, DOUBLE, now
 

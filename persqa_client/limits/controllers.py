@@ -80,6 +80,10 @@ class TimeoutCount:
         return self.timeouts >= MIN_TIMEOUTS and self.timeouts >= MIN_TIMEOUT_SHARE * self.outcomes
 
 
+def is_about(limit: int, other: int) -> bool:
+    return 0.85 * other <= limit <= 1.1 * other
+
+
 @dataclass(frozen=True, slots=True)
 class Ceiling:
     """A limit under which the server refused."""
@@ -90,7 +94,7 @@ class Ceiling:
 
     def raise_backoff(self, limit: int, now: float, backoff: float) -> Ceiling:
         """Ceiling after another refusal; the backoff doubles for about the same limit."""
-        if 0.85 * self.limit <= limit <= 1.1 * self.limit:
+        if is_about(limit, self.limit):
             backoff = max(backoff, min(MAX_BACKOFF, 2 * self.backoff))
         return Ceiling(limit, now + backoff, backoff)
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from persqa_client.client.retry import Backoff
 from persqa_client.config import Endpoint, Limits
-from persqa_client.endpoints.pool import Pool
+from persqa_client.endpoints.pool import DOUBTFUL_AFTER, Pool
 from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.request_state import RequestState
 from persqa_client.endpoints.routing import image_key, rank_endpoints
@@ -213,6 +213,33 @@ async def test_an_idle_endpoint_takes_over_requests_that_wait_elsewhere() -> Non
         for row in rows:
             row.cancel()
         await asyncio.gather(*rows, return_exceptions=True)
+
+
+@pytest.mark.parametrize("is_tried", [True, False])
+async def test_requests_that_wait_elsewhere_move_to_an_endpoint_that_is_back(is_tried: bool) -> None:
+    """All at once if it has answered a trial, else after it has answered one of them."""
+    slow, back = FakeServer(latency=1000.0), FakeServer()
+    ready = asyncio.Event()
+    async with make_pool(slow, back, concurrency=2) as pool:
+        member = pool.members[1]
+        member.failures = DOUBTFUL_AFTER
+
+        async def check() -> None:
+            await ready.wait()
+            if is_tried:
+                member.session.outage.record_answer()
+
+        member.session.outage.close("Away.", recovery_check=check)
+        rows = [asyncio.create_task(pool.complete(make_request(number))) for number in range(12)]
+        while slow.seen < 2:
+            await asyncio.sleep(0.001)
+        ready.set()
+        while sum(row.done() for row in rows) < 10:
+            await asyncio.sleep(0.001)
+        for row in rows:
+            row.cancel()
+        await asyncio.gather(*rows, return_exceptions=True)
+    assert (slow.seen, back.seen) == (2, 10)
 
 
 async def test_a_row_that_crashes_every_server_fails_alone() -> None:

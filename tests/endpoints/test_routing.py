@@ -24,6 +24,7 @@ def image(data: bytes) -> EncodedImage:
         pytest.param([BUSY, IDLE], [0, 1], 1, id="fewest outstanding requests"),
         pytest.param([Load(12, 64), Load(4, 8)], [1, 0], 0, id="relative to the permits"),
         pytest.param([Load(3, 16), Load(2, 16)], [0, 1], 0, id="about equal: first preference"),
+        pytest.param([BUSY, Load(7, 8)], [0, 1], 1, id="about equal: not one that is full"),
         pytest.param([Load(8, 8, "unavailable"), Load(80, 8)], [0, 1], 1, id="not an unavailable one"),
         pytest.param([Load(0, 8, "paused"), Load(80, 8)], [0, 1], 1, id="not a paused one"),
         pytest.param([Load(0, 8, "paused"), Load(0, 8, "unavailable")], [0, 1], 0, id="a paused one if none other"),
@@ -41,6 +42,9 @@ def test_the_least_loaded_endpoint_is_chosen(loads: list[Load], order: list[int]
     [
         pytest.param(Load(4, 8), Load(0, 8), 0, id="somewhat busier"),
         pytest.param(Load(5, 8), Load(0, 8), 1, id="much busier, and a free permit elsewhere"),
+        pytest.param(Load(7, 8), Load(6, 8), 0, id="free permits at both"),
+        pytest.param(BUSY, Load(7, 8), 1, id="full, and a free permit elsewhere"),
+        pytest.param(Load(400, 336), Load(3, 4), 1, id="full, and the last free permit of a low limit elsewhere"),
         pytest.param(Load(15, 8), Load(8, 8), 0, id="busier, and no free permit anywhere"),
         pytest.param(Load(17, 8), Load(8, 8), 1, id="much busier, and no free permit anywhere"),
         pytest.param(Load(0, 8, "unavailable"), Load(80, 8), 1, id="unavailable"),

@@ -234,6 +234,25 @@ def test_each_outage_halves_the_limit() -> None:
     assert seen == [32, 16, 8, 4]
 
 
+def permits_after(outages: int) -> list[int]:
+    """The limits in the minute after the last of several outages under the first limit, at a server with room."""
+    adaptive, now, seen = AdaptiveLimit(INITIAL_LIMIT * 8), 0.0, list[int]()
+    for _ in range(outages):
+        while adaptive.permits < INITIAL_LIMIT:
+            answer(adaptive, 100, 1.0, now=now)
+            now += 1
+        adaptive.record_outage(now)
+    for second in range(50):
+        answer(adaptive, 100, 1.0, now=now + second)
+        seen.append(adaptive.permits)
+    return seen
+
+
+def test_a_limit_is_avoided_only_after_a_second_outage_under_it() -> None:
+    assert max(permits_after(1)) > 4 * INITIAL_LIMIT
+    assert max(permits_after(2)) < INITIAL_LIMIT
+
+
 def test_requests_delayed_by_an_outage_are_not_measured() -> None:
     adaptive = AdaptiveLimit(100)
     for number in range(50):

@@ -122,6 +122,8 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
     # Replies that were not the model's, and requests without a reply; and the rows that they were for.
     troubles: int = 0
     troubled_rows: set[int] = field(default_factory=set)
+    # Begin and end of each time for which a refused client was asked to wait.
+    pauses: list[tuple[float, float]] = field(default_factory=list)
     active: int = 0
     _down: Phase | None = None
     _down_until: float = 0.0
@@ -176,6 +178,8 @@ class SimulatedEndpoint(httpx2.AsyncBaseTransport):
             self.log(f"endpoint {self.number} {phase.kind}: {asked.name} given up")
             raise
         self.log(f"endpoint {self.number} {phase.kind}: {asked.name} {reply.label}")
+        if (seconds := dict(reply.headers).get("retry-after")) is not None:
+            self.pauses.append((loop_time(), loop_time() + float(seconds)))
         return httpx2.Response(reply.status, headers=dict(reply.headers), content=reply.body)
 
     def _note_trouble(self, asked: SimRequest) -> None:

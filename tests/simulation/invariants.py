@@ -9,7 +9,7 @@ from persqa_client.limits.adaptive_limit import INITIAL_LIMIT
 from persqa_client.types import Record
 from tests.simulation.client_run import Report
 from tests.simulation.endpoint import EndpointSettings
-from tests.simulation.oracle import answers, capacity, may_stop
+from tests.simulation.oracle import answers, capacity, find_common_pauses, may_stop
 from tests.simulation.replies import good_text
 from tests.simulation.world import RowKind
 
@@ -68,7 +68,7 @@ def find_wrong_outcomes(report: Report) -> Iterator[str]:
 
 def find_needless_stops(report: Report) -> Iterator[str]:
     for stop in report.stops:
-        start = max(start for start, _ in report.spans if start <= stop.at)
+        start = next(start for start, end in report.spans if end >= stop.at)
         good = [number for number, one in enumerate(report.world.endpoints) if not may_stop(one, start, stop.at)]
         if good:
             yield f"stopped at {stop.at:.1f} s ({stop.code}) though endpoint {good[0]} could be waited for"
@@ -95,7 +95,9 @@ def measure_pace(report: Report) -> tuple[float, float]:
     if not measured:
         return 0.0, 0.0
     end = measured[-1]
-    possible = sum(capacity(report.world, start, min(until, end)) for start, until in report.spans if start < end)
+    pauses = {endpoint.number: find_common_pauses(endpoint.pauses) for endpoint in report.endpoints}
+    spans = [(start, min(until, end)) for start, until in report.spans if start < end]
+    possible = sum(capacity(report.world, start, until, pauses) for start, until in spans)
     return float(len(measured)), possible
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import pairwise
 from math import exp
 
 from tests.simulation.endpoint import ANSWERING, EndpointSettings, Kind, Phase, Timeline
@@ -14,6 +16,8 @@ REFUSING: frozenset[Kind] = frozenset({"account", "useless"})
 MAX_NOTICE, MAX_NOTICE_LEFT_OUT = 12.0, 60.0
 # Answers, in latencies, until the endpoint is full of requests again.
 REFILL = 3.0
+# Refused requests with a Retry-After that hold the others as well.
+SEVERAL = 3
 
 
 def answers(phase: Phase) -> bool:
@@ -56,17 +60,34 @@ def notice_time(kind: Kind, duration: float) -> float:
     return min(duration + 1.0, MAX_NOTICE_LEFT_OUT if kind in REFUSING else MAX_NOTICE)
 
 
-def capacity(world: World, start: float, end: float) -> float:
+Pause = tuple[float, float]
+
+
+def find_common_pauses(pauses: list[Pause]) -> list[Pause]:
+    """When several refused requests were asked to wait, so that a client holds the others too."""
+    steps = sorted([(begin, 1) for begin, _ in pauses] + [(end, -1) for _, end in pauses])
+    common, asked = list[Pause](), 0
+    for (moment, step), (following, _) in pairwise(steps):
+        asked += step
+        if asked >= SEVERAL:
+            common.append((moment, following))
+    return common
+
+
+def capacity(world: World, start: float, end: float, pauses: Mapping[int, list[Pause]]) -> float:
     """Answers that the endpoints could give between the two times, without what a client can't use.
 
-    Left out are the time until it is noticed that an endpoint is good again, and the time until it is full of requests,
-    then and at the start.
+    Left out are the time until it is noticed that an endpoint is good again, the time until it is full of requests,
+    then and at the start, and the times in which each endpoint asked its clients to wait.
     """
-    used = (settings for settings in world.endpoints if not is_left_out(settings, start))
-    return sum(endpoint_capacity(settings, world, start, end) for settings in used)
+    return sum(
+        endpoint_capacity(settings, world, start, end, pauses.get(number, []))
+        for number, settings in enumerate(world.endpoints)
+        if not is_left_out(settings, start)
+    )
 
 
-def endpoint_capacity(settings: EndpointSettings, world: World, start: float, end: float) -> float:
+def endpoint_capacity(settings: EndpointSettings, world: World, start: float, end: float, pauses: list[Pause]) -> float:
     concurrency = world.limits.concurrency
     total, timeline, usable = 0.0, settings.timeline, start
     for index, phase in enumerate(timeline.phases):
@@ -80,7 +101,8 @@ def endpoint_capacity(settings: EndpointSettings, world: World, start: float, en
         slots = settings.slots if phase.slots is None else phase.slots
         if isinstance(concurrency, int):
             slots = min(slots, concurrency)
-        seconds = min(until, end) - max(since, usable, start)
-        if seconds > 0:
-            total += seconds * slots / (latency * phase.slowness)
+        begin, finish = max(since, usable, start), min(until, end)
+        if finish > begin:
+            held = sum(max(0.0, min(finish, after) - max(begin, before)) for before, after in pauses)
+            total += (finish - begin - held) * slots / (latency * phase.slowness)
     return total

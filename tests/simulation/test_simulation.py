@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.client_run import simulate
-from tests.simulation.endpoint import Phase
-from tests.simulation.invariants import find_violations
+from persqa_client.config import Limits
+from tests.simulation.client_run import Stop, simulate
+from tests.simulation.endpoint import EndpointSettings, Phase, Timeline
+from tests.simulation.invariants import find_needless_stops, find_violations
+from tests.simulation.oracle import capacity, find_common_pauses
 from tests.simulation.replies import refusal
 from tests.simulation.scenarios import BEGIN, Scenario, server, trouble
-from tests.simulation.world import RowScript, draw_world
+from tests.simulation.world import RowScript, World, draw_world
 
 SEEDS = 200
-# Worlds in which noise lowers the limit of concurrency for long, so that the pace is not kept.
-SLOW = frozenset({13, 39, 67, 86, 91, 167, 169, 173, 180, 191, 197})
+# An overloaded endpoint with two slots, at which the client keeps a limit of 1 long after the refusals have ended.
+SLOW = frozenset({67})
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -79,3 +81,19 @@ def test_a_run_that_makes_no_use_of_an_endpoint_is_slow() -> None:
     report = Scenario(name="a run", source="", cost=0, endpoints=(server(Phase(BEGIN, "good")),)).play()
     report.world.endpoints.append(server())
     assert [violation.partition(":")[0] for violation in find_violations(report)] == ["slow"]
+
+
+def test_the_pace_leaves_out_the_times_in_which_several_refused_requests_were_asked_to_wait() -> None:
+    pauses = [(1.0, 3.0), (1.5, 3.5), (2.0, 4.0), (9.0, 11.0)]
+    assert find_common_pauses(pauses) == [(2.0, 3.0)]
+    world = World(0, {}, [server(slots=2)], Limits(concurrency=2))
+    per_second = capacity(world, 0.0, 10.0, {}) - capacity(world, 0.0, 9.0, {})
+    assert capacity(world, 0.0, 10.0, {0: [(2.0, 3.0)]}) == pytest.approx(capacity(world, 0.0, 10.0, {}) - per_second)
+
+
+def test_a_run_that_ends_when_the_next_one_begins_is_judged_by_its_own_start() -> None:
+    report = Scenario(name="a run", source="", cost=0, endpoints=(server(),)).play()
+    report.stops, report.spans = [Stop(300.0, "no_credit", "")], [(100.0, 300.0), (300.0, 400.0)]
+    # Refused before its first answer, the endpoint was left out for the rest of the first run.
+    report.world.endpoints = [EndpointSettings(Timeline([Phase(0.0, "account"), Phase(150.0)]))]
+    assert list(find_needless_stops(report)) == []
