@@ -25,8 +25,8 @@ from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.task_groups import loop_time
 from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, RetryAction
 
-# Trials in a row that an endpoint which has answered before must refuse until it counts as refusing. They take 3.5 s. A
-# single one may be chance: a truncated answer, or one bad replica.
+# Trials in a row that an endpoint must refuse until it counts as refusing. They take 3.5 s. A single one may be chance: a
+# truncated answer, or one bad replica.
 MIN_REFUSED_TRIALS = 4
 # Requests that failed alike in a row, without an answer in between, after which the endpoint is tried. If fewer are in
 # flight, as many transient failures as those are enough, but at least MIN_STREAK.
@@ -279,7 +279,7 @@ class Trial:
         self._failures += 1
         self._refusals = self._refusals + 1 if self._is_refusal(error) else 0
         lasts = loop_time() - self._began >= max(self._cause.grace, error.grace)
-        if self._refusals >= (MIN_REFUSED_TRIALS if self._breaker.has_answered else 1) and lasts:
+        if self._refusals >= MIN_REFUSED_TRIALS and lasts:
             stop = self._refusal(error)
             if self._failover is None or not self._failover.can_outlast_outage:
                 self._breaker.reject_held(stop)

@@ -61,7 +61,7 @@ class FailureHandler:
                     self._record_failure(decision, state)
                 self._outage.close(decision.message, state.failover)
             case RetryAction.STOP:
-                if not (is_row and (self._client.context.has_answered or decision.grace)):
+                if not (self._client.context.has_answered or decision.grace):
                     raise RunStopped(decision.code, decision.message)
                 # Given back if the endpoint refuses the trial as well.
                 state.attempts.add(self._outage.history, state.latest_number)
@@ -150,17 +150,18 @@ class FailureHandler:
         """
         if await self._is_unavailable(decision, state):
             return False
-        if not is_row:
+        if not is_row and decision.action is not RetryAction.STOP:
             # A probe: its refusal says what the endpoint supports.
-            if decision.action is RetryAction.STOP:
-                raise RunStopped(decision.code, decision.message)
             return True
         may_move = state.failover is not None and state.failover.is_ready and not state.refusals
         if decision.action is RetryAction.FAIL and may_move:
             # The reason may be this endpoint's, so another one has to confirm it.
             state.refusals += 1
             raise FailedOver
-        return await self._await_verdict(decision, state)
+        is_own = await self._await_verdict(decision, state)
+        if is_own and not is_row:
+            raise RunStopped(decision.code, decision.message)
+        return is_own
 
     async def is_own_answer(self, reply: Reply, state: RequestState) -> bool:
         """False if the answer is unusable and the endpoint gave such answers to all requests."""

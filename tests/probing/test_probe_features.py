@@ -339,7 +339,8 @@ async def test_one_image_per_request_leaves_the_pair_untested() -> None:
 async def test_a_key_rejected_in_mid_probe_stops_all_probes(respx_mock: respx.MockRouter) -> None:
     respx_mock.get(f"{BASE_URL}/models").mock(return_value=error_response(403))
     respx_mock.get("http://gpu.example/version").mock(return_value=error_response(404))
-    respx_mock.post(CHAT_URL).mock(side_effect=[ok_response(), ok_response(), *[error_response(401)] * 20])
+    respx_mock.get("http://gpu.example/health").mock(return_value=error_response(404))
+    respx_mock.post(CHAT_URL).mock(side_effect=[ok_response(), ok_response(), *[error_response(401)] * 40])
     async with make_session() as session:
         with pytest.raises(RunStopped) as caught:
             await probe_server(session, thorough=True)

@@ -231,3 +231,36 @@ async def test_a_page_that_is_no_api_costs_no_row(tmp_path: Path, rows: int) -> 
     folder, end, _ = await run_on(respond, tmp_path, rows=rows, probes=False, max_outage=0.3)
     assert isinstance(end, RunStopped)
     assert folder.is_empty
+
+
+@pytest.mark.parametrize("status", [401, 404])
+async def test_a_refusal_at_random_during_the_probes_does_not_stop_the_run(tmp_path: Path, status: int) -> None:
+    """https://github.com/microsoft/semantic-kernel/issues/1660"""
+    calls = 0
+
+    def respond(call: Call) -> web.Response:
+        nonlocal calls
+        calls += 1
+        if calls % 4 == 0:
+            return refuse(status, openai_error("The model `m` does not exist or you do not have access to it."))
+        return good(call)
+
+    folder, end, _ = await run_on(respond, tmp_path, max_attempts=5)
+    assert isinstance(end, Summary)
+    assert (folder.answered_ids, folder.failure_codes) == (list(range(ROWS)), {})
+
+
+async def test_a_minute_limit_is_waited_for_during_the_probes(tmp_path: Path) -> None:
+    words = "You exceeded your current quota, please check your plan and billing details. (token-limit)"
+    calls = 0
+
+    def respond(call: Call) -> web.Response:
+        nonlocal calls
+        calls += 1
+        if 2 < calls < 9:
+            return refuse(429, openai_error(words, type="insufficient_quota", code="insufficient_quota"))
+        return good(call)
+
+    folder, end, _ = await run_on(respond, tmp_path)
+    assert isinstance(end, Summary)
+    assert folder.answered_ids == list(range(ROWS))
