@@ -11,7 +11,7 @@ import asyncio
 import io
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -25,12 +25,13 @@ from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.task_groups import loop_time
 from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, RetryAction
 
-# Trials in a row that an endpoint must refuse until it counts as refusing. They take 3.5 s. A single one may be chance: a
-# truncated answer, or one bad replica.
+# Trials in a row that an endpoint must refuse until it counts as refusing. They take 3.5 s. A single refusal may be
+# chance: a truncated answer, or one bad replica.
 MIN_REFUSED_TRIALS = 4
 # Requests that failed alike in a row, without an answer in between, after which the endpoint is tried. If fewer are in
 # flight, as many transient failures as those are enough, but at least MIN_STREAK.
 MAX_STREAK, MIN_STREAK = 20, 3
+UNHEALTHY = ErrorDecision(RetryAction.AWAIT_RECOVERY, "unhealthy", "The server does not report itself healthy.")
 # Refusals: the server answers, and rejects the request. Others are transient.
 REFUSALS = frozenset({RetryAction.FAIL, RetryAction.STOP})
 
@@ -221,9 +222,20 @@ class Breaker:
         self.outage.close(decision.message, failover, recovery_check=check, is_outage=is_outage)
 
     async def send_trial(self) -> ErrorDecision | None:
-        if not await self._is_alive() and self._is_alive.was_alive:
-            return ErrorDecision(RetryAction.AWAIT_RECOVERY, "unhealthy", "The server does not report itself healthy.")
+        if not await self._is_alive() and self._is_alive.was_alive and self._is_alive.is_evidence:
+            return UNHEALTHY
         return await self._try_request(self._answered or plain_request())
+
+    async def check_unhealthy(self) -> ErrorDecision | None:
+        """The recovery check of an endpoint that does not report itself healthy."""
+        if self._is_alive.is_evidence:
+            return replace(UNHEALTHY, message=self.outage.reason or UNHEALTHY.message)
+        error = await self._try_request(self._answered or plain_request())
+        if error is not None and (self.has_answered or error.action is not RetryAction.FAIL):
+            return error
+        # It answers, even if only to reject a request that it may not know.
+        self.settle_after_trial(at_first=False)
+        return None
 
     @property
     def has_answered(self) -> bool:
@@ -270,7 +282,7 @@ class Trial:
         self._failures = 0
         self._refusals = 0  # in a row
 
-    async def check(self) -> str | None:
+    async def check(self) -> ErrorDecision | None:
         """Why the endpoint is still held, or None if it has answered. Raises RunStopped if it refuses everything."""
         error = await self._breaker.send_trial()
         if error is None:
@@ -288,7 +300,7 @@ class Trial:
         elif error.action not in REFUSALS:
             # It no longer refuses: it is away, and can be waited for.
             self._breaker.outage.refusal = None
-        return error.message
+        return error
 
     def _is_refusal(self, error: ErrorDecision) -> bool:
         return (self._cause.action in REFUSALS and error.action in REFUSALS) or self._is_useless(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import NoReturn
 
 from persqa_client.client.error_body import mask_variable_text
@@ -13,22 +14,33 @@ from persqa_client.endpoints.request_state import Failover
 from persqa_client.errors import FailedOver, Interrupted, RunStopped, ServerFailed
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.task_groups import loop_time, wait_first
+from persqa_client.types import ErrorDecision, RetryAction
 
 # Seconds between probes. The maximum is short, so that a recovered server is noticed soon.
 PROBE_BACKOFF = Backoff(initial=0.5, maximum=10.0)
 # Seconds without an answer, only refusals and lost connections, until the server counts as unavailable.
 PATIENCE = 5.0
 
+# Seconds between two failures after which the trouble may have ended in between, because nothing was sent.
+IDLE = 60.0
+
 EXIT_POLL_INTERVAL = 0.1
 # Seconds to wait for the exit of a server that has stopped listening.
 EXIT_TIMEOUT = 5.0
 
 ExitCheck = Callable[[], RunStopped | None]  # returns why a server started by this program has exited, or None
-RecoveryCheck = Callable[[], Awaitable[str | None]]  # returns why the gate stays closed, or None to open it
+# Returns why the gate stays closed, or None to open it.
+RecoveryCheck = Callable[[], Awaitable[ErrorDecision | None]]
+
+# Actions for replies of a server that is available.
+ANSWERS = frozenset({RetryAction.FAIL, RetryAction.STOP, RetryAction.WAIT})
+# Seconds of failed health checks after which they are no evidence any more, and a request is tried: of a server that
+# was healthy before, and of others.
+MAX_UNHEALTHY, MAX_NEVER_HEALTHY = 60.0, 5.0
 
 
 class Liveness:
-    """Whether the server reports itself healthy, and whether it ever did.
+    """Whether the server reports itself healthy.
 
     Some gateways answer GET /health with 5xx whatever the state of the server.
     """
@@ -36,11 +48,22 @@ class Liveness:
     def __init__(self, check: Callable[[], Awaitable[bool]]) -> None:
         self._check = check
         self.was_alive = False
+        self._failed_since: float | None = None
 
     async def __call__(self) -> bool:
         is_alive = await self._check()
         self.was_alive = self.was_alive or is_alive
+        if is_alive:
+            self._failed_since = None
+        elif self._failed_since is None:
+            self._failed_since = loop_time()
         return is_alive
+
+    @property
+    def is_evidence(self) -> bool:
+        """Whether a failed check means that the server is unavailable."""
+        seconds = 0.0 if self._failed_since is None else loop_time() - self._failed_since
+        return seconds < (MAX_UNHEALTHY if self.was_alive else MAX_NEVER_HEALTHY)
 
 
 class OutageGate:
@@ -48,7 +71,8 @@ class OutageGate:
 
     Trouble lasts from the first refusal or lost connection until the next answer; after ``max_outage`` seconds the run
     stops. ``reject_held`` gets the error that ends an outage (RunStopped, Interrupted or a bug) for the requests whose
-    failures are held, or FailedOver if they can continue at other endpoints.
+    failures are held, or FailedOver if they can continue at other endpoints. ``unhealthy_check`` decides if the server
+    is not alive.
     """
 
     def __init__(
@@ -61,20 +85,25 @@ class OutageGate:
         patience: float = PATIENCE,
         exit_error: ExitCheck | None = None,
         reject_held: Callable[[BaseException], None] = lambda error: None,
+        unhealthy_check: RecoveryCheck | None = None,
     ) -> None:
         self._is_alive = is_alive
         self._exit_error = exit_error
         self._reject_held = reject_held
+        self._unhealthy_check = unhealthy_check
         self.on_open: Callable[[], None] = lambda: None
         self._concurrency_limit = concurrency_limit
         self._max_outage = max_outage
         self._probe_backoff = probe_backoff
         self._patience = patience
         self.history = History()
+        self.times_unavailable = 0  # closings in which a check found the server unavailable
+        self._is_counted = False
         self.probes = 0  # since the last answer; the waits grow with each one
         self.reason: str | None = None  # why the gate is closed
         self.refusal: str | None = None  # why the endpoint refuses everything, while other endpoints replace it
         self._trouble_since: float | None = None
+        self._troubled_at = -inf
         self._prober: asyncio.Task[None] | None = None
         self._liveness_check = asyncio.Lock()
         self._stop: RunStopped | None = None
@@ -136,13 +165,13 @@ class OutageGate:
         """
         self._record_trouble(reason, failover)
         if self._out_of_patience:
-            self.close(reason, failover)
+            self.close(reason, failover, is_certain=False)
 
     async def check(self, reason: str, failover: Failover | None = None) -> bool:
         """Closes the gate if the server is not alive; returns whether it is closed. Raises like ``close``."""
         async with self._liveness_check:
             if not self.closed and (self._out_of_patience or not await self._is_alive()):
-                self.close(reason, failover)
+                self.close(reason, failover, is_certain=not self._out_of_patience)
         return self.closed
 
     def close(
@@ -152,10 +181,12 @@ class OutageGate:
         *,
         recovery_check: RecoveryCheck | None = None,
         is_outage: bool = True,
+        is_certain: bool = True,
     ) -> None:
         """Closes the gate until the server is alive, or until ``recovery_check`` returns None.
 
-        ``is_outage``: whether an outage is certain; otherwise it counts as one if the first check fails.
+        ``is_outage``: whether requests in flight were lost; otherwise they were if the first check fails.
+        ``is_certain``: whether the server counts as unavailable before the first check.
         With ``failover``, requests that wait for a permit go to other endpoints.
 
         Raises RunStopped after ``max_outage`` or if the server has exited, Interrupted if the run is stopped.
@@ -166,6 +197,8 @@ class OutageGate:
         if self._prober is not None:
             return
         self.reason = reason
+        self._is_counted = is_certain and recovery_check is None
+        self.times_unavailable += self._is_counted
         if is_outage:
             self.history.outages.append(self.history.mark())
         if recovery_check is None:
@@ -195,15 +228,21 @@ class OutageGate:
 
     @property
     def _out_of_patience(self) -> bool:
-        return self._trouble_since is not None and loop_time() - self._trouble_since >= self._patience
+        now = loop_time()
+        return (
+            self._trouble_since is not None
+            and now - self._trouble_since >= self._patience
+            and now - self._troubled_at <= IDLE
+        )
 
     def _record_trouble(self, reason: str, failover: Failover | None) -> None:
         if self._exit_error is not None and (stop := self._exit_error()) is not None:
             self._stop = stop
             raise stop
         now = loop_time()
-        if self._trouble_since is None:
+        if self._trouble_since is None or (self._prober is None and now - self._troubled_at > IDLE):
             self._trouble_since = now
+        self._troubled_at = now
         if self.overdue and not (failover is not None and failover.can_outlast_outage):
             raise RunStopped(
                 "server_away",
@@ -240,16 +279,24 @@ class OutageGate:
             self._closed_event.clear()
 
     async def _has_recovered(self, check: RecoveryCheck, failover: Failover | None) -> bool:
-        reason = await check()
-        if reason is not None:
-            self.reason = reason
-            self._record_trouble(reason, failover)
-            if failover is not None and failover.can_outlast_outage:
-                self._reject_held(FailedOver())
-        return reason is None
+        error = await check()
+        if error is None:
+            return True
+        if error.action not in ANSWERS and not self._is_counted:
+            self._is_counted = True
+            self.times_unavailable += 1
+        self.reason = error.message
+        self._record_trouble(error.message, failover)
+        if failover is not None and failover.can_outlast_outage:
+            self._reject_held(FailedOver())
+        return False
 
-    async def _check_liveness(self) -> str | None:
-        return None if await self._is_alive() else self.reason
+    async def _check_liveness(self) -> ErrorDecision | None:
+        if await self._is_alive():
+            return None
+        if self._unhealthy_check is not None:
+            return await self._unhealthy_check()
+        return ErrorDecision(RetryAction.AWAIT_RECOVERY, "unhealthy", self.reason or "")
 
     async def _sleep(self, seconds: float) -> None:
         if self._exit_error is None:

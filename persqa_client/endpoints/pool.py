@@ -87,7 +87,9 @@ class Member:
 
     @property
     def can_outlast_outage(self) -> bool:
-        return any(not other.exclusion and not other.session.outage.overdue for other in self.others)
+        # Where the gate is open, the trouble may have ended: nothing was sent since.
+        outages = (other.session.outage for other in self.others if not other.exclusion)
+        return any(not (outage.closed and outage.overdue) for outage in outages)
 
 
 class Pool(AbstractAsyncContextManager["Pool"]):

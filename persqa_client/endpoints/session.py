@@ -114,6 +114,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             patience=patience,
             exit_error=endpoint.exit_error,
             reject_held=lambda error: self.breaker.reject_held(error),
+            unhealthy_check=lambda: self.breaker.check_unhealthy(),
         )
         self.breaker = Breaker(
             self.outage,

@@ -38,7 +38,7 @@ def collect_endpoint_stats(pool: Pool) -> tuple[EndpointStats, ...]:
             member.failed_rows,
             member.session.traffic.usage.prompt,
             member.session.traffic.usage.completion,
-            member.session.outage.outages,
+            member.session.outage.times_unavailable,
             member.exclusion,
         )
         for member in pool.members

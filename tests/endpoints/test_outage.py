@@ -16,6 +16,7 @@ from persqa_client.endpoints.outage import OutageGate
 from persqa_client.errors import FailedOver, Interrupted, RunStopped, ServerFailed
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.task_groups import loop_time
+from persqa_client.types import ErrorDecision, RetryAction
 from tests.simulation.virtual_clock import run_virtually
 
 FAST_BACKOFF = Backoff(initial=0.005, maximum=0.01)
@@ -295,9 +296,10 @@ def trial_times(reasons: list[str]) -> list[float]:
     async def main() -> list[float]:
         times, left = list[float](), iter(reasons)
 
-        async def check() -> str | None:
+        async def check() -> ErrorDecision | None:
             times.append(loop_time())
-            return next(left, None)
+            reason = next(left, None)
+            return None if reason is None else ErrorDecision(RetryAction.RETRY, "http_500", reason)
 
         limit = ConcurrencyLimit(4)
         async with aclosing(OutageGate(HealthCheck(0), limit, max_outage=600, probe_backoff=Backoff(0.5, 10))) as gate:

@@ -120,7 +120,7 @@ async def test_an_error_of_the_account_stops_the_run_at_once(folder: RunFolder, 
 
 async def test_a_run_stopped_by_an_account_without_credit_is_resumed(folder: RunFolder) -> None:
     folder.write_rows(5)
-    with fast_simulator(script=["ok", "ok", "payment", "payment"]) as simulator:
+    with fast_simulator(script=["ok", "ok", *["payment"] * 7]) as simulator:
         await run_until_stopped(folder.make_run(simulator.base_url))
         summary = await folder.make_run(simulator.base_url).execute()
     assert (summary.state, folder.answered_ids, folder.failure_codes) == ("finished", [0, 1, 2, 3, 4], {})
