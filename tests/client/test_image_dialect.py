@@ -272,6 +272,11 @@ TOO_LARGE = [
     ),
     pytest.param(400, '{"error": {"code": "1210", "message": "图片大小超过限制"}}'.encode(), id="in Chinese"),
     pytest.param(413, b"", id="no words at all"),
+    pytest.param(413, b"Request body too large; separate your pictures", id="a word that ends in rate"),
+    pytest.param(413, b"Image dimensions of 9000 pixels are too large: lower the resolution.", id="413, pixels"),
+    pytest.param(413, b"The body exceeds your plan's quota of 1 MB per request.", id="413, a quota of bytes"),
+    pytest.param(400, b"The generated request body is too large.", id="rate within a word"),
+    pytest.param(400, b"Payload too large: use moderate sizes.", id="rate at the end of a word"),
 ]
 
 
@@ -287,7 +292,10 @@ def test_a_refusal_of_too_many_bytes_is_recognised(status: int, body: bytes) -> 
         (400, "Your prompt exceeds the limit of 4096 tokens."),
         (413, "Request too large for model `x` on tokens per minute (TPM): Limit 6000, Requested 6500."),
         (429, "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 41000."),
+        (413, "Request too large: rate_limit_exceeded"),
+        (413, "The request exceeds the context window."),
         (400, "image dimensions exceed 8000 pixels"),
+        (400, "The image upload exceeds your rate limit."),
         (400, "Bad image."),
         (500, "Internal server error"),
     ],
