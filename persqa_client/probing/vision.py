@@ -156,8 +156,12 @@ async def _ask_colours(probe: ProbeSession, colours: list[str]) -> tuple[VisionC
     image = make_colour_image(colours[1], noise_rows=NOISE_ROWS, format=format)
     second = await _ask_colour(probe, colours[1], image)
     check = judge_vision(first, second, text_tokens)
-    if check.state == "ignored" and not first.is_like(second) and await _are_repeated(probe, first, second):
-        check = judge_vision(first, second, text_tokens, image_decides=True)
+    if check.state == "ignored" and not first.is_like(second):
+        again = [await _repeat(probe, answer) for answer in (first, second)]
+        if failed := next((answer.error for answer in again if answer.error is not None), None):
+            return _judge_error(failed, answers_text=False), seconds, False
+        image_decides = first.is_like(again[0]) and second.is_like(again[1])
+        check = judge_vision(first, second, text_tokens, image_decides=image_decides)
     return check, seconds, False
 
 
@@ -176,14 +180,10 @@ async def _ask_with_jpeg(probe: ProbeSession, refused: ColourAnswer) -> ColourAn
     return answer
 
 
-async def _are_repeated(probe: ProbeSession, *answers: ColourAnswer) -> bool:
-    """Whether the same images get the same answers again. Their number of tokens differs, so that no cache answers."""
-    for answer in answers:
-        assert answer.image is not None
-        again = await _ask_colour(probe, answer.colour, answer.image, max_tokens=MAX_TOKENS - 1)
-        if not answer.is_like(again):
-            return False
-    return True
+async def _repeat(probe: ProbeSession, answer: ColourAnswer) -> ColourAnswer:
+    """The same image with another number of tokens, so that no cache answers."""
+    assert answer.image is not None
+    return await _ask_colour(probe, answer.colour, answer.image, max_tokens=MAX_TOKENS - 1)
 
 
 def judge_vision(

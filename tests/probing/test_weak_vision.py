@@ -164,3 +164,10 @@ async def test_a_failed_second_question_proves_no_dropped_image(colour_first: bo
     found, vision = await probe(model)
     assert (vision.state, vision.text) == ("failed", "Out of memory.")
     assert explain_unusable_vision(found) is None
+
+
+@pytest.mark.parametrize("answered", [2, 3])
+async def test_a_failed_repetition_proves_no_dropped_image(answered: int) -> None:
+    found, vision = await probe(Model(OneOfTwo(), 1, fails=lambda number: number > answered))
+    assert (vision.state, vision.text) == ("failed", "Out of memory.")
+    assert explain_unusable_vision(found) is None
