@@ -24,6 +24,7 @@ from persqa_client.engines.local import Job, LocalEngine, SetWeight, task_limit
 from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsError
 from persqa_client.inputs.sources import InMemorySource, Source, open_source
 from persqa_client.jsonl import dump_spaced
+from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.compose import Composition, RowReader, RunPlan
 from persqa_client.run.pacing import plan_probes
@@ -42,7 +43,8 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
     """Asks questions about images, one at a time or concurrently, under shared limits.
 
     Use it as ``async with PersQAClient(Endpoint(...)) as client``. Several endpoints must serve the same model. Unless
-    ``probes`` is False, servers are probed before the first question.
+    ``probes`` is False, servers are probed before the first question. Warnings are logged, also that a server does not
+    show images to the model, which stops a run.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             limits=limits,
             recipe=recipe,
         )
-        self._composition = Composition(RunPlan(self._settings), http_client=http_client)
+        self._composition = Composition(RunPlan(self._settings), http_client=http_client, warn=logger.warning)
         self._row_reader = self._composition.make_row_reader()
         self._probing: asyncio.Task[Pipeline] | None = None
         self._tasks = set[asyncio.Task[Any]]()  # that send requests
@@ -160,6 +162,8 @@ class PersQAClient(AbstractAsyncContextManager["PersQAClient"]):
             logger.warning(warning)
         uuid = settings.uuid != "off" and settings.recipe.questions > 1 and depth == "strategy"
         await self._composition.probe(depth, uuid=uuid)
+        for problem in filter(None, map(explain_unusable_vision, self._composition.servers)):
+            logger.warning(problem)
         return self._composition.make_pipeline()
 
     async def aclose(self) -> None:

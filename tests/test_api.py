@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -54,6 +55,26 @@ async def test_a_client_answers_a_question_about_an_image(simulator: Simulator, 
     assert record.answer.startswith("<mam> ")
     assert "red" in record.answer
     assert record.made_good_by == ("constraint",)
+
+
+@pytest.mark.parametrize(
+    ("simulated", "words"),
+    [
+        pytest.param({}, None, id="a server that sees"),
+        pytest.param({"blind": True}, "does not show them to the model", id="images are dropped"),
+        pytest.param({"image_use": "counted"}, "the same answer", id="images may be dropped"),
+    ],
+)
+async def test_a_server_that_does_not_show_images_is_warned_about(
+    red: Path, caplog: pytest.LogCaptureFixture, simulated: dict[str, Any], words: str | None
+) -> None:
+    with run_simulator(SimSettings(latency=0, **simulated)) as server:
+        async with PersQAClient(endpoint(server)) as client:
+            await client.ask(red, question="What colour is <mam>?")
+            await client.ask(red, question="What is <mam> wearing?")
+    warnings = [record.getMessage() for record in caplog.records if record.name == "persqa_client.api"]
+    assert len(warnings) == (words is not None), "once, not for each question"
+    assert all(str(words) in warning for warning in warnings)
 
 
 async def test_concurrent_questions_share_one_probe(simulator: Simulator, red: Path) -> None:

@@ -35,7 +35,13 @@ TOO_LARGE = re.compile(
     r"|exceed\w*[\W_][^.]{0,60}[\W_](bytes|size)\b|(图片|图像|请求|文件)[^。]{0,20}(过大|超过|超出)",
     re.IGNORECASE,
 )
-OTHER_LIMIT = re.compile(r"token|context|pixel|dimension|resolution|quota|rate|per (second|minute|day)", re.IGNORECASE)
+# Whole terms: ``rate`` is a part of "separate" and "generated". Codes such as ``rate_limit_exceeded`` are terms, too.
+OTHER_LIMIT = re.compile(
+    r"(?<![a-z])(tokens?|contexts?|pixels?|dimensions?|resolutions?|quotas?|rates?|per[\W_](second|minute|hour|day))(?![a-z])",
+    re.IGNORECASE,
+)
+# What a 413 may be about besides the bytes. Fewer pixels help against the other limits.
+LIMIT_OF_413 = re.compile(r"(?<![a-z])(tokens?|contexts?|rate[\W_]?limit(s|ed|ing)?)(?![a-z])", re.IGNORECASE)
 
 # Attempts after which a server error counts as a refusal: some servers answer 500 to an image that they can't read.
 ENOUGH_ERRORS = 2
@@ -289,8 +295,11 @@ def is_about_request(decision: ErrorDecision) -> bool:
 
 def is_too_large(decision: ErrorDecision) -> bool:
     said = decision.raw or ""
-    is_said = decision.status == TOO_LARGE_STATUS or bool(TOO_LARGE.search(said))
-    return is_about_request(decision) and is_said and not OTHER_LIMIT.search(said)
+    if decision.status == TOO_LARGE_STATUS:
+        is_said = not LIMIT_OF_413.search(said)
+    else:
+        is_said = bool(TOO_LARGE.search(said)) and not OTHER_LIMIT.search(said)
+    return is_said and is_about_request(decision)
 
 
 def describe_kind(decision: ErrorDecision) -> str:

@@ -10,7 +10,8 @@ from persqa_client.client.dialect import PREFILL_FORMS
 from persqa_client.errors import RunStopped
 from persqa_client.types import Strategy
 
-FeatureSupport = Literal["obeyed", "ignored", "refused"]
+# ``failed``: not known, because the server did not answer other requests either.
+FeatureSupport = Literal["obeyed", "ignored", "refused", "failed"]
 # A strategy, or ``auto``: ``constrain`` if the server supports it, else ``direct``.
 StrategyChoice = Literal["auto", "direct", "constrain", "prefill", "surrogate"]
 
@@ -103,10 +104,19 @@ def explain_doubtful_vision(server: ServerCapabilities) -> str | None:
     return None
 
 
+UNKNOWN_CONSTRAINTS = (
+    "It is not known whether the server can constrain answers, because the tests failed: with --strategy auto, answers "
+    "are not constrained."
+)
+
+
 def list_warnings(servers: Sequence[ServerCapabilities], urls: Sequence[str]) -> list[str]:
     """Warnings about the servers at these URLs, which serve one model."""
     found = zip(urls, map(explain_doubtful_vision, servers), strict=True)
     warnings = [f"{url}: {text}" if len(servers) > 1 else text for url, text in found if text is not None]
+    for server, url in zip(servers, urls, strict=True):
+        if server.constraint is None and "failed" in server.constraints.values():
+            warnings.append(f"{url}: {UNKNOWN_CONSTRAINTS}" if len(servers) > 1 else UNKNOWN_CONSTRAINTS)
     return [*warnings, *_list_differences(servers, urls)]
 
 
@@ -132,17 +142,27 @@ def _list_differences(servers: Sequence[ServerCapabilities], urls: Sequence[str]
     return warnings
 
 
+UNKNOWN_SUPPORT = (
+    "It is not known whether the server supports --strategy {}, because it answered no test for --max-outage seconds. "
+    "Run the same command again, or use --strategy direct."
+)
+
+
 def resolve_strategy(server: ServerCapabilities, wanted: StrategyChoice) -> Strategy:
     """Raises RunStopped if the server does not support the strategy."""
     if wanted == "auto":
         return "direct" if server.constraint is None else "constrain"
     if wanted == "constrain" and server.constraint is None:
+        if "failed" in server.constraints.values():
+            raise RunStopped("no_constraint", UNKNOWN_SUPPORT.format(wanted))
         raise RunStopped(
             "no_constraint",
             f"--strategy constrain is not possible: the server obeys none of {', '.join(server.constraints)}. "
             f"Use --strategy {'prefill' if server.prefill else 'direct'}.",
         )
     if wanted == "prefill" and server.prefill is None:
+        if "failed" in server.prefills.values():
+            raise RunStopped("no_prefill", UNKNOWN_SUPPORT.format(wanted))
         raise RunStopped(
             "no_prefill",
             f"--strategy prefill is not possible: the server supports none of {', '.join(PREFILL_FORMS)}. "

@@ -46,10 +46,13 @@ async def probe_constraints(probe: ProbeSession) -> dict[str, FeatureSupport]:
 
 async def _probe_constraint(probe: ProbeSession, form: str) -> FeatureSupport:
     variation = probe.vary(constraint=form)
-    reply = await variation.try_complete(
-        Request(SYSTEM, (), CONTRADICTION, seed=0, pattern=PROBE_PATTERN, max_tokens=64)
-    )
-    probe.adopt_refusals(variation, ignoring=[CONSTRAINT_FORMS[form]])
+    request = Request(SYSTEM, (), CONTRADICTION, seed=0, pattern=PROBE_PATTERN, max_tokens=64)
+    try:
+        reply = await variation.complete_unless_refused(request, control=probe)
+    except RowError:
+        return "failed"
+    finally:
+        probe.adopt_refusals(variation, ignoring=[CONSTRAINT_FORMS[form]])
     if reply is None or not reply.constrained:
         return "refused"
     return "obeyed" if re.fullmatch(PROBE_PATTERN, reply.completion.text.strip()) else "ignored"
@@ -60,26 +63,38 @@ async def probe_prefills(probe: ProbeSession) -> dict[str, FeatureSupport]:
     request = Request(SYSTEM, (), "Say hello.", seed=0, max_tokens=MIN_TOKENS)
     finished_turn = replace(request, turns=(Turn("assistant", PREFILL_TEXT),))
     finished, *replies = await gather_all(
-        probe.greedy().try_complete(finished_turn),
+        _complete_or_fail(probe.greedy(), finished_turn, control=probe),
         *(_complete_with_prefill(probe, form, replace(request, prefill=PREFILL_TEXT)) for form in PREFILL_FORMS),
     )
     return {form: judge_prefill(reply, finished) for form, reply in zip(PREFILL_FORMS, replies, strict=True)}
 
 
-async def _complete_with_prefill(probe: ProbeSession, form: str, request: Request) -> Reply | None:
+async def _complete_with_prefill(probe: ProbeSession, form: str, request: Request) -> Reply | RowError | None:
     variation = probe.greedy(prefill=form)
-    reply = await variation.try_complete(request)
+    reply = await _complete_or_fail(variation, request, control=probe)
     probe.adopt_refusals(variation, ignoring=PREFILL_FORMS[form])
     return reply
 
 
-def judge_prefill(reply: Reply | None, finished: Reply | None) -> FeatureSupport:
+async def _complete_or_fail(probe: ProbeSession, request: Request, control: ProbeSession) -> Reply | RowError | None:
+    """None if the server refuses the request; a RowError if the reason is not known."""
+    try:
+        return await probe.complete_unless_refused(request, control)
+    except RowError as error:
+        return error
+
+
+def judge_prefill(reply: Reply | RowError | None, finished: Reply | RowError | None) -> FeatureSupport:
     """A beginning that is continued takes fewer tokens than a finished turn, and leads to another answer.
 
     A server that ignores the field answers both alike. One that leaves out the message does so in both.
     """
+    if isinstance(reply, RowError):
+        return "failed"
     if reply is None or not reply.prefilled:
         return "refused"
+    if isinstance(finished, RowError):
+        return "failed"
     if finished is None:
         return "ignored"
     shorter = 0 < reply.completion.usage.prompt < finished.completion.usage.prompt
@@ -92,7 +107,7 @@ async def count_images(probe: ProbeSession) -> tuple[int | None, int | None]:
 
     Starts with many and halves, because most servers state their limit in the rejection.
     """
-    image, count = make_colour_image("red", 28), MAX_IMAGES_TRIED
+    image, count = make_colour_image("red", 28, format=probe.image_format), MAX_IMAGES_TRIED
     while count:
         request = Request(SYSTEM, (image,) * count, "How many pictures are these?", seed=0, max_tokens=MIN_TOKENS)
         try:
@@ -107,17 +122,17 @@ async def count_images(probe: ProbeSession) -> tuple[int | None, int | None]:
 
 
 async def probe_image_pair(probe: ProbeSession) -> bool | None:
-    """Whether both images of a request reach the model: a change of either changes the answer. None without answers."""
-    red, blue = make_colour_image("red", PAIR_SIDE), make_colour_image("blue", PAIR_SIDE)
+    """Whether both images of a request reach the model: a change of either changes the answer. None without answers,
+    for example of a model whose reasoning uses up the tokens.
+    """
+    red, blue = (make_colour_image(colour, PAIR_SIDE, format=probe.image_format) for colour in ("red", "blue"))
     request = Request(SYSTEM, (), "Which colours do these pictures have?", seed=0, max_tokens=MIN_TOKENS)
     variation = probe.greedy()
     replies = await gather_all(
         *(variation.try_complete(replace(request, pictures=pair)) for pair in ((red, red), (blue, red), (red, blue)))
     )
-    if any(reply is None for reply in replies):
-        return None
-    same, *changed = (reply.completion.text.strip() for reply in replies if reply is not None)
-    return same not in changed
+    same, *changed = (reply.completion.text.strip() if reply else "" for reply in replies)
+    return None if not same or "" in changed else same not in changed
 
 
 async def probe_seed(probe: ProbeSession) -> Literal["obeyed", "not shown", "refused"]:

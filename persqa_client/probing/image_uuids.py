@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from persqa_client.client.image_uploads import ImageUploads
 from persqa_client.endpoints.profile import Reply
-from persqa_client.probing.probe_session import ProbeSession
+from persqa_client.probing.probe_session import ImageFormat, ProbeSession
 from persqa_client.probing.vision import COLOURS, ask_colour_of, find_named_colour, make_colour_image
 from persqa_client.types import EncodedImage
 
@@ -44,10 +44,10 @@ async def probe_uuid(probe: ProbeSession) -> bool:
     variation.profile.dialect = replace(variation.profile.dialect, sends_uuids=True)
     variation.profile.uploads = ImageUploads()
     first, second = random.sample(sorted(COLOURS), 2)
-    other = await _complete_by_uuid(variation, lambda: make_image(second), unknown=True)
+    other = await _complete_by_uuid(variation, lambda: make_image(second, probe.image_format), unknown=True)
     if other is None or other.used_uuids:
         return False
-    image = make_image(first)
+    image = make_image(first, probe.image_format)
     sent = await variation.try_complete(ask_colour_of(image, max_tokens=MAX_TOKENS))
     by_uuid = await _complete_by_uuid(variation, lambda: image, unknown=False) if sent is not None else None
     if sent is None or by_uuid is None or not by_uuid.used_uuids:
@@ -55,8 +55,9 @@ async def probe_uuid(probe: ProbeSession) -> bool:
     return judge_uuid(first, *(reply.completion.text for reply in (sent, other, by_uuid)))
 
 
-def make_image(colour: str) -> EncodedImage:
-    return replace(make_colour_image(colour, SIDE, palette=True), uuid=f"persqa-{secrets.token_hex(8)}")
+def make_image(colour: str, format: ImageFormat = "PNG") -> EncodedImage:
+    image = make_colour_image(colour, SIDE, palette=format == "PNG", format=format)
+    return replace(image, uuid=f"persqa-{secrets.token_hex(8)}")
 
 
 async def _complete_by_uuid(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ from persqa_client.probing.features import (
 from persqa_client.probing.image_uuids import probe_uuid
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.probing.vision import check_vision, detect_patch_size
-from persqa_client.task_groups import gather_all, task_group
+from persqa_client.task_groups import gather_all, loop_time, task_group
 from persqa_client.types import RetryAction, Strategy
 
 # ``identity``: only models and version. ``strategy``: what the strategy needs. ``all``: everything.
@@ -109,8 +110,13 @@ async def _probe_features(
     accepts_images = server.vision is not None and server.vision.state in ACCEPTING_STATES
     async with task_group() as group:
         constraining = thorough or strategy in CONSTRAINING_STRATEGIES
-        constraints = group.create_task(probe_constraints(probe)) if constraining else None
-        prefills = group.create_task(probe_prefills(probe)) if thorough or strategy == "prefill" else None
+        constrain, prefill = strategy == "constrain", strategy == "prefill"
+        constraints = (
+            group.create_task(_test_forms(probe, probe_constraints, is_needed=constrain)) if constraining else None
+        )
+        prefills = (
+            group.create_task(_test_forms(probe, probe_prefills, is_needed=prefill)) if thorough or prefill else None
+        )
         images = group.create_task(count_images(probe)) if thorough and accepts_images else None
         pair = group.create_task(probe_image_pair(probe)) if thorough and accepts_images else None
         seed = group.create_task(probe_seed(probe)) if thorough else None
@@ -128,6 +134,23 @@ async def _probe_features(
         seed=seed.result() if seed else None,
         uuid=keeps.result() if keeps else None,
     )
+
+
+async def _test_forms(
+    probe: ProbeSession,
+    test: Callable[[ProbeSession], Awaitable[dict[str, FeatureSupport]]],
+    *,
+    is_needed: bool,
+) -> dict[str, FeatureSupport]:
+    """``is_needed``: the run stops without such a form, so a test that fails is repeated as during an outage."""
+    session, started = probe.session, loop_time()
+    for waits in itertools.count():
+        support = await test(probe)
+        is_known = "failed" not in support.values() or find_obeyed_form(support) is not None
+        if is_known or not is_needed or loop_time() - started >= session.limits.max_outage:
+            break
+        await session.concurrency_limit.sleep(session.backoff.max_wait(waits))
+    return support
 
 
 def find_obeyed_form(support: Mapping[str, FeatureSupport]) -> str | None:

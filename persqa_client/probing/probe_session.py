@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from typing import Literal
 
+from persqa_client.client.image_dialect import PNG
 from persqa_client.config import Sampling
 from persqa_client.endpoints.profile import Reply, RequestProfile
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RowError
 from persqa_client.types import Request
+
+ImageFormat = Literal["PNG", "JPEG"]
+
+# The server rejects this request. Other codes are failures of the server, of the network or under load.
+REJECTION_CODES = frozenset({"rejected", "too_many_images", "too_large", "context_overflow"})
+# Tokens for the reasoning of models that cannot turn it off, if fewer left no room for an answer.
+ROOM = 1024
+# Refused for long, under load.
+BUSY = "busy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,11 @@ class ProbeSession:
     @classmethod
     def of(cls, session: Session) -> ProbeSession:
         return cls(session, session.profile).vary()
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """The format of test images: what the server accepts."""
+        return "JPEG" if PNG in self.session.image_dialect.form.refused_types else "PNG"
 
     def vary(
         self, *, constraint: str | None = None, prefill: str | None = None, sampling: Sampling | None = None
@@ -52,4 +68,30 @@ class ProbeSession:
         try:
             return await self.complete(request)
         except RowError:
+            return None
+
+    async def complete_with_room(self, request: Request, is_answer: Callable[[str], object] = str.strip) -> Reply:
+        """Asks again with more tokens if they were used up before an answer."""
+        reply = await self.complete(request)
+        if reply.completion.finish_reason != "length" or is_answer(reply.completion.text):
+            return reply
+        return await self.try_complete(replace(request, max_tokens=ROOM)) or reply
+
+    async def complete_unless_refused(self, request: Request, control: ProbeSession) -> Reply | None:
+        """None if the server refuses the request, but answers the same of ``control``.
+
+        Raises RowError if the reason is not known: the server answers neither, or is busy.
+        """
+        try:
+            return await self.complete_with_room(request)
+        except RowError as error:
+            if error.code in REJECTION_CODES:
+                return None
+        # Some servers answer 500 to a field that they do not support.
+        await control.complete(request)
+        try:
+            return await self.complete_with_room(request)
+        except RowError as error:
+            if error.code == BUSY:
+                raise
             return None

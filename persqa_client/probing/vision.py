@@ -16,11 +16,13 @@ from typing import Literal
 
 from PIL import Image
 
-from persqa_client.errors import RowError
+from persqa_client.client.error_signs import NO_IMAGES
+from persqa_client.client.image_dialect import JPEG, PNG, is_about_request
+from persqa_client.errors import AttemptError, RowError
 from persqa_client.probing.capabilities import VisionCheck
-from persqa_client.probing.probe_session import ProbeSession
+from persqa_client.probing.probe_session import REJECTION_CODES, ImageFormat, ProbeSession
 from persqa_client.task_groups import task_group
-from persqa_client.types import EncodedImage, Request
+from persqa_client.types import EncodedImage, Request, RetryAction
 
 # Pixels: twenty times 28 and no multiple of 32, so that Qwen's two rules give different token counts.
 SIDE = 560
@@ -56,9 +58,9 @@ MAX_CHARS_PER_TOKEN = 6
 MARKER_TOKENS = 2
 PATCH_SIZES = (28, 32)
 
-REJECTION_CODES = frozenset({"rejected", "too_many_images", "too_large"})
-# Text-only servers' error messages contain one of these, whatever the status.
-IMAGE_WORDS = ("image", "vision", "multimodal", "multi-modal", "mmproj")
+# Not of a context that is too short for images: their reason is known.
+IMAGE_REJECTION_CODES = REJECTION_CODES - {"context_overflow"}
+JPEG_QUALITY = 100  # at which noise adds bytes
 
 # What the image adds to the prompt. ``text``: tokens in proportion to its bytes.
 Growth = Literal["unknown", "nothing", "text", "image"]
@@ -73,6 +75,7 @@ class ColourAnswer:
     prompt: int = 0
     encoded: int = 0  # characters of the image in the request
     error: RowError | None = None
+    image: EncodedImage | None = None
 
     @property
     def named(self) -> str | None:
@@ -82,10 +85,18 @@ class ColourAnswer:
     def correct(self) -> bool:
         return self.error is None and self.named == self.colour
 
+    def is_like(self, other: ColourAnswer) -> bool:
+        """Whether both name the same colour or have the same text."""
+        if self.error is not None or other.error is not None:
+            return False
+        return _shorten(self.text) == _shorten(other.text) != "" or self.named == other.named is not None
+
 
 @cache
-def make_colour_image(colour: str, side: int = SIDE, *, noise_rows: int = 0, palette: bool = False) -> EncodedImage:
-    """``noise_rows`` at the bottom deviate by a few levels, which nobody sees and which PNG cannot compress.
+def make_colour_image(
+    colour: str, side: int = SIDE, *, noise_rows: int = 0, palette: bool = False, format: ImageFormat = "PNG"
+) -> EncodedImage:
+    """``noise_rows`` at the bottom deviate by a few levels, which nobody sees and which no format compresses.
 
     ``palette``: a file of a tenth of the size, which some servers cannot read.
     """
@@ -99,8 +110,8 @@ def make_colour_image(colour: str, side: int = SIDE, *, noise_rows: int = 0, pal
         image.paste(Image.frombytes("RGB", (side, noise_rows), pixels), (0, side - noise_rows))
     buffer = io.BytesIO()
     image = image.quantize(2) if palette else image
-    image.save(buffer, "PNG", compress_level=9)
-    return EncodedImage(buffer.getvalue(), "image/png", side, side)
+    image.save(buffer, format, **({"compress_level": 9} if format == "PNG" else {"quality": JPEG_QUALITY}))
+    return EncodedImage(buffer.getvalue(), f"image/{format.lower()}", side, side)
 
 
 def find_named_colour(text: str) -> str | None:
@@ -131,34 +142,75 @@ async def _ask_colours(probe: ProbeSession, colours: list[str]) -> tuple[VisionC
     """
     started = perf_counter()
     async with task_group() as group:
-        with_image = group.create_task(_ask_colour(probe, colours[0], make_colour_image(colours[0])))
+        image = make_colour_image(colours[0], format=probe.image_format)
+        with_image = group.create_task(_ask_colour(probe, colours[0], image))
         without_image = group.create_task(_count_text_tokens(probe))
     first, text_tokens = with_image.result(), without_image.result()
     seconds = perf_counter() - started
+    if first.error is not None and text_tokens is not None:
+        first = await _ask_with_jpeg(probe, first)
     if first.error is not None:
-        rejects_all = text_tokens is None and first.error.code in REJECTION_CODES
+        rejects_all = text_tokens is None and first.error.code in IMAGE_REJECTION_CODES
         return judge_vision(first, None, text_tokens), seconds, rejects_all
-    second = await _ask_colour(probe, colours[1], make_colour_image(colours[1], noise_rows=NOISE_ROWS))
-    return judge_vision(first, second, text_tokens), seconds, False
+    format: ImageFormat = "JPEG" if first.image and first.image.media_type == JPEG else "PNG"
+    image = make_colour_image(colours[1], noise_rows=NOISE_ROWS, format=format)
+    second = await _ask_colour(probe, colours[1], image)
+    check = judge_vision(first, second, text_tokens)
+    if check.state == "ignored" and not first.is_like(second):
+        again = [await _repeat(probe, answer) for answer in (first, second)]
+        if failed := next((answer.error for answer in again if answer.error is not None), None):
+            return _judge_error(failed, answers_text=False), seconds, False
+        image_decides = first.is_like(again[0]) and second.is_like(again[1])
+        check = judge_vision(first, second, text_tokens, image_decides=image_decides)
+    return check, seconds, False
 
 
-def judge_vision(first: ColourAnswer, second: ColourAnswer | None, text_tokens: int | None) -> VisionCheck:
+async def _ask_with_jpeg(probe: ProbeSession, refused: ColourAnswer) -> ColourAnswer:
+    """Asks again with a JPEG, if the format may be the reason of a failure. All servers that take images take JPEG."""
+    cause = refused.error.__cause__ if refused.error is not None else None
+    if refused.image is None or not isinstance(cause, AttemptError) or not is_about_request(cause.decision):
+        return refused
+    if NO_IMAGES.in_words(cause.decision.raw or ""):
+        return refused
+    answer = await _ask_colour(probe, refused.colour, make_colour_image(refused.colour, format="JPEG"))
+    if answer.error is None:
+        is_conclusive = cause.decision.action is RetryAction.FAIL  # server errors may end by chance
+        if is_conclusive or (await _ask_colour(probe, refused.colour, refused.image)).error is not None:
+            probe.session.image_dialect.record_refused({PNG})
+    return answer
+
+
+async def _repeat(probe: ProbeSession, answer: ColourAnswer) -> ColourAnswer:
+    """The same image with another number of tokens, so that no cache answers."""
+    assert answer.image is not None
+    return await _ask_colour(probe, answer.colour, answer.image, max_tokens=MAX_TOKENS - 1)
+
+
+def judge_vision(
+    first: ColourAnswer, second: ColourAnswer | None, text_tokens: int | None, *, image_decides: bool = False
+) -> VisionCheck:
     """``text_tokens``: of the prompt without an image; 0 if unknown, None if the server does not answer that either.
+    ``image_decides``: the answers differ, and the same images get the same answers again.
 
-    One right colour is enough where the prompt grew as with an image, and the other answer differs. Where it did not
-    grow so, both must be right.
+    One right colour is enough where the prompt grew as with an image, or the image decides, and the other answer
+    differs. Where it did not grow so, both must be right.
     """
     if first.error is not None:
         return _judge_error(first.error, answers_text=text_tokens is not None)
     answers = [first] if second is None or second.error is not None else [first, second]
     texts = [_shorten(answer.text) for answer in answers]
     growth = judge_growth(first, second, text_tokens)
+    if growth == "nothing" and (image_decides or not any(texts)):
+        # An answer without text proves nothing either.
+        growth = "unknown"
     tokens = first.prompt - text_tokens if first.prompt and text_tokens else None
     right = [text for text, answer in zip(texts, answers, strict=True) if answer.correct]
-    alike = len(answers) == 2 and (texts[0] == texts[1] != "" or first.named == answers[1].named is not None)
+    alike = len(answers) == 2 and first.is_like(answers[1])
     if len(right) == 2 or (right and growth in {"unknown", "image"} and not alike):
         return VisionCheck("seen", right[0], tokens)
     text = " / ".join(dict.fromkeys(texts))
+    if growth == "nothing" and second is not None and second.error is not None:
+        return _judge_error(second.error, answers_text=False)
     if growth == "nothing":
         return VisionCheck("ignored", text, tokens)
     if growth == "text":
@@ -183,8 +235,7 @@ def judge_growth(first: ColourAnswer, second: ColourAnswer | None, text_tokens: 
 def _judge_error(error: RowError, *, answers_text: bool) -> VisionCheck:
     """``answers_text``: the server answers without an image, so it rejects images."""
     text = error.raw or error.message
-    rejected = answers_text and error.code in REJECTION_CODES
-    refused = rejected or any(word in text.lower() for word in IMAGE_WORDS)
+    refused = error.code in IMAGE_REJECTION_CODES and (answers_text or NO_IMAGES.in_words(text))
     return VisionCheck("refused" if refused else "failed", text)
 
 
@@ -197,13 +248,15 @@ def detect_patch_size(vision: VisionCheck) -> int | None:
     return next((side for side in PATCH_SIZES if vision.tokens == MARKER_TOKENS + round(SIDE / side) ** 2), None)
 
 
-async def _ask_colour(probe: ProbeSession, colour: str, image: EncodedImage) -> ColourAnswer:
+async def _ask_colour(
+    probe: ProbeSession, colour: str, image: EncodedImage, *, max_tokens: int = MAX_TOKENS
+) -> ColourAnswer:
     try:
-        reply = await probe.complete(ask_colour_of(image))
+        reply = await probe.complete_with_room(ask_colour_of(image, max_tokens=max_tokens), find_named_colour)
     except RowError as error:
-        return ColourAnswer(colour, error=error)
+        return ColourAnswer(colour, error=error, image=image)
     encoded = 4 * len(image.data) // 3
-    return ColourAnswer(colour, reply.completion.text, reply.completion.usage.prompt, encoded)
+    return ColourAnswer(colour, reply.completion.text, reply.completion.usage.prompt, encoded, image=image)
 
 
 async def _count_text_tokens(probe: ProbeSession) -> int | None:

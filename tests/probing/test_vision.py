@@ -199,24 +199,30 @@ async def test_a_refused_temperature_is_left_out_from_then_on(respx_mock: respx.
 
 
 @pytest.mark.parametrize(
-    ("status", "words", "state"),
+    ("status", "words", "state", "images"),
     [
-        pytest.param(400, "At most 0 image(s) may be provided in one prompt.", "refused", id="vLLM"),
-        pytest.param(400, "This model is not a multimodal model.", "refused", id="vLLM, a text model"),
-        pytest.param(500, "image input is not supported", "refused", id="llama.cpp"),
-        pytest.param(413, "Payload too large", "refused", id="a proxy"),
-        pytest.param(500, "Internal server error", "failed", id="a failure that says nothing of pictures"),
+        pytest.param(400, "At most 0 image(s) may be provided in one prompt.", "refused", 1, id="vLLM"),
+        pytest.param(400, "This model is not a multimodal model.", "refused", 1, id="vLLM, a text model"),
+        pytest.param(500, "image input is not supported", "refused", 1, id="llama.cpp"),
+        pytest.param(413, "Payload too large", "refused", 2, id="a proxy"),
+        pytest.param(400, "Bad input.", "refused", 2, id="a refusal that says nothing of images"),
+        pytest.param(500, "Internal server error", "failed", 2, id="a failure that says nothing of images"),
+        pytest.param(500, "image preprocessing worker restarted", "failed", 2, id="a failure that names images"),
+        pytest.param(500, "Failed to load multimodal processor shard", "failed", 2, id="another one"),
+        pytest.param(502, "The vision backend is gone.", "failed", 1, id="a gateway"),
+        pytest.param(400, "maximum context length is 64 tokens, with the image", "failed", 1, id="a short context"),
     ],
 )
-async def test_a_rejected_image(respx_mock: respx.MockRouter, status: int, words: str, state: str) -> None:
+async def test_a_rejected_image(respx_mock: respx.MockRouter, status: int, words: str, state: str, images: int) -> None:
     say = answer_with("Hello.")
 
     def answer(request: httpx.Request) -> httpx.Response:
         return error_response(status, words) if b"base64" in request.content else say(request)
 
+    respx_mock.get(path="/health").respond(200)
     sight, route = await check(answer, respx_mock)
     assert (sight.state, sight.text) == (state, words)
-    assert route.call_count == 2, "a second image is not tried"
+    assert route.call_count == 1 + images, "one is repeated as a JPEG if the format may be the reason"
 
 
 async def test_a_server_that_rejects_every_request_does_not_reject_images(respx_mock: respx.MockRouter) -> None:
