@@ -7,6 +7,9 @@
    row's content is refused; the server is overloaded or has failed.
 3. The words, for the same questions. They decide only what codes left open.
 4. The status: overload, a failed server, a refusal without a reason, a refused row.
+
+Only a status, a code or a stated time makes a request wait without a limit. Words that ask to come back make it one
+that is retried, up to its number of attempts.
 """
 
 from __future__ import annotations
@@ -107,6 +110,18 @@ class FailedReply:
         """Whether the server asks to come back, so that it isn't a refusal for good."""
         wait = parse_retry_after(self.headers, self.now)
         return wait is not None or self.error.find_retry_after(self.now) is not None or self.shows_overload_words
+
+    @property
+    def states_a_time(self) -> bool:
+        wait = parse_retry_after(self.headers, self.now)
+        if wait is None and not self.error.is_page:
+            wait = self.error.find_retry_after(self.now)
+        return bool(wait)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the server says that it has failed. It may ask to come back, too."""
+        return SERVER_FAILURE.in_codes(self.error.codes) or SERVER_FAILURE.in_words(self.error.words)
 
     @property
     def names_the_model(self) -> bool:
@@ -244,16 +259,15 @@ def _find_refused_row(reply: FailedReply) -> ErrorDecision | None:
 
 
 def _find_overload(reply: FailedReply) -> ErrorDecision | None:
-    """Overload, by status, by code, or by words that ask to come back later.
+    """Overload: by status, by code, or by a stated time to come back.
 
-    The pages of proxies ask their visitors to come back, whatever has happened. A server that says that it has failed
-    may ask so too.
+    Words alone are no overload: servers also write "please try again later" about a picture that they can't read, and
+    a row that waits without a limit would never end.
     """
     busy = reply.status in BUSY_STATUSES
-    unreachable = reply.code in UNREACHABLE_CODES
-    failed = SERVER_FAILURE.in_words(reply.error.words) or SERVER_FAILURE.in_codes(reply.error.codes)
-    asked = OVERLOAD.in_codes(reply.error.codes) or (reply.shows_overload_words and not failed)
-    if not busy and (unreachable or not asked):
+    asked = OVERLOAD.in_codes(reply.error.codes) or (reply.states_a_time and not reply.has_failed)
+    # The pages of proxies ask their visitors to come back, whatever has happened.
+    if not busy and (not asked or reply.code in UNREACHABLE_CODES):
         return None
     message = f"The server is busy ({reply.where}){reply.quote}"
     return reply.decide(RetryAction.WAIT, reply.code, message, retry_after=reply.retry_after())
@@ -271,6 +285,9 @@ def _find_server_failure(reply: FailedReply) -> ErrorDecision | None:
         return reply.decide(RetryAction.RETRY, reply.code, f"Server error ({reply.where}){reply.quote}")
     if reply.status in {200, 400, 403, 404, 422} and reply.shows(SERVER_FAILURE):
         return reply.decide(RetryAction.RETRY, reply.code, f"The server failed ({reply.where}){reply.quote}")
+    if reply.shows_overload_words:
+        message = f"The server asks to try again ({reply.where}){reply.quote}"
+        return reply.decide(RetryAction.RETRY, reply.code, message)
     return None
 
 

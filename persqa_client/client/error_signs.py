@@ -45,7 +45,7 @@ BAD_KEY = _sign(
 # The account is refused: its credit, its quota or its standing.
 ACCOUNT = _sign(
     r"quota|credit|(?<![a-z])balance(?![a-z])|billing|arrear|overdue|payment|spend|suspend|deactivat|restricted"
-    r"|free_tier_only",
+    r"|free_tier_only|^service_disabled$",
     rf"\bcredit balance\b|\b(?:insufficient|not enough) (?:account )?(?:balance|credits?|funds|quota)\b"
     rf"|\b(?:exceeded|used all|out of|reached|reaching) (?:\w+ ){{0,3}}(?:quota|credits?|spend(?:ing)? limit)\b"
     rf"|\b(?:key|spend(?:ing)?) limit (?:has been )?(?:exceeded|reached)|\bquota (?:is not enough|exceeded|exhausted)"
@@ -78,11 +78,15 @@ CONTEXT_OVERFLOW = _sign(
     r"maximum context length|exceeds? the (?:available )?context (?:size|length|window)|prompt is too long",
 )
 
-# The server asks to come back. A request to try again "with a smaller image" is none, so a time must be named.
+# The server asks to come back. Codes are whole terms: ``image_unavailable`` is about the row. A request to try again
+# "with a smaller image" is none, so a time must be named.
 OVERLOAD = _sign(
-    r"rate_?limit|throttl|overload|capacity|too_many_requests|resource_exhausted|unavailable|server_busy|engine_busy",
+    r"(?:^|_)(?:rate_?limit(?:s|ed|ing)?|throttl(?:ed|ing)|overload(?:ed)?|too_many_requests|resource_exhausted"
+    r"|(?:server|service|system|engine|model)_(?:is_)?(?:busy|unavailable)|temporarily_unavailable|slow_down"
+    r"|capacity_(?:exceeded|exhausted|error|limit)|(?:no|at|over|insufficient)_capacity)(?:_|$)"
+    r"|^(?:unavailable|capacity|busy)(?:_error)?$",
     r"\b(?:try again|retry(?: your request)?(?: again)?),? (?:later|shortly|soon|in|after|once|when)\b|\btry later\b"
-    r"|\bwait (?:a|for|until|before)\b|\btemporar|\b(?:is|are|currently|too|server|model) busy\b|\boverload"
+    r"|\bwait (?:a|for|until|before)\b|\btemporarily\b|\b(?:is|are|currently|too|server|model) busy\b|\boverload"
     r"|\bat capacity\b|\bcapacity exceeded\b|\btoo many (?:concurrent )?requests\b|\brate[- ]limit"
     r"|\bcurrently loading\b|请稍后|稍后(?:再|重)试|负载已饱和",
 )

@@ -175,14 +175,36 @@ def test_a_quota_that_is_used_up_must_last_where_it_may_be_a_limit_per_minute(st
     [
         (400, "The service is temporarily unavailable."),
         (400, "Server busy, please retry later."),
-        (403, "Please try again in 20 s."),
+        (400, "Failed to process image. Please try again later."),
+        (400, "图片解析失败，请稍后重试"),
         (404, "Model is loading, try again shortly."),
-        (500, "Overloaded. Retry after 3 seconds."),
         (422, "请稍后再试"),
+        (500, "Overloaded."),
     ],
 )
-def test_a_server_that_asks_to_come_back_is_waited_for(status: int, words: str) -> None:
-    assert reply(status, error(words), PROVEN).action is RetryAction.WAIT
+def test_words_that_ask_to_come_back_cost_the_row_an_attempt(status: int, words: str) -> None:
+    """The row may be the reason, so it must not wait without a limit."""
+    decision = reply(status, error(words), PROVEN)
+    assert (decision.action, decision.code) == (RetryAction.RETRY, f"http_{status}")
+    assert words.rstrip(".") in decision.message
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "words", "headers"),
+    [
+        (400, {"code": "overloaded_error"}, "x", {}),
+        (400, {"code": "Throttling"}, "x", {}),
+        (500, {"type": "ServiceUnavailableException"}, "x", {}),
+        (403, {}, "Please try again in 20 s.", {}),
+        (500, {}, "Overloaded. Retry after 3 seconds.", {}),
+        (400, {"retry_after": 3}, "x", {}),
+        (400, {}, "x", {"retry_after": "3"}),
+    ],
+)
+def test_an_overload_code_or_a_stated_time_is_waited_for(
+    status: int, fields: dict[str, Any], words: str, headers: dict[str, str]
+) -> None:
+    assert reply(status, error(words, **fields), PROVEN, **headers).action is RetryAction.WAIT
 
 
 @pytest.mark.parametrize(
@@ -192,12 +214,26 @@ def test_a_server_that_asks_to_come_back_is_waited_for(status: int, words: str) 
         "Please modify your prompt and retry.",
         "Unable to process input image. Please retry or report it.",
         "The image format is not supported.",
+        "cannot identify image file '/tmp/temporary_1.webp'",
+        "Could not read the temporary file: bad image",
         "InternalError.Algo.InvalidParameter: height must be larger than 10",
         "No balance between width and height: the picture is too narrow.",
     ],
 )
 def test_words_about_the_row_are_about_the_row(words: str) -> None:
     assert reply(400, error(words), PROVEN).action is RetryAction.FAIL
+
+
+@pytest.mark.parametrize("code", ["image_unavailable", "ImageCapacity", "max_requests_unavailable"])
+def test_codes_of_overload_are_whole_terms(code: str) -> None:
+    assert reply(400, error("x", code=code), PROVEN).action is RetryAction.FAIL
+
+
+@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+def test_a_service_that_must_be_enabled_is_not_waited_for(context: AttemptContext) -> None:
+    words = "The API has not been used before or it is disabled. If you enabled it, wait a few minutes and retry."
+    details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}]
+    assert reply(403, error(words, status="PERMISSION_DENIED", details=details), context).action is RetryAction.STOP
 
 
 @pytest.mark.parametrize("status", [502, 504, 524, 530])

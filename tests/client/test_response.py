@@ -158,7 +158,8 @@ def test_tokens_that_are_not_in_the_text_are_counted(message: object, usage: obj
     [
         ({"message": "x", "code": 503}, RetryAction.WAIT, "error_in_200"),
         ({"message": "x", "type": "rate_limit_error"}, RetryAction.WAIT, "error_in_200"),
-        ({"message": "Please try again later."}, RetryAction.WAIT, "error_in_200"),
+        ({"message": "Please try again later."}, RetryAction.RETRY, "error_in_200"),
+        ({"message": "Please try again in 5 s."}, RetryAction.WAIT, "error_in_200"),
         ({"message": "x", "code": 500}, RetryAction.RETRY, "error_in_200"),
         ({"message": "x", "code": "insufficient_quota"}, RetryAction.STOP, "no_quota"),
         ({"message": "x", "code": 401}, RetryAction.STOP, "wrong_key"),
