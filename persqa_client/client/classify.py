@@ -29,8 +29,9 @@ from persqa_client.client.error_signs import (
     IN_FLIGHT,
     MODEL,
     NO_IMAGES,
+    NO_PERMISSION,
     OVERLOAD,
-    ROW_CODES,
+    REFUSED_ROW,
     SERVER_FAILURE,
     WRONG_PATH,
     Sign,
@@ -96,7 +97,7 @@ class FailedReply:
         if sign.in_codes(codes):
             return True
         # Google words a limit per minute like a used-up quota, but its code is exact.
-        return not OVERLOAD.in_codes(codes) and not self.error.is_page and sign.in_words(self.error.words)
+        return not OVERLOAD.in_codes(codes) and not self.error.is_page and sign.in_words(self.error.own_words)
 
     def retry_after(self) -> float | None:
         if (wait := parse_retry_after(self.headers, self.now)) is not None:
@@ -104,6 +105,11 @@ class FailedReply:
         if self.status == 429 and (wait := seconds_until_available(self.headers, self.now)):
             return wait
         return self.error.find_retry_after(self.now)
+
+    @property
+    def refuses_content(self) -> bool:
+        has_field = any("flagged_input" in one for one in self.error.objects)
+        return has_field or REFUSED_ROW.in_codes(self.error.codes) or REFUSED_ROW.in_words(self.error.words)
 
     @property
     def says_when(self) -> bool:
@@ -214,6 +220,8 @@ def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
     found = None
     if reply.shows(BAD_KEY):
         found = ("wrong_key", f"The key was refused ({reply.where}){quote}; check --api-key-env")
+    elif reply.shows(NO_PERMISSION):
+        found = ("forbidden", f"Access denied ({reply.where}){quote}; check the permissions of the key")
     elif status == 402:
         found = ("no_credit", f"The account has no credit (402 Payment Required){quote}")
     elif reply.shows(ACCOUNT):
@@ -251,7 +259,7 @@ def _find_refused_row(reply: FailedReply) -> ErrorDecision | None:
         code = "too_many_images"
     elif reply.status == 413:
         code = "too_large"
-    elif reply.shows(NO_IMAGES) or (reply.status < 500 and ROW_CODES.in_codes(reply.error.codes)):
+    elif reply.shows(NO_IMAGES) or (reply.status < 500 and reply.refuses_content):
         code = "rejected"
     else:
         return None

@@ -34,20 +34,35 @@ def _sign(codes: str = "", words: str = "") -> Sign:
 
 OWNER = r"(?:account|organi[sz]ation|project|team|workspace|subscription|billing|credits?)"
 
-# The API key is refused.
+# The API key, or a token in its place, is refused.
 BAD_KEY = _sign(
     r"(?:invalid|incorrect|expired|missing|unknown|disabled)_(?:api|access|subscription)_?key"
     r"|(?:api|access|subscription)_?key_(?:invalid|expired|missing|not_found|disabled|service_blocked)"
     r"|^(?:invalid_)?authentication(?:_error)?$",
-    r"\bAPI[ -]key (?:is )?(?:not valid|invalid|expired|not found|missing)|\b(?:invalid|incorrect|expired) API[ -]key",
+    r"\bAPI[ -]key (?:is )?(?:not valid|invalid|expired|not found|missing)|\b(?:invalid|incorrect|expired) API[ -]key"
+    r"|\bsecurity token\b.{0,40}\bis (?:expired|invalid)\b",
 )
+# The key has no right to do this.
+NO_PERMISSION = _sign(r"^iam_permission_denied$")
 
-# The account is refused: its credit, its quota or its standing.
+# The account is refused: its credit, its quota or its standing. Codes name a thing of the account and its state:
+# ``credit_card_image`` and ``restricted_content`` are about the row.
+FUNDS = r"(?:quota|credits?|balance|funds|budget|billing|bill|spend(?:ing)?|payment)"
+SPENT = (
+    r"(?:exceed(?:ed|s)?|exhausted|insufficient|not_enough|reached|required|overdue|failed|depleted|not_active|inactive"
+    r"|suspended)"
+)
+STOPPED = r"(?:suspended|deactivated|disabled|restricted|overdue|terminated|inactive|not_active|in_arrears)"
 ACCOUNT = _sign(
-    r"quota|credit|(?<![a-z])balance(?![a-z])|billing|arrear|overdue|payment|spend|suspend|deactivat|restricted"
-    r"|free_tier_only|^service_disabled$",
+    rf"(?:^|_)(?:insufficient|exceed(?:ed|s)?|not_enough|out_of|no|overdue|low)(?:_[a-z]+){{0,2}}_{FUNDS}(?:_|$)"
+    rf"|(?:^|_){FUNDS}(?:_[a-z]+){{0,2}}_{SPENT}(?:_|$)"
+    rf"|(?:^|_)(?:account|organi[sz]ation|project|user|team|workspace|consumer|subscription)_(?:is_)?{STOPPED}(?:_|$)"
+    r"|(?:^|_)arrear(?:s|age)(?:_|$)|(?:^|_)free_tier_only(?:_|$)|^service_disabled$|^set_limit_exceeded$",
     rf"\bcredit balance\b|\b(?:insufficient|not enough) (?:account )?(?:balance|credits?|funds|quota)\b"
-    rf"|\b(?:exceeded|used all|out of|reached|reaching) (?:\w+ ){{0,3}}(?:quota|credits?|spend(?:ing)? limit)\b"
+    rf"|\b(?:balance|credits?|funds|quota) (?:is|are) (?:insufficient|not enough|too low|exhausted|used up)\b"
+    rf"|(?:n't|\bnot) have (?:any|enough|sufficient) (?:balance|credits?|funds|quota)\b"
+    rf"|\b(?:exceeded|used all|out of|reached|reaching) (?:\w+ ){{0,3}}"
+    rf"(?:quota|credits?|(?:spend(?:ing)?|usage) limits?)\b"
     rf"|\b(?:key|spend(?:ing)?) limit (?:has been )?(?:exceeded|reached)|\bquota (?:is not enough|exceeded|exhausted)"
     rf"|\bin good standing\b|\bfree tier\b.{{0,40}}\bexhausted"
     rf"|\b{OWNER}\b.{{0,80}}\b(?:suspended|deactivated|terminated|restricted|overdue|in arrears)\b"
@@ -68,10 +83,11 @@ NO_IMAGES = _sign(
     r"|\bimage_url is only supported by|\bunknown variant .image_url"
 )
 
-# Only codes: words about content are the row's own, in any server's language.
-ROW_CODES = _sign(
+# Codes of refused content. Words about it need no pattern after the first answer: other refusals are the row's, too.
+REFUSED_ROW = _sign(
     r"content_(?:filter|policy)|inspection|moderation|safety|responsible_ai|sensitive|invalid_image|image_parse"
-    r"|unsupported_image|invalid_base64"
+    r"|unsupported_image|invalid_base64",
+    r"\binput was flagged\b",
 )
 CONTEXT_OVERFLOW = _sign(
     r"context_length|context_size|context_exceeded|string_above_max_length",

@@ -161,6 +161,59 @@ def test_the_key_the_account_and_the_model_are_refused_in_any_status(
     assert (decision.action, decision.code, decision.grace) == (RetryAction.STOP, code, 0.0)
 
 
+@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        error("x", code="image_size_restricted"),
+        error("x", code="InvalidParameter.CreditCardImage"),
+        error("x", type="restricted_content"),
+        error("x", type="payment_card_number"),
+        error("x", details=[{"type": "CREDIT_LIMIT_EXCEEDED", "action": "BLOCKED"}]),
+        {"message": "x", "assessments": [{"pii": [{"type": "insufficient_balance"}]}]},
+        {"message": "x", "assessments": [{"findings": [{"code": "INVALID_API_KEY"}]}]},
+        error("Question 'What does the sign \"Invalid API key\" mean' was rejected by policy"),
+        error("Rejected: “insufficient balance”"),
+        error("1 validation error: Input should be a string, input_value='The model is not available in shop, it is'"),
+        error("Cannot answer `is the credit balance too low`"),
+    ],
+)
+def test_codes_and_words_of_the_row_are_not_taken_for_the_endpoints(body: Any, context: AttemptContext) -> None:
+    assert reply(400, body, context).action is RetryAction.FAIL
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, error('"Invalid API key"'), "wrong_key"),
+        (500, error("Upstream: {'error': {'message': 'Incorrect API key provided: x'}}"), "wrong_key"),
+        (400, error('model "qwen" not found, try pulling it first'), "unknown_model"),
+        (400, error("x", metadata={"raw": {"error": {"code": "insufficient_quota"}}}), "no_quota"),
+        (400, error("x", innererror={"code": "AccountOverdueError"}), "no_credit"),
+        (400, error("x", code="PrepaidBillOverdue"), "no_credit"),
+        (400, error("x", code="billing_hard_limit_reached"), "no_credit"),
+        (403, error("x", code="pre_consume_token_quota_failed"), "no_quota"),
+        (400, error("Budget has been exceeded!", type="budget_exceeded"), "no_credit"),
+        (429, error("Budget has been exceeded!", type="budget_exceeded"), "no_credit"),
+        (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}, "no_credit"),
+        (403, {"code": "No permission", "error": "Your teams doesn't have any credits yet."}, "no_credit"),
+        (400, error("You have reached your specified API usage limits."), "no_credit"),
+        (403, {"message": "The security token included in the request is expired"}, "wrong_key"),
+        (403, error("x", details=[{"reason": "IAM_PERMISSION_DENIED"}]), "forbidden"),
+        (429, error("The service has been paused.", code="SetLimitExceeded", type="TooManyRequests"), "no_credit"),
+    ],
+)
+def test_a_refused_account_is_found(status: int, body: object, code: str) -> None:
+    decision = reply(status, body, PROVEN)
+    assert (decision.action, decision.code, decision.grace) == (RetryAction.STOP, code, 90.0 if status == 429 else 0.0)
+
+
+def test_an_input_that_was_flagged_is_the_rows_own_before_the_first_answer_too() -> None:
+    flagged = error("Your input was flagged.", metadata={"reasons": ["violence"], "flagged_input": "…"})
+    assert reply(403, flagged, FRESH).action is RetryAction.FAIL
+    assert reply(403, error("x", code="content_policy_violation"), FRESH).action is RetryAction.FAIL
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_quota_that_is_used_up_must_last_where_it_may_be_a_limit_per_minute(status: int) -> None:
     used_up = error("You exceeded your current quota.", code="insufficient_quota")
@@ -193,7 +246,7 @@ def test_words_that_ask_to_come_back_cost_the_row_an_attempt(status: int, words:
     ("status", "fields", "words", "headers"),
     [
         (400, {"code": "overloaded_error"}, "x", {}),
-        (400, {"code": "Throttling"}, "x", {}),
+        (400, {"code": "Throttling.RateQuota"}, "x", {}),
         (500, {"type": "ServiceUnavailableException"}, "x", {}),
         (403, {}, "Please try again in 20 s.", {}),
         (500, {}, "Overloaded. Retry after 3 seconds.", {}),
