@@ -149,11 +149,20 @@ def read_error_body(body: bytes | Json, key: str = "") -> ErrorBody:
         return _make_body([text] if text.strip() else [], said=_clean([text], key))
     found = list(walk_error(data))
     objects = [one.value for one in found if isinstance(one.value, dict)]
-    texts = [shorten(one.value) for one in found if isinstance(one.value, str)]
+    texts = list(_take_texts(found))
     whole = body if isinstance(body, bytes) else dump(body)
     shown = texts or _fallback_texts(objects) or [shorten(_decode_ends(whole))]
     codes = frozenset(code for one in found for code in one.codes if code)
     return _make_body(texts, said=_clean(shown, key), objects=tuple(objects), codes=codes, is_json=True)
+
+
+def _take_texts(found: list[Found]) -> Iterator[str]:
+    size = 0
+    for one in found:
+        if isinstance(one.value, str) and size < MAX_BODY_CHARS:
+            text = shorten(one.value)
+            size += len(text)
+            yield text
 
 
 def _make_body(texts: list[str], *, said: str, **parts: Any) -> ErrorBody:
