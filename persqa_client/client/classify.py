@@ -38,7 +38,7 @@ from persqa_client.client.error_signs import (
 )
 from persqa_client.client.retry import parse_retry_after
 from persqa_client.limits.rate_limit import seconds_until_available
-from persqa_client.types import ErrorDecision, RetryAction
+from persqa_client.types import ErrorDecision, Json, RetryAction
 
 BUSY_STATUSES = frozenset({408, 409, 425, 429, 498, 503, 529})
 # Client errors by their number, but the server or a proxy has failed: a failed dependency, a misdirected or closed
@@ -166,7 +166,7 @@ def classify_response(
     return _classify(FailedReply(status, headers, read_error_body(body, context.key), context, now))
 
 
-def classify_error_in_200(body: bytes, context: AttemptContext, *, streamed: bool, now: float) -> ErrorDecision:
+def classify_error_in_200(body: Json, context: AttemptContext, *, streamed: bool, now: float) -> ErrorDecision:
     """Classified as the status that the error names. Without one, it is a failure of the server.
 
     Older vLLM versions report all streamed errors as 400, although bad requests fail before the stream.

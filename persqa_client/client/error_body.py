@@ -36,13 +36,27 @@ MARKUP = re.compile(r"\s*<(!doctype|html|head|body|h1|center|\?xml)", re.IGNOREC
 # Keys under which servers name the kind of an error, and say it in words. A key that repeats the request is skipped.
 CODE_KEYS = ("code", "type", "status", "reason", "error_type", "error_code", "errorcode", "__type", "error_name")
 TEXT_KEYS = frozenset(
-    {"message", "msg", "error", "detail", "title", "description", "error_description", "error_msg", "raw", "data"}
+    {
+        "message",
+        "msg",
+        "error",
+        "detail",
+        "title",
+        "description",
+        "error_description",
+        "error_msg",
+        "status_msg",
+        "raw",
+        "data",
+    }
 )
 ECHO_KEYS = frozenset({"input", "request", "messages", "headers", "body", "ctx", "previous_errors"})
 # The keys that lead to an error. Codes elsewhere, such as those of a guardrail's findings, are about the request.
 ERROR_KEYS = TEXT_KEYS | {"errors", "details", "metadata", "innererror", "inner_error", "cause", "fault", "base_resp"}
 # The ``type`` of an object in ``details`` that says nothing is that of a finding.
 SILENT_DETAIL_KEYS = ("code", "reason")
+# MiniMax's codes, in ``base_resp`` of a 200, and the statuses that they stand for.
+BASE_STATUSES = {1002: 429, 1004: 401, 1008: 402, 1039: 429, 2049: 401}
 MAX_DEPTH = 8
 MAX_OBJECTS = 100
 DECODER = JSONDecoder()
@@ -99,6 +113,13 @@ class ErrorBody:
     def named_status(self) -> int | None:
         """The HTTP status that an error in a 200 names."""
         for one in self.objects:
+            base = one.get("base_resp")
+            if (
+                isinstance(base, dict)
+                and isinstance(number := base.get("status_code"), int)
+                and number in BASE_STATUSES
+            ):
+                return BASE_STATUSES[number]
             for key in ("code", "status", "status_code", "statusCode", "http_code"):
                 value = one.get(key)
                 number = int(value) if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.ASCII) else value

@@ -160,3 +160,17 @@ async def test_headers_of_an_answer_are_observed() -> None:
     ):
         await client.send(BODY)
     assert [headers.get("x-ratelimit-remaining-requests") for headers in observed] == ["3"]
+
+
+async def test_a_reply_that_cannot_be_read_is_retried() -> None:
+    def observe(headers: Mapping[str, str]) -> None:
+        raise ValueError(f"odd {headers}")
+
+    async with (
+        serve_raw_reply(make_reply("200 OK", ANSWER, "X-Secret: hidden")) as url,
+        Client(Endpoint(base_url=url, model="qwen"), observe_headers=observe) as client,
+    ):
+        decision = await failure(client)
+    assert (decision.action, decision.code, decision.status) == (RetryAction.RETRY, "invalid_reply", 200)
+    assert "ValueError in test_replies.py" in decision.message
+    assert "hidden" not in decision.message
