@@ -9,14 +9,13 @@ from itertools import pairwise
 from typing import Any
 
 from persqa_client.client.classify import (
-    AttemptContext,
     classify_error_in_200,
     classify_transport_error,
-    quote_server_message,
 )
 from persqa_client.client.dialect import join_prefill, unwrap_json_answer
 from persqa_client.client.error_body import MARKUP, load_json, read_error_body
 from persqa_client.client.event_stream import LAST_EVENT, parse_events
+from persqa_client.client.failed_reply import AttemptContext, quote_server_message
 from persqa_client.types import Completion, ErrorDecision, Json, RetryAction, Usage
 
 ERROR_EVENT = b"error"

@@ -29,13 +29,13 @@ from openai._models import FinalRequestOptions
 
 from persqa_client.client.aiohttp_transport import make_http_client
 from persqa_client.client.classify import (
-    AttemptContext,
     TransportFault,
     classify_response,
     classify_transport_error,
 )
 from persqa_client.client.error_body import redact_secrets
 from persqa_client.client.event_stream import is_event_stream
+from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.key_command import KeySource
 from persqa_client.client.request import Body
 from persqa_client.client.response import read_completion, read_stream

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.client.classify import AttemptContext
+from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.response import assemble_stream, read_completion, read_stream
 from tests.simulator.requests import SimulatorClient, chat_body, connect, image_part, make_image
 
