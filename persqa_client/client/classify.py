@@ -48,6 +48,8 @@ UNREACHABLE_CODES = frozenset(
     {"connection_lost", "http_502", "http_504", "http_530", *(f"http_{status}" for status in range(520, 529))}
 )
 
+PROXY_AUTHENTICATION = 407
+
 NO_FILES = "no_connection_files"  # this process may open no more files
 # Seconds: longer than the window of a limit per minute, which some servers word like a used-up quota.
 QUOTA_GRACE = 90.0
@@ -93,6 +95,8 @@ def _classify_by_status(reply: FailedReply) -> ErrorDecision | None:
         advice = "name the variable that holds the right key with --api-key-env"
         message = f"Authentication failed (401 Unauthorized){said}: {reason}; {advice}"
         return reply.decide(RetryAction.STOP, "wrong_key", message)
+    if reply.status == PROXY_AUTHENTICATION:
+        return classify_proxy_answer(reply.status, context)
     if 300 <= reply.status < 400:
         # The query of a login page's URL may contain tokens.
         target = reply.headers.get("location", "another address").partition("?")[0]
@@ -256,3 +260,20 @@ def classify_transport_error(fault: TransportFault, detail: str, context: Attemp
         message = f"The host of {url} can no longer be resolved."
         return ErrorDecision(RetryAction.AWAIT_RECOVERY, "no_connection_dns", message)
     return ErrorDecision(RetryAction.RETRY, "connection_lost", f"The connection was lost ({detail or fault}).")
+
+
+def classify_proxy_answer(status: int, context: AttemptContext) -> ErrorDecision:
+    """A proxy's own answer: to a CONNECT, or its request for credentials."""
+    url = context.base_url
+    variable = "HTTPS_PROXY" if url.startswith("https:") else "HTTP_PROXY"
+    if status == PROXY_AUTHENTICATION:
+        advice = f"put them into its address, as in {variable}=http://user:password@proxy:3128"
+        message = f"The proxy for {url} asks for credentials ({status}): {advice}, or exclude the host by NO_PROXY."
+        return ErrorDecision(RetryAction.STOP, "no_connection_proxy", message, status=status)
+    if status >= 500 or status in BUSY_STATUSES or context.has_answered:
+        message = f"The proxy for {url} answered {status}: it cannot reach the server at present."
+        return ErrorDecision(RetryAction.RETRY, "connection_lost", message)
+    message = (
+        f"The proxy for {url} answered {status}, so it does not connect to this server: correct {variable} or NO_PROXY."
+    )
+    return ErrorDecision(RetryAction.STOP, "no_connection_proxy", message, status=status)

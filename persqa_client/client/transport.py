@@ -30,6 +30,7 @@ from openai._models import FinalRequestOptions
 from persqa_client.client.aiohttp_transport import make_http_client
 from persqa_client.client.classify import (
     TransportFault,
+    classify_proxy_answer,
     classify_response,
     classify_transport_error,
 )
@@ -267,6 +268,9 @@ class Client(AbstractAsyncContextManager["Client"]):
             return self._classify_exception(error)
 
     def _classify_exception(self, error: BaseException) -> ErrorDecision:
+        for link in iter_causes(error):
+            if isinstance(link, aiohttp.ClientHttpProxyError):
+                return classify_proxy_answer(link.status, self.context)
         fault, detail = find_fault(error)
         return classify_transport_error(fault, redact_secrets(detail, self.context.key), self.context)
 
@@ -324,7 +328,7 @@ FAULTS: tuple[tuple[tuple[type[BaseException], ...], TransportFault], ...] = (
     ((aiohttp.InvalidURL, httpx2.InvalidURL, httpx2.UnsupportedProtocol), "url"),
     ((aiohttp.ClientSSLError, ssl.SSLError), "tls"),
     ((aiohttp.ClientConnectorDNSError,), "dns"),
-    ((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), "proxy"),
+    ((aiohttp.ClientProxyConnectionError,), "proxy"),
     ((ConnectionRefusedError, aiohttp.ClientConnectorError), "refused"),
     ((ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError), "reset"),
     ((APITimeoutError, httpx2.TimeoutException), "timeout"),
