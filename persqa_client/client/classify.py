@@ -31,6 +31,7 @@ from persqa_client.client.error_signs import (
     NO_PERMISSION,
     OVERLOAD,
     SERVER_FAILURE,
+    TOO_MANY_IMAGES,
     WRONG_PATH,
 )
 from persqa_client.client.failed_reply import AttemptContext, FailedReply
@@ -128,7 +129,7 @@ def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
             found = ("no_quota", f"The account's quota is used up ({reply.where}){quote}")
         else:
             found = ("no_credit", f"The account is refused ({reply.where}){quote}")
-    elif status == 404 and reply.shows(NO_IMAGES):
+    elif (status == 404 and reply.shows(NO_IMAGES)) or reply.image_limit == 0:
         found = ("no_pictures", f"The model takes no images ({reply.where}){quote}; use a vision-language model")
     elif reply.shows(MODEL) or (status == 404 and reply.names_the_model):
         problem = f"The server does not serve the model {model!r} ({reply.where})"
@@ -154,7 +155,7 @@ def _find_refused_row(reply: FailedReply) -> ErrorDecision | None:
         return reply.decide(RetryAction.FAIL, "rejected", f"The server cannot open local files{reply.quote}")
     if reply.shows(CONTEXT_OVERFLOW):
         code = "context_overflow"
-    elif any(one.get("param") == "image" for one in reply.error.objects) or re.search(r"(?i)at most \d+ image", words):
+    elif TOO_MANY_IMAGES.search(words):
         code = "too_many_images"
     elif reply.status == 413:
         code = "too_large"

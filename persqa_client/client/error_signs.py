@@ -91,7 +91,14 @@ REFUSED_ROW = _sign(
 )
 CONTEXT_OVERFLOW = _sign(
     r"context_length|context_size|context_exceeded|string_above_max_length",
-    r"maximum context length|exceeds? the (?:available )?context (?:size|length|window)|prompt is too long",
+    r"maximum context length|prompt is too long"
+    r"|\b(?:longer than|exceed(?:s|ed|ing)?) (?:the |your )?(?:available |maximum )?(?:model(?:'s)? |context )?"
+    r"(?:context|model|(?<=model )token) (?:size|length|window|limit)\b",
+)
+# The number of images is refused, not one of them: it must be named, since servers put ``param: "image"`` on any error.
+TOO_MANY_IMAGES = re.compile(
+    r"\btoo many images\b|\b(?:at most|up to|only|more than|(?:maximum|limit) (?:of|is)) (?P<limit>\d+) images?\b",
+    re.IGNORECASE,
 )
 
 # The server asks to come back. Codes are whole terms: ``image_unavailable`` is about the row. A request to try again

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from persqa_client.client.dialect import OPTIONAL_FIELDS
 from persqa_client.client.error_body import ErrorBody
-from persqa_client.client.error_signs import OVERLOAD, REFUSED_ROW, SERVER_FAILURE, Sign
+from persqa_client.client.error_signs import OVERLOAD, REFUSED_ROW, SERVER_FAILURE, TOO_MANY_IMAGES, Sign
 from persqa_client.client.retry import parse_retry_after
 from persqa_client.limits.rate_limit import seconds_until_available
 from persqa_client.types import ErrorDecision, RetryAction
@@ -63,6 +63,12 @@ class FailedReply:
     def refuses_content(self) -> bool:
         has_field = any("flagged_input" in one for one in self.error.objects)
         return has_field or REFUSED_ROW.in_codes(self.error.codes) or REFUSED_ROW.in_words(self.error.words)
+
+    @property
+    def image_limit(self) -> int | None:
+        """The number of images that the server takes, if it names one."""
+        named = TOO_MANY_IMAGES.search(self.error.words)
+        return int(named["limit"][:9]) if named and named["limit"] else None
 
     @property
     def says_when(self) -> bool:

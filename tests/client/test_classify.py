@@ -81,7 +81,24 @@ def test_a_503_page_of_a_proxy_is_waited_for() -> None:
         pytest.param(400, error("This model's maximum context length is 8192 tokens."), "context_overflow", id="long"),
         pytest.param(400, error("too long", code="context_length_exceeded"), "context_overflow", id="long by code"),
         pytest.param(400, error("At most 4 image(s) may be provided in one prompt."), "too_many_images", id="images"),
-        pytest.param(400, error("Too many.", param="image"), "too_many_images", id="images by parameter"),
+        pytest.param(400, error("Too many images.", param="image"), "too_many_images", id="images without a number"),
+        pytest.param(400, error("This model supports up to 5 images."), "too_many_images", id="images, a number"),
+        pytest.param(400, error("Invalid image format.", param="image"), "rejected", id="an image by parameter"),
+        pytest.param(
+            400,
+            error("The prompt (length 5000) is longer than the maximum model length of 4096."),
+            "context_overflow",
+            id="vLLM, long",
+        ),
+        pytest.param(
+            400,
+            error("The input (5000 tokens) is longer than the model's context length (4096 tokens)."),
+            "context_overflow",
+            id="SGLang, long",
+        ),
+        pytest.param(
+            400, error("Your request exceeded model token limit: 8192."), "context_overflow", id="Moonshot, long"
+        ),
         pytest.param(
             500,
             error("Cannot load local files without `--allowed-local-media-path`."),
@@ -159,6 +176,18 @@ def test_the_key_the_account_and_the_model_are_refused_in_any_status(
 ) -> None:
     decision = reply(status, error(words, **fields), context)
     assert (decision.action, decision.code, decision.grace) == (RetryAction.STOP, code, 0.0)
+
+
+@pytest.mark.parametrize("words", ["You exceeded the token limit per minute.", "Longer than the queue limit"])
+def test_a_limit_of_tokens_is_not_the_context(words: str) -> None:
+    assert reply(429, error(words)).action is RetryAction.WAIT
+    assert reply(400, error(words)).code == "rejected"
+
+
+@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+def test_a_model_that_takes_no_images_stops_the_run(context: AttemptContext) -> None:
+    decision = reply(400, error("At most 0 image(s) may be provided in one prompt.", param="image"), context)
+    assert (decision.action, decision.code) == (RetryAction.STOP, "no_pictures")
 
 
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
