@@ -75,7 +75,7 @@ MODEL = _sign(
     r"model_not_(?:found|available|exist\w*|supported)|(?:invalid|unknown|unsupported)_model$|deployment_not_found",
     rf"\bmodel:? {NAME} ?(?:was |is |does |do )?(?:not exist|not found|not available|not served|not a valid)"
     rf"|\b(?:invalid|unknown|no such) model\b|\bnot a valid model\b|\bno available channel for model\b"
-    rf"|\bno endpoints found for\b|模型.{{0,60}}无可用渠道",
+    rf"|\bno endpoints found for\b|模型(?:不存在|.{{0,60}}无可用渠道)",
 )
 NO_IMAGES = _sign(
     words=r"\b(?:not|n't|no \w+ (?:found )?that) support (?:images|vision|(?:image|vision|multi-?modal) inputs?)\b"

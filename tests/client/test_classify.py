@@ -217,6 +217,7 @@ def test_codes_and_words_of_the_row_are_not_taken_for_the_endpoints(body: Any, c
         (400, error('"Invalid API key"'), "wrong_key"),
         (500, error("Upstream: {'error': {'message': 'Incorrect API key provided: x'}}"), "wrong_key"),
         (400, error('model "qwen" not found, try pulling it first'), "unknown_model"),
+        (400, error("模型不存在，请检查模型代码。", code="1211"), "unknown_model"),
         (400, error("x", metadata={"raw": {"error": {"code": "insufficient_quota"}}}), "no_quota"),
         (400, error("x", innererror={"code": "AccountOverdueError"}), "no_credit"),
         (400, error("x", code="PrepaidBillOverdue"), "no_credit"),
