@@ -187,9 +187,8 @@ def _take_texts(found: list[Found]) -> Iterator[str]:
 
 
 def _make_body(texts: list[str], *, said: str, **parts: Any) -> ErrorBody:
-    words, own_words = (
-        URL.sub(" ", " ".join(some)[:MAX_WORDS_CHARS]) for some in (texts, [remove_quoted(text) for text in texts])
-    )
+    own_texts = [remove_quoted(text[:MAX_WORDS_CHARS]) for text in texts]
+    words, own_words = (URL.sub(" ", " ".join(some)[:MAX_WORDS_CHARS]) for some in (texts, own_texts))
     return ErrorBody(texts=tuple(texts), words=words, own_words=own_words, said=said, **parts)
 
 
