@@ -129,7 +129,7 @@ def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
             found = ("no_quota", f"The account's quota is used up ({reply.where}){quote}")
         else:
             found = ("no_credit", f"The account is refused ({reply.where}){quote}")
-    elif (status == 404 and reply.shows(NO_IMAGES)) or reply.image_limit == 0:
+    elif status == 404 and (reply.shows(NO_IMAGES) or reply.allows_no_images):
         found = ("no_pictures", f"The model takes no images ({reply.where}){quote}; use a vision-language model")
     elif reply.shows(MODEL) or (status == 404 and reply.names_the_model):
         problem = f"The server does not serve the model {model!r} ({reply.where})"

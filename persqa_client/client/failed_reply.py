@@ -65,10 +65,9 @@ class FailedReply:
         return has_field or REFUSED_ROW.in_codes(self.error.codes) or REFUSED_ROW.in_words(self.error.words)
 
     @property
-    def image_limit(self) -> int | None:
-        """The number of images that the server takes, if it names one."""
+    def allows_no_images(self) -> bool:
         named = TOO_MANY_IMAGES.search(self.error.words)
-        return int(named["limit"][:9]) if named and named["limit"] else None
+        return named is not None and named["limit"] == "0"
 
     @property
     def says_when(self) -> bool:

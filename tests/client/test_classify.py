@@ -185,9 +185,13 @@ def test_a_limit_of_tokens_is_not_the_context(words: str) -> None:
 
 
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
-def test_a_model_that_takes_no_images_stops_the_run(context: AttemptContext) -> None:
-    decision = reply(400, error("At most 0 image(s) may be provided in one prompt.", param="image"), context)
+def test_a_limit_of_no_images_is_one_of_the_model(context: AttemptContext) -> None:
+    """In a 400, the probe of the run's beginning finds it out: that a request without images is answered."""
+    none = error("At most 0 image(s) may be provided in one prompt.", param="image")
+    decision = reply(404, none, context)
     assert (decision.action, decision.code) == (RetryAction.STOP, "no_pictures")
+    decision = reply(400, none, context)
+    assert (decision.action, decision.code) == (RetryAction.FAIL, "too_many_images")
 
 
 @pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
