@@ -18,7 +18,7 @@ import pybase64
 from httpx2._utils import URLPattern, get_environment_proxies
 from yarl import URL
 
-from persqa_client.client.response import is_event_stream
+from persqa_client.client.event_stream import is_event_stream
 from persqa_client.config import Endpoint
 from persqa_client.errors import SettingsError
 from persqa_client.urls import is_loopback

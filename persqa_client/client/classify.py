@@ -7,18 +7,20 @@
    row's content is refused; the server is overloaded or has failed.
 3. The words, for the same questions. They decide only what codes left open.
 4. The status: overload, a failed server, a refusal without a reason, a refused row.
+
+Only a status, a code or a stated time makes a request wait without a limit. Words that ask to come back make it one
+that is retried, up to its number of attempts.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from persqa_client.client.dialect import OPTIONAL_FIELDS, find_refused_field
-from persqa_client.client.error_body import ErrorBody, read_error_body
+from persqa_client.client.dialect import find_refused_field
+from persqa_client.client.error_body import read_error_body
 from persqa_client.client.error_signs import (
     ACCOUNT,
     BAD_KEY,
@@ -26,15 +28,14 @@ from persqa_client.client.error_signs import (
     IN_FLIGHT,
     MODEL,
     NO_IMAGES,
+    NO_PERMISSION,
     OVERLOAD,
-    ROW_CODES,
     SERVER_FAILURE,
+    TOO_MANY_IMAGES,
     WRONG_PATH,
-    Sign,
 )
-from persqa_client.client.retry import parse_retry_after
-from persqa_client.limits.rate_limit import seconds_until_available
-from persqa_client.types import ErrorDecision, RetryAction
+from persqa_client.client.failed_reply import AttemptContext, FailedReply
+from persqa_client.types import ErrorDecision, Json, RetryAction
 
 BUSY_STATUSES = frozenset({408, 409, 425, 429, 498, 503, 529})
 # Client errors by their number, but the server or a proxy has failed: a failed dependency, a misdirected or closed
@@ -48,95 +49,13 @@ UNREACHABLE_CODES = frozenset(
     {"connection_lost", "http_502", "http_504", "http_530", *(f"http_{status}" for status in range(520, 529))}
 )
 
+PROXY_AUTHENTICATION = 407
+
 NO_FILES = "no_connection_files"  # this process may open no more files
 # Seconds: longer than the window of a limit per minute, which some servers word like a used-up quota.
 QUOTA_GRACE = 90.0
 
 TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files"]
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptContext:
-    base_url: str
-    model: str
-    key: str = field(default="", repr=False)  # removed from every message
-    has_answered: bool = False  # if true, the settings are right, and a refused connection is an outage
-    timeout: float = 120.0
-    optional_fields: frozenset[str] = field(default=OPTIONAL_FIELDS)
-
-
-@dataclass(frozen=True, slots=True)
-class FailedReply:
-    """What a failed attempt was answered."""
-
-    status: int
-    headers: Mapping[str, str]
-    error: ErrorBody
-    context: AttemptContext
-    now: float  # Unix time
-    in_200: bool = False  # an error in the body of a whole 200; errors in streams have a status of their own
-
-    @property
-    def quote(self) -> str:
-        return quote_server_message(self.error.said)
-
-    @property
-    def where(self) -> str:
-        return "200 with an error in the body" if self.in_200 or self.status == 200 else str(self.status)
-
-    @property
-    def code(self) -> str:
-        return "error_in_200" if self.in_200 or self.status == 200 else f"http_{self.status}"
-
-    def shows(self, sign: Sign) -> bool:
-        codes = self.error.codes
-        if sign.in_codes(codes):
-            return True
-        # Google words a limit per minute like a used-up quota, but its code is exact.
-        return not OVERLOAD.in_codes(codes) and not self.error.is_page and sign.in_words(self.error.words)
-
-    def retry_after(self) -> float | None:
-        if (wait := parse_retry_after(self.headers, self.now)) is not None:
-            return wait
-        if self.status == 429 and (wait := seconds_until_available(self.headers, self.now)):
-            return wait
-        return self.error.find_retry_after(self.now)
-
-    @property
-    def says_when(self) -> bool:
-        """Whether the server asks to come back, so that it isn't a refusal for good."""
-        wait = parse_retry_after(self.headers, self.now)
-        return wait is not None or self.error.find_retry_after(self.now) is not None or self.shows_overload_words
-
-    @property
-    def names_the_model(self) -> bool:
-        named = rf"(?<!\w){re.escape(self.context.model)}(?!\w)"
-        return not self.error.is_page and re.search(named, self.error.words, re.IGNORECASE) is not None
-
-    @property
-    def shows_overload_words(self) -> bool:
-        return not self.error.is_page and OVERLOAD.in_words(self.error.words)
-
-    def decide(
-        self,
-        action: RetryAction,
-        code: str,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        parameter: str | None = None,
-        grace: float = 0.0,
-    ) -> ErrorDecision:
-        return ErrorDecision(
-            action,
-            code,
-            f"{message}.",
-            retry_after=retry_after,
-            parameter=parameter,
-            status=self.status,
-            raw=self.error.said,
-            grace=grace,
-        )
 
 
 def classify_response(
@@ -145,7 +64,7 @@ def classify_response(
     return _classify(FailedReply(status, headers, read_error_body(body, context.key), context, now))
 
 
-def classify_error_in_200(body: bytes, context: AttemptContext, *, streamed: bool, now: float) -> ErrorDecision:
+def classify_error_in_200(body: Json, context: AttemptContext, *, streamed: bool, now: float) -> ErrorDecision:
     """Classified as the status that the error names. Without one, it is a failure of the server.
 
     Older vLLM versions report all streamed errors as 400, although bad requests fail before the stream.
@@ -177,6 +96,8 @@ def _classify_by_status(reply: FailedReply) -> ErrorDecision | None:
         advice = "name the variable that holds the right key with --api-key-env"
         message = f"Authentication failed (401 Unauthorized){said}: {reason}; {advice}"
         return reply.decide(RetryAction.STOP, "wrong_key", message)
+    if reply.status == PROXY_AUTHENTICATION:
+        return classify_proxy_answer(reply.status, context)
     if 300 <= reply.status < 400:
         # The query of a login page's URL may contain tokens.
         target = reply.headers.get("location", "another address").partition("?")[0]
@@ -199,6 +120,8 @@ def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
     found = None
     if reply.shows(BAD_KEY):
         found = ("wrong_key", f"The key was refused ({reply.where}){quote}; check --api-key-env")
+    elif reply.shows(NO_PERMISSION):
+        found = ("forbidden", f"Access denied ({reply.where}){quote}; check the permissions of the key")
     elif status == 402:
         found = ("no_credit", f"The account has no credit (402 Payment Required){quote}")
     elif reply.shows(ACCOUNT):
@@ -206,7 +129,7 @@ def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
             found = ("no_quota", f"The account's quota is used up ({reply.where}){quote}")
         else:
             found = ("no_credit", f"The account is refused ({reply.where}){quote}")
-    elif status == 404 and reply.shows(NO_IMAGES):
+    elif status == 404 and (reply.shows(NO_IMAGES) or reply.allows_no_images):
         found = ("no_pictures", f"The model takes no images ({reply.where}){quote}; use a vision-language model")
     elif reply.shows(MODEL) or (status == 404 and reply.names_the_model):
         problem = f"The server does not serve the model {model!r} ({reply.where})"
@@ -232,11 +155,11 @@ def _find_refused_row(reply: FailedReply) -> ErrorDecision | None:
         return reply.decide(RetryAction.FAIL, "rejected", f"The server cannot open local files{reply.quote}")
     if reply.shows(CONTEXT_OVERFLOW):
         code = "context_overflow"
-    elif any(one.get("param") == "image" for one in reply.error.objects) or re.search(r"(?i)at most \d+ image", words):
+    elif TOO_MANY_IMAGES.search(words):
         code = "too_many_images"
     elif reply.status == 413:
         code = "too_large"
-    elif reply.shows(NO_IMAGES) or (reply.status < 500 and ROW_CODES.in_codes(reply.error.codes)):
+    elif reply.shows(NO_IMAGES) or (reply.status < 500 and reply.refuses_content):
         code = "rejected"
     else:
         return None
@@ -244,16 +167,15 @@ def _find_refused_row(reply: FailedReply) -> ErrorDecision | None:
 
 
 def _find_overload(reply: FailedReply) -> ErrorDecision | None:
-    """Overload, by status, by code, or by words that ask to come back later.
+    """Overload: by status, by code, or by a stated time to come back.
 
-    The pages of proxies ask their visitors to come back, whatever has happened. A server that says that it has failed
-    may ask so too.
+    Words alone are no overload: servers also write "please try again later" about a picture that they can't read, and
+    a row that waits without a limit would never end.
     """
     busy = reply.status in BUSY_STATUSES
-    unreachable = reply.code in UNREACHABLE_CODES
-    failed = SERVER_FAILURE.in_words(reply.error.words) or SERVER_FAILURE.in_codes(reply.error.codes)
-    asked = OVERLOAD.in_codes(reply.error.codes) or (reply.shows_overload_words and not failed)
-    if not busy and (unreachable or not asked):
+    asked = OVERLOAD.in_codes(reply.error.codes) or (reply.states_a_time and not reply.has_failed)
+    # The pages of proxies ask their visitors to come back, whatever has happened.
+    if not busy and (not asked or reply.code in UNREACHABLE_CODES):
         return None
     message = f"The server is busy ({reply.where}){reply.quote}"
     return reply.decide(RetryAction.WAIT, reply.code, message, retry_after=reply.retry_after())
@@ -271,6 +193,9 @@ def _find_server_failure(reply: FailedReply) -> ErrorDecision | None:
         return reply.decide(RetryAction.RETRY, reply.code, f"Server error ({reply.where}){reply.quote}")
     if reply.status in {200, 400, 403, 404, 422} and reply.shows(SERVER_FAILURE):
         return reply.decide(RetryAction.RETRY, reply.code, f"The server failed ({reply.where}){reply.quote}")
+    if reply.shows_overload_words:
+        message = f"The server asks to try again ({reply.where}){reply.quote}"
+        return reply.decide(RetryAction.RETRY, reply.code, message)
     return None
 
 
@@ -338,6 +263,18 @@ def classify_transport_error(fault: TransportFault, detail: str, context: Attemp
     return ErrorDecision(RetryAction.RETRY, "connection_lost", f"The connection was lost ({detail or fault}).")
 
 
-def quote_server_message(said: str) -> str:
-    """``: message`` for the end of a sentence; empty without a message."""
-    return f": {said.rstrip('.')}" if said else ""
+def classify_proxy_answer(status: int, context: AttemptContext) -> ErrorDecision:
+    """A proxy's own answer: to a CONNECT, or its request for credentials."""
+    url = context.base_url
+    variable = "HTTPS_PROXY" if url.startswith("https:") else "HTTP_PROXY"
+    if status == PROXY_AUTHENTICATION:
+        advice = f"put them into its address, as in {variable}=http://user:password@proxy:3128"
+        message = f"The proxy for {url} asks for credentials ({status}): {advice}, or exclude the host by NO_PROXY."
+        return ErrorDecision(RetryAction.STOP, "no_connection_proxy", message, status=status)
+    if status >= 500 or status in BUSY_STATUSES or context.has_answered:
+        message = f"The proxy for {url} answered {status}: it cannot reach the server at present."
+        return ErrorDecision(RetryAction.RETRY, "connection_lost", message)
+    message = (
+        f"The proxy for {url} answered {status}, so it does not connect to this server: correct {variable} or NO_PROXY."
+    )
+    return ErrorDecision(RetryAction.STOP, "no_connection_proxy", message, status=status)

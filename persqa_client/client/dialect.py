@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
-from persqa_client.client.error_body import ErrorBody
+from persqa_client.client.error_body import MAX_WORDS_CHARS, ErrorBody
 from persqa_client.types import Json
 
 # Servers silently ignore unknown fields, so a probe chooses the form.
@@ -39,6 +39,9 @@ PLAIN_CHARACTER = r'[^"\\\x00-\x1f]'  # some servers' grammars do not escape cha
 
 UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
 
+# Of these, the ones that say that the field is refused, not only its value.
+UNSUPPORTED_FIELD_CODES = UNSUPPORTED_CODES - {"unsupported_value"}
+
 # Words directly before or after the name of a refused field.
 NOUN = r"(?:(?:request |keyword )?(?:parameter|argument|field|name|value|option|input|type)s?\b ?)"
 NEGATION = r"(?:not (?:supported|permitted|allowed|available)|unsupported|unavailable|deprecated|unrecogni[sz]ed)"
@@ -55,6 +58,12 @@ EXCLUSIVE = re.compile(r"\bcannot both be\b|\bmutually exclusive\b", re.IGNORECA
 UNSUPPORTED_MESSAGE = re.compile(
     rf"{NEGATION}|{REFUSAL}|{ONE_VALUE}|{EXCLUSIVE.pattern}|unknown (?:name|field|parameter|argument)|cannot find field"
     r"|unexpected (?:keyword|field|parameter)",
+    re.IGNORECASE,
+)
+# A limit of the value: "max_tokens is not supported above 4096".
+VALUE_LIMIT = re.compile(
+    r"\b(?:above|below|beyond|over|under|outside|between|range|exceed\w*|at (?:most|least)|up to|max(?:imum)?"
+    r"|min(?:imum)?|limit|(?:more|less|greater|larger|higher|smaller|lower) than)\b[^.;\d]{0,20}\d|[<>≤≥]=? ?\d",
     re.IGNORECASE,
 )
 # A message with one of these words is about the row, even if it mentions a field.
@@ -163,33 +172,47 @@ def find_refused_field(error: ErrorBody, optional_fields: Collection[str]) -> st
     """
     for one in error.objects:
         # FastAPI's format: {"type": "extra_forbidden", "loc": ["body", "seed"], …}.
-        place = one.get("loc") if str(one.get("type")) in UNSUPPORTED_CODES else None
-        named = (str(part) for part in place if part in optional_fields) if isinstance(place, list) else iter(())
-        if (field := next(named, None)) is not None:
-            return field
+        kind, place = one.get("type"), one.get("loc")
+        if isinstance(kind, str) and kind in UNSUPPORTED_CODES and isinstance(place, list):
+            named = (part for part in place if isinstance(part, str) and part in optional_fields)
+            if (field := next(named, None)) is not None:
+                return field
     has_code = not error.codes.isdisjoint(UNSUPPORTED_CODES)
+    names_field = not error.codes.isdisjoint(UNSUPPORTED_FIELD_CODES)
     for one in error.objects:
-        has_words = UNSUPPORTED_MESSAGE.search(str(one.get("message", ""))) is not None
-        if (has_code or has_words) and (parameter := str(one.get("param"))) in optional_fields:
+        parameter, said = one.get("param"), one.get("message")
+        message = said[:MAX_WORDS_CHARS] if isinstance(said, str) else ""
+        if not isinstance(parameter, str) or parameter not in optional_fields:
+            continue
+        has_words = UNSUPPORTED_MESSAGE.search(message) is not None
+        if (has_code or has_words) and (names_field or not VALUE_LIMIT.search(message)):
             return parameter
-    fields = (_find_named_field(text, optional_fields, has_code) for text in error.texts)
-    return next((field for field in fields if field is not None), None)
+    for text in error.texts:
+        message = text[:MAX_WORDS_CHARS]
+        start, field = _find_named_field(message, optional_fields, has_code)
+        if field is not None and (names_field or not VALUE_LIMIT.search(_sentence_at(message, start))):
+            return field
+    return None
 
 
-def _find_named_field(message: str, optional_fields: Collection[str], has_code: bool) -> str | None:
+def _find_named_field(message: str, optional_fields: Collection[str], has_code: bool) -> tuple[int, str | None]:
+    """The refused field, and where it is refused."""
     if (not has_code and not UNSUPPORTED_MESSAGE.search(message)) or ABOUT_THE_ROW.search(message):
-        return None
+        return 0, None
     exclusive = EXCLUSIVE.search(message) is not None
     found = [
         (match.start(), name)
         for name in optional_fields
         if (match := re.search(_mention(name) if has_code or exclusive else _refusal_pattern(name), message))
     ]
-    if not found:
-        return None
     # The first field mentioned counts; a server may recommend another one after it. Of two that exclude each other,
     # the second is left out: temperature stays, top_p goes.
-    return max(found)[1] if exclusive else min(found)[1]
+    return (max(found) if exclusive else min(found)) if found else (0, None)
+
+
+def _sentence_at(message: str, place: int) -> str:
+    end = message.find(". ", place)
+    return message[message.rfind(". ", 0, place) + 1 : end if end >= 0 else None]
 
 
 def _mention(name: str) -> str:
@@ -200,5 +223,5 @@ def _refusal_pattern(name: str) -> str:
     head, *tail = name.split("_")
     camel = head + "".join(part.title() for part in tail)
     word = rf"(?:{re.escape(name)}|{re.escape(camel)})"
-    quoted = rf"['\"`‘“]{word}(?:\.[\w.]+)?['\"`’”]"
+    quoted = rf"['\"`‘“\[]{word}(?:\.[\w.]+)?['\"`’”\]]"
     return rf"{quoted}|(?i:{PREFIX})\b{word}\b|\b{word}\b(?i:{SUFFIX}|{ONE_VALUE})"

@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
-from json import JSONDecodeError, JSONDecoder
+from json import JSONDecoder
 from typing import Any
 
 import orjson
 
+from persqa_client.types import Json
+
+BYTE_ORDER_MARK = "\ufeff".encode()
 # Validation errors repeat the request with its images and tokens, sometimes as JSON within JSON.
 BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")
 DATA_URL = re.compile(r"(?<=base64,)[^\s\"'<>]+")
@@ -33,9 +36,27 @@ MARKUP = re.compile(r"\s*<(!doctype|html|head|body|h1|center|\?xml)", re.IGNOREC
 # Keys under which servers name the kind of an error, and say it in words. A key that repeats the request is skipped.
 CODE_KEYS = ("code", "type", "status", "reason", "error_type", "error_code", "errorcode", "__type", "error_name")
 TEXT_KEYS = frozenset(
-    {"message", "msg", "error", "detail", "title", "description", "error_description", "error_msg", "raw", "data"}
+    {
+        "message",
+        "msg",
+        "error",
+        "detail",
+        "title",
+        "description",
+        "error_description",
+        "error_msg",
+        "status_msg",
+        "raw",
+        "data",
+    }
 )
 ECHO_KEYS = frozenset({"input", "request", "messages", "headers", "body", "ctx", "previous_errors"})
+# The keys that lead to an error. Codes elsewhere, such as those of a guardrail's findings, are about the request.
+ERROR_KEYS = TEXT_KEYS | {"errors", "details", "metadata", "innererror", "inner_error", "cause", "fault", "base_resp"}
+# The ``type`` of an object in ``details`` that says nothing is that of a finding.
+SILENT_DETAIL_KEYS = ("code", "reason")
+# MiniMax's codes, in ``base_resp`` of a 200, and the statuses that they stand for.
+BASE_STATUSES = {1002: 429, 1004: 401, 1008: 402, 1039: 429, 2049: 401}
 MAX_DEPTH = 8
 MAX_OBJECTS = 100
 DECODER = JSONDecoder()
@@ -47,6 +68,13 @@ STATUS_WORDS = re.compile(
     re.IGNORECASE,
 )
 
+# A quoted text of several words is the row's, unless it is called a message. A single word is a name.
+QUOTED = re.compile(
+    r"""(?<!\w)(['"`])(?=\S)(?:(?!\1(?!\w)).){1,1000}+\1(?!\w)|“[^”]{1,1000}”|‘[^’]{1,1000}’|「[^」]{1,1000}」""",
+    re.DOTALL,
+)
+LABEL = re.compile(r"""\b(?:message|msg|error|detail)['"]?\s*[:=]\s*$""", re.IGNORECASE)
+
 RETRY_KEYS = ("retry_after", "retryafter", "retry_after_seconds", "retrydelay", "retry_delay", "estimated_time")
 RETRY_WORDS = re.compile(r"\b(?:try again|retry|wait)(?: your request)?(?: again)? (?:in|after|for) (?:about |~ ?)?")
 DURATION = re.compile(
@@ -57,18 +85,18 @@ SECONDS_BY_UNIT = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0}
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """``objects``: the error's JSON objects, the outer ones first. ``texts``: what is said, in the same order."""
+    """``objects``: the error's JSON objects, the outer ones first. ``texts``: what is said, in the same order.
+
+    ``texts`` are cut and without base64: a server may repeat the request with its images.
+    """
 
     objects: tuple[dict[str, Any], ...] = ()
     texts: tuple[str, ...] = ()
     codes: frozenset[str] = frozenset()  # normalised: RateLimitError and RATE_LIMIT-error are rate_limit_error
     is_json: bool = False
+    words: str = ""  # all that is said, without addresses: the page that explains an error may be called after another
+    own_words: str = ""  # without what the server quotes
     said: str = field(default="", compare=False)  # for users: one short line without secrets
-
-    @property
-    def words(self) -> str:
-        """All that is said, without addresses: the page that explains an error may be called after another one."""
-        return URL.sub(" ", " ".join(self.texts)[:MAX_WORDS_CHARS])
 
     @property
     def is_page(self) -> bool:
@@ -85,12 +113,18 @@ class ErrorBody:
     def named_status(self) -> int | None:
         """The HTTP status that an error in a 200 names."""
         for one in self.objects:
+            base = one.get("base_resp")
+            if (
+                isinstance(base, dict)
+                and isinstance(number := base.get("status_code"), int)
+                and number in BASE_STATUSES
+            ):
+                return BASE_STATUSES[number]
             for key in ("code", "status", "status_code", "statusCode", "http_code"):
                 value = one.get(key)
-                if isinstance(value, str) and value.isdigit():
-                    value = int(value)
-                if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
-                    return value
+                number = int(value) if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value, re.ASCII) else value
+                if isinstance(number, int) and 400 <= number < 600:
+                    return number
         return None
 
     def find_retry_after(self, now: float) -> float | None:
@@ -104,60 +138,130 @@ class ErrorBody:
                     return seconds
                 if key == "headers" and isinstance(value, dict) and (until := _read_reset(value)) is not None:
                     return max(0.0, until - now)
-        match = RETRY_WORDS.search(self.words.lower())
-        return _parse_seconds(self.words.lower()[match.end() :]) if match else None
+        words = self.own_words.lower()
+        match = RETRY_WORDS.search(words)
+        return _parse_seconds(words[match.end() :]) if match else None
 
 
-def read_error_body(body: bytes, key: str = "") -> ErrorBody:
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        data = None
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object or a message in an error."""
+
+    value: dict[str, Any] | str
+    key: str
+    is_own: bool  # whether only ERROR_KEYS lead to it
+
+    @property
+    def codes(self) -> Iterator[str]:
+        if not self.is_own or isinstance(self.value, str):
+            return
+        is_silent = self.key == "details" and self.value.keys().isdisjoint({"message", "msg"})
+        keys = SILENT_DETAIL_KEYS if is_silent else CODE_KEYS
+        for name, value in self.value.items():
+            if name.lower() in keys and isinstance(value, str) and len(value) < 80:
+                yield normalise_code(value)
+
+
+def read_error_body(body: bytes | Json, key: str = "") -> ErrorBody:
+    """``key`` is removed from what is said."""
+    data = load_json(body) if isinstance(body, bytes) else body
     if not isinstance(data, dict | list):
-        text = body[:MAX_BODY_CHARS].decode("utf-8", "replace") if data is None else str(data)
-        return ErrorBody(texts=(text,) if text.strip() else (), said=_clean([text], key))
-    objects: list[dict[str, Any]] = []
-    texts: list[str] = []
-    for found in walk_error(data):
-        if isinstance(found, str):
-            texts.append(found)
-        else:
-            objects.append(found)
-    codes = frozenset(
-        normalise_code(value)
-        for one in objects
-        for name, value in one.items()
-        if name.lower() in CODE_KEYS and isinstance(value, str) and len(value) < 80
-    )
-    shown = texts or _fallback_texts(objects) or [body[:MAX_BODY_CHARS].decode("utf-8", "replace")]
-    return ErrorBody(tuple(objects), tuple(texts), codes - {""}, True, _clean(shown, key))
+        text = shorten(_decode_ends(body) if data is None and isinstance(body, bytes) else str(data))
+        return _make_body([text] if text.strip() else [], said=_clean([text], key))
+    found = list(walk_error(data))
+    objects = [one.value for one in found if isinstance(one.value, dict)]
+    texts = list(_take_texts(found))
+    whole = body if isinstance(body, bytes) else dump(body)
+    shown = texts or _fallback_texts(objects) or [shorten(_decode_ends(whole))]
+    codes = frozenset(code for one in found for code in one.codes if code)
+    return _make_body(texts, said=_clean(shown, key), objects=tuple(objects), codes=codes, is_json=True)
 
 
-def walk_error(value: Any, depth: int = 0, key: str = "error") -> Iterator[dict[str, Any] | str]:
-    """Yields the objects and the messages of an error, the outer ones first."""
-    pending: list[tuple[Any, int, str]] = [(value, depth, key)]
+def _take_texts(found: list[Found]) -> Iterator[str]:
+    size = 0
+    for one in found:
+        if isinstance(one.value, str) and size < MAX_BODY_CHARS:
+            text = shorten(one.value)
+            size += len(text)
+            yield text
+
+
+def _make_body(texts: list[str], *, said: str, **parts: Any) -> ErrorBody:
+    own_texts = [remove_quoted(text[:MAX_WORDS_CHARS]) for text in texts]
+    words, own_words = (URL.sub(" ", " ".join(some)[:MAX_WORDS_CHARS]) for some in (texts, own_texts))
+    return ErrorBody(texts=tuple(texts), words=words, own_words=own_words, said=said, **parts)
+
+
+def load_json(body: bytes) -> Any:
+    """The JSON in a body, with or without a byte order mark; None without."""
+    try:
+        return orjson.loads(body.removeprefix(BYTE_ORDER_MARK))
+    except orjson.JSONDecodeError:
+        return None
+
+
+def dump(value: Any) -> bytes:
+    """JSON; empty if it is nested more deeply than orjson writes."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return b""
+
+
+def _decode_ends(body: bytes) -> str:
+    """The beginning and the end of a long body."""
+    if len(body) > 2 * MAX_BODY_CHARS:
+        body = body[:MAX_BODY_CHARS] + " … ".encode() + body[-MAX_BODY_CHARS:]
+    return body.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace")
+
+
+def shorten(text: str) -> str:
+    """At most MAX_BODY_CHARS, without base64. The reason may stand before or after a repeated request."""
+    if len(text) > 2 * MAX_BODY_CHARS:
+        text = f"{text[:MAX_BODY_CHARS]} … {text[-MAX_BODY_CHARS:]}"
+    text = BASE64_RUN.sub("…", DATA_URL.sub("…", text))
+    return text if len(text) <= MAX_BODY_CHARS else f"{text[: MAX_BODY_CHARS // 2]} … {text[-MAX_BODY_CHARS // 2 :]}"
+
+
+def remove_quoted(text: str) -> str:
+    """The text without the texts that it quotes, unless it is all quoted."""
+    left = QUOTED.sub(_replace_quoted, text)
+    return left if re.search(r"[^\W\d_]", left) else text
+
+
+def _replace_quoted(match: re.Match[str]) -> str:
+    is_named = LABEL.search(match.string, max(0, match.start() - 20), match.start()) is not None
+    return match[0] if is_named or not re.search(r"\s", match[0]) else " … "
+
+
+def walk_error(error: Any) -> Iterator[Found]:
+    """The objects and the messages of an error, the outer ones first."""
+    pending: list[tuple[Any, int, str, bool]] = [(error, 0, "error", True)]
     inner: list[tuple[str, Any]]
     seen = 0
     while pending and seen < MAX_OBJECTS:
-        value, depth, key = pending.pop(0)
+        value, depth, key, is_own = pending.pop(0)
         seen += 1
         if isinstance(value, dict):
-            yield value
+            yield Found(value, key, is_own)
             if isinstance(place := value.get("loc"), list) and isinstance(value.get("msg"), str):
-                yield f"{'.'.join(map(str, place))}: {value['msg']}"
+                names = (str(part) for part in place if isinstance(part, str | int))
+                yield Found(f"{'.'.join(names)}: {value['msg']}", key, is_own)
                 continue
-            inner = list(value.items())
+            inner = [(name.lower(), one) for name, one in value.items()]
         elif isinstance(value, list):
-            inner = [(key, one) for one in value]
-        elif isinstance(value, str) and key.lower() in TEXT_KEYS and value.strip():
+            inner = [(key, one) for one in value[:MAX_OBJECTS]]
+        elif isinstance(value, str) and key in TEXT_KEYS and value.strip():
             nested = _find_json(value)
             if nested is None or not value.lstrip().startswith(("{", "[")):
-                yield value
+                yield Found(value, key, is_own)
             inner = [] if nested is None else [(key, nested)]
         else:
             continue
         if depth < MAX_DEPTH:
-            pending += [(one, depth + 1, name) for name, one in inner if name.lower() not in ECHO_KEYS]
+            pending += [
+                (one, depth + 1, name, is_own and name in ERROR_KEYS) for name, one in inner if name not in ECHO_KEYS
+            ]
 
 
 def _find_json(text: str) -> Any:
@@ -166,7 +270,7 @@ def _find_json(text: str) -> Any:
     for start in sorted(starts):
         try:
             value, _ = DECODER.raw_decode(text, start)
-        except (JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # ValueError: not JSON, or a number of too many digits
             continue
         if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
             return value
@@ -192,9 +296,8 @@ def _clean(texts: list[str], key: str) -> str:
     """The messages in one line of at most MAX_MESSAGE_CHARS, without base64, keys, HTML and repetitions."""
     shown: list[str] = []
     for text in texts:
-        text = text[:MAX_BODY_CHARS]
         if MARKUP.match(text):
-            text = unescape(re.sub(r"<[^<>]*>", " ", re.sub(r"(?is)<(style|script).*?</\1>", " ", text)))
+            text = unescape(re.sub(r"<[^<>]*>", " ", re.sub(r"(?is)<(style|script)\b.*?(?:</\1>|\Z)", " ", text)))
         text = redact_secrets(" ".join(text.split()), key)
         if text and not any(text in one for one in shown):
             shown = [one for one in shown if one not in text] + [text]

@@ -34,20 +34,35 @@ def _sign(codes: str = "", words: str = "") -> Sign:
 
 OWNER = r"(?:account|organi[sz]ation|project|team|workspace|subscription|billing|credits?)"
 
-# The API key is refused.
+# The API key, or a token in its place, is refused.
 BAD_KEY = _sign(
     r"(?:invalid|incorrect|expired|missing|unknown|disabled)_(?:api|access|subscription)_?key"
     r"|(?:api|access|subscription)_?key_(?:invalid|expired|missing|not_found|disabled|service_blocked)"
     r"|^(?:invalid_)?authentication(?:_error)?$",
-    r"\bAPI[ -]key (?:is )?(?:not valid|invalid|expired|not found|missing)|\b(?:invalid|incorrect|expired) API[ -]key",
+    r"\bAPI[ -]key (?:is )?(?:not valid|invalid|expired|not found|missing)|\b(?:invalid|incorrect|expired) API[ -]key"
+    r"|\bsecurity token\b.{0,40}\bis (?:expired|invalid)\b",
 )
+# The key has no right to do this.
+NO_PERMISSION = _sign(r"^iam_permission_denied$")
 
-# The account is refused: its credit, its quota or its standing.
+# The account is refused: its credit, its quota or its standing. Codes name a thing of the account and its state:
+# ``credit_card_image`` and ``restricted_content`` are about the row.
+FUNDS = r"(?:quota|credits?|balance|funds|budget|billing|bill|spend(?:ing)?|payment)"
+SPENT = (
+    r"(?:exceed(?:ed|s)?|exhausted|insufficient|not_enough|reached|required|overdue|failed|depleted|not_active|inactive"
+    r"|suspended)"
+)
+STOPPED = r"(?:suspended|deactivated|disabled|restricted|overdue|terminated|inactive|not_active|in_arrears)"
 ACCOUNT = _sign(
-    r"quota|credit|(?<![a-z])balance(?![a-z])|billing|arrear|overdue|payment|spend|suspend|deactivat|restricted"
-    r"|free_tier_only",
+    rf"(?:^|_)(?:insufficient|exceed(?:ed|s)?|not_enough|out_of|no|overdue|low)(?:_[a-z]+){{0,2}}_{FUNDS}(?:_|$)"
+    rf"|(?:^|_){FUNDS}(?:_[a-z]+){{0,2}}_{SPENT}(?:_|$)"
+    rf"|(?:^|_)(?:account|organi[sz]ation|project|user|team|workspace|consumer|subscription)_(?:is_)?{STOPPED}(?:_|$)"
+    r"|(?:^|_)arrear(?:s|age)(?:_|$)|(?:^|_)free_tier_only(?:_|$)|^service_disabled$|^set_limit_exceeded$",
     rf"\bcredit balance\b|\b(?:insufficient|not enough) (?:account )?(?:balance|credits?|funds|quota)\b"
-    rf"|\b(?:exceeded|used all|out of|reached|reaching) (?:\w+ ){{0,3}}(?:quota|credits?|spend(?:ing)? limit)\b"
+    rf"|\b(?:balance|credits?|funds|quota) (?:is|are) (?:insufficient|not enough|too low|exhausted|used up)\b"
+    rf"|(?:n't|\bnot) have (?:any|enough|sufficient) (?:balance|credits?|funds|quota)\b"
+    rf"|\b(?:exceeded|used all|out of|reached|reaching) (?:\w+ ){{0,3}}"
+    rf"(?:quota|credits?|(?:spend(?:ing)?|usage) limits?)\b"
     rf"|\b(?:key|spend(?:ing)?) limit (?:has been )?(?:exceeded|reached)|\bquota (?:is not enough|exceeded|exhausted)"
     rf"|\bin good standing\b|\bfree tier\b.{{0,40}}\bexhausted"
     rf"|\b{OWNER}\b.{{0,80}}\b(?:suspended|deactivated|terminated|restricted|overdue|in arrears)\b"
@@ -60,7 +75,7 @@ MODEL = _sign(
     r"model_not_(?:found|available|exist\w*|supported)|(?:invalid|unknown|unsupported)_model$|deployment_not_found",
     rf"\bmodel:? {NAME} ?(?:was |is |does |do )?(?:not exist|not found|not available|not served|not a valid)"
     rf"|\b(?:invalid|unknown|no such) model\b|\bnot a valid model\b|\bno available channel for model\b"
-    rf"|\bno endpoints found for\b|模型.{{0,60}}无可用渠道",
+    rf"|\bno endpoints found for\b|模型(?:不存在|.{{0,60}}无可用渠道)",
 )
 NO_IMAGES = _sign(
     words=r"\b(?:not|n't|no \w+ (?:found )?that) support (?:images|vision|(?:image|vision|multi-?modal) inputs?)\b"
@@ -68,21 +83,33 @@ NO_IMAGES = _sign(
     r"|\bimage_url is only supported by|\bunknown variant .image_url"
 )
 
-# Only codes: words about content are the row's own, in any server's language.
-ROW_CODES = _sign(
+# Codes of refused content. Words about it need no pattern after the first answer: other refusals are the row's, too.
+REFUSED_ROW = _sign(
     r"content_(?:filter|policy)|inspection|moderation|safety|responsible_ai|sensitive|invalid_image|image_parse"
-    r"|unsupported_image|invalid_base64"
+    r"|unsupported_image|invalid_base64",
+    r"\binput was flagged\b",
 )
 CONTEXT_OVERFLOW = _sign(
     r"context_length|context_size|context_exceeded|string_above_max_length",
-    r"maximum context length|exceeds? the (?:available )?context (?:size|length|window)|prompt is too long",
+    r"maximum context length|prompt is too long"
+    r"|\b(?:longer than|exceed(?:s|ed|ing)?) (?:the |your )?(?:available |maximum )?(?:model(?:'s)? |context )?"
+    r"(?:context|model|(?<=model )token) (?:size|length|window|limit)\b",
+)
+# The number of images is refused, not one of them: it must be named, since servers put ``param: "image"`` on any error.
+TOO_MANY_IMAGES = re.compile(
+    r"\btoo many images\b|\b(?:at most|up to|only|more than|(?:maximum|limit) (?:of|is)) (?P<limit>\d+) images?\b",
+    re.IGNORECASE,
 )
 
-# The server asks to come back. A request to try again "with a smaller image" is none, so a time must be named.
+# The server asks to come back. Codes are whole terms: ``image_unavailable`` is about the row. A request to try again
+# "with a smaller image" is none, so a time must be named.
 OVERLOAD = _sign(
-    r"rate_?limit|throttl|overload|capacity|too_many_requests|resource_exhausted|unavailable|server_busy|engine_busy",
+    r"(?:^|_)(?:rate_?limit(?:s|ed|ing)?|throttl(?:ed|ing)|overload(?:ed)?|too_many_requests|resource_exhausted"
+    r"|(?:server|service|system|engine|model)_(?:is_)?(?:busy|unavailable)|temporarily_unavailable|slow_down"
+    r"|capacity_(?:exceeded|exhausted|error|limit)|(?:no|at|over|insufficient)_capacity)(?:_|$)"
+    r"|^(?:unavailable|capacity|busy)(?:_error)?$",
     r"\b(?:try again|retry(?: your request)?(?: again)?),? (?:later|shortly|soon|in|after|once|when)\b|\btry later\b"
-    r"|\bwait (?:a|for|until|before)\b|\btemporar|\b(?:is|are|currently|too|server|model) busy\b|\boverload"
+    r"|\bwait (?:a|for|until|before)\b|\btemporarily\b|\b(?:is|are|currently|too|server|model) busy\b|\boverload"
     r"|\bat capacity\b|\bcapacity exceeded\b|\btoo many (?:concurrent )?requests\b|\brate[- ]limit"
     r"|\bcurrently loading\b|请稍后|稍后(?:再|重)试|负载已饱和",
 )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
-import orjson
-
-from persqa_client.client.classify import AttemptContext, classify_error_in_200, quote_server_message
+from persqa_client.client.classify import (
+    classify_error_in_200,
+    classify_transport_error,
+)
 from persqa_client.client.dialect import join_prefill, unwrap_json_answer
-from persqa_client.client.error_body import MARKUP, read_error_body
+from persqa_client.client.error_body import MARKUP, load_json, read_error_body
+from persqa_client.client.event_stream import LAST_EVENT, parse_events
+from persqa_client.client.failed_reply import AttemptContext, quote_server_message
 from persqa_client.types import Completion, ErrorDecision, Json, RetryAction, Usage
 
-EVENT_STREAM = "text/event-stream"
-EVENT_PREFIX = b"data:"
-LAST_EVENT = b"[DONE]"
+ERROR_EVENT = b"error"
+SUCCESSES = frozenset({"0", "200", "ok", "success"})  # what an error names that is none
 
 # Depends on the server and its version. OpenRouter sends a list of parts in ``reasoning_details``.
 REASONING_FIELDS = ("reasoning", "reasoning_content", "reasoning_details", "thinking")
@@ -41,25 +44,42 @@ TOOL_REASONS = frozenset({"tool_calls", "tool_call", "tool_use", "function_call"
 SENTENCE_END = re.compile(r"[.!?。！？…।؟][\"'”’」』》)）\]*_`]*\s*$")
 
 
-def is_event_stream(headers: Mapping[str, str]) -> bool:
-    return headers.get("Content-Type", "").strip().lower().startswith(EVENT_STREAM)
+def read_stream(body: bytes, context: AttemptContext, *, now: float = 0.0) -> Completion | ErrorDecision:
+    """Parses the body of a streamed response with status 200. ``now`` is Unix time."""
+    assembled = assemble_stream(body)
+    if assembled is None:
+        return classify_transport_error("reset", "the stream ended too early", context)
+    return read_completion(assembled, context, streamed=True, now=now)
 
 
-def assemble_stream(body: bytes) -> bytes:
-    """Converts a stream to the body of an unstreamed response, or of the error in the stream.
+def assemble_stream(body: bytes) -> Json | bytes | None:
+    """The body that an unstreamed response would have, or that of the error in the stream.
 
-    Empty if the stream is incomplete; unchanged if it cannot be decoded.
+    None if the stream is incomplete; what was received, if it is no stream or cannot be decoded.
     """
-    events = [line.removeprefix(EVENT_PREFIX).strip() for line in body.splitlines() if line.startswith(EVENT_PREFIX)]
-    try:
-        chunks = [_as_object(orjson.loads(event)) for event in events if event not in (b"", LAST_EVENT)]
-    except orjson.JSONDecodeError:
-        return body
-    if (error := next((chunk for chunk in chunks if chunk.get("error")), None)) is not None:
-        return orjson.dumps(error)
+    events = list(parse_events(body))
+    if not events:
+        return body if load_json(body) is not None or MARKUP.match(_beginning(body)) else None
+    chunks = list[Json]()
+    for event in events:
+        if event.data == LAST_EVENT:
+            continue
+        chunk = load_json(event.data)
+        if chunk is None and event.data != b"null" and event.name != ERROR_EVENT:
+            if event.is_ended or not chunks:
+                return body
+            break  # the connection was lost within it
+        chunk = _as_object(chunk)
+        if event.name == ERROR_EVENT or _is_error(chunk):
+            return chunk if chunk.get("error") else {"error": chunk or event.data.decode("utf-8", "replace")}
+        chunks.append(chunk)
     answer = _merge_chunks(chunks)
-    is_complete = events[-1:] == [LAST_EVENT] or any(choice["finish_reason"] for choice in answer["choices"])
-    return orjson.dumps(answer) if is_complete else b""
+    is_complete = events[-1].data == LAST_EVENT or any(choice["finish_reason"] for choice in answer["choices"])
+    return answer if is_complete else None
+
+
+def _beginning(body: bytes) -> str:
+    return body[:200].decode("utf-8", "replace").lstrip("\ufeff")
 
 
 def _merge_chunks(chunks: list[Json]) -> Json:
@@ -67,8 +87,12 @@ def _merge_chunks(chunks: list[Json]) -> Json:
     choices = [_as_object(listed[0]) for chunk in chunks if isinstance(listed := chunk.get("choices"), list) and listed]
     if not choices:
         return fields | {"choices": []}
-    deltas = [_as_object(choice.get("delta")) for choice in choices]
-    text = _join_texts(delta.get("content") for delta in deltas)
+    # Some servers send the pieces as ``message``, or the whole message at the end of its pieces.
+    name = "delta" if any(_as_object(choice.get("delta")) for choice in choices) else "message"
+    deltas = [_as_object(choice.get(name)) for choice in choices]
+    texts = [text for delta in deltas if (text := _text_of(delta.get("content"))) is not None]
+    is_repeated = name == "message" and all(later.startswith(text) for text, later in pairwise(texts))
+    text = _join_texts(texts[-1:] if is_repeated else texts)
     thoughts = "".join(_join_thoughts(delta) for delta in deltas)
     # vLLM begins each stream with empty content, but whole responses with only reasoning have none.
     message: Json = {"content": None if thoughts and not text else text}
@@ -99,23 +123,20 @@ def _join_thoughts(message: Json) -> str:
 
 
 def read_completion(
-    body: bytes, context: AttemptContext, *, streamed: bool = False, now: float = 0.0
+    body: bytes | Json, context: AttemptContext, *, streamed: bool = False, now: float = 0.0
 ) -> Completion | ErrorDecision:
     """Parses the body of a response with status 200. ``now`` is Unix time."""
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        if MARKUP.match(body[:200].decode("utf-8", "replace").lstrip("\ufeff")):
+    data = load_json(body) if isinstance(body, bytes) else body
+    if data is None and isinstance(body, bytes) and body.strip() != b"null":
+        if MARKUP.match(_beginning(body)):
             return _refuse(body, context, "not_an_api", "with a page, not with JSON: check --base-url")
         return _refuse(body, context, "invalid_json", "200 with a body that is not JSON")
     if not isinstance(data, dict):
         return _refuse(body, context, "invalid_json", "200 with JSON that is not an object")
     choices = data.get("choices")
     choice = _as_object(choices[0]) if isinstance(choices, list) and choices else {}
-    error = data.get("error") or choice.get("error")
-    if error or (not choice and (data.get("object") == "error" or _names_an_error(data))):
-        inner = orjson.dumps({"error": error}) if error and not data.get("error") else body
-        decision = classify_error_in_200(inner, context, streamed=streamed, now=now)
+    if (error := _find_error(data, choice)) is not None:
+        decision = classify_error_in_200(error, context, streamed=streamed, now=now)
         usage, _ = _read_usage(_as_object(data.get("usage")), "", "")
         return replace(decision, usage=usage) if usage != Usage() else decision
     if not choice:
@@ -123,16 +144,52 @@ def read_completion(
     return _read_choice(choice, data, body, context)
 
 
-def _names_an_error(data: Json) -> bool:
+def _find_error(data: Json, choice: Json) -> Json | None:
+    """The error in a 200, as the body that it would have with a status of its own."""
+    for owner in (data, choice):
+        error = owner.get("error")
+        # Some servers send an empty error, or the code and the message of a success, beside each answer.
+        if error and not (_is_success(error) and _is_usable(choice)):
+            return owner if owner is data else {"error": error}
+    if not choice and _is_error(data):
+        return data
+    return None
+
+
+def _is_usable(choice: Json) -> bool:
+    text = _text_of(_as_object(choice.get("message")).get("content"))
+    return bool(text) and read_finish_reason(_text_or_none(choice.get("finish_reason")), "") != "aborted"
+
+
+def _is_success(error: Any) -> bool:
+    if not isinstance(error, dict):
+        return isinstance(error, bool)
+    message = error.get("message", error.get("msg"))
+    return _names_success(error.get("code")) or not message or _names_success(message)
+
+
+def _names_success(value: Any) -> bool:
+    return str(value).strip().lower() in SUCCESSES if isinstance(value, str | int) else False
+
+
+def _is_error(data: Json) -> bool:
+    """Whether an object is an error, with or without a member of that name."""
+    error, has_choices = data.get("error"), bool(data.get("choices"))
+    if error or has_choices:
+        return bool(error) and not (has_choices and _is_success(error))
+    if data.get("object") == "error" or "detail" in data or _as_object(data.get("base_resp")).get("status_code"):
+        return True
     code = data.get("code", data.get("status_code"))
-    return (isinstance(code, int) and 400 <= code < 600) or "detail" in data
+    if isinstance(code, int) and 400 <= code < 600:
+        return True
+    has_words = any(isinstance(words := data.get(name), str) and words for name in ("message", "msg"))
+    return bool(code) and has_words and not _names_success(code)
 
 
-def _read_choice(choice: Json, data: Json, body: bytes, context: AttemptContext) -> Completion | ErrorDecision:
+def _read_choice(choice: Json, data: Json, body: bytes | Json, context: AttemptContext) -> Completion | ErrorDecision:
     message = _as_object(choice.get("message"))
     content, refusal = message.get("content"), _text_or_none(message.get("refusal")) or None
-    # The text of a message is a string or a list of parts.
-    content = _join_parts(content) if isinstance(content, list) else _text_or_none(content)
+    content = _text_of(content)
     sent_reason = _text_or_none(choice.get("finish_reason"))
     finish_reason = read_finish_reason(sent_reason, content or "")
     thoughts = _join_thoughts(message)
@@ -190,10 +247,17 @@ def _read_usage(counts: Json, text: str, thoughts: str) -> tuple[Usage, int]:
     return Usage(prompt, completion), reasoning
 
 
-def _refuse(body: bytes, context: AttemptContext, code: str, problem: str, usage: Usage | None = None) -> ErrorDecision:
+def _refuse(
+    body: bytes | Json, context: AttemptContext, code: str, problem: str, usage: Usage | None = None
+) -> ErrorDecision:
     said = read_error_body(body, context.key).said if body else ""
     message = f"The server answered {problem}{quote_server_message(said)}."
     return ErrorDecision(RetryAction.RETRY, code, message, status=200, raw=said, usage=usage)
+
+
+def _text_of(content: Any) -> str | None:
+    """The text of a message is a string or a list of parts."""
+    return _join_parts(content) if isinstance(content, list) else _text_or_none(content)
 
 
 def _join_parts(parts: list[Any]) -> str:

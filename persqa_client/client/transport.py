@@ -14,10 +14,12 @@ import logging
 import re
 import ssl
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from contextvars import ContextVar
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -27,15 +29,17 @@ from openai._models import FinalRequestOptions
 
 from persqa_client.client.aiohttp_transport import make_http_client
 from persqa_client.client.classify import (
-    AttemptContext,
     TransportFault,
+    classify_proxy_answer,
     classify_response,
     classify_transport_error,
 )
 from persqa_client.client.error_body import redact_secrets
+from persqa_client.client.event_stream import is_event_stream
+from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.key_command import KeySource
 from persqa_client.client.request import Body
-from persqa_client.client.response import assemble_stream, is_event_stream, read_completion
+from persqa_client.client.response import read_completion, read_stream
 from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError, SettingsError
 from persqa_client.limits.open_files import SPARE_CONNECTIONS
@@ -196,9 +200,10 @@ class Client(AbstractAsyncContextManager["Client"]):
         return None
 
     def _read_completion(self, content: bytes, now: float, *, streamed: bool) -> Completion | ErrorDecision:
-        completion = read_completion(content, self.context, streamed=streamed, now=now)
+        read = read_stream if streamed else read_completion
+        completion = read(content, self.context, now=now)
         if isinstance(completion, ErrorDecision) and self._secrets:
-            return read_completion(self._remove_secrets(content), self.context, streamed=streamed, now=now)
+            return read(self._remove_secrets(content), self.context, now=now)
         return completion
 
     def _remove_secrets(self, content: bytes) -> bytes:
@@ -225,18 +230,21 @@ class Client(AbstractAsyncContextManager["Client"]):
             return classify_transport_error("timeout", "", self.context)
         except SEND_ERRORS as error:
             return self._classify_exception(error)
-        return self._check(response.status_code, response.headers, content)
+        try:
+            return self._check(response.status_code, response.headers, content)
+        except Exception as error:  # the last net: one reply that cannot be read must not end the run
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+            message = f"The server's reply could not be read ({where})."
+            return ErrorDecision(RetryAction.RETRY, "invalid_reply", message, status=response.status_code)
 
     def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> Completion | ErrorDecision:
         now = time.time()
         if not 200 <= status < 300:
             return classify_response(status, headers, self._remove_secrets(content), self.context, now=now)
-        streamed = status == 200 and is_event_stream(headers)
-        if streamed and not (content := assemble_stream(content)):
-            return classify_transport_error("reset", "the stream ended too early", self.context)
         if self._observe_headers is not None:
             self._observe_headers(headers)
-        return self._read_completion(content, now, streamed=streamed)
+        return self._read_completion(content, now, streamed=status == 200 and is_event_stream(headers))
 
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
         """Status and body of a GET, such as /health or /v1/models. Raises AttemptError without a response.
@@ -260,6 +268,9 @@ class Client(AbstractAsyncContextManager["Client"]):
             return self._classify_exception(error)
 
     def _classify_exception(self, error: BaseException) -> ErrorDecision:
+        for link in iter_causes(error):
+            if isinstance(link, aiohttp.ClientHttpProxyError):
+                return classify_proxy_answer(link.status, self.context)
         fault, detail = find_fault(error)
         return classify_transport_error(fault, redact_secrets(detail, self.context.key), self.context)
 
@@ -317,7 +328,7 @@ FAULTS: tuple[tuple[tuple[type[BaseException], ...], TransportFault], ...] = (
     ((aiohttp.InvalidURL, httpx2.InvalidURL, httpx2.UnsupportedProtocol), "url"),
     ((aiohttp.ClientSSLError, ssl.SSLError), "tls"),
     ((aiohttp.ClientConnectorDNSError,), "dns"),
-    ((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), "proxy"),
+    ((aiohttp.ClientProxyConnectionError,), "proxy"),
     ((ConnectionRefusedError, aiohttp.ClientConnectorError), "refused"),
     ((ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError), "reset"),
     ((APITimeoutError, httpx2.TimeoutException), "timeout"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aiohttp import web
 
-from persqa_client.client.classify import AttemptContext
+from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.response import read_completion
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from persqa_client.client.classify import (
     UNREACHABLE_CODES,
-    AttemptContext,
     TransportFault,
     classify_response,
     classify_transport_error,
 )
+from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.retry import parse_retry_after
 from persqa_client.types import ErrorDecision, RetryAction
 from tests.client.attempts import FRESH
@@ -81,7 +81,24 @@ def test_a_503_page_of_a_proxy_is_waited_for() -> None:
         pytest.param(400, error("This model's maximum context length is 8192 tokens."), "context_overflow", id="long"),
         pytest.param(400, error("too long", code="context_length_exceeded"), "context_overflow", id="long by code"),
         pytest.param(400, error("At most 4 image(s) may be provided in one prompt."), "too_many_images", id="images"),
-        pytest.param(400, error("Too many.", param="image"), "too_many_images", id="images by parameter"),
+        pytest.param(400, error("Too many images.", param="image"), "too_many_images", id="images without a number"),
+        pytest.param(400, error("This model supports up to 5 images."), "too_many_images", id="images, a number"),
+        pytest.param(400, error("Invalid image format.", param="image"), "rejected", id="an image by parameter"),
+        pytest.param(
+            400,
+            error("The prompt (length 5000) is longer than the maximum model length of 4096."),
+            "context_overflow",
+            id="vLLM, long",
+        ),
+        pytest.param(
+            400,
+            error("The input (5000 tokens) is longer than the model's context length (4096 tokens)."),
+            "context_overflow",
+            id="SGLang, long",
+        ),
+        pytest.param(
+            400, error("Your request exceeded model token limit: 8192."), "context_overflow", id="Moonshot, long"
+        ),
         pytest.param(
             500,
             error("Cannot load local files without `--allowed-local-media-path`."),
@@ -161,6 +178,76 @@ def test_the_key_the_account_and_the_model_are_refused_in_any_status(
     assert (decision.action, decision.code, decision.grace) == (RetryAction.STOP, code, 0.0)
 
 
+@pytest.mark.parametrize("words", ["You exceeded the token limit per minute.", "Longer than the queue limit"])
+def test_a_limit_of_tokens_is_not_the_context(words: str) -> None:
+    assert reply(429, error(words)).action is RetryAction.WAIT
+    assert reply(400, error(words)).code == "rejected"
+
+
+@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+def test_a_limit_of_no_images_is_one_of_the_model(context: AttemptContext) -> None:
+    """In a 400, the probe of the run's beginning finds it out: that a request without images is answered."""
+    none = error("At most 0 image(s) may be provided in one prompt.", param="image")
+    decision = reply(404, none, context)
+    assert (decision.action, decision.code) == (RetryAction.STOP, "no_pictures")
+    decision = reply(400, none, context)
+    assert (decision.action, decision.code) == (RetryAction.FAIL, "too_many_images")
+
+
+@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        error("x", code="image_size_restricted"),
+        error("x", code="InvalidParameter.CreditCardImage"),
+        error("x", type="restricted_content"),
+        error("x", type="payment_card_number"),
+        error("x", details=[{"type": "CREDIT_LIMIT_EXCEEDED", "action": "BLOCKED"}]),
+        {"message": "x", "assessments": [{"pii": [{"type": "insufficient_balance"}]}]},
+        {"message": "x", "assessments": [{"findings": [{"code": "INVALID_API_KEY"}]}]},
+        error("Question 'What does the sign \"Invalid API key\" mean' was rejected by policy"),
+        error("Rejected: “insufficient balance”"),
+        error("1 validation error: Input should be a string, input_value='The model is not available in shop, it is'"),
+        error("Cannot answer `is the credit balance too low`"),
+    ],
+)
+def test_codes_and_words_of_the_row_are_not_taken_for_the_endpoints(body: Any, context: AttemptContext) -> None:
+    assert reply(400, body, context).action is RetryAction.FAIL
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (400, error('"Invalid API key"'), "wrong_key"),
+        (500, error("Upstream: {'error': {'message': 'Incorrect API key provided: x'}}"), "wrong_key"),
+        (400, error('model "qwen" not found, try pulling it first'), "unknown_model"),
+        (400, error("模型不存在，请检查模型代码。", code="1211"), "unknown_model"),
+        (400, error("x", metadata={"raw": {"error": {"code": "insufficient_quota"}}}), "no_quota"),
+        (400, error("x", innererror={"code": "AccountOverdueError"}), "no_credit"),
+        (400, error("x", code="PrepaidBillOverdue"), "no_credit"),
+        (400, error("x", code="billing_hard_limit_reached"), "no_credit"),
+        (403, error("x", code="pre_consume_token_quota_failed"), "no_quota"),
+        (400, error("Budget has been exceeded!", type="budget_exceeded"), "no_credit"),
+        (429, error("Budget has been exceeded!", type="budget_exceeded"), "no_credit"),
+        (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}, "no_credit"),
+        (403, {"code": "No permission", "error": "Your teams doesn't have any credits yet."}, "no_credit"),
+        (400, error("You have reached your specified API usage limits."), "no_credit"),
+        (403, {"message": "The security token included in the request is expired"}, "wrong_key"),
+        (403, error("x", details=[{"reason": "IAM_PERMISSION_DENIED"}]), "forbidden"),
+        (429, error("The service has been paused.", code="SetLimitExceeded", type="TooManyRequests"), "no_credit"),
+    ],
+)
+def test_a_refused_account_is_found(status: int, body: object, code: str) -> None:
+    decision = reply(status, body, PROVEN)
+    assert (decision.action, decision.code, decision.grace) == (RetryAction.STOP, code, 90.0 if status == 429 else 0.0)
+
+
+def test_an_input_that_was_flagged_is_the_rows_own_before_the_first_answer_too() -> None:
+    flagged = error("Your input was flagged.", metadata={"reasons": ["violence"], "flagged_input": "…"})
+    assert reply(403, flagged, FRESH).action is RetryAction.FAIL
+    assert reply(403, error("x", code="content_policy_violation"), FRESH).action is RetryAction.FAIL
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_quota_that_is_used_up_must_last_where_it_may_be_a_limit_per_minute(status: int) -> None:
     used_up = error("You exceeded your current quota.", code="insufficient_quota")
@@ -175,14 +262,36 @@ def test_a_quota_that_is_used_up_must_last_where_it_may_be_a_limit_per_minute(st
     [
         (400, "The service is temporarily unavailable."),
         (400, "Server busy, please retry later."),
-        (403, "Please try again in 20 s."),
+        (400, "Failed to process image. Please try again later."),
+        (400, "图片解析失败，请稍后重试"),
         (404, "Model is loading, try again shortly."),
-        (500, "Overloaded. Retry after 3 seconds."),
         (422, "请稍后再试"),
+        (500, "Overloaded."),
     ],
 )
-def test_a_server_that_asks_to_come_back_is_waited_for(status: int, words: str) -> None:
-    assert reply(status, error(words), PROVEN).action is RetryAction.WAIT
+def test_words_that_ask_to_come_back_cost_the_row_an_attempt(status: int, words: str) -> None:
+    """The row may be the reason, so it must not wait without a limit."""
+    decision = reply(status, error(words), PROVEN)
+    assert (decision.action, decision.code) == (RetryAction.RETRY, f"http_{status}")
+    assert words.rstrip(".") in decision.message
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "words", "headers"),
+    [
+        (400, {"code": "overloaded_error"}, "x", {}),
+        (400, {"code": "Throttling.RateQuota"}, "x", {}),
+        (500, {"type": "ServiceUnavailableException"}, "x", {}),
+        (403, {}, "Please try again in 20 s.", {}),
+        (500, {}, "Overloaded. Retry after 3 seconds.", {}),
+        (400, {"retry_after": 3}, "x", {}),
+        (400, {}, "x", {"retry_after": "3"}),
+    ],
+)
+def test_an_overload_code_or_a_stated_time_is_waited_for(
+    status: int, fields: dict[str, Any], words: str, headers: dict[str, str]
+) -> None:
+    assert reply(status, error(words, **fields), PROVEN, **headers).action is RetryAction.WAIT
 
 
 @pytest.mark.parametrize(
@@ -192,12 +301,26 @@ def test_a_server_that_asks_to_come_back_is_waited_for(status: int, words: str) 
         "Please modify your prompt and retry.",
         "Unable to process input image. Please retry or report it.",
         "The image format is not supported.",
+        "cannot identify image file '/tmp/temporary_1.webp'",
+        "Could not read the temporary file: bad image",
         "InternalError.Algo.InvalidParameter: height must be larger than 10",
         "No balance between width and height: the picture is too narrow.",
     ],
 )
 def test_words_about_the_row_are_about_the_row(words: str) -> None:
     assert reply(400, error(words), PROVEN).action is RetryAction.FAIL
+
+
+@pytest.mark.parametrize("code", ["image_unavailable", "ImageCapacity", "max_requests_unavailable"])
+def test_codes_of_overload_are_whole_terms(code: str) -> None:
+    assert reply(400, error("x", code=code), PROVEN).action is RetryAction.FAIL
+
+
+@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+def test_a_service_that_must_be_enabled_is_not_waited_for(context: AttemptContext) -> None:
+    words = "The API has not been used before or it is disabled. If you enabled it, wait a few minutes and retry."
+    details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}]
+    assert reply(403, error(words, status="PERMISSION_DENIED", details=details), context).action is RetryAction.STOP
 
 
 @pytest.mark.parametrize("status", [502, 504, 524, 530])

@@ -116,6 +116,19 @@ def error(message: str, **fields: Any) -> Json:
         ),
         pytest.param(error("temperature and top_p are mutually exclusive"), "top_p", id="the second of two"),
         pytest.param(error("Argument not supported on this model: topP"), "top_p", id="a name in camel case"),
+        pytest.param(
+            {"message": "Malformed input request: #: extraneous key [top_p] is not permitted, please try again."},
+            "top_p",
+            id="Bedrock, a name in brackets",
+        ),
+        pytest.param(
+            error("max_tokens is not supported. Use max_completion_tokens, at most 4096"),
+            "max_tokens",
+            id="a limit in another sentence",
+        ),
+        pytest.param(
+            error("'seed' is not supported above version 2", code="unsupported_parameter"), "seed", id="a code"
+        ),
     ],
 )
 def test_the_refused_field_is_found(body: Json, field: str) -> None:
@@ -139,6 +152,17 @@ def test_the_refused_field_is_found(body: Json, field: str) -> None:
             id="vLLM, max_tokens beyond the model",
         ),
         pytest.param(error("temperature must be non-negative, got -1.", param="temperature"), id="out of bounds"),
+        pytest.param(error("max_tokens is not supported above 4096"), id="a value above a limit"),
+        pytest.param(error("'max_tokens' of 512 is not supported: the maximum is 256"), id="a value and its limit"),
+        pytest.param(
+            error("A value of 512 is not supported, the maximum is 256", param="max_tokens"), id="a limit by parameter"
+        ),
+        pytest.param(
+            error("'max_tokens' must be <= 256", code="unsupported_value", param="max_tokens"), id="a value by code"
+        ),
+        pytest.param({"detail": [{"type": "extra_forbidden", "loc": ["body", {"x": 1}], "msg": "x"}]}, id="odd place"),
+        pytest.param({"detail": [{"type": ["extra_forbidden"], "loc": [["body"]]}]}, id="odd type"),
+        pytest.param(error("unsupported", param=["seed"]), id="odd parameter"),
         pytest.param(error("Unsupported image format"), id="unsupported, but none of ours"),
         pytest.param(error("Unsupported image format for user content"), id="an image, and a common word"),
         pytest.param(error("Unsupported image format for 'user' content"), id="an image, and a common word in quotes"),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.client.error_body import ErrorBody, normalise_code, read_error_body
+from persqa_client.client.dialect import find_refused_field
+from persqa_client.client.error_body import MAX_BODY_CHARS, ErrorBody, normalise_code, read_error_body
 
 NOW = 1_800_000_000.0
 PAGE = (
@@ -139,6 +140,65 @@ def test_deep_and_wide_bodies_are_read_in_part() -> None:
         deep = {"error": deep}
     assert "the deepest" not in read(deep).words
     assert len(read({"errors": [{"message": str(number)} for number in range(5000)]}).texts) < 100
+
+
+PICTURE = "data:image/jpeg;base64," + "iVBORw0KGgo/" * 125_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"error": {"message": f"Bad request: {{'url': '{PICTURE}'}} The picture is torn."}}, id="message"),
+        pytest.param(f"Bad request: {PICTURE} The picture is torn.", id="text"),
+        pytest.param({"errors": [{"message": f"{n} {PICTURE} The picture is torn."} for n in range(3)]}, id="list"),
+    ],
+)
+def test_a_request_that_is_repeated_is_cut_out_of_the_texts(body: object) -> None:
+    error = read(body)
+    assert sum(map(len, error.texts)) < 1000
+    assert "The picture is torn" in error.words
+    assert "The picture is torn" in error.said
+
+
+def test_long_texts_keep_their_beginning_and_their_end() -> None:
+    error = read({"error": {"message": f"First this. {'And so on. ' * 100_000}Then that."}})
+    assert len(error.texts[0]) <= MAX_BODY_CHARS + 3
+    assert error.texts[0].startswith("First this.")
+    assert error.texts[0].endswith("Then that.")
+
+
+def test_many_long_texts_are_read_in_part() -> None:
+    error = read({"errors": [{"message": f"{n} {'and so on, ' * 1500}"} for n in range(90)]})
+    assert sum(map(len, error.texts)) < 2 * MAX_BODY_CHARS
+
+
+def nest(levels: int) -> str:
+    return '{"a": ' * levels + "1" + "}" * levels
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"error": {"message": f'bad {{"n": {"9" * 5000}}}'}}, id="a long number in a message"),
+        pytest.param({"error": {"message": "bad", "code": "9" * 5000}}, id="a long number as code"),
+        pytest.param({"error": {"message": "bad", "code": "²"}}, id="a digit that is no number"),
+        pytest.param(f'{{"error": {{"message": "bad", "code": {nest(1000)}}}}}', id="a deep code"),
+        pytest.param(
+            f'{{"error": {{"message": "bad", "param": {nest(1000)}, "loc": {nest(1000)}}}}}', id="a deep parameter"
+        ),
+        pytest.param(f'{{"loc": [{nest(1000)}], "msg": "bad"}}', id="a deep place"),
+    ],
+)
+def test_odd_values_are_no_reason_to_fail(body: object) -> None:
+    error = read(body)
+    assert "bad" in error.said
+    assert error.named_status is None
+    assert find_refused_field(error, {"seed"}) is None
+
+
+def test_a_byte_order_mark_is_no_part_of_the_json() -> None:
+    error = read('\ufeff{"error": {"message": "bad", "code": "x"}}')
+    assert (error.is_json, error.codes, error.said) == (True, frozenset({"x"}), "bad")
 
 
 JSON = st.recursive(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from persqa_client.client.classify import AttemptContext, classify_response
+from persqa_client.client.classify import classify_response
+from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.image_dialect import ImageDialect, SizeLimit, is_too_large
 from persqa_client.images.loader import ImageConverter, ImageForm, total_size
 from persqa_client.types import EncodedImage, ErrorDecision

@@ -7,7 +7,8 @@ from itertools import count
 
 import pytest
 
-from persqa_client.client.classify import AttemptContext, classify_response
+from persqa_client.client.classify import classify_response
+from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.image_dialect import ImageDialect, ImageTrial
 from persqa_client.images.loader import ImageConverter, ImageForm
 from persqa_client.types import EncodedImage, ErrorDecision, RetryAction
@@ -55,6 +56,15 @@ NO_WEBP = [
         b'base64.data: The image specified was not valid"}}',
         id="Anthropic's format: microsoft/vscode-copilot-vision#88",
     ),
+    pytest.param(
+        400, b'{"error": {"message": "cannot identify image file \'/tmp/temporary_1.webp\'"}}', id="a temporary file"
+    ),
+    pytest.param(
+        400, '{"error": {"message": "图片解析失败，请稍后重试", "code": "1210"}}'.encode(), id="asks to try again later"
+    ),
+    pytest.param(
+        400, b'{"error": {"message": "Invalid image format: image/webp", "param": "image"}}', id="the parameter image"
+    ),
     pytest.param(415, b"", id="no words at all"),
     pytest.param(422, b'{"detail": [{"type": "value_error", "loc": ["body"], "msg": "bad media"}]}', id="FastAPI"),
 ]
@@ -68,8 +78,8 @@ async def test_a_refused_webp_is_learnt_once_whatever_the_words(
     talk = Conversation(dialect, lambda images: decision if images[0].media_type == "image/webp" else None)
     for _ in range(4):
         assert await talk.ask(WEBP) is None
-    # Server errors may end by chance, so they have to come twice.
-    first = ["webp", "jpeg"] if status < 500 else ["webp", "webp", "jpeg"] * 2
+    # Errors that are retried may end by chance, so they have to come twice.
+    first = ["webp", "jpeg"] if decision.action is RetryAction.FAIL else ["webp", "webp", "jpeg"] * 2
     assert talk.types_sent()[: len(first)] == first
     assert set(talk.types_sent()[len(first) :]) == {"jpeg"}
     assert len(talk.sent) < 10

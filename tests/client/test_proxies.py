@@ -23,6 +23,7 @@ from persqa_client.types import EncodedImage, RetryAction
 from persqa_client.urls import is_loopback
 from tests.client.attempts import BODY, client_of, failure, recording
 from tests.client.local_proxy import HOST, running_proxy, running_tls_server
+from tests.client.raw_server import make_reply, serve_raw_reply
 from tests.support.endpoints import Handler, completion_response, serve_handler
 
 KEY = "for-this-host-alone"
@@ -142,14 +143,35 @@ async def test_a_proxys_credentials_are_sent_only_to_it(
     assert all("proxy-authorization" not in head for head in heads)
 
 
-@pytest.mark.parametrize("status", [403, 407, 502])
-async def test_a_refused_tunnel_stops_the_run(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "action", "code", "words"),
+    [
+        (403, RetryAction.STOP, "no_connection_proxy", "answered 403"),
+        (407, RetryAction.STOP, "no_connection_proxy", "asks for credentials (407)"),
+        (502, RetryAction.RETRY, "connection_lost", "answered 502"),
+        (503, RetryAction.RETRY, "connection_lost", "answered 503"),
+    ],
+)
+async def test_a_refused_tunnel_is_the_proxys(
+    monkeypatch: pytest.MonkeyPatch, status: int, action: RetryAction, code: str, words: str
+) -> None:
     async with running_proxy("http://127.0.0.1:9", status=status) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:secret@"))
         async with client_of(f"https://{HOST}/v1") as client:
             decision = await failure(client)
-    assert (decision.action, decision.code) == (RetryAction.STOP, "no_connection_proxy")
+    assert (decision.action, decision.code) == (action, code)
+    assert words in decision.message
     assert "secret" not in decision.message
+
+
+async def test_a_proxy_that_asks_for_credentials_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    reply = make_reply("407 Proxy Authentication Required", b"", "Proxy-Authenticate: Basic")
+    async with serve_raw_reply(reply) as url:
+        monkeypatch.setenv("HTTP_PROXY", url.removesuffix("/v1"))
+        async with client_of(f"http://{HOST}/v1") as client:
+            decision = await failure(client)
+    assert (decision.action, decision.code) == (RetryAction.STOP, "no_connection_proxy")
+    assert "HTTP_PROXY=" in decision.message
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -17,9 +17,11 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.client.classify import AttemptContext, classify_response
+from persqa_client.client.classify import classify_response
 from persqa_client.client.dialect import OPTIONAL_FIELDS
-from persqa_client.client.response import assemble_stream, is_event_stream, read_completion
+from persqa_client.client.event_stream import is_event_stream
+from persqa_client.client.failed_reply import AttemptContext
+from persqa_client.client.response import read_completion, read_stream
 from persqa_client.types import Completion, ErrorDecision, Json
 from tests.client.attempts import FRESH
 
@@ -40,8 +42,8 @@ def read_reply(report: Json) -> Completion | ErrorDecision:
     if report["status"] != 200:
         lowered = {name.lower(): value for name, value in headers.items()}
         return classify_response(report["status"], lowered, data, context, now=NOW)
-    streamed = is_event_stream(headers)
-    return read_completion(assemble_stream(data) if streamed else data, context, streamed=streamed, now=NOW)
+    read = read_stream if is_event_stream(headers) else read_completion
+    return read(data, context, now=NOW)
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=[f"{one['row']}: {one['server']}, {one['status']}" for one in REPORTS])

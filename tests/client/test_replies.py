@@ -8,13 +8,17 @@ from collections.abc import Mapping
 
 import orjson
 import pytest
+from aiohttp import web
 
 from persqa_client.client.transport import Client
-from persqa_client.config import Endpoint
-from persqa_client.types import RetryAction
+from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.breaker import plain_request
+from persqa_client.endpoints.session import Session
+from persqa_client.errors import RowError
+from persqa_client.types import Request, RetryAction
 from tests.client.attempts import BODY, client_of, failure
 from tests.client.raw_server import RawReply, make_head, make_reply, serve_raw_reply
-from tests.support.endpoints import completion_json
+from tests.support.endpoints import FAST_BACKOFF, completion_json, completion_response, serve_handler
 
 ANSWER = orjson.dumps(completion_json())
 ERROR = orjson.dumps({"error": {"message": "so it is", "code": "x"}})
@@ -160,3 +164,36 @@ async def test_headers_of_an_answer_are_observed() -> None:
     ):
         await client.send(BODY)
     assert [headers.get("x-ratelimit-remaining-requests") for headers in observed] == ["3"]
+
+
+async def test_a_reply_that_cannot_be_read_is_retried() -> None:
+    def observe(headers: Mapping[str, str]) -> None:
+        raise ValueError(f"odd {headers}")
+
+    async with (
+        serve_raw_reply(make_reply("200 OK", ANSWER, "X-Secret: hidden")) as url,
+        Client(Endpoint(base_url=url, model="qwen"), observe_headers=observe) as client,
+    ):
+        decision = await failure(client)
+    assert (decision.action, decision.code, decision.status) == (RetryAction.RETRY, "invalid_reply", 200)
+    assert "ValueError in test_replies.py" in decision.message
+    assert "hidden" not in decision.message
+
+
+async def test_a_row_that_is_asked_to_come_back_fails_in_the_end() -> None:
+    sent = 0
+
+    async def handle(request: web.Request) -> web.Response:
+        nonlocal sent
+        if plain_request().prompt in await request.text():
+            return completion_response()
+        sent += 1
+        return web.json_response({"error": {"message": "图片解析失败，请稍后重试", "code": "1210"}}, status=400)
+
+    async with serve_handler(handle) as url:
+        endpoint = Endpoint(base_url=f"{url}/v1", model="qwen")
+        limits = Limits(max_attempts=3)
+        async with Session(endpoint, limits=limits, backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF) as session:
+            with pytest.raises(RowError, match="图片解析失败"):
+                await session.complete(Request("s", (), "q", seed=1))
+    assert 3 <= sent <= 6  # the breaker may give attempts back

@@ -53,6 +53,55 @@ def test_the_error_in_a_200_is_quoted() -> None:
     assert "upstream died" in read_refusal(b'{"error": {"message": "upstream died"}}').message
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 0, "message": ""},
+        {"code": 0, "message": "x"},
+        {"code": "0", "message": "success"},
+        {"message": "Success"},
+        {"code": 7, "message": ""},
+        {"code": None},
+        False,
+        "",
+    ],
+)
+def test_an_error_beside_an_answer_needs_a_message_and_a_code(error: object) -> None:
+    assert read_answer(body({"content": "x"}, error=error)).text == "x"
+    choice = {"message": {"content": "x"}, "finish_reason": "stop", "error": error}
+    assert read_answer(orjson.dumps({"choices": [choice]})).text == "x"
+
+
+def test_json_may_begin_with_a_byte_order_mark() -> None:
+    assert read_answer(b"\xef\xbb\xbf" + body({"content": "x"})).text == "x"
+
+
+def test_a_deep_error_is_read() -> None:
+    deep = b'{"a": ' * 300 + b"1" + b"}" * 300
+    assert read_refusal(b'{"choices": [{"error": %b}]}' % deep).code == "error_in_200"
+
+
+@pytest.mark.parametrize(
+    ("number", "message", "action", "code"),
+    [
+        (1008, "insufficient balance", RetryAction.STOP, "no_credit"),
+        (1004, "login fail: Please carry the API secret key", RetryAction.STOP, "wrong_key"),
+        (1002, "rate limit exceeded(RPM)", RetryAction.WAIT, "error_in_200"),
+        (1000, "unknown error", RetryAction.RETRY, "error_in_200"),
+    ],
+)
+def test_the_code_of_minimax_is_an_error(number: int, message: str, action: RetryAction, code: str) -> None:
+    decision = read_refusal(
+        orjson.dumps({"choices": None, "base_resp": {"status_code": number, "status_msg": message}})
+    )
+    assert (decision.action, decision.code) == (action, code)
+    assert message in decision.message
+
+
+def test_the_code_of_a_success_is_no_error() -> None:
+    assert read_answer(body({"content": "x"}, base_resp={"status_code": 0, "status_msg": ""})).text == "x"
+
+
 def test_a_null_error_is_no_error() -> None:
     assert read_answer(body({"content": "x"}, error=None)).text == "x"
 
@@ -158,7 +207,8 @@ def test_tokens_that_are_not_in_the_text_are_counted(message: object, usage: obj
     [
         ({"message": "x", "code": 503}, RetryAction.WAIT, "error_in_200"),
         ({"message": "x", "type": "rate_limit_error"}, RetryAction.WAIT, "error_in_200"),
-        ({"message": "Please try again later."}, RetryAction.WAIT, "error_in_200"),
+        ({"message": "Please try again later."}, RetryAction.RETRY, "error_in_200"),
+        ({"message": "Please try again in 5 s."}, RetryAction.WAIT, "error_in_200"),
         ({"message": "x", "code": 500}, RetryAction.RETRY, "error_in_200"),
         ({"message": "x", "code": "insufficient_quota"}, RetryAction.STOP, "no_quota"),
         ({"message": "x", "code": 401}, RetryAction.STOP, "wrong_key"),
@@ -176,7 +226,14 @@ def test_an_error_in_a_200_is_what_it_names(error: object, action: RetryAction, 
 
 
 @pytest.mark.parametrize(
-    "data", [b'{"detail": "gone"}', b'{"object": "error", "message": "gone"}', b'{"code": 500, "msg": "gone"}']
+    "data",
+    [
+        b'{"detail": "gone"}',
+        b'{"object": "error", "message": "gone"}',
+        b'{"code": 500, "msg": "gone"}',
+        b'{"code": "Gone", "message": "gone"}',
+        b'{"success": false, "code": 40003, "msg": "gone"}',
+    ],
 )
 def test_an_error_in_a_200_needs_no_member_of_its_own(data: bytes) -> None:
     decision = read_refusal(data)

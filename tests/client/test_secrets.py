@@ -9,8 +9,9 @@ import random
 import orjson
 import pytest
 
-from persqa_client.client.classify import AttemptContext, classify_response
+from persqa_client.client.classify import classify_response
 from persqa_client.client.error_body import MAX_MESSAGE_CHARS, read_error_body, redact_secrets
+from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.response import read_completion
 from persqa_client.errors import AttemptError
 from persqa_client.types import ErrorDecision

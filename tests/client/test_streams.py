@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.client.response import assemble_stream, is_event_stream
-from persqa_client.types import Completion, RetryAction, Usage
-from tests.client.attempts import read_answer, read_refusal
+from persqa_client.client.event_stream import is_event_stream
+from persqa_client.client.response import assemble_stream, read_stream
+from persqa_client.types import Completion, ErrorDecision, RetryAction, Usage
+from tests.client.attempts import FRESH
 
 
 def chunk(delta: dict[str, Any], reason: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -19,6 +20,18 @@ def chunk(delta: dict[str, Any], reason: str | None = None, **fields: Any) -> di
 def stream(*chunks: dict[str, Any] | bytes, end: bool = True) -> bytes:
     events = [one if isinstance(one, bytes) else orjson.dumps(one) for one in chunks]
     return b"".join(b"data: %b\n\n" % event for event in [*events, *([b"[DONE]"] if end else [])])
+
+
+def read_answer(body: bytes) -> Completion:
+    completion = read_stream(body, FRESH)
+    assert isinstance(completion, Completion)
+    return completion
+
+
+def read_failure(body: bytes) -> ErrorDecision:
+    decision = read_stream(body, FRESH)
+    assert isinstance(decision, ErrorDecision)
+    return decision
 
 
 ROLE = chunk({"role": "assistant", "content": ""})
@@ -41,32 +54,70 @@ WHOLE = Completion("<mam> wears a hat.", "stop", Usage(5, 3), "qwen")
         pytest.param(stream(ROLE, *WORDS, STOP, TAKEN, end=False), id="without a mark of its end"),
         pytest.param(b": ping\r\n\r\n" + stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n", b"\r\n"), id="other lines"),
         pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"data: ", b"data:"), id="without the space"),
+        pytest.param(b"\xef\xbb\xbf" + stream(ROLE, *WORDS, STOP, TAKEN), id="after a byte order mark"),
+        pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n", b"\r"), id="lines ended by CR"),
+        pytest.param(stream(ROLE, *WORDS, STOP, TAKEN).replace(b"\n\n", b"\n"), id="no empty lines"),
+        pytest.param(
+            stream(*(orjson.dumps(one).replace(b",", b",\ndata: ") for one in (ROLE, *WORDS, STOP, TAKEN))),
+            id="data of several lines",
+        ),
+        pytest.param(
+            stream(ROLE, *WORDS, STOP, TAKEN).replace(b"data: {", b"event: chunk\nid: 7\nretry: 5\ndata: {"),
+            id="other fields",
+        ),
+        pytest.param(
+            stream(*WORDS, STOP, TAKEN).replace(b'"delta"', b'"message"'), id="messages in place of their pieces"
+        ),
+        pytest.param(
+            stream(WORDS[0], chunk({"content": "<mam> wears a hat."}, "stop"), TAKEN).replace(b"delta", b"message"),
+            id="messages that grow",
+        ),
+        pytest.param(
+            stream(chunk({"content": [{"type": "text", "text": "<mam> wears a hat."}]}), STOP, TAKEN),
+            id="a text in parts",
+        ),
+        pytest.param(
+            stream(*(one | {"error": {"code": 0, "message": ""}} for one in (ROLE, *WORDS, STOP)), TAKEN),
+            id="an error that is none",
+        ),
+        pytest.param(
+            stream(*WORDS, chunk({}, "stop", usage=TAKEN["usage"]), end=False) + b'data: {"usage": {"pro',
+            id="lost after its end",
+        ),
+        pytest.param(
+            orjson.dumps(
+                {"choices": [{"message": {"content": WHOLE.text}, "finish_reason": "stop"}]}
+                | {"model": "qwen", "usage": TAKEN["usage"]}
+            ),
+            id="no stream at all",
+        ),
     ],
 )
 def test_a_stream_makes_the_same_completion_as_a_whole_answer(body: bytes) -> None:
-    assert read_answer(assemble_stream(body)) == WHOLE
+    assert read_answer(body) == WHOLE
 
 
 def test_reasoning_alone_has_no_text_but_an_empty_text_is_one() -> None:
-    assert read_answer(assemble_stream(stream(ROLE, STOP))).text == ""
+    assert read_answer(stream(ROLE, STOP)).text == ""
     for reasoning in (chunk({"reasoning_content": "Hm."}), chunk({"reasoning": "Hm."})):
-        assert read_refusal(assemble_stream(stream(ROLE, reasoning, STOP, TAKEN))).code == "only_reasoning"
-        assert read_answer(assemble_stream(stream(ROLE, reasoning, *WORDS, STOP))).text == WHOLE.text
+        assert read_failure(stream(ROLE, reasoning, STOP, TAKEN)).code == "only_reasoning"
+        assert read_answer(stream(ROLE, reasoning, *WORDS, STOP)).text == WHOLE.text
 
 
 def test_refusals_are_assembled() -> None:
     body = stream(chunk({"refusal": "I can't"}), chunk({"refusal": " say."}), STOP)
-    assert read_answer(assemble_stream(body)).refusal == "I can't say."
+    assert read_answer(body).refusal == "I can't say."
 
 
 def test_texts_of_any_language_and_with_line_breaks_are_kept() -> None:
     text = "<mam> 穿着\u2028一顶\x85帽子\n。"
-    assert read_answer(assemble_stream(stream(chunk({"content": text}), STOP))).text == text
+    assert read_answer(stream(chunk({"content": text}), STOP)).text == text
 
 
 @pytest.mark.parametrize("body", [b"", stream(ROLE, *WORDS, end=False), stream(end=False)])
-def test_an_incomplete_stream_is_empty(body: bytes) -> None:
-    assert assemble_stream(body) == b""
+def test_an_incomplete_stream_is_a_lost_connection(body: bytes) -> None:
+    assert assemble_stream(body) is None
+    assert read_failure(body).code == "connection_lost"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +132,7 @@ def test_an_incomplete_stream_is_empty(body: bytes) -> None:
     ],
 )
 def test_malformed_chunks_are_ignored(odd: dict[str, Any] | bytes) -> None:
-    assert read_answer(assemble_stream(stream(ROLE, odd, *WORDS, STOP, TAKEN))) == WHOLE
+    assert read_answer(stream(ROLE, odd, *WORDS, STOP, TAKEN)) == WHOLE
 
 
 def test_a_body_that_cannot_be_decoded_is_unchanged() -> None:
@@ -105,18 +156,66 @@ def test_a_body_that_cannot_be_decoded_is_unchanged() -> None:
 )
 def test_an_error_in_a_stream_is_classified_as_what_it_names(code: object, action: RetryAction, decided: str) -> None:
     error = {"error": {"message": "The engine is gone.", "code": code}}
-    body = assemble_stream(stream(ROLE, error))
-    assert orjson.loads(body) == error
-    decision = read_refusal(body, streamed=True)
+    body = stream(ROLE, error)
+    assert assemble_stream(body) == error
+    decision = read_failure(body)
     assert (decision.action, decision.code) == (action, decided)
     assert "The engine is gone" in decision.message
+
+
+@pytest.mark.parametrize("end", [True, False])
+@pytest.mark.parametrize(
+    ("event", "action", "code", "said"),
+    [
+        (
+            b'event: error\ndata: {"code":"Throttling","message":"Too fast","request_id":"1"}\n\n',
+            RetryAction.WAIT,
+            "error_in_200",
+            "Too fast",
+        ),
+        (
+            b'data: {"object":"error","message":"It broke.","type":"InternalServerError","code":500}\n\n',
+            RetryAction.RETRY,
+            "http_500",
+            "It broke",
+        ),
+        (b'data: {"detail":"It broke"}\n\n', RetryAction.RETRY, "error_in_200", "It broke"),
+        (b"event: error\ndata: It broke\n\n", RetryAction.RETRY, "error_in_200", "It broke"),
+        (b'data: {"code":"InvalidApiKey","message":"Invalid API-key"}\n\n', RetryAction.STOP, "wrong_key", "Invalid"),
+    ],
+)
+def test_an_error_in_a_stream_needs_no_member_of_its_own(
+    event: bytes, action: RetryAction, code: str, said: str, end: bool
+) -> None:
+    decision = read_failure(stream(ROLE, end=False) + event + (b"data: [DONE]\n\n" if end else b""))
+    assert (decision.action, decision.code) == (action, code)
+    assert said in decision.message
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"error": {"message": "x", "code": "insufficient_quota"}}', "no_quota"),
+        (b"<html><body>Log in</body></html>", "not_an_api"),
+        (b"data: Error: upstream timed out\n\n", "invalid_json"),
+    ],
+)
+def test_a_body_that_is_no_stream_is_read_as_what_it_is(body: bytes, code: str) -> None:
+    assert read_failure(body).code == code
+
+
+def test_deep_values_in_a_stream_are_read() -> None:
+    deep = b'{"a": ' * 300 + b"1" + b"}" * 300
+    assert read_failure(b'data: {"error": %b}\n\n' % deep).code == "error_in_200"
+    last = orjson.dumps(chunk({"content": "<mam> sits."}, "stop"))[:-1] + b', "x": %b}' % deep
+    assert read_answer(stream(last)).text == "<mam> sits."
 
 
 def test_an_error_in_the_last_choice_of_a_stream_is_found() -> None:
     last = chunk({"content": ""}, "error") | {
         "choices": [{"delta": {}, "finish_reason": "error", "error": {"code": 502}}]
     }
-    assert read_refusal(assemble_stream(stream(ROLE, *WORDS, last)), streamed=True).code == "http_502"
+    assert read_failure(stream(ROLE, *WORDS, last)).code == "http_502"
 
 
 @pytest.mark.parametrize("value", ["text/event-stream", "Text/Event-Stream; charset=utf-8", " text/event-stream"])

@@ -15,7 +15,8 @@ import httpx2
 import pytest
 from aiohttp import web
 
-from persqa_client.client.classify import AttemptContext, classify_transport_error
+from persqa_client.client.classify import classify_transport_error
+from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.transport import Client, find_fault
 from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.client.classify import AttemptContext
-from persqa_client.client.response import assemble_stream, read_completion
+from persqa_client.client.failed_reply import AttemptContext
+from persqa_client.client.response import assemble_stream, read_completion, read_stream
 from tests.simulator.requests import SimulatorClient, chat_body, connect, image_part, make_image
 
 STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
@@ -29,7 +29,7 @@ def test_the_chunks_add_up_to_the_complete_answer(text: str) -> None:
     assert chunks.headers["content-type"].startswith("text/event-stream")
     assert len(parse_events(chunks.text)) > 5
     context = AttemptContext("http://sim/v1", "sim")
-    assert read_completion(assemble_stream(chunks.content), context) == read_completion(complete.content, context)
+    assert read_stream(chunks.content, context) == read_completion(complete.content, context)
 
 
 def test_usage_is_sent_on_request_only() -> None:
@@ -88,7 +88,9 @@ def test_a_body_without_a_choice_or_a_text_is_streamed_so() -> None:
     with connect(script=["no_choices", "null_content"]) as client:
         assert post_for_one_event(client)["choices"] == []
         chunks = client.post(chat_body(**STREAMED)).content
-    assert orjson.loads(assemble_stream(chunks))["choices"][0]["message"]["content"] is None
+    answer = assemble_stream(chunks)
+    assert isinstance(answer, dict)
+    assert answer["choices"][0]["message"]["content"] is None
 
 
 @pytest.mark.parametrize("fault", ["reset", "cut_body"])
