@@ -28,9 +28,9 @@ KEEP_ALIVE = 4.0
 PROXY_SCHEMES = frozenset(("http", "https"))
 
 
-def make_http_client(endpoint: Endpoint, connections: int) -> httpx2.AsyncClient:
-    """Raises SettingsError for a proxy that cannot be used, and for invalid certificate files."""
-    transport = AiohttpTransport(connections, find_proxy(endpoint.base_url), make_tls_context(endpoint))
+def make_http_client(endpoint: Endpoint, connections: int, proxy: httpx2.Proxy | None) -> httpx2.AsyncClient:
+    """Raises SettingsError for invalid certificate files."""
+    transport = AiohttpTransport(connections, proxy, make_tls_context(endpoint))
     return httpx2.AsyncClient(transport=transport, timeout=None)
 
 

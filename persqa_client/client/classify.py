@@ -18,7 +18,7 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from persqa_client.client.dialect import OPTIONAL_FIELDS, find_refused_field
-from persqa_client.client.error_body import ErrorBody, read_error_body
+from persqa_client.client.error_body import ErrorBody, read_error_body, redact_secrets
 from persqa_client.client.error_signs import (
     ACCOUNT,
     BAD_KEY,
@@ -32,6 +32,7 @@ from persqa_client.client.error_signs import (
     WRONG_PATH,
     Sign,
 )
+from persqa_client.client.redaction import Redactor
 from persqa_client.client.retry import parse_retry_after
 from persqa_client.limits.rate_limit import seconds_until_available
 from persqa_client.types import ErrorDecision, RetryAction
@@ -48,6 +49,8 @@ UNREACHABLE_CODES = frozenset(
     {"connection_lost", "http_502", "http_504", "http_530", *(f"http_{status}" for status in range(520, 529))}
 )
 
+# The query, the fragment, and the name and password of a user.
+URL_SECRETS = re.compile(r"[?#].*|(?<=//)[^/?#]*@", re.DOTALL)
 NO_FILES = "no_connection_files"  # this process may open no more files
 # Seconds: longer than the window of a limit per minute, which some servers word like a used-up quota.
 QUOTA_GRACE = 90.0
@@ -59,7 +62,8 @@ TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "
 class AttemptContext:
     base_url: str
     model: str
-    key: str = field(default="", repr=False)  # removed from every message
+    key: str = field(default="", repr=False)
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
     has_answered: bool = False  # if true, the settings are right, and a refused connection is an outage
     timeout: float = 120.0
     optional_fields: frozenset[str] = field(default=OPTIONAL_FIELDS)
@@ -142,7 +146,7 @@ class FailedReply:
 def classify_response(
     status: int, headers: Mapping[str, str], body: bytes, context: AttemptContext, *, now: float
 ) -> ErrorDecision:
-    return _classify(FailedReply(status, headers, read_error_body(body, context.key), context, now))
+    return _classify(FailedReply(status, headers, read_error_body(body, context.redactor), context, now))
 
 
 def classify_error_in_200(body: bytes, context: AttemptContext, *, streamed: bool, now: float) -> ErrorDecision:
@@ -150,7 +154,7 @@ def classify_error_in_200(body: bytes, context: AttemptContext, *, streamed: boo
 
     Older vLLM versions report all streamed errors as 400, although bad requests fail before the stream.
     """
-    error = read_error_body(body, context.key)
+    error = read_error_body(body, context.redactor)
     named = error.named_status
     status = 200 if named is None or (streamed and named == 400) else named
     return _classify(FailedReply(status, {}, error, context, now, in_200=not streamed))
@@ -178,8 +182,9 @@ def _classify_by_status(reply: FailedReply) -> ErrorDecision | None:
         message = f"Authentication failed (401 Unauthorized){said}: {reason}; {advice}"
         return reply.decide(RetryAction.STOP, "wrong_key", message)
     if 300 <= reply.status < 400:
-        # The query of a login page's URL may contain tokens.
-        target = reply.headers.get("location", "another address").partition("?")[0]
+        # A login page's URL may contain tokens.
+        target = URL_SECRETS.sub("", reply.headers.get("location", "another address"))
+        target = redact_secrets(target, context.redactor)
         message = f"{context.base_url} redirects to {target}; use the final address as --base-url"
         return reply.decide(RetryAction.STOP, "redirected", message)
     return None

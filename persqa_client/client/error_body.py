@@ -14,6 +14,9 @@ from typing import Any
 
 import orjson
 
+from persqa_client.client.redaction import Redactor
+
+NO_SECRETS = Redactor()
 # Validation errors repeat the request with its images and tokens, sometimes as JSON within JSON.
 BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")
 DATA_URL = re.compile(r"(?<=base64,)[^\s\"'<>]+")
@@ -108,14 +111,14 @@ class ErrorBody:
         return _parse_seconds(self.words.lower()[match.end() :]) if match else None
 
 
-def read_error_body(body: bytes, key: str = "") -> ErrorBody:
+def read_error_body(body: bytes, redactor: Redactor = NO_SECRETS) -> ErrorBody:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
         data = None
     if not isinstance(data, dict | list):
         text = body[:MAX_BODY_CHARS].decode("utf-8", "replace") if data is None else str(data)
-        return ErrorBody(texts=(text,) if text.strip() else (), said=_clean([text], key))
+        return ErrorBody(texts=(text,) if text.strip() else (), said=_clean([text], redactor))
     objects: list[dict[str, Any]] = []
     texts: list[str] = []
     for found in walk_error(data):
@@ -130,7 +133,7 @@ def read_error_body(body: bytes, key: str = "") -> ErrorBody:
         if name.lower() in CODE_KEYS and isinstance(value, str) and len(value) < 80
     )
     shown = texts or _fallback_texts(objects) or [body[:MAX_BODY_CHARS].decode("utf-8", "replace")]
-    return ErrorBody(tuple(objects), tuple(texts), codes - {""}, True, _clean(shown, key))
+    return ErrorBody(tuple(objects), tuple(texts), codes - {""}, True, _clean(shown, redactor))
 
 
 def walk_error(value: Any, depth: int = 0, key: str = "error") -> Iterator[dict[str, Any] | str]:
@@ -188,14 +191,14 @@ def _fallback_texts(objects: list[dict[str, Any]]) -> list[str]:
     return [name for name in names if isinstance(name, str)][:1]
 
 
-def _clean(texts: list[str], key: str) -> str:
+def _clean(texts: list[str], redactor: Redactor) -> str:
     """The messages in one line of at most MAX_MESSAGE_CHARS, without base64, keys, HTML and repetitions."""
     shown: list[str] = []
     for text in texts:
         text = text[:MAX_BODY_CHARS]
         if MARKUP.match(text):
             text = unescape(re.sub(r"<[^<>]*>", " ", re.sub(r"(?is)<(style|script).*?</\1>", " ", text)))
-        text = redact_secrets(" ".join(text.split()), key)
+        text = redact_secrets(" ".join(text.split()), redactor)
         if text and not any(text in one for one in shown):
             shown = [one for one in shown if one not in text] + [text]
     return ": ".join(one.rstrip(".:") if one is not shown[-1] else one for one in shown)[:MAX_MESSAGE_CHARS]
@@ -206,10 +209,8 @@ def mask_variable_text(message: str) -> str:
     return VARIABLE_TEXT.sub("#", message)
 
 
-def redact_secrets(text: str, key: str = "") -> str:
-    if key:
-        text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "…", text)
-    return KEY_LIKE.sub("…", BASE64_RUN.sub("…", DATA_URL.sub("…", text)))
+def redact_secrets(text: str, redactor: Redactor = NO_SECRETS) -> str:
+    return KEY_LIKE.sub("…", BASE64_RUN.sub("…", DATA_URL.sub("…", redactor.clean(text))))
 
 
 def _read_reset(headers: dict[str, Any]) -> float | None:

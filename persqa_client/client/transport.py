@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +24,7 @@ import httpx2
 from openai import APIStatusError, APITimeoutError, AsyncOpenAI, Omit, OpenAIError
 from openai._models import FinalRequestOptions
 
-from persqa_client.client.aiohttp_transport import make_http_client
+from persqa_client.client.aiohttp_transport import find_proxy, make_http_client
 from persqa_client.client.classify import (
     AttemptContext,
     TransportFault,
@@ -34,6 +33,7 @@ from persqa_client.client.classify import (
 )
 from persqa_client.client.error_body import redact_secrets
 from persqa_client.client.key_command import KeySource
+from persqa_client.client.redaction import Redactor, list_header_secrets, list_proxy_secrets
 from persqa_client.client.request import Body
 from persqa_client.client.response import assemble_stream, is_event_stream, read_completion
 from persqa_client.config import Endpoint
@@ -41,9 +41,6 @@ from persqa_client.errors import AttemptError, SettingsError
 from persqa_client.limits.open_files import SPARE_CONNECTIONS
 from persqa_client.types import Completion, ErrorDecision, RetryAction
 from persqa_client.urls import add_query
-
-# Shorter values of headers are removed from no message: they are words or numbers rather than secrets.
-MIN_SECRET_LENGTH = 8
 
 HEADERS = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "persqa-client"}
 
@@ -117,20 +114,22 @@ class Client(AbstractAsyncContextManager["Client"]):
         self.endpoint = endpoint
         self._observe_headers = observe_headers
         key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
-        self.context = AttemptContext(endpoint.base_url, endpoint.model, timeout=timeout)
+        self._headers = {name: value.get_secret_value() for name, value in endpoint.headers.items()}
+        proxy = None if http_client else find_proxy(endpoint.base_url)
+        self._redactor = Redactor([*list_header_secrets(self._headers), *list_proxy_secrets(proxy)])
+        self.context = AttemptContext(endpoint.base_url, endpoint.model, redactor=self._redactor, timeout=timeout)
         if fields is not None:
             self.context = replace(self.context, optional_fields=self.context.optional_fields | fields)
-        self._http = http_client or make_http_client(endpoint, connections + SPARE_CONNECTIONS)
+        self._http = http_client or make_http_client(endpoint, connections + SPARE_CONNECTIONS, proxy)
         # The SDK requires a key, which is not sent: the headers of the options take precedence.
         self._sdk = ChatOpenAI(
             api_key="none", base_url=endpoint.base_url, http_client=self._http, max_retries=0, timeout=None
         )
-        self._headers = {name: value.get_secret_value() for name, value in endpoint.headers.items()}
-        self._secrets = {value for value in self._headers.values() if len(value) >= MIN_SECRET_LENGTH}
         self._keys = KeySource(endpoint.api_key_command, key)
         self._use_key(key)
 
     def _use_key(self, key: str) -> None:
+        self._redactor.add_key(key)
         self.context = replace(self.context, key=key)
         own = ({"Authorization": f"Bearer {key}"} if key else {}) | self._headers
         self._get_headers = HEADERS | own
@@ -153,7 +152,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         # repeated by the server, into tracebacks.
         completion = await self._find_first_key() or await self._post_with_renewal(body, on_start)
         if isinstance(completion, ErrorDecision):
-            raise AttemptError(completion)
+            raise self._make_error(completion)
         if not self.context.has_answered:
             self.context = replace(self.context, has_answered=True)
         return completion
@@ -191,20 +190,13 @@ class Client(AbstractAsyncContextManager["Client"]):
         if not renewed:
             return explain_refused_key(decision, self.endpoint)
         if self.context.key != self._keys.key:
-            self._secrets.add(self.context.key)  # the server may still repeat it
             self._use_key(self._keys.key)
         return None
 
-    def _read_completion(self, content: bytes, now: float, *, streamed: bool) -> Completion | ErrorDecision:
-        completion = read_completion(content, self.context, streamed=streamed, now=now)
-        if isinstance(completion, ErrorDecision) and self._secrets:
-            return read_completion(self._remove_secrets(content), self.context, streamed=streamed, now=now)
-        return completion
-
-    def _remove_secrets(self, content: bytes) -> bytes:
-        for secret in self._secrets:
-            content = re.sub(rb"(?<!\w)%b(?!\w)" % re.escape(secret.encode()), "…".encode(), content)
-        return content
+    def _make_error(self, decision: ErrorDecision) -> AttemptError:
+        """The server's words were cleaned when they were read, before they were shortened; the rest is cleaned here."""
+        raw = decision.raw and self._redactor.clean_message(decision.raw)
+        return AttemptError(replace(decision, message=self._redactor.clean_message(decision.message), raw=raw))
 
     async def _post(self, body: Body | bytes, on_start: Callable[[], None] | None) -> Completion | ErrorDecision:
         options = self._options.model_copy(update={"content": body})
@@ -230,13 +222,13 @@ class Client(AbstractAsyncContextManager["Client"]):
     def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> Completion | ErrorDecision:
         now = time.time()
         if not 200 <= status < 300:
-            return classify_response(status, headers, self._remove_secrets(content), self.context, now=now)
+            return classify_response(status, headers, content, self.context, now=now)
         streamed = status == 200 and is_event_stream(headers)
         if streamed and not (content := assemble_stream(content)):
             return classify_transport_error("reset", "the stream ended too early", self.context)
         if self._observe_headers is not None:
             self._observe_headers(headers)
-        return self._read_completion(content, now, streamed=streamed)
+        return read_completion(content, self.context, streamed=streamed, now=now)
 
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
         """Status and body of a GET, such as /health or /v1/models. Raises AttemptError without a response.
@@ -245,9 +237,11 @@ class Client(AbstractAsyncContextManager["Client"]):
         """
         response = await self._find_first_key() or await self._get(url, timeout)
         if isinstance(response, ErrorDecision):
-            raise AttemptError(response)
+            raise self._make_error(response)
         content = response.content
-        return response.status_code, content if response.is_success else self._remove_secrets(content)
+        if not response.is_success:
+            content = self._redactor.clean(content.decode("utf-8", "replace")).encode()
+        return response.status_code, content
 
     async def _get(self, url: str, timeout: float) -> httpx2.Response | ErrorDecision:
         try:
@@ -261,7 +255,7 @@ class Client(AbstractAsyncContextManager["Client"]):
 
     def _classify_exception(self, error: BaseException) -> ErrorDecision:
         fault, detail = find_fault(error)
-        return classify_transport_error(fault, redact_secrets(detail, self.context.key), self.context)
+        return classify_transport_error(fault, redact_secrets(detail, self._redactor), self.context)
 
     async def alive(self) -> bool:
         """Whether /health returns no 5xx; a 404 counts as alive, since only some servers have the route."""
