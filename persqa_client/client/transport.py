@@ -30,6 +30,7 @@ from persqa_client.client.classify import (
     TransportFault,
     classify_response,
     classify_transport_error,
+    quote_server_message,
 )
 from persqa_client.client.error_body import redact_secrets
 from persqa_client.client.key_command import KeySource
@@ -171,27 +172,33 @@ class Client(AbstractAsyncContextManager["Client"]):
         if self.endpoint.api_key_command is None or self.context.key:
             return None
         try:
-            if await self._keys.replace(""):
-                self._use_key(self._keys.key)
-                return None
+            await self._replace_key("")
         except SettingsError as error:
             return ErrorDecision(RetryAction.STOP, "wrong_key", str(error))
-        return ErrorDecision(RetryAction.STOP, "wrong_key", "--api-key-command printed no key.")
+        return None
 
     async def _renew_key(self, refused: str, decision: ErrorDecision) -> ErrorDecision | None:
-        """None if there is another key than the refused one. Only a key that has worked can have expired."""
+        """None if there is another key than the refused one. Only a key that has worked can have expired.
+
+        A command that fails may succeed later, so the endpoint counts as unavailable until then.
+        """
         if self.endpoint.api_key_command is None or not self.context.has_answered:
             return explain_refused_key(decision, self.endpoint)
         try:
-            renewed = await self._keys.replace(refused)
+            if await self._replace_key(refused):
+                return None
         except SettingsError as error:
-            message = f"The key has expired (401 Unauthorized), and there is no new one. {error}"
-            return replace(decision, message=message)
-        if not renewed:
-            return explain_refused_key(decision, self.endpoint)
+            quote = quote_server_message(decision.raw or "")
+            message = f"The key has expired (401 Unauthorized){quote}. There is no new one: {error}"
+            return replace(decision, action=RetryAction.AWAIT_RECOVERY, code="no_new_key", message=message)
+        return explain_refused_key(decision, self.endpoint)
+
+    async def _replace_key(self, refused: str) -> bool:
+        """Whether there is now another key than the refused one. Raises SettingsError if the command fails."""
+        is_new = await self._keys.replace(refused)
         if self.context.key != self._keys.key:
             self._use_key(self._keys.key)
-        return None
+        return is_new
 
     def _make_error(self, decision: ErrorDecision) -> AttemptError:
         """The server's words were cleaned when they were read, before they were shortened; the rest is cleaned here."""
@@ -258,14 +265,20 @@ class Client(AbstractAsyncContextManager["Client"]):
         return classify_transport_error(fault, redact_secrets(detail, self._redactor), self.context)
 
     async def alive(self) -> bool:
-        """Whether /health returns no 5xx; a 404 counts as alive, since only some servers have the route."""
+        """Whether there is a key, and /health returns no 5xx.
+
+        A 404 counts as alive, since only some servers have the route.
+        """
         try:
+            if self._keys.error is not None:
+                await self._replace_key(self.context.key)
             status, _ = await self.get(f"{self.endpoint.root_url}/health", timeout=5.0)
-        except AttemptError:
+        except (AttemptError, SettingsError):
             return False
         return status < 500
 
     async def aclose(self) -> None:
+        await self._keys.aclose()
         await self._http.aclose()
 
     async def __aexit__(self, *error: object) -> None:
