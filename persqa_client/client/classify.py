@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
+from persqa_client.client.authentication import NO_KEY, Authentication
 from persqa_client.client.dialect import OPTIONAL_FIELDS, find_refused_field
 from persqa_client.client.error_body import ErrorBody, read_error_body, redact_secrets
 from persqa_client.client.error_signs import (
@@ -62,7 +63,7 @@ TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "
 class AttemptContext:
     base_url: str
     model: str
-    key: str = field(default="", repr=False)
+    authentication: Authentication = NO_KEY
     redactor: Redactor = field(default_factory=Redactor, repr=False)
     has_answered: bool = False  # if true, the settings are right, and a refused connection is an outage
     timeout: float = 120.0
@@ -176,10 +177,9 @@ def _classify(reply: FailedReply) -> ErrorDecision:
 def _classify_by_status(reply: FailedReply) -> ErrorDecision | None:
     context = reply.context
     if reply.status == 401:
-        reason = "the key is wrong or expired" if context.key else "the server requires a key and none was sent"
         said = "" if reply.error.is_bare else reply.quote
-        advice = "name the variable that holds the right key with --api-key-env"
-        message = f"Authentication failed (401 Unauthorized){said}: {reason}; {advice}"
+        given = context.authentication
+        message = f"Authentication failed (401 Unauthorized){said}: {given.reason}; {given.advice}"
         return reply.decide(RetryAction.STOP, "wrong_key", message)
     if 300 <= reply.status < 400:
         # A login page's URL may contain tokens.
@@ -196,14 +196,17 @@ def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
     From an overloaded server it must last: limits per minute are worded like used-up quotas, and gateways without a
     free channel say that there is no such model. A server that says when to come back is only overloaded.
     """
-    status, quote, model = reply.status, reply.quote, reply.context.model
+    status, quote, context = reply.status, reply.quote, reply.context
     busy = status in BUSY_STATUSES
     if status == 402 and IN_FLIGHT.in_words(reply.error.words):
         message = f"The account's credit is reserved for requests in flight (402){quote}"
         return reply.decide(RetryAction.RETRY, "http_402", message)
     found = None
     if reply.shows(BAD_KEY):
-        found = ("wrong_key", f"The key was refused ({reply.where}){quote}; check --api-key-env")
+        found = (
+            "wrong_key",
+            f"The key was refused ({reply.where}){quote}; check {context.authentication.settings}",
+        )
     elif status == 402:
         found = ("no_credit", f"The account has no credit (402 Payment Required){quote}")
     elif reply.shows(ACCOUNT):
@@ -214,7 +217,7 @@ def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
     elif status == 404 and reply.shows(NO_IMAGES):
         found = ("no_pictures", f"The model takes no images ({reply.where}){quote}; use a vision-language model")
     elif reply.shows(MODEL) or (status == 404 and reply.names_the_model):
-        problem = f"The server does not serve the model {model!r} ({reply.where})"
+        problem = f"The server does not serve the model {context.model!r} ({reply.where})"
         found = ("unknown_model", f"{problem}{quote}; check --model")
     if found is None or (busy and reply.says_when):
         return None

@@ -25,6 +25,7 @@ from openai import APIStatusError, APITimeoutError, AsyncOpenAI, Omit, OpenAIErr
 from openai._models import FinalRequestOptions
 
 from persqa_client.client.aiohttp_transport import find_proxy, make_http_client
+from persqa_client.client.authentication import find_authentication
 from persqa_client.client.classify import (
     AttemptContext,
     TransportFault,
@@ -130,8 +131,12 @@ class Client(AbstractAsyncContextManager["Client"]):
         self._use_key(key)
 
     def _use_key(self, key: str) -> None:
+        self._key = key
         self._redactor.add_key(key)
-        self.context = replace(self.context, key=key)
+        authentication = find_authentication(
+            has_key=bool(key), has_command=self.endpoint.api_key_command is not None, headers=self._headers
+        )
+        self.context = replace(self.context, authentication=authentication)
         own = ({"Authorization": f"Bearer {key}"} if key else {}) | self._headers
         self._get_headers = HEADERS | own
         has_credentials = any(name.lower() == "authorization" for name in own)
@@ -161,15 +166,15 @@ class Client(AbstractAsyncContextManager["Client"]):
     async def _post_with_renewal(
         self, body: Body | bytes, on_start: Callable[[], None] | None
     ) -> Completion | ErrorDecision:
-        key = self.context.key
+        key = self._key
         completion = await self._post(body, on_start)
-        if isinstance(completion, ErrorDecision) and completion.status == 401:
+        if isinstance(completion, ErrorDecision) and completion.code == "wrong_key":
             return await self._renew_key(key, completion) or await self._post(body, on_start)
         return completion
 
     async def _find_first_key(self) -> ErrorDecision | None:
         """Asks the command of an endpoint that was given no key. Returns why there is none."""
-        if self.endpoint.api_key_command is None or self.context.key:
+        if self.endpoint.api_key_command is None or self._key:
             return None
         try:
             await self._replace_key("")
@@ -183,22 +188,26 @@ class Client(AbstractAsyncContextManager["Client"]):
         A command that fails may succeed later, so the endpoint counts as unavailable until then.
         """
         if self.endpoint.api_key_command is None or not self.context.has_answered:
-            return explain_refused_key(decision, self.endpoint)
+            return decision
         try:
             if await self._replace_key(refused):
                 return None
         except SettingsError as error:
             quote = quote_server_message(decision.raw or "")
-            message = f"The key has expired (401 Unauthorized){quote}. There is no new one: {error}"
+            message = f"The key has expired ({decision.status}){quote}. There is no new one: {error}"
             return replace(decision, action=RetryAction.AWAIT_RECOVERY, code="no_new_key", message=message)
-        return explain_refused_key(decision, self.endpoint)
+        return decision
 
     async def _replace_key(self, refused: str) -> bool:
         """Whether there is now another key than the refused one. Raises SettingsError if the command fails."""
         is_new = await self._keys.replace(refused)
-        if self.context.key != self._keys.key:
+        if self._key != self._keys.key:
             self._use_key(self._keys.key)
         return is_new
+
+    def redact(self, text: str) -> str:
+        """A text without the endpoint's secrets."""
+        return self._redactor.clean_message(text)
 
     def _make_error(self, decision: ErrorDecision) -> AttemptError:
         """The server's words were cleaned when they were read, before they were shortened; the rest is cleaned here."""
@@ -271,7 +280,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         """
         try:
             if self._keys.error is not None:
-                await self._replace_key(self.context.key)
+                await self._replace_key(self._key)
             status, _ = await self.get(f"{self.endpoint.root_url}/health", timeout=5.0)
         except (AttemptError, SettingsError):
             return False
@@ -283,17 +292,6 @@ class Client(AbstractAsyncContextManager["Client"]):
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
-
-
-def explain_refused_key(decision: ErrorDecision, endpoint: Endpoint) -> ErrorDecision:
-    """A 401 with advice that fits where the credentials come from."""
-    if endpoint.api_key_command is not None:
-        what = "the key that --api-key-command printed is wrong or expired"
-    elif endpoint.headers and endpoint.api_key is None:
-        what = f"the value of --header {' or '.join(endpoint.headers)} is wrong or expired"
-    else:
-        return decision
-    return replace(decision, message=f"Authentication failed (401 Unauthorized): {what}.")
 
 
 def iter_causes(error: BaseException | None) -> Iterator[BaseException]:

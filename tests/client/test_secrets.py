@@ -19,7 +19,7 @@ from persqa_client.types import ErrorDecision
 KEY = "my-Own.Key+42"
 PICTURE = base64.b64encode(random.Random(1).randbytes(3000)).decode()
 SMALL = base64.b64encode(b"\x89PNG small one").decode()
-CONTEXT = AttemptContext("http://gpu:8000/v1", "qwen", key=KEY, redactor=Redactor([KEY]))
+CONTEXT = AttemptContext("http://gpu:8000/v1", "qwen", redactor=Redactor([KEY]))
 
 
 def echo(picture: str) -> dict[str, object]:
