@@ -56,7 +56,7 @@ NO_FILES = "no_connection_files"  # this process may open no more files
 # Seconds: longer than the window of a limit per minute, which some servers word like a used-up quota.
 QUOTA_GRACE = 90.0
 
-TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files"]
+TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files", "malformed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +343,9 @@ def classify_transport_error(fault: TransportFault, detail: str, context: Attemp
     if fault == "dns":
         message = f"The host of {url} can no longer be resolved."
         return ErrorDecision(RetryAction.AWAIT_RECOVERY, "no_connection_dns", message)
+    if fault == "malformed":
+        message = f"The response of {url} is not valid HTTP ({detail}): check the scheme and port of --base-url."
+        return ErrorDecision(RetryAction.RETRY, "connection_lost", message)
     return ErrorDecision(RetryAction.RETRY, "connection_lost", f"The connection was lost ({detail or fault}).")
 
 

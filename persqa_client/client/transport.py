@@ -9,31 +9,28 @@ Uses the OpenAI SDK over aiohttp. The unmodified SDK needs 4.1 times the CPU tim
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
-import aiohttp
 import httpx2
-from openai import APIStatusError, APITimeoutError, AsyncOpenAI, Omit, OpenAIError
+from openai import APIStatusError, AsyncOpenAI, Omit
 from openai._models import FinalRequestOptions
 
 from persqa_client.client.aiohttp_transport import find_proxy, make_http_client
 from persqa_client.client.authentication import find_authentication
 from persqa_client.client.classify import (
     AttemptContext,
-    TransportFault,
     classify_response,
     classify_transport_error,
     quote_server_message,
 )
 from persqa_client.client.error_body import redact_secrets
+from persqa_client.client.faults import SEND_ERRORS, find_fault, shorten
 from persqa_client.client.key_command import KeySource
 from persqa_client.client.redaction import Redactor, list_header_secrets, list_proxy_secrets
 from persqa_client.client.request import Body
@@ -58,9 +55,6 @@ class OwnRequestFilter(logging.Filter):
 
 
 logging.getLogger("httpx2").addFilter(OwnRequestFilter())
-
-SEND_ERRORS = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
-TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 
 class ChatOpenAI(AsyncOpenAI):
@@ -271,7 +265,7 @@ class Client(AbstractAsyncContextManager["Client"]):
 
     def _classify_exception(self, error: BaseException) -> ErrorDecision:
         fault, detail = find_fault(error)
-        return classify_transport_error(fault, redact_secrets(detail, self._redactor), self.context)
+        return classify_transport_error(fault, shorten(redact_secrets(detail, self._redactor)), self.context)
 
     async def alive(self) -> bool:
         """Whether there is a key, and /health returns no 5xx.
@@ -292,38 +286,3 @@ class Client(AbstractAsyncContextManager["Client"]):
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
-
-
-def iter_causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen = set[int]()
-    while error is not None and id(error) not in seen:
-        yield error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-
-
-def find_fault(error: BaseException) -> tuple[TransportFault, str]:
-    """The fault of an exception, and the message of its innermost cause.
-
-    Searches the whole chain, because the SDK and httpx2 wrap exceptions.
-    """
-    chain = list(iter_causes(error))
-    detail = next((text for link in reversed(chain) if (text := str(link).strip())), "")
-    if any(isinstance(link, OSError) and link.errno in TOO_MANY_FILES for link in chain):
-        return "files", detail
-    for kinds, fault in FAULTS:
-        if any(isinstance(link, kinds) for link in chain):
-            return fault, detail
-    return "reset", detail
-
-
-# The first match counts, so specific classes come first.
-FAULTS: tuple[tuple[tuple[type[BaseException], ...], TransportFault], ...] = (
-    ((aiohttp.InvalidURL, httpx2.InvalidURL, httpx2.UnsupportedProtocol), "url"),
-    ((aiohttp.ClientSSLError, ssl.SSLError), "tls"),
-    ((aiohttp.ClientConnectorDNSError,), "dns"),
-    ((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), "proxy"),
-    ((ConnectionRefusedError, aiohttp.ClientConnectorError), "refused"),
-    ((ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError), "reset"),
-    ((APITimeoutError, httpx2.TimeoutException), "timeout"),
-)
