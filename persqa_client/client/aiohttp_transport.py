@@ -189,7 +189,6 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     async def _send_twice_if_stale(self, send: Send) -> aiohttp.ClientResponse:
         if self._session is None:
             self._session = self._open_session(keepalive_timeout=KEEP_ALIVE)
-        CONNECTION.set(None)
         try:
             return await send(self._session)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
@@ -197,13 +196,18 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             if not (isinstance(protocol, IdleProtocol) and protocol.was_stale):
                 raise
             failure = error
+        finally:
+            CONNECTION.set(None)
         # Other idle connections may be stale, too.
         if self._fresh_session is None:
             self._fresh_session = self._open_session(force_close=True)
         with suppress(aiohttp.ClientError, OSError):
             return await send(self._fresh_session)
         # The first failure counts: a server that crashes when it gets a request refuses the next one.
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # whose traceback has this frame and the request's images: a reference cycle
 
     def _open_session(self, **settings: Any) -> aiohttp.ClientSession:
         tls = True if self._tls is None else self._tls
