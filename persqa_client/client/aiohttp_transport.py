@@ -1,5 +1,7 @@
 """HTTP over aiohttp for one endpoint: connections, proxy, certificates.
 
+A request that fails because the server closed an idle connection at that moment is sent again on a new one.
+
 ``get_environment_proxies`` and ``URLPattern`` are private names of httpx2, which applies proxy variables only to its
 own transport. It knows networks in NO_PROXY (10.0.0.0/8); urllib does not.
 """
@@ -8,13 +10,16 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
+from typing import Any
 
 import aiohttp
 import httpx2
 import pybase64
+from aiohttp.client_proto import ResponseHandler
 from httpx2._utils import URLPattern, get_environment_proxies
 from yarl import URL
 
@@ -25,12 +30,15 @@ from persqa_client.urls import is_loopback
 
 # Seconds to keep idle connections. uvicorn, vLLM's server, closes them after 5 s.
 KEEP_ALIVE = 4.0
+Send = Callable[[aiohttp.ClientSession], Awaitable[aiohttp.ClientResponse]]
+# Gateways add headers of some kilobytes; aiohttp's own limit is 8,190 bytes.
+MAX_HEADER_SIZE = 65_536
 PROXY_SCHEMES = frozenset(("http", "https"))
 
 
-def make_http_client(endpoint: Endpoint, connections: int) -> httpx2.AsyncClient:
-    """Raises SettingsError for a proxy that cannot be used, and for invalid certificate files."""
-    transport = AiohttpTransport(connections, find_proxy(endpoint.base_url), make_tls_context(endpoint))
+def make_http_client(endpoint: Endpoint, connections: int, proxy: httpx2.Proxy | None) -> httpx2.AsyncClient:
+    """Raises SettingsError for invalid certificate files."""
+    transport = AiohttpTransport(connections, proxy, make_tls_context(endpoint))
     return httpx2.AsyncClient(transport=transport, timeout=None)
 
 
@@ -93,6 +101,43 @@ def error_about_file(setting: str, path: object, lack: str) -> Iterator[None]:
         raise SettingsError(f"{setting}: {path} can't be read ({error.strerror}).") from None
 
 
+class IdleProtocol(ResponseHandler):
+    """A connection that knows whether it is reused, and whether a byte has arrived since."""
+
+    uses = 0
+    has_received = False
+
+    def data_received(self, data: bytes) -> None:
+        self.has_received = True
+        super().data_received(data)
+
+    @property
+    def was_stale(self) -> bool:
+        """Whether the server had closed it before it read the latest request, as far as can be seen."""
+        return self.uses > 1 and not self.has_received
+
+
+# The connection of the latest request of this task.
+CONNECTION: ContextVar[ResponseHandler | None] = ContextVar("persqa_connection", default=None)
+
+
+class IdleConnector(aiohttp.TCPConnector):
+    """Sets the connection's protocol through a private attribute. If a later aiohttp ignores it, nothing is resent."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._factory: partial[Any] = partial(IdleProtocol, loop=self._loop)
+
+    async def connect(self, *args: Any, **settings: Any) -> Any:
+        connection = await super().connect(*args, **settings)
+        protocol = connection.protocol
+        if isinstance(protocol, IdleProtocol):
+            protocol.uses += 1
+            protocol.has_received = False
+        CONNECTION.set(protocol)
+        return connection
+
+
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Sends httpx2's requests through aiohttp, without redirects. Raises aiohttp's exceptions.
 
@@ -110,17 +155,17 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             credentials = pybase64.b64encode(b":".join(proxy.raw_auth)).decode()
             self._proxy_headers = {"Proxy-Authorization": f"Basic {credentials}"}
         self._session: aiohttp.ClientSession | None = None
+        self._fresh_session: aiohttp.ClientSession | None = None  # whose connections are used once
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         is_https = request.url.scheme == "https"
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
         if not is_https:
             headers += self._proxy_headers.items()
-        if self._session is None:
-            self._session = self._open_session()
-        response = await self._session.request(
-            request.method,
-            URL(str(request.url), encoded=True),
+        send = partial(
+            aiohttp.ClientSession.request,
+            method=request.method,
+            url=URL(str(request.url), encoded=True),
             headers=headers,
             data=request.content or None if isinstance(request.stream, httpx2.ByteStream) else request.stream,
             allow_redirects=False,
@@ -128,6 +173,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             # Sent only to the proxy, to open a tunnel.
             proxy_headers=self._proxy_headers if is_https else None,
         )
+        response = await self._send_twice_if_stale(send)
         # Of duplicate headers the first counts.
         first_headers = {name.lower(): value for name, value in reversed(response.raw_headers)}
         first_headers.pop(b"set-cookie", None)
@@ -142,21 +188,44 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         async with response:
             return make_response(content=await response.read())
 
-    def _open_session(self) -> aiohttp.ClientSession:
+    async def _send_twice_if_stale(self, send: Send) -> aiohttp.ClientResponse:
+        if self._session is None:
+            self._session = self._open_session(keepalive_timeout=KEEP_ALIVE)
+        try:
+            return await send(self._session)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            protocol = CONNECTION.get()
+            if not (isinstance(protocol, IdleProtocol) and protocol.was_stale):
+                raise
+            failure = error
+        finally:
+            CONNECTION.set(None)
+        # Other idle connections may be stale, too.
+        if self._fresh_session is None:
+            self._fresh_session = self._open_session(force_close=True)
+        with suppress(aiohttp.ClientError, OSError):
+            return await send(self._fresh_session)
+        # The first failure counts: a server that crashes when it gets a request refuses the next one.
+        try:
+            raise failure
+        finally:
+            del failure  # whose traceback has this frame and the request's images: a reference cycle
+
+    def _open_session(self, **settings: Any) -> aiohttp.ClientSession:
+        tls = True if self._tls is None else self._tls
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._connections,
-                keepalive_timeout=KEEP_ALIVE,
-                ssl=True if self._tls is None else self._tls,
-            ),
+            connector=IdleConnector(limit=self._connections, ssl=tls, **settings),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
+            max_line_size=MAX_HEADER_SIZE,
+            max_field_size=MAX_HEADER_SIZE,
         )
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._fresh_session):
+            if session is not None:
+                await session.close()
 
 
 class ResponseStream(httpx2.AsyncByteStream):

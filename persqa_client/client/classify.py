@@ -20,7 +20,7 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from persqa_client.client.dialect import find_refused_field
-from persqa_client.client.error_body import read_error_body
+from persqa_client.client.error_body import read_error_body, redact_secrets
 from persqa_client.client.error_signs import (
     ACCOUNT,
     BAD_KEY,
@@ -50,18 +50,19 @@ UNREACHABLE_CODES = frozenset(
 )
 
 PROXY_AUTHENTICATION = 407
-
+# The query, the fragment, and the name and password of a user.
+URL_SECRETS = re.compile(r"[?#].*|(?<=//)[^/?#]*@", re.DOTALL)
 NO_FILES = "no_connection_files"  # this process may open no more files
 # Seconds: longer than the window of a limit per minute, which some servers word like a used-up quota.
 QUOTA_GRACE = 90.0
 
-TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files"]
+TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files", "malformed"]
 
 
 def classify_response(
     status: int, headers: Mapping[str, str], body: bytes, context: AttemptContext, *, now: float
 ) -> ErrorDecision:
-    return _classify(FailedReply(status, headers, read_error_body(body, context.key), context, now))
+    return _classify(FailedReply(status, headers, read_error_body(body, context.redactor), context, now))
 
 
 def classify_error_in_200(body: Json, context: AttemptContext, *, streamed: bool, now: float) -> ErrorDecision:
@@ -69,7 +70,7 @@ def classify_error_in_200(body: Json, context: AttemptContext, *, streamed: bool
 
     Older vLLM versions report all streamed errors as 400, although bad requests fail before the stream.
     """
-    error = read_error_body(body, context.key)
+    error = read_error_body(body, context.redactor)
     named = error.named_status
     status = 200 if named is None or (streamed and named == 400) else named
     return _classify(FailedReply(status, {}, error, context, now, in_200=not streamed))
@@ -91,16 +92,16 @@ def _classify(reply: FailedReply) -> ErrorDecision:
 def _classify_by_status(reply: FailedReply) -> ErrorDecision | None:
     context = reply.context
     if reply.status == 401:
-        reason = "the key is wrong or expired" if context.key else "the server requires a key and none was sent"
         said = "" if reply.error.is_bare else reply.quote
-        advice = "name the variable that holds the right key with --api-key-env"
-        message = f"Authentication failed (401 Unauthorized){said}: {reason}; {advice}"
+        given = context.authentication
+        message = f"Authentication failed (401 Unauthorized){said}: {given.reason}; {given.advice}"
         return reply.decide(RetryAction.STOP, "wrong_key", message)
     if reply.status == PROXY_AUTHENTICATION:
         return classify_proxy_answer(reply.status, context)
     if 300 <= reply.status < 400:
-        # The query of a login page's URL may contain tokens.
-        target = reply.headers.get("location", "another address").partition("?")[0]
+        # A login page's URL may contain tokens.
+        target = URL_SECRETS.sub("", reply.headers.get("location", "another address"))
+        target = redact_secrets(target, context.redactor)
         message = f"{context.base_url} redirects to {target}; use the final address as --base-url"
         return reply.decide(RetryAction.STOP, "redirected", message)
     return None
@@ -112,14 +113,15 @@ def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
     From an overloaded server it must last: limits per minute are worded like used-up quotas, and gateways without a
     free channel say that there is no such model. A server that says when to come back is only overloaded.
     """
-    status, quote, model = reply.status, reply.quote, reply.context.model
+    status, quote, context = reply.status, reply.quote, reply.context
     busy = status in BUSY_STATUSES
     if status == 402 and IN_FLIGHT.in_words(reply.error.words):
         message = f"The account's credit is reserved for requests in flight (402){quote}"
         return reply.decide(RetryAction.RETRY, "http_402", message)
     found = None
     if reply.shows(BAD_KEY):
-        found = ("wrong_key", f"The key was refused ({reply.where}){quote}; check --api-key-env")
+        message = f"The key was refused ({reply.where}){quote}; check {context.authentication.settings}"
+        found = ("wrong_key", message)
     elif reply.shows(NO_PERMISSION):
         found = ("forbidden", f"Access denied ({reply.where}){quote}; check the permissions of the key")
     elif status == 402:
@@ -132,7 +134,7 @@ def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
     elif status == 404 and (reply.shows(NO_IMAGES) or reply.allows_no_images):
         found = ("no_pictures", f"The model takes no images ({reply.where}){quote}; use a vision-language model")
     elif reply.shows(MODEL) or (status == 404 and reply.names_the_model):
-        problem = f"The server does not serve the model {model!r} ({reply.where})"
+        problem = f"The server does not serve the model {context.model!r} ({reply.where})"
         found = ("unknown_model", f"{problem}{quote}; check --model")
     if found is None or (busy and reply.says_when):
         return None
@@ -260,6 +262,9 @@ def classify_transport_error(fault: TransportFault, detail: str, context: Attemp
     if fault == "dns":
         message = f"The host of {url} can no longer be resolved."
         return ErrorDecision(RetryAction.AWAIT_RECOVERY, "no_connection_dns", message)
+    if fault == "malformed":
+        message = f"The response of {url} is not valid HTTP ({detail}): check the scheme and port of --base-url."
+        return ErrorDecision(RetryAction.RETRY, "connection_lost", message)
     return ErrorDecision(RetryAction.RETRY, "connection_lost", f"The connection was lost ({detail or fault}).")
 
 

@@ -14,8 +14,10 @@ from typing import Any
 
 import orjson
 
+from persqa_client.client.redaction import Redactor
 from persqa_client.types import Json
 
+NO_SECRETS = Redactor()
 BYTE_ORDER_MARK = "\ufeff".encode()
 # Validation errors repeat the request with its images and tokens, sometimes as JSON within JSON.
 BASE64_RUN = re.compile(r"(?:[A-Za-z0-9+/=_\-]|\\[/n]){120,}")
@@ -162,19 +164,18 @@ class Found:
                 yield normalise_code(value)
 
 
-def read_error_body(body: bytes | Json, key: str = "") -> ErrorBody:
-    """``key`` is removed from what is said."""
+def read_error_body(body: bytes | Json, redactor: Redactor = NO_SECRETS) -> ErrorBody:
     data = load_json(body) if isinstance(body, bytes) else body
     if not isinstance(data, dict | list):
         text = shorten(_decode_ends(body) if data is None and isinstance(body, bytes) else str(data))
-        return _make_body([text] if text.strip() else [], said=_clean([text], key))
+        return _make_body([text] if text.strip() else [], said=_clean([text], redactor))
     found = list(walk_error(data))
     objects = [one.value for one in found if isinstance(one.value, dict)]
     texts = list(_take_texts(found))
     whole = body if isinstance(body, bytes) else dump(body)
     shown = texts or _fallback_texts(objects) or [shorten(_decode_ends(whole))]
     codes = frozenset(code for one in found for code in one.codes if code)
-    return _make_body(texts, said=_clean(shown, key), objects=tuple(objects), codes=codes, is_json=True)
+    return _make_body(texts, said=_clean(shown, redactor), objects=tuple(objects), codes=codes, is_json=True)
 
 
 def _take_texts(found: list[Found]) -> Iterator[str]:
@@ -292,13 +293,13 @@ def _fallback_texts(objects: list[dict[str, Any]]) -> list[str]:
     return [name for name in names if isinstance(name, str)][:1]
 
 
-def _clean(texts: list[str], key: str) -> str:
+def _clean(texts: list[str], redactor: Redactor) -> str:
     """The messages in one line of at most MAX_MESSAGE_CHARS, without base64, keys, HTML and repetitions."""
     shown: list[str] = []
     for text in texts:
         if MARKUP.match(text):
             text = unescape(re.sub(r"<[^<>]*>", " ", re.sub(r"(?is)<(style|script)\b.*?(?:</\1>|\Z)", " ", text)))
-        text = redact_secrets(" ".join(text.split()), key)
+        text = redact_secrets(" ".join(text.split()), redactor)
         if text and not any(text in one for one in shown):
             shown = [one for one in shown if one not in text] + [text]
     return ": ".join(one.rstrip(".:") if one is not shown[-1] else one for one in shown)[:MAX_MESSAGE_CHARS]
@@ -309,10 +310,8 @@ def mask_variable_text(message: str) -> str:
     return VARIABLE_TEXT.sub("#", message)
 
 
-def redact_secrets(text: str, key: str = "") -> str:
-    if key:
-        text = re.sub(rf"(?<!\w){re.escape(key)}(?!\w)", "…", text)
-    return KEY_LIKE.sub("…", BASE64_RUN.sub("…", DATA_URL.sub("…", text)))
+def redact_secrets(text: str, redactor: Redactor = NO_SECRETS) -> str:
+    return KEY_LIKE.sub("…", BASE64_RUN.sub("…", DATA_URL.sub("…", redactor.clean(text))))
 
 
 def _read_reset(headers: dict[str, Any]) -> float | None:

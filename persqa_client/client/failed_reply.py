@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from persqa_client.client.authentication import NO_KEY, Authentication
 from persqa_client.client.dialect import OPTIONAL_FIELDS
 from persqa_client.client.error_body import ErrorBody
 from persqa_client.client.error_signs import OVERLOAD, REFUSED_ROW, SERVER_FAILURE, TOO_MANY_IMAGES, Sign
+from persqa_client.client.redaction import Redactor
 from persqa_client.client.retry import parse_retry_after
 from persqa_client.limits.rate_limit import seconds_until_available
 from persqa_client.types import ErrorDecision, RetryAction
@@ -18,7 +20,8 @@ from persqa_client.types import ErrorDecision, RetryAction
 class AttemptContext:
     base_url: str
     model: str
-    key: str = field(default="", repr=False)  # removed from every message
+    authentication: Authentication = NO_KEY
+    redactor: Redactor = field(default_factory=Redactor, repr=False)
     has_answered: bool = False  # if true, the settings are right, and a refused connection is an outage
     timeout: float = 120.0
     optional_fields: frozenset[str] = field(default=OPTIONAL_FIELDS)

@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from persqa_client.client.retry import Backoff
 from persqa_client.config import HEADER_VALUE
 from persqa_client.errors import SettingsError
 from persqa_client.task_groups import loop_time
 
 # Seconds until the command must have printed the key.
 COMMAND_TIMEOUT = 30.0
-# Seconds between two calls for the same endpoint.
+# Seconds from a printed key to the next call for the same endpoint.
 MIN_INTERVAL = 60.0
+# Seconds from a failure of the command to the next call.
+FAILURE_BACKOFF = Backoff(initial=1.0, maximum=30.0)
+# Bytes of output after which the command is ended; a key is shorter.
+MAX_OUTPUT = 65_536
+# Seconds between two looks whether the command has ended.
+POLL_INTERVAL = 0.02
 
 
 def run_key_command(command: str, timeout: float = COMMAND_TIMEOUT) -> str:
     """The key that the command prints. No shell is used. Raises SettingsError."""
     with start_command(command, timeout) as process:
-        output, _ = process.communicate(timeout=timeout)
+        output = read_until_exit(process, timeout)
     return read_key_output(command, process.returncode, output)
 
 
 async def ask_for_key(command: str, timeout: float = COMMAND_TIMEOUT) -> str:
     """Like ``run_key_command``, without blocking the event loop. The command ends with the calling task."""
     with start_command(command, timeout) as process:
-        output, _ = await asyncio.to_thread(process.communicate, timeout=timeout)
+        output = await asyncio.to_thread(read_until_exit, process, timeout)
     return read_key_output(command, process.returncode, output)
 
 
@@ -51,14 +60,40 @@ def start_command(command: str, timeout: float) -> Iterator[subprocess.Popen[byt
     try:
         yield process
     except subprocess.TimeoutExpired:
-        assert process.stdout is not None
-        process.stdout.close()  # not read to its end, which a child that is left may hold open
         raise SettingsError(f"--api-key-command: {words[0]} did not end within {timeout:g} s.") from None
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def read_until_exit(process: subprocess.Popen[bytes], timeout: float) -> bytes:
+    """The output up to the end of the process, or up to ``MAX_OUTPUT``. Raises subprocess.TimeoutExpired.
+
+    A child that the process leaves behind may hold the pipe open for longer.
+    """
+    assert process.stdout is not None
+    output = bytearray()
+    deadline = time.monotonic() + timeout
+    with process.stdout as pipe, selectors.DefaultSelector() as selector:
+        os.set_blocking(pipe.fileno(), False)
+        selector.register(pipe, selectors.EVENT_READ)
+        is_open = True
+        while len(output) < MAX_OUTPUT:
+            # Asked before the pipe is read, which then holds all that the process has printed.
+            has_ended = process.poll() is not None
+            if not has_ended and time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(process.args, timeout)
+            if is_open and selector.select(0.0 if has_ended else POLL_INTERVAL):
+                chunk = pipe.read(MAX_OUTPUT)
+                is_open = bool(chunk)
+                output += chunk
+            elif has_ended:
+                break
+            elif not is_open:
+                time.sleep(POLL_INTERVAL)
+    return bytes(output)
 
 
 def split_command(command: str) -> list[str]:
@@ -74,7 +109,7 @@ def split_command(command: str) -> list[str]:
 def read_key_output(command: str, code: int, output: bytes) -> str:
     """Nothing that the command printed is repeated, because it may contain the key."""
     program = split_command(command)[0]
-    if code:
+    if code and len(output) < MAX_OUTPUT:  # else it was ended
         how = f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}"
         raise SettingsError(f"--api-key-command: {program} {how}; run the command by hand to see why.")
     key = output.decode("ascii", "replace").strip()
@@ -86,27 +121,51 @@ def read_key_output(command: str, code: int, output: bytes) -> str:
 
 
 class KeySource:
-    """The key of one endpoint, asked again when it expires."""
+    """The key of one endpoint, asked again when it expires. Belongs to one event loop.
+
+    ``error`` is why the latest call of the command printed no key.
+    """
 
     def __init__(self, command: str | None, key: str) -> None:
         self.key = key
+        self.error: SettingsError | None = None
         self._command = command
-        self._asked_at: float | None = None
-        self._asking = asyncio.Lock()
+        self._failures = 0  # in a row
+        self._next_call = 0.0  # on the loop's clock
+        self._call: asyncio.Task[None] | None = None
 
     async def replace(self, refused: str) -> bool:
         """Whether there is a key to try instead of the refused one. Raises SettingsError if the command fails.
 
-        Of concurrent callers only one runs the command, and it runs at most once in ``MIN_INTERVAL``.
+        Concurrent callers share one call of the command, and its result, whoever of them is cancelled. After a call the
+        command rests: ``MIN_INTERVAL`` after a key, and longer with each failure in a row.
         """
         if self._command is None:
             return False
-        async with self._asking:
-            if self.key != refused:
-                return True
-            now = loop_time()
-            if self._asked_at is not None and now - self._asked_at < MIN_INTERVAL:
-                return False
-            self._asked_at = now
-            self.key = await ask_for_key(self._command)
-            return self.key != refused
+        if self.key != refused:
+            return True
+        if self._call is None and loop_time() >= self._next_call:
+            self._call = asyncio.create_task(self._run(self._command))
+        if self._call is not None:
+            await asyncio.shield(self._call)
+        if self.error is not None:
+            raise self.error.fresh()
+        return self.key != refused
+
+    async def _run(self, command: str) -> None:
+        try:
+            self.key = await ask_for_key(command)
+        except SettingsError as error:
+            self.error = error.fresh()
+            self._next_call = loop_time() + FAILURE_BACKOFF.max_wait(self._failures)
+            self._failures += 1
+        else:
+            self.error, self._failures = None, 0
+            self._next_call = loop_time() + MIN_INTERVAL
+        finally:
+            self._call = None
+
+    async def aclose(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            await asyncio.gather(self._call, return_exceptions=True)

@@ -250,7 +250,7 @@ def _read_usage(counts: Json, text: str, thoughts: str) -> tuple[Usage, int]:
 def _refuse(
     body: bytes | Json, context: AttemptContext, code: str, problem: str, usage: Usage | None = None
 ) -> ErrorDecision:
-    said = read_error_body(body, context.key).said if body else ""
+    said = read_error_body(body, context.redactor).said if body else ""
     message = f"The server answered {problem}{quote_server_message(said)}."
     return ErrorDecision(RetryAction.RETRY, code, message, status=200, raw=said, usage=usage)
 

@@ -9,13 +9,10 @@ Uses the OpenAI SDK over aiohttp. The unmodified SDK needs 4.1 times the CPU tim
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import re
-import ssl
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from contextvars import ContextVar
 from dataclasses import replace
@@ -24,20 +21,22 @@ from typing import Any
 
 import aiohttp
 import httpx2
-from openai import APIStatusError, APITimeoutError, AsyncOpenAI, Omit, OpenAIError
+from openai import APIStatusError, AsyncOpenAI, Omit
 from openai._models import FinalRequestOptions
 
-from persqa_client.client.aiohttp_transport import make_http_client
+from persqa_client.client.aiohttp_transport import find_proxy, make_http_client
+from persqa_client.client.authentication import find_authentication
 from persqa_client.client.classify import (
-    TransportFault,
     classify_proxy_answer,
     classify_response,
     classify_transport_error,
 )
 from persqa_client.client.error_body import redact_secrets
 from persqa_client.client.event_stream import is_event_stream
-from persqa_client.client.failed_reply import AttemptContext
+from persqa_client.client.failed_reply import AttemptContext, quote_server_message
+from persqa_client.client.faults import SEND_ERRORS, find_fault, iter_causes, shorten
 from persqa_client.client.key_command import KeySource
+from persqa_client.client.redaction import Redactor, list_header_secrets, list_proxy_secrets
 from persqa_client.client.request import Body
 from persqa_client.client.response import read_completion, read_stream
 from persqa_client.config import Endpoint
@@ -45,9 +44,6 @@ from persqa_client.errors import AttemptError, SettingsError
 from persqa_client.limits.open_files import SPARE_CONNECTIONS
 from persqa_client.types import Completion, ErrorDecision, RetryAction
 from persqa_client.urls import add_query
-
-# Shorter values of headers are removed from no message: they are words or numbers rather than secrets.
-MIN_SECRET_LENGTH = 8
 
 HEADERS = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "persqa-client"}
 
@@ -63,9 +59,6 @@ class OwnRequestFilter(logging.Filter):
 
 
 logging.getLogger("httpx2").addFilter(OwnRequestFilter())
-
-SEND_ERRORS = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSError)
-TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 
 class ChatOpenAI(AsyncOpenAI):
@@ -121,21 +114,27 @@ class Client(AbstractAsyncContextManager["Client"]):
         self.endpoint = endpoint
         self._observe_headers = observe_headers
         key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
-        self.context = AttemptContext(endpoint.base_url, endpoint.model, timeout=timeout)
+        self._headers = {name: value.get_secret_value() for name, value in endpoint.headers.items()}
+        proxy = None if http_client else find_proxy(endpoint.base_url)
+        self._redactor = Redactor([*list_header_secrets(self._headers), *list_proxy_secrets(proxy)])
+        self.context = AttemptContext(endpoint.base_url, endpoint.model, redactor=self._redactor, timeout=timeout)
         if fields is not None:
             self.context = replace(self.context, optional_fields=self.context.optional_fields | fields)
-        self._http = http_client or make_http_client(endpoint, connections + SPARE_CONNECTIONS)
+        self._http = http_client or make_http_client(endpoint, connections + SPARE_CONNECTIONS, proxy)
         # The SDK requires a key, which is not sent: the headers of the options take precedence.
         self._sdk = ChatOpenAI(
             api_key="none", base_url=endpoint.base_url, http_client=self._http, max_retries=0, timeout=None
         )
-        self._headers = {name: value.get_secret_value() for name, value in endpoint.headers.items()}
-        self._secrets = {value for value in self._headers.values() if len(value) >= MIN_SECRET_LENGTH}
         self._keys = KeySource(endpoint.api_key_command, key)
         self._use_key(key)
 
     def _use_key(self, key: str) -> None:
-        self.context = replace(self.context, key=key)
+        self._key = key
+        self._redactor.add_key(key)
+        authentication = find_authentication(
+            has_key=bool(key), has_command=self.endpoint.api_key_command is not None, headers=self._headers
+        )
+        self.context = replace(self.context, authentication=authentication)
         own = ({"Authorization": f"Bearer {key}"} if key else {}) | self._headers
         self._get_headers = HEADERS | own
         has_credentials = any(name.lower() == "authorization" for name in own)
@@ -157,7 +156,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         # repeated by the server, into tracebacks.
         completion = await self._find_first_key() or await self._post_with_renewal(body, on_start)
         if isinstance(completion, ErrorDecision):
-            raise AttemptError(completion)
+            raise self._make_error(completion)
         if not self.context.has_answered:
             self.context = replace(self.context, has_answered=True)
         return completion
@@ -165,51 +164,53 @@ class Client(AbstractAsyncContextManager["Client"]):
     async def _post_with_renewal(
         self, body: Body | bytes, on_start: Callable[[], None] | None
     ) -> Completion | ErrorDecision:
-        key = self.context.key
+        key = self._key
         completion = await self._post(body, on_start)
-        if isinstance(completion, ErrorDecision) and completion.status == 401:
+        if isinstance(completion, ErrorDecision) and completion.code == "wrong_key":
             return await self._renew_key(key, completion) or await self._post(body, on_start)
         return completion
 
     async def _find_first_key(self) -> ErrorDecision | None:
         """Asks the command of an endpoint that was given no key. Returns why there is none."""
-        if self.endpoint.api_key_command is None or self.context.key:
+        if self.endpoint.api_key_command is None or self._key:
             return None
         try:
-            if await self._keys.replace(""):
-                self._use_key(self._keys.key)
-                return None
+            await self._replace_key("")
         except SettingsError as error:
             return ErrorDecision(RetryAction.STOP, "wrong_key", str(error))
-        return ErrorDecision(RetryAction.STOP, "wrong_key", "--api-key-command printed no key.")
-
-    async def _renew_key(self, refused: str, decision: ErrorDecision) -> ErrorDecision | None:
-        """None if there is another key than the refused one. Only a key that has worked can have expired."""
-        if self.endpoint.api_key_command is None or not self.context.has_answered:
-            return explain_refused_key(decision, self.endpoint)
-        try:
-            renewed = await self._keys.replace(refused)
-        except SettingsError as error:
-            message = f"The key has expired (401 Unauthorized), and there is no new one. {error}"
-            return replace(decision, message=message)
-        if not renewed:
-            return explain_refused_key(decision, self.endpoint)
-        if self.context.key != self._keys.key:
-            self._secrets.add(self.context.key)  # the server may still repeat it
-            self._use_key(self._keys.key)
         return None
 
-    def _read_completion(self, content: bytes, now: float, *, streamed: bool) -> Completion | ErrorDecision:
-        read = read_stream if streamed else read_completion
-        completion = read(content, self.context, now=now)
-        if isinstance(completion, ErrorDecision) and self._secrets:
-            return read(self._remove_secrets(content), self.context, now=now)
-        return completion
+    async def _renew_key(self, refused: str, decision: ErrorDecision) -> ErrorDecision | None:
+        """None if there is another key than the refused one. Only a key that has worked can have expired.
 
-    def _remove_secrets(self, content: bytes) -> bytes:
-        for secret in self._secrets:
-            content = re.sub(rb"(?<!\w)%b(?!\w)" % re.escape(secret.encode()), "…".encode(), content)
-        return content
+        A command that fails may succeed later, so the endpoint counts as unavailable until then.
+        """
+        if self.endpoint.api_key_command is None or not self.context.has_answered:
+            return decision
+        try:
+            if await self._replace_key(refused):
+                return None
+        except SettingsError as error:
+            quote = quote_server_message(decision.raw or "")
+            message = f"The key has expired ({decision.status}){quote}. There is no new one: {error}"
+            return replace(decision, action=RetryAction.AWAIT_RECOVERY, code="no_new_key", message=message)
+        return decision
+
+    async def _replace_key(self, refused: str) -> bool:
+        """Whether there is now another key than the refused one. Raises SettingsError if the command fails."""
+        is_new = await self._keys.replace(refused)
+        if self._key != self._keys.key:
+            self._use_key(self._keys.key)
+        return is_new
+
+    def redact(self, text: str) -> str:
+        """A text without the endpoint's secrets."""
+        return self._redactor.clean_message(text)
+
+    def _make_error(self, decision: ErrorDecision) -> AttemptError:
+        """The server's words were cleaned when they were read, before they were shortened; the rest is cleaned here."""
+        raw = decision.raw and self._redactor.clean_message(decision.raw)
+        return AttemptError(replace(decision, message=self._redactor.clean_message(decision.message), raw=raw))
 
     async def _post(self, body: Body | bytes, on_start: Callable[[], None] | None) -> Completion | ErrorDecision:
         options = self._options.model_copy(update={"content": body})
@@ -241,10 +242,11 @@ class Client(AbstractAsyncContextManager["Client"]):
     def _check(self, status: int, headers: Mapping[str, str], content: bytes) -> Completion | ErrorDecision:
         now = time.time()
         if not 200 <= status < 300:
-            return classify_response(status, headers, self._remove_secrets(content), self.context, now=now)
+            return classify_response(status, headers, content, self.context, now=now)
         if self._observe_headers is not None:
             self._observe_headers(headers)
-        return self._read_completion(content, now, streamed=status == 200 and is_event_stream(headers))
+        read = read_stream if status == 200 and is_event_stream(headers) else read_completion
+        return read(content, self.context, now=now)
 
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
         """Status and body of a GET, such as /health or /v1/models. Raises AttemptError without a response.
@@ -253,9 +255,11 @@ class Client(AbstractAsyncContextManager["Client"]):
         """
         response = await self._find_first_key() or await self._get(url, timeout)
         if isinstance(response, ErrorDecision):
-            raise AttemptError(response)
+            raise self._make_error(response)
         content = response.content
-        return response.status_code, content if response.is_success else self._remove_secrets(content)
+        if not response.is_success:
+            content = self._redactor.clean(content.decode("utf-8", "replace")).encode()
+        return response.status_code, content
 
     async def _get(self, url: str, timeout: float) -> httpx2.Response | ErrorDecision:
         try:
@@ -272,64 +276,24 @@ class Client(AbstractAsyncContextManager["Client"]):
             if isinstance(link, aiohttp.ClientHttpProxyError):
                 return classify_proxy_answer(link.status, self.context)
         fault, detail = find_fault(error)
-        return classify_transport_error(fault, redact_secrets(detail, self.context.key), self.context)
+        return classify_transport_error(fault, shorten(redact_secrets(detail, self._redactor)), self.context)
 
     async def alive(self) -> bool:
-        """Whether /health returns no 5xx; a 404 counts as alive, since only some servers have the route."""
+        """Whether there is a key, and /health returns no 5xx.
+
+        A 404 counts as alive, since only some servers have the route.
+        """
         try:
+            if self._keys.error is not None:
+                await self._replace_key(self._key)
             status, _ = await self.get(f"{self.endpoint.root_url}/health", timeout=5.0)
-        except AttemptError:
+        except (AttemptError, SettingsError):
             return False
         return status < 500
 
     async def aclose(self) -> None:
+        await self._keys.aclose()
         await self._http.aclose()
 
     async def __aexit__(self, *error: object) -> None:
         await self.aclose()
-
-
-def explain_refused_key(decision: ErrorDecision, endpoint: Endpoint) -> ErrorDecision:
-    """A 401 with advice that fits where the credentials come from."""
-    if endpoint.api_key_command is not None:
-        what = "the key that --api-key-command printed is wrong or expired"
-    elif endpoint.headers and endpoint.api_key is None:
-        what = f"the value of --header {' or '.join(endpoint.headers)} is wrong or expired"
-    else:
-        return decision
-    return replace(decision, message=f"Authentication failed (401 Unauthorized): {what}.")
-
-
-def iter_causes(error: BaseException | None) -> Iterator[BaseException]:
-    seen = set[int]()
-    while error is not None and id(error) not in seen:
-        yield error
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-
-
-def find_fault(error: BaseException) -> tuple[TransportFault, str]:
-    """The fault of an exception, and the message of its innermost cause.
-
-    Searches the whole chain, because the SDK and httpx2 wrap exceptions.
-    """
-    chain = list(iter_causes(error))
-    detail = next((text for link in reversed(chain) if (text := str(link).strip())), "")
-    if any(isinstance(link, OSError) and link.errno in TOO_MANY_FILES for link in chain):
-        return "files", detail
-    for kinds, fault in FAULTS:
-        if any(isinstance(link, kinds) for link in chain):
-            return fault, detail
-    return "reset", detail
-
-
-# The first match counts, so specific classes come first.
-FAULTS: tuple[tuple[tuple[type[BaseException], ...], TransportFault], ...] = (
-    ((aiohttp.InvalidURL, httpx2.InvalidURL, httpx2.UnsupportedProtocol), "url"),
-    ((aiohttp.ClientSSLError, ssl.SSLError), "tls"),
-    ((aiohttp.ClientConnectorDNSError,), "dns"),
-    ((aiohttp.ClientProxyConnectionError,), "proxy"),
-    ((ConnectionRefusedError, aiohttp.ClientConnectorError), "refused"),
-    ((ConnectionResetError, BrokenPipeError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError), "reset"),
-    ((APITimeoutError, httpx2.TimeoutException), "timeout"),
-)

@@ -71,18 +71,26 @@ def make_key(
     url: str, key_env: str | None, command: str | None, headers: Mapping[str, SecretStr], environ: Mapping[str, str]
 ) -> SecretStr | None:
     """From the variable or the command. A header with an authorization takes the place of OPENAI_API_KEY."""
+    base_url = read_base_url(url)
     own = [source for source in (key_env, command) if source not in (None, NONE)]
     if "authorization" in headers:
         own.append("authorization")
     if len(own) > 1:
         raise SettingsError(
-            f"{url} has several keys: give --api-key-env, --api-key-command or --header authorization, and {NONE} for "
-            "the others."
+            f"{base_url} has several keys: give --api-key-env, --api-key-command or --header authorization, and {NONE} "
+            "for the others."
         )
     if command is not None and command != NONE:
-        find_api_key(url, None, {})  # an invalid URL is reported first
         return SecretStr(run_key_command(command))
-    return None if key_env == NONE or "authorization" in headers else find_api_key(url, key_env, environ)
+    return None if key_env == NONE or "authorization" in headers else find_api_key(base_url, key_env, environ)
+
+
+def read_base_url(url: str) -> str:
+    """The root of the API. An invalid URL may contain a password, so it is not part of the SettingsError."""
+    try:
+        return parse_base_url(url)[0]
+    except ValueError as error:
+        raise SettingsError(f"--base-url: {error}.") from None
 
 
 def assign_to_endpoints(flag: str, base_urls: Sequence[str], values: Sequence[str]) -> list[str | None]:
@@ -154,10 +162,7 @@ def _host(url: str) -> str:
 
 def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> SecretStr | None:
     """Without ``key_env``: OPENAI_API_KEY for OpenAI's host, else None. Raises SettingsError."""
-    try:
-        host = urlsplit(parse_base_url(base_url)[0]).hostname
-    except ValueError as error:
-        raise SettingsError(f"--base-url: {error}.") from error
+    host = urlsplit(read_base_url(base_url)).hostname
     if key_env is not None:
         if not VARIABLE_NAME.fullmatch(key_env):
             # It may be the key itself, which is not printed.

@@ -32,12 +32,14 @@ from persqa_client.probing.image_uuids import probe_uuid
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.probing.vision import check_vision, detect_patch_size
 from persqa_client.task_groups import gather_all, loop_time, task_group
-from persqa_client.types import RetryAction, Strategy
+from persqa_client.types import Json, RetryAction, Strategy
 
 # ``identity``: only models and version. ``strategy``: what the strategy needs. ``all``: everything.
 ProbeDepth = Literal["identity", "strategy", "all"]
 
 MAX_GETS = 3
+# No context is as long.
+MAX_COUNT = 2**40
 # Strategies that use a constraint if possible.
 CONSTRAINING_STRATEGIES = frozenset({"auto", "constrain", "surrogate"})
 # The user's request fields that would lengthen the probes' answers.
@@ -172,16 +174,41 @@ async def identify_server(session: Session) -> ServerCapabilities:
         # Except 403: a key may be valid for completions but not for the list of models.
         decision = classify_response(status, {}, body, session.client.context, now=0.0)
         raise RunStopped(decision.code, decision.message)
-    cards = [card for card in _load_object(body).get("data") or [] if isinstance(card, dict)] if status == 200 else []
-    own: dict[str, Any] = next((card for card in cards if card.get("id") == endpoint.model), {})
+    cards = _read_cards(body) if status == 200 else []
+    own: Json = next((card for card in cards if card["id"] == endpoint.model), {})
+    found = version.result() if status == 200 else {}
+    redact = session.client.redact
     return ServerCapabilities(
-        models=tuple(str(card.get("id")) for card in cards),
-        owner=own.get("owned_by"),
-        version=version.result().get("version") if status == 200 else None,
-        root=own.get("root"),
-        parent=own.get("parent"),
-        max_model_len=own.get("max_model_len"),
+        models=tuple(name if name == endpoint.model else redact(name) for name in (card["id"] for card in cards)),
+        owner=_read_text(own, "owned_by", redact),
+        version=_read_text(found, "version", redact),
+        root=_read_text(own, "root", redact),
+        parent=_read_text(own, "parent", redact),
+        max_model_len=_read_count(own, "max_model_len"),
     )
+
+
+def _read_cards(body: bytes) -> list[Json]:
+    """The models with a name. The list is in ``data``; some gateways give the list itself."""
+    data = _load_json(body)
+    listed = data.get("data") if isinstance(data, dict) else data
+    cards = [card for card in listed if isinstance(card, dict)] if isinstance(listed, list) else []
+    return [card for card in cards if isinstance(name := card.get("id"), str) and name]
+
+
+def _read_text(card: Json, name: str, redact: Callable[[str], str]) -> str | None:
+    value = card.get(name)
+    return redact(value) if isinstance(value, str) else None
+
+
+def _read_count(card: Json, name: str) -> int | None:
+    """A number from 1 on, also if it is a string or a float of that value."""
+    value = card.get(name)
+    try:
+        count = int(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0
+    except (ValueError, OverflowError):
+        return None
+    return count if 0 < count < MAX_COUNT else None
 
 
 async def _get_with_retries(session: Session, url: str) -> tuple[int, bytes]:
@@ -202,7 +229,7 @@ async def _suggest_v1(session: Session) -> None:
         raise RunStopped("wrong_url", f"{base_url} answers under /v1: use --base-url {base_url}/v1.")
 
 
-async def _get_json(session: Session, url: str) -> dict[str, Any]:
+async def _get_json(session: Session, url: str) -> Json:
     try:
         status, body = await session.client.get(url)
     except AttemptError:
@@ -210,12 +237,16 @@ async def _get_json(session: Session, url: str) -> dict[str, Any]:
     return _load_object(body) if status == 200 else {}
 
 
-def _load_object(body: bytes) -> dict[str, Any]:
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
+def _load_object(body: bytes) -> Json:
+    data = _load_json(body)
     return data if isinstance(data, dict) else {}
+
+
+def _load_json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def with_url(stop: RunStopped, url: str) -> RunStopped:

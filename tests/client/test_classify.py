@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from persqa_client.client.authentication import KEY
 from persqa_client.client.classify import (
     UNREACHABLE_CODES,
     TransportFault,
@@ -348,7 +349,7 @@ def test_the_query_of_an_address_stays_at_its_end() -> None:
 
 def test_a_wrong_key_and_a_missing_key_have_different_messages() -> None:
     assert "none was sent" in reply(401).message
-    assert "wrong or expired" in reply(401, context=replace(FRESH, key="k")).message
+    assert "wrong or expired" in reply(401, context=replace(FRESH, authentication=KEY)).message
 
 
 def test_a_404_that_names_the_model_is_about_the_model() -> None:

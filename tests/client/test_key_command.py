@@ -7,18 +7,21 @@ import contextlib
 import shlex
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from persqa_client.client import key_command
 from persqa_client.client.key_command import MIN_INTERVAL, KeySource, ask_for_key, run_key_command
 from persqa_client.client.transport import Client
-from persqa_client.config import Endpoint
-from persqa_client.errors import AttemptError, SettingsError
+from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.session import Session
+from persqa_client.errors import AttemptError, RunStopped, SettingsError
 from persqa_client.types import RetryAction
 from tests.client.attempts import BODY, failure
-from tests.support.endpoints import Handler, completion_response, serve_handler
+from tests.support.endpoints import FAST_BACKOFF, REQUEST, Handler, completion_response, serve_handler
 from tests.vllm_server.processes import MARK, find_marked
 
 
@@ -72,6 +75,16 @@ def test_a_command_that_hangs_is_ended_with_its_children(mark: str) -> None:
     assert not find_marked(mark)
 
 
+def test_a_child_that_is_left_behind_is_not_waited_for(mark: str) -> None:
+    assert run_key_command(f"sh -c '{MARK}={mark} sleep 600 & echo sk-123'", timeout=10.0) == "sk-123"
+
+
+@pytest.mark.parametrize("command", ["yes", "sh -c 'while :; do printf x; sleep 0.001; done'"])
+def test_endless_output_is_ended(command: str) -> None:
+    with pytest.raises(SettingsError, match=r"printed more than a key|did not end within"):
+        run_key_command(command, timeout=0.3)
+
+
 async def test_a_command_ends_with_the_task_that_waits_for_it(mark: str) -> None:
     asking = asyncio.create_task(ask_for_key(f"sh -c '{MARK}={mark} sleep 600; true'"))
     while not find_marked(mark):
@@ -111,6 +124,79 @@ async def test_the_command_is_run_again_after_a_minute(tmp_path: Path, monkeypat
     monkeypatch.setattr(loop, "time", lambda: start + MIN_INTERVAL + 60)
     assert await source.replace("key-number-1")
     assert source.key == "key-number-2"
+
+
+@pytest.mark.parametrize("cancelled", [0, 3])
+async def test_a_cancelled_caller_takes_no_key_from_the_others(tmp_path: Path, cancelled: int) -> None:
+    go = tmp_path / "go"
+    source = KeySource(f"sh -c 'until [ -e {go} ]; do sleep 0.01; done; echo new-key'", "expired")
+    callers = [asyncio.create_task(source.replace("expired")) for _ in range(5)]
+    await asyncio.sleep(0)  # all wait for the command
+    callers[cancelled].cancel()
+    await asyncio.wait([callers[cancelled]])
+    go.touch()
+    results = await asyncio.gather(*callers, source.replace("expired"), return_exceptions=True)
+    assert isinstance(results.pop(cancelled), asyncio.CancelledError)
+    assert results == [True] * 5
+
+
+async def test_all_callers_learn_why_there_is_no_key(tmp_path: Path) -> None:
+    source = KeySource(count_calls(tmp_path, then="exit 3"), "expired")
+    (tmp_path / "key.sh.calls").write_text("an earlier call\n")
+    together = await asyncio.gather(*(source.replace("expired") for _ in range(3)), return_exceptions=True)
+    with pytest.raises(SettingsError) as later:
+        await source.replace("expired")
+    assert {str(error) for error in (*together, later.value)} == {
+        "--api-key-command: sh failed with exit code 3; run the command by hand to see why."
+    }
+    assert calls(tmp_path) == 2, "not again at once"
+
+
+async def test_a_client_that_is_closed_ends_the_command(mark: str) -> None:
+    source = KeySource(f"sh -c '{MARK}={mark} sleep 600; true'", "expired")
+    asking = asyncio.create_task(source.replace("expired"))
+    while not find_marked(mark):
+        await asyncio.sleep(0.01)
+    await source.aclose()
+    await asyncio.wait([asking])
+    while find_marked(mark):
+        await asyncio.sleep(0.01)
+
+
+def expiring_session(url: str, command: str, **limits: Any) -> Session:
+    endpoint = Endpoint(base_url=f"{url}/v1", model="qwen", api_key=SecretStr("first-key"), api_key_command=command)
+    return Session(endpoint, limits=Limits(**limits), backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF)
+
+
+async def test_an_endpoint_is_held_until_its_command_succeeds_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_command, "FAILURE_BACKOFF", FAST_BACKOFF)
+    keys, seen, ready, log = ["first-key"], list[str](), tmp_path / "ready", tmp_path / "log"
+    command = f"sh -c 'echo call >>{log}; [ -e {ready} ] && echo second-key'"
+    async with serve_handler(accepting(keys, seen)) as url, expiring_session(url, command) as session:
+        await session.complete(REQUEST)
+        keys.append("second-key")
+        rows = [asyncio.create_task(session.complete(REQUEST)) for _ in range(5)]
+        while not log.exists() or log.read_text().count("call") < 4:
+            await asyncio.sleep(0.01)
+        sent = seen.count("first-key")
+        ready.touch()
+        replies = await asyncio.gather(*rows)
+    assert {reply.attempts for reply in replies} == {1}
+    assert sent == 1 + len(rows), "no row is sent while there is no key"
+
+
+async def test_a_command_that_fails_for_too_long_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(key_command, "FAILURE_BACKOFF", FAST_BACKOFF)
+    keys = ["first-key"]
+    async with serve_handler(accepting(keys, [])) as url, expiring_session(url, "false", max_outage=0.2) as session:
+        await session.complete(REQUEST)
+        keys.append("second-key")
+        with pytest.raises(RunStopped) as caught:
+            await session.complete(REQUEST)
+    assert caught.value.code == "server_away"
+    assert "--api-key-command: false failed with exit code 1" in caught.value.message
 
 
 async def test_the_same_key_again_is_no_new_one() -> None:
@@ -178,10 +264,11 @@ async def test_a_command_that_fails_when_the_key_expires_is_named(tmp_path: Path
     ):
         await client.send(BODY)
         keys.append("another")
-        client._keys._asked_at = None  # as if a minute had passed
+        client._keys._next_call = 0.0  # as if a minute had passed
         decision = await failure(client)
-    assert (decision.action, decision.code) == (RetryAction.STOP, "wrong_key")
-    assert "sh failed with exit code 4" in decision.message
+        assert not await client.alive(), "the endpoint is held until there is a key"
+    assert (decision.action, decision.code) == (RetryAction.AWAIT_RECOVERY, "no_new_key")
+    assert "Token … expired. There is no new one: --api-key-command: sh failed with exit code 4" in decision.message
 
 
 async def test_neither_the_old_nor_the_new_key_is_shown(tmp_path: Path) -> None:

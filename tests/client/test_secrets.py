@@ -12,6 +12,7 @@ import pytest
 from persqa_client.client.classify import classify_response
 from persqa_client.client.error_body import MAX_MESSAGE_CHARS, read_error_body, redact_secrets
 from persqa_client.client.failed_reply import AttemptContext
+from persqa_client.client.redaction import Redactor
 from persqa_client.client.response import read_completion
 from persqa_client.errors import AttemptError
 from persqa_client.types import ErrorDecision
@@ -19,7 +20,7 @@ from persqa_client.types import ErrorDecision
 KEY = "my-Own.Key+42"
 PICTURE = base64.b64encode(random.Random(1).randbytes(3000)).decode()
 SMALL = base64.b64encode(b"\x89PNG small one").decode()
-CONTEXT = AttemptContext("http://gpu:8000/v1", "qwen", key=KEY)
+CONTEXT = AttemptContext("http://gpu:8000/v1", "qwen", redactor=Redactor([KEY]))
 
 
 def echo(picture: str) -> dict[str, object]:
@@ -97,7 +98,7 @@ def test_the_key_is_redacted_behind_a_gateway() -> None:
 
 
 def test_a_short_key_is_redacted_only_as_a_whole_word() -> None:
-    assert redact_secrets("a bad apple", key="a") == "… bad apple"
+    assert redact_secrets("a bad apple", Redactor(["a"])) == "… bad apple"
 
 
 def test_an_error_in_a_200_shows_neither_key_nor_image() -> None:

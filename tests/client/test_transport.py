@@ -17,7 +17,8 @@ from aiohttp import web
 
 from persqa_client.client.classify import classify_transport_error
 from persqa_client.client.failed_reply import AttemptContext
-from persqa_client.client.transport import Client, find_fault
+from persqa_client.client.faults import find_fault
+from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError
 from persqa_client.limits.open_files import SPARE_CONNECTIONS

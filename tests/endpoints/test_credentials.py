@@ -137,6 +137,26 @@ def test_two_keys_for_one_endpoint_are_rejected(credentials: Credentials) -> Non
         make_endpoints([A], "m", credentials, ENVIRON)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://user:pass-word@a.example/v1", "http://user:pass-word@a.example:x/v1", "http://a.example/v1#pass-word"],
+)
+@pytest.mark.parametrize(
+    "credentials",
+    [
+        Credentials(),
+        Credentials(key_envs=["ONE"]),
+        Credentials(key_envs=["ONE"], key_commands=["echo key"]),
+        Credentials(key_commands=["no-such-program-at-all"]),
+        Credentials(headers=["authorization=@ONE"]),
+    ],
+)
+def test_the_password_in_an_invalid_url_is_not_printed(url: str, credentials: Credentials) -> None:
+    with pytest.raises(SettingsError, match=r"^--base-url: must") as caught:
+        make_endpoints([url], "m", credentials, ENVIRON)
+    assert "pass-word" not in str(caught.value)
+
+
 def test_a_key_comes_from_a_command_for_the_endpoint_that_it_is_given_for() -> None:
     credentials = Credentials(key_envs=["-", "ONE"], key_commands=["echo key-of-command", "-"])
     first, second = make_endpoints([A, B], "m", credentials, ENVIRON)

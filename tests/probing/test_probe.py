@@ -11,12 +11,13 @@ import pytest
 import respx
 from aiohttp import web
 
+from persqa_client.cli.doctor import list_findings
 from persqa_client.config import Endpoint
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RunStopped
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.probing.features import PROBE_PATTERN, probe_constraints
-from persqa_client.probing.probe import find_obeyed_form, identify_server
+from persqa_client.probing.probe import find_obeyed_form, identify_server, shortest_context
 from persqa_client.probing.probe_session import ProbeSession
 from tests.support.endpoints import (
     BASE_URL,
@@ -28,6 +29,7 @@ from tests.support.endpoints import (
     serve_handler,
 )
 
+SECRET = "a1b2c3d4e5f6g7h8"
 CARD = {"id": "qwen", "owned_by": "vllm", "max_model_len": 4096}
 
 
@@ -59,6 +61,77 @@ async def test_a_wrong_key_stops_the_run_before_any_image_is_sent(respx_mock: re
         with pytest.raises(RunStopped) as caught:
             await identify_server(session)
     assert caught.value.code == "wrong_key"
+
+
+LISTED = {"id": "qwen", "owned_by": "vllm"}
+
+
+@pytest.mark.parametrize(
+    ("body", "models"),
+    [
+        ({"data": [LISTED]}, ("qwen",)),
+        ([LISTED], ("qwen",)),
+        (
+            {"data": [LISTED, {}, {"id": None}, {"id": 7}, {"id": ""}, "text", 1, None, {"id": "other"}]},
+            ("qwen", "other"),
+        ),
+        *[({"data": data}, ()) for data in (1, True, "abc", 1.5, None, {}, {"a": 1}, {"id": "qwen"})],
+        *[(body, ()) for body in (1, True, "abc", None, [], {}, [1], {"models": [{"name": "qwen"}]})],
+    ],
+)
+@pytest.mark.respx(assert_all_called=False)
+async def test_a_list_of_models_may_have_any_form(
+    respx_mock: respx.MockRouter, body: object, models: tuple[str, ...]
+) -> None:
+    mock_models(respx_mock, httpx.Response(200, json=body))
+    async with make_session() as session:
+        assert (await identify_server(session)).models == models
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (8192, 8192),
+        ("8192", 8192),
+        (8192.0, 8192),
+        *[(sent, None) for sent in (0, -1, True, "8k", "", [8192], {"tokens": 8192}, 1e300, 2**62, "9" * 5000, None)],
+    ],
+)
+@pytest.mark.respx(assert_all_called=False)
+async def test_the_context_of_a_model_is_a_number_or_unknown(
+    respx_mock: respx.MockRouter, sent: object, read: int | None
+) -> None:
+    mock_models(respx_mock, httpx.Response(200, json={"data": [{"id": "qwen", "max_model_len": sent}]}))
+    async with make_session() as session:
+        server = await identify_server(session)
+        findings = dict(list_findings(session.endpoint, server, []))
+    assert shortest_context([server]) == read
+    assert findings["context"].startswith(f"{read:,}" if read else "unknown")
+
+
+@pytest.mark.parametrize("value", [5, True, ["x"], {"a": 1}])
+@pytest.mark.respx(assert_all_called=False)
+async def test_texts_of_a_model_are_texts_or_unknown(respx_mock: respx.MockRouter, value: object) -> None:
+    respx_mock.get("http://gpu.example/version").respond(json={"version": value})
+    card = {"id": "qwen", "owned_by": value, "root": value, "parent": value}
+    respx_mock.get(f"{BASE_URL}/models").respond(json={"data": [card]})
+    async with make_session() as session:
+        assert await identify_server(session) == ServerCapabilities(("qwen",))
+
+
+@pytest.mark.parametrize("settings", [{"api_key": SECRET}, {"headers": {"authorization": f"Bearer {SECRET}"}}])
+async def test_a_list_of_models_shows_no_secret(settings: dict[str, Any]) -> None:
+    card = {"id": "qwen", "owned_by": f"令牌{SECRET}", "root": f"/{SECRET}", "parent": SECRET}
+
+    async def repeat(request: web.Request) -> web.Response:
+        return web.json_response({"data": [card, {"id": f"for {SECRET}"}], "version": f"1_{SECRET}"})
+
+    async with serve_handler(repeat) as url:
+        endpoint = Endpoint.model_validate({"base_url": f"{url}/v1", "model": "qwen", **settings})
+        async with Session(endpoint) as session:
+            server = await identify_server(session)
+    assert SECRET not in repr(server)
+    assert server.models == ("qwen", "for …")
 
 
 def obey_field(field: str | None) -> Any:

@@ -71,11 +71,13 @@ async def test_a_transient_error_is_retried(folder: RunFolder, kind: str) -> Non
 @pytest.mark.parametrize(("kind", "code"), TRANSIENT.items())
 async def test_a_lasting_error_fails_the_row_after_max_attempts(folder: RunFolder, kind: str, code: str) -> None:
     folder.write_rows(1)
-    with fast_simulator(script=[kind] * MAX_ATTEMPTS) as simulator:
+    # An attempt on a connection that is left from a GET is sent again if that is lost: here the first two.
+    sent = MAX_ATTEMPTS + (2 if kind == "reset" else 0)
+    with fast_simulator(script=[kind] * sent) as simulator:
         await folder.make_run(simulator.base_url, timeout=0.15).execute()
     assert (folder.answered_ids, folder.failure_codes) == ([], {0: code})
     assert folder.read_lines("out.failed.jsonl")[0]["error"]["attempts"] == MAX_ATTEMPTS
-    assert simulator.stats()["requests"] == MAX_ATTEMPTS + 1  # the trial of the endpoint
+    assert simulator.stats()["requests"] == sent + 1  # the trial of the endpoint
 
 
 @pytest.mark.parametrize(("kind", "code"), [("unprocessable", "rejected"), ("forbidden", "rejected")])

@@ -1,0 +1,124 @@
+"""A connection that the server closes while it is idle costs no attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import orjson
+import pytest
+
+from persqa_client.client.request import Body
+from persqa_client.client.transport import Client
+from persqa_client.types import EncodedImage
+from tests.client.attempts import BODY, client_of, failure
+from tests.client.raw_server import make_reply
+from tests.support.endpoints import completion_json
+
+ANSWER = make_reply("200 OK", orjson.dumps(completion_json())).data
+
+# What becomes of one request: it is answered; the connection is closed before it is read, after it is read, or in the
+# middle of the head of its answer; or the server is gone.
+Fate = Literal["answer", "close", "reset", "read and close", "read and reset", "half an answer", "gone"]
+
+
+@dataclass
+class Server:
+    """``fates``: of the requests in the order of their arrival; those after the last one are answered."""
+
+    fates: list[Fate]
+    closes_idle: bool = False  # at the second request of each connection
+    url: str = ""
+    connections: int = 0
+    requests: list[int] = field(default_factory=list)  # the connection of each
+    bodies: list[bytes] = field(default_factory=list)
+    listener: asyncio.Server | None = None
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        number = self.connections
+        fate: Fate = "answer"
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.requests.append(number)
+                is_second = self.closes_idle and self.requests.count(number) > 1
+                fate = "reset" if is_second else self.fates.pop(0) if self.fates else "answer"
+                if fate == "gone":
+                    assert self.listener is not None
+                    self.listener.close()
+                if fate not in ("close", "reset"):
+                    length = re.search(rb"(?i)content-length: (\d+)", head)
+                    self.bodies.append(await reader.readexactly(int(length[1]) if length else 0))
+                if fate == "half an answer":
+                    writer.write(ANSWER[:20])
+                    await writer.drain()
+                if fate != "answer":
+                    break
+                writer.write(ANSWER)
+        if fate.endswith("reset"):
+            writer.transport.abort()
+        writer.close()
+
+
+@asynccontextmanager
+async def running(fates: Sequence[Fate], *, closes_idle: bool = False) -> AsyncIterator[tuple[Server, Client]]:
+    server = Server(list(fates), closes_idle)
+    server.listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{server.listener.sockets[0].getsockname()[1]}/v1"
+    async with server.listener, client_of(server.url) as client:
+        yield server, client
+
+
+@pytest.mark.parametrize("fate", ["close", "reset", "read and close", "read and reset"])
+async def test_a_request_on_a_stale_connection_is_sent_again_on_a_new_one(fate: Fate) -> None:
+    async with running(["answer", fate, "answer", "answer"]) as (server, client):
+        for _ in range(3):
+            assert (await client.send(BODY)).text
+    assert server.requests[:3] == [1, 1, 2]
+    assert server.bodies[-1] == BODY
+
+
+async def test_other_idle_connections_are_not_used_for_it() -> None:
+    async with running([], closes_idle=True) as (server, client):
+        for _ in range(2):
+            await asyncio.gather(*(client.send(BODY) for _ in range(4)))
+    assert server.bodies == [BODY] * 8
+
+
+@pytest.mark.parametrize(
+    ("fates", "requests"),
+    [
+        pytest.param(["close"], [1], id="a new connection"),
+        pytest.param(["answer", "reset", "reset"], [1, 1, 2], id="twice"),
+        pytest.param(["answer", "half an answer"], [1, 1], id="after the first bytes"),
+        pytest.param(["answer", "gone"], [1, 1], id="and then refused"),
+    ],
+)
+async def test_other_failures_are_lost_connections(fates: list[Fate], requests: list[int]) -> None:
+    async with running(fates) as (server, client):
+        if fates[0] == "answer":
+            await client.send(BODY)
+        decision = await failure(client)
+    assert decision.code == "connection_lost"
+    assert server.requests == requests
+
+
+async def test_an_image_is_sent_again_as_a_whole() -> None:
+    body = Body((b'{"image":"', EncodedImage(bytes(range(256)) * 4000, "image/png", 8, 8), b'"}'))
+    async with running(["answer", "close"]) as (server, client):
+        await client.send(body)
+        await client.send(body)
+    assert server.bodies == [bytes(body)] * 2
+
+
+async def test_a_get_is_sent_again_too() -> None:
+    async with running(["answer", "reset"]) as (server, client):
+        await client.send(BODY)
+        status, _ = await client.get(f"{server.url}/models")
+    assert status == 200
