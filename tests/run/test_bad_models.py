@@ -204,3 +204,29 @@ async def test_rows_in_memory_are_held_too(tmp_path: Path) -> None:
     async with serve_handler(Server(bad_if(lambda call: call.number > 25)).handle) as url:
         with pytest.raises(RunStopped, match="had been answered before"):
             await asyncio.to_thread(generate, rows, base_url=f"{url}/v1", model="m", **flags)
+
+
+@pytest.mark.parametrize("text", [NAN, REFUSAL])
+@pytest.mark.parametrize("good_answers", [0, 20])
+async def test_of_two_endpoints_a_bad_one_costs_no_row(tmp_path: Path, text: str, good_answers: int) -> None:
+    folder, warnings = RunFolder(tmp_path), list[str]()
+    write_rows(tmp_path, 200)
+    bad, other = Server(bad_if(lambda call: call.number > good_answers, text)), Server(good)
+    async with serve_handler(bad.handle) as bad_url, serve_handler(other.handle) as good_url:
+        urls = (f"{bad_url}/v1", f"{good_url}/v1")
+        summary = await folder.make_run(*urls, model="m", concurrency=4, warn=warnings.append).execute()
+    assert summary.state == "finished"
+    assert is_complete(folder, 200)
+    assert bad.rows < other.rows
+    assert [urls[0] in warning for warning in warnings] == [True]
+
+
+async def test_two_bad_endpoints_stop_the_run_and_cost_no_row(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    one, two = Server(bad_if(lambda call: call.number > 20)), Server(bad_if(lambda call: call.number > 5, NAN))
+    async with serve_handler(one.handle) as first, serve_handler(two.handle) as second:
+        with pytest.raises(RunStopped, match="rejected"):
+            await folder.make_run(f"{first}/v1", f"{second}/v1", model="m", concurrency=4).execute()
+    assert not folder.read_lines("out.failed.jsonl.partial")
+    await run_on(good, tmp_path)
+    assert is_complete(folder)
