@@ -80,25 +80,23 @@ class BadAnswers:
         """Forgets the held failures, whose rows are asked again by the next run. Returns their number."""
         return len(self.release())
 
-    def explain(self, trial: Failure | None) -> RunStopped:
-        """``trial``: how a row failed that had been answered before."""
+    def explain(self, *, tried: bool) -> RunStopped:
+        """``tried``: whether a row that had been answered before was asked again."""
         codes = Counter(held.failure.code for held in self._held)
-        example = trial or self._held[-1].failure
-        code = example.code if example.code in codes else codes.most_common(1)[0][0]
+        example = self._held[-1].failure
         counts = ", ".join(f"{name} {count:,}" for name, count in codes.most_common())
-        tried = ", and so was the answer to a row that had been answered before" if trial else ""
+        trial = ", and so was the answer to a row that had been answered before" if tried else ""
         return RunStopped(
-            code,
-            f"The last {len(self._held):,} answers were rejected ({counts}){tried}, so the run was stopped. "
+            example.code,
+            f"The last {len(self._held):,} answers were rejected ({counts}){trial}, so the run was stopped. "
             f"{example.message}{quote_answer(example)} None of these rows was marked as failed. "
-            f"{ADVICE.get(code, OTHER_ADVICE)} If the rows are the reason, let them fail with --max-bad-answers 0.",
+            f"{ADVICE.get(example.code, OTHER_ADVICE)} If the rows are the reason, let them fail with "
+            "--max-bad-answers 0.",
         )
 
 
 def quote_answer(failure: Failure) -> str:
     """The answer on one line, shortened."""
-    if failure.stage != "answer":
-        return ""
     text = " ".join((failure.raw or "").split())
     shown = text if len(text) <= EXAMPLE_LENGTH else f"{text[:EXAMPLE_LENGTH]}…"
     return f' The answer was: "{shown}".' if shown else " The answer had no text."

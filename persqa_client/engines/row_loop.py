@@ -237,7 +237,7 @@ class RowLoop:
         if idle and self._bad_answers.is_at_limit:
             self._trial = self._make_trial()
             if self._trial is None:
-                self.engine.stop_with(self._bad_answers.explain(None))
+                self.engine.stop_with(self._bad_answers.explain(tried=False))
 
     def _next_trial(self, at_end: bool) -> Job | None:
         if at_end and self._trial is None and self._bad_answers.is_streak and not self.engine.running:
@@ -266,7 +266,7 @@ class RowLoop:
         elif self._untried:
             self._trial = self._make_trial()
         elif outcome.stage == "answer":
-            self.engine.stop_with(self._bad_answers.explain(outcome))
+            self.engine.stop_with(self._bad_answers.explain(tried=True))
         elif not self._bad_answers.is_at_limit:
             return self._bad_answers.release()
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,15 +157,16 @@ async def test_the_questions_of_a_row_are_held_one_by_one(tmp_path: Path) -> Non
 
 async def test_rows_that_are_held_at_a_stop_are_asked_again(tmp_path: Path) -> None:
     folder, held = RunFolder(tmp_path), asyncio.Event()
+    asked: Counter[int] = Counter()
 
-    async def wait_at_the_last(call: Call) -> web.Response:
-        """Rows 5 to 14 are held when the run is stopped; row 15 is in flight then."""
-        if is_row(call) and number_of_row(call) >= 15:
+    def stop_at_row_15(call: Call) -> web.Response:
+        """At its second answer: rows 5 to 14 are held then."""
+        asked[number_of_row(call)] += 1
+        if asked[15] == 2:
             held.set()
-            await asyncio.sleep(0.05)
         return say(call, REFUSAL) if is_row(call) and number_of_row(call) >= 5 else good(call)
 
-    async with serve_handler(Server(wait_at_the_last).handle) as url:
+    async with serve_handler(Server(stop_at_row_15).handle) as url:
         run = folder.make_run(f"{url}/v1", model="m")
         going = asyncio.create_task(run.execute())
         await held.wait()
