@@ -88,7 +88,7 @@ class Member:
             self.pool.warn_of_answers(self, problem or "")
 
     async def ask_another(self, request: Request) -> Reply:
-        return await self.pool.complete(request, avoid=self)
+        return await self.pool.complete_avoiding(self, request)
 
 
 class Pool(AbstractAsyncContextManager["Pool"]):
@@ -107,8 +107,11 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         for member in self.members:
             member.session.outage.on_open = partial(self._take_over_waiting, member)
 
-    async def complete(self, request: Request, *, avoid: Member | None = None) -> Reply:
+    async def complete(self, request: Request) -> Reply:
         """Raises like ``Session.complete``, but never FailedOver."""
+        return await self.complete_avoiding(None, request)
+
+    async def complete_avoiding(self, avoid: Member | None, request: Request) -> Reply:
         key = image_key(request.pictures)
         states: dict[Member, RequestState] = {}
         latest = RequestState()

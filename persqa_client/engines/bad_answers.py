@@ -99,4 +99,6 @@ def quote_answer(failure: Failure) -> str:
     """The answer on one line, shortened."""
     text = " ".join((failure.raw or "").split())
     shown = text if len(text) <= EXAMPLE_LENGTH else f"{text[:EXAMPLE_LENGTH]}…"
-    return f' The answer was: "{shown}".' if shown else " The answer had no text."
+    if not shown:
+        return " The answer had no text."
+    return f' The answer was: "{shown}"' + ("" if shown[-1] in ".!?…" else ".")

@@ -89,7 +89,7 @@ def test_the_message_names_the_kinds_an_example_and_the_way_on() -> None:
     assert stop.code == "no_tag"
     assert str(stop) == (
         "The last 3 answers were rejected (refusal 2, no_tag 1), so the run was stopped. Line 3: Both answers were "
-        'rejected; last reason: refusal. The answer was: "The man reads.". None of these rows was marked as failed. '
+        'rejected; last reason: refusal. The answer was: "The man reads." None of these rows was marked as failed. '
         "Another --strategy may help. If the rows are the reason, let them fail with --max-bad-answers 0."
     )
 
@@ -99,4 +99,4 @@ def test_the_message_tells_of_a_trial_and_shortens_the_answer() -> None:
     admit_in_turn(bad_answers, reject(7, "empty", "!" * 500))
     message = str(bad_answers.explain(tried=True))
     assert "and so was the answer to a row that had been answered before" in message
-    assert f'Line 7: Both answers were rejected; last reason: refusal. The answer was: "{"!" * 160}…".' in message
+    assert f'Line 7: Both answers were rejected; last reason: refusal. The answer was: "{"!" * 160}…"' in message

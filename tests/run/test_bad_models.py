@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -180,7 +181,7 @@ async def test_rows_that_are_held_at_a_stop_are_asked_again(tmp_path: Path) -> N
 async def test_a_retry_on_a_bad_model_stops_and_on_a_good_one_fails_the_same_rows(tmp_path: Path) -> None:
     async def retry(respond: Respond) -> Summary:
         async with serve_handler(Server(respond).handle) as url:
-            flags = {"probes": False, "concurrency": 4, "retry_failed": True}
+            flags: dict[str, Any] = {"probes": False, "concurrency": 4, "retry_failed": True}
             output = tmp_path / "out.jsonl"
             return await asyncio.to_thread(
                 generate, tmp_path / "in.jsonl", output, base_url=f"{url}/v1", model="m", **flags
@@ -199,7 +200,7 @@ async def test_a_retry_on_a_bad_model_stops_and_on_a_good_one_fails_the_same_row
 
 async def test_rows_in_memory_are_held_too(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "in.jsonl").read_text().splitlines()]
-    flags = {"image_root": tmp_path, "probes": False, "concurrency": 4}
+    flags: dict[str, Any] = {"image_root": tmp_path, "probes": False, "concurrency": 4}
     async with serve_handler(Server(bad_if(from_row(30))).handle) as url:
         summary = await asyncio.to_thread(generate, rows, base_url=f"{url}/v1", model="m", **flags)
     assert ([row["id"] for row in summary.records], len(summary.failures)) == (list(range(30)), 30)
@@ -232,3 +233,26 @@ async def test_two_bad_endpoints_stop_the_run_and_cost_no_row(tmp_path: Path) ->
     assert not folder.read_lines("out.failed.jsonl.partial")
     await run_on(good, tmp_path)
     assert is_complete(folder)
+
+
+async def test_refusals_that_come_before_slower_good_answers_stop_nothing(tmp_path: Path) -> None:
+    """The first 25 rows are refused while the others are still being answered."""
+    refused = asyncio.Event()
+    refusals = 0
+
+    async def refuse_first(call: Call) -> web.Response:
+        nonlocal refusals
+        if not is_row(call):
+            return good(call)
+        if number_of_row(call) < 25:
+            refusals += 1
+            if refusals == 2 * 25:
+                refused.set()
+            return say(call, REFUSAL)
+        await refused.wait()
+        return good(call)
+
+    folder, summary, _ = await run_on(refuse_first, tmp_path, concurrency=40)
+    assert isinstance(summary, Summary)
+    assert folder.answered_ids == list(range(25, ROWS))
+    assert folder.failure_codes == dict.fromkeys(range(25), "refusal")
