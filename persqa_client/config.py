@@ -151,6 +151,9 @@ class Limits(Settings):
     timeout: Annotated[float, Field(gt=0)] = 120.0
     max_attempts: Annotated[int, Field(ge=1)] = 5
     max_outage: Annotated[float, Field(ge=0)] = 600.0
+    # Rows in a row whose answers fail the checks, after which the run stops unless an answered row is answered again.
+    # 0: such rows fail.
+    max_bad_answers: Annotated[int, Field(ge=0)] = 20
     # Memory for input lines and images in progress. A single row may exceed it.
     max_inflight_mb: Annotated[int, Field(ge=1)] = 256
 

@@ -237,7 +237,7 @@ class Record:
     usage: Usage = Usage()
     # Requests counted towards max_attempts, including the re-ask.
     attempts: int = 1
-    # 2 after a re-ask, else 1.
+    # 2 after a re-ask, 3 after another one at another endpoint, else 1.
     asks: int = 1
     # Steps that corrected the answer: "constraint", "prefill", cleaning and repair steps, "re-ask".
     made_good_by: tuple[str, ...] = ()

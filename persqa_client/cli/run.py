@@ -269,6 +269,10 @@ def run(
     max_outage: Annotated[
         float, typer.Option(help="Seconds to wait for a server that is unavailable.", rich_help_panel=SERVER)
     ] = 600.0,
+    max_bad_answers: Annotated[
+        int,
+        typer.Option(min=0, help="Rejected answers in a row that stop the run; 0 for no stop.", rich_help_panel=SERVER),
+    ] = 20,
     max_inflight_mb: Annotated[
         int, typer.Option(min=1, help="Memory for rows and images in progress.", rich_help_panel=SERVER)
     ] = 256,

@@ -59,6 +59,7 @@ SAME_NAME_FLAGS = (
         "image-root",
         "language",
         "max-attempts",
+        "max-bad-answers",
         "max-outage",
         "max-pixels",
         "max-tokens",

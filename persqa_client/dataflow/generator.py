@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from persqa_client.config import Endpoint, Recipe, RunSettings, UuidChoice, build_settings, make_run_settings
+from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, UuidChoice, build_settings, make_run_settings
 from persqa_client.dataflow.base import errors_name_arguments
 from persqa_client.dataflow.cells import ImageFolder
 from persqa_client.dataflow.foreign_serving import ForeignPool
@@ -124,6 +124,7 @@ class PersQAGenerator(OperatorBase):
         probes: bool = True,
         uuid: bool | UuidChoice = "auto",
         batch_size: int = 32,
+        max_bad_answers: int = 20,
         progress: bool = True,
         **recipe: Any,
     ) -> None:
@@ -146,6 +147,7 @@ class PersQAGenerator(OperatorBase):
         self.steering = tuple(steering)
         self.seed = seed
         self.batch_size = batch_size
+        self.max_bad_answers = max_bad_answers
         self.progress = progress
         self.flags = {
             "image_root": Path(image_root),
@@ -240,10 +242,8 @@ class PersQAGenerator(OperatorBase):
         if isinstance(serving, VLMServing):
             sampling = serving.sampling if seed is None else serving.sampling.model_copy(update={"seed": seed})
             endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=serving.model_name)
-            settings = make_run_settings(
-                [endpoint], self.flags, sampling=sampling, limits=serving.limits, recipe=self.recipe
-            )
-            return settings, None
+            limits = build_settings(Limits, **{**serving.limits.model_dump(), "max_bad_answers": self.max_bad_answers})
+            return make_run_settings([endpoint], self.flags, sampling=sampling, limits=limits, recipe=self.recipe), None
         if self.recipe.strategy in ("constrain", "prefill"):
             raise SettingsError(
                 f"{type(serving).__name__} does not support constrained or prefilled answers: use strategy='auto'."
@@ -252,7 +252,8 @@ class PersQAGenerator(OperatorBase):
         names = [type(serving).__name__, getattr(serving, "model_name", None)]
         model = " ".join(name for name in names if isinstance(name, str))
         endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=model)
-        flags = {**self.flags, "seed": seed or 0, "concurrency": pool.permits}
+        limits_of_pool = {"concurrency": pool.permits, "max_bad_answers": self.max_bad_answers}
+        flags = {**self.flags, "seed": seed or 0, **limits_of_pool}
         return make_run_settings([endpoint], flags, recipe=self.recipe), pool
 
     def _in_style(self, answer: RowAnswer) -> RowAnswer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from cachetools import LRUCache
@@ -27,6 +27,8 @@ from persqa_client.types import Request
 # Failures without an answer until an endpoint is doubtful. Otherwise an endpoint that fails fast would attract all
 # requests.
 DOUBTFUL_AFTER = 3
+# Rejected answers, without a good one, until an endpoint is doubtful; rows are asked twice.
+DOUBTFUL_AFTER_ANSWERS = 2 * DOUBTFUL_AFTER
 # Crashes with a request in flight after which it moves to another endpoint immediately; after more, it goes last.
 TOLERATED_CRASHES = 1
 # Images whose endpoint is remembered.
@@ -35,13 +37,14 @@ REMEMBERED_IMAGES = 4096
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """One endpoint of a pool. Implements ``Failover`` for its requests."""
+    """One endpoint of a pool. Implements ``Failover`` for its requests, and ``AnswerSource`` for its replies."""
 
     session: Session
     pool: Pool = field(repr=False)
     outstanding: int = 0  # including those that wait, for a permit or to be retried
     failed_rows: int = 0
     failures: int = 0  # attempts that failed here and continued elsewhere, since the last answer
+    bad_answers: int = 0  # answers that failed the checks, since the last good one
     left_out: str | None = None  # why the endpoint is excluded for the rest of the run
     warned: bool = False  # that the endpoint refuses everything at present
 
@@ -60,7 +63,8 @@ class Member:
             return "unavailable"
         if self.session.concurrency_limit.paused:
             return "paused"
-        return "healthy" if self.session.outage.healthy and self.failures < DOUBTFUL_AFTER else "doubtful"
+        is_proven = self.failures < DOUBTFUL_AFTER and self.bad_answers < DOUBTFUL_AFTER_ANSWERS
+        return "healthy" if self.session.outage.healthy and is_proven else "doubtful"
 
     @property
     def load(self) -> EndpointLoad:
@@ -91,6 +95,14 @@ class Member:
         outages = (other.session.outage for other in self.others if not other.exclusion)
         return any(not (outage.closed and outage.overdue) for outage in outages)
 
+    def judge(self, problem: str | None) -> None:
+        self.bad_answers = 0 if problem is None else self.bad_answers + 1
+        if self.bad_answers == DOUBTFUL_AFTER_ANSWERS and self.is_ready:
+            self.pool.warn_of_answers(self, problem or "")
+
+    async def ask_another(self, request: Request) -> Reply:
+        return await self.pool.complete_avoiding(self, request)
+
 
 class Pool(AbstractAsyncContextManager["Pool"]):
     """Completes requests at one of several endpoints.
@@ -110,10 +122,13 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     async def complete(self, request: Request) -> Reply:
         """Raises like ``Session.complete``, but never FailedOver."""
+        return await self.complete_avoiding(None, request)
+
+    async def complete_avoiding(self, avoid: Member | None, request: Request) -> Reply:
         key = image_key(request.pictures)
         states: dict[Member, RequestState] = {}
         latest = RequestState()
-        failed_at: Member | None = None
+        failed_at = avoid
         while True:
             member = await self._choose(key, avoid=failed_at)
             state = states.setdefault(member, self._new_state(member))
@@ -122,7 +137,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
                 latest = state
             reply = await self._try(member, request, state)
             if reply is not None:
-                return reply
+                return replace(reply, source=member)
             failed_at = member
 
     def _new_state(self, member: Member) -> RequestState:
@@ -210,6 +225,11 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         if refusal is not None and not member.warned:
             self._add_warning(f"{member.url} is left out until it answers again: {refusal}")
         member.warned = refusal is not None or (member.warned and member.session.outage.closed)
+
+    def warn_of_answers(self, member: Member, problem: str) -> None:
+        warning = f"{member.url} gives answers that fail the checks ({problem}), and gets few rows until one passes."
+        if warning not in self.warnings:
+            self._add_warning(warning)
 
     def _add_warning(self, sentence: str) -> None:
         self.warnings.append(sentence)

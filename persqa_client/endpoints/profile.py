@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from persqa_client.client.dialect import Dialect, wraps_answer
 from persqa_client.client.image_uploads import ImageUploads
@@ -14,6 +15,17 @@ from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request
 ROOM_FACTOR = 4
 
 
+class AnswerSource(Protocol):
+    """The one of several endpoints that answered."""
+
+    @property
+    def is_ready(self) -> bool: ...  # whether another one is healthy
+
+    def judge(self, problem: str | None) -> None: ...  # code of the check that the answer failed
+
+    async def ask_another(self, request: Request) -> Reply: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     completion: Completion
@@ -23,6 +35,7 @@ class Reply:
     used_uuids: bool = False  # whether images were sent as uuids only
     pictures: tuple[EncodedImage, ...] = ()  # as sent
     unusable: ErrorDecision | None = None  # why it is no whole answer, which may be the endpoint's fault
+    source: AnswerSource | None = None  # None for a single endpoint
 
 
 @dataclass(slots=True)

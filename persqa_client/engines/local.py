@@ -29,6 +29,8 @@ class Job:
     row: Row | BadRow
     task_id: TaskId
     weight: int
+    # Number of jobs that had ended when this one began.
+    began: int = 0
 
 
 def task_limit(permits: int, backing_off: int = 0) -> int:
@@ -59,6 +61,8 @@ class LocalEngine:
         self._stop_error: RunStopped | None = None
         self._all_started = False
         self._unanswered = 0
+        # Number of jobs with an outcome.
+        self.ended = 0
         self.stopping = False
         self.held_bytes = 0
 
@@ -110,6 +114,7 @@ class LocalEngine:
                     self._unanswered += 1
                     self.stop_with(error)
                 else:
+                    self.ended += 1
                     yield job, outcome
         finally:
             self._timer.cancel()
@@ -133,6 +138,7 @@ class LocalEngine:
             if job is None:
                 await asyncio.sleep(0)
                 continue
+            job.began = self.ended
             task = asyncio.create_task(self._answer(job.row, job.task_id, partial(self._reduce_weight, job)))
             self._jobs[task] = job
             self.held_bytes += job.weight

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from persqa_client.config import Limits
+from persqa_client.engines.bad_answers import BadAnswers
 from persqa_client.engines.early_stop import EarlyStop
 from persqa_client.engines.local import AnswerFunction, Job, LocalEngine, task_limit
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.sources import Source
 from persqa_client.storage.ledger import AnyLedger
-from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Position, Row, TaskId
+from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Position, Record, Row, TaskId
 
 # Number of lines without a task after which the reader yields to the event loop.
 LINES_PER_PAUSE = 200
@@ -106,8 +107,34 @@ class RowFeed:
             yield Job(row, task_id, self._plan.weigh(row, task_id))
 
 
+class TrialJobs(Iterator[Job | None]):
+    """The jobs of the rows, and those of ``next_trial`` in between and after the last row.
+
+    ``next_trial`` is called with whether all rows were read.
+    """
+
+    def __init__(self, rows: Iterator[Job | None], next_trial: Callable[[bool], Job | None]) -> None:
+        self._rows = rows
+        self._next_trial = next_trial
+
+    def __next__(self) -> Job | None:
+        trial = self._next_trial(False)
+        if trial is not None:
+            return trial
+        try:
+            return next(self._rows)
+        except StopIteration:
+            trial = self._next_trial(True)
+            if trial is None:
+                raise
+            return trial
+
+
 class RowLoop:
-    """Answers the rows from ``ledger.start`` on, and syncs the ledger periodically."""
+    """Answers the rows from ``ledger.start`` on, and syncs the ledger periodically.
+
+    ``find_answered`` returns a row that an earlier process got an answer for, if there is one.
+    """
 
     def __init__(
         self,
@@ -118,6 +145,7 @@ class RowLoop:
         limits: Limits,
         progress: RunProgress,
         pool: EndpointPool,
+        find_answered: Callable[[], Row | None] = lambda: None,
     ) -> None:
         self._source = source
         self._ledger = ledger
@@ -127,6 +155,12 @@ class RowLoop:
         self._max_waiting_bytes = limits.max_inflight_bytes
         # If earlier processes got answers from the endpoint, equal failures are due to the rows.
         self._early_stop = EarlyStop(passed=ledger.mode == "retry" or ledger.tally.succeeded > 0)
+        self._bad_answers = BadAnswers(limits.max_bad_answers)
+        self._find_answered = find_answered
+        # The latest row with a good answer, and those left to try the model with; None before a trial.
+        self._answered: tuple[Row, TaskId] | None = None
+        self._untried: list[tuple[Row, TaskId]] | None = None
+        self._trial: Job | None = None
         self._dropped_failures = 0
         self.engine = LocalEngine(
             answer,
@@ -156,16 +190,17 @@ class RowLoop:
         progress.read_at_start = progress.read = self._source.progress_at(self._ledger.start)
         syncing = asyncio.create_task(self._sync_periodically())
         try:
-            async for _, outcome in self.engine.run(feed.jobs(), self._has_room):
+            async for job, outcome in self.engine.run(TrialJobs(feed.jobs(), self._next_trial), self._has_room):
                 if syncing.done():
                     syncing.result()
-                self._settle(self._admit(outcome))
+                self._settle(self._judge(outcome) if job is self._trial else self._admit(job, outcome))
+                self._try_model()
                 progress.read = self._source.progress_at(feed.position)
                 progress.in_flight = self.engine.running
             if syncing.done():
                 syncing.result()
             if self._is_complete:
-                self._settle(self._early_stop.release())
+                self._settle([*self._early_stop.release(), *self._bad_answers.release()])
                 progress.read = self._source.progress_at(feed.position)
         finally:
             syncing.cancel()
@@ -176,19 +211,65 @@ class RowLoop:
         return self.engine.complete and not self._dropped_failures
 
     def _has_room(self) -> bool:
+        if self._bad_answers.is_at_limit or self._trial is not None:
+            return False
         buffer = self._ledger.buffer
         return buffer.tasks < self._max_waiting_tasks and buffer.bytes < self._max_waiting_bytes
 
-    def _admit(self, outcome: Outcome) -> list[Outcome]:
+    def _admit(self, job: Job, outcome: Outcome) -> list[Outcome]:
         """Drops failures after a stop, because the stop may have caused them."""
         if self.engine.stopping and isinstance(outcome, Failure):
             self._dropped_failures += 1
             return []
         try:
-            return self._early_stop.admit(outcome)
+            admitted = self._early_stop.admit(outcome)
         except RunStopped as error:
             self.engine.stop_with(error)
             return []
+        if isinstance(outcome, Record) and isinstance(job.row, Row):
+            self._answered, self._untried = (job.row, job.task_id), None
+        began, ended = job.began, self.engine.ended
+        return [stored for each in admitted for stored in self._bad_answers.admit(each, began=began, ended=ended)]
+
+    def _try_model(self) -> None:
+        """Once nothing is in flight: until then an answer may come that shows the model good."""
+        idle = not self.engine.running and not self.engine.stopping and self._trial is None
+        if idle and self._bad_answers.is_at_limit:
+            self._trial = self._make_trial()
+            if self._trial is None:
+                self.engine.stop_with(self._bad_answers.explain(tried=False))
+
+    def _next_trial(self, at_end: bool) -> Job | None:
+        if at_end and self._trial is None and self._bad_answers.is_streak and not self.engine.running:
+            self._trial = self._make_trial()
+        return self._trial if not self.engine.running else None
+
+    def _make_trial(self) -> Job | None:
+        """Asks an answered row again."""
+        if self._untried is None:
+            earlier = self._find_answered()
+            self._untried = [self._answered] if self._answered is not None else []
+            self._untried += [(earlier, self._plan.task_ids(earlier)[0])] if earlier is not None else []
+        if not self._untried:
+            return None
+        row, task_id = self._untried.pop(0)
+        return Job(row, task_id, self._plan.weigh(row, task_id))
+
+    def _judge(self, outcome: Outcome) -> list[Outcome]:
+        """Decides by the outcome of a trial whether the held failures are the rows' own."""
+        self._trial = None
+        if isinstance(outcome, Record):
+            self._untried = None
+            return self._bad_answers.release()
+        if self.engine.stopping:
+            self._dropped_failures += self._bad_answers.drop()
+        elif self._untried:
+            self._trial = self._make_trial()
+        elif outcome.stage == "answer":
+            self.engine.stop_with(self._bad_answers.explain(tried=True))
+        elif not self._bad_answers.is_at_limit:
+            return self._bad_answers.release()
+        return []
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:

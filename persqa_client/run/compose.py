@@ -25,6 +25,7 @@ from persqa_client.images.references import estimate_reference_size
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
+from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.limits.open_files import fit_open_files
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy, shortest_context
@@ -121,6 +122,16 @@ class RowReader:
 
     def parse(self, number: int, line: bytes) -> Row | BadRow:
         return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
+
+    def parse_answered(self, line: bytes) -> Row | None:
+        """The row of a line of the output."""
+        try:
+            fields = load_object(line)
+        except ValueError:
+            return None
+        added = {self.recipe.output_key, f"{self.recipe.output_key}_meta"}
+        row = self.parse(0, dump_spaced({key: value for key, value in fields.items() if key not in added}))
+        return row if isinstance(row, Row) else None
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:
         return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)

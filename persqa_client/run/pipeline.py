@@ -28,7 +28,7 @@ from persqa_client.types import (
     Usage,
 )
 
-# A rejected answer is asked for once more.
+# A rejected answer is asked for once more, and then once at another endpoint, if there is one.
 MAX_ASKS = 2
 
 
@@ -88,9 +88,10 @@ class Pipeline:
     async def _ask(self, task: Task, images: tuple[EncodedImage, ...]) -> Outcome:
         request = Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill)
         cost = Cost()
+        complete = self.completer.complete
         while True:
             try:
-                reply = await self.completer.complete(request)
+                reply = await complete(request)
             except RowError as error:
                 return make_request_failure(task, error, cost)
             cost.attempts += reply.attempts
@@ -98,14 +99,21 @@ class Pipeline:
             cost.asks += 1
             answer = parse_answer(reply.completion, task)
             problem = check_answer(reply.completion, answer, task, request.max_tokens or self.max_tokens)
+            if reply.source is not None:
+                reply.source.judge(problem.code if problem else None)
             if problem is None:
                 return self._make_record(task, answer, reply, cost, images)
             cost.refused = cost.refused or problem.code
             cost.raw = reply.completion.refusal or reply.completion.text
             reask = self._make_reask(task, request, problem, reply, cost)
-            if reask is None:
+            if reask is not None:
+                request = reask
+            elif cost.asks == MAX_ASKS and reply.source is not None and reply.source.is_ready:
+                # The model at this endpoint may be bad.
+                request = replace(request, seed=(task.seed + cost.asks) % 2**31, turns=())
+                complete = reply.source.ask_another
+            else:
                 return make_answer_failure(task, problem, cost)
-            request = reask
 
     def _make_reask(self, task: Task, request: Request, problem: Problem, reply: Reply, cost: Cost) -> Request | None:
         """The request for the second ask: with twice the tokens after a truncated answer, otherwise with the reason.
@@ -160,7 +168,9 @@ class Pipeline:
 
 
 def make_answer_failure(task: Task, problem: Problem, cost: Cost) -> Failure:
-    rejected = "Both answers were rejected; last reason" if cost.asks > 1 else "The answer was rejected"
+    rejected = "The answer was rejected"
+    if cost.asks > 1:
+        rejected = f"{'Both' if cost.asks == MAX_ASKS else f'All {cost.asks}'} answers were rejected; last reason"
     message = f"Line {task.task_id.row}: {rejected}: {problem.message}."
     return Failure(
         task.task_id, problem.code, message, "answer", cost.attempts, cost.raw, cost.usage, cost.asks, cost.refused

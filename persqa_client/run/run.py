@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -17,11 +18,12 @@ from persqa_client.errors import Interrupted, RunStopped, SettingsError
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
-from persqa_client.run.compose import Composition, RunPlan, ignore_warning, input_folder_of
+from persqa_client.run.compose import Composition, RowReader, RunPlan, ignore_warning, input_folder_of
 from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.types import Row
 
 
 class Run:
@@ -192,14 +194,16 @@ class Run:
         if self._stopped:
             return False
         self._retried = self._retried or ledger.mode == "retry"
+        reader = self.composition.make_row_reader()
         self._row_loop = RowLoop(
             self.source,
             ledger,
-            self.composition.make_row_reader(),
+            reader,
             self.composition.make_pipeline().answer,
             self.settings.limits,
             self.progress,
             self.pool,
+            partial(find_answered_row, ledger.files, reader) if isinstance(ledger, Ledger) else lambda: None,
         )
         try:
             finished = await self._row_loop.run(rows_left(ledger, self.settings.limit))
@@ -209,6 +213,15 @@ class Run:
             self.progress.phase = "finishing"
             await asyncio.to_thread(ledger.finish, {"input": self.source.name, **describe_run(self.composition)})
         return finished
+
+
+def find_answered_row(files: RunFiles, reader: RowReader) -> Row | None:
+    """The first row of the output. In a retry, the unfinished output may still be empty."""
+    for path in (files.partial, files.output):
+        with suppress(OSError), path.open("rb") as file:
+            if line := file.readline():
+                return reader.parse_answered(line)
+    return None
 
 
 def refuse_changed_input(source: Source, ledger: Ledger) -> None:

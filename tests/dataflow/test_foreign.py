@@ -119,6 +119,15 @@ def test_a_serving_that_fails_for_all_stops_the_run(folder: Path) -> None:
     assert all(row["output"] for row in written())
 
 
+def test_a_model_that_refuses_everything_stops_the_run_until_the_rows_may_fail(folder: Path) -> None:
+    rows = [{"image": ["red.png"], "id": number} for number in range(30)]
+    serving = Messages(lambda number: "I'm sorry, but I can't help with that.")
+    with pytest.raises(RunStopped, match="answers were rejected"):
+        PersQAGenerator(serving).run(storage_of(rows))
+    PersQAGenerator(serving, max_bad_answers=0).run(storage_of(rows))
+    assert [row["output_error"].startswith("refusal: ") for row in written()] == [True] * 30
+
+
 def question(path: str, text: str = "What?", *more: str) -> ForeignQuestion:
     return ForeignQuestion(
         "s", text, (path, *more), (Turn("assistant", "a"), Turn("user", "b")) if text == "turns" else ()

@@ -70,6 +70,15 @@ def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
     assert all(", Answer: <mam> " in row["output"] for row in written())
 
 
+def test_a_model_that_refuses_everything_stops_the_run_until_the_rows_may_fail(folder: Path) -> None:
+    rows = [{"image": ["red.png"], "id": number} for number in range(30)]
+    with run_simulator(SimSettings(latency=0, faults={"refusal": 1.0})) as server:
+        with pytest.raises(RunStopped, match="let them fail with max_bad_answers 0"):
+            PersQAGenerator(serving(server), probes=False).run(storage_of(rows))
+        PersQAGenerator(serving(server), probes=False, max_bad_answers=0).run(storage_of(rows))
+    assert [row["output_error"].startswith("refusal: ") for row in written()] == [True] * 30
+
+
 def test_a_changed_frame_or_setting_is_a_run_of_its_own(folder: Path, simulator: Simulator) -> None:
     PersQAGenerator(serving(simulator)).run(storage_of(ROWS[:1]))
     PersQAGenerator(serving(simulator), tag="bo").run(storage_of(ROWS[:1]))

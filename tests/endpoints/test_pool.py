@@ -333,3 +333,30 @@ async def test_a_single_endpoint_is_used_without_the_pool() -> None:
     async with make_pool(FakeServer()) as pool:
         assert pool.completer is pool.members[0].session
         assert collect_endpoint_stats(pool) == ()
+
+
+async def test_an_endpoint_is_doubtful_while_its_answers_are_rejected() -> None:
+    warnings: list[str] = []
+    async with make_pool(FakeServer(), FakeServer(), warn=warnings.append) as pool:
+        one, two = pool.members
+        for _ in range(6):
+            assert one.health == "healthy"
+            one.judge("refusal")
+        assert (one.health, one.is_ready, two.is_ready) == ("doubtful", True, False)
+        assert warnings == [
+            f"{one.url} gives answers that fail the checks (refusal), and gets few rows until one passes."
+        ]
+        for _ in range(6):
+            two.judge("refusal")
+        assert (two.health, len(warnings)) == ("doubtful", 1)
+        one.judge(None)
+        assert one.health == "healthy"
+
+
+async def test_another_endpoint_is_asked_about_an_image_that_prefers_this_one() -> None:
+    one, two = FakeServer(), FakeServer()
+    async with make_pool(one, two) as pool:
+        reply = await pool.complete(request_for(pool, 0))
+        assert reply.source is pool.members[0]
+        again = await pool.members[0].ask_another(request_for(pool, 0))
+    assert (again.source, one.seen, two.seen) == (pool.members[1], 1, 1)

@@ -65,6 +65,12 @@ async def test_all_jobs_run_and_never_more_than_the_limit_at_once() -> None:
     assert answers.max_running <= 4
 
 
+async def test_a_job_knows_how_many_had_ended_when_it_began() -> None:
+    engine = make_engine(BlockingAnswers(released=True), max_jobs=2)
+    began = {job.task_id.row: (job.began, engine.ended) async for job, _ in engine.run(make_jobs(4), lambda: True)}
+    assert began == {1: (0, 1), 2: (0, 2), 3: (1, 3), 4: (2, 4)}
+
+
 async def test_bytes_are_limited_but_one_job_may_exceed_the_limit() -> None:
     answers = BlockingAnswers(released=True)
     assert sorted(await collect_rows(make_engine(answers, max_bytes=10), 8, weight=25)) == list(range(1, 9))

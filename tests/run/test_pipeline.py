@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
+from persqa_client.endpoints.profile import Reply
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import Bank
 from persqa_client.questions.tasks import TaskMaker
-from persqa_client.run.pipeline import Pipeline
+from persqa_client.run.pipeline import Completer, Pipeline
 from persqa_client.types import (
     Completion,
     EncodedImage,
     Failure,
     Outcome,
     Record,
+    Request,
     Row,
     SentPicture,
     Strategy,
@@ -27,7 +30,7 @@ ROW = Row(7, b'{"image": ["a.jpg", "b.jpg"]}', ("a.jpg", "b.jpg"), question="Wha
 GOOD = "<mam> reads a book."
 
 
-async def answer(completer: FakeCompleter, row: Row = ROW, strategy: Strategy = "direct", **more: Any) -> Outcome:
+async def answer(completer: Completer, row: Row = ROW, strategy: Strategy = "direct", **more: Any) -> Outcome:
     asks = TaskMaker("<mam>", 0, Bank.build("human"), TAGGED_ANSWER_CHECKS, strategy=strategy, names=("Eileen",))
     return await Pipeline(completer, load_nothing, asks, **more).answer(row, TaskId(row.number))
 
@@ -70,6 +73,55 @@ async def test_two_rejected_answers_are_a_failure_with_the_last_text() -> None:
     assert (failure.code, failure.stage, failure.raw, failure.asks) == ("truncated", "answer", "<mam> and so", 2)
     assert failure.usage == Usage(101, 12)
     assert failure.message.startswith("Line 7: ")
+
+
+class TwoEndpoints:
+    """The source of the replies of one endpoint, next to another one."""
+
+    def __init__(self, here: list[str], there: list[str], *, is_ready: bool = True) -> None:
+        self.here, self.there = FakeCompleter(here), FakeCompleter(there)
+        self.is_ready = is_ready
+        self.judged: list[str | None] = []
+
+    def judge(self, problem: str | None) -> None:
+        self.judged.append(problem)
+
+    async def complete(self, request: Request) -> Reply:
+        return replace(await self.here.complete(request), source=self)
+
+    async def ask_another(self, request: Request) -> Reply:
+        return await self.there.complete(request)
+
+
+async def test_a_row_with_two_rejected_answers_is_asked_at_another_endpoint() -> None:
+    endpoints = TwoEndpoints(["A man.", "<mam>"], [GOOD])
+    record = await answer(endpoints)
+    assert isinstance(record, Record)
+    assert (record.asks, record.refused, record.usage) == (3, "no_tag", Usage(300, 30))
+    assert endpoints.judged == ["no_tag", "only_tag"]
+    first, again = endpoints.here.requests
+    [elsewhere] = endpoints.there.requests
+    assert (elsewhere.prompt, elsewhere.turns) == (first.prompt, ())
+    assert len({first.seed, again.seed, elsewhere.seed}) == 3
+
+
+async def test_a_row_that_is_rejected_at_two_endpoints_fails() -> None:
+    failure = await answer(TwoEndpoints(["A man.", "A man."], ["<mam>"]))
+    assert isinstance(failure, Failure)
+    assert (failure.code, failure.asks) == ("only_tag", 3)
+    assert "All 3 answers were rejected" in failure.message
+
+
+async def test_a_row_is_not_asked_elsewhere_if_no_other_endpoint_is_healthy() -> None:
+    endpoints = TwoEndpoints(["A man.", "A man."], [GOOD], is_ready=False)
+    assert isinstance(await answer(endpoints), Failure)
+    assert endpoints.there.requests == []
+
+
+async def test_a_good_answer_is_judged_too() -> None:
+    endpoints = TwoEndpoints(["A man.", GOOD], [])
+    assert isinstance(await answer(endpoints), Record)
+    assert endpoints.judged == ["no_tag", None]
 
 
 async def test_a_rejected_request_is_a_failure_with_its_code() -> None:
