@@ -37,7 +37,7 @@ class FailureHandler:
         self._concurrency_limit = concurrency_limit
         self._limits = limits
         self._client = client
-        self.suspect_limit = SuspectLimit()
+        self.suspect_limit = SuspectLimit(concurrency_limit)
         self._first_failure = (-1, 0)  # since the latest answer: number of answers, and of requests sent, by then
 
     def react(self, decision: ErrorDecision, permit: Permit, state: RequestState, *, is_row: bool) -> None:
