@@ -90,7 +90,9 @@ class Admission:
             return inf
         return max(0.0, max(self._paused_until, self.monitor.hold_until, self.pace.next_at) - now)
 
-    def take(self) -> int:
+    def take(self, now: float) -> int:
+        """Reserves a permit for a request that is sent when its task runs. Until then others may be taken."""
+        self.pace.record_sent(now)
         self.in_use += 1
         return self.in_use
 
@@ -99,7 +101,6 @@ class Admission:
         self._sent += 1
         permit = Permit(self.controller.cuts, self.controller.level, in_use, now, number=self._sent)
         self.monitor.record_sent(permit)
-        self.pace.record_sent(now)
         return permit
 
     def release(self, permit: Permit | None = None) -> None:

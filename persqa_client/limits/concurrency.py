@@ -159,7 +159,7 @@ class ConcurrencyLimit:
     @asynccontextmanager
     async def _hold_permit(self, *, retry: bool) -> AsyncIterator[Permit]:
         if self._queue.first() is None and self.admission.seconds_to_wait(loop_time()) <= 0:
-            in_use = self.admission.take()
+            in_use = self.admission.take(loop_time())
         else:
             self._set_alarm()
             in_use = await self._queue.wait(1, retry=retry, on_cancel=lambda _: self._release())
@@ -178,7 +178,7 @@ class ConcurrencyLimit:
 
     def wake_waiters(self) -> None:
         while self._queue.first() is not None and self.admission.seconds_to_wait(loop_time()) <= 0:
-            self._queue.wake_first(self.admission.take())
+            self._queue.wake_first(self.admission.take(loop_time()))
         if self._queue.first() is not None:
             self._set_alarm()
 
