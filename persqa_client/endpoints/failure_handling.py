@@ -37,7 +37,7 @@ class FailureHandler:
         self._concurrency_limit = concurrency_limit
         self._limits = limits
         self._client = client
-        self.suspect_limit = SuspectLimit()
+        self.suspect_limit = SuspectLimit(concurrency_limit)
         self._first_failure = (-1, 0)  # since the latest answer: number of answers, and of requests sent, by then
 
     def react(self, decision: ErrorDecision, permit: Permit, state: RequestState, *, is_row: bool) -> None:
@@ -52,8 +52,7 @@ class FailureHandler:
                     self._breaker.record_failure(decision, state)
             case RetryAction.WAIT if decision.code == NO_FILES:
                 # This process is at its limit, not the server.
-                self._concurrency_limit.cap(self._concurrency_limit.permits - 1)
-                self._outage.record_refusal(decision.message, state.failover)
+                self._react_to_shortage(decision, permit)
             case RetryAction.WAIT:
                 self._react_to_load(decision, permit, state)
             case RetryAction.AWAIT_RECOVERY:
@@ -79,6 +78,15 @@ class FailureHandler:
             answers, sent = self._first_failure = self._outage.answers, self._outage.history.sent
         # What was sent after the first failure since an answer did not cause it.
         state.record_failure(decision, self._outage.history, was_in_flight=state.latest_number <= sent)
+
+    def _react_to_shortage(self, decision: ErrorDecision, permit: Permit) -> None:
+        seconds = self._concurrency_limit.record_shortage(permit, decision.message)
+        if seconds > self._limits.max_outage:
+            raise RunStopped(
+                "server_away",
+                f"No connection could be opened for {seconds:.0f} s (--max-outage {self._limits.max_outage:g}): "
+                f"{decision.message} Nothing is lost; run the same command again.",
+            )
 
     def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
         retry_after, max_outage = decision.retry_after, self._limits.max_outage

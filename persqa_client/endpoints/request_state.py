@@ -10,7 +10,7 @@ from typing import Protocol
 
 from persqa_client.endpoints.attempts import Attempts, History
 from persqa_client.errors import Interrupted
-from persqa_client.limits.concurrency import WaitQueue
+from persqa_client.limits.concurrency import ConcurrencyLimit, WaitQueue
 from persqa_client.types import ErrorDecision, RetryAction
 
 
@@ -104,7 +104,8 @@ class SuspectLimit:
     must go alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, concurrency_limit: ConcurrencyLimit) -> None:
+        self._concurrency_limit = concurrency_limit
         self._limit = 1
         self._alone = 0  # requests that must go alone, waiting ones included
         self._outages = 0
@@ -122,7 +123,8 @@ class SuspectLimit:
             if self._has_room():
                 self._in_use += 1
             else:
-                await self._queue.wait(1, retry=False, on_cancel=lambda _: self._release())
+                with self._concurrency_limit.waiting_without_permit():
+                    await self._queue.wait(1, retry=False, on_cancel=lambda _: self._release())
             try:
                 yield
             finally:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from persqa_client.limits.controllers import LimitController, Permit
+from persqa_client.limits.open_files import FileShortage
 from persqa_client.limits.refusals import RefusalMonitor
 from persqa_client.limits.server_metrics import ServerMetrics
 from persqa_client.limits.window_pace import WindowPace
@@ -63,17 +64,15 @@ class Admission:
         self.backing_off = 0  # requests that wait before a retry
         self.alone = 0  # requests that must be the only one in flight, waiting ones included
         self._sent = 0
+        self.shortage = FileShortage()
         self._paused_until = -inf
-        self._ceiling = inf
 
     @property
     def permits(self) -> int:
         if self.alone:
             return 1
-        return min(self.monitor.permits, int(self._ceiling)) if self._ceiling < inf else self.monitor.permits
-
-    def cap(self, maximum: int) -> None:
-        self._ceiling = max(1, min(self._ceiling, maximum))
+        limit = self.shortage.limit
+        return self.monitor.permits if limit == inf else min(self.monitor.permits, int(limit))
 
     def seconds_paused(self, now: float) -> float:
         """Seconds in which nothing is sent because the server asks for it, or accepts nothing."""
@@ -90,7 +89,9 @@ class Admission:
             return inf
         return max(0.0, max(self._paused_until, self.monitor.hold_until, self.pace.next_at) - now)
 
-    def take(self) -> int:
+    def take(self, now: float) -> int:
+        """Reserves a permit for a request that is sent when its task runs. Until then others may be taken."""
+        self.pace.record_sent(now)
         self.in_use += 1
         return self.in_use
 
@@ -99,7 +100,6 @@ class Admission:
         self._sent += 1
         permit = Permit(self.controller.cuts, self.controller.level, in_use, now, number=self._sent)
         self.monitor.record_sent(permit)
-        self.pace.record_sent(now)
         return permit
 
     def release(self, permit: Permit | None = None) -> None:
@@ -114,6 +114,7 @@ class Admission:
         self.pace.record_answer()
         self.monitor.record_answer(permit, self.in_use, now)
         self.controller.record_answer(permit, tokens, now)
+        self.shortage.record_answer(permit, self.monitor.permits)
 
     def record_refusal(self, permit: Permit, retry_after: float | None, message: str, now: float) -> None:
         """A Retry-After holds all requests only if several sent at about the same time are refused."""
@@ -123,6 +124,9 @@ class Admission:
         self.monitor.record_refusal(permit, self.in_use, now)
         if retry_after and self.monitor.is_general(self.in_use):
             self.pause(retry_after, now)
+
+    def record_shortage(self, permit: Permit, message: str, now: float) -> float:
+        return self.shortage.record_failure(permit, self.in_use, self._sent, message, now)
 
     def record_timeout(self, permit: Permit, now: float) -> None:
         self.controller.record_timeout(permit, now)

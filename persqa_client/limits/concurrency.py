@@ -110,10 +110,6 @@ class ConcurrencyLimit:
     def permits(self) -> int:
         return self.admission.permits
 
-    def cap(self, maximum: int) -> None:
-        """At most this number of permits from now on, whatever the controller decides."""
-        self.admission.cap(maximum)
-
     @property
     def waiting(self) -> int:
         return len(self._queue) + len(self.image_limit.waiting)
@@ -132,8 +128,8 @@ class ConcurrencyLimit:
         return self._closing.is_set()
 
     def describe(self) -> str | None:
-        """How many requests were refused lately, and why, if they are many."""
-        return self.admission.report.describe(loop_time())
+        """Why no connection can be opened; or how many requests were refused lately, and why, if they are many."""
+        return self.admission.shortage.message or self.admission.report.describe(loop_time())
 
     def describe_total(self) -> str | None:
         """How many requests were refused in all, and why the latest one was, if they are many."""
@@ -159,7 +155,7 @@ class ConcurrencyLimit:
     @asynccontextmanager
     async def _hold_permit(self, *, retry: bool) -> AsyncIterator[Permit]:
         if self._queue.first() is None and self.admission.seconds_to_wait(loop_time()) <= 0:
-            in_use = self.admission.take()
+            in_use = self.admission.take(loop_time())
         else:
             self._set_alarm()
             in_use = await self._queue.wait(1, retry=retry, on_cancel=lambda _: self._release())
@@ -178,7 +174,7 @@ class ConcurrencyLimit:
 
     def wake_waiters(self) -> None:
         while self._queue.first() is not None and self.admission.seconds_to_wait(loop_time()) <= 0:
-            self._queue.wake_first(self.admission.take())
+            self._queue.wake_first(self.admission.take(loop_time()))
         if self._queue.first() is not None:
             self._set_alarm()
 
@@ -199,6 +195,10 @@ class ConcurrencyLimit:
 
     def record_refusal(self, permit: Permit, retry_after: float | None, message: str = "") -> None:
         self.admission.record_refusal(permit, retry_after, message, loop_time())
+
+    def record_shortage(self, permit: Permit, message: str) -> float:
+        """A request that found no file handle for its connection. Returns how long none has been found."""
+        return self.admission.record_shortage(permit, message, loop_time())
 
     def record_timeout(self, permit: Permit) -> None:
         self.admission.record_timeout(permit, loop_time())

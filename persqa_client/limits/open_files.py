@@ -1,13 +1,19 @@
-"""The process's limit of open files: raised as far as it is needed, then shared by the connections."""
+"""The process's limit of open files: raised as far as it is needed, then shared by the connections.
+
+During a run, a shortage lowers the permits for a while.
+"""
 
 from __future__ import annotations
 
 import os
 import resource
 from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
 
 from persqa_client.config import Limits
 from persqa_client.errors import SettingsError
+from persqa_client.limits.controllers import Permit
 
 # Files for anything but connections: the run's own, images that are being read, name resolution, the event loop.
 RESERVED_FILES = 64
@@ -55,3 +61,43 @@ def raise_soft_limit(needed: int) -> int | None:
 
 def count_open_files() -> int:
     return len(os.listdir("/dev/fd"))
+
+
+@dataclass(slots=True)
+class FileShortage:
+    """A time in which connections cannot be opened: from a first failure until a later request is answered.
+
+    ``limit``: permits for which there are connections. A shortage lowers it once, to the requests in flight that have
+    one. Answers raise it by 1, 2, 4, … permits for as many answers as there are permits.
+    """
+
+    limit: float = inf
+    message: str | None = None
+    _since: float = 0.0
+    _sent: int = 0  # requests when the latest shortage began
+    _answers: int = 0
+    _step: int = 1
+
+    def record_failure(self, permit: Permit, in_use: int, sent: int, message: str, now: float) -> float:
+        """Returns how long the shortage has lasted. ``in_use`` includes this permit."""
+        if self.message is None:
+            self.message, self._since = message, now
+            if permit.number > self._sent:
+                self._sent = sent
+        if permit.number <= self._sent:
+            self.limit = max(1, min(self.limit, in_use - 1))
+            self._answers, self._step = 0, 1
+        return now - self._since
+
+    def record_answer(self, permit: Permit, maximum: int) -> None:
+        """``maximum``: permits without the shortage."""
+        if permit.number <= self._sent:
+            return
+        self.message = None
+        if self.limit < inf:
+            self._answers += 1
+            if self._answers >= self.limit:
+                self.limit += self._step
+                self._answers, self._step = 0, 2 * self._step
+            if self.limit >= maximum:
+                self.limit = inf

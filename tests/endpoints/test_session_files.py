@@ -1,14 +1,24 @@
-"""A process that may open no more files during a run sends fewer requests at a time."""
+"""A process that may open no more files during a run sends fewer requests at a time, as long as that lasts."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import subprocess
 import sys
+from math import inf
 
+import httpx2
 import pytest
 
-from persqa_client.limits.concurrency import ConcurrencyLimit
+from persqa_client.config import Endpoint, Limits
+from persqa_client.endpoints.session import Session
+from persqa_client.errors import RunStopped
 from persqa_client.simulator.server import SimSettings, run_simulator
+from persqa_client.task_groups import loop_time
+from tests.simulation.replies import good_answer
+from tests.simulation.virtual_clock import run_virtually
+from tests.support.endpoints import REQUEST
 
 SCRIPT = """
 import asyncio, resource, sys
@@ -42,8 +52,45 @@ def test_a_lack_of_file_handles_costs_no_attempt(concurrency: str) -> None:
     assert result.stdout.split() == ["300", "1", "True"], result.stderr
 
 
-def test_a_ceiling_only_falls() -> None:
-    limit = ConcurrencyLimit(8)
-    for maximum, permits in ((9, 8), (5, 5), (7, 5), (0, 1)):
-        limit.cap(maximum)
-        assert limit.permits == permits
+class ServerBehindAShortage(httpx2.AsyncBaseTransport):
+    """No connection can be opened from second 5 on; answers take a second."""
+
+    def __init__(self, end: float) -> None:
+        self.end = end
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if 5.0 <= loop_time() < self.end:
+            raise OSError(errno.EMFILE, "Too many open files")
+        await asyncio.sleep(1)
+        return httpx2.Response(200, content=good_answer(1).body, headers={"content-type": "application/json"})
+
+
+async def keep_busy(end: float, limits: Limits, seconds: float) -> Session:
+    async def work(session: Session) -> None:
+        while loop_time() < seconds:
+            await session.complete(REQUEST)
+
+    client = httpx2.AsyncClient(transport=ServerBehindAShortage(end))
+    endpoint = Endpoint(base_url="http://endpoint.example/v1", model="qwen")
+    async with Session(endpoint, limits=limits, http_client=client) as session, asyncio.TaskGroup() as tasks:
+        for _ in range(80):
+            tasks.create_task(work(session))
+    return session
+
+
+@pytest.mark.parametrize("end", [7.0, 20.0])
+def test_after_a_short_lack_of_file_handles_the_concurrency_is_as_before(end: float) -> None:
+    session = run_virtually(keep_busy(end, Limits(concurrency=64), end + 40))
+    assert session.concurrency_limit.permits == 64
+    assert session.concurrency_limit.admission.shortage.message is None
+    assert session.outage.outages == 0
+
+
+def test_a_run_without_file_handles_stops_after_the_longest_outage() -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        run_virtually(keep_busy(inf, Limits(concurrency=8, max_outage=60), 1000))
+    stop = caught.value.exceptions[0]
+    assert isinstance(stop, RunStopped)
+    assert stop.code == "server_away"
+    assert "(--max-outage 60)" in stop.message
+    assert "ulimit -n" in stop.message

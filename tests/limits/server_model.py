@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -67,6 +67,7 @@ class World:
         self.refusing: list[tuple[float, int, Permit, int]] = []
         self.back_off: list[tuple[float, int]] = []  # the moment of the next attempt, and earlier refusals
         self.again: deque[int] = deque()  # retries that wait for a permit, by earlier refusals
+        self.sent: list[float] = []
         self.answers: list[float] = []
         self.refusals: list[float] = []
         self.levels: list[tuple[float, int]] = []
@@ -126,9 +127,14 @@ class World:
         self.now = moment
 
     def _send(self) -> None:
+        """Requests that wait are woken one after the other, and are sent when all are awake."""
+        woken = list[int]()
         while self._has_demand() and self.admission.seconds_to_wait(self.now) <= 0:
+            woken.append(self.admission.take(self.now))
+        for in_use in woken:
             earlier = self.again.popleft() if self.again else 0
-            permit = self.admission.start(self.admission.take(), self.now)
+            permit = self.admission.start(in_use, self.now)
+            self.sent.append(self.now)
             self.order += 1
             if self._is_refused():
                 end = self.now + self.server.reply_time * self.chance.uniform(0.7, 1.5)
@@ -213,6 +219,10 @@ class World:
     def rate(self, since: float, until: float) -> float:
         """Answers per second."""
         return sum(since <= moment < until for moment in self.answers) / (until - since)
+
+    def largest_burst(self, since: float, until: float) -> int:
+        """The most requests that were sent at one moment."""
+        return max(Counter(moment for moment in self.sent if since <= moment < until).values(), default=0)
 
     def refused_share(self, since: float, until: float) -> float:
         refused = sum(since <= moment < until for moment in self.refusals)

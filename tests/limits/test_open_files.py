@@ -10,6 +10,8 @@ import pytest
 
 from persqa_client.config import Limits
 from persqa_client.errors import SettingsError
+from persqa_client.limits.admission import Admission
+from persqa_client.limits.controllers import FixedLimit, Permit
 from persqa_client.limits.open_files import RESERVED_FILES, SPARE_CONNECTIONS, lower_concurrency
 
 
@@ -59,3 +61,61 @@ def test_the_soft_limit_is_raised_as_far_as_needed(soft: int, hard: int) -> None
     taken = others + RESERVED_FILES + SPARE_CONNECTIONS
     assert allowed == max(soft, min(hard, taken + 200))
     assert concurrency == min(200, allowed - taken)
+
+
+def send(admission: Admission, count: int) -> list[Permit]:
+    return [admission.start(admission.take(0.0), 0.0) for _ in range(count)]
+
+
+def fail(admission: Admission, permits: list[Permit], now: float = 1.0) -> float:
+    seconds = 0.0
+    for permit in permits:
+        seconds = admission.record_shortage(permit, "No more files.", now)
+        admission.release(permit)
+    return seconds
+
+
+def answer(admission: Admission, permits: list[Permit]) -> None:
+    for permit in permits:
+        admission.release(permit)
+        admission.record_answer(permit, 10, 1.0)
+
+
+def test_a_shortage_leaves_the_requests_that_have_a_connection() -> None:
+    admission = Admission(FixedLimit(16))
+    permits = send(admission, 16)
+    fail(admission, permits[10:])
+    assert admission.permits == 10
+
+
+def test_a_shortage_lowers_the_limit_once_however_long_it_lasts() -> None:
+    admission = Admission(FixedLimit(16))
+    permits = send(admission, 16)
+    fail(admission, permits[12:], now=1.0)
+    answer(admission, permits[:4])
+    assert fail(admission, send(admission, 4), now=9.0) == 8.0
+    assert admission.permits == 12
+
+
+def test_answers_after_a_shortage_raise_the_limit_again() -> None:
+    admission, limits = Admission(FixedLimit(16)), list[int]()
+    permits = send(admission, 16)
+    fail(admission, permits[4:])
+    answer(admission, permits[:4])
+    assert (admission.permits, admission.shortage.message) == (4, "No more files.")
+    for _ in range(5):
+        answer(admission, send(admission, admission.permits))
+        limits.append(admission.permits)
+    assert limits == [5, 7, 11, 16, 16]
+    assert admission.shortage.message is None
+
+
+def test_a_shortage_that_returns_lowers_the_limit_again() -> None:
+    admission = Admission(FixedLimit(16))
+    permits = send(admission, 16)
+    fail(admission, permits[4:])
+    answer(admission, permits[:4])
+    answer(admission, send(admission, 4))
+    permits = send(admission, 5)
+    fail(admission, permits[4:])
+    assert admission.permits == 4

@@ -92,16 +92,20 @@ def test_a_storm_is_cut_at_once() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("allowed", "period", "pace"), [(30, 10.0, 0.2), (60, 60.0, 1.0), (10, 1.0, 1.0)])
-def test_windows_of_requests_are_learnt(kind: str, allowed: int, period: float, pace: float) -> None:
+@pytest.mark.parametrize(
+    ("allowed", "period", "pace", "burst"), [(30, 10.0, 0.2, 1), (60, 60.0, 1.0, 1), (10, 1.0, 1.0, 11)]
+)
+def test_windows_of_requests_are_learnt(kind: str, allowed: int, period: float, pace: float, burst: int) -> None:
+    """In windows as short as an answer, the limit of requests in flight has the same effect as a pace."""
     length = 12 * max(period, 5)
     seen = run(kind, Server(slots=200, pace=pace, window=(allowed, period)), seconds=length)
     assert seen.rate(length / 2, length) >= 0.85 * allowed / period
     assert seen.refused_share(length / 2, length) < 0.1
+    assert seen.largest_burst(length / 2, length) <= burst
 
 
 def send(admission: Admission, count: int, now: float) -> list[Permit]:
-    return [admission.start(admission.take(), now) for _ in range(count)]
+    return [admission.start(admission.take(now), now) for _ in range(count)]
 
 
 def refuse(admission: Admission, permits: list[Permit], now: float, retry_after: float | None = None) -> None:
