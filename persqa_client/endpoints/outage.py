@@ -96,6 +96,11 @@ class OutageGate:
         return self._trouble_since is None
 
     @property
+    def out_of_patience(self) -> bool:
+        """Whether the next refusal closes the gate."""
+        return self._trouble_since is not None and loop_time() - self._trouble_since >= self._patience
+
+    @property
     def overdue(self) -> bool:
         return self._trouble_since is not None and loop_time() - self._trouble_since > self._max_outage
 
@@ -134,13 +139,13 @@ class OutageGate:
         If the server then reports itself healthy, the gate reopens, each time after a longer wait.
         """
         self._record_trouble(reason, failover)
-        if self._out_of_patience:
+        if self.out_of_patience:
             self.close(reason, failover)
 
     async def check(self, reason: str, failover: Failover | None = None) -> bool:
         """Closes the gate if the server is not alive; returns whether it is closed. Raises like ``close``."""
         async with self._liveness_check:
-            if not self.closed and (self._out_of_patience or not await self._is_alive()):
+            if not self.closed and (self.out_of_patience or not await self._is_alive()):
                 self.close(reason, failover)
         return self.closed
 
@@ -191,10 +196,6 @@ class OutageGate:
         if prober is not None:
             prober.cancel()
             await asyncio.gather(prober, return_exceptions=True)
-
-    @property
-    def _out_of_patience(self) -> bool:
-        return self._trouble_since is not None and loop_time() - self._trouble_since >= self._patience
 
     def _record_trouble(self, reason: str, failover: Failover | None) -> None:
         if self._exit_error is not None and (stop := self._exit_error()) is not None:

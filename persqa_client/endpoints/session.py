@@ -220,7 +220,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         ):
             if suspect:
                 await self.failures.confirm_recovery(state)
-            await self._pass_gate(permit, state, prepared.tokens, retry=retry)
+            await self._pass_gate(permit, prepared, retry=retry)
             self.failures.settle_outages(state)
             state.was_alone = alone
             if prepared.is_row and prepared.trial.is_outdated:
@@ -308,14 +308,18 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.outage.record_answer(number)
         return unusable
 
-    async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
+    async def _pass_gate(self, permit: Permit, prepared: PreparedRequest, *, retry: bool) -> None:
         """Holds the permit, because the gate may close meanwhile."""
+        state, tokens = prepared.state, prepared.tokens
         while True:
             if self.outage.closed:
                 if state.failover is not None:
                     raise FailedOver
                 permit.was_delayed = True
                 await self.outage.wait_until_open()
+            if prepared.is_row and self.failures.needs_trial(state):
+                self.failures.try_before_refused(state)
+                continue
             await self.rate_limit.acquire(tokens, retry=retry)
             if not self.outage.closed:
                 return
