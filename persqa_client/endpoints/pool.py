@@ -40,7 +40,6 @@ class Member:
     session: Session
     pool: Pool = field(repr=False)
     outstanding: int = 0  # including waiting requests
-    failed_rows: int = 0
     failures: int = 0  # attempts that failed here and continued elsewhere, since the last answer
     left_out: str | None = None  # why the endpoint is excluded for the rest of the run
     warned: bool = False  # that the endpoint refuses everything at present
@@ -125,7 +124,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             member.failures += state.has_failed_here
             return None
         except RowError:
-            member.failed_rows += 1
+            member.session.traffic.failed_rows += 1
             raise
         except RunStopped as stop:
             self._leave_out(member, stop)
@@ -218,7 +217,8 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     @property
     def in_use(self) -> int:
-        return sum(session.concurrency_limit.in_use for session in self.sessions)
+        """Requests on their way to the servers; others hold a permit and wait, for example during an outage."""
+        return sum(session.traffic.in_flight for session in self.sessions)
 
     @property
     def permits(self) -> int:

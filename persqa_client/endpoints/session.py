@@ -246,6 +246,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         body = render_body(worded, model=self.endpoint.model, sampling=sampling, dialect=dialect)
         upload.count_sent(known)
         self.traffic.sent += 1
+        self.traffic.in_flight += 1
         self.traffic.retried += state.sent > 0
         state.sent += 1
         number = state.latest_number = self.breaker.start_request()
@@ -266,6 +267,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 profile.dialect = adapt_dialect(dialect, decision, state)
             raise
         finally:
+            self.traffic.in_flight -= 1
             self.breaker.end_request(number)
         upload.record_answer()
         return Answer(completion, number, dialect, sampling, used_uuids=bool(known))
@@ -285,7 +287,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         reply = make_reply(
             completion, prepared.request, answer.dialect, attempts=attempts, used_uuids=answer.used_uuids
         )
-        return reply if unusable is None else replace(reply, unusable=unusable)
+        return replace(reply, unusable=unusable, traffic=self.traffic)
 
     async def _try_request(self, request: Request) -> ErrorDecision | None:
         """Sends a request past the gate and the permits. Returns why it was not answered well, or None."""
@@ -300,7 +302,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         except AttemptError as error:
             error.__traceback__ = None
             return error.decision
-        self.traffic.answered += 1
+        self.traffic.trials += 1
         self.traffic.usage += completion.usage
         self.rate_limit.record_usage(completion.usage, tokens)
         unusable = find_unusable(completion)

@@ -104,6 +104,8 @@ class Pipeline:
             cost.raw = reply.completion.refusal or reply.completion.text
             reask = self._make_reask(task, request, problem, reply, cost)
             if reask is None:
+                if reply.traffic is not None:
+                    reply.traffic.failed_rows += 1
                 return make_answer_failure(task, problem, cost)
             request = reask
 

@@ -39,3 +39,10 @@ def test_rows_that_are_always_refused_fail_and_stop_no_run(
     report = simulate(make_world(refused, reply, endpoints, concurrency))
     assert (report.stuck, report.stops) == (None, [])
     assert report.failed == dict.fromkeys(refused, "busy")
+
+
+def test_every_failed_row_is_counted_at_an_endpoint() -> None:
+    world = make_world((), OVERLOADED, endpoints=2, concurrency=8)
+    world.rows |= {1: RowScript("filtered"), 2: RowScript("stubborn"), 3: RowScript("rejected")}
+    report = simulate(world)
+    assert len(report.failed) == sum(stats.failed_rows for stats in report.stats) == 3
