@@ -17,8 +17,13 @@ from persqa_client.task_groups import loop_time
 from persqa_client.types import ErrorDecision, RetryAction
 
 UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered nothing since an outage.")
+REFUSED_ALONE = ErrorDecision(RetryAction.WAIT, "busy", "The server refuses a request with no other in flight.")
 # Server crashes with the same row in flight until that row fails; fewer may be chance.
 MIN_CRASHES = 3
+# Refusals of a row because of load until that row fails; fewer may be chance.
+MIN_LOAD_REFUSALS = 10
+# The same, without an answer to others in between, until the endpoint is tried although others wait.
+MIN_IN_VAIN = 3
 
 
 class FailureHandler:
@@ -97,15 +102,41 @@ class FailureHandler:
                 f"{decision.message} Run the same command again later.",
             )
         self._concurrency_limit.record_refusal(permit, retry_after, decision.message)
-        seconds = state.record_refusal(loop_time())
-        if seconds > max_outage and self._outage.healthy:
-            message = f"Refused for {seconds:.0f} s while other rows were answered: {decision.message}"
-            raise RowError("busy", message, raw=decision.raw, attempts=state.attempts_used)
-        self._outage.record_refusal(decision.message, state.failover)
+        refusals = state.load_refusals
+        refusals.add(loop_time(), retry_after, answers=self._outage.answers, outages=self._outage.outages)
+        if refusals.seconds > max_outage and refusals.count >= MIN_LOAD_REFUSALS and refusals.others_answered:
+            raise RowError(
+                "busy",
+                f"Refused {refusals.count} times in {refusals.seconds:.0f} s while other requests were answered: "
+                f"{decision.message}",
+                raw=decision.raw,
+                attempts=state.attempts_used,
+            )
+        if refusals.in_vain >= MIN_IN_VAIN and self._outage.out_of_patience and retry_after is None:
+            # A trial shows whether others are answered, and is no outage if it is answered.
+            self._breaker.try_endpoint(REFUSED_ALONE, state.failover)
+        else:
+            self._outage.record_refusal(decision.message, state.failover)
         if state.failover is not None and state.failover.is_ready:
             if self._concurrency_limit.paused:
                 self._concurrency_limit.reject_waiting(FailedOver())
             raise FailedOver
+
+    def needs_trial(self, state: RequestState) -> bool:
+        """Whether a request is refused for load again and again, although nothing else is in flight.
+
+        Only a trial tells a last row that is refused for ever from an endpoint that refuses everything.
+        """
+        refusals, limit = state.load_refusals, self._concurrency_limit
+        if not refusals.count or refusals.was_tried or self._outage.closed or not self._outage.out_of_patience:
+            return False
+        # Others that wait show it as well, unless they are refused as often.
+        return limit.in_use <= 1 and (not limit.waiting or refusals.in_vain >= MIN_IN_VAIN)
+
+    def try_before_refused(self, state: RequestState) -> None:
+        """Closes the gate until the endpoint has answered a trial. Raises like ``OutageGate.close``."""
+        state.load_refusals.was_tried = True
+        self._breaker.try_endpoint(REFUSED_ALONE, state.failover)
 
     def settle_outages(self, state: RequestState) -> None:
         """Raises RowError if the request seems to crash the server."""

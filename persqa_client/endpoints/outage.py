@@ -126,6 +126,13 @@ class OutageGate:
         return self._trouble_since is None
 
     @property
+    def out_of_patience(self) -> bool:
+        """Whether the next refusal closes the gate."""
+        now = loop_time()
+        is_idle = now - self._troubled_at > IDLE
+        return self._trouble_since is not None and now - self._trouble_since >= self._patience and not is_idle
+
+    @property
     def overdue(self) -> bool:
         return self._trouble_since is not None and loop_time() - self._trouble_since > self._max_outage
 
@@ -164,14 +171,14 @@ class OutageGate:
         If the server then reports itself healthy, the gate reopens, each time after a longer wait.
         """
         self._record_trouble(reason, failover)
-        if self._out_of_patience:
+        if self.out_of_patience:
             self.close(reason, failover, is_certain=False)
 
     async def check(self, reason: str, failover: Failover | None = None) -> bool:
         """Closes the gate if the server is not alive; returns whether it is closed. Raises like ``close``."""
         async with self._liveness_check:
-            if not self.closed and (self._out_of_patience or not await self._is_alive()):
-                self.close(reason, failover, is_certain=not self._out_of_patience)
+            if not self.closed and (self.out_of_patience or not await self._is_alive()):
+                self.close(reason, failover, is_certain=not self.out_of_patience)
         return self.closed
 
     def close(
@@ -225,15 +232,6 @@ class OutageGate:
         if prober is not None:
             prober.cancel()
             await asyncio.gather(prober, return_exceptions=True)
-
-    @property
-    def _out_of_patience(self) -> bool:
-        now = loop_time()
-        return (
-            self._trouble_since is not None
-            and now - self._trouble_since >= self._patience
-            and now - self._troubled_at <= IDLE
-        )
 
     def _record_trouble(self, reason: str, failover: Failover | None) -> None:
         if self._exit_error is not None and (stop := self._exit_error()) is not None:

@@ -42,7 +42,6 @@ class Member:
     session: Session
     pool: Pool = field(repr=False)
     outstanding: int = 0  # including those that wait, for a permit or to be retried
-    failed_rows: int = 0
     failures: int = 0  # attempts that failed here and continued elsewhere, since the last answer
     bad_answers: int = 0  # answers that failed the checks, since the last good one
     left_out: str | None = None  # why the endpoint is excluded for the rest of the run
@@ -138,7 +137,8 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             reply = await self._try(member, request, state)
             if reply is not None:
                 return replace(reply, source=member)
-            failed_at = member
+            # A request that only waited there does not return to the endpoint that it avoids.
+            failed_at = member if avoid is None or state.has_failed_here else avoid
 
     def _new_state(self, member: Member) -> RequestState:
         if len(self.members) == 1:
@@ -153,7 +153,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             member.failures += state.has_failed_here
             return None
         except RowError:
-            member.failed_rows += 1
+            member.session.traffic.failed_rows += 1
             raise
         except RunStopped as stop:
             self._leave_out(member, stop)
@@ -255,7 +255,8 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     @property
     def in_use(self) -> int:
-        return sum(session.concurrency_limit.in_use for session in self.sessions)
+        """Requests on their way to the servers; others hold a permit and wait, for example during an outage."""
+        return sum(session.traffic.in_flight for session in self.sessions)
 
     @property
     def permits(self) -> int:

@@ -36,6 +36,7 @@ class Reply:
     pictures: tuple[EncodedImage, ...] = ()  # as sent
     unusable: ErrorDecision | None = None  # why it is no whole answer, which may be the endpoint's fault
     source: AnswerSource | None = None  # None for a single endpoint
+    traffic: TrafficCounts | None = field(default=None, compare=False)  # of the endpoint
 
 
 @dataclass(slots=True)
@@ -43,6 +44,9 @@ class TrafficCounts:
     sent: int = 0
     answered: int = 0
     retried: int = 0
+    trials: int = 0  # answered; they are about no row
+    in_flight: int = 0  # on their way to the server, without trials
+    failed_rows: int = 0  # whose last attempt was here
     usage: Usage = field(default_factory=Usage)
 
 

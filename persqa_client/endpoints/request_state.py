@@ -25,6 +25,34 @@ class Failover(Protocol):
 
 
 @dataclass(slots=True)
+class LoadRefusals:
+    """Refusals of a request because of load.
+
+    ``seconds``: of the time between them, in which the endpoint answered other requests and had no outage. A
+    ``Retry-After`` that was obeyed is left out, unless a trial was answered just before the request was sent again.
+    """
+
+    count: int = 0
+    seconds: float = 0.0
+    in_vain: int = 0  # after which the endpoint answered no other request until the next
+    others_answered: bool = False  # between the latest two
+    was_tried: bool = False  # whether there was a trial since the latest
+    _answers: int = 0  # by the endpoint, when the latest arrived
+    _outages: int = 0
+    _at: float = 0.0  # of the latest
+    _until: float = 0.0  # when the request was to be sent again
+
+    def add(self, now: float, retry_after: float | None, *, answers: int, outages: int) -> None:
+        self.others_answered = self.count > 0 and answers > self._answers
+        self.in_vain += self.count > 0 and not self.others_answered
+        if self.others_answered and outages == self._outages:
+            self.seconds += max(0.0, now - (self._at if self.was_tried else self._until))
+        self.count += 1
+        self.was_tried, self._answers, self._outages = False, answers, outages
+        self._at, self._until = now, now + (retry_after or 0.0)
+
+
+@dataclass(slots=True)
 class RequestState:
     failover: Failover | None = None
     number: int = field(default_factory=itertools.count().__next__)
@@ -33,7 +61,7 @@ class RequestState:
     attempts: Attempts = field(default_factory=Attempts)  # at all endpoints
     attempts_elsewhere: int = 0  # the first of ``attempts``, at earlier endpoints
     waits: int = 0
-    refused_since: float | None = None  # time of the first refusal due to load
+    load_refusals: LoadRefusals = field(default_factory=LoadRefusals)
     # Latest failure that may be the start of an outage; None once that is decided.
     latest_failure: ErrorDecision | None = None
     answers_at_failure: int = -1  # number of answers by the endpoint, at the time of that failure
@@ -65,11 +93,6 @@ class RequestState:
     def next_wait_number(self) -> int:
         self.waits += 1
         return self.waits - 1
-
-    def record_refusal(self, now: float) -> float:
-        if self.refused_since is None:
-            self.refused_since = now
-        return now - self.refused_since
 
     def record_failure(self, decision: ErrorDecision, history: History, *, was_in_flight: bool = True) -> None:
         if history.answers > self.answers_at_failure:

@@ -221,7 +221,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         ):
             if suspect:
                 await self.failures.confirm_recovery(state)
-            await self._pass_gate(permit, state, prepared.tokens, retry=retry)
+            await self._pass_gate(permit, prepared, retry=retry)
             self.failures.settle_outages(state)
             state.was_alone = alone
             if prepared.is_row and prepared.trial.is_outdated:
@@ -247,6 +247,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         body = render_body(worded, model=self.endpoint.model, sampling=sampling, dialect=dialect)
         upload.count_sent(known)
         self.traffic.sent += 1
+        self.traffic.in_flight += 1
         self.traffic.retried += state.sent > 0
         state.sent += 1
         number = state.latest_number = self.breaker.start_request()
@@ -267,6 +268,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 profile.dialect = adapt_dialect(dialect, decision, state)
             raise
         finally:
+            self.traffic.in_flight -= 1
             self.breaker.end_request(number)
         upload.record_answer()
         return Answer(completion, number, dialect, sampling, used_uuids=bool(known))
@@ -286,7 +288,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         reply = make_reply(
             completion, prepared.request, answer.dialect, attempts=attempts, used_uuids=answer.used_uuids
         )
-        return reply if unusable is None else replace(reply, unusable=unusable)
+        return replace(reply, unusable=unusable, traffic=self.traffic)
 
     async def _try_request(self, request: Request) -> ErrorDecision | None:
         """Sends a request past the gate and the permits. Returns why it was not answered well, or None."""
@@ -301,7 +303,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         except AttemptError as error:
             error.__traceback__ = None
             return error.decision
-        self.traffic.answered += 1
+        self.traffic.trials += 1
         self.traffic.usage += completion.usage
         self.rate_limit.record_usage(completion.usage, tokens)
         unusable = find_unusable(completion)
@@ -309,14 +311,18 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.outage.record_answer(number)
         return unusable
 
-    async def _pass_gate(self, permit: Permit, state: RequestState, tokens: int, *, retry: bool) -> None:
+    async def _pass_gate(self, permit: Permit, prepared: PreparedRequest, *, retry: bool) -> None:
         """Holds the permit, because the gate may close meanwhile."""
+        state, tokens = prepared.state, prepared.tokens
         while True:
             if self.outage.closed:
                 if state.failover is not None:
                     raise FailedOver
                 permit.was_delayed = True
                 await self.outage.wait_until_open()
+            if prepared.is_row and self.failures.needs_trial(state):
+                self.failures.try_before_refused(state)
+                continue
             await self.rate_limit.acquire(tokens, retry=retry)
             if not self.outage.closed:
                 return

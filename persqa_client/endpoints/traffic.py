@@ -35,7 +35,7 @@ def collect_endpoint_stats(pool: Pool) -> tuple[EndpointStats, ...]:
         EndpointStats(
             member.url,
             member.session.traffic.answered,
-            member.failed_rows,
+            member.session.traffic.failed_rows,
             member.session.traffic.usage.prompt,
             member.session.traffic.usage.completion,
             member.session.outage.times_unavailable,

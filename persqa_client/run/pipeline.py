@@ -113,6 +113,8 @@ class Pipeline:
                 request = replace(request, seed=(task.seed + cost.asks) % 2**31, turns=())
                 complete = reply.source.ask_another
             else:
+                if reply.traffic is not None:
+                    reply.traffic.failed_rows += 1
                 return make_answer_failure(task, problem, cost)
 
     def _make_reask(self, task: Task, request: Request, problem: Problem, reply: Reply, cost: Cost) -> Request | None:

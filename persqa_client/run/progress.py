@@ -60,8 +60,11 @@ def take_snapshot(run: Run, seconds: float) -> ProgressSnapshot:
     fraction = seconds_left = None
     if progress.total and progress.phase == "running":
         fraction = progress.read / progress.total
+        # What is read is ahead of what is finished, by the tasks in flight.
         read = progress.read - progress.read_at_start
-        seconds_left = (progress.total - progress.read) * elapsed / read if read > 0 else None
+        finished = read * progress.done / max(1, progress.done + progress.in_flight)
+        left = progress.total - progress.read_at_start - finished
+        seconds_left = left * elapsed / finished if finished > 0 else None
     return ProgressSnapshot(
         done=progress.done,
         failed=progress.failed,

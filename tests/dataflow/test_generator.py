@@ -60,7 +60,7 @@ def test_nothing_is_asked_twice_and_what_failed_is_asked_again(folder: Path, sim
 
 def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
     rows = [{"image": ["red.png"], "id": number} for number in range(30)]
-    with run_simulator(SimSettings(latency=0, script=["ok"] * 12 + ["payment"] * 2)) as server:
+    with run_simulator(SimSettings(latency=0, script=["ok"] * 12 + ["payment"] * 7)) as server:
         operator = PersQAGenerator(serving(server, max_workers=1), probes=False)
         with pytest.raises(RunStopped):
             operator.run(storage_of(rows))

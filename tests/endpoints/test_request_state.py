@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from persqa_client.endpoints.attempts import History
-from persqa_client.endpoints.request_state import RequestState, SuspectLimit
+from persqa_client.endpoints.request_state import LoadRefusals, RequestState, SuspectLimit
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.types import ErrorDecision, RetryAction
 
@@ -56,9 +58,34 @@ def test_another_endpoint_continues_the_counts_and_keeps_its_own_outages() -> No
     assert (second.attempts_used, second.has_failed_here) == (2, True)
 
 
-def test_refusals_are_timed_from_the_first() -> None:
-    state = RequestState()
-    assert [state.record_refusal(now) for now in (5.0, 6.0, 9.0)] == [0.0, 1.0, 4.0]
+Refusal = tuple[float, float | None, int, int]  # the time, Retry-After, and the endpoint's answers and outages so far
+
+
+@pytest.mark.parametrize(
+    ("refusals", "seconds", "count"),
+    [
+        pytest.param([(5.0, None, 1, 0), (6.0, None, 2, 0), (9.0, None, 3, 0)], 4.0, 3, id="others are answered"),
+        pytest.param([(5.0, None, 1, 0), (6.0, None, 1, 0), (9.0, None, 3, 0)], 3.0, 3, id="one time without answers"),
+        pytest.param([(5.0, None, 1, 0), (130.0, None, 2, 1), (131.0, None, 3, 1)], 1.0, 3, id="an outage in between"),
+        pytest.param([(0.0, 65.0, 1, 0), (65.2, 65.0, 2, 0), (131.0, 65.0, 3, 0)], 1.0, 3, id="obeyed waits"),
+    ],
+)
+def test_only_time_in_which_others_are_answered_counts_as_refused(
+    refusals: list[Refusal], seconds: float, count: int
+) -> None:
+    load = LoadRefusals()
+    for now, retry_after, answers, outages in refusals:
+        load.add(now, retry_after, answers=answers, outages=outages)
+    assert load.seconds == pytest.approx(seconds)
+    assert load.count == count
+
+
+def test_an_obeyed_wait_counts_if_the_endpoint_answered_a_trial_at_its_end() -> None:
+    load = LoadRefusals()
+    load.add(0.0, 65.0, answers=1, outages=0)
+    load.was_tried = True
+    load.add(66.0, 65.0, answers=2, outages=0)
+    assert load.seconds == 66.0
 
 
 async def test_a_request_that_must_go_alone_is_sent_beside_no_other_suspect() -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from persqa_client.config import Endpoint, Limits, RunSettings
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.background import execute_with_monitors
-from persqa_client.run.progress import ProgressSnapshot, show_bar, show_lines
+from persqa_client.run.progress import ProgressSnapshot, show_bar, show_lines, take_snapshot
 from persqa_client.run.run import Run
 from persqa_client.simulator.server import SimSettings, run_simulator
 
@@ -84,3 +84,13 @@ async def test_a_narrow_terminal_shows_why_a_run_waits(picture: Path) -> None:
     shown = " ".join(printed.getvalue().split())
     assert "0 retries" in shown
     assert "connection refused" in shown
+
+
+async def test_the_time_left_follows_from_the_rows_that_are_finished(picture: Path) -> None:
+    """All 40 rows are read, and two of them are answered in a minute."""
+    run = make_run("http://127.0.0.1:9/v1", picture, 40)
+    run.progress.phase, run.progress.total, run.progress.read = "running", 40, 40
+    run.progress.done, run.progress.in_flight = 2, 38
+    snapshot = take_snapshot(run, 60.0)
+    await run.pool.aclose()
+    assert snapshot.seconds_left == pytest.approx(38 * 30)

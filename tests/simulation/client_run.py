@@ -9,6 +9,7 @@ from functools import cache
 from persqa_client.config import Endpoint, RunSettings
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
+from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stats
 from persqa_client.engines.row_loop import RowLoop, RunProgress
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.rows import parse_line
@@ -47,6 +48,7 @@ class Report:
     spans: list[tuple[float, float]] = field(default_factory=list)
     endpoints: list[SimulatedEndpoint] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
+    stats: list[EndpointStats] = field(default_factory=list)
     # Why the run did not end.
     stuck: str | None = None
 
@@ -157,4 +159,8 @@ async def run_once(report: Report, rng: random.Random) -> None:
         ledger = SettlingLedger(report, rows)
         source = InMemorySource([{"id": row, "image": [str(row)]} for row in rows])
         loop = RowLoop(source, ledger, Planner(), pipeline.answer, world.limits, RunProgress(), pool)
-        await loop.run(None)
+        try:
+            await loop.run(None)
+        finally:
+            report.stats += collect_endpoint_stats(pool)
+            assert pool.in_use == 0
