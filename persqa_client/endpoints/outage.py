@@ -21,9 +21,6 @@ PROBE_BACKOFF = Backoff(initial=0.5, maximum=10.0)
 # Seconds without an answer, only refusals and lost connections, until the server counts as unavailable.
 PATIENCE = 5.0
 
-# Seconds between two failures after which the trouble may have ended in between, because nothing was sent.
-IDLE = 60.0
-
 EXIT_POLL_INTERVAL = 0.1
 # Seconds to wait for the exit of a server that has stopped listening.
 EXIT_TIMEOUT = 5.0
@@ -103,7 +100,7 @@ class OutageGate:
         self.reason: str | None = None  # why the gate is closed
         self.refusal: str | None = None  # why the endpoint refuses everything, while other endpoints replace it
         self._trouble_since: float | None = None
-        self._troubled_at = -inf
+        self._was_idle = False  # since the latest failure
         self._prober: asyncio.Task[None] | None = None
         self._liveness_check = asyncio.Lock()
         self._stop: RunStopped | None = None
@@ -128,13 +125,15 @@ class OutageGate:
     @property
     def out_of_patience(self) -> bool:
         """Whether the next refusal closes the gate."""
-        now = loop_time()
-        is_idle = now - self._troubled_at > IDLE
-        return self._trouble_since is not None and now - self._trouble_since >= self._patience and not is_idle
+        return self._trouble_seconds >= self._patience
 
     @property
     def overdue(self) -> bool:
-        return self._trouble_since is not None and loop_time() - self._trouble_since > self._max_outage
+        return self._trouble_seconds > self._max_outage
+
+    @property
+    def _trouble_seconds(self) -> float:
+        return -inf if self._trouble_since is None or self._was_idle else loop_time() - self._trouble_since
 
     @property
     def stop(self) -> RunStopped | None:
@@ -164,6 +163,10 @@ class OutageGate:
         self.history.record_answer(number)
         self._trouble_since = self._stop = None
         self.probes = 0
+
+    def record_idle(self) -> None:
+        """No request is left at the endpoint, so that its trouble may end unnoticed."""
+        self._was_idle = not self.closed
 
     def record_refusal(self, reason: str, failover: Failover | None = None) -> None:
         """Closes the gate after ``patience`` seconds without an answer. Raises like ``close``.
@@ -238,9 +241,8 @@ class OutageGate:
             self._stop = stop
             raise stop
         now = loop_time()
-        if self._trouble_since is None or (self._prober is None and now - self._troubled_at > IDLE):
-            self._trouble_since = now
-        self._troubled_at = now
+        if self._trouble_since is None or self._was_idle:
+            self._trouble_since, self._was_idle = now, False
         if self.overdue and not (failover is not None and failover.can_outlast_outage):
             raise RunStopped(
                 "server_away",

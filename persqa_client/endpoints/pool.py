@@ -160,6 +160,8 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             return None
         finally:
             member.outstanding -= 1
+            if not member.outstanding:
+                member.session.outage.record_idle()
         member.failures = 0
         self._take_over_waiting(member)
         return reply
