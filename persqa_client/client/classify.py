@@ -43,6 +43,7 @@ BUSY_STATUSES = frozenset({408, 409, 425, 429, 498, 503, 529})
 FAILED_STATUSES = frozenset({421, 424, 444, 460, 499})
 # Without a reason, these are also what a gateway says while the server behind it restarts.
 UNROUTED_STATUSES = frozenset({403, 404, 405, 410})
+NOT_IMPLEMENTED = 501
 
 # Status codes of proxies for an unavailable server; servers use some of them for other errors.
 UNREACHABLE_CODES = frozenset(
@@ -98,6 +99,8 @@ def _classify_by_status(reply: FailedReply) -> ErrorDecision | None:
         return reply.decide(RetryAction.STOP, "wrong_key", message)
     if reply.status == PROXY_AUTHENTICATION:
         return classify_proxy_answer(reply.status, context)
+    if reply.status == NOT_IMPLEMENTED and reply.error.is_page and not context.has_answered:
+        return _refuse_url(reply, "is not an OpenAI-compatible endpoint")
     if 300 <= reply.status < 400:
         # A login page's URL may contain tokens.
         target = URL_SECRETS.sub("", reply.headers.get("location", "another address"))
@@ -207,7 +210,8 @@ def _classify_the_rest(reply: FailedReply) -> ErrorDecision:
         return reply.decide(RetryAction.RETRY, "error_in_200", f"The server answered {reply.where}{quote}")
     unrouted = status in UNROUTED_STATUSES
     has_reason = reply.error.is_json and not reply.error.is_bare and not WRONG_PATH.in_words(reply.error.words)
-    bare = not has_reason if unrouted else reply.error.is_page
+    is_silent = not reply.error.words.strip() and not reply.error.codes  # servers name what is wrong with a row
+    bare = not has_reason if unrouted else reply.error.is_page or (status == 400 and is_silent)
     if bare and context.has_answered:
         message = f"The server refused the request without a reason ({status}){quote}"
         return reply.decide(RetryAction.RETRY, reply.code, message)
@@ -219,10 +223,14 @@ def _classify_the_rest(reply: FailedReply) -> ErrorDecision:
         return reply.decide(RetryAction.STOP, "not_available", message)
     if unrouted and status != 403:
         problem = "has no /chat/completions" if status == 404 else "is not an OpenAI-compatible endpoint"
-        said = "" if reply.error.is_bare else quote
-        message = f"{context.base_url} {problem} ({status}){said}; {_advise_url(context.base_url)}"
-        return reply.decide(RetryAction.STOP, "wrong_url", message)
+        return _refuse_url(reply, problem)
     return _reject_row(reply, "rejected")
+
+
+def _refuse_url(reply: FailedReply, problem: str) -> ErrorDecision:
+    said = "" if reply.error.is_bare else reply.quote
+    message = f"{reply.context.base_url} {problem} ({reply.status}){said}; {_advise_url(reply.context.base_url)}"
+    return reply.decide(RetryAction.STOP, "wrong_url", message)
 
 
 def _reject_row(reply: FailedReply, code: str) -> ErrorDecision:
@@ -250,11 +258,12 @@ def classify_transport_error(fault: TransportFault, detail: str, context: Attemp
         return ErrorDecision(RetryAction.WAIT, NO_FILES, message)
     if fault == "refused" and context.has_answered:
         return ErrorDecision(RetryAction.AWAIT_RECOVERY, "refused", f"{url} no longer accepts connections.")
+    tls_advice = "name the certificate's authority with --ca-cert, or use http instead of https"
     messages = {
         "refused": f"Nothing listens at {url}: start the server or correct --base-url",
         "dns": f"The host of {url} cannot be resolved: check --base-url and the network",
         "proxy": f"The proxy for {url} accepts no connections ({detail}): correct HTTPS_PROXY or NO_PROXY",
-        "tls": f"No secure connection to {url} ({detail}): check the certificate, or use http instead of https",
+        "tls": f"No secure connection to {url} ({detail}): {tls_advice}",
         "url": f"{url} is not a valid address ({detail})",
     }
     if fault in messages and (not context.has_answered or fault == "url"):

@@ -118,8 +118,10 @@ OVERLOAD = _sign(
 SERVER_FAILURE = _sign(
     r"(?:^|_)(?:server_error|internal_error|internal_server_error|backend_?error|cancelled|incomplete_generation)$",
     r"\b(?:encountered|had|experienced) an? (?:internal |unexpected )?error\b|\b(?:internal|server) error\b"
-    r"|\bparse the JSON body\b|\bnot valid JSON\b|\bunexpected end of (?:data|JSON|file|input)\b"
-    r"|\bunexpected EOF\b|\boperation was cancell?ed\b|\bstatus code \(no body\)",
+    r"|\b(?:pars(?:e|ing)|read(?:ing)?) (?:the |your )?(?:JSON |request )?body\b|\bnot valid JSON\b"
+    r"|\bunexpected EOF\b|\bunexpected end of (?:data|JSON|file|input)\b"
+    r"|\bmodel (?:has |was |is )?(?:been )?(?:crashed|unloaded)\b|\bno models? (?:is |are )?loaded\b"
+    r"|\bconnection (?:was )?(?:refused|reset|closed|aborted)\b|\boperation was cancell?ed\b|\bstatus code \(no body\)",
 )
 
 # An account's credit that requests in flight have reserved.

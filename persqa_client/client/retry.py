@@ -79,7 +79,10 @@ async def run_with_retries(
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds from ``retry-after-ms`` or ``Retry-After`` (seconds or an HTTP date); None without them."""
+    """Seconds from ``retry-after-ms`` or ``Retry-After`` (seconds or an HTTP date); None without them.
+
+    A date is compared with the server's own clock, its ``Date``, if that is given.
+    """
     if (milliseconds := _parse_float(headers.get("retry-after-ms"))) is not None:
         return max(0.0, milliseconds / 1000)
     value = headers.get("retry-after")
@@ -87,8 +90,13 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return None
     if (seconds := _parse_float(value)) is not None:
         return max(0.0, seconds)
+    until, sent = _parse_date(value), _parse_date(headers.get("date", ""))
+    return None if until is None else max(0.0, until - (now if sent is None else sent))
+
+
+def _parse_date(value: str) -> float | None:
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        return parsedate_to_datetime(value).timestamp()
     except (ValueError, OverflowError):
         return None
 

@@ -62,6 +62,34 @@ def test_server_errors_are_retried(status: int, context: AttemptContext) -> None
     assert reply(status, error("boom"), context).action is RetryAction.RETRY
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(400, "", id="mostlygeek/llama-swap#635"),
+        pytest.param(400, error("Failed to parse request body"), id="r1n7aro/Locus#58"),
+        pytest.param(400, {"detail": "There was an error parsing the body"}, id="FastAPI"),
+        pytest.param(400, {"error": "The model has crashed without additional information."}, id="LM Studio: a crash"),
+        pytest.param(400, {"error": "Model unloaded."}, id="QwenLM/qwen-code#3802"),
+        pytest.param(400, error("No models loaded. Please load a model."), id="LM Studio: nothing loaded"),
+        pytest.param(400, error("dial tcp 10.0.0.3:8000: connect: connection refused"), id="maximhq/bifrost#3929"),
+    ],
+)
+def test_a_servers_own_trouble_with_the_number_of_a_bad_request_is_retried(status: int, body: object) -> None:
+    assert reply(status, body, PROVEN).action is RetryAction.RETRY
+
+
+def test_a_server_that_implements_no_posts_is_no_api() -> None:
+    """``python -m http.server``"""
+    assert reply(501, PAGE).code == "wrong_url"
+    assert reply(501, PAGE, PROVEN).action is RetryAction.RETRY
+
+
+def test_a_date_to_come_back_is_compared_with_the_servers_clock() -> None:
+    ahead = NOW + 3600
+    headers = {"retry_after": formatdate(ahead + 4, usegmt=True), "date": formatdate(ahead, usegmt=True)}
+    assert reply(429, error("Busy."), **headers).retry_after == pytest.approx(4.0)
+
+
 @pytest.mark.parametrize("status", [502, 504, 520])
 def test_the_markup_of_an_error_page_is_removed(status: int) -> None:
     decision = reply(status, PAGE)
@@ -151,7 +179,6 @@ def test_an_endpoint_that_has_answered_is_not_refused_without_a_reason(status: i
 def test_a_refusal_with_a_reason_is_about_the_row_once_the_endpoint_has_answered() -> None:
     assert reply(403, error("The picture breaks our rules."), FRESH).code == "forbidden"
     assert reply(403, error("The picture breaks our rules."), PROVEN).action is RetryAction.FAIL
-    assert reply(400, "", PROVEN).action is RetryAction.FAIL
     assert reply(400, PAGE, PROVEN).action is RetryAction.RETRY  # of a gateway, not of the API
 
 
