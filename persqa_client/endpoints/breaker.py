@@ -221,7 +221,15 @@ class Breaker:
         check = Trial(self, decision, failover).check
         self.outage.close(decision.message, failover, recovery_check=check, is_outage=is_outage)
 
-    async def send_trial(self) -> ErrorDecision | None:
+    async def send_trial(self) -> tuple[int, ErrorDecision | None]:
+        """Returns the number of the trial, and why it was not answered well."""
+        number = self.start_request()
+        try:
+            return number, await self._send_trial()
+        finally:
+            self.end_request(number)
+
+    async def _send_trial(self) -> ErrorDecision | None:
         if not await self._is_alive() and self._is_alive.was_alive and self._is_alive.is_evidence:
             return UNHEALTHY
         return await self._try_request(self._answered or plain_request())
@@ -234,23 +242,25 @@ class Breaker:
         if error is not None and (self.has_answered or error.action is not RetryAction.FAIL):
             return error
         # It answers, even if only to reject a request that it may not know.
-        self.settle_after_trial(at_first=False)
+        self.settle_after_trial(self._history.sent + 1, at_first=False)
         return None
 
     @property
     def has_answered(self) -> bool:
         return self._answered is not None
 
-    def settle_after_trial(self, *, at_first: bool) -> None:
-        """The endpoint has answered a trial. ``at_first``: it may have been good all the time.
+    def settle_after_trial(self, number: int, *, at_first: bool) -> None:
+        """The endpoint has answered the trial of this number. ``at_first``: it may have been good all the time.
+
+        Failures that arrived during the trial stay held: the endpoint may have become bad in the meantime.
 
         Rows of a streak get one more attempt, because the endpoint may have recovered just before the trial.
         """
         streaks = self._long_streaks()
         for held in self._held:
-            if not held.is_own.done():
+            if held.arrived < number and not held.is_own.done():
                 held.is_own.set_result(at_first and not self._gets_another_attempt(held, streaks))
-        self._streaks.clear()
+        self._end_streaks(number)
         self._forget_settled()
 
     def reject_held(self, error: BaseException) -> None:
@@ -284,9 +294,9 @@ class Trial:
 
     async def check(self) -> ErrorDecision | None:
         """Why the endpoint is still held, or None if it has answered. Raises RunStopped if it refuses everything."""
-        error = await self._breaker.send_trial()
+        number, error = await self._breaker.send_trial()
         if error is None:
-            self._breaker.settle_after_trial(at_first=self._failures == 0)
+            self._breaker.settle_after_trial(number, at_first=self._failures == 0)
             return None
         self._failures += 1
         self._refusals = self._refusals + 1 if self._is_refusal(error) else 0

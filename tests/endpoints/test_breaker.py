@@ -253,3 +253,37 @@ async def test_the_usage_of_trials_counts() -> None:
         with pytest.raises(RowError):
             await session.complete(Request("s", (), "row 0", seed=1))
         assert (server.seen, session.traffic.sent, session.traffic.usage) == ([0, None], 2, Usage(5, 3))
+
+
+async def test_a_failure_that_arrives_during_a_trial_is_not_settled_by_its_answer() -> None:
+    """The endpoint becomes bad while it answers the trial of another failure."""
+    trial_began, may_answer = asyncio.Event(), asyncio.Event()
+
+    class SlowTrial(Server):
+        async def handle(self, request: web.Request) -> web.StreamResponse:
+            if request.method == "POST" and self.seen[-1:] == [2] and not trial_began.is_set():
+                trial_began.set()
+                await may_answer.wait()
+                return good()
+            return await super().handle(request)
+
+    def respond(row: int | None) -> web.Response:
+        return refused(400, "Not this row.") if row == 2 or trial_began.is_set() else good()
+
+    server = SlowTrial(respond)
+    async with (
+        serve_handler(server.handle) as url,
+        Session(Endpoint(base_url=f"{url}/v1", model="m"), backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF) as session,
+        asyncio.timeout(TEST_TIMEOUT),
+    ):
+        await session.complete(Request("s", (), "row 1", seed=1))
+        bad = asyncio.create_task(session.complete(Request("s", (), "row 2", seed=2)))
+        await trial_began.wait()
+        late = ErrorDecision(RetryAction.FAIL, "rejected", "Denied.", status=400, raw="Denied.")
+        verdict = asyncio.create_task(session.breaker.is_own(late, None, retried=False))
+        await asyncio.sleep(0)
+        may_answer.set()
+        with pytest.raises(RowError):
+            await bad
+        with pytest.raises(RunStopped):
+            await verdict
