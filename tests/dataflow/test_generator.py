@@ -60,13 +60,13 @@ def test_nothing_is_asked_twice_and_what_failed_is_asked_again(folder: Path, sim
 
 def test_a_stopped_run_goes_on_where_it_was(folder: Path) -> None:
     rows = [{"image": ["red.png"], "id": number} for number in range(30)]
-    with run_simulator(SimSettings(latency=0, script=["ok"] * 12 + ["payment"] * 7)) as server:
-        operator = PersQAGenerator(serving(server, max_workers=1), probes=False)
+    dry = SimSettings(latency=0, script=["ok"] * 12 + ["payment"] * 100)
+    with run_simulator(dry) as server, run_simulator(SimSettings(latency=0)) as topped_up:
         with pytest.raises(RunStopped):
-            operator.run(storage_of(rows))
+            PersQAGenerator(serving(server, max_workers=1), probes=False).run(storage_of(rows))
         assert not Path("cache/qa_step1.jsonl").exists()
-        operator.run(storage_of(rows))
-        assert server.stats()["answered"] == 30
+        PersQAGenerator(serving(topped_up, max_workers=1), probes=False).run(storage_of(rows))
+        assert server.stats()["answered"] + topped_up.stats()["answered"] == 30
     assert all(", Answer: <mam> " in row["output"] for row in written())
 
 
