@@ -86,8 +86,8 @@ def test_a_server_that_implements_no_posts_is_no_api() -> None:
 
 def test_a_date_to_come_back_is_compared_with_the_servers_clock() -> None:
     ahead = NOW + 3600
-    headers = {"retry_after": formatdate(ahead + 4, usegmt=True), "date": formatdate(ahead, usegmt=True)}
-    assert reply(429, error("Busy."), **headers).retry_after == pytest.approx(4.0)
+    until, sent = formatdate(ahead + 4, usegmt=True), formatdate(ahead, usegmt=True)
+    assert reply(429, error("Busy."), retry_after=until, date=sent).retry_after == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("status", [502, 504, 520])
