@@ -8,12 +8,14 @@ own transport. It knows networks in NO_PROXY (10.0.0.0/8); urllib does not.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
+from math import inf
 from typing import Any
 
 import aiohttp
@@ -31,6 +33,8 @@ from persqa_client.urls import is_loopback
 # Seconds to keep idle connections. uvicorn, vLLM's server, closes them after 5 s.
 KEEP_ALIVE = 4.0
 Send = Callable[[aiohttp.ClientSession], Awaitable[aiohttp.ClientResponse]]
+# Seconds until the failure of a request on a closed connection arrives: about a round trip.
+MAX_STALE_SECONDS = 1.0
 # Gateways add headers of some kilobytes; aiohttp's own limit is 8,190 bytes.
 MAX_HEADER_SIZE = 65_536
 PROXY_SCHEMES = frozenset(("http", "https"))
@@ -106,6 +110,7 @@ class IdleProtocol(ResponseHandler):
 
     uses = 0
     has_received = False
+    began = -inf  # of the latest request, by the loop's clock
 
     def data_received(self, data: bytes) -> None:
         self.has_received = True
@@ -113,8 +118,12 @@ class IdleProtocol(ResponseHandler):
 
     @property
     def was_stale(self) -> bool:
-        """Whether the server had closed it before it read the latest request, as far as can be seen."""
-        return self.uses > 1 and not self.has_received
+        """Whether the server had closed it before it read the latest request, as far as can be seen.
+
+        Later it may be lost while the server works on the request.
+        """
+        seconds = asyncio.get_running_loop().time() - self.began
+        return self.uses > 1 and not self.has_received and seconds < MAX_STALE_SECONDS
 
 
 # The connection of the latest request of this task.
@@ -133,6 +142,7 @@ class IdleConnector(aiohttp.TCPConnector):
         protocol = connection.protocol
         if isinstance(protocol, IdleProtocol):
             protocol.uses += 1
+            protocol.began = asyncio.get_running_loop().time()
             protocol.has_received = False
         CONNECTION.set(protocol)
         return connection

@@ -13,6 +13,8 @@ class Outage(NamedTuple):
     answered: int
     # Requests sent until the endpoint was held.
     sent: int
+    # Whether a check of the endpoint failed. Otherwise the first trial was answered.
+    was_confirmed: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -39,13 +41,19 @@ class Attempt:
     number: int
     # When the failure arrived.
     mark: Outage
+    alone: bool = False  # sent with nothing else in flight
     given_back: bool = False
 
     @property
     def is_lost(self) -> bool:
-        """Whether it costs nothing. Known only later: an outage is noticed after the first failures."""
+        """Whether it costs nothing. Known only later: an outage is noticed after the first failures.
+
+        An attempt that was sent alone counts if the first trial was answered: rows that always fail, at the end of a
+        run, would otherwise be sent for ever.
+        """
         self.given_back = self.given_back or any(
-            self.number <= outage.sent and self.is_unanswered_at(outage) for outage in self.history.outages
+            self.number <= outage.sent and self.is_unanswered_at(outage) and (outage.was_confirmed or not self.alone)
+            for outage in self.history.outages
         )
         return self.given_back
 
@@ -70,8 +78,8 @@ class Attempts:
         """Those that count, from the given position on."""
         return sum(not attempt.is_lost for attempt in self._failed[since:])
 
-    def add(self, history: History, number: int) -> None:
-        self._failed.append(Attempt(history, number, history.mark()))
+    def add(self, history: History, number: int, *, alone: bool = False) -> None:
+        self._failed.append(Attempt(history, number, history.mark(), alone))
 
     def unanswered(self, history: History) -> int:
         return sum(attempt.is_unanswered_at(history.mark()) for attempt in self._counted_at(history))

@@ -143,7 +143,7 @@ class FailureHandler:
         if self._outage.outages == state.settled_outages:
             return
         failure = state.latest_failure
-        state.settle_outages(self._outage.outages, self._outage.history.outages[-1].answers)
+        state.settle_outages(self._outage.history)
         self.suspect_limit.record_outages(self._outage.outages)
         # Among suspects, a harmless row may be in flight at each crash.
         is_guilty = state.was_alone and state.crashes >= max(MIN_CRASHES, self._limits.max_attempts)

@@ -210,7 +210,7 @@ class OutageGate:
         self._is_counted = is_certain and recovery_check is None
         self.times_unavailable += self._is_counted
         if is_outage:
-            self.history.outages.append(self.history.mark())
+            self.history.outages.append(self.history.mark()._replace(was_confirmed=recovery_check is None))
         if recovery_check is None:
             self._concurrency_limit.record_outage()
         self._prober = asyncio.create_task(self._probe(failover, recovery_check, is_outage=is_outage))
@@ -257,7 +257,9 @@ class OutageGate:
             if recovery_check is not None:
                 if await self._has_recovered(recovery_check, failover):
                     return
-                if not is_outage:
+                if is_outage:
+                    self.history.outages[-1] = self.history.outages[-1]._replace(was_confirmed=True)
+                else:
                     self.history.outages.append(begin)
                 self._concurrency_limit.record_outage()
             repeat = False

@@ -99,19 +99,17 @@ class RequestState:
             self.was_in_flight = False
         self.was_in_flight = self.was_in_flight or was_in_flight
         if decision.action is RetryAction.RETRY:
-            self.attempts.add(history, self.latest_number)
+            self.attempts.add(history, self.latest_number, alone=self.was_alone)
         self.latest_failure, self.answers_at_failure = decision, history.answers
 
-    def settle_outages(self, outages: int, answers_before: int) -> None:
-        """Counts a crash if a new outage began with the request in flight.
-
-        ``outages``: number at this endpoint. ``answers_before``: answers by the endpoint before the latest outage.
-        """
-        self.settled_outages = outages
+    def settle_outages(self, history: History) -> None:
+        """Counts a crash if an outage since the last call began with the request in flight."""
+        outages = history.outages[self.settled_outages :]
+        self.settled_outages += len(outages)
         self.outages_hit += self.latest_failure is not None
-        if self.latest_failure is not None and self.answers_at_failure == answers_before:
-            self.crashes += self.was_in_flight and answers_before > self.answers_at_crash
-            self.answers_at_crash = answers_before
+        if self.latest_failure is not None and any(one.answers == self.answers_at_failure for one in outages):
+            self.crashes += self.was_in_flight and self.answers_at_failure > self.answers_at_crash
+            self.answers_at_crash = self.answers_at_failure
         self.latest_failure = None
 
     def continue_from(self, other: RequestState) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 import orjson
 import pytest
 
+from persqa_client.client.aiohttp_transport import MAX_STALE_SECONDS
 from persqa_client.client.request import Body
 from persqa_client.client.transport import Client
 from persqa_client.types import EncodedImage
@@ -23,8 +24,10 @@ from tests.support.endpoints import completion_json
 ANSWER = make_reply("200 OK", orjson.dumps(completion_json())).data
 
 # What becomes of one request: it is answered; the connection is closed before it is read, after it is read, or in the
-# middle of the head of its answer; or the server is gone.
-Fate = Literal["answer", "close", "reset", "read and close", "read and reset", "half an answer", "gone"]
+# middle of the head of its answer; after a while of work; or the server is unavailable.
+Fate = Literal[
+    "answer", "close", "reset", "read and close", "read and reset", "half an answer", "work and reset", "gone"
+]
 
 
 @dataclass
@@ -58,6 +61,8 @@ class Server:
                 if fate == "half an answer":
                     writer.write(ANSWER[:20])
                     await writer.drain()
+                if fate == "work and reset":
+                    await asyncio.sleep(MAX_STALE_SECONDS + 0.1)
                 if fate != "answer":
                     break
                 writer.write(ANSWER)
@@ -97,6 +102,7 @@ async def test_other_idle_connections_are_not_used_for_it() -> None:
         pytest.param(["close"], [1], id="a new connection"),
         pytest.param(["answer", "reset", "reset"], [1, 1, 2], id="twice"),
         pytest.param(["answer", "half an answer"], [1, 1], id="after the first bytes"),
+        pytest.param(["answer", "work and reset"], [1, 1], id="while the server works on it"),
         pytest.param(["answer", "gone"], [1, 1], id="and then refused"),
     ],
 )

@@ -22,24 +22,40 @@ def failed_state(history: History, number: int) -> RequestState:
 
 
 def test_crashes_count_only_if_other_requests_were_answered_in_between() -> None:
-    state, crashes = RequestState(), list[int]()
-    for outages, answers in enumerate((2, 2, 3, 3, 8), start=1):
-        state.record_failure(ENGINE_DEAD, History(answers=answers))
-        state.settle_outages(outages, answers)
+    state, history, crashes = RequestState(), History(), list[int]()
+    for answers in (2, 2, 3, 3, 8):
+        history.answers = answers
+        state.record_failure(ENGINE_DEAD, history)
+        history.outages.append(history.mark())
+        state.settle_outages(history)
         crashes.append(state.crashes)
     assert crashes == [1, 1, 2, 2, 3]
 
 
 def test_a_failure_before_the_last_answers_is_no_crash() -> None:
-    state = failed_state(History(answers=4), 1)
-    state.settle_outages(outages=1, answers_before=9)
+    history = History(answers=4)
+    state = failed_state(history, 1)
+    history.answers = 9
+    history.outages.append(history.mark())
+    state.settle_outages(history)
     assert state.crashes == 0
 
 
+def test_a_crash_counts_although_others_followed_before_the_request_was_sent_again() -> None:
+    history = History(answers=4)
+    state = failed_state(history, 1)
+    for answers in (4, 9):
+        history.answers = answers
+        history.outages.append(history.mark())
+    state.settle_outages(history)
+    assert (state.crashes, state.settled_outages) == (1, 2)
+
+
 def test_a_request_that_was_sent_after_the_first_failure_caused_no_crash() -> None:
-    state = RequestState()
-    state.record_failure(BAD_GATEWAY, History(answers=4), was_in_flight=False)
-    state.settle_outages(outages=1, answers_before=4)
+    state, history = RequestState(), History(answers=4)
+    state.record_failure(BAD_GATEWAY, history, was_in_flight=False)
+    history.outages.append(history.mark())
+    state.settle_outages(history)
     assert state.crashes == 0
 
 

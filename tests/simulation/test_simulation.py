@@ -97,3 +97,14 @@ def test_a_run_that_ends_when_the_next_one_begins_is_judged_by_its_own_start() -
     # Refused before its first answer, the endpoint was left out for the rest of the first run.
     report.world.endpoints = [EndpointSettings(Timeline([Phase(0.0, "account"), Phase(150.0)]))]
     assert list(find_needless_stops(report)) == []
+
+
+@pytest.mark.parametrize("bad", [range(53, 61), range(1, 31)], ids=["the last rows", "all rows"])
+def test_rows_that_always_get_a_server_error_fail_and_end_the_run(bad: range) -> None:
+    """No other row is left whose answer shows that the endpoint is good."""
+    broken = RowScript("scripted", replies=(refusal(500, "cannot identify image file"),))
+    count = max(bad)
+    report = Scenario(
+        name="a run", source="", cost=0, endpoints=(server(),), rows=dict.fromkeys(bad, broken), count=count
+    ).play()
+    assert (report.stuck, report.stops, report.failed.keys()) == (None, [], set(bad))
