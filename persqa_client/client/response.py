@@ -32,7 +32,7 @@ FINISH_REASONS = {
     "model_context_window_exceeded context_length_exceeded",
     "content_filter": "content_filter content_filtered safety image_safety sensitive recitation blocklist spii "
     "prohibited_content guardrail_intervened moderation",
-    # The server broke the answer off.
+    # The server aborted the answer.
     "aborted": "error abort aborted cancelled canceled network_error timeout interrupted failed failure server_error "
     "internal_error insufficient_system_resource engine_overloaded malformed_response",
 }
@@ -195,7 +195,7 @@ def _read_choice(choice: Json, data: Json, body: bytes | Json, context: AttemptC
     thoughts = _join_thoughts(message)
     usage, reasoning_tokens = _read_usage(_as_object(data.get("usage")), content or "", thoughts)
     if finish_reason == "aborted":
-        problem = f"with an answer that it broke off (finish_reason {sent_reason})"
+        problem = f"with an incomplete answer (finish_reason {sent_reason})"
         return _refuse(b"", context, "aborted", problem, usage)
     if not content and refusal is None and finish_reason not in {"content_filter", "length"}:
         if thoughts:

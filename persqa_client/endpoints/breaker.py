@@ -323,5 +323,5 @@ class Trial:
 
     def _refusal(self, error: ErrorDecision) -> RunStopped:
         tried = "a request that it had answered before" if self._breaker.has_answered else "a plain request"
-        message = f"The endpoint refuses every request now, also {tried}: {error.message} No row was marked as failed."
+        message = f"The endpoint refuses every request, including {tried}: {error.message} No row was marked as failed."
         return RunStopped(error.code, message)

@@ -16,7 +16,7 @@ from persqa_client.limits.controllers import Permit
 from persqa_client.task_groups import loop_time
 from persqa_client.types import ErrorDecision, RetryAction
 
-UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered nothing since an outage.")
+UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered no request since an outage.")
 REFUSED_ALONE = ErrorDecision(RetryAction.WAIT, "busy", "The server refuses a request with no other in flight.")
 # Server crashes with the same row in flight after which that row fails; fewer may be chance.
 MIN_CRASHES = 3
