@@ -3,7 +3,7 @@
 A request that fails because the server closed an idle connection at that moment is sent again on a new one.
 
 ``get_environment_proxies`` and ``URLPattern`` are private names of httpx2, which applies proxy variables only to its
-own transport. It knows networks in NO_PROXY (10.0.0.0/8); urllib does not.
+own transport. It supports networks in NO_PROXY (10.0.0.0/8); urllib does not.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ def _classify_the_rest(reply: FailedReply) -> ErrorDecision:
         return reply.decide(RetryAction.RETRY, "error_in_200", f"The server answered {reply.where}{quote}")
     unrouted = status in UNROUTED_STATUSES
     has_reason = reply.error.is_json and not reply.error.is_bare and not WRONG_PATH.in_words(reply.error.words)
-    is_silent = not reply.error.words.strip() and not reply.error.codes  # servers name what is wrong with a row
+    is_silent = not reply.error.words.strip() and not reply.error.codes  # servers give a reason if they reject a row
     bare = not has_reason if unrouted else reply.error.is_page or (status == 400 and is_silent)
     if bare and context.has_answered:
         message = f"The server refused the request without a reason ({status}){quote}"

@@ -39,7 +39,7 @@ PLAIN_CHARACTER = r'[^"\\\x00-\x1f]'  # some servers' grammars do not escape cha
 
 UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
 
-# Of these, the ones that say that the field is refused, not only its value.
+# Those of them that refuse the field itself, not only its value.
 UNSUPPORTED_FIELD_CODES = UNSUPPORTED_CODES - {"unsupported_value"}
 
 # Words directly before or after the name of a refused field.

@@ -55,7 +55,7 @@ TEXT_KEYS = frozenset(
 ECHO_KEYS = frozenset({"input", "request", "messages", "headers", "body", "ctx", "previous_errors"})
 # The keys that lead to an error. Codes elsewhere, such as those of a guardrail's findings, are about the request.
 ERROR_KEYS = TEXT_KEYS | {"errors", "details", "metadata", "innererror", "inner_error", "cause", "fault", "base_resp"}
-# The ``type`` of an object in ``details`` that says nothing is that of a finding.
+# Codes of an object in ``details`` without a message. Its ``type`` is that of a finding and does not count.
 SILENT_DETAIL_KEYS = ("code", "reason")
 # MiniMax's codes, in ``base_resp`` of a 200, and the statuses that correspond to them.
 BASE_STATUSES = {1002: 429, 1004: 401, 1008: 402, 1039: 429, 2049: 401}

@@ -52,7 +52,7 @@ class FailedReply:
         codes = self.error.codes
         if sign.in_codes(codes):
             return True
-        # Google words a limit per minute like a used-up quota, but its code is exact.
+        # Google reports a limit per minute like a used-up quota in its message, but its code is exact.
         return not OVERLOAD.in_codes(codes) and not self.error.is_page and sign.in_words(self.error.own_words)
 
     def retry_after(self) -> float | None:

@@ -12,7 +12,7 @@ from persqa_client.types import EncodedImage
 
 # Share of an endpoint's permits: up to this difference in load, new images go to their preferred endpoint.
 NEAR = 0.25
-# Extra load allowed at the endpoint that knows the images, while there are free permits and while there are none.
+# Extra load allowed at the endpoint that has the images, while there are free permits and while there are none.
 # Without a bound, one endpoint could get every request about a few images while others idle.
 KNOWN_FREE, KNOWN_FULL = 0.5, 1.0
 

@@ -93,7 +93,7 @@ async def probe_server(
     probe = probe.vary(sampling=probe.profile.sampling.model_copy(update={"extra_body": short}))
     vision, seconds = await check_vision(probe)
     if vision.state in ACCEPTING_STATES and not vision.text:
-        # As with random weights. vLLM knows this field; where it is refused, nothing is believed.
+        # As with random weights. vLLM supports ``min_tokens``; if it is refused, the tests show no support.
         probe = replace(probe, min_tokens=MIN_COMPARED_TOKENS)
     server = replace(server, vision=vision, picture_patch=detect_patch_size(vision), latency=seconds)
     server = await _probe_features(probe, server, strategy, thorough=thorough, uuid=uuid)
