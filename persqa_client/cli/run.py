@@ -15,7 +15,7 @@ UUID_CHOICES = ("auto", "on", "off")
 
 
 class RunCommand(TyperCommand):
-    """Accepts ``--uuid`` without a value, which it did not have before."""
+    """Accepts ``--uuid`` without a value, as in earlier versions."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, complete_uuid_flag(args))

@@ -1,4 +1,4 @@
-"""The entry point of the ``persqa`` command: everything around the imports, which take a part of a second."""
+"""The entry point of the ``persqa`` command. Handles signals and errors during the imports, which are slow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 # As in cli/exits.py, which is imported later.
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-# Of a standard stream on a full disk, and of one whose reader has gone.
+# Errors of a standard stream: on a full disk, and of a closed pipe.
 FULL, CLOSED = (errno.ENOSPC, errno.EDQUOT), (errno.EPIPE,)
 
 

@@ -3,7 +3,7 @@
 A request that fails because the server closed an idle connection at that moment is sent again on a new one.
 
 ``get_environment_proxies`` and ``URLPattern`` are private names of httpx2, which applies proxy variables only to its
-own transport. It knows networks in NO_PROXY (10.0.0.0/8); urllib does not.
+own transport. It supports networks in NO_PROXY (10.0.0.0/8); urllib does not.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def error_about_file(setting: str, path: object, lack: str) -> Iterator[None]:
 
 
 class IdleProtocol(ResponseHandler):
-    """A connection that knows whether it is reused, and whether a byte has arrived since."""
+    """A connection that records whether it is reused, and whether a byte has arrived since."""
 
     uses = 0
     has_received = False
@@ -118,9 +118,9 @@ class IdleProtocol(ResponseHandler):
 
     @property
     def was_stale(self) -> bool:
-        """Whether the server had closed it before it read the latest request, as far as can be seen.
+        """Whether the server probably closed the connection before it read the latest request.
 
-        Later it may be lost while the server works on the request.
+        A connection that is lost later is lost while the server works on the request.
         """
         seconds = asyncio.get_running_loop().time() - self.began
         return self.uses > 1 and not self.has_received and seconds < MAX_STALE_SECONDS
@@ -151,8 +151,8 @@ class IdleConnector(aiohttp.TCPConnector):
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Sends httpx2's requests through aiohttp, without redirects. Raises aiohttp's exceptions.
 
-    The SDK's own aiohttp transport keeps cookies, so a load balancer could bind all requests to one replica; it fails
-    for reason phrases that are not UTF-8; and it is slower for small bodies.
+    The SDK's own aiohttp transport keeps cookies, so a load balancer could bind all requests to one replica. It fails
+    for reason phrases that are not UTF-8, and is slower for small bodies.
     """
 
     def __init__(self, connections: int, proxy: httpx2.Proxy | None = None, tls: ssl.SSLContext | None = None) -> None:
@@ -165,7 +165,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             credentials = pybase64.b64encode(b":".join(proxy.raw_auth)).decode()
             self._proxy_headers = {"Proxy-Authorization": f"Basic {credentials}"}
         self._session: aiohttp.ClientSession | None = None
-        self._fresh_session: aiohttp.ClientSession | None = None  # whose connections are used once
+        self._fresh_session: aiohttp.ClientSession | None = None  # each of its connections is used once
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         is_https = request.url.scheme == "https"
@@ -184,7 +184,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             proxy_headers=self._proxy_headers if is_https else None,
         )
         response = await self._send_twice_if_stale(send)
-        # Of duplicate headers the first counts.
+        # The first of duplicate headers counts.
         first_headers = {name.lower(): value for name, value in reversed(response.raw_headers)}
         first_headers.pop(b"set-cookie", None)
         make_response = partial(
@@ -215,11 +215,11 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             self._fresh_session = self._open_session(force_close=True)
         with suppress(aiohttp.ClientError, OSError):
             return await send(self._fresh_session)
-        # The first failure counts: a server that crashes when it gets a request refuses the next one.
+        # The first failure counts, because a server that crashed on the first request refuses the second one.
         try:
             raise failure
         finally:
-            del failure  # whose traceback has this frame and the request's images: a reference cycle
+            del failure  # its traceback has this frame and the request's images: a reference cycle
 
     def _open_session(self, **settings: Any) -> aiohttp.ClientSession:
         tls = True if self._tls is None else self._tls

@@ -1,4 +1,4 @@
-"""What to say about refused credentials, which depends on where they come from."""
+"""Messages about refused credentials, by the source of the credentials."""
 
 from __future__ import annotations
 

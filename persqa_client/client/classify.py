@@ -1,15 +1,15 @@
 """Classifies failed attempts: turns a response or a transport error into an ErrorDecision.
 
-``classify_response`` asks in a fixed order, and the first answer counts:
+``classify_response`` checks in a fixed order, and the first match counts:
 
-1. What the status alone says: a redirect, a 401.
+1. Statuses that are unambiguous: a redirect, a 401.
 2. The codes anywhere in the error: the key, the account or the model is refused; a field is refused (400, 422); the
    row's content is refused; the server is overloaded or has failed.
-3. The words, for the same questions. They decide only what codes left open.
+3. The message, for the same causes. It is used only if no code matches.
 4. The status: overload, a failed server, a refusal without a reason, a refused row.
 
-Only a status, a code or a stated time makes a request wait without a limit. Words that ask to come back make it one
-that is retried, up to its number of attempts.
+Only a status, a code or a stated time makes a request wait without a limit. After a message that asks to retry later,
+the request is retried up to its number of attempts.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from persqa_client.client.failed_reply import AttemptContext, FailedReply
 from persqa_client.types import ErrorDecision, Json, RetryAction
 
 BUSY_STATUSES = frozenset({408, 409, 425, 429, 498, 503, 529})
-# Client errors by their number, but the server or a proxy has failed: a failed dependency, a misdirected or closed
-# connection, a cancelled operation.
+# Statuses of client errors that mean a failed server or proxy: a failed dependency, a misdirected or closed connection,
+# a cancelled operation.
 FAILED_STATUSES = frozenset({421, 424, 444, 460, 499})
-# Without a reason, these are also what a gateway says while the server behind it restarts.
+# Gateways also return these, without a reason, while the server behind them restarts.
 UNROUTED_STATUSES = frozenset({403, 404, 405, 410})
 NOT_IMPLEMENTED = 501
 
@@ -54,7 +54,7 @@ PROXY_AUTHENTICATION = 407
 # The query, the fragment, and the name and password of a user.
 URL_SECRETS = re.compile(r"[?#].*|(?<=//)[^/?#]*@", re.DOTALL)
 NO_FILES = "no_connection_files"  # this process may open no more files
-# Seconds: longer than the window of a limit per minute, which some servers word like a used-up quota.
+# Seconds: longer than the window of a limit per minute, which some servers report like a used-up quota.
 QUOTA_GRACE = 90.0
 
 TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files", "malformed"]
@@ -111,10 +111,10 @@ def _classify_by_status(reply: FailedReply) -> ErrorDecision | None:
 
 
 def _find_refusing_endpoint(reply: FailedReply) -> ErrorDecision | None:
-    """The key, the account or the model is refused, so every row would be.
+    """The key, the account or the model is refused, so every row would be refused.
 
-    From an overloaded server it must last: limits per minute are worded like used-up quotas, and gateways without a
-    free channel say that there is no such model. A server that says when to come back is only overloaded.
+    From an overloaded server the refusal must last: limits per minute are reported like used-up quotas, and gateways
+    without a free channel report an unknown model. A server that states a time to retry after is only overloaded.
     """
     status, quote, context = reply.status, reply.quote, reply.context
     busy = status in BUSY_STATUSES
@@ -174,12 +174,12 @@ def _find_refused_row(reply: FailedReply) -> ErrorDecision | None:
 def _find_overload(reply: FailedReply) -> ErrorDecision | None:
     """Overload: by status, by code, or by a stated time to come back.
 
-    Words alone are no overload: servers also write "please try again later" about a picture that they can't read, and
-    a row that waits without a limit would never end.
+    A message alone is not enough: servers also report "please try again later" for an image that they cannot read, and
+    such a row would wait for ever.
     """
     busy = reply.status in BUSY_STATUSES
     asked = OVERLOAD.in_codes(reply.error.codes) or (reply.states_a_time and not reply.has_failed)
-    # The pages of proxies ask their visitors to come back, whatever has happened.
+    # The error pages of proxies ask to retry later for any error.
     if not busy and (not asked or reply.code in UNREACHABLE_CODES):
         return None
     message = f"The server is busy ({reply.where}){reply.quote}"
@@ -210,7 +210,7 @@ def _classify_the_rest(reply: FailedReply) -> ErrorDecision:
         return reply.decide(RetryAction.RETRY, "error_in_200", f"The server answered {reply.where}{quote}")
     unrouted = status in UNROUTED_STATUSES
     has_reason = reply.error.is_json and not reply.error.is_bare and not WRONG_PATH.in_words(reply.error.words)
-    is_silent = not reply.error.words.strip() and not reply.error.codes  # servers name what is wrong with a row
+    is_silent = not reply.error.words.strip() and not reply.error.codes  # servers give a reason if they reject a row
     bare = not has_reason if unrouted else reply.error.is_page or (status == 400 and is_silent)
     if bare and context.has_answered:
         message = f"The server refused the request without a reason ({status}){quote}"
@@ -242,7 +242,7 @@ def _advise_url(base_url: str) -> str:
     parts = urlsplit(base_url)
     root = parts.path.removesuffix("/chat/completions")
     if root == parts.path:
-        # A version stands in the path as /v1, /v1beta/openai or /api/v3.
+        # The path contains a version as /v1, /v1beta/openai or /api/v3.
         if re.search(r"/v\d\w*(?:/|$)", root):
             return "check --base-url"
         root = f"{root.rstrip('/')}/v1"

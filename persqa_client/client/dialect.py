@@ -39,7 +39,7 @@ PLAIN_CHARACTER = r'[^"\\\x00-\x1f]'  # some servers' grammars do not escape cha
 
 UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
 
-# Of these, the ones that say that the field is refused, not only its value.
+# Those of them that refuse the field itself, not only its value.
 UNSUPPORTED_FIELD_CODES = UNSUPPORTED_CODES - {"unsupported_value"}
 
 # Words directly before or after the name of a refused field.
@@ -51,7 +51,7 @@ PREFIX = rf"(?:{NEGATION}{SCOPE}|unknown|unexpected|{REFUSAL}|cannot find):? (?:
 # A part of the field may be named, and its value: response_format.type `json_schema`.
 PATH = r"(?:\.[\w.]+)?(?: [`'\"][^`'\"]*[`'\"])?"
 SUFFIX = rf"{PATH}:?\s+(?:{NOUN}|extra (?:inputs )?)?(?:(?:is|are) )?(?:currently )?{NEGATION}"
-# A field that takes one value only is refused with any other: "invalid temperature: only 1 is allowed".
+# A field that accepts a single value is refused with any other: "invalid temperature: only 1 is allowed".
 ONE_VALUE = r":? only \S+ (?:is|are) (?:allowed|supported|accepted)"
 EXCLUSIVE = re.compile(r"\bcannot both be\b|\bmutually exclusive\b", re.IGNORECASE)
 
@@ -76,7 +76,7 @@ class Dialect:
     prefill: str | None = None
     renamed: frozenset[str] = frozenset()  # refused fields
     dropped: frozenset[str] = frozenset()
-    sends_uuids: bool = False  # with images, so that they need not be sent again
+    sends_uuids: bool = False  # sends uuids with images, so that the images need not be sent again
 
     @property
     def can_stream_uploads(self) -> bool:

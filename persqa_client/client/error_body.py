@@ -1,4 +1,4 @@
-"""Reads the body of an error: its codes, its words, and when to come back, however deeply they are nested.
+"""Reads the codes, the message and the time to retry after from the body of an error, at any depth.
 
 Gateways repeat the error of the server behind them as an object, as JSON in a string, or as JSON within a sentence.
 """
@@ -35,7 +35,7 @@ MAX_WORDS_CHARS = 8_000  # patterns are searched in them
 
 MARKUP = re.compile(r"\s*<(!doctype|html|head|body|h1|center|\?xml)", re.IGNORECASE)
 
-# Keys under which servers name the kind of an error, and say it in words. A key that repeats the request is skipped.
+# Keys under which servers give the code and the message of an error. A key that repeats the request is skipped.
 CODE_KEYS = ("code", "type", "status", "reason", "error_type", "error_code", "errorcode", "__type", "error_name")
 TEXT_KEYS = frozenset(
     {
@@ -55,9 +55,9 @@ TEXT_KEYS = frozenset(
 ECHO_KEYS = frozenset({"input", "request", "messages", "headers", "body", "ctx", "previous_errors"})
 # The keys that lead to an error. Codes elsewhere, such as those of a guardrail's findings, are about the request.
 ERROR_KEYS = TEXT_KEYS | {"errors", "details", "metadata", "innererror", "inner_error", "cause", "fault", "base_resp"}
-# The ``type`` of an object in ``details`` that says nothing is that of a finding.
+# Codes of an object in ``details`` without a message. Its ``type`` is that of a finding and does not count.
 SILENT_DETAIL_KEYS = ("code", "reason")
-# MiniMax's codes, in ``base_resp`` of a 200, and the statuses that they stand for.
+# MiniMax's codes, in ``base_resp`` of a 200, and the statuses that correspond to them.
 BASE_STATUSES = {1002: 429, 1004: 401, 1008: 402, 1039: 429, 2049: 401}
 MAX_DEPTH = 8
 MAX_OBJECTS = 100
@@ -70,7 +70,7 @@ STATUS_WORDS = re.compile(
     re.IGNORECASE,
 )
 
-# A quoted text of several words is the row's, unless it is called a message. A single word is a name.
+# A quoted text of several words is part of the row, unless it is labelled as a message. A single word is a name.
 QUOTED = re.compile(
     r"""(?<!\w)(['"`])(?=\S)(?:(?!\1(?!\w)).){1,1000}+\1(?!\w)|“[^”]{1,1000}”|‘[^’]{1,1000}’|「[^」]{1,1000}」""",
     re.DOTALL,
@@ -87,17 +87,17 @@ SECONDS_BY_UNIT = {"ms": 0.001, "mi": 60.0, "m": 60.0, "s": 1.0, "h": 3600.0}
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """``objects``: the error's JSON objects, the outer ones first. ``texts``: what is said, in the same order.
+    """``objects``: the error's JSON objects, the outer ones first. ``texts``: its messages, in the same order.
 
-    ``texts`` are cut and without base64: a server may repeat the request with its images.
+    ``texts`` are shortened and without base64, because a server may repeat the request with its images.
     """
 
     objects: tuple[dict[str, Any], ...] = ()
     texts: tuple[str, ...] = ()
     codes: frozenset[str] = frozenset()  # normalised: RateLimitError and RATE_LIMIT-error are rate_limit_error
     is_json: bool = False
-    words: str = ""  # all that is said, without addresses: the page that explains an error may be called after another
-    own_words: str = ""  # without what the server quotes
+    words: str = ""  # all messages, without URLs: the help page of one error may have the name of another
+    own_words: str = ""  # ``words`` without the texts that the server quotes
     said: str = field(default="", compare=False)  # for users: one short line without secrets
 
     @property
@@ -106,7 +106,7 @@ class ErrorBody:
 
     @property
     def is_bare(self) -> bool:
-        """Whether no reason is given: no body, a page, or only the status in words (``Not Found``)."""
+        """Whether there is no reason: no body, a page, or only the name of the status (``Not Found``)."""
         if self.is_page:
             return True
         return STATUS_WORDS.fullmatch(f"{self.words} ") is not None
@@ -130,7 +130,7 @@ class ErrorBody:
         return None
 
     def find_retry_after(self, now: float) -> float | None:
-        """Seconds after which the server wants to be asked again, from a field or from its words.
+        """Seconds after which to retry, from a field or from the message.
 
         ``now`` is Unix time.
         """
@@ -217,7 +217,7 @@ def _decode_ends(body: bytes) -> str:
 
 
 def shorten(text: str) -> str:
-    """At most MAX_BODY_CHARS, without base64. The reason may stand before or after a repeated request."""
+    """At most MAX_BODY_CHARS, without base64. The reason may come before or after a repeated request."""
     if len(text) > 2 * MAX_BODY_CHARS:
         text = f"{text[:MAX_BODY_CHARS]} … {text[-MAX_BODY_CHARS:]}"
     text = BASE64_RUN.sub("…", DATA_URL.sub("…", text))
@@ -225,7 +225,7 @@ def shorten(text: str) -> str:
 
 
 def remove_quoted(text: str) -> str:
-    """The text without the texts that it quotes, unless it is all quoted."""
+    """The text without its quoted parts, unless all of it is quoted."""
     left = QUOTED.sub(_replace_quoted, text)
     return left if re.search(r"[^\W\d_]", left) else text
 
@@ -266,7 +266,7 @@ def walk_error(error: Any) -> Iterator[Found]:
 
 
 def _find_json(text: str) -> Any:
-    """The JSON object or list that a string is, or that stands in it."""
+    """The JSON object or list that a string is or contains."""
     starts = [start for mark in "{[" if (start := text.find(mark)) >= 0]
     for start in sorted(starts):
         try:
@@ -288,7 +288,7 @@ def normalise_code(code: str) -> str:
 
 
 def _fallback_texts(objects: list[dict[str, Any]]) -> list[str]:
-    """Codes, if an error has no words."""
+    """Codes, if an error has no message."""
     names = (one.get(name) for one in objects for name in ("code", "type", "reason"))
     return [name for name in names if isinstance(name, str)][:1]
 
@@ -315,7 +315,7 @@ def redact_secrets(text: str, redactor: Redactor = NO_SECRETS) -> str:
 
 
 def _read_reset(headers: dict[str, Any]) -> float | None:
-    """Unix time of the reset of a limit that is used up, from the headers of an answer behind a gateway."""
+    """Unix time at which a used-up limit is reset, from the response headers of a server behind a gateway."""
     lowered = {str(name).lower(): str(value) for name, value in headers.items()}
     reset = lowered.get("x-ratelimit-reset", "")
     is_used_up = lowered.get("x-ratelimit-remaining") == "0" and re.fullmatch(r"\d{10}(?:\d{3})?", reset)

@@ -1,7 +1,7 @@
-"""What the codes and the words of an error say about its cause.
+"""Patterns that find the cause of an error in its codes and its message.
 
-Codes are normalised (``error_body.normalise_code``), so one pattern covers the spellings of all servers. Words decide
-only where no code does, so their patterns are narrow.
+Codes are normalised (``error_body.normalise_code``), so one pattern covers the spellings of all servers. The message is
+used only if no code matches, so the patterns for it are narrow.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ BAD_KEY = _sign(
     r"\bAPI[ -]key (?:is )?(?:not valid|invalid|expired|not found|missing)|\b(?:invalid|incorrect|expired) API[ -]key"
     r"|\bsecurity token\b.{0,40}\bis (?:expired|invalid)\b",
 )
-# The key has no right to do this.
+# The key has no permission.
 NO_PERMISSION = _sign(r"^iam_permission_denied$")
 
-# The account is refused: its credit, its quota or its standing. Codes name a thing of the account and its state:
-# ``credit_card_image`` and ``restricted_content`` are about the row.
+# The account is refused: its credit, its quota or its status. Codes name both a property of the account and its state,
+# because ``credit_card_image`` and ``restricted_content`` are about the row.
 FUNDS = r"(?:quota|credits?|balance|funds|budget|billing|bill|spend(?:ing)?|payment)"
 SPENT = (
     r"(?:exceed(?:ed|s)?|exhausted|insufficient|not_enough|reached|required|overdue|failed|depleted|not_active|inactive"

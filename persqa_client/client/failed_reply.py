@@ -52,7 +52,7 @@ class FailedReply:
         codes = self.error.codes
         if sign.in_codes(codes):
             return True
-        # Google words a limit per minute like a used-up quota, but its code is exact.
+        # Google reports a limit per minute like a used-up quota in its message, but its code is exact.
         return not OVERLOAD.in_codes(codes) and not self.error.is_page and sign.in_words(self.error.own_words)
 
     def retry_after(self) -> float | None:
@@ -74,7 +74,7 @@ class FailedReply:
 
     @property
     def says_when(self) -> bool:
-        """Whether the server asks to come back, so that it isn't a refusal for good."""
+        """Whether the server asks to retry later, so that the refusal is not permanent."""
         wait = parse_retry_after(self.headers, self.now)
         return wait is not None or self.error.find_retry_after(self.now) is not None or self.shows_overload_words
 
@@ -87,7 +87,7 @@ class FailedReply:
 
     @property
     def has_failed(self) -> bool:
-        """Whether the server says that it has failed. It may ask to come back, too."""
+        """Whether the server reports a failure of its own. It may also ask to retry later."""
         return SERVER_FAILURE.in_codes(self.error.codes) or SERVER_FAILURE.in_words(self.error.words)
 
     @property

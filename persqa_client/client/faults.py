@@ -1,4 +1,4 @@
-"""Which fault an exception of a request is, and its message in one line."""
+"""Finds the kind of fault behind an exception of a request, and its message in one line."""
 
 from __future__ import annotations
 

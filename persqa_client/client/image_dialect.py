@@ -1,7 +1,7 @@
 """Learns in what form an endpoint accepts images: which formats, and how many bytes per request.
 
-Servers word such refusals in many ways. So an unexplained refusal is tested by sending the images of the same request
-in another form. If that is answered, the form was the reason, and all later images are sent so.
+Messages of such refusals differ between servers. So an unexplained refusal is tested: the images of the same request
+are sent in another form. If this is answered, the form was the reason, and all later images are sent in that form.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from persqa_client.errors import RowError
 from persqa_client.images.loader import ImageConverter, ImageForm, total_size
 from persqa_client.types import EncodedImage, ErrorDecision, RetryAction
 
-# What is changed for an endpoint.
+# The property of images that is changed for an endpoint.
 Suspicion = Literal["type", "size"]
 
 FORMAT_NAMES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP"}
@@ -28,28 +28,28 @@ JPEG, PNG, WEBP = FORMAT_NAMES
 # Refusals for other reasons than the form of the images.
 EXPLAINED_CODES = frozenset({"context_overflow", "too_many_images"}) | UNREACHABLE_CODES
 TOO_LARGE_STATUS = 413
-# Other statuses for a body or an image of too many bytes need words.
+# With other statuses, a message must show that a body or an image has too many bytes.
 TOO_LARGE = re.compile(
     r"(entity|payload|body|request|content|upload|file|image|media)s?[\W_]([^.]{0,80}[\W_])?"
     r"(too[\W_](large|big|long)|exceed|larger[\W_]than)"
     r"|exceed\w*[\W_][^.]{0,60}[\W_](bytes|size)\b|(图片|图像|请求|文件)[^。]{0,20}(过大|超过|超出)",
     re.IGNORECASE,
 )
-# Whole terms: ``rate`` is a part of "separate" and "generated". Codes such as ``rate_limit_exceeded`` are terms, too.
+# Whole terms, because "separate" and "generated" contain ``rate``. Codes such as ``rate_limit_exceeded`` match too.
 OTHER_LIMIT = re.compile(
     r"(?<![a-z])(tokens?|contexts?|pixels?|dimensions?|resolutions?|quotas?|rates?|per[\W_](second|minute|hour|day))(?![a-z])",
     re.IGNORECASE,
 )
-# What a 413 may be about besides the bytes. Fewer pixels help against the other limits.
+# Limits other than bytes that a 413 may report. Smaller images help against all others.
 LIMIT_OF_413 = re.compile(r"(?<![a-z])(tokens?|contexts?|rate[\W_]?limit(s|ed|ing)?)(?![a-z])", re.IGNORECASE)
 
 # Attempts after which a server error counts as a refusal: some servers answer 500 to an image that they can't read.
 ENOUGH_ERRORS = 2
-# Tests that ended in the same refusal, of one kind and of all kinds, after which none is made any more.
+# Tests that ended in the same refusal, of one kind and of all kinds, after which no more tests are made.
 MAX_FAILED_OF_A_KIND, MAX_FAILED = 3, 20
-# Bytes in base64. An unexplained refusal of less is not taken for one of the size: gateways allow at least 1 MB.
+# Bytes of base64. Unexplained refusals of less are not due to the size, because gateways allow at least 1 MB.
 SUSPICIOUS_SIZE = 900_000
-# An answered and a refused size whose ratio is less are not narrowed further.
+# If the ratio of a refused and an answered size is less, the search for the limit ends.
 CLOSE = 1.15
 # Refusals of one request's images after which they are reduced in large steps.
 MAX_SMALL_STEPS = 3
@@ -73,7 +73,7 @@ class SizeLimit:
         limit = min((size for size in (self.refused, refused) if size is not None), default=None)
         if limit is None:
             return None
-        # If more was answered, the limit is another one: of each image, perhaps.
+        # If a larger size was answered, the limit may apply to something else, such as each image.
         answered = self.answered if self.answered < limit else 0
         if answered * CLOSE >= limit:
             return answered
@@ -85,7 +85,7 @@ class SizeLimit:
             self.refused = None
 
     def record_refusal(self, size: int) -> None:
-        """A refused size, of images that were answered after a reduction."""
+        """Call for a refused size if the images were answered after a reduction."""
         if size > self.answered:
             self.refused = min(size, self.refused or size)
 
@@ -124,14 +124,14 @@ class ImageDialect:
         return failed.total() < MAX_FAILED and failed[describe_kind(decision)] < MAX_FAILED_OF_A_KIND
 
     def record_failed_test(self, decision: ErrorDecision, later: ErrorDecision) -> None:
-        """``later``: the refusal of the other form. If it is another one, the form may have been the reason."""
+        """``later``: the refusal of the other form. If it differs, the form may have been the reason for the first."""
         if describe_kind(decision) == describe_kind(later):
             self._failed_tests[describe_kind(decision)] += 1
 
     def is_confirmed(self, suspicion: Suspicion, started: int) -> bool:
-        """Whether another form was answered before, too. ``started``: number of answers when the request began.
+        """Whether another form was also answered earlier. ``started``: number of answers when the request began.
 
-        A single refusal may have had another reason, which has ended when the other form is sent.
+        A single refusal may have another reason, which may end before the other form is sent.
         """
         first = self._suspected_at.setdefault(suspicion, self.answers)
         return started >= first
@@ -161,11 +161,11 @@ class ImageTrial:
         # Refused as too large: how often, and the smallest size.
         self._refusals = 0
         self._refused_size: int | None = None
-        # The refusal whose reason the present form tests: these media types, or else this size.
+        # The refusal whose reason is tested with the present form: these media types, or else this size.
         self._tested: ErrorDecision | None = None
         self._tested_types: frozenset[str] = frozenset()
         self._tested_size: int | None = None
-        self._refusal: ErrorDecision | None = None  # to which ``prepare`` reacts
+        self._refusal: ErrorDecision | None = None  # the refusal that ``prepare`` reacts to
         self._is_exhausted = not images  # no other form is left
 
     async def prepare(self) -> bool:
@@ -178,7 +178,7 @@ class ImageTrial:
             try:
                 self._is_exhausted = not await self._change_form(refusal)
             except RowError:
-                # The refusal stands: these images can't be decoded here either.
+                # The refusal is final: these images cannot be decoded here either.
                 self._is_exhausted = True
             if not self._is_exhausted:
                 self._refusal = None
@@ -196,11 +196,11 @@ class ImageTrial:
 
     @property
     def _follows_dialect(self) -> bool:
-        """No form of the request's own is tested or needed."""
+        """Whether the request neither tests nor needs a form other than the endpoint's."""
         return self._tested is None and self._refused_size is None
 
     def take_refusal(self) -> ErrorDecision | None:
-        """The refusal that stands, once, if ``prepare`` found no other form."""
+        """Returns the refusal if ``prepare`` found no other form; None when called again."""
         refusal, self._refusal = self._refusal, None
         return refusal
 
@@ -231,7 +231,7 @@ class ImageTrial:
 
     @property
     def _missed_types(self) -> frozenset[str]:
-        """Formats of these images that other requests have found to be refused in the meantime."""
+        """Formats of these images that other requests found to be refused in the meantime."""
         return self._dialect.form.refused_types & {image.media_type for image in self.images}
 
     async def _reduce(self) -> bool:
@@ -251,7 +251,7 @@ class ImageTrial:
 
     async def _test(self, decision: ErrorDecision) -> bool:
         types, size = self._dialect.untested_types(self.images), total_size(self.images)
-        # Of several formats, WebP is the one that servers lack.
+        # Of several formats, WebP is the one that servers usually lack.
         self._tested_types, self._tested_size = types & {WEBP} or types, None if types else size
         if types:
             # Every server that accepts images accepts JPEG.
@@ -264,7 +264,7 @@ class ImageTrial:
         return changed
 
     async def _use(self, form: ImageForm) -> bool:
-        """Whether that changes the images."""
+        """Applies a form. Returns whether that changed the images."""
         before, self._form = self.images, form
         self.images = self._originals
         if form != ImageForm():
@@ -272,7 +272,7 @@ class ImageTrial:
         return self.images != before
 
     def record_answer(self) -> None:
-        """An answer to the images as they are now."""
+        """Call when the images were answered in their present form."""
         dialect, tested, refused_size = self._dialect, self._tested, self._refused_size
         dialect.record_accepted(self.images)
         if tested is not None and not self._tested_types:
@@ -289,7 +289,7 @@ def is_about_request(decision: ErrorDecision) -> bool:
     """Whether a failure may be due to the images, rather than to load, the account or a gateway."""
     if (decision.status or 0) < 400 or decision.code in EXPLAINED_CODES:
         return False
-    # Some gateways say that the address is wrong if the body is too large.
+    # Some gateways report a wrong URL if the body is too large.
     return decision.action in {RetryAction.FAIL, RetryAction.RETRY} or decision.status in {404, TOO_LARGE_STATUS}
 
 

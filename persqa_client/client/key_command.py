@@ -19,13 +19,13 @@ from persqa_client.task_groups import loop_time
 
 # Seconds until the command must have printed the key.
 COMMAND_TIMEOUT = 30.0
-# Seconds from a printed key to the next call for the same endpoint.
+# Minimum seconds from a printed key to the next run of the command for the same endpoint.
 MIN_INTERVAL = 60.0
-# Seconds from a failure of the command to the next call.
+# Seconds from a failure of the command to its next run.
 FAILURE_BACKOFF = Backoff(initial=1.0, maximum=30.0)
 # Bytes of output after which the command is ended; a key is shorter.
 MAX_OUTPUT = 65_536
-# Seconds between two looks whether the command has ended.
+# Seconds between checks whether the command has ended.
 POLL_INTERVAL = 0.02
 
 
@@ -53,7 +53,7 @@ def start_command(command: str, timeout: float) -> Iterator[subprocess.Popen[byt
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # and so in a process group that can be killed
+            start_new_session=True,  # in a process group that can be killed
         )
     except OSError as error:
         raise SettingsError(f"--api-key-command: {words[0]} can't be run ({error.strerror or error}).") from None
@@ -81,7 +81,7 @@ def read_until_exit(process: subprocess.Popen[bytes], timeout: float) -> bytes:
         selector.register(pipe, selectors.EVENT_READ)
         is_open = True
         while len(output) < MAX_OUTPUT:
-            # Asked before the pipe is read, which then holds all that the process has printed.
+            # Checked before the pipe is read, which then holds the complete output of the process.
             has_ended = process.poll() is not None
             if not has_ended and time.monotonic() > deadline:
                 raise subprocess.TimeoutExpired(process.args, timeout)
@@ -107,9 +107,9 @@ def split_command(command: str) -> list[str]:
 
 
 def read_key_output(command: str, code: int, output: bytes) -> str:
-    """Nothing that the command printed is repeated, because it may contain the key."""
+    """Messages do not repeat the output, because it may contain the key."""
     program = split_command(command)[0]
-    if code and len(output) < MAX_OUTPUT:  # else it was ended
+    if code and len(output) < MAX_OUTPUT:  # otherwise it was killed
         how = f"failed with exit code {code}" if code > 0 else f"was ended by signal {-code}"
         raise SettingsError(f"--api-key-command: {program} {how}; run the command by hand to see why.")
     key = output.decode("ascii", "replace").strip()
@@ -121,9 +121,9 @@ def read_key_output(command: str, code: int, output: bytes) -> str:
 
 
 class KeySource:
-    """The key of one endpoint, asked again when it expires. Belongs to one event loop.
+    """The key of one endpoint; runs the command again when the key expires. Belongs to one event loop.
 
-    ``error`` is why the latest call of the command printed no key.
+    ``error`` is why the latest run of the command printed no key.
     """
 
     def __init__(self, command: str | None, key: str) -> None:
@@ -135,10 +135,10 @@ class KeySource:
         self._call: asyncio.Task[None] | None = None
 
     async def replace(self, refused: str) -> bool:
-        """Whether there is a key to try instead of the refused one. Raises SettingsError if the command fails.
+        """Returns whether there is a key other than the refused one. Raises SettingsError if the command fails.
 
-        Concurrent callers share one call of the command, and its result, whoever of them is cancelled. After a call the
-        command rests: ``MIN_INTERVAL`` after a key, and longer with each failure in a row.
+        Concurrent callers share one run of the command and its result, even if some of them are cancelled. The command
+        runs again ``MIN_INTERVAL`` after a key at the earliest, and after a longer wait with each failure in a row.
         """
         if self._command is None:
             return False

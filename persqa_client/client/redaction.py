@@ -1,4 +1,4 @@
-"""Removes an endpoint's secrets from messages, in whatever spelling a server repeats them."""
+"""Removes an endpoint's secrets from messages, in all spellings that servers use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pybase64
 
 # Shorter values are words or numbers rather than secrets. Shorter keys are removed as whole words.
 MIN_SECRET_LENGTH = 8
-# Former keys that are remembered: the server may still repeat them.
+# Number of former keys that are kept: the server may still repeat them.
 MAX_FORMER_KEYS = 16
 
 MASK = "…"
@@ -27,7 +27,7 @@ WORD_END = r"(?![A-Za-z0-9])"
 
 
 class Redactor:
-    """Knows the key of an endpoint, its former keys, and other secrets that are sent to it."""
+    """Removes the key of an endpoint, its former keys, and other secrets that are sent to it."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._others = [secret for secret in secrets if secret]
@@ -40,7 +40,7 @@ class Redactor:
             self._compile()
 
     def _compile(self) -> None:
-        # Of two secrets that begin alike, the longer one is found first.
+        # If two secrets begin alike, the longer one has to match first.
         secrets = sorted({*self._keys, *self._others}, key=len, reverse=True)
         long = [spell(secret) for secret in secrets if len(secret) >= MIN_SECRET_LENGTH]
         short = [re.escape(secret) for secret in secrets if len(secret) < MIN_SECRET_LENGTH]
@@ -53,12 +53,12 @@ class Redactor:
         return text if self._short is None else self._short.sub(MASK, text)
 
     def clean_message(self, message: str) -> str:
-        """A sentence of this program, which may quote a server. It may contain a short key as a word of its own."""
+        """Cleans a message of this program, in which a short key may also be an ordinary word."""
         return message if self._long is None else self._long.sub(MASK, message)
 
 
 def spell(secret: str) -> str:
-    """A pattern for a secret, also if it is escaped for JSON, a URL or HTML, once or several times."""
+    """A pattern for a secret, plain or escaped for JSON, a URL or HTML, once or several times."""
     return "".join(char if char.isalnum() else spell_sign(char) for char in secret)
 
 
@@ -73,7 +73,7 @@ def spell_sign(char: str) -> str:
 
 
 def list_header_secrets(headers: Mapping[str, str]) -> list[str]:
-    """The values of headers, and the parts of them that are secrets of their own."""
+    """The values of headers, and the parts of them that are secrets themselves."""
     secrets: list[str] = []
     for name, value in headers.items():
         scheme = SCHEME.fullmatch(value)
@@ -95,7 +95,7 @@ def find_password(token: str) -> str:
 
 
 def list_proxy_secrets(proxy: httpx2.Proxy | None) -> list[str]:
-    """A user without a password is a key."""
+    """The password, or the user name if there is no password, because it is then a key."""
     if proxy is None or not proxy.raw_auth:
         return []
     user, password = proxy.raw_auth

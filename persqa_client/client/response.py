@@ -19,12 +19,12 @@ from persqa_client.client.failed_reply import AttemptContext, quote_server_messa
 from persqa_client.types import Completion, ErrorDecision, Json, RetryAction, Usage
 
 ERROR_EVENT = b"error"
-SUCCESSES = frozenset({"0", "200", "ok", "success"})  # what an error names that is none
+SUCCESSES = frozenset({"0", "200", "ok", "success"})  # codes of an ``error`` that is not an error
 
 # Depends on the server and its version. OpenRouter sends a list of parts in ``reasoning_details``.
 REASONING_FIELDS = ("reasoning", "reasoning_content", "reasoning_details", "thinking")
 
-# OpenAI's finish reasons, and what other servers call them (``FinishReason.MAX_TOKENS`` is ``max_tokens``).
+# OpenAI's finish reasons, and their names at other servers (``FinishReason.MAX_TOKENS`` is ``max_tokens``).
 FINISH_REASONS = {
     "stop": "stop stopped eos eos_token eos_found eot end end_turn endturn end_of_turn end_of_sequence stop_sequence "
     "stop_str stop_token complete completed done finish finished natural",
@@ -32,7 +32,7 @@ FINISH_REASONS = {
     "model_context_window_exceeded context_length_exceeded",
     "content_filter": "content_filter content_filtered safety image_safety sensitive recitation blocklist spii "
     "prohibited_content guardrail_intervened moderation",
-    # The server broke the answer off.
+    # The server aborted the answer.
     "aborted": "error abort aborted cancelled canceled network_error timeout interrupted failed failure server_error "
     "internal_error insufficient_system_resource engine_overloaded malformed_response",
 }
@@ -55,7 +55,7 @@ def read_stream(body: bytes, context: AttemptContext, *, now: float = 0.0) -> Co
 def assemble_stream(body: bytes) -> Json | bytes | None:
     """The body that an unstreamed response would have, or that of the error in the stream.
 
-    None if the stream is incomplete; what was received, if it is no stream or cannot be decoded.
+    None if the stream is incomplete. The received bytes if the body is not a stream or cannot be decoded.
     """
     events = list(parse_events(body))
     if not events:
@@ -145,10 +145,10 @@ def read_completion(
 
 
 def _find_error(data: Json, choice: Json) -> Json | None:
-    """The error in a 200, as the body that it would have with a status of its own."""
+    """The error in a 200, in the form of the body of an error response."""
     for owner in (data, choice):
         error = owner.get("error")
-        # Some servers send an empty error, or the code and the message of a success, beside each answer.
+        # Some servers send an empty error, or the code and message of a success, with each answer.
         if error and not (_is_success(error) and _is_usable(choice)):
             return owner if owner is data else {"error": error}
     if not choice and _is_error(data):
@@ -195,7 +195,7 @@ def _read_choice(choice: Json, data: Json, body: bytes | Json, context: AttemptC
     thoughts = _join_thoughts(message)
     usage, reasoning_tokens = _read_usage(_as_object(data.get("usage")), content or "", thoughts)
     if finish_reason == "aborted":
-        problem = f"with an answer that it broke off (finish_reason {sent_reason})"
+        problem = f"with an incomplete answer (finish_reason {sent_reason})"
         return _refuse(b"", context, "aborted", problem, usage)
     if not content and refusal is None and finish_reason not in {"content_filter", "length"}:
         if thoughts:
@@ -214,7 +214,7 @@ def _read_choice(choice: Json, data: Json, body: bytes | Json, context: AttemptC
 
 
 def read_finish_reason(sent: str | None, text: str) -> str | None:
-    """The finish reason in OpenAI's words, or ``aborted``. A whole sentence needs no known reason.
+    """OpenAI's name of the finish reason, or ``aborted``. An unknown reason after a whole sentence is ``stop``.
 
     >>> read_finish_reason("FinishReason.MAX_TOKENS", "<mam> wears"), read_finish_reason("", "<mam> wears a hat.")
     ('length', 'stop')
@@ -229,7 +229,7 @@ def read_finish_reason(sent: str | None, text: str) -> str | None:
 
 
 def _read_usage(counts: Json, text: str, thoughts: str) -> tuple[Usage, int]:
-    """The tokens, and how many of the completion's are not in its text."""
+    """The tokens, and the number of completion tokens that are not in the text."""
     prompt, completion, total = (
         n if isinstance(n := counts.get(f"{kind}_tokens"), int) and n >= 0 else 0
         for kind in ("prompt", "completion", "total")
@@ -238,7 +238,7 @@ def _read_usage(counts: Json, text: str, thoughts: str) -> tuple[Usage, int]:
     reasoning = details.get("reasoning_tokens", counts.get("reasoning_tokens"))
     if not isinstance(reasoning, int) or reasoning < 0:
         reasoning = 0
-    # Google counts thoughts in the total alone.
+    # Google counts thoughts only in the total.
     reasoning = max(reasoning, total - prompt - completion if prompt else 0)
     if not text:
         reasoning = max(reasoning, completion, 1 if thoughts else 0)

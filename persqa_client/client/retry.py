@@ -1,4 +1,4 @@
-"""When an attempt is repeated: what the server asks for, backoff, and the policy for tenacity."""
+"""Times of retries: Retry-After, backoff, and the policy for tenacity."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def run_with_retries(
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds from ``retry-after-ms`` or ``Retry-After`` (seconds or an HTTP date); None without them.
 
-    A date is compared with the server's own clock, its ``Date``, if that is given.
+    A date is compared with the server's own clock (the ``Date`` header) if present.
     """
     if (milliseconds := _parse_float(headers.get("retry-after-ms"))) is not None:
         return max(0.0, milliseconds / 1000)

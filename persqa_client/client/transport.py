@@ -171,7 +171,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         return completion
 
     async def _find_first_key(self) -> ErrorDecision | None:
-        """Asks the command of an endpoint that was given no key. Returns why there is none."""
+        """Runs the key command if the endpoint has no key yet. Returns why there is none."""
         if self.endpoint.api_key_command is None or self._key:
             return None
         try:
@@ -181,7 +181,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         return None
 
     async def _renew_key(self, refused: str, decision: ErrorDecision) -> ErrorDecision | None:
-        """None if there is another key than the refused one. Only a key that has worked can have expired.
+        """Returns None if there is now a key other than the refused one. Only a key that has worked can have expired.
 
         A command that fails may succeed later, so the endpoint counts as unavailable until then.
         """
@@ -197,7 +197,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         return decision
 
     async def _replace_key(self, refused: str) -> bool:
-        """Whether there is now another key than the refused one. Raises SettingsError if the command fails."""
+        """Whether there is now a key other than the refused one. Raises SettingsError if the command fails."""
         is_new = await self._keys.replace(refused)
         if self._key != self._keys.key:
             self._use_key(self._keys.key)
@@ -208,7 +208,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         return self._redactor.clean_message(text)
 
     def _make_error(self, decision: ErrorDecision) -> AttemptError:
-        """The server's words were cleaned when they were read, before they were shortened; the rest is cleaned here."""
+        """Cleans the message. The server's part of it was already cleaned when it was read, before it was shortened."""
         raw = decision.raw and self._redactor.clean_message(decision.raw)
         return AttemptError(replace(decision, message=self._redactor.clean_message(decision.message), raw=raw))
 
@@ -233,7 +233,7 @@ class Client(AbstractAsyncContextManager["Client"]):
             return self._classify_exception(error)
         try:
             return self._check(response.status_code, response.headers, content)
-        except Exception as error:  # the last net: one reply that cannot be read must not end the run
+        except Exception as error:  # one reply that cannot be read must not end the run
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
             message = f"The server's reply could not be read ({where})."

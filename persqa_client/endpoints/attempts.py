@@ -1,4 +1,4 @@
-"""The failed attempts of a request, and which of them were lost in a bad time of the endpoint."""
+"""The failed attempts of a request, and which of them failed because of an outage of the endpoint."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 
 class Outage(NamedTuple):
-    """When the bad time began: the number of answers by then, and the latest request that was answered."""
+    """State at the start of an outage: the number of answers by then, and the latest request that was answered."""
 
     answers: int
     answered: int
-    # Requests sent until the endpoint was held.
+    # Requests sent before the endpoint was held.
     sent: int
     # Whether a check of the endpoint failed. Otherwise the first trial was answered.
     was_confirmed: bool = True
@@ -46,10 +46,10 @@ class Attempt:
 
     @property
     def is_lost(self) -> bool:
-        """Whether it costs nothing. Known only later: an outage is noticed after the first failures.
+        """Whether it does not count. May change later: an outage is noticed only after the first failures.
 
-        An attempt that was sent alone counts if the first trial was answered: rows that always fail, at the end of a
-        run, would otherwise be sent for ever.
+        An attempt with nothing else in flight counts if the first trial was answered. Otherwise rows that always fail
+        are sent for ever at the end of a run.
         """
         self.given_back = self.given_back or any(
             self.number <= outage.sent and self.is_unanswered_at(outage) and (outage.was_confirmed or not self.alone)
@@ -58,16 +58,16 @@ class Attempt:
         return self.given_back
 
     def is_unanswered_at(self, mark: Outage) -> bool:
-        """Whether nothing that was sent later had been answered, or nothing at all since the failure arrived.
+        """Whether no later request had been answered, or no request at all since the failure arrived.
 
-        Answers to older requests prove nothing: they may have been accepted before the endpoint became bad.
+        Answers to older requests do not count, because the endpoint may have accepted them before the outage.
         """
         return self.number > mark.answered or self.mark.answers == mark.answers
 
 
 @dataclass(slots=True, eq=False)
 class Attempts:
-    """Of one request, at all endpoints."""
+    """Failed attempts of one request at all endpoints."""
 
     _failed: list[Attempt] = field(default_factory=list)
 
@@ -75,7 +75,7 @@ class Attempts:
         return len(self._failed)
 
     def used(self, since: int = 0) -> int:
-        """Those that count, from the given position on."""
+        """Number of attempts that count, from position ``since`` on."""
         return sum(not attempt.is_lost for attempt in self._failed[since:])
 
     def add(self, history: History, number: int, *, alone: bool = False) -> None:
@@ -85,7 +85,7 @@ class Attempts:
         return sum(attempt.is_unanswered_at(history.mark()) for attempt in self._counted_at(history))
 
     def give_back_unanswered(self, history: History) -> None:
-        """Those of the bad time in which the latest attempt failed."""
+        """Gives back the attempts that failed in the same outage as the latest one."""
         counted = self._counted_at(history)
         for attempt in counted:
             attempt.given_back = attempt.is_unanswered_at(counted[-1].mark)

@@ -1,8 +1,8 @@
-"""Decides whether a failure is the row's own or the endpoint's, which costs no row anything.
+"""Decides whether the row or the endpoint caused a failure. A failure of the endpoint costs no row an attempt.
 
-A failure that may be the endpoint's is held until the endpoint is shown to be good, by an answer to a request that was
-sent after the failure arrived. If failures of one kind come in a row, or no such answer can come, the endpoint is held
-and tried: with a request that it has answered before, else with a plain one.
+If the endpoint may be the cause, the failure is held until the endpoint answers a request that was sent after the
+failure arrived. After several failures of one kind in a row, or if no such answer can arrive, all other requests are
+held and a trial is sent: a request that the endpoint has answered before, else a plain one.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.task_groups import loop_time
 from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, RetryAction
 
-# Trials in a row that an endpoint must refuse until it counts as refusing. They take 3.5 s. A single refusal may be
-# chance: a truncated answer, or one bad replica.
+# Refused trials in a row after which an endpoint counts as refusing every request. They take 3.5 s. A single refusal
+# may be random: a truncated answer, or one bad replica.
 MIN_REFUSED_TRIALS = 4
-# Requests that failed alike in a row, without an answer in between, after which the endpoint is tried. If fewer are in
-# flight, as many transient failures as those are enough, but at least MIN_STREAK.
+# Requests that failed alike in a row, without an answer in between, after which a trial is sent. If fewer requests are
+# in flight, that number of transient failures is enough, but at least MIN_STREAK.
 MAX_STREAK, MIN_STREAK = 20, 3
 UNHEALTHY = ErrorDecision(RetryAction.AWAIT_RECOVERY, "unhealthy", "The server does not report itself healthy.")
 # Refusals: the server answers, and rejects the request. Others are transient.
@@ -48,7 +48,7 @@ def failure_kind(decision: ErrorDecision) -> FailureKind:
 
 
 def find_unusable(completion: Completion) -> ErrorDecision | None:
-    """Why a completion is no whole answer, if that may be the endpoint's fault: its token limit, filter or model."""
+    """Why a completion is incomplete, if the endpoint may be the cause: its token limit, filter or model."""
     reason = completion.finish_reason
     if completion.refusal is not None:
         return None
@@ -80,7 +80,7 @@ class HeldFailure:
     decision: ErrorDecision
     # Number of requests sent when it arrived.
     arrived: int
-    # Whether the request has had its further attempts after answered trials.
+    # Whether the request has used its further attempts after answered trials.
     retried: bool
     # Whether it arrived as part of a streak.
     in_streak: bool
@@ -89,9 +89,9 @@ class HeldFailure:
 
 
 class Breaker:
-    """``try_request`` sends a request outside of all limits, and returns None if it was answered well.
+    """``try_request`` sends a request outside of all limits, and returns None if the answer is usable.
 
-    ``watch_interval``: seconds between checks whether an answer that settles the held failures can still come.
+    ``watch_interval``: seconds between checks whether an answer that settles the held failures can still arrive.
     """
 
     def __init__(
@@ -126,9 +126,9 @@ class Breaker:
         self._in_flight.discard(number)
 
     def record_answer(self, number: int, request: Request) -> None:
-        """A good answer. Failures that arrived before its request was sent are the rows' own.
+        """Settles failures by a usable answer: the rows are the cause of those that arrived before it was requested.
 
-        Those of a streak are sent once more, because the endpoint may have recovered just before.
+        Rows of a streak are sent once more, because the endpoint may have recovered just before.
         """
         self._answered = request
         if self._held:
@@ -141,7 +141,7 @@ class Breaker:
             self._end_streaks(number)
 
     def _end_streaks(self, number: int) -> None:
-        """Refusals come at once, so answers to requests that were sent before them do not end a streak of refusals."""
+        """Refusals arrive fast, so answers to requests that were sent earlier do not end a streak of refusals."""
         for kind, streak in list(self._streaks.items()):
             left = {each: arrived for each, arrived in streak.items() if kind.is_refusal and arrived >= number}
             if left:
@@ -154,17 +154,17 @@ class Breaker:
 
     @staticmethod
     def _gets_another_attempt(held: HeldFailure, streaks: set[FailureKind]) -> bool:
-        """A refusal of the account may have ended just before, as may a streak."""
+        """A refusal of the account, or the cause of a streak, may have ended just before."""
         is_doubtful = held.decision.action is RetryAction.STOP or held.in_streak
         return not held.retried and (is_doubtful or failure_kind(held.decision) in streaks)
 
     def record_failure(self, decision: ErrorDecision, state: RequestState) -> None:
-        """Tries the endpoint after a streak. Raises like ``OutageGate.close``."""
+        """Sends a trial after a streak. Raises like ``OutageGate.close``."""
         streak = self._streaks[failure_kind(decision)]
         streak[state.number] = self._history.sent
         enough = MAX_STREAK
         if decision.action is RetryAction.STOP:
-            # Most are about the account, but a gateway may give one at random, so that a single one is only held.
+            # Most concern the account, but gateways may give one at random, so a single one is only held.
             enough = MIN_STREAK
         elif decision.action is RetryAction.RETRY:
             # Rows that fail together when an engine dies are fewer than a streak.
@@ -173,9 +173,9 @@ class Breaker:
             self._open(decision, state.failover, is_outage=decision.action is RetryAction.RETRY)
 
     async def is_own(self, decision: ErrorDecision, failover: Failover | None, *, retried: bool) -> bool:
-        """Waits until it is known whether a failure is the row's own; otherwise the request is to be sent again.
+        """Waits until the cause of a failure is known. True: the row; False: the request is to be sent again.
 
-        Hold no permit meanwhile. Raises RunStopped if the endpoint refuses everything, and FailedOver if others do not.
+        The caller holds no permit. Raises RunStopped if the endpoint refuses everything, FailedOver if others do not.
         """
         if self._concurrency_limit.closed:
             raise Interrupted
@@ -196,7 +196,7 @@ class Breaker:
             self._watch_timer = loop.call_later(self._watch_interval, self._check_held, failover)
 
     def _check_held(self, failover: Failover | None) -> None:
-        """Tries the endpoint if no answer can come that settles the oldest failure."""
+        """Sends a trial if no answer can arrive that settles the oldest failure."""
         self._watch_timer = None
         if not self._held or self._concurrency_limit.closed:
             return
@@ -214,7 +214,7 @@ class Breaker:
         self._watch(failover)
 
     def try_endpoint(self, cause: ErrorDecision, failover: Failover | None) -> None:
-        """Holds the endpoint until it answers a trial. Raises like ``OutageGate.close``."""
+        """Holds all requests until the endpoint answers a trial. Raises like ``OutageGate.close``."""
         self._open(cause, failover)
 
     def _open(self, decision: ErrorDecision, failover: Failover | None, *, is_outage: bool = False) -> None:
@@ -222,7 +222,7 @@ class Breaker:
         self.outage.close(decision.message, failover, recovery_check=check, is_outage=is_outage)
 
     async def send_trial(self) -> tuple[int, ErrorDecision | None]:
-        """Returns the number of the trial, and why it was not answered well."""
+        """Returns the number of the trial, and why there was no usable answer, or None."""
         number = self.start_request()
         try:
             return number, await self._send_trial()
@@ -250,9 +250,9 @@ class Breaker:
         return self._answered is not None
 
     def settle_after_trial(self, number: int, *, at_first: bool) -> None:
-        """The endpoint has answered the trial of this number. ``at_first``: it may have been good all the time.
+        """Settles failures after trial ``number`` was answered. ``at_first``: there may have been no outage at all.
 
-        Failures that arrived during the trial stay held: the endpoint may have become bad in the meantime.
+        Failures that arrived during the trial stay held, because the endpoint may have failed since.
 
         Rows of a streak get one more attempt, because the endpoint may have recovered just before the trial.
         """
@@ -308,7 +308,7 @@ class Trial:
                 raise stop
             self._breaker.outage.refusal = stop.message
         elif error.action not in REFUSALS:
-            # It no longer refuses: it is away, and can be waited for.
+            # It is unavailable instead of refusing, so the run waits for it.
             self._breaker.outage.refusal = None
         return error
 
@@ -316,12 +316,12 @@ class Trial:
         return (self._cause.action in REFUSALS and error.action in REFUSALS) or self._is_useless(error)
 
     def _is_useless(self, error: ErrorDecision) -> bool:
-        """Whether the endpoint gives only thoughts, or is no API. A good endpoint may show a page for a while."""
+        """Whether the endpoint returns only reasoning, or is no API. A working API may return a page for a while."""
         return error.code == self._cause.code and (
             error.code == "only_reasoning" or (error.code == "not_an_api" and not self._breaker.has_answered)
         )
 
     def _refusal(self, error: ErrorDecision) -> RunStopped:
         tried = "a request that it had answered before" if self._breaker.has_answered else "a plain request"
-        message = f"The endpoint refuses every request now, also {tried}: {error.message} No row was marked as failed."
+        message = f"The endpoint refuses every request, including {tried}: {error.message} No row was marked as failed."
         return RunStopped(error.code, message)

@@ -19,7 +19,7 @@ from persqa_client.urls import is_loopback, parse_base_url
 KEY = re.compile(r"[\x21-\x7e]+")
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OPENAI_HOST = "api.openai.com"
-NONE = "-"  # instead of a variable name or a command: none for this endpoint
+NONE = "-"  # in place of a variable name or a command: this endpoint has none
 # Placeholder for a URL that is not known yet; nothing is sent to it.
 PLACEHOLDER_URL = "http://127.0.0.1/v1"
 
@@ -30,7 +30,7 @@ class Credentials:
 
     key_envs: Sequence[str] = ()
     key_commands: Sequence[str] = ()
-    headers: Sequence[str] = ()  # NAME=@VARIABLE; each name is a flag of its own
+    headers: Sequence[str] = ()  # NAME=@VARIABLE; each name counts as a separate flag
     ca_cert: Path | None = None
     client_cert: str | None = None  # FILE or FILE:KEY
 
@@ -143,7 +143,7 @@ def read_header(name: str, variable: str, environ: Mapping[str, str]) -> SecretS
 
 
 def split_client_cert(given: str | None) -> tuple[Path | None, Path | None]:
-    """FILE or FILE:KEY. A file whose own name has a colon is found, too."""
+    """FILE or FILE:KEY. The name of an existing file may contain a colon."""
     if given is None:
         return None, None
     certificate, separator, key = given.rpartition(":")

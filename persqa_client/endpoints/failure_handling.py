@@ -1,4 +1,4 @@
-"""What a failed attempt means for its request, and for the limits, the outage gate and the breaker of its endpoint."""
+"""Reactions to a failed attempt: of the request, and of its endpoint's limits, outage gate and breaker."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from persqa_client.limits.controllers import Permit
 from persqa_client.task_groups import loop_time
 from persqa_client.types import ErrorDecision, RetryAction
 
-UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered nothing since an outage.")
+UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered no request since an outage.")
 REFUSED_ALONE = ErrorDecision(RetryAction.WAIT, "busy", "The server refuses a request with no other in flight.")
-# Server crashes with the same row in flight until that row fails; fewer may be chance.
+# Server crashes with the same row in flight after which that row fails; fewer may be chance.
 MIN_CRASHES = 3
-# Refusals of a row because of load until that row fails; fewer may be chance.
+# Refusals of a row because of load after which that row fails; fewer may be chance.
 MIN_LOAD_REFUSALS = 10
-# The same, without an answer to others in between, until the endpoint is tried although others wait.
+# The same, without an answer to others in between, after which a trial is sent although others wait.
 MIN_IN_VAIN = 3
 
 
 class FailureHandler:
-    """Handles the failures of requests to one endpoint. ``is_row`` is False for probes, whose failures are findings."""
+    """Handles the failures of requests to one endpoint. ``is_row`` is False for probes, whose failures are results."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class FailureHandler:
                 if is_row:
                     self._breaker.record_failure(decision, state)
             case RetryAction.WAIT if decision.code == NO_FILES:
-                # This process is at its limit, not the server.
+                # The limit is that of this process, not of the server.
                 self._react_to_shortage(decision, permit)
             case RetryAction.WAIT:
                 self._react_to_load(decision, permit, state)
@@ -81,7 +81,7 @@ class FailureHandler:
         answers, sent = self._first_failure
         if answers != self._outage.answers:
             answers, sent = self._first_failure = self._outage.answers, self._outage.history.sent
-        # What was sent after the first failure since an answer did not cause it.
+        # Requests sent after the first failure since the latest answer did not cause it.
         state.record_failure(decision, self._outage.history, was_in_flight=state.latest_number <= sent)
 
     def _react_to_shortage(self, decision: ErrorDecision, permit: Permit) -> None:
@@ -113,7 +113,7 @@ class FailureHandler:
                 attempts=state.attempts_used,
             )
         if refusals.in_vain >= MIN_IN_VAIN and self._outage.out_of_patience and retry_after is None:
-            # A trial shows whether others are answered, and is no outage if it is answered.
+            # A trial shows whether others are answered. If it is answered, this is not an outage.
             self._breaker.try_endpoint(REFUSED_ALONE, state.failover)
         else:
             self._outage.record_refusal(decision.message, state.failover)
@@ -123,14 +123,14 @@ class FailureHandler:
             raise FailedOver
 
     def needs_trial(self, state: RequestState) -> bool:
-        """Whether a request is refused for load again and again, although nothing else is in flight.
+        """Whether a request is repeatedly refused because of load, although nothing else is in flight.
 
-        Only a trial tells a last row that is refused for ever from an endpoint that refuses everything.
+        Only a trial shows whether the endpoint refuses this row alone or every request.
         """
         refusals, limit = state.load_refusals, self._concurrency_limit
         if not refusals.count or refusals.was_tried or self._outage.closed or not self._outage.out_of_patience:
             return False
-        # Others that wait show it as well, unless they are refused as often.
+        # Other waiting requests show this too, unless they are refused as often.
         return limit.in_use <= 1 and (not limit.waiting or refusals.in_vain >= MIN_IN_VAIN)
 
     def try_before_refused(self, state: RequestState) -> None:
@@ -145,7 +145,7 @@ class FailureHandler:
         failure = state.latest_failure
         state.settle_outages(self._outage.history)
         self.suspect_limit.record_outages(self._outage.outages)
-        # Among suspects, a harmless row may be in flight at each crash.
+        # When several suspects are in flight, one of them may be harmless.
         is_guilty = state.was_alone and state.crashes >= max(MIN_CRASHES, self._limits.max_attempts)
         if failure is not None and is_guilty:
             raise RowError(
@@ -157,9 +157,9 @@ class FailureHandler:
             )
 
     async def confirm_recovery(self, state: RequestState) -> None:
-        """Tries the endpoint before a request that may crash it, unless it has answered others since.
+        """Sends a trial before a request that may crash the endpoint, unless it has answered others since.
 
-        Otherwise the request could crash it for ever: without an answer in between, an outage proves nothing.
+        A crash counts only if there was an answer in between. Otherwise the request could crash the endpoint for ever.
         """
         self.settle_outages(state)
         if state.outages_hit > 1 and state.answers_at_failure == self._outage.answers and not self._outage.closed:
@@ -183,18 +183,18 @@ class FailureHandler:
             raise FailedOver
 
     async def is_own_failure(self, decision: ErrorDecision, state: RequestState, *, is_row: bool) -> bool:
-        """Whether the failure is the row's own. Otherwise the request is to be sent again.
+        """Whether the row is the cause. Otherwise the request is to be sent again.
 
         Raises FailedOver and RunStopped.
         """
         if await self._is_unavailable(decision, state):
             return False
         if not is_row and decision.action is not RetryAction.STOP:
-            # A probe: its refusal says what the endpoint supports.
+            # The refusal of a probe shows what the endpoint supports.
             return True
         may_move = state.failover is not None and state.failover.is_ready and not state.refusals
         if decision.action is RetryAction.FAIL and may_move:
-            # The reason may be this endpoint's, so another one has to confirm it.
+            # This endpoint may be the cause, so another one has to confirm the refusal.
             state.refusals += 1
             raise FailedOver
         is_own = await self._await_verdict(decision, state)
@@ -211,7 +211,7 @@ class FailureHandler:
 
     async def _await_verdict(self, decision: ErrorDecision, state: RequestState) -> bool:
         if decision.action is RetryAction.STOP:
-            # A gateway may refuse with one of several accounts, so this is like a transient error.
+            # A gateway may use several accounts and only one be refused, so this is like a transient error.
             retried = state.attempts_used >= self._limits.max_attempts
         else:
             retried = state.held_failures > 0

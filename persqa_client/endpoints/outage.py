@@ -18,7 +18,7 @@ from persqa_client.types import ErrorDecision, RetryAction
 
 # Seconds between probes. The maximum is short, so that a recovered server is noticed soon.
 PROBE_BACKOFF = Backoff(initial=0.5, maximum=10.0)
-# Seconds without an answer, only refusals and lost connections, until the server counts as unavailable.
+# Seconds with only refusals and lost connections after which the server counts as unavailable.
 PATIENCE = 5.0
 
 EXIT_POLL_INTERVAL = 0.1
@@ -31,8 +31,8 @@ RecoveryCheck = Callable[[], Awaitable[ErrorDecision | None]]
 
 # Actions for replies of a server that is available.
 ANSWERS = frozenset({RetryAction.FAIL, RetryAction.STOP, RetryAction.WAIT})
-# Seconds of failed health checks after which they are no evidence any more, and a request is tried: of a server that
-# was healthy before, and of others.
+# Seconds of failed health checks after which they are ignored and a trial is sent: for a server that was healthy
+# before, and for others.
 MAX_UNHEALTHY, MAX_NEVER_HEALTHY = 60.0, 5.0
 
 
@@ -58,7 +58,7 @@ class Liveness:
 
     @property
     def is_evidence(self) -> bool:
-        """Whether a failed check means that the server is unavailable."""
+        """Whether a failed check shows that the server is unavailable."""
         seconds = 0.0 if self._failed_since is None else loop_time() - self._failed_since
         return seconds < (MAX_UNHEALTHY if self.was_alive else MAX_NEVER_HEALTHY)
 
@@ -67,9 +67,9 @@ class OutageGate:
     """Every request to an endpoint passes this gate, which is closed during an outage.
 
     Trouble lasts from the first refusal or lost connection until the next answer; after ``max_outage`` seconds the run
-    stops. ``reject_held`` gets the error that ends an outage (RunStopped, Interrupted or a bug) for the requests whose
-    failures are held, or FailedOver if they can continue at other endpoints. ``unhealthy_check`` decides if the server
-    is not alive.
+    stops. ``reject_held`` passes an error to the requests whose failures are held: the one that ends an outage
+    (RunStopped, Interrupted or a bug), or FailedOver if they can continue at other endpoints. ``unhealthy_check`` is
+    the recovery check for a server that is not alive.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class OutageGate:
         self.history = History()
         self.times_unavailable = 0  # closings in which a check found the server unavailable
         self._is_counted = False
-        self.probes = 0  # since the last answer; the waits grow with each one
+        self.probes = 0  # since the last answer; waits grow with their number
         self.reason: str | None = None  # why the gate is closed
         self.refusal: str | None = None  # why the endpoint refuses everything, while other endpoints replace it
         self._trouble_since: float | None = None
@@ -165,7 +165,7 @@ class OutageGate:
         self.probes = 0
 
     def record_idle(self) -> None:
-        """No request is left at the endpoint, so that its trouble may end unnoticed."""
+        """Call when no request is left at the endpoint: its trouble may then end unnoticed."""
         self._was_idle = not self.closed
 
     def record_refusal(self, reason: str, failover: Failover | None = None) -> None:
@@ -195,7 +195,7 @@ class OutageGate:
     ) -> None:
         """Closes the gate until the server is alive, or until ``recovery_check`` returns None.
 
-        ``is_outage``: whether requests in flight were lost; otherwise they were if the first check fails.
+        ``is_outage``: whether requests in flight were lost. If False, they count as lost if the first check fails.
         ``is_certain``: whether the server counts as unavailable before the first check.
         With ``failover``, requests that wait for a permit go to other endpoints.
 
@@ -253,7 +253,7 @@ class OutageGate:
     async def _probe(self, failover: Failover | None, recovery_check: RecoveryCheck | None, *, is_outage: bool) -> None:
         begin = self.history.mark()
         try:
-            # A recovery check sends a request, which shows at once whether there is an outage.
+            # A recovery check sends a request, so its result shows at once whether there is an outage.
             if recovery_check is not None:
                 if await self._has_recovered(recovery_check, failover):
                     return
@@ -269,10 +269,10 @@ class OutageGate:
                 before = mask_variable_text(self.reason or "")
                 if await self._has_recovered(recovery_check or self._check_liveness, failover):
                     return
-                # A failure of another kind may be chance at an endpoint that is back. Every second wait is a full one.
+                # A failure of another kind may be random at an available endpoint. Every second wait has full length.
                 repeat = not repeat and mask_variable_text(self.reason or "") != before
         except RunStopped as stop:
-            # Kept before the prober is cleared: a request that arrives between them would be sent.
+            # Set before the prober is cleared; otherwise a request that arrives in between would be sent.
             self._stop = stop
             raise
         finally:

@@ -24,12 +24,12 @@ from persqa_client.errors import FailedOver, RowError, RunStopped, ServerFailed
 from persqa_client.task_groups import wait_first
 from persqa_client.types import Request
 
-# Failures without an answer until an endpoint is doubtful. Otherwise an endpoint that fails fast would attract all
+# Failures without an answer after which an endpoint is doubtful. Otherwise an endpoint that fails fast would get all
 # requests.
 DOUBTFUL_AFTER = 3
-# Rejected answers, without a good one, until an endpoint is doubtful; rows are asked twice.
+# Rejected answers without a good one after which an endpoint is doubtful; rows are asked twice.
 DOUBTFUL_AFTER_ANSWERS = 2 * DOUBTFUL_AFTER
-# Crashes with a request in flight after which it moves to another endpoint immediately; after more, it goes last.
+# Crashes with a request in flight up to which it moves to another endpoint at once; after more, it is sent last.
 TOLERATED_CRASHES = 1
 # Images whose endpoint is remembered.
 REMEMBERED_IMAGES = 4096
@@ -90,7 +90,7 @@ class Member:
 
     @property
     def can_outlast_outage(self) -> bool:
-        # Where the gate is open, the trouble may have ended: nothing was sent since.
+        # If its gate is open, the trouble may have ended, because nothing was sent since.
         outages = (other.session.outage for other in self.others if not other.exclusion)
         return any(not (outage.closed and outage.overdue) for outage in outages)
 
@@ -137,7 +137,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             reply = await self._try(member, request, state)
             if reply is not None:
                 return replace(reply, source=member)
-            # A request that only waited there does not return to the endpoint that it avoids.
+            # A request that only waited there must not return to the endpoint that it avoids.
             failed_at = member if avoid is None or state.has_failed_here else avoid
 
     def _new_state(self, member: Member) -> RequestState:
@@ -194,13 +194,14 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     def _resume(self, member: Member) -> None:
         if member.session.outage.healthy:
-            # A trial was answered; otherwise the first request has to show that the endpoint is good.
+            # A trial was answered. Otherwise the first request has to show that the endpoint works.
             member.failures = 0
         self._take_over_waiting(member)
 
     def _take_over_waiting(self, idle: Member) -> None:
-        """Moves requests from the longest queues to an endpoint with free permits, so that none is idle after an outage
-        or at the end of a run.
+        """Moves requests from the longest queues to an endpoint with free permits.
+
+        Otherwise it could be idle after an outage or at the end of a run.
         """
         for _ in range(idle.room):
             longest = max(idle.others, key=lambda other: other.session.concurrency_limit.waiting, default=None)

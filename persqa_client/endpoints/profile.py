@@ -1,4 +1,4 @@
-"""What requests to an endpoint have in common, and what comes back: profile, reply and counts."""
+"""Profile of the requests to an endpoint, replies, and counts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from persqa_client.client.response import restore_answer
 from persqa_client.config import Sampling
 from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, Usage
 
-# By how much max_tokens is raised, once, if a model's reasoning leaves no room for the answer.
+# Factor for max_tokens, applied once, if a model's reasoning leaves no room for the answer.
 ROOM_FACTOR = 4
 
 
 class AnswerSource(Protocol):
-    """The one of several endpoints that answered."""
+    """The endpoint that answered, one of several."""
 
     @property
     def is_ready(self) -> bool: ...  # whether another one is healthy
@@ -34,7 +34,7 @@ class Reply:
     prefilled: bool = False  # whether the server continued the given beginning
     used_uuids: bool = False  # whether images were sent as uuids only
     pictures: tuple[EncodedImage, ...] = ()  # as sent
-    unusable: ErrorDecision | None = None  # why it is no whole answer, which may be the endpoint's fault
+    unusable: ErrorDecision | None = None  # why the answer is incomplete, if the endpoint may be the cause
     source: AnswerSource | None = None  # None for a single endpoint
     traffic: TrafficCounts | None = field(default=None, compare=False)  # of the endpoint
 
@@ -44,9 +44,9 @@ class TrafficCounts:
     sent: int = 0
     answered: int = 0
     retried: int = 0
-    trials: int = 0  # answered; they are about no row
+    trials: int = 0  # answered trials, which belong to no row
     in_flight: int = 0  # on their way to the server, without trials
-    failed_rows: int = 0  # whose last attempt was here
+    failed_rows: int = 0  # rows whose last attempt was at this endpoint
     usage: Usage = field(default_factory=Usage)
 
 
@@ -70,7 +70,7 @@ class RequestProfile:
         return changes
 
     def give_room(self, request: Request) -> Request:
-        """The request with the raised ``max_tokens``, if its own is smaller."""
+        """Returns the request, with the raised ``max_tokens`` if its own is smaller."""
         if request.max_tokens is None or self.initial_max_tokens is None:
             return request
         return replace(request, max_tokens=max(request.max_tokens, self.sampling.max_tokens))
@@ -86,7 +86,7 @@ class RequestProfile:
 
 
 def has_no_room(completion: Completion) -> bool:
-    """Whether the answer had not begun at the token limit."""
+    """Whether the token limit was reached before the answer began."""
     return completion.finish_reason == "length" and not completion.text.strip()
 
 

@@ -1,4 +1,4 @@
-"""History of a request at one endpoint: attempts, waits and outages; and the limit for those that may crash it."""
+"""History of a request at one endpoint, and a limit for requests that may crash the endpoint."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Failover(Protocol):
 class LoadRefusals:
     """Refusals of a request because of load.
 
-    ``seconds``: of the time between them, in which the endpoint answered other requests and had no outage. A
-    ``Retry-After`` that was obeyed is left out, unless a trial was answered just before the request was sent again.
+    ``seconds``: time between refusals in which the endpoint answered other requests and had no outage. The wait for a
+    ``Retry-After`` does not count, unless a trial was answered just before the request was sent again.
     """
 
     count: int = 0
     seconds: float = 0.0
-    in_vain: int = 0  # after which the endpoint answered no other request until the next
-    others_answered: bool = False  # between the latest two
+    in_vain: int = 0  # refusals that no answer to another request followed before the next one
+    others_answered: bool = False  # between the latest two refusals
     was_tried: bool = False  # whether there was a trial since the latest
-    _answers: int = 0  # by the endpoint, when the latest arrived
+    _answers: int = 0  # by the endpoint, when the latest refusal arrived
     _outages: int = 0
-    _at: float = 0.0  # of the latest
+    _at: float = 0.0  # when the latest refusal arrived
     _until: float = 0.0  # when the request was to be sent again
 
     def add(self, now: float, retry_after: float | None, *, answers: int, outages: int) -> None:
@@ -59,18 +59,18 @@ class RequestState:
     tolerated_crashes: int = 0  # with several endpoints, one crash is weak evidence against the request
     sent: int = 0  # requests, including those that cost no attempt
     attempts: Attempts = field(default_factory=Attempts)  # at all endpoints
-    attempts_elsewhere: int = 0  # the first of ``attempts``, at earlier endpoints
+    attempts_elsewhere: int = 0  # number of ``attempts`` at earlier endpoints; these come first
     waits: int = 0
     load_refusals: LoadRefusals = field(default_factory=LoadRefusals)
-    # Latest failure that may be the start of an outage; None once that is decided.
+    # Latest failure that may be the start of an outage; None once this is decided.
     latest_failure: ErrorDecision | None = None
     answers_at_failure: int = -1  # number of answers by the endpoint, at the time of that failure
     latest_number: int = 0  # of the latest attempt, among all that were sent to the endpoint
     was_in_flight: bool = False  # at the first failure since the endpoint last answered any request
     settled_outages: int = 0
     was_alone: bool = False  # whether the latest attempt was the only one of a suspect in flight
-    outages_hit: int = 0  # that began, or went on, with an attempt of this request
-    refusals: int = 0  # by endpoints whose refusal was left to another one to confirm
+    outages_hit: int = 0  # outages that began or continued with an attempt of this request
+    refusals: int = 0  # by endpoints whose refusal another endpoint has to confirm
     held_failures: int = 0  # after which the request was sent again
     # Outages that began with this request in flight, with other requests answered in between.
     crashes: int = 0
@@ -119,16 +119,16 @@ class RequestState:
 
 
 class SuspectLimit:
-    """Limits concurrent requests that may have crashed the server, so that one of them rarely crashes the others.
+    """Limits concurrent requests that may have crashed the server, so that one of them rarely affects the others.
 
-    One at first and after each outage, one more for each that is answered. One at a time while there are requests that
-    must go alone.
+    The limit is one at first and after each outage, and rises by one with each answer. It is one while there are
+    requests that must be alone.
     """
 
     def __init__(self, concurrency_limit: ConcurrencyLimit) -> None:
         self._concurrency_limit = concurrency_limit
         self._limit = 1
-        self._alone = 0  # requests that must go alone, waiting ones included
+        self._alone = 0  # requests that must be alone, waiting ones included
         self._outages = 0
         self._in_use = 0
         self._queue = WaitQueue()

@@ -12,7 +12,7 @@ from persqa_client.types import EncodedImage
 
 # Share of an endpoint's permits: up to this difference in load, new images go to their preferred endpoint.
 NEAR = 0.25
-# Extra load allowed at the endpoint that knows the images, while there are free permits and while there are none.
+# Extra load allowed at the endpoint that has the images, while there are free permits and while there are none.
 # Without a bound, one endpoint could get every request about a few images while others idle.
 KNOWN_FREE, KNOWN_FULL = 0.5, 1.0
 
@@ -45,8 +45,8 @@ def choose_endpoint(
     able = [index for index in able if index != avoid] or able
     if not able:
         return None
-    # No request waits at an endpoint for its images while another one has a free permit: an endpoint that is never full
-    # does not show what it can do, so that ``auto`` would keep its limit, however low.
+    # No request waits for the endpoint that has its images while another one has a free permit. Otherwise ``auto``
+    # would never raise the limit of the other one, because it raises only limits that are reached.
     free = [index for index in able if loads[index].share <= 1]
     able = free or able
     least = min(loads[index].share for index in able)

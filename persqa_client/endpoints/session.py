@@ -40,7 +40,7 @@ from persqa_client.types import Completion, ErrorDecision, Request, RetryAction
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """A request with its pictures in the form that the endpoint takes."""
+    """A request with its images in the form that the endpoint accepts."""
 
     request: Request
     state: RequestState
@@ -48,7 +48,7 @@ class PreparedRequest:
     trial: ImageTrial
     upload: ImageUpload
     tokens: int
-    is_row: bool  # no probe
+    is_row: bool  # False for a probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +161,13 @@ class Session(AbstractAsyncContextManager["Session"]):
             except RunStopped as stop:
                 raise await explain_stop(stop, self.endpoint.exit_error, self.client.alive) from None
             except AttemptError as error:
-                # tenacity keeps the error, whose traceback keeps tenacity and the request's images alive: a reference
+                # tenacity keeps the error, and the error's traceback keeps tenacity and the images alive: a reference
                 # cycle.
                 error.__traceback__ = None
                 if await self.failures.is_own_failure(error.decision, state, is_row=is_row):
                     raise make_row_error(error.decision, state) from error
                 if error.decision.action is RetryAction.STOP:
-                    # Refused as by the account, though another request was answered.
+                    # An account refusal, although another request was answered.
                     await self.concurrency_limit.sleep(self.backoff.max_wait(state.attempts_used) * self.rng.random())
                 else:
                     # Recorded now: another request may be answered before the gate closes.
@@ -209,7 +209,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         suspects = self.failures.suspect_limit
         suspect = state.sent > 0 and state.is_suspect(self.outage.outages)
         if suspect:
-            # Lets other requests go first; otherwise none might ever be answered.
+            # Lets other requests pass first. Otherwise none of them might ever be answered.
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
         alone = suspect and state.crashes >= MIN_CRASHES - 1
@@ -291,7 +291,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         return replace(reply, unusable=unusable, traffic=self.traffic)
 
     async def _try_request(self, request: Request) -> ErrorDecision | None:
-        """Sends a request past the gate and the permits. Returns why it was not answered well, or None."""
+        """Sends a request without the gate and a permit. Returns why there was no usable answer, or None."""
         profile = self.profile
         tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
         await self.rate_limit.acquire(tokens, retry=True)
@@ -312,7 +312,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         return unusable
 
     async def _pass_gate(self, permit: Permit, prepared: PreparedRequest, *, retry: bool) -> None:
-        """Holds the permit, because the gate may close meanwhile."""
+        """Waits while holding the permit, because the gate may close in the meantime."""
         state, tokens = prepared.state, prepared.tokens
         while True:
             if self.outage.closed:

@@ -1,6 +1,7 @@
-"""Holds back rows whose answers fail the checks, until the model is shown to be good.
+"""Holds back rows whose answers fail the checks, until the model gives a good answer.
 
-A model may go bad while its server still answers: with "!!!!" after a numerical error, or with a refusal of everything.
+A model can fail while its server still answers. For example, every answer is "!!!!" after a numerical error, or a
+refusal.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from typing import NamedTuple
 from persqa_client.errors import RunStopped
 from persqa_client.types import Failure, Outcome
 
-# Rows at the end of an input that fail together, from which on the model is tried before they are stored.
+# Minimum number of held rows at the end of the input for which the model is tried before they are stored.
 MIN_STREAK = 3
-# Characters of the answer that a message shows.
+# Maximum characters of an answer in a message.
 EXAMPLE_LENGTH = 160
-# What may help, by code of the check.
+# Advice by code of the check.
 ADVICE = {
     **dict.fromkeys(
         ("no_tag", "pronoun_only", "only_tag", "placeholder", "unknown_tag"), "Another --strategy may help."
@@ -29,14 +30,14 @@ OTHER_ADVICE = "Check the model and the server's log."
 
 class HeldFailure(NamedTuple):
     failure: Failure
-    # Number of jobs that had ended by then, this one included.
+    # Number of jobs that had ended, including this one.
     ended: int
 
 
 class BadAnswers:
-    """Holds failures of the answer checks, whatever their code: another bad answer does not show a good model.
+    """Holds failures of the answer checks with any code, until an answer passes the checks.
 
-    ``limit``: number in a row, without an answer that passes, after which the model counts as bad; 0 for none.
+    ``limit``: failures in a row, without an answer that passes, after which the model counts as bad; 0 for none.
     """
 
     def __init__(self, limit: int) -> None:
@@ -55,8 +56,8 @@ class BadAnswers:
     def admit(self, outcome: Outcome, *, began: int, ended: int) -> list[Outcome]:
         """Returns the outcomes that may be stored now.
 
-        ``began``, ``ended``: number of jobs that had ended when this one began, and with this one. A good answer shows
-        that the failures are the rows' own if its asking began after they ended.
+        ``began``, ``ended``: number of jobs that had ended when this one began, and after this one. A good answer
+        releases the failures that ended before its job began, because the model worked after them.
         """
         if isinstance(outcome, Failure):
             if outcome.stage != "answer" or not self._limit:
@@ -70,7 +71,7 @@ class BadAnswers:
         return [*own, outcome]
 
     def release(self) -> list[Outcome]:
-        """Returns all held failures: the model is good, or the run is at its end."""
+        """Returns all held failures. Call it if the model works, or at the end of the run."""
         released: list[Outcome] = [held.failure for held in self._held]
         self._held.clear()
         self._in_a_row = 0

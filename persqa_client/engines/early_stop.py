@@ -1,6 +1,6 @@
 """Stops a run whose first results are all the same endpoint failure.
 
-The breaker of a session (endpoints/breaker.py) has then shown that the endpoint is good, so the settings may be wrong.
+The breaker of a session (endpoints/breaker.py) has then shown that the endpoint works, so the settings may be wrong.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class LocalEngine:
             raise self._stop_error
 
     def _poll(self) -> None:
-        """There may be more permits, or jobs that wait before a retry, without a finished job."""
+        """Wakes the loop, because permits can be added and jobs can wait for a retry while no job finishes."""
         if not self.stopping and not self._all_started:
             self._finished.put_nowait(None)
             self._timer = asyncio.get_running_loop().call_later(POLL_INTERVAL, self._poll)

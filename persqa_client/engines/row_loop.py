@@ -108,9 +108,9 @@ class RowFeed:
 
 
 class TrialJobs(Iterator[Job | None]):
-    """The jobs of the rows, and those of ``next_trial`` in between and after the last row.
+    """The jobs of the rows, with those of ``next_trial`` in between and after the last row.
 
-    ``next_trial`` is called with whether all rows were read.
+    The argument of ``next_trial`` is whether all rows were read.
     """
 
     def __init__(self, rows: Iterator[Job | None], next_trial: Callable[[bool], Job | None]) -> None:
@@ -133,7 +133,7 @@ class TrialJobs(Iterator[Job | None]):
 class RowLoop:
     """Answers the rows from ``ledger.start`` on, and syncs the ledger periodically.
 
-    ``find_answered`` returns a row that an earlier process got an answer for, if there is one.
+    ``find_answered`` returns a row that was answered in an earlier process, or None.
     """
 
     def __init__(
@@ -153,11 +153,11 @@ class RowLoop:
         self._progress = progress
         self._max_waiting_tasks = max(1024, 8 * limits.concurrency_cap)
         self._max_waiting_bytes = limits.max_inflight_bytes
-        # If earlier processes got answers from the endpoint, equal failures are due to the rows.
+        # If the endpoint answered earlier processes, equal failures are due to the rows.
         self._early_stop = EarlyStop(passed=ledger.mode == "retry" or ledger.tally.succeeded > 0)
         self._bad_answers = BadAnswers(limits.max_bad_answers)
         self._find_answered = find_answered
-        # The latest row with a good answer, and those left to try the model with; None before a trial.
+        # The latest row with a good answer; the rows left for trials of the model, None before a trial.
         self._answered: tuple[Row, TaskId] | None = None
         self._untried: list[tuple[Row, TaskId]] | None = None
         self._trial: Job | None = None
@@ -232,7 +232,7 @@ class RowLoop:
         return [stored for each in admitted for stored in self._bad_answers.admit(each, began=began, ended=ended)]
 
     def _try_model(self) -> None:
-        """Once nothing is in flight: until then an answer may come that shows the model good."""
+        """Starts a trial once nothing is in flight. Until then, a good answer may still arrive."""
         idle = not self.engine.running and not self.engine.stopping and self._trial is None
         if idle and self._bad_answers.is_at_limit:
             self._trial = self._make_trial()
@@ -256,7 +256,7 @@ class RowLoop:
         return Job(row, task_id, self._plan.weigh(row, task_id))
 
     def _judge(self, outcome: Outcome) -> list[Outcome]:
-        """Decides by the outcome of a trial whether the held failures are the rows' own."""
+        """Decides by the outcome of a trial whether the rows or the model caused the held failures."""
         self._trial = None
         if isinstance(outcome, Record):
             self._untried = None

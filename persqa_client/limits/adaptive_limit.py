@@ -14,21 +14,21 @@ from persqa_client.limits.server_metrics import QueueSamples, ServerMetrics
 INITIAL_LIMIT = 8  # keeps a small server busy without timeouts
 # Share of a proportional gain that a larger limit must bring: for twice the limit, 7 % more throughput.
 MIN_GAIN = 0.1
-HIGH_GAIN = 0.7  # with this share, the best limit is still far away
+HIGH_GAIN = 0.7  # from this share on, the best limit is much larger
 SIGNIFICANCE = 1.5  # standard errors; within this difference an experiment continues
-UNCERTAIN = 2.0  # standard errors within which a larger limit is tried once more at first
+UNCERTAIN = 2.0  # standard errors; at first, a larger limit within this difference is tried again
 STEP_UP, STEP_DOWN, DOUBLE = 1.25, 0.8, 2.0
 TIMEOUT_CUT = 0.5
 # An answer counts if this share of the permits was in use; otherwise the limit did not affect throughput.
 SATURATION = 0.9
-MIN_ANSWERS, MIN_BASELINE_ANSWERS, MIN_SECONDS = 8, 12, 0.7  # for an experiment, for a baseline, and for both
+MIN_ANSWERS, MIN_BASELINE_ANSWERS, MIN_SECONDS = 8, 12, 0.7  # for an experiment, for a baseline, for both
 DECAY = 0.7  # weight of the old baseline compared with new answers under the same limit
 MAX_REDUCTION = 0.25  # lowest share of the limit after a fall of throughput
-# Logarithmic change of throughput under one limit that means a slower or faster server.
+# Logarithmic change of throughput under one limit from which on the server counts as slower or faster.
 SLOWER, FASTER = -0.2, 0.05
 FIRST_DOWN = 8.0  # seconds after the first answer; before, time is used to find a larger limit
 RETRY_UP = 2.0  # seconds between upward experiments without success
-RETRY_DOWN, MAX_RETRY_DOWN = 5.0, 120.0  # the same downwards; longer, because these cost throughput
+RETRY_DOWN, MAX_RETRY_DOWN = 5.0, 120.0  # the same downwards; longer, because these reduce throughput
 
 OUTAGE_BACKOFF = 60.0
 
@@ -105,8 +105,8 @@ def compare_throughput(before: ThroughputSample, after: ThroughputSample) -> tup
 @dataclass(frozen=True, slots=True)
 class Experiment:
     limit: int
-    queued: float | None = None  # the server's queue, if that is the reason
-    confirming: bool = False  # whether the limit was good once before
+    queued: float | None = None  # the server's queue, if it is the reason for the experiment
+    confirming: bool = False  # whether the limit was good in an earlier experiment
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ class AdaptiveLimit:
     _next_up: float = 0.0
     _next_down: float | None = None
     _down_interval: float = 0.0
-    _ramping: bool = True  # until a larger limit was no gain
+    _ramping: bool = True  # until a larger limit brings no gain
     _timeouts: TimeoutCount = field(default_factory=TimeoutCount)
     _candidate: int | None = None  # a smaller limit that was as good as ``limit`` once
     _answered_limit: int = 0  # limit at the last answer
@@ -176,7 +176,7 @@ class AdaptiveLimit:
         if abs(surplus) < SIGNIFICANCE * error and count < MIN_ANSWERS + 2 * max(experiment.limit, baseline.count):
             return
         if surplus < 0 < surplus + UNCERTAIN * error and proportional > 0 and self._ramping:
-            # It may still be better, which costs little to find out.
+            # It may still be better, and another experiment costs little.
             self._ramping = False
             self._reject(experiment, now)
             self._step, self._next_up = experiment.limit / self.limit, now
@@ -277,7 +277,7 @@ class AdaptiveLimit:
         # Refusals just before an outage are unrelated to capacity, so the limit of the last answer counts.
         self._cut(self.limit, permits, now, OUTAGE_BACKOFF)
         if not is_about(permits, self._outage_limit):
-            # One outage says nothing about load. A second one under the same limit does.
+            # One outage is no evidence of load. A second one under the same limit is.
             self._ceiling = ceiling
         self._outage_limit = permits
         self._answered_limit = self.limit = max(1, self._answered_limit // 2)
@@ -308,7 +308,7 @@ class AdaptiveLimit:
         experiment = self._experiment
         added = experiment.limit - self.limit
         if added > 0 and queued - self._baseline_queue > added / 2:
-            # Most of the added requests only wait at the server; keep the others.
+            # Most of the added requests only wait at the server; only the others are kept.
             self._reject(experiment, now)
             if (useful := experiment.limit - max(0, surplus)) > self.limit:
                 self.limit, self._baseline = useful, None

@@ -1,4 +1,4 @@
-"""Decides when a request may be sent to an endpoint, from the outcomes of earlier ones. Has no clock of its own."""
+"""Decides from the outcomes of earlier requests when the next one may be sent. Callers pass the time as ``now``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from persqa_client.limits.refusals import RefusalMonitor
 from persqa_client.limits.server_metrics import ServerMetrics
 from persqa_client.limits.window_pace import WindowPace
 
-REPORT_SECONDS = 60.0  # time of the refusals that are reported
+REPORT_SECONDS = 60.0  # refusals of this time are reported
 REPORT_SLICES = 12
 MIN_REPORTED, MIN_REPORTED_SHARE = 5, 0.03
 
@@ -75,7 +75,7 @@ class Admission:
         return self.monitor.permits if limit == inf else min(self.monitor.permits, int(limit))
 
     def seconds_paused(self, now: float) -> float:
-        """Seconds in which nothing is sent because the server asks for it, or accepts nothing."""
+        """Seconds in which nothing is sent because of a Retry-After, or because the server accepts nothing."""
         until = self._paused_until
         if self.monitor.nothing_is_accepted:
             until = max(until, self.monitor.hold_until)
@@ -90,7 +90,7 @@ class Admission:
         return max(0.0, max(self._paused_until, self.monitor.hold_until, self.pace.next_at) - now)
 
     def take(self, now: float) -> int:
-        """Reserves a permit for a request that is sent when its task runs. Until then others may be taken."""
+        """Reserves a permit for a request that is sent when its task runs. More permits may be taken before that."""
         self.pace.record_sent(now)
         self.in_use += 1
         return self.in_use
@@ -132,7 +132,7 @@ class Admission:
         self.controller.record_timeout(permit, now)
 
     def record_outage(self, now: float) -> None:
-        # If everything is refused for a time, whatever is sent, load is not the reason.
+        # If all requests are refused for a time, load is not the reason.
         if not self.monitor.nothing_is_accepted:
             self.controller.record_outage(now)
 

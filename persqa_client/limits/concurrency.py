@@ -128,16 +128,16 @@ class ConcurrencyLimit:
         return self._closing.is_set()
 
     def describe(self) -> str | None:
-        """Why no connection can be opened; or how many requests were refused lately, and why, if they are many."""
+        """Why no connection can be opened, or how many requests were refused recently, if many, and why."""
         return self.admission.shortage.message or self.admission.report.describe(loop_time())
 
     def describe_total(self) -> str | None:
-        """How many requests were refused in all, and why the latest one was, if they are many."""
+        """How many requests were refused in all, if many, and why the latest one was."""
         return self.admission.report.describe_total()
 
     @asynccontextmanager
     async def permit(self, *, retry: bool, alone: bool = False) -> AsyncIterator[Permit]:
-        """Holds one permit; ``alone``, the only one. Raises Interrupted once the limit is closed.
+        """Holds one permit, or with ``alone`` the only one. Raises Interrupted once the limit is closed.
 
         A RunStopped raised inside is also raised in all waiting requests.
         """
@@ -197,7 +197,7 @@ class ConcurrencyLimit:
         self.admission.record_refusal(permit, retry_after, message, loop_time())
 
     def record_shortage(self, permit: Permit, message: str) -> float:
-        """A request that found no file handle for its connection. Returns how long none has been found."""
+        """For a request without a file handle for its connection. Returns the seconds since handles ran out."""
         return self.admission.record_shortage(permit, message, loop_time())
 
     def record_timeout(self, permit: Permit) -> None:

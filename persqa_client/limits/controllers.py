@@ -1,4 +1,4 @@
-"""Permits, what decides their number, and the fixed number of ``--concurrency N``."""
+"""Permits, the interface that decides their number, and the fixed number of ``--concurrency N``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 from persqa_client.limits.server_metrics import ServerMetrics
 
-TRIAL_FACTOR = 0.8  # of the limit, to see whether refusals cease under a lower one
+TRIAL_FACTOR = 0.8  # of the limit, to test whether refusals end under a lower one
 OUTAGE_FACTOR = 0.75  # of a fixed limit, after repeated timeouts or an outage
 REGROWTH = 0.2  # share of a fixed limit regained for as many answers as there are permits
 # Minimum number and share of timeouts that lower the limit; fewer may be chance.
@@ -17,7 +17,7 @@ MIN_TIMEOUTS, MIN_TIMEOUT_SHARE = 2, 0.05
 BACKOFF, MAX_BACKOFF = 5.0, 10.0
 # Answers needed before a refused limit is tried again, so that slow servers refuse less.
 BACKOFF_ANSWERS = 60
-CLEARED = 1.25  # multiple of a refused limit that shows a larger capacity
+CLEARED = 1.25  # answers at this multiple of a refused limit show a larger capacity
 CEILING_LIFETIME = 60.0  # seconds after the backoff in which a refused limit counts as the server's capacity
 
 
@@ -30,7 +30,7 @@ class Permit:
     level: int = 0
     in_use: int = 0  # permits in use, including this one
     since: float = 0.0
-    was_delayed: bool = False  # by an outage, so its duration is not the server's speed
+    was_delayed: bool = False  # by an outage, so its duration does not show the server's speed
     number: int = 0  # in order of sending
     epoch: int = 0  # changes of the limit by RefusalMonitor
     settled: bool = False  # counted by RefusalMonitor
@@ -60,7 +60,7 @@ class LimitController(Protocol):
     def record_answer(self, permit: Permit, tokens: int, now: float) -> None: ...
 
     def record_saturation(self, limit: int, refused: int, now: float) -> None:
-        """The server refused under one limit, and no longer does under a lower one."""
+        """The server refused requests under one limit, and no longer does under a lower one."""
         ...
 
     def record_timeout(self, permit: Permit, now: float) -> None: ...

@@ -1,4 +1,4 @@
-"""The process's limit of open files: raised as far as it is needed, then shared by the connections.
+"""The process's limit of open files: raised as far as needed, then divided among the connections.
 
 During a run, a shortage lowers the permits for a while.
 """
@@ -15,14 +15,14 @@ from persqa_client.config import Limits
 from persqa_client.errors import SettingsError
 from persqa_client.limits.controllers import Permit
 
-# Files for anything but connections: the run's own, images that are being read, name resolution, the event loop.
+# Files for other purposes than connections: files of the run, images being read, name resolution, the event loop.
 RESERVED_FILES = 64
 # Connections of an endpoint that need no permit: /health, /metrics.
 SPARE_CONNECTIONS = 8
 
 
 def fit_open_files(limits: Limits, endpoints: int) -> Limits:
-    """``limits`` with a concurrency for which files are left. Raises the soft limit towards the hard one if needed.
+    """Lowers the concurrency to the files that are left. Raises the soft limit towards the hard one if needed.
 
     Raises SettingsError if none are left.
     """
@@ -32,7 +32,7 @@ def fit_open_files(limits: Limits, endpoints: int) -> Limits:
 
 
 def lower_concurrency(limits: Limits, allowed: int, others: int, endpoints: int) -> Limits:
-    """Of ``allowed`` files, ``others`` are for other purposes."""
+    """``others``: number of the ``allowed`` files that are for other purposes."""
     permits = (allowed - others) // endpoints - SPARE_CONNECTIONS
     if permits < 1:
         needed = others + endpoints * (SPARE_CONNECTIONS + 1)
@@ -65,16 +65,16 @@ def count_open_files() -> int:
 
 @dataclass(slots=True)
 class FileShortage:
-    """A time in which connections cannot be opened: from a first failure until a later request is answered.
+    """A time in which no connection can be opened, from the first failure until a later request is answered.
 
     ``limit``: permits for which there are connections. A shortage lowers it once, to the requests in flight that have
-    one. Answers raise it by 1, 2, 4, … permits for as many answers as there are permits.
+    a connection. After as many answers as there are permits, it rises by 1, then by 2, 4, … permits.
     """
 
     limit: float = inf
     message: str | None = None
     _since: float = 0.0
-    _sent: int = 0  # requests when the latest shortage began
+    _sent: int = 0  # number of requests when the latest shortage began
     _answers: int = 0
     _step: int = 1
 
@@ -90,7 +90,7 @@ class FileShortage:
         return now - self._since
 
     def record_answer(self, permit: Permit, maximum: int) -> None:
-        """``maximum``: permits without the shortage."""
+        """``maximum``: number of permits without a shortage."""
         if permit.number <= self._sent:
             return
         self.message = None

@@ -1,4 +1,4 @@
-"""Tells refusals that follow load from noise: a lower limit is tried, and their shares under both are compared."""
+"""Distinguishes refusals that depend on load from noise: compares their shares under the limit and a lower one."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from math import ceil, log, sqrt
 
 from persqa_client.limits.controllers import TRIAL_FACTOR, LimitController, Permit
 
-# The test under one limit: shares of refusals that are normal beside the known noise, and that are not.
+# The test under one limit: shares of refusals, beside the known noise, that are normal and that are too high.
 NORMAL_SHARE, HIGH_SHARE, HIGH_FACTOR = 0.01, 0.065, 1.5
 MAX_SHARE = 0.95
-MAX_NOISE = 0.5  # a larger share is no noise, however low the limit
-QUIET_SHARE = 0.002  # without noise, one refusal is enough to go back to a limit that was good
-TOLERATED = 0.15  # share of refusals, where all permits are in use at the server and a lower limit would be slower
-# Logarithms of likelihood ratios: a suspicion, the same if a lower limit is known to be good, and a verdict.
+MAX_NOISE = 0.5  # a larger share is not noise under any limit
+QUIET_SHARE = 0.002  # below this noise, one refusal is enough to return to a limit that was good
+TOLERATED = 0.15  # share of refusals while the server works on all permits, so that a lower limit would be slower
+# Logarithms of likelihood ratios: suspicion, suspicion if a lower limit is known to be good, verdict, certainty.
 ALARM, EARLY_ALARM, VERDICT, CERTAIN = 5.0, 2.0, 3.0, 12.0
 KNOWN = 60  # outcomes after which the noise under a limit counts as known
 MAX_TRIAL = 400  # outcomes after which the likelier verdict applies
-REMAINDER = 0.25  # share of the refusals above the noise that may remain where refusals follow load
-NOISE_MEMORY = 500  # outcomes over which noise that ceases is forgotten
+REMAINDER = 0.25  # share of the refusals above the noise that may remain if refusals depend on load
+NOISE_MEMORY = 500  # outcomes over which noise that has ended is forgotten
 RETEST = 3000  # outcomes after which noise is examined again
-WASTED = 0.2  # share of permits that refused requests take up where a server has no room
+WASTED = 0.2  # share of permits that refused requests occupy if the server has no room
 MIN_EXCESS, MIN_RELATIVE_EXCESS = 0.03, 0.25  # of refusals above the noise, to try a lower limit
 
-# A request that is refused is refused soon: after this multiple of the mean delay one counts as accepted.
+# Refusals arrive soon: after this multiple of their mean delay (in seconds) a request counts as accepted.
 MATURITY, MIN_MATURITY, MAX_MATURITY = 3.0, 0.02, 1.0
 MAX_HOLD = 0.2  # longest time without sending, relative to the time of an answer
-MIN_RUN = 3  # refusals in a row that show that nothing is accepted
+MIN_RUN = 3  # refusals in a row after which nothing counts as accepted
 # Seconds between requests while nothing is accepted.
 MIN_BLACKOUT_WAIT, MAX_BLACKOUT_WAIT, BLACKOUT_GROWTH = 0.1, 5.0, 1.5
 REOPENING = 4  # part of the limit that is sent at first afterwards
-# Recent requests that are remembered, and the chance that so many in a row are refused by noise.
+# Recent requests that are stored, and the chance below which a run of refusals is not noise.
 REMEMBERED, CHANCE = 128, 1e-5
-SUDDEN_RUN, SUDDEN_CHANCE = 4, 1e-3  # the same, to count refusals before the requests that were sent earlier
+SUDDEN_RUN, SUDDEN_CHANCE = 4, 1e-3  # the same, to count refusals before the outcomes of requests sent earlier
 
 
 class State(Enum):
@@ -42,7 +42,7 @@ class State(Enum):
     TRIAL = "trial"  # under a lower limit
     COUNT = "count"  # nothing is sent until it is clear how many requests the server has accepted
     CONFIRM = "confirm"  # under the suspected limit again, since its refusals may have been chance
-    BLACKOUT = "blackout"  # nothing is accepted, however little is sent
+    BLACKOUT = "blackout"  # nothing is accepted, however few requests are sent
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Tally:
 
     @property
     def low_share(self) -> float:
-        """A cautious estimate of the share: without the refusal that raised the alarm, which came by selection."""
+        """A cautious estimate of the share, without the refusal that raised the alarm, which would bias it."""
         refused = max(0, self.refused - 1)
         return min(MAX_SHARE, refused * (1 - 0.5 / sqrt(refused + 1)) / (max(self.sent, self.refused) + 5))
 
@@ -66,8 +66,8 @@ class Tally:
 class RefusalMonitor:
     """``limit`` replaces the controller's while it is lower.
 
-    A refused request counts under the limit that it was sent under. One that is neither answered nor refused counts
-    as accepted after a short time, so that both outcomes count at the same speed.
+    A refused request counts for the limit under which it was sent. A request that is neither answered nor refused
+    counts as accepted after a short time, so that accepted requests count as early as refused ones.
     """
 
     controller: LimitController
@@ -146,11 +146,11 @@ class RefusalMonitor:
         self.advance(in_use - 1, now)
 
     def record_end(self, permit: Permit) -> None:
-        """Before or after the outcome, or without one."""
+        """Call when a request ends: before or after its outcome, or without one."""
         permit.ended = True
 
     def advance(self, in_use: int, now: float) -> None:
-        """Does what is due at this time."""
+        """Applies the changes that are due at this time."""
         pending, age = self._pending, self.maturity
         # In order of sending, since refusals arrive before answers.
         while pending and (pending[0].is_decided or now - pending[0].since >= age):
@@ -174,7 +174,7 @@ class RefusalMonitor:
         return min(MAX_MATURITY, max(MIN_MATURITY, MATURITY * self._delay))
 
     def is_general(self, in_use: int) -> bool:
-        """Whether so many requests in a row, in order of sending, were refused that this is not chance."""
+        """Whether too many requests in a row, in order of sending, were refused for this to be chance."""
         return self._refused_in_a_row(self._needed_run(4 + in_use // 8, CHANCE))
 
     def _needed_run(self, least: int, chance: float) -> int:
@@ -204,7 +204,7 @@ class RefusalMonitor:
 
     @property
     def _is_early(self) -> bool:
-        """Whether a larger limit is tried, and there were hardly any refusals before."""
+        """Whether a larger limit is being tried, with hardly any refusals before."""
         is_quiet = self._known >= KNOWN and self._long_share < QUIET_SHARE
         return self.state is State.WATCH and is_quiet and self.controller.fallback is not None
 
@@ -279,7 +279,7 @@ class RefusalMonitor:
         return self._before.low_share > self.noise + max(MIN_EXCESS, MIN_RELATIVE_EXCESS * self.noise)
 
     def _is_wasting(self, permits: int, now: float) -> bool:
-        """Whether refused requests take up permits, as at a server that has no room for them."""
+        """Whether refused requests occupy permits because the server has no room for them."""
         tally = self._tally
         share = tally.refused / max(1, tally.sent)
         if share > MAX_NOISE:

@@ -15,7 +15,7 @@ POLL_INTERVAL = 0.5
 MAX_FAILED_POLLS = 5  # consecutive, before any success
 MAX_INTERVALS = 10  # longest interval after failed polls, as a multiple
 FULL_KV_CACHE = 0.98
-MIN_SAMPLES = 4  # a single sample may be from just before a batch was scheduled
+MIN_SAMPLES = 4  # a single sample may date from just before a batch was scheduled
 
 RUNNING = "vllm:num_requests_running"
 WAITING = "vllm:num_requests_waiting"

@@ -1,19 +1,19 @@
-"""Learns the pace of a server that accepts a number of requests per period, and then refuses all until the next one."""
+"""Learns the request rate of a server that accepts a number of requests per period and refuses all others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
 
-SIMILAR_COUNT, SIMILAR_PERIOD = 1.25, 1.4  # ratios of two periods that show a rule
+SIMILAR_COUNT, SIMILAR_PERIOD = 1.25, 1.4  # maximum ratios of two periods that count as alike
 MIN_PERIOD = 0.8  # seconds; shorter ones are left to the concurrency limit
-MARGIN = 0.97  # of the pace that was seen
-STEP, MAX_STEP = 0.05, 0.2  # by which a faster pace is tried
+MARGIN = 0.97  # of the rate that was observed
+STEP, MAX_STEP = 0.05, 0.2  # by which a higher rate is tried
 SLOWER = 0.95  # factor after refusals
-MAX_PATIENCE = 16  # periods between attempts at a faster pace
-TOLERATED = 0.15  # share of refusals that may be noise, if none follows another at once
-GIVE_UP = 0.7  # factor of the pace after which it is clear that the refusals have another cause
-IDLE_PERIODS = 3  # in which the pace was not reached
+MAX_PATIENCE = 16  # periods between trials of a higher rate
+TOLERATED = 0.15  # share of refusals that may be noise, if no two come in a row
+GIVE_UP = 0.7  # at this factor of the rate, the refusals must have another cause
+IDLE_PERIODS = 3  # periods in which the rate was not reached
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class WindowPace:
     rate: float | None = None
     next_at: float = -inf
     period: float = 0.0
-    _start: float | None = None  # of the present period
+    _start: float | None = None  # start of the present period
     _answered: int = 0
     _last: tuple[int, float] | None = None
     _learned: float = 0.0
@@ -54,7 +54,7 @@ class WindowPace:
         self._was_refused = True
 
     def record_reopening(self, now: float) -> None:
-        """The first answer after nothing was accepted for a time."""
+        """Call at the first answer after a time in which nothing was accepted."""
         count, start = self._answered, self._start
         self._answered, self._start = 0, now
         if self.rate is not None or start is None:
@@ -71,7 +71,7 @@ class WindowPace:
             self._start_period(now)
 
     def advance(self, noise: float, now: float) -> None:
-        """Adjusts the pace after each period."""
+        """Adjusts the rate after each period."""
         if self.rate is None or now < self._period_end:
             return
         if self._sent < self.rate * self.period / 2:

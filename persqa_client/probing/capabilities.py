@@ -10,7 +10,7 @@ from persqa_client.client.dialect import PREFILL_FORMS
 from persqa_client.errors import RunStopped
 from persqa_client.types import Strategy
 
-# ``failed``: not known, because the server did not answer other requests either.
+# ``failed``: unknown, because the server did not answer other requests either.
 FeatureSupport = Literal["obeyed", "ignored", "refused", "failed"]
 # A strategy, or ``auto``: ``constrain`` if the server supports it, else ``direct``.
 StrategyChoice = Literal["auto", "direct", "constrain", "prefill", "surrogate"]
@@ -23,9 +23,9 @@ NOT_IN_RUN_FILE = frozenset({"root", "parent", "image_pair"})
 
 @dataclass(frozen=True, slots=True)
 class VisionCheck:
-    """``seen``: a colour was named. ``not shown``: none was, as by some small models. ``no difference``: two images got
-    the same answer. ``ignored``: accepted, but not passed to the model. ``read as text``: the prompt grew with the
-    image's bytes. ``failed``: no answer; the image need not be the reason.
+    """``seen``: a colour was named. ``not shown``: no colour was named, as with some small models. ``no difference``:
+    two images got the same answer. ``ignored``: accepted, but not passed to the model. ``read as text``: the prompt
+    grew with the image's bytes. ``failed``: no answer, for any reason.
     """
 
     state: Literal["seen", "not shown", "no difference", "ignored", "read as text", "refused", "failed"]

@@ -19,8 +19,8 @@ from persqa_client.probing.vision import SYSTEM, make_colour_image
 from persqa_client.task_groups import gather_all
 from persqa_client.types import Request, Turn
 
-# No model answers this without the constraint. The question contradicts it, since some servers do not enforce a
-# schema but add it to the prompt, where a model may follow it.
+# No model gives this answer without the constraint. The question asks for something else, because some servers add a
+# schema to the prompt instead of enforcing it, and the model may follow it.
 PROBE_PATTERN = "persqa-[0-9]{6}"
 CONTRADICTION = "Say hello: that one word in plain text, without digits, whatever format is asked for elsewhere."
 
@@ -77,7 +77,7 @@ async def _complete_with_prefill(probe: ProbeSession, form: str, request: Reques
 
 
 async def _complete_or_fail(probe: ProbeSession, request: Request, control: ProbeSession) -> Reply | RowError | None:
-    """None if the server refuses the request; a RowError if the reason is not known."""
+    """None if the server refuses the request; a RowError if the reason is unknown."""
     try:
         return await probe.complete_unless_refused(request, control)
     except RowError as error:
@@ -85,9 +85,9 @@ async def _complete_or_fail(probe: ProbeSession, request: Request, control: Prob
 
 
 def judge_prefill(reply: Reply | RowError | None, finished: Reply | RowError | None) -> FeatureSupport:
-    """A beginning that is continued takes fewer tokens than a finished turn, and leads to another answer.
+    """A continued beginning has fewer prompt tokens than a finished turn, and another answer.
 
-    A server that ignores the field answers both alike. One that leaves out the message does so in both.
+    A server that ignores the field gives the same reply to both. A server that drops the message drops it in both.
     """
     if isinstance(reply, RowError):
         return "failed"

@@ -1,7 +1,7 @@
 """Tests whether an image can be sent again by its uuid alone.
 
-Equal token counts prove nothing: a server may count an image that it does not have. The model's answer shows which
-image it was given.
+Equal token counts are no evidence, because a server may count an image that it does not have. The model's answer shows
+which image it received.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from persqa_client.types import EncodedImage
 
 # Pixels. Models with random weights answer small images of different colours alike.
 SIDE = 560
-# For answers of any model, since answers are compared whole.
+# Enough for answers of any model, since whole answers are compared.
 MAX_TOKENS = 16
 # After an unrelated failure the session sends the image instead of the uuid, which tests nothing.
 TRIES = 3
 
 
 def judge_uuid(colour: str, sent: str, other: str, by_uuid: str) -> bool:
-    """The answers at temperature 0 to an image of this colour, to another image, and to the uuid of the first alone.
+    """Arguments: the answers at temperature 0 to an image of this colour, to another image, and to the first's uuid.
 
-    The last must be that to the image and not that to the other, or name the colour.
+    The last answer must equal the first and differ from the second, or name the colour.
     """
     sent, other, by_uuid = (" ".join(text.split()) for text in (sent, other, by_uuid))
     if not (sent and other and by_uuid) or by_uuid == other:
@@ -37,8 +37,8 @@ def judge_uuid(colour: str, sent: str, other: str, by_uuid: str) -> bool:
 
 
 async def probe_uuid(probe: ProbeSession) -> bool:
-    """Requests have the form of a run's, streamed uploads included. The image's uuid follows it at once, since a cache
-    may be small.
+    """Requests have the form of a run's, including streamed uploads. The uuid is sent right after its image, because
+    the server's cache may be small.
     """
     variation = probe.greedy()
     variation.profile.dialect = replace(variation.profile.dialect, sends_uuids=True)
@@ -63,10 +63,10 @@ def make_image(colour: str, format: ImageFormat = "PNG") -> EncodedImage:
 async def _complete_by_uuid(
     probe: ProbeSession, next_image: Callable[[], EncodedImage], *, unknown: bool
 ) -> Reply | None:
-    """The reply to a uuid, or to the image if the server wants it; None if it answers neither.
+    """The reply to a uuid, or to the image if the server requests it; None if it answers neither.
 
-    ``unknown``: the session takes the image as sent, though it is not. A server that answers then would also answer
-    for an image that has left its cache.
+    ``unknown``: the session treats the image as sent, although it is not. A server that answers would also answer about
+    an image that is no longer in its cache.
     """
     reply = None
     for _ in range(TRIES):

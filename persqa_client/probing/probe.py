@@ -38,7 +38,7 @@ from persqa_client.types import Json, RetryAction, Strategy
 ProbeDepth = Literal["identity", "strategy", "all"]
 
 MAX_GETS = 3
-# No context is as long.
+# Longer than any context.
 MAX_COUNT = 2**40
 # Strategies that use a constraint if possible.
 CONSTRAINING_STRATEGIES = frozenset({"auto", "constrain", "surrogate"})
@@ -51,7 +51,7 @@ ACCEPTING_STATES = frozenset({"seen", "not shown", "no difference"})
 async def probe_all(
     sessions: Sequence[Session], strategy: StrategyChoice, depth: ProbeDepth, *, uuid: bool = False
 ) -> tuple[ServerCapabilities, ...]:
-    """Raises RunStopped if a server is unfit; a run without it would have to be restarted hours later."""
+    """Raises RunStopped if a server cannot be used. It could join a running run only after a restart."""
     return tuple(
         await gather_all(
             *(_probe_for_run(session, strategy, depth, uuid, name_url=len(sessions) > 1) for session in sessions)
@@ -93,7 +93,7 @@ async def probe_server(
     probe = probe.vary(sampling=probe.profile.sampling.model_copy(update={"extra_body": short}))
     vision, seconds = await check_vision(probe)
     if vision.state in ACCEPTING_STATES and not vision.text:
-        # As with random weights. vLLM knows this field; where it is refused, nothing is believed.
+        # As with random weights. vLLM supports ``min_tokens``; if it is refused, the tests show no support.
         probe = replace(probe, min_tokens=MIN_COMPARED_TOKENS)
     server = replace(server, vision=vision, picture_patch=detect_patch_size(vision), latency=seconds)
     server = await _probe_features(probe, server, strategy, thorough=thorough, uuid=uuid)
@@ -144,7 +144,7 @@ async def _test_forms(
     *,
     is_needed: bool,
 ) -> dict[str, FeatureSupport]:
-    """``is_needed``: the run stops without such a form, so a test that fails is repeated as during an outage."""
+    """``is_needed``: the run stops without such a form, so a test without a result is repeated as during an outage."""
     session, started = probe.session, loop_time()
     for waits in itertools.count():
         support = await test(probe)
@@ -189,7 +189,7 @@ async def identify_server(session: Session) -> ServerCapabilities:
 
 
 def _read_cards(body: bytes) -> list[Json]:
-    """The models with a name. The list is in ``data``; some gateways give the list itself."""
+    """The models with a name. The list is in ``data``; some gateways return the list itself."""
     data = _load_json(body)
     listed = data.get("data") if isinstance(data, dict) else data
     cards = [card for card in listed if isinstance(card, dict)] if isinstance(listed, list) else []

@@ -17,9 +17,9 @@ ImageFormat = Literal["PNG", "JPEG"]
 
 # The server rejects this request. Other codes are failures of the server, of the network or under load.
 REJECTION_CODES = frozenset({"rejected", "too_many_images", "too_large", "context_overflow"})
-# Tokens for the reasoning of models that cannot turn it off, if fewer left no room for an answer.
+# Tokens for models that always reason, if fewer tokens left no room for an answer.
 ROOM = 1024
-# Refused for long, under load.
+# Refused for a long time because of load.
 BUSY = "busy"
 
 
@@ -27,7 +27,7 @@ BUSY = "busy"
 class ProbeSession:
     """A session with its own dialect and sampling; connections, limits and counts are shared.
 
-    ``min_tokens``: of answers that are compared, for a model that ends its answer at once.
+    ``min_tokens``: minimum length of compared answers, for models that end their answer at once.
     """
 
     session: Session
@@ -80,7 +80,7 @@ class ProbeSession:
     async def complete_unless_refused(self, request: Request, control: ProbeSession) -> Reply | None:
         """None if the server refuses the request, but answers the same of ``control``.
 
-        Raises RowError if the reason is not known: the server answers neither, or is busy.
+        Raises RowError if the reason is unknown: the server answers neither request, or is busy.
         """
         try:
             return await self.complete_with_room(request)

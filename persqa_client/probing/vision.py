@@ -49,9 +49,9 @@ QUESTION = "What colour fills this picture? Answer with one word."
 MAX_TOKENS = 256
 # Maximum length of a stored answer.
 TEXT_LENGTH = 60
-# Models use at least 64 tokens for an image of this size. Fewer may be a sentence in place of the image.
+# Models use at least 64 tokens for an image of this size. Fewer may be a sentence that replaces the image.
 MIN_IMAGE_TOKENS = 48
-# Characters of incompressible base64 that a tokenizer merges at most.
+# Maximum characters of incompressible base64 per token.
 MAX_CHARS_PER_TOKEN = 6
 
 # Tokens before and after an image in Qwen's prompts.
@@ -96,9 +96,9 @@ class ColourAnswer:
 def make_colour_image(
     colour: str, side: int = SIDE, *, noise_rows: int = 0, palette: bool = False, format: ImageFormat = "PNG"
 ) -> EncodedImage:
-    """``noise_rows`` at the bottom deviate by a few levels, which nobody sees and which no format compresses.
+    """The ``noise_rows`` at the bottom deviate by a few levels, which is invisible and incompressible.
 
-    ``palette``: a file of a tenth of the size, which some servers cannot read.
+    ``palette``: a palette image, a tenth of the size, which some servers cannot read.
     """
     red, green, blue = COLOURS[colour][0]
     image = Image.new("RGB", (side, side), (red, green, blue))
@@ -124,7 +124,7 @@ def find_named_colour(text: str) -> str | None:
 async def check_vision(probe: ProbeSession, rng: random.Random | None = None) -> tuple[VisionCheck, float]:
     """Returns the result and the seconds for the first answer.
 
-    The answers are compared, so they are asked for at temperature 0; a server that rejects it is asked at the user's.
+    The questions are asked at temperature 0, so that answers can be compared, or at the user's if the server rejects 0.
     """
     colours = (rng or random.Random()).sample(sorted(COLOURS), 2)
     greedy = probe.greedy()
@@ -138,7 +138,7 @@ async def check_vision(probe: ProbeSession, rng: random.Random | None = None) ->
 async def _ask_colours(probe: ProbeSession, colours: list[str]) -> tuple[VisionCheck, float, bool]:
     """The result, the seconds, and whether the server rejected both kinds of request.
 
-    The second image follows the first: a server whose cache does not look at the pixels answers with the first colour.
+    The second image follows the first: a server whose cache ignores the pixels then answers with the first colour.
     """
     started = perf_counter()
     async with task_group() as group:
@@ -181,7 +181,7 @@ async def _ask_with_jpeg(probe: ProbeSession, refused: ColourAnswer) -> ColourAn
 
 
 async def _repeat(probe: ProbeSession, answer: ColourAnswer) -> ColourAnswer:
-    """The same image with another number of tokens, so that no cache answers."""
+    """Asks about the same image with another ``max_tokens``, so that no cache answers."""
     assert answer.image is not None
     return await _ask_colour(probe, answer.colour, answer.image, max_tokens=MAX_TOKENS - 1)
 
@@ -190,10 +190,10 @@ def judge_vision(
     first: ColourAnswer, second: ColourAnswer | None, text_tokens: int | None, *, image_decides: bool = False
 ) -> VisionCheck:
     """``text_tokens``: of the prompt without an image; 0 if unknown, None if the server does not answer that either.
-    ``image_decides``: the answers differ, and the same images get the same answers again.
+    ``image_decides``: the answers differ, and are the same when the images are sent again.
 
-    One right colour is enough where the prompt grew as with an image, or the image decides, and the other answer
-    differs. Where it did not grow so, both must be right.
+    One right colour is enough if the other answer differs, and the prompt grew as with an image or ``image_decides``.
+    Otherwise both colours must be right.
     """
     if first.error is not None:
         return _judge_error(first.error, answers_text=text_tokens is not None)
@@ -201,7 +201,7 @@ def judge_vision(
     texts = [_shorten(answer.text) for answer in answers]
     growth = judge_growth(first, second, text_tokens)
     if growth == "nothing" and (image_decides or not any(texts)):
-        # An answer without text proves nothing either.
+        # An answer without text is no evidence either.
         growth = "unknown"
     tokens = first.prompt - text_tokens if first.prompt and text_tokens else None
     right = [text for text, answer in zip(texts, answers, strict=True) if answer.correct]
@@ -244,7 +244,7 @@ def _shorten(text: str) -> str:
 
 
 def detect_patch_size(vision: VisionCheck) -> int | None:
-    """Side of an image token in pixels, by Qwen's rules; None if none fits."""
+    """Side of an image token in pixels by Qwen's rules, or None."""
     return next((side for side in PATCH_SIZES if vision.tokens == MARKER_TOKENS + round(SIDE / side) ** 2), None)
 
 

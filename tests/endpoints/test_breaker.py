@@ -144,7 +144,7 @@ async def test_an_endpoint_that_refuses_from_some_row_on_stops_the_run(bad: Call
     assert count(ends, RunStopped) > 0
     assert len(server.seen) <= 30 + MAX_STREAK + 2 * 12
     stop = next(end for end in ends if isinstance(end, RunStopped))
-    assert "also a request that it had answered before" in stop.message
+    assert "including a request that it had answered before" in stop.message
 
 
 @pytest.mark.parametrize("bad", REFUSALS[1:])
