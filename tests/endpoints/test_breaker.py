@@ -182,7 +182,7 @@ async def test_a_row_that_is_refused_as_by_the_account_fails_alone(status: int) 
 
 
 async def test_a_gateway_with_one_wrong_key_of_several_fails_no_row() -> None:
-    server = Server(lambda row: refused(401, "Incorrect API key.") if len(server.seen) % 4 == 3 else good())
+    server = Server(lambda row: refused(401, "Incorrect API key.") if len(server.seen) % 10 == 3 else good())
     ends = await complete_rows(server, range(60), max_attempts=5)
     assert (count(ends, RowError), count(ends, Reply)) == (0, 60)
 
