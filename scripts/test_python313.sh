@@ -3,7 +3,7 @@
 # usage: scripts/test_python313.sh [pytest options]
 # The interpreter is PYTHON313, python3.13 on the PATH, or one that pyenv or uv has installed. If there is none, root on
 # Debian installs Debian 13, which has Python 3.13, into the folder .debian-13 (once; a minute and 300 MB) and runs the
-# tests inside of it. Exit code 69 if no Python 3.13 can be had.
+# tests inside of it. Exit code 69 if Python 3.13 or its packages cannot be installed.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
@@ -49,12 +49,16 @@ install_debian() {
 # Calls this script inside of $DEBIAN. The mounts are in a namespace of their own and end with it.
 run_in_debian() {
   mkdir -p "$DEBIAN$ROOT"
+  if ! unshare --mount true; then
+    say "This machine allows no mounts, which $DEBIAN needs: install Python 3.13, or name it: PYTHON313=/path/to/python3.13 $0"
+    exit "$UNAVAILABLE"
+  fi
   unshare --mount --propagation private bash -euo pipefail -c '
     debian=$1 root=$2
     shift 2
-    mount --bind "$root" "$debian$root"
-    mount -t proc proc "$debian/proc"
-    mount --rbind /dev "$debian/dev"
+    mount --bind "$root" "$debian$root" || exit 69
+    mount -t proc proc "$debian/proc" || exit 69
+    mount --rbind /dev "$debian/dev" || exit 69
     # How this machine reaches the package index.
     for path in /etc/resolv.conf /etc/hosts /etc/ssl /etc/pip.conf /etc/xdg; do
       [[ -e $path ]] || continue
@@ -77,7 +81,8 @@ fi
 
 # An environment of another interpreter, or of the other root folder.
 is_313 "$VENV/bin/python" && [[ $(readlink -f "$VENV/bin/python") == $(readlink -f "$python") ]] || rm -rf "$VENV"
-PYTHON=$python make_environment dev
+# In a subshell, because it exits if the packages cannot be installed.
+(PYTHON=$python make_environment dev) || exit "$UNAVAILABLE"
 cd "$ROOT"
 export PATH=$VENV/bin:$PATH
 unset PYTHONHOME PYTHONPATH
