@@ -202,23 +202,7 @@ async def test_errors_that_last_stop_the_run_after_max_outage() -> None:
 
 
 async def test_a_row_that_brings_the_server_down_fails_alone() -> None:
-    """Every request in flight fails with it, and the server needs a while to recover."""
-    down_until = 0.0
-
-    def respond(row: int | None) -> web.Response:
-        nonlocal down_until
-        now = asyncio.get_running_loop().time()
-        if row == 40 and now >= down_until:
-            down_until = now + 0.05
-        return refused(500, "model runner has unexpectedly stopped") if now < down_until else good()
-
-    server = Server(respond)
-    ends = await complete_rows(server, range(100))
-    failed = [end.message for end in ends if isinstance(end, RowError)]
-    assert (len(failed), count(ends, Reply)) == (1, 99), failed
-
-
-async def test_the_last_proof_against_a_row_is_made_with_nothing_else_in_flight() -> None:
+    """Every request in flight fails with it, and the server needs a while to recover. At last it is sent alone."""
     at_crashes: list[list[int | None]] = []
     down_until = 0.0
 
@@ -232,7 +216,8 @@ async def test_the_last_proof_against_a_row_is_made_with_nothing_else_in_flight(
 
     server = Server(respond)
     ends = await complete_rows(server, range(100))
-    assert (count(ends, RowError), count(ends, Reply)) == (1, 99)
+    failed = [end.message for end in ends if isinstance(end, RowError)]
+    assert (len(failed), count(ends, Reply)) == (1, 99), failed
     assert at_crashes[-1] == [40]
     assert len(at_crashes[0]) > 1
 
