@@ -1,10 +1,12 @@
-"""The languages of questions and answers. Detects the script of a text, and removes quotations."""
+"""The languages of questions and answers. Detects the script of a text."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
+
+from persqa_client.quotations import remove_quotations
 
 LANGUAGES = ("en", "zh")
 # Other words that users write, in lower case.
@@ -19,12 +21,8 @@ HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 UNSPACED = HAN + r"\u3040-\u30ff"
 # A letter next to a name makes it part of a longer word. ``\b`` does not work between Latin and Chinese.
 SPACED_LETTER = rf"[^\W{UNSPACED}]"
-QUOTATION = (
-    r'"[^"\n]*"|“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|`[^`\n]*`|(?<![\w>])[\'‘][^\'‘’\n]{1,80}[\'’](?!\w)'
-)
 
 HAN_CHARACTER = re.compile(f"[{HAN}]")
-QUOTATIONS = re.compile(QUOTATION)
 TAGS = re.compile(r"<[^<>\n]{1,42}>")
 LATIN_WORDS = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+(?:['’\-][A-Za-z\u00c0-\u024f\u1e00-\u1eff]+)*")
 OTHER_LETTERS = re.compile(rf"[^\W\d_A-Za-zªµº\u00c0-\u024f\u1e00-\u1eff\uff21-\uff5a{HAN}]")
@@ -37,11 +35,6 @@ class ScriptCounts(NamedTuple):
     latin_words: int
     lowercase_words: int  # Latin words without a capital letter, so neither brands nor names.
     other_letters: int
-
-
-def remove_quotations(text: str) -> str:
-    """Text on a sign or in a book is not the answer's own."""
-    return QUOTATIONS.sub(" ", text)
 
 
 def count_scripts(text: str) -> ScriptCounts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.language import count_scripts, is_chinese, main_script, remove_quotations
+from persqa_client.language import count_scripts, is_chinese, main_script
 
 
 @pytest.mark.parametrize(
@@ -30,15 +30,3 @@ def test_the_main_script(text: str, script: str | None) -> None:
 
 def test_brands_are_no_lowercase_words() -> None:
     assert count_scripts("穿着Nike的iPhone和blue jeans") == (4, 4, 2, 0)
-
-
-@pytest.mark.parametrize(
-    "text", ['a "b" c', "a “b” c", "a 「b」 c", "a 『b』 c", "a «b» c", "a `b` c", "a 'b' c", "a ‘b’ c"]
-)
-def test_quotations_are_removed(text: str) -> None:
-    assert remove_quotations(text) == "a   c"
-
-
-@pytest.mark.parametrize("text", ["it's Ann's", "the dogs' and cats' food", 'a 12" screen', "<mam>'s and <bo>'s"])
-def test_apostrophes_and_inches_are_no_quotations(text: str) -> None:
-    assert remove_quotations(text) == text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from persqa_client.language import remove_quotations
+from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, Task
 
 CANNOT = (

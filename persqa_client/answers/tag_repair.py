@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from persqa_client.language import HAN_CHARACTER, QUOTATION, SPACED_LETTER, UNSPACED
+from persqa_client.language import HAN_CHARACTER, SPACED_LETTER, UNSPACED
+from persqa_client.quotations import QUOTATION
 
 # A longer word is a form of a name if it begins with the name, and the name has at least this length (Charliebear).
 MIN_PREFIX_LENGTH = 5
