@@ -11,7 +11,17 @@ PACKAGE = Path(persqa_client.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 ROOT_MODULES = frozenset(
-    ("config.py", "errors.py", "jsonl.py", "language.py", "task_groups.py", "settings_base.py", "types.py", "urls.py")
+    (
+        "config.py",
+        "errors.py",
+        "jsonl.py",
+        "language.py",
+        "quotations.py",
+        "task_groups.py",
+        "settings_base.py",
+        "types.py",
+        "urls.py",
+    )
 )
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "root": frozenset(),
