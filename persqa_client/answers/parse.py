@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from persqa_client.answers.checks import check_no_loop
 from persqa_client.answers.clean import BLANKS, clean_answer
-from persqa_client.answers.tag_repair import repair_tag, replace_surrogate
+from persqa_client.answers.surrogates import replace_surrogate
+from persqa_client.answers.tag_repair import repair_companions, repair_tag
 from persqa_client.types import Completion, Problem, Task
 
 # Finish reasons of complete answers: OpenAI's "stop", and those of other servers.
@@ -36,7 +37,8 @@ def parse_answer(completion: Completion, task: Task) -> Answer:
             steps["surrogate"] = None
         text, cleaning = clean_answer(text, task)
         text, repairs = repair_tag(text, task.tag, bare_name=task.repair_bare_name)
-        steps |= dict.fromkeys(cleaning + repairs)
+        text, others = repair_companions(text, task.question, task.tag)
+        steps |= dict.fromkeys(cleaning + repairs + others)
         if text == before:
             break
     return Answer(text, tuple(steps))
