@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from persqa_client.language import SPACED_LETTER, UNSPACED
+from persqa_client.language import HAN, SPACED_LETTER, UNSPACED
 from persqa_client.quotations import QUOTATIONS
 
 HANGUL = r"\uac00-\ud7a3"
@@ -25,6 +25,14 @@ CHINESE_AFTER = (
     r"切洗煮炒烤摘采浇澆种種喂餵遛钓釣划驾駕乘搭等睡休躲藏露呈处處位属屬来來去到进進出上下左右前后後旁身头頭脸臉手脚腳眼脖腰腿尾毛"
     r"修钻鑽练練學学教比扔投接抓叼叫嘴耳鼻]"
 )
+# Nouns that a name at the beginning may be the first half of: 可乐瓶, 小红帽.
+CHINESE_NOUN_AFTER = (
+    r"[帽蜂瓶罐杯盒袋节節店馆館厅廳堂楼樓路街桥橋园園场場院校书書报報树樹草果糖饼餅糕粥汤湯酒茶味族队隊们們片块塊颗顆粒壳殼油酱醬饭飯菜"
+    r"肉鱼魚鸡雞蛋奶牌号號版款型山河湖海岛島市县縣镇鎮村州省国國城湾灣港机機车車船灯燈球品物衣裤褲裙鞋袜襪箱柜櫃桌椅床垫墊足]"
+)
+# Names that are surnames, or too short, are more often a part of a longer name.
+SURNAME = re.compile(r".|欧阳|歐陽|上官|司马|司馬|诸葛|諸葛|夏侯|东方|東方|皇甫|尉迟|公孙|慕容|令狐|端木|西门|南宫")
+EATEN = re.compile(r"[喝吃饮飲嚼咬尝嘗品买買卖賣][着著了过過]?\Z")
 CHINESE_LINK = r"(?<=[比和跟與与把被给給对對向陪])"
 JAPANESE_AFTER = r"(?:は|が|の|を|も|に|と|へ|で|さん|ちゃん|くん)"
 CLAUSE_END = r"(?=$|[\s,，、.。:：;；!！?？…])"
@@ -69,6 +77,9 @@ WRITTEN_ON = re.compile(
 )
 # "One can of": the name is what is counted.
 MEASURE = re.compile(r"[一二两兩三四五六七八九十几幾半每某这這那另\d][^\s，。是里裡时時边邊样樣]\Z")
+ENGLISH_QUESTION = re.compile(
+    r"\b(?:what|where|who|whose|how|is|are|does|did|which|why|when|the|describe|tell|has|have|of)\b", re.IGNORECASE
+)
 LATIN_LETTER = re.compile(r"\s*[A-Za-z]")
 FOREIGN_LETTER = re.compile(r"\s*[^\W\d_A-Za-z\u00c0-\u024f]")
 
@@ -86,9 +97,10 @@ def compile_bare_name(tag: str) -> BareName:
     name = tag[1:-1]
     spelt = r"[\s._\-]{1,2}".join(re.escape(part) for part in re.split(r"[._\-]+", name))
     is_unspaced = UNSPACED_CHARACTER.search(name) is not None
-    end = rf"(?!{SPACED_LETTER})(?![\-_/@\\.]\w|[>;\-])"
+    end = rf"(?:(?=_+(?:\W|\Z))|(?!{SPACED_LETTER}))(?![\-/@\\.]\w|[>;\-])"
     if is_unspaced:
         after = rf"(?={CHINESE_AFTER}|{JAPANESE_AFTER}|{CLAUSE_END}|[*_~`\"”'’])"
+        first_after = after if SURNAME.fullmatch(name) else rf"(?:{after}|(?=[{HAN}（(])(?!{CHINESE_NOUN_AFTER}))"
     elif "가" <= name[-1] <= "힣":
         after = rf"(?:(?={PARTICLE})|{end})"
     else:
@@ -96,7 +108,7 @@ def compile_bare_name(tag: str) -> BareName:
     before = r"(?<![.@#/\\<&])" if is_unspaced else rf"(?<!{SPACED_LETTER})(?<![\-_@#/\\.<&])"
     return BareName(
         re.compile(spelt, re.IGNORECASE),
-        re.compile(rf"({OPENING_MARKS})({spelt}){after}", re.IGNORECASE),
+        re.compile(rf"({OPENING_MARKS})({spelt}){first_after if is_unspaced else after}", re.IGNORECASE),
         re.compile(
             rf"{before}{re.escape(name)}{after}" + (rf"|{CHINESE_LINK}{re.escape(name)}" if is_unspaced else ""),
             re.IGNORECASE,
@@ -162,7 +174,9 @@ def stands_alone(found: re.Match[str], opening: str, is_unspaced: bool) -> bool:
     if INSCRIPTION.search(before):
         return False
     if is_unspaced:
-        return MEASURE.search(before) is None or found.string.startswith("的", found.end())
+        if found.string.startswith("的", found.end()):
+            return True
+        return MEASURE.search(before) is None and EATEN.search(before) is None
     following = re.match(r"\s+(\S)", found.string[found.end() :])
     if following and (following[1].isupper() or following[1].isdigit()):
         return False
@@ -175,7 +189,13 @@ def stands_alone(found: re.Match[str], opening: str, is_unspaced: bool) -> bool:
         return any(LINK_WORD.fullmatch(word) for word in noun[1].split())
     if re.match("['’]s\\b", found.string[found.end() :]):
         return True
-    return found[0][0].isupper() or UNSPACED_CHARACTER.match(before[-1:]) is not None
+    return found[0][0].isupper() or UNSPACED_CHARACTER.match(before.rstrip()[-1:]) is not None
+
+
+@lru_cache(maxsize=1024)
+def asks_in_english(question: str) -> bool:
+    """Only in an English answer may the name be an English word."""
+    return ENGLISH_QUESTION.search(question) is not None
 
 
 def repair_companion(text: str, tag: str) -> str:

@@ -25,12 +25,13 @@ TEMPLATE_TOKEN = (
 TEMPLATE_END = re.compile(rf"(?i)(?:(?:{TEMPLATE_TOKEN})\s*)+$")
 TEMPLATE_START = re.compile(rf"(?i)^(?:(?:{TEMPLATE_TOKEN})\s*)+(?:assistant\s)?\s*")
 WRAPPER = re.compile(r"(?is)^<(answer|response|output)>(.*)</\1>$")
+BOXED = re.compile(r"(?s)^\\boxed\{(?:\\text\{(?=.*\}\}$))?(.*?)\}{1,2}$")
 FENCE = re.compile(r"(?s)(?:(```|~~~)[\w-]*\n(.*?)\n?\1|```([^`\n]+)```)$")
 ANSWER_KEYS = frozenset({"answer", "response", "text", "caption", "description", "output", "回答", "答案"})
 BULLET = re.compile(r"(?:[-*•>]|\d{1,2}[.)]|#{1,6}) +")
 LATER_BULLET = re.compile(rf"\n[ \t]{{0,8}}{BULLET.pattern}")
-QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", "`": "`"}
-OPENING_QUOTES = "\"'“‘「『«"
+QUOTES = {'"': '"', "„": "“", "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", "`": "`"}
+OPENING_MARKS = "\"'“‘„「『«*_`>"
 OPENING_QUOTE = re.compile(r"(?:^|[\s(（\[])\"")
 
 LABEL = re.compile(
@@ -66,7 +67,7 @@ def remove_template_tokens(text: str, task: Task) -> str:
         text = TEMPLATE_START.sub("", text)
         if wrapped := WRAPPER.match(text.strip()):
             return wrapped[2]
-    return text
+    return BOXED.sub(r"\1", text) if text.startswith("\\boxed") else text
 
 
 def unwrap_fence(text: str, task: Task) -> str:
@@ -157,7 +158,7 @@ def remove_preamble(text: str, task: Task) -> str:
     start = text.find(task.tag, 0, MAX_PREAMBLE_LENGTH)
     if start >= 0:
         end = start + len(task.tag)
-        while start > 0 and text[start - 1] in OPENING_QUOTES:
+        while start > 0 and (text[start - 1] in OPENING_MARKS or text.endswith("> ", 0, start)):
             start -= 1
         return text[start:] if start and is_preamble_to_tag(text, start, end) else text
     start = find_bare_name(text, task.tag, MAX_PREAMBLE_LENGTH)

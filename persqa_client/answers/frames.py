@@ -15,7 +15,7 @@ from persqa_client.language import UNSPACED
 MAX_PREAMBLE_LENGTH = 200
 MAX_POSTAMBLE_LENGTH = 250
 # What closes a clause. Without it, "no" or "it is" would belong to the tag behind it.
-CLOSE = r"(?:\s?[,.!:;…—–，。！：、；،؛।]+[*_]*\s*|\s*\n\s*)"
+CLOSE = r"(?:\s?[,.!:;…—–，。！：、；】،؛।]+[*_]*\s*|\s*\n\s*)"
 # Beginnings of sentences within a text.
 SENTENCE_START = re.compile(rf"(?:[.!?。！？؟…]+[\"”’»」』)）]?(?:\s+|(?=[{UNSPACED}]))|\n\s*)(?=\W{{0,3}}\w)")
 SENTENCE_END = r"[\s.!?。！？؟…~～]*\W{0,8}"

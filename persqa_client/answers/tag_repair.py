@@ -145,6 +145,7 @@ def other_bracket_forms(tag: str, name: str) -> list[RepairStep]:
             lambda found: f"<{found[1].strip()}>",
         ),
         ("tag_brackets", ignoring_case(rf"\[{GAP}({name}){GAP}\]|\{{+{GAP}{name}{GAP}\}}+"), tag),
+        ("tag_brackets", ignoring_case(rf"\A(?:\({name}\)|（{name}）)"), tag),
     ]
 
 

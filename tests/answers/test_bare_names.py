@@ -128,6 +128,30 @@ def parse(tag: str, question: str, raw: str) -> str:
         ("豆包", "<豆包>在做什么？", "“豆包”正在睡觉。", "<豆包>正在睡觉。"),
         ("小明", "<小明>在做什么？", "小明和妈妈一起做饭，小明很开心。", "<小明>和妈妈一起做饭，<小明>很开心。"),
         ("小明", "What is <小明> doing?", "小明 is reading.", "<小明> is reading."),
+        ("福宝", "<福宝>在做什么？", "**福宝**在吃竹子。", "<福宝>在吃竹子。"),
+        ("福宝", "<福宝>在做什么？", "【福宝】在吃竹子。", "<福宝>在吃竹子。"),
+        ("福宝", "<福宝>在做什么？", "福宝（大熊猫）在吃竹子。", "<福宝>（大熊猫）在吃竹子。"),
+        ("福宝", "<福宝>在做什么？", "福宝今天在吃竹子。", "<福宝>今天在吃竹子。"),
+        ("福宝", "<福宝>在做什么？", "福宝一边走一边吃竹子。", "<福宝>一边走一边吃竹子。"),
+        ("福宝", "<福宝>在做什么？", "福宝独自坐着。", "<福宝>独自坐着。"),
+        ("福宝", "<福宝>有多高？", "福宝大约一米高。", "<福宝>大约一米高。"),
+        ("福宝", "<福宝>几岁？", "福宝三岁左右。", "<福宝>三岁左右。"),
+        ("福宝", "<福宝>是什么颜色？", "福宝黑白相间。", "<福宝>黑白相间。"),
+        ("福宝", "<福宝>在做什么？", "福宝认真地啃竹子。", "<福宝>认真地啃竹子。"),
+        ("福宝", "<福宝>在做什么？", "福宝静静地睡着。", "<福宝>静静地睡着。"),
+        ("阿福", "<阿福>在做什么？", "阿福吐着舌头。", "<阿福>吐着舌头。"),
+        ("咪咪", "<咪咪>在做什么？", "咪咪蜷缩在沙发上。", "<咪咪>蜷缩在沙发上。"),
+        ("سمسم", "ماذا يفعل <سمسم>؟", "سمسم ينام على الأريكة.", "<سمسم> ينام على الأريكة."),
+        (
+            "luna",
+            "¿Dónde está <luna>?",
+            "Luna está en el sofá, y Luna parece feliz.",
+            "<luna> está en el sofá, y <luna> parece feliz.",
+        ),
+        ("filou", "Où est <filou> ?", "Oui, Filou dort sur le canapé.", "<filou> dort sur le canapé."),
+        ("bear", "Wo ist <bear>?", "Bear liegt auf dem Sofa.", "<bear> liegt auf dem Sofa."),
+        ("rex", "Где <rex>?", "Rex лежит на диване.", "<rex> лежит на диване."),
+        ("mochi", "<mochi>はどこ？", "Mochiはソファの上で寝ています。", "<mochi>はソファの上で寝ています。"),
     ],
 )
 def test_an_answer_that_begins_with_the_name_is_about_the_tag(tag: str, question: str, raw: str, repaired: str) -> None:
@@ -167,6 +191,8 @@ def test_an_answer_that_begins_with_the_name_is_about_the_tag(tag: str, question
         ("可乐", "<可乐>在哪里？", "可乐瓶放在桌上。"),
         ("豆包", "<豆包>在做什么？", "我是豆包，很高兴为您服务。"),
         ("小明", "<小明>在做什么？", "小明书店的招牌很大。"),
+        ("bruno", "Wo ist <bruno>?", "Auf dem Bild liegt Bruno im Gras."),
+        ("luna", "¿Dónde está <luna>?", "La luna brilla sobre el mar."),
     ],
 )
 def test_other_words_and_names_at_the_beginning_are_not_the_tag(tag: str, question: str, raw: str) -> None:
@@ -209,6 +235,8 @@ def test_other_words_and_names_at_the_beginning_are_not_the_tag(tag: str, questi
         ),
         ("小明", "<小明>和<小红>在做什么？", "小明和小红在看书。", "<小明>和<小红>在看书。"),
         ("anya", "What are <anya> and <bond> doing?", "<anya> hugs <Bond>.", "<anya> hugs <bond>."),
+        ("max", "x <max> and <ruby>?", "<max> gives Ruby a ruby ring.", "<max> gives <ruby> a ruby ring."),
+        ("sam", "x <sam> and <pam>?", "Sam, Pam and a dog are on a bench.", "<sam>, <pam> and a dog are on a bench."),
     ],
 )
 def test_the_other_tags_of_a_question_are_restored(tag: str, question: str, raw: str, repaired: str) -> None:
@@ -246,6 +274,10 @@ def test_the_other_tags_of_a_question_are_restored(tag: str, question: str, raw:
         ("cat", "Are <cat> and <dog> friends?", "<cat> sleeps next to a dog."),
         ("小明", "<小明>和<小红>谁更高？", "<小明>站在写着“小红”的牌子旁。"),
         ("mam", "What are <mam> and <mam2> doing?", "<mam> holds <mam2>'s hand."),
+        ("nike", "x <nike>?", "<nike> wears Nike shoes and a Nike cap."),
+        ("lotus", "x <lotus>?", "<lotus> does yoga in the lotus position next to a Lotus."),
+        ("sam", "x <sam> and <pam>?", "<sam> holds a cup labelled Pam."),
+        ("小明", "<小明>和<可乐>在做什么？", "<小明>在喝可乐。"),
     ],
 )
 def test_an_answer_with_the_tag_keeps_the_bare_name(tag: str, question: str, raw: str) -> None:

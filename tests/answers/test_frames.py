@@ -157,10 +157,87 @@ def test_a_postamble_is_removed(raw: str, answer: str) -> None:
         "<mam>坐着。希望他一切顺利。",
         "<mam>拿着一张纸条：有事请告诉我。",
         "<mam>在看手机，屏幕上写着：您好。请问还有什么可以帮您？",
+        "<mam>,is cooking.",
+        "<mam> stands at a reception desk; a screen asks whether visitors need help.",
+        "<mam> looks at the man. Would you call that a smile?",
+        "<mam> is happy to help an old man across the street.",
+        "<mam> plays cards. What would you like to see, the dealer seems to ask.",
+        '<mam> holds a box of tea: "Let me know!" is the brand.',
+        "<mam> appears in three photos. In the image on the left, <mam> is smiling.",
+        "<mam> steht an der Kasse. Auf dem Schild steht: Haben Sie noch Fragen? Fragen Sie gerne.",
+        "<mam> sostiene un cartel que dice: Si necesitas ayuda, no dudes en preguntar.",
+        "<mam> tient un panneau « Si vous avez des questions, n'hésitez pas. »",
+        "<mam>看着海报。海报上写着：如果你有梦想，请告诉我。",
+        "<mam>在帮老人提东西。老人很高兴。",
+        "<mam>手里的纸条上写着“希望这对你有帮助”。",
+        "<mam>问：还有什么可以帮您？",
+        "<mam>站在咨询台旁。台上的屏幕显示：请问还有什么可以帮您？",
+        "<mam>拿着一本名为《mam》的书。",
+        "<mam> plays with a MAM brand bottle.",
     ],
 )
 def test_what_the_picture_says_is_no_postamble(raw: str) -> None:
     assert parse_text(raw, QUESTION) == Answer(raw)
+
+
+@pytest.mark.parametrize(
+    ("question", "raw", "answer"),
+    [
+        ("What is <mam> doing?", "\\boxed{<mam> is cooking.}", "<mam> is cooking."),
+        ("What is <mam> doing?", "„<mam> is cooking.“", "<mam> is cooking."),
+        ("What is <mam> doing?", "« <mam> is cooking. »", "<mam> is cooking."),
+        ("What is <mam> doing?", "Final Answer: <mam> is cooking.", "<mam> is cooking."),
+        ("What is <mam> doing?", "*<mam> is cooking.*", "<mam> is cooking."),
+        ("What is <mam> doing?", "# <mam> is cooking.", "<mam> is cooking."),
+        ("What is <mam> doing?", '{"response": "Mam is cooking."}', "<mam> is cooking."),
+        ("What is <mam> doing?", "A: <mam> is cooking.", "<mam> is cooking."),
+        ("What is <mam> doing?", "<answer>Mam is cooking.</answer>", "<mam> is cooking."),
+        ("What is <mam> doing?", "Sure!\n\n> <mam> is cooking.", "<mam> is cooking."),
+        ("What is <mam> doing?", "Sure! **<mam> is cooking.**", "<mam> is cooking."),
+        ("What is <mam> doing?", 'Caption: "<mam> is cooking."', "<mam> is cooking."),
+        ("What is <mam> doing?", "< MAM > is cooking.", "<mam> is cooking."),
+        ("What is <mam> doing?", "<mam>’s cooking <Mam>'s soup.", "<mam>’s cooking <mam>'s soup."),
+        ("What is <mam> doing?", "⟨mam⟩ is cooking.", "<mam> is cooking."),
+        ("What is <mam> doing?", "{mam} is cooking.", "<mam> is cooking."),
+        ("What is <mam> doing?", "(mam) is cooking.", "<mam> is cooking."),
+        ("What is <mam> doing?", "`mam` is cooking.", "<mam> is cooking."),
+        ("What is <mam> doing?", "__Mam__ is cooking.", "<mam> is cooking."),
+        ("<mam>在做什么？", "＜MAM＞在做饭。", "<mam>在做饭。"),
+        ("<mam>在做什么？", "『<mam>在做饭。』", "<mam>在做饭。"),
+        ("<mam>在做什么？", "【回答】<mam>在做饭。", "<mam>在做饭。"),
+        ("<mam>在做什么？", "回答如下：\n<mam>在做饭。", "<mam>在做饭。"),
+        ("<mam>在做什么？", "《Mam》在做饭。", "<mam>在做饭。"),
+        ("<mam>在做什么？", "mam 在做饭，旁边是 mam 的狗。", "<mam> 在做饭，旁边是 <mam> 的狗。"),
+        ("<mam>在做什么？", "MAM在做饭。", "<mam>在做饭。"),
+        ("ماذا تفعل <mam>؟", "Mam تقرأ كتابًا.", "<mam> تقرأ كتابًا."),
+        ("<mam>は何をしていますか？", "回答：<mam>は料理をしています。", "<mam>は料理をしています。"),
+        ("<mam>は何をしていますか？", "画像の<mam>は料理をしています。", "<mam>は料理をしています。"),
+        (
+            "<mam>は何をしていますか？",
+            "承知しました。<mam>は料理をしています。ご参考になれば幸いです。",
+            "<mam>は料理をしています。",
+        ),
+        ("¿Qué hace <mam>?", "Respuesta: **<mam>** cocina.", "<mam> cocina."),
+        ("Was macht <mam>?", "Antwort: <mam> kocht.", "<mam> kocht."),
+        (
+            "Was macht <mam>?",
+            "Gerne! Auf dem Foto: <mam> kocht. Falls du weitere Fragen hast, sag einfach Bescheid.",
+            "<mam> kocht.",
+        ),
+        (
+            "Que fait <mam> ?",
+            "Réponse : <mam> cuisine. Si vous avez d'autres questions, n'hésitez pas à me les poser.",
+            "<mam> cuisine.",
+        ),
+        ("O que <mam> faz?", "Claro! Na foto, <mam> cozinha. Espero ter ajudado!", "<mam> cozinha."),
+        ("Что делает <mam>?", "Конечно! Вот ответ: <mam> готовит. Надеюсь, это поможет!", "<mam> готовит."),
+        ("<mam>은 뭐 해요?", "네, 알겠습니다. <mam>은 요리하고 있습니다.", "<mam>은 요리하고 있습니다."),
+        ("ماذا تفعل <mam>؟", "بالطبع! إليك الإجابة: <mam> تطبخ. هل تريد أن أصف شيئًا آخر؟", "<mam> تطبخ."),
+    ],
+)
+def test_what_is_around_an_answer_is_removed(question: str, raw: str, answer: str) -> None:
+    assert parse_text(raw, question).text == answer
+    assert parse_text(answer, question) == Answer(answer)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
