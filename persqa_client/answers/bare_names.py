@@ -28,7 +28,7 @@ CHINESE_AFTER = (
 # Nouns that a name at the beginning may be the first half of: 可乐瓶, 小红帽.
 CHINESE_NOUN_AFTER = (
     r"[帽蜂瓶罐杯盒袋节節店馆館厅廳堂楼樓路街桥橋园園场場院校书書报報树樹草果糖饼餅糕粥汤湯酒茶味族队隊们們片块塊颗顆粒壳殼油酱醬饭飯菜"
-    r"肉鱼魚鸡雞蛋奶牌号號版款型山河湖海岛島市县縣镇鎮村州省国國城湾灣港机機车車船灯燈球品物衣裤褲裙鞋袜襪箱柜櫃桌椅床垫墊足]"
+    r"肉鱼魚鸡雞兔鼠牛羊猪豬马馬蛇龙龍虎鸟鳥熊猴鹅鵝鸭鴨狗犬猫貓蛋奶牌号號版款型山河湖海岛島市县縣镇鎮村州省国國城湾灣港机機车車船灯燈球品物衣裤褲裙鞋袜襪箱柜櫃桌椅床垫墊足]"
 )
 # Names that are surnames, or too short, are more often a part of a longer name.
 SURNAME = re.compile(r".|欧阳|歐陽|上官|司马|司馬|诸葛|諸葛|夏侯|东方|東方|皇甫|尉迟|公孙|慕容|令狐|端木|西门|南宫")
@@ -62,14 +62,21 @@ AUXILIARY = (
 CLOSED_CLASS = (
     r"(?:an?|the|this|that|his|her|its|their|my|some|no|one|two|three|four|five|at|by|for|from|in|into|off|on|onto|out|over"
     r"|past|through|to|toward|towards|under|up|down|with|without|around|along|across|behind|beside|near|next|and|as|like"
-    r"|very|quite|happy|sad|both|inside|outside|between|above|below|against|about|because|while|only)"
+    r"|very|quite|both|inside|outside|between|above|below|against|about|because|while|only)"
 )
 NAME_USE = re.compile(
-    rf"['’]s\s|\s*,\s|\s+{AUXILIARY}\b|\s+and\s+<?[A-Z]|\s+(?:\w+ly\s+)?\w+(?:s|ed)(?:\s+(?:{CLOSED_CLASS}|\w+ly|\w+ing)\b|[.!]?\Z)"
+    rf"['’]s\s|\s*,\s(?:{CLOSED_CLASS}\b|who\b|which\b|\w+(?:ing|ed)\b)|\s+{AUXILIARY}\b|\s+and\s+<?[A-Z]|\s+(?:\w+ly\s+)?\w+(?:s|ed)(?:\s+(?:{CLOSED_CLASS}|\w+ly|\w+ing)\b|[.!]?\Z)"
 )
 FUNCTION_WORD = re.compile(
     rf"{DETERMINER}|{LINK}|{CLOSED_CLASS}|it|he|she|they|we|you|i|me|yes|not|there|here", re.IGNORECASE
 )
+# The name is the first half of a noun: "Lucky charms are on the table".
+NOUN_USE = re.compile(
+    r"\s+(?!\w+ly\b|(?:and|or|who|that|also|still|now|here|there|\w+sel(?:f|ves)|is|was|has|does|can|will)\b)[a-z\-]+\s+"
+    r"(?:is|are|was|were|has|have|can)\b"
+)
+# 多多少少: two doubled characters are one word.
+DOUBLED_PAIR = re.compile(r"(.)\1(.)\2(?!地)")
 WRITTEN_ON = re.compile(
     r"\s+(?:is|was|are|were|has been) (?:\w+ly )?(?:written|printed|engraved|embroidered|stitched|spelled|carved"
     r"|painted|displayed)\b"
@@ -102,7 +109,7 @@ def compile_bare_name(tag: str) -> BareName:
         after = rf"(?={CHINESE_AFTER}|{JAPANESE_AFTER}|{CLAUSE_END}|[*_~`\"”'’])"
         first_after = after if SURNAME.fullmatch(name) else rf"(?:{after}|(?=[{HAN}（(])(?!{CHINESE_NOUN_AFTER}))"
     elif "가" <= name[-1] <= "힣":
-        after = rf"(?:(?={PARTICLE})|{end})"
+        after = rf"(?:(?={PARTICLE})|(?=\s씨|[,，.!?:;…*_~`\"”'’]|\Z))"
     else:
         after = rf"(?:(?=['’]?{PARTICLE})|{end})"
     before = r"(?<![.@#/\\<&])" if is_unspaced else rf"(?<!{SPACED_LETTER})(?<![\-_@#/\\.<&])"
@@ -142,7 +149,12 @@ def repair_opening(text: str, tag: str, *, is_sure: bool) -> str:
 
 def is_name_at_start(text: str, found: re.Match[str], name: str, is_sure: bool) -> bool:
     rest = re.sub(rf"\A{CLOSING_MARKS}(?!s\b)", "", text[found.end() :])
-    if WRITTEN_ON.match(rest) or FUNCTION_WORD.fullmatch(name):
+    if (
+        WRITTEN_ON.match(rest)
+        or NOUN_USE.match(rest)
+        or FUNCTION_WORD.fullmatch(name)
+        or DOUBLED_PAIR.match(name + rest)
+    ):
         return False
     following = re.match(r"\s+(\S)", rest)
     if following and (following[1].isupper() or following[1].isdigit()):
