@@ -87,6 +87,7 @@ MEASURE = re.compile(r"[一二两兩三四五六七八九十几幾半每某这�
 ENGLISH_QUESTION = re.compile(
     r"\b(?:what|where|who|whose|how|is|are|does|did|which|why|when|the|describe|tell|has|have|of)\b", re.IGNORECASE
 )
+BEFORE_DOUBLED = re.compile(r"\s{0,3}[:：]?\s{0,3}")
 LATIN_LETTER = re.compile(r"\s*[A-Za-z]")
 FOREIGN_LETTER = re.compile(r"\s*[^\W\d_A-Za-z\u00c0-\u024f]")
 
@@ -136,9 +137,12 @@ def find_bare_name(text: str, tag: str, limit: int) -> int:
 def repair_opening(text: str, tag: str, *, is_sure: bool) -> str:
     """Replaces the name at the beginning, and then the same spelling where it can't be anything else.
 
-    ``is_sure``: the name is no ordinary word. Otherwise, what follows must show that it is used as a name.
+    The name behind a tag at the beginning, which may be prefilled, begins the answer too. ``is_sure``: the name is no
+    ordinary word. Otherwise, what follows must show that it is used as a name.
     """
-    found = compile_bare_name(tag).opening.match(text)
+    prefilled = BEFORE_DOUBLED.match(text, len(tag)) if text.startswith(tag) else None
+    start = prefilled.end() if prefilled else 0
+    found = compile_bare_name(tag).opening.match(text, start)
     if found is None or not is_name_at_start(text, found, tag[1:-1], is_sure):
         return text
     rest = text[found.end() :]

@@ -17,7 +17,10 @@ PLAIN_CAPITAL = re.compile(
     r"(?:[.!?:]\s+|\A|\n\s*|[\"“(]\s*)[A-Z][\w'’]*\s+\Z|\b(?:I|And|But|Here|With|While|When|As|In|On)\s+\Z"
 )
 NAME_BEFORE = re.compile(r"\b[A-Z][\w'’]*\.?\s+\Z")
-NAME_AFTER = re.compile(r"\s+[A-Z][a-z]")
+NAME_AFTER = re.compile(
+    r"\s+(?!(?:The|An?|He|She|It|They|We|I|This|That|There|These|His|Her|Its|In|On|At|As|Is|Are|Does|Do|Did|Has|No|Yes|Not|And"
+    r"|What|Where|Who|How|Which|Why|When|Please|Sorry)\b)[A-Z][a-z]"
+)
 # Words behind which the name is written or said, and may be the picture's own.
 INSCRIPTION = re.compile(
     r"(?:\b(?:says?|saying|reads?|reading|written|labell?ed|marked|titled|spell(?:s|ing)?|words?|letters"

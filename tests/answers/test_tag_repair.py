@@ -72,6 +72,9 @@ MIXED = st.lists(PIECES | st.text(max_size=3), max_size=16).map("".join)
         ("Mam's hat. Mam is tall; (Mam)", "<mam>'s hat. <mam> is tall; (<mam>)"),
         ("mam的狗和mam。", "<mam>的狗和<mam>。"),
         ("<mam/>'s hat", "<mam>'s hat"),
+        ("<mam> mam wears a hat.", "<mam> wears a hat."),
+        ("<mam>: Mam's hat", "<mam>'s hat"),
+        ("<mam> mam穿着外套。", "<mam>穿着外套。"),
         ("mam>'s hat和mam>的狗", "<mam>'s hat和<mam>的狗"),
     ],
 )
