@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from persqa_client.answers.clean import TEMPLATE_TOKEN, prompt_sentences
 from persqa_client.answers.names import check_no_real_name
 from persqa_client.answers.refusals import check_no_refusal
-from persqa_client.answers.tag_repair import contains_surrogate
+from persqa_client.answers.surrogates import contains_surrogate
 from persqa_client.language import HAN_CHARACTER, SPACED_LETTER, count_scripts, main_script
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Check, Problem, Task

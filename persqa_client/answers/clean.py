@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from persqa_client.answers.tag_repair import replace_surrogate
+from persqa_client.answers.bare_names import find_bare_name
+from persqa_client.answers.frames import MAX_PREAMBLE_LENGTH, find_postamble, is_preamble, is_preamble_to_tag
 from persqa_client.jsonl import load_value
 from persqa_client.types import Task
 
@@ -24,11 +25,13 @@ TEMPLATE_TOKEN = (
 TEMPLATE_END = re.compile(rf"(?i)(?:(?:{TEMPLATE_TOKEN})\s*)+$")
 TEMPLATE_START = re.compile(rf"(?i)^(?:(?:{TEMPLATE_TOKEN})\s*)+(?:assistant\s)?\s*")
 WRAPPER = re.compile(r"(?is)^<(answer|response|output)>(.*)</\1>$")
+BOXED = re.compile(r"(?s)^\\boxed\{(?:\\text\{(?=.*\}\}$))?(.*?)\}{1,2}$")
 FENCE = re.compile(r"(?s)(?:(```|~~~)[\w-]*\n(.*?)\n?\1|```([^`\n]+)```)$")
 ANSWER_KEYS = frozenset({"answer", "response", "text", "caption", "description", "output", "回答", "答案"})
 BULLET = re.compile(r"(?:[-*•>]|\d{1,2}[.)]|#{1,6}) +")
 LATER_BULLET = re.compile(rf"\n[ \t]{{0,8}}{BULLET.pattern}")
-QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", "`": "`"}
+QUOTES = {'"': '"', "„": "“", "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", "`": "`"}
+OPENING_MARKS = "\"'“‘„「『«*_`>"
 OPENING_QUOTE = re.compile(r"(?:^|[\s(（\[])\"")
 
 LABEL = re.compile(
@@ -41,31 +44,6 @@ ANSWER_LABEL = re.compile(r"(?:^|[\s,，])[*_#]*(?:answer|a|回答|答案|答)[*
 SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]?(?:\s+|$)?")
 # Shorter sentences of the prompt may also occur in an answer.
 MIN_SENTENCE_LENGTH = 12
-
-PICTURE = r"(?:image|picture|photo|photograph|question|context)s?"
-# Introductory phrases without information about the picture.
-PREAMBLE = re.compile(
-    r"(?:(?:sure(?: thing)?|certainly|of course|absolutely|okay|ok|yes|no|great(?: question)?|alright|well)"
-    r"[\s,.!:—–-]+)?"
-    r"(?:i(?:'d|’d| would) be (?:happy|glad) to (?:help|answer)[^<\n.!]{0,40}[.!:]\s*)?"
-    r"(?:(?:here(?:['’]s| is| are)|this is|the answer|my answer)\b[^<\n.!]{0,80}:\s*)?"
-    rf"(?:(?:based on|in|from|looking at|according to|as (?:seen|shown) in) (?:the|this|your) (?:\w+ )?{PICTURE}"
-    r"(?: (?:provided|given|shown|above))?[,:]\s*)?"
-    r"(?:(?:the answer is|it is)[:：,]?\s+)?(?:the\s+)?"
-    r"|(?:(?:好的?|当然(?:可以)?|是的?|没问题|可以|嗯|不是?|没有|对)[，。！,!：:\s]+)?"
-    r"(?:(?:以下是|这是|下面是|答案是|我的回答是|回答如下)[^<\n。，]{0,30}[：:]?\s*)?"
-    r"(?:(?:根据|从|在|依据|按照)?(?:这张|这幅|该|此|所给的?|提供的?|给定的?|(?:您|你)(?:提供|给出)的)?"
-    r"(?:图|图片|图像|照片|画面|相片)(?:中|里|上|内容|显示|来看|可以看出|可知|可见)*的?[，,：:\s]*)?",
-    re.IGNORECASE,
-)
-MAX_PREAMBLE_LENGTH = 200
-POSTAMBLE = re.compile(
-    r"(?:\n|(?<=[.!?。！？”\"])\s{0,3})(?:(?:please )?let me know\b|feel free to\b|i hope (?:this|that) (?:help|answer)"
-    r"|hope (?:this|that) helps|is there anything else"
-    r"|if you (?:have|need|want|would like) (?:any|more|to know|help|further)"
-    r"|希望(?:这个?|以上|我的)?(?:回答|答案|信息|描述)?[能对]|如果?[你您]?(?:还|有|需)[^<\n]{0,20}(?:告诉我|问我|联系|提问))[^<\n]*$",
-    re.IGNORECASE,
-)
 
 
 def clean_answer(text: str, task: Task) -> tuple[str, tuple[str, ...]]:
@@ -89,7 +67,7 @@ def remove_template_tokens(text: str, task: Task) -> str:
         text = TEMPLATE_START.sub("", text)
         if wrapped := WRAPPER.match(text.strip()):
             return wrapped[2]
-    return text
+    return BOXED.sub(r"\1", text) if text.startswith("\\boxed") else text
 
 
 def unwrap_fence(text: str, task: Task) -> str:
@@ -97,7 +75,7 @@ def unwrap_fence(text: str, task: Task) -> str:
     if text[-3:] not in ("```", "~~~"):
         return text
     start = text.find(text[-3:], 0, MAX_PREAMBLE_LENGTH)
-    fenced = FENCE.match(text, start) if start >= 0 and PREAMBLE.fullmatch(text, 0, start) else None
+    fenced = FENCE.match(text, start) if start >= 0 and is_preamble(text, start) else None
     return (fenced[2] or fenced[3] or "") if fenced else text
 
 
@@ -125,13 +103,18 @@ def remove_prompt(text: str, task: Task) -> str:
         return text[len(task.prompt) :].lstrip()
     rest = text
     for sentence in prompt_sentences(task):
-        rest = rest.removeprefix(sentence).lstrip()
-    return rest if rest.startswith(task.tag) or QUESTION_LABEL.match(rest) or LABEL.match(rest) else text
+        for name in (task.tag, task.tag[1:-1], task.surrogate or task.tag):
+            rest = rest.removeprefix(sentence.replace(task.tag, name)).lstrip()
+    return rest if begins_with_name(rest, task) or QUESTION_LABEL.match(rest) or LABEL.match(rest) else text
+
+
+def begins_with_name(text: str, task: Task) -> bool:
+    return text.startswith(task.tag) or find_bare_name(text, task.tag, len(task.tag)) == 0
 
 
 def prompt_sentences(task: Task) -> tuple[str, ...]:
     prompt = task.prompt.replace(task.question, "")
-    return split_sentences(replace_surrogate(prompt, task.surrogate, task.tag) if task.surrogate else prompt)
+    return split_sentences(prompt.replace(task.surrogate, task.tag) if task.surrogate else prompt)
 
 
 @lru_cache(maxsize=256)
@@ -144,13 +127,15 @@ def remove_question(text: str, task: Task) -> str:
     """Keeps an unfinished question such as ``<mam> is``, which may be the beginning of the answer."""
     label = QUESTION_LABEL.match(text)
     unlabelled = (text[label.end() :] if label else text).lstrip('"“「*_ ')
-    asked = task.question.rstrip("?？ ")
-    if unlabelled[: len(asked)].casefold() != asked.casefold():
+    whole = task.question.rstrip("?？ ")
+    spellings = (whole, whole.replace(task.tag, task.tag[1:-1]))
+    asked = next((form for form in spellings if unlabelled[: len(form)].casefold() == form.casefold()), None)
+    if asked is None:
         return remove_reworded_question(text, task) if label else text
     rest = unlabelled[len(asked) :]
-    is_question = asked != task.question and rest.lstrip()[:1] in ("?", "？")
+    is_question = whole != task.question and rest.lstrip()[:1] in ("?", "？")
     rest = rest.lstrip(' ?？,，:：\n"”」*_')
-    if rest and (is_question or rest.startswith(task.tag) or LABEL.match(rest)):
+    if rest and (is_question or begins_with_name(rest, task) or LABEL.match(rest)):
         return rest
     return unlabelled if label and not is_question else text
 
@@ -159,7 +144,7 @@ def remove_reworded_question(text: str, task: Task) -> str:
     """Keeps the text after the only ``Answer:``, if it begins with the tag."""
     labels = list(ANSWER_LABEL.finditer(text))
     rest = text[labels[0].end() :] if len(labels) == 1 else ""
-    return rest if rest.startswith(task.tag) else text
+    return rest if begins_with_name(rest, task) else text
 
 
 def remove_label(text: str, task: Task) -> str:
@@ -167,13 +152,22 @@ def remove_label(text: str, task: Task) -> str:
 
 
 def remove_preamble(text: str, task: Task) -> str:
+    """Before the tag, or before its bare name."""
+    if text.startswith(task.tag):
+        return text
     start = text.find(task.tag, 0, MAX_PREAMBLE_LENGTH)
-    return text[start:] if start > 0 and PREAMBLE.fullmatch(text, 0, start) else text
+    if start >= 0:
+        end = start + len(task.tag)
+        while start > 0 and (text[start - 1] in OPENING_MARKS or text.endswith("> ", 0, start)):
+            start -= 1
+        return text[start:] if start and is_preamble_to_tag(text, start, end) else text
+    start = find_bare_name(text, task.tag, MAX_PREAMBLE_LENGTH)
+    return text[start:] if start > 0 and is_preamble(text, start) else text
 
 
 def remove_postamble(text: str, task: Task) -> str:
-    found = POSTAMBLE.search(text)
-    return text[: found.start()].rstrip() if found and found.start() else text
+    end = find_postamble(text)
+    return text[:end].rstrip() if end < len(text) else text
 
 
 def remove_bullet(text: str, task: Task) -> str:

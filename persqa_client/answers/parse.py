@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from persqa_client.answers.bare_names import asks_in_english
 from persqa_client.answers.checks import check_no_loop
 from persqa_client.answers.clean import BLANKS, clean_answer
-from persqa_client.answers.tag_repair import repair_tag, replace_surrogate
+from persqa_client.answers.surrogates import replace_surrogate
+from persqa_client.answers.tag_repair import repair_companions, repair_tag
 from persqa_client.types import Completion, Problem, Task
 
 # Finish reasons of complete answers: OpenAI's "stop", and those of other servers.
@@ -30,13 +32,15 @@ def parse_answer(completion: Completion, task: Task) -> Answer:
     """
     text = completion.text.strip(BLANKS)
     steps: dict[str, None] = {}
+    is_sure = task.repair_bare_name or not asks_in_english(task.question)
     for _ in range(MAX_PASSES):
         before = text
         if task.surrogate and (text := replace_surrogate(text, task.surrogate, task.tag)) != before:
             steps["surrogate"] = None
         text, cleaning = clean_answer(text, task)
-        text, repairs = repair_tag(text, task.tag, bare_name=task.repair_bare_name)
-        steps |= dict.fromkeys(cleaning + repairs)
+        text, repairs = repair_tag(text, task.tag, bare_name=is_sure)
+        text, others = repair_companions(text, task.question, task.tag)
+        steps |= dict.fromkeys(cleaning + repairs + others)
         if text == before:
             break
     return Answer(text, tuple(steps))

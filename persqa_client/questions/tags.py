@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.language import is_chinese
+from persqa_client.language import UNSPACED, is_chinese
 
 # Only characters without a meaning in regular expressions and chat templates.
 TAG_NAME = re.compile(r"[^\W_](?:[\w.\-]{0,38}[^\W_])?")
@@ -24,6 +24,7 @@ NUMBERED_NAMES = re.compile(r"(?:token|reserved|special|unused|extra_id|reserved
 
 # Shorter names are too often words, or parts of words, to be recognised without brackets.
 MIN_BARE_NAME_LENGTH = 3
+HAS_UNSPACED = re.compile(f"[{UNSPACED}]")
 WORD_KINDS = {"words": "an English word", "names": "a given name", "characters": "a famous character's name"}
 
 # Names for models that mangle tags: not of one gender, not famous, no everyday words.
@@ -55,7 +56,7 @@ def find_tag_risks(name: str) -> tuple[str, ...]:
     risks = (
         (
             bare.isascii() and len(bare) < MIN_BARE_NAME_LENGTH,
-            "it has fewer than 3 letters, so it can't be repaired if an answer omits the brackets",
+            "it has fewer than 3 letters, so without brackets it is often a word or a part of one",
         ),
         (bare != lower, "it has capital letters, which models change and some evaluators compare"),
         (
@@ -77,12 +78,18 @@ def find_tag_risks(name: str) -> tuple[str, ...]:
 
 @lru_cache
 def can_repair_bare_name(tag: str) -> bool:
-    """Whether the name without brackets can only mean the tag.
+    """Whether the name without brackets, at the beginning of an answer, can only mean the tag.
 
-    False for Chinese names, which have no spaces around them.
+    Given names and characters can. For words, short names and Chinese names, which have no spaces around them, it
+    depends on what follows.
     """
     bare = tag[1:-1]
-    return bare.isascii() and len(bare) >= MIN_BARE_NAME_LENGTH and not is_known_word(bare)
+    return len(bare) >= MIN_BARE_NAME_LENGTH and not HAS_UNSPACED.search(bare) and not is_word(bare)
+
+
+def is_word(name: str) -> bool:
+    words, lower = load_known_words()["words"], name.lower()
+    return lower in words or lower.removesuffix("s") in words
 
 
 def is_known_word(name: str) -> bool:

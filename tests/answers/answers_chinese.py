@@ -184,10 +184,11 @@ FIXED = (
     fixed(
         "zh-everywhere",
         "<mam>一整天做什么？",
-        "<mam>睡觉。然后＜mam＞吃饭，<Mam>玩耍，**<mam>**跑步，mam休息。",
+        "<mam>睡觉。然后＜mam＞吃饭，<Mam>玩耍，**<mam>**跑步，< mam >休息。",
         "<mam>睡觉。然后<mam>吃饭，<mam>玩耍，<mam>跑步，<mam>休息。",
     ),
     fixed("zh-everything", "<mam>需要什么？", "好的！\n```\n**回答：**《Mam》需要水。\n```", "<mam>需要水。"),
+    fixed("zh-name-bare", "<小满>在跑吗？", "小满在跑步。", "<小满>在跑步。", tag="<小满>"),
     fixed("zh-name-book-marks", "<小满>在看谁？", "《小满》在看狗。", "<小满>在看狗。", tag="<小满>"),
     fixed("zh-name-bold", "<小满>在叫谁？", "**<小满>**在叫妈妈。", "<小满>在叫妈妈。", tag="<小满>"),
 )
@@ -209,7 +210,7 @@ BAD = (
     bad("zh-subject-main", "<mam>脚上有什么？", "主角穿着靴子。", "pronoun_only"),
     bad("zh-nobody", "<mam>怎么了？", "一个男人摔倒了。", "no_tag"),
     bad("zh-not-first", "哪一个是<mam>？", "穿红衣服的是<mam>。", "no_tag"),
-    bad("zh-name-bare", "<小满>在跑吗？", "小满在跑步。", "no_tag", tag="<小满>"),
+    bad("zh-word-bare", "<小满>身后有什么？", "小满节气的日历挂在墙上。", "no_tag", tag="<小满>"),
     bad("zh-only-tag", "谁在那里，<mam>？", "<mam>。", "only_tag"),
     bad("zh-echo-alone", "<mam>的手里有什么？", "<mam>的手里有什么？", "echo"),
     bad("zh-echo-goes-on", "<mam>的脸上有什么？", "<mam>的脸上有笑容。\n问题：她是谁？\n回答：不知道。", "echo"),

@@ -243,7 +243,7 @@ FIXED = (
     fixed(
         "everywhere",
         "What does <mam> do all day?",
-        "<mam> sleeps. Then &lt;mam&gt; eats, <Mam> plays, **<mam>** runs and mam rests.",
+        "<mam> sleeps. Then &lt;mam&gt; eats, <Mam> plays, **<mam>** runs and < mam > rests.",
         "<mam> sleeps. Then <mam> eats, <mam> plays, <mam> runs and <mam> rests.",
     ),
     fixed(
@@ -252,6 +252,8 @@ FIXED = (
         "Sure! Here is the answer:\n```\n**Answer:** **Mam**'s hat.\n```",
         "<mam>'s hat.",
     ),
+    fixed("word-as-tag", "What does <bear> eat?", "Bear eats honey.", "<bear> eats honey.", tag="<bear>"),
+    fixed("short-as-tag", "What does <bo> eat?", "Bo eats meat.", "<bo> eats meat.", tag="<bo>"),
     fixed("short-tag-case", "What does <bo> see?", "<Bo> sees a hare.", "<bo> sees a hare.", tag="<bo>"),
 )
 
@@ -283,8 +285,8 @@ BAD = (
     bad("not-first", "Which one is <mam>?", "He is <mam>.", "no_tag"),
     bad("list-first", "What do we see of <mam>?", "- <mam> has a hat.\n- <mam> has a bag.", "no_tag"),
     bad("other-name", "What is <mam> called?", "Bob holds a cup.", "no_tag"),
-    bad("word-as-tag", "What does <bear> eat?", "Bear eats honey.", "no_tag", tag="<bear>"),
-    bad("short-as-tag", "What does <bo> eat?", "Bo eats meat.", "no_tag", tag="<bo>"),
+    bad("word-not-as-tag", "What do the cubs of <bear> eat?", "Bear cubs eat honey.", "no_tag", tag="<bear>"),
+    bad("longer-name", "What is the whole name of <mam>?", "Mam Gilmore smiles.", "no_tag"),
     bad("only-tag", "Who is there, <mam>?", "<mam>", "only_tag"),
     bad("only-possessive", "Whose is it, <mam>?", "<mam>'s", "only_tag"),
     bad("only-tags", "Who is it, <mam>?", "<mam> <mam>. <mam>!", "only_tag"),
@@ -336,7 +338,7 @@ BAD = (
     bad("leak", "Who is <mam> like?", "<mam> looks like keanu reeves.", "name_leak", names=("Keanu Reeves",)),
     bad("leak-possessive", "Whose hat has <mam>?", "<mam> has O’Hara's hat.", "name_leak", names=("O'Hara",)),
     bad("leak-spaced", "Which show is <mam> from?", "<mam> is from Sponge-Bob.", "name_leak", names=("Sponge Bob",)),
-    bad("leak-behind-tag", "What is <mam>'s full name?", "Mam Gilmore smiles.", "name_leak", names=("Mam Gilmore",)),
+    bad("leak-behind-tag", "What is <mam>'s full name?", "<mam> Gilmore smiles.", "name_leak", names=("Mam Gilmore",)),
     bad("cut-off", "What is the story of <mam>?", "<mam> was walking along the", "truncated", "length"),
     bad("cut-at-sentence", "What is the life of <mam>?", "<mam> was walking along.", "truncated", "length"),
     bad("filtered", "What is the secret of <mam>?", "<mam> is", "content_filter", "content_filter"),

@@ -69,9 +69,12 @@ MIXED = st.lists(PIECES | st.text(max_size=3), max_size=16).map("".join)
         ("&lt;mam&gt;&lt;/mam&gt; runs", "<mam> runs"),
         ("＜ Mam ＞ runs", "<mam> runs"),
         ("**mam** runs to mam.", "<mam> runs to <mam>."),
-        ("Mam's hat. Mam is tall; (mam)", "<mam>'s hat. <mam> is tall; (<mam>)"),
-        ("with mam的狗，mam。", "with <mam>的狗，<mam>。"),
+        ("Mam's hat. Mam is tall; (Mam)", "<mam>'s hat. <mam> is tall; (<mam>)"),
+        ("mam的狗和mam。", "<mam>的狗和<mam>。"),
         ("<mam/>'s hat", "<mam>'s hat"),
+        ("<mam> mam wears a hat.", "<mam> wears a hat."),
+        ("<mam>: Mam's hat", "<mam>'s hat"),
+        ("<mam> mam穿着外套。", "<mam>穿着外套。"),
         ("mam>'s hat和mam>的狗", "<mam>'s hat和<mam>的狗"),
     ],
 )
@@ -86,6 +89,14 @@ def test_each_form_is_restored_anywhere(text: str, repaired: str) -> None:
         "Mammals and mams",
         "a mam-shaped thing",
         "her mam and the mam",
+        "with mam的狗，mam。",
+        "<mam> is parked beside another Mam",
+        "<mam> eats green mam",
+        "<mam>'s mam sits with Mam and Dad",
+        "<mam> reads 《Mam》 and presses [mam]",
+        "<mam> holds a card that reads “<MAM> wins”",
+        "Mam Gilmore smiles",
+        "Mam 3 is parked outside",
         "MAM on a mug",
         'a sign "mam" and “Mam”',
         "写着「mam」的杯子",
@@ -104,9 +115,9 @@ def test_what_may_not_be_the_tag_stays(text: str) -> None:
 @pytest.mark.parametrize("tag", ["<bo>", "<a>", "<bear>", "<欧阳小满>"])
 def test_an_ambiguous_name_needs_its_brackets(tag: str) -> None:
     name = tag[1:-1]
-    text = f"{name} stands by {name.capitalize()}."
     assert not can_repair_bare_name(tag)
-    assert repair_tag(text, tag, bare_name=False) == (text, ())
+    for text in (f"{name} cubs play by {name.capitalize()}.", f"By {name}, a man stands."):
+        assert repair_tag(text, tag, bare_name=False) == (text, ())
     assert repair_tag(f"＜{name}＞ stands.", tag, bare_name=False)[0] == f"{tag} stands."
     assert repair_tag(f"<{name} stands.", tag, bare_name=False)[0] == f"{tag} stands."
 
