@@ -210,6 +210,34 @@ def test_true_answers_are_verified_and_a_model_without_eyes_says_no(
     assert tally.verification_usage.prompt < tally.prompt_tokens
 
 
+@pytest.mark.parametrize("strategy", ["direct", "constrain", "prefill", "surrogate"])
+def test_answers_of_each_strategy_are_verified(strategy: str, pictures: Path) -> None:
+    with run_simulator(SimSettings(latency=0.0)) as server:
+        summary = go(pictures, None, server, strategy=strategy, verify="all", limit=4)
+    assert (summary.tally.succeeded, dict(summary.tally.verdicts)) == (4, {"yes/no": 4})
+
+
+def test_a_picture_that_the_server_has_is_not_sent_again(pictures: Path) -> None:
+    sent = []
+    for verify in ("off", "all"):
+        with run_simulator(SimSettings(latency=0.0)) as server:
+            summary = go(pictures, None, server, questions=3, uuid="on", verify=verify)
+            sent.append(server.stats()["bytes_in"] / server.stats()["requests"])
+            assert summary.tally.succeeded == 36
+    assert dict(summary.tally.verdicts) == {"yes/no": 36}
+    assert sent[1] < sent[0]
+
+
+def test_a_verdict_is_retried_like_any_request(pictures: Path) -> None:
+    script = ("ok", "500", "503", "ok", "500", "ok")
+    with run_simulator(SimSettings(latency=0.0, script=script)) as server:
+        summary = go(pictures, None, server, probes=False, verify="all", limit=1, details=True)
+    (meta,) = (record["pers_qa_meta"] for record in summary.records)
+    assert (meta["verification"]["verdict"], meta["verification"]["blind"], meta["doubts"]) == ("yes", "no", [])
+    # 503 is a refusal because of load, which costs no attempt.
+    assert (meta["verification"]["requests"], meta["attempts"]) == (4, 5)
+
+
 def test_answers_that_are_not_true_fail(pictures: Path, tmp_path: Path) -> None:
     """The simulator gives fixed answers without looking, but looks when it is asked whether they are right."""
     questions = {question.text.replace("{tag}", "<mam>") for question in Bank.build("human").questions("human", "en")}
