@@ -170,6 +170,9 @@ class Limits(Settings):
         return self.max_inflight_mb * 1024 * 1024 // 4
 
 
+VerifyChoice = Literal["doubtful", "all", "off"]
+
+
 class Recipe(Settings):
     """How questions are asked, checked and written. With Sampling, these settings determine the data."""
 
@@ -193,6 +196,8 @@ class Recipe(Settings):
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
     output_style: Literal["qa", "answer"] = "qa"
     details: bool = False
+    # Which accepted answers the model is asked about again, with the picture: those with a doubt, all, or none.
+    verify: VerifyChoice = "off"
 
     @model_validator(mode="after")
     def check_output_key(self) -> Self:
@@ -264,11 +269,14 @@ class RunSettings(Settings):
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect the data, by flag name. They must not change when a run is resumed."""
+        recipe = self.recipe.model_dump(mode="json")
+        if self.recipe.verify == "off":
+            del recipe["verify"]  # runs of earlier versions do not have it
         return {
             "model": self.endpoint.model,
             "image-root": None if self.image_root is None else str(self.image_root),
             **{name.replace("_", "-"): value for name, value in self.sampling.model_dump().items()},
-            **{name.replace("_", "-"): value for name, value in self.recipe.model_dump(mode="json").items()},
+            **{name.replace("_", "-"): value for name, value in recipe.items()},
         }
 
 

@@ -170,6 +170,9 @@ class Request:
     known_uuids: frozenset[str] = frozenset()
     # Whether the answer is streamed; the first chunk shows that the server has received the images.
     stream: bool = False
+    # Whether it is about an answer that the row already has. Its reply may be cut off, and it may have no images, so it
+    # does not show whether the endpoint answers rows.
+    is_verification: bool = False
 
     @property
     def uuids(self) -> tuple[str, ...]:
@@ -211,6 +214,23 @@ class ErrorDecision:
     usage: Usage | None = None
 
 
+# What the model says of its own answer: that it is right, that it is not, neither, or nothing because its request
+# failed.
+AnswerVerdict = Literal["yes", "no", "unreadable", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The latest verdict on a row's answers; requests and tokens of all of them."""
+
+    verdict: AnswerVerdict
+    # The same question without the pictures; None if it was not asked.
+    blind: AnswerVerdict | None = None
+    # Both are also counted in the row's attempts and usage.
+    requests: int = 0
+    usage: Usage = Usage()
+
+
 class SentPicture(NamedTuple):
     media_type: str
     width: int
@@ -247,6 +267,10 @@ class Record:
     question_id: str | None = None
     category: str | None = None
     pictures: tuple[SentPicture, ...] = ()
+    # Codes of what makes the answer doubtful (answers/doubts.py, run/verification.py).
+    doubts: tuple[str, ...] = ()
+    # None if the model was not asked to verify the answer.
+    verification: Verification | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +289,7 @@ class Failure:
     refused: str | None = None
     # Whether it stands for all questions of the row, because none could be asked.
     whole_row: bool = False
+    verification: Verification | None = None
 
 
 Outcome = Record | Failure

@@ -201,6 +201,13 @@ def run(
             rich_help_panel=QUESTIONS,
         ),
     ] = "auto",
+    verify: Annotated[
+        Literal["doubtful", "all", "off"],
+        typer.Option(
+            help="Ask the model again whether its answers are right: those with a doubt, or all.",
+            rich_help_panel=QUESTIONS,
+        ),
+    ] = "off",
     probes: Annotated[
         bool,
         typer.Option(

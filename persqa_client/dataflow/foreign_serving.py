@@ -143,9 +143,9 @@ def ask_serving(way: CallServing, serving: Any, questions: Sequence[ForeignQuest
     return [answers[number] for number in range(len(questions))]
 
 
-def batch_key(question: ForeignQuestion) -> tuple[str, bool, str]:
-    """Questions in one call have the same system text, and one or several images each."""
-    return question.system, len(question.paths) > 1, question.flat
+def batch_key(question: ForeignQuestion) -> tuple[str, int, str]:
+    """Questions in one call have the same system text, and no image, one or several images each."""
+    return question.system, min(len(question.paths), 2), question.flat
 
 
 def ask_batch(way: CallServing, serving: Any, questions: list[ForeignQuestion]) -> list[ServingAnswer]:

@@ -129,7 +129,7 @@ class PersQAGenerator(OperatorBase):
         **recipe: Any,
     ) -> None:
         super().__init__()
-        if unknown := recipe.keys() - {"sensitive", "without", "names", "strategy", "max_pixels"}:
+        if unknown := recipe.keys() - {"sensitive", "without", "names", "strategy", "max_pixels", "verify"}:
             raise TypeError(f"PersQAGenerator() got an unexpected keyword argument {min(unknown)!r}")
         self.serving = llm_serving
         self.recipe = build_settings(

@@ -31,6 +31,7 @@ DOUBTFUL_AFTER = 3
 DOUBTFUL_AFTER_ANSWERS = 2 * DOUBTFUL_AFTER
 # Crashes with a request in flight up to which it moves to another endpoint at once; after more, it is sent last.
 TOLERATED_CRASHES = 1
+TAKES_REQUESTS: frozenset[HealthState] = frozenset({"healthy", "doubtful"})
 # Images whose endpoint is remembered.
 REMEMBERED_IMAGES = 4096
 
@@ -99,6 +100,9 @@ class Member:
         if self.bad_answers == DOUBTFUL_AFTER_ANSWERS and self.is_ready:
             self.pool.warn_of_answers(self, problem or "")
 
+    async def ask_again(self, request: Request) -> Reply:
+        return await self.pool.complete_at(self, request)
+
     async def ask_another(self, request: Request) -> Reply:
         return await self.pool.complete_avoiding(self, request)
 
@@ -123,13 +127,20 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         """Raises like ``Session.complete``, but never FailedOver."""
         return await self.complete_avoiding(None, request)
 
+    async def complete_at(self, preferred: Member, request: Request) -> Reply:
+        """At the preferred endpoint if it takes requests, otherwise and after failures there at another one."""
+        return await self._complete(request, first=preferred if preferred.health in TAKES_REQUESTS else None)
+
     async def complete_avoiding(self, avoid: Member | None, request: Request) -> Reply:
+        return await self._complete(request, avoid=avoid)
+
+    async def _complete(self, request: Request, *, first: Member | None = None, avoid: Member | None = None) -> Reply:
         key = image_key(request.pictures)
         states: dict[Member, RequestState] = {}
         latest = RequestState()
         failed_at = avoid
         while True:
-            member = await self._choose(key, avoid=failed_at)
+            member, first = first or await self._choose(key, avoid=failed_at), None
             state = states.setdefault(member, self._new_state(member))
             if state is not latest:
                 state.continue_from(latest)
@@ -153,7 +164,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
             member.failures += state.has_failed_here
             return None
         except RowError:
-            member.session.traffic.failed_rows += 1
+            member.session.traffic.failed_rows += not request.is_verification
             raise
         except RunStopped as stop:
             self._leave_out(member, stop)

@@ -23,6 +23,8 @@ class AnswerSource(Protocol):
 
     def judge(self, problem: str | None) -> None: ...  # code of the check that the answer failed
 
+    async def ask_again(self, request: Request) -> Reply: ...  # at this endpoint, unless it is unavailable
+
     async def ask_another(self, request: Request) -> Reply: ...
 
 

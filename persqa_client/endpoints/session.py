@@ -276,10 +276,11 @@ class Session(AbstractAsyncContextManager["Session"]):
     def _accept(self, answer: Answer, prepared: PreparedRequest) -> Reply:
         """Raises AttemptError if the request is to be sent again with more room for the answer."""
         completion, profile = answer.completion, prepared.profile
-        unusable = find_unusable(completion)
-        if prepared.is_row and unusable is None:
+        is_row = prepared.is_row and not prepared.request.is_verification
+        unusable = None if prepared.request.is_verification else find_unusable(completion)
+        if is_row and unusable is None:
             self.breaker.record_answer(answer.number, prepared.request)
-        lacks_room = prepared.is_row and has_no_room(completion)
+        lacks_room = is_row and has_no_room(completion)
         # Another request may already have raised it.
         if lacks_room and (profile.sampling is not answer.sampling or profile.raise_max_tokens()):
             message = "The model's reasoning used up max_tokens."

@@ -23,6 +23,7 @@ ADVICE = {
     ),
     "truncated": "A larger --max-tokens may help.",
     "wrong_language": "Check --language.",
+    "not_verified": "--verify off accepts answers that the model itself does not confirm.",
     "name_leak": "Check --names.",
 }
 OTHER_ADVICE = "Check the model and the server's log."

@@ -103,6 +103,14 @@ CHINESE = Wording(
 )
 
 
+# Reasons for a re-ask that only runs with --verify give. They are in the digest of its texts (verification.py), so that
+# other runs can be continued.
+VERIFICATION_REASONS = {
+    "en": {"not_verified": "compared with the picture, it is not right"},
+    "zh": {"not_verified": "和图片对照后，发现它不正确"},
+}
+
+
 def choose_wording(question: str) -> Wording:
     return CHINESE if is_chinese(question) else ENGLISH
 
@@ -117,7 +125,8 @@ def build_prompt(question: str, name: str, category: str = "human") -> tuple[str
 def build_reask_prompt(task: Task, answer: str, problem: Problem) -> tuple[Turn, Turn]:
     wording = choose_wording(task.question)
     name = task.surrogate or task.tag
-    template = wording.reasons.get(f"{problem.code}/{problem.variant}") or wording.reasons[problem.code]
+    reasons = {**wording.reasons, **VERIFICATION_REASONS["zh" if wording is CHINESE else "en"]}
+    template = reasons.get(f"{problem.code}/{problem.variant}") or reasons[problem.code]
     reason = template.format(name=name, found=problem.found.replace(task.tag, name))
     return Turn("assistant", answer or "…"), Turn("user", wording.reask.format(name=name, reason=reason))
 

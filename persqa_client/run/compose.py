@@ -34,6 +34,7 @@ from persqa_client.questions.categories import CATEGORIES, parse_need
 from persqa_client.questions.prompts import prompts_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
+from persqa_client.questions.verification import verification_digest
 from persqa_client.run.pipeline import Pipeline
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.writer import RenderLine
@@ -92,7 +93,10 @@ class RunPlan:
 
     def digests(self) -> dict[str, str]:
         """Digests of the built-in questions and prompts, which change with an upgrade that edits them."""
-        return {"bank-digest": self.bank.digest, "prompts-digest": prompts_digest()}
+        digests = {"bank-digest": self.bank.digest, "prompts-digest": prompts_digest()}
+        if self.settings.recipe.verify != "off":
+            digests["verify-digest"] = verification_digest()
+        return digests
 
     def warnings(self) -> tuple[str, ...]:
         return tuple(f"The tag {self.tag}: {risk}." for risk in find_tag_risks(self.settings.recipe.tag))
@@ -283,6 +287,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             context=shortest_context(self.servers),
             model_family=family,
             share_images=share_images,
+            verify=settings.recipe.verify,
         )
 
     async def aclose(self) -> None:

@@ -6,13 +6,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from persqa_client.answers.doubts import find_doubts
 from persqa_client.answers.parse import Answer, check_answer, parse_answer
+from persqa_client.config import VerifyChoice
 from persqa_client.endpoints.profile import Reply
 from persqa_client.engines.local import SetWeight
 from persqa_client.errors import RowError
 from persqa_client.images.tokens import ModelFamily, count_image_tokens
 from persqa_client.questions.prompts import build_reask_prompt
 from persqa_client.questions.tasks import TaskMaker
+from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, add_cost, needs_verification, verify_answer
 from persqa_client.types import (
     BadRow,
     EncodedImage,
@@ -26,6 +29,7 @@ from persqa_client.types import (
     Task,
     TaskId,
     Usage,
+    Verification,
 )
 
 # A rejected answer is asked for once more, and then once at another endpoint, if there is one.
@@ -46,6 +50,14 @@ class Cost:
     # Code of the first problem; text of the last rejected answer.
     refused: str | None = None
     raw: str = ""
+    # Of the accepted answer.
+    doubts: tuple[str, ...] = ()
+    verification: Verification | None = None
+
+    def add_verification(self, verification: Verification) -> None:
+        self.attempts += verification.requests
+        self.usage += verification.usage
+        self.verification = add_cost(verification, self.verification)
 
 
 def ignore_weight(weight: int) -> None:
@@ -67,6 +79,8 @@ class Pipeline:
     model_family: ModelFamily | None = None
     # Whether each image is sent once for all its questions.
     share_images: bool = False
+    # Which accepted answers the model is asked about again.
+    verify: VerifyChoice = "off"
 
     async def answer(self, row: Row | BadRow, task_id: TaskId, set_weight: SetWeight = ignore_weight) -> Outcome:
         """Returns a record or a failure; only RunStopped and Interrupted are raised.
@@ -99,6 +113,14 @@ class Pipeline:
             cost.asks += 1
             answer = parse_answer(reply.completion, task)
             problem = check_answer(reply.completion, answer, task, request.max_tokens or self.max_tokens)
+            if problem is None:
+                cost.doubts = find_doubts(answer.text, task, answer.steps, cost.refused)
+                if needs_verification(self.verify, cost.doubts):
+                    ask = self.completer.complete if reply.source is None else reply.source.ask_again
+                    verification = await verify_answer(ask, task, answer, reply, images)
+                    cost.add_verification(verification)
+                    cost.doubts += DOUBTS.get(verification.verdict, ())
+                    problem = NOT_VERIFIED if verification.verdict == "no" else None
             if reply.source is not None:
                 reply.source.judge(problem.code if problem else None)
             if problem is None:
@@ -156,6 +178,8 @@ class Pipeline:
             strategy=task.strategy,
             question_id=task.question_id,
             category=task.category,
+            doubts=cost.doubts,
+            verification=cost.verification,
             pictures=tuple(
                 SentPicture(
                     image.media_type,
@@ -175,7 +199,16 @@ def make_answer_failure(task: Task, problem: Problem, cost: Cost) -> Failure:
         rejected = f"{'Both' if cost.asks == MAX_ASKS else f'All {cost.asks}'} answers were rejected; last reason"
     message = f"Line {task.task_id.row}: {rejected}: {problem.message}."
     return Failure(
-        task.task_id, problem.code, message, "answer", cost.attempts, cost.raw, cost.usage, cost.asks, cost.refused
+        task.task_id,
+        problem.code,
+        message,
+        "answer",
+        cost.attempts,
+        cost.raw,
+        cost.usage,
+        cost.asks,
+        cost.refused,
+        verification=cost.verification,
     )
 
 
@@ -190,4 +223,5 @@ def make_request_failure(task: Task, error: RowError, cost: Cost) -> Failure:
         cost.usage,
         cost.asks + 1,
         cost.refused,
+        verification=cost.verification,
     )

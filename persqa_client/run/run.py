@@ -127,6 +127,7 @@ class Run:
             server=servers[0] if servers else None,
             notes=tuple(collect_notes(self.pool)),
             findings=tuple(collect_findings(self.pool)),
+            verify=self.settings.recipe.verify,
             endpoints=collect_endpoint_stats(self.pool),
         )
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from persqa_client import __version__
+from persqa_client.config import VerifyChoice
 from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.run.compose import Composition
@@ -31,6 +32,8 @@ class Summary:
     notes: tuple[str, ...] = ()
     # Final concurrency, and how many images were sent by uuid.
     findings: tuple[str, ...] = ()
+    # Which answers the model was asked about again.
+    verify: VerifyChoice = "off"
     # Since the last start; empty for a single endpoint.
     endpoints: tuple[EndpointStats, ...] = ()
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -51,6 +54,7 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
     results.append(("re-asked", f"{tally.re_asked.total():,}{codes}"))
     results.append(("failed", f"{tally.failed_total:,}"))
     results += [(f"  {code}", f"{count:,}") for code, count in tally.failed.most_common()]
+    results += list_doubts(tally, summary.verify)
     results.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
     results.append(("time", f"{timedelta(seconds=round(summary.seconds))}{rate}"))
     results += [("endpoint", f"{stats.base_url}: {stats.summary_line()}") for stats in summary.endpoints]
@@ -61,6 +65,26 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
         if tally.failed_total:
             results.append(("failed rows", str(summary.files.failed)))
         results.append(("run file", str(summary.files.run)))
+    return results
+
+
+def list_doubts(tally: Tally, verify: VerifyChoice) -> list[tuple[str, str]]:
+    """Doubtful answers, and what the model said of them or of all answers."""
+    codes = f" ({format_counts(tally.doubts)})" if tally.doubtful else ""
+    advice = "; --verify doubtful checks them" if tally.doubtful and verify == "off" else ""
+    results = [("doubtful", f"{tally.doubtful:,}{codes}{advice}")]
+    if not tally.verification_requests:
+        return results
+    usage = tally.verification_usage
+    cost = f"{tally.verification_requests:,} requests, {usage.prompt:,} tokens in, {usage.completion:,} out"
+    results.append(("verification", f"{cost} (included below)"))
+    totals = Counter[str]()
+    for verdicts, count in tally.verdicts.items():
+        totals[verdicts.partition("/")[0]] += count
+    for verdict, count in totals.most_common():
+        same = tally.verdicts[f"{verdict}/{verdict}"]
+        blind = f", {same:,} of them without the picture too" if same else ""
+        results.append((f"  {verdict}", f"{count:,}{blind}"))
     return results
 
 

@@ -36,6 +36,7 @@ from persqa_client.simulator.faults import (
     CONNECTION_FAULTS,
     LATE_ERRORS,
     REJECTIONS,
+    VERDICT_FAULTS,
     Disconnected,
     FaultSchedule,
     send_broken,
@@ -284,7 +285,8 @@ async def complete(state: EndpointState, accepted: AcceptedRequest) -> dict[str,
         raise engine_dead_error()
     if fault in LATE_ERRORS:
         raise state.make_fault_error(fault)
-    choice = make_choice(chat, accepted.images, state.settings, fault if fault in ANSWER_FAULTS else None)
+    spoils = fault in ANSWER_FAULTS or fault in VERDICT_FAULTS
+    choice = make_choice(chat, accepted.images, state.settings, fault if spoils else None)
     model = chat.fields.get("model") or state.settings.models[0]
     body = make_completion(choice, model, accepted.prompt_tokens, state.counts.requests, int(time.time()))
     if fault in BODY_FAULTS:

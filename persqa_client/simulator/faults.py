@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -31,14 +32,20 @@ ANSWER_FAULTS = (
     "length", "content_filter", "refusal", "refusal_field", "no_tag", "bare_tag", "html_tag", "bold_tag", "upper_tag",
     "empty", "only_tag", "think", "fenced",
 )
+# A wrong reply to a question for yes or no; other replies are not changed.
+VERDICT_FAULTS = ("wrong_verdict",)
 # fmt: on
-FAULT_KINDS = REJECTIONS + LATE_ERRORS + CONNECTION_FAULTS + BODY_FAULTS + ANSWER_FAULTS
+FAULT_KINDS = REJECTIONS + LATE_ERRORS + CONNECTION_FAULTS + BODY_FAULTS + ANSWER_FAULTS + VERDICT_FAULTS
 
 SEEN_BODIES = 1_000_000
 
 # Key: whether the answer is Chinese.
 REFUSALS = ("I'm sorry, but I can't help with identifying people.", "对不起，我无法识别图中的人物。")
 NO_TAG = ("The person", "这个人")
+
+# A verdict alone, or in the object of a JSON schema.
+VERDICT = re.compile(r'(?:\A|(?<="))(?:yes|no|是|否)(?=\Z|"\s*\}\s*\Z)')
+OPPOSITE = {"yes": "no", "no": "yes", "是": "否", "否": "是"}
 
 # Bytes that a cut body announces but does not send.
 MISSING_BYTES = 64
@@ -96,9 +103,11 @@ def spoil_choice(kind: str, choice: Choice, tag: str | None) -> Choice:
 
 
 def spoil_text(kind: str, text: str, tag: str) -> str:
-    """Changes the tag or the surroundings of a text. Tag faults ignore texts without a tag."""
+    """Changes the tag or the surroundings of a text, or a verdict. Tag faults ignore texts without a tag."""
     if kind == "empty":
         return ""
+    if kind == "wrong_verdict":
+        return VERDICT.sub(lambda found: OPPOSITE[found[0]], text)
     if kind == "think":
         return f"<think>\nThe question is about {tag or 'the picture'}, so I look at it first.\n</think>\n\n{text}"
     if kind == "fenced":

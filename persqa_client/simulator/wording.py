@@ -11,6 +11,8 @@ CHINESE = re.compile(r"[\u3400-\u9fff]")
 
 # Questions without a tag that need no sentence: for a colour's name, or for a number from the seed.
 ONE_WORD = re.compile(r"\bone word\b|一个词", re.IGNORECASE)
+# A question whether the answer in it is right.
+YES_OR_NO = re.compile(r"\byes or no\b|“是”或“否”", re.IGNORECASE)
 RANDOM = re.compile(r"\brandom\b|随机", re.IGNORECASE)
 
 # The first matching topic counts; other questions are "plain".
@@ -34,6 +36,9 @@ LIGHT = (
     ("very bright", "非常明亮"),
 )
 LIGHT_LIMITS = (40, 90, 150, 215)
+
+# By whether the question is Chinese, and whether the answer is right.
+VERDICTS = (("no", "yes"), ("否", "是"))
 
 CHINESE_ORIENTATIONS = {"landscape": "横向", "portrait": "纵向", "square": "方形"}
 ROWS = (("top", "上"), ("middle", "中"), ("bottom", "下"))
@@ -92,6 +97,8 @@ def find_topic(question: str) -> str:
 def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed: int = 0) -> str:
     """Equal arguments give equal answers in every process. ``facts`` is None without images."""
     chinese = contains_chinese(question)
+    if YES_OR_NO.search(question):
+        return judge_answer(question, facts)
     if tag is None and RANDOM.search(question):
         return f"{draw_number(facts.digest if facts else b'', question, seed) % 10**9:09d}"
     if tag is None and facts and ONE_WORD.search(question) and find_topic(question) == "colour":
@@ -104,6 +111,14 @@ def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed:
     sentences = (CHINESE_SENTENCES if chinese else ENGLISH_SENTENCES)[find_topic(question)]
     phrases = chinese_phrases(facts) if chinese else english_phrases(facts)
     return sentences[draw_number(facts.digest, question, seed) % len(sentences)].format(tag=name, **phrases)
+
+
+def judge_answer(question: str, facts: ImageFacts | None) -> str:
+    """Whether the answer in a question names the pictures and their colours. Without pictures, no answer is right."""
+    chinese = contains_chinese(question)
+    phrases = None if facts is None else chinese_phrases(facts) if chinese else english_phrases(facts)
+    is_right = phrases is not None and phrases["pictures"] in question and phrases["colours"] in question
+    return VERDICTS[chinese][is_right]
 
 
 def draw_number(digest: bytes, question: str, seed: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_value
-from persqa_client.types import Failure, Json, Outcome, Record, SentPicture, TaskId, Usage
+from persqa_client.types import Failure, Json, Outcome, Record, SentPicture, TaskId, Usage, Verification
 
 # "qa" writes question and answer as one text, "answer" only the answer.
 OutputStyle = Literal["qa", "answer"]
@@ -51,8 +51,27 @@ def record_details(record: Record) -> Json:
         "question_id": record.question_id,
         "category": record.category,
         "pictures": [picture._asdict() for picture in record.pictures],
-        "usage": {"prompt": record.usage.prompt, "completion": record.usage.completion},
+        "usage": usage_to_json(record.usage),
+        "doubts": record.doubts,
+        "verification": None if record.verification is None else verification_to_json(record.verification),
     }
+
+
+def usage_to_json(usage: Usage) -> Json:
+    return {"prompt": usage.prompt, "completion": usage.completion}
+
+
+def verification_to_json(verification: Verification) -> Json:
+    return {
+        "verdict": verification.verdict,
+        "blind": verification.blind,
+        "requests": verification.requests,
+        "usage": usage_to_json(verification.usage),
+    }
+
+
+def verification_from_json(data: Json) -> Verification:
+    return Verification(**{**data, "usage": Usage(**data["usage"])})
 
 
 def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> bytes:
@@ -100,9 +119,14 @@ def outcome_to_json(outcome: Outcome) -> Json:
         "refused": outcome.refused,
         "usage": (usage.prompt, usage.completion),
     }
+    # Most rows have neither this nor doubts, and earlier versions wrote neither.
+    if outcome.verification is not None:
+        shared["verification"] = verification_to_json(outcome.verification)
     if isinstance(outcome, Failure):
         own: Json = {"code": outcome.code, "message": outcome.message, "stage": outcome.stage}
         return {**shared, **own, "whole_row": outcome.whole_row}
+    if outcome.doubts:
+        shared["doubts"] = outcome.doubts
     return {
         **shared,
         "kind": outcome.kind,
@@ -126,9 +150,12 @@ def outcome_from_json(data: Json) -> Outcome:
         fields = dict(data)
         fields["task_id"] = TaskId(fields.pop("row"), fields.pop("question_number"))
         fields["usage"] = Usage(*fields.pop("usage"))
+        if "verification" in fields:
+            fields["verification"] = verification_from_json(fields["verification"])
         if "code" in fields:
             return Failure(**fields)
         fields["made_good_by"] = tuple(fields["made_good_by"])
+        fields["doubts"] = tuple(fields.get("doubts", ()))
         fields["pictures"] = tuple(SentPicture(*picture) for picture in fields["pictures"])
         return Record(**fields)
     except (KeyError, TypeError) as error:

@@ -34,7 +34,11 @@ from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json, Position, TaskId
 
 # Digests of built-in texts in a run's identity. Runs of earlier versions lack them and can be resumed.
-BUILT_IN_DIGESTS = {"bank-digest": "the built-in questions", "prompts-digest": "the built-in prompts"}
+BUILT_IN_DIGESTS = {
+    "bank-digest": "the built-in questions",
+    "prompts-digest": "the built-in prompts",
+    "verify-digest": "the built-in prompts of --verify",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
-from persqa_client.types import Failure, Json, Outcome
+from persqa_client.types import Failure, Json, Outcome, Usage, Verification
 
 
 @dataclass(slots=True)
@@ -25,6 +25,14 @@ class Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     attempts: int = 0
+    # Accepted answers with doubts, and how many have each.
+    doubtful: int = 0
+    doubts: Counter[str] = field(default_factory=Counter)
+    # Latest verdicts of the model on its answers, with the verdict without the pictures: "yes/no".
+    verdicts: Counter[str] = field(default_factory=Counter)
+    # Of all verifications; included in the tokens and attempts above.
+    verification_requests: int = 0
+    verification_usage: Usage = field(default_factory=Usage)
 
     @property
     def failed_total(self) -> int:
@@ -37,11 +45,22 @@ class Tally:
         self.completion_tokens += outcome.usage.completion
         if outcome.refused is not None:
             self.re_asked[outcome.refused] += 1
+        if outcome.verification is not None:
+            self._add_verification(outcome.verification)
         if isinstance(outcome, Failure):
             self.failed[outcome.code] += 1
         else:
             self.succeeded += 1
             self.made_good_by.update(outcome.made_good_by)
+            if outcome.doubts:
+                self.doubtful += 1
+                self.doubts.update(outcome.doubts)
+
+    def _add_verification(self, verification: Verification) -> None:
+        verdict, blind = verification.verdict, verification.blind
+        self.verdicts[verdict if blind is None else f"{verdict}/{blind}"] += 1
+        self.verification_requests += verification.requests
+        self.verification_usage += verification.usage
 
     def remove_failure(self, code: str) -> None:
         """Removes a failed task that was retried. Its tokens and attempts still count."""
@@ -60,10 +79,19 @@ class Tally:
             "made_good_by": dict(self.made_good_by),
             "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
             "attempts": self.attempts,
+            "doubtful": self.doubtful,
+            "doubts": dict(self.doubts),
+            "verification": {
+                "verdicts": dict(self.verdicts),
+                "requests": self.verification_requests,
+                "tokens": asdict(self.verification_usage),
+            },
         }
 
     @classmethod
     def from_json(cls, data: Json) -> Tally:
+        # Runs of earlier versions have no counts of doubts and verifications.
+        verification = data.get("verification", {"verdicts": {}, "requests": 0, "tokens": {}})
         return cls(
             rows=data["rows"],
             tasks=data["units"],
@@ -74,4 +102,9 @@ class Tally:
             prompt_tokens=data["tokens"]["prompt"],
             completion_tokens=data["tokens"]["completion"],
             attempts=data["attempts"],
+            doubtful=data.get("doubtful", 0),
+            doubts=Counter(data.get("doubts", {})),
+            verdicts=Counter(verification["verdicts"]),
+            verification_requests=verification["requests"],
+            verification_usage=Usage(**verification["tokens"]),
         )

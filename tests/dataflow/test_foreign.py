@@ -176,3 +176,25 @@ def test_a_serving_is_asked_by_the_best_that_it_has() -> None:
 def test_one_that_is_not_ours_can_not_be_held_to_the_tag(folder: Path) -> None:
     with pytest.raises(SettingsError, match="strategy='auto'"):
         PersQAGenerator(Messages(), strategy="constrain").run(storage_of(ROWS))
+
+
+def test_answers_are_verified_with_the_pictures_and_without(folder: Path) -> None:
+    theirs = Messages(lambda number: GOOD if number < len(ROWS) else "Yes.")
+    PersQAGenerator(theirs, verify="all").run(storage_of(ROWS))
+    turns = [conversation[0]["value"] for call in theirs.calls for conversation in call]
+    asked = [turn for turn in turns if "Reply with yes or no only." in turn]
+    assert len(asked) == 2 * len(ROWS)
+    assert sum(turn.startswith("<image>") for turn in asked) == len(ROWS)
+    assert [row["output"].partition(", Answer: ")[2] for row in written()] == [GOOD] * len(ROWS)
+
+
+def test_questions_without_a_picture_have_a_call_of_their_own() -> None:
+    questions = [ForeignQuestion("s", f"q{number}", ("1.png",) * number) for number in (0, 1, 2, 3, 1, 0)]
+    sizes: list[list[int]] = []
+
+    def way(serving: Any, asked: list[ForeignQuestion]) -> list[str]:
+        sizes.append([len(question.paths) for question in asked])
+        return [question.text for question in asked]
+
+    assert ask_serving(way, object(), questions) == ["q0", "q1", "q2", "q3", "q1", "q0"]
+    assert sizes == [[0, 0], [1, 1], [2, 3]]

@@ -189,3 +189,10 @@ def test_a_wrong_setting_or_column_is_one_sentence(folder: Path, simulator: Simu
         PersQAGenerator(serving(simulator), questions=0)
     with pytest.raises(TypeError, match="temperatur"):
         PersQAGenerator(serving(simulator), temperatur=1)
+
+
+def test_answers_are_verified_with_the_flag(folder: Path) -> None:
+    with run_simulator(SimSettings(latency=0.0)) as server:
+        PersQAGenerator(serving(server), probes=False, verify="all").run(storage_of(ROWS[:1]))
+        assert server.stats()["requests"] == 3
+    assert "red" in written()[0]["output"]

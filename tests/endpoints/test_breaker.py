@@ -272,3 +272,31 @@ async def test_a_failure_that_arrives_during_a_trial_is_not_settled_by_its_answe
             await bad
         with pytest.raises(RunStopped):
             await verdict
+
+
+@pytest.mark.parametrize(("is_verification", "trial"), [(True, None), (False, 1)])
+async def test_a_verdict_on_an_answer_does_not_show_that_rows_are_answered(
+    is_verification: bool, trial: int | None
+) -> None:
+    """A trial repeats the latest request that was answered, else it asks about a built-in picture."""
+    server = Server(lambda row: refused(400, "The picture is broken.") if row == 2 else good())
+    async with serve_handler(server.handle) as url:
+        session = Session(Endpoint(base_url=f"{url}/v1", model="m"), backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF)
+        async with session, asyncio.timeout(TEST_TIMEOUT):
+            await session.complete(Request("s", (), "row 1", seed=1, is_verification=is_verification))
+            with pytest.raises(RowError):
+                await session.complete(Request("s", (), "row 2", seed=2))
+    assert server.seen[:3] == [1, 2, trial]
+
+
+async def test_a_verdict_that_is_cut_off_is_a_reply() -> None:
+    """Without a trial of the endpoint, and without more room for the answers of the run."""
+    server = Server(lambda row: unusable("" if row == 1 else "Yes, because", "length"))
+    async with serve_handler(server.handle) as url:
+        session = Session(Endpoint(base_url=f"{url}/v1", model="m"), backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF)
+        async with session, asyncio.timeout(TEST_TIMEOUT):
+            for number in (1, 2):
+                request = Request("s", (), f"row {number}", seed=1, max_tokens=64, is_verification=True)
+                assert (await session.complete(request)).attempts == 1
+            assert session.profile.initial_max_tokens is None
+    assert server.seen == [1, 2]

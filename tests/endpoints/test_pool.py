@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -360,3 +360,29 @@ async def test_another_endpoint_is_asked_about_an_image_that_prefers_this_one() 
         assert reply.source is pool.members[0]
         again = await pool.members[0].ask_another(request_for(pool, 0))
     assert (again.source, one.seen, two.seen) == (pool.members[1], 1, 1)
+
+
+async def test_a_request_about_an_answer_goes_to_the_endpoint_of_the_answer() -> None:
+    one, two = FakeServer(), FakeServer()
+    async with make_pool(one, two) as pool:
+        request = request_for(pool, 0)
+        replies = [await pool.members[1].ask_again(each) for each in (request, replace(request, pictures=()))]
+    assert [reply.source for reply in replies] == [pool.members[1]] * 2
+    assert (one.seen, two.seen) == (0, 2)
+
+
+async def test_a_request_about_an_answer_goes_elsewhere_if_its_endpoint_is_unavailable_or_fails() -> None:
+    one, two = FakeServer(), FakeServer(respond(500))
+    async with make_pool(one, two) as pool:
+        assert (await pool.members[1].ask_again(make_request(1))).source is pool.members[0]
+        pool.members[1].session.outage.close("Away.", None)
+        assert (await pool.members[1].ask_again(make_request(2))).source is pool.members[0]
+    assert (one.seen, two.seen) == (2, 1)
+
+
+async def test_a_failed_request_about_an_answer_is_no_failed_row() -> None:
+    one, two = FakeServer(fail_poison(400)), FakeServer(fail_poison(400))
+    async with make_pool(one, two) as pool:
+        with pytest.raises(RowError):
+            await pool.members[0].ask_again(replace(make_request(1, POISON), is_verification=True))
+        assert sum(account.failed_rows for account in collect_endpoint_stats(pool)) == 0

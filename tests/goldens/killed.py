@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.goldens.scenarios import PICTURES, without_messages
+from tests.goldens.scenarios import PICTURES, without_doubts, without_messages
 from tests.goldens.server import MODEL, RecordingServer
 from tests.support.commands import persqa, start
 
@@ -163,6 +163,6 @@ def results(folder: Path) -> dict[str, bytes]:
     """The output and the failure file, as they are compared."""
     failed = folder / "out.failed.jsonl"
     return {
-        "output": (folder / "out.jsonl").read_bytes(),
+        "output": without_doubts((folder / "out.jsonl").read_bytes()),
         "failed": without_messages(failed.read_bytes()) if failed.exists() else b"",
     }

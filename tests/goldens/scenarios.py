@@ -17,6 +17,7 @@ PICTURES = HERE / "pictures"
 INPUTS = HERE / "inputs"
 REQUESTS = HERE / "requests"
 
+DOUBTS = re.compile(rb',"doubts":\[[^\]]*\],"verification":null(?=\}\}\n)')
 MESSAGE = re.compile(rb'(.*"error": ?\{"code":"\w+",)"message":"(?:[^"\\]|\\.)+"')
 
 
@@ -103,9 +104,14 @@ def play(scenario: Scenario, folder: Path) -> tuple[RecordingServer, dict[str, b
     assert result.returncode == 1, result.stderr
     return server, {
         "requests": "".join(f"{line}\n" for line in server.lines()).encode(),
-        "output": (folder / "out.jsonl").read_bytes(),
+        "output": without_doubts((folder / "out.jsonl").read_bytes()),
         "failed": without_messages((folder / "out.failed.jsonl").read_bytes()),
     }
+
+
+def without_doubts(output: bytes) -> bytes:
+    """An output without the members of the details that came after the recording."""
+    return DOUBTS.sub(b"", output)
 
 
 def without_messages(failures: bytes) -> bytes:

@@ -25,7 +25,8 @@ GOLDEN = HERE / "surfaces.json"
 ROOT = HERE.parent.parent
 PACKAGE = Path(persqa_client.__file__).parent
 MAPPINGS = (
-    "identity.extra-body", "counts.failed", "counts.re_asked", "counts.made_good_by", "server.constraints",
+    "identity.extra-body", "counts.failed", "counts.re_asked", "counts.made_good_by", "counts.doubts",
+    "counts.verification.verdicts", "server.constraints",
     "server.prefills", "versions",
 )  # fmt: skip
 """Keys of the run file whose own keys are data."""

@@ -8,13 +8,17 @@ import re
 
 import pytest
 
+from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
 from persqa_client.client.dialect import Dialect
 from persqa_client.config import Endpoint as Address
 from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.session import Session
 from persqa_client.probing.vision import make_colour_image
-from persqa_client.types import Request, Turn
+from persqa_client.questions.bank import Bank
+from persqa_client.questions.tasks import TaskMaker
+from persqa_client.questions.verification import build_verification_prompt
+from persqa_client.types import Request, Row, TaskId, Turn
 from tests.live.endpoints import LiveEndpoint
 
 PATTERN = r"<mam>[\s\S]{5,60}"
@@ -34,8 +38,9 @@ async def ask(endpoint: LiveEndpoint, dialect: Dialect, **more: object) -> list[
     key = find_api_key(endpoint.base_url, endpoint.key_env, os.environ)
     async with Session(Address(base_url=endpoint.base_url, model=endpoint.model, api_key=key)) as session:
         session.profile.dialect = dialect
+        fields = {"prompt": "What is <mam> like?", "max_tokens": 128, **more}
         requests = (
-            Request("You look closely.", (PICTURE,), "What is <mam> like?", seed=seed, max_tokens=128, **more)  # type: ignore[arg-type]
+            Request("You look closely.", (PICTURE,), seed=seed, **fields)  # type: ignore[arg-type]
             for seed in range(ANSWERS)
         )
         replies = await asyncio.gather(*map(session.complete, requests))
@@ -51,6 +56,18 @@ async def test_every_answer_is_held_to_the_pattern_and_comes_out_bare(endpoint: 
     texts = [reply.completion.text for reply in replies]
     assert [text for text in texts if not re.fullmatch(PATTERN, text)] == []
     assert len(set(texts)) > ANSWERS // 2
+
+
+@pytest.mark.parametrize(("question", "pattern"), [("What is <mam> doing?", "yes|no"), ("<mam>在做什么？", "是|否")])
+async def test_every_verdict_is_yes_or_no(endpoint: LiveEndpoint, question: str, pattern: str) -> None:
+    tasks = TaskMaker("<mam>", 0, Bank.build("human"), TAGGED_ANSWER_CHECKS)
+    task = tasks.make_task(Row(1, b"{}", ("1.jpg",), question=question), TaskId(1))
+    prompt, built = build_verification_prompt(task, "<mam>在看书。" if pattern == "是|否" else "<mam> reads.")
+    replies = await ask(endpoint, Dialect(constraint="structured_outputs"), prompt=prompt, pattern=built)
+
+    assert built == pattern
+    assert {reply.completion.text for reply in replies} <= set(pattern.split("|"))
+    assert max(reply.completion.usage.completion for reply in replies) <= 8
 
 
 async def test_an_answer_goes_on_from_its_beginning_also_when_asked_again(endpoint: LiveEndpoint) -> None:

@@ -89,6 +89,9 @@ class TwoEndpoints:
     async def complete(self, request: Request) -> Reply:
         return replace(await self.here.complete(request), source=self)
 
+    async def ask_again(self, request: Request) -> Reply:
+        return await self.complete(request)
+
     async def ask_another(self, request: Request) -> Reply:
         return await self.there.complete(request)
 

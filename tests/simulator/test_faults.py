@@ -141,3 +141,11 @@ def test_a_reasoning_block_precedes_the_answer() -> None:
     text = str(spoil_choice("think", Choice("<mam> is here."), "<mam>").text)
     assert text.startswith("<think>\n")
     assert text.endswith("</think>\n\n<mam> is here.")
+
+
+@pytest.mark.parametrize(
+    ("text", "spoilt"),
+    [("yes", "no"), ("否", "是"), ('{ "answer":\n"no" }', '{ "answer":\n"yes" }'), ("<mam> says no", "<mam> says no")],
+)
+def test_a_wrong_verdict_is_the_opposite(text: str, spoilt: str) -> None:
+    assert spoil_choice("wrong_verdict", Choice(text), "<mam>") == Choice(spoilt)

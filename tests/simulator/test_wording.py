@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from persqa_client.simulator.vision import COLOURS, ImageFacts
@@ -63,3 +65,15 @@ def test_several_images_are_named_with_their_sizes() -> None:
 
 def test_all_colours_have_names_of_their_own_in_both_languages() -> None:
     assert len({chinese for chinese, _ in COLOURS.values()}) == len(COLOURS)
+
+
+@pytest.mark.parametrize(("name", "verdicts"), [("doing", ("yes", "no")), ("plain", ("是", "否"))])
+def test_it_says_whether_an_answer_names_what_the_picture_shows(name: str, verdicts: tuple[str, str]) -> None:
+    english = verdicts[0] == "yes"
+    question = QUESTIONS[name][not english]
+    asks = "Is this answer right? Reply with yes or no only." if english else "正确吗？只回答“是”或“否”。"
+    for seed in range(4):
+        shown = f"{question}\n{write_answer('<mam>', question, FACTS, seed)}\n{asks}"
+        assert write_answer("<mam>", shown, FACTS) == verdicts[0]
+        assert write_answer("<mam>", shown, replace(FACTS, width=641)) == verdicts[1]
+        assert write_answer("<mam>", shown, None) == verdicts[1]

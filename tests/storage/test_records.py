@@ -19,7 +19,7 @@ from persqa_client.storage.records import (
     render_failure,
     render_record,
 )
-from persqa_client.types import Failure, Outcome, Record, SentPicture, TaskId, Usage
+from persqa_client.types import Failure, Outcome, Record, SentPicture, TaskId, Usage, Verification
 
 RECORD = Record(
     task_id=TaskId(3, 1),
@@ -86,7 +86,38 @@ def test_details_follow_the_answer() -> None:
         "category": "human",
         "pictures": [{"media_type": "image/jpeg", "width": 40, "height": 30, "bytes": 800, "tokens": 4}],
         "usage": {"prompt": 900, "completion": 12},
+        "doubts": [],
+        "verification": None,
     }
+
+
+def test_details_have_doubts_and_the_verdicts() -> None:
+    record = replace(RECORD, doubts=("hedged",), verification=Verification("yes", "no", 2, Usage(300, 2)))
+    line = render_record(LINE, record, output_key="pers_qa", style="qa", details=True)
+    meta = json.loads(line)["pers_qa_meta"]
+    assert (meta["doubts"], meta["verification"]) == (
+        ["hedged"],
+        {"verdict": "yes", "blind": "no", "requests": 2, "usage": {"prompt": 300, "completion": 2}},
+    )
+
+
+@pytest.mark.parametrize("outcome", [RECORD, FAILURE], ids=["record", "failure"])
+def test_outcomes_of_earlier_versions_have_no_doubts_and_were_not_verified(outcome: Outcome) -> None:
+    fields = outcome_to_json(outcome)
+    assert fields.keys().isdisjoint({"doubts", "verification"})
+    assert outcome_from_json(fields) == outcome
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        replace(RECORD, doubts=("short", "unverified"), verification=Verification("failed", requests=5)),
+        replace(FAILURE, verification=Verification("no", "yes", 4, Usage(600, 4))),
+    ],
+    ids=["record", "failure"],
+)
+def test_doubts_and_verdicts_are_in_the_journal(outcome: Outcome) -> None:
+    assert outcome_from_json(load_object(dump_compact(outcome_to_json(outcome)))) == outcome
 
 
 def test_data_urls_in_the_row_stay_unchanged() -> None:

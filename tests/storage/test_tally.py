@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Failure, Record, TaskId, Usage
+from persqa_client.types import Failure, Record, TaskId, Usage, Verification
 
 
 def make_record(row: int, **more: object) -> Record:
@@ -32,8 +32,32 @@ def test_tasks_tokens_and_attempts_are_make_tally() -> None:
         "made_good_by": {"repair": 2, "re-ask": 1},
         "tokens": {"prompt": 35, "completion": 7},
         "attempts": 6,
+        "doubtful": 0,
+        "doubts": {},
+        "verification": {"verdicts": {}, "requests": 0, "tokens": {"prompt": 0, "completion": 0}},
     }
     assert make_tally().failed_total == 3
+
+
+def test_doubts_are_counted_for_accepted_answers_and_verdicts_for_all() -> None:
+    tally = make_tally()
+    tally.add(make_record(6, doubts=("hedged", "short"), verification=Verification("yes", "yes", 2, Usage(30, 2))))
+    tally.add(make_record(7, doubts=("short", "unverified"), verification=Verification("failed", None, 5)))
+    tally.add(Failure(TaskId(8), "not_verified", "…", verification=Verification("no", "no", 4, Usage(60, 4))))
+    counts = tally.to_json()
+    assert (counts["doubtful"], counts["doubts"]) == (2, {"hedged": 1, "short": 2, "unverified": 1})
+    assert counts["verification"] == {
+        "verdicts": {"yes/yes": 1, "failed": 1, "no/no": 1},
+        "requests": 11,
+        "tokens": {"prompt": 90, "completion": 6},
+    }
+    assert Tally.from_json(load_object(dump_compact(counts))) == tally
+
+
+def test_the_counts_of_an_earlier_version_have_no_doubts() -> None:
+    counts = make_tally().to_json()
+    del counts["doubtful"], counts["doubts"], counts["verification"]
+    assert Tally.from_json(counts) == make_tally()
 
 
 def test_counts_come_back_from_json() -> None:
