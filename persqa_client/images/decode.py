@@ -23,6 +23,7 @@ from persqa_client.errors import RowError
 from persqa_client.images.colour import flatten_to_8_bit
 from persqa_client.images.heif import unlink_metadata
 from persqa_client.images.orientation import apply_orientation, read_exif_orientation
+from persqa_client.images.profiles import convert_lab_to_srgb, convert_to_srgb, profile_mode
 from persqa_client.images.references import name_reference_in_errors
 from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
 from persqa_client.images.webp import is_lossless_webp
@@ -60,8 +61,10 @@ DECODER_ERRORS = (
 )
 
 
-def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) -> EncodedImage:
-    """Re-encodes the first frame as JPEG, or as PNG if it is a small drawing or too long for JPEG.
+def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, profile: bytes = b"") -> EncodedImage:
+    """Re-encodes the first frame as JPEG in sRGB, or as PNG if it is a small drawing or too long for JPEG.
+
+    ``profile``: the ICC profile of a format that is stripped of its metadata.
 
     Raises RowError ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or ``image_bomb``, without the
     image's name.
@@ -71,8 +74,6 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) 
             data = unlink_metadata(data)
         opened = OPENERS[format](io.BytesIO(data))
     check_dimensions(*opened.size, format)
-    if opened.mode == "LAB":
-        raise RowError("image_unsupported", "has CIELAB colours; save it as RGB first.")
     if format == "AVIF":
         # Decoders rotate TIFF (Pillow) and HEIC (libheif); GIF and BMP have no orientation.
         orientation = read_exif_orientation(opened.info.get("exif", b""))
@@ -85,9 +86,17 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) 
     if format == "HEIC":
         # libheif may decode to another size than the header's.
         target = fit_size(opened.size, max_pixels)
-    image = flatten_to_8_bit(opened, data)
+    profile = profile or opened.info.get("icc_profile") or b""
+    has_inks = opened.mode == "CMYK" == profile_mode(profile)
+    if opened.mode == "LAB":
+        image: Image.Image = convert_lab_to_srgb(opened)
+        profile = b""
+    else:
+        image = opened if has_inks else flatten_to_8_bit(opened, data)
     is_small = max(min(image.size, target)) < SMALL_SIDE
-    image = apply_orientation(resize(image, target), orientation)
+    # Converted at the smaller size, which is faster.
+    image = convert_to_srgb(resize(image, target), profile)
+    image = apply_orientation(image, orientation)
     return encode_image(image, lossless=is_small and format in DRAWING_FORMATS)
 
 

@@ -17,9 +17,12 @@ from persqa_client.images.orientation import read_exif_orientation
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 STUFFED = b"\xff\x00"  # the byte 0xFF in entropy-coded data
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # except stuffed 0xFF, restart markers and fill bytes
-TEM, SOI, EOI, SOS, APP0, APP1, APP14 = 0x01, 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
+TEM, SOI, EOI, SOS, APP0, APP1, APP2, APP14 = 0x01, 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the others are DHT, JPG, DAC
 FRAME_HEADER = Struct(">BHHB")  # bits per sample, height, width, channels
+# Before each part of an ICC profile, with the number of the part and of all parts (ICC.1:2022, annex B.4).
+ICC_SIGNATURE = b"ICC_PROFILE\0"
+ICC_HEADER = len(ICC_SIGNATURE) + 2
 COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: supported by every decoder
 
 
@@ -29,6 +32,7 @@ def strip_jpeg(data: bytes) -> StrippedImage:
     frame: bytes | None = None
     plain_frame = False
     exif = b""
+    profile_parts: dict[int, bytes] = {}
     last, scanning, scans = 0, False, 0
     for code, start, end in iterate_segments(data):
         if scanning:
@@ -38,6 +42,9 @@ def strip_jpeg(data: bytes) -> StrippedImage:
             frame, plain_frame = data[start + 4 : end], code in COMMON_FRAMES
         elif code == APP1 and not exif and data.startswith(b"Exif\0\0", start + 4, end):
             exif = data[start + 10 : end]
+        elif code == APP2 and data.startswith(ICC_SIGNATURE, start + 4, end):
+            content = data[start + 4 : end]
+            profile_parts.setdefault(content[len(ICC_SIGNATURE)], content[ICC_HEADER:])
         # Bytes after other segments than SOS belong to no scan; decoders skip them.
         last, scanning = end, code == SOS
         scans += scanning
@@ -50,7 +57,8 @@ def strip_jpeg(data: bytes) -> StrippedImage:
     # Without changes `data` itself is returned: a copy costs as much as reading the file.
     stripped = data if unchanged else b"".join(pieces)
     orientation = read_exif_orientation(exif) if exif else 1
-    return StrippedImage(stripped, width, height, plain, orientation)
+    profile = b"".join(profile_parts[number] for number in sorted(profile_parts))
+    return StrippedImage(stripped, width, height, plain, orientation, profile)
 
 
 def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:

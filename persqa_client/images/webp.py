@@ -34,7 +34,8 @@ def strip_webp(data: bytes) -> StrippedImage:
     plain = opaque and not first.keys() & {b"ALPH", b"ANIM", b"ANMF"}
     if plain:
         kept = [(name, content) for name, content in kept if name == bitstream][:1]
-    return StrippedImage(build_webp(kept), width, height, plain, read_exif_orientation(first.get(b"EXIF", b"")))
+    orientation = read_exif_orientation(first.get(b"EXIF", b""))
+    return StrippedImage(build_webp(kept), width, height, plain, orientation, first.get(b"ICCP", b""))
 
 
 def iterate_riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

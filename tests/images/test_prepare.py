@@ -291,11 +291,6 @@ def test_an_image_of_another_format_is_unsupported(tmp_path: Path) -> None:
     assert error_code(b"8BPS\0\1" + bytes(99), tmp_path, name="a.jpg") == "image_unsupported"
 
 
-def test_cielab_colours_are_unsupported(tmp_path: Path) -> None:
-    lab = Image.frombytes("LAB", (70, 70), bytes(3 * 70 * 70))
-    assert error_code(encode(lab, "TIFF"), tmp_path) == "image_unsupported"
-
-
 @pytest.mark.parametrize("part", [0.03, 0.3, 0.6, 0.98])
 @pytest.mark.parametrize("kind", [*FILES, "HEIC"])
 def test_a_truncated_file_is_rejected(kind: str, part: float, tmp_path: Path) -> None:
