@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import struct
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from pi_heif import HeifImageFile
-from PIL import Image
+from PIL import Image, ImagePalette
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, COLORMAP, PLANAR_CONFIGURATION, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
@@ -34,6 +35,7 @@ JPEG_QUALITY = 90
 JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 # Smaller drawings become PNG: JPEG would blur them without saving bytes.
 SMALL_SIDE = 64
+SEPARATE_PLANES = 2  # value of PLANAR_CONFIGURATION
 DRAWING_FORMATS = frozenset({"PNG", "GIF", "BMP"})
 # The smallest image to which a limit of bytes reduces a larger one; with fewer pixels, models do not recognise much.
 SMALLEST_PIXELS = 256 * 256
@@ -61,6 +63,13 @@ DECODER_ERRORS = (
 )
 
 
+# In messages of Pillow and pi-heif about files that are whole.
+UNSUPPORTED_KIND = re.compile(
+    r"unsupported|not supported|cannot handle|unknown (?:pixel mode|data organization)|no decoding plugin",
+    re.IGNORECASE,
+)
+
+
 def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, profile: bytes = b"") -> EncodedImage:
     """Re-encodes the first frame as JPEG in sRGB, or as PNG if it is a small drawing or too long for JPEG.
 
@@ -74,6 +83,8 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
             data = unlink_metadata(data)
         opened = OPENERS[format](io.BytesIO(data))
     check_dimensions(*opened.size, format)
+    if isinstance(opened, TiffImageFile):
+        prepare_tiff(opened)
     if format == "AVIF":
         # Decoders rotate TIFF (Pillow) and HEIC (libheif); GIF and BMP have no orientation.
         orientation = read_exif_orientation(opened.info.get("exif", b""))
@@ -100,6 +111,16 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
     return encode_image(image, lossless=is_small and format in DRAWING_FORMATS)
 
 
+def prepare_tiff(opened: TiffImageFile) -> None:
+    """Works around Pillow, which reads planes of 16 bits as noise, and colour maps from 0 to 255 as black."""
+    tags = opened.tag_v2
+    if tags.get(PLANAR_CONFIGURATION) == SEPARATE_PLANES and max(tags.get(BITSPERSAMPLE, (1,))) > 8:
+        raise unsupported_error("TIFF", "more than 8 bits in separate planes")
+    colours = tags.get(COLORMAP, ())
+    if opened.mode in ("P", "PA") and colours and max(colours) <= 255:
+        opened.palette = ImagePalette.raw("RGB;L", bytes(colours))
+
+
 @contextmanager
 def decoder_errors(format: str) -> Iterator[None]:
     """Use it only around decoder calls, so that bugs are not reported as damage."""
@@ -110,7 +131,13 @@ def decoder_errors(format: str) -> Iterator[None]:
             "image_bomb", f"decodes to more pixels than its header says; {describe_pixel_limit()}."
         ) from error
     except DECODER_ERRORS as error:
+        if UNSUPPORTED_KIND.search(str(error)):
+            raise unsupported_error(format, str(error)) from error
         raise truncated_error(format) from error
+
+
+def unsupported_error(format: str, reason: str) -> RowError:
+    return RowError("image_unsupported", f"is a {format} of a kind that is not supported ({reason}); save it as PNG.")
 
 
 def check_dimensions(width: int, height: int, format: str) -> None:
