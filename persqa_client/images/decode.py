@@ -36,6 +36,12 @@ JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 # Smaller drawings become PNG: JPEG would blur them without saving bytes.
 SMALL_SIDE = 64
 SEPARATE_PLANES = 2  # value of PLANAR_CONFIGURATION
+# Chroma subsampling of Pillow's JPEGs: 4:4:4, and its default.
+FULL_COLOUR, DEFAULT_COLOUR = 0, -1
+LOSSLESS_FORMATS = frozenset({"PNG", "GIF", "BMP", "TIFF"})
+GRAPHIC_MODES = frozenset({"1", "P", "PA", "LA", "RGBA", "RGBa", "La"})
+FEW_COLOURS = 256
+MAX_PNG_RATIO = 1.5
 DRAWING_FORMATS = frozenset({"PNG", "GIF", "BMP"})
 # The smallest image to which a limit of bytes reduces a larger one; with fewer pixels, models do not recognise much.
 SMALLEST_PIXELS = 256 * 256
@@ -104,11 +110,25 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
         profile = b""
     else:
         image = opened if has_inks else flatten_to_8_bit(opened, data)
-    is_small = max(min(image.size, target)) < SMALL_SIDE
+    is_small = max(min(image.size, target)) < SMALL_SIDE and format in DRAWING_FORMATS
+    is_lossless = format in LOSSLESS_FORMATS or (format == "WEBP" and is_lossless_webp(data))
+    is_graphic = is_lossless and has_few_colours(opened.mode, image)
     # Converted at the smaller size, which is faster.
     image = convert_to_srgb(resize(image, target), profile)
     image = apply_orientation(image, orientation)
-    return encode_image(image, lossless=is_small and format in DRAWING_FORMATS)
+    return encode_graphic(image) if is_graphic and not is_small else encode_image(image, lossless=is_small)
+
+
+def has_few_colours(mode: str, image: Image.Image) -> bool:
+    """Whether a lossless file is a drawing, a chart or a screenshot rather than a photo."""
+    return mode in GRAPHIC_MODES or image.getcolors(FEW_COLOURS) is not None
+
+
+def encode_graphic(image: Image.Image) -> EncodedImage:
+    """Keeps edges and thin lines sharp: as PNG unless that is large, else as JPEG with all its colours."""
+    jpeg = encode_image(image, subsampling=FULL_COLOUR)
+    png = encode_image(image, lossless=True)
+    return png if len(png.data) <= MAX_PNG_RATIO * len(jpeg.data) else jpeg
 
 
 def prepare_tiff(opened: TiffImageFile) -> None:
@@ -181,13 +201,15 @@ def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image.resize(size, Image.Resampling.BICUBIC if grows else Image.Resampling.LANCZOS)
 
 
-def encode_image(image: Image.Image, *, lossless: bool = False, quality: int = JPEG_QUALITY) -> EncodedImage:
+def encode_image(
+    image: Image.Image, *, lossless: bool = False, quality: int = JPEG_QUALITY, subsampling: int = DEFAULT_COLOUR
+) -> EncodedImage:
     """As PNG if ``lossless`` or too long for JPEG, else as JPEG."""
     # Pillow would copy `info` (GIF comments, profiles) to the new file.
     image.info.clear()
     format = "PNG" if lossless or max(image.size) > JPEG_MAX_SIDE else "JPEG"
     out = io.BytesIO()
-    image.save(out, format, quality=quality)
+    image.save(out, format, quality=quality, subsampling=subsampling)
     return EncodedImage(out.getvalue(), f"image/{format.lower()}", *image.size)
 
 
