@@ -15,6 +15,7 @@ from pathlib import Path
 from persqa_client.errors import RowError
 from persqa_client.images.containers import StrippedImage, TruncatedImage, check_bmp, check_gif, check_tiff
 from persqa_client.images.decode import check_dimensions, fit_size, reencode_image, truncated_error
+from persqa_client.images.endings import restore_end
 from persqa_client.images.formats import SUPPORTED, describe_content, detect_format, is_unsupported_image
 from persqa_client.images.heif import check_heif
 from persqa_client.images.jpeg import strip_jpeg
@@ -88,15 +89,19 @@ def parse_image(reference: str, data: bytes) -> SourceImage:
         if format is None:
             code = "image_unsupported" if is_unsupported_image(data) else "image_not_a_picture"
             raise RowError(code, f"is {describe_content(data)}; {SUPPORTED}.")
+        is_whole = True
         try:
             stripped = strip_metadata(data, format)
         except TruncatedImage as error:
-            raise truncated_error(format) from error
+            data, is_whole = restore_end(data, format) or b"", False
+            if not data:
+                raise truncated_error(format) from error
+            stripped = strip_metadata(data, format)
         if stripped is None:
             return SourceImage(reference, format, data)
         check_dimensions(stripped.width, stripped.height, format)
     profile = stripped.profile if changes_colours(stripped.profile) else b""
-    is_plain = stripped.plain and stripped.orientation == 1 and not profile
+    is_plain = is_whole and stripped.plain and stripped.orientation == 1 and not profile
     plain_size = (stripped.width, stripped.height) if is_plain else None
     return SourceImage(reference, format, stripped.data, stripped.orientation, profile, plain_size)
 
