@@ -23,7 +23,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from persqa_client.errors import RowError
 from persqa_client.images.colour import flatten_to_8_bit
 from persqa_client.images.heif import unlink_metadata
-from persqa_client.images.orientation import apply_orientation, read_exif_orientation
+from persqa_client.images.orientation import apply_orientation, read_orientation
 from persqa_client.images.profiles import convert_lab_to_srgb, convert_to_srgb, profile_mode
 from persqa_client.images.references import name_reference_in_errors
 from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
@@ -93,7 +93,7 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
         prepare_tiff(opened)
     if format == "AVIF":
         # Decoders rotate TIFF (Pillow) and HEIC (libheif); GIF and BMP have no orientation.
-        orientation = read_exif_orientation(opened.info.get("exif", b""))
+        orientation = read_orientation(opened.info.get("exif", b""), opened.info.get("xmp", b""))
     target = fit_size(opened.size, max_pixels)
     with decoder_errors(format):
         if format == "JPEG":

@@ -12,7 +12,7 @@ from struct import Struct
 import stringzilla
 
 from persqa_client.images.containers import StrippedImage, TruncatedImage
-from persqa_client.images.orientation import read_exif_orientation
+from persqa_client.images.orientation import read_orientation
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 STUFFED = b"\xff\x00"  # the byte 0xFF in entropy-coded data
@@ -22,6 +22,7 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame mar
 # Tables, comments and application segments may stand between two scans, and DNL after the first one.
 AFTER_A_SCAN = {bytes((code,)) for code in (0xC4, 0xCC, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE)}
 FRAME_HEADER = Struct(">BHHB")  # bits per sample, height, width, channels
+XMP_SIGNATURE = b"http://ns.adobe.com/xap/1.0/\0"
 # Before each part of an ICC profile, with the number of the part and of all parts (ICC.1:2022, annex B.4).
 ICC_SIGNATURE = b"ICC_PROFILE\0"
 ICC_HEADER = len(ICC_SIGNATURE) + 2
@@ -33,7 +34,7 @@ def strip_jpeg(data: bytes) -> StrippedImage:
     pieces: list[bytes | memoryview] = [JPEG_START]
     frame: bytes | None = None
     plain_frame = False
-    exif = b""
+    exif = xmp = b""
     profile_parts: dict[int, bytes] = {}
     last, scanning, scans = 0, False, 0
     for code, start, end in iterate_segments(data):
@@ -44,6 +45,8 @@ def strip_jpeg(data: bytes) -> StrippedImage:
             frame, plain_frame = data[start + 4 : end], code in COMMON_FRAMES
         elif code == APP1 and not exif and data.startswith(b"Exif\0\0", start + 4, end):
             exif = data[start + 10 : end]
+        elif code == APP1 and not xmp and data.startswith(XMP_SIGNATURE, start + 4, end):
+            xmp = data[start + 4 + len(XMP_SIGNATURE) : end]
         elif code == APP2 and data.startswith(ICC_SIGNATURE, start + 4, end):
             content = data[start + 4 : end]
             profile_parts.setdefault(content[len(ICC_SIGNATURE)], content[ICC_HEADER:])
@@ -58,7 +61,7 @@ def strip_jpeg(data: bytes) -> StrippedImage:
     unchanged = sum(map(len, pieces)) == len(data) and all(isinstance(piece, memoryview) for piece in pieces[1:])
     # Without changes `data` itself is returned: a copy costs as much as reading the file.
     stripped = data if unchanged else b"".join(pieces)
-    orientation = read_exif_orientation(exif) if exif else 1
+    orientation = read_orientation(exif, xmp)
     profile = b"".join(profile_parts[number] for number in sorted(profile_parts))
     return StrippedImage(stripped, width, height, plain, orientation, profile)
 
