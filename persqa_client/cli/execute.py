@@ -99,7 +99,9 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run
         assert settings.output is not None
         source = open_source(settings.input, settings.recipe.image_key)
         if not has_more_rows(source, START_POSITION) and not settings.output.exists():
-            print_message(f"{settings.input} has no {'images' if settings.input.is_dir() else 'rows'}: nothing to do.")
+            if settings.input.is_dir():
+                raise SettingsError(" ".join((f"{settings.input} has no images.", *source.warnings())))
+            print_message(f"{settings.input} has no rows: nothing to do.")
             raise typer.Exit(EXIT_OK)
         if dry_run:
             print_requests(settings, source)

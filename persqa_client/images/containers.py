@@ -25,6 +25,7 @@ class StrippedImage:
     height: int
     plain: bool  # 8-bit grey or RGB, opaque, not animated, in an encoding that every decoder supports
     orientation: int  # EXIF orientation, 1 to 8; 1 is upright and the default
+    profile: bytes = b""  # ICC profile, which is not in ``data``
 
 
 def read_uint(data: bytes, offset: int, size: int, order: ByteOrder = "big") -> int:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import struct
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from pi_heif import HeifImageFile
-from PIL import Image
+from PIL import Image, ImagePalette
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, COLORMAP, PLANAR_CONFIGURATION, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
 from persqa_client.images.colour import flatten_to_8_bit
 from persqa_client.images.heif import unlink_metadata
-from persqa_client.images.orientation import apply_orientation, read_exif_orientation
+from persqa_client.images.orientation import apply_orientation, read_orientation
+from persqa_client.images.profiles import convert_lab_to_srgb, convert_to_srgb, profile_mode
 from persqa_client.images.references import name_reference_in_errors
 from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
 from persqa_client.images.webp import is_lossless_webp
@@ -33,6 +35,13 @@ JPEG_QUALITY = 90
 JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 # Smaller drawings become PNG: JPEG would blur them without saving bytes.
 SMALL_SIDE = 64
+SEPARATE_PLANES = 2  # value of PLANAR_CONFIGURATION
+# Chroma subsampling of Pillow's JPEGs: 4:4:4, and its default.
+FULL_COLOUR, DEFAULT_COLOUR = 0, -1
+LOSSLESS_FORMATS = frozenset({"PNG", "GIF", "BMP", "TIFF"})
+GRAPHIC_MODES = frozenset({"1", "P", "PA", "LA", "RGBA", "RGBa", "La"})
+FEW_COLOURS = 256
+MAX_PNG_RATIO = 1.5
 DRAWING_FORMATS = frozenset({"PNG", "GIF", "BMP"})
 # The smallest image to which a limit of bytes reduces a larger one; with fewer pixels, models do not recognise much.
 SMALLEST_PIXELS = 256 * 256
@@ -60,8 +69,17 @@ DECODER_ERRORS = (
 )
 
 
-def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) -> EncodedImage:
-    """Re-encodes the first frame as JPEG, or as PNG if it is a small drawing or too long for JPEG.
+# In messages of Pillow and pi-heif about files that are whole.
+UNSUPPORTED_KIND = re.compile(
+    r"unsupported|not supported|cannot handle|unknown (?:pixel mode|data organization)|no decoding plugin",
+    re.IGNORECASE,
+)
+
+
+def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, profile: bytes = b"") -> EncodedImage:
+    """Re-encodes the first frame as JPEG in sRGB, or as PNG if it is a small drawing or too long for JPEG.
+
+    ``profile``: the ICC profile of a format that is stripped of its metadata.
 
     Raises RowError ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or ``image_bomb``, without the
     image's name.
@@ -71,11 +89,11 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) 
             data = unlink_metadata(data)
         opened = OPENERS[format](io.BytesIO(data))
     check_dimensions(*opened.size, format)
-    if opened.mode == "LAB":
-        raise RowError("image_unsupported", "has CIELAB colours; save it as RGB first.")
+    if isinstance(opened, TiffImageFile):
+        prepare_tiff(opened)
     if format == "AVIF":
         # Decoders rotate TIFF (Pillow) and HEIC (libheif); GIF and BMP have no orientation.
-        orientation = read_exif_orientation(opened.info.get("exif", b""))
+        orientation = read_orientation(opened.info.get("exif", b""), opened.info.get("xmp", b""))
     target = fit_size(opened.size, max_pixels)
     with decoder_errors(format):
         if format == "JPEG":
@@ -85,10 +103,42 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int) 
     if format == "HEIC":
         # libheif may decode to another size than the header's.
         target = fit_size(opened.size, max_pixels)
-    image = flatten_to_8_bit(opened, data)
-    is_small = max(min(image.size, target)) < SMALL_SIDE
-    image = apply_orientation(resize(image, target), orientation)
-    return encode_image(image, lossless=is_small and format in DRAWING_FORMATS)
+    profile = profile or opened.info.get("icc_profile") or b""
+    has_inks = opened.mode == "CMYK" == profile_mode(profile)
+    if opened.mode == "LAB":
+        image: Image.Image = convert_lab_to_srgb(opened)
+        profile = b""
+    else:
+        image = opened if has_inks else flatten_to_8_bit(opened, data)
+    is_small = max(min(image.size, target)) < SMALL_SIDE and format in DRAWING_FORMATS
+    is_lossless = format in LOSSLESS_FORMATS or (format == "WEBP" and is_lossless_webp(data))
+    is_graphic = is_lossless and has_few_colours(opened.mode, image)
+    # Converted at the smaller size, which is faster.
+    image = convert_to_srgb(resize(image, target), profile)
+    image = apply_orientation(image, orientation)
+    return encode_graphic(image) if is_graphic and not is_small else encode_image(image, lossless=is_small)
+
+
+def has_few_colours(mode: str, image: Image.Image) -> bool:
+    """Whether a lossless file is a drawing, a chart or a screenshot rather than a photo."""
+    return mode in GRAPHIC_MODES or image.getcolors(FEW_COLOURS) is not None
+
+
+def encode_graphic(image: Image.Image) -> EncodedImage:
+    """Keeps edges and thin lines sharp: as PNG unless that is large, else as JPEG with all its colours."""
+    jpeg = encode_image(image, subsampling=FULL_COLOUR)
+    png = encode_image(image, lossless=True)
+    return png if len(png.data) <= MAX_PNG_RATIO * len(jpeg.data) else jpeg
+
+
+def prepare_tiff(opened: TiffImageFile) -> None:
+    """Works around Pillow, which reads planes of 16 bits as noise, and colour maps from 0 to 255 as black."""
+    tags = opened.tag_v2
+    if tags.get(PLANAR_CONFIGURATION) == SEPARATE_PLANES and max(tags.get(BITSPERSAMPLE, (1,))) > 8:
+        raise unsupported_error("TIFF", "more than 8 bits in separate planes")
+    colours = tags.get(COLORMAP, ())
+    if opened.mode in ("P", "PA") and colours and max(colours) <= 255:
+        opened.palette = ImagePalette.raw("RGB;L", bytes(colours))
 
 
 @contextmanager
@@ -101,7 +151,13 @@ def decoder_errors(format: str) -> Iterator[None]:
             "image_bomb", f"decodes to more pixels than its header says; {describe_pixel_limit()}."
         ) from error
     except DECODER_ERRORS as error:
+        if UNSUPPORTED_KIND.search(str(error)):
+            raise unsupported_error(format, str(error)) from error
         raise truncated_error(format) from error
+
+
+def unsupported_error(format: str, reason: str) -> RowError:
+    return RowError("image_unsupported", f"is a {format} of a kind that is not supported ({reason}); save it as PNG.")
 
 
 def check_dimensions(width: int, height: int, format: str) -> None:
@@ -145,13 +201,15 @@ def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image.resize(size, Image.Resampling.BICUBIC if grows else Image.Resampling.LANCZOS)
 
 
-def encode_image(image: Image.Image, *, lossless: bool = False, quality: int = JPEG_QUALITY) -> EncodedImage:
+def encode_image(
+    image: Image.Image, *, lossless: bool = False, quality: int = JPEG_QUALITY, subsampling: int = DEFAULT_COLOUR
+) -> EncodedImage:
     """As PNG if ``lossless`` or too long for JPEG, else as JPEG."""
     # Pillow would copy `info` (GIF comments, profiles) to the new file.
     image.info.clear()
     format = "PNG" if lossless or max(image.size) > JPEG_MAX_SIDE else "JPEG"
     out = io.BytesIO()
-    image.save(out, format, quality=quality)
+    image.save(out, format, quality=quality, subsampling=subsampling)
     return EncodedImage(out.getvalue(), f"image/{format.lower()}", *image.size)
 
 

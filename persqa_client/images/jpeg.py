@@ -12,14 +12,20 @@ from struct import Struct
 import stringzilla
 
 from persqa_client.images.containers import StrippedImage, TruncatedImage
-from persqa_client.images.orientation import read_exif_orientation
+from persqa_client.images.orientation import read_orientation
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 STUFFED = b"\xff\x00"  # the byte 0xFF in entropy-coded data
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # except stuffed 0xFF, restart markers and fill bytes
-TEM, SOI, EOI, SOS, APP0, APP1, APP14 = 0x01, 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
+TEM, SOI, EOI, SOS, DRI, APP0, APP1, APP2, APP14 = 0x01, 0xD8, 0xD9, 0xDA, 0xDD, 0xE0, 0xE1, 0xE2, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start-of-frame markers; the others are DHT, JPG, DAC
+# Tables, comments and application segments may stand between two scans, and DNL after the first one.
+AFTER_A_SCAN = {bytes((code,)) for code in (0xC4, 0xCC, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE)}
 FRAME_HEADER = Struct(">BHHB")  # bits per sample, height, width, channels
+XMP_SIGNATURE = b"http://ns.adobe.com/xap/1.0/\0"
+# Before each part of an ICC profile, with the number of the part and of all parts (ICC.1:2022, annex B.4).
+ICC_SIGNATURE = b"ICC_PROFILE\0"
+ICC_HEADER = len(ICC_SIGNATURE) + 2
 COMMON_FRAMES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: supported by every decoder
 
 
@@ -28,7 +34,8 @@ def strip_jpeg(data: bytes) -> StrippedImage:
     pieces: list[bytes | memoryview] = [JPEG_START]
     frame: bytes | None = None
     plain_frame = False
-    exif = b""
+    exif = xmp = b""
+    profile_parts: dict[int, bytes] = {}
     last, scanning, scans = 0, False, 0
     for code, start, end in iterate_segments(data):
         if scanning:
@@ -38,6 +45,11 @@ def strip_jpeg(data: bytes) -> StrippedImage:
             frame, plain_frame = data[start + 4 : end], code in COMMON_FRAMES
         elif code == APP1 and not exif and data.startswith(b"Exif\0\0", start + 4, end):
             exif = data[start + 10 : end]
+        elif code == APP1 and not xmp and data.startswith(XMP_SIGNATURE, start + 4, end):
+            xmp = data[start + 4 + len(XMP_SIGNATURE) : end]
+        elif code == APP2 and data.startswith(ICC_SIGNATURE, start + 4, end):
+            content = data[start + 4 : end]
+            profile_parts.setdefault(content[len(ICC_SIGNATURE)], content[ICC_HEADER:])
         # Bytes after other segments than SOS belong to no scan; decoders skip them.
         last, scanning = end, code == SOS
         scans += scanning
@@ -49,16 +61,27 @@ def strip_jpeg(data: bytes) -> StrippedImage:
     unchanged = sum(map(len, pieces)) == len(data) and all(isinstance(piece, memoryview) for piece in pieces[1:])
     # Without changes `data` itself is returned: a copy costs as much as reading the file.
     stripped = data if unchanged else b"".join(pieces)
-    orientation = read_exif_orientation(exif) if exif else 1
-    return StrippedImage(stripped, width, height, plain, orientation)
+    orientation = read_orientation(exif, xmp)
+    profile = b"".join(profile_parts[number] for number in sorted(profile_parts))
+    return StrippedImage(stripped, width, height, plain, orientation, profile)
 
 
 def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Code, start and end of each segment.
+
+    A marker in a scan that begins no segment is damage: a decoder goes on at the next restart marker. Raises
+    TruncatedImage if there are none, since the rest of the image would be grey.
+    """
     if not data.startswith(JPEG_START):
         raise TruncatedImage("the JPEG has no start")
-    position = len(JPEG_START)
+    position, scanning, has_restarts = len(JPEG_START), False, False
     while match := MARKER.search(data, position):
         start, code = match.start(), data[match.start() + 1]
+        if scanning and not ends_scan(data, start):
+            if not has_restarts:
+                raise TruncatedImage("the image data of the JPEG is damaged")
+            position = match.end()
+            continue
         length = 0 if code in (TEM, SOI, EOI) else int.from_bytes(data[start + 2 : start + 4], "big")
         position = start + 2 + length
         if length < 2 and code not in (TEM, SOI, EOI):
@@ -66,9 +89,37 @@ def iterate_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         yield code, start, position
         if code == EOI:
             return
-        if code == SOS and is_single_scan(data, position):
+        if code == DRI:
+            has_restarts = any(data[start + 4 : position])
+        scanning = code == SOS
+        if scanning and is_single_scan(data, position):
             position = len(data) - len(JPEG_END)
     raise TruncatedImage("the JPEG has no end")
+
+
+def ends_scan(data: bytes, start: int) -> bool:
+    """Whether the segments from ``start`` on are legal after a scan, up to the next scan or the end of the image.
+
+    A damaged byte can look like any marker, but what follows it seldom has the form of a segment.
+    """
+    while data[start : start + 1] == b"\xff":
+        code, length = data[start + 1 : start + 2], int.from_bytes(data[start + 2 : start + 4], "big")
+        if code == JPEG_END[1:]:
+            return True
+        if code == b"\xff":  # a fill byte
+            start += 1
+            continue
+        if code == bytes((SOS,)):
+            return is_scan_header(data[start + 4 : start + 2 + length])
+        if code not in AFTER_A_SCAN or length < 2:
+            return False
+        start += 2 + length
+    return False
+
+
+def is_scan_header(body: bytes) -> bool:
+    """By T.81, B.2.3: the number of channels, two bytes for each, and three more."""
+    return len(body) >= 6 and 1 <= body[0] <= 4 and len(body) == 2 * body[0] + 4
 
 
 def is_single_scan(data: bytes, start: int) -> bool:

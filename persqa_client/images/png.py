@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
 from persqa_client.images.containers import StrippedImage, TruncatedImage, read_uint
-from persqa_client.images.orientation import read_exif_orientation
+from persqa_client.images.orientation import read_orientation
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"IDAT", b"IEND"})
 GREY, RGB = 0, 2  # colour types
+XMP_KEYWORD = b"XML:com.adobe.xmp\0"
+# Profiles of printers have up to 3 MB; a small chunk could expand to gigabytes.
+MAX_PROFILE_BYTES = 8_000_000
 
 
 def strip_png(data: bytes) -> StrippedImage:
@@ -17,7 +21,7 @@ def strip_png(data: bytes) -> StrippedImage:
     view = memoryview(data)
     pieces: list[bytes | memoryview] = [PNG_SIGNATURE]
     seen: set[bytes] = set()
-    header = exif = b""
+    header = exif = xmp = profile = b""
     for name, start, end in iterate_png_chunks(data):
         if not seen and name != b"IHDR":
             raise TruncatedImage("the PNG does not start with its header")
@@ -25,6 +29,10 @@ def strip_png(data: bytes) -> StrippedImage:
             header = data[start + 8 : end - 4]
         elif name == b"eXIf":
             exif = data[start + 8 : end - 4]
+        elif name == b"iTXt" and data.startswith(XMP_KEYWORD, start + 8, end):
+            xmp = data[start + 8 + len(XMP_KEYWORD) : end - 4]
+        elif name == b"iCCP":
+            profile = read_profile(data[start + 8 : end - 4])
         if name in PNG_KEPT_CHUNKS:
             pieces.append(view[start:end])
         seen.add(name)
@@ -34,7 +42,16 @@ def strip_png(data: bytes) -> StrippedImage:
         read_uint(header, offset, size) for offset, size in ((0, 4), (4, 4), (8, 1), (9, 1))
     )
     plain = depth == 8 and colour_type in (GREY, RGB) and b"tRNS" not in seen
-    return StrippedImage(b"".join(pieces), width, height, plain, read_exif_orientation(exif))
+    return StrippedImage(b"".join(pieces), width, height, plain, read_orientation(exif, xmp), profile)
+
+
+def read_profile(chunk: bytes) -> bytes:
+    """The ICC profile after its name and the compression method; empty if it is damaged."""
+    _, _, rest = chunk.partition(b"\0")
+    try:
+        return zlib.decompressobj().decompress(rest[1:], MAX_PROFILE_BYTES)
+    except zlib.error:
+        return b""
 
 
 def iterate_png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

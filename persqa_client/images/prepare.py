@@ -1,7 +1,7 @@
 """Prepares an image for sending.
 
-An upright, opaque, still 8-bit JPEG, PNG or WebP within the limits of size is sent unchanged, without its metadata.
-Other images are decoded and re-encoded.
+An upright, opaque, still 8-bit JPEG, PNG or WebP in sRGB and within the limits of size is sent unchanged, without its
+metadata. Other images are decoded and re-encoded.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from pathlib import Path
 from persqa_client.errors import RowError
 from persqa_client.images.containers import StrippedImage, TruncatedImage, check_bmp, check_gif, check_tiff
 from persqa_client.images.decode import check_dimensions, fit_size, reencode_image, truncated_error
+from persqa_client.images.endings import restore_end
 from persqa_client.images.formats import SUPPORTED, describe_content, detect_format, is_unsupported_image
 from persqa_client.images.heif import check_heif
 from persqa_client.images.jpeg import strip_jpeg
 from persqa_client.images.png import strip_png
+from persqa_client.images.profiles import changes_colours
 from persqa_client.images.references import name_reference_in_errors, read_reference
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import EncodedImage
@@ -41,12 +43,15 @@ class SourceImage:
     format: str
     data: bytes  # without metadata if it can be removed without decoding
     orientation: int = 1
+    profile: bytes = b""  # ICC profile, if the colours are not sRGB
     plain_size: tuple[int, int] | None = None  # width and height if the file can be sent unchanged
 
     @cached_property
     def digest(self) -> bytes:
         """Equal for equal images, independent of file names and metadata."""
-        return blake2b(self.data, digest_size=16, salt=bytes([self.orientation])).digest()
+        digest = blake2b(self.data, digest_size=16, salt=bytes([self.orientation]))
+        digest.update(self.profile)
+        return digest.digest()
 
     def as_is(self, max_pixels: int) -> EncodedImage | None:
         if self.plain_size is None or fit_size(self.plain_size, max_pixels) != self.plain_size:
@@ -56,7 +61,7 @@ class SourceImage:
     def reencoded(self, max_pixels: int) -> EncodedImage:
         """Takes about 30 ms for 12 megapixels. Raises RowError like reencode_image."""
         with name_reference_in_errors(self.reference):
-            return reencode_image(self.data, self.format, self.orientation, max_pixels)
+            return reencode_image(self.data, self.format, self.orientation, max_pixels, self.profile)
 
 
 def load_image(reference: str, roots: Sequence[Path], *, max_pixels: int) -> EncodedImage:
@@ -84,15 +89,21 @@ def parse_image(reference: str, data: bytes) -> SourceImage:
         if format is None:
             code = "image_unsupported" if is_unsupported_image(data) else "image_not_a_picture"
             raise RowError(code, f"is {describe_content(data)}; {SUPPORTED}.")
+        is_whole = True
         try:
             stripped = strip_metadata(data, format)
         except TruncatedImage as error:
-            raise truncated_error(format) from error
+            data, is_whole = restore_end(data, format) or b"", False
+            if not data:
+                raise truncated_error(format) from error
+            stripped = strip_metadata(data, format)
         if stripped is None:
             return SourceImage(reference, format, data)
         check_dimensions(stripped.width, stripped.height, format)
-    plain_size = (stripped.width, stripped.height) if stripped.plain and stripped.orientation == 1 else None
-    return SourceImage(reference, format, stripped.data, stripped.orientation, plain_size)
+    profile = stripped.profile if changes_colours(stripped.profile) else b""
+    is_plain = is_whole and stripped.plain and stripped.orientation == 1 and not profile
+    plain_size = (stripped.width, stripped.height) if is_plain else None
+    return SourceImage(reference, format, stripped.data, stripped.orientation, profile, plain_size)
 
 
 def strip_metadata(data: bytes, format: str) -> StrippedImage | None:

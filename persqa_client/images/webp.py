@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from persqa_client.images.containers import StrippedImage, TruncatedImage, read_uint
-from persqa_client.images.orientation import read_exif_orientation
+from persqa_client.images.orientation import read_orientation
 
 WEBP_KEPT_CHUNKS = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
 ALPHA_FLAG, ANIMATION_FLAG = 0x10, 0x02  # of VP8X; its other flags are for removed chunks
@@ -34,7 +34,8 @@ def strip_webp(data: bytes) -> StrippedImage:
     plain = opaque and not first.keys() & {b"ALPH", b"ANIM", b"ANMF"}
     if plain:
         kept = [(name, content) for name, content in kept if name == bitstream][:1]
-    return StrippedImage(build_webp(kept), width, height, plain, read_exif_orientation(first.get(b"EXIF", b"")))
+    orientation = read_orientation(first.get(b"EXIF", b""), first.get(b"XMP ", b""))
+    return StrippedImage(build_webp(kept), width, height, plain, orientation, first.get(b"ICCP", b""))
 
 
 def iterate_riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -6,76 +6,17 @@ A run can resume at the position after any line. A position's digest is computed
 from __future__ import annotations
 
 import codecs
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from natsort import natsort_keygen, ns
-
 from persqa_client.errors import SettingsError
-from persqa_client.images.formats import IMAGE_SUFFIXES, describe_content, detect_format
-from persqa_client.images.references import describe_reference
+from persqa_client.images.formats import describe_content, detect_format
+from persqa_client.inputs.folders import count_folder_images, describe_skipped_files, find_folder_images
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import Position
-
-natural_key = natsort_keygen(alg=ns.IGNORECASE)
-
-
-def find_folder_images(folder: Path) -> Iterator[str]:
-    """Paths of all images below the folder, as ``normpath(join(folder, relative))``.
-
-    A directory's images come before those of its sub-directories, in natural order without regard to case. Broken links
-    are included, so that they are reported. Raises SettingsError for an unreadable directory.
-    """
-    pending = [os.fspath(folder)]
-    while pending:
-        directory = pending.pop()
-        images, subdirectories = list_directory(directory)
-        for name in sorted(images, key=sort_key):
-            yield os.path.normpath(os.path.join(directory, name))
-        pending += [os.path.join(directory, name) for name in sorted(subdirectories, key=sort_key, reverse=True)]
-
-
-def count_folder_images(folder: Path) -> int:
-    count, pending = 0, [os.fspath(folder)]
-    while pending:
-        directory = pending.pop()
-        images, subdirectories = list_directory(directory)
-        count += len(images)
-        pending += [os.path.join(directory, name) for name in subdirectories]
-    return count
-
-
-def list_directory(directory: str) -> tuple[list[str], list[str]]:
-    images, subdirectories = [], []
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    subdirectories.append(entry.name)
-                elif has_image_suffix(entry.name) and not (entry.is_symlink() and os.path.isdir(entry.path)):
-                    images.append(entry.name)
-    except (OSError, ValueError) as error:
-        # os.scandir raises ValueError for a name with a NUL.
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        message = f"Cannot list the images in {describe_reference(directory)}: {reason}."
-        raise SettingsError(f"{message} Correct the path, or move that folder elsewhere.") from error
-    return images, subdirectories
-
-
-def has_image_suffix(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def sort_key(name: str) -> tuple[object, str]:
-    """Natural order; equal names (``1.jpg``, ``01.JPG``) are ordered by their characters."""
-    return natural_key(name), name
-
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP_SIGNATURE = b"\x1f\x8b"
@@ -94,6 +35,10 @@ class Source(Protocol):
     def progress_total(self) -> int | None: ...
 
     def progress_at(self, position: Position) -> int: ...
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a run does not use of the input."""
+        ...
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
         """Lines from ``start`` on, without line ends, each with the position after it."""
@@ -124,6 +69,9 @@ class FileSource:
 
     def progress_at(self, position: Position) -> int:
         return position.offset
+
+    def warnings(self) -> tuple[str, ...]:
+        return ()
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
         with self.path.open("rb", buffering=BUFFER_SIZE) as file:
@@ -183,6 +131,9 @@ class GeneratedSource(ABC):
     def progress_at(self, position: Position) -> int:
         return position.number
 
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
         position = start
         for number, line in enumerate(self.generate_lines(), 1):
@@ -223,6 +174,10 @@ class FolderSource(GeneratedSource):
 
     def progress_total(self) -> int:
         return count_folder_images(self.folder)
+
+    def warnings(self) -> tuple[str, ...]:
+        skipped = describe_skipped_files(self.folder)
+        return () if skipped is None else (skipped,)
 
     def generate_lines(self) -> Iterator[bytes]:
         return (dump_spaced({self._image_key: [path]}) for path in find_folder_images(self.folder))

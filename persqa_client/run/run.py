@@ -98,7 +98,7 @@ class Run:
         Raises SettingsError before anything is sent. After RunStopped and StorageError the run can be resumed.
         """
         self._started_at = self._clock()
-        for warning in (*self.plan.warnings(), *announce_pace(self.settings)):
+        for warning in (*self.plan.warnings(), *announce_pace(self.settings), *self.source.warnings()):
             self._warn(warning)
         if self.settings.output is None:
             memory = MemoryLedger(self.plan.make_renderer())

@@ -136,15 +136,34 @@ def test_a_missing_input_is_exit_2(folder: Path, simulator: Simulator) -> None:
     assert result.stderr.startswith("Error: The input absent.jsonl does not exist")
 
 
-@pytest.mark.parametrize(("input", "lacks"), [("empty.jsonl", "rows"), ("empty", "images")])
-def test_an_empty_input_is_exit_0_and_leaves_no_files(
-    folder: Path, simulator: Simulator, input: str, lacks: str
-) -> None:
-    (folder / "empty").mkdir()
+def test_an_empty_file_is_exit_0_and_leaves_no_files(folder: Path, simulator: Simulator) -> None:
     (folder / "empty.jsonl").write_text("\n")
-    result = run(folder, simulator, input=input)
-    assert (result.returncode, result.stderr) == (0, f"{input} has no {lacks}: nothing to do.\n")
+    result = run(folder, simulator, input="empty.jsonl")
+    assert (result.returncode, result.stderr) == (0, "empty.jsonl has no rows: nothing to do.\n")
     assert not list(folder.glob("*qa*"))
+
+
+def test_a_folder_without_images_is_exit_2_and_leaves_no_files(folder: Path, simulator: Simulator) -> None:
+    (folder / "empty").mkdir()
+    result = run(folder, simulator, input="empty")
+    assert (result.returncode, result.stderr) == (2, "Error: empty has no images.\n")
+    (folder / "empty" / "notes.txt").write_text("no image")
+    result = run(folder, simulator, input="empty")
+    assert result.returncode == 2
+    assert " ".join(result.stderr.split()) == (
+        "Error: empty has no images. In empty, 1 file is not an image and is skipped (1 with .txt)."
+    )
+    assert not list(folder.glob("*qa*"))
+
+
+def test_skipped_files_of_a_folder_are_reported(folder: Path, simulator: Simulator) -> None:
+    (folder / "photos").mkdir()
+    (folder / "photos" / "one").write_bytes((folder / "red.png").read_bytes())
+    (folder / "photos" / "notes.txt").write_text("no image")
+    result = run(folder, simulator, input="photos")
+    assert result.returncode == 0
+    assert "Warning: In photos, 1 file is not an image and is skipped (1 with .txt)." in " ".join(result.stderr.split())
+    assert len((folder / "qa.jsonl").read_text().splitlines()) == 1
 
 
 def test_an_unreachable_server_is_exit_3_and_leaves_no_files(folder: Path) -> None:

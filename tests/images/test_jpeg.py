@@ -73,12 +73,25 @@ def test_a_single_scan_has_only_stuffed_bytes_before_its_end(tail: bytes, start:
         assert is_single_scan(scan, start) == (stuffed is not None)
 
 
+def hit(jpeg: bytes, marker: bytes, place: float) -> bytes:
+    """``marker`` in place of two bytes of the scan."""
+    scan = jpeg.rindex(b"\xff\xda") + 20
+    position = scan + int((len(jpeg) - scan - 40) * place)
+    return jpeg[:position] + marker + jpeg[position + 2 :]
+
+
+@pytest.mark.parametrize("place", [0.1, 0.4, 0.8])
+@pytest.mark.parametrize("marker", [b"\xff\x9f", b"\xff\xc0", b"\xff\xe1", b"\xff\xda", b"\xff\xc4", b"\xff\x01"])
+def test_a_damaged_byte_that_looks_like_a_marker_cuts_nothing_off(marker: bytes, place: float) -> None:
+    data = hit(BASELINE, marker, place)
+    assert stripped_bytes(data) == data
+    with pytest.raises(TruncatedImage):
+        strip_jpeg(hit(encode(image_files.decode(SAMPLE).resize((96, 96)), "JPEG"), marker, place))
+
+
 def test_bytes_between_segments_are_removed() -> None:
     """Decoders skip them to the next marker."""
-    garbage = b"secret note\xff"
-    data = image_files.insert_before_last_scan(
-        image_files.insert_after_jfif(PROGRESSIVE, garbage), make_jpeg_segment(0xFE, b""), garbage
-    )
+    data = image_files.insert_after_jfif(PROGRESSIVE, b"secret note\xff", make_jpeg_segment(0xFE, b""), b"more\xff")
     assert stripped_bytes(data) == stripped_bytes(PROGRESSIVE)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.sources import count_folder_images, find_folder_images, sort_key
+from persqa_client.inputs.folders import count_folder_images, describe_skipped_files, find_folder_images, sort_key
 
 
 def make_files(folder: Path, *names: str) -> None:
@@ -48,6 +48,29 @@ def test_only_visible_files_with_an_image_suffix_are_listed(tmp_path: Path) -> N
     make_files(tmp_path, *(f"{number}.{suffix}" for number, suffix in enumerate(suffixes)))
     make_files(tmp_path, "a.txt", "jpg", ".hidden.jpg", "._1.jpg", ".thumbs/1.jpg", "a.jpg.part", "Thumbs.db")
     assert list_images(tmp_path) == [f"{number}.{suffix}" for number, suffix in enumerate(suffixes)]
+    skipped = describe_skipped_files(tmp_path)
+    assert skipped is not None
+    assert skipped.startswith(f"In {tmp_path}, 4 files are not images and are skipped (")
+    assert all(f"1 with {suffix}" in skipped for suffix in (".txt", "no suffix", ".part", ".db"))
+
+
+def test_files_with_other_names_are_listed_by_their_content(tmp_path: Path) -> None:
+    names = ["a.jfif", "b.hif", "c.jpg_large", "d", "e.apng", "f.mpo", "g.JPG~", "h.jpeg?w=100"]
+    make_files(tmp_path, *names)
+    for name in names:
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff\xe0 and so on")
+    make_files(tmp_path, "notes.txt", "video.mp4")
+    (tmp_path / "video.mp4").write_bytes(b"\0\0\0\x18ftypisom")
+    os.mkfifo(tmp_path / "pipe")
+    assert list_images(tmp_path) == names
+    skipped = describe_skipped_files(tmp_path)
+    assert skipped is not None
+    assert ", 3 files are not images and are skipped (" in skipped
+
+
+def test_a_folder_of_images_alone_has_no_warning(tmp_path: Path) -> None:
+    make_files(tmp_path, "1.jpg", "a/2.png", ".hidden")
+    assert describe_skipped_files(tmp_path) is None
 
 
 def test_a_directory_with_an_image_suffix_is_a_directory(tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""Lists the images of a folder, by their names or by their first bytes."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from natsort import natsort_keygen, ns
+
+from persqa_client.errors import SettingsError
+from persqa_client.images.formats import IMAGE_SUFFIXES, detect_format
+from persqa_client.images.references import describe_reference
+
+# Bytes that ``detect_format`` needs.
+HEAD_SIZE = 512
+# Suffixes that the warning about skipped files names.
+NAMED_SUFFIXES = 5
+
+natural_key = natsort_keygen(alg=ns.IGNORECASE)
+
+
+class Directory(NamedTuple):
+    images: list[str]
+    subdirectories: list[str]
+    # Visible files that are no images.
+    others: list[str]
+
+
+def find_folder_images(folder: Path) -> Iterator[str]:
+    """Paths of all images below the folder, as ``normpath(join(folder, relative))``.
+
+    A directory's images come before those of its sub-directories, in natural order without regard to case. A file with
+    the suffix of an image is listed without opening it, so that broken files and links are reported. Any other file is
+    an image if it begins like one. Raises SettingsError for an unreadable directory.
+    """
+    pending = [os.fspath(folder)]
+    while pending:
+        directory = pending.pop()
+        listing = list_directory(directory)
+        for name in sorted(listing.images, key=sort_key):
+            yield os.path.normpath(os.path.join(directory, name))
+        subdirectories = sorted(listing.subdirectories, key=sort_key, reverse=True)
+        pending += [os.path.join(directory, name) for name in subdirectories]
+
+
+def walk_directories(folder: Path) -> Iterator[Directory]:
+    pending = [os.fspath(folder)]
+    while pending:
+        directory = pending.pop()
+        listing = list_directory(directory)
+        yield listing
+        pending += [os.path.join(directory, name) for name in listing.subdirectories]
+
+
+def count_folder_images(folder: Path) -> int:
+    return sum(len(listing.images) for listing in walk_directories(folder))
+
+
+def describe_skipped_files(folder: Path) -> str | None:
+    """A sentence with the number of files that are no images, by suffix."""
+    suffixes = Counter(
+        os.path.splitext(name)[1].lower() or "no suffix"
+        for listing in walk_directories(folder)
+        for name in listing.others
+    )
+    if not suffixes:
+        return None
+    named = [f"{count} with {suffix}" for suffix, count in suffixes.most_common(NAMED_SUFFIXES)]
+    more = suffixes.total() - sum(count for _, count in suffixes.most_common(NAMED_SUFFIXES))
+    listed = ", ".join([*named, *([f"{more} others"] if more else [])])
+    files = "file is not an image and is" if suffixes.total() == 1 else "files are not images and are"
+    return f"In {describe_reference(os.fspath(folder))}, {suffixes.total()} {files} skipped ({listed})."
+
+
+def list_directory(directory: str) -> Directory:
+    listing = Directory([], [], [])
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    listing.subdirectories.append(entry.name)
+                elif not (entry.is_symlink() and os.path.isdir(entry.path)):
+                    (listing.images if is_image(entry) else listing.others).append(entry.name)
+    except (OSError, ValueError) as error:
+        # os.scandir raises ValueError for a name with a NUL.
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        message = f"Cannot list the images in {describe_reference(directory)}: {reason}."
+        raise SettingsError(f"{message} Correct the path, or move that folder elsewhere.") from error
+    return listing
+
+
+def is_image(entry: os.DirEntry[str]) -> bool:
+    if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+        return True
+    try:
+        # Opening a FIFO would block.
+        if not entry.is_file():
+            return False
+        with open(entry.path, "rb") as file:
+            return detect_format(file.read(HEAD_SIZE)) is not None
+    except OSError:
+        return False
+
+
+def sort_key(name: str) -> tuple[object, str]:
+    """Natural order; equal names (``1.jpg``, ``01.JPG``) are ordered by their characters."""
+    return natural_key(name), name

@@ -1,0 +1,83 @@
+"""TIFFs that Pillow reads as black or as noise, or not at all."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from persqa_client.errors import RowError
+from persqa_client.images.prepare import load_image
+from tests.images.image_files import check_and_decode, encode, is_near
+
+WIDTH, HEIGHT = 64, 48
+
+
+def make_tiff(bits: int, planes: int, sample_format: int, samples: bytes) -> bytes:
+    """An uncompressed RGB TIFF in little-endian order, in one strip, or one strip for each of three planes."""
+    strips = 3 if planes == 2 else 1
+    size = len(samples) // strips
+    extra = struct.pack("<3H", bits, bits, bits) + struct.pack("<3H", *[sample_format] * 3)
+    count = 10
+    data = 8 + 2 + 12 * count + 4
+    offsets = [data + len(extra) + 24 + number * size for number in range(strips)]
+    extra += struct.pack("<3I", *offsets, *[0] * (3 - strips)) + struct.pack("<3I", *[size] * 3)
+    where = (data + 12, data + 24) if strips > 1 else (offsets[0], size)
+    entries = [
+        (256, 3, 1, WIDTH),
+        (257, 3, 1, HEIGHT),
+        (258, 3, 3, data),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, strips, where[0]),
+        (277, 3, 1, 3),
+        (279, 4, strips, where[1]),
+        (284, 3, 1, planes),
+        (339, 3, 3, data + 6),
+    ]
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, count) + packed + bytes(4) + extra + samples
+
+
+def send(data: bytes, folder: Path) -> Image.Image:
+    (folder / "image.tif").write_bytes(data)
+    return check_and_decode(load_image("image.tif", [folder], max_pixels=10**6)).convert("RGB")
+
+
+def test_planes_of_8_bits_are_read(tmp_path: Path) -> None:
+    area = WIDTH * HEIGHT
+    sent = send(make_tiff(8, 2, 1, bytes([200]) * area + bytes([60]) * area + bytes([30]) * area), tmp_path)
+    assert is_near(sent.getpixel((20, 20)), (200, 60, 30), 5)
+
+
+@pytest.mark.parametrize(
+    ("bits", "planes", "sample_format"),
+    [
+        pytest.param(16, 2, 1, id="planes of 16 bits"),
+        pytest.param(32, 1, 3, id="floating-point RGB"),
+        pytest.param(64, 1, 3, id="double RGB"),
+        pytest.param(32, 1, 1, id="32-bit RGB"),
+    ],
+)
+def test_a_whole_file_of_another_kind_is_unsupported(
+    bits: int, planes: int, sample_format: int, tmp_path: Path
+) -> None:
+    samples = bytes(WIDTH * HEIGHT * 3 * bits // 8)
+    with pytest.raises(RowError) as caught:
+        send(make_tiff(bits, planes, sample_format, samples), tmp_path)
+    assert caught.value.code == "image_unsupported"
+    assert "save it as PNG" in caught.value.message
+
+
+def test_a_colour_map_of_8_bits_keeps_its_colours(tmp_path: Path) -> None:
+    image = Image.new("P", (WIDTH, HEIGHT), 1)
+    image.putpalette([10, 20, 30, 200, 60, 30])
+    tiff = encode(image, "TIFF")
+    wide, narrow = (struct.pack("<2H", *levels) for levels in ((10 * 256, 200 * 256), (10, 200)))
+    assert tiff.count(wide) == 1
+    for before, after in ((10, 200), (20, 60), (30, 30)):
+        tiff = tiff.replace(struct.pack("<2H", before * 256, after * 256), struct.pack("<2H", before, after))
+    assert narrow in tiff
+    assert is_near(send(tiff, tmp_path).getpixel((20, 20)), (200, 60, 30), 5)
