@@ -20,8 +20,13 @@ DETAILS_FORMAT = 3
 READABLE_FORMATS = (2, FORMAT)
 TOOL = "persqa_client"
 
+# Members of the run file that are written by this package; the others come from the caller of ``Ledger.finish``.
+OWN_MEMBERS = frozenset(
+    ("tool", "format", "output", "identity", "counts", "position", "stamp", "lengths", "seconds"),
+)
+
 Phase = Literal["running", "reopening", "finishing"]
-Mode = Literal["run", "retry"]
+Mode = Literal["run", "retry", "recheck"]
 
 
 class FileLengths(NamedTuple):
@@ -53,7 +58,7 @@ class Checkpoint:
     """The state from which a run is resumed.
 
     The partial files have ``lengths`` for the rows up to ``position``; later outcomes are in the journal from
-    ``generation`` on. In a retry, the partial details are those that the finished ones are extended by.
+    ``generation`` on. In a retry or a recheck, the partial details are those that the finished ones are extended by.
     """
 
     identity: Json
@@ -65,7 +70,7 @@ class Checkpoint:
     generation: int = 1
     tally: Json | None = None
     seconds: float = 0.0
-    # Only in a retry.
+    # Only in a retry or a recheck.
     before: RetryProgress | None = None
     # Only in the phase "finishing": members that the caller of ``Ledger.finish`` adds to the run file.
     run: Json | None = None
@@ -176,6 +181,11 @@ def read_run_file(files: RunFiles) -> FinishedRun | None:
         )
     except (KeyError, TypeError) as error:
         raise foreign_file_error(files.run) from error
+
+
+def read_run_members(files: RunFiles) -> Json:
+    """The members of a run file that the caller of ``Ledger.finish`` added."""
+    return {name: value for name, value in (_read_own_file(files.run) or {}).items() if name not in OWN_MEMBERS}
 
 
 def _read_own_file(path: Path) -> dict[str, Any] | None:

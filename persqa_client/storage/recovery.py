@@ -52,13 +52,17 @@ class FoundRuns:
 
 
 def find_runs(files: RunFiles) -> FoundRuns:
-    """Reads the state of a run; first completes a finish or a reopening that was interrupted by a crash.
+    """Reads the state of a run; first completes a finish or a reopening that was interrupted by a crash, and undoes a
+    recheck that was interrupted before its finish.
 
     Raises SettingsError for a foreign file.
     """
     checkpoint = read_checkpoint(files)
     if checkpoint is not None and checkpoint.phase == "finishing":
         complete_finish(files, checkpoint)
+        checkpoint = None
+    if checkpoint is not None and checkpoint.mode == "recheck":
+        remove_unfinished(files)
         checkpoint = None
     if checkpoint is not None and checkpoint.phase == "reopening":
         complete_reopening(files)
