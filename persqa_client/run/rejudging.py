@@ -25,6 +25,10 @@ from persqa_client.types import (
 
 # Steps that are not made by cleaning and repair.
 HELPERS = ("constraint", "prefill")
+# Problems that were not found in the text, but by asking the model; they stay.
+ASKED_PROBLEMS = {
+    "not_verified": Problem("not_verified", "the model says that it is not right, when asked about it with the picture")
+}
 
 
 def judge_answers(answers: KeptAnswers, maker: TaskMaker, max_tokens: int) -> Outcome:
@@ -41,6 +45,7 @@ def judge_answers(answers: KeptAnswers, maker: TaskMaker, max_tokens: int) -> Ou
         completion = make_completion(raw)
         answer = parse_answer(completion, task)
         problem = check_answer(completion, answer, task, raw.max_tokens or max_tokens)
+        problem = problem or ASKED_PROBLEMS.get(raw.problem or "")
         helpers = [step for step in raw.steps if step in HELPERS]
         code = problem.code if problem is not None else None
         judged.append(raw._replace(problem=code, steps=(*helpers, *answer.steps)))

@@ -118,6 +118,13 @@ def test_details_and_run_file_follow(tmp_path: Path) -> None:
         assert run["lengths"][name] == (tmp_path / path).stat().st_size
 
 
+def test_an_answer_that_the_model_denied_stays_rejected(tmp_path: Path) -> None:
+    denied, better = Judged(((CUP, "not_verified"),), "not_verified"), Judged(((CUP, "not_verified"), (GOOD, None)))
+    output = finish_run(tmp_path, [denied, better])
+    assert not recheck(output).changes
+    assert verdicts(tmp_path) == {1: "not_verified", 2: GOOD}
+
+
 def test_a_second_recheck_changes_nothing(tmp_path: Path) -> None:
     output = finish_run(tmp_path, mix())
     recheck(output)
