@@ -240,6 +240,39 @@ class SentPicture(NamedTuple):
     tokens: int | None
 
 
+class RawAnswer(NamedTuple):
+    """An answer as it was received, and how it was judged. Kept whether it was accepted or not."""
+
+    text: str
+    # Code of the problem; None if the answer was accepted.
+    problem: str | None = None
+    # "constraint" or "prefill", and the cleaning and repair steps.
+    steps: tuple[str, ...] = ()
+    # The next three are as in Completion.
+    finish_reason: str | None = None
+    sent_finish_reason: str | None = None
+    refusal: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    # Of the request.
+    max_tokens: int | None = None
+    seed: int | None = None
+    model: str | None = None
+
+
+class AskedTask(NamedTuple):
+    """What a failed task asked; the fields are those of Task."""
+
+    kind: str
+    tag: str
+    question: str
+    seed: int
+    strategy: Strategy = "direct"
+    question_id: str | None = None
+    category: str | None = None
+    surrogate: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """An accepted answer. Fields are named like the keys of ``_meta`` in the output, and stored in the journal."""
@@ -271,6 +304,10 @@ class Record:
     doubts: tuple[str, ...] = ()
     # None if the model was not asked to verify the answer.
     verification: Verification | None = None
+    # Ordinary name in the prompt instead of the tag.
+    surrogate: str | None = None
+    # All answers, the accepted one last.
+    raws: tuple[RawAnswer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +327,11 @@ class Failure:
     # Whether it stands for all questions of the row, because none could be asked.
     whole_row: bool = False
     verification: Verification | None = None
+    # None if the row is invalid.
+    task: AskedTask | None = None
+    pictures: tuple[SentPicture, ...] = ()
+    # All answers that were received, also before a failure of the endpoint.
+    raws: tuple[RawAnswer, ...] = ()
 
 
 Outcome = Record | Failure

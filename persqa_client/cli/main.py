@@ -9,6 +9,7 @@ import typer
 
 from persqa_client import __version__
 from persqa_client.cli.exits import prepare_process
+from persqa_client.cli.recheck import recheck
 from persqa_client.cli.run import RunCommand, run
 from persqa_client.cli.sim import sim
 
@@ -80,3 +81,4 @@ app.callback()(prepare)
 app.command(cls=RunCommand)(run)
 app.command()(sim)
 app.command()(doctor)
+app.command()(recheck)

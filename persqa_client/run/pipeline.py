@@ -17,11 +17,13 @@ from persqa_client.questions.prompts import build_reask_prompt
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, add_cost, needs_verification, verify_answer
 from persqa_client.types import (
+    AskedTask,
     BadRow,
     EncodedImage,
     Failure,
     Outcome,
     Problem,
+    RawAnswer,
     Record,
     Request,
     Row,
@@ -53,6 +55,8 @@ class Cost:
     # Of the accepted answer.
     doubts: tuple[str, ...] = ()
     verification: Verification | None = None
+    raws: list[RawAnswer] = field(default_factory=list)
+    pictures: tuple[SentPicture, ...] = ()
 
     def add_verification(self, verification: Verification) -> None:
         self.attempts += verification.requests
@@ -89,11 +93,13 @@ class Pipeline:
         """
         if isinstance(row, BadRow):
             return Failure(task_id, row.code, row.message, whole_row=True)
+        asked: AskedTask | None = None
         try:
             task = self.task_maker.make_task(row, task_id)
+            asked = describe_task(task)
             images = tuple([await self.load(reference) for reference in row.images])
         except RowError as error:
-            return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}")
+            return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}", task=asked)
         held = len(row.line) + sum(len(image.data) for image in images)
         # The first question's weight includes the images that the others share.
         set_weight(0 if self.share_images and task_id.question > 0 else held)
@@ -112,7 +118,8 @@ class Pipeline:
             cost.usage += reply.completion.usage
             cost.asks += 1
             answer = parse_answer(reply.completion, task)
-            problem = check_answer(reply.completion, answer, task, request.max_tokens or self.max_tokens)
+            max_tokens = request.max_tokens or self.max_tokens
+            problem = check_answer(reply.completion, answer, task, max_tokens)
             if problem is None:
                 cost.doubts = find_doubts(answer.text, task, answer.steps, cost.refused)
                 if needs_verification(self.verify, cost.doubts):
@@ -121,10 +128,12 @@ class Pipeline:
                     cost.add_verification(verification)
                     cost.doubts += DOUBTS.get(verification.verdict, ())
                     problem = NOT_VERIFIED if verification.verdict == "no" else None
+            cost.raws.append(keep_raw(reply, answer, problem, max_tokens, request.seed))
+            cost.pictures = self._describe_pictures(reply.pictures or images)
             if reply.source is not None:
                 reply.source.judge(problem.code if problem else None)
             if problem is None:
-                return self._make_record(task, answer, reply, cost, images)
+                return make_record(task, answer, reply, cost)
             cost.refused = cost.refused or problem.code
             cost.raw = reply.completion.refusal or reply.completion.text
             reask = self._make_reask(task, request, problem, reply, cost)
@@ -154,43 +163,80 @@ class Pipeline:
             max_tokens = min(max_tokens, self.context - reply.completion.usage.prompt)
         return replace(request, seed=seed, max_tokens=max_tokens) if max_tokens > self.max_tokens else None
 
-    def _make_record(
-        self, task: Task, answer: Answer, reply: Reply, cost: Cost, images: tuple[EncodedImage, ...]
-    ) -> Record:
-        steps = [*(["constraint"] if reply.constrained else []), *(["prefill"] if reply.prefilled else [])]
-        steps += [*answer.steps, *(["re-ask"] if cost.asks > 1 else [])]
+    def _describe_pictures(self, images: tuple[EncodedImage, ...]) -> tuple[SentPicture, ...]:
         family = self.model_family
-        return Record(
-            task_id=task.task_id,
-            kind=task.kind,
-            tag=task.tag,
-            question=task.question,
-            answer=answer.text,
-            raw=reply.completion.text,
-            seed=task.seed,
-            model=reply.completion.model,
-            finish_reason=reply.completion.sent_finish_reason or reply.completion.finish_reason,
-            usage=cost.usage,
-            attempts=cost.attempts,
-            asks=cost.asks,
-            made_good_by=tuple(steps),
-            refused=cost.refused,
-            strategy=task.strategy,
-            question_id=task.question_id,
-            category=task.category,
-            doubts=cost.doubts,
-            verification=cost.verification,
-            pictures=tuple(
-                SentPicture(
-                    image.media_type,
-                    image.width,
-                    image.height,
-                    len(image.data),
-                    count_image_tokens(image.width, image.height, family) if family else None,
-                )
-                for image in reply.pictures or images
-            ),
+        return tuple(
+            SentPicture(
+                image.media_type,
+                image.width,
+                image.height,
+                len(image.data),
+                count_image_tokens(image.width, image.height, family) if family else None,
+            )
+            for image in images
         )
+
+
+def describe_task(task: Task) -> AskedTask:
+    return AskedTask(
+        task.kind,
+        task.tag,
+        task.question,
+        task.seed,
+        task.strategy,
+        task.question_id,
+        task.category,
+        task.surrogate,
+    )
+
+
+def keep_raw(reply: Reply, answer: Answer, problem: Problem | None, max_tokens: int, seed: int) -> RawAnswer:
+    completion = reply.completion
+    return RawAnswer(
+        completion.text,
+        problem.code if problem is not None else None,
+        (*list_helpers(reply), *answer.steps),
+        completion.finish_reason,
+        completion.sent_finish_reason,
+        completion.refusal,
+        completion.usage.prompt,
+        completion.usage.completion,
+        max_tokens,
+        seed,
+        completion.model,
+    )
+
+
+def list_helpers(reply: Reply) -> list[str]:
+    """What made the answer begin with the tag."""
+    return [*(["constraint"] if reply.constrained else []), *(["prefill"] if reply.prefilled else [])]
+
+
+def make_record(task: Task, answer: Answer, reply: Reply, cost: Cost) -> Record:
+    return Record(
+        task_id=task.task_id,
+        kind=task.kind,
+        tag=task.tag,
+        question=task.question,
+        answer=answer.text,
+        raw=reply.completion.text,
+        seed=task.seed,
+        model=reply.completion.model,
+        finish_reason=reply.completion.sent_finish_reason or reply.completion.finish_reason,
+        usage=cost.usage,
+        attempts=cost.attempts,
+        asks=cost.asks,
+        made_good_by=(*list_helpers(reply), *answer.steps, *(["re-ask"] if cost.asks > 1 else [])),
+        refused=cost.refused,
+        strategy=task.strategy,
+        question_id=task.question_id,
+        category=task.category,
+        pictures=cost.pictures,
+        doubts=cost.doubts,
+        verification=cost.verification,
+        surrogate=task.surrogate,
+        raws=tuple(cost.raws),
+    )
 
 
 def make_answer_failure(task: Task, problem: Problem, cost: Cost) -> Failure:
@@ -209,6 +255,9 @@ def make_answer_failure(task: Task, problem: Problem, cost: Cost) -> Failure:
         cost.asks,
         cost.refused,
         verification=cost.verification,
+        task=describe_task(task),
+        pictures=cost.pictures,
+        raws=tuple(cost.raws),
     )
 
 
@@ -224,4 +273,7 @@ def make_request_failure(task: Task, error: RowError, cost: Cost) -> Failure:
         cost.asks + 1,
         cost.refused,
         verification=cost.verification,
+        task=describe_task(task),
+        pictures=cost.pictures,
+        raws=tuple(cost.raws),
     )

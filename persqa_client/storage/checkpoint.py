@@ -14,16 +14,25 @@ from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 from persqa_client.types import START_POSITION, Json, Position
 
-FORMAT = 2
+FORMAT = 3
+# The first format with a details file.
+DETAILS_FORMAT = 3
+READABLE_FORMATS = (2, FORMAT)
 TOOL = "persqa_client"
 
+# Members of the run file that are written by this package; the others come from the caller of ``Ledger.finish``.
+OWN_MEMBERS = frozenset(
+    ("tool", "format", "output", "identity", "counts", "position", "stamp", "lengths", "seconds"),
+)
+
 Phase = Literal["running", "reopening", "finishing"]
-Mode = Literal["run", "retry"]
+Mode = Literal["run", "retry", "recheck"]
 
 
 class FileLengths(NamedTuple):
     output: int = 0
     failed: int = 0
+    details: int = 0
 
 
 EMPTY = FileLengths()
@@ -34,7 +43,10 @@ EMPTY = FileLengths()
 
 @dataclass(frozen=True, slots=True)
 class RetryProgress:
-    """Position of a retry in the old files, and lengths and end of the finished run."""
+    """Position of a retry in the old files, and lengths and end of the finished run.
+
+    The old details are kept, so they are done from the beginning.
+    """
 
     lengths: FileLengths
     done: FileLengths
@@ -46,7 +58,7 @@ class Checkpoint:
     """The state from which a run is resumed.
 
     The partial files have ``lengths`` for the rows up to ``position``; later outcomes are in the journal from
-    ``generation`` on.
+    ``generation`` on. In a retry or a recheck, the partial details are those that the finished ones are extended by.
     """
 
     identity: Json
@@ -58,14 +70,21 @@ class Checkpoint:
     generation: int = 1
     tally: Json | None = None
     seconds: float = 0.0
-    # Only in a retry.
+    # Only in a retry or a recheck.
     before: RetryProgress | None = None
     # Only in the phase "finishing": members that the caller of ``Ledger.finish`` adds to the run file.
     run: Json | None = None
+    # Of the file that it was read from.
+    format: int = FORMAT
+
+    @property
+    def final_lengths(self) -> FileLengths:
+        kept = self.before.lengths.details if self.before is not None else 0
+        return self.lengths._replace(details=kept + self.lengths.details)
 
     def to_finished_run(self) -> FinishedRun:
         counts = self.tally or Tally().to_json()
-        return FinishedRun(self.identity, self.stamp, self.position, self.lengths, counts, self.seconds)
+        return FinishedRun(self.identity, self.stamp, self.position, self.final_lengths, counts, self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +114,7 @@ class FinishedRun:
             mode="retry",
             tally=self.tally,
             seconds=self.seconds,
-            before=RetryProgress(self.lengths, EMPTY, self.position),
+            before=RetryProgress(self.lengths, EMPTY._replace(details=self.lengths.details), self.position),
         )
 
 
@@ -105,7 +124,7 @@ def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
     fields["lengths"] = list(checkpoint.lengths)
     if checkpoint.before is not None:
         fields["before"] |= {"lengths": list(checkpoint.before.lengths), "done": list(checkpoint.before.done)}
-    replace_file(files.checkpoint, dump_compact({"tool": TOOL, "format": FORMAT, **fields}) + b"\n")
+    replace_file(files.checkpoint, dump_compact({"tool": TOOL, **fields, "format": FORMAT}) + b"\n")
 
 
 def read_checkpoint(files: RunFiles) -> Checkpoint | None:
@@ -136,7 +155,7 @@ def write_run_file(files: RunFiles, checkpoint: Checkpoint) -> None:
         "counts": checkpoint.tally,
         "position": asdict(checkpoint.position),
         "stamp": checkpoint.stamp,
-        "lengths": checkpoint.lengths._asdict(),
+        "lengths": checkpoint.final_lengths._asdict(),
         "seconds": checkpoint.seconds,
     }
     text = json.dumps(fields, ensure_ascii=False, indent=2)
@@ -164,6 +183,11 @@ def read_run_file(files: RunFiles) -> FinishedRun | None:
         raise foreign_file_error(files.run) from error
 
 
+def read_run_members(files: RunFiles) -> Json:
+    """The members of a run file that the caller of ``Ledger.finish`` added."""
+    return {name: value for name, value in (_read_own_file(files.run) or {}).items() if name not in OWN_MEMBERS}
+
+
 def _read_own_file(path: Path) -> dict[str, Any] | None:
     data = read_if_present(path)
     if data is None:
@@ -174,7 +198,7 @@ def _read_own_file(path: Path) -> dict[str, Any] | None:
         raise foreign_file_error(path) from error
     if fields.pop("tool", None) != TOOL:
         raise foreign_file_error(path)
-    if fields.pop("format", None) != FORMAT:
+    if fields.get("format") not in READABLE_FORMATS:
         raise SettingsError(f"{path} was written by another version of {TOOL}: use that version, or choose another -o")
     return fields
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_value
-from persqa_client.types import Failure, Json, Outcome, Record, SentPicture, TaskId, Usage, Verification
+from persqa_client.types import (
+    AskedTask,
+    Failure,
+    Json,
+    Outcome,
+    RawAnswer,
+    Record,
+    SentPicture,
+    TaskId,
+    Usage,
+    Verification,
+)
 
 # "qa" writes question and answer as one text, "answer" only the answer.
 OutputStyle = Literal["qa", "answer"]
@@ -118,13 +129,16 @@ def outcome_to_json(outcome: Outcome) -> Json:
         "raw": outcome.raw,
         "refused": outcome.refused,
         "usage": (usage.prompt, usage.completion),
+        "pictures": [tuple(picture) for picture in outcome.pictures],
+        "raws": [tuple(raw) for raw in outcome.raws],
     }
     # Most rows have neither this nor doubts, and earlier versions wrote neither.
     if outcome.verification is not None:
         shared["verification"] = verification_to_json(outcome.verification)
     if isinstance(outcome, Failure):
         own: Json = {"code": outcome.code, "message": outcome.message, "stage": outcome.stage}
-        return {**shared, **own, "whole_row": outcome.whole_row}
+        task = outcome.task
+        return {**shared, **own, "whole_row": outcome.whole_row, "task": None if task is None else tuple(task)}
     if outcome.doubts:
         shared["doubts"] = outcome.doubts
     return {
@@ -140,23 +154,30 @@ def outcome_to_json(outcome: Outcome) -> Json:
         "strategy": outcome.strategy,
         "question_id": outcome.question_id,
         "category": outcome.category,
-        "pictures": [tuple(picture) for picture in outcome.pictures],
+        "surrogate": outcome.surrogate,
     }
 
 
 def outcome_from_json(data: Json) -> Outcome:
-    """Raises ValueError."""
+    """Raises ValueError. Journals of earlier versions have no raw answers."""
     try:
         fields = dict(data)
         fields["task_id"] = TaskId(fields.pop("row"), fields.pop("question_number"))
         fields["usage"] = Usage(*fields.pop("usage"))
         if "verification" in fields:
             fields["verification"] = verification_from_json(fields["verification"])
+        fields["pictures"] = tuple(SentPicture(*picture) for picture in fields.get("pictures", ()))
+        fields["raws"] = tuple(_raw_answer_from_json(raw) for raw in fields.get("raws", ()))
         if "code" in fields:
-            return Failure(**fields)
+            task = fields.get("task")
+            return Failure(**{**fields, "task": None if task is None else AskedTask(*task)})
         fields["made_good_by"] = tuple(fields["made_good_by"])
         fields["doubts"] = tuple(fields.get("doubts", ()))
-        fields["pictures"] = tuple(SentPicture(*picture) for picture in fields["pictures"])
         return Record(**fields)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an outcome: {error}") from error
+
+
+def _raw_answer_from_json(values: list[Any]) -> RawAnswer:
+    raw = RawAnswer(*values)
+    return raw._replace(steps=tuple(raw.steps))

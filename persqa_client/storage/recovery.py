@@ -6,12 +6,14 @@ A file is foreign if it was not written by a run, or was changed since. Foreign 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact
 from persqa_client.storage.checkpoint import (
+    DETAILS_FORMAT,
     Checkpoint,
     FileLengths,
     FinishedRun,
@@ -22,6 +24,7 @@ from persqa_client.storage.checkpoint import (
     write_run_file,
 )
 from persqa_client.storage.durable import (
+    Appender,
     get_file_size,
     move_if_present,
     remove_if_present,
@@ -32,6 +35,9 @@ from persqa_client.storage.journal import next_free_generation, read_journal, re
 from persqa_client.storage.records import parse_failure_line
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json, Position, TaskId
+
+# Bytes of an old file copied per write.
+CHUNK_SIZE = 1 << 20
 
 # Digests of built-in texts in a run's identity. Runs of earlier versions lack them and can be resumed.
 BUILT_IN_DIGESTS = {
@@ -50,7 +56,8 @@ class FoundRuns:
 
 
 def find_runs(files: RunFiles) -> FoundRuns:
-    """Reads the state of a run; first completes a finish or a reopening that was interrupted by a crash.
+    """Reads the state of a run; first completes a finish or a reopening that was interrupted by a crash, and undoes a
+    recheck that was interrupted before its finish.
 
     Raises SettingsError for a foreign file.
     """
@@ -58,13 +65,23 @@ def find_runs(files: RunFiles) -> FoundRuns:
     if checkpoint is not None and checkpoint.phase == "finishing":
         complete_finish(files, checkpoint)
         checkpoint = None
+    if checkpoint is not None and checkpoint.mode == "recheck":
+        remove_unfinished(files)
+        checkpoint = None
     if checkpoint is not None and checkpoint.phase == "reopening":
         complete_reopening(files)
         checkpoint = replace(checkpoint, phase="running")
     finished = read_run_file(files)
     check_results_unchanged(files, finished)
     _check_partials(files, checkpoint)
-    return FoundRuns(checkpoint, finished)
+    return FoundRuns(checkpoint, _without_missing_details(files, finished))
+
+
+def _without_missing_details(files: RunFiles, finished: FinishedRun | None) -> FinishedRun | None:
+    """Details may be removed to save space. Those of later questions begin a new file."""
+    if finished is None or get_file_size(files.details) is not None:
+        return finished
+    return replace(finished, lengths=finished.lengths._replace(details=0))
 
 
 def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> None:
@@ -74,6 +91,7 @@ def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> None:
     else:
         remove_if_present(files.failed)
         remove_if_present(files.failed_partial)
+    _finish_details(files, checkpoint)
     move_if_present(files.partial, files.output)
     sync_folder(files.output.parent)
     write_run_file(files, checkpoint)
@@ -83,10 +101,43 @@ def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> None:
     sync_folder(files.output.parent)
 
 
+def _finish_details(files: RunFiles, checkpoint: Checkpoint) -> None:
+    if checkpoint.before is not None:
+        _extend_details(files, checkpoint.before.lengths.details)
+    elif checkpoint.lengths.details:
+        move_if_present(files.details_partial, files.details)
+    else:
+        remove_if_present(files.details)
+        remove_if_present(files.details_partial)
+
+
+def _extend_details(files: RunFiles, kept: int) -> None:
+    """Appends the details of a retry to the ``kept`` bytes of the finished ones.
+
+    The partial file is removed last: while it exists, the end of the other one is written again.
+    """
+    if get_file_size(files.details_partial) is None:
+        return
+    if (get_file_size(files.details) or 0) < kept:
+        raise foreign_file_error(files.details)
+    with ExitStack() as stack:
+        added = stack.enter_context(files.details_partial.open("rb"))
+        details = Appender(files.details, kept)
+        stack.callback(details.close)
+        while chunk := added.read(CHUNK_SIZE):
+            details.append(chunk)
+        details.sync()
+    if details.length == 0:
+        remove_if_present(files.details)
+    sync_folder(files.details.parent)
+    remove_if_present(files.details_partial)
+
+
 def complete_reopening(files: RunFiles) -> None:
     """Turns finished files into partial ones. Can be repeated after a crash."""
     move_if_present(files.output, files.partial)
     move_if_present(files.failed, files.failed_partial)
+    move_if_present(files.details, files.details_partial)
     sync_folder(files.output.parent)
 
 
@@ -101,6 +152,7 @@ def remove_unfinished(files: RunFiles) -> None:
     """Removes the checkpoint last; without it the other files would be foreign."""
     remove_if_present(files.partial)
     remove_if_present(files.failed_partial)
+    remove_if_present(files.details_partial)
     checkpoint = read_checkpoint(files)
     if checkpoint is not None:
         remove_generations(files, next_free_generation(files, checkpoint.generation) - 1)
@@ -109,7 +161,11 @@ def remove_unfinished(files: RunFiles) -> None:
 
 def check_results_unchanged(files: RunFiles, finished: FinishedRun | None) -> None:
     lengths = finished.lengths if finished is not None else FileLengths()
-    expected = {files.output: None if finished is None else lengths.output, files.failed: lengths.failed or None}
+    expected = {
+        files.output: None if finished is None else lengths.output,
+        files.failed: lengths.failed or None,
+        files.details: lengths.details or None,
+    }
     for path, length in expected.items():
         size = get_file_size(path)
         if size is not None and size != length:
@@ -118,17 +174,20 @@ def check_results_unchanged(files: RunFiles, finished: FinishedRun | None) -> No
 
 def _check_partials(files: RunFiles, checkpoint: Checkpoint | None) -> None:
     if checkpoint is None:
-        for path in (files.partial, files.failed_partial, files.journal_generation(1)):
+        for path in (files.partial, files.failed_partial, files.details_partial, files.journal_generation(1)):
             if get_file_size(path) is not None:
                 raise foreign_file_error(path)
         return
     for path, length in (
         (files.partial, checkpoint.lengths.output),
         (files.failed_partial, checkpoint.lengths.failed),
+        (files.details_partial, checkpoint.lengths.details),
     ):
         size = get_file_size(path)
         if size is not None and size < length:
             raise foreign_file_error(path)
+    if checkpoint.format < DETAILS_FORMAT and get_file_size(files.details_partial):
+        raise foreign_file_error(files.details_partial)
 
 
 def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
@@ -136,6 +195,7 @@ def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
         expected = {
             files.partial: found.unfinished.lengths.output,
             files.failed_partial: found.unfinished.lengths.failed,
+            files.details_partial: found.unfinished.lengths.details,
         }
     elif found.finished is not None:
         expected = {files.output: 1, files.failed: found.finished.lengths.failed}
@@ -170,10 +230,6 @@ def _format_setting(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-# Bytes of the old output copied per write.
-CHUNK_SIZE = 1 << 20
-
-
 class PreviousResults:
     """Reads the old output and failure file once, in input order.
 
@@ -185,7 +241,11 @@ class PreviousResults:
         self.end = progress.until
         self.lengths = progress.lengths
         self.done = progress.done
-        for path, length in ((files.output, self.lengths.output), (files.failed, self.lengths.failed or None)):
+        for path, length in (
+            (files.output, self.lengths.output),
+            (files.failed, self.lengths.failed or None),
+            (files.details, self.lengths.details or None),
+        ):
             if get_file_size(path) != length:
                 raise SettingsError(
                     f"{path} has changed since the run finished, so its failed rows can't be asked again: "
@@ -240,7 +300,7 @@ class PreviousResults:
 
     def mark_done(self, failed_offset: int) -> None:
         """The lines read so far are written, and the failures up to the offset are replaced."""
-        self.done = FileLengths(self.output.tell(), failed_offset)
+        self.done = FileLengths(self.output.tell(), failed_offset, self.lengths.details)
 
     def roll_back(self) -> None:
         self.output.seek(self.done.output)

@@ -21,9 +21,11 @@ class RunFiles:
 
     output: Path
     failed: Path
+    details: Path
     run: Path
     partial: Path
     failed_partial: Path
+    details_partial: Path
     # Prefix; each generation of the journal appends its number.
     journal: Path
     checkpoint: Path
@@ -37,9 +39,11 @@ class RunFiles:
         return cls(
             output=output,
             failed=folder / f"{stem}.failed.jsonl",
+            details=folder / f"{stem}.details.jsonl",
             run=folder / f"{stem}.run.json",
             partial=folder / f"{name}.partial",
             failed_partial=folder / f"{stem}.failed.jsonl.partial",
+            details_partial=folder / f"{stem}.details.jsonl.partial",
             journal=folder / f"{name}.journal",
             checkpoint=folder / f"{name}.checkpoint",
             lock=folder / f".{name}.lock",
@@ -49,7 +53,9 @@ class RunFiles:
         return self.journal.with_name(f"{self.journal.name}{number}")
 
     def includes(self, path: Path) -> bool:
-        own = (self.output, self.failed, self.run, self.partial, self.failed_partial, self.checkpoint, self.lock)
+        results = (self.output, self.failed, self.details)
+        partials = (self.partial, self.failed_partial, self.details_partial)
+        own = (*results, *partials, self.run, self.checkpoint, self.lock)
         real = path.resolve()
         if any(real == other.resolve() or _is_same_file(path, other) for other in own):
             return True

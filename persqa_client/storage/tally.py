@@ -69,6 +69,26 @@ class Tally:
         if self.failed[code] <= 0:
             del self.failed[code]
 
+    def replace(self, before: Outcome, after: Outcome) -> None:
+        """Counts another outcome of a task. Tokens, attempts and re-asks stay as they were."""
+        if isinstance(before, Failure):
+            self.remove_failure(before.code)
+        else:
+            self.tasks -= 1
+            self.succeeded -= 1
+            self.made_good_by.subtract(before.made_good_by)
+            self.doubtful -= bool(before.doubts)
+            self.doubts.subtract(before.doubts)
+        self.tasks += 1
+        if isinstance(after, Failure):
+            self.failed[after.code] += 1
+        else:
+            self.succeeded += 1
+            self.made_good_by.update(after.made_good_by)
+            self.doubtful += bool(after.doubts)
+            self.doubts.update(after.doubts)
+        self.made_good_by, self.doubts = +self.made_good_by, +self.doubts
+
     def to_json(self) -> Json:
         return {
             "rows": self.rows,

@@ -12,6 +12,7 @@ from functools import partial
 
 from persqa_client.errors import SettingsError
 from persqa_client.storage.checkpoint import Checkpoint, FileLengths, Phase, write_checkpoint
+from persqa_client.storage.details import render_details
 from persqa_client.storage.durable import Appender
 from persqa_client.storage.journal import Journal, JournalEntry, next_free_generation
 from persqa_client.storage.recovery import PreviousResults
@@ -133,6 +134,8 @@ class RunWriter:
             undo.callback(self.output.close)
             self.failed = Appender(files.failed_partial, checkpoint.lengths.failed)
             undo.callback(self.failed.close)
+            self.details = Appender(files.details_partial, checkpoint.lengths.details)
+            undo.callback(self.details.close)
             self.previous = PreviousResults(files, checkpoint.before) if checkpoint.before else None
             if self.previous is not None:
                 undo.callback(self.previous.close)
@@ -160,13 +163,15 @@ class RunWriter:
                     self._copy_previous(1)
                 else:
                     file = self.failed if isinstance(outcome, Failure) else self.output
-                    file.append(self.render(row.line, outcome))
+                    line = self.render(row.line, outcome)
+                    file.append(line)
+                    self.details.append(render_details(row.line, outcome, line))
             if row.copied_after:
                 self._copy_previous(row.copied_after)
         except BaseException:
             self._roll_back()
             raise
-        self.lengths = FileLengths(self.output.length, self.failed.length)
+        self.lengths = FileLengths(self.output.length, self.failed.length, self.details.length)
         self.position = row.position
         for task_id, outcome in row.outcomes.items():
             if self.previous is not None:
@@ -185,6 +190,7 @@ class RunWriter:
     def _roll_back(self) -> None:
         self.output.try_truncate(self.lengths.output)
         self.failed.try_truncate(self.lengths.failed)
+        self.details.try_truncate(self.lengths.details)
         if self.previous is not None:
             self.previous.roll_back()
 
@@ -213,6 +219,7 @@ class RunWriter:
             if checkpoint.generation > self._committed:
                 self.output.sync()
                 self.failed.sync()
+                self.details.sync()
                 self.journal.sync()
                 write_checkpoint(self.files, checkpoint)
                 self._committed = checkpoint.generation
@@ -228,6 +235,7 @@ class RunWriter:
         with self._lock:
             self.output.sync()
             self.failed.sync()
+            self.details.sync()
             sealed = self._make_checkpoint("finishing", run)
             write_checkpoint(self.files, sealed)
         self.close()
@@ -240,6 +248,7 @@ class RunWriter:
             self._committed = sys.maxsize
             self.output.close()
             self.failed.close()
+            self.details.close()
             self.journal.close()
             if self.previous is not None:
                 self.previous.close()

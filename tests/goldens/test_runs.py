@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from persqa_client.endpoints.breaker import plain_request
+from persqa_client.storage.checkpoint import FORMAT
 from tests.goldens.killed import CASES, RUNS, Case, going_on, results
 from tests.goldens.server import RecordingServer
 from tests.goldens.surfaces import key_paths
@@ -63,7 +64,8 @@ def check_run_file(recorded: dict[str, Any], run: dict[str, Any]) -> None:
     """New keys may come, none may go; what a later run depends on has the recorded values. The length of the failure
     file may change with the wording of its messages, that of the output with new details."""
     assert set(key_paths(recorded)) <= set(key_paths(run))
-    for name in ("tool", "format", "output", "input", "position", "strategy"):
+    assert run["format"] == FORMAT
+    for name in ("tool", "output", "input", "position", "strategy"):
         assert run[name] == recorded[name], name
     assert {name: run["counts"][name] for name in recorded["counts"]} == recorded["counts"]
     for name, value in recorded["identity"].items():

@@ -57,6 +57,11 @@ def draw_scene(width: int = 0, height: int = HEIGHT, ground: Any = WHITE, mode: 
     return image
 
 
+def drawing_type(kind: str) -> str:
+    """Media type of a scene that is encoded again: it has few colours."""
+    return "image/png" if kind in ("PNG", "GIF", "BMP", "TIFF") else "image/jpeg"
+
+
 def sent_as_is(kind: str, make: Callable[..., bytes], mode: str = "RGB", **settings: Any) -> ValidFile:
     upright = draw_scene().convert(mode)
     data = make(upright, **settings)
@@ -70,7 +75,7 @@ def reencoded(kind: str, mode: str = "RGB", *, tolerance: int = 5, **settings: A
         image = image.convert("1", dither=Image.Dither.NONE)
     else:
         image = image.convert(mode, palette=Image.Palette.ADAPTIVE)
-    return ValidFile(encode(image, kind, **settings), image.convert("RGB"), tolerance=tolerance)
+    return ValidFile(encode(image, kind, **settings), image.convert("RGB"), drawing_type(kind), tolerance)
 
 
 def rotated(kind: str, orientation: int) -> ValidFile:
@@ -84,31 +89,35 @@ def rotated(kind: str, orientation: int) -> ValidFile:
     make = makes.get(kind)
     data = make(stored, orientation=orientation) if make else encode(stored, kind, exif=make_exif(orientation))
     as_is = orientation == 1 and make is not None
-    return ValidFile(data, upright, f"image/{kind.lower()}" if as_is else "image/jpeg", tolerance=12, as_is=as_is)
+    return ValidFile(data, upright, f"image/{kind.lower()}" if as_is else drawing_type(kind), tolerance=12, as_is=as_is)
 
 
 def with_16_bits(kind: str, **settings: Any) -> ValidFile:
     """16-bit grey, nearly all of which would be white if it were clipped at 255."""
     upright = draw_scene().convert("L")
     values = struct.pack(f"<{len(upright.tobytes())}H", *(value * 257 for value in upright.tobytes()))
-    return ValidFile(encode(Image.frombytes("I;16", upright.size, values), kind, **settings), upright)
+    return ValidFile(
+        encode(Image.frombytes("I;16", upright.size, values), kind, **settings), upright, drawing_type(kind)
+    )
 
 
 def transparent(kind: str, **settings: Any) -> ValidFile:
     """The transparent pixels are black."""
     image = draw_scene(ground=(0, 0, 0, 0), mode="RGBA")
-    return ValidFile(encode(image, kind, **settings), draw_scene(image.width), tolerance=8)
+    return ValidFile(encode(image, kind, **settings), draw_scene(image.width), drawing_type(kind), tolerance=8)
 
 
 def animated(kind: str, **settings: Any) -> ValidFile:
     upright = draw_scene()
     later = [Image.new("RGB", upright.size, colour) for colour in (BLUE, "black")]
-    return ValidFile(encode(upright, kind, save_all=True, append_images=later, **settings), upright, tolerance=12)
+    return ValidFile(
+        encode(upright, kind, save_all=True, append_images=later, **settings), upright, drawing_type(kind), tolerance=12
+    )
 
 
 def too_large(kind: str, width: int, height: int, size: tuple[int, int], **settings: Any) -> ValidFile:
     big = draw_scene(width, height)
-    return ValidFile(encode(big, kind, exif=make_exif(), **settings), big, size=size, tolerance=8)
+    return ValidFile(encode(big, kind, exif=make_exif(), **settings), big, drawing_type(kind), size=size, tolerance=8)
 
 
 def with_suffix(file: ValidFile, suffix: str) -> ValidFile:

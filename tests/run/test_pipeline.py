@@ -67,6 +67,30 @@ async def test_a_rejected_answer_is_re_asked_with_the_reason() -> None:
     assert second.seed != first.seed
 
 
+async def test_every_raw_answer_is_kept_with_its_problem() -> None:
+    """In records, in failures, and if the endpoint fails after a rejected answer."""
+    cut = Completion("<mam> and so", "length", Usage(1, 2), model="m", refusal=None)
+    refused = Completion("", "stop", refusal="I can't help.")
+    for completer, expected in (
+        (FakeCompleter(["A man reads.", f'"{GOOD}"']), [("A man reads.", "no_tag"), (f'"{GOOD}"', None)]),
+        (FakeCompleter(["A man.", cut]), [("A man.", "no_tag"), ("<mam> and so", "truncated")]),
+        (FakeCompleter([refused, RowError("timeout", "slow")]), [("", "refusal")]),
+        (FakeCompleter([RowError("timeout", "slow")]), []),
+    ):
+        outcome = await answer(completer)
+        assert [(raw.text, raw.problem) for raw in outcome.raws] == expected
+        assert [raw.seed for raw in outcome.raws] == [request.seed for request in completer.requests][: len(expected)]
+        if isinstance(outcome, Failure):
+            assert outcome.task is not None
+            assert (outcome.task.question, outcome.task.tag, outcome.task.strategy) == (ROW.question, "<mam>", "direct")
+    kept = (await answer(FakeCompleter([f'"{GOOD}"']), strategy="surrogate")).raws[0]
+    assert (kept.steps, kept.finish_reason, kept.max_tokens) == (("quotes",), "stop", 512)
+    kept = (await answer(FakeCompleter([cut, refused]))).raws[0]
+    assert (kept.finish_reason, kept.prompt_tokens, kept.completion_tokens, kept.model) == ("length", 1, 2, "m")
+    second = (await answer(FakeCompleter([cut, refused]))).raws[1]
+    assert (second.refusal, second.max_tokens) == ("I can't help.", 1024)
+
+
 async def test_two_rejected_answers_are_a_failure_with_the_last_text() -> None:
     failure = await answer(FakeCompleter(["A man.", Completion("<mam> and so", "length", Usage(1, 2))]))
     assert isinstance(failure, Failure)

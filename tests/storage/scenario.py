@@ -14,7 +14,7 @@ from typing import Any
 from persqa_client.storage.ledger import AnyLedger, Ledger
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Failure, Outcome, Position, Record, TaskId, Usage
+from persqa_client.types import AskedTask, Failure, Outcome, Position, RawAnswer, Record, TaskId, Usage
 
 FAILED = [TaskId(2), TaskId(3, 1), TaskId(9, 1)]
 IDENTITY = {"model": "qwen", "seed": 7}
@@ -27,11 +27,16 @@ def render(line: bytes, outcome: Outcome) -> bytes:
 
 
 def make_record(task_id: TaskId, answer: str = "<mam> reads.") -> Record:
-    return Record(task_id, "qa", "<mam>", f"What is {task_id.question}?", answer, answer, 7, usage=Usage(10, 2))
+    raw = RawAnswer(answer, finish_reason="stop")
+    question = f"What is {task_id.question}?"
+    return Record(task_id, "qa", "<mam>", question, answer, answer, 7, None, "stop", Usage(10, 2), raws=(raw,))
 
 
 def make_failure(task_id: TaskId) -> Failure:
-    return Failure(task_id, "no_tag", "no <mam> in it", "answer", attempts=2, usage=Usage(5, 1))
+    raws = (RawAnswer("She reads.", "pronoun_only"), RawAnswer("Reading.", "no_tag"))
+    task = AskedTask("qa", "<mam>", f"What is {task_id.question}?", 7)
+    usage = Usage(5, 1)
+    return Failure(task_id, "no_tag", "no <mam> in it", "answer", 2, "Reading.", usage, 2, task=task, raws=raws)
 
 
 def answer_first_run(task_id: TaskId) -> Outcome:

@@ -82,7 +82,7 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_files(scenario: str, tmp
     prepare(scenario, tmp_path / "whole")
     history = record_history(tmp_path / "whole", SCENARIOS[scenario])
     expected = read_folder(tmp_path / "whole")
-    assert sorted(expected) == ["qa.failed.jsonl", "qa.jsonl", "qa.run.json"]
+    assert sorted(expected) == ["qa.details.jsonl", "qa.failed.jsonl", "qa.jsonl", "qa.run.json"]
     folders = history.restore_all(tmp_path / "copies")
     assert len(folders) > 60
     for folder in folders:

@@ -54,9 +54,9 @@ def test_outcomes_in_any_order_are_written_in_input_order(order: list[TaskId], e
     assert left["qa.failed.jsonl"] == expected(LINES, failed=True)
 
 
-def test_a_run_leaves_three_files_and_describes_itself(tmp_path: Path) -> None:
+def test_a_run_leaves_four_files_and_describes_itself(tmp_path: Path) -> None:
     run_to_end(tmp_path)
-    assert list(read_folder(tmp_path)) == ["qa.failed.jsonl", "qa.jsonl", "qa.run.json"]
+    assert list(read_folder(tmp_path)) == ["qa.details.jsonl", "qa.failed.jsonl", "qa.jsonl", "qa.run.json"]
     run_file = json.loads((tmp_path / "qa.run.json").read_text())
     assert run_file["note"] == "ours"
     assert run_file["identity"] == IDENTITY
@@ -66,6 +66,7 @@ def test_a_run_leaves_three_files_and_describes_itself(tmp_path: Path) -> None:
     assert run_file["lengths"] == {
         "output": (tmp_path / "qa.jsonl").stat().st_size,
         "failed": (tmp_path / "qa.failed.jsonl").stat().st_size,
+        "details": (tmp_path / "qa.details.jsonl").stat().st_size,
     }
     with open_ledger(tmp_path, stamp={"size": 9}) as ledger:
         assert (ledger.state, ledger.stamp, ledger.start) == ("finished", STAMP, LINES[-1].position)

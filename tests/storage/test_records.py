@@ -19,7 +19,17 @@ from persqa_client.storage.records import (
     render_failure,
     render_record,
 )
-from persqa_client.types import Failure, Outcome, Record, SentPicture, TaskId, Usage, Verification
+from persqa_client.types import (
+    AskedTask,
+    Failure,
+    Outcome,
+    RawAnswer,
+    Record,
+    SentPicture,
+    TaskId,
+    Usage,
+    Verification,
+)
 
 RECORD = Record(
     task_id=TaskId(3, 1),
@@ -40,6 +50,10 @@ RECORD = Record(
     question_id="clothes-top",
     category="human",
     pictures=(SentPicture("image/jpeg", 40, 30, 800, 4),),
+    raws=(
+        RawAnswer("It. It. It.", "loop", (), "stop", None, None, 450, 6, 512, 8, "qwen"),
+        RawAnswer("**mam** wears a jacket.", None, ("repair",), "stop", None, None, 450, 6, 512, 8, "qwen"),
+    ),
 )
 FAILURE = Failure(
     TaskId(3), "no_tag", "The answer has no <mam>.", "answer", attempts=2, raw="A man.", usage=Usage(9, 2), asks=2
@@ -180,6 +194,12 @@ SHARED: dict[str, Any] = {
     "attempts": COUNT,
     "asks": COUNT,
 }
+RAWS = st.lists(
+    st.builds(RawAnswer, TEXT, st.none() | TEXT, st.lists(TEXT, max_size=2).map(tuple), refusal=st.none() | TEXT),
+    max_size=3,
+).map(tuple)
+SHARED["raws"] = RAWS
+TASKS = st.none() | st.builds(AskedTask, TEXT, TEXT, TEXT, COUNT)
 OUTCOMES = st.builds(
     Record,
     kind=TEXT,
@@ -192,7 +212,7 @@ OUTCOMES = st.builds(
     finish_reason=st.none() | TEXT,
     made_good_by=st.lists(TEXT, max_size=3).map(tuple),
     **SHARED,
-) | st.builds(Failure, code=TEXT, message=TEXT, stage=STAGES, raw=st.none() | TEXT, **SHARED)
+) | st.builds(Failure, code=TEXT, message=TEXT, stage=STAGES, raw=st.none() | TEXT, task=TASKS, **SHARED)
 
 
 @given(OUTCOMES)

@@ -82,7 +82,7 @@ def test_a_retry_that_succeeds_removes_the_failure_file(tmp_path: Path) -> None:
         log = answer_lines(ledger, LINES, make_record)
         ledger.finish({})
     assert log.asked == []
-    assert sorted(read_folder(tmp_path)) == ["qa.jsonl", "qa.run.json"]
+    assert sorted(read_folder(tmp_path)) == ["qa.details.jsonl", "qa.jsonl", "qa.run.json"]
     assert (tmp_path / "qa.jsonl").read_bytes() == before
 
 

@@ -19,17 +19,21 @@ def test_names_are_made_from_the_output() -> None:
     files = RunFiles.for_output(Path("out/qa.jsonl"))
     names = [
         files.failed,
+        files.details,
         files.run,
         files.partial,
         files.failed_partial,
+        files.details_partial,
         files.journal_generation(3),
         files.checkpoint,
     ]
     assert [path.name for path in (*names, files.lock)] == [
         "qa.failed.jsonl",
+        "qa.details.jsonl",
         "qa.run.json",
         "qa.jsonl.partial",
         "qa.failed.jsonl.partial",
+        "qa.details.jsonl.partial",
         "qa.jsonl.journal3",
         "qa.jsonl.checkpoint",
         ".qa.jsonl.lock",
@@ -84,14 +88,18 @@ def test_the_input_must_not_be_a_file_of_the_run(tmp_path: Path) -> None:
     (tmp_path / "qa.failed.jsonl").touch()
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "qa.jsonl")
     (tmp_path / "hard.jsonl").hardlink_to(tmp_path / "qa.failed.jsonl")
-    for name in ("qa.jsonl", "qa.failed.jsonl", "qa.jsonl.partial", "qa.jsonl.journal12", "link.jsonl", "hard.jsonl"):
+    results = ("qa.jsonl", "qa.failed.jsonl", "qa.details.jsonl", "qa.details.jsonl.partial")
+    for name in (*results, "qa.jsonl.partial", "qa.jsonl.journal12", "link.jsonl", "hard.jsonl"):
         with pytest.raises(SettingsError, match="is one of the files of the output"):
             files.refuse_input(tmp_path / name)
     for name in ("in.jsonl", "qa.jsonl.journals", "qa.jsonl.bak", "."):
         files.refuse_input(tmp_path / name)
 
 
-FOREIGN = ("qa.jsonl", "qa.failed.jsonl", "qa.run.json", "qa.jsonl.partial", "qa.failed.jsonl.partial")
+FOREIGN = (
+    *("qa.jsonl", "qa.failed.jsonl", "qa.details.jsonl", "qa.run.json"),
+    *("qa.jsonl.partial", "qa.failed.jsonl.partial", "qa.details.jsonl.partial"),
+)
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -104,7 +112,7 @@ def test_a_file_that_no_run_left_is_never_overwritten(name: str, fresh: bool, tm
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("name", ["qa.jsonl", "qa.failed.jsonl"])
+@pytest.mark.parametrize("name", ["qa.jsonl", "qa.failed.jsonl", "qa.details.jsonl"])
 def test_a_finished_output_that_was_changed_is_never_overwritten(name: str, fresh: bool, tmp_path: Path) -> None:
     run_to_end(tmp_path)
     with (tmp_path / name).open("a") as file:

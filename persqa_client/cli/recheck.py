@@ -1,0 +1,103 @@
+"""``persqa recheck``: its flags, and the report of what changed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from persqa_client.cli.exits import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_ROWS_FAILED,
+    EXIT_USAGE,
+    exit_with_error,
+    print_message,
+    tolerate_closed_stream,
+)
+
+if TYPE_CHECKING:
+    from persqa_client.run.kept_answers import Lack
+    from persqa_client.run.recheck import ChangeKind, Example, RecheckReport
+
+HEADINGS: dict[ChangeKind, str] = {
+    "accepted": "now accepted",
+    "rejected": "now rejected",
+    "altered": "altered",
+    "recoded": "other code",
+}
+# What a run of an earlier version did not keep.
+LACKS: dict[Lack, str] = {
+    "raw": "the raw text of {} accepted answers: the answers themselves were checked",
+    "earlier": "the first answers to {} questions that were asked twice: the last ones were checked",
+    "ending": "how {} rejected answers ended: they stay rejected",
+    "question": "the questions of {} answers: they stay as they are",
+}
+MAX_SHOWN_LENGTH = 120
+
+
+def recheck(
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Output file of a finished run.")],
+    names: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file of real names, if the run had one.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and write nothing.")] = False,
+) -> None:
+    """Apply this version's repairs and checks to the raw answers of a finished run. Sends nothing.
+
+    Exit codes: 0 all answers accepted, 1 some rows failed, 2 invalid usage or files, 130 stopped.
+
+    Example: persqa recheck qa.jsonl --dry-run
+    """
+    # Imported here to keep --help fast (cli/run.py).
+    from persqa_client.errors import SettingsError, StorageError
+    from persqa_client.run.recheck import recheck as recheck_run
+
+    try:
+        report = recheck_run(output, names=names, dry_run=dry_run)
+    except (SettingsError, StorageError) as error:
+        exit_with_error(error, EXIT_USAGE)
+    except KeyboardInterrupt:
+        print_message(f"Stopped. {output} is unchanged, or the next command completes the change.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    exit_with_report(report, output, dry_run=dry_run)
+
+
+def exit_with_report(report: RecheckReport, output: Path, *, dry_run: bool) -> NoReturn:
+    with tolerate_closed_stream(sys.stdout):
+        for line in format_report(report):
+            print(line)
+    if dry_run and report.changes:
+        print_message(f"Nothing was written. Without --dry-run, {output} and its files get these changes.")
+    elif not report.changes:
+        print_message(f"{output} is unchanged.")
+    raise typer.Exit(EXIT_ROWS_FAILED if report.tally.failed_total else EXIT_OK)
+
+
+def format_report(report: RecheckReport) -> list[str]:
+    lines = [f"{'rechecked':<13} {report.questions:,} questions"]
+    for kind, heading in HEADINGS.items():
+        codes = {code: count for (one, code), count in report.changes.most_common() if one == kind}
+        lines.append(f"{heading:<13} {sum(codes.values()):,}")
+        for code, count in codes.items():
+            lines += [f"  {code:<11} {count:,}"] if code else []
+            lines += [f"    {format_example(example)}" for example in report.examples[kind, code]]
+    lines.append(f"{'answered':<13} {report.tally.succeeded:,}")
+    lines.append(f"{'failed':<13} {report.tally.failed_total:,}")
+    lines += [f"{'not kept':<13} {LACKS[lack].format(f'{count:,}')}" for lack, count in sorted(report.lacks.items())]
+    return lines
+
+
+def format_example(example: Example) -> str:
+    if example.new_text is None:
+        return f"line {example.row}: {quote(example.text)}"
+    return f"line {example.row}: {quote(example.text)} → {quote(example.new_text)}"
+
+
+def quote(text: str) -> str:
+    """On one line, shortened, and without characters that control a terminal."""
+    words = " ".join(text.split())
+    shown = words if len(words) <= MAX_SHOWN_LENGTH else f"{words[:MAX_SHOWN_LENGTH]}…"
+    return '"' + "".join(character if character.isprintable() else "�" for character in shown) + '"'

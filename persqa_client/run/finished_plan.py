@@ -1,0 +1,111 @@
+"""The settings of a finished run, restored from its run file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, make_run_settings
+from persqa_client.endpoints.credentials import PLACEHOLDER_URL
+from persqa_client.errors import RowError, SettingsError
+from persqa_client.inputs.sources import open_source
+from persqa_client.questions.categories import CATEGORIES
+from persqa_client.run.compose import RunPlan
+from persqa_client.run.kept_answers import KeptAnswers, WrittenLineReader, read_details, restore_input_line
+from persqa_client.run.rejudging import judge_answers
+from persqa_client.storage.checkpoint import FinishedRun
+from persqa_client.storage.finished import FinishedResults, KeptQuestion
+from persqa_client.types import START_POSITION, BadRow, Json, Outcome, Row, TaskId
+
+
+class FinishedPlan:
+    """The settings of a finished run, as far as its answers depend on them. Raises SettingsError."""
+
+    def __init__(self, run: FinishedRun, members: Json, names: Path | None) -> None:
+        self._run = run
+        self._members = members
+        settings = restore_settings(run.identity, names)
+        self.recipe = settings.recipe
+        # An own bank is not known any more.
+        has_own_bank = run.identity["bank"] not in CATEGORIES
+        drawn = settings.model_copy(update={"recipe": self.recipe.model_copy(update={"questions": 1})})
+        self._plan = RunPlan(drawn if has_own_bank else settings).with_settings(settings)
+        check_names_unchanged(run.identity, self._plan.identity())
+        self.render = self._plan.make_renderer()
+        self._max_tokens = settings.sampling.max_tokens
+        # Tasks are made without a surrogate, and get the one that was asked about.
+        self._direct_maker = self._plan.make_task_maker("direct")
+        self._lines = WrittenLineReader(
+            self._plan.make_task_maker(members.get("strategy", "direct")),
+            self.recipe.output_key,
+            answer_only=self.recipe.output_style == "answer",
+            has_meta=self.recipe.details,
+            has_bank=not has_own_bank and run.identity.get("bank-digest") in (None, self._plan.bank.digest),
+        )
+
+    def iter_tasks(self, results: FinishedResults) -> Iterator[tuple[TaskId, Row | None]]:
+        """The tasks of the input up to the end of the run."""
+        name, end = str(self._members.get("input")), self._run.position
+        try:
+            source = open_source(find_input(name, results.files.output.parent), self.recipe.image_key)
+            is_same = source.digest_at(end) == end.digest
+        except (SettingsError, OSError) as error:
+            raise SettingsError(f"{missing_input(results)}, but the input {name} can't be read: {error}") from error
+        if not is_same:
+            raise SettingsError(f"{missing_input(results)}, but the input {name} has changed: restore it")
+        reader = self._plan.make_row_reader()
+        for line, position in source.lines(START_POSITION):
+            if position.number > end.number:
+                return
+            if line.strip():
+                row = reader.parse(position.number, line)
+                for task_id in reader.task_ids(row):
+                    yield task_id, None if isinstance(row, BadRow) else row
+
+    def read_answers(self, kept: KeptQuestion, row: Row | None) -> KeptAnswers:
+        try:
+            answers = read_details(kept.details) if kept.details else None
+            has_task = answers is not None and (answers.task is not None or row is None or answers.lack is None)
+            return answers if answers is not None and has_task else self._lines.read(kept, row)
+        except (ValueError, RowError) as error:
+            raise SettingsError(f"row {kept.task_id.row} of the run can't be read: {error}") from error
+
+    def restore_line(self, kept: KeptQuestion) -> bytes:
+        try:
+            return restore_input_line(kept, output_key=self.recipe.output_key, has_meta=self.recipe.details)
+        except ValueError as error:
+            raise SettingsError(f"row {kept.task_id.row} of the run can't be read: {error}") from error
+
+    def judge(self, answers: KeptAnswers) -> Outcome:
+        return judge_answers(answers, self._direct_maker, self._max_tokens)
+
+
+def restore_settings(identity: Json, names: Path | None) -> RunSettings:
+    """The settings of a run from its identity, with a placeholder endpoint."""
+    flags = {name: identity[key] for name in Recipe.model_fields if (key := name.replace("_", "-")) in identity}
+    flags |= {"names": names, "max_tokens": identity["max-tokens"], "seed": identity["seed"]}
+    if flags["bank"] not in CATEGORIES:
+        flags["bank"] = "human"
+    endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=identity["model"])
+    return make_run_settings([endpoint], flags)
+
+
+def check_names_unchanged(before: Json, now: Json) -> None:
+    old, new = before.get("names"), now.get("names")
+    if old == new:
+        return
+    if old is None:
+        raise SettingsError("--names: this run had no real names; leave the flag out")
+    if new is None:
+        raise SettingsError(f"this run had --names ({old}): give the same file again with --names")
+    raise SettingsError(f"--names: this run had {old}, and this is {new}: give the file of the run")
+
+
+def find_input(name: str, folder: Path) -> Path:
+    """A relative path is looked up in the working directory, then beside the output."""
+    path = Path(name)
+    return path if path.exists() or path.is_absolute() else folder / path
+
+
+def missing_input(results: FinishedResults) -> str:
+    return f"{results.files.details.name} does not have all questions, so the input of the run is needed"

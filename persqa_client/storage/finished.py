@@ -1,0 +1,218 @@
+"""Reads the output, the failure file and the details of a finished run together, in input order."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
+
+from persqa_client.errors import SettingsError
+from persqa_client.jsonl import load_object
+from persqa_client.storage.checkpoint import FinishedRun, foreign_file_error, read_run_members
+from persqa_client.storage.records import parse_failure_line
+from persqa_client.storage.recovery import (
+    FoundRuns,
+    check_nothing_missing,
+    find_runs,
+    has_no_outcome,
+    remove_unfinished,
+)
+from persqa_client.storage.run_files import RunFiles, RunLock
+from persqa_client.storage.tally import Tally
+from persqa_client.types import Json, TaskId
+
+# The first members of each line of a details file.
+PLACE = re.compile(rb'\{"row":(\d+),"question_number":(\d+),')
+
+
+@dataclass(frozen=True, slots=True)
+class KeptQuestion:
+    """A question and its line in the output or the failure file, with the line break."""
+
+    task_id: TaskId
+    line: bytes
+    failed: bool
+    # Its lines in the details file, the oldest first.
+    details: tuple[Json, ...]
+
+
+class FinishedResults:
+    """A finished run in locked files. Raises SettingsError, also while it is read, if files do not fit together."""
+
+    def __init__(self, files: RunFiles) -> None:
+        if not files.run.exists() and not files.checkpoint.exists():
+            raise SettingsError(f"there is no run with the output {files.output} ({files.run.name} is missing)")
+        self.files = files
+        self._lock = RunLock(files)
+        self._lock.acquire()
+        try:
+            self.run = self._find_finished()
+            self.members = read_run_members(files)
+            self.details = DetailsIndex(files.details) if self.run.lengths.details else None
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _find_finished(self) -> FinishedRun:
+        found = find_runs(self.files)
+        if found.unfinished is not None and found.finished is not None and has_no_outcome(self.files, found.unfinished):
+            remove_unfinished(self.files)
+            found = FoundRuns(None, found.finished)
+        if found.unfinished is not None or found.finished is None:
+            raise SettingsError(
+                f"the run with the output {self.files.output} is not finished: "
+                "run its command again until it ends, then recheck it"
+            )
+        check_nothing_missing(self.files, found)
+        return found.finished
+
+    @property
+    def has_all_details(self) -> bool:
+        described = self.details.count_questions() if self.details is not None else 0
+        return described == Tally.from_json(self.run.tally).tasks
+
+    def read_questions(self, tasks: Iterable[TaskId] | None = None) -> Iterator[KeptQuestion]:
+        """``tasks``: those of the input, needed without all details."""
+        details = DetailsCursor(self.details.read() if self.details is not None else iter(()))
+        with ExitStack() as stack:
+            output = stack.enter_context(self.files.output.open("rb"))
+            failed = FailedLines(self.files, stack)
+            for task_id in details.task_ids() if tasks is None else tasks:
+                is_failed = failed.task_id == task_id
+                line = failed.take() if is_failed else output.readline()
+                lines = details.take(task_id)
+                if not line or (lines and (lines[-1].get("file") == "failed") is not is_failed):
+                    raise self.mismatch_error()
+                yield KeptQuestion(task_id, line, is_failed, lines)
+            if failed.task_id is not None or details.task_id is not None or output.readline():
+                raise self.mismatch_error()
+
+    def mismatch_error(self) -> SettingsError:
+        files = self.files
+        return SettingsError(
+            f"the lines of {files.output.name}, {files.failed.name} and {files.details.name} do not fit together: "
+            "restore the files of the run"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._lock.release()
+
+
+class FailedLines:
+    def __init__(self, files: RunFiles, stack: ExitStack) -> None:
+        self._path = files.failed
+        self._file: BinaryIO | None = None
+        if files.failed.exists():
+            self._file = stack.enter_context(files.failed.open("rb"))
+        self.task_id: TaskId | None = None
+        self._read_next()
+
+    def _read_next(self) -> None:
+        self._line = self._file.readline() if self._file is not None else b""
+        try:
+            self.task_id = parse_failure_line(self._line)[0] if self._line else None
+        except ValueError as error:
+            raise foreign_file_error(self._path) from error
+
+    def take(self) -> bytes:
+        line = self._line
+        self._read_next()
+        return line
+
+
+class Segment(NamedTuple):
+    """Lines in input order. Each retry and each recheck begins a new segment."""
+
+    start: int
+    end: int
+
+
+class PlacedLine(NamedTuple):
+    task_id: TaskId
+    line: bytes
+
+
+class DetailsIndex:
+    """The segments of a details file. Memory grows with their number only."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.segments: list[Segment] = []
+        self.lines = 0
+        start = offset = 0
+        previous = TaskId(0)
+        with path.open("rb") as file:
+            for line in file:
+                task_id = parse_place(path, line)
+                if task_id <= previous:
+                    self.segments.append(Segment(start, offset))
+                    start = offset
+                previous = task_id
+                offset += len(line)
+                self.lines += 1
+        self.segments.append(Segment(start, offset))
+
+    def count_questions(self) -> int:
+        return self.lines if len(self.segments) == 1 else sum(1 for _ in self._group())
+
+    def read(self) -> Iterator[tuple[TaskId, tuple[Json, ...]]]:
+        for task_id, lines in self._group():
+            try:
+                yield task_id, tuple([load_object(line.line) for line in lines])
+            except ValueError as error:
+                raise foreign_file_error(self.path) from error
+
+    def _group(self) -> Iterator[tuple[TaskId, Iterator[PlacedLine]]]:
+        """The lines of a question are in the order of the segments, because the merge is stable."""
+        segments = [self._read_segment(segment) for segment in self.segments]
+        return groupby(heapq.merge(*segments, key=itemgetter(0)), key=itemgetter(0))
+
+    def _read_segment(self, segment: Segment) -> Iterator[PlacedLine]:
+        with self.path.open("rb") as file:
+            offset = file.seek(segment.start)
+            while offset < segment.end:
+                line = file.readline()
+                offset += len(line)
+                yield PlacedLine(parse_place(self.path, line), line)
+
+
+def parse_place(path: Path, line: bytes) -> TaskId:
+    found = PLACE.match(line)
+    if found is None:
+        raise foreign_file_error(path)
+    return TaskId(int(found[1]), int(found[2]))
+
+
+class DetailsCursor:
+    """Reads the details of questions in input order; there may be none of a question."""
+
+    def __init__(self, questions: Iterator[tuple[TaskId, tuple[Json, ...]]]) -> None:
+        self._questions = questions
+        self._next = next(questions, None)
+
+    @property
+    def task_id(self) -> TaskId | None:
+        return self._next[0] if self._next is not None else None
+
+    def task_ids(self) -> Iterator[TaskId]:
+        while self._next is not None:
+            yield self._next[0]
+
+    def take(self, task_id: TaskId) -> tuple[Json, ...]:
+        if self._next is None or self._next[0] != task_id:
+            return ()
+        details = self._next[1]
+        self._next = next(self._questions, None)
+        return details

@@ -1,0 +1,206 @@
+"""``persqa recheck``: what it prints, its exit codes, and a run that goes on after it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from persqa_client.config import make_run_settings
+from persqa_client.endpoints.credentials import Credentials, make_endpoints
+from persqa_client.inputs.sources import FileSource
+from persqa_client.run.compose import Composition, RunPlan
+from persqa_client.run.summary import describe_run
+from persqa_client.simulator.faults import Choice
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from persqa_client.storage.ledger import Ledger
+from persqa_client.storage.run_files import RunFiles
+from persqa_client.types import START_POSITION, Row
+from tests.run.recheck_runs import CUP, GOOD, KEPT, Judged, finish_run, make_settings, mix, open_ledger, settle_rows
+from tests.storage.scenario import read_folder
+from tests.support.commands import PERSQA, persqa
+
+MODEL = "persqa-simulator"
+# By question, what the simulator answers.
+ANSWERS = {
+    "What does <mam> hold?": Choice("<mam> holds a red cup."),
+    "What does <mam> say?": Choice("<mam>"),
+    "What does <mam> wear?": Choice("The man wears a jacket."),
+    "What does <mam> read?": Choice('"<mam> reads a newspaper."'),
+}
+
+
+def test_the_report_says_what_moved_with_examples(tmp_path: Path) -> None:
+    finish_run(tmp_path, mix())
+    result = persqa("recheck", "qa.jsonl", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stdout.splitlines() == [
+        "rechecked     13 questions",
+        "now accepted  2",
+        "  no_tag      1",
+        f'    line 5: "{CUP}"',
+        "  loop        1",
+        f'    line 8: "{CUP}"',
+        "now rejected  1",
+        "  only_tag    1",
+        '    line 2: "<mam>"',
+        "altered       2",
+        f'    line 10: ""{CUP}"" → "{CUP}"',
+        f'    line 13: "{GOOD}" → "{CUP}"',
+        "other code    1",
+        "  loop → no_tag 1",
+        '    line 15: "A man."',
+        "answered      6",
+        "failed        7",
+    ]
+    again = persqa("recheck", "qa.jsonl", cwd=tmp_path)
+    assert "now accepted  0" in again.stdout
+    assert again.stderr == "qa.jsonl is unchanged.\n"
+
+
+def test_a_dry_run_writes_nothing_and_says_so(tmp_path: Path) -> None:
+    finish_run(tmp_path, mix())
+    before = read_folder(tmp_path)
+    result = persqa("recheck", "qa.jsonl", "--dry-run", cwd=tmp_path)
+    assert "now accepted  2" in result.stdout
+    assert result.stderr == "Nothing was written. Without --dry-run, qa.jsonl and its files get these changes.\n"
+    assert read_folder(tmp_path) == before
+
+
+def test_all_answers_accepted_is_exit_0(tmp_path: Path) -> None:
+    output = finish_run(tmp_path, [KEPT[0], Judged(((CUP, "loop"),), "loop")])
+    rows = (tmp_path / "rows.jsonl").read_text().replace("{not json\n", "")
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good" / "rows.jsonl").write_text(rows)
+    settings = make_settings(tmp_path / "good")
+    with open_ledger(settings) as ledger:
+        settle_rows(settings, ledger, [KEPT[0], Judged(((CUP, "loop"),), "loop")])
+        ledger.finish({"strategy": "direct"})
+    assert persqa("recheck", "good/qa.jsonl", cwd=tmp_path).returncode == 0
+    assert persqa("recheck", output, cwd=tmp_path).returncode == 1
+
+
+def test_what_an_earlier_version_did_not_keep_is_said(tmp_path: Path) -> None:
+    finish_run(tmp_path, mix())
+    (tmp_path / "qa.details.jsonl").unlink()
+    result = persqa("recheck", "qa.jsonl", "--dry-run", cwd=tmp_path)
+    assert [line for line in result.stdout.splitlines() if line.startswith("not kept")] == [
+        "not kept      the first answers to 3 questions that were asked twice: the last ones were checked",
+        "not kept      how 1 rejected answers ended: they stay rejected",
+        "not kept      the raw text of 5 accepted answers: the answers themselves were checked",
+    ]
+
+
+def test_terminal_sequences_are_not_shown(tmp_path: Path) -> None:
+    finish_run(tmp_path, [Judged((("A man\x1b[2J\nwith a cup.", None),))])
+    result = persqa("recheck", "qa.jsonl", cwd=tmp_path)
+    assert '"A man�[2J with a cup."' in result.stdout
+
+
+def test_what_can_not_be_rechecked_is_exit_2_with_the_reason(tmp_path: Path) -> None:
+    finish_run(tmp_path, mix())
+    (tmp_path / "names.txt").write_text("Anya\n")
+    for arguments, reason in (
+        (("other.jsonl",), "there is no run with the output other.jsonl (other.run.json is missing)."),
+        (("qa.jsonl", "--names", "names.txt"), "this run had no real names; leave the flag out."),
+        (("qa.failed.jsonl",), "there is no run with the output qa.failed.jsonl"),
+    ):
+        result = persqa("recheck", *arguments, cwd=tmp_path)
+        assert result.returncode == 2
+        assert reason in result.stderr
+    with (tmp_path / "qa.jsonl").open("a") as file:
+        file.write("mine\n")
+    result = persqa("recheck", "qa.jsonl", cwd=tmp_path)
+    assert (result.returncode, "was not written by a run or was changed since" in result.stderr) == (2, True)
+
+
+def test_a_full_disk_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    """A limit of the size of files stands for the disk: the checkpoint fits, the output does not."""
+    finish_run(tmp_path, mix() * 20)
+    before = read_folder(tmp_path)
+    limit = 8000
+    assert len(before["qa.run.json"]) < limit < len(before["qa.jsonl"])
+    result = subprocess.run(
+        [*PERSQA, "recheck", "qa.jsonl"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert result.returncode == 2
+    assert "qa.jsonl.partial can't be written" in result.stderr
+    assert read_folder(tmp_path) == before
+    assert persqa("recheck", "qa.jsonl", cwd=tmp_path).returncode == 1
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with run_simulator(SimSettings(latency=0.0, answers=ANSWERS)) as server:
+        yield server
+
+
+async def run_without_checks(folder: Path, server: Simulator) -> None:
+    """A run whose version had no checks, at the simulator."""
+    endpoints = make_endpoints([server.base_url], MODEL, Credentials(), {})
+    flags: dict[str, Any] = {"strategy": "direct", "probes": False}
+    settings = make_run_settings(endpoints, flags, input=folder / "rows.jsonl", output=folder / "qa.jsonl")
+    source = FileSource(folder / "rows.jsonl")
+    plan = RunPlan(settings, folder)
+    ledger = Ledger.open(
+        RunFiles.for_output(folder / "qa.jsonl"),
+        identity={**plan.identity(), **plan.digests()},
+        stamp=source.fingerprint(),
+        render=plan.make_renderer(),
+    )
+    with ledger:
+        async with Composition(plan) as composition:
+            await composition.probe(None, uuid=False)
+            pipeline = composition.make_pipeline()
+            pipeline = replace(pipeline, task_maker=replace(pipeline.task_maker, checks=()))
+            reader = composition.make_row_reader()
+            for line, position in source.lines(START_POSITION):
+                row = reader.parse(position.number, line)
+                assert isinstance(row, Row)
+                for task_id in ledger.register_row(line, reader.task_ids(row), position):
+                    ledger.settle(await pipeline.answer(row, task_id))
+            ledger.finish({"input": "rows.jsonl", **describe_run(composition)})
+
+
+def test_a_run_at_a_server_is_rechecked_without_a_request_and_goes_on(tmp_path: Path, simulator: Simulator) -> None:
+    Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "red.png")
+    rows = [json.dumps({"image": "red.png", "question": question}) + "\n" for question in ANSWERS]
+    (tmp_path / "rows.jsonl").write_text("".join(rows))
+    asyncio.run(run_without_checks(tmp_path, simulator))
+    assert (tmp_path / "qa.jsonl").read_bytes().count(b"\n") == len(ANSWERS)
+    asked = simulator.stats()
+    result = persqa("recheck", "qa.jsonl", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "now rejected  2" in result.stdout
+    assert simulator.stats() == asked
+    answers = [json.loads(line)["pers_qa"].partition(", Answer: ")[2] for line in read_lines(tmp_path / "qa.jsonl")]
+    assert answers == ["<mam> holds a red cup.", "<mam> reads a newspaper."]
+    codes = [json.loads(line)["error"]["code"] for line in read_lines(tmp_path / "qa.failed.jsonl")]
+    assert codes == ["only_tag", "pronoun_only"]
+    run = [*("run", "rows.jsonl", "-o", "qa.jsonl", "--base-url", simulator.base_url, "--model", MODEL)]
+    run += ["--strategy", "direct", "--no-probes", "--max-bad-answers", "0"]
+    finished = persqa(*run, cwd=tmp_path)
+    assert "is already finished" in finished.stderr
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write(rows[0])
+    assert persqa(*run, "--retry-failed", cwd=tmp_path).returncode == 1
+    details = [json.loads(line) for line in read_lines(tmp_path / "qa.details.jsonl")]
+    assert [line["row"] for line in details] == [1, 2, 3, 4, 2, 3, 2, 3, 5]
+    assert persqa("recheck", "qa.jsonl", cwd=tmp_path).stderr == "qa.jsonl is unchanged.\n"
+
+
+def read_lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines()

@@ -1,0 +1,87 @@
+"""A recheck that is killed at any moment loses nothing: the next command completes or undoes it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from persqa_client.run.recheck import recheck
+from tests.run.recheck_runs import finish_run, make_settings, mix
+from tests.run.recheck_runs import open_ledger as open_run
+from tests.storage.scenario import read_folder
+from tests.storage.test_crashes import record_history
+
+RESULTS = {"qa.jsonl", "qa.failed.jsonl", "qa.details.jsonl", "qa.run.json", "rows.jsonl"}
+
+
+def test_a_recheck_killed_at_any_moment_ends_in_the_same_files(tmp_path: Path) -> None:
+    """After each change of the folder, and each partial write, whether a run or a recheck comes next."""
+    output = finish_run(tmp_path / "whole", mix())
+    before = read_folder(tmp_path / "whole")
+    history = record_history(tmp_path / "whole", lambda folder: recheck(folder / "qa.jsonl"))
+    after = read_folder(tmp_path / "whole")
+    assert before.keys() == after.keys() == RESULTS
+    for name in ("qa.jsonl", "qa.failed.jsonl", "qa.details.jsonl", "qa.run.json"):
+        assert before[name] != after[name]
+    folders = history.restore_all(tmp_path / "copies")
+    assert len(folders) > 20
+    ended = []
+    for folder in folders:
+        shutil.copytree(folder, tmp_path / "run")
+        # A run with the same settings finds either the old files or the new ones, all of them.
+        settings = make_settings(tmp_path / "whole")
+        settings = settings.model_copy(update={"output": tmp_path / "run" / "qa.jsonl"})
+        with open_run(settings) as ledger:
+            assert ledger.state == "finished"
+        found = read_results(tmp_path / "run")
+        assert found in (before, after), folder.name
+        ended.append(found == after)
+        recheck(tmp_path / "run" / "qa.jsonl")
+        assert read_results(tmp_path / "run") == after, folder.name
+        recheck(folder / "qa.jsonl")
+        assert read_results(folder) == after, folder.name
+        shutil.rmtree(tmp_path / "run")
+        shutil.rmtree(folder)
+    assert sorted(ended) == ended
+    assert {*ended} == {False, True}
+    assert not recheck(output).changes
+
+
+def read_results(folder: Path) -> dict[str, bytes]:
+    """All files, without what is left of a file that was not renamed."""
+    return {name: data for name, data in read_folder(folder).items() if not name.endswith((".tmp", ".lock"))}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from persqa_client.run.recheck import recheck
+left = int(sys.argv[2])
+def watch(frame, event, arg):
+    global left
+    if event == "c_return" and arg in (os.write, os.replace):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.setprofile(watch)
+recheck(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("calls", [1, 3, 6, 9, 11])
+def test_a_killed_process_leaves_the_lock_to_the_next(calls: int, tmp_path: Path) -> None:
+    finish_run(tmp_path / "whole", mix())
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    recheck(tmp_path / "whole" / "qa.jsonl")
+    output = tmp_path / "killed" / "qa.jsonl"
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(output), str(calls)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    recheck(output)
+    after, expected = (read_results(tmp_path / name) for name in ("killed", "whole"))
+    del after["qa.run.json"], expected["qa.run.json"]  # the paths of the input differ
+    assert after == expected
