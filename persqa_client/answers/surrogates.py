@@ -26,6 +26,8 @@ INSCRIPTION = re.compile(
     r"(?:\b(?:says?|saying|reads?|reading|written|labell?ed|marked|titled|spell(?:s|ing)?|words?|letters"
     r"|name ?tag|badge)\s*[:,]?\s*|[写寫印刻绣繡标標贴貼][着著有了]?|[叫名]为?)\Z"
 )
+# "Charlie reads Charlie's book" names the character twice.
+POSSESSIVE = re.compile(r"['’]s\s+\w")
 # Surnames that are no ordinary words before a name, and what makes a surrogate another word: 小满 is also a season.
 CHINESE_NAME_BEFORE = re.compile(
     r"(?:[王李刘陈杨赵吴徐孙朱郭罗宋郑韩冯董曹袁邓傅沈彭吕蒋蔡贾丁魏薛潘杜姜姚谭廖邹]|(?<![一二两三几这那每])张)\Z"
@@ -61,7 +63,8 @@ def is_other(found: re.Match[str], surrogate: str) -> bool:
     """A common noun, a part of another name, or an inscription."""
     before = found.string[max(0, found.start() - 40) : found.start()]
     is_noun = not surrogate.islower() and DETERMINER.search(before.lower()) is not None
-    return is_noun or INSCRIPTION.search(before) is not None or is_longer_name(found, surrogate)
+    is_inscription = INSCRIPTION.search(before) is not None and POSSESSIVE.match(found.string, found.end()) is None
+    return is_noun or is_inscription or is_longer_name(found, surrogate)
 
 
 def is_longer_name(found: re.Match[str], surrogate: str) -> bool:

@@ -84,6 +84,8 @@ def test_both_files_stay_in_input_order_and_other_bytes_are_unchanged(tmp_path: 
     assert counts[0] == counts[1] | {
         "re_asked": counts[0]["re_asked"],
         "made_good_by": counts[0]["made_good_by"],
+        "doubtful": counts[0]["doubtful"],
+        "doubts": counts[0]["doubts"],
     }
     assert counts[0]["made_good_by"] == {"constraint": 6, "re-ask": 2, "quotes": 1}
 
