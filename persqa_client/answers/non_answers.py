@@ -80,6 +80,7 @@ def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
         not text.lstrip(MARKS).startswith(tag)
         or SEPARATOR.match(behind) is not None
         or behind.lstrip(BLANKS)[:1].isupper()
+        or phrase_pattern(language, "subject", "opening").match(lead.lstrip(MARKS)) is not None
     )
     return Statement(own, lead.lstrip(MARKS), stands_alone)
 
@@ -96,14 +97,17 @@ def has_phrase(statement: Statement, language: str, kind: str) -> bool:
     if any(at_sentence.match(statement.text, start) for start in starts(SENTENCE_START, statement.text)):
         return True
     opening = phrase_pattern(language, kind, "opening")
-    if opening.match(statement.lead) or at_sentence.match(statement.lead):
+    if opening.match(statement.lead):
         return True
     if not statement.stands_alone:
         return False
+    if at_sentence.match(statement.lead):
+        return True
     main = statement.lead[: end_of_main_statement(statement.lead, language)]
-    return any(
-        opening.match(main, start) for pattern in (CLAUSE_START, SENTENCE_START) for start in starts(pattern, main)
-    )
+    if phrase_pattern(language, kind, "alone").search(main):
+        return True
+    clauses = (start for pattern in (CLAUSE_START, SENTENCE_START) for start in starts(pattern, main))
+    return any(opening.match(main, start) for start in clauses)
 
 
 def starts(pattern: re.Pattern[str], text: str) -> Iterator[int]:

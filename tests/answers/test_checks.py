@@ -40,7 +40,6 @@ def test_english_refusals(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "抱歉，图片看不清。",
         "很抱歉，我没办法回答。",
         "我不能帮忙。",
         "<mam>：对不起，不行。",
@@ -53,6 +52,11 @@ def test_english_refusals(text: str) -> None:
 )
 def test_chinese_refusals(text: str) -> None:
     assert find_code(text, CHINESE_QUESTION) == "refusal"
+
+
+@pytest.mark.parametrize("text", ["抱歉，图片看不清。", "由于图片太小，我看不清。", "<mam>我看不到图片。"])
+def test_missing_pictures_in_chinese(text: str) -> None:
+    assert find_code(text, CHINESE_QUESTION) == "no_image"
 
 
 @pytest.mark.parametrize(

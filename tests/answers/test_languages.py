@@ -24,6 +24,7 @@ from tests.answers.helpers import make_task
 
 README = Path(persqa_client.answers.__file__).with_name("README.md").read_text(encoding="utf-8")
 EXAMPLES = Path(__file__).parent / "tables" / "languages"
+PHRASINGS = EXAMPLES.with_name("phrasings.jsonl")
 KINDS = ("refusal", "no_image", "about_the_task")
 CHECKS = (check_image_is_seen, check_no_refusal, check_not_about_task)
 
@@ -60,10 +61,10 @@ def test_a_language_has_enough_examples(language: str) -> None:
     assert {case["lang"] for case in cases} == {language}
 
 
-@each_language
-def test_the_examples_of_a_language_are_told_apart(language: str) -> None:
+@pytest.mark.parametrize("path", [*sorted(EXAMPLES.glob("*.jsonl")), PHRASINGS], ids=lambda path: path.stem)
+def test_refusals_and_honest_answers_are_told_apart(path: Path) -> None:
     wrong = []
-    for line in (EXAMPLES / f"{language}.jsonl").read_text("utf-8").splitlines():
+    for line in path.read_text("utf-8").splitlines():
         case = json.loads(line)
         task = make_task(case["question"], f"<{case.get('tag', 'mam')}>")
         found = [problem.code for check in CHECKS if (problem := check(case["raw"], task))]
