@@ -26,6 +26,14 @@ SCRIPT_LETTERS = (
     ("ar", SCRIPTS["arabic"]),
 )
 
+# Languages that are detected, but have no table.
+UNCHECKED_NAMES = {
+    "it": "Italian", "nl": "Dutch", "pl": "Polish", "tr": "Turkish", "vi": "Vietnamese", "id": "Indonesian",
+    "sv": "Swedish", "da": "Danish", "cs": "Czech", "ro": "Romanian", "hu": "Hungarian", "fi": "Finnish",
+    "uk": "Ukrainian", "be": "Belarusian", "fa": "Persian", "ur": "Urdu", "hi": "Hindi", "bn": "Bengali",
+    "ta": "Tamil", "th": "Thai", "el": "Greek", "he": "Hebrew",
+}  # fmt: skip
+
 
 @lru_cache
 def list_languages() -> frozenset[str]:
@@ -90,7 +98,15 @@ def languages_to_check(question: str, text: str) -> tuple[str, ...]:
     return tuple(language for language in dict.fromkeys(wanted) if language in list_languages())
 
 
-def is_unchecked(question: str) -> str | None:
+def find_unchecked_language(question: str) -> str | None:
     """The language of the question if it has no table."""
     language = detect_language(question)
     return None if language in list_languages() else language
+
+
+def describe_unchecked_language(language: str) -> str:
+    name = f"{UNCHECKED_NAMES[language]} ({language})" if language in UNCHECKED_NAMES else language
+    return (
+        f"Some questions are in {name}. In this language, refusals, missing pictures and talk about the task are not "
+        "recognized in answers, except for English phrases. Look through the answers before you use them."
+    )
