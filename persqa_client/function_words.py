@@ -14,7 +14,7 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
             does do did has have had can could would will may might seems appears looks wears wearing wear holds
             holding hold stands standing sits sitting sit while into over under behind beside near next front
             down up out very some one two it's isn't doesn't what's who's where's i i'm you your we my me
-            describe tell name list shows has eats 's""",
+            describe tell name list shows has eats 's -ing""",
         "es": """el la los las un una unos unas de del al a en con y o es está están son era ser sin por para que qué
             quién quiénes cómo dónde cuándo cuál cuáles cuánto cuántos cuántas su sus se le les lo no pero como
             más muy este esta ese esa hay lleva llevan tiene tienen sostiene parece mientras sobre junto detrás
@@ -41,7 +41,7 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
         "it": """il lo la i gli le un uno una di del della dei delle degli dello al alla ai alle da dal dalla in nel
             nella nei nelle con e o è sono era essere senza per che chi cosa cos' come dove quando quale quali
             quanto quanti suo sua suoi sue si non ma più molto questo questa c' indossa porta tiene ha hanno
-            sembra mentre su sul sulla sullo dietro davanti accanto seduto seduta descrivi perché""",
+            sembra mentre su sul sulla sullo dietro davanti accanto seduto seduta descrivi perché sta""",
         "nl": """de het een en of is zijn was wordt van met zonder in op aan uit bij naar voor door over onder achter
             naast wat wie waar wanneer waarom hoe welke welk er niet geen maar als ook zeer zij hij haar hun
             deze die dit dat draagt houdt staat zit heeft lijkt terwijl aan het beschrijf doet""",

@@ -170,8 +170,12 @@ def score_latin_languages(text: str) -> Counter[str]:
     return scores
 
 
-def split_words(text: str) -> list[str]:
-    """Latin words in lower case. The first two are a word of their own, and so is what precedes an apostrophe."""
-    words = [word.lower().replace("’", "'") for word in LATIN_WORDS.findall(text)]
+def split_words(text: str, *, lowercase: bool = False) -> list[str]:
+    """Latin words in lower case, without names if ``lowercase``. The first two are a word of their own, and so are
+    what precedes an apostrophe, and the English ending ``-ing``.
+    """
+    words = [word.replace("’", "'") for word in LATIN_WORDS.findall(text)]
+    words = [word for word in words if word.islower()] if lowercase else [word.lower() for word in words]
     elided = [f"{word.partition(chr(39))[0]}'" for word in words if "'" in word]
-    return [*words, *elided, "_".join(words[:2])]
+    endings = ["-ing" for word in words if word.endswith("ing") and len(word) > 5]
+    return [*words, *elided, *endings, "_".join(words[:2])]

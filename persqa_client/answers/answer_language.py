@@ -18,7 +18,7 @@ from persqa_client.language import (
     SCRIPTS,
     detect_language,
     plain_text,
-    score_latin_languages,
+    split_words,
 )
 from persqa_client.types import Problem, Task
 
@@ -33,11 +33,15 @@ SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
 # A translation or the original of a word; titles of works.
 GLOSSES = re.compile(r"[(（][^()（）]*[)）]|《[^《》]*》|【[^【】]*】")
 # Lower-case words within a name (Beauty and the Beast).
-NAMES_WITH_WORDS = re.compile(r"[A-Z][\w'’]*(?: (?:of|the|and|a|in|on|to|for|at|de|la|von|du|des))+(?= [A-Z])")
+NAMES_WITH_WORDS = re.compile(
+    r"[A-Z][\w'’]*(?: (?:of|the|and|a|in|on|to|for|at|de|del|di|la|von|du|des|en))+(?= [A-Z])"
+)
 # Words that only whole Chinese phrases have; a run of Chinese without them may be the name of a dish.
 CHINESE_PHRASE = re.compile(rf"[{HAN}]*(?:[的了着著在是很和与起这這那正穿戴看]|一[个個件条條只双雙锅鍋])[{HAN}]+")
-CHINESE_ONLY = re.compile("[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪]")
+CHINESE_ONLY = re.compile("[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]")
 UNITS = re.compile(r"\d ?[a-zµ]{1,3}\b")
+# Languages that cite a text before the word for writing.
+VERB_LAST = ("ja", "ko")
 UNSPACED_SCRIPTS = ("han", "kana")
 # Japanese and Korean also write Chinese characters.
 SCRIPTS_WITH_HAN = ("kana", "hangul")
@@ -79,7 +83,7 @@ def drop_written_text(text: str, asked: str) -> str:
     kept = []
     for sentence in SENTENCE.findall(text):
         found = writing.search(sentence)
-        kept.append(sentence[: found.end()] if found else sentence)
+        kept.append(sentence if found is None else "" if asked in VERB_LAST else sentence[: found.end()])
     return "".join(kept)
 
 
@@ -91,12 +95,18 @@ def has_latin_language(text: str, asked: str) -> bool:
             return False
     if asked not in FUNCTION_WORDS or is_mostly_in(text, asked):
         return True
-    scores = score_latin_languages(text)
-    own = scores.pop(asked)
-    other = max(scores.values())
-    if own == 0:
-        return other < 2 or 4 * other < len(LATIN_WORDS.findall(text))
-    return other < own + 3 or other < 3 * own
+    own = FUNCTION_WORDS[asked]
+    words = {word for word in split_words(text) if word}
+    foreign = {word for word in split_words(NAMES_WITH_WORDS.sub(" ", text), lowercase=True) if word not in own}
+    for language, known in FUNCTION_WORDS.items():
+        theirs, ours = len(foreign & known), len((words & own) - known)
+        if language != asked and theirs >= 2 and is_far_more(theirs, ours, len(words)):
+            return False
+    return True
+
+
+def is_far_more(theirs: int, ours: int, words: int) -> bool:
+    return 4 * theirs >= words if ours == 0 else theirs >= max(ours + 3, 3 * ours)
 
 
 def is_mostly_in(text: str, asked: str) -> bool:
