@@ -96,11 +96,11 @@ def has_latin_language(text: str, asked: str) -> bool:
     if asked not in FUNCTION_WORDS or is_mostly_in(text, asked):
         return True
     own = FUNCTION_WORDS[asked]
-    words = {word for word in split_words(text) if word}
-    foreign = {word for word in split_words(NAMES_WITH_WORDS.sub(" ", text), lowercase=True) if word not in own}
+    found = set(split_words(text))
+    candidates = set(split_words(NAMES_WITH_WORDS.sub(" ", text), lowercase=True)) - own
     for language, known in FUNCTION_WORDS.items():
-        theirs, ours = len(foreign & known), len((words & own) - known)
-        if language != asked and theirs >= 2 and is_far_more(theirs, ours, len(words)):
+        theirs, ours = len(candidates & known), len((found & own) - known)
+        if language != asked and theirs >= 2 and is_far_more(theirs, ours, len(found)):
             return False
     return True
 

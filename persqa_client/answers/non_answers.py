@@ -66,7 +66,7 @@ def prepare_statements(text: str, tag: str, question: str) -> tuple[tuple[str, S
 
 def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
     """None if the text has none of the language's hints."""
-    folded = text.translate(load_folds(language)).lower()
+    folded = (text if text.isascii() else text.translate(load_folds(language))).lower()
     hints = load_hints(language)
     if not has_hint(folded, hints):
         return None
@@ -87,7 +87,10 @@ def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
 
 def has_hint(text: str, hints: tuple[str, ...]) -> bool:
     spaced = f" {text} "
-    return not hints or any(hint in spaced for hint in hints)
+    for hint in hints:  # A loop takes half as long as ``any``.
+        if hint in spaced:
+            return True
+    return not hints
 
 
 def has_phrase(statement: Statement, language: str, kind: str) -> bool:

@@ -89,7 +89,7 @@ def languages_to_check(question: str, text: str) -> tuple[str, ...]:
     """
     asked = detect_language(question)
     if text.isascii():
-        wanted = (asked, "en")
+        wanted: tuple[str | None, ...] = (asked, "en")
     else:
         scripts = tuple(language for language, letters in SCRIPT_LETTERS if letters.search(text))
         wanted = (asked, *(scripts if "ja" not in scripts else (one for one in scripts if one != "zh")), "en")
