@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 QUOTATION = (
-    r'"[^"\n]*"|“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|`[^`\n]*`|(?<![\w>])[\'‘][^\'‘’\n]{1,80}[\'’](?!\w)'
+    r'"[^"\n]*"|“[^”\n]*”|„[^“”\n]*[“”]|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|`[^`\n]*`'
+    # A Korean particle may follow directly.
+    r"|(?<![\w>])['‘][^'‘’\n]{1,80}['’](?![^\W\uac00-\ud7af])"
 )
 QUOTATIONS = re.compile(QUOTATION)
 

@@ -14,6 +14,7 @@ ROOT_MODULES = frozenset(
     (
         "config.py",
         "errors.py",
+        "function_words.py",
         "jsonl.py",
         "language.py",
         "quotations.py",

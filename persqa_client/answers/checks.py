@@ -7,11 +7,12 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 
+from persqa_client.answers.answer_language import check_language
 from persqa_client.answers.clean import TEMPLATE_TOKEN, prompt_sentences
 from persqa_client.answers.names import check_no_real_name
-from persqa_client.answers.refusals import check_no_refusal
+from persqa_client.answers.non_answers import check_image_is_seen, check_no_refusal, check_not_about_task
 from persqa_client.answers.surrogates import contains_surrogate
-from persqa_client.language import HAN_CHARACTER, SPACED_LETTER, count_scripts, main_script
+from persqa_client.language import HAN_CHARACTER, SPACED_LETTER
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Check, Problem, Task
 
@@ -161,32 +162,16 @@ def compresses_too_well(text: str) -> bool:
     return len(data) >= MIN_COMPRESSIBLE_BYTES and len(zlib.compress(data, 1)) < LOOP_COMPRESSION_RATIO * len(data)
 
 
-def check_language(text: str, task: Task) -> Problem | None:
-    """In Chinese answers only lower-case Latin words count as foreign, because brands and names keep their letters.
-    English answers may have a few Chinese words, such as the name of a dish.
-    """
-    wanted = main_script(task.question)
-    if wanted is None or (wanted == "latin" and text.isascii()):
-        return None
-    count = count_scripts(text)
-    if wanted == "han":
-        foreign, own = count.lowercase_words + count.other_letters, count.han
-    else:
-        foreign, own = count.han + count.other_letters, count.latin_words and 2 * count.latin_words + 2
-    if foreign <= own:
-        return None
-    expected = "Chinese" if wanted == "han" else "the language of the question"
-    return Problem("wrong_language", f"wrong language (expected {expected})")
-
-
 # Checks of answers about one tagged character. The first problem is reported, so the most specific checks come first.
 TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (
     check_not_empty,
+    check_image_is_seen,
     check_no_refusal,
     check_no_stand_in,
     check_begins_with_tag,
     check_says_something,
     check_no_echo,
+    check_not_about_task,
     check_no_placeholder,
     check_no_markup,
     check_no_unknown_tag,

@@ -1,4 +1,7 @@
-"""Phrases that the checks look for, in one table for each language (``languages/LANGUAGE.toml``)."""
+"""Phrases that the checks look for, in one table for each language (``languages/LANGUAGE.toml``).
+
+The README of this folder describes the tables.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,39 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from persqa_client.language import is_chinese
+from persqa_client.language import HAN_CHARACTER, SCRIPTS, TAGS, detect_language
+
+TABLES = files("persqa_client.answers") / "languages"
+TERM = re.compile(r"\{([a-z_]+)\}")
+# The tag in a prepared text, in place of the real one.
+TAG_MARK = "<>"
+LATIN_WORD = re.compile("[A-Za-z]{2}")
+SCRIPT_LETTERS = (
+    ("ja", SCRIPTS["kana"]),
+    ("zh", HAN_CHARACTER),
+    ("ko", SCRIPTS["hangul"]),
+    ("ru", SCRIPTS["cyrillic"]),
+    ("ar", SCRIPTS["arabic"]),
+)
+
+# Languages that are detected, but have no table.
+UNCHECKED_NAMES = {
+    "it": "Italian", "nl": "Dutch", "pl": "Polish", "tr": "Turkish", "vi": "Vietnamese", "id": "Indonesian",
+    "sv": "Swedish", "da": "Danish", "cs": "Czech", "ro": "Romanian", "hu": "Hungarian", "fi": "Finnish",
+    "uk": "Ukrainian", "be": "Belarusian", "fa": "Persian", "ur": "Urdu", "hi": "Hindi", "bn": "Bengali",
+    "ta": "Tamil", "th": "Thai", "el": "Greek", "he": "Hebrew",
+}  # fmt: skip
+
+
+@lru_cache
+def list_languages() -> frozenset[str]:
+    """Languages that have a table."""
+    return frozenset(file.name.removesuffix(".toml") for file in TABLES.iterdir() if file.name.endswith(".toml"))
 
 
 @lru_cache
 def load_table(language: str) -> dict[str, Any]:
-    return tomllib.loads((files("persqa_client.answers") / "languages" / f"{language}.toml").read_text("utf-8"))
+    return tomllib.loads((TABLES / f"{language}.toml").read_text("utf-8"))
 
 
 @lru_cache
@@ -22,9 +52,61 @@ def phrase_pattern(language: str, kind: str, place: str) -> re.Pattern[str]:
     matches nothing.
     """
     phrases = load_table(language).get(kind, {}).get(place, ())
-    return re.compile("|".join(f"(?:{phrase})" for phrase in phrases) or r"(?!)", re.IGNORECASE)
+    terms = load_terms(language)
+    return re.compile("|".join(f"(?:{fill_terms(phrase, terms)})" for phrase in phrases) or r"(?!)", re.IGNORECASE)
+
+
+@lru_cache
+def load_terms(language: str) -> dict[str, str]:
+    """The table's ``[terms]``; each may have earlier ones in it."""
+    terms = {"tag": TAG_MARK}
+    for name, phrase in load_table(language).get("terms", {}).items():
+        terms[name] = f"(?:{fill_terms(phrase, terms)})"
+    return terms
+
+
+def fill_terms(phrase: str, terms: dict[str, str]) -> str:
+    """Raises KeyError for a ``{term}`` that the table does not have."""
+    return TERM.sub(lambda found: terms[found[1]], phrase)
+
+
+@lru_cache
+def load_folds(language: str) -> dict[int, str]:
+    """Characters that count as others: the table's ``[fold]``, for ``str.translate``."""
+    folds = {"’": "'", "ʼ": "'", **load_table(language).get("fold", {})}
+    return str.maketrans({old: new for olds, new in folds.items() for old in olds})
+
+
+@lru_cache
+def load_hints(language: str) -> tuple[str, ...]:
+    """Parts of words, one of which every phrase of the table has."""
+    return tuple(load_table(language).get("hints", {}).get("words", ()))
 
 
 def languages_to_check(question: str, text: str) -> tuple[str, ...]:
-    """Languages whose phrases are looked for in an answer to ``question``."""
-    return ("zh",) if is_chinese(question) else ("en",)
+    """Languages whose phrases are looked for in an answer to ``question``: the question's, those of the scripts in the
+    answer, and English if it has Latin words.
+    """
+    asked = detect_language(question)
+    if text.isascii():
+        wanted: tuple[str | None, ...] = (asked, "en")
+    else:
+        scripts = tuple(language for language, letters in SCRIPT_LETTERS if letters.search(text))
+        wanted = (asked, *(scripts if "ja" not in scripts else (one for one in scripts if one != "zh")), "en")
+        if not LATIN_WORD.search(TAGS.sub(" ", text)):
+            wanted = wanted[:-1]
+    return tuple(language for language in dict.fromkeys(wanted) if language in list_languages())
+
+
+def find_unchecked_language(question: str) -> str | None:
+    """The language of the question if it has no table."""
+    language = detect_language(question)
+    return None if language in list_languages() else language
+
+
+def describe_unchecked_language(language: str) -> str:
+    name = f"{UNCHECKED_NAMES[language]} ({language})" if language in UNCHECKED_NAMES else language
+    return (
+        f"Some questions are in {name}. In this language, refusals, missing pictures and talk about the task are not "
+        "recognized in answers, except for English phrases. Look through the answers before you use them."
+    )

@@ -53,6 +53,8 @@ ENGLISH = Wording(
     reasons={
         "empty": "it is empty",
         "refusal": "it is a refusal",
+        "no_image": "it says that there is no picture; there is one",
+        "about_the_task": "it is about the task; it must only be about the picture",
         "no_tag": "it does not begin with {name}",
         "pronoun_only": "it does not begin with {name}, and calls the main character by another word",
         "only_tag": "it says nothing after {name}",
@@ -87,6 +89,8 @@ CHINESE = Wording(
     reasons={
         "empty": "回答是空的",
         "refusal": "这是拒绝回答",
+        "no_image": "回答说没有图片或看不到图片，但图片已经给出",
+        "about_the_task": "回答谈的是题目要求，只能说图片的内容",
         "no_tag": "没有以{name}开头",
         "pronoun_only": "用代词或泛称代替了{name}",
         "only_tag": "除了{name}以外什么也没说",

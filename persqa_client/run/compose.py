@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 
 from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
+from persqa_client.answers.phrases import describe_unchecked_language, find_unchecked_language
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
@@ -252,11 +253,20 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         self.strategy = resolve_common_strategy(self.servers, wanted)
 
     def _note_warnings(self) -> None:
-        """On screen, in the summary and in the run file; once for each server, though a probe may be repeated."""
+        """Once for each server, though a probe may be repeated."""
         for warning in list_warnings(self.servers, [session.endpoint.base_url for session in self.pool.sessions]):
-            if warning not in self.pool.warnings:
-                self.pool.warnings.append(warning)
-                self._warn(warning)
+            self._warn_once(warning)
+
+    def _note_question(self, question: str) -> None:
+        language = find_unchecked_language(question)
+        if language is not None:
+            self._warn_once(describe_unchecked_language(language))
+
+    def _warn_once(self, warning: str) -> None:
+        """On screen, in the summary and in the run file."""
+        if warning not in self.pool.warnings:
+            self.pool.warnings.append(warning)
+            self._warn(warning)
 
     @property
     def share_images(self) -> bool:
@@ -288,6 +298,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             model_family=family,
             share_images=share_images,
             verify=settings.recipe.verify,
+            note_question=self._note_question,
         )
 
     async def aclose(self) -> None:

@@ -64,6 +64,10 @@ class Cost:
         self.verification = add_cost(verification, self.verification)
 
 
+def ignore_question(question: str) -> None:
+    """Default for callers that show no warnings."""
+
+
 def ignore_weight(weight: int) -> None:
     """Default for callers without a memory limit."""
 
@@ -85,6 +89,8 @@ class Pipeline:
     share_images: bool = False
     # Which accepted answers the model is asked about again.
     verify: VerifyChoice = "off"
+    # Called with each question before it is sent.
+    note_question: Callable[[str], None] = ignore_question
 
     async def answer(self, row: Row | BadRow, task_id: TaskId, set_weight: SetWeight = ignore_weight) -> Outcome:
         """Returns a record or a failure; only RunStopped and Interrupted are raised.
@@ -100,6 +106,7 @@ class Pipeline:
             images = tuple([await self.load(reference) for reference in row.images])
         except RowError as error:
             return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}", task=asked)
+        self.note_question(task.question)
         held = len(row.line) + sum(len(image.data) for image in images)
         # The first question's weight includes the images that the others share.
         set_weight(0 if self.share_images and task_id.question > 0 else held)

@@ -198,7 +198,7 @@ BAD = (
     bad("zh-refusal", "<mam>是谁？", "对不起，我无法识别图中的人物。", "refusal"),
     bad("zh-refusal-short", "<mam>是哪位？", "无法识别图中的人物。", "refusal"),
     bad("zh-refusal-sorry", "<mam>叫什么？", "非常抱歉，我不能提供这方面的信息。", "refusal"),
-    bad("zh-refusal-behind-tag", "<mam>面前有什么？", "<mam>我看不到图片。", "refusal"),
+    bad("zh-no-image-behind-tag", "<mam>面前有什么？", "<mam>我看不到图片。", "no_image"),
     bad("zh-refusal-comma", "<mam>到底是谁？", "<mam>，抱歉，我无法确认其身份。", "refusal"),
     bad("zh-refusal-later", "<mam>的真实身份是什么？", "<mam>戴着帽子，但我无法识别其身份。", "refusal"),
     bad("zh-refusal-ai", "<mam>是你认识的人吗？", "作为一个人工智能，我不认识任何人。", "refusal"),

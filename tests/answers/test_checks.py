@@ -40,10 +40,8 @@ def test_english_refusals(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "抱歉，图片看不清。",
         "很抱歉，我没办法回答。",
         "我不能帮忙。",
-        "由于图片太小，我看不清。",
         "<mam>：对不起，不行。",
         "很遗憾，我不知道。",
         "<mam>不能确认。",
@@ -54,6 +52,11 @@ def test_english_refusals(text: str) -> None:
 )
 def test_chinese_refusals(text: str) -> None:
     assert find_code(text, CHINESE_QUESTION) == "refusal"
+
+
+@pytest.mark.parametrize("text", ["抱歉，图片看不清。", "由于图片太小，我看不清。", "<mam>我看不到图片。"])
+def test_missing_pictures_in_chinese(text: str) -> None:
+    assert find_code(text, CHINESE_QUESTION) == "no_image"
 
 
 @pytest.mark.parametrize(
@@ -173,11 +176,11 @@ def test_loops(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "question", "found"),
     [
-        ("<mam> mange une pomme.", "What is <mam> doing?", None),
+        ("<mam> mange une pomme.", "What is <mam> doing?", "wrong_language"),
         ("<mam>在吃苹果。", "What is <mam> doing?", "wrong_language"),
         ("<mam> eats.", "<mam>在做什么？", "wrong_language"),
-        ("<mam>在吃苹果。", "<mam>は何をしていますか？", None),
-        ("<mam> eats.", "Что делает <mam>?", None),
+        ("<mam>在吃苹果。", "<mam>は何をしていますか？", "wrong_language"),
+        ("<mam> eats.", "Что делает <mam>?", "wrong_language"),
         ("<mam> eats 小笼包.", "What does <mam> eat?", None),
         ("<mam>: WWF.", "<mam>的衣服上有什么？", None),
         ("<mam> eats.", "What does “你好世界欢迎光临” near <mam> mean?", None),

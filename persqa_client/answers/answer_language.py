@@ -1,0 +1,137 @@
+"""Checks that an answer is in the language of its question, as far as that is sure.
+
+Words of another language prove nothing where they may be a name, a dish, a brand, or text that is written somewhere.
+"""
+
+from __future__ import annotations
+
+import re
+
+from persqa_client.answers.phrases import list_languages, phrase_pattern
+from persqa_client.function_words import FUNCTION_WORDS
+from persqa_client.language import (
+    HAN,
+    HAN_CHARACTER,
+    LATIN_WORDS,
+    OTHER_LETTERS,
+    SCRIPT_LANGUAGES,
+    SCRIPTS,
+    detect_language,
+    plain_text,
+    split_words,
+)
+from persqa_client.types import Problem, Task
+
+NAMES = {
+    "en": "English", "zh": "Chinese", "ja": "Japanese", "ko": "Korean", "es": "Spanish", "fr": "French",
+    "de": "German", "ru": "Russian", "pt": "Portuguese", "ar": "Arabic",
+}  # fmt: skip
+LANGUAGE_SCRIPTS = {language: script for script, language in SCRIPT_LANGUAGES.items()} | {
+    "uk": "cyrillic", "be": "cyrillic", "fa": "arabic", "ur": "arabic",
+}  # fmt: skip
+SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
+# A translation or the original of a word; titles of works.
+GLOSSES = re.compile(r"[(（][^()（）]*[)）]|《[^《》]*》|【[^【】]*】")
+# Lower-case words within a name (Beauty and the Beast).
+NAMES_WITH_WORDS = re.compile(
+    r"[A-Z][\w'’]*(?: (?:of|the|and|a|in|on|to|for|at|de|del|di|la|von|du|des|en))+(?= [A-Z])"
+)
+# Words that only whole Chinese phrases have; a run of Chinese without them may be the name of a dish.
+CHINESE_PHRASE = re.compile(rf"[{HAN}]*(?:[的了着著在是很和与起这這那正穿戴看]|一[个個件条條只双雙锅鍋])[{HAN}]+")
+CHINESE_ONLY = re.compile("[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]")
+UNITS = re.compile(r"\d ?[a-zµ]{1,3}\b")
+# Languages that cite a text before the word for writing.
+VERB_LAST = ("ja", "ko")
+UNSPACED_SCRIPTS = ("han", "kana")
+# Japanese and Korean also write Chinese characters.
+SCRIPTS_WITH_HAN = ("kana", "hangul")
+
+
+def check_language(text: str, task: Task) -> Problem | None:
+    asked = detect_language(task.question)
+    if asked is None:
+        return None
+    if not is_in_language(text, asked):
+        expected = NAMES.get(asked, "the language of the question")
+        return Problem("wrong_language", f"wrong language (expected {expected})")
+    return None
+
+
+def is_in_language(text: str, asked: str) -> bool:
+    """True unless it is sure that the answer is in another language, or mixes two."""
+    script = "han" if asked == "zh" else LANGUAGE_SCRIPTS.get(asked)
+    if script is None and text.isascii() and asked in FUNCTION_WORDS and is_mostly_in(text, asked):
+        return True
+    own = drop_written_text(GLOSSES.sub(drop_other_script, plain_text(text)), asked)
+    if script is None:
+        return has_latin_language(own, asked)
+    return has_script(own, script)
+
+
+def drop_other_script(gloss: re.Match[str]) -> str:
+    """Keeps a remark in brackets whose letters are Latin: it is part of an English sentence."""
+    return gloss[0] if gloss[0].isascii() else " "
+
+
+def drop_written_text(text: str, asked: str) -> str:
+    """Without the remainder of each sentence behind a word for writing, such as "reads" or "banner"."""
+    if asked not in list_languages():
+        return text
+    writing = phrase_pattern(asked, "writing", "words")
+    if not writing.search(text):
+        return text
+    kept = []
+    for sentence in SENTENCE.findall(text):
+        found = writing.search(sentence)
+        kept.append(sentence if found is None else "" if asked in VERB_LAST else sentence[: found.end()])
+    return "".join(kept)
+
+
+def has_latin_language(text: str, asked: str) -> bool:
+    if not text.isascii():
+        words = len(LATIN_WORDS.findall(text))
+        foreign = len(HAN_CHARACTER.findall(text)) + len(OTHER_LETTERS.findall(text))
+        if foreign > (2 * words + 2 if words else 0) or CHINESE_PHRASE.search(text):
+            return False
+    if asked not in FUNCTION_WORDS or is_mostly_in(text, asked):
+        return True
+    own = FUNCTION_WORDS[asked]
+    found = set(split_words(text))
+    candidates = set(split_words(NAMES_WITH_WORDS.sub(" ", text), lowercase=True)) - own
+    for language, known in FUNCTION_WORDS.items():
+        theirs, ours = len(candidates & known), len((found & own) - known)
+        if language != asked and theirs >= 2 and is_far_more(theirs, ours, len(found)):
+            return False
+    return True
+
+
+def is_far_more(theirs: int, ours: int, words: int) -> bool:
+    return 4 * theirs >= words if ours == 0 else theirs >= max(ours + 3, 3 * ours)
+
+
+def is_mostly_in(text: str, asked: str) -> bool:
+    """Whether so many words are the language's that no other one can win. Cheap, for ordinary answers."""
+    words = text.lower().split()
+    known = FUNCTION_WORDS[asked]
+    return 4 * sum(word in known for word in words) > len(words) + 4
+
+
+def has_script(text: str, script: str) -> bool:
+    han, others = len(HAN_CHARACTER.findall(text)), len(OTHER_LETTERS.findall(text))
+    own = han if script == "han" else len(SCRIPTS[script].findall(text))
+    foreign = others + han - own
+    if script in SCRIPTS_WITH_HAN:
+        if script == "kana" and own == 0 and (han >= 6 or CHINESE_ONLY.search(text)):
+            return False
+        if own or script == "kana":
+            own, foreign = own + han, foreign - han
+    if foreign > own:
+        return False
+    words = LATIN_WORDS.findall(text)
+    if not words:
+        return True
+    words = LATIN_WORDS.findall(UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text)))
+    words = [word for word in words if word.islower()]
+    if sum(word in FUNCTION_WORDS["en"] for word in words if len(word) > 1) >= 2:
+        return False
+    return 2 * len(words) <= own if script in UNSPACED_SCRIPTS else len(words) <= own // 2

@@ -1,0 +1,130 @@
+"""Finds texts that do not answer the question: refusals, missing pictures, and talk about the task.
+
+What matters is who cannot do what. "<mam> can't be seen from here" is about the picture, and so is "a phone, but I
+can't identify the model" behind a statement.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from persqa_client.answers.phrases import (
+    TAG_MARK,
+    languages_to_check,
+    load_folds,
+    load_hints,
+    phrase_pattern,
+)
+from persqa_client.quotations import remove_quotations
+from persqa_client.types import Problem, Task
+
+SENTENCE_START = re.compile(r"(?:^|[.!?。！？؟…\n]|\)|）)[\s\"'*_.!?。！？؟…)）(（>-]*")
+CLAUSE_START = re.compile(r"(?:^|[,;:—–(，；：、،؛（\n]|\s-)\s*")
+SENTENCE_END = re.compile(r"[.!?。！？؟…\n](?!\w)|…|[。！？\n]")
+# Between the tag and a sentence that the tag is no part of.
+SEPARATOR = re.compile(r"\s*[,.:;!?…—–\-*،，。：；！？\n(（]")
+BLANKS = " \t\n\u3000"
+MARKS = " \t\n\u3000,，.。:：;；!！?？-–—*\"“”'…،؛(（"
+
+
+class Statement(NamedTuple):
+    """An answer, prepared for the phrases of one language."""
+
+    text: str  # Without quotations; the tag is TAG_MARK.
+    lead: str  # The text after the tag.
+    stands_alone: bool  # Whether the tag is no part of the sentence after it.
+
+
+def check_image_is_seen(text: str, task: Task) -> Problem | None:
+    return find_phrase(text, task, "no_image", Problem("no_image", "an answer that says that there is no picture"))
+
+
+def check_no_refusal(text: str, task: Task) -> Problem | None:
+    return find_phrase(text, task, "refusal", Problem("refusal", "refusal"))
+
+
+def check_not_about_task(text: str, task: Task) -> Problem | None:
+    return find_phrase(text, task, "about_the_task", Problem("about_the_task", "talk about the task"))
+
+
+def find_phrase(text: str, task: Task, kind: str, problem: Problem) -> Problem | None:
+    for language, statement in prepare_statements(text, task.tag, task.question):
+        if has_phrase(statement, language, kind):
+            return problem
+    return None
+
+
+@lru_cache(maxsize=16)
+def prepare_statements(text: str, tag: str, question: str) -> tuple[tuple[str, Statement], ...]:
+    """The statement for each language that may have a phrase in it. Remembered for the checks of one answer."""
+    found = ((language, prepare_statement(text, tag, language)) for language in languages_to_check(question, text))
+    return tuple((language, statement) for language, statement in found if statement is not None)
+
+
+def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
+    """None if the text has none of the language's hints."""
+    folded = (text if text.isascii() else text.translate(load_folds(language))).lower()
+    hints = load_hints(language)
+    if not has_hint(folded, hints):
+        return None
+    own = remove_quotations(folded.strip(MARKS) if folded.startswith(('"', "“", "「", "«")) else folded)
+    own = own.replace(tag.lower(), TAG_MARK)
+    if not has_hint(own, hints):
+        return None
+    lead = own.lstrip(MARKS).removeprefix(TAG_MARK)
+    behind = text.lstrip(MARKS).removeprefix(tag)
+    stands_alone = (
+        not text.lstrip(MARKS).startswith(tag)
+        or SEPARATOR.match(behind) is not None
+        or behind.lstrip(BLANKS)[:1].isupper()
+        or phrase_pattern(language, "subject", "opening").match(lead.lstrip(MARKS)) is not None
+    )
+    return Statement(own, lead.lstrip(MARKS), stands_alone)
+
+
+def has_hint(text: str, hints: tuple[str, ...]) -> bool:
+    spaced = f" {text} "
+    for hint in hints:  # A loop takes half as long as ``any``.
+        if hint in spaced:
+            return True
+    return not hints
+
+
+def has_phrase(statement: Statement, language: str, kind: str) -> bool:
+    if phrase_pattern(language, kind, "anywhere").search(statement.text):
+        return True
+    at_sentence = phrase_pattern(language, kind, "sentence")
+    if any(at_sentence.match(statement.text, start) for start in starts(SENTENCE_START, statement.text)):
+        return True
+    opening = phrase_pattern(language, kind, "opening")
+    if opening.match(statement.lead):
+        return True
+    if not statement.stands_alone:
+        return False
+    if at_sentence.match(statement.lead):
+        return True
+    main = statement.lead[: end_of_main_statement(statement.lead, language)]
+    if phrase_pattern(language, kind, "alone").search(main):
+        return True
+    clauses = (start for pattern in (CLAUSE_START, SENTENCE_START) for start in starts(pattern, main))
+    return any(opening.match(main, start) for start in clauses)
+
+
+def starts(pattern: re.Pattern[str], text: str) -> Iterator[int]:
+    return (found.end() for found in pattern.finditer(text))
+
+
+def end_of_main_statement(text: str, language: str) -> int:
+    """The end of the first sentence, or of the one after polite phrases (``[polite] opening``)."""
+    polite = phrase_pattern(language, "polite", "opening")
+    start = 0
+    while True:
+        end = SENTENCE_END.search(text, start)
+        if end is None:
+            return len(text)
+        if not polite.match(text, start) or end.end() == len(text):
+            return end.end()
+        start = end.end() + len(text[end.end() :]) - len(text[end.end() :].lstrip(MARKS))
