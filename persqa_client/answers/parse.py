@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from persqa_client.answers.checks import check_no_loop
 from persqa_client.answers.clean import BLANKS, clean_answer
+from persqa_client.answers.loops import check_no_loop
 from persqa_client.answers.tag_repair import repair_tag, replace_surrogate
 from persqa_client.types import Completion, Problem, Task
 
