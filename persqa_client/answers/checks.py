@@ -10,6 +10,7 @@ from persqa_client.answers.markup import check_no_markup, check_no_unknown_tag
 from persqa_client.answers.names import check_no_real_name
 from persqa_client.answers.placeholders import check_no_placeholder
 from persqa_client.answers.refusals import check_no_refusal
+from persqa_client.answers.residue import check_no_residue
 from persqa_client.language import count_scripts, main_script
 from persqa_client.types import Check, Problem, Task
 
@@ -79,6 +80,7 @@ TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (
     check_no_stand_in,
     check_begins_with_tag,
     check_says_something,
+    check_no_residue,
     check_no_echo,
     check_no_placeholder,
     check_no_markup,
