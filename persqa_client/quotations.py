@@ -10,7 +10,8 @@ from functools import lru_cache
 # In quotation marks of all kinds, in code marks, or as a title. German quotations close with an English opening mark.
 QUOTATION = (
     r'„[^“”"\n]*[“”"]|"[^"\n]*"|“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|‹[^›\n]*›|《[^》\n]*》|```[\s\S]*?```|`[^`\n]*`'
-    r"|(?<![\w>])[\'‘][^\'‘’\n]{1,80}[\'’](?!\w)"
+    # A Korean particle may follow directly.
+    r"|(?<![\w>])['‘][^'‘’\n]{1,80}['’](?![^\W\uac00-\ud7af])"
 )
 QUOTATIONS = re.compile(QUOTATION)
 

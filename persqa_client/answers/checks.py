@@ -11,36 +11,16 @@ from persqa_client.answers.names import check_no_real_name
 from persqa_client.answers.placeholders import check_no_placeholder
 from persqa_client.answers.refusals import check_no_refusal
 from persqa_client.answers.residue import check_no_residue
+from persqa_client.answers.sentence import check_is_sentence, check_no_stand_in
 from persqa_client.language import count_scripts, main_script
 from persqa_client.types import Check, Problem, Task
 
 LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 POSSESSIVE = re.compile(r"['’]s\b")
 
-CLASSES = (
-    r"(?:main |central |primary )?(?:character|subject|figure|person|individual|man|woman|boy|girl|child|kid|baby|lady"
-    r"|guy|gentleman|animal|pet|dog|cat|puppy|kitten|bird|object|item|toy|thing|group|people|building|place|one)s?"
-)
-# A pronoun, or a generic noun with an article, as the subject of the answer.
-STAND_IN = re.compile(
-    r"[\"“‘'*_\s]*(?:(?:he|she|it|they)(?:['’](?:s|re|d|ll|ve))?\b|(?:his|her|its|their)\s+\w"
-    rf"|(?:the|this|that)\s+(?:\w+\s+){{0,2}}?{CLASSES}\b"
-    r"|[他她它](?!乡|日)|(?:图中|图片中|照片中|照片里|图片里|画面中)?的?"
-    r"(?:(?:这|那|该)(?:[一几两]?[位个名只条件座群]|些)|(?:这|那|该)[^里时样边儿<，。\s]{0,3}?"
-    r"(?:人|男|女|孩|先生|学生|主角|动物|宠物|猫|狗|犬|主体|对象))"
-    r"|(?:图中|图片中|照片中|照片里|图片里|画面中)?的?(?:主角|主体|人物|男人|女人|男子|女子|男孩|女孩|男士|女士|猫咪?|狗狗?))",
-    re.IGNORECASE,
-)
-
 
 def check_not_empty(text: str, task: Task) -> Problem | None:
     return None if LETTER_OR_DIGIT.search(text) else Problem("empty", "empty answer")
-
-
-def check_no_stand_in(text: str, task: Task) -> Problem | None:
-    if text.startswith(task.tag) or task.tag in text or not STAND_IN.match(text):
-        return None
-    return Problem("pronoun_only", f"a pronoun or a description instead of {task.tag}")
 
 
 def check_begins_with_tag(text: str, task: Task) -> Problem | None:
@@ -88,4 +68,5 @@ TAGGED_ANSWER_CHECKS: tuple[Check, ...] = (
     check_no_loop,
     check_language,
     check_no_real_name,
+    check_is_sentence,
 )

@@ -6,7 +6,8 @@ import re
 from functools import lru_cache
 
 from persqa_client.answers.clean import prompt_sentences
-from persqa_client.answers.phrases import languages_to_check, phrase_pattern
+from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.question_language import choose_language
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, Task
 
@@ -39,16 +40,17 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
 def repeats_question(text: str, task: Task) -> bool:
     if task.question.endswith(("?", "？")) and task.question in text:
         return True
-    asked = question_letters(task.question, task.tag, languages_to_check(task.question, "")[0])
+    asked = question_letters(task.question, task.tag)
     if not asked or (asked[:3] not in (lower := text.casefold()) and asked[:3] not in NO_LETTER.sub("", lower)):
         return False
     return asked in NO_LETTER.sub("", lower.replace(task.tag.casefold(), ""))
 
 
 @lru_cache(maxsize=1024)
-def question_letters(question: str, tag: str, language: str) -> str:
+def question_letters(question: str, tag: str) -> str:
     """Empty for questions that, without their question mark, may be statements."""
-    if not phrase_pattern(language, "question", "words").search(question):
+    language = choose_language(question)
+    if language is None or not phrase_pattern(language, "question", "words").search(question):
         return ""
     letters = NO_LETTER.sub("", question.replace(tag, "").casefold())
     return letters if len(letters) >= MIN_QUESTION_LETTERS else ""
@@ -58,7 +60,9 @@ def asks_back(text: str, task: Task) -> bool:
     """Whether a sentence asks with a question word, or asks the reader. "In a park?" is only unsure."""
     if "?" not in text and "？" not in text and "؟" not in text:
         return False
-    language = languages_to_check(task.question, text)[0]
+    language = choose_language(task.question)
+    if language is None:
+        return False
     asks, addresses = phrase_pattern(language, "question", "asks"), phrase_pattern(language, "question", "addresses")
     questions = LAST_QUESTION.findall(remove_quotations(text).replace(task.tag, ""))
     return any(asks.search(question) or addresses.search(question) for question in questions)

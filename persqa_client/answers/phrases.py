@@ -28,3 +28,8 @@ def phrase_pattern(language: str, kind: str, place: str) -> re.Pattern[str]:
 def languages_to_check(question: str, text: str) -> tuple[str, ...]:
     """Languages whose phrases are looked for in an answer to ``question``."""
     return ("zh",) if is_chinese(question) else ("en",)
+
+
+def is_unchecked(question: str) -> str | None:
+    """The language of the question if it has no table."""
+    return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from persqa_client.answers.phrases import languages_to_check, phrase_pattern
+from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.question_language import choose_language
 from persqa_client.quotations import is_about_code, remove_quotations
 from persqa_client.types import Problem, Task
 
@@ -67,7 +68,7 @@ def find_residue(text: str, task: Task) -> str:
         return wrong[0]
     if BOX.search(text) and (box := BOX.search(CODE.sub(" ", text))) and not is_about_code(text):
         return box[0]
-    messages = phrase_pattern(languages_to_check(task.question, text)[0], "residue", "messages")
+    messages = phrase_pattern(choose_language(task.question) or "en", "residue", "messages")
     if not (find_text(text, messages) or find_gibberish(text)):
         return ""
     plain = remove_quotations(text).replace(task.tag, " ")
