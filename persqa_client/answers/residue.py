@@ -65,7 +65,7 @@ def find_residue(text: str, task: Task) -> str:
     if broken := BROKEN.search(text):
         return broken[0]
     if not text.isascii() and len(wrong := MOJIBAKE.findall(text)) >= MIN_MOJIBAKE:
-        return wrong[0]
+        return str(wrong[0])
     if BOX.search(text) and (box := BOX.search(CODE.sub(" ", text))) and not is_about_code(text):
         return box[0]
     messages = phrase_pattern(choose_language(task.question) or "en", "residue", "messages")
@@ -88,4 +88,4 @@ def find_gibberish(text: str) -> str:
         parts = sorted(set(CONSONANTS.findall(text)))
     if len(parts) < MIN_GIBBERISH and not text.isascii():
         parts = PARTICLES.findall(text)
-    return parts[0] if len(parts) >= MIN_GIBBERISH else ""
+    return str(parts[0]) if len(parts) >= MIN_GIBBERISH else ""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_value
+from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object
+from persqa_client.storage.answer_style import place_question
 from persqa_client.types import Failure, Json, Outcome, Record, SentPicture, TaskId, Usage
 
 # "qa" writes question and answer as one text, "answer" only the answer.
 OutputStyle = Literal["qa", "answer"]
-
-# Path of the question in rows with DataFlow's layout.
-QUESTION_PATH = ("conversation", 0, "value")
 
 
 def render_outcome(
@@ -27,7 +25,7 @@ def render_record(line: bytes, record: Record, *, output_key: str, style: Output
     if style == "qa":
         line = add_member(line, output_key, f"Question: {record.question}, Answer: {record.answer}")
     else:
-        line = add_member(replace_value(line, QUESTION_PATH, record.question), output_key, record.answer)
+        line = add_member(place_question(line, record.question, record.answer), output_key, record.answer)
     if details:
         line = add_member(line, f"{output_key}_meta", record_details(record))
     return line + b"\n"
