@@ -36,6 +36,7 @@ def placeholder_pattern() -> re.Pattern[str]:
         rf"|%(?<!{SPACED_LETTER}%)(?<!\d%)(?:\(\w+\))?[sd](?!{SPACED_LETTER})|\$\{{\w+\}}"
         rf"|s(?<!{SPACED_LETTER}s)ks(?!{SPACED_LETTER})|S(?<!{SPACED_LETTER}S)ks(?!{SPACED_LETTER})"
         rf"|X(?<!{SPACED_LETTER}X)X{{2,}}(?!{SPACED_LETTER})|X(?<!{SPACED_LETTER}X)X(?=[{HAN}])|×(?<!\d×)×(?=[{HAN}])"
+        rf"|\*(?i:{order} {BETWEEN})\*"
         r"|_(?<![\^TtOoQq>(]_)__+|某某(?![路街市县省校大小中公医银商超酒]|先生|女士)"
         r"|[○〇◯□△](?<![〇一二三四五六七八九\d].)[○〇◯□△]+(?![〇一二三四五六七八九年\d])"
     )

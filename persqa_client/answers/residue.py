@@ -22,14 +22,18 @@ MESSAGE = re.compile(
     r"|\b(?:Error|ERROR) ?:? ?[45]\d\d\b(?! page)"
     r"|\b[45]\d\d (?:Internal Server|Too Many Requests|Bad Gateway|Bad Request|Gateway Time"
     r"|Service (?:Temporarily )?Unav|Forbidden|Unauthorized|Not Found)"
-    r"|\bInternal [Ss]erver [Ee]rror\b|\b[Rr]ate limit exceeded\b"
+    r"|\b[Ii]nternal [Ss]erver [Ee]rror\b|\b[Rr]ate limit exceeded\b"
     r"|\b[Cc]onnection (?:refused|reset by peer|timed out)\b|\b[Rr]equest (?:failed|timed out)\b|\[object Object\]"
+    r"|(?i:\bplease (?:try again|retry) (?:later|after)\b|\bmodel (?:is )?(?:overloaded|not loaded|not found)\b)"
+    r"|(?i:\bfailed to (?:load|fetch|connect to) the (?:model|server)\b)"
 )
 # A value of a program instead of a word. "an undefined shape" is a description.
 VALUE = re.compile(
-    r"(?<![A-Za-z\d_.])(?:NaN|(?<!an )(?<!the )undefined(?! (?:shape|area|colou?r|space|object|edge|figure|number))"
+    r"(?<![A-Za-z\d_./])(?:NaN|N/A|TBD|TODO(?! list)"
+    r"|(?<!an )(?<!the )undefined(?! (?:shape|area|colou?r|space|object|edge|figure|number))"
     r"|null(?! and void| island)|None(?! of| other| but| the| are| is))(?![A-Za-z\d_(])"
 )
+ESCAPE = re.compile(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
 # Also where its names are quoted, unless the answer is about code.
 BOX = re.compile(
     r"[\"'](?:bbox(?:_2d)?|box_2d|point_2d|label)[\"'] ?:|</?(?:box|ref|quad|point|bbox)>|\{ ?[\"']\w+[\"'] ?:"
@@ -37,9 +41,29 @@ BOX = re.compile(
 )
 # A pattern is only searched if the text has one of its hints, which is cheaper.
 HINTED = (
-    (("rror", "xception", "Traceback", "CUDA", "50", "40", "42", "imit ex", "onnection", "equest", "[obj"), MESSAGE),
-    (("NaN", "undefined", "null", "None"), VALUE),
+    (
+        (
+            "rror",
+            "xception",
+            "Traceback",
+            "CUDA",
+            "50",
+            "40",
+            "42",
+            "imit ex",
+            "onnection",
+            "equest",
+            "[obj",
+            "lease ",
+            "odel ",
+            "ailed to",
+        ),
+        MESSAGE,
+    ),
+    (("NaN", "N/A", "TBD", "TODO", "undefined", "null", "None"), VALUE),
+    (("\\",), ESCAPE),
 )
+BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
 CODE = re.compile(r"`[^`]*`")
 # Doubled marks between spaces, words without a vowel, and particles that never follow each other.
 DOUBLED_MARK = re.compile(r"(?<!\S)([\])},;~#=|^\\])\1+(?!\S)")
@@ -66,7 +90,8 @@ def find_residue(text: str, task: Task) -> str:
         return broken[0]
     if not text.isascii() and len(wrong := MOJIBAKE.findall(text)) >= MIN_MOJIBAKE:
         return str(wrong[0])
-    if BOX.search(text) and (box := BOX.search(CODE.sub(" ", text))) and not is_about_code(text):
+    has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(text)
+    if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         return box[0]
     messages = phrase_pattern(choose_language(task.question) or "en", "residue", "messages")
     if not (find_text(text, messages) or find_gibberish(text)):

@@ -16,9 +16,9 @@ from persqa_client.types import Problem, Task
 
 # Right after the tag. An ellipsis is a pause: "<mam>… just sits there."
 TAG_ENDS_SENTENCE = re.compile(r"\s*(?:[.。!！?？](?![.。…]))")
-LABEL_MARK = re.compile(r"\s*(?:[:：\n]|[–—]+(?![^–—\n]*[–—])|-(?=\s)(?![^\n]*\s-\s))\s*")
+LABEL_MARK = re.compile(r"\s*(?:[:：;；\n]|[–—]+(?![^–—\n]*[–—])|-(?=\s)(?![^\n]*\s-\s))\s*")
 # In Russian, a dash stands for "is".
-LABEL_MARK_WITHOUT_DASH = re.compile(r"\s*[:：\n]\s*")
+LABEL_MARK_WITHOUT_DASH = re.compile(r"\s*[:：;；\n]\s*")
 COMMA = re.compile(r"\s*[,，、]\s*")
 MARKS = " \t\n*_\"“‘'«「"
 OPEN_END = re.compile(r"[,，、:：;；]\s*$")
