@@ -40,20 +40,22 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
 def repeats_question(text: str, task: Task) -> bool:
     if task.question.endswith(("?", "？")) and task.question in text:
         return True
-    asked = question_letters(task.question, task.tag)
-    if not asked or (asked[:3] not in (lower := text.casefold()) and asked[:3] not in NO_LETTER.sub("", lower)):
+    first_word, asked = question_letters(task.question, task.tag)
+    lower = text.casefold()
+    if not asked or first_word not in lower:
         return False
     return asked in NO_LETTER.sub("", lower.replace(task.tag.casefold(), ""))
 
 
 @lru_cache(maxsize=1024)
-def question_letters(question: str, tag: str) -> str:
-    """Empty for questions that, without their question mark, may be statements."""
+def question_letters(question: str, tag: str) -> tuple[str, str]:
+    """The first word, and all letters. Empty for questions that, without their question mark, may be statements."""
     language = choose_language(question)
     if language is None or not phrase_pattern(language, "question", "words").search(question):
-        return ""
-    letters = NO_LETTER.sub("", question.replace(tag, "").casefold())
-    return letters if len(letters) >= MIN_QUESTION_LETTERS else ""
+        return "", ""
+    words = NO_LETTER.sub(" ", question.replace(tag, " ").casefold()).split()
+    letters = "".join(words)
+    return (words[0], letters) if len(letters) >= MIN_QUESTION_LETTERS else ("", "")
 
 
 def asks_back(text: str, task: Task) -> bool:

@@ -22,6 +22,7 @@ LONGEST_WORD = 40
 CLAUSE_END = re.compile(r"[,，、;；。.!！?？\n]+")
 # Laughter and cries may be longer, and dots and lines as long as they like.
 SOUND = "哈呵嘻嘿啊呜嗷咚砰汪喵"
+ANY_RUN = re.compile(r"(\S)\1{19}")
 CHARACTER_RUN = re.compile(rf"([^\s{SOUND}.…·_\-])\1{{19}}|([{SOUND}])\2{{29}}")
 PHRASE_RUN = re.compile(r"([^\n]{3,40}?)\1{3,}|([^\n]{2})\2{7,}")
 NO_PHRASE = re.compile(rf"[\s，,。、；;！!.…·_\-]+|([{SOUND}])\1{{3,}}")
@@ -32,7 +33,7 @@ LOOP_COMPRESSION_RATIO = 0.2
 
 def check_no_loop(text: str, task: Task) -> Problem | None:
     """What stands in quotation marks may repeat itself, except at great length."""
-    if CHARACTER_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
+    if ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
         return Problem("loop", "endless repetition")
     if compresses_too_well(text) or (repeats_phrase(text) and repeats_phrase(remove_marked(text))):
         return Problem("loop", "endless repetition")

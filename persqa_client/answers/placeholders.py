@@ -14,12 +14,13 @@ from persqa_client.types import Problem, Task
 
 LANGUAGES = ("en", "es", "fr", "de", "ru", "pt", "ar")
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
+CIRCLES = "○〇◯□△"
 BETWEEN = r"[ \w'’/\-]{0,30}"
 
 
 @lru_cache
 def placeholder_pattern() -> re.Pattern[str]:
-    """Each alternative begins with a literal or a class, so that ``re`` can skip to it."""
+    """Each alternative begins with a literal, so that ``re`` can skip to it."""
     kind, order = join_phrases(LANGUAGES, "kinds"), join_phrases(LANGUAGES, "orders")
     unspaced_kind, unspaced_order = (join_phrases(UNSPACED_LANGUAGES, place) for place in ("kinds", "orders"))
     unspaced = rf"(?:[^\W\d_]{{0,6}}{unspaced_kind}(?:类型|類型)?|{unspaced_order}[^\]}})）】\n]{{1,12}})"
@@ -29,16 +30,25 @@ def placeholder_pattern() -> re.Pattern[str]:
         rf"(?:{order} {BETWEEN}|colou?r|item|object|clothing|garment|action|location|noun|verb|adjective"
         rf"|{unspaced_kind}(?:类型|類型)?|{unspaced_order}[^）)\n]{{1,12}})"
     )
+    places = {
+        r"\[": (place, r"\]"),
+        "【": (place, "】"),
+        r"\{": (place, r"\}"),
+        "｛": (place, "｝"),
+        r"\(": (alone, r"\)"),
+    }
+    places |= {"（": (alone, "）"), "<": (f"{kind}|{unspaced}", ">"), "＜": (f"{kind}|{unspaced}", "＞")}
     return re.compile(
-        rf"[\[【](?i:{place})[\]】]|[（(](?i:{alone})[）)]"
-        rf"|[｛{{](?i:{place})[｝}}]"
-        rf"|\{{(?i:\{{[^{{}}]{{0,40}}\}}\}}|[a-z]+[_/][\w/]*\}})|[<＜](?i:{kind}|{unspaced})[>＞]"
+        "|".join(rf"{before}(?i:{inner}){after}" for before, (inner, after) in places.items())
+        + r"|\{(?i:\{[^{}]{0,40}\}\}|[a-z]+[_/][\w/]*\})"
         rf"|%(?<!{SPACED_LETTER}%)(?<!\d%)(?:\(\w+\))?[sd](?!{SPACED_LETTER})|\$\{{\w+\}}"
         rf"|s(?<!{SPACED_LETTER}s)ks(?!{SPACED_LETTER})|S(?<!{SPACED_LETTER}S)ks(?!{SPACED_LETTER})"
         rf"|X(?<!{SPACED_LETTER}X)X{{2,}}(?!{SPACED_LETTER})|X(?<!{SPACED_LETTER}X)X(?=[{HAN}])|×(?<!\d×)×(?=[{HAN}])"
         rf"|\*(?i:{order} {BETWEEN})\*"
-        r"|_(?<![\^TtOoQq>(]_)__+|某某(?![路街市县省校大小中公医银商超酒]|先生|女士)"
-        r"|[○〇◯□△](?<![〇一二三四五六七八九\d].)[○〇◯□△]+(?![〇一二三四五六七八九年\d])"
+        r"|_(?<![\^TtOoQq>(]_)__+|某某(?![路街市县省校大小中公医银商超酒]|先生|女士)|"
+        + "|".join(
+            rf"{circle}(?<![〇一二三四五六七八九\d].)[{CIRCLES}]+(?![〇一二三四五六七八九年\d])" for circle in CIRCLES
+        )
     )
 
 

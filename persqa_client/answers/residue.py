@@ -63,6 +63,7 @@ HINTED = (
     (("NaN", "N/A", "TBD", "TODO", "undefined", "null", "None"), VALUE),
     (("\\",), ESCAPE),
 )
+NO_MESSAGES = r"(?!)"
 BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
 CODE = re.compile(r"`[^`]*`")
 # Doubled marks between spaces, words without a vowel, and particles that never follow each other.
@@ -102,7 +103,10 @@ def find_residue(text: str, task: Task) -> str:
 
 def find_text(text: str, messages: re.Pattern[str]) -> str:
     """An error message or an empty value."""
-    patterns = [messages, *(pattern for hints, pattern in HINTED if any(hint in text for hint in hints))]
+    patterns = [
+        *([messages] if messages.pattern != NO_MESSAGES else []),
+        *(pattern for hints, pattern in HINTED if any(hint in text for hint in hints)),
+    ]
     return next((found[0] for pattern in patterns if (found := pattern.search(text))), "")
 
 
