@@ -30,6 +30,6 @@ def languages_to_check(question: str, text: str) -> tuple[str, ...]:
     return ("zh",) if is_chinese(question) else ("en",)
 
 
-def is_unchecked(question: str) -> str | None:
+def find_unchecked_language(question: str) -> str | None:
     """The language of the question if it has no table."""
     return None
