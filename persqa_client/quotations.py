@@ -1,16 +1,70 @@
-"""Text that an answer quotes: signs, books, screens and speech. It is not the answer's own."""
+"""Which part of an answer is the picture's words: signs, books, screens, speech and code. They prove nothing about the
+answer itself.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
+# In quotation marks of all kinds, in code marks, or as a title. German quotations close with an English opening mark.
 QUOTATION = (
-    r'"[^"\n]*"|“[^”\n]*”|„[^“”\n]*[“”]|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|`[^`\n]*`'
+    r'„[^“”"\n]*[“”"]|"[^"\n]*"|“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|‹[^›\n]*›|《[^》\n]*》|```[\s\S]*?```|`[^`\n]*`'
     # A Korean particle may follow directly.
     r"|(?<![\w>])['‘][^'‘’\n]{1,80}['’](?![^\W\uac00-\ud7af])"
 )
 QUOTATIONS = re.compile(QUOTATION)
 
+CLAUSE = r"(?:[^.!?。！？;；\n]|\.(?=\w))*"
+# What follows these words is written on something, up to the end of the clause; after a colon, of the line. Right after
+# the tag, they are what the character does: "<mam> reads a book".
+ENGLISH_INSCRIPTION = (
+    r"(?<!> )(?<!\w)(?:reads|says|said|saying|asks|asking|spells|inscribed|labell?ed|(?:en)?titled|captioned"
+    r"|(?<!is )(?<!are )(?<!was )(?<!were )reading|written|printed with|(?:words?|letters|lettering|text|slogan|phrase"
+    r"|inscription|caption)(?! (?:on|in|is|are|that|which)\b)) (?!by\b|in\b|of\b)" + CLAUSE
+)
+CHINESE_INSCRIPTION = (
+    r"(?:[写寫印刻绣繡标標](?:着|著|有|的是|了|道)|[显顯]示(?:着|著|的是|为|為)?|唱着?|名[为為]|[题題][为為]|上[书書])"
+    r"[^。！？\n]*"
+)
+# Words of writing and speech that a colon may follow, in each language.
+WRITING = (
+    r"(?<!\w)(?:read|say|ask|shout|sa(?:id|ing)|wr(?:ite|itten|iting)|letter|word|text|sign|label|slogan"
+    r"|dice|pone|reza|lee|escrit|texto|frase|letrero|cartel|lit|dit|indique|écrit|inscription|texte|panneau|affiche"
+    r"|steht|lautet|sagt|geschrieben|aufschrift|schild|text|diz|lê-se|escrev|placa|cartaz|написано|надпись|гласит|говорит"
+    r"|пишет|مكتوب|كُتب|كتب|تقول|يقول|عبارة)|[写寫印喊唱念]|[说說](?!明)|(?<=[\u4e00-\u9fff])[问問](?![题題])|字|書|と言|쓰여|적혀|적힌|쓰인|문구"
+)
+AFTER_COLON = rf"(?:{WRITING})[^.!?。！？:：\n]{{0,30}}[:：](?=\s*\S)[^\n]*"
+# "Press the red button, it says." and "Back soon, says the note on the door."
+SPEAKER = r"(?:it|(?:the|a) \w+(?: \w+)?) (?:says|reads)|(?:says|reads) (?:the|a) [^.!?\n]*"
+ATTRIBUTED = rf"(?:(?<=[.!?]\s)|^)[^.!?\n]*, (?:{SPEAKER})(?=[.!?]|$)"
+# In Japanese and Korean, the word of writing comes behind.
+BEFORE_WORD = r"[A-Za-z0-9][A-Za-z0-9 !?'&.,\-]*(?=(?:と|って)(?:書|記|表示|印|描)|(?:이?라고) ?(?:쓰|적|표시|인쇄))"
+INSCRIPTIONS = re.compile(
+    "|".join((AFTER_COLON, ENGLISH_INSCRIPTION, CHINESE_INSCRIPTION, ATTRIBUTED, BEFORE_WORD)), re.IGNORECASE
+)
 
-def remove_quotations(text: str) -> str:
+
+def remove_marked(text: str) -> str:
+    """The text without what stands in quotation or code marks."""
     return QUOTATIONS.sub(" ", text)
+
+
+@lru_cache(maxsize=256)
+def remove_quotations(text: str) -> str:
+    """The text without the picture's words."""
+    return INSCRIPTIONS.sub(" ", remove_marked(text))
+
+
+# Words of sentences about source code, keys and screens, where <div> and <Enter> are the picture's words.
+CODE_CONTEXT = re.compile(
+    r"(?<!\w)(?:html|xml|css|code|coding|source|editor|terminal|program\w*|script|markup|element|screens?|monitor|laptop"
+    r"|web ?page|keys?|keyboard|press(?:es|ed|ing)?|type[sd]?|typing|quellcode|bildschirm|taste\w*|tippt|drückt|touche"
+    r"|écran|balise|appuie|código|tecla\w*|pantalla|tela|etiqueta|pulsa|код\w*|клавиш\w*|экран\w*|монитор\w*)(?!\w)"
+    r"|代码|代碼|程式|程序|屏幕|螢幕|编辑器|标签|網頁|网页|键|鍵|按下|按了|コード|画面|キー|タグ|코드|화면|키를|키보드|태그|شاشة|مفتاح|شيفرة|كود",
+    re.IGNORECASE,
+)
+
+
+def is_about_code(text: str) -> bool:
+    return CODE_CONTEXT.search(text) is not None

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from persqa_client.answers.bare_names import asks_in_english
-from persqa_client.answers.checks import check_no_loop
 from persqa_client.answers.clean import BLANKS, clean_answer
+from persqa_client.answers.loops import check_no_loop
 from persqa_client.answers.surrogates import replace_surrogate
 from persqa_client.answers.tag_repair import repair_companions, repair_tag
 from persqa_client.types import Completion, Problem, Task

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import RANK_MODULUS, Bank, Question
 from persqa_client.questions.prompts import build_prompt
+from persqa_client.questions.row_question import check_row_question
 from persqa_client.questions.tags import can_repair_bare_name, choose_surrogate
 from persqa_client.types import Check, Row, Strategy, Task, TaskId
 
@@ -73,7 +74,7 @@ class TaskMaker:
         return tuple(TaskId(row.number, number) for number in range(self.questions))
 
     def make_task(self, row: Row, task_id: TaskId) -> Task:
-        """Raises RowError (``no_question`` or ``no_surrogate``)."""
+        """Raises RowError (``no_question``, ``bad_question`` or ``no_surrogate``)."""
         tag, category = row.tag or self.tag, row.category or self.category
         question_id: str | None = None
         text = row.question
@@ -82,6 +83,8 @@ class TaskMaker:
             chosen = choose_question(row, task_id.question, seed=self.seed, questions=questions)
             question_id, text = chosen.id, chosen.text
         question = text.replace("{tag}", tag)
+        if row.question is not None:
+            check_row_question(question, tag)
         surrogate = choose_surrogate(question, tag, self.names) if self.strategy == "surrogate" else None
         asked = question if surrogate is None else question.replace(tag, surrogate)
         system, prompt = build_prompt(asked, surrogate or tag, category)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_value
+from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object
+from persqa_client.storage.answer_style import place_question
 from persqa_client.types import (
     AskedTask,
     Failure,
@@ -21,9 +22,6 @@ from persqa_client.types import (
 # "qa" writes question and answer as one text, "answer" only the answer.
 OutputStyle = Literal["qa", "answer"]
 
-# Path of the question in rows with DataFlow's layout.
-QUESTION_PATH = ("conversation", 0, "value")
-
 
 def render_outcome(
     line: bytes, outcome: Outcome, *, output_key: str, style: OutputStyle, details: bool, numbered: bool
@@ -38,7 +36,7 @@ def render_record(line: bytes, record: Record, *, output_key: str, style: Output
     if style == "qa":
         line = add_member(line, output_key, f"Question: {record.question}, Answer: {record.answer}")
     else:
-        line = add_member(replace_value(line, QUESTION_PATH, record.question), output_key, record.answer)
+        line = add_member(place_question(line, record.question, record.answer), output_key, record.answer)
     if details:
         line = add_member(line, f"{output_key}_meta", record_details(record))
     return line + b"\n"

@@ -94,8 +94,8 @@ def test_how_a_completion_ended_is_checked_before_its_text(
     ("text", "tokens", "max_tokens", "found"),
     [
         pytest.param("<mam> wears a", 64, 64, "truncated", id="full, in mid-sentence"),
-        pytest.param("<mam> wears a", 64, None, None, id="unknown limit"),
-        pytest.param("<mam> wears a", 63, 64, None, id="tokens left"),
+        pytest.param("<mam> wears red", 64, None, None, id="unknown limit"),
+        pytest.param("<mam> wears red", 63, 64, None, id="tokens left"),
         pytest.param("<mam> wears a hat.", 64, 64, None, id="full, at a sentence's end"),
         pytest.param("<mam> reads “Stay.”", 64, 64, None, id="full, at a quotation's end"),
         pytest.param("<mam>戴着帽子。", 64, 64, None, id="full, at a Chinese sentence's end"),

@@ -111,3 +111,37 @@ def test_a_tag_that_is_a_word_is_not_repaired_without_its_brackets(tag: str, bar
 
 def test_the_pattern_escapes_the_tag() -> None:
     assert answer_pattern("<a.b-c>") == r"<a\.b-c>[\s\S]+"
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        ("<image>\nWhat is {tag} doing?", "has <image> in it"),
+        ("What is <mam> doing?<|im_end|>", "has <|im_end|> in it"),
+        ("[INST] What is <mam> doing?", "has [INST] in it"),
+        (
+            "What is <bo> doing?",
+            'the row\'s tag is <mam>; write {tag} in the question, or give the row the field "tag": "bo"',
+        ),
+        ("What is </mam> doing?", "the row's tag is <mam>"),
+    ],
+)
+def test_a_row_with_a_bad_question_fails(question: str, reason: str) -> None:
+    with pytest.raises(RowError) as caught:
+        make_maker().make_task(row(question=question), TaskId(1))
+    assert caught.value.code == "bad_question"
+    assert reason in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("question", "tag"),
+    [
+        ("What is <bo> doing?", "<bo>"),
+        ("What is <mam> doing with <bo>?", None),
+        ("What is the woman doing?", None),
+        ("Is 1 <2> 3?", None),
+        ("What is [this]?", None),
+    ],
+)
+def test_other_questions_of_rows_are_kept(question: str, tag: str | None) -> None:
+    assert make_maker().make_task(row(question=question, tag=tag), TaskId(1)).question == question

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persqa_client.jsonl import dump_compact, load_object
+from persqa_client.storage.answer_style import warn_of_added_questions
 from persqa_client.storage.records import (
     OutputStyle,
     outcome_from_json,
@@ -76,7 +77,38 @@ def test_the_answer_style_replaces_the_question_of_the_row() -> None:
         b'{"conversation":[{"from":"human","value":"What is <mam> wearing?"}],"x":1, '
         b'"pers_qa": "<mam> wears a jacket."}\n'
     )
-    assert render(LINE, "answer") == LINE[:-1] + b', "pers_qa": "<mam> wears a jacket."}\n'
+    added = b', "question": "What is <mam> wearing?", "pers_qa": "<mam> wears a jacket."}\n'
+    assert render(LINE, "answer") == LINE[:-1] + added
+
+
+def test_an_added_question_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_added_questions.cache_clear()
+    for _ in range(2):
+        render(LINE, "answer")
+    assert [record.message[:22] for record in caplog.records] == ["--output-style answer:"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('{"question": "What is <mam> wearing?"}', '{"question": "What is <mam> wearing?"'),
+        ('{"question": "What is {tag} wearing?"}', '{"question": "What is <mam> wearing?"'),
+        ('{"question": null}', '{"question": "What is <mam> wearing?"'),
+        (
+            '{"conversations": [{"from": "human", "value": "<image>\\nhi"}, {"from": "gpt", "value": "old"}]}',
+            '{"conversations": [{"from": "human", "value": "<image>\\nWhat is <mam> wearing?"}, '
+            '{"from": "gpt", "value": "<mam> wears a jacket."}]',
+        ),
+        (
+            '{"conversation": [{"role": "user", "content": "hi <image>"}, {"role": "user", "content": "and"}]}',
+            '{"conversation": [{"role": "user", "content": "What is <mam> wearing? <image>"}, '
+            '{"role": "user", "content": "and"}]',
+        ),
+        ('{"conversation": []}', '{"conversation": [], "question": "What is <mam> wearing?"'),
+    ],
+)
+def test_the_answer_style_puts_the_question_where_the_row_has_it(before: str, after: str) -> None:
+    assert render(before.encode(), "answer").decode() == after + ', "pers_qa": "<mam> wears a jacket."}\n'
 
 
 def test_details_follow_the_answer() -> None:

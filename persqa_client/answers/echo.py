@@ -1,0 +1,70 @@
+"""Finds repetitions of the question or the prompt, and further questions and answers."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from persqa_client.answers.clean import prompt_sentences
+from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.question_language import choose_language
+from persqa_client.quotations import remove_quotations
+from persqa_client.types import Problem, Task
+
+# Start of another question, answer or version.
+GOES_ON = re.compile(
+    r"\n[ \t*_#>]{0,8}(?:question|answer|q|问题|问|回答|答案|答|質問|질문|답변|pregunta|respuesta|réponse|frage|antwort"
+    r"|вопрос|ответ|pergunta|resposta|user|human|assistant|system|用户|用戶|助手|人类) ?\d?[*_]{0,3} ?[:：]"
+    r"|\bquestion ?[:：].*\banswer ?[:：]|\n(?:user|assistant|human)\n"
+    r"|\n[ \t*_#>-]{0,8}(?:option|version|opci[oó]n|opção|variante?|选项|方案|オプション|옵션|вариант) ?[\dA-C]\b",
+    re.IGNORECASE | re.DOTALL,
+)
+NO_LETTER = re.compile(r"[\W_]+")
+MIN_QUESTION_LETTERS = 4
+LAST_QUESTION = re.compile(r"[^.!?。！？؟\n]*[?？؟]")
+
+
+def check_no_echo(text: str, task: Task) -> Problem | None:
+    """Good answers may repeat the question's words, but not the whole question."""
+    if repeats_question(text, task) and repeats_question(remove_quotations(text), task):
+        return Problem("echo", "repetition of the question")
+    if any(sentence in text for sentence in prompt_sentences(task)):
+        return Problem("echo", "repetition of the prompt", "prompt")
+    if GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
+        return Problem("echo", "another question or answer after the answer", "goes_on")
+    if asks_back(text, task):
+        return Problem("echo", "a question instead of an answer, or after it", "goes_on")
+    return None
+
+
+def repeats_question(text: str, task: Task) -> bool:
+    if task.question.endswith(("?", "？")) and task.question in text:
+        return True
+    first_word, asked = question_letters(task.question, task.tag)
+    lower = text.casefold()
+    if not asked or first_word not in lower:
+        return False
+    return asked in NO_LETTER.sub("", lower.replace(task.tag.casefold(), ""))
+
+
+@lru_cache(maxsize=1024)
+def question_letters(question: str, tag: str) -> tuple[str, str]:
+    """The first word, and all letters. Empty for questions that, without their question mark, may be statements."""
+    language = choose_language(question)
+    if language is None or not phrase_pattern(language, "question", "words").search(question):
+        return "", ""
+    words = NO_LETTER.sub(" ", question.replace(tag, " ").casefold()).split()
+    letters = "".join(words)
+    return (words[0], letters) if len(letters) >= MIN_QUESTION_LETTERS else ("", "")
+
+
+def asks_back(text: str, task: Task) -> bool:
+    """Whether a sentence asks with a question word, or asks the reader. "In a park?" is only unsure."""
+    if "?" not in text and "？" not in text and "؟" not in text:
+        return False
+    language = choose_language(task.question)
+    if language is None:
+        return False
+    asks, addresses = phrase_pattern(language, "question", "asks"), phrase_pattern(language, "question", "addresses")
+    questions = LAST_QUESTION.findall(remove_quotations(text).replace(task.tag, ""))
+    return any(asks.search(question) or addresses.search(question) for question in questions)

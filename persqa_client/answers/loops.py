@@ -1,0 +1,89 @@
+"""Finds answers that repeat themselves endlessly."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+
+from persqa_client.language import HAN_CHARACTER
+from persqa_client.quotations import remove_marked
+from persqa_client.types import Problem, Task
+
+# A phrase that directly follows itself so often is a loop: phrases of two words or four Chinese characters and more,
+# and single words, which may also be emphasis or a sound (boom boom boom).
+MAX_PHRASE_COPIES, MAX_WORD_COPIES = 3, 11
+LONGEST_PERIOD = 12  # In words.
+# An n-gram of so many words that is repeated so often anywhere. Genuine lists repeat parts of their items.
+NGRAM_WORDS, MAX_NGRAM_REPEATS = 6, 4
+LONGEST_WORD = 40
+CLAUSE_END = re.compile(r"[,，、;；。.!！?？\n]+")
+# Laughter and cries may be longer, and dots and lines as long as they like.
+SOUND = "哈呵嘻嘿啊呜嗷咚砰汪喵"
+ANY_RUN = re.compile(r"(\S)\1{19}")
+CHARACTER_RUN = re.compile(rf"([^\s{SOUND}.…·_\-])\1{{19}}|([{SOUND}])\2{{29}}")
+PHRASE_RUN = re.compile(r"([^\n]{3,40}?)\1{3,}|([^\n]{2})\2{7,}")
+NO_PHRASE = re.compile(rf"[\s，,。、；;！!.…·_\-]+|([{SOUND}])\1{{3,}}")
+# From this size on, loops compress better than normal texts, which shrink to a third at most.
+MIN_COMPRESSIBLE_BYTES = 400
+LOOP_COMPRESSION_RATIO = 0.2
+
+
+def check_no_loop(text: str, task: Task) -> Problem | None:
+    """What stands in quotation marks may repeat itself, except at great length."""
+    if ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
+        return Problem("loop", "endless repetition")
+    if compresses_too_well(text) or (repeats_phrase(text) and repeats_phrase(remove_marked(text))):
+        return Problem("loop", "endless repetition")
+    return None
+
+
+def repeats_phrase(text: str) -> bool:
+    words = text.split()
+    if len(words) - len(set(words)) >= MAX_PHRASE_COPIES and repeats_words(words):
+        return True
+    # Counting characters first is cheap and excludes most texts.
+    return 2 * len(set(text)) < len(text) and (repeats_clause(text) or repeats_characters(text, words))
+
+
+def repeats_words(words: Sequence[str]) -> bool:
+    if max(Counter(words).values()) <= MAX_PHRASE_COPIES:
+        return False
+    bare = [word.strip(",.;!?") for word in words]
+    for period in range(1, min(LONGEST_PERIOD, len(bare) // MAX_PHRASE_COPIES) + 1):
+        copies = MAX_WORD_COPIES if period == 1 else MAX_PHRASE_COPIES
+        same = (left == right for left, right in zip(bare, bare[period:], strict=False))
+        start = 0
+        for is_same, run in groupby(same):
+            length = len(list(run))
+            if is_same and length >= period * copies and (period == 1 or len(set(bare[start : start + period])) > 1):
+                return True
+            start += length
+    ngrams = Counter(zip(*(bare[start:] for start in range(NGRAM_WORDS)), strict=False))
+    return max(ngrams.values(), default=0) > MAX_NGRAM_REPEATS
+
+
+def repeats_clause(text: str) -> bool:
+    """Four equal clauses in a row, or eight of one short word."""
+    clauses = [clause.strip() for clause in CLAUSE_END.split(text) if clause.strip()]
+    for clause, run in groupby(clauses):
+        is_short = " " not in clause and len(clause) < (4 if HAN_CHARACTER.search(clause) else LONGEST_WORD)
+        if len(list(run)) > (7 if is_short else MAX_PHRASE_COPIES):
+            return True
+    return False
+
+
+def repeats_characters(text: str, words: Sequence[str]) -> bool:
+    """For scripts without spaces, and for words without an end."""
+    if HAN_CHARACTER.search(text) is None and max(map(len, words), default=0) <= LONGEST_WORD:
+        return False
+    return PHRASE_RUN.search(NO_PHRASE.sub("", text)) is not None
+
+
+def compresses_too_well(text: str) -> bool:
+    if len(text) < MIN_COMPRESSIBLE_BYTES // 4:  # UTF-8 has at most 4 bytes per character.
+        return False
+    data = text.encode("utf-8", "replace")
+    return len(data) >= MIN_COMPRESSIBLE_BYTES and len(zlib.compress(data, 1)) < LOOP_COMPRESSION_RATIO * len(data)

@@ -1,0 +1,88 @@
+"""Finds places of a template that were not filled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.surrogates import contains_surrogate
+from persqa_client.language import HAN, SPACED_LETTER
+from persqa_client.quotations import remove_quotations
+from persqa_client.types import Problem, Task
+
+LANGUAGES = ("en", "es", "fr", "de", "ru", "pt", "ar")
+UNSPACED_LANGUAGES = ("zh", "ja", "ko")
+CIRCLES = "○〇◯□△"
+BETWEEN = r"[ \w'’/\-]{0,30}"
+
+
+@lru_cache
+def placeholder_pattern() -> re.Pattern[str]:
+    """Each alternative begins with a literal, so that ``re`` can skip to it."""
+    kind, order = join_phrases(LANGUAGES, "kinds"), join_phrases(LANGUAGES, "orders")
+    unspaced_kind, unspaced_order = (join_phrases(UNSPACED_LANGUAGES, place) for place in ("kinds", "orders"))
+    unspaced = rf"(?:[^\W\d_]{{0,6}}{unspaced_kind}(?:类型|類型)?|{unspaced_order}[^\]}})）】\n]{{1,12}})"
+    place = rf"(?:(?:the |an? )?(?:{kind}\b|{order}\b){BETWEEN}|{BETWEEN}\b{kind}|{unspaced})"
+    # In parentheses, longer texts may be remarks.
+    alone = (
+        rf"(?:{order} {BETWEEN}|colou?r|item|object|clothing|garment|action|location|noun|verb|adjective"
+        rf"|{unspaced_kind}(?:类型|類型)?|{unspaced_order}[^）)\n]{{1,12}})"
+    )
+    places = {
+        r"\[": (place, r"\]"),
+        "【": (place, "】"),
+        r"\{": (place, r"\}"),
+        "｛": (place, "｝"),
+        r"\(": (alone, r"\)"),
+    }
+    places |= {"（": (alone, "）"), "<": (f"{kind}|{unspaced}", ">"), "＜": (f"{kind}|{unspaced}", "＞")}
+    return re.compile(
+        "|".join(rf"{before}(?i:{inner}){after}" for before, (inner, after) in places.items())
+        + r"|\{(?i:\{[^{}]{0,40}\}\}|[a-z]+[_/][\w/]*\})"
+        rf"|%(?<!{SPACED_LETTER}%)(?<!\d%)(?:\(\w+\))?[sd](?!{SPACED_LETTER})|\$\{{\w+\}}"
+        rf"|s(?<!{SPACED_LETTER}s)ks(?!{SPACED_LETTER})|S(?<!{SPACED_LETTER}S)ks(?!{SPACED_LETTER})"
+        rf"|X(?<!{SPACED_LETTER}X)X{{2,}}(?!{SPACED_LETTER})|X(?<!{SPACED_LETTER}X)X(?=[{HAN}])|×(?<!\d×)×(?=[{HAN}])"
+        rf"|\*(?i:{order} {BETWEEN})\*"
+        r"|_(?<![\^TtOoQq>(]_)__+|某某(?![路街市县省校大小中公医银商超酒]|先生|女士)|"
+        + "|".join(
+            rf"{circle}(?<![〇一二三四五六七八九\d].)[{CIRCLES}]+(?![〇一二三四五六七八九年\d])" for circle in CIRCLES
+        )
+    )
+
+
+def join_phrases(languages: Sequence[str], place: str) -> str:
+    return f"(?:{'|'.join(phrase_pattern(language, 'placeholder', place).pattern for language in languages)})"
+
+
+BLANKS = re.compile(r"_{3,}")
+CROSSES = re.compile(r"X{3,}")
+# A form has blanks, and crosses can stand on things.
+FORM = re.compile(
+    r"\b(?:forms?|blanks?|worksheet|questionnaire|application|lines?|formulario|formulaire|formular|formulário|slip"
+    r"|certificate|contract)\b|表|欄|栏|单据|問卷|试卷|бланк|анкет|用紙|양식|استمارة",
+    re.IGNORECASE,
+)
+ON_THINGS = re.compile(
+    r"\b(?:letters|with|reading|marked|size|tattoo\w*|brand\w*|logo|label\w*)\b[^.!?]{0,20}X{3,}"
+    r"|X{3,}[^.!?]{0,50}\b(?:on|across) (?:the|his|her|its|their|a|one)\b|[上印着着写][^。]{0,6}X{3,}"
+)
+
+
+def check_no_placeholder(text: str, task: Task) -> Problem | None:
+    """Finds blanks, and other forms of the surrogate name."""
+    if task.surrogate and contains_surrogate(text.replace(task.tag, ""), task.surrogate):
+        return Problem("placeholder", f"another form of the surrogate name {task.surrogate}", "surrogate")
+    if placeholder_pattern().search(text) is None:
+        return None
+    for found in placeholder_pattern().finditer(remove_quotations(text).replace(task.tag, "")):
+        if not belongs_to_picture(found):
+            return Problem("placeholder", f"unfilled placeholder {found[0]}", found=found[0])
+    return None
+
+
+def belongs_to_picture(found: re.Match[str]) -> bool:
+    if BLANKS.fullmatch(found[0]):
+        return FORM.search(found.string) is not None
+    return CROSSES.fullmatch(found[0]) is not None and ON_THINGS.search(found.string) is not None

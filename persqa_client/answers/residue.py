@@ -1,0 +1,120 @@
+"""Finds what servers and programs leave in answers: error messages, empty values, boxes, broken characters."""
+
+from __future__ import annotations
+
+import re
+
+from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.question_language import choose_language
+from persqa_client.quotations import is_about_code, remove_quotations
+from persqa_client.types import Problem, Task
+
+# Never part of an answer, not even quoted: control characters, U+FFFD and other non-characters, GBK filler.
+BROKEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ue000-\uf8ff]|锟斤|斤拷|烫烫烫|屯屯屯|addCriterion"
+)
+# UTF-8 read as Latin-1 or Windows-1252: a lead byte and its continuation bytes.
+CONTINUATION = "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
+MOJIBAKE = re.compile(rf"[ÂÃ]{CONTINUATION}|[ÐÑØÙÅÄ]{CONTINUATION}(?=[ÐÑØÙÅÄ])|[à-ï]{CONTINUATION}{{2}}")
+MIN_MOJIBAKE = 2
+MESSAGE = re.compile(
+    r"\b[A-Z]\w*(?:Error|Exception)\b ?:|\bTraceback \(most|\bCUDA out of memory\b"
+    r"|\b(?:Error|ERROR) ?:? ?[45]\d\d\b(?! page)"
+    r"|\b[45]\d\d (?:Internal Server|Too Many Requests|Bad Gateway|Bad Request|Gateway Time"
+    r"|Service (?:Temporarily )?Unav|Forbidden|Unauthorized|Not Found)"
+    r"|\b[Ii]nternal [Ss]erver [Ee]rror\b|\b[Rr]ate limit exceeded\b"
+    r"|\b[Cc]onnection (?:refused|reset by peer|timed out)\b|\b[Rr]equest (?:failed|timed out)\b|\[object Object\]"
+    r"|(?i:\bplease (?:try again|retry) (?:later|after)\b|\bmodel (?:is )?(?:overloaded|not loaded|not found)\b)"
+    r"|(?i:\bfailed to (?:load|fetch|connect to) the (?:model|server)\b)"
+)
+# A value of a program instead of a word. "an undefined shape" is a description.
+VALUE = re.compile(
+    r"(?<![A-Za-z\d_./])(?:NaN|N/A|TBD|TODO(?! list)"
+    r"|(?<!an )(?<!the )undefined(?! (?:shape|area|colou?r|space|object|edge|figure|number))"
+    r"|null(?! and void| island)|None(?! of| other| but| the| are| is))(?![A-Za-z\d_(])"
+)
+ESCAPE = re.compile(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
+# Also where its names are quoted, unless the answer is about code.
+BOX = re.compile(
+    r"[\"'](?:bbox(?:_2d)?|box_2d|point_2d|label)[\"'] ?:|</?(?:box|ref|quad|point|bbox)>|\{ ?[\"']\w+[\"'] ?:"
+    r"|[\[(]{1,2}\d{1,4}(?:\.\d+)?(?:, ?\d{1,4}(?:\.\d+)?){3}[\])]{1,2}|\(\d{1,4}, ?\d{1,4}\) ?, ?\(\d{1,4}, ?\d{1,4}\)"
+)
+# A pattern is only searched if the text has one of its hints, which is cheaper.
+HINTED = (
+    (
+        (
+            "rror",
+            "xception",
+            "Traceback",
+            "CUDA",
+            "50",
+            "40",
+            "42",
+            "imit ex",
+            "onnection",
+            "equest",
+            "[obj",
+            "lease ",
+            "odel ",
+            "ailed to",
+        ),
+        MESSAGE,
+    ),
+    (("NaN", "N/A", "TBD", "TODO", "undefined", "null", "None"), VALUE),
+    (("\\",), ESCAPE),
+)
+NO_MESSAGES = r"(?!)"
+BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
+CODE = re.compile(r"`[^`]*`")
+# Doubled marks between spaces, words without a vowel, and particles that never follow each other.
+DOUBLED_MARK = re.compile(r"(?<!\S)([\])},;~#=|^\\])\1+(?!\S)")
+ABBREVIATIONS = (
+    "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|www|https?"
+    "|h?m+|sh+|br+|psst|pff?t|gr+|z+"
+)
+CONSONANTS = re.compile(
+    rf"(?<![\w.@/\-:])(?=[a-z])(?!(?:{ABBREVIATIONS})\b)[^\W\d_aeiouy\u0080-\uffff]{{3,}}(?![\w@/\-]|\.\w)"
+)
+PARTICLES = re.compile(r"的的(?!确)|(?<!的)了了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
+MIN_GIBBERISH = 2
+
+
+def check_no_residue(text: str, task: Task) -> Problem | None:
+    if not (found := find_residue(text, task)):
+        return None
+    shown = found if found.isprintable() else ascii(found)[1:-1]
+    return Problem("server_residue", f"residue of a server or a program ({shown})", found=shown)
+
+
+def find_residue(text: str, task: Task) -> str:
+    if broken := BROKEN.search(text):
+        return broken[0]
+    if not text.isascii() and len(wrong := MOJIBAKE.findall(text)) >= MIN_MOJIBAKE:
+        return str(wrong[0])
+    has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(text)
+    if has_hint and (box := BOX.search(CODE.sub(" ", text))):
+        return box[0]
+    messages = phrase_pattern(choose_language(task.question) or "en", "residue", "messages")
+    if not (find_text(text, messages) or find_gibberish(text)):
+        return ""
+    plain = remove_quotations(text).replace(task.tag, " ")
+    return find_text(plain, messages) or find_gibberish(plain)
+
+
+def find_text(text: str, messages: re.Pattern[str]) -> str:
+    """An error message or an empty value."""
+    patterns = [
+        *([messages] if messages.pattern != NO_MESSAGES else []),
+        *(pattern for hints, pattern in HINTED if any(hint in text for hint in hints)),
+    ]
+    return next((found[0] for pattern in patterns if (found := pattern.search(text))), "")
+
+
+def find_gibberish(text: str) -> str:
+    """One of the parts that show it, or empty."""
+    parts = [found[0] for found in DOUBLED_MARK.finditer(text)]
+    if len(parts) < MIN_GIBBERISH:
+        parts = sorted(set(CONSONANTS.findall(text)))
+    if len(parts) < MIN_GIBBERISH and not text.isascii():
+        parts = PARTICLES.findall(text)
+    return str(parts[0]) if len(parts) >= MIN_GIBBERISH else ""

@@ -1,0 +1,139 @@
+"""Finds answers in which the tag is not the subject of a sentence.
+
+After the tag a sentence goes on: with a possessive, a predicate, a particle, a comma or a parenthesis. A mark that ends
+a sentence or a label, or a word that begins another sentence or a noun phrase, shows that the tag was only put before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.question_language import choose_language
+from persqa_client.types import Problem, Task
+
+# Right after the tag. An ellipsis is a pause: "<mam>… just sits there."
+TAG_ENDS_SENTENCE = re.compile(r"\s*(?:[.。!！?？](?![.。…]))")
+LABEL_MARK = re.compile(r"\s*(?:[:：;；\n]|[–—]+(?![^–—\n]*[–—])|-(?=\s)(?![^\n]*\s-\s))\s*")
+# In Russian, a dash stands for "is".
+LABEL_MARK_WITHOUT_DASH = re.compile(r"\s*[:：;；\n]\s*")
+COMMA = re.compile(r"\s*[,，、]\s*")
+MARKS = " \t\n*_\"“‘'«「"
+OPEN_END = re.compile(r"[,，、:：;；]\s*$")
+# Words and characters at the end that are searched for an unfinished phrase.
+END_LENGTH = 32
+ENDING = " \t\n.。…,，、:："
+LONGEST_FRAGMENT = 30
+NUMBER = re.compile(r"[\d\s.,:/%]+")
+# A particle must follow the tag.
+PARTICLE_LANGUAGES = ("ja",)
+UNSPACED_LANGUAGES = ("zh", "ja", "ko")
+
+
+def check_no_stand_in(text: str, task: Task) -> Problem | None:
+    """A pronoun or a description instead of the tag."""
+    if text.startswith(task.tag) or task.tag in text:
+        return None
+    language, start = choose_language(task.question), len(text) - len(text.lstrip(MARKS))
+    if language and matches(text, start, language, "stand_in", ("pronouns", "descriptions")):
+        return stand_in_problem(task)
+    return None
+
+
+def matches(text: str, start: int, language: str, kind: str, places: Sequence[str]) -> bool:
+    return any(phrase_pattern(language, kind, place).match(text, start) for place in places)
+
+
+def stand_in_problem(task: Task) -> Problem:
+    return Problem("pronoun_only", f"a pronoun or a description instead of {task.tag}")
+
+
+def check_is_sentence(text: str, task: Task) -> Problem | None:
+    language = choose_language(task.question)
+    if language is None:
+        return Problem("not_a_sentence", "it ends at the tag") if TAG_ENDS_SENTENCE.match(text, len(task.tag)) else None
+    if stands_behind_tag(text, len(task.tag), language):
+        return stand_in_problem(task)
+    fault = find_fault(text, task, language)
+    return Problem("not_a_sentence", f"no sentence about {task.tag}: {fault}") if fault else None
+
+
+def stands_behind_tag(text: str, start: int, language: str) -> bool:
+    """Whether a pronoun or a description is the real subject: "<mam> The man is …", "<mam>: a man is …"."""
+    pronouns = phrase_pattern(language, "stand_in", "pronouns")
+    if comma := COMMA.match(text, start):
+        return pronouns.match(text, comma.end()) is not None
+    mark = label_mark(text, start, language) or TAG_ENDS_SENTENCE.match(text, start)
+    start = skip_blanks(text, mark.end() if mark else start)
+    adverbial = phrase_pattern(language, "sentence", "adverbials").match(text, start)
+    start = adverbial.end() if adverbial else start
+    if pronouns.match(text, start):
+        return True
+    # "<mam> the cat sits" says what <mam> is, but "<mam> The cat sits" and "<mam>: the cat sits" begin anew.
+    begins_anew = mark or adverbial or not text[start : start + 1].islower()
+    return bool(begins_anew) and matches(text, start, language, "stand_in", ("descriptions", "indefinite"))
+
+
+def label_mark(text: str, start: int, language: str) -> re.Match[str] | None:
+    return (LABEL_MARK_WITHOUT_DASH if language == "ru" else LABEL_MARK).match(text, start)
+
+
+def skip_blanks(text: str, start: int) -> int:
+    return len(text) - len(text[start:].lstrip())
+
+
+def find_fault(text: str, task: Task, language: str) -> str:
+    """What is wrong, or empty."""
+    start = len(task.tag)
+    if TAG_ENDS_SENTENCE.match(text, start):
+        return "it ends at the tag"
+    if begins_anew(text, start, language):
+        return "another subject or sentence begins after the tag"
+    if lacks_predicate(text, start, task, language):
+        return "no predicate follows the tag"
+    if ends_open(text, language):
+        return "it ends in the middle"
+    return ""
+
+
+def begins_anew(text: str, start: int, language: str) -> bool:
+    mark = label_mark(text, start, language)
+    if mark is None and text[start : start + 1].isupper() and text[start + 1 : start + 2].islower():
+        return language not in UNSPACED_LANGUAGES
+    rest = skip_blanks(text, mark.end() if mark else start)
+    if mark is None and language in PARTICLE_LANGUAGES:
+        return phrase_pattern(language, "sentence", "continues").match(text, rest) is None
+    if phrase_pattern(language, "sentence", "starts").match(text, rest):
+        return True
+    return text[rest : rest + 1].isupper() and bool(phrase_pattern(language, "sentence", "capitals").match(text, rest))
+
+
+def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
+    if len(text) - start > LONGEST_FRAGMENT:
+        return False
+    rest = text[start:].strip(f"{ENDING}-–—!！*")
+    if NUMBER.fullmatch(rest) or phrase_pattern(language, "sentence", "answers").fullmatch(rest):
+        return True
+    # A part of the question, such as "<mam> wearing", says nothing.
+    return rest in task.question and phrase_pattern(language, "question", "words").search(task.question) is not None
+
+
+def ends_open(text: str, language: str) -> bool:
+    """Quoted words may end anywhere."""
+    if OPEN_END.search(text):
+        return True
+    ending = text[-END_LENGTH:].rstrip()
+    words = ending.rstrip(ENDING)
+    if end_pattern(language, "no_end").search(words):
+        return True
+    return words == ending and end_pattern(language, "no_open_end").search(words) is not None
+
+
+@lru_cache
+def end_pattern(language: str, place: str) -> re.Pattern[str]:
+    """Whole words only, in scripts with spaces between words."""
+    pattern = phrase_pattern(language, "sentence", place)
+    boundary = r"(?<![\w'’])" if language not in UNSPACED_LANGUAGES else ""
+    return re.compile(rf"{boundary}(?:{pattern.pattern})\Z", pattern.flags)

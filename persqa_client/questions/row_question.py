@@ -1,0 +1,27 @@
+"""Checks the question that a row brings along, because it is written to the output."""
+
+from __future__ import annotations
+
+import re
+
+from persqa_client.errors import RowError
+
+# Training code replaces these by images, or takes them for the end of a turn.
+MARKS = re.compile(r"<(?:image|video|audio)>|<\|[^<>|\n]{1,40}\|>|</?s>|\[/?INST\]", re.IGNORECASE)
+TAG_LIKE = re.compile(r"</?([^\W\d_][\w.\-]{0,39})>")
+
+
+def check_row_question(question: str, tag: str) -> None:
+    """Raises RowError (``bad_question``). Besides the row's own tag, a question may have others."""
+    if "<" not in question and "[" not in question:
+        return
+    if mark := MARKS.search(question):
+        raise RowError("bad_question", f"the question has {mark[0]} in it; remove it, images need no mark")
+    if tag in question:
+        return
+    if other := TAG_LIKE.search(question):
+        raise RowError(
+            "bad_question",
+            f"the question is about {other[0]}, but the row's tag is {tag}; write {{tag}} in the question, or give the "
+            f'row the field "tag": "{other[1]}"',
+        )

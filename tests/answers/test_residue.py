@@ -1,0 +1,52 @@
+"""What servers and programs leave in answers is found, and not what only looks like it."""
+
+from __future__ import annotations
+
+import pytest
+
+from persqa_client.answers.residue import find_gibberish
+from persqa_client.types import Completion
+from tests.answers.helpers import find_code, find_problem, make_task
+
+
+@pytest.mark.parametrize(
+    "text", ["<mam> reads \ufffd.", "<mam> reads “\x00”.", "<mam> runs.\x1b[0m", "<mam> is 锟斤拷."]
+)
+def test_broken_characters_are_found_in_quotations_too(text: str) -> None:
+    assert find_code(text) == "server_residue"
+
+
+def test_control_characters_are_shown_as_ascii() -> None:
+    found = find_problem(Completion("<mam> runs.\x00", "stop"), make_task())
+    assert found is not None
+    assert found.found == "\\x00"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<mam> sits in a café with a “crème brûlée” à la carte.",
+        "<mam> reads “RuntimeError: no memory” on a screen.",
+        "<mam> holds a sign that says Internal Server Error.",
+        "<mam> types `{'label': 1}` into a terminal.",
+        "<mam> studies html, css and php.",
+    ],
+)
+def test_accents_and_quoted_errors_are_no_residue(text: str) -> None:
+    assert find_code(text) is None
+
+
+def test_latin_text_decoded_wrongly_is_found() -> None:
+    text = "<mam> est près d'une fenêtre fermée."
+    assert find_code(text, "Que fait <mam> ?") is None
+    assert find_code(text.encode().decode("latin-1"), "Que fait <mam> ?") == "server_residue"
+
+
+@pytest.mark.parametrize("text", ["a ]] b ## c", "tqzz lkk", "在的的门了了口"])
+def test_gibberish(text: str) -> None:
+    assert find_gibberish(text)
+
+
+@pytest.mark.parametrize("text", ["hmm, brr, shh", "a -- b -- c", "的的确确", "a 5 mph wind, 3 kph more"])
+def test_odd_words_are_no_gibberish(text: str) -> None:
+    assert not find_gibberish(text)

@@ -1,0 +1,54 @@
+"""The table ``sentences.jsonl``: answers that are no sentences about the tag, and honest ones that resemble them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from persqa_client.answers.sentence import find_fault, stands_behind_tag
+from tests.answers.helpers import find_code, make_task
+from tests.answers.score import TABLES
+
+CASES = [json.loads(line) for line in (TABLES / "sentences.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case["lang"] in ("en", "zh")], ids=lambda case: case["raw"])
+def test_each_answer_has_its_code(case: dict[str, Any]) -> None:
+    assert find_code(case["raw"], case["question"]) == case.get("code")
+
+
+SENTENCE_CODES = (None, "pronoun_only", "not_a_sentence")
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.get("code") in SENTENCE_CODES], ids=lambda case: case["raw"]
+)
+def test_each_language_has_its_words(case: dict[str, Any]) -> None:
+    text, language = case["raw"], case["lang"]
+    stands_behind = stands_behind_tag(text, len("<mam>"), language)
+    is_sentence = not stands_behind and not find_fault(text, make_task(case["question"]), language)
+    assert is_sentence == (case["want"] == "good")
+    assert stands_behind == (case.get("code") == "pronoun_only")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<mam>. The dog sleeps.", "pronoun_only"),
+        ("<mam>. Rain falls.", "not_a_sentence"),
+        ("<mam> the cat sleeps.", None),
+        ("<mam> the red jacket.", "not_a_sentence"),
+        ("<mam>… sleeps.", None),
+        ("<mam>: on the left a lamp.", None),
+        ("<mam>: the lamp is on.", None),
+        ("<mam>: The lamp is on.", "not_a_sentence"),
+        ("<mam> is asleep,", "not_a_sentence"),
+        ("<mam> wears a shirt that reads \u201cthe\u201d", None),
+        ("<mam> stands next to <mam>", None),
+        ("<mam> gets an A", None),
+    ],
+)
+def test_marks_after_the_tag_and_at_the_end(text: str, found: str | None) -> None:
+    assert find_code(text) == found
