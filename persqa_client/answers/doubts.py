@@ -5,44 +5,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from persqa_client.language import HAN_CHARACTER, LATIN_WORDS, OTHER_LETTERS, UNSPACED, count_scripts, is_chinese
+from persqa_client.answers.phrases import find_unchecked_language, list_languages, load_table
+from persqa_client.language import HAN_CHARACTER, OTHER_LETTERS, UNSPACED, count_scripts, detect_language
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Task
 
-# Whole terms in lower case, by language; an apostrophe stands for each form of it.
-# Uncertainty that leaves nothing of the answer if it stands in its first clause. Later it is about a detail.
-HEDGES = {
-    "en": (
-        *("might be", "may be", "could be", "possibly", "perhaps", "maybe", "presumably", "probably", "unclear"),
-        *("not clear", "not sure", "not certain", "uncertain", "hard to tell", "hard to say", "hard to see"),
-        *("difficult to tell", "difficult to say", "difficult to see", "difficult to determine", "impossible to tell"),
-        *("can't be determined", "cannot be determined", "can't be seen", "cannot be seen", "can't be made out"),
-    ),
-    "zh": (
-        *("可能", "也许", "或许", "大概", "不确定", "不清楚", "看不清", "看不出", "难以", "很难"),
-        *("无法确定", "无法判断", "无法看出", "不能确定", "不好说", "说不准"),
-    ),
-}
-# Words of refusals anywhere in the answer. The checks have found that they refuse less than the whole.
-REFUSAL_WORDS = {
-    "en": (
-        *("i can't", "i cannot", "i can not", "i couldn't", "i could not", "i won't", "i will not", "i don't know"),
-        *("i do not know", "i'm not able", "i am not able", "i'm unable", "i am unable", "unable to", "i'm sorry"),
-        *("i am sorry", "apologize", "apologise", "decline to", "not allowed to", "as an ai", "can't be identified"),
-        *("cannot be identified", "not possible to identify"),
-    ),
-    "zh": (
-        *("我无法", "我不能", "我没办法", "我不知道", "无法识别", "无法辨认", "无法确认", "不能识别", "不能确认"),
-        *("抱歉", "对不起", "拒绝回答", "无法回答", "不便回答", "不便透露"),
-    ),
-}
-# Words of English questions that other languages in Latin letters do not have.
-ENGLISH_WORDS = frozenset(
-    (
-        *("what", "which", "who", "whom", "whose", "where", "when", "why", "how", "is", "are", "does", "did", "were"),
-        *("can", "could", "the", "this", "that", "there", "and", "with", "describe", "tell"),
-    )
-)
 CLAUSE = re.compile(r"[^,.;:!?\n，。；：！？、]*")
 LOWERCASE_LATIN = re.compile(r"[a-z]")
 
@@ -64,29 +31,26 @@ def find_doubts(text: str, task: Task, steps: tuple[str, ...] = (), refused: str
     if "tag_bare" in steps:
         doubts.append("bare_name")
     said = text.replace(task.tag, " ")
-    language = find_checked_language(task.question)
-    if language is None:
-        doubts.append("unchecked_language")
-    else:
+    language = detect_language(task.question)
+    if language in list_languages():
         lowered = said.lower().replace("’", "'")
-        if has_term(HEDGES[language], lowered, first_clause=True):
+        if has_term(load_terms(language, "hedges"), lowered, first_clause=True):
             doubts.append("hedged")
-        if has_term(REFUSAL_WORDS[language], lowered):
+        if has_term(load_terms(language, "refusal_words"), lowered):
             doubts.append("refusal_words")
+    elif find_unchecked_language(task.question) is not None:
+        doubts.append("unchecked_language")
     if not SUBSTANCE.search(said):
         doubts.append("short")
-    if has_other_script(said, language):
+    if has_other_script(text, language):
         doubts.append("other_script")
     return tuple(doubts)
 
 
-@lru_cache(maxsize=1024)
-def find_checked_language(question: str) -> str | None:
-    """The question's language, if there are phrases for it."""
-    if is_chinese(question):
-        return "zh"
-    words = {word.lower() for word in LATIN_WORDS.findall(question)}
-    return None if words.isdisjoint(ENGLISH_WORDS) else "en"
+@lru_cache
+def load_terms(language: str, kind: str) -> tuple[str, ...]:
+    """Whole terms in lower case of ``[doubt]`` in the language's table; an apostrophe stands for each form of it."""
+    return tuple(load_table(language)["doubt"][kind])
 
 
 def has_term(terms: tuple[str, ...], lowered: str, *, first_clause: bool = False) -> bool:
@@ -107,14 +71,14 @@ def find_whole(term: str) -> re.Pattern[str]:
     return re.compile(re.escape(term) if HAN_CHARACTER.search(term) else rf"\b{re.escape(term)}\b")
 
 
-def has_other_script(said: str, language: str | None) -> bool:
-    """Quotations do not count. Without a checked language, the check of the language has to do."""
-    if said.isascii() and (language == "en" or not LOWERCASE_LATIN.search(said)):
+def has_other_script(text: str, language: str | None) -> bool:
+    """Quotations and tags do not count. In other languages, the check of the language has to do."""
+    if text.isascii() and (language == "en" or not LOWERCASE_LATIN.search(text)):
         return False
-    if language == "en" and (HAN_CHARACTER.search(said) or OTHER_LETTERS.search(said)):
-        count = count_scripts(said)
+    if language == "en" and (HAN_CHARACTER.search(text) or OTHER_LETTERS.search(text)):
+        count = count_scripts(text)
         return count.han + count.other_letters > 0
-    if language == "zh" and (LOWERCASE_LATIN.search(said) or OTHER_LETTERS.search(said)):
-        count = count_scripts(said)
+    if language == "zh" and (LOWERCASE_LATIN.search(text) or OTHER_LETTERS.search(text)):
+        count = count_scripts(text)
         return count.lowercase_words > MAX_LATIN_WORDS or count.other_letters > 0
     return False

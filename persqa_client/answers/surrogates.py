@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from persqa_client.language import HAN_CHARACTER, SPACED_LETTER
-from persqa_client.quotations import QUOTATIONS, remove_quotations
+from persqa_client.quotations import QUOTATIONS, remove_marked
 
 # A longer word is a form of a name if it begins with the name, and the name has at least this length (Charliebear).
 MIN_PREFIX_LENGTH = 5
@@ -55,7 +55,7 @@ def contains_surrogate(text: str, surrogate: str) -> bool:
     """Whether the text still has the name, other than in a quotation or as a part of another name."""
     if surrogate.casefold() not in text.casefold():
         return False
-    plain = remove_quotations(text)
+    plain = remove_marked(text)
     return any(not is_longer_name(found, surrogate) for found in surrogate_remnant_pattern(surrogate).finditer(plain))
 
 

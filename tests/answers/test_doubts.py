@@ -57,10 +57,10 @@ def test_an_ordinary_answer_is_not_doubtful(question: str, text: str) -> None:
         (ENGLISH, "<mam> reads книгу at the table.", ("other_script",)),
         (CHINESE, "<mam>在看书，the table is brown。", ("other_script",)),
         (CHINESE, "<mam>正在看книгу。", ("other_script",)),
-        ("Was trägt <mam>?", "<mam> trägt einen Hut.", ("unchecked_language",)),
-        ("¿Cómo es el pelo de <mam>?", "<mam> tiene el pelo corto.", ("unchecked_language",)),
-        ("Qual é a cor do cabelo de <mam>?", "<mam> tem cabelo castanho.", ("unchecked_language",)),
-        ("Que fait <mam> ?", "<mam> lit.", ("unchecked_language", "short")),
+        ("Cosa indossa <mam>?", "<mam> indossa un cappello rosso.", ("unchecked_language",)),
+        ("Was trägt <mam>?", "<mam> trägt vielleicht einen Hut.", ("hedged",)),
+        ("O que <mam> segura?", "<mam> segura um telefone, mas não consigo ver o modelo.", ("refusal_words",)),
+        ("Que fait <mam> ?", "<mam> lit.", ("short",)),
     ],
 )
 def test_a_doubtful_answer_has_its_codes(question: str, text: str, doubts: tuple[str, ...]) -> None:
