@@ -22,7 +22,8 @@ from persqa_client.language import OTHER_LETTERS, TAGS, main_script
 def ranges(*spans: str, without: str = "") -> str:
     """The inside of a character class: the characters of ``spans`` such as ``az``, except for those in ``without``."""
     characters: list[str] = []
-    for first, last in spans:
+    for span in spans:
+        first, last = span[0], span[1]
         start = ord(first)
         for excluded in sorted(ord(one) for one in without if first <= one <= last):
             characters += _span(start, excluded - 1)
@@ -39,9 +40,7 @@ def _span(first: int, last: int) -> Iterable[str]:
 
 def lower_case(*spans: str) -> str:
     """The lower-case letters of scripts in which capital and small letters alternate."""
-    return "".join(
-        chr(code) for first, last in spans for code in range(ord(first), ord(last) + 1) if chr(code).islower()
-    )
+    return "".join(chr(code) for span in spans for code in range(ord(span[0]), ord(span[1]) + 1) if chr(code).islower())
 
 
 LATIN_LOWER = ranges("az", "ßö", "øÿ") + lower_case("Āſ", "Ơư", "Ạỹ")
