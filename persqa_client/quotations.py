@@ -19,9 +19,7 @@ CLAUSE = r"(?:[^.!?。！？;；\n]|\.(?=\w))*"
 # "Reads a book", "says to begin" are no inscriptions; "reads The End" is one.
 # What follows these words is written on something, up to the end of the clause; after a colon, of the line. Right after
 # the tag, they are what the character does: "<mam> reads a book".
-THING = (
-    r"(?-i:an?|the|this|that|his|her|their|its|some|one|to|from|about|for|if|whether|aloud)\b|[\u3040-\u30ff]"
-)
+THING = r"(?-i:an?|the|this|that|his|her|their|its|some|one|to|from|about|for|if|whether|aloud)\b|[\u3040-\u30ff]"
 ENGLISH_INSCRIPTION = (
     r"(?<!> )(?<!\w)(?:reads|says|said|saying|asks|asking|spells|inscribed|labell?ed|(?:en)?titled|captioned"
     r"|(?<!is )(?<!are )(?<!was )(?<!were )reading|written|printed with|(?:words?|letters|lettering|text|slogan|phrase"

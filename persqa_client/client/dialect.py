@@ -35,7 +35,8 @@ OPTIONAL_FIELDS = frozenset(
 
 ANSWER_KEY = "answer"  # key of the answer in the JSON object
 ANY_CHARACTER = r"[\s\S]"
-PLAIN_CHARACTER = r'[^"\\\x00-\x1f]'  # some servers' grammars do not escape characters that JSON must escape
+# Some servers' grammars do not escape characters that JSON must escape, so patterns leave them out.
+ESCAPED_IN_JSON = r'"\\\x00-\x1f'
 
 UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
 
@@ -118,7 +119,7 @@ def constraint_fields(form: str, pattern: str) -> Json:
     if form != "json_schema":
         raise ValueError(f"{form} is not a form of constraint")
     # Unanchored JSON Schema patterns match anywhere in a string.
-    inner = pattern.replace(ANY_CHARACTER, PLAIN_CHARACTER)
+    inner = leave_out_escaped(pattern)
     answer = {"type": "string", "pattern": f"^(?:{inner})$" if "|" in inner else f"^{inner}$"}
     schema = {
         "type": "object",
@@ -128,6 +129,15 @@ def constraint_fields(form: str, pattern: str) -> Json:
     }
     json_schema = {"name": ANSWER_KEY, "strict": True, "schema": schema}
     return {"response_format": {"type": "json_schema", "json_schema": json_schema}}
+
+
+def leave_out_escaped(pattern: str) -> str:
+    """The pattern without what JSON must escape: quotation marks, line breaks, and both in open classes.
+
+    The pattern must have them in classes only, with other characters, and no other escaped ones.
+    """
+    plain = pattern.replace('"', "").replace(r"\n", "").replace("[^", f"[^{ESCAPED_IN_JSON}")
+    return plain.replace(ANY_CHARACTER, f"[^{ESCAPED_IN_JSON}]")
 
 
 def prefill_fields(form: str) -> Json:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from persqa_client.language import is_chinese
+from persqa_client.questions.constraints import FORMS, SentenceForm, list_patterns
 from persqa_client.questions.tags import SURROGATE_NAMES
 from persqa_client.types import Problem, Task, Turn
 
@@ -139,7 +140,7 @@ def build_reask_prompt(task: Task, answer: str, problem: Problem) -> tuple[Turn,
     return Turn("assistant", answer or "…"), Turn("user", wording.reask.format(name=name, reason=reason))
 
 
-def prompts_digest() -> str:
-    """16 hexadecimal digits, changed by any edit of the texts."""
-    texts = json.dumps([asdict(ENGLISH), asdict(CHINESE), SURROGATE_NAMES], sort_keys=True)
+def prompts_digest(forms: Mapping[str, SentenceForm] = FORMS) -> str:
+    """16 hexadecimal digits, changed by any edit of the texts, or of the patterns of constrained answers."""
+    texts = json.dumps([asdict(ENGLISH), asdict(CHINESE), SURROGATE_NAMES, list_patterns(forms)], sort_keys=True)
     return blake2b(texts.encode(), digest_size=8).hexdigest()

@@ -6,14 +6,13 @@ Question and seed depend only on the run's seed, the row's id, and its images as
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 
 from persqa_client.errors import RowError
 from persqa_client.questions.bank import RANK_MODULUS, Bank, Question
+from persqa_client.questions.constraints import choose_form, sentence_pattern
 from persqa_client.questions.prompts import build_prompt
 from persqa_client.questions.row_question import check_row_question
 from persqa_client.questions.tags import can_repair_bare_name, choose_surrogate
@@ -87,6 +86,7 @@ class TaskMaker:
             check_row_question(question, tag)
         surrogate = choose_surrogate(question, tag, self.names) if self.strategy == "surrogate" else None
         asked = question if surrogate is None else question.replace(tag, surrogate)
+        constrained = self.strategy in STRATEGIES_WITH_PATTERN
         system, prompt = build_prompt(asked, surrogate or tag, category)
         return Task(
             task_id=task_id,
@@ -97,7 +97,7 @@ class TaskMaker:
             prompt=prompt,
             checks=self.checks,
             seed=request_seed(row, task_id.question, self.seed),
-            pattern=answer_pattern(surrogate or tag) if self.strategy in STRATEGIES_WITH_PATTERN else None,
+            pattern=sentence_pattern(surrogate or tag, choose_form(question)) if constrained else None,
             prefill=tag if self.strategy == "prefill" else None,
             surrogate=surrogate,
             strategy=self.strategy,
@@ -106,15 +106,3 @@ class TaskMaker:
             question_id=question_id,
             category=category,
         )
-
-
-@lru_cache
-def answer_pattern(name: str) -> str:
-    """Pattern of answers that begin with the tag or a surrogate name.
-
-    vLLM's back-ends have no look-around, so the pattern lists the characters that may follow a Latin name; otherwise it
-    could be the beginning of a longer word.
-    """
-    if name.isascii() and name.isalpha():
-        return rf"{name}[ ,'’][\s\S]+"
-    return re.escape(name).replace(r"\-", "-") + r"[\s\S]+"

@@ -13,8 +13,8 @@ import pytest
 from persqa_client.language import LANGUAGES
 from persqa_client.questions.bank import PAIRS, Bank, Question, load_builtin_bank, normalise_words
 from persqa_client.questions.categories import CATEGORIES, NEEDS
+from persqa_client.questions.constraints import choose_form, sentence_pattern
 from persqa_client.questions.prompts import build_prompt
-from persqa_client.questions.tasks import answer_pattern
 
 FOLDER = Path(str(resources.files("persqa_client.questions").joinpath("banks")))
 NOT_OPEN = re.compile(r"(?:Is|Are|Am|Was|Were|Do|Does|Did|Has|Have|Had|Can|Could|Will|Would|Should|May|Might|Must)\b")
@@ -95,7 +95,8 @@ def test_each_question_makes_a_prompt_and_a_pattern(category: str, language: str
         _, prompt = build_prompt(question, tag)
         assert question in prompt
         assert not re.search(r"[{}]", prompt)
-        assert re.fullmatch(answer_pattern(tag), f"{tag} …")
+        answer = f"{tag} is here." if language == "en" else f"{tag}在这里。"
+        assert re.fullmatch(sentence_pattern(tag, choose_form(question)), answer)
 
 
 def test_each_need_is_used() -> None:

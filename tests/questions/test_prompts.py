@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from persqa_client.questions import prompts
+from persqa_client.questions.constraints import FORMS
 from persqa_client.questions.prompts import CHINESE, ENGLISH, build_prompt, build_reask_prompt, prompts_digest
 from persqa_client.types import Problem, Task, TaskId
 
@@ -67,6 +68,10 @@ def test_the_digest_of_the_prompts_changes_with_their_texts(monkeypatch: pytest.
     assert prompts_digest() == before
     monkeypatch.setattr(prompts, "CHINESE", replace(CHINESE, reasons={**CHINESE.reasons, "empty": "空"}))
     assert prompts_digest() != before
+
+
+def test_the_digest_of_the_prompts_changes_with_the_patterns_of_answers() -> None:
+    assert prompts_digest({**FORMS, "korean": replace(FORMS["korean"], ends=".!?")}) != prompts_digest()
 
 
 def test_each_problem_has_a_reason_in_both_languages() -> None:

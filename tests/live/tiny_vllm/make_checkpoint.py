@@ -43,12 +43,17 @@ SENTENCES = [
     "<mam> sits on a green bench beside a black cat with bright yellow eyes.",
     "<mam> walks along an empty street with an orange scarf and heavy brown boots.",
     "<mam> is made of smooth white clay with a thin gold line around the edge.",
+    "<mam>穿着一件深蓝色的外套。",
 ]
 CORPUS = SENTENCES * 50
 
 # Logit offsets, by a constant first coordinate of every token's embedding. They make words likely and other tokens
 # unlikely, and end an answer after about ten words, so that it looks like text.
-END_TOKEN_BIAS = 0.2
+END_TOKEN_BIAS = 0.13
+# For constraints that let an answer end only after a sentence: full stops are a little more likely than words, but the
+# likeliest word is not one. By a second coordinate, the end token is likely after a full stop.
+FULL_STOP_BIASES = {".": 0.06, "。": 0.06}
+FULL_STOP_COORDINATE = 1.0
 OTHER_TOKEN_BIAS = -2.0
 
 CHAT_TEMPLATE = (
@@ -125,7 +130,13 @@ def shape_answers(model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrain
         for token, index in tokenizer.get_vocab().items():
             if re.fullmatch("\u0120[a-z]{2,}", token):
                 offsets[index] = 0.0
-        offsets[tokenizer.convert_tokens_to_ids("<|im_end|>")] = END_TOKEN_BIAS
+        for full_stop, bias in FULL_STOP_BIASES.items():
+            (index,) = tokenizer.encode(full_stop)
+            offsets[index] = bias
+            model.get_input_embeddings().weight[index, 1] = FULL_STOP_COORDINATE
+        end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        offsets[end] = END_TOKEN_BIAS
+        model.lm_head.weight[end, 1] = FULL_STOP_COORDINATE
 
 
 def main(folder: Path) -> None:
