@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from persqa_client.function_words import COMMON_LANGUAGES, DISTINCTIVE_LETTERS, FUNCTION_WORDS
-from persqa_client.quotations import remove_quotations
+from persqa_client.quotations import remove_marked
 
 # The languages of the built-in questions and prompts.
 LANGUAGES = ("en", "zh")
@@ -145,7 +145,7 @@ def detect_language(text: str) -> str | None:
 
 
 def plain_text(text: str) -> str:
-    return TAGS.sub(" ", remove_quotations(text))
+    return TAGS.sub(" ", remove_marked(text))
 
 
 def language_of_script(script: str, text: str) -> str:

@@ -20,6 +20,7 @@ from persqa_client.language import (
     plain_text,
     split_words,
 )
+from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, Task
 
 NAMES = {
@@ -62,7 +63,7 @@ def is_in_language(text: str, asked: str) -> bool:
     script = "han" if asked == "zh" else LANGUAGE_SCRIPTS.get(asked)
     if script is None and text.isascii() and asked in FUNCTION_WORDS and is_mostly_in(text, asked):
         return True
-    own = drop_written_text(GLOSSES.sub(drop_other_script, plain_text(text)), asked)
+    own = drop_written_text(GLOSSES.sub(drop_other_script, plain_text(remove_quotations(text))), asked)
     if script is None:
         return has_latin_language(own, asked)
     return has_script(own, script)

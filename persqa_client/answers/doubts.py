@@ -76,9 +76,9 @@ def has_other_script(text: str, language: str | None) -> bool:
     if text.isascii() and (language == "en" or not LOWERCASE_LATIN.search(text)):
         return False
     if language == "en" and (HAN_CHARACTER.search(text) or OTHER_LETTERS.search(text)):
-        count = count_scripts(text)
+        count = count_scripts(remove_quotations(text))
         return count.han + count.other_letters > 0
     if language == "zh" and (LOWERCASE_LATIN.search(text) or OTHER_LETTERS.search(text)):
-        count = count_scripts(text)
+        count = count_scripts(remove_quotations(text))
         return count.lowercase_words > MAX_LATIN_WORDS or count.other_letters > 0
     return False

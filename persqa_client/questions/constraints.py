@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from persqa_client.language import OTHER_LETTERS, TAGS, main_script
+from persqa_client.language import OTHER_LETTERS, TAGS, detect_language, main_script
 
 
 def ranges(*spans: str, without: str = "") -> str:
@@ -102,7 +102,7 @@ FORMS = {
     "other": SentenceForm((f" ?[{CASELESS}]", *spaced_starts(LETTERS_LOWER, f" [—–-] [{LETTERS_LOWER}]")), ""),
 }
 
-KANA_CHARACTER = re.compile(f"[{KANA}]")
+LANGUAGE_FORMS = {"zh": "han", "ja": "japanese", "ko": "korean", "ru": "cyrillic", "ar": "arabic", "hi": "devanagari"}
 OTHER_SCRIPTS = {
     "korean": re.compile(f"[{HANGUL}]"),
     "cyrillic": re.compile(r"[\u0400-\u052f]"),
@@ -117,8 +117,9 @@ def choose_form(question: str) -> str:
     plain = TAGS.sub(" ", question)
     if plain.isascii():
         return "latin"
-    if KANA_CHARACTER.search(plain):
-        return "japanese"
+    # A word in another script does not change the language: 在KTV唱什么歌.
+    if (form := LANGUAGE_FORMS.get(detect_language(question) or "")) is not None:
+        return form
     if (script := main_script(question)) is not None:
         return script
     counts = {name: len(letter.findall(plain)) for name, letter in OTHER_SCRIPTS.items()}
