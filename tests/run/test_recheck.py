@@ -163,7 +163,7 @@ def test_answers_can_move_there_and_back(questions: int, tmp_path: Path) -> None
         assert [row["pers_qa_meta"]["finish_reason"] for row in accepted] == ["stop"] * 4
         assert all(row["pers_qa"].endswith(CUP) for row in accepted)
         assert {row["conversation"][0]["value"] for row in accepted} == {
-            QUESTION if style == "answer" else "<image>\nhi"
+            f"<image>\n{QUESTION}" if style == "answer" else "<image>\nhi"
         }
 
 

@@ -19,7 +19,7 @@ from tests.storage.scenario import read_folder
 
 @pytest.mark.parametrize("case", ["failed", "failed-three-questions", "grown"])
 def test_a_run_of_an_earlier_version_is_rechecked_as_far_as_it_kept_texts(case: str, tmp_path: Path) -> None:
-    """The checks agree on these answers, so nothing changes: each question is found again."""
+    """Each question is found again. One answer repeats its question, which the checks of that version accepted."""
     shutil.copytree(RUNS / case / "before", tmp_path, dirs_exist_ok=True)
     before = read_folder(tmp_path)
     report = recheck(tmp_path / "out.jsonl")
@@ -27,8 +27,9 @@ def test_a_run_of_an_earlier_version_is_rechecked_as_far_as_it_kept_texts(case: 
     assert report.questions == counts["units"]
     assert report.lacks["raw"] == (0 if case == "grown" else counts["good"])
     assert report.lacks["earlier"] > 0
-    assert report.changes == Counter()
-    assert read_folder(tmp_path) == before
+    assert report.changes == Counter({("rejected", "echo"): 1} if case == "grown" else {})
+    if case != "grown":
+        assert read_folder(tmp_path) == before
 
 
 def change_text(path: Path, old: str, new: str) -> None:
@@ -68,7 +69,8 @@ def test_answers_of_an_earlier_version_move_too(case: str, tmp_path: Path) -> No
     assert len(details) == report.changes.total()
     before = read_folder(tmp_path)
     assert not recheck(tmp_path / "out.jsonl").changes
-    assert read_folder(tmp_path) == before
+    if case != "grown":
+        assert read_folder(tmp_path) == before
 
 
 def test_the_input_of_an_earlier_version_is_needed(tmp_path: Path) -> None:
