@@ -25,7 +25,7 @@ SPEAKERS = (
     "Human|HUMAN|User|USER|Assistant|ASSISTANT|System|SYSTEM|AI|Bot|Model|Question|Answer|Usuario|Usuaria|Asistente|Pregunta"
     "|Respuesta|Utilisateur|Utilisatrice|Assistante?|Réponse|Benutzer|Nutzer|Assistent|Frage|Antwort|Пользователь"
     "|Ассистент|Помощник|Вопрос|Ответ|Usuário|Utilizador|Assistente|Pergunta|Resposta|المستخدم|المساعد|السؤال|سؤال"
-    "|الجواب|الإجابة|ユーザー|アシスタント|質問|回答|사용자|어시스턴트|질문|답변|用户|用戶|助手|人类|人類|问题?|問題?|答案?"
+    "|الجواب|الإجابة|ユーザー|アシスタント|質問|回答|사용자|어시스턴트|질문|답변|用户|用戶|助手|人类|人類|问题?|問題?|答案?|追问"
 )
 SPEAKS = re.compile(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?=\s?\d?\s?[:：]))\s?\d?\]?[*_]*\s?[:：]")
 SENTENCE_END = re.compile(r"[.!?。！？؟…\n]")
