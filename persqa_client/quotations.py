@@ -15,6 +15,10 @@ QUOTATION = (
 )
 QUOTATIONS = re.compile(QUOTATION)
 
+NO_INSCRIPTION = (
+    r"(?! (?:on|in|is|are|that|which|you|count|was|were|does|do|has|have|provided|given|may|can"
+    r"|nicht|wurde|wird|ist)\b)"
+)
 CLAUSE = r"(?:[^.!?。！？;；\n]|\.(?=\w))*"
 # "Reads a book", "says to begin" are no inscriptions; "reads The End" is one.
 # What follows these words is written on something, up to the end of the clause; after a colon, of the line. Right after
@@ -23,7 +27,7 @@ THING = r"(?-i:an?|the|this|that|his|her|their|its|some|one|to|from|about|for|if
 ENGLISH_INSCRIPTION = (
     r"(?<!> )(?<!\w)(?:reads|says|said|saying|asks|asking|spells|inscribed|labell?ed|(?:en)?titled|captioned"
     r"|(?<!is )(?<!are )(?<!was )(?<!were )reading|written|printed with|(?:words?|letters|lettering|text|slogan|phrase"
-    rf"|inscription|caption)(?! (?:on|in|is|are|that|which)\b)) (?!by\b|in\b|of\b|{THING})" + CLAUSE
+    rf"|inscription|caption){NO_INSCRIPTION}) (?!by\b|in\b|of\b|{THING})" + CLAUSE
 )
 CHINESE_INSCRIPTION = (
     r"(?:[写寫印刻绣繡标標](?:着|著|有|的是|了|道)|[显顯]示(?:着|著|的是|为|為)?|唱着?|名[为為]|[题題][为為]|上[书書])"

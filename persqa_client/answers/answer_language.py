@@ -48,6 +48,27 @@ UNSPACED_SCRIPTS = ("han", "kana")
 SCRIPTS_WITH_HAN = ("kana", "hangul")
 
 
+# Words with letters, and frequent words, that only relatives of a language have, and its own marks.
+RELATIVES = {
+    "ar": (
+        re.compile(r"\w*[پچژگکیٹڈڑںھہےۀ]\w*|(?<!\w)(?:است|در|از|را|که|این|آن|با|نے|اور|ہے|میں)(?!\w)"),
+        re.compile(r"(?<!\w)(?:[وبلف]?ال\w{2,}|في|من|على|إلى|هو|هي|عن|مع|التي|الذي)(?!\w)|\w+ة(?!\w)"),
+    ),
+    "ru": (
+        re.compile(r"\w*[іїєґўІЇЄҐЎ]\w*|(?<!\w)(?:що|та|це|або|його|вона)(?!\w)"),
+        re.compile(r"\w*[ыэъёЫЭЪЁ]\w*|(?<!\w)(?:и|что|это|его|её|на|как|он|она|с)(?!\w)"),
+    ),
+}
+MIN_RELATIVE_WORDS = 2
+
+
+def is_relative(text: str, asked: str) -> bool:
+    """Whether the answer is in a language that shares the script, such as Persian for Arabic."""
+    theirs, ours = RELATIVES[asked]
+    others = len(theirs.findall(text))
+    return others >= MIN_RELATIVE_WORDS and others > 2 * len(ours.findall(text))
+
+
 def check_language(text: str, task: Task) -> Problem | None:
     asked = detect_language(task.question)
     if asked is None:
@@ -66,6 +87,8 @@ def is_in_language(text: str, asked: str) -> bool:
     own = drop_written_text(GLOSSES.sub(drop_other_script, plain_text(remove_quotations(text))), asked)
     if script is None:
         return has_latin_language(own, asked)
+    if asked in RELATIVES and is_relative(own, asked):
+        return False
     return has_script(own, script)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from persqa_client.answers.clean import prompt_sentences
 from persqa_client.answers.phrases import phrase_pattern
 from persqa_client.answers.question_language import choose_language
-from persqa_client.quotations import remove_quotations
+from persqa_client.quotations import remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
 
 # Start of another question, answer or version.
@@ -19,6 +20,15 @@ GOES_ON = re.compile(
     r"|\n[ \t*_#>-]{0,8}(?:option|version|opci[oó]n|opção|variante?|选项|方案|オプション|옵션|вариант) ?[\dA-C]\b",
     re.IGNORECASE | re.DOTALL,
 )
+# Another speaker, in the middle of a line.
+SPEAKERS = (
+    "Human|HUMAN|User|USER|Assistant|ASSISTANT|System|SYSTEM|AI|Bot|Model|Question|Answer|Usuario|Usuaria|Asistente|Pregunta"
+    "|Respuesta|Utilisateur|Utilisatrice|Assistante?|Réponse|Benutzer|Nutzer|Assistent|Frage|Antwort|Пользователь"
+    "|Ассистент|Помощник|Вопрос|Ответ|Usuário|Utilizador|Assistente|Pergunta|Resposta|المستخدم|المساعد|السؤال|سؤال"
+    "|الجواب|الإجابة|ユーザー|アシスタント|質問|回答|사용자|어시스턴트|질문|답변|用户|用戶|助手|人类|人類|问题?|問題?|答案?|追问"
+)
+SPEAKS = re.compile(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?=\s?\d?\s?[:：]))\s?\d?\]?[*_]*\s?[:：]")
+SENTENCE_END = re.compile(r"[.!?。！？؟…\n]")
 NO_LETTER = re.compile(r"[\W_]+")
 MIN_QUESTION_LETTERS = 4
 LAST_QUESTION = re.compile(r"[^.!?。！？؟\n]*[?？؟]")
@@ -32,9 +42,29 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
         return Problem("echo", "repetition of the prompt", "prompt")
     if GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
         return Problem("echo", "another question or answer after the answer", "goes_on")
+    if has_another_turn(text, task.tag):
+        return Problem("echo", "another question or answer after the answer", "goes_on")
     if asks_back(text, task):
         return Problem("echo", "a question instead of an answer, or after it", "goes_on")
     return None
+
+
+def has_another_turn(text: str, tag: str) -> bool:
+    """Another speaker, or another answer that is offered: "Or one could say: <mam> …"."""
+    if ":" not in text and "：" not in text:
+        return False
+    if SPEAKS.search(text) and SPEAKS.search(remove_quotations(text)):
+        return True
+    own = remove_marked(text)
+    versions = (own[:start].rstrip() for start in find_all(own, tag) if start)
+    return any(before.endswith((":", "：")) and SENTENCE_END.search(before) is not None for before in versions)
+
+
+def find_all(text: str, part: str) -> Iterator[int]:
+    start = text.find(part)
+    while start >= 0:
+        yield start
+        start = text.find(part, start + 1)
 
 
 def repeats_question(text: str, task: Task) -> bool:

@@ -80,7 +80,8 @@ def load_folds(language: str) -> dict[int, str]:
 @lru_cache
 def load_hints(language: str) -> tuple[str, ...]:
     """Parts of words, one of which every phrase of the table has."""
-    return tuple(load_table(language).get("hints", {}).get("words", ()))
+    words = dict.fromkeys(load_table(language).get("hints", {}).get("words", ()))
+    return tuple(word for word in words if not any(other in word for other in words if other != word))
 
 
 def languages_to_check(question: str, text: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from persqa_client.answers.phrases import phrase_pattern
 from persqa_client.answers.surrogates import contains_surrogate
 from persqa_client.language import HAN, SPACED_LETTER
-from persqa_client.quotations import remove_quotations
+from persqa_client.quotations import INSCRIPTIONS, remove_quotations
 from persqa_client.types import Problem, Task
 
 LANGUAGES = ("en", "es", "fr", "de", "ru", "pt", "ar")
@@ -36,6 +36,10 @@ def placeholder_pattern() -> re.Pattern[str]:
         r"\{": (place, r"\}"),
         "｛": (place, "｝"),
         r"\(": (alone, r"\)"),
+        "〔": (place, "〕"),
+        "［": (place, "］"),
+        "〈": (place, "〉"),
+        "‹": (place, "›"),
     }
     places |= {"（": (alone, "）"), "<": (f"{kind}|{unspaced}", ">"), "＜": (f"{kind}|{unspaced}", "＞")}
     return re.compile(
@@ -56,6 +60,11 @@ def join_phrases(languages: Sequence[str], place: str) -> str:
     return f"(?:{'|'.join(phrase_pattern(language, 'placeholder', place).pattern for language in languages)})"
 
 
+# In quotation marks, only what says how to fill it, and crosses before a word.
+QUOTED_PLACE = re.compile(
+    rf"[《‹“「『\"](?:(?:请|請)?(?:在)?(?:此处?|此處|这里|這裡)?(?:填写?|填寫?|填入|插入)[^》›”」』\"]{{0,12}}[》›”」』\"]"
+    rf"|[Xx×○〇]{{2,}}[》”」』\"](?=[{HAN}]))"
+)
 BLANKS = re.compile(r"_{3,}")
 CROSSES = re.compile(r"X{3,}")
 # A form has blanks, and crosses can stand on things.
@@ -74,6 +83,14 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
     """Finds blanks, and other forms of the surrogate name."""
     if task.surrogate and contains_surrogate(text.replace(task.tag, ""), task.surrogate):
         return Problem("placeholder", f"another form of the surrogate name {task.surrogate}", "surrogate")
+    if "‹" in text:
+        text = text.replace("‹", "〈").replace("›", "〉")
+    if (
+        not text.isascii()
+        and QUOTED_PLACE.search(text)
+        and (quoted := QUOTED_PLACE.search(INSCRIPTIONS.sub(" ", text)))
+    ):
+        return Problem("placeholder", f"unfilled placeholder {quoted[0]}", found=quoted[0])
     if placeholder_pattern().search(text) is None:
         return None
     for found in placeholder_pattern().finditer(remove_quotations(text).replace(task.tag, "")):

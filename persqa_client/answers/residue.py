@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import eq
 
 from persqa_client.answers.phrases import phrase_pattern
 from persqa_client.answers.question_language import choose_language
@@ -77,6 +78,25 @@ CONSONANTS = re.compile(
 )
 PARTICLES = re.compile(r"的的(?!确)|(?<!的)了了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
 MIN_GIBBERISH = 2
+# An article, a preposition or a particle that stands three times in a row, or twice in two places.
+FUNCTION_WORD = "the|an?|of|to|is|are|and|with|at|for|from|de|el|le|les|des|una|der|den|dem|mit|und|et|em|в|с|и|ли|же"
+REPEATED_WORD = re.compile(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
+MIN_COPIES, LOOP_COPIES = 3, 12
+TRIPLED_PARTICLE = re.compile(r"的的的|在在在|了了了|是是是|着着着|和和和|ののの|ををを|ががが|はははを")
+# Pictures and links in Markdown, formulas, and the tags of a post.
+MARKDOWN = re.compile(
+    r"!?\[[^\]\n]*\]\((?:https?:|data:|\w+\.(?:png|jpe?g|gif))|\\(?:text|textbf|boxed|mathrm|begin|frac)\b ?\{|https?://\S+"
+)
+HASHTAGS = re.compile(r"(?:#[^\W\d]\w*[ \t，,]*){2,}$")
+EMOJI_FLOOD = re.compile(r"(?:[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?\s?){6,}")
+# Remarks that programs add behind an answer, in any language.
+COUNT = (
+    r"(?:(?:word|character|token) count|(?:number|count) of (?:words|characters)|字数|字數|词数|文字数|単語数"
+    r"|글자 ?수|단어 ?수"
+    r"|(?:número|recuento|contagem) de pala[bv]ras|nombre de mots|(?:an)?zahl der wörter|wort(?:an)?zahl"
+    r"|(?:количество|число) слов|عدد الكلمات) ?[:：=] ?\d"
+)
+COUNTED = re.compile(COUNT, re.IGNORECASE)
 
 
 def check_no_residue(text: str, task: Task) -> Problem | None:
@@ -94,11 +114,27 @@ def find_residue(text: str, task: Task) -> str:
     has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(text)
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         return box[0]
+    if remark := find_remark(text):
+        return remark
     messages = phrase_pattern(choose_language(task.question) or "en", "residue", "messages")
     if not (find_text(text, messages) or find_gibberish(text)):
         return ""
     plain = remove_quotations(text).replace(task.tag, " ")
     return find_text(plain, messages) or find_gibberish(plain)
+
+
+def find_remark(text: str) -> str:
+    """Markdown, formulas, hashtags, emoji and counts of words, which no sentence about a picture has."""
+    found = None
+    if "\\" in text or "](" in text or "://" in text:
+        found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
+    if found is None and "#" in text:
+        found = HASHTAGS.search(text)
+    if found is None and not text.isascii():
+        found = EMOJI_FLOOD.search(text)
+    if found is None and (":" in text or "：" in text):
+        found = COUNTED.search(text)
+    return found[0] if found else ""
 
 
 def find_text(text: str, messages: re.Pattern[str]) -> str:
@@ -112,7 +148,13 @@ def find_text(text: str, messages: re.Pattern[str]) -> str:
 
 def find_gibberish(text: str) -> str:
     """One of the parts that show it, or empty."""
+    if not text.isascii() and (repeated := TRIPLED_PARTICLE.search(text)):
+        return repeated[0]
     parts = [found[0] for found in DOUBLED_MARK.finditer(text)]
+    if len(parts) < MIN_GIBBERISH and any(map(eq, words := text.lower().split(), words[1:])):
+        parts = [found[0] for found in REPEATED_WORD.finditer(text)]
+        if any(MIN_COPIES <= part.count(" ") + 1 < LOOP_COPIES for part in parts):
+            return parts[0]
     if len(parts) < MIN_GIBBERISH:
         parts = sorted(set(CONSONANTS.findall(text)))
     if len(parts) < MIN_GIBBERISH and not text.isascii():

@@ -19,17 +19,25 @@ TAG_ENDS_SENTENCE = re.compile(r"\s*(?:[.。!！?？](?![.。…]))")
 LABEL_MARK = re.compile(r"\s*(?:[:：;；\n]|[–—]+(?![^–—\n]*[–—])|-(?=\s)(?![^\n]*\s-\s))\s*")
 # In Russian, a dash stands for "is".
 LABEL_MARK_WITHOUT_DASH = re.compile(r"\s*[:：;；\n]\s*")
-COMMA = re.compile(r"\s*[,，、]\s*")
+# A value, a list or a table behind the tag: "<mam> = red", "<mam> | red |", "<mam>" and lines of "colour: red".
+VALUE_MARK = re.compile(r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•·]|\d{1,2}[.)])\s|[^\n:：]{1,20}[:：])")
+COLON = re.compile(r"\s*[:：]\s*")
+COMMA = re.compile(r"\s*[,，、،]\s*")
 MARKS = " \t\n*_\"“‘'«「"
 OPEN_END = re.compile(r"[,，、:：;；]\s*$")
 # Words and characters at the end that are searched for an unfinished phrase.
 END_LENGTH = 32
 ENDING = " \t\n.。…,，、:："
 LONGEST_FRAGMENT = 30
+# A value behind a colon, in words, and in characters of scripts without spaces: "<mam>: red jacket."
+LONGEST_VALUE, LONGEST_UNSPACED_VALUE = 4, 14
+# Longer phrases have a verb somewhere.
+LONGEST_PHRASE = 100
 NUMBER = re.compile(r"[\d\s.,:/%]+")
 # A particle must follow the tag.
 PARTICLE_LANGUAGES = ("ja",)
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
+NO_PHRASES = r"(?!)"
 
 
 def check_no_stand_in(text: str, task: Task) -> Problem | None:
@@ -89,9 +97,11 @@ def find_fault(text: str, task: Task, language: str) -> str:
     start = len(task.tag)
     if TAG_ENDS_SENTENCE.match(text, start):
         return "it ends at the tag"
-    if begins_anew(text, start, language):
+    if VALUE_MARK.match(text, start) or has_mere_value(text, start, language):
+        return "a value stands behind the tag, as in a list"
+    if begins_anew(text, start, language) or begins_after_comma(text, start, language):
         return "another subject or sentence begins after the tag"
-    if lacks_predicate(text, start, task, language):
+    if lacks_predicate(text, start, task, language) or is_prepositional(text, start, language):
         return "no predicate follows the tag"
     if ends_open(text, language):
         return "it ends in the middle"
@@ -108,6 +118,39 @@ def begins_anew(text: str, start: int, language: str) -> bool:
     if phrase_pattern(language, "sentence", "starts").match(text, rest):
         return True
     return text[rest : rest + 1].isupper() and bool(phrase_pattern(language, "sentence", "capitals").match(text, rest))
+
+
+def begins_after_comma(text: str, start: int, language: str) -> bool:
+    """ "<mam>, there is a man …": unlike "<mam>, in the picture, …", the tag is no part of what follows."""
+    comma = COMMA.match(text, start)
+    return comma is not None and matches(text, comma.end(), language, "sentence", ("after_comma",))
+
+
+def has_mere_value(text: str, start: int, language: str) -> bool:
+    """A few words behind a colon, none of which is a frequent verb."""
+    colon = COLON.match(text, start)
+    if colon is None:
+        return False
+    value = text[colon.end() :].strip()
+    is_short = (
+        len(value) <= LONGEST_UNSPACED_VALUE and not value.isascii()
+        if language in UNSPACED_LANGUAGES
+        else value.count(" ") < LONGEST_VALUE and len(value) <= LONGEST_PHRASE
+    )
+    return is_short and phrase_pattern(language, "sentence", "verbs").search(value) is None
+
+
+def is_prepositional(text: str, start: int, language: str) -> bool:
+    """Whether nothing but phrases of place follow the tag: "<mam> under the bridge near the river"."""
+    rest = text[start:].lstrip().rstrip(ENDING + "!*")
+    if len(rest) > LONGEST_PHRASE or not phrase_pattern(language, "fragment", "prepositions").match(rest):
+        return False
+    if phrase_pattern(language, "fragment", "whole").fullmatch(rest):
+        return True
+    verbs = phrase_pattern(language, "fragment", "verbs")
+    if verbs.pattern == NO_PHRASES:
+        return False
+    return verbs.search(phrase_pattern(language, "fragment", "nouns").sub(" ", rest)) is None
 
 
 def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
