@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
@@ -43,18 +43,18 @@ SENTENCES = [
     "<mam> sits on a green bench beside a black cat with bright yellow eyes.",
     "<mam> walks along an empty street with an orange scarf and heavy brown boots.",
     "<mam> is made of smooth white clay with a thin gold line around the edge.",
-    "<mam>穿着一件深蓝色的外套。",
 ]
-CORPUS = SENTENCES * 50
+# The last word of a sentence and its full stop are one token, so that constraints which let an answer end only after a
+# sentence are met as soon as such a word comes.
+FULL_STOPS = (".", "。", "!", "?")
+CORPUS = [sentence.rstrip(".!?") + stop for sentence in SENTENCES for stop in FULL_STOPS] * 50
 
 # Logit offsets, by a constant first coordinate of every token's embedding. They make words likely and other tokens
 # unlikely, and end an answer after about ten words, so that it looks like text.
-END_TOKEN_BIAS = 0.13
-# For constraints that let an answer end only after a sentence: full stops are a little more likely than words, but the
-# likeliest word is not one. By a second coordinate, the end token is likely after a full stop.
-FULL_STOP_BIASES = {".": 0.06, "。": 0.06}
-FULL_STOP_COORDINATE = 1.0
+END_TOKEN_BIAS = 0.2
 OTHER_TOKEN_BIAS = -2.0
+# By a second coordinate, the end token is likely after a word with a full stop.
+FULL_STOP_COORDINATE = 1.0
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
@@ -68,7 +68,10 @@ CHAT_TEMPLATE = (
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer of some hundred tokens with Qwen's special tokens."""
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = pre_tokenizers.Split(Regex(r" ?[^ \n]+|\n"), "isolated")
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     bpe.decoder = decoders.ByteLevel()
     bpe.train_from_iterator(
         CORPUS, trainers.BpeTrainer(vocab_size=900, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
@@ -121,6 +124,10 @@ def make_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
     )
 
 
+# In the byte-level alphabet, in which "Ġ" is a space, and "ãĢĤ" the Chinese full stop.
+WORD = "\u0120[a-z]{2,}(?:[.!?]|\u00e3\u0122\u0124)?"
+
+
 def shape_answers(model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast) -> None:
     """Make lower-case words and the end token likely, and all other tokens unlikely."""
     with torch.no_grad():
@@ -128,12 +135,10 @@ def shape_answers(model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrain
         offsets = model.lm_head.weight[:, 0]
         offsets[:] = OTHER_TOKEN_BIAS
         for token, index in tokenizer.get_vocab().items():
-            if re.fullmatch("\u0120[a-z]{2,}", token):
+            if re.fullmatch(WORD, token):
                 offsets[index] = 0.0
-        for full_stop, bias in FULL_STOP_BIASES.items():
-            (index,) = tokenizer.encode(full_stop)
-            offsets[index] = bias
-            model.get_input_embeddings().weight[index, 1] = FULL_STOP_COORDINATE
+                if not token[-1].isascii() or not token[-1].isalpha():
+                    model.get_input_embeddings().weight[index, 1] = FULL_STOP_COORDINATE
         end = tokenizer.convert_tokens_to_ids("<|im_end|>")
         offsets[end] = END_TOKEN_BIAS
         model.lm_head.weight[end, 1] = FULL_STOP_COORDINATE
