@@ -31,6 +31,11 @@ SPEAKS = re.compile(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?=\s?
 SENTENCE_END = re.compile(r"[.!?。！？؟…\n]")
 NO_LETTER = re.compile(r"[\W_]+")
 MIN_QUESTION_LETTERS = 4
+QUESTION_MARKS = ("?", "？", "؟")
+UNSPACED_LANGUAGES = ("zh", "ja", "ko")
+ENDING_PARTICLES = " 呢吗嗎吧么啊か"
+# Words that begin alike are forms of one word. Shorter ones do not count.
+STEM_LENGTH, MIN_WORDS = 4, 2
 LAST_QUESTION = re.compile(r"[^.!?。！？؟\n]*[?？؟]")
 
 
@@ -56,8 +61,15 @@ def has_another_turn(text: str, tag: str) -> bool:
     if SPEAKS.search(text) and SPEAKS.search(remove_quotations(text)):
         return True
     own = remove_marked(text)
-    versions = (own[:start].rstrip() for start in find_all(own, tag) if start)
-    return any(before.endswith((":", "：")) and SENTENCE_END.search(before) is not None for before in versions)
+    versions = (own[:start].removeprefix(tag).rstrip() for start in find_all(own, tag) if start)
+    return any(before.endswith((":", "：")) and has_statement(before) for before in versions)
+
+
+def has_statement(text: str) -> bool:
+    """Whether more than one word ends as a sentence. "Sure!" is no answer."""
+    end = SENTENCE_END.search(text)
+    said = text[: end.start()] if end else ""
+    return not said.isascii() or " " in said.strip()
 
 
 def find_all(text: str, part: str) -> Iterator[int]:
@@ -97,4 +109,18 @@ def asks_back(text: str, task: Task) -> bool:
         return False
     asks, addresses = phrase_pattern(language, "question", "asks"), phrase_pattern(language, "question", "addresses")
     questions = LAST_QUESTION.findall(remove_quotations(text).replace(task.tag, ""))
-    return any(asks.search(question) or addresses.search(question) for question in questions)
+    if any(asks.search(question) or addresses.search(question) for question in questions):
+        return True
+    return bool(questions) and text.rstrip().endswith(QUESTION_MARKS) and only_repeats(questions[-1], task, language)
+
+
+def only_repeats(question: str, task: Task, language: str) -> bool:
+    """Whether a question has no word of its own: "<mam> is indoors or outdoors?"."""
+    asked = NO_LETTER.sub(" ", task.question.replace(task.tag, " ").casefold())
+    said = NO_LETTER.sub(" ", question.casefold())
+    if language in UNSPACED_LANGUAGES:
+        characters = set(said) - set(ENDING_PARTICLES)
+        return len(characters) >= MIN_QUESTION_LETTERS and characters <= set(asked)
+    stems = {word[:STEM_LENGTH] for word in asked.split()}
+    words = [word for word in said.split() if len(word) >= STEM_LENGTH]
+    return len(words) >= MIN_WORDS and all(word[:STEM_LENGTH] in stems for word in words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from operator import eq
 
 from persqa_client.answers.phrases import phrase_pattern
@@ -34,6 +35,8 @@ VALUE = re.compile(
     r"|(?<!an )(?<!the )undefined(?! (?:shape|area|colou?r|space|object|edge|figure|number))"
     r"|null(?! and void| island)|None(?! of| other| but| the| are| is))(?![A-Za-z\d_(])"
 )
+# A value in a line of code that the picture shows: "return null;".
+CODE_VALUE = re.compile(r"(?:\breturn |= ?)(?:null|undefined|None|NaN)\b|\b(?:null|undefined|NaN)(?=;)")
 ESCAPE = re.compile(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
 # Also where its names are quoted, unless the answer is about code.
 BOX = re.compile(
@@ -78,6 +81,33 @@ CONSONANTS = re.compile(
 )
 PARTICLES = re.compile(r"的的(?!确)|(?<!的)了了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
 MIN_GIBBERISH = 2
+# Single Han characters between spaces, and Russian words that begin with ъ, ь or ы or have no vowel.
+LONE_CHARACTER = re.compile(r"(?<!\S)[\u4e00-\u9fff](?!\S)")
+MIN_LONE_CHARACTERS = 5
+CYRILLIC_NOISE = re.compile(
+    r"(?<![\w.\-])(?!(?:млн|млрд|трлн|стр|тсс|х?м+|бр+|ш+|с+|р+|пст|тчк)(?!\w))"
+    r"(?:[ъьы]\w+|[бвгджзйклмнпрстфхцчш]*[щъь][бвгджзйклмнпрстфхцчшщъь]+|[бвгджзйклмнпрстфхцчш]+[щъь]"
+    r"|[бвгджзйклмнпрстфхцчш]{3,})(?![\w.\-])"
+)
+# Function words that never follow each other: the words before, and those after.
+IMPOSSIBLE_PAIRS = frozenset(
+    (before, after)
+    for befores, afters in (
+        ("the a an", "the a an of is are and to with by at from for or"),
+        ("of with by from for to at", "of is are and to for with at by on"),
+        ("el los las un una", "el la los las un una y es con por"),
+        ("con por para en", "con por para en y es"),
+        ("le les un une", "le les un une et est avec dans sur pour"),
+        ("avec dans sur pour", "avec dans sur et est"),
+        ("ein eine einen einem dem des", "ein eine einen und ist mit auf für"),
+        ("um uma os", "um uma e é com por em"),
+        ("com por em", "com por em e é"),
+        ("в на с к из от по о у для без", "в на с к из от по о у для без"),
+        ("في على إلى عن مع", "في على إلى عن مع و من"),
+    )
+    for before in befores.split()
+    for after in afters.split()
+)
 # An article, a preposition or a particle that stands three times in a row, or twice in two places.
 FUNCTION_WORD = "the|an?|of|to|is|are|and|with|at|for|from|de|el|le|les|des|una|der|den|dem|mit|und|et|em|в|с|и|ли|же"
 REPEATED_WORD = re.compile(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
@@ -143,6 +173,8 @@ def find_text(text: str, messages: re.Pattern[str]) -> str:
         *([messages] if messages.pattern != NO_MESSAGES else []),
         *(pattern for hints, pattern in HINTED if any(hint in text for hint in hints)),
     ]
+    if VALUE in patterns and is_about_code(text):
+        text = CODE_VALUE.sub(" ", text)
     return next((found[0] for pattern in patterns if (found := pattern.search(text))), "")
 
 
@@ -151,12 +183,18 @@ def find_gibberish(text: str) -> str:
     if not text.isascii() and (repeated := TRIPLED_PARTICLE.search(text)):
         return repeated[0]
     parts = [found[0] for found in DOUBLED_MARK.finditer(text)]
-    if len(parts) < MIN_GIBBERISH and any(map(eq, words := text.lower().split(), words[1:])):
+    words = text.lower().split()
+    if len(parts) < MIN_GIBBERISH and any(map(eq, words, words[1:])):
         parts = [found[0] for found in REPEATED_WORD.finditer(text)]
         if any(MIN_COPIES <= part.count(" ") + 1 < LOOP_COPIES for part in parts):
             return parts[0]
     if len(parts) < MIN_GIBBERISH:
         parts = sorted(set(CONSONANTS.findall(text)))
+    if len(parts) < MIN_GIBBERISH:
+        parts = [" ".join(pair) for pair in sorted(IMPOSSIBLE_PAIRS.intersection(pairwise(words)))]
     if len(parts) < MIN_GIBBERISH and not text.isascii():
-        parts = PARTICLES.findall(text)
+        parts = PARTICLES.findall(text) or sorted(set(CYRILLIC_NOISE.findall(text)))
+    if len(parts) < MIN_GIBBERISH and not text.isascii():
+        lone = LONE_CHARACTER.findall(text) if len(words) > MIN_LONE_CHARACTERS else []
+        parts = lone if len(lone) >= MIN_LONE_CHARACTERS else []
     return str(parts[0]) if len(parts) >= MIN_GIBBERISH else ""

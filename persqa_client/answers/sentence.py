@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from persqa_client.answers.phrases import phrase_pattern
 from persqa_client.answers.question_language import choose_language
+from persqa_client.quotations import is_about_code
 from persqa_client.types import Problem, Task
 
 # Right after the tag. An ellipsis is a pause: "<mam>… just sits there."
@@ -164,8 +165,8 @@ def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
 
 
 def ends_open(text: str, language: str) -> bool:
-    """Quoted words may end anywhere."""
-    if OPEN_END.search(text):
+    """Quoted words may end anywhere, and a line of code with a semicolon."""
+    if OPEN_END.search(text) and not (text.rstrip().endswith(";") and is_about_code(text)):
         return True
     ending = text[-END_LENGTH:].rstrip()
     words = ending.rstrip(ENDING)
