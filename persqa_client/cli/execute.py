@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -106,11 +107,28 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run
         if dry_run:
             print_requests(settings, source)
             raise typer.Exit(EXIT_OK)
-        run = Run(settings, source, warn=lambda warning: print_message(f"Warning: {warning}"))
+        show_logged_warnings()
+        run = Run(settings, source, warn=print_warning)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     tune_gc()
     return run
+
+
+def print_warning(warning: str) -> None:
+    print_message(f"Warning: {warning}")
+
+
+class WarningHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        print_warning(record.getMessage())
+
+
+def show_logged_warnings() -> None:
+    """Prints what the package logs for users of the API, in the form of the command's own warnings."""
+    logger = logging.getLogger("persqa_client")
+    if not logger.handlers:
+        logger.addHandler(WarningHandler(logging.WARNING))
 
 
 def read_settings(flags: dict[str, Any], endpoints: Sequence[Endpoint]) -> RunSettings:

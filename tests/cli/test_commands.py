@@ -307,3 +307,11 @@ def test_the_installed_command_is_the_module(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("persqa")
     result = subprocess.run([script, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert result.stdout == subprocess.run([*PERSQA, "--help"], cwd=tmp_path, capture_output=True, text=True).stdout
+
+
+def test_a_question_that_answers_alone_need_added_is_warned_about_once(folder: Path, simulator: Simulator) -> None:
+    write_rows(folder, 3)
+    result = run(folder, simulator, "--output-style", "answer")
+    warnings = [line for line in result.stderr.splitlines() if "--output-style" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("Warning: --output-style answer: a row has no question, and no conversation with")
