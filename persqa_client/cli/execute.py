@@ -27,6 +27,7 @@ from persqa_client.cli.exits import (
     EXIT_OK,
     EXIT_ROWS_FAILED,
     EXIT_USAGE,
+    count_of,
     exit_with_error,
     print_message,
     tolerate_closed_stream,
@@ -230,13 +231,13 @@ def report_result(run: Run, summary: Summary) -> int:
     if summary.state == "already":
         print_message(f"{run.settings.output} is already finished: nothing to do.")
         if failed := summary.tally.failed_total:
-            kind = "rows" if summary.tally.tasks == summary.tally.rows else "questions"
-            print_message(f"{failed} {kind} failed; use --retry-failed to ask them again.")
+            kind = "row" if summary.tally.tasks == summary.tally.rows else "question"
+            print_message(f"{count_of(failed, kind)} failed; --retry-failed asks again.")
     else:
         with tolerate_closed_stream(sys.stdout):
             print_results(summary, Console())
     if summary.state == "interrupted":
-        print_message(f"Stopped after {summary.tally.rows} rows. {resume_hint(run)}")
+        print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {resume_hint(run)}")
         return EXIT_INTERRUPTED
     return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
 
