@@ -37,7 +37,8 @@ def describe_error(error: ValidationError) -> str:
         return f"--{name} is not a setting."
     if first["type"] == "string_too_short":
         return f"--{name}: must not be empty."
-    return f"--{name}: {describe_reason(first['msg'])}."
+    reason = describe_reason(first["msg"])
+    return f"--{name}: {reason if first['type'] == 'value_error' else reason[0].lower() + reason[1:]}."
 
 
 def describe_reason(message: str) -> str:
