@@ -239,6 +239,12 @@ class RunSettings(Settings):
     uuid: Annotated[UuidChoice, BeforeValidator(read_uuid_choice)] = "auto"
 
     @model_validator(mode="after")
+    def check_one_start(self) -> Self:
+        if self.fresh and self.retry_failed:
+            raise ValueError("--fresh discards the rows that --retry-failed would ask again; give only one of them")
+        return self
+
+    @model_validator(mode="after")
     def check_strategy_is_probed(self) -> Self:
         if not self.probes and self.recipe.strategy in ("constrain", "prefill"):
             raise ValueError(f"--strategy {self.recipe.strategy} needs the probes, to find out how the server does it")

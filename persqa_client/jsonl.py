@@ -113,6 +113,19 @@ def replace_value(line: bytes, path: Sequence[str | int], value: object) -> byte
     return text[:start].encode() + dump_compact(value) + text[end:].encode()
 
 
+def keep_elements(line: bytes, path: Sequence[str | int], count: int) -> bytes:
+    """Removes all but the first ``count`` elements, at least one, of the array at ``path``."""
+    text = line.decode()
+    start = _skip_whitespace(text, 0)
+    for step in path:
+        span = _find_child(text, start, step)
+        if span is None:
+            return line
+        start = span[0]
+    ends = [end for _, end in _iter_elements(text, start)]
+    return (text[: ends[count - 1]] + text[ends[-1] :]).encode() if count < len(ends) else line
+
+
 def _find_child(text: str, at: int, step: str | int) -> tuple[int, int] | None:
     if isinstance(step, str):
         spans = [(member.value, member.end) for member in _iter_members(text, at) if member.key == step]

@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from persqa_client.errors import SettingsError
 
 # How pydantic begins its sentences, and how usage errors say the same.
-DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b")
+DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b", re.IGNORECASE)
+
+# How pydantic begins a message that a validator of the settings gave.
+OWN_ERROR = "Value error, "
 
 PLAIN_WORDS = (
     ("valid integer", "whole number"),
@@ -24,9 +27,8 @@ def describe_error(error: ValidationError) -> str:
     """One sentence about the first invalid setting, by the name of its flag."""
     first = error.errors(include_url=False, include_input=False)[0]
     path = [str(part).replace("_", "-") for part in first["loc"] if isinstance(part, str) and part != "[key]"]
-    own, reason = first["type"] == "value_error", first["msg"]
-    reason = reason.removeprefix("Value error, ") if own else reason[0].lower() + reason[1:]
     if not path:
+        reason = first["msg"].removeprefix(OWN_ERROR)
         return f"{reason}." if reason.startswith("--") else f"{reason[0].upper()}{reason[1:]}."
     name = path[-1] if path[0] != "headers" else "header"
     if first["type"] == "missing":
@@ -35,10 +37,18 @@ def describe_error(error: ValidationError) -> str:
         return f"--{name} is not a setting."
     if first["type"] == "string_too_short":
         return f"--{name}: must not be empty."
-    reason = DEMAND.sub(r"must \2", reason).partition(", unable to")[0]
+    reason = describe_reason(first["msg"])
+    return f"--{name}: {reason if first['type'] == 'value_error' else reason[0].lower() + reason[1:]}."
+
+
+def describe_reason(message: str) -> str:
+    """A message of pydantic in the words of usage errors. One of a validator of ours is kept."""
+    if message.startswith(OWN_ERROR):
+        return message.removeprefix(OWN_ERROR)
+    reason = DEMAND.sub(r"must \2", message).partition(", unable to")[0]
     for word, plain in PLAIN_WORDS:
         reason = reason.replace(word, plain)
-    return f"--{name}: {reason}."
+    return reason
 
 
 class Settings(BaseModel):

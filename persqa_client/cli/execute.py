@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ from persqa_client.cli.exits import (
     EXIT_OK,
     EXIT_ROWS_FAILED,
     EXIT_USAGE,
+    count_of,
     exit_with_error,
     print_message,
     tolerate_closed_stream,
@@ -106,11 +108,28 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run
         if dry_run:
             print_requests(settings, source)
             raise typer.Exit(EXIT_OK)
-        run = Run(settings, source, warn=lambda warning: print_message(f"Warning: {warning}"))
+        show_logged_warnings()
+        run = Run(settings, source, warn=print_warning)
     except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
     tune_gc()
     return run
+
+
+def print_warning(warning: str) -> None:
+    print_message(f"Warning: {warning}")
+
+
+class WarningHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        print_warning(record.getMessage())
+
+
+def show_logged_warnings() -> None:
+    """Prints what the package logs for users of the API, in the form of the command's own warnings."""
+    logger = logging.getLogger("persqa_client")
+    if not logger.handlers:
+        logger.addHandler(WarningHandler(logging.WARNING))
 
 
 def read_settings(flags: dict[str, Any], endpoints: Sequence[Endpoint]) -> RunSettings:
@@ -212,13 +231,13 @@ def report_result(run: Run, summary: Summary) -> int:
     if summary.state == "already":
         print_message(f"{run.settings.output} is already finished: nothing to do.")
         if failed := summary.tally.failed_total:
-            kind = "rows" if summary.tally.tasks == summary.tally.rows else "questions"
-            print_message(f"{failed} {kind} failed; use --retry-failed to ask them again.")
+            kind = "row" if summary.tally.tasks == summary.tally.rows else "question"
+            print_message(f"{count_of(failed, kind)} failed; --retry-failed asks again.")
     else:
         with tolerate_closed_stream(sys.stdout):
             print_results(summary, Console())
     if summary.state == "interrupted":
-        print_message(f"Stopped after {summary.tally.rows} rows. {resume_hint(run)}")
+        print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {resume_hint(run)}")
         return EXIT_INTERRUPTED
     return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
 

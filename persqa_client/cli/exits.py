@@ -33,6 +33,10 @@ def print_message(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def count_of(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def exit_with_error(error: object, code: int) -> NoReturn:
     """Prints the error (and the log of a failed server before it) and exits."""
     message = str(error).strip()

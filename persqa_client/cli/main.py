@@ -12,6 +12,7 @@ from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.recheck import recheck
 from persqa_client.cli.run import RunCommand, run
 from persqa_client.cli.sim import sim
+from persqa_client.cli.usage import Command
 
 
 def doctor(
@@ -79,6 +80,6 @@ app = typer.Typer(
 )
 app.callback()(prepare)
 app.command(cls=RunCommand)(run)
-app.command()(sim)
-app.command()(doctor)
-app.command()(recheck)
+app.command(cls=Command)(sim)
+app.command(cls=Command)(doctor)
+app.command(cls=Command)(recheck)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -13,6 +14,7 @@ from persqa_client.cli.exits import (
     EXIT_OK,
     EXIT_ROWS_FAILED,
     EXIT_USAGE,
+    count_of,
     exit_with_error,
     print_message,
     tolerate_closed_stream,
@@ -30,12 +32,14 @@ HEADINGS: dict[ChangeKind, str] = {
 }
 # What a run of an earlier version did not keep.
 LACKS: dict[Lack, str] = {
-    "raw": "the raw text of {} accepted answers: the answers themselves were checked",
-    "earlier": "the first answers to {} questions that were asked twice: the last ones were checked",
-    "ending": "how {} rejected answers ended: they stay rejected",
-    "question": "the questions of {} answers: they stay as they are",
+    "raw": "the raw text of {accepted answer}; the accepted text was checked",
+    "earlier": "the first answer to {question}, asked twice; the last answer was checked",
+    "ending": "the ending of {rejected answer}, which can't be accepted without it",
+    "question": "the question of {answer}, which can't be checked without it",
 }
 MAX_SHOWN_LENGTH = 120
+# In advice for a run. A recheck has no other output, can't start over, and needs the files of the run where they are.
+OTHER_ADVICE = re.compile(r"(?<![\w-])(?:-o|--fresh)(?![\w-])|^move it$")
 
 
 def recheck(
@@ -58,7 +62,7 @@ def recheck(
     try:
         report = recheck_run(output, names=names, dry_run=dry_run)
     except (SettingsError, StorageError) as error:
-        exit_with_error(error, EXIT_USAGE)
+        exit_with_error(advise_recheck(str(error)), EXIT_USAGE)
     except KeyboardInterrupt:
         print_message(f"Stopped. {output} is unchanged, or the next command completes the change.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -66,6 +70,8 @@ def recheck(
 
 
 def exit_with_report(report: RecheckReport, output: Path, *, dry_run: bool) -> NoReturn:
+    from persqa_client.storage.run_files import RunFiles
+
     with tolerate_closed_stream(sys.stdout):
         for line in format_report(report):
             print(line)
@@ -73,11 +79,15 @@ def exit_with_report(report: RecheckReport, output: Path, *, dry_run: bool) -> N
         print_message(f"Nothing was written. Without --dry-run, {output} and its files get these changes.")
     elif not report.changes:
         print_message(f"{output} is unchanged.")
+    else:
+        files = RunFiles.for_output(output)
+        written = [path.name for path in (files.output, files.failed, files.details) if path.exists()]
+        print_message(f"Written: {output.parent / written[0]}, {', '.join(written[1:])} and {files.run.name}.")
     raise typer.Exit(EXIT_ROWS_FAILED if report.tally.failed_total else EXIT_OK)
 
 
 def format_report(report: RecheckReport) -> list[str]:
-    lines = [f"{'rechecked':<13} {report.questions:,} questions"]
+    lines = [f"{'rechecked':<13} {count_of(report.questions, 'question')}"]
     for kind, heading in HEADINGS.items():
         codes = {code: count for (one, code), count in report.changes.most_common() if one == kind}
         lines.append(f"{heading:<13} {sum(codes.values()):,}")
@@ -86,8 +96,24 @@ def format_report(report: RecheckReport) -> list[str]:
             lines += [f"    {format_example(example)}" for example in report.examples[kind, code]]
     lines.append(f"{'answered':<13} {report.tally.succeeded:,}")
     lines.append(f"{'failed':<13} {report.tally.failed_total:,}")
-    lines += [f"{'not kept':<13} {LACKS[lack].format(f'{count:,}')}" for lack, count in sorted(report.lacks.items())]
+    lines += [f"{'not kept':<13} {describe_lack(lack, count)}" for lack, count in sorted(report.lacks.items())]
     return lines
+
+
+def describe_lack(lack: Lack, count: int) -> str:
+    return re.sub(r"\{([a-z ]+)\}", lambda noun: count_of(count, noun[1]), LACKS[lack])
+
+
+def advise_recheck(message: str) -> str:
+    """Without the advice that is for a run."""
+    problem, colon, advice = message.rpartition(": ")
+    choices = re.split(r",? or |, ", advice.removesuffix("."))
+    fitting = [choice for choice in choices if not OTHER_ADVICE.search(choice)]
+    if not colon or len(fitting) == len(choices):
+        return message
+    if "changed since" in problem and not fitting:
+        fitting = ["restore the file as the run left it"]
+    return f"{problem}{colon if fitting else ''}{', or '.join(fitting)}"
 
 
 def format_example(example: Example) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand
+
+from persqa_client.cli.usage import CONFIG_KEY, Command
 
 UUID_CHOICES = ("auto", "on", "off")
 
 
-class RunCommand(TyperCommand):
+class RunCommand(Command):
     """Accepts ``--uuid`` without a value, as in earlier versions."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -55,6 +56,7 @@ def load_config(context: typer.Context, path: Path | None) -> Path | None:
         if name == "uuid" and isinstance(value, bool):
             value = "auto" if value else "off"
         defaults[name] = table_as_json(path, key, value) if isinstance(value, dict) else value
+    context.meta[CONFIG_KEY] = path
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from persqa_client.dataflow.base import replace_flags
 from persqa_client.dataflow.cells import is_missing, resolve_references, to_plain_python
 from persqa_client.errors import RowError, SettingsError
+from persqa_client.storage.answer_style import find_question_turn
 
 try:
     import pandas as pandas
@@ -170,8 +171,8 @@ def contains_array(cell: object) -> bool:
 
 def with_question(conversation: Any, question: str | None) -> Any:
     turns = deepcopy(to_plain_python(conversation))
-    first = turns[0] if isinstance(turns, list) and turns else None
-    if question is None or not isinstance(first, dict) or "value" not in first:
+    number = find_question_turn(turns) if isinstance(turns, list) else None
+    if question is None or number is None or "value" not in turns[number]:
         return conversation
-    first["value"] = question
+    turns[number]["value"] = question
     return turns

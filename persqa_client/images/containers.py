@@ -106,6 +106,9 @@ TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTE_COUNTS = 322, 323, 324, 325
 UNCOMPRESSED, OLD_JPEG = 1, 6  # values of COMPRESSION
 SEPARATE_PLANES = 2  # value of PLANAR_CONFIG
 BIG_TIFF = 43
+SUBFILE_TYPE, SUB_IFDS, DNG_VERSION = 254, 330, 50706
+REDUCED = 1  # bit of SUBFILE_TYPE
+CR2_MARK = b"CR"  # behind the header
 
 VALUE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 UINT_FORMATS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # struct formats of integer types
@@ -162,6 +165,17 @@ class TiffDirectory:
 
     def value(self, tag: int, default: int) -> int:
         return next(self.values(tag), default)
+
+
+def is_raw_photo(data: bytes) -> bool:
+    """Whether a TIFF is a DNG or a CR2, or has a thumbnail on its first page and other images below it.
+
+    Raises TruncatedImage.
+    """
+    if data[8:10] == CR2_MARK:
+        return True
+    directory = TiffDirectory(data)
+    return DNG_VERSION in directory or (bool(directory.value(SUBFILE_TYPE, 0) & REDUCED) and SUB_IFDS in directory)
 
 
 def check_tiff(data: bytes) -> None:

@@ -13,6 +13,13 @@ IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 )
 
+# Raw photos of cameras. Most are TIFFs whose first page is a thumbnail.
+RAW_SUFFIXES = frozenset(
+    {".nef", ".nrw", ".arw", ".sr2", ".srf", ".cr2", ".cr3", ".crw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw"}
+    | {".3fr", ".fff", ".iiq", ".erf", ".kdc", ".dcr", ".mos", ".mrw", ".rwl", ".x3f"}
+)
+RAW_PHOTO = "a raw photo"
+
 SIGNATURES = {
     b"\xff\xd8": "JPEG",
     b"\x89PNG": "PNG",
@@ -36,7 +43,11 @@ UNSUPPORTED_IMAGES = (
     (b"\xff\x0a", "a JPEG XL image"),
     (b"\0\0\1\0", "an icon"),
     (b"\x76\x2f\x31\x01", "an OpenEXR image"),
-    (b"FUJIFILMCCD-RAW", "a raw photo"),
+    (b"FUJIFILMCCD-RAW", RAW_PHOTO),
+    (b"IIU\0", RAW_PHOTO),
+    (b"IIRO", RAW_PHOTO),
+    (b"IIRS", RAW_PHOTO),
+    (b"MMOR", RAW_PHOTO),
 )
 # Compared with the file's beginning in lower case.
 OTHER_FILES = (

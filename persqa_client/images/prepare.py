@@ -6,6 +6,7 @@ metadata. Other images are decoded and re-encoded.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +14,24 @@ from hashlib import blake2b
 from pathlib import Path
 
 from persqa_client.errors import RowError
-from persqa_client.images.containers import StrippedImage, TruncatedImage, check_bmp, check_gif, check_tiff
+from persqa_client.images.containers import (
+    StrippedImage,
+    TruncatedImage,
+    check_bmp,
+    check_gif,
+    check_tiff,
+    is_raw_photo,
+)
 from persqa_client.images.decode import check_dimensions, fit_size, reencode_image, truncated_error
 from persqa_client.images.endings import restore_end
-from persqa_client.images.formats import SUPPORTED, describe_content, detect_format, is_unsupported_image
+from persqa_client.images.formats import (
+    RAW_PHOTO,
+    RAW_SUFFIXES,
+    SUPPORTED,
+    describe_content,
+    detect_format,
+    is_unsupported_image,
+)
 from persqa_client.images.heif import check_heif
 from persqa_client.images.jpeg import strip_jpeg
 from persqa_client.images.png import strip_png
@@ -24,6 +39,9 @@ from persqa_client.images.profiles import changes_colours
 from persqa_client.images.references import name_reference_in_errors, read_reference
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import EncodedImage
+
+# A reference may be a long data: URI.
+MAX_SUFFIX_LENGTH = 8
 
 # Formats that can be sent unchanged, without metadata. Stripping also detects truncated files.
 STRIPPERS: dict[str, Callable[[bytes], StrippedImage]] = {"JPEG": strip_jpeg, "PNG": strip_png, "WEBP": strip_webp}
@@ -86,6 +104,9 @@ def parse_image(reference: str, data: bytes) -> SourceImage:
     """Detects the format of a file's content and removes its metadata. Raises like read_image."""
     with name_reference_in_errors(reference):
         format = detect_format(data)
+        is_raw = os.path.splitext(reference[-MAX_SUFFIX_LENGTH:])[1].lower() in RAW_SUFFIXES
+        if is_raw and format in (None, "TIFF"):
+            raise raw_photo_error()
         if format is None:
             code = "image_unsupported" if is_unsupported_image(data) else "image_not_a_picture"
             raise RowError(code, f"is {describe_content(data)}; {SUPPORTED}.")
@@ -106,9 +127,15 @@ def parse_image(reference: str, data: bytes) -> SourceImage:
     return SourceImage(reference, format, stripped.data, stripped.orientation, profile, plain_size)
 
 
+def raw_photo_error() -> RowError:
+    return RowError("image_unsupported", f"is {RAW_PHOTO}; export it as JPEG.")
+
+
 def strip_metadata(data: bytes, format: str) -> StrippedImage | None:
     """None for formats that are always re-encoded. Raises TruncatedImage."""
     if format in STRIPPERS:
         return STRIPPERS[format](data)
+    if format == "TIFF" and is_raw_photo(data):
+        raise raw_photo_error()
     COMPLETENESS_CHECKS[format](data)
     return None

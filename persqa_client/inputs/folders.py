@@ -11,7 +11,7 @@ from typing import NamedTuple
 from natsort import natsort_keygen, ns
 
 from persqa_client.errors import SettingsError
-from persqa_client.images.formats import IMAGE_SUFFIXES, detect_format
+from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES, detect_format
 from persqa_client.images.references import describe_reference
 
 # Bytes that ``detect_format`` needs.
@@ -34,7 +34,8 @@ def find_folder_images(folder: Path) -> Iterator[str]:
 
     A directory's images come before those of its sub-directories, in natural order without regard to case. A file with
     the suffix of an image is listed without opening it, so that broken files and links are reported. Any other file is
-    an image if it begins like one. Raises SettingsError for an unreadable directory.
+    an image if it begins like one, except for raw photos: most lie beside a JPEG. Raises SettingsError for an
+    unreadable directory.
     """
     pending = [os.fspath(folder)]
     while pending:
@@ -71,8 +72,9 @@ def describe_skipped_files(folder: Path) -> str | None:
     named = [f"{count} with {suffix}" for suffix, count in suffixes.most_common(NAMED_SUFFIXES)]
     more = suffixes.total() - sum(count for _, count in suffixes.most_common(NAMED_SUFFIXES))
     listed = ", ".join([*named, *([f"{more} others"] if more else [])])
+    raw = " Raw photos can't be read: export those without a JPEG." if suffixes.keys() & RAW_SUFFIXES else ""
     files = "file is not an image and is" if suffixes.total() == 1 else "files are not images and are"
-    return f"In {describe_reference(os.fspath(folder))}, {suffixes.total()} {files} skipped ({listed})."
+    return f"In {describe_reference(os.fspath(folder))}, {suffixes.total()} {files} skipped ({listed}).{raw}"
 
 
 def list_directory(directory: str) -> Directory:
@@ -95,8 +97,9 @@ def list_directory(directory: str) -> Directory:
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:
-    if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
-        return True
+    suffix = os.path.splitext(entry.name)[1].lower()
+    if suffix in IMAGE_SUFFIXES or suffix in RAW_SUFFIXES:
+        return suffix in IMAGE_SUFFIXES
     try:
         # Opening a FIFO would block.
         if not entry.is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from persqa_client.errors import RowError
+from persqa_client.questions.tags import parse_tag
 
 # Training code replaces these by images, or takes them for the end of a turn.
 MARKS = re.compile(r"<(?:image|video|audio)>|<\|[^<>|\n]{1,40}\|>|</?s>|\[/?INST\]", re.IGNORECASE)
@@ -20,8 +21,16 @@ def check_row_question(question: str, tag: str) -> None:
     if tag in question:
         return
     if other := TAG_LIKE.search(question):
+        advice = f', or give the row the field "tag": "{other[1]}"' if can_be_tag(other[1], tag) else ""
         raise RowError(
             "bad_question",
-            f"the question is about {other[0]}, but the row's tag is {tag}; write {{tag}} in the question, or give the "
-            f'row the field "tag": "{other[1]}"',
+            f"the question is about {other[0]}, but the row's tag is {tag}; write {{tag}} in the question{advice}",
         )
+
+
+def can_be_tag(name: str, tag: str) -> bool:
+    """Whether the name is valid, no single letter as in HTML, and not the row's tag in other letters."""
+    try:
+        return len(name) > 1 and parse_tag(name).lower() != tag.lower()
+    except ValueError:
+        return False

@@ -230,6 +230,8 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         # Probed features of each server; empty before the probe.
         self.servers: tuple[ServerCapabilities, ...] = ()
         self.strategy: Strategy = "direct"
+        # About the languages of the questions; the server has no part in them.
+        self.question_warnings: list[str] = []
         self._cache = ImageCache(
             plan.image_roots, max_pixels=settings.recipe.max_pixels, max_bytes=settings.limits.image_cache_bytes
         )
@@ -255,17 +257,16 @@ class Composition(AbstractAsyncContextManager["Composition"]):
     def _note_warnings(self) -> None:
         """Once for each server, though a probe may be repeated."""
         for warning in list_warnings(self.servers, [session.endpoint.base_url for session in self.pool.sessions]):
-            self._warn_once(warning)
+            self._warn_once(warning, self.pool.warnings)
 
     def _note_question(self, question: str) -> None:
         language = find_unchecked_language(question)
         if language is not None:
-            self._warn_once(describe_unchecked_language(language))
+            self._warn_once(describe_unchecked_language(language), self.question_warnings)
 
-    def _warn_once(self, warning: str) -> None:
-        """On screen, in the summary and in the run file."""
-        if warning not in self.pool.warnings:
-            self.pool.warnings.append(warning)
+    def _warn_once(self, warning: str, earlier: list[str]) -> None:
+        if warning not in earlier:
+            earlier.append(warning)
             self._warn(warning)
 
     @property

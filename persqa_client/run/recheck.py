@@ -70,18 +70,26 @@ def recheck(output: Path, *, names: Path | None = None, dry_run: bool = False) -
         opened = nullcontext() if dry_run else ResultsRewriter(results)
         with opened as files:
             for kept, row in iter_questions(results, plan):
-                judge_question(kept, row, plan, report, files)
+                judge_question(kept, row, plan, report, files, results.files)
             if files is not None and report.changes:
                 files.finish()
         return report
 
 
 def judge_question(
-    kept: KeptQuestion, row: Row | None, plan: FinishedPlan, report: RecheckReport, files: ResultsRewriter | None
+    kept: KeptQuestion,
+    row: Row | None,
+    plan: FinishedPlan,
+    report: RecheckReport,
+    files: ResultsRewriter | None,
+    paths: RunFiles,
 ) -> None:
     answers = plan.read_answers(kept, row)
     if isinstance(answers.outcome, Record) and dump_compact(answers.outcome.answer)[1:-1] not in kept.line:
-        raise SettingsError(f"row {kept.task_id.row} of the output and its details do not fit together")
+        raise SettingsError(
+            f"the answer to row {kept.task_id.row} in {paths.output} is not the one in {paths.details.name}: "
+            "restore both files as the run left them, or do without the recheck"
+        )
     report.questions += 1
     if answers.lack is not None:
         report.lacks[answers.lack] += 1

@@ -54,7 +54,7 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
     results.append(("re-asked", f"{tally.re_asked.total():,}{codes}"))
     results.append(("failed", f"{tally.failed_total:,}"))
     results += [(f"  {code}", f"{count:,}") for code, count in tally.failed.most_common()]
-    results += list_doubts(tally, summary.verify)
+    results += list_doubts(summary)
     results.append(("tokens", f"{tally.prompt_tokens:,} in, {tally.completion_tokens:,} out"))
     results.append(("time", f"{timedelta(seconds=round(summary.seconds))}{rate}"))
     results += [("endpoint", f"{stats.base_url}: {stats.summary_line()}") for stats in summary.endpoints]
@@ -64,14 +64,22 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
         results.append(("output", str(summary.files.output)))
         if tally.failed_total:
             results.append(("failed rows", str(summary.files.failed)))
+        if summary.files.details.exists():
+            results.append(("details", str(summary.files.details)))
         results.append(("run file", str(summary.files.run)))
     return results
 
 
-def list_doubts(tally: Tally, verify: VerifyChoice) -> list[tuple[str, str]]:
+def list_doubts(summary: Summary) -> list[tuple[str, str]]:
     """Doubtful answers, and what the model said of them or of all answers."""
+    tally = summary.tally
     codes = f" ({format_counts(tally.doubts)})" if tally.doubtful else ""
-    advice = "; --verify doubtful checks them" if tally.doubtful and verify == "off" else ""
+    advice = ""
+    if tally.doubtful and summary.verify == "off":
+        # The choice belongs to the run's identity, so this run can't be verified later.
+        advice = "; a new run with --verify doubtful lets the model check them"
+        if summary.files is not None and summary.state == "finished":
+            advice = f"; look at them in {summary.files.details.name}{advice}"
     results = [("doubtful", f"{tally.doubtful:,}{codes}{advice}")]
     if not tally.verification_requests:
         return results
@@ -98,7 +106,7 @@ def describe_run(composition: Composition) -> dict[str, Any]:
         "limits": composition.settings.limits.model_dump(),
         "strategy": composition.strategy,
         "warnings": list(composition.plan.warnings()),
-        "notes": collect_notes(composition.pool),
+        "notes": [*collect_notes(composition.pool), *composition.question_warnings],
         "found": collect_findings(composition.pool),
         "versions": {
             "persqa_client": __version__,

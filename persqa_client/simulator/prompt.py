@@ -10,6 +10,8 @@ from typing import Any
 from persqa_client.simulator.error_responses import bad_request_error, malformed_error
 
 TAG = re.compile(r"<[^<>\s/|][^<>\n/|]{0,62}>")
+# An ordinary name that the prompt gives the main character.
+CALLED = re.compile(r"\bis called ([^\W\d_][\w'-]*)\.|叫做([^\W\d_]+)。")
 QUESTION = re.compile(r"(?:question|问题)\s*[:：]\s*", re.IGNORECASE)
 
 # Tokens of Qwen's chat template: per message, for its end (missing in an unfinished message), and for the start of the
@@ -38,6 +40,7 @@ class ChatMessage:
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     messages: tuple[ChatMessage, ...]
+    # Of the main character: a tag, or the name that the prompt gives it.
     tag: str | None
     question: str
     fields: dict[str, Any] = field(repr=False)
@@ -137,7 +140,8 @@ def find_tag(messages: Sequence[ChatMessage]) -> str | None:
     for message in (*([asking] if asking else []), *messages):
         if found := TAG.search(message.text):
             return found.group()
-    return None
+    called = CALLED.search(asking.text) if asking else None
+    return called and (called[1] or called[2])
 
 
 def find_question(messages: Sequence[ChatMessage]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 
+from persqa_client.language import is_chinese
 from persqa_client.simulator.vision import COLOURS, ImageFacts
 
 CHINESE = re.compile(r"[\u3400-\u9fff]")
@@ -37,7 +38,7 @@ LIGHT = (
 )
 LIGHT_LIMITS = (40, 90, 150, 215)
 
-# By whether the question is Chinese, and whether the answer is right.
+# By whether the reply is to be Chinese, and whether the answer is right.
 VERDICTS = (("no", "yes"), ("否", "是"))
 
 CHINESE_ORIENTATIONS = {"landscape": "横向", "portrait": "纵向", "square": "方形"}
@@ -95,10 +96,13 @@ def find_topic(question: str) -> str:
 
 
 def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed: int = 0) -> str:
-    """Equal arguments give equal answers in every process. ``facts`` is None without images."""
-    chinese = contains_chinese(question)
-    if YES_OR_NO.search(question):
-        return judge_answer(question, facts)
+    """In Chinese to a Chinese question, else in English. Equal arguments give equal answers in every process.
+
+    ``tag``: the main character's tag or name. ``facts`` is None without images.
+    """
+    if asked := YES_OR_NO.search(question):
+        return VERDICTS[contains_chinese(asked[0])][names_facts(question, facts)]
+    chinese = is_chinese(question)
     if tag is None and RANDOM.search(question):
         return f"{draw_number(facts.digest if facts else b'', question, seed) % 10**9:09d}"
     if tag is None and facts and ONE_WORD.search(question) and find_topic(question) == "colour":
@@ -113,12 +117,14 @@ def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed:
     return sentences[draw_number(facts.digest, question, seed) % len(sentences)].format(tag=name, **phrases)
 
 
-def judge_answer(question: str, facts: ImageFacts | None) -> str:
-    """Whether the answer in a question names the pictures and their colours. Without pictures, no answer is right."""
-    chinese = contains_chinese(question)
-    phrases = None if facts is None else chinese_phrases(facts) if chinese else english_phrases(facts)
-    is_right = phrases is not None and phrases["pictures"] in question and phrases["colours"] in question
-    return VERDICTS[chinese][is_right]
+def names_facts(text: str, facts: ImageFacts | None) -> bool:
+    """Whether a text names the pictures and their colours, in one of the languages."""
+    if facts is None:
+        return False
+    return any(
+        phrases["pictures"] in text and phrases["colours"] in text
+        for phrases in (english_phrases(facts), chinese_phrases(facts))
+    )
 
 
 def draw_number(digest: bytes, question: str, seed: int) -> int:

@@ -307,3 +307,40 @@ def test_the_installed_command_is_the_module(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("persqa")
     result = subprocess.run([script, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert result.stdout == subprocess.run([*PERSQA, "--help"], cwd=tmp_path, capture_output=True, text=True).stdout
+
+
+def test_a_question_that_answers_alone_need_added_is_warned_about_once(folder: Path, simulator: Simulator) -> None:
+    write_rows(folder, 3)
+    result = run(folder, simulator, "--output-style", "answer")
+    warnings = [line for line in result.stderr.splitlines() if "--output-style" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("Warning: --output-style answer: a row has no question, and no conversation with")
+
+
+@pytest.mark.parametrize(
+    ("flags", "config", "words"),
+    [
+        (("--verify", "yes"), "", "'--verify': 'yes' is not one of 'doubtful', 'all', 'off'."),
+        (("--language", "de"), "", "'--language': 'de' is not one of 'en', 'zh'."),
+        ((), 'verify = "yes"', "'--verify': 'yes' is not one of 'doubtful', 'all', 'off' (in flags.toml)"),
+        ((), 'questions = "x"', "'--questions': must be a whole number (in flags.toml)"),
+        (("--questions", "x"), "questions = 2", "'--questions': must be a whole number"),
+    ],
+)
+def test_a_bad_value_is_told_in_plain_words_with_its_file(
+    flags: tuple[str, ...], config: str, words: str, folder: Path
+) -> None:
+    (folder / "flags.toml").write_text(config)
+    url = ("--base-url", "http://127.0.0.1:1/v1", "--model", "m", "--config", "flags.toml")
+    result = persqa("run", "rows.jsonl", "-o", "qa.jsonl", *url, *flags, cwd=folder)
+    assert result.returncode == 2
+    assert f"Invalid value for {words}" in " ".join(result.stderr.replace("│", " ").split())
+    assert ("flags.toml" in result.stderr) is ("flags.toml" in words)
+
+
+def test_a_retry_that_starts_over_is_refused(folder: Path, simulator: Simulator) -> None:
+    result = run(folder, simulator, "--fresh", "--retry-failed")
+    assert result.returncode == 2
+    assert result.stderr == (
+        "Error: --fresh discards the rows that --retry-failed would ask again; give only one of them.\n"
+    )

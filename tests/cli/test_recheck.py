@@ -14,15 +14,18 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from persqa_client.cli.recheck import advise_recheck, format_report
 from persqa_client.config import make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.inputs.sources import FileSource
 from persqa_client.run.compose import Composition, RunPlan
+from persqa_client.run.recheck import RecheckReport
 from persqa_client.run.summary import describe_run
 from persqa_client.simulator.faults import Choice
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.storage.tally import Tally
 from persqa_client.types import START_POSITION, Row
 from tests.run.recheck_runs import CUP, GOOD, KEPT, Judged, finish_run, make_settings, mix, open_ledger, settle_rows
 from tests.storage.scenario import read_folder
@@ -61,6 +64,7 @@ def test_the_report_says_what_moved_with_examples(tmp_path: Path) -> None:
         "answered      6",
         "failed        7",
     ]
+    assert result.stderr == "Written: qa.jsonl, qa.failed.jsonl, qa.details.jsonl and qa.run.json.\n"
     again = persqa("recheck", "qa.jsonl", cwd=tmp_path)
     assert "now accepted  0" in again.stdout
     assert again.stderr == "qa.jsonl is unchanged.\n"
@@ -93,9 +97,9 @@ def test_what_an_earlier_version_did_not_keep_is_said(tmp_path: Path) -> None:
     (tmp_path / "qa.details.jsonl").unlink()
     result = persqa("recheck", "qa.jsonl", "--dry-run", cwd=tmp_path)
     assert [line for line in result.stdout.splitlines() if line.startswith("not kept")] == [
-        "not kept      the first answers to 3 questions that were asked twice: the last ones were checked",
-        "not kept      how 1 rejected answers ended: they stay rejected",
-        "not kept      the raw text of 5 accepted answers: the answers themselves were checked",
+        "not kept      the first answer to 3 questions, asked twice; the last answer was checked",
+        "not kept      the ending of 1 rejected answer, which can't be accepted without it",
+        "not kept      the raw text of 5 accepted answers; the accepted text was checked",
     ]
 
 
@@ -119,7 +123,31 @@ def test_what_can_not_be_rechecked_is_exit_2_with_the_reason(tmp_path: Path) -> 
     with (tmp_path / "qa.jsonl").open("a") as file:
         file.write("mine\n")
     result = persqa("recheck", "qa.jsonl", cwd=tmp_path)
-    assert (result.returncode, "was not written by a run or was changed since" in result.stderr) == (2, True)
+    assert result.returncode == 2
+    advice = "was not written by a run or was changed since: restore the file as the run left it."
+    assert result.stderr.endswith(f"{advice}\n")
+
+
+@pytest.mark.parametrize(
+    ("message", "advised"),
+    [
+        ("a is missing: restore it, or start again with --fresh", "a is missing: restore it"),
+        ("it was made by 2: use that version, or choose another -o", "it was made by 2: use that version"),
+        ("the folder can't be written (full): choose another -o", "the folder can't be written (full)"),
+        ("--names: leave the flag out", "--names: leave the flag out"),
+        (
+            "qa is not finished: run its command again, then recheck it",
+            "qa is not finished: run its command again, then recheck it",
+        ),
+    ],
+)
+def test_a_recheck_gives_no_advice_that_is_for_a_run(message: str, advised: str) -> None:
+    assert advise_recheck(message) == advised
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 questions"), (1, "1 question"), (1200, "1,200 questions")])
+def test_one_question_is_in_the_singular(count: int, words: str) -> None:
+    assert format_report(RecheckReport(Tally(), count))[0] == f"rechecked     {words}"
 
 
 def test_a_full_disk_leaves_the_run_as_it_was(tmp_path: Path) -> None:

@@ -81,3 +81,32 @@ def test_a_colour_map_of_8_bits_keeps_its_colours(tmp_path: Path) -> None:
         tiff = tiff.replace(struct.pack("<2H", before * 256, after * 256), struct.pack("<2H", before, after))
     assert narrow in tiff
     assert is_near(send(tiff, tmp_path).getpixel((20, 20)), (200, 60, 30), 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "tags"),
+    [
+        pytest.param("image.tif", {254: 1, 330: 8}, id="a thumbnail before sub-images"),
+        pytest.param("image.tif", {50706: b"\x01\x04\0\0"}, id="DNG"),
+        pytest.param("image.NEF", {}, id="a suffix of raw photos"),
+    ],
+)
+def test_a_raw_photo_is_not_sent_as_its_thumbnail(name: str, tags: dict[int, int | bytes], tmp_path: Path) -> None:
+    Image.new("RGB", (160, 120), (200, 60, 30)).save(tmp_path / name, "TIFF", tiffinfo=tags)
+    with pytest.raises(RowError) as caught:
+        load_image(name, [tmp_path], max_pixels=10**6)
+    assert (caught.value.code, "is a raw photo; export it as JPEG" in caught.value.message) == (
+        "image_unsupported",
+        True,
+    )
+
+
+def test_the_format_of_a_jpeg_does_not_depend_on_its_suffix(tmp_path: Path) -> None:
+    Image.new("RGB", (160, 120), (200, 60, 30)).save(tmp_path / "image.dng", "JPEG")
+    assert load_image("image.dng", [tmp_path], max_pixels=10**6).width == 160
+
+
+@pytest.mark.parametrize("tags", [{254: 1}, {254: 0, 330: 8}], ids=["reduced only", "sub-images only"])
+def test_other_tiffs_with_such_tags_are_read(tags: dict[int, int], tmp_path: Path) -> None:
+    Image.new("RGB", (160, 120), (200, 60, 30)).save(tmp_path / "image.tif", tiffinfo=tags)
+    assert load_image("image.tif", [tmp_path], max_pixels=10**6).width == 160

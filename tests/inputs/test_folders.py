@@ -127,3 +127,12 @@ def test_the_error_names_a_sub_directory_that_cannot_be_read(open_folder: Path) 
         next(names)
     with pytest.raises(SettingsError, match="private"):
         count_folder_images(open_folder)
+
+
+def test_raw_photos_beside_their_jpegs_are_skipped_and_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8")
+    (tmp_path / "a.NEF").write_bytes(b"MM\0*" + bytes(20))
+    assert [Path(path).name for path in find_folder_images(tmp_path)] == ["a.jpg"]
+    skipped = describe_skipped_files(tmp_path)
+    assert skipped is not None
+    assert skipped.endswith("(1 with .nef). Raw photos can't be read: export those without a JPEG.")

@@ -110,6 +110,13 @@ def test_a_tag_that_is_a_word_is_not_repaired_without_its_brackets(tag: str, bar
     assert make_maker().make_task(row(tag=tag), TaskId(1)).repair_bare_name is bare
 
 
+@pytest.mark.parametrize("other", ["sks", "image_pad", "p", "MAM", "token_3"])
+def test_a_name_that_can_not_be_the_tag_is_not_suggested(other: str) -> None:
+    with pytest.raises(RowError) as caught:
+        make_maker().make_task(row(question=f"What is <{other}> doing?"), TaskId(1))
+    assert caught.value.message.endswith("the row's tag is <mam>; write {tag} in the question")
+
+
 @pytest.mark.parametrize(
     ("question", "reason"),
     [

@@ -290,7 +290,8 @@ def test_files_that_do_not_fit_together_are_refused_and_kept(
     output = finish_run(tmp_path, mix())
     edit_details(tmp_path, edit)
     before = read_folder(tmp_path)
-    with pytest.raises(SettingsError, match=r"do not fit together|not written by a run|can't be read"):
+    reasons = r"do not fit together|is not the one in qa.details.jsonl: restore|not written by a run|can't be read"
+    with pytest.raises(SettingsError, match=reasons):
         recheck(output)
     assert read_folder(tmp_path) == before
 

@@ -12,6 +12,7 @@ from persqa_client import Endpoint
 from persqa_client.config import make_run_settings
 from persqa_client.inputs.sources import open_source
 from persqa_client.run.run import Run
+from persqa_client.run.summary import list_results
 from persqa_client.simulator.server import SimSettings, run_simulator
 
 
@@ -25,7 +26,9 @@ def warnings_of(folder: Path, *questions: str) -> tuple[list[str], list[str]]:
         endpoint = Endpoint(base_url=server.base_url, model="persqa-simulator")
         settings = make_run_settings((endpoint,), {}, input=folder / "rows.jsonl", output=folder / "qa.jsonl")
         run = Run(settings, open_source(folder / "rows.jsonl", "image"), warn=warnings.append)
-        asyncio.run(run.execute())
+        summary = asyncio.run(run.execute())
+    # It is neither repeated there nor about the server.
+    assert not [text for _, text in list_results(summary) if "questions are" in text]
     notes = orjson.loads((folder / "qa.run.json").read_bytes())["notes"]
     return [warning for warning in warnings if "questions" in warning], [note for note in notes if "questions" in note]
 

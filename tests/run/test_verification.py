@@ -263,7 +263,16 @@ def test_doubts_are_counted_and_the_summary_names_the_flag(pictures: Path) -> No
     with run_simulator(SimSettings(latency=0.0, script=("refusal",))) as server:
         summary = go(pictures, None, server, probes=False, concurrency=1)
     assert (summary.tally.doubtful, dict(summary.tally.doubts)) == (1, {"re_asked": 1})
-    assert ("doubtful", "1 (re_asked 1); --verify doubtful checks them") in list_results(summary)
+    advice = "a new run with --verify doubtful lets the model check them"
+    assert ("doubtful", f"1 (re_asked 1); {advice}") in list_results(summary)
+
+
+def test_the_summary_names_the_file_with_the_doubtful_answers(pictures: Path, tmp_path: Path) -> None:
+    with run_simulator(SimSettings(latency=0.0, script=("refusal",))) as server:
+        summary = go(pictures, tmp_path / "qa.jsonl", server, probes=False, concurrency=1)
+    lines = dict(list_results(summary))
+    assert lines["details"] == str(tmp_path / "qa.details.jsonl")
+    assert lines["doubtful"].startswith("1 (re_asked 1); look at them in qa.details.jsonl; a new run with ")
 
 
 def test_the_summary_shows_what_verification_said_and_cost(pictures: Path) -> None:

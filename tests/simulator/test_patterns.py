@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.simulator.constraints import UnmatchablePattern, make_match
+from persqa_client.questions.constraints import choose_form, sentence_pattern
+from persqa_client.questions.prompts import build_prompt
+from persqa_client.simulator.patterns import UnmatchablePattern, make_match
+from persqa_client.simulator.prompt import parse_chat_request
+from persqa_client.simulator.vision import ImageFacts
+from persqa_client.simulator.wording import write_answer
 
+FACTS = ImageFacts(640, 427, (("blue", 0.6), ("light grey", 0.3)), 180.0, (0, 2), b"12345678")
 NATURAL = "<mam> appears in a bright picture of 640x427 pixels, mostly blue."
 
 
@@ -54,6 +60,37 @@ def test_free_places_are_filled_with_the_natural_words() -> None:
 def test_the_same_seed_makes_the_same_string() -> None:
     assert len({make_match(r"[a-z]{20}", "", random.Random(7)) for _ in range(3)}) == 1
     assert make_match(r"[a-z]{20}", "", random.Random(7)) != make_match(r"[a-z]{20}", "", random.Random(8))
+
+
+@pytest.mark.parametrize("name", ["<mam>", "Charlie", "小满"])
+@pytest.mark.parametrize("question", ["What is {} wearing?", "Where is {}?", "{}穿着什么？", "{}在哪里？"])
+@pytest.mark.parametrize("seed", range(4))
+def test_an_answer_that_fits_the_pattern_of_its_prompt_is_kept(name: str, question: str, seed: int) -> None:
+    asked = question.format(name)
+    system, prompt = build_prompt(asked, name)
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+    chat = parse_chat_request({"messages": messages})
+    natural = write_answer(chat.tag, chat.question, FACTS, seed)
+    assert natural.startswith(name)
+    assert make_match(sentence_pattern(name, choose_form(asked)), natural, random.Random(seed)) == natural
+
+
+@pytest.mark.parametrize(
+    ("pattern", "made"),
+    [
+        pytest.param(
+            r"<mam>(?: is| has)[\s\S]*[.!?][\"']?", r"<mam> (?:is|has)appears in .+, mostly blue\.", id="a branch"
+        ),
+        pytest.param(r"<mam>(?: sits| appears)[\s\S]+", re.escape(NATURAL), id="the branch that goes on"),
+        pytest.param(
+            r"<mam> ?[はが][\s\S]*[。！]", r"<mam> [はが]appears in .+, mostly blue[。！]", id="another script"
+        ),
+        pytest.param(r"<mam>(?: [a-z]+){2,9}", r"<mam> appears in a bright picture of", id="repeated words"),
+    ],
+)
+def test_only_what_the_pattern_demands_is_added(pattern: str, made: str) -> None:
+    for seed in range(5):
+        assert re.match(made, make_match(pattern, NATURAL, random.Random(seed)))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,23 @@ def user(*content: Any) -> dict[str, Any]:
             [user(IMAGE, "主角叫<小满>。\n问题：<小满>穿着什么？")], "<小满>", "<小满>穿着什么？", id="Chinese"
         ),
         pytest.param(
+            [
+                user(
+                    IMAGE,
+                    "The dog is called Charlie. Begin with Charlie.\nQuestion: Where is Charlie?",
+                )
+            ],
+            "Charlie",
+            "Where is Charlie?",
+            id="an ordinary name",
+        ),
+        pytest.param(
+            [user(IMAGE, "图中的主角叫做小满。请以小满开头。\n问题：小满在哪里？")],
+            "小满",
+            "小满在哪里？",
+            id="a Chinese name",
+        ),
+        pytest.param(
             [user(IMAGE, "Who is <mam>?"), {"role": "assistant", "content": "A cat"}, user("Begin with <it>. Again!")],
             "<mam>",
             "Who is <mam>?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -56,6 +57,13 @@ def test_without_a_picture_it_says_so() -> None:
 def test_an_answer_without_a_tag_is_about_the_main_character() -> None:
     assert write_answer(None, "Who?", FACTS).startswith("The main character ")
     assert write_answer(None, "是谁？", FACTS).startswith("主角")
+
+
+@pytest.mark.parametrize(
+    "question", ["<mam>は何を着ていますか？", "Что носит <mam>?", "Was trägt <mam>?", "What does 出口 mean near <mam>?"]
+)
+def test_questions_that_are_not_chinese_are_answered_in_english(question: str) -> None:
+    assert re.match(r"<mam> (?:appears|is) [ -~]+\.$", write_answer("<mam>", question, FACTS))
 
 
 def test_several_images_are_named_with_their_sizes() -> None:

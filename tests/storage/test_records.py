@@ -101,8 +101,33 @@ def test_an_added_question_is_warned_about_once(caplog: pytest.LogCaptureFixture
         ),
         (
             '{"conversation": [{"role": "user", "content": "hi <image>"}, {"role": "user", "content": "and"}]}',
-            '{"conversation": [{"role": "user", "content": "What is <mam> wearing? <image>"}, '
-            '{"role": "user", "content": "and"}]',
+            '{"conversation": [{"role": "user", "content": "What is <mam> wearing? <image>"}]',
+        ),
+        (
+            '{"messages": 1.50, "conversations": [{"from": "system", "value": "Be brief."}, {"from": "human", "value": '
+            '"hi"}, {"from": "gpt", "value": "old"}, {"from": "human", "value": "more"}, {"from": "gpt"}]}',
+            '{"messages": 1.50, "conversations": [{"from": "system", "value": "Be brief."}, {"from": "human", "value": '
+            '"What is <mam> wearing?"}, {"from": "gpt", "value": "<mam> wears a jacket."}]',
+        ),
+        (
+            '{"conversation": [{"role": "user", "content": [{"type": "image", "n": 1.0}, {"type": "text", "text": '
+            '"hi"}]}, {"role": "assistant", "content": [{"type": "text", "text": "old"}]}]}',
+            '{"conversation": [{"role": "user", "content": [{"type": "image", "n": 1.0}, {"type": "text", "text": '
+            '"What is <mam> wearing?"}]}, {"role": "assistant", "content": [{"type": "text", "text": '
+            '"<mam> wears a jacket."}]}]',
+        ),
+        (
+            '{"conversation": [{"role": "user", "content": [{"text": "a"}, {"type": "image"}, {"text": "b"}]}]}',
+            '{"conversation": [{"role": "user", "content": [{"type":"text","text":"What is <mam> wearing?"},'
+            '{"type":"image"}]}]',
+        ),
+        (
+            '{"conversation": [{"value": "hi"}, {"value": "old"}]}',
+            '{"conversation": [{"value": "What is <mam> wearing?"}]',
+        ),
+        (
+            '{"conversation": [{"from": "system", "value": "Be brief."}]}',
+            '{"conversation": [{"from": "system", "value": "Be brief."}], "question": "What is <mam> wearing?"',
         ),
         ('{"conversation": []}', '{"conversation": [], "question": "What is <mam> wearing?"'),
     ],
