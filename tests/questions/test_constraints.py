@@ -152,16 +152,19 @@ OTHER_START = """<mam>: on the left a lamp; on the right a plant.
 <mam>，右边那位，背着红色的包。
 <mam> 坐在火车靠窗的座位上，窗外是一片金黄的油菜花田。
 <mam> 正抱着一把琵琶，左手按弦，右手轻轻拨动。"""
-# A space before the closing mark, as in French.
-SPACED_CLOSER = (
+# A space before the closing mark, as in French, and the genitive of German, which English lacks.
+OTHER_LANGUAGES = {
     "<mam> lit sur l'écran de son téléphone un message de sa sœur : "
-    "« Désolée, je ne peux pas répondre pour le moment, rappelle-moi ce soir ! »"
-)
-EXCLUDED = {SPACED_CLOSER} | {line.replace(r"\n", "\n") for line in (NO_END + "\n" + OTHER_START).splitlines()}
+    "« Désolée, je ne peux pas répondre pour le moment, rappelle-moi ce soir ! »",
+    "<mam> tient une affiche sur laquelle on peut lire : « Et vous, que feriez-vous à ma place ? »",
+    "<mam>s Schuhe sind dunkelrot und haben weiße Schnürsenkel; <mam>s Socken sind dagegen grau.",
+}
+EXCLUDED = OTHER_LANGUAGES | {line.replace(r"\n", "\n") for line in (NO_END + "\n" + OTHER_START).splitlines()}
 
 
+END_MARK = re.compile(r"[.!?。！？…؟।][\s\"'”’»」』)）]*$")
 # Tables of answers that resemble bad ones on purpose: many have no full stop, or another start.
-RARE_FORMS = ("sentences.jsonl", "phrasings.jsonl")
+RARE_FORMS = ("sentences.jsonl", "phrasings.jsonl", "kinds.jsonl")
 
 
 def honest_answers(paths: Iterable[Path]) -> list[tuple[str, str, str]]:
@@ -188,7 +191,9 @@ def excluded_answers(answers: list[tuple[str, str, str]]) -> set[str]:
 def test_all_other_honest_answers_are_possible() -> None:
     answers = honest_answers(path for path in TABLES.rglob("*.jsonl") if path.name not in RARE_FORMS)
     assert len(answers) > 900
-    assert excluded_answers(answers) <= EXCLUDED
+    # A constrained model adds the full stop that an honest answer may lack.
+    ended = {answer for answer in excluded_answers(answers) if END_MARK.search(answer)}
+    assert ended <= EXCLUDED
     rare = honest_answers(TABLES / name for name in RARE_FORMS)
     assert len(excluded_answers(rare)) < 0.1 * len(rare)
     for line in NO_END.splitlines():
