@@ -170,8 +170,8 @@ class Request:
     known_uuids: frozenset[str] = frozenset()
     # Whether the answer is streamed; the first chunk shows that the server has received the images.
     stream: bool = False
-    # Whether it is about an answer that the row already has. Its reply may be cut off, and it may have no images, so it
-    # does not show whether the endpoint answers rows.
+    # Whether it is about an answer that the row already has. Its reply may be cut off, and it may have no images, so
+    # its failure does not show whether the endpoint answers rows.
     is_verification: bool = False
 
     @property
