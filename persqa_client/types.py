@@ -90,11 +90,36 @@ class Completion:
     reasoning_tokens: int = 0
 
 
+# Codes of rejected answers: of how the completion ended, of the checks, and of the model's verdict.
+ProblemCode = Literal[
+    "about_the_task",
+    "content_filter",
+    "echo",
+    "empty",
+    "loop",
+    "name_leak",
+    "no_image",
+    "no_tag",
+    "not_a_sentence",
+    "not_verified",
+    "only_tag",
+    "placeholder",
+    "pronoun_only",
+    "refusal",
+    "server_residue",
+    "truncated",
+    "unfinished",
+    "unknown_markup",
+    "unknown_tag",
+    "wrong_language",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why an answer is rejected."""
 
-    code: str
+    code: ProblemCode
     message: str  # For users, as a noun phrase: "empty answer".
     variant: str = ""  # Distinguishes problems of one code that have different texts for the model.
     found: str = ""  # The wrong part of the answer, if the model's text quotes it.
