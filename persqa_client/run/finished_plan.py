@@ -78,7 +78,7 @@ class FinishedPlan:
             raise SettingsError(f"row {kept.task_id.row} of the run can't be read: {error}") from error
 
     def judge(self, answers: KeptAnswers) -> Outcome:
-        return judge_answers(answers, self._direct_maker, self._max_tokens)
+        return judge_answers(answers, self._direct_maker, self._max_tokens, self.recipe.verify)
 
 
 def restore_settings(identity: Json, names: Path | None) -> RunSettings:

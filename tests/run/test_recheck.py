@@ -13,7 +13,7 @@ import pytest
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.sources import FileSource
 from persqa_client.run.recheck import recheck
-from persqa_client.types import TaskId
+from persqa_client.types import TaskId, Usage, Verification
 from tests.run.recheck_runs import (
     CHANGED,
     CUP,
@@ -125,6 +125,30 @@ def test_an_answer_that_the_model_denied_stays_rejected(tmp_path: Path) -> None:
     output = finish_run(tmp_path, [denied, better])
     assert not recheck(output).changes
     assert verdicts(tmp_path) == {1: "not_verified", 2: GOOD}
+
+
+YES = Verification("yes", "no", 2, Usage(20, 2))
+
+
+@pytest.mark.parametrize("verify", ["all", "doubtful", "off"])
+def test_a_verdict_holds_for_its_text_only(verify: str, tmp_path: Path) -> None:
+    """Whether the text was altered, another answer is accepted, or one for the first time."""
+    doubtful = "<mam> might be reading."
+    judged = [
+        Judged(((f'"{CUP}"', None),), verification=YES),
+        Judged(((CUP, "loop"), (GOOD, None)), verification=YES),
+        Judged(((CUP, "no_tag"),), "no_tag"),
+        Judged(((f'"{doubtful}"', None),), doubts=("hedged",), verification=YES),
+    ]
+    output = finish_run(tmp_path, judged, verify=verify, details=True)
+    recheck(output)
+    metas = [line["pers_qa_meta"] for line in read_lines(output)]
+    assert [meta["answer"] for meta in metas] == [CUP, CUP, CUP, doubtful]
+    assert [meta["verification"] for meta in metas] == [None] * 4
+    every, some = (["unverified"] if verify in choices else [] for choices in (["all"], ["all", "doubtful"]))
+    assert [meta["doubts"] for meta in metas] == [every, every, every, ["hedged", *some]]
+    counts = json.loads((tmp_path / "qa.run.json").read_bytes())["counts"]
+    assert counts["doubtful"] == (4 if every else 1)
 
 
 def test_a_second_recheck_changes_nothing(tmp_path: Path) -> None:
