@@ -329,3 +329,17 @@ def test_surrogates_are_replaced_again(tmp_path: Path) -> None:
     recheck(output)
     assert verdicts(tmp_path) == {1: CUP}
     assert read_lines(tmp_path / "qa.details.jsonl")[-1]["made_good_by"] == ["constraint", "surrogate"]
+
+
+@pytest.mark.parametrize("name", ["qa.details.jsonl", "qa.failed.jsonl", "qa.jsonl"])
+def test_a_file_that_can_not_be_read_is_named(name: str, tmp_path: Path) -> None:
+    output = finish_run(tmp_path, mix())
+    path = tmp_path / name
+    path.unlink()
+    path.mkdir()
+    run = json.loads((tmp_path / "qa.run.json").read_text())
+    key = {"qa.jsonl": "output", "qa.failed.jsonl": "failed"}.get(name, "details")
+    run["lengths"][key] = path.stat().st_size
+    (tmp_path / "qa.run.json").write_text(json.dumps(run))
+    with pytest.raises(SettingsError, match=rf"{name} can't be read \(Is a directory\)"):
+        recheck(output)
