@@ -31,8 +31,8 @@ HELPERS = ("constraint", "prefill")
 # Problems that were not found in the text, but by asking the model; they stay.
 ASKED_PROBLEMS = {NOT_VERIFIED.code: NOT_VERIFIED}
 
-# Doubts that came from asking the model, which a recheck can't find again.
-ASKED_DOUBTS = frozenset(code for codes in DOUBTS.values() for code in codes)
+# Doubts that come from what the run asked, not from the text.
+RUN_DOUBTS = frozenset(("re_asked", *(code for codes in DOUBTS.values() for code in codes)))
 
 
 def judge_answers(answers: KeptAnswers, maker: TaskMaker, max_tokens: int, verify: VerifyChoice = "off") -> Outcome:
@@ -95,10 +95,15 @@ def accept(
 ) -> Record:
     chosen = raws[number]
     is_same = isinstance(before, Record) and before.answer == text
-    doubts = find_doubts(text, task, chosen.steps, raws[0].problem if number > 0 else None)
     if is_same:
-        doubts += tuple(code for code in before.doubts if code in ASKED_DOUBTS)
-    elif needs_verification(verify, doubts):
+        # How often it was asked, and what the model said of it, is as before.
+        doubts = tuple(code for code in before.doubts if code in RUN_DOUBTS)
+        doubts += find_doubts(text, task, chosen.steps, None)
+        is_re_asked = "re-ask" in before.made_good_by
+    else:
+        doubts = find_doubts(text, task, chosen.steps, raws[0].problem if number > 0 else None)
+        is_re_asked = number > 0 or before.asks > len(raws)
+    if not is_same and needs_verification(verify, doubts):
         doubts += DOUBTS["failed"]
     return Record(
         task_id=before.task_id,
@@ -113,7 +118,7 @@ def accept(
         usage=before.usage,
         attempts=before.attempts,
         asks=before.asks,
-        made_good_by=(*chosen.steps, *(["re-ask"] if number > 0 or before.asks > len(raws) else [])),
+        made_good_by=(*chosen.steps, *(["re-ask"] if is_re_asked else [])),
         refused=before.refused,
         strategy=task.strategy,
         question_id=task.question_id,

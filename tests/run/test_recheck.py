@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from persqa_client import generate
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.sources import FileSource
 from persqa_client.run.recheck import recheck
+from persqa_client.simulator.server import SimSettings, run_simulator
 from persqa_client.types import TaskId, Usage, Verification
 from tests.run.recheck_runs import (
     CHANGED,
@@ -149,6 +152,36 @@ def test_a_verdict_holds_for_its_text_only(verify: str, tmp_path: Path) -> None:
     assert [meta["doubts"] for meta in metas] == [every, every, every, ["hedged", *some]]
     counts = json.loads((tmp_path / "qa.run.json").read_bytes())["counts"]
     assert counts["doubtful"] == (4 if every else 1)
+
+
+def test_the_doubts_of_a_text_that_stays_are_those_of_today(tmp_path: Path) -> None:
+    judged = [
+        Judged((("<mam> might be reading.", None),), verification=YES),
+        Judged(((GOOD, None),), doubts=("hedged", "unverified")),
+        Judged((("A man.", "no_tag"), (GOOD, None)), doubts=("re_asked",)),
+    ]
+    output = finish_run(tmp_path, judged, verify="all", details=True)
+    report = recheck(output)
+    assert report.changes == Counter({("refreshed", ""): 2})
+    metas = [line["pers_qa_meta"] for line in read_lines(output)]
+    assert [meta["doubts"] for meta in metas] == [["hedged"], ["unverified"], ["re_asked"]]
+    assert metas[0]["verification"]["verdict"] == "yes"
+    counts = json.loads((tmp_path / "qa.run.json").read_bytes())["counts"]
+    assert (counts["doubtful"], counts["doubts"]) == (3, {"hedged": 1, "unverified": 1, "re_asked": 1})
+    assert not recheck(output).changes
+
+
+def test_a_run_of_today_is_not_changed(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number in range(12):
+        Image.new("RGB", (32, 32), (20 * number, 90, 90)).save(tmp_path / "pictures" / f"{number}.png")
+    script = ("ok", "refusal", "ok", "no_tag")
+    for name, flags in (("one", {}), ("three", {"questions": 3, "strategy": "surrogate", "verify": "doubtful"})):
+        with run_simulator(SimSettings(latency=0.0, script=script)) as server:
+            url = server.base_url
+            output = tmp_path / f"{name}.jsonl"
+            generate(tmp_path / "pictures", output, base_url=url, model="persqa-simulator", **flags)
+        assert not recheck(output).changes
 
 
 def test_a_second_recheck_changes_nothing(tmp_path: Path) -> None:
