@@ -29,7 +29,7 @@ from persqa_client.types import (
 # Steps that are not made by cleaning and repair.
 HELPERS = ("constraint", "prefill")
 # Problems that were not found in the text, but by asking the model; they stay.
-ASKED_PROBLEMS = {NOT_VERIFIED.code: NOT_VERIFIED}
+ASKED_PROBLEMS: dict[str, Problem] = {NOT_VERIFIED.code: NOT_VERIFIED}
 
 # Doubts that come from what the run asked, not from the text.
 RUN_DOUBTS = frozenset(("re_asked", *(code for codes in DOUBTS.values() for code in codes)))
@@ -94,17 +94,19 @@ def accept(
     before: Outcome, task: Task, text: str, raws: tuple[RawAnswer, ...], number: int, verify: VerifyChoice
 ) -> Record:
     chosen = raws[number]
-    is_same = isinstance(before, Record) and before.answer == text
-    if is_same:
+    verification = None
+    if isinstance(before, Record) and before.answer == text:
         # How often it was asked, and what the model said of it, is as before.
         doubts = tuple(code for code in before.doubts if code in RUN_DOUBTS)
         doubts += find_doubts(text, task, chosen.steps, None)
         is_re_asked = "re-ask" in before.made_good_by
+        verification = before.verification
     else:
         doubts = find_doubts(text, task, chosen.steps, raws[0].problem if number > 0 else None)
         is_re_asked = number > 0 or before.asks > len(raws)
-    if not is_same and needs_verification(verify, doubts):
-        doubts += DOUBTS["failed"]
+        # The model was asked about another text, or not at all.
+        if needs_verification(verify, doubts):
+            doubts += DOUBTS["failed"]
     return Record(
         task_id=before.task_id,
         kind=task.kind,
@@ -125,8 +127,7 @@ def accept(
         category=task.category,
         pictures=before.pictures,
         doubts=doubts,
-        # The model was asked about the text before.
-        verification=before.verification if is_same else None,
+        verification=verification,
         surrogate=task.surrogate,
         raws=raws,
     )

@@ -176,7 +176,11 @@ def test_a_run_of_today_is_not_changed(tmp_path: Path) -> None:
     for number in range(12):
         Image.new("RGB", (32, 32), (20 * number, 90, 90)).save(tmp_path / "pictures" / f"{number}.png")
     script = ("ok", "refusal", "ok", "no_tag")
-    for name, flags in (("one", {}), ("three", {"questions": 3, "strategy": "surrogate", "verify": "doubtful"})):
+    runs: list[tuple[str, dict[str, Any]]] = [
+        ("one", {}),
+        ("three", {"questions": 3, "strategy": "surrogate", "verify": "doubtful"}),
+    ]
+    for name, flags in runs:
         with run_simulator(SimSettings(latency=0.0, script=script)) as server:
             url = server.base_url
             output = tmp_path / f"{name}.jsonl"
