@@ -90,11 +90,36 @@ class Completion:
     reasoning_tokens: int = 0
 
 
+# Codes of rejected answers: of how the completion ended, of the checks, and of the model's verdict.
+ProblemCode = Literal[
+    "about_the_task",
+    "content_filter",
+    "echo",
+    "empty",
+    "loop",
+    "name_leak",
+    "no_image",
+    "no_tag",
+    "not_a_sentence",
+    "not_verified",
+    "only_tag",
+    "placeholder",
+    "pronoun_only",
+    "refusal",
+    "server_residue",
+    "truncated",
+    "unfinished",
+    "unknown_markup",
+    "unknown_tag",
+    "wrong_language",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Why an answer is rejected."""
 
-    code: str
+    code: ProblemCode
     message: str  # For users, as a noun phrase: "empty answer".
     variant: str = ""  # Distinguishes problems of one code that have different texts for the model.
     found: str = ""  # The wrong part of the answer, if the model's text quotes it.
@@ -170,8 +195,8 @@ class Request:
     known_uuids: frozenset[str] = frozenset()
     # Whether the answer is streamed; the first chunk shows that the server has received the images.
     stream: bool = False
-    # Whether it is about an answer that the row already has. Its reply may be cut off, and it may have no images, so it
-    # does not show whether the endpoint answers rows.
+    # Whether it is about an answer that the row already has. Its reply may be cut off, and it may have no images, so
+    # its failure does not show whether the endpoint answers rows.
     is_verification: bool = False
 
     @property

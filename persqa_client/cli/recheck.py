@@ -29,6 +29,7 @@ HEADINGS: dict[ChangeKind, str] = {
     "rejected": "now rejected",
     "altered": "altered",
     "recoded": "other code",
+    "refreshed": "other doubts",
 }
 # What a run of an earlier version did not keep.
 LACKS: dict[Lack, str] = {

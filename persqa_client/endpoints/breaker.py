@@ -131,6 +131,13 @@ class Breaker:
         Rows of a streak are sent once more, because the endpoint may have recovered just before.
         """
         self._answered = request
+        self._settle(number)
+
+    def record_verdict(self, number: int) -> None:
+        """A reply about an answer, which shows that the endpoint answers. A trial does not repeat it."""
+        self._settle(number)
+
+    def _settle(self, number: int) -> None:
         if self._held:
             streaks = self._long_streaks()
             for held in self._held:

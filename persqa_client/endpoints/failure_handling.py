@@ -45,7 +45,16 @@ class FailureHandler:
         self.suspect_limit = SuspectLimit(concurrency_limit)
         self._first_failure = (-1, 0)  # since the latest answer: number of answers, and of requests sent, by then
 
-    def react(self, decision: ErrorDecision, permit: Permit, state: RequestState, *, is_row: bool) -> None:
+    def react(
+        self,
+        decision: ErrorDecision,
+        permit: Permit,
+        state: RequestState,
+        *,
+        is_row: bool,
+        is_verification: bool = False,
+    ) -> None:
+        is_row = is_row and not is_verification
         match decision.action:
             case RetryAction.RETRY:
                 self._record_failure(decision, state)
@@ -69,7 +78,8 @@ class FailureHandler:
                     raise RunStopped(decision.code, decision.message)
                 # Given back if the endpoint refuses the trial as well.
                 state.attempts.add(self._outage.history, state.latest_number)
-                self._breaker.record_failure(decision, state)
+                if not is_verification:
+                    self._breaker.record_failure(decision, state)
             case RetryAction.FAIL:
                 self._outage.record_answer(state.latest_number)
                 if is_row:
@@ -201,6 +211,15 @@ class FailureHandler:
         if is_own and not is_row:
             raise RunStopped(decision.code, decision.message)
         return is_own
+
+    async def is_final(self, decision: ErrorDecision, state: RequestState) -> bool:
+        """Whether a request about an answer has failed for good. Only an outage makes it wait.
+
+        Its failure is not held until another row is answered: all rows in flight may wait for such requests.
+        """
+        if await self._is_unavailable(decision, state):
+            return False
+        return decision.action is not RetryAction.STOP or state.attempts_used >= self._limits.max_attempts
 
     async def is_own_answer(self, reply: Reply, state: RequestState) -> bool:
         """False if the answer is unusable and the endpoint gave such answers to all requests."""

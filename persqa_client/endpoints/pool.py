@@ -161,7 +161,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         try:
             reply = await member.session.complete(request, state)
         except FailedOver:
-            member.failures += state.has_failed_here
+            member.failures += state.has_failed_here and not request.is_verification
             return None
         except RowError:
             member.session.traffic.failed_rows += not request.is_verification

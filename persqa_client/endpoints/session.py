@@ -164,7 +164,11 @@ class Session(AbstractAsyncContextManager["Session"]):
                 # tenacity keeps the error, and the error's traceback keeps tenacity and the images alive: a reference
                 # cycle.
                 error.__traceback__ = None
-                if await self.failures.is_own_failure(error.decision, state, is_row=is_row):
+                if request.is_verification:
+                    is_own = await self.failures.is_final(error.decision, state)
+                else:
+                    is_own = await self.failures.is_own_failure(error.decision, state, is_row=is_row)
+                if is_own:
                     raise make_row_error(error.decision, state) from error
                 if error.decision.action is RetryAction.STOP:
                     # An account refusal, although another request was answered.
@@ -262,7 +266,8 @@ class Session(AbstractAsyncContextManager["Session"]):
                     state.attempts.add(self.outage.history, number)
                 self.outage.record_answer(number)
                 return None
-            self.failures.react(decision, permit, state, is_row=prepared.is_row)
+            is_verification = prepared.request.is_verification
+            self.failures.react(decision, permit, state, is_row=prepared.is_row, is_verification=is_verification)
             # Another request may already have adapted the dialect.
             if decision.action is RetryAction.ADAPT and dialect is profile.dialect:
                 profile.dialect = adapt_dialect(dialect, decision, state)
@@ -276,9 +281,15 @@ class Session(AbstractAsyncContextManager["Session"]):
     def _accept(self, answer: Answer, prepared: PreparedRequest) -> Reply:
         """Raises AttemptError if the request is to be sent again with more room for the answer."""
         completion, profile = answer.completion, prepared.profile
-        is_row = prepared.is_row and not prepared.request.is_verification
-        unusable = None if prepared.request.is_verification else find_unusable(completion)
-        if is_row and unusable is None:
+        is_verification = prepared.request.is_verification
+        is_row = prepared.is_row and not is_verification
+        unusable = find_unusable(completion)
+        if is_verification:
+            # It may be cut off, and without pictures it shows less than a row.
+            if unusable is None and prepared.request.pictures:
+                self.breaker.record_verdict(answer.number)
+            unusable = None
+        elif is_row and unusable is None:
             self.breaker.record_answer(answer.number, prepared.request)
         lacks_room = is_row and has_no_room(completion)
         # Another request may already have raised it.

@@ -9,11 +9,18 @@ from persqa_client.questions.tags import parse_tag
 
 # Training code replaces these by images, or takes them for the end of a turn.
 MARKS = re.compile(r"<(?:image|video|audio)>|<\|[^<>|\n]{1,40}\|>|</?s>|\[/?INST\]", re.IGNORECASE)
+# A request with half of a surrogate pair can't be sent.
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 TAG_LIKE = re.compile(r"</?([^\W\d_][\w.\-]{0,39})>")
 
 
 def check_row_question(question: str, tag: str) -> None:
     """Raises RowError (``bad_question``). Besides the row's own tag, a question may have others."""
+    if not question.isascii() and (half := LONE_SURROGATE.search(question)):
+        code = f"\\u{ord(half[0]):04x}"
+        raise RowError(
+            "bad_question", f"the question has half of a character in it ({code}); write all of it, or nothing"
+        )
     if "<" not in question and "[" not in question:
         return
     if mark := MARKS.search(question):

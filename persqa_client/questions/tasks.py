@@ -65,6 +65,7 @@ class TaskMaker:
     questions: int = 1  # Per row.
     strategy: Strategy = "direct"
     names: tuple[str, ...] = ()  # Real names that answers must not contain.
+    asked_before: bool = False  # Whether the rows' questions were asked by an earlier run, which has checked them.
 
     def task_ids(self, row: Row) -> tuple[TaskId, ...]:
         """One per question; a single one for a row with its own question."""
@@ -82,7 +83,7 @@ class TaskMaker:
             chosen = choose_question(row, task_id.question, seed=self.seed, questions=questions)
             question_id, text = chosen.id, chosen.text
         question = text.replace("{tag}", tag)
-        if row.question is not None:
+        if row.question is not None and not self.asked_before:
             check_row_question(question, tag)
         surrogate = choose_surrogate(question, tag, self.names) if self.strategy == "surrogate" else None
         asked = question if surrogate is None else question.replace(tag, surrogate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, make_run_settings
@@ -34,9 +35,9 @@ class FinishedPlan:
         self.render = self._plan.make_renderer()
         self._max_tokens = settings.sampling.max_tokens
         # Tasks are made without a surrogate, and get the one that was asked about.
-        self._direct_maker = self._plan.make_task_maker("direct")
+        self._direct_maker = replace(self._plan.make_task_maker("direct"), asked_before=True)
         self._lines = WrittenLineReader(
-            self._plan.make_task_maker(members.get("strategy", "direct")),
+            replace(self._plan.make_task_maker(members.get("strategy", "direct")), asked_before=True),
             self.recipe.output_key,
             answer_only=self.recipe.output_style == "answer",
             has_meta=self.recipe.details,
@@ -77,7 +78,7 @@ class FinishedPlan:
             raise SettingsError(f"row {kept.task_id.row} of the run can't be read: {error}") from error
 
     def judge(self, answers: KeptAnswers) -> Outcome:
-        return judge_answers(answers, self._direct_maker, self._max_tokens)
+        return judge_answers(answers, self._direct_maker, self._max_tokens, self.recipe.verify)
 
 
 def restore_settings(identity: Json, names: Path | None) -> RunSettings:

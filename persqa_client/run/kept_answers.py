@@ -7,24 +7,18 @@ last rejected text, and the raw text of an accepted answer if the run had ``--de
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from persqa_client.answers.parse import SENTENCE_END
 from persqa_client.jsonl import cut_last_member, load_object
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.storage.details import outcome_from_details
 from persqa_client.storage.finished import KeptQuestion
-from persqa_client.types import AskedTask, Failure, Json, Outcome, RawAnswer, Record, Row, Task, TaskId
+from persqa_client.types import AskedTask, Failure, Json, Outcome, ProblemCode, RawAnswer, Record, Row, Task, TaskId
 
 # What is missing of a question: the raw text of an accepted answer, earlier rejected answers, or what a check needs.
 Lack = Literal["raw", "earlier", "question", "ending"]
-# Codes of rejected answers in versions without details.
-ANSWER_CODES = frozenset(
-    (
-        *("empty", "refusal", "pronoun_only", "no_tag", "only_tag", "echo", "placeholder", "unknown_markup"),
-        *("unknown_tag", "loop", "wrong_language", "name_leak", "truncated", "content_filter", "unfinished"),
-    )
-)
+ANSWER_CODES = frozenset(get_args(ProblemCode))
 # Of these, the codes that depend on how the answer ended, which was not kept.
 ENDING_CODES = frozenset(("truncated", "content_filter", "unfinished"))
 

@@ -127,6 +127,9 @@ class Pipeline:
             answer = parse_answer(reply.completion, task)
             max_tokens = request.max_tokens or self.max_tokens
             problem = check_answer(reply.completion, answer, task, max_tokens)
+            if reply.source is not None:
+                # Of the checks alone: a verdict on an answer is no evidence that the endpoint is bad.
+                reply.source.judge(problem.code if problem else None)
             if problem is None:
                 cost.doubts = find_doubts(answer.text, task, answer.steps, cost.refused)
                 if needs_verification(self.verify, cost.doubts):
@@ -137,8 +140,6 @@ class Pipeline:
                     problem = NOT_VERIFIED if verification.verdict == "no" else None
             cost.raws.append(keep_raw(reply, answer, problem, max_tokens, request.seed))
             cost.pictures = self._describe_pictures(reply.pictures or images)
-            if reply.source is not None:
-                reply.source.judge(problem.code if problem else None)
             if problem is None:
                 return make_record(task, answer, reply, cost)
             cost.refused = cost.refused or problem.code

@@ -19,8 +19,8 @@ from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 from persqa_client.types import Failure, Outcome, Record, Row, TaskId
 
-# Of a question: its answer is accepted or rejected now, its accepted text or its code is another one.
-ChangeKind = Literal["accepted", "rejected", "altered", "recoded"]
+# Of a question: its answer is accepted or rejected now, its accepted text, its code, or its doubts or steps are others.
+ChangeKind = Literal["accepted", "rejected", "altered", "recoded", "refreshed"]
 # Examples per kind and code.
 MAX_EXAMPLES = 3
 
@@ -33,7 +33,7 @@ class Change(NamedTuple):
 
     @property
     def code(self) -> str:
-        return {"accepted": self.before, "rejected": self.after, "altered": ""}.get(
+        return {"accepted": self.before, "rejected": self.after, "altered": "", "refreshed": ""}.get(
             self.kind, f"{self.before} → {self.after}"
         )
 
@@ -95,6 +95,8 @@ def judge_question(
         report.lacks[answers.lack] += 1
     after = plan.judge(answers)
     change = compare_outcomes(answers.outcome, after)
+    if change is None and answers.lack is None and has_other_doubts(answers.outcome, after):
+        change = Change("refreshed", "", "")
     if change is None:
         if files is not None:
             files.keep(kept)
@@ -116,6 +118,12 @@ def compare_outcomes(before: Outcome, after: Outcome) -> Change | None:
     if isinstance(after, Record):
         return Change("accepted", before.code, "")
     return Change("recoded", before.code, after.code) if before.code != after.code else None
+
+
+def has_other_doubts(before: Outcome, after: Outcome) -> bool:
+    if not isinstance(before, Record) or not isinstance(after, Record):
+        return False
+    return {*before.doubts} != {*after.doubts} or {*before.made_good_by} != {*after.made_good_by}
 
 
 def iter_questions(results: FinishedResults, plan: FinishedPlan) -> Iterator[tuple[KeptQuestion, Row | None]]:

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from persqa_client.answers.doubts import find_doubts
 from persqa_client.answers.parse import check_answer, parse_answer
+from persqa_client.config import VerifyChoice
 from persqa_client.questions.prompts import build_prompt
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.kept_answers import KeptAnswers
 from persqa_client.run.pipeline import Cost, make_answer_failure
-from persqa_client.run.verification import DOUBTS
+from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, needs_verification
 from persqa_client.types import (
     AskedTask,
     Completion,
@@ -28,15 +29,17 @@ from persqa_client.types import (
 # Steps that are not made by cleaning and repair.
 HELPERS = ("constraint", "prefill")
 # Problems that were not found in the text, but by asking the model; they stay.
-ASKED_PROBLEMS = {
-    "not_verified": Problem("not_verified", "the model says that it is not right, when asked about it with the picture")
-}
+ASKED_PROBLEMS: dict[str, Problem] = {NOT_VERIFIED.code: NOT_VERIFIED}
+
+# Doubts that come from what the run asked, not from the text.
+RUN_DOUBTS = frozenset(("re_asked", *(code for codes in DOUBTS.values() for code in codes)))
 
 
-def judge_answers(answers: KeptAnswers, maker: TaskMaker, max_tokens: int) -> Outcome:
+def judge_answers(answers: KeptAnswers, maker: TaskMaker, max_tokens: int, verify: VerifyChoice = "off") -> Outcome:
     """The outcome of the first answer that passes, or a failure with the problem of the last one.
 
-    ``maker`` makes tasks without a surrogate; ``max_tokens`` is the limit of answers that were kept without theirs.
+    ``maker`` makes tasks without a surrogate; ``max_tokens`` is the limit of answers that were kept without theirs;
+    ``verify`` says which answers the run asked the model about.
     """
     if answers.task is None or not answers.raws:
         return answers.outcome
@@ -53,7 +56,7 @@ def judge_answers(answers: KeptAnswers, maker: TaskMaker, max_tokens: int) -> Ou
         judged.append(raw._replace(problem=code, steps=(*helpers, *answer.steps)))
         if problem is None:
             raws = (*judged, *answers.raws[number + 1 :])
-            return accept(answers.outcome, task, answer.text, raws, number)
+            return accept(answers.outcome, task, answer.text, raws, number, verify)
     assert problem is not None
     return reject(answers.outcome, task, problem, tuple(judged))
 
@@ -87,8 +90,23 @@ def rebuild_task(maker: TaskMaker, task_id: TaskId, asked: AskedTask) -> Task:
     return replace(task, system=system, prompt=prompt)
 
 
-def accept(before: Outcome, task: Task, text: str, raws: tuple[RawAnswer, ...], number: int) -> Record:
+def accept(
+    before: Outcome, task: Task, text: str, raws: tuple[RawAnswer, ...], number: int, verify: VerifyChoice
+) -> Record:
     chosen = raws[number]
+    verification = None
+    if isinstance(before, Record) and before.answer == text:
+        # How often it was asked, and what the model said of it, is as before.
+        doubts = tuple(code for code in before.doubts if code in RUN_DOUBTS)
+        doubts += find_doubts(text, task, chosen.steps, None)
+        is_re_asked = "re-ask" in before.made_good_by
+        verification = before.verification
+    else:
+        doubts = find_doubts(text, task, chosen.steps, raws[0].problem if number > 0 else None)
+        is_re_asked = number > 0 or before.asks > len(raws)
+        # The model was asked about another text, or not at all.
+        if needs_verification(verify, doubts):
+            doubts += DOUBTS["failed"]
     return Record(
         task_id=before.task_id,
         kind=task.kind,
@@ -102,26 +120,17 @@ def accept(before: Outcome, task: Task, text: str, raws: tuple[RawAnswer, ...], 
         usage=before.usage,
         attempts=before.attempts,
         asks=before.asks,
-        made_good_by=(*chosen.steps, *(["re-ask"] if number > 0 or before.asks > len(raws) else [])),
+        made_good_by=(*chosen.steps, *(["re-ask"] if is_re_asked else [])),
         refused=before.refused,
         strategy=task.strategy,
         question_id=task.question_id,
         category=task.category,
         pictures=before.pictures,
-        doubts=find_doubts_again(before, task, text, chosen.steps, refused=raws[0].problem if number > 0 else None),
-        verification=before.verification,
+        doubts=doubts,
+        verification=verification,
         surrogate=task.surrogate,
         raws=raws,
     )
-
-
-def find_doubts_again(
-    before: Outcome, task: Task, text: str, steps: tuple[str, ...], refused: str | None
-) -> tuple[str, ...]:
-    """The doubts of today, and those that came from asking the model, which a recheck can't find again."""
-    asked = {code for codes in DOUBTS.values() for code in codes}
-    kept = tuple(code for code in before.doubts if code in asked) if isinstance(before, Record) else ()
-    return find_doubts(text, task, steps, refused) + kept
 
 
 def reject(before: Outcome, task: Task, problem: Problem, raws: tuple[RawAnswer, ...]) -> Failure:

@@ -9,7 +9,7 @@ from persqa_client.answers.clean import remove_thinking
 from persqa_client.answers.parse import Answer
 from persqa_client.config import VerifyChoice
 from persqa_client.endpoints.profile import Reply
-from persqa_client.errors import RowError
+from persqa_client.errors import Interrupted, RowError, RunStopped
 from persqa_client.questions.verification import build_verification_prompt, read_verdict
 from persqa_client.types import AnswerVerdict, Completion, EncodedImage, Problem, Request, Task, Verification
 
@@ -29,9 +29,9 @@ def needs_verification(choice: VerifyChoice, doubts: tuple[str, ...]) -> bool:
 async def verify_answer(
     ask: Ask, task: Task, answer: Answer, reply: Reply, images: tuple[EncodedImage, ...]
 ) -> Verification:
-    """Raises RunStopped and Interrupted; the row is then asked again by the next run.
+    """``reply`` is the one that the answer came with.
 
-    ``reply`` is the one that the answer came with. A request that fails for good leaves the answer as it is.
+    A request that fails for good, or that the run's stop interrupts, leaves the answer as it is.
     """
     request = make_request(task, answer, reply.completion, images)
     verification = await ask_verdict(ask, request, task)
@@ -55,6 +55,9 @@ async def ask_verdict(ask: Ask, request: Request, task: Task) -> Verification:
         reply = await ask(request)
     except RowError as error:
         return Verification("failed", requests=error.attempts)
+    except (RunStopped, Interrupted):
+        # The answer has been paid for. If every request fails, that of the next row stops the run.
+        return Verification("failed")
     completion = reply.completion
     verdict = "unreadable" if completion.refusal else read_verdict(remove_thinking(completion.text, task))
     return Verification(verdict, requests=reply.attempts, usage=completion.usage)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -81,6 +81,13 @@ class Checkpoint:
     def final_lengths(self) -> FileLengths:
         kept = self.before.lengths.details if self.before is not None else 0
         return self.lengths._replace(details=kept + self.lengths.details)
+
+    def without_finished_details(self) -> Checkpoint:
+        """The same, if the finished details that a retry or a recheck extends are missing."""
+        if self.before is None or not self.before.lengths.details:
+            return self
+        lengths, done = (one._replace(details=0) for one in (self.before.lengths, self.before.done))
+        return replace(self, before=replace(self.before, lengths=lengths, done=done))
 
     def to_finished_run(self) -> FinishedRun:
         counts = self.tally or Tally().to_json()

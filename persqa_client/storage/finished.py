@@ -82,7 +82,7 @@ class FinishedResults:
         """``tasks``: those of the input, needed without all details."""
         details = DetailsCursor(self.details.read() if self.details is not None else iter(()))
         with ExitStack() as stack:
-            output = stack.enter_context(self.files.output.open("rb"))
+            output = stack.enter_context(open_file(self.files.output))
             failed = FailedLines(self.files, stack)
             for task_id in details.task_ids() if tasks is None else tasks:
                 is_failed = failed.task_id == task_id
@@ -110,12 +110,21 @@ class FinishedResults:
         self._lock.release()
 
 
+def open_file(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise SettingsError(
+            f"{path} can't be read ({error.strerror or error}): make it readable, or move it"
+        ) from error
+
+
 class FailedLines:
     def __init__(self, files: RunFiles, stack: ExitStack) -> None:
         self._path = files.failed
         self._file: BinaryIO | None = None
         if files.failed.exists():
-            self._file = stack.enter_context(files.failed.open("rb"))
+            self._file = stack.enter_context(open_file(files.failed))
         self.task_id: TaskId | None = None
         self._read_next()
 
@@ -153,7 +162,7 @@ class DetailsIndex:
         self.lines = 0
         start = offset = 0
         previous = TaskId(0)
-        with path.open("rb") as file:
+        with open_file(path) as file:
             for line in file:
                 task_id = parse_place(path, line)
                 if task_id <= previous:
@@ -180,7 +189,7 @@ class DetailsIndex:
         return groupby(heapq.merge(*segments, key=itemgetter(0)), key=itemgetter(0))
 
     def _read_segment(self, segment: Segment) -> Iterator[PlacedLine]:
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
             offset = file.seek(segment.start)
             while offset < segment.end:
                 line = file.readline()

@@ -245,7 +245,7 @@ class Ledger:
             check_results_unchanged(self.files, read_run_file(self.files))
             self._sealed = writer.seal(run)
             self._writer, self._seconds = None, self._sealed.seconds
-        complete_finish(self.files, self._sealed)
+        self._sealed = complete_finish(self.files, self._sealed)
         self._set_finished(self._sealed.to_finished_run())
 
     def reopen(self) -> None:

@@ -162,8 +162,9 @@ def outcome_from_json(data: Json) -> Outcome:
         fields = dict(data)
         fields["task_id"] = TaskId(fields.pop("row"), fields.pop("question_number"))
         fields["usage"] = Usage(*fields.pop("usage"))
-        if "verification" in fields:
-            fields["verification"] = verification_from_json(fields["verification"])
+        # The details of an output line have null for none.
+        if (verification := fields.get("verification")) is not None:
+            fields["verification"] = verification_from_json(verification)
         fields["pictures"] = tuple(SentPicture(*picture) for picture in fields.get("pictures", ()))
         fields["raws"] = tuple(_raw_answer_from_json(raw) for raw in fields.get("raws", ()))
         if "code" in fields:

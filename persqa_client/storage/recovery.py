@@ -21,6 +21,7 @@ from persqa_client.storage.checkpoint import (
     foreign_file_error,
     read_checkpoint,
     read_run_file,
+    write_checkpoint,
     write_run_file,
 )
 from persqa_client.storage.durable import (
@@ -62,6 +63,9 @@ def find_runs(files: RunFiles) -> FoundRuns:
     Raises SettingsError for a foreign file.
     """
     checkpoint = read_checkpoint(files)
+    # Of a process that was killed while it replaced the file.
+    for path in (files.checkpoint, files.run):
+        remove_if_present(temporary_path(path))
     if checkpoint is not None and checkpoint.phase == "finishing":
         complete_finish(files, checkpoint)
         checkpoint = None
@@ -74,18 +78,28 @@ def find_runs(files: RunFiles) -> FoundRuns:
     finished = read_run_file(files)
     check_results_unchanged(files, finished)
     _check_partials(files, checkpoint)
-    return FoundRuns(checkpoint, _without_missing_details(files, finished))
+    return _without_missing_details(files, FoundRuns(checkpoint, finished))
 
 
-def _without_missing_details(files: RunFiles, finished: FinishedRun | None) -> FinishedRun | None:
+def _without_missing_details(files: RunFiles, found: FoundRuns) -> FoundRuns:
     """Details may be removed to save space. Those of later questions begin a new file."""
-    if finished is None or get_file_size(files.details) is not None:
-        return finished
-    return replace(finished, lengths=finished.lengths._replace(details=0))
+    unfinished, finished = found.unfinished, found.finished
+    if unfinished is not None and get_file_size(files.details_partial) is None:
+        unfinished = replace(unfinished, lengths=unfinished.lengths._replace(details=0))
+    if get_file_size(files.details) is None:
+        unfinished = unfinished.without_finished_details() if unfinished is not None else None
+        if finished is not None:
+            finished = replace(finished, lengths=finished.lengths._replace(details=0))
+    return FoundRuns(unfinished, finished)
 
 
-def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> None:
-    """The last steps of a run. Can be repeated after a crash."""
+def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint:
+    """The last steps of a run. Can be repeated after a crash. Returns what was completed."""
+    if get_file_size(files.details) is None and get_file_size(files.details_partial) is not None:
+        shortened = checkpoint.without_finished_details()
+        if shortened is not checkpoint:
+            # Written first: after a crash, the new file must not be taken for a part of the missing one.
+            write_checkpoint(files, checkpoint := shortened)
     if checkpoint.lengths.failed:
         move_if_present(files.failed_partial, files.failed)
     else:
@@ -99,6 +113,7 @@ def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> None:
     for path in (temporary_path(files.run), temporary_path(files.checkpoint), files.checkpoint):
         remove_if_present(path)
     sync_folder(files.output.parent)
+    return checkpoint
 
 
 def _finish_details(files: RunFiles, checkpoint: Checkpoint) -> None:
@@ -195,7 +210,6 @@ def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
         expected = {
             files.partial: found.unfinished.lengths.output,
             files.failed_partial: found.unfinished.lengths.failed,
-            files.details_partial: found.unfinished.lengths.details,
         }
     elif found.finished is not None:
         expected = {files.output: 1, files.failed: found.finished.lengths.failed}
@@ -246,7 +260,8 @@ class PreviousResults:
             (files.failed, self.lengths.failed or None),
             (files.details, self.lengths.details or None),
         ):
-            if get_file_size(path) != length:
+            size = get_file_size(path)
+            if size != length and not (path == files.details and size is None):
                 raise SettingsError(
                     f"{path} has changed since the run finished, so its failed rows can't be asked again: "
                     "restore the file, or choose another -o"

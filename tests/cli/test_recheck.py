@@ -61,6 +61,7 @@ def test_the_report_says_what_moved_with_examples(tmp_path: Path) -> None:
         "other code    1",
         "  loop → no_tag 1",
         '    line 15: "A man."',
+        "other doubts  0",
         "answered      6",
         "failed        7",
     ]

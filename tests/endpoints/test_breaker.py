@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from persqa_client.config import Endpoint, Limits
-from persqa_client.endpoints.breaker import MAX_STREAK, failure_kind, find_unusable
+from persqa_client.endpoints.breaker import MAX_STREAK, failure_kind, find_unusable, plain_request
 from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import PersQAError, RowError, RunStopped
@@ -300,3 +300,38 @@ async def test_a_verdict_that_is_cut_off_is_a_reply() -> None:
                 assert (await session.complete(request)).attempts == 1
             assert session.profile.initial_max_tokens is None
     assert server.seen == [1, 2]
+
+
+@pytest.mark.parametrize("status", [400, 401, 500])
+async def test_failed_verdicts_are_not_held_and_cause_no_trial(status: int) -> None:
+    """Rows that all wait for their verdicts answer nothing that would settle the failures."""
+    server = Server(lambda row: refused(status, "Not this.") if row else good())
+    limits = Limits(concurrency=8, max_attempts=2)
+    async with serve_handler(server.handle) as url:
+        endpoint = Endpoint(base_url=f"{url}/v1", model="m")
+        session = Session(endpoint, limits=limits, backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF)
+        async with session, asyncio.timeout(TEST_TIMEOUT):
+            await session.complete(Request("s", (), "row 0", seed=1))
+            verdicts = (Request("s", (), f"row {number}", seed=1, is_verification=True) for number in range(1, 30))
+            ends = await asyncio.gather(*map(session.complete, verdicts), return_exceptions=True)
+    assert [end.attempts for end in ends if isinstance(end, RowError)] == [1 if status == 400 else 2] * 29
+    assert sorted(row or 0 for row in server.seen) == [0, *sorted([*range(1, 30)] * (1 if status == 400 else 2))]
+
+
+@pytest.mark.parametrize("has_picture", [True, False])
+async def test_a_good_verdict_about_the_pictures_is_an_answer_of_the_endpoint(has_picture: bool) -> None:
+    server = Server(lambda row: good())
+    pictures = plain_request().pictures if has_picture else ()
+    async with (
+        serve_handler(server.handle) as url,
+        Session(Endpoint(base_url=f"{url}/v1", model="m")) as session,
+        asyncio.timeout(TEST_TIMEOUT),
+    ):
+        late = ErrorDecision(RetryAction.FAIL, "rejected", "Denied.", status=400, raw="Denied.")
+        is_own = asyncio.create_task(session.breaker.is_own(late, None, retried=False))
+        await asyncio.sleep(0)
+        await session.complete(Request("s", pictures, "row 1", seed=1, is_verification=True))
+        await asyncio.sleep(0)
+        assert is_own.done() is has_picture
+        is_own.cancel()
+    assert server.seen == [1]

@@ -128,6 +128,7 @@ def test_a_name_that_can_not_be_the_tag_is_not_suggested(other: str) -> None:
             'the row\'s tag is <mam>; write {tag} in the question, or give the row the field "tag": "bo"',
         ),
         ("What is </mam> doing?", "the row's tag is <mam>"),
+        ("What is <mam> doing \ud83d?", "has half of a character in it (\\ud83d)"),
     ],
 )
 def test_a_row_with_a_bad_question_fails(question: str, reason: str) -> None:
@@ -135,6 +136,8 @@ def test_a_row_with_a_bad_question_fails(question: str, reason: str) -> None:
         make_maker().make_task(row(question=question), TaskId(1))
     assert caught.value.code == "bad_question"
     assert reason in caught.value.message
+    # The question of an earlier run is data.
+    assert make_maker(asked_before=True).make_task(row(question=question), TaskId(1)).question
 
 
 @pytest.mark.parametrize(

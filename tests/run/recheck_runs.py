@@ -24,6 +24,7 @@ from persqa_client.types import (
     Row,
     TaskId,
     Usage,
+    Verification,
 )
 
 QUESTION = "What does <mam> do?"
@@ -41,6 +42,8 @@ class Judged:
     text: str | None = None
     stage: str = "answer"
     finish_reason: str = "stop"
+    doubts: tuple[str, ...] = ()
+    verification: Verification | None = None
 
     def to_outcome(self, task_id: TaskId) -> Outcome:
         raws = tuple(
@@ -49,6 +52,7 @@ class Judged:
         )
         shared: dict[str, Any] = {"usage": Usage(10 * len(raws), 2 * len(raws)), "attempts": len(raws)}
         shared |= {"asks": len(raws), "refused": raws[0].problem if raws else None, "raws": raws}
+        shared["verification"] = self.verification
         if self.code is not None:
             task = None if self.stage == "input" else AskedTask("attribute", "<mam>", QUESTION, 3, category="human")
             raw = raws[-1].text if raws else None
@@ -60,6 +64,7 @@ class Judged:
             *(task_id, "attribute", "<mam>", QUESTION, text, self.raws[-1][0], 3, "m", "stop"),
             made_good_by=steps,
             category="human",
+            doubts=self.doubts,
             **shared,
         )
 

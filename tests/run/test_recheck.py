@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from persqa_client import generate
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.sources import FileSource
 from persqa_client.run.recheck import recheck
-from persqa_client.types import TaskId
+from persqa_client.simulator.server import SimSettings, run_simulator
+from persqa_client.types import TaskId, Usage, Verification
 from tests.run.recheck_runs import (
     CHANGED,
     CUP,
@@ -125,6 +128,64 @@ def test_an_answer_that_the_model_denied_stays_rejected(tmp_path: Path) -> None:
     output = finish_run(tmp_path, [denied, better])
     assert not recheck(output).changes
     assert verdicts(tmp_path) == {1: "not_verified", 2: GOOD}
+
+
+YES = Verification("yes", "no", 2, Usage(20, 2))
+
+
+@pytest.mark.parametrize("verify", ["all", "doubtful", "off"])
+def test_a_verdict_holds_for_its_text_only(verify: str, tmp_path: Path) -> None:
+    """Whether the text was altered, another answer is accepted, or one for the first time."""
+    doubtful = "<mam> might be reading."
+    judged = [
+        Judged(((f'"{CUP}"', None),), verification=YES),
+        Judged(((CUP, "loop"), (GOOD, None)), verification=YES),
+        Judged(((CUP, "no_tag"),), "no_tag"),
+        Judged(((f'"{doubtful}"', None),), doubts=("hedged",), verification=YES),
+    ]
+    output = finish_run(tmp_path, judged, verify=verify, details=True)
+    recheck(output)
+    metas = [line["pers_qa_meta"] for line in read_lines(output)]
+    assert [meta["answer"] for meta in metas] == [CUP, CUP, CUP, doubtful]
+    assert [meta["verification"] for meta in metas] == [None] * 4
+    every, some = (["unverified"] if verify in choices else [] for choices in (["all"], ["all", "doubtful"]))
+    assert [meta["doubts"] for meta in metas] == [every, every, every, ["hedged", *some]]
+    counts = json.loads((tmp_path / "qa.run.json").read_bytes())["counts"]
+    assert counts["doubtful"] == (4 if every else 1)
+
+
+def test_the_doubts_of_a_text_that_stays_are_those_of_today(tmp_path: Path) -> None:
+    judged = [
+        Judged((("<mam> might be reading.", None),), verification=YES),
+        Judged(((GOOD, None),), doubts=("hedged", "unverified")),
+        Judged((("A man.", "no_tag"), (GOOD, None)), doubts=("re_asked",)),
+    ]
+    output = finish_run(tmp_path, judged, verify="all", details=True)
+    report = recheck(output)
+    assert report.changes == Counter({("refreshed", ""): 2})
+    metas = [line["pers_qa_meta"] for line in read_lines(output)]
+    assert [meta["doubts"] for meta in metas] == [["hedged"], ["unverified"], ["re_asked"]]
+    assert metas[0]["verification"]["verdict"] == "yes"
+    counts = json.loads((tmp_path / "qa.run.json").read_bytes())["counts"]
+    assert (counts["doubtful"], counts["doubts"]) == (3, {"hedged": 1, "unverified": 1, "re_asked": 1})
+    assert not recheck(output).changes
+
+
+def test_a_run_of_today_is_not_changed(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for number in range(12):
+        Image.new("RGB", (32, 32), (20 * number, 90, 90)).save(tmp_path / "pictures" / f"{number}.png")
+    script = ("ok", "refusal", "ok", "no_tag")
+    runs: list[tuple[str, dict[str, Any]]] = [
+        ("one", {}),
+        ("three", {"questions": 3, "strategy": "surrogate", "verify": "doubtful"}),
+    ]
+    for name, flags in runs:
+        with run_simulator(SimSettings(latency=0.0, script=script)) as server:
+            url = server.base_url
+            output = tmp_path / f"{name}.jsonl"
+            generate(tmp_path / "pictures", output, base_url=url, model="persqa-simulator", **flags)
+        assert not recheck(output).changes
 
 
 def test_a_second_recheck_changes_nothing(tmp_path: Path) -> None:
@@ -306,3 +367,17 @@ def test_surrogates_are_replaced_again(tmp_path: Path) -> None:
     recheck(output)
     assert verdicts(tmp_path) == {1: CUP}
     assert read_lines(tmp_path / "qa.details.jsonl")[-1]["made_good_by"] == ["constraint", "surrogate"]
+
+
+@pytest.mark.parametrize("name", ["qa.details.jsonl", "qa.failed.jsonl", "qa.jsonl"])
+def test_a_file_that_can_not_be_read_is_named(name: str, tmp_path: Path) -> None:
+    output = finish_run(tmp_path, mix())
+    path = tmp_path / name
+    path.unlink()
+    path.mkdir()
+    run = json.loads((tmp_path / "qa.run.json").read_text())
+    key = {"qa.jsonl": "output", "qa.failed.jsonl": "failed"}.get(name, "details")
+    run["lengths"][key] = path.stat().st_size
+    (tmp_path / "qa.run.json").write_text(json.dumps(run))
+    with pytest.raises(SettingsError, match=rf"{name} can't be read \(Is a directory\)"):
+        recheck(output)

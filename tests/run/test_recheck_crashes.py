@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -53,8 +54,8 @@ def test_a_recheck_killed_at_any_moment_ends_in_the_same_files(tmp_path: Path) -
 
 
 def read_results(folder: Path) -> dict[str, bytes]:
-    """All files, without what is left of a file that was not renamed."""
-    return {name: data for name, data in read_folder(folder).items() if not name.endswith((".tmp", ".lock"))}
+    """All files besides the lock."""
+    return {name: data for name, data in read_folder(folder).items() if not name.endswith(".lock")}
 
 
 KILLED = """
@@ -85,3 +86,20 @@ def test_a_killed_process_leaves_the_lock_to_the_next(calls: int, tmp_path: Path
     after, expected = (read_results(tmp_path / name) for name in ("killed", "whole"))
     del after["qa.run.json"], expected["qa.run.json"]  # the paths of the input differ
     assert after == expected
+
+
+def test_a_recheck_that_was_killed_in_its_finish_needs_no_details_afterwards(tmp_path: Path) -> None:
+    """They may be removed at any moment. Those that were not yet added begin a new file."""
+    finish_run(tmp_path / "whole", mix())
+    history = record_history(tmp_path / "whole", lambda folder: recheck(folder / "qa.jsonl"))
+    for folder in history.restore_all(tmp_path / "copies"):
+        (folder / "qa.details.jsonl").unlink()
+        recheck(folder / "qa.jsonl")
+        found = read_folder(folder)
+        assert not any(name.endswith((".tmp", ".partial", ".checkpoint")) for name in found), folder.name
+        assert sum(found[name].count(b"\n") for name in ("qa.jsonl", "qa.failed.jsonl")) == 13
+        lengths = json.loads(found["qa.run.json"])["lengths"]
+        # Of a run that had none to add, the length of the removed ones stays.
+        assert "qa.details.jsonl" not in found or lengths["details"] == len(found["qa.details.jsonl"])
+        assert recheck(folder / "qa.jsonl").questions == 13
+        shutil.rmtree(folder)

@@ -6,14 +6,16 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from persqa_client.errors import SettingsError
 from persqa_client.run.recheck import recheck
+from persqa_client.types import ProblemCode
 from tests.goldens.killed import RUNS
-from tests.run.recheck_runs import finish_run, mix
-from tests.run.test_recheck import read_lines
+from tests.run.recheck_runs import GOOD, QUESTION, Judged, finish_run, mix
+from tests.run.test_recheck import edit_details, read_lines, verdicts
 from tests.storage.scenario import read_folder
 
 
@@ -92,3 +94,34 @@ def test_details_that_were_removed_leave_the_written_texts(tmp_path: Path) -> No
     assert report.lacks["raw"] > 0
     assert report.changes["rejected", "only_tag"] == 1
     assert not recheck(output).changes
+
+
+def test_the_details_in_the_output_are_enough_for_accepted_answers(tmp_path: Path) -> None:
+    output = finish_run(tmp_path, mix(), details=True)
+    (tmp_path / "qa.details.jsonl").unlink()
+    report = recheck(output)
+    assert report.lacks["raw"] == 0
+    assert report.changes["rejected", "only_tag"] == 1
+
+
+@pytest.mark.parametrize("question", [f"<image>\n{QUESTION}", "What <|pipe|> does <mam> do?", "What does <bob> do?"])
+def test_questions_that_were_asked_are_not_checked_again(question: str, tmp_path: Path) -> None:
+    """Today no row may bring them; a bank always may."""
+    output = finish_run(tmp_path / "row", [Judged((("<mam>", None),))], row={"question": question})
+    (tmp_path / "row" / "qa.details.jsonl").unlink()
+    assert recheck(output).changes == Counter({("rejected", "only_tag"): 1})
+    output = finish_run(tmp_path / "bank", [Judged((("<mam>", None),))])
+    old, new = json.dumps(QUESTION).encode(), json.dumps(question).encode()
+    edit_details(tmp_path / "bank", lambda lines: [line.replace(old, new) for line in lines])
+    assert recheck(output).changes == Counter({("rejected", "only_tag"): 1})
+
+
+def test_all_codes_of_rejected_answers_are_known(tmp_path: Path) -> None:
+    """Those that only the model or the end of the answer can tell stay; each of the others is judged again."""
+    codes = get_args(ProblemCode)
+    output = finish_run(tmp_path, [Judged(((GOOD, code),), code) for code in codes])
+    (tmp_path / "qa.details.jsonl").unlink()
+    recheck(output)
+    stays = {"content_filter", "not_verified", "truncated", "unfinished"}
+    assert [*verdicts(tmp_path).values()].count(GOOD) == len(codes) - len(stays)
+    assert {code for code in verdicts(tmp_path).values() if code != GOOD} == stays

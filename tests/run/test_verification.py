@@ -132,9 +132,20 @@ async def test_an_answer_stays_if_its_verification_fails_for_good() -> None:
 
 
 @pytest.mark.parametrize("stop", [RunStopped("server_away", "Away."), Interrupted()])
-async def test_a_row_is_asked_again_by_the_next_run_if_the_run_stops_meanwhile(stop: Exception) -> None:
-    with pytest.raises(type(stop)):
-        await answer(FakeCompleter([GOOD, stop]))
+async def test_an_answer_stays_if_the_run_stops_before_its_verdict(stop: Exception) -> None:
+    record = await answer(FakeCompleter([DOUBTFUL, stop]))
+    assert isinstance(record, Record)
+    assert (record.answer, record.doubts, record.attempts) == (DOUBTFUL, ("hedged", "unverified"), 1)
+    assert record.verification == Verification("failed")
+    assert [raw.text for raw in record.raws] == [DOUBTFUL]
+    record = await answer(FakeCompleter([GOOD, verdict("yes"), stop]))
+    assert isinstance(record, Record)
+    assert (record.doubts, record.verification) == ((), Verification("yes", "failed", 1, VERDICT_USAGE))
+
+
+async def test_a_row_is_asked_again_by_the_next_run_if_the_run_stops_after_a_no() -> None:
+    with pytest.raises(Interrupted):
+        await answer(FakeCompleter([GOOD, verdict("no"), Interrupted(), Interrupted()]))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +189,8 @@ async def test_the_endpoint_of_the_answer_verifies_it() -> None:
 
     assert isinstance(await answer(FromSource([GOOD, GOOD])), Record)
     assert len(source.here.requests) == 4
-    assert source.judged == ["not_verified", None]
+    # Both answers pass the checks, so the endpoint is not a bad one.
+    assert source.judged == [None, None]
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""A run with ``--verify`` that is killed and resumed has the output and the counts of an undisturbed one."""
+"""Runs with ``--verify`` that are killed or stopped, and resumed."""
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,14 @@ def counts(output: Path) -> dict[str, Any]:
     return dict(orjson.loads(output.with_suffix(".run.json").read_bytes())["counts"])
 
 
-def kill_after(answered: int, arguments: list[str | Path], simulator: Simulator, cwd: Path) -> None:
+def end_after(
+    answered: int, arguments: list[str | Path], simulator: Simulator, cwd: Path, end: signal.Signals = signal.SIGKILL
+) -> None:
     process = start(*arguments, cwd=cwd)
     while simulator.stats()["answered"] < answered:
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
-    process.kill()
+    process.send_signal(end)
     process.communicate()
 
 
@@ -54,7 +57,7 @@ def test_verdicts_outlive_a_kill(pictures: Path, tmp_path: Path) -> None:
     with run_simulator(SimSettings(latency=0.02, slots=CONCURRENCY)) as simulator:
         arguments = command(pictures, killed, simulator)
         for answered in (40, 110):
-            kill_after(answered, arguments, simulator, tmp_path)
+            end_after(answered, arguments, simulator, tmp_path)
         assert not killed.exists()
         assert persqa(*arguments, cwd=tmp_path).returncode == 0
         # At most the requests of the rows in flight are sent again.
@@ -63,3 +66,15 @@ def test_verdicts_outlive_a_kill(pictures: Path, tmp_path: Path) -> None:
     assert counts(killed) == counts(undisturbed)
     assert counts(killed)["verification"]["verdicts"] == {"yes/no": ROWS}
     assert counts(killed)["verification"]["requests"] == 2 * ROWS
+
+
+def test_a_stopped_run_loses_no_answer_that_waits_for_its_verdict(pictures: Path, tmp_path: Path) -> None:
+    output = tmp_path / "stopped.jsonl"
+    with run_simulator(SimSettings(latency=0.05, slots=CONCURRENCY)) as simulator:
+        arguments = command(pictures, output, simulator)
+        end_after(40, arguments, simulator, tmp_path, signal.SIGINT)
+        assert not output.exists()
+        assert persqa(*arguments, cwd=tmp_path).returncode == 0
+        assert simulator.stats()["answered"] == counts(output)["attempts"]
+    assert counts(output)["good"] == ROWS
+    assert counts(output)["doubts"]["unverified"] == counts(output)["verification"]["verdicts"]["failed"]

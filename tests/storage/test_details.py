@@ -300,9 +300,39 @@ def test_a_retry_is_refused_if_the_details_changed_meanwhile(tmp_path: Path) -> 
         ledger.retry()
         announce(ledger)
         ledger.settle(make_record(FAILED[0]))
-    (tmp_path / "qa.details.jsonl").unlink()
-    with pytest.raises(SettingsError, match=r"qa\.details\.jsonl has changed since the run finished"):
+    with (tmp_path / "qa.details.jsonl").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(SettingsError, match=r"qa\.details\.jsonl exists, but was not written by a run or was changed"):
         open_ledger(tmp_path)
+
+
+@pytest.mark.parametrize("when", ["while stopped", "while running"])
+def test_a_retry_whose_details_were_removed_meanwhile_begins_new_ones(when: str, tmp_path: Path) -> None:
+    run_to_end(tmp_path)
+    with open_ledger(tmp_path) as ledger:
+        ledger.retry()
+        announce(ledger)
+        ledger.settle(make_record(FAILED[0]))
+    details = tmp_path / "qa.details.jsonl"
+    if when == "while stopped":
+        details.unlink()
+    with open_ledger(tmp_path) as ledger:
+        details.unlink(missing_ok=True)
+        answer_lines(ledger, LINES, make_record)
+        ledger.finish({})
+    assert places(read_details(tmp_path)) == FAILED
+    assert json.loads((tmp_path / "qa.run.json").read_text())["lengths"]["details"] == details.stat().st_size
+    with open_ledger(tmp_path) as ledger:
+        assert (ledger.state, ledger.tally.failed_total) == ("finished", 0)
+
+
+def test_an_unfinished_run_whose_details_were_removed_begins_new_ones(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as ledger:
+        answer_lines(ledger, LINES[:5], make_record)
+        ledger.checkpoint()()
+    (tmp_path / "qa.details.jsonl.partial").unlink()
+    run_to_end(tmp_path)
+    assert places(read_details(tmp_path)) == [task_id for line in LINES[5:] for task_id in line.task_ids]
 
 
 def test_raw_answers_of_a_resumed_run_come_from_the_journal(tmp_path: Path) -> None:
