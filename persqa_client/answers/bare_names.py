@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from persqa_client.answers.inscriptions import is_mentioned
 from persqa_client.language import HAN, SPACED_LETTER, UNSPACED
 from persqa_client.quotations import QUOTATIONS
 
@@ -77,11 +78,6 @@ NOUN_USE = re.compile(
 )
 # 多多少少: two doubled characters are one word.
 DOUBLED_PAIR = re.compile(r"(.)\1(.)\2(?!地)")
-WRITTEN_ON = re.compile(
-    r"\s+(?:is|was|are|were|has been) (?:\w+ly )?(?:written|printed|engraved|embroidered|stitched|spelled|carved"
-    r"|painted|displayed)\b"
-    r"|\s*被?[写寫印刻绣繡标標贴貼][在着著]"
-)
 # "One can of": the name is what is counted.
 MEASURE = re.compile(r"[一二两兩三四五六七八九十几幾半每某这這那另\d][^\s，。是里裡时時边邊样樣]\Z")
 ENGLISH_QUESTION = re.compile(
@@ -154,7 +150,7 @@ def repair_opening(text: str, tag: str, *, is_sure: bool) -> str:
 def is_name_at_start(text: str, found: re.Match[str], name: str, is_sure: bool) -> bool:
     rest = re.sub(rf"\A{CLOSING_MARKS}(?!s\b)", "", text[found.end() :])
     if (
-        WRITTEN_ON.match(rest)
+        is_mentioned(rest, 0)
         or NOUN_USE.match(rest)
         or FUNCTION_WORD.fullmatch(name)
         or DOUBLED_PAIR.match(name + rest)
@@ -187,7 +183,7 @@ def repair_spelling(text: str, tag: str, spelling: str, before: str = "") -> str
 
 def stands_alone(found: re.Match[str], opening: str, is_unspaced: bool) -> bool:
     before = (opening + found.string[: found.start()])[-60:]
-    if INSCRIPTION.search(before):
+    if INSCRIPTION.search(before) or is_mentioned(found.string, found.end()):
         return False
     if is_unspaced:
         if found.string.startswith("的", found.end()):
