@@ -71,6 +71,11 @@ NAME_USE = re.compile(
 FUNCTION_WORD = re.compile(
     rf"{DETERMINER}|{LINK}|{CLOSED_CLASS}|it|he|she|they|we|you|i|me|yes|not|there|here", re.IGNORECASE
 )
+TIME_OR_PLACE = re.compile(r"\b(?:in|on|at|since|until|during|every|next|last)\s+\Z", re.IGNORECASE)
+BEFORE_NAME = re.compile(r"(?:>|\b[A-Z]\w*) and\s+\Z")
+AFTER_THAN = re.compile(r"\bthan\s+\Z")
+NEXT_WORD = re.compile(r"\s+[a-z]")
+AFTER_NAME = re.compile(rf"\s+(?:{CLOSED_CLASS}|{LINK})\b")
 # The name is the first half of a noun: "Lucky charms are on the table".
 NOUN_USE = re.compile(
     r"\s+(?!\w+ly\b|(?:and|or|who|that|also|still|now|here|there|\w+sel(?:f|ves)|is|was|has|does|can|will)\b)[a-z\-]+\s+"
@@ -93,6 +98,7 @@ class BareName:
     first: re.Pattern[str]
     opening: re.Pattern[str]
     anywhere: re.Pattern[str]
+    bounded: re.Pattern[str]  # Without those that may be the first half of a longer Chinese word.
     is_unspaced: bool
 
 
@@ -115,6 +121,12 @@ def compile_bare_name(tag: str) -> BareName:
         re.compile(rf"({OPENING_MARKS})({spelt}){first_after if is_unspaced else after}", re.IGNORECASE),
         re.compile(
             rf"{before}{re.escape(name)}{after}" + (rf"|{CHINESE_LINK}{re.escape(name)}" if is_unspaced else ""),
+            re.IGNORECASE,
+        ),
+        re.compile(
+            rf"{before}{re.escape(name)}(?:{after}"
+            + (r"|(?<=比" + re.escape(name) + r")(?=[高矮重轻輕快慢胖瘦])" if is_unspaced else "")
+            + ")",
             re.IGNORECASE,
         ),
         is_unspaced,
@@ -215,8 +227,25 @@ def repair_companion(text: str, tag: str) -> str:
     name = tag[1:-1]
     if tag in text or name.lower() not in text.lower() or len(name) < 2:
         return text
-    spellings = (name[0].upper() + name[1:], name) if name[0].islower() else (name,)
-    for spelling in spellings:
-        if (repaired := repair_spelling(text, tag, spelling)) != text:
-            return repaired
-    return text
+    forms = compile_bare_name(tag)
+    spelling = name[0].upper() + name[1:]
+    quoted = [found.span() for found in QUOTATIONS.finditer(text)]
+
+    def replacement(found: re.Match[str]) -> str:
+        is_quoted = any(start < found.start() < end for start, end in quoted)
+        is_name = found[0] in (spelling, name) and not is_quoted and stands_alone(found, "", forms.is_unspaced)
+        return tag if is_name and (forms.is_unspaced or is_proper_name(found)) else found[0]
+
+    return forms.bounded.sub(replacement, text)
+
+
+def is_proper_name(found: re.Match[str]) -> bool:
+    """Capitalised where letters have capitals, no time or place ("in May"), and no first half of a noun."""
+    before, after = found.string[: found.start()], found.string[found.end() :]
+    if UNSPACED_CHARACTER.match(after) or after.startswith(("'s ", "’s ")) or AFTER_THAN.search(before):
+        return True
+    if found[0][0].islower() or TIME_OR_PLACE.search(before):
+        return False
+    if BEFORE_NAME.search(before):
+        return True
+    return not NEXT_WORD.match(after) or NAME_USE.match(after) is not None or AFTER_NAME.match(after) is not None

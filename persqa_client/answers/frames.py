@@ -83,7 +83,7 @@ def find_postamble(text: str) -> int:
 
 
 def is_reported(before: str) -> bool:
-    """Whether text behind ``before`` is inside a quotation, or behind "reads" and the like with a colon or a new line."""
+    """Whether text behind ``before`` is inside a quotation, or behind "reads" and a colon or a line break."""
     if before.count('"') % 2 or any(before.count(pair[0]) > before.count(pair[1]) for pair in QUOTE_PAIRS):
         return True
     return any(mark in before for mark in ":：\n") and report_pattern().search(before) is not None
