@@ -8,8 +8,10 @@ import re
 from functools import lru_cache
 
 # In quotation marks of all kinds, in code marks, or as a title. German quotations close with an English opening mark.
+# The bounds keep the search of unclosed marks short.
 QUOTATION = (
-    r'„[^“”"\n]*[“”"]|"[^"\n]*"|“[^”\n]*”|「[^」\n]*」|『[^』\n]*』|«[^»\n]*»|‹[^›\n]*›|《[^》\n]*》|```[\s\S]*?```|`[^`\n]*`'
+    r'„[^“”"\n]{0,400}[“”"]|"[^"\n]*"|“[^”\n]{0,400}”|「[^」\n]{0,400}」|『[^』\n]{0,400}』|«[^»\n]{0,400}»|‹[^›\n]{0,400}›'
+    r"|《[^》\n]{0,400}》|```[\s\S]{0,2000}?```|`[^`\n]*`"
     # A Korean particle may follow directly.
     r"|(?<![\w>])['‘][^'‘’\n]{1,80}['’](?![^\W\uac00-\ud7af])"
 )
@@ -42,13 +44,12 @@ WRITING = (
 )
 AFTER_COLON = rf"(?:{WRITING})[^.!?。！？:：\n]{{0,30}}[:：](?=\s*\S)[^\n]*"
 # "Press the red button, it says." and "Back soon, says the note on the door."
-SPEAKER = r"(?:it|(?:the|a) \w+(?: \w+)?) (?:says|reads)|(?:says|reads) (?:the|a) [^.!?\n]*"
-ATTRIBUTED = rf"(?:(?<=[.!?]\s)|^)[^.!?\n]*, (?:{SPEAKER})(?=[.!?]|$)"
+SPEAKER = r"(?:it|(?:the|a) \w+(?: \w+)?) (?:says|reads)|(?:says|reads) (?:the|a) [^.!?\n]{0,200}"
+ATTRIBUTED = rf"(?:(?<=[.!?]\s)|^)[^.!?\n]{{0,400}}, (?:{SPEAKER})(?=[.!?]|$)"
+INSCRIPTIONS = re.compile("|".join((AFTER_COLON, ENGLISH_INSCRIPTION, CHINESE_INSCRIPTION, ATTRIBUTED)), re.IGNORECASE)
 # In Japanese and Korean, the word of writing comes behind.
-BEFORE_WORD = r"[A-Za-z0-9][A-Za-z0-9 !?'&.,\-]*(?=(?:と|って)(?:書|記|表示|印|描)|(?:이?라고) ?(?:쓰|적|표시|인쇄))"
-INSCRIPTIONS = re.compile(
-    "|".join((AFTER_COLON, ENGLISH_INSCRIPTION, CHINESE_INSCRIPTION, ATTRIBUTED, BEFORE_WORD)), re.IGNORECASE
-)
+WORDS_BEHIND = re.compile(r"(?:と|って)(?:書|記|表示|印|描)|(?:이?라고) ?(?:쓰|적|표시|인쇄)")
+BEFORE_WORD = re.compile(rf"[A-Za-z0-9][A-Za-z0-9 !?'&.,\-]{{0,80}}(?={WORDS_BEHIND.pattern})")
 
 
 def remove_marked(text: str) -> str:
@@ -59,7 +60,13 @@ def remove_marked(text: str) -> str:
 @lru_cache(maxsize=256)
 def remove_quotations(text: str) -> str:
     """The text without the picture's words."""
-    return INSCRIPTIONS.sub(" ", remove_marked(text))
+    return remove_inscriptions(remove_marked(text))
+
+
+def remove_inscriptions(text: str) -> str:
+    """The text without what words of writing and speech introduce."""
+    text = INSCRIPTIONS.sub(" ", text)
+    return BEFORE_WORD.sub(" ", text) if not text.isascii() and WORDS_BEHIND.search(text) else text
 
 
 # Words of sentences about source code, keys and screens, where <div> and <Enter> are the picture's words.

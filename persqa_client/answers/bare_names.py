@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from persqa_client.answers.inscriptions import is_mentioned
 from persqa_client.language import HAN, SPACED_LETTER, UNSPACED
 from persqa_client.quotations import QUOTATIONS
 
@@ -70,6 +71,11 @@ NAME_USE = re.compile(
 FUNCTION_WORD = re.compile(
     rf"{DETERMINER}|{LINK}|{CLOSED_CLASS}|it|he|she|they|we|you|i|me|yes|not|there|here", re.IGNORECASE
 )
+TIME_OR_PLACE = re.compile(r"\b(?:in|on|at|since|until|during|every|next|last)\s+\Z", re.IGNORECASE)
+BEFORE_NAME = re.compile(r"(?:>|\b[A-Z]\w*) and\s+\Z")
+AFTER_THAN = re.compile(r"\bthan\s+\Z")
+NEXT_WORD = re.compile(r"\s+[a-z]")
+AFTER_NAME = re.compile(rf"\s+(?:{CLOSED_CLASS}|{LINK})\b")
 # The name is the first half of a noun: "Lucky charms are on the table".
 NOUN_USE = re.compile(
     r"\s+(?!\w+ly\b|(?:and|or|who|that|also|still|now|here|there|\w+sel(?:f|ves)|is|was|has|does|can|will)\b)[a-z\-]+\s+"
@@ -77,11 +83,6 @@ NOUN_USE = re.compile(
 )
 # 多多少少: two doubled characters are one word.
 DOUBLED_PAIR = re.compile(r"(.)\1(.)\2(?!地)")
-WRITTEN_ON = re.compile(
-    r"\s+(?:is|was|are|were|has been) (?:\w+ly )?(?:written|printed|engraved|embroidered|stitched|spelled|carved"
-    r"|painted|displayed)\b"
-    r"|\s*被?[写寫印刻绣繡标標贴貼][在着著]"
-)
 # "One can of": the name is what is counted.
 MEASURE = re.compile(r"[一二两兩三四五六七八九十几幾半每某这這那另\d][^\s，。是里裡时時边邊样樣]\Z")
 ENGLISH_QUESTION = re.compile(
@@ -97,6 +98,7 @@ class BareName:
     first: re.Pattern[str]
     opening: re.Pattern[str]
     anywhere: re.Pattern[str]
+    bounded: re.Pattern[str]  # Without those that may be the first half of a longer Chinese word.
     is_unspaced: bool
 
 
@@ -119,6 +121,12 @@ def compile_bare_name(tag: str) -> BareName:
         re.compile(rf"({OPENING_MARKS})({spelt}){first_after if is_unspaced else after}", re.IGNORECASE),
         re.compile(
             rf"{before}{re.escape(name)}{after}" + (rf"|{CHINESE_LINK}{re.escape(name)}" if is_unspaced else ""),
+            re.IGNORECASE,
+        ),
+        re.compile(
+            rf"{before}{re.escape(name)}(?:{after}"
+            + (r"|(?<=比" + re.escape(name) + r")(?=[高矮重轻輕快慢胖瘦])" if is_unspaced else "")
+            + ")",
             re.IGNORECASE,
         ),
         is_unspaced,
@@ -154,7 +162,7 @@ def repair_opening(text: str, tag: str, *, is_sure: bool) -> str:
 def is_name_at_start(text: str, found: re.Match[str], name: str, is_sure: bool) -> bool:
     rest = re.sub(rf"\A{CLOSING_MARKS}(?!s\b)", "", text[found.end() :])
     if (
-        WRITTEN_ON.match(rest)
+        is_mentioned(rest, 0)
         or NOUN_USE.match(rest)
         or FUNCTION_WORD.fullmatch(name)
         or DOUBLED_PAIR.match(name + rest)
@@ -187,7 +195,7 @@ def repair_spelling(text: str, tag: str, spelling: str, before: str = "") -> str
 
 def stands_alone(found: re.Match[str], opening: str, is_unspaced: bool) -> bool:
     before = (opening + found.string[: found.start()])[-60:]
-    if INSCRIPTION.search(before):
+    if INSCRIPTION.search(before) or is_mentioned(found.string, found.end()):
         return False
     if is_unspaced:
         if found.string.startswith("的", found.end()):
@@ -219,8 +227,25 @@ def repair_companion(text: str, tag: str) -> str:
     name = tag[1:-1]
     if tag in text or name.lower() not in text.lower() or len(name) < 2:
         return text
-    spellings = (name[0].upper() + name[1:], name) if name[0].islower() else (name,)
-    for spelling in spellings:
-        if (repaired := repair_spelling(text, tag, spelling)) != text:
-            return repaired
-    return text
+    forms = compile_bare_name(tag)
+    spelling = name[0].upper() + name[1:]
+    quoted = [found.span() for found in QUOTATIONS.finditer(text)]
+
+    def replacement(found: re.Match[str]) -> str:
+        is_quoted = any(start < found.start() < end for start, end in quoted)
+        is_name = found[0] in (spelling, name) and not is_quoted and stands_alone(found, "", forms.is_unspaced)
+        return tag if is_name and (forms.is_unspaced or is_proper_name(found)) else found[0]
+
+    return forms.bounded.sub(replacement, text)
+
+
+def is_proper_name(found: re.Match[str]) -> bool:
+    """Capitalised where letters have capitals, no time or place ("in May"), and no first half of a noun."""
+    before, after = found.string[: found.start()], found.string[found.end() :]
+    if UNSPACED_CHARACTER.match(after) or after.startswith(("'s ", "’s ")) or AFTER_THAN.search(before):
+        return True
+    if found[0][0].islower() or TIME_OR_PLACE.search(before):
+        return False
+    if BEFORE_NAME.search(before):
+        return True
+    return not NEXT_WORD.match(after) or NAME_USE.match(after) is not None or AFTER_NAME.match(after) is not None

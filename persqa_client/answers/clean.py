@@ -5,6 +5,7 @@ A step returns the text unchanged if it finds nothing or is not certain.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,10 +15,15 @@ from persqa_client.answers.frames import MAX_PREAMBLE_LENGTH, find_postamble, is
 from persqa_client.jsonl import load_value
 from persqa_client.types import Task
 
-BLANKS = " \t\n\r\f\v\u200b\ufeff"
+# With marks of width and direction.
+BLANKS = (
+    " \t\n\r\f\v\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\u061c\ufeff"
+)
 
 # Everything up to the end of the last thought. The opening tag is often in the prompt, so it is optional.
-THINKING = re.compile(r"(?is)^.*(?:</(?:think|thinking|thought|reasoning)>|◁/think▷|<\|channel\|>final<\|message\|>)")
+THINKING = re.compile(
+    r"(?is)^.*(?:(?!(?<=[\"“'‘`「])</\w+>[\"”'’`」])</(?:think|thinking|thought|reasoning)>|◁/think▷|<\|channel\|>final<\|message\|>)"
+)
 # Tokens of chat templates: ChatML and Llama 3, DeepSeek, Llama 2, Gemma, Idefics.
 TEMPLATE_TOKEN = (
     r"<\|[^<>|]{1,40}\|>|<｜[^<>｜]{1,40}｜>|</?s>|<[be]os>|<(?:start|end)_of_turn>|<end_of_utterance>|\[/?INST\]"
@@ -25,7 +31,7 @@ TEMPLATE_TOKEN = (
 TEMPLATE_END = re.compile(rf"(?i)(?:(?:{TEMPLATE_TOKEN})\s*)+$")
 TEMPLATE_START = re.compile(rf"(?i)^(?:(?:{TEMPLATE_TOKEN})\s*)+(?:assistant\s)?\s*")
 WRAPPER = re.compile(r"(?is)^<(answer|response|output)>(.*)</\1>$")
-BOXED = re.compile(r"(?s)^\\boxed\{(?:\\text\{(?=.*\}\}$))?(.*?)\}{1,2}$")
+BOXED = re.compile(r"(?s)\\(?:boxed|text)\{(.*)\}")
 FENCE = re.compile(r"(?s)(?:(```|~~~)[\w-]*\n(.*?)\n?\1|```([^`\n]+)```)$")
 ANSWER_KEYS = frozenset({"answer", "response", "text", "caption", "description", "output", "回答", "答案"})
 BULLET = re.compile(r"(?:[-*•>]|\d{1,2}[.)]|#{1,6}) +")
@@ -67,7 +73,15 @@ def remove_template_tokens(text: str, task: Task) -> str:
         text = TEMPLATE_START.sub("", text)
         if wrapped := WRAPPER.match(text.strip()):
             return wrapped[2]
-    return BOXED.sub(r"\1", text) if text.startswith("\\boxed") else text
+    return unwrap_boxed(text) if text.startswith("\\boxed") else text
+
+
+def unwrap_boxed(text: str) -> str:
+    """``\\boxed{\\text{…}}``, if the braces are partners."""
+    inner = text
+    while boxed := BOXED.fullmatch(inner):
+        inner = boxed[1]
+    return inner if are_partners(inner, "{", "}") else text
 
 
 def unwrap_fence(text: str, task: Task) -> str:
@@ -84,7 +98,10 @@ def unwrap_json(text: str, task: Task) -> str:
         return text
     try:
         value = load_value(text.encode("utf-8", "replace"))
+        has_equal_keys = isinstance(value, dict) and len(json.loads(text, object_pairs_hook=list)) > len(value)
     except ValueError:
+        return text
+    if has_equal_keys:
         return text
     answers = [value[key] for key in value if key in ANSWER_KEYS] if isinstance(value, dict) else []
     return answers[0] if len(answers) == 1 and isinstance(answers[0], str) else text
@@ -197,12 +214,14 @@ def are_partners(inner: str, opening: str, closing: str) -> bool:
         return not re.search(r"(?<![\w>])'|'(?!\w)", inner)
     if opening == '"':
         return inner.count('"') % 2 == 0 and len(OPENING_QUOTE.findall(inner)) * 2 == inner.count('"')
+    if opening == closing:
+        return opening not in inner
     depth = 0
     for character in inner:
         depth += (character == opening) - (character == closing)
         if depth < 0:
             return False
-    return opening != closing or depth == 0
+    return depth == 0
 
 
 # Steps in order. Their names appear in the output's details.

@@ -16,7 +16,7 @@ from persqa_client.types import Problem, Task
 GOES_ON = re.compile(
     r"\n[ \t*_#>]{0,8}(?:question|answer|q|问题|问|回答|答案|答|質問|질문|답변|pregunta|respuesta|réponse|frage|antwort"
     r"|вопрос|ответ|pergunta|resposta|user|human|assistant|system|用户|用戶|助手|人类) ?\d?[*_]{0,3} ?[:：]"
-    r"|\bquestion ?[:：].*\banswer ?[:：]|\n(?:user|assistant|human)\n"
+    r"|\bquestion ?[:：].{0,600}\banswer ?[:：]|\n(?:user|assistant|human)\n"
     r"|\n[ \t*_#>-]{0,8}(?:option|version|opci[oó]n|opção|variante?|选项|方案|オプション|옵션|вариант) ?[\dA-C]\b",
     re.IGNORECASE | re.DOTALL,
 )

@@ -55,7 +55,7 @@ def postamble_pattern() -> re.Pattern[str]:
 @lru_cache
 def report_pattern() -> re.Pattern[str]:
     reported = any_phrase("postamble", "reported")
-    return re.compile(rf"(?:{reported})[^.!?。！？\n]{{0,40}}[:：][^\n]*\Z", re.IGNORECASE)
+    return re.compile(rf"(?:{reported})(?:[^.!?。！？\n]{{0,40}}[:：][^\n]*|[着著了]?\s*\n\s*)\Z", re.IGNORECASE)
 
 
 def is_preamble(text: str, end: int) -> bool:
@@ -83,7 +83,7 @@ def find_postamble(text: str) -> int:
 
 
 def is_reported(before: str) -> bool:
-    """Whether text behind ``before`` is inside a quotation, or behind a colon and a word such as "reads"."""
+    """Whether text behind ``before`` is inside a quotation, or behind "reads" and a colon or a line break."""
     if before.count('"') % 2 or any(before.count(pair[0]) > before.count(pair[1]) for pair in QUOTE_PAIRS):
         return True
-    return (":" in before or "：" in before) and report_pattern().search(before) is not None
+    return any(mark in before for mark in ":：\n") and report_pattern().search(before) is not None

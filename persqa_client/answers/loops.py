@@ -20,6 +20,8 @@ LONGEST_PERIOD = 12  # In words.
 NGRAM_WORDS, MAX_NGRAM_REPEATS = 6, 4
 LONGEST_WORD = 40
 CLAUSE_END = re.compile(r"[,，、;；。.!！?？\n]+")
+# In longer texts only the end is searched for a loop, where a loop is.
+LONGEST_SEARCHED = 6000
 # Laughter and cries may be longer, and dots and lines as long as they like.
 SOUND = "哈呵嘻嘿啊呜嗷咚砰汪喵"
 ANY_RUN = re.compile(r"(\S)\1{19}")
@@ -33,9 +35,12 @@ LOOP_COMPRESSION_RATIO = 0.2
 
 def check_no_loop(text: str, task: Task) -> Problem | None:
     """What stands in quotation marks may repeat itself, except at great length."""
+    if compresses_too_well(text):
+        return Problem("loop", "endless repetition")
+    text = text[-LONGEST_SEARCHED:]
     if ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
         return Problem("loop", "endless repetition")
-    if compresses_too_well(text) or (repeats_phrase(text) and repeats_phrase(remove_marked(text))):
+    if repeats_phrase(text) and repeats_phrase(remove_marked(text)):
         return Problem("loop", "endless repetition")
     return None
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from persqa_client.answers.bare_names import asks_in_english
-from persqa_client.answers.clean import BLANKS, clean_answer
-from persqa_client.answers.loops import check_no_loop
+from persqa_client.answers.clean import BLANKS, clean_answer, remove_thinking
+from persqa_client.answers.loops import check_no_loop, compresses_too_well
 from persqa_client.answers.surrogates import replace_surrogate
 from persqa_client.answers.tag_repair import repair_companions, repair_tag
 from persqa_client.types import Completion, Problem, Task
@@ -15,6 +15,8 @@ from persqa_client.types import Completion, Problem, Task
 # Finish reasons of complete answers: OpenAI's "stop", and those of other servers.
 COMPLETE = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』》)）\]*_`]*\s*$")
+# A real answer is shorter. From SUSPICIOUS_LENGTH on, loops are looked for before anything that takes longer.
+LONGEST_ANSWER, SUSPICIOUS_LENGTH = 6000, 800
 # Enough for every real answer; a text that still changes is a loop.
 MAX_PASSES = 16
 
@@ -28,9 +30,12 @@ class Answer:
 def parse_answer(completion: Completion, task: Task) -> Answer:
     """Cleans the text and repairs its tags, repeatedly until neither changes the text.
 
-    One step may enable the other (``Sure: **Mam**'s hat``).
+    One step may enable the other (``Sure: **Mam**'s hat``). Endless texts are left as they are; ``check_answer``
+    rejects them.
     """
     text = completion.text.strip(BLANKS)
+    if len(text) > SUSPICIOUS_LENGTH and is_endless(said := remove_thinking(text, task).strip(BLANKS)):
+        return Answer(said, ("thinking",) if said != text else ())
     steps: dict[str, None] = {}
     is_sure = task.repair_bare_name or not asks_in_english(task.question)
     for _ in range(MAX_PASSES):
@@ -44,6 +49,10 @@ def parse_answer(completion: Completion, task: Task) -> Answer:
         if text == before:
             break
     return Answer(text, tuple(steps))
+
+
+def is_endless(text: str) -> bool:
+    return len(text) > LONGEST_ANSWER or (len(text) > SUSPICIOUS_LENGTH and compresses_too_well(text))
 
 
 def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens: int | None = None) -> Problem | None:
@@ -62,6 +71,11 @@ def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens:
     if completion.finish_reason not in COMPLETE:
         reason = str(completion.finish_reason)
         return Problem("unfinished", f"not finished (finish_reason {reason})", found=reason)
+    if len(answer.text) > SUSPICIOUS_LENGTH and check_no_loop in task.checks:
+        if loop := check_no_loop(answer.text, task):
+            return loop
+        if len(answer.text) > LONGEST_ANSWER:
+            return Problem("not_a_sentence", "far longer than an answer", "too_long")
     return next((problem for check in task.checks if (problem := check(answer.text, task)) is not None), None)
 
 

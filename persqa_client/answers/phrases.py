@@ -15,6 +15,9 @@ from persqa_client.language import HAN_CHARACTER, SCRIPTS, TAGS, detect_language
 
 TABLES = files("persqa_client.answers") / "languages"
 TERM = re.compile(r"\{([a-z_]+)\}")
+# A run up to a mark, which is bounded: a later word of the phrase may be missing.
+UNBOUNDED_RUN = re.compile(r"(\[\^(?:\\.|[^\]\\])+\])([*+])(?!\+)")
+LONGEST_RUN = 200
 # The tag in a prepared text, in place of the real one.
 TAG_MARK = "<>"
 LATIN_WORD = re.compile("[A-Za-z]{2}")
@@ -67,7 +70,12 @@ def load_terms(language: str) -> dict[str, str]:
 
 def fill_terms(phrase: str, terms: dict[str, str]) -> str:
     """Raises KeyError for a ``{term}`` that the table does not have."""
-    return TERM.sub(lambda found: terms[found[1]], phrase)
+    return bound_runs(TERM.sub(lambda found: terms[found[1]], phrase))
+
+
+def bound_runs(phrase: str) -> str:
+    """``[^.!?]*`` becomes ``[^.!?]{0,200}``."""
+    return UNBOUNDED_RUN.sub(lambda found: f"{found[1]}{{{int(found[2] == '+')},{LONGEST_RUN}}}", phrase)
 
 
 @lru_cache

@@ -9,7 +9,7 @@ from functools import lru_cache
 from persqa_client.answers.phrases import phrase_pattern
 from persqa_client.answers.surrogates import contains_surrogate
 from persqa_client.language import HAN, SPACED_LETTER
-from persqa_client.quotations import INSCRIPTIONS, remove_quotations
+from persqa_client.quotations import remove_inscriptions, remove_quotations
 from persqa_client.types import Problem, Task
 
 LANGUAGES = ("en", "es", "fr", "de", "ru", "pt", "ar")
@@ -74,8 +74,8 @@ FORM = re.compile(
     re.IGNORECASE,
 )
 ON_THINGS = re.compile(
-    r"\b(?:letters|with|reading|marked|size|tattoo\w*|brand\w*|logo|label\w*)\b[^.!?]{0,20}X{3,}"
-    r"|X{3,}[^.!?]{0,50}\b(?:on|across) (?:the|his|her|its|their|a|one)\b|[上印着着写][^。]{0,6}X{3,}"
+    r"\b(?:letters|with|reading|marked|size|tattoo\w*|brand\w*|logo|label\w*)\b[^.!?]{0,20}XXX"
+    r"|XXX(?!X)[^.!?]{0,50}\b(?:on|across) (?:the|his|her|its|their|a|one)\b|[上印着着写][^。]{0,6}XXX"
 )
 
 
@@ -85,11 +85,7 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
         return Problem("placeholder", f"another form of the surrogate name {task.surrogate}", "surrogate")
     if "‹" in text:
         text = text.replace("‹", "〈").replace("›", "〉")
-    if (
-        not text.isascii()
-        and QUOTED_PLACE.search(text)
-        and (quoted := QUOTED_PLACE.search(INSCRIPTIONS.sub(" ", text)))
-    ):
+    if not text.isascii() and QUOTED_PLACE.search(text) and (quoted := QUOTED_PLACE.search(remove_inscriptions(text))):
         return Problem("placeholder", f"unfilled placeholder {quoted[0]}", found=quoted[0])
     if placeholder_pattern().search(text) is None:
         return None

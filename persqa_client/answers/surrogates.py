@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from persqa_client.answers.inscriptions import is_mentioned
 from persqa_client.language import HAN_CHARACTER, SPACED_LETTER
 from persqa_client.quotations import QUOTATIONS, remove_marked
 
@@ -64,6 +65,8 @@ def is_other(found: re.Match[str], surrogate: str) -> bool:
     before = found.string[max(0, found.start() - 40) : found.start()]
     is_noun = not surrogate.islower() and DETERMINER.search(before.lower()) is not None
     is_inscription = INSCRIPTION.search(before) is not None and POSSESSIVE.match(found.string, found.end()) is None
+    if is_mentioned(found.string, found.end()):
+        return True
     return is_noun or is_inscription or is_longer_name(found, surrogate)
 
 

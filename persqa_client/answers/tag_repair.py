@@ -11,15 +11,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from persqa_client.answers.bare_names import find_bare_name, repair_companion, repair_opening
+from persqa_client.answers.inscriptions import is_mentioned
 from persqa_client.language import SPACED_LETTER
 from persqa_client.quotations import QUOTATIONS
 
-LESS_THAN = r"(?:&(?:amp;)*(?:lt|\#0*60|\#x0*3c);|\\u003c)"
-GREATER_THAN = r"(?:&(?:amp;)*(?:gt|\#0*62|\#x0*3e);|\\u003e)"
-ESCAPED_APOSTROPHE = r"(&(?:amp;)*(?:apos|rsquo|\#0*39|\#x0*27|\#8217);(?=s))?"
+ESCAPE = r"&(?:amp;){0,4}"
+LESS_THAN = rf"(?:{ESCAPE}(?:lt|\#0{{0,4}}60|\#x0{{0,4}}3c);|\\u003c)"
+GREATER_THAN = rf"(?:{ESCAPE}(?:gt|\#0{{0,4}}62|\#x0{{0,4}}3e);|\\u003e)"
+ESCAPED_APOSTROPHE = rf"({ESCAPE}(?:apos|rsquo|\#0{{0,4}}39|\#x0{{0,4}}27|\#8217);(?=s))?"
 OTHER_OPENING, OTHER_CLOSING = "＜〈《⟨‹«◁「『【〔", "＞〉》⟩›»▷」』】〕"
-GAP = r"[\s\u200b-\u200d\ufeff]{0,3}"
-EMPHASIS = r"[*_`~]+"
+# Characters that show nothing: marks of width and direction.
+INVISIBLE = r"\u061c\u200b\u200d-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff"
+GAP = rf"[\s\u200c{INVISIBLE}]{{0,3}}"
+SPACED_WORD = re.compile(r"[A-Za-z\u00c0-\u024f\u0400-\u04ff]")
+EMPHASIS = r"[*_`~]{1,6}"
+# Enough for forms within forms; a text that still changes repeats itself.
+MAX_PASSES = 6
 TAG = re.compile(r"<[^\W_][\w.\-]{0,39}>")
 
 
@@ -29,6 +36,7 @@ RepairStep = tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
 @dataclass(frozen=True, slots=True)
 class TagForms:
     name: str  # Without brackets, in lower case.
+    quoted: re.Pattern[str]  # The name in quotation marks at the beginning.
     surplus: re.Pattern[str]  # The tag with superfluous characters around it.
     steps: tuple[RepairStep, ...]
     # Those of forms that mean nothing but the tag, even in an answer that has the tag itself.
@@ -45,15 +53,17 @@ def repair_tag(text: str, tag: str, *, bare_name: bool = True) -> tuple[str, tup
     is_intact = text.lower().count(forms.name) == text.count(tag) and not forms.surplus.search(text)
     if is_intact and (text.startswith(tag) or find_bare_name(text, tag, len(tag)) != 0):
         return text, ()
+    if (quoted := forms.quoted.match(text)) and is_mentioned(text, quoted.end()):
+        return text, ()
     applied: dict[str, None] = {}
-    before = ""
-    # Terminates: each step shortens the text or leaves fewer forms.
-    while text != before:
+    for _ in range(MAX_PASSES):
         before = text
         for step, changed in repair_once(text, tag, forms, bare_name):
             if changed != text:
                 applied[step] = None
                 text = changed
+        if text == before:
+            break
     return text, tuple(applied)
 
 
@@ -72,6 +82,8 @@ def replace_outside_quotations(
     pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str], text: str
 ) -> str:
     """Quotations at the beginning are around the tag or the answer, and code marks are often around the tag."""
+    if pattern.search(text) is None:
+        return text
     quoted = [found.span() for found in QUOTATIONS.finditer(text) if found.start() > 0 and not found[0].startswith("`")]
     if not quoted:
         return pattern.sub(replacement, text)
@@ -120,13 +132,14 @@ def compile_tag_forms(tag: str) -> TagForms:
     exact = re.escape(tag)
     surplus = re.compile(
         rf"[<*_`~\\{OTHER_OPENING}]{GAP}{exact}|{exact}{GAP}(?:[>*_`~{OTHER_CLOSING}]|[:：]?{GAP}{exact})"
-        rf"|^[\"“'‘]{exact}[\"”'’]"
+        rf"|^[\"“'‘]{exact}[\"”'’]|[{INVISIBLE}]{exact}|{exact}[{INVISIBLE}]"
     )
     marks = emphasised_forms(tag, exact)
     doubled = ("tag_doubled", re.compile(rf"{exact}(?:{GAP}[:：]?{GAP}{exact})+"), tag)
     name = re.escape(tag[1:-1])
     return TagForms(
         tag[1:-1].lower(),
+        ignoring_case(rf"[\"“'‘「『《«‹„`]{{1,3}}<?{name}>?(?=[\"”“'’」』》»›`])"),
         surplus,
         (*other_bracket_forms(tag, name), *bracketed_forms(tag, name), *marks, doubled),
         (*bracketed_forms(tag, name), *marks, doubled),
@@ -162,8 +175,9 @@ def bracketed_forms(tag: str, name: str) -> list[RepairStep]:
             ignoring_case(rf"[{OTHER_OPENING}]<{inner}>[{OTHER_CLOSING}]|＜<?{inner}[>＞]|<{inner}＞"),
             lambda found: f"<{(found[1] or found[2] or found[3]).strip()}>",
         ),
-        ("tag_marks", ignoring_case(rf"\\+<({name})\\*>|<{name}\\+>"), tag),
-        ("tag_spaces", ignoring_case(rf"<(?=[\s/\w]){GAP}(/?){GAP}({name}){GAP}(/?){GAP}>"), r"<\g<1>\g<2>\g<3>>"),
+        ("tag_marks", ignoring_case(rf"\\{{1,8}}<({name})\\{{0,8}}>|<{name}\\{{1,8}}>"), tag),
+        ("tag_spaces", ignoring_case(rf"<(?=[\s/\w{INVISIBLE}]){GAP}(/?){GAP}({name}){GAP}(/?){GAP}>"), close_up),
+        ("tag_spaces", re.compile(rf"[{INVISIBLE}]{{1,8}}{re.escape(tag)}|{re.escape(tag)}[{INVISIBLE}]{{1,8}}"), tag),
         (
             "tag_doubled",
             ignoring_case(rf"<{{2,}}(/?{name}/?)>+|<(/?{name}/?)>{{2,}}"),
@@ -171,7 +185,7 @@ def bracketed_forms(tag: str, name: str) -> list[RepairStep]:
         ),
         ("tag_case", ignoring_case(rf"<(/?){name}(/?)>"), rf"<\g<1>{tag[1:-1]}\g<2>>"),
         ("tag_possessive", ignoring_case(rf"<{name}(['’]s)>"), rf"{tag}\1"),
-        ("tag_closed", ignoring_case(rf"<{name}/>|<{name}>{GAP}(?:{name})?{GAP}</{name}>"), tag),
+        ("tag_closed", ignoring_case(rf"<{name}/>|<{name}>{GAP}(?:{name})?{GAP}(?:</{name}>)+"), tag),
         (
             "tag_half",
             ignoring_case(
@@ -183,12 +197,18 @@ def bracketed_forms(tag: str, name: str) -> list[RepairStep]:
     ]
 
 
+def close_up(found: re.Match[str]) -> str:
+    """The space of ``<mam >walks`` belongs behind the tag."""
+    is_misplaced = found[0][-2:-1].isspace() and SPACED_WORD.match(found.string, found.end()) is not None
+    return f"<{found[1]}{found[2]}{found[3]}>" + " " * is_misplaced
+
+
 def emphasised_forms(tag: str, exact: str) -> list[RepairStep]:
     """Forms with bold, code or quotes directly around the tag; quotes only at the beginning."""
     return [
         ("tag_marks", re.compile(rf"({EMPHASIS}){exact}(['’]s)?\1"), rf"{tag}\2"),
-        ("tag_marks", re.compile(rf"\A{exact}(['’]s)?(\*+|`+)(?![\s\S]*\2)"), rf"{tag}\1"),
-        ("tag_marks", re.compile(rf"\A(?:\"{exact}\"|“{exact}”|‘{exact}’|'{exact}'(?!s))"), tag),
+        ("tag_marks", re.compile(rf"\A{exact}(['’]s)?(\*{{1,6}}|`{{1,6}})(?![\s\S]*\2)"), rf"{tag}\1"),
+        ("tag_marks", re.compile(rf"\A(?:\"{exact}\"|“{exact}”|‘{exact}’|'{exact}'(?!s|[^']*'\Z))"), tag),
     ]
 
 

@@ -16,6 +16,9 @@ from persqa_client.questions.constraints import FORMS, SentenceForm, list_patter
 from persqa_client.questions.tags import SURROGATE_NAMES
 from persqa_client.types import Problem, Task, Turn
 
+# Of what was found in an answer, a re-ask quotes no more characters.
+LONGEST_FOUND = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Wording:
@@ -64,6 +67,7 @@ ENGLISH = Wording(
         "echo/goes_on": "it goes on with a question or an answer of its own",
         "server_residue": "it has text of a server or a program in it ({found})",
         "not_a_sentence": "it is no whole sentence that begins with {name} as its subject",
+        "not_a_sentence/too_long": "it is far longer than one or two sentences",
         "unknown_tag": "it has a tag {found}, which is none",
         "unknown_tag/closing": "it has a closing tag {found}; {name} stands for a name",
         "unknown_markup": "it has markup of a chat in it",
@@ -97,17 +101,22 @@ CHINESE = Wording(
         "no_tag": "没有以{name}开头",
         "pronoun_only": "用代词或泛称代替了{name}",
         "only_tag": "除了{name}以外什么也没说",
-        "echo": "重复了问题或题目要求",
-        "server_residue": "含有服务器或程序的文字",
+        "echo": "重复了问题",
+        "echo/prompt": "重复了题目要求",
+        "echo/goes_on": "回答之后又写了别的问题或回答",
+        "server_residue": "含有服务器或程序的文字（{found}）",
         "not_a_sentence": "不是以{name}为主语的完整句子",
-        "unknown_tag": "出现了{name}以外的标记",
+        "not_a_sentence/too_long": "远远超过一两句话",
+        "unknown_tag": "出现了{name}以外的标记{found}",
+        "unknown_tag/closing": "出现了闭合标记{found}，而{name}只是一个名字",
         "unknown_markup": "含有标记符号",
-        "placeholder": "含有没有填写的占位符",
+        "placeholder": "含有没有填写的占位符{found}",
+        "placeholder/surrogate": "出现了主角名字的其他写法",
         "loop": "同样的话重复了太多次",
         "wrong_language": "没有用中文回答",
         "name_leak": "写出了真实姓名，只能称呼{name}",
         "content_filter": "被内容过滤中断了",
-        "unfinished": "没有说完",
+        "unfinished": "没有说完（{found}）",
     },
 )
 
@@ -136,7 +145,8 @@ def build_reask_prompt(task: Task, answer: str, problem: Problem) -> tuple[Turn,
     name = task.surrogate or task.tag
     reasons = {**wording.reasons, **VERIFICATION_REASONS["zh" if wording is CHINESE else "en"]}
     template = reasons.get(f"{problem.code}/{problem.variant}") or reasons[problem.code]
-    reason = template.format(name=name, found=problem.found.replace(task.tag, name))
+    found = problem.found[:LONGEST_FOUND].replace(task.tag, name)
+    reason = template.format(name=name, found=found)
     return Turn("assistant", answer or "…"), Turn("user", wording.reask.format(name=name, reason=reason))
 
 

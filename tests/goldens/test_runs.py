@@ -67,7 +67,10 @@ def check_run_file(recorded: dict[str, Any], run: dict[str, Any]) -> None:
     assert run["format"] == FORMAT
     for name in ("tool", "output", "input", "position", "strategy"):
         assert run[name] == recorded[name], name
-    assert {name: run["counts"][name] for name in recorded["counts"]} == recorded["counts"]
+    counts = {name: run["counts"][name] for name in recorded["counts"] if name != "tokens"}
+    assert counts == {name: count for name, count in recorded["counts"].items() if name != "tokens"}
+    # The prompts of re-asks may be reworded.
+    assert run["counts"]["tokens"]["completion"] == recorded["counts"]["tokens"]["completion"]
     for name, value in recorded["identity"].items():
         assert run["identity"][name] == value, name
 

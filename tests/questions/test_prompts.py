@@ -43,7 +43,16 @@ def test_a_reask_shows_the_answer_and_gives_the_reason() -> None:
         (QUESTION, "Charlie", Problem("unknown_tag", "", "closing", "</mam>"), "tag </mam>; Charlie stands for a name"),
         (QUESTION, None, Problem("placeholder", "", found="{name}"), "it has a placeholder {name} in it."),
         (QUESTION, None, Problem("echo", "", "prompt"), "it repeats the instructions."),
-        (CHINESE_QUESTION, None, Problem("echo", "", "prompt"), "重复了问题或题目要求。"),
+        (CHINESE_QUESTION, None, Problem("echo", "", "prompt"), "原因是：重复了题目要求。"),
+        (CHINESE_QUESTION, None, Problem("echo", "", "goes_on"), "又写了别的问题或回答。"),
+        (
+            CHINESE_QUESTION,
+            None,
+            Problem("unknown_tag", "", "closing", "</mam>"),
+            "闭合标记</mam>，而<mam>只是一个名字。",
+        ),
+        (CHINESE_QUESTION, "小满", Problem("placeholder", "", "surrogate"), "主角名字的其他写法。"),
+        (CHINESE_QUESTION, None, Problem("not_a_sentence", "", "too_long"), "远远超过一两句话。"),
         (CHINESE_QUESTION, "小满", Problem("no_tag", ""), "没有以小满开头。请重新回答问题，并以小满开头。"),
         (QUESTION, None, Problem("unfinished", "", found="tool_calls"), "it did not come to its end (tool_calls)."),
     ],
@@ -59,7 +68,21 @@ def test_an_empty_answer_is_shown_as_an_ellipsis() -> None:
 
 
 def test_both_languages_have_a_reason_for_every_code() -> None:
-    assert {key.partition("/")[0] for key in ENGLISH.reasons} == CHINESE.reasons.keys()
+    assert ENGLISH.reasons.keys() == CHINESE.reasons.keys()
+
+
+def test_reasons_quote_the_same_in_both_languages() -> None:
+    quoting = [
+        {code for code, reason in wording.reasons.items() if "{found}" in reason} for wording in (ENGLISH, CHINESE)
+    ]
+    assert quoting[0] == quoting[1]
+
+
+@pytest.mark.parametrize("question", [QUESTION, CHINESE_QUESTION])
+def test_a_reason_quotes_the_beginning_of_a_long_text(question: str) -> None:
+    text = build_reask_prompt(make_task(question, None), "A man.", Problem("unfinished", "", found="x" * 5000))[1].text
+    assert "x" * 200 in text
+    assert "x" * 201 not in text
 
 
 def test_the_digest_of_the_prompts_changes_with_their_texts(monkeypatch: pytest.MonkeyPatch) -> None:
