@@ -127,6 +127,7 @@ def remove_if_present(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
+        check_name_length(path, error)
         raise write_error(path, error) from error
 
 
