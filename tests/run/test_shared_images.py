@@ -38,8 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shared")
     rng = random.Random(1)
     for number, colour in zip(range(IMAGES), 4 * list(COLOURS.values()), strict=True):
-        image = Image.new("RGB", (300, 200), colour)
-        image.paste(Image.frombytes("RGB", (300, 60), rng.randbytes(300 * 60 * 3)))
+        image = Image.new("RGB", (400, 400), colour)
+        image.paste(Image.frombytes("RGB", (400, 120), rng.randbytes(400 * 120 * 3)))
         image.save(folder / f"{number}.png")
     return folder
 
