@@ -204,6 +204,18 @@ class Recipe(Settings):
         taken = {self.image_key, "error", "line", "conversation", *STEERING_FIELDS}
         if self.output_key in taken:
             raise ValueError(f"--output-key {self.output_key} is a field of the input rows; choose another name")
+        if self.details and self.image_key == f"{self.output_key}_meta":
+            raise ValueError(f"--image-key {self.image_key} is what --details adds; choose another --output-key")
+        return self
+
+    @model_validator(mode="after")
+    def check_image_key(self) -> Self:
+        if self.image_key == "error":
+            raise ValueError("--image-key error: the failure file has its reasons in error; rename the rows' field")
+        if self.image_key in STEERING_FIELDS:
+            raise ValueError(
+                f"--image-key {self.image_key} is the field of a row's {self.image_key}; name the field with the images"
+            )
         return self
 
 

@@ -10,6 +10,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -17,10 +18,10 @@ from typing import Any, BinaryIO, Protocol
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
 from persqa_client.inputs.folders import count_folder_images, describe_skipped_files, find_folder_images
-from persqa_client.jsonl import dump_spaced, load_value
-from persqa_client.types import Position
+from persqa_client.inputs.rows import MAX_LINE_BYTES
+from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced, load_value
+from persqa_client.types import START_POSITION, Position
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP_SIGNATURE = b"\x1f\x8b"
 BUFFER_SIZE = 1 << 20
 LINE_ENDS = (b"\r\n", b"\n")
@@ -95,17 +96,20 @@ class FileSource:
                     f"The input {self.name} has changed: line {number} was its last one, had no line end, and goes on "
                     "now. Restore it, choose another -o, or start again with --fresh."
                 )
-            for raw in file:
+            read_line = partial(file.readline, MAX_LINE_BYTES + 1)
+            for raw in iter(read_line, b""):
                 start_of_line, offset, number = offset, offset + len(raw), number + 1
                 line = strip_line(raw, first=start_of_line == 0)
-                is_last = not raw.endswith(b"\n")
-                if is_last and offset > self._first_size and not is_complete(line):
+                is_ended = raw.endswith(b"\n")
+                digest = extend_digest(digest, line)
+                while len(raw) > MAX_LINE_BYTES and not is_ended and (more := read_line()):
+                    offset, digest, is_ended = offset + len(more), extend_digest(digest, more), more.endswith(b"\n")
+                if not is_ended and offset > self._first_size and not is_complete(line):
                     self._report_growth(number)
                     return
-                digest = extend_digest(digest, line)
                 yield line, Position(offset, number, digest)
                 # What is written behind it by now may be its own end.
-                if is_last:
+                if not is_ended:
                     return
 
     def _report_growth(self, number: int) -> None:
@@ -119,15 +123,12 @@ class FileSource:
             )
 
     def digest_at(self, position: Position) -> str:
-        digest, left = "", position.offset
-        with self.path.open("rb", buffering=BUFFER_SIZE) as file:
-            for raw in file:
-                if left <= 0:
-                    break
-                # Whole, so that a last line without line end that has become another one counts.
-                digest = extend_digest(digest, strip_line(raw, first=left == position.offset))
-                left -= len(raw)
-        return digest
+        # The last line is read whole, so that one without line end that has become another one counts.
+        at = START_POSITION
+        for _, at in self.lines(START_POSITION):
+            if at.offset >= position.offset:
+                break
+        return at.digest
 
 
 def is_complete(line: bytes) -> bool:

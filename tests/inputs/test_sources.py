@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.inputs.rows import MAX_LINE_BYTES
 from persqa_client.inputs.sources import FileSource, FolderSource, InMemorySource, Source, open_source
 from persqa_client.types import START_POSITION, Position
 
@@ -103,6 +104,21 @@ def test_the_line_end_of_the_last_line_may_come_while_it_is_read(tmp_path: Path)
     path.write_bytes(b'"a.jpg"\n"b.jpg"\n')
     assert list(reading) == []
     assert [(line, at.number) for line, at in source.lines(position)] == [(b'"b.jpg"', 2)]
+
+
+def test_a_line_beyond_the_limit_is_read_in_part_and_digested_whole(tmp_path: Path) -> None:
+    def write(last: bytes) -> FileSource:
+        with (tmp_path / "in.jsonl").open("wb") as file:
+            file.truncate(MAX_LINE_BYTES + 1000)
+            file.seek(0, os.SEEK_END)
+            file.write(last + b'\n"b.jpg"\n')
+        return FileSource(tmp_path / "in.jsonl")
+
+    source = write(b"x")
+    (line, first), (following, second) = source.lines(START_POSITION)
+    assert (len(line), first.offset, first.number) == (MAX_LINE_BYTES + 1, MAX_LINE_BYTES + 1002, 1)
+    assert (following, second.number) == (b'"b.jpg"', 2)
+    assert source.digest_at(first) == first.digest != write(b"y").digest_at(first)
 
 
 def test_a_folder_yields_rows_in_natural_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
