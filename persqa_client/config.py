@@ -154,6 +154,8 @@ class Limits(Settings):
     # Rows in a row whose answers fail the checks, after which the run stops unless an answered row is answered again.
     # 0: such rows fail.
     max_bad_answers: Annotated[int, Field(ge=0)] = 20
+    # Rows at the beginning, none of which can be asked about, after which the run stops. 0: such rows fail.
+    max_bad_rows: Annotated[int, Field(ge=0)] = 200
     # Memory for input lines and images in progress. A single row may exceed it.
     max_inflight_mb: Annotated[int, Field(ge=1)] = 256
 
