@@ -154,6 +154,8 @@ class Limits(Settings):
     # Rows in a row whose answers fail the checks, after which the run stops unless an answered row is answered again.
     # 0: such rows fail.
     max_bad_answers: Annotated[int, Field(ge=0)] = 20
+    # Rows at the beginning, none of which can be asked about, after which the run stops. 0: such rows fail.
+    max_bad_rows: Annotated[int, Field(ge=0)] = 200
     # Memory for input lines and images in progress. A single row may exceed it.
     max_inflight_mb: Annotated[int, Field(ge=1)] = 256
 
@@ -204,6 +206,18 @@ class Recipe(Settings):
         taken = {self.image_key, "error", "line", "conversation", *STEERING_FIELDS}
         if self.output_key in taken:
             raise ValueError(f"--output-key {self.output_key} is a field of the input rows; choose another name")
+        if self.details and self.image_key == f"{self.output_key}_meta":
+            raise ValueError(f"--image-key {self.image_key} is what --details adds; choose another --output-key")
+        return self
+
+    @model_validator(mode="after")
+    def check_image_key(self) -> Self:
+        if self.image_key == "error":
+            raise ValueError("--image-key error: the failure file has its reasons in error; rename the rows' field")
+        if self.image_key in STEERING_FIELDS:
+            raise ValueError(
+                f"--image-key {self.image_key} is the field of a row's {self.image_key}; name the field with the images"
+            )
         return self
 
 

@@ -7,7 +7,8 @@ PersQAError           base; ``str()`` is a message for users
 ├── AttemptError       an attempt failed; ``decision`` says what to do next
 ├── FailedOver         the request continues at another endpoint
 ├── RunStopped         every row would fail in the same way (exit code 3)
-│   └── ServerFailed   a server started by this program failed to start, or exited
+│   ├── ServerFailed   a server started by this program failed to start, or exited
+│   └── UnusableInput  none of the first rows could be asked about (exit code 2)
 └── Interrupted        the run was stopped before the row was answered
 """
 
@@ -86,6 +87,10 @@ class ServerFailed(RunStopped):
 
     def __str__(self) -> str:
         return "\n  ".join((self.message, *self.log))
+
+
+class UnusableInput(RunStopped):
+    """None of the first rows could be asked about. ``code`` is that of the first one."""
 
 
 class Interrupted(PersQAError):

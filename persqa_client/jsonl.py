@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -14,6 +15,16 @@ import orjson
 DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 WHITESPACE = re.compile(r"[ \t\n\r]*")
 WHITESPACE_BYTES = b" \t\n\r"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Deeper rows are refused. Python's json module fails near 1,000 minus the depth of the call, other readers at 128.
+MAX_DEPTH = 100
+# In longer lines, counting is slow, and most of them are few long strings.
+LONG_LINE = 8192
+MAX_QUOTES = 64
+STRINGS = re.compile(rb'"(?:[^"\\]+|\\.)*"')
+BRACKETS = re.compile(rb"[\[{\]}]")
+# Such keys are written without escapes, except for \u00.. of an ASCII character.
+PLAIN_KEY = re.compile(r"[\w. -]+", re.ASCII)
 
 
 class Member(NamedTuple):
@@ -67,6 +78,82 @@ def _load_leniently(line: bytes) -> Any:
         raise ValueError("nested too deeply") from error
     except ValueError as error:
         raise ValueError("a number is too long") from error
+
+
+def is_too_deep(line: bytes) -> bool:
+    """Whether valid JSON is nested deeper than ``MAX_DEPTH``, also in a value that a later one of its name hides."""
+    if len(line) <= 2 * MAX_DEPTH or _count(line, b"[", MAX_DEPTH) + _count(line, b"{", MAX_DEPTH) <= MAX_DEPTH:
+        return False
+    depth = 0
+    for bracket in BRACKETS.finditer(STRINGS.sub(b"", line)):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
+def _count(line: bytes, text: bytes, limit: int) -> int:
+    """At least ``limit`` + 1 if there are more."""
+    if len(line) < LONG_LINE:
+        return line.count(text)
+    found, at = 0, line.find(text)
+    while at >= 0 and found <= limit:
+        found, at = found + 1, line.find(text, at + 1)
+    return found
+
+
+def find_repeated_key(line: bytes, fields: dict[str, Any], keys: Sequence[str]) -> str | None:
+    """The first of ``keys`` that the object has twice, for the line that ``fields`` was read from."""
+    # Each member has a colon, so with one for each field there is neither nesting nor a second member of a name.
+    if _count(line, b":", len(fields)) == len(fields):
+        return None
+    escapes = b"\\" in line and b"\\u00" in line
+    suspects = [
+        key
+        for key in keys
+        if key in fields
+        and (escapes or not PLAIN_KEY.fullmatch(key) or _count_quoted(line, b'"%b"' % key.encode()) > 1)
+    ]
+    if not suspects:
+        return None
+    text = line.decode()
+    found = [member.key for member in _iter_members(text, _find_object(text))]
+    return next((key for key in suspects if found.count(key) > 1), None)
+
+
+def _may_repeat(line: bytes, key: str) -> bool:
+    quoted = _quote_key(key)
+    return quoted is None or _count_quoted(line, quoted) > 1
+
+
+@lru_cache(maxsize=64)
+def _quote_key(key: str) -> bytes | None:
+    """None if a line may have it in several forms."""
+    return f'"{key}"'.encode() if PLAIN_KEY.fullmatch(key) else None
+
+
+def _count_quoted(line: bytes, quoted: bytes) -> int:
+    if len(line) < LONG_LINE:
+        return line.count(quoted)
+    found, at = 0, line.find(b'"')
+    for _ in range(MAX_QUOTES):
+        if at < 0:
+            return found
+        found += line.startswith(quoted, at)
+        at = line.find(b'"', at + 1)
+    return line.count(quoted)
+
+
+def decode_exactly(line: bytes) -> str:
+    """Bytes that are not UTF-8 become lone surrogates, from which ``encode_exactly`` makes them again."""
+    return line.decode("utf-8", "surrogateescape")
+
+
+def encode_exactly(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def add_member(line: bytes, key: str, value: object) -> bytes:
@@ -124,6 +211,21 @@ def keep_elements(line: bytes, path: Sequence[str | int], count: int) -> bytes:
         start = span[0]
     ends = [end for _, end in _iter_elements(text, start)]
     return (text[: ends[count - 1]] + text[ends[-1] :]).encode() if count < len(ends) else line
+
+
+def rebuild_array(line: bytes, path: Sequence[str | int], elements: Sequence[int | Any]) -> bytes:
+    """The array at ``path`` gets these elements: numbers stand for its old ones, whose bytes stay."""
+    text = line.decode()
+    start = _skip_whitespace(text, 0)
+    for step in path:
+        span = _find_child(text, start, step)
+        if span is None:
+            return line
+        start = span[0]
+    old = [text[begin:end].encode() for begin, end in _iter_elements(text, start)]
+    new = [old[element] if isinstance(element, int) else dump_compact(element) for element in elements]
+    end = _find_value_end(text, start)
+    return b"".join((text[:start].encode(), b"[", b",".join(new), b"]", text[end:].encode()))
 
 
 def _find_child(text: str, at: int, step: str | int) -> tuple[int, int] | None:

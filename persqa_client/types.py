@@ -28,8 +28,7 @@ class Position:
 START_POSITION = Position(0, 0, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """``line`` has no line break and no ``error`` member of a failure file."""
 
     number: int

@@ -167,3 +167,22 @@ def test_any_other_concurrency_is_rejected(given: object) -> None:
 def test_concurrency_has_an_upper_bound() -> None:
     assert build_settings(Limits, max_concurrency=20).concurrency_cap == 20
     assert build_settings(Limits, concurrency=64, max_concurrency=20).concurrency_cap == 64
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        pytest.param({"image_key": "error"}, "failure file has its reasons in error", id="the failure file's"),
+        pytest.param({"image_key": "question"}, "is the field of a row's question", id="a row's own"),
+        pytest.param({"image_key": "a", "output_key": "a"}, "is a field of the input rows", id="both"),
+        pytest.param({"image_key": "pers_qa_meta", "details": True}, "is what --details adds", id="the details'"),
+    ],
+)
+def test_fields_with_two_meanings_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        build_settings(Recipe, **fields)
+
+
+@pytest.mark.parametrize("key", ["line", "pers_qa_meta", "conversation"])
+def test_images_may_be_in_any_other_field(key: str) -> None:
+    assert build_settings(Recipe, image_key=key).image_key == key

@@ -37,7 +37,7 @@ from persqa_client.client.request import render_preview
 from persqa_client.config import Endpoint, RunSettings, make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.row_loop import has_more_rows
-from persqa_client.errors import RowError, RunStopped, SettingsError, StorageError
+from persqa_client.errors import RowError, RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.sources import Source, open_source
 from persqa_client.questions.tasks import TaskMaker
@@ -194,7 +194,7 @@ def execute(run: Run) -> int:
     except RunStopped as error:
         if run.progress.done:
             print_message(resume_hint(run))
-        exit_with_error(error, EXIT_NO_SERVER)
+        exit_with_error(error, EXIT_USAGE if isinstance(error, UnusableInput) else EXIT_NO_SERVER)
     except KeyboardInterrupt:
         print_message(f"Stopped. {resume_hint(run)}")
         return EXIT_INTERRUPTED

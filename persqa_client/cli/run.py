@@ -282,6 +282,12 @@ def run(
         int,
         typer.Option(min=0, help="Rejected answers in a row that stop the run; 0 for no stop.", rich_help_panel=SERVER),
     ] = 20,
+    max_bad_rows: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Unusable rows at the beginning that stop the run; 0 for no stop.", rich_help_panel=SERVER
+        ),
+    ] = 200,
     max_inflight_mb: Annotated[
         int, typer.Option(min=1, help="Memory for rows and images in progress.", rich_help_panel=SERVER)
     ] = 256,
@@ -294,7 +300,7 @@ def run(
     """Ask a question about every image and write the checked answers.
 
     Run the same command again to resume after a stop. Exit codes: 0 all rows answered, 1 some rows failed, 2 invalid
-    usage or configuration, 3 server unavailable or requests rejected, 70 bug in this program, 130 stopped.
+    usage, configuration or input, 3 server unavailable or requests rejected, 70 bug in this program, 130 stopped.
 
     Example: persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-3B-Instruct
 

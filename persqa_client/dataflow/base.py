@@ -60,6 +60,7 @@ SAME_NAME_FLAGS = (
         "language",
         "max-attempts",
         "max-bad-answers",
+        "max-bad-rows",
         "max-outage",
         "max-pixels",
         "max-tokens",

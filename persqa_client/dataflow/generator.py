@@ -125,6 +125,7 @@ class PersQAGenerator(OperatorBase):
         uuid: bool | UuidChoice = "auto",
         batch_size: int = 32,
         max_bad_answers: int = 20,
+        max_bad_rows: int = 200,
         progress: bool = True,
         **recipe: Any,
     ) -> None:
@@ -147,7 +148,7 @@ class PersQAGenerator(OperatorBase):
         self.steering = tuple(steering)
         self.seed = seed
         self.batch_size = batch_size
-        self.max_bad_answers = max_bad_answers
+        self.stops = {"max_bad_answers": max_bad_answers, "max_bad_rows": max_bad_rows}
         self.progress = progress
         self.flags = {
             "image_root": Path(image_root),
@@ -242,7 +243,7 @@ class PersQAGenerator(OperatorBase):
         if isinstance(serving, VLMServing):
             sampling = serving.sampling if seed is None else serving.sampling.model_copy(update={"seed": seed})
             endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=serving.model_name)
-            limits = build_settings(Limits, **{**serving.limits.model_dump(), "max_bad_answers": self.max_bad_answers})
+            limits = build_settings(Limits, **{**serving.limits.model_dump(), **self.stops})
             return make_run_settings([endpoint], self.flags, sampling=sampling, limits=limits, recipe=self.recipe), None
         if self.recipe.strategy in ("constrain", "prefill"):
             raise SettingsError(
@@ -252,8 +253,7 @@ class PersQAGenerator(OperatorBase):
         names = [type(serving).__name__, getattr(serving, "model_name", None)]
         model = " ".join(name for name in names if isinstance(name, str))
         endpoint = build_settings(Endpoint, base_url=PLACEHOLDER_URL, model=model)
-        limits_of_pool = {"concurrency": pool.permits, "max_bad_answers": self.max_bad_answers}
-        flags = {**self.flags, "seed": seed or 0, **limits_of_pool}
+        flags = {**self.flags, "seed": seed or 0, "concurrency": pool.permits, **self.stops}
         return make_run_settings([endpoint], flags, recipe=self.recipe), pool
 
     def _in_style(self, answer: RowAnswer) -> RowAnswer:

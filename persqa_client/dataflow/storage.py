@@ -39,7 +39,8 @@ def read_jsonl(path: Path) -> Frame:
 
 
 def iter_json_values(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8-sig") as file:
+    # A carriage return between the parts of a line is white space.
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:

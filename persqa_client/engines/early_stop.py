@@ -1,17 +1,27 @@
-"""Stops a run whose first results are all the same endpoint failure.
+"""Stops a run whose first results show that the others would fail, too.
 
-The breaker of a session (endpoints/breaker.py) has then shown that the endpoint works, so the settings may be wrong.
+The first results are all the same endpoint failure: the breaker of a session (endpoints/breaker.py) has then shown that
+the endpoint works, so the settings may be wrong. Or none of the first rows could be asked about: the input may be
+wrong.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 
-from persqa_client.errors import RunStopped
+from persqa_client.errors import RunStopped, UnusableInput
 from persqa_client.types import Failure, Outcome
 
 # Number of equal failures at the start that stop a run.
 FIRST_RESULTS = 20
+ADVICE = {
+    "bad_line": "Check that the input has one JSON object per line.",
+    "no_image": "Check --image-key.",
+    "bad_image_field": "Check --image-key.",
+    "image_missing": "Check the paths, the working directory and --image-root.",
+    "output_key_taken": "Choose another --output-key.",
+}
 
 
 class EarlyStop:
@@ -56,3 +66,66 @@ class EarlyStop:
 def failure_kind(failure: Failure) -> tuple[str, str]:
     """The code, and the server's text without numbers, which differ from row to row."""
     return failure.code, re.sub(r"\d+", "#", failure.raw or "")
+
+
+class UnusableStart:
+    """Holds back the failures of the first rows until a row could be asked about.
+
+    ``limit``: rows without such a one after which the input counts as unusable; 0 for none.
+    """
+
+    def __init__(self, limit: int, *, passed: bool = False) -> None:
+        self._limit = limit
+        self._passed = passed or not limit
+        self._held: list[Failure] = []
+        self._codes = Counter[str]()
+        self._last_row = 0
+        self._rows = 0
+        self._example: Failure | None = None
+        self._written = 0
+
+    @property
+    def is_at_limit(self) -> bool:
+        return not self._passed and self._rows >= self._limit
+
+    def admit(self, outcome: Outcome, *, has_usable_rows: bool, has_room: bool) -> list[Outcome]:
+        """Returns the outcomes that may be stored now.
+
+        ``has_usable_rows``: whether a row was or is being asked about. ``has_room``: whether there is memory to hold
+        more rows.
+        """
+        if self._passed:
+            return [outcome]
+        if has_usable_rows or not isinstance(outcome, Failure) or outcome.stage != "input":
+            self._passed = True
+            return [*self.release(), outcome]
+        self._held.append(outcome)
+        # Failures of the questions of one row may arrive in between those of others, which only counts rows twice.
+        if outcome.task_id.row != self._last_row:
+            self._last_row = outcome.task_id.row
+            self._rows += 1
+            self._codes[outcome.code] += 1
+            self._example = self._example or outcome
+        if has_room:
+            return []
+        self._written += len(self._held)
+        return self.release()
+
+    def release(self) -> list[Outcome]:
+        held, self._held = self._held, []
+        return list(held)
+
+    def explain(self) -> UnusableInput:
+        example = self._example
+        assert example is not None
+        counts = ", ".join(f"{name} {count:,}" for name, count in self._codes.most_common())
+        advice = ADVICE.get(self._codes.most_common(1)[0][0])
+        written = f" {self._written:,} of them are in the failure file." if self._written else ""
+        return UnusableInput(
+            example.code,
+            f"None of the first {self._rows:,} rows could be asked about ({counts}), so the run was stopped. "
+            f"{example.message}{'' if example.message.endswith('.') else '.'} "
+            f"{'' if advice is None else advice + ' '}"
+            f"{written.lstrip() or 'None of these rows was marked as failed.'} "
+            "If later rows are good, let these fail with --max-bad-rows 0.",
+        )

@@ -63,6 +63,8 @@ class LocalEngine:
         self._unanswered = 0
         # Number of jobs with an outcome.
         self.ended = 0
+        # Whether the images of a job could be loaded.
+        self.has_loaded = False
         self.stopping = False
         self.held_bytes = 0
 
@@ -150,6 +152,7 @@ class LocalEngine:
 
     def _reduce_weight(self, job: Job, weight: int) -> None:
         """Only lowers the weight; a finished job has weight 0."""
+        self.has_loaded = True
         freed = job.weight - weight
         if freed <= 0:
             return

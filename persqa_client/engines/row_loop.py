@@ -9,7 +9,7 @@ from typing import Protocol
 
 from persqa_client.config import Limits
 from persqa_client.engines.bad_answers import BadAnswers
-from persqa_client.engines.early_stop import EarlyStop
+from persqa_client.engines.early_stop import EarlyStop, UnusableStart
 from persqa_client.engines.local import AnswerFunction, Job, LocalEngine, task_limit
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.sources import Source
@@ -154,7 +154,9 @@ class RowLoop:
         self._max_waiting_tasks = max(1024, 8 * limits.concurrency_cap)
         self._max_waiting_bytes = limits.max_inflight_bytes
         # If the endpoint answered earlier processes, equal failures are due to the rows.
-        self._early_stop = EarlyStop(passed=ledger.mode == "retry" or ledger.tally.succeeded > 0)
+        passed = ledger.mode == "retry" or ledger.tally.succeeded > 0
+        self._early_stop = EarlyStop(passed=passed)
+        self._unusable_start = UnusableStart(limits.max_bad_rows, passed=passed)
         self._bad_answers = BadAnswers(limits.max_bad_answers)
         self._find_answered = find_answered
         # The latest row with a good answer; the rows left for trials of the model, None before a trial.
@@ -200,7 +202,9 @@ class RowLoop:
             if syncing.done():
                 syncing.result()
             if self._is_complete:
-                self._settle([*self._early_stop.release(), *self._bad_answers.release()])
+                self._settle(
+                    [*self._unusable_start.release(), *self._early_stop.release(), *self._bad_answers.release()]
+                )
                 progress.read = self._source.progress_at(feed.position)
         finally:
             syncing.cancel()
@@ -211,8 +215,11 @@ class RowLoop:
         return self.engine.complete and not self._dropped_failures
 
     def _has_room(self) -> bool:
-        if self._bad_answers.is_at_limit or self._trial is not None:
+        if self._unusable_start.is_at_limit or self._bad_answers.is_at_limit or self._trial is not None:
             return False
+        return self._has_buffer_room()
+
+    def _has_buffer_room(self) -> bool:
         buffer = self._ledger.buffer
         return buffer.tasks < self._max_waiting_tasks and buffer.bytes < self._max_waiting_bytes
 
@@ -221,8 +228,11 @@ class RowLoop:
         if self.engine.stopping and isinstance(outcome, Failure):
             self._dropped_failures += 1
             return []
+        usable = self._unusable_start.admit(
+            outcome, has_usable_rows=self.engine.has_loaded, has_room=self._has_buffer_room()
+        )
         try:
-            admitted = self._early_stop.admit(outcome)
+            admitted = [each for one in usable for each in self._early_stop.admit(one)]
         except RunStopped as error:
             self.engine.stop_with(error)
             return []
@@ -232,8 +242,11 @@ class RowLoop:
         return [stored for each in admitted for stored in self._bad_answers.admit(each, began=began, ended=ended)]
 
     def _try_model(self) -> None:
-        """Starts a trial once nothing is in flight. Until then, a good answer may still arrive."""
+        """Starts a trial, or stops, once nothing is in flight. Until then, a good answer may still arrive."""
         idle = not self.engine.running and not self.engine.stopping and self._trial is None
+        if idle and self._unusable_start.is_at_limit:
+            self.engine.stop_with(self._unusable_start.explain())
+            return
         if idle and self._bad_answers.is_at_limit:
             self._trial = self._make_trial()
             if self._trial is None:

@@ -2,71 +2,119 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from persqa_client.errors import RowError
-from persqa_client.jsonl import cut_last_member, dump_spaced, load_value
+from persqa_client.jsonl import (
+    BYTE_ORDER_MARK,
+    MAX_DEPTH,
+    cut_last_member,
+    dump_spaced,
+    encode_exactly,
+    find_repeated_key,
+    is_too_deep,
+    load_value,
+)
 from persqa_client.questions.categories import parse_category, parse_language
 from persqa_client.questions.tags import parse_tag
 from persqa_client.types import BadRow, Row
 
 # Keys of ``error`` in a failure file. A user's ``error`` field without them is kept.
 ERROR_KEYS = frozenset({"code", "message", "attempts", "raw"})
+WRAPPED_KEYS = frozenset({"line", "error"})
+# Fields that are read, besides the images.
+ROW_FIELDS = ("question", "tag", "id", "category", "language")
+MAX_QUESTIONS = 1000
+# Longer lines are read in part only, and fail. No server takes a request of this size.
+MAX_LINE_BYTES = 256 << 20
+# What the failure file keeps of them.
+KEPT_BYTES = 64 << 10
 
 
-def parse_line(number: int, line: bytes, *, image_key: str, output_key: str) -> Row | BadRow:
+def parse_line(number: int, line: bytes, *, image_key: str, output_key: str, details: bool = False) -> Row | BadRow:
     """Parses a line without its line end; returns a BadRow if it is invalid.
 
-    A line of a failure file becomes the row that failed.
+    A line of a failure file becomes the row that failed. A Row can be read and written by every later step.
     """
+    own_line = line
     try:
-        line, fields, failed_question = parse_row_object(line, image_key)
-        if output_key in fields:
-            raise RowError(
-                "output_key_taken", f"the row already has a field {output_key!r}; choose another --output-key"
-            )
+        if len(line) > MAX_LINE_BYTES:
+            own_line = line[:KEPT_BYTES]
+            raise RowError("bad_line", f"longer than {MAX_LINE_BYTES >> 20} MiB; only its beginning is kept here")
+        line, fields = parse_json(line)
+        while isinstance(fields, dict) and "error" in fields and (wrapped := find_wrapped_line(fields)) is not None:
+            own_line = wrapped
+            line, fields = parse_json(wrapped)
+        if isinstance(fields, str):
+            fields = {image_key: fields}
+            line = dump_spaced(fields)
+        elif not isinstance(fields, dict):
+            raise RowError("bad_line", f"a row must be a JSON object or a string, not {type(fields).__name__}")
+        check_is_unambiguous(line, fields, image_key)
+        only_question = None
+        if "error" in fields and is_failure_error(fields["error"]):
+            only_question = parse_question_number(fields.pop("error"))
+            line = cut_last_member(line, "error")
+        if output_key in fields or (details and f"{output_key}_meta" in fields):
+            key = output_key if output_key in fields else f"{output_key}_meta"
+            raise RowError("output_key_taken", f"the row already has a field {key!r}; choose another --output-key")
         return Row(
             number=number,
             line=line,
             images=parse_images(fields, image_key),
-            question=parse_text(fields, "question"),
-            tag=parse_tag_field(fields),
-            id=parse_id(fields),
-            category=parse_choice(fields, "category", parse_category),
-            language=parse_choice(fields, "language", parse_language),
-            only_question=failed_question,
+            question=parse_text(fields, "question") if "question" in fields else None,
+            tag=parse_tag_field(fields) if "tag" in fields else None,
+            id=parse_id(fields, line) if "id" in fields else None,
+            category=parse_choice(fields, "category", parse_category) if "category" in fields else None,
+            language=parse_choice(fields, "language", parse_language) if "language" in fields else None,
+            only_question=only_question,
         )
     except RowError as error:
+        # What is no row is kept byte for byte.
+        line = own_line if error.code == "bad_line" else line
         return BadRow(number, line, error.code, f"Line {number}: {error.message}.")
 
 
-def parse_row_object(line: bytes, image_key: str) -> tuple[bytes, dict[str, Any], int | None]:
-    """Returns the user's line, its fields, and the number of the failed question, if any.
-
-    The ``error`` of a failure file is removed, and a row in ``line`` is unwrapped.
-    """
-    fields = parse_json(line)
-    if isinstance(fields, str):
-        return dump_spaced({image_key: fields}), {image_key: fields}, None
-    if not isinstance(fields, dict):
-        raise RowError("bad_line", f"a row must be a JSON object or a string, not {type(fields).__name__}")
-    error = fields.get("error")
-    if not isinstance(error, dict) or not error.keys() >= ERROR_KEYS:
-        return line, fields, None
-    if fields.keys() == {"line", "error"} and isinstance(fields["line"], str):
-        return parse_row_object(fields["line"].encode("utf-8", "surrogatepass"), image_key)
-    question = error.get("question")
-    failed_question = question if isinstance(question, int) and question >= 0 else None
-    fields = {key: value for key, value in fields.items() if key != "error"}
-    return cut_last_member(line, "error"), fields, failed_question
-
-
-def parse_json(line: bytes) -> Any:
+def parse_json(line: bytes) -> tuple[bytes, Any]:
+    """The line without byte order marks at its start, and its value."""
     try:
-        return load_value(line)
+        return line, load_value(line)
     except ValueError as error:
+        rest = line
+        while rest.startswith(BYTE_ORDER_MARK):
+            rest = rest.removeprefix(BYTE_ORDER_MARK)
+        if rest is not line:
+            with suppress(ValueError):
+                return rest, load_value(rest)
         raise RowError("bad_line", f"not JSON ({str(error).removeprefix('not JSON: ')})") from error
+
+
+def find_wrapped_line(fields: dict[str, Any]) -> bytes | None:
+    """The line that a failure file holds in ``line``, because it is no row."""
+    if fields.keys() != WRAPPED_KEYS or not isinstance(fields["line"], str):
+        return None
+    error = fields["error"]
+    return encode_exactly(fields["line"]) if is_failure_error(error) and error["code"] == "bad_line" else None
+
+
+def is_failure_error(error: object) -> bool:
+    return isinstance(error, dict) and error.keys() >= ERROR_KEYS
+
+
+def check_is_unambiguous(line: bytes, fields: dict[str, Any], image_key: str) -> None:
+    """Raises RowError for a row that other programs, or other parts of this one, read differently or not at all."""
+    if is_too_deep(line):
+        raise RowError("bad_line", f"nested more than {MAX_DEPTH} deep, which other programs can't read")
+    if (key := find_repeated_key(line, fields, (image_key, *ROW_FIELDS))) is not None:
+        raise RowError("bad_line", f"the field {key!r} is in the row twice; keep one of them")
+
+
+def parse_question_number(error: dict[str, Any]) -> int | None:
+    question = error.get("question")
+    return question if isinstance(question, int) and 0 <= question < MAX_QUESTIONS else None
 
 
 def parse_images(fields: dict[str, Any], image_key: str) -> tuple[str, ...]:
@@ -104,8 +152,11 @@ def parse_choice(fields: dict[str, Any], name: str, parse: Callable[[str], str])
         raise RowError(f"bad_{name}", f"the field {name!r}: {error}") from error
 
 
-def parse_id(fields: dict[str, Any]) -> str | int | None:
-    value = fields.get("id")
+def parse_id(fields: dict[str, Any], line: bytes) -> str | int | None:
+    value = fields["id"]
+    if isinstance(value, float):
+        # The fast parser reads whole numbers above 64 bits as floats.
+        value = json.loads(line)["id"]
     if value is None or (isinstance(value, str | int) and not isinstance(value, bool)):
         return value
     raise RowError("bad_field", "the field 'id' must be text or an integer")

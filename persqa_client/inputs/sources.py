@@ -6,8 +6,11 @@ A run can resume at the position after any line. A position's digest is computed
 from __future__ import annotations
 
 import codecs
+import logging
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -15,13 +18,16 @@ from typing import Any, BinaryIO, Protocol
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
 from persqa_client.inputs.folders import count_folder_images, describe_skipped_files, find_folder_images
-from persqa_client.jsonl import dump_spaced
-from persqa_client.types import Position
+from persqa_client.inputs.rows import MAX_LINE_BYTES
+from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced, load_value
+from persqa_client.types import START_POSITION, Position
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 GZIP_SIGNATURE = b"\x1f\x8b"
 BUFFER_SIZE = 1 << 20
+LINE_ENDS = (b"\r\n", b"\n")
 SUPPORTED_INPUTS = "give a JSONL file or a folder of images"
+
+logger = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -54,11 +60,16 @@ def extend_digest(digest: str, line: bytes) -> str:
 
 
 class FileSource:
-    r"""Lines of a JSONL file, which may start with a byte order mark and have line ends ``\r\n``."""
+    r"""Lines of a JSONL file, which may start with a byte order mark and have line ends ``\r\n``.
+
+    The file may grow while it is read. A last line that is being written meanwhile is left to a later run.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = str(path)
+        self._first_size: int | None = None
+        self._is_growth_reported = False
 
     def fingerprint(self) -> dict[str, Any]:
         status = self.path.stat()
@@ -74,28 +85,62 @@ class FileSource:
         return ()
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
+        """Raises SettingsError if the last line before ``start`` had no line end, and has become another."""
         with self.path.open("rb", buffering=BUFFER_SIZE) as file:
-            offset = seek_line(file, start.offset)
+            if self._first_size is None:
+                self._first_size = os.fstat(file.fileno()).st_size
             number, digest = start.number, start.digest
-            for raw in file:
-                offset, number = offset + len(raw), number + 1
-                line = strip_line(raw, first=offset == len(raw))
+            offset = seek_line(file, start.offset)
+            if offset is None:
+                raise SettingsError(
+                    f"The input {self.name} has changed: line {number} was its last one, had no line end, and goes on "
+                    "now. Restore it, choose another -o, or start again with --fresh."
+                )
+            read_line = partial(file.readline, MAX_LINE_BYTES + 1)
+            for raw in iter(read_line, b""):
+                start_of_line, offset, number = offset, offset + len(raw), number + 1
+                line = strip_line(raw, first=start_of_line == 0)
+                is_ended = raw.endswith(b"\n")
                 digest = extend_digest(digest, line)
+                while len(raw) > MAX_LINE_BYTES and not is_ended and (more := read_line()):
+                    offset, digest, is_ended = offset + len(more), extend_digest(digest, more), more.endswith(b"\n")
+                if not is_ended and offset > self._first_size and not is_complete(line):
+                    self._report_growth(number)
+                    return
                 yield line, Position(offset, number, digest)
+                # What is written behind it by now may be its own end.
+                if not is_ended:
+                    return
+
+    def _report_growth(self, number: int) -> None:
+        if not self._is_growth_reported:
+            self._is_growth_reported = True
+            logger.warning(
+                "The input %s is still being written: its last line, %d, is not complete and was not read. "
+                "The same command reads it later.",
+                self.name,
+                number,
+            )
 
     def digest_at(self, position: Position) -> str:
-        digest, left = "", position.offset
-        with self.path.open("rb", buffering=BUFFER_SIZE) as file:
-            for raw in file:
-                if left <= 0:
-                    break
-                digest = extend_digest(digest, strip_line(raw[:left], first=left == position.offset))
-                left -= len(raw)
-        return digest
+        # The last line is read whole, so that one without line end that has become another one counts.
+        at = START_POSITION
+        for _, at in self.lines(START_POSITION):
+            if at.offset >= position.offset:
+                break
+        return at.digest
 
 
-def seek_line(file: BinaryIO, offset: int) -> int:
-    """Seeks to the line at ``offset`` and returns its start.
+def is_complete(line: bytes) -> bool:
+    try:
+        load_value(line)
+    except ValueError:
+        return False
+    return True
+
+
+def seek_line(file: BinaryIO, offset: int) -> int | None:
+    """Seeks to the line at ``offset`` and returns its start; None if the line before it goes on there.
 
     If the line before it has got a line end since then, that line end is skipped.
     """
@@ -103,10 +148,11 @@ def seek_line(file: BinaryIO, offset: int) -> int:
         return 0
     file.seek(offset - 1)
     if file.read(1) != b"\n":
-        for end in (b"\r\n", b"\n"):
-            file.seek(offset)
-            if file.read(len(end)) == end:
-                return offset + len(end)
+        following = file.read(2)
+        end = next((end for end in LINE_ENDS if following.startswith(end)), b"")
+        if following and not end:
+            return None
+        offset += len(end)
     file.seek(offset)
     return offset
 

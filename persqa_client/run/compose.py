@@ -126,7 +126,10 @@ class RowReader:
         return 2 if self.recipe.questions > 1 else 1
 
     def parse(self, number: int, line: bytes) -> Row | BadRow:
-        return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
+        recipe = self.recipe
+        return parse_line(
+            number, line, image_key=recipe.image_key, output_key=recipe.output_key, details=recipe.details
+        )
 
     def parse_answered(self, line: bytes) -> Row | None:
         """The row of a line of the output."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from persqa_client.jsonl import add_member, keep_elements, load_object, replace_value
+from persqa_client.jsonl import add_member, keep_elements, load_object, rebuild_array, replace_value
 
 # DataFlow's and LLaVA's names of the list of turns, of a turn's role, and of its text or parts.
 CONVERSATION_KEYS = ("conversation", "conversations")
@@ -67,9 +67,9 @@ def place_text(line: bytes, path: tuple[str | int, ...], turn: dict[str, Any], t
     if len(texts) == 1:
         path = (*path, name, texts[0], "text")
         return replace_value(line, path, keep_marks(old[texts[0]]["text"], text))
+    kept = [number for number in range(len(old)) if number not in texts]
     first = texts[0] if texts else len(old)
-    kept = [part for part in old if not is_text_part(part)]
-    return replace_value(line, (*path, name), [*kept[:first], {"type": "text", "text": text}, *kept[first:]])
+    return rebuild_array(line, (*path, name), [*kept[:first], {"type": "text", "text": text}, *kept[first:]])
 
 
 @lru_cache

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Literal
 
-from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object
+from persqa_client.jsonl import add_member, cut_last_member, decode_exactly, dump_compact, load_object
 from persqa_client.storage.answer_style import place_question
 from persqa_client.types import (
     AskedTask,
@@ -19,6 +20,8 @@ from persqa_client.types import (
     Verification,
 )
 
+# Code of lines that are no rows.
+NO_ROW = "bad_line"
 # "qa" writes question and answer as one text, "answer" only the answer.
 OutputStyle = Literal["qa", "answer"]
 
@@ -84,8 +87,8 @@ def verification_from_json(data: Json) -> Verification:
 
 
 def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> bytes:
-    """A line that is not a JSON object becomes ``{"line": …, "error": …}``. ``numbered``: also write the number of the
-    first question, for rows with several questions.
+    """A line that is no row becomes ``{"line": …, "error": …}``. ``numbered``: also write the number of the first
+    question, for rows with several questions.
     """
     error: Json = {
         "code": failure.code,
@@ -96,12 +99,12 @@ def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> 
     }
     if (numbered and not failure.whole_row) or failure.task_id.question > 0:
         error["question"] = failure.task_id.question
-    try:
-        if is_failure_error(load_object(line).get("error")):
-            line = cut_last_member(line, "error")
-        return add_member(line, "error", error) + b"\n"
-    except ValueError:
-        return dump_compact({"line": line.decode(errors="replace"), "error": error}) + b"\n"
+    if failure.code != NO_ROW:
+        with suppress(ValueError):
+            if is_failure_error(load_object(line).get("error")):
+                line = cut_last_member(line, "error")
+            return add_member(line, "error", error) + b"\n"
+    return dump_compact({"line": decode_exactly(line), "error": error}) + b"\n"
 
 
 def is_failure_error(error: object) -> bool:

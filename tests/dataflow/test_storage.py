@@ -13,6 +13,7 @@ import pytest
 
 from persqa_client import SettingsError
 from persqa_client.dataflow import FileStorage
+from persqa_client.dataflow.storage import iter_json_values
 from persqa_client.errors import StorageError
 
 ROWS: list[dict[str, Any]] = [
@@ -90,3 +91,8 @@ def test_a_hub_is_read_by_its_own_package(tmp_path: Path) -> None:
     assert failed == "SettingsError hf:a/b:gone can't be read by datasets: Unknown split."
     with pytest.raises(SettingsError, match="pip install modelscope"):
         FileStorage("ms:a/b").step().read()
+
+
+def test_a_carriage_return_inside_a_line_is_white_space(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(b'{"a":\r1}\r\n{"a": 2}\n')
+    assert list(iter_json_values(tmp_path / "in.jsonl")) == [{"a": 1}, {"a": 2}]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.engines.early_stop import FIRST_RESULTS, EarlyStop
+from persqa_client.engines.early_stop import FIRST_RESULTS, EarlyStop, UnusableStart
 from persqa_client.errors import RunStopped
-from persqa_client.types import Failure, Record, TaskId
+from persqa_client.types import Failure, Outcome, Record, TaskId
 
 
 def make_failure(row: int, code: str = "too_large", raw: str = "too large") -> Failure:
@@ -62,3 +62,58 @@ def test_held_failures_are_released_at_the_end() -> None:
 def test_a_run_with_earlier_answers_is_not_stopped() -> None:
     early_stop = EarlyStop(first_results=2, passed=True)
     assert [early_stop.admit(make_failure(row)) for row in (1, 2, 3)] == [[make_failure(row)] for row in (1, 2, 3)]
+
+
+def fail_input(row: int, code: str = "bad_line") -> Failure:
+    return Failure(TaskId(row), code, f"Line {row}: not JSON.")
+
+
+def admit(start: UnusableStart, outcome: Failure | Record, *, usable: bool = False, room: bool = True) -> list[Outcome]:
+    return start.admit(outcome, has_usable_rows=usable, has_room=room)
+
+
+def test_unusable_first_rows_are_held_and_explained() -> None:
+    start = UnusableStart(3)
+    assert [admit(start, fail_input(row)) for row in (1, 2)] == [[], []]
+    assert not start.is_at_limit
+    assert admit(start, fail_input(3, "no_image")) == []
+    assert start.is_at_limit
+    assert str(start.explain()) == (
+        "None of the first 3 rows could be asked about (bad_line 2, no_image 1), so the run was stopped. "
+        "Line 1: not JSON. Check that the input has one JSON object per line. "
+        "None of these rows was marked as failed. If later rows are good, let these fail with --max-bad-rows 0."
+    )
+
+
+@pytest.mark.parametrize("usable", [False, True])
+def test_a_usable_row_releases_them_for_good(usable: bool) -> None:
+    start = UnusableStart(3)
+    first = [fail_input(1), fail_input(2)]
+    for failure in first:
+        admit(start, failure)
+    other = fail_input(3) if usable else make_failure(3)
+    assert admit(start, other, usable=usable) == [*first, other]
+    later = [fail_input(row) for row in range(4, 20)]
+    assert [admit(start, failure) for failure in later] == [[failure] for failure in later]
+    assert not start.is_at_limit
+
+
+def test_the_questions_of_a_row_count_once() -> None:
+    start = UnusableStart(2)
+    for question in range(5):
+        admit(start, Failure(TaskId(1, question), "image_missing", "m"))
+    assert not start.is_at_limit
+
+
+def test_without_memory_they_are_stored_and_still_count() -> None:
+    start = UnusableStart(2)
+    assert admit(start, fail_input(1), room=False) == [fail_input(1)]
+    assert admit(start, fail_input(2)) == []
+    assert start.is_at_limit
+    assert "1 of them are in the failure file." in str(start.explain())
+
+
+@pytest.mark.parametrize("start", [UnusableStart(0), UnusableStart(1, passed=True)])
+def test_it_can_be_turned_off(start: UnusableStart) -> None:
+    assert admit(start, fail_input(1)) == [fail_input(1)]
+    assert not start.is_at_limit

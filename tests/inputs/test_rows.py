@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.rows import KEPT_BYTES, MAX_LINE_BYTES, parse_line
 from persqa_client.types import BadRow, Row
 
 
@@ -81,6 +81,13 @@ def test_null_and_blank_fields_count_as_absent() -> None:
         pytest.param(b'{"image": "a.jpg", "tag": "a b"}', "bad_tag", id="tag with a space"),
         pytest.param(b'{"image": "a.jpg", "tag": "image"}', "bad_tag", id="reserved tag"),
         pytest.param(b'{"image": "a.jpg", "pers_qa": "x"}', "output_key_taken", id="output key taken"),
+        pytest.param(b'{"image": "a.jpg", "pers_qa": 1, "pers_qa": 2}', "output_key_taken", id="output key twice"),
+        pytest.param(b'{"image": "a.jpg", "image": "b.jpg"}', "bad_line", id="image twice"),
+        pytest.param(b'{"image": "a.jpg", "n": {"a": 1}, "im\\u0061ge": "b.jpg"}', "bad_line", id="escaped twice"),
+        pytest.param(b'{"image": "a.jpg", "tag": "bo", "url": "http://x", "tag": "mam"}', "bad_line", id="tag twice"),
+        pytest.param(b'{"image": "a.jpg", "n": ' + b"[" * 100 + b"]" * 100 + b"}", "bad_line", id="depth of 101"),
+        pytest.param(b'{"image": "a.jpg", "n": %b}' % (b"7" * 4301), "bad_line", id="more digits than Python reads"),
+        pytest.param(b'{"image": "a.jpg", "id": 1e30}', "bad_field", id="id with an exponent"),
     ],
 )
 def test_an_invalid_line_has_a_code_and_is_kept(line: bytes, code: str) -> None:
@@ -124,9 +131,57 @@ def test_a_users_own_error_field_is_kept() -> None:
 
 
 def test_a_wrapped_line_of_a_failure_file_is_unwrapped() -> None:
-    wrapped = (
-        b'{"line": "{\\"image\\": \\"a.jpg\\"}", "error": {"code": "x", "message": "", "attempts": 0, "raw": null}}'
-    )
+    error = b'{"code": "bad_line", "message": "", "attempts": 0, "raw": null}'
+    wrapped = b'{"line": "{\\"image\\": \\"a.jpg\\"}", "error": %b}' % error
     row = parse(wrapped)
     assert isinstance(row, Row)
     assert row.line == b'{"image": "a.jpg"}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b'{"image": "a.jpg", "n": ' + b"[" * 99 + b"]" * 99 + b"}", id="depth of 100"),
+        pytest.param(b'{"image": "a.jpg", "n": %b, "x": NaN, "y": 1e400}' % (b"7" * 4300), id="numbers"),
+        pytest.param(b'{"image": "a.jpg", "note": 1, "note": 2, "o": {"image": "b.jpg", "image": 1}}', id="other key"),
+        pytest.param(b'{"image": "a.jpg", "note": "image", "t": "\\"image\\": x, \\"image\\": y"}', id="texts"),
+    ],
+)
+def test_unusual_rows_are_accepted(line: bytes) -> None:
+    row = parse(line)
+    assert isinstance(row, Row)
+    assert (row.images, row.line) == (("a.jpg",), line)
+
+
+@pytest.mark.parametrize("id", [2**63, 2**64, -(2**64), 10**400])
+def test_an_id_may_be_any_whole_number(id: int) -> None:
+    row = parse(b'{"image": "a.jpg", "id": %d}' % id)
+    assert isinstance(row, Row)
+    assert row.id == id
+
+
+def test_byte_order_marks_before_a_row_are_removed() -> None:
+    """As in files that were put together."""
+    assert parse(b'\xef\xbb\xbf\xef\xbb\xbf{"image": "a.jpg"}').line == b'{"image": "a.jpg"}'
+
+
+def test_the_key_of_the_details_is_taken_only_if_they_are_written() -> None:
+    line = b'{"image": "a.jpg", "pers_qa_meta": 1}'
+    assert isinstance(parse(line), Row)
+    row = parse_line(3, line, image_key="image", output_key="pers_qa", details=True)
+    assert isinstance(row, BadRow)
+    assert (row.code, "'pers_qa_meta'" in row.message) == ("output_key_taken", True)
+
+
+def test_images_may_be_in_the_field_line() -> None:
+    """Though a failure file has it for what is no row."""
+    error = b'"error": {"code": "image_missing", "message": "m", "attempts": 0, "raw": null, "row": 9}'
+    row = parse_line(3, b'{"line": "a.jpg", %b}' % error, image_key="line", output_key="pers_qa")
+    assert isinstance(row, Row)
+    assert (row.images, row.line) == (("a.jpg",), b'{"line": "a.jpg"}')
+
+
+def test_a_line_beyond_the_limit_is_kept_in_part() -> None:
+    row = parse(b"x" * (MAX_LINE_BYTES + 1))
+    assert isinstance(row, BadRow)
+    assert (row.code, len(row.line), "longer than 256 MiB" in row.message) == ("bad_line", KEPT_BYTES, True)

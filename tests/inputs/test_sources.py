@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.inputs.rows import MAX_LINE_BYTES
 from persqa_client.inputs.sources import FileSource, FolderSource, InMemorySource, Source, open_source
 from persqa_client.types import START_POSITION, Position
 
@@ -69,6 +70,55 @@ def test_lines_may_be_appended_after_one_without_a_line_end(tmp_path: Path, end:
     source = file_with(path, end.join([*LINES, b'"d.jpg"']) + end)
     assert source.digest_at(last) == last.digest
     assert [(line, position.number) for line, position in source.lines(last)] == [(b'"d.jpg"', 5)]
+
+
+@pytest.mark.parametrize("last", [b'"c.jp', b'"c.jpg"'], ids=["cut", "complete"])
+def test_a_last_line_that_became_another_is_a_changed_input(tmp_path: Path, last: bytes) -> None:
+    path = tmp_path / "in.jsonl"
+    position = list(file_with(path, b"\n".join([*LINES[:3], last])).lines(START_POSITION))[-1][1]
+    source = file_with(path, b"\n".join([*LINES[:3], last + b'g"', b'"d.jpg"', b""]))
+    assert source.digest_at(position) != position.digest
+    with pytest.raises(SettingsError, match="has changed: line 4 was its last one, had no line end, and goes on now"):
+        lines_of(source, position)
+
+
+def test_a_line_that_is_being_written_is_left_to_a_later_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "in.jsonl"
+    source = file_with(path, b'"a.jpg"\n')
+    reading = source.lines(START_POSITION)
+    first = next(reading)
+    path.write_bytes(b'"a.jpg"\n"b.jpg"\n"c.j')
+    rest = list(reading)
+    assert [line for line, _ in (first, *rest)] == [b'"a.jpg"', b'"b.jpg"']
+    assert lines_of(source, rest[-1][1]) == []
+    assert [record.getMessage().count("line, 3, is not complete") for record in caplog.records] == [1]
+    path.write_bytes(b'"a.jpg"\n"b.jpg"\n"c.jpg"\n')
+    assert lines_of(source, rest[-1][1]) == [b'"c.jpg"']
+
+
+def test_the_line_end_of_the_last_line_may_come_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    source = file_with(path, b'"a.jpg"')
+    reading = source.lines(START_POSITION)
+    _, position = next(reading)
+    path.write_bytes(b'"a.jpg"\n"b.jpg"\n')
+    assert list(reading) == []
+    assert [(line, at.number) for line, at in source.lines(position)] == [(b'"b.jpg"', 2)]
+
+
+def test_a_line_beyond_the_limit_is_read_in_part_and_digested_whole(tmp_path: Path) -> None:
+    def write(last: bytes) -> FileSource:
+        with (tmp_path / "in.jsonl").open("wb") as file:
+            file.truncate(MAX_LINE_BYTES + 1000)
+            file.seek(0, os.SEEK_END)
+            file.write(last + b'\n"b.jpg"\n')
+        return FileSource(tmp_path / "in.jsonl")
+
+    source = write(b"x")
+    (line, first), (following, second) = source.lines(START_POSITION)
+    assert (len(line), first.offset, first.number) == (MAX_LINE_BYTES + 1, MAX_LINE_BYTES + 1002, 1)
+    assert (following, second.number) == (b'"b.jpg"', 2)
+    assert source.digest_at(first) == first.digest != write(b"y").digest_at(first)
 
 
 def test_a_folder_yields_rows_in_natural_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -376,3 +376,16 @@ def test_a_stop_ends_the_probe_at_once(folder: Path) -> None:
 
         assert asyncio.run(stop_run()).state == "interrupted"
     assert not list(folder.glob("qa*"))
+
+
+def test_a_cut_last_line_that_is_completed_later_is_a_changed_input(folder: Path, simulator: Simulator) -> None:
+    input, output = folder / "rows.jsonl", folder / "qa.jsonl"
+    input.write_bytes(b'{"image": "red.png"}\n{"image": "gre')
+    assert dict(go(input, output, simulator).tally.failed) == {"bad_line": 1}
+    before = read_files(folder)
+    input.write_bytes(b'{"image": "red.png"}\n{"image": "green.png"}\n{"image": "blue.png"}\n')
+    with pytest.raises(SettingsError, match=r"has changed in its first 2 lines"):
+        go(input, output, simulator)
+    assert {name: content for name, content in read_files(folder).items() if name != "rows.jsonl"} == {
+        name: content for name, content in before.items() if name != "rows.jsonl"
+    }

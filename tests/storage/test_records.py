@@ -117,9 +117,14 @@ def test_an_added_question_is_warned_about_once(caplog: pytest.LogCaptureFixture
             '"<mam> wears a jacket."}]}]',
         ),
         (
+            '{"conversation": [{"role": "user", "content": [{"n": NaN}, {"text": "a"}, {"n": 1e400}, {"text": "b"}]}]}',
+            '{"conversation": [{"role": "user", "content": [{"n": NaN},{"type":"text","text":"What is <mam> wearing?"},'
+            '{"n": 1e400}]}]',
+        ),
+        (
             '{"conversation": [{"role": "user", "content": [{"text": "a"}, {"type": "image"}, {"text": "b"}]}]}',
             '{"conversation": [{"role": "user", "content": [{"type":"text","text":"What is <mam> wearing?"},'
-            '{"type":"image"}]}]',
+            '{"type": "image"}]}]',
         ),
         (
             '{"conversation": [{"value": "hi"}, {"value": "old"}]}',
@@ -214,7 +219,7 @@ def test_a_failure_is_added_to_the_input_line() -> None:
     [
         pytest.param(b'{"image": ', '{"image": ', id="torn"),
         pytest.param(b"[1]", "[1]", id="array"),
-        pytest.param(b"caf\xe9", "caf�", id="not UTF-8"),
+        pytest.param(b"caf\xe9", "caf\udce9", id="not UTF-8"),
         pytest.param(b"", "", id="empty"),
     ],
 )
