@@ -157,6 +157,8 @@ OTHER_LANGUAGES = {
     "<mam> lit sur l'écran de son téléphone un message de sa sœur : "
     "« Désolée, je ne peux pas répondre pour le moment, rappelle-moi ce soir ! »",
     "<mam> tient une affiche sur laquelle on peut lire : « Et vous, que feriez-vous à ma place ? »",
+    "<mam> est puni et recopie au tableau : « Je ne bavarderai plus en classe. Je ne bavarderai plus en classe. "
+    "Je ne bavarderai plus en classe. Je ne bavarderai plus en classe. »",
     "<mam>s Schuhe sind dunkelrot und haben weiße Schnürsenkel; <mam>s Socken sind dagegen grau.",
 }
 EXCLUDED = OTHER_LANGUAGES | {line.replace(r"\n", "\n") for line in (NO_END + "\n" + OTHER_START).splitlines()}
