@@ -190,42 +190,45 @@ def replace_value(line: bytes, path: Sequence[str | int], value: object) -> byte
     Of duplicate keys the last one is replaced. Raises ValueError if the line is not JSON.
     """
     text = line.decode()
-    start = _skip_whitespace(text, 0)
-    end = _find_value_end(text, start)
-    for step in path:
-        span = _find_child(text, start, step)
-        if span is None:
-            return line
-        start, end = span
+    span = _find_at(text, path)
+    if span is None:
+        return line
+    start, end = span
     return text[:start].encode() + dump_compact(value) + text[end:].encode()
 
 
 def keep_elements(line: bytes, path: Sequence[str | int], count: int) -> bytes:
     """Removes all but the first ``count`` elements, at least one, of the array at ``path``."""
     text = line.decode()
-    start = _skip_whitespace(text, 0)
-    for step in path:
-        span = _find_child(text, start, step)
-        if span is None:
-            return line
-        start = span[0]
-    ends = [end for _, end in _iter_elements(text, start)]
+    span = _find_at(text, path)
+    if span is None:
+        return line
+    ends = [end for _, end in _iter_elements(text, span[0])]
     return (text[: ends[count - 1]] + text[ends[-1] :]).encode() if count < len(ends) else line
 
 
 def rebuild_array(line: bytes, path: Sequence[str | int], elements: Sequence[int | Any]) -> bytes:
     """The array at ``path`` gets these elements: numbers stand for its old ones, whose bytes stay."""
     text = line.decode()
-    start = _skip_whitespace(text, 0)
-    for step in path:
-        span = _find_child(text, start, step)
-        if span is None:
-            return line
-        start = span[0]
-    old = [text[begin:end].encode() for begin, end in _iter_elements(text, start)]
+    span = _find_at(text, path)
+    if span is None:
+        return line
+    start, end = span
+    old = [text[begin:stop].encode() for begin, stop in _iter_elements(text, start)]
     new = [old[element] if isinstance(element, int) else dump_compact(element) for element in elements]
-    end = _find_value_end(text, start)
     return b"".join((text[:start].encode(), b"[", b",".join(new), b"]", text[end:].encode()))
+
+
+def _find_at(text: str, path: Sequence[str | int]) -> tuple[int, int] | None:
+    """Start and end of the value at ``path``; None without one."""
+    start = _skip_whitespace(text, 0)
+    span = start, _find_value_end(text, start)
+    for step in path:
+        child = _find_child(text, span[0], step)
+        if child is None:
+            return None
+        span = child
+    return span
 
 
 def _find_child(text: str, at: int, step: str | int) -> tuple[int, int] | None:
