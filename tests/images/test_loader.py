@@ -17,6 +17,7 @@ import pytest
 from persqa_client.errors import RowError
 from persqa_client.images import loader as loader_module
 from persqa_client.images.loader import ImageCache, ImageLoader, add_image_uuid
+from persqa_client.images.references import FileVersion
 from persqa_client.types import EncodedImage
 
 IMAGE = EncodedImage(b"\xff\xd8image", "image/jpeg", 40, 30)
@@ -32,10 +33,13 @@ class FakeCache(ImageCache):
         self.release = threading.Event()
         self.release.set()
 
-    def load_at_once(self, reference: str) -> EncodedImage | None:
+    def find_version(self, reference: str) -> None:
         return None
 
-    def load(self, reference: str) -> EncodedImage:
+    def load_at_once(self, reference: str, version: FileVersion | None = None) -> EncodedImage | None:
+        return None
+
+    def load(self, reference: str, version: FileVersion | None = None) -> EncodedImage:
         self.loaded.append(reference)
         self.threads.add(threading.current_thread())
         self.release.wait(timeout=30)
