@@ -71,18 +71,33 @@ def is_embedded(reference: str) -> bool:
 
 
 class ChangeReport:
-    """Warns of the first ``MAX_NAMED`` pictures, and counts all."""
+    """Names the first ``MAX_NAMED`` pictures in warnings, and counts all."""
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        warn: Callable[[str], None],
+        sentence: str = f"changed since it was asked about before; {ADVICE}.",
+        summary: str = "changed during the run, or since its rows were first asked about",
+    ) -> None:
         self._warn = warn
+        self._sentence = sentence
+        self._summary = summary
         self.count = 0
 
-    def add(self, row: int, reference: str, sentence: str) -> None:
+    def add(self, row: int, reference: str) -> None:
         self.count += 1
         if self.count <= MAX_NAMED:
-            self._warn(f"Line {row}: {describe_reference(reference)} {sentence}")
-        if self.count == MAX_NAMED:
-            self._warn("Further changed pictures are not named, but counted.")
+            self._warn(f"Line {row}: {describe_reference(reference)} {self._sentence}")
+
+    @property
+    def notes(self) -> list[str]:
+        pictures = "picture" if self.count == 1 else "pictures"
+        return [f"{self.count:,} {pictures} {self._summary}."] if self.count else []
+
+    def finish(self) -> None:
+        """Tells the number of all, if not all were named."""
+        if self.count > MAX_NAMED:
+            self._warn(self.notes[0])
 
 
 class PictureWatch:
@@ -115,10 +130,9 @@ class PictureWatch:
         answered = self._answered.get(row)
         if answered is not None and (kept := answered.get(reference)) is not None and kept.digest != file.digest:
             answered[reference] = file
-            sentence = f"changed since an earlier question of the row was asked; {ADVICE}."
-            self._report.add(row, reference, sentence)
+            self._report.add(row, reference)
         elif before is not None and before.digest != file.digest:
-            self._report.add(row, reference, f"changed since it was asked about before; {ADVICE}.")
+            self._report.add(row, reference)
 
 
 def drop_oldest(entries: dict[int, FileStamp] | dict[int, dict[str, FileStamp]]) -> None:

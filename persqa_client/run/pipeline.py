@@ -70,6 +70,10 @@ def ignore_question(question: str) -> None:
     """Default for callers that show no warnings."""
 
 
+# Number of the row, reference and file of an image that is sent.
+NoteImage = Callable[[int, str, FileStamp | None], None]
+
+
 def ignore_image(row: int, reference: str, file: FileStamp | None) -> None:
     """Default for callers that don't compare the images of several questions."""
 
@@ -97,8 +101,8 @@ class Pipeline:
     verify: VerifyChoice = "off"
     # Called with each question before it is sent.
     note_question: Callable[[str], None] = ignore_question
-    # Called with each image that is sent: number of the row, reference and file.
-    note_image: Callable[[int, str, FileStamp | None], None] = ignore_image
+    # Called with each image before it is sent.
+    note_image: NoteImage = ignore_image
 
     async def answer(self, row: Row | BadRow, task_id: TaskId, set_weight: SetWeight = ignore_weight) -> Outcome:
         """Returns a record or a failure; only RunStopped and Interrupted are raised.

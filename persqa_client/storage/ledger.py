@@ -169,6 +169,11 @@ class Ledger:
         return self._seconds if self._writer is None else self._writer.seconds
 
     @property
+    def retries_failed(self) -> bool:
+        previous = self._writer.previous if self._writer is not None else None
+        return previous is not None and previous.asks_failed
+
+    @property
     def last_journaled_row(self) -> int:
         """Last unregistered row with an outcome in the journal, or 0."""
         return max((task_id.row for task_id in self.buffer.journaled), default=0)
@@ -312,6 +317,7 @@ class MemoryLedger:
     start = START_POSITION
     end = None
     last_journaled_row = 0
+    retries_failed = False
 
     def __init__(self, render: RenderLine) -> None:
         self._render = render

@@ -120,8 +120,9 @@ class PreviousResults:
         answered = [task_id for task_id in task_ids if task_id not in failed]
         if self.asks_changed and answered:
             for task_id, outcome in self._take_outcomes(task_ids).items():
-                is_answer = isinstance(outcome, Record) and task_id not in failed
-                if is_answer and (journaled(task_id) or self._pictures.has_changed(images, outcome.pictures)):
+                if task_id in failed or not isinstance(outcome, Record):
+                    continue
+                if journaled(task_id) or self._pictures.has_changed(images, outcome.pictures):
                     asked[task_id] = outcome
             asked = dict(sorted(asked.items(), key=lambda item: item[0]))
         elif asked and answered and images:
