@@ -230,6 +230,14 @@ def read_uuid_choice(value: object) -> object:
     return {True: "auto", False: "off"}[value] if isinstance(value, bool) else value
 
 
+# Whether the pictures of finished rows are looked at: changed ones are reported, or also asked about again.
+PictureChoice = Literal["off", "report", "ask"]
+
+
+def read_picture_choice(value: object) -> object:
+    return {True: "ask", False: "off"}[value] if isinstance(value, bool) else value
+
+
 class RunSettings(Settings):
     """Picklable. With ``output`` None the results are kept in memory."""
 
@@ -247,6 +255,7 @@ class RunSettings(Settings):
     limit: Annotated[int, Field(ge=1)] | None = None
     fresh: bool = False
     retry_failed: bool = False
+    recheck_pictures: Annotated[PictureChoice, BeforeValidator(read_picture_choice)] = "off"
     # Probe the server before the first row.
     probes: bool = True
     # Send each image once, then only its uuid.
@@ -256,6 +265,8 @@ class RunSettings(Settings):
     def check_one_start(self) -> Self:
         if self.fresh and self.retry_failed:
             raise ValueError("--fresh discards the rows that --retry-failed would ask again; give only one of them")
+        if self.fresh and self.recheck_pictures == "ask":
+            raise ValueError("--fresh asks about all pictures, as --recheck-pictures does; give only one of them")
         return self
 
     @model_validator(mode="after")
@@ -306,7 +317,7 @@ def build_settings(kind: type[Kind], **values: Any) -> Kind:
 
 
 # Settings outside of Sampling, Limits and Recipe.
-RUN_FLAGS = frozenset({"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"})
+RUN_FLAGS = frozenset({"image_root", "limit", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid"})
 
 
 def make_run_settings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, NamedTuple
 
@@ -59,9 +59,26 @@ class EncodedImage:
     height: int
     # Digest of the image, as a server's cache key; None if the image is sent only once.
     uuid: str | None = None
+    # Digest of the content of its file, without metadata.
+    source_digest: str | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return f"<EncodedImage {self.media_type} {self.width}x{self.height}, {len(self.data) / 1000:.0f} KB>"
+
+
+class FileStamp(NamedTuple):
+    """What a later run compares to find out whether an image file has changed."""
+
+    file_bytes: int
+    modified_ns: int
+    # Read if the others differ (images/changes.py).
+    digest: str
+
+
+class LoadedImage(NamedTuple):
+    image: EncodedImage
+    # None for a data: URI.
+    file: FileStamp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +279,19 @@ class SentPicture(NamedTuple):
     bytes: int
     # Prompt tokens by the model's rule; None if the rule is unknown.
     tokens: int | None
+    # The fields of FileStamp; None for a data: URI, and in files of earlier versions.
+    file_bytes: int | None = None
+    modified_ns: int | None = None
+    digest: str | None = None
+
+    @property
+    def file(self) -> FileStamp | None:
+        if self.file_bytes is None or self.modified_ns is None or self.digest is None:
+            return None
+        return FileStamp(self.file_bytes, self.modified_ns, self.digest)
+
+    def without_file(self) -> tuple[str, int, int, int, int | None]:
+        return self[:5]
 
 
 class RawAnswer(NamedTuple):

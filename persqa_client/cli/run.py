@@ -154,6 +154,14 @@ def run(
             rich_help_panel=FILES,
         ),
     ] = False,
+    recheck_pictures: Annotated[
+        bool,
+        typer.Option(
+            "--recheck-pictures",
+            help="Report pictures of finished rows that have changed since, and ask about them again.",
+            rich_help_panel=FILES,
+        ),
+    ] = False,
     tag: Annotated[
         str, typer.Option(help="Name of the main character; mam becomes the tag <mam>.", rich_help_panel=QUESTIONS)
     ] = "mam",

@@ -50,6 +50,7 @@ RENAMED_FLAGS = {
     "fresh": "fresh=True",
     "model": "model_name",
     "o": "cache_path",
+    "recheck-pictures": "recheck_pictures=True",
 }
 # Flags with the same name as their argument, apart from hyphens.
 SAME_NAME_FLAGS = (

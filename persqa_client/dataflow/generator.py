@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, UuidChoice, build_settings, make_run_settings
-from persqa_client.dataflow.base import errors_name_arguments
+from persqa_client.dataflow.base import errors_name_arguments, replace_flags
 from persqa_client.dataflow.cells import ImageFolder
 from persqa_client.dataflow.foreign_serving import ForeignPool
 from persqa_client.dataflow.frames import (
@@ -121,6 +121,7 @@ class PersQAGenerator(OperatorBase):
         image_root: str | Path = "",
         fresh: bool = False,
         retry_failed: bool = True,
+        recheck_pictures: bool = False,
         probes: bool = True,
         uuid: bool | UuidChoice = "auto",
         batch_size: int = 32,
@@ -154,6 +155,8 @@ class PersQAGenerator(OperatorBase):
             "image_root": Path(image_root),
             "fresh": fresh,
             "retry_failed": retry_failed,
+            # A second call meets all pictures again.
+            "recheck_pictures": "ask" if recheck_pictures else "report",
             "probes": probes,
             "uuid": uuid,
         }
@@ -224,7 +227,7 @@ class PersQAGenerator(OperatorBase):
         return iter_json_lines(files.output), iter_json_lines(files.failed)
 
     def _execute(self, settings: RunSettings, source: Source, pool: ForeignPool | None) -> Summary:
-        run = Run(settings, source, pool=pool, warn=logger.warning)
+        run = Run(settings, source, pool=pool, warn=lambda text: logger.warning(replace_flags(text)))
         if not isinstance(self.serving, VLMServing):
             return execute_blocking(run, *self._progress_monitors())
         with run.hold_files() as has_work:

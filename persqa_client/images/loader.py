@@ -19,7 +19,7 @@ from persqa_client.errors import RowError
 from persqa_client.images.decode import convert_image
 from persqa_client.images.prepare import SourceImage, parse_image, read_image
 from persqa_client.images.references import FileVersion, get_file_version, read_cached_file
-from persqa_client.types import EncodedImage
+from persqa_client.types import EncodedImage, FileStamp, LoadedImage
 
 MAX_KNOWN_FILES = 8_192
 
@@ -47,9 +47,12 @@ class ImageCache:
     def size(self) -> int:
         return int(self._reencoded.currsize)
 
-    def load(self, reference: str) -> EncodedImage:
-        """Blocks. Raises like load_image."""
-        version = get_file_version(reference, self._roots)
+    def find_version(self, reference: str) -> FileVersion | None:
+        return get_file_version(reference, self._roots)
+
+    def load(self, reference: str, version: FileVersion | None = None) -> EncodedImage:
+        """Blocks. Raises like load_image. ``version``: the current one, if the caller has it."""
+        version = version or self.find_version(reference)
         image = self._find(version)
         if image is not None:
             return image
@@ -64,9 +67,9 @@ class ImageCache:
             self._in_use[version] = image
         return image
 
-    def load_at_once(self, reference: str) -> EncodedImage | None:
+    def load_at_once(self, reference: str, version: FileVersion | None = None) -> EncodedImage | None:
         """Like ``load``, but None if that would wait for a disk, re-encode the image or raise an error."""
-        version = get_file_version(reference, self._roots)
+        version = version or self.find_version(reference)
         image = self._find(version)
         if image is not None or version is None:
             return image
@@ -128,11 +131,24 @@ class ImageLoader:
         self._share_all = share_all
         self._share_repeated = share_repeated
         self._seen: FIFOCache[int, None] = FIFOCache(MAX_KNOWN_REFERENCES)
-        self._loading: dict[str, asyncio.Task[EncodedImage]] = {}
-        self._shared: WeakValueDictionary[str, EncodedImage] = WeakValueDictionary()
+        # By reference and version: a file that was replaced is another image.
+        self._loading: dict[tuple[str, FileVersion | None], asyncio.Task[EncodedImage]] = {}
+        self._shared: WeakValueDictionary[tuple[str, FileVersion | None], EncodedImage] = WeakValueDictionary()
+
+    async def load_stamped(self, reference: str) -> LoadedImage:
+        """Raises RowError as load_image does."""
+        # The version is read before the content. If the file is replaced in between, a later run compares digests.
+        version = self._cache.find_version(reference)
+        image = await self._load(reference, version)
+        if version is None or image.source_digest is None:
+            return LoadedImage(image)
+        return LoadedImage(image, FileStamp(version.size, version.modified_ns, image.source_digest))
 
     async def load(self, reference: str) -> EncodedImage:
         """Raises RowError as load_image does."""
+        return (await self.load_stamped(reference)).image
+
+    async def _load(self, reference: str, version: FileVersion | None) -> EncodedImage:
         is_shared = self._share_all
         if self._share_repeated and not is_shared:
             # Only the hash is kept, since a reference may be a data: URI. A collision costs one digest.
@@ -140,30 +156,31 @@ class ImageLoader:
             is_shared = key in self._seen
             self._seen.setdefault(key)
         if is_shared:
-            return self._shared.get(reference) or await self._load_shared(reference)
+            return self._shared.get((reference, version)) or await self._load_shared(reference, version)
         # A thread costs 0.3 ms of CPU time per image (scripts/bench.py hot-path), more than the rest of the loading.
-        image = self._cache.load_at_once(reference)
+        image = self._cache.load_at_once(reference, version)
         if image is not None:
             return image
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._cache.load, reference)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._cache.load, reference, version)
 
-    async def _load_shared(self, reference: str) -> EncodedImage:
-        task = self._loading.get(reference)
+    async def _load_shared(self, reference: str, version: FileVersion | None) -> EncodedImage:
+        key = (reference, version)
+        task = self._loading.get(key)
         if task is None:
-            task = self._loading[reference] = asyncio.create_task(self._load_with_uuid(reference))
+            task = self._loading[key] = asyncio.create_task(self._load_with_uuid(reference, version))
         # Shielded: other requests may wait for the same image if this one is cancelled.
         return await asyncio.shield(task)
 
-    async def _load_with_uuid(self, reference: str) -> EncodedImage:
+    async def _load_with_uuid(self, reference: str, version: FileVersion | None) -> EncodedImage:
         def load() -> EncodedImage:
-            return add_image_uuid(self._cache.load(reference), self._fields)
+            return add_image_uuid(self._cache.load(reference, version), self._fields)
 
         try:
             image = await asyncio.get_running_loop().run_in_executor(self._threads, load)
-            self._shared[reference] = image
+            self._shared[reference, version] = image
             return image
         finally:
-            del self._loading[reference]
+            del self._loading[reference, version]
 
 
 @dataclass(frozen=True, slots=True)

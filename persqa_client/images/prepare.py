@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+
+import stringzilla
 
 from persqa_client.errors import RowError
 from persqa_client.images.containers import (
@@ -71,15 +73,23 @@ class SourceImage:
         digest.update(self.profile)
         return digest.digest()
 
+    @cached_property
+    def content_digest(self) -> str:
+        """Tells a changed image from an unchanged one. Much cheaper than ``digest``, but not safe against forgery."""
+        marks = (stringzilla.hash(part, self.orientation) for part in (self.data, self.profile))
+        return "".join(f"{mark:016x}" for mark in marks)
+
     def as_is(self, max_pixels: int) -> EncodedImage | None:
         if self.plain_size is None or fit_size(self.plain_size, max_pixels) != self.plain_size:
             return None
-        return EncodedImage(self.data, f"image/{self.format.lower()}", *self.plain_size)
+        media_type = f"image/{self.format.lower()}"
+        return EncodedImage(self.data, media_type, *self.plain_size, source_digest=self.content_digest)
 
     def reencoded(self, max_pixels: int) -> EncodedImage:
         """Takes about 30 ms for 12 megapixels. Raises RowError like reencode_image."""
         with name_reference_in_errors(self.reference):
-            return reencode_image(self.data, self.format, self.orientation, max_pixels, self.profile)
+            image = reencode_image(self.data, self.format, self.orientation, max_pixels, self.profile)
+        return replace(image, source_digest=self.content_digest)
 
 
 def load_image(reference: str, roots: Sequence[Path], *, max_pixels: int) -> EncodedImage:

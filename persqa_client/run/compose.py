@@ -36,7 +36,7 @@ from persqa_client.questions.prompts import prompts_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.questions.verification import verification_digest
-from persqa_client.run.pipeline import Pipeline
+from persqa_client.run.pipeline import NoteImage, Pipeline, ignore_image
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.writer import RenderLine
 from persqa_client.types import BadRow, Row, Strategy, TaskId
@@ -224,11 +224,13 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         pool: Pool | None = None,
         http_client: httpx2.AsyncClient | None = None,
         warn: Callable[[str], None] = ignore_warning,
+        note_image: NoteImage = ignore_image,
     ) -> None:
         settings = plan.settings
         self.plan = plan
         self.settings = settings
         self._warn = warn
+        self._note_image = note_image
         self.pool = pool or make_pool(settings, http_client, warn)
         # Probed features of each server; empty before the probe.
         self.servers: tuple[ServerCapabilities, ...] = ()
@@ -295,7 +297,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         family = FAMILY_BY_PATCH[patch] if patch else detect_model_family(settings.endpoint.model)
         return Pipeline(
             self.pool.completer,
-            loader.load,
+            loader.load_stamped,
             self.plan.make_task_maker(self.strategy),
             max_tokens=settings.sampling.max_tokens,
             context=shortest_context(self.servers),
@@ -303,6 +305,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             share_images=share_images,
             verify=settings.recipe.verify,
             note_question=self._note_question,
+            note_image=self._note_image,
         )
 
     async def aclose(self) -> None:

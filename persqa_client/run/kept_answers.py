@@ -35,8 +35,13 @@ class KeptAnswers:
 def read_details(details: tuple[Json, ...]) -> KeptAnswers:
     """The last outcome, with the raw answers of all lines. Raises ValueError."""
     raws: tuple[RawAnswer, ...] = ()
+    digests: list[str | None] = []
     for fields in details:
         outcome = outcome_from_details(fields)
+        if outcome.pictures:
+            before, digests = digests, [picture.digest for picture in outcome.pictures]
+            # Answers about a picture that has been replaced since then are none about the present one.
+            raws = () if before and before != digests and None not in (*before, *digests) else raws
         raws = (() if fields.get("rechecked") else raws) + (outcome.raws or _raw_of_earlier_version(outcome))
     task = describe_record(outcome) if isinstance(outcome, Record) else outcome.task
     if is_final(outcome):

@@ -21,6 +21,8 @@ from persqa_client.types import (
     BadRow,
     EncodedImage,
     Failure,
+    FileStamp,
+    LoadedImage,
     Outcome,
     Problem,
     RawAnswer,
@@ -68,6 +70,14 @@ def ignore_question(question: str) -> None:
     """Default for callers that show no warnings."""
 
 
+# Number of the row, reference and file of an image that is sent.
+NoteImage = Callable[[int, str, FileStamp | None], None]
+
+
+def ignore_image(row: int, reference: str, file: FileStamp | None) -> None:
+    """Default for callers that don't compare the images of several questions."""
+
+
 def ignore_weight(weight: int) -> None:
     """Default for callers without a memory limit."""
 
@@ -77,7 +87,7 @@ class Pipeline:
     """Answers the tasks of a run. ``load`` loads an image reference, or raises RowError."""
 
     completer: Completer
-    load: Callable[[str], Awaitable[EncodedImage]]
+    load: Callable[[str], Awaitable[LoadedImage]]
     task_maker: TaskMaker
     # Maximum tokens of an answer.
     max_tokens: int = 512
@@ -91,6 +101,8 @@ class Pipeline:
     verify: VerifyChoice = "off"
     # Called with each question before it is sent.
     note_question: Callable[[str], None] = ignore_question
+    # Called with each image before it is sent.
+    note_image: NoteImage = ignore_image
 
     async def answer(self, row: Row | BadRow, task_id: TaskId, set_weight: SetWeight = ignore_weight) -> Outcome:
         """Returns a record or a failure; only RunStopped and Interrupted are raised.
@@ -103,16 +115,19 @@ class Pipeline:
         try:
             task = self.task_maker.make_task(row, task_id)
             asked = describe_task(task)
-            images = tuple([await self.load(reference) for reference in row.images])
+            loaded = [await self.load(reference) for reference in row.images]
         except RowError as error:
             return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}", task=asked)
         self.note_question(task.question)
+        images, files = tuple([each.image for each in loaded]), tuple([each.file for each in loaded])
+        for reference, file in zip(row.images, files, strict=True):
+            self.note_image(row.number, reference, file)
         held = len(row.line) + sum(len(image.data) for image in images)
         # The first question's weight includes the images that the others share.
         set_weight(0 if self.share_images and task_id.question > 0 else held)
-        return await self._ask(task, images)
+        return await self._ask(task, images, files)
 
-    async def _ask(self, task: Task, images: tuple[EncodedImage, ...]) -> Outcome:
+    async def _ask(self, task: Task, images: tuple[EncodedImage, ...], files: tuple[FileStamp | None, ...]) -> Outcome:
         request = Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill)
         cost = Cost()
         complete = self.completer.complete
@@ -139,7 +154,7 @@ class Pipeline:
                     cost.doubts += DOUBTS.get(verification.verdict, ())
                     problem = NOT_VERIFIED if verification.verdict == "no" else None
             cost.raws.append(keep_raw(reply, answer, problem, max_tokens, request.seed))
-            cost.pictures = self._describe_pictures(reply.pictures or images)
+            cost.pictures = self._describe_pictures(reply.pictures or images, files)
             if problem is None:
                 return make_record(task, answer, reply, cost)
             cost.refused = cost.refused or problem.code
@@ -171,7 +186,9 @@ class Pipeline:
             max_tokens = min(max_tokens, self.context - reply.completion.usage.prompt)
         return replace(request, seed=seed, max_tokens=max_tokens) if max_tokens > self.max_tokens else None
 
-    def _describe_pictures(self, images: tuple[EncodedImage, ...]) -> tuple[SentPicture, ...]:
+    def _describe_pictures(
+        self, images: tuple[EncodedImage, ...], files: tuple[FileStamp | None, ...]
+    ) -> tuple[SentPicture, ...]:
         family = self.model_family
         return tuple(
             SentPicture(
@@ -180,8 +197,9 @@ class Pipeline:
                 image.height,
                 len(image.data),
                 count_image_tokens(image.width, image.height, family) if family else None,
+                *(file or ()),
             )
-            for image in images
+            for image, file in zip(images, files, strict=True)
         )
 
 

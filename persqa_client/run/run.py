@@ -15,13 +15,16 @@ from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, RunStopped, SettingsError
+from persqa_client.images.changes import ChangeReport, PictureFiles, PictureWatch
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
+from persqa_client.run.changed_pictures import PictureSurvey
 from persqa_client.run.compose import Composition, RowReader, RunPlan, ignore_warning, input_folder_of
 from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
+from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Row
 
@@ -44,11 +47,17 @@ class Run:
         self.settings = settings
         self.source = source
         self.plan = RunPlan(settings, input_folder_of(source))
-        self.composition = Composition(self.plan, pool=pool, warn=warn)
+        self._changes = ChangeReport(warn)
+        self._watch = PictureWatch(self._changes)
+        self._picture_files = PictureFiles(self.plan.image_roots)
+        self.composition = Composition(self.plan, pool=pool, warn=warn, note_image=self._watch.note)
         self.progress = RunProgress()
         self._probing: asyncio.Task[None] | None = None
         self._row_loop: RowLoop | None = None
         self._retried = False
+        # Whether the pictures of finished rows need no look, and how many answers are to be asked again after it.
+        self._pictures_seen = settings.recheck_pictures == "off"
+        self._changed_answers = 0
         self._stopped = False
         self._ledger: Ledger | None = None
         self._warn = warn
@@ -83,6 +92,7 @@ class Run:
         with self._open_ledger(self.settings.output) as ledger:
             self._ledger = ledger
             try:
+                self._look_at_pictures(ledger)
                 yield self._has_work(ledger)
             finally:
                 self._ledger = None
@@ -90,7 +100,7 @@ class Run:
     def use_endpoint(self, endpoint: Endpoint) -> None:
         self.settings = self.settings.model_copy(update={"endpoint": endpoint})
         self.plan = self.plan.with_settings(self.settings)
-        self.composition = Composition(self.plan, warn=self._warn)
+        self.composition = Composition(self.plan, warn=self._warn, note_image=self._watch.note)
 
     async def execute(self) -> Summary:
         """Runs until the end or until it is stopped.
@@ -107,6 +117,7 @@ class Run:
             return replace(summary, records=memory.get_rows(failed=False), failures=memory.get_rows(failed=True))
         with self._open_ledger_unless_held(self.settings.output) as ledger:
             async with self.composition:
+                await asyncio.to_thread(self._look_at_pictures, ledger)
                 if not self._has_work(ledger):
                     return Summary("already", ledger.tally, ledger.seconds, ledger.files)
                 return await self._work(ledger, ledger.files)
@@ -115,9 +126,10 @@ class Run:
         finished = await self._probe()
         if finished and ledger.state != "finished":
             finished = await self._run_row_loop(ledger)
-        while finished and (begin := self._next_pass(ledger)) is not None:
+        while finished and (begin := await asyncio.to_thread(self._plan_next_pass, ledger)) is not None:
             begin()
             finished = await self._run_row_loop(ledger)
+        self._changes.finish()
         servers = self.composition.servers
         return Summary(
             state="finished" if finished else "interrupted",
@@ -137,14 +149,31 @@ class Run:
     def _next_pass(self, ledger: AnyLedger) -> Callable[[], None] | None:
         """The ledger method that reopens a finished run; None if nothing is left to do.
 
-        Failed rows are retried first, then added rows are processed.
+        Failed rows and changed pictures are asked again first, then added rows are processed.
         """
         if isinstance(ledger, MemoryLedger):
             return None
-        if self.settings.retry_failed and not self._retried and ledger.tally.failed_total:
-            return ledger.retry
+        failed = self.settings.retry_failed and not self._retried and ledger.tally.failed_total > 0
+        changed = self.settings.recheck_pictures == "ask" and self._changed_answers > 0
+        if failed or changed:
+            return partial(ledger.retry, failed=failed, changed=changed)
         more = rows_left(ledger, self.settings.limit) != 0 and has_more_rows(self.source, ledger.start)
         return ledger.reopen if more else None
+
+    def _plan_next_pass(self, ledger: AnyLedger) -> Callable[[], None] | None:
+        if isinstance(ledger, Ledger):
+            self._look_at_pictures(ledger)
+        return self._next_pass(ledger)
+
+    def _look_at_pictures(self, ledger: Ledger) -> None:
+        """Once, when the rows of earlier processes are finished."""
+        if self._pictures_seen or ledger.state != "finished":
+            return
+        self._pictures_seen = True
+        self.progress.phase = "looking at the pictures"
+        survey = PictureSurvey(self._picture_files, self._warn, asks=self.settings.recheck_pictures == "ask")
+        survey.look(ledger, self.source, self.plan.make_row_reader(), lambda: self._stopped)
+        self._changed_answers = survey.answers
 
     def _open_ledger_unless_held(self, output: Path) -> AbstractContextManager[Ledger]:
         return self._open_ledger(output) if self._ledger is None else nullcontext(self._ledger)
@@ -160,7 +189,10 @@ class Run:
             render=self.plan.make_renderer(),
             fresh=self.settings.fresh,
             clock=self._elapsed,
+            pictures=PictureChecks(self._picture_files.has_changed, self._watch.expect),
         )
+        # All pictures of a new run are those that it asks about.
+        self._pictures_seen = self._pictures_seen or ledger.state == "new"
         try:
             refuse_changed_input(self.source, ledger)
         except BaseException:
@@ -194,7 +226,8 @@ class Run:
     async def _run_row_loop(self, ledger: AnyLedger) -> bool:
         if self._stopped:
             return False
-        self._retried = self._retried or ledger.mode == "retry"
+        self._retried = self._retried or ledger.retries_failed
+        self._changed_answers = 0
         reader = self.composition.make_row_reader()
         self._row_loop = RowLoop(
             self.source,
@@ -212,7 +245,9 @@ class Run:
             self._row_loop = None
         if finished:
             self.progress.phase = "finishing"
-            await asyncio.to_thread(ledger.finish, {"input": self.source.name, **describe_run(self.composition)})
+            described = describe_run(self.composition)
+            described["notes"] += self._changes.notes
+            await asyncio.to_thread(ledger.finish, {"input": self.source.name, **described})
         return finished
 
 

@@ -51,6 +51,11 @@ class RetryProgress:
     lengths: FileLengths
     done: FileLengths
     until: Position
+    # Whether failed tasks are asked again, and answers about pictures that changed; the others are copied.
+    asks_failed: bool = True
+    asks_changed: bool = False
+    # Answers that were asked again and are written.
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +119,16 @@ class FinishedRun:
             seconds=self.seconds,
         )
 
-    def to_retry_checkpoint(self) -> Checkpoint:
+    def to_retry_checkpoint(self, *, failed: bool = True, changed: bool = False) -> Checkpoint:
         return Checkpoint(
             identity=self.identity,
             stamp=self.stamp,
             mode="retry",
             tally=self.tally,
             seconds=self.seconds,
-            before=RetryProgress(self.lengths, EMPTY._replace(details=self.lengths.details), self.position),
+            before=RetryProgress(
+                self.lengths, EMPTY._replace(details=self.lengths.details), self.position, failed, changed
+            ),
         )
 
 
@@ -131,6 +138,10 @@ def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
     fields["lengths"] = list(checkpoint.lengths)
     if checkpoint.before is not None:
         fields["before"] |= {"lengths": list(checkpoint.before.lengths), "done": list(checkpoint.before.done)}
+        if not checkpoint.before.asks_changed:
+            # As in earlier versions.
+            for name in ("asks_failed", "asks_changed", "replaced"):
+                del fields["before"][name]
     replace_file(files.checkpoint, dump_compact({"tool": TOOL, **fields, "format": FORMAT}) + b"\n")
 
 
@@ -146,7 +157,8 @@ def read_checkpoint(files: RunFiles) -> Checkpoint | None:
         before = fields["before"]
         if before is not None:
             lengths, done = FileLengths(*before["lengths"]), FileLengths(*before["done"])
-            fields["before"] = RetryProgress(lengths, done, Position(**before["until"]))
+            until = Position(**before["until"])
+            fields["before"] = RetryProgress(**{**before, "lengths": lengths, "done": done, "until": until})
         return Checkpoint(**fields)
     except (KeyError, TypeError) as error:
         raise foreign_file_error(files.checkpoint) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from persqa_client.jsonl import WHITESPACE_BYTES, dump_compact
-from persqa_client.storage.records import outcome_from_json, outcome_to_json
+from persqa_client.storage.records import describe_picture, outcome_from_json, outcome_to_json
 from persqa_client.types import AskedTask, Failure, Json, Outcome, RawAnswer, Record, SentPicture
 
 # Members of a raw answer that are left out without a value.
@@ -33,7 +33,7 @@ def outcome_to_details(outcome: Outcome) -> Json:
     place: Json = {"row": fields.pop("row"), "question_number": fields.pop("question_number"), "file": where}
     fields |= {
         "usage": {"prompt": outcome.usage.prompt, "completion": outcome.usage.completion},
-        "pictures": [picture._asdict() for picture in outcome.pictures],
+        "pictures": [describe_picture(picture, with_file=True) for picture in outcome.pictures],
         "raws": [_describe_raw(raw) for raw in outcome.raws],
     }
     if outcome.raws and (isinstance(outcome, Record) or outcome.stage == "answer"):

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
-from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, Self
 
 from persqa_client.errors import SettingsError
-from persqa_client.jsonl import load_object
 from persqa_client.storage.checkpoint import FinishedRun, foreign_file_error, read_run_members
+from persqa_client.storage.details_index import DetailsIndex, open_file
 from persqa_client.storage.records import parse_failure_line
 from persqa_client.storage.recovery import (
     FoundRuns,
@@ -27,9 +22,6 @@ from persqa_client.storage.recovery import (
 from persqa_client.storage.run_files import RunFiles, RunLock
 from persqa_client.storage.tally import Tally
 from persqa_client.types import Json, TaskId
-
-# The first members of each line of a details file.
-PLACE = re.compile(rb'\{"row":(\d+),"question_number":(\d+),')
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +102,6 @@ class FinishedResults:
         self._lock.release()
 
 
-def open_file(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise SettingsError(
-            f"{path} can't be read ({error.strerror or error}): make it readable, or move it"
-        ) from error
-
-
 class FailedLines:
     def __init__(self, files: RunFiles, stack: ExitStack) -> None:
         self._path = files.failed
@@ -139,69 +122,6 @@ class FailedLines:
         line = self._line
         self._read_next()
         return line
-
-
-class Segment(NamedTuple):
-    """Lines in input order. Each retry and each recheck begins a new segment."""
-
-    start: int
-    end: int
-
-
-class PlacedLine(NamedTuple):
-    task_id: TaskId
-    line: bytes
-
-
-class DetailsIndex:
-    """The segments of a details file. Memory grows with their number only."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.segments: list[Segment] = []
-        self.lines = 0
-        start = offset = 0
-        previous = TaskId(0)
-        with open_file(path) as file:
-            for line in file:
-                task_id = parse_place(path, line)
-                if task_id <= previous:
-                    self.segments.append(Segment(start, offset))
-                    start = offset
-                previous = task_id
-                offset += len(line)
-                self.lines += 1
-        self.segments.append(Segment(start, offset))
-
-    def count_questions(self) -> int:
-        return self.lines if len(self.segments) == 1 else sum(1 for _ in self._group())
-
-    def read(self) -> Iterator[tuple[TaskId, tuple[Json, ...]]]:
-        for task_id, lines in self._group():
-            try:
-                yield task_id, tuple([load_object(line.line) for line in lines])
-            except ValueError as error:
-                raise foreign_file_error(self.path) from error
-
-    def _group(self) -> Iterator[tuple[TaskId, Iterator[PlacedLine]]]:
-        """The lines of a question are in the order of the segments, because the merge is stable."""
-        segments = [self._read_segment(segment) for segment in self.segments]
-        return groupby(heapq.merge(*segments, key=itemgetter(0)), key=itemgetter(0))
-
-    def _read_segment(self, segment: Segment) -> Iterator[PlacedLine]:
-        with open_file(self.path) as file:
-            offset = file.seek(segment.start)
-            while offset < segment.end:
-                line = file.readline()
-                offset += len(line)
-                yield PlacedLine(parse_place(self.path, line), line)
-
-
-def parse_place(path: Path, line: bytes) -> TaskId:
-    found = PLACE.match(line)
-    if found is None:
-        raise foreign_file_error(path)
-    return TaskId(int(found[1]), int(found[2]))
 
 
 class DetailsCursor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -18,8 +18,8 @@ from persqa_client.storage.checkpoint import (
     write_checkpoint,
 )
 from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
+from persqa_client.storage.previous import NO_CHECKS, Asked, PictureChecks, PreviousResults
 from persqa_client.storage.recovery import (
-    PreviousResults,
     check_nothing_missing,
     check_results_unchanged,
     check_settings_unchanged,
@@ -45,7 +45,14 @@ class Ledger:
     """
 
     def __init__(
-        self, files: RunFiles, *, identity: Json, stamp: Json | None, render: RenderLine, clock: Callable[[], float]
+        self,
+        files: RunFiles,
+        *,
+        identity: Json,
+        stamp: Json | None,
+        render: RenderLine,
+        clock: Callable[[], float],
+        pictures: PictureChecks = NO_CHECKS,
     ) -> None:
         self.files = files
         # Converted as if read from JSON, where tuples become lists.
@@ -53,6 +60,7 @@ class Ledger:
         self._new_stamp = stamp
         self._render = render
         self._clock = clock
+        self._pictures = pictures
         self._lock = RunLock(files)
         self.state: State = "new"
         self.mode: Mode = "run"
@@ -82,12 +90,14 @@ class Ledger:
         render: RenderLine,
         fresh: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        pictures: PictureChecks = NO_CHECKS,
     ) -> Self:
-        """``identity``: settings that must not change. ``stamp``: size and time of the input.
+        """``identity``: settings that must not change. ``stamp``: size and time of the input. ``pictures``: finds
+        pictures that changed since they were asked about.
 
         Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
         """
-        ledger = cls(files, identity=identity, stamp=stamp, render=render, clock=clock)
+        ledger = cls(files, identity=identity, stamp=stamp, render=render, clock=clock, pictures=pictures)
         files.prepare()
         ledger._lock.acquire()
         try:
@@ -135,6 +145,7 @@ class Ledger:
             stamp=self._new_stamp,
             render=self._render,
             clock=self._clock,
+            pictures=self._pictures,
         )
         self.state, self.mode, self.stamp = state, checkpoint.mode, checkpoint.stamp
         self.start = self._last_registered = checkpoint.position
@@ -158,29 +169,48 @@ class Ledger:
         return self._seconds if self._writer is None else self._writer.seconds
 
     @property
+    def retries_failed(self) -> bool:
+        previous = self._writer.previous if self._writer is not None else None
+        return previous is not None and previous.asks_failed
+
+    @property
     def last_journaled_row(self) -> int:
         """Last unregistered row with an outcome in the journal, or 0."""
         return max((task_id.row for task_id in self.buffer.journaled), default=0)
 
-    def register_row(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
+    def register_row(
+        self, line: bytes, task_ids: tuple[TaskId, ...], position: Position, images: Sequence[str] = ()
+    ) -> tuple[TaskId, ...]:
         """Registers the next input line, and returns its open tasks.
 
-        ``position`` is the one after the line. Raises SettingsError if an answered line has changed.
+        ``position`` is the one after the line, ``images`` the references of the row.
+
+        Raises SettingsError if an answered line has changed.
         """
         writer = self._get_writer()
         previous = writer.previous
         if not self._is_in_range(position, previous):
             return ()
-        asked = dict.fromkeys(task_ids, "") if previous is None else previous.take_failed(task_ids)
+        asked: Asked = dict.fromkeys(task_ids, "")
+        kept_failures: frozenset[TaskId] = frozenset()
+        if previous is not None:
+            asked, kept_failures = previous.choose(task_ids, images, self.buffer.journaled.__contains__)
         if not asked:
-            self._pass_over(position, len(task_ids), writer)
+            self._pass_over(position, len(task_ids) - len(kept_failures), writer)
             return ()
         failed_offset = previous.failed_offset if previous is not None else 0
-        row = PendingRow(line, task_ids, asked, position, digest_line(line), failed_offset)
+        row = PendingRow(line, task_ids, asked, position, digest_line(line), failed_offset, kept_failures=kept_failures)
         self.buffer.add(row)
         if row.outcomes:
+            self._expect_pictures(row, images)
             self._write_complete_rows(writer)
         return row.open_tasks
+
+    def _expect_pictures(self, row: PendingRow, images: Sequence[str]) -> None:
+        """The other questions of the row have answers of an earlier process."""
+        if row.open_tasks:
+            for task_id, outcome in row.outcomes.items():
+                self._pictures.expect(task_id.row, images, outcome.pictures)
 
     def skip(self, position: Position) -> None:
         writer = self._get_writer()
@@ -201,6 +231,8 @@ class Ledger:
         newest = self.buffer.rows[-1]
         newest.position = position
         newest.copied_after += copied_lines
+        if writer.previous is not None:
+            newest.failed_offset = writer.previous.failed_offset
         self._write_complete_rows(writer)
 
     def settle(self, outcome: Outcome) -> None:
@@ -254,9 +286,12 @@ class Ledger:
         complete_reopening(self.files)
         self._start_writing(replace(checkpoint, phase="running"), "resumed")
 
-    def retry(self) -> None:
-        """Asks the failed rows of a finished run again. The input is registered again, up to ``end``."""
-        checkpoint = self._get_finished().to_retry_checkpoint()
+    def retry(self, *, failed: bool = True, changed: bool = False) -> None:
+        """Asks the failed rows of a finished run again, and those with answers about pictures that have changed.
+
+        The input is registered again, up to ``end``.
+        """
+        checkpoint = self._get_finished().to_retry_checkpoint(failed=failed, changed=changed)
         write_checkpoint(self.files, checkpoint)
         self._start_writing(checkpoint, "resumed")
 
@@ -282,6 +317,7 @@ class MemoryLedger:
     start = START_POSITION
     end = None
     last_journaled_row = 0
+    retries_failed = False
 
     def __init__(self, render: RenderLine) -> None:
         self._render = render
@@ -294,7 +330,9 @@ class MemoryLedger:
     def seconds(self) -> float:
         return time.monotonic() - self._opened_at
 
-    def register_row(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
+    def register_row(
+        self, line: bytes, task_ids: tuple[TaskId, ...], position: Position, images: Sequence[str] = ()
+    ) -> tuple[TaskId, ...]:
         self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
         self.tally.rows += 1
         return task_ids

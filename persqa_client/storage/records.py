@@ -24,6 +24,8 @@ from persqa_client.types import (
 NO_ROW = "bad_line"
 # "qa" writes question and answer as one text, "answer" only the answer.
 OutputStyle = Literal["qa", "answer"]
+# Of a picture as it was sent.
+PICTURE_FIELDS = ("media_type", "width", "height", "bytes", "tokens")
 
 
 def render_outcome(
@@ -62,11 +64,18 @@ def record_details(record: Record) -> Json:
         "strategy": record.strategy,
         "question_id": record.question_id,
         "category": record.category,
-        "pictures": [picture._asdict() for picture in record.pictures],
+        "pictures": [describe_picture(picture, with_file=False) for picture in record.pictures],
         "usage": usage_to_json(record.usage),
         "doubts": record.doubts,
         "verification": None if record.verification is None else verification_to_json(record.verification),
     }
+
+
+def describe_picture(picture: SentPicture, *, with_file: bool) -> Json:
+    """``with_file``: with what a later run needs to know whether the file has changed, if there is a file."""
+    fields = picture._asdict()
+    has_file = picture.digest is not None
+    return fields if with_file and has_file else {name: fields[name] for name in PICTURE_FIELDS}
 
 
 def usage_to_json(usage: Usage) -> Json:
@@ -130,7 +139,7 @@ def outcome_to_json(outcome: Outcome) -> Json:
         "raw": outcome.raw,
         "refused": outcome.refused,
         "usage": (usage.prompt, usage.completion),
-        "pictures": [tuple(picture) for picture in outcome.pictures],
+        "pictures": [tuple(picture) if picture.digest else picture.without_file() for picture in outcome.pictures],
         "raws": [tuple(raw) for raw in outcome.raws],
     }
     # Most rows have neither this nor doubts, and earlier versions wrote neither.

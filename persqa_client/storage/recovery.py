@@ -5,10 +5,8 @@ A file is foreign if it was not written by a run, or was changed since. Foreign 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import BinaryIO
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact
@@ -17,7 +15,6 @@ from persqa_client.storage.checkpoint import (
     Checkpoint,
     FileLengths,
     FinishedRun,
-    RetryProgress,
     foreign_file_error,
     read_checkpoint,
     read_run_file,
@@ -33,9 +30,8 @@ from persqa_client.storage.durable import (
     temporary_path,
 )
 from persqa_client.storage.journal import next_free_generation, read_journal, remove_generations
-from persqa_client.storage.records import parse_failure_line
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Json, Position, TaskId
+from persqa_client.types import Json
 
 # Bytes of an old file copied per write.
 CHUNK_SIZE = 1 << 20
@@ -159,7 +155,11 @@ def complete_reopening(files: RunFiles) -> None:
 def has_no_outcome(files: RunFiles, checkpoint: Checkpoint) -> bool:
     """Lines copied by a retry do not count."""
     retry = checkpoint.before
-    has_begun = checkpoint.position.number > 0 if retry is None else retry.done.failed > 0
+    if retry is None:
+        has_begun = checkpoint.position.number > 0
+    else:
+        # Failures that stay are copied, too.
+        has_begun = retry.replaced > 0 or (retry.asks_failed and retry.done.failed > 0)
     return not has_begun and next(read_journal(files, checkpoint.generation), None) is None
 
 
@@ -242,113 +242,3 @@ def _format_setting(value: object) -> str:
         return "not set"
     text = dump_compact(value).decode()
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-class PreviousResults:
-    """Reads the old output and failure file once, in input order.
-
-    Failed tasks are asked again; all other lines are copied.
-    """
-
-    def __init__(self, files: RunFiles, progress: RetryProgress) -> None:
-        self.files = files
-        self.end = progress.until
-        self.lengths = progress.lengths
-        self.done = progress.done
-        for path, length in (
-            (files.output, self.lengths.output),
-            (files.failed, self.lengths.failed or None),
-            (files.details, self.lengths.details or None),
-        ):
-            size = get_file_size(path)
-            if size != length and not (path == files.details and size is None):
-                raise SettingsError(
-                    f"{path} has changed since the run finished, so its failed rows can't be asked again: "
-                    "restore the file, or choose another -o"
-                )
-        self.output = files.output.open("rb")
-        self.failed = files.failed.open("rb") if self.lengths.failed else None
-        self.output.seek(self.done.output)
-        # Bytes of the failure file whose rows are registered.
-        self.failed_offset = self.done.failed
-        self.next_failure: tuple[TaskId, str] | None = None
-        self.next_size = 0
-        if self.failed is not None:
-            self.failed.seek(self.failed_offset)
-            self._read_next_failure(self.failed)
-
-    def _read_next_failure(self, failed: BinaryIO) -> None:
-        line = failed.readline()
-        self.next_size = len(line)
-        try:
-            self.next_failure = parse_failure_line(line) if line else None
-        except ValueError as error:
-            raise foreign_file_error(self.files.failed) from error
-
-    def take_failed(self, task_ids: tuple[TaskId, ...]) -> dict[TaskId, str]:
-        taken: dict[TaskId, str] = {}
-        for task_id in task_ids:
-            if self.next_failure is None or self.failed is None or self.next_failure[0] > task_id:
-                continue
-            failed_id, code = self.next_failure
-            if failed_id != task_id:
-                raise changed_input_error(f"the failed row {failed_id.row} is missing")
-            taken[task_id] = code
-            self.failed_offset += self.next_size
-            self._read_next_failure(self.failed)
-        return taken
-
-    def read_lines(self, count: int) -> Iterator[bytes]:
-        lines: list[bytes] = []
-        size = 0
-        for _ in range(count):
-            line = self.output.readline()
-            if not line:
-                raise changed_input_error("it has more rows than the finished output and failure file")
-            lines.append(line)
-            size += len(line)
-            if size >= CHUNK_SIZE:
-                yield b"".join(lines)
-                lines, size = [], 0
-        if lines:
-            yield b"".join(lines)
-
-    def mark_done(self, failed_offset: int) -> None:
-        """The lines read so far are written, and the failures up to the offset are replaced."""
-        self.done = FileLengths(self.output.tell(), failed_offset, self.lengths.details)
-
-    def roll_back(self) -> None:
-        self.output.seek(self.done.output)
-
-    def is_past_end(self, position: Position) -> bool:
-        """Raises SettingsError if the input has changed."""
-        if position.number == self.end.number and not self._is_end(position):
-            raise changed_input_error(f"its first {position.number} lines differ")
-        return position.number > self.end.number
-
-    def _is_end(self, position: Position) -> bool:
-        # Offsets may differ: a line break may have been added to the last line.
-        return (position.number, position.digest) == (self.end.number, self.end.digest)
-
-    def check_complete(self, position: Position) -> None:
-        if not self._is_end(position):
-            raise changed_input_error(
-                f"it ends at line {position.number}, and the finished run ended at line {self.end.number}"
-            )
-        if self.done != self.lengths:
-            raise changed_input_error("it has fewer rows than the finished output and failure file")
-
-    @property
-    def progress(self) -> RetryProgress:
-        return RetryProgress(self.lengths, self.done, self.end)
-
-    def close(self) -> None:
-        self.output.close()
-        if self.failed is not None:
-            self.failed.close()
-
-
-def changed_input_error(difference: str) -> SettingsError:
-    return SettingsError(
-        f"the input changed since the finished run ({difference}): restore the input, or choose another -o"
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
-from persqa_client.types import Failure, Json, Outcome, Usage, Verification
+from persqa_client.types import Failure, Json, Outcome, Record, Usage, Verification
 
 
 @dataclass(slots=True)
@@ -68,6 +68,14 @@ class Tally:
         self.failed[code] -= 1
         if self.failed[code] <= 0:
             del self.failed[code]
+
+    def remove_answer(self, record: Record) -> None:
+        """Removes an answer that was asked again. Its tokens, attempts and re-ask still count."""
+        self.tasks -= 1
+        self.succeeded -= 1
+        self.doubtful -= bool(record.doubts)
+        self.made_good_by -= Counter(record.made_good_by)
+        self.doubts -= Counter(record.doubts)
 
     def replace(self, before: Outcome, after: Outcome) -> None:
         """Counts another outcome of a task. Tokens, attempts and re-asks stay as they were."""

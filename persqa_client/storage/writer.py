@@ -15,10 +15,10 @@ from persqa_client.storage.checkpoint import Checkpoint, FileLengths, Phase, wri
 from persqa_client.storage.details import render_details
 from persqa_client.storage.durable import Appender
 from persqa_client.storage.journal import Journal, JournalEntry, next_free_generation
-from persqa_client.storage.recovery import PreviousResults
+from persqa_client.storage.previous import NO_CHECKS, Asked, PictureChecks, PreviousResults
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Failure, Json, Outcome, Position, TaskId
+from persqa_client.types import Failure, Json, Outcome, Position, Record, TaskId
 
 
 @dataclass(slots=True, eq=False)
@@ -26,8 +26,8 @@ class PendingRow:
     line: bytes
     # All tasks of the row, in output order.
     task_ids: tuple[TaskId, ...]
-    # Open tasks. In a retry each has its old error code; other tasks are copied.
-    asked: dict[TaskId, str]
+    # Open tasks. In a retry each has its old error code or answer; other tasks are copied.
+    asked: Asked
     # Position after this row and the blank lines that follow it.
     position: Position
     digest: str = ""
@@ -35,6 +35,8 @@ class PendingRow:
     failed_offset: int = 0
     # Retry only: number of unchanged lines of the old output after this row.
     copied_after: int = 0
+    # Retry only: failed tasks that are not asked again.
+    kept_failures: frozenset[TaskId] = frozenset()
     outcomes: dict[TaskId, Outcome] = field(default_factory=dict)
 
     @property
@@ -113,6 +115,7 @@ class RunWriter:
         stamp: Json | None,
         render: RenderLine,
         clock: Callable[[], float],
+        pictures: PictureChecks = NO_CHECKS,
     ) -> None:
         """Truncates the partial files to ``checkpoint``, and starts a journal generation with ``journaled``."""
         self.files = files
@@ -136,7 +139,7 @@ class RunWriter:
             undo.callback(self.failed.close)
             self.details = Appender(files.details_partial, checkpoint.lengths.details)
             undo.callback(self.details.close)
-            self.previous = PreviousResults(files, checkpoint.before) if checkpoint.before else None
+            self.previous = PreviousResults(files, checkpoint.before, pictures) if checkpoint.before else None
             if self.previous is not None:
                 undo.callback(self.previous.close)
             self.journal = Journal(files, next_free_generation(files, checkpoint.generation))
@@ -159,13 +162,11 @@ class RunWriter:
         try:
             for task_id in row.task_ids:
                 outcome = row.outcomes.get(task_id)
-                if outcome is None:
+                if outcome is not None:
+                    self._append_outcome(row, outcome)
+                elif task_id not in row.kept_failures:
                     self._copy_previous(1)
-                else:
-                    file = self.failed if isinstance(outcome, Failure) else self.output
-                    line = self.render(row.line, outcome)
-                    file.append(line)
-                    self.details.append(render_details(row.line, outcome, line))
+            self._copy_failures(row)
             if row.copied_after:
                 self._copy_previous(row.copied_after)
         except BaseException:
@@ -174,13 +175,33 @@ class RunWriter:
         self.lengths = FileLengths(self.output.length, self.failed.length, self.details.length)
         self.position = row.position
         for task_id, outcome in row.outcomes.items():
-            if self.previous is not None:
-                self.tally.remove_failure(row.asked[task_id])
+            before = row.asked[task_id]
+            if isinstance(before, Record):
+                self.tally.remove_answer(before)
+            elif self.previous is not None:
+                self.tally.remove_failure(before)
             self.tally.add(outcome)
         if self.previous is not None:
-            self.previous.mark_done(row.failed_offset)
+            replaced = sum(isinstance(before, Record) for before in row.asked.values())
+            self.previous.mark_done(row.failed_offset, replaced)
         elif row.task_ids:
             self.tally.rows += 1
+
+    def _append_outcome(self, row: PendingRow, outcome: Outcome) -> None:
+        if self.previous is not None and isinstance(row.asked[outcome.task_id], Record):
+            self.previous.read_line()
+        line = self.render(row.line, outcome)
+        if isinstance(outcome, Failure):
+            self._copy_failures(row, before=outcome.task_id)
+            self.failed.append(line)
+        else:
+            self.output.append(line)
+        self.details.append(render_details(row.line, outcome, line))
+
+    def _copy_failures(self, row: PendingRow, before: TaskId | None = None) -> None:
+        if self.previous is not None:
+            for line in self.previous.read_failures(row.failed_offset, row.asked, before):
+                self.failed.append(line)
 
     def _copy_previous(self, count: int) -> None:
         if self.previous is not None:

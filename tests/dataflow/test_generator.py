@@ -196,3 +196,21 @@ def test_answers_are_verified_with_the_flag(folder: Path) -> None:
         PersQAGenerator(serving(server), probes=False, verify="all").run(storage_of(ROWS[:1]))
         assert server.stats()["requests"] == 3
     assert "red" in written()[0]["output"]
+
+
+def test_a_picture_that_changed_is_named_and_asked_about_again_by_choice(
+    folder: Path, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    PersQAGenerator(serving(simulator), probes=False).run(storage_of(ROWS))
+    first = written()
+    assert "changed" not in caplog.text
+    (folder / "red.png").write_bytes((folder / "blue.png").read_bytes())
+    PersQAGenerator(serving(simulator), probes=False).run(storage_of(ROWS))
+    assert written() == first
+    sentence = "Line 1: red.png changed since it was asked about; "
+    assert f"{sentence}recheck_pictures=True asks such rows again." in caplog.text
+    caplog.clear()
+    PersQAGenerator(serving(simulator), probes=False, recheck_pictures=True).run(storage_of(ROWS))
+    assert f"{sentence}its questions are asked again." in caplog.text
+    assert "blue" in written()[0]["output"]
+    assert [row["output"] for row in written()[1:]] == [row["output"] for row in first[1:]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from persqa_client.errors import RowError
 from persqa_client.images import loader as loader_module
 from persqa_client.images.loader import ImageCache, ImageLoader, add_image_uuid
+from persqa_client.images.references import FileVersion
 from persqa_client.types import EncodedImage
 
 IMAGE = EncodedImage(b"\xff\xd8image", "image/jpeg", 40, 30)
@@ -32,10 +35,13 @@ class FakeCache(ImageCache):
         self.release = threading.Event()
         self.release.set()
 
-    def load_at_once(self, reference: str) -> EncodedImage | None:
+    def find_version(self, reference: str) -> None:
         return None
 
-    def load(self, reference: str) -> EncodedImage:
+    def load_at_once(self, reference: str, version: FileVersion | None = None) -> EncodedImage | None:
+        return None
+
+    def load(self, reference: str, version: FileVersion | None = None) -> EncodedImage:
         self.loaded.append(reference)
         self.threads.add(threading.current_thread())
         self.release.wait(timeout=30)
@@ -167,3 +173,30 @@ def test_the_uuid_changes_with_all_that_the_model_sees(image: EncodedImage, fiel
 )
 def test_the_uuid_does_not_change_with_other_fields(fields: dict[str, Any]) -> None:
     assert add_image_uuid(IMAGE, fields).uuid == add_image_uuid(IMAGE, FIELDS).uuid
+
+
+@pytest.mark.parametrize("share_all", [True, False])
+async def test_a_file_that_is_replaced_is_loaded_anew_while_its_image_is_in_use(
+    tmp_path: Path, threads: ThreadPoolExecutor, share_all: bool
+) -> None:
+    images = loader(ImageCache([tmp_path], max_pixels=10_000, max_bytes=10_000), threads, share_all=share_all)
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "a.png")
+    held = await images.load("a.png")
+    Image.new("RGB", (41, 40), "blue").save(tmp_path / "new.png")
+    (tmp_path / "new.png").replace(tmp_path / "a.png")
+    found = await images.load("a.png")
+    assert (held.width, found.width) == (40, 41)
+
+
+async def test_the_stamp_is_of_the_file_and_not_of_an_equal_one(tmp_path: Path, threads: ThreadPoolExecutor) -> None:
+    """Equal images share one re-encoded image, but their files have times of their own."""
+    for number, name in enumerate("ab", 1):
+        Image.new("RGB", (200, 200), "red").save(tmp_path / f"{name}.png")
+        os.utime(tmp_path / f"{name}.png", ns=(number, number))
+    images = loader(ImageCache([tmp_path], max_pixels=10_000, max_bytes=100_000), threads)
+    first, second = [await images.load_stamped(f"{name}.png") for name in "ab"]
+    assert first.image is second.image
+    assert first.file is not None
+    assert second.file is not None
+    assert (first.file.modified_ns, second.file.modified_ns) == (1, 2)
+    assert first.file.digest == second.file.digest

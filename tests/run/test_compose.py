@@ -36,7 +36,7 @@ async def load_images(settings: RunSettings, server: ServerCapabilities | None, 
     async with Composition(RunPlan(settings)) as composition:
         composition.servers = (server,) if server else ()
         pipeline = composition.make_pipeline()
-        return [await pipeline.load(f"{name}.png") for name in names]
+        return [(await pipeline.load(f"{name}.png")).image for name in names]
 
 
 @pytest.mark.parametrize(

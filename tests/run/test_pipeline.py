@@ -13,8 +13,8 @@ from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.pipeline import Completer, Pipeline
 from persqa_client.types import (
     Completion,
-    EncodedImage,
     Failure,
+    LoadedImage,
     Outcome,
     Record,
     Request,
@@ -164,7 +164,7 @@ async def test_a_rejected_re_ask_keeps_the_cost_of_the_first_answer() -> None:
 
 
 async def test_an_unreadable_image_fails_before_anything_is_sent() -> None:
-    async def missing(reference: str) -> EncodedImage:
+    async def missing(reference: str) -> LoadedImage:
         raise RowError("image_missing", f"{reference} is not there")
 
     completer = FakeCompleter([])

@@ -18,7 +18,7 @@ from persqa_client.run.compose import RunPlan
 from persqa_client.run.pipeline import Pipeline
 from persqa_client.storage.ledger import MemoryLedger
 from persqa_client.task_groups import loop_time
-from persqa_client.types import BadRow, EncodedImage, Outcome, Record, Row, TaskId
+from persqa_client.types import BadRow, EncodedImage, LoadedImage, Outcome, Record, Row, TaskId
 from tests.simulation.endpoint import SimulatedEndpoint, http_client, sleep_until
 from tests.simulation.oracle import answers
 from tests.simulation.replies import picture_of
@@ -102,8 +102,8 @@ def plan() -> RunPlan:
     return RunPlan(RunSettings(input=None, output=None, endpoint=Endpoint(base_url="http://e/v1", model="qwen")))
 
 
-async def load_picture(reference: str) -> EncodedImage:
-    return EncodedImage(picture_of(int(reference)), "image/jpeg", 640, 480)
+async def load_picture(reference: str) -> LoadedImage:
+    return LoadedImage(EncodedImage(picture_of(int(reference)), "image/jpeg", 640, 480))
 
 
 def simulate(world: World) -> Report:

@@ -13,7 +13,7 @@ from persqa_client.engines.row_loop import RowLoop, RunProgress
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.pipeline import Pipeline
 from persqa_client.storage.ledger import MemoryLedger
-from persqa_client.types import EncodedImage
+from persqa_client.types import EncodedImage, LoadedImage
 from tests.simulation.client_run import Planner, plan
 from tests.simulation.endpoint import EndpointSettings, Phase, SimulatedEndpoint, http_client
 from tests.simulation.replies import good_answer
@@ -24,8 +24,8 @@ PICTURES = 8
 AUTO = Limits(concurrency="auto")
 
 
-async def load_picture(reference: str) -> EncodedImage:
-    return EncodedImage(f"picture {reference}".encode(), "image/jpeg", 640, 480)
+async def load_picture(reference: str) -> LoadedImage:
+    return LoadedImage(EncodedImage(f"picture {reference}".encode(), "image/jpeg", 640, 480))
 
 
 async def run_rows(count: int, endpoints: list[EndpointSettings], seed: int) -> list[int]:

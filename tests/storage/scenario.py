@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from persqa_client.storage.ledger import AnyLedger, Ledger
+from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import AskedTask, Failure, Outcome, Position, RawAnswer, Record, TaskId, Usage
+from persqa_client.types import AskedTask, Failure, Outcome, Position, RawAnswer, Record, SentPicture, TaskId, Usage
 
 FAILED = [TaskId(2), TaskId(3, 1), TaskId(9, 1)]
 IDENTITY = {"model": "qwen", "seed": 7}
@@ -28,8 +29,19 @@ def render(line: bytes, outcome: Outcome) -> bytes:
 
 def make_record(task_id: TaskId, answer: str = "<mam> reads.") -> Record:
     raw = RawAnswer(answer, finish_reason="stop")
+    pictures = (SentPicture("image/png", task_id.row, 1, 1, None),)
     question = f"What is {task_id.question}?"
-    return Record(task_id, "qa", "<mam>", question, answer, answer, 7, None, "stop", Usage(10, 2), raws=(raw,))
+    return Record(
+        task_id, "qa", "<mam>", question, answer, answer, 7, None, "stop", Usage(10, 2), pictures=pictures, raws=(raw,)
+    )
+
+
+CHANGED = {1, 3, 6}
+
+
+def has_changed(images: Sequence[str], pictures: Sequence[SentPicture]) -> bool:
+    """The width of a picture is the number of its row."""
+    return pictures[0].width in CHANGED
 
 
 def make_failure(task_id: TaskId) -> Failure:
@@ -155,6 +167,23 @@ def retry_to_end(folder: Path, *, order: int = 1) -> TaskLog:
         return log
 
 
+def answer_changed(task_id: TaskId) -> Outcome:
+    """The first question of row 3 fails now."""
+    return make_failure(task_id) if task_id == TaskId(3) else make_record(task_id, "<mam> is blue now.")
+
+
+def ask_changed_to_end(folder: Path, *, order: int = 1) -> TaskLog:
+    """Asks again about the pictures of a finished run that have changed; its failures stay."""
+    with open_ledger(folder, pictures=PictureChecks(has_changed)) as ledger:
+        if ledger.state == "finished" and ledger.tally.failed_total == 4:
+            return TaskLog()
+        if ledger.state == "finished":
+            ledger.retry(failed=False, changed=True)
+        log = answer_lines(ledger, LINES, answer_changed, order=order, every=1)
+        ledger.finish({"note": "ours"})
+        return log
+
+
 def read_folder(folder: Path) -> dict[str, bytes]:
     """The content of every file."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
@@ -165,4 +194,5 @@ SCENARIOS: dict[str, Callable[..., TaskLog]] = {
     "first five": partial(run_to_end, lines=LINES[:5]),
     "reopen": reopen_to_end,
     "retry": retry_to_end,
+    "changed pictures": ask_changed_to_end,
 }

@@ -23,7 +23,7 @@ from tests.storage.scenario import LINES, SCENARIOS, answer_first_run, open_ledg
 FILE_CALLS = (os.write, os.replace, os.unlink, os.ftruncate, os.open)
 
 # The finished run that each scenario starts from.
-BEFORE = {"run": None, "reopen": SCENARIOS["first five"], "retry": run_to_end}
+BEFORE = {"run": None, "reopen": SCENARIOS["first five"], "retry": run_to_end, "changed pictures": run_to_end}
 
 
 @dataclass

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.answer_style import warn_of_added_questions
+from persqa_client.storage.details import outcome_from_details, outcome_to_details
 from persqa_client.storage.records import (
     OutputStyle,
     outcome_from_json,
     outcome_to_json,
     parse_failure_line,
+    record_details,
     render_failure,
     render_record,
 )
@@ -286,3 +288,19 @@ def test_outcomes_survive_a_round_trip_through_json(outcome: Outcome) -> None:
 def test_other_json_is_refused(data: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="not an outcome"):
         outcome_from_json(data)
+
+
+def test_what_identifies_the_file_of_a_picture_is_kept_but_not_in_the_output() -> None:
+    """Pictures of earlier versions have none."""
+    stamped = SentPicture("image/jpeg", 40, 30, 800, 4, 900, 1_700_000_000_000_000_001, "ab")
+    embedded = SentPicture("image/jpeg", 40, 30, 800, 4)
+    for picture, members in ((stamped, 8), (embedded, 5)):
+        record = replace(RECORD, pictures=(picture,))
+        kept = outcome_to_json(record)
+        assert len(kept["pictures"][0]) == members
+        assert outcome_from_json(kept).pictures == (picture,)
+        details = outcome_to_details(record)
+        assert len(details["pictures"][0]) == members
+        assert outcome_from_details(details).pictures == (picture,)
+        meta = record_details(record)["pictures"]
+        assert meta == [{"media_type": "image/jpeg", "width": 40, "height": 30, "bytes": 800, "tokens": 4}]
