@@ -125,8 +125,9 @@ class RowReader:
         """Above 1 with several questions per row: later ones wait until the first has uploaded the images."""
         return 2 if self.recipe.questions > 1 else 1
 
-    def parse(self, number: int, line: bytes) -> Row | BadRow:
-        return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
+    def parse(self, number: int, line: bytes, name: str | None = None) -> Row | BadRow:
+        row = parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
+        return row if name is None or isinstance(row, BadRow) else replace(row, names=(name,))
 
     def parse_answered(self, line: bytes) -> Row | None:
         """The row of a line of the output."""
