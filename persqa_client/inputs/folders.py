@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,13 +45,17 @@ def find_folder_names(
     pending = [""]
     while pending:
         prefix = pending.pop()
-        listing = list_directory(os.path.join(folder, prefix), lambda name, prefix=prefix: is_known(prefix + name))
+        listing = list_directory(os.path.join(folder, prefix), partial(is_known_below, prefix, is_known))
         if others is not None:
             others.update(map(suffix_of, listing.others))
         for name in sorted(listing.images, key=sort_key):
             yield prefix + name
         subdirectories = sorted(listing.subdirectories, key=sort_key, reverse=True)
         pending += [f"{prefix}{name}/" for name in subdirectories]
+
+
+def is_known_below(prefix: str, is_known: Callable[[str], bool], name: str) -> bool:
+    return is_known(prefix + name)
 
 
 def join_name(folder: Path, name: str) -> str:
