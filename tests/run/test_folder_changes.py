@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from persqa_client.run.recheck import recheck
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
-from tests.support.commands import persqa
+from tests.support.commands import lines_in, persqa, start
 
 MODEL = "persqa-simulator"
 
@@ -237,3 +239,38 @@ def test_the_command_warns_of_skipped_files_once(work: Path, simulator: Simulato
         result = persqa(*command, cwd=work)
         assert result.returncode == 0
         assert result.stderr.count("1 file is not an image and is skipped (1 with .txt)") == 1
+
+
+def kill_after(command: list[str | Path], rows: int, work: Path) -> None:
+    process = start(*command, cwd=work)
+    while lines_in(work / "qa.jsonl.partial") < rows:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_killed_runs_over_a_growing_folder_lose_and_double_nothing(work: Path) -> None:
+    """SIGKILL again and again; before each start, pictures appear in front of all others and one is renamed."""
+    add(work / "photos", *(f"m{number}.png" for number in range(600)))
+    rng, expected = random.Random(7), 603
+    with run_simulator(SimSettings(latency=0.05, jitter=0.5, slots=16)) as server:
+        command: list[str | Path] = [
+            *("run", "photos", "-o", "qa.jsonl", "--base-url", server.base_url, "--model", MODEL),
+            *("--concurrency", "16", "--no-probes"),
+        ]
+        for number in range(8):
+            kill_after(command, lines_in(work / "qa.jsonl.partial") + rng.randint(1, 40), work)
+            add(work / "photos", *(f"a{number}-{more}.png" for more in range(20)))
+            (work / "photos" / f"m{590 + number}.png").rename(work / "photos" / f"0{number}.png")
+            expected += 21
+        assert not Path("qa.jsonl").exists(), "all kills came before the end"
+        assert persqa(*command, cwd=work).returncode == 1
+    answered, failed = names_in("qa.jsonl"), names_in("qa.failed.jsonl")
+    assert len(answered) + len(failed) == len({*answered, *failed}) == expected
+    assert sorted(failed) == [f"m{590 + number}.png" for number in range(8)]
+    assert {path.name for path in (work / "photos").iterdir()} <= set(answered)
+    [_, *listed] = Path("qa.listing.jsonl").read_bytes().splitlines()
+    numbers = {orjson.loads(name): number for number, name in enumerate(listed)}
+    assert [numbers[name] for name in answered] == sorted(numbers[name] for name in answered)
