@@ -22,7 +22,8 @@ from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UuidChoice,
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, SetWeight, task_limit
 from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsError
-from persqa_client.inputs.sources import InMemorySource, Source, open_source
+from persqa_client.inputs.source import Source
+from persqa_client.inputs.sources import InMemorySource, open_source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.run.background import execute_blocking

@@ -41,6 +41,8 @@ class Row(NamedTuple):
     language: str | None = None
     # In a failure file: index of the failed question.
     only_question: int | None = None
+    # What the row's images count as in the choice of question and seed; empty: as written.
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

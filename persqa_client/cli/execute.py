@@ -39,7 +39,9 @@ from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.row_loop import has_more_rows
 from persqa_client.errors import RowError, RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.images.prepare import load_image
-from persqa_client.inputs.sources import Source, open_source
+from persqa_client.inputs.listed import read_named_lines
+from persqa_client.inputs.source import Source
+from persqa_client.inputs.sources import open_source
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan, input_folder_of
@@ -158,9 +160,9 @@ def print_requests(settings: RunSettings, source: Source) -> None:
     urls = " or ".join(
         add_query(f"{endpoint.base_url}/chat/completions", endpoint.query) for endpoint in settings.endpoints
     )
-    lines = ((line, position) for line, position in source.lines(START_POSITION) if line.strip())
-    for line, position in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
-        row = reader.parse(position.number, line)
+    lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
+    for line, position, name in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
+        row = reader.parse(position.number, line, name)
         print(f"--- line {position.number}: POST {urls}")
         if isinstance(row, BadRow):
             print(f"would fail: {row.message} ({row.code})")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from natsort import natsort_keygen, ns
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES, detect_format
 from persqa_client.images.references import describe_reference
+from persqa_client.inputs.listed import is_never_known
 
 # Bytes that ``detect_format`` needs.
 HEAD_SIZE = 512
@@ -29,22 +31,40 @@ class Directory(NamedTuple):
     others: list[str]
 
 
-def find_folder_images(folder: Path) -> Iterator[str]:
-    """Paths of all images below the folder, as ``normpath(join(folder, relative))``.
+def find_folder_names(
+    folder: Path, is_known: Callable[[str], bool] = is_never_known, others: Counter[str] | None = None
+) -> Iterator[str]:
+    """Paths of the images below the folder, relative to it and with slashes, without those that are known.
 
     A directory's images come before those of its sub-directories, in natural order without regard to case. A file with
     the suffix of an image is listed without opening it, so that broken files and links are reported. Any other file is
-    an image if it begins like one, except for raw photos: most lie beside a JPEG. Raises SettingsError for an
+    an image if it begins like one, except for raw photos: most lie beside a JPEG. Known images are neither opened nor
+    sorted. Visible files that are no images are counted in ``others``, by suffix. Raises SettingsError for an
     unreadable directory.
     """
-    pending = [os.fspath(folder)]
+    pending = [""]
     while pending:
-        directory = pending.pop()
-        listing = list_directory(directory)
+        prefix = pending.pop()
+        listing = list_directory(os.path.join(folder, prefix), partial(is_known_below, prefix, is_known))
+        if others is not None:
+            others.update(map(suffix_of, listing.others))
         for name in sorted(listing.images, key=sort_key):
-            yield os.path.normpath(os.path.join(directory, name))
+            yield prefix + name
         subdirectories = sorted(listing.subdirectories, key=sort_key, reverse=True)
-        pending += [os.path.join(directory, name) for name in subdirectories]
+        pending += [f"{prefix}{name}/" for name in subdirectories]
+
+
+def is_known_below(prefix: str, is_known: Callable[[str], bool], name: str) -> bool:
+    return is_known(prefix + name)
+
+
+def join_name(folder: Path, name: str) -> str:
+    return os.path.normpath(os.path.join(folder, name))
+
+
+def find_folder_images(folder: Path) -> Iterator[str]:
+    """Paths of all images below the folder, as ``normpath(join(folder, relative))``."""
+    return (join_name(folder, name) for name in find_folder_names(folder))
 
 
 def walk_directories(folder: Path) -> Iterator[Directory]:
@@ -60,13 +80,22 @@ def count_folder_images(folder: Path) -> int:
     return sum(len(listing.images) for listing in walk_directories(folder))
 
 
-def describe_skipped_files(folder: Path) -> str | None:
-    """A sentence with the number of files that are no images, by suffix."""
-    suffixes = Counter(
-        os.path.splitext(name)[1].lower() or "no suffix"
-        for listing in walk_directories(folder)
-        for name in listing.others
-    )
+def has_images(folder: Path) -> bool:
+    return any(listing.images for listing in walk_directories(folder))
+
+
+def suffix_of(name: str) -> str:
+    return os.path.splitext(name)[1].lower() or "no suffix"
+
+
+def count_other_files(folder: Path) -> Counter[str]:
+    """The visible files that are no images, by suffix."""
+    return Counter(suffix_of(name) for listing in walk_directories(folder) for name in listing.others)
+
+
+def describe_skipped_files(folder: Path, suffixes: Counter[str] | None = None) -> str | None:
+    """A sentence with the number of files that are no images, by suffix. They are counted unless they are given."""
+    suffixes = count_other_files(folder) if suffixes is None else suffixes
     if not suffixes:
         return None
     named = [f"{count} with {suffix}" for suffix, count in suffixes.most_common(NAMED_SUFFIXES)]
@@ -77,7 +106,7 @@ def describe_skipped_files(folder: Path) -> str | None:
     return f"In {describe_reference(os.fspath(folder))}, {suffixes.total()} {files} skipped ({listed}).{raw}"
 
 
-def list_directory(directory: str) -> Directory:
+def list_directory(directory: str, is_known: Callable[[str], bool] = is_never_known) -> Directory:
     listing = Directory([], [], [])
     try:
         with os.scandir(directory) as entries:
@@ -86,7 +115,7 @@ def list_directory(directory: str) -> Directory:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     listing.subdirectories.append(entry.name)
-                elif not (entry.is_symlink() and os.path.isdir(entry.path)):
+                elif not is_known(entry.name) and not (entry.is_symlink() and os.path.isdir(entry.path)):
                     (listing.images if is_image(entry) else listing.others).append(entry.name)
     except (OSError, ValueError) as error:
         # os.scandir raises ValueError for a name with a NUL.

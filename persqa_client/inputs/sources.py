@@ -1,7 +1,4 @@
-"""Sources of rows: a JSONL file, a folder of images, or rows in memory.
-
-A run can resume at the position after any line. A position's digest is computed from the previous digest and the line.
-"""
+"""Sources of rows: a JSONL file, a folder of images, or rows in memory."""
 
 from __future__ import annotations
 
@@ -9,16 +6,24 @@ import codecs
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
-from persqa_client.inputs.folders import count_folder_images, describe_skipped_files, find_folder_images
+from persqa_client.inputs.folders import (
+    count_folder_images,
+    describe_skipped_files,
+    find_folder_names,
+    has_images,
+    join_name,
+)
+from persqa_client.inputs.listed import ListedSource, is_never_known
 from persqa_client.inputs.rows import MAX_LINE_BYTES
+from persqa_client.inputs.source import Source, extend_digest
 from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced, load_value
 from persqa_client.types import START_POSITION, Position
 
@@ -28,35 +33,6 @@ LINE_ENDS = (b"\r\n", b"\n")
 SUPPORTED_INPUTS = "give a JSONL file or a folder of images"
 
 logger = logging.getLogger(__name__)
-
-
-class Source(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    def fingerprint(self) -> dict[str, Any] | None:
-        """Equal fingerprints mean an unchanged input; None if there is no cheap check."""
-        ...
-
-    def progress_total(self) -> int | None: ...
-
-    def progress_at(self, position: Position) -> int: ...
-
-    def warnings(self) -> tuple[str, ...]:
-        """What a run does not use of the input."""
-        ...
-
-    def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
-        """Lines from ``start`` on, without line ends, each with the position after it."""
-        ...
-
-    def digest_at(self, position: Position) -> str:
-        """Current digest of the lines before a position."""
-        ...
-
-
-def extend_digest(digest: str, line: bytes) -> str:
-    return blake2b(line, key=digest.encode(), digest_size=16).hexdigest()
 
 
 class FileSource:
@@ -210,23 +186,62 @@ class InMemorySource(GeneratedSource):
                 raise SettingsError(f"Row {number} cannot be written as JSON: {error}.") from error
 
 
-class FolderSource(GeneratedSource):
-    """Images as rows ``{image_key: [path]}``."""
+class FolderSource(ListedSource):
+    """Images as rows ``{image_key: [path]}``, named as seen from the folder."""
 
     def __init__(self, folder: Path, image_key: str) -> None:
+        super().__init__()
         self.folder = folder
         self.name = str(folder)
         self._image_key = image_key
+        # Counted by the last complete walk.
+        self._others: Counter[str] | None = None
 
-    def progress_total(self) -> int:
+    @property
+    def root(self) -> str:
+        return os.path.realpath(self.folder)
+
+    def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
+        others = Counter[str]()
+        yield from find_folder_names(self.folder, is_known, others)
+        self._others = others
+
+    def has_names(self) -> bool:
+        return has_images(self.folder)
+
+    def render_line(self, name: str) -> bytes:
+        return dump_spaced({self._image_key: [join_name(self.folder, name)]})
+
+    def find_name(self, reference: str) -> str | None:
+        relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self.folder))
+        return None if relative.split(os.sep)[0] == os.pardir else relative.replace(os.sep, "/")
+
+    def count_names(self) -> int:
         return count_folder_images(self.folder)
 
     def warnings(self) -> tuple[str, ...]:
-        skipped = describe_skipped_files(self.folder)
+        skipped = describe_skipped_files(self.folder, self._others)
         return () if skipped is None else (skipped,)
 
+    def as_written(self) -> Source:
+        return WrittenFolderSource(self)
+
+
+class WrittenFolderSource(GeneratedSource):
+    """A folder in a run of an earlier version: sorted, and named as written in the rows."""
+
+    def __init__(self, folder: FolderSource) -> None:
+        self._folder = folder
+        self.name = folder.name
+
+    def progress_total(self) -> int:
+        return self._folder.count_names()
+
+    def warnings(self) -> tuple[str, ...]:
+        return self._folder.warnings()
+
     def generate_lines(self) -> Iterator[bytes]:
-        return (dump_spaced({self._image_key: [path]}) for path in find_folder_images(self.folder))
+        return map(self._folder.render_line, self._folder.find_names(is_never_known))
 
 
 def open_source(path: Path, image_key: str) -> Source:

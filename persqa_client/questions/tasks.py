@@ -1,6 +1,7 @@
 """Makes the tasks of a row: question, prompt, constraint, checks and seed.
 
-Question and seed depend only on the run's seed, the row's id, and its images as written.
+Question and seed depend only on the run's seed, the row's id, and its images: as written in a row of the user, as named
+from the folder in a row that was made of a folder's image.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def request_seed(row: Row, number: int, seed: int) -> int:
 
 def row_digest(row: Row, seed: int, purpose: str, *more: int) -> bytes:
     """8 bytes. ``purpose`` makes question and request seed independent of each other."""
-    key = json.dumps([purpose, seed, row.id, row.images, *more], ensure_ascii=True).encode()
+    key = json.dumps([purpose, seed, row.id, row.names or row.images, *more], ensure_ascii=True).encode()
     return blake2b(key, digest_size=8).digest()
 
 

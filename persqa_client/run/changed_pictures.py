@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from persqa_client.images.changes import ADVICE, ChangeReport, PictureFiles, PictureState
-from persqa_client.inputs.sources import Source
+from persqa_client.inputs.listed import read_named_lines
+from persqa_client.inputs.source import Source
 from persqa_client.run.compose import RowReader
 from persqa_client.storage.details_index import LatestOutcomes
 from persqa_client.storage.ledger import Ledger
@@ -64,9 +65,9 @@ class PictureSurvey:
 
 def iter_rows(ledger: Ledger, source: Source, reader: RowReader) -> Iterator[tuple[Row, tuple[TaskId, ...]]]:
     """The rows of the finished part of the input."""
-    for line, position in source.lines(START_POSITION):
+    for line, position, name in read_named_lines(source, START_POSITION):
         if position.number > ledger.start.number:
             return
-        row = reader.parse(position.number, line) if line.strip() else None
+        row = reader.parse(position.number, line, name) if line.strip() else None
         if isinstance(row, Row):
             yield row, reader.task_ids(row)

@@ -25,7 +25,8 @@ from persqa_client.images.loader import ImageCache, ImageLoader
 from persqa_client.images.references import estimate_reference_size
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.rows import parse_line
-from persqa_client.inputs.sources import FileSource, Source
+from persqa_client.inputs.source import Source
+from persqa_client.inputs.sources import FileSource
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.limits.open_files import fit_open_files
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
@@ -125,11 +126,10 @@ class RowReader:
         """Above 1 with several questions per row: later ones wait until the first has uploaded the images."""
         return 2 if self.recipe.questions > 1 else 1
 
-    def parse(self, number: int, line: bytes) -> Row | BadRow:
+    def parse(self, number: int, line: bytes, name: str | None = None) -> Row | BadRow:
         recipe = self.recipe
-        return parse_line(
-            number, line, image_key=recipe.image_key, output_key=recipe.output_key, details=recipe.details
-        )
+        row = parse_line(number, line, image_key=recipe.image_key, output_key=recipe.output_key, details=recipe.details)
+        return row if name is None or isinstance(row, BadRow) else row._replace(names=(name,))
 
     def parse_answered(self, line: bytes) -> Row | None:
         """The row of a line of the output."""

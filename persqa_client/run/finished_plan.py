@@ -9,13 +9,16 @@ from pathlib import Path
 from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, make_run_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError
+from persqa_client.inputs.listed import read_named_lines
 from persqa_client.inputs.sources import open_source
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.run.compose import RunPlan
 from persqa_client.run.kept_answers import KeptAnswers, WrittenLineReader, read_details, restore_input_line
+from persqa_client.run.listed_input import connect_listing
 from persqa_client.run.rejudging import judge_answers
 from persqa_client.storage.checkpoint import FinishedRun
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
+from persqa_client.storage.listing import is_listed
 from persqa_client.types import START_POSITION, BadRow, Json, Outcome, Row, TaskId
 
 
@@ -48,18 +51,20 @@ class FinishedPlan:
         """The tasks of the input up to the end of the run."""
         name, end = str(self._members.get("input")), self._run.position
         try:
-            source = open_source(find_input(name, results.files.output.parent), self.recipe.image_key)
+            opened = open_source(find_input(name, results.files.output.parent), self.recipe.image_key)
+            listing = results.files.listing if is_listed(self._run.identity) else None
+            source = connect_listing(opened, lambda: listing)
             is_same = source.digest_at(end) == end.digest
         except (SettingsError, OSError) as error:
             raise SettingsError(f"{missing_input(results)}, but the input {name} can't be read: {error}") from error
         if not is_same:
             raise SettingsError(f"{missing_input(results)}, but the input {name} has changed: restore it")
         reader = self._plan.make_row_reader()
-        for line, position in source.lines(START_POSITION):
+        for line, position, row_name in read_named_lines(source, START_POSITION):
             if position.number > end.number:
                 return
             if line.strip():
-                row = reader.parse(position.number, line)
+                row = reader.parse(position.number, line, row_name)
                 for task_id in reader.task_ids(row):
                     yield task_id, None if isinstance(row, BadRow) else row
 

@@ -16,11 +16,14 @@ from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_find
 from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, RunStopped, SettingsError
 from persqa_client.images.changes import ChangeReport, PictureFiles, PictureWatch
-from persqa_client.inputs.sources import FileSource, FolderSource, Source
+from persqa_client.inputs.listed import ListedSource
+from persqa_client.inputs.source import Source
+from persqa_client.inputs.sources import FileSource, FolderSource
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.changed_pictures import PictureSurvey
 from persqa_client.run.compose import Composition, RowReader, RunPlan, ignore_warning, input_folder_of
+from persqa_client.run.listed_input import connect_listing, listing_identity
 from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
@@ -108,19 +111,26 @@ class Run:
         Raises SettingsError before anything is sent. After RunStopped and StorageError the run can be resumed.
         """
         self._started_at = self._clock()
-        for warning in (*self.plan.warnings(), *announce_pace(self.settings), *self.source.warnings()):
+        for warning in (*self.plan.warnings(), *announce_pace(self.settings)):
             self._warn(warning)
         if self.settings.output is None:
+            self._warn_of_source()
             memory = MemoryLedger(self.plan.make_renderer())
             async with self.composition:
                 summary = await self._work(memory, None)
             return replace(summary, records=memory.get_rows(failed=False), failures=memory.get_rows(failed=True))
         with self._open_ledger_unless_held(self.settings.output) as ledger:
+            # After the opening, which lists the files of a folder.
+            self._warn_of_source()
             async with self.composition:
                 await asyncio.to_thread(self._look_at_pictures, ledger)
                 if not self._has_work(ledger):
                     return Summary("already", ledger.tally, ledger.seconds, ledger.files)
                 return await self._work(ledger, ledger.files)
+
+    def _warn_of_source(self) -> None:
+        for warning in self.source.warnings():
+            self._warn(warning)
 
     async def _work(self, ledger: AnyLedger, files: RunFiles | None) -> Summary:
         finished = await self._probe()
@@ -157,8 +167,14 @@ class Run:
         changed = self.settings.recheck_pictures == "ask" and self._changed_answers > 0
         if failed or changed:
             return partial(ledger.retry, failed=failed, changed=changed)
-        more = rows_left(ledger, self.settings.limit) != 0 and has_more_rows(self.source, ledger.start)
+        more = rows_left(ledger, self.settings.limit) != 0 and self._finds_more_rows(ledger)
         return ledger.reopen if more else None
+
+    def _finds_more_rows(self, ledger: Ledger) -> bool:
+        if has_more_rows(self.source, ledger.start):
+            return True
+        is_extended = isinstance(self.source, ListedSource) and self.source.extend_listing() > 0
+        return is_extended and has_more_rows(self.source, ledger.start)
 
     def _plan_next_pass(self, ledger: AnyLedger) -> Callable[[], None] | None:
         if isinstance(ledger, Ledger):
@@ -184,7 +200,7 @@ class Run:
             files.refuse_input(Path(self.source.name))
         ledger = Ledger.open(
             files,
-            identity={**self.plan.identity(), **self.plan.digests()},
+            identity={**self.plan.identity(), **self.plan.digests(), **listing_identity(self.source)},
             stamp=self.source.fingerprint(),
             render=self.plan.make_renderer(),
             fresh=self.settings.fresh,
@@ -194,7 +210,10 @@ class Run:
         # All pictures of a new run are those that it asks about.
         self._pictures_seen = self._pictures_seen or ledger.state == "new"
         try:
+            self.source = connect_listing(self.source, lambda: ledger.listing)
             refuse_changed_input(self.source, ledger)
+            if isinstance(self.source, ListedSource) and ledger.state != "finished":
+                self.source.extend_listing()
         except BaseException:
             ledger.close()
             raise
@@ -237,7 +256,7 @@ class Run:
             self.settings.limits,
             self.progress,
             self.pool,
-            partial(find_answered_row, ledger.files, reader) if isinstance(ledger, Ledger) else lambda: None,
+            lambda: find_answered_row(ledger.files, reader, self.source) if isinstance(ledger, Ledger) else None,
         )
         try:
             finished = await self._row_loop.run(rows_left(ledger, self.settings.limit))
@@ -251,13 +270,21 @@ class Run:
         return finished
 
 
-def find_answered_row(files: RunFiles, reader: RowReader) -> Row | None:
+def find_answered_row(files: RunFiles, reader: RowReader, source: Source) -> Row | None:
     """The first row of the output. In a retry, the unfinished output may still be empty."""
     for path in (files.partial, files.output):
         with suppress(OSError), path.open("rb") as file:
             if line := file.readline():
-                return reader.parse_answered(line)
+                row = reader.parse_answered(line)
+                return row if row is None else with_names(row, source)
     return None
+
+
+def with_names(row: Row, source: Source) -> Row:
+    if not isinstance(source, ListedSource):
+        return row
+    names = tuple(source.find_name(reference) or reference for reference in row.images)
+    return row._replace(names=names)
 
 
 def refuse_changed_input(source: Source, ledger: Ledger) -> None:

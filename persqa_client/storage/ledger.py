@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -17,7 +18,9 @@ from persqa_client.storage.checkpoint import (
     read_run_file,
     write_checkpoint,
 )
+from persqa_client.storage.durable import remove_if_present
 from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
+from persqa_client.storage.listing import is_listed
 from persqa_client.storage.previous import NO_CHECKS, Asked, PictureChecks, PreviousResults
 from persqa_client.storage.recovery import (
     check_nothing_missing,
@@ -56,7 +59,7 @@ class Ledger:
     ) -> None:
         self.files = files
         # Converted as if read from JSON, where tuples become lists.
-        self._identity = load_object(dump_compact(identity))
+        self.identity = load_object(dump_compact(identity))
         self._new_stamp = stamp
         self._render = render
         self._clock = clock
@@ -123,17 +126,20 @@ class Ledger:
             unfinished = None
         if fresh or (unfinished is None and found.finished is None):
             generation = next_free_generation(self.files, unfinished.generation) if unfinished else 1
-            checkpoint = Checkpoint(self._identity, self._new_stamp, generation=generation)
+            checkpoint = Checkpoint(self.identity, self._new_stamp, generation=generation)
             # Written first: without it the other files would be foreign.
             write_checkpoint(self.files, checkpoint)
+            if is_listed(self.identity):
+                # Of the unfinished run that this one replaces.
+                remove_if_present(self.files.listing_partial)
             self._start_writing(checkpoint, "new")
             return
         check_nothing_missing(self.files, replace(found, unfinished=unfinished))
         if unfinished is not None:
-            check_settings_unchanged(unfinished.identity, self._identity)
+            check_settings_unchanged(unfinished.identity, self.identity)
             self._start_writing(unfinished, "resumed")
         elif found.finished is not None:
-            check_settings_unchanged(found.finished.identity, self._identity)
+            check_settings_unchanged(found.finished.identity, self.identity)
             self._set_finished(found.finished)
 
     def _start_writing(self, checkpoint: Checkpoint, state: State) -> None:
@@ -147,6 +153,7 @@ class Ledger:
             clock=self._clock,
             pictures=self._pictures,
         )
+        self.identity = checkpoint.identity
         self.state, self.mode, self.stamp = state, checkpoint.mode, checkpoint.stamp
         self.start = self._last_registered = checkpoint.position
         self.end = checkpoint.before.until if checkpoint.before is not None else None
@@ -155,6 +162,7 @@ class Ledger:
 
     def _set_finished(self, finished: FinishedRun) -> None:
         self._finished, self._seconds = finished, finished.seconds
+        self.identity = finished.identity
         self.state, self.mode, self.stamp = "finished", "run", finished.stamp
         self.start, self.end = finished.position, None
         self.tally = Tally.from_json(finished.tally)
@@ -174,16 +182,30 @@ class Ledger:
         return previous is not None and previous.asks_failed
 
     @property
+    def listing(self) -> Path | None:
+        """The file with the names of the rows; None if they have none. A retry reads that of the finished run."""
+        if not is_listed(self.identity):
+            return None
+        is_extended = self._writer is not None and self.mode == "run"
+        return self.files.listing_partial if is_extended else self.files.listing
+
+    @property
     def last_journaled_row(self) -> int:
         """Last unregistered row with an outcome in the journal, or 0."""
         return max((task_id.row for task_id in self.buffer.journaled), default=0)
 
     def register_row(
-        self, line: bytes, task_ids: tuple[TaskId, ...], position: Position, images: Sequence[str] = ()
+        self,
+        line: bytes,
+        task_ids: tuple[TaskId, ...],
+        position: Position,
+        images: Sequence[str] = (),
+        name: str | None = None,
     ) -> tuple[TaskId, ...]:
         """Registers the next input line, and returns its open tasks.
 
-        ``position`` is the one after the line, ``images`` the references of the row.
+        ``position`` is the one after the line, ``images`` the references of the row. A row with a ``name`` may be
+        written in another way later.
 
         Raises SettingsError if an answered line has changed.
         """
@@ -199,7 +221,8 @@ class Ledger:
             self._pass_over(position, len(task_ids) - len(kept_failures), writer)
             return ()
         failed_offset = previous.failed_offset if previous is not None else 0
-        row = PendingRow(line, task_ids, asked, position, digest_line(line), failed_offset, kept_failures=kept_failures)
+        digest = digest_line(line if name is None else name.encode("utf-8", "surrogatepass"))
+        row = PendingRow(line, task_ids, asked, position, digest, failed_offset, kept_failures=kept_failures)
         self.buffer.add(row)
         if row.outcomes:
             self._expect_pictures(row, images)
@@ -283,7 +306,7 @@ class Ledger:
     def reopen(self) -> None:
         checkpoint = self._get_finished().to_reopened_checkpoint()
         write_checkpoint(self.files, checkpoint)
-        complete_reopening(self.files)
+        complete_reopening(self.files, checkpoint)
         self._start_writing(replace(checkpoint, phase="running"), "resumed")
 
     def retry(self, *, failed: bool = True, changed: bool = False) -> None:
@@ -331,7 +354,12 @@ class MemoryLedger:
         return time.monotonic() - self._opened_at
 
     def register_row(
-        self, line: bytes, task_ids: tuple[TaskId, ...], position: Position, images: Sequence[str] = ()
+        self,
+        line: bytes,
+        task_ids: tuple[TaskId, ...],
+        position: Position,
+        images: Sequence[str] = (),
+        name: str | None = None,
     ) -> tuple[TaskId, ...]:
         self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
         self.tally.rows += 1

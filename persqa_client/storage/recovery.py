@@ -30,6 +30,7 @@ from persqa_client.storage.durable import (
     temporary_path,
 )
 from persqa_client.storage.journal import next_free_generation, read_journal, remove_generations
+from persqa_client.storage.listing import LISTING, is_listed, is_listing
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json
 
@@ -60,7 +61,7 @@ def find_runs(files: RunFiles) -> FoundRuns:
     """
     checkpoint = read_checkpoint(files)
     # Of a process that was killed while it replaced the file.
-    for path in (files.checkpoint, files.run):
+    for path in (files.checkpoint, files.run, files.listing, files.listing_partial):
         remove_if_present(temporary_path(path))
     if checkpoint is not None and checkpoint.phase == "finishing":
         complete_finish(files, checkpoint)
@@ -69,7 +70,7 @@ def find_runs(files: RunFiles) -> FoundRuns:
         remove_unfinished(files)
         checkpoint = None
     if checkpoint is not None and checkpoint.phase == "reopening":
-        complete_reopening(files)
+        complete_reopening(files, checkpoint)
         checkpoint = replace(checkpoint, phase="running")
     finished = read_run_file(files)
     check_results_unchanged(files, finished)
@@ -102,6 +103,8 @@ def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint:
         remove_if_present(files.failed)
         remove_if_present(files.failed_partial)
     _finish_details(files, checkpoint)
+    if checkpoint.before is None:
+        _finish_listing(files, checkpoint)
     move_if_present(files.partial, files.output)
     sync_folder(files.output.parent)
     write_run_file(files, checkpoint)
@@ -144,11 +147,21 @@ def _extend_details(files: RunFiles, kept: int) -> None:
     remove_if_present(files.details_partial)
 
 
-def complete_reopening(files: RunFiles) -> None:
+def _finish_listing(files: RunFiles, checkpoint: Checkpoint) -> None:
+    if is_listed(checkpoint.identity):
+        move_if_present(files.listing_partial, files.listing)
+    elif is_listing(files.listing):
+        # Of the finished run that this one replaces.
+        remove_if_present(files.listing)
+
+
+def complete_reopening(files: RunFiles, checkpoint: Checkpoint) -> None:
     """Turns finished files into partial ones. Can be repeated after a crash."""
     move_if_present(files.output, files.partial)
     move_if_present(files.failed, files.failed_partial)
     move_if_present(files.details, files.details_partial)
+    if is_listed(checkpoint.identity):
+        move_if_present(files.listing, files.listing_partial)
     sync_folder(files.output.parent)
 
 
@@ -170,6 +183,8 @@ def remove_unfinished(files: RunFiles) -> None:
     remove_if_present(files.details_partial)
     checkpoint = read_checkpoint(files)
     if checkpoint is not None:
+        if is_listed(checkpoint.identity):
+            remove_if_present(files.listing_partial)
         remove_generations(files, next_free_generation(files, checkpoint.generation) - 1)
     remove_if_present(files.checkpoint)
 
@@ -185,9 +200,14 @@ def check_results_unchanged(files: RunFiles, finished: FinishedRun | None) -> No
         size = get_file_size(path)
         if size is not None and size != length:
             raise foreign_file_error(path)
+    if (finished is None or not is_listed(finished.identity)) and get_file_size(files.listing) is not None:
+        raise foreign_file_error(files.listing)
 
 
 def _check_partials(files: RunFiles, checkpoint: Checkpoint | None) -> None:
+    extends_listing = checkpoint is not None and checkpoint.before is None and is_listed(checkpoint.identity)
+    if not extends_listing and get_file_size(files.listing_partial) is not None:
+        raise foreign_file_error(files.listing_partial)
     if checkpoint is None:
         for path in (files.partial, files.failed_partial, files.details_partial, files.journal_generation(1)):
             if get_file_size(path) is not None:
@@ -223,8 +243,13 @@ def check_nothing_missing(files: RunFiles, found: FoundRuns) -> None:
 def check_settings_unchanged(old: Json, new: Json) -> None:
     for name in (*old, *(name for name in new if name not in old)):
         before, now = old.get(name), new.get(name)
-        if name in BUILT_IN_DIGESTS and before is None:
+        if name in (LISTING, *BUILT_IN_DIGESTS) and before is None:
             continue
+        if name == LISTING and now is None:
+            raise SettingsError(
+                "the rows of this run were the files of a folder, and the input is not one now: give the folder, "
+                "choose another -o, or start again with --fresh"
+            )
         if name in BUILT_IN_DIGESTS and before != now:
             raise SettingsError(
                 f"{BUILT_IN_DIGESTS[name]} have changed through an upgrade of persqa_client since this run was started "

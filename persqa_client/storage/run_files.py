@@ -22,10 +22,12 @@ class RunFiles:
     output: Path
     failed: Path
     details: Path
+    listing: Path
     run: Path
     partial: Path
     failed_partial: Path
     details_partial: Path
+    listing_partial: Path
     # Prefix; each generation of the journal appends its number.
     journal: Path
     checkpoint: Path
@@ -40,10 +42,12 @@ class RunFiles:
             output=output,
             failed=folder / f"{stem}.failed.jsonl",
             details=folder / f"{stem}.details.jsonl",
+            listing=folder / f"{stem}.listing.jsonl",
             run=folder / f"{stem}.run.json",
             partial=folder / f"{name}.partial",
             failed_partial=folder / f"{stem}.failed.jsonl.partial",
             details_partial=folder / f"{stem}.details.jsonl.partial",
+            listing_partial=folder / f"{stem}.listing.jsonl.partial",
             journal=folder / f"{name}.journal",
             checkpoint=folder / f"{name}.checkpoint",
             lock=folder / f".{name}.lock",
@@ -53,8 +57,8 @@ class RunFiles:
         return self.journal.with_name(f"{self.journal.name}{number}")
 
     def includes(self, path: Path) -> bool:
-        results = (self.output, self.failed, self.details)
-        partials = (self.partial, self.failed_partial, self.details_partial)
+        results = (self.output, self.failed, self.details, self.listing)
+        partials = (self.partial, self.failed_partial, self.details_partial, self.listing_partial)
         own = (*results, *partials, self.run, self.checkpoint, self.lock)
         real = path.resolve()
         if any(real == other.resolve() or _is_same_file(path, other) for other in own):

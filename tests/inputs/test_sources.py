@@ -10,7 +10,8 @@ import pytest
 
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.rows import MAX_LINE_BYTES
-from persqa_client.inputs.sources import FileSource, FolderSource, InMemorySource, Source, open_source
+from persqa_client.inputs.source import Source
+from persqa_client.inputs.sources import FileSource, FolderSource, InMemorySource, open_source
 from persqa_client.types import START_POSITION, Position
 
 LINES = [b'{"image": "a.jpg"}', b"", b'{"image": "b.jpg"}', b'"c.jpg"']

@@ -1,0 +1,181 @@
+"""Sources that list files: a row is known by the name of its file, whatever else is listed and however it is written.
+
+The names have the order in which they were first found. A stored listing keeps it for later processes: files that
+appear are appended, and files that disappear keep their rows.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from typing import NamedTuple, Protocol
+
+from persqa_client.errors import SettingsError
+from persqa_client.inputs.source import Source, extend_digest
+from persqa_client.types import Position
+
+
+class Listing(Protocol):
+    @property
+    def root(self) -> str | None:
+        """Where the names were looked up; None for an empty listing."""
+        ...
+
+    @property
+    def count(self) -> int: ...
+
+    def names(self, skip: int = 0) -> Iterator[str]: ...
+
+    def extend(self, root: str, names: Iterable[str]) -> int:
+        """Appends the names, and returns their number."""
+        ...
+
+
+class NamedLine(NamedTuple):
+    line: bytes
+    # After the line.
+    position: Position
+    # What the row counts as, for the choice of its questions and to recognise it. None: as its line is written.
+    name: str | None
+
+
+def is_never_known(name: str) -> bool:
+    return False
+
+
+class KnownNames:
+    """Eight bytes for each name. A new name is taken for a known one once in 10^12 runs over a million files."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._hashes = array("q", sorted(array("q", map(hash, names))))
+
+    def __contains__(self, name: str) -> bool:
+        place = bisect_left(self._hashes, wanted := hash(name))
+        return place < len(self._hashes) and self._hashes[place] == wanted
+
+
+class ListedSource(ABC):
+    """``name`` is what users call the source. Without a stored listing, files are listed anew at each call."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self.listing: Listing | None = None
+
+    @property
+    @abstractmethod
+    def root(self) -> str:
+        """The absolute path, without links, that the names are relative to."""
+
+    @abstractmethod
+    def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
+        """The names that are not known, each of them once, in the same order for the same files."""
+
+    @abstractmethod
+    def render_line(self, name: str) -> bytes: ...
+
+    @abstractmethod
+    def find_name(self, reference: str) -> str | None:
+        """The name of an image that a row refers to."""
+
+    @abstractmethod
+    def warnings(self) -> tuple[str, ...]: ...
+
+    @abstractmethod
+    def as_written(self) -> Source:
+        """The same source for a run of an earlier version, which has no listing."""
+
+    def has_names(self) -> bool:
+        return next(self.find_names(is_never_known), None) is not None
+
+    def count_names(self) -> int:
+        return sum(1 for _ in self.find_names(is_never_known))
+
+    def fingerprint(self) -> None:
+        return None
+
+    def progress_total(self) -> int:
+        return self.count_names() if self.listing is None else self.listing.count
+
+    def progress_at(self, position: Position) -> int:
+        return position.number
+
+    def use_listing(self, listing: Listing) -> None:
+        """Raises SettingsError if the names were looked up in another place."""
+        if listing.root is not None and not is_same_place(listing.root, self.root):
+            self._check_moved(listing)
+        self.listing = listing
+
+    def _check_moved(self, listing: Listing) -> None:
+        """The place may have been moved or mounted elsewhere, with all of its files."""
+        advice = "choose another -o, or start again with --fresh."
+        if os.path.lexists(listing.root or ""):
+            raise SettingsError(
+                f"The input {self.name} is not {listing.root}, with which this run was started: give that one, {advice}"
+            )
+        missing = next((name for name in listing.names() if not os.path.lexists(os.path.join(self.root, name))), None)
+        if missing is not None:
+            raise SettingsError(
+                f"The input {self.name} is not {listing.root}, with which this run was started and which does not "
+                f"exist any more: it lacks {missing}. Restore it, {advice}"
+            )
+
+    def extend_listing(self) -> int:
+        """Adds the files that have appeared to the stored listing, and returns their number."""
+        if self.listing is None:
+            return 0
+        return self.listing.extend(self.root, self._find_unlisted(self.listing))
+
+    def _find_unlisted(self, listing: Listing) -> Iterator[str]:
+        return self.find_names(KnownNames(listing.names()).__contains__)
+
+    def has_more_names(self, position: Position) -> bool:
+        if self.listing is not None:
+            return self.listing.count > position.number
+        return self.has_names() if position.number == 0 else next(self._names(position.number), None) is not None
+
+    def _names(self, skip: int) -> Iterator[str]:
+        if self.listing is not None:
+            return self.listing.names(skip)
+        return islice(self.find_names(is_never_known), skip, None)
+
+    def named_lines(self, start: Position) -> Iterator[NamedLine]:
+        offset, number, digest = start.offset, start.number, start.digest
+        for name in self._names(start.number):
+            key = encode_name(name)
+            offset, number, digest = offset + len(key), number + 1, extend_digest(digest, key)
+            yield NamedLine(self.render_line(name), Position(offset, number, digest), name)
+
+    def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
+        return ((line, position) for line, position, _ in self.named_lines(start))
+
+    def digest_at(self, position: Position) -> str:
+        """If the stored listing was removed, its names are those that are found now, as far as they are the same."""
+        names = self._names(0)
+        if self.listing is not None and self.listing.count < position.number:
+            names = chain(names, self._find_unlisted(self.listing))
+        digest = ""
+        for name in islice(names, position.number):
+            digest = extend_digest(digest, encode_name(name))
+        return digest
+
+
+def encode_name(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")
+
+
+def is_same_place(before: str, now: str) -> bool:
+    try:
+        return before == now or os.path.samefile(before, now)
+    except OSError:
+        return False
+
+
+def read_named_lines(source: Source, start: Position) -> Iterator[NamedLine]:
+    if isinstance(source, ListedSource):
+        return source.named_lines(start)
+    return (NamedLine(line, position, None) for line, position in source.lines(start))

@@ -1,0 +1,41 @@
+"""What a source of rows is.
+
+A run can resume at the position after any line. A position's digest is computed from the previous digest and the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any, Protocol
+
+from persqa_client.types import Position
+
+
+class Source(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Equal fingerprints mean an unchanged input; None if there is no cheap check."""
+        ...
+
+    def progress_total(self) -> int | None: ...
+
+    def progress_at(self, position: Position) -> int: ...
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a run does not use of the input."""
+        ...
+
+    def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
+        """Lines from ``start`` on, without line ends, each with the position after it."""
+        ...
+
+    def digest_at(self, position: Position) -> str:
+        """Current digest of the lines before a position."""
+        ...
+
+
+def extend_digest(digest: str, line: bytes) -> str:
+    return blake2b(line, key=digest.encode(), digest_size=16).hexdigest()

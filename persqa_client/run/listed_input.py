@@ -1,0 +1,34 @@
+"""Connects an input that lists files with the stored listing of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from persqa_client.inputs.listed import ListedSource
+from persqa_client.inputs.source import Source
+from persqa_client.storage.listing import FORMAT, LISTING, StoredListing
+from persqa_client.types import Json
+
+
+def listing_identity(source: Source) -> Json:
+    return {LISTING: FORMAT} if isinstance(source, ListedSource) else {}
+
+
+def connect_listing(source: Source, locate: Callable[[], Path | None]) -> Source:
+    """The source with the names of the run, at the path from ``locate``. A run of an earlier version has no listing.
+
+    Raises SettingsError if they are the names of another folder.
+    """
+    if not isinstance(source, ListedSource):
+        return source
+    if locate() is None:
+        return source.as_written()
+
+    def locate_listing() -> Path:
+        path = locate()
+        assert path is not None
+        return path
+
+    source.use_listing(StoredListing(locate_listing))
+    return source

@@ -1,0 +1,276 @@
+"""Runs over a folder whose pictures change, or that is given in another way, against the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from PIL import Image
+
+from persqa_client import Endpoint, SettingsError, generate
+from persqa_client.config import make_run_settings
+from persqa_client.inputs.sources import FolderSource, open_source
+from persqa_client.run.background import execute_blocking
+from persqa_client.run.recheck import recheck
+from persqa_client.run.run import Run
+from persqa_client.run.summary import Summary
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from tests.support.commands import lines_in, persqa, start
+
+MODEL = "persqa-simulator"
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    with run_simulator(SimSettings(latency=0.0)) as server:
+        yield server
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with the pictures b, c and d in ``photos``."""
+    add(tmp_path / "photos", "b.png", "c.png", "d.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def add(folder: Path, *names: str) -> None:
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (40 * number % 256, len(name) * 7 % 256, sum(name.encode()) % 256)).save(
+            folder / name
+        )
+
+
+def go(folder: Path | str, output: str, server: Simulator, **flags: Any) -> Summary:
+    return generate(Path(folder), output, base_url=server.base_url, model=MODEL, probes=False, **flags)
+
+
+def names_in(path: str) -> list[str]:
+    if not Path(path).exists():
+        return []
+    return [Path(orjson.loads(line)["image"][0]).name for line in Path(path).read_bytes().splitlines()]
+
+
+def asked_of(output: str) -> list[tuple[str, int]]:
+    """Question and seed of each row."""
+    lines = Path(output.replace(".jsonl", ".details.jsonl")).read_bytes().splitlines()
+    details = sorted((orjson.loads(line) for line in lines), key=lambda line: line["row"])
+    return [(line["question"], line["seed"]) for line in details]
+
+
+def test_new_names_anywhere_continue_a_run(work: Path, simulator: Simulator) -> None:
+    go("photos", "qa.jsonl", simulator, limit=2)
+    asked = asked_of("qa.jsonl")
+    add(work / "photos", "a.png", "cc.png", "trip/0.png")
+    assert go("photos", "qa.jsonl", simulator).tally.succeeded == 6
+    assert names_in("qa.jsonl") == ["b.png", "c.png", "d.png", "a.png", "cc.png", "0.png"]
+    assert asked_of("qa.jsonl")[:2] == asked
+    add(work / "photos", "0.png")
+    assert go("photos", "qa.jsonl", simulator).tally.succeeded == 7
+    assert names_in("qa.jsonl")[-2:] == ["0.png", "0.png"]
+    assert go("photos", "qa.jsonl", simulator).state == "already"
+
+
+def test_new_names_continue_a_run_that_was_stopped(work: Path) -> None:
+    """Answers that are only in the journal belong to the same pictures, also in another spelling of the folder."""
+    add(work / "photos", *(f"p{number}.png" for number in range(40)))
+    with run_simulator(SimSettings(latency=0, script=["stall"])) as server:
+        flags = {"probes": False, "concurrency": 8}
+        settings = make_run_settings(
+            [Endpoint(base_url=server.base_url, model=MODEL)], flags, input=Path("photos"), output=Path("qa.jsonl")
+        )
+
+        async def abort_run() -> None:
+            run = Run(settings, open_source(Path("photos"), "image"))
+            going = asyncio.create_task(run.execute())
+            while run.progress.done < 42:
+                await asyncio.sleep(0.005)
+            run.stop()
+            run.stop()
+            await going
+
+        asyncio.run(abort_run())
+        add(work / "photos", "a.png")
+        assert go(work / "photos", "qa.jsonl", server, concurrency=8).tally.succeeded == 44
+        assert server.stats()["answered"] == 44, "each picture was asked about once"
+    names = names_in("qa.jsonl")
+    assert names[:3] == ["b.png", "c.png", "d.png"]
+    assert names[-1] == "a.png"
+    assert len(set(names)) == 44
+
+
+def test_removed_and_renamed_pictures(work: Path, simulator: Simulator) -> None:
+    go("photos", "qa.jsonl", simulator, limit=1)
+    (work / "photos" / "b.png").unlink()
+    (work / "photos" / "c.png").rename(work / "photos" / "0.png")
+    summary = go("photos", "qa.jsonl", simulator)
+    assert (summary.tally.succeeded, summary.tally.failed) == (3, {"image_missing": 1})
+    assert names_in("qa.jsonl") == ["b.png", "d.png", "0.png"]
+    assert names_in("qa.failed.jsonl") == ["c.png"]
+    (work / "photos" / "0.png").rename(work / "photos" / "c.png")
+    assert go("photos", "qa.jsonl", simulator, retry_failed=True).tally.succeeded == 4
+    assert names_in("qa.jsonl") == ["b.png", "c.png", "d.png", "0.png"]
+
+
+def test_a_retry_goes_on_with_new_names(work: Path, simulator: Simulator) -> None:
+    (work / "photos" / "c.png").write_bytes(b"no picture")
+    assert go("photos", "qa.jsonl", simulator).tally.failed_total == 1
+    add(work / "photos", "c.png", "a.png")
+    assert go("./photos/", "qa.jsonl", simulator, retry_failed=True).tally.succeeded == 4
+    assert names_in("qa.jsonl") == ["b.png", "c.png", "d.png", "a.png"]
+    assert not Path("qa.failed.jsonl").exists()
+
+
+@pytest.mark.parametrize("spelling", ["photos/", "{}/photos", "link", ".", "../photos"])
+def test_each_spelling_asks_the_same_and_resumes_the_run(
+    spelling: str, work: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "link").symlink_to("photos")
+    (work / "elsewhere").mkdir()
+    spelling = spelling.format(work)
+    output, one, half = (str(work / name) for name in ("qa.jsonl", "one.jsonl", "half.jsonl"))
+    go("photos", output, simulator)
+    go("photos", half, simulator, limit=2)
+    monkeypatch.chdir({".": work / "photos", "../photos": work / "elsewhere"}.get(spelling, work))
+    go(spelling, one, simulator)
+    assert asked_of(one) == asked_of(output)
+    assert go(spelling, half, simulator).tally.succeeded == 3
+    assert asked_of(half) == asked_of(output)
+    assert go(spelling, output, simulator).state == "already"
+    [*_, last] = Path(half).read_bytes().splitlines()
+    assert orjson.loads(last)["image"] == orjson.loads(Path(one).read_bytes().splitlines()[-1])["image"]
+
+
+def test_the_questions_are_those_of_rows_named_from_the_folder(work: Path, simulator: Simulator) -> None:
+    go("photos", "qa.jsonl", simulator)
+    (work / "photos" / "rows.jsonl").write_text("".join(f'{{"image": ["{name}.png"]}}\n' for name in "bcd"))
+    go("photos/rows.jsonl", "rows.jsonl", simulator)
+    assert asked_of("rows.jsonl") == asked_of("qa.jsonl")
+
+
+def test_a_run_of_an_earlier_version_keeps_its_names_and_order(work: Path, simulator: Simulator) -> None:
+    def go_before(**flags: Any) -> None:
+        settings = make_run_settings(
+            [Endpoint(base_url=simulator.base_url, model=MODEL)],
+            {"probes": False, **flags},
+            input=Path("photos"),
+            output=Path("old.jsonl"),
+        )
+        execute_blocking(Run(settings, FolderSource(Path("photos"), "image").as_written()))
+
+    go_before(limit=2)
+    before = asked_of("old.jsonl")
+    assert "listing" not in orjson.loads(Path("old.run.json").read_bytes())["identity"]
+    assert go("photos", "old.jsonl", simulator).tally.succeeded == 3
+    assert asked_of("old.jsonl")[:2] == before
+    go("photos", "new.jsonl", simulator)
+    assert asked_of("new.jsonl") != asked_of("old.jsonl"), "the names count from the folder now"
+    add(work / "photos", "e.png")
+    assert go("photos", "old.jsonl", simulator).tally.succeeded == 4
+    add(work / "photos", "a.png")
+    with pytest.raises(SettingsError, match="has changed in its first 4 rows"):
+        go("photos", "old.jsonl", simulator)
+    assert not list(work.glob("old.listing*"))
+
+
+def test_a_removed_listing_does_not_stop_a_run(work: Path, simulator: Simulator) -> None:
+    go("photos", "qa.jsonl", simulator, limit=2)
+    Path("qa.listing.jsonl").unlink()
+    assert go("photos", "qa.jsonl", simulator).tally.succeeded == 3
+    Path("qa.listing.jsonl").unlink()
+    add(work / "photos", "a.png")
+    with pytest.raises(SettingsError, match="has changed in its first 3 rows"):
+        go("photos", "qa.jsonl", simulator)
+    (work / "photos" / "a.png").unlink()
+    assert go("photos", "qa.jsonl", simulator).state == "already"
+
+
+def test_a_fresh_run_lists_anew(work: Path, simulator: Simulator) -> None:
+    go("photos", "qa.jsonl", simulator)
+    add(work / "photos", "a.png")
+    (work / "photos" / "c.png").unlink()
+    assert go("photos", "qa.jsonl", simulator, fresh=True).tally.succeeded == 3
+    assert names_in("qa.jsonl") == ["a.png", "b.png", "d.png"]
+    Path("rows.jsonl").write_text('"photos/a.png"\n')
+    go("rows.jsonl", "qa.jsonl", simulator, fresh=True)
+    assert not list(work.glob("qa.listing*"))
+
+
+def test_the_input_must_stay_the_folder(work: Path, simulator: Simulator) -> None:
+    go("photos", "qa.jsonl", simulator, limit=1)
+    shutil.copytree(work / "photos", work / "copy")
+    with pytest.raises(SettingsError, match=r"copy is not .*photos, with which this run was started"):
+        go("copy", "qa.jsonl", simulator)
+    Path("rows.jsonl").write_text('"photos/b.png"\n"photos/c.png"\n')
+    with pytest.raises(SettingsError, match="the input is not one now"):
+        go("rows.jsonl", "qa.jsonl", simulator)
+    (work / "photos").rename(work / "moved")
+    assert go("moved", "qa.jsonl", simulator).tally.succeeded == 3
+
+
+def test_a_file_of_the_user_is_not_taken_for_a_listing(work: Path, simulator: Simulator) -> None:
+    Path("qa.listing.jsonl").write_text("mine\n")
+    with pytest.raises(SettingsError, match=r"qa\.listing\.jsonl exists, but was not written by a run"):
+        go("photos", "qa.jsonl", simulator)
+    assert Path("qa.listing.jsonl").read_text() == "mine\n"
+
+
+def test_a_finished_run_is_rechecked_after_its_folder_changed(work: Path, simulator: Simulator) -> None:
+    """Without the details the rows are needed again."""
+    go("photos", "qa.jsonl", simulator, details=True)
+    add(work / "photos", "a.png")
+    Path("qa.details.jsonl").unlink()
+    report = recheck(work / "qa.jsonl", dry_run=True)
+    assert (report.questions, dict(report.changes)) == (3, {})
+
+
+def test_the_command_warns_of_skipped_files_once(work: Path, simulator: Simulator) -> None:
+    (work / "photos" / "note.txt").write_text("")
+    command = ("run", "photos", "-o", "qa.jsonl", "--base-url", simulator.base_url, "--model", MODEL, "--no-probes")
+    for _ in range(2):
+        result = persqa(*command, cwd=work)
+        assert result.returncode == 0
+        assert result.stderr.count("1 file is not an image and is skipped (1 with .txt)") == 1
+
+
+def kill_after(command: list[str | Path], rows: int, work: Path) -> None:
+    process = start(*command, cwd=work)
+    while lines_in(work / "qa.jsonl.partial") < rows:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_killed_runs_over_a_growing_folder_lose_and_double_nothing(work: Path) -> None:
+    """SIGKILL again and again; before each start, pictures appear in front of all others and one is renamed."""
+    add(work / "photos", *(f"m{number}.png" for number in range(600)))
+    rng, expected = random.Random(7), 603
+    with run_simulator(SimSettings(latency=0.05, jitter=0.5, slots=16)) as server:
+        command: list[str | Path] = [
+            *("run", "photos", "-o", "qa.jsonl", "--base-url", server.base_url, "--model", MODEL),
+            *("--concurrency", "16", "--no-probes"),
+        ]
+        for number in range(8):
+            kill_after(command, lines_in(work / "qa.jsonl.partial") + rng.randint(1, 40), work)
+            add(work / "photos", *(f"a{number}-{more}.png" for more in range(20)))
+            (work / "photos" / f"m{590 + number}.png").rename(work / "photos" / f"0{number}.png")
+            expected += 21
+        assert not Path("qa.jsonl").exists(), "all kills came before the end"
+        assert persqa(*command, cwd=work).returncode == 1
+    answered, failed = names_in("qa.jsonl"), names_in("qa.failed.jsonl")
+    assert len(answered) + len(failed) == len({*answered, *failed}) == expected
+    assert sorted(failed) == [f"m{590 + number}.png" for number in range(8)]
+    assert {path.name for path in (work / "photos").iterdir()} <= set(answered)
+    [_, *listed] = Path("qa.listing.jsonl").read_bytes().splitlines()
+    numbers = {orjson.loads(name): number for number, name in enumerate(listed)}
+    assert [numbers[name] for name in answered] == sorted(numbers[name] for name in answered)
