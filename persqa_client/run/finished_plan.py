@@ -9,7 +9,7 @@ from pathlib import Path
 from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, make_run_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.inputs.sources import open_source
+from persqa_client.inputs.opening import open_inputs
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.run.compose import RunPlan
 from persqa_client.run.kept_answers import KeptAnswers, WrittenLineReader, read_details, restore_input_line
@@ -48,7 +48,9 @@ class FinishedPlan:
         """The tasks of the input up to the end of the run."""
         name, end = str(self._members.get("input")), self._run.position
         try:
-            source = open_source(find_input(name, results.files.output.parent), self.recipe.image_key)
+            names = self._members.get("inputs") or [name]
+            paths = [find_input(each, results.files.output.parent) for each in names]
+            source = open_inputs(paths, self.recipe.image_key)
             is_same = source.digest_at(end) == end.digest
         except (SettingsError, OSError) as error:
             raise SettingsError(f"{missing_input(results)}, but the input {name} can't be read: {error}") from error

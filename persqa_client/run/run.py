@@ -15,15 +15,16 @@ from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, RunStopped, SettingsError
+from persqa_client.inputs.several import SeveralSource, list_sources
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
-from persqa_client.run.compose import Composition, RowReader, RunPlan, ignore_warning, input_folder_of
+from persqa_client.run.compose import Composition, RowReader, RunPlan, find_input_folder, ignore_warning
 from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Row
+from persqa_client.types import Json, Row
 
 
 class Run:
@@ -43,7 +44,7 @@ class Run:
     ) -> None:
         self.settings = settings
         self.source = source
-        self.plan = RunPlan(settings, input_folder_of(source))
+        self.plan = RunPlan(settings, find_input_folder(source, settings.image_root))
         self.composition = Composition(self.plan, pool=pool, warn=warn)
         self.progress = RunProgress()
         self._probing: asyncio.Task[None] | None = None
@@ -151,8 +152,9 @@ class Run:
 
     def _open_ledger(self, output: Path) -> Ledger:
         files = RunFiles.for_output(output)
-        if isinstance(self.source, FileSource | FolderSource):
-            files.refuse_input(Path(self.source.name))
+        for source in list_sources(self.source):
+            if isinstance(source, FileSource | FolderSource):
+                files.refuse_input(Path(source.name))
         ledger = Ledger.open(
             files,
             identity={**self.plan.identity(), **self.plan.digests()},
@@ -212,8 +214,13 @@ class Run:
             self._row_loop = None
         if finished:
             self.progress.phase = "finishing"
-            await asyncio.to_thread(ledger.finish, {"input": self.source.name, **describe_run(self.composition)})
+            await asyncio.to_thread(ledger.finish, {**describe_input(self.source), **describe_run(self.composition)})
         return finished
+
+
+def describe_input(source: Source) -> Json:
+    several = {"inputs": list(source.names)} if isinstance(source, SeveralSource) else {}
+    return {"input": source.name, **several}
 
 
 def find_answered_row(files: RunFiles, reader: RowReader) -> Row | None:
@@ -230,7 +237,7 @@ def refuse_changed_input(source: Source, ledger: Ledger) -> None:
     if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.fingerprint()):
         return
     if source.digest_at(ledger.start) != ledger.start.digest:
-        done = f"{ledger.start.number} {'lines' if isinstance(source, FileSource) else 'rows'}"
+        done = f"{ledger.start.number} {'lines' if type(source) is FileSource else 'rows'}"
         raise SettingsError(
             f"The input {source.name} has changed in its first {done}, which are already finished. "
             "Restore it, choose another -o, or start again with --fresh."
