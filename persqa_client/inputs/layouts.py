@@ -9,31 +9,45 @@ from typing import Any
 
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES
-from persqa_client.images.references import ANY_URL, DATA_URI
-from persqa_client.inputs.rows import find_wrapped_line, parse_images, parse_json
+from persqa_client.images.references import ANY_URL, DATA_URI, describe_reference, parse_local_path
+from persqa_client.inputs.rows import find_wrapped_line, parse_images, parse_json, parse_line
 from persqa_client.inputs.sources import Source
-from persqa_client.types import START_POSITION
+from persqa_client.types import START_POSITION, BadRow
 
 # Rows that are looked at; those after the first are only read while none has the key.
 FIRST_ROWS = 1000
+# Rows that must fail for another reason than a missing key.
+MIN_PROBLEMS = 20
+NO_KEY = "\0"
 # Keys in a message.
 SHOWN_KEYS = 8
 
 
 def check_first_rows(source: Source, image_key: str) -> None:
-    """Raises SettingsError if rows are read, and none of the first has a path under the image key."""
-    rows = []
-    for fields in iter_objects(source, image_key):
-        if names_pictures(fields, image_key):
+    """Raises SettingsError if rows are read, and none of the first can be asked about, as their fields show.
+
+    Lines that are no rows, and missing images, are left to the run, which stops if there are many.
+    """
+    lacking: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for number, line, fields in iter_objects(source, image_key):
+        if not names_pictures(fields, image_key):
+            lacking.append(fields)
+            continue
+        problem = find_problem(number, line, image_key)
+        if problem is None:
             return
-        rows.append(fields)
-    if rows:
-        raise SettingsError(describe_missing_pictures(source.name, rows, image_key))
+        problems.append(problem)
+    if lacking and not problems:
+        raise SettingsError(describe_missing_pictures(source.name, lacking, image_key))
+    if len(problems) >= MIN_PROBLEMS:
+        those = f"none of its first {len(problems) + len(lacking)} rows can be asked about"
+        raise SettingsError(f"The input {source.name}: {those}. {problems[0]}")
 
 
-def iter_objects(source: Source, image_key: str) -> Iterator[dict[str, Any]]:
-    lines = (line for line, _ in source.lines(START_POSITION) if line.strip())
-    for line in islice(lines, FIRST_ROWS):
+def iter_objects(source: Source, image_key: str) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    lines = ((position.number, line) for line, position in source.lines(START_POSITION) if line.strip())
+    for number, line in islice(lines, FIRST_ROWS):
         try:
             value = parse_json(line)[1]
             while isinstance(value, dict) and "error" in value and (wrapped := find_wrapped_line(value)) is not None:
@@ -43,7 +57,21 @@ def iter_objects(source: Source, image_key: str) -> Iterator[dict[str, Any]]:
         if isinstance(value, str):
             value = {image_key: value}
         if isinstance(value, dict):
-            yield value
+            yield number, line, value
+
+
+def find_problem(number: int, line: bytes, image_key: str) -> str | None:
+    """Why the row fails because of its fields."""
+    row = parse_line(number, line, image_key=image_key, output_key=NO_KEY)
+    if isinstance(row, BadRow):
+        return None if row.code in ("bad_line", "no_image") else row.message
+    for reference in row.images:
+        try:
+            if not DATA_URI.match(reference):
+                parse_local_path(reference)
+        except RowError as error:
+            return f"Line {number}: {describe_reference(reference)} {error.message}"
+    return None
 
 
 def names_pictures(fields: dict[str, Any], image_key: str) -> bool:

@@ -157,6 +157,26 @@ def test_rows_without_the_image_key_are_refused_with_the_way(
     assert str(caught.value).count(". ") == 0
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        pytest.param({"image": "a.jpg", "category": "conv"}, "'category': 'conv' is not", id="category"),
+        pytest.param({"image": "https://example.org/a.jpg"}, "a.jpg is not a local file; download it first", id="URLs"),
+        pytest.param({"image": "a.jpg", "question": ["Who?"]}, "the field 'question' must be text", id="question"),
+    ],
+)
+def test_rows_whose_fields_mean_something_else_are_refused(row: object, message: str, tmp_path: Path) -> None:
+    """As in the questions of LLaVA's benchmarks. A few such rows fail alone."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join([json.dumps(row)] * 20))
+    with pytest.raises(SettingsError, match=rf"none of its first 20 rows can be asked about. Line 1: .*{message}"):
+        open_source(path, "image")
+    path.write_text("\n".join([json.dumps(row)] * 20 + ['"a.jpg"']))
+    assert len(rows_of(open_source(path, "image"))) == 21
+    path.write_text(json.dumps(row))
+    assert len(rows_of(open_source(path, "image"))) == 1
+
+
 def test_one_row_with_the_image_key_is_enough(tmp_path: Path) -> None:
     rows = [{"text": "no picture"}] * 500 + [{"image": "a.jpg"}]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
