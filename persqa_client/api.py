@@ -13,17 +13,18 @@ from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, su
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 import httpx2
 
-from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UuidChoice, make_run_settings
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UuidChoice, as_one_path, make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, SetWeight, task_limit
 from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsError
+from persqa_client.inputs.opening import names_input, open_inputs
 from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import InMemorySource, open_source
+from persqa_client.inputs.sources import InMemorySource
 from persqa_client.jsonl import dump_spaced
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.run.background import execute_blocking
@@ -205,7 +206,7 @@ async def stream(
 
 
 def generate(
-    rows: str | Path | Rows,
+    rows: str | Path | Sequence[str | Path] | Rows,
     output: str | Path | None = None,
     *,
     base_url: str | Sequence[str] = (),
@@ -218,14 +219,16 @@ def generate(
 ) -> Summary:
     """Executes a run like ``persqa run``, also inside a running event loop, as in a notebook.
 
-    ``rows`` is the path of a JSONL file or a folder, or an iterable of rows (dicts or image paths). Give the endpoints
-    as ``base_url``, ``model`` and their credentials (``api_key_env``, ``api_key_command``, ``header``), or as
-    ``endpoint``. Without ``output`` the rows are in ``Summary.records`` and ``Summary.failures``.
+    ``rows`` is an input of ``persqa run``, such as the path of a JSONL file or a folder, a list of them, or an iterable
+    of rows (dicts or image paths). Give the endpoints as ``base_url``, ``model`` and their credentials
+    (``api_key_env``, ``api_key_command``, ``header``), or as ``endpoint``. Without ``output`` the rows are in
+    ``Summary.records`` and ``Summary.failures``.
 
     Raises SettingsError, RunStopped or StorageError; KeyboardInterrupt after the requests in flight have finished.
     """
     if rows == "":
         raise SettingsError("rows is empty: name a file or a folder, or give the rows themselves.")
+    inputs = find_inputs(rows)
     credentials = Credentials(as_list(api_key_env), as_list(api_key_command), as_list(header))
     by_url = bool(base_url or model or credentials)
     if by_url and endpoint:
@@ -237,15 +240,24 @@ def generate(
     settings = make_run_settings(
         endpoints,
         flags,
-        input=Path(rows) if isinstance(rows, str | Path) else None,
+        input=as_one_path(inputs),
         output=None if output is None else Path(output),
     )
     source: Source
-    if isinstance(rows, str | Path):
-        source = open_source(Path(rows), settings.recipe.image_key)
+    if inputs:
+        source = open_inputs(inputs, settings.recipe.image_key)
     else:
-        source = InMemorySource([rows] if isinstance(rows, dict) else list(rows))
+        source = InMemorySource([rows] if isinstance(rows, dict) else list(cast(Rows, rows)))
     return execute_blocking(Run(settings, source))
+
+
+def find_inputs(rows: object) -> list[str | Path]:
+    """The inputs that ``rows`` names; none if they are rows. A list of paths is one of inputs if any is no image."""
+    if isinstance(rows, str | Path):
+        return [rows]
+    if not isinstance(rows, list | tuple) or not all(isinstance(each, str | Path) for each in rows):
+        return []
+    return list(rows) if any(names_input(os.fspath(each)) for each in rows) else []
 
 
 def as_list(value: str | Sequence[str] | None) -> list[str]:

@@ -241,6 +241,7 @@ def read_picture_choice(value: object) -> object:
 class RunSettings(Settings):
     """Picklable. With ``output`` None the results are kept in memory."""
 
+    # None for several inputs, and for rows in memory.
     input: Path | None
     output: Path | None
     endpoint: Endpoint
@@ -314,6 +315,10 @@ class RunSettings(Settings):
 def build_settings(kind: type[Kind], **values: Any) -> Kind:
     """``kind(**values)`` for values that a type checker does not know. Raises SettingsError for invalid values."""
     return kind(**values)
+
+
+def as_one_path(inputs: Sequence[str | Path]) -> Path | None:
+    return Path(inputs[0]) if len(inputs) == 1 else None
 
 
 # Settings outside of Sampling, Limits and Recipe.

@@ -34,17 +34,18 @@ from persqa_client.cli.exits import (
 )
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
-from persqa_client.config import Endpoint, RunSettings, make_run_settings
+from persqa_client.config import Endpoint, RunSettings, as_one_path, make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.row_loop import has_more_rows
 from persqa_client.errors import RowError, RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.listed import read_named_lines
+from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import open_source
+from persqa_client.inputs.sources import FolderSource
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
-from persqa_client.run.compose import RunPlan, input_folder_of
+from persqa_client.run.compose import RunPlan, find_input_folder
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary, list_results
@@ -99,13 +100,12 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run
         if str(flags["output"]) == "-":
             raise SettingsError("-o -: the output is a file, because a run can be resumed. Name one, such as qa.jsonl.")
         settings = read_settings(flags, endpoints)
-        assert settings.input is not None
         assert settings.output is not None
-        source = open_source(settings.input, settings.recipe.image_key)
+        source = open_inputs(flags["input"], settings.recipe.image_key, standard_input=sys.stdin.buffer)
         if not has_more_rows(source, START_POSITION) and not settings.output.exists():
-            if settings.input.is_dir():
-                raise SettingsError(" ".join((f"{settings.input} has no images.", *source.warnings())))
-            print_message(f"{settings.input} has no rows: nothing to do.")
+            if isinstance(source, FolderSource):
+                raise SettingsError(" ".join((f"{source.name} has no images.", *source.warnings())))
+            print_message(f"{source.name} has no rows: nothing to do.")
             raise typer.Exit(EXIT_OK)
         if dry_run:
             print_requests(settings, source)
@@ -138,7 +138,8 @@ def read_settings(flags: dict[str, Any], endpoints: Sequence[Endpoint]) -> RunSe
     values = {name: value for name, value in flags.items() if value is not None and name not in SERVER_FLAGS}
     if extra_body := values.pop("extra_body", None):
         values["extra_body"] = parse_extra_body(extra_body)
-    return make_run_settings(endpoints, values, input=values.pop("input"), output=values.pop("output"))
+    inputs = values.pop("input")
+    return make_run_settings(endpoints, values, input=as_one_path(inputs), output=values.pop("output"))
 
 
 def parse_extra_body(text: str) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def parse_extra_body(text: str) -> dict[str, Any]:
 
 
 def print_requests(settings: RunSettings, source: Source) -> None:
-    plan = RunPlan(settings, input_folder_of(source))
+    plan = RunPlan(settings, find_input_folder(source, settings.image_root))
     reader = plan.make_row_reader()
     # Without a probe the server's features are unknown, so requests are shown as for vLLM 0.12 and later.
     strategy = settings.recipe.strategy

@@ -45,7 +45,11 @@ def load_config(context: typer.Context, path: Path | None) -> Path | None:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{path} is not valid TOML: {error}.") from error
     known = {str(parameter.name) for parameter in context.command.params} - {"config", "help"}
-    repeated = {parameter.name for parameter in context.command.params if getattr(parameter, "multiple", False)}
+    repeated = {
+        parameter.name
+        for parameter in context.command.params
+        if getattr(parameter, "multiple", False) or parameter.nargs == -1
+    }
     defaults = {}
     for key, value in values.items():
         name = key.replace("-", "_")
@@ -69,11 +73,11 @@ def table_as_json(path: Path, key: str, table: dict[str, Any]) -> str:
         raise typer.BadParameter(f"{path} has a value in {key!r} that can't be sent as JSON: {error}.") from error
 
 
-def parse_input(text: str) -> Path:
+def parse_input(text: str) -> str:
     """An empty string, perhaps from a variable that is not set, would be the working directory."""
     if not str(text).strip():
         raise typer.BadParameter("it is empty; name a file, or a folder (. for the working directory).")
-    return Path(text)
+    return str(text)
 
 
 FILES, QUESTIONS, SERVER = "Files", "Questions and answers", "Server"
@@ -81,7 +85,13 @@ FILES, QUESTIONS, SERVER = "Files", "Questions and answers", "Server"
 
 def run(
     input: Annotated[
-        Path, typer.Argument(metavar="INPUT", parser=parse_input, help="A JSONL file, or a folder of images.")
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            parser=parse_input,
+            help="JSONL, a JSON array, CSV, a list of paths, a folder of images, an image, a quoted pattern, or - for "
+            "standard input.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="JSONL file to write.", rich_help_panel=FILES)],
     base_url: Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from persqa_client.errors import SettingsError
-from persqa_client.images.formats import describe_content, detect_format
 from persqa_client.inputs.folders import (
     count_folder_images,
     describe_skipped_files,
@@ -27,10 +25,8 @@ from persqa_client.inputs.source import Source, extend_digest
 from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced, load_value
 from persqa_client.types import START_POSITION, Position
 
-GZIP_SIGNATURE = b"\x1f\x8b"
 BUFFER_SIZE = 1 << 20
 LINE_ENDS = (b"\r\n", b"\n")
-SUPPORTED_INPUTS = "give a JSONL file or a folder of images"
 
 logger = logging.getLogger(__name__)
 
@@ -242,35 +238,3 @@ class WrittenFolderSource(GeneratedSource):
 
     def generate_lines(self) -> Iterator[bytes]:
         return map(self._folder.render_line, self._folder.find_names(is_never_known))
-
-
-def open_source(path: Path, image_key: str) -> Source:
-    """Raises SettingsError if the path is neither a text file nor a folder."""
-    if path.is_dir():
-        return FolderSource(path, image_key)
-    if path.is_file():
-        check_is_text(path)
-        return FileSource(path)
-    if path.exists():
-        raise SettingsError(f"The input {path} is neither a file nor a folder; {SUPPORTED_INPUTS}.")
-    raise SettingsError(f"The input {path} does not exist; {SUPPORTED_INPUTS}.")
-
-
-def check_is_text(path: Path) -> None:
-    """Raises SettingsError if the first kilobyte is not text; otherwise every line would fail."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(1024)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise SettingsError(f"The input {path} cannot be read ({reason}): check its permissions.") from error
-    if format := detect_format(head):
-        raise SettingsError(
-            f"The input {path} is an image ({format}); give its folder, or a JSONL file that names the image."
-        )
-    if head.startswith(GZIP_SIGNATURE):
-        raise SettingsError(f"The input {path} is compressed with gzip; decompress it first.")
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise SettingsError(f"The input {path} is in UTF-16; save it as UTF-8.")
-    if b"\0" in head:
-        raise SettingsError(f"The input {path} is {describe_content(head)}, not text; {SUPPORTED_INPUTS}.")

@@ -25,6 +25,7 @@ from persqa_client.images.loader import ImageCache, ImageLoader
 from persqa_client.images.references import estimate_reference_size
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.rows import parse_line
+from persqa_client.inputs.several import list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource
 from persqa_client.jsonl import dump_spaced, load_object
@@ -152,8 +153,17 @@ class RowReader:
         return len(row.line) + BYTES_PER_IMAGE_BYTE * images
 
 
-def input_folder_of(source: Source) -> Path | None:
-    return source.path.parent if isinstance(source, FileSource) else None
+def find_input_folder(source: Source, image_root: Path | None) -> Path | None:
+    """Where relative paths of the rows start. Raises SettingsError if this differs between several inputs."""
+    files = [each.path for each in list_sources(source) if isinstance(each, FileSource)]
+    folders = list(dict.fromkeys(path.parent for path in files))
+    if len(folders) > 1 and image_root is None:
+        other = next(path for path in files if path.parent != folders[0])
+        raise SettingsError(
+            f"The inputs {files[0]} and {other} lie in different folders, so it is not clear where the relative paths "
+            "in them start: give that folder with --image-root (. for the working directory)."
+        )
+    return folders[0] if folders else None
 
 
 def find_image_roots(image_root: Path | None, input_folder: Path | None) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, 
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.inputs.listed import read_named_lines
-from persqa_client.inputs.sources import open_source
+from persqa_client.inputs.opening import open_inputs
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.run.compose import RunPlan
 from persqa_client.run.kept_answers import KeptAnswers, WrittenLineReader, read_details, restore_input_line
@@ -51,9 +51,10 @@ class FinishedPlan:
         """The tasks of the input up to the end of the run."""
         name, end = str(self._members.get("input")), self._run.position
         try:
-            opened = open_source(find_input(name, results.files.output.parent), self.recipe.image_key)
+            names = self._members.get("inputs") or [name]
+            paths = [find_input(each, results.files.output.parent) for each in names]
             listing = results.files.listing if is_listed(self._run.identity) else None
-            source = connect_listing(opened, lambda: listing)
+            source = connect_listing(open_inputs(paths, self.recipe.image_key), lambda: listing)
             is_same = source.digest_at(end) == end.digest
         except (SettingsError, OSError) as error:
             raise SettingsError(f"{missing_input(results)}, but the input {name} can't be read: {error}") from error

@@ -17,19 +17,20 @@ from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, RunStopped, SettingsError
 from persqa_client.images.changes import ChangeReport, PictureFiles, PictureWatch
 from persqa_client.inputs.listed import ListedSource
+from persqa_client.inputs.several import SeveralSource, list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.changed_pictures import PictureSurvey
-from persqa_client.run.compose import Composition, RowReader, RunPlan, ignore_warning, input_folder_of
+from persqa_client.run.compose import Composition, RowReader, RunPlan, find_input_folder, ignore_warning
 from persqa_client.run.listed_input import connect_listing, listing_identity
 from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Row
+from persqa_client.types import Json, Row
 
 
 class Run:
@@ -49,7 +50,7 @@ class Run:
     ) -> None:
         self.settings = settings
         self.source = source
-        self.plan = RunPlan(settings, input_folder_of(source))
+        self.plan = RunPlan(settings, find_input_folder(source, settings.image_root))
         self._changes = ChangeReport(warn)
         self._watch = PictureWatch(self._changes)
         self._picture_files = PictureFiles(self.plan.image_roots)
@@ -196,8 +197,9 @@ class Run:
 
     def _open_ledger(self, output: Path) -> Ledger:
         files = RunFiles.for_output(output)
-        if isinstance(self.source, FileSource | FolderSource):
-            files.refuse_input(Path(self.source.name))
+        for source in list_sources(self.source):
+            if isinstance(source, FileSource | FolderSource):
+                files.refuse_input(Path(source.name))
         ledger = Ledger.open(
             files,
             identity={**self.plan.identity(), **self.plan.digests(), **listing_identity(self.source)},
@@ -264,10 +266,15 @@ class Run:
             self._row_loop = None
         if finished:
             self.progress.phase = "finishing"
-            described = describe_run(self.composition)
+            described = {**describe_input(self.source), **describe_run(self.composition)}
             described["notes"] += self._changes.notes
-            await asyncio.to_thread(ledger.finish, {"input": self.source.name, **described})
+            await asyncio.to_thread(ledger.finish, described)
         return finished
+
+
+def describe_input(source: Source) -> Json:
+    several = {"inputs": list(source.names)} if isinstance(source, SeveralSource) else {}
+    return {"input": source.name, **several}
 
 
 def find_answered_row(files: RunFiles, reader: RowReader, source: Source) -> Row | None:
@@ -292,7 +299,7 @@ def refuse_changed_input(source: Source, ledger: Ledger) -> None:
     if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.fingerprint()):
         return
     if source.digest_at(ledger.start) != ledger.start.digest:
-        done = f"{ledger.start.number} {'lines' if isinstance(source, FileSource) else 'rows'}"
+        done = f"{ledger.start.number} {'lines' if type(source) is FileSource else 'rows'}"
         raise SettingsError(
             f"The input {source.name} has changed in its first {done}, which are already finished. "
             "Restore it, choose another -o, or start again with --fresh."

@@ -16,7 +16,8 @@ from PIL import Image
 
 from persqa_client import Endpoint, SettingsError, generate
 from persqa_client.config import make_run_settings
-from persqa_client.inputs.sources import FolderSource, open_source
+from persqa_client.inputs.opening import open_source
+from persqa_client.inputs.sources import FolderSource
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.recheck import recheck
 from persqa_client.run.run import Run
@@ -77,6 +78,20 @@ def test_new_names_anywhere_continue_a_run(work: Path, simulator: Simulator) -> 
     assert go("photos", "qa.jsonl", simulator).tally.succeeded == 7
     assert names_in("qa.jsonl")[-2:] == ["0.png", "0.png"]
     assert go("photos", "qa.jsonl", simulator).state == "already"
+
+
+def test_new_matches_of_a_pattern_continue_a_run(work: Path, simulator: Simulator) -> None:
+    add(work / "photos", "trip/5.png", "trip/notes/6.png")
+    go("photos/**/*.png", "qa.jsonl", simulator, limit=2)
+    asked = asked_of("qa.jsonl")
+    add(work / "photos", "a.png", "trip/4.png")
+    (work / "photos" / "c.png").unlink()
+    summary = go(work / "photos/**/*.png", "qa.jsonl", simulator)
+    assert (summary.tally.succeeded, summary.tally.failed_total) == (7, 0)
+    assert names_in("qa.jsonl") == ["b.png", "c.png", "d.png", "5.png", "6.png", "a.png", "4.png"]
+    assert asked_of("qa.jsonl")[:2] == asked
+    assert go("photos/*.png", "other.jsonl", simulator).tally.rows == 3
+    assert asked_of("other.jsonl")[1:2] == asked[:1], "the name in the folder decides, not the pattern"
 
 
 def test_new_names_continue_a_run_that_was_stopped(work: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from persqa_client import Endpoint, RunStopped, SettingsError, generate
 from persqa_client.config import make_run_settings
-from persqa_client.inputs.sources import open_source
+from persqa_client.inputs.opening import open_source
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator

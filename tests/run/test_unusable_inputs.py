@@ -39,7 +39,7 @@ def go(folder: Path, server: Simulator, *lines: str, max_bad_rows: int = 200, qu
     ("line", "code", "questions"),
     [
         pytest.param("not json", "bad_line", 1, id="not JSON"),
-        pytest.param('{"picture": "red.png"}', "no_image", 1, id="other image key"),
+        pytest.param('{"image": ""}', "no_image", 1, id="blank images"),
         pytest.param('{"image": "gone.png"}', "image_missing", 1, id="missing images"),
         pytest.param('{"image": "gone.png"}', "image_missing", 3, id="several questions"),
     ],
@@ -76,7 +76,7 @@ def test_they_may_be_let_fail(folder: Path, simulator: Simulator) -> None:
 
 
 def test_large_rows_are_not_held_in_memory(folder: Path, simulator: Simulator) -> None:
-    line = '{"picture": "%s"}' % ("A" * 3_000_000)
+    line = '{"image": [], "text": "%s"}' % ("A" * 3_000_000)
     with pytest.raises(UnusableInput, match="of them are in the failure file"):
         go(folder, simulator, *[line] * 100, max_bad_rows=90)
 

@@ -1,0 +1,207 @@
+"""Which kind of input a file is, by its content."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from persqa_client.errors import SettingsError
+from persqa_client.images.formats import describe_content, detect_format
+from persqa_client.images.references import ANY_URL
+from persqa_client.inputs.layouts import looks_like_reference
+from persqa_client.inputs.tables import DELIMITERS, clean_header, split_record
+from persqa_client.jsonl import BYTE_ORDER_MARK, load_value
+
+HEAD_SIZE = 1 << 16
+LINE_SUFFIXES = frozenset({".jsonl", ".ndjson", ".jsonlines"})
+# Lines that are looked at.
+FIRST_LINES = 20
+SUPPORTED_INPUTS = "give a JSONL file, a JSON array, a CSV file, a list of paths, or a folder of images"
+# What packs or encodes another file, which may be an input.
+COMPRESSED = (
+    (b"\x1f\x8b", "compressed with gzip"),
+    (b"BZh", "compressed with bzip2"),
+    (b"\xfd7zXZ\0", "compressed with xz"),
+    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard"),
+)
+ARCHIVES = (
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+)
+TAR_MAGIC = slice(257, 262)
+# Names of entries in ZIP archives that are documents.
+SPREADSHEET_ENTRIES = (b"xl/", b"opendocument.spreadsheet")
+BINARY_TABLES = (
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"\xff\xff\xff\xff", "an Arrow stream"),
+    (b"FEA1", "a Feather file"),
+    (b"SQLite format 3\0", "an SQLite database"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"Obj\x01", "an Avro file"),
+    (b"ORC", "an ORC file"),
+    (b"\x93NUMPY", "a NumPy file"),
+)
+EXPORT_ROWS = "write its rows to a JSONL file with the paths of the pictures"
+YAML_LINE = re.compile(r"---|%YAML|(- )?[\w.-]+:(\s|$)")
+
+Kind = Literal["image", "lines", "values", "table", "paths"]
+
+
+class Detected(NamedTuple):
+    kind: Kind
+    delimiter: str = ","
+
+
+def detect_input(path: Path, image_key: str) -> Detected:
+    """Raises SettingsError for a file of another kind, with its name and what to do."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_SIZE)
+            is_whole = not file.read(1)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SettingsError(f"The input {path} cannot be read ({reason}): check its permissions.") from error
+    if detect_format(head):
+        return Detected("image")
+    refuse_binary(path, head)
+    text = head.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
+    lines = text.splitlines()
+    if not is_whole and len(lines) > 1:
+        del lines[-1]  # it may be cut off
+    try:
+        return detect_text(path, [line for line in lines if line.strip()][:FIRST_LINES], image_key)
+    except SettingsError:
+        # The first lines may be broken; a run stops if none of the rows can be used.
+        if path.suffix.lower() in LINE_SUFFIXES:
+            return Detected("lines")
+        raise
+
+
+def refuse_binary(path: Path, head: bytes) -> None:
+    for signature, description in COMPRESSED:
+        if head.startswith(signature):
+            raise SettingsError(f"The input {path} is {description}; decompress it first.")
+    for signature, description in BINARY_TABLES:
+        if head.startswith(signature):
+            raise SettingsError(f"The input {path} is {description}; {EXPORT_ROWS}.")
+    for signature, description in ARCHIVES:
+        if head.startswith(signature):
+            if any(entry in head for entry in SPREADSHEET_ENTRIES):
+                raise SettingsError(f"The input {path} is a spreadsheet; save it as CSV (UTF-8).")
+            raise SettingsError(f"The input {path} is {description}; unpack it, and give the folder or file in it.")
+    if head[TAR_MAGIC] == b"ustar":
+        raise SettingsError(f"The input {path} is a tar archive; unpack it, and give the folder or file in it.")
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SettingsError(f"The input {path} is in UTF-16; save it as UTF-8.")
+    if b"\0" in head:
+        raise SettingsError(f"The input {path} is {describe_content(head)}, not text; {SUPPORTED_INPUTS}.")
+
+
+def detect_text(path: Path, lines: Sequence[str], image_key: str) -> Detected:
+    """By the first lines that are not blank."""
+    if not lines or is_json_row(lines[0].strip()):
+        return Detected("lines")
+    start = lines[0].lstrip()
+    if start.startswith("[") and starts_array(lines):
+        return Detected("values")
+    if start.startswith("{"):
+        return Detected("values" if continues_on_next_line(lines) else "lines")
+    if any(line.startswith("{") and is_json_row(line.strip()) for line in lines):
+        return Detected("lines")  # the first ones are broken
+    if start.startswith("<"):
+        raise SettingsError(f"The input {path} is {describe_markup(start)}, not rows; {SUPPORTED_INPUTS}.")
+    if YAML_LINE.match(lines[0]):
+        raise SettingsError(f"The input {path} seems to be YAML, not rows; {SUPPORTED_INPUTS}.")
+    found = detect_table(path, lines, image_key)
+    if found is not None:
+        return found
+    references = sum(map(looks_like_path_line, lines))
+    if looks_like_path_line(lines[0]) and 2 * references >= len(lines):
+        return Detected("paths")
+    raise SettingsError(f"The input {path} is text, but has neither rows nor paths of images; {SUPPORTED_INPUTS}.")
+
+
+def is_json_row(line: str) -> bool:
+    if not line.startswith(("{", '"')):
+        return False
+    try:
+        return isinstance(load_value(line.encode("utf-8", "surrogateescape")), dict | str)
+    except ValueError:
+        return False
+
+
+def starts_array(lines: Sequence[str]) -> bool:
+    """An INI or TOML file also begins with a bracket."""
+    rest = "".join(lines).lstrip()[1:].lstrip()
+    return rest == "" or rest[0] in '{["]-' or rest[0].isdigit()
+
+
+def continues_on_next_line(lines: Sequence[str]) -> bool:
+    """Whether an object of several lines begins; a broken row is followed by another row."""
+    if len(lines) == 1 or is_json_row(lines[1].strip()):
+        return False
+    return lines[0].rstrip().endswith(("{", "[", ",", ":")) or lines[1].lstrip().startswith((",", "}", "]"))
+
+
+def describe_markup(start: str) -> str:
+    description = describe_content(start.encode("utf-8", "surrogateescape"))
+    return "an XML file" if description == "text" else description
+
+
+def detect_table(path: Path, lines: Sequence[str], image_key: str) -> Detected | None:
+    """A table whose header has the image key. Raises SettingsError for other tables."""
+    for delimiter in DELIMITERS:
+        if image_key in (columns := clean_header(split_record(lines[0], delimiter))):
+            check_header(path, columns, lines)
+            return Detected("table", delimiter)
+    found = find_delimiter(lines)
+    if found is not None:
+        raise SettingsError(f"The input {path} is {describe_table(lines, found, image_key)}.")
+    return None
+
+
+def describe_table(lines: Sequence[str], delimiter: str, image_key: str) -> str:
+    cells = clean_header(split_record(lines[0], delimiter))
+    following = [split_record(line, delimiter) for line in lines[1:]]
+    if any(map(looks_like_reference, cells)):
+        header = f"{image_key}{delimiter}question"
+        return f"a table without a header; add a first line with the names of its columns, such as {header}"
+    named = [
+        name
+        for number, name in enumerate(cells)
+        if any(number < len(record) and looks_like_path_line(record[number]) for record in following)
+    ]
+    advice = f"add --image-key {named[0]}" if named else "name the column of the pictures with --image-key"
+    return f"a table with no column {image_key!r}, only {', '.join(map(repr, cells))}; {advice}"
+
+
+def find_delimiter(lines: Sequence[str]) -> str | None:
+    """The delimiter that gives the first lines the same number of cells, and more than one.
+
+    Also a comma, if only the first of several lines is no path: the table has one column.
+    """
+    for delimiter in DELIMITERS:
+        widths = {len(split_record(line, delimiter)) for line in lines}
+        if len(widths) == 1 and widths != {1} and len(lines) > 1:
+            return delimiter
+    header, *others = map(looks_like_path_line, lines)
+    return "," if others and all(others) and not header else None
+
+
+def check_header(path: Path, columns: Sequence[str], lines: Sequence[str]) -> None:
+    if repeated := [name for name in columns if columns.count(name) > 1]:
+        raise SettingsError(f"The input {path} has two columns {repeated[0]!r}; rename one of them.")
+    if any("\udc80" <= character <= "\udcff" for line in lines for character in line):
+        raise SettingsError(f"The input {path} is not in UTF-8; save the table as CSV UTF-8.")
+
+
+def looks_like_path_line(line: str) -> bool:
+    """A path with the suffix of an image, perhaps of a raw photo or a broken one, or any URL."""
+    text = line.strip().strip('"')
+    return looks_like_reference(text) or ANY_URL.match(text) is not None

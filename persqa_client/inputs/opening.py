@@ -1,0 +1,121 @@
+"""Opens the inputs of a run: files, folders, patterns of names, several of them, standard input."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from persqa_client.errors import SettingsError
+from persqa_client.images.references import ANY_URL
+from persqa_client.inputs.detect import SUPPORTED_INPUTS, Detected, detect_input
+from persqa_client.inputs.json_values import JsonValuesSource
+from persqa_client.inputs.layouts import check_first_rows, looks_like_reference
+from persqa_client.inputs.patterns import PatternSource, find_matches, is_pattern
+from persqa_client.inputs.record_files import PathListSource
+from persqa_client.inputs.several import ImagesSource, SeveralSource
+from persqa_client.inputs.source import Source
+from persqa_client.inputs.sources import FileSource, FolderSource
+from persqa_client.inputs.standard_input import SpooledSource
+from persqa_client.inputs.tables import TableSource
+
+STANDARD_INPUT = "-"
+
+
+def open_inputs(inputs: Sequence[str | Path], image_key: str, *, standard_input: BinaryIO | None = None) -> Source:
+    """One source for all inputs. ``standard_input`` is what the name ``-`` reads.
+
+    Raises SettingsError if one of them is of another kind, or does not exist.
+    """
+    names = [os.fspath(each) for each in inputs]
+    if not names:
+        raise SettingsError(f"No input is given; {SUPPORTED_INPUTS}.")
+    if standard_input is not None and STANDARD_INPUT in names:
+        if len(names) > 1:
+            raise SettingsError("- (standard input) can't be combined with other inputs; write it to a file first.")
+        return spool_standard_input(standard_input, image_key)
+    sources = [source for name in names for source in open_name(name, image_key)]
+    is_one = len(names) == len(sources) == 1 and (isinstance(sources[0], PatternSource) or not is_pattern(names[0]))
+    return sources[0] if is_one else SeveralSource(sources, names)
+
+
+def names_input(text: str) -> bool:
+    """Whether the text names an input that is not a single image."""
+    return is_pattern(text) if looks_like_reference(text) else is_pattern(text) or os.path.exists(text)
+
+
+def open_name(name: str, image_key: str) -> Iterator[Source]:
+    if is_pattern(name):
+        yield from open_pattern(name, image_key)
+    else:
+        yield open_source(Path(name), image_key, name=name)
+
+
+def open_pattern(pattern: str, image_key: str) -> Iterator[Source]:
+    """A pattern that matches only images is one source. Later runs find the images that have appeared since."""
+    matches = find_matches(pattern)
+    if not matches:
+        raise SettingsError(f"The pattern {pattern} matches no file; check it, or the working directory.")
+    images: list[str] = []
+    others: list[Source] = []
+    for match in matches:
+        path = Path(match)
+        if path.is_file() and detect_input(path, image_key).kind == "image":
+            images.append(match)
+            continue
+        if images:
+            others.append(ImagesSource(images, image_key))
+            images = []
+        others.append(open_source(path, image_key))
+    if not others:
+        yield PatternSource(pattern, image_key)
+        return
+    yield from others
+    if images:
+        yield ImagesSource(images, image_key)
+
+
+def open_source(path: Path, image_key: str, *, name: str = "") -> Source:
+    """Raises SettingsError if the path is neither a file with rows nor a folder."""
+    if path.is_dir():
+        return FolderSource(path, image_key)
+    if path.is_file():
+        detected = detect_input(path, image_key)
+        source = make_file_source(path, detected, image_key)
+        check_first_rows(source, image_key)
+        return source
+    if path.exists():
+        raise SettingsError(f"The input {path} is neither a file nor a folder; {SUPPORTED_INPUTS}.")
+    if ANY_URL.match(name):
+        raise SettingsError(f"The input {name} is a URL; download it, and give the file.")
+    raise SettingsError(f"The input {path} does not exist; {SUPPORTED_INPUTS}.")
+
+
+def make_file_source(path: Path, detected: Detected, image_key: str) -> Source:
+    match detected.kind:
+        case "image":
+            return ImagesSource([os.fspath(path)], image_key)
+        case "lines":
+            return FileSource(path)
+        case "values":
+            return JsonValuesSource(path)
+        case "table":
+            return TableSource(path, detected.delimiter, image_key)
+        case "paths":
+            return PathListSource(path, image_key)
+
+
+def spool_standard_input(stream: BinaryIO, image_key: str) -> Source:
+    """Copied to a temporary file first, because rows are read more than once."""
+    folder = tempfile.mkdtemp(prefix="persqa-")
+    path = Path(folder) / STANDARD_INPUT
+    with path.open("wb") as file:
+        shutil.copyfileobj(stream, file)
+    try:
+        return SpooledSource(open_source(path, image_key), folder)
+    except SettingsError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SettingsError(str(error).replace(f"The input {path}", "Standard input")) from error

@@ -1,0 +1,69 @@
+"""Patterns of file names, such as ``photos/*.jpg`` and ``photos/**/*.png``."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from persqa_client.inputs.folders import join_name, sort_key
+from persqa_client.inputs.listed import ListedSource, is_never_known
+from persqa_client.inputs.several import ImagesSource
+from persqa_client.inputs.source import Source
+from persqa_client.jsonl import dump_spaced
+
+
+def is_pattern(name: str) -> bool:
+    """A path that exists is none, whatever its characters."""
+    return glob.has_magic(name) and not Path(name).exists()
+
+
+def find_matches(pattern: str) -> list[str]:
+    """Existing paths in natural order without regard to case. ``**`` reaches the files in folders by itself."""
+    matches = glob.iglob(os.path.expanduser(pattern), recursive=True)
+    if "**" in pattern:
+        matches = (match for match in matches if not os.path.isdir(match))
+    return sorted(matches, key=sort_key)
+
+
+def find_root(pattern: str) -> Path:
+    """The folder above the first part with a special character."""
+    parts = Path(os.path.expanduser(pattern)).parts
+    return Path(*(part for place, part in enumerate(parts[:-1]) if not glob.has_magic("".join(parts[: place + 1]))))
+
+
+class PatternSource(ListedSource):
+    """Images as rows ``{image_key: [path]}``, named as seen from the folder of the pattern."""
+
+    def __init__(self, pattern: str, image_key: str) -> None:
+        super().__init__()
+        self.name = pattern
+        self._folder = find_root(pattern)
+        self._image_key = image_key
+
+    @property
+    def root(self) -> str:
+        return os.path.realpath(self._folder)
+
+    def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
+        names = dict.fromkeys(os.path.relpath(match, self._folder).replace(os.sep, "/") for match in self.find_paths())
+        return (name for name in names if not is_known(name))
+
+    def find_paths(self) -> Iterator[str]:
+        return (match for match in find_matches(self.name) if not os.path.isdir(match))
+
+    def render_line(self, name: str) -> bytes:
+        return dump_spaced({self._image_key: [join_name(self._folder, name)]})
+
+    def find_name(self, reference: str) -> str | None:
+        relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self._folder))
+        return None if relative.split(os.sep)[0] == os.pardir else relative.replace(os.sep, "/")
+
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
+    def as_written(self) -> Source:
+        return ImagesSource(
+            [join_name(self._folder, name) for name in self.find_names(is_never_known)], self._image_key
+        )

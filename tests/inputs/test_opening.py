@@ -1,0 +1,283 @@
+"""What kind of input a name stands for, and the one sentence for inputs that are not read."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import json
+import sqlite3
+import tarfile
+import zipfile
+from pathlib import Path
+
+import orjson
+import pytest
+from PIL import Image
+
+from persqa_client.errors import SettingsError
+from persqa_client.inputs.json_values import JsonValuesSource
+from persqa_client.inputs.listed import is_never_known
+from persqa_client.inputs.opening import names_input, open_inputs, open_source
+from persqa_client.inputs.patterns import PatternSource
+from persqa_client.inputs.record_files import PathListSource
+from persqa_client.inputs.several import ImagesSource, SeveralSource
+from persqa_client.inputs.source import Source
+from persqa_client.inputs.sources import FileSource, FolderSource
+from persqa_client.inputs.tables import TableSource
+from persqa_client.types import START_POSITION
+
+LLAMA_FACTORY = {
+    "messages": [{"role": "user", "content": "<image>Who?"}, {"role": "assistant", "content": "Bo."}],
+    "images": ["photos/1.jpg"],
+}
+PARTS = {"messages": [{"role": "user", "content": [{"type": "image", "path": "photos/1.jpg"}, {"type": "text"}]}]}
+LLAVA = {"id": "1", "image": "1.jpg", "conversations": [{"from": "human", "value": "<image>\nWho?"}]}
+
+
+def rows_of(source: Source) -> list[object]:
+    return [orjson.loads(line) for line, _ in source.lines(START_POSITION) if line]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        pytest.param("", FileSource, id="empty"),
+        pytest.param('{"image": "a.jpg"}\n', FileSource, id="JSONL"),
+        pytest.param('"a.jpg"\n"b.jpg"\n', FileSource, id="JSON strings"),
+        pytest.param('oops\n{"image": "a.jpg"}\n', FileSource, id="JSONL, its first line broken"),
+        pytest.param('{"image": "a.jpg",\n{"image": "b.jpg"}\n', FileSource, id="JSONL, its first line cut off"),
+        pytest.param('{"image": "a.jp', FileSource, id="JSONL of one line, cut off"),
+        pytest.param(json.dumps([LLAVA]), JsonValuesSource, id="array on one line"),
+        pytest.param(json.dumps([LLAVA], indent=4), JsonValuesSource, id="array over several lines"),
+        pytest.param('[\n"a.jpg",\n"b.jpg"\n]', JsonValuesSource, id="array of paths"),
+        pytest.param(json.dumps(LLAVA, indent=2), JsonValuesSource, id="an object over several lines"),
+        pytest.param("image;tag\na.jpg;bo\n", TableSource, id="CSV"),
+        pytest.param("a.jpg\n\nphotos/b, c.PNG\r\n", PathListSource, id="paths"),
+        pytest.param("https://example.org/a.jpg?x=1\n", PathListSource, id="URLs"),
+    ],
+)
+def test_the_content_decides_which_kind_a_file_is(text: str, kind: type, tmp_path: Path) -> None:
+    (tmp_path / "input").write_text(text, newline="")
+    assert type(open_source(tmp_path / "input", "image")) is kind
+
+
+def test_the_suffix_of_jsonl_decides_where_the_content_does_not(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("not json\n" * 30 + '{"image": "a.jpg"}\n')
+    assert type(open_source(tmp_path / "rows.jsonl", "image")) is FileSource
+
+
+def test_a_list_of_paths_gives_a_row_for_each_line(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b'\xef\xbb\xbfa.jpg\r\n\r\n "C:\\b c.png"\r\nd,e.jpg')
+    source = open_source(tmp_path / "list.txt", "picture")
+    whole = list(source.lines(START_POSITION))
+    assert [line for line, _ in whole] == [
+        b'{"picture": "a.jpg"}', b"", b'{"picture": "C:\\\\b c.png"}', b'{"picture": "d,e.jpg"}'
+    ]  # fmt: skip
+    for number, (_, position) in enumerate(whole, 1):
+        assert list(source.lines(position)) == whole[number:]
+        assert source.digest_at(position) == position.digest
+
+
+def write_archive(path: Path) -> None:
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(tarfile.TarInfo("a.jpg"), io.BytesIO())
+
+
+def write_zip(path: Path, name: str) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, "x")
+
+
+def write_database(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("create table rows (image text)")
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("a.parquet", lambda path: path.write_bytes(b"PAR1\x15\x04\x15"), "a Parquet file; write its rows to a JSONL"),
+        ("a.arrow", lambda path: path.write_bytes(b"ARROW1\0\0"), "an Arrow file; write its rows to a JSONL"),
+        ("a.db", write_database, "an SQLite database; write its rows to a JSONL"),
+        ("a.zip", lambda path: write_zip(path, "a.jpg"), "a ZIP archive; unpack it"),
+        ("a.xlsx", lambda path: write_zip(path, "xl/workbook.xml"), "a spreadsheet; save it as CSV"),
+        ("a.tar", write_archive, "a tar archive; unpack it"),
+        ("a.bz2", lambda path: path.write_bytes(bz2.compress(b"{}")), "compressed with bzip2; decompress it"),
+        ("a.html", lambda path: path.write_text("<!DOCTYPE html><p>"), "an HTML page, not rows; give a JSONL file"),
+        ("a.xml", lambda path: path.write_text("<?xml version='1.0'?><a/>"), "an XML file, not rows"),
+        ("a.yaml", lambda path: path.write_text("rows:\n- image: a.jpg\n"), "seems to be YAML, not rows"),
+        ("a.toml", lambda path: path.write_text("[run]\nimage = 1\n"), "has neither rows nor paths of images"),
+        ("a.txt", lambda path: path.write_text("Dear reader,\nthis is a letter.\n"), "has neither rows nor paths"),
+        ("http://host/a.jsonl", lambda path: None, "is a URL; download it"),
+        ("a/*.jpg", lambda path: None, "matches no file"),
+        ("", lambda path: None, "No input is given"),
+    ],
+)
+def test_an_input_of_another_kind_is_refused_in_one_sentence(
+    name: str, write: object, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert callable(write)
+    monkeypatch.chdir(tmp_path)
+    write(Path(name))
+    with pytest.raises(SettingsError, match=message) as caught:
+        open_inputs([name] if name else [], "image")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        pytest.param(
+            [LLAMA_FACTORY] * 2,
+            "none of its first 2 rows .*: add --image-key images",
+            id="images",
+        ),
+        pytest.param([PARTS], "only 'messages'; the pictures stand inside 'messages': copy", id="parts"),
+        pytest.param(
+            [{"image": {"path": "a.jpg", "bytes": None}}],
+            "field 'image' of .* has neither a path nor",
+            id="objects",
+        ),
+        pytest.param([{"picture": "a.jpg", "n": 1}], "add --image-key picture", id="other key"),
+        pytest.param([{"messages": []}], "name the field with the paths", id="no pictures"),
+        pytest.param([{"video": "a.mp4"}], "only 'video'; name the field", id="videos"),
+        pytest.param([{"data": [{"image": "a.jpg"}], "version": 1}], "its rows under 'data'; save that", id="wrapped"),
+        pytest.param(
+            [{"train/1.png": [], "train/2.png": []}], "its keys are paths of pictures: write", id="paths as keys"
+        ),
+    ],
+)
+@pytest.mark.parametrize("layout", ["lines", "array", "pretty"])
+def test_rows_without_the_image_key_are_refused_with_the_way(
+    rows: list[object], message: str, layout: str, tmp_path: Path
+) -> None:
+    texts = [json.dumps(row, indent=2 if layout == "pretty" else None) for row in rows]
+    text = f"[{','.join(texts)}]" if layout == "array" else "\n".join(texts)
+    (tmp_path / "rows.json").write_text(text)
+    with pytest.raises(SettingsError, match=message) as caught:
+        open_source(tmp_path / "rows.json", "image")
+    assert str(caught.value).count(". ") == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        pytest.param({"image": "a.jpg", "category": "conv"}, "'category': 'conv' is not", id="category"),
+        pytest.param({"image": "https://example.org/a.jpg"}, "a.jpg is not a local file; download it first", id="URLs"),
+        pytest.param({"image": "a.jpg", "question": ["Who?"]}, "the field 'question' must be text", id="question"),
+    ],
+)
+def test_rows_whose_fields_mean_something_else_are_refused(row: object, message: str, tmp_path: Path) -> None:
+    """As in the questions of LLaVA's benchmarks. A few such rows fail alone."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join([json.dumps(row)] * 20))
+    with pytest.raises(SettingsError, match=rf"none of its first 20 rows can be asked about. Line 1: .*{message}"):
+        open_source(path, "image")
+    path.write_text("\n".join([json.dumps(row)] * 20 + ['"a.jpg"']))
+    assert len(rows_of(open_source(path, "image"))) == 21
+    path.write_text(json.dumps(row))
+    assert len(rows_of(open_source(path, "image"))) == 1
+
+
+def test_one_row_with_the_image_key_is_enough(tmp_path: Path) -> None:
+    rows = [{"text": "no picture"}] * 500 + [{"image": "a.jpg"}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert len(rows_of(open_source(tmp_path / "rows.jsonl", "image"))) == 501
+
+
+def test_several_inputs_and_patterns_are_read_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos/2.jpg", "photos/10.jpg", "more/2.png", "more/10.png", "more/[1].png", "single.jpg"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(name)
+    Path("rows.jsonl").write_text('{"image": "a.jpg"}\n\n{"image": "b.jpg"}\n')
+    Path("more/rows.csv").write_text("image\nc.jpg\n")
+    names = ["rows.jsonl", "photos/", "more/*", "single.jpg", "more/[1].png"]
+    source = open_inputs(names, "image")
+    assert isinstance(source, SeveralSource)
+    assert source.names == tuple(names)
+    assert [row["image"] for row in rows_of(source) if isinstance(row, dict)] == [
+        *("a.jpg", "b.jpg", ["photos/2.jpg"], ["photos/10.jpg"]),
+        *(["more/2.png"], ["more/10.png"], ["more/[1].png"], "c.jpg", ["single.jpg"], ["more/[1].png"]),
+    ]
+    whole = list(source.lines(START_POSITION))
+    total = source.progress_total()
+    assert source.progress_at(whole[-1][1]) == total
+    for number, (_, position) in enumerate(whole, 1):
+        fresh = open_inputs(names, "image")
+        assert fresh.digest_at(position) == position.digest
+        assert list(fresh.lines(position)) == whole[number:]
+        read = [open_inputs(names, "image").progress_at(each) for _, each in whole[:number]]
+        assert read == sorted(read)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "root", "names"),
+    [
+        ("*.jpg", ".", ["2.jpg", "10.jpg"]),
+        ("./photos/[!d]*", "photos", ["1.png", "3"]),
+        ("photos/../photos/**/*", "photos", ["1.png", "3", "deep/4.gif"]),
+        ("p*/[0-9].png", ".", ["photos/1.png"]),
+        ("{}/photos/[0-9]*", "photos", ["1.png", "3"]),
+        ("~/ph?tos/1.png", ".", ["photos/1.png"]),
+    ],
+)
+def test_a_pattern_names_images_from_its_folder(
+    pattern: str, root: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("2.jpg", "10.jpg", "photos/1.png", "photos/3", "photos/deep/4.gif"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(name, format="GIF")
+    pattern = pattern.format(tmp_path)
+    source = open_inputs([pattern], "image")
+    assert isinstance(source, PatternSource)
+    assert source.root == str((tmp_path / root).resolve())
+    assert list(source.find_names(is_never_known)) == names
+    written = [row["image"][0] for row in rows_of(source) if isinstance(row, dict)]
+    assert [Path(path).resolve() for path in written] == [(tmp_path / root / name).resolve() for name in names]
+    assert [source.find_name(path) for path in written] == names
+
+
+def test_one_path_is_a_source_of_its_own(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a [1].png")
+    assert isinstance(open_inputs([tmp_path], "image"), FolderSource)
+    assert isinstance(open_inputs([tmp_path / "a [1].png"], "image"), ImagesSource)
+    assert open_inputs([str(tmp_path / "*.png")], "image").name == str(tmp_path / "*.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        pytest.param(b'{"image": "a.jpg"}\n{"image": "b.jpg"}', [{"image": "a.jpg"}, {"image": "b.jpg"}], id="JSONL"),
+        pytest.param(b"a.jpg\nb.jpg\n", [{"image": "a.jpg"}, {"image": "b.jpg"}], id="paths"),
+        pytest.param(b"", [], id="nothing"),
+    ],
+)
+def test_standard_input_is_read_like_a_file(content: bytes, rows: list[object]) -> None:
+    source = open_inputs(["-"], "image", standard_input=io.BytesIO(content))
+    assert source.name == "-"
+    assert rows_of(source) == rows == rows_of(source)
+    assert "can't be resumed" in source.warnings()[0]
+
+
+def test_standard_input_is_named_in_messages_and_stands_alone(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^Standard input is compressed with gzip"):
+        open_inputs(["-"], "image", standard_input=io.BytesIO(b"\x1f\x8b\x08"))
+    with pytest.raises(SettingsError, match=r"^Standard input: its row does not have a field 'image'"):
+        open_inputs(["-"], "image", standard_input=io.BytesIO(b'{"a": 1}'))
+    with pytest.raises(SettingsError, match="can't be combined"):
+        open_inputs(["-", str(tmp_path)], "image", standard_input=io.BytesIO())
+
+
+def test_a_list_of_images_is_rows_but_one_of_inputs_is_not(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("image\na.jpg\n")
+    assert not names_input("a.jpg")
+    assert not names_input("absent")
+    assert names_input(str(tmp_path))
+    assert names_input(str(tmp_path / "rows.csv"))
+    assert names_input("photos/*.jpg")

@@ -1,0 +1,101 @@
+"""Tables with a header: their rows, positions, and cells that hold lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from persqa_client.errors import SettingsError
+from persqa_client.inputs.opening import open_source
+from persqa_client.inputs.tables import TableSource
+from persqa_client.types import START_POSITION
+
+
+def open_table(path: Path, content: str, encoding: str = "utf-8") -> TableSource:
+    path.write_text(content, encoding=encoding, newline="")
+    source = open_source(path, "image")
+    assert isinstance(source, TableSource)
+    return source
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        pytest.param(
+            "image,question,tag\na.jpg,What is it?,bo\nb.jpg,,\n",
+            [{"image": "a.jpg", "question": "What is it?", "tag": "bo"}, {"image": "b.jpg", "question": "", "tag": ""}],
+            id="commas",
+        ),
+        pytest.param(
+            '\ufeffid;image\r\n1;"a;b.jpg"\r\n2;"say ""hi"".jpg"\r\n',
+            [{"id": "1", "image": "a;b.jpg"}, {"id": "2", "image": 'say "hi".jpg'}],
+            id="semicolons, byte order mark, CRLF, quotes",
+        ),
+        pytest.param("image\tquestion\na.jpg\tA, b?\n", [{"image": "a.jpg", "question": "A, b?"}], id="tabs"),
+        pytest.param(
+            'image,note\na.jpg,"two\nlines"\nb.jpg,x\n',
+            [{"image": "a.jpg", "note": "two\nlines"}, {"image": "b.jpg", "note": "x"}],
+            id="a cell of two lines",
+        ),
+        pytest.param("image\na.jpg\nb.jpg", [{"image": "a.jpg"}, {"image": "b.jpg"}], id="one column"),
+        pytest.param("image,q\na.jpg\n", [{"image": "a.jpg"}], id="fewer cells"),
+        pytest.param("image,q\na.jpg,Who, where?\n", [["a.jpg", "Who", " where?"]], id="more cells"),
+        pytest.param(
+            """image,q\n"[""a.jpg"", ""b.jpg""]",x\n"['c.jpg', 'd.jpg']",y\n[e].jpg,z\n""",
+            [
+                {"image": ["a.jpg", "b.jpg"], "q": "x"},
+                {"image": ["c.jpg", "d.jpg"], "q": "y"},
+                {"image": "[e].jpg", "q": "z"},
+            ],
+            id="lists of images, as JSON and as Python writes them",
+        ),
+    ],
+)
+def test_each_record_is_a_row(content: str, rows: list[object], tmp_path: Path) -> None:
+    source = open_table(tmp_path / "rows.csv", content)
+    assert [orjson.loads(line) for line, _ in source.lines(START_POSITION)] == rows
+
+
+def test_reading_resumes_after_any_record(tmp_path: Path) -> None:
+    source = open_table(tmp_path / "rows.csv", '\ufeffimage,note\n\na.jpg,"1\n2"\nb.jpg,é\n"c.jpg",\n')
+    whole = list(source.lines(START_POSITION))
+    assert whole[-1][1].offset == source.progress_total()
+    for number, (_, position) in enumerate(whole, 1):
+        assert list(source.lines(position)) == whole[number:]
+        assert source.digest_at(position) == position.digest
+
+
+def test_a_quotation_mark_that_is_not_closed_stops_the_run(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text('image\na.jpg\n"b.jpg\n' + "c.jpg\n" * 1000)
+    source = TableSource(tmp_path / "rows.csv", ",", "image", max_cell=1000)
+    with pytest.raises(SettingsError, match=r"rows.csv can't be read as a table .* quotation mark not closed"):
+        list(source.lines(START_POSITION))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(
+            "path,q\na.jpg,Who?\n", "no column 'image', only 'path', 'q'; add --image-key path", id="other name"
+        ),
+        pytest.param("Image,q\na.jpg,Who?\n", "add --image-key Image", id="capital"),
+        pytest.param(
+            "q,a\nWho?,I\n", "only 'q', 'a'; name the column of the pictures with --image-key", id="no images"
+        ),
+        pytest.param("a.jpg,Who?\nb.jpg,Where?\n", "without a header; .* such as image,question", id="no header"),
+        pytest.param("path\na.jpg\nb.jpg\n", "only 'path'; add --image-key path", id="one column"),
+        pytest.param("image,q,q\na.jpg,1,2\n", "two columns 'q'", id="two columns of a name"),
+    ],
+)
+def test_other_tables_are_refused_in_one_sentence(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(content)
+    with pytest.raises(SettingsError, match=message):
+        open_source(tmp_path / "rows.csv", "image")
+
+
+def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("image,question\na.jpg,这是什么？\n", encoding="gb18030")
+    with pytest.raises(SettingsError, match="not in UTF-8; save the table as CSV UTF-8"):
+        open_source(tmp_path / "rows.csv", "image")
