@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from persqa_client.cli.usage import CONFIG_KEY, Command
+from persqa_client.suggestions import find_similar_name
 
 UUID_CHOICES = ("auto", "on", "off")
 
@@ -50,7 +51,11 @@ def load_config(context: typer.Context, path: Path | None) -> Path | None:
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in known:
-            raise typer.BadParameter(f"{path} has an unknown key {key!r}. Keys are flags of persqa run; see --help.")
+            similar = find_similar_name(name, known)
+            meant = "" if similar is None else f" (did you mean {similar.replace('_', '-')}?)"
+            raise typer.BadParameter(
+                f"{path} has an unknown key {key!r}{meant}. Keys are flags of persqa run; see --help."
+            )
         if name in repeated and isinstance(value, str):
             value = [value]
         if name == "uuid" and isinstance(value, bool):

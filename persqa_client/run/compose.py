@@ -22,7 +22,7 @@ from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import SettingsError
 from persqa_client.images.loader import ImageCache, ImageLoader
-from persqa_client.images.references import estimate_reference_size
+from persqa_client.images.references import describe_reference, estimate_reference_size
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
@@ -54,6 +54,7 @@ class RunPlan:
     def __init__(self, settings: RunSettings, input_folder: Path | None = None) -> None:
         recipe = settings.recipe
         self.settings = settings
+        check_image_root(settings.image_root)
         self.image_roots = (*find_image_roots(settings.image_root, input_folder), *settings.fallback_roots)
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
@@ -158,6 +159,15 @@ def find_image_roots(image_root: Path | None, input_folder: Path | None) -> tupl
         return (image_root,)
     # A dict removes duplicates, for example if the input is in the working directory.
     return (Path(),) if input_folder is None else tuple(dict.fromkeys((input_folder, Path())))
+
+
+def check_image_root(image_root: Path | None) -> None:
+    if image_root is not None and not image_root.is_dir():
+        problem = "is not a folder" if image_root.exists() else "does not exist"
+        raise SettingsError(
+            f"--image-root: {describe_reference(str(image_root))} {problem}; name the folder where the "
+            "rows' image paths start."
+        )
 
 
 def make_tag(name: str) -> str:
