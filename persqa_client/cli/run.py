@@ -149,7 +149,7 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many rows.", rich_help_panel=FILES)] = None,
     fresh: Annotated[
         bool,
-        typer.Option("--fresh", help="Discard an earlier run with this output and start again.", rich_help_panel=FILES),
+        typer.Option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.", rich_help_panel=FILES),
     ] = False,
     retry_failed: Annotated[
         bool,

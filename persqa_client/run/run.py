@@ -124,6 +124,7 @@ class Run:
             tally=ledger.tally,
             seconds=ledger.seconds,
             files=files,
+            kept_output=ledger.kept_output,
             server=servers[0] if servers else None,
             notes=tuple(collect_notes(self.pool)),
             findings=tuple(collect_findings(self.pool)),

@@ -74,6 +74,8 @@ class Checkpoint:
     before: RetryProgress | None = None
     # Only in the phase "finishing": members that the caller of ``Ledger.finish`` adds to the run file.
     run: Json | None = None
+    # Only in the phase "finishing": the number under which the files of an earlier run are kept.
+    kept_number: int | None = None
     # Of the file that it was read from.
     format: int = FORMAT
 
@@ -127,6 +129,8 @@ class FinishedRun:
 
 def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
     fields = asdict(checkpoint)
+    if checkpoint.kept_number is None:
+        del fields["kept_number"]
     # asdict keeps the NamedTuple class, which orjson rejects.
     fields["lengths"] = list(checkpoint.lengths)
     if checkpoint.before is not None:

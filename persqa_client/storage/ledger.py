@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -18,6 +19,7 @@ from persqa_client.storage.checkpoint import (
     write_checkpoint,
 )
 from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
+from persqa_client.storage.numbered_files import find_free_number, has_results, number_files
 from persqa_client.storage.recovery import (
     PreviousResults,
     check_nothing_missing,
@@ -69,6 +71,8 @@ class Ledger:
         # Kept from the end of ``finish``, which may be repeated.
         self._finished: FinishedRun | None = None
         self._sealed: Checkpoint | None = None
+        # Of the run that a fresh one has replaced.
+        self.kept_output: Path | None = None
         # Used while there is no writer.
         self._seconds = 0.0
 
@@ -112,6 +116,8 @@ class Ledger:
             remove_unfinished(self.files)
             unfinished = None
         if fresh or (unfinished is None and found.finished is None):
+            if found.finished is not None:
+                find_free_number(self.files)  # reports a name that is too long
             generation = next_free_generation(self.files, unfinished.generation) if unfinished else 1
             checkpoint = Checkpoint(self._identity, self._new_stamp, generation=generation)
             # Written first: without it the other files would be foreign.
@@ -242,8 +248,13 @@ class Ledger:
                 raise RuntimeError(f"{self.buffer.tasks} tasks are not written: the run is not at its end")
             if writer.previous is not None:
                 writer.previous.check_complete(writer.position)
-            check_results_unchanged(self.files, read_run_file(self.files))
-            self._sealed = writer.seal(run)
+            earlier = read_run_file(self.files)
+            check_results_unchanged(self.files, earlier)
+            number = None
+            if earlier is not None and self.mode == "run" and has_results(self.files):
+                number = find_free_number(self.files)
+                self.kept_output = number_files(self.files, number).output
+            self._sealed = writer.seal(run, number)
             self._writer, self._seconds = None, self._sealed.seconds
         self._sealed = complete_finish(self.files, self._sealed)
         self._set_finished(self._sealed.to_finished_run())
@@ -282,6 +293,7 @@ class MemoryLedger:
     start = START_POSITION
     end = None
     last_journaled_row = 0
+    kept_output = None
 
     def __init__(self, render: RenderLine) -> None:
         self._render = render

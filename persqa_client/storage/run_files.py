@@ -35,7 +35,7 @@ class RunFiles:
     def for_output(cls, output: Path) -> RunFiles:
         """``qa.jsonl`` gives ``qa.failed.jsonl``, ``qa.run.json``, ``qa.jsonl.partial`` and so on."""
         folder, name = output.parent, output.name
-        stem = _remove_suffix(name)
+        stem = remove_suffix(name)
         return cls(
             output=output,
             failed=folder / f"{stem}.failed.jsonl",
@@ -52,12 +52,15 @@ class RunFiles:
     def journal_generation(self, number: int) -> Path:
         return self.journal.with_name(f"{self.journal.name}{number}")
 
-    def includes(self, path: Path) -> bool:
+    def all_paths(self) -> tuple[Path, ...]:
+        """Without the journal's."""
         results = (self.output, self.failed, self.details)
         partials = (self.partial, self.failed_partial, self.details_partial)
-        own = (*results, *partials, self.run, self.checkpoint, self.lock)
+        return (*results, *partials, self.run, self.checkpoint, self.lock)
+
+    def includes(self, path: Path) -> bool:
         real = path.resolve()
-        if any(real == other.resolve() or _is_same_file(path, other) for other in own):
+        if any(real == other.resolve() or _is_same_file(path, other) for other in self.all_paths()):
             return True
         number = real.name.removeprefix(self.journal.name)
         is_journal = real.name != number and (not number or number.isdigit())
@@ -79,7 +82,7 @@ class RunFiles:
             ) from error
 
 
-def _remove_suffix(name: str) -> str:
+def remove_suffix(name: str) -> str:
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]

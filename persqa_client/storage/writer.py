@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from persqa_client.errors import SettingsError
@@ -231,12 +231,12 @@ class RunWriter:
             if not self._is_closed:
                 self.journal.sync()
 
-    def seal(self, run: Json) -> Checkpoint:
+    def seal(self, run: Json, kept_number: int | None = None) -> Checkpoint:
         with self._lock:
             self.output.sync()
             self.failed.sync()
             self.details.sync()
-            sealed = self._make_checkpoint("finishing", run)
+            sealed = replace(self._make_checkpoint("finishing", run), kept_number=kept_number)
             write_checkpoint(self.files, sealed)
         self.close()
         return sealed

@@ -241,6 +241,16 @@ def test_a_key_on_the_command_line_is_never_repeated(folder: Path, simulator: Si
     assert "Traceback" not in result.stderr
 
 
+def test_a_fresh_run_says_where_the_earlier_files_are(folder: Path, simulator: Simulator) -> None:
+    run(folder, simulator)
+    old = (folder / "qa.jsonl").read_bytes()
+    result = run(folder, simulator, "--fresh", "--output-key", "qa")
+    assert result.returncode == 0, result.stderr
+    assert "earlier run   qa.1.jsonl and its files" in result.stdout
+    assert (folder / "qa.1.jsonl").read_bytes() == old
+    assert persqa("recheck", "qa.1.jsonl", cwd=folder).returncode == 0
+
+
 def test_a_dry_run_prints_requests_and_sends_none(folder: Path, simulator: Simulator) -> None:
     write_rows(folder, 5)
     asked = simulator.stats()["requests"]
