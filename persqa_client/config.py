@@ -195,6 +195,8 @@ class Recipe(Settings):
     strategy: Literal["auto", "direct", "constrain", "prefill", "surrogate"] = "auto"
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
     output_style: Literal["qa", "answer"] = "qa"
+    # How the rows' image paths are written. None: as given in rows of the user's own; others resolve from the output.
+    paths: Literal["as-given", "absolute", "relative"] | None = None
     details: bool = False
     # Which accepted answers the model is asked about again, with the picture: those with a doubt, all, or none.
     verify: VerifyChoice = "off"
@@ -278,6 +280,8 @@ class RunSettings(Settings):
         recipe = self.recipe.model_dump(mode="json")
         if self.recipe.verify == "off":
             del recipe["verify"]  # runs of earlier versions do not have it
+        if self.recipe.paths is None:
+            del recipe["paths"]
         return {
             "model": self.endpoint.model,
             "image-root": None if self.image_root is None else str(self.image_root),

@@ -42,6 +42,8 @@ class Row:
     language: str | None = None
     # In a failure file: index of the failed question.
     only_question: int | None = None
+    # The line before its paths were replaced (--paths); None for the same line.
+    given: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class BadRow:
     line: bytes
     code: str
     message: str
+    given: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

@@ -43,6 +43,7 @@ from persqa_client.inputs.sources import Source, open_source
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan, input_folder_of
+from persqa_client.run.image_roots import recorded_roots_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary, list_results
@@ -150,7 +151,7 @@ def parse_extra_body(text: str) -> dict[str, Any]:
 
 
 def print_requests(settings: RunSettings, source: Source) -> None:
-    plan = RunPlan(settings, input_folder_of(source))
+    plan = RunPlan(settings, input_folder_of(source), recorded_roots_of(source))
     reader = plan.make_row_reader()
     # Without a probe the server's features are unknown, so requests are shown as for vLLM 0.12 and later.
     strategy = settings.recipe.strategy

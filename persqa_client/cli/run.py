@@ -142,6 +142,13 @@ def run(
     output_style: Annotated[
         Literal["qa", "answer"], typer.Option(help="Question and answer, or the answer only.", rich_help_panel=FILES)
     ] = "qa",
+    paths: Annotated[
+        Literal["as-given", "absolute", "relative"] | None,
+        typer.Option(
+            help="How image paths are written; relative: to the output's folder. Default: as given in a JSONL file.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
     details: Annotated[
         bool,
         typer.Option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.", rich_help_panel=FILES),

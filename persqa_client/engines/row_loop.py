@@ -103,7 +103,7 @@ class RowFeed:
 
     def _register_row(self, line: bytes, position: Position) -> Iterator[Job]:
         row = self._plan.parse(position.number, line)
-        for task_id in self._ledger.register_row(row.line, self._plan.task_ids(row), position):
+        for task_id in self._ledger.register_row(row.line, self._plan.task_ids(row), position, row.given):
             yield Job(row, task_id, self._plan.weigh(row, task_id))
 
 

@@ -22,10 +22,11 @@ from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import SettingsError
 from persqa_client.images.loader import ImageCache, ImageLoader
-from persqa_client.images.references import describe_reference, estimate_reference_size
+from persqa_client.images.references import estimate_reference_size
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import FileSource, Source
+from persqa_client.inputs.written_paths import PathWriter
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.limits.open_files import fit_open_files
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
@@ -36,6 +37,7 @@ from persqa_client.questions.prompts import prompts_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.questions.verification import verification_digest
+from persqa_client.run.image_roots import check_image_root
 from persqa_client.run.pipeline import Pipeline
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.writer import RenderLine
@@ -48,14 +50,20 @@ BYTES_PER_IMAGE_BYTE = 2
 class RunPlan:
     """The parts of a run that need no server.
 
-    Relative image paths are looked up first in ``input_folder``. Raises SettingsError.
+    Relative image paths are looked up first in ``recorded_roots``, those of the run that wrote the input, and then in
+    ``input_folder``. Raises SettingsError.
     """
 
-    def __init__(self, settings: RunSettings, input_folder: Path | None = None) -> None:
+    def __init__(
+        self, settings: RunSettings, input_folder: Path | None = None, recorded_roots: tuple[Path, ...] = ()
+    ) -> None:
         recipe = settings.recipe
         self.settings = settings
         check_image_root(settings.image_root)
-        self.image_roots = (*find_image_roots(settings.image_root, input_folder), *settings.fallback_roots)
+        self.image_roots = (
+            *find_image_roots(settings.image_root, input_folder, recorded_roots),
+            *settings.fallback_roots,
+        )
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
@@ -80,8 +88,8 @@ class RunPlan:
             names=self.names,
         )
 
-    def make_row_reader(self, *, share_images: bool = False) -> RowReader:
-        return RowReader(self.settings.recipe, self.image_roots, self.make_task_maker("direct"), share_images)
+    def make_row_reader(self, *, share_images: bool = False, paths: PathWriter | None = None) -> RowReader:
+        return RowReader(self.settings.recipe, self.image_roots, self.make_task_maker("direct"), share_images, paths)
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect the data, by flag name; files are represented by digests."""
@@ -120,6 +128,8 @@ class RowReader:
     image_roots: tuple[Path, ...]
     task_maker: TaskMaker
     share_images: bool = False
+    # None: paths are written as given.
+    paths: PathWriter | None = None
 
     @property
     def jobs_per_permit(self) -> int:
@@ -127,6 +137,10 @@ class RowReader:
         return 2 if self.recipe.questions > 1 else 1
 
     def parse(self, number: int, line: bytes) -> Row | BadRow:
+        row = self._parse(number, line)
+        return row if self.paths is None else self.paths.rewrite(row, self.recipe.image_key)
+
+    def _parse(self, number: int, line: bytes) -> Row | BadRow:
         return parse_line(number, line, image_key=self.recipe.image_key, output_key=self.recipe.output_key)
 
     def parse_answered(self, line: bytes) -> Row | None:
@@ -136,8 +150,10 @@ class RowReader:
         except ValueError:
             return None
         added = {self.recipe.output_key, f"{self.recipe.output_key}_meta"}
-        row = self.parse(0, dump_spaced({key: value for key, value in fields.items() if key not in added}))
-        return row if isinstance(row, Row) else None
+        row = self._parse(0, dump_spaced({key: value for key, value in fields.items() if key not in added}))
+        if isinstance(row, BadRow):
+            return None
+        return row if self.paths is None else replace(row, images=self.paths.resolve(row.images))
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:
         return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)
@@ -154,20 +170,14 @@ def input_folder_of(source: Source) -> Path | None:
     return source.path.parent if isinstance(source, FileSource) else None
 
 
-def find_image_roots(image_root: Path | None, input_folder: Path | None) -> tuple[Path, ...]:
+def find_image_roots(
+    image_root: Path | None, input_folder: Path | None, recorded_roots: tuple[Path, ...] = ()
+) -> tuple[Path, ...]:
     if image_root is not None:
         return (image_root,)
     # A dict removes duplicates, for example if the input is in the working directory.
-    return (Path(),) if input_folder is None else tuple(dict.fromkeys((input_folder, Path())))
-
-
-def check_image_root(image_root: Path | None) -> None:
-    if image_root is not None and not image_root.is_dir():
-        problem = "is not a folder" if image_root.exists() else "does not exist"
-        raise SettingsError(
-            f"--image-root: {describe_reference(str(image_root))} {problem}; name the folder where the "
-            "rows' image paths start."
-        )
+    folders = (Path(),) if input_folder is None else (input_folder, Path())
+    return tuple(dict.fromkeys((*recorded_roots, *folders)))
 
 
 def make_tag(name: str) -> str:
@@ -285,8 +295,8 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             return self.settings.uuid == "on"
         return bool(self.servers) and all(server.uuid for server in self.servers)
 
-    def make_row_reader(self) -> RowReader:
-        return self.plan.make_row_reader(share_images=self.share_images)
+    def make_row_reader(self, paths: PathWriter | None = None) -> RowReader:
+        return self.plan.make_row_reader(share_images=self.share_images, paths=paths)
 
     def make_pipeline(self) -> Pipeline:
         settings, share_images = self.settings, self.share_images

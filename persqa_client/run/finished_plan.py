@@ -12,6 +12,7 @@ from persqa_client.errors import RowError, SettingsError
 from persqa_client.inputs.sources import open_source
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.run.compose import RunPlan
+from persqa_client.run.image_roots import make_path_writer
 from persqa_client.run.kept_answers import KeptAnswers, WrittenLineReader, read_details, restore_input_line
 from persqa_client.run.rejudging import judge_answers
 from persqa_client.storage.checkpoint import FinishedRun
@@ -54,7 +55,9 @@ class FinishedPlan:
             raise SettingsError(f"{missing_input(results)}, but the input {name} can't be read: {error}") from error
         if not is_same:
             raise SettingsError(f"{missing_input(results)}, but the input {name} has changed: restore it")
-        reader = self._plan.make_row_reader()
+        folders = self._members.get("folders") or {"paths": "as-given", "image_roots": []}
+        paths = make_path_writer(folders["paths"], folders["image_roots"], results.files.output)
+        reader = self._plan.make_row_reader(paths=paths)
         for line, position in source.lines(START_POSITION):
             if position.number > end.number:
                 return

@@ -16,14 +16,16 @@ from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_find
 from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, RunStopped, SettingsError
 from persqa_client.inputs.sources import FileSource, FolderSource, Source
+from persqa_client.inputs.written_paths import PathWriter
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.compose import Composition, RowReader, RunPlan, ignore_warning, input_folder_of
+from persqa_client.run.image_roots import describe_folders, make_path_writer, recorded_roots_of
 from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Row
+from persqa_client.types import Json, Row
 
 
 class Run:
@@ -43,7 +45,9 @@ class Run:
     ) -> None:
         self.settings = settings
         self.source = source
-        self.plan = RunPlan(settings, input_folder_of(source))
+        self.plan = RunPlan(settings, input_folder_of(source), recorded_roots_of(source))
+        self.folders = describe_folders(settings.recipe.paths, self.plan.image_roots, source)
+        self._make_path_writer(self.folders)  # reports a choice that does not fit the output
         self.composition = Composition(self.plan, pool=pool, warn=warn)
         self.progress = RunProgress()
         self._probing: asyncio.Task[None] | None = None
@@ -54,6 +58,9 @@ class Run:
         self._warn = warn
         self._clock = clock
         self._started_at: float | None = None
+
+    def _make_path_writer(self, folders: Json) -> PathWriter | None:
+        return make_path_writer(folders["paths"], self.plan.image_roots, self.settings.output)
 
     @property
     def pool(self) -> Pool:
@@ -158,6 +165,7 @@ class Run:
             files,
             identity={**self.plan.identity(), **self.plan.digests()},
             stamp=self.source.fingerprint(),
+            folders=self.folders,
             render=self.plan.make_renderer(),
             fresh=self.settings.fresh,
             clock=self._elapsed,
@@ -196,7 +204,7 @@ class Run:
         if self._stopped:
             return False
         self._retried = self._retried or ledger.mode == "retry"
-        reader = self.composition.make_row_reader()
+        reader = self.composition.make_row_reader(self._make_path_writer(ledger.folders or self.folders))
         self._row_loop = RowLoop(
             self.source,
             ledger,

@@ -20,6 +20,7 @@ from persqa_client.storage.checkpoint import (
 )
 from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
 from persqa_client.storage.numbered_files import find_free_number, has_results, number_files
+from persqa_client.storage.origins import merge_folders
 from persqa_client.storage.recovery import (
     PreviousResults,
     check_nothing_missing,
@@ -47,12 +48,21 @@ class Ledger:
     """
 
     def __init__(
-        self, files: RunFiles, *, identity: Json, stamp: Json | None, render: RenderLine, clock: Callable[[], float]
+        self,
+        files: RunFiles,
+        *,
+        identity: Json,
+        stamp: Json | None,
+        folders: Json | None,
+        render: RenderLine,
+        clock: Callable[[], float],
     ) -> None:
         self.files = files
         # Converted as if read from JSON, where tuples become lists.
         self._identity = load_object(dump_compact(identity))
         self._new_stamp = stamp
+        # Image roots and so on; of a resumed run, those of its earlier starts, too.
+        self.folders = folders
         self._render = render
         self._clock = clock
         self._lock = RunLock(files)
@@ -84,14 +94,16 @@ class Ledger:
         identity: Json,
         stamp: Json | None,
         render: RenderLine,
+        folders: Json | None = None,
         fresh: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """``identity``: settings that must not change. ``stamp``: size and time of the input.
+        """``identity``: settings that must not change. ``stamp``: size and time of the input. ``folders``: where paths
+        start, and how they are written (see ``Checkpoint``).
 
         Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
         """
-        ledger = cls(files, identity=identity, stamp=stamp, render=render, clock=clock)
+        ledger = cls(files, identity=identity, stamp=stamp, folders=folders, render=render, clock=clock)
         files.prepare()
         ledger._lock.acquire()
         try:
@@ -119,7 +131,7 @@ class Ledger:
             if found.finished is not None:
                 find_free_number(self.files)  # reports a name that is too long
             generation = next_free_generation(self.files, unfinished.generation) if unfinished else 1
-            checkpoint = Checkpoint(self._identity, self._new_stamp, generation=generation)
+            checkpoint = Checkpoint(self._identity, self._new_stamp, generation=generation, folders=self.folders)
             # Written first: without it the other files would be foreign.
             write_checkpoint(self.files, checkpoint)
             self._start_writing(checkpoint, "new")
@@ -127,10 +139,12 @@ class Ledger:
         check_nothing_missing(self.files, replace(found, unfinished=unfinished))
         if unfinished is not None:
             check_settings_unchanged(unfinished.identity, self._identity)
-            self._start_writing(unfinished, "resumed")
+            self.folders = merge_folders(unfinished.folders, self.folders)
+            self._start_writing(replace(unfinished, folders=self.folders), "resumed")
         elif found.finished is not None:
             check_settings_unchanged(found.finished.identity, self._identity)
-            self._set_finished(found.finished)
+            self.folders = merge_folders(found.finished.folders, self.folders)
+            self._set_finished(replace(found.finished, folders=self.folders))
 
     def _start_writing(self, checkpoint: Checkpoint, state: State) -> None:
         self.buffer = ReorderBuffer(read_journal(self.files, checkpoint.generation))
@@ -168,10 +182,13 @@ class Ledger:
         """Last unregistered row with an outcome in the journal, or 0."""
         return max((task_id.row for task_id in self.buffer.journaled), default=0)
 
-    def register_row(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
+    def register_row(
+        self, line: bytes, task_ids: tuple[TaskId, ...], position: Position, given: bytes | None = None
+    ) -> tuple[TaskId, ...]:
         """Registers the next input line, and returns its open tasks.
 
-        ``position`` is the one after the line. Raises SettingsError if an answered line has changed.
+        ``position`` is the one after the line; ``given`` is the line in the input, if ``line`` is not. Raises
+        SettingsError if an answered line has changed.
         """
         writer = self._get_writer()
         previous = writer.previous
@@ -182,7 +199,7 @@ class Ledger:
             self._pass_over(position, len(task_ids), writer)
             return ()
         failed_offset = previous.failed_offset if previous is not None else 0
-        row = PendingRow(line, task_ids, asked, position, digest_line(line), failed_offset)
+        row = PendingRow(line, task_ids, asked, position, digest_line(given or line), failed_offset)
         self.buffer.add(row)
         if row.outcomes:
             self._write_complete_rows(writer)
@@ -294,6 +311,7 @@ class MemoryLedger:
     end = None
     last_journaled_row = 0
     kept_output = None
+    folders: Json | None = None
 
     def __init__(self, render: RenderLine) -> None:
         self._render = render
@@ -306,7 +324,9 @@ class MemoryLedger:
     def seconds(self) -> float:
         return time.monotonic() - self._opened_at
 
-    def register_row(self, line: bytes, task_ids: tuple[TaskId, ...], position: Position) -> tuple[TaskId, ...]:
+    def register_row(
+        self, line: bytes, task_ids: tuple[TaskId, ...], position: Position, given: bytes | None = None
+    ) -> tuple[TaskId, ...]:
         self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
         self.tally.rows += 1
         return task_ids

@@ -121,7 +121,7 @@ class RunWriter:
         self.opened_at = clock()
         self.seconds_before = checkpoint.seconds
         self.identity, self.mode = checkpoint.identity, checkpoint.mode
-        self.stamp = checkpoint.stamp
+        self.stamp, self.folders = checkpoint.stamp, checkpoint.folders
         # Position after the last written row.
         self.position = checkpoint.position
         self.lengths = checkpoint.lengths
@@ -207,6 +207,7 @@ class RunWriter:
             seconds=round(self.seconds, 3),
             before=self.previous.progress if self.previous is not None else None,
             run=run,
+            folders=self.folders,
         )
 
     def start_checkpoint(self, unwritten: Iterable[JournalEntry]) -> Callable[[], None]:
