@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,8 @@ from persqa_client.types import BadRow, Row
 # What a user chooses; "resolvable" is for rows that are not the user's own: as "relative", but absolute paths stay.
 PathChoice = Literal["as-given", "absolute", "relative"]
 PathStyle = Literal["as-given", "absolute", "relative", "resolvable"]
+
+KNOWN_DIRECTORIES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +59,16 @@ class PathWriter:
             return reference
         if self.style == "resolvable" and os.path.isabs(path):
             return reference
-        located = self._locate(path)
-        return located if self.style == "absolute" else os.path.relpath(located, self.folder)
+        directory, name = os.path.split(self._locate(path))
+        base = None if self.style == "absolute" else self.folder
+        return os.path.join(write_directory(directory, base, os.getcwd()), name)
 
     def _locate(self, path: str) -> str:
         try:
             found = find_path(path, self.roots)
         except (OSError, ValueError):
             found = None
-        located = os.path.join(os.getcwd(), found[0] if found is not None else list_candidates(path, self.roots)[0])
-        if os.pardir in located.split(os.sep):
-            # After a symbolic link, ".." is not the folder before it in the path.
-            located = os.path.join(os.path.realpath(os.path.dirname(located)), os.path.basename(located))
-        return os.path.normpath(located)
+        return found[0] if found is not None else list_candidates(path, self.roots)[0]
 
     def resolve(self, references: Sequence[str]) -> tuple[str, ...]:
         """Paths that ``write`` wrote, so that they can be read from the working directory."""
@@ -82,3 +82,17 @@ class PathWriter:
         except RowError:
             return reference
         return os.path.join(self.folder, reference) if is_path else reference
+
+
+@lru_cache(KNOWN_DIRECTORIES)
+def write_directory(directory: str, folder: str | None, working_directory: str) -> str:
+    """Absolute, or relative to ``folder``. Cached, because most images have their directory in common."""
+    directory = os.path.join(working_directory, directory)
+    if os.pardir in directory.split(os.sep):
+        # After a symbolic link, ".." is not the folder before it in the path.
+        directory = os.path.realpath(directory)
+    absolute = os.path.normpath(directory)
+    if folder is None:
+        return absolute
+    relative = os.path.relpath(absolute, folder)
+    return "" if relative == os.curdir else relative
