@@ -34,6 +34,8 @@ RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"}
 # 1,280 image tokens of 28x28 pixels, the maximum that Qwen's model cards recommend.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 CONCURRENCY_CEILING = 4096
+# In place of an output file.
+STANDARD_STREAM = "-"
 
 
 Kind = TypeVar("Kind", bound=Settings)
@@ -233,6 +235,8 @@ class RunSettings(Settings):
     # Additional folders for relative image paths, searched last. Not part of the run's identity.
     fallback_roots: tuple[Path, ...] = ()
     limit: Annotated[int, Field(ge=1)] | None = None
+    # The failure file of a run that writes to standard output.
+    failed: Path | None = None
     fresh: bool = False
     retry_failed: bool = False
     # Probe the server before the first row.
@@ -244,6 +248,25 @@ class RunSettings(Settings):
     def check_one_start(self) -> Self:
         if self.fresh and self.retry_failed:
             raise ValueError("--fresh discards the rows that --retry-failed would ask again; give only one of them")
+        return self
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether answers are written to standard output."""
+        return self.output is not None and str(self.output) == STANDARD_STREAM
+
+    @model_validator(mode="after")
+    def check_stream(self) -> Self:
+        if not self.is_stream:
+            if self.failed is not None:
+                raise ValueError("--failed is for -o - alone; an output file gets its failed rows in a file beside it")
+        elif self.failed is None:
+            raise ValueError("-o - writes answered rows to standard output; name a file for the others with --failed")
+        elif self.fresh or self.retry_failed:
+            name = "--fresh" if self.fresh else "--retry-failed"
+            raise ValueError(f"{name} needs an output file; with -o - each run starts from the beginning")
+        elif self.recipe.paths == "relative":
+            raise ValueError("--paths relative needs an output file, to whose folder the paths are relative")
         return self
 
     @model_validator(mode="after")
@@ -296,7 +319,7 @@ def build_settings(kind: type[Kind], **values: Any) -> Kind:
 
 
 # Settings outside of Sampling, Limits and Recipe.
-RUN_FLAGS = frozenset({"image_root", "limit", "fresh", "retry_failed", "probes", "uuid"})
+RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed", "probes", "uuid"})
 
 
 def make_run_settings(

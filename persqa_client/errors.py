@@ -8,6 +8,7 @@ PersQAError           base; ``str()`` is a message for users
 ├── FailedOver         the request continues at another endpoint
 ├── RunStopped         every row would fail in the same way (exit code 3)
 │   └── ServerFailed   a server started by this program failed to start, or exited
+├── OutputClosed       the reader of standard output has ended, as ``head`` does
 └── Interrupted        the run was stopped before the row was answered
 """
 
@@ -40,6 +41,11 @@ class SettingsError(PersQAError):
 
 class StorageError(PersQAError):
     """The run's files cannot be written. Existing lines are intact."""
+
+
+class OutputClosed(PersQAError):
+    def __init__(self) -> None:
+        super().__init__("Standard output was closed by its reader.")
 
 
 class RowError(PersQAError):

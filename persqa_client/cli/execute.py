@@ -37,7 +37,7 @@ from persqa_client.client.request import render_preview
 from persqa_client.config import Endpoint, RunSettings, make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.row_loop import has_more_rows
-from persqa_client.errors import RowError, RunStopped, SettingsError, StorageError
+from persqa_client.errors import OutputClosed, RowError, RunStopped, SettingsError, StorageError
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.sources import Source, open_source
 from persqa_client.questions.tasks import TaskMaker
@@ -95,8 +95,6 @@ def read_credentials(flags: Mapping[str, Any]) -> Credentials:
 def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bool) -> Run:
     """Exits after a dry run, for an empty input, and for invalid flags."""
     try:
-        if str(flags["output"]) == "-":
-            raise SettingsError("-o -: the output is a file, because a run can be resumed. Name one, such as qa.jsonl.")
         settings = read_settings(flags, endpoints)
         assert settings.input is not None
         assert settings.output is not None
@@ -190,6 +188,8 @@ def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMa
 def execute(run: Run) -> int:
     try:
         summary = run_coroutine(execute_with_signals(run))
+    except OutputClosed:
+        return EXIT_OK
     except (SettingsError, StorageError) as error:
         exit_with_error(error, EXIT_USAGE)
     except RunStopped as error:
@@ -235,8 +235,12 @@ def report_result(run: Run, summary: Summary) -> int:
             kind = "row" if summary.tally.tasks == summary.tally.rows else "question"
             print_message(f"{count_of(failed, kind)} failed; --retry-failed asks again.")
     else:
-        with tolerate_closed_stream(sys.stdout):
-            print_results(summary, Console())
+        is_stream = run.settings.is_stream
+        stream = sys.stderr if is_stream else sys.stdout
+        with tolerate_closed_stream(stream):
+            print_results(summary, Console(file=stream))
+            if is_stream and summary.tally.failed_total:
+                print(f"{'failed rows':<13} {run.settings.failed}", file=stream)
     if summary.state == "interrupted":
         print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {resume_hint(run)}")
         return EXIT_INTERRUPTED
@@ -247,7 +251,7 @@ def print_results(summary: Summary, console: Console) -> None:
     """Prints a table on a terminal, otherwise plain lines so that paths are not wrapped."""
     if not console.is_terminal:
         for label, text in list_results(summary):
-            print(f"{label:<13} {text}")
+            print(f"{label:<13} {text}", file=console.file)
         return
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -258,4 +262,6 @@ def print_results(summary: Summary, console: Console) -> None:
 
 
 def resume_hint(run: Run) -> str:
+    if run.settings.is_stream:
+        return "With -o - the run can't be resumed: the same command starts from the beginning."
     return f"Nothing is lost. Run the same command again to resume {run.settings.output}."

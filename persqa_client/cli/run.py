@@ -88,7 +88,10 @@ def run(
     input: Annotated[
         Path, typer.Argument(metavar="INPUT", parser=parse_input, help="A JSONL file, or a folder of images.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="JSONL file to write.", rich_help_panel=FILES)],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="JSONL file to write; - for standard output.", rich_help_panel=FILES),
+    ],
     base_url: Annotated[
         list[str] | None,
         typer.Option(help="Endpoint, such as http://HOST:8000/v1. Repeat it to use several.", rich_help_panel=SERVER),
@@ -154,6 +157,10 @@ def run(
         typer.Option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.", rich_help_panel=FILES),
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many rows.", rich_help_panel=FILES)] = None,
+    failed: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With -o -: file for the failed rows.", rich_help_panel=FILES),
+    ] = None,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.", rich_help_panel=FILES),

@@ -21,6 +21,8 @@ LINES_PER_PAUSE = 200
 # Seconds between journal syncs; syncs between checkpoints. A resumed run replays the journal since the last checkpoint.
 SYNC_INTERVAL = 1.0
 SYNCS_PER_CHECKPOINT = 5
+# Seconds between checks whether the reader of standard output has caught up.
+READER_POLL_INTERVAL = 0.02
 
 
 class TaskPlanner(Protocol):
@@ -195,6 +197,8 @@ class RowLoop:
                     syncing.result()
                 self._settle(self._judge(outcome) if job is self._trial else self._admit(job, outcome))
                 self._try_model()
+                while self._ledger.is_behind and not self.engine.stopping:  # noqa: ASYNC110 - a thread writes
+                    await asyncio.sleep(READER_POLL_INTERVAL)
                 progress.read = self._source.progress_at(feed.position)
                 progress.in_flight = self.engine.running
             if syncing.done():

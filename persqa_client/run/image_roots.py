@@ -33,9 +33,12 @@ def makes_rows(source: Source) -> bool:
     return not isinstance(source, InMemorySource) and type(source) is not FileSource
 
 
-def describe_folders(choice: PathChoice | None, image_roots: Sequence[Path], source: Source) -> Json:
+def describe_folders(
+    choice: PathChoice | None, image_roots: Sequence[Path], source: Source, *, is_stream: bool
+) -> Json:
     """For the run file: where relative paths start, and how paths are written."""
-    style: PathStyle = choice or ("resolvable" if makes_rows(source) else "as-given")
+    own: PathStyle = "absolute" if is_stream else "resolvable"
+    style = choice or (own if makes_rows(source) else "as-given")
     roots = [os.path.abspath(root) for root in image_roots]
     return {"working_directory": os.getcwd(), "image_roots": list(dict.fromkeys(roots)), "paths": style}
 

@@ -25,7 +25,11 @@ from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.storage.stream_ledger import StreamLedger, check_failed_file
 from persqa_client.types import Json, Row
+
+# The file descriptor.
+STANDARD_OUTPUT = 1
 
 
 class Run:
@@ -46,8 +50,12 @@ class Run:
         self.settings = settings
         self.source = source
         self.plan = RunPlan(settings, input_folder_of(source), recorded_roots_of(source))
-        self.folders = describe_folders(settings.recipe.paths, self.plan.image_roots, source)
+        self.folders = describe_folders(
+            settings.recipe.paths, self.plan.image_roots, source, is_stream=settings.is_stream
+        )
         self._make_path_writer(self.folders)  # reports a choice that does not fit the output
+        if settings.failed is not None:
+            check_failed_file(settings.failed)
         self.composition = Composition(self.plan, pool=pool, warn=warn)
         self.progress = RunProgress()
         self._probing: asyncio.Task[None] | None = None
@@ -60,7 +68,8 @@ class Run:
         self._started_at: float | None = None
 
     def _make_path_writer(self, folders: Json) -> PathWriter | None:
-        return make_path_writer(folders["paths"], self.plan.image_roots, self.settings.output)
+        output = None if self.settings.is_stream else self.settings.output
+        return make_path_writer(folders["paths"], self.plan.image_roots, output)
 
     @property
     def pool(self) -> Pool:
@@ -84,7 +93,7 @@ class Run:
 
         Raises like ``execute``.
         """
-        if self.settings.output is None:
+        if self.settings.output is None or self.settings.is_stream:
             yield True
             return
         with self._open_ledger(self.settings.output) as ledger:
@@ -112,11 +121,23 @@ class Run:
             async with self.composition:
                 summary = await self._work(memory, None)
             return replace(summary, records=memory.get_rows(failed=False), failures=memory.get_rows(failed=True))
+        if self.settings.is_stream:
+            return await self._execute_stream()
         with self._open_ledger_unless_held(self.settings.output) as ledger:
             async with self.composition:
                 if not self._has_work(ledger):
                     return Summary("already", ledger.tally, ledger.seconds, ledger.files)
                 return await self._work(ledger, ledger.files)
+
+    async def _execute_stream(self) -> Summary:
+        assert self.settings.failed is not None
+        self._warn("With -o - this run can't be resumed: the same command starts from the beginning.")
+        ledger = StreamLedger(self.plan.make_renderer(), STANDARD_OUTPUT, self.settings.failed)
+        try:
+            async with self.composition:
+                return await self._work(ledger, None)
+        finally:
+            await asyncio.to_thread(ledger.close)  # waits for a slow reader
 
     async def _work(self, ledger: AnyLedger, files: RunFiles | None) -> Summary:
         finished = await self._probe()

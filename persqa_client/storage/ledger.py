@@ -47,6 +47,9 @@ class Ledger:
     ``checkpoint`` are thread-safe.
     """
 
+    # Whether rows have to wait because lines are not written yet.
+    is_behind = False
+
     def __init__(
         self,
         files: RunFiles,
@@ -310,6 +313,7 @@ class MemoryLedger:
     start = START_POSITION
     end = None
     last_journaled_row = 0
+    is_behind = False
     kept_output = None
     folders: Json | None = None
 

@@ -100,7 +100,9 @@ def _check_output_path(output: Path) -> None:
     """The output must be a regular file or not exist, because a rename replaces it."""
     absolute = os.path.abspath(output)
     if absolute.startswith("/dev/") and not absolute.startswith("/dev/shm/"):
-        raise SettingsError(f"the output {output} is a device, so the run could not be resumed: give -o a file")
+        raise SettingsError(
+            f"the output {output} is a device, so the run could not be resumed: give -o a file, or - for standard output"
+        )
     try:
         mode = output.stat().st_mode
     except OSError:
