@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
 # typer has click under a name of its own.
-UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+UsageError: Any = typer.BadParameter.__mro__[1]
 # The config file, in the metadata of a context.
 CONFIG_KEY = "persqa_client.config"
 

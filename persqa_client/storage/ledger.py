@@ -313,7 +313,6 @@ class MemoryLedger:
     start = START_POSITION
     end = None
     last_journaled_row = 0
-    is_behind = False
     kept_output = None
     folders: Json | None = None
 
@@ -323,6 +322,10 @@ class MemoryLedger:
         self._written: list[PendingRow] = []
         self.tally = Tally()
         self.buffer = ReorderBuffer()
+
+    @property
+    def is_behind(self) -> bool:
+        return False
 
     @property
     def seconds(self) -> float:

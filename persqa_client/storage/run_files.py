@@ -101,7 +101,7 @@ def _check_output_path(output: Path) -> None:
     absolute = os.path.abspath(output)
     if absolute.startswith("/dev/") and not absolute.startswith("/dev/shm/"):
         raise SettingsError(
-            f"the output {output} is a device, so the run could not be resumed: give -o a file, or - for standard output"
+            f"the output {output} is a device, so the run could not be resumed: give a file, or - for standard output"
         )
     try:
         mode = output.stat().st_mode

@@ -88,7 +88,8 @@ class StreamLedger(MemoryLedger):
             self.buffer.remove_first()
 
     def _hand_over(self, row: PendingRow) -> None:
-        output, failed = [], []
+        output: list[bytes] = []
+        failed: list[bytes] = []
         for task_id in row.task_ids:
             outcome = row.outcomes[task_id]
             (failed if isinstance(outcome, Failure) else output).append(self._render(row.line, outcome))
