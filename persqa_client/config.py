@@ -34,6 +34,8 @@ RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"}
 # 1,280 image tokens of 28x28 pixels, the maximum that Qwen's model cards recommend.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 CONCURRENCY_CEILING = 4096
+# In place of an output file.
+STANDARD_STREAM = "-"
 
 
 Kind = TypeVar("Kind", bound=Settings)
@@ -197,6 +199,8 @@ class Recipe(Settings):
     strategy: Literal["auto", "direct", "constrain", "prefill", "surrogate"] = "auto"
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
     output_style: Literal["qa", "answer"] = "qa"
+    # How the rows' image paths are written. None: as given in rows of the user's own; others resolve from the output.
+    paths: Literal["as-given", "absolute", "relative"] | None = None
     details: bool = False
     # Which accepted answers the model is asked about again, with the picture: those with a doubt, all, or none.
     verify: VerifyChoice = "off"
@@ -254,6 +258,8 @@ class RunSettings(Settings):
     # Additional folders for relative image paths, searched last. Not part of the run's identity.
     fallback_roots: tuple[Path, ...] = ()
     limit: Annotated[int, Field(ge=1)] | None = None
+    # The failure file of a run that writes to standard output.
+    failed: Path | None = None
     fresh: bool = False
     retry_failed: bool = False
     recheck_pictures: Annotated[PictureChoice, BeforeValidator(read_picture_choice)] = "off"
@@ -268,6 +274,25 @@ class RunSettings(Settings):
             raise ValueError("--fresh discards the rows that --retry-failed would ask again; give only one of them")
         if self.fresh and self.recheck_pictures == "ask":
             raise ValueError("--fresh asks about all pictures, as --recheck-pictures does; give only one of them")
+        return self
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether answers are written to standard output."""
+        return self.output is not None and str(self.output) == STANDARD_STREAM
+
+    @model_validator(mode="after")
+    def check_stream(self) -> Self:
+        if not self.is_stream:
+            if self.failed is not None:
+                raise ValueError("--failed is for -o - alone; an output file gets its failed rows in a file beside it")
+        elif self.failed is None:
+            raise ValueError("-o - writes answered rows to standard output; name a file for the others with --failed")
+        elif self.fresh or self.retry_failed or self.recheck_pictures != "off":
+            name = "--fresh" if self.fresh else "--retry-failed" if self.retry_failed else "--recheck-pictures"
+            raise ValueError(f"{name} needs an output file; with -o - each run starts from the beginning")
+        elif self.recipe.paths == "relative":
+            raise ValueError("--paths relative needs an output file, to whose folder the paths are relative")
         return self
 
     @model_validator(mode="after")
@@ -304,6 +329,8 @@ class RunSettings(Settings):
         recipe = self.recipe.model_dump(mode="json")
         if self.recipe.verify == "off":
             del recipe["verify"]  # runs of earlier versions do not have it
+        if self.recipe.paths is None:
+            del recipe["paths"]
         return {
             "model": self.endpoint.model,
             "image-root": None if self.image_root is None else str(self.image_root),
@@ -322,7 +349,7 @@ def as_one_path(inputs: Sequence[str | Path]) -> Path | None:
 
 
 # Settings outside of Sampling, Limits and Recipe.
-RUN_FLAGS = frozenset({"image_root", "limit", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid"})
+RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid"})
 
 
 def make_run_settings(

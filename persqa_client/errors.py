@@ -9,6 +9,7 @@ PersQAError           base; ``str()`` is a message for users
 ├── RunStopped         every row would fail in the same way (exit code 3)
 │   ├── ServerFailed   a server started by this program failed to start, or exited
 │   └── UnusableInput  none of the first rows could be asked about (exit code 2)
+├── OutputClosed       the reader of standard output has ended, as ``head`` does
 └── Interrupted        the run was stopped before the row was answered
 """
 
@@ -41,6 +42,11 @@ class SettingsError(PersQAError):
 
 class StorageError(PersQAError):
     """The run's files cannot be written. Existing lines are intact."""
+
+
+class OutputClosed(PersQAError):
+    def __init__(self) -> None:
+        super().__init__("Standard output was closed by its reader.")
 
 
 class RowError(PersQAError):

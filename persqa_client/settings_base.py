@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from persqa_client.errors import SettingsError
+from persqa_client.suggestions import find_similar_name
 
 # How pydantic begins its sentences, and how usage errors say the same.
 DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b", re.IGNORECASE)
@@ -38,7 +39,17 @@ def describe_error(error: ValidationError) -> str:
     if first["type"] == "string_too_short":
         return f"--{name}: must not be empty."
     reason = describe_reason(first["msg"])
+    if first["type"] == "literal_error":
+        reason += suggest_choice(error)
     return f"--{name}: {reason if first['type'] == 'value_error' else reason[0].lower() + reason[1:]}."
+
+
+def suggest_choice(error: ValidationError) -> str:
+    """``error``: its first one is about a choice, which is never a key."""
+    first = error.errors(include_url=False)[0]
+    choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+    similar = find_similar_name(first["input"], choices) if isinstance(first["input"], str) else None
+    return "" if similar is None else f" (did you mean {similar!r}?)"
 
 
 def describe_reason(message: str) -> str:

@@ -43,6 +43,8 @@ class Row(NamedTuple):
     only_question: int | None = None
     # What the row's images count as in the choice of question and seed; empty: as written.
     names: tuple[str, ...] = ()
+    # The line before its paths were replaced (--paths); None for the same line.
+    given: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class BadRow:
     line: bytes
     code: str
     message: str
+    given: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)

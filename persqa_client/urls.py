@@ -9,9 +9,14 @@ from urllib.parse import urlsplit
 
 COMPLETIONS_ROUTE = re.compile(r"(/chat)?/completions$")
 
+# A list of URLs, or of hosts. A comma is allowed in a path.
+SEVERAL_URLS = re.compile(r"[\s,;]+https?://|^https?://[^/?#]*[\s,;]", re.IGNORECASE)
+
 
 def parse_base_url(url: str) -> tuple[str, str]:
     """The root of the API without a slash at its end, and the query that each request gets. Raises ValueError."""
+    if SEVERAL_URLS.search(url.strip()):
+        raise ValueError("must be one URL; for several endpoints, repeat the flag")
     url, _, query = url.strip().partition("?")
     url = url.rstrip("/")
     try:

@@ -20,6 +20,7 @@ ROOT_MODULES = frozenset(
         "quotations.py",
         "task_groups.py",
         "settings_base.py",
+        "suggestions.py",
         "types.py",
         "urls.py",
     )

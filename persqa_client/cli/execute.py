@@ -33,11 +33,12 @@ from persqa_client.cli.exits import (
     tolerate_closed_stream,
 )
 from persqa_client.client.dialect import Dialect
+from persqa_client.client.redaction import mask_keys
 from persqa_client.client.request import render_preview
 from persqa_client.config import Endpoint, RunSettings, as_one_path, make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.row_loop import has_more_rows
-from persqa_client.errors import RowError, RunStopped, SettingsError, StorageError, UnusableInput
+from persqa_client.errors import OutputClosed, RowError, RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.listed import read_named_lines
 from persqa_client.inputs.opening import open_inputs
@@ -46,6 +47,7 @@ from persqa_client.inputs.sources import FolderSource
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan, find_input_folder
+from persqa_client.run.image_roots import recorded_roots_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary, list_results
@@ -97,8 +99,6 @@ def read_credentials(flags: Mapping[str, Any]) -> Credentials:
 def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bool) -> Run:
     """Exits after a dry run, for an empty input, and for invalid flags."""
     try:
-        if str(flags["output"]) == "-":
-            raise SettingsError("-o -: the output is a file, because a run can be resumed. Name one, such as qa.jsonl.")
         settings = read_settings(flags, endpoints)
         assert settings.output is not None
         source = open_inputs(flags["input"], settings.recipe.image_key, standard_input=sys.stdin.buffer)
@@ -113,7 +113,8 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run
         show_logged_warnings()
         run = Run(settings, source, warn=print_warning)
     except SettingsError as error:
-        exit_with_error(error, EXIT_USAGE)
+        # A key in the place of an input or an output.
+        exit_with_error(SettingsError(mask_keys(str(error), sys.argv[1:])), EXIT_USAGE)
     tune_gc()
     return run
 
@@ -153,7 +154,7 @@ def parse_extra_body(text: str) -> dict[str, Any]:
 
 
 def print_requests(settings: RunSettings, source: Source) -> None:
-    plan = RunPlan(settings, find_input_folder(source, settings.image_root))
+    plan = RunPlan(settings, find_input_folder(source, settings.image_root), recorded_roots_of(source))
     reader = plan.make_row_reader()
     # Without a probe the server's features are unknown, so requests are shown as for vLLM 0.12 and later.
     strategy = settings.recipe.strategy
@@ -192,6 +193,8 @@ def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMa
 def execute(run: Run) -> int:
     try:
         summary = run_coroutine(execute_with_signals(run))
+    except OutputClosed:
+        return EXIT_OK
     except (SettingsError, StorageError) as error:
         exit_with_error(error, EXIT_USAGE)
     except RunStopped as error:
@@ -237,8 +240,12 @@ def report_result(run: Run, summary: Summary) -> int:
             kind = "row" if summary.tally.tasks == summary.tally.rows else "question"
             print_message(f"{count_of(failed, kind)} failed; --retry-failed asks again.")
     else:
-        with tolerate_closed_stream(sys.stdout):
-            print_results(summary, Console())
+        is_stream = run.settings.is_stream
+        stream = sys.stderr if is_stream else sys.stdout
+        with tolerate_closed_stream(stream):
+            print_results(summary, Console(file=stream))
+            if is_stream and summary.tally.failed_total:
+                print(f"{'failed rows':<13} {run.settings.failed}", file=stream)
     if summary.state == "interrupted":
         print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {resume_hint(run)}")
         return EXIT_INTERRUPTED
@@ -249,7 +256,7 @@ def print_results(summary: Summary, console: Console) -> None:
     """Prints a table on a terminal, otherwise plain lines so that paths are not wrapped."""
     if not console.is_terminal:
         for label, text in list_results(summary):
-            print(f"{label:<13} {text}")
+            print(f"{label:<13} {text}", file=console.file)
         return
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -260,4 +267,6 @@ def print_results(summary: Summary, console: Console) -> None:
 
 
 def resume_hint(run: Run) -> str:
+    if run.settings.is_stream:
+        return "With -o - the run can't be resumed: the same command starts from the beginning."
     return f"Nothing is lost. Run the same command again to resume {run.settings.output}."

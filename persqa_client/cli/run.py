@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from persqa_client.cli.usage import CONFIG_KEY, Command
+from persqa_client.suggestions import find_similar_name
 
 UUID_CHOICES = ("auto", "on", "off")
 
@@ -54,7 +55,11 @@ def load_config(context: typer.Context, path: Path | None) -> Path | None:
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in known:
-            raise typer.BadParameter(f"{path} has an unknown key {key!r}. Keys are flags of persqa run; see --help.")
+            similar = find_similar_name(name, known)
+            meant = "" if similar is None else f" (did you mean {similar.replace('_', '-')}?)"
+            raise typer.BadParameter(
+                f"{path} has an unknown key {key!r}{meant}. Keys are flags of persqa run; see --help."
+            )
         if name in repeated and isinstance(value, str):
             value = [value]
         if name == "uuid" and isinstance(value, bool):
@@ -93,7 +98,10 @@ def run(
             "standard input.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="JSONL file to write.", rich_help_panel=FILES)],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="JSONL file to write; - for standard output.", rich_help_panel=FILES),
+    ],
     base_url: Annotated[
         list[str] | None,
         typer.Option(help="Endpoint, such as http://HOST:8000/v1. Repeat it to use several.", rich_help_panel=SERVER),
@@ -147,14 +155,25 @@ def run(
     output_style: Annotated[
         Literal["qa", "answer"], typer.Option(help="Question and answer, or the answer only.", rich_help_panel=FILES)
     ] = "qa",
+    paths: Annotated[
+        Literal["as-given", "absolute", "relative"] | None,
+        typer.Option(
+            help="How image paths are written; relative: to the output's folder. Default: as given in a JSONL file.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
     details: Annotated[
         bool,
         typer.Option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.", rich_help_panel=FILES),
     ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many rows.", rich_help_panel=FILES)] = None,
+    failed: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With -o -: file for the failed rows.", rich_help_panel=FILES),
+    ] = None,
     fresh: Annotated[
         bool,
-        typer.Option("--fresh", help="Discard an earlier run with this output and start again.", rich_help_panel=FILES),
+        typer.Option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.", rich_help_panel=FILES),
     ] = False,
     retry_failed: Annotated[
         bool,

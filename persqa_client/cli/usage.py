@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
+NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
+# typer has click under a name of its own.
+UsageError: Any = typer.BadParameter.__mro__[1]
 # The config file, in the metadata of a context.
 CONFIG_KEY = "persqa_client.config"
 
 
 class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = tuple(args)  # parsing removes them
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -20,9 +25,23 @@ class Command(TyperCommand):
             from persqa_client.settings_base import describe_reason
 
             error.message = describe_reason(error.message)
+            if (similar := find_similar_choice(error.message)) is not None:
+                error.message = f"{error.message.removesuffix('.')}. Did you mean {similar!r}?"
             if is_from_config(ctx, error.param):
                 error.message = f"{error.message.removesuffix('.')} (in {ctx.meta[CONFIG_KEY]})"
             raise
+        except UsageError as error:
+            from persqa_client.client.redaction import mask_keys
+
+            error.message = mask_keys(error.message, given)
+            raise
+
+
+def find_similar_choice(message: str) -> str | None:
+    from persqa_client.suggestions import find_similar_name
+
+    found = NOT_A_CHOICE.match(message)
+    return find_similar_name(found[1], re.findall(r"'([^']*)'", found[2])) if found else None
 
 
 def is_from_config(context: Any, parameter: Any) -> bool:

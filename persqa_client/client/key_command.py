@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from persqa_client.client.redaction import may_be_key
 from persqa_client.client.retry import Backoff
 from persqa_client.config import HEADER_VALUE
 from persqa_client.errors import SettingsError
@@ -56,6 +57,8 @@ def start_command(command: str, timeout: float) -> Iterator[subprocess.Popen[byt
             start_new_session=True,  # in a process group that can be killed
         )
     except OSError as error:
+        if may_be_key(words[0]):
+            raise SettingsError("--api-key-command takes a command that prints the key, not the key itself.") from None
         raise SettingsError(f"--api-key-command: {words[0]} can't be run ({error.strerror or error}).") from None
     try:
         yield process

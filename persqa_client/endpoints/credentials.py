@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from persqa_client.client.aiohttp_transport import make_tls_context
 from persqa_client.client.key_command import run_key_command
+from persqa_client.client.redaction import may_be_key
 from persqa_client.config import HEADER_VALUE, Endpoint, build_settings
 from persqa_client.errors import SettingsError
 from persqa_client.urls import is_loopback, parse_base_url
@@ -122,6 +123,8 @@ def assign_headers(
                 "--header takes NAME=@VARIABLE, with the value in that environment variable, because other users of "
                 "the machine can read a command line."
             )
+        if may_be_key(name.strip()):
+            raise SettingsError("--header takes NAME=@VARIABLE, where NAME is the name of a header, not a key.")
         sources.setdefault(name.strip().lower(), []).append(source)
     assigned: list[dict[str, SecretStr]] = [{} for _ in base_urls]
     for name, values in sources.items():
@@ -132,9 +135,9 @@ def assign_headers(
 
 
 def read_header(name: str, variable: str, environ: Mapping[str, str]) -> SecretStr:
-    if not VARIABLE_NAME.fullmatch(variable):
-        raise SettingsError(f"--header {name}=@… takes the name of an environment variable, not the value itself.")
     value = environ.get(variable, "").strip()
+    if not VARIABLE_NAME.fullmatch(variable) or (not value and may_be_key(variable)):
+        raise SettingsError(f"--header {name}=@… takes the name of an environment variable, not the value itself.")
     if not value:
         raise SettingsError(f"--header {name} names {variable}, but that variable is not set or is empty.")
     if not HEADER_VALUE.fullmatch(value):
@@ -164,10 +167,11 @@ def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str])
     """Without ``key_env``: OPENAI_API_KEY for OpenAI's host, else None. Raises SettingsError."""
     host = urlsplit(read_base_url(base_url)).hostname
     if key_env is not None:
-        if not VARIABLE_NAME.fullmatch(key_env):
+        is_set = bool(environ.get(key_env, "").strip())
+        if not VARIABLE_NAME.fullmatch(key_env) or (not is_set and may_be_key(key_env)):
             # It may be the key itself, which is not printed.
             raise SettingsError("--api-key-env takes the name of an environment variable, not the key itself.")
-        if not environ.get(key_env, "").strip():
+        if not is_set:
             raise SettingsError(f"--api-key-env names {key_env}, but that variable is not set or is empty.")
         return read_api_key(key_env, environ)
     if host == OPENAI_HOST and environ.get("OPENAI_API_KEY", "").strip():

@@ -12,7 +12,7 @@ from persqa_client.engines.bad_answers import BadAnswers
 from persqa_client.engines.early_stop import EarlyStop, UnusableStart
 from persqa_client.engines.local import AnswerFunction, Job, LocalEngine, task_limit
 from persqa_client.errors import RunStopped
-from persqa_client.inputs.listed import ListedSource, read_named_lines
+from persqa_client.inputs.listed import ListedSource, encode_name, read_named_lines
 from persqa_client.inputs.source import Source
 from persqa_client.storage.ledger import AnyLedger
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Position, Record, Row, TaskId
@@ -22,6 +22,8 @@ LINES_PER_PAUSE = 200
 # Seconds between journal syncs; syncs between checkpoints. A resumed run replays the journal since the last checkpoint.
 SYNC_INTERVAL = 1.0
 SYNCS_PER_CHECKPOINT = 5
+# Seconds between checks whether the reader of standard output has caught up.
+READER_POLL_INTERVAL = 0.02
 
 
 class TaskPlanner(Protocol):
@@ -107,7 +109,8 @@ class RowFeed:
     def _register_row(self, line: bytes, position: Position, name: str | None) -> Iterator[Job]:
         row = self._plan.parse(position.number, line, name)
         images = row.images if isinstance(row, Row) else ()
-        for task_id in self._ledger.register_row(row.line, self._plan.task_ids(row), position, images, name):
+        key = row.given if name is None else encode_name(name)
+        for task_id in self._ledger.register_row(row.line, self._plan.task_ids(row), position, images, key):
             yield Job(row, task_id, self._plan.weigh(row, task_id))
 
 
@@ -201,6 +204,8 @@ class RowLoop:
                     syncing.result()
                 self._settle(self._judge(outcome) if job is self._trial else self._admit(job, outcome))
                 self._try_model()
+                while self._ledger.is_behind and not self.engine.stopping:  # noqa: ASYNC110 - a thread writes
+                    await asyncio.sleep(READER_POLL_INTERVAL)
                 progress.read = self._source.progress_at(feed.position)
                 progress.in_flight = self.engine.running
             if syncing.done():

@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ import pybase64
 
 from persqa_client.errors import RowError, StorageError
 from persqa_client.images.formats import detect_format
+from persqa_client.images.similar_paths import find_similar_path
 
 # Larger files are not read. 200 million pixels with 16 bits per channel fit.
 MAX_FILE_BYTES = 1_000_000_000
@@ -124,12 +126,32 @@ def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | 
 
     Raises OSError for other errors than absence, so that a file in a later root does not replace an unreadable one.
     """
-    candidates = [path] if os.path.isabs(path) else [os.path.join(root, path) for root in roots]
-    for candidate in candidates:
+    for candidate in list_candidates(path, roots):
         try:
             return candidate, os.stat(candidate)
         except (FileNotFoundError, NotADirectoryError):
             continue
+    return find_other_form(path, roots)
+
+
+def list_candidates(path: str, roots: Sequence[Path]) -> list[str]:
+    return [path] if os.path.isabs(path) else [os.path.join(root, path) for root in roots]
+
+
+def find_other_form(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
+    """The same name in the home folder (``~``), or with its accents composed or decomposed otherwise (Unicode's NFC and
+    NFD), as when files come from a Mac. Does nothing for most paths.
+    """
+    forms = [os.path.expanduser(path)] if path.startswith("~") else []
+    if not path.isascii():
+        forms += [unicodedata.normalize(form, path) for form in ("NFC", "NFD")]
+    for form in forms:
+        if form != path:
+            for candidate in list_candidates(form, roots):
+                try:
+                    return candidate, os.stat(candidate)
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
     return None
 
 
@@ -182,10 +204,12 @@ def read_cached_file(path: str, size: int) -> bytes | None:
 
 
 def missing_file_error(path: str, roots: Sequence[Path]) -> RowError:
+    similar = next(filter(None, (find_similar_path(each) for each in list_candidates(path, roots))), None)
+    hint = "" if similar is None else f", but {describe_reference(similar)!r} does; correct the path"
     if os.path.isabs(path):
-        return RowError("image_missing", "does not exist.")
+        return RowError("image_missing", f"does not exist{hint}.")
     searched = ["the working directory" if root == Path() else describe_reference(str(root)) for root in roots]
-    return RowError("image_missing", f"does not exist in {' or '.join(searched) or 'any folder'}.")
+    return RowError("image_missing", f"does not exist in {' or '.join(searched) or 'any folder'}{hint}.")
 
 
 def raise_read_error(error: OSError) -> NoReturn:

@@ -14,27 +14,27 @@ class SpooledSource:
     name = "-"
 
     def __init__(self, source: Source, folder: str) -> None:
-        self._source = source
+        self.source = source
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def fingerprint(self) -> None:
         return None
 
     def progress_total(self) -> int | None:
-        return self._source.progress_total()
+        return self.source.progress_total()
 
     def progress_at(self, position: Position) -> int:
-        return self._source.progress_at(position)
+        return self.source.progress_at(position)
 
     def warnings(self) -> tuple[str, ...]:
         return (
             "Standard input is read only once: if this run is interrupted, it can't be resumed, unless the same rows "
             "are piped in again.",
-            *self._source.warnings(),
+            *self.source.warnings(),
         )
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
-        return self._source.lines(start)
+        return self.source.lines(start)
 
     def digest_at(self, position: Position) -> str:
-        return self._source.digest_at(position)
+        return self.source.digest_at(position)

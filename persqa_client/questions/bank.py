@@ -18,6 +18,7 @@ from persqa_client.images.references import describe_reference
 from persqa_client.jsonl import load_value
 from persqa_client.language import LANGUAGES, is_chinese
 from persqa_client.questions.categories import CATEGORIES, parse_category, parse_language, parse_need
+from persqa_client.suggestions import find_similar_name
 
 PAIRS = [(category, language) for category in CATEGORIES for language in LANGUAGES]
 # A prime, modulus of the ranks of questions (tasks.py).
@@ -118,8 +119,10 @@ def read_bank_file(path: Path) -> tuple[Question, ...]:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
+        meant = suggest_category(str(path))
         raise SettingsError(
-            f"The question bank {name} does not exist; give a category ({', '.join(CATEGORIES)}) or the path of a file."
+            f"The question bank {name} does not exist{meant}; give a category ({', '.join(CATEGORIES)}) or the path of "
+            "a file."
         ) from error
     except IsADirectoryError as error:
         raise SettingsError(f"The question bank {name} is a folder; give the path of a file.") from error
@@ -131,6 +134,14 @@ def read_bank_file(path: Path) -> tuple[Question, ...]:
             f"The question bank {name} is larger than {MAX_FILE_BYTES // 10**6} MB; give a file of questions."
         )
     return parse_bank(data, name)
+
+
+def suggest_category(text: str) -> str:
+    try:
+        similar: str | None = parse_category(text)
+    except ValueError:
+        similar = find_similar_name(text, CATEGORIES)
+    return "" if similar is None else f" (did you mean {similar}?)"
 
 
 def parse_bank(data: bytes, name: str) -> tuple[Question, ...]:

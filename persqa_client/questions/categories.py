@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from persqa_client.language import LANGUAGE_SYNONYMS, LANGUAGES
+from persqa_client.suggestions import find_similar_name
 
 CATEGORIES = ("human", "animal", "object", "scene", "group")
 
@@ -67,4 +68,6 @@ def match_name(word: str, text: str, noun: str, names: Collection[str], synonyms
         if word in others:
             return name
     *first, last = names
-    raise ValueError(f"{text!r} is not a known {noun}; use {', '.join(first)} or {last}")
+    similar = find_similar_name(word, [*names, *(other for others in synonyms.values() for other in others)])
+    meant = "" if similar is None else f" (did you mean {similar}?)"
+    raise ValueError(f"{text!r} is not a known {noun}{meant}; use {', '.join(first)} or {last}")

@@ -28,6 +28,7 @@ from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.several import list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource
+from persqa_client.inputs.written_paths import PathWriter
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.limits.open_files import fit_open_files
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
@@ -38,6 +39,7 @@ from persqa_client.questions.prompts import prompts_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.questions.verification import verification_digest
+from persqa_client.run.image_roots import check_image_root
 from persqa_client.run.pipeline import NoteImage, Pipeline, ignore_image
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.writer import RenderLine
@@ -50,13 +52,20 @@ BYTES_PER_IMAGE_BYTE = 2
 class RunPlan:
     """The parts of a run that need no server.
 
-    Relative image paths are looked up first in ``input_folder``. Raises SettingsError.
+    Relative image paths are looked up first in ``recorded_roots``, those of the run that wrote the input, and then in
+    ``input_folder``. Raises SettingsError.
     """
 
-    def __init__(self, settings: RunSettings, input_folder: Path | None = None) -> None:
+    def __init__(
+        self, settings: RunSettings, input_folder: Path | None = None, recorded_roots: tuple[Path, ...] = ()
+    ) -> None:
         recipe = settings.recipe
         self.settings = settings
-        self.image_roots = (*find_image_roots(settings.image_root, input_folder), *settings.fallback_roots)
+        check_image_root(settings.image_root)
+        self.image_roots = (
+            *find_image_roots(settings.image_root, input_folder, recorded_roots),
+            *settings.fallback_roots,
+        )
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
@@ -81,8 +90,8 @@ class RunPlan:
             names=self.names,
         )
 
-    def make_row_reader(self, *, share_images: bool = False) -> RowReader:
-        return RowReader(self.settings.recipe, self.image_roots, self.make_task_maker("direct"), share_images)
+    def make_row_reader(self, *, share_images: bool = False, paths: PathWriter | None = None) -> RowReader:
+        return RowReader(self.settings.recipe, self.image_roots, self.make_task_maker("direct"), share_images, paths)
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect the data, by flag name; files are represented by digests."""
@@ -121,6 +130,8 @@ class RowReader:
     image_roots: tuple[Path, ...]
     task_maker: TaskMaker
     share_images: bool = False
+    # None: paths are written as given.
+    paths: PathWriter | None = None
 
     @property
     def jobs_per_permit(self) -> int:
@@ -128,9 +139,17 @@ class RowReader:
         return 2 if self.recipe.questions > 1 else 1
 
     def parse(self, number: int, line: bytes, name: str | None = None) -> Row | BadRow:
+        """``name``: that of a listed file, see ``Row.names``."""
+        row = self._parse(number, line)
+        if name is not None and isinstance(row, Row):
+            row = row._replace(names=(name,))
+        return row if self.paths is None else self.paths.rewrite(row, self.recipe.image_key)
+
+    def _parse(self, number: int, line: bytes) -> Row | BadRow:
         recipe = self.recipe
-        row = parse_line(number, line, image_key=recipe.image_key, output_key=recipe.output_key, details=recipe.details)
-        return row if name is None or isinstance(row, BadRow) else row._replace(names=(name,))
+        return parse_line(
+            number, line, image_key=recipe.image_key, output_key=recipe.output_key, details=recipe.details
+        )
 
     def parse_answered(self, line: bytes) -> Row | None:
         """The row of a line of the output."""
@@ -139,8 +158,10 @@ class RowReader:
         except ValueError:
             return None
         added = {self.recipe.output_key, f"{self.recipe.output_key}_meta"}
-        row = self.parse(0, dump_spaced({key: value for key, value in fields.items() if key not in added}))
-        return row if isinstance(row, Row) else None
+        row = self._parse(0, dump_spaced({key: value for key, value in fields.items() if key not in added}))
+        if isinstance(row, BadRow):
+            return None
+        return row if self.paths is None else row._replace(images=self.paths.resolve(row.images))
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:
         return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)
@@ -166,11 +187,14 @@ def find_input_folder(source: Source, image_root: Path | None) -> Path | None:
     return folders[0] if folders else None
 
 
-def find_image_roots(image_root: Path | None, input_folder: Path | None) -> tuple[Path, ...]:
+def find_image_roots(
+    image_root: Path | None, input_folder: Path | None, recorded_roots: tuple[Path, ...] = ()
+) -> tuple[Path, ...]:
     if image_root is not None:
         return (image_root,)
     # A dict removes duplicates, for example if the input is in the working directory.
-    return (Path(),) if input_folder is None else tuple(dict.fromkeys((input_folder, Path())))
+    folders = (Path(),) if input_folder is None else (input_folder, Path())
+    return tuple(dict.fromkeys((*recorded_roots, *folders)))
 
 
 def make_tag(name: str) -> str:
@@ -290,8 +314,8 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             return self.settings.uuid == "on"
         return bool(self.servers) and all(server.uuid for server in self.servers)
 
-    def make_row_reader(self) -> RowReader:
-        return self.plan.make_row_reader(share_images=self.share_images)
+    def make_row_reader(self, paths: PathWriter | None = None) -> RowReader:
+        return self.plan.make_row_reader(share_images=self.share_images, paths=paths)
 
     def make_pipeline(self) -> Pipeline:
         settings, share_images = self.settings, self.share_images

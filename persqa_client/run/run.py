@@ -20,17 +20,23 @@ from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.several import SeveralSource, list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
+from persqa_client.inputs.written_paths import PathWriter
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.changed_pictures import PictureSurvey
 from persqa_client.run.compose import Composition, RowReader, RunPlan, find_input_folder, ignore_warning
+from persqa_client.run.image_roots import describe_folders, make_path_writer, recorded_roots_of
 from persqa_client.run.listed_input import connect_listing, listing_identity
 from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.storage.stream_ledger import StreamLedger, check_failed_file
 from persqa_client.types import Json, Row
+
+# The file descriptor.
+STANDARD_OUTPUT = 1
 
 
 class Run:
@@ -50,7 +56,13 @@ class Run:
     ) -> None:
         self.settings = settings
         self.source = source
-        self.plan = RunPlan(settings, find_input_folder(source, settings.image_root))
+        self.plan = RunPlan(settings, find_input_folder(source, settings.image_root), recorded_roots_of(source))
+        self.folders = describe_folders(
+            settings.recipe.paths, self.plan.image_roots, source, is_stream=settings.is_stream
+        )
+        self._make_path_writer(self.folders)  # reports a choice that does not fit the output
+        if settings.failed is not None:
+            check_failed_file(settings.failed)
         self._changes = ChangeReport(warn)
         self._watch = PictureWatch(self._changes)
         self._picture_files = PictureFiles(self.plan.image_roots)
@@ -67,6 +79,10 @@ class Run:
         self._warn = warn
         self._clock = clock
         self._started_at: float | None = None
+
+    def _make_path_writer(self, folders: Json) -> PathWriter | None:
+        output = None if self.settings.is_stream else self.settings.output
+        return make_path_writer(folders["paths"], self.plan.image_roots, output)
 
     @property
     def pool(self) -> Pool:
@@ -90,7 +106,7 @@ class Run:
 
         Raises like ``execute``.
         """
-        if self.settings.output is None:
+        if self.settings.output is None or self.settings.is_stream:
             yield True
             return
         with self._open_ledger(self.settings.output) as ledger:
@@ -120,6 +136,8 @@ class Run:
             async with self.composition:
                 summary = await self._work(memory, None)
             return replace(summary, records=memory.get_rows(failed=False), failures=memory.get_rows(failed=True))
+        if self.settings.is_stream:
+            return await self._execute_stream()
         with self._open_ledger_unless_held(self.settings.output) as ledger:
             # After the opening, which lists the files of a folder.
             self._warn_of_source()
@@ -132,6 +150,17 @@ class Run:
     def _warn_of_source(self) -> None:
         for warning in self.source.warnings():
             self._warn(warning)
+
+    async def _execute_stream(self) -> Summary:
+        assert self.settings.failed is not None
+        self._warn("With -o - this run can't be resumed: the same command starts from the beginning.")
+        self._warn_of_source()
+        ledger = StreamLedger(self.plan.make_renderer(), STANDARD_OUTPUT, self.settings.failed)
+        try:
+            async with self.composition:
+                return await self._work(ledger, None)
+        finally:
+            await asyncio.to_thread(ledger.close)  # waits for a slow reader
 
     async def _work(self, ledger: AnyLedger, files: RunFiles | None) -> Summary:
         finished = await self._probe()
@@ -147,6 +176,7 @@ class Run:
             tally=ledger.tally,
             seconds=ledger.seconds,
             files=files,
+            kept_output=ledger.kept_output,
             server=servers[0] if servers else None,
             notes=tuple(collect_notes(self.pool)),
             findings=tuple(collect_findings(self.pool)),
@@ -204,6 +234,7 @@ class Run:
             files,
             identity={**self.plan.identity(), **self.plan.digests(), **listing_identity(self.source)},
             stamp=self.source.fingerprint(),
+            folders=self.folders,
             render=self.plan.make_renderer(),
             fresh=self.settings.fresh,
             clock=self._elapsed,
@@ -249,7 +280,7 @@ class Run:
             return False
         self._retried = self._retried or ledger.retries_failed
         self._changed_answers = 0
-        reader = self.composition.make_row_reader()
+        reader = self.composition.make_row_reader(self._make_path_writer(ledger.folders or self.folders))
         self._row_loop = RowLoop(
             self.source,
             ledger,

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from persqa_client import __version__
@@ -27,6 +28,8 @@ class Summary:
     tally: Tally
     seconds: float
     files: RunFiles | None = None
+    # The output of the earlier run that a fresh one has replaced.
+    kept_output: Path | None = None
     # Of the first endpoint.
     server: ServerCapabilities | None = None
     notes: tuple[str, ...] = ()
@@ -67,6 +70,8 @@ def list_results(summary: Summary) -> list[tuple[str, str]]:
         if summary.files.details.exists():
             results.append(("details", str(summary.files.details)))
         results.append(("run file", str(summary.files.run)))
+        if summary.kept_output is not None:
+            results.append(("earlier run", f"{summary.kept_output} and its files"))
     return results
 
 

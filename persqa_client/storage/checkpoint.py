@@ -79,6 +79,10 @@ class Checkpoint:
     before: RetryProgress | None = None
     # Only in the phase "finishing": members that the caller of ``Ledger.finish`` adds to the run file.
     run: Json | None = None
+    # Only in the phase "finishing": the number under which the files of an earlier run are kept.
+    kept_number: int | None = None
+    # The working directory and the image roots, absolute, and how paths are written; runs of earlier versions lack it.
+    folders: Json | None = None
     # Of the file that it was read from.
     format: int = FORMAT
 
@@ -96,7 +100,9 @@ class Checkpoint:
 
     def to_finished_run(self) -> FinishedRun:
         counts = self.tally or Tally().to_json()
-        return FinishedRun(self.identity, self.stamp, self.position, self.final_lengths, counts, self.seconds)
+        return FinishedRun(
+            self.identity, self.stamp, self.position, self.final_lengths, counts, self.seconds, self.folders
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ class FinishedRun:
     lengths: FileLengths
     tally: Json
     seconds: float
+    folders: Json | None = None
 
     def to_reopened_checkpoint(self) -> Checkpoint:
         return Checkpoint(
@@ -117,6 +124,7 @@ class FinishedRun:
             lengths=self.lengths,
             tally=self.tally,
             seconds=self.seconds,
+            folders=self.folders,
         )
 
     def to_retry_checkpoint(self, *, failed: bool = True, changed: bool = False) -> Checkpoint:
@@ -126,6 +134,7 @@ class FinishedRun:
             mode="retry",
             tally=self.tally,
             seconds=self.seconds,
+            folders=self.folders,
             before=RetryProgress(
                 self.lengths, EMPTY._replace(details=self.lengths.details), self.position, failed, changed
             ),
@@ -134,6 +143,9 @@ class FinishedRun:
 
 def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
     fields = asdict(checkpoint)
+    for name in ("kept_number", "folders"):
+        if fields[name] is None:
+            del fields[name]
     # asdict keeps the NamedTuple class, which orjson rejects.
     fields["lengths"] = list(checkpoint.lengths)
     if checkpoint.before is not None:
@@ -177,6 +189,8 @@ def write_run_file(files: RunFiles, checkpoint: Checkpoint) -> None:
         "lengths": checkpoint.final_lengths._asdict(),
         "seconds": checkpoint.seconds,
     }
+    if checkpoint.folders is not None:
+        fields["folders"] = checkpoint.folders
     text = json.dumps(fields, ensure_ascii=False, indent=2)
     replace_file(files.run, text.encode("utf-8", "backslashreplace") + b"\n")
 
@@ -197,6 +211,7 @@ def read_run_file(files: RunFiles) -> FinishedRun | None:
             lengths=FileLengths(**fields["lengths"]),
             tally=fields["counts"],
             seconds=fields["seconds"],
+            folders=fields.get("folders"),
         )
     except (KeyError, TypeError) as error:
         raise foreign_file_error(files.run) from error

@@ -21,6 +21,8 @@ from persqa_client.storage.checkpoint import (
 from persqa_client.storage.durable import remove_if_present
 from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
 from persqa_client.storage.listing import is_listed
+from persqa_client.storage.numbered_files import find_free_number, has_results, number_files
+from persqa_client.storage.origins import merge_folders
 from persqa_client.storage.previous import NO_CHECKS, Asked, PictureChecks, PreviousResults
 from persqa_client.storage.recovery import (
     check_nothing_missing,
@@ -47,12 +49,16 @@ class Ledger:
     ``checkpoint`` are thread-safe.
     """
 
+    # Whether rows have to wait because lines are not written yet.
+    is_behind = False
+
     def __init__(
         self,
         files: RunFiles,
         *,
         identity: Json,
         stamp: Json | None,
+        folders: Json | None,
         render: RenderLine,
         clock: Callable[[], float],
         pictures: PictureChecks = NO_CHECKS,
@@ -61,6 +67,8 @@ class Ledger:
         # Converted as if read from JSON, where tuples become lists.
         self.identity = load_object(dump_compact(identity))
         self._new_stamp = stamp
+        # Image roots and so on; of a resumed run, those of its earlier starts, too.
+        self.folders = folders
         self._render = render
         self._clock = clock
         self._pictures = pictures
@@ -80,6 +88,8 @@ class Ledger:
         # Kept from the end of ``finish``, which may be repeated.
         self._finished: FinishedRun | None = None
         self._sealed: Checkpoint | None = None
+        # Of the run that a fresh one has replaced.
+        self.kept_output: Path | None = None
         # Used while there is no writer.
         self._seconds = 0.0
 
@@ -91,16 +101,20 @@ class Ledger:
         identity: Json,
         stamp: Json | None,
         render: RenderLine,
+        folders: Json | None = None,
         fresh: bool = False,
         clock: Callable[[], float] = time.monotonic,
         pictures: PictureChecks = NO_CHECKS,
     ) -> Self:
-        """``identity``: settings that must not change. ``stamp``: size and time of the input. ``pictures``: finds
-        pictures that changed since they were asked about.
+        """``identity``: settings that must not change. ``stamp``: size and time of the input. ``folders``: where paths
+        start, and how they are written (see ``Checkpoint``). ``pictures``: finds pictures that changed since they were
+        asked about.
 
         Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
         """
-        ledger = cls(files, identity=identity, stamp=stamp, render=render, clock=clock, pictures=pictures)
+        ledger = cls(
+            files, identity=identity, stamp=stamp, folders=folders, render=render, clock=clock, pictures=pictures
+        )
         files.prepare()
         ledger._lock.acquire()
         try:
@@ -125,8 +139,10 @@ class Ledger:
             remove_unfinished(self.files)
             unfinished = None
         if fresh or (unfinished is None and found.finished is None):
+            if found.finished is not None:
+                find_free_number(self.files)  # reports a name that is too long
             generation = next_free_generation(self.files, unfinished.generation) if unfinished else 1
-            checkpoint = Checkpoint(self.identity, self._new_stamp, generation=generation)
+            checkpoint = Checkpoint(self.identity, self._new_stamp, generation=generation, folders=self.folders)
             # Written first: without it the other files would be foreign.
             write_checkpoint(self.files, checkpoint)
             if is_listed(self.identity):
@@ -137,10 +153,12 @@ class Ledger:
         check_nothing_missing(self.files, replace(found, unfinished=unfinished))
         if unfinished is not None:
             check_settings_unchanged(unfinished.identity, self.identity)
-            self._start_writing(unfinished, "resumed")
+            self.folders = merge_folders(unfinished.folders, self.folders)
+            self._start_writing(replace(unfinished, folders=self.folders), "resumed")
         elif found.finished is not None:
             check_settings_unchanged(found.finished.identity, self.identity)
-            self._set_finished(found.finished)
+            self.folders = merge_folders(found.finished.folders, self.folders)
+            self._set_finished(replace(found.finished, folders=self.folders))
 
     def _start_writing(self, checkpoint: Checkpoint, state: State) -> None:
         self.buffer = ReorderBuffer(read_journal(self.files, checkpoint.generation))
@@ -200,12 +218,12 @@ class Ledger:
         task_ids: tuple[TaskId, ...],
         position: Position,
         images: Sequence[str] = (),
-        name: str | None = None,
+        key: bytes | None = None,
     ) -> tuple[TaskId, ...]:
         """Registers the next input line, and returns its open tasks.
 
-        ``position`` is the one after the line, ``images`` the references of the row. A row with a ``name`` may be
-        written in another way later.
+        ``position`` is the one after the line, ``images`` the references of the row. A row is recognized by its
+        ``key``, or else by the line as it is written.
 
         Raises SettingsError if an answered line has changed.
         """
@@ -221,7 +239,7 @@ class Ledger:
             self._pass_over(position, len(task_ids) - len(kept_failures), writer)
             return ()
         failed_offset = previous.failed_offset if previous is not None else 0
-        digest = digest_line(line if name is None else name.encode("utf-8", "surrogatepass"))
+        digest = digest_line(line if key is None else key)
         row = PendingRow(line, task_ids, asked, position, digest, failed_offset, kept_failures=kept_failures)
         self.buffer.add(row)
         if row.outcomes:
@@ -297,8 +315,13 @@ class Ledger:
                 raise RuntimeError(f"{self.buffer.tasks} tasks are not written: the run is not at its end")
             if writer.previous is not None:
                 writer.previous.check_complete(writer.position)
-            check_results_unchanged(self.files, read_run_file(self.files))
-            self._sealed = writer.seal(run)
+            earlier = read_run_file(self.files)
+            check_results_unchanged(self.files, earlier)
+            number = None
+            if earlier is not None and self.mode == "run" and has_results(self.files):
+                number = find_free_number(self.files)
+                self.kept_output = number_files(self.files, number).output
+            self._sealed = writer.seal(run, number)
             self._writer, self._seconds = None, self._sealed.seconds
         self._sealed = complete_finish(self.files, self._sealed)
         self._set_finished(self._sealed.to_finished_run())
@@ -341,6 +364,8 @@ class MemoryLedger:
     end = None
     last_journaled_row = 0
     retries_failed = False
+    kept_output = None
+    folders: Json | None = None
 
     def __init__(self, render: RenderLine) -> None:
         self._render = render
@@ -348,6 +373,10 @@ class MemoryLedger:
         self._written: list[PendingRow] = []
         self.tally = Tally()
         self.buffer = ReorderBuffer()
+
+    @property
+    def is_behind(self) -> bool:
+        return False
 
     @property
     def seconds(self) -> float:
@@ -359,7 +388,7 @@ class MemoryLedger:
         task_ids: tuple[TaskId, ...],
         position: Position,
         images: Sequence[str] = (),
-        name: str | None = None,
+        key: bytes | None = None,
     ) -> tuple[TaskId, ...]:
         self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
         self.tally.rows += 1

@@ -31,6 +31,7 @@ from persqa_client.storage.durable import (
 )
 from persqa_client.storage.journal import next_free_generation, read_journal, remove_generations
 from persqa_client.storage.listing import LISTING, is_listed, is_listing
+from persqa_client.storage.numbered_files import keep_numbered
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json
 
@@ -92,6 +93,10 @@ def _without_missing_details(files: RunFiles, found: FoundRuns) -> FoundRuns:
 
 def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint:
     """The last steps of a run. Can be repeated after a crash. Returns what was completed."""
+    if checkpoint.kept_number is not None:
+        keep_numbered(files, checkpoint.kept_number)
+        # Written before the new files get their names, which then are not taken for those of the earlier run.
+        write_checkpoint(files, checkpoint := replace(checkpoint, kept_number=None))
     if get_file_size(files.details) is None and get_file_size(files.details_partial) is not None:
         shortened = checkpoint.without_finished_details()
         if shortened is not checkpoint:

@@ -37,7 +37,7 @@ class RunFiles:
     def for_output(cls, output: Path) -> RunFiles:
         """``qa.jsonl`` gives ``qa.failed.jsonl``, ``qa.run.json``, ``qa.jsonl.partial`` and so on."""
         folder, name = output.parent, output.name
-        stem = _remove_suffix(name)
+        stem = remove_suffix(name)
         return cls(
             output=output,
             failed=folder / f"{stem}.failed.jsonl",
@@ -56,12 +56,15 @@ class RunFiles:
     def journal_generation(self, number: int) -> Path:
         return self.journal.with_name(f"{self.journal.name}{number}")
 
-    def includes(self, path: Path) -> bool:
+    def all_paths(self) -> tuple[Path, ...]:
+        """Without the journal's."""
         results = (self.output, self.failed, self.details, self.listing)
         partials = (self.partial, self.failed_partial, self.details_partial, self.listing_partial)
-        own = (*results, *partials, self.run, self.checkpoint, self.lock)
+        return (*results, *partials, self.run, self.checkpoint, self.lock)
+
+    def includes(self, path: Path) -> bool:
         real = path.resolve()
-        if any(real == other.resolve() or _is_same_file(path, other) for other in own):
+        if any(real == other.resolve() or _is_same_file(path, other) for other in self.all_paths()):
             return True
         number = real.name.removeprefix(self.journal.name)
         is_journal = real.name != number and (not number or number.isdigit())
@@ -83,7 +86,7 @@ class RunFiles:
             ) from error
 
 
-def _remove_suffix(name: str) -> str:
+def remove_suffix(name: str) -> str:
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
@@ -101,7 +104,9 @@ def _check_output_path(output: Path) -> None:
     """The output must be a regular file or not exist, because a rename replaces it."""
     absolute = os.path.abspath(output)
     if absolute.startswith("/dev/") and not absolute.startswith("/dev/shm/"):
-        raise SettingsError(f"the output {output} is a device, so the run could not be resumed: give -o a file")
+        raise SettingsError(
+            f"the output {output} is a device, so the run could not be resumed: give a file, or - for standard output"
+        )
     try:
         mode = output.stat().st_mode
     except OSError:

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from persqa_client.errors import SettingsError
@@ -124,7 +124,7 @@ class RunWriter:
         self.opened_at = clock()
         self.seconds_before = checkpoint.seconds
         self.identity, self.mode = checkpoint.identity, checkpoint.mode
-        self.stamp = checkpoint.stamp
+        self.stamp, self.folders = checkpoint.stamp, checkpoint.folders
         # Position after the last written row.
         self.position = checkpoint.position
         self.lengths = checkpoint.lengths
@@ -228,6 +228,7 @@ class RunWriter:
             seconds=round(self.seconds, 3),
             before=self.previous.progress if self.previous is not None else None,
             run=run,
+            folders=self.folders,
         )
 
     def start_checkpoint(self, unwritten: Iterable[JournalEntry]) -> Callable[[], None]:
@@ -252,12 +253,12 @@ class RunWriter:
             if not self._is_closed:
                 self.journal.sync()
 
-    def seal(self, run: Json) -> Checkpoint:
+    def seal(self, run: Json, kept_number: int | None = None) -> Checkpoint:
         with self._lock:
             self.output.sync()
             self.failed.sync()
             self.details.sync()
-            sealed = self._make_checkpoint("finishing", run)
+            sealed = replace(self._make_checkpoint("finishing", run), kept_number=kept_number)
             write_checkpoint(self.files, sealed)
         self.close()
         return sealed

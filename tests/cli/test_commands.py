@@ -103,12 +103,20 @@ def test_failed_rows_are_exit_1_also_when_the_command_is_repeated(folder: Path, 
         pytest.param(["--rps", "inf"], "--rps", id="infinite requests a second"),
         pytest.param(["--seed", "9" * 20], "--seed", id="seed beyond 64 bits"),
         pytest.param(["-o", f"{'x' * 235}.jsonl"], "is too long", id="output name too long"),
-        pytest.param(["-o", "-"], "-o -: the output is a file", id="standard output"),
+        pytest.param(["-o", "-"], "name a file for the others with --failed", id="standard output"),
         pytest.param(["--max-outage", "-1"], "--max-outage: must be greater than or equal to 0", id="plain words"),
         pytest.param(["--tpm", "100"], "--tpm 100 is less than one request", id="tokens for no request"),
         pytest.param(["--header", "api-key=sesame"], "--header takes NAME=@VARIABLE", id="value of a header"),
         pytest.param(["--api-key-command", "false"], "false failed with exit code 1", id="key command"),
         pytest.param(["--ca-cert", "missing.pem"], "--ca-cert: missing.pem can't be read", id="certificates"),
+        pytest.param(["--image-root", "nowhere"], "--image-root: nowhere does not exist", id="no image root"),
+        pytest.param(["--image-root", "red.png"], "--image-root: red.png is not a folder", id="a file as image root"),
+        pytest.param(["--bank", "animals"], "does not exist (did you mean animal?)", id="a category in the plural"),
+        pytest.param(["--bank", "scnee"], "does not exist (did you mean scene?)", id="a category with a slip"),
+        pytest.param(["--without", "hairs"], "(did you mean hair?)", id="a need with a slip"),
+        pytest.param(["--language", "english"], "is not one of 'en', 'zh'. Did you mean 'en'?", id="a language"),
+        pytest.param(["--strategy", "constrained"], "Did you mean 'constrain'?", id="a strategy with a slip"),
+        pytest.param(["--base-url", "http://a/v1,http://b/v1"], "--base-url: must be one URL", id="two URLs in one"),
         pytest.param(["--nonsense"], "--nonsense", id="no such flag"),
     ],
 )
@@ -208,6 +216,39 @@ def test_an_unknown_key_in_the_config_file_is_exit_2(folder: Path, simulator: Si
     result = run(folder, simulator, "--config", "run.toml")
     assert result.returncode == 2
     assert "temprature" in result.stderr
+    assert "(did you mean temperature?)" in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["--api-key-env", "sk-proj-4Fq81"],
+        ["--api-key-env", "hf_abcdefghijklmnopqrstuvwxyz4Fq81"],
+        ["--api-key-env", "-", "sk-proj-4Fq81"],
+        ["--api-key=sk-proj-4Fq81"],
+        ["--api-key", "sk-proj-4Fq81"],
+        ["--api-key-command", "sk-proj-4Fq81"],
+        ["--api-key-command", "KEY=sk-proj-4Fq81 printenv KEY"],
+        ["--header", "authorization=Bearer sk-proj-4Fq81"],
+        ["--header", "api-key=@hf_4Fq81abc"],
+        ["--header", "sk-proj-4Fq81=@VARIABLE"],
+    ],
+)
+def test_a_key_on_the_command_line_is_never_repeated(folder: Path, simulator: Simulator, more: list[str]) -> None:
+    result = run(folder, simulator, *more)
+    assert result.returncode == 2
+    assert "4Fq81" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_fresh_run_says_where_the_earlier_files_are(folder: Path, simulator: Simulator) -> None:
+    run(folder, simulator)
+    old = (folder / "qa.jsonl").read_bytes()
+    result = run(folder, simulator, "--fresh", "--output-key", "qa")
+    assert result.returncode == 0, result.stderr
+    assert "earlier run   qa.1.jsonl and its files" in result.stdout
+    assert (folder / "qa.1.jsonl").read_bytes() == old
+    assert persqa("recheck", "qa.1.jsonl", cwd=folder).returncode == 0
 
 
 def test_a_dry_run_prints_requests_and_sends_none(folder: Path, simulator: Simulator) -> None:

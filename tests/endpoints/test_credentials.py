@@ -48,6 +48,10 @@ def test_each_endpoint_gets_its_own_key(urls: list[str], names: list[str], expec
         pytest.param([A, B], ["ONE", "THREE"], "names THREE", id="a variable that is not set"),
         pytest.param([], [], "at least one", id="no endpoint"),
         pytest.param(["http://[", A], ["ONE"], "--base-url", id="no URL"),
+        pytest.param([A], ["key-1a2b3c"], "not the key itself", id="a key in place of a name"),
+        pytest.param([A], ["key_1a2b3c4d"], "not the key itself", id="a key that could be a name"),
+        pytest.param(["http://a.example:1,b.example:2/v1"], [], "must be one URL", id="two hosts"),
+        pytest.param(["http://a.example/v1; http://b.example/v1"], [], "must be one URL", id="two URLs"),
     ],
 )
 def test_unclear_keys_are_rejected_in_one_sentence(urls: list[str], names: list[str], reason: str) -> None:

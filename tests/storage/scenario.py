@@ -184,6 +184,18 @@ def ask_changed_to_end(folder: Path, *, order: int = 1) -> TaskLog:
         return log
 
 
+def fresh_to_end(folder: Path, *, order: int = 1) -> TaskLog:
+    """Starts over, unless the new run has begun or is finished."""
+    fresh = not any((folder / name).exists() for name in ("qa.jsonl.checkpoint", "qa.1.jsonl"))
+    with open_ledger(folder, fresh=fresh) as ledger:
+        if ledger.state != "finished":
+            log = answer_lines(ledger, LINES, answer_retry, order=order)
+            ledger.finish({"note": "fresh"})
+            return log
+    # Of the earlier run, if nothing of the new one was answered.
+    return TaskLog() if (folder / "qa.1.jsonl").exists() else fresh_to_end(folder, order=order)
+
+
 def read_folder(folder: Path) -> dict[str, bytes]:
     """The content of every file."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
@@ -195,4 +207,5 @@ SCENARIOS: dict[str, Callable[..., TaskLog]] = {
     "reopen": reopen_to_end,
     "retry": retry_to_end,
     "changed pictures": ask_changed_to_end,
+    "fresh": fresh_to_end,
 }

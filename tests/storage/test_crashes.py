@@ -23,7 +23,13 @@ from tests.storage.scenario import LINES, SCENARIOS, answer_first_run, open_ledg
 FILE_CALLS = (os.write, os.replace, os.unlink, os.ftruncate, os.open)
 
 # The finished run that each scenario starts from.
-BEFORE = {"run": None, "reopen": SCENARIOS["first five"], "retry": run_to_end, "changed pictures": run_to_end}
+BEFORE = {
+    "run": None,
+    "reopen": SCENARIOS["first five"],
+    "retry": run_to_end,
+    "changed pictures": run_to_end,
+    "fresh": run_to_end,
+}
 
 
 @dataclass
@@ -82,7 +88,9 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_files(scenario: str, tmp
     prepare(scenario, tmp_path / "whole")
     history = record_history(tmp_path / "whole", SCENARIOS[scenario])
     expected = read_folder(tmp_path / "whole")
-    assert sorted(expected) == ["qa.details.jsonl", "qa.failed.jsonl", "qa.jsonl", "qa.run.json"]
+    names = ["qa.details.jsonl", "qa.failed.jsonl", "qa.jsonl", "qa.run.json"]
+    kept = ["qa.1.details.jsonl", "qa.1.failed.jsonl", "qa.1.jsonl", "qa.1.run.json"]
+    assert sorted(expected) == ([*kept, *names] if scenario == "fresh" else names)
     folders = history.restore_all(tmp_path / "copies")
     assert len(folders) > 60
     for folder in folders:
@@ -118,7 +126,7 @@ SCENARIOS[sys.argv[1]](Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize(("scenario", "writes"), [("run", 9), ("run", 31), ("reopen", 12), ("retry", 8)])
+@pytest.mark.parametrize(("scenario", "writes"), [("run", 9), ("run", 31), ("reopen", 12), ("retry", 8), ("fresh", 20)])
 def test_the_run_of_a_killed_process_can_be_resumed(scenario: str, writes: int, tmp_path: Path) -> None:
     """SIGKILL after a number of writes. The lock is released with the process."""
     prepare(scenario, tmp_path / "whole")

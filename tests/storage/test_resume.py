@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.storage.ledger import Ledger
+from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import TaskId
 from tests.storage.scenario import (
+    FAILED,
     IDENTITY,
     LINES,
+    SCENARIOS,
+    STAMP,
     announce,
     answer_first_run,
     answer_lines,
@@ -20,6 +26,7 @@ from tests.storage.scenario import (
     make_record,
     open_ledger,
     read_folder,
+    render,
     run_to_end,
 )
 from tests.storage.test_ledger import TASK_IDS, expected
@@ -106,8 +113,63 @@ def test_a_fresh_run_keeps_the_finished_output_until_its_end(tmp_path: Path) -> 
         assert ledger.state == "resumed"
         answer_lines(ledger, LINES[:5], make_record)
         ledger.finish({})
+        assert ledger.kept_output == tmp_path / "qa.1.jsonl"
     assert len((tmp_path / "qa.jsonl").read_bytes().splitlines()) == 7
     assert not (tmp_path / "qa.failed.jsonl").exists()
+    assert (tmp_path / "qa.1.jsonl").read_bytes() == old
+
+
+def test_the_kept_files_of_an_earlier_run_are_a_run_of_their_own(tmp_path: Path) -> None:
+    run_to_end(tmp_path)
+    before = {path.name.replace("qa.", "qa.1."): path.read_bytes() for path in tmp_path.iterdir()}
+    with open_ledger(tmp_path, fresh=True) as ledger:
+        answer_lines(ledger, LINES[:5], make_record)
+        ledger.finish({})
+    kept = RunFiles.for_output(tmp_path / "qa.1.jsonl")
+    old_run = orjson.loads(before.pop("qa.1.run.json"))
+    assert orjson.loads(kept.run.read_bytes()) == {**old_run, "output": "qa.1.jsonl"}
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    with Ledger.open(kept, identity=IDENTITY, stamp=STAMP, render=render) as ledger:
+        assert (ledger.state, ledger.tally.failed_total) == ("finished", len(FAILED))
+        ledger.retry()
+        answer_lines(ledger, LINES, make_record)
+        ledger.finish({})
+    assert not kept.failed.exists()
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "qa.1.jsonl",
+        "qa.1.failed.jsonl",
+        "qa.1.details.jsonl",
+        "qa.1.run.json",
+        "qa.1.jsonl.partial",
+        ".qa.1.jsonl.lock",
+    ],
+)
+def test_a_number_that_any_file_has_is_passed_over(taken: str, tmp_path: Path) -> None:
+    run_to_end(tmp_path)
+    (tmp_path / taken).write_text("foreign")
+    for number in (2, 3):
+        with open_ledger(tmp_path, fresh=True) as ledger:
+            answer_lines(ledger, LINES, answer_first_run)
+            ledger.finish({})
+        assert (tmp_path / f"qa.{number}.jsonl").exists()
+    assert (tmp_path / taken).read_text() == "foreign"
+    assert (tmp_path / "qa.1.jsonl").exists() is (taken == "qa.1.jsonl")
+
+
+def test_an_extension_and_a_retry_keep_no_numbered_files(tmp_path: Path) -> None:
+    run_to_end(tmp_path, lines=LINES[:5])
+    SCENARIOS["reopen"](tmp_path)
+    SCENARIOS["retry"](tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "qa.details.jsonl",
+        "qa.failed.jsonl",
+        "qa.jsonl",
+        "qa.run.json",
+    ]
 
 
 def test_a_fresh_run_ignores_the_unfinished_one(tmp_path: Path) -> None:

@@ -1,0 +1,100 @@
+"""How the image paths of rows are written: as given, absolute, or relative to the folder of the output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from persqa_client.errors import RowError
+from persqa_client.images.references import DATA_URI, find_path, is_bare_base64, list_candidates, parse_local_path
+from persqa_client.inputs.rows import parse_images
+from persqa_client.jsonl import load_object, replace_value
+from persqa_client.types import BadRow, Row
+
+# What a user chooses; "resolvable" is for rows that are not the user's own: as "relative", but absolute paths stay.
+PathChoice = Literal["as-given", "absolute", "relative"]
+PathStyle = Literal["as-given", "absolute", "relative", "resolvable"]
+
+KNOWN_DIRECTORIES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PathWriter:
+    """``folder`` is that of the output, without symbolic links."""
+
+    style: PathStyle
+    roots: tuple[Path, ...]
+    folder: str
+
+    def rewrite(self, row: Row | BadRow, image_key: str) -> Row | BadRow:
+        """Replaces only the paths in the line; the other bytes stay, and so does the row's ``images``."""
+        try:
+            fields = load_object(row.line)
+            references = row.images if isinstance(row, Row) else parse_images(fields, image_key)
+            written = [self.write(reference) for reference in references]
+            if written == list(references):
+                return row
+            line = row.line
+            if isinstance(fields[image_key], str):
+                line = replace_value(line, (image_key,), written[0])
+            else:
+                for number, (before, after) in enumerate(zip(references, written, strict=True)):
+                    if before != after:
+                        line = replace_value(line, (image_key, number), after)
+        except (RowError, ValueError):
+            return row  # nothing in it can be read as a path
+        if isinstance(row, BadRow):
+            return replace(row, line=line, given=row.line)
+        return row._replace(line=line, given=row.line)
+
+    def write(self, reference: str) -> str:
+        """A path that does not exist is taken to be in the first root. Data and URLs stay."""
+        if DATA_URI.match(reference) or is_bare_base64(reference):
+            return reference
+        try:
+            path = parse_local_path(reference)
+        except RowError:
+            return reference
+        if self.style == "resolvable" and os.path.isabs(path):
+            return reference
+        directory, name = os.path.split(self._locate(path))
+        base = None if self.style == "absolute" else self.folder
+        return os.path.join(write_directory(directory, base, os.getcwd()), name)
+
+    def _locate(self, path: str) -> str:
+        try:
+            found = find_path(path, self.roots)
+        except (OSError, ValueError):
+            found = None
+        return found[0] if found is not None else list_candidates(path, self.roots)[0]
+
+    def resolve(self, references: Sequence[str]) -> tuple[str, ...]:
+        """Paths that ``write`` wrote, so that they can be read from the working directory."""
+        if self.style not in ("relative", "resolvable"):
+            return tuple(references)
+        return tuple([self._resolve_one(reference) for reference in references])
+
+    def _resolve_one(self, reference: str) -> str:
+        try:
+            is_path = not DATA_URI.match(reference) and parse_local_path(reference) == reference
+        except RowError:
+            return reference
+        return os.path.join(self.folder, reference) if is_path else reference
+
+
+@lru_cache(KNOWN_DIRECTORIES)
+def write_directory(directory: str, folder: str | None, working_directory: str) -> str:
+    """Absolute, or relative to ``folder``. Cached, because most images have their directory in common."""
+    directory = os.path.join(working_directory, directory)
+    if os.pardir in directory.split(os.sep):
+        # After a symbolic link, ".." is not the folder before it in the path.
+        directory = os.path.realpath(directory)
+    absolute = os.path.normpath(directory)
+    if folder is None:
+        return absolute
+    relative = os.path.relpath(absolute, folder)
+    return "" if relative == os.curdir else relative

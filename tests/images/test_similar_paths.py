@@ -1,0 +1,86 @@
+"""A missing image whose name exists in another form."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from persqa_client.errors import RowError
+from persqa_client.images import similar_paths
+from persqa_client.images.references import read_reference
+from persqa_client.images.similar_paths import find_similar_path
+
+NFC, NFD = (unicodedata.normalize(form, "été.jpg") for form in ("NFC", "NFD"))
+
+
+def write(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"picture")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("given", "existing"),
+    [
+        ("Photos/A.JPG", "photos/a.jpg"),
+        ("photos\\a.jpg", "photos/a.jpg"),
+        ("photos/a.jpg ", "photos/a.jpg"),
+        (" photos/a.jpg", "photos/a.jpg"),
+        ("photos/a.jpg", "photos/a.jpg "),
+        ("photos/a%20b.jpg", "photos/a b.jpg"),
+        ("photos/a b.jpg", "photos/a%20b.jpg"),
+        (f"Photos/{NFD}", f"photos/{NFC}"),
+    ],
+)
+def test_the_message_names_the_other_form(given: str, existing: str, tmp_path: Path) -> None:
+    write(tmp_path / existing)
+    with pytest.raises(RowError) as caught:
+        read_reference(given, [tmp_path / "nowhere", tmp_path])
+    assert caught.value.code == "image_missing"
+    assert caught.value.message.endswith(f", but '{tmp_path / existing}' does; correct the path.")
+    with pytest.raises(RowError, match="does not exist, but '"):
+        read_reference(str(tmp_path / given), [])
+
+
+def test_several_forms_or_none_give_no_hint(tmp_path: Path) -> None:
+    write(tmp_path / "a.JPG")
+    write(tmp_path / "A.jpg")
+    for given in ("a.jpg", "b.jpg", "x/y/z.jpg", "\0.jpg", "a.JPG/b"):
+        assert find_similar_path(f"{tmp_path}/{given}") is None, given
+
+
+def test_a_composed_name_is_the_decomposed_one(tmp_path: Path) -> None:
+    write(tmp_path / "old" / NFD)
+    write(tmp_path / "new" / NFC)
+    assert read_reference(f"old/{NFC}", [tmp_path]) == b"picture"
+    assert read_reference(f"new/{NFD}", [tmp_path]) == b"picture"
+    (tmp_path / "new" / NFD).write_bytes(b"exact")
+    assert read_reference(f"new/{NFD}", [tmp_path]) == b"exact"
+
+
+def test_the_home_folder_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    write(tmp_path / "home" / "a.jpg")
+    assert read_reference("~/a.jpg", [tmp_path]) == b"picture"
+    (write(tmp_path / "~" / "a.jpg")).write_bytes(b"exact")
+    assert read_reference("~/a.jpg", [tmp_path]) == b"exact"
+
+
+def test_a_folder_is_read_once_for_many_missing_files(tmp_path: Path) -> None:
+    write(tmp_path / "photos" / "a.jpg")
+    similar_paths.list_folded_names.cache_clear()
+    for number in range(50):
+        assert find_similar_path(f"{tmp_path}/photos/{number}.jpg") is None
+    assert similar_paths.list_folded_names.cache_info().misses == 1
+    write(tmp_path / "photos" / "7.JPG")
+    assert find_similar_path(f"{tmp_path}/photos/7.jpg") == f"{tmp_path}/photos/7.JPG"
+
+
+def test_a_huge_folder_is_not_read(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(similar_paths.MAX_ENTRIES + 1):
+        (folder / f"{number}.jpg").touch()
+    assert similar_paths.list_folded_names(str(folder), 0) == {}
