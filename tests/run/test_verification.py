@@ -95,7 +95,7 @@ async def test_a_no_rejects_the_answer_and_the_model_is_asked_again_with_the_rea
 
 
 async def test_chinese_answers_are_verified_and_asked_again_in_chinese() -> None:
-    row = replace(ROW, question="<mam>在做什么？")
+    row = ROW._replace(question="<mam>在做什么？")
     completer = FakeCompleter(
         ["<mam>在睡觉。", verdict("否"), verdict("否"), "<mam>在看书。", verdict("是"), verdict("否")]
     )
