@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 
-from persqa_client.language import is_chinese
+from persqa_client.language import detect_language, is_chinese
+from persqa_client.simulator.languages import SENTENCES
 from persqa_client.simulator.vision import COLOURS, ImageFacts
 
 CHINESE = re.compile(r"[\u3400-\u9fff]")
@@ -96,7 +97,8 @@ def find_topic(question: str) -> str:
 
 
 def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed: int = 0) -> str:
-    """In Chinese to a Chinese question, else in English. Equal arguments give equal answers in every process.
+    """In the language of the question, or in English if that is unclear. Equal arguments give equal answers in every
+    process.
 
     ``tag``: the main character's tag or name. ``facts`` is None without images.
     """
@@ -112,6 +114,8 @@ def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed:
         if not chinese:
             return f"{name} is not to be seen: no picture came with the question."
         return f"{name}无从看到：问题没有附带图片。" if tag else f"没有收到图片，看不到{name}。"
+    if tag and not chinese and (sentence := SENTENCES.get(detect_language(question) or "")) is not None:
+        return sentence.format(tag=tag, size=format_sizes(facts)[0])
     sentences = (CHINESE_SENTENCES if chinese else ENGLISH_SENTENCES)[find_topic(question)]
     phrases = chinese_phrases(facts) if chinese else english_phrases(facts)
     return sentences[draw_number(facts.digest, question, seed) % len(sentences)].format(tag=name, **phrases)
@@ -121,7 +125,8 @@ def names_facts(text: str, facts: ImageFacts | None) -> bool:
     """Whether a text names the pictures and their colours, in one of the languages."""
     if facts is None:
         return False
-    return any(
+    size = format_sizes(facts)[0]
+    return any(sentence.format(tag="", size=size) in text for sentence in SENTENCES.values()) or any(
         phrases["pictures"] in text and phrases["colours"] in text
         for phrases in (english_phrases(facts), chinese_phrases(facts))
     )

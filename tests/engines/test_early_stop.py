@@ -75,11 +75,8 @@ def admit(start: UnusableStart, outcome: Failure | Record, *, usable: bool = Fal
 def test_unusable_first_rows_are_held_and_explained() -> None:
     start = UnusableStart(3)
     failures = [fail_input(1), fail_input(2), fail_input(3, "no_image")]
-    assert [(admit(start, failure), start.is_at_limit) for failure in failures] == [
-        ([], False),
-        ([], False),
-        ([], True),
-    ]
+    admitted = [(admit(start, failure), start.is_at_limit) for failure in failures]
+    assert admitted == [([], False), ([], False), ([], True)]
     assert str(start.explain()) == (
         "None of the first 3 rows could be asked about (bad_line 2, no_image 1), so the run was stopped. "
         "Line 1: not JSON. Check that the input has one JSON object per line. "

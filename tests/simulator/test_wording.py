@@ -60,9 +60,9 @@ def test_an_answer_without_a_tag_is_about_the_main_character() -> None:
 
 
 @pytest.mark.parametrize(
-    "question", ["<mam>は何を着ていますか？", "Что носит <mam>?", "Was trägt <mam>?", "What does 出口 mean near <mam>?"]
+    "question", ["What does 出口 mean near <mam>?", "<mam>?", "Kio estas <mam>?", "What is <小猫>?"]
 )
-def test_questions_that_are_not_chinese_are_answered_in_english(question: str) -> None:
+def test_questions_in_english_or_an_unclear_language_are_answered_in_english(question: str) -> None:
     assert re.match(r"<mam> (?:appears|is) [ -~]+\.$", write_answer("<mam>", question, FACTS))
 
 
