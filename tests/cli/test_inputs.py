@@ -120,6 +120,20 @@ def test_python_takes_each_kind_too(folder: Path, simulator: Simulator, monkeypa
         assert (summary.tally.succeeded, summary.tally.failed_total) == (count, 0)
 
 
+def test_rows_are_piped_in_and_answers_out(folder: Path, simulator: Simulator) -> None:
+    flags = ["run", "-", "-o", "-", "--failed", "failed.jsonl", "--base-url", simulator.base_url, "--model", MODEL]
+    command = [*PERSQA, *flags]
+    whole = (folder / "rows.jsonl").read_bytes() + b'{"image": "missing.png"}\n'
+    result = subprocess.run(command, input=whole, cwd=folder, capture_output=True, check=False)
+    assert result.returncode == 1, result.stderr
+    rows = [orjson.loads(line) for line in result.stdout.splitlines()]
+    assert [row["n"] for row in rows] == [0, 1, 2]
+    assert [row["image"] for row in rows] == [[f"photos/{name}.png"] for name in NAMES], "rows stay as they were piped"
+    assert orjson.loads((folder / "failed.jsonl").read_bytes())["error"]["code"] == "image_missing"
+    assert sorted(path.name for path in folder.iterdir() if path.name.startswith(("qa", "-"))) == []
+    assert b"can't be resumed" in result.stderr
+
+
 def test_rows_are_piped_in(folder: Path, simulator: Simulator) -> None:
     command = [*PERSQA, "run", "-", "-o", "qa.jsonl", "--base-url", simulator.base_url, "--model", MODEL]
     result = subprocess.run(

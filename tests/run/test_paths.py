@@ -38,7 +38,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def go(rows: str | Path, output: str | Path, server: Simulator, **flags: Any) -> Summary:
+def go(rows: str | Path | list[str], output: str | Path, server: Simulator, **flags: Any) -> Summary:
     return generate(rows, output, base_url=server.base_url, model=MODEL, probes=False, **flags)
 
 
@@ -107,6 +107,36 @@ def test_the_paths_of_a_folder_s_pictures_resolve_from_the_output(work: Path, si
     assert images("out/absolute.jsonl") == [f"{work}/in/red.png", f"{work}/in/photos/blue.png"]
     go("in", "out/given.jsonl", simulator, paths="as-given")
     assert images("out/given.jsonl") == ["in/red.png", "in/photos/blue.png"]
+
+
+@pytest.mark.parametrize("kind", ["rows.json", "rows.csv", "list.txt", "photos/*.png", "photos/blue.png"])
+def test_the_paths_of_rows_that_are_made_resolve_from_the_output(kind: str, work: Path, simulator: Simulator) -> None:
+    Path("in/rows.json").write_text('[{"image": "red.png"}, {"image": ["photos/blue.png"]}]')
+    Path("in/rows.csv").write_text("image\nred.png\nphotos/blue.png\n")
+    Path("in/list.txt").write_text("red.png\nphotos/blue.png\n")
+    go(f"in/{kind}", "out/qa.jsonl", simulator)
+    fields = [orjson.loads(line)["image"] for line in Path("out/qa.jsonl").read_bytes().splitlines()]
+    written = [name for field in fields for name in ([field] if isinstance(field, str) else field)]
+    assert written[-1] == "../in/photos/blue.png"
+    assert set(written) <= {"../in/red.png", "../in/photos/blue.png"}
+    assert go(f"in/{kind}", "out/qa.jsonl", simulator).state == "already"
+
+
+def test_rows_of_several_files_are_the_user_s_own(work: Path, simulator: Simulator) -> None:
+    Path("in/more.jsonl").write_text('{"image": ["photos/blue.png"]}\n')
+    go(["in/rows.jsonl", "in/more.jsonl"], "out/qa.jsonl", simulator)
+    assert images("out/qa.jsonl") == ["red.png", "green.png", "photos/blue.png", "photos/blue.png"]
+
+
+def test_failure_files_of_one_run_s_folders_are_read_together(
+    work: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        go("in/rows.jsonl", f"out/{name}.jsonl", simulator)
+    shutil.copy("green.png", "in/missing.png")
+    monkeypatch.chdir(work / "out")
+    summary = go(["one.failed.jsonl", "two.failed.jsonl"], "qa.jsonl", simulator)
+    assert (summary.tally.succeeded, summary.tally.failed_total) == (2, 0)
 
 
 def test_the_choice_belongs_to_the_run(work: Path, simulator: Simulator) -> None:
