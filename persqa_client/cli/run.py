@@ -92,7 +92,7 @@ def run(
     input: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             parser=parse_input,
             help="JSONL, a JSON array, CSV, a list of paths, a folder of images, an image, a quoted pattern, or - for "
             "standard input.",
