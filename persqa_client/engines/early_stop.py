@@ -105,7 +105,9 @@ class UnusableStart:
             self._last_row = outcome.task_id.row
             self._rows += 1
             self._codes[outcome.code] += 1
-            self._example = self._example or outcome
+            # Rows settle in any order.
+            if self._example is None or outcome.task_id < self._example.task_id:
+                self._example = outcome
         if has_room:
             return []
         self._written += len(self._held)

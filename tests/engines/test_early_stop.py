@@ -74,7 +74,7 @@ def admit(start: UnusableStart, outcome: Failure | Record, *, usable: bool = Fal
 
 def test_unusable_first_rows_are_held_and_explained() -> None:
     start = UnusableStart(3)
-    failures = [fail_input(1), fail_input(2), fail_input(3, "no_image")]
+    failures = [fail_input(2), fail_input(1), fail_input(3, "no_image")]
     admitted = [(admit(start, failure), start.is_at_limit) for failure in failures]
     assert admitted == [([], False), ([], False), ([], True)]
     assert str(start.explain()) == (

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from persqa_client.client.dialect import constraint_fields
@@ -226,6 +226,7 @@ def json_pattern(form: str) -> str:
     return str(schema["schema"]["properties"]["answer"]["pattern"])
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(sorted(FORMS)), st.data())
 def test_answers_in_json_need_no_escapes(form: str, data: st.DataObject) -> None:
     answer = data.draw(st.from_regex(json_pattern(form), fullmatch=True))
