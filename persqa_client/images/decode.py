@@ -40,6 +40,9 @@ from persqa_client.types import EncodedImage
 
 MAX_DECODED_PIXELS = 200_000_000
 JPEG_QUALITY = 90
+# Encoding changes the colours of small images most, and hardly any bytes are saved there.
+SMALL_PIXELS = 640 * 480
+SMALL_QUALITY = 95
 JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 # Smaller drawings become PNG: JPEG would blur them without saving bytes.
 SMALL_SIDE = 64
@@ -127,7 +130,13 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
     # Converted at the smaller size, which is faster.
     image = convert_to_srgb(resize(image, target), profile)
     image = apply_orientation(image, orientation)
-    return encode_graphic(image) if is_graphic and not is_small else encode_image(image, lossless=is_small)
+    if is_graphic and not is_small:
+        return encode_graphic(image)
+    return encode_image(image, lossless=is_small, quality=choose_quality(image), subsampling=FULL_COLOUR)
+
+
+def choose_quality(image: Image.Image) -> int:
+    return SMALL_QUALITY if image.width * image.height <= SMALL_PIXELS else JPEG_QUALITY
 
 
 def has_few_colours(mode: str, image: Image.Image) -> bool:
@@ -137,7 +146,7 @@ def has_few_colours(mode: str, image: Image.Image) -> bool:
 
 def encode_graphic(image: Image.Image) -> EncodedImage:
     """Keeps edges and thin lines sharp: as PNG unless that is large, else as JPEG with all its colours."""
-    jpeg = encode_image(image, subsampling=FULL_COLOUR)
+    jpeg = encode_image(image, quality=choose_quality(image), subsampling=FULL_COLOUR)
     png = encode_image(image, lossless=True)
     return png if len(png.data) <= MAX_PNG_RATIO * len(jpeg.data) else jpeg
 
