@@ -39,7 +39,7 @@ def flatten_to_8_bit(opened: ImageFile, data: bytes) -> Image.Image:
         canvas = Image.new("RGB", image.size, "white")
         canvas.paste(image, mask=image.getchannel("A"))
         image = canvas
-    if isinstance(opened, GifImageFile) and opened.dispose_extent != (0, 0, *opened.size):
+    if isinstance(opened, GifImageFile) and opened.dispose_extent not in (None, (0, 0, *opened.size)):
         return frame_on_white(image.convert("RGB"), opened.dispose_extent)
     if image.mode in ("L", "RGB"):
         return image

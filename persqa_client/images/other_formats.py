@@ -33,5 +33,5 @@ def describe_other_image(data: bytes) -> str | None:
         except (*DECODER_ERRORS, *BOMB_ERRORS, DeprecationWarning):
             continue
         if min(opened.size) > 0:
-            return f"an image of the format {opened.format_description or format}"
+            return f"an image of the format {format} ({opened.format_description})"
     return None
