@@ -1,12 +1,15 @@
 """Converts decoded images to 8-bit grey or RGB without transparency.
 
 Works around Pillow: it clips 16-bit grey at 255, compares the transparent colour of PNGs with 1, 2, 4 or 16 bits with
-8-bit pixels, and does not invert 16-bit TIFFs in which 0 is white.
+8-bit pixels, does not invert 16-bit TIFFs in which 0 is white, takes an unused fourth byte of BMPs for transparency,
+and fills the canvas of a GIF around its first frame with a colour that viewers do not show.
 """
 
 from __future__ import annotations
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
@@ -20,8 +23,12 @@ TransparentColour = int | tuple[int, ...] | bytes
 
 def flatten_to_8_bit(opened: ImageFile, data: bytes) -> Image.Image:
     image: Image.Image = opened
+    if isinstance(opened, BmpImageFile) and opened.mode == "RGBA" and is_unused_alpha(opened):
+        return opened.convert("RGB")
     if isinstance(opened, PngImageFile) and "transparency" in opened.info:
         colour = opened.info["transparency"]
+        if opened.mode == "I;16":
+            return whiten_grey(opened, int(colour))
         opened.info["transparency"] = scale_transparent_colour(opened.mode, data[PNG_DEPTH_OFFSET], colour)
     if opened.mode[0] in "IF":
         image = convert_to_8_bit(opened, largest_value(opened))
@@ -31,10 +38,36 @@ def flatten_to_8_bit(opened: ImageFile, data: bytes) -> Image.Image:
         image = image.convert("RGBA")
         canvas = Image.new("RGB", image.size, "white")
         canvas.paste(image, mask=image.getchannel("A"))
-        return canvas
+        image = canvas
+    if isinstance(opened, GifImageFile) and opened.dispose_extent not in (None, (0, 0, *opened.size)):
+        return frame_on_white(image.convert("RGB"), opened.dispose_extent)
     if image.mode in ("L", "RGB"):
         return image
     return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def is_unused_alpha(image: Image.Image) -> bool:
+    """Many programs write a fourth byte of 0, although the header calls it alpha; nothing would be seen."""
+    return image.getchannel("A").getextrema() == (0, 0)
+
+
+def whiten_grey(image: Image.Image, grey: int) -> Image.Image:
+    """L for 16-bit grey in which one value is transparent; both of its bytes must be equal."""
+    low, high = Image.frombytes("LA", image.size, image.tobytes("raw", "I;16")).split()
+    masks = (
+        part.point([255 * (value == byte) for value in range(256)])
+        for part, byte in ((low, grey & 0xFF), (high, grey >> 8))
+    )
+    flat = convert_to_8_bit(image)
+    flat.paste(255, mask=ImageChops.darker(*masks))
+    return flat
+
+
+def frame_on_white(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
+    """Only the frame, on a canvas of the same size."""
+    canvas = Image.new("RGB", image.size, "white")
+    canvas.paste(image.crop(box), box[:2])
+    return canvas
 
 
 def scale_transparent_colour(mode: str, depth: int, colour: TransparentColour) -> TransparentColour:

@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import lru_cache, partial
 
 from pi_heif import HeifImageFile
 from PIL import Image, ImagePalette
@@ -17,11 +18,18 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, COLORMAP, PLANAR_CONFIGURATION, TiffImageFile
+from PIL.TiffImagePlugin import (
+    BITSPERSAMPLE,
+    COLORMAP,
+    COMPRESSION_INFO,
+    PLANAR_CONFIGURATION,
+    TiffImageFile,
+)
 from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
 from persqa_client.images.colour import flatten_to_8_bit
+from persqa_client.images.containers import COMPRESSION, UNCOMPRESSED, TiffDirectory
 from persqa_client.images.heif import unlink_metadata
 from persqa_client.images.orientation import apply_orientation, read_orientation
 from persqa_client.images.profiles import convert_lab_to_srgb, convert_to_srgb, profile_mode
@@ -32,9 +40,14 @@ from persqa_client.types import EncodedImage
 
 MAX_DECODED_PIXELS = 200_000_000
 JPEG_QUALITY = 90
+# Encoding changes the colours of small images most, and hardly any bytes are saved there.
+SMALL_PIXELS = 640 * 480
+SMALL_QUALITY = 95
 JPEG_MAX_SIDE = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 # Smaller drawings become PNG: JPEG would blur them without saving bytes.
 SMALL_SIDE = 64
+# Compressions of TIFF that libtiff may be built without: LZMA, Zstandard, WebP.
+OPTIONAL_COMPRESSIONS = frozenset({34925, 50000, 50001})
 SEPARATE_PLANES = 2  # value of PLANAR_CONFIGURATION
 # Chroma subsampling of Pillow's JPEGs: 4:4:4, and its default.
 FULL_COLOUR, DEFAULT_COLOUR = 0, -1
@@ -84,7 +97,8 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
     Raises RowError ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or ``image_bomb``, without the
     image's name.
     """
-    with decoder_errors(format):
+    find_unsupported = partial(describe_missing_codec, format, data)
+    with decoder_errors(format, find_unsupported):
         if format == "HEIC":
             data = unlink_metadata(data)
         opened = OPENERS[format](io.BytesIO(data))
@@ -95,7 +109,7 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
         # Decoders rotate TIFF (Pillow) and HEIC (libheif); GIF and BMP have no orientation.
         orientation = read_orientation(opened.info.get("exif", b""), opened.info.get("xmp", b""))
     target = fit_size(opened.size, max_pixels)
-    with decoder_errors(format):
+    with decoder_errors(format, find_unsupported):
         if format == "JPEG":
             # Decodes at 1/2, 1/4 or 1/8 size if that is at least the target size.
             opened.draft(None, target)
@@ -116,7 +130,13 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
     # Converted at the smaller size, which is faster.
     image = convert_to_srgb(resize(image, target), profile)
     image = apply_orientation(image, orientation)
-    return encode_graphic(image) if is_graphic and not is_small else encode_image(image, lossless=is_small)
+    if is_graphic and not is_small:
+        return encode_graphic(image)
+    return encode_image(image, lossless=is_small, quality=choose_quality(image), subsampling=FULL_COLOUR)
+
+
+def choose_quality(image: Image.Image) -> int:
+    return SMALL_QUALITY if image.width * image.height <= SMALL_PIXELS else JPEG_QUALITY
 
 
 def has_few_colours(mode: str, image: Image.Image) -> bool:
@@ -126,7 +146,7 @@ def has_few_colours(mode: str, image: Image.Image) -> bool:
 
 def encode_graphic(image: Image.Image) -> EncodedImage:
     """Keeps edges and thin lines sharp: as PNG unless that is large, else as JPEG with all its colours."""
-    jpeg = encode_image(image, subsampling=FULL_COLOUR)
+    jpeg = encode_image(image, quality=choose_quality(image), subsampling=FULL_COLOUR)
     png = encode_image(image, lossless=True)
     return png if len(png.data) <= MAX_PNG_RATIO * len(jpeg.data) else jpeg
 
@@ -141,9 +161,33 @@ def prepare_tiff(opened: TiffImageFile) -> None:
         opened.palette = ImagePalette.raw("RGB;L", bytes(colours))
 
 
+def describe_missing_codec(format: str, data: bytes) -> str | None:
+    """The compression of a TIFF, if the decoder lacks it. Pillow reports that like damage."""
+    if format != "TIFF":
+        return None
+    number = TiffDirectory(data).value(COMPRESSION, UNCOMPRESSED)
+    return None if can_decode_compression(number) else f"compression {COMPRESSION_INFO.get(number, number)}"
+
+
+@lru_cache(maxsize=64)
+def can_decode_compression(number: int) -> bool:
+    """Optional codecs of libtiff are missing for both directions."""
+    name = COMPRESSION_INFO.get(number)
+    if number not in OPTIONAL_COMPRESSIONS:
+        return name is not None
+    try:
+        Image.new("L", (16, 16)).save(io.BytesIO(), "TIFF", compression=name)
+    except DECODER_ERRORS:
+        return False
+    return True
+
+
 @contextmanager
-def decoder_errors(format: str) -> Iterator[None]:
-    """Use it only around decoder calls, so that bugs are not reported as damage."""
+def decoder_errors(format: str, find_unsupported: Callable[[], str | None] = lambda: None) -> Iterator[None]:
+    """Use it only around decoder calls, so that bugs are not reported as damage.
+
+    ``find_unsupported``: after an error, the reason why the decoder can't read the whole file, if that is known.
+    """
     try:
         yield
     except BOMB_ERRORS as error:
@@ -151,8 +195,9 @@ def decoder_errors(format: str) -> Iterator[None]:
             "image_bomb", f"decodes to more pixels than its header says; {describe_pixel_limit()}."
         ) from error
     except DECODER_ERRORS as error:
-        if UNSUPPORTED_KIND.search(str(error)):
-            raise unsupported_error(format, str(error)) from error
+        reason = str(error) if UNSUPPORTED_KIND.search(str(error)) else find_unsupported()
+        if reason:
+            raise unsupported_error(format, reason) from error
         raise truncated_error(format) from error
 
 

@@ -43,6 +43,18 @@ UNSUPPORTED_IMAGES = (
     (b"\xff\x0a", "a JPEG XL image"),
     (b"\0\0\1\0", "an icon"),
     (b"\x76\x2f\x31\x01", "an OpenEXR image"),
+    (b"#?RADIANCE", "a Radiance HDR image"),
+    (b"#?RGBE", "a Radiance HDR image"),
+    (b"P7\n", "a PAM image"),
+    (b"PF\n", "a PFM image"),
+    (b"II\xbc\x01", "a JPEG XR image"),
+    (b"\x8aMNG", "an MNG animation"),
+    (b"\x8bJNG", "a JNG image"),
+    (b"farbfeld", "a farbfeld image"),
+    (b"gimp xcf", "a GIMP image"),
+    (b"AT&TFORM", "a DjVu document"),
+    (b"BPG\xfb", "a BPG image"),
+    (b"FLIF", "a FLIF image"),
     (b"FUJIFILMCCD-RAW", RAW_PHOTO),
     (b"IIU\0", RAW_PHOTO),
     (b"IIRO", RAW_PHOTO),
@@ -78,7 +90,11 @@ def detect_format(data: bytes) -> str | None:
 
 
 def is_unsupported_image(data: bytes) -> bool:
-    return any(data.startswith(signature) for signature, _ in UNSUPPORTED_IMAGES)
+    return is_dicom(data) or any(data.startswith(signature) for signature, _ in UNSUPPORTED_IMAGES)
+
+
+def is_dicom(data: bytes) -> bool:
+    return data[128:132] == b"DICM"
 
 
 def describe_content(data: bytes) -> str:
@@ -86,6 +102,8 @@ def describe_content(data: bytes) -> str:
     for signature, description in UNSUPPORTED_IMAGES:
         if data.startswith(signature):
             return description
+    if is_dicom(data):
+        return "a DICOM image"
     head = data[:1024].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for signature, description in OTHER_FILES:
         if head.startswith(signature):

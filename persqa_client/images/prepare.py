@@ -36,6 +36,7 @@ from persqa_client.images.formats import (
 )
 from persqa_client.images.heif import check_heif
 from persqa_client.images.jpeg import strip_jpeg
+from persqa_client.images.other_formats import describe_other_image
 from persqa_client.images.png import strip_png
 from persqa_client.images.profiles import changes_colours
 from persqa_client.images.references import name_reference_in_errors, read_reference
@@ -118,8 +119,7 @@ def parse_image(reference: str, data: bytes) -> SourceImage:
         if is_raw and format in (None, "TIFF"):
             raise raw_photo_error()
         if format is None:
-            code = "image_unsupported" if is_unsupported_image(data) else "image_not_a_picture"
-            raise RowError(code, f"is {describe_content(data)}; {SUPPORTED}.")
+            raise other_format_error(data)
         is_whole = True
         try:
             stripped = strip_metadata(data, format)
@@ -135,6 +135,14 @@ def parse_image(reference: str, data: bytes) -> SourceImage:
     is_plain = is_whole and stripped.plain and stripped.orientation == 1 and not profile
     plain_size = (stripped.width, stripped.height) if is_plain else None
     return SourceImage(reference, format, stripped.data, stripped.orientation, profile, plain_size)
+
+
+def other_format_error(data: bytes) -> RowError:
+    if is_unsupported_image(data):
+        return RowError("image_unsupported", f"is {describe_content(data)}; {SUPPORTED}.")
+    if description := describe_other_image(data):
+        return RowError("image_unsupported", f"is {description}; {SUPPORTED}.")
+    return RowError("image_not_a_picture", f"is {describe_content(data)}; {SUPPORTED}.")
 
 
 def raw_photo_error() -> RowError:

@@ -88,3 +88,35 @@ def test_12_bits_are_scaled_by_their_range(tmp_path: Path) -> None:
     left, right = halves(tiff, tmp_path)
     assert is_near(left, (64,) * 3, 2)
     assert is_near(right, (192,) * 3, 2)
+
+
+def test_one_grey_of_16_bits_is_transparent_and_not_its_neighbours(tmp_path: Path) -> None:
+    """All of them are 64 in 8 bits."""
+    row = make_row(LOW, LOW + 3)
+    assert halves(make_png(16, GREY, row, (LOW,)), tmp_path) == (WHITE, (64, 64, 64))
+    assert halves(make_png(16, GREY, row, (LOW + 3,)), tmp_path) == ((64, 64, 64), WHITE)
+
+
+def make_bmp_with_alpha(*alphas: int) -> bytes:
+    """64 x 64 in blue, with the alpha of each half of a row, by a header of version 5."""
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 124, 64, 64, 1, 32, 3, 0, 0, 0, 0, 0) + masks + b"BGRs" + bytes(64)
+    rows = b"".join(bytes((254, 0, 0, alpha)) * 32 for alpha in alphas) * 64
+    return b"BM" + struct.pack("<IHHI", 14 + len(header) + len(rows), 0, 0, 14 + len(header)) + header + rows
+
+
+def test_an_alpha_channel_of_zeros_in_a_bmp_is_unused(tmp_path: Path) -> None:
+    assert halves(make_bmp_with_alpha(0, 0), tmp_path) == ((0, 0, 254), (0, 0, 254))
+    assert halves(make_bmp_with_alpha(0, 255), tmp_path) == (WHITE, (0, 0, 254))
+
+
+def test_the_canvas_around_the_first_frame_of_a_gif_is_white(tmp_path: Path) -> None:
+    """Whatever its background colour is: viewers show none."""
+    frame = encode(Image.new("P", (32, 64), 1), "GIF")
+    whole = bytearray(frame)
+    whole[6:8] = (64).to_bytes(2, "little")  # width of the canvas; the frame keeps its own
+    whole[11] = 1  # index of the background colour
+    whole[13:19] = bytes((254, 0, 0)) + bytes((0, 0, 254))
+    left, right = halves(bytes(whole), tmp_path)
+    assert is_near(left, (254, 0, 0), 2)
+    assert right == WHITE

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.errors import RowError
+from persqa_client.images.decode import can_decode_compression
 from persqa_client.images.prepare import load_image
 from tests.images.image_files import check_and_decode, encode, is_near
 
@@ -69,6 +70,29 @@ def test_a_whole_file_of_another_kind_is_unsupported(
         send(make_tiff(bits, planes, sample_format, samples), tmp_path)
     assert caught.value.code == "image_unsupported"
     assert "save it as PNG" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("compression", "name"), [(50001, "webp"), (34887, "34887"), (50002, "50002")], ids=["WebP", "LERC", "JPEG XL"]
+)
+def test_a_compression_that_the_decoder_lacks_is_named(compression: int, name: str, tmp_path: Path) -> None:
+    whole = make_tiff(8, 1, 1, bytes(3 * WIDTH * HEIGHT))
+    data = whole.replace(struct.pack("<HHII", 259, 3, 1, 1), struct.pack("<HHII", 259, 3, 1, compression))
+    assert data != whole
+    (tmp_path / "image.tif").write_bytes(data)
+    if can_decode_compression(compression):
+        pytest.skip("this Pillow decodes it")
+    with pytest.raises(RowError, match=f"compression {name}") as caught:
+        load_image("image.tif", [tmp_path], max_pixels=10**6)
+    assert caught.value.code == "image_unsupported"
+
+
+def test_damage_is_not_taken_for_a_missing_codec(tmp_path: Path) -> None:
+    data = encode(Image.effect_noise((64, 48), 90).convert("RGB"), "TIFF", compression="tiff_lzw")
+    (tmp_path / "image.tif").write_bytes(data.replace(data[20:400], bytes(380)))
+    with pytest.raises(RowError) as caught:
+        load_image("image.tif", [tmp_path], max_pixels=10**6)
+    assert caught.value.code == "image_truncated"
 
 
 def test_a_colour_map_of_8_bits_keeps_its_colours(tmp_path: Path) -> None:

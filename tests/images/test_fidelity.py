@@ -1,0 +1,51 @@
+"""An image that is decoded and encoded again keeps its colours."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops
+
+from persqa_client.images.prepare import load_image
+from tests.images.image_files import SAMPLES, encode, make_exif
+
+PHOTO = Image.open(SAMPLES[0]).convert("RGB")
+MEAN_LEVELS, LEVELS_OF_99_PERCENT = 3, 12
+
+
+def measure_difference(first: Image.Image, second: Image.Image) -> tuple[float, int]:
+    """Mean and 99th percentile of the differences of all channels."""
+    levels = sorted(ImageChops.difference(first, second).tobytes())
+    return sum(levels) / len(levels), levels[len(levels) * 99 // 100]
+
+
+def make_colourful(width: int, height: int) -> Image.Image:
+    """Coloured stripes and edges on a photo, which chroma subsampling would blur."""
+    image = PHOTO.resize((width, height))
+    for x in range(0, width, 24):
+        image.paste(((x * 37) % 256, (x * 91) % 256, (x * 13) % 256), (x, 0, x + 9, height))
+    return image
+
+
+@pytest.mark.parametrize("size", [(128, 128), (640, 400), (1000, 700)])
+@pytest.mark.parametrize("format", ["BMP", "TIFF"])
+def test_a_colourful_image_keeps_its_colours(size: tuple[int, int], format: str, tmp_path: Path) -> None:
+    image = make_colourful(*size)
+    (tmp_path / "image").write_bytes(encode(image, format))
+    sent = Image.open(io.BytesIO(load_image("image", [tmp_path], max_pixels=10**6).data))
+    mean, most = measure_difference(sent.convert("RGB"), image)
+    assert mean <= MEAN_LEVELS
+    assert most <= LEVELS_OF_99_PERCENT
+
+
+def test_a_rotated_photo_keeps_its_colours(tmp_path: Path) -> None:
+    image = make_colourful(300, 200)
+    data = encode(image, "JPEG", quality=95, subsampling=0, exif=make_exif(6))
+    (tmp_path / "image").write_bytes(data)
+    sent = Image.open(io.BytesIO(load_image("image", [tmp_path], max_pixels=10**6).data))
+    expected = Image.open(io.BytesIO(data)).convert("RGB").transpose(Image.Transpose.ROTATE_270)
+    mean, most = measure_difference(sent.convert("RGB"), expected)
+    assert mean <= MEAN_LEVELS
+    assert most <= LEVELS_OF_99_PERCENT
