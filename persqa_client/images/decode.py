@@ -30,7 +30,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from persqa_client.errors import RowError
 from persqa_client.images.colour import flatten_to_8_bit
 from persqa_client.images.containers import COMPRESSION, UNCOMPRESSED, TiffDirectory
-from persqa_client.images.heif import unlink_metadata
+from persqa_client.images.heif import find_crop, unlink_metadata
 from persqa_client.images.orientation import apply_orientation, read_orientation
 from persqa_client.images.profiles import convert_lab_to_srgb, convert_to_srgb, profile_mode
 from persqa_client.images.references import name_reference_in_errors
@@ -108,6 +108,7 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
     if format == "AVIF":
         # Decoders rotate TIFF (Pillow) and HEIC (libheif); GIF and BMP have no orientation.
         orientation = read_orientation(opened.info.get("exif", b""), opened.info.get("xmp", b""))
+    crop = find_crop(data, opened.size) if format == "AVIF" else None
     target = fit_size(opened.size, max_pixels)
     with decoder_errors(format, find_unsupported):
         if format == "JPEG":
@@ -117,6 +118,9 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
     if format == "HEIC":
         # libheif may decode to another size than the header's.
         target = fit_size(opened.size, max_pixels)
+    if crop is not None:
+        check_dimensions(crop[2] - crop[0], crop[3] - crop[1], format)
+        target = fit_size((crop[2] - crop[0], crop[3] - crop[1]), max_pixels)
     profile = profile or opened.info.get("icc_profile") or b""
     has_inks = opened.mode == "CMYK" == profile_mode(profile)
     if opened.mode == "LAB":
@@ -124,6 +128,7 @@ def reencode_image(data: bytes, format: str, orientation: int, max_pixels: int, 
         profile = b""
     else:
         image = opened if has_inks else flatten_to_8_bit(opened, data)
+    image = image if crop is None else image.crop(crop)
     is_small = max(min(image.size, target)) < SMALL_SIDE and format in DRAWING_FORMATS
     is_lossless = format in LOSSLESS_FORMATS or (format == "WEBP" and is_lossless_webp(data))
     is_graphic = is_lossless and has_few_colours(opened.mode, image)

@@ -1,17 +1,21 @@
-"""Checks that HEIC and AVIF files are complete, and hides their metadata from the decoder.
+"""Checks that HEIC and AVIF files are complete, finds the crop of AVIF, and hides metadata from the decoder of HEIC.
 
 Boxes by ISO/IEC 14496-12; items and their locations ("iloc") by ISO/IEC 23008-12.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 from persqa_client.images.containers import TruncatedImage, read_uint
 
 # Boxes of the image. A truncated box of another name after them is appended data.
 IMAGE_BOXES = frozenset({b"ftyp", b"meta", b"moov", b"moof", b"mdat", b"idat"})
+# Width, height and two offsets, each a fraction. Only the numerators of the offsets may be negative.
+CLAP = struct.Struct(">IIIIiIiI")
 FULL_BOX_HEADER = 4  # bytes of version and flags in a full box such as ``meta``
 
 
@@ -85,6 +89,62 @@ class UintReader:
             raise TruncatedImage("the list of items is cut off")
         self._position += size
         return read_uint(self._data, self._position - size, size)
+
+
+def find_crop(data: bytes, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Left, upper, right and lower edge of the clean aperture ("clap") of an AVIF; None for the whole image.
+
+    libavif leaves the crop to its callers, and Pillow ignores it. ``size``: that of the image before its rotation.
+    """
+    try:
+        values = read_clean_aperture(data)
+    except TruncatedImage:
+        return None
+    if values is None or 0 in values[1::2]:
+        return None
+    width, height, across, down = (Fraction(values[i], values[i + 1]) for i in range(0, 8, 2))
+    # The offsets are those of the centre of the crop from the centre of the image (ISO/IEC 14496-12, 12.1.4.1).
+    left, upper = across + (size[0] - width) / 2, down + (size[1] - height) / 2
+    edges = (left, upper, left + width, upper + height)
+    is_inside = 0 <= left < left + width <= size[0] and 0 <= upper < upper + height <= size[1]
+    if not is_inside or any(edge.denominator != 1 for edge in edges):
+        return None
+    return int(left), int(upper), int(edges[2]), int(edges[3])
+
+
+def read_clean_aperture(data: bytes) -> tuple[int, ...] | None:
+    """The eight numbers of the primary item's crop. Raises TruncatedImage."""
+    meta = find_meta_box(data)
+    boxes = {box.name: box for box in iterate_boxes(data, meta.body + FULL_BOX_HEADER, meta.end)}
+    if b"pitm" not in boxes or b"iprp" not in boxes:
+        return None
+    primary = UintReader(data[boxes[b"pitm"].body : boxes[b"pitm"].end])
+    primary_id = primary.read(2 if primary.read(4) >> 24 == 0 else 4)
+    properties: list[Box] = []
+    used: set[int] = set()
+    for box in iterate_boxes(data, boxes[b"iprp"].body, boxes[b"iprp"].end):
+        if box.name == b"ipco":
+            properties = list(iterate_boxes(data, box.body, box.end))
+        elif box.name == b"ipma":
+            used.update(list_properties(data[box.body : box.end], primary_id))
+    for number, box in enumerate(properties, 1):
+        if box.name == b"clap" and number in used and box.end - box.body >= CLAP.size:
+            return CLAP.unpack_from(data, box.body)
+    return None
+
+
+def list_properties(ipma: bytes, item: int) -> Iterator[int]:
+    """Numbers of the properties of an item, from 1."""
+    reader = UintReader(ipma)
+    header = reader.read(4)
+    id_size, number_size = 2 if header >> 24 == 0 else 4, 2 if header & 1 else 1
+    for _ in range(reader.read(4)):
+        is_item = reader.read(id_size) == item
+        for _ in range(reader.read(1)):
+            # The first bit says whether the property is essential.
+            number = reader.read(number_size) & (0x7FFF if number_size == 2 else 0x7F)
+            if is_item:
+                yield number
 
 
 def unlink_metadata(data: bytes) -> bytes:
