@@ -110,10 +110,10 @@ def test_a_plain_retry_keeps_the_checkpoint_of_earlier_versions(tmp_path: Path) 
 
 def test_earlier_answers_of_a_row_are_told(tmp_path: Path) -> None:
     """In a retry, and after a kill between two questions of a row."""
-    told: list[tuple[int, Sequence[str], int]] = []
+    noted: list[tuple[int, Sequence[str], int]] = []
 
     def expect(row: int, images: Sequence[str], pictures: Sequence[SentPicture]) -> None:
-        told.append((row, images, pictures[0].width))
+        noted.append((row, images, pictures[0].width))
 
     checks = PictureChecks(expect=expect)
     with open_ledger(tmp_path) as ledger:
@@ -121,12 +121,12 @@ def test_earlier_answers_of_a_row_are_told(tmp_path: Path) -> None:
         ledger.settle(make_record(TaskId(1)))
     with open_ledger(tmp_path, pictures=checks) as ledger:
         assert ledger.register_row(LINES[0].data, LINES[0].task_ids, LINES[0].position, ["a.png"]) == (TaskId(1, 1),)
-        assert told == [(1, ["a.png"], 1)]
+        assert noted == [(1, ["a.png"], 1)]
     run_to_end(tmp_path)
-    told.clear()
+    noted.clear()
     with open_ledger(tmp_path, pictures=checks) as ledger:
         ledger.retry()
         for line in LINES:
             if line.data:
                 ledger.register_row(line.data, line.task_ids, line.position, ["b.png"])
-    assert told == [(3, ["b.png"], 3), (9, ["b.png"], 9)]
+    assert noted == [(3, ["b.png"], 3), (9, ["b.png"], 9)]
