@@ -45,13 +45,17 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
         return Problem("echo", "repetition of the question")
     if any(sentence in text for sentence in prompt_sentences(task)):
         return Problem("echo", "repetition of the prompt", "prompt")
-    if GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
+    if may_go_on(text) and GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
         return Problem("echo", "another question or answer after the answer", "goes_on")
     if has_another_turn(text, task.tag):
         return Problem("echo", "another question or answer after the answer", "goes_on")
     if asks_back(text, task):
         return Problem("echo", "a question instead of an answer, or after it", "goes_on")
     return None
+
+
+def may_go_on(text: str) -> bool:
+    return "\n" in text or ":" in text or "：" in text
 
 
 def has_another_turn(text: str, tag: str) -> bool:
