@@ -54,7 +54,6 @@ SPEAKER = r"(?:it|(?:the|a) \w+(?: \w+)?) (?:says|reads)|(?:says|reads) (?:the|a
 ATTRIBUTED = rf"(?:(?<=[.!?]\s)|^)[^.!?\n]{{0,400}}, (?:{SPEAKER})(?=[.!?]|$)"
 INSCRIPTIONS = re.compile("|".join((AFTER_COLON, ENGLISH_INSCRIPTION, CHINESE_INSCRIPTION, ATTRIBUTED)), re.IGNORECASE)
 # An inscription has a colon, or one of these. English words end before a blank.
-COLONS = re.compile("[:：]")
 INSCRIPTION_WORDS = search_words(
     rf"(?<!\w)(?:{ENGLISH_WORDS}|reading|printed|{ENGLISH_NOUNS})(?!\S)|(?<!\S)(?:says|reads)"
 )
@@ -83,7 +82,7 @@ def remove_inscriptions(text: str) -> str:
 
 
 def may_have_inscription(text: str) -> bool:
-    if COLONS.search(text) or (" " in text and INSCRIPTION_WORDS.is_in(split_at_blanks(text))):
+    if ":" in text or "：" in text or (" " in text and INSCRIPTION_WORDS.is_in(split_at_blanks(text))):
         return True
     return not text.isascii() and CHINESE_INSCRIPTION_WORDS.search(text) is not None
 

@@ -43,7 +43,7 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
     """Good answers may repeat the question's words, but not the whole question."""
     if repeats_question(text, task) and repeats_question(remove_quotations(text), task):
         return Problem("echo", "repetition of the question")
-    if any(sentence in text for sentence in prompt_sentences(task)):
+    if any(map(text.__contains__, prompt_sentences(task))):
         return Problem("echo", "repetition of the prompt", "prompt")
     if may_go_on(text) and GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
         return Problem("echo", "another question or answer after the answer", "goes_on")

@@ -181,7 +181,10 @@ def find_text(text: str, messages: re.Pattern[str]) -> str:
         patterns += [pattern for hints, pattern in HINTED if any(hint in text for hint in hints)]
     if VALUE in patterns and is_about_code(text):
         text = CODE_VALUE.sub(" ", text)
-    return next((found[0] for pattern in patterns if (found := pattern.search(text))), "")
+    for pattern in patterns:
+        if found := pattern.search(text):
+            return found[0]
+    return ""
 
 
 def find_gibberish(text: str) -> str:
