@@ -79,13 +79,13 @@ for _language, _words in FUNCTION_WORDS.items():
 
 
 def count_letters(letter: re.Pattern[str], text: str) -> int:
-    return len("".join(find_runs(letter).findall(text)))
+    # There are fewer runs of letters than letters.
+    return len("".join(compile_run(letter.pattern).findall(text)))
 
 
 @lru_cache
-def find_runs(letter: re.Pattern[str]) -> re.Pattern[str]:
-    """Runs of letters: there are fewer of them than letters."""
-    return re.compile(f"{letter.pattern}+")
+def compile_run(letter: str) -> re.Pattern[str]:
+    return re.compile(f"{letter}+")
 
 
 class ScriptCounts(NamedTuple):
