@@ -54,10 +54,6 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
     return None
 
 
-def may_go_on(text: str) -> bool:
-    return "\n" in text or ":" in text or "：" in text
-
-
 def has_another_turn(text: str, tag: str) -> bool:
     """Another speaker, or another answer that is offered: "Or one could say: <mam> …"."""
     if ":" not in text and "：" not in text:
@@ -102,6 +98,10 @@ def question_letters(question: str, tag: str) -> tuple[str, str]:
     words = NO_LETTER.sub(" ", question.replace(tag, " ").casefold()).split()
     letters = "".join(words)
     return (words[0], letters) if len(letters) >= MIN_QUESTION_LETTERS else ("", "")
+
+
+def may_go_on(text: str) -> bool:
+    return "\n" in text or ":" in text or "：" in text
 
 
 def asks_back(text: str, task: Task) -> bool:

@@ -73,7 +73,7 @@ HINTED = (
 )
 HINTED_WORDS = WordSearch(re.compile("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints)).search)
 NO_MESSAGES = r"(?!)"
-BOX_HINT = re.compile(r"[\[{(<](?:(?<!<)|(?=[/brqp]))")
+BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
 CODE = re.compile(r"`[^`]*`")
 # Doubled marks between spaces, words without a vowel, and particles that never follow each other.
 DOUBLED_MARK = re.compile(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
@@ -148,7 +148,7 @@ def find_residue(text: str, task: Task) -> str:
         return broken[0]
     if not text.isascii() and len(wrong := MOJIBAKE.findall(text)) >= MIN_MOJIBAKE:
         return str(wrong[0])
-    has_hint = BOX_HINT.search(text) is not None and not is_about_code(text)
+    has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(text)
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         return box[0]
     if remark := find_remark(text):
