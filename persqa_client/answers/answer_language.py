@@ -6,22 +6,28 @@ Words of another language prove nothing where they may be a name, a dish, a bran
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
 
 from persqa_client.answers.phrases import list_languages, phrase_pattern
 from persqa_client.function_words import FUNCTION_WORDS
 from persqa_client.language import (
     HAN,
     HAN_CHARACTER,
+    LANGUAGES_OF_WORD,
     LATIN_WORDS,
     OTHER_LETTERS,
     SCRIPT_LANGUAGES,
     SCRIPTS,
+    count_letters,
     detect_language,
     plain_text,
     split_words,
 )
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, Task
+from persqa_client.word_search import WordSearch, split_at_blanks
 
 NAMES = {
     "en": "English", "zh": "Chinese", "ja": "Japanese", "ko": "Korean", "es": "Spanish", "fr": "French",
@@ -32,7 +38,7 @@ LANGUAGE_SCRIPTS = {language: script for script, language in SCRIPT_LANGUAGES.it
 }  # fmt: skip
 SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
 # A translation or the original of a word; titles of works.
-GLOSSES = re.compile(r"[(（][^()（）]*[)）]|《[^《》]*》|【[^【】]*】")
+GLOSSES = re.compile(r"\([^()（）]*[)）]|（[^()（）]*[)）]|《[^《》]*》|【[^【】]*】")
 # Lower-case words within a name (Beauty and the Beast).
 NAMES_WITH_WORDS = re.compile(
     r"[A-Z][\w'’]*(?: (?:of|the|and|a|in|on|to|for|at|de|del|di|la|von|du|des|en))+(?= [A-Z])"
@@ -51,12 +57,12 @@ SCRIPTS_WITH_HAN = ("kana", "hangul")
 # Words with letters, and frequent words, that only relatives of a language have, and its own marks.
 RELATIVES = {
     "ar": (
-        re.compile(r"\w*[پچژگکیٹڈڑںھہےۀ]\w*|(?<!\w)(?:است|در|از|را|که|این|آن|با|نے|اور|ہے|میں)(?!\w)"),
+        re.compile(r"[پچژگکیٹڈڑںھہےۀ]\w*|(?<!\w)(?:است|در|از|را|که|این|آن|با|نے|اور|ہے|میں)(?!\w)"),
         re.compile(r"(?<!\w)(?:[وبلف]?ال\w{2,}|في|من|على|إلى|هو|هي|عن|مع|التي|الذي)(?!\w)|\w+ة(?!\w)"),
     ),
     "ru": (
-        re.compile(r"\w*[іїєґўІЇЄҐЎ]\w*|(?<!\w)(?:що|та|це|або|його|вона)(?!\w)"),
-        re.compile(r"\w*[ыэъёЫЭЪЁ]\w*|(?<!\w)(?:и|что|это|его|её|на|как|он|она|с)(?!\w)"),
+        re.compile(r"[іїєґўІЇЄҐЎ]\w*|(?<!\w)(?:що|та|це|або|його|вона)(?!\w)"),
+        re.compile(r"[ыэъёЫЭЪЁ]\w*|(?<!\w)(?:и|что|это|его|её|на|как|он|она|с)(?!\w)"),
     ),
 }
 MIN_RELATIVE_WORDS = 2
@@ -65,7 +71,7 @@ MIN_RELATIVE_WORDS = 2
 def is_relative(text: str, asked: str) -> bool:
     """Whether the answer is in a language that shares the script, such as Persian for Arabic."""
     theirs, ours = RELATIVES[asked]
-    others = len(theirs.findall(text))
+    others = len(theirs.findall(text))  # A word is found from its first such letter on.
     return others >= MIN_RELATIVE_WORDS and others > 2 * len(ours.findall(text))
 
 
@@ -102,7 +108,7 @@ def drop_written_text(text: str, asked: str) -> str:
     if asked not in list_languages():
         return text
     writing = phrase_pattern(asked, "writing", "words")
-    if not writing.search(text):
+    if not search_writing(asked).is_in(split_at_blanks(text)) or not writing.search(text):
         return text
     kept = []
     for sentence in SENTENCE.findall(text):
@@ -111,22 +117,32 @@ def drop_written_text(text: str, asked: str) -> str:
     return "".join(kept)
 
 
+@lru_cache
+def search_writing(language: str) -> WordSearch:
+    return WordSearch(phrase_pattern(language, "writing", "words").search)
+
+
 def has_latin_language(text: str, asked: str) -> bool:
     if not text.isascii():
         words = len(LATIN_WORDS.findall(text))
-        foreign = len(HAN_CHARACTER.findall(text)) + len(OTHER_LETTERS.findall(text))
+        foreign = count_letters(HAN_CHARACTER, text) + count_letters(OTHER_LETTERS, text)
         if foreign > (2 * words + 2 if words else 0) or CHINESE_PHRASE.search(text):
             return False
     if asked not in FUNCTION_WORDS or is_mostly_in(text, asked):
         return True
     own = FUNCTION_WORDS[asked]
-    found = set(split_words(text))
     candidates = set(split_words(NAMES_WITH_WORDS.sub(" ", text), lowercase=True)) - own
-    for language, known in FUNCTION_WORDS.items():
-        theirs, ours = len(candidates & known), len((found & own) - known)
-        if language != asked and theirs >= 2 and is_far_more(theirs, ours, len(found)):
-            return False
-    return True
+    others = count_words(candidates)
+    likely = [language for language, theirs in others.items() if language != asked and theirs >= 2]
+    found = set(split_words(text)) if likely else set()
+    return not any(
+        is_far_more(others[language], len((found & own) - FUNCTION_WORDS[language]), len(found)) for language in likely
+    )
+
+
+def count_words(words: Iterable[str]) -> Counter[str]:
+    """How many of the words are frequent in each language."""
+    return Counter(language for word in words for language in LANGUAGES_OF_WORD.get(word, ()))
 
 
 def is_far_more(theirs: int, ours: int, words: int) -> bool:
@@ -136,13 +152,12 @@ def is_far_more(theirs: int, ours: int, words: int) -> bool:
 def is_mostly_in(text: str, asked: str) -> bool:
     """Whether so many words are the language's that no other one can win. Cheap, for ordinary answers."""
     words = text.lower().split()
-    known = FUNCTION_WORDS[asked]
-    return 4 * sum(word in known for word in words) > len(words) + 4
+    return 4 * sum(map(FUNCTION_WORDS[asked].__contains__, words)) > len(words) + 4
 
 
 def has_script(text: str, script: str) -> bool:
-    han, others = len(HAN_CHARACTER.findall(text)), len(OTHER_LETTERS.findall(text))
-    own = han if script == "han" else len(SCRIPTS[script].findall(text))
+    han, others = count_letters(HAN_CHARACTER, text), count_letters(OTHER_LETTERS, text)
+    own = han if script == "han" else count_letters(SCRIPTS[script], text)
     foreign = others + han - own
     if script in SCRIPTS_WITH_HAN:
         if script == "kana" and own == 0 and (han >= 6 or CHINESE_ONLY.search(text)):

@@ -43,9 +43,9 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
     """Good answers may repeat the question's words, but not the whole question."""
     if repeats_question(text, task) and repeats_question(remove_quotations(text), task):
         return Problem("echo", "repetition of the question")
-    if any(sentence in text for sentence in prompt_sentences(task)):
+    if any(map(text.__contains__, prompt_sentences(task))):
         return Problem("echo", "repetition of the prompt", "prompt")
-    if GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
+    if may_go_on(text) and GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
         return Problem("echo", "another question or answer after the answer", "goes_on")
     if has_another_turn(text, task.tag):
         return Problem("echo", "another question or answer after the answer", "goes_on")
@@ -98,6 +98,10 @@ def question_letters(question: str, tag: str) -> tuple[str, str]:
     words = NO_LETTER.sub(" ", question.replace(tag, " ").casefold()).split()
     letters = "".join(words)
     return (words[0], letters) if len(letters) >= MIN_QUESTION_LETTERS else ("", "")
+
+
+def may_go_on(text: str) -> bool:
+    return "\n" in text or ":" in text or "：" in text
 
 
 def asks_back(text: str, task: Task) -> bool:

@@ -17,7 +17,9 @@ MAX_POSTAMBLE_LENGTH = 250
 # What closes a clause. Without it, "no" or "it is" would belong to the tag behind it.
 CLOSE = r"(?:\s?[,.!:;…—–，。！：、；】،؛।]+[*_]*\s*|\s*\n\s*)"
 # Beginnings of sentences within a text.
-SENTENCE_START = re.compile(rf"(?:[.!?。！？؟…]+[\"”’»」』)）]?(?:\s+|(?=[{UNSPACED}]))|\n\s*)(?=\W{{0,3}}\w)")
+SENTENCE_START = re.compile(
+    rf"[.!?。！？؟…\n](?:(?<!\n)[.!?。！？؟…]*[\"”’»」』)）]?(?:\s+|(?=[{UNSPACED}]))|(?<=\n)\s*)(?=\W{{0,3}}\w)"
+)
 SENTENCE_END = r"[\s.!?。！？؟…~～]*\W{0,8}"
 # Verbs behind "the <mam>", which show that the tag is not the first half of a noun ("the <mam> family").
 PREDICATE = re.compile(

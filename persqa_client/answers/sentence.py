@@ -25,7 +25,7 @@ VALUE_MARK = re.compile(r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•�
 COLON = re.compile(r"\s*[:：]\s*")
 COMMA = re.compile(r"\s*[,，、،]\s*")
 MARKS = " \t\n*_\"“‘'«「"
-OPEN_END = re.compile(r"[,，、:：;；]\s*$")
+OPEN_ENDS = (",", "，", "、", ":", "：", ";", "；")
 # Words and characters at the end that are searched for an unfinished phrase.
 END_LENGTH = 32
 ENDING = " \t\n.。…,，、:："
@@ -166,7 +166,8 @@ def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
 
 def ends_open(text: str, language: str) -> bool:
     """Quoted words may end anywhere, and a line of code with a semicolon."""
-    if OPEN_END.search(text) and not (text.rstrip().endswith(";") and is_about_code(text)):
+    said = text.rstrip()
+    if said.endswith(OPEN_ENDS) and not (said.endswith(";") and is_about_code(text)):
         return True
     ending = text[-END_LENGTH:].rstrip()
     words = ending.rstrip(ENDING)
