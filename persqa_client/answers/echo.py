@@ -34,6 +34,7 @@ SAYS_YES_OR_NO = re.compile(
     re.IGNORECASE,
 )
 SENTENCE_END = re.compile(r"[.!?。！？؟…\n]")
+NEGATION = re.compile(r"(?<!\w)(?:not|no|n['’]|ne|pas|não|nicht|не|لا|ليس|ليست|لم)(?!\w)", re.IGNORECASE)
 NO_LETTER = re.compile(r"[\W_]+")
 MIN_QUESTION_LETTERS = 4
 QUESTION_MARKS = ("?", "？", "؟")
@@ -63,7 +64,24 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
 
 def takes_back(text: str, tag: str) -> bool:
     """Yes or no before the tag in a later sentence: "<mam> has a hat. No, <mam> has no hat." """
-    return text.find(tag, 1) > 0 and SAYS_YES_OR_NO.search(remove_marked(text).replace(tag, "<>")) is not None
+    if text.find(tag, 1) < 0:
+        return False
+    own = remove_marked(text)
+    return SAYS_YES_OR_NO.search(own.replace(tag, "<>")) is not None or denies_itself(own, tag)
+
+
+def denies_itself(text: str, tag: str) -> bool:
+    """Whether two sentences about the tag only differ by a negation."""
+    said: dict[str, bool] = {}
+    for sentence in SENTENCE_END.split(text):
+        before, found, after = sentence.partition(tag)
+        words = " ".join(NEGATION.sub(" ", after).lower().split())
+        if not found or not words or (before.strip() and not before.rstrip().endswith((",", "،"))):
+            continue
+        is_negated = NEGATION.search(after) is not None
+        if said.setdefault(words, is_negated) != is_negated:
+            return True
+    return False
 
 
 def has_another_turn(text: str, tag: str) -> bool:
