@@ -31,11 +31,12 @@ CLAUSE = r"(?:[^.!?。！？;；\n]|\.(?=\w))*"
 # What follows these words is written on something, up to the end of the clause; after a colon, of the line. Right after
 # the tag, they are what the character does: "<mam> reads a book".
 THING = r"(?-i:an?|the|this|that|his|her|their|its|some|one|to|from|about|for|if|whether|aloud)\b|[\u3040-\u30ff]"
+ON_THING = r"(?:on|across) (?:the|an?|his|her|their|its)\b"
 ENGLISH_WORDS = "reads|says|said|saying|asks|asking|spells|inscribed|labell?ed|(?:en)?titled|captioned|written"
 ENGLISH_NOUNS = "words?|letters|lettering|text|slogan|phrase|inscription|caption"
 ENGLISH_INSCRIPTION = (
     rf"(?<!> )(?<!\w)(?:{ENGLISH_WORDS}|(?<!is )(?<!are )(?<!was )(?<!were )reading|printed with"
-    rf"|(?:{ENGLISH_NOUNS}){NO_INSCRIPTION}) (?!by\b|in\b|of\b|{THING})" + CLAUSE
+    rf"|(?:{ENGLISH_NOUNS}){NO_INSCRIPTION}) (?!by\b|in\b|of\b|{ON_THING}|{THING})" + CLAUSE
 )
 CHINESE_WORDS = (
     r"(?:[写寫印刻绣繡标標](?:着|著|有|的是|了|道)|[显顯]示(?:着|著|的是|为|為)?|唱着?|名[为為]|[题題][为為]|上[书書])"

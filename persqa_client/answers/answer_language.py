@@ -10,6 +10,13 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 
+from persqa_client.answers.foreign_words import (
+    has_chinese_words,
+    has_english_run,
+    has_foreign_clause,
+    has_hiragana,
+    may_have_foreign_clause,
+)
 from persqa_client.answers.phrases import list_languages, phrase_pattern
 from persqa_client.function_words import FUNCTION_WORDS
 from persqa_client.language import (
@@ -44,7 +51,9 @@ NAMES_WITH_WORDS = re.compile(
     r"[A-Z][\w'’]*(?: (?:of|the|and|a|in|on|to|for|at|de|del|di|la|von|du|des|en))+(?= [A-Z])"
 )
 # Words that only whole Chinese phrases have; a run of Chinese without them may be the name of a dish.
-CHINESE_PHRASE = re.compile(rf"[{HAN}]*(?:[的了着著在是很和与起这這那正穿戴看]|一[个個件条條只双雙锅鍋])[{HAN}]+")
+CHINESE_PHRASE = re.compile(
+    rf"[{HAN}]*(?:[的了着著在是很和与起这這那正穿戴看]|一[个個件条條只双雙锅鍋杯本张張把位辆輛台朵片块塊碗瓶])[{HAN}]+"
+)
 CHINESE_ONLY = re.compile("[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]")
 UNITS = re.compile(r"\d ?[a-zµ]{1,3}\b")
 # Languages that cite a text before the word for writing.
@@ -88,11 +97,16 @@ def check_language(text: str, task: Task) -> Problem | None:
 def is_in_language(text: str, asked: str) -> bool:
     """True unless it is sure that the answer is in another language, or mixes two."""
     script = "han" if asked == "zh" else LANGUAGE_SCRIPTS.get(asked)
-    if script is None and text.isascii() and asked in FUNCTION_WORDS and is_mostly_in(text, asked):
+    may_slide = script is None and asked in FUNCTION_WORDS and may_have_foreign_clause(text, asked)
+    if script is None and text.isascii() and asked in FUNCTION_WORDS and is_mostly_in(text, asked) and not may_slide:
         return True
     own = drop_written_text(GLOSSES.sub(drop_other_script, plain_text(remove_quotations(text))), asked)
+    if (may_slide and has_foreign_clause(own, asked)) or (not text.isascii() and has_hiragana(own, asked)):
+        return False
     if script is None:
         return has_latin_language(own, asked)
+    if script == "kana" and has_chinese_words(own):
+        return False
     if asked in RELATIVES and is_relative(own, asked):
         return False
     return has_script(own, script)
@@ -164,11 +178,13 @@ def has_script(text: str, script: str) -> bool:
             return False
         if own or script == "kana":
             own, foreign = own + han, foreign - han
-    if foreign > own:
+    if foreign > own or (han and script not in UNSPACED_SCRIPTS and CHINESE_PHRASE.search(text)):
         return False
     words = LATIN_WORDS.findall(text)
     if not words:
         return True
+    if has_english_run(text):
+        return False
     words = LATIN_WORDS.findall(UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text)))
     words = [word for word in words if word.islower()]
     if sum(word in FUNCTION_WORDS["en"] for word in words if len(word) > 1) >= 2:

@@ -28,7 +28,13 @@ SPEAKERS = (
     "|الجواب|الإجابة|ユーザー|アシスタント|質問|回答|사용자|어시스턴트|질문|답변|用户|用戶|助手|人类|人類|问题?|問題?|答案?|追问"
 )
 SPEAKS = re.compile(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?=\s?\d?\s?[:：]))\s?\d?\]?[*_]*\s?[:：]")
+SAYS_YES_OR_NO = re.compile(
+    r"[.!?。！？؟…]\s*(?:yes|no|s[ií]|oui|non|si|ja|nein|doch|sim|não|да|нет|نعم|لا|بلى|はい|いいえ|いえ|ええ|네|예|아니요|아니오|아뇨"
+    r"|是的?|对|對|不|不是|不对|不對|没有|沒有)\s?[,，、،.]\s*<>",
+    re.IGNORECASE,
+)
 SENTENCE_END = re.compile(r"[.!?。！？؟…\n]")
+NEGATION = re.compile(r"(?<!\w)(?:not|no|n['’]|ne|pas|não|nicht|не|لا|ليس|ليست|لم)(?!\w)", re.IGNORECASE)
 NO_LETTER = re.compile(r"[\W_]+")
 MIN_QUESTION_LETTERS = 4
 QUESTION_MARKS = ("?", "？", "؟")
@@ -47,11 +53,35 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
         return Problem("echo", "repetition of the prompt", "prompt")
     if may_go_on(text) and GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
         return Problem("echo", "another question or answer after the answer", "goes_on")
+    if takes_back(text, task.tag):
+        return Problem("about_the_task", "an answer that contradicts itself")
     if has_another_turn(text, task.tag):
         return Problem("echo", "another question or answer after the answer", "goes_on")
     if asks_back(text, task):
         return Problem("echo", "a question instead of an answer, or after it", "goes_on")
     return None
+
+
+def takes_back(text: str, tag: str) -> bool:
+    """Yes or no before the tag in a later sentence: "<mam> has a hat. No, <mam> has no hat." """
+    if text.find(tag, 1) < 0:
+        return False
+    own = remove_marked(text)
+    return SAYS_YES_OR_NO.search(own.replace(tag, "<>")) is not None or denies_itself(own, tag)
+
+
+def denies_itself(text: str, tag: str) -> bool:
+    """Whether two sentences about the tag only differ by a negation."""
+    said: dict[str, bool] = {}
+    for sentence in SENTENCE_END.split(text):
+        before, found, after = sentence.partition(tag)
+        words = " ".join(NEGATION.sub(" ", after).lower().split())
+        if not found or not words or (before.strip() and not before.rstrip().endswith((",", "،"))):
+            continue
+        is_negated = NEGATION.search(after) is not None
+        if said.setdefault(words, is_negated) != is_negated:
+            return True
+    return False
 
 
 def has_another_turn(text: str, tag: str) -> bool:

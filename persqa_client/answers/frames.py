@@ -46,12 +46,12 @@ def any_phrase(kind: str, place: str) -> str:
 @lru_cache
 def preamble_pattern() -> re.Pattern[str]:
     closed, open_ = any_phrase("preamble", "closed"), any_phrase("preamble", "open")
-    return re.compile(rf"(?:[*_#>\s]*(?:{closed}){CLOSE})*(?:(?:{open_})\s*)?", re.IGNORECASE)
+    return re.compile(rf"(?:[*_#>¡\s]*(?:{closed}){CLOSE})*(?:(?:{open_})\s*)?", re.IGNORECASE)
 
 
 @lru_cache
 def postamble_pattern() -> re.Pattern[str]:
-    return re.compile(rf"[*_(（\s]*(?:{any_phrase('postamble', 'sentence')}){SENTENCE_END}", re.IGNORECASE)
+    return re.compile(rf"[*_(（¡\s]*(?:{any_phrase('postamble', 'sentence')}){SENTENCE_END}", re.IGNORECASE)
 
 
 @lru_cache

@@ -143,10 +143,10 @@ def fold_text(text: str, language: str) -> str:
 
 
 def languages_to_check(question: str, text: str) -> tuple[str, ...]:
-    """Languages whose phrases are looked for in an answer to ``question``: the question's, those of the scripts in the
-    answer, and English if it has Latin words.
+    """Languages whose phrases are looked for in an answer to ``question``: the question's, or the answer's if the
+    question is too short to tell, those of the scripts in the answer, and English if it has Latin words.
     """
-    asked = detect_language(question)
+    asked = detect_language(question) or detect_language(text)
     if text.isascii():
         wanted: tuple[str | None, ...] = (asked, "en")
     else:

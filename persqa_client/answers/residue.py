@@ -8,6 +8,7 @@ from operator import eq
 
 from persqa_client.answers.phrases import longest_word, phrase_pattern
 from persqa_client.answers.question_language import choose_language
+from persqa_client.answers.word_salad import find_word_salad
 from persqa_client.quotations import is_about_code, remove_quotations
 from persqa_client.types import Problem, Task
 from persqa_client.word_search import WordSearch, split_at_blanks
@@ -45,6 +46,7 @@ ESCAPE = re.compile(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
 # Also where its names are quoted, unless the answer is about code.
 BOX = re.compile(
     r"[\"'](?:bbox(?:_2d)?|box_2d|point_2d|label)[\"'] ?:|</?(?:box|ref|quad|point|bbox)>|\{ ?[\"']\w+[\"'] ?:"
+    r"|\[\[ ?\d+(?:\.\d+)?, ?\d|\[ ?\{|\{ ?\w+ ?: ?[\[{\"'\d]"
     r"|[\[(]{1,2}\d{1,4}(?:\.\d+)?(?:, ?\d{1,4}(?:\.\d+)?){3}[\])]{1,2}|\(\d{1,4}, ?\d{1,4}\) ?, ?\(\d{1,4}, ?\d{1,4}\)"
 )
 # A pattern is only searched if the text has one of its hints, which is cheaper. Most texts have no word with a hint.
@@ -74,6 +76,8 @@ HINTED = (
 HINTED_WORDS = WordSearch(re.compile("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints)).search)
 NO_MESSAGES = r"(?!)"
 BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
+# Its keys ("code") say nothing about what the answer is about.
+OBJECT = re.compile(r"[{\[][^\n]*[}\]]|[{\[][^\n]*\Z")
 CODE = re.compile(r"`[^`]*`")
 # Doubled marks between spaces, words without a vowel, and particles that never follow each other.
 DOUBLED_MARK = re.compile(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
@@ -148,16 +152,20 @@ def find_residue(text: str, task: Task) -> str:
         return broken[0]
     if not text.isascii() and len(wrong := MOJIBAKE.findall(text)) >= MIN_MOJIBAKE:
         return str(wrong[0])
-    has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(text)
+    has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(OBJECT.sub(" ", text))
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         return box[0]
     if remark := find_remark(text):
         return remark
     messages = phrase_pattern(choose_language(task.question) or "en", "residue", "messages")
-    if not (find_text(text, messages) or find_gibberish(text)):
-        return ""
-    plain = remove_quotations(text).replace(task.tag, " ")
-    return find_text(plain, messages) or find_gibberish(plain)
+    if find_text(text, messages) or find_gibberish(text):
+        plain = remove_quotations(text).replace(task.tag, " ")
+        if found := find_text(plain, messages) or find_gibberish(plain):
+            return found
+    language = choose_language(task.question) or ""
+    rest = text.removeprefix(task.tag)
+    salad = find_word_salad(rest, language)
+    return salad and find_word_salad(remove_quotations(rest), language)
 
 
 def find_remark(text: str) -> str:

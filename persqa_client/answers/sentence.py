@@ -38,6 +38,10 @@ NUMBER = re.compile(r"[\d\s.,:/%]+")
 # A particle must follow the tag.
 PARTICLE_LANGUAGES = ("ja",)
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
+VERB_STEM = re.compile(r"[えけせてねめれげぜべきしちみりぎじびっ]\Z")
+PAST_TENSE = re.compile(r"(?<!まし)(?<!でし)(?:[っいきしえけせてねめれりび一-龯]た|んだ)\Z")
+PRESENT_QUESTION = re.compile(r"(?:ます|です)か[?？]?\Z")
+SHORTEST_ATTRIBUTE = 20
 NO_PHRASES = r"(?!)"
 
 
@@ -104,7 +108,7 @@ def find_fault(text: str, task: Task, language: str) -> str:
         return "another subject or sentence begins after the tag"
     if lacks_predicate(text, start, task, language) or is_prepositional(text, start, language):
         return "no predicate follows the tag"
-    if ends_open(text, language):
+    if ends_open(text, language) or (language == "ja" and ends_in_verb_form(text, task.question)):
         return "it ends in the middle"
     return ""
 
@@ -174,6 +178,17 @@ def ends_open(text: str, language: str) -> bool:
     if end_pattern(language, "no_end").search(words):
         return True
     return words == ending and end_pattern(language, "no_open_end").search(words) is not None
+
+
+def ends_in_verb_form(text: str, question: str) -> bool:
+    """Whether a Japanese text without a closing mark ends in a form that another word follows: the stem of a verb
+    behind a complete sentence, or the past tense, which is an attribute, where the question asks about the present.
+    """
+    ending = text.rstrip()
+    if "。" in ending[:-1] and VERB_STEM.search(ending):
+        return True
+    is_present = PRESENT_QUESTION.search(question) is not None
+    return is_present and len(ending) >= SHORTEST_ATTRIBUTE and PAST_TENSE.search(ending) is not None
 
 
 @lru_cache
