@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from persqa_client.answers.foreign_words import (
+    CHINESE_JOINTS,
+    count_english_marks,
     has_chinese_words,
     has_english_run,
     has_foreign_clause,
@@ -43,7 +45,9 @@ NAMES = {
 LANGUAGE_SCRIPTS = {language: script for script, language in SCRIPT_LANGUAGES.items()} | {
     "uk": "cyrillic", "be": "cyrillic", "fa": "arabic", "ur": "arabic",
 }  # fmt: skip
-SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
+# A full stop within an address or a number ends none.
+SENTENCE = re.compile(r"[^.!?。！？\n]*(?:\.(?=\w)[^.!?。！？\n]*)*[.!?。！？\n]*")
+ADDRESSES = re.compile(r"[A-Za-z0-9_\-]+(?:[.@/:]+[A-Za-z0-9_\-]+)+")
 # A translation or the original of a word; titles of works.
 GLOSSES = re.compile(r"\([^()（）]*[)）]|（[^()（）]*[)）]|《[^《》]*》|【[^【】]*】")
 # Lower-case words within a name (Beauty and the Beast).
@@ -51,14 +55,18 @@ NAMES_WITH_WORDS = re.compile(
     r"[A-Z][\w'’]*(?: (?:of|the|and|a|in|on|to|for|at|de|del|di|la|von|du|des|en))+(?= [A-Z])"
 )
 # Words that only whole Chinese phrases have; a run of Chinese without them may be the name of a dish.
+MEASURED = "一[个個件条條只双雙锅鍋杯本张張把位辆輛台朵片块塊碗瓶]"
 CHINESE_PHRASE = re.compile(
-    rf"[{HAN}]*(?:[的了着著在是很和与起这這那正穿戴看]|一[个個件条條只双雙锅鍋杯本张張把位辆輛台朵片块塊碗瓶])[{HAN}]+"
+    rf"[{HAN}]*(?:[的了着著在是很和与起这這那正穿戴看]|{MEASURED})[{HAN}]+"
+    # An attribute, a colour or a verb, the thing of which is in the other language, and words that join.
+    rf"|[{HAN}](?:[{HAN}]*[的了着著色]|(?<=一)[{HAN}])(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
 )
 CHINESE_ONLY = re.compile("[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]")
 UNITS = re.compile(r"\d ?[a-zµ]{1,3}\b")
 # Languages that cite a text before the word for writing.
 VERB_LAST = ("ja", "ko")
 UNSPACED_SCRIPTS = ("han", "kana")
+HAN_LANGUAGES = ("zh", "ja", "ko")
 # Japanese and Korean also write Chinese characters.
 SCRIPTS_WITH_HAN = ("kana", "hangul")
 
@@ -88,10 +96,16 @@ def check_language(text: str, task: Task) -> Problem | None:
     asked = detect_language(task.question)
     if asked is None:
         return None
-    if not is_in_language(text, asked):
+    has_other_predicate = not text.isascii() and asked not in HAN_LANGUAGES and begins_in_han(text, task.tag)
+    if has_other_predicate or not is_in_language(text, asked):
         expected = NAMES.get(asked, "the language of the question")
         return Problem("wrong_language", f"wrong language (expected {expected})")
     return None
+
+
+def begins_in_han(text: str, tag: str) -> bool:
+    """Whether the predicate right behind the tag is Chinese."""
+    return HAN_CHARACTER.match(text[len(tag) :].lstrip()) is not None
 
 
 def is_in_language(text: str, asked: str) -> bool:
@@ -138,9 +152,10 @@ def search_writing(language: str) -> WordSearch:
 
 def has_latin_language(text: str, asked: str) -> bool:
     if not text.isascii():
-        words = len(LATIN_WORDS.findall(text))
-        foreign = count_letters(HAN_CHARACTER, text) + count_letters(OTHER_LETTERS, text)
-        if foreign > (2 * words + 2 if words else 0) or CHINESE_PHRASE.search(text):
+        han = count_letters(HAN_CHARACTER, text)
+        foreign = han + count_letters(OTHER_LETTERS, text)
+        words = len(LATIN_WORDS.findall(text)) if foreign else 0
+        if foreign > (2 * words + 2 if words else 0) or (han and CHINESE_PHRASE.search(text)):
             return False
     if asked not in FUNCTION_WORDS or is_mostly_in(text, asked):
         return True
@@ -183,10 +198,11 @@ def has_script(text: str, script: str) -> bool:
     words = LATIN_WORDS.findall(text)
     if not words:
         return True
+    text = ADDRESSES.sub(" ", text)
     if has_english_run(text):
         return False
-    words = LATIN_WORDS.findall(UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text)))
-    words = [word for word in words if word.islower()]
-    if sum(word in FUNCTION_WORDS["en"] for word in words if len(word) > 1) >= 2:
+    text = UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text))
+    if count_english_marks(text, loans=script in UNSPACED_SCRIPTS) >= 2:
         return False
+    words = [word for word in LATIN_WORDS.findall(text) if word.islower()]
     return 2 * len(words) <= own if script in UNSPACED_SCRIPTS else len(words) <= own // 2
