@@ -123,6 +123,18 @@ FUNCTION_WORD = "the|an?|of|to|is|are|and|with|at|for|from|de|el|le|les|des|una|
 REPEATED_WORD = re.compile(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
 MIN_COPIES, LOOP_COPIES = 3, 12
 TRIPLED_PARTICLE = re.compile(r"的的的|在在在|了了了|是是是|着着着|和和和|ののの|ををを|ががが|はははを")
+# So many different words that directly follow themselves. One is emphasis, two may be grammar ("die, die die").
+MIN_DOUBLED_WORDS = 3
+# A word of single letters between spaces; in Korean, with an ending that is no word. Each begins with a literal.
+LETTERS_APART = re.compile(r" (?:[^\W\d_] ){4,}[^\W\d_](?!\w)")
+HANGUL_ENDING = re.compile(r" [을를는습니까]")
+# Korean consonants directly before vowels outside of syllables, and Arabic letters that end words or stand within them
+# at the beginning of one: then the letters are in reversed order.
+BROKEN_LETTERS = re.compile(
+    r"[\u3131-\u314eةىءئؤي](?:[\u314f-\u3163]|(?<=[ةىءئؤ])(?<!\w.)[\u0620-\u064a]{2,}|(?<=ي)(?<!\w.)ف(?!\w))"
+)
+HANGUL_VOWEL = re.compile(r"[\u314f-\u3163]")
+MIN_LOOSE_SYLLABLES = 2
 # Pictures and links in Markdown, formulas, and the tags of a post.
 MARKDOWN = re.compile(
     r"!?\[[^\]\n]*\]\((?:https?:|data:|\w+\.(?:png|jpe?g|gif))|\\(?:text|textbf|boxed|mathrm|begin|frac)\b ?\{|https?://\S+"
@@ -195,13 +207,42 @@ def find_text(text: str, messages: re.Pattern[str]) -> str:
     return ""
 
 
+def find_letters_apart(text: str) -> str:
+    if LETTERS_APART.search(text) is None:
+        return ""
+    for found in LETTERS_APART.finditer(text):
+        letters = found[0].split()
+        is_written = letters == sorted(letters) or found[0].isupper()  # The alphabet; a sign.
+        is_korean = "\uac00" <= letters[0] <= "\ud7a3"
+        if not is_written and (not is_korean or HANGUL_ENDING.search(found[0])):
+            return found[0].strip()
+    return ""
+
+
+def find_broken_letters(text: str) -> str:
+    """Loose syllables of Korean, or Arabic letters in reversed order."""
+    if BROKEN_LETTERS.search(text) is None:
+        return ""
+    found = BROKEN_LETTERS.findall(text)
+    loose = [part for part in found if HANGUL_VOWEL.search(part)]
+    parts = [part for part in found if part not in loose] or (loose if len(loose) >= MIN_LOOSE_SYLLABLES else [])
+    return str(parts[0]) if parts else ""
+
+
 def find_gibberish(text: str) -> str:
     """One of the parts that show it, or empty."""
     if not text.isascii() and (repeated := TRIPLED_PARTICLE.search(text)):
         return repeated[0]
     parts = [found[0] for found in DOUBLED_MARK.finditer(text)]
     words = text.lower().split()
+    if apart := find_letters_apart(text):
+        return apart
+    if not text.isascii() and (broken := find_broken_letters(text)):
+        return broken
     if len(parts) < MIN_GIBBERISH and any(map(eq, words, words[1:])):
+        doubled = sorted({word for word, following in pairwise(words) if word == following and word.isalpha()})
+        if len(doubled) >= MIN_DOUBLED_WORDS:
+            return f"{doubled[0]} {doubled[0]}"
         parts = [found[0] for found in REPEATED_WORD.finditer(text)]
         if any(MIN_COPIES <= part.count(" ") + 1 < LOOP_COPIES for part in parts):
             return parts[0]

@@ -7,6 +7,7 @@ marks: in lists, marks take the place of function words.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 
 from persqa_client.function_words import FUNCTION_WORDS
@@ -85,15 +86,22 @@ def lacks_structure(run: str, language: str) -> bool:
     words = (VOWEL_SIGNS.sub("", run) if language == "ar" else run.lower()).split()
     if language in STRUCTURE:
         words = [word for word in words if not word.isascii()]  # Without brands.
-    if len(words) < MIN_WORDS or len(set(words)) < MIN_WORDS:
+    if len(words) < MIN_WORDS:
         return False
-    if language in STRUCTURE:
+    if language not in STRUCTURE:
+        if language not in FUNCTION_WORDS:
+            return False
+        shown = sum(map(LATIN_FUNCTION_WORDS.__contains__, words))
+        if shows_enough(shown, words, language):  # Most answers.
+            return False
+        shown += sum(("'" in word or "’" in word) and word not in LATIN_FUNCTION_WORDS for word in words)
+    else:
         if language == "ru" and any(FINITE.fullmatch(word) for word in words):
             return False
         shown = sum(STRUCTURE[language].fullmatch(word) is not None for word in words)
         shown += sum(before[-2:] == after[-2:] for before, after in pairwise(words))  # Adjectives that agree.
-    elif language in FUNCTION_WORDS:
-        shown = sum(word in LATIN_FUNCTION_WORDS or "'" in word or "’" in word for word in words)
-    else:
-        return False
-    return shown == 0 or len(words) > WORDS_PER_STRUCTURE.get(language, DEFAULT_WORDS_PER_STRUCTURE) * shown
+    return not shows_enough(shown, words, language) and len(set(words)) >= MIN_WORDS
+
+
+def shows_enough(shown: int, words: Sequence[str], language: str) -> bool:
+    return 0 < len(words) <= WORDS_PER_STRUCTURE.get(language, DEFAULT_WORDS_PER_STRUCTURE) * shown
