@@ -33,6 +33,10 @@ SAYS_YES_OR_NO = re.compile(
     r"|是的?|对|對|不|不是|不对|不對|没有|沒有)\s?[,，、،.]\s*<>",
     re.IGNORECASE,
 )
+# "Shorter wording:" and the line behind it, after the end of a sentence or a line.
+VERSION_LABEL = re.compile(r"(?P<mark>[.!?。！？؟\n][\s*_#>]*)(?P<name>[^\n:：.!?。！？<>]{2,40})[:：](?P<text>[^\n]*)")
+NUMBER = re.compile(r"(?<!\w)(?:\d|[A-D])(?=\s*[*_]*$)")
+FIRST = re.compile(r"(?<!\w)[1A](?!\w)")
 SENTENCE_END = re.compile(r"[.!?。！？؟…\n]")
 NEGATION = re.compile(r"(?<!\w)(?:not|no|n['’]|ne|pas|não|nicht|не|لا|ليس|ليست|لم)(?!\w)", re.IGNORECASE)
 NO_LETTER = re.compile(r"[\W_]+")
@@ -91,8 +95,34 @@ def has_another_turn(text: str, tag: str) -> bool:
     if SPEAKS.search(text) and SPEAKS.search(remove_quotations(text)):
         return True
     own = remove_marked(text)
+    if offers_version(own, tag):
+        return True
     versions = (own[:start].removeprefix(tag).rstrip() for start in find_all(own, tag) if start)
     return any(before.endswith((":", "：")) and has_statement(before) for before in versions)
+
+
+def offers_version(text: str, tag: str) -> bool:
+    """Whether a statement about the tag stands behind a label, after one: on a line of its own, or with a number. So
+    does a label with the number 2 that says the same, where none has the number 1.
+    """
+    for label in VERSION_LABEL.finditer(text):
+        before, numbered = text[: label.start()].removeprefix(tag), NUMBER.search(label["name"])
+        if before.rstrip().endswith((":", "：")) or not has_statement(f"{before}."):
+            continue
+        if tag in label["text"] and ("\n" in label["mark"] or numbered):
+            return True
+        is_second = numbered is not None and numbered[0] in "2B" and FIRST.search(text) is None
+        if is_second and "\n" in label["mark"] and shares_word(before, label["text"]):
+            return True
+    return False
+
+
+def shares_word(text: str, other: str) -> bool:
+    stems = (
+        {word[:STEM_LENGTH] for word in NO_LETTER.split(part.lower()) if len(word) >= STEM_LENGTH}
+        for part in (text, other)
+    )
+    return not next(stems).isdisjoint(next(stems))
 
 
 def has_statement(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.answers.echo import takes_back
+from persqa_client.answers.echo import offers_version, takes_back
 from persqa_client.answers.foreign_words import has_foreign_clause, is_chinese_only
 from persqa_client.answers.word_salad import find_word_salad
 from tests.answers.helpers import find_code
@@ -53,6 +53,22 @@ def test_letters_of_chinese_standards_are_told_from_shared_ones() -> None:
 )
 def test_an_answer_that_is_taken_back(text: str, is_taken_back: bool) -> None:
     assert takes_back(text, "<mam>") == is_taken_back
+
+
+@pytest.mark.parametrize(
+    ("text", "is_offered"),
+    [
+        ("<mam> wears a scarf.\nShorter wording: The scarf of <mam> is red.", True),
+        ("<mam> wears a scarf. Rewrite 2: A scarf is worn by <mam>.", True),
+        ("<mam> wears a red scarf.\n**Version B:** Red is the scarf.", True),
+        ("<mam> holds two cards.\nCard 1: a heart\nCard 2: a spade", False),
+        ("<mam> holds a ticket.\nGate 2: Lyon.", False),
+        ("<mam> holds two pictures:\nLeft 2: the dog of <mam>", False),
+        ("<mam> is tired: The dog of <mam> barked all night.", False),
+    ],
+)
+def test_another_version_behind_a_label(text: str, is_offered: bool) -> None:
+    assert offers_version(text, "<mam>") == is_offered
 
 
 def test_keys_of_an_object_do_not_make_an_answer_one_about_code() -> None:
