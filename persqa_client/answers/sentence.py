@@ -34,6 +34,7 @@ LONGEST_FRAGMENT = 30
 LONGEST_VALUE, LONGEST_UNSPACED_VALUE = 4, 14
 # Longer phrases have a verb somewhere.
 LONGEST_PHRASE = 100
+LONGEST_NOUN_PHRASE = 60
 NUMBER = re.compile(r"[\d\s.,:/%]+")
 # A particle must follow the tag.
 PARTICLE_LANGUAGES = ("ja",)
@@ -106,7 +107,11 @@ def find_fault(text: str, task: Task, language: str) -> str:
         return "a value stands behind the tag, as in a list"
     if begins_anew(text, start, language) or begins_after_comma(text, start, language):
         return "another subject or sentence begins after the tag"
-    if lacks_predicate(text, start, task, language) or is_prepositional(text, start, language):
+    if (
+        lacks_predicate(text, start, task, language)
+        or is_prepositional(text, start, language)
+        or is_noun_phrase(text, start, language)
+    ):
         return "no predicate follows the tag"
     if ends_open(text, language) or (language == "ja" and ends_in_verb_form(text, task.question)):
         return "it ends in the middle"
@@ -156,6 +161,21 @@ def is_prepositional(text: str, start: int, language: str) -> bool:
     if verbs.pattern == NO_PHRASES:
         return False
     return verbs.search(phrase_pattern(language, "fragment", "nouns").sub(" ", rest)) is None
+
+
+def is_noun_phrase(text: str, start: int, language: str) -> bool:
+    """Whether a noun with its attributes follows the tag, and no verb: "<mam> camiseta azul listrada"."""
+    if len(text) - start > LONGEST_NOUN_PHRASE:
+        return False
+    rest = text[start:].lstrip().rstrip(ENDING + "!*")
+    noun = phrase_pattern(language, "fragment", "noun_phrase").match(rest)
+    if noun is None:
+        return False
+    verbs = phrase_pattern(language, "fragment", "verbs")
+    if verbs.pattern == NO_PHRASES:
+        verbs = phrase_pattern(language, "sentence", "verbs")
+    behind = phrase_pattern(language, "fragment", "nouns").sub(" ", rest[noun.end() :])
+    return verbs.search(behind) is None
 
 
 def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
