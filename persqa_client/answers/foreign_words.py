@@ -17,8 +17,8 @@ CLAUSE_WORDS, MIN_FOREIGN = 6, 3
 # Function words that English does not share with languages that have its letters, and that no loan begins or ends with.
 # Where a word of the right language stands beside one, the languages change within the clause.
 ENGLISH_JOINTS = frozenset(
-    ["and", "with", "while", "because", "is", "are", "was", "were", "the", "their", "his", "wearing"]
-)
+    ("and", "with", "while", "because", "is", "are", "was", "were", "wearing", "from", "into")
+).union(("which", "who", "the", "their", "his", "this", "that", "these", "those", "they", "she"))
 PARTICIPLE = re.compile(r"(?<![\w'’-])(?:is|are|was|were) [a-z]{3,}ing(?![\w'’-])")
 # No loan has these.
 SUBJUNCTIONS = frozenset(("while", "because"))
@@ -30,7 +30,7 @@ ENGLISH_MARKS = FUNCTION_WORDS["en"].union(
 ING_FORM = re.compile(r"(?<![\w'’-])[a-z]{3,}ing(?![\w-])")
 # Chinese words that join others, and never are a name.
 CHINESE_JOINTS = (
-    "[和与與及或但而在从從把被给給对對的了是有很也都又]|因[为為]|所以|但是|然[后後]|以及|而且|或者|非常|正在|[并並]且|[虽雖]然|如果|一[边邊]"
+    "[和与與及或但而在从從把被给給对對的了是有很也都又跟向]|旁[边邊]|因[为為]|所以|但是|然[后後]|以及|而且|或者|非常|正在|[并並]且|[虽雖]然|如果|一[边邊]"
     "|[站坐走穿戴拿跑跳]在"
 )
 # Three Latin words in small letters, one of which is a frequent English one, in a script of another kind.
@@ -99,7 +99,8 @@ def count_english_marks(text: str, *, loans: bool) -> int:
     words = [word for word in LATIN_WORDS.findall(text) if word.islower() and len(word) > 1]
     if loans:
         return sum(word in FUNCTION_WORDS["en"] for word in words)
-    return sum(word in ENGLISH_MARKS for word in words) + 2 * len(ING_FORM.findall(text))
+    marks = sum(2 if word in ENGLISH_JOINTS else word in ENGLISH_MARKS for word in words)
+    return marks + 2 * len(ING_FORM.findall(text))
 
 
 def has_english_run(text: str) -> bool:

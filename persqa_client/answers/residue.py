@@ -240,6 +240,8 @@ def find_gibberish(text: str) -> str:
     if not text.isascii() and (broken := find_broken_letters(text)):
         return broken
     if len(parts) < MIN_GIBBERISH and any(map(eq, words, words[1:])):
+        last = words.pop()
+        words.append(last.rstrip(".!?。！？؟…"))
         doubled = sorted({word for word, following in pairwise(words) if word == following and word.isalpha()})
         if len(doubled) >= MIN_DOUBLED_WORDS:
             return f"{doubled[0]} {doubled[0]}"
@@ -250,7 +252,12 @@ def find_gibberish(text: str) -> str:
     if len(parts) < MIN_GIBBERISH:
         parts = sorted(set(CONSONANTS.findall(text))) if has_noise else []
     if len(parts) < MIN_GIBBERISH:
-        parts = [" ".join(pair) for pair in sorted(IMPOSSIBLE_PAIRS.intersection(pairwise(words)))]
+        found = IMPOSSIBLE_PAIRS.intersection(pairwise(words))
+        parts = (
+            [" ".join(pair) for pair in pairwise(words) if pair in found and (pair[0] != pair[1] or len(found) > 1)]
+            if found
+            else []
+        )
     if len(parts) < MIN_GIBBERISH and not text.isascii():
         parts = PARTICLES.findall(text) or (sorted(set(CYRILLIC_NOISE.findall(text))) if has_noise else [])
     if len(parts) < MIN_GIBBERISH and not text.isascii():

@@ -30,6 +30,10 @@ QUESTIONS = {
         ("de", "<mam> sitzt auf dem Stuhl because er müde ist."),
         ("ar", "<mam> يرتدي قميصا red وقبعة white في الشارع."),
         ("ru", "<mam> стоит у двери wearing красную куртку."),
+        ("ar", "<mam> ينظر إلى the camera مبتسما."),
+        ("fr", "<mam> porte un chapeau, which est trop grand."),
+        ("fr", "<mam> est assis 旁边 la table."),
+        ("de", "<mam> läuft 慢慢地 durch den Park."),
     ],
 )
 def test_words_of_another_language_within_a_sentence(language: str, text: str) -> None:

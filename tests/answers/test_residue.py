@@ -56,6 +56,8 @@ def test_odd_words_are_no_gibberish(text: str) -> None:
     "text",
     [
         "<mam> wears wears a hat hat that chair chair red runs.",
+        "<mam> Jacke Jacke rot rot trägt trägt.",
+        "<mam> the of running blue is with hat and the of table.",
         "<mam> w e a r s a hat.",
         "<mam>은 ㅃㅏㄹㄱㅏㄴ 모자를 쓰고 있습니다.",
         "<mam>은 빨 간 모 자 를 쓰고 있습니다.",

@@ -61,6 +61,8 @@ def test_marks_after_the_tag_and_at_the_end(text: str, found: str | None) -> Non
     [
         ("O que <mam> veste?", "<mam> camiseta azul listrada", "not_a_sentence"),
         ("O que <mam> veste?", "<mam> casaco de lã cinza", "not_a_sentence"),
+        ("O que <mam> veste?", "<mam> óculos escuros", "not_a_sentence"),
+        ("O que <mam> veste?", "<mam> apenas sorri.", None),
         ("O que <mam> veste?", "<mam> veste camiseta azul listrada.", None),
         ("O que <mam> veste?", "<mam> carrega mochila verde.", None),
         ("O que <mam> veste?", "<mam> fica vermelha de vergonha.", None),
