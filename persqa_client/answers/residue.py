@@ -208,8 +208,6 @@ def find_text(text: str, messages: re.Pattern[str]) -> str:
 
 
 def find_letters_apart(text: str) -> str:
-    if LETTERS_APART.search(text) is None:
-        return ""
     for found in LETTERS_APART.finditer(text):
         letters = found[0].split()
         is_written = letters == sorted(letters) or found[0].isupper()  # The alphabet; a sign.
@@ -221,8 +219,6 @@ def find_letters_apart(text: str) -> str:
 
 def find_broken_letters(text: str) -> str:
     """Loose syllables of Korean, or Arabic letters in reversed order."""
-    if BROKEN_LETTERS.search(text) is None:
-        return ""
     found = BROKEN_LETTERS.findall(text)
     loose = [part for part in found if HANGUL_VOWEL.search(part)]
     parts = [part for part in found if part not in loose] or (loose if len(loose) >= MIN_LOOSE_SYLLABLES else [])
@@ -235,9 +231,9 @@ def find_gibberish(text: str) -> str:
         return repeated[0]
     parts = [found[0] for found in DOUBLED_MARK.finditer(text)]
     words = text.lower().split()
-    if apart := find_letters_apart(text):
+    if LETTERS_APART.search(text) and (apart := find_letters_apart(text)):
         return apart
-    if not text.isascii() and (broken := find_broken_letters(text)):
+    if not text.isascii() and BROKEN_LETTERS.search(text) and (broken := find_broken_letters(text)):
         return broken
     if len(parts) < MIN_GIBBERISH and any(map(eq, words, words[1:])):
         last = words.pop()

@@ -167,8 +167,11 @@ def is_noun_phrase(text: str, start: int, language: str) -> bool:
     """Whether a noun with its attributes follows the tag, and no verb: "<mam> camiseta azul listrada"."""
     if len(text) - start > LONGEST_NOUN_PHRASE:
         return False
-    rest = text[start:].lstrip().rstrip(ENDING + "!*")
-    noun = phrase_pattern(language, "fragment", "noun_phrase").match(rest)
+    pattern, start = phrase_pattern(language, "fragment", "noun_phrase"), start + text.startswith(" ", start)
+    if pattern.match(text, start) is None:
+        return False
+    rest = text[start:].rstrip(ENDING + "!*")
+    noun = pattern.match(rest)
     if noun is None:
         return False
     verbs = phrase_pattern(language, "fragment", "verbs")
