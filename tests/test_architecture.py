@@ -23,6 +23,7 @@ ROOT_MODULES = frozenset(
         "suggestions.py",
         "types.py",
         "urls.py",
+        "word_search.py",
     )
 )
 MAY_IMPORT: dict[str, frozenset[str]] = {

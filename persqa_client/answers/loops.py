@@ -11,6 +11,7 @@ from itertools import groupby
 from persqa_client.language import HAN_CHARACTER
 from persqa_client.quotations import remove_marked
 from persqa_client.types import Problem, Task
+from persqa_client.word_search import split_at_blanks
 
 # A phrase that directly follows itself so often is a loop: phrases of two words or four Chinese characters and more,
 # and single words, which may also be emphasis or a sound (boom boom boom).
@@ -24,8 +25,9 @@ CLAUSE_END = re.compile(r"[,，、;；。.!！?？\n]+")
 LONGEST_SEARCHED = 6000
 # Laughter and cries may be longer, and dots and lines as long as they like.
 SOUND = "哈呵嘻嘿啊呜嗷咚砰汪喵"
-ANY_RUN = re.compile(r"(\S)\1{19}")
-CHARACTER_RUN = re.compile(rf"([^\s{SOUND}.…·_\-])\1{{19}}|([{SOUND}])\2{{29}}")
+MIN_RUN = 20
+ANY_RUN = re.compile(rf"(\S)\1{{{MIN_RUN - 1}}}")
+CHARACTER_RUN = re.compile(rf"([^\s{SOUND}.…·_\-])\1{{{MIN_RUN - 1}}}|([{SOUND}])\2{{29}}")
 PHRASE_RUN = re.compile(r"([^\n]{3,40}?)\1{3,}|([^\n]{2})\2{7,}")
 NO_PHRASE = re.compile(rf"[\s，,。、；;！!.…·_\-]+|([{SOUND}])\1{{3,}}")
 # From this size on, loops compress better than normal texts, which shrink to a third at most.
@@ -38,7 +40,8 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
     if compresses_too_well(text):
         return Problem("loop", "endless repetition")
     text = text[-LONGEST_SEARCHED:]
-    if ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
+    longest_word = max(map(len, split_at_blanks(text)), default=0)
+    if longest_word >= MIN_RUN and ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
         return Problem("loop", "endless repetition")
     if repeats_phrase(text) and repeats_phrase(remove_marked(text)):
         return Problem("loop", "endless repetition")
@@ -46,7 +49,7 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
 
 
 def repeats_phrase(text: str) -> bool:
-    words = text.split()
+    words = split_at_blanks(text)
     if len(words) - len(set(words)) >= MAX_PHRASE_COPIES and repeats_words(words):
         return True
     # Counting characters first is cheap and excludes most texts.
@@ -72,7 +75,10 @@ def repeats_words(words: Sequence[str]) -> bool:
 
 def repeats_clause(text: str) -> bool:
     """Four equal clauses in a row, or eight of one short word."""
-    clauses = [clause.strip() for clause in CLAUSE_END.split(text) if clause.strip()]
+    parts = CLAUSE_END.split(text)
+    if len(parts) <= MAX_PHRASE_COPIES:
+        return False
+    clauses = [clause.strip() for clause in parts if clause.strip()]
     for clause, run in groupby(clauses):
         is_short = " " not in clause and len(clause) < (4 if HAN_CHARACTER.search(clause) else LONGEST_WORD)
         if len(list(run)) > (7 if is_short else MAX_PHRASE_COPIES):

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 from persqa_client.answers.phrases import (
     TAG_MARK,
+    fold_text,
+    has_hint,
     languages_to_check,
-    load_folds,
-    load_hints,
+    may_have_hint,
     phrase_pattern,
 )
 from persqa_client.quotations import remove_quotations
-from persqa_client.types import Problem, Task
+from persqa_client.types import Problem, ProblemCode, Task
 
 SENTENCE_START = re.compile(r"(?:^|[.!?。！？؟…\n]|\)|）)[\s\"'*_.!?。！？؟…)）(（>-]*")
 CLAUSE_START = re.compile(r"(?:^|[,;:—–(，；：、،؛（\n]|\s-)\s*")
@@ -39,21 +40,21 @@ class Statement(NamedTuple):
 
 
 def check_image_is_seen(text: str, task: Task) -> Problem | None:
-    return find_phrase(text, task, "no_image", Problem("no_image", "an answer that says that there is no picture"))
+    return find_phrase(text, task, "no_image", "an answer that says that there is no picture")
 
 
 def check_no_refusal(text: str, task: Task) -> Problem | None:
-    return find_phrase(text, task, "refusal", Problem("refusal", "refusal"))
+    return find_phrase(text, task, "refusal", "refusal")
 
 
 def check_not_about_task(text: str, task: Task) -> Problem | None:
-    return find_phrase(text, task, "about_the_task", Problem("about_the_task", "talk about the task"))
+    return find_phrase(text, task, "about_the_task", "talk about the task")
 
 
-def find_phrase(text: str, task: Task, kind: str, problem: Problem) -> Problem | None:
+def find_phrase(text: str, task: Task, kind: ProblemCode, message: str) -> Problem | None:
     for language, statement in prepare_statements(text, task.tag, task.question):
         if has_phrase(statement, language, kind):
-            return problem
+            return Problem(kind, message)
     return None
 
 
@@ -66,13 +67,12 @@ def prepare_statements(text: str, tag: str, question: str) -> tuple[tuple[str, S
 
 def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
     """None if the text has none of the language's hints."""
-    folded = (text if text.isascii() else text.translate(load_folds(language))).lower()
-    hints = load_hints(language)
-    if not has_hint(folded, hints):
+    if not may_have_hint(text, language):
         return None
+    folded = fold_text(text, language)
     own = remove_quotations(folded.strip(MARKS) if folded.startswith(('"', "“", "「", "«")) else folded)
     own = own.replace(tag.lower(), TAG_MARK)
-    if not has_hint(own, hints):
+    if not has_hint(own, language):
         return None
     lead = own.lstrip(MARKS).removeprefix(TAG_MARK)
     behind = text.lstrip(MARKS).removeprefix(tag)
@@ -83,14 +83,6 @@ def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
         or phrase_pattern(language, "subject", "opening").match(lead.lstrip(MARKS)) is not None
     )
     return Statement(own, lead.lstrip(MARKS), stands_alone)
-
-
-def has_hint(text: str, hints: tuple[str, ...]) -> bool:
-    spaced = f" {text} "
-    for hint in hints:  # A loop takes half as long as ``any``.
-        if hint in spaced:
-            return True
-    return not hints
 
 
 def has_phrase(statement: Statement, language: str, kind: str) -> bool:

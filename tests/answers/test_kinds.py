@@ -7,7 +7,10 @@ import pytest
 from tests.answers.score import TABLES, judge, read_table
 
 
-@pytest.mark.parametrize("name", ["hard", "kinds", "blind_1", "blind_2", "blind_3"])
+@pytest.mark.parametrize(
+    "name",
+    ["hard", "kinds", "blind_1", "blind_2", "blind_3", "blind_4", "blind_5", "adversary", "adversary_2", "adversary_3"],
+)
 def test_no_answer_is_judged_wrong(name: str) -> None:
     wrong = [(case.raw, *judge(case)) for case in read_table(TABLES / f"{name}.jsonl") if judge(case)[0]]
     assert wrong == []
