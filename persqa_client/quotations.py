@@ -91,9 +91,10 @@ def may_have_inscription(text: str) -> bool:
 # Words of sentences about source code, keys and screens, where <div> and <Enter> are the picture's words.
 CODE_CONTEXT = re.compile(
     r"(?<!\w)(?:html|xml|css|code|coding|source|editor|terminal|program\w*|script|markup|element|screens?|monitor|laptop"
-    r"|web ?page|keys?|keyboard|press(?:es|ed|ing)?|type[sd]?|typing|quellcode|bildschirm|taste\w*|tippt|drückt|touche"
-    r"|écran|balise|appuie|código|tecla\w*|pantalla|tela|etiqueta|pulsa|код\w*|клавиш\w*|экран\w*|монитор\w*)(?!\w)"
-    r"|代码|代碼|程式|程序|屏幕|螢幕|编辑器|标签|網頁|网页|键|鍵|按下|按了|コード|画面|キー|タグ|코드|화면|키를|키보드|태그|شاشة|مفتاح|شيفرة|كود",
+    r"|web ?page|tags|keys?|keyboard|press(?:es|ed|ing)?|type[sd]?|typing|quellcode|bildschirm|taste\w*|tippt|drückt"
+    r"|touche|écran|balises?|appuie|código|tecla\w*|pantalla|tela|etiquetas?|pulsa|код\w*|тег\w*|клавиш\w*|экран\w*"
+    r"|монитор\w*)(?!\w)"
+    r"|代码|代碼|程式|程序|屏幕|螢幕|编辑器|标签|網頁|网页|键|鍵|按下|按了|コード|画面|キー|タグ|코드|화면|키를|키보드|태그|شاشة|وسم|وسوم|برمج|مفتاح|شيفرة|كود",
     re.IGNORECASE,
 )
 

@@ -20,6 +20,10 @@ LONGEST_PERIOD = 12  # In words.
 # An n-gram of so many words that is repeated so often anywhere. Genuine lists repeat parts of their items.
 NGRAM_WORDS, MAX_NGRAM_REPEATS = 6, 4
 LONGEST_WORD = 40
+# Phrases of so many words that come back, with others between them. In a list, each item has a word of its own.
+LOOP_WORDS, LOOP_REPEATS, LOOP_SHARE, SHORTEST_LOOP, MAX_SINGLE_WORDS = 4, 2, 0.6, 24, 1
+# Clauses that come back in another order. Each has so many characters, and in scripts with spaces more than one word.
+MIN_CLAUSES, CLAUSE_COPIES, SHORTEST_CLAUSE = 9, 2, 4
 CLAUSE_END = re.compile(r"[,，、;；。.!！?？\n]+")
 # In longer texts only the end is searched for a loop, where a loop is.
 LONGEST_SEARCHED = 6000
@@ -70,7 +74,25 @@ def repeats_words(words: Sequence[str]) -> bool:
                 return True
             start += length
     ngrams = Counter(zip(*(bare[start:] for start in range(NGRAM_WORDS)), strict=False))
-    return max(ngrams.values(), default=0) > MAX_NGRAM_REPEATS
+    return max(ngrams.values(), default=0) > MAX_NGRAM_REPEATS or circles(bare)
+
+
+def circles(words: Sequence[str]) -> bool:
+    """Whether a few phrases, repeated in turns, are most of the text."""
+    if len(words) < SHORTEST_LOOP:
+        return False
+    phrases = list(zip(*(words[start:] for start in range(LOOP_WORDS)), strict=False))
+    counts = Counter(phrases)
+    covered = {
+        place + offset
+        for place, phrase in enumerate(phrases)
+        if counts[phrase] >= LOOP_REPEATS
+        for offset in range(LOOP_WORDS)
+    }
+    loop = words[min(covered, default=len(words)) :]
+    if len(loop) < SHORTEST_LOOP or len(covered) < LOOP_SHARE * len(loop):
+        return False
+    return list(Counter(loop).values()).count(1) <= MAX_SINGLE_WORDS
 
 
 def repeats_clause(text: str) -> bool:
@@ -79,11 +101,21 @@ def repeats_clause(text: str) -> bool:
     if len(parts) <= MAX_PHRASE_COPIES:
         return False
     clauses = [clause.strip() for clause in parts if clause.strip()]
+    if len(clauses) >= MIN_CLAUSES and returns(clauses):
+        return True
     for clause, run in groupby(clauses):
         is_short = " " not in clause and len(clause) < (4 if HAN_CHARACTER.search(clause) else LONGEST_WORD)
         if len(list(run)) > (7 if is_short else MAX_PHRASE_COPIES):
             return True
     return False
+
+
+def returns(clauses: Sequence[str]) -> bool:
+    """Whether few clauses stand for many, in any order. Patterns of colours have single words."""
+    long = [clause for clause in clauses if len(clause) >= SHORTEST_CLAUSE and (" " in clause or not clause.isascii())]
+    if any(" " in clause for clause in long):
+        long = [clause for clause in long if " " in clause]
+    return len(long) >= MIN_CLAUSES and len(long) >= CLAUSE_COPIES * len(set(long))
 
 
 def repeats_characters(text: str, words: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from persqa_client.answers.contradictions import contradicts_itself
 from persqa_client.answers.phrases import (
     TAG_MARK,
     fold_text,
@@ -19,6 +20,8 @@ from persqa_client.answers.phrases import (
     may_have_hint,
     phrase_pattern,
 )
+from persqa_client.answers.question_language import choose_language
+from persqa_client.answers.speaker import has_speaker
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, ProblemCode, Task
 
@@ -48,7 +51,15 @@ def check_no_refusal(text: str, task: Task) -> Problem | None:
 
 
 def check_not_about_task(text: str, task: Task) -> Problem | None:
-    return find_phrase(text, task, "about_the_task", "talk about the task")
+    problem = find_phrase(text, task, "about_the_task", "talk about the task")
+    language = choose_language(task.question)
+    if problem or language is None:
+        return problem
+    if has_speaker(text, task.tag, language):
+        return Problem("about_the_task", "the model speaks of itself or to the user")
+    if contradicts_itself(text, language):
+        return Problem("about_the_task", "an answer that contradicts itself")
+    return None
 
 
 def find_phrase(text: str, task: Task, kind: ProblemCode, message: str) -> Problem | None:

@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from operator import eq
 
+from persqa_client.answers.mixed_words import find_mixed_word
 from persqa_client.answers.phrases import longest_word, phrase_pattern
 from persqa_client.answers.question_language import choose_language
 from persqa_client.answers.word_salad import find_word_salad
@@ -110,6 +111,11 @@ IMPOSSIBLE_PAIRS = frozenset(
         ("le les un une", "le les un une et est avec dans sur pour"),
         ("avec dans sur pour", "avec dans sur et est"),
         ("ein eine einen einem dem des", "ein eine einen und ist mit auf für"),
+        ("dem einem einen", "dem der die haben sind sein laufen sitzt steht"),
+        ("haben sind", "laufen sitzen stehen gehen ist hat war wo wer"),
+        ("wo wer was weil", "und oder aber nicht weil wo"),
+        ("los las unos", "es está tiene en el y"),
+        ("à au aux des", "est sont a ont et le la"),
         ("um uma os", "um uma e é com por em"),
         ("com por em", "com por em e é"),
         ("в на с к из от по о у для без", "в на с к из от по о у для без"),
@@ -176,8 +182,10 @@ def find_residue(text: str, task: Task) -> str:
             return found
     language = choose_language(task.question) or ""
     rest = text.removeprefix(task.tag)
-    salad = find_word_salad(rest, language)
-    return salad and find_word_salad(remove_quotations(rest), language)
+    for find in (find_word_salad, find_mixed_word):
+        if find(rest, language) and (found := find(remove_quotations(rest), language)):
+            return found
+    return ""
 
 
 def find_remark(text: str) -> str:

@@ -44,6 +44,12 @@ PAST_TENSE = re.compile(r"(?<!まし)(?<!でし)(?:[っいきしえけせてね�
 PRESENT_QUESTION = re.compile(r"(?:ます|です)か[?？]?\Z")
 SHORTEST_ATTRIBUTE = 20
 NO_PHRASES = r"(?!)"
+# A quotation or a bracket that is opened and not closed. A smiley has one too.
+OPENED = re.compile(r"[«「『（【《〈„“(](?<![:;=8-]\()")
+CLOSING = {
+    "«": "»", "「": "」", "『": "』", "（": "）)", "【": "】", "《": "》", "〈": "〉",
+    "„": "“”\"", "“": "”\"", "(": ")）",
+}  # fmt: skip
 
 
 def check_no_stand_in(text: str, task: Task) -> Problem | None:
@@ -198,9 +204,20 @@ def ends_open(text: str, language: str) -> bool:
         return True
     ending = text[-END_LENGTH:].rstrip()
     words = ending.rstrip(ENDING)
-    if end_pattern(language, "no_end").search(words):
+    if end_pattern(language, "no_end").search(words) or has_open_mark(said):
         return True
     return words == ending and end_pattern(language, "no_open_end").search(words) is not None
+
+
+def has_open_mark(text: str) -> bool:
+    """Whether the last quotation or bracket is not closed. German quotations begin low and end with “."""
+    for opened in OPENED.finditer(text):
+        mark, behind = opened[0], text[opened.end() :]
+        if mark == "“" and "„" in text[: opened.start()]:
+            continue
+        if not any(closing in behind for closing in CLOSING[mark]) and not is_about_code(text):
+            return True
+    return False
 
 
 def ends_in_verb_form(text: str, question: str) -> bool:

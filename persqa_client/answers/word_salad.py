@@ -66,8 +66,50 @@ JAPANESE_CLASH = re.compile(
 )
 
 
+# "AはBのは、CがDています。": two topics and a subject.
+TWO_TOPICS = re.compile(r"は、?[^、。はが]{2,40}のは、?[^。]{0,80}が[^。]{0,60}(?:ます|ました)(?:。|\Z)")
+# A particle apart from its noun, the particle of words with a vowel behind a consonant, and attributes in a row.
+KOREAN_SLIP = re.compile(
+    r" [를을는](?= )|[가-힣](?= 는 )|(?:은|는) (?:있는|하는|되는) (?:것|수)[이가] (?:하는|있는|되는)"
+    r"|것이 (?:하는|입니다는) "
+)
+MIN_KOREAN_SLIPS = 2
+# A colour without an ending between an article and a noun. Each of these has one in German.
+GERMAN_SLIP = re.compile(
+    r" (?:der|die|das|dem|den|ein|eine[mnrs]?) "
+    r"(?:gelb|blau|rot|grün|schwarz|weiß|braun|grau|groß|klein|alt|jung) [A-ZÄÖÜ]\w"
+    r"| (?:dem dem|den den|wo und|haben laufen|weil nicht) "
+)
+MIN_GERMAN_SLIPS = 2
+
+
+def find_slips(text: str, language: str) -> str:
+    """What the grammar of the language excludes, in an answer that has several of these."""
+    if language == "ja":
+        two = TWO_TOPICS.match(text)
+        return two[0] if two else ""
+    if language == "ko":
+        slips = KOREAN_SLIP.findall(text) + [part for part in WRONG_PARTICLE.findall(text) if has_final(part[0])]
+        return "".join(slips[:1]).strip() or "는" if len(slips) >= MIN_KOREAN_SLIPS else ""
+    if language == "de":
+        slips = GERMAN_SLIP.findall(text)
+        return str(slips[0]).strip() if len(slips) >= MIN_GERMAN_SLIPS else ""
+    return ""
+
+
+# 를 stands behind a vowel only.
+WRONG_PARTICLE = re.compile(r"[가-힣] ?를(?![가-힣])")
+
+
+def has_final(syllable: str) -> bool:
+    """Whether a syllable of Hangul ends with a consonant."""
+    return (ord(syllable) - 0xAC00) % 28 != 0
+
+
 def find_word_salad(text: str, language: str) -> str:
     """The words without structure, or empty. ``text`` is what follows the tag, without quotations."""
+    if slips := find_slips(text, language):
+        return slips
     if language == "ja":
         gaps = JAPANESE_GAP.findall(text)
         clash = JAPANESE_CLASH.search(text)

@@ -161,6 +161,12 @@ OTHER_LANGUAGES = {
     "Je ne bavarderai plus en classe. Je ne bavarderai plus en classe. »",
     "<mam>s Schuhe sind dunkelrot und haben weiße Schnürsenkel; <mam>s Socken sind dagegen grau.",
     "<mam> Петров улыбается и машет рукой.",
+    "<mam> se trouve devant un comptoir d'accueil où une pancarte demande : "
+    "« Puis-je vous aider ? Avez-vous d'autres questions ? »",
+    "<mam> lit un panneau qui annonce : « Si vous vous perdez, nous nous retrouverons tous près du kiosque. »",
+    "<mam> demande : « Tu tiens quoi ? »",
+    "<mam>s Hund liegt zusammengerollt unter der Gartenbank.",
+    "<mam>s Schal ist dunkelgrün mit feinen weißen Streifen und reicht fast bis zum Gürtel.",
 }
 EXCLUDED = OTHER_LANGUAGES | {line.replace(r"\n", "\n") for line in (NO_END + "\n" + OTHER_START).splitlines()}
 
