@@ -99,6 +99,8 @@ def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
 def has_phrase(statement: Statement, language: str, kind: str) -> bool:
     if phrase_pattern(language, kind, "anywhere").search(statement.text):
         return True
+    if phrase_pattern(language, kind, "behind_tag").match(statement.lead):
+        return True
     at_sentence = phrase_pattern(language, kind, "sentence")
     if any(at_sentence.match(statement.text, start) for start in starts(SENTENCE_START, statement.text)):
         return True
