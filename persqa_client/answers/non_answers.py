@@ -21,7 +21,7 @@ from persqa_client.answers.phrases import (
     phrase_pattern,
 )
 from persqa_client.answers.question_language import choose_language
-from persqa_client.answers.speaker import has_speaker
+from persqa_client.answers.speaker import has_speaker, may_speak_or_deny
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, ProblemCode, Task
 
@@ -55,6 +55,8 @@ def check_not_about_task(text: str, task: Task) -> Problem | None:
     language = choose_language(task.question)
     if problem or language is None:
         return problem
+    if not may_speak_or_deny(text, language):
+        return None
     if has_speaker(text, task.tag, language):
         return Problem("about_the_task", "the model speaks of itself or to the user")
     if contradicts_itself(text, language):

@@ -15,24 +15,29 @@ from persqa_client.word_search import WordSearch, split_at_blanks
 
 CLAUSE_END = re.compile(r"[,.;:!?()…—–،؛؟。、！？（）\n]+")
 UNSPACED_LANGUAGES = ("zh", "ja")
-NO_PHRASES = r"(?!)"
 
 
 def has_speaker(text: str, tag: str, language: str) -> bool:
     words = phrase_pattern(language, "speaker", "words")
-    if words.pattern == NO_PHRASES:
-        return False
-    if language in UNSPACED_LANGUAGES:
-        if words.search(text) is None:
-            return False
-    elif not search_speaker(language).is_in(split_at_blanks(text)):
-        return False
     own = fold_text(remove_quotations(text).replace(tag, " "), language)
     honest = phrase_pattern(language, "speaker", "honest")
     return any(words.search(clause) and not honest.search(clause) for clause in CLAUSE_END.split(own))
 
 
+def may_speak_or_deny(text: str, language: str) -> bool:
+    """Cheap, for ordinary answers. Contradictions are looked for behind the same search."""
+    if language in UNSPACED_LANGUAGES:
+        return find_words(language).search(text) is not None
+    return search_words_of(language).is_in(split_at_blanks(text))
+
+
 @lru_cache
-def search_speaker(language: str) -> WordSearch:
-    words = phrase_pattern(language, "speaker", "words")
+def search_words_of(language: str) -> WordSearch:
+    words = find_words(language)
     return WordSearch(lambda word: words.search(fold_text(word, language)))
+
+
+@lru_cache
+def find_words(language: str) -> re.Pattern[str]:
+    kinds = (phrase_pattern(language, kind, "words") for kind in ("speaker", "contradiction"))
+    return re.compile("|".join(f"(?:{pattern.pattern})" for pattern in kinds), re.IGNORECASE)
