@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from persqa_client.answers.phrases import fold_text, phrase_pattern
+from persqa_client.answers.phrases import fold_text, load_table, phrase_pattern
 from persqa_client.quotations import remove_quotations
 from persqa_client.word_search import WordSearch, split_at_blanks
 
@@ -39,5 +39,6 @@ def search_words_of(language: str) -> WordSearch:
 
 @lru_cache
 def find_words(language: str) -> re.Pattern[str]:
-    kinds = (phrase_pattern(language, kind, "words") for kind in ("speaker", "contradiction"))
-    return re.compile("|".join(f"(?:{pattern.pattern})" for pattern in kinds), re.IGNORECASE)
+    # Without groups, whose first characters ``re`` doesn't look ahead for.
+    kinds = (load_table(language).get(kind, {}).get("words", ()) for kind in ("speaker", "contradiction"))
+    return re.compile("|".join(phrase for phrases in kinds for phrase in phrases) or r"(?!)", re.IGNORECASE)
