@@ -79,7 +79,7 @@ def repeats_words(words: Sequence[str]) -> bool:
 
 def circles(words: Sequence[str]) -> bool:
     """Whether a few phrases, repeated in turns, are most of the text."""
-    if len(words) < SHORTEST_LOOP:
+    if len(words) < SHORTEST_LOOP or 2 * len(set(words)) > len(words):
         return False
     phrases = list(zip(*(words[start:] for start in range(LOOP_WORDS)), strict=False))
     counts = Counter(phrases)
