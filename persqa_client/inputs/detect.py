@@ -48,6 +48,9 @@ BINARY_TABLES = (
     (b"\x93NUMPY", "a NumPy file"),
 )
 EXPORT_ROWS = "write its rows to a JSONL file with the paths of the pictures"
+# Two characters of ASCII, without a byte order mark.
+UTF16_START = re.compile(rb"[\t\n\r -~]\0[\t\n\r -~]\0|\0[\t\n\r -~]\0[\t\n\r -~]")
+JSON_START = re.compile(r"\s*(\{\s*\"|\[\s*[\[{\"]|\")")
 YAML_LINE = re.compile(r"---|%YAML|(- )?[\w.-]+:(\s|$)")
 
 Kind = Literal["image", "lines", "values", "table", "paths"]
@@ -69,21 +72,28 @@ def detect_input(path: Path, image_key: str) -> Detected:
         raise SettingsError(f"The input {path} cannot be read ({reason}): check its permissions.") from error
     if detect_format(head):
         return Detected("image")
-    refuse_binary(path, head)
+    refuse_signatures(path, head)
     text = head.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
     lines = text.splitlines()
     if not is_whole and len(lines) > 1:
         del lines[-1]  # it may be cut off
+    first_lines = [line for line in lines if line.strip()][:FIRST_LINES]
+    has_line_suffix = path.suffix.lower() in LINE_SUFFIXES
+    binary = f"The input {path} is {describe_binary(head)}, not text; {SUPPORTED_INPUTS}."
+    if seems_binary(first_lines) and not has_line_suffix:
+        raise SettingsError(binary)
     try:
-        return detect_text(path, [line for line in lines if line.strip()][:FIRST_LINES], image_key)
-    except SettingsError:
+        return detect_text(path, first_lines, image_key)
+    except SettingsError as error:
         # The first lines may be broken; a run stops if none of the rows can be used.
-        if path.suffix.lower() in LINE_SUFFIXES:
+        if has_line_suffix:
             return Detected("lines")
+        if b"\0" in head:
+            raise SettingsError(binary) from error
         raise
 
 
-def refuse_binary(path: Path, head: bytes) -> None:
+def refuse_signatures(path: Path, head: bytes) -> None:
     for signature, description in COMPRESSED:
         if head.startswith(signature):
             raise SettingsError(f"The input {path} is {description}; decompress it first.")
@@ -97,10 +107,18 @@ def refuse_binary(path: Path, head: bytes) -> None:
             raise SettingsError(f"The input {path} is {description}; unpack it, and give the folder or file in it.")
     if head[TAR_MAGIC] == b"ustar":
         raise SettingsError(f"The input {path} is a tar archive; unpack it, and give the folder or file in it.")
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or UTF16_START.match(head):
         raise SettingsError(f"The input {path} is in UTF-16; save it as UTF-8.")
-    if b"\0" in head:
-        raise SettingsError(f"The input {path} is {describe_content(head)}, not text; {SUPPORTED_INPUTS}.")
+
+
+def seems_binary(lines: Sequence[str]) -> bool:
+    """By the first line. A null character in another line, or among rows of JSON, only breaks its row."""
+    return bool(lines) and "\0" in lines[0] and not JSON_START.match(lines[0]) and not any(map(is_json_row, lines))
+
+
+def describe_binary(head: bytes) -> str:
+    description = describe_content(head)
+    return "of an unknown format" if description == "text" else description
 
 
 def detect_text(path: Path, lines: Sequence[str], image_key: str) -> Detected:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.folders import (
@@ -37,6 +37,9 @@ class FileSource:
     The file may grow while it is read. A last line that is being written meanwhile is left to a later run.
     """
 
+    # What a row is called in messages.
+    row_name: ClassVar[str] = "line"
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = str(path)
@@ -57,17 +60,9 @@ class FileSource:
         return ()
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
-        """Raises SettingsError if the last line before ``start`` had no line end, and has become another."""
         with self.path.open("rb", buffering=BUFFER_SIZE) as file:
-            if self._first_size is None:
-                self._first_size = os.fstat(file.fileno()).st_size
             number, digest = start.number, start.digest
-            offset = seek_line(file, start.offset)
-            if offset is None:
-                raise SettingsError(
-                    f"The input {self.name} has changed: line {number} was its last one, had no line end, and goes on "
-                    "now. Restore it, choose another -o, or start again with --fresh."
-                )
+            offset = self._begin(file, start)
             read_line = partial(file.readline, MAX_LINE_BYTES + 1)
             for raw in iter(read_line, b""):
                 start_of_line, offset, number = offset, offset + len(raw), number + 1
@@ -76,7 +71,7 @@ class FileSource:
                 digest = extend_digest(digest, line)
                 while len(raw) > MAX_LINE_BYTES and not is_ended and (more := read_line()):
                     offset, digest, is_ended = offset + len(more), extend_digest(digest, more), more.endswith(b"\n")
-                if not is_ended and offset > self._first_size and not is_complete(line):
+                if not is_ended and self._has_grown_to(offset) and not is_complete(line):
                     self._report_growth(number)
                     return
                 yield line, Position(offset, number, digest)
@@ -84,22 +79,45 @@ class FileSource:
                 if not is_ended:
                     return
 
+    def _begin(self, file: BinaryIO, start: Position) -> int:
+        """The offset of the first row from ``start`` on. Raises SettingsError if the row before it had no line end, and
+        has become another.
+        """
+        if self._first_size is None:
+            self._first_size = os.fstat(file.fileno()).st_size
+        offset = self._seek(file, start.offset)
+        if offset is None:
+            raise SettingsError(
+                f"The input {self.name} has changed: {self.row_name} {start.number} was its last one, had no line end, "
+                "and goes on now. Restore it, choose another -o, or start again with --fresh."
+            )
+        return offset
+
+    def _seek(self, file: BinaryIO, offset: int) -> int | None:
+        return seek_line(file, offset)
+
+    def _has_grown_to(self, offset: int) -> bool:
+        """Whether what ends there was written after the file was first opened."""
+        return self._first_size is not None and offset > self._first_size
+
     def _report_growth(self, number: int) -> None:
         if not self._is_growth_reported:
             self._is_growth_reported = True
             logger.warning(
-                "The input %s is still being written: its last line, %d, is not complete and was not read. "
+                "The input %s is still being written: its last %s, %d, is not complete and was not read. "
                 "The same command reads it later.",
                 self.name,
+                self.row_name,
                 number,
             )
 
     def digest_at(self, position: Position) -> str:
         # The last line is read whole, so that one without line end that has become another one counts.
         at = START_POSITION
-        for _, at in self.lines(START_POSITION):
-            if at.offset >= position.offset:
-                break
+        if position.number > 0:
+            for _, at in self.lines(START_POSITION):
+                if at.number >= position.number:
+                    break
         return at.digest
 
 

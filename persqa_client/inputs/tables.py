@@ -7,11 +7,10 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.record_files import RecordFileSource, read_text_lines
-from persqa_client.inputs.sources import BUFFER_SIZE
+from persqa_client.inputs.record_files import Record, RecordFileSource, read_text_lines
 from persqa_client.jsonl import dump_spaced
 
 DELIMITERS = (",", "\t", ";", "|")
@@ -30,27 +29,31 @@ class TableSource(RecordFileSource):
         self._image_key = image_key
         self._max_cell = max_cell
 
-    def records(self, offset: int) -> Iterator[tuple[bytes, int]]:
+    def records(self, file: BinaryIO, offset: int) -> Iterator[Record]:
         csv.field_size_limit(self._max_cell)
-        with self.path.open("rb", buffering=BUFFER_SIZE) as file:
-            header, begin = next(self._parse(read_text_lines(file, 0)), ([], 0))
-            columns = clean_header(header)
-            for cells, end in self._parse(read_text_lines(file, max(offset, begin))):
-                yield self._make_row(columns, cells), end
+        header, begin, is_complete = next(self._parse(read_text_lines(file, 0)), ([], 0, False))
+        if not is_complete:
+            return
+        columns = clean_header(header)
+        for cells, end, is_complete in self._parse(read_text_lines(file, max(offset, begin))):
+            yield Record(self._make_row(columns, cells), end, is_complete)
 
-    def _parse(self, lines: Iterator[tuple[str, int]]) -> Iterator[tuple[list[str], int]]:
-        """Records, each with the offset after it. A record may have several lines."""
-        end = 0
+    def _parse(self, lines: Iterator[tuple[str, int]]) -> Iterator[tuple[list[str], int, bool]]:
+        """Records, each with the offset after it, and whether it has its end. A record may have several lines."""
+        end, is_complete = 0, False
 
         def iterate_texts() -> Iterator[str]:
-            nonlocal end
+            nonlocal end, is_complete
             for text, end in lines:  # noqa: B007 - the offset after the last line that the reader has taken
+                is_complete = text.endswith("\n")
                 yield text
+            # The reader only asks for more than the last line if a quotation mark is not closed.
+            is_complete = False
 
         reader = csv.reader(iterate_texts(), delimiter=self._delimiter)
         try:
             for cells in reader:
-                yield cells, end
+                yield cells, end, is_complete
         except csv.Error as error:
             raise SettingsError(
                 f"The input {self.path} can't be read as a table after byte {end} ({error}): is a quotation mark not "

@@ -66,6 +66,31 @@ def test_the_suffix_of_jsonl_decides_where_the_content_does_not(tmp_path: Path) 
     assert type(open_source(tmp_path / "rows.jsonl", "image")) is FileSource
 
 
+NULL_ROW = '{"image": "nu\0ll.jpg"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind", "count"),
+    [
+        pytest.param("rows.jsonl", f'{{"image": "a.jpg"}}\n{NULL_ROW}\n', FileSource, 2, id="JSONL"),
+        pytest.param("rows.jsonl", f'{NULL_ROW}\n{{"image": "a.jpg"}}\n', FileSource, 2, id="JSONL, its first line"),
+        pytest.param("rows.jsonl", "\0" * 70_000 + '\n"a.jpg"\n', FileSource, 2, id="JSONL, its first block"),
+        pytest.param("rows.txt", f'{{"image": "a.jpg"}}\n{NULL_ROW}\n', FileSource, 2, id="JSONL of another name"),
+        pytest.param("rows", 'x\0\n{"image": "a.jpg"}\n', FileSource, 2, id="JSONL of another name, first line"),
+        pytest.param("rows.json", f'["a.jpg", {NULL_ROW}]', JsonValuesSource, 2, id="array on one line"),
+        pytest.param("rows.json", f'[\n"a.jpg",\n{NULL_ROW}\n]', JsonValuesSource, 2, id="array over several lines"),
+        pytest.param("rows.json", '{\n"image":\n"nu\0ll.jpg"\n}\n', JsonValuesSource, 1, id="object"),
+        pytest.param("rows.csv", "image,q\na.jpg,Who?\nb.jpg,Wh\0o?\n", TableSource, 2, id="table"),
+        pytest.param("list.txt", "a.jpg\nnu\0ll.jpg\n", PathListSource, 2, id="list"),
+        pytest.param("list.txt", "a.jpg\n" * 5000 + "nu\0ll.jpg\n", PathListSource, 5001, id="far behind"),
+    ],
+)
+def test_a_null_character_is_left_to_its_row(name: str, text: str, kind: type, count: int, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    source = open_source(tmp_path / name, "image")
+    assert (type(source), sum(1 for _ in source.lines(START_POSITION))) == (kind, count)
+
+
 def test_a_list_of_paths_gives_a_row_for_each_line(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b'\xef\xbb\xbfa.jpg\r\n\r\n "C:\\b c.png"\r\nd,e.jpg')
     source = open_source(tmp_path / "list.txt", "picture")
