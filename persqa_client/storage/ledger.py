@@ -14,6 +14,7 @@ from persqa_client.storage.checkpoint import (
     Checkpoint,
     FinishedRun,
     Mode,
+    foreign_file_error,
     read_checkpoint,
     read_run_file,
     write_checkpoint,
@@ -87,7 +88,7 @@ class Ledger:
         self._writer: RunWriter | None = None
         # Kept from the end of ``finish``, which may be repeated.
         self._finished: FinishedRun | None = None
-        self._sealed: Checkpoint | None = None
+        self._is_sealed = False
         # Of the run that a fresh one has replaced.
         self.kept_output: Path | None = None
         # Used while there is no writer.
@@ -176,7 +177,7 @@ class Ledger:
         self.start = self._last_registered = checkpoint.position
         self.end = checkpoint.before.until if checkpoint.before is not None else None
         self.tally = self._writer.tally
-        self._finished = self._sealed = None
+        self._finished, self._is_sealed = None, False
 
     def _set_finished(self, finished: FinishedRun) -> None:
         self._finished, self._seconds = finished, finished.seconds
@@ -309,7 +310,7 @@ class Ledger:
             raise RuntimeError("the run is closed")
         if self._finished is not None:
             return
-        if self._sealed is None:
+        if not self._is_sealed:
             writer = self._get_writer()
             if self.buffer.rows:
                 raise RuntimeError(f"{self.buffer.tasks} tasks are not written: the run is not at its end")
@@ -321,10 +322,14 @@ class Ledger:
             if earlier is not None and self.mode == "run" and has_results(self.files):
                 number = find_free_number(self.files)
                 self.kept_output = number_files(self.files, number).output
-            self._sealed = writer.seal(run, number)
-            self._writer, self._seconds = None, self._sealed.seconds
-        self._sealed = complete_finish(self.files, self._sealed)
-        self._set_finished(self._sealed.to_finished_run())
+            self._seconds = writer.seal(run, number).seconds
+            self._writer, self._is_sealed = None, True
+        # Read again: an earlier attempt may have done a part, and noted it there. Its last step removes the checkpoint.
+        stored = read_checkpoint(self.files)
+        finished = read_run_file(self.files) if stored is None else complete_finish(self.files, stored)
+        if finished is None:
+            raise foreign_file_error(self.files.run)
+        self._set_finished(finished)
 
     def reopen(self) -> None:
         checkpoint = self._get_finished().to_reopened_checkpoint()

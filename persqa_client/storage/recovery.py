@@ -91,8 +91,8 @@ def _without_missing_details(files: RunFiles, found: FoundRuns) -> FoundRuns:
     return FoundRuns(unfinished, finished)
 
 
-def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint:
-    """The last steps of a run. Can be repeated after a crash. Returns what was completed."""
+def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> FinishedRun:
+    """The last steps of a run. Can be repeated after a crash or an error, with the checkpoint that is then stored."""
     if checkpoint.kept_number is not None:
         keep_numbered(files, checkpoint.kept_number)
         # Written before the new files get their names, which then are not taken for those of the earlier run.
@@ -117,7 +117,7 @@ def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint:
     for path in (temporary_path(files.run), temporary_path(files.checkpoint), files.checkpoint):
         remove_if_present(path)
     sync_folder(files.output.parent)
-    return checkpoint
+    return checkpoint.to_finished_run()
 
 
 def _finish_details(files: RunFiles, checkpoint: Checkpoint) -> None:
