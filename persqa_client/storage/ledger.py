@@ -22,10 +22,11 @@ from persqa_client.storage.checkpoint import (
 from persqa_client.storage.durable import remove_if_present
 from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
 from persqa_client.storage.listing import is_listed
-from persqa_client.storage.numbered_files import find_free_number, has_results, number_files
+from persqa_client.storage.numbered_files import find_free_number, has_results, keep_unfinished, number_files
 from persqa_client.storage.origins import merge_folders
 from persqa_client.storage.previous import NO_CHECKS, Asked, PictureChecks, PreviousResults
 from persqa_client.storage.recovery import (
+    FoundRuns,
     check_nothing_missing,
     check_results_unchanged,
     check_settings_unchanged,
@@ -33,6 +34,7 @@ from persqa_client.storage.recovery import (
     complete_reopening,
     find_runs,
     has_no_outcome,
+    is_extension,
     remove_unfinished,
 )
 from persqa_client.storage.run_files import RunFiles, RunLock
@@ -89,7 +91,7 @@ class Ledger:
         # Kept from the end of ``finish``, which may be repeated.
         self._finished: FinishedRun | None = None
         self._is_sealed = False
-        # Of the run that a fresh one has replaced.
+        # Of the run that a fresh one has replaced; if that was unfinished, its partial output.
         self.kept_output: Path | None = None
         # Used while there is no writer.
         self._seconds = 0.0
@@ -135,6 +137,9 @@ class Ledger:
 
     def _recover(self, fresh: bool) -> None:
         found = find_runs(self.files)
+        if fresh and found.unfinished is not None and is_extension(self.files, found):
+            self.kept_output = keep_unfinished(self.files, found.unfinished).partial
+            found = FoundRuns(None, None)
         unfinished = found.unfinished
         if not fresh and unfinished is not None and has_no_outcome(self.files, unfinished):
             remove_unfinished(self.files)

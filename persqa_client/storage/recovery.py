@@ -31,7 +31,7 @@ from persqa_client.storage.durable import (
 )
 from persqa_client.storage.journal import next_free_generation, read_journal, remove_generations
 from persqa_client.storage.listing import LISTING, is_listed, is_listing
-from persqa_client.storage.numbered_files import keep_numbered
+from persqa_client.storage.numbered_files import complete_keeping, has_results, keep_numbered
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json
 
@@ -55,8 +55,8 @@ class FoundRuns:
 
 
 def find_runs(files: RunFiles) -> FoundRuns:
-    """Reads the state of a run; first completes a finish or a reopening that was interrupted by a crash, and undoes a
-    recheck that was interrupted before its finish.
+    """Reads the state of a run; first completes a finish, a reopening or a move that was interrupted by a crash, and
+    undoes a recheck that was interrupted before its finish.
 
     Raises SettingsError for a foreign file.
     """
@@ -70,6 +70,8 @@ def find_runs(files: RunFiles) -> FoundRuns:
     if checkpoint is not None and checkpoint.mode == "recheck":
         remove_unfinished(files)
         checkpoint = None
+    if checkpoint is not None and checkpoint.phase == "keeping":
+        checkpoint = complete_keeping(files, checkpoint)
     if checkpoint is not None and checkpoint.phase == "reopening":
         complete_reopening(files, checkpoint)
         checkpoint = replace(checkpoint, phase="running")
@@ -168,6 +170,14 @@ def complete_reopening(files: RunFiles, checkpoint: Checkpoint) -> None:
     if is_listed(checkpoint.identity):
         move_if_present(files.listing, files.listing_partial)
     sync_folder(files.output.parent)
+
+
+def is_extension(files: RunFiles, found: FoundRuns) -> bool:
+    """Whether the unfinished run has the results of the finished one."""
+    unfinished = found.unfinished
+    if unfinished is None or found.finished is None or has_results(files):
+        return False
+    return unfinished.mode == "run" and unfinished.position.number >= found.finished.position.number
 
 
 def has_no_outcome(files: RunFiles, checkpoint: Checkpoint) -> bool:
