@@ -225,11 +225,12 @@ class Ledger:
         position: Position,
         images: Sequence[str] = (),
         key: bytes | None = None,
+        former_key: bytes | None = None,
     ) -> tuple[TaskId, ...]:
         """Registers the next input line, and returns its open tasks.
 
-        ``position`` is the one after the line, ``images`` the references of the row. A row is recognized by its
-        ``key``, or else by the line as it is written.
+        ``position`` is the one after the line, ``images`` the references of the row, none if the line is no row. A row
+        is recognized by its ``key``, or else by the line as it is written; earlier versions used the ``former_key``.
 
         Raises SettingsError if an answered line has changed.
         """
@@ -247,7 +248,8 @@ class Ledger:
         failed_offset = previous.failed_offset if previous is not None else 0
         digest = digest_line(line if key is None else key)
         row = PendingRow(line, task_ids, asked, position, digest, failed_offset, kept_failures=kept_failures)
-        self.buffer.add(row)
+        former_digest = digest_line(former_key) if former_key is not None and self.buffer.journaled else None
+        self.buffer.add(row, former_digest, is_readable=bool(images))
         if row.outcomes:
             self._expect_pictures(row, images)
             self._write_complete_rows(writer)
@@ -399,6 +401,7 @@ class MemoryLedger:
         position: Position,
         images: Sequence[str] = (),
         key: bytes | None = None,
+        former_key: bytes | None = None,
     ) -> tuple[TaskId, ...]:
         self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
         self.tally.rows += 1
