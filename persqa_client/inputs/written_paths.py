@@ -12,7 +12,7 @@ from typing import Literal
 from persqa_client.errors import RowError
 from persqa_client.images.references import DATA_URI, find_path, is_bare_base64, list_candidates, parse_local_path
 from persqa_client.inputs.rows import parse_images
-from persqa_client.jsonl import load_object, replace_value
+from persqa_client.jsonl import load_object, replace_texts
 from persqa_client.types import BadRow, Row
 
 # What a user chooses; "resolvable" is for rows that are not the user's own: as "relative", but absolute paths stay.
@@ -33,18 +33,11 @@ class PathWriter:
     def rewrite(self, row: Row | BadRow, image_key: str) -> Row | BadRow:
         """Replaces only the paths in the line; the other bytes stay, and so does the row's ``images``."""
         try:
-            fields = load_object(row.line)
-            references = row.images if isinstance(row, Row) else parse_images(fields, image_key)
+            references = row.images if isinstance(row, Row) else parse_images(load_object(row.line), image_key)
             written = [self.write(reference) for reference in references]
             if written == list(references):
                 return row
-            line = row.line
-            if isinstance(fields[image_key], str):
-                line = replace_value(line, (image_key,), written[0])
-            else:
-                for number, (before, after) in enumerate(zip(references, written, strict=True)):
-                    if before != after:
-                        line = replace_value(line, (image_key, number), after)
+            line = replace_texts(row.line, image_key, references, written)
         except (RowError, ValueError):
             return row  # nothing in it can be read as a path
         if isinstance(row, BadRow):
