@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.errors import RowError
-from persqa_client.images.references import DATA_URI, find_path, is_bare_base64, list_candidates, parse_local_path
+from persqa_client.images.references import (
+    DATA_URI,
+    estimate_reference_size,
+    find_path,
+    is_bare_base64,
+    list_candidates,
+    make_reference,
+    parse_local_path,
+)
 from persqa_client.inputs.rows import parse_images
 from persqa_client.jsonl import load_object, replace_texts
 from persqa_client.types import BadRow, Row
@@ -46,7 +54,7 @@ class PathWriter:
 
     def write(self, reference: str) -> str:
         """A path that does not exist is taken to be in the first root. Data and URLs stay."""
-        if DATA_URI.match(reference) or is_bare_base64(reference):
+        if DATA_URI.match(reference) or self._is_base64(reference):
             return reference
         try:
             path = parse_local_path(reference)
@@ -56,7 +64,10 @@ class PathWriter:
             return reference
         directory, name = os.path.split(self._locate(path))
         base = None if self.style == "absolute" else self.folder
-        return os.path.join(write_directory(directory, base, os.getcwd()), name)
+        return make_reference(os.path.join(write_directory(directory, base, os.getcwd()), name))
+
+    def _is_base64(self, reference: str) -> bool:
+        return is_bare_base64(reference) and not estimate_reference_size(reference, self.roots)
 
     def _locate(self, path: str) -> str:
         try:
