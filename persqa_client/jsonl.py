@@ -197,6 +197,33 @@ def replace_value(line: bytes, path: Sequence[str | int], value: object) -> byte
     return text[:start].encode() + dump_compact(value) + text[end:].encode()
 
 
+def replace_texts(line: bytes, key: str, old: Sequence[str], new: Sequence[str]) -> bytes:
+    """For an object whose ``key`` is the string or the array of strings ``old``: replaces those that differ in ``new``.
+
+    Of duplicate keys the last one is meant. Raises ValueError if the line is not JSON.
+    """
+    text = line.decode()
+    start = _find_value_start(line, text, key)
+    if start is None:
+        return line
+    spans = _iter_elements(text, start) if text[start] == "[" else [(start, _find_value_end(text, start))]
+    parts, done = [], 0
+    for (begin, end), before, after in zip(spans, old, new, strict=True):
+        if before != after:
+            parts += [text[done:begin].encode(), dump_compact(after)]
+            done = end
+    return b"".join((*parts, text[done:].encode()))
+
+
+def _find_value_start(line: bytes, text: str, key: str) -> int | None:
+    """The line has been read, and has the member: if its key is there once, nothing else is scanned."""
+    if not _may_repeat(line, key) and b"\\u00" not in line:
+        end = text.find(f'"{key}"') + len(key) + 2
+        return _skip_whitespace(text, _skip_whitespace(text, end) + 1)
+    span = _find_at(text, (key,))
+    return None if span is None else span[0]
+
+
 def keep_elements(line: bytes, path: Sequence[str | int], count: int) -> bytes:
     """Removes all but the first ``count`` elements, at least one, of the array at ``path``."""
     text = line.decode()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_value
+from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_texts, replace_value
 
 SPACE = st.text(" \t\r", max_size=2)
 KEYS = st.sampled_from(["error", "image", 'a"b', "ключ", "{", "x\\y", ""])
@@ -150,3 +150,28 @@ def test_nan_and_lone_surrogates_are_read() -> None:
     row = load_object(b'{"a": NaN, "b": "\\ud800"}')
     assert row["a"] != row["a"]
     assert row["b"] == "\ud800"
+
+
+@given(st.data())
+def test_texts_are_replaced_in_one_pass_like_one_by_one(data: st.DataObject) -> None:
+    """Also where another string, an escape or a nested object has the name of the key."""
+    texts = st.text(max_size=4) | KEYS
+    old = data.draw(st.lists(texts, min_size=1, max_size=5))
+    new = [data.draw(st.just(text) | texts) for text in old]
+    is_text = len(old) == 1 and data.draw(st.booleans())
+    members = data.draw(st.dictionaries(KEYS, VALUES, max_size=4)) | {"image": old[0] if is_text else old}
+    shuffled = data.draw(st.permutations(list(members.items())))
+    line = data.draw(json_texts(dict(shuffled))).encode("utf-8", "surrogatepass")
+    expected = line
+    for number, (before, after) in enumerate(zip(old, new, strict=True)):
+        if before != after:
+            expected = replace_value(expected, ("image",) if is_text else ("image", number), after)
+    assert replace_texts(line, "image", old, new) == expected
+
+
+def test_the_texts_of_a_repeated_key_are_those_of_the_last_one() -> None:
+    line = b'{"image": ["a"], "n": {"image": "b"}, "image": ["b", "c"]}'
+    assert (
+        replace_texts(line, "image", ["b", "c"], ["d", "c"])
+        == b'{"image": ["a"], "n": {"image": "b"}, "image": ["d", "c"]}'
+    )

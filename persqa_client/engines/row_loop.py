@@ -109,8 +109,10 @@ class RowFeed:
     def _register_row(self, line: bytes, position: Position, name: str | None) -> Iterator[Job]:
         row = self._plan.parse(position.number, line, name)
         images = row.images if isinstance(row, Row) else ()
-        key = row.given if name is None else encode_name(name)
-        for task_id in self._ledger.register_row(row.line, self._plan.task_ids(row), position, images, key):
+        # The line as read: what the parser makes of it, which was the key once, can change between versions.
+        key, former_key = (line, row.given or row.line) if name is None else (encode_name(name), None)
+        task_ids = self._plan.task_ids(row)
+        for task_id in self._ledger.register_row(row.line, task_ids, position, images, key, former_key):
             yield Job(row, task_id, self._plan.weigh(row, task_id))
 
 

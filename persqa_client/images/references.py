@@ -121,6 +121,21 @@ def parse_local_path(reference: str) -> str:
     return reference
 
 
+def make_reference(path: str) -> str:
+    """The path, with ``./`` in front if it would be read as a ``data:`` URI, another URL or base64."""
+    while not _is_path(path):
+        path = f"/.{path}" if os.path.isabs(path) else f"./{path}"
+    return path
+
+
+def _is_path(reference: str) -> bool:
+    try:
+        is_url = DATA_URI.match(reference) or parse_local_path(reference) != reference
+    except RowError:
+        return False
+    return not is_url and not is_bare_base64(reference)
+
+
 def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
     """The first existing candidate.
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from persqa_client.images.references import make_reference
 from persqa_client.inputs.folders import join_name, sort_key
 from persqa_client.inputs.listed import ListedSource, is_never_known
 from persqa_client.inputs.several import ImagesSource
@@ -54,7 +55,7 @@ class PatternSource(ListedSource):
         return (match for match in find_matches(self.name) if not os.path.isdir(match))
 
     def render_line(self, name: str) -> bytes:
-        return dump_spaced({self._image_key: [join_name(self._folder, name)]})
+        return dump_spaced({self._image_key: [make_reference(join_name(self._folder, name))]})
 
     def find_name(self, reference: str) -> str | None:
         relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self._folder))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 from persqa_client.errors import SettingsError
+from persqa_client.images.references import make_reference
 from persqa_client.inputs.folders import (
     count_folder_images,
     describe_skipped_files,
@@ -224,7 +225,12 @@ class FolderSource(ListedSource):
         return has_images(self.folder)
 
     def render_line(self, name: str) -> bytes:
-        return dump_spaced({self._image_key: [join_name(self.folder, name)]})
+        return dump_spaced({self._image_key: [make_reference(join_name(self.folder, name))]})
+
+    def written_lines(self) -> Iterator[bytes]:
+        """As earlier versions wrote them."""
+        for name in self.find_names(is_never_known):
+            yield dump_spaced({self._image_key: [join_name(self.folder, name)]})
 
     def find_name(self, reference: str) -> str | None:
         relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self.folder))
@@ -255,4 +261,4 @@ class WrittenFolderSource(GeneratedSource):
         return self._folder.warnings()
 
     def generate_lines(self) -> Iterator[bytes]:
-        return map(self._folder.render_line, self._folder.find_names(is_never_known))
+        return self._folder.written_lines()

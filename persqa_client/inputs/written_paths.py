@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.errors import RowError
-from persqa_client.images.references import DATA_URI, find_path, is_bare_base64, list_candidates, parse_local_path
+from persqa_client.images.references import (
+    DATA_URI,
+    estimate_reference_size,
+    find_path,
+    is_bare_base64,
+    list_candidates,
+    make_reference,
+    parse_local_path,
+)
 from persqa_client.inputs.rows import parse_images
-from persqa_client.jsonl import load_object, replace_value
+from persqa_client.jsonl import load_object, replace_texts
 from persqa_client.types import BadRow, Row
 
 # What a user chooses; "resolvable" is for rows that are not the user's own: as "relative", but absolute paths stay.
@@ -33,18 +41,11 @@ class PathWriter:
     def rewrite(self, row: Row | BadRow, image_key: str) -> Row | BadRow:
         """Replaces only the paths in the line; the other bytes stay, and so does the row's ``images``."""
         try:
-            fields = load_object(row.line)
-            references = row.images if isinstance(row, Row) else parse_images(fields, image_key)
+            references = row.images if isinstance(row, Row) else parse_images(load_object(row.line), image_key)
             written = [self.write(reference) for reference in references]
             if written == list(references):
                 return row
-            line = row.line
-            if isinstance(fields[image_key], str):
-                line = replace_value(line, (image_key,), written[0])
-            else:
-                for number, (before, after) in enumerate(zip(references, written, strict=True)):
-                    if before != after:
-                        line = replace_value(line, (image_key, number), after)
+            line = replace_texts(row.line, image_key, references, written)
         except (RowError, ValueError):
             return row  # nothing in it can be read as a path
         if isinstance(row, BadRow):
@@ -53,7 +54,7 @@ class PathWriter:
 
     def write(self, reference: str) -> str:
         """A path that does not exist is taken to be in the first root. Data and URLs stay."""
-        if DATA_URI.match(reference) or is_bare_base64(reference):
+        if DATA_URI.match(reference) or self._is_base64(reference):
             return reference
         try:
             path = parse_local_path(reference)
@@ -63,7 +64,10 @@ class PathWriter:
             return reference
         directory, name = os.path.split(self._locate(path))
         base = None if self.style == "absolute" else self.folder
-        return os.path.join(write_directory(directory, base, os.getcwd()), name)
+        return make_reference(os.path.join(write_directory(directory, base, os.getcwd()), name))
+
+    def _is_base64(self, reference: str) -> bool:
+        return is_bare_base64(reference) and not estimate_reference_size(reference, self.roots)
 
     def _locate(self, path: str) -> str:
         try:

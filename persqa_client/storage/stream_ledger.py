@@ -82,6 +82,7 @@ class StreamLedger(MemoryLedger):
         position: Position,
         images: Sequence[str] = (),
         key: bytes | None = None,
+        former_key: bytes | None = None,
     ) -> tuple[TaskId, ...]:
         self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
         return task_ids

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.inputs import patterns
 from persqa_client.inputs.folders import find_folder_names
 from persqa_client.inputs.listed import KnownNames, ListedSource, read_named_lines
 from persqa_client.inputs.source import Source
@@ -158,3 +159,20 @@ def test_a_pattern_is_listed_like_a_folder(tmp_path: Path) -> None:
 def test_rows_of_other_sources_have_no_names() -> None:
     lines = list(read_named_lines(InMemorySource(["a.jpg"]), START_POSITION))
     assert [(line.line, line.name) for line in lines] == [(b'"a.jpg"', None)]
+
+
+@pytest.mark.parametrize("make", [lambda: FolderSource(Path(), "image"), lambda: patterns.PatternSource("*", "image")])
+def test_a_listed_name_is_written_as_a_path(
+    make: Callable[[], ListedSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it would be read as a ``data:`` URI. An earlier version wrote the name alone."""
+    monkeypatch.chdir(tmp_path)
+    add(tmp_path, "data:x.png", "x.png")
+    source = make()
+    assert [line for line, _ in source.lines(START_POSITION)] == [
+        b'{"image": ["./data:x.png"]}',
+        b'{"image": ["x.png"]}',
+    ]
+    assert names_of(source) == ["data:x.png", "x.png"]
+    assert source.find_name("./data:x.png") == "data:x.png"
+    assert next(source.as_written().lines(START_POSITION))[0] == b'{"image": ["data:x.png"]}'
