@@ -195,20 +195,21 @@ def execute(run: Run) -> int:
         summary = run_coroutine(execute_with_signals(run))
     except OutputClosed:
         return EXIT_OK
-    except (SettingsError, StorageError) as error:
+    except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
-    except RunStopped as error:
+    except (RunStopped, StorageError) as error:
         if run.progress.done:
-            print_message(resume_hint(run))
-        exit_with_error(error, EXIT_USAGE if isinstance(error, UnusableInput) else EXIT_NO_SERVER)
+            print_message(run.describe_resuming())
+        exit_with_error(error, EXIT_USAGE if isinstance(error, UnusableInput | StorageError) else EXIT_NO_SERVER)
     except KeyboardInterrupt:
-        print_message(f"Stopped. {resume_hint(run)}")
+        print_message(f"Stopped. {run.describe_resuming()}")
         return EXIT_INTERRUPTED
     except Exception:
         # Any other exception is a bug and has its own exit code.
         traceback.print_exc()
         print_message(
-            f"Error: this is a bug in persqa_client. Please report it, including the lines above. {resume_hint(run)}"
+            "Error: this is a bug in persqa_client. Please report it, including the lines above. "
+            f"{run.describe_resuming()}"
         )
         return EXIT_BUG
     return report_result(run, summary)
@@ -247,7 +248,7 @@ def report_result(run: Run, summary: Summary) -> int:
             if is_stream and summary.tally.failed_total:
                 print(f"{'failed rows':<13} {run.settings.failed}", file=stream)
     if summary.state == "interrupted":
-        print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {resume_hint(run)}")
+        print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {run.describe_resuming()}")
         return EXIT_INTERRUPTED
     return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
 
@@ -264,9 +265,3 @@ def print_results(summary: Summary, console: Console) -> None:
     for label, text in list_results(summary):
         table.add_row(label, text)
     console.print(table)
-
-
-def resume_hint(run: Run) -> str:
-    if run.settings.is_stream:
-        return "With -o - the run can't be resumed: the same command starts from the beginning."
-    return f"Nothing is lost. Run the same command again to resume {run.settings.output}."

@@ -215,10 +215,7 @@ def missing_file_error(path: str, roots: Sequence[Path]) -> RowError:
 def raise_read_error(error: OSError) -> NoReturn:
     """Raises RowError, or StorageError if this process has reached a limit."""
     if error.errno in TOO_MANY_OPEN_FILES:
-        raise StorageError(
-            "too many open files: lower --concurrency or raise the limit (ulimit -n), "
-            "then run the same command again to resume"
-        ) from error
+        raise StorageError("too many open files: lower --concurrency or raise the limit (ulimit -n)") from error
     if error.errno == errno.ELOOP:
         raise RowError("image_link_loop", "is a symbolic link to itself; correct the link.") from error
     if isinstance(error, FileNotFoundError):

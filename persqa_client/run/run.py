@@ -20,6 +20,7 @@ from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.several import SeveralSource, list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
+from persqa_client.inputs.standard_input import SpooledSource
 from persqa_client.inputs.written_paths import PathWriter
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
@@ -28,6 +29,7 @@ from persqa_client.run.compose import Composition, RowReader, RunPlan, find_inpu
 from persqa_client.run.image_roots import describe_folders, make_path_writer, recorded_roots_of
 from persqa_client.run.listed_input import connect_listing, listing_identity
 from persqa_client.run.pacing import announce_pace, plan_probes
+from persqa_client.run.resuming import NOT_RESUMABLE, describe_resuming
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.previous import PictureChecks
@@ -87,6 +89,14 @@ class Run:
     @property
     def pool(self) -> Pool:
         return self.composition.pool
+
+    def describe_resuming(self) -> str:
+        """What to do once it has stopped."""
+        return describe_resuming(
+            self.settings,
+            has_outcomes=self.progress.done > 0,
+            reads_standard_input=isinstance(self.source, SpooledSource),
+        )
 
     def stop(self) -> None:
         """Requests in flight may finish; a second call aborts them."""
@@ -153,7 +163,7 @@ class Run:
 
     async def _execute_stream(self) -> Summary:
         assert self.settings.failed is not None
-        self._warn("With -o - this run can't be resumed: the same command starts from the beginning.")
+        self._warn(NOT_RESUMABLE)
         self._warn_of_source()
         ledger = StreamLedger(self.plan.make_renderer(), STANDARD_OUTPUT, self.settings.failed)
         try:

@@ -263,6 +263,22 @@ def test_a_dry_run_prints_requests_and_sends_none(folder: Path, simulator: Simul
     assert not list(folder.glob("qa*"))
 
 
+def test_a_stopped_fresh_run_says_how_it_is_resumed(folder: Path) -> None:
+    write_rows(folder, 200)
+    with run_simulator(SimSettings(latency=0.05, slots=8)) as server:
+        flags = ("--concurrency", "8", "--no-probes")
+        process = start(*arguments(server), *flags, "--fresh", cwd=folder)
+        while server.stats()["answered"] < 30:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, result = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert "Leave out --fresh to resume qa.jsonl: with it, the answers are discarded." in result
+        assert "same command" not in result
+        assert run(folder, server, *flags).returncode == 0
+        assert server.stats()["answered"] == 200, "no row was asked twice"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_a_signal_lets_requests_finish_and_the_run_can_be_resumed(folder: Path, number: signal.Signals) -> None:
     write_rows(folder, 300)
@@ -307,7 +323,7 @@ def test_a_full_disk_stops_the_run_with_one_message_and_loses_nothing(folder: Pa
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     assert result.stderr.count("Error: ") == 1
-    assert "run the same command again" in result.stderr
+    assert "Run the same command again to resume qa.jsonl." in result.stderr
     assert run(folder, simulator).returncode == 0
     assert [row["n"] for row in map(orjson.loads, (folder / "qa.jsonl").read_bytes().splitlines())] == list(range(400))
 
