@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.keys import begins_like_key
 from persqa_client.settings_base import Settings
 from persqa_client.urls import add_query, parse_base_url
 
@@ -174,6 +175,19 @@ class Limits(Settings):
         return self.max_inflight_mb * 1024 * 1024 // 4
 
 
+def read_path(value: object) -> object:
+    """An empty one, perhaps from a variable that is not set, would be the working directory."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must not be empty; name a file or a folder (. for the working directory)")
+    return expand_home(value) if isinstance(value, str | Path) else value
+
+
+def expand_home(path: str | Path) -> Path:
+    """``~`` as the shell has it, which leaves it in quotes, after ``=`` and in files. A folder of that name comes first."""
+    return Path(path) if Path(Path(path).parts[0]).exists() else Path(path).expanduser()
+
+
+UserPath = Annotated[Path, BeforeValidator(read_path)]
 VerifyChoice = Literal["doubtful", "all", "off"]
 
 
@@ -274,6 +288,15 @@ class RunSettings(Settings):
             raise ValueError("--fresh discards the rows that --retry-failed would ask again; give only one of them")
         if self.fresh and self.recheck_pictures == "ask":
             raise ValueError("--fresh asks about all pictures, as --recheck-pictures does; give only one of them")
+        return self
+
+    @model_validator(mode="after")
+    def check_output_is_no_key(self) -> Self:
+        for flag, path in (("--output", self.output), ("--failed", self.failed)):
+            if path is not None and begins_like_key(path.name):
+                raise ValueError(
+                    f"{flag} is the name of a file, and what is given begins like a key; give a file the ending .jsonl"
+                )
         return self
 
     @property

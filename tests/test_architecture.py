@@ -16,6 +16,7 @@ ROOT_MODULES = frozenset(
         "errors.py",
         "function_words.py",
         "jsonl.py",
+        "keys.py",
         "language.py",
         "quotations.py",
         "task_groups.py",

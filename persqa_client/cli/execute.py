@@ -33,7 +33,6 @@ from persqa_client.cli.exits import (
     tolerate_closed_stream,
 )
 from persqa_client.client.dialect import Dialect
-from persqa_client.client.redaction import mask_keys
 from persqa_client.client.request import render_preview
 from persqa_client.config import Endpoint, RunSettings, as_one_path, make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
@@ -44,6 +43,7 @@ from persqa_client.inputs.listed import read_named_lines
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FolderSource
+from persqa_client.keys import mask_keys
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan, find_input_folder
@@ -113,14 +113,13 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run
         show_logged_warnings()
         run = Run(settings, source, warn=print_warning)
     except SettingsError as error:
-        # A key in the place of an input or an output.
-        exit_with_error(SettingsError(mask_keys(str(error), sys.argv[1:])), EXIT_USAGE)
+        exit_with_error(error, EXIT_USAGE)
     tune_gc()
     return run
 
 
 def print_warning(warning: str) -> None:
-    print_message(f"Warning: {warning}")
+    print_message(f"Warning: {mask_keys(warning)}")
 
 
 class WarningHandler(logging.Handler):

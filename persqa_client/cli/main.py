@@ -12,7 +12,7 @@ from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.recheck import recheck
 from persqa_client.cli.run import RunCommand, run
 from persqa_client.cli.sim import sim
-from persqa_client.cli.usage import Command
+from persqa_client.cli.usage import Command, Group
 
 
 def doctor(
@@ -72,6 +72,7 @@ def prepare(
 
 
 app = typer.Typer(
+    cls=Group,
     name="persqa",
     help="Generates personalised visual question-answering data from photos through an OpenAI-compatible endpoint.",
     no_args_is_help=True,

@@ -232,13 +232,27 @@ def test_an_unknown_key_in_the_config_file_is_exit_2(folder: Path, simulator: Si
         ["--header", "authorization=Bearer sk-proj-4Fq81"],
         ["--header", "api-key=@hf_4Fq81abc"],
         ["--header", "sk-proj-4Fq81=@VARIABLE"],
+        ["--strategy", "sk-proj-4Fq81"],
+        ["--ca-cert", "hf_4Fq81abc"],
+        ["--config", "sk-proj-4Fq81"],
+        ["--config", "key.toml"],
+        ["-o", "sk-proj-4Fq81"],
     ],
 )
 def test_a_key_on_the_command_line_is_never_repeated(folder: Path, simulator: Simulator, more: list[str]) -> None:
+    (folder / "key.toml").write_text('strategy = "sk-proj-4Fq81"')
     result = run(folder, simulator, *more)
     assert result.returncode == 2
+    assert not list(folder.glob("*4Fq81*"))
     assert "4Fq81" not in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_key_as_a_command_or_a_model_is_not_repeated(folder: Path, simulator: Simulator) -> None:
+    for result in (persqa("sk-proj-4Fq81", cwd=folder), run(folder, simulator, "--model", "sk-proj-4Fq81")):
+        assert result.returncode in (2, 3)
+        assert "…" in result.stderr
+        assert "4Fq81" not in result.stdout + result.stderr
 
 
 def test_a_fresh_run_says_where_the_earlier_files_are(folder: Path, simulator: Simulator) -> None:
