@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.errors import RowError
-from persqa_client.images.references import DATA_URI, find_path, is_bare_base64, list_candidates, parse_local_path
+from persqa_client.images.references import (
+    DATA_URI,
+    expand_absent,
+    find_path,
+    is_bare_base64,
+    list_candidates,
+    parse_local_path,
+)
 from persqa_client.inputs.rows import parse_images
 from persqa_client.jsonl import load_object, replace_value
 from persqa_client.types import BadRow, Row
@@ -70,7 +77,7 @@ class PathWriter:
             found = find_path(path, self.roots)
         except (OSError, ValueError):
             found = None
-        return found[0] if found is not None else list_candidates(path, self.roots)[0]
+        return found[0] if found is not None else list_candidates(expand_absent(path), self.roots)[0]
 
     def resolve(self, references: Sequence[str]) -> tuple[str, ...]:
         """Paths that ``write`` wrote, so that they can be read from the working directory."""

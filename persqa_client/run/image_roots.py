@@ -10,7 +10,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.images.references import describe_reference
 from persqa_client.inputs.several import list_sources
 from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource, InMemorySource
+from persqa_client.inputs.sources import FileSource, FolderSource, InMemorySource
 from persqa_client.inputs.standard_input import SpooledSource
 from persqa_client.inputs.written_paths import PathChoice, PathStyle, PathWriter
 from persqa_client.storage.origins import find_recorded_roots
@@ -52,7 +52,17 @@ def describe_folders(
     own: PathStyle = "absolute" if is_stream else "resolvable"
     style = choice or (own if makes_rows(source) else "as-given")
     roots = [os.path.abspath(root) for root in image_roots]
-    return {"working_directory": os.getcwd(), "image_roots": list(dict.fromkeys(roots)), "paths": style}
+    folders = {"working_directory": os.getcwd(), "image_roots": list(dict.fromkeys(roots)), "paths": style}
+    if isinstance(source, FolderSource) and style == "resolvable":
+        folders["given"] = "absolute" if source.folder.is_absolute() else "relative"
+    return folders
+
+
+def choose_style(recorded: Json, own: Json) -> PathStyle:
+    """A folder may be given in another way than at the first start, whose way decides."""
+    style: PathStyle = recorded["paths"]
+    first: PathStyle | None = recorded.get("given")
+    return style if first is None or style != "resolvable" or first == own.get("given") else first
 
 
 def make_path_writer(style: PathStyle, roots: Sequence[Path | str], output: Path | None) -> PathWriter | None:

@@ -26,7 +26,7 @@ from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.changed_pictures import PictureSurvey
 from persqa_client.run.compose import Composition, RowReader, RunPlan, find_input_folder, ignore_warning
-from persqa_client.run.image_roots import describe_folders, make_path_writer, recorded_roots_of
+from persqa_client.run.image_roots import choose_style, describe_folders, make_path_writer, recorded_roots_of
 from persqa_client.run.listed_input import connect_listing, listing_identity
 from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.resuming import NOT_RESUMABLE, describe_resuming
@@ -35,7 +35,7 @@ from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.stream_ledger import StreamLedger, check_failed_file
-from persqa_client.types import Json, Row
+from persqa_client.types import START_POSITION, Json, Row
 
 # The file descriptor.
 STANDARD_OUTPUT = 1
@@ -84,7 +84,7 @@ class Run:
 
     def _make_path_writer(self, folders: Json) -> PathWriter | None:
         output = None if self.settings.is_stream else self.settings.output
-        return make_path_writer(folders["paths"], self.plan.image_roots, output)
+        return make_path_writer(choose_style(folders, self.folders), self.plan.image_roots, output)
 
     @property
     def pool(self) -> Pool:
@@ -237,6 +237,11 @@ class Run:
 
     def _open_ledger(self, output: Path) -> Ledger:
         files = RunFiles.for_output(output)
+        if self.settings.retry_failed and not (files.run.exists() or files.checkpoint.exists()):
+            raise SettingsError(
+                f"there is no run with the output {output} whose failed rows could be asked again: "
+                "correct -o, or leave out --retry-failed to start the run"
+            )
         for source in list_sources(self.source):
             if isinstance(source, FileSource | FolderSource):
                 files.refuse_input(Path(source.name))
@@ -250,6 +255,11 @@ class Run:
             clock=self._elapsed,
             pictures=PictureChecks(self._picture_files.has_changed, self._watch.expect),
         )
+        if ledger.dropped_fresh_start:
+            self._warn(
+                "A start with --fresh ended before its first answer, so this is the finished run from before it; give "
+                "--fresh again to start over."
+            )
         # All pictures of a new run are those that it asks about.
         self._pictures_seen = self._pictures_seen or ledger.state == "new"
         try:
@@ -326,6 +336,16 @@ def find_answered_row(files: RunFiles, reader: RowReader, source: Source) -> Row
                 row = reader.parse_answered(line)
                 return row if row is None else with_names(row, source)
     return None
+
+
+def refuse_empty_source(source: Source) -> None:
+    """Raises SettingsError if there is nothing to ask about."""
+    if has_more_rows(source, START_POSITION):
+        return
+    if isinstance(source, ListedSource):
+        raise SettingsError(" ".join((f"{source.name} has no images.", *source.warnings())))
+    name = "Standard input" if isinstance(source, SpooledSource) else source.name
+    raise SettingsError(f"{name} has no rows to ask about.")
 
 
 def with_names(row: Row, source: Source) -> Row:

@@ -122,6 +122,19 @@ def test_new_names_continue_a_run_that_was_stopped(work: Path) -> None:
     assert len(set(names)) == 44
 
 
+@pytest.mark.parametrize("first_is_absolute", [False, True])
+def test_paths_are_written_as_at_the_first_start(first_is_absolute: bool, work: Path, simulator: Simulator) -> None:
+    given: list[str | Path] = ["photos", work / "photos"]
+    first, second = reversed(given) if first_is_absolute else given
+    go(first, "out/qa.jsonl", simulator, limit=1)
+    go(second, "out/qa.jsonl", simulator, limit=2)  # goes on with a finished run
+    summary = go(second, "out/qa.jsonl", simulator)
+    assert (summary.tally.succeeded, summary.tally.failed_total) == (3, 0)
+    start = str(work / "photos") if first_is_absolute else "../photos"
+    images = [orjson.loads(line)["image"][0] for line in Path("out/qa.jsonl").read_text().splitlines()]
+    assert images == [f"{start}/{name}.png" for name in "bcd"]
+
+
 def test_removed_and_renamed_pictures(work: Path, simulator: Simulator) -> None:
     go("photos", "qa.jsonl", simulator, limit=1)
     (work / "photos" / "b.png").unlink()
