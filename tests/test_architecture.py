@@ -15,6 +15,7 @@ ROOT_MODULES = frozenset(
         "config.py",
         "errors.py",
         "function_words.py",
+        "home_folder.py",
         "jsonl.py",
         "keys.py",
         "language.py",

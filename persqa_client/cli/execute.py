@@ -36,20 +36,19 @@ from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
 from persqa_client.config import Endpoint, RunSettings, as_one_path, make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
-from persqa_client.engines.row_loop import has_more_rows
 from persqa_client.errors import OutputClosed, RowError, RunStopped, SettingsError, StorageError, UnusableInput
+from persqa_client.home_folder import expand_existing
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.listed import read_named_lines
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FolderSource
 from persqa_client.keys import mask_keys
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan, find_input_folder
 from persqa_client.run.image_roots import recorded_roots_of
 from persqa_client.run.progress import QuietConsole, show_progress
-from persqa_client.run.run import Run
+from persqa_client.run.run import Run, refuse_empty_source
 from persqa_client.run.summary import Summary, list_results
 from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
 from persqa_client.urls import add_query
@@ -97,16 +96,14 @@ def read_credentials(flags: Mapping[str, Any]) -> Credentials:
 
 
 def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bool) -> Run:
-    """Exits after a dry run, for an empty input, and for invalid flags."""
+    """Exits after a dry run, and for invalid flags and inputs."""
     try:
         settings = read_settings(flags, endpoints)
         assert settings.output is not None
-        source = open_inputs(flags["input"], settings.recipe.image_key, standard_input=sys.stdin.buffer)
-        if not has_more_rows(source, START_POSITION) and not settings.output.exists():
-            if isinstance(source, FolderSource):
-                raise SettingsError(" ".join((f"{source.name} has no images.", *source.warnings())))
-            print_message(f"{source.name} has no rows: nothing to do.")
-            raise typer.Exit(EXIT_OK)
+        inputs = list(map(expand_existing, flags["input"]))
+        source = open_inputs(inputs, settings.recipe.image_key, standard_input=sys.stdin.buffer)
+        if not settings.output.exists():
+            refuse_empty_source(source)
         if dry_run:
             print_requests(settings, source)
             raise typer.Exit(EXIT_OK)

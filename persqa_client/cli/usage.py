@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from persqa_client.home_folder import expand_home
 from persqa_client.keys import mask_keys
 
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
@@ -55,6 +57,15 @@ class Command(TyperCommand):
             if is_from_config(ctx, error.param):
                 error.message = f"{error.message.removesuffix('.')} (in {ctx.meta[CONFIG_KEY]})"
             raise
+
+
+def path(text: str) -> Path:
+    """Parses an option; the help shows its name. An empty one, perhaps from a variable that is not set, would be the
+    working directory.
+    """
+    if not str(text).strip():
+        raise typer.BadParameter("it is empty; name a file, or a folder (. for the working directory).")
+    return expand_home(str(text))
 
 
 def find_similar_choice(message: str) -> str | None:

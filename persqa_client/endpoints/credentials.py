@@ -149,6 +149,8 @@ def split_client_cert(given: str | None) -> tuple[Path | None, Path | None]:
     """FILE or FILE:KEY. The name of an existing file may contain a colon."""
     if given is None:
         return None, None
+    if not given.strip():
+        raise SettingsError("--client-cert: must not be empty; name a PEM file.")
     certificate, separator, key = given.rpartition(":")
     if Path(given).exists() or not (separator and certificate and key):
         return Path(given), None

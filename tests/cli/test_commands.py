@@ -144,10 +144,13 @@ def test_a_missing_input_is_exit_2(folder: Path, simulator: Simulator) -> None:
     assert result.stderr.startswith("Error: The input absent.jsonl does not exist")
 
 
-def test_an_empty_file_is_exit_0_and_leaves_no_files(folder: Path, simulator: Simulator) -> None:
-    (folder / "empty.jsonl").write_text("\n")
-    result = run(folder, simulator, input="empty.jsonl")
-    assert (result.returncode, result.stderr) == (0, "empty.jsonl has no rows: nothing to do.\n")
+@pytest.mark.parametrize(("name", "content"), [("empty.jsonl", "\n"), ("empty.json", "[]"), ("empty.csv", "image,n\n")])
+def test_an_input_without_rows_is_exit_2_and_leaves_no_files(
+    name: str, content: str, folder: Path, simulator: Simulator
+) -> None:
+    (folder / name).write_text(content)
+    result = run(folder, simulator, input=name)
+    assert (result.returncode, result.stderr) == (2, f"Error: {name} has no rows to ask about.\n")
     assert not list(folder.glob("*qa*"))
 
 
@@ -395,6 +398,20 @@ def test_a_question_that_answers_alone_need_added_is_warned_about_once(folder: P
         (("--language", "de"), "", "'--language': 'de' is not one of 'en', 'zh'."),
         ((), 'verify = "yes"', "'--verify': 'yes' is not one of 'doubtful', 'all', 'off' (in flags.toml)"),
         ((), 'questions = "x"', "'--questions': must be a whole number (in flags.toml)"),
+        ((), "input = 5", "'--config': flags.toml has a wrong value for 'input': it must be text in quotes, or a list"),
+        ((), "input = []", "'--config': flags.toml has a wrong value for 'input': the list is empty."),
+        ((), 'fresh = "no"', "'--config': flags.toml has a wrong value for 'fresh': it must be true or false, without"),
+        ((), "output = 5", "'--config': flags.toml has a wrong value for 'output': it must be text in quotes."),
+        (
+            (),
+            "\ufeffoutput = ''",
+            "'--output' / '-o': it is empty; name a file, or a folder (. for the working directory) (in flags.toml)",
+        ),
+        (
+            ("--image-root", ""),
+            "",
+            "'--image-root': it is empty; name a file, or a folder (. for the working directory).",
+        ),
         (("--questions", "x"), "questions = 2", "'--questions': must be a whole number"),
     ],
 )
@@ -403,7 +420,8 @@ def test_a_bad_value_is_told_in_plain_words_with_its_file(
 ) -> None:
     (folder / "flags.toml").write_text(config)
     url = ("--base-url", "http://127.0.0.1:1/v1", "--model", "m", "--config", "flags.toml")
-    result = persqa("run", "rows.jsonl", "-o", "qa.jsonl", *url, *flags, cwd=folder)
+    output = () if "output" in config else ("-o", "qa.jsonl")
+    result = persqa("run", "rows.jsonl", *output, *url, *flags, cwd=folder)
     assert result.returncode == 2
     assert f"Invalid value for {words}" in " ".join(result.stderr.replace("│", " ").split())
     assert ("flags.toml" in result.stderr) is ("flags.toml" in words)
