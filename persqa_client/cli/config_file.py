@@ -21,7 +21,7 @@ OTHER_FLAGS = frozenset({"config", "help"})
 def read_config(path: Path, parameters: Iterable[Any]) -> dict[str, Any]:
     """The values by the names of the parameters. Raises BadParameter."""
     known = {str(each.name): each for each in parameters if each.name not in OTHER_FLAGS}
-    values = {}
+    values: dict[str, Any] = {}
     for key, value in read_toml(path).items():
         name = key.replace("-", "_")
         if name not in known:

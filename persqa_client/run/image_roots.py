@@ -8,9 +8,10 @@ from pathlib import Path
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.references import describe_reference
+from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.several import list_sources
 from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource, FolderSource, InMemorySource
+from persqa_client.inputs.sources import FileSource, InMemorySource
 from persqa_client.inputs.standard_input import SpooledSource
 from persqa_client.inputs.written_paths import PathChoice, PathStyle, PathWriter
 from persqa_client.storage.origins import find_recorded_roots
@@ -53,8 +54,8 @@ def describe_folders(
     style = choice or (own if makes_rows(source) else "as-given")
     roots = [os.path.abspath(root) for root in image_roots]
     folders = {"working_directory": os.getcwd(), "image_roots": list(dict.fromkeys(roots)), "paths": style}
-    if isinstance(source, FolderSource) and style == "resolvable":
-        folders["given"] = "absolute" if source.folder.is_absolute() else "relative"
+    if isinstance(source, ListedSource) and style == "resolvable":
+        folders["given"] = "absolute" if os.path.isabs(os.path.expanduser(source.name)) else "relative"
     return folders
 
 
