@@ -217,7 +217,8 @@ def test_the_home_folder_is_named_as_in_a_shell(
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("HOME", str(home))
-    for number, rows in enumerate(("~/photos", Path("~/photos/a.png"), ["~/photos", "~/photos/a.png"])):
+    inputs: list[Any] = ["~/photos", Path("~/photos/a.png"), ["~/photos", "~/photos/a.png"]]
+    for number, rows in enumerate(inputs):
         summary = generate(rows, f"~/{number}.jsonl", base_url=simulator.base_url, model="persqa-simulator")
         assert (summary.tally.failed_total, summary.files and summary.files.output) == (0, home / f"{number}.jsonl")
     assert list(Path().iterdir()) == []
