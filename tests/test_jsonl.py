@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_texts, replace_value
+from persqa_client.jsonl import (
+    add_member,
+    cut_last_member,
+    dump_compact,
+    dump_spaced,
+    load_object,
+    replace_texts,
+    replace_value,
+)
 
 SPACE = st.text(" \t\r", max_size=2)
 KEYS = st.sampled_from(["error", "image", 'a"b', "ключ", "{", "x\\y", ""])
@@ -143,6 +152,20 @@ def test_other_lines_are_refused_with_a_short_reason(line: bytes, reason: str) -
     with pytest.raises(ValueError, match=reason) as caught:
         load_object(line)
     assert len(str(caught.value)) < 80
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"image": b"a"}, "image is of the type bytes, which JSON does not have"),
+        ({"a": {"b": [1, object()]}}, "a.b.2 is of the type object, which JSON does not have"),
+        ({1, 2}, "it is of the type set, which JSON does not have"),
+        ({"a": {(1, 2): 3}}, "the name (1, 2) of a field is of the type tuple, not text"),
+    ],
+)
+def test_what_json_does_not_have_is_named(row: object, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
+        dump_spaced(row)
 
 
 def test_nan_and_lone_surrogates_are_read() -> None:

@@ -153,6 +153,11 @@ def list_candidates(path: str, roots: Sequence[Path]) -> list[str]:
     return [path] if os.path.isabs(path) else [os.path.join(root, path) for root in roots]
 
 
+def expand_absent(path: str) -> str:
+    """Where a file that does not exist is expected: ``~`` is the home folder."""
+    return os.path.expanduser(path) if path.startswith("~") else path
+
+
 def find_other_form(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
     """The same name in the home folder (``~``), or with its accents composed or decomposed otherwise (Unicode's NFC and
     NFD), as when files come from a Mac. Does nothing for most paths.
@@ -223,6 +228,8 @@ def missing_file_error(path: str, roots: Sequence[Path]) -> RowError:
     hint = "" if similar is None else f", but {describe_reference(similar)!r} does; correct the path"
     if os.path.isabs(path):
         return RowError("image_missing", f"does not exist{hint}.")
+    if (home := expand_absent(path)) != path:
+        return RowError("image_missing", f"does not exist; it would be {describe_reference(home)}{hint}.")
     searched = ["the working directory" if root == Path() else describe_reference(str(root)) for root in roots]
     return RowError("image_missing", f"does not exist in {' or '.join(searched) or 'any folder'}{hint}.")
 
@@ -230,10 +237,7 @@ def missing_file_error(path: str, roots: Sequence[Path]) -> RowError:
 def raise_read_error(error: OSError) -> NoReturn:
     """Raises RowError, or StorageError if this process has reached a limit."""
     if error.errno in TOO_MANY_OPEN_FILES:
-        raise StorageError(
-            "too many open files: lower --concurrency or raise the limit (ulimit -n), "
-            "then run the same command again to resume"
-        ) from error
+        raise StorageError("too many open files: lower --concurrency or raise the limit (ulimit -n)") from error
     if error.errno == errno.ELOOP:
         raise RowError("image_link_loop", "is a symbolic link to itself; correct the link.") from error
     if isinstance(error, FileNotFoundError):

@@ -106,7 +106,7 @@ class FileSource:
             self._is_growth_reported = True
             logger.warning(
                 "The input %s is still being written: its last %s, %d, is not complete and was not read. "
-                "The same command reads it later.",
+                "A later start reads it.",
                 self.name,
                 self.row_name,
                 number,

@@ -13,6 +13,7 @@ from persqa_client.errors import RowError
 from persqa_client.images.references import (
     DATA_URI,
     estimate_reference_size,
+    expand_absent,
     find_path,
     is_bare_base64,
     list_candidates,
@@ -74,7 +75,7 @@ class PathWriter:
             found = find_path(path, self.roots)
         except (OSError, ValueError):
             found = None
-        return found[0] if found is not None else list_candidates(path, self.roots)[0]
+        return found[0] if found is not None else list_candidates(expand_absent(path), self.roots)[0]
 
     def resolve(self, references: Sequence[str]) -> tuple[str, ...]:
         """Paths that ``write`` wrote, so that they can be read from the working directory."""

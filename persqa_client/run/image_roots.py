@@ -8,6 +8,7 @@ from pathlib import Path
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.references import describe_reference
+from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.several import list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, InMemorySource
@@ -52,7 +53,17 @@ def describe_folders(
     own: PathStyle = "absolute" if is_stream else "resolvable"
     style = choice or (own if makes_rows(source) else "as-given")
     roots = [os.path.abspath(root) for root in image_roots]
-    return {"working_directory": os.getcwd(), "image_roots": list(dict.fromkeys(roots)), "paths": style}
+    folders = {"working_directory": os.getcwd(), "image_roots": list(dict.fromkeys(roots)), "paths": style}
+    if isinstance(source, ListedSource) and style == "resolvable":
+        folders["given"] = "absolute" if os.path.isabs(os.path.expanduser(source.name)) else "relative"
+    return folders
+
+
+def choose_style(recorded: Json, own: Json) -> PathStyle:
+    """A folder may be given in another way than at the first start, whose way decides."""
+    style: PathStyle = recorded["paths"]
+    first: PathStyle | None = recorded.get("given")
+    return style if first is None or style != "resolvable" or first == own.get("given") else first
 
 
 def make_path_writer(style: PathStyle, roots: Sequence[Path | str], output: Path | None) -> PathWriter | None:

@@ -20,20 +20,22 @@ from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.several import SeveralSource, list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
+from persqa_client.inputs.standard_input import SpooledSource
 from persqa_client.inputs.written_paths import PathWriter
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.changed_pictures import PictureSurvey
 from persqa_client.run.compose import Composition, RowReader, RunPlan, find_input_folder, ignore_warning
-from persqa_client.run.image_roots import describe_folders, make_path_writer, recorded_roots_of
+from persqa_client.run.image_roots import choose_style, describe_folders, make_path_writer, recorded_roots_of
 from persqa_client.run.listed_input import connect_listing, listing_identity
 from persqa_client.run.pacing import announce_pace, plan_probes
+from persqa_client.run.resuming import NOT_RESUMABLE, describe_resuming
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.stream_ledger import StreamLedger, check_failed_file
-from persqa_client.types import Json, Row
+from persqa_client.types import START_POSITION, Json, Row
 
 # The file descriptor.
 STANDARD_OUTPUT = 1
@@ -82,11 +84,19 @@ class Run:
 
     def _make_path_writer(self, folders: Json) -> PathWriter | None:
         output = None if self.settings.is_stream else self.settings.output
-        return make_path_writer(folders["paths"], self.plan.image_roots, output)
+        return make_path_writer(choose_style(folders, self.folders), self.plan.image_roots, output)
 
     @property
     def pool(self) -> Pool:
         return self.composition.pool
+
+    def describe_resuming(self) -> str:
+        """What to do once it has stopped."""
+        return describe_resuming(
+            self.settings,
+            has_outcomes=self.progress.done > 0,
+            reads_standard_input=isinstance(self.source, SpooledSource),
+        )
 
     def stop(self) -> None:
         """Requests in flight may finish; a second call aborts them."""
@@ -153,7 +163,7 @@ class Run:
 
     async def _execute_stream(self) -> Summary:
         assert self.settings.failed is not None
-        self._warn("With -o - this run can't be resumed: the same command starts from the beginning.")
+        self._warn(NOT_RESUMABLE)
         self._warn_of_source()
         ledger = StreamLedger(self.plan.make_renderer(), STANDARD_OUTPUT, self.settings.failed)
         try:
@@ -227,6 +237,11 @@ class Run:
 
     def _open_ledger(self, output: Path) -> Ledger:
         files = RunFiles.for_output(output)
+        if self.settings.retry_failed and not (files.run.exists() or files.checkpoint.exists()):
+            raise SettingsError(
+                f"there is no run with the output {output} whose failed rows could be asked again: "
+                "correct -o, or leave out --retry-failed to start the run"
+            )
         for source in list_sources(self.source):
             if isinstance(source, FileSource | FolderSource):
                 files.refuse_input(Path(source.name))
@@ -240,6 +255,11 @@ class Run:
             clock=self._elapsed,
             pictures=PictureChecks(self._picture_files.has_changed, self._watch.expect),
         )
+        if ledger.dropped_fresh_start:
+            self._warn(
+                "A start with --fresh ended before its first answer, so this is the finished run from before it; give "
+                "--fresh again to start over."
+            )
         # All pictures of a new run are those that it asks about.
         self._pictures_seen = self._pictures_seen or ledger.state == "new"
         try:
@@ -316,6 +336,16 @@ def find_answered_row(files: RunFiles, reader: RowReader, source: Source) -> Row
                 row = reader.parse_answered(line)
                 return row if row is None else with_names(row, source)
     return None
+
+
+def refuse_empty_source(source: Source) -> None:
+    """Raises SettingsError if there is nothing to ask about."""
+    if has_more_rows(source, START_POSITION):
+        return
+    if isinstance(source, ListedSource):
+        raise SettingsError(" ".join((f"{source.name} has no images.", *source.warnings())))
+    name = "Standard input" if isinstance(source, SpooledSource) else source.name
+    raise SettingsError(f"{name} has no rows to ask about.")
 
 
 def with_names(row: Row, source: Source) -> Row:

@@ -93,6 +93,8 @@ class Ledger:
         self._is_sealed = False
         # Of the run that a fresh one has replaced; if that was unfinished, its partial output.
         self.kept_output: Path | None = None
+        # Whether a fresh run was killed before its first outcome, so that the finished run stays.
+        self.dropped_fresh_start = False
         # Used while there is no writer.
         self._seconds = 0.0
 
@@ -143,6 +145,7 @@ class Ledger:
         unfinished = found.unfinished
         if not fresh and unfinished is not None and has_no_outcome(self.files, unfinished):
             remove_unfinished(self.files)
+            self.dropped_fresh_start = found.finished is not None and unfinished.before is None
             unfinished = None
         if fresh or (unfinished is None and found.finished is None):
             if found.finished is not None:

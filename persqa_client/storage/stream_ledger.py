@@ -123,7 +123,7 @@ class StreamLedger(MemoryLedger):
             if error.errno == errno.EPIPE and name == "standard output":
                 self._error = OutputClosed()
             else:
-                self._error = StorageError(f"{name} can't be written ({error.strerror}): a run with -o - can't resume")
+                self._error = StorageError(f"{name} can't be written ({error.strerror})")
 
     def _raise_error(self) -> None:
         if self._error is not None:

@@ -95,6 +95,18 @@ def test_a_name_like_base64_is_a_path_where_such_a_file_is(work: Path) -> None:
         assert not is_bare_base64(written)
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_path_in_the_home_folder(is_there: bool, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(os.path.realpath(work)) / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    if is_there:
+        (home / "later.jpg").touch()
+    roots = (Path("in"), Path())
+    assert PathWriter("absolute", roots, "").write("~/later.jpg") == str(home / "later.jpg")
+    assert PathWriter("relative", roots, str(home.parent / "out")).write("~/later.jpg") == "../home/later.jpg"
+
+
 def test_only_the_value_of_the_image_member_changes(work: Path) -> None:
     line = '{ "n":1.50,"image" : ["a b.jpg" , "missing.jpg"],"é": "a b.jpg", "image2":"c.jpg"}'.encode()
     row = parse_line(1, line, image_key="image", output_key="qa")

@@ -122,6 +122,22 @@ def test_new_names_continue_a_run_that_was_stopped(work: Path) -> None:
     assert len(set(names)) == 44
 
 
+@pytest.mark.parametrize("first_is_absolute", [False, True])
+@pytest.mark.parametrize("name", ["photos", "photos/*.png"])
+def test_paths_are_written_as_at_the_first_start(
+    name: str, first_is_absolute: bool, work: Path, simulator: Simulator
+) -> None:
+    given = [name, str(work / name)]
+    first, second = reversed(given) if first_is_absolute else given
+    go(first, "out/qa.jsonl", simulator, limit=1)
+    go(second, "out/qa.jsonl", simulator, limit=2)  # goes on with a finished run
+    summary = go(second, "out/qa.jsonl", simulator)
+    assert (summary.tally.succeeded, summary.tally.failed_total) == (3, 0)
+    start = str(work / "photos") if first_is_absolute else "../photos"
+    images = [orjson.loads(line)["image"][0] for line in Path("out/qa.jsonl").read_text().splitlines()]
+    assert images == [f"{start}/{name}.png" for name in "bcd"]
+
+
 def test_removed_and_renamed_pictures(work: Path, simulator: Simulator) -> None:
     go("photos", "qa.jsonl", simulator, limit=1)
     (work / "photos" / "b.png").unlink()
@@ -161,7 +177,9 @@ def test_each_spelling_asks_the_same_and_resumes_the_run(
     assert asked_of(half) == asked_of(output)
     assert go(spelling, output, simulator).state == "already"
     [*_, last] = Path(half).read_bytes().splitlines()
-    assert orjson.loads(last)["image"] == orjson.loads(Path(one).read_bytes().splitlines()[-1])["image"]
+    # Absolute or relative as at the first start.
+    written = orjson.loads(Path(one).read_bytes().splitlines()[-1])["image"]
+    assert orjson.loads(last)["image"] == (["photos/d.png"] if Path(spelling).is_absolute() else written)
 
 
 def test_the_questions_are_those_of_rows_named_from_the_folder(work: Path, simulator: Simulator) -> None:

@@ -105,6 +105,20 @@ def test_a_fresh_run_without_outcomes_keeps_the_finished_one(tmp_path: Path) -> 
         assert ledger.state == "finished"
 
 
+def test_a_fresh_run_that_was_killed_without_outcomes_is_told_of(tmp_path: Path) -> None:
+    run_to_end(tmp_path)
+    with open_ledger(tmp_path) as ledger:
+        assert not ledger.dropped_fresh_start
+    with open_ledger(tmp_path, fresh=True):
+        copy = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name, content in copy.items():  # as after a kill, in the middle of the first line
+        (tmp_path / name).write_bytes(b'{"li' if name.endswith(".journal1") else content)
+    with open_ledger(tmp_path) as ledger:
+        assert (ledger.state, ledger.dropped_fresh_start) == ("finished", True)
+    with open_ledger(tmp_path) as ledger:
+        assert not ledger.dropped_fresh_start
+
+
 def test_a_fresh_run_keeps_the_finished_output_until_its_end(tmp_path: Path) -> None:
     run_to_end(tmp_path)
     old = (tmp_path / "qa.jsonl").read_bytes()
