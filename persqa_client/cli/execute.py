@@ -163,8 +163,8 @@ def print_requests(settings: RunSettings, source: Source) -> None:
         add_query(f"{endpoint.base_url}/chat/completions", endpoint.query) for endpoint in settings.endpoints
     )
     lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
-    for line, position, name in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
-        row = reader.parse(position.number, line, name)
+    for line, position, name, path in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
+        row = reader.parse(position.number, line, name, path)
         print(f"--- line {position.number}: POST {urls}")
         if isinstance(row, BadRow):
             print(f"would fail: {row.message} ({row.code})")

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.source import Source, extend_digest
+from persqa_client.inputs.source import Source, advance, extend_digest
 from persqa_client.types import Position
 
 
@@ -41,6 +41,18 @@ class NamedLine(NamedTuple):
     position: Position
     # What the row counts as, for the choice of its questions and to recognise it. None: as its line is written.
     name: str | None
+    # The file that is read for the row, wherever relative paths start. None: as its line names it.
+    path: str | None = None
+
+
+class NamedSource(ABC):
+    """A source that knows more of its rows than their lines."""
+
+    @abstractmethod
+    def named_lines(self, start: Position) -> Iterator[NamedLine]: ...
+
+    def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
+        return ((each.line, each.position) for each in self.named_lines(start))
 
 
 def is_never_known(name: str) -> bool:
@@ -58,7 +70,7 @@ class KnownNames:
         return place < len(self._hashes) and self._hashes[place] == wanted
 
 
-class ListedSource(ABC):
+class ListedSource(NamedSource):
     """``name`` is what users call the source. Without a stored listing, files are listed anew at each call."""
 
     name: str
@@ -144,14 +156,10 @@ class ListedSource(ABC):
         return islice(self.find_names(is_never_known), skip, None)
 
     def named_lines(self, start: Position) -> Iterator[NamedLine]:
-        offset, number, digest = start.offset, start.number, start.digest
+        position, root = start, self.root
         for name in self._names(start.number):
-            key = encode_name(name)
-            offset, number, digest = offset + len(key), number + 1, extend_digest(digest, key)
-            yield NamedLine(self.render_line(name), Position(offset, number, digest), name)
-
-    def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
-        return ((line, position) for line, position, _ in self.named_lines(start))
+            position = advance(position, encode_name(name))
+            yield NamedLine(self.render_line(name), position, name, os.path.join(root, name))
 
     def digest_at(self, position: Position) -> str:
         """If the stored listing was removed, its names are those that are found now, as far as they are the same."""
@@ -176,6 +184,6 @@ def is_same_place(before: str, now: str) -> bool:
 
 
 def read_named_lines(source: Source, start: Position) -> Iterator[NamedLine]:
-    if isinstance(source, ListedSource):
+    if isinstance(source, NamedSource):
         return source.named_lines(start)
     return (NamedLine(line, position, None) for line, position in source.lines(start))

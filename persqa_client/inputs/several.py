@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
+from persqa_client.inputs.listed import read_named_lines
 from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import GeneratedSource
+from persqa_client.inputs.sources import LocatedSource
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import START_POSITION, Position
 
 
-class ImagesSource(GeneratedSource):
+class ImagesSource(LocatedSource):
     """Images as rows ``{image_key: [path]}``."""
 
     def __init__(self, paths: Sequence[str], image_key: str) -> None:
@@ -21,15 +23,15 @@ class ImagesSource(GeneratedSource):
     def progress_total(self) -> int:
         return len(self.paths)
 
-    def generate_lines(self) -> Iterator[bytes]:
-        return (dump_spaced({self._image_key: [path]}) for path in self.paths)
+    def locate_lines(self) -> Iterator[tuple[bytes, str | None]]:
+        return ((dump_spaced({self._image_key: [path]}), os.path.abspath(path)) for path in self.paths)
 
 
 def list_sources(source: Source) -> tuple[Source, ...]:
     return source.sources if isinstance(source, SeveralSource) else (source,)
 
 
-class SeveralSource(GeneratedSource):
+class SeveralSource(LocatedSource):
     """The rows of each source, one source after the other."""
 
     def __init__(self, sources: Sequence[Source], names: Sequence[str]) -> None:
@@ -56,11 +58,11 @@ class SeveralSource(GeneratedSource):
                     break
         return self._reached[1] if position.number else 0
 
-    def generate_lines(self) -> Iterator[bytes]:
+    def locate_lines(self) -> Iterator[tuple[bytes, str | None]]:
         number = before = 0
         for source in self.sources:
-            for line, position in source.lines(START_POSITION):
+            for line, position, _, path in read_named_lines(source, START_POSITION):
                 number += 1
                 self._reached = number, before + source.progress_at(position)
-                yield line
+                yield line, path
             before += source.progress_total() or 0

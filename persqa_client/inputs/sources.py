@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,9 +20,9 @@ from persqa_client.inputs.folders import (
     has_images,
     join_name,
 )
-from persqa_client.inputs.listed import ListedSource, is_never_known
+from persqa_client.inputs.listed import ListedSource, NamedLine, NamedSource, is_never_known
 from persqa_client.inputs.rows import MAX_LINE_BYTES
-from persqa_client.inputs.source import Source, extend_digest
+from persqa_client.inputs.source import Source, advance, extend_digest
 from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced, load_value
 from persqa_client.types import START_POSITION, Position
 
@@ -156,7 +157,7 @@ class GeneratedSource(ABC):
         position = start
         for number, line in enumerate(self.generate_lines(), 1):
             if number > start.number:
-                position = Position(position.offset + len(line), number, extend_digest(position.digest, line))
+                position = advance(position, line)
                 yield line, position
 
     def digest_at(self, position: Position) -> str:
@@ -166,6 +167,22 @@ class GeneratedSource(ABC):
                 break
             digest = extend_digest(digest, line)
         return digest
+
+
+class LocatedSource(NamedSource, GeneratedSource):
+    """Generated lines, each with the file of its row, or None."""
+
+    @abstractmethod
+    def locate_lines(self) -> Iterator[tuple[bytes, str | None]]: ...
+
+    def generate_lines(self) -> Iterator[bytes]:
+        return (line for line, _ in self.locate_lines())
+
+    def named_lines(self, start: Position) -> Iterator[NamedLine]:
+        position = start
+        for line, path in islice(self.locate_lines(), start.number, None):
+            position = advance(position, line)
+            yield NamedLine(line, position, None, path)
 
 
 class InMemorySource(GeneratedSource):
@@ -223,7 +240,7 @@ class FolderSource(ListedSource):
         return WrittenFolderSource(self)
 
 
-class WrittenFolderSource(GeneratedSource):
+class WrittenFolderSource(LocatedSource):
     """A folder in a run of an earlier version: sorted, and named as written in the rows."""
 
     def __init__(self, folder: FolderSource) -> None:
@@ -236,5 +253,7 @@ class WrittenFolderSource(GeneratedSource):
     def warnings(self) -> tuple[str, ...]:
         return self._folder.warnings()
 
-    def generate_lines(self) -> Iterator[bytes]:
-        return map(self._folder.render_line, self._folder.find_names(is_never_known))
+    def locate_lines(self) -> Iterator[tuple[bytes, str | None]]:
+        root = self._folder.root
+        for name in self._folder.find_names(is_never_known):
+            yield self._folder.render_line(name), os.path.join(root, name)

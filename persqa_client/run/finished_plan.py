@@ -13,7 +13,7 @@ from persqa_client.inputs.listed import read_named_lines
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.run.compose import RunPlan
-from persqa_client.run.image_roots import make_path_writer
+from persqa_client.run.image_roots import make_path_writers
 from persqa_client.run.kept_answers import KeptAnswers, WrittenLineReader, read_details, restore_input_line
 from persqa_client.run.listed_input import connect_listing
 from persqa_client.run.rejudging import judge_answers
@@ -62,13 +62,13 @@ class FinishedPlan:
         if not is_same:
             raise SettingsError(f"{missing_input(results)}, but the input {name} has changed: restore it")
         folders = self._members.get("folders") or {"paths": "as-given", "image_roots": []}
-        writer = make_path_writer(folders["paths"], folders["image_roots"], results.files.output)
-        reader = self._plan.make_row_reader(paths=writer)
-        for line, position, row_name in read_named_lines(source, START_POSITION):
+        writers = make_path_writers(folders["paths"], folders["image_roots"], results.files.output)
+        reader = self._plan.make_row_reader(paths=writers)
+        for line, position, row_name, path in read_named_lines(source, START_POSITION):
             if position.number > end.number:
                 return
             if line.strip():
-                row = reader.parse(position.number, line, row_name)
+                row = reader.parse(position.number, line, row_name, path)
                 for task_id in reader.task_ids(row):
                     yield task_id, None if isinstance(row, BadRow) else row
 

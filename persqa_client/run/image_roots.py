@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.references import describe_reference
@@ -55,13 +56,27 @@ def describe_folders(
     return {"working_directory": os.getcwd(), "image_roots": list(dict.fromkeys(roots)), "paths": style}
 
 
-def make_path_writer(style: PathStyle, roots: Sequence[Path | str], output: Path | None) -> PathWriter | None:
-    """None if paths are written as given. Without an output, there is nothing to which they could be relative."""
+class PathWriters(NamedTuple):
+    """None for paths that are written as given."""
+
+    rows: PathWriter | None = None
+    # Of rows that are a file each, whose paths start at the working directory whatever the roots are.
+    listed: PathWriter | None = None
+
+
+AS_GIVEN = PathWriters()
+
+
+def make_path_writers(style: PathStyle, roots: Sequence[Path | str], output: Path | None) -> PathWriters:
+    """Without an output, there is nothing to which paths could be relative."""
     if output is None and style == "relative":
         raise SettingsError("--paths relative needs an output file, to whose folder the paths are relative.")
     folder = os.path.realpath(output.parent) if output is not None else ""
     if style == "as-given" or (style == "resolvable" and output is None):
-        return None
-    if style == "resolvable" and all(os.path.realpath(root) == folder for root in roots):
-        return None  # they resolve as they are
-    return PathWriter(style, tuple(map(Path, roots)), folder)
+        return AS_GIVEN
+    writers = [PathWriter(style, tuple(map(Path, starts)), folder) for starts in (roots, [os.curdir])]
+    return PathWriters(*(None if resolves_as_given(writer) else writer for writer in writers))
+
+
+def resolves_as_given(writer: PathWriter) -> bool:
+    return writer.style == "resolvable" and all(os.path.realpath(root) == writer.folder for root in writer.roots)
