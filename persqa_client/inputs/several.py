@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from persqa_client.inputs.listed import read_named_lines
 from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import LocatedSource
+from persqa_client.inputs.sources import GeneratedRow, LocatedSource
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import START_POSITION, Position
+
+# Names in a message.
+SHOWN_NAMES = 4
 
 
 class ImagesSource(LocatedSource):
@@ -23,12 +26,18 @@ class ImagesSource(LocatedSource):
     def progress_total(self) -> int:
         return len(self.paths)
 
-    def locate_lines(self) -> Iterator[tuple[bytes, str | None]]:
-        return ((dump_spaced({self._image_key: [path]}), os.path.abspath(path)) for path in self.paths)
+    def generate_rows(self) -> Iterator[GeneratedRow]:
+        return (GeneratedRow(dump_spaced({self._image_key: [path]}), os.path.abspath(path)) for path in self.paths)
 
 
 def list_sources(source: Source) -> tuple[Source, ...]:
     return source.sources if isinstance(source, SeveralSource) else (source,)
+
+
+def describe_names(names: Sequence[str]) -> str:
+    """For messages: the first ones, and the number of the others."""
+    others = len(names) - SHOWN_NAMES
+    return ", ".join(names) if others <= 1 else f"{', '.join(names[:SHOWN_NAMES])} and {others} others"
 
 
 class SeveralSource(LocatedSource):
@@ -38,7 +47,7 @@ class SeveralSource(LocatedSource):
         self.sources = tuple(sources)
         # As given; a name may stand for several sources.
         self.names = tuple(names)
-        self.name = ", ".join(names)
+        self.name = describe_names(names)
         # A row number, and the progress after that row.
         self._reached = (0, 0)
 
@@ -58,11 +67,11 @@ class SeveralSource(LocatedSource):
                     break
         return self._reached[1] if position.number else 0
 
-    def locate_lines(self) -> Iterator[tuple[bytes, str | None]]:
+    def generate_rows(self) -> Iterator[GeneratedRow]:
         number = before = 0
         for source in self.sources:
-            for line, position, _, path in read_named_lines(source, START_POSITION):
+            for line, position, name, path in read_named_lines(source, START_POSITION):
                 number += 1
                 self._reached = number, before + source.progress_at(position)
-                yield line, path
+                yield GeneratedRow(line, path, name)
             before += source.progress_total() or 0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.folders import (
@@ -20,7 +20,7 @@ from persqa_client.inputs.folders import (
     has_images,
     join_name,
 )
-from persqa_client.inputs.listed import ListedSource, NamedLine, NamedSource, is_never_known
+from persqa_client.inputs.listed import ListedSource, NamedLine, NamedSource, encode_name, is_never_known
 from persqa_client.inputs.rows import MAX_LINE_BYTES
 from persqa_client.inputs.source import Source, advance, extend_digest
 from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced, load_value
@@ -169,20 +169,34 @@ class GeneratedSource(ABC):
         return digest
 
 
+class GeneratedRow(NamedTuple):
+    """See ``NamedLine``."""
+
+    line: bytes
+    path: str | None = None
+    name: str | None = None
+
+
 class LocatedSource(NamedSource, GeneratedSource):
-    """Generated lines, each with the file of its row, or None."""
+    """Generated lines, each with the file and the name of its row, if it has any."""
 
     @abstractmethod
-    def locate_lines(self) -> Iterator[tuple[bytes, str | None]]: ...
+    def generate_rows(self) -> Iterator[GeneratedRow]: ...
 
     def generate_lines(self) -> Iterator[bytes]:
-        return (line for line, _ in self.locate_lines())
+        return (row.line for row in self.generate_rows())
 
     def named_lines(self, start: Position) -> Iterator[NamedLine]:
         position = start
-        for line, path in islice(self.locate_lines(), start.number, None):
-            position = advance(position, line)
-            yield NamedLine(line, position, None, path)
+        for line, path, name in islice(self.generate_rows(), start.number, None):
+            position = advance(position, line if name is None else encode_name(name))
+            yield NamedLine(line, position, name, path)
+
+    def digest_at(self, position: Position) -> str:
+        reached = START_POSITION
+        for each in islice(self.named_lines(START_POSITION), position.number):
+            reached = each.position
+        return reached.digest
 
 
 class InMemorySource(GeneratedSource):
@@ -253,7 +267,7 @@ class WrittenFolderSource(LocatedSource):
     def warnings(self) -> tuple[str, ...]:
         return self._folder.warnings()
 
-    def locate_lines(self) -> Iterator[tuple[bytes, str | None]]:
+    def generate_rows(self) -> Iterator[GeneratedRow]:
         root = self._folder.root
         for name in self._folder.find_names(is_never_known):
-            yield self._folder.render_line(name), os.path.join(root, name)
+            yield GeneratedRow(self._folder.render_line(name), os.path.join(root, name))

@@ -243,6 +243,17 @@ def test_a_pattern_names_images_from_its_folder(
     assert [source.find_name(path) for path in written] == names
 
 
+def test_the_name_of_many_inputs_is_short(tmp_path: Path) -> None:
+    names = [str(tmp_path / f"{number}.jpg") for number in range(400)]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(name)
+    source = open_inputs(names, "image")
+    assert isinstance(source, SeveralSource)
+    assert source.name == f"{', '.join(names[:4])} and 396 others"
+    assert source.names == tuple(names)
+    assert open_inputs(names[:5], "image").name == ", ".join(names[:5])
+
+
 def test_one_path_is_a_source_of_its_own(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a [1].png")
     assert isinstance(open_inputs([tmp_path], "image"), FolderSource)

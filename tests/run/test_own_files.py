@@ -110,3 +110,16 @@ def test_retries_and_looks_at_pictures_take_the_own_file(work: Path, simulator: 
     assert simulator.stats()["answered"] == before + 1, "only the row of the folder has another picture now"
     Path("qa.details.jsonl").unlink()
     assert recheck(Path("qa.jsonl")).questions == 3
+
+
+@pytest.mark.parametrize("listed", ["ph", "ph/*.png"])
+def test_the_spelling_of_a_listed_input_changes_nothing(listed: str, work: Path, simulator: Simulator) -> None:
+    def asked(output: str) -> list[tuple[str, int]]:
+        return [(line["question"], line["seed"]) for line in details_of(output)]
+
+    go(listed, "alone.jsonl", simulator)
+    go(["data/rows.jsonl", listed], "qa.jsonl", simulator, limit=2)
+    first = asked("qa.jsonl")
+    go(["data/rows.jsonl", str(work / listed)], "qa.jsonl", simulator)
+    assert asked("qa.jsonl") == [*first, asked("alone.jsonl")[1]]
+    assert first[1] == asked("alone.jsonl")[0]
