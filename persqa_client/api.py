@@ -29,6 +29,7 @@ from persqa_client.jsonl import dump_spaced
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.compose import Composition, RowReader, RunPlan
+from persqa_client.run.listed_input import is_file_of
 from persqa_client.run.pacing import plan_probes
 from persqa_client.run.pipeline import Pipeline, ignore_weight
 from persqa_client.run.run import Run
@@ -245,7 +246,7 @@ def generate(
     )
     source: Source
     if inputs:
-        source = open_inputs(inputs, settings.recipe.image_key)
+        source = open_inputs(inputs, settings.recipe.image_key, leave_out=is_file_of(settings))
     else:
         source = InMemorySource([rows] if isinstance(rows, dict) else list(cast(Rows, rows)))
     return execute_blocking(Run(settings, source))

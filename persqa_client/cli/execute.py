@@ -48,6 +48,7 @@ from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan, find_input_folder
 from persqa_client.run.image_roots import recorded_roots_of
+from persqa_client.run.listed_input import is_file_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary, list_results
@@ -101,7 +102,12 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run
     try:
         settings = read_settings(flags, endpoints)
         assert settings.output is not None
-        source = open_inputs(flags["input"], settings.recipe.image_key, standard_input=sys.stdin.buffer)
+        source = open_inputs(
+            flags["input"],
+            settings.recipe.image_key,
+            standard_input=sys.stdin.buffer,
+            leave_out=is_file_of(settings),
+        )
         if not has_more_rows(source, START_POSITION) and not settings.output.exists():
             if isinstance(source, FolderSource):
                 raise SettingsError(" ".join((f"{source.name} has no images.", *source.warnings())))

@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from persqa_client.inputs.folders import join_name, sort_key
+from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES
+from persqa_client.images.references import ANY_URL
+from persqa_client.inputs.folders import begins_like_image, join_name, sort_key
 from persqa_client.inputs.listed import ListedSource, is_never_known
 from persqa_client.inputs.several import ImagesSource
 from persqa_client.inputs.source import Source
@@ -15,8 +17,18 @@ from persqa_client.jsonl import dump_spaced
 
 
 def is_pattern(name: str) -> bool:
-    """A path that exists is none, whatever its characters."""
-    return glob.has_magic(name) and not Path(name).exists()
+    """A path that exists is none, whatever its characters, and neither is a URL with a query."""
+    return glob.has_magic(name) and not ANY_URL.match(name) and not os.path.exists(name)
+
+
+def is_image_file(path: str) -> bool:
+    """As in a folder, a file with the suffix of an image is not opened, so that a broken one becomes a row that fails.
+
+    So does a raw photo, which a pattern asks for.
+    """
+    if os.path.isdir(path):
+        return False
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES | RAW_SUFFIXES or begins_like_image(path)
 
 
 def find_matches(pattern: str) -> list[str]:
@@ -47,11 +59,9 @@ class PatternSource(ListedSource):
         return os.path.realpath(self._folder)
 
     def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
-        names = dict.fromkeys(os.path.relpath(match, self._folder).replace(os.sep, "/") for match in self.find_paths())
-        return (name for name in names if not is_known(name))
-
-    def find_paths(self) -> Iterator[str]:
-        return (match for match in find_matches(self.name) if not os.path.isdir(match))
+        matches = find_matches(self.name)
+        names = {os.path.relpath(match, self._folder).replace(os.sep, "/"): match for match in matches}
+        return (name for name, match in names.items() if not is_known(name) and is_image_file(match))
 
     def render_line(self, name: str) -> bytes:
         return dump_spaced({self._image_key: [join_name(self._folder, name)]})

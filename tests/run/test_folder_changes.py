@@ -94,6 +94,24 @@ def test_new_matches_of_a_pattern_continue_a_run(work: Path, simulator: Simulato
     assert asked_of("other.jsonl")[1:2] == asked[:1], "the name in the folder decides, not the pattern"
 
 
+def test_a_broken_picture_does_not_change_what_a_pattern_is(work: Path, simulator: Simulator) -> None:
+    go("photos/*.png", "photos/qa.jsonl", simulator)
+    (work / "photos" / "bad.png").write_text("<!DOCTYPE html><p>")
+    summary = go("photos/*.png", "photos/qa.jsonl", simulator)
+    assert (summary.tally.succeeded, summary.tally.failed_total) == (3, 1)
+
+
+@pytest.mark.parametrize("pattern", ["data/*", "data/*.jsonl"])
+def test_a_pattern_leaves_out_the_files_of_its_run(pattern: str, work: Path, simulator: Simulator) -> None:
+    (work / "data").mkdir()
+    shutil.copy("photos/b.png", "data/b.png")
+    (work / "data" / "rows.jsonl").write_text('{"image": ["b.png"]}\n{"image": ["missing.png"]}\n')
+    go(pattern, "data/qa.jsonl", simulator, limit=1)
+    go(pattern, "data/qa.jsonl", simulator)
+    assert go(pattern, "data/qa.jsonl", simulator, retry_failed=True).tally.failed_total == 1
+    assert go(pattern, "data/qa.jsonl", simulator).state == "already"
+
+
 def test_new_names_continue_a_run_that_was_stopped(work: Path) -> None:
     """Answers that are only in the journal belong to the same pictures, also in another spelling of the folder."""
     add(work / "photos", *(f"p{number}.png" for number in range(40)))
