@@ -38,7 +38,7 @@ from persqa_client.questions.prompts import prompts_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.questions.verification import verification_digest
-from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root
+from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, check_same_roots
 from persqa_client.run.pipeline import NoteImage, Pipeline, ignore_image
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.writer import RenderLine
@@ -189,6 +189,8 @@ def find_input_folder(source: Source, image_root: Path | None) -> Path | None:
             f"The inputs {files[0]} and {other} lie in different folders, so it is not clear where the relative paths "
             "in them start: give that folder with --image-root (. for the working directory)."
         )
+    if image_root is None:
+        check_same_roots(source)
     return folders[0] if folders else None
 
 

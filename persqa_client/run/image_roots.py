@@ -37,6 +37,25 @@ def recorded_roots_of(source: Source) -> tuple[Path, ...]:
     return found.pop() if len(found) == 1 else ()
 
 
+def check_same_roots(source: Source) -> None:
+    """Raises SettingsError if the recorded folders of an input are not those in which another one would be read."""
+    files = [each.path for each in list_sources(source) if isinstance(each, FileSource)]
+    recorded = [find_recorded_roots(path) for path in files]
+    if not any(recorded):
+        return
+    starts = [list_starts(path, roots) for path, roots in zip(files, recorded, strict=True)]
+    other = next((path for path, each in zip(files, starts, strict=True) if each != starts[0]), None)
+    if other is not None:
+        raise SettingsError(
+            f"The relative paths in the inputs {files[0]} and {other} start in different folders, as the runs that "
+            "wrote them recorded: give one folder with --image-root, or run each of them alone."
+        )
+
+
+def list_starts(path: Path, recorded: Sequence[Path]) -> list[str]:
+    return list(dict.fromkeys(map(os.path.realpath, recorded or (path.parent, os.curdir))))
+
+
 def makes_rows(source: Source) -> bool:
     """Whether no row is the user's own bytes, as those of a JSONL file are."""
     for each in list_sources(source):
