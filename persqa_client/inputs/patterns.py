@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES
@@ -14,6 +16,9 @@ from persqa_client.inputs.listed import ListedSource, is_never_known
 from persqa_client.inputs.several import ImagesSource
 from persqa_client.inputs.source import Source
 from persqa_client.jsonl import dump_spaced
+
+# A special character that stands for itself.
+ESCAPED = re.compile(r"\[([*?[])\]")
 
 
 def is_pattern(name: str) -> bool:
@@ -41,8 +46,19 @@ def find_matches(pattern: str) -> list[str]:
 
 def find_root(pattern: str) -> Path:
     """The folder above the first part with a special character."""
-    parts = Path(os.path.expanduser(pattern)).parts
-    return Path(*(part for place, part in enumerate(parts[:-1]) if not glob.has_magic("".join(parts[: place + 1]))))
+    parts = Path(os.path.expanduser(pattern)).parts[:-1]
+    plain = takewhile(lambda part: not glob.has_magic(ESCAPED.sub("", part)), parts)
+    return Path(*(ESCAPED.sub(r"\1", part) for part in plain))
+
+
+def find_in_folder(name: str, folder: str, leave_out: Callable[[Path], bool]) -> str | None:
+    """The input as it is named from the working directory, if the folder has the file or matches of the pattern."""
+    path = os.path.join(folder, name)
+    if os.path.exists(path):
+        return path
+    pattern = os.path.join(glob.escape(folder), name)
+    is_found = is_pattern(pattern) and not all(leave_out(Path(match)) for match in find_matches(pattern))
+    return pattern if is_found else None
 
 
 class PatternSource(ListedSource):

@@ -265,6 +265,25 @@ def test_a_finished_run_is_rechecked_after_its_folder_changed(work: Path, simula
     assert (report.questions, dict(report.changes)) == (3, {})
 
 
+@pytest.mark.parametrize("inputs", [["photos"], ["photos/*.png"], ["photos/[bc].png", "photos"], ["*.jsonl"]], ids=str)
+@pytest.mark.parametrize("place", [".", "out", "elsewhere [1]"])
+def test_a_recheck_finds_the_inputs_of_the_run(
+    inputs: list[str], place: str, work: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the working directory of the run, whatever the one of the recheck is."""
+    for folder in ("out", "elsewhere [1]", "start [2]"):
+        (work / folder).mkdir()
+    (work / "photos").rename(work / "start [2]" / "photos")
+    add(work / "elsewhere [1]" / "photos", "other.png")
+    (work / "start [2]" / "rows.jsonl").write_text('"photos/b.png"\n')
+    monkeypatch.chdir("start [2]")
+    generate(inputs, "../out/qa.jsonl", base_url=simulator.base_url, model=MODEL, probes=False)
+    monkeypatch.chdir(work / place)
+    (work / "out" / "qa.details.jsonl").unlink()
+    counts = {"photos": 3, "photos/*.png": 3, "*.jsonl": 1}
+    assert recheck(work / "out" / "qa.jsonl").questions == counts.get(inputs[0], 5)
+
+
 def test_the_command_warns_of_skipped_files_once(work: Path, simulator: Simulator) -> None:
     (work / "photos" / "note.txt").write_text("")
     command = ("run", "photos", "-o", "qa.jsonl", "--base-url", simulator.base_url, "--model", MODEL, "--no-probes")
