@@ -26,11 +26,16 @@ class Listing(Protocol):
         ...
 
     @property
+    def pattern(self) -> str | None:
+        """See ``ListedSource.pattern``; None if it was not kept."""
+        ...
+
+    @property
     def count(self) -> int: ...
 
     def names(self, skip: int = 0) -> Iterator[str]: ...
 
-    def extend(self, root: str, names: Iterable[str]) -> int:
+    def extend(self, root: str, names: Iterable[str], pattern: str) -> int:
         """Appends the names, and returns their number."""
         ...
 
@@ -74,9 +79,13 @@ class ListedSource(NamedSource):
     """``name`` is what users call the source. Without a stored listing, files are listed anew at each call."""
 
     name: str
+    # Which files below the root are listed; empty for all images.
+    pattern = ""
 
     def __init__(self) -> None:
         self.listing: Listing | None = None
+        # Rows of the finished part of the run, whose names are found anew if the stored listing was removed.
+        self._finished = 0
 
     @property
     @abstractmethod
@@ -116,11 +125,17 @@ class ListedSource(NamedSource):
     def progress_at(self, position: Position) -> int:
         return position.number
 
-    def use_listing(self, listing: Listing) -> None:
-        """Raises SettingsError if the names were looked up in another place."""
+    def use_listing(self, listing: Listing, finished: int = 0) -> None:
+        """Raises SettingsError if the names were looked up in another place, or by another pattern."""
         if listing.root is not None and not is_same_place(listing.root, self.root):
             self._check_moved(listing)
-        self.listing = listing
+        if listing.pattern not in (None, self.pattern):
+            before = f"the pattern {listing.pattern}" if listing.pattern else "all images of the folder"
+            raise SettingsError(
+                f"The input {self.name} is another one in the same folder: this run was started with {before}. Give "
+                "that one, choose another -o, or start again with --fresh."
+            )
+        self.listing, self._finished = listing, finished
 
     def _check_moved(self, listing: Listing) -> None:
         """The place may have been moved or mounted elsewhere, with all of its files."""
@@ -140,7 +155,12 @@ class ListedSource(NamedSource):
         """Adds the files that have appeared to the stored listing, and returns their number."""
         if self.listing is None:
             return 0
-        return self.listing.extend(self.root, self._find_unlisted(self.listing))
+        return self.listing.extend(self.root, self._find_unlisted(self.listing), self.pattern)
+
+    def restore_listing(self) -> None:
+        """If the stored listing was removed, writes the names of the finished part of the run again."""
+        if self.listing is not None and self.listing.count < self._finished:
+            self.extend_listing()
 
     def _find_unlisted(self, listing: Listing) -> Iterator[str]:
         return self.find_names(KnownNames(listing.names()).__contains__)
@@ -151,8 +171,11 @@ class ListedSource(NamedSource):
         return self.has_names() if position.number == 0 else next(self._names(position.number), None) is not None
 
     def _names(self, skip: int) -> Iterator[str]:
-        if self.listing is not None:
-            return self.listing.names(skip)
+        listing = self.listing
+        if listing is not None and listing.count < self._finished:
+            return islice(chain(listing.names(), self._find_unlisted(listing)), skip, self._finished)
+        if listing is not None:
+            return listing.names(skip)
         return islice(self.find_names(is_never_known), skip, None)
 
     def named_lines(self, start: Position) -> Iterator[NamedLine]:
@@ -162,12 +185,8 @@ class ListedSource(NamedSource):
             yield NamedLine(self.render_line(name), position, name, os.path.join(root, name))
 
     def digest_at(self, position: Position) -> str:
-        """If the stored listing was removed, its names are those that are found now, as far as they are the same."""
-        names = self._names(0)
-        if self.listing is not None and self.listing.count < position.number:
-            names = chain(names, self._find_unlisted(self.listing))
         digest = ""
-        for name in islice(names, position.number):
+        for name in islice(self._names(0), position.number):
             digest = extend_digest(digest, encode_name(name))
         return digest
 

@@ -51,6 +51,12 @@ def find_root(pattern: str) -> Path:
     return Path(*(ESCAPED.sub(r"\1", part) for part in plain))
 
 
+def find_special_part(pattern: str) -> str:
+    """The pattern as seen from its folder."""
+    parts = Path(os.path.expanduser(pattern)).parts
+    return "/".join(parts[len(find_root(pattern).parts) :])
+
+
 def find_in_folder(name: str, folder: str, leave_out: Callable[[Path], bool]) -> str | None:
     """The input as it is named from the working directory, if the folder has the file or matches of the pattern."""
     path = os.path.join(folder, name)
@@ -68,6 +74,7 @@ class PatternSource(ListedSource):
         super().__init__()
         self.name = pattern
         self._folder = find_root(pattern)
+        self.pattern = find_special_part(pattern)
         self._image_key = image_key
 
     @property

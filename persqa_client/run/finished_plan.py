@@ -60,7 +60,7 @@ class FinishedPlan:
             paths = [find_input(each, places, results.files.includes) for each in names]
             listing = results.files.listing if is_listed(self._run.identity) else None
             source = connect_listing(
-                open_inputs(paths, self.recipe.image_key, leave_out=results.files.includes), lambda: listing
+                open_inputs(paths, self.recipe.image_key, leave_out=results.files.includes), lambda: listing, end.number
             )
             is_same = source.digest_at(end) == end.digest
         except (SettingsError, OSError) as error:

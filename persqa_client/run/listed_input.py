@@ -24,8 +24,10 @@ def listing_identity(source: Source) -> Json:
     return {LISTING: FORMAT} if isinstance(source, ListedSource) else {}
 
 
-def connect_listing(source: Source, locate: Callable[[], Path | None]) -> Source:
+def connect_listing(source: Source, locate: Callable[[], Path | None], finished: int) -> Source:
     """The source with the names of the run, at the path from ``locate``. A run of an earlier version has no listing.
+
+    ``finished``: the rows of the finished part of the input, whose names are found anew if the listing was removed.
 
     Raises SettingsError if they are the names of another folder.
     """
@@ -39,5 +41,5 @@ def connect_listing(source: Source, locate: Callable[[], Path | None]) -> Source
         assert path is not None
         return path
 
-    source.use_listing(StoredListing(locate_listing))
+    source.use_listing(StoredListing(locate_listing), finished)
     return source

@@ -243,10 +243,13 @@ class Run:
         # All pictures of a new run are those that it asks about.
         self._pictures_seen = self._pictures_seen or ledger.state == "new"
         try:
-            self.source = connect_listing(self.source, lambda: ledger.listing)
+            self.source = connect_listing(self.source, lambda: ledger.listing, ledger.start.number)
             refuse_changed_input(self.source, ledger)
-            if isinstance(self.source, ListedSource) and ledger.state != "finished":
-                self.source.extend_listing()
+            if isinstance(self.source, ListedSource):
+                if ledger.state == "finished":
+                    self.source.restore_listing()
+                else:
+                    self.source.extend_listing()
         except BaseException:
             ledger.close()
             raise

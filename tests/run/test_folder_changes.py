@@ -226,6 +226,51 @@ def test_a_removed_listing_does_not_stop_a_run(work: Path, simulator: Simulator)
     assert go("photos", "qa.jsonl", simulator).state == "already"
 
 
+@pytest.mark.parametrize("listed", ["photos", "photos/*.png"])
+@pytest.mark.parametrize("next_step", ["retry", "pictures", "recheck", "recheck without details"])
+def test_a_finished_run_goes_on_without_its_listing(
+    next_step: str, listed: str, work: Path, simulator: Simulator
+) -> None:
+    (work / "photos" / "d.png").write_bytes(b"broken")
+    assert go(listed, "qa.jsonl", simulator).tally.failed_total == 1
+    add(work / "photos", "d.png", "e.png")
+    Image.new("RGB", (64, 64)).save(work / "photos" / "c.png")
+    Path("qa.listing.jsonl").unlink()
+    if next_step.startswith("recheck"):
+        if next_step != "recheck":
+            Path("qa.details.jsonl").unlink()
+        assert recheck(Path("qa.jsonl")).questions == 3
+        assert not Path("qa.listing.jsonl").exists()
+    before = simulator.stats()["answered"]
+    flags = {"recheck_pictures": "ask"} if next_step == "pictures" else {"retry_failed": True}
+    assert go(listed, "qa.jsonl", simulator, **flags).tally.rows == 4
+    assert simulator.stats()["answered"] == before + 2, "of the changed or mended picture, and of the new one"
+    assert lines_in(Path("qa.listing.jsonl")) == 5
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ("photos/[bc].png", "photos/[cd].png", r"started with the pattern \[bc\]\.png"),
+        ("photos", "photos/*.png", "started with all images of the folder"),
+        ("photos/*.png", "photos", r"started with the pattern \*\.png"),
+    ],
+)
+def test_another_choice_in_the_same_folder_is_another_input(
+    first: str, second: str, words: str, work: Path, simulator: Simulator
+) -> None:
+    go(first, "qa.jsonl", simulator)
+    with pytest.raises(SettingsError, match=words):
+        go(second, "qa.jsonl", simulator)
+    for same in (work / first, f"./{first}"):
+        assert go(same, "qa.jsonl", simulator).state == "already"
+    listing = Path("qa.listing.jsonl")
+    header, _, names = listing.read_bytes().partition(b"\n")
+    earlier = {key: value for key, value in orjson.loads(header).items() if key != "pattern"}
+    listing.write_bytes(orjson.dumps(earlier) + b"\n" + names)
+    assert go(second, "qa.jsonl", simulator).tally.succeeded == 3, "earlier versions did not keep it"
+
+
 def test_a_fresh_run_lists_anew(work: Path, simulator: Simulator) -> None:
     go("photos", "qa.jsonl", simulator)
     add(work / "photos", "a.png")
