@@ -53,7 +53,8 @@ def check_same_roots(source: Source) -> None:
 
 
 def list_starts(path: Path, recorded: Sequence[Path]) -> list[str]:
-    return list(dict.fromkeys(map(os.path.realpath, recorded or (path.parent, os.curdir))))
+    folders = recorded or (path.parent, Path())
+    return list(dict.fromkeys(os.path.realpath(each) for each in folders))
 
 
 def makes_rows(source: Source) -> bool:
