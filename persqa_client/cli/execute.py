@@ -47,6 +47,7 @@ from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan, find_input_folder
 from persqa_client.run.image_roots import recorded_roots_of
+from persqa_client.run.listed_input import is_file_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run, refuse_empty_source
 from persqa_client.run.summary import Summary, list_results
@@ -100,8 +101,12 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run
     try:
         settings = read_settings(flags, endpoints)
         assert settings.output is not None
-        inputs = list(map(expand_existing, flags["input"]))
-        source = open_inputs(inputs, settings.recipe.image_key, standard_input=sys.stdin.buffer)
+        source = open_inputs(
+            list(map(expand_existing, flags["input"])),
+            settings.recipe.image_key,
+            standard_input=sys.stdin.buffer,
+            leave_out=is_file_of(settings),
+        )
         if not settings.output.exists():
             refuse_empty_source(source)
         if dry_run:
@@ -159,8 +164,8 @@ def print_requests(settings: RunSettings, source: Source) -> None:
         add_query(f"{endpoint.base_url}/chat/completions", endpoint.query) for endpoint in settings.endpoints
     )
     lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
-    for line, position, name in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
-        row = reader.parse(position.number, line, name)
+    for line, position, name, path in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
+        row = reader.parse(position.number, line, name, path)
         print(f"--- line {position.number}: POST {urls}")
         if isinstance(row, BadRow):
             print(f"would fail: {row.message} ({row.code})")

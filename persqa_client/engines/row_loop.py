@@ -12,7 +12,7 @@ from persqa_client.engines.bad_answers import BadAnswers
 from persqa_client.engines.early_stop import EarlyStop, UnusableStart
 from persqa_client.engines.local import AnswerFunction, Job, LocalEngine, task_limit
 from persqa_client.errors import RunStopped
-from persqa_client.inputs.listed import ListedSource, encode_name, read_named_lines
+from persqa_client.inputs.listed import ListedSource, NamedLine, encode_name, read_named_lines
 from persqa_client.inputs.source import Source
 from persqa_client.storage.ledger import AnyLedger
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Position, Record, Row, TaskId
@@ -31,7 +31,7 @@ class TaskPlanner(Protocol):
     @property
     def jobs_per_permit(self) -> int: ...
 
-    def parse(self, number: int, line: bytes, name: str | None = None) -> Row | BadRow: ...
+    def parse(self, number: int, line: bytes, name: str | None = None, path: str | None = None) -> Row | BadRow: ...
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]: ...
 
@@ -88,13 +88,14 @@ class RowFeed:
     def jobs(self) -> Iterator[Job | None]:
         """Yields jobs, and None after every ``LINES_PER_PAUSE`` lines without one."""
         rows = 0
-        for lines, (line, position, name) in enumerate(read_named_lines(self._source, self._ledger.start), 1):
+        for lines, named in enumerate(read_named_lines(self._source, self._ledger.start), 1):
+            line, position = named.line, named.position
             if self._is_past_end(position, rows):
                 return
             self.position = position
             if line.strip():
                 rows += 1
-                yield from self._register_row(line, position, name)
+                yield from self._register_row(named)
             else:
                 self._ledger.skip(position)
             if lines % LINES_PER_PAUSE == 0:
@@ -106,8 +107,9 @@ class RowFeed:
             return True
         return self._max_rows is not None and rows >= self._max_rows and position.number > self._min_line
 
-    def _register_row(self, line: bytes, position: Position, name: str | None) -> Iterator[Job]:
-        row = self._plan.parse(position.number, line, name)
+    def _register_row(self, named: NamedLine) -> Iterator[Job]:
+        line, position, name, path = named
+        row = self._plan.parse(position.number, line, name, path)
         images = row.images if isinstance(row, Row) else ()
         # The line as read: what the parser makes of it, which was the key once, can change between versions.
         key, former_key = (line, row.given or row.line) if name is None else (encode_name(name), None)

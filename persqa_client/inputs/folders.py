@@ -129,11 +129,15 @@ def is_image(entry: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix in IMAGE_SUFFIXES or suffix in RAW_SUFFIXES:
         return suffix in IMAGE_SUFFIXES
+    return begins_like_image(entry.path)
+
+
+def begins_like_image(path: str) -> bool:
     try:
         # Opening a FIFO would block.
-        if not entry.is_file():
+        if not os.path.isfile(path):
             return False
-        with open(entry.path, "rb") as file:
+        with open(path, "rb") as file:
             return detect_format(file.read(HEAD_SIZE)) is not None
     except OSError:
         return False

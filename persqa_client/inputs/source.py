@@ -37,5 +37,10 @@ class Source(Protocol):
         ...
 
 
+def advance(position: Position, key: bytes) -> Position:
+    """The position after a generated line, which counts as ``key``."""
+    return Position(position.offset + len(key), position.number + 1, extend_digest(position.digest, key))
+
+
 def extend_digest(digest: str, line: bytes) -> str:
     return blake2b(line, key=digest.encode(), digest_size=16).hexdigest()

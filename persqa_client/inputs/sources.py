@@ -8,8 +8,9 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.references import make_reference
@@ -20,9 +21,9 @@ from persqa_client.inputs.folders import (
     has_images,
     join_name,
 )
-from persqa_client.inputs.listed import ListedSource, is_never_known
+from persqa_client.inputs.listed import ListedSource, NamedLine, NamedSource, encode_name, is_never_known
 from persqa_client.inputs.rows import MAX_LINE_BYTES
-from persqa_client.inputs.source import Source, extend_digest
+from persqa_client.inputs.source import Source, advance, extend_digest
 from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced, load_value
 from persqa_client.types import START_POSITION, Position
 
@@ -175,7 +176,7 @@ class GeneratedSource(ABC):
         position = start
         for number, line in enumerate(self.generate_lines(), 1):
             if number > start.number:
-                position = Position(position.offset + len(line), number, extend_digest(position.digest, line))
+                position = advance(position, line)
                 yield line, position
 
     def digest_at(self, position: Position) -> str:
@@ -185,6 +186,36 @@ class GeneratedSource(ABC):
                 break
             digest = extend_digest(digest, line)
         return digest
+
+
+class GeneratedRow(NamedTuple):
+    """See ``NamedLine``."""
+
+    line: bytes
+    path: str | None = None
+    name: str | None = None
+
+
+class LocatedSource(NamedSource, GeneratedSource):
+    """Generated lines, each with the file and the name of its row, if it has any."""
+
+    @abstractmethod
+    def generate_rows(self) -> Iterator[GeneratedRow]: ...
+
+    def generate_lines(self) -> Iterator[bytes]:
+        return (row.line for row in self.generate_rows())
+
+    def named_lines(self, start: Position) -> Iterator[NamedLine]:
+        position = start
+        for line, path, name in islice(self.generate_rows(), start.number, None):
+            position = advance(position, line if name is None else encode_name(name))
+            yield NamedLine(line, position, name, path)
+
+    def digest_at(self, position: Position) -> str:
+        reached = START_POSITION
+        for each in islice(self.named_lines(START_POSITION), position.number):
+            reached = each.position
+        return reached.digest
 
 
 class InMemorySource(GeneratedSource):
@@ -227,10 +258,10 @@ class FolderSource(ListedSource):
     def render_line(self, name: str) -> bytes:
         return dump_spaced({self._image_key: [make_reference(join_name(self.folder, name))]})
 
-    def written_lines(self) -> Iterator[bytes]:
-        """As earlier versions wrote them."""
+    def written_lines(self) -> Iterator[tuple[str, bytes]]:
+        """Names, and lines as earlier versions wrote them."""
         for name in self.find_names(is_never_known):
-            yield dump_spaced({self._image_key: [join_name(self.folder, name)]})
+            yield name, dump_spaced({self._image_key: [join_name(self.folder, name)]})
 
     def find_name(self, reference: str) -> str | None:
         relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self.folder))
@@ -247,7 +278,7 @@ class FolderSource(ListedSource):
         return WrittenFolderSource(self)
 
 
-class WrittenFolderSource(GeneratedSource):
+class WrittenFolderSource(LocatedSource):
     """A folder in a run of an earlier version: sorted, and named as written in the rows."""
 
     def __init__(self, folder: FolderSource) -> None:
@@ -260,5 +291,7 @@ class WrittenFolderSource(GeneratedSource):
     def warnings(self) -> tuple[str, ...]:
         return self._folder.warnings()
 
-    def generate_lines(self) -> Iterator[bytes]:
-        return self._folder.written_lines()
+    def generate_rows(self) -> Iterator[GeneratedRow]:
+        root = self._folder.root
+        for name, line in self._folder.written_lines():
+            yield GeneratedRow(line, os.path.join(root, name))

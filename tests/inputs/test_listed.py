@@ -94,7 +94,8 @@ def test_a_removed_listing_is_that_of_the_files_which_are_there(tmp_path: Path) 
     lines = list(listed(FolderSource(tmp_path / "photos", "image"), path).named_lines(START_POSITION))
     path.unlink()
     source = FolderSource(tmp_path / "photos", "image")
-    source.use_listing(StoredListing(lambda: path))
+    source.use_listing(StoredListing(lambda: path), 2)
+    assert [each.name for each in source.named_lines(START_POSITION)] == ["a.jpg", "b.jpg"]
     assert source.digest_at(lines[1].position) == lines[1].position.digest
     assert not path.exists(), "nothing is written before the run is known to go on"
     add(tmp_path / "photos", "0.jpg")
@@ -122,7 +123,7 @@ class PatternSource(ListedSource):
 
     def __init__(self, folder: Path, pattern: str) -> None:
         super().__init__()
-        self.folder, self.pattern = folder, pattern
+        self.folder, self.glob = folder, pattern
         self.name = str(folder / pattern)
 
     @property
@@ -130,7 +131,7 @@ class PatternSource(ListedSource):
         return os.path.realpath(self.folder)
 
     def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
-        names = (path.relative_to(self.folder).as_posix() for path in self.folder.glob(self.pattern))
+        names = (path.relative_to(self.folder).as_posix() for path in self.folder.glob(self.glob))
         return iter(sorted(name for name in names if not is_known(name)))
 
     def render_line(self, name: str) -> bytes:

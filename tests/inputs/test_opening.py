@@ -268,6 +268,61 @@ def test_a_pattern_names_images_from_its_folder(
     assert [source.find_name(path) for path in written] == names
 
 
+def test_the_name_of_many_inputs_is_short(tmp_path: Path) -> None:
+    names = [str(tmp_path / f"{number}.jpg") for number in range(400)]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(name)
+    source = open_inputs(names, "image")
+    assert isinstance(source, SeveralSource)
+    assert source.name == f"{', '.join(names[:4])} and 396 others"
+    assert source.names == tuple(names)
+    assert open_inputs(names[:5], "image").name == ", ".join(names[:5])
+
+
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><p>", b'{"image": "a.jpg"}', b"PK\x03\x04"])
+def test_a_broken_image_is_a_row_like_any_other(content: bytes, tmp_path: Path) -> None:
+    """As in a folder: what a file holds does not change which rows the other files are."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "bad.png").write_bytes(content)
+    (tmp_path / "scan.NEF").write_bytes(content)
+    source = open_inputs([str(tmp_path / "*")], "image")
+    assert isinstance(source, PatternSource)
+    assert list(source.find_names(is_never_known)) == ["a.png", "bad.png", "scan.NEF"]
+    names = [str(tmp_path / "a.png"), str(tmp_path / "bad.png")]
+    assert rows_of(open_inputs(names, "image")) == [{"image": [name]} for name in names]
+
+
+def test_a_pattern_leaves_out_what_is_no_input(tmp_path: Path) -> None:
+    (tmp_path / "qa.jsonl").write_text("not rows\n")
+    pattern = str(tmp_path / "*")
+    with pytest.raises(SettingsError, match="matches no file but those of this run's output"):
+        open_inputs([pattern], "image", leave_out=lambda path: path.name == "qa.jsonl")
+    (tmp_path / "rows.jsonl").write_text('{"image": "a.jpg"}\n')
+    source = open_inputs([pattern], "image", leave_out=lambda path: path.name == "qa.jsonl")
+    assert rows_of(source) == [{"image": "a.jpg"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a?" * 150, "matches no file"),
+        ("a" * 300, "does not exist"),
+        ("https://example.org/rows.jsonl?x=1", "is a URL; download it"),
+    ],
+)
+def test_what_no_file_can_be_named_is_one_sentence(name: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        open_inputs([name], "image")
+    assert not names_input("https://example.org/a.jpg?x=1")
+
+
+def test_an_image_on_standard_input_is_refused() -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, format="PNG")
+    with pytest.raises(SettingsError, match=r"^Standard input is an image, not rows; give the path of its file"):
+        open_inputs(["-"], "image", standard_input=io.BytesIO(picture.getvalue()))
+
+
 def test_one_path_is_a_source_of_its_own(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a [1].png")
     assert isinstance(open_inputs([tmp_path], "image"), FolderSource)
