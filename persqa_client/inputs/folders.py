@@ -18,6 +18,7 @@ from persqa_client.inputs.listed import is_never_known
 
 # Bytes that ``detect_format`` needs.
 HEAD_SIZE = 512
+PLACEHOLDER_SUFFIX = ".icloud"
 # Suffixes that the warning about skipped files names.
 NAMED_SUFFIXES = 5
 
@@ -27,7 +28,7 @@ natural_key = natsort_keygen(alg=ns.IGNORECASE)
 class Directory(NamedTuple):
     images: list[str]
     subdirectories: list[str]
-    # Visible files that are no images.
+    # Files that are no images: visible ones, and placeholders of images.
     others: list[str]
 
 
@@ -102,8 +103,9 @@ def describe_skipped_files(folder: Path, suffixes: Counter[str] | None = None) -
     more = suffixes.total() - sum(count for _, count in suffixes.most_common(NAMED_SUFFIXES))
     listed = ", ".join([*named, *([f"{more} others"] if more else [])])
     raw = " Raw photos can't be read: export those without a JPEG." if suffixes.keys() & RAW_SUFFIXES else ""
+    cloud = " Download those in iCloud first." if PLACEHOLDER_SUFFIX in suffixes else ""
     files = "file is not an image and is" if suffixes.total() == 1 else "files are not images and are"
-    return f"In {describe_reference(os.fspath(folder))}, {suffixes.total()} {files} skipped ({listed}).{raw}"
+    return f"In {describe_reference(os.fspath(folder))}, {suffixes.total()} {files} skipped ({listed}).{raw}{cloud}"
 
 
 def list_directory(directory: str, is_known: Callable[[str], bool] = is_never_known) -> Directory:
@@ -112,6 +114,8 @@ def list_directory(directory: str, is_known: Callable[[str], bool] = is_never_kn
         with os.scandir(directory) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
+                    if is_placeholder(entry.name) and not is_known(entry.name):
+                        listing.others.append(entry.name)
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     listing.subdirectories.append(entry.name)
@@ -123,6 +127,11 @@ def list_directory(directory: str, is_known: Callable[[str], bool] = is_never_kn
         message = f"Cannot list the images in {describe_reference(directory)}: {reason}."
         raise SettingsError(f"{message} Correct the path, or move that folder elsewhere.") from error
     return listing
+
+
+def is_placeholder(name: str) -> bool:
+    """macOS keeps ``.IMG_1.HEIC.icloud`` in place of a photo that it has moved to iCloud."""
+    return name.startswith(".") and name.endswith(PLACEHOLDER_SUFFIX)
 
 
 def is_image(entry: os.DirEntry[str]) -> bool:

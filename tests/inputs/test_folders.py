@@ -68,6 +68,16 @@ def test_files_with_other_names_are_listed_by_their_content(tmp_path: Path) -> N
     assert ", 3 files are not images and are skipped (" in skipped
 
 
+def test_photos_that_are_not_downloaded_are_counted(tmp_path: Path) -> None:
+    make_files(tmp_path, "1.jpg", ".IMG_0077.HEIC.icloud", "a/.IMG_0078.HEIC.icloud", "._1.jpg", ".DS_Store")
+    assert list_images(tmp_path) == ["1.jpg"]
+    skipped = describe_skipped_files(tmp_path)
+    assert skipped is not None
+    assert skipped.endswith(
+        ", 2 files are not images and are skipped (2 with .icloud). Download those in iCloud first."
+    )
+
+
 def test_a_folder_of_images_alone_has_no_warning(tmp_path: Path) -> None:
     make_files(tmp_path, "1.jpg", "a/2.png", ".hidden")
     assert describe_skipped_files(tmp_path) is None
