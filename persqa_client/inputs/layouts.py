@@ -98,7 +98,7 @@ def describe_missing_pictures(name: str, rows: Sequence[dict[str, Any]], image_k
 
 
 def advise(rows: Sequence[dict[str, Any]], keys: Sequence[str], image_key: str) -> str:
-    named = [key for key in keys if any(is_reference_field(fields.get(key)) for fields in rows)]
+    named = [key for key in keys if is_reference_key(rows, key)]
     if named:
         return f"the pictures seem to stand under {named[0]!r}: add --image-key {named[0]}"
     nested = [key for key in keys if any(has_nested_reference(fields.get(key)) for fields in rows)]
@@ -107,6 +107,12 @@ def advise(rows: Sequence[dict[str, Any]], keys: Sequence[str], image_key: str) 
     if any(map(looks_like_reference, keys)):
         return f"its keys are paths of pictures: write a row with a field {image_key!r} for each of them"
     return "name the field with the paths of the pictures with --image-key, or add it to the rows"
+
+
+def is_reference_key(rows: Sequence[dict[str, Any]], key: str) -> bool:
+    """Whether most of the values are references: some texts are URLs of images, too."""
+    values = [value for fields in rows if (value := fields.get(key)) not in (None, "", [])]
+    return bool(values) and 2 * sum(map(is_reference_field, values)) >= len(values)
 
 
 def find_wrapped_rows(rows: Sequence[dict[str, Any]]) -> str | None:
