@@ -274,6 +274,8 @@ class RunSettings(Settings):
     image_root: UserPath | None = None
     # Additional folders for relative image paths, searched last. Not part of the run's identity.
     fallback_roots: tuple[Path, ...] = ()
+    # Whether the input is a part of a larger one, whose other rows may be usable. Not part of the run's identity.
+    is_part: bool = False
     limit: Annotated[int, Field(ge=1)] | None = None
     # The failure file of a run that writes to standard output.
     failed: UserPath | None = None

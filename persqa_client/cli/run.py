@@ -289,7 +289,9 @@ def run(
     max_bad_rows: Annotated[
         int,
         typer.Option(
-            min=0, help="Unusable rows at the beginning that stop the run; 0 for no stop.", rich_help_panel=SERVER
+            min=0,
+            help="Unusable rows at the beginning that stop the run, or all rows of a shorter input; 0 for no stop.",
+            rich_help_panel=SERVER,
         ),
     ] = 200,
     max_inflight_mb: Annotated[

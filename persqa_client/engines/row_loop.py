@@ -167,7 +167,9 @@ class RowLoop:
         # If the endpoint answered earlier processes, equal failures are due to the rows.
         passed = ledger.mode == "retry" or ledger.tally.succeeded > 0
         self._early_stop = EarlyStop(passed=passed)
-        self._unusable_start = UnusableStart(limits.max_bad_rows, passed=passed)
+        self._unusable_start = UnusableStart(
+            limits.max_bad_rows, passed=passed, whole=ledger.start == START_POSITION and not ledger.tally.tasks
+        )
         self._bad_answers = BadAnswers(limits.max_bad_answers)
         self._find_answered = find_answered
         # The latest row with a good answer; the rows left for trials of the model, None before a trial.
@@ -182,14 +184,15 @@ class RowLoop:
             on_stop=pool.drain,
         )
 
-    async def run(self, max_rows: int | None) -> bool:
+    async def run(self, max_rows: int | None, *, is_part: bool = False) -> bool:
         """Returns False if stopped before every row had an outcome. Raises RunStopped and StorageError.
 
-        Outcomes from the journal are always stored, even beyond ``max_rows``.
+        ``is_part``: whether the input is a part of a larger one, whose other rows may be usable. Outcomes from the
+        journal are always stored, even beyond ``max_rows``.
         """
         feed = RowFeed(self._source, self._ledger, self._plan, max_rows, min_line=self._ledger.last_journaled_row)
         try:
-            await self._answer_rows(feed)
+            await self._answer_rows(feed, is_part)
         except RunStopped:
             await asyncio.to_thread(self._ledger.checkpoint())
             raise
@@ -197,7 +200,7 @@ class RowLoop:
             await asyncio.to_thread(self._ledger.checkpoint())
         return self._is_complete
 
-    async def _answer_rows(self, feed: RowFeed) -> None:
+    async def _answer_rows(self, feed: RowFeed, is_part: bool) -> None:
         progress = self._progress
         progress.total, progress.phase = self._source.progress_total(), "running"
         progress.read_at_start = progress.read = self._source.progress_at(self._ledger.start)
@@ -215,6 +218,8 @@ class RowLoop:
             if syncing.done():
                 syncing.result()
             if self._is_complete:
+                if self._unusable_start.is_unusable_at_end and not is_part:
+                    raise self._unusable_start.explain(at_end=True)
                 self._settle(
                     [*self._unusable_start.release(), *self._early_stop.release(), *self._bad_answers.release()]
                 )

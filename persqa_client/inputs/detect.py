@@ -10,8 +10,15 @@ from typing import Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
-from persqa_client.images.references import ANY_URL
 from persqa_client.inputs.layouts import looks_like_reference
+from persqa_client.inputs.path_lists import (
+    has_whole_paths,
+    is_header_of_paths,
+    is_list_of_paths,
+    is_quoted_list,
+    looks_like_path_line,
+)
+from persqa_client.inputs.record_files import is_heading
 from persqa_client.inputs.tables import DELIMITERS, clean_header, split_record
 from persqa_client.jsonl import BYTE_ORDER_MARK, load_value
 
@@ -83,7 +90,7 @@ def detect_input(path: Path, image_key: str) -> Detected:
     if seems_binary(first_lines) and not has_line_suffix:
         raise SettingsError(binary)
     try:
-        return detect_text(path, first_lines, image_key)
+        return detect_text(path, lines, image_key)
     except SettingsError as error:
         # The first lines may be broken; a run stops if none of the rows can be used.
         if has_line_suffix:
@@ -121,8 +128,11 @@ def describe_binary(head: bytes) -> str:
     return "of an unknown format" if description == "text" else description
 
 
-def detect_text(path: Path, lines: Sequence[str], image_key: str) -> Detected:
-    """By the first lines that are not blank."""
+def detect_text(path: Path, all_lines: Sequence[str], image_key: str) -> Detected:
+    """By the first lines. Paths are looked for in all that were read."""
+    lines = [line for line in all_lines if line.strip()][:FIRST_LINES]
+    if lines and is_quoted_list(lines):
+        return Detected("paths")
     if not lines or is_json_row(lines[0].strip()):
         return Detected("lines")
     start = lines[0].lstrip()
@@ -134,15 +144,22 @@ def detect_text(path: Path, lines: Sequence[str], image_key: str) -> Detected:
         return Detected("lines")  # the first ones are broken
     if start.startswith("<"):
         raise SettingsError(f"The input {path} is {describe_markup(start)}, not rows; {SUPPORTED_INPUTS}.")
-    if YAML_LINE.match(lines[0]):
+    if is_yaml(lines):
         raise SettingsError(f"The input {path} seems to be YAML, not rows; {SUPPORTED_INPUTS}.")
     found = detect_table(path, lines, image_key)
     if found is not None:
         return found
-    references = sum(map(looks_like_path_line, lines))
-    if looks_like_path_line(lines[0]) and 2 * references >= len(lines):
+    if is_list_of_paths(path, all_lines):
         return Detected("paths")
     raise SettingsError(f"The input {path} is text, but has neither rows nor paths of images; {SUPPORTED_INPUTS}.")
+
+
+def is_yaml(lines: Sequence[str]) -> bool:
+    """A listing, too, may begin with a name and a colon."""
+    if not YAML_LINE.match(lines[0]):
+        return False
+    names = [line.strip() for line in lines if not is_heading(line.strip())]
+    return len(names) == len(lines) or any(name.startswith("- ") or YAML_LINE.match(name) for name in names)
 
 
 def is_json_row(line: str) -> bool:
@@ -178,8 +195,10 @@ def detect_table(path: Path, lines: Sequence[str], image_key: str) -> Detected |
         if image_key in (columns := clean_header(split_record(lines[0], delimiter))):
             check_header(path, columns, lines)
             return Detected("table", delimiter)
+    if is_header_of_paths(path, lines):
+        raise SettingsError(f"The input {path} is {describe_table(lines, DELIMITERS[0], image_key)}.")
     found = find_delimiter(lines)
-    if found is not None:
+    if found is not None and not has_whole_paths(path, lines, found):
         raise SettingsError(f"The input {path} is {describe_table(lines, found, image_key)}.")
     return None
 
@@ -200,16 +219,12 @@ def describe_table(lines: Sequence[str], delimiter: str, image_key: str) -> str:
 
 
 def find_delimiter(lines: Sequence[str]) -> str | None:
-    """The delimiter that gives the first lines the same number of cells, and more than one.
-
-    Also a comma, if only the first of several lines is no path: the table has one column.
-    """
+    """The delimiter that gives the first lines the same number of cells, and more than one."""
     for delimiter in DELIMITERS:
         widths = {len(split_record(line, delimiter)) for line in lines}
         if len(widths) == 1 and widths != {1} and len(lines) > 1:
             return delimiter
-    header, *others = map(looks_like_path_line, lines)
-    return "," if others and all(others) and not header else None
+    return None
 
 
 def check_header(path: Path, columns: Sequence[str], lines: Sequence[str]) -> None:
@@ -217,9 +232,3 @@ def check_header(path: Path, columns: Sequence[str], lines: Sequence[str]) -> No
         raise SettingsError(f"The input {path} has two columns {repeated[0]!r}; rename one of them.")
     if any("\udc80" <= character <= "\udcff" for line in lines for character in line):
         raise SettingsError(f"The input {path} is not in UTF-8; save the table as CSV UTF-8.")
-
-
-def looks_like_path_line(line: str) -> bool:
-    """A path with the suffix of an image, perhaps of a raw photo or a broken one, or any URL."""
-    text = line.strip().strip('"')
-    return looks_like_reference(text) or ANY_URL.match(text) is not None

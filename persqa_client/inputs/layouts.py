@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from enum import IntEnum
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from persqa_client.errors import RowError, SettingsError
@@ -53,8 +52,8 @@ class FieldSurvey:
 
     def __init__(self) -> None:
         self.count = 0
-        # In the order in which they were seen, each with what stands under it in any row.
-        self.keys: dict[str, FieldContent] = {}
+        # In the order in which they were seen, each with what stands under it in the rows.
+        self.keys: dict[str, FieldValues] = {}
         # The key of the list of rows, if the first row is an object around them.
         self.wrapped: str | None = None
 
@@ -63,24 +62,31 @@ class FieldSurvey:
         if self.count == 1:
             self.wrapped = find_wrapped_rows(fields)
         for key, value in fields.items():
-            known = self.keys.get(key, FieldContent.OTHER)
-            if known is not FieldContent.REFERENCE:
-                self.keys[key] = max(known, find_content(value, is_nested_known=known is FieldContent.NESTED))
+            self.keys.setdefault(key, FieldValues()).add(value)
 
-    def find_key(self, content: FieldContent) -> str | None:
-        return next((key for key, each in self.keys.items() if each is content), None)
+    def find_key(self, suits: Callable[[FieldValues], bool]) -> str | None:
+        return next((key for key, values in self.keys.items() if suits(values)), None)
 
 
-class FieldContent(IntEnum):
-    OTHER = 0
-    NESTED = 1
-    REFERENCE = 2
+class FieldValues:
+    """The values under one key of several rows."""
 
+    def __init__(self) -> None:
+        self._filled = self._references = 0
+        self._is_nested = False
 
-def find_content(value: object, *, is_nested_known: bool) -> FieldContent:
-    if is_reference_field(value):
-        return FieldContent.REFERENCE
-    return FieldContent.NESTED if is_nested_known or has_nested_reference(value) else FieldContent.OTHER
+    def add(self, value: object) -> None:
+        is_reference = is_reference_field(value)
+        self._filled += value not in (None, "", [])
+        self._references += is_reference
+        self._is_nested = self._is_nested or (not is_reference and has_nested_reference(value))
+
+    def are_references(self) -> bool:
+        """Most of them; some texts are URLs of images, too."""
+        return 0 < self._filled <= 2 * self._references
+
+    def have_references_inside(self) -> bool:
+        return self._is_nested
 
 
 def iter_objects(source: Source, image_key: str) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
@@ -146,9 +152,9 @@ def describe_missing_pictures(name: str, rows: FieldSurvey, image_key: str) -> s
 
 
 def advise(rows: FieldSurvey, image_key: str) -> str:
-    if (named := rows.find_key(FieldContent.REFERENCE)) is not None:
+    if (named := rows.find_key(FieldValues.are_references)) is not None:
         return f"the pictures seem to stand under {named!r}: add --image-key {named}"
-    if (nested := rows.find_key(FieldContent.NESTED)) is not None:
+    if (nested := rows.find_key(FieldValues.have_references_inside)) is not None:
         return f"the pictures stand inside {nested!r}: copy the paths of each row into a field {image_key!r} of it"
     if any(map(looks_like_reference, rows.keys)):
         return f"its keys are paths of pictures: write a row with a field {image_key!r} for each of them"

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar, NamedTuple
 
+from persqa_client.errors import SettingsError
+from persqa_client.inputs.layouts import looks_like_reference
 from persqa_client.inputs.source import extend_digest
 from persqa_client.inputs.sources import BUFFER_SIZE, FileSource
 from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced
@@ -14,6 +16,7 @@ from persqa_client.types import Position
 
 # Quotes around a path, as Windows copies it.
 PATH_QUOTES = '"'
+COMPLETE_PATHS = "give the folder itself, or a list such as of find photos -iname '*.jpg' > list.txt"
 
 
 class Record(NamedTuple):
@@ -44,7 +47,7 @@ class RecordFileSource(FileSource, ABC):
 
 
 class PathListSource(RecordFileSource):
-    """One path on each line."""
+    """One path on each line. Comments count as blank."""
 
     def __init__(self, path: Path, image_key: str) -> None:
         super().__init__(path)
@@ -53,7 +56,24 @@ class PathListSource(RecordFileSource):
     def records(self, file: BinaryIO, offset: int) -> Iterator[Record]:
         for text, end in read_text_lines(file, offset):
             path = unquote(text.strip())
-            yield Record(dump_spaced({self._image_key: path}) if path else b"", end, text.endswith("\n"))
+            if is_heading(path):
+                # The names below it are in another folder, where names may be the same.
+                raise SettingsError(
+                    f"The input {self.path} is a listing, not a list of paths: the line before byte {end} is the "
+                    f"heading of a folder; {COMPLETE_PATHS}."
+                )
+            is_row = path and not is_comment(path)
+            yield Record(dump_spaced({self._image_key: path}) if is_row else b"", end, text.endswith("\n"))
+
+
+def is_heading(path: str) -> bool:
+    """As ``ls`` writes it above the names of files in a folder."""
+    return path.endswith(":")
+
+
+def is_comment(path: str) -> bool:
+    """A name of a file may begin with the sign, too."""
+    return path.startswith("#") and path[1:2] in ("", " ", "\t", "#") and not looks_like_reference(path)
 
 
 def unquote(path: str) -> str:

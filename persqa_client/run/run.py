@@ -321,7 +321,7 @@ class Run:
             lambda: find_answered_row(ledger.files, reader, self.source) if isinstance(ledger, Ledger) else None,
         )
         try:
-            finished = await self._row_loop.run(rows_left(ledger, self.settings.limit))
+            finished = await self._row_loop.run(rows_left(ledger, self.settings.limit), is_part=self.settings.is_part)
         finally:
             self._row_loop = None
         if finished:

@@ -165,6 +165,11 @@ def test_an_input_of_another_kind_is_refused_in_one_sentence(
             id="objects",
         ),
         pytest.param([{"picture": "a.jpg", "n": 1}], "add --image-key picture", id="other key"),
+        pytest.param(
+            [{"input": "https://example.org/a.jpg"}, *[{"input": "Some text"}] * 9, {"input": "", "pic": "a.jpg"}],
+            "the pictures seem to stand under 'pic'",
+            id="a text that is an image's URL",
+        ),
         pytest.param([{"messages": []}], "name the field with the paths", id="no pictures"),
         pytest.param([{"video": "a.mp4"}], "only 'video'; name the field", id="videos"),
         pytest.param([{"data": [{"image": "a.jpg"}], "version": 1}], "its rows under 'data'; save that", id="wrapped"),
