@@ -19,7 +19,7 @@ from persqa_client.inputs.path_lists import (
     looks_like_path_line,
 )
 from persqa_client.inputs.record_files import is_heading
-from persqa_client.inputs.tables import DELIMITERS, clean_header, split_record
+from persqa_client.inputs.tables import DELIMITERS, SEPARATOR_LINE, clean_header, split_record
 from persqa_client.jsonl import BYTE_ORDER_MARK, load_value
 
 HEAD_SIZE = 1 << 16
@@ -84,20 +84,34 @@ def detect_input(path: Path, image_key: str) -> Detected:
     lines = text.splitlines()
     if not is_whole and len(lines) > 1:
         del lines[-1]  # it may be cut off
+    is_ended = not is_whole or text.endswith("\n")
     first_lines = [line for line in lines if line.strip()][:FIRST_LINES]
     has_line_suffix = path.suffix.lower() in LINE_SUFFIXES
+    has_old_ends = b"\r" in head.strip() and b"\n" not in head
     binary = f"The input {path} is {describe_binary(head)}, not text; {SUPPORTED_INPUTS}."
     if seems_binary(first_lines) and not has_line_suffix:
         raise SettingsError(binary)
     try:
-        return detect_text(path, lines, image_key)
+        detected = detect_text(path, lines, image_key, is_ended=is_ended)
+        if has_old_ends and detected.kind != "values":
+            raise SettingsError(describe_old_ends(path))
+        return detected
     except SettingsError as error:
+        if has_old_ends:
+            raise SettingsError(describe_old_ends(path)) from error
         # The first lines may be broken; a run stops if none of the rows can be used.
         if has_line_suffix:
             return Detected("lines")
         if b"\0" in head:
             raise SettingsError(binary) from error
         raise
+
+
+def describe_old_ends(path: Path) -> str:
+    return (
+        f"The input {path} ends its lines with lone carriage returns, as old Macs did; save it with the line ends of "
+        "Unix or Windows."
+    )
 
 
 def refuse_signatures(path: Path, head: bytes) -> None:
@@ -128,9 +142,14 @@ def describe_binary(head: bytes) -> str:
     return "of an unknown format" if description == "text" else description
 
 
-def detect_text(path: Path, all_lines: Sequence[str], image_key: str) -> Detected:
-    """By the first lines. Paths are looked for in all that were read."""
+def detect_text(path: Path, all_lines: Sequence[str], image_key: str, *, is_ended: bool) -> Detected:
+    """By the first lines. Paths are looked for in all that were read.
+
+    ``is_ended``: whether the last line has its end; otherwise it may still be written.
+    """
     lines = [line for line in all_lines if line.strip()][:FIRST_LINES]
+    if len(lines) > 1 and (separator := SEPARATOR_LINE.fullmatch(lines[0])):
+        return detect_separated(path, lines[1:], separator[1], image_key)
     if lines and is_quoted_list(lines):
         return Detected("paths")
     if not lines or is_json_row(lines[0].strip()):
@@ -149,7 +168,7 @@ def detect_text(path: Path, all_lines: Sequence[str], image_key: str) -> Detecte
     found = detect_table(path, lines, image_key)
     if found is not None:
         return found
-    if is_list_of_paths(path, all_lines):
+    if is_list_of_paths(path, all_lines if is_ended or len(all_lines) == 1 else all_lines[:-1]):
         return Detected("paths")
     raise SettingsError(f"The input {path} is text, but has neither rows nor paths of images; {SUPPORTED_INPUTS}.")
 
@@ -201,6 +220,15 @@ def detect_table(path: Path, lines: Sequence[str], image_key: str) -> Detected |
     if found is not None and not has_whole_paths(path, lines, found):
         raise SettingsError(f"The input {path} is {describe_table(lines, found, image_key)}.")
     return None
+
+
+def detect_separated(path: Path, lines: Sequence[str], delimiter: str, image_key: str) -> Detected:
+    """The first line, which is not in ``lines``, names the delimiter."""
+    columns = clean_header(split_record(lines[0], delimiter))
+    if image_key in columns:
+        check_header(path, columns, lines)
+        return Detected("table", delimiter)
+    raise SettingsError(f"The input {path} is {describe_table(lines, delimiter, image_key)}.")
 
 
 def describe_table(lines: Sequence[str], delimiter: str, image_key: str) -> str:

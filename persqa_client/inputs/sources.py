@@ -23,7 +23,7 @@ from persqa_client.inputs.folders import (
 )
 from persqa_client.inputs.listed import ListedSource, NamedLine, NamedSource, encode_name, is_never_known
 from persqa_client.inputs.rows import MAX_LINE_BYTES
-from persqa_client.inputs.source import Source, advance, extend_digest
+from persqa_client.inputs.source import Source, advance, extend_digest, key_of
 from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced, load_value
 from persqa_client.types import START_POSITION, Position
 
@@ -176,7 +176,7 @@ class GeneratedSource(ABC):
         position = start
         for number, line in enumerate(self.generate_lines(), 1):
             if number > start.number:
-                position = advance(position, line)
+                position = advance(position, key_of(line))
                 yield line, position
 
     def digest_at(self, position: Position) -> str:
