@@ -12,7 +12,7 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 from urllib.parse import unquote, unquote_to_bytes
@@ -230,8 +230,20 @@ def missing_file_error(path: str, roots: Sequence[Path]) -> RowError:
         return RowError("image_missing", f"does not exist{hint}.")
     if (home := expand_absent(path)) != path:
         return RowError("image_missing", f"does not exist; it would be {describe_reference(home)}{hint}.")
-    searched = ["the working directory" if root == Path() else describe_reference(str(root)) for root in roots]
-    return RowError("image_missing", f"does not exist in {' or '.join(searched) or 'any folder'}{hint}.")
+    searched = " or ".join(name_folders(roots)) or "any folder"
+    return RowError("image_missing", f"does not exist in {searched}{hint}.")
+
+
+def name_folders(roots: Sequence[Path]) -> list[str]:
+    """Each folder once, however many paths lead to it."""
+    names: dict[str, str] = {}
+    for root in roots:
+        # Of a relative path, only if the working directory exists.
+        with suppress(OSError):
+            place = os.path.realpath(root)
+            is_here = place == os.path.realpath(os.curdir)
+            names.setdefault(place, "the working directory" if is_here else describe_reference(str(root)))
+    return list(names.values())
 
 
 def raise_read_error(error: OSError) -> NoReturn:

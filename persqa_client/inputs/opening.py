@@ -79,6 +79,11 @@ def open_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]
             continue
         if leave_out(Path(match)):
             continue
+        if not os.path.exists(match):
+            raise SettingsError(
+                f"The pattern {pattern} matches {match}, a link to a file that does not exist; restore that file, or "
+                "remove the link."
+            )
         if images:
             others.append(ImagesSource(images, image_key))
             images = []

@@ -6,6 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from persqa_client.inputs.several import ImagesSource
 from persqa_client.inputs.source import Source
 from persqa_client.jsonl import dump_spaced
 
+ANY_FOLDERS = re.compile(r"(?:^|(?<=/))\*\*(?:/+|$)")
 # A special character that stands for itself.
 ESCAPED = re.compile(r"\[([*?[])\]")
 
@@ -37,11 +39,41 @@ def is_image_file(path: str) -> bool:
 
 
 def find_matches(pattern: str) -> list[str]:
-    """Existing paths in natural order without regard to case. ``**`` reaches the files in folders by itself."""
-    matches = glob.iglob(os.path.expanduser(pattern), recursive=True)
+    """Paths, and links to missing ones, in natural order without regard to case.
+
+    ``**`` reaches the files in folders by itself.
+    """
+    matches = expand(os.path.expanduser(pattern))
     if "**" in pattern:
         matches = (match for match in matches if not os.path.isdir(match))
-    return sorted(matches, key=sort_key)
+    return sorted(dict.fromkeys(matches), key=sort_key)
+
+
+def expand(pattern: str, root: str = "") -> Iterator[str]:
+    """As ``glob.iglob``, but ``**`` does not follow links to folders, as a folder does not."""
+    found = ANY_FOLDERS.search(pattern)
+    if found is None:
+        yield from (os.path.join(root, match) for match in glob.iglob(pattern, root_dir=root or None))
+        return
+    before, after = pattern[: found.start()], pattern[found.end() :]
+    starts = glob.iglob(before, root_dir=root or None) if before else [""]
+    for start in starts:
+        for folder in walk_folders(os.path.join(root, start)):
+            yield from expand(after or "*", folder)
+
+
+def walk_folders(start: str) -> Iterator[str]:
+    """The folder and the visible ones below it, without those that can't be listed."""
+    pending = [start]
+    while pending:
+        folder = pending.pop()
+        yield folder
+        with suppress(OSError), os.scandir(folder or os.curdir) as entries:
+            pending += [
+                os.path.join(folder, entry.name)
+                for entry in entries
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            ]
 
 
 def find_root(pattern: str) -> Path:

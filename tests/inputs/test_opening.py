@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import io
 import json
+import os
 import sqlite3
 import tarfile
 import zipfile
@@ -366,3 +367,35 @@ def test_a_list_of_images_is_rows_but_one_of_inputs_is_not(tmp_path: Path) -> No
     assert names_input(str(tmp_path))
     assert names_input(str(tmp_path / "rows.csv"))
     assert names_input("photos/*.jpg")
+
+
+def test_a_match_that_is_a_broken_image_fails_alone(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
+    (tmp_path / "2.png").symlink_to("nowhere.png")
+    (tmp_path / "3.png").touch()
+    source = open_inputs([str(tmp_path / "*.png")], "image")
+    assert isinstance(source, PatternSource)
+    assert list(source.find_names(is_never_known)) == ["1.png", "2.png", "3.png"]
+    (tmp_path / "rows.jsonl").symlink_to("nowhere.jsonl")
+    message = rf"The pattern .*/\* matches {tmp_path}/rows.jsonl, a link to a file that does not exist; restore"
+    with pytest.raises(SettingsError, match=message):
+        open_inputs([str(tmp_path / "*")], "image")
+
+
+@pytest.mark.parametrize("pattern", ["**/*.png", "**", "./**/**/*.png", "p*/**/*.png", "**/deep/**", "photos/**/?.png"])
+def test_two_stars_do_not_follow_links_to_folders(
+    pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photos/deep/[x]").mkdir(parents=True)
+    Path("photos/.hidden").mkdir()
+    names = ["photos/deep/1.png", "photos/deep/[x]/2.png"]
+    for name in (*names, "photos/.hidden/3.png"):
+        Image.new("RGB", (8, 8)).save(name)
+    Path("photos/again").symlink_to("deep")
+    Path("photos/deep/loop").symlink_to("..")
+    source = open_inputs([pattern], "image")
+    assert isinstance(source, PatternSource)
+    assert [os.path.relpath(row["image"][0]) for row in rows_of(source) if isinstance(row, dict)] == names
+    # A link that the pattern names is followed.
+    assert len(rows_of(open_inputs(["photos/again/**/*.png"], "image"))) == 2
