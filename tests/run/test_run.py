@@ -212,7 +212,7 @@ def test_retried_rows_go_to_their_places_in_the_output(folder: Path, simulator: 
 
 
 def test_a_failure_file_can_be_the_input(folder: Path, simulator: Simulator) -> None:
-    input = write_rows(folder, '{"image": "late.png", "n": 1.0}', "not json")
+    input = write_rows(folder, '{"image": "late.png", "n": 1.0}', "not json", '{"image": "red.png"}')
     go(input, folder / "qa.jsonl", simulator)
     Image.new("RGB", (40, 30)).save(folder / "late.png")
     summary = go(folder / "qa.failed.jsonl", folder / "again.jsonl", simulator)
