@@ -18,11 +18,6 @@ HIGH_GAIN = 0.7  # from this share on, the best limit is much larger
 SIGNIFICANCE = 1.5  # standard errors; within this difference an experiment continues
 UNCERTAIN = 2.0  # standard errors; at first, a larger limit within this difference is tried again
 STEP_UP, STEP_DOWN, DOUBLE = 1.25, 0.8, 2.0
-# While answers are slow, each experiment takes long. At first a limit is then quadrupled after a gain within this share
-# of the proportional one; one beyond that shows a server that was slow at first.
-QUADRUPLE, PROPORTIONAL_GAIN = 4.0, (0.8, 1.2)
-SLOW_SECONDS = 0.7  # mean duration of slow answers, at which each experiment takes longer than MIN_SECONDS
-USEFUL_MARGIN = 1.1  # by which a limit exceeds what a quadrupled one has shown to be useful
 TIMEOUT_CUT = 0.5
 # An answer counts if this share of the permits was in use; otherwise the limit did not affect throughput.
 SATURATION = 0.9
@@ -78,10 +73,6 @@ class ThroughputSample:
     @property
     def mean_seconds(self) -> float:
         return self.seconds / self.count
-
-    @property
-    def is_slow(self) -> bool:
-        return self.seconds >= SLOW_SECONDS * self.count
 
     @property
     def mean_tokens(self) -> float:
@@ -195,26 +186,12 @@ class AdaptiveLimit:
             # The server may have become faster, so both limits are measured again.
             self._candidate, self._experiment = experiment.limit, None
             self._reset_samples()
-        elif experiment.limit > DOUBLE * self.limit and gain < HIGH_GAIN * proportional:
-            self._accept_part(min(experiment.limit, round(USEFUL_MARGIN * self.limit * exp(gain))), now)
         else:
-            self._accept(experiment, now, step=self._choose_step(gain, proportional, baseline))
-
-    def _choose_step(self, gain: float, proportional: float, baseline: ThroughputSample) -> float:
-        low, high = (share * proportional for share in PROPORTIONAL_GAIN)
-        if self._ramping and self._ceiling is None and baseline.is_slow and low <= gain <= high:
-            return QUADRUPLE
-        return DOUBLE if gain > HIGH_GAIN * proportional else min(DOUBLE, self._step**2)
-
-    def _accept_part(self, limit: int, now: float) -> None:
-        """Of a quadrupled limit of which the server works only on some of the requests."""
-        self.limit, self._baseline, self._experiment = limit, None, None
-        self._step, self._next_up, self._down_interval = DOUBLE, now, 0.0
-        self._reset_samples()
+            self._accept(experiment, now, step=DOUBLE if gain > HIGH_GAIN * proportional else self._step**2)
 
     def _accept(self, experiment: Experiment, now: float, *, step: float) -> None:
         if experiment.limit > self.limit:
-            self._step = step
+            self._step = min(DOUBLE, step)
             self._next_up = now
         else:
             self._next_down = now

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 import pytest
 
 from persqa_client.limits.adaptive_limit import FIRST_DOWN, INITIAL_LIMIT, AdaptiveLimit
-from persqa_client.limits.controllers import FixedLimit, Permit
+from persqa_client.limits.controllers import Permit
 from persqa_client.limits.server_metrics import ServerMetrics
-from tests.limits.server_model import Server, World, equal_lengths
+from tests.limits.server_model import Server, World
 
 LENGTHS = (0.2, 0.5, 1.0, 1.0, 1.5, 3.0)
 MEAN_LENGTH = sum(LENGTHS) / len(LENGTHS)
@@ -58,9 +57,9 @@ def test_the_limit_follows_a_changing_capacity_despite_noise(metrics: bool) -> N
 
 @pytest.mark.parametrize("slots", [1, 4, 20, 100, 300])
 def test_the_server_is_busy_and_its_queue_short(slots: int) -> None:
-    runs = [world(Server(slots=slots, pace=0.3), seed=seed).run(120) for seed in range(5)]
-    assert median(seen.rate(60, 120) for seen in runs) >= 0.9 * slots / (0.3 * MEAN_LENGTH)
-    assert median(seen.controller.permits for seen in runs) <= 3 * slots + INITIAL_LIMIT
+    seen = world(Server(slots=slots, pace=0.3)).run(120)
+    assert seen.rate(60, 120) >= 0.9 * slots / (0.3 * MEAN_LENGTH)
+    assert seen.controller.permits <= 3 * slots + INITIAL_LIMIT
 
 
 def test_metrics_keep_the_queue_shorter() -> None:
@@ -141,45 +140,12 @@ def answer(adaptive: AdaptiveLimit, count: int, seconds: float, now: float = 0.0
             return
 
 
-@pytest.mark.parametrize(
-    ("durations", "limits"),
-    [
-        pytest.param([0.5, 0.5, 0.5, 0.5], [8, 16, 32, 64, 100], id="fast"),
-        pytest.param([1.0, 1.0, 1.0], [8, 16, 64, 100], id="slow"),
-        pytest.param([1.0, 1.4, 1.7, 2.0], [8, 16, 32, 64, 100], id="slower with each larger limit"),
-        pytest.param([3.0, 1.0, 1.0], [8, 16, 32, 100], id="slow at first"),
-        pytest.param([1.0, 1.0, 3.2], [8, 16, 64, 22], id="room for 20"),
-        pytest.param([1.0, 1.0, 4.0], [8, 16, 64, 16], id="room for 16"),
-    ],
-)
-def test_the_limit_grows_while_throughput_does(durations: list[float], limits: list[int]) -> None:
-    """It doubles, and soon quadruples if answers are slow and take no longer with more of them."""
-    adaptive = AdaptiveLimit(100)
-    seen = [adaptive.permits]
-    for round, seconds in enumerate(durations):
-        answer(adaptive, max(12, adaptive.permits), seconds, now=10.0 * round)
+def test_the_limit_doubles_while_throughput_doubles() -> None:
+    adaptive, seen = AdaptiveLimit(100), []
+    for _ in range(5):
         seen.append(adaptive.permits)
-    assert seen == limits
-
-
-@pytest.mark.parametrize("metrics", METRICS)
-@pytest.mark.parametrize("lengths", [equal_lengths, mixed_lengths])
-@pytest.mark.parametrize("latency", [2.0, 5.0])
-def test_a_limit_for_slow_answers_is_found_within_a_minute(
-    latency: float, lengths: Callable[[random.Random], float], metrics: bool
-) -> None:
-    """A server that answers each of 64 requests after the same time."""
-    shares, found = [], []
-    for seed in range(5):
-        runs = [
-            World(Server(slots=64, pace=latency), controller, tokens=lengths, metrics=metrics, seed=seed).run(60)
-            for controller in (AdaptiveLimit(512), FixedLimit(64))
-        ]
-        adaptive, fixed = runs
-        shares.append(adaptive.rate(0, 60) / fixed.rate(0, 60))
-        found.append(next(moment for moment, limit in adaptive.levels if limit >= 0.85 * 64) / latency)
-    assert median(found) <= 6
-    assert latency > 2 or median(shares) >= 0.85
+        answer(adaptive, max(12, adaptive.permits), 1.0)
+    assert seen == [8, 16, 32, 64, 100]
 
 
 def test_the_limit_keeps_within_its_bounds() -> None:
