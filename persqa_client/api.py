@@ -251,8 +251,6 @@ def generate(
         input=as_one_path(inputs),
         output=output,
     )
-    if settings.output is None and settings.retry_failed:
-        raise SettingsError("--retry-failed needs an output file, whose failed rows are asked again.")
     source: Source
     if inputs:
         source = open_inputs(inputs, settings.recipe.image_key, leave_out=is_file_of(settings))

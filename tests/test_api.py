@@ -179,7 +179,6 @@ WRONG_ROWS = "rows is of the type {}: give the path of a file or a folder as tex
             {},
             "Row 1 cannot be written as JSON: image is of the type bytes, which",
         ),
-        (["a.png"], {"retry_failed": True}, "--retry-failed needs an output file, whose failed rows are asked again."),
         (
             ["a.png"],
             {"output": ""},
@@ -189,11 +188,6 @@ WRONG_ROWS = "rows is of the type {}: give the path of a file or a folder as tex
             ["a.png"],
             {"output": "o.jsonl", "failed": "-"},
             "--failed takes the name of a file; standard output",
-        ),
-        (
-            ["a.png"],
-            {"output": "none.jsonl", "retry_failed": True},
-            "there is no run with the output none.jsonl whose failed rows could be asked again: correct -o, or leave",
         ),
     ],
 )

@@ -244,10 +244,8 @@ class Run:
     def _open_ledger(self, output: Path) -> Ledger:
         files = RunFiles.for_output(output)
         if self.settings.retry_failed and not (files.run.exists() or files.checkpoint.exists()):
-            raise SettingsError(
-                f"there is no run with the output {output} whose failed rows could be asked again: "
-                "correct -o, or leave out --retry-failed to start the run"
-            )
+            # A script may always give the flag, so this is no error.
+            self._warn(f"There is no run with the output {output} yet, so --retry-failed starts one.")
         for source in list_sources(self.source):
             if isinstance(source, FileSource | FolderSource):
                 files.refuse_input(Path(source.name))

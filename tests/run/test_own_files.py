@@ -75,7 +75,8 @@ def test_a_row_of_a_folder_is_about_its_own_file(rows: str, listed: str, work: P
 
 @pytest.mark.parametrize("listed", ["ph", "ph/*.png", "ph/a.png"])
 def test_an_image_root_is_for_the_rows_of_files(listed: str, work: Path, simulator: Simulator) -> None:
-    for number, inputs in enumerate([[listed], [listed, "data/rows.jsonl"]]):
+    cases: list[str | list[str]] = [listed, [listed, "data/rows.jsonl"]]
+    for number, inputs in enumerate(cases):
         go(inputs, f"{number}.jsonl", simulator, image_root=Path("data"))
         assert files_of(f"{number}.jsonl")[0] == size("ph/a.png")
     assert files_of("1.jsonl")[-1] == size("data/ph/a.png")
