@@ -41,7 +41,7 @@ def parse_line(number: int, line: bytes, *, image_key: str, output_key: str, det
     A line of a failure file becomes the row that failed. A Row can be read and written by every later step.
     """
     if isinstance(line, BrokenLine):
-        return BadRow(number, bytes(line), "bad_line", f"Line {number}: {line.reason}.", given=line.key)
+        return BadRow(number, bytes(line), "bad_line", f"Record {number}: {line.reason}.", given=line.key)
     own_line = line
     try:
         if len(line) > MAX_LINE_BYTES:

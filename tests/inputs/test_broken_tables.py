@@ -118,7 +118,7 @@ def test_reading_ahead_is_bounded(tmp_path: Path) -> None:
     rows = read_rows(TableSource(path, ",", "image", max_record=1000))
     assert len(rows) == 1003
     assert rows[0] == (
-        "Line 1: line 2 of the table opens a quotation mark that is not closed; close it, or double a quotation mark "
+        "Record 1: line 2 of the table opens a quotation mark that is not closed; close it, or double a quotation mark "
         'that belongs to the text ("").'
     )
     assert "line 1003 of the table is longer than 0 MiB" in str(rows[1001])
@@ -138,7 +138,7 @@ def test_too_many_cells_are_named_and_kept_as_they_are_written(tmp_path: Path) -
     assert isinstance(row, BadRow)
     assert (row.code, row.message) == (
         "bad_line",
-        "Line 1: it has 3 cells, and the header has 2; write a cell that contains ';' in quotation marks.",
+        "Record 1: it has 3 cells, and the header has 2; write a cell that contains ';' in quotation marks.",
     )
     failure = Failure(TaskId(1), row.code, row.message, whole_row=True)
     assert orjson.loads(render_failure(row.line, failure))["line"] == 'cat.jpg;"a;b";c'
