@@ -18,10 +18,19 @@ from weakref import WeakSet
 
 import httpx2
 
-from persqa_client.config import Endpoint, Limits, Recipe, Sampling, UuidChoice, as_one_path, make_run_settings
+from persqa_client.config import (
+    Endpoint,
+    Limits,
+    Recipe,
+    Sampling,
+    UuidChoice,
+    as_one_path,
+    make_run_settings,
+)
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, SetWeight, task_limit
 from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsError
+from persqa_client.home_folder import expand_existing
 from persqa_client.inputs.opening import names_input, open_inputs
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import InMemorySource
@@ -29,9 +38,10 @@ from persqa_client.jsonl import dump_spaced
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.compose import Composition, RowReader, RunPlan
+from persqa_client.run.listed_input import is_file_of
 from persqa_client.run.pacing import plan_probes
 from persqa_client.run.pipeline import Pipeline, ignore_weight
-from persqa_client.run.run import Run
+from persqa_client.run.run import Run, refuse_empty_source
 from persqa_client.run.summary import Summary
 from persqa_client.task_groups import InnerGenerator
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Record, Row, TaskId
@@ -226,8 +236,6 @@ def generate(
 
     Raises SettingsError, RunStopped or StorageError; KeyboardInterrupt after the requests in flight have finished.
     """
-    if rows == "":
-        raise SettingsError("rows is empty: name a file or a folder, or give the rows themselves.")
     inputs = find_inputs(rows)
     credentials = Credentials(as_list(api_key_env), as_list(api_key_command), as_list(header))
     by_url = bool(base_url or model or credentials)
@@ -241,23 +249,36 @@ def generate(
         endpoints,
         flags,
         input=as_one_path(inputs),
-        output=None if output is None else Path(output),
+        output=output,
     )
     source: Source
     if inputs:
-        source = open_inputs(inputs, settings.recipe.image_key)
+        source = open_inputs(inputs, settings.recipe.image_key, leave_out=is_file_of(settings))
     else:
         source = InMemorySource([rows] if isinstance(rows, dict) else list(cast(Rows, rows)))
+    if settings.output is None or not settings.output.exists():
+        refuse_empty_source(source)
     return execute_blocking(Run(settings, source))
 
 
 def find_inputs(rows: object) -> list[str | Path]:
-    """The inputs that ``rows`` names; none if they are rows. A list of paths is one of inputs if any is no image."""
+    """The inputs that ``rows`` names; none if they are rows. A list of paths is one of inputs if any is no image.
+
+    Raises SettingsError for other objects.
+    """
     if isinstance(rows, str | Path):
-        return [rows]
+        if not str(rows):
+            raise SettingsError("rows is empty: name a file or a folder, or give the rows themselves.")
+        return [expand_existing(rows)]
+    if isinstance(rows, bytes | bytearray) or not isinstance(rows, Iterable):
+        raise SettingsError(
+            f"rows is of the type {type(rows).__name__}: give the path of a file or a folder as text, or rows in an "
+            "iterable."
+        )
     if not isinstance(rows, list | tuple) or not all(isinstance(each, str | Path) for each in rows):
         return []
-    return list(rows) if any(names_input(os.fspath(each)) for each in rows) else []
+    paths = list(map(expand_existing, rows))
+    return paths if any(names_input(os.fspath(each)) for each in paths) else []
 
 
 def as_list(value: str | Sequence[str] | None) -> list[str]:

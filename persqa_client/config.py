@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -17,7 +17,10 @@ from pydantic import (
 )
 
 from persqa_client.errors import RunStopped, SettingsError
+from persqa_client.home_folder import expand_home
+from persqa_client.keys import begins_like_key
 from persqa_client.settings_base import Settings
+from persqa_client.suggestions import find_similar_name
 from persqa_client.urls import add_query, parse_base_url
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -55,6 +58,20 @@ def check_header_value(value: SecretStr) -> SecretStr:
     return value
 
 
+def read_path(value: object) -> object:
+    """An empty one, perhaps from a variable that is not set, would be the working directory."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("must not be empty; name a file, or a folder (. for the working directory)")
+    return expand_home(value) if isinstance(value, str | Path) else value
+
+
+def expand_bank(name: str) -> str:
+    return str(expand_home(name)) if name.startswith("~") else name
+
+
+UserPath = Annotated[Path, BeforeValidator(read_path)]
+
+
 HeaderName = Annotated[str, AfterValidator(check_header_name)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(check_header_value)]
 
@@ -75,9 +92,9 @@ class Endpoint(Settings):
     # The part of ``base_url`` after its question mark.
     query: str = ""
     # PEM files: certificates to trust instead of the system's; the client's own certificate and its key.
-    ca_cert: Path | None = None
-    client_cert: Path | None = None
-    client_key: Path | None = None
+    ca_cert: UserPath | None = None
+    client_cert: UserPath | None = None
+    client_key: UserPath | None = None
     # For a server started by this program: returns its exit error, or None while it runs. A run does not wait for such
     # a server to recover.
     exit_error: Annotated[Callable[[], RunStopped | None] | None, Field(exclude=True, repr=False)] = None
@@ -184,7 +201,7 @@ class Recipe(Settings):
     output_key: Annotated[str, Field(min_length=1)] = "pers_qa"
     tag: str = "mam"
     # Category of a built-in question bank, or path of a bank file.
-    bank: Annotated[str, Field(min_length=1)] = "human"
+    bank: Annotated[str, Field(min_length=1), AfterValidator(expand_bank)] = "human"
     # None means English, or the language of the bank file.
     language: Literal["en", "zh"] | None = None
     # Questions per row, one output line each.
@@ -194,7 +211,7 @@ class Recipe(Settings):
     # Leave out questions about these (face, eyes, ...).
     without: tuple[str, ...] = ()
     # File of real names that answers must not contain, one per line.
-    names: Path | None = None
+    names: UserPath | None = None
     # "auto" is "constrain" if the server supports it, else "direct".
     strategy: Literal["auto", "direct", "constrain", "prefill", "surrogate"] = "auto"
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
@@ -247,19 +264,21 @@ class RunSettings(Settings):
 
     # None for several inputs, and for rows in memory.
     input: Path | None
-    output: Path | None
+    output: UserPath | None
     endpoint: Endpoint
     # Further endpoints with the same model.
     further_endpoints: tuple[Endpoint, ...] = ()
     sampling: Sampling = Sampling()
     limits: Limits = Limits()
     recipe: Recipe = Recipe()
-    image_root: Path | None = None
+    image_root: UserPath | None = None
     # Additional folders for relative image paths, searched last. Not part of the run's identity.
     fallback_roots: tuple[Path, ...] = ()
+    # Whether the input is a part of a larger one, whose other rows may be usable. Not part of the run's identity.
+    is_part: bool = False
     limit: Annotated[int, Field(ge=1)] | None = None
     # The failure file of a run that writes to standard output.
-    failed: Path | None = None
+    failed: UserPath | None = None
     fresh: bool = False
     retry_failed: bool = False
     recheck_pictures: Annotated[PictureChoice, BeforeValidator(read_picture_choice)] = "off"
@@ -276,6 +295,15 @@ class RunSettings(Settings):
             raise ValueError("--fresh asks about all pictures, as --recheck-pictures does; give only one of them")
         return self
 
+    @model_validator(mode="after")
+    def check_output_is_no_key(self) -> Self:
+        for flag, path in (("--output", self.output), ("--failed", self.failed)):
+            if path is not None and begins_like_key(path.name):
+                raise ValueError(
+                    f"{flag} is the name of a file, and what is given begins like a key; give a file the ending .jsonl"
+                )
+        return self
+
     @property
     def is_stream(self) -> bool:
         """Whether answers are written to standard output."""
@@ -283,6 +311,8 @@ class RunSettings(Settings):
 
     @model_validator(mode="after")
     def check_stream(self) -> Self:
+        if str(self.failed) == STANDARD_STREAM:
+            raise ValueError("--failed takes the name of a file; standard output has the answered rows")
         if not self.is_stream:
             if self.failed is not None:
                 raise ValueError("--failed is for -o - alone; an output file gets its failed rows in a file beside it")
@@ -352,19 +382,29 @@ def as_one_path(inputs: Sequence[str | Path]) -> Path | None:
 RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid"})
 
 
+# Those of ``generate`` that make its endpoints.
+ENDPOINT_FLAGS = frozenset({"base_url", "model", "api_key_env", "api_key_command", "header", "endpoint"})
+
+
+def unknown_setting_error(name: str, known: Iterable[str]) -> SettingsError:
+    similar = find_similar_name(name, known)
+    meant = "" if similar is None else f"; did you mean {similar.replace('-', '_')}?"
+    return SettingsError(f"{name} is not a setting of a run{meant or '.'}")
+
+
 def make_run_settings(
     endpoints: Sequence[Endpoint],
     flags: Mapping[str, Any],
     *,
     input: Path | None = None,
-    output: Path | None = None,
+    output: str | Path | None = None,
     sampling: Sampling | None = None,
     limits: Limits | None = None,
     recipe: Recipe | None = None,
 ) -> RunSettings:
     """``flags`` are named like those of ``persqa run``, with underscores.
 
-    Raises SettingsError for an invalid value, and TypeError for an unknown name.
+    Raises SettingsError for an invalid value, and for an unknown name.
     """
     if not endpoints:
         raise SettingsError("Give at least one endpoint.")
@@ -375,7 +415,8 @@ def make_run_settings(
         group: {name: left.pop(name) for name in kind.model_fields if name in left} for group, kind in groups.items()
     }
     if unknown := left.keys() - RUN_FLAGS:
-        raise TypeError(f"got an unexpected keyword argument {min(unknown)!r}")
+        known = {name for kind in groups.values() for name in kind.model_fields}
+        raise unknown_setting_error(min(unknown), known | RUN_FLAGS | ENDPOINT_FLAGS)
     built = {group: given[group] or build_settings(kind, **values[group]) for group, kind in groups.items()}
     first, *further = endpoints
     return build_settings(

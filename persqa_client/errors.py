@@ -1,14 +1,15 @@
 """Exceptions: one class for each reaction.
 
 PersQAError           base; ``str()`` is a message for users
-├── SettingsError      a setting or a path is wrong (exit code 2)
-├── StorageError       the run's files cannot be written (exit code 2)
+├── MaskedError        ends the run; the message has nothing in it that may be a key
+│   ├── SettingsError  a setting or a path is wrong (exit code 2)
+│   ├── StorageError   the run's files cannot be written (exit code 2)
+│   └── RunStopped     every row would fail in the same way (exit code 3)
+│       ├── ServerFailed   a server started by this program failed to start, or exited
+│       └── UnusableInput  none of the first rows could be asked about (exit code 2)
 ├── RowError           a row fails permanently; it goes to the failure file
 ├── AttemptError       an attempt failed; ``decision`` says what to do next
 ├── FailedOver         the request continues at another endpoint
-├── RunStopped         every row would fail in the same way (exit code 3)
-│   ├── ServerFailed   a server started by this program failed to start, or exited
-│   └── UnusableInput  none of the first rows could be asked about (exit code 2)
 ├── OutputClosed       the reader of standard output has ended, as ``head`` does
 └── Interrupted        the run was stopped before the row was answered
 """
@@ -17,6 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
+
+from persqa_client.keys import mask_keys
 
 if TYPE_CHECKING:
     from persqa_client.types import ErrorDecision
@@ -36,11 +39,18 @@ class PersQAError(Exception):
         return error
 
 
-class SettingsError(PersQAError):
+class MaskedError(PersQAError):
+    """Ends a run or a command. Its message may quote what was given as a setting, by mistake perhaps a key."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(mask_keys(message))
+
+
+class SettingsError(MaskedError):
     """A setting, a path or an existing file is invalid. Nothing was sent or overwritten."""
 
 
-class StorageError(PersQAError):
+class StorageError(MaskedError):
     """The run's files cannot be written. Existing lines are intact."""
 
 
@@ -75,13 +85,13 @@ class FailedOver(PersQAError):
         super().__init__("The endpoint is unavailable; the request continues at another one.")
 
 
-class RunStopped(PersQAError):
+class RunStopped(MaskedError):
     """Every row would fail. ``code`` is a stable identifier such as ``wrong_key``. No row is marked as failed."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.message: str = self.args[0]
 
 
 class ServerFailed(RunStopped):

@@ -28,7 +28,8 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
             elle refuse""",
         "de": """der die das den dem des ein eine einen einem einer eines und oder ist sind war sein mit ohne in im
             am an auf aus bei von vom zu zum zur für über unter hinter vor neben nach was wer wen wem wessen wie
-            wo wann warum wohin woher welche welcher welches welchen welchem sich nicht kein keine keinen aber
+            wo wann warum wohin woher womit
+            worauf woran worin worüber wofür welche welcher welches welchen welchem sich nicht kein keine keinen aber
             als auch sehr es er sie seine seinen seinem seiner ihre ihren ihrem ihrer trägt hält steht sitzt hat
             haben scheint während durch gerade dieser diese dieses beschreibe macht tut trinkt isst liest sieht
             schaut""",
@@ -37,7 +38,7 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
             se lhe não mas mais muito este esta esse essa há usa veste vestindo tem têm segura segurando parece
             enquanto sobre atrás diante sentado sentada olha pela pelo ele ela dela dele você descreva o_que
             por_que fazendo lendo comendo bebendo usando escrevendo diz faz olhos outras outros rosto sente
-            livro""",
+            livro aparece""",
         "it": """il lo la i gli le un uno una di del della dei delle degli dello al alla ai alle da dal dalla in nel
             nella nei nelle con e o è sono era essere senza per che chi cosa cos' come dove quando quale quali
             quanto quanti suo sua suoi sue si non ma più molto questo questa c' indossa porta tiene ha hanno
@@ -79,6 +80,7 @@ DISTINCTIVE_LETTERS: dict[str, str] = {
     "es": "ñ¿¡",
     "de": "ß",
     "fr": "œ",
+    "pt": "ãõ",
     "pl": "ąęłżźśćń",
     "tr": "ğış",
     "vi": "đơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ",

@@ -44,12 +44,34 @@ def dump_compact(value: object) -> bytes:
 
 
 def dump_spaced(value: object) -> bytes:
-    """JSON with spaces after commas and colons. Paths become strings; other types raise ValueError."""
+    """JSON with spaces after commas and colons. Paths become strings; other types raise ValueError with the field."""
     try:
-        text = json.dumps(value, ensure_ascii=False, default=os.fspath)
+        text = json.dumps(value, ensure_ascii=False, default=_write_path)
     except TypeError as error:
-        raise ValueError(f"{error}") from error
+        raise ValueError(_find_unwritable(value) or str(error)) from error
     return text.encode("utf-8", "backslashreplace")
+
+
+def _write_path(value: object) -> str:
+    if isinstance(value, os.PathLike) and isinstance(text := os.fspath(value), str):
+        return text
+    raise TypeError(type(value).__name__)
+
+
+def _find_unwritable(value: object, place: str = "") -> str | None:
+    """The first part of a row that JSON does not have, by the fields that lead to it."""
+    if isinstance(value, dict):
+        if wrong := [key for key in value if not isinstance(key, str | int | float | bool | None)]:
+            return f"the name {wrong[0]!r} of a field is of the type {type(wrong[0]).__name__}, not text"
+        parts = [(str(key), part) for key, part in value.items()]
+    elif isinstance(value, list | tuple):
+        parts = [(str(number), part) for number, part in enumerate(value, 1)]
+    elif isinstance(value, str | int | float | bool | None | os.PathLike):
+        return None
+    else:
+        return f"{place or 'it'} is of the type {type(value).__name__}, which JSON does not have"
+    found = (_find_unwritable(part, f"{place}.{name}" if place else name) for name, part in parts)
+    return next(filter(None, found), None)
 
 
 def load_value(line: bytes) -> Any:
@@ -195,6 +217,33 @@ def replace_value(line: bytes, path: Sequence[str | int], value: object) -> byte
         return line
     start, end = span
     return text[:start].encode() + dump_compact(value) + text[end:].encode()
+
+
+def replace_texts(line: bytes, key: str, old: Sequence[str], new: Sequence[str]) -> bytes:
+    """For an object whose ``key`` is the string or the array of strings ``old``: replaces those that differ in ``new``.
+
+    Of duplicate keys the last one is meant. Raises ValueError if the line is not JSON.
+    """
+    text = line.decode()
+    start = _find_value_start(line, text, key)
+    if start is None:
+        return line
+    spans = _iter_elements(text, start) if text[start] == "[" else [(start, _find_value_end(text, start))]
+    parts, done = [], 0
+    for (begin, end), before, after in zip(spans, old, new, strict=True):
+        if before != after:
+            parts += [text[done:begin].encode(), dump_compact(after)]
+            done = end
+    return b"".join((*parts, text[done:].encode()))
+
+
+def _find_value_start(line: bytes, text: str, key: str) -> int | None:
+    """The line has been read, and has the member: if its key is there once, nothing else is scanned."""
+    if not _may_repeat(line, key) and b"\\u00" not in line:
+        end = text.find(f'"{key}"') + len(key) + 2
+        return _skip_whitespace(text, _skip_whitespace(text, end) + 1)
+    span = _find_at(text, (key,))
+    return None if span is None else span[0]
 
 
 def keep_elements(line: bytes, path: Sequence[str | int], count: int) -> bytes:

@@ -78,6 +78,16 @@ for _language, _words in FUNCTION_WORDS.items():
         LANGUAGES_OF_WORD.setdefault(_word, []).append(_language)
 
 
+def count_letters(letter: re.Pattern[str], text: str) -> int:
+    # There are fewer runs of letters than letters.
+    return len("".join(compile_run(letter.pattern).findall(text)))
+
+
+@lru_cache
+def compile_run(letter: str) -> re.Pattern[str]:
+    return re.compile(f"{letter}+")
+
+
 class ScriptCounts(NamedTuple):
     han: int  # Characters.
     latin_words: int
@@ -91,7 +101,7 @@ def count_scripts(text: str) -> ScriptCounts:
     if plain.isascii():
         han, others = 0, 0
     else:
-        han, others = len(HAN_CHARACTER.findall(plain)), len(OTHER_LETTERS.findall(plain))
+        han, others = count_letters(HAN_CHARACTER, plain), count_letters(OTHER_LETTERS, plain)
     return ScriptCounts(han, len(words), sum(word.islower() for word in words), others)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -151,9 +152,73 @@ def test_credentials_are_given_by_name(red: Path, monkeypatch: pytest.MonkeyPatc
         assert summary.tally.succeeded == 1
 
 
-def test_an_unknown_argument_is_a_type_error(simulator: Simulator) -> None:
-    with pytest.raises(TypeError, match="temprature"):
-        generate([], base_url=simulator.base_url, model="m", temprature=1)
+WRONG_ROWS = "rows is of the type {}: give the path of a file or a folder as text, or rows in an iterable."
+
+
+@pytest.mark.parametrize(
+    ("rows", "flags", "words"),
+    [
+        (["a.png"], {"temprature": 1}, "temprature is not a setting of a run; did you mean temperature?"),
+        (["a.png"], {"api_keys_env": "K"}, "api_keys_env is not a setting of a run; did you mean api_key_env?"),
+        (["a.png"], {"zzz": 1}, "zzz is not a setting of a run."),
+        (
+            None,
+            {},
+            WRONG_ROWS.format("NoneType"),
+        ),
+        (5, {}, WRONG_ROWS.format("int")),
+        (
+            b"a.png",
+            {},
+            WRONG_ROWS.format("bytes"),
+        ),
+        ([], {}, "rows has no rows to ask about."),
+        ("empty.csv", {}, "empty.csv has no rows to ask about."),
+        (
+            [{"image": b"a.png"}],
+            {},
+            "Row 1 cannot be written as JSON: image is of the type bytes, which",
+        ),
+        (
+            ["a.png"],
+            {"output": ""},
+            "--output: must not be empty; name a file, or a folder",
+        ),
+        (
+            ["a.png"],
+            {"output": "o.jsonl", "failed": "-"},
+            "--failed takes the name of a file; standard output",
+        ),
+    ],
+)
+def test_a_wrong_call_is_one_sentence(
+    rows: Any, flags: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.csv").write_text("image,n\n")
+    with pytest.raises(SettingsError) as caught:
+        generate(rows, **{"base_url": "http://127.0.0.1:1/v1", "model": "m", **flags})
+    assert str(caught.value).startswith(words)
+    assert os.listdir() == ["empty.csv"]
+
+
+def test_the_home_folder_is_named_as_in_a_shell(
+    simulator: Simulator, red: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    (home / "photos").mkdir(parents=True)
+    (home / "photos" / "a.png").write_bytes(red.read_bytes())
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("HOME", str(home))
+    inputs: list[Any] = ["~/photos", Path("~/photos/a.png"), ["~/photos", "~/photos/a.png"]]
+    for number, rows in enumerate(inputs):
+        summary = generate(rows, f"~/{number}.jsonl", base_url=simulator.base_url, model="persqa-simulator")
+        assert (summary.tally.failed_total, summary.files and summary.files.output) == (0, home / f"{number}.jsonl")
+    assert list(Path().iterdir()) == []
+    Path("~").mkdir()
+    generate(home / "photos", "~/own.jsonl", base_url=simulator.base_url, model="persqa-simulator")
+    assert Path("~/own.jsonl").exists(), "a folder with this name comes first"
 
 
 def test_a_process_exits_after_generate(simulator: Simulator, red: Path) -> None:

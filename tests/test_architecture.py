@@ -15,7 +15,9 @@ ROOT_MODULES = frozenset(
         "config.py",
         "errors.py",
         "function_words.py",
+        "home_folder.py",
         "jsonl.py",
+        "keys.py",
         "language.py",
         "quotations.py",
         "task_groups.py",
@@ -23,6 +25,7 @@ ROOT_MODULES = frozenset(
         "suggestions.py",
         "types.py",
         "urls.py",
+        "word_search.py",
     )
 )
 MAY_IMPORT: dict[str, frozenset[str]] = {

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.jsonl import add_member, cut_last_member, dump_compact, load_object, replace_value
+from persqa_client.jsonl import (
+    add_member,
+    cut_last_member,
+    dump_compact,
+    dump_spaced,
+    load_object,
+    replace_texts,
+    replace_value,
+)
 
 SPACE = st.text(" \t\r", max_size=2)
 KEYS = st.sampled_from(["error", "image", 'a"b', "ключ", "{", "x\\y", ""])
@@ -145,8 +154,47 @@ def test_other_lines_are_refused_with_a_short_reason(line: bytes, reason: str) -
     assert len(str(caught.value)) < 80
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"image": b"a"}, "image is of the type bytes, which JSON does not have"),
+        ({"a": {"b": [1, object()]}}, "a.b.2 is of the type object, which JSON does not have"),
+        ({1, 2}, "it is of the type set, which JSON does not have"),
+        ({"a": {(1, 2): 3}}, "the name (1, 2) of a field is of the type tuple, not text"),
+    ],
+)
+def test_what_json_does_not_have_is_named(row: object, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
+        dump_spaced(row)
+
+
 def test_nan_and_lone_surrogates_are_read() -> None:
     """Python's json module writes both."""
     row = load_object(b'{"a": NaN, "b": "\\ud800"}')
     assert row["a"] != row["a"]
     assert row["b"] == "\ud800"
+
+
+@given(st.data())
+def test_texts_are_replaced_in_one_pass_like_one_by_one(data: st.DataObject) -> None:
+    """Also where another string, an escape or a nested object has the name of the key."""
+    texts = st.text(max_size=4) | KEYS
+    old = data.draw(st.lists(texts, min_size=1, max_size=5))
+    new = [data.draw(st.just(text) | texts) for text in old]
+    is_text = len(old) == 1 and data.draw(st.booleans())
+    members = data.draw(st.dictionaries(KEYS, VALUES, max_size=4)) | {"image": old[0] if is_text else old}
+    shuffled = data.draw(st.permutations(list(members.items())))
+    line = data.draw(json_texts(dict(shuffled))).encode("utf-8", "surrogatepass")
+    expected = line
+    for number, (before, after) in enumerate(zip(old, new, strict=True)):
+        if before != after:
+            expected = replace_value(expected, ("image",) if is_text else ("image", number), after)
+    assert replace_texts(line, "image", old, new) == expected
+
+
+def test_the_texts_of_a_repeated_key_are_those_of_the_last_one() -> None:
+    line = b'{"image": ["a"], "n": {"image": "b"}, "image": ["b", "c"]}'
+    assert (
+        replace_texts(line, "image", ["b", "c"], ["d", "c"])
+        == b'{"image": ["a"], "n": {"image": "b"}, "image": ["d", "c"]}'
+    )

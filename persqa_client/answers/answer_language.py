@@ -6,22 +6,37 @@ Words of another language prove nothing where they may be a name, a dish, a bran
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
 
+from persqa_client.answers.foreign_words import (
+    CHINESE_JOINTS,
+    count_english_marks,
+    has_chinese_words,
+    has_english_run,
+    has_foreign_clause,
+    has_hiragana,
+    may_have_foreign_clause,
+)
 from persqa_client.answers.phrases import list_languages, phrase_pattern
 from persqa_client.function_words import FUNCTION_WORDS
 from persqa_client.language import (
     HAN,
     HAN_CHARACTER,
+    LANGUAGES_OF_WORD,
     LATIN_WORDS,
     OTHER_LETTERS,
     SCRIPT_LANGUAGES,
     SCRIPTS,
+    count_letters,
     detect_language,
     plain_text,
     split_words,
 )
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, Task
+from persqa_client.word_search import WordSearch, split_at_blanks
 
 NAMES = {
     "en": "English", "zh": "Chinese", "ja": "Japanese", "ko": "Korean", "es": "Spanish", "fr": "French",
@@ -30,20 +45,28 @@ NAMES = {
 LANGUAGE_SCRIPTS = {language: script for script, language in SCRIPT_LANGUAGES.items()} | {
     "uk": "cyrillic", "be": "cyrillic", "fa": "arabic", "ur": "arabic",
 }  # fmt: skip
-SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
+# A full stop within an address or a number ends none.
+SENTENCE = re.compile(r"[^.!?。！？\n]*(?:\.(?=\w)[^.!?。！？\n]*)*[.!?。！？\n]*")
+ADDRESSES = re.compile(r"[A-Za-z0-9_\-]+(?:[.@/:]+[A-Za-z0-9_\-]+)+")
 # A translation or the original of a word; titles of works.
-GLOSSES = re.compile(r"[(（][^()（）]*[)）]|《[^《》]*》|【[^【】]*】")
+GLOSSES = re.compile(r"\([^()（）]*[)）]|（[^()（）]*[)）]|《[^《》]*》|【[^【】]*】")
 # Lower-case words within a name (Beauty and the Beast).
 NAMES_WITH_WORDS = re.compile(
     r"[A-Z][\w'’]*(?: (?:of|the|and|a|in|on|to|for|at|de|del|di|la|von|du|des|en))+(?= [A-Z])"
 )
 # Words that only whole Chinese phrases have; a run of Chinese without them may be the name of a dish.
-CHINESE_PHRASE = re.compile(rf"[{HAN}]*(?:[的了着著在是很和与起这這那正穿戴看]|一[个個件条條只双雙锅鍋])[{HAN}]+")
+MEASURED = "一[个個件条條只双雙锅鍋杯本张張把位辆輛台朵片块塊碗瓶]"
+CHINESE_PHRASE = re.compile(
+    rf"[{HAN}]*(?:[的了着著在是很和与起这這那正穿戴看]|{MEASURED})[{HAN}]+"
+    # An attribute, a colour or a verb, the thing of which is in the other language, and words that join.
+    rf"|[{HAN}](?:[{HAN}]*[的了着著色]|[{HAN}]+地|(?<=一)[{HAN}])(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
+)
 CHINESE_ONLY = re.compile("[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]")
 UNITS = re.compile(r"\d ?[a-zµ]{1,3}\b")
 # Languages that cite a text before the word for writing.
 VERB_LAST = ("ja", "ko")
 UNSPACED_SCRIPTS = ("han", "kana")
+HAN_LANGUAGES = ("zh", "ja", "ko")
 # Japanese and Korean also write Chinese characters.
 SCRIPTS_WITH_HAN = ("kana", "hangul")
 
@@ -51,12 +74,12 @@ SCRIPTS_WITH_HAN = ("kana", "hangul")
 # Words with letters, and frequent words, that only relatives of a language have, and its own marks.
 RELATIVES = {
     "ar": (
-        re.compile(r"\w*[پچژگکیٹڈڑںھہےۀ]\w*|(?<!\w)(?:است|در|از|را|که|این|آن|با|نے|اور|ہے|میں)(?!\w)"),
+        re.compile(r"[پچژگکیٹڈڑںھہےۀ]\w*|(?<!\w)(?:است|در|از|را|که|این|آن|با|نے|اور|ہے|میں)(?!\w)"),
         re.compile(r"(?<!\w)(?:[وبلف]?ال\w{2,}|في|من|على|إلى|هو|هي|عن|مع|التي|الذي)(?!\w)|\w+ة(?!\w)"),
     ),
     "ru": (
-        re.compile(r"\w*[іїєґўІЇЄҐЎ]\w*|(?<!\w)(?:що|та|це|або|його|вона)(?!\w)"),
-        re.compile(r"\w*[ыэъёЫЭЪЁ]\w*|(?<!\w)(?:и|что|это|его|её|на|как|он|она|с)(?!\w)"),
+        re.compile(r"[іїєґўІЇЄҐЎ]\w*|(?<!\w)(?:що|та|це|або|його|вона)(?!\w)"),
+        re.compile(r"[ыэъёЫЭЪЁ]\w*|(?<!\w)(?:и|что|это|его|её|на|как|он|она|с)(?!\w)"),
     ),
 }
 MIN_RELATIVE_WORDS = 2
@@ -65,7 +88,7 @@ MIN_RELATIVE_WORDS = 2
 def is_relative(text: str, asked: str) -> bool:
     """Whether the answer is in a language that shares the script, such as Persian for Arabic."""
     theirs, ours = RELATIVES[asked]
-    others = len(theirs.findall(text))
+    others = len(theirs.findall(text))  # A word is found from its first such letter on.
     return others >= MIN_RELATIVE_WORDS and others > 2 * len(ours.findall(text))
 
 
@@ -73,20 +96,31 @@ def check_language(text: str, task: Task) -> Problem | None:
     asked = detect_language(task.question)
     if asked is None:
         return None
-    if not is_in_language(text, asked):
+    has_other_predicate = not text.isascii() and asked not in HAN_LANGUAGES and begins_in_han(text, task.tag)
+    if has_other_predicate or not is_in_language(text, asked):
         expected = NAMES.get(asked, "the language of the question")
         return Problem("wrong_language", f"wrong language (expected {expected})")
     return None
 
 
+def begins_in_han(text: str, tag: str) -> bool:
+    """Whether the predicate right behind the tag is Chinese."""
+    return HAN_CHARACTER.match(text[len(tag) :].lstrip()) is not None
+
+
 def is_in_language(text: str, asked: str) -> bool:
     """True unless it is sure that the answer is in another language, or mixes two."""
     script = "han" if asked == "zh" else LANGUAGE_SCRIPTS.get(asked)
-    if script is None and text.isascii() and asked in FUNCTION_WORDS and is_mostly_in(text, asked):
+    may_slide = script is None and asked in FUNCTION_WORDS and may_have_foreign_clause(text, asked)
+    if script is None and text.isascii() and asked in FUNCTION_WORDS and is_mostly_in(text, asked) and not may_slide:
         return True
     own = drop_written_text(GLOSSES.sub(drop_other_script, plain_text(remove_quotations(text))), asked)
+    if (may_slide and has_foreign_clause(own, asked)) or (not text.isascii() and has_hiragana(own, asked)):
+        return False
     if script is None:
         return has_latin_language(own, asked)
+    if script == "kana" and has_chinese_words(own):
+        return False
     if asked in RELATIVES and is_relative(own, asked):
         return False
     return has_script(own, script)
@@ -102,7 +136,7 @@ def drop_written_text(text: str, asked: str) -> str:
     if asked not in list_languages():
         return text
     writing = phrase_pattern(asked, "writing", "words")
-    if not writing.search(text):
+    if not search_writing(asked).is_in(split_at_blanks(text)) or not writing.search(text):
         return text
     kept = []
     for sentence in SENTENCE.findall(text):
@@ -111,22 +145,33 @@ def drop_written_text(text: str, asked: str) -> str:
     return "".join(kept)
 
 
+@lru_cache
+def search_writing(language: str) -> WordSearch:
+    return WordSearch(phrase_pattern(language, "writing", "words").search)
+
+
 def has_latin_language(text: str, asked: str) -> bool:
     if not text.isascii():
-        words = len(LATIN_WORDS.findall(text))
-        foreign = len(HAN_CHARACTER.findall(text)) + len(OTHER_LETTERS.findall(text))
-        if foreign > (2 * words + 2 if words else 0) or CHINESE_PHRASE.search(text):
+        han = count_letters(HAN_CHARACTER, text)
+        foreign = han + count_letters(OTHER_LETTERS, text)
+        words = len(LATIN_WORDS.findall(text)) if foreign else 0
+        if foreign > (2 * words + 2 if words else 0) or (han and CHINESE_PHRASE.search(text)):
             return False
     if asked not in FUNCTION_WORDS or is_mostly_in(text, asked):
         return True
     own = FUNCTION_WORDS[asked]
-    found = set(split_words(text))
     candidates = set(split_words(NAMES_WITH_WORDS.sub(" ", text), lowercase=True)) - own
-    for language, known in FUNCTION_WORDS.items():
-        theirs, ours = len(candidates & known), len((found & own) - known)
-        if language != asked and theirs >= 2 and is_far_more(theirs, ours, len(found)):
-            return False
-    return True
+    others = count_words(candidates)
+    likely = [language for language, theirs in others.items() if language != asked and theirs >= 2]
+    found = set(split_words(text)) if likely else set()
+    return not any(
+        is_far_more(others[language], len((found & own) - FUNCTION_WORDS[language]), len(found)) for language in likely
+    )
+
+
+def count_words(words: Iterable[str]) -> Counter[str]:
+    """How many of the words are frequent in each language."""
+    return Counter(language for word in words for language in LANGUAGES_OF_WORD.get(word, ()))
 
 
 def is_far_more(theirs: int, ours: int, words: int) -> bool:
@@ -136,26 +181,28 @@ def is_far_more(theirs: int, ours: int, words: int) -> bool:
 def is_mostly_in(text: str, asked: str) -> bool:
     """Whether so many words are the language's that no other one can win. Cheap, for ordinary answers."""
     words = text.lower().split()
-    known = FUNCTION_WORDS[asked]
-    return 4 * sum(word in known for word in words) > len(words) + 4
+    return 4 * sum(map(FUNCTION_WORDS[asked].__contains__, words)) > len(words) + 4
 
 
 def has_script(text: str, script: str) -> bool:
-    han, others = len(HAN_CHARACTER.findall(text)), len(OTHER_LETTERS.findall(text))
-    own = han if script == "han" else len(SCRIPTS[script].findall(text))
+    han, others = count_letters(HAN_CHARACTER, text), count_letters(OTHER_LETTERS, text)
+    own = han if script == "han" else count_letters(SCRIPTS[script], text)
     foreign = others + han - own
     if script in SCRIPTS_WITH_HAN:
         if script == "kana" and own == 0 and (han >= 6 or CHINESE_ONLY.search(text)):
             return False
         if own or script == "kana":
             own, foreign = own + han, foreign - han
-    if foreign > own:
+    if foreign > own or (han and script not in UNSPACED_SCRIPTS and CHINESE_PHRASE.search(text)):
         return False
     words = LATIN_WORDS.findall(text)
     if not words:
         return True
-    words = LATIN_WORDS.findall(UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text)))
-    words = [word for word in words if word.islower()]
-    if sum(word in FUNCTION_WORDS["en"] for word in words if len(word) > 1) >= 2:
+    text = ADDRESSES.sub(" ", text)
+    if has_english_run(text):
         return False
+    text = UNITS.sub(" ", NAMES_WITH_WORDS.sub(" ", text))
+    if count_english_marks(text, loans=script in UNSPACED_SCRIPTS) >= 2:
+        return False
+    words = [word for word in LATIN_WORDS.findall(text) if word.islower()]
     return 2 * len(words) <= own if script in UNSPACED_SCRIPTS else len(words) <= own // 2

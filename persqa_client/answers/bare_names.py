@@ -33,7 +33,8 @@ CHINESE_NOUN_AFTER = (
 )
 # Names that are surnames, or too short, are more often a part of a longer name.
 SURNAME = re.compile(r".|欧阳|歐陽|上官|司马|司馬|诸葛|諸葛|夏侯|东方|東方|皇甫|尉迟|公孙|慕容|令狐|端木|西门|南宫")
-EATEN = re.compile(r"[喝吃饮飲嚼咬尝嘗品买買卖賣][着著了过過]?\Z")
+# What is eaten, bought, or lies there is a thing: 桌上有可乐和薯条.
+EATEN = re.compile(r"[喝吃饮飲嚼咬尝嘗品买買卖賣有放摆擺装裝盛倒点點][着著了过過满滿]?\Z")
 CHINESE_LINK = r"(?<=[比和跟與与把被给給对對向陪])"
 JAPANESE_AFTER = r"(?:は|が|の|を|も|に|と|へ|で|さん|ちゃん|くん)"
 CLAUSE_END = r"(?=$|[\s,，、.。:：;；!！?？…])"

@@ -118,11 +118,19 @@ def remove_prompt(text: str, task: Task) -> str:
     """Only if an answer or a question follows."""
     if text.startswith(task.prompt) and len(text) > len(task.prompt):
         return text[len(task.prompt) :].lstrip()
+    beginnings = spell_sentences(prompt_sentences(task), task.tag, task.surrogate)
+    if not text.startswith(beginnings) and not text[:1].isspace():
+        return text
     rest = text
-    for sentence in prompt_sentences(task):
-        for name in (task.tag, task.tag[1:-1], task.surrogate or task.tag):
-            rest = rest.removeprefix(sentence.replace(task.tag, name)).lstrip()
+    for beginning in beginnings:
+        rest = rest.removeprefix(beginning).lstrip()
     return rest if begins_with_name(rest, task) or QUESTION_LABEL.match(rest) or LABEL.match(rest) else text
+
+
+@lru_cache(maxsize=256)
+def spell_sentences(sentences: tuple[str, ...], tag: str, surrogate: str | None) -> tuple[str, ...]:
+    """With the tag, its bare name and the surrogate name."""
+    return tuple(sentence.replace(tag, name) for sentence in sentences for name in (tag, tag[1:-1], surrogate or tag))
 
 
 def begins_with_name(text: str, task: Task) -> bool:
@@ -130,13 +138,13 @@ def begins_with_name(text: str, task: Task) -> bool:
 
 
 def prompt_sentences(task: Task) -> tuple[str, ...]:
-    prompt = task.prompt.replace(task.question, "")
-    return split_sentences(prompt.replace(task.surrogate, task.tag) if task.surrogate else prompt)
+    return split_prompt(task.prompt, task.question, task.tag, task.surrogate)
 
 
 @lru_cache(maxsize=256)
-def split_sentences(text: str) -> tuple[str, ...]:
-    sentences = (sentence.strip() for sentence in SENTENCE.findall(text))
+def split_prompt(prompt: str, question: str, tag: str, surrogate: str | None) -> tuple[str, ...]:
+    text = prompt.replace(question, "")
+    sentences = (sentence.strip() for sentence in SENTENCE.findall(text.replace(surrogate, tag) if surrogate else text))
     return tuple(sentence for sentence in sentences if len(sentence) >= MIN_SENTENCE_LENGTH)
 
 

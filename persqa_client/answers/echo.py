@@ -28,7 +28,17 @@ SPEAKERS = (
     "|الجواب|الإجابة|ユーザー|アシスタント|質問|回答|사용자|어시스턴트|질문|답변|用户|用戶|助手|人类|人類|问题?|問題?|答案?|追问"
 )
 SPEAKS = re.compile(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?=\s?\d?\s?[:：]))\s?\d?\]?[*_]*\s?[:：]")
+SAYS_YES_OR_NO = re.compile(
+    r"[.!?。！？؟…]\s*(?:yes|no|s[ií]|oui|non|si|ja|nein|doch|sim|não|да|нет|نعم|لا|بلى|はい|いいえ|いえ|ええ|네|예|아니요|아니오|아뇨"
+    r"|是的?|对|對|不|不是|不对|不對|没有|沒有)\s?[,，、،.]\s*<>",
+    re.IGNORECASE,
+)
+# "Shorter wording:" and the line behind it, after the end of a sentence or a line.
+VERSION_LABEL = re.compile(r"(?P<mark>[.!?。！？؟\n][\s*_#>]*)(?P<name>[^\n:：.!?。！？<>]{2,40})[:：](?P<text>[^\n]*)")
+NUMBER = re.compile(r"(?<!\w)(?:\d|[A-D])(?=\s*[*_]*$)")
+FIRST = re.compile(r"(?<!\w)[1A](?!\w)")
 SENTENCE_END = re.compile(r"[.!?。！？؟…\n]")
+NEGATION = re.compile(r"(?<!\w)(?:not|no|n['’]|ne|pas|não|nicht|не|لا|ليس|ليست|لم)(?!\w)", re.IGNORECASE)
 NO_LETTER = re.compile(r"[\W_]+")
 MIN_QUESTION_LETTERS = 4
 QUESTION_MARKS = ("?", "？", "؟")
@@ -43,15 +53,39 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
     """Good answers may repeat the question's words, but not the whole question."""
     if repeats_question(text, task) and repeats_question(remove_quotations(text), task):
         return Problem("echo", "repetition of the question")
-    if any(sentence in text for sentence in prompt_sentences(task)):
+    if any(map(text.__contains__, prompt_sentences(task))):
         return Problem("echo", "repetition of the prompt", "prompt")
-    if GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
+    if may_go_on(text) and GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
         return Problem("echo", "another question or answer after the answer", "goes_on")
+    if takes_back(text, task.tag):
+        return Problem("about_the_task", "an answer that contradicts itself")
     if has_another_turn(text, task.tag):
         return Problem("echo", "another question or answer after the answer", "goes_on")
     if asks_back(text, task):
         return Problem("echo", "a question instead of an answer, or after it", "goes_on")
     return None
+
+
+def takes_back(text: str, tag: str) -> bool:
+    """Yes or no before the tag in a later sentence: "<mam> has a hat. No, <mam> has no hat." """
+    if text.find(tag, 1) < 0:
+        return False
+    own = remove_marked(text)
+    return SAYS_YES_OR_NO.search(own.replace(tag, "<>")) is not None or denies_itself(own, tag)
+
+
+def denies_itself(text: str, tag: str) -> bool:
+    """Whether two sentences about the tag only differ by a negation."""
+    said: dict[str, bool] = {}
+    for sentence in SENTENCE_END.split(text):
+        before, found, after = sentence.partition(tag)
+        words = " ".join(NEGATION.sub(" ", after).lower().split())
+        if not found or not words or (before.strip() and not before.rstrip().endswith((",", "،"))):
+            continue
+        is_negated = NEGATION.search(after) is not None
+        if said.setdefault(words, is_negated) != is_negated:
+            return True
+    return False
 
 
 def has_another_turn(text: str, tag: str) -> bool:
@@ -61,8 +95,34 @@ def has_another_turn(text: str, tag: str) -> bool:
     if SPEAKS.search(text) and SPEAKS.search(remove_quotations(text)):
         return True
     own = remove_marked(text)
+    if offers_version(own, tag):
+        return True
     versions = (own[:start].removeprefix(tag).rstrip() for start in find_all(own, tag) if start)
     return any(before.endswith((":", "：")) and has_statement(before) for before in versions)
+
+
+def offers_version(text: str, tag: str) -> bool:
+    """Whether a statement about the tag stands behind a label, after one: on a line of its own, or with a number. So
+    does a label with the number 2 that says the same, where none has the number 1.
+    """
+    for label in VERSION_LABEL.finditer(text):
+        before, numbered = text[: label.start()].removeprefix(tag), NUMBER.search(label["name"])
+        if before.rstrip().endswith((":", "：")) or not has_statement(f"{before}."):
+            continue
+        if tag in label["text"] and ("\n" in label["mark"] or numbered):
+            return True
+        is_second = numbered is not None and numbered[0] in "2B" and FIRST.search(text) is None
+        if is_second and "\n" in label["mark"] and shares_word(before, label["text"]):
+            return True
+    return False
+
+
+def shares_word(text: str, other: str) -> bool:
+    stems = (
+        {word[:STEM_LENGTH] for word in NO_LETTER.split(part.lower()) if len(word) >= STEM_LENGTH}
+        for part in (text, other)
+    )
+    return not next(stems).isdisjoint(next(stems))
 
 
 def has_statement(text: str) -> bool:
@@ -98,6 +158,10 @@ def question_letters(question: str, tag: str) -> tuple[str, str]:
     words = NO_LETTER.sub(" ", question.replace(tag, " ").casefold()).split()
     letters = "".join(words)
     return (words[0], letters) if len(letters) >= MIN_QUESTION_LETTERS else ("", "")
+
+
+def may_go_on(text: str) -> bool:
+    return "\n" in text or ":" in text or "：" in text
 
 
 def asks_back(text: str, task: Task) -> bool:

@@ -17,7 +17,9 @@ MAX_POSTAMBLE_LENGTH = 250
 # What closes a clause. Without it, "no" or "it is" would belong to the tag behind it.
 CLOSE = r"(?:\s?[,.!:;…—–，。！：、；】،؛।]+[*_]*\s*|\s*\n\s*)"
 # Beginnings of sentences within a text.
-SENTENCE_START = re.compile(rf"(?:[.!?。！？؟…]+[\"”’»」』)）]?(?:\s+|(?=[{UNSPACED}]))|\n\s*)(?=\W{{0,3}}\w)")
+SENTENCE_START = re.compile(
+    rf"[.!?。！？؟…\n](?:(?<!\n)[.!?。！？؟…]*[\"”’»」』)）]?(?:\s+|(?=[{UNSPACED}]))|(?<=\n)\s*)(?=\W{{0,3}}\w)"
+)
 SENTENCE_END = r"[\s.!?。！？؟…~～]*\W{0,8}"
 # Verbs behind "the <mam>", which show that the tag is not the first half of a noun ("the <mam> family").
 PREDICATE = re.compile(
@@ -44,12 +46,12 @@ def any_phrase(kind: str, place: str) -> str:
 @lru_cache
 def preamble_pattern() -> re.Pattern[str]:
     closed, open_ = any_phrase("preamble", "closed"), any_phrase("preamble", "open")
-    return re.compile(rf"(?:[*_#>\s]*(?:{closed}){CLOSE})*(?:(?:{open_})\s*)?", re.IGNORECASE)
+    return re.compile(rf"(?:[*_#>¡\s]*(?:{closed}){CLOSE})*(?:(?:{open_})\s*)?", re.IGNORECASE)
 
 
 @lru_cache
 def postamble_pattern() -> re.Pattern[str]:
-    return re.compile(rf"[*_(（\s]*(?:{any_phrase('postamble', 'sentence')}){SENTENCE_END}", re.IGNORECASE)
+    return re.compile(rf"[*_(（¡\s]*(?:{any_phrase('postamble', 'sentence')}){SENTENCE_END}", re.IGNORECASE)
 
 
 @lru_cache

@@ -11,6 +11,7 @@ from itertools import groupby
 from persqa_client.language import HAN_CHARACTER
 from persqa_client.quotations import remove_marked
 from persqa_client.types import Problem, Task
+from persqa_client.word_search import split_at_blanks
 
 # A phrase that directly follows itself so often is a loop: phrases of two words or four Chinese characters and more,
 # and single words, which may also be emphasis or a sound (boom boom boom).
@@ -19,13 +20,18 @@ LONGEST_PERIOD = 12  # In words.
 # An n-gram of so many words that is repeated so often anywhere. Genuine lists repeat parts of their items.
 NGRAM_WORDS, MAX_NGRAM_REPEATS = 6, 4
 LONGEST_WORD = 40
+# Phrases of so many words that come back, with others between them. In a list, each item has a word of its own.
+LOOP_WORDS, LOOP_REPEATS, LOOP_SHARE, SHORTEST_LOOP, MAX_SINGLE_WORDS = 4, 2, 0.6, 24, 1
+# Clauses that come back in another order. Each has so many characters, and in scripts with spaces more than one word.
+MIN_CLAUSES, CLAUSE_COPIES, SHORTEST_CLAUSE = 9, 2, 4
 CLAUSE_END = re.compile(r"[,，、;；。.!！?？\n]+")
 # In longer texts only the end is searched for a loop, where a loop is.
 LONGEST_SEARCHED = 6000
 # Laughter and cries may be longer, and dots and lines as long as they like.
 SOUND = "哈呵嘻嘿啊呜嗷咚砰汪喵"
-ANY_RUN = re.compile(r"(\S)\1{19}")
-CHARACTER_RUN = re.compile(rf"([^\s{SOUND}.…·_\-])\1{{19}}|([{SOUND}])\2{{29}}")
+MIN_RUN = 20
+ANY_RUN = re.compile(rf"(\S)\1{{{MIN_RUN - 1}}}")
+CHARACTER_RUN = re.compile(rf"([^\s{SOUND}.…·_\-])\1{{{MIN_RUN - 1}}}|([{SOUND}])\2{{29}}")
 PHRASE_RUN = re.compile(r"([^\n]{3,40}?)\1{3,}|([^\n]{2})\2{7,}")
 NO_PHRASE = re.compile(rf"[\s，,。、；;！!.…·_\-]+|([{SOUND}])\1{{3,}}")
 # From this size on, loops compress better than normal texts, which shrink to a third at most.
@@ -38,7 +44,8 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
     if compresses_too_well(text):
         return Problem("loop", "endless repetition")
     text = text[-LONGEST_SEARCHED:]
-    if ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
+    longest_word = max(map(len, split_at_blanks(text)), default=0)
+    if longest_word >= MIN_RUN and ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
         return Problem("loop", "endless repetition")
     if repeats_phrase(text) and repeats_phrase(remove_marked(text)):
         return Problem("loop", "endless repetition")
@@ -46,7 +53,7 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
 
 
 def repeats_phrase(text: str) -> bool:
-    words = text.split()
+    words = split_at_blanks(text)
     if len(words) - len(set(words)) >= MAX_PHRASE_COPIES and repeats_words(words):
         return True
     # Counting characters first is cheap and excludes most texts.
@@ -67,17 +74,48 @@ def repeats_words(words: Sequence[str]) -> bool:
                 return True
             start += length
     ngrams = Counter(zip(*(bare[start:] for start in range(NGRAM_WORDS)), strict=False))
-    return max(ngrams.values(), default=0) > MAX_NGRAM_REPEATS
+    return max(ngrams.values(), default=0) > MAX_NGRAM_REPEATS or circles(bare)
+
+
+def circles(words: Sequence[str]) -> bool:
+    """Whether a few phrases, repeated in turns, are most of the text."""
+    if len(words) < SHORTEST_LOOP or 2 * len(set(words)) > len(words):
+        return False
+    phrases = list(zip(*(words[start:] for start in range(LOOP_WORDS)), strict=False))
+    counts = Counter(phrases)
+    covered = {
+        place + offset
+        for place, phrase in enumerate(phrases)
+        if counts[phrase] >= LOOP_REPEATS
+        for offset in range(LOOP_WORDS)
+    }
+    loop = words[min(covered, default=len(words)) :]
+    if len(loop) < SHORTEST_LOOP or len(covered) < LOOP_SHARE * len(loop):
+        return False
+    return list(Counter(loop).values()).count(1) <= MAX_SINGLE_WORDS
 
 
 def repeats_clause(text: str) -> bool:
     """Four equal clauses in a row, or eight of one short word."""
-    clauses = [clause.strip() for clause in CLAUSE_END.split(text) if clause.strip()]
+    parts = CLAUSE_END.split(text)
+    if len(parts) <= MAX_PHRASE_COPIES:
+        return False
+    clauses = [clause.strip() for clause in parts if clause.strip()]
+    if len(clauses) >= MIN_CLAUSES and returns(clauses):
+        return True
     for clause, run in groupby(clauses):
         is_short = " " not in clause and len(clause) < (4 if HAN_CHARACTER.search(clause) else LONGEST_WORD)
         if len(list(run)) > (7 if is_short else MAX_PHRASE_COPIES):
             return True
     return False
+
+
+def returns(clauses: Sequence[str]) -> bool:
+    """Whether few clauses stand for many, in any order. Patterns of colours have single words."""
+    long = [clause for clause in clauses if len(clause) >= SHORTEST_CLAUSE and (" " in clause or not clause.isascii())]
+    if any(" " in clause for clause in long):
+        long = [clause for clause in long if " " in clause]
+    return len(long) >= MIN_CLAUSES and len(long) >= CLAUSE_COPIES * len(set(long))
 
 
 def repeats_characters(text: str, words: Sequence[str]) -> bool:

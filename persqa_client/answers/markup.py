@@ -11,8 +11,12 @@ from persqa_client.types import Problem, Task
 MARKUP = re.compile(rf"{TEMPLATE_TOKEN}|</?think(?:ing)?>|◁/?think▷|<(?:image|video|audio)>", re.IGNORECASE)
 TAG_LIKE = re.compile(r"</?[^\W\d_][^<>\n]{0,39}>|＜/?[^\W\d_][^＜＞\n]{0,39}＞")
 # ``List<String>``, ``std::vector<int>``; ``<anna@example.com>``, ``<https://example.com>``.
-TYPE_BEFORE = re.compile(r"(?:[A-Z]\w*|::\w+)\Z")
+# ``#include <vector>``, ``import <a/b.h>``.
+TYPE_BEFORE = re.compile(r"(?:[A-Z]\w*|::\w+|#\s?[a-z]+ ?|\bimport )\Z")
 ADDRESS = re.compile(r"@|://")
+# A file in brackets, and what stands behind brackets in a line of code: ``vector<int> v = {1, 2};``.
+FILE_NAME = re.compile(r"<[\w/+\-]+\.[a-z]{1,4}>")
+DECLARATION = re.compile(r"[*&]? ?[A-Za-z_]\w* ?(?:=|;|\()")
 
 
 def check_no_markup(text: str, task: Task) -> Problem | None:
@@ -37,6 +41,12 @@ def check_no_unknown_tag(text: str, task: Task) -> Problem | None:
     return None
 
 
+def is_declaration(found: re.Match[str]) -> bool:
+    """``name<type> variable =``: a word stands directly before the bracket."""
+    before = found.string[: found.start()][-1:]
+    return before.isalnum() and before.isascii() and DECLARATION.match(found.string, found.end()) is not None
+
+
 def is_comparison(found: re.Match[str]) -> bool:
     before, after = found.string[: found.start()][-1:], found.string[found.end() :][:1]
     return " " in found[0] and before.isalnum() and after.isalnum()
@@ -46,5 +56,7 @@ def is_code(found: re.Match[str]) -> bool:
     return (
         TYPE_BEFORE.search(found.string[: found.start()]) is not None
         or ADDRESS.search(found[0]) is not None
+        or FILE_NAME.fullmatch(found[0]) is not None
+        or is_declaration(found)
         or is_about_code(found.string)
     )

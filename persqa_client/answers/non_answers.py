@@ -11,15 +11,19 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from persqa_client.answers.contradictions import contradicts_itself
 from persqa_client.answers.phrases import (
     TAG_MARK,
+    fold_text,
+    has_hint,
     languages_to_check,
-    load_folds,
-    load_hints,
+    may_have_hint,
     phrase_pattern,
 )
+from persqa_client.answers.question_language import choose_language
+from persqa_client.answers.speaker import has_speaker, may_speak_or_deny
 from persqa_client.quotations import remove_quotations
-from persqa_client.types import Problem, Task
+from persqa_client.types import Problem, ProblemCode, Task
 
 SENTENCE_START = re.compile(r"(?:^|[.!?。！？؟…\n]|\)|）)[\s\"'*_.!?。！？؟…)）(（>-]*")
 CLAUSE_START = re.compile(r"(?:^|[,;:—–(，；：、،؛（\n]|\s-)\s*")
@@ -39,21 +43,31 @@ class Statement(NamedTuple):
 
 
 def check_image_is_seen(text: str, task: Task) -> Problem | None:
-    return find_phrase(text, task, "no_image", Problem("no_image", "an answer that says that there is no picture"))
+    return find_phrase(text, task, "no_image", "an answer that says that there is no picture")
 
 
 def check_no_refusal(text: str, task: Task) -> Problem | None:
-    return find_phrase(text, task, "refusal", Problem("refusal", "refusal"))
+    return find_phrase(text, task, "refusal", "refusal")
 
 
 def check_not_about_task(text: str, task: Task) -> Problem | None:
-    return find_phrase(text, task, "about_the_task", Problem("about_the_task", "talk about the task"))
+    problem = find_phrase(text, task, "about_the_task", "talk about the task")
+    language = choose_language(task.question)
+    if problem or language is None:
+        return problem
+    if not may_speak_or_deny(text, language):
+        return None
+    if has_speaker(text, task.tag, language):
+        return Problem("about_the_task", "the model speaks of itself or to the user")
+    if contradicts_itself(text, language):
+        return Problem("about_the_task", "an answer that contradicts itself")
+    return None
 
 
-def find_phrase(text: str, task: Task, kind: str, problem: Problem) -> Problem | None:
+def find_phrase(text: str, task: Task, kind: ProblemCode, message: str) -> Problem | None:
     for language, statement in prepare_statements(text, task.tag, task.question):
         if has_phrase(statement, language, kind):
-            return problem
+            return Problem(kind, message)
     return None
 
 
@@ -66,13 +80,12 @@ def prepare_statements(text: str, tag: str, question: str) -> tuple[tuple[str, S
 
 def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
     """None if the text has none of the language's hints."""
-    folded = (text if text.isascii() else text.translate(load_folds(language))).lower()
-    hints = load_hints(language)
-    if not has_hint(folded, hints):
+    if not may_have_hint(text, language):
         return None
+    folded = fold_text(text, language)
     own = remove_quotations(folded.strip(MARKS) if folded.startswith(('"', "“", "「", "«")) else folded)
     own = own.replace(tag.lower(), TAG_MARK)
-    if not has_hint(own, hints):
+    if not has_hint(own, language):
         return None
     lead = own.lstrip(MARKS).removeprefix(TAG_MARK)
     behind = text.lstrip(MARKS).removeprefix(tag)
@@ -85,16 +98,10 @@ def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
     return Statement(own, lead.lstrip(MARKS), stands_alone)
 
 
-def has_hint(text: str, hints: tuple[str, ...]) -> bool:
-    spaced = f" {text} "
-    for hint in hints:  # A loop takes half as long as ``any``.
-        if hint in spaced:
-            return True
-    return not hints
-
-
 def has_phrase(statement: Statement, language: str, kind: str) -> bool:
     if phrase_pattern(language, kind, "anywhere").search(statement.text):
+        return True
+    if phrase_pattern(language, kind, "behind_tag").match(statement.lead):
         return True
     at_sentence = phrase_pattern(language, kind, "sentence")
     if any(at_sentence.match(statement.text, start) for start in starts(SENTENCE_START, statement.text)):

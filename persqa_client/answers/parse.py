@@ -76,7 +76,10 @@ def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens:
             return loop
         if len(answer.text) > LONGEST_ANSWER:
             return Problem("not_a_sentence", "far longer than an answer", "too_long")
-    return next((problem for check in task.checks if (problem := check(answer.text, task)) is not None), None)
+    for check in task.checks:
+        if (problem := check(answer.text, task)) is not None:
+            return problem
+    return None
 
 
 def was_truncated(completion: Completion, text: str, max_tokens: int | None) -> bool:

@@ -12,12 +12,15 @@ from importlib.resources import files
 from typing import Any
 
 from persqa_client.language import HAN_CHARACTER, SCRIPTS, TAGS, detect_language
+from persqa_client.word_search import WordSearch, split_at_blanks
 
 TABLES = files("persqa_client.answers") / "languages"
 TERM = re.compile(r"\{([a-z_]+)\}")
 # A run up to a mark, which is bounded: a later word of the phrase may be missing.
 UNBOUNDED_RUN = re.compile(r"(\[\^(?:\\.|[^\]\\])+\])([*+])(?!\+)")
 LONGEST_RUN = 200
+# Here words end nowhere, and a text has few different characters.
+LANGUAGES_WITHOUT_SPACES = ("zh", "ja")
 # The tag in a prepared text, in place of the real one.
 TAG_MARK = "<>"
 LATIN_WORD = re.compile("[A-Za-z]{2}")
@@ -92,19 +95,75 @@ def load_hints(language: str) -> tuple[str, ...]:
     return tuple(word for word in words if not any(other in word for other in words if other != word))
 
 
+def may_have_hint(text: str, language: str) -> bool:
+    """False for most texts without a hint. Cheaper than looking for each hint."""
+    if language in LANGUAGES_WITHOUT_SPACES:
+        return has_hint(fold_text(text, language), language)
+    return search_hinted_words(language).is_in(split_at_blanks(text))
+
+
+def has_hint(folded: str, language: str) -> bool:
+    spaced = f" {folded} "
+    by_start = load_hints_by_start(language)
+    for start in by_start.keys() & spaced:
+        for hint in by_start[start]:  # A loop takes half as long as ``any``.
+            if hint in spaced:
+                return True
+    return False
+
+
+@lru_cache
+def load_hints_by_start(language: str) -> dict[str, tuple[str, ...]]:
+    """The hints by their first character."""
+    by_start: dict[str, tuple[str, ...]] = {}
+    for hint in load_hints(language):
+        by_start[hint[0]] = (*by_start.get(hint[0], ()), hint)
+    return by_start
+
+
+@lru_cache
+def search_hinted_words(language: str) -> WordSearch:
+    """Searches for words that have the longest word of a hint."""
+    hints = re.compile("|".join(longest_word(hint) for hint in load_hints(language)))
+    return WordSearch(lambda word: hints.search(fold_text(word, language)))
+
+
+def longest_word(hint: str) -> str:
+    """A pattern. A blank of the hint before or behind the word is a boundary of the word."""
+    words = hint.split(" ")
+    longest = max(words, key=len)
+    place = words.index(longest)
+    before, behind = r"(?<!\S)" if place > 0 else "", r"(?!\S)" if place < len(words) - 1 else ""
+    return f"{before}{re.escape(longest)}{behind}"
+
+
+def fold_text(text: str, language: str) -> str:
+    """In lower case, and with the table's ``[fold]``."""
+    return (text if text.isascii() else text.translate(load_folds(language))).lower()
+
+
 def languages_to_check(question: str, text: str) -> tuple[str, ...]:
-    """Languages whose phrases are looked for in an answer to ``question``: the question's, those of the scripts in the
-    answer, and English if it has Latin words.
+    """Languages whose phrases are looked for in an answer to ``question``: the question's, or the answer's if the
+    question is too short to tell, those of the scripts in the answer, and English if it has Latin words.
     """
-    asked = detect_language(question)
+    asked = detect_language(question) or detect_language(text)
     if text.isascii():
         wanted: tuple[str | None, ...] = (asked, "en")
     else:
-        scripts = tuple(language for language, letters in SCRIPT_LETTERS if letters.search(text))
+        scripts: tuple[str, ...] = ()
+        if letters_of_others(asked).search(text):
+            scripts = tuple(language for language, letters in SCRIPT_LETTERS if letters.search(text))
         wanted = (asked, *(scripts if "ja" not in scripts else (one for one in scripts if one != "zh")), "en")
         if not LATIN_WORD.search(TAGS.sub(" ", text)):
             wanted = wanted[:-1]
     return tuple(language for language in dict.fromkeys(wanted) if language in list_languages())
+
+
+@lru_cache
+def letters_of_others(asked: str | None) -> re.Pattern[str]:
+    """Letters that answers in the language do not have. In Japanese, it depends on the answer."""
+    others = (letters.pattern for language, letters in SCRIPT_LETTERS if language != asked)
+    return re.compile("|".join(others))
 
 
 def find_unchecked_language(question: str) -> str | None:

@@ -6,18 +6,24 @@ import re
 from itertools import pairwise
 from operator import eq
 
-from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.mixed_words import find_mixed_word
+from persqa_client.answers.phrases import longest_word, phrase_pattern
 from persqa_client.answers.question_language import choose_language
+from persqa_client.answers.word_salad import find_word_salad
 from persqa_client.quotations import is_about_code, remove_quotations
 from persqa_client.types import Problem, Task
+from persqa_client.word_search import WordSearch, split_at_blanks
 
 # Never part of an answer, not even quoted: control characters, U+FFFD and other non-characters, GBK filler.
 BROKEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]|锟斤|斤拷|烫烫烫|屯屯屯|addCriterion"
 )
+# The next patterns begin with a class of characters where they can: ``re`` skips to the first of them.
 # UTF-8 read as Latin-1 or Windows-1252: a lead byte and its continuation bytes.
 CONTINUATION = "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
-MOJIBAKE = re.compile(rf"[ÂÃ]{CONTINUATION}|[ÐÑØÙÅÄ]{CONTINUATION}(?=[ÐÑØÙÅÄ])|[à-ï]{CONTINUATION}{{2}}")
+MOJIBAKE = re.compile(
+    rf"[ÂÃÐÑØÙÅÄà-ï]{CONTINUATION}(?:(?<=[ÂÃ].)|(?<=[ÐÑØÙÅÄ].)(?=[ÐÑØÙÅÄ])|(?<=[à-ï].){CONTINUATION})"
+)
 MIN_MOJIBAKE = 2
 MESSAGE = re.compile(
     r"\b[A-Z]\w*(?:Error|Exception)\b ?:|\bTraceback \(most|\bCUDA out of memory\b"
@@ -41,9 +47,10 @@ ESCAPE = re.compile(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
 # Also where its names are quoted, unless the answer is about code.
 BOX = re.compile(
     r"[\"'](?:bbox(?:_2d)?|box_2d|point_2d|label)[\"'] ?:|</?(?:box|ref|quad|point|bbox)>|\{ ?[\"']\w+[\"'] ?:"
+    r"|\[\[ ?\d+(?:\.\d+)?, ?\d|\[ ?\{|\{ ?\w+ ?: ?[\[{\"'\d]"
     r"|[\[(]{1,2}\d{1,4}(?:\.\d+)?(?:, ?\d{1,4}(?:\.\d+)?){3}[\])]{1,2}|\(\d{1,4}, ?\d{1,4}\) ?, ?\(\d{1,4}, ?\d{1,4}\)"
 )
-# A pattern is only searched if the text has one of its hints, which is cheaper.
+# A pattern is only searched if the text has one of its hints, which is cheaper. Most texts have no word with a hint.
 HINTED = (
     (
         (
@@ -67,11 +74,14 @@ HINTED = (
     (("NaN", "N/A", "TBD", "TODO", "undefined", "null", "None"), VALUE),
     (("\\",), ESCAPE),
 )
+HINTED_WORDS = WordSearch(re.compile("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints)).search)
 NO_MESSAGES = r"(?!)"
 BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
+# Its keys ("code") say nothing about what the answer is about.
+OBJECT = re.compile(r"[{\[][^\n]*[}\]]|[{\[][^\n]*\Z")
 CODE = re.compile(r"`[^`]*`")
 # Doubled marks between spaces, words without a vowel, and particles that never follow each other.
-DOUBLED_MARK = re.compile(r"(?<!\S)([\])},;~#=|^\\])\1+(?!\S)")
+DOUBLED_MARK = re.compile(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
 ABBREVIATIONS = (
     "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|www|https?"
     "|h?m+|sh+|br+|psst|pff?t|gr+|z+"
@@ -79,16 +89,17 @@ ABBREVIATIONS = (
 CONSONANTS = re.compile(
     rf"(?<![\w.@/\-:])(?=[a-z])(?!(?:{ABBREVIATIONS})\b)[^\W\d_aeiouy\u0080-\uffff]{{3,}}(?![\w@/\-]|\.\w)"
 )
-PARTICLES = re.compile(r"的的(?!确)|(?<!的)了了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
+PARTICLES = re.compile(r"的的(?!确)|了(?<!的了)了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
 MIN_GIBBERISH = 2
 # Single Han characters between spaces, and Russian words that begin with ъ, ь or ы or have no vowel.
-LONE_CHARACTER = re.compile(r"(?<!\S)[\u4e00-\u9fff](?!\S)")
+LONE_CHARACTER = re.compile(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
 MIN_LONE_CHARACTERS = 5
 CYRILLIC_NOISE = re.compile(
     r"(?<![\w.\-])(?!(?:млн|млрд|трлн|стр|тсс|х?м+|бр+|ш+|с+|р+|пст|тчк)(?!\w))"
     r"(?:[ъьы]\w+|[бвгджзйклмнпрстфхцчш]*[щъь][бвгджзйклмнпрстфхцчшщъь]+|[бвгджзйклмнпрстфхцчш]+[щъь]"
     r"|[бвгджзйклмнпрстфхцчш]{3,})(?![\w.\-])"
 )
+NOISE = WordSearch(re.compile(f"{CONSONANTS.pattern}|{CYRILLIC_NOISE.pattern}").search)
 # Function words that never follow each other: the words before, and those after.
 IMPOSSIBLE_PAIRS = frozenset(
     (before, after)
@@ -100,6 +111,11 @@ IMPOSSIBLE_PAIRS = frozenset(
         ("le les un une", "le les un une et est avec dans sur pour"),
         ("avec dans sur pour", "avec dans sur et est"),
         ("ein eine einen einem dem des", "ein eine einen und ist mit auf für"),
+        ("dem einem einen", "dem der die haben sind sein laufen sitzt steht"),
+        ("haben sind", "laufen sitzen stehen gehen ist hat war wo wer"),
+        ("wo wer was weil", "und oder aber nicht weil wo"),
+        ("los las unos", "es está tiene en el y"),
+        ("à au aux des", "est sont a ont et le la"),
         ("um uma os", "um uma e é com por em"),
         ("com por em", "com por em e é"),
         ("в на с к из от по о у для без", "в на с к из от по о у для без"),
@@ -113,12 +129,25 @@ FUNCTION_WORD = "the|an?|of|to|is|are|and|with|at|for|from|de|el|le|les|des|una|
 REPEATED_WORD = re.compile(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
 MIN_COPIES, LOOP_COPIES = 3, 12
 TRIPLED_PARTICLE = re.compile(r"的的的|在在在|了了了|是是是|着着着|和和和|ののの|ををを|ががが|はははを")
+# So many different words that directly follow themselves. One is emphasis, two may be grammar ("die, die die").
+MIN_DOUBLED_WORDS = 3
+# A word of single letters between spaces; in Korean, with an ending that is no word. Each begins with a literal.
+LETTERS_APART = re.compile(r" (?:[^\W\d_] ){4,}[^\W\d_](?!\w)")
+HANGUL_ENDING = re.compile(r" [을를는습니까]")
+# Korean consonants directly before vowels outside of syllables, and Arabic letters that end words or stand within them
+# at the beginning of one: then the letters are in reversed order.
+BROKEN_LETTERS = re.compile(
+    r"[\u3131-\u314eةىءئؤي](?:[\u314f-\u3163]|(?<=[ةىءئؤ])(?<!\w.)[\u0620-\u064a]{2,}|(?<=ي)(?<!\w.)ف(?!\w))"
+)
+HANGUL_VOWEL = re.compile(r"[\u314f-\u3163]")
+MIN_LOOSE_SYLLABLES = 2
 # Pictures and links in Markdown, formulas, and the tags of a post.
 MARKDOWN = re.compile(
     r"!?\[[^\]\n]*\]\((?:https?:|data:|\w+\.(?:png|jpe?g|gif))|\\(?:text|textbf|boxed|mathrm|begin|frac)\b ?\{|https?://\S+"
 )
 HASHTAGS = re.compile(r"(?:#[^\W\d]\w*[ \t，,]*){2,}$")
-EMOJI_FLOOD = re.compile(r"(?:[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?\s?){6,}")
+EMOJI = r"[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?\s?"
+EMOJI_FLOOD = re.compile(rf"{EMOJI}(?:{EMOJI}){{5,}}")
 # Remarks that programs add behind an answer, in any language.
 COUNT = (
     r"(?:(?:word|character|token) count|(?:number|count) of (?:words|characters)|字数|字數|词数|文字数|単語数"
@@ -141,16 +170,22 @@ def find_residue(text: str, task: Task) -> str:
         return broken[0]
     if not text.isascii() and len(wrong := MOJIBAKE.findall(text)) >= MIN_MOJIBAKE:
         return str(wrong[0])
-    has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(text)
+    has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(OBJECT.sub(" ", text))
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         return box[0]
     if remark := find_remark(text):
         return remark
     messages = phrase_pattern(choose_language(task.question) or "en", "residue", "messages")
-    if not (find_text(text, messages) or find_gibberish(text)):
-        return ""
-    plain = remove_quotations(text).replace(task.tag, " ")
-    return find_text(plain, messages) or find_gibberish(plain)
+    if find_text(text, messages) or find_gibberish(text):
+        plain = remove_quotations(text).replace(task.tag, " ")
+        if found := find_text(plain, messages) or find_gibberish(plain):
+            return found
+    language = choose_language(task.question) or ""
+    rest = text.removeprefix(task.tag)
+    for find in (find_word_salad, find_mixed_word):
+        if find(rest, language) and (found := find(remove_quotations(rest), language)):
+            return found
+    return ""
 
 
 def find_remark(text: str) -> str:
@@ -169,13 +204,33 @@ def find_remark(text: str) -> str:
 
 def find_text(text: str, messages: re.Pattern[str]) -> str:
     """An error message or an empty value."""
-    patterns = [
-        *([messages] if messages.pattern != NO_MESSAGES else []),
-        *(pattern for hints, pattern in HINTED if any(hint in text for hint in hints)),
-    ]
+    patterns = [messages] if messages.pattern != NO_MESSAGES else []
+    if HINTED_WORDS.is_in(split_at_blanks(text)):
+        patterns += [pattern for hints, pattern in HINTED if any(hint in text for hint in hints)]
     if VALUE in patterns and is_about_code(text):
         text = CODE_VALUE.sub(" ", text)
-    return next((found[0] for pattern in patterns if (found := pattern.search(text))), "")
+    for pattern in patterns:
+        if found := pattern.search(text):
+            return found[0]
+    return ""
+
+
+def find_letters_apart(text: str) -> str:
+    for found in LETTERS_APART.finditer(text):
+        letters = found[0].split()
+        is_written = letters == sorted(letters) or found[0].isupper()  # The alphabet; a sign.
+        is_korean = "\uac00" <= letters[0] <= "\ud7a3"
+        if not is_written and (not is_korean or HANGUL_ENDING.search(found[0])):
+            return found[0].strip()
+    return ""
+
+
+def find_broken_letters(text: str) -> str:
+    """Loose syllables of Korean, or Arabic letters in reversed order."""
+    found = BROKEN_LETTERS.findall(text)
+    loose = [part for part in found if HANGUL_VOWEL.search(part)]
+    parts = [part for part in found if part not in loose] or (loose if len(loose) >= MIN_LOOSE_SYLLABLES else [])
+    return str(parts[0]) if parts else ""
 
 
 def find_gibberish(text: str) -> str:
@@ -184,16 +239,31 @@ def find_gibberish(text: str) -> str:
         return repeated[0]
     parts = [found[0] for found in DOUBLED_MARK.finditer(text)]
     words = text.lower().split()
+    if LETTERS_APART.search(text) and (apart := find_letters_apart(text)):
+        return apart
+    if not text.isascii() and BROKEN_LETTERS.search(text) and (broken := find_broken_letters(text)):
+        return broken
     if len(parts) < MIN_GIBBERISH and any(map(eq, words, words[1:])):
+        last = words.pop()
+        words.append(last.rstrip(".!?。！？؟…"))
+        doubled = sorted({word for word, following in pairwise(words) if word == following and word.isalpha()})
+        if len(doubled) >= MIN_DOUBLED_WORDS:
+            return f"{doubled[0]} {doubled[0]}"
         parts = [found[0] for found in REPEATED_WORD.finditer(text)]
         if any(MIN_COPIES <= part.count(" ") + 1 < LOOP_COPIES for part in parts):
             return parts[0]
+    has_noise = NOISE.is_in(split_at_blanks(text))
     if len(parts) < MIN_GIBBERISH:
-        parts = sorted(set(CONSONANTS.findall(text)))
+        parts = sorted(set(CONSONANTS.findall(text))) if has_noise else []
     if len(parts) < MIN_GIBBERISH:
-        parts = [" ".join(pair) for pair in sorted(IMPOSSIBLE_PAIRS.intersection(pairwise(words)))]
+        found = IMPOSSIBLE_PAIRS.intersection(pairwise(words))
+        parts = (
+            [" ".join(pair) for pair in pairwise(words) if pair in found and (pair[0] != pair[1] or len(found) > 1)]
+            if found
+            else []
+        )
     if len(parts) < MIN_GIBBERISH and not text.isascii():
-        parts = PARTICLES.findall(text) or sorted(set(CYRILLIC_NOISE.findall(text)))
+        parts = PARTICLES.findall(text) or (sorted(set(CYRILLIC_NOISE.findall(text))) if has_noise else [])
     if len(parts) < MIN_GIBBERISH and not text.isascii():
         lone = LONE_CHARACTER.findall(text) if len(words) > MIN_LONE_CHARACTERS else []
         parts = lone if len(lone) >= MIN_LONE_CHARACTERS else []

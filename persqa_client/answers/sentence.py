@@ -25,7 +25,7 @@ VALUE_MARK = re.compile(r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•�
 COLON = re.compile(r"\s*[:：]\s*")
 COMMA = re.compile(r"\s*[,，、،]\s*")
 MARKS = " \t\n*_\"“‘'«「"
-OPEN_END = re.compile(r"[,，、:：;；]\s*$")
+OPEN_ENDS = (",", "，", "、", ":", "：", ";", "；")
 # Words and characters at the end that are searched for an unfinished phrase.
 END_LENGTH = 32
 ENDING = " \t\n.。…,，、:："
@@ -34,11 +34,22 @@ LONGEST_FRAGMENT = 30
 LONGEST_VALUE, LONGEST_UNSPACED_VALUE = 4, 14
 # Longer phrases have a verb somewhere.
 LONGEST_PHRASE = 100
+LONGEST_NOUN_PHRASE = 60
 NUMBER = re.compile(r"[\d\s.,:/%]+")
 # A particle must follow the tag.
 PARTICLE_LANGUAGES = ("ja",)
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
+VERB_STEM = re.compile(r"[えけせてねめれげぜべきしちみりぎじびっ]\Z")
+PAST_TENSE = re.compile(r"(?<!まし)(?<!でし)(?:[っいきしえけせてねめれりび一-龯]た|んだ)\Z")
+PRESENT_QUESTION = re.compile(r"(?:ます|です)か[?？]?\Z")
+SHORTEST_ATTRIBUTE = 20
 NO_PHRASES = r"(?!)"
+# A quotation or a bracket that is opened and not closed. A smiley has one too.
+OPENED = re.compile(r"[«「『（【《〈„“(](?<![:;=8-]\()")
+CLOSING = {
+    "«": "»", "「": "」", "『": "』", "（": "）)", "【": "】", "《": "》", "〈": "〉",
+    "„": "“”\"", "“": "”\"", "(": ")）",
+}  # fmt: skip
 
 
 def check_no_stand_in(text: str, task: Task) -> Problem | None:
@@ -102,9 +113,13 @@ def find_fault(text: str, task: Task, language: str) -> str:
         return "a value stands behind the tag, as in a list"
     if begins_anew(text, start, language) or begins_after_comma(text, start, language):
         return "another subject or sentence begins after the tag"
-    if lacks_predicate(text, start, task, language) or is_prepositional(text, start, language):
+    if (
+        lacks_predicate(text, start, task, language)
+        or is_prepositional(text, start, language)
+        or is_noun_phrase(text, start, language)
+    ):
         return "no predicate follows the tag"
-    if ends_open(text, language):
+    if ends_open(text, language) or (language == "ja" and ends_in_verb_form(text, task.question)):
         return "it ends in the middle"
     return ""
 
@@ -154,6 +169,24 @@ def is_prepositional(text: str, start: int, language: str) -> bool:
     return verbs.search(phrase_pattern(language, "fragment", "nouns").sub(" ", rest)) is None
 
 
+def is_noun_phrase(text: str, start: int, language: str) -> bool:
+    """Whether a noun with its attributes follows the tag, and no verb: "<mam> camiseta azul listrada"."""
+    if len(text) - start > LONGEST_NOUN_PHRASE:
+        return False
+    pattern, start = phrase_pattern(language, "fragment", "noun_phrase"), start + text.startswith(" ", start)
+    if pattern.match(text, start) is None:
+        return False
+    rest = text[start:].rstrip(ENDING + "!*")
+    noun = pattern.match(rest)
+    if noun is None:
+        return False
+    verbs = phrase_pattern(language, "fragment", "verbs")
+    if verbs.pattern == NO_PHRASES:
+        verbs = phrase_pattern(language, "sentence", "verbs")
+    behind = phrase_pattern(language, "fragment", "nouns").sub(" ", rest[noun.end() :])
+    return verbs.search(behind) is None
+
+
 def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
     if len(text) - start > LONGEST_FRAGMENT:
         return False
@@ -166,13 +199,36 @@ def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
 
 def ends_open(text: str, language: str) -> bool:
     """Quoted words may end anywhere, and a line of code with a semicolon."""
-    if OPEN_END.search(text) and not (text.rstrip().endswith(";") and is_about_code(text)):
+    said = text.rstrip()
+    if said.endswith(OPEN_ENDS) and not (said.endswith(";") and is_about_code(text)):
         return True
     ending = text[-END_LENGTH:].rstrip()
     words = ending.rstrip(ENDING)
-    if end_pattern(language, "no_end").search(words):
+    if end_pattern(language, "no_end").search(words) or has_open_mark(said):
         return True
     return words == ending and end_pattern(language, "no_open_end").search(words) is not None
+
+
+def has_open_mark(text: str) -> bool:
+    """Whether the last quotation or bracket is not closed. German quotations begin low and end with “."""
+    for opened in OPENED.finditer(text):
+        mark, behind = opened[0], text[opened.end() :]
+        if mark == "“" and "„" in text[: opened.start()]:
+            continue
+        if not any(closing in behind for closing in CLOSING[mark]) and not is_about_code(text):
+            return True
+    return False
+
+
+def ends_in_verb_form(text: str, question: str) -> bool:
+    """Whether a Japanese text without a closing mark ends in a form that another word follows: the stem of a verb
+    behind a complete sentence, or the past tense, which is an attribute, where the question asks about the present.
+    """
+    ending = text.rstrip()
+    if "。" in ending[:-1] and VERB_STEM.search(ending):
+        return True
+    is_present = PRESENT_QUESTION.search(question) is not None
+    return is_present and len(ending) >= SHORTEST_ATTRIBUTE and PAST_TENSE.search(ending) is not None
 
 
 @lru_cache

@@ -33,23 +33,23 @@ from persqa_client.cli.exits import (
     tolerate_closed_stream,
 )
 from persqa_client.client.dialect import Dialect
-from persqa_client.client.redaction import mask_keys
 from persqa_client.client.request import render_preview
 from persqa_client.config import Endpoint, RunSettings, as_one_path, make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
-from persqa_client.engines.row_loop import has_more_rows
 from persqa_client.errors import OutputClosed, RowError, RunStopped, SettingsError, StorageError, UnusableInput
+from persqa_client.home_folder import expand_existing
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.listed import read_named_lines
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FolderSource
+from persqa_client.keys import mask_keys
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan, find_input_folder
 from persqa_client.run.image_roots import recorded_roots_of
+from persqa_client.run.listed_input import is_file_of
 from persqa_client.run.progress import QuietConsole, show_progress
-from persqa_client.run.run import Run
+from persqa_client.run.run import Run, refuse_empty_source
 from persqa_client.run.summary import Summary, list_results
 from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
 from persqa_client.urls import add_query
@@ -97,30 +97,31 @@ def read_credentials(flags: Mapping[str, Any]) -> Credentials:
 
 
 def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run: bool) -> Run:
-    """Exits after a dry run, for an empty input, and for invalid flags."""
+    """Exits after a dry run, and for invalid flags and inputs."""
     try:
         settings = read_settings(flags, endpoints)
         assert settings.output is not None
-        source = open_inputs(flags["input"], settings.recipe.image_key, standard_input=sys.stdin.buffer)
-        if not has_more_rows(source, START_POSITION) and not settings.output.exists():
-            if isinstance(source, FolderSource):
-                raise SettingsError(" ".join((f"{source.name} has no images.", *source.warnings())))
-            print_message(f"{source.name} has no rows: nothing to do.")
-            raise typer.Exit(EXIT_OK)
+        source = open_inputs(
+            list(map(expand_existing, flags["input"])),
+            settings.recipe.image_key,
+            standard_input=sys.stdin.buffer,
+            leave_out=is_file_of(settings),
+        )
+        if not settings.output.exists():
+            refuse_empty_source(source)
         if dry_run:
             print_requests(settings, source)
             raise typer.Exit(EXIT_OK)
         show_logged_warnings()
         run = Run(settings, source, warn=print_warning)
     except SettingsError as error:
-        # A key in the place of an input or an output.
-        exit_with_error(SettingsError(mask_keys(str(error), sys.argv[1:])), EXIT_USAGE)
+        exit_with_error(error, EXIT_USAGE)
     tune_gc()
     return run
 
 
 def print_warning(warning: str) -> None:
-    print_message(f"Warning: {warning}")
+    print_message(f"Warning: {mask_keys(warning)}")
 
 
 class WarningHandler(logging.Handler):
@@ -163,8 +164,8 @@ def print_requests(settings: RunSettings, source: Source) -> None:
         add_query(f"{endpoint.base_url}/chat/completions", endpoint.query) for endpoint in settings.endpoints
     )
     lines = (line for line in read_named_lines(source, START_POSITION) if line.line.strip())
-    for line, position, name in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
-        row = reader.parse(position.number, line, name)
+    for line, position, name, path in islice(lines, min(DRY_RUN_ROWS, settings.limit or DRY_RUN_ROWS)):
+        row = reader.parse(position.number, line, name, path)
         print(f"--- line {position.number}: POST {urls}")
         if isinstance(row, BadRow):
             print(f"would fail: {row.message} ({row.code})")
@@ -195,20 +196,21 @@ def execute(run: Run) -> int:
         summary = run_coroutine(execute_with_signals(run))
     except OutputClosed:
         return EXIT_OK
-    except (SettingsError, StorageError) as error:
+    except SettingsError as error:
         exit_with_error(error, EXIT_USAGE)
-    except RunStopped as error:
+    except (RunStopped, StorageError) as error:
         if run.progress.done:
-            print_message(resume_hint(run))
-        exit_with_error(error, EXIT_USAGE if isinstance(error, UnusableInput) else EXIT_NO_SERVER)
+            print_message(run.describe_resuming())
+        exit_with_error(error, EXIT_USAGE if isinstance(error, UnusableInput | StorageError) else EXIT_NO_SERVER)
     except KeyboardInterrupt:
-        print_message(f"Stopped. {resume_hint(run)}")
+        print_message(f"Stopped. {run.describe_resuming()}")
         return EXIT_INTERRUPTED
     except Exception:
         # Any other exception is a bug and has its own exit code.
         traceback.print_exc()
         print_message(
-            f"Error: this is a bug in persqa_client. Please report it, including the lines above. {resume_hint(run)}"
+            "Error: this is a bug in persqa_client. Please report it, including the lines above. "
+            f"{run.describe_resuming()}"
         )
         return EXIT_BUG
     return report_result(run, summary)
@@ -247,7 +249,7 @@ def report_result(run: Run, summary: Summary) -> int:
             if is_stream and summary.tally.failed_total:
                 print(f"{'failed rows':<13} {run.settings.failed}", file=stream)
     if summary.state == "interrupted":
-        print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {resume_hint(run)}")
+        print_message(f"Stopped after {count_of(summary.tally.rows, 'row')}. {run.describe_resuming()}")
         return EXIT_INTERRUPTED
     return EXIT_ROWS_FAILED if summary.tally.failed_total else EXIT_OK
 
@@ -264,9 +266,3 @@ def print_results(summary: Summary, console: Console) -> None:
     for label, text in list_results(summary):
         table.add_row(label, text)
     console.print(table)
-
-
-def resume_hint(run: Run) -> str:
-    if run.settings.is_stream:
-        return "With -o - the run can't be resumed: the same command starts from the beginning."
-    return f"Nothing is lost. Run the same command again to resume {run.settings.output}."

@@ -12,7 +12,7 @@ from persqa_client.cli.exits import prepare_process
 from persqa_client.cli.recheck import recheck
 from persqa_client.cli.run import RunCommand, run
 from persqa_client.cli.sim import sim
-from persqa_client.cli.usage import Command
+from persqa_client.cli.usage import Command, Group, path
 
 
 def doctor(
@@ -31,7 +31,7 @@ def doctor(
         typer.Option(metavar="NAME=@VARIABLE", help="Further header, with its value in an environment variable."),
     ] = None,
     ca_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificates to trust instead of the system's.")
+        Path | None, typer.Option(metavar="FILE", parser=path, help="Certificates to trust instead of the system's.")
     ] = None,
     client_cert: Annotated[
         str | None, typer.Option(metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.")
@@ -72,6 +72,7 @@ def prepare(
 
 
 app = typer.Typer(
+    cls=Group,
     name="persqa",
     help="Generates personalised visual question-answering data from photos through an OpenAI-compatible endpoint.",
     no_args_is_help=True,

@@ -19,6 +19,7 @@ from persqa_client.cli.exits import (
     print_message,
     tolerate_closed_stream,
 )
+from persqa_client.cli.usage import path
 
 if TYPE_CHECKING:
     from persqa_client.run.kept_answers import Lack
@@ -44,9 +45,9 @@ OTHER_ADVICE = re.compile(r"(?<![\w-])(?:-o|--fresh)(?![\w-])|^move it$")
 
 
 def recheck(
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="Output file of a finished run.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", parser=path, help="Output file of a finished run.")],
     names: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file of real names, if the run had one.")
+        Path | None, typer.Option(metavar="FILE", parser=path, help="The file of real names, if the run had one.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and write nothing.")] = False,
 ) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import gc
-import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from persqa_client.cli.usage import CONFIG_KEY, Command
-from persqa_client.suggestions import find_similar_name
+from persqa_client.cli.config_file import read_config
+from persqa_client.cli.usage import CONFIG_KEY, Command, path
 
 UUID_CHOICES = ("auto", "on", "off")
 
@@ -32,50 +30,12 @@ def complete_uuid_flag(args: list[str]) -> list[str]:
     ]
 
 
-def load_config(context: typer.Context, path: Path | None) -> Path | None:
-    """Uses the values of a TOML file as defaults of the other options (callback of an eager option).
-
-    Keys are flags without the leading dashes; ``extra-body`` may be a table.
-    """
-    if path is None:
-        return None
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise typer.BadParameter(f"{path} can't be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path} is not valid TOML: {error}.") from error
-    known = {str(parameter.name) for parameter in context.command.params} - {"config", "help"}
-    repeated = {
-        parameter.name
-        for parameter in context.command.params
-        if getattr(parameter, "multiple", False) or parameter.nargs == -1
-    }
-    defaults = {}
-    for key, value in values.items():
-        name = key.replace("-", "_")
-        if name not in known:
-            similar = find_similar_name(name, known)
-            meant = "" if similar is None else f" (did you mean {similar.replace('_', '-')}?)"
-            raise typer.BadParameter(
-                f"{path} has an unknown key {key!r}{meant}. Keys are flags of persqa run; see --help."
-            )
-        if name in repeated and isinstance(value, str):
-            value = [value]
-        if name == "uuid" and isinstance(value, bool):
-            value = "auto" if value else "off"
-        defaults[name] = table_as_json(path, key, value) if isinstance(value, dict) else value
-    context.meta[CONFIG_KEY] = path
-    context.default_map = {**(context.default_map or {}), **defaults}
-    return path
-
-
-def table_as_json(path: Path, key: str, table: dict[str, Any]) -> str:
-    try:
-        return json.dumps(table, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        # TOML has dates and infinity, which JSON cannot represent.
-        raise typer.BadParameter(f"{path} has a value in {key!r} that can't be sent as JSON: {error}.") from error
+def load_config(context: typer.Context, file: Path | None) -> Path | None:
+    """Uses the values of a TOML file as defaults of the other options (callback of an eager option)."""
+    if file is not None:
+        context.meta[CONFIG_KEY] = file
+        context.default_map = {**(context.default_map or {}), **read_config(file, context.command.params)}
+    return file
 
 
 def parse_input(text: str) -> str:
@@ -100,7 +60,9 @@ def run(
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="JSONL file to write; - for standard output.", rich_help_panel=FILES),
+        typer.Option(
+            "--output", "-o", parser=path, help="JSONL file to write; - for standard output.", rich_help_panel=FILES
+        ),
     ],
     base_url: Annotated[
         list[str] | None,
@@ -148,6 +110,7 @@ def run(
     image_root: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             help="Folder of relative image paths; default: the input's folder, then the working directory.",
             rich_help_panel=FILES,
         ),
@@ -169,7 +132,7 @@ def run(
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many rows.", rich_help_panel=FILES)] = None,
     failed: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With -o -: file for the failed rows.", rich_help_panel=FILES),
+        typer.Option(metavar="FILE", parser=path, help="With -o -: file for the failed rows.", rich_help_panel=FILES),
     ] = None,
     fresh: Annotated[
         bool,
@@ -231,7 +194,9 @@ def run(
     ] = None,
     names: Annotated[
         Path | None,
-        typer.Option(help="File of real names, one per line, that no answer may contain.", rich_help_panel=QUESTIONS),
+        typer.Option(
+            parser=path, help="File of real names, one per line, that no answer may contain.", rich_help_panel=QUESTIONS
+        ),
     ] = None,
     strategy: Annotated[
         Literal["auto", "direct", "constrain", "prefill", "surrogate"],
@@ -290,7 +255,9 @@ def run(
     ] = None,
     ca_cert: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Certificates to trust instead of the system's.", rich_help_panel=SERVER),
+        typer.Option(
+            metavar="FILE", parser=path, help="Certificates to trust instead of the system's.", rich_help_panel=SERVER
+        ),
     ] = None,
     client_cert: Annotated[
         str | None,
@@ -322,7 +289,9 @@ def run(
     max_bad_rows: Annotated[
         int,
         typer.Option(
-            min=0, help="Unusable rows at the beginning that stop the run; 0 for no stop.", rich_help_panel=SERVER
+            min=0,
+            help="Unusable rows at the beginning that stop the run, or all rows of a shorter input; 0 for no stop.",
+            rich_help_panel=SERVER,
         ),
     ] = 200,
     max_inflight_mb: Annotated[
@@ -331,7 +300,12 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the first requests without sending them.")] = False,
     config: Annotated[
         Path | None,
-        typer.Option(callback=load_config, is_eager=True, help="TOML file with defaults; the keys are these flags."),
+        typer.Option(
+            parser=path,
+            callback=load_config,
+            is_eager=True,
+            help="TOML file with defaults; the keys are these flags.",
+        ),
     ] = None,
 ) -> None:
     """Ask a question about every image and write the checked answers.

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from persqa_client.cli.execute import CREDENTIAL_FLAGS, execute, prepare_run, resume_hint
+from persqa_client.cli.execute import CREDENTIAL_FLAGS, execute, prepare_run
 from persqa_client.cli.exits import (
     EXIT_INTERRUPTED,
     EXIT_NO_SERVER,
@@ -48,7 +48,7 @@ def run_with_server(flags: dict[str, Any], *, dry_run: bool) -> None:
     except RunStopped as error:
         exit_with_error(error, EXIT_NO_SERVER)
     except KeyboardInterrupt:
-        print_message(f"Stopped. {resume_hint(run)}")
+        print_message(f"Stopped. {run.describe_resuming()}")
         code = EXIT_INTERRUPTED
     finally:
         stop_server(server)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+
+from persqa_client.home_folder import expand_home
+from persqa_client.keys import mask_keys
 
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
 # typer has click under a name of its own.
@@ -15,9 +21,30 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 CONFIG_KEY = "persqa_client.config"
 
 
+@contextmanager
+def masked_usage_errors() -> Iterator[None]:
+    """A key may be given in any place: as a command, a choice, a value of the config file."""
+    try:
+        yield
+    except UsageError as error:
+        error.message = mask_keys(error.message)
+        raise
+
+
+class Group(TyperGroup):
+    """Every command is parsed inside of its group."""
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        with masked_usage_errors():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with masked_usage_errors():
+            return super().invoke(ctx)
+
+
 class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        given = tuple(args)  # parsing removes them
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -30,11 +57,15 @@ class Command(TyperCommand):
             if is_from_config(ctx, error.param):
                 error.message = f"{error.message.removesuffix('.')} (in {ctx.meta[CONFIG_KEY]})"
             raise
-        except UsageError as error:
-            from persqa_client.client.redaction import mask_keys
 
-            error.message = mask_keys(error.message, given)
-            raise
+
+def path(text: str) -> Path:
+    """Parses an option; the help shows its name. An empty one, perhaps from a variable that is not set, would be the
+    working directory.
+    """
+    if not str(text).strip():
+        raise typer.BadParameter("it is empty; name a file, or a folder (. for the working directory).")
+    return expand_home(str(text))
 
 
 def find_similar_choice(message: str) -> str | None:

@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from persqa_client.client.redaction import may_be_key
 from persqa_client.client.retry import Backoff
 from persqa_client.config import HEADER_VALUE
 from persqa_client.errors import SettingsError
+from persqa_client.keys import may_be_key
 from persqa_client.task_groups import loop_time
 
 # Seconds until the command must have printed the key.

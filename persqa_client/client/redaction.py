@@ -11,12 +11,13 @@ from html.entities import codepoint2name
 import httpx2
 import pybase64
 
+from persqa_client.keys import MASK
+
 # Shorter values are words or numbers rather than secrets. Shorter keys are removed as whole words.
 MIN_SECRET_LENGTH = 8
 # Number of former keys that are kept: the server may still repeat them.
 MAX_FORMER_KEYS = 16
 
-MASK = "…"
 # ``Bearer X``: X alone is a secret, too.
 SCHEME = re.compile(r"[A-Za-z][\w-]*\s+(\S+)")
 # ``session=X; theme=dark``, ``Credential="X"``
@@ -24,34 +25,6 @@ PART = re.compile(r"(?:[\w-]+=(?!=|$))?\"?([^\s;,\"]+)")
 # The letters of an escape, as in ``\nabc``, are no part of the word after it.
 WORD_START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
 WORD_END = r"(?![A-Za-z0-9])"
-
-
-# A part of an ordinary name of a variable or a program.
-ORDINARY_PART = re.compile(r"(?:[A-Z]?[a-z]{0,15}|[A-Z]{1,15})\d{0,2}")
-KEY_START = re.compile(r"sk[-_]|hf_|gsk_|xai-|AIza|eyJ|bearer\b", re.IGNORECASE)
-MAX_NAME_LENGTH = 60
-MIN_KEY_LENGTH = 20
-
-
-def may_be_key(text: str) -> bool:
-    """Whether a text that should be a name may be the key itself. In doubt it is, so that no message repeats it."""
-    parts = re.split(r"[-_./~:\s]+", text)
-    return (
-        KEY_START.match(text) is not None
-        or len(text) > MAX_NAME_LENGTH
-        or not all(ORDINARY_PART.fullmatch(part) for part in parts)
-    )
-
-
-def mask_keys(message: str, words: Iterable[str]) -> str:
-    """``words``: those of a command line. Paths of files are kept."""
-    parts = {part for word in words for part in re.split(r"[=\s]", word)}
-    for word in sorted(parts, key=len, reverse=True):
-        is_long = len(word) >= MIN_KEY_LENGTH and not re.search(r"[/\\]|\.\w{1,5}$", word)
-        is_mixed = re.search(r"\d", word) and re.search(r"[A-Za-z]", word)
-        if KEY_START.match(word) or (is_long and is_mixed):
-            message = message.replace(word, MASK)
-    return message
 
 
 class Redactor:

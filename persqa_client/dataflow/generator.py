@@ -208,7 +208,7 @@ class PersQAGenerator(OperatorBase):
                     refused[number] = RowAnswer(None, error=f"{row.code}: {row}.")
                 else:
                     rows.append(dump_spaced({**row, ROW_KEY: number}))
-            settings = settings.model_copy(update={"fallback_roots": pictures.roots})
+            settings = settings.model_copy(update={"fallback_roots": pictures.roots, "is_part": True})
             records, failures = self._ask(storage, output_key, rows, settings, pool) if rows else ((), ())
         answers = collect_answers(len(frame), records, failures)
         return [[refused[number]] if number in refused else given for number, given in enumerate(answers, 1)]

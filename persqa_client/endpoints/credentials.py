@@ -12,9 +12,9 @@ from pydantic import SecretStr
 
 from persqa_client.client.aiohttp_transport import make_tls_context
 from persqa_client.client.key_command import run_key_command
-from persqa_client.client.redaction import may_be_key
 from persqa_client.config import HEADER_VALUE, Endpoint, build_settings
 from persqa_client.errors import SettingsError
+from persqa_client.keys import may_be_key
 from persqa_client.urls import is_loopback, parse_base_url
 
 KEY = re.compile(r"[\x21-\x7e]+")
@@ -149,6 +149,8 @@ def split_client_cert(given: str | None) -> tuple[Path | None, Path | None]:
     """FILE or FILE:KEY. The name of an existing file may contain a colon."""
     if given is None:
         return None, None
+    if not given.strip():
+        raise SettingsError("--client-cert: must not be empty; name a PEM file.")
     certificate, separator, key = given.rpartition(":")
     if Path(given).exists() or not (separator and certificate and key):
         return Path(given), None

@@ -100,7 +100,7 @@ class FailureHandler:
             raise RunStopped(
                 "server_away",
                 f"No connection could be opened for {seconds:.0f} s (--max-outage {self._limits.max_outage:g}): "
-                f"{decision.message} Nothing is lost; run the same command again.",
+                f"{decision.message}",
             )
 
     def _react_to_load(self, decision: ErrorDecision, permit: Permit, state: RequestState) -> None:
@@ -109,7 +109,7 @@ class FailureHandler:
             raise RunStopped(
                 "rate_limited",
                 f"The server asks to wait {retry_after:.0f} s, more than --max-outage {max_outage:g}: "
-                f"{decision.message} Run the same command again later.",
+                f"{decision.message}",
             )
         self._concurrency_limit.record_refusal(permit, retry_after, decision.message)
         refusals = state.load_refusals

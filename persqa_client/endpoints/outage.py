@@ -246,8 +246,7 @@ class OutageGate:
         if self.overdue and not (failover is not None and failover.can_outlast_outage):
             raise RunStopped(
                 "server_away",
-                f"No answer for {now - self._trouble_since:.0f} s (--max-outage {self._max_outage:g}): {reason} "
-                "Nothing is lost; run the same command again when the server is available.",
+                f"No answer for {now - self._trouble_since:.0f} s (--max-outage {self._max_outage:g}): {reason}",
             )
 
     async def _probe(self, failover: Failover | None, recovery_check: RecoveryCheck | None, *, is_outage: bool) -> None:

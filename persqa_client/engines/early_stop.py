@@ -15,6 +15,9 @@ from persqa_client.types import Failure, Outcome
 
 # Number of equal failures at the start that stop a run.
 FIRST_RESULTS = 20
+# Of an input without any usable row. A single row fails alone: its cause is its own.
+MIN_ROWS = 2
+LATER_ROWS = "If later rows are good, let these fail with --max-bad-rows 0."
 ADVICE = {
     "bad_line": "Check that the input has one JSON object per line.",
     "no_image": "Check --image-key.",
@@ -71,11 +74,13 @@ def failure_kind(failure: Failure) -> tuple[str, str]:
 class UnusableStart:
     """Holds back the failures of the first rows until a row could be asked about.
 
-    ``limit``: rows without such a one after which the input counts as unusable; 0 for none.
+    ``limit``: rows without such a one after which the input counts as unusable; 0 for none. ``whole``: whether they are
+    the first of the input, so that an input of fewer rows is unusable, too.
     """
 
-    def __init__(self, limit: int, *, passed: bool = False) -> None:
+    def __init__(self, limit: int, *, passed: bool = False, whole: bool = True) -> None:
         self._limit = limit
+        self._whole = whole
         self._passed = passed or not limit
         self._held: list[Failure] = []
         self._codes = Counter[str]()
@@ -87,6 +92,10 @@ class UnusableStart:
     @property
     def is_at_limit(self) -> bool:
         return not self._passed and self._rows >= self._limit
+
+    @property
+    def is_unusable_at_end(self) -> bool:
+        return not self._passed and self._whole and self._rows >= MIN_ROWS
 
     def admit(self, outcome: Outcome, *, has_usable_rows: bool, has_room: bool) -> list[Outcome]:
         """Returns the outcomes that may be stored now.
@@ -117,17 +126,18 @@ class UnusableStart:
         held, self._held = self._held, []
         return list(held)
 
-    def explain(self) -> UnusableInput:
+    def explain(self, *, at_end: bool = False) -> UnusableInput:
         example = self._example
         assert example is not None
         counts = ", ".join(f"{name} {count:,}" for name, count in self._codes.most_common())
         advice = ADVICE.get(self._codes.most_common(1)[0][0])
         written = f" {self._written:,} of them are in the failure file." if self._written else ""
+        rows = f"{'' if at_end else 'first '}{self._rows:,} rows"
         return UnusableInput(
             example.code,
-            f"None of the first {self._rows:,} rows could be asked about ({counts}), so the run was stopped. "
+            f"None of the {rows} could be asked about ({counts}), so the run was stopped. "
             f"{example.message}{'' if example.message.endswith('.') else '.'} "
             f"{'' if advice is None else advice + ' '}"
             f"{written.lstrip() or 'None of these rows was marked as failed.'} "
-            "If later rows are good, let these fail with --max-bad-rows 0.",
+            + ("To let them fail, add --max-bad-rows 0." if at_end else LATER_ROWS),
         )

@@ -12,7 +12,7 @@ from persqa_client.engines.bad_answers import BadAnswers
 from persqa_client.engines.early_stop import EarlyStop, UnusableStart
 from persqa_client.engines.local import AnswerFunction, Job, LocalEngine, task_limit
 from persqa_client.errors import RunStopped
-from persqa_client.inputs.listed import ListedSource, encode_name, read_named_lines
+from persqa_client.inputs.listed import ListedSource, NamedLine, encode_name, read_named_lines
 from persqa_client.inputs.source import Source
 from persqa_client.storage.ledger import AnyLedger
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Position, Record, Row, TaskId
@@ -31,7 +31,7 @@ class TaskPlanner(Protocol):
     @property
     def jobs_per_permit(self) -> int: ...
 
-    def parse(self, number: int, line: bytes, name: str | None = None) -> Row | BadRow: ...
+    def parse(self, number: int, line: bytes, name: str | None = None, path: str | None = None) -> Row | BadRow: ...
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]: ...
 
@@ -88,13 +88,14 @@ class RowFeed:
     def jobs(self) -> Iterator[Job | None]:
         """Yields jobs, and None after every ``LINES_PER_PAUSE`` lines without one."""
         rows = 0
-        for lines, (line, position, name) in enumerate(read_named_lines(self._source, self._ledger.start), 1):
+        for lines, named in enumerate(read_named_lines(self._source, self._ledger.start), 1):
+            line, position = named.line, named.position
             if self._is_past_end(position, rows):
                 return
             self.position = position
             if line.strip():
                 rows += 1
-                yield from self._register_row(line, position, name)
+                yield from self._register_row(named)
             else:
                 self._ledger.skip(position)
             if lines % LINES_PER_PAUSE == 0:
@@ -106,11 +107,14 @@ class RowFeed:
             return True
         return self._max_rows is not None and rows >= self._max_rows and position.number > self._min_line
 
-    def _register_row(self, line: bytes, position: Position, name: str | None) -> Iterator[Job]:
-        row = self._plan.parse(position.number, line, name)
+    def _register_row(self, named: NamedLine) -> Iterator[Job]:
+        line, position, name, path = named
+        row = self._plan.parse(position.number, line, name, path)
         images = row.images if isinstance(row, Row) else ()
-        key = row.given if name is None else encode_name(name)
-        for task_id in self._ledger.register_row(row.line, self._plan.task_ids(row), position, images, key):
+        # The line as read: what the parser makes of it, which was the key once, can change between versions.
+        key, former_key = (line, row.given or row.line) if name is None else (encode_name(name), None)
+        task_ids = self._plan.task_ids(row)
+        for task_id in self._ledger.register_row(row.line, task_ids, position, images, key, former_key):
             yield Job(row, task_id, self._plan.weigh(row, task_id))
 
 
@@ -163,7 +167,9 @@ class RowLoop:
         # If the endpoint answered earlier processes, equal failures are due to the rows.
         passed = ledger.mode == "retry" or ledger.tally.succeeded > 0
         self._early_stop = EarlyStop(passed=passed)
-        self._unusable_start = UnusableStart(limits.max_bad_rows, passed=passed)
+        self._unusable_start = UnusableStart(
+            limits.max_bad_rows, passed=passed, whole=ledger.start == START_POSITION and not ledger.tally.tasks
+        )
         self._bad_answers = BadAnswers(limits.max_bad_answers)
         self._find_answered = find_answered
         # The latest row with a good answer; the rows left for trials of the model, None before a trial.
@@ -178,14 +184,15 @@ class RowLoop:
             on_stop=pool.drain,
         )
 
-    async def run(self, max_rows: int | None) -> bool:
+    async def run(self, max_rows: int | None, *, is_part: bool = False) -> bool:
         """Returns False if stopped before every row had an outcome. Raises RunStopped and StorageError.
 
-        Outcomes from the journal are always stored, even beyond ``max_rows``.
+        ``is_part``: whether the input is a part of a larger one, whose other rows may be usable. Outcomes from the
+        journal are always stored, even beyond ``max_rows``.
         """
         feed = RowFeed(self._source, self._ledger, self._plan, max_rows, min_line=self._ledger.last_journaled_row)
         try:
-            await self._answer_rows(feed)
+            await self._answer_rows(feed, is_part)
         except RunStopped:
             await asyncio.to_thread(self._ledger.checkpoint())
             raise
@@ -193,7 +200,7 @@ class RowLoop:
             await asyncio.to_thread(self._ledger.checkpoint())
         return self._is_complete
 
-    async def _answer_rows(self, feed: RowFeed) -> None:
+    async def _answer_rows(self, feed: RowFeed, is_part: bool) -> None:
         progress = self._progress
         progress.total, progress.phase = self._source.progress_total(), "running"
         progress.read_at_start = progress.read = self._source.progress_at(self._ledger.start)
@@ -211,6 +218,8 @@ class RowLoop:
             if syncing.done():
                 syncing.result()
             if self._is_complete:
+                if self._unusable_start.is_unusable_at_end and not is_part:
+                    raise self._unusable_start.explain(at_end=True)
                 self._settle(
                     [*self._unusable_start.release(), *self._early_stop.release(), *self._bad_answers.release()]
                 )

@@ -12,7 +12,7 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 from urllib.parse import unquote, unquote_to_bytes
@@ -121,6 +121,21 @@ def parse_local_path(reference: str) -> str:
     return reference
 
 
+def make_reference(path: str) -> str:
+    """The path, with ``./`` in front if it would be read as a ``data:`` URI, another URL or base64."""
+    while not _is_path(path):
+        path = f"/.{path}" if os.path.isabs(path) else f"./{path}"
+    return path
+
+
+def _is_path(reference: str) -> bool:
+    try:
+        is_url = DATA_URI.match(reference) or parse_local_path(reference) != reference
+    except RowError:
+        return False
+    return not is_url and not is_bare_base64(reference)
+
+
 def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
     """The first existing candidate.
 
@@ -136,6 +151,11 @@ def find_path(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | 
 
 def list_candidates(path: str, roots: Sequence[Path]) -> list[str]:
     return [path] if os.path.isabs(path) else [os.path.join(root, path) for root in roots]
+
+
+def expand_absent(path: str) -> str:
+    """Where a file that does not exist is expected: ``~`` is the home folder."""
+    return os.path.expanduser(path) if path.startswith("~") else path
 
 
 def find_other_form(path: str, roots: Sequence[Path]) -> tuple[str, os.stat_result] | None:
@@ -208,17 +228,28 @@ def missing_file_error(path: str, roots: Sequence[Path]) -> RowError:
     hint = "" if similar is None else f", but {describe_reference(similar)!r} does; correct the path"
     if os.path.isabs(path):
         return RowError("image_missing", f"does not exist{hint}.")
-    searched = ["the working directory" if root == Path() else describe_reference(str(root)) for root in roots]
-    return RowError("image_missing", f"does not exist in {' or '.join(searched) or 'any folder'}{hint}.")
+    if (home := expand_absent(path)) != path:
+        return RowError("image_missing", f"does not exist; it would be {describe_reference(home)}{hint}.")
+    searched = " or ".join(name_folders(roots)) or "any folder"
+    return RowError("image_missing", f"does not exist in {searched}{hint}.")
+
+
+def name_folders(roots: Sequence[Path]) -> list[str]:
+    """Each folder once, however many paths lead to it."""
+    names: dict[str, str] = {}
+    for root in roots:
+        # Of a relative path, only if the working directory exists.
+        with suppress(OSError):
+            place = os.path.realpath(root)
+            is_here = place == os.path.realpath(os.curdir)
+            names.setdefault(place, "the working directory" if is_here else describe_reference(str(root)))
+    return list(names.values())
 
 
 def raise_read_error(error: OSError) -> NoReturn:
     """Raises RowError, or StorageError if this process has reached a limit."""
     if error.errno in TOO_MANY_OPEN_FILES:
-        raise StorageError(
-            "too many open files: lower --concurrency or raise the limit (ulimit -n), "
-            "then run the same command again to resume"
-        ) from error
+        raise StorageError("too many open files: lower --concurrency or raise the limit (ulimit -n)") from error
     if error.errno == errno.ELOOP:
         raise RowError("image_link_loop", "is a symbolic link to itself; correct the link.") from error
     if isinstance(error, FileNotFoundError):

@@ -10,9 +10,16 @@ from typing import Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
-from persqa_client.images.references import ANY_URL
 from persqa_client.inputs.layouts import looks_like_reference
-from persqa_client.inputs.tables import DELIMITERS, clean_header, split_record
+from persqa_client.inputs.path_lists import (
+    has_whole_paths,
+    is_header_of_paths,
+    is_list_of_paths,
+    is_quoted_list,
+    looks_like_path_line,
+)
+from persqa_client.inputs.record_files import is_heading
+from persqa_client.inputs.tables import DELIMITERS, SEPARATOR_LINE, clean_header, split_record
 from persqa_client.jsonl import BYTE_ORDER_MARK, load_value
 
 HEAD_SIZE = 1 << 16
@@ -48,6 +55,9 @@ BINARY_TABLES = (
     (b"\x93NUMPY", "a NumPy file"),
 )
 EXPORT_ROWS = "write its rows to a JSONL file with the paths of the pictures"
+# Two characters of ASCII, without a byte order mark.
+UTF16_START = re.compile(rb"[\t\n\r -~]\0[\t\n\r -~]\0|\0[\t\n\r -~]\0[\t\n\r -~]")
+JSON_START = re.compile(r"\s*(\{\s*\"|\[\s*[\[{\"]|\")")
 YAML_LINE = re.compile(r"---|%YAML|(- )?[\w.-]+:(\s|$)")
 
 Kind = Literal["image", "lines", "values", "table", "paths"]
@@ -69,21 +79,42 @@ def detect_input(path: Path, image_key: str) -> Detected:
         raise SettingsError(f"The input {path} cannot be read ({reason}): check its permissions.") from error
     if detect_format(head):
         return Detected("image")
-    refuse_binary(path, head)
+    refuse_signatures(path, head)
     text = head.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
     lines = text.splitlines()
     if not is_whole and len(lines) > 1:
         del lines[-1]  # it may be cut off
+    is_ended = not is_whole or text.endswith("\n")
+    first_lines = [line for line in lines if line.strip()][:FIRST_LINES]
+    has_line_suffix = path.suffix.lower() in LINE_SUFFIXES
+    has_old_ends = b"\r" in head.strip() and b"\n" not in head
+    binary = f"The input {path} is {describe_binary(head)}, not text; {SUPPORTED_INPUTS}."
+    if seems_binary(first_lines) and not has_line_suffix:
+        raise SettingsError(binary)
     try:
-        return detect_text(path, [line for line in lines if line.strip()][:FIRST_LINES], image_key)
-    except SettingsError:
+        detected = detect_text(path, lines, image_key, is_ended=is_ended)
+        if has_old_ends and detected.kind != "values":
+            raise SettingsError(describe_old_ends(path))
+        return detected
+    except SettingsError as error:
+        if has_old_ends:
+            raise SettingsError(describe_old_ends(path)) from error
         # The first lines may be broken; a run stops if none of the rows can be used.
-        if path.suffix.lower() in LINE_SUFFIXES:
+        if has_line_suffix:
             return Detected("lines")
+        if b"\0" in head:
+            raise SettingsError(binary) from error
         raise
 
 
-def refuse_binary(path: Path, head: bytes) -> None:
+def describe_old_ends(path: Path) -> str:
+    return (
+        f"The input {path} ends its lines with lone carriage returns, as old Macs did; save it with the line ends of "
+        "Unix or Windows."
+    )
+
+
+def refuse_signatures(path: Path, head: bytes) -> None:
     for signature, description in COMPRESSED:
         if head.startswith(signature):
             raise SettingsError(f"The input {path} is {description}; decompress it first.")
@@ -97,14 +128,30 @@ def refuse_binary(path: Path, head: bytes) -> None:
             raise SettingsError(f"The input {path} is {description}; unpack it, and give the folder or file in it.")
     if head[TAR_MAGIC] == b"ustar":
         raise SettingsError(f"The input {path} is a tar archive; unpack it, and give the folder or file in it.")
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or UTF16_START.match(head):
         raise SettingsError(f"The input {path} is in UTF-16; save it as UTF-8.")
-    if b"\0" in head:
-        raise SettingsError(f"The input {path} is {describe_content(head)}, not text; {SUPPORTED_INPUTS}.")
 
 
-def detect_text(path: Path, lines: Sequence[str], image_key: str) -> Detected:
-    """By the first lines that are not blank."""
+def seems_binary(lines: Sequence[str]) -> bool:
+    """By the first line. A null character in another line, or among rows of JSON, only breaks its row."""
+    return bool(lines) and "\0" in lines[0] and not JSON_START.match(lines[0]) and not any(map(is_json_row, lines))
+
+
+def describe_binary(head: bytes) -> str:
+    description = describe_content(head)
+    return "of an unknown format" if description == "text" else description
+
+
+def detect_text(path: Path, all_lines: Sequence[str], image_key: str, *, is_ended: bool) -> Detected:
+    """By the first lines. Paths are looked for in all that were read.
+
+    ``is_ended``: whether the last line has its end; otherwise it may still be written.
+    """
+    lines = [line for line in all_lines if line.strip()][:FIRST_LINES]
+    if len(lines) > 1 and (separator := SEPARATOR_LINE.fullmatch(lines[0])):
+        return detect_separated(path, lines[1:], separator[1], image_key)
+    if lines and is_quoted_list(lines):
+        return Detected("paths")
     if not lines or is_json_row(lines[0].strip()):
         return Detected("lines")
     start = lines[0].lstrip()
@@ -116,15 +163,22 @@ def detect_text(path: Path, lines: Sequence[str], image_key: str) -> Detected:
         return Detected("lines")  # the first ones are broken
     if start.startswith("<"):
         raise SettingsError(f"The input {path} is {describe_markup(start)}, not rows; {SUPPORTED_INPUTS}.")
-    if YAML_LINE.match(lines[0]):
+    if is_yaml(lines):
         raise SettingsError(f"The input {path} seems to be YAML, not rows; {SUPPORTED_INPUTS}.")
     found = detect_table(path, lines, image_key)
     if found is not None:
         return found
-    references = sum(map(looks_like_path_line, lines))
-    if looks_like_path_line(lines[0]) and 2 * references >= len(lines):
+    if is_list_of_paths(path, all_lines if is_ended or len(all_lines) == 1 else all_lines[:-1]):
         return Detected("paths")
     raise SettingsError(f"The input {path} is text, but has neither rows nor paths of images; {SUPPORTED_INPUTS}.")
+
+
+def is_yaml(lines: Sequence[str]) -> bool:
+    """A listing, too, may begin with a name and a colon."""
+    if not YAML_LINE.match(lines[0]):
+        return False
+    names = [line.strip() for line in lines if not is_heading(line.strip())]
+    return len(names) == len(lines) or any(name.startswith("- ") or YAML_LINE.match(name) for name in names)
 
 
 def is_json_row(line: str) -> bool:
@@ -160,10 +214,21 @@ def detect_table(path: Path, lines: Sequence[str], image_key: str) -> Detected |
         if image_key in (columns := clean_header(split_record(lines[0], delimiter))):
             check_header(path, columns, lines)
             return Detected("table", delimiter)
+    if is_header_of_paths(path, lines):
+        raise SettingsError(f"The input {path} is {describe_table(lines, DELIMITERS[0], image_key)}.")
     found = find_delimiter(lines)
-    if found is not None:
+    if found is not None and not has_whole_paths(path, lines, found):
         raise SettingsError(f"The input {path} is {describe_table(lines, found, image_key)}.")
     return None
+
+
+def detect_separated(path: Path, lines: Sequence[str], delimiter: str, image_key: str) -> Detected:
+    """The first line, which is not in ``lines``, names the delimiter."""
+    columns = clean_header(split_record(lines[0], delimiter))
+    if image_key in columns:
+        check_header(path, columns, lines)
+        return Detected("table", delimiter)
+    raise SettingsError(f"The input {path} is {describe_table(lines, delimiter, image_key)}.")
 
 
 def describe_table(lines: Sequence[str], delimiter: str, image_key: str) -> str:
@@ -182,16 +247,12 @@ def describe_table(lines: Sequence[str], delimiter: str, image_key: str) -> str:
 
 
 def find_delimiter(lines: Sequence[str]) -> str | None:
-    """The delimiter that gives the first lines the same number of cells, and more than one.
-
-    Also a comma, if only the first of several lines is no path: the table has one column.
-    """
+    """The delimiter that gives the first lines the same number of cells, and more than one."""
     for delimiter in DELIMITERS:
         widths = {len(split_record(line, delimiter)) for line in lines}
         if len(widths) == 1 and widths != {1} and len(lines) > 1:
             return delimiter
-    header, *others = map(looks_like_path_line, lines)
-    return "," if others and all(others) and not header else None
+    return None
 
 
 def check_header(path: Path, columns: Sequence[str], lines: Sequence[str]) -> None:
@@ -199,9 +260,3 @@ def check_header(path: Path, columns: Sequence[str], lines: Sequence[str]) -> No
         raise SettingsError(f"The input {path} has two columns {repeated[0]!r}; rename one of them.")
     if any("\udc80" <= character <= "\udcff" for line in lines for character in line):
         raise SettingsError(f"The input {path} is not in UTF-8; save the table as CSV UTF-8.")
-
-
-def looks_like_path_line(line: str) -> bool:
-    """A path with the suffix of an image, perhaps of a raw photo or a broken one, or any URL."""
-    text = line.strip().strip('"')
-    return looks_like_reference(text) or ANY_URL.match(text) is not None

@@ -18,6 +18,11 @@ from persqa_client.inputs.listed import is_never_known
 
 # Bytes that ``detect_format`` needs.
 HEAD_SIZE = 512
+PLACEHOLDER_SUFFIX = ".icloud"
+# A JPEG that cameras write beside a video (DCF, JEITA CP-3461).
+THUMBNAIL_SUFFIX = ".thm"
+# In lower case: thumbnails, deleted files and snapshots of Synology; deleted files of QNAP and of Windows.
+SYSTEM_FOLDERS = frozenset({"@eadir", "#recycle", "#snapshot", "@recycle", "$recycle.bin"})
 # Suffixes that the warning about skipped files names.
 NAMED_SUFFIXES = 5
 
@@ -27,7 +32,7 @@ natural_key = natsort_keygen(alg=ns.IGNORECASE)
 class Directory(NamedTuple):
     images: list[str]
     subdirectories: list[str]
-    # Visible files that are no images.
+    # Files that are no images: visible ones, and placeholders of images. Names of system folders end with a slash.
     others: list[str]
 
 
@@ -85,7 +90,7 @@ def has_images(folder: Path) -> bool:
 
 
 def suffix_of(name: str) -> str:
-    return os.path.splitext(name)[1].lower() or "no suffix"
+    return name if name.endswith("/") else os.path.splitext(name)[1].lower() or "no suffix"
 
 
 def count_other_files(folder: Path) -> Counter[str]:
@@ -96,14 +101,24 @@ def count_other_files(folder: Path) -> Counter[str]:
 def describe_skipped_files(folder: Path, suffixes: Counter[str] | None = None) -> str | None:
     """A sentence with the number of files that are no images, by suffix. They are counted unless they are given."""
     suffixes = count_other_files(folder) if suffixes is None else suffixes
+    place = f"In {describe_reference(os.fspath(folder))},"
+    left_out = [f"{count} × {describe_reference(name)}" for name, count in suffixes.items() if name.endswith("/")]
+    system = f"folders of the system are left out ({', '.join(left_out)})." if left_out else ""
+    suffixes = Counter({suffix: count for suffix, count in suffixes.items() if not suffix.endswith("/")})
     if not suffixes:
-        return None
-    named = [f"{count} with {suffix}" for suffix, count in suffixes.most_common(NAMED_SUFFIXES)]
-    more = suffixes.total() - sum(count for _, count in suffixes.most_common(NAMED_SUFFIXES))
-    listed = ", ".join([*named, *([f"{more} others"] if more else [])])
-    raw = " Raw photos can't be read: export those without a JPEG." if suffixes.keys() & RAW_SUFFIXES else ""
-    files = "file is not an image and is" if suffixes.total() == 1 else "files are not images and are"
-    return f"In {describe_reference(os.fspath(folder))}, {suffixes.total()} {files} skipped ({listed}).{raw}"
+        return f"{place} {system}" if system else None
+    # Raw photos are named however few they are.
+    shown = sorted(suffixes.most_common(), key=lambda each: each[0] not in RAW_SUFFIXES)[:NAMED_SUFFIXES]
+    more = suffixes.total() - sum(count for _, count in shown)
+    listed = ", ".join([f"{count} with {suffix}" for suffix, count in shown] + ([f"{more} others"] if more else []))
+    those = "file is not an image and is" if suffixes.total() == 1 else "files are not images and are"
+    sentences = [
+        f"{place} {suffixes.total()} {those} skipped ({listed}).",
+        "Raw photos can't be read: export those without a JPEG." if suffixes.keys() & RAW_SUFFIXES else "",
+        "Download those in iCloud first." if PLACEHOLDER_SUFFIX in suffixes else "",
+        system[:1].upper() + system[1:],
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def list_directory(directory: str, is_known: Callable[[str], bool] = is_never_known) -> Directory:
@@ -112,8 +127,13 @@ def list_directory(directory: str, is_known: Callable[[str], bool] = is_never_kn
         with os.scandir(directory) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
+                    if is_placeholder(entry.name) and not is_known(entry.name):
+                        listing.others.append(entry.name)
                     continue
                 if entry.is_dir(follow_symlinks=False):
+                    if entry.name.lower() in SYSTEM_FOLDERS:
+                        listing.others.append(f"{entry.name}/")
+                        continue
                     listing.subdirectories.append(entry.name)
                 elif not is_known(entry.name) and not (entry.is_symlink() and os.path.isdir(entry.path)):
                     (listing.images if is_image(entry) else listing.others).append(entry.name)
@@ -125,15 +145,24 @@ def list_directory(directory: str, is_known: Callable[[str], bool] = is_never_kn
     return listing
 
 
+def is_placeholder(name: str) -> bool:
+    """macOS keeps ``.IMG_1.HEIC.icloud`` in place of a photo that it has moved to iCloud."""
+    return name.startswith(".") and name.endswith(PLACEHOLDER_SUFFIX)
+
+
 def is_image(entry: os.DirEntry[str]) -> bool:
     suffix = os.path.splitext(entry.name)[1].lower()
-    if suffix in IMAGE_SUFFIXES or suffix in RAW_SUFFIXES:
+    if suffix in IMAGE_SUFFIXES or suffix in RAW_SUFFIXES or suffix == THUMBNAIL_SUFFIX:
         return suffix in IMAGE_SUFFIXES
+    return begins_like_image(entry.path)
+
+
+def begins_like_image(path: str) -> bool:
     try:
         # Opening a FIFO would block.
-        if not entry.is_file():
+        if not os.path.isfile(path):
             return False
-        with open(entry.path, "rb") as file:
+        with open(path, "rb") as file:
             return detect_format(file.read(HEAD_SIZE)) is not None
     except OSError:
         return False

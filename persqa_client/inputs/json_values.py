@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.record_files import RecordFileSource
+from persqa_client.inputs.record_files import Record, RecordFileSource
 from persqa_client.inputs.rows import MAX_LINE_BYTES
 from persqa_client.inputs.sources import BUFFER_SIZE
 from persqa_client.jsonl import BYTE_ORDER_MARK
@@ -26,12 +26,15 @@ OPENING, CLOSING = b"{[", b"}]"
 
 
 class JsonValuesSource(RecordFileSource):
-    def records(self, offset: int) -> Iterator[tuple[bytes, int]]:
-        with self.path.open("rb", buffering=BUFFER_SIZE) as file:
-            begin, is_array = find_first_element(file)
-            file.seek(max(offset, begin))
-            for value, end in split_values(file, max(offset, begin), is_array=is_array):
-                yield join_lines(value), end
+    def records(self, file: BinaryIO, offset: int) -> Iterator[Record]:
+        file.seek(0)
+        begin, is_array = find_first_element(file)
+        file.seek(max(offset, begin))
+        for value in split_values(file, max(offset, begin), is_array=is_array):
+            yield value._replace(line=join_lines(value.line))
+
+    def _seek(self, file: BinaryIO, offset: int) -> int:
+        return offset  # an element may end anywhere in a line
 
 
 def find_first_element(file: BinaryIO) -> tuple[int, bool]:
@@ -43,8 +46,8 @@ def find_first_element(file: BinaryIO) -> tuple[int, bool]:
 
 def split_values(
     file: BinaryIO, offset: int, *, is_array: bool, size: int = BUFFER_SIZE, max_bytes: int = MAX_LINE_BYTES
-) -> Iterator[tuple[bytes, int]]:
-    """The values from an offset on, each with the offset after it.
+) -> Iterator[Record]:
+    """The values from an offset on.
 
     Text between them that is no value is yielded, too, except for commas and the bracket at the end of the array.
     """
@@ -66,11 +69,11 @@ def split_values(
             elif depth > 0:
                 depth -= text in CLOSING
                 if depth == 0:
-                    yield buffer[start:at], offset + at
+                    yield Record(buffer[start:at], offset + at, is_complete=True)
                     start = at
             elif text[0] == ord('"'):
                 yield from cut_stray_text(buffer, start, token.start(), offset)
-                yield text, offset + at
+                yield Record(text, offset + at, is_complete=True)
                 start = at
             else:
                 is_end = text == b"," or (text == b"]" and is_array)
@@ -83,13 +86,13 @@ def split_values(
                 f"The input {file.name} can't be read from byte {offset} on: a row there is longer than "
                 f"{max_bytes >> 20} MiB, or a bracket or quotation mark is not closed. Correct it."
             )
-    yield from cut_stray_text(buffer, 0, len(buffer), offset)
+    yield from cut_stray_text(buffer, 0, len(buffer), offset, is_complete=False)
 
 
-def cut_stray_text(buffer: bytes, start: int, end: int, offset: int) -> Iterator[tuple[bytes, int]]:
+def cut_stray_text(buffer: bytes, start: int, end: int, offset: int, *, is_complete: bool = True) -> Iterator[Record]:
     text = buffer[start:end].strip(WHITESPACE)
     if text.strip(BYTE_ORDER_MARK):
-        yield text, offset + end
+        yield Record(text, offset + end, is_complete)
 
 
 def join_lines(value: bytes) -> bytes:

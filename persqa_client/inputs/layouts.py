@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.references import ANY_URL, DATA_URI, describe_reference, parse_local_path
 from persqa_client.inputs.rows import find_wrapped_line, parse_images, parse_json, parse_line
-from persqa_client.inputs.source import Source
+from persqa_client.inputs.source import BrokenLine, Source
 from persqa_client.types import START_POSITION, BadRow
 
 # Rows that are looked at; those after the first are only read while none has the key.
 FIRST_ROWS = 1000
+# Bytes after which no more rows are read than MIN_PROBLEMS.
+FIRST_BYTES = 16 << 20
 # Rows that must fail for another reason than a missing key.
 MIN_PROBLEMS = 20
 NO_KEY = "\0"
@@ -28,26 +29,70 @@ def check_first_rows(source: Source, image_key: str) -> None:
 
     Lines that are no rows, and missing images, are left to the run, which stops if there are many.
     """
-    lacking: list[dict[str, Any]] = []
-    problems: list[str] = []
+    lacking = FieldSurvey()
+    problem_count, first_problem = 0, ""
     for number, line, fields in iter_objects(source, image_key):
         if not names_pictures(fields, image_key):
-            lacking.append(fields)
+            lacking.add(fields)
             continue
         problem = find_problem(number, line, image_key)
         if problem is None:
             return
-        problems.append(problem)
-    if lacking and not problems:
+        problem_count += 1
+        first_problem = first_problem or problem
+    if lacking.count and not problem_count:
         raise SettingsError(describe_missing_pictures(source.name, lacking, image_key))
-    if len(problems) >= MIN_PROBLEMS:
-        those = f"none of its first {len(problems) + len(lacking)} rows can be asked about"
-        raise SettingsError(f"The input {source.name}: {those}. {problems[0]}")
+    if problem_count >= MIN_PROBLEMS:
+        those = f"none of its first {problem_count + lacking.count} rows can be asked about"
+        raise SettingsError(f"The input {source.name}: {those}. {first_problem}")
+
+
+class FieldSurvey:
+    """What a message needs of rows without pictures under the image key. The rows themselves are not kept."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        # In the order in which they were seen, each with what stands under it in the rows.
+        self.keys: dict[str, FieldValues] = {}
+        # The key of the list of rows, if the first row is an object around them.
+        self.wrapped: str | None = None
+
+    def add(self, fields: dict[str, Any]) -> None:
+        self.count += 1
+        if self.count == 1:
+            self.wrapped = find_wrapped_rows(fields)
+        for key, value in fields.items():
+            self.keys.setdefault(key, FieldValues()).add(value)
+
+    def find_key(self, suits: Callable[[FieldValues], bool]) -> str | None:
+        return next((key for key, values in self.keys.items() if suits(values)), None)
+
+
+class FieldValues:
+    """The values under one key of several rows."""
+
+    def __init__(self) -> None:
+        self._filled = self._references = 0
+        self._is_nested = False
+
+    def add(self, value: object) -> None:
+        is_reference = is_reference_field(value)
+        self._filled += value not in (None, "", [])
+        self._references += is_reference
+        self._is_nested = self._is_nested or (not is_reference and has_nested_reference(value))
+
+    def are_references(self) -> bool:
+        """Most of them; some texts are URLs of images, too."""
+        return 0 < self._filled <= 2 * self._references
+
+    def have_references_inside(self) -> bool:
+        return self._is_nested
 
 
 def iter_objects(source: Source, image_key: str) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
-    lines = ((position.number, line) for line, position in source.lines(START_POSITION) if line.strip())
-    for number, line in islice(lines, FIRST_ROWS):
+    for number, line in iter_first_lines(source):
+        if isinstance(line, BrokenLine):
+            continue
         try:
             value = parse_json(line)[1]
             while isinstance(value, dict) and "error" in value and (wrapped := find_wrapped_line(value)) is not None:
@@ -58,6 +103,17 @@ def iter_objects(source: Source, image_key: str) -> Iterator[tuple[int, bytes, d
             value = {image_key: value}
         if isinstance(value, dict):
             yield number, line, value
+
+
+def iter_first_lines(source: Source) -> Iterator[tuple[int, bytes]]:
+    count = size = 0
+    for line, position in source.lines(START_POSITION):
+        if not line.strip():
+            continue
+        yield position.number, line
+        count, size = count + 1, size + len(line)
+        if count >= FIRST_ROWS or (count >= MIN_PROBLEMS and size >= FIRST_BYTES):
+            return
 
 
 def find_problem(number: int, line: bytes, image_key: str) -> str | None:
@@ -83,38 +139,36 @@ def names_pictures(fields: dict[str, Any], image_key: str) -> bool:
     return True
 
 
-def describe_missing_pictures(name: str, rows: Sequence[dict[str, Any]], image_key: str) -> str:
-    keys = list(dict.fromkeys(key for fields in rows for key in fields))
-    wrapped = find_wrapped_rows(rows)
-    if wrapped is not None:
-        return f"The input {name} is one JSON object with its rows under {wrapped!r}; save that list alone as a file."
-    if image_key in keys:
+def describe_missing_pictures(name: str, rows: FieldSurvey, image_key: str) -> str:
+    if rows.count == 1 and rows.wrapped is not None:
+        those = f"its rows under {rows.wrapped!r}"
+        return f"The input {name} is one JSON object with {those}; save that list alone as a file."
+    keys = list(rows.keys)
+    if image_key in rows.keys:
         lack = f"the field {image_key!r} of its first rows has neither a path nor a list of paths"
     else:
         shown = ", ".join(map(repr, keys[:SHOWN_KEYS])) + (", …" if len(keys) > SHOWN_KEYS else "")
-        those = "its row does not have" if len(rows) == 1 else f"none of its first {len(rows)} rows has"
+        those = "its row does not have" if rows.count == 1 else f"none of its first {rows.count} rows has"
         lack = f"{those} a field {image_key!r}, only {shown}" if shown else f"{those} any field"
-    return f"The input {name}: {lack}; {advise(rows, keys, image_key)}."
+    return f"The input {name}: {lack}; {advise(rows, image_key)}."
 
 
-def advise(rows: Sequence[dict[str, Any]], keys: Sequence[str], image_key: str) -> str:
-    named = [key for key in keys if any(is_reference_field(fields.get(key)) for fields in rows)]
-    if named:
-        return f"the pictures seem to stand under {named[0]!r}: add --image-key {named[0]}"
-    nested = [key for key in keys if any(has_nested_reference(fields.get(key)) for fields in rows)]
-    if nested:
-        return f"the pictures stand inside {nested[0]!r}: copy the paths of each row into a field {image_key!r} of it"
-    if any(map(looks_like_reference, keys)):
+def advise(rows: FieldSurvey, image_key: str) -> str:
+    if (named := rows.find_key(FieldValues.are_references)) is not None:
+        return f"the pictures seem to stand under {named!r}: add --image-key {named}"
+    if (nested := rows.find_key(FieldValues.have_references_inside)) is not None:
+        return f"the pictures stand inside {nested!r}: copy the paths of each row into a field {image_key!r} of it"
+    if any(map(looks_like_reference, rows.keys)):
         return f"its keys are paths of pictures: write a row with a field {image_key!r} for each of them"
     return "name the field with the paths of the pictures with --image-key, or add it to the rows"
 
 
-def find_wrapped_rows(rows: Sequence[dict[str, Any]]) -> str | None:
-    """The key of the list of rows, if the only row is an object around them."""
-    if len(rows) != 1 or any(is_reference_field(value) for value in rows[0].values()):
+def find_wrapped_rows(fields: dict[str, Any]) -> str | None:
+    """The key of the list of rows, if the fields are an object around them."""
+    if any(map(is_reference_field, fields.values())):
         return None
     lists = {
-        key: value for key, value in rows[0].items() if isinstance(value, list) and value and isinstance(value[0], dict)
+        key: value for key, value in fields.items() if isinstance(value, list) and value and isinstance(value[0], dict)
     }
     with_pictures = [key for key, value in lists.items() if any(map(is_reference_field, value[0].values()))]
     return with_pictures[0] if with_pictures else None

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.source import Source, extend_digest
+from persqa_client.inputs.source import Source, advance, extend_digest
 from persqa_client.types import Position
 
 
@@ -26,11 +26,16 @@ class Listing(Protocol):
         ...
 
     @property
+    def pattern(self) -> str | None:
+        """See ``ListedSource.pattern``; None if it was not kept."""
+        ...
+
+    @property
     def count(self) -> int: ...
 
     def names(self, skip: int = 0) -> Iterator[str]: ...
 
-    def extend(self, root: str, names: Iterable[str]) -> int:
+    def extend(self, root: str, names: Iterable[str], pattern: str) -> int:
         """Appends the names, and returns their number."""
         ...
 
@@ -41,6 +46,18 @@ class NamedLine(NamedTuple):
     position: Position
     # What the row counts as, for the choice of its questions and to recognise it. None: as its line is written.
     name: str | None
+    # The file that is read for the row, wherever relative paths start. None: as its line names it.
+    path: str | None = None
+
+
+class NamedSource(ABC):
+    """A source that knows more of its rows than their lines."""
+
+    @abstractmethod
+    def named_lines(self, start: Position) -> Iterator[NamedLine]: ...
+
+    def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
+        return ((each.line, each.position) for each in self.named_lines(start))
 
 
 def is_never_known(name: str) -> bool:
@@ -58,13 +75,17 @@ class KnownNames:
         return place < len(self._hashes) and self._hashes[place] == wanted
 
 
-class ListedSource(ABC):
+class ListedSource(NamedSource):
     """``name`` is what users call the source. Without a stored listing, files are listed anew at each call."""
 
     name: str
+    # Which files below the root are listed; empty for all images.
+    pattern = ""
 
     def __init__(self) -> None:
         self.listing: Listing | None = None
+        # Rows of the finished part of the run, whose names are found anew if the stored listing was removed.
+        self._finished = 0
 
     @property
     @abstractmethod
@@ -104,11 +125,17 @@ class ListedSource(ABC):
     def progress_at(self, position: Position) -> int:
         return position.number
 
-    def use_listing(self, listing: Listing) -> None:
-        """Raises SettingsError if the names were looked up in another place."""
+    def use_listing(self, listing: Listing, finished: int = 0) -> None:
+        """Raises SettingsError if the names were looked up in another place, or by another pattern."""
         if listing.root is not None and not is_same_place(listing.root, self.root):
             self._check_moved(listing)
-        self.listing = listing
+        if listing.pattern not in (None, self.pattern):
+            before = f"the pattern {listing.pattern}" if listing.pattern else "all images of the folder"
+            raise SettingsError(
+                f"The input {self.name} is another one in the same folder: this run was started with {before}. Give "
+                "that one, choose another -o, or start again with --fresh."
+            )
+        self.listing, self._finished = listing, finished
 
     def _check_moved(self, listing: Listing) -> None:
         """The place may have been moved or mounted elsewhere, with all of its files."""
@@ -128,7 +155,12 @@ class ListedSource(ABC):
         """Adds the files that have appeared to the stored listing, and returns their number."""
         if self.listing is None:
             return 0
-        return self.listing.extend(self.root, self._find_unlisted(self.listing))
+        return self.listing.extend(self.root, self._find_unlisted(self.listing), self.pattern)
+
+    def restore_listing(self) -> None:
+        """If the stored listing was removed, writes the names of the finished part of the run again."""
+        if self.listing is not None and self.listing.count < self._finished:
+            self.extend_listing()
 
     def _find_unlisted(self, listing: Listing) -> Iterator[str]:
         return self.find_names(KnownNames(listing.names()).__contains__)
@@ -139,27 +171,22 @@ class ListedSource(ABC):
         return self.has_names() if position.number == 0 else next(self._names(position.number), None) is not None
 
     def _names(self, skip: int) -> Iterator[str]:
-        if self.listing is not None:
-            return self.listing.names(skip)
+        listing = self.listing
+        if listing is not None and listing.count < self._finished:
+            return islice(chain(listing.names(), self._find_unlisted(listing)), skip, self._finished)
+        if listing is not None:
+            return listing.names(skip)
         return islice(self.find_names(is_never_known), skip, None)
 
     def named_lines(self, start: Position) -> Iterator[NamedLine]:
-        offset, number, digest = start.offset, start.number, start.digest
+        position, root = start, self.root
         for name in self._names(start.number):
-            key = encode_name(name)
-            offset, number, digest = offset + len(key), number + 1, extend_digest(digest, key)
-            yield NamedLine(self.render_line(name), Position(offset, number, digest), name)
-
-    def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
-        return ((line, position) for line, position, _ in self.named_lines(start))
+            position = advance(position, encode_name(name))
+            yield NamedLine(self.render_line(name), position, name, os.path.join(root, name))
 
     def digest_at(self, position: Position) -> str:
-        """If the stored listing was removed, its names are those that are found now, as far as they are the same."""
-        names = self._names(0)
-        if self.listing is not None and self.listing.count < position.number:
-            names = chain(names, self._find_unlisted(self.listing))
         digest = ""
-        for name in islice(names, position.number):
+        for name in islice(self._names(0), position.number):
             digest = extend_digest(digest, encode_name(name))
         return digest
 
@@ -176,6 +203,6 @@ def is_same_place(before: str, now: str) -> bool:
 
 
 def read_named_lines(source: Source, start: Position) -> Iterator[NamedLine]:
-    if isinstance(source, ListedSource):
+    if isinstance(source, NamedSource):
         return source.named_lines(start)
     return (NamedLine(line, position, None) for line, position in source.lines(start))

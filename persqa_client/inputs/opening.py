@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from persqa_client.errors import SettingsError
+from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.references import ANY_URL
 from persqa_client.inputs.detect import SUPPORTED_INPUTS, Detected, detect_input
 from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.layouts import check_first_rows, looks_like_reference
-from persqa_client.inputs.patterns import PatternSource, find_matches, is_pattern
+from persqa_client.inputs.patterns import PatternSource, find_matches, is_image_file, is_pattern
 from persqa_client.inputs.record_files import PathListSource
 from persqa_client.inputs.several import ImagesSource, SeveralSource
 from persqa_client.inputs.source import Source
@@ -25,8 +26,19 @@ from persqa_client.inputs.tables import TableSource
 STANDARD_INPUT = "-"
 
 
-def open_inputs(inputs: Sequence[str | Path], image_key: str, *, standard_input: BinaryIO | None = None) -> Source:
-    """One source for all inputs. ``standard_input`` is what the name ``-`` reads.
+def is_never_left_out(path: Path) -> bool:
+    return False
+
+
+def open_inputs(
+    inputs: Sequence[str | Path],
+    image_key: str,
+    *,
+    standard_input: BinaryIO | None = None,
+    leave_out: Callable[[Path], bool] = is_never_left_out,
+) -> Source:
+    """One source for all inputs. ``standard_input`` is what the name ``-`` reads. ``leave_out``: which matches of a
+    pattern are no inputs, such as the files of the run.
 
     Raises SettingsError if one of them is of another kind, or does not exist.
     """
@@ -37,7 +49,7 @@ def open_inputs(inputs: Sequence[str | Path], image_key: str, *, standard_input:
         if len(names) > 1:
             raise SettingsError("- (standard input) can't be combined with other inputs; write it to a file first.")
         return spool_standard_input(standard_input, image_key)
-    sources = [source for name in names for source in open_name(name, image_key)]
+    sources = [source for name in names for source in open_name(name, image_key, leave_out)]
     is_one = len(names) == len(sources) == 1 and (isinstance(sources[0], PatternSource) or not is_pattern(names[0]))
     return sources[0] if is_one else SeveralSource(sources, names)
 
@@ -47,14 +59,14 @@ def names_input(text: str) -> bool:
     return is_pattern(text) if looks_like_reference(text) else is_pattern(text) or os.path.exists(text)
 
 
-def open_name(name: str, image_key: str) -> Iterator[Source]:
+def open_name(name: str, image_key: str, leave_out: Callable[[Path], bool]) -> Iterator[Source]:
     if is_pattern(name):
-        yield from open_pattern(name, image_key)
+        yield from open_pattern(name, image_key, leave_out)
     else:
         yield open_source(Path(name), image_key, name=name)
 
 
-def open_pattern(pattern: str, image_key: str) -> Iterator[Source]:
+def open_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]) -> Iterator[Source]:
     """A pattern that matches only images is one source. Later runs find the images that have appeared since."""
     matches = find_matches(pattern)
     if not matches:
@@ -62,14 +74,22 @@ def open_pattern(pattern: str, image_key: str) -> Iterator[Source]:
     images: list[str] = []
     others: list[Source] = []
     for match in matches:
-        path = Path(match)
-        if path.is_file() and detect_input(path, image_key).kind == "image":
+        if is_image_file(match):
             images.append(match)
             continue
+        if leave_out(Path(match)):
+            continue
+        if not os.path.exists(match):
+            raise SettingsError(
+                f"The pattern {pattern} matches {match}, a link to a file that does not exist; restore that file, or "
+                "remove the link."
+            )
         if images:
             others.append(ImagesSource(images, image_key))
             images = []
-        others.append(open_source(path, image_key))
+        others.append(open_source(Path(match), image_key))
+    if not images and not others:
+        raise SettingsError(f"The pattern {pattern} matches no file but those of this run's output; check both.")
     if not others:
         yield PatternSource(pattern, image_key)
         return
@@ -80,14 +100,16 @@ def open_pattern(pattern: str, image_key: str) -> Iterator[Source]:
 
 def open_source(path: Path, image_key: str, *, name: str = "") -> Source:
     """Raises SettingsError if the path is neither a file with rows nor a folder."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return FolderSource(path, image_key)
-    if path.is_file():
+    if path.suffix.lower() in IMAGE_SUFFIXES and os.path.exists(path):
+        return ImagesSource([os.fspath(path)], image_key)
+    if os.path.isfile(path):
         detected = detect_input(path, image_key)
         source = make_file_source(path, detected, image_key)
         check_first_rows(source, image_key)
         return source
-    if path.exists():
+    if os.path.exists(path):
         raise SettingsError(f"The input {path} is neither a file nor a folder; {SUPPORTED_INPUTS}.")
     if ANY_URL.match(name):
         raise SettingsError(f"The input {name} is a URL; download it, and give the file.")
@@ -115,7 +137,10 @@ def spool_standard_input(stream: BinaryIO, image_key: str) -> Source:
     with path.open("wb") as file:
         shutil.copyfileobj(stream, file)
     try:
-        return SpooledSource(open_source(path, image_key), folder)
+        source = open_source(path, image_key)
+        if isinstance(source, ImagesSource):
+            raise SettingsError("Standard input is an image, not rows; give the path of its file instead of -.")
+        return SpooledSource(source, folder)
     except SettingsError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise SettingsError(str(error).replace(f"The input {path}", "Standard input")) from error

@@ -4,33 +4,99 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
-from persqa_client.inputs.folders import join_name, sort_key
+from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES
+from persqa_client.images.references import ANY_URL, make_reference
+from persqa_client.inputs.folders import begins_like_image, join_name, sort_key
 from persqa_client.inputs.listed import ListedSource, is_never_known
 from persqa_client.inputs.several import ImagesSource
 from persqa_client.inputs.source import Source
 from persqa_client.jsonl import dump_spaced
 
+ANY_FOLDERS = re.compile(r"(?:^|(?<=/))\*\*(?:/+|$)")
+# A special character that stands for itself.
+ESCAPED = re.compile(r"\[([*?[])\]")
+
 
 def is_pattern(name: str) -> bool:
-    """A path that exists is none, whatever its characters."""
-    return glob.has_magic(name) and not Path(name).exists()
+    """A path that exists is none, whatever its characters, and neither is a URL with a query."""
+    return glob.has_magic(name) and not ANY_URL.match(name) and not os.path.exists(name)
+
+
+def is_image_file(path: str) -> bool:
+    """As in a folder, a file with the suffix of an image is not opened, so that a broken one becomes a row that fails.
+
+    So does a raw photo, which a pattern asks for.
+    """
+    if os.path.isdir(path):
+        return False
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES | RAW_SUFFIXES or begins_like_image(path)
 
 
 def find_matches(pattern: str) -> list[str]:
-    """Existing paths in natural order without regard to case. ``**`` reaches the files in folders by itself."""
-    matches = glob.iglob(os.path.expanduser(pattern), recursive=True)
+    """Paths, and links to missing ones, in natural order without regard to case.
+
+    ``**`` reaches the files in folders by itself.
+    """
+    matches = expand(os.path.expanduser(pattern))
     if "**" in pattern:
         matches = (match for match in matches if not os.path.isdir(match))
-    return sorted(matches, key=sort_key)
+    return sorted(dict.fromkeys(matches), key=sort_key)
+
+
+def expand(pattern: str, root: str = "") -> Iterator[str]:
+    """As ``glob.iglob``, but ``**`` does not follow links to folders, as a folder does not."""
+    found = ANY_FOLDERS.search(pattern)
+    if found is None:
+        yield from (os.path.join(root, match) for match in glob.iglob(pattern, root_dir=root or None))
+        return
+    before, after = pattern[: found.start()], pattern[found.end() :]
+    starts = glob.iglob(before, root_dir=root or None) if before else [""]
+    for start in starts:
+        for folder in walk_folders(os.path.join(root, start)):
+            yield from expand(after or "*", folder)
+
+
+def walk_folders(start: str) -> Iterator[str]:
+    """The folder and the visible ones below it, without those that can't be listed."""
+    pending = [start]
+    while pending:
+        folder = pending.pop()
+        yield folder
+        with suppress(OSError), os.scandir(folder or os.curdir) as entries:
+            pending += [
+                os.path.join(folder, entry.name)
+                for entry in entries
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            ]
 
 
 def find_root(pattern: str) -> Path:
     """The folder above the first part with a special character."""
+    parts = Path(os.path.expanduser(pattern)).parts[:-1]
+    plain = takewhile(lambda part: not glob.has_magic(ESCAPED.sub("", part)), parts)
+    return Path(*(ESCAPED.sub(r"\1", part) for part in plain))
+
+
+def find_special_part(pattern: str) -> str:
+    """The pattern as seen from its folder."""
     parts = Path(os.path.expanduser(pattern)).parts
-    return Path(*(part for place, part in enumerate(parts[:-1]) if not glob.has_magic("".join(parts[: place + 1]))))
+    return "/".join(parts[len(find_root(pattern).parts) :])
+
+
+def find_in_folder(name: str, folder: str, leave_out: Callable[[Path], bool]) -> str | None:
+    """The input as it is named from the working directory, if the folder has the file or matches of the pattern."""
+    path = os.path.join(folder, name)
+    if os.path.exists(path):
+        return path
+    pattern = os.path.join(glob.escape(folder), name)
+    is_found = is_pattern(pattern) and not all(leave_out(Path(match)) for match in find_matches(pattern))
+    return pattern if is_found else None
 
 
 class PatternSource(ListedSource):
@@ -40,6 +106,7 @@ class PatternSource(ListedSource):
         super().__init__()
         self.name = pattern
         self._folder = find_root(pattern)
+        self.pattern = find_special_part(pattern)
         self._image_key = image_key
 
     @property
@@ -47,14 +114,12 @@ class PatternSource(ListedSource):
         return os.path.realpath(self._folder)
 
     def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
-        names = dict.fromkeys(os.path.relpath(match, self._folder).replace(os.sep, "/") for match in self.find_paths())
-        return (name for name in names if not is_known(name))
-
-    def find_paths(self) -> Iterator[str]:
-        return (match for match in find_matches(self.name) if not os.path.isdir(match))
+        matches = find_matches(self.name)
+        names = {os.path.relpath(match, self._folder).replace(os.sep, "/"): match for match in matches}
+        return (name for name, match in names.items() if not is_known(name) and is_image_file(match))
 
     def render_line(self, name: str) -> bytes:
-        return dump_spaced({self._image_key: [join_name(self._folder, name)]})
+        return dump_spaced({self._image_key: [make_reference(join_name(self._folder, name))]})
 
     def find_name(self, reference: str) -> str | None:
         relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self._folder))

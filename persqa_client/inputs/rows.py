@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from persqa_client.errors import RowError
+from persqa_client.inputs.source import BrokenLine
 from persqa_client.jsonl import (
     BYTE_ORDER_MARK,
     MAX_DEPTH,
@@ -39,6 +40,8 @@ def parse_line(number: int, line: bytes, *, image_key: str, output_key: str, det
 
     A line of a failure file becomes the row that failed. A Row can be read and written by every later step.
     """
+    if isinstance(line, BrokenLine):
+        return BadRow(number, bytes(line), "bad_line", f"Record {number}: {line.reason}.", given=line.key)
     own_line = line
     try:
         if len(line) > MAX_LINE_BYTES:

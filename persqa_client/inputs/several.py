@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
+from persqa_client.inputs.listed import read_named_lines
 from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import GeneratedSource
+from persqa_client.inputs.sources import GeneratedRow, LocatedSource
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import START_POSITION, Position
 
+# Names in a message.
+SHOWN_NAMES = 4
 
-class ImagesSource(GeneratedSource):
+
+class ImagesSource(LocatedSource):
     """Images as rows ``{image_key: [path]}``."""
 
     def __init__(self, paths: Sequence[str], image_key: str) -> None:
@@ -21,22 +26,28 @@ class ImagesSource(GeneratedSource):
     def progress_total(self) -> int:
         return len(self.paths)
 
-    def generate_lines(self) -> Iterator[bytes]:
-        return (dump_spaced({self._image_key: [path]}) for path in self.paths)
+    def generate_rows(self) -> Iterator[GeneratedRow]:
+        return (GeneratedRow(dump_spaced({self._image_key: [path]}), os.path.abspath(path)) for path in self.paths)
 
 
 def list_sources(source: Source) -> tuple[Source, ...]:
     return source.sources if isinstance(source, SeveralSource) else (source,)
 
 
-class SeveralSource(GeneratedSource):
+def describe_names(names: Sequence[str]) -> str:
+    """For messages: the first ones, and the number of the others."""
+    others = len(names) - SHOWN_NAMES
+    return ", ".join(names) if others <= 1 else f"{', '.join(names[:SHOWN_NAMES])} and {others} others"
+
+
+class SeveralSource(LocatedSource):
     """The rows of each source, one source after the other."""
 
     def __init__(self, sources: Sequence[Source], names: Sequence[str]) -> None:
         self.sources = tuple(sources)
         # As given; a name may stand for several sources.
         self.names = tuple(names)
-        self.name = ", ".join(names)
+        self.name = describe_names(names)
         # A row number, and the progress after that row.
         self._reached = (0, 0)
 
@@ -56,11 +67,11 @@ class SeveralSource(GeneratedSource):
                     break
         return self._reached[1] if position.number else 0
 
-    def generate_lines(self) -> Iterator[bytes]:
+    def generate_rows(self) -> Iterator[GeneratedRow]:
         number = before = 0
         for source in self.sources:
-            for line, position in source.lines(START_POSITION):
+            for line, position, name, path in read_named_lines(source, START_POSITION):
                 number += 1
                 self._reached = number, before + source.progress_at(position)
-                yield line
+                yield GeneratedRow(line, path, name)
             before += source.progress_total() or 0

@@ -12,6 +12,21 @@ from typing import Any, Protocol
 from persqa_client.types import Position
 
 
+class BrokenLine(bytes):
+    """What a source can't read as a row, as it stands in the file, and why. It becomes a bad row."""
+
+    reason: str
+    # What counts in digests and positions.
+    key: bytes
+
+    @classmethod
+    def make(cls, text: bytes, reason: str, key: bytes | None = None) -> BrokenLine:
+        line = cls(text)
+        line.reason = reason
+        line.key = text if key is None else key
+        return line
+
+
 class Source(Protocol):
     @property
     def name(self) -> str: ...
@@ -37,5 +52,15 @@ class Source(Protocol):
         ...
 
 
+def advance(position: Position, key: bytes) -> Position:
+    """The position after a generated line, which counts as ``key``."""
+    return Position(position.offset + len(key), position.number + 1, extend_digest(position.digest, key))
+
+
+def key_of(line: bytes) -> bytes:
+    return line.key if isinstance(line, BrokenLine) else line
+
+
 def extend_digest(digest: str, line: bytes) -> str:
+    line = key_of(line)
     return blake2b(line, key=digest.encode(), digest_size=16).hexdigest()

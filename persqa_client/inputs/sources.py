@@ -8,10 +8,12 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 from persqa_client.errors import SettingsError
+from persqa_client.images.references import make_reference
 from persqa_client.inputs.folders import (
     count_folder_images,
     describe_skipped_files,
@@ -19,9 +21,9 @@ from persqa_client.inputs.folders import (
     has_images,
     join_name,
 )
-from persqa_client.inputs.listed import ListedSource, is_never_known
+from persqa_client.inputs.listed import ListedSource, NamedLine, NamedSource, encode_name, is_never_known
 from persqa_client.inputs.rows import MAX_LINE_BYTES
-from persqa_client.inputs.source import Source, extend_digest
+from persqa_client.inputs.source import Source, advance, extend_digest, key_of
 from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced, load_value
 from persqa_client.types import START_POSITION, Position
 
@@ -36,6 +38,9 @@ class FileSource:
 
     The file may grow while it is read. A last line that is being written meanwhile is left to a later run.
     """
+
+    # What a row is called in messages.
+    row_name: ClassVar[str] = "line"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,17 +62,9 @@ class FileSource:
         return ()
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
-        """Raises SettingsError if the last line before ``start`` had no line end, and has become another."""
         with self.path.open("rb", buffering=BUFFER_SIZE) as file:
-            if self._first_size is None:
-                self._first_size = os.fstat(file.fileno()).st_size
             number, digest = start.number, start.digest
-            offset = seek_line(file, start.offset)
-            if offset is None:
-                raise SettingsError(
-                    f"The input {self.name} has changed: line {number} was its last one, had no line end, and goes on "
-                    "now. Restore it, choose another -o, or start again with --fresh."
-                )
+            offset = self._begin(file, start)
             read_line = partial(file.readline, MAX_LINE_BYTES + 1)
             for raw in iter(read_line, b""):
                 start_of_line, offset, number = offset, offset + len(raw), number + 1
@@ -76,7 +73,7 @@ class FileSource:
                 digest = extend_digest(digest, line)
                 while len(raw) > MAX_LINE_BYTES and not is_ended and (more := read_line()):
                     offset, digest, is_ended = offset + len(more), extend_digest(digest, more), more.endswith(b"\n")
-                if not is_ended and offset > self._first_size and not is_complete(line):
+                if not is_ended and self._has_grown_to(offset) and not is_complete(line):
                     self._report_growth(number)
                     return
                 yield line, Position(offset, number, digest)
@@ -84,22 +81,45 @@ class FileSource:
                 if not is_ended:
                     return
 
+    def _begin(self, file: BinaryIO, start: Position) -> int:
+        """The offset of the first row from ``start`` on. Raises SettingsError if the row before it had no line end, and
+        has become another.
+        """
+        if self._first_size is None:
+            self._first_size = os.fstat(file.fileno()).st_size
+        offset = self._seek(file, start.offset)
+        if offset is None:
+            raise SettingsError(
+                f"The input {self.name} has changed: {self.row_name} {start.number} was its last one, had no line end, "
+                "and goes on now. Restore it, choose another -o, or start again with --fresh."
+            )
+        return offset
+
+    def _seek(self, file: BinaryIO, offset: int) -> int | None:
+        return seek_line(file, offset)
+
+    def _has_grown_to(self, offset: int) -> bool:
+        """Whether what ends there was written after the file was first opened."""
+        return self._first_size is not None and offset > self._first_size
+
     def _report_growth(self, number: int) -> None:
         if not self._is_growth_reported:
             self._is_growth_reported = True
             logger.warning(
-                "The input %s is still being written: its last line, %d, is not complete and was not read. "
-                "The same command reads it later.",
+                "The input %s is still being written: its last %s, %d, is not complete and was not read. "
+                "A later start reads it.",
                 self.name,
+                self.row_name,
                 number,
             )
 
     def digest_at(self, position: Position) -> str:
         # The last line is read whole, so that one without line end that has become another one counts.
         at = START_POSITION
-        for _, at in self.lines(START_POSITION):
-            if at.offset >= position.offset:
-                break
+        if position.number > 0:
+            for _, at in self.lines(START_POSITION):
+                if at.number >= position.number:
+                    break
         return at.digest
 
 
@@ -156,7 +176,7 @@ class GeneratedSource(ABC):
         position = start
         for number, line in enumerate(self.generate_lines(), 1):
             if number > start.number:
-                position = Position(position.offset + len(line), number, extend_digest(position.digest, line))
+                position = advance(position, key_of(line))
                 yield line, position
 
     def digest_at(self, position: Position) -> str:
@@ -166,6 +186,36 @@ class GeneratedSource(ABC):
                 break
             digest = extend_digest(digest, line)
         return digest
+
+
+class GeneratedRow(NamedTuple):
+    """See ``NamedLine``."""
+
+    line: bytes
+    path: str | None = None
+    name: str | None = None
+
+
+class LocatedSource(NamedSource, GeneratedSource):
+    """Generated lines, each with the file and the name of its row, if it has any."""
+
+    @abstractmethod
+    def generate_rows(self) -> Iterator[GeneratedRow]: ...
+
+    def generate_lines(self) -> Iterator[bytes]:
+        return (row.line for row in self.generate_rows())
+
+    def named_lines(self, start: Position) -> Iterator[NamedLine]:
+        position = start
+        for line, path, name in islice(self.generate_rows(), start.number, None):
+            position = advance(position, line if name is None else encode_name(name))
+            yield NamedLine(line, position, name, path)
+
+    def digest_at(self, position: Position) -> str:
+        reached = START_POSITION
+        for each in islice(self.named_lines(START_POSITION), position.number):
+            reached = each.position
+        return reached.digest
 
 
 class InMemorySource(GeneratedSource):
@@ -206,7 +256,12 @@ class FolderSource(ListedSource):
         return has_images(self.folder)
 
     def render_line(self, name: str) -> bytes:
-        return dump_spaced({self._image_key: [join_name(self.folder, name)]})
+        return dump_spaced({self._image_key: [make_reference(join_name(self.folder, name))]})
+
+    def written_lines(self) -> Iterator[tuple[str, bytes]]:
+        """Names, and lines as earlier versions wrote them."""
+        for name in self.find_names(is_never_known):
+            yield name, dump_spaced({self._image_key: [join_name(self.folder, name)]})
 
     def find_name(self, reference: str) -> str | None:
         relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self.folder))
@@ -223,7 +278,7 @@ class FolderSource(ListedSource):
         return WrittenFolderSource(self)
 
 
-class WrittenFolderSource(GeneratedSource):
+class WrittenFolderSource(LocatedSource):
     """A folder in a run of an earlier version: sorted, and named as written in the rows."""
 
     def __init__(self, folder: FolderSource) -> None:
@@ -236,5 +291,7 @@ class WrittenFolderSource(GeneratedSource):
     def warnings(self) -> tuple[str, ...]:
         return self._folder.warnings()
 
-    def generate_lines(self) -> Iterator[bytes]:
-        return map(self._folder.render_line, self._folder.find_names(is_never_known))
+    def generate_rows(self) -> Iterator[GeneratedRow]:
+        root = self._folder.root
+        for name, line in self._folder.written_lines():
+            yield GeneratedRow(line, os.path.join(root, name))

@@ -5,67 +5,124 @@ from __future__ import annotations
 import ast
 import csv
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.record_files import RecordFileSource, read_text_lines
-from persqa_client.inputs.sources import BUFFER_SIZE
+from persqa_client.images.references import ANY_URL
+from persqa_client.inputs.layouts import looks_like_reference
+from persqa_client.inputs.record_files import Record, RecordFileSource, unquote
+from persqa_client.inputs.source import BrokenLine
+from persqa_client.inputs.sources import BUFFER_SIZE, strip_line
+from persqa_client.inputs.table_records import (
+    MAX_RECORD,
+    RecordReader,
+    TableRecord,
+    decode_line,
+)
 from persqa_client.jsonl import dump_spaced
 
 DELIMITERS = (",", "\t", ";", "|")
-# Characters of a cell. After a quotation mark that is never closed the rest of the file would be one cell.
-MAX_CELL = 64 << 20
+# The first line of tables that Excel opens with this delimiter.
+SEPARATOR_LINE = re.compile(r"sep=([^\s\"]|\t)[ \r\n]*", re.IGNORECASE)
+NUMERALS, LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
 
 
 class TableSource(RecordFileSource):
-    """Each record is a row; the header names its fields. A record with more cells than the header is a list of them,
-    which is not a valid row.
-    """
+    """Each record is a row; the header names its fields."""
 
-    def __init__(self, path: Path, delimiter: str, image_key: str, *, max_cell: int = MAX_CELL) -> None:
+    unit = "Record"
+
+    def __init__(self, path: Path, delimiter: str, image_key: str, *, max_record: int = MAX_RECORD) -> None:
         super().__init__(path)
         self._delimiter = delimiter
         self._image_key = image_key
-        self._max_cell = max_cell
+        self._max_record = max_record
 
-    def records(self, offset: int) -> Iterator[tuple[bytes, int]]:
-        csv.field_size_limit(self._max_cell)
-        with self.path.open("rb", buffering=BUFFER_SIZE) as file:
-            header, begin = next(self._parse(read_text_lines(file, 0)), ([], 0))
-            columns = clean_header(header)
-            for cells, end in self._parse(read_text_lines(file, max(offset, begin))):
-                yield self._make_row(columns, cells), end
+    def records(self, file: BinaryIO, offset: int) -> Iterator[Record]:
+        header = self._find_header(RecordReader(file, self._delimiter, max_bytes=self._max_record))
+        if not header.is_complete:
+            return
+        columns = clean_header(header.cells)
+        is_record = partial(looks_like_record, columns=columns, image_key=self._image_key)
+        reader = RecordReader(
+            file, self._delimiter, width=len(columns), looks_like_record=is_record, max_bytes=self._max_record
+        )
+        begin = max(offset, header.end)
+        lines_before = -1
+        for record in reader.read(begin):
+            if record.problem is not None:
+                if lines_before < 0:
+                    lines_before = count_lines(self.path, begin)
+                place = f"line {lines_before + record.line + 1} of the table"
+                line: bytes = BrokenLine.make(strip_line(record.raw, first=False), f"{place} {record.problem}")
+            else:
+                line = self._make_row(columns, record)
+            yield Record(line, record.end, record.is_complete)
 
-    def _parse(self, lines: Iterator[tuple[str, int]]) -> Iterator[tuple[list[str], int]]:
-        """Records, each with the offset after it. A record may have several lines."""
-        end = 0
+    def _find_header(self, reader: RecordReader) -> TableRecord:
+        """The first record that is neither blank nor a line for Excel."""
+        for record in reader.read(0):
+            if record.problem is not None:
+                raise SettingsError(
+                    f"The input {self.path} can't be read as a table: its header, line {record.line + 1}, "
+                    f"{record.problem}."
+                )
+            if any(record.cells) and not SEPARATOR_LINE.fullmatch(decode_line(record.raw, first=record.line == 0)):
+                return record
+        return TableRecord([], b"", 0, 0, is_complete=False)
 
-        def iterate_texts() -> Iterator[str]:
-            nonlocal end
-            for text, end in lines:  # noqa: B007 - the offset after the last line that the reader has taken
-                yield text
-
-        reader = csv.reader(iterate_texts(), delimiter=self._delimiter)
-        try:
-            for cells in reader:
-                yield cells, end
-        except csv.Error as error:
-            raise SettingsError(
-                f"The input {self.path} can't be read as a table after byte {end} ({error}): is a quotation mark not "
-                "closed? Correct it, or save the table anew."
-            ) from error
-
-    def _make_row(self, columns: list[str], cells: list[str]) -> bytes:
+    def _make_row(self, columns: list[str], record: TableRecord) -> bytes:
+        cells = record.cells
         if not any(cells):
             return b""
         if len(cells) > len(columns):
-            return dump_spaced(cells)
+            reason = (
+                f"it has {len(cells)} cells, and the header has {len(columns)}; write a cell that contains "
+                f"{name_delimiter(self._delimiter)} in quotation marks"
+            )
+            return BrokenLine.make(strip_line(record.raw, first=False), reason, dump_spaced(cells))
         row: dict[str, Any] = dict(zip(columns, cells, strict=False))
         if self._image_key in row:
             row[self._image_key] = parse_images_cell(row[self._image_key])
         return dump_spaced(row)
+
+
+def name_delimiter(delimiter: str) -> str:
+    return "a tab" if delimiter == "\t" else f"{delimiter!r}"
+
+
+def count_lines(path: Path, end: int) -> int:
+    """The lines of the file before an offset."""
+    count = 0
+    with path.open("rb", buffering=0) as file:
+        while end > 0 and (chunk := file.read(min(end, BUFFER_SIZE))):
+            count += chunk.count(b"\n")
+            end -= len(chunk)
+    return count
+
+
+def looks_like_record(cells: Sequence[str], before: Sequence[str], *, columns: list[str], image_key: str) -> bool:
+    """Whether the line has a cell for each column, and that of the picture is a path, or like that of the record."""
+    if len(cells) != len(columns) or image_key not in columns:
+        return False
+    place = columns.index(image_key)
+    image = unquote(cells[place].strip())
+    if looks_like_reference(image) or ANY_URL.match(image):
+        return True
+    return place < len(before) and is_like_name(image, before[place])
+
+
+def is_like_name(name: str, other: str) -> bool:
+    """Both have the same form, such as ``img_17``, and are no words."""
+    return describe_name(name) == describe_name(other) not in ("", "a") and not re.search(r"\s", name)
+
+
+def describe_name(name: str) -> str:
+    return LETTERS.sub("a", NUMERALS.sub("0", name.strip()))
 
 
 def parse_images_cell(text: str) -> str | list[Any]:
@@ -78,7 +135,8 @@ def parse_images_cell(text: str) -> str | list[Any]:
                 continue
             if isinstance(value, list):
                 return value
-    return text
+    # Blanks around a cell in quotation marks.
+    return unquote(stripped) if (stripped := text.strip()).startswith('"') else text
 
 
 def clean_header(cells: list[str]) -> list[str]:
@@ -86,6 +144,7 @@ def clean_header(cells: list[str]) -> list[str]:
 
 
 def split_record(text: str, delimiter: str) -> list[str]:
+    """The cells of a line, which may be the beginning of a record, or broken."""
     try:
         return next(csv.reader([text], delimiter=delimiter), [])
     except csv.Error:

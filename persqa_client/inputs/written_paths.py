@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import Literal
 
 from persqa_client.errors import RowError
-from persqa_client.images.references import DATA_URI, find_path, is_bare_base64, list_candidates, parse_local_path
+from persqa_client.images.references import (
+    DATA_URI,
+    estimate_reference_size,
+    expand_absent,
+    find_path,
+    is_bare_base64,
+    list_candidates,
+    make_reference,
+    parse_local_path,
+)
 from persqa_client.inputs.rows import parse_images
-from persqa_client.jsonl import load_object, replace_value
+from persqa_client.jsonl import load_object, replace_texts
 from persqa_client.types import BadRow, Row
 
 # What a user chooses; "resolvable" is for rows that are not the user's own: as "relative", but absolute paths stay.
@@ -33,18 +42,11 @@ class PathWriter:
     def rewrite(self, row: Row | BadRow, image_key: str) -> Row | BadRow:
         """Replaces only the paths in the line; the other bytes stay, and so does the row's ``images``."""
         try:
-            fields = load_object(row.line)
-            references = row.images if isinstance(row, Row) else parse_images(fields, image_key)
+            references = row.images if isinstance(row, Row) else parse_images(load_object(row.line), image_key)
             written = [self.write(reference) for reference in references]
             if written == list(references):
                 return row
-            line = row.line
-            if isinstance(fields[image_key], str):
-                line = replace_value(line, (image_key,), written[0])
-            else:
-                for number, (before, after) in enumerate(zip(references, written, strict=True)):
-                    if before != after:
-                        line = replace_value(line, (image_key, number), after)
+            line = replace_texts(row.line, image_key, references, written)
         except (RowError, ValueError):
             return row  # nothing in it can be read as a path
         if isinstance(row, BadRow):
@@ -53,7 +55,7 @@ class PathWriter:
 
     def write(self, reference: str) -> str:
         """A path that does not exist is taken to be in the first root. Data and URLs stay."""
-        if DATA_URI.match(reference) or is_bare_base64(reference):
+        if DATA_URI.match(reference) or self._is_base64(reference):
             return reference
         try:
             path = parse_local_path(reference)
@@ -63,14 +65,17 @@ class PathWriter:
             return reference
         directory, name = os.path.split(self._locate(path))
         base = None if self.style == "absolute" else self.folder
-        return os.path.join(write_directory(directory, base, os.getcwd()), name)
+        return make_reference(os.path.join(write_directory(directory, base, os.getcwd()), name))
+
+    def _is_base64(self, reference: str) -> bool:
+        return is_bare_base64(reference) and not estimate_reference_size(reference, self.roots)
 
     def _locate(self, path: str) -> str:
         try:
             found = find_path(path, self.roots)
         except (OSError, ValueError):
             found = None
-        return found[0] if found is not None else list_candidates(path, self.roots)[0]
+        return found[0] if found is not None else list_candidates(expand_absent(path), self.roots)[0]
 
     def resolve(self, references: Sequence[str]) -> tuple[str, ...]:
         """Paths that ``write`` wrote, so that they can be read from the working directory."""

@@ -144,7 +144,7 @@ def _list_differences(servers: Sequence[ServerCapabilities], urls: Sequence[str]
 
 UNKNOWN_SUPPORT = (
     "It is not known whether the server supports --strategy {}, because it answered no test for --max-outage seconds. "
-    "Run the same command again, or use --strategy direct."
+    "Try again, or use --strategy direct."
 )
 
 

@@ -65,9 +65,9 @@ class PictureSurvey:
 
 def iter_rows(ledger: Ledger, source: Source, reader: RowReader) -> Iterator[tuple[Row, tuple[TaskId, ...]]]:
     """The rows of the finished part of the input."""
-    for line, position, name in read_named_lines(source, START_POSITION):
+    for line, position, name, path in read_named_lines(source, START_POSITION):
         if position.number > ledger.start.number:
             return
-        row = reader.parse(position.number, line, name) if line.strip() else None
+        row = reader.parse(position.number, line, name, path) if line.strip() else None
         if isinstance(row, Row):
             yield row, reader.task_ids(row)

@@ -28,7 +28,6 @@ from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.several import list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource
-from persqa_client.inputs.written_paths import PathWriter
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.limits.open_files import fit_open_files
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
@@ -39,7 +38,7 @@ from persqa_client.questions.prompts import prompts_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.questions.verification import verification_digest
-from persqa_client.run.image_roots import check_image_root
+from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, check_same_roots
 from persqa_client.run.pipeline import NoteImage, Pipeline, ignore_image
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.writer import RenderLine
@@ -90,7 +89,7 @@ class RunPlan:
             names=self.names,
         )
 
-    def make_row_reader(self, *, share_images: bool = False, paths: PathWriter | None = None) -> RowReader:
+    def make_row_reader(self, *, share_images: bool = False, paths: PathWriters = AS_GIVEN) -> RowReader:
         return RowReader(self.settings.recipe, self.image_roots, self.make_task_maker("direct"), share_images, paths)
 
     def identity(self) -> dict[str, Any]:
@@ -130,20 +129,20 @@ class RowReader:
     image_roots: tuple[Path, ...]
     task_maker: TaskMaker
     share_images: bool = False
-    # None: paths are written as given.
-    paths: PathWriter | None = None
+    paths: PathWriters = AS_GIVEN
 
     @property
     def jobs_per_permit(self) -> int:
         """Above 1 with several questions per row: later ones wait until the first has uploaded the images."""
         return 2 if self.recipe.questions > 1 else 1
 
-    def parse(self, number: int, line: bytes, name: str | None = None) -> Row | BadRow:
-        """``name``: that of a listed file, see ``Row.names``."""
+    def parse(self, number: int, line: bytes, name: str | None = None, path: str | None = None) -> Row | BadRow:
+        """``name``: that of a listed file, see ``Row.names``. ``path``: the file that is read for the row."""
         row = self._parse(number, line)
-        if name is not None and isinstance(row, Row):
-            row = row._replace(names=(name,))
-        return row if self.paths is None else self.paths.rewrite(row, self.recipe.image_key)
+        writer = self.paths.rows if path is None else self.paths.listed
+        if writer is not None:
+            row = writer.rewrite(row, self.recipe.image_key)
+        return row if path is None or isinstance(row, BadRow) else locate_row(row, name, path)
 
     def _parse(self, number: int, line: bytes) -> Row | BadRow:
         recipe = self.recipe
@@ -161,7 +160,8 @@ class RowReader:
         row = self._parse(0, dump_spaced({key: value for key, value in fields.items() if key not in added}))
         if isinstance(row, BadRow):
             return None
-        return row if self.paths is None else row._replace(images=self.paths.resolve(row.images))
+        writer = self.paths.rows or self.paths.listed
+        return row if writer is None else row._replace(images=writer.resolve(row.images))
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:
         return (TaskId(row.number),) if isinstance(row, BadRow) else self.task_maker.task_ids(row)
@@ -174,6 +174,11 @@ class RowReader:
         return len(row.line) + BYTES_PER_IMAGE_BYTE * images
 
 
+def locate_row(row: Row, name: str | None, path: str) -> Row:
+    """The row with the image at ``path``. Without a name it counts as its line is written."""
+    return row._replace(names=row.images if name is None else (name,), images=(path,))
+
+
 def find_input_folder(source: Source, image_root: Path | None) -> Path | None:
     """Where relative paths of the rows start. Raises SettingsError if this differs between several inputs."""
     files = [each.path for each in list_sources(source) if isinstance(each, FileSource)]
@@ -184,6 +189,8 @@ def find_input_folder(source: Source, image_root: Path | None) -> Path | None:
             f"The inputs {files[0]} and {other} lie in different folders, so it is not clear where the relative paths "
             "in them start: give that folder with --image-root (. for the working directory)."
         )
+    if image_root is None:
+        check_same_roots(source)
     return folders[0] if folders else None
 
 
@@ -314,7 +321,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
             return self.settings.uuid == "on"
         return bool(self.servers) and all(server.uuid for server in self.servers)
 
-    def make_row_reader(self, paths: PathWriter | None = None) -> RowReader:
+    def make_row_reader(self, paths: PathWriters = AS_GIVEN) -> RowReader:
         return self.plan.make_row_reader(share_images=self.share_images, paths=paths)
 
     def make_pipeline(self) -> Pipeline:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, make_run_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.inputs.listed import read_named_lines
+from persqa_client.inputs.listed import is_same_place, read_named_lines
 from persqa_client.inputs.opening import open_inputs
+from persqa_client.inputs.patterns import find_in_folder
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.run.compose import RunPlan
-from persqa_client.run.image_roots import make_path_writer
+from persqa_client.run.image_roots import make_path_writers
 from persqa_client.run.kept_answers import KeptAnswers, WrittenLineReader, read_details, restore_input_line
 from persqa_client.run.listed_input import connect_listing
 from persqa_client.run.rejudging import judge_answers
@@ -53,22 +55,25 @@ class FinishedPlan:
         name, end = str(self._members.get("input")), self._run.position
         try:
             names = self._members.get("inputs") or [name]
-            paths = [find_input(each, results.files.output.parent) for each in names]
+            folders = self._members.get("folders") or {"paths": "as-given", "image_roots": []}
+            places = list_places(results.files.output.parent, folders)
+            paths = [find_input(each, places, results.files.includes) for each in names]
             listing = results.files.listing if is_listed(self._run.identity) else None
-            source = connect_listing(open_inputs(paths, self.recipe.image_key), lambda: listing)
+            source = connect_listing(
+                open_inputs(paths, self.recipe.image_key, leave_out=results.files.includes), lambda: listing, end.number
+            )
             is_same = source.digest_at(end) == end.digest
         except (SettingsError, OSError) as error:
             raise SettingsError(f"{missing_input(results)}, but the input {name} can't be read: {error}") from error
         if not is_same:
             raise SettingsError(f"{missing_input(results)}, but the input {name} has changed: restore it")
-        folders = self._members.get("folders") or {"paths": "as-given", "image_roots": []}
-        writer = make_path_writer(folders["paths"], folders["image_roots"], results.files.output)
-        reader = self._plan.make_row_reader(paths=writer)
-        for line, position, row_name in read_named_lines(source, START_POSITION):
+        writers = make_path_writers(folders["paths"], folders["image_roots"], results.files.output)
+        reader = self._plan.make_row_reader(paths=writers)
+        for line, position, row_name, path in read_named_lines(source, START_POSITION):
             if position.number > end.number:
                 return
             if line.strip():
-                row = reader.parse(position.number, line, row_name)
+                row = reader.parse(position.number, line, row_name, path)
                 for task_id in reader.task_ids(row):
                     yield task_id, None if isinstance(row, BadRow) else row
 
@@ -111,10 +116,15 @@ def check_names_unchanged(before: Json, now: Json) -> None:
     raise SettingsError(f"--names: this run had {old}, and this is {new}: give the file of the run")
 
 
-def find_input(name: str, folder: Path) -> Path:
-    """A relative path is looked up in the working directory, then beside the output."""
-    path = Path(name)
-    return path if path.exists() or path.is_absolute() else folder / path
+def list_places(output_folder: Path, folders: Json) -> list[str]:
+    """Where a relative input may start: in the working directory of the run, in this one, beside the output."""
+    own = folders.get("working_directory", "")
+    return ["" if is_same_place(own, os.curdir) else own, "", os.fspath(output_folder)]
+
+
+def find_input(name: str, places: Sequence[str], leave_out: Callable[[Path], bool]) -> str:
+    found = (find_in_folder(name, place, leave_out) for place in dict.fromkeys(places))
+    return next(filter(None, found), os.path.join(places[-1], name))
 
 
 def missing_input(results: FinishedResults) -> str:

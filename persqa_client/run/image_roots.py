@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.references import describe_reference
+from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.several import list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, InMemorySource
@@ -36,6 +38,26 @@ def recorded_roots_of(source: Source) -> tuple[Path, ...]:
     return found.pop() if len(found) == 1 else ()
 
 
+def check_same_roots(source: Source) -> None:
+    """Raises SettingsError if the recorded folders of an input are not those in which another one would be read."""
+    files = [each.path for each in list_sources(source) if isinstance(each, FileSource)]
+    recorded = [find_recorded_roots(path) for path in files]
+    if not any(recorded):
+        return
+    starts = [list_starts(path, roots) for path, roots in zip(files, recorded, strict=True)]
+    other = next((path for path, each in zip(files, starts, strict=True) if each != starts[0]), None)
+    if other is not None:
+        raise SettingsError(
+            f"The relative paths in the inputs {files[0]} and {other} start in different folders, as the runs that "
+            "wrote them recorded: give one folder with --image-root, or run each of them alone."
+        )
+
+
+def list_starts(path: Path, recorded: Sequence[Path]) -> list[str]:
+    folders = recorded or (path.parent, Path())
+    return list(dict.fromkeys(os.path.realpath(each) for each in folders))
+
+
 def makes_rows(source: Source) -> bool:
     """Whether no row is the user's own bytes, as those of a JSONL file are."""
     for each in list_sources(source):
@@ -52,16 +74,40 @@ def describe_folders(
     own: PathStyle = "absolute" if is_stream else "resolvable"
     style = choice or (own if makes_rows(source) else "as-given")
     roots = [os.path.abspath(root) for root in image_roots]
-    return {"working_directory": os.getcwd(), "image_roots": list(dict.fromkeys(roots)), "paths": style}
+    folders = {"working_directory": os.getcwd(), "image_roots": list(dict.fromkeys(roots)), "paths": style}
+    if isinstance(source, ListedSource) and style == "resolvable":
+        folders["given"] = "absolute" if os.path.isabs(os.path.expanduser(source.name)) else "relative"
+    return folders
 
 
-def make_path_writer(style: PathStyle, roots: Sequence[Path | str], output: Path | None) -> PathWriter | None:
-    """None if paths are written as given. Without an output, there is nothing to which they could be relative."""
+def choose_style(recorded: Json, own: Json) -> PathStyle:
+    """A folder may be given in another way than at the first start, whose way decides."""
+    style: PathStyle = recorded["paths"]
+    first: PathStyle | None = recorded.get("given")
+    return style if first is None or style != "resolvable" or first == own.get("given") else first
+
+
+class PathWriters(NamedTuple):
+    """None for paths that are written as given."""
+
+    rows: PathWriter | None = None
+    # Of rows that are a file each, whose paths start at the working directory whatever the roots are.
+    listed: PathWriter | None = None
+
+
+AS_GIVEN = PathWriters()
+
+
+def make_path_writers(style: PathStyle, roots: Sequence[Path | str], output: Path | None) -> PathWriters:
+    """Without an output, there is nothing to which paths could be relative."""
     if output is None and style == "relative":
         raise SettingsError("--paths relative needs an output file, to whose folder the paths are relative.")
     folder = os.path.realpath(output.parent) if output is not None else ""
     if style == "as-given" or (style == "resolvable" and output is None):
-        return None
-    if style == "resolvable" and all(os.path.realpath(root) == folder for root in roots):
-        return None  # they resolve as they are
-    return PathWriter(style, tuple(map(Path, roots)), folder)
+        return AS_GIVEN
+    writers = [PathWriter(style, tuple(map(Path, starts)), folder) for starts in (roots, [os.curdir])]
+    return PathWriters(*(None if resolves_as_given(writer) else writer for writer in writers))
+
+
+def resolves_as_given(writer: PathWriter) -> bool:
+    return writer.style == "resolvable" and all(os.path.realpath(root) == writer.folder for root in writer.roots)

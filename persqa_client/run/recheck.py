@@ -105,7 +105,7 @@ def judge_question(
     if files is None:
         report.tally.replace(answers.outcome, after)
         return
-    line = row.line if row is not None else plan.restore_line(kept)
+    line = plan.restore_line(kept)
     files.replace(answers.outcome, after, line, plan.render(line, after))
     report.tally = files.tally
 

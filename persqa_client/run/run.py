@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -17,23 +18,30 @@ from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, RunStopped, SettingsError
 from persqa_client.images.changes import ChangeReport, PictureFiles, PictureWatch
 from persqa_client.inputs.listed import ListedSource
-from persqa_client.inputs.several import SeveralSource, list_sources
+from persqa_client.inputs.several import ImagesSource, SeveralSource, list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
-from persqa_client.inputs.written_paths import PathWriter
+from persqa_client.inputs.standard_input import SpooledSource
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.changed_pictures import PictureSurvey
-from persqa_client.run.compose import Composition, RowReader, RunPlan, find_input_folder, ignore_warning
-from persqa_client.run.image_roots import describe_folders, make_path_writer, recorded_roots_of
+from persqa_client.run.compose import Composition, RowReader, RunPlan, find_input_folder, ignore_warning, locate_row
+from persqa_client.run.image_roots import (
+    PathWriters,
+    choose_style,
+    describe_folders,
+    make_path_writers,
+    recorded_roots_of,
+)
 from persqa_client.run.listed_input import connect_listing, listing_identity
 from persqa_client.run.pacing import announce_pace, plan_probes
+from persqa_client.run.resuming import NOT_RESUMABLE, describe_resuming
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.stream_ledger import StreamLedger, check_failed_file
-from persqa_client.types import Json, Row
+from persqa_client.types import START_POSITION, Json, Row
 
 # The file descriptor.
 STANDARD_OUTPUT = 1
@@ -60,7 +68,7 @@ class Run:
         self.folders = describe_folders(
             settings.recipe.paths, self.plan.image_roots, source, is_stream=settings.is_stream
         )
-        self._make_path_writer(self.folders)  # reports a choice that does not fit the output
+        self._make_path_writers(self.folders)  # reports a choice that does not fit the output
         if settings.failed is not None:
             check_failed_file(settings.failed)
         self._changes = ChangeReport(warn)
@@ -80,13 +88,21 @@ class Run:
         self._clock = clock
         self._started_at: float | None = None
 
-    def _make_path_writer(self, folders: Json) -> PathWriter | None:
+    def _make_path_writers(self, folders: Json) -> PathWriters:
         output = None if self.settings.is_stream else self.settings.output
-        return make_path_writer(folders["paths"], self.plan.image_roots, output)
+        return make_path_writers(choose_style(folders, self.folders), self.plan.image_roots, output)
 
     @property
     def pool(self) -> Pool:
         return self.composition.pool
+
+    def describe_resuming(self) -> str:
+        """What to do once it has stopped."""
+        return describe_resuming(
+            self.settings,
+            has_outcomes=self.progress.done > 0,
+            reads_standard_input=isinstance(self.source, SpooledSource),
+        )
 
     def stop(self) -> None:
         """Requests in flight may finish; a second call aborts them."""
@@ -153,7 +169,7 @@ class Run:
 
     async def _execute_stream(self) -> Summary:
         assert self.settings.failed is not None
-        self._warn("With -o - this run can't be resumed: the same command starts from the beginning.")
+        self._warn(NOT_RESUMABLE)
         self._warn_of_source()
         ledger = StreamLedger(self.plan.make_renderer(), STANDARD_OUTPUT, self.settings.failed)
         try:
@@ -227,6 +243,9 @@ class Run:
 
     def _open_ledger(self, output: Path) -> Ledger:
         files = RunFiles.for_output(output)
+        if self.settings.retry_failed and not (files.run.exists() or files.checkpoint.exists()):
+            # A script may always give the flag, so this is no error.
+            self._warn(f"There is no run with the output {output} yet, so --retry-failed starts one.")
         for source in list_sources(self.source):
             if isinstance(source, FileSource | FolderSource):
                 files.refuse_input(Path(source.name))
@@ -240,13 +259,21 @@ class Run:
             clock=self._elapsed,
             pictures=PictureChecks(self._picture_files.has_changed, self._watch.expect),
         )
+        if ledger.dropped_fresh_start:
+            self._warn(
+                "A start with --fresh ended before its first answer, so this is the finished run from before it; give "
+                "--fresh again to start over."
+            )
         # All pictures of a new run are those that it asks about.
         self._pictures_seen = self._pictures_seen or ledger.state == "new"
         try:
-            self.source = connect_listing(self.source, lambda: ledger.listing)
+            self.source = connect_listing(self.source, lambda: ledger.listing, ledger.start.number)
             refuse_changed_input(self.source, ledger)
-            if isinstance(self.source, ListedSource) and ledger.state != "finished":
-                self.source.extend_listing()
+            if isinstance(self.source, ListedSource):
+                if ledger.state == "finished":
+                    self.source.restore_listing()
+                else:
+                    self.source.extend_listing()
         except BaseException:
             ledger.close()
             raise
@@ -280,7 +307,7 @@ class Run:
             return False
         self._retried = self._retried or ledger.retries_failed
         self._changed_answers = 0
-        reader = self.composition.make_row_reader(self._make_path_writer(ledger.folders or self.folders))
+        reader = self.composition.make_row_reader(self._make_path_writers(ledger.folders or self.folders))
         self._row_loop = RowLoop(
             self.source,
             ledger,
@@ -292,7 +319,7 @@ class Run:
             lambda: find_answered_row(ledger.files, reader, self.source) if isinstance(ledger, Ledger) else None,
         )
         try:
-            finished = await self._row_loop.run(rows_left(ledger, self.settings.limit))
+            finished = await self._row_loop.run(rows_left(ledger, self.settings.limit), is_part=self.settings.is_part)
         finally:
             self._row_loop = None
         if finished:
@@ -314,15 +341,31 @@ def find_answered_row(files: RunFiles, reader: RowReader, source: Source) -> Row
         with suppress(OSError), path.open("rb") as file:
             if line := file.readline():
                 row = reader.parse_answered(line)
-                return row if row is None else with_names(row, source)
+                return row if row is None else locate_answered(row, source)
     return None
 
 
-def with_names(row: Row, source: Source) -> Row:
-    if not isinstance(source, ListedSource):
-        return row
-    names = tuple(source.find_name(reference) or reference for reference in row.images)
-    return row._replace(names=names)
+def refuse_empty_source(source: Source) -> None:
+    """Raises SettingsError if there is nothing to ask about."""
+    if has_more_rows(source, START_POSITION):
+        return
+    if isinstance(source, ListedSource):
+        raise SettingsError(" ".join((f"{source.name} has no images.", *source.warnings())))
+    name = "Standard input" if isinstance(source, SpooledSource) else source.name
+    raise SettingsError(f"{name} has no rows to ask about.")
+
+
+def locate_answered(row: Row, source: Source) -> Row:
+    """The row with its own file and name, if the source lists files. With several, it is taken for one of the first."""
+    for each in list_sources(source):
+        if isinstance(each, ListedSource):
+            if len(row.images) == 1 and (name := each.find_name(row.images[0])) is not None:
+                return locate_row(row, name, os.path.join(each.root, name))
+        elif not isinstance(each, ImagesSource):
+            break
+        elif row.images[0] in each.paths:
+            return locate_row(row, None, os.path.abspath(row.images[0]))
+    return row
 
 
 def refuse_changed_input(source: Source, ledger: Ledger) -> None:

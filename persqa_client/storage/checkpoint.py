@@ -25,7 +25,7 @@ OWN_MEMBERS = frozenset(
     ("tool", "format", "output", "identity", "counts", "position", "stamp", "lengths", "seconds"),
 )
 
-Phase = Literal["running", "reopening", "finishing"]
+Phase = Literal["running", "reopening", "keeping", "finishing"]
 Mode = Literal["run", "retry", "recheck"]
 
 
@@ -81,6 +81,8 @@ class Checkpoint:
     run: Json | None = None
     # Only in the phase "finishing": the number under which the files of an earlier run are kept.
     kept_number: int | None = None
+    # Only in the phase "keeping": the name of the output that the unfinished run gets, for a fresh one takes its name.
+    kept_as: str | None = None
     # The working directory and the image roots, absolute, and how paths are written; runs of earlier versions lack it.
     folders: Json | None = None
     # Of the file that it was read from.
@@ -143,7 +145,7 @@ class FinishedRun:
 
 def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
     fields = asdict(checkpoint)
-    for name in ("kept_number", "folders"):
+    for name in ("kept_number", "kept_as", "folders"):
         if fields[name] is None:
             del fields[name]
     # asdict keeps the NamedTuple class, which orjson rejects.

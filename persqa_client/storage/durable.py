@@ -18,10 +18,7 @@ FOLDER_SYNC_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP}
 
 def write_error(path: Path, error: OSError) -> StorageError:
     reason = error.strerror or str(error)
-    return StorageError(
-        f"{path} can't be written ({reason}): free space or fix the file system, then run the same command again to "
-        "resume"
-    )
+    return StorageError(f"{path} can't be written ({reason}): free space or fix the file system")
 
 
 class Appender:

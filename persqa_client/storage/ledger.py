@@ -14,6 +14,7 @@ from persqa_client.storage.checkpoint import (
     Checkpoint,
     FinishedRun,
     Mode,
+    foreign_file_error,
     read_checkpoint,
     read_run_file,
     write_checkpoint,
@@ -21,10 +22,11 @@ from persqa_client.storage.checkpoint import (
 from persqa_client.storage.durable import remove_if_present
 from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
 from persqa_client.storage.listing import is_listed
-from persqa_client.storage.numbered_files import find_free_number, has_results, number_files
+from persqa_client.storage.numbered_files import find_free_number, has_results, keep_unfinished, number_files
 from persqa_client.storage.origins import merge_folders
 from persqa_client.storage.previous import NO_CHECKS, Asked, PictureChecks, PreviousResults
 from persqa_client.storage.recovery import (
+    FoundRuns,
     check_nothing_missing,
     check_results_unchanged,
     check_settings_unchanged,
@@ -32,6 +34,7 @@ from persqa_client.storage.recovery import (
     complete_reopening,
     find_runs,
     has_no_outcome,
+    is_extension,
     remove_unfinished,
 )
 from persqa_client.storage.run_files import RunFiles, RunLock
@@ -87,9 +90,11 @@ class Ledger:
         self._writer: RunWriter | None = None
         # Kept from the end of ``finish``, which may be repeated.
         self._finished: FinishedRun | None = None
-        self._sealed: Checkpoint | None = None
-        # Of the run that a fresh one has replaced.
+        self._is_sealed = False
+        # Of the run that a fresh one has replaced; if that was unfinished, its partial output.
         self.kept_output: Path | None = None
+        # Whether a fresh run was killed before its first outcome, so that the finished run stays.
+        self.dropped_fresh_start = False
         # Used while there is no writer.
         self._seconds = 0.0
 
@@ -134,9 +139,13 @@ class Ledger:
 
     def _recover(self, fresh: bool) -> None:
         found = find_runs(self.files)
+        if fresh and found.unfinished is not None and is_extension(self.files, found):
+            self.kept_output = keep_unfinished(self.files, found.unfinished).partial
+            found = FoundRuns(None, None)
         unfinished = found.unfinished
         if not fresh and unfinished is not None and has_no_outcome(self.files, unfinished):
             remove_unfinished(self.files)
+            self.dropped_fresh_start = found.finished is not None and unfinished.before is None
             unfinished = None
         if fresh or (unfinished is None and found.finished is None):
             if found.finished is not None:
@@ -176,7 +185,7 @@ class Ledger:
         self.start = self._last_registered = checkpoint.position
         self.end = checkpoint.before.until if checkpoint.before is not None else None
         self.tally = self._writer.tally
-        self._finished = self._sealed = None
+        self._finished, self._is_sealed = None, False
 
     def _set_finished(self, finished: FinishedRun) -> None:
         self._finished, self._seconds = finished, finished.seconds
@@ -219,11 +228,12 @@ class Ledger:
         position: Position,
         images: Sequence[str] = (),
         key: bytes | None = None,
+        former_key: bytes | None = None,
     ) -> tuple[TaskId, ...]:
         """Registers the next input line, and returns its open tasks.
 
-        ``position`` is the one after the line, ``images`` the references of the row. A row is recognized by its
-        ``key``, or else by the line as it is written.
+        ``position`` is the one after the line, ``images`` the references of the row, none if the line is no row. A row
+        is recognized by its ``key``, or else by the line as it is written; earlier versions used the ``former_key``.
 
         Raises SettingsError if an answered line has changed.
         """
@@ -241,7 +251,8 @@ class Ledger:
         failed_offset = previous.failed_offset if previous is not None else 0
         digest = digest_line(line if key is None else key)
         row = PendingRow(line, task_ids, asked, position, digest, failed_offset, kept_failures=kept_failures)
-        self.buffer.add(row)
+        former_digest = digest_line(former_key) if former_key is not None and self.buffer.journaled else None
+        self.buffer.add(row, former_digest, is_readable=bool(images))
         if row.outcomes:
             self._expect_pictures(row, images)
             self._write_complete_rows(writer)
@@ -309,7 +320,7 @@ class Ledger:
             raise RuntimeError("the run is closed")
         if self._finished is not None:
             return
-        if self._sealed is None:
+        if not self._is_sealed:
             writer = self._get_writer()
             if self.buffer.rows:
                 raise RuntimeError(f"{self.buffer.tasks} tasks are not written: the run is not at its end")
@@ -321,10 +332,14 @@ class Ledger:
             if earlier is not None and self.mode == "run" and has_results(self.files):
                 number = find_free_number(self.files)
                 self.kept_output = number_files(self.files, number).output
-            self._sealed = writer.seal(run, number)
-            self._writer, self._seconds = None, self._sealed.seconds
-        self._sealed = complete_finish(self.files, self._sealed)
-        self._set_finished(self._sealed.to_finished_run())
+            self._seconds = writer.seal(run, number).seconds
+            self._writer, self._is_sealed = None, True
+        # Read again: an earlier attempt may have done a part, and noted it there. Its last step removes the checkpoint.
+        stored = read_checkpoint(self.files)
+        finished = read_run_file(self.files) if stored is None else complete_finish(self.files, stored)
+        if finished is None:
+            raise foreign_file_error(self.files.run)
+        self._set_finished(finished)
 
     def reopen(self) -> None:
         checkpoint = self._get_finished().to_reopened_checkpoint()
@@ -389,6 +404,7 @@ class MemoryLedger:
         position: Position,
         images: Sequence[str] = (),
         key: bytes | None = None,
+        former_key: bytes | None = None,
     ) -> tuple[TaskId, ...]:
         self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
         self.tally.rows += 1

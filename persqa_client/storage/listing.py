@@ -51,6 +51,8 @@ class StoredListing:
         self._locate = locate
         # None if there is no file.
         self.root: str | None = None
+        # Which files below the root were listed; empty for all images. None if earlier versions did not keep it.
+        self.pattern: str | None = None
         self.count = 0
         # Bytes of whole lines.
         self._length = 0
@@ -65,6 +67,8 @@ class StoredListing:
     def _read_state(self, file: BinaryIO) -> None:
         header = _read_header(self._locate(), file)
         self.root, self._length = str(header["root"]), file.tell()
+        pattern = header.get("pattern")
+        self.pattern = pattern if isinstance(pattern, str) else None
         for line in file:
             if not line.endswith(b"\n"):
                 return
@@ -93,7 +97,7 @@ class StoredListing:
         except ValueError as error:
             raise foreign_file_error(self._locate()) from error
 
-    def extend(self, root: str, names: Iterable[str]) -> int:
+    def extend(self, root: str, names: Iterable[str], pattern: str = "") -> int:
         """Appends the names, and returns their number. Writes nothing without a name or another root."""
         found = iter(names)
         first = list(islice(found, BATCH_SIZE))
@@ -101,9 +105,9 @@ class StoredListing:
             return 0
         before, path = self.count, self._locate()
         if self.root is None:
-            header = dump_compact({"tool": TOOL, LISTING: FORMAT, "root": root}) + b"\n"
+            header = dump_compact({"tool": TOOL, LISTING: FORMAT, "root": root, "pattern": pattern}) + b"\n"
             replace_file(path, header)
-            self.root, self._length = root, len(header)
+            self.root, self.pattern, self._length = root, pattern, len(header)
         with closing(Appender(path, self._length)) as appender:
             if self.root != root:
                 appender.append(dump_compact({"root": root}) + b"\n")

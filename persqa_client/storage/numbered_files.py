@@ -1,13 +1,16 @@
-"""Keeps the files of a finished run under a number, when a fresh run takes their names: ``qa.1.jsonl`` and so on."""
+"""Keeps the files of an earlier run under a number, when a fresh run takes their names: ``qa.1.jsonl`` and so on."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import load_object
+from persqa_client.storage.checkpoint import Checkpoint, write_checkpoint
 from persqa_client.storage.durable import (
     get_file_size,
     move_if_present,
@@ -16,6 +19,7 @@ from persqa_client.storage.durable import (
     replace_file,
     sync_folder,
 )
+from persqa_client.storage.journal import next_free_generation, remove_generations
 from persqa_client.storage.run_files import RunFiles, remove_suffix
 
 
@@ -26,12 +30,20 @@ def number_files(files: RunFiles, number: int) -> RunFiles:
     return RunFiles.for_output(files.output.with_name(f"{stem}.{number}{name[len(stem) :]}"))
 
 
-def find_free_number(files: RunFiles) -> int:
-    """The first number that no file has. Raises SettingsError if a name with a number is too long."""
+def find_free_number(files: RunFiles, generations: Iterable[int] = ()) -> int:
+    """The first number that no file has, with these generations of the journal.
+
+    Raises SettingsError if a name with a number is too long.
+    """
     number = 1
-    while any(get_file_size(path) is not None for path in number_files(files, number).all_paths()):
+    while _has_files(number_files(files, number), generations):
         number += 1
     return number
+
+
+def _has_files(files: RunFiles, generations: Iterable[int]) -> bool:
+    paths = (*files.all_paths(), *map(files.journal_generation, generations))
+    return any(get_file_size(path) is not None for path in paths)
 
 
 def has_results(files: RunFiles) -> bool:
@@ -41,17 +53,52 @@ def has_results(files: RunFiles) -> bool:
 def keep_numbered(files: RunFiles, number: int) -> None:
     """Moves the results and the run file. Can be repeated after a crash, until a new run has written its own."""
     kept = number_files(files, number)
-    for source, target in (
-        (files.details, kept.details),
-        (files.failed, kept.failed),
-        (files.output, kept.output),
-        (files.listing, kept.listing),
-    ):
-        if get_file_size(source) is not None and get_file_size(target) is not None:
-            raise taken_name_error(target)
-        move_if_present(source, target)
+    _move_file(files.details, kept.details)
+    _move_file(files.failed, kept.failed)
+    _move_file(files.output, kept.output)
+    _move_file(files.listing, kept.listing)
     _move_run_file(files.run, kept.run, kept.output.name)
     sync_folder(files.output.parent)
+
+
+def keep_unfinished(files: RunFiles, checkpoint: Checkpoint) -> RunFiles:
+    """Moves an unfinished run, which can be resumed under its new name. Returns its files."""
+    remove_generations(files, checkpoint.generation - 1)
+    generations = range(checkpoint.generation, next_free_generation(files, checkpoint.generation))
+    kept = number_files(files, find_free_number(files, generations))
+    keeping = replace(checkpoint, phase="keeping", kept_as=kept.output.name)
+    write_checkpoint(files, keeping)
+    complete_keeping(files, keeping)
+    return kept
+
+
+def complete_keeping(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint | None:
+    """Moves what is left of an unfinished run. Can be repeated after a crash.
+
+    Returns the run that is left at this output: None, unless it is the one that was moved here.
+    """
+    if checkpoint.kept_as in (None, files.output.name):
+        return replace(checkpoint, phase="running", kept_as=None)
+    kept = RunFiles.for_output(files.output.with_name(checkpoint.kept_as))
+    # The last first: after a crash, those that are left begin with the first.
+    for number in reversed(range(checkpoint.generation, next_free_generation(files, checkpoint.generation))):
+        _move_file(files.journal_generation(number), kept.journal_generation(number))
+    _move_file(files.details_partial, kept.details_partial)
+    _move_file(files.failed_partial, kept.failed_partial)
+    _move_file(files.partial, kept.partial)
+    _move_file(files.listing_partial, kept.listing_partial)
+    _move_run_file(files.run, kept.run, kept.output.name)
+    sync_folder(files.output.parent)
+    # Moved last: it says where the other files are.
+    _move_file(files.checkpoint, kept.checkpoint)
+    sync_folder(files.output.parent)
+    return None
+
+
+def _move_file(source: Path, target: Path) -> None:
+    if get_file_size(source) is not None and get_file_size(target) is not None:
+        raise taken_name_error(target)
+    move_if_present(source, target)
 
 
 def _move_run_file(source: Path, target: Path, output: str) -> None:

@@ -46,8 +46,10 @@ def merge_folders(old: Json | None, new: Json | None) -> Json | None:
     """Of a resumed run: the roots of all its starts. Paths are written as before; by earlier versions, as given."""
     if new is None or old is None:
         return old if new is None else {**new, "paths": "as-given"}
+    given = {"given": old["given"]} if "given" in old else {}
     return {
-        **new,
+        **{name: value for name, value in new.items() if name != "given"},
+        **given,
         "image_roots": list(dict.fromkeys((*new["image_roots"], *old["image_roots"]))),
         "paths": old["paths"],
     }

@@ -31,7 +31,7 @@ from persqa_client.storage.durable import (
 )
 from persqa_client.storage.journal import next_free_generation, read_journal, remove_generations
 from persqa_client.storage.listing import LISTING, is_listed, is_listing
-from persqa_client.storage.numbered_files import keep_numbered
+from persqa_client.storage.numbered_files import complete_keeping, has_results, keep_numbered
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json
 
@@ -55,8 +55,8 @@ class FoundRuns:
 
 
 def find_runs(files: RunFiles) -> FoundRuns:
-    """Reads the state of a run; first completes a finish or a reopening that was interrupted by a crash, and undoes a
-    recheck that was interrupted before its finish.
+    """Reads the state of a run; first completes a finish, a reopening or a move that was interrupted by a crash, and
+    undoes a recheck that was interrupted before its finish.
 
     Raises SettingsError for a foreign file.
     """
@@ -70,6 +70,8 @@ def find_runs(files: RunFiles) -> FoundRuns:
     if checkpoint is not None and checkpoint.mode == "recheck":
         remove_unfinished(files)
         checkpoint = None
+    if checkpoint is not None and checkpoint.phase == "keeping":
+        checkpoint = complete_keeping(files, checkpoint)
     if checkpoint is not None and checkpoint.phase == "reopening":
         complete_reopening(files, checkpoint)
         checkpoint = replace(checkpoint, phase="running")
@@ -91,8 +93,8 @@ def _without_missing_details(files: RunFiles, found: FoundRuns) -> FoundRuns:
     return FoundRuns(unfinished, finished)
 
 
-def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint:
-    """The last steps of a run. Can be repeated after a crash. Returns what was completed."""
+def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> FinishedRun:
+    """The last steps of a run. Can be repeated after a crash or an error, with the checkpoint that is then stored."""
     if checkpoint.kept_number is not None:
         keep_numbered(files, checkpoint.kept_number)
         # Written before the new files get their names, which then are not taken for those of the earlier run.
@@ -117,7 +119,7 @@ def complete_finish(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint:
     for path in (temporary_path(files.run), temporary_path(files.checkpoint), files.checkpoint):
         remove_if_present(path)
     sync_folder(files.output.parent)
-    return checkpoint
+    return checkpoint.to_finished_run()
 
 
 def _finish_details(files: RunFiles, checkpoint: Checkpoint) -> None:
@@ -168,6 +170,14 @@ def complete_reopening(files: RunFiles, checkpoint: Checkpoint) -> None:
     if is_listed(checkpoint.identity):
         move_if_present(files.listing, files.listing_partial)
     sync_folder(files.output.parent)
+
+
+def is_extension(files: RunFiles, found: FoundRuns) -> bool:
+    """Whether the unfinished run has the results of the finished one."""
+    unfinished = found.unfinished
+    if unfinished is None or found.finished is None or has_results(files):
+        return False
+    return unfinished.mode == "run" and unfinished.position.number >= found.finished.position.number
 
 
 def has_no_outcome(files: RunFiles, checkpoint: Checkpoint) -> bool:

@@ -82,6 +82,7 @@ class StreamLedger(MemoryLedger):
         position: Position,
         images: Sequence[str] = (),
         key: bytes | None = None,
+        former_key: bytes | None = None,
     ) -> tuple[TaskId, ...]:
         self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
         return task_ids
@@ -122,7 +123,7 @@ class StreamLedger(MemoryLedger):
             if error.errno == errno.EPIPE and name == "standard output":
                 self._error = OutputClosed()
             else:
-                self._error = StorageError(f"{name} can't be written ({error.strerror}): a run with -o - can't resume")
+                self._error = StorageError(f"{name} can't be written ({error.strerror})")
 
     def _raise_error(self) -> None:
         if self._error is not None:

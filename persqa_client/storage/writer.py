@@ -58,10 +58,13 @@ class ReorderBuffer:
         self.tasks = 0
         self.bytes = 0
 
-    def add(self, row: PendingRow) -> None:
-        """Adds the next row. Raises SettingsError if its journal entries belong to another input line."""
+    def add(self, row: PendingRow, former_digest: str | None = None, *, is_readable: bool = False) -> None:
+        """Adds the next row. Raises SettingsError if its journal entries belong to another input line.
+
+        An earlier version may have refused a line that is readable now; the row is then open.
+        """
         entries = [self.journaled[task_id] for task_id in row.asked if task_id in self.journaled]
-        if any(entry.digest != row.digest for entry in entries):
+        if any(entry.digest not in (row.digest, former_digest) for entry in entries):
             raise SettingsError(
                 f"the input changed at line {row.task_ids[0].row}, which was already answered: "
                 "restore the line, choose another -o, or start again with --fresh"
@@ -71,7 +74,8 @@ class ReorderBuffer:
         self.tasks += len(row.asked)
         self.bytes += len(row.line)
         for entry in entries:
-            self.settle(entry.outcome)
+            if not (is_readable and _is_unreadable(entry.outcome)):
+                self.settle(entry.outcome)
             del self.journaled[entry.outcome.task_id]
 
     def get_row(self, task_id: TaskId) -> PendingRow:
@@ -97,6 +101,10 @@ class ReorderBuffer:
         yield from self.journaled.values()
         for row in self.rows:
             yield from (JournalEntry(row.digest, outcome) for outcome in row.outcomes.values())
+
+
+def _is_unreadable(outcome: Outcome) -> bool:
+    return isinstance(outcome, Failure) and outcome.whole_row and outcome.stage == "input"
 
 
 # Renders an output or failure line, including the line break.

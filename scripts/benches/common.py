@@ -91,6 +91,8 @@ def run_process(*words: str | Path, stdout: int) -> Iterator[subprocess.Popen[st
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 @contextmanager

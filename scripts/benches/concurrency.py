@@ -170,24 +170,34 @@ def compare_with_fixed(url: str, folder: Path, seconds: float) -> list[Figure]:
 
 
 def measure_run(url: str, model: str, folder: Path, concurrency: str, seconds: float) -> RunResult:
-    """Measure a run by the server's counts, from its first answer until it is stopped after some seconds."""
+    """Measure a run by the server's counts, from its first row until it is stopped after some seconds.
+
+    Raises RuntimeError if the run ends earlier: its rate would be that of fewer seconds.
+    """
     rows, output = write_new_rows(folder, int(MAX_ROWS_PER_SECOND * seconds)), folder / "out.jsonl"
-    before = read_counts(url)
-    command = persqa("run", rows, "-o", output, "--fresh", "--base-url", url, "--model", model, "--no-probes")
-    with run_process(
-        *command, "--concurrency", concurrency, "--max-tokens", "64", stdout=subprocess.DEVNULL
-    ) as process:
-        while (first := read_counts(url)).answered <= before.answered:
-            assert process.poll() is None, "the run ended before its first answer"
+    command = persqa("run", rows, "-o", output, "--fresh", "--base-url", url, "--model", model, "--max-tokens", "64")
+    # A model with random weights writes a sentence only under a constraint, which needs the probes.
+    probes = () if model == TINY_MODEL else ("--no-probes",)
+    (details := folder / "out.details.jsonl.partial").unlink(missing_ok=True)
+    with run_process(*command, *probes, "--concurrency", concurrency, stdout=subprocess.DEVNULL) as process:
+        while not details.exists() or not details.stat().st_size:
+            require_running(process, "before its first row")
             time.sleep(0.02)
+        first = read_counts(url)
         time.sleep(min(WARM_UP, seconds / 2))
         warm = read_counts(url)
         time.sleep(max(0.0, first.moment + seconds - time.monotonic()))
         last = read_counts(url)
+        require_running(process, f"before {seconds:g} seconds were measured")
     partial = folder / "out.failed.jsonl.partial"
     codes = [json.loads(line)["error"]["code"] for line in partial.read_text().splitlines()] if partial.exists() else []
     busy = sum(code == "busy" for code in codes)
     return RunResult(last.rate_since(first), last.rejected_share_since(warm), busy)
+
+
+def require_running(process: subprocess.Popen[str], when: str) -> None:
+    if (code := process.poll()) is not None:
+        raise RuntimeError(f"The run ended {when}, with exit code {code}.")
 
 
 def read_counts(url: str) -> ServerCounts:

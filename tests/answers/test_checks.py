@@ -128,6 +128,10 @@ def test_other_chinese_beginnings_without_the_tag(text: str) -> None:
         ("<mam> types `<div>` there.", None),
         ('<mam> reads “{name}” and "[NAME]".', None),
         ("<mam> has a snake_case__name.", None),
+        ("<mam> writes #include <stdio.h> on the blackboard.", None),
+        ("<mam> writes #include <vector> on the blackboard.", None),
+        ("<mam> writes vector<int> v = {1, 2}; on the wall.", None),
+        ("<mam> plays tag #2 with <dog_1> (in the park).", "unknown_tag"),
     ],
 )
 def test_markup_and_placeholders(text: str, found: str | None) -> None:

@@ -18,6 +18,7 @@ from tests.answers.helpers import parse_text
         ("Is <mam> near <cat>?", "<mam> plays with cat toys."),
         ("Is <mam> near <can>?", "<mam> is someone who can swim."),
         ("<mam>和<可乐>在做什么？", "<mam>和可乐瓶合影。"),
+        ("<mam>和<可乐>在做什么？", "<mam>坐着，桌上有可乐和薯条。"),
         ("<mam>和<小明>在做什么？", "<mam>和小明星合影。"),
         ("<mam>和<小明>在做什么？", "<mam>在小明亮的房间里。"),
         ("<mam>和<小白>在做什么？", "<mam>和小白兔在草地上玩。"),

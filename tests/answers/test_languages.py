@@ -49,6 +49,11 @@ def test_a_table_has_every_kind(language: str) -> None:
 
 
 @each_language
+def test_words_of_writing_match_within_a_word(language: str) -> None:
+    assert not re.search(r"\s|\\[sWDS]|\[\^|(?<!\\)\.", phrase_pattern(language, "writing", "words").pattern)
+
+
+@each_language
 def test_a_language_is_detected(language: str) -> None:
     assert language in FUNCTION_WORDS or language in SCRIPT_LANGUAGES.values() or language == "zh"
 

@@ -50,3 +50,35 @@ def test_gibberish(text: str) -> None:
 @pytest.mark.parametrize("text", ["hmm, brr, shh", "a -- b -- c", "的的确确", "a 5 mph wind, 3 kph more"])
 def test_odd_words_are_no_gibberish(text: str) -> None:
     assert not find_gibberish(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<mam> wears wears a hat hat that chair chair red runs.",
+        "<mam> Jacke Jacke rot rot trägt trägt.",
+        "<mam> the of running blue is with hat and the of table.",
+        "<mam> w e a r s a hat.",
+        "<mam>은 ㅃㅏㄹㄱㅏㄴ 모자를 쓰고 있습니다.",
+        "<mam>은 빨 간 모 자 를 쓰고 있습니다.",
+        "<mam> ي ر ت د ي قميصا أزرق.",
+        "<mam> ةقيدحلا يف سلجي.",
+    ],
+)
+def test_words_that_follow_themselves_and_broken_letters(text: str) -> None:
+    assert find_gibberish(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<mam> had had a long, long day, and walks very very slowly.",
+        "<mam> writes a b c d e f on the board.",
+        "<mam> spells S T O P E D with blocks.",
+        "<mam>은 ㅋㅋㅋ 웃으며 ㄱ, ㄴ, ㄷ을 쓰고 있습니다.",
+        "<mam>은 이 두 개 중 한 개 더 큰 것을 들고 있습니다.",
+        "<mam> تقرأ جريدة على شرفة مطلة على مقهى، ويكتب حرف ة.",
+    ],
+)
+def test_letters_that_belong_there(text: str) -> None:
+    assert not find_gibberish(text)

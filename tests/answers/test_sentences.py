@@ -48,7 +48,31 @@ def test_each_language_has_its_words(case: dict[str, Any]) -> None:
         ("<mam> wears a shirt that reads \u201cthe\u201d", None),
         ("<mam> stands next to <mam>", None),
         ("<mam> gets an A", None),
+        ("<mam> red dress with white dots.", "not_a_sentence"),
+        ("<mam> blue whale swims away.", None),
     ],
 )
 def test_marks_after_the_tag_and_at_the_end(text: str, found: str | None) -> None:
     assert find_code(text) == found
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "found"),
+    [
+        ("O que <mam> veste?", "<mam> camiseta azul listrada", "not_a_sentence"),
+        ("O que <mam> veste?", "<mam> casaco de lã cinza", "not_a_sentence"),
+        ("O que <mam> veste?", "<mam> óculos escuros", "not_a_sentence"),
+        ("O que <mam> veste?", "<mam> apenas sorri.", None),
+        ("O que <mam> veste?", "<mam> veste camiseta azul listrada.", None),
+        ("O que <mam> veste?", "<mam> carrega mochila verde.", None),
+        ("O que <mam> veste?", "<mam> fica vermelha de vergonha.", None),
+        ("¿Qué lleva <mam>?", "<mam> falda verde con flores", "not_a_sentence"),
+        ("¿Qué lleva <mam>?", "<mam> hizo dos tartas blancas.", None),
+        ("Que porte <mam> ?", "<mam> robe rouge à pois", "not_a_sentence"),
+        ("Que porte <mam> ?", "<mam> grimpe blanc comme un linge.", None),
+        ("Was trägt <mam>?", "<mam> blaue gestreifte Jacke", "not_a_sentence"),
+        ("Was trägt <mam>?", "<mam> hatte gestreifte Hosen.", None),
+    ],
+)
+def test_a_noun_phrase_without_a_verb(question: str, text: str, found: str | None) -> None:
+    assert find_code(text, question) == found

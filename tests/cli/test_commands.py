@@ -144,10 +144,13 @@ def test_a_missing_input_is_exit_2(folder: Path, simulator: Simulator) -> None:
     assert result.stderr.startswith("Error: The input absent.jsonl does not exist")
 
 
-def test_an_empty_file_is_exit_0_and_leaves_no_files(folder: Path, simulator: Simulator) -> None:
-    (folder / "empty.jsonl").write_text("\n")
-    result = run(folder, simulator, input="empty.jsonl")
-    assert (result.returncode, result.stderr) == (0, "empty.jsonl has no rows: nothing to do.\n")
+@pytest.mark.parametrize(("name", "content"), [("empty.jsonl", "\n"), ("empty.json", "[]"), ("empty.csv", "image,n\n")])
+def test_an_input_without_rows_is_exit_2_and_leaves_no_files(
+    name: str, content: str, folder: Path, simulator: Simulator
+) -> None:
+    (folder / name).write_text(content)
+    result = run(folder, simulator, input=name)
+    assert (result.returncode, result.stderr) == (2, f"Error: {name} has no rows to ask about.\n")
     assert not list(folder.glob("*qa*"))
 
 
@@ -232,13 +235,27 @@ def test_an_unknown_key_in_the_config_file_is_exit_2(folder: Path, simulator: Si
         ["--header", "authorization=Bearer sk-proj-4Fq81"],
         ["--header", "api-key=@hf_4Fq81abc"],
         ["--header", "sk-proj-4Fq81=@VARIABLE"],
+        ["--strategy", "sk-proj-4Fq81"],
+        ["--ca-cert", "hf_4Fq81abc"],
+        ["--config", "sk-proj-4Fq81"],
+        ["--config", "key.toml"],
+        ["-o", "sk-proj-4Fq81"],
     ],
 )
 def test_a_key_on_the_command_line_is_never_repeated(folder: Path, simulator: Simulator, more: list[str]) -> None:
+    (folder / "key.toml").write_text('strategy = "sk-proj-4Fq81"')
     result = run(folder, simulator, *more)
     assert result.returncode == 2
+    assert not list(folder.glob("*4Fq81*"))
     assert "4Fq81" not in result.stdout + result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_key_as_a_command_or_a_model_is_not_repeated(folder: Path, simulator: Simulator) -> None:
+    for result in (persqa("sk-proj-4Fq81", cwd=folder), run(folder, simulator, "--model", "sk-proj-4Fq81")):
+        assert result.returncode in (2, 3)
+        assert "…" in result.stderr
+        assert "4Fq81" not in result.stdout + result.stderr
 
 
 def test_a_fresh_run_says_where_the_earlier_files_are(folder: Path, simulator: Simulator) -> None:
@@ -261,6 +278,22 @@ def test_a_dry_run_prints_requests_and_sends_none(folder: Path, simulator: Simul
     assert len(result.stdout) < 6000
     assert simulator.stats()["requests"] == asked
     assert not list(folder.glob("qa*"))
+
+
+def test_a_stopped_fresh_run_says_how_it_is_resumed(folder: Path) -> None:
+    write_rows(folder, 200)
+    with run_simulator(SimSettings(latency=0.05, slots=8)) as server:
+        flags = ("--concurrency", "8", "--no-probes")
+        process = start(*arguments(server), *flags, "--fresh", cwd=folder)
+        while server.stats()["answered"] < 30:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, result = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert "Leave out --fresh to resume qa.jsonl: with it, the answers are discarded." in result
+        assert "same command" not in result
+        assert run(folder, server, *flags).returncode == 0
+        assert server.stats()["answered"] == 200, "no row was asked twice"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
@@ -307,7 +340,7 @@ def test_a_full_disk_stops_the_run_with_one_message_and_loses_nothing(folder: Pa
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     assert result.stderr.count("Error: ") == 1
-    assert "run the same command again" in result.stderr
+    assert "Run the same command again to resume qa.jsonl." in result.stderr
     assert run(folder, simulator).returncode == 0
     assert [row["n"] for row in map(orjson.loads, (folder / "qa.jsonl").read_bytes().splitlines())] == list(range(400))
 
@@ -365,6 +398,20 @@ def test_a_question_that_answers_alone_need_added_is_warned_about_once(folder: P
         (("--language", "de"), "", "'--language': 'de' is not one of 'en', 'zh'."),
         ((), 'verify = "yes"', "'--verify': 'yes' is not one of 'doubtful', 'all', 'off' (in flags.toml)"),
         ((), 'questions = "x"', "'--questions': must be a whole number (in flags.toml)"),
+        ((), "input = 5", "'--config': flags.toml has a wrong value for 'input': it must be text in quotes, or a list"),
+        ((), "input = []", "'--config': flags.toml has a wrong value for 'input': the list is empty."),
+        ((), 'fresh = "no"', "'--config': flags.toml has a wrong value for 'fresh': it must be true or false, without"),
+        ((), "output = 5", "'--config': flags.toml has a wrong value for 'output': it must be text in quotes."),
+        (
+            (),
+            "\ufeffoutput = ''",
+            "'--output' / '-o': it is empty; name a file, or a folder (. for the working directory) (in flags.toml)",
+        ),
+        (
+            ("--image-root", ""),
+            "",
+            "'--image-root': it is empty; name a file, or a folder (. for the working directory).",
+        ),
         (("--questions", "x"), "questions = 2", "'--questions': must be a whole number"),
     ],
 )
@@ -373,7 +420,8 @@ def test_a_bad_value_is_told_in_plain_words_with_its_file(
 ) -> None:
     (folder / "flags.toml").write_text(config)
     url = ("--base-url", "http://127.0.0.1:1/v1", "--model", "m", "--config", "flags.toml")
-    result = persqa("run", "rows.jsonl", "-o", "qa.jsonl", *url, *flags, cwd=folder)
+    output = () if "output" in config else ("-o", "qa.jsonl")
+    result = persqa("run", "rows.jsonl", *output, *url, *flags, cwd=folder)
     assert result.returncode == 2
     assert f"Invalid value for {words}" in " ".join(result.stderr.replace("│", " ").split())
     assert ("flags.toml" in result.stderr) is ("flags.toml" in words)

@@ -68,6 +68,42 @@ def test_files_with_other_names_are_listed_by_their_content(tmp_path: Path) -> N
     assert ", 3 files are not images and are skipped (" in skipped
 
 
+def test_photos_that_are_not_downloaded_are_counted(tmp_path: Path) -> None:
+    make_files(tmp_path, "1.jpg", ".IMG_0077.HEIC.icloud", "a/.IMG_0078.HEIC.icloud", "._1.jpg", ".DS_Store")
+    assert list_images(tmp_path) == ["1.jpg"]
+    skipped = describe_skipped_files(tmp_path)
+    assert skipped is not None
+    assert skipped.endswith(
+        ", 2 files are not images and are skipped (2 with .icloud). Download those in iCloud first."
+    )
+
+
+def test_copies_in_system_folders_and_thumbnails_of_videos_are_left_out(tmp_path: Path) -> None:
+    make_files(
+        tmp_path, "1.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_XL.jpg", "a/@eaDir/2.jpg", "a/2.jpg", "$RECYCLE.BIN/3.jpg"
+    )
+    assert list_images(tmp_path) == ["1.jpg", "a/2.jpg"]
+    skipped = describe_skipped_files(tmp_path)
+    assert skipped in {
+        f"In {tmp_path}, folders of the system are left out ({', '.join(named)})."
+        for named in (("2 × @eaDir/", "1 × $RECYCLE.BIN/"), ("1 × $RECYCLE.BIN/", "2 × @eaDir/"))
+    }
+    (tmp_path / "MVI_1.THM").write_bytes(b"\xff\xd8\xff\xe0")
+    assert list_images(tmp_path) == ["1.jpg", "a/2.jpg"]
+    skipped = describe_skipped_files(tmp_path)
+    assert skipped is not None
+    assert "1 file is not an image and is skipped (1 with .thm). Folders of the system are left out (" in skipped
+
+
+def test_raw_photos_are_named_however_few_they_are(tmp_path: Path) -> None:
+    make_files(tmp_path, *(f"{number}.s{kind}" for kind in range(7) for number in range(3)), "1.nef", "2.CR3")
+    skipped = describe_skipped_files(tmp_path)
+    assert skipped is not None
+    assert "1 with .nef" in skipped
+    assert "1 with .cr3" in skipped
+    assert "12 others" in skipped
+
+
 def test_a_folder_of_images_alone_has_no_warning(tmp_path: Path) -> None:
     make_files(tmp_path, "1.jpg", "a/2.png", ".hidden")
     assert describe_skipped_files(tmp_path) is None

@@ -76,10 +76,10 @@ def test_rows_and_positions_do_not_depend_on_where_the_file_is_cut(
     with path.open("rb") as file:
         file.seek(1)
         cut = list(json_values.split_values(file, 1, is_array=True, size=size))
-    assert [json.loads(value) for value, _ in cut] == rows
+    assert [json.loads(value.line) for value in cut] == rows
     source = JsonValuesSource(path)
     whole = list(source.lines(START_POSITION))
-    assert [position.offset for _, position in whole] == [offset for _, offset in cut]
+    assert [position.offset for _, position in whole] == [value.end for value in cut]
     for number, (_, position) in enumerate(whole, 1):
         assert list(source.lines(position)) == whole[number:]
         assert source.digest_at(position) == position.digest

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.inputs import patterns
 from persqa_client.inputs.folders import find_folder_names
 from persqa_client.inputs.listed import KnownNames, ListedSource, read_named_lines
 from persqa_client.inputs.source import Source
@@ -93,7 +94,8 @@ def test_a_removed_listing_is_that_of_the_files_which_are_there(tmp_path: Path) 
     lines = list(listed(FolderSource(tmp_path / "photos", "image"), path).named_lines(START_POSITION))
     path.unlink()
     source = FolderSource(tmp_path / "photos", "image")
-    source.use_listing(StoredListing(lambda: path))
+    source.use_listing(StoredListing(lambda: path), 2)
+    assert [each.name for each in source.named_lines(START_POSITION)] == ["a.jpg", "b.jpg"]
     assert source.digest_at(lines[1].position) == lines[1].position.digest
     assert not path.exists(), "nothing is written before the run is known to go on"
     add(tmp_path / "photos", "0.jpg")
@@ -121,7 +123,7 @@ class PatternSource(ListedSource):
 
     def __init__(self, folder: Path, pattern: str) -> None:
         super().__init__()
-        self.folder, self.pattern = folder, pattern
+        self.folder, self.glob = folder, pattern
         self.name = str(folder / pattern)
 
     @property
@@ -129,7 +131,7 @@ class PatternSource(ListedSource):
         return os.path.realpath(self.folder)
 
     def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
-        names = (path.relative_to(self.folder).as_posix() for path in self.folder.glob(self.pattern))
+        names = (path.relative_to(self.folder).as_posix() for path in self.folder.glob(self.glob))
         return iter(sorted(name for name in names if not is_known(name)))
 
     def render_line(self, name: str) -> bytes:
@@ -158,3 +160,20 @@ def test_a_pattern_is_listed_like_a_folder(tmp_path: Path) -> None:
 def test_rows_of_other_sources_have_no_names() -> None:
     lines = list(read_named_lines(InMemorySource(["a.jpg"]), START_POSITION))
     assert [(line.line, line.name) for line in lines] == [(b'"a.jpg"', None)]
+
+
+@pytest.mark.parametrize("make", [lambda: FolderSource(Path(), "image"), lambda: patterns.PatternSource("*", "image")])
+def test_a_listed_name_is_written_as_a_path(
+    make: Callable[[], ListedSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it would be read as a ``data:`` URI. An earlier version wrote the name alone."""
+    monkeypatch.chdir(tmp_path)
+    add(tmp_path, "data:x.png", "x.png")
+    source = make()
+    assert [line for line, _ in source.lines(START_POSITION)] == [
+        b'{"image": ["./data:x.png"]}',
+        b'{"image": ["x.png"]}',
+    ]
+    assert names_of(source) == ["data:x.png", "x.png"]
+    assert source.find_name("./data:x.png") == "data:x.png"
+    assert next(source.as_written().lines(START_POSITION))[0] == b'{"image": ["data:x.png"]}'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import io
 import json
+import os
 import sqlite3
 import tarfile
 import zipfile
@@ -64,6 +65,31 @@ def test_the_content_decides_which_kind_a_file_is(text: str, kind: type, tmp_pat
 def test_the_suffix_of_jsonl_decides_where_the_content_does_not(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("not json\n" * 30 + '{"image": "a.jpg"}\n')
     assert type(open_source(tmp_path / "rows.jsonl", "image")) is FileSource
+
+
+NULL_ROW = '{"image": "nu\0ll.jpg"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind", "count"),
+    [
+        pytest.param("rows.jsonl", f'{{"image": "a.jpg"}}\n{NULL_ROW}\n', FileSource, 2, id="JSONL"),
+        pytest.param("rows.jsonl", f'{NULL_ROW}\n{{"image": "a.jpg"}}\n', FileSource, 2, id="JSONL, its first line"),
+        pytest.param("rows.jsonl", "\0" * 70_000 + '\n"a.jpg"\n', FileSource, 2, id="JSONL, its first block"),
+        pytest.param("rows.txt", f'{{"image": "a.jpg"}}\n{NULL_ROW}\n', FileSource, 2, id="JSONL of another name"),
+        pytest.param("rows", 'x\0\n{"image": "a.jpg"}\n', FileSource, 2, id="JSONL of another name, first line"),
+        pytest.param("rows.json", f'["a.jpg", {NULL_ROW}]', JsonValuesSource, 2, id="array on one line"),
+        pytest.param("rows.json", f'[\n"a.jpg",\n{NULL_ROW}\n]', JsonValuesSource, 2, id="array over several lines"),
+        pytest.param("rows.json", '{\n"image":\n"nu\0ll.jpg"\n}\n', JsonValuesSource, 1, id="object"),
+        pytest.param("rows.csv", "image,q\na.jpg,Who?\nb.jpg,Wh\0o?\n", TableSource, 2, id="table"),
+        pytest.param("list.txt", "a.jpg\nnu\0ll.jpg\n", PathListSource, 2, id="list"),
+        pytest.param("list.txt", "a.jpg\n" * 5000 + "nu\0ll.jpg\n", PathListSource, 5001, id="far behind"),
+    ],
+)
+def test_a_null_character_is_left_to_its_row(name: str, text: str, kind: type, count: int, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    source = open_source(tmp_path / name, "image")
+    assert (type(source), sum(1 for _ in source.lines(START_POSITION))) == (kind, count)
 
 
 def test_a_list_of_paths_gives_a_row_for_each_line(tmp_path: Path) -> None:
@@ -140,6 +166,11 @@ def test_an_input_of_another_kind_is_refused_in_one_sentence(
             id="objects",
         ),
         pytest.param([{"picture": "a.jpg", "n": 1}], "add --image-key picture", id="other key"),
+        pytest.param(
+            [{"input": "https://example.org/a.jpg"}, *[{"input": "Some text"}] * 9, {"input": "", "pic": "a.jpg"}],
+            "the pictures seem to stand under 'pic'",
+            id="a text that is an image's URL",
+        ),
         pytest.param([{"messages": []}], "name the field with the paths", id="no pictures"),
         pytest.param([{"video": "a.mp4"}], "only 'video'; name the field", id="videos"),
         pytest.param([{"data": [{"image": "a.jpg"}], "version": 1}], "its rows under 'data'; save that", id="wrapped"),
@@ -243,6 +274,61 @@ def test_a_pattern_names_images_from_its_folder(
     assert [source.find_name(path) for path in written] == names
 
 
+def test_the_name_of_many_inputs_is_short(tmp_path: Path) -> None:
+    names = [str(tmp_path / f"{number}.jpg") for number in range(400)]
+    for name in names:
+        Image.new("RGB", (8, 8)).save(name)
+    source = open_inputs(names, "image")
+    assert isinstance(source, SeveralSource)
+    assert source.name == f"{', '.join(names[:4])} and 396 others"
+    assert source.names == tuple(names)
+    assert open_inputs(names[:5], "image").name == ", ".join(names[:5])
+
+
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><p>", b'{"image": "a.jpg"}', b"PK\x03\x04"])
+def test_a_broken_image_is_a_row_like_any_other(content: bytes, tmp_path: Path) -> None:
+    """As in a folder: what a file holds does not change which rows the other files are."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "bad.png").write_bytes(content)
+    (tmp_path / "scan.NEF").write_bytes(content)
+    source = open_inputs([str(tmp_path / "*")], "image")
+    assert isinstance(source, PatternSource)
+    assert list(source.find_names(is_never_known)) == ["a.png", "bad.png", "scan.NEF"]
+    names = [str(tmp_path / "a.png"), str(tmp_path / "bad.png")]
+    assert rows_of(open_inputs(names, "image")) == [{"image": [name]} for name in names]
+
+
+def test_a_pattern_leaves_out_what_is_no_input(tmp_path: Path) -> None:
+    (tmp_path / "qa.jsonl").write_text("not rows\n")
+    pattern = str(tmp_path / "*")
+    with pytest.raises(SettingsError, match="matches no file but those of this run's output"):
+        open_inputs([pattern], "image", leave_out=lambda path: path.name == "qa.jsonl")
+    (tmp_path / "rows.jsonl").write_text('{"image": "a.jpg"}\n')
+    source = open_inputs([pattern], "image", leave_out=lambda path: path.name == "qa.jsonl")
+    assert rows_of(source) == [{"image": "a.jpg"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a?" * 150, "matches no file"),
+        ("a" * 300, "does not exist"),
+        ("https://example.org/rows.jsonl?x=1", "is a URL; download it"),
+    ],
+)
+def test_what_no_file_can_be_named_is_one_sentence(name: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        open_inputs([name], "image")
+    assert not names_input("https://example.org/a.jpg?x=1")
+
+
+def test_an_image_on_standard_input_is_refused() -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, format="PNG")
+    with pytest.raises(SettingsError, match=r"^Standard input is an image, not rows; give the path of its file"):
+        open_inputs(["-"], "image", standard_input=io.BytesIO(picture.getvalue()))
+
+
 def test_one_path_is_a_source_of_its_own(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a [1].png")
     assert isinstance(open_inputs([tmp_path], "image"), FolderSource)
@@ -281,3 +367,35 @@ def test_a_list_of_images_is_rows_but_one_of_inputs_is_not(tmp_path: Path) -> No
     assert names_input(str(tmp_path))
     assert names_input(str(tmp_path / "rows.csv"))
     assert names_input("photos/*.jpg")
+
+
+def test_a_match_that_is_a_broken_image_fails_alone(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
+    (tmp_path / "2.png").symlink_to("nowhere.png")
+    (tmp_path / "3.png").touch()
+    source = open_inputs([str(tmp_path / "*.png")], "image")
+    assert isinstance(source, PatternSource)
+    assert list(source.find_names(is_never_known)) == ["1.png", "2.png", "3.png"]
+    (tmp_path / "rows.jsonl").symlink_to("nowhere.jsonl")
+    message = rf"The pattern .*/\* matches {tmp_path}/rows.jsonl, a link to a file that does not exist; restore"
+    with pytest.raises(SettingsError, match=message):
+        open_inputs([str(tmp_path / "*")], "image")
+
+
+@pytest.mark.parametrize("pattern", ["**/*.png", "**", "./**/**/*.png", "p*/**/*.png", "**/deep/**", "photos/**/?.png"])
+def test_two_stars_do_not_follow_links_to_folders(
+    pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photos/deep/[x]").mkdir(parents=True)
+    Path("photos/.hidden").mkdir()
+    names = ["photos/deep/1.png", "photos/deep/[x]/2.png"]
+    for name in (*names, "photos/.hidden/3.png"):
+        Image.new("RGB", (8, 8)).save(name)
+    Path("photos/again").symlink_to("deep")
+    Path("photos/deep/loop").symlink_to("..")
+    source = open_inputs([pattern], "image")
+    assert isinstance(source, PatternSource)
+    assert [os.path.relpath(row["image"][0]) for row in rows_of(source) if isinstance(row, dict)] == names
+    # A link that the pattern names is followed.
+    assert len(rows_of(open_inputs(["photos/again/**/*.png"], "image"))) == 2

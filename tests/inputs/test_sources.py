@@ -157,7 +157,11 @@ def test_an_input_must_be_a_file_or_a_folder(tmp_path: Path) -> None:
     [
         pytest.param(gzip.compress(b'{"image": "a.jpg"}'), "gzip", id="gzip"),
         pytest.param('{"image": "a.jpg"}'.encode("utf-16"), "UTF-16", id="UTF-16"),
+        pytest.param('{"image": "a.jpg"}'.encode("utf-16-le"), "UTF-16", id="UTF-16 without a byte order mark"),
+        pytest.param('{"image": "a.jpg"}'.encode("utf-16-be"), "UTF-16", id="UTF-16, big-endian"),
         pytest.param(b"rows\0\1\2", "not text", id="binary"),
+        pytest.param(b"rows\n" * 1000 + b"\0", "is of an unknown format, not text", id="binary behind text"),
+        pytest.param(b"a.jpg\0b.jpg\0", "not text", id="list with null characters as ends"),
         pytest.param(b"PK\x03\x04\0\0", "ZIP archive", id="archive"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from persqa_client.images.references import is_bare_base64, read_reference
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.written_paths import PathStyle, PathWriter
 from persqa_client.types import BadRow, Row
@@ -52,6 +53,58 @@ def test_a_reference_is_written_in_the_style(
     assert writer("absolute", work / "out").write(given) == (absolute or given).format(work=work)
     is_absolute = given.startswith(("/", "file:///"))
     assert writer("resolvable", work / "out").write(given) == (given if is_absolute else relative or given)
+
+
+BASE64_NAMES = (
+    "/9j/4AAQSkZJRgABAQAAAQABAAD" + "A" * 90,
+    "image/png;base64," + "A" * 120,
+    "iVBORw0KGgo" + "aB3" * 70,
+)
+
+
+@pytest.mark.parametrize(
+    "name", ["data:x.png", "DATA:,", " data:x.png", "http:/x.png", "file:/x.png", "s3:x.png", *BASE64_NAMES]
+)
+@pytest.mark.parametrize("style", ["relative", "absolute", "resolvable"])
+def test_what_is_written_for_a_path_is_read_as_that_path(style: PathStyle, name: str, work: Path) -> None:
+    """Of a picture in the folder of the output, whose name looks like a URL, a ``data:`` URI or base64."""
+    name = name.lstrip("/")
+    picture = work / "out" / name
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_bytes(b"picture")
+    for roots, given in ((("out", "in"), f"./{name}"), ((".",), f"out/{name}")):
+        paths = PathWriter(style, tuple(map(Path, roots)), os.path.realpath(work / "out"))
+        written = paths.write(given)
+        assert read_reference(written, (work / "out",)) == b"picture"
+        assert read_reference(paths.resolve((written,))[0], ()) == b"picture"
+
+
+def test_the_path_of_a_picture_in_the_folder_of_the_output(work: Path) -> None:
+    paths = writer("relative", work / "out")
+    for name, written in (("data:x.png", "./data:x.png"), ("x.png", "x.png"), ("s3:x.png", "s3:x.png")):
+        assert paths.write(f"{work}/out/{name}") == written
+
+
+def test_a_name_like_base64_is_a_path_where_such_a_file_is(work: Path) -> None:
+    for name in BASE64_NAMES[1:]:
+        assert writer("relative", work / "out").write(name) == name
+        (work / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / "in" / name).write_bytes(b"x")
+        written = writer("relative", work / "out").write(name)
+        assert (work / "out" / written).read_bytes() == b"x"
+        assert not is_bare_base64(written)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_path_in_the_home_folder(is_there: bool, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Path(os.path.realpath(work)) / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    if is_there:
+        (home / "later.jpg").touch()
+    roots = (Path("in"), Path())
+    assert PathWriter("absolute", roots, "").write("~/later.jpg") == str(home / "later.jpg")
+    assert PathWriter("relative", roots, str(home.parent / "out")).write("~/later.jpg") == "../home/later.jpg"
 
 
 def test_only_the_value_of_the_image_member_changes(work: Path) -> None:

@@ -152,7 +152,7 @@ OTHER_START = """<mam>: on the left a lamp; on the right a plant.
 <mam>，右边那位，背着红色的包。
 <mam> 坐在火车靠窗的座位上，窗外是一片金黄的油菜花田。
 <mam> 正抱着一把琵琶，左手按弦，右手轻轻拨动。"""
-# A space before the closing mark, as in French, and the genitive of German, which English lacks.
+# A space before the closing mark, as in French, the genitive of German, which English lacks, and a Russian surname.
 OTHER_LANGUAGES = {
     "<mam> lit sur l'écran de son téléphone un message de sa sœur : "
     "« Désolée, je ne peux pas répondre pour le moment, rappelle-moi ce soir ! »",
@@ -160,6 +160,13 @@ OTHER_LANGUAGES = {
     "<mam> est puni et recopie au tableau : « Je ne bavarderai plus en classe. Je ne bavarderai plus en classe. "
     "Je ne bavarderai plus en classe. Je ne bavarderai plus en classe. »",
     "<mam>s Schuhe sind dunkelrot und haben weiße Schnürsenkel; <mam>s Socken sind dagegen grau.",
+    "<mam> Петров улыбается и машет рукой.",
+    "<mam> se trouve devant un comptoir d'accueil où une pancarte demande : "
+    "« Puis-je vous aider ? Avez-vous d'autres questions ? »",
+    "<mam> lit un panneau qui annonce : « Si vous vous perdez, nous nous retrouverons tous près du kiosque. »",
+    "<mam> demande : « Tu tiens quoi ? »",
+    "<mam>s Hund liegt zusammengerollt unter der Gartenbank.",
+    "<mam>s Schal ist dunkelgrün mit feinen weißen Streifen und reicht fast bis zum Gürtel.",
 }
 EXCLUDED = OTHER_LANGUAGES | {line.replace(r"\n", "\n") for line in (NO_END + "\n" + OTHER_START).splitlines()}
 

@@ -94,6 +94,24 @@ def test_new_matches_of_a_pattern_continue_a_run(work: Path, simulator: Simulato
     assert asked_of("other.jsonl")[1:2] == asked[:1], "the name in the folder decides, not the pattern"
 
 
+def test_a_broken_picture_does_not_change_what_a_pattern_is(work: Path, simulator: Simulator) -> None:
+    go("photos/*.png", "photos/qa.jsonl", simulator)
+    (work / "photos" / "bad.png").write_text("<!DOCTYPE html><p>")
+    summary = go("photos/*.png", "photos/qa.jsonl", simulator)
+    assert (summary.tally.succeeded, summary.tally.failed_total) == (3, 1)
+
+
+@pytest.mark.parametrize("pattern", ["data/*", "data/*.jsonl"])
+def test_a_pattern_leaves_out_the_files_of_its_run(pattern: str, work: Path, simulator: Simulator) -> None:
+    (work / "data").mkdir()
+    shutil.copy("photos/b.png", "data/b.png")
+    (work / "data" / "rows.jsonl").write_text('{"image": ["b.png"]}\n{"image": ["missing.png"]}\n')
+    go(pattern, "data/qa.jsonl", simulator, limit=1)
+    go(pattern, "data/qa.jsonl", simulator)
+    assert go(pattern, "data/qa.jsonl", simulator, retry_failed=True).tally.failed_total == 1
+    assert go(pattern, "data/qa.jsonl", simulator).state == "already"
+
+
 def test_new_names_continue_a_run_that_was_stopped(work: Path) -> None:
     """Answers that are only in the journal belong to the same pictures, also in another spelling of the folder."""
     add(work / "photos", *(f"p{number}.png" for number in range(40)))
@@ -120,6 +138,22 @@ def test_new_names_continue_a_run_that_was_stopped(work: Path) -> None:
     assert names[:3] == ["b.png", "c.png", "d.png"]
     assert names[-1] == "a.png"
     assert len(set(names)) == 44
+
+
+@pytest.mark.parametrize("first_is_absolute", [False, True])
+@pytest.mark.parametrize("name", ["photos", "photos/*.png"])
+def test_paths_are_written_as_at_the_first_start(
+    name: str, first_is_absolute: bool, work: Path, simulator: Simulator
+) -> None:
+    given = [name, str(work / name)]
+    first, second = reversed(given) if first_is_absolute else given
+    go(first, "out/qa.jsonl", simulator, limit=1)
+    go(second, "out/qa.jsonl", simulator, limit=2)  # goes on with a finished run
+    summary = go(second, "out/qa.jsonl", simulator)
+    assert (summary.tally.succeeded, summary.tally.failed_total) == (3, 0)
+    start = str(work / "photos") if first_is_absolute else "../photos"
+    images = [orjson.loads(line)["image"][0] for line in Path("out/qa.jsonl").read_text().splitlines()]
+    assert images == [f"{start}/{name}.png" for name in "bcd"]
 
 
 def test_removed_and_renamed_pictures(work: Path, simulator: Simulator) -> None:
@@ -161,7 +195,9 @@ def test_each_spelling_asks_the_same_and_resumes_the_run(
     assert asked_of(half) == asked_of(output)
     assert go(spelling, output, simulator).state == "already"
     [*_, last] = Path(half).read_bytes().splitlines()
-    assert orjson.loads(last)["image"] == orjson.loads(Path(one).read_bytes().splitlines()[-1])["image"]
+    # Absolute or relative as at the first start.
+    written = orjson.loads(Path(one).read_bytes().splitlines()[-1])["image"]
+    assert orjson.loads(last)["image"] == (["photos/d.png"] if Path(spelling).is_absolute() else written)
 
 
 def test_the_questions_are_those_of_rows_named_from_the_folder(work: Path, simulator: Simulator) -> None:
@@ -208,6 +244,51 @@ def test_a_removed_listing_does_not_stop_a_run(work: Path, simulator: Simulator)
     assert go("photos", "qa.jsonl", simulator).state == "already"
 
 
+@pytest.mark.parametrize("listed", ["photos", "photos/*.png"])
+@pytest.mark.parametrize("next_step", ["retry", "pictures", "recheck", "recheck without details"])
+def test_a_finished_run_goes_on_without_its_listing(
+    next_step: str, listed: str, work: Path, simulator: Simulator
+) -> None:
+    (work / "photos" / "d.png").write_bytes(b"broken")
+    assert go(listed, "qa.jsonl", simulator).tally.failed_total == 1
+    add(work / "photos", "d.png", "e.png")
+    Image.new("RGB", (64, 64)).save(work / "photos" / "c.png")
+    Path("qa.listing.jsonl").unlink()
+    if next_step.startswith("recheck"):
+        if next_step != "recheck":
+            Path("qa.details.jsonl").unlink()
+        assert recheck(Path("qa.jsonl")).questions == 3
+        assert not Path("qa.listing.jsonl").exists()
+    before = simulator.stats()["answered"]
+    flags = {"recheck_pictures": "ask"} if next_step == "pictures" else {"retry_failed": True}
+    assert go(listed, "qa.jsonl", simulator, **flags).tally.rows == 4
+    assert simulator.stats()["answered"] == before + 2, "of the changed or mended picture, and of the new one"
+    assert lines_in(Path("qa.listing.jsonl")) == 5
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ("photos/[bc].png", "photos/[cd].png", r"started with the pattern \[bc\]\.png"),
+        ("photos", "photos/*.png", "started with all images of the folder"),
+        ("photos/*.png", "photos", r"started with the pattern \*\.png"),
+    ],
+)
+def test_another_choice_in_the_same_folder_is_another_input(
+    first: str, second: str, words: str, work: Path, simulator: Simulator
+) -> None:
+    go(first, "qa.jsonl", simulator)
+    with pytest.raises(SettingsError, match=words):
+        go(second, "qa.jsonl", simulator)
+    for same in (work / first, f"./{first}"):
+        assert go(same, "qa.jsonl", simulator).state == "already"
+    listing = Path("qa.listing.jsonl")
+    header, _, names = listing.read_bytes().partition(b"\n")
+    earlier = {key: value for key, value in orjson.loads(header).items() if key != "pattern"}
+    listing.write_bytes(orjson.dumps(earlier) + b"\n" + names)
+    assert go(second, "qa.jsonl", simulator).tally.succeeded == 3, "earlier versions did not keep it"
+
+
 def test_a_fresh_run_lists_anew(work: Path, simulator: Simulator) -> None:
     go("photos", "qa.jsonl", simulator)
     add(work / "photos", "a.png")
@@ -245,6 +326,25 @@ def test_a_finished_run_is_rechecked_after_its_folder_changed(work: Path, simula
     Path("qa.details.jsonl").unlink()
     report = recheck(work / "qa.jsonl", dry_run=True)
     assert (report.questions, dict(report.changes)) == (3, {})
+
+
+@pytest.mark.parametrize("inputs", [["photos"], ["photos/*.png"], ["photos/[bc].png", "photos"], ["*.jsonl"]], ids=str)
+@pytest.mark.parametrize("place", [".", "out", "elsewhere [1]"])
+def test_a_recheck_finds_the_inputs_of_the_run(
+    inputs: list[str], place: str, work: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the working directory of the run, whatever the one of the recheck is."""
+    for folder in ("out", "elsewhere [1]", "start [2]"):
+        (work / folder).mkdir()
+    (work / "photos").rename(work / "start [2]" / "photos")
+    add(work / "elsewhere [1]" / "photos", "other.png")
+    (work / "start [2]" / "rows.jsonl").write_text('"photos/b.png"\n')
+    monkeypatch.chdir("start [2]")
+    generate(inputs, "../out/qa.jsonl", base_url=simulator.base_url, model=MODEL, probes=False)
+    monkeypatch.chdir(work / place)
+    (work / "out" / "qa.details.jsonl").unlink()
+    counts = {"photos": 3, "photos/*.png": 3, "*.jsonl": 1}
+    assert recheck(work / "out" / "qa.jsonl").questions == counts.get(inputs[0], 5)
 
 
 def test_the_command_warns_of_skipped_files_once(work: Path, simulator: Simulator) -> None:

@@ -139,6 +139,23 @@ def test_failure_files_of_one_run_s_folders_are_read_together(
     assert (summary.tally.succeeded, summary.tally.failed_total) == (2, 0)
 
 
+def test_files_of_runs_with_other_folders_are_not_read_together(work: Path, simulator: Simulator) -> None:
+    Path("out").mkdir(exist_ok=True)
+    Path("out/rows.jsonl").write_text(
+        '{"image": ["nowhere.png"]}\n{"image": ["../red.png"]}\n{"image": ["../green.png"]}\n'
+    )
+    go("in/rows.jsonl", "out/one.jsonl", simulator)
+    go("out/rows.jsonl", "out/two.jsonl", simulator)
+    for other in ("out/two.failed.jsonl", "out/rows.jsonl"):
+        inputs = ["out/one.failed.jsonl", other]
+        with pytest.raises(
+            SettingsError, match=r"one.failed.jsonl and out/\S+ start in different folders, .*--image-root"
+        ):
+            go(inputs, "out/qa.jsonl", simulator)
+    assert go(inputs, "out/qa.jsonl", simulator, image_root=Path("in")).tally.rows == 4
+    assert go(["out/two.failed.jsonl", "out/rows.jsonl"], "out/all.jsonl", simulator).tally.rows == 5
+
+
 def test_the_choice_belongs_to_the_run(work: Path, simulator: Simulator) -> None:
     go("in/rows.jsonl", "qa.jsonl", simulator, paths="absolute", limit=1)
     with pytest.raises(SettingsError, match='the setting paths was "absolute" in this run and is not set now'):

@@ -14,6 +14,7 @@ from PIL import Image
 from persqa_client import Endpoint, RunStopped, SettingsError, generate
 from persqa_client.config import make_run_settings
 from persqa_client.inputs.opening import open_source
+from persqa_client.run.background import execute_blocking
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
@@ -212,7 +213,7 @@ def test_retried_rows_go_to_their_places_in_the_output(folder: Path, simulator: 
 
 
 def test_a_failure_file_can_be_the_input(folder: Path, simulator: Simulator) -> None:
-    input = write_rows(folder, '{"image": "late.png", "n": 1.0}', "not json")
+    input = write_rows(folder, '{"image": "late.png", "n": 1.0}', "not json", '{"image": "red.png"}')
     go(input, folder / "qa.jsonl", simulator)
     Image.new("RGB", (40, 30)).save(folder / "late.png")
     summary = go(folder / "qa.failed.jsonl", folder / "again.jsonl", simulator)
@@ -329,6 +330,16 @@ def test_a_retry_continues_with_added_lines(folder: Path, simulator: Simulator) 
 def test_rows_in_memory_are_asked_once_with_retry_failed(folder: Path, simulator: Simulator) -> None:
     summary = go(write_rows(folder, '{"image": "red.png"}', '{"image": "no.png"}'), None, simulator, retry_failed=True)
     assert (summary.tally.tasks, summary.tally.attempts, len(summary.failures)) == (2, 1, 1)
+
+
+def test_a_retry_without_an_earlier_run_says_that_it_starts_one(folder: Path, simulator: Simulator) -> None:
+    input, output, warnings = write_rows(folder, '{"image": "red.png"}'), folder / "new.jsonl", list[str]()
+    settings = make_run_settings(
+        [endpoint(simulator)], {"probes": False, "retry_failed": True}, input=input, output=output
+    )
+    for _ in range(2):
+        execute_blocking(Run(settings, open_source(input, "image"), warn=warnings.append))
+    assert warnings == [f"There is no run with the output {output} yet, so --retry-failed starts one."]
 
 
 def test_a_smaller_limit_keeps_journalled_answers(folder: Path) -> None:

@@ -135,7 +135,7 @@ def test_after_a_signal_whole_rows_are_written(number: signal.Signals, folder: P
     assert written == [number for number in range(written[-1] + 1) if number % 10]
     process.stdout.close()
     process.stderr.close()
-    assert "With -o - the run can't be resumed" in errors
+    assert "With -o - this run can't be resumed" in errors
     assert "Nothing is lost" not in errors
 
 

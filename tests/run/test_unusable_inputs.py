@@ -66,8 +66,31 @@ def test_a_good_row_whose_image_is_loaded_late_counts(folder: Path, simulator: S
     assert (summary.tally.succeeded, dict(summary.tally.failed)) == (1, {"bad_line": 500})
 
 
-def test_fewer_rows_than_the_limit_fail(folder: Path, simulator: Simulator) -> None:
-    assert dict(go(folder, simulator, *["not json"] * 199).tally.failed) == {"bad_line": 199}
+@pytest.mark.parametrize("count", [2, 199])
+def test_an_unusable_input_may_be_short(count: int, folder: Path, simulator: Simulator) -> None:
+    with pytest.raises(UnusableInput, match=rf"None of the {count} rows .* None of these rows was .* To let them fail"):
+        go(folder, simulator, *['{"image": "gone.png"}'] * count)
+    assert {path.name for path in folder.iterdir()} == {"red.png", "rows.jsonl"}
+    summary = go(folder, simulator, *['{"image": "gone.png"}'] * count, max_bad_rows=0)
+    assert dict(summary.tally.failed) == {"image_missing": count}
+
+
+def test_a_single_row_fails_alone(folder: Path, simulator: Simulator) -> None:
+    assert dict(go(folder, simulator, "not json", questions=3).tally.failed) == {"bad_line": 1}
+
+
+def test_appended_rows_and_retried_ones_fail_alone(folder: Path, simulator: Simulator) -> None:
+    gone = '{"image": "gone.png"}'
+    go(folder, simulator, gone)
+    assert dict(go(folder, simulator, *[gone] * 4).tally.failed) == {"image_missing": 4}
+    retried = generate(
+        folder / "rows.jsonl",
+        folder / "qa.jsonl",
+        base_url=simulator.base_url,
+        model="persqa-simulator",
+        retry_failed=True,
+    )
+    assert dict(retried.tally.failed) == {"image_missing": 4}
 
 
 def test_they_may_be_let_fail(folder: Path, simulator: Simulator) -> None:

@@ -87,7 +87,7 @@ class Planner:
 
     jobs_per_permit = 1
 
-    def parse(self, number: int, line: bytes, name: str | None = None) -> Row | BadRow:
+    def parse(self, number: int, line: bytes, name: str | None = None, path: str | None = None) -> Row | BadRow:
         return parse_line(number, line, image_key="image", output_key="pers_qa")
 
     def task_ids(self, row: Row | BadRow) -> tuple[TaskId, ...]:

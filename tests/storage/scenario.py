@@ -196,6 +196,28 @@ def fresh_to_end(folder: Path, *, order: int = 1) -> TaskLog:
     return TaskLog() if (folder / "qa.1.jsonl").exists() else fresh_to_end(folder, order=order)
 
 
+def interrupt_extension(folder: Path) -> None:
+    """A finished run whose extension has written a part, and has outcomes that wait for others."""
+    run_to_end(folder, lines=LINES[:5])
+    with open_ledger(folder) as ledger:
+        ledger.reopen()
+        announce(ledger, LINES[5:])
+        ledger.settle(answer_first_run(TaskId(6)))
+        ledger.checkpoint()()
+        for task_id in (TaskId(9), TaskId(7)):
+            ledger.settle(answer_first_run(task_id))
+
+
+def fresh_over_extension_to_end(folder: Path, *, order: int = 1) -> TaskLog:
+    """Starts over, unless the files of the extension have another name."""
+    with open_ledger(folder, fresh=not (folder / "qa.1.run.json").exists()) as ledger:
+        if ledger.state == "finished":
+            return TaskLog()
+        log = answer_lines(ledger, LINES, answer_retry, order=order)
+        ledger.finish({"note": "fresh"})
+        return log
+
+
 def read_folder(folder: Path) -> dict[str, bytes]:
     """The content of every file."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
@@ -208,4 +230,5 @@ SCENARIOS: dict[str, Callable[..., TaskLog]] = {
     "retry": retry_to_end,
     "changed pictures": ask_changed_to_end,
     "fresh": fresh_to_end,
+    "fresh over an extension": fresh_over_extension_to_end,
 }

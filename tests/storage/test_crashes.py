@@ -17,7 +17,15 @@ from typing import Any
 import pytest
 
 from persqa_client.types import TaskId
-from tests.storage.scenario import LINES, SCENARIOS, answer_first_run, open_ledger, read_folder, run_to_end
+from tests.storage.scenario import (
+    LINES,
+    SCENARIOS,
+    answer_first_run,
+    interrupt_extension,
+    open_ledger,
+    read_folder,
+    run_to_end,
+)
 
 # Each of these calls changes the state of the folder.
 FILE_CALLS = (os.write, os.replace, os.unlink, os.ftruncate, os.open)
@@ -29,6 +37,7 @@ BEFORE = {
     "retry": run_to_end,
     "changed pictures": run_to_end,
     "fresh": run_to_end,
+    "fresh over an extension": interrupt_extension,
 }
 
 
@@ -89,8 +98,14 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_files(scenario: str, tmp
     history = record_history(tmp_path / "whole", SCENARIOS[scenario])
     expected = read_folder(tmp_path / "whole")
     names = ["qa.details.jsonl", "qa.failed.jsonl", "qa.jsonl", "qa.run.json"]
-    kept = ["qa.1.details.jsonl", "qa.1.failed.jsonl", "qa.1.jsonl", "qa.1.run.json"]
-    assert sorted(expected) == ([*kept, *names] if scenario == "fresh" else names)
+    prepare("fresh over an extension", tmp_path / "kept")
+    kept = {
+        "fresh": ["qa.1.details.jsonl", "qa.1.failed.jsonl", "qa.1.jsonl", "qa.1.run.json"],
+        "fresh over an extension": sorted(
+            [path.name.replace("qa.", "qa.1.", 1) for path in (tmp_path / "kept").iterdir()]
+        ),
+    }
+    assert sorted(expected) == [*kept.get(scenario, []), *names]
     folders = history.restore_all(tmp_path / "copies")
     assert len(folders) > 60
     for folder in folders:
@@ -126,7 +141,10 @@ SCENARIOS[sys.argv[1]](Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize(("scenario", "writes"), [("run", 9), ("run", 31), ("reopen", 12), ("retry", 8), ("fresh", 20)])
+@pytest.mark.parametrize(
+    ("scenario", "writes"),
+    [("run", 9), ("run", 31), ("reopen", 12), ("retry", 8), ("fresh", 20), ("fresh over an extension", 2)],
+)
 def test_the_run_of_a_killed_process_can_be_resumed(scenario: str, writes: int, tmp_path: Path) -> None:
     """SIGKILL after a number of writes. The lock is released with the process."""
     prepare(scenario, tmp_path / "whole")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.storage.scenario import (
     announce,
     answer_first_run,
     answer_lines,
+    interrupt_extension,
     make_failure,
     make_lines,
     make_record,
@@ -103,6 +105,20 @@ def test_a_fresh_run_without_outcomes_keeps_the_finished_one(tmp_path: Path) -> 
         assert ledger.state == "finished"
 
 
+def test_a_fresh_run_that_was_killed_without_outcomes_is_told_of(tmp_path: Path) -> None:
+    run_to_end(tmp_path)
+    with open_ledger(tmp_path) as ledger:
+        assert not ledger.dropped_fresh_start
+    with open_ledger(tmp_path, fresh=True):
+        copy = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name, content in copy.items():  # as after a kill, in the middle of the first line
+        (tmp_path / name).write_bytes(b'{"li' if name.endswith(".journal1") else content)
+    with open_ledger(tmp_path) as ledger:
+        assert (ledger.state, ledger.dropped_fresh_start) == ("finished", True)
+    with open_ledger(tmp_path) as ledger:
+        assert not ledger.dropped_fresh_start
+
+
 def test_a_fresh_run_keeps_the_finished_output_until_its_end(tmp_path: Path) -> None:
     run_to_end(tmp_path)
     old = (tmp_path / "qa.jsonl").read_bytes()
@@ -135,6 +151,35 @@ def test_the_kept_files_of_an_earlier_run_are_a_run_of_their_own(tmp_path: Path)
         answer_lines(ledger, LINES, make_record)
         ledger.finish({})
     assert not kept.failed.exists()
+
+
+def test_a_fresh_run_over_an_extension_keeps_it_as_a_run_that_can_be_resumed(tmp_path: Path) -> None:
+    interrupt_extension(tmp_path)
+    shutil.copytree(tmp_path, tmp_path / "undisturbed")
+    run_to_end(tmp_path / "undisturbed")
+    with open_ledger(tmp_path, fresh=True) as ledger:
+        assert (ledger.state, ledger.kept_output) == ("new", tmp_path / "qa.1.jsonl.partial")
+        answer_lines(ledger, LINES[:2], make_record)
+        ledger.finish({})
+    assert len((tmp_path / "qa.jsonl").read_bytes().splitlines()) == 3
+    kept = RunFiles.for_output(tmp_path / "qa.1.jsonl")
+    with Ledger.open(kept, identity=IDENTITY, stamp=STAMP, render=render, clock=lambda: 0.0) as ledger:
+        assert (ledger.state, ledger.start) == ("resumed", LINES[5].position)
+        log = answer_lines(ledger, LINES, answer_first_run)
+        ledger.finish({"note": "ours"})
+    assert sorted(log.asked) == [TaskId(7, 1), TaskId(9, 1), TaskId(10)]
+    for name in ("jsonl", "failed.jsonl", "details.jsonl"):
+        assert (tmp_path / f"qa.1.{name}").read_bytes() == (tmp_path / "undisturbed" / f"qa.{name}").read_bytes()
+
+
+def test_each_extension_that_a_fresh_run_replaces_gets_a_free_number(tmp_path: Path) -> None:
+    (tmp_path / "qa.1.jsonl.journal2").write_text("foreign")
+    for number in (2, 3):
+        interrupt_extension(tmp_path)
+        with open_ledger(tmp_path, fresh=True):
+            pass
+        assert (tmp_path / f"qa.{number}.jsonl.partial").exists()
+    assert (tmp_path / "qa.1.jsonl.journal2").read_text() == "foreign"
 
 
 @pytest.mark.parametrize(

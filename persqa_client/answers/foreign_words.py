@@ -1,0 +1,132 @@
+"""Finds a clause or a word of another language within a sentence of the right one."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from itertools import pairwise
+
+from persqa_client.function_words import FUNCTION_WORDS
+from persqa_client.language import LATIN_WORDS
+from persqa_client.word_search import split_at_blanks
+
+# Languages that models slide into, and that share their letters.
+LATIN_LANGUAGES = ("en", "es", "fr", "de", "pt", "it", "nl")
+# So many of so many words in a row are function words of another language, and none is one of the right language alone.
+CLAUSE_WORDS, MIN_FOREIGN = 6, 3
+# Function words that English does not share with languages that have its letters, and that no loan begins or ends with.
+# Where a word of the right language stands beside one, the languages change within the clause.
+ENGLISH_JOINTS = frozenset(
+    ("and", "with", "while", "because", "is", "are", "was", "were", "wearing", "from", "into")
+).union(("which", "who", "the", "their", "his", "this", "that", "these", "those", "they", "she"))
+PARTICIPLE = re.compile(r"(?<![\w'’-])(?:is|are|was|were) [a-z]{3,}ing(?![\w'’-])")
+# No loan has these.
+SUBJUNCTIONS = frozenset(("while", "because"))
+# Besides function words, those that describe: the basic terms for colours. A verb form shows more than other words do.
+ENGLISH_MARKS = FUNCTION_WORDS["en"].union(
+    ("black", "white", "red", "green", "yellow", "blue", "brown", "orange", "pink", "purple", "grey", "gray")
+)
+# In Korean, a particle directly behind it shows a noun.
+ING_FORM = re.compile(r"(?<![\w'’-])[a-z]{3,}ing(?![\w-])")
+# Chinese words that join others, and never are a name.
+CHINESE_JOINTS = (
+    "[和与與及或但而在从從把被给給对對的了是有很也都又跟向]|旁[边邊]|因[为為]|所以|但是|然[后後]|以及|而且|或者|非常|正在|[并並]且|[虽雖]然|如果|一[边邊]"
+    "|[站坐走穿戴拿跑跳]在"
+)
+# Three Latin words in small letters, one of which is a frequent English one, in a script of another kind.
+LATIN_RUN = re.compile(r"(?<![\w'’-])[a-z'’]+(?: [a-z'’]+){2,}(?![\w-])")
+# Japanese words are written in Japanese letters outside of Japan too seldom to be a name.
+HIRAGANA = re.compile(r"[\u3041-\u3096]{2,}")
+HIRAGANA_LANGUAGES = ("ko", "ru", "ar", "en", "es", "fr", "de", "pt")
+# Chinese grammar in letters that Japanese has too.
+CHINESE_GRAMMAR = re.compile(r"正在(?!庫)|[拿坐站]着(?![いたてるかさせまこ])|[，,]手里|[坐站穿戴拿]在")
+HAN_RUN = re.compile(r"[\u3400-\u9fff]+")
+
+
+@lru_cache
+def words_of_others(asked: str) -> frozenset[str]:
+    others = (FUNCTION_WORDS[language] for language in LATIN_LANGUAGES if language != asked)
+    return frozenset().union(*others) - FUNCTION_WORDS[asked]
+
+
+def may_have_foreign_clause(text: str, asked: str) -> bool:
+    """Cheap, for ordinary answers."""
+    words = split_at_blanks(text)
+    if len(words_of_others(asked).intersection(words)) >= MIN_FOREIGN:
+        return True
+    return asked != "en" and not ENGLISH_JOINTS.isdisjoint(words)
+
+
+def has_foreign_clause(text: str, asked: str) -> bool:
+    """Whether a clause is in another language with Latin letters. Words with a capital letter are names."""
+    if asked != "en" and has_english_joint(text, asked):
+        return True
+    own = FUNCTION_WORDS[asked]
+    words = [word.replace("’", "'") if word.islower() else "" for word in LATIN_WORDS.findall(text)]
+    for language in LATIN_LANGUAGES:
+        if language == asked:
+            continue
+        theirs = FUNCTION_WORDS[language]
+        marks = [(word in theirs) - (word in own) for word in words]
+        if marks.count(1) < MIN_FOREIGN:
+            continue
+        windows = (marks[start : start + CLAUSE_WORDS] for start in range(max(1, len(marks) - CLAUSE_WORDS + 1)))
+        if any(window.count(1) >= MIN_FOREIGN and -1 not in window for window in windows):
+            return True
+    return False
+
+
+def has_english_joint(text: str, asked: str) -> bool:
+    """Whether English begins or ends between words of the language: "un manteau with une ceinture". In loans ("fish and
+    chips"), no function word of the language stands beside the English one.
+    """
+    own = FUNCTION_WORDS[asked]
+    joints = ENGLISH_JOINTS - own
+    if "is" in joints and PARTICIPLE.search(text):
+        return True
+    words = [word if word.islower() else "" for word in LATIN_WORDS.findall(text)]
+    if not SUBJUNCTIONS.isdisjoint(words):
+        return True
+    places = [place for place, word in enumerate(words) if word in joints]
+    if any(own.intersection(words[max(0, place - 1) : place + 2 : 2]) for place in places):
+        return True
+    # Another one that stands apart shows that the first is no part of a loan.
+    return any(after - before > 1 and words[after] != words[before] for before, after in pairwise(places))
+
+
+def count_english_marks(text: str, *, loans: bool) -> int:
+    """In a script of another kind. With ``loans``, words of fashion (legging) prove nothing."""
+    words = [word for word in LATIN_WORDS.findall(text) if word.islower() and len(word) > 1]
+    if loans:
+        return sum(word in FUNCTION_WORDS["en"] for word in words)
+    marks = sum(2 if word in ENGLISH_JOINTS else word in ENGLISH_MARKS for word in words)
+    return marks + 2 * len(ING_FORM.findall(text))
+
+
+def has_english_run(text: str) -> bool:
+    return any(FUNCTION_WORDS["en"].intersection(run.split()) for run in LATIN_RUN.findall(text))
+
+
+def has_hiragana(text: str, asked: str) -> bool:
+    return asked in HIRAGANA_LANGUAGES and HIRAGANA.search(text) is not None
+
+
+def has_chinese_words(text: str) -> bool:
+    """In Japanese: letters that only Chinese has since the reforms, or Chinese grammar."""
+    if CHINESE_GRAMMAR.search(text):
+        return True
+    return any(is_chinese_only(letter) for run in HAN_RUN.findall(text) for letter in run)
+
+
+@lru_cache(maxsize=4096)
+def is_chinese_only(letter: str) -> bool:
+    """Whether the Chinese standard has the letter and the Japanese ones don't."""
+    return can_encode(letter, "gb2312") and not can_encode(letter, "euc_jisx0213")
+
+
+def can_encode(letter: str, encoding: str) -> bool:
+    try:
+        letter.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,88 @@
+"""The file of ``--config``: TOML, whose keys are the flags of ``persqa run``."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+import typer
+
+from persqa_client.suggestions import find_similar_name
+
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Flags that are no keys of the file.
+OTHER_FLAGS = frozenset({"config", "help"})
+
+
+def read_config(path: Path, parameters: Iterable[Any]) -> dict[str, Any]:
+    """The values by the names of the parameters. Raises BadParameter."""
+    known = {str(each.name): each for each in parameters if each.name not in OTHER_FLAGS}
+    values: dict[str, Any] = {}
+    for key, value in read_toml(path).items():
+        name = key.replace("-", "_")
+        if name not in known:
+            similar = find_similar_name(name, known)
+            meant = "" if similar is None else f" (did you mean {similar.replace('_', '-')}?)"
+            raise typer.BadParameter(
+                f"{path} has an unknown key {key!r}{meant}. Keys are flags of persqa run; see --help."
+            )
+        if name == "uuid" and isinstance(value, bool):
+            value = "auto" if value else "off"
+        if isinstance(value, dict):
+            values[name] = table_as_json(path, key, value)
+            continue
+        try:
+            values[name] = read_value(value, known[name])
+        except ValueError as error:
+            raise typer.BadParameter(f"{path} has a wrong value for {key!r}: {error}.") from error
+    return values
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{path} can't be read ({error.strerror}).") from error
+    if data.startswith(UTF_16):
+        raise typer.BadParameter(f"{path} is in UTF-16; save it as UTF-8.")
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise typer.BadParameter(f"{path} is not in UTF-8 (line {line}); save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise typer.BadParameter(f"{path} is not valid TOML: {error}.") from error
+
+
+def read_value(value: object, parameter: Any) -> object:
+    """A command line has texts only, and would take the number of a path, or the text of a switch, as it is."""
+    if getattr(parameter, "is_flag", False):
+        if not isinstance(value, bool):
+            raise ValueError("it must be true or false, without quotes")
+        return value
+    if getattr(parameter, "multiple", False) or parameter.nargs == -1:
+        several = value if isinstance(value, list) else [value]
+        if not all(isinstance(each, str) for each in several):
+            raise ValueError("it must be text in quotes, or a list of such texts")
+        if not several and parameter.required:
+            raise ValueError("the list is empty")
+        return several
+    if isinstance(value, bool | list):
+        raise ValueError("it must be one text or number")
+    annotation = parameter.type_descriptor.annotation
+    takes_number = {int, float} & {annotation, *get_args(annotation)} or "N" in (parameter.metavar or "").split("|")
+    if not takes_number and not isinstance(value, str):
+        raise ValueError("it must be text in quotes")
+    return value
+
+
+def table_as_json(path: Path, key: str, table: dict[str, Any]) -> str:
+    try:
+        return json.dumps(table, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        # TOML has dates and infinity, which JSON cannot represent.
+        raise typer.BadParameter(f"{path} has a value in {key!r} that can't be sent as JSON: {error}.") from error

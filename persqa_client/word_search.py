@@ -1,0 +1,47 @@
+"""Tells quickly that a text does not have what a pattern looks for, word by word.
+
+Most texts consist of frequent words. Words without a match are remembered, so that these texts are not searched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from functools import lru_cache
+
+# Then all of them are forgotten. Longer words are texts without spaces, of which each is new.
+MOST_WORDS, LONGEST_WORD = 5_000, 24
+
+
+class WordSearch:
+    """``search`` returns a true value for the words in question. It must see the same in a word as in the whole text:
+    a pattern may look around a match for letters, but must not match or require a blank.
+    """
+
+    def __init__(self, search: Callable[[str], object]) -> None:
+        self._search = search
+        self._others: set[str] = set()
+
+    def is_in(self, words: Collection[str]) -> bool:
+        return not self._others.issuperset(words) and any(map(self._is_wanted, words))
+
+    def _is_wanted(self, word: str) -> bool:
+        if word in self._others:
+            return False
+        if self._search(word):
+            return True
+        if len(word) <= LONGEST_WORD:
+            if len(self._others) >= MOST_WORDS:
+                self._others.clear()
+            self._others.add(word)
+        return False
+
+
+def search_words(pattern: str) -> WordSearch:
+    """Ignores case."""
+    return WordSearch(re.compile(pattern, re.IGNORECASE).search)
+
+
+@lru_cache(maxsize=16)
+def split_at_blanks(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
