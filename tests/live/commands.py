@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import persqa_client
+from persqa_client.types import ProblemCode
 from tests.support.commands import lines_in
 
 SAMPLES = Path(persqa_client.__file__).parent / "samples"
@@ -21,6 +22,8 @@ PERSQA = Path(sys.executable).with_name("persqa")
 """The command of the environment that the tests run in, active or not."""
 
 MANY_MINUTES = 900.0
+ANSWER_CODES = frozenset(get_args(ProblemCode))
+"""The codes of rejected answers. All others are of requests and inputs."""
 
 Json = dict[str, Any]
 
@@ -41,6 +44,16 @@ class Finished:
         lines = [line for line in self.said.splitlines() if line.startswith("Error: ")]
         assert len(lines) == 1, self.said
         return lines[0]
+
+    def assert_answered(self, count: int) -> None:
+        """Each row has an answer. The checks may reject some: a model of random weights writes random words."""
+        rows = [row["id"] for row in self.good], [row["id"] for row in self.failed]
+        assert sorted(rows[0] + rows[1]) == sorted(f"row-{number}" for number in range(count)), self.said
+        assert {row["error"]["code"] for row in self.failed} <= ANSWER_CODES, self.said
+        assert len(self.failed) <= count / 10, self.said
+        assert self.code == (1 if self.failed else 0), self.said
+        for written in rows:
+            assert written == sorted(written, key=lambda name: int(name.removeprefix("row-")))
 
     @property
     def facts(self) -> Json:
