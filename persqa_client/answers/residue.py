@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from operator import eq
 
+from persqa_client.answers.answer_language import drop_written_text
 from persqa_client.answers.mixed_words import find_mixed_word
 from persqa_client.answers.phrases import longest_word, phrase_pattern
 from persqa_client.answers.question_language import choose_language
@@ -41,6 +42,8 @@ VALUE = re.compile(
     r"|(?<!an )(?<!the )undefined(?! (?:shape|area|colou?r|space|object|edge|figure|number))"
     r"|null(?! and void| island)|None(?! of| other| but| the| are| is))(?![A-Za-z\d_(])"
 )
+# Between the tag and a message that the picture shows stands at least a predicate and a noun with its place.
+MIN_WORDS_BEFORE_MESSAGE = 5
 # A value in a line of code that the picture shows: "return null;".
 CODE_VALUE = re.compile(r"(?:\breturn |= ?)(?:null|undefined|None|NaN)\b|\b(?:null|undefined|NaN)(?=;)")
 ESCAPE = re.compile(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
@@ -176,16 +179,25 @@ def find_residue(text: str, task: Task) -> str:
     if remark := find_remark(text):
         return remark
     messages = phrase_pattern(choose_language(task.question) or "en", "residue", "messages")
+    language = choose_language(task.question) or ""
     if find_text(text, messages) or find_gibberish(text):
         plain = remove_quotations(text).replace(task.tag, " ")
-        if found := find_text(plain, messages) or find_gibberish(plain):
+        if (found := find_text(plain, messages)) and not is_on_display(found, plain, language):
             return found
-    language = choose_language(task.question) or ""
+        if found := find_gibberish(plain):
+            return found
     rest = text.removeprefix(task.tag)
     for find in (find_word_salad, find_mixed_word):
         if find(rest, language) and (found := find(remove_quotations(rest), language)):
             return found
     return ""
+
+
+def is_on_display(message: str, text: str, language: str) -> bool:
+    """Whether a sentence has said where the message stands: "a laptop whose screen reads Error 500"."""
+    before, _, _ = text.partition(message)
+    is_written = message not in drop_written_text(before + message, language)
+    return is_written and before.count(" ") >= MIN_WORDS_BEFORE_MESSAGE
 
 
 def find_remark(text: str) -> str:
