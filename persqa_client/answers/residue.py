@@ -11,7 +11,7 @@ from persqa_client.answers.mixed_words import find_mixed_word
 from persqa_client.answers.phrases import longest_word, phrase_pattern
 from persqa_client.answers.question_language import choose_language
 from persqa_client.answers.word_salad import find_word_salad
-from persqa_client.quotations import is_about_code, remove_quotations
+from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
 from persqa_client.word_search import WordSearch, split_at_blanks
 
@@ -26,6 +26,11 @@ MOJIBAKE = re.compile(
     rf"[ÂÃÐÑØÙÅÄà-ï]{CONTINUATION}(?:(?<=[ÂÃ].)|(?<=[ÐÑØÙÅÄ].)(?=[ÐÑØÙÅÄ])|(?<=[à-ï].){CONTINUATION})"
 )
 MIN_MOJIBAKE = 2
+# Tokens of a vocabulary that were not decoded: SentencePiece's blank, its bytes, and the blank of byte-level BPE.
+TOKENS = re.compile(r"\u2581(?=\w)(?![^<\n]*｜>)|<0x[\dA-F]{2}>|\u0120(?<=\w.)(?=\w)")
+# Members of a program's output, and options to choose from: "label=car; confidence: 0.87", "(a) sleeps; (b) runs; (c)".
+MEMBERS = re.compile(r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]?\.\d")
+OPTIONS = re.compile(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
 MESSAGE = re.compile(
     r"\b[A-Z]\w*(?:Error|Exception)\b ?:|\bTraceback \(most|\bCUDA out of memory\b"
     r"|\b(?:Error|ERROR) ?:? ?[45]\d\d\b(?! page)"
@@ -171,8 +176,10 @@ def check_no_residue(text: str, task: Task) -> Problem | None:
 def find_residue(text: str, task: Task) -> str:
     if broken := BROKEN.search(text):
         return broken[0]
-    if not text.isascii() and len(wrong := MOJIBAKE.findall(text)) >= MIN_MOJIBAKE:
-        return str(wrong[0])
+    if not text.isascii() and len(MOJIBAKE.findall(text)) >= MIN_MOJIBAKE:
+        wrong = MOJIBAKE.findall(remove_quotations(text))
+        if len(wrong) >= MIN_MOJIBAKE:
+            return str(wrong[0])
     has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(OBJECT.sub(" ", text))
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         return box[0]
@@ -201,8 +208,19 @@ def is_on_display(message: str, text: str, language: str) -> bool:
 
 
 def find_remark(text: str) -> str:
-    """Markdown, formulas, hashtags, emoji and counts of words, which no sentence about a picture has."""
-    found = None
+    """Markdown, formulas, hashtags, emoji, counts of words, tokens, members and options, which no sentence about a
+    picture has.
+    """
+    found = TOKENS.search(text) if "\u2581" in text or "<0x" in text or "\u0120" in text else None
+    if (
+        found is None
+        and ("=" in text or "." in text)
+        and MEMBERS.search(text)
+        and not is_about_code(MEMBERS.sub(" ", text))
+    ):
+        found = MEMBERS.search(remove_marked(text))
+    if found is None and ")" in text and OPTIONS.search(text):
+        found = OPTIONS.search(remove_quotations(text))
     if "\\" in text or "](" in text or "://" in text:
         found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
     if found is None and "#" in text:

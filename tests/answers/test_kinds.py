@@ -10,7 +10,8 @@ from tests.answers.score import TABLES, judge, read_table
 
 KINDS = ("refusal", "no_image", "about_the_task")
 # Invented words in sound grammar: no dictionary tells them from rare ones.
-OUT_OF_REACH = ("<mam> está segarando um guardo-chuvol",)
+# Only the same tells a word that is cut off.
+OUT_OF_REACH = ("<mam> está segarando um guardo-chuvol", "<mam> está sentado na varanda, lendo o jornal e")
 
 
 @pytest.mark.parametrize(
@@ -18,7 +19,7 @@ OUT_OF_REACH = ("<mam> está segarando um guardo-chuvol",)
     [
         "hard",
         "kinds",
-        *(f"blind_{number}" for number in range(1, 8)),
+        *(f"blind_{number}" for number in range(1, 9)),
         "adversary",
         *map("adversary_{}".format, range(2, 6)),
     ],
