@@ -8,6 +8,7 @@ from operator import eq
 
 from persqa_client.answers.answer_language import drop_written_text
 from persqa_client.answers.mixed_words import find_mixed_word
+from persqa_client.answers.mojibake import find_mojibake
 from persqa_client.answers.phrases import longest_word, phrase_pattern
 from persqa_client.answers.question_language import choose_language
 from persqa_client.answers.word_salad import find_word_salad
@@ -20,12 +21,6 @@ BROKEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]|锟斤|斤拷|烫烫烫|屯屯屯|addCriterion"
 )
 # The next patterns begin with a class of characters where they can: ``re`` skips to the first of them.
-# UTF-8 read as Latin-1 or Windows-1252: a lead byte and its continuation bytes.
-CONTINUATION = "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
-MOJIBAKE = re.compile(
-    rf"[ÂÃÐÑØÙÅÄà-ï]{CONTINUATION}(?:(?<=[ÂÃ].)|(?<=[ÐÑØÙÅÄ].)(?=[ÐÑØÙÅÄ])|(?<=[à-ï].){CONTINUATION})"
-)
-MIN_MOJIBAKE = 2
 # Tokens of a vocabulary that were not decoded: SentencePiece's blank, its bytes, and the blank of byte-level BPE.
 TOKENS = re.compile(r"\u2581(?=\w)(?![^<\n]*｜>)|<0x[\dA-F]{2}>|\u0120(?<=\w.)(?=\w)")
 # Members of a program's output, and options to choose from: "label=car; confidence: 0.87", "(a) sleeps; (b) runs; (c)".
@@ -176,17 +171,19 @@ def check_no_residue(text: str, task: Task) -> Problem | None:
 def find_residue(text: str, task: Task) -> str:
     if broken := BROKEN.search(text):
         return broken[0]
-    if not text.isascii() and len(MOJIBAKE.findall(text)) >= MIN_MOJIBAKE:
-        wrong = MOJIBAKE.findall(remove_quotations(text))
-        if len(wrong) >= MIN_MOJIBAKE:
-            return str(wrong[0])
+    language = choose_language(task.question) or ""
+    if (
+        not text.isascii()
+        and find_mojibake(text, language)
+        and (wrong := find_mojibake(remove_quotations(text), language))
+    ):
+        return wrong
     has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(OBJECT.sub(" ", text))
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         return box[0]
     if remark := find_remark(text):
         return remark
-    messages = phrase_pattern(choose_language(task.question) or "en", "residue", "messages")
-    language = choose_language(task.question) or ""
+    messages = phrase_pattern(language or "en", "residue", "messages")
     if find_text(text, messages) or find_gibberish(text):
         plain = remove_quotations(text).replace(task.tag, " ")
         if (found := find_text(plain, messages)) and not is_on_display(found, plain, language):

@@ -10,8 +10,12 @@ from tests.answers.score import TABLES, judge, read_table
 
 KINDS = ("refusal", "no_image", "about_the_task")
 # Invented words in sound grammar: no dictionary tells them from rare ones.
-# Only the same tells a word that is cut off.
-OUT_OF_REACH = ("<mam> está segarando um guardo-chuvol", "<mam> está sentado na varanda, lendo o jornal e")
+# Only the same tells a word that is cut off, and no rule tells an adjective that its noun is missing.
+OUT_OF_REACH = (
+    "<mam> está segarando um guardo-chuvol",
+    "<mam> está sentado na varanda, lendo o jornal e",
+    "<mam> стоит у плиты в переднике с цветочным узором",
+)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +23,7 @@ OUT_OF_REACH = ("<mam> está segarando um guardo-chuvol", "<mam> está sentado n
     [
         "hard",
         "kinds",
-        *(f"blind_{number}" for number in range(1, 9)),
+        *(f"blind_{number}" for number in range(1, 10)),
         "adversary",
         *map("adversary_{}".format, range(2, 6)),
     ],
