@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
+from json import JSONDecoder
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -57,6 +58,7 @@ BINARY_TABLES = (
 EXPORT_ROWS = "write its rows to a JSONL file with the paths of the pictures"
 # Two characters of ASCII, without a byte order mark.
 UTF16_START = re.compile(rb"[\t\n\r -~]\0[\t\n\r -~]\0|\0[\t\n\r -~]\0[\t\n\r -~]")
+JSON = JSONDecoder(parse_int=str, parse_float=str)
 JSON_START = re.compile(r"\s*(\{\s*\"|\[\s*[\[{\"]|\")")
 YAML_LINE = re.compile(r"---|%YAML|(- )?[\w.-]+:(\s|$)")
 
@@ -81,18 +83,21 @@ def detect_input(path: Path, image_key: str) -> Detected:
         return Detected("image")
     refuse_signatures(path, head)
     text = head.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
-    lines = text.splitlines()
+    has_old_ends = b"\r" in head.strip() and b"\n" not in head
+    lines = split_lines(text, "\r" if has_old_ends else "\n")
     if not is_whole and len(lines) > 1:
         del lines[-1]  # it may be cut off
     is_ended = not is_whole or text.endswith("\n")
     first_lines = [line for line in lines if line.strip()][:FIRST_LINES]
     has_line_suffix = path.suffix.lower() in LINE_SUFFIXES
-    has_old_ends = b"\r" in head.strip() and b"\n" not in head
     binary = f"The input {path} is {describe_binary(head)}, not text; {SUPPORTED_INPUTS}."
     if seems_binary(first_lines) and not has_line_suffix:
         raise SettingsError(binary)
+    refuse_arrays(path, first_lines)
     try:
         detected = detect_text(path, lines, image_key, is_ended=is_ended)
+        if has_line_suffix and is_broken_line(first_lines, detected):
+            detected = Detected("lines")
         if has_old_ends and detected.kind != "values":
             raise SettingsError(describe_old_ends(path))
         return detected
@@ -105,6 +110,12 @@ def detect_input(path: Path, image_key: str) -> Detected:
         if b"\0" in head:
             raise SettingsError(binary) from error
         raise
+
+
+def split_lines(text: str, line_end: str) -> list[str]:
+    """As the readers do. ``splitlines`` also splits at characters that stand in texts, such as U+2028."""
+    lines = [line.removesuffix("\r") for line in text.split(line_end)]
+    return lines if lines[-1] else lines[:-1]
 
 
 def describe_old_ends(path: Path) -> str:
@@ -186,6 +197,46 @@ def is_json_row(line: str) -> bool:
         return False
     try:
         return isinstance(load_value(line.encode("utf-8", "surrogateescape")), dict | str)
+    except ValueError:
+        return False
+
+
+def is_broken_line(lines: Sequence[str], detected: Detected) -> bool:
+    """Whether the text is of this kind only if its first lines are no broken rows."""
+    if detected.kind == "paths":
+        return is_quoted_list(lines)
+    return detected.kind == "values" and not spans_lines(lines)
+
+
+def spans_lines(lines: Sequence[str]) -> bool:
+    """Whether one value of JSON surely stands on several lines, or is an array."""
+    first = lines[0].strip()
+    if first in ("{", "["):
+        return len(lines) == 1 or not is_json_row(lines[1].strip())
+    if is_array(first):
+        return True
+    try:
+        _, end = JSON.raw_decode("\n".join(lines).lstrip())
+    except (ValueError, RecursionError):
+        return False
+    return end > len(first)
+
+
+def refuse_arrays(path: Path, lines: Sequence[str]) -> None:
+    """An array on each line would be the rows in the first line, and a row in the others."""
+    if len(lines) > 1 and is_array(lines[0]) and is_array(lines[1]):
+        raise SettingsError(
+            f"The input {path} has an array on each line, which is no row; write an object for each of them, such as "
+            '{"image": ["a.jpg", "b.jpg"]}.'
+        )
+
+
+def is_array(line: str) -> bool:
+    """Whether the line is a whole array."""
+    if not line.lstrip().startswith("["):
+        return False
+    try:
+        return isinstance(load_value(line.encode("utf-8", "surrogateescape")), list)
     except ValueError:
         return False
 
