@@ -154,6 +154,16 @@ def strip_line(raw: bytes, *, first: bool) -> bytes:
     return line.removeprefix(BYTE_ORDER_MARK) if first else line
 
 
+def count_lines(path: Path, end: int) -> int:
+    """The lines of the file before an offset."""
+    count = 0
+    with path.open("rb", buffering=0) as file:
+        while end > 0 and (chunk := file.read(min(end, BUFFER_SIZE))):
+            count += chunk.count(b"\n")
+            end -= len(chunk)
+    return count
+
+
 class GeneratedSource(ABC):
     """Generated lines. The offset of a position counts their bytes."""
 

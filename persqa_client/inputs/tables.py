@@ -16,7 +16,7 @@ from persqa_client.images.references import ANY_URL
 from persqa_client.inputs.layouts import looks_like_reference
 from persqa_client.inputs.record_files import Record, RecordFileSource, unquote
 from persqa_client.inputs.source import BrokenLine
-from persqa_client.inputs.sources import BUFFER_SIZE, strip_line
+from persqa_client.inputs.sources import count_lines, strip_line
 from persqa_client.inputs.table_records import (
     MAX_RECORD,
     RecordReader,
@@ -93,16 +93,6 @@ class TableSource(RecordFileSource):
 
 def name_delimiter(delimiter: str) -> str:
     return "a tab" if delimiter == "\t" else f"{delimiter!r}"
-
-
-def count_lines(path: Path, end: int) -> int:
-    """The lines of the file before an offset."""
-    count = 0
-    with path.open("rb", buffering=0) as file:
-        while end > 0 and (chunk := file.read(min(end, BUFFER_SIZE))):
-            count += chunk.count(b"\n")
-            end -= len(chunk)
-    return count
 
 
 def looks_like_record(cells: Sequence[str], before: Sequence[str], *, columns: list[str], image_key: str) -> bool:
