@@ -13,6 +13,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
 from persqa_client.inputs.layouts import looks_like_reference
 from persqa_client.inputs.path_lists import (
+    find_listed,
     has_whole_paths,
     is_header_of_paths,
     is_list_of_paths,
@@ -20,7 +21,7 @@ from persqa_client.inputs.path_lists import (
     looks_like_path_line,
 )
 from persqa_client.inputs.record_files import is_heading
-from persqa_client.inputs.tables import DELIMITERS, SEPARATOR_LINE, clean_header, split_record
+from persqa_client.inputs.tables import DELIMITERS, SEPARATOR_LINE, SURROGATE, clean_header, split_record
 from persqa_client.jsonl import BYTE_ORDER_MARK, load_value
 
 HEAD_SIZE = 1 << 16
@@ -263,7 +264,8 @@ def detect_table(path: Path, lines: Sequence[str], image_key: str) -> Detected |
     """A table whose header has the image key. Raises SettingsError for other tables."""
     for delimiter in DELIMITERS:
         if image_key in (columns := clean_header(split_record(lines[0], delimiter))):
-            check_header(path, columns, lines)
+            check_header(path, columns)
+            check_encoding(path, lines, delimiter, columns.index(image_key))
             return Detected("table", delimiter)
     if is_header_of_paths(path, lines):
         raise SettingsError(f"The input {path} is {describe_table(lines, DELIMITERS[0], image_key)}.")
@@ -277,7 +279,8 @@ def detect_separated(path: Path, lines: Sequence[str], delimiter: str, image_key
     """The first line, which is not in ``lines``, names the delimiter."""
     columns = clean_header(split_record(lines[0], delimiter))
     if image_key in columns:
-        check_header(path, columns, lines)
+        check_header(path, columns)
+        check_encoding(path, lines, delimiter, columns.index(image_key))
         return Detected("table", delimiter)
     raise SettingsError(f"The input {path} is {describe_table(lines, delimiter, image_key)}.")
 
@@ -306,8 +309,15 @@ def find_delimiter(lines: Sequence[str]) -> str | None:
     return None
 
 
-def check_header(path: Path, columns: Sequence[str], lines: Sequence[str]) -> None:
+def check_header(path: Path, columns: Sequence[str]) -> None:
     if repeated := [name for name in columns if columns.count(name) > 1]:
         raise SettingsError(f"The input {path} has two columns {repeated[0]!r}; rename one of them.")
-    if any("\udc80" <= character <= "\udcff" for line in lines for character in line):
-        raise SettingsError(f"The input {path} is not in UTF-8; save the table as CSV UTF-8.")
+
+
+def check_encoding(path: Path, lines: Sequence[str], delimiter: str, image_column: int) -> None:
+    """The name of a file may have any bytes, so a path to a file is no text in another encoding."""
+    for line in filter(SURROGATE.search, lines):
+        cells = split_record(line, delimiter) or [line]
+        for number, cell in enumerate(cells):
+            if SURROGATE.search(cell) and (number != image_column or find_listed(path, cell) is None):
+                raise SettingsError(f"The input {path} is not in UTF-8; save the table as CSV UTF-8.")

@@ -28,6 +28,8 @@ from persqa_client.jsonl import dump_spaced
 DELIMITERS = (",", "\t", ";", "|")
 # The first line of tables that Excel opens with this delimiter.
 SEPARATOR_LINE = re.compile(r"sep=([^\s\"]|\t)[ \r\n]*", re.IGNORECASE)
+# What a byte that is not UTF-8 becomes.
+SURROGATE = re.compile("[\udc80-\udcff]")
 NUMERALS, LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
 
 
@@ -86,13 +88,24 @@ class TableSource(RecordFileSource):
             )
             return BrokenLine.make(strip_line(record.raw, first=False), reason, dump_spaced(cells))
         row: dict[str, Any] = dict(zip(columns, cells, strict=False))
+        undecoded = find_undecoded(row, self._image_key)
         if self._image_key in row:
             row[self._image_key] = parse_images_cell(row[self._image_key])
-        return dump_spaced(row)
+        line = dump_spaced(row)
+        if undecoded is None:
+            return line
+        reason = f"its cell {undecoded!r} is not in UTF-8; save the table as CSV UTF-8"
+        return BrokenLine.make(strip_line(record.raw, first=False), reason, line)
 
 
 def name_delimiter(delimiter: str) -> str:
     return "a tab" if delimiter == "\t" else f"{delimiter!r}"
+
+
+def find_undecoded(row: dict[str, Any], image_key: str) -> str | None:
+    """The first field with bytes that are not UTF-8, other than a path: names of files may have any bytes."""
+    undecoded = (name for name, text in row.items() if name != image_key and not text.isascii())
+    return next((name for name in undecoded if SURROGATE.search(row[name])), None)
 
 
 def looks_like_record(cells: Sequence[str], before: Sequence[str], *, columns: list[str], image_key: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import orjson
@@ -9,8 +11,9 @@ import pytest
 
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.opening import open_source
+from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.tables import TableSource
-from persqa_client.types import START_POSITION
+from persqa_client.types import START_POSITION, BadRow
 
 
 def open_table(path: Path, content: str, encoding: str = "utf-8") -> TableSource:
@@ -90,4 +93,35 @@ def test_other_tables_are_refused_in_one_sentence(content: str, message: str, tm
 def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("image,question\na.jpg,这是什么？\n", encoding="gb18030")
     with pytest.raises(SettingsError, match="not in UTF-8; save the table as CSV UTF-8"):
+        open_source(tmp_path / "rows.csv", "image")
+
+
+def test_bytes_that_are_no_text_fail_their_row(tmp_path: Path) -> None:
+    """Names of files may have any bytes, and such a row fails if there is no such file."""
+    rows = b"image,q\n" + b"a.jpg,x\n" * 30
+    (tmp_path / "rows.csv").write_bytes(rows + b"b.jpg,\xe9t\xe9\nbild\xe9.jpg,z\n")
+    source = open_source(tmp_path / "rows.csv", "image")
+    [*_, (broken, _), (path, position)] = source.lines(START_POSITION)
+    row = parse_line(31, broken, image_key="image", output_key="out")
+    assert isinstance(row, BadRow)
+    assert (row.code, row.line) == ("bad_line", b"b.jpg,\xe9t\xe9")
+    assert row.message == "Record 31: its cell 'q' is not in UTF-8; save the table as CSV UTF-8."
+    # It counts as in earlier versions.
+    assert row.given == rb'{"image": "b.jpg", "q": "\udce9t\udce9"}'
+    assert source.digest_at(position) == position.digest
+    assert json.loads(path)["image"] == os.fsdecode(b"bild\xe9.jpg")
+
+
+def test_a_path_of_any_bytes_is_no_other_encoding_if_there_is_the_file(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(b"q,image\nx,bild\xe9.jpg\n")
+    with pytest.raises(SettingsError, match="not in UTF-8"):
+        open_source(tmp_path / "rows.csv", "image")
+    try:
+        (tmp_path / os.fsdecode(b"bild\xe9.jpg")).touch()
+    except OSError:
+        pytest.skip("the file system has names in UTF-8 alone")
+    [(line, _)] = open_source(tmp_path / "rows.csv", "image").lines(START_POSITION)
+    assert json.loads(line) == {"q": "x", "image": os.fsdecode(b"bild\xe9.jpg")}
+    (tmp_path / "rows.csv").write_bytes(b"q,image\n\xe9,bild\xe9.jpg\n")
+    with pytest.raises(SettingsError, match="not in UTF-8"):
         open_source(tmp_path / "rows.csv", "image")
