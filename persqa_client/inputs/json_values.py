@@ -49,6 +49,8 @@ class Value(NamedTuple):
 
 
 class JsonValuesSource(RecordFileSource):
+    kind = "values"
+
     def records(self, file: BinaryIO, offset: int) -> Iterator[Record]:
         file.seek(0)
         begin, is_array = find_first_element(file)

@@ -22,8 +22,11 @@ from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
 from persqa_client.inputs.standard_input import SpooledSource
 from persqa_client.inputs.tables import TableSource
+from persqa_client.types import Json
 
 STANDARD_INPUT = "-"
+# Kinds of files with rows.
+FILE_KINDS = ("lines", "values", "table", "paths")
 
 
 def is_never_left_out(path: Path) -> bool:
@@ -128,6 +131,14 @@ def make_file_source(path: Path, detected: Detected, image_key: str) -> Source:
             return TableSource(path, detected.delimiter, image_key)
         case "paths":
             return PathListSource(path, image_key)
+
+
+def read_as_before(source: Source, stamp: Json | None, image_key: str) -> Source:
+    """The file as the run with this fingerprint has read it. What was appended since may look like another kind."""
+    if not isinstance(source, FileSource) or stamp is None or stamp.get("kind") not in FILE_KINDS:
+        return source
+    detected = Detected(stamp["kind"], stamp.get("delimiter", ","))
+    return source if source.kind == detected.kind else make_file_source(source.path, detected, image_key)
 
 
 def spool_standard_input(stream: BinaryIO, image_key: str) -> Source:

@@ -49,6 +49,8 @@ class RecordFileSource(FileSource, ABC):
 class PathListSource(RecordFileSource):
     """One path on each line. Comments count as blank."""
 
+    kind = "paths"
+
     def __init__(self, path: Path, image_key: str) -> None:
         super().__init__(path)
         self._image_key = image_key

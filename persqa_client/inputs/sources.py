@@ -41,6 +41,8 @@ class FileSource:
 
     # What a row is called in messages.
     row_name: ClassVar[str] = "line"
+    # How the file is read; see ``detect.Kind``.
+    kind: ClassVar[str] = "lines"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,7 +52,7 @@ class FileSource:
 
     def fingerprint(self) -> dict[str, Any]:
         status = self.path.stat()
-        return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "kind": self.kind}
 
     def progress_total(self) -> int:
         return self.path.stat().st_size

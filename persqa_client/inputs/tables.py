@@ -36,13 +36,16 @@ NUMERALS, LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
 class TableSource(RecordFileSource):
     """Each record is a row; the header names its fields."""
 
-    unit = "Record"
+    kind = "table"
 
     def __init__(self, path: Path, delimiter: str, image_key: str, *, max_record: int = MAX_RECORD) -> None:
         super().__init__(path)
         self._delimiter = delimiter
         self._image_key = image_key
         self._max_record = max_record
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {**super().fingerprint(), "delimiter": self._delimiter}
 
     def records(self, file: BinaryIO, offset: int) -> Iterator[Record]:
         header = self._find_header(RecordReader(file, self._delimiter, max_bytes=self._max_record))

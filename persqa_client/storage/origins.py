@@ -53,3 +53,11 @@ def merge_folders(old: Json | None, new: Json | None) -> Json | None:
         "image_roots": list(dict.fromkeys((*new["image_roots"], *old["image_roots"]))),
         "paths": old["paths"],
     }
+
+
+def keep_kind(old: Json | None, new: Json | None) -> Json | None:
+    """The new stamp of a resumed run, whose input is read as before. Earlier versions did not keep its kind."""
+    if old is None or new is None or "kind" not in old:
+        return new
+    kept = {name: old[name] for name in ("kind", "delimiter") if name in old}
+    return {**{name: value for name, value in new.items() if name not in ("kind", "delimiter")}, **kept}
