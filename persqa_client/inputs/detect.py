@@ -22,7 +22,7 @@ from persqa_client.inputs.path_lists import (
 )
 from persqa_client.inputs.record_files import is_heading
 from persqa_client.inputs.tables import DELIMITERS, SEPARATOR_LINE, SURROGATE, clean_header, split_record
-from persqa_client.jsonl import BYTE_ORDER_MARK, load_value
+from persqa_client.jsonl import load_value
 
 HEAD_SIZE = 1 << 16
 LINE_SUFFIXES = frozenset({".jsonl", ".ndjson", ".jsonlines"})
@@ -83,7 +83,7 @@ def detect_input(path: Path, image_key: str) -> Detected:
     if detect_format(head):
         return Detected("image")
     refuse_signatures(path, head)
-    text = head.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
+    text = head.decode("utf-8", "surrogateescape")
     has_old_ends = b"\r" in head.strip() and b"\n" not in head
     lines = split_lines(text, "\r" if has_old_ends else "\n")
     if not is_whole and len(lines) > 1:
@@ -114,8 +114,10 @@ def detect_input(path: Path, image_key: str) -> Detected:
 
 
 def split_lines(text: str, line_end: str) -> list[str]:
-    """As the readers do. ``splitlines`` also splits at characters that stand in texts, such as U+2028."""
-    lines = [line.removesuffix("\r") for line in text.split(line_end)]
+    """As the readers do, without byte order marks. ``splitlines`` also splits at characters that stand in texts, such
+    as U+2028.
+    """
+    lines = [line.lstrip("\ufeff").removesuffix("\r") for line in text.split(line_end)]
     return lines if lines[-1] else lines[:-1]
 
 

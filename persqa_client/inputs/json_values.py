@@ -18,7 +18,7 @@ from persqa_client.inputs.record_files import Record, RecordFileSource
 from persqa_client.inputs.rows import MAX_LINE_BYTES
 from persqa_client.inputs.source import BrokenLine
 from persqa_client.inputs.sources import BUFFER_SIZE, count_lines
-from persqa_client.jsonl import BYTE_ORDER_MARK
+from persqa_client.jsonl import BYTE_ORDER_MARK, strip_marks
 
 STRING = rb'"(?:[^"\\]++|\\.)*+"'
 # A lone quotation mark begins a string that is not complete yet.
@@ -74,7 +74,7 @@ class JsonValuesSource(RecordFileSource):
 def find_first_element(file: BinaryIO) -> tuple[int, bool]:
     """The offset after the bracket of an array, and True; without an array 0 and False."""
     head = file.read(BUFFER_SIZE)
-    begin = len(head) - len(head.removeprefix(BYTE_ORDER_MARK).lstrip(WHITESPACE))
+    begin = len(head) - len(strip_marks(head).lstrip(WHITESPACE))
     return (begin + 1, True) if head[begin : begin + 1] == b"[" else (0, False)
 
 
@@ -200,8 +200,8 @@ class ValueSplitter:
         self._file.seek(max(0, start - MAX_BEFORE))
         whole = self._file.read(min(start, MAX_BEFORE))
         self._file.seek(reached)
-        before = whole.removeprefix(BYTE_ORDER_MARK) if start <= MAX_BEFORE else whole
-        _, line_break, before = before.rpartition(b"\n")
+        _, line_break, before = whole.rpartition(b"\n")
+        before = strip_marks(before)
         if not BEFORE_ELEMENT.fullmatch(before) or not (line_break or start <= MAX_BEFORE):
             return None
         # Elements of one column may stand behind the bracket of the array, below it, or at the margin.

@@ -11,7 +11,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.inputs.layouts import looks_like_reference
 from persqa_client.inputs.source import extend_digest
 from persqa_client.inputs.sources import BUFFER_SIZE, FileSource
-from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced
+from persqa_client.jsonl import dump_spaced, strip_marks
 from persqa_client.types import Position
 
 # Quotes around a path, as Windows copies it.
@@ -88,8 +88,7 @@ def read_text_lines(file: BinaryIO, offset: int) -> Iterator[tuple[str, int]]:
     """
     file.seek(offset)
     for raw in file:
-        line = raw.removeprefix(BYTE_ORDER_MARK) if offset == 0 else raw
         offset += len(raw)
-        yield line.decode("utf-8", "surrogateescape"), offset
+        yield strip_marks(raw).decode("utf-8", "surrogateescape"), offset
         if not raw.endswith(b"\n"):
             return

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
-from persqa_client.jsonl import BYTE_ORDER_MARK
+from persqa_client.jsonl import strip_marks
 
 # Bytes of a record. Behind a quotation mark that is not closed, no more of the file is read ahead.
 MAX_RECORD = 64 << 20
@@ -136,7 +136,7 @@ class RecordReader:
         self._file.seek(offset)
         line = 0
         while raw := self._file.readline(self._max_bytes + 1):
-            text = decode_line(raw, first=offset == 0)
+            text = decode_line(strip_marks(raw))
             offset += len(raw)
             first = line
             line += 1
@@ -205,6 +205,6 @@ class RecordReader:
         return skipped
 
 
-def decode_line(raw: bytes, *, first: bool = False) -> str:
+def decode_line(raw: bytes) -> str:
     """Bytes that are not UTF-8 become lone surrogates, as in paths."""
-    return (raw.removeprefix(BYTE_ORDER_MARK) if first else raw).decode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "surrogateescape")

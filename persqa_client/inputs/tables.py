@@ -23,7 +23,7 @@ from persqa_client.inputs.table_records import (
     TableRecord,
     decode_line,
 )
-from persqa_client.jsonl import dump_spaced
+from persqa_client.jsonl import dump_spaced, strip_marks
 
 DELIMITERS = (",", "\t", ";", "|")
 # The first line of tables that Excel opens with this delimiter.
@@ -76,7 +76,7 @@ class TableSource(RecordFileSource):
                     f"The input {self.path} can't be read as a table: its header, line {record.line + 1}, "
                     f"{record.problem}."
                 )
-            if any(record.cells) and not SEPARATOR_LINE.fullmatch(decode_line(record.raw, first=record.line == 0)):
+            if any(record.cells) and not SEPARATOR_LINE.fullmatch(decode_line(strip_marks(record.raw))):
                 return record
         return TableRecord([], b"", 0, 0, is_complete=False)
 

@@ -21,11 +21,12 @@ from persqa_client.inputs.listed import is_never_known
 from persqa_client.inputs.opening import names_input, open_inputs, open_source
 from persqa_client.inputs.patterns import PatternSource
 from persqa_client.inputs.record_files import PathListSource
+from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.several import ImagesSource, SeveralSource
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
 from persqa_client.inputs.tables import TableSource
-from persqa_client.types import START_POSITION
+from persqa_client.types import START_POSITION, Row
 
 LLAMA_FACTORY = {
     "messages": [{"role": "user", "content": "<image>Who?"}, {"role": "assistant", "content": "Bo."}],
@@ -106,6 +107,29 @@ def test_arrays_on_lines_are_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text('["a.jpg"]\n\n["b.jpg"]\n')
     with pytest.raises(SettingsError, match="has an array on each line, which is no row; write an object for each"):
         open_source(tmp_path / name, "image")
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        pytest.param("{0}a.jpg\n{0}# more\n{0}b.jpg\n", ["a.jpg", "b.jpg"], id="lists"),
+        pytest.param('{0}"C:\\p\\a.jpg"\n{0}"C:\\p\\b.jpg"\n', ["C:\\p\\a.jpg", "C:\\p\\b.jpg"], id="quoted paths"),
+        pytest.param("{0}{0}image,q\na.jpg,x\n{0}b.jpg,y\n", ["a.jpg", "b.jpg"], id="tables"),
+        pytest.param('{0}{0}sep=,\n{0}image,q\n{0}"a.jpg",x\n', ["a.jpg"], id="a table for Excel"),
+        pytest.param('{0}{0}["a.jpg",\n"b.jpg"]\n{0}', ["a.jpg", "b.jpg"], id="an array"),
+        pytest.param('{0}"a.jpg"\n{0}{0}"b.jpg"\n', ["a.jpg", "b.jpg"], id="JSONL"),
+    ],
+)
+def test_byte_order_marks_of_files_that_were_put_together_are_no_text(
+    text: str, rows: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "input").write_text(text.replace("{0}", "\ufeff"), newline="")
+    source = open_source(tmp_path / "input", "image")
+    found = [
+        parse_line(1, line, image_key="image", output_key="out") for line, _ in source.lines(START_POSITION) if line
+    ]
+    assert [row.images for row in found if isinstance(row, Row)] == [(each,) for each in rows]
+    assert len(found) == len(rows)
 
 
 NULL_ROW = '{"image": "nu\0ll.jpg"}'
