@@ -58,7 +58,9 @@ BINARY_TABLES = (
 )
 EXPORT_ROWS = "write its rows to a JSONL file with the paths of the pictures"
 # Two characters of ASCII, without a byte order mark.
-UTF16_START = re.compile(rb"[\t\n\r -~]\0[\t\n\r -~]\0|\0[\t\n\r -~]\0[\t\n\r -~]")
+ASCII = rb"[\t\n\r -~]"
+UTF16_START = re.compile(rb"(?:%b\0){2}|(?:\0%b){2}" % (ASCII, ASCII))
+UTF32_START = re.compile(rb"(?:%b\0{3}){2}|(?:\0{3}%b){2}" % (ASCII, ASCII))
 JSON = JSONDecoder(parse_int=str, parse_float=str)
 JSON_START = re.compile(r"\s*(\{\s*\"|\[\s*[\[{\"]|\")")
 YAML_LINE = re.compile(r"---|%YAML|(- )?[\w.-]+:(\s|$)")
@@ -142,6 +144,8 @@ def refuse_signatures(path: Path, head: bytes) -> None:
             raise SettingsError(f"The input {path} is {description}; unpack it, and give the folder or file in it.")
     if head[TAR_MAGIC] == b"ustar":
         raise SettingsError(f"The input {path} is a tar archive; unpack it, and give the folder or file in it.")
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or UTF32_START.match(head):
+        raise SettingsError(f"The input {path} is in UTF-32; save it as UTF-8.")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or UTF16_START.match(head):
         raise SettingsError(f"The input {path} is in UTF-16; save it as UTF-8.")
 
