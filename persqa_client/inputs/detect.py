@@ -11,17 +11,10 @@ from typing import Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
-from persqa_client.inputs.layouts import looks_like_reference
-from persqa_client.inputs.path_lists import (
-    find_listed,
-    has_whole_paths,
-    is_header_of_paths,
-    is_list_of_paths,
-    is_quoted_list,
-    looks_like_path_line,
-)
+from persqa_client.inputs.path_lists import is_list_of_paths, is_quoted_list
 from persqa_client.inputs.record_files import is_heading
-from persqa_client.inputs.tables import DELIMITERS, SEPARATOR_LINE, SURROGATE, clean_header, split_record
+from persqa_client.inputs.table_headers import check_separated, find_table
+from persqa_client.inputs.tables import SEPARATOR_LINE
 from persqa_client.jsonl import load_value
 
 HEAD_SIZE = 1 << 16
@@ -165,9 +158,11 @@ def detect_text(path: Path, all_lines: Sequence[str], image_key: str, *, is_ende
 
     ``is_ended``: whether the last line has its end; otherwise it may still be written.
     """
-    lines = [line for line in all_lines if line.strip()][:FIRST_LINES]
+    first_lines = take_first(all_lines)
+    lines = [line for line in first_lines if line.strip()]
     if len(lines) > 1 and (separator := SEPARATOR_LINE.fullmatch(lines[0])):
-        return detect_separated(path, lines[1:], separator[1], image_key)
+        check_separated(path, lines[1:], separator[1], image_key)
+        return Detected("table", separator[1])
     if lines and is_quoted_list(lines):
         return Detected("paths")
     if not lines or is_json_row(lines[0].strip()):
@@ -183,12 +178,18 @@ def detect_text(path: Path, all_lines: Sequence[str], image_key: str, *, is_ende
         raise SettingsError(f"The input {path} is {describe_markup(start)}, not rows; {SUPPORTED_INPUTS}.")
     if is_yaml(lines):
         raise SettingsError(f"The input {path} seems to be YAML, not rows; {SUPPORTED_INPUTS}.")
-    found = detect_table(path, lines, image_key)
-    if found is not None:
-        return found
+    delimiter = find_table(path, first_lines, image_key)
+    if delimiter is not None:
+        return Detected("table", delimiter)
     if is_list_of_paths(path, all_lines if is_ended or len(all_lines) == 1 else all_lines[:-1]):
         return Detected("paths")
     raise SettingsError(f"The input {path} is text, but has neither rows nor paths of images; {SUPPORTED_INPUTS}.")
+
+
+def take_first(lines: Sequence[str]) -> Sequence[str]:
+    """Up to ``FIRST_LINES`` lines that are not blank, with the blank ones between them."""
+    places = [number for number, line in enumerate(lines) if line.strip()][:FIRST_LINES]
+    return lines[: places[-1] + 1] if places else []
 
 
 def is_yaml(lines: Sequence[str]) -> bool:
@@ -264,66 +265,3 @@ def continues_on_next_line(lines: Sequence[str]) -> bool:
 def describe_markup(start: str) -> str:
     description = describe_content(start.encode("utf-8", "surrogateescape"))
     return "an XML file" if description == "text" else description
-
-
-def detect_table(path: Path, lines: Sequence[str], image_key: str) -> Detected | None:
-    """A table whose header has the image key. Raises SettingsError for other tables."""
-    for delimiter in DELIMITERS:
-        if image_key in (columns := clean_header(split_record(lines[0], delimiter))):
-            check_header(path, columns)
-            check_encoding(path, lines, delimiter, columns.index(image_key))
-            return Detected("table", delimiter)
-    if is_header_of_paths(path, lines):
-        raise SettingsError(f"The input {path} is {describe_table(lines, DELIMITERS[0], image_key)}.")
-    found = find_delimiter(lines)
-    if found is not None and not has_whole_paths(path, lines, found):
-        raise SettingsError(f"The input {path} is {describe_table(lines, found, image_key)}.")
-    return None
-
-
-def detect_separated(path: Path, lines: Sequence[str], delimiter: str, image_key: str) -> Detected:
-    """The first line, which is not in ``lines``, names the delimiter."""
-    columns = clean_header(split_record(lines[0], delimiter))
-    if image_key in columns:
-        check_header(path, columns)
-        check_encoding(path, lines, delimiter, columns.index(image_key))
-        return Detected("table", delimiter)
-    raise SettingsError(f"The input {path} is {describe_table(lines, delimiter, image_key)}.")
-
-
-def describe_table(lines: Sequence[str], delimiter: str, image_key: str) -> str:
-    cells = clean_header(split_record(lines[0], delimiter))
-    following = [split_record(line, delimiter) for line in lines[1:]]
-    if any(map(looks_like_reference, cells)):
-        header = f"{image_key}{delimiter}question"
-        return f"a table without a header; add a first line with the names of its columns, such as {header}"
-    named = [
-        name
-        for number, name in enumerate(cells)
-        if any(number < len(record) and looks_like_path_line(record[number]) for record in following)
-    ]
-    advice = f"add --image-key {named[0]}" if named else "name the column of the pictures with --image-key"
-    return f"a table with no column {image_key!r}, only {', '.join(map(repr, cells))}; {advice}"
-
-
-def find_delimiter(lines: Sequence[str]) -> str | None:
-    """The delimiter that gives the first lines the same number of cells, and more than one."""
-    for delimiter in DELIMITERS:
-        widths = {len(split_record(line, delimiter)) for line in lines}
-        if len(widths) == 1 and widths != {1} and len(lines) > 1:
-            return delimiter
-    return None
-
-
-def check_header(path: Path, columns: Sequence[str]) -> None:
-    if repeated := [name for name in columns if columns.count(name) > 1]:
-        raise SettingsError(f"The input {path} has two columns {repeated[0]!r}; rename one of them.")
-
-
-def check_encoding(path: Path, lines: Sequence[str], delimiter: str, image_column: int) -> None:
-    """The name of a file may have any bytes, so a path to a file is no text in another encoding."""
-    for line in filter(SURROGATE.search, lines):
-        cells = split_record(line, delimiter) or [line]
-        for number, cell in enumerate(cells):
-            if SURROGATE.search(cell) and (number != image_column or find_listed(path, cell) is None):
-                raise SettingsError(f"The input {path} is not in UTF-8; save the table as CSV UTF-8.")

@@ -42,6 +42,8 @@ def open_table(path: Path, content: str, encoding: str = "utf-8") -> TableSource
             [{"image": "a.jpg", "note": "two\nlines"}, {"image": "b.jpg", "note": "x"}],
             id="a cell of two lines",
         ),
+        pytest.param('"id\nx",image\n1,a.jpg\n', [{"id\nx": "1", "image": "a.jpg"}], id="a name of two lines"),
+        pytest.param('"id\n\nx",q,image\n1,,a.jpg\n', [{"id\n\nx": "1", "q": "", "image": "a.jpg"}], id="of three"),
         pytest.param("image\na.jpg\nb.jpg", [{"image": "a.jpg"}, {"image": "b.jpg"}], id="one column"),
         pytest.param("image,q\na.jpg\n", [{"image": "a.jpg"}], id="fewer cells"),
         pytest.param(
@@ -82,12 +84,30 @@ def test_reading_resumes_after_any_record(tmp_path: Path) -> None:
         pytest.param("a.jpg,Who?\nb.jpg,Where?\n", "without a header; .* such as image,question", id="no header"),
         pytest.param("path\na.jpg\nb.jpg\n", "only 'path'; add --image-key path", id="one column"),
         pytest.param("image,q,q\na.jpg,1,2\n", "two columns 'q'", id="two columns of a name"),
+        pytest.param(
+            "My table,\n\nimage,q\na.jpg,x\n",
+            "a table whose header stands in line 3; remove the lines above",
+            id="a title",
+        ),
+        pytest.param(
+            "# exported\nimage;q\na.jpg;x\n",
+            "a table whose header stands in line 2; remove the line above",
+            id="a comment",
+        ),
+        pytest.param(
+            "My table,\npicture,q\na.jpg,x\n",
+            "only 'My table', ''; name the column of the pictures",
+            id="an unknown header",
+        ),
+        pytest.param("my pictures,q\na.jpg,x\n", "add --image-key 'my pictures'", id="a name with a blank"),
+        pytest.param('path,"a\nb"\na.jpg,x\n', r"only 'path', 'a\\nb'; add --image-key path", id="a name of two lines"),
     ],
 )
 def test_other_tables_are_refused_in_one_sentence(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(content)
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(SettingsError, match=message) as caught:
         open_source(tmp_path / "rows.csv", "image")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
