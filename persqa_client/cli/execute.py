@@ -196,12 +196,11 @@ def execute(run: Run) -> int:
         summary = run_coroutine(execute_with_signals(run))
     except OutputClosed:
         return EXIT_OK
-    except SettingsError as error:
-        exit_with_error(error, EXIT_USAGE)
-    except (RunStopped, StorageError) as error:
+    except (SettingsError, RunStopped, StorageError) as error:
         if run.progress.done:
             print_message(run.describe_resuming())
-        exit_with_error(error, EXIT_USAGE if isinstance(error, UnusableInput | StorageError) else EXIT_NO_SERVER)
+        is_usage = isinstance(error, SettingsError | UnusableInput | StorageError)
+        exit_with_error(error, EXIT_USAGE if is_usage else EXIT_NO_SERVER)
     except KeyboardInterrupt:
         print_message(f"Stopped. {run.describe_resuming()}")
         return EXIT_INTERRUPTED

@@ -98,5 +98,6 @@ def test_other_texts_with_paths_are_refused_with_the_way(text: str, message: str
 def test_a_heading_further_on_stops_the_reading() -> None:
     """The names below it are in another folder."""
     lines = [f"photos/{number}.jpg" for number in range(5_000)]
-    with pytest.raises(SettingsError, match="before byte 78896 is the heading of a folder; give the folder"):
+    words = "is a listing from line 5002 on, which is 'sub:', the heading of a folder: remove it, and write the names"
+    with pytest.raises(SettingsError, match=words):
         paths_in("\n".join([*lines, "", "sub:", "1.jpg"]))
