@@ -59,7 +59,9 @@ class FinishedPlan:
             places = list_places(results.files.output.parent, folders)
             paths = [find_input(each, places, results.files.includes) for each in names]
             listing = results.files.listing if is_listed(self._run.identity) else None
-            opened = open_inputs(paths, self.recipe.image_key, leave_out=results.files.includes)
+            opened = open_inputs(
+                paths, self.recipe.image_key, leave_out=results.files.includes, lists_images=listing is not None
+            )
             source = read_as_before(
                 connect_listing(opened, lambda: listing, end.number), self._run.stamp, self.recipe.image_key
             )
