@@ -60,7 +60,7 @@ CAT, DOG = {"image": "cat.jpg", "q": "x"}, {"image": "dog.jpg", "q": "y"}
         ),
         pytest.param(
             'image,q,n\ncoffee.jpg,"cup\ncat.jpg,x,\nmilk.jpg,4 inch"\ndog.jpg,y\n',
-            [(2, NOT_CLOSED), {**CAT, "n": ""}, {"image": "milk.jpg", "q": '4 inch"'}, DOG],
+            [(2, NOT_CLOSED), {"image": "cat.jpg", "q": "x", "n": ""}, {"image": "milk.jpg", "q": '4 inch"'}, DOG],
             id="closed, but with too few cells",
         ),
         pytest.param(
