@@ -47,7 +47,7 @@ from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan, find_input_folder
 from persqa_client.run.image_roots import recorded_roots_of
-from persqa_client.run.listed_input import is_file_of
+from persqa_client.run.listed_input import has_listing, is_file_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run, refuse_empty_source
 from persqa_client.run.summary import Summary, list_results
@@ -106,6 +106,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run
             settings.recipe.image_key,
             standard_input=sys.stdin.buffer,
             leave_out=is_file_of(settings),
+            lists_images=has_listing(settings),
         )
         if not settings.output.exists():
             refuse_empty_source(source)
@@ -196,12 +197,11 @@ def execute(run: Run) -> int:
         summary = run_coroutine(execute_with_signals(run))
     except OutputClosed:
         return EXIT_OK
-    except SettingsError as error:
-        exit_with_error(error, EXIT_USAGE)
-    except (RunStopped, StorageError) as error:
+    except (SettingsError, RunStopped, StorageError) as error:
         if run.progress.done:
             print_message(run.describe_resuming())
-        exit_with_error(error, EXIT_USAGE if isinstance(error, UnusableInput | StorageError) else EXIT_NO_SERVER)
+        is_usage = isinstance(error, SettingsError | UnusableInput | StorageError)
+        exit_with_error(error, EXIT_USAGE if is_usage else EXIT_NO_SERVER)
     except KeyboardInterrupt:
         print_message(f"Stopped. {run.describe_resuming()}")
         return EXIT_INTERRUPTED

@@ -22,8 +22,11 @@ from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
 from persqa_client.inputs.standard_input import SpooledSource
 from persqa_client.inputs.tables import TableSource
+from persqa_client.types import Json
 
 STANDARD_INPUT = "-"
+# Kinds of files with rows.
+FILE_KINDS = ("lines", "values", "table", "paths")
 
 
 def is_never_left_out(path: Path) -> bool:
@@ -36,9 +39,11 @@ def open_inputs(
     *,
     standard_input: BinaryIO | None = None,
     leave_out: Callable[[Path], bool] = is_never_left_out,
+    lists_images: bool = False,
 ) -> Source:
     """One source for all inputs. ``standard_input`` is what the name ``-`` reads. ``leave_out``: which matches of a
-    pattern are no inputs, such as the files of the run.
+    pattern are no inputs, such as the files of the run. ``lists_images``: whether the run has a listing, so that other
+    matches of its pattern are skipped.
 
     Raises SettingsError if one of them is of another kind, or does not exist.
     """
@@ -49,6 +54,8 @@ def open_inputs(
         if len(names) > 1:
             raise SettingsError("- (standard input) can't be combined with other inputs; write it to a file first.")
         return spool_standard_input(standard_input, image_key)
+    if lists_images and len(names) == 1 and is_pattern(names[0]):
+        return open_listed_pattern(names[0], image_key, leave_out)
     sources = [source for name in names for source in open_name(name, image_key, leave_out)]
     is_one = len(names) == len(sources) == 1 and (isinstance(sources[0], PatternSource) or not is_pattern(names[0]))
     return sources[0] if is_one else SeveralSource(sources, names)
@@ -66,11 +73,21 @@ def open_name(name: str, image_key: str, leave_out: Callable[[Path], bool]) -> I
         yield open_source(Path(name), image_key, name=name)
 
 
+def find_any_matches(pattern: str) -> list[str]:
+    if matches := find_matches(pattern):
+        return matches
+    raise SettingsError(f"The pattern {pattern} matches no file; check it, or the working directory.")
+
+
+def open_listed_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]) -> Source:
+    """Its rows stay images: other files and folders would not keep their place behind them."""
+    others = [name for name in find_any_matches(pattern) if not is_image_file(name) and not leave_out(Path(name))]
+    return PatternSource(pattern, image_key, others)
+
+
 def open_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]) -> Iterator[Source]:
     """A pattern that matches only images is one source. Later runs find the images that have appeared since."""
-    matches = find_matches(pattern)
-    if not matches:
-        raise SettingsError(f"The pattern {pattern} matches no file; check it, or the working directory.")
+    matches = find_any_matches(pattern)
     images: list[str] = []
     others: list[Source] = []
     for match in matches:
@@ -128,6 +145,14 @@ def make_file_source(path: Path, detected: Detected, image_key: str) -> Source:
             return TableSource(path, detected.delimiter, image_key)
         case "paths":
             return PathListSource(path, image_key)
+
+
+def read_as_before(source: Source, stamp: Json | None, image_key: str) -> Source:
+    """The file as the run with this fingerprint has read it. What was appended since may look like another kind."""
+    if not isinstance(source, FileSource) or stamp is None or stamp.get("kind") not in FILE_KINDS:
+        return source
+    detected = Detected(stamp["kind"], stamp.get("delimiter", ","))
+    return source if source.kind == detected.kind else make_file_source(source.path, detected, image_key)
 
 
 def spool_standard_input(stream: BinaryIO, image_key: str) -> Source:

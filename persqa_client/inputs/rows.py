@@ -10,7 +10,6 @@ from typing import Any
 from persqa_client.errors import RowError
 from persqa_client.inputs.source import BrokenLine
 from persqa_client.jsonl import (
-    BYTE_ORDER_MARK,
     MAX_DEPTH,
     cut_last_member,
     dump_spaced,
@@ -18,6 +17,7 @@ from persqa_client.jsonl import (
     find_repeated_key,
     is_too_deep,
     load_value,
+    strip_marks,
 )
 from persqa_client.questions.categories import parse_category, parse_language
 from persqa_client.questions.tags import parse_tag
@@ -86,9 +86,7 @@ def parse_json(line: bytes) -> tuple[bytes, Any]:
     try:
         return line, load_value(line)
     except ValueError as error:
-        rest = line
-        while rest.startswith(BYTE_ORDER_MARK):
-            rest = rest.removeprefix(BYTE_ORDER_MARK)
+        rest = strip_marks(line)
         if rest is not line:
             with suppress(ValueError):
                 return rest, load_value(rest)

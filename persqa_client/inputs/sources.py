@@ -41,6 +41,8 @@ class FileSource:
 
     # What a row is called in messages.
     row_name: ClassVar[str] = "line"
+    # How the file is read; see ``detect.Kind``.
+    kind: ClassVar[str] = "lines"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,7 +52,7 @@ class FileSource:
 
     def fingerprint(self) -> dict[str, Any]:
         status = self.path.stat()
-        return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "kind": self.kind}
 
     def progress_total(self) -> int:
         return self.path.stat().st_size
@@ -152,6 +154,16 @@ def seek_line(file: BinaryIO, offset: int) -> int | None:
 def strip_line(raw: bytes, *, first: bool) -> bytes:
     line = raw.removesuffix(b"\n").removesuffix(b"\r")
     return line.removeprefix(BYTE_ORDER_MARK) if first else line
+
+
+def count_lines(path: Path, end: int) -> int:
+    """The lines of the file before an offset."""
+    count = 0
+    with path.open("rb", buffering=0) as file:
+        while end > 0 and (chunk := file.read(min(end, BUFFER_SIZE))):
+            count += chunk.count(b"\n")
+            end -= len(chunk)
+    return count
 
 
 class GeneratedSource(ABC):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from persqa_client.config import RunSettings
+from persqa_client.errors import SettingsError
 from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.source import Source
-from persqa_client.storage.listing import FORMAT, LISTING, StoredListing
+from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
+from persqa_client.storage.listing import FORMAT, LISTING, StoredListing, is_listed
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json
 
@@ -18,6 +21,17 @@ def is_file_of(settings: RunSettings) -> Callable[[Path], bool]:
     if settings.output is None or settings.is_stream:
         return lambda path: settings.failed is not None and is_same_place(str(settings.failed), str(path))
     return RunFiles.for_output(settings.output).includes
+
+
+def has_listing(settings: RunSettings) -> bool:
+    """Whether the run that these settings resume lists its rows."""
+    if settings.output is None or settings.is_stream or settings.fresh:
+        return False
+    files = RunFiles.for_output(settings.output)
+    with suppress(SettingsError):  # opening the run reports it
+        found = read_checkpoint(files) or read_run_file(files)
+        return found is not None and is_listed(found.identity)
+    return False
 
 
 def listing_identity(source: Source) -> Json:

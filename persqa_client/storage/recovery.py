@@ -262,8 +262,8 @@ def check_settings_unchanged(old: Json, new: Json) -> None:
             continue
         if name == LISTING and now is None:
             raise SettingsError(
-                "the rows of this run were the files of a folder, and the input is not one now: give the folder, "
-                "choose another -o, or start again with --fresh"
+                "the rows of this run were the images of a folder or pattern, and the input is not one now: give that "
+                "one alone, choose another -o, or start again with --fresh"
             )
         if name in BUILT_IN_DIGESTS and before != now:
             raise SettingsError(
