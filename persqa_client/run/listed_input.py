@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from persqa_client.config import RunSettings
 from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.source import Source
 from persqa_client.storage.listing import FORMAT, LISTING, StoredListing
+from persqa_client.storage.own_files import OwnFiles
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json
 
 
 def is_file_of(settings: RunSettings) -> Callable[[Path], bool]:
-    """Whether a path is a file that the run writes, and so no input of it."""
-    if settings.output is None or settings.is_stream:
-        return lambda path: settings.failed is not None and is_same_place(str(settings.failed), str(path))
-    return RunFiles.for_output(settings.output).includes
+    """Whether a path is a file of the run, or one that this process writes to otherwise, and so no input of it."""
+    own = OwnFiles(RunFiles.for_output(settings.output)) if settings.output and not settings.is_stream else None
+
+    def is_own(path: Path) -> bool:
+        if settings.failed is not None and is_same_place(str(settings.failed), str(path)):
+            return True
+        return (own is not None and own.includes(path)) or is_redirected_to(path)
+
+    return is_own
+
+
+def is_redirected_to(path: Path) -> bool:
+    """Whether standard output or error goes to the file, as with ``> photos/qa.jsonl``."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                return True
+    return False
 
 
 def listing_identity(source: Source) -> Json:
