@@ -20,6 +20,7 @@ ROOT_MODULES = frozenset(
         "keys.py",
         "language.py",
         "quotations.py",
+        "randomness.py",
         "task_groups.py",
         "settings_base.py",
         "suggestions.py",

@@ -185,7 +185,7 @@ def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMa
         return f"would fail: {error.message} ({error.code})"
     return render_preview(
         Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill),
-        model=settings.endpoint.model,
+        model=mask_keys(settings.endpoint.model),
         sampling=settings.sampling,
         dialect=Dialect(constraint="structured_outputs", prefill="continue_final_message"),
     )

@@ -251,11 +251,13 @@ def test_a_key_on_the_command_line_is_never_repeated(folder: Path, simulator: Si
     assert "Traceback" not in result.stderr
 
 
-def test_a_key_as_a_command_or_a_model_is_not_repeated(folder: Path, simulator: Simulator) -> None:
-    for result in (persqa("sk-proj-4Fq81", cwd=folder), run(folder, simulator, "--model", "sk-proj-4Fq81")):
+@pytest.mark.parametrize("key", ["sk-proj-4Fq81", "Zk4tR9vQ2mX7pL1wBb", "0123456789abcdef0123456789abcdef"])
+def test_a_key_as_a_command_or_a_value_is_not_repeated(folder: Path, simulator: Simulator, key: str) -> None:
+    given = [["--model", key], ["--bank", key], ["--names", key], ["--strategy", key], ["--image-key", key], [key]]
+    for result in (persqa(key, cwd=folder), *(run(folder, simulator, *flags) for flags in given)):
         assert result.returncode in (2, 3)
         assert "…" in result.stderr
-        assert "4Fq81" not in result.stdout + result.stderr
+        assert key not in result.stdout + result.stderr
 
 
 def test_a_fresh_run_says_where_the_earlier_files_are(folder: Path, simulator: Simulator) -> None:
