@@ -65,6 +65,12 @@ def has_random_token(text: str) -> bool:
     )
 
 
+def contains_key(text: str) -> bool:
+    """Whether a word of the text is a key, also if a file has its name."""
+    words = list(WORD.finditer(text))
+    return any(_is_hinted(words, number) or find_keys(word[0]) for number, word in enumerate(words))
+
+
 def mask_keys(message: str, shown: str = "") -> str:
     """Without what may be a key. What is ``shown`` stays, and so do files and folders that exist."""
     if shown and shown in message:
@@ -83,14 +89,18 @@ def mask_word(message: str, words: Sequence[re.Match[str]], number: int) -> str:
     word = words[number][0]
     # Words may begin with hyphens, as flags, and end with the full stop of a sentence.
     start, end = len(word) - len(word.lstrip("-")), len(word.rstrip(".!"))
-    is_hinted = number > 0 and AUTHORIZATION.fullmatch(words[number - 1][0]) is not None
-    if is_hinted and is_doubtful(word[start:end]):
+    if _is_hinted(words, number):
         return f"{word[:start]}{MASK}{word[end:]}"
     if find_keys(word[start:end]) is None:
         return word
     start = max(start, len(find_known_part(message, words, number)))
     keys = find_keys(word[start:end])
     return word if keys is None else f"{word[: start + keys[0]]}{MASK}{word[start + keys[1] :]}"
+
+
+def _is_hinted(words: Sequence[re.Match[str]], number: int) -> bool:
+    follows_scheme = number > 0 and AUTHORIZATION.fullmatch(words[number - 1][0]) is not None
+    return follows_scheme and is_doubtful(words[number][0])
 
 
 def find_keys(path: str) -> tuple[int, int] | None:

@@ -22,6 +22,7 @@ ROOT_MODULES = frozenset(
         "quotations.py",
         "randomness.py",
         "task_groups.py",
+        "secret_members.py",
         "settings_base.py",
         "suggestions.py",
         "types.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -435,3 +436,18 @@ def test_a_retry_that_starts_over_is_refused(folder: Path, simulator: Simulator)
     assert result.stderr == (
         "Error: --fresh discards the rows that --retry-failed would ask again; give only one of them.\n"
     )
+
+
+def test_a_key_in_a_request_field_is_sent_and_not_repeated(folder: Path, simulator: Simulator) -> None:
+    key, other = "sk-proj-4Fq81", "Zk4tR9vQ2mX7pL1wBb"
+    before = run(folder, simulator, "--extra-body", json.dumps({"api_key": key}), "--dry-run")
+    first = run(folder, simulator, "--extra-body", json.dumps({"api_key": key}))
+    assert first.returncode == 0, first.stderr
+    changed = run(folder, simulator, "--extra-body", json.dumps({"api_key": other}))
+    same = run(folder, simulator, "--extra-body", json.dumps({"api_key": key}))
+    assert (changed.returncode, same.returncode) == (2, 0)
+    assert "the setting extra-body" in changed.stderr
+    texts = [result.stdout + result.stderr for result in (before, first, changed, same)]
+    texts += [path.read_text() for path in folder.glob("qa.*")]
+    assert len(texts) >= 7
+    assert not [text for text in texts if key in text or other in text]
