@@ -173,6 +173,8 @@ def print_requests(settings: RunSettings, source: Source) -> None:
             continue
         for task_id in reader.task_ids(row):
             print(preview_request(row, task_id, plan, task_maker))
+    for warning in source.warnings():
+        print_warning(warning)
 
 
 def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMaker) -> str:

@@ -271,6 +271,14 @@ def test_a_fresh_run_says_where_the_earlier_files_are(folder: Path, simulator: S
     assert persqa("recheck", "qa.1.jsonl", cwd=folder).returncode == 0
 
 
+def test_a_dry_run_names_the_files_that_a_run_skips(folder: Path, simulator: Simulator) -> None:
+    warning = "Warning: In ., 2 files are not images and are skipped (1 with .toml, 1 with .jsonl)."
+    for flags in (["--dry-run"], []):
+        result = persqa(*arguments(simulator, "."), *flags, cwd=folder)
+        assert result.returncode == 0
+        assert result.stderr.count(warning) == 1, result.stderr
+
+
 def test_a_dry_run_prints_requests_and_sends_none(folder: Path, simulator: Simulator) -> None:
     write_rows(folder, 5)
     asked = simulator.stats()["requests"]
