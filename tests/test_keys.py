@@ -174,13 +174,13 @@ def test_what_exists_as_a_file_is_shown(tmp_path: Path, monkeypatch: pytest.Monk
     for path in (folder, folder / "0123456789abcdef0123456789abcdef", HASH, f"{HASH}/missing", tmp_path / "x.jpg"):
         message = f"The input {path} can't be read: correct the path."
         assert mask_keys(message) == message
-    for path, shown in {
+    for missing, shown in {
         f"{folder}/{HASH}": f"{folder}/…",
         f"/nowhere/{HASH}/a": "/nowhere/…/a",
         "fedcba9876543210fedcba9876543210": "…",
-        folder / KEYS[7]: f"{folder}/…",
+        f"{folder}/{KEYS[7]}": f"{folder}/…",
     }.items():
-        assert mask_keys(f"The input {path} does not exist.") == f"The input {shown} does not exist."
+        assert mask_keys(f"The input {missing} does not exist.") == f"The input {shown} does not exist."
 
 
 def test_what_a_row_or_the_server_names_is_shown() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,21 +20,31 @@ from persqa_client.types import Json
 def is_file_of(settings: RunSettings) -> Callable[[Path], bool]:
     """Whether a path is a file of the run, or one that this process writes to otherwise, and so no input of it."""
     own = OwnFiles(RunFiles.for_output(settings.output)) if settings.output and not settings.is_stream else None
+    redirected = list(find_redirected_files())
 
     def is_own(path: Path) -> bool:
+        if own is not None and own.includes(path):
+            return True
         if settings.failed is not None and is_same_place(str(settings.failed), str(path)):
             return True
-        return (own is not None and own.includes(path)) or is_redirected_to(path)
+        return bool(redirected) and is_one_of(redirected, path)
 
     return is_own
 
 
-def is_redirected_to(path: Path) -> bool:
-    """Whether standard output or error goes to the file, as with ``> photos/qa.jsonl``."""
+def find_redirected_files() -> Iterator[os.stat_result]:
+    """The files that standard output and error go to, as with ``> photos/qa.jsonl``."""
     for descriptor in (1, 2):
         with suppress(OSError):
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                return True
+            state = os.fstat(descriptor)
+            if stat.S_ISREG(state.st_mode):
+                yield state
+
+
+def is_one_of(files: Sequence[os.stat_result], path: Path) -> bool:
+    with suppress(OSError):
+        state = os.stat(path)
+        return any(os.path.samestat(each, state) for each in files)
     return False
 
 
