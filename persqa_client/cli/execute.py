@@ -51,6 +51,7 @@ from persqa_client.run.listed_input import has_listing, is_file_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run, refuse_empty_source
 from persqa_client.run.summary import Summary, list_results
+from persqa_client.secret_members import mask_secrets
 from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
 from persqa_client.urls import add_query
 
@@ -173,6 +174,8 @@ def print_requests(settings: RunSettings, source: Source) -> None:
             continue
         for task_id in reader.task_ids(row):
             print(preview_request(row, task_id, plan, task_maker))
+    for warning in source.warnings():
+        print_warning(warning)
 
 
 def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMaker) -> str:
@@ -186,8 +189,8 @@ def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMa
         return f"would fail: {error.message} ({error.code})"
     return render_preview(
         Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill),
-        model=settings.endpoint.model,
-        sampling=settings.sampling,
+        model=mask_keys(settings.endpoint.model),
+        sampling=settings.sampling.model_copy(update={"extra_body": mask_secrets(settings.sampling.extra_body)}),
         dialect=Dialect(constraint="structured_outputs", prefill="continue_final_message"),
     )
 

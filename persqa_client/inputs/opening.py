@@ -15,6 +15,7 @@ from persqa_client.images.references import ANY_URL
 from persqa_client.inputs.detect import SUPPORTED_INPUTS, Detected, detect_input
 from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.layouts import check_first_rows, looks_like_reference
+from persqa_client.inputs.listed import is_never_left_out
 from persqa_client.inputs.patterns import PatternSource, find_matches, is_image_file, is_pattern
 from persqa_client.inputs.record_files import PathListSource
 from persqa_client.inputs.several import ImagesSource, SeveralSource
@@ -29,10 +30,6 @@ STANDARD_INPUT = "-"
 FILE_KINDS = ("lines", "values", "table", "paths")
 
 
-def is_never_left_out(path: Path) -> bool:
-    return False
-
-
 def open_inputs(
     inputs: Sequence[str | Path],
     image_key: str,
@@ -42,8 +39,8 @@ def open_inputs(
     lists_images: bool = False,
 ) -> Source:
     """One source for all inputs. ``standard_input`` is what the name ``-`` reads. ``leave_out``: which matches of a
-    pattern are no inputs, such as the files of the run. ``lists_images``: whether the run has a listing, so that other
-    matches of its pattern are skipped.
+    pattern are no inputs, and which files of a folder are not reported as skipped, such as the files of the run.
+    ``lists_images``: whether the run has a listing, so that other matches of its pattern are skipped.
 
     Raises SettingsError if one of them is of another kind, or does not exist.
     """
@@ -70,7 +67,7 @@ def open_name(name: str, image_key: str, leave_out: Callable[[Path], bool]) -> I
     if is_pattern(name):
         yield from open_pattern(name, image_key, leave_out)
     else:
-        yield open_source(Path(name), image_key, name=name)
+        yield open_source(Path(name), image_key, name=name, leave_out=leave_out)
 
 
 def find_any_matches(pattern: str) -> list[str]:
@@ -104,7 +101,7 @@ def open_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]
         if images:
             others.append(ImagesSource(images, image_key))
             images = []
-        others.append(open_source(Path(match), image_key))
+        others.append(open_source(Path(match), image_key, leave_out=leave_out))
     if not images and not others:
         raise SettingsError(f"The pattern {pattern} matches no file but those of this run's output; check both.")
     if not others:
@@ -115,10 +112,12 @@ def open_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]
         yield ImagesSource(images, image_key)
 
 
-def open_source(path: Path, image_key: str, *, name: str = "") -> Source:
+def open_source(
+    path: Path, image_key: str, *, name: str = "", leave_out: Callable[[Path], bool] = is_never_left_out
+) -> Source:
     """Raises SettingsError if the path is neither a file with rows nor a folder."""
     if os.path.isdir(path):
-        return FolderSource(path, image_key)
+        return FolderSource(path, image_key, leave_out)
     if path.suffix.lower() in IMAGE_SUFFIXES and os.path.exists(path):
         return ImagesSource([os.fspath(path)], image_key)
     if os.path.isfile(path):

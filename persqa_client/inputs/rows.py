@@ -19,6 +19,7 @@ from persqa_client.jsonl import (
     load_value,
     strip_marks,
 )
+from persqa_client.keys import mask_keys
 from persqa_client.questions.categories import parse_category, parse_language
 from persqa_client.questions.tags import parse_tag
 from persqa_client.types import BadRow, Row
@@ -120,7 +121,7 @@ def parse_question_number(error: dict[str, Any]) -> int | None:
 
 def parse_images(fields: dict[str, Any], image_key: str) -> tuple[str, ...]:
     if image_key not in fields:
-        raise RowError("no_image", f"the row has no field {image_key!r} (see --image-key)")
+        raise RowError("no_image", f"the row has no field {mask_keys(image_key)!r} (see --image-key)")
     value = fields[image_key]
     references = [value] if isinstance(value, str) else value
     if not isinstance(references, list) or not all(isinstance(item, str) for item in references):

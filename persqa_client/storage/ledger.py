@@ -15,6 +15,7 @@ from persqa_client.storage.checkpoint import (
     FinishedRun,
     Mode,
     foreign_file_error,
+    hide_identity,
     read_checkpoint,
     read_run_file,
     write_checkpoint,
@@ -67,8 +68,8 @@ class Ledger:
         pictures: PictureChecks = NO_CHECKS,
     ) -> None:
         self.files = files
-        # Converted as if read from JSON, where tuples become lists.
-        self.identity = load_object(dump_compact(identity))
+        # Converted as if read from a file, where tuples become lists.
+        self.identity = hide_identity(load_object(dump_compact(identity)))
         self._new_stamp = stamp
         # Image roots and so on; of a resumed run, those of its earlier starts, too.
         self.folders = folders
