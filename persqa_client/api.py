@@ -38,7 +38,7 @@ from persqa_client.jsonl import dump_spaced
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.compose import Composition, RowReader, RunPlan
-from persqa_client.run.listed_input import is_file_of
+from persqa_client.run.listed_input import has_listing, is_file_of
 from persqa_client.run.pacing import plan_probes
 from persqa_client.run.pipeline import Pipeline, ignore_weight
 from persqa_client.run.run import Run, refuse_empty_source
@@ -253,7 +253,9 @@ def generate(
     )
     source: Source
     if inputs:
-        source = open_inputs(inputs, settings.recipe.image_key, leave_out=is_file_of(settings))
+        source = open_inputs(
+            inputs, settings.recipe.image_key, leave_out=is_file_of(settings), lists_images=has_listing(settings)
+        )
     else:
         source = InMemorySource([rows] if isinstance(rows, dict) else list(cast(Rows, rows)))
     if settings.output is None or not settings.output.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from pydantic import (
 
 from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.home_folder import expand_home
-from persqa_client.keys import begins_like_key
+from persqa_client.keys import is_key
 from persqa_client.settings_base import Settings
 from persqa_client.suggestions import find_similar_name
 from persqa_client.urls import add_query, parse_base_url
@@ -63,6 +64,11 @@ def read_path(value: object) -> object:
     if isinstance(value, str) and not value.strip():
         raise ValueError("must not be empty; name a file, or a folder (. for the working directory)")
     return expand_home(value) if isinstance(value, str | Path) else value
+
+
+def has_traces(output: Path) -> bool:
+    """Whether a run has written the output, or has begun to."""
+    return any(os.path.lexists(f"{output}{ending}") for ending in ("", ".partial", ".checkpoint"))
 
 
 def expand_bank(name: str) -> str:
@@ -298,9 +304,9 @@ class RunSettings(Settings):
     @model_validator(mode="after")
     def check_output_is_no_key(self) -> Self:
         for flag, path in (("--output", self.output), ("--failed", self.failed)):
-            if path is not None and begins_like_key(path.name):
+            if path is not None and is_key(path.name) and not has_traces(path):
                 raise ValueError(
-                    f"{flag} is the name of a file, and what is given begins like a key; give a file the ending .jsonl"
+                    f"{flag} is the name of a file, and what is given may be a key; give a file the ending .jsonl"
                 )
         return self
 

@@ -40,10 +40,13 @@ class PersQAError(Exception):
 
 
 class MaskedError(PersQAError):
-    """Ends a run or a command. Its message may quote what was given as a setting, by mistake perhaps a key."""
+    """Ends a run or a command. Its message may quote what was given as a setting, by mistake perhaps a key.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(mask_keys(message))
+    ``shown``: the part of it that comes from a row of the input or from the server, where a hash is a name.
+    """
+
+    def __init__(self, message: str, shown: str = "") -> None:
+        super().__init__(mask_keys(message, shown))
 
 
 class SettingsError(MaskedError):
@@ -88,8 +91,8 @@ class FailedOver(PersQAError):
 class RunStopped(MaskedError):
     """Every row would fail. ``code`` is a stable identifier such as ``wrong_key``. No row is marked as failed."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, code: str, message: str, shown: str = "") -> None:
+        super().__init__(message, shown)
         self.code = code
         self.message: str = self.args[0]
 
@@ -99,7 +102,7 @@ class ServerFailed(RunStopped):
 
     def __init__(self, code: str, message: str, log: Sequence[str] = ()) -> None:
         super().__init__(code, message)
-        self.log = tuple(log)
+        self.log = tuple(map(mask_keys, log))
 
     def __str__(self) -> str:
         return "\n  ".join((self.message, *self.log))

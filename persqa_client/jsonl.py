@@ -74,6 +74,13 @@ def _find_unwritable(value: object, place: str = "") -> str | None:
     return next(filter(None, found), None)
 
 
+def strip_marks(line: bytes) -> bytes:
+    """Without byte order marks at its start, which files that were put together have in any line."""
+    while line.startswith(BYTE_ORDER_MARK):
+        line = line.removeprefix(BYTE_ORDER_MARK)
+    return line
+
+
 def load_value(line: bytes) -> Any:
     """Accepts NaN and lone surrogates. Raises ValueError with a short reason."""
     try:

@@ -12,7 +12,7 @@ from persqa_client.word_search import search_words, split_at_blanks
 # In quotation marks of all kinds, in code marks, or as a title. German quotations close with an English opening mark.
 # The bounds keep the search of unclosed marks short. Each alternative begins with a literal: ``re`` skips to it.
 QUOTATION = (
-    r'„[^“”"\n]{0,400}[“”"]|"[^"\n]*"|“[^”\n]{0,400}”|「[^」\n]{0,400}」|『[^』\n]{0,400}』|«[^»\n]{0,400}»|‹[^›\n]{0,400}›'
+    r'„[^“”"\n]{0,400}[“”"]|"[^"\n]*"|“[^”\n]{0,400}”|「[^」\n]{0,400}」|『[^』\n]{0,400}』|«[^»\n]{0,400}»|»[^«»\n]{0,400}«|‹[^›\n]{0,400}›'
     r"|《[^》\n]{0,400}》|```[\s\S]{0,2000}?```|`[^`\n]*`"
     + "".join(
         # A Korean particle may follow directly.

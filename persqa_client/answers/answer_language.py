@@ -62,6 +62,7 @@ CHINESE_PHRASE = re.compile(
     rf"|[{HAN}](?:[{HAN}]*[的了着著色]|[{HAN}]+地|(?<=一)[{HAN}])(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
 )
 CHINESE_ONLY = re.compile("[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]")
+CLAUSE_MARK = re.compile(r"[,;،؛.!?]\s")
 UNITS = re.compile(r"\d ?[a-zµ]{1,3}\b")
 # Languages that cite a text before the word for writing.
 VERB_LAST = ("ja", "ko")
@@ -121,9 +122,18 @@ def is_in_language(text: str, asked: str) -> bool:
         return has_latin_language(own, asked)
     if script == "kana" and has_chinese_words(own):
         return False
-    if asked in RELATIVES and is_relative(own, asked):
+    if asked in RELATIVES and (is_relative(own, asked) or has_chinese_clause(text, asked)):
         return False
     return has_script(own, script)
+
+
+def has_chinese_clause(text: str, asked: str) -> bool:
+    """Chinese within a clause of another script, unless the clause says that it is written somewhere."""
+    if not HAN_CHARACTER.search(text):
+        return False
+    writing = phrase_pattern(asked, "writing", "words")
+    clauses = CLAUSE_MARK.split(GLOSSES.sub(" ", plain_text(remove_quotations(text))))
+    return any(CHINESE_PHRASE.search(clause) and not writing.search(clause) for clause in clauses)
 
 
 def drop_other_script(gloss: re.Match[str]) -> str:
@@ -140,9 +150,18 @@ def drop_written_text(text: str, asked: str) -> str:
         return text
     kept = []
     for sentence in SENTENCE.findall(text):
-        found = writing.search(sentence)
+        found = find_writing(sentence, writing, asked)
         kept.append(sentence if found is None else "" if asked in VERB_LAST else sentence[: found.end()])
     return "".join(kept)
+
+
+def find_writing(sentence: str, writing: re.Pattern[str], asked: str) -> re.Match[str] | None:
+    """Not a first word with a place behind it, which says where the character is: "steht an der Tür"."""
+    found = writing.search(sentence)
+    if found is None or sentence[: found.start()].strip():
+        return found
+    is_place = phrase_pattern(asked, "fragment", "prepositions").match(sentence[found.end() :].lstrip())
+    return writing.search(sentence, found.end()) if is_place else found
 
 
 @lru_cache

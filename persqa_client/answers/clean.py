@@ -103,7 +103,11 @@ def unwrap_json(text: str, task: Task) -> str:
         return text
     if has_equal_keys:
         return text
-    answers = [value[key] for key in value if key in ANSWER_KEYS] if isinstance(value, dict) else []
+    if not isinstance(value, dict):
+        return text
+    answers = [value[key] for key in value if key in ANSWER_KEYS]
+    if len(value) == 1 and not answers:  # A key in any language.
+        answers = [only for only in value.values() if isinstance(only, str) and only.startswith(task.tag)]
     return answers[0] if len(answers) == 1 and isinstance(answers[0], str) else text
 
 

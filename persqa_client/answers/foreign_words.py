@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -14,6 +15,15 @@ from persqa_client.word_search import split_at_blanks
 LATIN_LANGUAGES = ("en", "es", "fr", "de", "pt", "it", "nl")
 # So many of so many words in a row are function words of another language, and none is one of the right language alone.
 CLAUSE_WORDS, MIN_FOREIGN = 6, 3
+# Distinct function words of another language, in an answer without any that only the right language has.
+MIN_EXCLUSIVE, MIN_WORDS = 2, 6
+# Letters that the language's own words don't have. Loans have them too.
+FOREIGN_LETTERS = {
+    "fr": re.compile("[áíóúñãõßäö]"),
+    "es": re.compile("[àâãäçèêëîïôõöùûßœ]"),
+    "de": re.compile("[áàâãåæçèêëíìîïñóòôõúùûœ]"),
+    "pt": re.compile("[äëïñößùœèîû]"),
+}
 # Function words that English does not share with languages that have its letters, and that no loan begins or ends with.
 # Where a word of the right language stands beside one, the languages change within the clause.
 ENGLISH_JOINTS = frozenset(
@@ -52,7 +62,7 @@ def words_of_others(asked: str) -> frozenset[str]:
 def may_have_foreign_clause(text: str, asked: str) -> bool:
     """Cheap, for ordinary answers."""
     words = split_at_blanks(text)
-    if len(words_of_others(asked).intersection(words)) >= MIN_FOREIGN:
+    if len(words_of_others(asked).intersection(words)) >= MIN_EXCLUSIVE:
         return True
     return asked != "en" and not ENGLISH_JOINTS.isdisjoint(words)
 
@@ -67,6 +77,8 @@ def has_foreign_clause(text: str, asked: str) -> bool:
         if language == asked:
             continue
         theirs = FUNCTION_WORDS[language]
+        if is_all_foreign(words, theirs, own) or has_foreign_letters(words, theirs - own, asked):
+            return True
         marks = [(word in theirs) - (word in own) for word in words]
         if marks.count(1) < MIN_FOREIGN:
             continue
@@ -74,6 +86,25 @@ def has_foreign_clause(text: str, asked: str) -> bool:
         if any(window.count(1) >= MIN_FOREIGN and -1 not in window for window in windows):
             return True
     return False
+
+
+def is_all_foreign(words: Sequence[str], theirs: frozenset[str], own: frozenset[str]) -> bool:
+    """Whether all function words may be of the other language, and some are only of it. Languages share many."""
+    found = set(words)
+    return (
+        sum(map(bool, words)) >= MIN_WORDS
+        and len(found & (theirs - own)) >= MIN_EXCLUSIVE
+        and found.isdisjoint(own - theirs)
+    )
+
+
+def has_foreign_letters(words: Sequence[str], exclusive: frozenset[str], asked: str) -> bool:
+    """Whether words have letters that the right language lacks, and one of them is no loan: it is a function word."""
+    letters = FOREIGN_LETTERS.get(asked)
+    if letters is None:
+        return False
+    foreign = {word for word in words if letters.search(word)}
+    return len(foreign) >= MIN_EXCLUSIVE and any(len(word) > 1 for word in foreign & exclusive)
 
 
 def has_english_joint(text: str, asked: str) -> bool:

@@ -82,11 +82,14 @@ def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
     """None if the text has none of the language's hints."""
     if not may_have_hint(text, language):
         return None
+    statement = build_statement(text, tag, language)
+    return statement if has_hint(statement.text, language) else None
+
+
+def build_statement(text: str, tag: str, language: str) -> Statement:
     folded = fold_text(text, language)
     own = remove_quotations(folded.strip(MARKS) if folded.startswith(('"', "“", "「", "«")) else folded)
     own = own.replace(tag.lower(), TAG_MARK)
-    if not has_hint(own, language):
-        return None
     lead = own.lstrip(MARKS).removeprefix(TAG_MARK)
     behind = text.lstrip(MARKS).removeprefix(tag)
     stands_alone = (

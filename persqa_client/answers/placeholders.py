@@ -65,6 +65,8 @@ QUOTED_PLACE = re.compile(
     rf"[《‹“「『\"](?:(?:请|請)?(?:在)?(?:此处?|此處|这里|這裡)?(?:填写?|填寫?|填入|插入)[^》›”」』\"]{{0,12}}[》›”」』\"]"
     rf"|[Xx×○〇]{{2,}}[》”」』\"](?=[{HAN}]))"
 )
+# Nothing else follows the tag.
+WHOLE_PLACE = re.compile(r"\s*(\[[^\[\]]+\]|\{[^{}]+\}|【[^【】]+】)\W*")
 BLANKS = re.compile(r"_{3,}")
 CROSSES = re.compile(r"X{3,}")
 # A form has blanks, and crosses can stand on things.
@@ -87,6 +89,8 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
         text = text.replace("‹", "〈").replace("›", "〉")
     if not text.isascii() and QUOTED_PLACE.search(text) and (quoted := QUOTED_PLACE.search(remove_inscriptions(text))):
         return Problem("placeholder", f"unfilled placeholder {quoted[0]}", found=quoted[0])
+    if whole := WHOLE_PLACE.fullmatch(text.removeprefix(task.tag)):
+        return Problem("placeholder", f"unfilled placeholder {whole[1]}", found=whole[1])
     if placeholder_pattern().search(text) is None:
         return None
     for found in placeholder_pattern().finditer(remove_quotations(text).replace(task.tag, "")):

@@ -6,11 +6,13 @@ import re
 from itertools import pairwise
 from operator import eq
 
+from persqa_client.answers.answer_language import drop_written_text
 from persqa_client.answers.mixed_words import find_mixed_word
+from persqa_client.answers.mojibake import find_mojibake
 from persqa_client.answers.phrases import longest_word, phrase_pattern
 from persqa_client.answers.question_language import choose_language
 from persqa_client.answers.word_salad import find_word_salad
-from persqa_client.quotations import is_about_code, remove_quotations
+from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
 from persqa_client.word_search import WordSearch, split_at_blanks
 
@@ -19,12 +21,11 @@ BROKEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]|锟斤|斤拷|烫烫烫|屯屯屯|addCriterion"
 )
 # The next patterns begin with a class of characters where they can: ``re`` skips to the first of them.
-# UTF-8 read as Latin-1 or Windows-1252: a lead byte and its continuation bytes.
-CONTINUATION = "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
-MOJIBAKE = re.compile(
-    rf"[ÂÃÐÑØÙÅÄà-ï]{CONTINUATION}(?:(?<=[ÂÃ].)|(?<=[ÐÑØÙÅÄ].)(?=[ÐÑØÙÅÄ])|(?<=[à-ï].){CONTINUATION})"
-)
-MIN_MOJIBAKE = 2
+# Tokens of a vocabulary that were not decoded: SentencePiece's blank, its bytes, and the blank of byte-level BPE.
+TOKENS = re.compile(r"\u2581(?=\w)(?![^<\n]*｜>)|<0x[\dA-F]{2}>|\u0120(?<=\w.)(?=\w)")
+# Members of a program's output, and options to choose from: "label=car; confidence: 0.87", "(a) sleeps; (b) runs; (c)".
+MEMBERS = re.compile(r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]?\.\d")
+OPTIONS = re.compile(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
 MESSAGE = re.compile(
     r"\b[A-Z]\w*(?:Error|Exception)\b ?:|\bTraceback \(most|\bCUDA out of memory\b"
     r"|\b(?:Error|ERROR) ?:? ?[45]\d\d\b(?! page)"
@@ -41,6 +42,8 @@ VALUE = re.compile(
     r"|(?<!an )(?<!the )undefined(?! (?:shape|area|colou?r|space|object|edge|figure|number))"
     r"|null(?! and void| island)|None(?! of| other| but| the| are| is))(?![A-Za-z\d_(])"
 )
+# Between the tag and a message that the picture shows stands at least a predicate and a noun with its place.
+MIN_WORDS_BEFORE_MESSAGE = 5
 # A value in a line of code that the picture shows: "return null;".
 CODE_VALUE = re.compile(r"(?:\breturn |= ?)(?:null|undefined|None|NaN)\b|\b(?:null|undefined|NaN)(?=;)")
 ESCAPE = re.compile(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
@@ -168,19 +171,25 @@ def check_no_residue(text: str, task: Task) -> Problem | None:
 def find_residue(text: str, task: Task) -> str:
     if broken := BROKEN.search(text):
         return broken[0]
-    if not text.isascii() and len(wrong := MOJIBAKE.findall(text)) >= MIN_MOJIBAKE:
-        return str(wrong[0])
+    language = choose_language(task.question) or ""
+    if (
+        not text.isascii()
+        and find_mojibake(text, language)
+        and (wrong := find_mojibake(remove_quotations(text), language))
+    ):
+        return wrong
     has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(OBJECT.sub(" ", text))
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         return box[0]
     if remark := find_remark(text):
         return remark
-    messages = phrase_pattern(choose_language(task.question) or "en", "residue", "messages")
+    messages = phrase_pattern(language or "en", "residue", "messages")
     if find_text(text, messages) or find_gibberish(text):
         plain = remove_quotations(text).replace(task.tag, " ")
-        if found := find_text(plain, messages) or find_gibberish(plain):
+        if (found := find_text(plain, messages)) and not is_on_display(found, plain, language):
             return found
-    language = choose_language(task.question) or ""
+        if found := find_gibberish(plain):
+            return found
     rest = text.removeprefix(task.tag)
     for find in (find_word_salad, find_mixed_word):
         if find(rest, language) and (found := find(remove_quotations(rest), language)):
@@ -188,9 +197,27 @@ def find_residue(text: str, task: Task) -> str:
     return ""
 
 
+def is_on_display(message: str, text: str, language: str) -> bool:
+    """Whether a sentence has said where the message stands: "a laptop whose screen reads Error 500"."""
+    before, _, _ = text.partition(message)
+    is_written = message not in drop_written_text(before + message, language)
+    return is_written and before.count(" ") >= MIN_WORDS_BEFORE_MESSAGE
+
+
 def find_remark(text: str) -> str:
-    """Markdown, formulas, hashtags, emoji and counts of words, which no sentence about a picture has."""
-    found = None
+    """Markdown, formulas, hashtags, emoji, counts of words, tokens, members and options, which no sentence about a
+    picture has.
+    """
+    found = TOKENS.search(text) if "\u2581" in text or "<0x" in text or "\u0120" in text else None
+    if (
+        found is None
+        and ("=" in text or "." in text)
+        and MEMBERS.search(text)
+        and not is_about_code(MEMBERS.sub(" ", text))
+    ):
+        found = MEMBERS.search(remove_marked(text))
+    if found is None and ")" in text and OPTIONS.search(text):
+        found = OPTIONS.search(remove_quotations(text))
     if "\\" in text or "](" in text or "://" in text:
         found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
     if found is None and "#" in text:

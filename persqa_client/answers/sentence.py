@@ -210,10 +210,11 @@ def ends_open(text: str, language: str) -> bool:
 
 
 def has_open_mark(text: str) -> bool:
-    """Whether the last quotation or bracket is not closed. German quotations begin low and end with “."""
+    """Whether the last quotation or bracket is not closed. German quotations end with “ or «."""
     for opened in OPENED.finditer(text):
         mark, behind = opened[0], text[opened.end() :]
-        if mark == "“" and "„" in text[: opened.start()]:
+        before = text[: opened.start()]
+        if (mark == "“" and "„" in before) or (mark == "«" and before.count("»") > before.count("«")):
             continue
         if not any(closing in behind for closing in CLOSING[mark]) and not is_about_code(text):
             return True

@@ -74,11 +74,13 @@ KOREAN_SLIP = re.compile(
     r"|것이 (?:하는|입니다는) "
 )
 MIN_KOREAN_SLIPS = 2
-# A colour without an ending between an article and a noun. Each of these has one in German.
+# A colour without an ending between an article and a noun, where each has one; words that never follow each other; a
+# clause of one word.
 GERMAN_SLIP = re.compile(
     r" (?:der|die|das|dem|den|ein|eine[mnrs]?) "
     r"(?:gelb|blau|rot|grün|schwarz|weiß|braun|grau|groß|klein|alt|jung) [A-ZÄÖÜ]\w"
-    r"| (?:dem dem|den den|wo und|haben laufen|weil nicht) "
+    r"| (?:dem dem|den den|wo und|haben laufen|weil nicht) | (?:dem|den|des) (?:ist|sind|weil|dass) "
+    r"|(?<!,) der (?:stehen|sitzen|sind|haben|laufen) | (?:dass|weil|wenn|obwohl) \w+ (?:dass|weil|wenn|obwohl) "
 )
 MIN_GERMAN_SLIPS = 2
 

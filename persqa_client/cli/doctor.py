@@ -18,6 +18,7 @@ from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint, Limits, Sampling,
 from persqa_client.endpoints.credentials import make_endpoints
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import PersQAError, SettingsError
+from persqa_client.keys import mask_keys
 from persqa_client.probing.capabilities import (
     ServerCapabilities,
     VisionCheck,
@@ -61,7 +62,7 @@ def print_report(base_url: str, model: str | None, flags: Mapping[str, Any], tim
     if reason is not None:
         exit_with_error(f"This server cannot be used for a run. {reason}", EXIT_NO_SERVER)
     for warning in list_warnings([server], [endpoint.base_url]):
-        print_message(f"Warning: {warning}")
+        print_message(f"Warning: {mask_keys(warning)}")
     console.print("\nSettings to use:", style="bold")
     console.print(suggest_command(server, endpoint, flags), soft_wrap=True, markup=False, highlight=False)
 

@@ -47,10 +47,11 @@ from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan, find_input_folder
 from persqa_client.run.image_roots import recorded_roots_of
-from persqa_client.run.listed_input import is_file_of
+from persqa_client.run.listed_input import has_listing, is_file_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run, refuse_empty_source
 from persqa_client.run.summary import Summary, list_results
+from persqa_client.secret_members import mask_secrets
 from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
 from persqa_client.urls import add_query
 
@@ -106,6 +107,7 @@ def prepare_run(flags: dict[str, Any], endpoints: Sequence[Endpoint], *, dry_run
             settings.recipe.image_key,
             standard_input=sys.stdin.buffer,
             leave_out=is_file_of(settings),
+            lists_images=has_listing(settings),
         )
         if not settings.output.exists():
             refuse_empty_source(source)
@@ -172,6 +174,8 @@ def print_requests(settings: RunSettings, source: Source) -> None:
             continue
         for task_id in reader.task_ids(row):
             print(preview_request(row, task_id, plan, task_maker))
+    for warning in source.warnings():
+        print_warning(warning)
 
 
 def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMaker) -> str:
@@ -185,8 +189,8 @@ def preview_request(row: Row, task_id: TaskId, plan: RunPlan, task_maker: TaskMa
         return f"would fail: {error.message} ({error.code})"
     return render_preview(
         Request(task.system, images, task.prompt, task.seed, task.pattern, task.prefill),
-        model=settings.endpoint.model,
-        sampling=settings.sampling,
+        model=mask_keys(settings.endpoint.model),
+        sampling=settings.sampling.model_copy(update={"extra_body": mask_secrets(settings.sampling.extra_body)}),
         dialect=Dialect(constraint="structured_outputs", prefill="continue_final_message"),
     )
 
@@ -196,12 +200,11 @@ def execute(run: Run) -> int:
         summary = run_coroutine(execute_with_signals(run))
     except OutputClosed:
         return EXIT_OK
-    except SettingsError as error:
-        exit_with_error(error, EXIT_USAGE)
-    except (RunStopped, StorageError) as error:
+    except (SettingsError, RunStopped, StorageError) as error:
         if run.progress.done:
             print_message(run.describe_resuming())
-        exit_with_error(error, EXIT_USAGE if isinstance(error, UnusableInput | StorageError) else EXIT_NO_SERVER)
+        is_usage = isinstance(error, SettingsError | UnusableInput | StorageError)
+        exit_with_error(error, EXIT_USAGE if is_usage else EXIT_NO_SERVER)
     except KeyboardInterrupt:
         print_message(f"Stopped. {run.describe_resuming()}")
         return EXIT_INTERRUPTED

@@ -23,6 +23,7 @@ from persqa_client.cli.exits import (
 from persqa_client.config import Endpoint, build_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RunStopped, SettingsError, StorageError
+from persqa_client.keys import mask_keys
 from persqa_client.vllm_server.command import API_KEY_VARIABLE, split_arguments
 from persqa_client.vllm_server.server import VLLMServer
 
@@ -74,7 +75,7 @@ def make_server(flags: dict[str, Any], on_progress: Callable[[str], None] | None
 
 def start_server(server: VLLMServer, status: AbstractContextManager[object]) -> None:
     began = time.monotonic()
-    print_message(f"Starting vllm serve {server.model_name_or_path} …")
+    print_message(f"Starting vllm serve {mask_keys(server.model_name_or_path)} …")
     try:
         with status:
             server.start()

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from contextvars import ContextVar
 from dataclasses import replace
@@ -108,6 +108,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         timeout: float = 120.0,
         connections: int = 64,
         fields: frozenset[str] | None = None,
+        secrets: Sequence[str] = (),
         http_client: httpx2.AsyncClient | None = None,
         observe_headers: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
@@ -116,7 +117,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         key = endpoint.api_key.get_secret_value() if endpoint.api_key else ""
         self._headers = {name: value.get_secret_value() for name, value in endpoint.headers.items()}
         proxy = None if http_client else find_proxy(endpoint.base_url)
-        self._redactor = Redactor([*list_header_secrets(self._headers), *list_proxy_secrets(proxy)])
+        self._redactor = Redactor([*list_header_secrets(self._headers), *list_proxy_secrets(proxy), *secrets])
         self.context = AttemptContext(endpoint.base_url, endpoint.model, redactor=self._redactor, timeout=timeout)
         if fields is not None:
             self.context = replace(self.context, optional_fields=self.context.optional_fields | fields)

@@ -34,6 +34,7 @@ from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.limits.controllers import Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import poll_metrics
+from persqa_client.secret_members import list_secrets
 from persqa_client.task_groups import wait_first
 from persqa_client.types import Completion, ErrorDecision, Request, RetryAction
 
@@ -102,6 +103,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             timeout=limits.timeout,
             connections=cap,
             fields=frozenset(sampling.extra_body),
+            secrets=list_secrets(sampling.extra_body),
             http_client=http_client,
             observe_headers=self.rate_limit.observe_headers,
         )

@@ -140,4 +140,5 @@ class UnusableStart:
             f"{'' if advice is None else advice + ' '}"
             f"{written.lstrip() or 'None of these rows was marked as failed.'} "
             + ("To let them fail, add --max-bad-rows 0." if at_end else LATER_ROWS),
+            shown=example.message,
         )

@@ -13,8 +13,10 @@ from persqa_client.engines.early_stop import EarlyStop, UnusableStart
 from persqa_client.engines.local import AnswerFunction, Job, LocalEngine, task_limit
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.listed import ListedSource, NamedLine, encode_name, read_named_lines
+from persqa_client.inputs.several import find_row
 from persqa_client.inputs.source import Source
 from persqa_client.storage.ledger import AnyLedger
+from persqa_client.storage.writer import AnsweredRowChanged
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Position, Record, Row, TaskId
 
 # Number of lines without a task after which the reader yields to the event loop.
@@ -114,7 +116,13 @@ class RowFeed:
         # The line as read: what the parser makes of it, which was the key once, can change between versions.
         key, former_key = (line, row.given or row.line) if name is None else (encode_name(name), None)
         task_ids = self._plan.task_ids(row)
-        for task_id in self._ledger.register_row(row.line, task_ids, position, images, key, former_key):
+        try:
+            open_tasks = self._ledger.register_row(row.line, task_ids, position, images, key, former_key)
+        except AnsweredRowChanged as error:
+            where = find_row(self._source, error.number)
+            place = f"the input {where.source} changed at {where.row_name} {where.number}"
+            raise AnsweredRowChanged(error.number, place) from None
+        for task_id in open_tasks:
             yield Job(row, task_id, self._plan.weigh(row, task_id))
 
 

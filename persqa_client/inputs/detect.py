@@ -5,22 +5,17 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Sequence
+from json import JSONDecoder
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
-from persqa_client.inputs.layouts import looks_like_reference
-from persqa_client.inputs.path_lists import (
-    has_whole_paths,
-    is_header_of_paths,
-    is_list_of_paths,
-    is_quoted_list,
-    looks_like_path_line,
-)
+from persqa_client.inputs.path_lists import is_list_of_paths, is_quoted_list
 from persqa_client.inputs.record_files import is_heading
-from persqa_client.inputs.tables import DELIMITERS, SEPARATOR_LINE, clean_header, split_record
-from persqa_client.jsonl import BYTE_ORDER_MARK, load_value
+from persqa_client.inputs.table_headers import check_separated, find_table
+from persqa_client.inputs.tables import SEPARATOR_LINE
+from persqa_client.jsonl import load_value
 
 HEAD_SIZE = 1 << 16
 LINE_SUFFIXES = frozenset({".jsonl", ".ndjson", ".jsonlines"})
@@ -56,7 +51,10 @@ BINARY_TABLES = (
 )
 EXPORT_ROWS = "write its rows to a JSONL file with the paths of the pictures"
 # Two characters of ASCII, without a byte order mark.
-UTF16_START = re.compile(rb"[\t\n\r -~]\0[\t\n\r -~]\0|\0[\t\n\r -~]\0[\t\n\r -~]")
+ASCII = rb"[\t\n\r -~]"
+UTF16_START = re.compile(rb"(?:%b\0){2}|(?:\0%b){2}" % (ASCII, ASCII))
+UTF32_START = re.compile(rb"(?:%b\0{3}){2}|(?:\0{3}%b){2}" % (ASCII, ASCII))
+JSON = JSONDecoder(parse_int=str, parse_float=str)
 JSON_START = re.compile(r"\s*(\{\s*\"|\[\s*[\[{\"]|\")")
 YAML_LINE = re.compile(r"---|%YAML|(- )?[\w.-]+:(\s|$)")
 
@@ -80,19 +78,22 @@ def detect_input(path: Path, image_key: str) -> Detected:
     if detect_format(head):
         return Detected("image")
     refuse_signatures(path, head)
-    text = head.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "surrogateescape")
-    lines = text.splitlines()
+    text = head.decode("utf-8", "surrogateescape")
+    has_old_ends = b"\r" in head.strip() and b"\n" not in head
+    lines = split_lines(text, "\r" if has_old_ends else "\n")
     if not is_whole and len(lines) > 1:
         del lines[-1]  # it may be cut off
     is_ended = not is_whole or text.endswith("\n")
     first_lines = [line for line in lines if line.strip()][:FIRST_LINES]
     has_line_suffix = path.suffix.lower() in LINE_SUFFIXES
-    has_old_ends = b"\r" in head.strip() and b"\n" not in head
     binary = f"The input {path} is {describe_binary(head)}, not text; {SUPPORTED_INPUTS}."
     if seems_binary(first_lines) and not has_line_suffix:
         raise SettingsError(binary)
+    refuse_arrays(path, first_lines)
     try:
         detected = detect_text(path, lines, image_key, is_ended=is_ended)
+        if has_line_suffix and is_broken_line(first_lines, detected):
+            detected = Detected("lines")
         if has_old_ends and detected.kind != "values":
             raise SettingsError(describe_old_ends(path))
         return detected
@@ -105,6 +106,14 @@ def detect_input(path: Path, image_key: str) -> Detected:
         if b"\0" in head:
             raise SettingsError(binary) from error
         raise
+
+
+def split_lines(text: str, line_end: str) -> list[str]:
+    """As the readers do, without byte order marks. ``splitlines`` also splits at characters that stand in texts, such
+    as U+2028.
+    """
+    lines = [line.lstrip("\ufeff").removesuffix("\r") for line in text.split(line_end)]
+    return lines if lines[-1] else lines[:-1]
 
 
 def describe_old_ends(path: Path) -> str:
@@ -128,6 +137,8 @@ def refuse_signatures(path: Path, head: bytes) -> None:
             raise SettingsError(f"The input {path} is {description}; unpack it, and give the folder or file in it.")
     if head[TAR_MAGIC] == b"ustar":
         raise SettingsError(f"The input {path} is a tar archive; unpack it, and give the folder or file in it.")
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or UTF32_START.match(head):
+        raise SettingsError(f"The input {path} is in UTF-32; save it as UTF-8.")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or UTF16_START.match(head):
         raise SettingsError(f"The input {path} is in UTF-16; save it as UTF-8.")
 
@@ -147,9 +158,11 @@ def detect_text(path: Path, all_lines: Sequence[str], image_key: str, *, is_ende
 
     ``is_ended``: whether the last line has its end; otherwise it may still be written.
     """
-    lines = [line for line in all_lines if line.strip()][:FIRST_LINES]
+    first_lines = take_first(all_lines)
+    lines = [line for line in first_lines if line.strip()]
     if len(lines) > 1 and (separator := SEPARATOR_LINE.fullmatch(lines[0])):
-        return detect_separated(path, lines[1:], separator[1], image_key)
+        check_separated(path, lines[1:], separator[1], image_key)
+        return Detected("table", separator[1])
     if lines and is_quoted_list(lines):
         return Detected("paths")
     if not lines or is_json_row(lines[0].strip()):
@@ -165,12 +178,18 @@ def detect_text(path: Path, all_lines: Sequence[str], image_key: str, *, is_ende
         raise SettingsError(f"The input {path} is {describe_markup(start)}, not rows; {SUPPORTED_INPUTS}.")
     if is_yaml(lines):
         raise SettingsError(f"The input {path} seems to be YAML, not rows; {SUPPORTED_INPUTS}.")
-    found = detect_table(path, lines, image_key)
-    if found is not None:
-        return found
+    delimiter = find_table(path, first_lines, image_key)
+    if delimiter is not None:
+        return Detected("table", delimiter)
     if is_list_of_paths(path, all_lines if is_ended or len(all_lines) == 1 else all_lines[:-1]):
         return Detected("paths")
     raise SettingsError(f"The input {path} is text, but has neither rows nor paths of images; {SUPPORTED_INPUTS}.")
+
+
+def take_first(lines: Sequence[str]) -> Sequence[str]:
+    """Up to ``FIRST_LINES`` lines that are not blank, with the blank ones between them."""
+    places = [number for number, line in enumerate(lines) if line.strip()][:FIRST_LINES]
+    return lines[: places[-1] + 1] if places else []
 
 
 def is_yaml(lines: Sequence[str]) -> bool:
@@ -186,6 +205,46 @@ def is_json_row(line: str) -> bool:
         return False
     try:
         return isinstance(load_value(line.encode("utf-8", "surrogateescape")), dict | str)
+    except ValueError:
+        return False
+
+
+def is_broken_line(lines: Sequence[str], detected: Detected) -> bool:
+    """Whether the text is of this kind only if its first lines are no broken rows."""
+    if detected.kind == "paths":
+        return is_quoted_list(lines)
+    return detected.kind == "values" and not spans_lines(lines)
+
+
+def spans_lines(lines: Sequence[str]) -> bool:
+    """Whether one value of JSON surely stands on several lines, or is an array."""
+    first = lines[0].strip()
+    if first in ("{", "["):
+        return len(lines) == 1 or not is_json_row(lines[1].strip())
+    if is_array(first):
+        return True
+    try:
+        _, end = JSON.raw_decode("\n".join(lines).lstrip())
+    except (ValueError, RecursionError):
+        return False
+    return end > len(first)
+
+
+def refuse_arrays(path: Path, lines: Sequence[str]) -> None:
+    """An array on each line would be the rows in the first line, and a row in the others."""
+    if len(lines) > 1 and is_array(lines[0]) and is_array(lines[1]):
+        raise SettingsError(
+            f"The input {path} has an array on each line, which is no row; write an object for each of them, such as "
+            '{"image": ["a.jpg", "b.jpg"]}.'
+        )
+
+
+def is_array(line: str) -> bool:
+    """Whether the line is a whole array."""
+    if not line.lstrip().startswith("["):
+        return False
+    try:
+        return isinstance(load_value(line.encode("utf-8", "surrogateescape")), list)
     except ValueError:
         return False
 
@@ -206,57 +265,3 @@ def continues_on_next_line(lines: Sequence[str]) -> bool:
 def describe_markup(start: str) -> str:
     description = describe_content(start.encode("utf-8", "surrogateescape"))
     return "an XML file" if description == "text" else description
-
-
-def detect_table(path: Path, lines: Sequence[str], image_key: str) -> Detected | None:
-    """A table whose header has the image key. Raises SettingsError for other tables."""
-    for delimiter in DELIMITERS:
-        if image_key in (columns := clean_header(split_record(lines[0], delimiter))):
-            check_header(path, columns, lines)
-            return Detected("table", delimiter)
-    if is_header_of_paths(path, lines):
-        raise SettingsError(f"The input {path} is {describe_table(lines, DELIMITERS[0], image_key)}.")
-    found = find_delimiter(lines)
-    if found is not None and not has_whole_paths(path, lines, found):
-        raise SettingsError(f"The input {path} is {describe_table(lines, found, image_key)}.")
-    return None
-
-
-def detect_separated(path: Path, lines: Sequence[str], delimiter: str, image_key: str) -> Detected:
-    """The first line, which is not in ``lines``, names the delimiter."""
-    columns = clean_header(split_record(lines[0], delimiter))
-    if image_key in columns:
-        check_header(path, columns, lines)
-        return Detected("table", delimiter)
-    raise SettingsError(f"The input {path} is {describe_table(lines, delimiter, image_key)}.")
-
-
-def describe_table(lines: Sequence[str], delimiter: str, image_key: str) -> str:
-    cells = clean_header(split_record(lines[0], delimiter))
-    following = [split_record(line, delimiter) for line in lines[1:]]
-    if any(map(looks_like_reference, cells)):
-        header = f"{image_key}{delimiter}question"
-        return f"a table without a header; add a first line with the names of its columns, such as {header}"
-    named = [
-        name
-        for number, name in enumerate(cells)
-        if any(number < len(record) and looks_like_path_line(record[number]) for record in following)
-    ]
-    advice = f"add --image-key {named[0]}" if named else "name the column of the pictures with --image-key"
-    return f"a table with no column {image_key!r}, only {', '.join(map(repr, cells))}; {advice}"
-
-
-def find_delimiter(lines: Sequence[str]) -> str | None:
-    """The delimiter that gives the first lines the same number of cells, and more than one."""
-    for delimiter in DELIMITERS:
-        widths = {len(split_record(line, delimiter)) for line in lines}
-        if len(widths) == 1 and widths != {1} and len(lines) > 1:
-            return delimiter
-    return None
-
-
-def check_header(path: Path, columns: Sequence[str], lines: Sequence[str]) -> None:
-    if repeated := [name for name in columns if columns.count(name) > 1]:
-        raise SettingsError(f"The input {path} has two columns {repeated[0]!r}; rename one of them.")
-    if any("\udc80" <= character <= "\udcff" for line in lines for character in line):
-        raise SettingsError(f"The input {path} is not in UTF-8; save the table as CSV UTF-8.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from natsort import natsort_keygen, ns
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES, detect_format
 from persqa_client.images.references import describe_reference
-from persqa_client.inputs.listed import is_never_known
+from persqa_client.inputs.listed import is_never_known, is_never_left_out
 
 # Bytes that ``detect_format`` needs.
 HEAD_SIZE = 512
@@ -37,22 +37,25 @@ class Directory(NamedTuple):
 
 
 def find_folder_names(
-    folder: Path, is_known: Callable[[str], bool] = is_never_known, others: Counter[str] | None = None
+    folder: Path,
+    is_known: Callable[[str], bool] = is_never_known,
+    others: Counter[str] | None = None,
+    leave_out: Callable[[Path], bool] = is_never_left_out,
 ) -> Iterator[str]:
     """Paths of the images below the folder, relative to it and with slashes, without those that are known.
 
     A directory's images come before those of its sub-directories, in natural order without regard to case. A file with
     the suffix of an image is listed without opening it, so that broken files and links are reported. Any other file is
     an image if it begins like one, except for raw photos: most lie beside a JPEG. Known images are neither opened nor
-    sorted. Visible files that are no images are counted in ``others``, by suffix. Raises SettingsError for an
-    unreadable directory.
+    sorted. Visible files that are no images are counted in ``others``, by suffix, without those to leave out. Raises
+    SettingsError for an unreadable directory.
     """
     pending = [""]
     while pending:
         prefix = pending.pop()
         listing = list_directory(os.path.join(folder, prefix), partial(is_known_below, prefix, is_known))
         if others is not None:
-            others.update(map(suffix_of, listing.others))
+            others.update(count_suffixes(os.path.join(folder, prefix), listing.others, leave_out))
         for name in sorted(listing.images, key=sort_key):
             yield prefix + name
         subdirectories = sorted(listing.subdirectories, key=sort_key, reverse=True)
@@ -72,30 +75,37 @@ def find_folder_images(folder: Path) -> Iterator[str]:
     return (join_name(folder, name) for name in find_folder_names(folder))
 
 
-def walk_directories(folder: Path) -> Iterator[Directory]:
+def walk_directories(folder: Path) -> Iterator[tuple[str, Directory]]:
     pending = [os.fspath(folder)]
     while pending:
         directory = pending.pop()
         listing = list_directory(directory)
-        yield listing
+        yield directory, listing
         pending += [os.path.join(directory, name) for name in listing.subdirectories]
 
 
 def count_folder_images(folder: Path) -> int:
-    return sum(len(listing.images) for listing in walk_directories(folder))
+    return sum(len(listing.images) for _, listing in walk_directories(folder))
 
 
 def has_images(folder: Path) -> bool:
-    return any(listing.images for listing in walk_directories(folder))
+    return any(listing.images for _, listing in walk_directories(folder))
 
 
 def suffix_of(name: str) -> str:
     return name if name.endswith("/") else os.path.splitext(name)[1].lower() or "no suffix"
 
 
-def count_other_files(folder: Path) -> Counter[str]:
+def count_suffixes(directory: str, names: Sequence[str], leave_out: Callable[[Path], bool]) -> Counter[str]:
+    return Counter(suffix_of(name) for name in names if not leave_out(Path(directory, name)))
+
+
+def count_other_files(folder: Path, leave_out: Callable[[Path], bool] = is_never_left_out) -> Counter[str]:
     """The visible files that are no images, by suffix."""
-    return Counter(suffix_of(name) for listing in walk_directories(folder) for name in listing.others)
+    counts = Counter[str]()
+    for directory, listing in walk_directories(folder):
+        counts.update(count_suffixes(directory, listing.others, leave_out))
+    return counts
 
 
 def describe_skipped_files(folder: Path, suffixes: Counter[str] | None = None) -> str | None:

@@ -1,37 +1,71 @@
 """JSON arrays, and JSON objects that are spread over several lines.
 
 The file is split into its elements without parsing them, so that it may be larger than memory, a run can resume after
-any element, numbers and the order of members stay as they are, and a broken element fails only its row. The package
-`ijson` (3.6) converts numbers, does not tell where an element ends, and stops at the first error.
+any element, numbers and the order of members stay as they are, and a broken element fails only its row. Where a broken
+element ends is only known if elements begin on lines of their own: at the next line that begins as its own line does.
+The package `ijson` (3.6) converts numbers, does not tell where an element ends, and stops at the first error.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.record_files import Record, RecordFileSource
 from persqa_client.inputs.rows import MAX_LINE_BYTES
-from persqa_client.inputs.sources import BUFFER_SIZE
-from persqa_client.jsonl import BYTE_ORDER_MARK
+from persqa_client.inputs.source import BrokenLine
+from persqa_client.inputs.sources import BUFFER_SIZE, count_lines
+from persqa_client.jsonl import BYTE_ORDER_MARK, strip_marks
 
 STRING = rb'"(?:[^"\\]++|\\.)*+"'
 # A lone quotation mark begins a string that is not complete yet.
 TOKEN = re.compile(STRING + rb'|["{}\[\],]', re.DOTALL)
+STRINGS = re.compile(STRING, re.DOTALL)
+BLANK = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*+")
 STRING_OR_LINE_BREAK = re.compile(STRING + rb"|[ \t]*[\r\n][ \t\r\n]*", re.DOTALL)
+QUOTE = ord('"')
 WHITESPACE = b" \t\r\n"
 OPENING, CLOSING = b"{[", b"}]"
+PAIRS = {b"}": ord("{"), b"]": ord("[")}
+# What may stand before an element on its line: the end of the element before it, and the bracket of the array.
+BEFORE_ELEMENT = re.compile(rb"[ \t}\],\[]*")
+ANY_ELEMENT = re.compile(rb"\n" + BEFORE_ELEMENT.pattern + rb'(?=[{"])')
+MAX_BEFORE = 256
+# Bytes before a bracket that are looked at for the colon of its member.
+MAX_GAP = 64
+
+
+class Value(NamedTuple):
+    """See ``Record``."""
+
+    line: bytes
+    end: int
+    is_complete: bool
+    # Where a broken value begins behind which others may be a part of it.
+    broken_at: int | None = None
 
 
 class JsonValuesSource(RecordFileSource):
+    kind = "values"
+
     def records(self, file: BinaryIO, offset: int) -> Iterator[Record]:
         file.seek(0)
         begin, is_array = find_first_element(file)
         file.seek(max(offset, begin))
         for value in split_values(file, max(offset, begin), is_array=is_array):
-            yield value._replace(line=join_lines(value.line))
+            line = join_lines(value.line)
+            if value.broken_at is not None:
+                line = BrokenLine.make(line, self._describe_broken(value.broken_at, is_closed=value.is_complete))
+            yield Record(line, value.end, value.is_complete)
+
+    def _describe_broken(self, offset: int, *, is_closed: bool) -> str:
+        begin = f"the value that begins in line {count_lines(self.path, offset) + 1}"
+        if not is_closed:
+            return f"{begin} is not closed, so nothing behind it was read; close it"
+        return f"{begin} is not JSON, and elements behind it may have been read as a part of it; correct it"
 
     def _seek(self, file: BinaryIO, offset: int) -> int:
         return offset  # an element may end anywhere in a line
@@ -40,59 +74,180 @@ class JsonValuesSource(RecordFileSource):
 def find_first_element(file: BinaryIO) -> tuple[int, bool]:
     """The offset after the bracket of an array, and True; without an array 0 and False."""
     head = file.read(BUFFER_SIZE)
-    begin = len(head) - len(head.removeprefix(BYTE_ORDER_MARK).lstrip(WHITESPACE))
+    begin = len(head) - len(strip_marks(head).lstrip(WHITESPACE))
     return (begin + 1, True) if head[begin : begin + 1] == b"[" else (0, False)
 
 
 def split_values(
     file: BinaryIO, offset: int, *, is_array: bool, size: int = BUFFER_SIZE, max_bytes: int = MAX_LINE_BYTES
-) -> Iterator[Record]:
+) -> Iterator[Value]:
     """The values from an offset on.
 
     Text between them that is no value is yielded, too, except for commas and the bracket at the end of the array.
     """
-    buffer, at = b"", 0  # of the file from ``offset``; its part before ``at`` is scanned
-    start, depth = 0, 0  # of the current value
-    # A long string is scanned anew with each chunk, so the chunks become larger.
-    while chunk := file.read(max(size, len(buffer))):
-        buffer += chunk
-        for token in TOKEN.finditer(buffer, at):
-            text = token[0]
-            if text == b'"':
-                break
-            at = token.end()
-            if text in OPENING:
-                if depth == 0:
-                    yield from cut_stray_text(buffer, start, token.start(), offset)
-                    start = token.start()
-                depth += 1
-            elif depth > 0:
-                depth -= text in CLOSING
-                if depth == 0:
-                    yield Record(buffer[start:at], offset + at, is_complete=True)
-                    start = at
-            elif text[0] == ord('"'):
-                yield from cut_stray_text(buffer, start, token.start(), offset)
-                yield Record(text, offset + at, is_complete=True)
-                start = at
+    return ValueSplitter(file, offset, is_array=is_array).split(size, max_bytes)
+
+
+class ValueSplitter:
+    def __init__(self, file: BinaryIO, offset: int, *, is_array: bool) -> None:
+        self._file = file
+        # Of the file from ``offset``; its part before ``at`` is scanned.
+        self._buffer, self._offset, self._at = b"", offset, 0
+        # Where the current value or the text between two values begins, and the open brackets of the value.
+        self._start, self._open = 0, bytearray()
+        self._is_array = is_array
+        # Whether the current value is broken, and where others like it begin; None if that is not known.
+        self._is_broken = False
+        self._next: re.Pattern[bytes] | None = None
+
+    def split(self, size: int, max_bytes: int) -> Iterator[Value]:
+        # A long string is scanned anew with each chunk, so the chunks become larger.
+        while chunk := self._file.read(max(size, len(self._buffer))):
+            self._buffer += chunk
+            yield from self._scan()
+            self._drop(self._start)
+            if len(self._buffer) > max_bytes:
+                raise SettingsError(
+                    f"The input {self._file.name} can't be read from byte {self._offset} on: a row there is longer "
+                    f"than {max_bytes >> 20} MiB, or a bracket or quotation mark is not closed. Correct it."
+                )
+        yield from self._end()
+
+    def _drop(self, count: int) -> None:
+        self._buffer, self._offset = self._buffer[count:], self._offset + count
+        self._at, self._start = self._at - count, self._start - count
+
+    def _scan(self) -> Iterator[Value]:
+        while self._next is None or self._finds_next():
+            if self._next is not None:
+                yield self._cut_broken()
+            for token in TOKEN.finditer(self._buffer, self._at):
+                text = token[0]
+                if self._open and (text == b"," or (text[0] == QUOTE and len(text) > 1 and b"\n" not in text)):
+                    self._at = token.end()
+                    continue
+                if not self._is_broken and self._breaks(token):
+                    self._is_broken = True
+                    if not self._open:
+                        self._start = self._find_text(self._start, token.start())
+                    self._next = self._describe_next()
+                    if self._next is not None:
+                        break
+                if text == b'"' or (text[0] == QUOTE and self._find_text(token.end()) == len(self._buffer)):
+                    self._at = token.start()  # it may be a longer string, or the name of a member
+                    return
+                yield from self._take(token)
             else:
-                is_end = text == b"," or (text == b"]" and is_array)
-                yield from cut_stray_text(buffer, start, token.start() if is_end else at, offset)
-                is_array = is_array and text != b"]"
-                start = at
-        buffer, offset, at, start = buffer[start:], offset + start, at - start, 0
-        if len(buffer) > max_bytes:
-            raise SettingsError(
-                f"The input {file.name} can't be read from byte {offset} on: a row there is longer than "
-                f"{max_bytes >> 20} MiB, or a bracket or quotation mark is not closed. Correct it."
-            )
-    yield from cut_stray_text(buffer, 0, len(buffer), offset, is_complete=False)
+                return
 
+    def _find_text(self, start: int, end: int = sys.maxsize) -> int:
+        blank = BLANK.match(self._buffer, start, end)
+        assert blank is not None
+        return blank.end()
 
-def cut_stray_text(buffer: bytes, start: int, end: int, offset: int, *, is_complete: bool = True) -> Iterator[Record]:
-    text = buffer[start:end].strip(WHITESPACE)
-    if text.strip(BYTE_ORDER_MARK):
-        yield Record(text, offset + end, is_complete)
+    def _breaks(self, token: re.Match[bytes]) -> bool:
+        """Whether no JSON can go on like this."""
+        text = token[0]
+        if text[0] == QUOTE:
+            return b"\n" in text or (text == b'"' and self._buffer.find(b"\n", token.start()) >= 0)
+        if text in CLOSING:
+            return bool(self._open) and self._open[-1] != PAIRS[text]
+        if text == b"{" and self._open and self._open[-1] == ord("{"):
+            before = self._buffer[max(self._start, token.start() - MAX_GAP) : token.start()].rstrip(WHITESPACE)
+            return not before.endswith(b":") and before != b""
+        return False
+
+    def _take(self, token: re.Match[bytes]) -> Iterator[Value]:
+        text, self._at = token[0], token.end()
+        if text in OPENING:
+            if not self._open:
+                yield from self._cut_text(token.start())
+            self._open += text
+        elif self._open:
+            if text in CLOSING:
+                self._open.pop()
+            if not self._open:
+                yield self._cut(self._at)
+        elif text[0] == QUOTE:
+            # With other text beside it, it is a part of a broken value.
+            begin = self._find_text(self._start, token.start())
+            if begin == token.start() and self._buffer[self._find_text(self._at)] != ord(":"):
+                self._start = begin
+                yield self._cut(self._at)
+        else:
+            is_end = text == b"," or (text == b"]" and self._is_array)
+            yield from self._cut_text(token.start() if is_end else self._at)
+            self._start = self._at
+
+    def _cut(self, end: int) -> Value:
+        broken_at = self._offset + self._start if self._is_broken else None
+        text = self._buffer[self._start : end].strip(WHITESPACE)
+        self._start, self._is_broken = end, False
+        return Value(text, self._offset + end, is_complete=True, broken_at=broken_at)
+
+    def _cut_text(self, end: int) -> Iterator[Value]:
+        begin = self._find_text(self._start, end)
+        self._start = begin
+        if begin < end:
+            yield self._cut(end)
+        self._start = end
+
+    def _describe_next(self) -> re.Pattern[bytes] | None:
+        """Where a line begins as that of the current value does, or behind text outside of values, as one may."""
+        if not self._open:
+            return ANY_ELEMENT
+        start, reached = self._offset + self._start, self._file.tell()
+        self._file.seek(max(0, start - MAX_BEFORE))
+        whole = self._file.read(min(start, MAX_BEFORE))
+        self._file.seek(reached)
+        _, line_break, before = whole.rpartition(b"\n")
+        before = strip_marks(before)
+        if not BEFORE_ELEMENT.fullmatch(before) or not (line_break or start <= MAX_BEFORE):
+            return None
+        # Elements of one column may stand behind the bracket of the array, below it, or at the margin.
+        indent = b"(?: {%d})?" % len(before) if b"[" in before else re.escape(before)
+        return re.compile(b"\n" + indent + rb"(?=\{)")
+
+    def _finds_next(self) -> bool:
+        pattern = self._next or self._describe_next()
+        found = pattern.search(self._buffer, self._start + 1) if pattern is not None else None
+        if found is not None:
+            self._at = found.end()
+        return found is not None
+
+    def _cut_broken(self) -> Value:
+        """The text up to the next value, which ``_finds_next`` has found."""
+        text = self._buffer[self._start : self._at].rstrip(WHITESPACE + b",")
+        self._start, self._is_broken, self._next = self._at, False, None
+        self._open.clear()
+        return Value(text, self._offset + self._at, is_complete=True)
+
+    def _end(self) -> Iterator[Value]:
+        yield from self._take_last_string()
+        while self._is_open() and self._finds_next():
+            yield self._cut_broken()
+            yield from self._scan()
+            yield from self._take_last_string()
+        text = self._buffer[self._start :].strip(WHITESPACE)
+        end = self._offset + len(self._buffer)
+        if self._next is not None and self._is_array and text.endswith(b"]"):
+            # The last element is broken, and nothing stands behind it.
+            yield Value(text.removesuffix(b"]").rstrip(WHITESPACE), end, is_complete=True)
+        elif text.strip(BYTE_ORDER_MARK):
+            broken_at = self._offset + self._start if self._is_open() else None
+            yield Value(text, end, is_complete=False, broken_at=broken_at)
+
+    def _take_last_string(self) -> Iterator[Value]:
+        if self._open:
+            return
+        self._start = self._find_text(self._start, self._at)
+        string = STRINGS.match(self._buffer, self._at)
+        if string is not None and self._start == self._at:
+            self._at = string.end()
+            yield self._cut(self._at)
+
+    def _is_open(self) -> bool:
+        return bool(self._open) or self._is_broken or self._buffer.startswith(b'"', self._at)
 
 
 def join_lines(value: bytes) -> bytes:

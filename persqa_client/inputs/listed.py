@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from persqa_client.errors import SettingsError
@@ -61,6 +62,10 @@ class NamedSource(ABC):
 
 
 def is_never_known(name: str) -> bool:
+    return False
+
+
+def is_never_left_out(path: Path) -> bool:
     return False
 
 

@@ -15,6 +15,7 @@ from persqa_client.images.references import ANY_URL
 from persqa_client.inputs.detect import SUPPORTED_INPUTS, Detected, detect_input
 from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.layouts import check_first_rows, looks_like_reference
+from persqa_client.inputs.listed import is_never_left_out
 from persqa_client.inputs.patterns import PatternSource, find_matches, is_image_file, is_pattern
 from persqa_client.inputs.record_files import PathListSource
 from persqa_client.inputs.several import ImagesSource, SeveralSource
@@ -22,12 +23,11 @@ from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
 from persqa_client.inputs.standard_input import SpooledSource
 from persqa_client.inputs.tables import TableSource
+from persqa_client.types import Json
 
 STANDARD_INPUT = "-"
-
-
-def is_never_left_out(path: Path) -> bool:
-    return False
+# Kinds of files with rows.
+FILE_KINDS = ("lines", "values", "table", "paths")
 
 
 def open_inputs(
@@ -36,9 +36,11 @@ def open_inputs(
     *,
     standard_input: BinaryIO | None = None,
     leave_out: Callable[[Path], bool] = is_never_left_out,
+    lists_images: bool = False,
 ) -> Source:
     """One source for all inputs. ``standard_input`` is what the name ``-`` reads. ``leave_out``: which matches of a
-    pattern are no inputs, such as the files of the run.
+    pattern are no inputs, and which files of a folder are not reported as skipped, such as the files of the run.
+    ``lists_images``: whether the run has a listing, so that other matches of its pattern are skipped.
 
     Raises SettingsError if one of them is of another kind, or does not exist.
     """
@@ -49,6 +51,8 @@ def open_inputs(
         if len(names) > 1:
             raise SettingsError("- (standard input) can't be combined with other inputs; write it to a file first.")
         return spool_standard_input(standard_input, image_key)
+    if lists_images and len(names) == 1 and is_pattern(names[0]):
+        return open_listed_pattern(names[0], image_key, leave_out)
     sources = [source for name in names for source in open_name(name, image_key, leave_out)]
     is_one = len(names) == len(sources) == 1 and (isinstance(sources[0], PatternSource) or not is_pattern(names[0]))
     return sources[0] if is_one else SeveralSource(sources, names)
@@ -63,14 +67,24 @@ def open_name(name: str, image_key: str, leave_out: Callable[[Path], bool]) -> I
     if is_pattern(name):
         yield from open_pattern(name, image_key, leave_out)
     else:
-        yield open_source(Path(name), image_key, name=name)
+        yield open_source(Path(name), image_key, name=name, leave_out=leave_out)
+
+
+def find_any_matches(pattern: str) -> list[str]:
+    if matches := find_matches(pattern):
+        return matches
+    raise SettingsError(f"The pattern {pattern} matches no file; check it, or the working directory.")
+
+
+def open_listed_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]) -> Source:
+    """Its rows stay images: other files and folders would not keep their place behind them."""
+    others = [name for name in find_any_matches(pattern) if not is_image_file(name) and not leave_out(Path(name))]
+    return PatternSource(pattern, image_key, others)
 
 
 def open_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]) -> Iterator[Source]:
     """A pattern that matches only images is one source. Later runs find the images that have appeared since."""
-    matches = find_matches(pattern)
-    if not matches:
-        raise SettingsError(f"The pattern {pattern} matches no file; check it, or the working directory.")
+    matches = find_any_matches(pattern)
     images: list[str] = []
     others: list[Source] = []
     for match in matches:
@@ -87,7 +101,7 @@ def open_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]
         if images:
             others.append(ImagesSource(images, image_key))
             images = []
-        others.append(open_source(Path(match), image_key))
+        others.append(open_source(Path(match), image_key, leave_out=leave_out))
     if not images and not others:
         raise SettingsError(f"The pattern {pattern} matches no file but those of this run's output; check both.")
     if not others:
@@ -98,10 +112,12 @@ def open_pattern(pattern: str, image_key: str, leave_out: Callable[[Path], bool]
         yield ImagesSource(images, image_key)
 
 
-def open_source(path: Path, image_key: str, *, name: str = "") -> Source:
+def open_source(
+    path: Path, image_key: str, *, name: str = "", leave_out: Callable[[Path], bool] = is_never_left_out
+) -> Source:
     """Raises SettingsError if the path is neither a file with rows nor a folder."""
     if os.path.isdir(path):
-        return FolderSource(path, image_key)
+        return FolderSource(path, image_key, leave_out)
     if path.suffix.lower() in IMAGE_SUFFIXES and os.path.exists(path):
         return ImagesSource([os.fspath(path)], image_key)
     if os.path.isfile(path):
@@ -128,6 +144,14 @@ def make_file_source(path: Path, detected: Detected, image_key: str) -> Source:
             return TableSource(path, detected.delimiter, image_key)
         case "paths":
             return PathListSource(path, image_key)
+
+
+def read_as_before(source: Source, stamp: Json | None, image_key: str) -> Source:
+    """The file as the run with this fingerprint has read it. What was appended since may look like another kind."""
+    if not isinstance(source, FileSource) or stamp is None or stamp.get("kind") not in FILE_KINDS:
+        return source
+    detected = Detected(stamp["kind"], stamp.get("delimiter", ","))
+    return source if source.kind == detected.kind else make_file_source(source.path, detected, image_key)
 
 
 def spool_standard_input(stream: BinaryIO, image_key: str) -> Source:

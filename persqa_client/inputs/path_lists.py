@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,21 @@ from persqa_client.jsonl import load_value
 # A name of a file of any kind.
 FILE_SUFFIX = re.compile(r"\.\w*[^\W\d]\w*~?$")
 COLUMN_NAME = re.compile(r"[^\W\d_]+([ _-][^\W\d_]+)*")
-# The first column of `ls -l`, and the branches of `tree`.
-COLUMNS = re.compile(r"[-bcdlps]([r-][w-][xsStT-]){3}[.+@]?\s|[│├└|`][─ \xa0-]")
+# A number, size, date or time.
+NUMBER = r"(?=[.,:/-]*+\d)[\d.,:/-]++[kKMGTPB]?\s+"
+# Columns that no name begins with: permissions, as ls and PowerShell write them; digests; the branches of `tree`.
+COLUMNS = re.compile(
+    rf"(?:{NUMBER})*"
+    r"(?:[-bcdlps](?:[r-][w-][xsStT-]){3}[.+@]?|[dl-][a-][r-][h-][s-][l-]?)\s"
+    r"|[0-9a-fA-F]{32,} [ *]"
+    r"|[│├└|`][─ \xa0-]"
+)
+# A column with which names may begin, too.
+LEADING_NUMBER = re.compile(NUMBER)
+BLANKS = re.compile(r"\s+")
+# Lines whose files are looked for, and the columns that may stand before their names.
+CHECKED_LINES = 20
+MAX_COLUMNS = 12
 CONTROL = re.compile(r"[\x00-\x1f]")
 
 
@@ -49,7 +63,9 @@ def is_list_of_paths(path: Path, lines: Sequence[str]) -> bool:
             at = f"line {line}, '{describe_reference(text)}', is the heading of a folder"
             raise SettingsError(f"The input {path} is a listing, not a list of paths: {at}; {COMPLETE_PATHS}.")
         if COLUMNS.match(text):
-            raise SettingsError(f"The input {path} is a listing with other columns than paths; {COMPLETE_PATHS}.")
+            raise SettingsError(describe_columns(path))
+    if has_leading_numbers(path, [entry.text for entry in entries if looks_like_path_line(entry.text)]):
+        raise SettingsError(describe_columns(path))
     for line, text in entries:
         if looks_like_path_line(text):
             continue
@@ -61,6 +77,19 @@ def is_list_of_paths(path: Path, lines: Sequence[str]) -> bool:
             at = f"line {line} of this list of paths, '{describe_reference(text)}', {kind}"
             raise SettingsError(f"The input {path}: {at}; remove it, or {COMPLETE_PATHS}.")
     return True
+
+
+def describe_columns(path: Path) -> str:
+    return f"The input {path} is a listing with other columns than paths; {COMPLETE_PATHS}."
+
+
+def has_leading_numbers(path: Path, texts: Sequence[str]) -> bool:
+    """Whether each line begins with a number, no file is named like a line, and one is named like the end of a line."""
+    if not all(map(LEADING_NUMBER.match, texts)):
+        return False
+    checked = texts[:CHECKED_LINES]
+    ends = (text[blank.end() :] for text in checked for blank in islice(BLANKS.finditer(text), MAX_COLUMNS))
+    return not any(find_listed(path, text) for text in checked) and any(find_listed(path, end) for end in ends)
 
 
 def find_listed(path: Path, text: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
@@ -14,7 +14,7 @@ from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES
 from persqa_client.images.references import ANY_URL, make_reference
 from persqa_client.inputs.folders import begins_like_image, join_name, sort_key
 from persqa_client.inputs.listed import ListedSource, is_never_known
-from persqa_client.inputs.several import ImagesSource
+from persqa_client.inputs.several import ImagesSource, describe_names
 from persqa_client.inputs.source import Source
 from persqa_client.jsonl import dump_spaced
 
@@ -102,8 +102,10 @@ def find_in_folder(name: str, folder: str, leave_out: Callable[[Path], bool]) ->
 class PatternSource(ListedSource):
     """Images as rows ``{image_key: [path]}``, named as seen from the folder of the pattern."""
 
-    def __init__(self, pattern: str, image_key: str) -> None:
+    def __init__(self, pattern: str, image_key: str, skipped: Sequence[str] = ()) -> None:
         super().__init__()
+        # Other matches, which were not there at the first start.
+        self._skipped = skipped
         self.name = pattern
         self._folder = find_root(pattern)
         self.pattern = find_special_part(pattern)
@@ -126,7 +128,13 @@ class PatternSource(ListedSource):
         return None if relative.split(os.sep)[0] == os.pardir else relative.replace(os.sep, "/")
 
     def warnings(self) -> tuple[str, ...]:
-        return ()
+        if not self._skipped:
+            return ()
+        are = "is no image and is" if len(self._skipped) == 1 else "are no images and are"
+        return (
+            f"The pattern {self.name} also matches {describe_names(self._skipped)}, which {are} skipped: this run was "
+            "started with images alone. Give the others to a run of their own.",
+        )
 
     def as_written(self) -> Source:
         return ImagesSource(

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, NamedTuple
 
 from persqa_client.errors import SettingsError
+from persqa_client.images.references import describe_reference
 from persqa_client.inputs.layouts import looks_like_reference
 from persqa_client.inputs.source import extend_digest
-from persqa_client.inputs.sources import BUFFER_SIZE, FileSource
-from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced
+from persqa_client.inputs.sources import BUFFER_SIZE, FileSource, count_lines
+from persqa_client.jsonl import dump_spaced, strip_marks
 from persqa_client.types import Position
 
 # Quotes around a path, as Windows copies it.
@@ -49,19 +50,24 @@ class RecordFileSource(FileSource, ABC):
 class PathListSource(RecordFileSource):
     """One path on each line. Comments count as blank."""
 
+    kind = "paths"
+
     def __init__(self, path: Path, image_key: str) -> None:
         super().__init__(path)
         self._image_key = image_key
 
     def records(self, file: BinaryIO, offset: int) -> Iterator[Record]:
+        begin = offset
         for text, end in read_text_lines(file, offset):
             path = unquote(text.strip())
             if is_heading(path):
                 # The names below it are in another folder, where names may be the same.
                 raise SettingsError(
-                    f"The input {self.path} is a listing, not a list of paths: the line before byte {end} is the "
-                    f"heading of a folder; {COMPLETE_PATHS}."
+                    f"The input {self.path} is a listing from line {count_lines(self.path, begin) + 1} on, which is "
+                    f"{describe_reference(path)!r}, the heading of a folder: remove it, and write the names below it "
+                    "with their folder."
                 )
+            begin = end
             is_row = path and not is_comment(path)
             yield Record(dump_spaced({self._image_key: path}) if is_row else b"", end, text.endswith("\n"))
 
@@ -86,8 +92,7 @@ def read_text_lines(file: BinaryIO, offset: int) -> Iterator[tuple[str, int]]:
     """
     file.seek(offset)
     for raw in file:
-        line = raw.removeprefix(BYTE_ORDER_MARK) if offset == 0 else raw
         offset += len(raw)
-        yield line.decode("utf-8", "surrogateescape"), offset
+        yield strip_marks(raw).decode("utf-8", "surrogateescape"), offset
         if not raw.endswith(b"\n"):
             return

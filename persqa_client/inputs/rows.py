@@ -10,7 +10,6 @@ from typing import Any
 from persqa_client.errors import RowError
 from persqa_client.inputs.source import BrokenLine
 from persqa_client.jsonl import (
-    BYTE_ORDER_MARK,
     MAX_DEPTH,
     cut_last_member,
     dump_spaced,
@@ -18,7 +17,9 @@ from persqa_client.jsonl import (
     find_repeated_key,
     is_too_deep,
     load_value,
+    strip_marks,
 )
+from persqa_client.keys import mask_keys
 from persqa_client.questions.categories import parse_category, parse_language
 from persqa_client.questions.tags import parse_tag
 from persqa_client.types import BadRow, Row
@@ -86,9 +87,7 @@ def parse_json(line: bytes) -> tuple[bytes, Any]:
     try:
         return line, load_value(line)
     except ValueError as error:
-        rest = line
-        while rest.startswith(BYTE_ORDER_MARK):
-            rest = rest.removeprefix(BYTE_ORDER_MARK)
+        rest = strip_marks(line)
         if rest is not line:
             with suppress(ValueError):
                 return rest, load_value(rest)
@@ -122,7 +121,7 @@ def parse_question_number(error: dict[str, Any]) -> int | None:
 
 def parse_images(fields: dict[str, Any], image_key: str) -> tuple[str, ...]:
     if image_key not in fields:
-        raise RowError("no_image", f"the row has no field {image_key!r} (see --image-key)")
+        raise RowError("no_image", f"the row has no field {mask_keys(image_key)!r} (see --image-key)")
     value = fields[image_key]
     references = [value] if isinstance(value, str) else value
     if not isinstance(references, list) or not all(isinstance(item, str) for item in references):

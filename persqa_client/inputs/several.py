@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from persqa_client.inputs.listed import read_named_lines
 from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import GeneratedRow, LocatedSource
+from persqa_client.inputs.sources import FileSource, GeneratedRow, LocatedSource
 from persqa_client.jsonl import dump_spaced
 from persqa_client.types import START_POSITION, Position
 
@@ -32,6 +33,24 @@ class ImagesSource(LocatedSource):
 
 def list_sources(source: Source) -> tuple[Source, ...]:
     return source.sources if isinstance(source, SeveralSource) else (source,)
+
+
+class RowPlace(NamedTuple):
+    source: str
+    # What a row is called there, and which one it is.
+    row_name: str
+    number: int
+
+
+def find_row(source: Source, number: int) -> RowPlace:
+    """Where a row stands. With several inputs, they are read up to it."""
+    for each in source.sources if isinstance(source, SeveralSource) else ():
+        reached = 0
+        for reached, _ in enumerate(read_named_lines(each, START_POSITION), 1):
+            if reached == number:
+                return find_row(each, number)
+        number -= reached
+    return RowPlace(source.name, source.row_name if isinstance(source, FileSource) else "row", number)
 
 
 def describe_names(names: Sequence[str]) -> str:

@@ -16,12 +16,20 @@ from persqa_client.errors import SettingsError
 from persqa_client.images.references import make_reference
 from persqa_client.inputs.folders import (
     count_folder_images,
+    count_other_files,
     describe_skipped_files,
     find_folder_names,
     has_images,
     join_name,
 )
-from persqa_client.inputs.listed import ListedSource, NamedLine, NamedSource, encode_name, is_never_known
+from persqa_client.inputs.listed import (
+    ListedSource,
+    NamedLine,
+    NamedSource,
+    encode_name,
+    is_never_known,
+    is_never_left_out,
+)
 from persqa_client.inputs.rows import MAX_LINE_BYTES
 from persqa_client.inputs.source import Source, advance, extend_digest, key_of
 from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced, load_value
@@ -41,6 +49,8 @@ class FileSource:
 
     # What a row is called in messages.
     row_name: ClassVar[str] = "line"
+    # How the file is read; see ``detect.Kind``.
+    kind: ClassVar[str] = "lines"
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,7 +60,7 @@ class FileSource:
 
     def fingerprint(self) -> dict[str, Any]:
         status = self.path.stat()
-        return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "kind": self.kind}
 
     def progress_total(self) -> int:
         return self.path.stat().st_size
@@ -154,6 +164,16 @@ def strip_line(raw: bytes, *, first: bool) -> bytes:
     return line.removeprefix(BYTE_ORDER_MARK) if first else line
 
 
+def count_lines(path: Path, end: int) -> int:
+    """The lines of the file before an offset."""
+    count = 0
+    with path.open("rb", buffering=0) as file:
+        while end > 0 and (chunk := file.read(min(end, BUFFER_SIZE))):
+            count += chunk.count(b"\n")
+            end -= len(chunk)
+    return count
+
+
 class GeneratedSource(ABC):
     """Generated lines. The offset of a position counts their bytes."""
 
@@ -235,9 +255,11 @@ class InMemorySource(GeneratedSource):
 class FolderSource(ListedSource):
     """Images as rows ``{image_key: [path]}``, named as seen from the folder."""
 
-    def __init__(self, folder: Path, image_key: str) -> None:
+    def __init__(self, folder: Path, image_key: str, leave_out: Callable[[Path], bool] = is_never_left_out) -> None:
+        """``leave_out``: which files are not reported as skipped."""
         super().__init__()
         self.folder = folder
+        self._leave_out = leave_out
         self.name = str(folder)
         self._image_key = image_key
         # Counted by the last complete walk.
@@ -249,7 +271,7 @@ class FolderSource(ListedSource):
 
     def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
         others = Counter[str]()
-        yield from find_folder_names(self.folder, is_known, others)
+        yield from find_folder_names(self.folder, is_known, others, self._leave_out)
         self._others = others
 
     def has_names(self) -> bool:
@@ -271,6 +293,8 @@ class FolderSource(ListedSource):
         return count_folder_images(self.folder)
 
     def warnings(self) -> tuple[str, ...]:
+        if self._others is None:
+            self._others = count_other_files(self.folder, self._leave_out)
         skipped = describe_skipped_files(self.folder, self._others)
         return () if skipped is None else (skipped,)
 

@@ -1,7 +1,8 @@
 """Splits a table into its records, as RFC 4180 describes them, and finds records whose quoting is broken.
 
 A quotation mark that is not closed must not swallow the rows behind it. The record that opens it is then broken, and
-reading goes on behind its first line. The module `csv` tells neither where a broken record begins nor how to go on.
+reading goes on behind its first line. A cell may have lines like records only if it closes as RFC 4180 demands. The
+module `csv` tells neither where a broken record begins nor how to go on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
-from persqa_client.jsonl import BYTE_ORDER_MARK
+from persqa_client.jsonl import strip_marks
 
 # Bytes of a record. Behind a quotation mark that is not closed, no more of the file is read ahead.
 MAX_RECORD = 64 << 20
@@ -20,6 +21,7 @@ LINE_ENDS = "\r\n"
 QUOTED = re.compile(r'(?:[^"]++|"")*+')
 DOUBLE_IT = 'double a quotation mark that belongs to the text ("")'
 CLOSE_IT = f"close it, or {DOUBLE_IT}"
+NOT_BEFORE_OTHERS = f"opens a quotation mark that is not closed before other records; {CLOSE_IT}"
 
 
 class TableRecord(NamedTuple):
@@ -134,7 +136,7 @@ class RecordReader:
         self._file.seek(offset)
         line = 0
         while raw := self._file.readline(self._max_bytes + 1):
-            text = decode_line(raw, first=offset == 0)
+            text = decode_line(strip_marks(raw))
             offset += len(raw)
             first = line
             line += 1
@@ -163,30 +165,37 @@ class RecordReader:
         parser = RecordParser(self._delimiter)
         more: list[bytes] = []
         is_complete = parser.feed(line)
-        while not is_complete:
-            raw = self._file.readline(self._max_bytes + 1)
-            size += len(raw)
-            if not raw or size > self._max_bytes:
-                error = BrokenRecord if raw else UnclosedRecord
-                raise error(f"opens a quotation mark that is not closed; {CLOSE_IT}")
-            more.append(raw)
-            text = decode_line(raw)
-            self._check_is_text(text, parser.cells)
-            is_complete = parser.feed(text)
-            if not is_complete and 0 < self._width <= len(parser.cells):
-                raise BrokenRecord(f"opens a quotation mark that is closed too late; {CLOSE_IT}")
+        has_records = False
+        try:
+            while not is_complete:
+                raw = self._file.readline(self._max_bytes + 1)
+                size += len(raw)
+                if not raw or size > self._max_bytes:
+                    error = BrokenRecord if raw else UnclosedRecord
+                    raise error(f"opens a quotation mark that is not closed; {CLOSE_IT}")
+                more.append(raw)
+                text = decode_line(raw)
+                has_records = has_records or self._begins_with_record(text, parser.cells)
+                is_complete = parser.feed(text)
+                if not is_complete and 0 < self._width <= len(parser.cells):
+                    raise BrokenRecord(f"opens a quotation mark that is closed too late; {CLOSE_IT}")
+        except BrokenRecord:
+            if has_records:
+                raise BrokenRecord(NOT_BEFORE_OTHERS) from None
+            raise
+        if has_records and len(parser.cells) != self._width:
+            raise BrokenRecord(NOT_BEFORE_OTHERS)
         return parser.cells, b"".join(more)
 
-    def _check_is_text(self, line: str, before: Sequence[str]) -> None:
-        """Raises BrokenRecord if the part of the line that is in quotation marks is a record."""
+    def _begins_with_record(self, line: str, before: Sequence[str]) -> bool:
+        """Whether the part of the line that is in quotation marks is like a record."""
         found = QUOTED.match(line)
         assert found is not None
         try:
             cells = parse_record(found[0], self._delimiter)
         except BrokenRecord:
-            return
-        if self._looks_like_record(cells, before):
-            raise BrokenRecord(f"opens a quotation mark that is not closed before other records; {CLOSE_IT}")
+            return False
+        return self._looks_like_record(cells, before)
 
     def _skip_line(self, raw: bytes) -> int:
         """The number of bytes that are left of the line."""
@@ -196,6 +205,6 @@ class RecordReader:
         return skipped
 
 
-def decode_line(raw: bytes, *, first: bool = False) -> str:
+def decode_line(raw: bytes) -> str:
     """Bytes that are not UTF-8 become lone surrogates, as in paths."""
-    return (raw.removeprefix(BYTE_ORDER_MARK) if first else raw).decode("utf-8", "surrogateescape")
+    return raw.decode("utf-8", "surrogateescape")

@@ -16,31 +16,36 @@ from persqa_client.images.references import ANY_URL
 from persqa_client.inputs.layouts import looks_like_reference
 from persqa_client.inputs.record_files import Record, RecordFileSource, unquote
 from persqa_client.inputs.source import BrokenLine
-from persqa_client.inputs.sources import BUFFER_SIZE, strip_line
+from persqa_client.inputs.sources import count_lines, strip_line
 from persqa_client.inputs.table_records import (
     MAX_RECORD,
     RecordReader,
     TableRecord,
     decode_line,
 )
-from persqa_client.jsonl import dump_spaced
+from persqa_client.jsonl import dump_spaced, strip_marks
 
 DELIMITERS = (",", "\t", ";", "|")
 # The first line of tables that Excel opens with this delimiter.
 SEPARATOR_LINE = re.compile(r"sep=([^\s\"]|\t)[ \r\n]*", re.IGNORECASE)
+# What a byte that is not UTF-8 becomes.
+SURROGATE = re.compile("[\udc80-\udcff]")
 NUMERALS, LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
 
 
 class TableSource(RecordFileSource):
     """Each record is a row; the header names its fields."""
 
-    unit = "Record"
+    kind = "table"
 
     def __init__(self, path: Path, delimiter: str, image_key: str, *, max_record: int = MAX_RECORD) -> None:
         super().__init__(path)
         self._delimiter = delimiter
         self._image_key = image_key
         self._max_record = max_record
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {**super().fingerprint(), "delimiter": self._delimiter}
 
     def records(self, file: BinaryIO, offset: int) -> Iterator[Record]:
         header = self._find_header(RecordReader(file, self._delimiter, max_bytes=self._max_record))
@@ -71,7 +76,7 @@ class TableSource(RecordFileSource):
                     f"The input {self.path} can't be read as a table: its header, line {record.line + 1}, "
                     f"{record.problem}."
                 )
-            if any(record.cells) and not SEPARATOR_LINE.fullmatch(decode_line(record.raw, first=record.line == 0)):
+            if any(record.cells) and not SEPARATOR_LINE.fullmatch(decode_line(strip_marks(record.raw))):
                 return record
         return TableRecord([], b"", 0, 0, is_complete=False)
 
@@ -86,23 +91,24 @@ class TableSource(RecordFileSource):
             )
             return BrokenLine.make(strip_line(record.raw, first=False), reason, dump_spaced(cells))
         row: dict[str, Any] = dict(zip(columns, cells, strict=False))
+        undecoded = find_undecoded(row, self._image_key)
         if self._image_key in row:
             row[self._image_key] = parse_images_cell(row[self._image_key])
-        return dump_spaced(row)
+        line = dump_spaced(row)
+        if undecoded is None:
+            return line
+        reason = f"its cell {undecoded!r} is not in UTF-8; save the table as CSV UTF-8"
+        return BrokenLine.make(strip_line(record.raw, first=False), reason, line)
 
 
 def name_delimiter(delimiter: str) -> str:
     return "a tab" if delimiter == "\t" else f"{delimiter!r}"
 
 
-def count_lines(path: Path, end: int) -> int:
-    """The lines of the file before an offset."""
-    count = 0
-    with path.open("rb", buffering=0) as file:
-        while end > 0 and (chunk := file.read(min(end, BUFFER_SIZE))):
-            count += chunk.count(b"\n")
-            end -= len(chunk)
-    return count
+def find_undecoded(row: dict[str, Any], image_key: str) -> str | None:
+    """The first field with bytes that are not UTF-8, other than a path: names of files may have any bytes."""
+    undecoded = (name for name, text in row.items() if name != image_key and not text.isascii())
+    return next((name for name in undecoded if SURROGATE.search(row[name])), None)
 
 
 def looks_like_record(cells: Sequence[str], before: Sequence[str], *, columns: list[str], image_key: str) -> bool:

@@ -65,7 +65,9 @@ class ServerCapabilities:
 def require_model(server: ServerCapabilities, model: str) -> None:
     if server.owner is None and server.version and server.models and model not in server.models:
         served = ", ".join(server.models[:5])
-        raise RunStopped("unknown_model", f"The server does not serve {model!r}; it serves {served}. Check --model.")
+        raise RunStopped(
+            "unknown_model", f"The server does not serve {model!r}; it serves {served}. Check --model.", served
+        )
 
 
 SKIP_ADVICE = "Choose a vision-language model, or skip this test with --no-probes."

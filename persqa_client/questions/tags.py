@@ -126,7 +126,7 @@ def read_real_names(path: Path) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         raise SettingsError(f"--names: {path} is not UTF-8 text; save it as UTF-8, one name on a line.") from error
     names: dict[str, None] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         name = " ".join(line.split())
         if not name or name.startswith("#"):
             continue

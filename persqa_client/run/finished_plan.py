@@ -11,7 +11,7 @@ from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, 
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.inputs.listed import is_same_place, read_named_lines
-from persqa_client.inputs.opening import open_inputs
+from persqa_client.inputs.opening import open_inputs, read_as_before
 from persqa_client.inputs.patterns import find_in_folder
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.run.compose import RunPlan
@@ -22,6 +22,7 @@ from persqa_client.run.rejudging import judge_answers
 from persqa_client.storage.checkpoint import FinishedRun
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
 from persqa_client.storage.listing import is_listed
+from persqa_client.storage.own_files import OwnFiles
 from persqa_client.types import START_POSITION, BadRow, Json, Outcome, Row, TaskId
 
 
@@ -57,10 +58,12 @@ class FinishedPlan:
             names = self._members.get("inputs") or [name]
             folders = self._members.get("folders") or {"paths": "as-given", "image_roots": []}
             places = list_places(results.files.output.parent, folders)
-            paths = [find_input(each, places, results.files.includes) for each in names]
+            is_own = OwnFiles(results.files).includes
+            paths = [find_input(each, places, is_own) for each in names]
             listing = results.files.listing if is_listed(self._run.identity) else None
-            source = connect_listing(
-                open_inputs(paths, self.recipe.image_key, leave_out=results.files.includes), lambda: listing, end.number
+            opened = open_inputs(paths, self.recipe.image_key, leave_out=is_own, lists_images=listing is not None)
+            source = read_as_before(
+                connect_listing(opened, lambda: listing, end.number), self._run.stamp, self.recipe.image_key
             )
             is_same = source.digest_at(end) == end.digest
         except (SettingsError, OSError) as error:

@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from persqa_client.config import RunSettings
+from persqa_client.errors import SettingsError
 from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.source import Source
-from persqa_client.storage.listing import FORMAT, LISTING, StoredListing
+from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
+from persqa_client.storage.listing import FORMAT, LISTING, StoredListing, is_listed
+from persqa_client.storage.own_files import OwnFiles
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json
 
 
 def is_file_of(settings: RunSettings) -> Callable[[Path], bool]:
-    """Whether a path is a file that the run writes, and so no input of it."""
-    if settings.output is None or settings.is_stream:
-        return lambda path: settings.failed is not None and is_same_place(str(settings.failed), str(path))
-    return RunFiles.for_output(settings.output).includes
+    """Whether a path is a file of the run, or one that this process writes to otherwise, and so no input of it."""
+    own = OwnFiles(RunFiles.for_output(settings.output)) if settings.output and not settings.is_stream else None
+    redirected = list(find_redirected_files())
+
+    def is_own(path: Path) -> bool:
+        if own is not None and own.includes(path):
+            return True
+        if settings.failed is not None and is_same_place(str(settings.failed), str(path)):
+            return True
+        return bool(redirected) and is_one_of(redirected, path)
+
+    return is_own
+
+
+def find_redirected_files() -> Iterator[os.stat_result]:
+    """The files that standard output and error go to, as with ``> photos/qa.jsonl``."""
+    for descriptor in (1, 2):
+        with suppress(OSError):
+            state = os.fstat(descriptor)
+            if stat.S_ISREG(state.st_mode):
+                yield state
+
+
+def is_one_of(files: Sequence[os.stat_result], path: Path) -> bool:
+    with suppress(OSError):
+        state = os.stat(path)
+        return any(os.path.samestat(each, state) for each in files)
+    return False
+
+
+def has_listing(settings: RunSettings) -> bool:
+    """Whether the run that these settings resume lists its rows."""
+    if settings.output is None or settings.is_stream or settings.fresh:
+        return False
+    files = RunFiles.for_output(settings.output)
+    with suppress(SettingsError):  # opening the run reports it
+        found = read_checkpoint(files) or read_run_file(files)
+        return found is not None and is_listed(found.identity)
+    return False
 
 
 def listing_identity(source: Source) -> Json:

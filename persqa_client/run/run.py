@@ -18,6 +18,7 @@ from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, RunStopped, SettingsError
 from persqa_client.images.changes import ChangeReport, PictureFiles, PictureWatch
 from persqa_client.inputs.listed import ListedSource
+from persqa_client.inputs.opening import read_as_before
 from persqa_client.inputs.several import ImagesSource, SeveralSource, list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
@@ -268,6 +269,7 @@ class Run:
         self._pictures_seen = self._pictures_seen or ledger.state == "new"
         try:
             self.source = connect_listing(self.source, lambda: ledger.listing, ledger.start.number)
+            self.source = read_as_before(self.source, ledger.stamp, self.settings.recipe.image_key)
             refuse_changed_input(self.source, ledger)
             if isinstance(self.source, ListedSource):
                 if ledger.state == "finished":
@@ -370,7 +372,7 @@ def locate_answered(row: Row, source: Source) -> Row:
 
 def refuse_changed_input(source: Source, ledger: Ledger) -> None:
     """Raises SettingsError if the finished part of the input has changed; lines may be added after it."""
-    if ledger.start.number == 0 or (ledger.stamp is not None and ledger.stamp == source.fingerprint()):
+    if ledger.start.number == 0 or is_same_stamp(ledger.stamp, source.fingerprint()):
         return
     if source.digest_at(ledger.start) != ledger.start.digest:
         done = f"{ledger.start.number} {'lines' if type(source) is FileSource else 'rows'}"
@@ -378,6 +380,11 @@ def refuse_changed_input(source: Source, ledger: Ledger) -> None:
             f"The input {source.name} has changed in its first {done}, which are already finished. "
             "Restore it, choose another -o, or start again with --fresh."
         )
+
+
+def is_same_stamp(before: Json | None, now: Json | None) -> bool:
+    """Runs of earlier versions know only the size and the time of their input."""
+    return before is not None and now is not None and before.items() <= now.items()
 
 
 def rows_left(ledger: AnyLedger, limit: int | None) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact, load_object
+from persqa_client.secret_members import hide_secrets
 from persqa_client.storage.durable import read_if_present, replace_file
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
@@ -19,6 +20,8 @@ FORMAT = 3
 DETAILS_FORMAT = 3
 READABLE_FORMATS = (2, FORMAT)
 TOOL = "persqa_client"
+# Member of the identity.
+EXTRA_BODY = "extra-body"
 
 # Members of the run file that are written by this package; the others come from the caller of ``Ledger.finish``.
 OWN_MEMBERS = frozenset(
@@ -143,6 +146,11 @@ class FinishedRun:
         )
 
 
+def hide_identity(identity: Json) -> Json:
+    """As it is kept in a file: request fields may be keys. Files of earlier versions have them as they are."""
+    return {name: hide_secrets(value) if name == EXTRA_BODY else value for name, value in identity.items()}
+
+
 def write_checkpoint(files: RunFiles, checkpoint: Checkpoint) -> None:
     fields = asdict(checkpoint)
     for name in ("kept_number", "kept_as", "folders"):
@@ -165,6 +173,7 @@ def read_checkpoint(files: RunFiles) -> Checkpoint | None:
     if fields is None:
         return None
     try:
+        fields["identity"] = hide_identity(fields["identity"])
         fields["position"] = Position(**fields["position"])
         fields["lengths"] = FileLengths(*fields["lengths"])
         Tally.from_json(fields["tally"] or Tally().to_json())
@@ -207,7 +216,7 @@ def read_run_file(files: RunFiles) -> FinishedRun | None:
     try:
         Tally.from_json(fields["counts"])
         return FinishedRun(
-            identity=fields["identity"],
+            identity=hide_identity(fields["identity"]),
             stamp=fields["stamp"],
             position=Position(**fields["position"]),
             lengths=FileLengths(**fields["lengths"]),

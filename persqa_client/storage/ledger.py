@@ -15,6 +15,7 @@ from persqa_client.storage.checkpoint import (
     FinishedRun,
     Mode,
     foreign_file_error,
+    hide_identity,
     read_checkpoint,
     read_run_file,
     write_checkpoint,
@@ -23,7 +24,7 @@ from persqa_client.storage.durable import remove_if_present
 from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
 from persqa_client.storage.listing import is_listed
 from persqa_client.storage.numbered_files import find_free_number, has_results, keep_unfinished, number_files
-from persqa_client.storage.origins import merge_folders
+from persqa_client.storage.origins import keep_kind, merge_folders
 from persqa_client.storage.previous import NO_CHECKS, Asked, PictureChecks, PreviousResults
 from persqa_client.storage.recovery import (
     FoundRuns,
@@ -67,8 +68,8 @@ class Ledger:
         pictures: PictureChecks = NO_CHECKS,
     ) -> None:
         self.files = files
-        # Converted as if read from JSON, where tuples become lists.
-        self.identity = load_object(dump_compact(identity))
+        # Converted as if read from a file, where tuples become lists.
+        self.identity = hide_identity(load_object(dump_compact(identity)))
         self._new_stamp = stamp
         # Image roots and so on; of a resumed run, those of its earlier starts, too.
         self.folders = folders
@@ -111,9 +112,9 @@ class Ledger:
         clock: Callable[[], float] = time.monotonic,
         pictures: PictureChecks = NO_CHECKS,
     ) -> Self:
-        """``identity``: settings that must not change. ``stamp``: size and time of the input. ``folders``: where paths
-        start, and how they are written (see ``Checkpoint``). ``pictures``: finds pictures that changed since they were
-        asked about.
+        """``identity``: settings that must not change. ``stamp``: size, time and kind of the input. ``folders``: where
+        paths start, and how they are written (see ``Checkpoint``). ``pictures``: finds pictures that changed
+        since they were asked about.
 
         Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
         """
@@ -163,10 +164,12 @@ class Ledger:
         if unfinished is not None:
             check_settings_unchanged(unfinished.identity, self.identity)
             self.folders = merge_folders(unfinished.folders, self.folders)
+            self._new_stamp = keep_kind(unfinished.stamp, self._new_stamp)
             self._start_writing(replace(unfinished, folders=self.folders), "resumed")
         elif found.finished is not None:
             check_settings_unchanged(found.finished.identity, self.identity)
             self.folders = merge_folders(found.finished.folders, self.folders)
+            self._new_stamp = keep_kind(found.finished.stamp, self._new_stamp)
             self._set_finished(replace(found.finished, folders=self.folders))
 
     def _start_writing(self, checkpoint: Checkpoint, state: State) -> None:

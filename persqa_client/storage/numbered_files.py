@@ -10,7 +10,7 @@ from pathlib import Path
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import load_object
-from persqa_client.storage.checkpoint import Checkpoint, write_checkpoint
+from persqa_client.storage.checkpoint import Checkpoint, hide_identity, write_checkpoint
 from persqa_client.storage.durable import (
     get_file_size,
     move_if_present,
@@ -107,6 +107,8 @@ def _move_run_file(source: Path, target: Path, output: str) -> None:
     if data is None:
         return
     fields = load_object(data) | {"output": output}
+    if isinstance(fields.get("identity"), dict):
+        fields["identity"] = hide_identity(fields["identity"])
     text = json.dumps(fields, ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace") + b"\n"
     if read_if_present(target) not in (None, text):
         raise taken_name_error(target)

@@ -12,6 +12,9 @@ from persqa_client.storage.durable import read_if_present
 from persqa_client.storage.run_files import SUFFIXES, RunFiles, remove_suffix
 from persqa_client.types import Json
 
+# Of a stamp: how the file is read.
+KIND_MEMBERS: tuple[str, ...] = ("kind", "delimiter")
+
 
 def find_recorded_roots(path: Path) -> tuple[Path, ...]:
     """The folders of the run that wrote this output or failure file, if its paths are as they were given."""
@@ -53,3 +56,11 @@ def merge_folders(old: Json | None, new: Json | None) -> Json | None:
         "image_roots": list(dict.fromkeys((*new["image_roots"], *old["image_roots"]))),
         "paths": old["paths"],
     }
+
+
+def keep_kind(old: Json | None, new: Json | None) -> Json | None:
+    """The new stamp of a resumed run, whose input is read as before. Earlier versions did not keep its kind."""
+    if old is None or new is None or "kind" not in old:
+        return new
+    kept = {name: old[name] for name in KIND_MEMBERS if name in old}
+    return {**{name: value for name, value in new.items() if name not in KIND_MEMBERS}, **kept}

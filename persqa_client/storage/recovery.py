@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact
+from persqa_client.secret_members import mask_secrets
 from persqa_client.storage.checkpoint import (
     DETAILS_FORMAT,
+    EXTRA_BODY,
     Checkpoint,
     FileLengths,
     FinishedRun,
@@ -262,8 +264,8 @@ def check_settings_unchanged(old: Json, new: Json) -> None:
             continue
         if name == LISTING and now is None:
             raise SettingsError(
-                "the rows of this run were the files of a folder, and the input is not one now: give the folder, "
-                "choose another -o, or start again with --fresh"
+                "the rows of this run were the images of a folder or pattern, and the input is not one now: give that "
+                "one alone, choose another -o, or start again with --fresh"
             )
         if name in BUILT_IN_DIGESTS and before != now:
             raise SettingsError(
@@ -271,14 +273,17 @@ def check_settings_unchanged(old: Json, new: Json) -> None:
                 f"({name}): use the version that started it, choose another -o, or start again with --fresh"
             )
         if before != now:
+            old_text, new_text = _format_setting(name, before), _format_setting(name, now)
+            change = f"was {old_text} in this run and is {new_text} now"
+            if old_text == new_text:
+                change = f"({new_text}) is another one than in this run, in what may be a key"
             raise SettingsError(
-                f"the setting {name} was {_format_setting(before)} in this run and is {_format_setting(now)} now: "
-                "use the old value, choose another -o, or start again with --fresh"
+                f"the setting {name} {change}: use the old value, choose another -o, or start again with --fresh"
             )
 
 
-def _format_setting(value: object) -> str:
+def _format_setting(name: str, value: object) -> str:
     if value is None:
         return "not set"
-    text = dump_compact(value).decode()
+    text = dump_compact(mask_secrets(value) if name == EXTRA_BODY else value).decode()
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -11,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from persqa_client.errors import SettingsError
+from persqa_client.storage.durable import temporary_path
 
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 
@@ -62,13 +63,25 @@ class RunFiles:
         partials = (self.partial, self.failed_partial, self.details_partial, self.listing_partial)
         return (*results, *partials, self.run, self.checkpoint, self.lock)
 
-    def includes(self, path: Path) -> bool:
-        real = path.resolve()
-        if any(real == other.resolve() or _is_same_file(path, other) for other in self.all_paths()):
+    def has_name(self, name: str) -> bool:
+        """Whether a file of this name in the output's folder is one of the run, or the rest of a killed process."""
+        number = name.removeprefix(self.journal.name)
+        if name != number and (not number or number.isdigit()):
             return True
-        number = real.name.removeprefix(self.journal.name)
-        is_journal = real.name != number and (not number or number.isdigit())
-        return is_journal and real.parent == self.journal.parent.resolve()
+        written_whole = (self.run, self.checkpoint, self.listing, self.listing_partial)
+        return name in {path.name for path in (*self.all_paths(), *map(temporary_path, written_whole))}
+
+    def includes(self, path: Path) -> bool:
+        """Also by another name, through links."""
+        if self.has_path(path):
+            return True
+        if not may_be_linked(path):
+            return False
+        return self.has_path(path.resolve()) or any(_is_same_file(path, other) for other in self.all_paths())
+
+    def has_path(self, path: Path) -> bool:
+        """By the name, without regard to what a link leads to."""
+        return self.has_name(path.name) and os.path.realpath(path.parent) == os.path.realpath(self.output.parent)
 
     def refuse_input(self, path: Path) -> None:
         if self.includes(path):
@@ -91,6 +104,14 @@ def remove_suffix(name: str) -> str:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def may_be_linked(path: Path) -> bool:
+    try:
+        state = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISLNK(state.st_mode) or state.st_nlink > 1
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

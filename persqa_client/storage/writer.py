@@ -44,6 +44,17 @@ class PendingRow:
         return tuple(task_id for task_id in self.asked if task_id not in self.outcomes)
 
 
+class AnsweredRowChanged(SettingsError):
+    """``place``: the input and the row in it, as far as they are known."""
+
+    def __init__(self, number: int, place: str | None = None) -> None:
+        self.number = number
+        super().__init__(
+            f"{place or f'the input changed at line {number}'}, which was already answered: restore it, choose another "
+            "-o, or start again with --fresh"
+        )
+
+
 class ReorderBuffer:
     """Holds rows in input order until they are written.
 
@@ -65,10 +76,7 @@ class ReorderBuffer:
         """
         entries = [self.journaled[task_id] for task_id in row.asked if task_id in self.journaled]
         if any(entry.digest not in (row.digest, former_digest) for entry in entries):
-            raise SettingsError(
-                f"the input changed at line {row.task_ids[0].row}, which was already answered: "
-                "restore the line, choose another -o, or start again with --fresh"
-            )
+            raise AnsweredRowChanged(row.task_ids[0].row)
         self.rows.append(row)
         self._row_of.update(dict.fromkeys(row.asked, row))
         self.tasks += len(row.asked)

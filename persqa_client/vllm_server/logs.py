@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from persqa_client.errors import ServerFailed, SettingsError
+from persqa_client.keys import mask_keys
 
 ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PROCESS_PREFIX = re.compile(r"^\([\w ]+=\d+\)\s*")
@@ -150,7 +151,8 @@ def no_free_port_error(tries: int) -> ServerFailed:
 
 def format_progress(model: str, seconds: float, log: str) -> str:
     activity = find_activity(log)
-    return f"Waiting for vllm serve {model} to be ready, {seconds:.0f} s{'' if activity is None else f' ({activity})'}"
+    doing = "" if activity is None else f" ({activity})"
+    return f"Waiting for vllm serve {mask_keys(model)} to be ready, {seconds:.0f} s{doing}"
 
 
 def make_progress_printer(clock: Callable[[], float] = time.monotonic) -> Callable[[str], None]:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from persqa_client.answers.non_answers import build_statement, has_phrase
+from persqa_client.answers.phrases import has_hint, languages_to_check, may_have_hint
 from tests.answers.score import TABLES, judge, read_table
 
+KINDS = ("refusal", "no_image", "about_the_task")
 # Invented words in sound grammar: no dictionary tells them from rare ones.
-OUT_OF_REACH = ("<mam> está segarando um guardo-chuvol",)
+# Only the same tells a word that is cut off, and no rule tells an adjective that its noun is missing.
+OUT_OF_REACH = (
+    "<mam> está segarando um guardo-chuvol",
+    "<mam> está sentado na varanda, lendo o jornal e",
+    "<mam> стоит у плиты в переднике с цветочным узором",
+)
 
 
 @pytest.mark.parametrize(
@@ -15,7 +23,7 @@ OUT_OF_REACH = ("<mam> está segarando um guardo-chuvol",)
     [
         "hard",
         "kinds",
-        *(f"blind_{number}" for number in range(1, 7)),
+        *(f"blind_{number}" for number in range(1, 10)),
         "adversary",
         *map("adversary_{}".format, range(2, 6)),
     ],
@@ -27,3 +35,15 @@ def test_no_answer_is_judged_wrong(name: str) -> None:
         if judge(case)[0] and not case.raw.startswith(OUT_OF_REACH)
     ]
     assert wrong == []
+
+
+def test_a_text_with_a_phrase_of_a_table_has_a_hint() -> None:
+    """The phrases are only looked for in texts with a hint, so a hint that lacks lets a bad answer through."""
+    lacking = []
+    for case in (case for path in sorted(TABLES.rglob("*.jsonl")) for case in read_table(path) if not case.is_good):
+        for language in languages_to_check(case.question, case.raw):
+            statement = build_statement(case.raw, case.tag, language)
+            kinds = [kind for kind in KINDS if has_phrase(statement, language, kind)]
+            if kinds and not (may_have_hint(case.raw, language) and has_hint(statement.text, language)):
+                lacking.append((language, case.raw, kinds))
+    assert lacking == []

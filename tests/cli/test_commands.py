@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -251,11 +252,13 @@ def test_a_key_on_the_command_line_is_never_repeated(folder: Path, simulator: Si
     assert "Traceback" not in result.stderr
 
 
-def test_a_key_as_a_command_or_a_model_is_not_repeated(folder: Path, simulator: Simulator) -> None:
-    for result in (persqa("sk-proj-4Fq81", cwd=folder), run(folder, simulator, "--model", "sk-proj-4Fq81")):
+@pytest.mark.parametrize("key", ["sk-proj-4Fq81", "Zk4tR9vQ2mX7pL1wBb", "0123456789abcdef0123456789abcdef"])
+def test_a_key_as_a_command_or_a_value_is_not_repeated(folder: Path, simulator: Simulator, key: str) -> None:
+    given = [["--model", key], ["--bank", key], ["--names", key], ["--strategy", key], ["--image-key", key], [key]]
+    for result in (persqa(key, cwd=folder), *(run(folder, simulator, *flags) for flags in given)):
         assert result.returncode in (2, 3)
         assert "…" in result.stderr
-        assert "4Fq81" not in result.stdout + result.stderr
+        assert key not in result.stdout + result.stderr
 
 
 def test_a_fresh_run_says_where_the_earlier_files_are(folder: Path, simulator: Simulator) -> None:
@@ -266,6 +269,14 @@ def test_a_fresh_run_says_where_the_earlier_files_are(folder: Path, simulator: S
     assert "earlier run   qa.1.jsonl and its files" in result.stdout
     assert (folder / "qa.1.jsonl").read_bytes() == old
     assert persqa("recheck", "qa.1.jsonl", cwd=folder).returncode == 0
+
+
+def test_a_dry_run_names_the_files_that_a_run_skips(folder: Path, simulator: Simulator) -> None:
+    warning = "Warning: In ., 2 files are not images and are skipped (1 with .toml, 1 with .jsonl)."
+    for flags in (["--dry-run"], []):
+        result = persqa(*arguments(simulator, "."), *flags, cwd=folder)
+        assert result.returncode == 0
+        assert result.stderr.count(warning) == 1, result.stderr
 
 
 def test_a_dry_run_prints_requests_and_sends_none(folder: Path, simulator: Simulator) -> None:
@@ -433,3 +444,18 @@ def test_a_retry_that_starts_over_is_refused(folder: Path, simulator: Simulator)
     assert result.stderr == (
         "Error: --fresh discards the rows that --retry-failed would ask again; give only one of them.\n"
     )
+
+
+def test_a_key_in_a_request_field_is_sent_and_not_repeated(folder: Path, simulator: Simulator) -> None:
+    key, other = "sk-proj-4Fq81", "Zk4tR9vQ2mX7pL1wBb"
+    before = run(folder, simulator, "--extra-body", json.dumps({"api_key": key}), "--dry-run")
+    first = run(folder, simulator, "--extra-body", json.dumps({"api_key": key}))
+    assert first.returncode == 0, first.stderr
+    changed = run(folder, simulator, "--extra-body", json.dumps({"api_key": other}))
+    same = run(folder, simulator, "--extra-body", json.dumps({"api_key": key}))
+    assert (changed.returncode, same.returncode) == (2, 0)
+    assert "the setting extra-body" in changed.stderr
+    texts = [result.stdout + result.stderr for result in (before, first, changed, same)]
+    texts += [path.read_text() for path in folder.glob("qa.*")]
+    assert len(texts) >= 7
+    assert not [text for text in texts if key in text or other in text]

@@ -8,14 +8,17 @@ import random
 
 import orjson
 import pytest
+import respx
 
 from persqa_client.client.classify import classify_response
 from persqa_client.client.error_body import MAX_MESSAGE_CHARS, read_error_body, redact_secrets
 from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.redaction import Redactor
 from persqa_client.client.response import read_completion
-from persqa_client.errors import AttemptError
+from persqa_client.config import Sampling
+from persqa_client.errors import AttemptError, RunStopped
 from persqa_client.types import ErrorDecision
+from tests.support.endpoints import CHAT_URL, REQUEST, error_response, make_session
 
 KEY = "my-Own.Key+42"
 PICTURE = base64.b64encode(random.Random(1).randbytes(3000)).decode()
@@ -129,3 +132,14 @@ def test_a_servers_message_becomes_one_short_line() -> None:
 )
 def test_a_servers_message_is_found_in_every_usual_place(body: object, words: str) -> None:
     assert read_error_body(orjson.dumps(body)).said == words
+
+
+async def test_a_secret_of_a_request_field_is_in_no_message(respx_mock: respx.MockRouter) -> None:
+    secret = "open:sesame-street"
+    respx_mock.post(CHAT_URL).mock(return_value=error_response(400, f"unknown tenant {secret}"))
+    respx_mock.get(url__startswith="http://gpu.example/").respond(200)
+    async with make_session(sampling=Sampling(extra_body={"tenant": {"password": secret}})) as session:
+        with pytest.raises(RunStopped) as caught:
+            await session.complete(REQUEST)
+    assert "unknown tenant …" in str(caught.value)
+    assert secret not in str(caught.value)

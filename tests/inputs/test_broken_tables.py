@@ -59,16 +59,20 @@ CAT, DOG = {"image": "cat.jpg", "q": "x"}, {"image": "dog.jpg", "q": "y"}
             id="closed by the next record",
         ),
         pytest.param(
-            'image,q\ncoffee.jpg,"cup\ncat.jpg,x\nmilk.jpg,4 inch"\ndog.jpg,y\n',
-            [(2, NOT_CLOSED), CAT, {"image": "milk.jpg", "q": '4 inch"'}, DOG],
-            id="two stray marks",
+            'image,q,n\ncoffee.jpg,"cup\ncat.jpg,x,\nmilk.jpg,4 inch"\ndog.jpg,y\n',
+            [(2, NOT_CLOSED), {"image": "cat.jpg", "q": "x", "n": ""}, {"image": "milk.jpg", "q": '4 inch"'}, DOG],
+            id="closed, but with too few cells",
         ),
         pytest.param(
-            'id,image,q\n1,img_1,"cup\n2,img_2,x"\n',
-            [(2, NOT_CLOSED), {"id": "2", "image": "img_2", "q": 'x"'}],
+            'id,image,q\n1,img_1,"cup\n2,img_2,x"z\n',
+            [(2, NOT_CLOSED), {"id": "2", "image": "img_2", "q": 'x"z'}],
             id="names without suffixes",
         ),
-        pytest.param('image\ncat.jpg\n"b.jpg\ndog.jpg"\n', None, id="one column"),
+        pytest.param(
+            'image\ncat.jpg\n"b.jpg\ndog.jpg\n',
+            [{"image": "cat.jpg"}, (3, NOT_CLOSED), {"image": "dog.jpg"}],
+            id="one column",
+        ),
         pytest.param('image,q\ncoffee.jpg,"a"b"\ncat.jpg,x\n', [(2, BEHIND), CAT], id="text behind a quotation mark"),
         pytest.param('image,q\na\rb,"x"\ncat.jpg,x\n', [(2, "has a carriage return"), CAT], id="carriage return"),
         pytest.param("image,q\na\rb,x\ncat.jpg,x\n", [(2, "has a carriage return"), CAT], id="without marks"),
@@ -79,11 +83,9 @@ CAT, DOG = {"image": "cat.jpg", "q": "x"}, {"image": "dog.jpg", "q": "y"}
         ),
     ],
 )
-def test_no_row_is_swallowed(content: str, rows: list[object] | None, tmp_path: Path) -> None:
+def test_no_row_is_swallowed(content: str, rows: list[object], tmp_path: Path) -> None:
     path = write_table(tmp_path, content)
     source = open_source(path, "image")
-    if rows is None:
-        rows = [{"image": "cat.jpg"}, (3, NOT_CLOSED), {"image": 'dog.jpg"'}]
     found = read_rows(source)
     assert len(found) == len(rows)
     for row, expected in zip(found, rows, strict=True):
@@ -111,6 +113,26 @@ def test_text_of_several_lines_stays_a_cell(tmp_path: Path) -> None:
         {"image": "cat.jpg", "q": text},
         {"image": ["a.jpg", "b.jpg"], "q": "x"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("header", "before", "text"),
+    [
+        ("image,q", "cat.jpg,", "similar pictures:\ndog.jpg,very\ncup.jpg,a bit"),
+        ("q,image", "", "cat.jpg\ndog.jpg"),
+        ("image", "", "cat.jpg\ndog.jpg\n"),
+        ("id,image,q", "1,img_1,", "cup\n2,img_2,x"),
+        ("image;q", "cat.jpg;", 'see:\n""dog.jpg"";""very""\ncup.jpg;a bit'),
+    ],
+)
+def test_lines_like_records_are_text_in_a_cell_that_closes(header: str, before: str, text: str, tmp_path: Path) -> None:
+    """As RFC 4180 describes a record: at the end of a cell, with as many cells as the header has."""
+    delimiter = ";" if ";" in header else ","
+    behind = "" if header.endswith("q") or header == "image" else f"{delimiter}d.jpg"
+    record = f'{before}"{text}"{behind}\n'
+    path = write_table(tmp_path, f"{header}\n{record}{record}")
+    [expected] = csv.reader(io.StringIO(record), delimiter=delimiter)
+    assert read_rows(open_source(path, "image")) == [dict(zip(header.split(delimiter), expected, strict=True))] * 2
 
 
 def test_reading_ahead_is_bounded(tmp_path: Path) -> None:

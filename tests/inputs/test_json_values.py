@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from persqa_client.errors import SettingsError
 from persqa_client.inputs import json_values
 from persqa_client.inputs.json_values import JsonValuesSource
-from persqa_client.types import START_POSITION
+from persqa_client.inputs.rows import parse_line
+from persqa_client.types import START_POSITION, BadRow
 
 
 def lines_of(path: Path, content: bytes) -> list[bytes]:
@@ -59,6 +61,91 @@ def lines_of(path: Path, content: bytes) -> list[bytes]:
 )
 def test_each_element_is_a_line(content: bytes, lines: list[bytes], tmp_path: Path) -> None:
     assert lines_of(tmp_path / "rows.json", content) == lines
+
+
+ROWS = [{"image": f"{number}.jpg", "turns": [{"a": {"n": 1}}, ["x, y"]], "q": "x"} for number in range(4)]
+LAYOUTS = {
+    "one per line": "[\n" + ",\n".join(map(json.dumps, ROWS)) + "\n]\n",
+    "at the brackets": "[" + ",\n ".join(map(json.dumps, ROWS)) + "]",
+    "the last bracket": "[" + ",\r\n".join(map(json.dumps, ROWS)) + "\r\n]",
+    "indented": json.dumps(ROWS, indent=2),
+    "braces together": json.dumps(ROWS, indent=2).replace("},\n  {", "}, {"),
+    "no array": "\n".join(json.dumps(row, indent=1) for row in ROWS),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@given(place=st.integers(1, 400), change=st.sampled_from(["", '"', "{", "}", "]", '",', "x"]), size=st.integers(1, 200))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+def test_a_broken_element_fails_alone_where_elements_begin_on_lines_of_their_own(
+    layout: str, place: int, change: str, size: int, tmp_path: Path
+) -> None:
+    """One character of an element is replaced. The others stay rows, wherever the file is cut."""
+    text = LAYOUTS[layout]
+    first = text.index('"1.jpg"')
+    begin, end = text.rindex("{", 0, first) + 1, text.rindex('"x"', 0, text.index('"2.jpg"'))
+    place = begin + place % (end - begin)
+    path = tmp_path / "rows.json"
+    path.write_text(text[:place] + change + text[place + 1 :], newline="")
+    source = JsonValuesSource(path)
+    whole = list(source.lines(START_POSITION))
+    good = []
+    for line, _ in whole:
+        with suppress(ValueError):
+            good.append(json.loads(line))
+    expected = [row for row in ROWS if row is not ROWS[1]]
+    assert [row for row in good if row in expected] == expected
+    with path.open("rb") as file:
+        begin, is_array = json_values.find_first_element(file)
+        file.seek(begin)
+        cut = list(json_values.split_values(file, begin, is_array=is_array, size=size))
+    assert [json_values.join_lines(value.line) for value in cut] == [bytes(line) for line, _ in whole]
+    assert [value.end for value in cut] == [position.offset for _, position in whole]
+    for number, (_, position) in enumerate(whole, 1):
+        assert list(source.lines(position)) == whole[number:]
+
+
+@pytest.mark.parametrize(
+    ("content", "lines", "reason"),
+    [
+        pytest.param(
+            '["a.jpg", {"image": "b.jpg}, {"image": "c.jpg"}]',
+            ['"a.jpg"', '{"image": "b.jpg}, {"image": "c.jpg"}]'],
+            "the value that begins in line 1 is not closed, so nothing behind it was read; close it",
+            id="on one line",
+        ),
+        pytest.param(
+            '[\n"a.jpg",  {"image": ["b.jpg"},\n {"image": "c.jpg"}]',
+            ['"a.jpg"', '{"image": ["b.jpg"}, {"image": "c.jpg"}]'],
+            "the value that begins in line 2 is not JSON, and elements behind it may have been read as a part of it",
+            id="not on lines of their own",
+        ),
+    ],
+)
+def test_a_broken_element_that_takes_in_others_says_so(
+    content: str, lines: list[str], reason: str, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.json").write_text(content)
+    found = [line for line, _ in JsonValuesSource(tmp_path / "rows.json").lines(START_POSITION)]
+    assert found == [line.encode() for line in lines]
+    row = parse_line(2, found[-1], image_key="image", output_key="out")
+    assert isinstance(row, BadRow)
+    assert (row.code, reason in row.message) == ("bad_line", True), row.message
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        pytest.param('["a.jpg",\n"b.jpg,\n"c.jpg",\n"d.jpg"]', ['"a.jpg"', '"b.jpg', '"c.jpg"', '"d.jpg"'], id="end"),
+        pytest.param('["a.jpg",\nb.jpg",\n"c.jpg",\n"d.jpg"]', ['"a.jpg"', 'b.jpg"', '"c.jpg"', '"d.jpg"'], id="begin"),
+        pytest.param('["a.jpg",\r\n"b.jpg', ['"a.jpg"', '"b.jpg'], id="cut off"),
+        pytest.param(
+            '[{"n": 1},\n"image": "b.jpg"},\n{"n": 3}]', ['{"n": 1}', '"image": "b.jpg"}', '{"n": 3}'], id="no brace"
+        ),
+    ],
+)
+def test_broken_strings_and_members_are_no_paths(content: str, lines: list[str], tmp_path: Path) -> None:
+    assert lines_of(tmp_path / "rows.json", content.encode()) == [line.encode() for line in lines]
 
 
 VALUES = st.dictionaries(

@@ -21,11 +21,12 @@ from persqa_client.inputs.listed import is_never_known
 from persqa_client.inputs.opening import names_input, open_inputs, open_source
 from persqa_client.inputs.patterns import PatternSource
 from persqa_client.inputs.record_files import PathListSource
+from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.several import ImagesSource, SeveralSource
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
 from persqa_client.inputs.tables import TableSource
-from persqa_client.types import START_POSITION
+from persqa_client.types import START_POSITION, Row
 
 LLAMA_FACTORY = {
     "messages": [{"role": "user", "content": "<image>Who?"}, {"role": "assistant", "content": "Bo."}],
@@ -65,6 +66,70 @@ def test_the_content_decides_which_kind_a_file_is(text: str, kind: type, tmp_pat
 def test_the_suffix_of_jsonl_decides_where_the_content_does_not(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("not json\n" * 30 + '{"image": "a.jpg"}\n')
     assert type(open_source(tmp_path / "rows.jsonl", "image")) is FileSource
+
+
+BROKEN_SECOND = '{"image": "b.jpg", "t": "x\n{"image": "c.jpg"}\n{"image": "d.jpg"}\n'
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1e"])
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.txt"])
+def test_lines_end_at_line_ends_alone(separator: str, name: str, tmp_path: Path) -> None:
+    """The characters at which ``str.splitlines`` splits, too, are no ends of lines."""
+    path = tmp_path / name
+    path.write_text(f'{{"image": "a.jpg", "t": "Hello,{separator}world"}}\n{BROKEN_SECOND}', newline="")
+    source = open_source(path, "image")
+    assert (type(source), sum(1 for _ in source.lines(START_POSITION))) == (FileSource, 4)
+    path.write_text(f"q{separator}r,image\nx,a.jpg\n", newline="")
+    assert len(rows_of(open_source(path, "image"))) == 1
+    path.write_text(f"a{separator}b.jpg\nc.jpg\n", newline="")
+    assert rows_of(open_source(path, "image")) == [{"image": f"a{separator}b.jpg"}, {"image": "c.jpg"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        pytest.param('{"image": "a.jpg",\n' + BROKEN_SECOND, FileSource, id="the first rows are broken"),
+        pytest.param('{"image": ["a.jpg",\n"b.jpg"\n', FileSource, id="a row over two lines, without an end"),
+        pytest.param('"caf\\u00e9.jpg"\n"x\\p.jpg"\n', FileSource, id="a path with a wrong escape"),
+        pytest.param('{"image": "a.jpg",\n"q": "x"}\n', JsonValuesSource, id="an object"),
+        pytest.param('{\n"image": "a.jpg"\n', JsonValuesSource, id="an object without an end"),
+        pytest.param('["a.jpg", "b.jpg"]\n', JsonValuesSource, id="an array on one line"),
+        pytest.param('[\n{"image": "a.jpg"},\n{"image": "b.jpg}\n]\n', JsonValuesSource, id="a broken array"),
+    ],
+)
+def test_a_file_named_jsonl_has_lines_unless_it_surely_is_one_value(text: str, kind: type, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text(text)
+    assert type(open_source(tmp_path / "rows.jsonl", "image")) is kind
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_arrays_on_lines_are_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text('["a.jpg"]\n\n["b.jpg"]\n')
+    with pytest.raises(SettingsError, match="has an array on each line, which is no row; write an object for each"):
+        open_source(tmp_path / name, "image")
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        pytest.param("{0}a.jpg\n{0}# more\n{0}b.jpg\n", ["a.jpg", "b.jpg"], id="lists"),
+        pytest.param('{0}"C:\\p\\a.jpg"\n{0}"C:\\p\\b.jpg"\n', ["C:\\p\\a.jpg", "C:\\p\\b.jpg"], id="quoted paths"),
+        pytest.param("{0}{0}image,q\na.jpg,x\n{0}b.jpg,y\n", ["a.jpg", "b.jpg"], id="tables"),
+        pytest.param('{0}{0}sep=,\n{0}image,q\n{0}"a.jpg",x\n', ["a.jpg"], id="a table for Excel"),
+        pytest.param('{0}{0}["a.jpg",\n"b.jpg"]\n{0}', ["a.jpg", "b.jpg"], id="an array"),
+        pytest.param('{0}"a.jpg"\n{0}{0}"b.jpg"\n', ["a.jpg", "b.jpg"], id="JSONL"),
+    ],
+)
+def test_byte_order_marks_of_files_that_were_put_together_are_no_text(
+    text: str, rows: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "input").write_text(text.replace("{0}", "\ufeff"), newline="")
+    source = open_source(tmp_path / "input", "image")
+    found = [
+        parse_line(1, line, image_key="image", output_key="out") for line, _ in source.lines(START_POSITION) if line
+    ]
+    assert [row.images for row in found if isinstance(row, Row)] == [(each,) for each in rows]
+    assert len(found) == len(rows)
 
 
 NULL_ROW = '{"image": "nu\0ll.jpg"}'

@@ -15,7 +15,7 @@ from persqa_client.types import START_POSITION
 @pytest.fixture(autouse=True)
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("IMG_0001.JPG", "cover", "DCIM/2.jpg", "cut/1,a.jpg", "a.jfif"):
+    for name in ("IMG_0001.JPG", "8 a.jpg", "cover", "DCIM/2.jpg", "cut/1,a.jpg", "a.jfif"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).touch()
 
@@ -35,6 +35,11 @@ def paths_in(text: str) -> list[object]:
         pytest.param("1.MOV\n2.MOV\n3.HEIC\n", ["1.MOV", "2.MOV", "3.HEIC"], id="mostly videos"),
         pytest.param("Thumbs.db\na.jpg\nb.jpg\n", ["Thumbs.db", "a.jpg", "b.jpg"], id="a system file"),
         pytest.param("# my photos\na.jpg\n\n# more\nb.jpg\n", ["a.jpg", "b.jpg"], id="comments"),
+        pytest.param("1 cat.jpg\n2 dog.jpg\n", ["1 cat.jpg", "2 dog.jpg"], id="names that begin with numbers"),
+        pytest.param("1 x\\a.jpg\n2024-01-02 b.jpg\n", ["1 x\\a.jpg", "2024-01-02 b.jpg"], id="and with dates"),
+        pytest.param("7 IMG_0001.JPG\nDCIM/2.jpg\n", ["7 IMG_0001.JPG", "DCIM/2.jpg"], id="not all with numbers"),
+        pytest.param("8 a.jpg\n9 IMG_0001.JPG\n", ["8 a.jpg", "9 IMG_0001.JPG"], id="one of which exists"),
+        pytest.param(f"{'0a' * 16} (1).jpg\n", [f"{'0a' * 16} (1).jpg"], id="a digest as a name"),
         pytest.param("# 1.jpg\n#2.jpg\n", ["# 1.jpg", "#2.jpg"], id="names like comments"),
         pytest.param(
             "Photo 17.01.2026, 14 19 56.jpg\nPhoto 17.01.2026, 14 20 01.jpg\n",
@@ -79,6 +84,16 @@ def test_each_line_is_a_row(text: str, paths: list[object] | None) -> None:
         pytest.param(".:\n1.jpg\nsub\n\n./sub:\n1.jpg\n", "line 1, '.:', is the heading", id="ls -R"),
         pytest.param(" Directory of C:\\p\n1.jpg\n2.jpg\n", r"line 1 .*'Directory of C:.p', is not", id="dir"),
         pytest.param("total 8\n-rw-r--r-- 1 u g 9 Jan 1 1:00 a.jpg\n", "other columns than paths; give", id="ls -l"),
+        pytest.param("131 IMG_0001.JPG\n132 b.jpg\n", "other columns than paths; give", id="ls -i"),
+        pytest.param("4.0K x.jpg\n4.0K DCIM/2.jpg\n", "other columns than paths; give", id="ls -sh"),
+        pytest.param(
+            "  131    4 -rw-r--r--   1 u  g  9 Jan  1 1:00 ./x.jpg\n", "other columns than paths; give", id="find -ls"
+        ),
+        pytest.param(f"{'0a' * 16}  x.jpg\n{'1b' * 16}  y.jpg\n", "other columns than paths; give", id="md5sum"),
+        pytest.param(f"{'0a' * 32} *x.jpg\n{'1b' * 32} *y.jpg\n", "other columns than paths; give", id="sha256sum -b"),
+        pytest.param("-a----   1/2/2024  10:00 AM   12 x.jpg\n", "other columns than paths; give", id="PowerShell"),
+        pytest.param("-a---   2024-01-02   10:00   12 x.jpg\n", "other columns than paths; give", id="PowerShell 7"),
+        pytest.param("01/02/2024  10:00 AM    1,234 IMG_0001.JPG\n", "other columns than paths; give", id="dir /a-d"),
         pytest.param("p\n├── a.jpg\n└── b.jpg\n", "other columns than paths; give", id="tree"),
         pytest.param("DCIM\nDCIM/1.MOV\nDCIM/2.jpg\n", "line 1 .*'DCIM', is a folder; remove it, or give", id="find"),
         pytest.param("away\naway/1.jpg\naway/2.jpg\n", "line 1 .*'away', is not a path", id="find, elsewhere"),
@@ -98,5 +113,6 @@ def test_other_texts_with_paths_are_refused_with_the_way(text: str, message: str
 def test_a_heading_further_on_stops_the_reading() -> None:
     """The names below it are in another folder."""
     lines = [f"photos/{number}.jpg" for number in range(5_000)]
-    with pytest.raises(SettingsError, match="before byte 78896 is the heading of a folder; give the folder"):
+    words = "is a listing from line 5002 on, which is 'sub:', the heading of a folder: remove it, and write the names"
+    with pytest.raises(SettingsError, match=words):
         paths_in("\n".join([*lines, "", "sub:", "1.jpg"]))

@@ -12,7 +12,7 @@ from persqa_client.questions.tags import read_real_names
 
 def test_comments_blank_lines_and_duplicates_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "names.txt"
-    path.write_bytes("\ufeffGrace Hopper\r\n# a comment\r\n\r\n  格蕾丝 \nGrace   Hopper\n".encode())
+    path.write_bytes("\ufeffGrace Hopper\r\n# a\u2028comment\r\n\r\n  格蕾丝 \nGrace   Hopper\n".encode())
     assert read_real_names(path) == ("Grace Hopper", "格蕾丝")
 
 

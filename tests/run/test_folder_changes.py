@@ -16,9 +16,10 @@ from PIL import Image
 
 from persqa_client import Endpoint, SettingsError, generate
 from persqa_client.config import make_run_settings
-from persqa_client.inputs.opening import open_source
+from persqa_client.inputs.opening import open_inputs, open_source
 from persqa_client.inputs.sources import FolderSource
 from persqa_client.run.background import execute_blocking
+from persqa_client.run.listed_input import has_listing, is_file_of
 from persqa_client.run.recheck import recheck
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
@@ -287,6 +288,36 @@ def test_another_choice_in_the_same_folder_is_another_input(
     earlier = {key: value for key, value in orjson.loads(header).items() if key != "pattern"}
     listing.write_bytes(orjson.dumps(earlier) + b"\n" + names)
     assert go(second, "qa.jsonl", simulator).tally.succeeded == 3, "earlier versions did not keep it"
+
+
+@pytest.mark.parametrize("limit", [1, None])
+def test_a_pattern_of_images_stays_one(limit: int | None, work: Path, simulator: Simulator) -> None:
+    """Whether the run is finished or not."""
+    pattern, warnings = "photos/*", list[str]()
+    go(pattern, "qa.jsonl", simulator, limit=limit)
+    (work / "photos" / "new").mkdir()
+    add(work / "photos" / "new", "1.png")
+    (work / "photos" / "list.txt").write_text("b.png\n")
+    add(work / "photos", "a.png")
+    settings = make_run_settings(
+        [Endpoint(base_url=simulator.base_url, model=MODEL)],
+        {"probes": False},
+        input=Path(pattern),
+        output=Path("qa.jsonl"),
+    )
+    assert has_listing(settings)
+    source = open_inputs([pattern], "image", leave_out=is_file_of(settings), lists_images=True)
+    summary = execute_blocking(Run(settings, source, warn=warnings.append))
+    assert summary.tally.succeeded == 4
+    assert names_in("qa.jsonl")[-1] == "a.png"
+    assert warnings[-1] == (
+        "The pattern photos/* also matches photos/list.txt, photos/new, which are no images and are skipped: this run "
+        "was started with images alone. Give the others to a run of their own."
+    )
+    assert go(pattern, "qa.jsonl", simulator).state == "already"
+    Path("qa.details.jsonl").unlink()
+    assert recheck(work / "qa.jsonl", dry_run=True).questions == 4
+    assert go(pattern, "qa.jsonl", simulator, fresh=True).tally.succeeded == 6, "all matches of a new run are inputs"
 
 
 def test_a_fresh_run_lists_anew(work: Path, simulator: Simulator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -315,3 +316,56 @@ def test_a_resumed_run_starts_after_the_blank_lines_behind_the_last_row(tmp_path
         ledger.checkpoint()()
     with open_ledger(tmp_path) as ledger:
         assert ledger.start == LINES[7].position
+
+
+def with_body(body: dict[str, object]) -> dict[str, object]:
+    return {**IDENTITY, "extra-body": body}
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_a_key_in_a_request_field_is_in_no_file_and_a_change_is_noticed(is_finished: bool, tmp_path: Path) -> None:
+    body = {"api_key": "sk-proj-4Fq81", "top_k": 5}
+    with open_ledger(tmp_path, identity=with_body(body)) as ledger:
+        answer_lines(ledger, LINES if is_finished else LINES[:2], answer_first_run)
+        if is_finished:
+            ledger.finish({})
+        else:
+            ledger.checkpoint()()
+    assert not [name for name, data in read_folder(tmp_path).items() if b"4Fq81" in data]
+    for change, words in {"api_key": "in what may be a key", "top_k": '"top_k":5} in this run'}.items():
+        with pytest.raises(SettingsError, match="the setting extra-body") as caught:
+            open_ledger(tmp_path, identity=with_body({**body, change: "sk-proj-4Fq82"}))
+        assert words in str(caught.value)
+        assert "4Fq8" not in str(caught.value)
+        assert "digest" not in str(caught.value)
+    with open_ledger(tmp_path, identity=with_body(body)) as ledger:
+        assert ledger.state == ("finished" if is_finished else "resumed")
+
+
+@pytest.mark.parametrize("is_finished", [False, True])
+def test_a_run_that_kept_the_key_itself_is_resumed_and_loses_it(is_finished: bool, tmp_path: Path) -> None:
+    body = {"api_key": "sk-proj-4Fq81", "top_k": 5}
+    with open_ledger(tmp_path, identity=with_body(body)) as ledger:
+        answer_lines(ledger, LINES if is_finished else LINES[:2], answer_first_run)
+        if is_finished:
+            ledger.finish({})
+        else:
+            ledger.checkpoint()()
+    path = tmp_path / ("qa.run.json" if is_finished else "qa.jsonl.checkpoint")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "identity": with_body(body)}))
+    with open_ledger(tmp_path, identity=with_body(body)) as ledger:
+        assert ledger.state == ("finished" if is_finished else "resumed")
+        if is_finished:
+            ledger.reopen()
+        ledger.checkpoint()()
+    assert b"4Fq81" not in (tmp_path / "qa.jsonl.checkpoint").read_bytes()
+
+
+def test_the_kept_run_file_of_an_earlier_version_loses_the_key(tmp_path: Path) -> None:
+    run_to_end(tmp_path)
+    path = tmp_path / "qa.run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "identity": with_body({"api_key": "sk-proj-4Fq81"})}))
+    with open_ledger(tmp_path, fresh=True) as ledger:
+        answer_lines(ledger, LINES, answer_first_run)
+        ledger.finish({})
+    assert "4Fq81" not in (tmp_path / "qa.1.run.json").read_text()
