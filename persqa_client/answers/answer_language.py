@@ -96,12 +96,19 @@ def is_relative(text: str, asked: str) -> bool:
 def check_language(text: str, task: Task) -> Problem | None:
     asked = detect_language(task.question)
     if asked is None:
+        likely = detect_language(f"{task.question} {text}")
+        if likely in FUNCTION_WORDS and may_have_foreign_clause(text, likely) and mixes_languages(text, likely):
+            return Problem("wrong_language", "a mixture of languages")
         return None
     has_other_predicate = not text.isascii() and asked not in HAN_LANGUAGES and begins_in_han(text, task.tag)
     if has_other_predicate or not is_in_language(text, asked):
         expected = NAMES.get(asked, "the language of the question")
         return Problem("wrong_language", f"wrong language (expected {expected})")
     return None
+
+
+def mixes_languages(text: str, asked: str) -> bool:
+    return has_foreign_clause(drop_written_text(plain_text(remove_quotations(text)), asked), asked)
 
 
 def begins_in_han(text: str, tag: str) -> bool:

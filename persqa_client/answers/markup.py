@@ -58,5 +58,5 @@ def is_code(found: re.Match[str]) -> bool:
         or ADDRESS.search(found[0]) is not None
         or FILE_NAME.fullmatch(found[0]) is not None
         or is_declaration(found)
-        or is_about_code(found.string)
+        or is_about_code(TAG_LIKE.sub(" ", found.string))
     )

@@ -23,11 +23,13 @@ def placeholder_pattern() -> re.Pattern[str]:
     """Each alternative begins with a literal, so that ``re`` can skip to it."""
     kind, order = join_phrases(LANGUAGES, "kinds"), join_phrases(LANGUAGES, "orders")
     unspaced_kind, unspaced_order = (join_phrases(UNSPACED_LANGUAGES, place) for place in ("kinds", "orders"))
+    fill = join_phrases(LANGUAGES, "fills")
     unspaced = rf"(?:[^\W\d_]{{0,6}}{unspaced_kind}(?:类型|類型)?|{unspaced_order}[^\]}})）】\n]{{1,12}})"
-    place = rf"(?:(?:the |an? )?(?:{kind}\b|{order}\b){BETWEEN}|{BETWEEN}\b{kind}|{unspaced})"
+    place = rf"(?:(?:the |an? |ال)?(?:{kind}\b|{order}\b){BETWEEN}|{BETWEEN}\b{kind}|{unspaced})"
     # In parentheses, longer texts may be remarks.
     alone = (
-        rf"(?:{order} {BETWEEN}|colou?r|item|object|clothing|garment|action|location|noun|verb|adjective"
+        rf"(?:{order} {BETWEEN}|{BETWEEN}\b{fill}\b{BETWEEN}"
+        r"|colou?r|item|object|clothing|garment|action|location|noun|verb|adjective"
         rf"|{unspaced_kind}(?:类型|類型)?|{unspaced_order}[^）)\n]{{1,12}})"
     )
     places = {

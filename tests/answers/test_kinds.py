@@ -10,11 +10,13 @@ from tests.answers.score import TABLES, judge, read_table
 
 KINDS = ("refusal", "no_image", "about_the_task")
 # Invented words in sound grammar: no dictionary tells them from rare ones.
-# Only the same tells a word that is cut off, and no rule tells an adjective that its noun is missing.
+# Only the same tells a word that is cut off, and no rule tells an adjective that its noun is missing, or a Chinese word
+# from the name of a dish.
 OUT_OF_REACH = (
     "<mam> está segarando um guardo-chuvol",
     "<mam> está sentado na varanda, lendo o jornal e",
     "<mam> стоит у плиты в переднике с цветочным узором",
+    "<mam> стоит рядом с 自行车",
 )
 
 
@@ -23,7 +25,7 @@ OUT_OF_REACH = (
     [
         "hard",
         "kinds",
-        *(f"blind_{number}" for number in range(1, 10)),
+        *(f"blind_{number}" for number in range(1, 11)),
         "adversary",
         *map("adversary_{}".format, range(2, 6)),
     ],

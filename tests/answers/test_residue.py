@@ -82,3 +82,18 @@ def test_words_that_follow_themselves_and_broken_letters(text: str) -> None:
 )
 def test_letters_that_belong_there(text: str) -> None:
     assert not find_gibberish(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "question"),
+    [
+        ("Сидит на диване и смотрит телевизор", "cp1251", "Что делает <mam>?"),
+        ("يجلس على الأريكة ويقرأ", "cp1256", "ماذا يفعل <mam>؟"),
+        ("は公園で犬と遊んでいます", "cp932", "<mam>は何をしていますか？"),
+        ("坐在椅子上看书，手里拿着一杯咖啡", "gbk", "<mam>在做什么？"),
+    ],
+)
+def test_text_read_in_an_old_encoding(text: str, encoding: str, question: str) -> None:
+    wrong = text.encode().decode(encoding, "ignore")
+    assert find_code(f"<mam>{wrong}。", question) == "server_residue"
+    assert find_code(f"<mam>{text}。", question) != "server_residue"

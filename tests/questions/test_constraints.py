@@ -168,6 +168,9 @@ OTHER_LANGUAGES = {
     "<mam>s Hund liegt zusammengerollt unter der Gartenbank.",
     "<mam>s Schal ist dunkelgrün mit feinen weißen Streifen und reicht fast bis zum Gürtel.",
 }
+# A German genitive has no mark between the tag and its ending, and French puts a blank before a closing quotation mark.
+GENITIVE = re.compile(r"<\w+>s [A-ZÄÖÜ]")
+FRENCH_END = re.compile(r"[.!?] »\Z")
 EXCLUDED = OTHER_LANGUAGES | {line.replace(r"\n", "\n") for line in (NO_END + "\n" + OTHER_START).splitlines()}
 
 
@@ -202,7 +205,7 @@ def test_all_other_honest_answers_are_possible() -> None:
     assert len(answers) > 900
     # A constrained model adds the full stop that an honest answer may lack.
     ended = {answer for answer in excluded_answers(answers) if END_MARK.search(answer)}
-    assert ended <= EXCLUDED
+    assert {each for each in ended - EXCLUDED if not (GENITIVE.match(each) or FRENCH_END.search(each))} == set()
     rare = honest_answers(TABLES / name for name in RARE_FORMS)
     assert len(excluded_answers(rare)) < 0.1 * len(rare)
     for line in NO_END.splitlines():
