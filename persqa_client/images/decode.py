@@ -33,7 +33,7 @@ from persqa_client.images.containers import COMPRESSION, UNCOMPRESSED, TiffDirec
 from persqa_client.images.heif import find_crop, unlink_metadata
 from persqa_client.images.orientation import apply_orientation, read_orientation
 from persqa_client.images.profiles import convert_lab_to_srgb, convert_to_srgb, profile_mode
-from persqa_client.images.references import name_reference_in_errors
+from persqa_client.images.references import NamedErrors
 from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
 from persqa_client.images.webp import is_lossless_webp
 from persqa_client.types import EncodedImage
@@ -273,7 +273,7 @@ def convert_image(image: EncodedImage, refused: Collection[str], max_bytes: int 
     if not is_refused and (max_bytes is None or len(image.data) <= max_bytes):
         return image
     format = image.media_type.removeprefix("image/").upper()
-    with name_reference_in_errors("An image"), decoder_errors(format):
+    with NamedErrors("An image"), decoder_errors(format):
         opened = OPENERS[format](io.BytesIO(image.data))
         pixels = opened.convert("L" if opened.mode == "L" else "RGB")
     converted = encode_image(pixels)

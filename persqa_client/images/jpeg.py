@@ -12,7 +12,7 @@ from struct import Struct
 import stringzilla
 
 from persqa_client.images.containers import StrippedImage, TruncatedImage
-from persqa_client.images.orientation import read_orientation
+from persqa_client.images.orientation import UPRIGHT, read_orientation
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 STUFFED = b"\xff\x00"  # the byte 0xFF in entropy-coded data
@@ -43,13 +43,15 @@ def strip_jpeg(data: bytes) -> StrippedImage:
         pieces.append(kept_part(view, code, start, end))
         if code in FRAMES and frame is None:
             frame, plain_frame = data[start + 4 : end], code in COMMON_FRAMES
-        elif code == APP1 and not exif and data.startswith(b"Exif\0\0", start + 4, end):
-            exif = data[start + 10 : end]
-        elif code == APP1 and not xmp and data.startswith(XMP_SIGNATURE, start + 4, end):
-            xmp = data[start + 4 + len(XMP_SIGNATURE) : end]
-        elif code == APP2 and data.startswith(ICC_SIGNATURE, start + 4, end):
+        elif APP1 <= code <= APP2:
             content = data[start + 4 : end]
-            profile_parts.setdefault(content[len(ICC_SIGNATURE)], content[ICC_HEADER:])
+            if code == APP2:
+                if content.startswith(ICC_SIGNATURE):
+                    profile_parts.setdefault(content[len(ICC_SIGNATURE)], content[ICC_HEADER:])
+            elif not exif and content.startswith(b"Exif\0\0"):
+                exif = content[6:]
+            elif not xmp and content.startswith(XMP_SIGNATURE):
+                xmp = content[len(XMP_SIGNATURE) :]
         # Bytes after other segments than SOS belong to no scan; decoders skip them.
         last, scanning = end, code == SOS
         scans += scanning
@@ -61,7 +63,7 @@ def strip_jpeg(data: bytes) -> StrippedImage:
     unchanged = sum(map(len, pieces)) == len(data) and all(isinstance(piece, memoryview) for piece in pieces[1:])
     # Without changes `data` itself is returned: a copy costs as much as reading the file.
     stripped = data if unchanged else b"".join(pieces)
-    orientation = read_orientation(exif, xmp)
+    orientation = read_orientation(exif, xmp) if exif or xmp else UPRIGHT
     profile = b"".join(profile_parts[number] for number in sorted(profile_parts))
     return StrippedImage(stripped, width, height, plain, orientation, profile)
 

@@ -39,7 +39,7 @@ from persqa_client.images.jpeg import strip_jpeg
 from persqa_client.images.other_formats import describe_other_image
 from persqa_client.images.png import strip_png
 from persqa_client.images.profiles import changes_colours
-from persqa_client.images.references import name_reference_in_errors, read_reference
+from persqa_client.images.references import NamedErrors, read_reference
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import EncodedImage
 
@@ -77,8 +77,8 @@ class SourceImage:
     @cached_property
     def content_digest(self) -> str:
         """Tells a changed image from an unchanged one. Much cheaper than ``digest``, but not safe against forgery."""
-        marks = (stringzilla.hash(part, self.orientation) for part in (self.data, self.profile))
-        return "".join(f"{mark:016x}" for mark in marks)
+        hash, seed = stringzilla.hash, self.orientation
+        return f"{hash(self.data, seed):016x}{hash(self.profile, seed):016x}"
 
     def as_is(self, max_pixels: int) -> EncodedImage | None:
         if self.plain_size is None or fit_size(self.plain_size, max_pixels) != self.plain_size:
@@ -88,7 +88,7 @@ class SourceImage:
 
     def reencoded(self, max_pixels: int) -> EncodedImage:
         """Takes about 30 ms for 12 megapixels. Raises RowError like reencode_image."""
-        with name_reference_in_errors(self.reference):
+        with NamedErrors(self.reference):
             image = reencode_image(self.data, self.format, self.orientation, max_pixels, self.profile)
         return replace(image, source_digest=self.content_digest)
 
@@ -106,32 +106,34 @@ def read_image(reference: str, roots: Sequence[Path]) -> SourceImage:
     """Raises RowError ``image_not_a_picture``, ``image_unsupported``, ``image_truncated``, ``image_extreme_ratio`` or
     ``image_bomb``, or like read_reference.
     """
-    with name_reference_in_errors(reference):
-        data = read_reference(reference, roots)
-    return parse_image(reference, data)
+    with NamedErrors(reference):
+        return _parse_image(reference, read_reference(reference, roots))
 
 
 def parse_image(reference: str, data: bytes) -> SourceImage:
     """Detects the format of a file's content and removes its metadata. Raises like read_image."""
-    with name_reference_in_errors(reference):
-        format = detect_format(data)
-        is_raw = os.path.splitext(reference[-MAX_SUFFIX_LENGTH:])[1].lower() in RAW_SUFFIXES
-        if is_raw and format in (None, "TIFF"):
-            raise raw_photo_error()
-        if format is None:
-            raise other_format_error(data)
-        is_whole = True
-        try:
-            stripped = strip_metadata(data, format)
-        except TruncatedImage as error:
-            data, is_whole = restore_end(data, format) or b"", False
-            if not data:
-                raise truncated_error(format) from error
-            stripped = strip_metadata(data, format)
-        if stripped is None:
-            return SourceImage(reference, format, data)
-        check_dimensions(stripped.width, stripped.height, format)
-    profile = stripped.profile if changes_colours(stripped.profile) else b""
+    with NamedErrors(reference):
+        return _parse_image(reference, data)
+
+
+def _parse_image(reference: str, data: bytes) -> SourceImage:
+    format = detect_format(data)
+    if format in (None, "TIFF") and has_raw_suffix(reference):
+        raise raw_photo_error()
+    if format is None:
+        raise other_format_error(data)
+    is_whole = True
+    try:
+        stripped = strip_metadata(data, format)
+    except TruncatedImage as error:
+        data, is_whole = restore_end(data, format) or b"", False
+        if not data:
+            raise truncated_error(format) from error
+        stripped = strip_metadata(data, format)
+    if stripped is None:
+        return SourceImage(reference, format, data)
+    check_dimensions(stripped.width, stripped.height, format)
+    profile = stripped.profile if stripped.profile and changes_colours(stripped.profile) else b""
     is_plain = is_whole and stripped.plain and stripped.orientation == 1 and not profile
     plain_size = (stripped.width, stripped.height) if is_plain else None
     return SourceImage(reference, format, stripped.data, stripped.orientation, profile, plain_size)
@@ -143,6 +145,10 @@ def other_format_error(data: bytes) -> RowError:
     if description := describe_other_image(data):
         return RowError("image_unsupported", f"is {description}; {SUPPORTED}.")
     return RowError("image_not_a_picture", f"is {describe_content(data)}; {SUPPORTED}.")
+
+
+def has_raw_suffix(reference: str) -> bool:
+    return os.path.splitext(reference[-MAX_SUFFIX_LENGTH:])[1].lower() in RAW_SUFFIXES
 
 
 def raw_photo_error() -> RowError:
