@@ -59,7 +59,7 @@ MEASURED = "一[个個件条條只双雙锅鍋杯本张張把位辆輛台朵片�
 CHINESE_PHRASE = re.compile(
     rf"[{HAN}]*(?:[的了着著在是很和与起这這那正穿戴看]|{MEASURED})[{HAN}]+"
     # An attribute, a colour or a verb, the thing of which is in the other language, and words that join.
-    rf"|[{HAN}](?:[{HAN}]*[的了着著色]|[{HAN}]+地|(?<=一)[{HAN}])(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
+    rf"|[手身桌头頭椅怀懷房屋街路树樹地墙牆][里裡上下旁中](?![{HAN}])|[{HAN}](?:[{HAN}]*[的了着著色]|[{HAN}]+地|(?<=一)[{HAN}])(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
 )
 CHINESE_ONLY = re.compile("[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]")
 CLAUSE_MARK = re.compile(r"[,;،؛.!?]\s")

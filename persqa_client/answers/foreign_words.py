@@ -62,7 +62,8 @@ def words_of_others(asked: str) -> frozenset[str]:
 def may_have_foreign_clause(text: str, asked: str) -> bool:
     """Cheap, for ordinary answers."""
     words = split_at_blanks(text)
-    if len(words_of_others(asked).intersection(words)) >= MIN_EXCLUSIVE:
+    others = words_of_others(asked).intersection(words)
+    if len(others) >= MIN_EXCLUSIVE or (asked in FOREIGN_LETTERS and any(map(FOREIGN_LETTERS[asked].search, others))):
         return True
     return asked != "en" and not ENGLISH_JOINTS.isdisjoint(words)
 
@@ -77,7 +78,7 @@ def has_foreign_clause(text: str, asked: str) -> bool:
         if language == asked:
             continue
         theirs = FUNCTION_WORDS[language]
-        if is_all_foreign(words, theirs, own) or has_foreign_letters(words, theirs - own, asked):
+        if is_all_foreign(words, theirs, own, asked) or has_foreign_letters(words, theirs - own, asked):
             return True
         marks = [(word in theirs) - (word in own) for word in words]
         if marks.count(1) < MIN_FOREIGN:
@@ -88,14 +89,15 @@ def has_foreign_clause(text: str, asked: str) -> bool:
     return False
 
 
-def is_all_foreign(words: Sequence[str], theirs: frozenset[str], own: frozenset[str]) -> bool:
-    """Whether all function words may be of the other language, and some are only of it. Languages share many."""
+def is_all_foreign(words: Sequence[str], theirs: frozenset[str], own: frozenset[str], asked: str) -> bool:
+    """Whether all function words may be of the other language, and some are only of it. Languages share many. One is
+    enough if it has a letter that the right language lacks.
+    """
     found = set(words)
-    return (
-        sum(map(bool, words)) >= MIN_WORDS
-        and len(found & (theirs - own)) >= MIN_EXCLUSIVE
-        and found.isdisjoint(own - theirs)
-    )
+    if sum(map(bool, words)) < MIN_WORDS or not found.isdisjoint(own - theirs):
+        return False
+    exclusive, letters = found & (theirs - own), FOREIGN_LETTERS.get(asked)
+    return len(exclusive) >= MIN_EXCLUSIVE or (letters is not None and any(map(letters.search, exclusive)))
 
 
 def has_foreign_letters(words: Sequence[str], exclusive: frozenset[str], asked: str) -> bool:
@@ -104,7 +106,9 @@ def has_foreign_letters(words: Sequence[str], exclusive: frozenset[str], asked: 
     if letters is None:
         return False
     foreign = {word for word in words if letters.search(word)}
-    return len(foreign) >= MIN_EXCLUSIVE and any(len(word) > 1 for word in foreign & exclusive)
+    if not any(len(word) > 1 for word in foreign & exclusive):
+        return False
+    return len(foreign) >= MIN_EXCLUSIVE
 
 
 def has_english_joint(text: str, asked: str) -> bool:

@@ -25,7 +25,7 @@ OUT_OF_REACH = (
     [
         "hard",
         "kinds",
-        *(f"blind_{number}" for number in range(1, 11)),
+        *(f"blind_{number}" for number in range(1, 12)),
         "adversary",
         *map("adversary_{}".format, range(2, 6)),
     ],
