@@ -25,7 +25,7 @@ OUT_OF_REACH = (
     [
         "hard",
         "kinds",
-        *(f"blind_{number}" for number in range(1, 12)),
+        *(f"blind_{number}" for number in range(1, 13)),
         "adversary",
         *map("adversary_{}".format, range(2, 6)),
     ],
