@@ -24,7 +24,7 @@ BROKEN = re.compile(
 # Tokens of a vocabulary that were not decoded: SentencePiece's blank, its bytes, and the blank of byte-level BPE.
 TOKENS = re.compile(r"\u2581(?=\w)(?![^<\n]*｜>)|<0x[\dA-F]{2}>|\u0120(?<=\w.)(?=\w)")
 # Members of a program's output, and options to choose from: "label=car; confidence: 0.87", "(a) sleeps; (b) runs; (c)".
-MEMBERS = re.compile(r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]?\.\d")
+MEMBERS = re.compile(r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d")
 OPTIONS = re.compile(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
 MESSAGE = re.compile(
     r"\b[A-Z]\w*(?:Error|Exception)\b ?:|\bTraceback \(most|\bCUDA out of memory\b"
@@ -208,22 +208,18 @@ def find_remark(text: str) -> str:
     """Markdown, formulas, hashtags, emoji, counts of words, tokens, members and options, which no sentence about a
     picture has.
     """
-    found = TOKENS.search(text) if "\u2581" in text or "<0x" in text or "\u0120" in text else None
-    if (
-        found is None
-        and ("=" in text or "." in text)
-        and MEMBERS.search(text)
-        and not is_about_code(MEMBERS.sub(" ", text))
-    ):
-        found = MEMBERS.search(remove_marked(text))
+    found = None
+    if "=" in text or "0." in text or "1." in text:
+        found = MEMBERS.search(text) if not is_about_code(MEMBERS.sub(" ", text)) else None
+        found = found and MEMBERS.search(remove_marked(text))
+    if found is None and ("\\" in text or "](" in text or "://" in text):
+        found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
     if found is None and ")" in text and OPTIONS.search(text):
         found = OPTIONS.search(remove_quotations(text))
-    if "\\" in text or "](" in text or "://" in text:
-        found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
     if found is None and "#" in text:
         found = HASHTAGS.search(text)
-    if found is None and not text.isascii():
-        found = EMOJI_FLOOD.search(text)
+    if found is None and ("<0x" in text or not text.isascii()):
+        found = TOKENS.search(text) or EMOJI_FLOOD.search(text)
     if found is None and (":" in text or "：" in text):
         found = COUNTED.search(text)
     return found[0] if found else ""
