@@ -103,8 +103,8 @@ def test_one_of_two_servers_dies_at_half_way_and_no_row_is_lost_or_fails(
     done = run_through_a_crash(second_server, input, flags, own_server, after=MANY_ROWS // 2, back=False)
 
     done.assert_answered(MANY_ROWS)
-    told = done.facts["endpoints"]
-    assert [entry["base_url"] for entry in told] == [first.base_url, second.base_url]
-    assert all(entry["answers"] > 0 for entry in told)
+    endpoints = done.facts["endpoints"]
+    assert [entry["base_url"] for entry in endpoints] == [first.base_url, second.base_url]
+    assert all(entry["answers"] > 0 for entry in endpoints)
     # The other server may miss a health check while it takes over, which costs no row.
-    assert told[1]["outages"] >= 1
+    assert endpoints[1]["outages"] >= 1
