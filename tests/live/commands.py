@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -46,19 +46,25 @@ class Finished:
         return lines[0]
 
     def assert_answered(self, count: int) -> None:
-        """Each row has an answer. The checks may reject some: a model of random weights writes random words."""
-        rows = [row["id"] for row in self.good], [row["id"] for row in self.failed]
-        assert sorted(rows[0] + rows[1]) == sorted(f"row-{number}" for number in range(count)), self.said
-        assert {row["error"]["code"] for row in self.failed} <= ANSWER_CODES, self.said
-        assert len(self.failed) <= count / 10, self.said
+        """Each row has an answer; see :func:`assert_rows_answered`."""
+        assert_rows_answered(self.good, self.failed, count)
         assert self.code == (1 if self.failed else 0), self.said
-        for written in rows:
-            assert written == sorted(written, key=lambda name: int(name.removeprefix("row-")))
 
     @property
     def facts(self) -> Json:
         """The run file, ``qa.run.json``."""
         return dict(json.loads(self.output.with_suffix(".run.json").read_text(encoding="utf-8")))
+
+
+def assert_rows_answered(good: Sequence[Json], failed: Sequence[Json], count: int) -> None:
+    """Each of the ``count`` sample rows has an answer. The checks may reject one in ten and two more: a model of random
+    weights writes random words, and some 4 % of the rows fail for that."""
+    rows = [row["id"] for row in good], [row["id"] for row in failed]
+    assert sorted(rows[0] + rows[1]) == sorted(f"row-{number}" for number in range(count))
+    assert {row["error"]["code"] for row in failed} <= ANSWER_CODES, failed
+    assert len(failed) <= 2 + count / 10, failed
+    for written in rows:
+        assert written == sorted(written, key=lambda name: int(name.removeprefix("row-")))
 
 
 def command_line(input: Path, flags: Iterable[str]) -> list[str]:
