@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from persqa_client.dataflow.base import replace_flags
 from persqa_client.dataflow.cells import is_missing, resolve_references, to_plain_python
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.storage.answer_style import find_question_turn
+from persqa_client.storage.records import find_question_turn
 
 try:
     import pandas as pandas

@@ -8,7 +8,7 @@ from persqa_client.images.changes import ADVICE, ChangeReport, PictureFiles, Pic
 from persqa_client.inputs.listed import read_named_lines
 from persqa_client.inputs.source import Source
 from persqa_client.run.compose import RowReader
-from persqa_client.storage.details_index import LatestOutcomes
+from persqa_client.storage.details import LatestOutcomes
 from persqa_client.storage.ledger import Ledger
 from persqa_client.types import START_POSITION, Outcome, Record, Row, TaskId
 

@@ -22,7 +22,7 @@ from persqa_client.run.rejudging import judge_answers
 from persqa_client.storage.checkpoint import FinishedRun
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
 from persqa_client.storage.listing import is_listed
-from persqa_client.storage.own_files import OwnFiles
+from persqa_client.storage.numbered_files import OwnFiles
 from persqa_client.types import START_POSITION, BadRow, Json, Outcome, Row, TaskId
 
 

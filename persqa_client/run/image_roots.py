@@ -15,7 +15,7 @@ from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, InMemorySource
 from persqa_client.inputs.standard_input import SpooledSource
 from persqa_client.inputs.written_paths import PathChoice, PathStyle, PathWriter
-from persqa_client.storage.origins import find_recorded_roots
+from persqa_client.storage.checkpoint import find_recorded_roots
 from persqa_client.types import Json
 
 

@@ -14,7 +14,7 @@ from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.source import Source
 from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
 from persqa_client.storage.listing import FORMAT, LISTING, StoredListing, is_listed
-from persqa_client.storage.own_files import OwnFiles
+from persqa_client.storage.numbered_files import OwnFiles
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Json
 

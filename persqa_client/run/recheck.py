@@ -13,8 +13,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact
 from persqa_client.run.finished_plan import FinishedPlan
 from persqa_client.run.kept_answers import Lack
-from persqa_client.storage.finished import FinishedResults, KeptQuestion
-from persqa_client.storage.rewriting import ResultsRewriter
+from persqa_client.storage.finished import FinishedResults, KeptQuestion, ResultsRewriter
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 from persqa_client.types import Failure, Outcome, Record, Row, TaskId

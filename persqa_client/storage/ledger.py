@@ -16,6 +16,8 @@ from persqa_client.storage.checkpoint import (
     Mode,
     foreign_file_error,
     hide_identity,
+    keep_kind,
+    merge_folders,
     read_checkpoint,
     read_run_file,
     write_checkpoint,
@@ -24,7 +26,6 @@ from persqa_client.storage.durable import remove_if_present
 from persqa_client.storage.journal import JournalEntry, digest_line, next_free_generation, read_journal
 from persqa_client.storage.listing import is_listed
 from persqa_client.storage.numbered_files import find_free_number, has_results, keep_unfinished, number_files
-from persqa_client.storage.origins import keep_kind, merge_folders
 from persqa_client.storage.previous import NO_CHECKS, Asked, PictureChecks, PreviousResults
 from persqa_client.storage.recovery import (
     FoundRuns,

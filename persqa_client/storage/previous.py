@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from persqa_client.errors import SettingsError
 from persqa_client.storage.checkpoint import FileLengths, RetryProgress, foreign_file_error
-from persqa_client.storage.details_index import LatestOutcomes
+from persqa_client.storage.details import LatestOutcomes
 from persqa_client.storage.durable import get_file_size
 from persqa_client.storage.records import parse_failure_line
 from persqa_client.storage.run_files import RunFiles

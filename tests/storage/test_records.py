@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persqa_client.jsonl import dump_compact, load_object
-from persqa_client.storage.answer_style import warn_of_added_questions
 from persqa_client.storage.details import outcome_from_details, outcome_to_details
 from persqa_client.storage.records import (
     OutputStyle,
@@ -21,6 +20,7 @@ from persqa_client.storage.records import (
     record_details,
     render_failure,
     render_record,
+    warn_of_added_questions,
 )
 from persqa_client.types import (
     AskedTask,

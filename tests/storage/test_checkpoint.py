@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.storage.origins import find_recorded_roots, merge_folders
+from persqa_client.storage.checkpoint import find_recorded_roots, merge_folders
 from persqa_client.types import Json
 from tests.storage.scenario import LINES, answer_first_run, answer_lines, open_ledger
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.storage.checkpoint import Checkpoint, write_checkpoint
-from persqa_client.storage.own_files import OwnFiles
+from persqa_client.storage.numbered_files import OwnFiles
 from persqa_client.storage.run_files import RunFiles
 from tests.storage.scenario import IDENTITY, LINES, STAMP, answer_first_run, answer_lines, open_ledger, run_to_end
 
