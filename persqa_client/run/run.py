@@ -38,10 +38,11 @@ from persqa_client.run.listed_input import connect_listing, listing_identity
 from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.resuming import NOT_RESUMABLE, describe_resuming
 from persqa_client.run.summary import Summary, describe_run
-from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
+from persqa_client.storage.checkpoint import RunDescription
+from persqa_client.storage.ledger import AnyLedger, Ledger
 from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.storage.stream_ledger import StreamLedger, check_failed_file
+from persqa_client.storage.transient_ledgers import MemoryLedger, StreamLedger, TransientLedger, check_failed_file
 from persqa_client.types import START_POSITION, Json, Row
 
 # The file descriptor.
@@ -209,7 +210,7 @@ class Run:
 
         Failed rows and changed pictures are asked again first, then added rows are processed.
         """
-        if isinstance(ledger, MemoryLedger):
+        if isinstance(ledger, TransientLedger):
             return None
         failed = self.settings.retry_failed and not self._retried and ledger.tally.failed_total > 0
         changed = self.settings.recheck_pictures == "ask" and self._changed_answers > 0
@@ -250,11 +251,10 @@ class Run:
         for source in list_sources(self.source):
             if isinstance(source, FileSource | FolderSource):
                 files.refuse_input(Path(source.name))
-        ledger = Ledger.open(
+        identity = {**self.plan.identity(), **self.plan.digests(), **listing_identity(self.source)}
+        ledger = Ledger(
             files,
-            identity={**self.plan.identity(), **self.plan.digests(), **listing_identity(self.source)},
-            stamp=self.source.fingerprint(),
-            folders=self.folders,
+            RunDescription(identity, self.source.fingerprint(), self.folders),
             render=self.plan.make_renderer(),
             fresh=self.settings.fresh,
             clock=self._elapsed,

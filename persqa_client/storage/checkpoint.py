@@ -34,6 +34,17 @@ OWN_MEMBERS = frozenset(
 
 Phase = Literal["running", "reopening", "keeping", "finishing"]
 Mode = Literal["run", "retry", "recheck"]
+State = Literal["new", "resumed", "finished"]
+
+
+class RunDescription(NamedTuple):
+    """What a run is started with: settings that must not change; size, time and kind of the input; where paths start,
+    and how they are written.
+    """
+
+    identity: Json
+    stamp: Json | None = None
+    folders: Json | None = None
 
 
 class FileLengths(NamedTuple):

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Self
 
 from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.storage.checkpoint import (
     Checkpoint,
     FinishedRun,
     Mode,
+    RunDescription,
+    State,
     foreign_file_error,
     hide_identity,
     keep_kind,
@@ -41,14 +42,13 @@ from persqa_client.storage.recovery import (
 )
 from persqa_client.storage.run_files import RunFiles, RunLock
 from persqa_client.storage.tally import Tally
+from persqa_client.storage.transient_ledgers import TransientLedger
 from persqa_client.storage.writer import PendingRow, RenderLine, ReorderBuffer, RunWriter
-from persqa_client.types import START_POSITION, Failure, Json, Outcome, Position, TaskId
-
-State = Literal["new", "resumed", "finished"]
+from persqa_client.types import START_POSITION, Json, Outcome, Position, TaskId
 
 
 class Ledger:
-    """A run stored in locked files.
+    """A run stored in locked files, which are opened, or created, at once.
 
     Methods that write raise StorageError; the run can then be resumed. Only ``sync`` and the callable returned by
     ``checkpoint`` are thread-safe.
@@ -60,20 +60,23 @@ class Ledger:
     def __init__(
         self,
         files: RunFiles,
+        description: RunDescription,
         *,
-        identity: Json,
-        stamp: Json | None,
-        folders: Json | None,
         render: RenderLine,
-        clock: Callable[[], float],
+        fresh: bool = False,
+        clock: Callable[[], float] = time.monotonic,
         pictures: PictureChecks = NO_CHECKS,
     ) -> None:
+        """``pictures``: finds pictures that changed since they were asked about.
+
+        Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
+        """
         self.files = files
         # Converted as if read from a file, where tuples become lists.
-        self.identity = hide_identity(load_object(dump_compact(identity)))
-        self._new_stamp = stamp
+        self.identity = hide_identity(load_object(dump_compact(description.identity)))
+        self._new_stamp = description.stamp
         # Image roots and so on; of a resumed run, those of its earlier starts, too.
-        self.folders = folders
+        self.folders = description.folders
         self._render = render
         self._clock = clock
         self._pictures = pictures
@@ -84,7 +87,7 @@ class Ledger:
         self.start = START_POSITION
         self.end: Position | None = None
         # State of the input in an earlier process, for comparison by the caller.
-        self.stamp = stamp
+        self.stamp = description.stamp
         # Counts of written outcomes.
         self.tally = Tally()
         self.buffer = ReorderBuffer()
@@ -99,44 +102,18 @@ class Ledger:
         self.dropped_fresh_start = False
         # Used while there is no writer.
         self._seconds = 0.0
-
-    @classmethod
-    def open(
-        cls,
-        files: RunFiles,
-        *,
-        identity: Json,
-        stamp: Json | None,
-        render: RenderLine,
-        folders: Json | None = None,
-        fresh: bool = False,
-        clock: Callable[[], float] = time.monotonic,
-        pictures: PictureChecks = NO_CHECKS,
-    ) -> Self:
-        """``identity``: settings that must not change. ``stamp``: size, time and kind of the input. ``folders``: where
-        paths start, and how they are written (see ``Checkpoint``). ``pictures``: finds pictures that changed
-        since they were asked about.
-
-        Raises SettingsError if another run holds the lock, a file is foreign, or a setting changed.
-        """
-        ledger = cls(
-            files, identity=identity, stamp=stamp, folders=folders, render=render, clock=clock, pictures=pictures
-        )
         files.prepare()
-        ledger._lock.acquire()
+        self._lock.acquire()
         try:
-            ledger._recover(fresh)
+            self._recover(fresh)
         except BaseException:
-            ledger._lock.release()
+            self._lock.release()
             raise
-        return ledger
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _recover(self, fresh: bool) -> None:
@@ -149,7 +126,8 @@ class Ledger:
             remove_unfinished(self.files)
             self.dropped_fresh_start = found.finished is not None and unfinished.before is None
             unfinished = None
-        if fresh or (unfinished is None and found.finished is None):
+        earlier = unfinished or found.finished
+        if fresh or earlier is None:
             if found.finished is not None:
                 find_free_number(self.files)  # reports a name that is too long
             generation = next_free_generation(self.files, unfinished.generation) if unfinished else 1
@@ -162,16 +140,14 @@ class Ledger:
             self._start_writing(checkpoint, "new")
             return
         check_nothing_missing(self.files, replace(found, unfinished=unfinished))
-        if unfinished is not None:
-            check_settings_unchanged(unfinished.identity, self.identity)
-            self.folders = merge_folders(unfinished.folders, self.folders)
-            self._new_stamp = keep_kind(unfinished.stamp, self._new_stamp)
-            self._start_writing(replace(unfinished, folders=self.folders), "resumed")
-        elif found.finished is not None:
-            check_settings_unchanged(found.finished.identity, self.identity)
-            self.folders = merge_folders(found.finished.folders, self.folders)
-            self._new_stamp = keep_kind(found.finished.stamp, self._new_stamp)
-            self._set_finished(replace(found.finished, folders=self.folders))
+        check_settings_unchanged(earlier.identity, self.identity)
+        self.folders = merge_folders(earlier.folders, self.folders)
+        self._new_stamp = keep_kind(earlier.stamp, self._new_stamp)
+        earlier = replace(earlier, folders=self.folders)
+        if isinstance(earlier, Checkpoint):
+            self._start_writing(earlier, "resumed")
+        else:
+            self._set_finished(earlier)
 
     def _start_writing(self, checkpoint: Checkpoint, state: State) -> None:
         self.buffer = ReorderBuffer(read_journal(self.files, checkpoint.generation))
@@ -258,15 +234,13 @@ class Ledger:
         former_digest = digest_line(former_key) if former_key is not None and self.buffer.journaled else None
         self.buffer.add(row, former_digest, is_readable=bool(images))
         if row.outcomes:
-            self._expect_pictures(row, images)
-            self._write_complete_rows(writer)
-        return row.open_tasks
-
-    def _expect_pictures(self, row: PendingRow, images: Sequence[str]) -> None:
-        """The other questions of the row have answers of an earlier process."""
-        if row.open_tasks:
-            for task_id, outcome in row.outcomes.items():
+            # Of an earlier process: the other questions of the row are asked about the same pictures.
+            for task_id, outcome in row.outcomes.items() if row.open_tasks else ():
                 self._pictures.expect(task_id.row, images, outcome.pictures)
+            for complete in self.buffer.take_complete():
+                writer.append(complete)
+            return row.open_tasks
+        return tuple(asked)
 
     def skip(self, position: Position) -> None:
         writer = self._get_writer()
@@ -282,27 +256,23 @@ class Ledger:
 
     def _pass_over(self, position: Position, copied_lines: int, writer: RunWriter) -> None:
         if not self.buffer.rows:
-            failed_offset = writer.previous.failed_offset if writer.previous is not None else 0
-            self.buffer.add(PendingRow(b"", (), {}, position, failed_offset=failed_offset))
+            self.buffer.add(PendingRow(b"", (), {}, position))
         newest = self.buffer.rows[-1]
         newest.position = position
         newest.copied_after += copied_lines
         if writer.previous is not None:
             newest.failed_offset = writer.previous.failed_offset
-        self._write_complete_rows(writer)
+        for row in self.buffer.take_complete():
+            writer.append(row)
 
     def settle(self, outcome: Outcome) -> None:
         """Stores an outcome in the journal, and writes the rows that are now complete, in input order."""
         writer = self._get_writer()
         row = self.buffer.get_row(outcome.task_id)
         writer.journal.append(JournalEntry(row.digest, outcome))
-        self.buffer.settle(outcome)
-        self._write_complete_rows(writer)
-
-    def _write_complete_rows(self, writer: RunWriter) -> None:
-        while (row := self.buffer.first_complete()) is not None:
+        self.buffer.settle(row, outcome)
+        for row in self.buffer.take_complete():
             writer.append(row)
-            self.buffer.remove_first()
 
     def sync(self) -> None:
         """Makes stored outcomes survive a power failure."""
@@ -376,70 +346,4 @@ class Ledger:
         self._lock.release()
 
 
-class MemoryLedger:
-    state: State = "new"
-    mode: Mode = "run"
-    start = START_POSITION
-    end = None
-    last_journaled_row = 0
-    retries_failed = False
-    kept_output = None
-    folders: Json | None = None
-
-    def __init__(self, render: RenderLine) -> None:
-        self._render = render
-        self._opened_at = time.monotonic()
-        self._written: list[PendingRow] = []
-        self.tally = Tally()
-        self.buffer = ReorderBuffer()
-
-    @property
-    def is_behind(self) -> bool:
-        return False
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._opened_at
-
-    def register_row(
-        self,
-        line: bytes,
-        task_ids: tuple[TaskId, ...],
-        position: Position,
-        images: Sequence[str] = (),
-        key: bytes | None = None,
-        former_key: bytes | None = None,
-    ) -> tuple[TaskId, ...]:
-        self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
-        self.tally.rows += 1
-        return task_ids
-
-    def skip(self, position: Position) -> None:
-        """Does nothing."""
-
-    def settle(self, outcome: Outcome) -> None:
-        self.buffer.settle(outcome)
-        self.tally.add(outcome)
-        while (row := self.buffer.first_complete()) is not None:
-            self._written.append(row)
-            self.buffer.remove_first()
-
-    def get_rows(self, *, failed: bool) -> list[dict[str, Any]]:
-        return [
-            load_object(self._render(row.line, row.outcomes[task_id]))
-            for row in (*self._written, *self.buffer.rows)
-            for task_id in row.task_ids
-            if task_id in row.outcomes and isinstance(row.outcomes[task_id], Failure) is failed
-        ]
-
-    def sync(self) -> None:
-        """Does nothing."""
-
-    def checkpoint(self) -> Callable[[], None]:
-        return self.sync
-
-    def finish(self, run: Json) -> None:
-        """Does nothing."""
-
-
-AnyLedger = Ledger | MemoryLedger
+AnyLedger = Ledger | TransientLedger

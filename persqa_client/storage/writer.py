@@ -74,16 +74,19 @@ class ReorderBuffer:
 
         An earlier version may have refused a line that is readable now; the row is then open.
         """
-        entries = [self.journaled[task_id] for task_id in row.asked if task_id in self.journaled]
-        if any(entry.digest not in (row.digest, former_digest) for entry in entries):
-            raise AnsweredRowChanged(row.task_ids[0].row)
+        entries: list[JournalEntry] = []
+        if self.journaled:
+            entries = [self.journaled[task_id] for task_id in row.asked if task_id in self.journaled]
+        for entry in entries:
+            if entry.digest not in (row.digest, former_digest):
+                raise AnsweredRowChanged(row.task_ids[0].row)
         self.rows.append(row)
         self._row_of.update(dict.fromkeys(row.asked, row))
         self.tasks += len(row.asked)
         self.bytes += len(row.line)
         for entry in entries:
             if not (is_readable and _is_unreadable(entry.outcome)):
-                self.settle(entry.outcome)
+                self.settle(row, entry.outcome)
             del self.journaled[entry.outcome.task_id]
 
     def get_row(self, task_id: TaskId) -> PendingRow:
@@ -92,18 +95,17 @@ class ReorderBuffer:
         except KeyError:
             raise RuntimeError(f"{task_id} was settled twice, or was never expected") from None
 
-    def settle(self, outcome: Outcome) -> None:
-        self.get_row(outcome.task_id).outcomes[outcome.task_id] = outcome
+    def settle(self, row: PendingRow, outcome: Outcome) -> None:
+        row.outcomes[outcome.task_id] = outcome
         del self._row_of[outcome.task_id]
 
-    def first_complete(self) -> PendingRow | None:
-        row = self.rows[0] if self.rows else None
-        return row if row is not None and len(row.outcomes) == len(row.asked) else None
-
-    def remove_first(self) -> None:
-        row = self.rows.popleft()
-        self.tasks -= len(row.asked)
-        self.bytes -= len(row.line)
+    def take_complete(self) -> Iterator[PendingRow]:
+        """The complete rows before the first open one. Each is removed when the caller has written it and goes on."""
+        while self.rows and len((row := self.rows[0]).outcomes) == len(row.asked):
+            yield row
+            self.rows.popleft()
+            self.tasks -= len(row.asked)
+            self.bytes -= len(row.line)
 
     def unwritten_entries(self) -> Iterator[JournalEntry]:
         yield from self.journaled.values()
@@ -182,8 +184,8 @@ class RunWriter:
                     self._append_outcome(row, outcome)
                 elif task_id not in row.kept_failures:
                     self._copy_previous(1)
-            self._copy_failures(row)
-            if row.copied_after:
+            if self.previous is not None:
+                self._copy_failures(row)
                 self._copy_previous(row.copied_after)
         except BaseException:
             self._roll_back()

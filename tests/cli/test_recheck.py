@@ -23,6 +23,7 @@ from persqa_client.run.recheck import RecheckReport
 from persqa_client.run.summary import describe_run
 from persqa_client.simulator.faults import Choice
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
@@ -184,10 +185,9 @@ async def run_without_checks(folder: Path, server: Simulator) -> None:
     settings = make_run_settings(endpoints, flags, input=folder / "rows.jsonl", output=folder / "qa.jsonl")
     source = FileSource(folder / "rows.jsonl")
     plan = RunPlan(settings, folder)
-    ledger = Ledger.open(
+    ledger = Ledger(
         RunFiles.for_output(folder / "qa.jsonl"),
-        identity={**plan.identity(), **plan.digests()},
-        stamp=source.fingerprint(),
+        RunDescription({**plan.identity(), **plan.digests()}, source.fingerprint()),
         render=plan.make_renderer(),
     )
     with ledger:

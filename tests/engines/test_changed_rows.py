@@ -12,6 +12,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.source import Source
 from persqa_client.run.compose import RunPlan
+from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import Record
@@ -21,7 +22,7 @@ ENDPOINT = Endpoint(base_url="http://127.0.0.1:1/v1", model="m")
 
 
 def open_ledger(folder: Path) -> Ledger:
-    return Ledger.open(RunFiles.for_output(folder / "qa.jsonl"), identity={}, stamp=None, render=render)
+    return Ledger(RunFiles.for_output(folder / "qa.jsonl"), RunDescription({}), render=render)
 
 
 def read_jobs(ledger: Ledger, source: Source) -> list[Record]:

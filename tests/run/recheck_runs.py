@@ -11,6 +11,7 @@ from typing import Any
 from persqa_client.config import Endpoint, RunSettings, make_run_settings
 from persqa_client.inputs.sources import FileSource
 from persqa_client.run.compose import RunPlan
+from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import (
@@ -119,10 +120,9 @@ def open_ledger(settings: RunSettings) -> Ledger:
     plan = RunPlan(settings, settings.input.parent if settings.input else None)
     assert settings.output is not None
     assert settings.input is not None
-    return Ledger.open(
+    return Ledger(
         RunFiles.for_output(settings.output),
-        identity={**plan.identity(), **plan.digests()},
-        stamp=FileSource(settings.input).fingerprint(),
+        RunDescription({**plan.identity(), **plan.digests()}, FileSource(settings.input).fingerprint()),
         render=plan.make_renderer(),
         clock=lambda: 0.0,
     )

@@ -18,6 +18,7 @@ from persqa_client.run.background import execute_blocking
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.run_files import RunFiles
 
@@ -224,9 +225,7 @@ def test_a_failure_file_can_be_the_input(folder: Path, simulator: Simulator) -> 
 
 def test_a_second_run_with_the_same_output_is_rejected(folder: Path, simulator: Simulator) -> None:
     input = write_rows(folder, '{"image": "red.png"}')
-    first = Ledger.open(
-        RunFiles.for_output(folder / "qa.jsonl"), identity={}, stamp=None, render=lambda line, outcome: line
-    )
+    first = Ledger(RunFiles.for_output(folder / "qa.jsonl"), RunDescription({}), render=lambda line, outcome: line)
     with first, pytest.raises(SettingsError, match="another run"):
         go(input, folder / "qa.jsonl", simulator)
 

@@ -15,8 +15,7 @@ from PIL import Image
 
 from persqa_client.errors import OutputClosed, SettingsError, StorageError
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
-from persqa_client.storage.ledger import MemoryLedger
-from persqa_client.storage.stream_ledger import StreamLedger
+from persqa_client.storage.transient_ledgers import MemoryLedger, StreamLedger
 from tests.storage.scenario import LINES, announce, answer_first_run, render
 from tests.support.commands import PERSQA, persqa
 

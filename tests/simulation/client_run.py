@@ -16,7 +16,7 @@ from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.compose import RunPlan
 from persqa_client.run.pipeline import Pipeline
-from persqa_client.storage.ledger import MemoryLedger
+from persqa_client.storage.transient_ledgers import MemoryLedger
 from persqa_client.task_groups import loop_time
 from persqa_client.types import BadRow, EncodedImage, LoadedImage, Outcome, Record, Row, TaskId
 from tests.simulation.endpoint import SimulatedEndpoint, http_client, sleep_until

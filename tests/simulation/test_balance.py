@@ -12,7 +12,7 @@ from persqa_client.endpoints.session import Session
 from persqa_client.engines.row_loop import RowLoop, RunProgress
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.pipeline import Pipeline
-from persqa_client.storage.ledger import MemoryLedger
+from persqa_client.storage.transient_ledgers import MemoryLedger
 from persqa_client.types import EncodedImage, LoadedImage
 from tests.simulation.client_run import Planner, plan
 from tests.simulation.endpoint import EndpointSettings, Phase, SimulatedEndpoint, http_client

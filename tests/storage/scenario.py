@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import AnyLedger, Ledger
 from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.records import render_outcome
@@ -86,7 +87,8 @@ LINES = make_lines(10)
 
 def open_ledger(folder: Path, **more: Any) -> Ledger:
     settings: dict[str, Any] = {"identity": IDENTITY, "stamp": STAMP, "render": render, "clock": lambda: 0.0, **more}
-    return Ledger.open(RunFiles.for_output(folder / "qa.jsonl"), **settings)
+    description = RunDescription(**{name: settings.pop(name) for name in RunDescription._fields if name in settings})
+    return Ledger(RunFiles.for_output(folder / "qa.jsonl"), description, **settings)
 
 
 def announce(ledger: AnyLedger, lines: list[Line] = LINES) -> None:

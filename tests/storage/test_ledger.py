@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persqa_client.storage.ledger import MemoryLedger
+from persqa_client.storage.transient_ledgers import MemoryLedger
 from persqa_client.types import Outcome, TaskId
 from tests.storage.scenario import (
     FAILED,

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.storage.checkpoint import read_checkpoint
+from persqa_client.storage.checkpoint import RunDescription, read_checkpoint
 from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.listing import StoredListing
 from persqa_client.storage.recovery import has_no_outcome
@@ -159,7 +159,7 @@ def test_a_fresh_run_killed_at_any_moment_keeps_the_finished_listing_until_it_en
 def test_a_run_without_a_listing_replaces_one_that_has_it(tmp_path: Path) -> None:
     run_names(tmp_path)
     files = RunFiles.for_output(tmp_path / "qa.jsonl")
-    with Ledger.open(files, identity={"model": "qwen"}, stamp=None, render=render, fresh=True) as ledger:
+    with Ledger(files, RunDescription({"model": "qwen"}), render=render, fresh=True) as ledger:
         assert ledger.listing is None
         ledger.register_row(b'{"image": "a.jpg"}', (TaskId(1),), Position(1, 1, "1"))
         ledger.settle(answer_first_run(TaskId(1)))

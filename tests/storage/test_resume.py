@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import TaskId
@@ -146,7 +147,7 @@ def test_the_kept_files_of_an_earlier_run_are_a_run_of_their_own(tmp_path: Path)
     old_run = orjson.loads(before.pop("qa.1.run.json"))
     assert orjson.loads(kept.run.read_bytes()) == {**old_run, "output": "qa.1.jsonl"}
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
-    with Ledger.open(kept, identity=IDENTITY, stamp=STAMP, render=render) as ledger:
+    with Ledger(kept, RunDescription(IDENTITY, STAMP), render=render) as ledger:
         assert (ledger.state, ledger.tally.failed_total) == ("finished", len(FAILED))
         ledger.retry()
         answer_lines(ledger, LINES, make_record)
@@ -164,7 +165,7 @@ def test_a_fresh_run_over_an_extension_keeps_it_as_a_run_that_can_be_resumed(tmp
         ledger.finish({})
     assert len((tmp_path / "qa.jsonl").read_bytes().splitlines()) == 3
     kept = RunFiles.for_output(tmp_path / "qa.1.jsonl")
-    with Ledger.open(kept, identity=IDENTITY, stamp=STAMP, render=render, clock=lambda: 0.0) as ledger:
+    with Ledger(kept, RunDescription(IDENTITY, STAMP), render=render, clock=lambda: 0.0) as ledger:
         assert (ledger.state, ledger.start) == ("resumed", LINES[5].position)
         log = answer_lines(ledger, LINES, answer_first_run)
         ledger.finish({"note": "ours"})

@@ -1,4 +1,4 @@
-"""A run whose answers go to standard output and its failures to a file. It can't be resumed."""
+"""Ledgers of runs that can't be resumed: in memory, and with the answers on standard output."""
 
 from __future__ import annotations
 
@@ -8,20 +8,108 @@ import queue
 import select
 import stat
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from persqa_client.errors import OutputClosed, PersQAError, SettingsError, StorageError
-from persqa_client.storage.ledger import MemoryLedger
-from persqa_client.storage.writer import PendingRow, RenderLine
-from persqa_client.types import Failure, Json, Outcome, Position, TaskId
+from persqa_client.jsonl import load_object
+from persqa_client.storage.checkpoint import Mode, State
+from persqa_client.storage.tally import Tally
+from persqa_client.storage.writer import PendingRow, RenderLine, ReorderBuffer
+from persqa_client.types import START_POSITION, Failure, Json, Outcome, Position, TaskId
 
 # Seconds that the lines of a stopped run get to be written, if the reader does not take them.
 CLOSE_TIMEOUT = 5.0
 
 # Bytes that wait for the reader, above which the run waits, too.
 MAX_UNWRITTEN_BYTES = 1 << 20
+
+
+class TransientLedger:
+    """Has the interface of ``Ledger``. Each start is a new run."""
+
+    state: State = "new"
+    mode: Mode = "run"
+    start = START_POSITION
+    end = None
+    last_journaled_row = 0
+    retries_failed = False
+    kept_output = None
+    folders: Json | None = None
+    # Whether rows are counted once they are registered, because open ones are part of the result.
+    counts_open_rows = False
+
+    def __init__(self, render: RenderLine) -> None:
+        self._render = render
+        self._opened_at = time.monotonic()
+        self.tally = Tally()
+        self.buffer = ReorderBuffer()
+
+    @property
+    def is_behind(self) -> bool:
+        return False
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._opened_at
+
+    def register_row(
+        self,
+        line: bytes,
+        task_ids: tuple[TaskId, ...],
+        position: Position,
+        images: Sequence[str] = (),
+        key: bytes | None = None,
+        former_key: bytes | None = None,
+    ) -> tuple[TaskId, ...]:
+        self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
+        self.tally.rows += self.counts_open_rows
+        return task_ids
+
+    def skip(self, position: Position) -> None:
+        """Does nothing."""
+
+    def settle(self, outcome: Outcome) -> None:
+        self.buffer.settle(self.buffer.get_row(outcome.task_id), outcome)
+        for row in self.buffer.take_complete():
+            self._write(row)
+
+    def _write(self, row: PendingRow) -> None:
+        raise NotImplementedError
+
+    def sync(self) -> None:
+        """Does nothing."""
+
+    def checkpoint(self) -> Callable[[], None]:
+        return self.sync
+
+    def finish(self, run: Json) -> None:
+        """Does nothing."""
+
+
+class MemoryLedger(TransientLedger):
+    counts_open_rows = True
+
+    def __init__(self, render: RenderLine) -> None:
+        super().__init__(render)
+        self._written: list[PendingRow] = []
+
+    def settle(self, outcome: Outcome) -> None:
+        super().settle(outcome)
+        self.tally.add(outcome)
+
+    def _write(self, row: PendingRow) -> None:
+        self._written.append(row)
+
+    def get_rows(self, *, failed: bool) -> list[dict[str, Any]]:
+        return [
+            load_object(self._render(row.line, row.outcomes[task_id]))
+            for row in (*self._written, *self.buffer.rows)
+            for task_id in row.task_ids
+            if task_id in row.outcomes and isinstance(row.outcomes[task_id], Failure) is failed
+        ]
 
 
 class RowLines(NamedTuple):
@@ -51,7 +139,7 @@ def open_failed_file(path: Path) -> int:
         raise SettingsError(f"--failed: {path} can't be written ({error.strerror}): choose another file.") from error
 
 
-class StreamLedger(MemoryLedger):
+class StreamLedger(TransientLedger):
     """Writes rows in a thread, in input order.
 
     After the reader has closed the output, methods that write raise OutputClosed; after other errors, StorageError.
@@ -75,26 +163,11 @@ class StreamLedger(MemoryLedger):
     def is_behind(self) -> bool:
         return self._error is None and self._given_bytes - self._written_bytes > MAX_UNWRITTEN_BYTES
 
-    def register_row(
-        self,
-        line: bytes,
-        task_ids: tuple[TaskId, ...],
-        position: Position,
-        images: Sequence[str] = (),
-        key: bytes | None = None,
-        former_key: bytes | None = None,
-    ) -> tuple[TaskId, ...]:
-        self.buffer.add(PendingRow(line, task_ids, dict.fromkeys(task_ids, ""), position))
-        return task_ids
-
     def settle(self, outcome: Outcome) -> None:
         self._raise_error()
-        self.buffer.settle(outcome)
-        while (row := self.buffer.first_complete()) is not None:
-            self._hand_over(row)
-            self.buffer.remove_first()
+        super().settle(outcome)
 
-    def _hand_over(self, row: PendingRow) -> None:
+    def _write(self, row: PendingRow) -> None:
         output: list[bytes] = []
         failed: list[bytes] = []
         for task_id in row.task_ids:
@@ -109,10 +182,10 @@ class StreamLedger(MemoryLedger):
     def _write_all(self) -> None:
         while (lines := self._lines.get()) is not None:
             if self._error is None:
-                self._write(lines)
+                self._write_lines(lines)
             self._written_bytes += len(lines.output) + len(lines.failed)
 
-    def _write(self, lines: RowLines) -> None:
+    def _write_lines(self, lines: RowLines) -> None:
         name = "standard output"
         try:
             write_all(self._output, lines.output)
