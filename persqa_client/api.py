@@ -38,10 +38,10 @@ from persqa_client.jsonl import dump_spaced
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.compose import Composition, RowReader, RunPlan
-from persqa_client.run.listed_input import has_listing, is_file_of
 from persqa_client.run.pacing import plan_probes
 from persqa_client.run.pipeline import Pipeline, ignore_weight
-from persqa_client.run.run import Run, refuse_empty_source
+from persqa_client.run.run import Run
+from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.summary import Summary
 from persqa_client.task_groups import InnerGenerator
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Record, Row, TaskId

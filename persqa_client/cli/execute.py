@@ -45,11 +45,11 @@ from persqa_client.inputs.source import Source
 from persqa_client.keys import mask_keys
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
-from persqa_client.run.compose import RunPlan, find_input_folder
-from persqa_client.run.image_roots import recorded_roots_of
-from persqa_client.run.listed_input import has_listing, is_file_of
+from persqa_client.run.compose import RunPlan
+from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
 from persqa_client.run.progress import QuietConsole, show_progress
-from persqa_client.run.run import Run, refuse_empty_source
+from persqa_client.run.run import Run
+from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
 from persqa_client.run.summary import Summary, list_results
 from persqa_client.secret_members import mask_secrets
 from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId

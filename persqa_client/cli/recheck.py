@@ -22,7 +22,7 @@ from persqa_client.cli.exits import (
 from persqa_client.cli.usage import path
 
 if TYPE_CHECKING:
-    from persqa_client.run.kept_answers import Lack
+    from persqa_client.run.finished_run import Lack
     from persqa_client.run.recheck import ChangeKind, Example, RecheckReport
 
 HEADINGS: dict[ChangeKind, str] = {
@@ -59,7 +59,7 @@ def recheck(
     """
     # Imported here to keep --help fast (cli/run.py).
     from persqa_client.errors import SettingsError, StorageError
-    from persqa_client.run.recheck import recheck as recheck_run
+    from persqa_client.run.recheck import recheck_run
 
     try:
         report = recheck_run(output, names=names, dry_run=dry_run)

@@ -25,9 +25,6 @@ from persqa_client.images.loader import ImageCache, ImageLoader
 from persqa_client.images.references import estimate_reference_size
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
 from persqa_client.inputs.rows import parse_line
-from persqa_client.inputs.several import list_sources
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.limits.open_files import fit_open_files
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
@@ -38,7 +35,7 @@ from persqa_client.questions.prompts import prompts_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.questions.verification import verification_digest
-from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, check_same_roots
+from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, find_image_roots
 from persqa_client.run.pipeline import NoteImage, Pipeline, ignore_image
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.writer import RenderLine
@@ -177,31 +174,6 @@ class RowReader:
 def locate_row(row: Row, name: str | None, path: str) -> Row:
     """The row with the image at ``path``. Without a name it counts as its line is written."""
     return row._replace(names=row.images if name is None else (name,), images=(path,))
-
-
-def find_input_folder(source: Source, image_root: Path | None) -> Path | None:
-    """Where relative paths of the rows start. Raises SettingsError if this differs between several inputs."""
-    files = [each.path for each in list_sources(source) if isinstance(each, FileSource)]
-    folders = list(dict.fromkeys(path.parent for path in files))
-    if len(folders) > 1 and image_root is None:
-        other = next(path for path in files if path.parent != folders[0])
-        raise SettingsError(
-            f"The inputs {files[0]} and {other} lie in different folders, so it is not clear where the relative paths "
-            "in them start: give that folder with --image-root (. for the working directory)."
-        )
-    if image_root is None:
-        check_same_roots(source)
-    return folders[0] if folders else None
-
-
-def find_image_roots(
-    image_root: Path | None, input_folder: Path | None, recorded_roots: tuple[Path, ...] = ()
-) -> tuple[Path, ...]:
-    if image_root is not None:
-        return (image_root,)
-    # A dict removes duplicates, for example if the input is in the working directory.
-    folders = (Path(),) if input_folder is None else (input_folder, Path())
-    return tuple(dict.fromkeys((*recorded_roots, *folders)))
 
 
 def make_tag(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the relative paths of a run start, and how they are written."""
+"""Where the relative paths of a run's images start, and how they are written."""
 
 from __future__ import annotations
 
@@ -36,6 +36,31 @@ def recorded_roots_of(source: Source) -> tuple[Path, ...]:
     files = [each for each in list_sources(source) if isinstance(each, FileSource)]
     found = {find_recorded_roots(each.path) for each in files}
     return found.pop() if len(found) == 1 else ()
+
+
+def find_input_folder(source: Source, image_root: Path | None) -> Path | None:
+    """Where relative paths of the rows start. Raises SettingsError if this differs between several inputs."""
+    files = [each.path for each in list_sources(source) if isinstance(each, FileSource)]
+    folders = list(dict.fromkeys(path.parent for path in files))
+    if len(folders) > 1 and image_root is None:
+        other = next(path for path in files if path.parent != folders[0])
+        raise SettingsError(
+            f"The inputs {files[0]} and {other} lie in different folders, so it is not clear where the relative paths "
+            "in them start: give that folder with --image-root (. for the working directory)."
+        )
+    if image_root is None:
+        check_same_roots(source)
+    return folders[0] if folders else None
+
+
+def find_image_roots(
+    image_root: Path | None, input_folder: Path | None, recorded_roots: tuple[Path, ...] = ()
+) -> tuple[Path, ...]:
+    if image_root is not None:
+        return (image_root,)
+    # A dict removes duplicates, for example if the input is in the working directory.
+    folders = (Path(),) if input_folder is None else (input_folder, Path())
+    return tuple(dict.fromkeys((*recorded_roots, *folders)))
 
 
 def check_same_roots(source: Source) -> None:

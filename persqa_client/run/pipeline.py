@@ -203,7 +203,7 @@ class Pipeline:
         )
 
 
-def describe_task(task: Task) -> AskedTask:
+def describe_task(task: Task | Record) -> AskedTask:
     return AskedTask(
         task.kind,
         task.tag,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,35 +14,41 @@ from persqa_client.config import Endpoint, RunSettings
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
-from persqa_client.errors import Interrupted, RunStopped, SettingsError
+from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.images.changes import ChangeReport, PictureFiles, PictureWatch
 from persqa_client.inputs.listed import ListedSource
 from persqa_client.inputs.opening import read_as_before
-from persqa_client.inputs.several import ImagesSource, SeveralSource, list_sources
+from persqa_client.inputs.several import list_sources
 from persqa_client.inputs.source import Source
 from persqa_client.inputs.sources import FileSource, FolderSource
 from persqa_client.inputs.standard_input import SpooledSource
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
-from persqa_client.run.changed_pictures import PictureSurvey
-from persqa_client.run.compose import Composition, RowReader, RunPlan, find_input_folder, ignore_warning, locate_row
+from persqa_client.run.compose import Composition, RunPlan, ignore_warning
 from persqa_client.run.image_roots import (
     PathWriters,
     choose_style,
     describe_folders,
+    find_input_folder,
     make_path_writers,
     recorded_roots_of,
 )
-from persqa_client.run.listed_input import connect_listing, listing_identity
 from persqa_client.run.pacing import announce_pace, plan_probes
-from persqa_client.run.resuming import NOT_RESUMABLE, describe_resuming
-from persqa_client.run.summary import Summary, describe_run
+from persqa_client.run.run_input import (
+    PictureSurvey,
+    connect_listing,
+    describe_input,
+    find_answered_row,
+    listing_identity,
+    refuse_changed_input,
+)
+from persqa_client.run.summary import NOT_RESUMABLE, Summary, describe_resuming, describe_run
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import AnyLedger, Ledger
 from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.transient_ledgers import MemoryLedger, StreamLedger, TransientLedger, check_failed_file
-from persqa_client.types import START_POSITION, Json, Row
+from persqa_client.types import Json
 
 # The file descriptor.
 STANDARD_OUTPUT = 1
@@ -330,61 +335,6 @@ class Run:
             described["notes"] += self._changes.notes
             await asyncio.to_thread(ledger.finish, described)
         return finished
-
-
-def describe_input(source: Source) -> Json:
-    several = {"inputs": list(source.names)} if isinstance(source, SeveralSource) else {}
-    return {"input": source.name, **several}
-
-
-def find_answered_row(files: RunFiles, reader: RowReader, source: Source) -> Row | None:
-    """The first row of the output. In a retry, the unfinished output may still be empty."""
-    for path in (files.partial, files.output):
-        with suppress(OSError), path.open("rb") as file:
-            if line := file.readline():
-                row = reader.parse_answered(line)
-                return row if row is None else locate_answered(row, source)
-    return None
-
-
-def refuse_empty_source(source: Source) -> None:
-    """Raises SettingsError if there is nothing to ask about."""
-    if has_more_rows(source, START_POSITION):
-        return
-    if isinstance(source, ListedSource):
-        raise SettingsError(" ".join((f"{source.name} has no images.", *source.warnings())))
-    name = "Standard input" if isinstance(source, SpooledSource) else source.name
-    raise SettingsError(f"{name} has no rows to ask about.")
-
-
-def locate_answered(row: Row, source: Source) -> Row:
-    """The row with its own file and name, if the source lists files. With several, it is taken for one of the first."""
-    for each in list_sources(source):
-        if isinstance(each, ListedSource):
-            if len(row.images) == 1 and (name := each.find_name(row.images[0])) is not None:
-                return locate_row(row, name, os.path.join(each.root, name))
-        elif not isinstance(each, ImagesSource):
-            break
-        elif row.images[0] in each.paths:
-            return locate_row(row, None, os.path.abspath(row.images[0]))
-    return row
-
-
-def refuse_changed_input(source: Source, ledger: Ledger) -> None:
-    """Raises SettingsError if the finished part of the input has changed; lines may be added after it."""
-    if ledger.start.number == 0 or is_same_stamp(ledger.stamp, source.fingerprint()):
-        return
-    if source.digest_at(ledger.start) != ledger.start.digest:
-        done = f"{ledger.start.number} {'lines' if type(source) is FileSource else 'rows'}"
-        raise SettingsError(
-            f"The input {source.name} has changed in its first {done}, which are already finished. "
-            "Restore it, choose another -o, or start again with --fresh."
-        )
-
-
-def is_same_stamp(before: Json | None, now: Json | None) -> bool:
-    """Runs of earlier versions know only the size and the time of their input."""
-    return before is not None and now is not None and before.items() <= now.items()
 
 
 def rows_left(ledger: AnyLedger, limit: int | None) -> int | None:

@@ -1,4 +1,4 @@
-"""The result of a run, for the caller and for the run file."""
+"""The result of a run, for the caller and for the run file, and how to go on with a run that has stopped."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from persqa_client import __version__
-from persqa_client.config import VerifyChoice
+from persqa_client.config import RunSettings, VerifyChoice
 from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.run.compose import Composition
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
+
+NOT_RESUMABLE = "With -o - this run can't be resumed: the same command starts from the beginning."
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +131,20 @@ def describe_endpoints(composition: Composition) -> dict[str, Any]:
         return {"base_url": composition.settings.endpoint.base_url, "server": servers[0]}
     stats = map(asdict, collect_endpoint_stats(pool))
     return {"endpoints": [{**each, "server": server} for each, server in zip(stats, servers, strict=True)]}
+
+
+def describe_resuming(settings: RunSettings, *, has_outcomes: bool, reads_standard_input: bool = False) -> str:
+    """Errors say what happened; these words depend on how the run was started.
+
+    ``has_outcomes``: whether this start has got any; without them, a fresh run leaves no files."""
+    if settings.is_stream:
+        return NOT_RESUMABLE
+    same_rows = ", with the same rows on standard input," if reads_standard_input else ""
+    if not settings.fresh:
+        return f"Nothing is lost. Run the same command again{same_rows} to resume {settings.output}."
+    if has_outcomes:
+        return (
+            f"Nothing is lost. Leave out --fresh{same_rows} to resume {settings.output}: with it, the answers are "
+            "discarded."
+        )
+    return "No row was answered. Run the same command again to start over."

@@ -16,7 +16,7 @@ from persqa_client.config import Endpoint, make_run_settings
 from persqa_client.images.changes import MAX_NAMED
 from persqa_client.inputs.opening import open_source
 from persqa_client.run.background import execute_blocking
-from persqa_client.run.recheck import recheck
+from persqa_client.run.recheck import recheck_run
 from persqa_client.run.run import Run
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
@@ -200,5 +200,5 @@ def test_a_recheck_does_not_take_an_answer_about_the_old_picture(folder: Path) -
         go(recheck_pictures=True)
     [row] = go.answers().values()
     assert "blue" in row
-    assert not recheck(folder / "qa.jsonl").changes
+    assert not recheck_run(folder / "qa.jsonl").changes
     assert list(go.answers().values()) == [row]

@@ -19,9 +19,9 @@ from persqa_client.config import make_run_settings
 from persqa_client.inputs.opening import open_inputs, open_source
 from persqa_client.inputs.sources import FolderSource
 from persqa_client.run.background import execute_blocking
-from persqa_client.run.listed_input import has_listing, is_file_of
-from persqa_client.run.recheck import recheck
+from persqa_client.run.recheck import recheck_run
 from persqa_client.run.run import Run
+from persqa_client.run.run_input import has_listing, is_file_of
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.commands import lines_in, persqa, start
@@ -258,7 +258,7 @@ def test_a_finished_run_goes_on_without_its_listing(
     if next_step.startswith("recheck"):
         if next_step != "recheck":
             Path("qa.details.jsonl").unlink()
-        assert recheck(Path("qa.jsonl")).questions == 3
+        assert recheck_run(Path("qa.jsonl")).questions == 3
         assert not Path("qa.listing.jsonl").exists()
     before = simulator.stats()["answered"]
     flags = {"recheck_pictures": "ask"} if next_step == "pictures" else {"retry_failed": True}
@@ -316,7 +316,7 @@ def test_a_pattern_of_images_stays_one(limit: int | None, work: Path, simulator:
     )
     assert go(pattern, "qa.jsonl", simulator).state == "already"
     Path("qa.details.jsonl").unlink()
-    assert recheck(work / "qa.jsonl", dry_run=True).questions == 4
+    assert recheck_run(work / "qa.jsonl", dry_run=True).questions == 4
     assert go(pattern, "qa.jsonl", simulator, fresh=True).tally.succeeded == 6, "all matches of a new run are inputs"
 
 
@@ -355,7 +355,7 @@ def test_a_finished_run_is_rechecked_after_its_folder_changed(work: Path, simula
     go("photos", "qa.jsonl", simulator, details=True)
     add(work / "photos", "a.png")
     Path("qa.details.jsonl").unlink()
-    report = recheck(work / "qa.jsonl", dry_run=True)
+    report = recheck_run(work / "qa.jsonl", dry_run=True)
     assert (report.questions, dict(report.changes)) == (3, {})
 
 
@@ -375,7 +375,7 @@ def test_a_recheck_finds_the_inputs_of_the_run(
     monkeypatch.chdir(work / place)
     (work / "out" / "qa.details.jsonl").unlink()
     counts = {"photos": 3, "photos/*.png": 3, "*.jsonl": 1}
-    assert recheck(work / "out" / "qa.jsonl").questions == counts.get(inputs[0], 5)
+    assert recheck_run(work / "out" / "qa.jsonl").questions == counts.get(inputs[0], 5)
 
 
 def test_the_command_warns_of_skipped_files_once(work: Path, simulator: Simulator) -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from persqa_client import generate
-from persqa_client.run.recheck import recheck
+from persqa_client.run.recheck import recheck_run
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 
@@ -110,7 +110,7 @@ def test_retries_and_looks_at_pictures_take_the_own_file(work: Path, simulator: 
     go(inputs, "qa.jsonl", simulator, recheck_pictures="ask")
     assert simulator.stats()["answered"] == before + 1, "only the row of the folder has another picture now"
     Path("qa.details.jsonl").unlink()
-    assert recheck(Path("qa.jsonl")).questions == 3
+    assert recheck_run(Path("qa.jsonl")).questions == 3
 
 
 @pytest.mark.parametrize("listed", ["ph", "ph/*.png"])

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from persqa_client import SettingsError, generate
-from persqa_client.run.recheck import recheck
+from persqa_client.run.recheck import recheck_run
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 
@@ -187,7 +187,7 @@ def test_a_retry_and_a_recheck_keep_the_written_paths(without_details: bool, wor
     assert images("out/qa.jsonl") == expected
     if without_details:
         Path("out/qa.details.jsonl").unlink()
-    report = recheck(Path("out/qa.jsonl"))
+    report = recheck_run(Path("out/qa.jsonl"))
     assert (report.questions, report.tally.succeeded) == (4, 4)
     assert images("out/qa.jsonl") == expected
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from persqa_client import generate
-from persqa_client.run.recheck import recheck
+from persqa_client.run.recheck import recheck_run
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.commands import PERSQA
@@ -58,7 +58,7 @@ def test_the_files_of_earlier_starts_are_no_rows(
     assert go(pattern, "g/q.1.jsonl", simulator, **root).state == "already"
     assert go(pattern, "g/q.2.jsonl", simulator, retry_failed=True, **root).tally.succeeded == 3
     Path("g/q.2.details.jsonl").unlink()
-    assert recheck(Path("g/q.2.jsonl")).questions == 3
+    assert recheck_run(Path("g/q.2.jsonl")).questions == 3
 
 
 def test_a_user_s_own_numbered_files_are_rows(work: Path, simulator: Simulator) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from persqa_client import generate
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.sources import FileSource
-from persqa_client.run.recheck import recheck
+from persqa_client.run.recheck import recheck_run
 from persqa_client.simulator.server import SimSettings, run_simulator
 from persqa_client.types import TaskId, Usage, Verification
 from tests.run.recheck_runs import (
@@ -49,7 +49,7 @@ def verdicts(folder: Path) -> dict[int, str]:
 def test_questions_are_moved_altered_or_kept(tmp_path: Path) -> None:
     output = finish_run(tmp_path, mix())
     before = verdicts(tmp_path)
-    report = recheck(output)
+    report = recheck_run(output)
     expected = {2 * number + 2: text or code for number, (_, (text, code)) in enumerate(CHANGED)}
     assert verdicts(tmp_path) == {number: expected.get(number, verdict) for number, verdict in before.items()}
     assert report.questions == 13
@@ -71,7 +71,7 @@ def test_both_files_stay_in_input_order_and_other_bytes_are_unchanged(tmp_path: 
     """As if the run had judged the answers like today."""
     finish_run(tmp_path / "old", mix())
     output = tmp_path / "old" / "qa.jsonl"
-    recheck(output)
+    recheck_run(output)
     today = [
         judged
         for number, (changed, (text, code)) in enumerate(CHANGED)
@@ -96,7 +96,7 @@ def test_both_files_stay_in_input_order_and_other_bytes_are_unchanged(tmp_path: 
 def test_other_lines_are_copied_as_they_are(tmp_path: Path) -> None:
     output = finish_run(tmp_path, mix(), row={"x": 1.50})
     lines = set((output.read_bytes() + (tmp_path / "qa.failed.jsonl").read_bytes()).splitlines())
-    recheck(output)
+    recheck_run(output)
     after = set((output.read_bytes() + (tmp_path / "qa.failed.jsonl").read_bytes()).splitlines())
     assert len(lines - after) == len(after - lines) == len(CHANGED)
 
@@ -104,7 +104,7 @@ def test_other_lines_are_copied_as_they_are(tmp_path: Path) -> None:
 def test_details_and_run_file_follow(tmp_path: Path) -> None:
     output = finish_run(tmp_path, mix())
     before = (tmp_path / "qa.details.jsonl").read_bytes()
-    recheck(output)
+    recheck_run(output)
     after = (tmp_path / "qa.details.jsonl").read_bytes()
     assert after.startswith(before)
     added = [json.loads(line) for line in after[len(before) :].splitlines()]
@@ -126,7 +126,7 @@ def test_details_and_run_file_follow(tmp_path: Path) -> None:
 def test_an_answer_that_the_model_denied_stays_rejected(tmp_path: Path) -> None:
     denied, better = Judged(((CUP, "not_verified"),), "not_verified"), Judged(((CUP, "not_verified"), (GOOD, None)))
     output = finish_run(tmp_path, [denied, better])
-    assert not recheck(output).changes
+    assert not recheck_run(output).changes
     assert verdicts(tmp_path) == {1: "not_verified", 2: GOOD}
 
 
@@ -144,7 +144,7 @@ def test_a_verdict_holds_for_its_text_only(verify: str, tmp_path: Path) -> None:
         Judged(((f'"{doubtful}"', None),), doubts=("hedged",), verification=YES),
     ]
     output = finish_run(tmp_path, judged, verify=verify, details=True)
-    recheck(output)
+    recheck_run(output)
     metas = [line["pers_qa_meta"] for line in read_lines(output)]
     assert [meta["answer"] for meta in metas] == [CUP, CUP, CUP, doubtful]
     assert [meta["verification"] for meta in metas] == [None] * 4
@@ -161,14 +161,14 @@ def test_the_doubts_of_a_text_that_stays_are_those_of_today(tmp_path: Path) -> N
         Judged((("A man.", "no_tag"), (GOOD, None)), doubts=("re_asked",)),
     ]
     output = finish_run(tmp_path, judged, verify="all", details=True)
-    report = recheck(output)
+    report = recheck_run(output)
     assert report.changes == Counter({("refreshed", ""): 2})
     metas = [line["pers_qa_meta"] for line in read_lines(output)]
     assert [meta["doubts"] for meta in metas] == [["hedged"], ["unverified"], ["re_asked"]]
     assert metas[0]["verification"]["verdict"] == "yes"
     counts = json.loads((tmp_path / "qa.run.json").read_bytes())["counts"]
     assert (counts["doubtful"], counts["doubts"]) == (3, {"hedged": 1, "unverified": 1, "re_asked": 1})
-    assert not recheck(output).changes
+    assert not recheck_run(output).changes
 
 
 def test_a_run_of_today_is_not_changed(tmp_path: Path) -> None:
@@ -185,14 +185,14 @@ def test_a_run_of_today_is_not_changed(tmp_path: Path) -> None:
             url = server.base_url
             output = tmp_path / f"{name}.jsonl"
             generate(tmp_path / "pictures", output, base_url=url, model="persqa-simulator", **flags)
-        assert not recheck(output).changes
+        assert not recheck_run(output).changes
 
 
 def test_a_second_recheck_changes_nothing(tmp_path: Path) -> None:
     output = finish_run(tmp_path, mix())
-    recheck(output)
+    recheck_run(output)
     before = read_folder(tmp_path)
-    report = recheck(output)
+    report = recheck_run(output)
     assert not report.changes
     assert read_folder(tmp_path) == before
 
@@ -200,9 +200,9 @@ def test_a_second_recheck_changes_nothing(tmp_path: Path) -> None:
 def test_a_dry_run_reports_the_same_and_writes_nothing(tmp_path: Path) -> None:
     output = finish_run(tmp_path, mix())
     before = read_folder(tmp_path)
-    dry = recheck(output, dry_run=True)
+    dry = recheck_run(output, dry_run=True)
     assert read_folder(tmp_path) == before
-    real = recheck(output)
+    real = recheck_run(output)
     assert (dry.changes, dry.examples, dry.tally) == (real.changes, real.examples, real.tally)
 
 
@@ -215,8 +215,8 @@ def test_answers_can_move_there_and_back(questions: int, tmp_path: Path) -> None
         bad, good = Judged((("<mam>", None),)), Judged(((CUP, "no_tag"),), "no_tag")
         for name, judged in (("bad", [bad] * 4), ("good", [good] * 4)):
             finish_run(tmp_path / f"{style}-{name}", judged, row=conversation, **{**flags, "questions": 1})
-        recheck(tmp_path / f"{style}-bad" / "qa.jsonl")
-        recheck(tmp_path / f"{style}-good" / "qa.jsonl")
+        recheck_run(tmp_path / f"{style}-bad" / "qa.jsonl")
+        recheck_run(tmp_path / f"{style}-good" / "qa.jsonl")
         failed = read_lines(tmp_path / f"{style}-bad" / "qa.failed.jsonl")
         assert [row["conversation"][0]["value"] for row in failed if "n" in row] == ["<image>\nhi"] * 4
         accepted = read_lines(tmp_path / f"{style}-good" / "qa.jsonl")
@@ -237,18 +237,18 @@ def test_all_asks_of_a_question_are_checked_also_those_before_a_retry(tmp_path: 
         settle_rows(settings, ledger, ledger_judged)
         ledger.finish({"input": str(settings.input), "strategy": "direct"})
     assert verdicts(tmp_path) == {1: GOOD, 2: GOOD, 3: "no_tag"}
-    recheck(output)
+    recheck_run(output)
     assert verdicts(tmp_path) == {1: CUP, 2: GOOD, 3: GOOD}
     last = read_lines(tmp_path / "qa.details.jsonl")[-2:]
     assert [len(line["raws"]) for line in last] == [3, 4]
     before = read_folder(tmp_path)
-    assert not recheck(output).changes
+    assert not recheck_run(output).changes
     assert read_folder(tmp_path) == before
 
 
 def test_a_rechecked_run_is_retried_and_extended(tmp_path: Path) -> None:
     output = finish_run(tmp_path, mix())
-    recheck(output)
+    recheck_run(output)
     settings = make_settings(tmp_path)
     failed = [number for number, verdict in verdicts(tmp_path).items() if verdict not in (GOOD, CUP)]
     with open_run(settings) as ledger:
@@ -265,18 +265,18 @@ def test_a_rechecked_run_is_retried_and_extended(tmp_path: Path) -> None:
                 ledger.settle(CHANGED[0][0].to_outcome(task_id))
         ledger.finish({"input": str(settings.input), "strategy": "direct"})
     assert verdicts(tmp_path)[99] == "<mam>"
-    report = recheck(output)
+    report = recheck_run(output)
     assert report.changes == Counter({("rejected", "only_tag"): 1})
     assert verdicts(tmp_path)[99] == "only_tag"
 
 
 def test_a_failure_file_appears_and_disappears(tmp_path: Path) -> None:
     output = finish_run(tmp_path / "a", [Judged((("<mam>", None),))])
-    recheck(output)
+    recheck_run(output)
     assert output.read_bytes() == b""
     assert [row["error"]["row"] for row in read_lines(tmp_path / "a" / "qa.failed.jsonl")] == [1]
     output = finish_run(tmp_path / "b", [Judged(((CUP, "loop"),), "loop")])
-    recheck(output)
+    recheck_run(output)
     assert not (tmp_path / "b" / "qa.failed.jsonl").exists()
     assert verdicts(tmp_path / "b") == {1: CUP}
 
@@ -284,7 +284,7 @@ def test_a_failure_file_appears_and_disappears(tmp_path: Path) -> None:
 def test_the_input_is_not_needed_with_details(tmp_path: Path) -> None:
     output = finish_run(tmp_path, mix())
     (tmp_path / "rows.jsonl").unlink()
-    assert recheck(output).changes.total() == len(CHANGED)
+    assert recheck_run(output).changes.total() == len(CHANGED)
 
 
 def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
@@ -293,14 +293,14 @@ def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
         path.unlink()
     settings = make_settings(tmp_path)
     with pytest.raises(SettingsError, match=r"there is no run with the output .*qa\.jsonl"):
-        recheck(tmp_path / "qa.jsonl")
+        recheck_run(tmp_path / "qa.jsonl")
     with open_run(settings) as ledger:
         settle_rows(settings, ledger, mix())
         with pytest.raises(SettingsError, match="another run is writing"):
-            recheck(tmp_path / "qa.jsonl")
+            recheck_run(tmp_path / "qa.jsonl")
     before = read_folder(tmp_path)
     with pytest.raises(SettingsError, match=r"is not finished: run its command again until it ends"):
-        recheck(tmp_path / "qa.jsonl")
+        recheck_run(tmp_path / "qa.jsonl")
     assert read_folder(tmp_path) == before
 
 
@@ -310,20 +310,20 @@ def test_real_names_are_needed_again(tmp_path: Path) -> None:
     named = Judged((("<mam> holds a cup beside Anya.", None),))
     output = finish_run(tmp_path / "with", [named], names=tmp_path / "names.txt")
     with pytest.raises(SettingsError, match=r"this run had --names .*: give the same file again"):
-        recheck(output)
+        recheck_run(output)
     with pytest.raises(SettingsError, match=r"give the file of the run"):
-        recheck(output, names=tmp_path / "other.txt")
-    assert recheck(output, names=tmp_path / "names.txt").changes == Counter({("rejected", "name_leak"): 1})
+        recheck_run(output, names=tmp_path / "other.txt")
+    assert recheck_run(output, names=tmp_path / "names.txt").changes == Counter({("rejected", "name_leak"): 1})
     output = finish_run(tmp_path / "without", [named])
     with pytest.raises(SettingsError, match="this run had no real names"):
-        recheck(output, names=tmp_path / "names.txt")
+        recheck_run(output, names=tmp_path / "names.txt")
 
 
 def test_an_own_bank_is_not_needed_with_details(tmp_path: Path) -> None:
     (tmp_path / "bank.jsonl").write_text('{"text": "What does {tag} do?", "category": "human"}\n')
     output = finish_run(tmp_path, mix(), bank=str(tmp_path / "bank.jsonl"))
     (tmp_path / "bank.jsonl").unlink()
-    assert recheck(output).changes.total() == len(CHANGED)
+    assert recheck_run(output).changes.total() == len(CHANGED)
 
 
 def edit_details(folder: Path, edit: Callable[[list[bytes]], list[bytes]]) -> None:
@@ -353,7 +353,7 @@ def test_files_that_do_not_fit_together_are_refused_and_kept(
     before = read_folder(tmp_path)
     reasons = r"do not fit together|is not the one in qa.details.jsonl: restore|not written by a run|can't be read"
     with pytest.raises(SettingsError, match=reasons):
-        recheck(output)
+        recheck_run(output)
     assert read_folder(tmp_path) == before
 
 
@@ -364,7 +364,7 @@ def test_surrogates_are_replaced_again(tmp_path: Path) -> None:
     edit_details(
         tmp_path, lambda lines: [lines[0].replace(b'"surrogate":null', asked).replace(b'"strategy":"direct",', b"")]
     )
-    recheck(output)
+    recheck_run(output)
     assert verdicts(tmp_path) == {1: CUP}
     assert read_lines(tmp_path / "qa.details.jsonl")[-1]["made_good_by"] == ["constraint", "surrogate"]
 
@@ -380,4 +380,4 @@ def test_a_file_that_can_not_be_read_is_named(name: str, tmp_path: Path) -> None
     run["lengths"][key] = path.stat().st_size
     (tmp_path / "qa.run.json").write_text(json.dumps(run))
     with pytest.raises(SettingsError, match=rf"{name} can't be read \(Is a directory\)"):
-        recheck(output)
+        recheck_run(output)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.run.recheck import recheck
+from persqa_client.run.recheck import recheck_run
 from tests.run.recheck_runs import finish_run, make_settings, mix
 from tests.run.recheck_runs import open_ledger as open_run
 from tests.storage.scenario import read_folder
@@ -24,7 +24,7 @@ def test_a_recheck_killed_at_any_moment_ends_in_the_same_files(tmp_path: Path) -
     """After each change of the folder, and each partial write, whether a run or a recheck comes next."""
     output = finish_run(tmp_path / "whole", mix())
     before = read_folder(tmp_path / "whole")
-    history = record_history(tmp_path / "whole", lambda folder: recheck(folder / "qa.jsonl"))
+    history = record_history(tmp_path / "whole", lambda folder: recheck_run(folder / "qa.jsonl"))
     after = read_folder(tmp_path / "whole")
     assert before.keys() == after.keys() == RESULTS
     for name in ("qa.jsonl", "qa.failed.jsonl", "qa.details.jsonl", "qa.run.json"):
@@ -42,15 +42,15 @@ def test_a_recheck_killed_at_any_moment_ends_in_the_same_files(tmp_path: Path) -
         found = read_results(tmp_path / "run")
         assert found in (before, after), folder.name
         ended.append(found == after)
-        recheck(tmp_path / "run" / "qa.jsonl")
+        recheck_run(tmp_path / "run" / "qa.jsonl")
         assert read_results(tmp_path / "run") == after, folder.name
-        recheck(folder / "qa.jsonl")
+        recheck_run(folder / "qa.jsonl")
         assert read_results(folder) == after, folder.name
         shutil.rmtree(tmp_path / "run")
         shutil.rmtree(folder)
     assert sorted(ended) == ended
     assert {*ended} == {False, True}
-    assert not recheck(output).changes
+    assert not recheck_run(output).changes
 
 
 def read_results(folder: Path) -> dict[str, bytes]:
@@ -61,7 +61,7 @@ def read_results(folder: Path) -> dict[str, bytes]:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from persqa_client.run.recheck import recheck
+from persqa_client.run.recheck import recheck_run
 left = int(sys.argv[2])
 def watch(frame, event, arg):
     global left
@@ -70,7 +70,7 @@ def watch(frame, event, arg):
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 sys.setprofile(watch)
-recheck(Path(sys.argv[1]))
+recheck_run(Path(sys.argv[1]))
 """
 
 
@@ -78,11 +78,11 @@ recheck(Path(sys.argv[1]))
 def test_a_killed_process_leaves_the_lock_to_the_next(calls: int, tmp_path: Path) -> None:
     finish_run(tmp_path / "whole", mix())
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-    recheck(tmp_path / "whole" / "qa.jsonl")
+    recheck_run(tmp_path / "whole" / "qa.jsonl")
     output = tmp_path / "killed" / "qa.jsonl"
     ended = subprocess.run([sys.executable, "-c", KILLED, str(output), str(calls)], check=False)
     assert ended.returncode == -signal.SIGKILL
-    recheck(output)
+    recheck_run(output)
     after, expected = (read_results(tmp_path / name) for name in ("killed", "whole"))
     del after["qa.run.json"], expected["qa.run.json"]  # the paths of the input differ
     assert after == expected
@@ -91,15 +91,15 @@ def test_a_killed_process_leaves_the_lock_to_the_next(calls: int, tmp_path: Path
 def test_a_recheck_that_was_killed_in_its_finish_needs_no_details_afterwards(tmp_path: Path) -> None:
     """They may be removed at any moment. Those that were not yet added begin a new file."""
     finish_run(tmp_path / "whole", mix())
-    history = record_history(tmp_path / "whole", lambda folder: recheck(folder / "qa.jsonl"))
+    history = record_history(tmp_path / "whole", lambda folder: recheck_run(folder / "qa.jsonl"))
     for folder in history.restore_all(tmp_path / "copies"):
         (folder / "qa.details.jsonl").unlink()
-        recheck(folder / "qa.jsonl")
+        recheck_run(folder / "qa.jsonl")
         found = read_folder(folder)
         assert not any(name.endswith((".tmp", ".partial", ".checkpoint")) for name in found), folder.name
         assert sum(found[name].count(b"\n") for name in ("qa.jsonl", "qa.failed.jsonl")) == 13
         lengths = json.loads(found["qa.run.json"])["lengths"]
         # Of a run that had none to add, the length of the removed ones stays.
         assert "qa.details.jsonl" not in found or lengths["details"] == len(found["qa.details.jsonl"])
-        assert recheck(folder / "qa.jsonl").questions == 13
+        assert recheck_run(folder / "qa.jsonl").questions == 13
         shutil.rmtree(folder)

@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.run.recheck import recheck
+from persqa_client.run.recheck import recheck_run
 from persqa_client.types import ProblemCode
 from tests.goldens.killed import RUNS
 from tests.run.recheck_runs import GOOD, QUESTION, Judged, finish_run, mix
@@ -24,7 +24,7 @@ def test_a_run_of_an_earlier_version_is_rechecked_as_far_as_it_kept_texts(case: 
     """Each question is found again. One answer repeats its question, which the checks of that version accepted."""
     shutil.copytree(RUNS / case / "before", tmp_path, dirs_exist_ok=True)
     before = read_folder(tmp_path)
-    report = recheck(tmp_path / "out.jsonl")
+    report = recheck_run(tmp_path / "out.jsonl")
     counts = json.loads(before["out.run.json"])["counts"]
     assert report.questions == counts["units"]
     assert report.lacks["raw"] == (0 if case == "grown" else counts["good"])
@@ -59,7 +59,7 @@ def test_answers_of_an_earlier_version_move_too(case: str, tmp_path: Path) -> No
     change_text(tmp_path / "out.jsonl", answer, "<mam>")
     if case == "grown":
         change_text(tmp_path / "out.jsonl", json.dumps(row["pers_qa_meta"]["raw"], ensure_ascii=False), '"<mam>"')
-    report = recheck(tmp_path / "out.jsonl")
+    report = recheck_run(tmp_path / "out.jsonl")
     assert report.changes["rejected", "only_tag"] >= 1
     assert report.changes["accepted", rejected["error"]["code"]] >= 1
     after = read_lines(tmp_path / "out.jsonl")
@@ -70,7 +70,7 @@ def test_answers_of_an_earlier_version_move_too(case: str, tmp_path: Path) -> No
     details = read_lines(tmp_path / "out.details.jsonl")
     assert len(details) == report.changes.total()
     before = read_folder(tmp_path)
-    assert not recheck(tmp_path / "out.jsonl").changes
+    assert not recheck_run(tmp_path / "out.jsonl").changes
     if case != "grown":
         assert read_folder(tmp_path) == before
 
@@ -81,25 +81,25 @@ def test_the_input_of_an_earlier_version_is_needed(tmp_path: Path) -> None:
     text = rows.read_text()
     rows.unlink()
     with pytest.raises(SettingsError, match=r"does not have all questions.*rows\.jsonl can't be read"):
-        recheck(tmp_path / "out.jsonl")
+        recheck_run(tmp_path / "out.jsonl")
     rows.write_text("\n" + text)
     with pytest.raises(SettingsError, match=r"rows\.jsonl has changed"):
-        recheck(tmp_path / "out.jsonl")
+        recheck_run(tmp_path / "out.jsonl")
 
 
 def test_details_that_were_removed_leave_the_written_texts(tmp_path: Path) -> None:
     output = finish_run(tmp_path, mix())
     (tmp_path / "qa.details.jsonl").unlink()
-    report = recheck(output)
+    report = recheck_run(output)
     assert report.lacks["raw"] > 0
     assert report.changes["rejected", "only_tag"] == 1
-    assert not recheck(output).changes
+    assert not recheck_run(output).changes
 
 
 def test_the_details_in_the_output_are_enough_for_accepted_answers(tmp_path: Path) -> None:
     output = finish_run(tmp_path, mix(), details=True)
     (tmp_path / "qa.details.jsonl").unlink()
-    report = recheck(output)
+    report = recheck_run(output)
     assert report.lacks["raw"] == 0
     assert report.changes["rejected", "only_tag"] == 1
 
@@ -109,11 +109,11 @@ def test_questions_that_were_asked_are_not_checked_again(question: str, tmp_path
     """Today no row may bring them; a bank always may."""
     output = finish_run(tmp_path / "row", [Judged((("<mam>", None),))], row={"question": question})
     (tmp_path / "row" / "qa.details.jsonl").unlink()
-    assert recheck(output).changes == Counter({("rejected", "only_tag"): 1})
+    assert recheck_run(output).changes == Counter({("rejected", "only_tag"): 1})
     output = finish_run(tmp_path / "bank", [Judged((("<mam>", None),))])
     old, new = json.dumps(QUESTION).encode(), json.dumps(question).encode()
     edit_details(tmp_path / "bank", lambda lines: [line.replace(old, new) for line in lines])
-    assert recheck(output).changes == Counter({("rejected", "only_tag"): 1})
+    assert recheck_run(output).changes == Counter({("rejected", "only_tag"): 1})
 
 
 def test_all_codes_of_rejected_answers_are_known(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_all_codes_of_rejected_answers_are_known(tmp_path: Path) -> None:
     codes = get_args(ProblemCode)
     output = finish_run(tmp_path, [Judged(((GOOD, code),), code) for code in codes])
     (tmp_path / "qa.details.jsonl").unlink()
-    recheck(output)
+    recheck_run(output)
     stays = {"content_filter", "not_verified", "truncated", "unfinished"}
     assert [*verdicts(tmp_path).values()].count(GOOD) == len(codes) - len(stays)
     assert {code for code in verdicts(tmp_path).values() if code != GOOD} == stays
