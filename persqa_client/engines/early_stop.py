@@ -1,14 +1,16 @@
-"""Stops a run whose first results show that the others would fail, too.
+"""Stops a run whose results show that the others would fail, too. Until then, the failures are held back.
 
 The first results are all the same endpoint failure: the breaker of a session (endpoints/breaker.py) has then shown that
 the endpoint works, so the settings may be wrong. Or none of the first rows could be asked about: the input may be
-wrong.
+wrong. Or the answers fail the checks, one after another: a model can fail while its server still answers. For example,
+every answer is "!!!!" after a numerical error, or a refusal.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import NamedTuple
 
 from persqa_client.errors import RunStopped, UnusableInput
 from persqa_client.types import Failure, Outcome
@@ -18,13 +20,29 @@ FIRST_RESULTS = 20
 # Of an input without any usable row. A single row fails alone: its cause is its own.
 MIN_ROWS = 2
 LATER_ROWS = "If later rows are good, let these fail with --max-bad-rows 0."
-ADVICE = {
+# Advice by code of an input failure.
+UNUSABLE_ADVICE = {
     "bad_line": "Check that the input has one JSON object per line.",
     "no_image": "Check --image-key.",
     "bad_image_field": "Check --image-key.",
     "image_missing": "Check the paths, the working directory and --image-root.",
     "output_key_taken": "Choose another --output-key.",
 }
+# Minimum number of held rows at the end of the input for which the model is tried before they are stored.
+MIN_STREAK = 3
+# Maximum characters of an answer in a message.
+EXAMPLE_LENGTH = 160
+# Advice by code of the check of answers.
+BAD_ANSWER_ADVICE = {
+    **dict.fromkeys(
+        ("no_tag", "pronoun_only", "only_tag", "placeholder", "unknown_tag"), "Another --strategy may help."
+    ),
+    "truncated": "A larger --max-tokens may help.",
+    "wrong_language": "Check --language.",
+    "not_verified": "--verify off accepts answers that the model itself does not confirm.",
+    "name_leak": "Check --names.",
+}
+OTHER_ADVICE = "Check the model and the server's log."
 
 
 class EarlyStop:
@@ -36,17 +54,18 @@ class EarlyStop:
     def __init__(self, first_results: int = FIRST_RESULTS, *, passed: bool = False) -> None:
         self._first_results = first_results
         self._held: list[Failure] = []
-        self._passed = passed
+        # Whether nothing is held back any more.
+        self.has_passed = passed
 
     def admit(self, outcome: Outcome) -> list[Outcome]:
         """Returns the outcomes that may be stored now. Raises RunStopped.
 
         Input failures, such as a missing image, are always returned and do not count.
         """
-        if self._passed or (isinstance(outcome, Failure) and outcome.stage == "input"):
+        if self.has_passed or (isinstance(outcome, Failure) and outcome.stage == "input"):
             return [outcome]
         if not isinstance(outcome, Failure) or outcome.stage != "endpoint" or not self._equals_held(outcome):
-            self._passed = True
+            self.has_passed = True
             return [*self.release(), outcome]
         self._held.append(outcome)
         if len(self._held) >= self._first_results:
@@ -58,7 +77,7 @@ class EarlyStop:
         return []
 
     def _equals_held(self, failure: Failure) -> bool:
-        return not self._held or failure_kind(self._held[0]) == failure_kind(failure)
+        return not self._held or _get_failure_kind(self._held[0]) == _get_failure_kind(failure)
 
     def release(self) -> list[Outcome]:
         """Returns the failures that are still held back at the end."""
@@ -66,7 +85,7 @@ class EarlyStop:
         return list(held)
 
 
-def failure_kind(failure: Failure) -> tuple[str, str]:
+def _get_failure_kind(failure: Failure) -> tuple[str, str]:
     """The code, and the server's text without numbers, which differ from row to row."""
     return failure.code, re.sub(r"\d+", "#", failure.raw or "")
 
@@ -81,7 +100,8 @@ class UnusableStart:
     def __init__(self, limit: int, *, passed: bool = False, whole: bool = True) -> None:
         self._limit = limit
         self._whole = whole
-        self._passed = passed or not limit
+        # Whether nothing is held back any more.
+        self.has_passed = passed or not limit
         self._held: list[Failure] = []
         self._codes = Counter[str]()
         self._last_row = 0
@@ -91,11 +111,11 @@ class UnusableStart:
 
     @property
     def is_at_limit(self) -> bool:
-        return not self._passed and self._rows >= self._limit
+        return not self.has_passed and self._rows >= self._limit
 
     @property
     def is_unusable_at_end(self) -> bool:
-        return not self._passed and self._whole and self._rows >= MIN_ROWS
+        return not self.has_passed and self._whole and self._rows >= MIN_ROWS
 
     def admit(self, outcome: Outcome, *, has_usable_rows: bool, has_room: bool) -> list[Outcome]:
         """Returns the outcomes that may be stored now.
@@ -103,10 +123,10 @@ class UnusableStart:
         ``has_usable_rows``: whether a row was or is being asked about. ``has_room``: whether there is memory to hold
         more rows.
         """
-        if self._passed:
+        if self.has_passed:
             return [outcome]
         if has_usable_rows or not isinstance(outcome, Failure) or outcome.stage != "input":
-            self._passed = True
+            self.has_passed = True
             return [*self.release(), outcome]
         self._held.append(outcome)
         # Failures of the questions of one row may arrive in between those of others, which only counts rows twice.
@@ -130,7 +150,7 @@ class UnusableStart:
         example = self._example
         assert example is not None
         counts = ", ".join(f"{name} {count:,}" for name, count in self._codes.most_common())
-        advice = ADVICE.get(self._codes.most_common(1)[0][0])
+        advice = UNUSABLE_ADVICE.get(self._codes.most_common(1)[0][0])
         written = f" {self._written:,} of them are in the failure file." if self._written else ""
         rows = f"{'' if at_end else 'first '}{self._rows:,} rows"
         return UnusableInput(
@@ -142,3 +162,82 @@ class UnusableStart:
             + ("To let them fail, add --max-bad-rows 0." if at_end else LATER_ROWS),
             shown=example.message,
         )
+
+
+class HeldFailure(NamedTuple):
+    failure: Failure
+    # Number of jobs that had ended, including this one.
+    ended: int
+
+
+class BadAnswers:
+    """Holds failures of the answer checks with any code, until an answer passes the checks.
+
+    ``limit``: failures in a row, without an answer that passes, after which the model counts as bad; 0 for none.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: list[HeldFailure] = []
+        self._in_a_row = 0
+
+    @property
+    def is_at_limit(self) -> bool:
+        return 0 < self._limit <= self._in_a_row
+
+    @property
+    def is_streak(self) -> bool:
+        return bool(self._limit) and self._in_a_row >= min(MIN_STREAK, self._limit)
+
+    def admit(self, outcome: Outcome, *, began: int, ended: int) -> list[Outcome]:
+        """Returns the outcomes that may be stored now.
+
+        ``began``, ``ended``: number of jobs that had ended when this one began, and after this one. A good answer
+        releases the failures that ended before its job began, because the model worked after them.
+        """
+        if isinstance(outcome, Failure):
+            if outcome.stage != "answer" or not self._limit:
+                return [outcome]
+            self._held.append(HeldFailure(outcome, ended))
+            self._in_a_row += 1
+            return []
+        self._in_a_row = 0
+        if not self._held:
+            return [outcome]
+        own = [held.failure for held in self._held if held.ended <= began]
+        self._held = [held for held in self._held if held.ended > began]
+        return [*own, outcome]
+
+    def release(self) -> list[Outcome]:
+        """Returns all held failures. Call it if the model works, or at the end of the run."""
+        released: list[Outcome] = [held.failure for held in self._held]
+        self._held.clear()
+        self._in_a_row = 0
+        return released
+
+    def drop(self) -> int:
+        """Forgets the held failures, whose rows are asked again by the next run. Returns their number."""
+        return len(self.release())
+
+    def explain(self, *, tried: bool) -> RunStopped:
+        """``tried``: whether a row that had been answered before was asked again."""
+        codes = Counter(held.failure.code for held in self._held)
+        example = self._held[-1].failure
+        counts = ", ".join(f"{name} {count:,}" for name, count in codes.most_common())
+        trial = ", and so was the answer to a row that had been answered before" if tried else ""
+        return RunStopped(
+            example.code,
+            f"The last {len(self._held):,} answers were rejected ({counts}){trial}, so the run was stopped. "
+            f"{example.message}{quote_answer(example)} None of these rows was marked as failed. "
+            f"{BAD_ANSWER_ADVICE.get(example.code, OTHER_ADVICE)} If the rows are the reason, let them fail with "
+            "--max-bad-answers 0.",
+        )
+
+
+def quote_answer(failure: Failure) -> str:
+    """The answer on one line, shortened."""
+    text = " ".join((failure.raw or "").split())
+    shown = text if len(text) <= EXAMPLE_LENGTH else f"{text[:EXAMPLE_LENGTH]}…"
+    if not shown:
+        return " The answer had no text."
+    return f' The answer was: "{shown}"' + ("" if shown[-1] in ".!?…" else ".")

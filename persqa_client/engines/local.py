@@ -131,7 +131,10 @@ class LocalEngine:
             self._timer = asyncio.get_running_loop().call_later(POLL_INTERVAL, self._poll)
 
     async def _start_jobs(self, jobs: Iterator[Job | None], has_room: Callable[[], bool]) -> bool:
-        while not self.stopping and (not self._jobs or (self._has_room() and has_room())):
+        max_jobs = self._max_jobs()
+        while not self.stopping and (
+            not self._jobs or (len(self._jobs) < max_jobs and self.held_bytes < self._max_bytes and has_room())
+        ):
             try:
                 job = next(jobs)
             except StopIteration:
@@ -139,6 +142,7 @@ class LocalEngine:
                 break
             if job is None:
                 await asyncio.sleep(0)
+                max_jobs = self._max_jobs()
                 continue
             job.began = self.ended
             task = asyncio.create_task(self._answer(job.row, job.task_id, partial(self._reduce_weight, job)))
@@ -146,9 +150,6 @@ class LocalEngine:
             self.held_bytes += job.weight
             task.add_done_callback(self._finished.put_nowait)
         return bool(self._jobs)
-
-    def _has_room(self) -> bool:
-        return len(self._jobs) < self._max_jobs() and self.held_bytes < self._max_bytes
 
     def _reduce_weight(self, job: Job, weight: int) -> None:
         """Only lowers the weight; a finished job has weight 0."""

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from persqa_client.config import Limits
-from persqa_client.engines.bad_answers import BadAnswers
-from persqa_client.engines.early_stop import EarlyStop, UnusableStart
+from persqa_client.engines.early_stop import BadAnswers, EarlyStop, UnusableStart
 from persqa_client.engines.local import AnswerFunction, Job, LocalEngine, task_limit
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.listed import ListedSource, NamedLine, encode_name, read_named_lines
@@ -185,9 +184,10 @@ class RowLoop:
         self._untried: list[tuple[Row, TaskId]] | None = None
         self._trial: Job | None = None
         self._dropped_failures = 0
+        jobs_per_permit = plan.jobs_per_permit
         self.engine = LocalEngine(
             answer,
-            max_jobs=lambda: plan.jobs_per_permit * task_limit(pool.permits, pool.backing_off),
+            max_jobs=lambda: jobs_per_permit * task_limit(pool.permits, pool.backing_off),
             max_bytes=limits.max_inflight_bytes,
             on_stop=pool.drain,
         )
@@ -218,11 +218,12 @@ class RowLoop:
                 if syncing.done():
                     syncing.result()
                 self._settle(self._judge(outcome) if job is self._trial else self._admit(job, outcome))
-                self._try_model()
+                progress.in_flight = self.engine.running
+                if not progress.in_flight:
+                    self._try_model()
                 while self._ledger.is_behind and not self.engine.stopping:  # noqa: ASYNC110 - a thread writes
                     await asyncio.sleep(READER_POLL_INTERVAL)
                 progress.read = self._source.progress_at(feed.position)
-                progress.in_flight = self.engine.running
             if syncing.done():
                 syncing.result()
             if self._is_complete:
@@ -254,11 +255,14 @@ class RowLoop:
         if self.engine.stopping and isinstance(outcome, Failure):
             self._dropped_failures += 1
             return []
-        usable = self._unusable_start.admit(
-            outcome, has_usable_rows=self.engine.has_loaded, has_room=self._has_buffer_room()
-        )
+        admitted = [outcome]
+        if not self._unusable_start.has_passed:
+            admitted = self._unusable_start.admit(
+                outcome, has_usable_rows=self.engine.has_loaded, has_room=self._has_buffer_room()
+            )
         try:
-            admitted = [each for one in usable for each in self._early_stop.admit(one)]
+            if not self._early_stop.has_passed:
+                admitted = [each for one in admitted for each in self._early_stop.admit(one)]
         except RunStopped as error:
             self.engine.stop_with(error)
             return []
@@ -268,12 +272,12 @@ class RowLoop:
         return [stored for each in admitted for stored in self._bad_answers.admit(each, began=began, ended=ended)]
 
     def _try_model(self) -> None:
-        """Starts a trial, or stops, once nothing is in flight. Until then, a good answer may still arrive."""
-        idle = not self.engine.running and not self.engine.stopping and self._trial is None
-        if idle and self._unusable_start.is_at_limit:
-            self.engine.stop_with(self._unusable_start.explain())
+        """Starts a trial, or stops. Called once nothing is in flight; until then, a good answer may still arrive."""
+        if self.engine.stopping or self._trial is not None:
             return
-        if idle and self._bad_answers.is_at_limit:
+        if self._unusable_start.is_at_limit:
+            self.engine.stop_with(self._unusable_start.explain())
+        elif self._bad_answers.is_at_limit:
             self._trial = self._make_trial()
             if self._trial is None:
                 self.engine.stop_with(self._bad_answers.explain(tried=False))
@@ -281,7 +285,7 @@ class RowLoop:
     def _next_trial(self, at_end: bool) -> Job | None:
         if at_end and self._trial is None and self._bad_answers.is_streak and not self.engine.running:
             self._trial = self._make_trial()
-        return self._trial if not self.engine.running else None
+        return None if self._trial is None or self.engine.running else self._trial
 
     def _make_trial(self) -> Job | None:
         """Asks an answered row again."""

@@ -43,6 +43,10 @@ from persqa_client.types import BadRow, Row, Strategy, TaskId
 
 # During preparation both the file and the encoded image are in memory.
 BYTES_PER_IMAGE_BYTE = 2
+# One thread per core, because Pillow releases the GIL; at least four, for slow disks.
+IMAGE_THREADS = max(4, min(16, os.cpu_count() or 1))
+# Model family by the side in pixels of one image token, as measured by the probe.
+FAMILY_BY_PATCH: dict[int, ModelFamily] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
 
 
 class RunPlan:
@@ -167,7 +171,7 @@ class RowReader:
         shares = self.share_images and task_id.question > 0
         if isinstance(row, BadRow) or (shares and row.only_question is None):
             return len(row.line)
-        images = sum(estimate_reference_size(reference, self.image_roots) for reference in row.images)
+        images = sum([estimate_reference_size(reference, self.image_roots) for reference in row.images])
         return len(row.line) + BYTES_PER_IMAGE_BYTE * images
 
 
@@ -212,12 +216,6 @@ def parse_needs(names: Iterable[str]) -> frozenset[str]:
 
 def digest_file(path: Path) -> str:
     return blake2b(path.read_bytes(), digest_size=8).hexdigest()
-
-
-# One thread per core, because Pillow releases the GIL; at least four, for slow disks.
-IMAGE_THREADS = max(4, min(16, os.cpu_count() or 1))
-# Model family by the side in pixels of one image token, as measured by the probe.
-FAMILY_BY_PATCH: dict[int, ModelFamily] = {28: "qwen2.5-vl", 32: "qwen3-vl"}
 
 
 def ignore_warning(warning: str) -> None:
@@ -266,16 +264,13 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         else:
             tested = uuid and self.settings.uuid == "auto"
             self.servers = await probe_all(self.pool.sessions, wanted, depth, uuid=tested)
-            self._note_warnings()
+            base_urls = [session.endpoint.base_url for session in self.pool.sessions]
+            for warning in list_warnings(self.servers, base_urls):
+                self._warn_once(warning, self.pool.warnings)  # a probe may be repeated
         if uuid and self.settings.uuid == "on":
             for session in self.pool.sessions:
                 session.profile.dialect = replace(session.profile.dialect, sends_uuids=True)
         self.strategy = resolve_common_strategy(self.servers, wanted)
-
-    def _note_warnings(self) -> None:
-        """Once for each server, though a probe may be repeated."""
-        for warning in list_warnings(self.servers, [session.endpoint.base_url for session in self.pool.sessions]):
-            self._warn_once(warning, self.pool.warnings)
 
     def _note_question(self, question: str) -> None:
         language = find_unchecked_language(question)

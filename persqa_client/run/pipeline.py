@@ -111,18 +111,19 @@ class Pipeline:
         """
         if isinstance(row, BadRow):
             return Failure(task_id, row.code, row.message, whole_row=True)
-        asked: AskedTask | None = None
+        task: Task | None = None
         try:
             task = self.task_maker.make_task(row, task_id)
-            asked = describe_task(task)
             loaded = [await self.load(reference) for reference in row.images]
         except RowError as error:
+            asked = None if task is None else describe_task(task)
             return Failure(task_id, error.code, f"Line {task_id.row}: {error.message}", task=asked)
         self.note_question(task.question)
         images, files = tuple([each.image for each in loaded]), tuple([each.file for each in loaded])
-        for reference, file in zip(row.images, files, strict=True):
+        held = len(row.line)
+        for reference, image, file in zip(row.images, images, files, strict=True):
             self.note_image(row.number, reference, file)
-        held = len(row.line) + sum(len(image.data) for image in images)
+            held += len(image.data)
         # The first question's weight includes the images that the others share.
         set_weight(0 if self.share_images and task_id.question > 0 else held)
         return await self._ask(task, images, files)
@@ -190,7 +191,7 @@ class Pipeline:
         self, images: tuple[EncodedImage, ...], files: tuple[FileStamp | None, ...]
     ) -> tuple[SentPicture, ...]:
         family = self.model_family
-        return tuple(
+        pictures = [
             SentPicture(
                 image.media_type,
                 image.width,
@@ -200,7 +201,8 @@ class Pipeline:
                 *(file or ()),
             )
             for image, file in zip(images, files, strict=True)
-        )
+        ]
+        return tuple(pictures)
 
 
 def describe_task(task: Task | Record) -> AskedTask:
@@ -218,10 +220,12 @@ def describe_task(task: Task | Record) -> AskedTask:
 
 def keep_raw(reply: Reply, answer: Answer, problem: Problem | None, max_tokens: int, seed: int) -> RawAnswer:
     completion = reply.completion
+    # What made the answer begin with the tag.
+    helpers = [*(["constraint"] if reply.constrained else []), *(["prefill"] if reply.prefilled else [])]
     return RawAnswer(
         completion.text,
         problem.code if problem is not None else None,
-        (*list_helpers(reply), *answer.steps),
+        (*helpers, *answer.steps),
         completion.finish_reason,
         completion.sent_finish_reason,
         completion.refusal,
@@ -231,11 +235,6 @@ def keep_raw(reply: Reply, answer: Answer, problem: Problem | None, max_tokens: 
         seed,
         completion.model,
     )
-
-
-def list_helpers(reply: Reply) -> list[str]:
-    """What made the answer begin with the tag."""
-    return [*(["constraint"] if reply.constrained else []), *(["prefill"] if reply.prefilled else [])]
 
 
 def make_record(task: Task, answer: Answer, reply: Reply, cost: Cost) -> Record:
@@ -252,7 +251,7 @@ def make_record(task: Task, answer: Answer, reply: Reply, cost: Cost) -> Record:
         usage=cost.usage,
         attempts=cost.attempts,
         asks=cost.asks,
-        made_good_by=(*list_helpers(reply), *answer.steps, *(["re-ask"] if cost.asks > 1 else [])),
+        made_good_by=(*cost.raws[-1].steps, *(["re-ask"] if cost.asks > 1 else [])),
         refused=cost.refused,
         strategy=task.strategy,
         question_id=task.question_id,

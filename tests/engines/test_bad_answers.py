@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.engines.bad_answers import BadAnswers
+from persqa_client.engines.early_stop import BadAnswers
 from persqa_client.types import Failure, Outcome, Record, TaskId
 
 
