@@ -187,9 +187,9 @@ def judge_answers(answers: KeptAnswers, maker: TaskMaker, max_tokens: int, verif
         judged.append(raw._replace(problem=code, steps=(*helpers, *answer.steps)))
         if problem is None:
             raws = (*judged, *answers.raws[number + 1 :])
-            return accept(answers.outcome, task, answer.text, raws, number, verify)
+            return accept_answer(answers.outcome, task, answer.text, raws, number, verify)
     assert problem is not None
-    return reject(answers.outcome, task, problem, tuple(judged))
+    return reject_answers(answers.outcome, task, problem, tuple(judged))
 
 
 def restore_completion(raw: RawAnswer) -> Completion:
@@ -221,7 +221,7 @@ def rebuild_task(maker: TaskMaker, task_id: TaskId, asked: AskedTask) -> Task:
     return replace(task, system=system, prompt=prompt)
 
 
-def accept(
+def accept_answer(
     before: Outcome, task: Task, text: str, raws: tuple[RawAnswer, ...], number: int, verify: VerifyChoice
 ) -> Record:
     chosen = raws[number]
@@ -264,7 +264,7 @@ def accept(
     )
 
 
-def reject(before: Outcome, task: Task, problem: Problem, raws: tuple[RawAnswer, ...]) -> Failure:
+def reject_answers(before: Outcome, task: Task, problem: Problem, raws: tuple[RawAnswer, ...]) -> Failure:
     last = raws[-1]
     raw = last.refusal or last.text
     cost = Cost(
