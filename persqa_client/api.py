@@ -30,10 +30,8 @@ from persqa_client.config import (
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, SetWeight, task_limit
 from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsError
-from persqa_client.home_folder import expand_existing
-from persqa_client.inputs.opening import names_input, open_inputs
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import InMemorySource
+from persqa_client.inputs.opening import expand_existing, names_input, open_inputs
+from persqa_client.inputs.sources import InMemorySource, Source
 from persqa_client.jsonl import dump_spaced
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.run.background import execute_blocking

@@ -18,11 +18,10 @@ from pydantic import (
 )
 
 from persqa_client.errors import RunStopped, SettingsError
-from persqa_client.home_folder import expand_home
 from persqa_client.keys import is_key
 from persqa_client.settings_base import Settings
 from persqa_client.suggestions import find_similar_name
-from persqa_client.urls import add_query, parse_base_url
+from persqa_client.urls import add_query, expand_home, parse_base_url
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")

@@ -15,7 +15,6 @@ ROOT_MODULES = frozenset(
         "config.py",
         "errors.py",
         "function_words.py",
-        "home_folder.py",
         "jsonl.py",
         "keys.py",
         "language.py",

@@ -37,11 +37,9 @@ from persqa_client.client.request import render_preview
 from persqa_client.config import Endpoint, RunSettings, as_one_path, make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.errors import OutputClosed, RowError, RunStopped, SettingsError, StorageError, UnusableInput
-from persqa_client.home_folder import expand_existing
 from persqa_client.images.prepare import load_image
-from persqa_client.inputs.listed import read_named_lines
-from persqa_client.inputs.opening import open_inputs
-from persqa_client.inputs.source import Source
+from persqa_client.inputs.opening import expand_existing, open_inputs
+from persqa_client.inputs.sources import Source, read_named_lines
 from persqa_client.keys import mask_keys
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc

@@ -11,8 +11,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from persqa_client.home_folder import expand_home
 from persqa_client.keys import mask_keys
+from persqa_client.urls import expand_home
 
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
 # typer has click under a name of its own.

@@ -27,8 +27,8 @@ from persqa_client.dataflow.frames import (
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError, StorageError
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource, InMemorySource
+from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.sources import InMemorySource, Source
 from persqa_client.jsonl import dump_compact, dump_spaced, load_object
 from persqa_client.run.background import Monitor, execute_blocking
 from persqa_client.run.compose import RunPlan

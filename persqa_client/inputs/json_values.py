@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.record_files import Record, RecordFileSource
+from persqa_client.inputs.files import BUFFER_SIZE, Record, RecordFileSource, count_lines
 from persqa_client.inputs.rows import MAX_LINE_BYTES
-from persqa_client.inputs.source import BrokenLine
-from persqa_client.inputs.sources import BUFFER_SIZE, count_lines
+from persqa_client.inputs.sources import BrokenLine
 from persqa_client.jsonl import BYTE_ORDER_MARK, strip_marks
 
 STRING = rb'"(?:[^"\\]++|\\.)*+"'

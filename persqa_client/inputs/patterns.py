@@ -14,8 +14,7 @@ from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES
 from persqa_client.images.references import ANY_URL, make_reference
 from persqa_client.inputs.folders import begins_like_image, join_name, sort_key
 from persqa_client.inputs.listed import ListedSource, is_never_known
-from persqa_client.inputs.several import ImagesSource, describe_names
-from persqa_client.inputs.source import Source
+from persqa_client.inputs.sources import ImagesSource, Source, describe_names
 from persqa_client.jsonl import dump_spaced
 
 ANY_FOLDERS = re.compile(r"(?:^|(?<=/))\*\*(?:/+|$)")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.source import BrokenLine
+from persqa_client.inputs.sources import BrokenLine
 from persqa_client.jsonl import (
     MAX_DEPTH,
     cut_last_member,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from persqa_client.images.changes import ADVICE, ChangeReport, PictureFiles, PictureState
-from persqa_client.inputs.listed import read_named_lines
-from persqa_client.inputs.source import Source
+from persqa_client.inputs.sources import Source, read_named_lines
 from persqa_client.run.compose import RowReader
 from persqa_client.storage.details_index import LatestOutcomes
 from persqa_client.storage.ledger import Ledger

@@ -24,10 +24,9 @@ from persqa_client.errors import SettingsError
 from persqa_client.images.loader import ImageCache, ImageLoader
 from persqa_client.images.references import estimate_reference_size
 from persqa_client.images.tokens import ModelFamily, detect_model_family, make_token_counter
+from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.rows import parse_line
-from persqa_client.inputs.several import list_sources
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource
+from persqa_client.inputs.sources import Source, list_sources
 from persqa_client.jsonl import dump_spaced, load_object
 from persqa_client.limits.open_files import fit_open_files
 from persqa_client.probing.capabilities import ServerCapabilities, list_warnings

@@ -10,9 +10,10 @@ from pathlib import Path
 from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, make_run_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.inputs.listed import is_same_place, read_named_lines
+from persqa_client.inputs.listed import is_same_place
 from persqa_client.inputs.opening import open_inputs, read_as_before
 from persqa_client.inputs.patterns import find_in_folder
+from persqa_client.inputs.sources import read_named_lines
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.run.compose import RunPlan
 from persqa_client.run.image_roots import make_path_writers

@@ -11,7 +11,7 @@ from pathlib import Path
 from persqa_client.config import RunSettings
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.listed import ListedSource, is_same_place
-from persqa_client.inputs.source import Source
+from persqa_client.inputs.sources import Source
 from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
 from persqa_client.storage.listing import FORMAT, LISTING, StoredListing, is_listed
 from persqa_client.storage.own_files import OwnFiles

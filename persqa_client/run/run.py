@@ -17,12 +17,11 @@ from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_find
 from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, RunStopped, SettingsError
 from persqa_client.images.changes import ChangeReport, PictureFiles, PictureWatch
+from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.listed import ListedSource
-from persqa_client.inputs.opening import read_as_before
-from persqa_client.inputs.several import ImagesSource, SeveralSource, list_sources
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource, FolderSource
-from persqa_client.inputs.standard_input import SpooledSource
+from persqa_client.inputs.opening import SpooledSource, read_as_before
+from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source, list_sources
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.changed_pictures import PictureSurvey

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.opening import open_inputs, open_source
 from persqa_client.inputs.rows import parse_line
-from persqa_client.inputs.source import extend_digest
+from persqa_client.inputs.sources import extend_digest
 from persqa_client.inputs.tables import TableSource
 from persqa_client.jsonl import dump_spaced
 from persqa_client.storage.records import render_failure

@@ -16,8 +16,8 @@ from PIL import Image
 
 from persqa_client import Endpoint, SettingsError, generate
 from persqa_client.config import make_run_settings
+from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.opening import open_inputs, open_source
-from persqa_client.inputs.sources import FolderSource
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.listed_input import has_listing, is_file_of
 from persqa_client.run.recheck import recheck

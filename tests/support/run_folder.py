@@ -16,7 +16,7 @@ from persqa_client.config import RunSettings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
-from persqa_client.inputs.sources import FileSource
+from persqa_client.inputs.files import FileSource
 from persqa_client.run.run import Run
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, Simulator, run_simulator
 
