@@ -40,7 +40,7 @@ from persqa_client.errors import OutputClosed, RowError, RunStopped, SettingsErr
 from persqa_client.images.prepare import load_image
 from persqa_client.inputs.opening import expand_existing, open_inputs
 from persqa_client.inputs.sources import Source, read_named_lines
-from persqa_client.keys import mask_keys
+from persqa_client.keys import mask_keys, mask_secrets
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan, find_input_folder
@@ -49,7 +49,6 @@ from persqa_client.run.listed_input import has_listing, is_file_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run, refuse_empty_source
 from persqa_client.run.summary import Summary, list_results
-from persqa_client.secret_members import mask_secrets
 from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
 from persqa_client.urls import add_query
 
