@@ -18,15 +18,7 @@ from weakref import WeakSet
 
 import httpx2
 
-from persqa_client.config import (
-    Endpoint,
-    Limits,
-    Recipe,
-    Sampling,
-    UuidChoice,
-    as_one_path,
-    make_run_settings,
-)
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, SetWeight, task_limit
 from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsError
@@ -40,6 +32,7 @@ from persqa_client.run.listed_input import has_listing, is_file_of
 from persqa_client.run.pacing import plan_probes
 from persqa_client.run.pipeline import Pipeline, ignore_weight
 from persqa_client.run.run import Run, refuse_empty_source
+from persqa_client.run.settings import UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.task_groups import InnerGenerator
 from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Record, Row, TaskId

@@ -20,7 +20,6 @@ ROOT_MODULES = frozenset(
         "language.py",
         "quotations.py",
         "task_groups.py",
-        "settings_base.py",
         "suggestions.py",
         "types.py",
         "urls.py",

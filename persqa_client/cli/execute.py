@@ -34,7 +34,7 @@ from persqa_client.cli.exits import (
 )
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
-from persqa_client.config import Endpoint, RunSettings, as_one_path, make_run_settings
+from persqa_client.config import Endpoint
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.errors import OutputClosed, RowError, RunStopped, SettingsError, StorageError, UnusableInput
 from persqa_client.images.prepare import load_image
@@ -48,6 +48,7 @@ from persqa_client.run.image_roots import recorded_roots_of
 from persqa_client.run.listed_input import has_listing, is_file_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run, refuse_empty_source
+from persqa_client.run.settings import RunSettings, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary, list_results
 from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
 from persqa_client.urls import add_query

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, UuidChoice, build_settings, make_run_settings
+from persqa_client.config import Endpoint, Limits, Recipe, build_settings
 from persqa_client.dataflow.base import errors_name_arguments, replace_flags
 from persqa_client.dataflow.cells import ImageFolder
 from persqa_client.dataflow.foreign_serving import ForeignPool
@@ -34,6 +34,7 @@ from persqa_client.run.background import Monitor, execute_blocking
 from persqa_client.run.compose import RunPlan
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
+from persqa_client.run.settings import RunSettings, UuidChoice, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.storage.run_files import RunFiles
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, make_run_settings
+from persqa_client.config import Endpoint, Recipe, build_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError
 from persqa_client.inputs.listed import is_same_place
@@ -20,6 +20,7 @@ from persqa_client.run.image_roots import make_path_writers
 from persqa_client.run.kept_answers import KeptAnswers, WrittenLineReader, read_details, restore_input_line
 from persqa_client.run.listed_input import connect_listing
 from persqa_client.run.rejudging import judge_answers
+from persqa_client.run.settings import RunSettings, make_run_settings
 from persqa_client.storage.checkpoint import FinishedRun
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
 from persqa_client.storage.listing import is_listed

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from persqa_client.config import RunSettings
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.sources import Source
+from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
 from persqa_client.storage.listing import FORMAT, LISTING, StoredListing, is_listed
 from persqa_client.storage.own_files import OwnFiles

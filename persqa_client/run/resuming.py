@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persqa_client.config import RunSettings
+from persqa_client.run.settings import RunSettings
 
 NOT_RESUMABLE = "With -o - this run can't be resumed: the same command starts from the beginning."
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
-from persqa_client.config import Endpoint, RunSettings
+from persqa_client.config import Endpoint
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
@@ -36,6 +36,7 @@ from persqa_client.run.image_roots import (
 from persqa_client.run.listed_input import connect_listing, listing_identity
 from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.resuming import NOT_RESUMABLE, describe_resuming
+from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import Summary, describe_run
 from persqa_client.storage.ledger import AnyLedger, Ledger, MemoryLedger
 from persqa_client.storage.previous import PictureChecks

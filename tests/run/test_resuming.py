@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from persqa_client.config import Endpoint, make_run_settings
+from persqa_client.config import Endpoint
 from persqa_client.run.resuming import describe_resuming
+from persqa_client.run.settings import make_run_settings
 
 ENDPOINT = Endpoint(base_url="http://127.0.0.1:1/v1", model="m")
 SAME = "Nothing is lost. Run the same command again to resume qa.jsonl."

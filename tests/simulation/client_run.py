@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from functools import cache
 
-from persqa_client.config import Endpoint, RunSettings
+from persqa_client.config import Endpoint
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stats
@@ -16,6 +16,7 @@ from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.compose import RunPlan
 from persqa_client.run.pipeline import Pipeline
+from persqa_client.run.settings import RunSettings
 from persqa_client.storage.ledger import MemoryLedger
 from persqa_client.task_groups import loop_time
 from persqa_client.types import BadRow, EncodedImage, LoadedImage, Outcome, Record, Row, TaskId
