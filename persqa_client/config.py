@@ -1,5 +1,5 @@
-"""Settings of an endpoint, of requests, and of how questions are asked. Invalid values raise SettingsError, in the words
-of usage errors.
+"""Settings of an endpoint, of requests, and of how questions are asked. Invalid values raise SettingsError, in the
+words of usage errors.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from persqa_client.dataflow.frames import (
     add_answers,
     collect_answers,
     get_data_frame,
-    iter_rows,
+    iter_frame_rows,
 )
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
@@ -204,7 +204,7 @@ class PersQAGenerator(OperatorBase):
         with open_image_folder(storage) as pictures:
             rows: list[bytes] = []
             refused: dict[int, RowAnswer] = {}
-            for number, row in enumerate(iter_rows(frame, image_key, self.steering, pictures.store), 1):
+            for number, row in enumerate(iter_frame_rows(frame, image_key, self.steering, pictures.store), 1):
                 if isinstance(row, RowError):
                     refused[number] = RowAnswer(None, error=f"{row.code}: {row}.")
                 else:

@@ -33,10 +33,9 @@ from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy, shortest_context
 from persqa_client.questions.bank import Bank, read_bank_file
 from persqa_client.questions.categories import CATEGORIES, parse_need
-from persqa_client.questions.prompts import prompts_digest
+from persqa_client.questions.prompts import prompts_digest, verification_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
-from persqa_client.questions.verification import verification_digest
 from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, check_same_roots
 from persqa_client.run.pipeline import NoteImage, Pipeline, ignore_image
 from persqa_client.run.settings import RunSettings

@@ -102,5 +102,5 @@ def test_importing_is_light() -> None:
         "from persqa_client.dataflow import FileStorage, PersQAGenerator\n"
         "print(sorted({'datasets'} & set(sys.modules)))\n"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines() == ["[]", "[]", "[]"]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == ["[]", "[]", "[]"]

@@ -51,8 +51,8 @@ def test_a_picture_is_asked_about_in_whatever_form_a_cell_has_it(folder: Path, s
     PersQAGenerator(serving(simulator)).run(storage)
     assert "red" in storage.frame["output"][0]
     assert storage.frame["image"][0] is cell
-    (told,) = serving(simulator).generate_from_input(["What colour is it?"], image_inputs=[cell])
-    assert "red" in str(told)
+    (answer,) = serving(simulator).generate_from_input(["What colour is it?"], image_inputs=[cell])
+    assert "red" in str(answer)
 
 
 @pytest.mark.parametrize("cache_type", ["parquet", "pickle", "jsonl", "json", "csv"])

@@ -10,8 +10,8 @@ from PIL import Image
 
 from persqa_client import generate
 from persqa_client.language import SCRIPT_LANGUAGES, detect_language
-from persqa_client.simulator.languages import SENTENCES
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from persqa_client.simulator.wording import SENTENCES
 
 QUESTIONS = {
     "ar": "ماذا يرتدي {tag} في هذه الصورة؟",

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from persqa_client.simulator.chat_requests import ImagePart, parse_chat_request
 from persqa_client.simulator.error_responses import ErrorResponse
-from persqa_client.simulator.prompt import ImagePart, parse_chat_request
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
 
