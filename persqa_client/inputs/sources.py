@@ -65,13 +65,9 @@ def advance(position: Position, key: bytes) -> Position:
     return Position(position.offset + len(key), position.number + 1, extend_digest(position.digest, key))
 
 
-def key_of(line: bytes) -> bytes:
-    return line.key if isinstance(line, BrokenLine) else line
-
-
 def extend_digest(digest: str, line: bytes) -> str:
-    line = key_of(line)
-    return blake2b(line, key=digest.encode(), digest_size=16).hexdigest()
+    counted = line.key if isinstance(line, BrokenLine) else line
+    return blake2b(counted, key=digest.encode(), digest_size=16).hexdigest()
 
 
 class NamedLine(NamedTuple):
@@ -126,7 +122,7 @@ class GeneratedSource(ABC):
         position = start
         for number, line in enumerate(self.generate_lines(), 1):
             if number > start.number:
-                position = advance(position, key_of(line))
+                position = advance(position, line)
                 yield line, position
 
     def digest_at(self, position: Position) -> str:

@@ -74,7 +74,7 @@ class TaskMaker:
 
     def task_ids(self, row: Row) -> tuple[TaskId, ...]:
         """One per question; a single one for a row with its own question."""
-        if row.only_question is not None or row.question is not None:
+        if self.questions == 1 or row.only_question is not None or row.question is not None:
             return (TaskId(row.number, row.only_question or 0),)
         return tuple(TaskId(row.number, number) for number in range(self.questions))
 
