@@ -25,6 +25,7 @@ from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsErro
 from persqa_client.inputs.opening import expand_existing, names_input, open_inputs
 from persqa_client.inputs.sources import InMemorySource, Source
 from persqa_client.jsonl import dump_spaced
+from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.compose import Composition, RowReader, RunPlan
@@ -35,7 +36,7 @@ from persqa_client.run.run import Run, refuse_empty_source
 from persqa_client.run.settings import UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.task_groups import InnerGenerator
-from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Record, Row, TaskId
+from persqa_client.types import START_POSITION, BadRow, Row, TaskId
 
 logger = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ ROOT_MODULES = frozenset(
         "jsonl.py",
         "keys.py",
         "language.py",
+        "outcomes.py",
         "quotations.py",
         "task_groups.py",
         "suggestions.py",

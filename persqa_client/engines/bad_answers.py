@@ -10,7 +10,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from persqa_client.errors import RunStopped
-from persqa_client.types import Failure, Outcome
+from persqa_client.outcomes import Failure, Outcome
 
 # Minimum number of held rows at the end of the input for which the model is tried before they are stored.
 MIN_STREAK = 3

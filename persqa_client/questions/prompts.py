@@ -14,9 +14,10 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from persqa_client.language import is_chinese
+from persqa_client.outcomes import AnswerVerdict
 from persqa_client.questions.constraints import FORMS, SentenceForm, list_patterns
 from persqa_client.questions.tags import SURROGATE_NAMES
-from persqa_client.types import AnswerVerdict, Problem, Task, Turn
+from persqa_client.types import Problem, Task, Turn
 
 # Of what was found in an answer, a re-ask quotes no more characters.
 LONGEST_FOUND = 200

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 
 from persqa_client.images.changes import ADVICE, ChangeReport, PictureFiles, PictureState
 from persqa_client.inputs.sources import Source, read_named_lines
+from persqa_client.outcomes import Outcome, Record
 from persqa_client.run.compose import RowReader
 from persqa_client.storage.details_index import LatestOutcomes
 from persqa_client.storage.ledger import Ledger
-from persqa_client.types import START_POSITION, Outcome, Record, Row, TaskId
+from persqa_client.types import START_POSITION, Row, TaskId
 
 
 class PictureSurvey:

@@ -14,6 +14,7 @@ from persqa_client.inputs.listed import is_same_place
 from persqa_client.inputs.opening import open_inputs, read_as_before
 from persqa_client.inputs.patterns import find_in_folder
 from persqa_client.inputs.sources import read_named_lines
+from persqa_client.outcomes import Outcome
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.run.compose import RunPlan
 from persqa_client.run.image_roots import make_path_writers
@@ -25,7 +26,7 @@ from persqa_client.storage.checkpoint import FinishedRun
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
 from persqa_client.storage.listing import is_listed
 from persqa_client.storage.own_files import OwnFiles
-from persqa_client.types import START_POSITION, BadRow, Json, Outcome, Row, TaskId
+from persqa_client.types import START_POSITION, BadRow, Json, Row, TaskId
 
 
 class FinishedPlan:

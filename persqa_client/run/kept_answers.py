@@ -11,10 +11,11 @@ from typing import Any, Literal, get_args
 
 from persqa_client.answers.parse import SENTENCE_END
 from persqa_client.jsonl import cut_last_member, load_object
+from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.storage.details import outcome_from_details
 from persqa_client.storage.finished import KeptQuestion
-from persqa_client.types import AskedTask, Failure, Json, Outcome, ProblemCode, RawAnswer, Record, Row, Task, TaskId
+from persqa_client.types import Json, ProblemCode, Row, Task, TaskId
 
 # What is missing of a question: the raw text of an accepted answer, earlier rejected answers, or what a check needs.
 Lack = Literal["raw", "earlier", "question", "ending"]

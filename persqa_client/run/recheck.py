@@ -11,13 +11,14 @@ from typing import Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact
+from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.run.finished_plan import FinishedPlan
 from persqa_client.run.kept_answers import Lack
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
 from persqa_client.storage.rewriting import ResultsRewriter
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Failure, Outcome, Record, Row, TaskId
+from persqa_client.types import Row, TaskId
 
 # Of a question: its answer is accepted or rejected now, its accepted text, its code, or its doubts or steps are others.
 ChangeKind = Literal["accepted", "rejected", "altered", "recoded", "refreshed"]

@@ -7,24 +7,13 @@ from dataclasses import replace
 from persqa_client.answers.doubts import find_doubts
 from persqa_client.answers.parse import check_answer, parse_answer
 from persqa_client.config import VerifyChoice
+from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record
 from persqa_client.questions.prompts import build_prompt
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.kept_answers import KeptAnswers
 from persqa_client.run.pipeline import Cost, make_answer_failure
 from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, needs_verification
-from persqa_client.types import (
-    AskedTask,
-    Completion,
-    Failure,
-    Outcome,
-    Problem,
-    RawAnswer,
-    Record,
-    Row,
-    Task,
-    TaskId,
-    Usage,
-)
+from persqa_client.types import Completion, Problem, Row, Task, TaskId, Usage
 
 # Steps that are not made by cleaning and repair.
 HELPERS = ("constraint", "prefill")

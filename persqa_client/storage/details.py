@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from persqa_client.jsonl import WHITESPACE_BYTES, dump_compact
+from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture
 from persqa_client.storage.records import describe_picture, outcome_from_json, outcome_to_json
-from persqa_client.types import AskedTask, Failure, Json, Outcome, RawAnswer, Record, SentPicture
+from persqa_client.types import Json
 
 # Members of a raw answer that are left out without a value.
 OPTIONAL = frozenset({"problem", "steps", "sent_finish_reason", "refusal"})

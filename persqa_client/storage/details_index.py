@@ -12,9 +12,10 @@ from typing import BinaryIO, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import load_object
+from persqa_client.outcomes import Outcome
 from persqa_client.storage.checkpoint import foreign_file_error
 from persqa_client.storage.details import outcome_from_details
-from persqa_client.types import Json, Outcome, TaskId
+from persqa_client.types import Json, TaskId
 
 # The first members of each line of a details file.
 PLACE = re.compile(rb'\{"row":(\d+),"question_number":(\d+),')

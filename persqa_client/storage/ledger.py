@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from persqa_client.jsonl import dump_compact, load_object
+from persqa_client.outcomes import Failure, Outcome
 from persqa_client.storage.checkpoint import (
     Checkpoint,
     FinishedRun,
@@ -41,7 +42,7 @@ from persqa_client.storage.recovery import (
 from persqa_client.storage.run_files import RunFiles, RunLock
 from persqa_client.storage.tally import Tally
 from persqa_client.storage.writer import PendingRow, RenderLine, ReorderBuffer, RunWriter
-from persqa_client.types import START_POSITION, Failure, Json, Outcome, Position, TaskId
+from persqa_client.types import START_POSITION, Json, Position, TaskId
 
 State = Literal["new", "resumed", "finished"]
 

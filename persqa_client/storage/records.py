@@ -6,19 +6,9 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from persqa_client.jsonl import add_member, cut_last_member, decode_exactly, dump_compact, load_object
+from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
 from persqa_client.storage.answer_style import place_question
-from persqa_client.types import (
-    AskedTask,
-    Failure,
-    Json,
-    Outcome,
-    RawAnswer,
-    Record,
-    SentPicture,
-    TaskId,
-    Usage,
-    Verification,
-)
+from persqa_client.types import Json, TaskId, Usage
 
 # Code of lines that are no rows.
 NO_ROW = "bad_line"

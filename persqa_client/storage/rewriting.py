@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from persqa_client.errors import StorageError
+from persqa_client.outcomes import Failure, Outcome
 from persqa_client.storage.checkpoint import EMPTY, Checkpoint, FileLengths, RetryProgress, write_checkpoint
 from persqa_client.storage.details import render_details
 from persqa_client.storage.durable import Appender
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
 from persqa_client.storage.recovery import complete_finish, remove_unfinished
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Failure, Outcome
 
 # Bytes collected for one write.
 CHUNK_SIZE = 1 << 20

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from persqa_client.errors import OutputClosed, PersQAError, SettingsError, StorageError
+from persqa_client.outcomes import Failure, Outcome
 from persqa_client.storage.ledger import MemoryLedger
 from persqa_client.storage.writer import PendingRow, RenderLine
-from persqa_client.types import Failure, Json, Outcome, Position, TaskId
+from persqa_client.types import Json, Position, TaskId
 
 # Seconds that the lines of a stopped run get to be written, if the reader does not take them.
 CLOSE_TIMEOUT = 5.0

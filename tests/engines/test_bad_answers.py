@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from persqa_client.engines.bad_answers import BadAnswers
-from persqa_client.types import Failure, Outcome, Record, TaskId
+from persqa_client.outcomes import Failure, Outcome, Record
+from persqa_client.types import TaskId
 
 
 def reject(row: int, code: str = "refusal", raw: str | None = "I'm sorry, but I can't help with that.") -> Failure:
