@@ -214,12 +214,12 @@ def register_exit_handler() -> None:
 
 
 def close_all() -> None:
-    for talk in list(OPEN_CLIENTS):
-        talk.close()
+    for client in list(OPEN_CLIENTS):
+        client.close()
 
 
-def close_at_exit(talk: BlockingClient) -> None:
-    OPEN_CLIENTS.add(talk)
+def close_at_exit(client: BlockingClient) -> None:
+    OPEN_CLIENTS.add(client)
     register_exit_handler()
 
 

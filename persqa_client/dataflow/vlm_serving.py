@@ -45,7 +45,7 @@ class VLMServing(ServingBase):
         self.limits = limits
         self.placeholder = placeholder
         self.failures: dict[int, RowError] = {}
-        self._talks: dict[tuple[str, str], BlockingClient] = {}
+        self._clients: dict[tuple[str, str], BlockingClient] = {}
 
     @property
     @abstractmethod
@@ -62,8 +62,8 @@ class VLMServing(ServingBase):
 
     def cleanup(self) -> None:
         """Closes the connections; a later call opens new ones."""
-        while self._talks:
-            self._talks.popitem()[1].close()
+        while self._clients:
+            self._clients.popitem()[1].close()
 
     def generate_from_input(
         self,
@@ -172,23 +172,23 @@ class VLMServing(ServingBase):
         self, prompts: Sequence[Prompt | RowError], model: str | None, json_schema: dict[str, Any] | None
     ) -> list[PromptResult]:
         with errors_name_arguments():
-            return self._talk(model, json_schema).ask(prompts)
+            return self._client_for(model, json_schema).ask(prompts)
 
     def _text(self, answer: PromptResult) -> str | None:
         return answer if isinstance(answer, str) else self.placeholder
 
-    def _talk(self, model: str | None, json_schema: dict[str, Any] | None) -> BlockingClient:
+    def _client_for(self, model: str | None, json_schema: dict[str, Any] | None) -> BlockingClient:
         endpoint, sampling = self.endpoint, self.sampling
         key = (model or endpoint.model, json.dumps(json_schema, sort_keys=True))
-        if key not in self._talks:
+        if key not in self._clients:
             if model is not None:
                 endpoint = build_settings(Endpoint, **{**dict(endpoint), "model": model})
             if json_schema is not None:
                 schema = {"name": "answer", "strict": True, "schema": json_schema}
                 form = {"response_format": {"type": "json_schema", "json_schema": schema}}
                 sampling = build_settings(Sampling, **{**dict(sampling), "extra_body": sampling.extra_body | form})
-            self._talks[key] = BlockingClient(endpoint, sampling, self.limits)
-        return self._talks[key]
+            self._clients[key] = BlockingClient(endpoint, sampling, self.limits)
+        return self._clients[key]
 
 
 def build_or_error(make: Callable[..., Prompt], *given: Any) -> Prompt | RowError:

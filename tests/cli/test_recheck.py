@@ -93,7 +93,7 @@ def test_all_answers_accepted_is_exit_0(tmp_path: Path) -> None:
     assert persqa("recheck", output, cwd=tmp_path).returncode == 1
 
 
-def test_what_an_earlier_version_did_not_keep_is_said(tmp_path: Path) -> None:
+def test_what_an_earlier_version_did_not_keep_is_reported(tmp_path: Path) -> None:
     finish_run(tmp_path, mix())
     (tmp_path / "qa.details.jsonl").unlink()
     result = persqa("recheck", "qa.jsonl", "--dry-run", cwd=tmp_path)

@@ -62,7 +62,7 @@ def test_importing_the_package_imports_no_dataflow_that_is_there() -> None:
 
 
 @pytest.mark.slow
-def test_a_dataflow_that_can_not_be_imported_is_told_and_done_without(tmp_path: Path) -> None:
+def test_a_dataflow_that_can_not_be_imported_causes_a_warning_and_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "dataflow").mkdir()
     (tmp_path / "dataflow" / "__init__.py").write_text("import a_package_that_is_missing\n")
     code = (

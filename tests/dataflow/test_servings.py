@@ -61,7 +61,7 @@ def test_one_picture_alone_is_answered_or_raises(folder: Path, simulator: Simula
     assert caught.value.code == "image_missing"
 
 
-def test_labels_are_told_and_a_schema_is_asked_for(folder: Path, simulator: Simulator) -> None:
+def test_labels_are_in_the_prompt_and_a_schema_is_in_the_request(folder: Path, simulator: Simulator) -> None:
     ours = serving(simulator)
     (answer,) = ours.generate_from_input_multi_images([["red.png", "blue.png"]], [["left", "right"]], "s", ["Colours?"])
     assert "blue" in str(answer)
