@@ -35,22 +35,36 @@ NAMED_SUFFIXES = 5
 natural_key = natsort_keygen(alg=ns.IGNORECASE)
 
 
-class FolderSource(ListedSource):
-    """Images as rows ``{image_key: [path]}``, named as seen from the folder."""
+class ImagesBelowSource(ListedSource):
+    """Images below a folder as rows ``{image_key: [path]}``, named as seen from the folder."""
 
-    def __init__(self, folder: Path, image_key: str, leave_out: Callable[[Path], bool] = is_never_left_out) -> None:
-        """``leave_out``: which files are not reported as skipped."""
+    def __init__(self, name: str, folder: Path, image_key: str) -> None:
         super().__init__()
+        self.name = name
         self.folder = folder
-        self._leave_out = leave_out
-        self.name = str(folder)
         self._image_key = image_key
-        # Counted by the last complete walk.
-        self._others: Counter[str] | None = None
 
     @property
     def root(self) -> str:
         return os.path.realpath(self.folder)
+
+    def render_line(self, name: str) -> bytes:
+        return dump_spaced({self._image_key: [make_reference(join_name(self.folder, name))]})
+
+    def find_name(self, reference: str) -> str | None:
+        relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self.folder))
+        return None if relative.split(os.sep)[0] == os.pardir else relative.replace(os.sep, "/")
+
+
+class FolderSource(ImagesBelowSource):
+    """All images below a folder."""
+
+    def __init__(self, folder: Path, image_key: str, leave_out: Callable[[Path], bool] = is_never_left_out) -> None:
+        """``leave_out``: which files are not reported as skipped."""
+        super().__init__(str(folder), folder, image_key)
+        self._leave_out = leave_out
+        # Counted by the last complete walk.
+        self._others: Counter[str] | None = None
 
     def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
         others = Counter[str]()
@@ -60,17 +74,10 @@ class FolderSource(ListedSource):
     def has_names(self) -> bool:
         return has_images(self.folder)
 
-    def render_line(self, name: str) -> bytes:
-        return dump_spaced({self._image_key: [make_reference(join_name(self.folder, name))]})
-
     def written_lines(self) -> Iterator[tuple[str, bytes]]:
         """Names, and lines as earlier versions wrote them."""
         for name in self.find_names(is_never_known):
             yield name, dump_spaced({self._image_key: [join_name(self.folder, name)]})
-
-    def find_name(self, reference: str) -> str | None:
-        relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self.folder))
-        return None if relative.split(os.sep)[0] == os.pardir else relative.replace(os.sep, "/")
 
     def count_names(self) -> int:
         return count_folder_images(self.folder)
