@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from persqa_client.errors import RunStopped as RunStopped
     from persqa_client.errors import ServerFailed as ServerFailed
     from persqa_client.errors import SettingsError as SettingsError
-    from persqa_client.types import Failure as Failure
-    from persqa_client.types import Record as Record
+    from persqa_client.outcomes import Failure as Failure
+    from persqa_client.outcomes import Record as Record
     from persqa_client.vllm_server.server import VLLMServer as VLLMServer
 
 __version__ = "0.1.0"
@@ -32,7 +32,7 @@ MODULES = {
     "persqa_client.config": ("Endpoint", "Limits", "Recipe", "Sampling"),
     "persqa_client.errors": ("PersQAError", "RowError", "RunStopped", "ServerFailed", "SettingsError"),
     "persqa_client.vllm_server.server": ("VLLMServer",),
-    "persqa_client.types": ("Failure", "Record"),
+    "persqa_client.outcomes": ("Failure", "Record"),
 }
 __all__ = sorted(name for names in MODULES.values() for name in names)
 

@@ -18,23 +18,14 @@ from weakref import WeakSet
 
 import httpx2
 
-from persqa_client.config import (
-    Endpoint,
-    Limits,
-    Recipe,
-    Sampling,
-    UuidChoice,
-    as_one_path,
-    make_run_settings,
-)
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.engines.local import Job, LocalEngine, SetWeight, task_limit
 from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsError
-from persqa_client.home_folder import expand_existing
-from persqa_client.inputs.opening import names_input, open_inputs
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import InMemorySource
+from persqa_client.inputs.opening import expand_existing, names_input, open_inputs
+from persqa_client.inputs.sources import InMemorySource, Source
 from persqa_client.jsonl import dump_spaced
+from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.compose import Composition, RowReader, RunPlan
@@ -42,9 +33,10 @@ from persqa_client.run.pacing import plan_probes
 from persqa_client.run.pipeline import Pipeline, ignore_weight
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
+from persqa_client.run.settings import UuidChoice, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.task_groups import InnerGenerator
-from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Record, Row, TaskId
+from persqa_client.types import START_POSITION, BadRow, Row, TaskId
 
 logger = logging.getLogger(__name__)
 

@@ -1,28 +1,29 @@
-"""Settings of a run."""
+"""Settings of an endpoint, of requests, and of how questions are asked. Invalid values raise SettingsError, in the
+words of usage errors.
+"""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 import orjson
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
+    ValidationError,
     model_validator,
 )
 
 from persqa_client.errors import RunStopped, SettingsError
-from persqa_client.home_folder import expand_home
-from persqa_client.keys import is_key
-from persqa_client.settings_base import Settings
 from persqa_client.suggestions import find_similar_name
-from persqa_client.urls import add_query, parse_base_url
+from persqa_client.urls import add_query, expand_home, parse_base_url
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -38,11 +39,75 @@ RESERVED_REQUEST_FIELDS = frozenset({"model", "messages", "stream", "n", "seed"}
 # 1,280 image tokens of 28x28 pixels, the maximum that Qwen's model cards recommend.
 DEFAULT_MAX_PIXELS = 1280 * 28 * 28
 CONCURRENCY_CEILING = 4096
-# In place of an output file.
-STANDARD_STREAM = "-"
+
+# How pydantic begins its sentences, and how usage errors say the same.
+DEMAND = re.compile(r"^(input|value|string|list|tuple|dictionary) should (be|have|match)\b", re.IGNORECASE)
+
+# How pydantic begins a message that a validator of the settings gave.
+OWN_ERROR = "Value error, "
+
+PLAIN_WORDS = (
+    ("valid integer", "whole number"),
+    ("valid number", "number"),
+    ("valid string", "text"),
+    ("valid tuple", "list"),
+)
 
 
-Kind = TypeVar("Kind", bound=Settings)
+class Settings(BaseModel):
+    """Raises SettingsError for an invalid value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    if not TYPE_CHECKING:  # type checkers take the signature from the fields
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                message = describe_error(error)
+            else:
+                return
+            # Raised here, because the validation error as its context would show the values, keys included.
+            raise SettingsError(message)
+
+
+def describe_error(error: ValidationError) -> str:
+    """One sentence about the first invalid setting, by the name of its flag."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    path = [str(part).replace("_", "-") for part in first["loc"] if isinstance(part, str) and part != "[key]"]
+    if not path:
+        reason = first["msg"].removeprefix(OWN_ERROR)
+        return f"{reason}." if reason.startswith("--") else f"{reason[0].upper()}{reason[1:]}."
+    name = path[-1] if path[0] != "headers" else "header"
+    if first["type"] == "missing":
+        return f"--{name} is missing."
+    if first["type"] == "extra_forbidden":
+        return f"--{name} is not a setting."
+    if first["type"] == "string_too_short":
+        return f"--{name}: must not be empty."
+    reason = describe_reason(first["msg"])
+    if first["type"] == "literal_error":
+        reason += suggest_choice(error)
+    return f"--{name}: {reason if first['type'] == 'value_error' else reason[0].lower() + reason[1:]}."
+
+
+def suggest_choice(error: ValidationError) -> str:
+    """``error``: its first one is about a choice, which is never a key."""
+    first = error.errors(include_url=False)[0]
+    choices = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+    similar = find_similar_name(first["input"], choices) if isinstance(first["input"], str) else None
+    return "" if similar is None else f" (did you mean {similar!r}?)"
+
+
+def describe_reason(message: str) -> str:
+    """A message of pydantic in the words of usage errors. One of a validator of ours is kept."""
+    if message.startswith(OWN_ERROR):
+        return message.removeprefix(OWN_ERROR)
+    reason = DEMAND.sub(r"must \2", message).partition(", unable to")[0]
+    for word, plain in PLAIN_WORDS:
+        reason = reason.replace(word, plain)
+    return reason
 
 
 def check_header_name(name: str) -> str:
@@ -66,18 +131,11 @@ def read_path(value: object) -> object:
     return expand_home(value) if isinstance(value, str | Path) else value
 
 
-def has_traces(output: Path) -> bool:
-    """Whether a run has written the output, or has begun to."""
-    return any(os.path.lexists(f"{output}{ending}") for ending in ("", ".partial", ".checkpoint"))
-
-
 def expand_bank(name: str) -> str:
     return str(expand_home(name)) if name.startswith("~") else name
 
 
 UserPath = Annotated[Path, BeforeValidator(read_path)]
-
-
 HeaderName = Annotated[str, AfterValidator(check_header_name)]
 HeaderSecret = Annotated[SecretStr, AfterValidator(check_header_value)]
 
@@ -248,189 +306,9 @@ class Recipe(Settings):
         return self
 
 
-# ``auto``: if a probe shows that the server finds images by uuid. ``on``: without a probe.
-UuidChoice = Literal["auto", "on", "off"]
-
-
-def read_uuid_choice(value: object) -> object:
-    """The choice was a flag before: true means ``auto``."""
-    return {True: "auto", False: "off"}[value] if isinstance(value, bool) else value
-
-
-# Whether the pictures of finished rows are looked at: changed ones are reported, or also asked about again.
-PictureChoice = Literal["off", "report", "ask"]
-
-
-def read_picture_choice(value: object) -> object:
-    return {True: "ask", False: "off"}[value] if isinstance(value, bool) else value
-
-
-class RunSettings(Settings):
-    """Picklable. With ``output`` None the results are kept in memory."""
-
-    # None for several inputs, and for rows in memory.
-    input: Path | None
-    output: UserPath | None
-    endpoint: Endpoint
-    # Further endpoints with the same model.
-    further_endpoints: tuple[Endpoint, ...] = ()
-    sampling: Sampling = Sampling()
-    limits: Limits = Limits()
-    recipe: Recipe = Recipe()
-    image_root: UserPath | None = None
-    # Additional folders for relative image paths, searched last. Not part of the run's identity.
-    fallback_roots: tuple[Path, ...] = ()
-    # Whether the input is a part of a larger one, whose other rows may be usable. Not part of the run's identity.
-    is_part: bool = False
-    limit: Annotated[int, Field(ge=1)] | None = None
-    # The failure file of a run that writes to standard output.
-    failed: UserPath | None = None
-    fresh: bool = False
-    retry_failed: bool = False
-    recheck_pictures: Annotated[PictureChoice, BeforeValidator(read_picture_choice)] = "off"
-    # Probe the server before the first row.
-    probes: bool = True
-    # Send each image once, then only its uuid.
-    uuid: Annotated[UuidChoice, BeforeValidator(read_uuid_choice)] = "auto"
-
-    @model_validator(mode="after")
-    def check_one_start(self) -> Self:
-        if self.fresh and self.retry_failed:
-            raise ValueError("--fresh discards the rows that --retry-failed would ask again; give only one of them")
-        if self.fresh and self.recheck_pictures == "ask":
-            raise ValueError("--fresh asks about all pictures, as --recheck-pictures does; give only one of them")
-        return self
-
-    @model_validator(mode="after")
-    def check_output_is_no_key(self) -> Self:
-        for flag, path in (("--output", self.output), ("--failed", self.failed)):
-            if path is not None and is_key(path.name) and not has_traces(path):
-                raise ValueError(
-                    f"{flag} is the name of a file, and what is given may be a key; give a file the ending .jsonl"
-                )
-        return self
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether answers are written to standard output."""
-        return self.output is not None and str(self.output) == STANDARD_STREAM
-
-    @model_validator(mode="after")
-    def check_stream(self) -> Self:
-        if str(self.failed) == STANDARD_STREAM:
-            raise ValueError("--failed takes the name of a file; standard output has the answered rows")
-        if not self.is_stream:
-            if self.failed is not None:
-                raise ValueError("--failed is for -o - alone; an output file gets its failed rows in a file beside it")
-        elif self.failed is None:
-            raise ValueError("-o - writes answered rows to standard output; name a file for the others with --failed")
-        elif self.fresh or self.retry_failed or self.recheck_pictures != "off":
-            name = "--fresh" if self.fresh else "--retry-failed" if self.retry_failed else "--recheck-pictures"
-            raise ValueError(f"{name} needs an output file; with -o - each run starts from the beginning")
-        elif self.recipe.paths == "relative":
-            raise ValueError("--paths relative needs an output file, to whose folder the paths are relative")
-        return self
-
-    @model_validator(mode="after")
-    def check_strategy_is_probed(self) -> Self:
-        if not self.probes and self.recipe.strategy in ("constrain", "prefill"):
-            raise ValueError(f"--strategy {self.recipe.strategy} needs the probes, to find out how the server does it")
-        return self
-
-    @model_validator(mode="after")
-    def check_tpm_allows_a_request(self) -> Self:
-        tpm, answer = self.limits.tpm, self.sampling.max_tokens
-        if tpm is not None and tpm < answer:
-            raise ValueError(
-                f"--tpm {tpm} is less than one request: its longest answer alone counts {answer} tokens "
-                "(--max-tokens). Raise --tpm or lower --max-tokens"
-            )
-        return self
-
-    @property
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        return (self.endpoint, *self.further_endpoints)
-
-    @model_validator(mode="after")
-    def check_endpoints_match(self) -> Self:
-        urls = [endpoint.full_url for endpoint in self.endpoints]
-        if repeated := [url for url in urls if urls.count(url) > 1]:
-            raise ValueError(f"--base-url {repeated[0]} is given twice")
-        if len(models := {endpoint.model for endpoint in self.endpoints}) > 1:
-            raise ValueError(f"all endpoints of a run must serve the same model, not {' and '.join(sorted(models))}")
-        return self
-
-    def identity(self) -> dict[str, Any]:
-        """The settings that affect the data, by flag name. They must not change when a run is resumed."""
-        recipe = self.recipe.model_dump(mode="json")
-        if self.recipe.verify == "off":
-            del recipe["verify"]  # runs of earlier versions do not have it
-        if self.recipe.paths is None:
-            del recipe["paths"]
-        return {
-            "model": self.endpoint.model,
-            "image-root": None if self.image_root is None else str(self.image_root),
-            **{name.replace("_", "-"): value for name, value in self.sampling.model_dump().items()},
-            **{name.replace("_", "-"): value for name, value in recipe.items()},
-        }
+Kind = TypeVar("Kind", bound=Settings)
 
 
 def build_settings(kind: type[Kind], **values: Any) -> Kind:
     """``kind(**values)`` for values that a type checker does not know. Raises SettingsError for invalid values."""
     return kind(**values)
-
-
-def as_one_path(inputs: Sequence[str | Path]) -> Path | None:
-    return Path(inputs[0]) if len(inputs) == 1 else None
-
-
-# Settings outside of Sampling, Limits and Recipe.
-RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid"})
-
-
-# Those of ``generate`` that make its endpoints.
-ENDPOINT_FLAGS = frozenset({"base_url", "model", "api_key_env", "api_key_command", "header", "endpoint"})
-
-
-def unknown_setting_error(name: str, known: Iterable[str]) -> SettingsError:
-    similar = find_similar_name(name, known)
-    meant = "" if similar is None else f"; did you mean {similar.replace('-', '_')}?"
-    return SettingsError(f"{name} is not a setting of a run{meant or '.'}")
-
-
-def make_run_settings(
-    endpoints: Sequence[Endpoint],
-    flags: Mapping[str, Any],
-    *,
-    input: Path | None = None,
-    output: str | Path | None = None,
-    sampling: Sampling | None = None,
-    limits: Limits | None = None,
-    recipe: Recipe | None = None,
-) -> RunSettings:
-    """``flags`` are named like those of ``persqa run``, with underscores.
-
-    Raises SettingsError for an invalid value, and for an unknown name.
-    """
-    if not endpoints:
-        raise SettingsError("Give at least one endpoint.")
-    groups: dict[str, type[Settings]] = {"sampling": Sampling, "limits": Limits, "recipe": Recipe}
-    given = {"sampling": sampling, "limits": limits, "recipe": recipe}
-    left = dict(flags)
-    values = {
-        group: {name: left.pop(name) for name in kind.model_fields if name in left} for group, kind in groups.items()
-    }
-    if unknown := left.keys() - RUN_FLAGS:
-        known = {name for kind in groups.values() for name in kind.model_fields}
-        raise unknown_setting_error(min(unknown), known | RUN_FLAGS | ENDPOINT_FLAGS)
-    built = {group: given[group] or build_settings(kind, **values[group]) for group, kind in groups.items()}
-    first, *further = endpoints
-    return build_settings(
-        RunSettings,
-        input=input,
-        output=output,
-        endpoint=first,
-        further_endpoints=tuple(further),
-        **built,
-        **left,
-    )

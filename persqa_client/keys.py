@@ -1,16 +1,104 @@
-"""Recognizes what may be an API key, by its form, so that no message repeats it.
+"""Recognizes what may be an API key, by its form, so that no message and no file repeats it.
 
-There is one measure, the randomness of a text, and the place decides how much of it is needed: much for any word of a
-message, little in the place of a name, and after a beginning that keys have.
+There is one measure, the randomness of a text: in bits, how much likelier it is as random characters than as a name.
+Names have vowels between consonants, words in one case, and digits beside each other; a random text changes between all
+of these. The place decides how many bits are needed: many for any word of a message, few in the place of a name, and
+after a beginning that keys have.
+
+Members of JSON values may be secrets by their names, too, such as ``{"api_key": "…"}`` in ``--extra-body``.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from hashlib import blake2b
+from math import inf, log2
+from typing import Any, NamedTuple
 
-from persqa_client.randomness import TOKEN, measure_randomness
+# Vowel, consonant, both as capitals, digit, sign.
+KINDS = "vcVCds"
+# What follows each kind of character in names, in 1,000; the logarithms of the ratios to a random text are added up.
+# Counted in 200,000 names of packages, files, models and
+# identifiers, where those of models and in mixed case have more weight than their number. A name begins after a sign.
+NAMES = {
+    "v": (102, 791, 2, 9, 13, 84),
+    "c": (444, 374, 3, 12, 20, 147),
+    "V": (45, 694, 88, 110, 32, 31),
+    "C": (657, 211, 26, 84, 10, 11),
+    "d": (21, 95, 1, 4, 476, 403),
+    "s": (132, 640, 24, 83, 95, 27),
+}
+# The share of hexadecimal digits among the letters of names.
+HEXADECIMAL_LETTERS = {"v": 0.48, "c": 0.19}
+HEXADECIMAL = frozenset("0123456789abcdef-_")
+TOKEN = re.compile(r"[A-Za-z0-9+/_-]+")
+RUN = re.compile(r"[A-Za-z0-9]+")
+
+
+class Alphabet(NamedTuple):
+    # Of the kinds, in a random text.
+    shares: tuple[tuple[str, float], ...]
+    is_hexadecimal: bool = False
+
+
+ALPHABETS = (
+    Alphabet((("v", 6 / 64), ("c", 20 / 64), ("V", 6 / 64), ("C", 20 / 64), ("d", 10 / 64), ("s", 1 / 64))),
+    Alphabet((("v", 6 / 36), ("c", 20 / 36), ("d", 10 / 36))),
+    # With the hyphens of a UUID.
+    Alphabet((("v", 2 / 16), ("c", 4 / 16), ("d", 10 / 16), ("s", 1 / 32)), is_hexadecimal=True),
+)
+
+
+def measure_randomness(text: str, least: int = 1) -> float:
+    """In bits, of that stretch of at least ``least`` characters that has most of them."""
+    tokens = TOKEN.findall(RUN.sub(_lower_capitals, text))
+    return max((bits for token in tokens for bits in _measure_token(token, least)), default=0.0)
+
+
+def _lower_capitals(run: re.Match[str]) -> str:
+    """A word in capitals alone is as usual as one in small letters."""
+    return run[0].lower() if run[0].isupper() else run[0]
+
+
+def _measure_token(token: str, least: int) -> Iterator[float]:
+    kinds = [_kind_of(character) for character in token]
+    for alphabet in ALPHABETS:
+        gains = _count_gains(alphabet)
+        most = bits = 0.0
+        length, before = 0, "s"
+        for character, kind in zip(token, kinds, strict=True):
+            is_foreign = alphabet.is_hexadecimal and character not in HEXADECIMAL
+            bits += -inf if is_foreign else gains.get(before + kind, -inf)
+            length, before = length + 1, kind
+            if bits <= 0:
+                bits, length = 0.0, 0
+            if length >= least:
+                most = max(most, bits)
+        yield most
+
+
+@cache
+def _count_gains(alphabet: Alphabet) -> dict[str, float]:
+    """Bits for a kind after another; it has no kinds that the alphabet lacks."""
+    letters = HEXADECIMAL_LETTERS if alphabet.is_hexadecimal else {}
+    return {
+        before + kind: log2(share * 1000 / (NAMES[before][KINDS.index(kind)] * letters.get(kind, 1.0)))
+        for before in KINDS
+        for kind, share in alphabet.shares
+    }
+
+
+def _kind_of(character: str) -> str:
+    if character.isdigit():
+        return "d"
+    if not character.isalpha():
+        return "s"
+    kind = "v" if character in "aeiouyAEIOUY" else "c"
+    return kind.upper() if character.isupper() else kind
+
 
 MASK = "…"
 
@@ -130,3 +218,66 @@ def find_existing_length(path: str, least: int) -> int:
     """Of the longest part of the path that exists, file or folder, and is longer; 0 if none is."""
     ends = [len(path), *(found.start() for found in reversed(list(FOLDER_END.finditer(path))))]
     return next((end for end in ends if end > least and os.path.lexists(path[:end])), 0)
+
+
+# The last word of a member's name. Numbers may be counts of tokens.
+SECRET_WORDS = frozenset(
+    {"key", "keys", "apikey", "secret", "secrets", "authorization", "auth", "bearer"}
+    | {"password", "passwd", "passphrase", "credential", "credentials"}
+)
+TOKEN_WORD = "token"
+MEMBER_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_]+")
+MIN_SECRET_LENGTH = 8
+SECRET_DIGEST = re.compile(r"digest:[0-9a-f]{16}")
+Secret = str | int | float
+
+
+def hide_secrets(value: Any) -> Any:
+    """With digests of secrets, which stay if it is done again."""
+    return _replace_secrets(value, _digest_secret)
+
+
+def mask_secrets(value: Any) -> Any:
+    """With the mask in place of secrets and of their digests."""
+    return _replace_secrets(value, lambda secret: MASK)
+
+
+def list_secrets(value: Any) -> list[str]:
+    """Without those that may be ordinary words."""
+    found: list[str] = []
+
+    def note(secret: Secret) -> str:
+        found.append(str(secret))
+        return MASK
+
+    _replace_secrets(value, note)
+    return [secret for secret in found if len(secret) >= MIN_SECRET_LENGTH and not secret.isalpha()]
+
+
+def _digest_secret(secret: Secret) -> str:
+    text = str(secret)
+    return text if SECRET_DIGEST.fullmatch(text) else f"digest:{blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+
+def _replace_secrets(value: Any, change: Callable[[Secret], str], name: str = "") -> Any:
+    """``name``: of the member that has the value, or of one around it that is a secret."""
+    match value:
+        case dict():
+            return {each: _replace_secrets(item, change, name or _secret_name(each)) for each, item in value.items()}
+        case list() | tuple():
+            return [_replace_secrets(item, change, name) for item in value]
+        case str():
+            is_secret = bool(value) and (
+                bool(name) or contains_key(value) or SECRET_DIGEST.fullmatch(value) is not None
+            )
+            return change(value) if is_secret else value
+        case int() | float() if not isinstance(value, bool) and name not in ("", TOKEN_WORD):
+            return change(value)
+    return value
+
+
+def _secret_name(name: str) -> str:
+    """The word that makes a member a secret; empty if none does."""
+    words = MEMBER_WORDS.findall(name)
+    last = words[-1].lower() if words else ""
+    return last if last in SECRET_WORDS or last == TOKEN_WORD else ""

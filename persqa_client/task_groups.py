@@ -46,7 +46,7 @@ class InnerGenerator(Generic[Value]):
     """An async generator that another one iterates and closes, with ``aclosing``.
 
     An event loop closes the async generators that it knows when it ends. It would close both at the same time, and the
-    one in the way of the other, so it is not told about the inner one.
+    one in the way of the other, so the loop does not get to know the inner one.
     """
 
     def __init__(self, generator: AsyncGenerator[Value, None]) -> None:

@@ -1,10 +1,11 @@
-"""Base URLs of endpoints: their form, their query, and whether they name this machine."""
+"""Base URLs of endpoints, their form and whether they name this machine; and paths that begin with ``~``."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 COMPLETIONS_ROUTE = re.compile(r"(/chat)?/completions$")
@@ -57,3 +58,9 @@ def is_loopback(url: str) -> bool:
         address = address.ipv4_mapped
     # A connection to the unspecified address, 0.0.0.0 or ::, reaches this machine.
     return address.is_loopback or address.is_unspecified
+
+
+def expand_home(path: str | Path) -> Path:
+    """Replaces ``~``, which a shell leaves in quotes and after ``=``, unless a folder has this name."""
+    path = Path(path)
+    return path.expanduser() if str(path).startswith("~") and not Path(path.parts[0]).exists() else path

@@ -29,8 +29,9 @@ from persqa_client import (
     generate,
     stream,
 )
+from persqa_client.outcomes import Failure
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
-from persqa_client.types import BadRow, Failure
+from persqa_client.types import BadRow
 from tests.support.endpoints import completion_response, serve_handler
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build_settings
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling, Settings, build_settings
 from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.errors import SettingsError
-from persqa_client.settings_base import Settings
+from persqa_client.run.settings import RunSettings
 
 URL = "http://127.0.0.1:8000/v1"
 OPENAI = "https://api.openai.com/v1"

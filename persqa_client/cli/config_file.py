@@ -1,4 +1,4 @@
-"""The file of ``--config``: TOML, whose keys are the flags of ``persqa run``."""
+"""The file of ``--config``: TOML, whose keys are the flags of ``persqa run``, and whose values are their defaults."""
 
 from __future__ import annotations
 
@@ -16,6 +16,21 @@ from persqa_client.suggestions import find_similar_name
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Flags that are no keys of the file.
 OTHER_FLAGS = frozenset({"config", "help"})
+# The config file, in the metadata of a context.
+CONFIG_KEY = "persqa_client.config"
+
+
+def load_config(context: typer.Context, file: Path | None) -> Path | None:
+    """Uses the values of a TOML file as defaults of the other options (callback of an eager option)."""
+    if file is not None:
+        context.meta[CONFIG_KEY] = file
+        context.default_map = {**(context.default_map or {}), **read_config(file, context.command.params)}
+    return file
+
+
+def is_from_config(context: Any, parameter: Any) -> bool:
+    source = context.get_parameter_source(parameter.name) if parameter is not None else None
+    return source is not None and source.name == "DEFAULT_MAP" and CONFIG_KEY in context.meta
 
 
 def read_config(path: Path, parameters: Iterable[Any]) -> dict[str, Any]:

@@ -34,15 +34,13 @@ from persqa_client.cli.exits import (
 )
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.request import render_preview
-from persqa_client.config import Endpoint, RunSettings, as_one_path, make_run_settings
+from persqa_client.config import Endpoint
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.errors import OutputClosed, RowError, RunStopped, SettingsError, StorageError, UnusableInput
-from persqa_client.home_folder import expand_existing
 from persqa_client.images.prepare import load_image
-from persqa_client.inputs.listed import read_named_lines
-from persqa_client.inputs.opening import open_inputs
-from persqa_client.inputs.source import Source
-from persqa_client.keys import mask_keys
+from persqa_client.inputs.opening import expand_existing, open_inputs
+from persqa_client.inputs.sources import Source, read_named_lines
+from persqa_client.keys import mask_keys, mask_secrets
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
 from persqa_client.run.compose import RunPlan
@@ -50,8 +48,8 @@ from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source
+from persqa_client.run.settings import RunSettings, as_one_path, make_run_settings
 from persqa_client.run.summary import Summary, list_results
-from persqa_client.secret_members import mask_secrets
 from persqa_client.types import START_POSITION, BadRow, Request, Row, TaskId
 from persqa_client.urls import add_query
 

@@ -9,7 +9,7 @@ import typer
 
 from persqa_client import __version__
 from persqa_client.cli.exits import prepare_process
-from persqa_client.cli.recheck import recheck
+from persqa_client.cli.recheck import recheck_output
 from persqa_client.cli.run import RunCommand, run
 from persqa_client.cli.sim import sim
 from persqa_client.cli.usage import Command, Group, path
@@ -83,4 +83,4 @@ app.callback()(prepare)
 app.command(cls=RunCommand)(run)
 app.command(cls=Command)(sim)
 app.command(cls=Command)(doctor)
-app.command(cls=Command)(recheck)
+app.command("recheck", cls=Command)(recheck_output)

@@ -44,7 +44,7 @@ MAX_SHOWN_LENGTH = 120
 OTHER_ADVICE = re.compile(r"(?<![\w-])(?:-o|--fresh)(?![\w-])|^move it$")
 
 
-def recheck(
+def recheck_output(
     output: Annotated[Path, typer.Argument(metavar="OUT", parser=path, help="Output file of a finished run.")],
     names: Annotated[
         Path | None, typer.Option(metavar="FILE", parser=path, help="The file of real names, if the run had one.")
@@ -59,10 +59,10 @@ def recheck(
     """
     # Imported here to keep --help fast (cli/run.py).
     from persqa_client.errors import SettingsError, StorageError
-    from persqa_client.run.recheck import recheck_run
+    from persqa_client.run.recheck import recheck
 
     try:
-        report = recheck_run(output, names=names, dry_run=dry_run)
+        report = recheck(output, names=names, dry_run=dry_run)
     except (SettingsError, StorageError) as error:
         exit_with_error(advise_recheck(str(error)), EXIT_USAGE)
     except KeyboardInterrupt:

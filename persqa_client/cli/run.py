@@ -1,15 +1,16 @@
-"""``persqa run``: its flags, and the config file that gives them defaults."""
+"""``persqa run``: its flags."""
 
 from __future__ import annotations
 
 import gc
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from persqa_client.cli.config_file import read_config
-from persqa_client.cli.usage import CONFIG_KEY, Command, path
+from persqa_client.cli.config_file import load_config
+from persqa_client.cli.usage import Command, path
 
 UUID_CHOICES = ("auto", "on", "off")
 
@@ -30,14 +31,6 @@ def complete_uuid_flag(args: list[str]) -> list[str]:
     ]
 
 
-def load_config(context: typer.Context, file: Path | None) -> Path | None:
-    """Uses the values of a TOML file as defaults of the other options (callback of an eager option)."""
-    if file is not None:
-        context.meta[CONFIG_KEY] = file
-        context.default_map = {**(context.default_map or {}), **read_config(file, context.command.params)}
-    return file
-
-
 def parse_input(text: str) -> str:
     """An empty string, perhaps from a variable that is not set, would be the working directory."""
     if not str(text).strip():
@@ -45,268 +38,227 @@ def parse_input(text: str) -> str:
     return str(text)
 
 
-FILES, QUESTIONS, SERVER = "Files", "Questions and answers", "Server"
+# The flags of ``run``, by the panels of --help; the first ones are in none.
+
+Input = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT",
+        parser=parse_input,
+        help="JSONL, a JSON array, CSV, a list of paths, a folder of images, an image, a quoted pattern, or - for "
+        "standard input.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the first requests without sending them.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        parser=path, callback=load_config, is_eager=True, help="TOML file with defaults; the keys are these flags."
+    ),
+]
+
+files_option = partial(typer.Option, rich_help_panel="Files")
+Output = Annotated[
+    Path, files_option("--output", "-o", parser=path, help="JSONL file to write; - for standard output.")
+]
+ImageKey = Annotated[str, files_option(help="Field with the path of the image, or a list of them.")]
+OutputKey = Annotated[str, files_option(help="Field for the answer.")]
+ImageRoot = Annotated[
+    Path | None,
+    files_option(
+        parser=path, help="Folder of relative image paths; default: the input's folder, then the working directory."
+    ),
+]
+OutputStyle = Annotated[Literal["qa", "answer"], files_option(help="Question and answer, or the answer only.")]
+Paths = Annotated[
+    Literal["as-given", "absolute", "relative"] | None,
+    files_option(
+        help="How image paths are written; relative: to the output's folder. Default: as given in a JSONL file."
+    ),
+]
+Details = Annotated[bool, files_option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.")]
+Limit = Annotated[int | None, files_option(min=1, help="Stop after this many rows.")]
+Failed = Annotated[Path | None, files_option(metavar="FILE", parser=path, help="With -o -: file for the failed rows.")]
+Fresh = Annotated[bool, files_option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.")]
+RetryFailed = Annotated[
+    bool, files_option("--retry-failed", help="Ask failed rows again and insert their answers into the output.")
+]
+RecheckPictures = Annotated[
+    bool,
+    files_option(
+        "--recheck-pictures", help="Report pictures of finished rows that have changed since, and ask about them again."
+    ),
+]
+
+question_option = partial(typer.Option, rich_help_panel="Questions and answers")
+Tag = Annotated[str, question_option(help="Name of the main character; mam becomes the tag <mam>.")]
+Temperature = Annotated[float, question_option(min=0, max=2)]
+TopP = Annotated[float, question_option()]
+MaxTokens = Annotated[int, question_option(min=1)]
+Seed = Annotated[int, question_option(help="Seed of the questions and the requests.")]
+MaxPixels = Annotated[int, question_option(min=784, help="Larger images are scaled down.")]
+Bank = Annotated[
+    str,
+    question_option(
+        metavar="CATEGORY|FILE", help="Questions about a human, animal, object, scene or group, or a file of questions."
+    ),
+]
+Language = Annotated[
+    Literal["en", "zh"] | None,
+    question_option(help="Language of the questions; default: English, or that of the --bank file."),
+]
+Questions = Annotated[int, question_option(min=1, help="Questions per row; each one has its own output line.")]
+Sensitive = Annotated[bool, question_option("--sensitive", help="Include questions about skin, age and body.")]
+Without = Annotated[
+    list[str] | None,
+    question_option(
+        metavar="NEED", help="Leave out questions about a part that images don't show, such as face. Repeatable."
+    ),
+]
+Names = Annotated[
+    Path | None, question_option(parser=path, help="File of real names, one per line, that no answer may contain.")
+]
+Strategy = Annotated[
+    Literal["auto", "direct", "constrain", "prefill", "surrogate"],
+    question_option(help="How answers are made to begin with the tag; auto is constrain if supported, else direct."),
+]
+Verify = Annotated[
+    Literal["doubtful", "all", "off"],
+    question_option(help="Ask the model again whether its answers are right: those with a doubt, or all."),
+]
+ExtraBody = Annotated[str | None, question_option(metavar="JSON", help="Additional request fields.")]
+
+server_option = partial(typer.Option, rich_help_panel="Server")
+BaseURL = Annotated[
+    list[str] | None, server_option(help="Endpoint, such as http://HOST:8000/v1. Repeat it to use several.")
+]
+Model = Annotated[
+    str | None,
+    server_option(help="Model name at the endpoint; with --serve, the name under which the model is served."),
+]
+Serve = Annotated[
+    str | None, server_option(metavar="MODEL", help="Start vllm serve MODEL for this run instead of using --base-url.")
+]
+ServeArgs = Annotated[str | None, server_option(metavar="WORDS", help="More options of vllm serve.")]
+ServeTimeout = Annotated[float, server_option(min=1, help="Seconds until the server of --serve must be ready.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    server_option(help="Device of the server of --serve; auto uses the CPU if there is no GPU."),
+]
+VllmCommand = Annotated[
+    str | None,
+    server_option(
+        metavar="WORDS", help="Command that runs vllm; default: the variable PERSQA_VLLM, or vllm on the PATH."
+    ),
+]
+Probes = Annotated[bool, server_option("--probes/--no-probes", help="Test the server's features before the first row.")]
+Uuid = Annotated[
+    Literal["auto", "on", "off"],
+    server_option(
+        help="Send each image once, then its uuid: auto if a test shows that the server has it, on without a test."
+    ),
+]
+NoUuid = Annotated[bool, server_option("--no-uuid", help="The same as --uuid off.")]
+APIKeyEnv = Annotated[
+    list[str] | None,
+    server_option(
+        metavar="NAME", help="Environment variable with the API key; one per --base-url, in order, - for none."
+    ),
+]
+APIKeyCommand = Annotated[
+    list[str] | None,
+    server_option(
+        metavar="COMMAND",
+        help="Command that prints the API key, asked again when the key expires; one per --base-url, in order.",
+    ),
+]
+Header = Annotated[
+    list[str] | None,
+    server_option(
+        metavar="NAME=@VARIABLE", help="Further header, with its value in an environment variable. Repeatable."
+    ),
+]
+CaCert = Annotated[
+    Path | None, server_option(metavar="FILE", parser=path, help="Certificates to trust instead of the system's.")
+]
+ClientCert = Annotated[
+    str | None, server_option(metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.")
+]
+Concurrency = Annotated[str, server_option(metavar="auto|N", help="Concurrent requests; auto finds the best number.")]
+MaxConcurrency = Annotated[int, server_option(min=1, help="Upper bound for auto.")]
+RequestsPerSecond = Annotated[float | None, server_option(help="Requests per second; may be below 1.")]
+RequestsPerMinute = Annotated[float | None, server_option(help="Requests per minute.")]
+TokensPerMinute = Annotated[int | None, server_option(help="Tokens per minute.")]
+Timeout = Annotated[float, server_option(help="Time limit of one attempt, in seconds.")]
+MaxAttempts = Annotated[int, server_option(min=1, help="Attempts per request.")]
+MaxOutage = Annotated[float, server_option(help="Seconds to wait for a server that is unavailable.")]
+MaxBadAnswers = Annotated[int, server_option(min=0, help="Rejected answers in a row that stop the run; 0 for no stop.")]
+MaxBadRows = Annotated[
+    int,
+    server_option(
+        min=0, help="Unusable rows at the beginning that stop the run, or all rows of a shorter input; 0 for no stop."
+    ),
+]
+MaxInflightMB = Annotated[int, server_option(min=1, help="Memory for rows and images in progress.")]
 
 
 def run(
-    input: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT",
-            parser=parse_input,
-            help="JSONL, a JSON array, CSV, a list of paths, a folder of images, an image, a quoted pattern, or - for "
-            "standard input.",
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", parser=path, help="JSONL file to write; - for standard output.", rich_help_panel=FILES
-        ),
-    ],
-    base_url: Annotated[
-        list[str] | None,
-        typer.Option(help="Endpoint, such as http://HOST:8000/v1. Repeat it to use several.", rich_help_panel=SERVER),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Model name at the endpoint; with --serve, the name under which the model is served.",
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    serve: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Start vllm serve MODEL for this run instead of using --base-url.",
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    serve_args: Annotated[
-        str | None, typer.Option(metavar="WORDS", help="More options of vllm serve.", rich_help_panel=SERVER)
-    ] = None,
-    serve_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds until the server of --serve must be ready.", rich_help_panel=SERVER)
-    ] = 1800.0,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"],
-        typer.Option(
-            help="Device of the server of --serve; auto uses the CPU if there is no GPU.", rich_help_panel=SERVER
-        ),
-    ] = "auto",
-    vllm_command: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WORDS",
-            help="Command that runs vllm; default: the variable PERSQA_VLLM, or vllm on the PATH.",
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    image_key: Annotated[
-        str, typer.Option(help="Field with the path of the image, or a list of them.", rich_help_panel=FILES)
-    ] = "image",
-    output_key: Annotated[str, typer.Option(help="Field for the answer.", rich_help_panel=FILES)] = "pers_qa",
-    image_root: Annotated[
-        Path | None,
-        typer.Option(
-            parser=path,
-            help="Folder of relative image paths; default: the input's folder, then the working directory.",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    output_style: Annotated[
-        Literal["qa", "answer"], typer.Option(help="Question and answer, or the answer only.", rich_help_panel=FILES)
-    ] = "qa",
-    paths: Annotated[
-        Literal["as-given", "absolute", "relative"] | None,
-        typer.Option(
-            help="How image paths are written; relative: to the output's folder. Default: as given in a JSONL file.",
-            rich_help_panel=FILES,
-        ),
-    ] = None,
-    details: Annotated[
-        bool,
-        typer.Option("--details", help="Also add OUTPUT_KEY_meta, with details of each answer.", rich_help_panel=FILES),
-    ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many rows.", rich_help_panel=FILES)] = None,
-    failed: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", parser=path, help="With -o -: file for the failed rows.", rich_help_panel=FILES),
-    ] = None,
-    fresh: Annotated[
-        bool,
-        typer.Option("--fresh", help="Start again; a finished output is kept as qa.1.jsonl.", rich_help_panel=FILES),
-    ] = False,
-    retry_failed: Annotated[
-        bool,
-        typer.Option(
-            "--retry-failed",
-            help="Ask failed rows again and insert their answers into the output.",
-            rich_help_panel=FILES,
-        ),
-    ] = False,
-    recheck_pictures: Annotated[
-        bool,
-        typer.Option(
-            "--recheck-pictures",
-            help="Report pictures of finished rows that have changed since, and ask about them again.",
-            rich_help_panel=FILES,
-        ),
-    ] = False,
-    tag: Annotated[
-        str, typer.Option(help="Name of the main character; mam becomes the tag <mam>.", rich_help_panel=QUESTIONS)
-    ] = "mam",
-    temperature: Annotated[float, typer.Option(min=0, max=2, rich_help_panel=QUESTIONS)] = 0.7,
-    top_p: Annotated[float, typer.Option(rich_help_panel=QUESTIONS)] = 0.9,
-    max_tokens: Annotated[int, typer.Option(min=1, rich_help_panel=QUESTIONS)] = 512,
-    seed: Annotated[int, typer.Option(help="Seed of the questions and the requests.", rich_help_panel=QUESTIONS)] = 0,
-    max_pixels: Annotated[
-        int, typer.Option(min=784, help="Larger images are scaled down.", rich_help_panel=QUESTIONS)
-    ] = 1_003_520,
-    bank: Annotated[
-        str,
-        typer.Option(
-            metavar="CATEGORY|FILE",
-            help="Questions about a human, animal, object, scene or group, or a file of questions.",
-            rich_help_panel=QUESTIONS,
-        ),
-    ] = "human",
-    language: Annotated[
-        Literal["en", "zh"] | None,
-        typer.Option(
-            help="Language of the questions; default: English, or that of the --bank file.", rich_help_panel=QUESTIONS
-        ),
-    ] = None,
-    questions: Annotated[
-        int, typer.Option(min=1, help="Questions per row; each one has its own output line.", rich_help_panel=QUESTIONS)
-    ] = 1,
-    sensitive: Annotated[
-        bool, typer.Option("--sensitive", help="Include questions about skin, age and body.", rich_help_panel=QUESTIONS)
-    ] = False,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NEED",
-            help="Leave out questions about a part that images don't show, such as face. Repeatable.",
-            rich_help_panel=QUESTIONS,
-        ),
-    ] = None,
-    names: Annotated[
-        Path | None,
-        typer.Option(
-            parser=path, help="File of real names, one per line, that no answer may contain.", rich_help_panel=QUESTIONS
-        ),
-    ] = None,
-    strategy: Annotated[
-        Literal["auto", "direct", "constrain", "prefill", "surrogate"],
-        typer.Option(
-            help="How answers are made to begin with the tag; auto is constrain if supported, else direct.",
-            rich_help_panel=QUESTIONS,
-        ),
-    ] = "auto",
-    verify: Annotated[
-        Literal["doubtful", "all", "off"],
-        typer.Option(
-            help="Ask the model again whether its answers are right: those with a doubt, or all.",
-            rich_help_panel=QUESTIONS,
-        ),
-    ] = "off",
-    probes: Annotated[
-        bool,
-        typer.Option(
-            "--probes/--no-probes", help="Test the server's features before the first row.", rich_help_panel=SERVER
-        ),
-    ] = True,
-    uuid: Annotated[
-        Literal["auto", "on", "off"],
-        typer.Option(
-            help="Send each image once, then its uuid: auto if a test shows that the server has it, on without a test.",
-            rich_help_panel=SERVER,
-        ),
-    ] = "auto",
-    no_uuid: Annotated[bool, typer.Option("--no-uuid", help="The same as --uuid off.", rich_help_panel=SERVER)] = False,
-    extra_body: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Additional request fields.", rich_help_panel=QUESTIONS)
-    ] = None,
-    api_key_env: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Environment variable with the API key; one per --base-url, in order, - for none.",
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    api_key_command: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COMMAND",
-            help="Command that prints the API key, asked again when the key expires; one per --base-url, in order.",
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    header: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=@VARIABLE",
-            help="Further header, with its value in an environment variable. Repeatable.",
-            rich_help_panel=SERVER,
-        ),
-    ] = None,
-    ca_cert: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", parser=path, help="Certificates to trust instead of the system's.", rich_help_panel=SERVER
-        ),
-    ] = None,
-    client_cert: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE[:KEY]", help="Client certificate and its key, in PEM format.", rich_help_panel=SERVER
-        ),
-    ] = None,
-    concurrency: Annotated[
-        str,
-        typer.Option(metavar="auto|N", help="Concurrent requests; auto finds the best number.", rich_help_panel=SERVER),
-    ] = "auto",
-    max_concurrency: Annotated[int, typer.Option(min=1, help="Upper bound for auto.", rich_help_panel=SERVER)] = 512,
-    rps: Annotated[
-        float | None, typer.Option(help="Requests per second; may be below 1.", rich_help_panel=SERVER)
-    ] = None,
-    rpm: Annotated[float | None, typer.Option(help="Requests per minute.", rich_help_panel=SERVER)] = None,
-    tpm: Annotated[int | None, typer.Option(help="Tokens per minute.", rich_help_panel=SERVER)] = None,
-    timeout: Annotated[
-        float, typer.Option(help="Time limit of one attempt, in seconds.", rich_help_panel=SERVER)
-    ] = 120.0,
-    max_attempts: Annotated[int, typer.Option(min=1, help="Attempts per request.", rich_help_panel=SERVER)] = 5,
-    max_outage: Annotated[
-        float, typer.Option(help="Seconds to wait for a server that is unavailable.", rich_help_panel=SERVER)
-    ] = 600.0,
-    max_bad_answers: Annotated[
-        int,
-        typer.Option(min=0, help="Rejected answers in a row that stop the run; 0 for no stop.", rich_help_panel=SERVER),
-    ] = 20,
-    max_bad_rows: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="Unusable rows at the beginning that stop the run, or all rows of a shorter input; 0 for no stop.",
-            rich_help_panel=SERVER,
-        ),
-    ] = 200,
-    max_inflight_mb: Annotated[
-        int, typer.Option(min=1, help="Memory for rows and images in progress.", rich_help_panel=SERVER)
-    ] = 256,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the first requests without sending them.")] = False,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            parser=path,
-            callback=load_config,
-            is_eager=True,
-            help="TOML file with defaults; the keys are these flags.",
-        ),
-    ] = None,
+    input: Input,
+    output: Output,
+    base_url: BaseURL = None,
+    model: Model = None,
+    serve: Serve = None,
+    serve_args: ServeArgs = None,
+    serve_timeout: ServeTimeout = 1800.0,
+    device: Device = "auto",
+    vllm_command: VllmCommand = None,
+    image_key: ImageKey = "image",
+    output_key: OutputKey = "pers_qa",
+    image_root: ImageRoot = None,
+    output_style: OutputStyle = "qa",
+    paths: Paths = None,
+    details: Details = False,
+    limit: Limit = None,
+    failed: Failed = None,
+    fresh: Fresh = False,
+    retry_failed: RetryFailed = False,
+    recheck_pictures: RecheckPictures = False,
+    tag: Tag = "mam",
+    temperature: Temperature = 0.7,
+    top_p: TopP = 0.9,
+    max_tokens: MaxTokens = 512,
+    seed: Seed = 0,
+    max_pixels: MaxPixels = 1_003_520,
+    bank: Bank = "human",
+    language: Language = None,
+    questions: Questions = 1,
+    sensitive: Sensitive = False,
+    without: Without = None,
+    names: Names = None,
+    strategy: Strategy = "auto",
+    verify: Verify = "off",
+    probes: Probes = True,
+    uuid: Uuid = "auto",
+    no_uuid: NoUuid = False,
+    extra_body: ExtraBody = None,
+    api_key_env: APIKeyEnv = None,
+    api_key_command: APIKeyCommand = None,
+    header: Header = None,
+    ca_cert: CaCert = None,
+    client_cert: ClientCert = None,
+    concurrency: Concurrency = "auto",
+    max_concurrency: MaxConcurrency = 512,
+    rps: RequestsPerSecond = None,
+    rpm: RequestsPerMinute = None,
+    tpm: TokensPerMinute = None,
+    timeout: Timeout = 120.0,
+    max_attempts: MaxAttempts = 5,
+    max_outage: MaxOutage = 600.0,
+    max_bad_answers: MaxBadAnswers = 20,
+    max_bad_rows: MaxBadRows = 200,
+    max_inflight_mb: MaxInflightMB = 256,
+    dry_run: DryRun = False,
+    config: Config = None,
 ) -> None:
     """Ask a question about every image and write the checked answers.
 

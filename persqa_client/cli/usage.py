@@ -11,14 +11,14 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from persqa_client.home_folder import expand_home
+from persqa_client.cli.config_file import CONFIG_KEY, is_from_config
 from persqa_client.keys import mask_keys
+from persqa_client.suggestions import find_similar_name
+from persqa_client.urls import expand_home
 
 NOT_A_CHOICE = re.compile(r"'(.*)' is not one of (.*)", re.DOTALL)
 # typer has click under a name of its own.
 UsageError: Any = typer.BadParameter.__mro__[1]
-# The config file, in the metadata of a context.
-CONFIG_KEY = "persqa_client.config"
 
 
 @contextmanager
@@ -49,7 +49,7 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
             # Imported here to keep --help fast (cli/run.py).
-            from persqa_client.settings_base import describe_reason
+            from persqa_client.config import describe_reason
 
             error.message = describe_reason(error.message)
             if (similar := find_similar_choice(error.message)) is not None:
@@ -69,12 +69,5 @@ def path(text: str) -> Path:
 
 
 def find_similar_choice(message: str) -> str | None:
-    from persqa_client.suggestions import find_similar_name
-
     found = NOT_A_CHOICE.match(message)
     return find_similar_name(found[1], re.findall(r"'([^']*)'", found[2])) if found else None
-
-
-def is_from_config(context: Any, parameter: Any) -> bool:
-    source = context.get_parameter_source(parameter.name) if parameter is not None else None
-    return source is not None and source.name == "DEFAULT_MAP" and CONFIG_KEY in context.meta

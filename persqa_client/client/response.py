@@ -8,10 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from persqa_client.client.classify import (
-    classify_error_in_200,
-    classify_transport_error,
-)
+from persqa_client.client.classify import classify_error_in_200, classify_transport_error
 from persqa_client.client.dialect import join_prefill, unwrap_json_answer
 from persqa_client.client.error_body import MARKUP, load_json, read_error_body
 from persqa_client.client.event_stream import LAST_EVENT, parse_events

@@ -26,11 +26,7 @@ from openai._models import FinalRequestOptions
 
 from persqa_client.client.aiohttp_transport import find_proxy, make_http_client
 from persqa_client.client.authentication import find_authentication
-from persqa_client.client.classify import (
-    classify_proxy_answer,
-    classify_response,
-    classify_transport_error,
-)
+from persqa_client.client.classify import classify_proxy_answer, classify_response, classify_transport_error
 from persqa_client.client.error_body import redact_secrets
 from persqa_client.client.event_stream import is_event_stream
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message

@@ -66,7 +66,7 @@ def get_data_frame(storage: Any) -> Frame:
     return frame
 
 
-def iter_rows(
+def iter_frame_rows(
     frame: Frame, image_key: str, steering: Sequence[str], keep: Callable[[bytes], str]
 ) -> Iterator[dict[str, Any] | RowError]:
     """Yields each row as an input row, or as RowError if it is invalid.

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, UuidChoice, build_settings, make_run_settings
+from persqa_client.config import Endpoint, Limits, Recipe, build_settings
 from persqa_client.dataflow.base import errors_name_arguments, replace_flags
 from persqa_client.dataflow.cells import ImageFolder
 from persqa_client.dataflow.foreign_serving import ForeignPool
@@ -22,18 +22,19 @@ from persqa_client.dataflow.frames import (
     add_answers,
     collect_answers,
     get_data_frame,
-    iter_rows,
+    iter_frame_rows,
 )
 from persqa_client.dataflow.vlm_serving import VLMServing
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError, StorageError
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource, InMemorySource
+from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.sources import InMemorySource, Source
 from persqa_client.jsonl import dump_compact, dump_spaced, load_object
 from persqa_client.run.background import Monitor, execute_blocking
 from persqa_client.run.compose import RunPlan
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
+from persqa_client.run.settings import RunSettings, UuidChoice, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.storage.run_files import RunFiles
 
@@ -203,7 +204,7 @@ class PersQAGenerator(OperatorBase):
         with open_image_folder(storage) as pictures:
             rows: list[bytes] = []
             refused: dict[int, RowAnswer] = {}
-            for number, row in enumerate(iter_rows(frame, image_key, self.steering, pictures.store), 1):
+            for number, row in enumerate(iter_frame_rows(frame, image_key, self.steering, pictures.store), 1):
                 if isinstance(row, RowError):
                     refused[number] = RowAnswer(None, error=f"{row.code}: {row}.")
                 else:

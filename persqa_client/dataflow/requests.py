@@ -79,12 +79,12 @@ def parse_turn(turn: Any) -> Turn:
 
 def assign_images(turns: Sequence[Turn], there: int) -> list[Turn]:
     """Removes the marks, and counts the images of each turn."""
-    left, told = there, []
+    left, kept = there, []
     for turn in turns:
         taken = min(turn.text.count(IMAGE_MARK), left) if turn.role == "user" else 0
         left -= taken
-        told.append(replace(turn, text=remove_marks(turn.text), pictures=taken))
-    return told
+        kept.append(replace(turn, text=remove_marks(turn.text), pictures=taken))
+    return kept
 
 
 def remove_marks(text: str) -> str:
@@ -214,12 +214,12 @@ def register_exit_handler() -> None:
 
 
 def close_all() -> None:
-    for talk in list(OPEN_CLIENTS):
-        talk.close()
+    for client in list(OPEN_CLIENTS):
+        client.close()
 
 
-def close_at_exit(talk: BlockingClient) -> None:
-    OPEN_CLIENTS.add(talk)
+def close_at_exit(client: BlockingClient) -> None:
+    OPEN_CLIENTS.add(client)
     register_exit_handler()
 
 

@@ -45,7 +45,7 @@ class VLMServing(ServingBase):
         self.limits = limits
         self.placeholder = placeholder
         self.failures: dict[int, RowError] = {}
-        self._talks: dict[tuple[str, str], BlockingClient] = {}
+        self._clients: dict[tuple[str, str], BlockingClient] = {}
 
     @property
     @abstractmethod
@@ -62,8 +62,8 @@ class VLMServing(ServingBase):
 
     def cleanup(self) -> None:
         """Closes the connections; a later call opens new ones."""
-        while self._talks:
-            self._talks.popitem()[1].close()
+        while self._clients:
+            self._clients.popitem()[1].close()
 
     def generate_from_input(
         self,
@@ -146,49 +146,49 @@ class VLMServing(ServingBase):
         json_schema: dict[str, Any] | None = None,
     ) -> str:
         """Raises RowError if there is no answer."""
-        told = self._ask([build_or_error(build_text_prompt, text_prompt, [image_path], "")], model, json_schema)[0]
-        if isinstance(told, RowError):
-            raise told
-        return told
+        answer = self._ask([build_or_error(build_text_prompt, text_prompt, [image_path], "")], model, json_schema)[0]
+        if isinstance(answer, RowError):
+            raise answer
+        return answer
 
     def _answers(
         self, prompts: Sequence[Prompt | RowError], model: str | None = None, json_schema: dict[str, Any] | None = None
     ) -> list[str | None]:
-        told = self._ask(prompts, model, json_schema) if prompts else []
-        self.failures = {number: error for number, error in enumerate(told) if isinstance(error, RowError)}
+        answers = self._ask(prompts, model, json_schema) if prompts else []
+        self.failures = {number: error for number, error in enumerate(answers) if isinstance(error, RowError)}
         if self.failures:
             number, error = next(iter(self.failures.items()))
             logger.warning(
                 "%d of %d inputs have no answer; first, index %d: %s: %s",
                 len(self.failures),
-                len(told),
+                len(answers),
                 number,
                 error.code,
                 error,
             )
-        return [self._text(answer) for answer in told]
+        return [self._text(answer) for answer in answers]
 
     def _ask(
         self, prompts: Sequence[Prompt | RowError], model: str | None, json_schema: dict[str, Any] | None
     ) -> list[PromptResult]:
         with errors_name_arguments():
-            return self._talk(model, json_schema).ask(prompts)
+            return self._client_for(model, json_schema).ask(prompts)
 
-    def _text(self, told: PromptResult) -> str | None:
-        return told if isinstance(told, str) else self.placeholder
+    def _text(self, answer: PromptResult) -> str | None:
+        return answer if isinstance(answer, str) else self.placeholder
 
-    def _talk(self, model: str | None, json_schema: dict[str, Any] | None) -> BlockingClient:
+    def _client_for(self, model: str | None, json_schema: dict[str, Any] | None) -> BlockingClient:
         endpoint, sampling = self.endpoint, self.sampling
         key = (model or endpoint.model, json.dumps(json_schema, sort_keys=True))
-        if key not in self._talks:
+        if key not in self._clients:
             if model is not None:
                 endpoint = build_settings(Endpoint, **{**dict(endpoint), "model": model})
             if json_schema is not None:
                 schema = {"name": "answer", "strict": True, "schema": json_schema}
                 form = {"response_format": {"type": "json_schema", "json_schema": schema}}
                 sampling = build_settings(Sampling, **{**dict(sampling), "extra_body": sampling.extra_body | form})
-            self._talks[key] = BlockingClient(endpoint, sampling, self.limits)
-        return self._talks[key]
+            self._clients[key] = BlockingClient(endpoint, sampling, self.limits)
+        return self._clients[key]
 
 
 def build_or_error(make: Callable[..., Prompt], *given: Any) -> Prompt | RowError:
@@ -209,8 +209,8 @@ def check_same_length(one: Sequence[Any], other: Sequence[Any]) -> None:
 
 
 def prepend_labels(text: str, labels: Sequence[str]) -> str:
-    told = ", ".join(f"{number}. {label}" for number, label in enumerate(labels, 1))
-    return f"The pictures, in order: {told}\n\n{text}".strip() if labels else text
+    listed = ", ".join(f"{number}. {label}" for number, label in enumerate(labels, 1))
+    return f"The pictures, in order: {listed}\n\n{text}".strip() if labels else text
 
 
 # Variable of DataFlow's API key.

@@ -12,13 +12,7 @@ from cachetools import LRUCache
 
 from persqa_client.endpoints.profile import Reply, TrafficCounts
 from persqa_client.endpoints.request_state import RequestState
-from persqa_client.endpoints.routing import (
-    EndpointLoad,
-    HealthState,
-    choose_endpoint,
-    image_key,
-    rank_endpoints,
-)
+from persqa_client.endpoints.routing import EndpointLoad, HealthState, choose_endpoint, image_key, rank_endpoints
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import FailedOver, RowError, RunStopped, ServerFailed
 from persqa_client.task_groups import wait_first

@@ -29,12 +29,12 @@ from persqa_client.endpoints.request_state import RequestState
 from persqa_client.errors import AttemptError, FailedOver, RunStopped
 from persqa_client.images.loader import ImageConverter
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
+from persqa_client.keys import list_secrets
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.limits.controllers import Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import poll_metrics
-from persqa_client.secret_members import list_secrets
 from persqa_client.task_groups import wait_first
 from persqa_client.types import Completion, ErrorDecision, Request, RetryAction
 

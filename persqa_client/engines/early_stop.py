@@ -13,7 +13,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from persqa_client.errors import RunStopped, UnusableInput
-from persqa_client.types import Failure, Outcome
+from persqa_client.outcomes import Failure, Outcome
 
 # Number of equal failures at the start that stop a run.
 FIRST_RESULTS = 20

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from persqa_client.errors import Interrupted, RunStopped
-from persqa_client.types import BadRow, Outcome, Row, TaskId
+from persqa_client.outcomes import Outcome
+from persqa_client.types import BadRow, Row, TaskId
 
 # Time for running jobs to finish after a stop, in seconds; service managers kill a process after a similar time.
 STOP_TIMEOUT = 30.0

@@ -11,12 +11,13 @@ from persqa_client.config import Limits
 from persqa_client.engines.early_stop import BadAnswers, EarlyStop, UnusableStart
 from persqa_client.engines.local import AnswerFunction, Job, LocalEngine, task_limit
 from persqa_client.errors import RunStopped
-from persqa_client.inputs.listed import ListedSource, NamedLine, encode_name, read_named_lines
-from persqa_client.inputs.several import find_row
-from persqa_client.inputs.source import Source
+from persqa_client.inputs.files import find_row
+from persqa_client.inputs.listed import ListedSource
+from persqa_client.inputs.sources import NamedLine, Source, encode_name, read_named_lines
+from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.storage.ledger import AnyLedger
 from persqa_client.storage.writer import AnsweredRowChanged
-from persqa_client.types import START_POSITION, BadRow, Failure, Outcome, Position, Record, Row, TaskId
+from persqa_client.types import START_POSITION, BadRow, Position, Row, TaskId
 
 # Number of lines without a task after which the reader yields to the event loop.
 LINES_PER_PAUSE = 200

@@ -11,7 +11,8 @@ from cachetools import LRUCache
 from persqa_client.errors import RowError
 from persqa_client.images.prepare import read_image
 from persqa_client.images.references import FileVersion, describe_reference, get_file_version
-from persqa_client.types import FileStamp, SentPicture
+from persqa_client.outcomes import SentPicture
+from persqa_client.types import FileStamp
 
 # Later ones are only counted.
 MAX_NAMED = 20

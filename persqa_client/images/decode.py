@@ -18,13 +18,7 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import (
-    BITSPERSAMPLE,
-    COLORMAP,
-    COMPRESSION_INFO,
-    PLANAR_CONFIGURATION,
-    TiffImageFile,
-)
+from PIL.TiffImagePlugin import BITSPERSAMPLE, COLORMAP, COMPRESSION_INFO, PLANAR_CONFIGURATION, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError

@@ -11,10 +11,8 @@ from typing import Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import describe_content, detect_format
-from persqa_client.inputs.path_lists import is_list_of_paths, is_quoted_list
-from persqa_client.inputs.record_files import is_heading
-from persqa_client.inputs.table_headers import check_separated, find_table
-from persqa_client.inputs.tables import SEPARATOR_LINE
+from persqa_client.inputs.path_lists import is_heading, is_list_of_paths, is_quoted_list
+from persqa_client.inputs.tables import SEPARATOR_LINE, check_separated, find_table
 from persqa_client.jsonl import load_value
 
 HEAD_SIZE = 1 << 16

@@ -1,4 +1,4 @@
-"""Lists the images of a folder, by their names or by their first bytes."""
+"""A folder of images, which are found by their names or by their first bytes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from natsort import natsort_keygen, ns
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES, detect_format
-from persqa_client.images.references import describe_reference
-from persqa_client.inputs.listed import is_never_known, is_never_left_out
+from persqa_client.images.references import describe_reference, make_reference
+from persqa_client.inputs.listed import ListedSource, is_never_known, is_never_left_out
+from persqa_client.inputs.sources import GeneratedRow, LocatedSource, Source
+from persqa_client.jsonl import dump_spaced
 
 # Bytes that ``detect_format`` needs.
 HEAD_SIZE = 512
@@ -27,6 +29,82 @@ SYSTEM_FOLDERS = frozenset({"@eadir", "#recycle", "#snapshot", "@recycle", "$rec
 NAMED_SUFFIXES = 5
 
 natural_key = natsort_keygen(alg=ns.IGNORECASE)
+
+
+class ImagesBelowSource(ListedSource):
+    """Images below a folder as rows ``{image_key: [path]}``, named as seen from the folder."""
+
+    def __init__(self, name: str, folder: Path, image_key: str) -> None:
+        super().__init__()
+        self.name = name
+        self.folder = folder
+        self._image_key = image_key
+
+    @property
+    def root(self) -> str:
+        return os.path.realpath(self.folder)
+
+    def render_line(self, name: str) -> bytes:
+        return dump_spaced({self._image_key: [make_reference(join_name(self.folder, name))]})
+
+    def find_name(self, reference: str) -> str | None:
+        relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self.folder))
+        return None if relative.split(os.sep)[0] == os.pardir else relative.replace(os.sep, "/")
+
+
+class FolderSource(ImagesBelowSource):
+    """All images below a folder."""
+
+    def __init__(self, folder: Path, image_key: str, leave_out: Callable[[Path], bool] = is_never_left_out) -> None:
+        """``leave_out``: which files are not reported as skipped."""
+        super().__init__(str(folder), folder, image_key)
+        self._leave_out = leave_out
+        # Counted by the last complete walk.
+        self._others: Counter[str] | None = None
+
+    def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
+        others = Counter[str]()
+        yield from find_folder_names(self.folder, is_known, others, self._leave_out)
+        self._others = others
+
+    def has_names(self) -> bool:
+        return has_images(self.folder)
+
+    def written_lines(self) -> Iterator[tuple[str, bytes]]:
+        """Names, and lines as earlier versions wrote them."""
+        for name in self.find_names(is_never_known):
+            yield name, dump_spaced({self._image_key: [join_name(self.folder, name)]})
+
+    def count_names(self) -> int:
+        return count_folder_images(self.folder)
+
+    def warnings(self) -> tuple[str, ...]:
+        if self._others is None:
+            self._others = count_other_files(self.folder, self._leave_out)
+        skipped = describe_skipped_files(self.folder, self._others)
+        return () if skipped is None else (skipped,)
+
+    def as_written(self) -> Source:
+        return WrittenFolderSource(self)
+
+
+class WrittenFolderSource(LocatedSource):
+    """A folder in a run of an earlier version: sorted, and named as written in the rows."""
+
+    def __init__(self, folder: FolderSource) -> None:
+        self._folder = folder
+        self.name = folder.name
+
+    def progress_total(self) -> int:
+        return self._folder.count_names()
+
+    def warnings(self) -> tuple[str, ...]:
+        return self._folder.warnings()
+
+    def generate_rows(self) -> Iterator[GeneratedRow]:
+        root = self._folder.root
+        for name, line in self._folder.written_lines():
+            yield GeneratedRow(line, os.path.join(root, name))
 
 
 class Directory(NamedTuple):
@@ -68,11 +146,6 @@ def is_known_below(prefix: str, is_known: Callable[[str], bool], name: str) -> b
 
 def join_name(folder: Path, name: str) -> str:
     return os.path.normpath(os.path.join(folder, name))
-
-
-def find_folder_images(folder: Path) -> Iterator[str]:
-    """Paths of all images below the folder, as ``normpath(join(folder, relative))``."""
-    return (join_name(folder, name) for name in find_folder_names(folder))
 
 
 def walk_directories(folder: Path) -> Iterator[tuple[str, Directory]]:

@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.record_files import Record, RecordFileSource
+from persqa_client.inputs.files import BUFFER_SIZE, Record, RecordFileSource, count_lines
 from persqa_client.inputs.rows import MAX_LINE_BYTES
-from persqa_client.inputs.source import BrokenLine
-from persqa_client.inputs.sources import BUFFER_SIZE, count_lines
+from persqa_client.inputs.sources import BrokenLine
 from persqa_client.jsonl import BYTE_ORDER_MARK, strip_marks
 
 STRING = rb'"(?:[^"\\]++|\\.)*+"'
@@ -56,7 +55,7 @@ class JsonValuesSource(RecordFileSource):
         begin, is_array = find_first_element(file)
         file.seek(max(offset, begin))
         for value in split_values(file, max(offset, begin), is_array=is_array):
-            line = join_lines(value.line)
+            line = write_on_one_line(value.line)
             if value.broken_at is not None:
                 line = BrokenLine.make(line, self._describe_broken(value.broken_at, is_closed=value.is_complete))
             yield Record(line, value.end, value.is_complete)
@@ -250,7 +249,7 @@ class ValueSplitter:
         return bool(self._open) or self._is_broken or self._buffer.startswith(b'"', self._at)
 
 
-def join_lines(value: bytes) -> bytes:
+def write_on_one_line(value: bytes) -> bytes:
     """The same value on one line."""
     if b"\n" not in value and b"\r" not in value:
         return value

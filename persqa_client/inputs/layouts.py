@@ -10,7 +10,7 @@ from persqa_client.errors import RowError, SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.references import ANY_URL, DATA_URI, describe_reference, parse_local_path
 from persqa_client.inputs.rows import find_wrapped_line, parse_images, parse_json, parse_line
-from persqa_client.inputs.source import BrokenLine, Source
+from persqa_client.inputs.sources import BrokenLine, Source
 from persqa_client.types import START_POSITION, BadRow
 
 # Rows that are looked at; those after the first are only read while none has the key.

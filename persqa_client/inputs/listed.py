@@ -7,16 +7,16 @@ appear are appended, and files that disappear keep their rows.
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.source import Source, advance, extend_digest
+from persqa_client.inputs.sources import NamedLine, NamedSource, Source, advance, encode_name, extend_digest
 from persqa_client.types import Position
 
 
@@ -39,26 +39,6 @@ class Listing(Protocol):
     def extend(self, root: str, names: Iterable[str], pattern: str) -> int:
         """Appends the names, and returns their number."""
         ...
-
-
-class NamedLine(NamedTuple):
-    line: bytes
-    # After the line.
-    position: Position
-    # What the row counts as, for the choice of its questions and to recognise it. None: as its line is written.
-    name: str | None
-    # The file that is read for the row, wherever relative paths start. None: as its line names it.
-    path: str | None = None
-
-
-class NamedSource(ABC):
-    """A source that knows more of its rows than their lines."""
-
-    @abstractmethod
-    def named_lines(self, start: Position) -> Iterator[NamedLine]: ...
-
-    def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
-        return ((each.line, each.position) for each in self.named_lines(start))
 
 
 def is_never_known(name: str) -> bool:
@@ -196,18 +176,8 @@ class ListedSource(NamedSource):
         return digest
 
 
-def encode_name(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")
-
-
 def is_same_place(before: str, now: str) -> bool:
     try:
         return before == now or os.path.samefile(before, now)
     except OSError:
         return False
-
-
-def read_named_lines(source: Source, start: Position) -> Iterator[NamedLine]:
-    if isinstance(source, NamedSource):
-        return source.named_lines(start)
-    return (NamedLine(line, position, None) for line, position in source.lines(start))

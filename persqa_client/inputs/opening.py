@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -13,17 +14,17 @@ from persqa_client.errors import SettingsError
 from persqa_client.images.formats import IMAGE_SUFFIXES
 from persqa_client.images.references import ANY_URL
 from persqa_client.inputs.detect import SUPPORTED_INPUTS, Detected, detect_input
+from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.layouts import check_first_rows, looks_like_reference
 from persqa_client.inputs.listed import is_never_left_out
+from persqa_client.inputs.path_lists import PathListSource
 from persqa_client.inputs.patterns import PatternSource, find_matches, is_image_file, is_pattern
-from persqa_client.inputs.record_files import PathListSource
-from persqa_client.inputs.several import ImagesSource, SeveralSource
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource, FolderSource
-from persqa_client.inputs.standard_input import SpooledSource
+from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
 from persqa_client.inputs.tables import TableSource
-from persqa_client.types import Json
+from persqa_client.types import Json, Position
+from persqa_client.urls import expand_home
 
 STANDARD_INPUT = "-"
 # Kinds of files with rows.
@@ -61,6 +62,12 @@ def open_inputs(
 def names_input(text: str) -> bool:
     """Whether the text names an input that is not a single image."""
     return is_pattern(text) if looks_like_reference(text) else is_pattern(text) or os.path.exists(text)
+
+
+def expand_existing(name: str | Path) -> str | Path:
+    """For an input, which may be a pattern; patterns are expanded where they are matched."""
+    expanded = expand_home(name)
+    return str(expanded) if str(name).startswith("~") and expanded.exists() else name
 
 
 def open_name(name: str, image_key: str, leave_out: Callable[[Path], bool]) -> Iterator[Source]:
@@ -168,3 +175,33 @@ def spool_standard_input(stream: BinaryIO, image_key: str) -> Source:
     except SettingsError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise SettingsError(str(error).replace(f"The input {path}", "Standard input")) from error
+
+
+class SpooledSource:
+    name = "-"
+
+    def __init__(self, source: Source, folder: str) -> None:
+        self.source = source
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+    def fingerprint(self) -> None:
+        return None
+
+    def progress_total(self) -> int | None:
+        return self.source.progress_total()
+
+    def progress_at(self, position: Position) -> int:
+        return self.source.progress_at(position)
+
+    def warnings(self) -> tuple[str, ...]:
+        return (
+            "Standard input is read only once: if this run is interrupted, it can't be resumed, unless the same rows "
+            "are piped in again.",
+            *self.source.warnings(),
+        )
+
+    def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
+        return self.source.lines(start)
+
+    def digest_at(self, position: Position) -> str:
+        return self.source.digest_at(position)

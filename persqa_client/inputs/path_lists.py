@@ -1,4 +1,6 @@
-"""Tells a list of paths from a listing for people, whose lines are no paths or lack their folders."""
+"""Lists of paths, one on each line, and how they differ from listings for people, whose lines are no paths or lack
+their folders.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,13 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.references import ANY_URL, describe_reference
+from persqa_client.inputs.files import Record, RecordFileSource, count_lines
 from persqa_client.inputs.layouts import looks_like_reference
-from persqa_client.inputs.record_files import COMPLETE_PATHS, is_comment, is_heading, unquote
-from persqa_client.jsonl import load_value
+from persqa_client.jsonl import dump_spaced, load_value, strip_marks
 
 # A name of a file of any kind.
 FILE_SUFFIX = re.compile(r"\.\w*[^\W\d]\w*~?$")
@@ -34,6 +36,60 @@ BLANKS = re.compile(r"\s+")
 CHECKED_LINES = 20
 MAX_COLUMNS = 12
 CONTROL = re.compile(r"[\x00-\x1f]")
+# Quotes around a path, as Windows copies it.
+PATH_QUOTES = '"'
+COMPLETE_PATHS = "give the folder itself, or a list such as of find photos -iname '*.jpg' > list.txt"
+
+
+class PathListSource(RecordFileSource):
+    """One path on each line. Comments count as blank."""
+
+    kind = "paths"
+
+    def __init__(self, path: Path, image_key: str) -> None:
+        super().__init__(path)
+        self._image_key = image_key
+
+    def records(self, file: BinaryIO, offset: int) -> Iterator[Record]:
+        begin = offset
+        for text, end in read_text_lines(file, offset):
+            path = unquote(text.strip())
+            if is_heading(path):
+                # The names below it are in another folder, where names may be the same.
+                raise SettingsError(
+                    f"The input {self.path} is a listing from line {count_lines(self.path, begin) + 1} on, which is "
+                    f"{describe_reference(path)!r}, the heading of a folder: remove it, and write the names below it "
+                    "with their folder."
+                )
+            begin = end
+            is_row = path and not is_comment(path)
+            yield Record(dump_spaced({self._image_key: path}) if is_row else b"", end, text.endswith("\n"))
+
+
+def is_heading(path: str) -> bool:
+    """As ``ls`` writes it above the names of files in a folder."""
+    return path.endswith(":")
+
+
+def is_comment(path: str) -> bool:
+    """A name of a file may begin with the sign, too."""
+    return path.startswith("#") and path[1:2] in ("", " ", "\t", "#") and not looks_like_reference(path)
+
+
+def unquote(path: str) -> str:
+    return path[1:-1] if len(path) > 1 and path[0] == path[-1] == PATH_QUOTES else path
+
+
+def read_text_lines(file: BinaryIO, offset: int) -> Iterator[tuple[str, int]]:
+    """Lines with their ends, each with the offset after it. Bytes that are not UTF-8 become lone surrogates, as in
+    paths. One without an end is the last: what is written behind it by now may be its own end.
+    """
+    file.seek(offset)
+    for raw in file:
+        offset += len(raw)
+        yield strip_marks(raw).decode("utf-8", "surrogateescape"), offset
+        if not raw.endswith(b"\n"):
+            return
 
 
 class Entry(NamedTuple):

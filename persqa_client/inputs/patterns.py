@@ -11,12 +11,10 @@ from itertools import takewhile
 from pathlib import Path
 
 from persqa_client.images.formats import IMAGE_SUFFIXES, RAW_SUFFIXES
-from persqa_client.images.references import ANY_URL, make_reference
-from persqa_client.inputs.folders import begins_like_image, join_name, sort_key
-from persqa_client.inputs.listed import ListedSource, is_never_known
-from persqa_client.inputs.several import ImagesSource, describe_names
-from persqa_client.inputs.source import Source
-from persqa_client.jsonl import dump_spaced
+from persqa_client.images.references import ANY_URL
+from persqa_client.inputs.folders import ImagesBelowSource, begins_like_image, join_name, sort_key
+from persqa_client.inputs.listed import is_never_known
+from persqa_client.inputs.sources import ImagesSource, Source, describe_names
 
 ANY_FOLDERS = re.compile(r"(?:^|(?<=/))\*\*(?:/+|$)")
 # A special character that stands for itself.
@@ -99,33 +97,19 @@ def find_in_folder(name: str, folder: str, leave_out: Callable[[Path], bool]) ->
     return pattern if is_found else None
 
 
-class PatternSource(ListedSource):
-    """Images as rows ``{image_key: [path]}``, named as seen from the folder of the pattern."""
+class PatternSource(ImagesBelowSource):
+    """The images that a pattern matches, named as seen from its folder."""
 
     def __init__(self, pattern: str, image_key: str, skipped: Sequence[str] = ()) -> None:
-        super().__init__()
+        super().__init__(pattern, find_root(pattern), image_key)
+        self.pattern = find_special_part(pattern)
         # Other matches, which were not there at the first start.
         self._skipped = skipped
-        self.name = pattern
-        self._folder = find_root(pattern)
-        self.pattern = find_special_part(pattern)
-        self._image_key = image_key
-
-    @property
-    def root(self) -> str:
-        return os.path.realpath(self._folder)
 
     def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
         matches = find_matches(self.name)
-        names = {os.path.relpath(match, self._folder).replace(os.sep, "/"): match for match in matches}
+        names = {os.path.relpath(match, self.folder).replace(os.sep, "/"): match for match in matches}
         return (name for name, match in names.items() if not is_known(name) and is_image_file(match))
-
-    def render_line(self, name: str) -> bytes:
-        return dump_spaced({self._image_key: [make_reference(join_name(self._folder, name))]})
-
-    def find_name(self, reference: str) -> str | None:
-        relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self._folder))
-        return None if relative.split(os.sep)[0] == os.pardir else relative.replace(os.sep, "/")
 
     def warnings(self) -> tuple[str, ...]:
         if not self._skipped:
@@ -137,6 +121,4 @@ class PatternSource(ListedSource):
         )
 
     def as_written(self) -> Source:
-        return ImagesSource(
-            [join_name(self._folder, name) for name in self.find_names(is_never_known)], self._image_key
-        )
+        return ImagesSource([join_name(self.folder, name) for name in self.find_names(is_never_known)], self._image_key)

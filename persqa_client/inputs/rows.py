@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from persqa_client.errors import RowError
-from persqa_client.inputs.source import BrokenLine
+from persqa_client.inputs.sources import BrokenLine
 from persqa_client.jsonl import (
     MAX_DEPTH,
     cut_last_member,
@@ -124,9 +124,9 @@ def parse_images(fields: dict[str, Any], image_key: str) -> tuple[str, ...]:
         raise RowError("no_image", f"the row has no field {mask_keys(image_key)!r} (see --image-key)")
     value = fields[image_key]
     references = [value] if isinstance(value, str) else value
-    if not isinstance(references, list) or not all(isinstance(item, str) for item in references):
+    if not isinstance(references, list) or not set(map(type, references)) <= {str}:
         raise RowError("bad_image_field", f"the field {image_key!r} must be a path or a list of paths")
-    if not references or not all(item.strip() for item in references):
+    if not references or "" in map(str.strip, references):
         raise RowError("no_image", f"the field {image_key!r} names no image")
     return tuple(references)
 

@@ -1,177 +1,103 @@
-"""Sources of rows: a JSONL file, a folder of images, or rows in memory."""
+"""What a source of rows is, and those that are no file or folder: rows in memory, images, several inputs in a row.
+
+A run can resume at the position after any line. A position's digest is computed from the previous digest and the line.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
 from itertools import islice
-from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from persqa_client.errors import SettingsError
-from persqa_client.images.references import make_reference
-from persqa_client.inputs.folders import (
-    count_folder_images,
-    count_other_files,
-    describe_skipped_files,
-    find_folder_names,
-    has_images,
-    join_name,
-)
-from persqa_client.inputs.listed import (
-    ListedSource,
-    NamedLine,
-    NamedSource,
-    encode_name,
-    is_never_known,
-    is_never_left_out,
-)
-from persqa_client.inputs.rows import MAX_LINE_BYTES
-from persqa_client.inputs.source import Source, advance, extend_digest, key_of
-from persqa_client.jsonl import BYTE_ORDER_MARK, dump_spaced, load_value
+from persqa_client.jsonl import dump_spaced
 from persqa_client.types import START_POSITION, Position
 
-BUFFER_SIZE = 1 << 20
-LINE_ENDS = (b"\r\n", b"\n")
-
-logger = logging.getLogger(__name__)
+# Names in a message.
+SHOWN_NAMES = 4
 
 
-class FileSource:
-    r"""Lines of a JSONL file, which may start with a byte order mark and have line ends ``\r\n``.
+class BrokenLine(bytes):
+    """What a source can't read as a row, as it stands in the file, and why. It becomes a bad row."""
 
-    The file may grow while it is read. A last line that is being written meanwhile is left to a later run.
-    """
+    reason: str
+    # What counts in digests and positions.
+    key: bytes
 
-    # What a row is called in messages.
-    row_name: ClassVar[str] = "line"
-    # How the file is read; see ``detect.Kind``.
-    kind: ClassVar[str] = "lines"
+    @classmethod
+    def make(cls, text: bytes, reason: str, key: bytes | None = None) -> BrokenLine:
+        line = cls(text)
+        line.reason = reason
+        line.key = text if key is None else key
+        return line
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.name = str(path)
-        self._first_size: int | None = None
-        self._is_growth_reported = False
 
-    def fingerprint(self) -> dict[str, Any]:
-        status = self.path.stat()
-        return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "kind": self.kind}
+class Source(Protocol):
+    @property
+    def name(self) -> str: ...
 
-    def progress_total(self) -> int:
-        return self.path.stat().st_size
+    def fingerprint(self) -> dict[str, Any] | None:
+        """Equal fingerprints mean an unchanged input; None if there is no cheap check."""
+        ...
 
-    def progress_at(self, position: Position) -> int:
-        return position.offset
+    def progress_total(self) -> int | None: ...
+
+    def progress_at(self, position: Position) -> int: ...
 
     def warnings(self) -> tuple[str, ...]:
-        return ()
+        """What a run does not use of the input."""
+        ...
 
     def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
-        with self.path.open("rb", buffering=BUFFER_SIZE) as file:
-            number, digest = start.number, start.digest
-            offset = self._begin(file, start)
-            read_line = partial(file.readline, MAX_LINE_BYTES + 1)
-            for raw in iter(read_line, b""):
-                start_of_line, offset, number = offset, offset + len(raw), number + 1
-                line = strip_line(raw, first=start_of_line == 0)
-                is_ended = raw.endswith(b"\n")
-                digest = extend_digest(digest, line)
-                while len(raw) > MAX_LINE_BYTES and not is_ended and (more := read_line()):
-                    offset, digest, is_ended = offset + len(more), extend_digest(digest, more), more.endswith(b"\n")
-                if not is_ended and self._has_grown_to(offset) and not is_complete(line):
-                    self._report_growth(number)
-                    return
-                yield line, Position(offset, number, digest)
-                # What is written behind it by now may be its own end.
-                if not is_ended:
-                    return
-
-    def _begin(self, file: BinaryIO, start: Position) -> int:
-        """The offset of the first row from ``start`` on. Raises SettingsError if the row before it had no line end, and
-        has become another.
-        """
-        if self._first_size is None:
-            self._first_size = os.fstat(file.fileno()).st_size
-        offset = self._seek(file, start.offset)
-        if offset is None:
-            raise SettingsError(
-                f"The input {self.name} has changed: {self.row_name} {start.number} was its last one, had no line end, "
-                "and goes on now. Restore it, choose another -o, or start again with --fresh."
-            )
-        return offset
-
-    def _seek(self, file: BinaryIO, offset: int) -> int | None:
-        return seek_line(file, offset)
-
-    def _has_grown_to(self, offset: int) -> bool:
-        """Whether what ends there was written after the file was first opened."""
-        return self._first_size is not None and offset > self._first_size
-
-    def _report_growth(self, number: int) -> None:
-        if not self._is_growth_reported:
-            self._is_growth_reported = True
-            logger.warning(
-                "The input %s is still being written: its last %s, %d, is not complete and was not read. "
-                "A later start reads it.",
-                self.name,
-                self.row_name,
-                number,
-            )
+        """Lines from ``start`` on, without line ends, each with the position after it."""
+        ...
 
     def digest_at(self, position: Position) -> str:
-        # The last line is read whole, so that one without line end that has become another one counts.
-        at = START_POSITION
-        if position.number > 0:
-            for _, at in self.lines(START_POSITION):
-                if at.number >= position.number:
-                    break
-        return at.digest
+        """Current digest of the lines before a position."""
+        ...
 
 
-def is_complete(line: bytes) -> bool:
-    try:
-        load_value(line)
-    except ValueError:
-        return False
-    return True
+def advance(position: Position, key: bytes) -> Position:
+    """The position after a generated line, which counts as ``key``."""
+    return Position(position.offset + len(key), position.number + 1, extend_digest(position.digest, key))
 
 
-def seek_line(file: BinaryIO, offset: int) -> int | None:
-    """Seeks to the line at ``offset`` and returns its start; None if the line before it goes on there.
-
-    If the line before it has got a line end since then, that line end is skipped.
-    """
-    if offset == 0:
-        return 0
-    file.seek(offset - 1)
-    if file.read(1) != b"\n":
-        following = file.read(2)
-        end = next((end for end in LINE_ENDS if following.startswith(end)), b"")
-        if following and not end:
-            return None
-        offset += len(end)
-    file.seek(offset)
-    return offset
+def extend_digest(digest: str, line: bytes) -> str:
+    counted = line.key if isinstance(line, BrokenLine) else line
+    return blake2b(counted, key=digest.encode(), digest_size=16).hexdigest()
 
 
-def strip_line(raw: bytes, *, first: bool) -> bytes:
-    line = raw.removesuffix(b"\n").removesuffix(b"\r")
-    return line.removeprefix(BYTE_ORDER_MARK) if first else line
+class NamedLine(NamedTuple):
+    line: bytes
+    # After the line.
+    position: Position
+    # What the row counts as, for the choice of its questions and to recognise it. None: as its line is written.
+    name: str | None
+    # The file that is read for the row, wherever relative paths start. None: as its line names it.
+    path: str | None = None
 
 
-def count_lines(path: Path, end: int) -> int:
-    """The lines of the file before an offset."""
-    count = 0
-    with path.open("rb", buffering=0) as file:
-        while end > 0 and (chunk := file.read(min(end, BUFFER_SIZE))):
-            count += chunk.count(b"\n")
-            end -= len(chunk)
-    return count
+class NamedSource(ABC):
+    """A source that knows more of its rows than their lines."""
+
+    @abstractmethod
+    def named_lines(self, start: Position) -> Iterator[NamedLine]: ...
+
+    def lines(self, start: Position) -> Iterator[tuple[bytes, Position]]:
+        return ((each.line, each.position) for each in self.named_lines(start))
+
+
+def encode_name(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")
+
+
+def read_named_lines(source: Source, start: Position) -> Iterator[NamedLine]:
+    if isinstance(source, NamedSource):
+        return source.named_lines(start)
+    return (NamedLine(line, position, None) for line, position in source.lines(start))
 
 
 class GeneratedSource(ABC):
@@ -196,7 +122,7 @@ class GeneratedSource(ABC):
         position = start
         for number, line in enumerate(self.generate_lines(), 1):
             if number > start.number:
-                position = advance(position, key_of(line))
+                position = advance(position, line)
                 yield line, position
 
     def digest_at(self, position: Position) -> str:
@@ -252,70 +178,63 @@ class InMemorySource(GeneratedSource):
                 raise SettingsError(f"Row {number} cannot be written as JSON: {error}.") from error
 
 
-class FolderSource(ListedSource):
-    """Images as rows ``{image_key: [path]}``, named as seen from the folder."""
+class ImagesSource(LocatedSource):
+    """Images as rows ``{image_key: [path]}``."""
 
-    def __init__(self, folder: Path, image_key: str, leave_out: Callable[[Path], bool] = is_never_left_out) -> None:
-        """``leave_out``: which files are not reported as skipped."""
-        super().__init__()
-        self.folder = folder
-        self._leave_out = leave_out
-        self.name = str(folder)
+    def __init__(self, paths: Sequence[str], image_key: str) -> None:
+        self.name = paths[0] if len(paths) == 1 else f"{len(paths)} images"
+        self.paths = tuple(paths)
         self._image_key = image_key
-        # Counted by the last complete walk.
-        self._others: Counter[str] | None = None
-
-    @property
-    def root(self) -> str:
-        return os.path.realpath(self.folder)
-
-    def find_names(self, is_known: Callable[[str], bool]) -> Iterator[str]:
-        others = Counter[str]()
-        yield from find_folder_names(self.folder, is_known, others, self._leave_out)
-        self._others = others
-
-    def has_names(self) -> bool:
-        return has_images(self.folder)
-
-    def render_line(self, name: str) -> bytes:
-        return dump_spaced({self._image_key: [make_reference(join_name(self.folder, name))]})
-
-    def written_lines(self) -> Iterator[tuple[str, bytes]]:
-        """Names, and lines as earlier versions wrote them."""
-        for name in self.find_names(is_never_known):
-            yield name, dump_spaced({self._image_key: [join_name(self.folder, name)]})
-
-    def find_name(self, reference: str) -> str | None:
-        relative = os.path.relpath(os.path.abspath(reference), os.path.abspath(self.folder))
-        return None if relative.split(os.sep)[0] == os.pardir else relative.replace(os.sep, "/")
-
-    def count_names(self) -> int:
-        return count_folder_images(self.folder)
-
-    def warnings(self) -> tuple[str, ...]:
-        if self._others is None:
-            self._others = count_other_files(self.folder, self._leave_out)
-        skipped = describe_skipped_files(self.folder, self._others)
-        return () if skipped is None else (skipped,)
-
-    def as_written(self) -> Source:
-        return WrittenFolderSource(self)
-
-
-class WrittenFolderSource(LocatedSource):
-    """A folder in a run of an earlier version: sorted, and named as written in the rows."""
-
-    def __init__(self, folder: FolderSource) -> None:
-        self._folder = folder
-        self.name = folder.name
 
     def progress_total(self) -> int:
-        return self._folder.count_names()
-
-    def warnings(self) -> tuple[str, ...]:
-        return self._folder.warnings()
+        return len(self.paths)
 
     def generate_rows(self) -> Iterator[GeneratedRow]:
-        root = self._folder.root
-        for name, line in self._folder.written_lines():
-            yield GeneratedRow(line, os.path.join(root, name))
+        return (GeneratedRow(dump_spaced({self._image_key: [path]}), os.path.abspath(path)) for path in self.paths)
+
+
+def list_sources(source: Source) -> tuple[Source, ...]:
+    return source.sources if isinstance(source, SeveralSource) else (source,)
+
+
+def describe_names(names: Sequence[str]) -> str:
+    """For messages: the first ones, and the number of the others."""
+    others = len(names) - SHOWN_NAMES
+    return ", ".join(names) if others <= 1 else f"{', '.join(names[:SHOWN_NAMES])} and {others} others"
+
+
+class SeveralSource(LocatedSource):
+    """The rows of each source, one source after the other."""
+
+    def __init__(self, sources: Sequence[Source], names: Sequence[str]) -> None:
+        self.sources = tuple(sources)
+        # As given; a name may stand for several sources.
+        self.names = tuple(names)
+        self.name = describe_names(names)
+        # A row number, and the progress after that row.
+        self._reached = (0, 0)
+
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(warning for source in self.sources for warning in source.warnings())
+
+    def progress_total(self) -> int | None:
+        totals = [source.progress_total() for source in self.sources]
+        known = [total for total in totals if total is not None]
+        return sum(known) if len(known) == len(totals) else None
+
+    def progress_at(self, position: Position) -> int:
+        """Only called for rows up to the latest one, except at the start of a run."""
+        if position.number > self._reached[0]:
+            for number, _ in enumerate(self.generate_lines(), 1):
+                if number >= position.number:
+                    break
+        return self._reached[1] if position.number else 0
+
+    def generate_rows(self) -> Iterator[GeneratedRow]:
+        number = before = 0
+        for source in self.sources:
+            for line, position, name, path in read_named_lines(source, START_POSITION):
+                number += 1
+                self._reached = number, before + source.progress_at(position)
+                yield GeneratedRow(line, path, name)
+            before += source.progress_total() or 0

@@ -21,13 +21,7 @@ from persqa_client.probing.capabilities import (
     require_model,
     resolve_strategy,
 )
-from persqa_client.probing.features import (
-    count_images,
-    probe_constraints,
-    probe_image_pair,
-    probe_prefills,
-    probe_seed,
-)
+from persqa_client.probing.features import count_images, probe_constraints, probe_image_pair, probe_prefills, probe_seed
 from persqa_client.probing.image_uuids import probe_uuid
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.probing.vision import check_vision, detect_patch_size

@@ -7,6 +7,7 @@ from the folder in a row that was made of a folder's image.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,9 +16,16 @@ from persqa_client.errors import RowError
 from persqa_client.questions.bank import RANK_MODULUS, Bank, Question
 from persqa_client.questions.constraints import choose_form, sentence_pattern
 from persqa_client.questions.prompts import build_prompt
-from persqa_client.questions.row_question import check_row_question
-from persqa_client.questions.tags import can_repair_bare_name, choose_surrogate
+from persqa_client.questions.tags import can_repair_bare_name, choose_surrogate, parse_tag
 from persqa_client.types import Check, Row, Strategy, Task, TaskId
+
+# The surrogate strategy also works without a pattern.
+STRATEGIES_WITH_PATTERN = ("constrain", "surrogate")
+# Training code replaces these by images, or takes them for the end of a turn.
+MARKS = re.compile(r"<(?:image|video|audio)>|<\|[^<>|\n]{1,40}\|>|</?s>|\[/?INST\]", re.IGNORECASE)
+# A request with half of a surrogate pair can't be sent.
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+TAG_LIKE = re.compile(r"</?([^\W\d_][\w.\-]{0,39})>")
 
 
 def choose_question(row: Row, number: int, *, seed: int, questions: Sequence[Question]) -> Question:
@@ -49,10 +57,6 @@ def row_digest(row: Row, seed: int, purpose: str, *more: int) -> bytes:
     return blake2b(key, digest_size=8).digest()
 
 
-# The surrogate strategy also works without a pattern.
-STRATEGIES_WITH_PATTERN = ("constrain", "surrogate")
-
-
 @dataclass(frozen=True, slots=True)
 class TaskMaker:
     """Makes the tasks of a run's rows. A row's own tag, question, category and language override the run's."""
@@ -70,7 +74,7 @@ class TaskMaker:
 
     def task_ids(self, row: Row) -> tuple[TaskId, ...]:
         """One per question; a single one for a row with its own question."""
-        if row.only_question is not None or row.question is not None:
+        if self.questions == 1 or row.only_question is not None or row.question is not None:
             return (TaskId(row.number, row.only_question or 0),)
         return tuple(TaskId(row.number, number) for number in range(self.questions))
 
@@ -108,3 +112,32 @@ class TaskMaker:
             question_id=question_id,
             category=category,
         )
+
+
+def check_row_question(question: str, tag: str) -> None:
+    """Raises RowError (``bad_question``). Besides the row's own tag, a question may have others."""
+    if not question.isascii() and (half := LONE_SURROGATE.search(question)):
+        code = f"\\u{ord(half[0]):04x}"
+        raise RowError(
+            "bad_question", f"the question has half of a character in it ({code}); write all of it, or nothing"
+        )
+    if "<" not in question and "[" not in question:
+        return
+    if mark := MARKS.search(question):
+        raise RowError("bad_question", f"the question has {mark[0]} in it; remove it, images need no mark")
+    if tag in question:
+        return
+    if other := TAG_LIKE.search(question):
+        advice = f', or give the row the field "tag": "{other[1]}"' if can_be_tag(other[1], tag) else ""
+        raise RowError(
+            "bad_question",
+            f"the question is about {other[0]}, but the row's tag is {tag}; write {{tag}} in the question{advice}",
+        )
+
+
+def can_be_tag(name: str, tag: str) -> bool:
+    """Whether the name is valid, no single letter as in HTML, and not the row's tag in other letters."""
+    try:
+        return len(name) > 1 and parse_tag(name).lower() != tag.lower()
+    except ValueError:
+        return False

@@ -17,7 +17,7 @@ import httpx2
 
 from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
 from persqa_client.answers.phrases import describe_unchecked_language, find_unchecked_language
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import SettingsError
@@ -31,12 +31,12 @@ from persqa_client.probing.capabilities import ServerCapabilities, list_warnings
 from persqa_client.probing.probe import ProbeDepth, probe_all, resolve_common_strategy, shortest_context
 from persqa_client.questions.bank import Bank, read_bank_file
 from persqa_client.questions.categories import CATEGORIES, parse_need
-from persqa_client.questions.prompts import prompts_digest
+from persqa_client.questions.prompts import prompts_digest, verification_digest
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker
-from persqa_client.questions.verification import verification_digest
 from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, find_image_roots
 from persqa_client.run.pipeline import NoteImage, Pipeline, ignore_image
+from persqa_client.run.settings import RunSettings
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.writer import RenderLine
 from persqa_client.types import BadRow, Row, Strategy, TaskId

@@ -13,38 +13,28 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from persqa_client.answers.parse import SENTENCE_END
-from persqa_client.config import Endpoint, Recipe, RunSettings, build_settings, make_run_settings
+from persqa_client.config import Endpoint, Recipe, build_settings
 from persqa_client.endpoints.credentials import PLACEHOLDER_URL
 from persqa_client.errors import RowError, SettingsError
-from persqa_client.inputs.listed import is_same_place, read_named_lines
+from persqa_client.inputs.listed import is_same_place
 from persqa_client.inputs.opening import open_inputs, read_as_before
 from persqa_client.inputs.patterns import find_in_folder
+from persqa_client.inputs.sources import read_named_lines
 from persqa_client.jsonl import cut_last_member, load_object
+from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record
 from persqa_client.questions.categories import CATEGORIES
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.compose import RunPlan
 from persqa_client.run.image_roots import make_path_writers
 from persqa_client.run.pipeline import describe_task
 from persqa_client.run.run_input import connect_listing
+from persqa_client.run.settings import RunSettings, make_run_settings
 from persqa_client.storage.checkpoint import FinishedRun
 from persqa_client.storage.details import outcome_from_details
 from persqa_client.storage.finished import FinishedResults, KeptQuestion
 from persqa_client.storage.listing import is_listed
 from persqa_client.storage.numbered_files import OwnFiles
-from persqa_client.types import (
-    START_POSITION,
-    AskedTask,
-    BadRow,
-    Failure,
-    Json,
-    Outcome,
-    ProblemCode,
-    RawAnswer,
-    Record,
-    Row,
-    Task,
-    TaskId,
-)
+from persqa_client.types import START_POSITION, BadRow, Json, ProblemCode, Row, Task, TaskId
 
 # What is missing of a question: the raw text of an accepted answer, earlier rejected answers, or what a check needs.
 Lack = Literal["raw", "earlier", "question", "ending"]

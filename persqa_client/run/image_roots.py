@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.images.references import describe_reference
+from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.listed import ListedSource
-from persqa_client.inputs.several import list_sources
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource, InMemorySource
-from persqa_client.inputs.standard_input import SpooledSource
+from persqa_client.inputs.opening import SpooledSource
+from persqa_client.inputs.sources import InMemorySource, Source, list_sources
 from persqa_client.inputs.written_paths import PathChoice, PathStyle, PathWriter
 from persqa_client.storage.checkpoint import find_recorded_roots
 from persqa_client.types import Json

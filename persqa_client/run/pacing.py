@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from persqa_client.config import Limits, RunSettings
+from persqa_client.config import Limits
 from persqa_client.probing.probe import ProbeDepth
+from persqa_client.run.settings import RunSettings
 
 # Requests of all probes, of those for a strategy that depends on them, and of the vision check alone; about.
 ALL_PROBES, STRATEGY_PROBES, VISION_PROBES = 20, 8, 2

@@ -13,28 +13,11 @@ from persqa_client.endpoints.profile import Reply
 from persqa_client.engines.local import SetWeight
 from persqa_client.errors import RowError
 from persqa_client.images.tokens import ModelFamily, count_image_tokens
+from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
 from persqa_client.questions.prompts import build_reask_prompt
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, add_cost, needs_verification, verify_answer
-from persqa_client.types import (
-    AskedTask,
-    BadRow,
-    EncodedImage,
-    Failure,
-    FileStamp,
-    LoadedImage,
-    Outcome,
-    Problem,
-    RawAnswer,
-    Record,
-    Request,
-    Row,
-    SentPicture,
-    Task,
-    TaskId,
-    Usage,
-    Verification,
-)
+from persqa_client.types import BadRow, EncodedImage, FileStamp, LoadedImage, Problem, Request, Row, Task, TaskId, Usage
 
 # A rejected answer is asked for once more, and then once at another endpoint, if there is one.
 MAX_ASKS = 2

@@ -14,6 +14,7 @@ from persqa_client.answers.parse import check_answer, parse_answer
 from persqa_client.config import VerifyChoice
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact
+from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record
 from persqa_client.questions.prompts import build_prompt
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.finished_run import FinishedPlan, KeptAnswers, Lack
@@ -22,19 +23,7 @@ from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, needs_verificat
 from persqa_client.storage.finished import FinishedResults, KeptQuestion, ResultsRewriter
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
-from persqa_client.types import (
-    AskedTask,
-    Completion,
-    Failure,
-    Outcome,
-    Problem,
-    RawAnswer,
-    Record,
-    Row,
-    Task,
-    TaskId,
-    Usage,
-)
+from persqa_client.types import Completion, Problem, Record, Row, Task, TaskId, Usage
 
 # Of a question: its answer is accepted or rejected now, its accepted text, its code, or its doubts or steps are others.
 ChangeKind = Literal["accepted", "rejected", "altered", "recoded", "refreshed"]

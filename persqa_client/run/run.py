@@ -10,18 +10,17 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
-from persqa_client.config import Endpoint, RunSettings
+from persqa_client.config import Endpoint
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.images.changes import ChangeReport, PictureFiles, PictureWatch
+from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.listed import ListedSource
-from persqa_client.inputs.opening import read_as_before
-from persqa_client.inputs.several import list_sources
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource, FolderSource
-from persqa_client.inputs.standard_input import SpooledSource
+from persqa_client.inputs.opening import SpooledSource, read_as_before
+from persqa_client.inputs.sources import Source, list_sources
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.compose import Composition, RunPlan, ignore_warning
@@ -42,6 +41,7 @@ from persqa_client.run.run_input import (
     listing_identity,
     refuse_changed_input,
 )
+from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import NOT_RESUMABLE, Summary, describe_resuming, describe_run
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import AnyLedger, Ledger

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from persqa_client import __version__
-from persqa_client.config import RunSettings, VerifyChoice
+from persqa_client.config import VerifyChoice
 from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.run.compose import Composition
+from persqa_client.run.settings import RunSettings
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 

@@ -10,8 +10,9 @@ from persqa_client.answers.parse import Answer
 from persqa_client.config import VerifyChoice
 from persqa_client.endpoints.profile import Reply
 from persqa_client.errors import Interrupted, RowError, RunStopped
-from persqa_client.questions.verification import build_verification_prompt, read_verdict
-from persqa_client.types import AnswerVerdict, Completion, EncodedImage, Problem, Request, Task, Verification
+from persqa_client.outcomes import AnswerVerdict, Verification
+from persqa_client.questions.prompts import build_verification_prompt, read_verdict
+from persqa_client.types import Completion, EncodedImage, Problem, Request, Task
 
 Ask = Callable[[Request], Awaitable[Reply]]
 

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from persqa_client.simulator.chat_requests import ChatRequest
 from persqa_client.simulator.constraints import apply_constraint, read_constraint
 from persqa_client.simulator.error_responses import ErrorResponse
 from persqa_client.simulator.faults import Choice, spoil_choice
-from persqa_client.simulator.prompt import ChatRequest
 from persqa_client.simulator.settings import SimSettings
 from persqa_client.simulator.vision import ImageFacts, combine_facts, count_qwen_tokens
 from persqa_client.simulator.wording import draw_number, write_answer
@@ -75,7 +75,7 @@ def count_answer_tokens(choice: Choice) -> int:
     return len(TOKEN.findall(choice.text or choice.refusal or ""))
 
 
-def make_completion(choice: Choice, model: str, prompt_tokens: int, number: int, created: int) -> dict[str, Any]:
+def render_completion(choice: Choice, model: str, prompt_tokens: int, number: int, created: int) -> dict[str, Any]:
     """Body of a completion, with vLLM's fields. ``created`` is Unix time."""
     tokens = count_answer_tokens(choice)
     return {

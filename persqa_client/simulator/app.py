@@ -9,10 +9,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from persqa_client.simulator.answers import count_prompt_tokens
-from persqa_client.simulator.chat import EndpointState, handle_chat, parse_json, render_error
+from persqa_client.simulator.chat import EndpointState, handle_chat, parse_body, render_error
+from persqa_client.simulator.chat_requests import ChatMessage, ChatRequest, parse_chat_request
 from persqa_client.simulator.error_responses import ErrorResponse
 from persqa_client.simulator.metrics import format_metrics
-from persqa_client.simulator.prompt import ChatMessage, ChatRequest, parse_chat_request
 from persqa_client.simulator.settings import SimSettings
 
 # Identifies the simulator in the Server header.
@@ -118,7 +118,7 @@ async def post_tokenize(request: web.Request) -> web.Response:
     """Counts tokens; the token ids are meaningless."""
     state = request.app[STATE]
     try:
-        body = parse_json(await request.read(), request.content_type)
+        body = parse_body(await request.read(), request.content_type)
         prompt = body.get("prompt") if isinstance(body, dict) else None
         if isinstance(prompt, str):
             chat = ChatRequest((ChatMessage("user", prompt),), None, "", {})

@@ -20,8 +20,16 @@ from persqa_client.simulator.answers import (
     count_answer_tokens,
     count_prompt_tokens,
     make_choice,
-    make_completion,
+    render_completion,
     send_stream,
+)
+from persqa_client.simulator.chat_requests import (
+    ChatRequest,
+    check_content,
+    check_fields,
+    check_length,
+    check_model,
+    parse_chat_request,
 )
 from persqa_client.simulator.error_responses import (
     ErrorResponse,
@@ -45,8 +53,6 @@ from persqa_client.simulator.faults import (
 )
 from persqa_client.simulator.images import ImageReader, ImageSaver
 from persqa_client.simulator.metrics import RequestCounts
-from persqa_client.simulator.parameters import check_content, check_fields, check_length, check_model
-from persqa_client.simulator.prompt import ChatRequest, parse_chat_request
 from persqa_client.simulator.settings import SimSettings
 from persqa_client.simulator.vision import ImageFacts, ImageSight
 from persqa_client.simulator.wording import draw_number
@@ -261,7 +267,7 @@ async def accept_request(state: EndpointState, request: web.Request) -> Accepted
     if fault in REJECTIONS:
         raise state.make_fault_error(fault)
     settings = state.settings
-    fields = parse_json(body, request.content_type)
+    fields = parse_body(body, request.content_type)
     del body  # large and not needed any more
     if settings.strip and isinstance(fields, dict):
         fields = {name: value for name, value in fields.items() if name not in settings.strip}
@@ -288,7 +294,7 @@ async def complete(state: EndpointState, accepted: AcceptedRequest) -> dict[str,
     spoils = fault in ANSWER_FAULTS or fault in VERDICT_FAULTS
     choice = make_choice(chat, accepted.images, state.settings, fault if spoils else None)
     model = chat.fields.get("model") or state.settings.models[0]
-    body = make_completion(choice, model, accepted.prompt_tokens, state.counts.requests, int(time.time()))
+    body = render_completion(choice, model, accepted.prompt_tokens, state.counts.requests, int(time.time()))
     if fault in BODY_FAULTS:
         body = spoil_body(fault, body)
     if body.get("choices") and fault not in CONNECTION_FAULTS:
@@ -297,7 +303,7 @@ async def complete(state: EndpointState, accepted: AcceptedRequest) -> dict[str,
     return body
 
 
-def parse_json(body: bytes, content_type: str) -> Any:
+def parse_body(body: bytes, content_type: str) -> Any:
     """Raises ErrorResponse with vLLM's message."""
     if content_type != "application/json":
         message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"

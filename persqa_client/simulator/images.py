@@ -13,8 +13,8 @@ from pathlib import Path
 from cachetools import LRUCache
 
 from persqa_client.errors import SettingsError
+from persqa_client.simulator.chat_requests import ImagePart
 from persqa_client.simulator.error_responses import ErrorResponse, bad_request_error
-from persqa_client.simulator.prompt import ImagePart
 from persqa_client.simulator.vision import ImageFacts, NotBase64, UnreadableImage, decode_data_url, read_facts
 
 MEDIA_TYPE = re.compile(r"image/([a-z0-9]{1,8})")

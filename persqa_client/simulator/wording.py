@@ -6,7 +6,6 @@ import re
 from hashlib import blake2b
 
 from persqa_client.language import detect_language, is_chinese
-from persqa_client.simulator.languages import SENTENCES
 from persqa_client.simulator.vision import COLOURS, ImageFacts
 
 CHINESE = re.compile(r"[\u3400-\u9fff]")
@@ -87,6 +86,41 @@ CHINESE_SENTENCES = {
     ),
 }
 
+# Of the other languages that questions are recognised in. The tag comes first, with a particle where the language needs
+# one.
+OTHER_SENTENCES = {
+    "ar": "{tag} موجود في صورة حجمها {size} بكسل.",
+    "be": "{tag} знаходзіцца на здымку памерам {size} пікселяў.",
+    "bn": "{tag} এই ছবিতে আছে, যার আকার {size} পিক্সেল।",
+    "cs": "{tag} je na obrázku, který má {size} pixelů.",
+    "da": "{tag} er på et billede, som har {size} pixels.",
+    "de": "{tag} ist auf einem Bild mit {size} Pixeln zu sehen.",
+    "el": "{tag} βρίσκεται σε εικόνα με μέγεθος {size} εικονοστοιχεία.",
+    "es": "{tag} está en una imagen de {size} píxeles y se ve muy bien.",
+    "fa": "{tag} در تصویری است که اندازه آن {size} پیکسل است.",
+    "fi": "{tag} on kuvassa, jossa on {size} kuvapistettä.",
+    "fr": "{tag} est dans une image de {size} pixels et se voit très bien.",
+    "he": "{tag} נמצא בתמונה בגודל {size} פיקסלים.",
+    "hi": "{tag} इस चित्र में है, जिसका आकार {size} पिक्सेल है।",
+    "hu": "{tag} egy {size} képpontos képen van, és jól látszik.",
+    "id": "{tag} ada di dalam gambar yang berukuran {size} piksel.",
+    "it": "{tag} è in un'immagine di {size} pixel e si vede molto bene.",
+    "ja": "{tag}は{size}ピクセルの写真に写っています。",
+    "ko": "{tag} 모습이 {size} 픽셀 크기의 사진에 있습니다.",
+    "nl": "{tag} is te zien op een foto van {size} pixels.",
+    "pl": "{tag} jest na zdjęciu o wymiarach {size} pikseli.",
+    "pt": "{tag} está numa imagem de {size} píxeis e vê-se muito bem.",
+    "ro": "{tag} este într-o imagine de {size} pixeli.",
+    "ru": "{tag} находится на снимке размером {size} пикселей.",
+    "sv": "{tag} är på en bild som har {size} pixlar.",
+    "ta": "{tag} இந்தப் படத்தில் உள்ளது, அதன் அளவு {size} பிக்சல்.",
+    "th": "{tag} อยู่ในภาพขนาด {size} พิกเซล",
+    "tr": "{tag} bu {size} piksellik resimde çok iyi görünüyor.",
+    "uk": "{tag} знаходиться на знімку, що має розмір {size} пікселів.",
+    "ur": "{tag} اس تصویر میں ہے جس کا سائز {size} پکسل ہے۔",
+    "vi": "{tag} ở trong một bức ảnh có kích thước {size} điểm ảnh.",
+}
+
 
 def contains_chinese(text: str) -> bool:
     return CHINESE.search(text) is not None
@@ -114,7 +148,7 @@ def write_answer(tag: str | None, question: str, facts: ImageFacts | None, seed:
         if not chinese:
             return f"{name} is not to be seen: no picture came with the question."
         return f"{name}无从看到：问题没有附带图片。" if tag else f"没有收到图片，看不到{name}。"
-    if tag and not chinese and (sentence := SENTENCES.get(detect_language(question) or "")) is not None:
+    if tag and not chinese and (sentence := OTHER_SENTENCES.get(detect_language(question) or "")) is not None:
         return sentence.format(tag=tag, size=format_sizes(facts)[0])
     sentences = (CHINESE_SENTENCES if chinese else ENGLISH_SENTENCES)[find_topic(question)]
     phrases = chinese_phrases(facts) if chinese else english_phrases(facts)
@@ -126,7 +160,7 @@ def names_facts(text: str, facts: ImageFacts | None) -> bool:
     if facts is None:
         return False
     size = format_sizes(facts)[0]
-    return any(sentence.format(tag="", size=size) in text for sentence in SENTENCES.values()) or any(
+    return any(sentence.format(tag="", size=size) in text for sentence in OTHER_SENTENCES.values()) or any(
         phrases["pictures"] in text and phrases["colours"] in text
         for phrases in (english_phrases(facts), chinese_phrases(facts))
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact, load_object
-from persqa_client.secret_members import hide_secrets
+from persqa_client.keys import hide_secrets
 from persqa_client.storage.durable import read_if_present, replace_file
 from persqa_client.storage.run_files import SUFFIXES, RunFiles, remove_suffix
 from persqa_client.storage.tally import Tally

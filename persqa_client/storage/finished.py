@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Self
 
 from persqa_client.errors import SettingsError, StorageError
+from persqa_client.outcomes import Failure, Outcome
 from persqa_client.storage.checkpoint import (
     EMPTY,
     Checkpoint,
@@ -34,7 +35,7 @@ from persqa_client.storage.recovery import (
 )
 from persqa_client.storage.run_files import RunFiles, RunLock
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Failure, Json, Outcome, TaskId
+from persqa_client.types import Json, TaskId
 
 # Bytes collected for one write.
 CHUNK_SIZE = 1 << 20

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from persqa_client.errors import SettingsError, StorageError
 from persqa_client.jsonl import dump_compact, load_object
+from persqa_client.outcomes import Outcome
 from persqa_client.storage.durable import Appender, remove_if_present
 from persqa_client.storage.records import outcome_from_json, outcome_to_json
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Outcome
 
 
 class JournalEntry(NamedTuple):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from persqa_client.jsonl import dump_compact, load_object
+from persqa_client.outcomes import Outcome
 from persqa_client.storage.checkpoint import (
     Checkpoint,
     FinishedRun,
@@ -44,7 +45,7 @@ from persqa_client.storage.run_files import RunFiles, RunLock
 from persqa_client.storage.tally import Tally
 from persqa_client.storage.transient_ledgers import TransientLedger
 from persqa_client.storage.writer import PendingRow, RenderLine, ReorderBuffer, RunWriter
-from persqa_client.types import START_POSITION, Json, Outcome, Position, TaskId
+from persqa_client.types import START_POSITION, Json, Position, TaskId
 
 
 class Ledger:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from persqa_client.errors import SettingsError
+from persqa_client.outcomes import Outcome, Record, SentPicture
 from persqa_client.storage.checkpoint import FileLengths, RetryProgress, foreign_file_error
 from persqa_client.storage.details import LatestOutcomes
 from persqa_client.storage.durable import get_file_size
 from persqa_client.storage.records import parse_failure_line
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Outcome, Position, Record, SentPicture, TaskId
+from persqa_client.types import Position, TaskId
 
 # Bytes of an old file copied per write.
 CHUNK_SIZE = 1 << 20

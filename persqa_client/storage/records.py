@@ -19,18 +19,9 @@ from persqa_client.jsonl import (
     rebuild_array,
     replace_value,
 )
-from persqa_client.types import (
-    AskedTask,
-    Failure,
-    Json,
-    Outcome,
-    RawAnswer,
-    Record,
-    SentPicture,
-    TaskId,
-    Usage,
-    Verification,
-)
+from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
+from persqa_client.storage.answer_style import place_question
+from persqa_client.types import Json, TaskId, Usage
 
 # Code of lines that are no rows.
 NO_ROW = "bad_line"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from persqa_client.errors import SettingsError
 from persqa_client.jsonl import dump_compact
-from persqa_client.secret_members import mask_secrets
+from persqa_client.keys import mask_secrets
 from persqa_client.storage.checkpoint import (
     DETAILS_FORMAT,
     EXTRA_BODY,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
-from persqa_client.types import Failure, Json, Outcome, Record, Usage, Verification
+from persqa_client.outcomes import Failure, Outcome, Record, Verification
+from persqa_client.types import Json, Usage
 
 
 @dataclass(slots=True)

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 
 from persqa_client.errors import OutputClosed, PersQAError, SettingsError, StorageError
 from persqa_client.jsonl import load_object
+from persqa_client.outcomes import Failure, Outcome
 from persqa_client.storage.checkpoint import Mode, State
+from persqa_client.storage.ledger import MemoryLedger
 from persqa_client.storage.tally import Tally
 from persqa_client.storage.writer import PendingRow, RenderLine, ReorderBuffer
-from persqa_client.types import START_POSITION, Failure, Json, Outcome, Position, TaskId
+from persqa_client.types import START_POSITION, Json, Position, TaskId
 
 # Seconds that the lines of a stopped run get to be written, if the reader does not take them.
 CLOSE_TIMEOUT = 5.0

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from persqa_client.errors import SettingsError
+from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.storage.checkpoint import Checkpoint, FileLengths, Phase, write_checkpoint
 from persqa_client.storage.details import render_details
 from persqa_client.storage.durable import Appender
@@ -18,7 +19,7 @@ from persqa_client.storage.journal import Journal, JournalEntry, next_free_gener
 from persqa_client.storage.previous import NO_CHECKS, Asked, PictureChecks, PreviousResults
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Failure, Json, Outcome, Position, Record, TaskId
+from persqa_client.types import Json, Position, TaskId
 
 
 @dataclass(slots=True, eq=False)

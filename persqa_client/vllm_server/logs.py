@@ -92,19 +92,19 @@ def find_cause(log: str) -> str | None:
     """The line with the last error, preferably a primary one; None without errors."""
     errors = [line for line in map(strip_prefixes, log.split("\n")) if ERROR_LINE.match(line)]
     found = [line for line in errors if not SECONDARY_ERROR.search(line)] or errors
-    return shorten(found[-1].removeprefix("Value error, "), MAX_CAUSE_LENGTH) if found else None
+    return shorten_line(found[-1].removeprefix("Value error, "), MAX_CAUSE_LENGTH) if found else None
 
 
 def find_activity(log: str) -> str | None:
     lines = last_lines(log, 1)
-    return shorten(strip_prefixes(lines[0]), MAX_ACTIVITY_LENGTH) if lines else None
+    return shorten_line(strip_prefixes(lines[0]), MAX_ACTIVITY_LENGTH) if lines else None
 
 
 def has_port_conflict(log: str) -> bool:
     return PORT_IN_USE.search(log) is not None
 
 
-def shorten(text: str, length: int) -> str:
+def shorten_line(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 

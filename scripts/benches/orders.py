@@ -15,12 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling
 from persqa_client.endpoints.session import Session
-from persqa_client.inputs.sources import FileSource
+from persqa_client.inputs.files import FileSource
+from persqa_client.outcomes import Record
 from persqa_client.run.compose import Composition, RunPlan
 from persqa_client.run.run import Run
-from persqa_client.types import START_POSITION, Record, Row
+from persqa_client.run.settings import RunSettings
+from persqa_client.types import START_POSITION, Row
 
 IMAGES_AT_ONCE = 8
 

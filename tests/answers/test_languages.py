@@ -11,13 +11,7 @@ import pytest
 import persqa_client.answers
 from persqa_client.answers.answer_language import NAMES
 from persqa_client.answers.non_answers import check_image_is_seen, check_no_refusal, check_not_about_task
-from persqa_client.answers.phrases import (
-    languages_to_check,
-    list_languages,
-    load_hints,
-    load_table,
-    phrase_pattern,
-)
+from persqa_client.answers.phrases import languages_to_check, list_languages, load_hints, load_table, phrase_pattern
 from persqa_client.function_words import FUNCTION_WORDS
 from persqa_client.language import SCRIPT_LANGUAGES, detect_language
 from tests.answers.helpers import make_task

@@ -8,15 +8,7 @@ from hypothesis import strategies as st
 
 from persqa_client.answers.parse import Answer
 from persqa_client.types import Completion, Usage
-from tests.answers.helpers import (
-    CHINESE_QUESTION,
-    GOOD,
-    QUESTION,
-    find_code,
-    find_problem,
-    make_task,
-    parse_text,
-)
+from tests.answers.helpers import CHINESE_QUESTION, GOOD, QUESTION, find_code, find_problem, make_task, parse_text
 from tests.answers.test_readme import README
 
 

@@ -426,7 +426,7 @@ def test_a_question_that_answers_alone_need_added_is_warned_about_once(folder: P
         (("--questions", "x"), "questions = 2", "'--questions': must be a whole number"),
     ],
 )
-def test_a_bad_value_is_told_in_plain_words_with_its_file(
+def test_a_bad_value_is_named_in_plain_words_with_its_file(
     flags: tuple[str, ...], config: str, words: str, folder: Path
 ) -> None:
     (folder / "flags.toml").write_text(config)

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 from persqa_client.cli.recheck import advise_recheck, format_report
-from persqa_client.config import make_run_settings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
-from persqa_client.inputs.sources import FileSource
+from persqa_client.inputs.files import FileSource
 from persqa_client.run.compose import Composition, RunPlan
 from persqa_client.run.recheck import RecheckReport
+from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import describe_run
 from persqa_client.simulator.faults import Choice
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
@@ -94,7 +94,7 @@ def test_all_answers_accepted_is_exit_0(tmp_path: Path) -> None:
     assert persqa("recheck", output, cwd=tmp_path).returncode == 1
 
 
-def test_what_an_earlier_version_did_not_keep_is_said(tmp_path: Path) -> None:
+def test_what_an_earlier_version_did_not_keep_is_reported(tmp_path: Path) -> None:
     finish_run(tmp_path, mix())
     (tmp_path / "qa.details.jsonl").unlink()
     result = persqa("recheck", "qa.jsonl", "--dry-run", cwd=tmp_path)

@@ -14,10 +14,11 @@ from PIL import Image
 
 from persqa_client.cli.execute import execute
 from persqa_client.cli.exits import EXIT_BUG, tolerate_closed_stream
-from persqa_client.config import Endpoint, RunSettings
+from persqa_client.config import Endpoint
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.progress import QuietConsole, show_lines
 from persqa_client.run.run import Run
+from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
 from tests.support.commands import PERSQA, lines_in, start

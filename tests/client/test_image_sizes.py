@@ -10,14 +10,7 @@ from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.image_dialect import ImageDialect, SizeLimit, is_too_large
 from persqa_client.images.loader import ImageConverter, ImageForm, total_size
 from persqa_client.types import EncodedImage, ErrorDecision
-from tests.client.image_conversation import (
-    JPEG,
-    NOISE,
-    Conversation,
-    encoded,
-    refusal,
-    within,
-)
+from tests.client.image_conversation import JPEG, NOISE, Conversation, encoded, refusal, within
 from tests.images.image_files import SAMPLES, decode
 
 

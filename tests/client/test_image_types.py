@@ -12,16 +12,7 @@ from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.image_dialect import ImageDialect, ImageTrial
 from persqa_client.images.loader import ImageConverter, ImageForm
 from persqa_client.types import EncodedImage, ErrorDecision, RetryAction
-from tests.client.image_conversation import (
-    DRAWING,
-    JPEG,
-    PNG,
-    WEBP,
-    Conversation,
-    encoded,
-    refusal,
-    without,
-)
+from tests.client.image_conversation import DRAWING, JPEG, PNG, WEBP, Conversation, encoded, refusal, without
 
 
 @pytest.fixture

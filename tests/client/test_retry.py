@@ -8,13 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persqa_client.client.retry import (
-    DEFAULT_BACKOFF,
-    Backoff,
-    is_retryable,
-    make_retry_policy,
-    seconds_to_wait,
-)
+from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, is_retryable, make_retry_policy, seconds_to_wait
 from persqa_client.errors import AttemptError, Interrupted, PersQAError, RowError, RunStopped
 from persqa_client.types import ErrorDecision, RetryAction
 

@@ -14,7 +14,7 @@ from tests.dataflow.conftest import storage_of
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("text", "expected"),
     [
         ("--base-url: must look like http://HOST:PORT/v1.", "api_url: must look like http://HOST:PORT/v1."),
         ("No answer within 5 s (--timeout).", "No answer within 5 s (timeout)."),
@@ -23,8 +23,8 @@ from tests.dataflow.conftest import storage_of
         ("a-o --temperature", "a-o vllm_temperature"),
     ],
 )
-def test_flags_are_told_as_arguments_and_words_of_others_stay(said: str, told: str) -> None:
-    assert replace_flags(said, temperature="vllm_temperature") == told
+def test_flags_are_named_as_arguments_and_words_of_others_stay(text: str, expected: str) -> None:
+    assert replace_flags(text, temperature="vllm_temperature") == expected
 
 
 def test_errors_keep_what_they_are_and_what_they_came_from() -> None:

@@ -69,7 +69,7 @@ def test_what_is_no_conversation_fails_alone(conversation: Any) -> None:
         ("Two lines\nred.png", False),
     ],
 )
-def test_an_input_that_names_a_picture_is_told_from_a_text(text: str, is_one: bool) -> None:
+def test_an_input_that_names_a_picture_is_distinguished_from_a_text(text: str, is_one: bool) -> None:
     assert is_image_reference(text) is is_one
     expected = Prompt("", "What?", (text,)) if is_one else Prompt("What?", text)
     assert build_text_prompt(text, None, "What?") == expected

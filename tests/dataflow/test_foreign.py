@@ -84,8 +84,8 @@ def test_what_is_no_answer_fails_its_row_alone(folder: Path, failure: Any) -> No
     PersQAGenerator(Messages(lambda number: failure if number == 1 else GOOD)).run(storage_of(ROWS))
     rows = written()
     assert sum(row["output"] is None for row in rows) == 1
-    (told,) = (row["output_error"] for row in rows if row["output"] is None)
-    assert told.startswith("serving_failed: Messages: ")
+    (error,) = (row["output_error"] for row in rows if row["output"] is None)
+    assert error.startswith("serving_failed: Messages: ")
     assert not any(ERROR_PREFIX in str(row["output"]) for row in rows)
 
 

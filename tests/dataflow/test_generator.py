@@ -123,7 +123,7 @@ def test_columns_steer_only_where_they_are_named(folder: Path, simulator: Simula
     assert written()[0]["output"].startswith("Question: What colour is <bo>?, Answer: <bo> ")
 
 
-def test_a_cell_that_is_no_picture_is_told_by_its_column_and_fails_alone(folder: Path, simulator: Simulator) -> None:
+def test_a_cell_that_is_no_picture_is_named_by_its_column_and_fails_alone(folder: Path, simulator: Simulator) -> None:
     rows: list[dict[str, Any]] = [{"photo": 7}, {"photo": "red.png"}, {"photo": [" "]}, {"photo": [["red.png"]]}]
     PersQAGenerator(serving(simulator), questions=2).run(storage_of(rows), "photo", "qa")
     assert [row["photo"] for row in written()] == [7, "red.png", "red.png", [" "], [["red.png"]]]
@@ -158,12 +158,12 @@ def test_in_batches_the_columns_are_always_the_same(folder: Path, simulator: Sim
     assert list(written()[0]) == [*ROWS[0], "output", "output_error"]
 
 
-def test_what_may_be_regretted_is_told(folder: Path, simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_risky_tag_causes_a_warning(folder: Path, simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
     PersQAGenerator(serving(simulator), tag="Bo").run(storage_of(ROWS[:1]))
     assert "The tag <Bo>: it has capital letters" in caplog.text
 
 
-def test_what_failed_is_told_and_nothing_secret_with_it(
+def test_failures_are_logged_without_secrets(
     folder: Path, simulator: Simulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DF_API_KEY", "sk-secret")

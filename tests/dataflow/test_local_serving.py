@@ -93,7 +93,7 @@ def test_a_server_that_is_killed_in_mid_run_ends_it_and_nothing_is_lost(folder: 
     PersQAGenerator(serving, probes=False).run(storage_of(rows))
     assert [row["id"] for row in written()] == list(range(40))
     assert all(row["output"] for row in written())
-    # What was answered before is not asked again, but for what was in flight or not yet told.
+    # What was answered before is not asked again, but for what was in flight or not yet written.
     assert answered(serving.server.base_url) <= 32
     serving.cleanup()
     assert not find_marked(mark)
@@ -127,7 +127,7 @@ def test_arguments_go_where_vllm_takes_them(folder: Path) -> None:
 
 def test_the_example_of_the_readme_runs_as_it_stands(tmp_path: Path, mark: str) -> None:
     write_rows(tmp_path)
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", example()],
         cwd=tmp_path,
         env={**os.environ, "PERSQA_VLLM": shlex.join(fake_vllm("sim"))},
@@ -135,7 +135,7 @@ def test_the_example_of_the_readme_runs_as_it_stands(tmp_path: Path, mark: str) 
         text=True,
         timeout=60,
     )
-    assert told.returncode == 0, told.stderr
+    assert result.returncode == 0, result.stderr
     red, blue = read_output(tmp_path)
     assert str(red).startswith("Question: ")
     assert ", Answer: <mam> " in str(red)

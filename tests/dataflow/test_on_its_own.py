@@ -60,9 +60,9 @@ def test_ctrl_c_ends_it_soon_with_what_is_under_way_kept(folder: Path) -> None:
         process = subprocess.Popen(program(server), stderr=subprocess.PIPE)
         wait_for(server, 10, process)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=30)
         before = server.stats()["answered"]
-        assert "Stopping" in said.decode()
+        assert "Stopping" in errors.decode()
         assert process.returncode != 0
         subprocess.run(program(server), check=True, timeout=60)
         assert server.stats()["answered"] == ROWS
@@ -84,7 +84,7 @@ def test_a_person_at_a_terminal_sees_how_it_goes_unless_they_want_quiet(folder: 
             while more := os.read(ours, 4096):
                 seen += more
         except OSError:
-            pass  # nobody has it open any more
+            pass  # no process has it open any more
         os.close(ours)
         assert process.wait(30) == 0
     assert (b"done, 0 failed" in seen) is progress
@@ -102,5 +102,5 @@ def test_importing_is_light() -> None:
         "from persqa_client.dataflow import FileStorage, PersQAGenerator\n"
         "print(sorted({'datasets'} & set(sys.modules)))\n"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines() == ["[]", "[]", "[]"]
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == ["[]", "[]", "[]"]

@@ -51,12 +51,12 @@ def test_a_picture_is_asked_about_in_whatever_form_a_cell_has_it(folder: Path, s
     PersQAGenerator(serving(simulator)).run(storage)
     assert "red" in storage.frame["output"][0]
     assert storage.frame["image"][0] is cell
-    (told,) = serving(simulator).generate_from_input(["What colour is it?"], image_inputs=[cell])
-    assert "red" in str(told)
+    (answer,) = serving(simulator).generate_from_input(["What colour is it?"], image_inputs=[cell])
+    assert "red" in str(answer)
 
 
 @pytest.mark.parametrize("cache_type", ["parquet", "pickle", "jsonl", "json", "csv"])
-def test_a_frame_of_datasets_is_gone_on_with_and_keeps_its_pictures(
+def test_a_frame_of_datasets_is_continued_and_keeps_its_pictures(
     folder: Path, simulator: Simulator, cache_type: Any
 ) -> None:
     held = [{"bytes": png(colour), "path": f"{colour}.png"} for colour in ("red", "blue", "red")]

@@ -61,10 +61,10 @@ def test_one_picture_alone_is_answered_or_raises(folder: Path, simulator: Simula
     assert caught.value.code == "image_missing"
 
 
-def test_labels_are_told_and_a_schema_is_asked_for(folder: Path, simulator: Simulator) -> None:
+def test_labels_are_in_the_prompt_and_a_schema_is_in_the_request(folder: Path, simulator: Simulator) -> None:
     ours = serving(simulator)
-    (told,) = ours.generate_from_input_multi_images([["red.png", "blue.png"]], [["left", "right"]], "s", ["Colours?"])
-    assert "blue" in str(told)
+    (answer,) = ours.generate_from_input_multi_images([["red.png", "blue.png"]], [["left", "right"]], "s", ["Colours?"])
+    assert "blue" in str(answer)
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     (shaped,) = ours.generate_from_input_one_image(["red.png"], ["Colours?"], json_schema=schema)
     assert str(shaped).startswith("{")
@@ -128,8 +128,8 @@ def test_one_that_is_dropped_or_forgotten_leaves_no_connection(folder: Path, sim
         f"serving = OpenAIVLMServing({simulator.base_url!r}, model_name={MODEL!r})\n"
         "print(serving.chat_with_one_image('red.png', 'What colour is it?'))\n"
     )
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-W", "always", "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
-    assert "red" in told.stdout
-    assert told.stderr == ""
+    assert "red" in result.stdout
+    assert result.stderr == ""

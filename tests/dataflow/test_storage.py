@@ -72,8 +72,8 @@ def test_a_hub_is_read_by_its_own_package(tmp_path: Path) -> None:
     (tmp_path / "datasets.py").write_text(
         "import pandas\n"
         "class Loaded:\n"
-        "    def __init__(self, *told): self.told = told\n"
-        "    def to_pandas(self): return pandas.DataFrame({'told': [str(self.told)]})\n"
+        "    def __init__(self, *names): self.names = names\n"
+        "    def to_pandas(self): return pandas.DataFrame({'names': [str(self.names)]})\n"
         "def load_dataset(*names, split):\n"
         "    if split == 'gone': raise RuntimeError('Unknown split.\\nMore of that')\n"
         "    return Loaded(*names, split)\n"
@@ -81,12 +81,12 @@ def test_a_hub_is_read_by_its_own_package(tmp_path: Path) -> None:
     code = (
         "from persqa_client.dataflow import FileStorage\n"
         "for source in ('hf:a/b:main:test', 'hf:a/b:test', 'hf:a/b'):\n"
-        "    print(FileStorage(source).step().read()['told'][0])\n"
+        "    print(FileStorage(source).step().read()['names'][0])\n"
         "try: FileStorage('hf:a/b:gone').step().read()\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
-    told = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    *read, failed = told.stdout.splitlines()
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    *read, failed = result.stdout.splitlines()
     assert read == ["('a/b', 'main', 'test')", "('a/b', 'test')", "('a/b', 'train')"]
     assert failed == "SettingsError hf:a/b:gone can't be read by datasets: Unknown split."
     with pytest.raises(SettingsError, match="pip install modelscope"):

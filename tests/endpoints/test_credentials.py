@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.config import RunSettings, build_settings
+from persqa_client.config import build_settings
 from persqa_client.endpoints.credentials import Credentials, assign_to_endpoints, make_endpoints, split_client_cert
 from persqa_client.errors import SettingsError
+from persqa_client.run.settings import RunSettings
 
 A, A2, B = "http://a.example:8000/v1", "http://A.example:8001/v1", "http://b.example:8000/v1"
 HERE, HERE2 = "http://127.0.0.1:8000/v1", "http://localhost:8001/v1"

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from persqa_client.config import Endpoint, make_run_settings
+from persqa_client.config import Endpoint
 from persqa_client.engines.row_loop import RowFeed
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.opening import open_inputs
-from persqa_client.inputs.source import Source
+from persqa_client.inputs.sources import Source
+from persqa_client.outcomes import Record
 from persqa_client.run.compose import RunPlan
+from persqa_client.run.settings import make_run_settings
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Record
 from tests.storage.scenario import make_record, render
 
 ENDPOINT = Endpoint(base_url="http://127.0.0.1:1/v1", model="m")

@@ -6,7 +6,8 @@ import pytest
 
 from persqa_client.engines.early_stop import FIRST_RESULTS, EarlyStop, UnusableStart
 from persqa_client.errors import RunStopped
-from persqa_client.types import Failure, Outcome, Record, TaskId
+from persqa_client.outcomes import Failure, Outcome, Record
+from persqa_client.types import TaskId
 
 
 def make_failure(row: int, code: str = "too_large", raw: str = "too large") -> Failure:

@@ -9,7 +9,8 @@ import pytest
 
 from persqa_client.engines.local import Job, LocalEngine, SetWeight
 from persqa_client.errors import Interrupted, RunStopped
-from persqa_client.types import BadRow, Failure, Outcome, Row, TaskId
+from persqa_client.outcomes import Failure, Outcome
+from persqa_client.types import BadRow, Row, TaskId
 
 
 def make_jobs(count: int, weight: int = 1) -> Iterator[Job | None]:

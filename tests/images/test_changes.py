@@ -19,7 +19,8 @@ from persqa_client.images.changes import (
 )
 from persqa_client.images.prepare import read_image
 from persqa_client.images.references import get_file_version
-from persqa_client.types import FileStamp, SentPicture
+from persqa_client.outcomes import SentPicture
+from persqa_client.types import FileStamp
 from tests.images.image_files import jpeg_with_metadata
 
 OLD, NEW = FileStamp(1, 2, "old"), FileStamp(1, 3, "new")

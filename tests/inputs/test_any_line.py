@@ -16,11 +16,12 @@ from persqa_client.errors import RowError
 from persqa_client.images.references import estimate_reference_size, read_reference
 from persqa_client.inputs.rows import parse_line
 from persqa_client.jsonl import MAX_DEPTH, cut_last_member, dump_compact, load_object
+from persqa_client.outcomes import Failure, Outcome, Record
 from persqa_client.questions.bank import Bank
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.storage.details import render_details
 from persqa_client.storage.records import outcome_from_json, outcome_to_json, parse_failure_line, render_outcome
-from persqa_client.types import BadRow, Failure, Outcome, Record, Row, TaskId
+from persqa_client.types import BadRow, Row, TaskId
 
 LINES_PER_SEED = 1500
 KEYS = ("image", "question", "tag", "id", "category", "language", "error", "line", "conversation", "note", "pers_qa")

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.opening import open_inputs, open_source
 from persqa_client.inputs.rows import parse_line
-from persqa_client.inputs.source import extend_digest
+from persqa_client.inputs.sources import extend_digest
 from persqa_client.inputs.tables import TableSource
 from persqa_client.jsonl import dump_spaced
+from persqa_client.outcomes import Failure
 from persqa_client.storage.records import render_failure
-from persqa_client.types import START_POSITION, BadRow, Failure, Position, TaskId
+from persqa_client.types import START_POSITION, BadRow, Position, TaskId
 
 NOT_CLOSED = "opens a quotation mark that is not closed"
 BEHIND = "has text behind the quotation mark that closes a cell"

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.opening import open_source
-from persqa_client.inputs.sources import FileSource
 
 MIB = 1 << 20
 # A list takes far more memory than its text.

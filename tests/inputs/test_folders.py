@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.folders import count_folder_images, describe_skipped_files, find_folder_images, sort_key
+from persqa_client.inputs.folders import (
+    count_folder_images,
+    describe_skipped_files,
+    find_folder_names,
+    join_name,
+    sort_key,
+)
 
 
 def make_files(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
+
+
+def find_folder_images(folder: Path) -> Iterator[str]:
+    return (join_name(folder, name) for name in find_folder_names(folder))
 
 
 def list_images(folder: Path) -> list[str]:

@@ -99,7 +99,7 @@ def test_a_broken_element_fails_alone_where_elements_begin_on_lines_of_their_own
         begin, is_array = json_values.find_first_element(file)
         file.seek(begin)
         cut = list(json_values.split_values(file, begin, is_array=is_array, size=size))
-    assert [json_values.join_lines(value.line) for value in cut] == [bytes(line) for line, _ in whole]
+    assert [json_values.write_on_one_line(value.line) for value in cut] == [bytes(line) for line, _ in whole]
     assert [value.end for value in cut] == [position.offset for _, position in whole]
     for number, (_, position) in enumerate(whole, 1):
         assert list(source.lines(position)) == whole[number:]

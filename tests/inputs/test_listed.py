@@ -10,10 +10,9 @@ import pytest
 
 from persqa_client.errors import SettingsError
 from persqa_client.inputs import patterns
-from persqa_client.inputs.folders import find_folder_names
-from persqa_client.inputs.listed import KnownNames, ListedSource, read_named_lines
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FolderSource, InMemorySource
+from persqa_client.inputs.folders import FolderSource, find_folder_names
+from persqa_client.inputs.listed import KnownNames, ListedSource
+from persqa_client.inputs.sources import InMemorySource, Source, read_named_lines
 from persqa_client.storage.listing import StoredListing
 from persqa_client.types import START_POSITION
 

@@ -16,15 +16,15 @@ import pytest
 from PIL import Image
 
 from persqa_client.errors import SettingsError
+from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.json_values import JsonValuesSource
 from persqa_client.inputs.listed import is_never_known
 from persqa_client.inputs.opening import names_input, open_inputs, open_source
+from persqa_client.inputs.path_lists import PathListSource
 from persqa_client.inputs.patterns import PatternSource
-from persqa_client.inputs.record_files import PathListSource
 from persqa_client.inputs.rows import parse_line
-from persqa_client.inputs.several import ImagesSource, SeveralSource
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource, FolderSource
+from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source
 from persqa_client.inputs.tables import TableSource
 from persqa_client.types import START_POSITION, Row
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.inputs.files import FileSource
+from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.opening import open_source
 from persqa_client.inputs.rows import MAX_LINE_BYTES
-from persqa_client.inputs.source import Source
-from persqa_client.inputs.sources import FileSource, FolderSource, InMemorySource
+from persqa_client.inputs.sources import InMemorySource, Source
 from persqa_client.types import START_POSITION, Position
 
 LINES = [b'{"image": "a.jpg"}', b"", b'{"image": "b.jpg"}', b'"c.jpg"']

@@ -17,8 +17,8 @@ from persqa_client.endpoints.session import Session
 from persqa_client.probing.vision import make_colour_image
 from persqa_client.questions.bank import Bank
 from persqa_client.questions.constraints import choose_form, sentence_pattern
+from persqa_client.questions.prompts import build_verification_prompt
 from persqa_client.questions.tasks import TaskMaker
-from persqa_client.questions.verification import build_verification_prompt
 from persqa_client.types import Request, Row, TaskId, Turn
 from tests.live.endpoints import LiveEndpoint
 

@@ -11,15 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.commands import (
-    MANY_MINUTES,
-    Finished,
-    command_line,
-    environment,
-    look,
-    sample_rows,
-    write_rows,
-)
+from tests.live.commands import MANY_MINUTES, Finished, command_line, environment, look, sample_rows, write_rows
 from tests.live.endpoints import TinyVLLMServer
 
 ROWS = 400

@@ -18,13 +18,7 @@ from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import RunStopped
 from persqa_client.probing.capabilities import ServerCapabilities, explain_unusable_vision
-from persqa_client.probing.features import (
-    count_images,
-    judge_prefill,
-    probe_image_pair,
-    probe_prefills,
-    probe_seed,
-)
+from persqa_client.probing.features import count_images, judge_prefill, probe_image_pair, probe_prefills, probe_seed
 from persqa_client.probing.probe import probe_server
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
-from persqa_client.questions import verification
+from persqa_client.questions import prompts
 from persqa_client.questions.bank import Bank
+from persqa_client.questions.prompts import build_verification_prompt, read_verdict, verification_digest
 from persqa_client.questions.tasks import TaskMaker
-from persqa_client.questions.verification import build_verification_prompt, read_verdict, verification_digest
 from persqa_client.types import Row, Strategy, Task, TaskId
 
 
@@ -76,5 +76,5 @@ def test_a_verdict_begins_the_reply(text: str, verdict: str) -> None:
 def test_the_digest_changes_with_the_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     before = verification_digest()
     assert re.fullmatch("[0-9a-f]{16}", before)
-    monkeypatch.setattr(verification, "CHINESE", replace(verification.CHINESE, prompt="？"))
+    monkeypatch.setattr(prompts, "CHINESE_VERIFICATION", replace(prompts.CHINESE_VERIFICATION, prompt="？"))
     assert verification_digest() != before

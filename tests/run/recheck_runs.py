@@ -8,25 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from persqa_client.config import Endpoint, RunSettings, make_run_settings
-from persqa_client.inputs.sources import FileSource
+from persqa_client.config import Endpoint
+from persqa_client.inputs.files import FileSource
+from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, Verification
 from persqa_client.run.compose import RunPlan
+from persqa_client.run.settings import RunSettings, make_run_settings
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import (
-    START_POSITION,
-    AskedTask,
-    BadRow,
-    Failure,
-    Outcome,
-    RawAnswer,
-    Record,
-    Row,
-    TaskId,
-    Usage,
-    Verification,
-)
+from persqa_client.types import START_POSITION, BadRow, Row, TaskId, Usage
 
 QUESTION = "What does <mam> do?"
 

@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 
 from persqa_client import RunStopped, SettingsError
-from persqa_client.config import Endpoint, make_run_settings
+from persqa_client.config import Endpoint
 from persqa_client.images.changes import MAX_NAMED
 from persqa_client.inputs.opening import open_source
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.recheck import recheck_run
 from persqa_client.run.run import Run
+from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 

@@ -10,9 +10,10 @@ import orjson
 import pytest
 from PIL import Image
 
-from persqa_client.config import Endpoint, Recipe, RunSettings, Sampling
+from persqa_client.config import Endpoint, Recipe, Sampling
 from persqa_client.probing.capabilities import ServerCapabilities
 from persqa_client.run.compose import Composition, RowReader, RunPlan
+from persqa_client.run.settings import RunSettings
 from persqa_client.types import EncodedImage, Row, TaskId
 
 CACHES, CACHES_NOTHING = ServerCapabilities(uuid=True), ServerCapabilities(uuid=False)

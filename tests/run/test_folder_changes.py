@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from persqa_client import Endpoint, SettingsError, generate
-from persqa_client.config import make_run_settings
+from persqa_client.inputs.folders import FolderSource
 from persqa_client.inputs.opening import open_inputs, open_source
-from persqa_client.inputs.sources import FolderSource
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.recheck import recheck_run
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of
+from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.commands import lines_in, persqa, start

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings, Sampling, build_settings
+from persqa_client.config import Endpoint, Limits, Recipe, Sampling, build_settings
 from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.probing.probe import ProbeDepth
 from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.run import Run
+from persqa_client.run.settings import RunSettings
 from persqa_client.simulator.server import SimSettings, run_simulator
 
 

@@ -8,22 +8,11 @@ from typing import Any
 from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
 from persqa_client.endpoints.profile import Reply
 from persqa_client.errors import RowError
+from persqa_client.outcomes import Failure, Outcome, Record, SentPicture
 from persqa_client.questions.bank import Bank
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.pipeline import Completer, Pipeline
-from persqa_client.types import (
-    Completion,
-    Failure,
-    LoadedImage,
-    Outcome,
-    Record,
-    Request,
-    Row,
-    SentPicture,
-    Strategy,
-    TaskId,
-    Usage,
-)
+from persqa_client.types import Completion, LoadedImage, Request, Row, Strategy, TaskId, Usage
 from tests.support.fakes import FakeCompleter, load_nothing
 
 ROW = Row(7, b'{"image": ["a.jpg", "b.jpg"]}', ("a.jpg", "b.jpg"), question="What is <mam> doing?")

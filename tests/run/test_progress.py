@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from persqa_client.config import Endpoint, Limits, RunSettings
+from persqa_client.config import Endpoint, Limits
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.run.background import execute_with_monitors
 from persqa_client.run.progress import ProgressSnapshot, show_bar, show_lines, take_snapshot
 from persqa_client.run.run import Run
+from persqa_client.run.settings import RunSettings
 from persqa_client.simulator.server import SimSettings, run_simulator
 
 MODEL = "persqa-simulator"

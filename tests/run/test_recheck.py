@@ -13,10 +13,11 @@ from PIL import Image
 
 from persqa_client import generate
 from persqa_client.errors import SettingsError
-from persqa_client.inputs.sources import FileSource
+from persqa_client.inputs.files import FileSource
+from persqa_client.outcomes import Verification
 from persqa_client.run.recheck import recheck_run
 from persqa_client.simulator.server import SimSettings, run_simulator
-from persqa_client.types import TaskId, Usage, Verification
+from persqa_client.types import TaskId, Usage
 from tests.run.recheck_runs import (
     CHANGED,
     CUP,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from persqa_client.config import Endpoint, make_run_settings
+from persqa_client.config import Endpoint
+from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import describe_resuming
 
 ENDPOINT = Endpoint(base_url="http://127.0.0.1:1/v1", model="m")

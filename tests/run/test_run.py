@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from persqa_client import Endpoint, RunStopped, SettingsError, generate
-from persqa_client.config import make_run_settings
 from persqa_client.inputs.opening import open_source
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.run import Run
+from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from persqa_client.storage.checkpoint import RunDescription

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from persqa_client import Endpoint, Limits, PersQAClient, RunStopped, ServerFailed, SettingsError, generate
-from persqa_client.config import Recipe, RunSettings, make_run_settings
+from persqa_client.config import Recipe
 from persqa_client.inputs.opening import open_source
 from persqa_client.run.run import Run
+from persqa_client.run.settings import RunSettings, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 

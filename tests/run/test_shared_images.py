@@ -15,11 +15,12 @@ from PIL import Image
 
 from persqa_client import generate
 from persqa_client.client.retry import Backoff
-from persqa_client.config import Endpoint, Limits, Recipe, RunSettings
+from persqa_client.config import Endpoint, Limits, Recipe
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
-from persqa_client.inputs.sources import FileSource
+from persqa_client.inputs.files import FileSource
 from persqa_client.run.run import Run
+from persqa_client.run.settings import RunSettings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.commands import lines_in, persqa, start

@@ -9,9 +9,9 @@ import orjson
 from PIL import Image
 
 from persqa_client import Endpoint
-from persqa_client.config import make_run_settings
 from persqa_client.inputs.opening import open_source
 from persqa_client.run.run import Run
+from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import list_results
 from persqa_client.simulator.server import SimSettings, run_simulator
 

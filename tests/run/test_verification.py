@@ -15,13 +15,14 @@ from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
 from persqa_client.config import VerifyChoice
 from persqa_client.endpoints.profile import Reply
 from persqa_client.errors import Interrupted, RowError, RunStopped
+from persqa_client.outcomes import Failure, Outcome, Record, Verification
 from persqa_client.questions.bank import Bank
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.pipeline import Completer, Pipeline
 from persqa_client.run.summary import Summary, list_results
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from persqa_client.simulator.settings import read_answers
-from persqa_client.types import Completion, Failure, Outcome, Record, Request, Row, TaskId, Usage, Verification
+from persqa_client.types import Completion, Request, Row, TaskId, Usage
 from tests.support.fakes import FakeCompleter, load_nothing
 
 ROW = Row(7, b'{"image": ["a.jpg"]}', ("a.jpg",), question="What is <mam> doing?")

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field
 from functools import cache
 
-from persqa_client.config import Endpoint, RunSettings
+from persqa_client.config import Endpoint
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
 from persqa_client.endpoints.traffic import EndpointStats, collect_endpoint_stats
@@ -14,11 +14,13 @@ from persqa_client.engines.row_loop import RowLoop, RunProgress
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import InMemorySource
+from persqa_client.outcomes import Outcome, Record
 from persqa_client.run.compose import RunPlan
 from persqa_client.run.pipeline import Pipeline
+from persqa_client.run.settings import RunSettings
 from persqa_client.storage.transient_ledgers import MemoryLedger
 from persqa_client.task_groups import loop_time
-from persqa_client.types import BadRow, EncodedImage, LoadedImage, Outcome, Record, Row, TaskId
+from persqa_client.types import BadRow, EncodedImage, LoadedImage, Row, TaskId
 from tests.simulation.endpoint import SimulatedEndpoint, http_client, sleep_until
 from tests.simulation.oracle import answers
 from tests.simulation.replies import picture_of

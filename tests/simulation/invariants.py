@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from persqa_client.limits.adaptive_limit import INITIAL_LIMIT
-from persqa_client.types import Record
+from persqa_client.outcomes import Record
 from tests.simulation.client_run import Report
 from tests.simulation.endpoint import EndpointSettings
 from tests.simulation.oracle import answers, capacity, find_common_pauses, may_stop

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from persqa_client.config import Limits
-from persqa_client.types import Record
+from persqa_client.outcomes import Record
 from tests.simulation.client_run import Report, simulate
 from tests.simulation.endpoint import Crash, EndpointSettings, Kind, Phase, Timeline
 from tests.simulation.replies import Reply

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from persqa_client.questions.constraints import choose_form, sentence_pattern
 from persqa_client.questions.prompts import build_prompt
+from persqa_client.simulator.chat_requests import parse_chat_request
 from persqa_client.simulator.patterns import UnmatchablePattern, make_match
-from persqa_client.simulator.prompt import parse_chat_request
 from persqa_client.simulator.vision import ImageFacts
 from persqa_client.simulator.wording import write_answer
 

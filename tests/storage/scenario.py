@@ -11,12 +11,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import AnyLedger, Ledger
 from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import AskedTask, Failure, Outcome, Position, RawAnswer, Record, SentPicture, TaskId, Usage
+from persqa_client.types import Position, TaskId, Usage
 
 FAILED = [TaskId(2), TaskId(3, 1), TaskId(9, 1)]
 IDENTITY = {"model": "qwen", "seed": 7}

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from persqa_client.outcomes import Failure, Outcome, SentPicture
 from persqa_client.storage.checkpoint import read_checkpoint
 from persqa_client.storage.previous import PictureChecks
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Failure, Outcome, SentPicture, TaskId
+from persqa_client.types import TaskId
 from tests.storage.scenario import (
     CHANGED,
     FAILED,

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 
 from persqa_client.errors import SettingsError
+from persqa_client.outcomes import Failure, Outcome, RawAnswer
 from persqa_client.storage.details import outcome_from_details, render_details
 from persqa_client.storage.records import render_record
-from persqa_client.types import Failure, Outcome, RawAnswer, TaskId
+from persqa_client.types import TaskId
 from tests.storage.scenario import (
     FAILED,
     LINES,

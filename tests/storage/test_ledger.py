@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from persqa_client.outcomes import Outcome
 from persqa_client.storage.transient_ledgers import MemoryLedger
-from persqa_client.types import Outcome, TaskId
+from persqa_client.types import TaskId
 from tests.storage.scenario import (
     FAILED,
     IDENTITY,

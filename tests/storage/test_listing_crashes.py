@@ -15,12 +15,13 @@ from typing import Any
 import orjson
 import pytest
 
+from persqa_client.outcomes import Outcome
 from persqa_client.storage.checkpoint import RunDescription, read_checkpoint
 from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.listing import StoredListing
 from persqa_client.storage.recovery import has_no_outcome
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import Outcome, Position, TaskId
+from persqa_client.types import Position, TaskId
 from tests.storage.scenario import answer_first_run, answer_retry, open_ledger, read_folder, render
 from tests.storage.test_crashes import record_history, restore
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persqa_client.jsonl import dump_compact, load_object
+from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
 from persqa_client.storage.details import outcome_from_details, outcome_to_details
 from persqa_client.storage.records import (
     OutputStyle,
@@ -22,17 +23,7 @@ from persqa_client.storage.records import (
     render_record,
     warn_of_added_questions,
 )
-from persqa_client.types import (
-    AskedTask,
-    Failure,
-    Outcome,
-    RawAnswer,
-    Record,
-    SentPicture,
-    TaskId,
-    Usage,
-    Verification,
-)
+from persqa_client.types import Record, TaskId, Usage
 
 RECORD = Record(
     task_id=TaskId(3, 1),

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from persqa_client.errors import StorageError
+from persqa_client.outcomes import Outcome
 from persqa_client.storage.ledger import Ledger
-from persqa_client.types import Outcome, TaskId
+from persqa_client.types import TaskId
 from tests.storage.scenario import (
     LINES,
     answer_first_run,

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from persqa_client.errors import SettingsError
+from persqa_client.outcomes import Failure, Outcome
 from persqa_client.storage.ledger import Ledger
-from persqa_client.types import Failure, Outcome, TaskId
+from persqa_client.types import TaskId
 from tests.storage.scenario import (
     FAILED,
     LINES,

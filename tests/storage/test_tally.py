@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from persqa_client.jsonl import dump_compact, load_object
+from persqa_client.outcomes import Failure, Record, Verification
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Failure, Record, TaskId, Usage, Verification
+from persqa_client.types import TaskId, Usage
 
 
 def make_record(row: int, **more: object) -> Record:

@@ -12,12 +12,12 @@ from typing import Any
 from PIL import Image
 
 from persqa_client.client.retry import Backoff
-from persqa_client.config import RunSettings
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.session import Session
-from persqa_client.inputs.sources import FileSource
+from persqa_client.inputs.files import FileSource
 from persqa_client.run.run import Run
+from persqa_client.run.settings import RunSettings
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, Simulator, run_simulator
 
 FAST_BACKOFF = Backoff(initial=0.002, maximum=0.01)

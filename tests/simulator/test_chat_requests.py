@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from persqa_client.simulator.chat_requests import ImagePart, parse_chat_request
 from persqa_client.simulator.error_responses import ErrorResponse
-from persqa_client.simulator.prompt import ImagePart, parse_chat_request
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
 
@@ -60,7 +60,7 @@ def user(*content: Any) -> dict[str, Any]:
         ),
         pytest.param([user("Just text")], None, "Just text", id="no tag, no question mark-up"),
         pytest.param([{"role": "user", "content": "x < 3 and <b c> y"}], "<b c>", "x < 3 and <b c> y", id="plain text"),
-        pytest.param([{"role": "system", "content": "alone"}], None, "", id="nobody asks"),
+        pytest.param([{"role": "system", "content": "alone"}], None, "", id="no question"),
     ],
 )
 def test_tag_and_question_are_found(messages: list[Any], tag: str | None, question: str) -> None:
