@@ -59,10 +59,10 @@ def recheck_output(
     """
     # Imported here to keep --help fast (cli/run.py).
     from persqa_client.errors import SettingsError, StorageError
-    from persqa_client.run.recheck import recheck
+    from persqa_client.run.recheck import recheck_run
 
     try:
-        report = recheck(output, names=names, dry_run=dry_run)
+        report = recheck_run(output, names=names, dry_run=dry_run)
     except (SettingsError, StorageError) as error:
         exit_with_error(advise_recheck(str(error)), EXIT_USAGE)
     except KeyboardInterrupt:

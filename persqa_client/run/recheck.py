@@ -23,7 +23,7 @@ from persqa_client.run.verification import DOUBTS, NOT_VERIFIED, needs_verificat
 from persqa_client.storage.finished import FinishedResults, KeptQuestion, ResultsRewriter
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
-from persqa_client.types import Completion, Problem, Record, Row, Task, TaskId, Usage
+from persqa_client.types import Completion, Problem, Row, Task, TaskId, Usage
 
 # Of a question: its answer is accepted or rejected now, its accepted text, its code, or its doubts or steps are others.
 ChangeKind = Literal["accepted", "rejected", "altered", "recoded", "refreshed"]

@@ -18,7 +18,7 @@ from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source, list_sources, read_named_lines
-from persqa_client.outcomes import Outcome
+from persqa_client.outcomes import Outcome, Record
 from persqa_client.run.compose import RowReader, locate_row
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
@@ -27,7 +27,7 @@ from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.listing import FORMAT, LISTING, StoredListing, is_listed
 from persqa_client.storage.numbered_files import OwnFiles
 from persqa_client.storage.run_files import RunFiles
-from persqa_client.types import START_POSITION, Json, Record, Row, TaskId
+from persqa_client.types import START_POSITION, Json, Row, TaskId
 
 
 def is_file_of(settings: RunSettings) -> Callable[[Path], bool]:

@@ -18,7 +18,7 @@ from persqa_client.jsonl import WHITESPACE_BYTES, dump_compact, load_object
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture
 from persqa_client.storage.checkpoint import foreign_file_error
 from persqa_client.storage.records import describe_picture, outcome_from_json, outcome_to_json
-from persqa_client.types import Json, Record, TaskId
+from persqa_client.types import Json, TaskId
 
 # Members of a raw answer that are left out without a value.
 OPTIONAL = frozenset({"problem", "steps", "sent_finish_reason", "refusal"})

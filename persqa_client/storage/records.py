@@ -20,7 +20,6 @@ from persqa_client.jsonl import (
     replace_value,
 )
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
-from persqa_client.storage.answer_style import place_question
 from persqa_client.types import Json, TaskId, Usage
 
 # Code of lines that are no rows.

@@ -17,7 +17,6 @@ from persqa_client.errors import OutputClosed, PersQAError, SettingsError, Stora
 from persqa_client.jsonl import load_object
 from persqa_client.outcomes import Failure, Outcome
 from persqa_client.storage.checkpoint import Mode, State
-from persqa_client.storage.ledger import MemoryLedger
 from persqa_client.storage.tally import Tally
 from persqa_client.storage.writer import PendingRow, RenderLine, ReorderBuffer
 from persqa_client.types import START_POSITION, Json, Position, TaskId

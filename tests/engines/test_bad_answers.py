@@ -6,7 +6,7 @@ import pytest
 
 from persqa_client.engines.early_stop import BadAnswers
 from persqa_client.outcomes import Failure, Outcome, Record
-from persqa_client.types import Record, TaskId
+from persqa_client.types import TaskId
 
 
 def reject(row: int, code: str = "refusal", raw: str | None = "I'm sorry, but I can't help with that.") -> Failure:

@@ -23,7 +23,7 @@ from persqa_client.storage.records import (
     render_record,
     warn_of_added_questions,
 )
-from persqa_client.types import Record, TaskId, Usage
+from persqa_client.types import TaskId, Usage
 
 RECORD = Record(
     task_id=TaskId(3, 1),
