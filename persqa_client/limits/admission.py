@@ -71,8 +71,8 @@ class Admission:
     def permits(self) -> int:
         if self.alone:
             return 1
-        limit = self.shortage.limit
-        return self.monitor.permits if limit == inf else min(self.monitor.permits, int(limit))
+        limit, permits = self.shortage.limit, self.monitor.permits
+        return permits if limit == inf else min(permits, int(limit))
 
     def seconds_paused(self, now: float) -> float:
         """Seconds in which nothing is sent because of a Retry-After, or because the server accepts nothing."""
@@ -84,7 +84,8 @@ class Admission:
     def seconds_to_wait(self, now: float) -> float:
         """Seconds until a request may be sent; infinite if an earlier one has to end first."""
         self.monitor.advance(self.in_use, now)
-        self.pace.advance(self.monitor.noise, now)
+        if self.pace.rate is not None:
+            self.pace.advance(self.monitor.noise, now)
         if self.in_use >= self.permits:
             return inf
         return max(0.0, max(self._paused_until, self.monitor.hold_until, self.pace.next_at) - now)
