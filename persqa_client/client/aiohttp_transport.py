@@ -27,8 +27,8 @@ from httpx2._utils import URLPattern, get_environment_proxies
 from multidict import CIMultiDict
 from yarl import URL
 
-from persqa_client.client.event_stream import is_event_stream
 from persqa_client.client.request import Body
+from persqa_client.client.response import is_event_stream
 from persqa_client.config import Endpoint
 from persqa_client.errors import SettingsError
 from persqa_client.urls import is_loopback

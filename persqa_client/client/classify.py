@@ -21,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from persqa_client.client.dialect import find_refused_field
 from persqa_client.client.error_body import read_error_body, redact_secrets
-from persqa_client.client.error_signs import (
+from persqa_client.client.failed_reply import (
     ACCOUNT,
     BAD_KEY,
     CONTEXT_OVERFLOW,
@@ -33,8 +33,9 @@ from persqa_client.client.error_signs import (
     SERVER_FAILURE,
     TOO_MANY_IMAGES,
     WRONG_PATH,
+    AttemptContext,
+    FailedReply,
 )
-from persqa_client.client.failed_reply import AttemptContext, FailedReply
 from persqa_client.types import ErrorDecision, Json, RetryAction
 
 BUSY_STATUSES = frozenset({408, 409, 425, 429, 498, 503, 529})

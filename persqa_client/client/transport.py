@@ -26,20 +26,18 @@ from openai import APIStatusError, AsyncOpenAI, Omit
 from openai._models import FinalRequestOptions
 
 from persqa_client.client.aiohttp_transport import AiohttpTransport, ChatRequest, find_proxy, make_tls_context
-from persqa_client.client.authentication import find_authentication
+from persqa_client.client.authentication import KeySource, find_authentication
 from persqa_client.client.classify import (
     classify_proxy_answer,
     classify_response,
     classify_transport_error,
 )
 from persqa_client.client.error_body import redact_secrets
-from persqa_client.client.event_stream import is_event_stream
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
 from persqa_client.client.faults import SEND_ERRORS, find_fault, iter_causes, shorten
-from persqa_client.client.key_command import KeySource
 from persqa_client.client.redaction import Redactor, list_header_secrets, list_proxy_secrets
 from persqa_client.client.request import Body
-from persqa_client.client.response import read_completion, read_stream
+from persqa_client.client.response import is_event_stream, read_completion, read_stream
 from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError, SettingsError
 from persqa_client.limits.open_files import SPARE_CONNECTIONS

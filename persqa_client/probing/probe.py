@@ -27,8 +27,8 @@ from persqa_client.probing.features import (
     probe_image_pair,
     probe_prefills,
     probe_seed,
+    probe_uuid,
 )
-from persqa_client.probing.image_uuids import probe_uuid
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.probing.vision import check_vision, detect_patch_size
 from persqa_client.task_groups import gather_all, loop_time, task_group
