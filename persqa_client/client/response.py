@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from persqa_client.client.classify import (
-    classify_error_in_200,
-    classify_transport_error,
-)
+from persqa_client.client.classify import classify_error_in_200
 from persqa_client.client.dialect import join_prefill, unwrap_json_answer
 from persqa_client.client.error_body import BYTE_ORDER_MARK, MARKUP, load_json, read_error_body
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
+from persqa_client.client.transport_errors import classify_transport_error
 from persqa_client.types import Completion, ErrorDecision, Json, RetryAction, Usage
 
 ERROR_EVENT = b"error"

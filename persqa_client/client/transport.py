@@ -20,24 +20,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import aiohttp
 import httpx2
 from openai import APIStatusError, AsyncOpenAI, Omit
 from openai._models import FinalRequestOptions
 
 from persqa_client.client.aiohttp_transport import AiohttpTransport, ChatRequest, find_proxy, make_tls_context
 from persqa_client.client.authentication import KeySource, find_authentication
-from persqa_client.client.classify import (
-    classify_proxy_answer,
-    classify_response,
-    classify_transport_error,
-)
-from persqa_client.client.error_body import redact_secrets
+from persqa_client.client.classify import classify_response
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
-from persqa_client.client.faults import SEND_ERRORS, find_fault, iter_causes, shorten
 from persqa_client.client.redaction import Redactor, list_header_secrets, list_proxy_secrets
 from persqa_client.client.request import Body
 from persqa_client.client.response import is_event_stream, read_completion, read_stream
+from persqa_client.client.transport_errors import SEND_ERRORS, classify_exception, classify_transport_error
 from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError, SettingsError
 from persqa_client.limits.open_files import SPARE_CONNECTIONS
@@ -260,7 +254,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         except TimeoutError:
             return classify_transport_error("timeout", "", self.context)
         except SEND_ERRORS as error:
-            return self._classify_exception(error)
+            return classify_exception(error, self.context)
         try:
             return self._check(response.status_code, response.headers, content)
         except Exception as error:  # one reply that cannot be read must not end the run
@@ -299,14 +293,7 @@ class Client(AbstractAsyncContextManager["Client"]):
             message = f"{url} did not respond within {timeout:g} s: check whether the server is overloaded or hangs."
             return ErrorDecision(RetryAction.RETRY, "timeout", message)
         except SEND_ERRORS as error:
-            return self._classify_exception(error)
-
-    def _classify_exception(self, error: BaseException) -> ErrorDecision:
-        for link in iter_causes(error):
-            if isinstance(link, aiohttp.ClientHttpProxyError):
-                return classify_proxy_answer(link.status, self.context)
-        fault, detail = find_fault(error)
-        return classify_transport_error(fault, shorten(redact_secrets(detail, self._redactor)), self.context)
+            return classify_exception(error, self.context)
 
     async def alive(self) -> bool:
         """Whether there is a key, and /health returns no 5xx.
