@@ -1,18 +1,25 @@
-"""Suggests the name that was probably meant, for messages about an unknown one."""
+"""Suggests the name or path that was probably meant, for messages about an unknown one: for a hint, never to use it."""
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import lru_cache
+from urllib.parse import unquote
 
 # Names of two or three letters differ in most of their letters; these are close enough, too.
 CUTOFF = 0.6
+# A folder with more entries is not searched: its names would be read for each missing file.
+MAX_ENTRIES = 20_000
+KNOWN_FOLDERS = 32
 
 
 def find_similar_name(text: str, names: Iterable[str]) -> str | None:
     """Regardless of case, hyphens and underscores. A name that the text begins with, or the reverse, is similar."""
-    by_form = {fold_name(name): name for name in names}
-    form = fold_name(text)
+    by_form = {_fold_name(name): name for name in names}
+    form = _fold_name(text)
     if not form:
         return None
     if close := get_close_matches(form, by_form, n=1, cutoff=CUTOFF):
@@ -21,5 +28,47 @@ def find_similar_name(text: str, names: Iterable[str]) -> str | None:
     return beginning[0] if len(beginning) == 1 else None
 
 
-def fold_name(text: str) -> str:
+def _fold_name(text: str) -> str:
     return text.strip().casefold().replace("_", "-")
+
+
+def find_similar_path(path: str) -> str | None:
+    """The existing path that differs in case, spaces at the ends of names, percent-encoding, the form of accents, or
+    backslashes; None if there is none, or several.
+    """
+    for form in dict.fromkeys((path, path.replace("\\", "/"))):
+        found: str | None = "/" if form.startswith("/") else ""
+        for name in filter(None, form.split("/")):
+            found = _find_similar_entry(found, name) if found is not None else None
+        if found and os.path.exists(found):
+            return found
+    return None
+
+
+def _find_similar_entry(folder: str, name: str) -> str | None:
+    exact = os.path.join(folder, name)
+    try:
+        if os.path.lexists(exact):
+            return exact
+        modified = os.stat(folder or ".").st_mtime_ns
+        names = list_folded_names(os.path.abspath(folder), modified).get(_fold_file_name(name), ())
+    except (OSError, ValueError):
+        return None
+    return os.path.join(folder, names[0]) if len(names) == 1 else None
+
+
+@lru_cache(KNOWN_FOLDERS)
+def list_folded_names(folder: str, modified_ns: int) -> dict[str, tuple[str, ...]]:
+    """``modified_ns`` makes a folder that changed another one. Empty for a folder with too many entries."""
+    names: dict[str, tuple[str, ...]] = {}
+    with os.scandir(folder) as entries:
+        for number, entry in enumerate(entries):
+            if number >= MAX_ENTRIES:
+                return {}
+            key = _fold_file_name(entry.name)
+            names[key] = (*names.get(key, ()), entry.name)
+    return names
+
+
+def _fold_file_name(name: str) -> str:
+    return unicodedata.normalize("NFC", unquote(name)).casefold().strip()

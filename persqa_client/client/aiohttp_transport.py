@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -21,11 +21,14 @@ from typing import Any
 import aiohttp
 import httpx2
 import pybase64
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
 from httpx2._utils import URLPattern, get_environment_proxies
+from multidict import CIMultiDict
 from yarl import URL
 
-from persqa_client.client.event_stream import is_event_stream
+from persqa_client.client.request import Body
+from persqa_client.client.response import is_event_stream
 from persqa_client.config import Endpoint
 from persqa_client.errors import SettingsError
 from persqa_client.urls import is_loopback
@@ -38,12 +41,6 @@ MAX_STALE_SECONDS = 1.0
 # Gateways add headers of some kilobytes; aiohttp's own limit is 8,190 bytes.
 MAX_HEADER_SIZE = 65_536
 PROXY_SCHEMES = frozenset(("http", "https"))
-
-
-def make_http_client(endpoint: Endpoint, connections: int, proxy: httpx2.Proxy | None) -> httpx2.AsyncClient:
-    """Raises SettingsError for invalid certificate files."""
-    transport = AiohttpTransport(connections, proxy, make_tls_context(endpoint))
-    return httpx2.AsyncClient(transport=transport, timeout=None)
 
 
 def find_proxy(url: str) -> httpx2.Proxy | None:
@@ -148,6 +145,60 @@ class IdleConnector(aiohttp.TCPConnector):
         return connection
 
 
+@aiohttp.payload_type(Body)
+class BodyPayload(aiohttp.Payload):
+    """Writes a body piece by piece."""
+
+    def __init__(self, body: Body, **settings: Any) -> None:
+        super().__init__(body, content_type="application/json")
+        self._size = len(body)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        for piece in self._value.pieces():
+            await writer.write(piece)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await self.write_with_length(writer, None)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return bytes(self._value).decode(encoding, errors)
+
+
+class ChatRequest(httpx2.Request):
+    """A request that differs from another one only in its body, whose length the transport adds to the headers."""
+
+    def __init__(self, other: httpx2.Request, body: Body) -> None:
+        self.method, self.url, self.headers, self.extensions = other.method, other.url, other.headers, other.extensions
+        self.stream: Body = body
+
+
+class ReceivedResponse(httpx2.Response):
+    """A 200 whose body has been received and is not encoded. It has aiohttp's headers, which are faster."""
+
+    def __init__(self, headers: Mapping[str, str], content: bytes) -> None:
+        super().__init__(200, stream=httpx2.ByteStream(b""))
+        self.headers = headers  # type: ignore[assignment]
+        self._received = content
+
+    @property
+    def content(self) -> bytes:
+        return self._received
+
+    async def aread(self) -> bytes:
+        return self._received
+
+    def raise_for_status(self) -> ReceivedResponse:
+        return self
+
+
+def make_response(response: aiohttp.ClientResponse, **body: Any) -> httpx2.Response:
+    # The first of duplicate headers counts.
+    first_headers = {name.lower(): value for name, value in reversed(response.raw_headers)}
+    first_headers.pop(b"set-cookie", None)
+    extensions = {"reason_phrase": (response.reason or "").encode("latin-1", "replace")}
+    return httpx2.Response(response.status, headers=list(first_headers.items()), extensions=extensions, **body)
+
+
 class AiohttpTransport(httpx2.AsyncBaseTransport):
     """Sends httpx2's requests through aiohttp, without redirects. Raises aiohttp's exceptions.
 
@@ -166,37 +217,51 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
             self._proxy_headers = {"Proxy-Authorization": f"Basic {credentials}"}
         self._session: aiohttp.ClientSession | None = None
         self._fresh_session: aiohttp.ClientSession | None = None  # each of its connections is used once
+        self._latest_url: httpx2.URL | None = None
+        self._latest_headers: httpx2.Headers | None = None
+        self._settings: dict[str, Any] = {}  # aiohttp's, for this URL and these headers
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        is_https = request.url.scheme == "https"
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
-        if not is_https:
-            headers += self._proxy_headers.items()
-        send = partial(
-            aiohttp.ClientSession.request,
-            method=request.method,
-            url=URL(str(request.url), encoded=True),
-            headers=headers,
-            data=request.content or None if isinstance(request.stream, httpx2.ByteStream) else request.stream,
-            allow_redirects=False,
-            proxy=self._proxy,
-            # Sent only to the proxy, to open a tunnel.
-            proxy_headers=self._proxy_headers if is_https else None,
-        )
-        response = await self._send_twice_if_stale(send)
-        # The first of duplicate headers counts.
-        first_headers = {name.lower(): value for name, value in reversed(response.raw_headers)}
-        first_headers.pop(b"set-cookie", None)
-        make_response = partial(
-            httpx2.Response,
-            response.status,
-            headers=list(first_headers.items()),
-            extensions={"reason_phrase": (response.reason or "").encode("latin-1", "replace")},
-        )
+        is_empty = isinstance(request.stream, httpx2.ByteStream) and not request.content
+        response = await self._send_request(request, None if is_empty else request.stream)
         if is_event_stream(response.headers):
-            return make_response(stream=ResponseStream(response))
-        async with response:
-            return make_response(content=await response.read())
+            return make_response(response, stream=ResponseStream(response))
+        return make_response(response, content=await response.read())
+
+    async def send_chat(self, request: ChatRequest) -> httpx2.Response:
+        """Like ``handle_async_request``. httpx2's own way to it and its response would take a tenth of the CPU time."""
+        response = await self._send_request(request, request.stream)
+        if is_event_stream(response.headers):
+            reply = make_response(response, stream=ResponseStream(response))
+        elif response.status == 200 and "Content-Encoding" not in response.headers:
+            reply = ReceivedResponse(response.headers, await response.read())
+        else:
+            reply = make_response(response, content=await response.read())
+        reply.request = request
+        return reply
+
+    async def _send_request(self, request: httpx2.Request, data: object) -> aiohttp.ClientResponse:
+        # Chat requests share their URL and headers.
+        if request.url is not self._latest_url or request.headers is not self._latest_headers:
+            self._latest_url, self._latest_headers = request.url, request.headers
+            self._settings = self._make_settings(request)
+        return await self._send_twice_if_stale(
+            partial(aiohttp.ClientSession.request, method=request.method, data=data, **self._settings)
+        )
+
+    def _make_settings(self, request: httpx2.Request) -> dict[str, Any]:
+        is_https = request.url.scheme == "https"
+        headers = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
+        if not is_https:
+            headers.extend(self._proxy_headers)
+        return {
+            "url": URL(str(request.url), encoded=True),
+            "headers": headers,
+            "allow_redirects": False,
+            "proxy": self._proxy,
+            # Sent only to the proxy, to open a tunnel.
+            "proxy_headers": self._proxy_headers if is_https else None,
+        }
 
     async def _send_twice_if_stale(self, send: Send) -> aiohttp.ClientResponse:
         if self._session is None:

@@ -1,4 +1,4 @@
-"""Classifies failed attempts: turns a response or a transport error into an ErrorDecision.
+"""Classifies failed attempts: turns a response into an ErrorDecision.
 
 ``classify_response`` checks in a fixed order, and the first match counts:
 
@@ -16,12 +16,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from persqa_client.client.dialect import find_refused_field
 from persqa_client.client.error_body import read_error_body, redact_secrets
-from persqa_client.client.error_signs import (
+from persqa_client.client.failed_reply import (
     ACCOUNT,
     BAD_KEY,
     CONTEXT_OVERFLOW,
@@ -33,8 +32,9 @@ from persqa_client.client.error_signs import (
     SERVER_FAILURE,
     TOO_MANY_IMAGES,
     WRONG_PATH,
+    AttemptContext,
+    FailedReply,
 )
-from persqa_client.client.failed_reply import AttemptContext, FailedReply
 from persqa_client.types import ErrorDecision, Json, RetryAction
 
 BUSY_STATUSES = frozenset({408, 409, 425, 429, 498, 503, 529})
@@ -53,11 +53,8 @@ UNREACHABLE_CODES = frozenset(
 PROXY_AUTHENTICATION = 407
 # The query, the fragment, and the name and password of a user.
 URL_SECRETS = re.compile(r"[?#].*|(?<=//)[^/?#]*@", re.DOTALL)
-NO_FILES = "no_connection_files"  # this process may open no more files
 # Seconds: longer than the window of a limit per minute, which some servers report like a used-up quota.
 QUOTA_GRACE = 90.0
-
-TransportFault = Literal["timeout", "refused", "reset", "tls", "dns", "proxy", "url", "files", "malformed"]
 
 
 def classify_response(
@@ -247,34 +244,6 @@ def _advise_url(base_url: str) -> str:
             return "check --base-url"
         root = f"{root.rstrip('/')}/v1"
     return f"did you mean --base-url {urlunsplit(parts._replace(path=root))}?"
-
-
-def classify_transport_error(fault: TransportFault, detail: str, context: AttemptContext) -> ErrorDecision:
-    url = context.base_url
-    if fault == "timeout":
-        return ErrorDecision(RetryAction.RETRY, "timeout", f"No answer within {context.timeout:g} s (--timeout).")
-    if fault == "files":
-        message = "This process cannot open more connections: raise its limit of open files (ulimit -n)."
-        return ErrorDecision(RetryAction.WAIT, NO_FILES, message)
-    if fault == "refused" and context.has_answered:
-        return ErrorDecision(RetryAction.AWAIT_RECOVERY, "refused", f"{url} no longer accepts connections.")
-    tls_advice = "name the certificate's authority with --ca-cert, or use http instead of https"
-    messages = {
-        "refused": f"Nothing listens at {url}: start the server or correct --base-url",
-        "dns": f"The host of {url} cannot be resolved: check --base-url and the network",
-        "proxy": f"The proxy for {url} accepts no connections ({detail}): correct HTTPS_PROXY or NO_PROXY",
-        "tls": f"No secure connection to {url} ({detail}): {tls_advice}",
-        "url": f"{url} is not a valid address ({detail})",
-    }
-    if fault in messages and (not context.has_answered or fault == "url"):
-        return ErrorDecision(RetryAction.STOP, f"no_connection_{fault}", f"{messages[fault]}.")
-    if fault == "dns":
-        message = f"The host of {url} can no longer be resolved."
-        return ErrorDecision(RetryAction.AWAIT_RECOVERY, "no_connection_dns", message)
-    if fault == "malformed":
-        message = f"The response of {url} is not valid HTTP ({detail}): check the scheme and port of --base-url."
-        return ErrorDecision(RetryAction.RETRY, "connection_lost", message)
-    return ErrorDecision(RetryAction.RETRY, "connection_lost", f"The connection was lost ({detail or fault}).")
 
 
 def classify_proxy_answer(status: int, context: AttemptContext) -> ErrorDecision:

@@ -70,9 +70,9 @@ class SizeLimit:
 
         ``refused``: the smallest refused size of the request's own images, after so many ``refusals``.
         """
-        limit = min((size for size in (self.refused, refused) if size is not None), default=None)
-        if limit is None:
+        if self.refused is None and refused is None:
             return None
+        limit = min(size for size in (self.refused, refused) if size is not None)
         # If a larger size was answered, the limit may apply to something else, such as each image.
         answered = self.answered if self.answered < limit else 0
         if answered * CLOSE >= limit:
@@ -267,7 +267,7 @@ class ImageTrial:
         """Applies a form. Returns whether that changed the images."""
         before, self._form = self.images, form
         self.images = self._originals
-        if form != ImageForm():
+        if form.refused_types or form.max_bytes is not None:
             self.images = await self._dialect.converter.convert(self._originals, form)
         return self.images != before
 

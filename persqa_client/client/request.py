@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 
+import httpx2
 import orjson
 import pybase64
 
@@ -30,24 +30,29 @@ PIECE_SIZE = 90 * 1024
 PLACEHOLDER = f"picture-{secrets.token_hex(8)}-goes-here"
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    parts: tuple[bytes | EncodedImage, ...]
+class Body(httpx2.AsyncByteStream):
+    def __init__(self, parts: Sequence[bytes | EncodedImage]) -> None:
+        self._parts = parts
+        self._length = sum([len(part) if isinstance(part, bytes) else base64_size(part) for part in parts])
 
     def __len__(self) -> int:
-        return sum(len(part) if isinstance(part, bytes) else base64_size(part) for part in self.parts)
+        return self._length
 
     def __bytes__(self) -> bytes:
-        return b"".join(part if isinstance(part, bytes) else pybase64.b64encode(part.data) for part in self.parts)
+        return b"".join(self.pieces())
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for part in self.parts:
+    def pieces(self) -> Iterator[bytes]:
+        for part in self._parts:
             if isinstance(part, bytes):
                 yield part
                 continue
             view = memoryview(part.data)
             for start in range(0, len(view), PIECE_SIZE):
                 yield pybase64.b64encode(view[start : start + PIECE_SIZE])
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces():
+            yield piece
 
 
 def render_body(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> Body:
@@ -56,7 +61,7 @@ def render_body(request: Request, *, model: str, sampling: Sampling, dialect: Di
     parts: list[bytes | EncodedImage] = [pieces[0]]
     for image, piece in zip(embedded_images(request), pieces[1:], strict=True):
         parts += (image, piece)
-    return Body(tuple(parts))
+    return Body(parts)
 
 
 def render_preview(request: Request, *, model: str, sampling: Sampling, dialect: Dialect) -> str:

@@ -1,18 +1,18 @@
-"""Parses responses with status 200, whole or streamed."""
+"""Parses responses with status 200, whole or as server-sent events."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from persqa_client.client.classify import classify_error_in_200, classify_transport_error
+from persqa_client.client.classify import classify_error_in_200
 from persqa_client.client.dialect import join_prefill, unwrap_json_answer
-from persqa_client.client.error_body import MARKUP, load_json, read_error_body
-from persqa_client.client.event_stream import LAST_EVENT, parse_events
+from persqa_client.client.error_body import BYTE_ORDER_MARK, MARKUP, load_json, read_error_body
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
+from persqa_client.client.transport_errors import classify_transport_error
 from persqa_client.types import Completion, ErrorDecision, Json, RetryAction, Usage
 
 ERROR_EVENT = b"error"
@@ -272,3 +272,42 @@ def restore_answer(completion: Completion, *, wrapped: bool, prefix: str | None)
         return completion
     text = unwrap_json_answer(completion.text) if wrapped else completion.text
     return replace(completion, text=join_prefill(prefix, text) if prefix else text)
+
+
+EVENT_STREAM = "text/event-stream"
+LAST_EVENT = b"[DONE]"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    data: bytes
+    name: bytes = b""
+    is_ended: bool = True  # by an empty line; the last event of a lost connection is not
+
+
+def is_event_stream(headers: Mapping[str, str]) -> bool:
+    return headers.get("Content-Type", "").strip().lower().startswith(EVENT_STREAM)
+
+
+def parse_events(body: bytes) -> Iterator[Event]:
+    """The events with data. Lines end with CR, LF or both."""
+    name, lines = b"", list[bytes]()
+    for line in body.removeprefix(BYTE_ORDER_MARK).splitlines():
+        if not line:
+            yield from _split_event(lines, name, is_ended=True)
+            name, lines = b"", []
+            continue
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            lines.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.strip()
+    yield from _split_event(lines, name, is_ended=False)
+
+
+def _split_event(lines: list[bytes], name: bytes, *, is_ended: bool) -> Iterator[Event]:
+    """One event, whose data may have several lines; or several, from servers that send no empty lines."""
+    are_events = len(lines) > 1 and all(line.strip() == LAST_EVENT or load_json(line) is not None for line in lines)
+    for data in lines if are_events else [b"\n".join(lines)]:
+        if data := data.strip():
+            yield Event(data, name, is_ended)

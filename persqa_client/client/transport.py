@@ -1,7 +1,8 @@
 """One attempt at one endpoint: sends a body, returns a completion or raises an AttemptError.
 
-Uses the OpenAI SDK over aiohttp. The unmodified SDK needs 4.1 times the CPU time of a bare aiohttp loop; with
-``ChatOpenAI`` and ``AiohttpTransport`` it is 3.4 times (``scripts/bench.py hot-path``).
+Uses the OpenAI SDK over aiohttp. The unmodified SDK needs 4.1 times the CPU time of a bare aiohttp loop
+(``scripts/bench.py hot-path``), so ``ChatOpenAI`` gives its requests to ``AiohttpTransport`` directly. An injected HTTP
+client is used as it is.
 
 ``FinalRequestOptions`` is a private name of the SDK, whose public ``post`` would rebuild it for each request.
 """
@@ -17,24 +18,20 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import aiohttp
 import httpx2
 from openai import APIStatusError, AsyncOpenAI, Omit
 from openai._models import FinalRequestOptions
 
-from persqa_client.client.aiohttp_transport import find_proxy, make_http_client
-from persqa_client.client.authentication import find_authentication
-from persqa_client.client.classify import classify_proxy_answer, classify_response, classify_transport_error
-from persqa_client.client.error_body import redact_secrets
-from persqa_client.client.event_stream import is_event_stream
+from persqa_client.client.aiohttp_transport import AiohttpTransport, ChatRequest, find_proxy, make_tls_context
+from persqa_client.client.authentication import KeySource, find_authentication
+from persqa_client.client.classify import classify_response
 from persqa_client.client.failed_reply import AttemptContext, quote_server_message
-from persqa_client.client.faults import SEND_ERRORS, find_fault, iter_causes, shorten
-from persqa_client.client.key_command import KeySource
 from persqa_client.client.redaction import Redactor, list_header_secrets, list_proxy_secrets
 from persqa_client.client.request import Body
-from persqa_client.client.response import read_completion, read_stream
+from persqa_client.client.response import is_event_stream, read_completion, read_stream
+from persqa_client.client.transport_errors import SEND_ERRORS, classify_exception, classify_transport_error
 from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError, SettingsError
 from persqa_client.limits.open_files import SPARE_CONNECTIONS
@@ -57,28 +54,51 @@ class OwnRequestFilter(logging.Filter):
 logging.getLogger("httpx2").addFilter(OwnRequestFilter())
 
 
+class ChatOptions(FinalRequestOptions):  # type: ignore[misc]  # final for type checkers only
+    """The SDK copies the options of each request twice, although it changes none of these."""
+
+    def model_copy(self, **settings: Any) -> ChatOptions:
+        return self
+
+    def with_content(self, body: Body | bytes) -> ChatOptions:
+        return super().model_copy(update={"content": body})
+
+
 class ChatOpenAI(AsyncOpenAI):
-    """The SDK's client with fixed headers, optimised for requests that differ only in their body."""
+    """The SDK's client with fixed headers, optimised for requests that differ only in their body.
+
+    Overrides private methods. If a later SDK does not call them, requests are slower but correct.
+    """
 
     template: httpx2.Request | None = None
+    transport: AiohttpTransport | None = None  # None if another HTTP client is injected
 
     @property
     def default_headers(self) -> dict[str, str | Omit]:
         """The SDK's headers describe the platform, and OPENAI_CUSTOM_HEADERS may contain another host's credentials."""
         return dict(HEADERS)
 
-    def _build_request(self, options: FinalRequestOptions, **settings: Any) -> httpx2.Request:
-        """Copies the first request of the SDK, which saves a third of the CPU time.
+    @property
+    def custom_auth(self) -> None:
+        return None
 
-        Overrides a private method. If a later SDK does not call it, requests are slower but correct.
-        """
+    async def _prepare_options(self, options: FinalRequestOptions) -> FinalRequestOptions:
+        return options
+
+    async def _prepare_request(self, request: httpx2.Request) -> None:
+        pass
+
+    def _build_request(self, options: FinalRequestOptions, **settings: Any) -> httpx2.Request:
+        """Copies the first request of the SDK."""
         body = options.content
-        if not isinstance(body, bytes | Body):
+        if not isinstance(options, ChatOptions) or not isinstance(body, bytes | Body):
             return super()._build_request(options, **settings)
         if self.template is None:
-            self.template = super()._build_request(options.model_copy(update={"content": b""}), **settings)
+            self.template = super()._build_request(options.with_content(b""), **settings)
             del self.template.headers["Content-Length"]
         template = self.template
+        if self.transport is not None:
+            return ChatRequest(template, body if isinstance(body, Body) else Body((body,)))
         # A client of httpx may be injected instead of httpx2.
         return type(template)(
             template.method,
@@ -88,6 +108,15 @@ class ChatOpenAI(AsyncOpenAI):
             content=body,
             extensions=template.extensions,
         )
+
+    async def _send_request(self, request: httpx2.Request, *, stream: bool, **settings: Any) -> httpx2.Response:
+        if self.transport is not None and isinstance(request, ChatRequest):
+            return await self.transport.send_chat(request)
+        SENDING.set(True)
+        try:
+            return await super()._send_request(request, stream=stream, **settings)
+        finally:
+            SENDING.set(False)
 
 
 class Client(AbstractAsyncContextManager["Client"]):
@@ -117,11 +146,15 @@ class Client(AbstractAsyncContextManager["Client"]):
         self.context = AttemptContext(endpoint.base_url, endpoint.model, redactor=self._redactor, timeout=timeout)
         if fields is not None:
             self.context = replace(self.context, optional_fields=self.context.optional_fields | fields)
-        self._http = http_client or make_http_client(endpoint, connections + SPARE_CONNECTIONS, proxy)
+        transport = None
+        if http_client is None:
+            transport = AiohttpTransport(connections + SPARE_CONNECTIONS, proxy, make_tls_context(endpoint))
+        self._http = http_client or httpx2.AsyncClient(transport=transport, timeout=None)
         # The SDK requires a key, which is not sent: the headers of the options take precedence.
         self._sdk = ChatOpenAI(
             api_key="none", base_url=endpoint.base_url, http_client=self._http, max_retries=0, timeout=None
         )
+        self._sdk.transport = transport
         self._keys = KeySource(endpoint.api_key_command, key)
         self._use_key(key)
 
@@ -136,13 +169,14 @@ class Client(AbstractAsyncContextManager["Client"]):
         self._get_headers = HEADERS | own
         has_credentials = any(name.lower() == "authorization" for name in own)
         self._sdk.template = None
-        self._options = FinalRequestOptions.construct(
+        options = ChatOptions.construct(
             method="post",
             url=add_query("/chat/completions", self.endpoint.query),
             headers=own if has_credentials else {"Authorization": Omit(), **own},
             # Not sent; the SDK would generate one per request.
             idempotency_key="none",
         )
+        self._options = cast(ChatOptions, options)
 
     async def send(self, body: Body | bytes, on_start: Callable[[], None] | None = None) -> Completion:
         """Makes one attempt, or a second one with a new key. Raises AttemptError without a completion.
@@ -151,20 +185,16 @@ class Client(AbstractAsyncContextManager["Client"]):
         """
         # Raised outside of the except block: the SDK's exception as context would put the request's images, and text
         # repeated by the server, into tracebacks.
-        completion = await self._find_first_key() or await self._post_with_renewal(body, on_start)
+        completion: Completion | ErrorDecision | None = None if self._key else await self._find_first_key()
+        key = self._key
+        if completion is None:
+            completion = await self._post(body, on_start)
+            if isinstance(completion, ErrorDecision) and completion.code == "wrong_key":
+                completion = await self._renew_key(key, completion) or await self._post(body, on_start)
         if isinstance(completion, ErrorDecision):
             raise self._make_error(completion)
         if not self.context.has_answered:
             self.context = replace(self.context, has_answered=True)
-        return completion
-
-    async def _post_with_renewal(
-        self, body: Body | bytes, on_start: Callable[[], None] | None
-    ) -> Completion | ErrorDecision:
-        key = self._key
-        completion = await self._post(body, on_start)
-        if isinstance(completion, ErrorDecision) and completion.code == "wrong_key":
-            return await self._renew_key(key, completion) or await self._post(body, on_start)
         return completion
 
     async def _find_first_key(self) -> ErrorDecision | None:
@@ -210,16 +240,13 @@ class Client(AbstractAsyncContextManager["Client"]):
         return AttemptError(replace(decision, message=self._redactor.clean_message(decision.message), raw=raw))
 
     async def _post(self, body: Body | bytes, on_start: Callable[[], None] | None) -> Completion | ErrorDecision:
-        options = self._options.model_copy(update={"content": body})
+        options = self._options.with_content(body)
         try:
             async with asyncio.timeout(self.context.timeout):
-                SENDING.set(True)
                 try:
                     response = await self._sdk.request(httpx2.Response, options, stream=True)
                 except APIStatusError as error:
                     response = error.response
-                finally:
-                    SENDING.set(False)
                 async with aclosing(response):
                     if on_start is not None and response.is_success:
                         on_start()
@@ -227,7 +254,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         except TimeoutError:
             return classify_transport_error("timeout", "", self.context)
         except SEND_ERRORS as error:
-            return self._classify_exception(error)
+            return classify_exception(error, self.context)
         try:
             return self._check(response.status_code, response.headers, content)
         except Exception as error:  # one reply that cannot be read must not end the run
@@ -266,14 +293,7 @@ class Client(AbstractAsyncContextManager["Client"]):
             message = f"{url} did not respond within {timeout:g} s: check whether the server is overloaded or hangs."
             return ErrorDecision(RetryAction.RETRY, "timeout", message)
         except SEND_ERRORS as error:
-            return self._classify_exception(error)
-
-    def _classify_exception(self, error: BaseException) -> ErrorDecision:
-        for link in iter_causes(error):
-            if isinstance(link, aiohttp.ClientHttpProxyError):
-                return classify_proxy_answer(link.status, self.context)
-        fault, detail = find_fault(error)
-        return classify_transport_error(fault, shorten(redact_secrets(detail, self._redactor)), self.context)
+            return classify_exception(error, self.context)
 
     async def alive(self) -> bool:
         """Whether there is a key, and /health returns no 5xx.

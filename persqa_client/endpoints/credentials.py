@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from persqa_client.client.aiohttp_transport import make_tls_context
-from persqa_client.client.key_command import run_key_command
+from persqa_client.client.authentication import run_key_command
 from persqa_client.config import HEADER_VALUE, Endpoint, build_settings
 from persqa_client.errors import SettingsError
 from persqa_client.keys import may_be_key

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from persqa_client.client.classify import NO_FILES, UNREACHABLE_CODES
+from persqa_client.client.classify import UNREACHABLE_CODES
 from persqa_client.client.dialect import Dialect
 from persqa_client.client.transport import Client
+from persqa_client.client.transport_errors import NO_FILES
 from persqa_client.config import Limits
 from persqa_client.endpoints.breaker import Breaker
 from persqa_client.endpoints.outage import OutageGate

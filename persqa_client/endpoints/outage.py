@@ -9,8 +9,7 @@ from typing import NoReturn
 
 from persqa_client.client.error_body import mask_variable_text
 from persqa_client.client.retry import Backoff
-from persqa_client.endpoints.attempts import History
-from persqa_client.endpoints.request_state import Failover
+from persqa_client.endpoints.request_state import Failover, History
 from persqa_client.errors import FailedOver, Interrupted, RunStopped, ServerFailed
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.task_groups import loop_time, wait_first

@@ -1,4 +1,4 @@
-"""Profile of the requests to an endpoint, replies, and counts."""
+"""Profile of the requests to an endpoint, one request with its images as it is sent, replies, and counts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from persqa_client.client.dialect import Dialect, wraps_answer
-from persqa_client.client.image_uploads import ImageUploads
+from persqa_client.client.image_dialect import ImageTrial
+from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.response import restore_answer
 from persqa_client.config import Sampling
+from persqa_client.endpoints.request_state import RequestState
 from persqa_client.types import Completion, EncodedImage, ErrorDecision, Request, Usage
 
 # Factor for max_tokens, applied once, if a model's reasoning leaves no room for the answer.
@@ -87,14 +89,61 @@ class RequestProfile:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedRequest:
+    """A request with its images in the form that the endpoint accepts."""
+
+    request: Request
+    state: RequestState
+    profile: RequestProfile
+    trial: ImageTrial
+    upload: ImageUpload
+    tokens: int
+    is_row: bool  # False for a probe
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A completion, and how its request was sent."""
+
+    completion: Completion
+    number: int  # of the request, from ``Breaker.start_request``
+    dialect: Dialect
+    sampling: Sampling
+    used_uuids: bool
+
+
+def word_request(prepared: PreparedRequest, dialect: Dialect, known_uuids: frozenset[str]) -> Request:
+    """The request of the next attempt. ``known_uuids``: of pictures that the server has cached."""
+    request, state = prepared.request, prepared.state
+    stream = bool(prepared.upload.carried) and dialect.can_stream_uploads
+    if known_uuids or stream:
+        request = replace(request, known_uuids=known_uuids, stream=stream)
+    if state.latest_failure is not None and state.latest_failure.code == "only_reasoning":
+        request = replace(request, seed=(request.seed + state.attempts_used) % 2**31)
+    return prepared.profile.give_room(request)
+
+
 def has_no_room(completion: Completion) -> bool:
     """Whether the token limit was reached before the answer began."""
     return completion.finish_reason == "length" and not completion.text.strip()
 
 
-def make_reply(completion: Completion, request: Request, dialect: Dialect, *, attempts: int, used_uuids: bool) -> Reply:
+def make_reply(
+    answer: Answer, request: Request, *, attempts: int, unusable: ErrorDecision | None, traffic: TrafficCounts
+) -> Reply:
+    completion, dialect = answer.completion, answer.dialect
     prefix = request.prefill if dialect.active_prefill else None
     form = dialect.active_constraint if request.pattern and not prefix else None
     if prefix or wraps_answer(form):
         completion = restore_answer(completion, wrapped=wraps_answer(form), prefix=prefix)
-    return Reply(completion, attempts, form is not None, bool(prefix), used_uuids, request.pictures)
+    return Reply(
+        completion,
+        attempts,
+        constrained=form is not None,
+        prefilled=bool(prefix),
+        used_uuids=answer.used_uuids,
+        pictures=request.pictures,
+        unusable=unusable,
+        traffic=traffic,
+    )

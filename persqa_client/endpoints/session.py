@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import httpx2
 from tenacity import AsyncRetrying
 
-from persqa_client.client.dialect import Dialect
 from persqa_client.client.image_dialect import ImageDialect, ImageTrial
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import render_body
@@ -24,7 +23,16 @@ from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.breaker import Breaker, find_unusable
 from persqa_client.endpoints.failure_handling import MIN_CRASHES, FailureHandler, adapt_dialect, make_row_error
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, Liveness, OutageGate, explain_stop
-from persqa_client.endpoints.profile import Reply, RequestProfile, TrafficCounts, has_no_room, make_reply
+from persqa_client.endpoints.profile import (
+    Answer,
+    PreparedRequest,
+    Reply,
+    RequestProfile,
+    TrafficCounts,
+    has_no_room,
+    make_reply,
+    word_request,
+)
 from persqa_client.endpoints.request_state import RequestState
 from persqa_client.errors import AttemptError, FailedOver, RunStopped
 from persqa_client.images.loader import ImageConverter
@@ -36,42 +44,7 @@ from persqa_client.limits.controllers import Permit
 from persqa_client.limits.rate_limit import RateLimiter
 from persqa_client.limits.server_metrics import poll_metrics
 from persqa_client.task_groups import wait_first
-from persqa_client.types import Completion, ErrorDecision, Request, RetryAction
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedRequest:
-    """A request with its images in the form that the endpoint accepts."""
-
-    request: Request
-    state: RequestState
-    profile: RequestProfile
-    trial: ImageTrial
-    upload: ImageUpload
-    tokens: int
-    is_row: bool  # False for a probe
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A completion, and how its request was sent."""
-
-    completion: Completion
-    number: int  # of the request, from ``Breaker.start_request``
-    dialect: Dialect
-    sampling: Sampling
-    used_uuids: bool
-
-
-def word_request(prepared: PreparedRequest, dialect: Dialect, known_uuids: frozenset[str]) -> Request:
-    """The request of the next attempt. ``known_uuids``: of pictures that the server has cached."""
-    request, state = prepared.request, prepared.state
-    stream = bool(prepared.upload.carried) and dialect.can_stream_uploads
-    if known_uuids or stream:
-        request = replace(request, known_uuids=known_uuids, stream=stream)
-    if state.latest_failure is not None and state.latest_failure.code == "only_reasoning":
-        request = replace(request, seed=(request.seed + state.attempts_used) % 2**31)
-    return prepared.profile.give_room(request)
+from persqa_client.types import ErrorDecision, Request, RetryAction
 
 
 class Session(AbstractAsyncContextManager["Session"]):
@@ -143,7 +116,15 @@ class Session(AbstractAsyncContextManager["Session"]):
         with ``state.failover``, FailedOver if another endpoint should continue.
         """
         if self._metrics_task is None and self.limits.concurrency == "auto":
-            self._metrics_task = asyncio.create_task(self._poll_metrics())
+            self._metrics_task = asyncio.create_task(
+                poll_metrics(
+                    self.client.get,
+                    f"{self.endpoint.root_url}/metrics",
+                    self.endpoint.model,
+                    self.concurrency_limit.record_metrics,
+                    lambda: self.concurrency_limit.in_use > 0,
+                )
+            )
         state = state or RequestState()
         profile = profile or self.profile
         is_row = profile is self.profile
@@ -193,15 +174,8 @@ class Session(AbstractAsyncContextManager["Session"]):
             if image.uuid is not None
         }
         tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
-        return PreparedRequest(
-            request,
-            state,
-            profile,
-            trial,
-            ImageUpload(profile.uploads, tokens_by_uuid),
-            tokens,
-            profile is self.profile,
-        )
+        upload = ImageUpload(profile.uploads, tokens_by_uuid)
+        return PreparedRequest(request, state, profile, trial, upload, tokens, profile is self.profile)
 
     async def _attempt(self, prepared: PreparedRequest) -> Reply | None:
         """None if the images are to be sent in another form."""
@@ -238,10 +212,9 @@ class Session(AbstractAsyncContextManager["Session"]):
             return None
         if not answer.used_uuids:
             prepared.trial.record_answer()
-        self._record_answer(answer, permit, prepared.tokens)
         if suspect:
             suspects.record_answer()
-        return self._accept(answer, prepared)
+        return self._accept(answer, prepared, permit)
 
     async def _send(self, prepared: PreparedRequest, permit: Permit) -> Answer | None:
         """None if the images are to be sent in another form. Raises AttemptError."""
@@ -280,9 +253,14 @@ class Session(AbstractAsyncContextManager["Session"]):
         upload.record_answer()
         return Answer(completion, number, dialect, sampling, used_uuids=bool(known))
 
-    def _accept(self, answer: Answer, prepared: PreparedRequest) -> Reply:
+    def _accept(self, answer: Answer, prepared: PreparedRequest, permit: Permit) -> Reply:
         """Raises AttemptError if the request is to be sent again with more room for the answer."""
         completion, profile = answer.completion, prepared.profile
+        self.traffic.answered += 1
+        self.traffic.usage += completion.usage
+        self.concurrency_limit.record_answer(permit, completion.usage.completion)
+        self.rate_limit.record_usage(completion.usage, prepared.tokens)
+        self.outage.record_answer(answer.number)
         is_verification = prepared.request.is_verification
         is_row = prepared.is_row and not is_verification
         unusable = find_unusable(completion)
@@ -299,10 +277,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             message = "The model's reasoning used up max_tokens."
             raise AttemptError(ErrorDecision(RetryAction.ADAPT, "no_room", message, status=200))
         attempts = prepared.state.attempts_used + 1
-        reply = make_reply(
-            completion, prepared.request, answer.dialect, attempts=attempts, used_uuids=answer.used_uuids
-        )
-        return replace(reply, unusable=unusable, traffic=self.traffic)
+        return make_reply(answer, prepared.request, attempts=attempts, unusable=unusable, traffic=self.traffic)
 
     async def _try_request(self, request: Request) -> ErrorDecision | None:
         """Sends a request without the gate and a permit. Returns why there was no usable answer, or None."""
@@ -342,14 +317,6 @@ class Session(AbstractAsyncContextManager["Session"]):
                 return
             self.rate_limit.refund(tokens)
 
-    def _record_answer(self, answer: Answer, permit: Permit, tokens: int) -> None:
-        usage = answer.completion.usage
-        self.traffic.answered += 1
-        self.traffic.usage += usage
-        self.concurrency_limit.record_answer(permit, usage.completion)
-        self.rate_limit.record_usage(usage, tokens)
-        self.outage.record_answer(answer.number)
-
     def _make_retry_policy(self, state: RequestState) -> AsyncRetrying:
         return make_retry_policy(
             is_exhausted=lambda: state.attempts_used >= self.limits.max_attempts,
@@ -363,15 +330,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         else:
             # A closed gate ends the wait, since another endpoint may take over.
             await wait_first(self.concurrency_limit.sleep(seconds), self.outage.wait_until_closed())
-
-    async def _poll_metrics(self) -> None:
-        await poll_metrics(
-            self.client.get,
-            f"{self.endpoint.root_url}/metrics",
-            self.endpoint.model,
-            self.concurrency_limit.record_metrics,
-            lambda: self.concurrency_limit.in_use > 0,
-        )
 
     def drain(self) -> None:
         self.concurrency_limit.close()

@@ -22,11 +22,10 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, COLORMAP, COMPRESSION_INFO, PLANA
 from PIL.WebPImagePlugin import WebPImageFile
 
 from persqa_client.errors import RowError
-from persqa_client.images.colour import flatten_to_8_bit
+from persqa_client.images.colour import convert_lab_to_srgb, convert_to_srgb, flatten_to_8_bit, profile_mode
 from persqa_client.images.containers import COMPRESSION, UNCOMPRESSED, TiffDirectory
 from persqa_client.images.heif import find_crop, unlink_metadata
 from persqa_client.images.orientation import apply_orientation, read_orientation
-from persqa_client.images.profiles import convert_lab_to_srgb, convert_to_srgb, profile_mode
 from persqa_client.images.references import NamedErrors
 from persqa_client.images.tokens import MAX_RATIO, MIN_SIDE
 from persqa_client.images.webp import is_lossless_webp
@@ -292,3 +291,28 @@ def reduce_bytes(pixels: Image.Image, encoded: EncodedImage, max_bytes: int) -> 
 
 def count_bytes(image: EncodedImage) -> int:
     return len(image.data)
+
+
+# Not images, or formats without any mark of their own, for which Pillow takes text and other files.
+NO_IMAGES = frozenset({"BUFR", "GRIB", "HDF5", "MPEG", "IPTC", "IM", "IMT", "PCD"})
+
+
+@lru_cache(maxsize=1)
+def list_other_formats() -> list[str]:
+    Image.init()
+    return [format for format in Image.OPEN if format not in OPENERS and format not in NO_IMAGES]
+
+
+def describe_other_image(data: bytes) -> str | None:
+    """What the image is, for a message after "is"; None if Pillow knows no such format."""
+    for format in list_other_formats():
+        factory, accepts = Image.OPEN[format]
+        try:
+            if accepts is not None and accepts(data[:16]) is not True:
+                continue
+            opened = factory(io.BytesIO(data), "")
+        except (*DECODER_ERRORS, *BOMB_ERRORS, DeprecationWarning):
+            continue
+        if min(opened.size) > 0:
+            return f"an image of the format {format} ({opened.format_description})"
+    return None

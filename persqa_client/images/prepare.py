@@ -16,6 +16,7 @@ from pathlib import Path
 import stringzilla
 
 from persqa_client.errors import RowError
+from persqa_client.images.colour import changes_colours
 from persqa_client.images.containers import (
     StrippedImage,
     TruncatedImage,
@@ -24,7 +25,13 @@ from persqa_client.images.containers import (
     check_tiff,
     is_raw_photo,
 )
-from persqa_client.images.decode import check_dimensions, fit_size, reencode_image, truncated_error
+from persqa_client.images.decode import (
+    check_dimensions,
+    describe_other_image,
+    fit_size,
+    reencode_image,
+    truncated_error,
+)
 from persqa_client.images.endings import restore_end
 from persqa_client.images.formats import (
     RAW_PHOTO,
@@ -36,9 +43,7 @@ from persqa_client.images.formats import (
 )
 from persqa_client.images.heif import check_heif
 from persqa_client.images.jpeg import strip_jpeg
-from persqa_client.images.other_formats import describe_other_image
 from persqa_client.images.png import strip_png
-from persqa_client.images.profiles import changes_colours
 from persqa_client.images.references import NamedErrors, read_reference
 from persqa_client.images.webp import strip_webp
 from persqa_client.types import EncodedImage

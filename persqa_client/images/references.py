@@ -21,7 +21,7 @@ import pybase64
 
 from persqa_client.errors import RowError, StorageError
 from persqa_client.images.formats import detect_format
-from persqa_client.images.similar_paths import find_similar_path
+from persqa_client.suggestions import find_similar_path
 
 # Larger files are not read. 200 million pixels with 16 bits per channel fit.
 MAX_FILE_BYTES = 1_000_000_000

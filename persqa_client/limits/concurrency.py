@@ -145,48 +145,45 @@ class ConcurrencyLimit:
             raise Interrupted
         self.admission.alone += alone
         try:
-            async with self._hold_permit(retry=retry or alone) as permit:
+            now = loop_time()
+            seconds = self.admission.seconds_to_wait(now)
+            if self._queue.first() is None and seconds <= 0:
+                in_use = self.admission.take(now)
+            else:
+                self._set_alarm(seconds)
+                in_use = await self._queue.wait(1, retry=retry or alone, on_cancel=lambda _: self._release())
+            permit = self.admission.start(in_use, loop_time())
+            try:
                 yield permit
+            except RunStopped as error:
+                self.reject_waiting(error)
+                raise
+            finally:
+                self._release(permit)
         finally:
             if alone:
                 self.admission.alone -= 1
                 self.wake_waiters()
-
-    @asynccontextmanager
-    async def _hold_permit(self, *, retry: bool) -> AsyncIterator[Permit]:
-        if self._queue.first() is None and self.admission.seconds_to_wait(loop_time()) <= 0:
-            in_use = self.admission.take(loop_time())
-        else:
-            self._set_alarm()
-            in_use = await self._queue.wait(1, retry=retry, on_cancel=lambda _: self._release())
-        permit = self.admission.start(in_use, loop_time())
-        try:
-            yield permit
-        except RunStopped as error:
-            self.reject_waiting(error)
-            raise
-        finally:
-            self._release(permit)
 
     def _release(self, permit: Permit | None = None) -> None:
         self.admission.release(permit)
         self.wake_waiters()
 
     def wake_waiters(self) -> None:
-        while self._queue.first() is not None and self.admission.seconds_to_wait(loop_time()) <= 0:
-            self._queue.wake_first(self.admission.take(loop_time()))
-        if self._queue.first() is not None:
-            self._set_alarm()
+        while self._queue.first() is not None:
+            now = loop_time()
+            seconds = self.admission.seconds_to_wait(now)
+            if seconds > 0:
+                self._set_alarm(seconds)
+                return
+            self._queue.wake_first(self.admission.take(now))
 
-    def _set_alarm(self) -> None:
+    def _set_alarm(self, seconds: float) -> None:
         """Wakes waiting requests when a pause is over. A timer may fire before its time; then another one is set."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if self._closing.is_set():
-            return
-        seconds = self.admission.seconds_to_wait(loop_time())
-        if seconds < inf:
+        if seconds < inf and not self._closing.is_set():
             self._alarm = asyncio.get_running_loop().call_later(seconds, self.wake_waiters)
 
     def record_answer(self, permit: Permit, tokens: int) -> None:
@@ -211,8 +208,9 @@ class ConcurrencyLimit:
         self.wake_waiters()
 
     def pause(self, seconds: float) -> None:
-        self.admission.pause(seconds, loop_time())
-        self._set_alarm()
+        now = loop_time()
+        self.admission.pause(seconds, now)
+        self._set_alarm(self.admission.seconds_to_wait(now))
 
     @contextmanager
     def waiting_without_permit(self) -> Iterator[None]:
@@ -236,7 +234,7 @@ class ConcurrencyLimit:
     def close(self) -> None:
         """Raises Interrupted in waiting requests; those in flight continue."""
         self._closing.set()
-        self._set_alarm()
+        self._set_alarm(inf)
         self.reject_waiting(Interrupted())
 
     def reject_waiting(self, error: PersQAError) -> None:

@@ -37,10 +37,6 @@ class Permit:
     ended: bool = False
     refused: bool = False
 
-    @property
-    def is_decided(self) -> bool:
-        return self.settled or self.refused or self.ended
-
 
 class LimitController(Protocol):
     """Decides the number of permits. ``now`` is monotonic, in seconds."""

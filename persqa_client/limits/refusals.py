@@ -153,13 +153,16 @@ class RefusalMonitor:
         """Applies the changes that are due at this time."""
         pending, age = self._pending, self.maturity
         # In order of sending, since refusals arrive before answers.
-        while pending and (pending[0].is_decided or now - pending[0].since >= age):
-            permit = pending.popleft()
+        while pending:
+            permit = pending[0]
+            if not (permit.settled or permit.refused or permit.ended or now - permit.since >= age):
+                break
+            pending.popleft()
             if not permit.settled and (permit.refused or not permit.ended):
                 self._settle(permit, now)
         if self.state is State.COUNT and (now >= self.hold_until or not pending):
             self._finish_count(in_use, in_use + self._served, now)
-        elif self.state is State.WATCH and self._tally.score >= self._alarm:
+        elif self.state is State.WATCH and self._tally.score >= EARLY_ALARM and self._tally.score >= self._alarm:
             self._suspect(self._tally, in_use, now)
         elif self.state is State.WATCH and self._outcomes >= RETEST and self.controller.fallback is None:
             self._outcomes = 0
@@ -210,11 +213,11 @@ class RefusalMonitor:
 
     def _shares(self) -> tuple[float, float]:
         """Shares of refusals whose likelihoods are compared."""
-        same = max(self._before.low_share, self.noise + NORMAL_SHARE)
-        if self.state is State.CONFIRM:
-            return self.noise + (same - self.noise) * REMAINDER, same
-        if self.state is State.TRIAL or self._count_since is State.TRIAL:
-            return same, self.noise + (same - self.noise) * REMAINDER
+        is_confirmed = self.state is State.CONFIRM
+        if is_confirmed or self.state is State.TRIAL or self._count_since is State.TRIAL:
+            same = max(self._before.low_share, self.noise + NORMAL_SHARE)
+            rest = self.noise + (same - self.noise) * REMAINDER
+            return (rest, same) if is_confirmed else (same, rest)
         normal = min(MAX_NOISE, self.noise + NORMAL_SHARE)
         return normal, min((1 + normal) / 2, HIGH_FACTOR * self.noise + NORMAL_SHARE + HIGH_SHARE)
 

@@ -21,8 +21,14 @@ from persqa_client.probing.capabilities import (
     require_model,
     resolve_strategy,
 )
-from persqa_client.probing.features import count_images, probe_constraints, probe_image_pair, probe_prefills, probe_seed
-from persqa_client.probing.image_uuids import probe_uuid
+from persqa_client.probing.features import (
+    count_images,
+    probe_constraints,
+    probe_image_pair,
+    probe_prefills,
+    probe_seed,
+    probe_uuid,
+)
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.probing.vision import check_vision, detect_patch_size
 from persqa_client.task_groups import gather_all, loop_time, task_group

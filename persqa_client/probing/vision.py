@@ -16,7 +16,7 @@ from typing import Literal
 
 from PIL import Image
 
-from persqa_client.client.error_signs import NO_IMAGES
+from persqa_client.client.failed_reply import NO_IMAGES
 from persqa_client.client.image_dialect import JPEG, PNG, is_about_request
 from persqa_client.errors import AttemptError, RowError
 from persqa_client.probing.capabilities import VisionCheck

@@ -14,9 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from persqa_client.client.authentication import KEY
-from persqa_client.client.classify import UNREACHABLE_CODES, TransportFault, classify_response, classify_transport_error
+from persqa_client.client.classify import UNREACHABLE_CODES, classify_response
 from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.retry import parse_retry_after
+from persqa_client.client.transport_errors import TransportFault, classify_transport_error
 from persqa_client.types import ErrorDecision, RetryAction
 from tests.client.attempts import FRESH
 

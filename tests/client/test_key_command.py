@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from persqa_client.client import key_command
-from persqa_client.client.key_command import MIN_INTERVAL, KeySource, ask_for_key, run_key_command
+from persqa_client.client import authentication
+from persqa_client.client.authentication import MIN_INTERVAL, KeySource, ask_for_key, run_key_command
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits
 from persqa_client.endpoints.session import Session
@@ -171,7 +171,7 @@ def expiring_session(url: str, command: str, **limits: Any) -> Session:
 async def test_an_endpoint_is_held_until_its_command_succeeds_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_command, "FAILURE_BACKOFF", FAST_BACKOFF)
+    monkeypatch.setattr(authentication, "FAILURE_BACKOFF", FAST_BACKOFF)
     keys, seen, ready, log = ["first-key"], list[str](), tmp_path / "ready", tmp_path / "log"
     command = f"sh -c 'echo call >>{log}; [ -e {ready} ] && echo second-key'"
     async with serve_handler(accepting(keys, seen)) as url, expiring_session(url, command) as session:
@@ -188,7 +188,7 @@ async def test_an_endpoint_is_held_until_its_command_succeeds_again(
 
 
 async def test_a_command_that_fails_for_too_long_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_command, "FAILURE_BACKOFF", FAST_BACKOFF)
+    monkeypatch.setattr(authentication, "FAILURE_BACKOFF", FAST_BACKOFF)
     keys = ["first-key"]
     async with serve_handler(accepting(keys, [])) as url, expiring_session(url, "false", max_outage=0.2) as session:
         await session.complete(REQUEST)

@@ -7,8 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from persqa_client.client.event_stream import is_event_stream
-from persqa_client.client.response import assemble_stream, read_stream
+from persqa_client.client.response import assemble_stream, is_event_stream, read_stream
 from persqa_client.types import Completion, ErrorDecision, RetryAction, Usage
 from tests.client.attempts import FRESH
 

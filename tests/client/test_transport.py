@@ -15,10 +15,9 @@ import httpx2
 import pytest
 from aiohttp import web
 
-from persqa_client.client.classify import classify_transport_error
 from persqa_client.client.failed_reply import AttemptContext
-from persqa_client.client.faults import find_fault
 from persqa_client.client.transport import Client
+from persqa_client.client.transport_errors import classify_transport_error, find_transport_fault
 from persqa_client.config import Endpoint
 from persqa_client.errors import AttemptError
 from persqa_client.limits.open_files import SPARE_CONNECTIONS
@@ -235,16 +234,16 @@ def chain(*errors: BaseException) -> BaseException:
     ],
 )
 def test_the_most_specific_cause_decides_the_fault(errors: tuple[BaseException, ...], fault: str) -> None:
-    assert find_fault(chain(*errors))[0] == fault
+    assert find_transport_fault(chain(*errors))[0] == fault
 
 
 def test_the_message_is_that_of_the_innermost_cause() -> None:
-    assert find_fault(chain(ValueError("outer"), OSError("inner"), OSError()))[1] == "inner"
+    assert find_transport_fault(chain(ValueError("outer"), OSError("inner"), OSError()))[1] == "inner"
 
 
 @pytest.mark.parametrize("has_answered", [False, True])
 def test_a_request_waits_for_a_free_file_handle(has_answered: bool) -> None:
-    fault, _ = find_fault(OSError(errno.EMFILE, "Too many open files"))
+    fault, _ = find_transport_fault(OSError(errno.EMFILE, "Too many open files"))
     decision = classify_transport_error(fault, "", AttemptContext("http://x/v1", "m", has_answered=has_answered))
     assert (decision.action, decision.code) == (RetryAction.WAIT, "no_connection_files")
     assert "ulimit -n" in decision.message

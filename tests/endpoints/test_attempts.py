@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persqa_client.endpoints.attempts import Attempts, History
+from persqa_client.endpoints.request_state import Attempts, History
 
 
 def send_and_fail(attempts: Attempts, history: History) -> None:

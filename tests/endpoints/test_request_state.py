@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from persqa_client.endpoints.attempts import History
-from persqa_client.endpoints.request_state import LoadRefusals, RequestState, SuspectLimit
+from persqa_client.endpoints.request_state import History, LoadRefusals, RequestState, SuspectLimit
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.types import ErrorDecision, RetryAction
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms
 
+from persqa_client.images.colour import changes_colours, convert_to_srgb
 from persqa_client.images.prepare import load_image
-from persqa_client.images.profiles import changes_colours, convert_to_srgb
 from tests.images.icc_profiles import ADOBE_RGB, DISPLAY_P3, cmyk_profile, grey_profile, rgb_profile
 from tests.images.image_files import (
     check_and_decode,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persqa_client.limits.window_pace import WindowPace
+from persqa_client.limits.admission import WindowPace
 
 
 def pass_windows(pace: WindowPace, counts: list[int], period: float = 10.0) -> float:

@@ -12,7 +12,7 @@ from persqa_client.config import Endpoint as Address
 from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.endpoints.session import Session
 from persqa_client.probing.capabilities import ServerCapabilities, explain_unusable_vision, list_warnings
-from persqa_client.probing.image_uuids import probe_uuid
+from persqa_client.probing.features import probe_uuid
 from persqa_client.probing.probe import probe_server
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.probing.vision import make_colour_image

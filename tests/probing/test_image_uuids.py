@@ -12,7 +12,7 @@ import respx
 from aiohttp import web
 
 from persqa_client.probing.capabilities import VisionCheck
-from persqa_client.probing.image_uuids import judge_uuid, probe_uuid
+from persqa_client.probing.features import judge_uuid, probe_uuid
 from persqa_client.probing.probe import probe_server
 from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.simulator.server import run_simulator

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from persqa_client import suggestions
 from persqa_client.errors import RowError
-from persqa_client.images import similar_paths
 from persqa_client.images.references import read_reference
-from persqa_client.images.similar_paths import find_similar_path
+from persqa_client.suggestions import find_similar_path
 
 NFC, NFD = (unicodedata.normalize(form, "été.jpg") for form in ("NFC", "NFD"))
 
@@ -70,10 +70,10 @@ def test_the_home_folder_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest
 
 def test_a_folder_is_read_once_for_many_missing_files(tmp_path: Path) -> None:
     write(tmp_path / "photos" / "a.jpg")
-    similar_paths.list_folded_names.cache_clear()
+    suggestions.list_folded_names.cache_clear()
     for number in range(50):
         assert find_similar_path(f"{tmp_path}/photos/{number}.jpg") is None
-    assert similar_paths.list_folded_names.cache_info().misses == 1
+    assert suggestions.list_folded_names.cache_info().misses == 1
     write(tmp_path / "photos" / "7.JPG")
     assert find_similar_path(f"{tmp_path}/photos/7.jpg") == f"{tmp_path}/photos/7.JPG"
 
@@ -81,6 +81,6 @@ def test_a_folder_is_read_once_for_many_missing_files(tmp_path: Path) -> None:
 def test_a_huge_folder_is_not_read(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
-    for number in range(similar_paths.MAX_ENTRIES + 1):
+    for number in range(suggestions.MAX_ENTRIES + 1):
         (folder / f"{number}.jpg").touch()
-    assert similar_paths.list_folded_names(str(folder), 0) == {}
+    assert suggestions.list_folded_names(str(folder), 0) == {}
