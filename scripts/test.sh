@@ -15,6 +15,7 @@ make_environment dev
 cd "$ROOT"
 export PATH=$VENV/bin:$PATH # for this script only: tests start this checkout's programs by name
 unset PYTHONHOME PYTHONPATH # an active environment may have set them
+unset PYTHONDONTWRITEBYTECODE # some images of containers set it; without bytecode each process compiles the package anew
 bin=$VENV/bin
 
 step() {

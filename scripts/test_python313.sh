@@ -85,5 +85,5 @@ is_313 "$VENV/bin/python" && [[ $(readlink -f "$VENV/bin/python") == $(readlink 
 (PYTHON=$python make_environment dev) || exit "$UNAVAILABLE"
 cd "$ROOT"
 export PATH=$VENV/bin:$PATH
-unset PYTHONHOME PYTHONPATH
+unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 "$VENV/bin/python" -m pytest -q -n 2 -m "not slow" "$@"
