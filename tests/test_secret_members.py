@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from persqa_client.secret_members import hide_secrets, list_secrets, mask_secrets
+from tests.support.cases import each_case
 
 KEY = "sk-proj-4Fq81abc"
 
 
-@pytest.mark.parametrize(
+@each_case(
     "fields",
     [
         {"api_key": KEY},
@@ -36,7 +35,7 @@ def test_secrets_are_hidden_and_masked(fields: dict[str, Any]) -> None:
     assert mask_secrets(hidden) == mask_secrets(fields) != fields
 
 
-@pytest.mark.parametrize(
+@each_case(
     "fields",
     [
         {"top_k": 20, "repetition_penalty": 1.05, "min_tokens": 5, "stop_token_ids": [151645], "eos_token": 2},

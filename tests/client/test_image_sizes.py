@@ -19,6 +19,7 @@ from tests.client.image_conversation import (
     within,
 )
 from tests.images.image_files import SAMPLES, decode
+from tests.support.cases import each_case
 
 
 @pytest.fixture
@@ -59,12 +60,12 @@ TOO_LARGE = [
 ]
 
 
-@pytest.mark.parametrize(("status", "body"), TOO_LARGE)
+@each_case(("status", "body"), TOO_LARGE)
 def test_a_refusal_of_too_many_bytes_is_recognised(status: int, body: bytes) -> None:
     assert is_too_large(classify_response(status, {}, body, AttemptContext("http://a/v1", "m"), now=0))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("status", "message"),
     [
         (400, "This model's maximum context length is 8192 tokens, which your request exceeds."),
@@ -159,7 +160,7 @@ async def test_an_unexplained_refusal_of_a_large_body_is_tested(dialect: ImageDi
     assert len(talk.sent) == before + 9, "a small body is not tested"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("answered", "refused", "target"),
     [
         pytest.param(0, None, None, id="no limit"),

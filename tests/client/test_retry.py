@@ -17,6 +17,7 @@ from persqa_client.client.retry import (
 )
 from persqa_client.errors import AttemptError, Interrupted, PersQAError, RowError, RunStopped
 from persqa_client.types import ErrorDecision, RetryAction
+from tests.support.cases import each_case
 
 
 def failed(action: RetryAction, retry_after: float | None = None) -> AttemptError:
@@ -28,7 +29,7 @@ def test_temporary_errors_are_retryable(action: RetryAction) -> None:
     assert is_retryable(failed(action))
 
 
-@pytest.mark.parametrize(
+@each_case(
     "error",
     [
         failed(RetryAction.FAIL),

@@ -13,9 +13,10 @@ from persqa_client.errors import SettingsError
 from persqa_client.limits.admission import Admission
 from persqa_client.limits.controllers import FixedLimit, Permit
 from persqa_client.limits.open_files import RESERVED_FILES, SPARE_CONNECTIONS, lower_concurrency
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("given", "allowed", "endpoints", "concurrency", "highest"),
     [
         pytest.param(Limits(), 100_000, 1, "auto", 512, id="enough"),

@@ -12,6 +12,7 @@ from persqa_client import generate
 from persqa_client.language import SCRIPT_LANGUAGES, detect_language
 from persqa_client.simulator.languages import SENTENCES
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from tests.support.cases import each_case
 
 QUESTIONS = {
     "ar": "ماذا يرتدي {tag} في هذه الصورة؟",
@@ -67,7 +68,7 @@ def test_each_language_gets_an_answer_in_it(tag: str, strategy: str, tmp_path: P
     assert summary.tally.re_asked == {}
 
 
-@pytest.mark.parametrize("language", QUESTIONS)
+@each_case("language", QUESTIONS)
 def test_the_languages_of_questions_are_recognised(language: str) -> None:
     assert detect_language(QUESTIONS[language]) == language
 
