@@ -34,12 +34,6 @@ from persqa_client.types import BadRow, Failure
 from tests.support.endpoints import completion_response, serve_handler
 
 
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with run_simulator(SimSettings(latency=0.0)) as server:
-        yield server
-
-
 @pytest.fixture
 def red(tmp_path: Path) -> Path:
     Image.new("RGB", (40, 30), (200, 0, 0)).save(tmp_path / "red.png")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -18,12 +17,6 @@ from PIL import Image
 from persqa_client import __version__
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.commands import PERSQA, persqa, start
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with run_simulator(SimSettings(latency=0.0)) as server:
-        yield server
 
 
 @pytest.fixture

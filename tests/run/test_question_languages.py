@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from PIL import Image
 from persqa_client import generate
 from persqa_client.language import SCRIPT_LANGUAGES, detect_language
 from persqa_client.simulator.languages import SENTENCES
-from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from persqa_client.simulator.server import Simulator
 from tests.support.cases import each_case
 
 QUESTIONS = {
@@ -48,12 +47,6 @@ QUESTIONS = {
     "vi": "{tag} đang mặc gì trong bức ảnh này?",
     "zh": "{tag}穿着什么？",
 }
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with run_simulator(SimSettings(latency=0.0)) as server:
-        yield server
 
 
 @pytest.mark.parametrize("strategy", ["constrain", "direct", "prefill", "surrogate"])

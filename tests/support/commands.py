@@ -24,10 +24,19 @@ def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
 
 
 def persqa(*arguments: str | Path, cwd: Path, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """Waits for the end of a command. It is forked from a process that has imported the package."""
+    """Waits for the end of a command."""
+    return fork(None, *arguments, cwd=cwd, timeout=timeout)
+
+
+def python(code: str, *arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Waits for the end of a program, as of ``python -c``, for which the package is imported already."""
+    return fork(code, *arguments, cwd=cwd or Path.cwd(), timeout=60)
+
+
+def fork(code: str | None, *arguments: str | Path, cwd: Path, timeout: float) -> subprocess.CompletedProcess[str]:
     words = list(map(str, arguments))
     (out, out_end), (err, err_end) = os.pipe(), os.pipe()
-    connection = fork_server.call(connect(), words, str(cwd), os.environ, (out_end, err_end))
+    connection = fork_server.call(connect(), code, words, str(cwd), os.environ, (out_end, err_end))
     os.close(out_end)
     os.close(err_end)
     with connection, connection.makefile() as lines, ThreadPoolExecutor(2) as readers:
@@ -35,11 +44,11 @@ def persqa(*arguments: str | Path, cwd: Path, timeout: float = 60) -> subprocess
         pid = int(lines.readline())
         connection.settimeout(timeout)
         try:
-            code = int(lines.readline())
+            status = int(lines.readline())
         except TimeoutError:
             os.kill(pid, signal.SIGKILL)
             raise
-        return subprocess.CompletedProcess(words, code, *(text.result() for text in texts))
+        return subprocess.CompletedProcess(words, status, *(text.result() for text in texts))
 
 
 def read_all(descriptor: int) -> str:

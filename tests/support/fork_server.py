@@ -1,4 +1,4 @@
-"""A process that has imported the package, and forks for each ``persqa`` command.
+"""A process that has imported the package, and forks for each ``persqa`` command and for programs that use it.
 
 Most of the time of a short command is that of the imports and of the patterns of the checks.
 
@@ -15,7 +15,6 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tests.answers.helpers import GOOD, find_code
 
@@ -23,19 +22,24 @@ PRELOADED = ("main", "run", "execute", "doctor", "recheck", "serve", "sim")
 
 
 def call(
-    control: socket.socket, arguments: Sequence[str], cwd: str, environ: Mapping[str, str], streams: Sequence[int]
+    control: socket.socket,
+    code: str | None,
+    arguments: Sequence[str],
+    cwd: str,
+    environ: Mapping[str, str],
+    streams: Sequence[int],
 ) -> socket.socket:
-    """Starts a command. The connection gives its process id, then its exit code, each in a line."""
+    """Starts a command, or a program. The connection gives its process id, then its exit code, each in a line."""
     connection, theirs = socket.socketpair()
     with theirs:
         socket.send_fds(control, [b"\0"], [theirs.fileno(), *streams])
-    connection.sendall(json.dumps([arguments, cwd, dict(environ)]).encode())
+    connection.sendall(json.dumps([code, arguments, cwd, dict(environ)]).encode())
     connection.shutdown(socket.SHUT_WR)
     return connection
 
 
-def wait_for_call(control: socket.socket) -> Any:
-    """Returns in the process that becomes the command. Exits when the tests have ended."""
+def wait_for_call(control: socket.socket) -> str | None:
+    """Returns in the process that becomes the command, with the code of a program. Exits when the tests have ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that no process is left to be waited for
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 1, 3)
@@ -50,7 +54,7 @@ def wait_for_call(control: socket.socket) -> Any:
     caller, *streams = descriptors
     with socket.socket(fileno=caller) as connection:
         with connection.makefile("rb") as request:
-            arguments, cwd, environ = json.load(request)
+            code, arguments, cwd, environ = json.load(request)
         if pid := os.fork():
             for stream in streams:
                 os.close(stream)
@@ -64,7 +68,8 @@ def wait_for_call(control: socket.socket) -> Any:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environ)
-    sys.argv[1:] = arguments
+    sys.argv[:] = [sys.argv[0] if code is None else "-c", *arguments]
+    return code
 
 
 def main() -> None:
@@ -74,8 +79,11 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # what is shared with the forks stays shared
     with socket.socket(fileno=int(sys.argv[1])) as control:
-        wait_for_call(control)
-    importlib.import_module("persqa_client.cli.start").main()
+        code = wait_for_call(control)
+    if code is None:
+        importlib.import_module("persqa_client.cli.start").main()
+    else:
+        exec(code, {"__name__": "__main__"})
 
 
 if __name__ == "__main__":
