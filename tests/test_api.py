@@ -31,6 +31,7 @@ from persqa_client import (
 )
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from persqa_client.types import BadRow, Failure
+from tests.support.commands import python
 from tests.support.endpoints import completion_response, serve_handler
 
 
@@ -336,5 +337,5 @@ def test_a_forked_child_has_a_loop_of_its_own(simulator: Simulator, red: Path) -
         "def go(n): return generate([picture], **args).tally.succeeded\n"
         "print(go(0), multiprocessing.get_context('fork').Pool(1).apply(go, (1,)))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    result = python(code)
     assert result.stdout.split() == ["1", "1"], result.stderr

@@ -83,7 +83,7 @@ def main() -> None:
     if code is None:
         importlib.import_module("persqa_client.cli.start").main()
     else:
-        exec(code, {"__name__": "__main__"})
+        exec(code, globals())  # in the module __main__
 
 
 if __name__ == "__main__":
