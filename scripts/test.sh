@@ -26,6 +26,6 @@ step() {
 step ruff check
 step ruff format --check
 step mypy
-# -n 2: two processes, for two cores.
-step pytest -q -n 2 -m "not slow" "$@"
+# Two processes, for two cores. worksteal keeps the tests of a file together, so that they share its fixtures.
+step pytest -q -n 2 --dist worksteal -m "not slow" "$@"
 say "All checks passed."

@@ -86,4 +86,4 @@ is_313 "$VENV/bin/python" && [[ $(readlink -f "$VENV/bin/python") == $(readlink 
 cd "$ROOT"
 export PATH=$VENV/bin:$PATH
 unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
-"$VENV/bin/python" -m pytest -q -n 2 -m "not slow" "$@"
+"$VENV/bin/python" -m pytest -q -n 2 --dist worksteal -m "not slow" "$@"
