@@ -28,22 +28,32 @@ def each_case(
         raise ValueError("there are no cases")
 
     def decorate(test: Test) -> Test:
+        # Of a test with several tables, all combinations are walked.
+        test, others = getattr(test, "walked", (test, [("", {})]))
+        combined = [
+            (f"{label}, {other}" if other else label, {**values, **more})
+            for other, more in others
+            for label, values in rows
+        ]
+
         @functools.wraps(test)
         def walk(**fixtures: Any) -> None:
             failures: list[tuple[str, BaseException]] = []
-            for label, values in rows:
+            for label, values in combined:
                 try:
                     test(**fixtures, **values)
                 except (Exception, pytest.fail.Exception) as error:
                     failures.append((label, error))
             if failures:
-                raise AssertionError(describe(failures, len(rows))) from failures[0][1]
+                raise AssertionError(describe(failures, len(combined))) from failures[0][1]
 
         if inspect.iscoroutinefunction(test):
             raise TypeError("a coroutine would not be awaited")
         signature = inspect.signature(test)
-        fixtures = [each for each in signature.parameters.values() if each.name not in arguments]
-        walk.__signature__ = signature.replace(parameters=fixtures)  # type: ignore[attr-defined]  # read by pytest
+        fixtures = [each for name, each in signature.parameters.items() if name not in combined[0][1]]
+        walker: Any = walk
+        walker.__signature__ = signature.replace(parameters=fixtures)  # read by pytest
+        walker.walked = test, combined
         return walk
 
     return decorate
