@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support.cases import each_case
@@ -35,5 +37,6 @@ def test_two_tables_are_combined(tmp_path: object) -> None:
 def test_a_coroutine_is_refused() -> None:
     async def test(number: int) -> None: ...
 
+    coroutine_function: Any = test
     with pytest.raises(TypeError, match="would not be awaited"):
-        each_case("number", [1])(test)
+        each_case("number", [1])(coroutine_function)
