@@ -15,6 +15,7 @@ make_environment dev
 cd "$ROOT"
 export PATH=$VENV/bin:$PATH # for this script only: tests start this checkout's programs by name
 unset PYTHONHOME PYTHONPATH # an active environment may have set them
+unset PYTHONDONTWRITEBYTECODE # some images of containers set it; without bytecode each process compiles the package anew
 bin=$VENV/bin
 
 step() {
@@ -25,6 +26,6 @@ step() {
 step ruff check
 step ruff format --check
 step mypy
-# -n 2: two processes, for two cores.
-step pytest -q -n 2 -m "not slow" "$@"
+# Two processes, for two cores. worksteal keeps the tests of a file together, so that they share its fixtures.
+step pytest -q -n 2 --dist worksteal -m "not slow" "$@"
 say "All checks passed."

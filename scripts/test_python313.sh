@@ -85,5 +85,5 @@ is_313 "$VENV/bin/python" && [[ $(readlink -f "$VENV/bin/python") == $(readlink 
 (PYTHON=$python make_environment dev) || exit "$UNAVAILABLE"
 cd "$ROOT"
 export PATH=$VENV/bin:$PATH
-unset PYTHONHOME PYTHONPATH
-"$VENV/bin/python" -m pytest -q -n 2 -m "not slow" "$@"
+unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
+"$VENV/bin/python" -m pytest -q -n 2 --dist worksteal -m "not slow" "$@"

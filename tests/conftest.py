@@ -14,6 +14,7 @@ import pytest_asyncio
 import respx
 
 from persqa_client.endpoints.session import Session
+from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.endpoints import make_session
 from tests.vllm_server.processes import find_marked
 
@@ -31,6 +32,13 @@ def mark() -> Iterator[str]:
     yield mark
     for pid in find_marked(mark):
         os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    """An endpoint that answers at once."""
+    with run_simulator(SimSettings(latency=0.0)) as server:
+        yield server
 
 
 @pytest_asyncio.fixture

@@ -32,13 +32,8 @@ from persqa_client import (
 from persqa_client.outcomes import Failure
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from persqa_client.types import BadRow
+from tests.support.commands import python
 from tests.support.endpoints import completion_response, serve_handler
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with run_simulator(SimSettings(latency=0.0)) as server:
-        yield server
 
 
 @pytest.fixture
@@ -343,5 +338,5 @@ def test_a_forked_child_has_a_loop_of_its_own(simulator: Simulator, red: Path) -
         "def go(n): return generate([picture], **args).tally.succeeded\n"
         "print(go(0), multiprocessing.get_context('fork').Pool(1).apply(go, (1,)))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    result = python(code)
     assert result.stdout.split() == ["1", "1"], result.stderr

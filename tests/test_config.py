@@ -14,6 +14,7 @@ from persqa_client.config import Endpoint, Limits, Recipe, Sampling, Settings, b
 from persqa_client.endpoints.credentials import find_api_key
 from persqa_client.errors import SettingsError
 from persqa_client.run.settings import RunSettings
+from tests.support.cases import each_case
 
 URL = "http://127.0.0.1:8000/v1"
 OPENAI = "https://api.openai.com/v1"
@@ -28,7 +29,7 @@ def test_a_base_url_is_normalised(given: str, kept: str) -> None:
     assert build_settings(Endpoint, base_url=given, model="m").base_url == kept
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("url", "says"),
     [
         pytest.param("localhost:8000", "must look like http://HOST:PORT/v1", id="no scheme"),
@@ -56,15 +57,15 @@ def test_a_default_key_goes_to_its_own_host_only() -> None:
     assert [key and key.get_secret_value() for key in found] == ["sk-1", None, "sk-2"]
 
 
-@pytest.mark.parametrize("key", ["sk-\u00e9", "sk 1", "sk-1\nsk-2", "sk\x00"], ids=["letter", "space", "line", "NUL"])
-@pytest.mark.parametrize("name", ["MINE", None])
+@each_case("key", ["sk-\u00e9", "sk 1", "sk-1\nsk-2", "sk\x00"], ids=["letter", "space", "line", "NUL"])
+@each_case("name", ["MINE", None])
 def test_a_key_that_no_header_can_hold_is_rejected_and_not_shown(key: str, name: str | None) -> None:
     with pytest.raises(SettingsError, match=r"MINE|OPENAI_API_KEY") as caught:
         find_api_key(OPENAI, name, {"MINE": key, "OPENAI_API_KEY": key})
     assert "sk" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("kind", "values", "says"),
     [
         pytest.param(Limits, {"rps": float("inf")}, "--rps: must be a finite number", id="infinite"),
@@ -80,7 +81,7 @@ def test_numbers_have_bounds(kind: type[Settings], values: dict[str, Any], says:
         build_settings(kind, **values)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("make", "says"),
     [
         pytest.param(lambda: Endpoint.model_validate({}), "--base-url is missing.", id="nothing"),
@@ -130,7 +131,7 @@ def test_two_deployments_that_differ_in_their_query_are_two_endpoints() -> None:
     assert len(RunSettings(input=None, output=None, endpoint=first, further_endpoints=(second,)).endpoints) == 2
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fields", "says"),
     [
         *(({name: 1}, f"can't set {name}:") for name in ("model", "messages", "n", "seed")),
@@ -158,7 +159,7 @@ def test_concurrency_is_a_number_or_auto(given: object, kept: object) -> None:
     assert limits.concurrency_cap == (512 if kept == "auto" else kept)
 
 
-@pytest.mark.parametrize("given", ["many", "", 0, "0", 4097, 8.5, None, True])
+@each_case("given", ["many", "", 0, "0", 4097, 8.5, None, True])
 def test_any_other_concurrency_is_rejected(given: object) -> None:
     with pytest.raises(SettingsError, match=r"^--concurrency: must be auto, or a number from 1 to 4096\.$"):
         build_settings(Limits, concurrency=given)

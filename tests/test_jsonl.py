@@ -19,6 +19,7 @@ from persqa_client.jsonl import (
     replace_texts,
     replace_value,
 )
+from tests.support.cases import each_case
 
 SPACE = st.text(" \t\r", max_size=2)
 KEYS = st.sampled_from(["error", "image", 'a"b', "ключ", "{", "x\\y", ""])
@@ -92,7 +93,7 @@ def test_only_lone_surrogates_are_escaped() -> None:
     assert load_object(line) == {"k": "é\ud800"}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("line", "expected"),
     [
         pytest.param(b'{"error": 1, "a": 2}', b'{"a": 2}', id="first"),
@@ -107,13 +108,13 @@ def test_the_last_member_of_a_name_is_cut(line: bytes, expected: bytes) -> None:
     assert cut_last_member(line, "error") == expected
 
 
-@pytest.mark.parametrize("line", [b"[]", b"{", b'{"a" 1}', b'{"a":1} x', b"\xff", b'{"a":' + b"[" * 5000])
+@each_case("line", [b"[]", b"{", b'{"a" 1}', b'{"a":1} x', b"\xff", b'{"a":' + b"[" * 5000])
 def test_cutting_needs_an_object(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         cut_last_member(line, "error")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("line", "expected"),
     [
         pytest.param(
@@ -137,7 +138,7 @@ def test_a_value_is_replaced_in_place(line: bytes, expected: bytes) -> None:
     assert replace_value(line, ("conversation", 0, "value"), 'né"w') == expected
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("line", "reason"),
     [
         pytest.param(b"", "not JSON", id="empty"),

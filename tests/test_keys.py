@@ -12,6 +12,7 @@ import pytest
 from persqa_client import generate
 from persqa_client.errors import RunStopped, ServerFailed, SettingsError, StorageError, UnusableInput
 from persqa_client.keys import hide_secrets, is_key, list_secrets, mask_keys, mask_secrets, may_be_key
+from tests.support.cases import each_case
 
 KEY = "sk-proj-4Fq81abc"
 HASH = "d41d8cd98f00b204e9800998ecf8427e"
@@ -108,8 +109,8 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize(
+@each_case("key", KEYS)
+@each_case(
     "message",
     [
         "'{}' is unknown.",
@@ -132,22 +133,22 @@ def test_a_text_after_the_name_of_a_scheme_is_a_key_if_it_is_no_word() -> None:
     assert mask_keys("a Bearer token, basic authentication") == "a Bearer token, basic authentication"
 
 
-@pytest.mark.parametrize("name", [*MODELS, *FILES, *VARIABLES, *OTHERS])
+@each_case("name", [*MODELS, *FILES, *VARIABLES, *OTHERS])
 def test_ordinary_names_stay(name: str) -> None:
     assert mask_keys(f"The name {name!r} stays.") == f"The name {name!r} stays."
 
 
-@pytest.mark.parametrize("name", VARIABLES)
+@each_case("name", VARIABLES)
 def test_the_name_of_a_variable_is_taken_for_one(name: str) -> None:
     assert not may_be_key(name)
 
 
-@pytest.mark.parametrize("key", [*KEYS, "key-1a2b3c", "Zk4tR9vQ2m", "sk_live", "qwertyuiopasdfghjkl", "A_" * 40])
+@each_case("key", [*KEYS, "key-1a2b3c", "Zk4tR9vQ2m", "sk_live", "qwertyuiopasdfghjkl", "A_" * 40])
 def test_in_the_place_of_a_name_a_doubt_is_enough(key: str) -> None:
     assert may_be_key(key)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("alphabet", "share"),
     [
         (string.ascii_letters + string.digits, 0.99),
@@ -193,7 +194,7 @@ def test_what_a_row_or_the_server_names_is_shown() -> None:
     assert str(ServerFailed("server_died", "It ended.", [f"no model {KEYS[8]}"])) == "It ended.\n  no model …"
 
 
-@pytest.mark.parametrize("key", KEYS)
+@each_case("key", KEYS)
 def test_no_error_that_ends_a_run_repeats_a_key(key: str) -> None:
     stopped = RunStopped("wrong_model", f"The server does not serve '{key}'.")
     for error in (SettingsError(f"no {key}"), StorageError(f"no {key}"), stopped, stopped.fresh()):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from persqa_client.language import count_scripts, is_chinese, main_script
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "script"),
     [
         ("What is <mam> doing?", "latin"),

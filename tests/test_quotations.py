@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from persqa_client.quotations import is_about_code, remove_quotations
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text",
     [
         'a "b" c',
@@ -32,7 +33,7 @@ def test_apostrophes_and_inches_are_no_quotations(text: str) -> None:
     assert remove_quotations(text) == text
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "rest"),
     [
         ("A sign that reads Come in. It is red.", "A sign that  . It is red."),

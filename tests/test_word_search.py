@@ -8,6 +8,7 @@ from persqa_client.answers.phrases import fold_text, has_hint, list_languages, l
 from persqa_client.answers.residue import CONSONANTS, CYRILLIC_NOISE, HINTED, HINTED_WORDS, NOISE
 from persqa_client.quotations import INSCRIPTIONS, may_have_inscription
 from persqa_client.word_search import LONGEST_WORD, MOST_WORDS, WordSearch, search_words, split_at_blanks
+from tests.support.cases import each_case
 
 
 def test_a_word_without_a_match_is_searched_once() -> None:
@@ -47,14 +48,14 @@ def test_case_is_ignored() -> None:
     assert not search_words(r"(?<!\w)says(?!\S)").is_in(("says,", "essays"))
 
 
-@pytest.mark.parametrize("language", sorted(list_languages()))
+@each_case("language", sorted(list_languages()))
 def test_each_hint_is_found_in_a_text(language: str) -> None:
     for hint in load_hints(language):
         for text in (f"<mam>{hint}x", f"x{hint}", hint.strip(), f"A b {hint.upper()} c.", f"x\n{hint}\ny"):
             assert not has_hint(fold_text(text, language), language) or may_have_hint(text, language), (hint, text)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text",
     [
         "<mam> holds a sign that reads The End",
@@ -86,7 +87,7 @@ def test_noise_of_a_text_is_that_of_its_words(text: str) -> None:
     assert NOISE.is_in(split_at_blanks(text)) == (found is not None)
 
 
-@pytest.mark.parametrize("hint", [hint for hints, _ in HINTED for hint in hints])
+@each_case("hint", [hint for hints, _ in HINTED for hint in hints])
 def test_each_hint_of_a_message_is_found(hint: str) -> None:
     for text in (f"x{hint}y", hint, f"<mam> a{hint} b"):
         assert HINTED_WORDS.is_in(split_at_blanks(text))

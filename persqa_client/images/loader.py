@@ -124,13 +124,14 @@ class ImageLoader:
         *,
         share_all: bool,
         share_repeated: bool,
+        max_known: int = MAX_KNOWN_REFERENCES,
     ) -> None:
         self._cache = cache
         self._threads = threads
         self._fields = fields
         self._share_all = share_all
         self._share_repeated = share_repeated
-        self._seen: FIFOCache[int, None] = FIFOCache(MAX_KNOWN_REFERENCES)
+        self._seen: FIFOCache[int, None] = FIFOCache(max_known)
         # By reference and version: a file that was replaced is another image.
         self._loading: dict[tuple[str, FileVersion | None], asyncio.Task[EncodedImage]] = {}
         self._shared: WeakValueDictionary[tuple[str, FileVersion | None], EncodedImage] = WeakValueDictionary()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from persqa_client.answers.answer_language import check_language
 from tests.answers.helpers import make_task
+from tests.support.cases import each_case
 
 QUESTIONS = {
     "en": "What is <mam> doing?",
@@ -121,14 +120,14 @@ RIGHT = (
 )
 
 
-@pytest.mark.parametrize(("asked", "text"), WRONG)
+@each_case(("asked", "text"), WRONG)
 def test_answers_in_another_language(asked: str, text: str) -> None:
     problem = check_language(text, make_task(QUESTIONS[asked]))
     assert problem is not None
     assert problem.code == "wrong_language"
 
 
-@pytest.mark.parametrize(("asked", "text"), RIGHT)
+@each_case(("asked", "text"), RIGHT)
 def test_foreign_words_that_prove_nothing(asked: str, text: str) -> None:
     assert check_language(text, make_task(QUESTIONS[asked])) is None
 

@@ -11,8 +11,9 @@ from persqa_client.types import Completion, Task
 from tests.answers.answer_cases import Case
 from tests.answers.answer_table import CASES
 from tests.answers.helpers import find_problem, make_task
+from tests.support.cases import each_case
 
-each_case = pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES])
+each_answer = each_case("case", [pytest.param(case, id=case.id) for case in CASES])
 
 
 def task_of(case: Case, names: tuple[str, ...] | None = None) -> Task:
@@ -20,7 +21,7 @@ def task_of(case: Case, names: tuple[str, ...] | None = None) -> Task:
     return make_task(case.question, case.tag, names=names, repair_bare_name=can_repair_bare_name(case.tag))
 
 
-@each_case
+@each_answer
 def test_each_answer_has_its_expected_result(case: Case) -> None:
     task, completion = task_of(case), Completion(case.raw, case.finish_reason)
     answer = parse_answer(completion, task)
@@ -33,7 +34,7 @@ def test_each_answer_has_its_expected_result(case: Case) -> None:
         assert problem.code == case.code, (answer, problem)
 
 
-@each_case
+@each_answer
 def test_parsing_a_parsed_answer_changes_nothing(case: Case) -> None:
     task = task_of(case)
     once = parse_answer(Completion(case.raw, case.finish_reason), task).text
@@ -47,7 +48,7 @@ def test_one_list_of_real_names_gives_the_same_results() -> None:
         assert (problem.code if problem else None) == case.code, case.id
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in CASES if case.code])
+@each_case("case", [pytest.param(case, id=case.id) for case in CASES if case.code])
 def test_each_problem_has_texts_for_a_person_and_the_model(case: Case) -> None:
     task = task_of(case)
     problem = find_problem(Completion(case.raw, case.finish_reason), task)

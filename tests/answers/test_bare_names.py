@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from persqa_client.answers.parse import Answer, parse_answer
 from persqa_client.questions.tags import can_repair_bare_name
 from persqa_client.types import Completion
 from tests.answers.helpers import make_task
+from tests.support.cases import each_case
 
 
 def parse(tag: str, question: str, raw: str) -> str:
@@ -17,7 +16,7 @@ def parse(tag: str, question: str, raw: str) -> str:
     return once
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("tag", "question", "raw", "repaired"),
     [
         ("anya", "What is <anya> doing?", "Anya hugs Bond.", "<anya> hugs Bond."),
@@ -193,7 +192,7 @@ def test_an_answer_that_begins_with_the_name_is_about_the_tag(tag: str, question
     assert parse(tag, question, raw) == repaired
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("tag", "question", "raw"),
     [
         ("bear", "What does <bear> do?", "Bear cubs play in the river."),
@@ -251,7 +250,7 @@ def test_other_words_and_names_at_the_beginning_are_not_the_tag(tag: str, questi
     assert f"<{tag}>" not in parse(tag, question, raw)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("tag", "question", "raw", "repaired"),
     [
         (
@@ -304,7 +303,7 @@ def test_the_other_tags_of_a_question_are_restored(tag: str, question: str, raw:
     assert parse(tag, question, raw) == repaired
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("tag", "question", "raw"),
     [
         ("mam", "What is <mam> reading?", "<mam> is reading 《Mam》 on the sofa."),

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from persqa_client.answers.checks import TAGGED_ANSWER_CHECKS
 from persqa_client.types import Completion
 from tests.answers.helpers import CHINESE_QUESTION, find_code, find_problem, make_task
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text",
     [
         "I can't help with that.",
@@ -37,7 +38,7 @@ def test_english_refusals(text: str) -> None:
     assert find_code(text) == "refusal"
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text",
     [
         "很抱歉，我没办法回答。",
@@ -59,7 +60,7 @@ def test_missing_pictures_in_chinese(text: str) -> None:
     assert find_code(text, CHINESE_QUESTION) == "no_image"
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text",
     [
         "<mam> has no shoes that I can see.",
@@ -80,7 +81,7 @@ def test_chinese_answers_that_are_no_refusals(text: str) -> None:
     assert find_code(text, CHINESE_QUESTION) is None
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text",
     [
         "He runs.",
@@ -113,7 +114,7 @@ def test_other_chinese_beginnings_without_the_tag(text: str) -> None:
     assert find_code(text, CHINESE_QUESTION) == "no_tag"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "found"),
     [
         ("<mam> has <b>bold</b> hair.", "unknown_tag"),
@@ -143,7 +144,7 @@ def test_an_answer_may_have_the_tags_of_its_question() -> None:
     assert find_code("<mam> sees <bo>.", "Does <mam> see anybody?") == "unknown_tag"
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text",
     [
         "<mam> has a red hat, a red coat, a red bag, a red belt, a red scarf, a red shoe and a red sock.",
@@ -177,7 +178,7 @@ def test_loops(text: str) -> None:
     assert find_code(text) == "loop"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "question", "found"),
     [
         ("<mam> mange une pomme.", "What is <mam> doing?", "wrong_language"),
@@ -196,7 +197,7 @@ def test_the_answer_must_be_in_the_script_of_the_question(text: str, question: s
     assert find_code(text, question, tag=tag) == found
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "names", "found"),
     [
         ("<mam> is Ann.", ("Ann",), "name_leak"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.answers.helpers import parse_text
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("question", "raw"),
     [
         ("What does <mam> give to <rose>?", "<mam> looked back and rose slowly."),

@@ -9,6 +9,7 @@ from persqa_client.answers.doubts import find_doubts
 from persqa_client.questions.bank import Bank
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.types import Row, Task, TaskId
+from tests.support.cases import each_case
 
 ENGLISH, CHINESE = "What is <mam> doing?", "<mam>在做什么？"
 
@@ -18,7 +19,7 @@ def make_task(question: str) -> Task:
     return tasks.make_task(Row(1, b"{}", ("1.jpg",), question=question), TaskId(1))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("question", "text"),
     [
         (ENGLISH, "<mam> reads a book."),
@@ -40,7 +41,7 @@ def test_an_ordinary_answer_is_not_doubtful(question: str, text: str) -> None:
     assert find_doubts(text, make_task(question)) == ()
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("question", "text", "doubts"),
     [
         (ENGLISH, "<mam> might be reading a book.", ("hedged",)),

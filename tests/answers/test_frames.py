@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-
 from persqa_client.answers.frames import any_phrase, languages_with_tables
 from persqa_client.answers.parse import Answer
 from persqa_client.answers.phrases import load_table
 from tests.answers.helpers import QUESTION, find_code, parse_text
+from tests.support.cases import each_case
 
 LANGUAGES = ("ar", "de", "en", "es", "fr", "ja", "ko", "pt", "ru", "zh")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("raw", "answer"),
     [
         ("No, <mam> is not here.", "<mam> is not here."),
@@ -63,7 +62,7 @@ def test_a_closed_preamble_is_removed(raw: str, answer: str) -> None:
     assert parse_text(raw).text == answer
 
 
-@pytest.mark.parametrize(
+@each_case(
     "raw",
     [
         "Not <mam> but a dog is on the sofa.",
@@ -114,7 +113,7 @@ def test_words_that_belong_to_the_tag_stay(raw: str) -> None:
     assert find_code(raw) is not None
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("raw", "answer"),
     [
         ("<mam> wears a hat. Is there anything else you would like me to describe?", "<mam> wears a hat."),
@@ -143,7 +142,7 @@ def test_a_postamble_is_removed(raw: str, answer: str) -> None:
     assert parse_text(raw) == Answer(answer, ("postamble",))
 
 
-@pytest.mark.parametrize(
+@each_case(
     "raw",
     [
         "<mam> wears a badge that reads: Hi there. Feel free to ask me anything.",
@@ -194,7 +193,7 @@ def test_what_the_picture_says_is_no_postamble(raw: str) -> None:
     assert parse_text(raw, QUESTION) == Answer(raw)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("question", "raw", "answer"),
     [
         ("What is <mam> doing?", "\\boxed{<mam> is cooking.}", "<mam> is cooking."),
@@ -277,8 +276,8 @@ def test_what_is_around_an_answer_is_removed(question: str, raw: str, answer: st
     assert parse_text(answer, question) == Answer(answer)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize(("kind", "place"), [("preamble", "closed"), ("preamble", "open"), ("postamble", "sentence")])
+@each_case("language", LANGUAGES)
+@each_case(("kind", "place"), [("preamble", "closed"), ("preamble", "open"), ("postamble", "sentence")])
 def test_each_language_has_its_phrases(language: str, kind: str, place: str) -> None:
     assert language in languages_with_tables()
     phrases = load_table(language)[kind][place]

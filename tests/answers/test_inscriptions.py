@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.answers.helpers import find_code, parse_text
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     "raw",
     [
         '"<mam>" is written on the mug.',
@@ -46,7 +47,7 @@ def test_a_name_beside_others_is_no_title() -> None:
     assert parse_text("Charlie and the Eiffel Tower are here.", surrogate="Charlie").text.startswith("<mam> and the")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("raw", "text"),
     [
         ("`<mam>` types `a` and `b`.", "<mam> types `a` and `b`."),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from persqa_client.answers.non_answers import build_statement, has_phrase
 from persqa_client.answers.phrases import has_hint, languages_to_check, may_have_hint
 from tests.answers.score import TABLES, judge, read_table
+from tests.support.cases import each_case
 
 KINDS = ("refusal", "no_image", "about_the_task")
 # Invented words in sound grammar: no dictionary tells them from rare ones.
@@ -20,7 +19,7 @@ OUT_OF_REACH = (
 )
 
 
-@pytest.mark.parametrize(
+@each_case(
     "name",
     [
         "hard",

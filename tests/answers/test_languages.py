@@ -6,8 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 import persqa_client.answers
 from persqa_client.answers.answer_language import NAMES
 from persqa_client.answers.non_answers import check_image_is_seen, check_no_refusal, check_not_about_task
@@ -15,6 +13,7 @@ from persqa_client.answers.phrases import languages_to_check, list_languages, lo
 from persqa_client.function_words import FUNCTION_WORDS
 from persqa_client.language import SCRIPT_LANGUAGES, detect_language
 from tests.answers.helpers import make_task
+from tests.support.cases import each_case
 
 README = Path(persqa_client.answers.__file__).with_name("README.md").read_text(encoding="utf-8")
 EXAMPLES = Path(__file__).parent / "tables" / "languages"
@@ -22,7 +21,7 @@ PHRASINGS = EXAMPLES.with_name("phrasings.jsonl")
 KINDS = ("refusal", "no_image", "about_the_task")
 CHECKS = (check_image_is_seen, check_no_refusal, check_not_about_task)
 
-each_language = pytest.mark.parametrize("language", sorted(list_languages()))
+each_language = each_case("language", sorted(list_languages()))
 
 
 def test_tables_examples_and_readme_have_the_same_languages() -> None:
@@ -60,7 +59,7 @@ def test_a_language_has_enough_examples(language: str) -> None:
     assert {case["lang"] for case in cases} == {language}
 
 
-@pytest.mark.parametrize("path", [*sorted(EXAMPLES.glob("*.jsonl")), PHRASINGS], ids=lambda path: path.stem)
+@each_case("path", [*sorted(EXAMPLES.glob("*.jsonl")), PHRASINGS], ids=lambda path: path.stem)
 def test_refusals_and_honest_answers_are_told_apart(path: Path) -> None:
     wrong = []
     for line in path.read_text("utf-8").splitlines():
@@ -72,7 +71,7 @@ def test_refusals_and_honest_answers_are_told_apart(path: Path) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("question", "text", "languages"),
     [
         ("What is <mam> doing?", "<mam> runs.", ("en",)),
@@ -89,7 +88,7 @@ def test_the_languages_whose_phrases_are_looked_for(question: str, text: str, la
     assert languages_to_check(question, text) == languages
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("question", "language"),
     [
         ("Who is <mam>?", "en"),

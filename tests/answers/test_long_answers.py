@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from persqa_client.answers.parse import LONGEST_ANSWER, Answer
 from persqa_client.answers.phrases import bound_runs
 from persqa_client.answers.tag_repair import MAX_PASSES, repair_tag
 from persqa_client.quotations import remove_quotations
 from tests.answers.helpers import GOOD, find_code, parse_text
+from tests.support.cases import each_case
 
 
 def vary(length: int) -> str:
@@ -17,10 +16,10 @@ def vary(length: int) -> str:
     return f"<mam> wears {' '.join(words)}"[:length] + "."
 
 
-@pytest.mark.parametrize(
+@each_case(
     "unit", ["X", "mam ", "</mam>", "＜", "\\<", "„", "「", "`", "I can't ", "sorry, ", "the picture ", "null ", "我"]
 )
-@pytest.mark.parametrize("length", [4000, 60000])
+@each_case("length", [4000, 60000])
 def test_an_endless_text_is_a_loop_and_left_as_it_is(unit: str, length: int) -> None:
     text = ("<mam> " + unit * (length // len(unit))).strip()
     assert parse_text(text) == Answer(text)

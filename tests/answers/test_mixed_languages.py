@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.answers.helpers import find_code
+from tests.support.cases import each_case
 
 QUESTIONS = {
     "fr": "Que fait <mam> ?",
@@ -16,7 +15,7 @@ QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("language", "text"),
     [
         ("fr", "<mam> 跳舞 dans le parc."),
@@ -40,7 +39,7 @@ def test_words_of_another_language_within_a_sentence(language: str, text: str) -
     assert find_code(text, QUESTIONS[language]) == "wrong_language"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("language", "text"),
     [
         ("fr", "<mam> mange un bol de 麻婆豆腐 avec du riz."),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-
 from persqa_client.answers.names import check_no_real_name
 from tests.answers.helpers import make_task
+from tests.support.cases import each_case
 
 
 def leaks(text: str, *names: str) -> bool:
     return check_no_real_name(text, make_task(names=names)) is not None
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "name"),
     [
         ("Beyonce\u0301 sings", "Beyoncé"),
@@ -81,7 +80,7 @@ def test_a_name_is_found_in_another_spelling(text: str, name: str) -> None:
     assert leaks(text, "Zoltan Zay", name, "小明明")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "name"),
     [
         ("an anniversary", "Ann"),

@@ -10,9 +10,10 @@ from persqa_client.answers.parse import Answer
 from persqa_client.types import Completion, Usage
 from tests.answers.helpers import CHINESE_QUESTION, GOOD, QUESTION, find_code, find_problem, make_task, parse_text
 from tests.answers.test_readme import README
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "answer", "steps"),
     [
         pytest.param(GOOD, GOOD, (), id="good as it is"),
@@ -61,7 +62,7 @@ def test_an_unfinished_question_may_begin_its_answer(text: str, cleaned: str) ->
     assert find_code(text, "<mam> is") is None
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("finish_reason", "refusal", "found"),
     [
         ("length", None, "truncated"),
@@ -82,7 +83,7 @@ def test_how_a_completion_ended_is_checked_before_its_text(
     assert problem.code == found
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "tokens", "max_tokens", "found"),
     [
         pytest.param("<mam> wears a", 64, 64, "truncated", id="full, in mid-sentence"),

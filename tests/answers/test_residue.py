@@ -7,6 +7,7 @@ import pytest
 from persqa_client.answers.residue import find_gibberish
 from persqa_client.types import Completion
 from tests.answers.helpers import find_code, find_problem, make_task
+from tests.support.cases import each_case
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_odd_words_are_no_gibberish(text: str) -> None:
     assert not find_gibberish(text)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text",
     [
         "<mam> wears wears a hat hat that chair chair red runs.",
@@ -69,7 +70,7 @@ def test_words_that_follow_themselves_and_broken_letters(text: str) -> None:
     assert find_gibberish(text)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text",
     [
         "<mam> had had a long, long day, and walks very very slowly.",

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from persqa_client.answers.sentence import find_fault, stands_behind_tag
 from tests.answers.helpers import find_code, make_task
 from tests.answers.score import TABLES
+from tests.support.cases import each_case
 
 CASES = [json.loads(line) for line in (TABLES / "sentences.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case["lang"] in ("en", "zh")], ids=lambda case: case["raw"])
+@each_case("case", [case for case in CASES if case["lang"] in ("en", "zh")], ids=lambda case: case["raw"])
 def test_each_answer_has_its_code(case: dict[str, Any]) -> None:
     assert find_code(case["raw"], case["question"]) == case.get("code")
 
@@ -22,9 +21,7 @@ def test_each_answer_has_its_code(case: dict[str, Any]) -> None:
 SENTENCE_CODES = (None, "pronoun_only", "not_a_sentence")
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if case.get("code") in SENTENCE_CODES], ids=lambda case: case["raw"]
-)
+@each_case("case", [case for case in CASES if case.get("code") in SENTENCE_CODES], ids=lambda case: case["raw"])
 def test_each_language_has_its_words(case: dict[str, Any]) -> None:
     text, language = case["raw"], case["lang"]
     stands_behind = stands_behind_tag(text, len("<mam>"), language)
@@ -33,7 +30,7 @@ def test_each_language_has_its_words(case: dict[str, Any]) -> None:
     assert stands_behind == (case.get("code") == "pronoun_only")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "found"),
     [
         ("<mam>. The dog sleeps.", "pronoun_only"),
@@ -56,7 +53,7 @@ def test_marks_after_the_tag_and_at_the_end(text: str, found: str | None) -> Non
     assert find_code(text) == found
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("question", "text", "found"),
     [
         ("O que <mam> veste?", "<mam> camiseta azul listrada", "not_a_sentence"),

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from persqa_client.answers.parse import Answer
 from persqa_client.answers.surrogates import contains_surrogate, replace_surrogate
 from tests.answers.helpers import find_code, parse_text
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "tagged"),
     [
         ("Charlie wears a hat.", "<mam> wears a hat."),
@@ -32,7 +33,7 @@ def test_a_chinese_surrogate_is_replaced_anywhere() -> None:
     assert replace_surrogate("小满在跑，这是小满的狗。", "小满", "<mam>") == "<mam>在跑，这是<mam>的狗。"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "answer", "steps"),
     [
         ("Charlie wears a hat.", "<mam> wears a hat.", ("surrogate",)),
@@ -59,7 +60,7 @@ def test_remains_of_a_surrogate_are_a_placeholder(text: str) -> None:
     assert find_code(text, surrogate="Charlie") == "placeholder"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "surrogate", "left"),
     [
         ("The same sample", "Sam", False),
@@ -75,7 +76,7 @@ def test_which_texts_contain_a_surrogate(text: str, surrogate: str, left: bool) 
     assert contains_surrogate(text, surrogate) is left
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "answer"),
     [
         ("Charlie wears a hat.", "<mam> wears a hat."),
@@ -113,7 +114,7 @@ def test_other_names_and_inscriptions_keep_the_surrogate(text: str, answer: str)
     assert find_code(text, surrogate="Charlie") is None
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "answer"),
     [
         ("小满在跑步。", "<mam>在跑步。"),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from persqa_client.answers.tag_repair import repair_tag
 from persqa_client.questions.tags import can_repair_bare_name
+from tests.support.cases import each_case
 
 TAGS = st.sampled_from(["<mam>", "<bo>", "<小满>", "<bo-2>", "<mr.krab>", "<2bo>", "<Anya>"])
 PIECES = st.sampled_from(
@@ -54,7 +55,7 @@ PIECES = st.sampled_from(
 MIXED = st.lists(PIECES | st.text(max_size=3), max_size=16).map("".join)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "repaired"),
     [
         ("<mam> met <Mam>.", "<mam> met <mam>."),
@@ -82,7 +83,7 @@ def test_each_form_is_restored_anywhere(text: str, repaired: str) -> None:
     assert repair_tag(text, "<mam>")[0] == repaired
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text",
     [
         "The man wears a hat.",

@@ -8,9 +8,10 @@ from persqa_client.answers.echo import offers_version, takes_back
 from persqa_client.answers.foreign_words import has_foreign_clause, is_chinese_only
 from persqa_client.answers.word_salad import find_word_salad
 from tests.answers.helpers import find_code
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "language", "is_salad"),
     [
         (" blue lamp never toast elephant thin Tuesday spoon.", "en", True),
@@ -55,7 +56,7 @@ def test_an_answer_that_is_taken_back(text: str, is_taken_back: bool) -> None:
     assert takes_back(text, "<mam>") == is_taken_back
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "is_offered"),
     [
         ("<mam> wears a scarf.\nShorter wording: The scarf of <mam> is red.", True),

@@ -11,12 +11,13 @@ from pydantic import SecretStr
 from persqa_client.cli.doctor import count_fitting_images, max_pixels_that_fit, suggest_command
 from persqa_client.config import DEFAULT_MAX_PIXELS, Endpoint
 from persqa_client.probing.capabilities import ServerCapabilities
+from tests.support.cases import each_case
 
 ENDPOINT = Endpoint(base_url="http://127.0.0.1:8000/v1", model="Qwen/Qwen2.5-VL-3B-Instruct")
 BEGINNING = "persqa run photos/ -o qa.jsonl --base-url http://127.0.0.1:8000/v1 --model Qwen/Qwen2.5-VL-3B-Instruct"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("server", "flags"),
     [
         pytest.param(

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -17,13 +16,7 @@ from PIL import Image
 
 from persqa_client import __version__
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
-from tests.support.commands import PERSQA, persqa, start
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with run_simulator(SimSettings(latency=0.0)) as server:
-        yield server
+from tests.support.commands import PERSQA, persqa, python, start
 
 
 @pytest.fixture
@@ -345,9 +338,7 @@ def test_a_full_disk_stops_the_run_with_one_message_and_loses_nothing(folder: Pa
     write_rows(folder, 400)
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
     code = limited + "from persqa_client.cli.main import app; app()"
-    result = subprocess.run(
-        [sys.executable, "-c", code, *arguments(simulator)], cwd=folder, capture_output=True, text=True, timeout=60
-    )
+    result = python(code, *arguments(simulator), cwd=folder)
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     assert result.stderr.count("Error: ") == 1

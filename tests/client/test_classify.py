@@ -20,6 +20,7 @@ from persqa_client.client.retry import parse_retry_after
 from persqa_client.client.transport_errors import TransportFault, classify_transport_error
 from persqa_client.types import ErrorDecision, RetryAction
 from tests.client.attempts import FRESH
+from tests.support.cases import each_case
 
 NOW = 1_800_000_000.0
 PROVEN = replace(FRESH, has_answered=True)
@@ -39,26 +40,26 @@ def error(message: str, **fields: Any) -> dict[str, Any]:
     return {"error": {"message": message, "type": None, "param": None, "code": None, **fields}}
 
 
-@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
-@pytest.mark.parametrize("status", [429, 503, 529, 498, 408, 409, 425])
+@each_case("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+@each_case("status", [429, 503, 529, 498, 408, 409, 425])
 def test_a_busy_server_is_waited_for(status: int, context: AttemptContext) -> None:
     decision = reply(status, error("come back later"), context)
     assert (decision.action, decision.code, decision.retry_after) == (RetryAction.WAIT, f"http_{status}", None)
     assert "come back later" in decision.message
 
 
-@pytest.mark.parametrize("status", [429, 503, 529, 498, 408, 409, 425])
+@each_case("status", [429, 503, 529, 498, 408, 409, 425])
 def test_the_wait_is_that_of_retry_after(status: int) -> None:
     assert reply(status, retry_after="3").retry_after == 3.0
 
 
-@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
-@pytest.mark.parametrize("status", [500, 501, 502, 504, *range(520, 529), 530])
+@each_case("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+@each_case("status", [500, 501, 502, 504, *range(520, 529), 530])
 def test_server_errors_are_retried(status: int, context: AttemptContext) -> None:
     assert reply(status, error("boom"), context).action is RetryAction.RETRY
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("status", "body"),
     [
         pytest.param(400, "", id="mostlygeek/llama-swap#635"),
@@ -97,7 +98,7 @@ def test_a_503_page_of_a_proxy_is_waited_for() -> None:
     assert reply(503, PAGE).action is RetryAction.WAIT
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("status", "body", "code"),
     [
         pytest.param(400, error("Failed to load image"), "rejected", id="400"),
@@ -132,13 +133,13 @@ def test_a_503_page_of_a_proxy_is_waited_for() -> None:
         ),
     ],
 )
-@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+@each_case("context", [FRESH, PROVEN], ids=["fresh", "proven"])
 def test_a_rejected_row_fails_at_once(status: int, body: object, code: str, context: AttemptContext) -> None:
     decision = reply(status, body, context)
     assert (decision.action, decision.code) == (RetryAction.FAIL, code)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("status", "body", "code", "advice"),
     [
         pytest.param(401, {"error": "Unauthorized"}, "wrong_key", "--api-key-env", id="401"),
@@ -150,7 +151,7 @@ def test_a_rejected_row_fails_at_once(status: int, body: object, code: str, cont
         pytest.param(307, "", "redirected", "--base-url", id="redirect"),
     ],
 )
-@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+@each_case("context", [FRESH, PROVEN], ids=["fresh", "proven"])
 def test_errors_of_every_row_stop_the_run(
     status: int, body: object, code: str, advice: str, context: AttemptContext
 ) -> None:
@@ -159,12 +160,8 @@ def test_errors_of_every_row_stop_the_run(
     assert advice in decision.message
 
 
-@pytest.mark.parametrize(
-    ("status", "fresh"), [(403, "forbidden"), (404, "wrong_url"), (405, "wrong_url"), (410, "wrong_url")]
-)
-@pytest.mark.parametrize(
-    "body", ["", PAGE, "Forbidden", "upstream is gone", {"detail": "Not Found"}, error("Resource not found")]
-)
+@each_case(("status", "fresh"), [(403, "forbidden"), (404, "wrong_url"), (405, "wrong_url"), (410, "wrong_url")])
+@each_case("body", ["", PAGE, "Forbidden", "upstream is gone", {"detail": "Not Found"}, error("Resource not found")])
 def test_an_endpoint_that_has_answered_is_not_refused_without_a_reason(status: int, fresh: str, body: object) -> None:
     decision = reply(status, body, FRESH)
     assert (decision.action, decision.code) == (RetryAction.STOP, fresh)
@@ -178,9 +175,9 @@ def test_a_refusal_with_a_reason_is_about_the_row_once_the_endpoint_has_answered
     assert reply(400, PAGE, PROVEN).action is RetryAction.RETRY  # of a gateway, not of the API
 
 
-@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
-@pytest.mark.parametrize("status", [400, 403, 412, 500])
-@pytest.mark.parametrize(
+@each_case("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+@each_case("status", [400, 403, 412, 500])
+@each_case(
     ("fields", "words", "code"),
     [
         ({"type": "insufficient_quota"}, "x", "no_quota"),
@@ -218,8 +215,8 @@ def test_a_limit_of_no_images_is_one_of_the_model(context: AttemptContext) -> No
     assert (decision.action, decision.code) == (RetryAction.FAIL, "too_many_images")
 
 
-@pytest.mark.parametrize("context", [FRESH, PROVEN], ids=["fresh", "proven"])
-@pytest.mark.parametrize(
+@each_case("context", [FRESH, PROVEN], ids=["fresh", "proven"])
+@each_case(
     "body",
     [
         error("x", code="image_size_restricted"),
@@ -239,7 +236,7 @@ def test_codes_and_words_of_the_row_are_not_taken_for_the_endpoints(body: Any, c
     assert reply(400, body, context).action is RetryAction.FAIL
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("status", "body", "code"),
     [
         (400, error('"Invalid API key"'), "wrong_key"),
@@ -281,7 +278,7 @@ def test_a_quota_that_is_used_up_must_last_where_it_may_be_a_limit_per_minute(st
     assert reply(status, error("Try again in 5s.", code="insufficient_quota")).retry_after == 5.0
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("status", "words"),
     [
         (400, "The service is temporarily unavailable."),
@@ -300,7 +297,7 @@ def test_words_that_ask_to_come_back_cost_the_row_an_attempt(status: int, words:
     assert words.rstrip(".") in decision.message
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("status", "fields", "words", "headers"),
     [
         (400, {"code": "overloaded_error"}, "x", {}),
@@ -318,7 +315,7 @@ def test_an_overload_code_or_a_stated_time_is_waited_for(
     assert reply(status, error(words, **fields), PROVEN, **headers).action is RetryAction.WAIT
 
 
-@pytest.mark.parametrize(
+@each_case(
     "words",
     [
         "Invalid image. Please try again with a smaller one.",
@@ -358,7 +355,7 @@ def test_failures_with_the_number_of_a_client_error_are_retried(status: int) -> 
     assert (decision.action, decision.code) == (RetryAction.RETRY, f"http_{status}")
 
 
-@pytest.mark.parametrize("path", ["/v1", "/v2", "/v1beta/openai", "/api/v3", "/api/paas/v4", "/v1/acc/gateway"])
+@each_case("path", ["/v1", "/v2", "/v1beta/openai", "/api/v3", "/api/paas/v4", "/v1/acc/gateway"])
 def test_an_address_with_a_version_is_not_corrected(path: str) -> None:
     context = replace(FRESH, base_url=f"http://gpu:8000{path}")
     assert "did you mean" not in reply(404, {"detail": "Not Found"}, context).message
@@ -421,7 +418,7 @@ def test_only_400_and_422_change_the_dialect(status: int) -> None:
     assert reply(status, error("Unsupported parameter: 'seed'", param="seed")).action is not RetryAction.ADAPT
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fault", "fresh", "later"),
     [
         ("timeout", RetryAction.RETRY, RetryAction.RETRY),
@@ -451,7 +448,7 @@ def test_a_timeout_names_its_setting() -> None:
     assert classify_transport_error("timeout", "", FRESH).message == "No answer within 7 s (--timeout)."
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("headers", "seconds"),
     [
         pytest.param({}, None, id="none"),
@@ -482,7 +479,7 @@ def test_dates_of_any_time_zone_are_parsed(when: datetime) -> None:
     assert seconds == max(0.0, when.replace(microsecond=0).timestamp() - NOW)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("decision", "unreachable"),
     [
         *(pytest.param(reply(status), True, id=str(status)) for status in (502, 504, *range(520, 529), 530)),

@@ -20,6 +20,7 @@ from persqa_client.client.dialect import (
 )
 from persqa_client.client.request import build_output_fields
 from persqa_client.types import Request
+from tests.support.cases import each_case
 
 TAGGED = r"<mam>[\s\S]+"
 
@@ -64,7 +65,7 @@ def test_answers_in_the_json_form_need_no_escapes(text: str) -> None:
         assert json.loads(f'{{"answer": "<mam>{text}"}}') == {"answer": f"<mam>{text}"}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "inner"),
     [
         pytest.param('{"answer": "<mam> sits."}', "<mam> sits.", id="JSON"),
@@ -82,7 +83,7 @@ def test_answers_are_taken_out_of_their_json(text: str, inner: str) -> None:
     assert unwrap_json_answer(text) == inner
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("prefix", "text", "answer"),
     [
         pytest.param("<mam>", " wears a hat.", "<mam> wears a hat.", id="goes on with a space"),

@@ -18,6 +18,7 @@ from persqa_client.client.dialect import (
 from persqa_client.client.error_body import ErrorBody, read_error_body
 from persqa_client.client.request import build_output_fields
 from persqa_client.types import Json, Request
+from tests.support.cases import each_case
 
 WITH_PATTERN = Request("s", (), "q", 1, pattern="a+")
 SENT = OPTIONAL_FIELDS | {"top_k", "user"}
@@ -31,7 +32,7 @@ def error(message: str, **fields: Any) -> Json:
     return {"error": {"message": message, "param": None, "code": None, **fields}}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("body", "field"),
     [
         pytest.param(
@@ -135,7 +136,7 @@ def test_the_refused_field_is_found(body: Json, field: str) -> None:
     assert find_refused_field(body_of(body), SENT) == field
 
 
-@pytest.mark.parametrize(
+@each_case(
     "body",
     [
         pytest.param(
@@ -200,7 +201,7 @@ def test_max_tokens_is_renamed_and_then_dropped() -> None:
     assert dropped.adapt_to_refusal("max_tokens") is None
 
 
-@pytest.mark.parametrize("field", ["temperature", "top_p", "seed", "top_k", "structured_outputs", "guided_regex"])
+@each_case("field", ["temperature", "top_p", "seed", "top_k", "structured_outputs", "guided_regex"])
 def test_a_field_without_another_name_is_dropped_once(field: str) -> None:
     dropped = Dialect().adapt_to_refusal(field)
     assert dropped is not None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from persqa_client.client.dialect import find_refused_field
 from persqa_client.client.error_body import MAX_BODY_CHARS, ErrorBody, normalise_code, read_error_body
+from tests.support.cases import each_case
 
 NOW = 1_800_000_000.0
 PAGE = (
@@ -26,7 +27,7 @@ INNER = {"error": {"message": "The picture is torn.", "type": "TornPictureError"
 TEXT = orjson.dumps(INNER).decode()
 
 
-@pytest.mark.parametrize(
+@each_case(
     "body",
     [
         pytest.param(INNER, id="plain"),
@@ -68,7 +69,7 @@ def test_the_request_in_an_error_is_not_read() -> None:
     assert error.words == "m"
 
 
-@pytest.mark.parametrize(
+@each_case(
     "body",
     [
         "",
@@ -92,7 +93,7 @@ def test_a_body_with_a_reason_is_not_bare(body: object) -> None:
     assert not read(body).is_bare
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("body", "seconds"),
     [
         pytest.param({"error": {"message": "Please try again in 7m12s."}}, 432.0, id="minutes and seconds"),
@@ -176,7 +177,7 @@ def nest(levels: int) -> str:
     return '{"a": ' * levels + "1" + "}" * levels
 
 
-@pytest.mark.parametrize(
+@each_case(
     "body",
     [
         pytest.param({"error": {"message": f'bad {{"n": {"9" * 5000}}}'}}, id="a long number in a message"),

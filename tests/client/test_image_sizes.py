@@ -12,6 +12,7 @@ from persqa_client.images.loader import ImageConverter, ImageForm, total_size
 from persqa_client.types import EncodedImage, ErrorDecision
 from tests.client.image_conversation import JPEG, NOISE, Conversation, encoded, refusal, within
 from tests.images.image_files import SAMPLES, decode
+from tests.support.cases import each_case
 
 
 @pytest.fixture
@@ -52,12 +53,12 @@ TOO_LARGE = [
 ]
 
 
-@pytest.mark.parametrize(("status", "body"), TOO_LARGE)
+@each_case(("status", "body"), TOO_LARGE)
 def test_a_refusal_of_too_many_bytes_is_recognised(status: int, body: bytes) -> None:
     assert is_too_large(classify_response(status, {}, body, AttemptContext("http://a/v1", "m"), now=0))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("status", "message"),
     [
         (400, "This model's maximum context length is 8192 tokens, which your request exceeds."),
@@ -152,7 +153,7 @@ async def test_an_unexplained_refusal_of_a_large_body_is_tested(dialect: ImageDi
     assert len(talk.sent) == before + 9, "a small body is not tested"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("answered", "refused", "target"),
     [
         pytest.param(0, None, None, id="no limit"),

@@ -21,6 +21,7 @@ from persqa_client.endpoints.session import Session
 from persqa_client.errors import AttemptError, RunStopped, SettingsError
 from persqa_client.types import RetryAction
 from tests.client.attempts import BODY, failure
+from tests.support.cases import each_case
 from tests.support.endpoints import FAST_BACKOFF, REQUEST, Handler, completion_response, serve_handler
 from tests.vllm_server.processes import MARK, find_marked
 
@@ -42,7 +43,7 @@ async def test_a_caller_with_a_running_loop_gets_the_key_too() -> None:
     assert run_key_command("echo sk-123") == "sk-123"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("command", "says"),
     [
         ("", "is empty"),

@@ -24,6 +24,7 @@ from persqa_client.urls import is_loopback
 from tests.client.attempts import BODY, client_of, failure, recording
 from tests.client.local_proxy import HOST, running_proxy, running_tls_server
 from tests.client.raw_server import make_reply, serve_raw_reply
+from tests.support.cases import each_case
 from tests.support.endpoints import Handler, completion_response, serve_handler
 
 KEY = "for-this-host-alone"
@@ -353,7 +354,7 @@ async def test_a_redirect_is_not_followed_through_a_proxy(monkeypatch: pytest.Mo
     assert "http://elsewhere.test/v1/chat/completions" in decision.message
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("url", "expected"),
     [
         ("http://127.0.0.1:8000/v1", True),

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 
 from persqa_client.client.classify import classify_response
 from persqa_client.client.dialect import OPTIONAL_FIELDS
@@ -23,6 +22,7 @@ from persqa_client.client.failed_reply import AttemptContext
 from persqa_client.client.response import is_event_stream, read_completion, read_stream
 from persqa_client.types import Completion, ErrorDecision, Json
 from tests.client.attempts import FRESH
+from tests.support.cases import each_case
 
 REPORTS = [
     json.loads(line) for line in Path(__file__).with_name("public_reports.jsonl").read_text("utf-8").splitlines()
@@ -45,7 +45,7 @@ def read_reply(report: Json) -> Completion | ErrorDecision:
     return read(data, context, now=NOW)
 
 
-@pytest.mark.parametrize("report", REPORTS, ids=[f"{one['row']}: {one['server']}, {one['status']}" for one in REPORTS])
+@each_case("report", REPORTS, ids=[f"{one['row']}: {one['server']}, {one['status']}" for one in REPORTS])
 def test_a_reported_reply_is_taken_for_what_it_was(report: Json) -> None:
     reply = read_reply(report)
     if isinstance(reply, Completion):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from persqa_client.client.response import read_completion, restore_answer
 from persqa_client.types import Completion, RetryAction, Usage
 from tests.client.attempts import FRESH, read_answer, read_refusal
+from tests.support.cases import each_case
 
 
 def body(message: object, finish_reason: object = "stop", **fields: Any) -> bytes:
@@ -24,7 +25,7 @@ def test_all_fields_of_a_completion_are_read() -> None:
     assert read_answer(data) == Completion("<mam> smiles", "stop", Usage(7, 3), "qwen", None)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("data", "code"),
     [
         pytest.param(b"", "invalid_json", id="empty"),
@@ -53,7 +54,7 @@ def test_the_error_in_a_200_is_quoted() -> None:
     assert "upstream died" in read_refusal(b'{"error": {"message": "upstream died"}}').message
 
 
-@pytest.mark.parametrize(
+@each_case(
     "error",
     [
         {"code": 0, "message": ""},
@@ -125,7 +126,7 @@ def test_a_text_in_parts_is_joined() -> None:
     assert read_answer(body({"content": parts})).text == "<mam> smiles"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("sent", "text", "reason"),
     [
         ("stop", "<mam> wears", "stop"),
@@ -162,8 +163,8 @@ def test_an_answer_that_the_server_broke_off_is_retried_and_its_tokens_counted(r
     assert reason in decision.message
 
 
-@pytest.mark.parametrize("content", [None, ""])
-@pytest.mark.parametrize(
+@each_case("content", [None, ""])
+@each_case(
     "thoughts",
     [{"reasoning_content": "Hm."}, {"reasoning": "Hm."}, {"reasoning_details": [{"type": "text", "text": "Hm."}]}],
 )
@@ -175,7 +176,7 @@ def test_reasoning_without_a_text_is_retried_and_its_tokens_counted(
     assert (decision.action, decision.code, decision.usage) == (RetryAction.RETRY, "only_reasoning", Usage(7, 300))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("message", "usage", "tokens"),
     [
         pytest.param({"content": "<mam> sits."}, {"completion_tokens": 9}, 0, id="none"),
@@ -202,7 +203,7 @@ def test_tokens_that_are_not_in_the_text_are_counted(message: object, usage: obj
     assert read_answer(body(message, "length", usage=usage)).reasoning_tokens == tokens
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("error", "action", "code"),
     [
         ({"message": "x", "code": 503}, RetryAction.WAIT, "error_in_200"),
@@ -266,7 +267,7 @@ def test_any_json_is_a_completion_or_a_decision(
         assert completion.finish_reason is None or isinstance(completion.finish_reason, str)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("completion", "wrapped", "prefix", "text"),
     [
         pytest.param(Completion("<mam> sits.", "stop"), False, None, "<mam> sits.", id="as it is"),

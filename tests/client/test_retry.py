@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, is_retryable, make_retry_policy, seconds_to_wait
 from persqa_client.errors import AttemptError, Interrupted, PersQAError, RowError, RunStopped
 from persqa_client.types import ErrorDecision, RetryAction
+from tests.support.cases import each_case
 
 
 def failed(action: RetryAction, retry_after: float | None = None) -> AttemptError:
@@ -22,7 +23,7 @@ def test_temporary_errors_are_retryable(action: RetryAction) -> None:
     assert is_retryable(failed(action))
 
 
-@pytest.mark.parametrize(
+@each_case(
     "error",
     [
         failed(RetryAction.FAIL),

@@ -18,6 +18,7 @@ from persqa_client.client.response import read_completion
 from persqa_client.config import Sampling
 from persqa_client.errors import AttemptError, RunStopped
 from persqa_client.types import ErrorDecision
+from tests.support.cases import each_case
 from tests.support.endpoints import CHAT_URL, REQUEST, error_response, make_session
 
 KEY = "my-Own.Key+42"
@@ -38,8 +39,8 @@ def substrings(text: str, size: int = 12) -> set[str]:
     return {text[start : start + size] for start in range(len(text) - size)} or {text}
 
 
-@pytest.mark.parametrize("picture", [PICTURE, SMALL], ids=["large", "small"])
-@pytest.mark.parametrize(
+@each_case("picture", [PICTURE, SMALL], ids=["large", "small"])
+@each_case(
     "wrap",
     [
         pytest.param(
@@ -60,7 +61,7 @@ def substrings(text: str, size: int = 12) -> set[str]:
         ),
     ],
 )
-@pytest.mark.parametrize("status", [400, 413, 422, 429, 500, 503])
+@each_case("status", [400, 413, 422, 429, 500, 503])
 def test_no_image_is_in_a_decision(status: int, wrap: object, picture: str) -> None:
     assert callable(wrap)
     decision = judge(status, wrap(echo(picture)))
@@ -69,14 +70,14 @@ def test_no_image_is_in_a_decision(status: int, wrap: object, picture: str) -> N
     assert not any(piece in said for piece in substrings(picture.replace("/", "\\/")))
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422, 429, 500, 503])
+@each_case("status", [400, 401, 402, 403, 404, 422, 429, 500, 503])
 def test_the_key_is_in_no_decision(status: int) -> None:
     decision = judge(status, {"error": {"message": f"Incorrect key provided: {KEY}. The model says no to '{KEY}'"}})
     assert KEY not in f"{decision.message} {decision.raw} {decision!r} {CONTEXT!r}"
     assert "Incorrect key" in str(decision.raw)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "text",
     [
         "sk-proj-abcdefgh12345678",
@@ -119,7 +120,7 @@ def test_a_servers_message_becomes_one_short_line() -> None:
     assert len(words) <= MAX_MESSAGE_CHARS
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("body", "words"),
     [
         ({"error": {"message": "m"}}, "m"),

@@ -10,6 +10,7 @@ import pytest
 from persqa_client.client.response import assemble_stream, is_event_stream, read_stream
 from persqa_client.types import Completion, ErrorDecision, RetryAction, Usage
 from tests.client.attempts import FRESH
+from tests.support.cases import each_case
 
 
 def chunk(delta: dict[str, Any], reason: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -40,7 +41,7 @@ TAKEN = {"model": "qwen", "choices": [], "usage": {"prompt_tokens": 5, "completi
 WHOLE = Completion("<mam> wears a hat.", "stop", Usage(5, 3), "qwen")
 
 
-@pytest.mark.parametrize(
+@each_case(
     "body",
     [
         pytest.param(stream(ROLE, *WORDS, STOP, TAKEN), id="as vLLM sends it"),
@@ -119,7 +120,7 @@ def test_an_incomplete_stream_is_a_lost_connection(body: bytes) -> None:
     assert read_failure(body).code == "connection_lost"
 
 
-@pytest.mark.parametrize(
+@each_case(
     "odd",
     [
         {"choices": [None]},
@@ -139,7 +140,7 @@ def test_a_body_that_cannot_be_decoded_is_unchanged() -> None:
     assert assemble_stream(body) == body
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("code", "action", "decided"),
     [
         (503, RetryAction.WAIT, "http_503"),
@@ -162,8 +163,8 @@ def test_an_error_in_a_stream_is_classified_as_what_it_names(code: object, actio
     assert "The engine is gone" in decision.message
 
 
-@pytest.mark.parametrize("end", [True, False])
-@pytest.mark.parametrize(
+@each_case("end", [True, False])
+@each_case(
     ("event", "action", "code", "said"),
     [
         (

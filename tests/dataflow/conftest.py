@@ -1,9 +1,8 @@
-"""A simulator, three pictures, and frames that name them."""
+"""Three pictures, and frames that name them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,8 @@ import pytest
 from PIL import Image
 
 from persqa_client.dataflow import FileStorage
-from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 
 MODEL = "persqa-simulator"
-
-
-@pytest.fixture(scope="session")
-def simulator() -> Iterator[Simulator]:
-    with run_simulator(SimSettings(latency=0.0)) as server:
-        yield server
 
 
 @pytest.fixture

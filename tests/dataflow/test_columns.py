@@ -10,9 +10,10 @@ import pandas
 import pytest
 
 from persqa_client.dataflow.cells import is_missing, split_image_cell, to_plain_python
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("cell", "found"),
     [
         pytest.param("a.jpg", ["a.jpg"], id="path"),
@@ -58,6 +59,6 @@ def test_gaps_are_known_whatever_they_are_called(gap: object) -> None:
     assert is_missing(gap)
 
 
-@pytest.mark.parametrize("value", [0, "", [], numpy.array([numpy.nan]), numpy.array([1, 2]), {}, b""])
+@each_case("value", [0, "", [], numpy.array([numpy.nan]), numpy.array([1, 2]), {}, b""])
 def test_what_is_there_is_no_gap(value: object) -> None:
     assert not is_missing(value)

@@ -9,6 +9,7 @@ import pytest
 from persqa_client.dataflow.requests import Prompt, build_conversation_prompt, build_text_prompt, is_image_reference
 from persqa_client.errors import RowError
 from persqa_client.types import Turn
+from tests.support.cases import each_case
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_system_turns_join_the_system_prompt() -> None:
     assert build_conversation_prompt(turns, None, "").system == "Be brief."
 
 
-@pytest.mark.parametrize(
+@each_case(
     "conversation",
     [None, [], "What?", [{"from": "gpt", "value": "Hello"}], [{"from": "human"}], [{"from": "alien", "value": "?"}]],
 )
@@ -57,7 +58,7 @@ def test_what_is_no_conversation_fails_alone(conversation: Any) -> None:
     assert caught.value.code == "bad_conversation"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "is_one"),
     [
         ("./my photos/red one.PNG", True),

@@ -14,6 +14,7 @@ from persqa_client.endpoints.profile import Reply
 from persqa_client.endpoints.session import Session
 from persqa_client.errors import PersQAError, RowError, RunStopped
 from persqa_client.types import Completion, ErrorDecision, Request, RetryAction, Usage
+from tests.support.cases import each_case
 from tests.support.endpoints import FAST_BACKOFF, TEST_TIMEOUT, completion_json, serve_handler
 
 
@@ -40,7 +41,7 @@ def test_failures_of_other_codes_or_words_are_not_alike() -> None:
     assert len(kinds) == 3
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("completion", "code"),
     [
         (Completion("<mam> waves.", "stop"), None),

@@ -10,6 +10,7 @@ from persqa_client.config import build_settings
 from persqa_client.endpoints.credentials import Credentials, assign_to_endpoints, make_endpoints, split_client_cert
 from persqa_client.errors import SettingsError
 from persqa_client.run.settings import RunSettings
+from tests.support.cases import each_case
 
 A, A2, B = "http://a.example:8000/v1", "http://A.example:8001/v1", "http://b.example:8000/v1"
 HERE, HERE2 = "http://127.0.0.1:8000/v1", "http://localhost:8001/v1"
@@ -22,7 +23,7 @@ def keys(urls: list[str], names: list[str]) -> list[str | None]:
     return [None if one.api_key is None else one.api_key.get_secret_value() for one in found]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("urls", "names", "expected"),
     [
         pytest.param([A], ["ONE"], ["key-1"], id="one of each"),
@@ -39,7 +40,7 @@ def test_each_endpoint_gets_its_own_key(urls: list[str], names: list[str], expec
     assert keys(urls, names) == expected
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("urls", "names", "reason"),
     [
         pytest.param([A, B], ["ONE"], "on 2 hosts", id="one key, two hosts"),
@@ -101,7 +102,7 @@ def test_each_endpoint_gets_its_own_headers(urls: list[str], given: list[str], e
     assert headers(urls, given) == expected
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("urls", "given", "reason"),
     [
         pytest.param([A], ["api-key=sesame-123"], "--header takes NAME=@VARIABLE", id="a value"),
@@ -142,11 +143,11 @@ def test_two_keys_for_one_endpoint_are_rejected(credentials: Credentials) -> Non
         make_endpoints([A], "m", credentials, ENVIRON)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "url",
     ["http://user:pass-word@a.example/v1", "http://user:pass-word@a.example:x/v1", "http://a.example/v1#pass-word"],
 )
-@pytest.mark.parametrize(
+@each_case(
     "credentials",
     [
         Credentials(),

@@ -9,6 +9,7 @@ import pytest
 from persqa_client.endpoints.routing import EndpointLoad as Load
 from persqa_client.endpoints.routing import choose_endpoint, image_key, rank_endpoints
 from persqa_client.types import EncodedImage
+from tests.support.cases import each_case
 
 BUSY, IDLE = Load(8, 8), Load(0, 8)
 URLS = ["http://a/v1", "http://b/v1", "http://c/v1"]
@@ -18,7 +19,7 @@ def image(data: bytes) -> EncodedImage:
     return EncodedImage(data, "image/jpeg", 1, 1)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("loads", "order", "chosen"),
     [
         pytest.param([BUSY, IDLE], [0, 1], 1, id="fewest outstanding requests"),
@@ -37,7 +38,7 @@ def test_the_least_loaded_endpoint_is_chosen(loads: list[Load], order: list[int]
     assert choose_endpoint(loads, order) == chosen
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("known", "other", "chosen"),
     [
         pytest.param(Load(4, 8), Load(0, 8), 0, id="somewhat busier"),

@@ -14,6 +14,7 @@ from persqa_client.images.containers import TruncatedImage
 from persqa_client.images.prepare import strip_metadata
 from tests.images import image_files
 from tests.images.image_files import HEIC, XMP, encode, make_exif
+from tests.support.cases import each_case
 
 PHOTO = image_files.decode(image_files.SAMPLES[0].read_bytes()).resize((120, 80))
 SIZES = [(1, 1), (36, 23), (37, 5), (120, 80)]
@@ -57,7 +58,7 @@ def is_truncated(data: bytes, kind: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("kind", "mode", "options"), CASES)
+@each_case(("kind", "mode", "options"), CASES)
 def test_complete_files_are_accepted_and_truncated_ones_are_not(kind: str, mode: str, options: dict[str, Any]) -> None:
     draw = random.Random(f"{kind} {mode} {options}")
     for size in SIZES:
@@ -89,9 +90,9 @@ def make_tiff(order: str, big: bool, entries: list[tuple[int, int, int, int]], d
     return head + directory + struct.pack(f"{order}{word}", 0) + data
 
 
-@pytest.mark.parametrize("big", [False, True], ids=["classic", "BigTIFF"])
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("tags", [(273, 279), (324, 325)], ids=["strips", "tiles"])
+@each_case("big", [False, True], ids=["classic", "BigTIFF"])
+@each_case("order", ["<", ">"])
+@each_case("tags", [(273, 279), (324, 325)], ids=["strips", "tiles"])
 def test_strips_and_tiles_of_a_tiff_must_be_in_the_file(order: str, big: bool, tags: tuple[int, int]) -> None:
     def pieces(offset: int, count: int, compression: int = 5) -> bytes:
         wide = 16 if big else 4
@@ -129,7 +130,7 @@ def test_later_pages_of_a_tiff_may_be_truncated(compression: str) -> None:
     assert not is_truncated(both[: len(first) + 20], "TIFF")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("header", "body", "complete"),
     [
         pytest.param(struct.pack("<IHHHH", 12, 5, 3, 1, 24), 16 * 2 + 15, True, id="OS/2"),

@@ -17,6 +17,7 @@ from persqa_client.images.decode import JPEG_QUALITY, SMALLEST_PIXELS, convert_i
 from persqa_client.images.loader import ImageConverter, ImageForm, add_image_uuid, divide_bytes, total_size
 from persqa_client.types import EncodedImage
 from tests.images.image_files import SAMPLES, check_and_decode, decode, decode_rgb_bytes, encode
+from tests.support.cases import each_case
 
 PHOTO = decode(SAMPLES[0].read_bytes())
 NOISE = Image.frombytes("RGB", (700, 600), random.Random(1).randbytes(3 * 700 * 600))
@@ -67,8 +68,8 @@ def test_a_large_png_becomes_a_jpeg_of_the_same_size_first() -> None:
     assert convert_image(image, (), len(jpeg)).data == jpeg
 
 
-@pytest.mark.parametrize("share", [0.9, 0.5, 0.2, 0.05])
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@each_case("share", [0.9, 0.5, 0.2, 0.05])
+@each_case("format", ["JPEG", "PNG", "WEBP"])
 def test_an_image_is_reduced_to_a_limit_of_bytes(format: str, share: float) -> None:
     image = encoded(NOISE, format, quality=95)
     limit = int(len(encode(NOISE, "JPEG", quality=JPEG_QUALITY)) * share)

@@ -7,6 +7,7 @@ import pytest
 from persqa_client.images.decode import OPENERS
 from persqa_client.images.formats import SIGNATURES, SUPPORTED, describe_content, detect_format, is_unsupported_image
 from persqa_client.images.prepare import COMPLETENESS_CHECKS, STRIPPERS
+from tests.support.cases import each_case
 
 
 def ftyp(*brands: bytes) -> bytes:
@@ -15,7 +16,7 @@ def ftyp(*brands: bytes) -> bytes:
     return (4 + len(body)).to_bytes(4, "big") + body + b"\0\0\0\x08free"
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("data", "format"),
     [
         pytest.param(b"\xff\xd8\xff\xe1", "JPEG", id="JPEG"),
@@ -37,7 +38,7 @@ def test_the_format_is_detected(data: bytes, format: str | None) -> None:
     assert detect_format(data) == format
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("data", "description"),
     [
         pytest.param(b"\xef\xbb\xbf<?xml version='1.0'?><svg/>", "an SVG drawing", id="SVG"),

@@ -13,6 +13,7 @@ from persqa_client.images.containers import TruncatedImage
 from persqa_client.images.jpeg import is_single_scan, strip_jpeg
 from tests.images import image_files
 from tests.images.image_files import decode_rgb_bytes, encode, has_no_metadata, make_jpeg_segment, red_and_blue
+from tests.support.cases import each_case
 
 SAMPLE = image_files.SAMPLES[0].read_bytes()
 PROGRESSIVE = encode(image_files.decode(SAMPLE).resize((96, 96)), "JPEG", progressive=True)
@@ -23,7 +24,7 @@ def stripped_bytes(data: bytes) -> bytes:
     return strip_jpeg(data).data
 
 
-@pytest.mark.parametrize("path", image_files.SAMPLES, ids=lambda path: path.stem)
+@each_case("path", image_files.SAMPLES, ids=lambda path: path.stem)
 def test_a_photo_keeps_its_pixels_and_loses_its_metadata(path: Path) -> None:
     data = path.read_bytes()
     stripped = stripped_bytes(data)
@@ -80,8 +81,8 @@ def hit(jpeg: bytes, marker: bytes, place: float) -> bytes:
     return jpeg[:position] + marker + jpeg[position + 2 :]
 
 
-@pytest.mark.parametrize("place", [0.1, 0.4, 0.8])
-@pytest.mark.parametrize("marker", [b"\xff\x9f", b"\xff\xc0", b"\xff\xe1", b"\xff\xda", b"\xff\xc4", b"\xff\x01"])
+@each_case("place", [0.1, 0.4, 0.8])
+@each_case("marker", [b"\xff\x9f", b"\xff\xc0", b"\xff\xe1", b"\xff\xda", b"\xff\xc4", b"\xff\x01"])
 def test_a_damaged_byte_that_looks_like_a_marker_cuts_nothing_off(marker: bytes, place: float) -> None:
     data = hit(BASELINE, marker, place)
     assert stripped_bytes(data) == data
@@ -127,8 +128,8 @@ def test_stripping_is_idempotent_and_keeps_the_pixels(
     assert decode_rgb_bytes(stripped) == decode_rgb_bytes(source)
 
 
-@pytest.mark.parametrize("part", [0.001, 0.01, 0.1, 0.5, 0.9, 0.999])
-@pytest.mark.parametrize("data", [PROGRESSIVE, BASELINE, SAMPLE], ids=["progressive", "baseline", "sample"])
+@each_case("part", [0.001, 0.01, 0.1, 0.5, 0.9, 0.999])
+@each_case("data", [PROGRESSIVE, BASELINE, SAMPLE], ids=["progressive", "baseline", "sample"])
 def test_a_truncated_jpeg_is_detected(data: bytes, part: float) -> None:
     with pytest.raises(TruncatedImage):
         stripped_bytes(data[: int(len(data) * part)])

@@ -17,7 +17,6 @@ import pytest
 from PIL import Image
 
 from persqa_client.errors import RowError
-from persqa_client.images import loader as loader_module
 from persqa_client.images.loader import ImageCache, ImageLoader, add_image_uuid
 from persqa_client.images.references import FileVersion
 from persqa_client.types import EncodedImage
@@ -110,11 +109,8 @@ async def test_without_sharing_no_image_has_a_uuid(cache: FakeCache, threads: Th
     assert [(await images.load("a")).uuid for _ in range(3)] == [None] * 3
 
 
-async def test_the_number_of_known_references_is_bounded(
-    cache: FakeCache, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loader_module, "MAX_KNOWN_REFERENCES", 2)
-    images = loader(cache, threads, share_repeated=True)
+async def test_the_number_of_known_references_is_bounded(cache: FakeCache, threads: ThreadPoolExecutor) -> None:
+    images = ImageLoader(cache, threads, FIELDS, share_all=False, share_repeated=True, max_known=2)
     uuids = [(await images.load(reference)).uuid for reference in ("a", "b", "c", "a", "c")]
     assert [uuid is not None for uuid in uuids] == [False, False, False, False, True]
 

@@ -18,9 +18,10 @@ from tests.images.image_files import (
     make_webp,
     make_webp_chunk,
 )
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("exif", "orientation"),
     [
         pytest.param(image_files.make_exif(6).tobytes(), 6, id="with its prefix"),

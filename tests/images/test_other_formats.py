@@ -11,6 +11,7 @@ from PIL import Image
 from persqa_client.errors import RowError
 from persqa_client.images.decode import describe_other_image
 from persqa_client.images.prepare import load_image
+from tests.support.cases import each_case
 
 
 def encode_as(format: str, mode: str = "RGB") -> bytes:
@@ -41,7 +42,7 @@ def test_an_image_of_another_format_is_named(data: bytes, name: str, tmp_path: P
     assert caught.value.code == "image_unsupported"
 
 
-@pytest.mark.parametrize(
+@each_case(
     "data",
     [
         pytest.param(b"", id="nothing"),

@@ -9,6 +9,7 @@ from persqa_client.images.containers import TruncatedImage
 from persqa_client.images.png import strip_png
 from tests.images import image_files
 from tests.images.image_files import decode_rgb_bytes, encode, has_no_metadata, red_and_blue
+from tests.support.cases import each_case
 
 SAMPLE = image_files.SAMPLES[0].read_bytes()
 
@@ -29,7 +30,7 @@ def test_all_that_programs_add_is_removed() -> None:
     assert strip_png(data).orientation == 6
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("image", "plain"),
     [
         pytest.param(red_and_blue(), True, id="RGB"),

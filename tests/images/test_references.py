@@ -16,6 +16,7 @@ from persqa_client.errors import RowError, StorageError
 from persqa_client.images.prepare import load_image
 from persqa_client.images.references import MAX_CACHED_BYTES, estimate_reference_size, read_cached_file
 from tests.images.image_files import check_and_decode, encode, red_and_blue
+from tests.support.cases import each_case
 
 MAX_PIXELS = 10_000_000
 
@@ -61,7 +62,7 @@ def data_uri(data: bytes, head: str = "data:image/png;base64,") -> str:
     return head + base64.b64encode(data).decode()
 
 
-@pytest.mark.parametrize(
+@each_case(
     "reference",
     [
         pytest.param(data_uri(encode(red_and_blue(), "PNG")), id="base64"),
@@ -80,7 +81,7 @@ def test_a_data_uri_is_decoded(reference: str) -> None:
     assert estimate_reference_size(reference, []) == len(reference)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("reference", "code"),
     [
         pytest.param("data:image/png;base64", "image_bad_data_uri", id="no comma"),
@@ -135,8 +136,8 @@ def test_white_space_before_a_data_uri_is_ignored(space: str) -> None:
     assert "data:image/png;base64,…" in load_error(uri + "!").message
 
 
-@pytest.mark.parametrize("head", ["", "\n", "image/png;base64,", "base64,"])
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", None])
+@each_case("head", ["", "\n", "image/png;base64,", "base64,"])
+@each_case("kind", ["PNG", "JPEG", "WEBP", None])
 def test_base64_without_a_header_is_rejected_and_not_shown(head: str, kind: str | None) -> None:
     data = encode(red_and_blue(), kind) if kind else bytes(range(256))
     error = load_error(head + base64.b64encode(data).decode())

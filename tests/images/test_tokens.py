@@ -16,9 +16,10 @@ from persqa_client.images.tokens import (
     make_token_counter,
 )
 from persqa_client.types import EncodedImage
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("family", "width", "height", "expected"),
     [
         pytest.param("qwen2.5-vl", 28, 28, 4, id="one token is scaled up to four"),
@@ -49,7 +50,7 @@ def test_counts_are_within_the_limits_of_the_family(family: ModelFamily, width: 
     assert count_image_tokens(width, height, family) == count_image_tokens(height, width, family)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "family"),
     [
         ("Qwen/Qwen2.5-VL-3B-Instruct", "qwen2.5-vl"),

@@ -20,6 +20,7 @@ from tests.images.image_files import (
     red_and_blue,
     webp_with_metadata,
 )
+from tests.support.cases import each_case
 
 PHOTO = image_files.decode(image_files.SAMPLES[0].read_bytes()).resize((121, 80))
 
@@ -36,7 +37,7 @@ def test_all_that_programs_add_is_removed(lossless: bool, orientation: int) -> N
     assert strip_webp(stripped.data).data == stripped.data
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("settings", "mode", "plain"),
     [
         pytest.param({}, "RGB", True, id="lossy"),

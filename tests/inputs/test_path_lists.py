@@ -10,6 +10,7 @@ import pytest
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.opening import open_source
 from persqa_client.types import START_POSITION
+from tests.support.cases import each_case
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def paths_in(text: str) -> list[object]:
     return [orjson.loads(line)["image"] for line, _ in source.lines(START_POSITION) if line]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "paths"),
     [
         pytest.param("cover\nDCIM/2.jpg\n", ["cover", "DCIM/2.jpg"], id="a file without a suffix first"),
@@ -72,7 +73,7 @@ def test_each_line_is_a_row(text: str, paths: list[object] | None) -> None:
         assert paths_in(text) == paths
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "message"),
     [
         pytest.param("IMG_0003\nIMG_0004.JPG\n", "line 1 of this list of paths, 'IMG_0003', is not a", id="no suffix"),

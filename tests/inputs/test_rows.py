@@ -6,13 +6,14 @@ import pytest
 
 from persqa_client.inputs.rows import KEPT_BYTES, MAX_LINE_BYTES, parse_line
 from persqa_client.types import BadRow, Row
+from tests.support.cases import each_case
 
 
 def parse(line: bytes) -> Row | BadRow:
     return parse_line(3, line, image_key="image", output_key="pers_qa")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("line", "images"),
     [
         pytest.param(b'{"image": ["./a.jpg"]}', ("./a.jpg",), id="list"),
@@ -58,7 +59,7 @@ def test_null_and_blank_fields_count_as_absent() -> None:
     assert (row.question, row.tag, row.id) == (None, None, None)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("line", "code"),
     [
         pytest.param(b"not json", "bad_line", id="not JSON"),

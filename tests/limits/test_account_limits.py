@@ -7,11 +7,12 @@ import pytest
 from persqa_client.images.tokens import estimate_image_tokens
 from persqa_client.limits.rate_limit import estimate_tokens, parse_reset, seconds_until_available
 from persqa_client.types import EncodedImage, Request, Turn
+from tests.support.cases import each_case
 
 NOW = 1_795_564_800.0  # 2026-11-25T00:00:00Z
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "seconds"),
     [
         ("6ms", 0.006),
@@ -37,7 +38,7 @@ def test_resets_are_parsed(text: str, seconds: float) -> None:
     assert parse_reset(text, NOW) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", [None, "", "soon", "1x", "2026-11-25T00:00:30", "-5", "nan"])
+@each_case("text", [None, "", "soon", "1x", "2026-11-25T00:00:30", "-5", "nan"])
 def test_other_values_are_no_reset(text: str | None) -> None:
     assert parse_reset(text, NOW) is None
 
@@ -47,7 +48,7 @@ def remaining_headers(kind: str, remaining: str, reset: str, limit: str | None =
     return headers if limit is None else {**headers, f"x-ratelimit-limit-{kind}": limit}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("headers", "seconds"),
     [
         pytest.param({}, 0.0, id="no headers"),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import resource
-import subprocess
-import sys
 
 import pytest
 
@@ -13,9 +11,11 @@ from persqa_client.errors import SettingsError
 from persqa_client.limits.admission import Admission
 from persqa_client.limits.controllers import FixedLimit, Permit
 from persqa_client.limits.open_files import RESERVED_FILES, SPARE_CONNECTIONS, lower_concurrency
+from tests.support.cases import each_case
+from tests.support.commands import python
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("given", "allowed", "endpoints", "concurrency", "highest"),
     [
         pytest.param(Limits(), 100_000, 1, "auto", 512, id="enough"),
@@ -54,9 +54,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], others, limits.concurrency)
 def test_the_soft_limit_is_raised_as_far_as_needed(soft: int, hard: int) -> None:
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < hard:
         pytest.skip("the hard limit of this machine is lower")
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(soft), str(hard)], capture_output=True, text=True, check=True
-    )
+    result = python(SCRIPT, str(soft), str(hard))
     allowed, others, concurrency = map(int, result.stdout.split())
     taken = others + RESERVED_FILES + SPARE_CONNECTIONS
     assert allowed == max(soft, min(hard, taken + 200))

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from persqa_client.errors import Interrupted
 from persqa_client.limits.rate_limit import RequestThrottle, Throttle, TokenThrottle, make_throttles, split_rate
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("rps", "rate"),
     [(0.5, (1, 2.0)), (1, (1, 1.0)), (8, (1, 0.125)), (20, (1, 0.05)), (21, (2, 2 / 21)), (250, (13, 0.052))],
 )

@@ -19,6 +19,7 @@ from persqa_client.probing.capabilities import (
     resolve_strategy,
 )
 from persqa_client.probing.probe import resolve_common_strategy, shortest_context, with_url
+from tests.support.cases import each_case
 
 BOTH = ServerCapabilities(constraint="json_schema", constraints={"json_schema": "obeyed"}, prefill="partial")
 CONSTRAINT = ServerCapabilities(
@@ -42,7 +43,7 @@ def test_only_the_model_list_of_vllm_is_taken_to_be_complete(server: ServerCapab
         require_model(server, "qwen")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("server", "choice", "strategy"),
     [
         (BOTH, "auto", "constrain"),
@@ -123,7 +124,7 @@ OLD_CONSTRAINT = ServerCapabilities(constraint="guided_regex", max_model_len=819
 NO_CONSTRAINT = ServerCapabilities(max_model_len=4096)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("servers", "choice", "strategy"),
     [
         pytest.param([BOTH], "auto", "constrain", id="one server"),

@@ -18,10 +18,11 @@ from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.simulator.server import run_simulator
 from persqa_client.simulator.settings import SimSettings
 from tests.probing.test_probe_features import make_local_session
+from tests.support.cases import each_case
 from tests.support.endpoints import CHAT_URL, error_response, make_session, ok_response, serve_handler
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("sent", "other", "by_uuid", "believed"),
     [
         pytest.param("Red", "Blue", "Red", True, id="a good model"),

@@ -24,6 +24,7 @@ from persqa_client.probing.probe_session import ProbeSession
 from persqa_client.simulator.server import DEFAULT_MODEL, SimSettings, run_simulator
 from persqa_client.simulator.settings import ImageUse
 from persqa_client.types import Completion, Usage
+from tests.support.cases import each_case
 from tests.support.endpoints import (
     BASE_URL,
     CHAT_URL,
@@ -287,7 +288,7 @@ def reply_with(text: str, prompt: int, *, prefilled: bool = True) -> Reply:
     return Reply(Completion(text, "stop", usage, "qwen"), 1, False, prefilled)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("reply", "finished", "found"),
     [
         pytest.param(("The answer begins with hello.", 30), ("Hello!", 35), "obeyed", id="continued"),

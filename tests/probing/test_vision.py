@@ -26,10 +26,11 @@ from persqa_client.probing.vision import (
     make_colour_image,
 )
 from persqa_client.simulator.vision import read_facts
+from tests.support.cases import each_case
 from tests.support.endpoints import CHAT_URL, error_response, make_session
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@each_case("colour", COLOURS)
 def test_an_image_is_filled_with_its_colour(colour: str) -> None:
     picture = make_colour_image(colour, 40)
     with Image.open(io.BytesIO(picture.data)) as image:
@@ -38,7 +39,7 @@ def test_an_image_is_filled_with_its_colour(colour: str) -> None:
         assert image.size == (picture.width, picture.height) == (40, 40)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@each_case("colour", COLOURS)
 def test_an_image_with_a_palette_shows_the_same(colour: str) -> None:
     plain, small = make_colour_image(colour), make_colour_image(colour, palette=True)
     with Image.open(io.BytesIO(small.data)) as image:
@@ -46,7 +47,7 @@ def test_an_image_with_a_palette_shows_the_same(colour: str) -> None:
     assert len(small.data) < len(plain.data) / 5
 
 
-@pytest.mark.parametrize("colour", COLOURS)
+@each_case("colour", COLOURS)
 def test_the_second_image_differs_in_its_bytes_only(colour: str) -> None:
     plain, noisy = make_colour_image(colour), make_colour_image(colour, noise_rows=NOISE_ROWS)
     assert (noisy.width, noisy.height) == (plain.width, plain.height)
@@ -54,7 +55,7 @@ def test_the_second_image_differs_in_its_bytes_only(colour: str) -> None:
     assert read_facts(noisy.data).main_colours == (colour,)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "colour"),
     [
         ("Red", "red"),
@@ -89,7 +90,7 @@ def second_answer(said: str | RowError, prompt: int) -> ColourAnswer:
     return ColourAnswer("blue", said, prompt, 6_700)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("first", "second", "tokens", "state"),
     [
         # Models that see.
@@ -231,8 +232,6 @@ async def test_a_server_that_rejects_every_request_does_not_reject_images(respx_
     assert sight == VisionCheck("failed", words)
 
 
-@pytest.mark.parametrize(
-    ("tokens", "patch"), [(402, 28), (326, 32), (400, None), (258, None), (765, None), (0, None), (None, None)]
-)
+@each_case(("tokens", "patch"), [(402, 28), (326, 32), (400, None), (258, None), (765, None), (0, None), (None, None)])
 def test_the_patch_size_follows_from_the_image_tokens(tokens: int | None, patch: int | None) -> None:
     assert detect_patch_size(VisionCheck("seen", "red", tokens)) == patch

@@ -15,11 +15,12 @@ from persqa_client.questions.bank import PAIRS, Bank, Question, load_builtin_ban
 from persqa_client.questions.categories import CATEGORIES, NEEDS
 from persqa_client.questions.constraints import choose_form, sentence_pattern
 from persqa_client.questions.prompts import build_prompt
+from tests.support.cases import each_case
 
 FOLDER = Path(str(resources.files("persqa_client.questions").joinpath("banks")))
 NOT_OPEN = re.compile(r"(?:Is|Are|Am|Was|Were|Do|Does|Did|Has|Have|Had|Can|Could|Will|Would|Should|May|Might|Must)\b")
 NOT_OPEN_CHINESE = re.compile("吗|呢？|是不是|有没有|是否|还是|能否|会不会")
-each_bank = pytest.mark.parametrize(("category", "language"), PAIRS)
+each_bank = each_case(("category", "language"), PAIRS)
 
 
 def raw_lines(category: str, language: str) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 
 from persqa_client.language import LANGUAGES
 from persqa_client.questions.categories import CATEGORIES, NEEDS, parse_category, parse_language, parse_need
+from tests.support.cases import each_case
 
 CATEGORY = {
     **{name: name for name in CATEGORIES},
@@ -25,22 +26,22 @@ LANGUAGE = {
 NEED = {**{name: name for name in NEEDS}, "Whole body": "whole_body", "one-subject": "one_subject", "color": "colour"}
 
 
-@pytest.mark.parametrize(("text", "name"), CATEGORY.items())
+@each_case(("text", "name"), CATEGORY.items())
 def test_categories(text: str, name: str) -> None:
     assert parse_category(text) == name
 
 
-@pytest.mark.parametrize(("text", "name"), LANGUAGE.items())
+@each_case(("text", "name"), LANGUAGE.items())
 def test_languages(text: str, name: str) -> None:
     assert parse_language(text) == name
 
 
-@pytest.mark.parametrize(("text", "name"), NEED.items())
+@each_case(("text", "name"), NEED.items())
 def test_needs(text: str, name: str) -> None:
     assert parse_need(text) == name
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("parse", "text", "message"),
     [
         (parse_category, "car", "'car' is not a known category; use human, animal, object, scene or group"),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from persqa_client.client.dialect import constraint_fields
 from persqa_client.questions.constraints import FORMS, choose_form, sentence_pattern
 from tests.answers.answer_table import CASES
+from tests.support.cases import each_case
 
 TABLES = Path(__file__).parents[1] / "answers" / "tables"
 
@@ -33,7 +34,7 @@ def matches(form: str, answer: str, name: str = "<mam>") -> bool:
     return re.fullmatch(sentence_pattern(name, form), answer) is not None
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("question", "form"),
     [
         *((question, form) for form, question in QUESTIONS.items()),
@@ -51,7 +52,7 @@ def test_the_form_is_that_of_the_question(question: str, form: str) -> None:
     assert choose_form(question) == form
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("form", "rest"),
     [
         ("latin", " wears a blue jacket."),
@@ -103,7 +104,7 @@ def test_honest_sentences_are_possible(form: str, rest: str) -> None:
     assert matches(form, "<mam>" + rest)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("form", "rest"),
     [
         *(
@@ -221,12 +222,12 @@ def test_the_name_begins_the_answer(name: str) -> None:
     assert not matches("han", "<aXb-c>在看书。", name)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each_case("form", FORMS)
 def test_a_latin_name_is_not_the_beginning_of_a_word(form: str) -> None:
     assert not matches(form, "Charliexy is here. 。", "Charlie")
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each_case("form", FORMS)
 def test_patterns_have_nothing_that_grammars_of_servers_lack(form: str) -> None:
     """No look-around, boundary, lazy or counted repetition, and no escapes but of punctuation, \\n, \\s and \\S."""
     pattern = sentence_pattern("<mam>", form)

@@ -11,6 +11,7 @@ from persqa_client.questions import prompts
 from persqa_client.questions.constraints import FORMS
 from persqa_client.questions.prompts import CHINESE, ENGLISH, build_prompt, build_reask_prompt, prompts_digest
 from persqa_client.types import Problem, Task, TaskId
+from tests.support.cases import each_case
 
 QUESTION = "What is <mam> doing?"
 CHINESE_QUESTION = "<mam>在做什么？"
@@ -36,7 +37,7 @@ def test_a_reask_shows_the_answer_and_gives_the_reason() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("question", "surrogate", "problem", "reason"),
     [
         (QUESTION, None, Problem("unknown_tag", "", "closing", "</mam>"), "a closing tag </mam>; <mam> stands for"),

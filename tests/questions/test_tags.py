@@ -11,20 +11,21 @@ from persqa_client.questions.tags import (
     load_known_words,
     parse_tag,
 )
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize("name", ["mam", "<mam>", " mam ", "小满", "bo-2", "a.b", "x", "tokens", "token_a"])
+@each_case("name", ["mam", "<mam>", " mam ", "小满", "bo-2", "a.b", "x", "tokens", "token_a"])
 def test_names_that_can_be_tags(name: str) -> None:
     assert parse_tag(name) == f"<{name.strip().strip('<>')}>"
 
 
-@pytest.mark.parametrize("name", ["", "<>", "a b", "a<b", "-a", "a/b", "x" * 41, "a\nb", "a|b", "a{b"])
+@each_case("name", ["", "<>", "a b", "a<b", "-a", "a/b", "x" * 41, "a\nb", "a|b", "a{b"])
 def test_names_that_would_break_a_pattern_can_not_be_tags(name: str) -> None:
     with pytest.raises(ValueError, match="up to 40 letters"):
         parse_tag(name)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "name",
     [
         "image",
@@ -51,7 +52,7 @@ def test_a_good_tag_has_no_risks(name: str) -> None:
     assert find_tag_risks(name) == ()
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "reason"),
     [
         ("bq", "fewer than 3 letters"),
@@ -77,7 +78,7 @@ def test_a_tag_may_have_several_risks() -> None:
     assert "a given name and a famous character's name" in find_tag_risks("mario")[0]
 
 
-@pytest.mark.parametrize("name", ["bear", "Bears", "red", "rose", "bond", "hats"])
+@each_case("name", ["bear", "Bears", "red", "rose", "bond", "hats"])
 def test_words_are_not_repaired(name: str) -> None:
     assert is_known_word(name)
     assert not can_repair_bare_name(f"<{name}>")
@@ -89,7 +90,7 @@ def test_known_names_are_repaired(name: str) -> None:
     assert can_repair_bare_name(f"<{name}>")
 
 
-@pytest.mark.parametrize("name", ["mam", "zoë", "барсик", "thao", "Mam", "bull_dog", "butin"])
+@each_case("name", ["mam", "zoë", "барсик", "thao", "Mam", "bull_dog", "butin"])
 def test_other_names_are_repaired(name: str) -> None:
     assert not is_known_word(name)
     assert can_repair_bare_name(f"<{name}>")

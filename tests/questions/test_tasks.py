@@ -11,6 +11,7 @@ from persqa_client.questions.bank import Bank, Question
 from persqa_client.questions.constraints import sentence_pattern
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.types import Row, TaskId
+from tests.support.cases import each_case
 
 OWN = Bank.build((Question("a", "Where is {tag}?", None, "en", frozenset(), False),))
 
@@ -117,7 +118,7 @@ def test_a_name_that_can_not_be_the_tag_is_not_suggested(other: str) -> None:
     assert caught.value.message.endswith("the row's tag is <mam>; write {tag} in the question")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("question", "reason"),
     [
         ("<image>\nWhat is {tag} doing?", "has <image> in it"),

@@ -13,6 +13,7 @@ from persqa_client.questions.bank import Bank
 from persqa_client.questions.prompts import build_verification_prompt, read_verdict, verification_digest
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.types import Row, Strategy, Task, TaskId
+from tests.support.cases import each_case
 
 
 def make_task(question: str, strategy: Strategy = "direct", category: str = "human") -> Task:
@@ -44,7 +45,7 @@ def test_a_model_that_was_asked_about_a_surrogate_reads_it_again() -> None:
     assert "<mam>" not in prompt
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("text", "verdict"),
     [
         ("yes", "yes"),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
+
+from tests.support.commands import python
 
 USE_LOOP = """
 import asyncio, atexit, multiprocessing, os, sys, warnings
@@ -40,7 +39,5 @@ print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.parametrize("how", CHILDREN)
 def test_a_forked_child_uses_a_loop_of_its_own_and_ends(how: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", USE_LOOP + CHILDREN[how]], capture_output=True, text=True, timeout=20
-    )
+    result = python(USE_LOOP + CHILDREN[how])
     assert (result.stdout.split("\n"), result.stderr) == (["2", "4", "ended 0", ""], "")

@@ -6,7 +6,6 @@ import asyncio
 import random
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,6 @@ from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.commands import lines_in, persqa, start
 
 MODEL = "persqa-simulator"
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with run_simulator(SimSettings(latency=0.0)) as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,10 @@ from PIL import Image
 from persqa_client import generate
 from persqa_client.run.recheck import recheck_run
 from persqa_client.run.summary import Summary
-from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from persqa_client.simulator.server import Simulator
 
 MODEL = "persqa-simulator"
 OWN, OTHER = (32, 24), (64, 48)
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with run_simulator(SimSettings(latency=0.0)) as server:
-        yield server
 
 
 @pytest.fixture

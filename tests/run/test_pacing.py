@@ -14,6 +14,7 @@ from persqa_client.run.pacing import announce_pace, plan_probes
 from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings
 from persqa_client.simulator.server import SimSettings, run_simulator
+from tests.support.cases import each_case
 
 
 def settings(strategy: Any = "auto", *, url: str = "http://gpu.example/v1", **limits: Any) -> RunSettings:
@@ -26,7 +27,7 @@ def settings(strategy: Any = "auto", *, url: str = "http://gpu.example/v1", **li
     )
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("given", "depth", "says"),
     [
         pytest.param(settings(), "all", None, id="no limit"),

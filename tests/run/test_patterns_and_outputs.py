@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,10 @@ from PIL import Image
 from persqa_client import generate
 from persqa_client.run.recheck import recheck_run
 from persqa_client.run.summary import Summary
-from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
-from tests.support.commands import PERSQA
+from persqa_client.simulator.server import Simulator
+from tests.support.commands import PERSQA, persqa
 
 MODEL = "persqa-simulator"
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with run_simulator(SimSettings(latency=0.0)) as server:
-        yield server
 
 
 @pytest.fixture
@@ -85,8 +78,8 @@ def test_a_folder_does_not_report_the_files_of_its_own_run(work: Path, simulator
     Path("g/p1.png").write_bytes(Path("p1.png").read_bytes())
 
     def warnings(*flags: str, output: str = "g/q.jsonl") -> str:
-        command = [*PERSQA, "run", "g", "-o", output, "--base-url", simulator.base_url, "--model", MODEL, "--no-probes"]
-        return subprocess.run([*command, *flags], capture_output=True, text=True, check=False).stderr
+        command = ("run", "g", "-o", output, "--base-url", simulator.base_url, "--model", MODEL, "--no-probes")
+        return persqa(*command, *flags, cwd=work).stderr
 
     for flags in ((), ("--fresh",), ("--fresh",)):
         assert "In g, 1 file is not an image and is skipped (1 with .jsonl)." in warnings(*flags)

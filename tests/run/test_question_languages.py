@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,9 @@ from PIL import Image
 
 from persqa_client import generate
 from persqa_client.language import SCRIPT_LANGUAGES, detect_language
-from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from persqa_client.simulator.server import Simulator
 from persqa_client.simulator.wording import OTHER_SENTENCES
+from tests.support.cases import each_case
 
 QUESTIONS = {
     "ar": "ماذا يرتدي {tag} في هذه الصورة؟",
@@ -49,12 +49,6 @@ QUESTIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with run_simulator(SimSettings(latency=0.0)) as server:
-        yield server
-
-
 @pytest.mark.parametrize("strategy", ["constrain", "direct", "prefill", "surrogate"])
 @pytest.mark.parametrize("tag", ["小猫", "mam", "кот"])
 def test_each_language_gets_an_answer_in_it(tag: str, strategy: str, tmp_path: Path, simulator: Simulator) -> None:
@@ -67,7 +61,7 @@ def test_each_language_gets_an_answer_in_it(tag: str, strategy: str, tmp_path: P
     assert summary.tally.re_asked == {}
 
 
-@pytest.mark.parametrize("language", QUESTIONS)
+@each_case("language", QUESTIONS)
 def test_the_languages_of_questions_are_recognised(language: str) -> None:
     assert detect_language(QUESTIONS[language]) == language
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from tests.run.recheck_runs import finish_run, make_settings, mix
 from tests.run.recheck_runs import open_ledger as open_run
 from tests.storage.scenario import read_folder
 from tests.storage.test_crashes import record_history
+from tests.support.commands import python
 
 RESULTS = {"qa.jsonl", "qa.failed.jsonl", "qa.details.jsonl", "qa.run.json", "rows.jsonl"}
 
@@ -80,7 +79,7 @@ def test_a_killed_process_leaves_the_lock_to_the_next(calls: int, tmp_path: Path
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
     recheck_run(tmp_path / "whole" / "qa.jsonl")
     output = tmp_path / "killed" / "qa.jsonl"
-    ended = subprocess.run([sys.executable, "-c", KILLED, str(output), str(calls)], check=False)
+    ended = python(KILLED, output, str(calls))
     assert ended.returncode == -signal.SIGKILL
     recheck_run(output)
     after, expected = (read_results(tmp_path / name) for name in ("killed", "whole"))

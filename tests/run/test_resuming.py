@@ -5,17 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from persqa_client.config import Endpoint
 from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import describe_resuming
+from tests.support.cases import each_case
 
 ENDPOINT = Endpoint(base_url="http://127.0.0.1:1/v1", model="m")
 SAME = "Nothing is lost. Run the same command again to resume qa.jsonl."
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("output", "flags", "has_outcomes", "from_pipe", "words"),
     [
         ("qa.jsonl", {}, True, False, SAME),

@@ -57,12 +57,13 @@ def busy_server(*phases: Phase, slots: int) -> EndpointSettings:
     return server(*phases, slots=slots, spread=0.3)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_two_equal_endpoints_answer_equally_many_rows_about_few_pictures(seed: int) -> None:
     one, other = run_virtually(run_rows(1500, [busy_server(slots=64), busy_server(slots=64)], seed))
     assert abs(one - other) <= 0.1 * (one + other) / 2
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_was_away_at_the_start_catches_up() -> None:
     late = busy_server(*trouble("down", seconds=4, begin=1.5), slots=256)
     _, answers = run_virtually(run_rows(5000, [busy_server(slots=256), late], 1))

@@ -12,6 +12,7 @@ import pytest
 import persqa_client
 from persqa_client.simulator.settings import SimSettings
 from tests.simulator.requests import PROMPT, chat_body, connect, image_part, make_image
+from tests.support.cases import each_case
 
 ROCKET = Path(persqa_client.__file__).parent / "samples" / "rocket.jpg"
 
@@ -77,7 +78,7 @@ def test_an_answer_is_truncated_at_max_tokens() -> None:
             assert completion["usage"]["completion_tokens"] == 4
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("request_body", "status", "words", "param"),
     [
         pytest.param(chat_body(image_part("data:image/png;base64,@@@@")), 400, "", None, id="bad base64"),

@@ -8,6 +8,7 @@ import pytest
 
 from persqa_client.simulator.chat_requests import ImagePart, parse_chat_request
 from persqa_client.simulator.error_responses import ErrorResponse
+from tests.support.cases import each_case
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
 
@@ -17,7 +18,7 @@ def user(*content: Any) -> dict[str, Any]:
     return {"role": "user", "content": parts}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("messages", "tag", "question"),
     [
         pytest.param(
@@ -74,7 +75,7 @@ def test_images_are_collected_in_order_with_their_uuids() -> None:
     assert chat.images == (ImagePart("data:,"), ImagePart(None, "abc"), ImagePart("data:,"))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("body", "words"),
     [
         pytest.param([], "valid dictionary", id="not an object"),

@@ -10,13 +10,14 @@ import pytest
 
 from persqa_client.simulator.constraints import Constraint, apply_constraint, read_constraint
 from persqa_client.simulator.error_responses import ErrorResponse
+from tests.support.cases import each_case
 
 NATURAL = "<mam> appears in a bright picture."
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
 FORMAT = {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fields", "guided", "found"),
     [
         pytest.param({"structured_outputs": {"regex": "a"}}, False, Constraint("regex", "a"), id="structured"),
@@ -74,7 +75,7 @@ def test_a_pattern_inside_a_schema_is_obeyed() -> None:
     assert re.fullmatch("<mam> is [a-z]+\\.", answer)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("schema", "value"),
     [
         ({"type": "integer", "minimum": 4}, 4),

@@ -9,9 +9,10 @@ import pytest
 
 from persqa_client.simulator.faults import ANSWER_FAULTS, LATE_ERRORS, REJECTIONS
 from tests.simulator.requests import chat_body, connect
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize("kind", [kind for kind in REJECTIONS + LATE_ERRORS if kind != "engine_dead"])
+@each_case("kind", [kind for kind in REJECTIONS + LATE_ERRORS if kind != "engine_dead"])
 def test_an_error_of_the_script_comes_once_and_is_counted(kind: str) -> None:
     with connect(script=[kind]) as client:
         rejected = client.post()
@@ -93,7 +94,7 @@ def test_a_200_may_carry_no_answer() -> None:
     assert error["error"]["message"]
 
 
-@pytest.mark.parametrize("kind", ANSWER_FAULTS)
+@each_case("kind", ANSWER_FAULTS)
 def test_a_spoiled_answer_counts_as_an_answer(kind: str) -> None:
     with connect(script=[kind, "ok"]) as client:
         spoilt, good = client.post().json(), client.post().json()

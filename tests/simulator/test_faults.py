@@ -18,6 +18,7 @@ from persqa_client.simulator.faults import (
     draw_fault,
     spoil_choice,
 )
+from tests.support.cases import each_case
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 600_000, tzinfo=UTC)
 
@@ -52,7 +53,7 @@ def test_rates_of_zero_and_one_are_exact() -> None:
     assert {draw_fault({"500": 0, "503": 1}, 0, b"%d" % n, 0) for n in range(200)} == {"503"}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("kind", "status", "code"),
     [
         ("429", 429, "rate_limit_exceeded"),
@@ -103,7 +104,7 @@ def test_other_errors_have_no_retry_after(kind: str) -> None:
     assert "Retry-After" not in fault_error(kind, 1, NOW).headers
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("kind", "choice"),
     [
         ("length", Choice("<mam> is ", "length")),
@@ -130,7 +131,7 @@ def test_refusals_have_the_language_of_the_answer() -> None:
     assert "sorry" in str(by_field.refusal)
 
 
-@pytest.mark.parametrize("kind", ANSWER_FAULTS)
+@each_case("kind", ANSWER_FAULTS)
 def test_every_answer_fault_changes_the_answer(kind: str) -> None:
     good = Choice("<mam> is a big cat.")
     assert spoil_choice(kind, good, "<mam>") != good

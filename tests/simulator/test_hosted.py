@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from tests.simulator.requests import chat_body, connect, image_part, make_image
+from tests.support.cases import each_case
 
 
 def hosted(**fields: Any) -> dict[str, Any]:
     return chat_body(model="persqa-simulator", **fields)
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("fields", "words", "param", "code"),
     [
         pytest.param(

@@ -10,6 +10,7 @@ import pytest
 from persqa_client.errors import SettingsError
 from persqa_client.simulator.images import ImageSaver, file_extension
 from tests.simulator.requests import chat_body, connect, data_url, image_part, make_image
+from tests.support.cases import each_case
 
 
 def kept(folder: Path) -> dict[str, bytes]:
@@ -78,7 +79,7 @@ def test_a_file_in_place_of_the_folder_is_rejected(tmp_path: Path) -> None:
         ImageSaver(tmp_path / "file")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("media_type", "expected"),
     [
         ("image/jpeg", "jpg"),

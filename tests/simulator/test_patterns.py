@@ -15,12 +15,13 @@ from persqa_client.simulator.chat_requests import parse_chat_request
 from persqa_client.simulator.patterns import UnmatchablePattern, make_match
 from persqa_client.simulator.vision import ImageFacts
 from persqa_client.simulator.wording import write_answer
+from tests.support.cases import each_case
 
 FACTS = ImageFacts(640, 427, (("blue", 0.6), ("light grey", 0.3)), 180.0, (0, 2), b"12345678")
 NATURAL = "<mam> appears in a bright picture of 640x427 pixels, mostly blue."
 
 
-@pytest.mark.parametrize(
+@each_case(
     "pattern",
     [
         pytest.param(r"<mam> is [a-z]{3,8}\.", id="words"),
@@ -37,7 +38,7 @@ NATURAL = "<mam> appears in a bright picture of 640x427 pixels, mostly blue."
         pytest.param("[\U0001f600-\U0001f64f]?z", id="beyond the usual characters"),
     ],
 )
-@pytest.mark.parametrize("seed", range(5))
+@each_case("seed", range(5))
 def test_the_whole_string_matches(pattern: str, seed: int) -> None:
     assert re.fullmatch(pattern, make_match(pattern, NATURAL, random.Random(seed)))
 
@@ -62,9 +63,9 @@ def test_the_same_seed_makes_the_same_string() -> None:
     assert make_match(r"[a-z]{20}", "", random.Random(7)) != make_match(r"[a-z]{20}", "", random.Random(8))
 
 
-@pytest.mark.parametrize("name", ["<mam>", "Charlie", "小满"])
-@pytest.mark.parametrize("question", ["What is {} wearing?", "Where is {}?", "{}穿着什么？", "{}在哪里？"])
-@pytest.mark.parametrize("seed", range(4))
+@each_case("name", ["<mam>", "Charlie", "小满"])
+@each_case("question", ["What is {} wearing?", "Where is {}?", "{}穿着什么？", "{}在哪里？"])
+@each_case("seed", range(4))
 def test_an_answer_that_fits_the_pattern_of_its_prompt_is_kept(name: str, question: str, seed: int) -> None:
     asked = question.format(name)
     system, prompt = build_prompt(asked, name)
@@ -93,7 +94,7 @@ def test_only_what_the_pattern_demands_is_added(pattern: str, made: str) -> None
         assert re.match(made, make_match(pattern, NATURAL, random.Random(seed)))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("pattern", "words"),
     [
         pytest.param(r"[a-z", "Invalid regular expression", id="malformed"),

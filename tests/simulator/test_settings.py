@@ -8,9 +8,10 @@ import pytest
 
 from persqa_client.errors import SettingsError
 from persqa_client.simulator.settings import SimSettings, parse_faults, parse_slot_changes
+from tests.support.cases import each_case
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("values", "words"),
     [
         pytest.param({"slots": 0}, "slots is 0", id="no slots"),

@@ -17,6 +17,7 @@ from persqa_client.simulator.vision import (
     read_facts,
 )
 from tests.simulator.requests import data_url, make_image
+from tests.support.cases import each_case
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -25,7 +26,7 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("rgb", "name"),
     [
         ("#ff0000", "red"),
@@ -108,7 +109,7 @@ def test_an_image_200_times_longer_than_wide_is_rejected(size: tuple[int, int], 
             read_facts(make_image(size=size))
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("width", "height", "count"),
     [
         pytest.param(28, 28, 4, id="never fewer than 4"),

@@ -9,6 +9,7 @@ import pytest
 
 from persqa_client.simulator.vision import COLOURS, ImageFacts
 from persqa_client.simulator.wording import CHINESE_SENTENCES, ENGLISH_SENTENCES, find_topic, write_answer
+from tests.support.cases import each_case
 
 FACTS = ImageFacts(640, 427, (("blue", 0.6), ("light grey", 0.3), ("red", 0.01)), 180.0, (0, 2), b"12345678")
 
@@ -22,13 +23,13 @@ QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
+@each_case("name", QUESTIONS)
 def test_topics_are_recognised_in_both_languages(name: str) -> None:
     assert [find_topic(question) for question in QUESTIONS[name]] == [name, name]
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
-@pytest.mark.parametrize("seed", range(4))
+@each_case("name", QUESTIONS)
+@each_case("seed", range(4))
 def test_an_answer_begins_with_the_tag_and_names_the_colours(name: str, seed: int) -> None:
     english, chinese = (write_answer("<mam>", question, FACTS, seed) for question in QUESTIONS[name])
     assert english.startswith("<mam> ")

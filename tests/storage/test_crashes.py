@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from tests.storage.scenario import (
     read_folder,
     run_to_end,
 )
+from tests.support.commands import python
 
 # Each of these calls changes the state of the folder.
 FILE_CALLS = (os.write, os.replace, os.unlink, os.ftruncate, os.open)
@@ -150,7 +150,7 @@ def test_the_run_of_a_killed_process_can_be_resumed(scenario: str, writes: int, 
     prepare(scenario, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
     SCENARIOS[scenario](tmp_path / "whole")
-    ended = subprocess.run([sys.executable, "-c", KILLED, scenario, str(tmp_path / "killed"), str(writes)], check=False)
+    ended = python(KILLED, scenario, tmp_path / "killed", str(writes))
     assert ended.returncode == -signal.SIGKILL
     assert (tmp_path / "killed" / "qa.jsonl.checkpoint").exists()
     SCENARIOS[scenario](tmp_path / "killed", order=4)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from persqa_client.storage.journal import Journal, JournalEntry, digest_line, re
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.types import TaskId
 from tests.storage.scenario import make_record, read_folder, run_to_end
+from tests.support.commands import python
 
 ENTRIES = [JournalEntry(digest_line(b"%d" % row), make_record(TaskId(row))) for row in range(1, 7)]
 
@@ -98,12 +97,7 @@ except StorageError as error:
 @pytest.mark.parametrize("room", [0, 100, 700, 1000, 1200])
 def test_a_run_stopped_by_a_full_disk_can_be_resumed(room: int, tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk."""
-    ended = subprocess.run(
-        [sys.executable, "-B", "-c", LIMITED, str(tmp_path / "full"), str(room)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = python(LIMITED, tmp_path / "full", str(room))
     assert (ended.returncode, ended.stderr) == (2, "")
     assert "can't be written (" in ended.stdout
     assert ended.stdout.count("\n") == 1

@@ -24,6 +24,7 @@ from persqa_client.storage.records import (
     warn_of_added_questions,
 )
 from persqa_client.types import TaskId, Usage
+from tests.support.cases import each_case
 
 RECORD = Record(
     task_id=TaskId(3, 1),
@@ -81,7 +82,7 @@ def test_an_added_question_is_warned_about_once(caplog: pytest.LogCaptureFixture
     assert [record.message[:22] for record in caplog.records] == ["--output-style answer:"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("before", "after"),
     [
         ('{"question": "What is <mam> wearing?"}', '{"question": "What is <mam> wearing?"'),

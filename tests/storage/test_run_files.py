@@ -13,6 +13,7 @@ import pytest
 from persqa_client.errors import SettingsError
 from persqa_client.storage.run_files import RunFiles
 from tests.storage.scenario import LINES, answer_first_run, open_ledger, read_folder, run_to_end
+from tests.support.cases import each_case
 
 
 def test_names_are_made_from_the_output() -> None:
@@ -41,7 +42,7 @@ def test_names_are_made_from_the_output() -> None:
     assert {path.parent for path in names} == {Path("out")}
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("name", "failed"),
     [
         ("qa.json", "qa.failed.jsonl"),

@@ -20,6 +20,7 @@ from persqa_client.vllm_server.command import (
     split_arguments,
     uses_cpu,
 )
+from tests.support.cases import each_case
 
 BESIDE = Path("/ours/bin/python")
 
@@ -91,7 +92,7 @@ def make_which(*paths: str) -> Callable[[str], str | None]:
     return lambda name: name if name in paths else f"/bin/{name}" if f"/bin/{name}" in paths else None
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("given", "variable", "programs", "found"),
     [
         (None, None, ["/bin/vllm"], ["/bin/vllm"]),

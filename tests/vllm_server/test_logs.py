@@ -20,6 +20,7 @@ from persqa_client.vllm_server.logs import (
     startup_timeout_error,
     stopped_error,
 )
+from tests.support.cases import each_case
 
 ENGINE = """\
 (APIServer pid=7279) INFO 11-24 23:10:27 [api_server.py:42] Starting to load model
@@ -41,7 +42,7 @@ LOG = "INFO 11-24 10:00:00 [a.py:1] Loading weights\nValueError: No available me
 LOG_PATH = Path("/tmp/server.log")
 
 
-@pytest.mark.parametrize(
+@each_case(
     ("log", "cause"),
     [
         pytest.param(ENGINE, "ValueError: No available memory for the cache blocks.", id="of the engine's process"),
