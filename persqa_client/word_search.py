@@ -43,5 +43,10 @@ def search_words(pattern: str) -> WordSearch:
 
 
 @lru_cache(maxsize=16)
+def split_in_lower_case(text: str) -> tuple[str, ...]:
+    return tuple(text.lower().split())
+
+
+@lru_cache(maxsize=16)
 def split_at_blanks(text: str) -> tuple[str, ...]:
     return tuple(text.split())

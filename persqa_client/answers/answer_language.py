@@ -20,6 +20,7 @@ from persqa_client.answers.foreign_words import (
     may_have_foreign_clause,
 )
 from persqa_client.answers.phrases import list_languages, phrase_pattern
+from persqa_client.answers.plain import is_plain
 from persqa_client.function_words import FUNCTION_WORDS
 from persqa_client.language import (
     HAN,
@@ -36,7 +37,7 @@ from persqa_client.language import (
 )
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, Task
-from persqa_client.word_search import WordSearch, split_at_blanks
+from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lower_case
 
 NAMES = {
     "en": "English", "zh": "Chinese", "ja": "Japanese", "ko": "Korean", "es": "Spanish", "fr": "French",
@@ -62,6 +63,7 @@ CHINESE_PHRASE = re.compile(
     rf"|[手身桌头頭椅怀懷房屋街路树樹地墙牆][里裡上下旁中](?![{HAN}])|[{HAN}](?:[{HAN}]*[的了着著色]|[{HAN}]+地|(?<=一)[{HAN}])(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
 )
 CHINESE_ONLY = re.compile("[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]")
+LATIN_LETTER = re.compile("[A-Za-z]")
 CLAUSE_MARK = re.compile(r"[,;،؛.!?]\s")
 UNITS = re.compile(r"\d ?[a-zµ]{1,3}\b")
 # Languages that cite a text before the word for writing.
@@ -99,6 +101,8 @@ def check_language(text: str, task: Task) -> Problem | None:
         likely = detect_language(f"{task.question} {text}")
         if likely in FUNCTION_WORDS and may_have_foreign_clause(text, likely) and mixes_languages(text, likely):
             return Problem("wrong_language", "a mixture of languages")
+        return None
+    if asked == "zh" and is_plain(text, task.tag) and not LATIN_LETTER.search(text, len(task.tag)):
         return None
     has_other_predicate = not text.isascii() and asked not in HAN_LANGUAGES and begins_in_han(text, task.tag)
     if has_other_predicate or not is_in_language(text, asked):
@@ -206,7 +210,7 @@ def is_far_more(theirs: int, ours: int, words: int) -> bool:
 
 def is_mostly_in(text: str, asked: str) -> bool:
     """Whether so many words are the language's that no other one can win. Cheap, for ordinary answers."""
-    words = text.lower().split()
+    words = split_in_lower_case(text)
     return 4 * sum(map(FUNCTION_WORDS[asked].__contains__, words)) > len(words) + 4
 
 

@@ -11,6 +11,7 @@ from persqa_client.answers.markup import check_no_markup, check_no_unknown_tag
 from persqa_client.answers.names import check_no_real_name
 from persqa_client.answers.non_answers import check_image_is_seen, check_no_refusal, check_not_about_task
 from persqa_client.answers.placeholders import check_no_placeholder
+from persqa_client.answers.plain import is_plain
 from persqa_client.answers.residue import check_no_residue
 from persqa_client.answers.sentence import check_is_sentence, check_no_stand_in
 from persqa_client.types import Check, Problem, Task
@@ -29,6 +30,10 @@ def check_begins_with_tag(text: str, task: Task) -> Problem | None:
 
 def check_says_something(text: str, task: Task) -> Problem | None:
     """Ignores a possessive ``'s``."""
+    if is_plain(text, task.tag) and LETTER_OR_DIGIT.search(
+        text, len(task.tag) + 2 * text.startswith("'", len(task.tag))
+    ):
+        return None
     rest = text.replace(task.tag, " ")
     if LETTER_OR_DIGIT.search(POSSESSIVE.sub("", rest)):
         return None

@@ -50,6 +50,7 @@ ANSWER_LABEL = re.compile(r"(?:^|[\s,，])[*_#]*(?:answer|a|回答|答案|答)[*
 SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]?(?:\s+|$)?")
 # Shorter sentences of the prompt may also occur in an answer.
 MIN_SENTENCE_LENGTH = 12
+QUESTION_END = "?？ "
 
 
 def clean_answer(text: str, task: Task) -> tuple[str, tuple[str, ...]]:
@@ -118,6 +119,13 @@ def remove_echo(text: str, task: Task) -> str:
     return remove_question(remove_prompt(text, task), task)
 
 
+@lru_cache(maxsize=1024)
+def spell_beginnings(prompt: str, question: str, tag: str, surrogate: str | None) -> tuple[str, ...]:
+    """What an answer that repeats the prompt or the question begins with, in lower case."""
+    sentences = spell_sentences(split_prompt(prompt, question, tag, surrogate), tag, surrogate)
+    return tuple(text.casefold() for text in (prompt, question.rstrip(QUESTION_END), *sentences))
+
+
 def remove_prompt(text: str, task: Task) -> str:
     """Only if an answer or a question follows."""
     if text.startswith(task.prompt) and len(text) > len(task.prompt):
@@ -156,7 +164,7 @@ def remove_question(text: str, task: Task) -> str:
     """Keeps an unfinished question such as ``<mam> is``, which may be the beginning of the answer."""
     label = QUESTION_LABEL.match(text)
     unlabelled = (text[label.end() :] if label else text).lstrip('"“「*_ ')
-    whole = task.question.rstrip("?？ ")
+    whole = task.question.rstrip(QUESTION_END)
     spellings = (whole, whole.replace(task.tag, task.tag[1:-1]))
     asked = next((form for form in spellings if unlabelled[: len(form)].casefold() == form.casefold()), None)
     if asked is None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from persqa_client.answers.clean import prompt_sentences
 from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.plain import is_plain
 from persqa_client.answers.question_language import choose_language
 from persqa_client.quotations import remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
@@ -55,6 +56,8 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
         return Problem("echo", "repetition of the question")
     if any(map(text.__contains__, prompt_sentences(task))):
         return Problem("echo", "repetition of the prompt", "prompt")
+    if is_plain(text, task.tag):
+        return None
     if may_go_on(text) and GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
         return Problem("echo", "another question or answer after the answer", "goes_on")
     if takes_back(text, task.tag):

@@ -44,8 +44,13 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
     if compresses_too_well(text):
         return Problem("loop", "endless repetition")
     text = text[-LONGEST_SEARCHED:]
-    longest_word = max(map(len, split_at_blanks(text)), default=0)
-    if longest_word >= MIN_RUN and ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
+    words = split_at_blanks(text)
+    longest_word = max(map(len, words), default=0)
+    if longest_word < MIN_RUN and text.isascii() and len(words) - len(set(words)) < MAX_PHRASE_COPIES:
+        # Most answers: only clauses may be repeated.
+        if len(CLAUSE_END.findall(text)) < MAX_PHRASE_COPIES:
+            return None
+    elif longest_word >= MIN_RUN and ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
         return Problem("loop", "endless repetition")
     if repeats_phrase(text) and repeats_phrase(remove_marked(text)):
         return Problem("loop", "endless repetition")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from persqa_client.answers.clean import TEMPLATE_TOKEN
+from persqa_client.answers.plain import is_plain
 from persqa_client.quotations import is_about_code, remove_quotations
 from persqa_client.types import Problem, Task
 
@@ -21,6 +22,8 @@ DECLARATION = re.compile(r"[*&]? ?[A-Za-z_]\w* ?(?:=|;|\()")
 
 def check_no_markup(text: str, task: Task) -> Problem | None:
     """Also finds ``<image>`` and the like, which training code would replace by an image."""
+    if is_plain(text, task.tag):
+        return None
     return Problem("unknown_markup", "chat template markup") if MARKUP.search(text) else None
 
 
@@ -29,6 +32,8 @@ def check_no_unknown_tag(text: str, task: Task) -> Problem | None:
 
     Closing tags are never allowed: the model used the tag as XML markup, not as a name.
     """
+    if is_plain(text, task.tag):
+        return None
     rest = text.replace(task.tag, "")
     if ("<" not in rest and "＜" not in rest) or not TAG_LIKE.search(rest):
         return None

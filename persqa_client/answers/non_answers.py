@@ -16,7 +16,9 @@ from persqa_client.answers.phrases import (
     TAG_MARK,
     fold_text,
     has_hint,
+    is_lower,
     languages_to_check,
+    lower_pattern,
     may_have_hint,
     phrase_pattern,
 )
@@ -82,14 +84,17 @@ def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
     """None if the text has none of the language's hints."""
     if not may_have_hint(text, language):
         return None
-    statement = build_statement(text, tag, language)
-    return statement if has_hint(statement.text, language) else None
+    own = find_own_text(text, tag, language)
+    return build_statement(text, tag, language, own) if has_hint(own, language) else None
 
 
-def build_statement(text: str, tag: str, language: str) -> Statement:
+def find_own_text(text: str, tag: str, language: str) -> str:
     folded = fold_text(text, language)
     own = remove_quotations(folded.strip(MARKS) if folded.startswith(('"', "“", "「", "«")) else folded)
-    own = own.replace(tag.lower(), TAG_MARK)
+    return own.replace(tag.lower(), TAG_MARK)
+
+
+def build_statement(text: str, tag: str, language: str, own: str) -> Statement:
     lead = own.lstrip(MARKS).removeprefix(TAG_MARK)
     behind = text.lstrip(MARKS).removeprefix(tag)
     stands_alone = (
@@ -102,14 +107,15 @@ def build_statement(text: str, tag: str, language: str) -> Statement:
 
 
 def has_phrase(statement: Statement, language: str, kind: str) -> bool:
-    if phrase_pattern(language, kind, "anywhere").search(statement.text):
+    compile_phrases = lower_pattern if is_lower(statement.text) else phrase_pattern
+    if compile_phrases(language, kind, "anywhere").search(statement.text):
         return True
-    if phrase_pattern(language, kind, "behind_tag").match(statement.lead):
+    if compile_phrases(language, kind, "behind_tag").match(statement.lead):
         return True
-    at_sentence = phrase_pattern(language, kind, "sentence")
+    at_sentence = compile_phrases(language, kind, "sentence")
     if any(at_sentence.match(statement.text, start) for start in starts(SENTENCE_START, statement.text)):
         return True
-    opening = phrase_pattern(language, kind, "opening")
+    opening = compile_phrases(language, kind, "opening")
     if opening.match(statement.lead):
         return True
     if not statement.stands_alone:
@@ -117,7 +123,7 @@ def has_phrase(statement: Statement, language: str, kind: str) -> bool:
     if at_sentence.match(statement.lead):
         return True
     main = statement.lead[: end_of_main_statement(statement.lead, language)]
-    if phrase_pattern(language, kind, "alone").search(main):
+    if compile_phrases(language, kind, "alone").search(main):
         return True
     clauses = (start for pattern in (CLAUSE_START, SENTENCE_START) for start in starts(pattern, main))
     return any(opening.match(main, start) for start in clauses)

@@ -19,6 +19,10 @@ TERM = re.compile(r"\{([a-z_]+)\}")
 # A run up to a mark, which is bounded: a later word of the phrase may be missing.
 UNBOUNDED_RUN = re.compile(r"(\[\^(?:\\.|[^\]\\])+\])([*+])(?!\+)")
 LONGEST_RUN = 200
+# What is no letter of a pattern, though it may be a capital.
+ESCAPED = re.compile(r"\\.|\(\?P")
+# Small letters that count as equal to other ones where case is ignored, such as the long s.
+SPECIAL_CASE = re.compile("[µıſ\u0345\u0370-\u03ff\u1c80-\u1c88\u1e61\u1e9b\u1fbe\u1fd3\u1fe3\ua64b\ufb05\ufb06]")
 # Here words end nowhere, and a text has few different characters.
 LANGUAGES_WITHOUT_SPACES = ("zh", "ja")
 # The tag in a prepared text, in place of the real one.
@@ -63,6 +67,22 @@ def phrase_pattern(language: str, kind: str, place: str) -> re.Pattern[str]:
 
 
 @lru_cache
+def lower_pattern(language: str, kind: str, place: str) -> re.Pattern[str]:
+    """``phrase_pattern`` for a text in lower case, which is searched several times as fast with regard to case."""
+    return regard_case(phrase_pattern(language, kind, place))
+
+
+def regard_case(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    letters = ESCAPED.sub("", pattern.pattern)
+    return re.compile(pattern.pattern) if letters == letters.lower() else pattern
+
+
+def is_lower(text: str) -> bool:
+    """Whether ``lower_pattern`` finds the same in the text as ``phrase_pattern``."""
+    return text == text.lower() and (text.isascii() or SPECIAL_CASE.search(text) is None)
+
+
+@lru_cache
 def load_terms(language: str) -> dict[str, str]:
     """The table's ``[terms]``; each may have earlier ones in it."""
     terms = {"tag": TAG_MARK}
@@ -104,21 +124,17 @@ def may_have_hint(text: str, language: str) -> bool:
 
 def has_hint(folded: str, language: str) -> bool:
     spaced = f" {folded} "
-    by_start = load_hints_by_start(language)
-    for start in by_start.keys() & spaced:
-        for hint in by_start[start]:  # A loop takes half as long as ``any``.
-            if hint in spaced:
-                return True
-    return False
+    if language in LANGUAGES_WITHOUT_SPACES:
+        return hint_pattern(language).search(spaced) is not None
+    words = folded.split()
+    if not search_hinted_words(language).is_in(words):
+        return False
+    return any(hint in spaced for word in words for hint in find_hints(word, language))
 
 
 @lru_cache
-def load_hints_by_start(language: str) -> dict[str, tuple[str, ...]]:
-    """The hints by their first character."""
-    by_start: dict[str, tuple[str, ...]] = {}
-    for hint in load_hints(language):
-        by_start[hint[0]] = (*by_start.get(hint[0], ()), hint)
-    return by_start
+def hint_pattern(language: str) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, load_hints(language))))
 
 
 @lru_cache
@@ -126,6 +142,12 @@ def search_hinted_words(language: str) -> WordSearch:
     """Searches for words that have the longest word of a hint."""
     hints = re.compile("|".join(longest_word(hint) for hint in load_hints(language)))
     return WordSearch(lambda word: hints.search(fold_text(word, language)))
+
+
+@lru_cache(maxsize=4096)
+def find_hints(word: str, language: str) -> tuple[str, ...]:
+    """The hints whose longest word is in the word of a text."""
+    return tuple(hint for hint in load_hints(language) if re.search(longest_word(hint), word))
 
 
 def longest_word(hint: str) -> str:

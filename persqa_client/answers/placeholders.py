@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.plain import is_plain
 from persqa_client.answers.surrogates import contains_surrogate
 from persqa_client.language import HAN, SPACED_LETTER
 from persqa_client.quotations import remove_inscriptions, remove_quotations
@@ -87,6 +88,8 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
     """Finds blanks, and other forms of the surrogate name."""
     if task.surrogate and contains_surrogate(text.replace(task.tag, ""), task.surrogate):
         return Problem("placeholder", f"another form of the surrogate name {task.surrogate}", "surrogate")
+    if is_plain(text, task.tag):
+        return None
     if "‹" in text:
         text = text.replace("‹", "〈").replace("›", "〉")
     if not text.isascii() and QUOTED_PLACE.search(text) and (quoted := QUOTED_PLACE.search(remove_inscriptions(text))):

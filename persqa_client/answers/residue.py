@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 from operator import eq
 
@@ -10,11 +11,12 @@ from persqa_client.answers.answer_language import drop_written_text
 from persqa_client.answers.mixed_words import find_mixed_word
 from persqa_client.answers.mojibake import find_mojibake
 from persqa_client.answers.phrases import longest_word, phrase_pattern
+from persqa_client.answers.plain import is_plain
 from persqa_client.answers.question_language import choose_language
 from persqa_client.answers.word_salad import find_word_salad
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
-from persqa_client.word_search import WordSearch, split_at_blanks
+from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lower_case
 
 # Never part of an answer, not even quoted: control characters, U+FFFD and other non-characters, GBK filler.
 BROKEN = re.compile(
@@ -77,8 +79,7 @@ HINTED = (
     (("NaN", "N/A", "TBD", "TODO", "undefined", "null", "None"), VALUE),
     (("\\",), ESCAPE),
 )
-HINTED_WORDS = WordSearch(re.compile("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints)).search)
-NO_MESSAGES = r"(?!)"
+HINTED_WORDS = re.compile("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints))
 BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
 # Its keys ("code") say nothing about what the answer is about.
 OBJECT = re.compile(r"[{\[][^\n]*[}\]]|[{\[][^\n]*\Z")
@@ -169,9 +170,27 @@ def check_no_residue(text: str, task: Task) -> Problem | None:
 
 
 def find_residue(text: str, task: Task) -> str:
+    language = choose_language(task.question) or ""
+    if not is_plain(text, task.tag) and (found := find_marks(text, language)):
+        return found
+    if find_text(text, language) or find_gibberish(text):
+        own = remove_quotations(text).replace(task.tag, " ")
+        if (found := find_text(own, language)) and not is_on_display(found, own, language):
+            return found
+        if found := find_gibberish(own):
+            return found
+    rest = text.removeprefix(task.tag)
+    if find_word_salad(rest, language) and (found := find_word_salad(remove_quotations(rest), language)):
+        return found
+    if not rest.isascii() and find_mixed_word(rest, language):
+        return find_mixed_word(remove_quotations(rest), language)
+    return ""
+
+
+def find_marks(text: str, language: str) -> str:
+    """Characters and marks that a plain text does not have."""
     if broken := BROKEN.search(text):
         return broken[0]
-    language = choose_language(task.question) or ""
     if (
         not text.isascii()
         and find_mojibake(text, language)
@@ -181,20 +200,7 @@ def find_residue(text: str, task: Task) -> str:
     has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(OBJECT.sub(" ", text))
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         return box[0]
-    if remark := find_remark(text):
-        return remark
-    messages = phrase_pattern(language or "en", "residue", "messages")
-    if find_text(text, messages) or find_gibberish(text):
-        plain = remove_quotations(text).replace(task.tag, " ")
-        if (found := find_text(plain, messages)) and not is_on_display(found, plain, language):
-            return found
-        if found := find_gibberish(plain):
-            return found
-    rest = text.removeprefix(task.tag)
-    for find in (find_word_salad, find_mixed_word):
-        if find(rest, language) and (found := find(remove_quotations(rest), language)):
-            return found
-    return ""
+    return find_remark(text)
 
 
 def is_on_display(message: str, text: str, language: str) -> bool:
@@ -225,17 +231,25 @@ def find_remark(text: str) -> str:
     return found[0] if found else ""
 
 
-def find_text(text: str, messages: re.Pattern[str]) -> str:
+def find_text(text: str, language: str) -> str:
     """An error message or an empty value."""
-    patterns = [messages] if messages.pattern != NO_MESSAGES else []
-    if HINTED_WORDS.is_in(split_at_blanks(text)):
-        patterns += [pattern for hints, pattern in HINTED if any(hint in text for hint in hints)]
+    if not search_message_words(language or "en").is_in(split_at_blanks(text)):
+        return ""
+    patterns = [phrase_pattern(language or "en", "residue", "messages")]
+    patterns += [pattern for hints, pattern in HINTED if any(hint in text for hint in hints)]
     if VALUE in patterns and is_about_code(text):
         text = CODE_VALUE.sub(" ", text)
     for pattern in patterns:
         if found := pattern.search(text):
             return found[0]
     return ""
+
+
+@lru_cache
+def search_message_words(language: str) -> WordSearch:
+    """Words with a hint, and those of the language's messages (``[residue] words``)."""
+    words = phrase_pattern(language, "residue", "words")
+    return WordSearch(lambda word: HINTED_WORDS.search(word) or words.search(word))
 
 
 def find_letters_apart(text: str) -> str:
@@ -260,15 +274,14 @@ def find_gibberish(text: str) -> str:
     """One of the parts that show it, or empty."""
     if not text.isascii() and (repeated := TRIPLED_PARTICLE.search(text)):
         return repeated[0]
-    parts = [found[0] for found in DOUBLED_MARK.finditer(text)]
-    words = text.lower().split()
+    parts = [found[0] for found in DOUBLED_MARK.finditer(text)] if DOUBLED_MARK.search(text) else []
+    words = split_in_lower_case(text)
     if LETTERS_APART.search(text) and (apart := find_letters_apart(text)):
         return apart
     if not text.isascii() and BROKEN_LETTERS.search(text) and (broken := find_broken_letters(text)):
         return broken
     if len(parts) < MIN_GIBBERISH and any(map(eq, words, words[1:])):
-        last = words.pop()
-        words.append(last.rstrip(".!?。！？؟…"))
+        words = (*words[:-1], words[-1].rstrip(".!?。！？؟…"))
         doubled = sorted({word for word, following in pairwise(words) if word == following and word.isalpha()})
         if len(doubled) >= MIN_DOUBLED_WORDS:
             return f"{doubled[0]} {doubled[0]}"

@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.phrases import is_lower, phrase_pattern, regard_case
+from persqa_client.answers.plain import is_plain
 from persqa_client.answers.question_language import choose_language
 from persqa_client.quotations import is_about_code
 from persqa_client.types import Problem, Task
@@ -44,6 +45,16 @@ PAST_TENSE = re.compile(r"(?<!まし)(?<!でし)(?:[っいきしえけせてね�
 PRESENT_QUESTION = re.compile(r"(?:ます|です)か[?？]?\Z")
 SHORTEST_ATTRIBUTE = 20
 NO_PHRASES = r"(?!)"
+# Phrases right behind the tag, or behind a blank, by kind and place. None of them looks at the end of the text.
+OPENINGS = (
+    ("stand_in", "pronouns"),
+    ("stand_in", "descriptions"),
+    ("stand_in", "indefinite"),
+    ("sentence", "adverbials"),
+    ("sentence", "starts"),
+    ("fragment", "prepositions"),
+    ("fragment", "noun_phrase"),
+)
 # A quotation or a bracket that is opened and not closed. A smiley has one too.
 OPENED = re.compile(r"[«「『（【《〈„“(](?<![:;=8-]\()")
 CLOSING = {
@@ -74,10 +85,36 @@ def check_is_sentence(text: str, task: Task) -> Problem | None:
     language = choose_language(task.question)
     if language is None:
         return Problem("not_a_sentence", "it ends at the tag") if TAG_ENDS_SENTENCE.match(text, len(task.tag)) else None
-    if stands_behind_tag(text, len(task.tag), language):
+    start = len(task.tag)
+    if begins_with_predicate(text, start, language):
+        fault = find_fault_at_end(text, start, task, language)
+    elif stands_behind_tag(text, start, language):
         return stand_in_problem(task)
-    fault = find_fault(text, task, language)
+    else:
+        fault = find_fault(text, task, language)
     return Problem("not_a_sentence", f"no sentence about {task.tag}: {fault}") if fault else None
+
+
+def begins_with_predicate(text: str, start: int, language: str) -> bool:
+    """Whether one search shows that neither a mark nor another subject follows the tag, as in most answers."""
+    start += text.startswith(" ", start)
+    first = text[start : start + 1]
+    if not (first.isalpha() or first == "'") or first.isupper() or language in PARTICLE_LANGUAGES:
+        return False
+    opening = lower_opening_pattern(language) if is_lower(text) else opening_pattern(language)
+    return opening.match(text, start) is None
+
+
+@lru_cache
+def opening_pattern(language: str) -> re.Pattern[str]:
+    """All that shows at the beginning that the tag is not the subject."""
+    openings = [phrase_pattern(language, kind, place) for kind, place in OPENINGS]
+    return re.compile("|".join(f"(?:{opening.pattern})" for opening in openings), re.IGNORECASE)
+
+
+@lru_cache
+def lower_opening_pattern(language: str) -> re.Pattern[str]:
+    return regard_case(opening_pattern(language))
 
 
 def stands_behind_tag(text: str, start: int, language: str) -> bool:
@@ -113,13 +150,15 @@ def find_fault(text: str, task: Task, language: str) -> str:
         return "a value stands behind the tag, as in a list"
     if begins_anew(text, start, language) or begins_after_comma(text, start, language):
         return "another subject or sentence begins after the tag"
-    if (
-        lacks_predicate(text, start, task, language)
-        or is_prepositional(text, start, language)
-        or is_noun_phrase(text, start, language)
-    ):
+    if is_prepositional(text, start, language) or is_noun_phrase(text, start, language):
         return "no predicate follows the tag"
-    if ends_open(text, language) or (language == "ja" and ends_in_verb_form(text, task.question)):
+    return find_fault_at_end(text, start, task, language)
+
+
+def find_fault_at_end(text: str, start: int, task: Task, language: str) -> str:
+    if lacks_predicate(text, start, task, language):
+        return "no predicate follows the tag"
+    if ends_open(text, task.tag, language) or (language == "ja" and ends_in_verb_form(text, task.question)):
         return "it ends in the middle"
     return ""
 
@@ -197,14 +236,15 @@ def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
     return rest in task.question and phrase_pattern(language, "question", "words").search(task.question) is not None
 
 
-def ends_open(text: str, language: str) -> bool:
+def ends_open(text: str, tag: str, language: str) -> bool:
     """Quoted words may end anywhere, and a line of code with a semicolon."""
     said = text.rstrip()
     if said.endswith(OPEN_ENDS) and not (said.endswith(";") and is_about_code(text)):
         return True
     ending = text[-END_LENGTH:].rstrip()
     words = ending.rstrip(ENDING)
-    if end_pattern(language, "no_end").search(words) or has_open_mark(said):
+    no_end = lower_end_pattern(language, "no_end") if is_lower(words) else end_pattern(language, "no_end")
+    if no_end.search(words) or (not is_plain(text, tag) and has_open_mark(said)):
         return True
     return words == ending and end_pattern(language, "no_open_end").search(words) is not None
 
@@ -238,3 +278,8 @@ def end_pattern(language: str, place: str) -> re.Pattern[str]:
     pattern = phrase_pattern(language, "sentence", place)
     boundary = r"(?<![\w'’])" if language not in UNSPACED_LANGUAGES else ""
     return re.compile(rf"{boundary}(?:{pattern.pattern})\Z", pattern.flags)
+
+
+@lru_cache
+def lower_end_pattern(language: str, place: str) -> re.Pattern[str]:
+    return regard_case(end_pattern(language, place))
