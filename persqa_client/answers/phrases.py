@@ -61,20 +61,24 @@ def phrase_pattern(language: str, kind: str, place: str) -> re.Pattern[str]:
     """One pattern for all phrases of ``[kind] place`` in the language's table, ignoring case. Without phrases, it
     matches nothing.
     """
+    return re.compile(join_phrases(language, kind, place), re.IGNORECASE)
+
+
+def join_phrases(language: str, kind: str, place: str) -> str:
     phrases = load_table(language).get(kind, {}).get(place, ())
     terms = load_terms(language)
-    return re.compile("|".join(f"(?:{fill_terms(phrase, terms)})" for phrase in phrases) or r"(?!)", re.IGNORECASE)
+    return "|".join(f"(?:{fill_terms(phrase, terms)})" for phrase in phrases) or r"(?!)"
 
 
 @lru_cache
 def lower_pattern(language: str, kind: str, place: str) -> re.Pattern[str]:
     """``phrase_pattern`` for a text in lower case, which is searched several times as fast with regard to case."""
-    return regard_case(phrase_pattern(language, kind, place))
+    return compile_for_lower(join_phrases(language, kind, place))
 
 
-def regard_case(pattern: re.Pattern[str]) -> re.Pattern[str]:
-    letters = ESCAPED.sub("", pattern.pattern)
-    return re.compile(pattern.pattern) if letters == letters.lower() else pattern
+def compile_for_lower(pattern: str) -> re.Pattern[str]:
+    letters = ESCAPED.sub("", pattern)
+    return re.compile(pattern, re.NOFLAG if letters == letters.lower() else re.IGNORECASE)
 
 
 def is_lower(text: str) -> bool:
@@ -147,7 +151,7 @@ def search_hinted_words(language: str) -> WordSearch:
 @lru_cache(maxsize=4096)
 def find_hints(word: str, language: str) -> tuple[str, ...]:
     """The hints whose longest word is in the word of a text."""
-    return tuple(hint for hint in load_hints(language) if re.search(longest_word(hint), word))
+    return tuple(hint for hint in load_hints(language) if max(hint.split(" "), key=len) in word)
 
 
 def longest_word(hint: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.phrases import join_phrases
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.surrogates import contains_surrogate
 from persqa_client.language import HAN, SPACED_LETTER
@@ -22,9 +22,9 @@ BETWEEN = r"[ \w'’/\-]{0,30}"
 @lru_cache
 def placeholder_pattern() -> re.Pattern[str]:
     """Each alternative begins with a literal, so that ``re`` can skip to it."""
-    kind, order = join_phrases(LANGUAGES, "kinds"), join_phrases(LANGUAGES, "orders")
-    unspaced_kind, unspaced_order = (join_phrases(UNSPACED_LANGUAGES, place) for place in ("kinds", "orders"))
-    fill = join_phrases(LANGUAGES, "fills")
+    kind, order = join_places(LANGUAGES, "kinds"), join_places(LANGUAGES, "orders")
+    unspaced_kind, unspaced_order = (join_places(UNSPACED_LANGUAGES, place) for place in ("kinds", "orders"))
+    fill = join_places(LANGUAGES, "fills")
     unspaced = rf"(?:[^\W\d_]{{0,6}}{unspaced_kind}(?:类型|類型)?|{unspaced_order}[^\]}})）】\n]{{1,12}})"
     place = rf"(?:(?:the |an? |ال)?(?:{kind}\b|{order}\b){BETWEEN}|{BETWEEN}\b{kind}|{unspaced})"
     # In parentheses, longer texts may be remarks.
@@ -59,8 +59,8 @@ def placeholder_pattern() -> re.Pattern[str]:
     )
 
 
-def join_phrases(languages: Sequence[str], place: str) -> str:
-    return f"(?:{'|'.join(phrase_pattern(language, 'placeholder', place).pattern for language in languages)})"
+def join_places(languages: Sequence[str], place: str) -> str:
+    return f"(?:{'|'.join(join_phrases(language, 'placeholder', place) for language in languages)})"
 
 
 # In quotation marks, only what says how to fill it, and crosses before a word.

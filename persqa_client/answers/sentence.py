@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from persqa_client.answers.phrases import is_lower, phrase_pattern, regard_case
+from persqa_client.answers.phrases import compile_for_lower, is_lower, join_phrases, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.question_language import choose_language
 from persqa_client.quotations import is_about_code
@@ -107,14 +107,17 @@ def begins_with_predicate(text: str, start: int, language: str) -> bool:
 
 @lru_cache
 def opening_pattern(language: str) -> re.Pattern[str]:
-    """All that shows at the beginning that the tag is not the subject."""
-    openings = [phrase_pattern(language, kind, place) for kind, place in OPENINGS]
-    return re.compile("|".join(f"(?:{opening.pattern})" for opening in openings), re.IGNORECASE)
+    return re.compile(join_openings(language), re.IGNORECASE)
 
 
 @lru_cache
 def lower_opening_pattern(language: str) -> re.Pattern[str]:
-    return regard_case(opening_pattern(language))
+    return compile_for_lower(join_openings(language))
+
+
+def join_openings(language: str) -> str:
+    """All that shows at the beginning that the tag is not the subject."""
+    return "|".join(f"(?:{join_phrases(language, kind, place)})" for kind, place in OPENINGS)
 
 
 def stands_behind_tag(text: str, start: int, language: str) -> bool:
@@ -274,12 +277,15 @@ def ends_in_verb_form(text: str, question: str) -> bool:
 
 @lru_cache
 def end_pattern(language: str, place: str) -> re.Pattern[str]:
-    """Whole words only, in scripts with spaces between words."""
-    pattern = phrase_pattern(language, "sentence", place)
-    boundary = r"(?<![\w'’])" if language not in UNSPACED_LANGUAGES else ""
-    return re.compile(rf"{boundary}(?:{pattern.pattern})\Z", pattern.flags)
+    return re.compile(bound_ending(language, place), re.IGNORECASE)
 
 
 @lru_cache
 def lower_end_pattern(language: str, place: str) -> re.Pattern[str]:
-    return regard_case(end_pattern(language, place))
+    return compile_for_lower(bound_ending(language, place))
+
+
+def bound_ending(language: str, place: str) -> str:
+    """Whole words only, in scripts with spaces between words."""
+    boundary = r"(?<![\w'’])" if language not in UNSPACED_LANGUAGES else ""
+    return rf"{boundary}(?:{join_phrases(language, 'sentence', place)})\Z"
