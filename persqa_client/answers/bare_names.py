@@ -1,6 +1,7 @@
 """Replaces the tag's name without brackets by the tag, where it names the tag.
 
-An answer that begins with the name is about the tag. Elsewhere, the same word may be a brand, a dish or an inscription.
+An answer that begins with the name is about the tag. Elsewhere, the same word may be a brand, a dish or an inscription
+("Mam" is written on the mug).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from persqa_client.answers.inscriptions import is_mentioned
+from persqa_client.answers.phrases import any_phrase
 from persqa_client.language import HAN, SPACED_LETTER, UNSPACED
 from persqa_client.quotations import QUOTATIONS
 
@@ -250,3 +251,18 @@ def is_proper_name(found: re.Match[str]) -> bool:
     if BEFORE_NAME.search(before):
         return True
     return not NEXT_WORD.match(after) or NAME_USE.match(after) is not None or AFTER_NAME.match(after) is not None
+
+
+MENTION_MARKS = r"[*_`~\"”'’」』》»›]{0,3}(?!s\b)"
+# "Charlie and the Chocolate Factory is on the table": the verb shows that it is one thing.
+TITLE = r"\s+and\s+(?:the\s+|an?\s+)?(?-i:(?:[A-Z][\w'’]*\s+){1,5})(?:is|was|has|lies|stands|sits)\b"
+
+
+def is_mentioned(text: str, end: int) -> bool:
+    """Whether the name before ``end`` is not used but mentioned: it is written on something, or begins a title."""
+    return mention_pattern().match(text, end) is not None
+
+
+@lru_cache
+def mention_pattern() -> re.Pattern[str]:
+    return re.compile(rf"{MENTION_MARKS}(?:{any_phrase('inscription', 'behind')}|{TITLE})", re.IGNORECASE)

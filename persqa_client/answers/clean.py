@@ -1,6 +1,8 @@
-"""Removes text around an answer: thinking, template tokens, fences, echoes, polite phrases, quotes.
+"""Removes text around an answer: thinking, template tokens, fences, echoes, preambles, postambles, quotes.
 
-A step returns the text unchanged if it finds nothing or is not certain.
+A step returns the text unchanged if it finds nothing or is not certain. The words of preambles ("Sure, here is the
+answer:") and postambles ("Let me know if …") are in the tables of all languages, since models also answer a Chinese
+question with "Sure!".
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from persqa_client.answers.bare_names import find_bare_name
-from persqa_client.answers.frames import MAX_PREAMBLE_LENGTH, find_postamble, is_preamble, is_preamble_to_tag
+from persqa_client.answers.phrases import any_phrase
 from persqa_client.jsonl import load_value
+from persqa_client.language import UNSPACED
 from persqa_client.types import Task
 
 # With marks of width and direction.
@@ -257,3 +260,69 @@ STEPS: tuple[tuple[str, Callable[[str, Task], str]], ...] = (
     ("bullet", remove_bullet),
     ("quotes", remove_quotes),
 )
+
+
+MAX_PREAMBLE_LENGTH = 200
+MAX_POSTAMBLE_LENGTH = 250
+# What closes a clause. Without it, "no" or "it is" would belong to the tag behind it.
+CLOSE = r"(?:\s?[,.!:;…—–，。！：、；】،؛।]+[*_]*\s*|\s*\n\s*)"
+# Beginnings of sentences within a text.
+SENTENCE_START = re.compile(
+    rf"[.!?。！？؟…\n](?:(?<!\n)[.!?。！？؟…]*[\"”’»」』)）]?(?:\s+|(?=[{UNSPACED}]))|(?<=\n)\s*)(?=\W{{0,3}}\w)"
+)
+SENTENCE_END = r"[\s.!?。！？؟…~～]*\W{0,8}"
+# Verbs behind "the <mam>", which show that the tag is not the first half of a noun ("the <mam> family").
+PREDICATE = re.compile(
+    r"['’]s\b|,|\s+(?:is|was|has|had|does|did|can|could|will|would|may|might|must|seems|appears)\b"
+    r"|\s+\w+s\b(?!\s+(?:is|are|was|were|has|have|had|can|could|will|would|do|did)\b)"
+)
+ARTICLE = re.compile(r"the\s+\Z", re.IGNORECASE)
+QUOTE_PAIRS = ("“”", "「」", "『』", "«»")
+
+
+@lru_cache
+def preamble_pattern() -> re.Pattern[str]:
+    closed, open_ = any_phrase("preamble", "closed"), any_phrase("preamble", "open")
+    return re.compile(rf"(?:[*_#>¡\s]*(?:{closed}){CLOSE})*(?:(?:{open_})\s*)?", re.IGNORECASE)
+
+
+@lru_cache
+def postamble_pattern() -> re.Pattern[str]:
+    return re.compile(rf"[*_(（¡\s]*(?:{any_phrase('postamble', 'sentence')}){SENTENCE_END}", re.IGNORECASE)
+
+
+@lru_cache
+def report_pattern() -> re.Pattern[str]:
+    reported = any_phrase("postamble", "reported")
+    return re.compile(rf"(?:{reported})(?:[^.!?。！？\n]{{0,40}}[:：][^\n]*|[着著了]?\s*\n\s*)\Z", re.IGNORECASE)
+
+
+def is_preamble(text: str, end: int) -> bool:
+    """Whether nothing but a preamble stands before ``end``."""
+    return end <= MAX_PREAMBLE_LENGTH and preamble_pattern().fullmatch(text, 0, end) is not None
+
+
+def is_preamble_to_tag(text: str, start: int, end: int) -> bool:
+    """``start`` and ``end`` of the tag. Also allows an article, if the tag is not a part of a longer noun."""
+    if is_preamble(text, start):
+        return True
+    article = ARTICLE.search(text, max(0, start - 8), start)
+    return article is not None and PREDICATE.match(text, end) is not None and is_preamble(text, article.start())
+
+
+def find_postamble(text: str) -> int:
+    """Where the postamble begins; the text's length without one. A sentence that the picture quotes is none."""
+    end = len(text)
+    starts = [found.end() for found in SENTENCE_START.finditer(text, max(1, end - MAX_POSTAMBLE_LENGTH))]
+    for start in reversed(starts):
+        if not postamble_pattern().fullmatch(text, start, end) or is_reported(text[:start]):
+            break
+        end = start
+    return end
+
+
+def is_reported(before: str) -> bool:
+    """Whether text behind ``before`` is inside a quotation, or behind "reads" and a colon or a line break."""
+    if before.count('"') % 2 or any(before.count(pair[0]) > before.count(pair[1]) for pair in QUOTE_PAIRS):
+        return True
+    return any(mark in before for mark in ":：\n") and report_pattern().search(before) is not None

@@ -37,9 +37,9 @@ def find_doubts(text: str, task: Task, steps: tuple[str, ...] = (), refused: str
     if language in list_languages():
         if search_terms(language).is_in(split_in_lower_case(said)):
             lowered = said.lower().replace("’", "'")
-            if has_term(load_terms(language, "hedges"), lowered, first_clause=True):
+            if has_term(load_doubt_terms(language, "hedges"), lowered, first_clause=True):
                 doubts.append("hedged")
-            if has_term(load_terms(language, "refusal_words"), lowered):
+            if has_term(load_doubt_terms(language, "refusal_words"), lowered):
                 doubts.append("refusal_words")
     elif find_unchecked_language(task.question) is not None:
         doubts.append("unchecked_language")
@@ -52,7 +52,7 @@ def find_doubts(text: str, task: Task, steps: tuple[str, ...] = (), refused: str
 
 
 @lru_cache
-def load_terms(language: str, kind: str) -> tuple[str, ...]:
+def load_doubt_terms(language: str, kind: str) -> tuple[str, ...]:
     """Whole terms in lower case of ``[doubt]`` in the language's table; an apostrophe stands for each form of it."""
     return tuple(load_table(language)["doubt"][kind])
 
@@ -60,7 +60,7 @@ def load_terms(language: str, kind: str) -> tuple[str, ...]:
 @lru_cache
 def search_terms(language: str) -> WordSearch:
     """Searches for words that have the longest word of a term."""
-    terms = load_terms(language, "hedges") + load_terms(language, "refusal_words")
+    terms = load_doubt_terms(language, "hedges") + load_doubt_terms(language, "refusal_words")
     words = re.compile("|".join(map(longest_word, terms)))
     return WordSearch(lambda word: words.search(word.replace("’", "'")))
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from persqa_client.answers.clean import prompt_sentences
-from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.phrases import choose_language, phrase_pattern
 from persqa_client.answers.plain import is_plain
-from persqa_client.answers.question_language import choose_language
 from persqa_client.quotations import remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
 

@@ -1,4 +1,5 @@
-"""Finds texts that do not answer the question: refusals, missing pictures, and talk about the task.
+"""Finds texts that do not answer the question: refusals, missing pictures, talk about the task or of the model, and
+answers that contradict themselves.
 
 What matters is who cannot do what. "<mam> can't be seen from here" is about the picture, and so is "a phone, but I
 can't identify the model" behind a statement.
@@ -11,21 +12,21 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from persqa_client.answers.contradictions import contradicts_itself
 from persqa_client.answers.phrases import (
     TAG_MARK,
+    choose_language,
     fold_text,
     has_hint,
     is_lower,
     languages_to_check,
+    load_table,
     lower_pattern,
     may_have_hint,
     phrase_pattern,
 )
-from persqa_client.answers.question_language import choose_language
-from persqa_client.answers.speaker import has_speaker, may_speak_or_deny
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, ProblemCode, Task
+from persqa_client.word_search import WordSearch, split_at_blanks
 
 SENTENCE_START = re.compile(r"(?:^|[.!?。！？؟…\n]|\)|）)[\s\"'*_.!?。！？؟…)）(（>-]*")
 CLAUSE_START = re.compile(r"(?:^|[,;:—–(，；：、،؛（\n]|\s-)\s*")
@@ -144,3 +145,42 @@ def end_of_main_statement(text: str, language: str) -> int:
         if not polite.match(text, start) or end.end() == len(text):
             return end.end()
         start = end.end() + len(text[end.end() :]) - len(text[end.end() :].lstrip(MARKS))
+
+
+def contradicts_itself(text: str, language: str) -> bool:
+    """``[contradiction] both`` repeats the noun that is denied; ``words`` are those of the denial."""
+    folded = fold_text(text, language)
+    if phrase_pattern(language, "contradiction", "words").search(folded) is None:
+        return False
+    return phrase_pattern(language, "contradiction", "both").search(remove_quotations(folded)) is not None
+
+
+CLAUSE_END = re.compile(r"[,.;:!?()…—–،؛؟。、！？（）\n]+")
+UNSPACED_LANGUAGES = ("zh", "ja")
+
+
+def has_speaker(text: str, tag: str, language: str) -> bool:
+    words = phrase_pattern(language, "speaker", "words")
+    own = fold_text(remove_quotations(text).replace(tag, " "), language)
+    honest = phrase_pattern(language, "speaker", "honest")
+    return any(words.search(clause) and not honest.search(clause) for clause in CLAUSE_END.split(own))
+
+
+def may_speak_or_deny(text: str, language: str) -> bool:
+    """Cheap, for ordinary answers. Contradictions are looked for behind the same search."""
+    if language in UNSPACED_LANGUAGES:
+        return find_words(language).search(text) is not None
+    return search_words_of(language).is_in(split_at_blanks(text))
+
+
+@lru_cache
+def search_words_of(language: str) -> WordSearch:
+    words = find_words(language)
+    return WordSearch(lambda word: words.search(fold_text(word, language)))
+
+
+@lru_cache
+def find_words(language: str) -> re.Pattern[str]:
+    # Without groups, whose first characters ``re`` doesn't look ahead for.
+    kinds = (load_table(language).get(kind, {}).get("words", ()) for kind in ("speaker", "contradiction"))
+    return re.compile("|".join(phrase for phrases in kinds for phrase in phrases) or r"(?!)", re.IGNORECASE)

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 
 from persqa_client.answers.bare_names import asks_in_english
-from persqa_client.answers.clean import BLANKS, clean_answer, remove_thinking, spell_beginnings
-from persqa_client.answers.frames import find_postamble
+from persqa_client.answers.clean import BLANKS, clean_answer, find_postamble, remove_thinking, spell_beginnings
 from persqa_client.answers.loops import check_no_loop, compresses_too_well
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.surrogates import replace_surrogate

@@ -64,6 +64,13 @@ def phrase_pattern(language: str, kind: str, place: str) -> re.Pattern[str]:
     return re.compile(join_phrases(language, kind, place), re.IGNORECASE)
 
 
+@lru_cache
+def any_phrase(kind: str, place: str) -> str:
+    """A pattern for the phrases of all languages."""
+    tables = (load_table(language) for language in sorted(list_languages()))
+    return "|".join(f"(?:{phrase})" for table in tables for phrase in table.get(kind, {}).get(place, ()))
+
+
 def join_phrases(language: str, kind: str, place: str) -> str:
     phrases = load_table(language).get(kind, {}).get(place, ())
     terms = load_terms(language)
@@ -204,3 +211,9 @@ def describe_unchecked_language(language: str) -> str:
         f"Some questions are in {name}. In this language, refusals, missing pictures and talk about the task are not "
         "recognized in answers, except for English phrases. Look through the answers before you use them."
     )
+
+
+@lru_cache(maxsize=1024)
+def choose_language(question: str) -> str | None:
+    """The language of the question, or None if it has no table."""
+    return None if find_unchecked_language(question) else languages_to_check(question, "")[0]

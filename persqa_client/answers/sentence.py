@@ -10,9 +10,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from persqa_client.answers.phrases import compile_for_lower, is_lower, join_phrases, phrase_pattern
+from persqa_client.answers.phrases import choose_language, compile_for_lower, is_lower, join_phrases, phrase_pattern
 from persqa_client.answers.plain import is_plain
-from persqa_client.answers.question_language import choose_language
 from persqa_client.quotations import is_about_code
 from persqa_client.types import Problem, Task
 
@@ -91,7 +90,7 @@ def check_is_sentence(text: str, task: Task) -> Problem | None:
     elif stands_behind_tag(text, start, language):
         return stand_in_problem(task)
     else:
-        fault = find_fault(text, task, language)
+        fault = find_sentence_fault(text, task, language)
     return Problem("not_a_sentence", f"no sentence about {task.tag}: {fault}") if fault else None
 
 
@@ -144,7 +143,7 @@ def skip_blanks(text: str, start: int) -> int:
     return len(text) - len(text[start:].lstrip())
 
 
-def find_fault(text: str, task: Task, language: str) -> str:
+def find_sentence_fault(text: str, task: Task, language: str) -> str:
     """What is wrong, or empty."""
     start = len(task.tag)
     if TAG_ENDS_SENTENCE.match(text, start):

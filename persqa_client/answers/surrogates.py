@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from persqa_client.answers.inscriptions import is_mentioned
+from persqa_client.answers.bare_names import is_mentioned
 from persqa_client.language import HAN_CHARACTER, SPACED_LETTER
 from persqa_client.quotations import QUOTATIONS, remove_marked
 

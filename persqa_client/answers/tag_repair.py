@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from persqa_client.answers.bare_names import find_bare_name, repair_companion, repair_opening
-from persqa_client.answers.inscriptions import is_mentioned
+from persqa_client.answers.bare_names import find_bare_name, is_mentioned, repair_companion, repair_opening
 from persqa_client.language import SPACED_LETTER
 from persqa_client.quotations import QUOTATIONS
 
