@@ -9,7 +9,7 @@ from operator import eq
 
 from persqa_client.answers.answer_language import drop_written_text
 from persqa_client.answers.foreign_words import find_mixed_word
-from persqa_client.answers.phrases import choose_language, longest_word, phrase_pattern
+from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.word_salad import find_word_salad
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
@@ -101,7 +101,11 @@ CYRILLIC_NOISE = re.compile(
     r"(?:[ъьы]\w+|[бвгджзйклмнпрстфхцчш]*[щъь][бвгджзйклмнпрстфхцчшщъь]+|[бвгджзйклмнпрстфхцчш]+[щъь]"
     r"|[бвгджзйклмнпрстфхцчш]{3,})(?![\w.\-])"
 )
-NOISE = WordSearch(re.compile(f"{CONSONANTS.pattern}|{CYRILLIC_NOISE.pattern}").search)
+# Two such letters, which ``re`` skips to; every noise has them.
+CONSONANT = "b-df-hj-np-tv-xz"
+NOISE_LETTERS = re.compile(rf"[{CONSONANT}\u0400-\u04ff](?:[{CONSONANT}A-Z\U00010000-\U0010ffff]|(?<=[\u0400-\u04ff]))")
+NOISE_WORD = re.compile(f"{CONSONANTS.pattern}|{CYRILLIC_NOISE.pattern}")
+NOISE = WordSearch(lambda word: NOISE_LETTERS.search(word) and NOISE_WORD.search(word))
 # Function words that never follow each other: the words before, and those after.
 IMPOSSIBLE_PAIRS = frozenset(
     (before, after)
@@ -246,8 +250,8 @@ def find_text(text: str, language: str) -> str:
 @lru_cache
 def search_message_words(language: str) -> WordSearch:
     """Words with a hint, and those of the language's messages (``[residue] words``)."""
-    words = phrase_pattern(language, "residue", "words")
-    return WordSearch(lambda word: HINTED_WORDS.search(word) or words.search(word))
+    words = lower_pattern(language, "residue", "words")
+    return WordSearch(lambda word: HINTED_WORDS.search(word) or words.search(word.lower()))
 
 
 def find_letters_apart(text: str) -> str:
