@@ -36,12 +36,13 @@ PHRASE_RUN = re.compile(r"([^\n]{3,40}?)\1{3,}|([^\n]{2})\2{7,}")
 NO_PHRASE = re.compile(rf"[\s，,。、；;！!.…·_\-]+|([{SOUND}])\1{{3,}}")
 # From this size on, loops compress better than normal texts, which shrink to a third at most.
 MIN_COMPRESSIBLE_BYTES = 400
+SHORTEST_COMPRESSIBLE = MIN_COMPRESSIBLE_BYTES // 4  # UTF-8 has at most 4 bytes per character.
 LOOP_COMPRESSION_RATIO = 0.2
 
 
 def check_no_loop(text: str, task: Task) -> Problem | None:
     """What stands in quotation marks may repeat itself, except at great length."""
-    if compresses_too_well(text):
+    if len(text) >= SHORTEST_COMPRESSIBLE and compresses_too_well(text):
         return Problem("loop", "endless repetition")
     text = text[-LONGEST_SEARCHED:]
     words = split_at_blanks(text)
@@ -131,7 +132,5 @@ def repeats_characters(text: str, words: Sequence[str]) -> bool:
 
 
 def compresses_too_well(text: str) -> bool:
-    if len(text) < MIN_COMPRESSIBLE_BYTES // 4:  # UTF-8 has at most 4 bytes per character.
-        return False
     data = text.encode("utf-8", "replace")
     return len(data) >= MIN_COMPRESSIBLE_BYTES and len(zlib.compress(data, 1)) < LOOP_COMPRESSION_RATIO * len(data)

@@ -77,8 +77,11 @@ def find_phrase(text: str, task: Task, kind: ProblemCode, message: str) -> Probl
 @lru_cache(maxsize=16)
 def prepare_statements(text: str, tag: str, question: str) -> tuple[tuple[str, Statement], ...]:
     """The statement for each language that may have a phrase in it. Remembered for the checks of one answer."""
-    found = ((language, prepare_statement(text, tag, language)) for language in languages_to_check(question, text))
-    return tuple((language, statement) for language, statement in found if statement is not None)
+    statements = []
+    for language in languages_to_check(question, text):
+        if (statement := prepare_statement(text, tag, language)) is not None:
+            statements.append((language, statement))
+    return tuple(statements)
 
 
 def prepare_statement(text: str, tag: str, language: str) -> Statement | None:

@@ -181,6 +181,8 @@ def languages_to_check(question: str, text: str) -> tuple[str, ...]:
     """
     asked = detect_language(question) or detect_language(text)
     if text.isascii():
+        if asked == "en":
+            return ("en",)
         wanted: tuple[str | None, ...] = (asked, "en")
     else:
         scripts: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ RUN_END = re.compile(r"[^\w\s'’\-\u064b-\u0652]+|\n")
 ASCII_RUN_END = re.compile(f"[{re.escape(''.join(mark for mark in map(chr, range(128)) if RUN_END.match(mark)))}]+")
 VOWEL_SIGNS = re.compile(r"[\u064c-\u0652]")
 MIN_WORDS = 7
+SHORTEST_RUN = 2 * MIN_WORDS - 1  # Words and the blanks between them.
 # Of so many words, one at least shows structure. In Arabic, most nouns do.
 WORDS_PER_STRUCTURE = {"ar": 4, "ru": 7}
 DEFAULT_WORDS_PER_STRUCTURE = 9
@@ -85,6 +86,7 @@ GERMAN_SLIP = re.compile(
     r"|(?<!,) der (?:stehen|sitzen|sind|haben|laufen) | (?:dass|weil|wenn|obwohl) \w+ (?:dass|weil|wenn|obwohl) "
 )
 MIN_GERMAN_SLIPS = 2
+SLIP_LANGUAGES = ("ja", "ko", "de")
 
 
 def find_slips(text: str, language: str) -> str:
@@ -112,7 +114,7 @@ def has_final(syllable: str) -> bool:
 
 def find_word_salad(text: str, language: str) -> str:
     """The words without structure, or empty. ``text`` is what follows the tag, without quotations."""
-    if slips := find_slips(text, language):
+    if language in SLIP_LANGUAGES and (slips := find_slips(text, language)):
         return slips
     if language == "ja":
         gaps = JAPANESE_GAP.findall(text)
@@ -126,7 +128,10 @@ def find_word_salad(text: str, language: str) -> str:
     if text.count(" ") < MIN_WORDS - 1:
         return ""
     runs = (ASCII_RUN_END if text.isascii() else RUN_END).split(text)
-    return next((run.strip() for run in runs if lacks_structure(run, language)), "")
+    for run in runs:
+        if len(run) >= SHORTEST_RUN and lacks_structure(run, language):
+            return run.strip()
+    return ""
 
 
 def lacks_structure(run: str, language: str) -> bool:
