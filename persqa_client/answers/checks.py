@@ -14,11 +14,12 @@ from persqa_client.answers.placeholders import check_no_placeholder
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.residue import check_no_residue
 from persqa_client.answers.sentence import check_is_sentence, check_no_stand_in
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_quotations
 from persqa_client.types import Check, Problem, Task
 
-LETTER_OR_DIGIT = re.compile(r"[^\W_]")
-POSSESSIVE = re.compile(r"['’]s\b")
+LETTER_OR_DIGIT = compile_lazily(r"[^\W_]")
+POSSESSIVE = compile_lazily(r"['’]s\b")
 
 
 def check_not_empty(text: str, task: Task) -> Problem | None:
@@ -41,15 +42,15 @@ def check_says_something(text: str, task: Task) -> Problem | None:
     return Problem("only_tag", f"nothing besides {task.tag}")
 
 
-MARKUP = re.compile(rf"{TEMPLATE_TOKEN}|</?think(?:ing)?>|◁/?think▷|<(?:image|video|audio)>", re.IGNORECASE)
-TAG_LIKE = re.compile(r"</?[^\W\d_][^<>\n]{0,39}>|＜/?[^\W\d_][^＜＞\n]{0,39}＞")
+MARKUP = compile_lazily(rf"{TEMPLATE_TOKEN}|</?think(?:ing)?>|◁/?think▷|<(?:image|video|audio)>", re.IGNORECASE)
+TAG_LIKE = compile_lazily(r"</?[^\W\d_][^<>\n]{0,39}>|＜/?[^\W\d_][^＜＞\n]{0,39}＞")
 # ``List<String>``, ``std::vector<int>``; ``<anna@example.com>``, ``<https://example.com>``.
 # ``#include <vector>``, ``import <a/b.h>``.
-TYPE_BEFORE = re.compile(r"(?:[A-Z]\w*|::\w+|#\s?[a-z]+ ?|\bimport )\Z")
-ADDRESS = re.compile(r"@|://")
+TYPE_BEFORE = compile_lazily(r"(?:[A-Z]\w*|::\w+|#\s?[a-z]+ ?|\bimport )\Z")
+ADDRESS = compile_lazily(r"@|://")
 # A file in brackets, and what stands behind brackets in a line of code: ``vector<int> v = {1, 2};``.
-FILE_NAME = re.compile(r"<[\w/+\-]+\.[a-z]{1,4}>")
-DECLARATION = re.compile(r"[*&]? ?[A-Za-z_]\w* ?(?:=|;|\()")
+FILE_NAME = compile_lazily(r"<[\w/+\-]+\.[a-z]{1,4}>")
+DECLARATION = compile_lazily(r"[*&]? ?[A-Za-z_]\w* ?(?:=|;|\()")
 
 
 def check_no_markup(text: str, task: Task) -> Problem | None:

@@ -16,6 +16,7 @@ from persqa_client.answers.bare_names import find_bare_name
 from persqa_client.answers.phrases import any_phrase
 from persqa_client.jsonl import load_value
 from persqa_client.language import UNSPACED
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.types import Task
 
 # With marks of width and direction.
@@ -24,33 +25,33 @@ BLANKS = (
 )
 
 # Everything up to the end of the last thought. The opening tag is often in the prompt, so it is optional.
-THINKING = re.compile(
+THINKING = compile_lazily(
     r"(?is)^.*(?:(?!(?<=[\"“'‘`「])</\w+>[\"”'’`」])</(?:think|thinking|thought|reasoning)>|◁/think▷|<\|channel\|>final<\|message\|>)"
 )
 # Tokens of chat templates: ChatML and Llama 3, DeepSeek, Llama 2, Gemma, Idefics.
 TEMPLATE_TOKEN = (
     r"<\|[^<>|]{1,40}\|>|<｜[^<>｜]{1,40}｜>|</?s>|<[be]os>|<(?:start|end)_of_turn>|<end_of_utterance>|\[/?INST\]"
 )
-TEMPLATE_END = re.compile(rf"(?i)(?:(?:{TEMPLATE_TOKEN})\s*)+$")
-TEMPLATE_START = re.compile(rf"(?i)^(?:(?:{TEMPLATE_TOKEN})\s*)+(?:assistant\s)?\s*")
-WRAPPER = re.compile(r"(?is)^<(answer|response|output)>(.*)</\1>$")
-BOXED = re.compile(r"(?s)\\(?:boxed|text)\{(.*)\}")
-FENCE = re.compile(r"(?s)(?:(```|~~~)[\w-]*\n(.*?)\n?\1|```([^`\n]+)```)$")
+TEMPLATE_END = compile_lazily(rf"(?i)(?:(?:{TEMPLATE_TOKEN})\s*)+$")
+TEMPLATE_START = compile_lazily(rf"(?i)^(?:(?:{TEMPLATE_TOKEN})\s*)+(?:assistant\s)?\s*")
+WRAPPER = compile_lazily(r"(?is)^<(answer|response|output)>(.*)</\1>$")
+BOXED = compile_lazily(r"(?s)\\(?:boxed|text)\{(.*)\}")
+FENCE = compile_lazily(r"(?s)(?:(```|~~~)[\w-]*\n(.*?)\n?\1|```([^`\n]+)```)$")
 ANSWER_KEYS = frozenset({"answer", "response", "text", "caption", "description", "output", "回答", "答案"})
-BULLET = re.compile(r"(?:[-*•>]|\d{1,2}[.)]|#{1,6}) +")
-LATER_BULLET = re.compile(rf"\n[ \t]{{0,8}}{BULLET.pattern}")
+BULLET = compile_lazily(r"(?:[-*•>]|\d{1,2}[.)]|#{1,6}) +")
+LATER_BULLET = compile_lazily(rf"\n[ \t]{{0,8}}{BULLET.pattern}")
 QUOTES = {'"': '"', "„": "“", "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", "`": "`"}
 OPENING_MARKS = "\"'“‘„「『«*_`>"
-OPENING_QUOTE = re.compile(r"(?:^|[\s(（\[])\"")
+OPENING_QUOTE = compile_lazily(r"(?:^|[\s(（\[])\"")
 
-LABEL = re.compile(
+LABEL = compile_lazily(
     r"[\s*_#>]*(?:final answer|answer|response|assistant|output|caption|a|回答|答案|答|回复)"
     r"(?:[*_]*[ \t]*[:：][*_]*|[*_]*\n)\s*",
     re.IGNORECASE,
 )
-QUESTION_LABEL = re.compile(r"[\s*_#>]*(?:question|q|问题|问)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
-ANSWER_LABEL = re.compile(r"(?:^|[\s,，])[*_#]*(?:answer|a|回答|答案|答)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
-SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]?(?:\s+|$)?")
+QUESTION_LABEL = compile_lazily(r"[\s*_#>]*(?:question|q|问题|问)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
+ANSWER_LABEL = compile_lazily(r"(?:^|[\s,，])[*_#]*(?:answer|a|回答|答案|答)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
+SENTENCE = compile_lazily(r"[^.!?。！？\n]+[.!?。！？]?(?:\s+|$)?")
 # Shorter sentences of the prompt may also occur in an answer.
 MIN_SENTENCE_LENGTH = 12
 QUESTION_END = "?？ "
@@ -267,16 +268,16 @@ MAX_POSTAMBLE_LENGTH = 250
 # What closes a clause. Without it, "no" or "it is" would belong to the tag behind it.
 CLOSE = r"(?:\s?[,.!:;…—–，。！：、；】،؛।]+[*_]*\s*|\s*\n\s*)"
 # Beginnings of sentences within a text.
-SENTENCE_START = re.compile(
+SENTENCE_START = compile_lazily(
     rf"[.!?。！？؟…\n](?:(?<!\n)[.!?。！？؟…]*[\"”’»」』)）]?(?:\s+|(?=[{UNSPACED}]))|(?<=\n)\s*)(?=\W{{0,3}}\w)"
 )
 SENTENCE_END = r"[\s.!?。！？؟…~～]*\W{0,8}"
 # Verbs behind "the <mam>", which show that the tag is not the first half of a noun ("the <mam> family").
-PREDICATE = re.compile(
+PREDICATE = compile_lazily(
     r"['’]s\b|,|\s+(?:is|was|has|had|does|did|can|could|will|would|may|might|must|seems|appears)\b"
     r"|\s+\w+s\b(?!\s+(?:is|are|was|were|has|have|had|can|could|will|would|do|did)\b)"
 )
-ARTICLE = re.compile(r"the\s+\Z", re.IGNORECASE)
+ARTICLE = compile_lazily(r"the\s+\Z", re.IGNORECASE)
 QUOTE_PAIRS = ("“”", "「」", "『』", "«»")
 
 

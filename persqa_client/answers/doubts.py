@@ -8,15 +8,16 @@ from functools import lru_cache
 from persqa_client.answers.phrases import find_unchecked_language, list_languages, load_table, longest_word
 from persqa_client.answers.plain import is_plain
 from persqa_client.language import HAN_CHARACTER, OTHER_LETTERS, UNSPACED, count_scripts, detect_language
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Task
 from persqa_client.word_search import WordSearch, split_in_lower_case
 
-CLAUSE = re.compile(r"[^,.;:!?\n，。；：！？、]*")
-LOWERCASE_LATIN = re.compile(r"[a-z]")
+CLAUSE = compile_lazily(r"[^,.;:!?\n，。；：！？、]*")
+LOWERCASE_LATIN = compile_lazily(r"[a-z]")
 
 # Two words, or three characters of a script without spaces. Less is hardly an answer: "<mam> stands."
-SUBSTANCE = re.compile(rf"(?<!['’])\b[^\W_]+\W+[^\W_]|(?:[{UNSPACED}]\W*){{3}}")
+SUBSTANCE = compile_lazily(rf"(?<!['’])\b[^\W_]+\W+[^\W_]|(?:[{UNSPACED}]\W*){{3}}")
 # A Chinese answer may have one or two English words, such as 印有 logo 的 T恤.
 MAX_LATIN_WORDS = 2
 

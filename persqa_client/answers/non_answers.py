@@ -24,15 +24,16 @@ from persqa_client.answers.phrases import (
     may_have_hint,
     phrase_pattern,
 )
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, ProblemCode, Task
 from persqa_client.word_search import WordSearch, split_at_blanks
 
-SENTENCE_START = re.compile(r"(?:^|[.!?。！？؟…\n]|\)|）)[\s\"'*_.!?。！？؟…)）(（>-]*")
-CLAUSE_START = re.compile(r"(?:^|[,;:—–(，；：、،؛（\n]|\s-)\s*")
-SENTENCE_END = re.compile(r"[.!?。！？؟…\n](?!\w)|…|[。！？\n]")
+SENTENCE_START = compile_lazily(r"(?:^|[.!?。！？؟…\n]|\)|）)[\s\"'*_.!?。！？؟…)）(（>-]*")
+CLAUSE_START = compile_lazily(r"(?:^|[,;:—–(，；：、،؛（\n]|\s-)\s*")
+SENTENCE_END = compile_lazily(r"[.!?。！？؟…\n](?!\w)|…|[。！？\n]")
 # Between the tag and a sentence that the tag is no part of.
-SEPARATOR = re.compile(r"\s*[,.:;!?…—–\-*،，。：；！？\n(（]")
+SEPARATOR = compile_lazily(r"\s*[,.:;!?…—–\-*،，。：；！？\n(（]")
 BLANKS = " \t\n\u3000"
 MARKS = " \t\n\u3000,，.。:：;；!！?？-–—*\"“”'…،؛(（"
 
@@ -158,7 +159,7 @@ def contradicts_itself(text: str, language: str) -> bool:
     return phrase_pattern(language, "contradiction", "both").search(remove_quotations(folded)) is not None
 
 
-CLAUSE_END = re.compile(r"[,.;:!?()…—–،؛؟。、！？（）\n]+")
+CLAUSE_END = compile_lazily(r"[,.;:!?()…—–،؛؟。、！？（）\n]+")
 UNSPACED_LANGUAGES = ("zh", "ja")
 
 

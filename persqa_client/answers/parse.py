@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from persqa_client.answers.bare_names import asks_in_english
@@ -11,15 +10,16 @@ from persqa_client.answers.loops import check_no_loop, compresses_too_well
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.surrogates import replace_surrogate
 from persqa_client.answers.tag_repair import find_companions, repair_companions, repair_tag
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.types import Completion, Problem, Task
 
 # Finish reasons of complete answers: OpenAI's "stop", and those of other servers.
 COMPLETE = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
-SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』》)）\]*_`]*\s*$")
+SENTENCE_END = compile_lazily(r"[.!?。！？…][\"'”’」』》)）\]*_`]*\s*$")
 # A real answer is shorter. From SUSPICIOUS_LENGTH on, loops are looked for before anything that takes longer.
 LONGEST_ANSWER, SUSPICIOUS_LENGTH = 6000, 800
 # A full stop before the last character: only such a plain text has a second sentence.
-INNER_STOP = re.compile(r"[.。](?!\Z)")
+INNER_STOP = compile_lazily(r"[.。](?!\Z)")
 # Enough for every real answer; a text that still changes is a loop.
 MAX_PASSES = 16
 

@@ -12,22 +12,23 @@ from importlib.resources import files
 from typing import Any
 
 from persqa_client.language import HAN_CHARACTER, SCRIPTS, TAGS, detect_language
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.word_search import WordSearch, split_at_blanks
 
 TABLES = files("persqa_client.answers") / "languages"
-TERM = re.compile(r"\{([a-z_]+)\}")
+TERM = compile_lazily(r"\{([a-z_]+)\}")
 # A run up to a mark, which is bounded: a later word of the phrase may be missing.
-UNBOUNDED_RUN = re.compile(r"(\[\^(?:\\.|[^\]\\])+\])([*+])(?!\+)")
+UNBOUNDED_RUN = compile_lazily(r"(\[\^(?:\\.|[^\]\\])+\])([*+])(?!\+)")
 LONGEST_RUN = 200
 # What is no letter of a pattern, though it may be a capital.
-ESCAPED = re.compile(r"\\.|\(\?P")
+ESCAPED = compile_lazily(r"\\.|\(\?P")
 # Small letters that count as equal to other ones where case is ignored, such as the long s.
-SPECIAL_CASE = re.compile("[µıſ\u0345\u0370-\u03ff\u1c80-\u1c88\u1e61\u1e9b\u1fbe\u1fd3\u1fe3\ua64b\ufb05\ufb06]")
+SPECIAL_CASE = compile_lazily("[µıſ\u0345\u0370-\u03ff\u1c80-\u1c88\u1e61\u1e9b\u1fbe\u1fd3\u1fe3\ua64b\ufb05\ufb06]")
 # Here words end nowhere, and a text has few different characters.
 LANGUAGES_WITHOUT_SPACES = ("zh", "ja")
 # The tag in a prepared text, in place of the real one.
 TAG_MARK = "<>"
-LATIN_WORD = re.compile("[A-Za-z]{2}")
+LATIN_WORD = compile_lazily("[A-Za-z]{2}")
 SCRIPT_LETTERS = (
     ("ja", SCRIPTS["kana"]),
     ("zh", HAN_CHARACTER),

@@ -10,6 +10,7 @@ from persqa_client.answers.phrases import join_phrases
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.surrogates import contains_surrogate
 from persqa_client.language import HAN, SPACED_LETTER
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_inscriptions, remove_quotations
 from persqa_client.types import Problem, Task
 
@@ -64,21 +65,21 @@ def join_places(languages: Sequence[str], place: str) -> str:
 
 
 # In quotation marks, only what says how to fill it, and crosses before a word.
-QUOTED_PLACE = re.compile(
+QUOTED_PLACE = compile_lazily(
     rf"[《‹“「『\"](?:(?:请|請)?(?:在)?(?:此处?|此處|这里|這裡)?(?:填写?|填寫?|填入|插入)[^》›”」』\"]{{0,12}}[》›”」』\"]"
     rf"|[Xx×○〇]{{2,}}[》”」』\"](?=[{HAN}]))"
 )
 # Nothing else follows the tag.
-WHOLE_PLACE = re.compile(r"\s*(\[[^\[\]]+\]|\{[^{}]+\}|【[^【】]+】)\W*")
-BLANKS = re.compile(r"_{3,}")
-CROSSES = re.compile(r"X{3,}")
+WHOLE_PLACE = compile_lazily(r"\s*(\[[^\[\]]+\]|\{[^{}]+\}|【[^【】]+】)\W*")
+BLANKS = compile_lazily(r"_{3,}")
+CROSSES = compile_lazily(r"X{3,}")
 # A form has blanks, and crosses can stand on things.
-FORM = re.compile(
+FORM = compile_lazily(
     r"\b(?:forms?|blanks?|worksheet|questionnaire|application|lines?|formulario|formulaire|formular|formulário|slip"
     r"|certificate|contract)\b|表|欄|栏|单据|問卷|试卷|бланк|анкет|用紙|양식|استمارة",
     re.IGNORECASE,
 )
-ON_THINGS = re.compile(
+ON_THINGS = compile_lazily(
     r"\b(?:letters|with|reading|marked|size|tattoo\w*|brand\w*|logo|label\w*)\b[^.!?]{0,20}XXX"
     r"|XXX(?!X)[^.!?]{0,50}\b(?:on|across) (?:the|his|her|its|their|a|one)\b|[上印着着写][^。]{0,6}XXX"
 )

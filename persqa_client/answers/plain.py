@@ -10,11 +10,13 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
+from persqa_client.lazy_pattern import compile_lazily
+
 # Rare characters of broken and unfinished texts: 锟斤拷, 烫烫烫, 屯屯屯, UTF-8 read as GBK or Shift JIS, 某某.
 RARE_HAN = "斤拷某烫屯锟縺繧繝鐨鍦鐫姝涓鎴"
-PLAIN_TAG = re.compile(r"<[^\W_][\w.\-]*>")
+PLAIN_TAG = compile_lazily(r"<[^\W_][\w.\-]*>")
 # Names that are also markup of templates, programs or web pages.
-RESERVED_TAG = re.compile(
+RESERVED_TAG = compile_lazily(
     r"<(?:s|[be]os|(?:start|end)_of_turn|end_of_utterance|think(?:ing)?|image|video|audio|box|ref|quad|point|bbox|0x.*)>",
     re.IGNORECASE,
 )

@@ -12,21 +12,22 @@ from persqa_client.answers.foreign_words import find_mixed_word
 from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.word_salad import find_word_salad
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
 from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lower_case
 
 # Never part of an answer, not even quoted: control characters, U+FFFD and other non-characters, GBK filler.
-BROKEN = re.compile(
+BROKEN = compile_lazily(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]|锟斤|斤拷|烫烫烫|屯屯屯|addCriterion"
 )
 # The next patterns begin with a class of characters where they can: ``re`` skips to the first of them.
 # Tokens of a vocabulary that were not decoded: SentencePiece's blank, its bytes, and the blank of byte-level BPE.
-TOKENS = re.compile(r"\u2581(?=\w)(?![^<\n]*｜>)|<0x[\dA-F]{2}>|\u0120(?<=\w.)(?=\w)")
+TOKENS = compile_lazily(r"\u2581(?=\w)(?![^<\n]*｜>)|<0x[\dA-F]{2}>|\u0120(?<=\w.)(?=\w)")
 # Members of a program's output, and options to choose from: "label=car; confidence: 0.87", "(a) sleeps; (b) runs; (c)".
-MEMBERS = re.compile(r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d")
-OPTIONS = re.compile(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
-MESSAGE = re.compile(
+MEMBERS = compile_lazily(r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d")
+OPTIONS = compile_lazily(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
+MESSAGE = compile_lazily(
     r"\b[A-Z]\w*(?:Error|Exception)\b ?:|\bTraceback \(most|\bCUDA out of memory\b"
     r"|\b(?:Error|ERROR) ?:? ?[45]\d\d\b(?! page)"
     r"|\b[45]\d\d (?:Internal Server|Too Many Requests|Bad Gateway|Bad Request|Gateway Time"
@@ -37,7 +38,7 @@ MESSAGE = re.compile(
     r"|(?i:\bfailed to (?:load|fetch|connect to) the (?:model|server)\b)"
 )
 # A value of a program instead of a word. "an undefined shape" is a description.
-VALUE = re.compile(
+VALUE = compile_lazily(
     r"(?<![A-Za-z\d_./])(?:NaN|N/A|TBD|TODO(?! list)"
     r"|(?<!an )(?<!the )undefined(?! (?:shape|area|colou?r|space|object|edge|figure|number))"
     r"|null(?! and void| island)|None(?! of| other| but| the| are| is))(?![A-Za-z\d_(])"
@@ -45,10 +46,10 @@ VALUE = re.compile(
 # Between the tag and a message that the picture shows stands at least a predicate and a noun with its place.
 MIN_WORDS_BEFORE_MESSAGE = 5
 # A value in a line of code that the picture shows: "return null;".
-CODE_VALUE = re.compile(r"(?:\breturn |= ?)(?:null|undefined|None|NaN)\b|\b(?:null|undefined|NaN)(?=;)")
-ESCAPE = re.compile(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
+CODE_VALUE = compile_lazily(r"(?:\breturn |= ?)(?:null|undefined|None|NaN)\b|\b(?:null|undefined|NaN)(?=;)")
+ESCAPE = compile_lazily(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
 # Also where its names are quoted, unless the answer is about code.
-BOX = re.compile(
+BOX = compile_lazily(
     r"[\"'](?:bbox(?:_2d)?|box_2d|point_2d|label)[\"'] ?:|</?(?:box|ref|quad|point|bbox)>|\{ ?[\"']\w+[\"'] ?:"
     r"|\[\[ ?\d+(?:\.\d+)?, ?\d|\[ ?\{|\{ ?\w+ ?: ?[\[{\"'\d]"
     r"|[\[(]{1,2}\d{1,4}(?:\.\d+)?(?:, ?\d{1,4}(?:\.\d+)?){3}[\])]{1,2}|\(\d{1,4}, ?\d{1,4}\) ?, ?\(\d{1,4}, ?\d{1,4}\)"
@@ -77,34 +78,36 @@ HINTED = (
     (("NaN", "N/A", "TBD", "TODO", "undefined", "null", "None"), VALUE),
     (("\\",), ESCAPE),
 )
-HINTED_WORDS = re.compile("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints))
+HINTED_WORDS = compile_lazily("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints))
 BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
 # Its keys ("code") say nothing about what the answer is about.
-OBJECT = re.compile(r"[{\[][^\n]*[}\]]|[{\[][^\n]*\Z")
-CODE = re.compile(r"`[^`]*`")
+OBJECT = compile_lazily(r"[{\[][^\n]*[}\]]|[{\[][^\n]*\Z")
+CODE = compile_lazily(r"`[^`]*`")
 # Doubled marks between spaces, words without a vowel, and particles that never follow each other.
-DOUBLED_MARK = re.compile(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
+DOUBLED_MARK = compile_lazily(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
 ABBREVIATIONS = (
     "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|www|https?"
     "|h?m+|sh+|br+|psst|pff?t|gr+|z+"
 )
-CONSONANTS = re.compile(
+CONSONANTS = compile_lazily(
     rf"(?<![\w.@/\-:])(?=[a-z])(?!(?:{ABBREVIATIONS})\b)[^\W\d_aeiouy\u0080-\uffff]{{3,}}(?![\w@/\-]|\.\w)"
 )
-PARTICLES = re.compile(r"的的(?!确)|了(?<!的了)了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
+PARTICLES = compile_lazily(r"的的(?!确)|了(?<!的了)了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
 MIN_GIBBERISH = 2
 # Single Han characters between spaces, and Russian words that begin with ъ, ь or ы or have no vowel.
-LONE_CHARACTER = re.compile(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
+LONE_CHARACTER = compile_lazily(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
 MIN_LONE_CHARACTERS = 5
-CYRILLIC_NOISE = re.compile(
+CYRILLIC_NOISE = compile_lazily(
     r"(?<![\w.\-])(?!(?:млн|млрд|трлн|стр|тсс|х?м+|бр+|ш+|с+|р+|пст|тчк)(?!\w))"
     r"(?:[ъьы]\w+|[бвгджзйклмнпрстфхцчш]*[щъь][бвгджзйклмнпрстфхцчшщъь]+|[бвгджзйклмнпрстфхцчш]+[щъь]"
     r"|[бвгджзйклмнпрстфхцчш]{3,})(?![\w.\-])"
 )
 # Two such letters, which ``re`` skips to; every noise has them.
 CONSONANT = "b-df-hj-np-tv-xz"
-NOISE_LETTERS = re.compile(rf"[{CONSONANT}\u0400-\u04ff](?:[{CONSONANT}A-Z\U00010000-\U0010ffff]|(?<=[\u0400-\u04ff]))")
-NOISE_WORD = re.compile(f"{CONSONANTS.pattern}|{CYRILLIC_NOISE.pattern}")
+NOISE_LETTERS = compile_lazily(
+    rf"[{CONSONANT}\u0400-\u04ff](?:[{CONSONANT}A-Z\U00010000-\U0010ffff]|(?<=[\u0400-\u04ff]))"
+)
+NOISE_WORD = compile_lazily(f"{CONSONANTS.pattern}|{CYRILLIC_NOISE.pattern}")
 NOISE = WordSearch(lambda word: NOISE_LETTERS.search(word) and NOISE_WORD.search(word))
 # Function words that never follow each other: the words before, and those after.
 IMPOSSIBLE_PAIRS = frozenset(
@@ -132,28 +135,28 @@ IMPOSSIBLE_PAIRS = frozenset(
 )
 # An article, a preposition or a particle that stands three times in a row, or twice in two places.
 FUNCTION_WORD = "the|an?|of|to|is|are|and|with|at|for|from|de|el|le|les|des|una|der|den|dem|mit|und|et|em|в|с|и|ли|же"
-REPEATED_WORD = re.compile(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
+REPEATED_WORD = compile_lazily(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
 MIN_COPIES, LOOP_COPIES = 3, 12
-TRIPLED_PARTICLE = re.compile(r"的的的|在在在|了了了|是是是|着着着|和和和|ののの|ををを|ががが|はははを")
+TRIPLED_PARTICLE = compile_lazily(r"的的的|在在在|了了了|是是是|着着着|和和和|ののの|ををを|ががが|はははを")
 # So many different words that directly follow themselves. One is emphasis, two may be grammar ("die, die die").
 MIN_DOUBLED_WORDS = 3
 # A word of single letters between spaces; in Korean, with an ending that is no word. Each begins with a literal.
-LETTERS_APART = re.compile(r" (?:[^\W\d_] ){4,}[^\W\d_](?!\w)")
-HANGUL_ENDING = re.compile(r" [을를는습니까]")
+LETTERS_APART = compile_lazily(r" (?:[^\W\d_] ){4,}[^\W\d_](?!\w)")
+HANGUL_ENDING = compile_lazily(r" [을를는습니까]")
 # Korean consonants directly before vowels outside of syllables, and Arabic letters that end words or stand within them
 # at the beginning of one: then the letters are in reversed order.
-BROKEN_LETTERS = re.compile(
+BROKEN_LETTERS = compile_lazily(
     r"[\u3131-\u314eةىءئؤي](?:[\u314f-\u3163]|(?<=[ةىءئؤ])(?<!\w.)[\u0620-\u064a]{2,}|(?<=ي)(?<!\w.)ف(?!\w))"
 )
-HANGUL_VOWEL = re.compile(r"[\u314f-\u3163]")
+HANGUL_VOWEL = compile_lazily(r"[\u314f-\u3163]")
 MIN_LOOSE_SYLLABLES = 2
 # Pictures and links in Markdown, formulas, and the tags of a post.
-MARKDOWN = re.compile(
+MARKDOWN = compile_lazily(
     r"!?\[[^\]\n]*\]\((?:https?:|data:|\w+\.(?:png|jpe?g|gif))|\\(?:text|textbf|boxed|mathrm|begin|frac)\b ?\{|https?://\S+"
 )
-HASHTAGS = re.compile(r"(?:#[^\W\d]\w*[ \t，,]*){2,}$")
+HASHTAGS = compile_lazily(r"(?:#[^\W\d]\w*[ \t，,]*){2,}$")
 EMOJI = r"[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?\s?"
-EMOJI_FLOOD = re.compile(rf"{EMOJI}(?:{EMOJI}){{5,}}")
+EMOJI_FLOOD = compile_lazily(rf"{EMOJI}(?:{EMOJI}){{5,}}")
 # Remarks that programs add behind an answer, in any language.
 COUNT = (
     r"(?:(?:word|character|token) count|(?:number|count) of (?:words|characters)|字数|字數|词数|文字数|単語数"
@@ -161,7 +164,7 @@ COUNT = (
     r"|(?:número|recuento|contagem) de pala[bv]ras|nombre de mots|(?:an)?zahl der wörter|wort(?:an)?zahl"
     r"|(?:количество|число) слов|عدد الكلمات) ?[:：=] ?\d"
 )
-COUNTED = re.compile(COUNT, re.IGNORECASE)
+COUNTED = compile_lazily(COUNT, re.IGNORECASE)
 
 
 def check_no_residue(text: str, task: Task) -> Problem | None:
@@ -310,7 +313,7 @@ def find_gibberish(text: str) -> str:
 
 # UTF-8 read as Latin-1 or Windows-1252: a lead byte and its continuation bytes.
 CONTINUATION = "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
-MOJIBAKE = re.compile(
+MOJIBAKE = compile_lazily(
     rf"[ÂÃÐÑØÙÅÄà-ï]{CONTINUATION}(?:(?<=[ÂÃ].)|(?<=[ÐÑØÙÅÄ].)(?=[ÐÑØÙÅÄ])|(?<=[à-ï].){CONTINUATION})"
 )
 MIN_MOJIBAKE = 2
@@ -320,8 +323,8 @@ LEGACY_ENCODINGS = {"ru": "cp1251", "ar": "cp1256", "ja": "cp932", "zh": "gbk"}
 LEADS = {"ru": "РС", "ar": "طظ", "ja": "縺繧繝", "zh": "鐨鍦鐫姝涓鎴"}
 MIN_LEADS = 2
 OWN_LETTERS = {
-    "ru": re.compile("[\u0400-\u04ff]"), "ar": re.compile("[\u0600-\u06ff]"),
-    "ja": re.compile("[\u3040-\u30ff\u4e00-\u9fff]"), "zh": re.compile("[\u4e00-\u9fff]"),
+    "ru": compile_lazily("[\u0400-\u04ff]"), "ar": compile_lazily("[\u0600-\u06ff]"),
+    "ja": compile_lazily("[\u3040-\u30ff\u4e00-\u9fff]"), "zh": compile_lazily("[\u4e00-\u9fff]"),
 }  # fmt: skip
 MIN_DECODED = 4
 LONGEST_SHOWN = 20

@@ -12,18 +12,19 @@ from functools import lru_cache
 
 from persqa_client.answers.phrases import choose_language, compile_for_lower, is_lower, join_phrases, phrase_pattern
 from persqa_client.answers.plain import is_plain
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code
 from persqa_client.types import Problem, Task
 
 # Right after the tag. An ellipsis is a pause: "<mam>… just sits there."
-TAG_ENDS_SENTENCE = re.compile(r"\s*(?:[.。!！?？](?![.。…]))")
-LABEL_MARK = re.compile(r"\s*(?:[:：;；\n]|[–—]+(?![^–—\n]*[–—])|-(?=\s)(?![^\n]*\s-\s))\s*")
+TAG_ENDS_SENTENCE = compile_lazily(r"\s*(?:[.。!！?？](?![.。…]))")
+LABEL_MARK = compile_lazily(r"\s*(?:[:：;；\n]|[–—]+(?![^–—\n]*[–—])|-(?=\s)(?![^\n]*\s-\s))\s*")
 # In Russian, a dash stands for "is".
-LABEL_MARK_WITHOUT_DASH = re.compile(r"\s*[:：;；\n]\s*")
+LABEL_MARK_WITHOUT_DASH = compile_lazily(r"\s*[:：;；\n]\s*")
 # A value, a list or a table behind the tag: "<mam> = red", "<mam> | red |", "<mam>" and lines of "colour: red".
-VALUE_MARK = re.compile(r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•·]|\d{1,2}[.)])\s|[^\n:：]{1,20}[:：])")
-COLON = re.compile(r"\s*[:：]\s*")
-COMMA = re.compile(r"\s*[,，、،]\s*")
+VALUE_MARK = compile_lazily(r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•·]|\d{1,2}[.)])\s|[^\n:：]{1,20}[:：])")
+COLON = compile_lazily(r"\s*[:：]\s*")
+COMMA = compile_lazily(r"\s*[,，、،]\s*")
 MARKS = " \t\n*_\"“‘'«「"
 OPEN_ENDS = (",", "，", "、", ":", "：", ";", "；")
 # Words and characters at the end that are searched for an unfinished phrase.
@@ -35,13 +36,13 @@ LONGEST_VALUE, LONGEST_UNSPACED_VALUE = 4, 14
 # Longer phrases have a verb somewhere.
 LONGEST_PHRASE = 100
 LONGEST_NOUN_PHRASE = 60
-NUMBER = re.compile(r"[\d\s.,:/%]+")
+NUMBER = compile_lazily(r"[\d\s.,:/%]+")
 # A particle must follow the tag.
 PARTICLE_LANGUAGES = ("ja",)
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
-VERB_STEM = re.compile(r"[えけせてねめれげぜべきしちみりぎじびっ]\Z")
-PAST_TENSE = re.compile(r"(?<!まし)(?<!でし)(?:[っいきしえけせてねめれりび一-龯]た|んだ)\Z")
-PRESENT_QUESTION = re.compile(r"(?:ます|です)か[?？]?\Z")
+VERB_STEM = compile_lazily(r"[えけせてねめれげぜべきしちみりぎじびっ]\Z")
+PAST_TENSE = compile_lazily(r"(?<!まし)(?<!でし)(?:[っいきしえけせてねめれりび一-龯]た|んだ)\Z")
+PRESENT_QUESTION = compile_lazily(r"(?:ます|です)か[?？]?\Z")
 SHORTEST_ATTRIBUTE = 20
 NO_PHRASES = r"(?!)"
 # Phrases right behind the tag, or behind a blank, by kind and place. None of them looks at the end of the text.
@@ -55,7 +56,7 @@ OPENINGS = (
     ("fragment", "noun_phrase"),
 )
 # A quotation or a bracket that is opened and not closed. A smiley has one too.
-OPENED = re.compile(r"[«「『（【《〈„“(](?<![:;=8-]\()")
+OPENED = compile_lazily(r"[«「『（【《〈„“(](?<![:;=8-]\()")
 CLOSING = {
     "«": "»", "「": "」", "『": "』", "（": "）)", "【": "】", "《": "》", "〈": "〉",
     "„": "“”\"", "“": "”\"", "(": ")）",
