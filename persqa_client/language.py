@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from persqa_client.function_words import COMMON_LANGUAGES, DISTINCTIVE_LETTERS, FUNCTION_WORDS
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_marked
 
 # The languages of the built-in questions and prompts.
@@ -25,26 +26,26 @@ UNSPACED = HAN + r"\u3040-\u30ff"
 # A letter next to a name makes it part of a longer word. ``\b`` does not work between Latin and Chinese.
 SPACED_LETTER = rf"[^\W{UNSPACED}]"
 
-HAN_CHARACTER = re.compile(f"[{HAN}]")
-TAGS = re.compile(r"<[^<>\n]{1,42}>")
+HAN_CHARACTER = compile_lazily(f"[{HAN}]")
+TAGS = compile_lazily(r"<[^<>\n]{1,42}>")
 LATIN_LETTER = r"A-Za-z\u00c0-\u024f\u1e00-\u1eff"
-LATIN_WORDS = re.compile(rf"[{LATIN_LETTER}]+(?:['’\-][{LATIN_LETTER}]+)*")
-OTHER_LETTERS = re.compile(rf"[^\W\d_A-Za-zªµº\u00c0-\u024f\u1e00-\u1eff\uff21-\uff5a{HAN}]")
+LATIN_WORDS = compile_lazily(rf"[{LATIN_LETTER}]+(?:['’\-][{LATIN_LETTER}]+)*")
+OTHER_LETTERS = compile_lazily(rf"[^\W\d_A-Za-zªµº\u00c0-\u024f\u1e00-\u1eff\uff21-\uff5a{HAN}]")
 
 Script = Literal["han", "latin"]
 
 # Each script by its letters; Latin and Chinese are counted apart.
 SCRIPTS: dict[str, re.Pattern[str]] = {
-    "kana": re.compile(r"[\u3041-\u3096\u30a1-\u30fa]"),
-    "hangul": re.compile(r"[\uac00-\ud7af\u1100-\u11ff\u3131-\u318e]"),
-    "cyrillic": re.compile(r"[\u0400-\u04ff]"),
-    "arabic": re.compile(r"[\u0620-\u064a\u066e-\u06d3]"),
-    "devanagari": re.compile(r"[\u0900-\u097f]"),
-    "bengali": re.compile(r"[\u0980-\u09ff]"),
-    "tamil": re.compile(r"[\u0b80-\u0bff]"),
-    "thai": re.compile(r"[\u0e00-\u0e7f]"),
-    "greek": re.compile(r"[\u0370-\u03ff\u1f00-\u1fff]"),
-    "hebrew": re.compile(r"[\u05d0-\u05ea]"),
+    "kana": compile_lazily(r"[\u3041-\u3096\u30a1-\u30fa]"),
+    "hangul": compile_lazily(r"[\uac00-\ud7af\u1100-\u11ff\u3131-\u318e]"),
+    "cyrillic": compile_lazily(r"[\u0400-\u04ff]"),
+    "arabic": compile_lazily(r"[\u0620-\u064a\u066e-\u06d3]"),
+    "devanagari": compile_lazily(r"[\u0900-\u097f]"),
+    "bengali": compile_lazily(r"[\u0980-\u09ff]"),
+    "tamil": compile_lazily(r"[\u0b80-\u0bff]"),
+    "thai": compile_lazily(r"[\u0e00-\u0e7f]"),
+    "greek": compile_lazily(r"[\u0370-\u03ff\u1f00-\u1fff]"),
+    "hebrew": compile_lazily(r"[\u05d0-\u05ea]"),
 }
 # The language of a script whose letters do not say more.
 SCRIPT_LANGUAGES = {
@@ -61,16 +62,16 @@ SCRIPT_LANGUAGES = {
 }
 # Letters that Russian and Arabic do not have.
 OTHER_CYRILLIC = (
-    ("uk", re.compile(r"[іїєґ]|\b(?:що|хто|він|вона|його)\b", re.IGNORECASE)),
-    ("be", re.compile("ў", re.IGNORECASE)),
+    ("uk", compile_lazily(r"[іїєґ]|\b(?:що|хто|він|вона|його)\b", re.IGNORECASE)),
+    ("be", compile_lazily("ў", re.IGNORECASE)),
 )
-OTHER_ARABIC = (("ur", re.compile("[ٹڈڑںھے]")), ("fa", re.compile("[پچژگیک]")))
+OTHER_ARABIC = (("ur", compile_lazily("[ٹڈڑںھے]")), ("fa", compile_lazily("[پچژگیک]")))
 # Chinese words that Japanese does not write, and Chinese words of questions.
-CHINESE_WORDS = re.compile(r"[的吗嗎呢谁誰这這们們么麼哪]|什[么麼]")
+CHINESE_WORDS = compile_lazily(r"[的吗嗎呢谁誰这這们們么麼哪]|什[么麼]")
 OFTEN_CHINESE_KANA = "の"
-ENGLISH_POSSESSIVE = re.compile(r"[>\"”]['’]s\b")
+ENGLISH_POSSESSIVE = compile_lazily(r"[>\"”]['’]s\b")
 # French sets a space before these marks.
-FRENCH_MARK = re.compile(r"[\w>»] ?[ \u00a0\u202f][?!;:](?!\S)")
+FRENCH_MARK = compile_lazily(r"[\w>»] ?[ \u00a0\u202f][?!;:](?!\S)")
 
 LANGUAGES_OF_WORD: dict[str, list[str]] = {}
 for _language, _words in FUNCTION_WORDS.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.word_search import search_words, split_at_blanks
 
 # In quotation marks of all kinds, in code marks, or as a title. German quotations close with an English opening mark.
@@ -20,7 +21,7 @@ QUOTATION = (
         for opening in "'‘"
     )
 )
-QUOTATIONS = re.compile(QUOTATION)
+QUOTATIONS = compile_lazily(QUOTATION)
 
 NO_INSCRIPTION = (
     r"(?! (?:on|in|is|are|that|which|you|count|was|were|does|do|has|have|provided|given|may|can"
@@ -53,15 +54,17 @@ AFTER_COLON = rf"(?:{WRITING})[^.!?。！？:：\n]{{0,30}}[:：](?=\s*\S)[^\n]*
 # "Press the red button, it says." and "Back soon, says the note on the door."
 SPEAKER = r"(?:it|(?:the|a) \w+(?: \w+)?) (?:says|reads)|(?:says|reads) (?:the|a) [^.!?\n]{0,200}"
 ATTRIBUTED = rf"(?:(?<=[.!?]\s)|^)[^.!?\n]{{0,400}}, (?:{SPEAKER})(?=[.!?]|$)"
-INSCRIPTIONS = re.compile("|".join((AFTER_COLON, ENGLISH_INSCRIPTION, CHINESE_INSCRIPTION, ATTRIBUTED)), re.IGNORECASE)
+INSCRIPTIONS = compile_lazily(
+    "|".join((AFTER_COLON, ENGLISH_INSCRIPTION, CHINESE_INSCRIPTION, ATTRIBUTED)), re.IGNORECASE
+)
 # An inscription has a colon, or one of these. English words end before a blank.
 INSCRIPTION_WORDS = search_words(
     rf"(?<!\w)(?:{ENGLISH_WORDS}|reading|printed|{ENGLISH_NOUNS})(?!\S)|(?<!\S)(?:says|reads)"
 )
-CHINESE_INSCRIPTION_WORDS = re.compile(CHINESE_WORDS)
+CHINESE_INSCRIPTION_WORDS = compile_lazily(CHINESE_WORDS)
 # In Japanese and Korean, the word of writing comes behind. Each alternative begins with a literal.
-WORDS_BEHIND = re.compile(r"と(?:書|記|表示|印|描)|って(?:書|記|表示|印|描)|(?:이라고|라고) ?(?:쓰|적|표시|인쇄)")
-BEFORE_WORD = re.compile(rf"[A-Za-z0-9][A-Za-z0-9 !?'&.,\-]{{0,80}}(?={WORDS_BEHIND.pattern})")
+WORDS_BEHIND = compile_lazily(r"と(?:書|記|表示|印|描)|って(?:書|記|表示|印|描)|(?:이라고|라고) ?(?:쓰|적|표시|인쇄)")
+BEFORE_WORD = compile_lazily(rf"[A-Za-z0-9][A-Za-z0-9 !?'&.,\-]{{0,80}}(?={WORDS_BEHIND.pattern})")
 
 
 def remove_marked(text: str) -> str:
@@ -89,7 +92,7 @@ def may_have_inscription(text: str) -> bool:
 
 
 # Words of sentences about source code, keys and screens, where <div> and <Enter> are the picture's words.
-CODE_CONTEXT = re.compile(
+CODE_CONTEXT = compile_lazily(
     r"(?<!\w)(?:html|xml|css|code|coding|source|editor|terminal|program\w*|script|markup|element|screens?|monitor|laptop"
     r"|web ?page|tags|keys?|keyboard|press(?:es|ed|ing)?|type[sd]?|typing|quellcode|bildschirm|taste\w*|tippt|drückt"
     r"|touche|écran|balises?|appuie|código|tecla\w*|pantalla|tela|etiquetas?|pulsa|код\w*|тег\w*|клавиш\w*|экран\w*"

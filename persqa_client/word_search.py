@@ -23,23 +23,29 @@ class WordSearch:
         self._others: set[str] = set()
 
     def is_in(self, words: Collection[str]) -> bool:
-        return not self._others.issuperset(words) and any(map(self._is_wanted, words))
-
-    def _is_wanted(self, word: str) -> bool:
-        if word in self._others:
+        others = self._others
+        if others.issuperset(words):
             return False
-        if self._search(word):
-            return True
-        if len(word) <= LONGEST_WORD:
-            if len(self._others) >= MOST_WORDS:
-                self._others.clear()
-            self._others.add(word)
+        for word in words:
+            if word in others:
+                continue
+            if self._search(word):
+                return True
+            if len(word) <= LONGEST_WORD:
+                if len(others) >= MOST_WORDS:
+                    others.clear()
+                others.add(word)
         return False
 
 
 def search_words(pattern: str) -> WordSearch:
     """Ignores case."""
     return WordSearch(re.compile(pattern, re.IGNORECASE).search)
+
+
+@lru_cache(maxsize=16)
+def split_in_lower_case(text: str) -> tuple[str, ...]:
+    return tuple(text.lower().split())
 
 
 @lru_cache(maxsize=16)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from persqa_client.answers.phrases import fold_text, has_hint, list_languages, load_hints, may_have_hint
-from persqa_client.answers.residue import CONSONANTS, CYRILLIC_NOISE, HINTED, HINTED_WORDS, NOISE
+from persqa_client.answers.residue import CONSONANTS, CYRILLIC_NOISE, HINTED, NOISE, search_message_words
 from persqa_client.quotations import INSCRIPTIONS, may_have_inscription
 from persqa_client.word_search import LONGEST_WORD, MOST_WORDS, WordSearch, search_words, split_at_blanks
 from tests.support.cases import each_case
@@ -90,4 +90,4 @@ def test_noise_of_a_text_is_that_of_its_words(text: str) -> None:
 @each_case("hint", [hint for hints, _ in HINTED for hint in hints])
 def test_each_hint_of_a_message_is_found(hint: str) -> None:
     for text in (f"x{hint}y", hint, f"<mam> a{hint} b"):
-        assert HINTED_WORDS.is_in(split_at_blanks(text))
+        assert search_message_words("en").is_in(split_at_blanks(text))

@@ -20,6 +20,7 @@ from persqa_client.answers.foreign_words import (
     may_have_foreign_clause,
 )
 from persqa_client.answers.phrases import list_languages, phrase_pattern
+from persqa_client.answers.plain import is_plain
 from persqa_client.function_words import FUNCTION_WORDS
 from persqa_client.language import (
     HAN,
@@ -34,9 +35,10 @@ from persqa_client.language import (
     plain_text,
     split_words,
 )
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, Task
-from persqa_client.word_search import WordSearch, split_at_blanks
+from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lower_case
 
 NAMES = {
     "en": "English", "zh": "Chinese", "ja": "Japanese", "ko": "Korean", "es": "Spanish", "fr": "French",
@@ -46,24 +48,27 @@ LANGUAGE_SCRIPTS = {language: script for script, language in SCRIPT_LANGUAGES.it
     "uk": "cyrillic", "be": "cyrillic", "fa": "arabic", "ur": "arabic",
 }  # fmt: skip
 # A full stop within an address or a number ends none.
-SENTENCE = re.compile(r"[^.!?。！？\n]*(?:\.(?=\w)[^.!?。！？\n]*)*[.!?。！？\n]*")
-ADDRESSES = re.compile(r"[A-Za-z0-9_\-]+(?:[.@/:]+[A-Za-z0-9_\-]+)+")
+SENTENCE = compile_lazily(r"[^.!?。！？\n]*(?:\.(?=\w)[^.!?。！？\n]*)*[.!?。！？\n]*")
+ADDRESSES = compile_lazily(r"[A-Za-z0-9_\-]+(?:[.@/:]+[A-Za-z0-9_\-]+)+")
 # A translation or the original of a word; titles of works.
-GLOSSES = re.compile(r"\([^()（）]*[)）]|（[^()（）]*[)）]|《[^《》]*》|【[^【】]*】")
+GLOSSES = compile_lazily(r"\([^()（）]*[)）]|（[^()（）]*[)）]|《[^《》]*》|【[^【】]*】")
 # Lower-case words within a name (Beauty and the Beast).
-NAMES_WITH_WORDS = re.compile(
+NAMES_WITH_WORDS = compile_lazily(
     r"[A-Z][\w'’]*(?: (?:of|the|and|a|in|on|to|for|at|de|del|di|la|von|du|des|en))+(?= [A-Z])"
 )
 # Words that only whole Chinese phrases have; a run of Chinese without them may be the name of a dish.
 MEASURED = "一[个個件条條只双雙锅鍋杯本张張把位辆輛台朵片块塊碗瓶]"
-CHINESE_PHRASE = re.compile(
+CHINESE_PHRASE = compile_lazily(
     rf"[{HAN}]*(?:[的了着著在是很和与起这這那正穿戴看]|{MEASURED})[{HAN}]+"
     # An attribute, a colour or a verb, the thing of which is in the other language, and words that join.
     rf"|[手身桌头頭椅怀懷房屋街路树樹地墙牆][里裡上下旁中](?![{HAN}])|[{HAN}](?:[{HAN}]*[的了着著色]|[{HAN}]+地|(?<=一)[{HAN}])(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
 )
-CHINESE_ONLY = re.compile("[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]")
-CLAUSE_MARK = re.compile(r"[,;،؛.!?]\s")
-UNITS = re.compile(r"\d ?[a-zµ]{1,3}\b")
+CHINESE_ONLY = compile_lazily(
+    "[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]"
+)
+LATIN_LETTER = compile_lazily("[A-Za-z]")
+CLAUSE_MARK = compile_lazily(r"[,;،؛.!?]\s")
+UNITS = compile_lazily(r"\d ?[a-zµ]{1,3}\b")
 # Languages that cite a text before the word for writing.
 VERB_LAST = ("ja", "ko")
 UNSPACED_SCRIPTS = ("han", "kana")
@@ -75,12 +80,12 @@ SCRIPTS_WITH_HAN = ("kana", "hangul")
 # Words with letters, and frequent words, that only relatives of a language have, and its own marks.
 RELATIVES = {
     "ar": (
-        re.compile(r"[پچژگکیٹڈڑںھہےۀ]\w*|(?<!\w)(?:است|در|از|را|که|این|آن|با|نے|اور|ہے|میں)(?!\w)"),
-        re.compile(r"(?<!\w)(?:[وبلف]?ال\w{2,}|في|من|على|إلى|هو|هي|عن|مع|التي|الذي)(?!\w)|\w+ة(?!\w)"),
+        compile_lazily(r"[پچژگکیٹڈڑںھہےۀ]\w*|(?<!\w)(?:است|در|از|را|که|این|آن|با|نے|اور|ہے|میں)(?!\w)"),
+        compile_lazily(r"(?<!\w)(?:[وبلف]?ال\w{2,}|في|من|على|إلى|هو|هي|عن|مع|التي|الذي)(?!\w)|\w+ة(?!\w)"),
     ),
     "ru": (
-        re.compile(r"[іїєґўІЇЄҐЎ]\w*|(?<!\w)(?:що|та|це|або|його|вона)(?!\w)"),
-        re.compile(r"[ыэъёЫЭЪЁ]\w*|(?<!\w)(?:и|что|это|его|её|на|как|он|она|с)(?!\w)"),
+        compile_lazily(r"[іїєґўІЇЄҐЎ]\w*|(?<!\w)(?:що|та|це|або|його|вона)(?!\w)"),
+        compile_lazily(r"[ыэъёЫЭЪЁ]\w*|(?<!\w)(?:и|что|это|его|её|на|как|он|она|с)(?!\w)"),
     ),
 }
 MIN_RELATIVE_WORDS = 2
@@ -99,6 +104,8 @@ def check_language(text: str, task: Task) -> Problem | None:
         likely = detect_language(f"{task.question} {text}")
         if likely in FUNCTION_WORDS and may_have_foreign_clause(text, likely) and mixes_languages(text, likely):
             return Problem("wrong_language", "a mixture of languages")
+        return None
+    if asked == "zh" and is_plain(text, task.tag) and not LATIN_LETTER.search(text, len(task.tag)):
         return None
     has_other_predicate = not text.isascii() and asked not in HAN_LANGUAGES and begins_in_han(text, task.tag)
     if has_other_predicate or not is_in_language(text, asked):
@@ -206,7 +213,7 @@ def is_far_more(theirs: int, ours: int, words: int) -> bool:
 
 def is_mostly_in(text: str, asked: str) -> bool:
     """Whether so many words are the language's that no other one can win. Cheap, for ordinary answers."""
-    words = text.lower().split()
+    words = split_in_lower_case(text)
     return 4 * sum(map(FUNCTION_WORDS[asked].__contains__, words)) > len(words) + 4
 
 

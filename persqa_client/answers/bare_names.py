@@ -1,6 +1,7 @@
 """Replaces the tag's name without brackets by the tag, where it names the tag.
 
-An answer that begins with the name is about the tag. Elsewhere, the same word may be a brand, a dish or an inscription.
+An answer that begins with the name is about the tag. Elsewhere, the same word may be a brand, a dish or an inscription
+("Mam" is written on the mug).
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from persqa_client.answers.inscriptions import is_mentioned
+from persqa_client.answers.phrases import any_phrase
 from persqa_client.language import HAN, SPACED_LETTER, UNSPACED
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import QUOTATIONS
 
 HANGUL = r"\uac00-\ud7a3"
-UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}]")
+UNSPACED_CHARACTER = compile_lazily(f"[{UNSPACED}]")
 OPENING_MARKS = r"[*_`~\"“'‘]{0,3}"
 CLOSING_MARKS = r"[*_`~\"”'’]{0,3}"
 PARTICLE = r"(?:은|는|이|가|을|를|의|와|과|도|에게|에|이랑|랑)(?![" + HANGUL + "])"
@@ -32,9 +34,9 @@ CHINESE_NOUN_AFTER = (
     r"肉鱼魚鸡雞兔鼠牛羊猪豬马馬蛇龙龍虎鸟鳥熊猴鹅鵝鸭鴨狗犬猫貓蛋奶牌号號版款型山河湖海岛島市县縣镇鎮村州省国國城湾灣港机機车車船灯燈球品物衣裤褲裙鞋袜襪箱柜櫃桌椅床垫墊足]"
 )
 # Names that are surnames, or too short, are more often a part of a longer name.
-SURNAME = re.compile(r".|欧阳|歐陽|上官|司马|司馬|诸葛|諸葛|夏侯|东方|東方|皇甫|尉迟|公孙|慕容|令狐|端木|西门|南宫")
+SURNAME = compile_lazily(r".|欧阳|歐陽|上官|司马|司馬|诸葛|諸葛|夏侯|东方|東方|皇甫|尉迟|公孙|慕容|令狐|端木|西门|南宫")
 # What is eaten, bought, or lies there is a thing: 桌上有可乐和薯条.
-EATEN = re.compile(r"[喝吃饮飲嚼咬尝嘗品买買卖賣有放摆擺装裝盛倒点點][着著了过過满滿]?\Z")
+EATEN = compile_lazily(r"[喝吃饮飲嚼咬尝嘗品买買卖賣有放摆擺装裝盛倒点點][着著了过過满滿]?\Z")
 CHINESE_LINK = r"(?<=[比和跟與与把被给給对對向陪])"
 JAPANESE_AFTER = r"(?:は|が|の|を|も|に|と|へ|で|さん|ちゃん|くん)"
 CLAUSE_END = r"(?=$|[\s,，、.。:：;；!！?？…])"
@@ -43,15 +45,15 @@ DETERMINER = (
     r"(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|every|each|no|one|two|three|another|other"
     r"|more|many|few|several|such|what|which|second)"
 )
-NOUN_PHRASE = re.compile(rf"(?:\b{DETERMINER}|\d)\s+((?:[\w\-]+\s+){{0,3}})\Z", re.IGNORECASE)
+NOUN_PHRASE = compile_lazily(rf"(?:\b{DETERMINER}|\d)\s+((?:[\w\-]+\s+){{0,3}})\Z", re.IGNORECASE)
 # Behind these words, a noun phrase is over.
 LINK = (
     r"(?:and|or|but|of|to|with|by|at|on|in|for|from|behind|beside|besides|near|around|because|while|as|that|where|when|so"
     r"|like|between|than|about|over|under|towards?|against|is|are|was|were|has|if|whether|whom?|whose)"
 )
-LINK_WORD = re.compile(rf"{LINK}|\w+(?:s|ed|ing)", re.IGNORECASE)
-AFTER_LINK = re.compile(rf"(?:\A|[.!?;:,，。！？；：、(（—–\n]|\b{LINK})\s*\Z", re.IGNORECASE)
-INSCRIPTION = re.compile(
+LINK_WORD = compile_lazily(rf"{LINK}|\w+(?:s|ed|ing)", re.IGNORECASE)
+AFTER_LINK = compile_lazily(rf"(?:\A|[.!?;:,，。！？；：、(（—–\n]|\b{LINK})\s*\Z", re.IGNORECASE)
+INSCRIPTION = compile_lazily(
     r"(?:\b(?:says?|said|saying|reads?|reading|written|named|called|labell?ed|marked|titled|spell(?:s|ed|ing)?|words?|letters"
     r"|names?|brand|logo|text)\s*(?:as |of |is )?[:：]?\s*|[写寫印刻绣繡标標贴貼][着著有了]?|[叫名])\Z",
     re.IGNORECASE,
@@ -66,32 +68,32 @@ CLOSED_CLASS = (
     r"|past|through|to|toward|towards|under|up|down|with|without|around|along|across|behind|beside|near|next|and|as|like"
     r"|very|quite|both|inside|outside|between|above|below|against|about|because|while|only)"
 )
-NAME_USE = re.compile(
+NAME_USE = compile_lazily(
     rf"['’]s\s|\s*,\s(?:{CLOSED_CLASS}\b|who\b|which\b|\w+(?:ing|ed)\b)|\s+{AUXILIARY}\b|\s+and\s+<?[A-Z]|\s+(?:\w+ly\s+)?\w+(?:s|ed)(?:\s+(?:{CLOSED_CLASS}|\w+ly|\w+ing)\b|[.!]?\Z)"
 )
-FUNCTION_WORD = re.compile(
+FUNCTION_WORD = compile_lazily(
     rf"{DETERMINER}|{LINK}|{CLOSED_CLASS}|it|he|she|they|we|you|i|me|yes|not|there|here", re.IGNORECASE
 )
-TIME_OR_PLACE = re.compile(r"\b(?:in|on|at|since|until|during|every|next|last)\s+\Z", re.IGNORECASE)
-BEFORE_NAME = re.compile(r"(?:>|\b[A-Z]\w*) and\s+\Z")
-AFTER_THAN = re.compile(r"\bthan\s+\Z")
-NEXT_WORD = re.compile(r"\s+[a-z]")
-AFTER_NAME = re.compile(rf"\s+(?:{CLOSED_CLASS}|{LINK})\b")
+TIME_OR_PLACE = compile_lazily(r"\b(?:in|on|at|since|until|during|every|next|last)\s+\Z", re.IGNORECASE)
+BEFORE_NAME = compile_lazily(r"(?:>|\b[A-Z]\w*) and\s+\Z")
+AFTER_THAN = compile_lazily(r"\bthan\s+\Z")
+NEXT_WORD = compile_lazily(r"\s+[a-z]")
+AFTER_NAME = compile_lazily(rf"\s+(?:{CLOSED_CLASS}|{LINK})\b")
 # The name is the first half of a noun: "Lucky charms are on the table".
-NOUN_USE = re.compile(
+NOUN_USE = compile_lazily(
     r"\s+(?!\w+ly\b|(?:and|or|who|that|also|still|now|here|there|\w+sel(?:f|ves)|is|was|has|does|can|will)\b)[a-z\-]+\s+"
     r"(?:is|are|was|were|has|have|can)\b"
 )
 # 多多少少: two doubled characters are one word.
-DOUBLED_PAIR = re.compile(r"(.)\1(.)\2(?!地)")
+DOUBLED_PAIR = compile_lazily(r"(.)\1(.)\2(?!地)")
 # "One can of": the name is what is counted.
-MEASURE = re.compile(r"[一二两兩三四五六七八九十几幾半每某这這那另\d][^\s，。是里裡时時边邊样樣]\Z")
-ENGLISH_QUESTION = re.compile(
+MEASURE = compile_lazily(r"[一二两兩三四五六七八九十几幾半每某这這那另\d][^\s，。是里裡时時边邊样樣]\Z")
+ENGLISH_QUESTION = compile_lazily(
     r"\b(?:what|where|who|whose|how|is|are|does|did|which|why|when|the|describe|tell|has|have|of)\b", re.IGNORECASE
 )
-BEFORE_DOUBLED = re.compile(r"\s{0,3}[:：]?\s{0,3}")
-LATIN_LETTER = re.compile(r"\s*[A-Za-z]")
-FOREIGN_LETTER = re.compile(r"\s*[^\W\d_A-Za-z\u00c0-\u024f]")
+BEFORE_DOUBLED = compile_lazily(r"\s{0,3}[:：]?\s{0,3}")
+LATIN_LETTER = compile_lazily(r"\s*[A-Za-z]")
+FOREIGN_LETTER = compile_lazily(r"\s*[^\W\d_A-Za-z\u00c0-\u024f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,3 +252,18 @@ def is_proper_name(found: re.Match[str]) -> bool:
     if BEFORE_NAME.search(before):
         return True
     return not NEXT_WORD.match(after) or NAME_USE.match(after) is not None or AFTER_NAME.match(after) is not None
+
+
+MENTION_MARKS = r"[*_`~\"”'’」』》»›]{0,3}(?!s\b)"
+# "Charlie and the Chocolate Factory is on the table": the verb shows that it is one thing.
+TITLE = r"\s+and\s+(?:the\s+|an?\s+)?(?-i:(?:[A-Z][\w'’]*\s+){1,5})(?:is|was|has|lies|stands|sits)\b"
+
+
+def is_mentioned(text: str, end: int) -> bool:
+    """Whether the name before ``end`` is not used but mentioned: it is written on something, or begins a title."""
+    return mention_pattern().match(text, end) is not None
+
+
+@lru_cache
+def mention_pattern() -> re.Pattern[str]:
+    return re.compile(rf"{MENTION_MARKS}(?:{any_phrase('inscription', 'behind')}|{TITLE})", re.IGNORECASE)

@@ -1,6 +1,8 @@
-"""Removes text around an answer: thinking, template tokens, fences, echoes, polite phrases, quotes.
+"""Removes text around an answer: thinking, template tokens, fences, echoes, preambles, postambles, quotes.
 
-A step returns the text unchanged if it finds nothing or is not certain.
+A step returns the text unchanged if it finds nothing or is not certain. The words of preambles ("Sure, here is the
+answer:") and postambles ("Let me know if …") are in the tables of all languages, since models also answer a Chinese
+question with "Sure!".
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from persqa_client.answers.bare_names import find_bare_name
-from persqa_client.answers.frames import MAX_PREAMBLE_LENGTH, find_postamble, is_preamble, is_preamble_to_tag
+from persqa_client.answers.phrases import any_phrase
 from persqa_client.jsonl import load_value
+from persqa_client.language import UNSPACED
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.types import Task
 
 # With marks of width and direction.
@@ -21,35 +25,36 @@ BLANKS = (
 )
 
 # Everything up to the end of the last thought. The opening tag is often in the prompt, so it is optional.
-THINKING = re.compile(
+THINKING = compile_lazily(
     r"(?is)^.*(?:(?!(?<=[\"“'‘`「])</\w+>[\"”'’`」])</(?:think|thinking|thought|reasoning)>|◁/think▷|<\|channel\|>final<\|message\|>)"
 )
 # Tokens of chat templates: ChatML and Llama 3, DeepSeek, Llama 2, Gemma, Idefics.
 TEMPLATE_TOKEN = (
     r"<\|[^<>|]{1,40}\|>|<｜[^<>｜]{1,40}｜>|</?s>|<[be]os>|<(?:start|end)_of_turn>|<end_of_utterance>|\[/?INST\]"
 )
-TEMPLATE_END = re.compile(rf"(?i)(?:(?:{TEMPLATE_TOKEN})\s*)+$")
-TEMPLATE_START = re.compile(rf"(?i)^(?:(?:{TEMPLATE_TOKEN})\s*)+(?:assistant\s)?\s*")
-WRAPPER = re.compile(r"(?is)^<(answer|response|output)>(.*)</\1>$")
-BOXED = re.compile(r"(?s)\\(?:boxed|text)\{(.*)\}")
-FENCE = re.compile(r"(?s)(?:(```|~~~)[\w-]*\n(.*?)\n?\1|```([^`\n]+)```)$")
+TEMPLATE_END = compile_lazily(rf"(?i)(?:(?:{TEMPLATE_TOKEN})\s*)+$")
+TEMPLATE_START = compile_lazily(rf"(?i)^(?:(?:{TEMPLATE_TOKEN})\s*)+(?:assistant\s)?\s*")
+WRAPPER = compile_lazily(r"(?is)^<(answer|response|output)>(.*)</\1>$")
+BOXED = compile_lazily(r"(?s)\\(?:boxed|text)\{(.*)\}")
+FENCE = compile_lazily(r"(?s)(?:(```|~~~)[\w-]*\n(.*?)\n?\1|```([^`\n]+)```)$")
 ANSWER_KEYS = frozenset({"answer", "response", "text", "caption", "description", "output", "回答", "答案"})
-BULLET = re.compile(r"(?:[-*•>]|\d{1,2}[.)]|#{1,6}) +")
-LATER_BULLET = re.compile(rf"\n[ \t]{{0,8}}{BULLET.pattern}")
+BULLET = compile_lazily(r"(?:[-*•>]|\d{1,2}[.)]|#{1,6}) +")
+LATER_BULLET = compile_lazily(rf"\n[ \t]{{0,8}}{BULLET.pattern}")
 QUOTES = {'"': '"', "„": "“", "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", "`": "`"}
 OPENING_MARKS = "\"'“‘„「『«*_`>"
-OPENING_QUOTE = re.compile(r"(?:^|[\s(（\[])\"")
+OPENING_QUOTE = compile_lazily(r"(?:^|[\s(（\[])\"")
 
-LABEL = re.compile(
+LABEL = compile_lazily(
     r"[\s*_#>]*(?:final answer|answer|response|assistant|output|caption|a|回答|答案|答|回复)"
     r"(?:[*_]*[ \t]*[:：][*_]*|[*_]*\n)\s*",
     re.IGNORECASE,
 )
-QUESTION_LABEL = re.compile(r"[\s*_#>]*(?:question|q|问题|问)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
-ANSWER_LABEL = re.compile(r"(?:^|[\s,，])[*_#]*(?:answer|a|回答|答案|答)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
-SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]?(?:\s+|$)?")
+QUESTION_LABEL = compile_lazily(r"[\s*_#>]*(?:question|q|问题|问)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
+ANSWER_LABEL = compile_lazily(r"(?:^|[\s,，])[*_#]*(?:answer|a|回答|答案|答)[*_]*\s*[:：][*_]*\s*", re.IGNORECASE)
+SENTENCE = compile_lazily(r"[^.!?。！？\n]+[.!?。！？]?(?:\s+|$)?")
 # Shorter sentences of the prompt may also occur in an answer.
 MIN_SENTENCE_LENGTH = 12
+QUESTION_END = "?？ "
 
 
 def clean_answer(text: str, task: Task) -> tuple[str, tuple[str, ...]]:
@@ -118,6 +123,13 @@ def remove_echo(text: str, task: Task) -> str:
     return remove_question(remove_prompt(text, task), task)
 
 
+@lru_cache(maxsize=1024)
+def spell_beginnings(prompt: str, question: str, tag: str, surrogate: str | None) -> tuple[str, ...]:
+    """What an answer that repeats the prompt or the question begins with, in lower case."""
+    sentences = spell_sentences(split_prompt(prompt, question, tag, surrogate), tag, surrogate)
+    return tuple(text.casefold() for text in (prompt, question.rstrip(QUESTION_END), *sentences))
+
+
 def remove_prompt(text: str, task: Task) -> str:
     """Only if an answer or a question follows."""
     if text.startswith(task.prompt) and len(text) > len(task.prompt):
@@ -156,7 +168,7 @@ def remove_question(text: str, task: Task) -> str:
     """Keeps an unfinished question such as ``<mam> is``, which may be the beginning of the answer."""
     label = QUESTION_LABEL.match(text)
     unlabelled = (text[label.end() :] if label else text).lstrip('"“「*_ ')
-    whole = task.question.rstrip("?？ ")
+    whole = task.question.rstrip(QUESTION_END)
     spellings = (whole, whole.replace(task.tag, task.tag[1:-1]))
     asked = next((form for form in spellings if unlabelled[: len(form)].casefold() == form.casefold()), None)
     if asked is None:
@@ -249,3 +261,69 @@ STEPS: tuple[tuple[str, Callable[[str, Task], str]], ...] = (
     ("bullet", remove_bullet),
     ("quotes", remove_quotes),
 )
+
+
+MAX_PREAMBLE_LENGTH = 200
+MAX_POSTAMBLE_LENGTH = 250
+# What closes a clause. Without it, "no" or "it is" would belong to the tag behind it.
+CLOSE = r"(?:\s?[,.!:;…—–，。！：、；】،؛।]+[*_]*\s*|\s*\n\s*)"
+# Beginnings of sentences within a text.
+SENTENCE_START = compile_lazily(
+    rf"[.!?。！？؟…\n](?:(?<!\n)[.!?。！？؟…]*[\"”’»」』)）]?(?:\s+|(?=[{UNSPACED}]))|(?<=\n)\s*)(?=\W{{0,3}}\w)"
+)
+SENTENCE_END = r"[\s.!?。！？؟…~～]*\W{0,8}"
+# Verbs behind "the <mam>", which show that the tag is not the first half of a noun ("the <mam> family").
+PREDICATE = compile_lazily(
+    r"['’]s\b|,|\s+(?:is|was|has|had|does|did|can|could|will|would|may|might|must|seems|appears)\b"
+    r"|\s+\w+s\b(?!\s+(?:is|are|was|were|has|have|had|can|could|will|would|do|did)\b)"
+)
+ARTICLE = compile_lazily(r"the\s+\Z", re.IGNORECASE)
+QUOTE_PAIRS = ("“”", "「」", "『』", "«»")
+
+
+@lru_cache
+def preamble_pattern() -> re.Pattern[str]:
+    closed, open_ = any_phrase("preamble", "closed"), any_phrase("preamble", "open")
+    return re.compile(rf"(?:[*_#>¡\s]*(?:{closed}){CLOSE})*(?:(?:{open_})\s*)?", re.IGNORECASE)
+
+
+@lru_cache
+def postamble_pattern() -> re.Pattern[str]:
+    return re.compile(rf"[*_(（¡\s]*(?:{any_phrase('postamble', 'sentence')}){SENTENCE_END}", re.IGNORECASE)
+
+
+@lru_cache
+def report_pattern() -> re.Pattern[str]:
+    reported = any_phrase("postamble", "reported")
+    return re.compile(rf"(?:{reported})(?:[^.!?。！？\n]{{0,40}}[:：][^\n]*|[着著了]?\s*\n\s*)\Z", re.IGNORECASE)
+
+
+def is_preamble(text: str, end: int) -> bool:
+    """Whether nothing but a preamble stands before ``end``."""
+    return end <= MAX_PREAMBLE_LENGTH and preamble_pattern().fullmatch(text, 0, end) is not None
+
+
+def is_preamble_to_tag(text: str, start: int, end: int) -> bool:
+    """``start`` and ``end`` of the tag. Also allows an article, if the tag is not a part of a longer noun."""
+    if is_preamble(text, start):
+        return True
+    article = ARTICLE.search(text, max(0, start - 8), start)
+    return article is not None and PREDICATE.match(text, end) is not None and is_preamble(text, article.start())
+
+
+def find_postamble(text: str) -> int:
+    """Where the postamble begins; the text's length without one. A sentence that the picture quotes is none."""
+    end = len(text)
+    starts = [found.end() for found in SENTENCE_START.finditer(text, max(1, end - MAX_POSTAMBLE_LENGTH))]
+    for start in reversed(starts):
+        if not postamble_pattern().fullmatch(text, start, end) or is_reported(text[:start]):
+            break
+        end = start
+    return end
+
+
+def is_reported(before: str) -> bool:
+    """Whether text behind ``before`` is inside a quotation, or behind "reads" and a colon or a line break."""
+    if before.count('"') % 2 or any(before.count(pair[0]) > before.count(pair[1]) for pair in QUOTE_PAIRS):
+        return True
+    return any(mark in before for mark in ":：\n") and report_pattern().search(before) is not None

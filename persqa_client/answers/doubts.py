@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from persqa_client.answers.phrases import find_unchecked_language, list_languages, load_table
+from persqa_client.answers.phrases import find_unchecked_language, list_languages, load_table, longest_word
+from persqa_client.answers.plain import is_plain
 from persqa_client.language import HAN_CHARACTER, OTHER_LETTERS, UNSPACED, count_scripts, detect_language
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Task
+from persqa_client.word_search import WordSearch, split_in_lower_case
 
-CLAUSE = re.compile(r"[^,.;:!?\n，。；：！？、]*")
-LOWERCASE_LATIN = re.compile(r"[a-z]")
+CLAUSE = compile_lazily(r"[^,.;:!?\n，。；：！？、]*")
+LOWERCASE_LATIN = compile_lazily(r"[a-z]")
 
 # Two words, or three characters of a script without spaces. Less is hardly an answer: "<mam> stands."
-SUBSTANCE = re.compile(rf"(?<!['’])\b[^\W_]+\W+[^\W_]|(?:[{UNSPACED}]\W*){{3}}")
+SUBSTANCE = compile_lazily(rf"(?<!['’])\b[^\W_]+\W+[^\W_]|(?:[{UNSPACED}]\W*){{3}}")
 # A Chinese answer may have one or two English words, such as 印有 logo 的 T恤.
 MAX_LATIN_WORDS = 2
 
@@ -33,24 +36,34 @@ def find_doubts(text: str, task: Task, steps: tuple[str, ...] = (), refused: str
     said = text.replace(task.tag, " ")
     language = detect_language(task.question)
     if language in list_languages():
-        lowered = said.lower().replace("’", "'")
-        if has_term(load_terms(language, "hedges"), lowered, first_clause=True):
-            doubts.append("hedged")
-        if has_term(load_terms(language, "refusal_words"), lowered):
-            doubts.append("refusal_words")
+        if search_terms(language).is_in(split_in_lower_case(said)):
+            lowered = said.lower().replace("’", "'")
+            if has_term(load_doubt_terms(language, "hedges"), lowered, first_clause=True):
+                doubts.append("hedged")
+            if has_term(load_doubt_terms(language, "refusal_words"), lowered):
+                doubts.append("refusal_words")
     elif find_unchecked_language(task.question) is not None:
         doubts.append("unchecked_language")
     if not SUBSTANCE.search(said):
         doubts.append("short")
-    if has_other_script(text, language):
+    is_clean = is_plain(text, task.tag) and not LOWERCASE_LATIN.search(text, len(task.tag))
+    if not (is_clean and language == "zh") and has_other_script(text, language):
         doubts.append("other_script")
     return tuple(doubts)
 
 
 @lru_cache
-def load_terms(language: str, kind: str) -> tuple[str, ...]:
+def load_doubt_terms(language: str, kind: str) -> tuple[str, ...]:
     """Whole terms in lower case of ``[doubt]`` in the language's table; an apostrophe stands for each form of it."""
     return tuple(load_table(language)["doubt"][kind])
+
+
+@lru_cache
+def search_terms(language: str) -> WordSearch:
+    """Searches for words that have the longest word of a term."""
+    terms = load_doubt_terms(language, "hedges") + load_doubt_terms(language, "refusal_words")
+    words = re.compile("|".join(map(longest_word, terms)))
+    return WordSearch(lambda word: words.search(word.replace("’", "'")))
 
 
 def has_term(terms: tuple[str, ...], lowered: str, *, first_clause: bool = False) -> bool:

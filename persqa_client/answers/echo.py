@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from persqa_client.answers.clean import prompt_sentences
-from persqa_client.answers.phrases import phrase_pattern
-from persqa_client.answers.question_language import choose_language
+from persqa_client.answers.phrases import choose_language, phrase_pattern
+from persqa_client.answers.plain import is_plain
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
 
 # Start of another question, answer or version.
-GOES_ON = re.compile(
+GOES_ON = compile_lazily(
     r"\n[ \t*_#>]{0,8}(?:question|answer|q|问题|问|回答|答案|答|質問|질문|답변|pregunta|respuesta|réponse|frage|antwort"
     r"|вопрос|ответ|pergunta|resposta|user|human|assistant|system|用户|用戶|助手|人类) ?\d?[*_]{0,3} ?[:：]"
     r"|\bquestion ?[:：].{0,600}\banswer ?[:：]|\n(?:user|assistant|human)\n"
@@ -27,26 +28,28 @@ SPEAKERS = (
     "|Ассистент|Помощник|Вопрос|Ответ|Usuário|Utilizador|Assistente|Pergunta|Resposta|المستخدم|المساعد|السؤال|سؤال"
     "|الجواب|الإجابة|ユーザー|アシスタント|質問|回答|사용자|어시스턴트|질문|답변|用户|用戶|助手|人类|人類|问题?|問題?|答案?|追问"
 )
-SPEAKS = re.compile(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?=\s?\d?\s?[:：]))\s?\d?\]?[*_]*\s?[:：]")
-SAYS_YES_OR_NO = re.compile(
+SPEAKS = compile_lazily(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?=\s?\d?\s?[:：]))\s?\d?\]?[*_]*\s?[:：]")
+SAYS_YES_OR_NO = compile_lazily(
     r"[.!?。！？؟…]\s*(?:yes|no|s[ií]|oui|non|si|ja|nein|doch|sim|não|да|нет|نعم|لا|بلى|はい|いいえ|いえ|ええ|네|예|아니요|아니오|아뇨"
     r"|是的?|对|對|不|不是|不对|不對|没有|沒有)\s?[,，、،.]\s*<>",
     re.IGNORECASE,
 )
 # "Shorter wording:" and the line behind it, after the end of a sentence or a line.
-VERSION_LABEL = re.compile(r"(?P<mark>[.!?。！？؟\n][\s*_#>]*)(?P<name>[^\n:：.!?。！？<>]{2,40})[:：](?P<text>[^\n]*)")
-NUMBER = re.compile(r"(?<!\w)(?:\d|[A-D])(?=\s*[*_]*$)")
-FIRST = re.compile(r"(?<!\w)[1A](?!\w)")
-SENTENCE_END = re.compile(r"[.!?。！？؟…\n]")
-NEGATION = re.compile(r"(?<!\w)(?:not|no|n['’]|ne|pas|não|nicht|не|لا|ليس|ليست|لم)(?!\w)", re.IGNORECASE)
-NO_LETTER = re.compile(r"[\W_]+")
+VERSION_LABEL = compile_lazily(
+    r"(?P<mark>[.!?。！？؟\n][\s*_#>]*)(?P<name>[^\n:：.!?。！？<>]{2,40})[:：](?P<text>[^\n]*)"
+)
+NUMBER = compile_lazily(r"(?<!\w)(?:\d|[A-D])(?=\s*[*_]*$)")
+FIRST = compile_lazily(r"(?<!\w)[1A](?!\w)")
+SENTENCE_END = compile_lazily(r"[.!?。！？؟…\n]")
+NEGATION = compile_lazily(r"(?<!\w)(?:not|no|n['’]|ne|pas|não|nicht|не|لا|ليس|ليست|لم)(?!\w)", re.IGNORECASE)
+NO_LETTER = compile_lazily(r"[\W_]+")
 MIN_QUESTION_LETTERS = 4
 QUESTION_MARKS = ("?", "？", "؟")
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
 ENDING_PARTICLES = " 呢吗嗎吧么啊か"
 # Words that begin alike are forms of one word. Shorter ones do not count.
 STEM_LENGTH, MIN_WORDS = 4, 2
-LAST_QUESTION = re.compile(r"[^.!?。！？؟\n]*[?？؟]")
+LAST_QUESTION = compile_lazily(r"[^.!?。！？؟\n]*[?？؟]")
 
 
 def check_no_echo(text: str, task: Task) -> Problem | None:
@@ -55,6 +58,8 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
         return Problem("echo", "repetition of the question")
     if any(map(text.__contains__, prompt_sentences(task))):
         return Problem("echo", "repetition of the prompt", "prompt")
+    if is_plain(text, task.tag):
+        return None
     if may_go_on(text) and GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
         return Problem("echo", "another question or answer after the answer", "goes_on")
     if takes_back(text, task.tag):

@@ -1,14 +1,16 @@
-"""Finds a clause or a word of another language within a sentence of the right one."""
+"""Finds a clause or a word of another language within a sentence of the right one, and words with letters of two
+scripts ("derжит").
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 
 from persqa_client.function_words import FUNCTION_WORDS
 from persqa_client.language import LATIN_WORDS
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.word_search import split_at_blanks
 
 # Languages that models slide into, and that share their letters.
@@ -19,17 +21,17 @@ CLAUSE_WORDS, MIN_FOREIGN = 6, 3
 MIN_EXCLUSIVE, MIN_WORDS = 2, 6
 # Letters that the language's own words don't have. Loans have them too.
 FOREIGN_LETTERS = {
-    "fr": re.compile("[áíóúñãõßäö]"),
-    "es": re.compile("[àâãäçèêëîïôõöùûßœ]"),
-    "de": re.compile("[áàâãåæçèêëíìîïñóòôõúùûœ]"),
-    "pt": re.compile("[äëïñößùœèîû]"),
+    "fr": compile_lazily("[áíóúñãõßäö]"),
+    "es": compile_lazily("[àâãäçèêëîïôõöùûßœ]"),
+    "de": compile_lazily("[áàâãåæçèêëíìîïñóòôõúùûœ]"),
+    "pt": compile_lazily("[äëïñößùœèîû]"),
 }
 # Function words that English does not share with languages that have its letters, and that no loan begins or ends with.
 # Where a word of the right language stands beside one, the languages change within the clause.
 ENGLISH_JOINTS = frozenset(
     ("and", "with", "while", "because", "is", "are", "was", "were", "wearing", "from", "into")
 ).union(("which", "who", "the", "their", "his", "this", "that", "these", "those", "they", "she"))
-PARTICIPLE = re.compile(r"(?<![\w'’-])(?:is|are|was|were) [a-z]{3,}ing(?![\w'’-])")
+PARTICIPLE = compile_lazily(r"(?<![\w'’-])(?:is|are|was|were) [a-z]{3,}ing(?![\w'’-])")
 # No loan has these.
 SUBJUNCTIONS = frozenset(("while", "because"))
 # Besides function words, those that describe: the basic terms for colours. A verb form shows more than other words do.
@@ -37,20 +39,20 @@ ENGLISH_MARKS = FUNCTION_WORDS["en"].union(
     ("black", "white", "red", "green", "yellow", "blue", "brown", "orange", "pink", "purple", "grey", "gray")
 )
 # In Korean, a particle directly behind it shows a noun.
-ING_FORM = re.compile(r"(?<![\w'’-])[a-z]{3,}ing(?![\w-])")
+ING_FORM = compile_lazily(r"(?<![\w'’-])[a-z]{3,}ing(?![\w-])")
 # Chinese words that join others, and never are a name.
 CHINESE_JOINTS = (
     "[和与與及或但而在从從把被给給对對的了是有很也都又跟向]|旁[边邊]|因[为為]|所以|但是|然[后後]|以及|而且|或者|非常|正在|[并並]且|[虽雖]然|如果|一[边邊]"
     "|[站坐走穿戴拿跑跳]在"
 )
 # Three Latin words in small letters, one of which is a frequent English one, in a script of another kind.
-LATIN_RUN = re.compile(r"(?<![\w'’-])[a-z'’]+(?: [a-z'’]+){2,}(?![\w-])")
+LATIN_RUN = compile_lazily(r"(?<![\w'’-])[a-z'’]+(?: [a-z'’]+){2,}(?![\w-])")
 # Japanese words are written in Japanese letters outside of Japan too seldom to be a name.
-HIRAGANA = re.compile(r"[\u3041-\u3096]{2,}")
+HIRAGANA = compile_lazily(r"[\u3041-\u3096]{2,}")
 HIRAGANA_LANGUAGES = ("ko", "ru", "ar", "en", "es", "fr", "de", "pt")
 # Chinese grammar in letters that Japanese has too.
-CHINESE_GRAMMAR = re.compile(r"正在(?!庫)|[拿坐站]着(?![いたてるかさせまこ])|[，,]手里|[坐站穿戴拿]在")
-HAN_RUN = re.compile(r"[\u3400-\u9fff]+")
+CHINESE_GRAMMAR = compile_lazily(r"正在(?!庫)|[拿坐站]着(?![いたてるかさせまこ])|[，,]手里|[坐站穿戴拿]在")
+HAN_RUN = compile_lazily(r"[\u3400-\u9fff]+")
 
 
 @lru_cache
@@ -165,3 +167,35 @@ def can_encode(letter: str, encoding: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+# Letters of another script within a word. A particle may follow a brand with capital letters (iPhoneом), and in
+# Korean a word with Latin letters.
+CYRILLIC_MIX = compile_lazily(
+    r"(?<![\w'’-])(?=\w*(?:[a-z][\u0400-\u04ff]|[\u0400-\u04ff][a-z]))[^\W\dA-Z_]{4,}(?![\w-])"
+)
+KOREAN_MIX = compile_lazily(r"[\uac00-\ud7a3](?<![티브반긴])[a-z]{2,}[\uac00-\ud7a3]")
+ARABIC_MIX = compile_lazily(
+    r"[\u0621-\u063a\u0641-\u064a]{2}(?<!\wال)(?<!\bال)[a-z]{2,}"
+    r"|(?<!\w)[a-z]{2,}[\u0621-\u063a\u0641-\u064a]{2}"
+)
+CYRILLIC = compile_lazily(r"[\u0400-\u04ff]")
+LATIN_SMALL = compile_lazily("[a-z]")
+
+
+# The letters of the other script, and the mix.
+MIXES = {
+    **dict.fromkeys(("en", "es", "fr", "de", "pt"), (CYRILLIC, CYRILLIC_MIX)),
+    "ru": (LATIN_SMALL, CYRILLIC_MIX),
+    "ko": (LATIN_SMALL, KOREAN_MIX),
+    "ar": (LATIN_SMALL, ARABIC_MIX),
+}
+
+
+def find_mixed_word(text: str, language: str) -> str:
+    """``text`` is what follows the tag."""
+    if text.isascii() or language not in MIXES:
+        return ""
+    others, mix = MIXES[language]
+    found = mix.search(text) if others.search(text) else None
+    return found[0] if found else ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
 from persqa_client.language import HAN_CHARACTER
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_marked
 from persqa_client.types import Problem, Task
 from persqa_client.word_search import split_at_blanks
@@ -24,28 +24,34 @@ LONGEST_WORD = 40
 LOOP_WORDS, LOOP_REPEATS, LOOP_SHARE, SHORTEST_LOOP, MAX_SINGLE_WORDS = 4, 2, 0.6, 24, 1
 # Clauses that come back in another order. Each has so many characters, and in scripts with spaces more than one word.
 MIN_CLAUSES, CLAUSE_COPIES, SHORTEST_CLAUSE = 9, 2, 4
-CLAUSE_END = re.compile(r"[,，、;；。.!！?？\n]+")
+CLAUSE_END = compile_lazily(r"[,，、;；。.!！?？\n]+")
 # In longer texts only the end is searched for a loop, where a loop is.
 LONGEST_SEARCHED = 6000
 # Laughter and cries may be longer, and dots and lines as long as they like.
 SOUND = "哈呵嘻嘿啊呜嗷咚砰汪喵"
 MIN_RUN = 20
-ANY_RUN = re.compile(rf"(\S)\1{{{MIN_RUN - 1}}}")
-CHARACTER_RUN = re.compile(rf"([^\s{SOUND}.…·_\-])\1{{{MIN_RUN - 1}}}|([{SOUND}])\2{{29}}")
-PHRASE_RUN = re.compile(r"([^\n]{3,40}?)\1{3,}|([^\n]{2})\2{7,}")
-NO_PHRASE = re.compile(rf"[\s，,。、；;！!.…·_\-]+|([{SOUND}])\1{{3,}}")
+ANY_RUN = compile_lazily(rf"(\S)\1{{{MIN_RUN - 1}}}")
+CHARACTER_RUN = compile_lazily(rf"([^\s{SOUND}.…·_\-])\1{{{MIN_RUN - 1}}}|([{SOUND}])\2{{29}}")
+PHRASE_RUN = compile_lazily(r"([^\n]{3,40}?)\1{3,}|([^\n]{2})\2{7,}")
+NO_PHRASE = compile_lazily(rf"[\s，,。、；;！!.…·_\-]+|([{SOUND}])\1{{3,}}")
 # From this size on, loops compress better than normal texts, which shrink to a third at most.
 MIN_COMPRESSIBLE_BYTES = 400
+SHORTEST_COMPRESSIBLE = MIN_COMPRESSIBLE_BYTES // 4  # UTF-8 has at most 4 bytes per character.
 LOOP_COMPRESSION_RATIO = 0.2
 
 
 def check_no_loop(text: str, task: Task) -> Problem | None:
     """What stands in quotation marks may repeat itself, except at great length."""
-    if compresses_too_well(text):
+    if len(text) >= SHORTEST_COMPRESSIBLE and compresses_too_well(text):
         return Problem("loop", "endless repetition")
     text = text[-LONGEST_SEARCHED:]
-    longest_word = max(map(len, split_at_blanks(text)), default=0)
-    if longest_word >= MIN_RUN and ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
+    words = split_at_blanks(text)
+    longest_word = max(map(len, words), default=0)
+    if longest_word < MIN_RUN and text.isascii() and len(words) - len(set(words)) < MAX_PHRASE_COPIES:
+        # Most answers: only clauses may be repeated.
+        if len(CLAUSE_END.findall(text)) < MAX_PHRASE_COPIES:
+            return None
+    elif longest_word >= MIN_RUN and ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
         return Problem("loop", "endless repetition")
     if repeats_phrase(text) and repeats_phrase(remove_marked(text)):
         return Problem("loop", "endless repetition")
@@ -126,7 +132,5 @@ def repeats_characters(text: str, words: Sequence[str]) -> bool:
 
 
 def compresses_too_well(text: str) -> bool:
-    if len(text) < MIN_COMPRESSIBLE_BYTES // 4:  # UTF-8 has at most 4 bytes per character.
-        return False
     data = text.encode("utf-8", "replace")
     return len(data) >= MIN_COMPRESSIBLE_BYTES and len(zlib.compress(data, 1)) < LOOP_COMPRESSION_RATIO * len(data)

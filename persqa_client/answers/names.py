@@ -5,7 +5,6 @@ Names and answers are compared as letters: in one normal form, without case, and
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,26 +12,27 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from persqa_client.language import UNSPACED
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.types import Problem, Task
 
 HANGUL = r"\uac00-\ud7a3"
 # A word, or a single character of a script without spaces.
-PIECE = re.compile(rf"[{UNSPACED}]|[{HANGUL}]+|[^\W_{UNSPACED}{HANGUL}]+")
-UNSPACED_CHARACTER = re.compile(f"[{UNSPACED}]")
+PIECE = compile_lazily(rf"[{UNSPACED}]|[{HANGUL}]+|[^\W_{UNSPACED}{HANGUL}]+")
+UNSPACED_CHARACTER = compile_lazily(f"[{UNSPACED}]")
 # Characters that show nothing, and marks of Markdown: between letters they separate nothing.
 INVISIBLE = r"\u00ad\u034f\u061c\u115f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff"
-UNPRINTED = re.compile(rf"[{INVISIBLE}*_~`]+")
+UNPRINTED = compile_lazily(rf"[{INVISIBLE}*_~`]+")
 # Marks that join the parts of a name: hyphens, dots, and combining marks, which have no composed form.
-JOINING = re.compile(
+JOINING = compile_lazily(
     rf"(?:[-‐‑‒–—−.·•‧∙⋅*_~`{INVISIBLE}]|(?=[^\w\s])[^\x00-\u02ff\u2000-\u2bff\u3000-\u303f\uff00-\uffff])*"
 )
 APOSTROPHES = frozenset("'’‘´′")
-SPACE = re.compile(r"[*_~`]*\.?[*_~`]*\s+[*_~`]*")
+SPACE = compile_lazily(r"[*_~`]*\.?[*_~`]*\s+[*_~`]*")
 # Longer words before a full stop end a sentence.
 LONGEST_INITIAL = 2
 # Marks that count as letters.
 AS_MARKS = str.maketrans("・ʼ", "·’")
-PARTICLES = re.compile(
+PARTICLES = compile_lazily(
     r"(?:씨|님|군|양|선생님?)?(?:이?라는|이?라고|이?란|이?며|이?고|이?랑|이?나|이?다|입니다|이에요|예요|은|는|이|가|을|를|의|에|에게"
     r"|에게서|한테|께서?|와|과|도|만|로|으로|처럼|보다|까지|부터|마저|조차|야|아)?"
 )

@@ -1,4 +1,5 @@
-"""Finds texts that do not answer the question: refusals, missing pictures, and talk about the task.
+"""Finds texts that do not answer the question: refusals, missing pictures, talk about the task or of the model, and
+answers that contradict themselves.
 
 What matters is who cannot do what. "<mam> can't be seen from here" is about the picture, and so is "a phone, but I
 can't identify the model" behind a statement.
@@ -11,25 +12,28 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from persqa_client.answers.contradictions import contradicts_itself
 from persqa_client.answers.phrases import (
     TAG_MARK,
+    choose_language,
     fold_text,
     has_hint,
+    is_lower,
     languages_to_check,
+    load_table,
+    lower_pattern,
     may_have_hint,
     phrase_pattern,
 )
-from persqa_client.answers.question_language import choose_language
-from persqa_client.answers.speaker import has_speaker, may_speak_or_deny
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_quotations
 from persqa_client.types import Problem, ProblemCode, Task
+from persqa_client.word_search import WordSearch, split_at_blanks
 
-SENTENCE_START = re.compile(r"(?:^|[.!?。！？؟…\n]|\)|）)[\s\"'*_.!?。！？؟…)）(（>-]*")
-CLAUSE_START = re.compile(r"(?:^|[,;:—–(，；：、،؛（\n]|\s-)\s*")
-SENTENCE_END = re.compile(r"[.!?。！？؟…\n](?!\w)|…|[。！？\n]")
+SENTENCE_START = compile_lazily(r"(?:^|[.!?。！？؟…\n]|\)|）)[\s\"'*_.!?。！？؟…)）(（>-]*")
+CLAUSE_START = compile_lazily(r"(?:^|[,;:—–(，；：、،؛（\n]|\s-)\s*")
+SENTENCE_END = compile_lazily(r"[.!?。！？؟…\n](?!\w)|…|[。！？\n]")
 # Between the tag and a sentence that the tag is no part of.
-SEPARATOR = re.compile(r"\s*[,.:;!?…—–\-*،，。：；！？\n(（]")
+SEPARATOR = compile_lazily(r"\s*[,.:;!?…—–\-*،，。：；！？\n(（]")
 BLANKS = " \t\n\u3000"
 MARKS = " \t\n\u3000,，.。:：;；!！?？-–—*\"“”'…،؛(（"
 
@@ -74,22 +78,28 @@ def find_phrase(text: str, task: Task, kind: ProblemCode, message: str) -> Probl
 @lru_cache(maxsize=16)
 def prepare_statements(text: str, tag: str, question: str) -> tuple[tuple[str, Statement], ...]:
     """The statement for each language that may have a phrase in it. Remembered for the checks of one answer."""
-    found = ((language, prepare_statement(text, tag, language)) for language in languages_to_check(question, text))
-    return tuple((language, statement) for language, statement in found if statement is not None)
+    statements = []
+    for language in languages_to_check(question, text):
+        if (statement := prepare_statement(text, tag, language)) is not None:
+            statements.append((language, statement))
+    return tuple(statements)
 
 
 def prepare_statement(text: str, tag: str, language: str) -> Statement | None:
     """None if the text has none of the language's hints."""
     if not may_have_hint(text, language):
         return None
-    statement = build_statement(text, tag, language)
-    return statement if has_hint(statement.text, language) else None
+    own = find_own_text(text, tag, language)
+    return build_statement(text, tag, language, own) if has_hint(own, language) else None
 
 
-def build_statement(text: str, tag: str, language: str) -> Statement:
+def find_own_text(text: str, tag: str, language: str) -> str:
     folded = fold_text(text, language)
     own = remove_quotations(folded.strip(MARKS) if folded.startswith(('"', "“", "「", "«")) else folded)
-    own = own.replace(tag.lower(), TAG_MARK)
+    return own.replace(tag.lower(), TAG_MARK)
+
+
+def build_statement(text: str, tag: str, language: str, own: str) -> Statement:
     lead = own.lstrip(MARKS).removeprefix(TAG_MARK)
     behind = text.lstrip(MARKS).removeprefix(tag)
     stands_alone = (
@@ -102,14 +112,15 @@ def build_statement(text: str, tag: str, language: str) -> Statement:
 
 
 def has_phrase(statement: Statement, language: str, kind: str) -> bool:
-    if phrase_pattern(language, kind, "anywhere").search(statement.text):
+    compile_phrases = lower_pattern if is_lower(statement.text) else phrase_pattern
+    if compile_phrases(language, kind, "anywhere").search(statement.text):
         return True
-    if phrase_pattern(language, kind, "behind_tag").match(statement.lead):
+    if compile_phrases(language, kind, "behind_tag").match(statement.lead):
         return True
-    at_sentence = phrase_pattern(language, kind, "sentence")
+    at_sentence = compile_phrases(language, kind, "sentence")
     if any(at_sentence.match(statement.text, start) for start in starts(SENTENCE_START, statement.text)):
         return True
-    opening = phrase_pattern(language, kind, "opening")
+    opening = compile_phrases(language, kind, "opening")
     if opening.match(statement.lead):
         return True
     if not statement.stands_alone:
@@ -117,7 +128,7 @@ def has_phrase(statement: Statement, language: str, kind: str) -> bool:
     if at_sentence.match(statement.lead):
         return True
     main = statement.lead[: end_of_main_statement(statement.lead, language)]
-    if phrase_pattern(language, kind, "alone").search(main):
+    if compile_phrases(language, kind, "alone").search(main):
         return True
     clauses = (start for pattern in (CLAUSE_START, SENTENCE_START) for start in starts(pattern, main))
     return any(opening.match(main, start) for start in clauses)
@@ -138,3 +149,42 @@ def end_of_main_statement(text: str, language: str) -> int:
         if not polite.match(text, start) or end.end() == len(text):
             return end.end()
         start = end.end() + len(text[end.end() :]) - len(text[end.end() :].lstrip(MARKS))
+
+
+def contradicts_itself(text: str, language: str) -> bool:
+    """``[contradiction] both`` repeats the noun that is denied; ``words`` are those of the denial."""
+    folded = fold_text(text, language)
+    if phrase_pattern(language, "contradiction", "words").search(folded) is None:
+        return False
+    return phrase_pattern(language, "contradiction", "both").search(remove_quotations(folded)) is not None
+
+
+CLAUSE_END = compile_lazily(r"[,.;:!?()…—–،؛؟。、！？（）\n]+")
+UNSPACED_LANGUAGES = ("zh", "ja")
+
+
+def has_speaker(text: str, tag: str, language: str) -> bool:
+    words = phrase_pattern(language, "speaker", "words")
+    own = fold_text(remove_quotations(text).replace(tag, " "), language)
+    honest = phrase_pattern(language, "speaker", "honest")
+    return any(words.search(clause) and not honest.search(clause) for clause in CLAUSE_END.split(own))
+
+
+def may_speak_or_deny(text: str, language: str) -> bool:
+    """Cheap, for ordinary answers. Contradictions are looked for behind the same search."""
+    if language in UNSPACED_LANGUAGES:
+        return find_words(language).search(text) is not None
+    return search_words_of(language).is_in(split_at_blanks(text))
+
+
+@lru_cache
+def search_words_of(language: str) -> WordSearch:
+    words = find_words(language)
+    return WordSearch(lambda word: words.search(fold_text(word, language)))
+
+
+@lru_cache
+def find_words(language: str) -> re.Pattern[str]:
+    # Without groups, whose first characters ``re`` doesn't look ahead for.
+    kinds = (load_table(language).get(kind, {}).get("words", ()) for kind in ("speaker", "contradiction"))
+    return re.compile("|".join(phrase for phrases in kinds for phrase in phrases) or r"(?!)", re.IGNORECASE)

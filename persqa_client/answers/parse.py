@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from persqa_client.answers.bare_names import asks_in_english
-from persqa_client.answers.clean import BLANKS, clean_answer, remove_thinking
+from persqa_client.answers.clean import BLANKS, clean_answer, find_postamble, remove_thinking, spell_beginnings
 from persqa_client.answers.loops import check_no_loop, compresses_too_well
+from persqa_client.answers.plain import is_plain
 from persqa_client.answers.surrogates import replace_surrogate
-from persqa_client.answers.tag_repair import repair_companions, repair_tag
+from persqa_client.answers.tag_repair import find_companions, repair_companions, repair_tag
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.types import Completion, Problem, Task
 
 # Finish reasons of complete answers: OpenAI's "stop", and those of other servers.
 COMPLETE = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
-SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’」』》)）\]*_`]*\s*$")
+SENTENCE_END = compile_lazily(r"[.!?。！？…][\"'”’」』》)）\]*_`]*\s*$")
 # A real answer is shorter. From SUSPICIOUS_LENGTH on, loops are looked for before anything that takes longer.
 LONGEST_ANSWER, SUSPICIOUS_LENGTH = 6000, 800
+# A full stop before the last character: only such a plain text has a second sentence.
+INNER_STOP = compile_lazily(r"[.。](?!\Z)")
 # Enough for every real answer; a text that still changes is a loop.
 MAX_PASSES = 16
 
@@ -36,6 +39,8 @@ def parse_answer(completion: Completion, task: Task) -> Answer:
     text = completion.text.strip(BLANKS)
     if len(text) > SUSPICIOUS_LENGTH and is_endless(said := remove_thinking(text, task).strip(BLANKS)):
         return Answer(said, ("thinking",) if said != text else ())
+    if is_clean(text, task):
+        return Answer(text)
     steps: dict[str, None] = {}
     is_sure = task.repair_bare_name or not asks_in_english(task.question)
     for _ in range(MAX_PASSES):
@@ -49,6 +54,17 @@ def parse_answer(completion: Completion, task: Task) -> Answer:
         if text == before:
             break
     return Answer(text, tuple(steps))
+
+
+def is_clean(text: str, task: Task) -> bool:
+    """Whether no step can change the text: true for most answers."""
+    tag, question = task.tag, task.question
+    if task.surrogate or not is_plain(text, tag) or find_companions(question, tag):
+        return False
+    lower = text.lower()
+    if lower.count(tag[1:-1].lower()) > 1 or lower.startswith(spell_beginnings(task.prompt, question, tag, None)):
+        return False
+    return INNER_STOP.search(text, len(tag)) is None or find_postamble(text) == len(text)
 
 
 def is_endless(text: str) -> bool:

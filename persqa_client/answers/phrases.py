@@ -12,18 +12,23 @@ from importlib.resources import files
 from typing import Any
 
 from persqa_client.language import HAN_CHARACTER, SCRIPTS, TAGS, detect_language
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.word_search import WordSearch, split_at_blanks
 
 TABLES = files("persqa_client.answers") / "languages"
-TERM = re.compile(r"\{([a-z_]+)\}")
+TERM = compile_lazily(r"\{([a-z_]+)\}")
 # A run up to a mark, which is bounded: a later word of the phrase may be missing.
-UNBOUNDED_RUN = re.compile(r"(\[\^(?:\\.|[^\]\\])+\])([*+])(?!\+)")
+UNBOUNDED_RUN = compile_lazily(r"(\[\^(?:\\.|[^\]\\])+\])([*+])(?!\+)")
 LONGEST_RUN = 200
+# What is no letter of a pattern, though it may be a capital.
+ESCAPED = compile_lazily(r"\\.|\(\?P")
+# Small letters that count as equal to other ones where case is ignored, such as the long s.
+SPECIAL_CASE = compile_lazily("[µıſ\u0345\u0370-\u03ff\u1c80-\u1c88\u1e61\u1e9b\u1fbe\u1fd3\u1fe3\ua64b\ufb05\ufb06]")
 # Here words end nowhere, and a text has few different characters.
 LANGUAGES_WITHOUT_SPACES = ("zh", "ja")
 # The tag in a prepared text, in place of the real one.
 TAG_MARK = "<>"
-LATIN_WORD = re.compile("[A-Za-z]{2}")
+LATIN_WORD = compile_lazily("[A-Za-z]{2}")
 SCRIPT_LETTERS = (
     ("ja", SCRIPTS["kana"]),
     ("zh", HAN_CHARACTER),
@@ -57,9 +62,36 @@ def phrase_pattern(language: str, kind: str, place: str) -> re.Pattern[str]:
     """One pattern for all phrases of ``[kind] place`` in the language's table, ignoring case. Without phrases, it
     matches nothing.
     """
+    return re.compile(join_phrases(language, kind, place), re.IGNORECASE)
+
+
+@lru_cache
+def any_phrase(kind: str, place: str) -> str:
+    """A pattern for the phrases of all languages."""
+    tables = (load_table(language) for language in sorted(list_languages()))
+    return "|".join(f"(?:{phrase})" for table in tables for phrase in table.get(kind, {}).get(place, ()))
+
+
+def join_phrases(language: str, kind: str, place: str) -> str:
     phrases = load_table(language).get(kind, {}).get(place, ())
     terms = load_terms(language)
-    return re.compile("|".join(f"(?:{fill_terms(phrase, terms)})" for phrase in phrases) or r"(?!)", re.IGNORECASE)
+    return "|".join(f"(?:{fill_terms(phrase, terms)})" for phrase in phrases) or r"(?!)"
+
+
+@lru_cache
+def lower_pattern(language: str, kind: str, place: str) -> re.Pattern[str]:
+    """``phrase_pattern`` for a text in lower case, which is searched several times as fast with regard to case."""
+    return compile_for_lower(join_phrases(language, kind, place))
+
+
+def compile_for_lower(pattern: str) -> re.Pattern[str]:
+    letters = ESCAPED.sub("", pattern)
+    return re.compile(pattern, re.NOFLAG if letters == letters.lower() else re.IGNORECASE)
+
+
+def is_lower(text: str) -> bool:
+    """Whether ``lower_pattern`` finds the same in the text as ``phrase_pattern``."""
+    return text == text.lower() and (text.isascii() or SPECIAL_CASE.search(text) is None)
 
 
 @lru_cache
@@ -104,21 +136,17 @@ def may_have_hint(text: str, language: str) -> bool:
 
 def has_hint(folded: str, language: str) -> bool:
     spaced = f" {folded} "
-    by_start = load_hints_by_start(language)
-    for start in by_start.keys() & spaced:
-        for hint in by_start[start]:  # A loop takes half as long as ``any``.
-            if hint in spaced:
-                return True
-    return False
+    if language in LANGUAGES_WITHOUT_SPACES:
+        return hint_pattern(language).search(spaced) is not None
+    words = folded.split()
+    if not search_hinted_words(language).is_in(words):
+        return False
+    return any(hint in spaced for word in words for hint in find_hints(word, language))
 
 
 @lru_cache
-def load_hints_by_start(language: str) -> dict[str, tuple[str, ...]]:
-    """The hints by their first character."""
-    by_start: dict[str, tuple[str, ...]] = {}
-    for hint in load_hints(language):
-        by_start[hint[0]] = (*by_start.get(hint[0], ()), hint)
-    return by_start
+def hint_pattern(language: str) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, load_hints(language))))
 
 
 @lru_cache
@@ -126,6 +154,12 @@ def search_hinted_words(language: str) -> WordSearch:
     """Searches for words that have the longest word of a hint."""
     hints = re.compile("|".join(longest_word(hint) for hint in load_hints(language)))
     return WordSearch(lambda word: hints.search(fold_text(word, language)))
+
+
+@lru_cache(maxsize=4096)
+def find_hints(word: str, language: str) -> tuple[str, ...]:
+    """The hints whose longest word is in the word of a text."""
+    return tuple(hint for hint in load_hints(language) if max(hint.split(" "), key=len) in word)
 
 
 def longest_word(hint: str) -> str:
@@ -148,6 +182,8 @@ def languages_to_check(question: str, text: str) -> tuple[str, ...]:
     """
     asked = detect_language(question) or detect_language(text)
     if text.isascii():
+        if asked == "en":
+            return ("en",)
         wanted: tuple[str | None, ...] = (asked, "en")
     else:
         scripts: tuple[str, ...] = ()
@@ -178,3 +214,9 @@ def describe_unchecked_language(language: str) -> str:
         f"Some questions are in {name}. In this language, refusals, missing pictures and talk about the task are not "
         "recognized in answers, except for English phrases. Look through the answers before you use them."
     )
+
+
+@lru_cache(maxsize=1024)
+def choose_language(question: str) -> str | None:
+    """The language of the question, or None if it has no table."""
+    return None if find_unchecked_language(question) else languages_to_check(question, "")[0]

@@ -6,9 +6,11 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from persqa_client.answers.phrases import phrase_pattern
+from persqa_client.answers.phrases import join_phrases
+from persqa_client.answers.plain import is_plain
 from persqa_client.answers.surrogates import contains_surrogate
 from persqa_client.language import HAN, SPACED_LETTER
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_inscriptions, remove_quotations
 from persqa_client.types import Problem, Task
 
@@ -21,9 +23,9 @@ BETWEEN = r"[ \w'’/\-]{0,30}"
 @lru_cache
 def placeholder_pattern() -> re.Pattern[str]:
     """Each alternative begins with a literal, so that ``re`` can skip to it."""
-    kind, order = join_phrases(LANGUAGES, "kinds"), join_phrases(LANGUAGES, "orders")
-    unspaced_kind, unspaced_order = (join_phrases(UNSPACED_LANGUAGES, place) for place in ("kinds", "orders"))
-    fill = join_phrases(LANGUAGES, "fills")
+    kind, order = join_places(LANGUAGES, "kinds"), join_places(LANGUAGES, "orders")
+    unspaced_kind, unspaced_order = (join_places(UNSPACED_LANGUAGES, place) for place in ("kinds", "orders"))
+    fill = join_places(LANGUAGES, "fills")
     unspaced = rf"(?:[^\W\d_]{{0,6}}{unspaced_kind}(?:类型|類型)?|{unspaced_order}[^\]}})）】\n]{{1,12}})"
     place = rf"(?:(?:the |an? |ال)?(?:{kind}\b|{order}\b){BETWEEN}|{BETWEEN}\b{kind}|{unspaced})"
     # In parentheses, longer texts may be remarks.
@@ -58,26 +60,26 @@ def placeholder_pattern() -> re.Pattern[str]:
     )
 
 
-def join_phrases(languages: Sequence[str], place: str) -> str:
-    return f"(?:{'|'.join(phrase_pattern(language, 'placeholder', place).pattern for language in languages)})"
+def join_places(languages: Sequence[str], place: str) -> str:
+    return f"(?:{'|'.join(join_phrases(language, 'placeholder', place) for language in languages)})"
 
 
 # In quotation marks, only what says how to fill it, and crosses before a word.
-QUOTED_PLACE = re.compile(
+QUOTED_PLACE = compile_lazily(
     rf"[《‹“「『\"](?:(?:请|請)?(?:在)?(?:此处?|此處|这里|這裡)?(?:填写?|填寫?|填入|插入)[^》›”」』\"]{{0,12}}[》›”」』\"]"
     rf"|[Xx×○〇]{{2,}}[》”」』\"](?=[{HAN}]))"
 )
 # Nothing else follows the tag.
-WHOLE_PLACE = re.compile(r"\s*(\[[^\[\]]+\]|\{[^{}]+\}|【[^【】]+】)\W*")
-BLANKS = re.compile(r"_{3,}")
-CROSSES = re.compile(r"X{3,}")
+WHOLE_PLACE = compile_lazily(r"\s*(\[[^\[\]]+\]|\{[^{}]+\}|【[^【】]+】)\W*")
+BLANKS = compile_lazily(r"_{3,}")
+CROSSES = compile_lazily(r"X{3,}")
 # A form has blanks, and crosses can stand on things.
-FORM = re.compile(
+FORM = compile_lazily(
     r"\b(?:forms?|blanks?|worksheet|questionnaire|application|lines?|formulario|formulaire|formular|formulário|slip"
     r"|certificate|contract)\b|表|欄|栏|单据|問卷|试卷|бланк|анкет|用紙|양식|استمارة",
     re.IGNORECASE,
 )
-ON_THINGS = re.compile(
+ON_THINGS = compile_lazily(
     r"\b(?:letters|with|reading|marked|size|tattoo\w*|brand\w*|logo|label\w*)\b[^.!?]{0,20}XXX"
     r"|XXX(?!X)[^.!?]{0,50}\b(?:on|across) (?:the|his|her|its|their|a|one)\b|[上印着着写][^。]{0,6}XXX"
 )
@@ -87,6 +89,8 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
     """Finds blanks, and other forms of the surrogate name."""
     if task.surrogate and contains_surrogate(text.replace(task.tag, ""), task.surrogate):
         return Problem("placeholder", f"another form of the surrogate name {task.surrogate}", "surrogate")
+    if is_plain(text, task.tag):
+        return None
     if "‹" in text:
         text = text.replace("‹", "〈").replace("›", "〉")
     if not text.isascii() and QUOTED_PLACE.search(text) and (quoted := QUOTED_PLACE.search(remove_inscriptions(text))):

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 from operator import eq
 
 from persqa_client.answers.answer_language import drop_written_text
-from persqa_client.answers.mixed_words import find_mixed_word
-from persqa_client.answers.mojibake import find_mojibake
-from persqa_client.answers.phrases import longest_word, phrase_pattern
-from persqa_client.answers.question_language import choose_language
+from persqa_client.answers.foreign_words import find_mixed_word
+from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
+from persqa_client.answers.plain import is_plain
 from persqa_client.answers.word_salad import find_word_salad
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
-from persqa_client.word_search import WordSearch, split_at_blanks
+from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lower_case
 
 # Never part of an answer, not even quoted: control characters, U+FFFD and other non-characters, GBK filler.
-BROKEN = re.compile(
+BROKEN = compile_lazily(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]|锟斤|斤拷|烫烫烫|屯屯屯|addCriterion"
 )
 # The next patterns begin with a class of characters where they can: ``re`` skips to the first of them.
 # Tokens of a vocabulary that were not decoded: SentencePiece's blank, its bytes, and the blank of byte-level BPE.
-TOKENS = re.compile(r"\u2581(?=\w)(?![^<\n]*｜>)|<0x[\dA-F]{2}>|\u0120(?<=\w.)(?=\w)")
+TOKENS = compile_lazily(r"\u2581(?=\w)(?![^<\n]*｜>)|<0x[\dA-F]{2}>|\u0120(?<=\w.)(?=\w)")
 # Members of a program's output, and options to choose from: "label=car; confidence: 0.87", "(a) sleeps; (b) runs; (c)".
-MEMBERS = re.compile(r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d")
-OPTIONS = re.compile(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
-MESSAGE = re.compile(
+MEMBERS = compile_lazily(r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d")
+OPTIONS = compile_lazily(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
+MESSAGE = compile_lazily(
     r"\b[A-Z]\w*(?:Error|Exception)\b ?:|\bTraceback \(most|\bCUDA out of memory\b"
     r"|\b(?:Error|ERROR) ?:? ?[45]\d\d\b(?! page)"
     r"|\b[45]\d\d (?:Internal Server|Too Many Requests|Bad Gateway|Bad Request|Gateway Time"
@@ -37,7 +38,7 @@ MESSAGE = re.compile(
     r"|(?i:\bfailed to (?:load|fetch|connect to) the (?:model|server)\b)"
 )
 # A value of a program instead of a word. "an undefined shape" is a description.
-VALUE = re.compile(
+VALUE = compile_lazily(
     r"(?<![A-Za-z\d_./])(?:NaN|N/A|TBD|TODO(?! list)"
     r"|(?<!an )(?<!the )undefined(?! (?:shape|area|colou?r|space|object|edge|figure|number))"
     r"|null(?! and void| island)|None(?! of| other| but| the| are| is))(?![A-Za-z\d_(])"
@@ -45,10 +46,10 @@ VALUE = re.compile(
 # Between the tag and a message that the picture shows stands at least a predicate and a noun with its place.
 MIN_WORDS_BEFORE_MESSAGE = 5
 # A value in a line of code that the picture shows: "return null;".
-CODE_VALUE = re.compile(r"(?:\breturn |= ?)(?:null|undefined|None|NaN)\b|\b(?:null|undefined|NaN)(?=;)")
-ESCAPE = re.compile(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
+CODE_VALUE = compile_lazily(r"(?:\breturn |= ?)(?:null|undefined|None|NaN)\b|\b(?:null|undefined|NaN)(?=;)")
+ESCAPE = compile_lazily(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
 # Also where its names are quoted, unless the answer is about code.
-BOX = re.compile(
+BOX = compile_lazily(
     r"[\"'](?:bbox(?:_2d)?|box_2d|point_2d|label)[\"'] ?:|</?(?:box|ref|quad|point|bbox)>|\{ ?[\"']\w+[\"'] ?:"
     r"|\[\[ ?\d+(?:\.\d+)?, ?\d|\[ ?\{|\{ ?\w+ ?: ?[\[{\"'\d]"
     r"|[\[(]{1,2}\d{1,4}(?:\.\d+)?(?:, ?\d{1,4}(?:\.\d+)?){3}[\])]{1,2}|\(\d{1,4}, ?\d{1,4}\) ?, ?\(\d{1,4}, ?\d{1,4}\)"
@@ -77,32 +78,37 @@ HINTED = (
     (("NaN", "N/A", "TBD", "TODO", "undefined", "null", "None"), VALUE),
     (("\\",), ESCAPE),
 )
-HINTED_WORDS = WordSearch(re.compile("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints)).search)
-NO_MESSAGES = r"(?!)"
+HINTED_WORDS = compile_lazily("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints))
 BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
 # Its keys ("code") say nothing about what the answer is about.
-OBJECT = re.compile(r"[{\[][^\n]*[}\]]|[{\[][^\n]*\Z")
-CODE = re.compile(r"`[^`]*`")
+OBJECT = compile_lazily(r"[{\[][^\n]*[}\]]|[{\[][^\n]*\Z")
+CODE = compile_lazily(r"`[^`]*`")
 # Doubled marks between spaces, words without a vowel, and particles that never follow each other.
-DOUBLED_MARK = re.compile(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
+DOUBLED_MARK = compile_lazily(r"([\])},;~#=|^\\])(?<!\S.)\1+(?!\S)")
 ABBREVIATIONS = (
     "html|css|jpg|png|php|xml|sql|mph|kph|rpm|bpm|tbsp|tsp|pdf|npm|bmp|gps|ssh|str|cmd|btw|lbs|yrs|hrs|mrs|nth|www|https?"
     "|h?m+|sh+|br+|psst|pff?t|gr+|z+"
 )
-CONSONANTS = re.compile(
+CONSONANTS = compile_lazily(
     rf"(?<![\w.@/\-:])(?=[a-z])(?!(?:{ABBREVIATIONS})\b)[^\W\d_aeiouy\u0080-\uffff]{{3,}}(?![\w@/\-]|\.\w)"
 )
-PARTICLES = re.compile(r"的的(?!确)|了(?<!的了)了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
+PARTICLES = compile_lazily(r"的的(?!确)|了(?<!的了)了(?![然解])|着了着|在在|的了的|了的了|是是(?!非)|和和")
 MIN_GIBBERISH = 2
 # Single Han characters between spaces, and Russian words that begin with ъ, ь or ы or have no vowel.
-LONE_CHARACTER = re.compile(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
+LONE_CHARACTER = compile_lazily(r"[\u4e00-\u9fff](?<!\S.)(?!\S)")
 MIN_LONE_CHARACTERS = 5
-CYRILLIC_NOISE = re.compile(
+CYRILLIC_NOISE = compile_lazily(
     r"(?<![\w.\-])(?!(?:млн|млрд|трлн|стр|тсс|х?м+|бр+|ш+|с+|р+|пст|тчк)(?!\w))"
     r"(?:[ъьы]\w+|[бвгджзйклмнпрстфхцчш]*[щъь][бвгджзйклмнпрстфхцчшщъь]+|[бвгджзйклмнпрстфхцчш]+[щъь]"
     r"|[бвгджзйклмнпрстфхцчш]{3,})(?![\w.\-])"
 )
-NOISE = WordSearch(re.compile(f"{CONSONANTS.pattern}|{CYRILLIC_NOISE.pattern}").search)
+# Two such letters, which ``re`` skips to; every noise has them.
+CONSONANT = "b-df-hj-np-tv-xz"
+NOISE_LETTERS = compile_lazily(
+    rf"[{CONSONANT}\u0400-\u04ff](?:[{CONSONANT}A-Z\U00010000-\U0010ffff]|(?<=[\u0400-\u04ff]))"
+)
+NOISE_WORD = compile_lazily(f"{CONSONANTS.pattern}|{CYRILLIC_NOISE.pattern}")
+NOISE = WordSearch(lambda word: NOISE_LETTERS.search(word) and NOISE_WORD.search(word))
 # Function words that never follow each other: the words before, and those after.
 IMPOSSIBLE_PAIRS = frozenset(
     (before, after)
@@ -129,28 +135,28 @@ IMPOSSIBLE_PAIRS = frozenset(
 )
 # An article, a preposition or a particle that stands three times in a row, or twice in two places.
 FUNCTION_WORD = "the|an?|of|to|is|are|and|with|at|for|from|de|el|le|les|des|una|der|den|dem|mit|und|et|em|в|с|и|ли|же"
-REPEATED_WORD = re.compile(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
+REPEATED_WORD = compile_lazily(rf"(?<![\w'’-])({FUNCTION_WORD})(?: \1)+(?![\w'’-])", re.IGNORECASE)
 MIN_COPIES, LOOP_COPIES = 3, 12
-TRIPLED_PARTICLE = re.compile(r"的的的|在在在|了了了|是是是|着着着|和和和|ののの|ををを|ががが|はははを")
+TRIPLED_PARTICLE = compile_lazily(r"的的的|在在在|了了了|是是是|着着着|和和和|ののの|ををを|ががが|はははを")
 # So many different words that directly follow themselves. One is emphasis, two may be grammar ("die, die die").
 MIN_DOUBLED_WORDS = 3
 # A word of single letters between spaces; in Korean, with an ending that is no word. Each begins with a literal.
-LETTERS_APART = re.compile(r" (?:[^\W\d_] ){4,}[^\W\d_](?!\w)")
-HANGUL_ENDING = re.compile(r" [을를는습니까]")
+LETTERS_APART = compile_lazily(r" (?:[^\W\d_] ){4,}[^\W\d_](?!\w)")
+HANGUL_ENDING = compile_lazily(r" [을를는습니까]")
 # Korean consonants directly before vowels outside of syllables, and Arabic letters that end words or stand within them
 # at the beginning of one: then the letters are in reversed order.
-BROKEN_LETTERS = re.compile(
+BROKEN_LETTERS = compile_lazily(
     r"[\u3131-\u314eةىءئؤي](?:[\u314f-\u3163]|(?<=[ةىءئؤ])(?<!\w.)[\u0620-\u064a]{2,}|(?<=ي)(?<!\w.)ف(?!\w))"
 )
-HANGUL_VOWEL = re.compile(r"[\u314f-\u3163]")
+HANGUL_VOWEL = compile_lazily(r"[\u314f-\u3163]")
 MIN_LOOSE_SYLLABLES = 2
 # Pictures and links in Markdown, formulas, and the tags of a post.
-MARKDOWN = re.compile(
+MARKDOWN = compile_lazily(
     r"!?\[[^\]\n]*\]\((?:https?:|data:|\w+\.(?:png|jpe?g|gif))|\\(?:text|textbf|boxed|mathrm|begin|frac)\b ?\{|https?://\S+"
 )
-HASHTAGS = re.compile(r"(?:#[^\W\d]\w*[ \t，,]*){2,}$")
+HASHTAGS = compile_lazily(r"(?:#[^\W\d]\w*[ \t，,]*){2,}$")
 EMOJI = r"[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?\s?"
-EMOJI_FLOOD = re.compile(rf"{EMOJI}(?:{EMOJI}){{5,}}")
+EMOJI_FLOOD = compile_lazily(rf"{EMOJI}(?:{EMOJI}){{5,}}")
 # Remarks that programs add behind an answer, in any language.
 COUNT = (
     r"(?:(?:word|character|token) count|(?:number|count) of (?:words|characters)|字数|字數|词数|文字数|単語数"
@@ -158,7 +164,7 @@ COUNT = (
     r"|(?:número|recuento|contagem) de pala[bv]ras|nombre de mots|(?:an)?zahl der wörter|wort(?:an)?zahl"
     r"|(?:количество|число) слов|عدد الكلمات) ?[:：=] ?\d"
 )
-COUNTED = re.compile(COUNT, re.IGNORECASE)
+COUNTED = compile_lazily(COUNT, re.IGNORECASE)
 
 
 def check_no_residue(text: str, task: Task) -> Problem | None:
@@ -169,9 +175,27 @@ def check_no_residue(text: str, task: Task) -> Problem | None:
 
 
 def find_residue(text: str, task: Task) -> str:
+    language = choose_language(task.question) or ""
+    if not is_plain(text, task.tag) and (found := find_marks(text, language)):
+        return found
+    if find_text(text, language) or find_gibberish(text):
+        own = remove_quotations(text).replace(task.tag, " ")
+        if (found := find_text(own, language)) and not is_on_display(found, own, language):
+            return found
+        if found := find_gibberish(own):
+            return found
+    rest = text.removeprefix(task.tag)
+    if find_word_salad(rest, language) and (found := find_word_salad(remove_quotations(rest), language)):
+        return found
+    if not rest.isascii() and find_mixed_word(rest, language):
+        return find_mixed_word(remove_quotations(rest), language)
+    return ""
+
+
+def find_marks(text: str, language: str) -> str:
+    """Characters and marks that a plain text does not have."""
     if broken := BROKEN.search(text):
         return broken[0]
-    language = choose_language(task.question) or ""
     if (
         not text.isascii()
         and find_mojibake(text, language)
@@ -181,20 +205,7 @@ def find_residue(text: str, task: Task) -> str:
     has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(OBJECT.sub(" ", text))
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
         return box[0]
-    if remark := find_remark(text):
-        return remark
-    messages = phrase_pattern(language or "en", "residue", "messages")
-    if find_text(text, messages) or find_gibberish(text):
-        plain = remove_quotations(text).replace(task.tag, " ")
-        if (found := find_text(plain, messages)) and not is_on_display(found, plain, language):
-            return found
-        if found := find_gibberish(plain):
-            return found
-    rest = text.removeprefix(task.tag)
-    for find in (find_word_salad, find_mixed_word):
-        if find(rest, language) and (found := find(remove_quotations(rest), language)):
-            return found
-    return ""
+    return find_remark(text)
 
 
 def is_on_display(message: str, text: str, language: str) -> bool:
@@ -225,17 +236,25 @@ def find_remark(text: str) -> str:
     return found[0] if found else ""
 
 
-def find_text(text: str, messages: re.Pattern[str]) -> str:
+def find_text(text: str, language: str) -> str:
     """An error message or an empty value."""
-    patterns = [messages] if messages.pattern != NO_MESSAGES else []
-    if HINTED_WORDS.is_in(split_at_blanks(text)):
-        patterns += [pattern for hints, pattern in HINTED if any(hint in text for hint in hints)]
+    if not search_message_words(language or "en").is_in(split_at_blanks(text)):
+        return ""
+    patterns = [phrase_pattern(language or "en", "residue", "messages")]
+    patterns += [pattern for hints, pattern in HINTED if any(hint in text for hint in hints)]
     if VALUE in patterns and is_about_code(text):
         text = CODE_VALUE.sub(" ", text)
     for pattern in patterns:
         if found := pattern.search(text):
             return found[0]
     return ""
+
+
+@lru_cache
+def search_message_words(language: str) -> WordSearch:
+    """Words with a hint, and those of the language's messages (``[residue] words``)."""
+    words = lower_pattern(language, "residue", "words")
+    return WordSearch(lambda word: HINTED_WORDS.search(word) or words.search(word.lower()))
 
 
 def find_letters_apart(text: str) -> str:
@@ -260,15 +279,14 @@ def find_gibberish(text: str) -> str:
     """One of the parts that show it, or empty."""
     if not text.isascii() and (repeated := TRIPLED_PARTICLE.search(text)):
         return repeated[0]
-    parts = [found[0] for found in DOUBLED_MARK.finditer(text)]
-    words = text.lower().split()
+    parts = [found[0] for found in DOUBLED_MARK.finditer(text)] if DOUBLED_MARK.search(text) else []
+    words = split_in_lower_case(text)
     if LETTERS_APART.search(text) and (apart := find_letters_apart(text)):
         return apart
     if not text.isascii() and BROKEN_LETTERS.search(text) and (broken := find_broken_letters(text)):
         return broken
     if len(parts) < MIN_GIBBERISH and any(map(eq, words, words[1:])):
-        last = words.pop()
-        words.append(last.rstrip(".!?。！？؟…"))
+        words = (*words[:-1], words[-1].rstrip(".!?。！？؟…"))
         doubled = sorted({word for word, following in pairwise(words) if word == following and word.isalpha()})
         if len(doubled) >= MIN_DOUBLED_WORDS:
             return f"{doubled[0]} {doubled[0]}"
@@ -291,3 +309,40 @@ def find_gibberish(text: str) -> str:
         lone = LONE_CHARACTER.findall(text) if len(words) > MIN_LONE_CHARACTERS else []
         parts = lone if len(lone) >= MIN_LONE_CHARACTERS else []
     return str(parts[0]) if len(parts) >= MIN_GIBBERISH else ""
+
+
+# UTF-8 read as Latin-1 or Windows-1252: a lead byte and its continuation bytes.
+CONTINUATION = "[\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
+MOJIBAKE = compile_lazily(
+    rf"[ÂÃÐÑØÙÅÄà-ï]{CONTINUATION}(?:(?<=[ÂÃ].)|(?<=[ÐÑØÙÅÄ].)(?=[ÐÑØÙÅÄ])|(?<=[à-ï].){CONTINUATION})"
+)
+MIN_MOJIBAKE = 2
+# What other languages are read as by mistake. Their own texts are UTF-8 in none of these, but for a letter by chance.
+LEGACY_ENCODINGS = {"ru": "cp1251", "ar": "cp1256", "ja": "cp932", "zh": "gbk"}
+# What the first bytes of the language's letters in UTF-8 become: a cheap search, for ordinary answers.
+LEADS = {"ru": "РС", "ar": "طظ", "ja": "縺繧繝", "zh": "鐨鍦鐫姝涓鎴"}
+MIN_LEADS = 2
+OWN_LETTERS = {
+    "ru": compile_lazily("[\u0400-\u04ff]"), "ar": compile_lazily("[\u0600-\u06ff]"),
+    "ja": compile_lazily("[\u3040-\u30ff\u4e00-\u9fff]"), "zh": compile_lazily("[\u4e00-\u9fff]"),
+}  # fmt: skip
+MIN_DECODED = 4
+LONGEST_SHOWN = 20
+
+
+def find_mojibake(text: str, language: str) -> str:
+    """The wrong characters, or empty."""
+    wrong = MOJIBAKE.findall(text)
+    if len(wrong) >= MIN_MOJIBAKE:
+        return str(wrong[0])
+    return text[text.find(">") + 1 :].strip()[:LONGEST_SHOWN] if is_wrongly_decoded(text, language) else ""
+
+
+def is_wrongly_decoded(text: str, language: str) -> bool:
+    """Whether most of the text is UTF-8 that was read in an old encoding of the language."""
+    if sum(map(text.count, LEADS.get(language, ""))) < MIN_LEADS:
+        return False
+    encoded = text.encode(LEGACY_ENCODINGS[language], "ignore")
+    letters = OWN_LETTERS[language].findall(encoded.decode("utf-8", "ignore"))
+    others = len(encoded) - len(encoded.decode("ascii", "ignore"))
+    return len(letters) >= MIN_DECODED and 2 * len("".join(letters).encode()) > others

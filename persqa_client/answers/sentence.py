@@ -10,20 +10,21 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from persqa_client.answers.phrases import phrase_pattern
-from persqa_client.answers.question_language import choose_language
+from persqa_client.answers.phrases import choose_language, compile_for_lower, is_lower, join_phrases, phrase_pattern
+from persqa_client.answers.plain import is_plain
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import is_about_code
 from persqa_client.types import Problem, Task
 
 # Right after the tag. An ellipsis is a pause: "<mam>… just sits there."
-TAG_ENDS_SENTENCE = re.compile(r"\s*(?:[.。!！?？](?![.。…]))")
-LABEL_MARK = re.compile(r"\s*(?:[:：;；\n]|[–—]+(?![^–—\n]*[–—])|-(?=\s)(?![^\n]*\s-\s))\s*")
+TAG_ENDS_SENTENCE = compile_lazily(r"\s*(?:[.。!！?？](?![.。…]))")
+LABEL_MARK = compile_lazily(r"\s*(?:[:：;；\n]|[–—]+(?![^–—\n]*[–—])|-(?=\s)(?![^\n]*\s-\s))\s*")
 # In Russian, a dash stands for "is".
-LABEL_MARK_WITHOUT_DASH = re.compile(r"\s*[:：;；\n]\s*")
+LABEL_MARK_WITHOUT_DASH = compile_lazily(r"\s*[:：;；\n]\s*")
 # A value, a list or a table behind the tag: "<mam> = red", "<mam> | red |", "<mam>" and lines of "colour: red".
-VALUE_MARK = re.compile(r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•·]|\d{1,2}[.)])\s|[^\n:：]{1,20}[:：])")
-COLON = re.compile(r"\s*[:：]\s*")
-COMMA = re.compile(r"\s*[,，、،]\s*")
+VALUE_MARK = compile_lazily(r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•·]|\d{1,2}[.)])\s|[^\n:：]{1,20}[:：])")
+COLON = compile_lazily(r"\s*[:：]\s*")
+COMMA = compile_lazily(r"\s*[,，、،]\s*")
 MARKS = " \t\n*_\"“‘'«「"
 OPEN_ENDS = (",", "，", "、", ":", "：", ";", "；")
 # Words and characters at the end that are searched for an unfinished phrase.
@@ -35,17 +36,27 @@ LONGEST_VALUE, LONGEST_UNSPACED_VALUE = 4, 14
 # Longer phrases have a verb somewhere.
 LONGEST_PHRASE = 100
 LONGEST_NOUN_PHRASE = 60
-NUMBER = re.compile(r"[\d\s.,:/%]+")
+NUMBER = compile_lazily(r"[\d\s.,:/%]+")
 # A particle must follow the tag.
 PARTICLE_LANGUAGES = ("ja",)
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
-VERB_STEM = re.compile(r"[えけせてねめれげぜべきしちみりぎじびっ]\Z")
-PAST_TENSE = re.compile(r"(?<!まし)(?<!でし)(?:[っいきしえけせてねめれりび一-龯]た|んだ)\Z")
-PRESENT_QUESTION = re.compile(r"(?:ます|です)か[?？]?\Z")
+VERB_STEM = compile_lazily(r"[えけせてねめれげぜべきしちみりぎじびっ]\Z")
+PAST_TENSE = compile_lazily(r"(?<!まし)(?<!でし)(?:[っいきしえけせてねめれりび一-龯]た|んだ)\Z")
+PRESENT_QUESTION = compile_lazily(r"(?:ます|です)か[?？]?\Z")
 SHORTEST_ATTRIBUTE = 20
 NO_PHRASES = r"(?!)"
+# Phrases right behind the tag, or behind a blank, by kind and place. None of them looks at the end of the text.
+OPENINGS = (
+    ("stand_in", "pronouns"),
+    ("stand_in", "descriptions"),
+    ("stand_in", "indefinite"),
+    ("sentence", "adverbials"),
+    ("sentence", "starts"),
+    ("fragment", "prepositions"),
+    ("fragment", "noun_phrase"),
+)
 # A quotation or a bracket that is opened and not closed. A smiley has one too.
-OPENED = re.compile(r"[«「『（【《〈„“(](?<![:;=8-]\()")
+OPENED = compile_lazily(r"[«「『（【《〈„“(](?<![:;=8-]\()")
 CLOSING = {
     "«": "»", "「": "」", "『": "』", "（": "）)", "【": "】", "《": "》", "〈": "〉",
     "„": "“”\"", "“": "”\"", "(": ")）",
@@ -74,10 +85,39 @@ def check_is_sentence(text: str, task: Task) -> Problem | None:
     language = choose_language(task.question)
     if language is None:
         return Problem("not_a_sentence", "it ends at the tag") if TAG_ENDS_SENTENCE.match(text, len(task.tag)) else None
-    if stands_behind_tag(text, len(task.tag), language):
+    start = len(task.tag)
+    if begins_with_predicate(text, start, language):
+        fault = find_fault_at_end(text, start, task, language)
+    elif stands_behind_tag(text, start, language):
         return stand_in_problem(task)
-    fault = find_fault(text, task, language)
+    else:
+        fault = find_sentence_fault(text, task, language)
     return Problem("not_a_sentence", f"no sentence about {task.tag}: {fault}") if fault else None
+
+
+def begins_with_predicate(text: str, start: int, language: str) -> bool:
+    """Whether one search shows that neither a mark nor another subject follows the tag, as in most answers."""
+    start += text.startswith(" ", start)
+    first = text[start : start + 1]
+    if not (first.isalpha() or first == "'") or first.isupper() or language in PARTICLE_LANGUAGES:
+        return False
+    opening = lower_opening_pattern(language) if is_lower(text) else opening_pattern(language)
+    return opening.match(text, start) is None
+
+
+@lru_cache
+def opening_pattern(language: str) -> re.Pattern[str]:
+    return re.compile(join_openings(language), re.IGNORECASE)
+
+
+@lru_cache
+def lower_opening_pattern(language: str) -> re.Pattern[str]:
+    return compile_for_lower(join_openings(language))
+
+
+def join_openings(language: str) -> str:
+    """All that shows at the beginning that the tag is not the subject."""
+    return "|".join(f"(?:{join_phrases(language, kind, place)})" for kind, place in OPENINGS)
 
 
 def stands_behind_tag(text: str, start: int, language: str) -> bool:
@@ -104,7 +144,7 @@ def skip_blanks(text: str, start: int) -> int:
     return len(text) - len(text[start:].lstrip())
 
 
-def find_fault(text: str, task: Task, language: str) -> str:
+def find_sentence_fault(text: str, task: Task, language: str) -> str:
     """What is wrong, or empty."""
     start = len(task.tag)
     if TAG_ENDS_SENTENCE.match(text, start):
@@ -113,13 +153,15 @@ def find_fault(text: str, task: Task, language: str) -> str:
         return "a value stands behind the tag, as in a list"
     if begins_anew(text, start, language) or begins_after_comma(text, start, language):
         return "another subject or sentence begins after the tag"
-    if (
-        lacks_predicate(text, start, task, language)
-        or is_prepositional(text, start, language)
-        or is_noun_phrase(text, start, language)
-    ):
+    if is_prepositional(text, start, language) or is_noun_phrase(text, start, language):
         return "no predicate follows the tag"
-    if ends_open(text, language) or (language == "ja" and ends_in_verb_form(text, task.question)):
+    return find_fault_at_end(text, start, task, language)
+
+
+def find_fault_at_end(text: str, start: int, task: Task, language: str) -> str:
+    if lacks_predicate(text, start, task, language):
+        return "no predicate follows the tag"
+    if ends_open(text, task.tag, language) or (language == "ja" and ends_in_verb_form(text, task.question)):
         return "it ends in the middle"
     return ""
 
@@ -197,14 +239,15 @@ def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
     return rest in task.question and phrase_pattern(language, "question", "words").search(task.question) is not None
 
 
-def ends_open(text: str, language: str) -> bool:
+def ends_open(text: str, tag: str, language: str) -> bool:
     """Quoted words may end anywhere, and a line of code with a semicolon."""
     said = text.rstrip()
     if said.endswith(OPEN_ENDS) and not (said.endswith(";") and is_about_code(text)):
         return True
     ending = text[-END_LENGTH:].rstrip()
     words = ending.rstrip(ENDING)
-    if end_pattern(language, "no_end").search(words) or has_open_mark(said):
+    no_end = lower_end_pattern(language, "no_end") if is_lower(words) else end_pattern(language, "no_end")
+    if no_end.search(words) or (not is_plain(text, tag) and has_open_mark(said)):
         return True
     return words == ending and end_pattern(language, "no_open_end").search(words) is not None
 
@@ -234,7 +277,15 @@ def ends_in_verb_form(text: str, question: str) -> bool:
 
 @lru_cache
 def end_pattern(language: str, place: str) -> re.Pattern[str]:
+    return re.compile(bound_ending(language, place), re.IGNORECASE)
+
+
+@lru_cache
+def lower_end_pattern(language: str, place: str) -> re.Pattern[str]:
+    return compile_for_lower(bound_ending(language, place))
+
+
+def bound_ending(language: str, place: str) -> str:
     """Whole words only, in scripts with spaces between words."""
-    pattern = phrase_pattern(language, "sentence", place)
     boundary = r"(?<![\w'’])" if language not in UNSPACED_LANGUAGES else ""
-    return re.compile(rf"{boundary}(?:{pattern.pattern})\Z", pattern.flags)
+    return rf"{boundary}(?:{join_phrases(language, 'sentence', place)})\Z"

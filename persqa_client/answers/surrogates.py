@@ -5,35 +5,38 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from persqa_client.answers.inscriptions import is_mentioned
+from persqa_client.answers.bare_names import is_mentioned
 from persqa_client.language import HAN_CHARACTER, SPACED_LETTER
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import QUOTATIONS, remove_marked
 
 # A longer word is a form of a name if it begins with the name, and the name has at least this length (Charliebear).
 MIN_PREFIX_LENGTH = 5
 # Words that make the next lower-case word a common noun: "a robin".
-DETERMINER = re.compile(r"\b(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|every|no|one)\s+\Z")
+DETERMINER = compile_lazily(
+    r"\b(?:an?|the|this|that|these|those|my|your|his|her|its|our|their|some|any|every|no|one)\s+\Z"
+)
 # Capitalised words that begin a sentence or join names; others before a name are a part of it: "Uncle Charlie".
-PLAIN_CAPITAL = re.compile(
+PLAIN_CAPITAL = compile_lazily(
     r"(?:[.!?:]\s+|\A|\n\s*|[\"“(]\s*)[A-Z][\w'’]*\s+\Z|\b(?:I|And|But|Here|With|While|When|As|In|On)\s+\Z"
 )
-NAME_BEFORE = re.compile(r"\b[A-Z][\w'’]*\.?\s+\Z")
-NAME_AFTER = re.compile(
+NAME_BEFORE = compile_lazily(r"\b[A-Z][\w'’]*\.?\s+\Z")
+NAME_AFTER = compile_lazily(
     r"\s+(?!(?:The|An?|He|She|It|They|We|I|This|That|There|These|His|Her|Its|In|On|At|As|Is|Are|Does|Do|Did|Has|No|Yes|Not|And"
     r"|What|Where|Who|How|Which|Why|When|Please|Sorry)\b)[A-Z][a-z]"
 )
 # Words behind which the name is written or said, and may be the picture's own.
-INSCRIPTION = re.compile(
+INSCRIPTION = compile_lazily(
     r"(?:\b(?:says?|saying|reads?|reading|written|labell?ed|marked|titled|spell(?:s|ing)?|words?|letters"
     r"|name ?tag|badge)\s*[:,]?\s*|[写寫印刻绣繡标標贴貼][着著有了]?|[叫名]为?)\Z"
 )
 # "Charlie reads Charlie's book" names the character twice.
-POSSESSIVE = re.compile(r"['’]s\s+\w")
+POSSESSIVE = compile_lazily(r"['’]s\s+\w")
 # Surnames that are no ordinary words before a name, and what makes a surrogate another word: 小满 is also a season.
-CHINESE_NAME_BEFORE = re.compile(
+CHINESE_NAME_BEFORE = compile_lazily(
     r"(?:[王李刘陈杨赵吴徐孙朱郭罗宋郑韩冯董曹袁邓傅沈彭吕蒋蔡贾丁魏薛潘杜姜姚谭廖邹]|(?<![一二两三几这那每])张)\Z"
 )
-CHINESE_WORD_AFTER = re.compile(r"足|意|节|節|时节|分|日历|贯|小满|苗|满")
+CHINESE_WORD_AFTER = compile_lazily(r"足|意|节|節|时节|分|日历|贯|小满|苗|满")
 
 
 def replace_surrogate(text: str, surrogate: str, tag: str) -> str:

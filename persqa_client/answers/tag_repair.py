@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from persqa_client.answers.bare_names import find_bare_name, repair_companion, repair_opening
-from persqa_client.answers.inscriptions import is_mentioned
+from persqa_client.answers.bare_names import find_bare_name, is_mentioned, repair_companion, repair_opening
 from persqa_client.language import SPACED_LETTER
+from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import QUOTATIONS
 
 ESCAPE = r"&(?:amp;){0,4}"
@@ -23,11 +23,11 @@ OTHER_OPENING, OTHER_CLOSING = "＜〈《⟨‹«◁「『【〔", "＞〉》⟩
 # Characters that show nothing: marks of width and direction.
 INVISIBLE = r"\u061c\u200b\u200d-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff"
 GAP = rf"[\s\u200c{INVISIBLE}]{{0,3}}"
-SPACED_WORD = re.compile(r"[A-Za-z\u00c0-\u024f\u0400-\u04ff]")
+SPACED_WORD = compile_lazily(r"[A-Za-z\u00c0-\u024f\u0400-\u04ff]")
 EMPHASIS = r"[*_`~]{1,6}"
 # Enough for forms within forms; a text that still changes repeats itself.
 MAX_PASSES = 6
-TAG = re.compile(r"<[^\W_][\w.\-]{0,39}>")
+TAG = compile_lazily(r"<[^\W_][\w.\-]{0,39}>")
 
 
 RepairStep = tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]

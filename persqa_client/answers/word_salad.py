@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from persqa_client.function_words import FUNCTION_WORDS
+from persqa_client.lazy_pattern import compile_lazily
 
 # Arabic vowel signs are no marks.
-RUN_END = re.compile(r"[^\w\s'’\-\u064b-\u0652]+|\n")
-VOWEL_SIGNS = re.compile(r"[\u064c-\u0652]")
+RUN_END = compile_lazily(r"[^\w\s'’\-\u064b-\u0652]+|\n")
+# The same for texts of ASCII, where a class of single characters is faster.
+ASCII_RUN_END = compile_lazily(f"[{re.escape(''.join(mark for mark in map(chr, range(128)) if RUN_END.match(mark)))}]+")
+VOWEL_SIGNS = compile_lazily(r"[\u064c-\u0652]")
 MIN_WORDS = 7
+SHORTEST_RUN = 2 * MIN_WORDS - 1  # Words and the blanks between them.
 # Of so many words, one at least shows structure. In Arabic, most nouns do.
 WORDS_PER_STRUCTURE = {"ar": 4, "ru": 7}
 DEFAULT_WORDS_PER_STRUCTURE = 9
@@ -28,61 +32,64 @@ LATIN_FUNCTION_WORDS = frozenset(QUANTIFIERS.split()).union(
 )
 # Right behind the tag, an infinitive can't be the predicate. Finite verbs and adverbs may look like one.
 INFINITIVES = {
-    "es": re.compile(r"\s(?!ayer|mujer|lugar|ser\b)[a-zñáéíóú]{2,}[aei]r(?=\s)"),
-    "pt": re.compile(
+    "es": compile_lazily(r"\s(?!ayer|mujer|lugar|ser\b)[a-zñáéíóú]{2,}[aei]r(?=\s)"),
+    "pt": compile_lazily(
         r"\s(?!quer|requer|sequer|mulher|qualquer|lugar|ar\b|par\b|dar\b)[a-zãõçáéíóúâêô]{2,}[aei]r(?=\s)"
     ),
-    "fr": re.compile(r"\s(?!hier|cher|fier|fer|mer|léger|entier|dernier|premier)[a-zéèêçâîô]{3,}(?:er|oir|ir)(?=\s)"),
-    "ru": re.compile(
+    "fr": compile_lazily(
+        r"\s(?!hier|cher|fier|fer|mer|léger|entier|dernier|premier)[a-zéèêçâîô]{3,}(?:er|oir|ir)(?=\s)"
+    ),
+    "ru": compile_lazily(
         r"\s(?!опять|пять|есть|мать|девять|десять|вспять|весь|здесь)[а-яё]{2,}(?:[аяеиуо]ть|ться|сти)(?=\s)"
     ),
 }
 # What each language shows structure by.
 STRUCTURE = {
-    "ru": re.compile(
+    "ru": compile_lazily(
         r"(?:[вксуоизя]|во|со|ко|на|по|до|за|от|из|об|под|над|при|для|без|перед|между|через|около|возле|среди|про|или|но|не"
         r"|что|это|его|её|ее|их|\w+(?:[еёиюя]т|[уюая]т|[еи]тся|[уюая]тся|[аияеу]л[аои]?|л[аои]?с[ья]|н[аоы]|[её]н|т[аоы]))"
     ),
-    "ar": re.compile(
+    "ar": compile_lazily(
         r"[وفبلك]?ال\w{2,}|لل\w{2,}|[وف]?(?:في|من|على|إلى|عن|مع|هو|هي|بين|أمام|خلف|تحت|فوق|عند|أن|التي|الذي|ذو|ذات|ذا|ذي|كما|ثم|حيث|أثناء|بينما|بدون|حول|نحو|بجانب|أو|أم|إن|كان|كانت|لا|قد|هذا|هذه)|\w+(?:اً|ًا|ً)"
         r"|[وفبل]\w{3,}|[يت]\w{2,}|\w+ها"
     ),
-    "ko": re.compile(
+    "ko": compile_lazily(
         r"[가-힣]+(?:[을를이가은는의에로와과도고며서게]|에서|까지|부터|으로|[한린된진인운든])|[가-힣]+(?:습니다|어요|아요|있다)"
     ),
 }
 # The present tense, behind which Russian may have nothing but endings of cases.
-FINITE = re.compile(r"\w{2,}(?:[еёиюя]т|[уюая]т|[еиё]тся|[уюая]тся)")
+FINITE = compile_lazily(r"\w{2,}(?:[еёиюя]т|[уюая]т|[еиё]тся|[уюая]тся)")
 # A Korean verb in its plain form ends a sentence; these words only look like one.
-PLAIN_FORM = re.compile(
+PLAIN_FORM = compile_lazily(
     r"(?<![가-힣])(?!\S*(?:마다|보다|바다|왔다|갔다|했다|들었다|났다|었다|았다|소다|판다)\s)[가-힣]{1,4}다(?=\s[가-힣])"
 )
-KOREAN_PREDICATE = re.compile(r"(?:[다요죠음함임됨까네지중]|모습|차림|상태|색|있음)\W*\Z")
+KOREAN_PREDICATE = compile_lazily(r"(?:[다요죠음함임됨까네지중]|모습|차림|상태|색|있음)\W*\Z")
 # Words between spaces, which Japanese does not write, and a case particle before a conjunction.
-JAPANESE_GAP = re.compile(r"(?<=[\u3040-\u30ff\u4e00-\u9fff])[ \u3000](?=[\u3040-\u30ff\u4e00-\u9fff])")
+JAPANESE_GAP = compile_lazily(r"(?<=[\u3040-\u30ff\u4e00-\u9fff])[ \u3000](?=[\u3040-\u30ff\u4e00-\u9fff])")
 MIN_JAPANESE_GAPS = 5
-JAPANESE_CLASH = re.compile(
+JAPANESE_CLASH = compile_lazily(
     r"(?<![\u3040-\u309f])[をへ](?:けれど|しかし|だから|なぜなら|そして|または|つまり|ので|のに|から)"
 )
 
 
 # "AはBのは、CがDています。": two topics and a subject.
-TWO_TOPICS = re.compile(r"は、?[^、。はが]{2,40}のは、?[^。]{0,80}が[^。]{0,60}(?:ます|ました)(?:。|\Z)")
+TWO_TOPICS = compile_lazily(r"は、?[^、。はが]{2,40}のは、?[^。]{0,80}が[^。]{0,60}(?:ます|ました)(?:。|\Z)")
 # A particle apart from its noun, the particle of words with a vowel behind a consonant, and attributes in a row.
-KOREAN_SLIP = re.compile(
+KOREAN_SLIP = compile_lazily(
     r" [를을는](?= )|[가-힣](?= 는 )|(?:은|는) (?:있는|하는|되는) (?:것|수)[이가] (?:하는|있는|되는)"
     r"|것이 (?:하는|입니다는) "
 )
 MIN_KOREAN_SLIPS = 2
 # A colour without an ending between an article and a noun, where each has one; words that never follow each other; a
 # clause of one word.
-GERMAN_SLIP = re.compile(
+GERMAN_SLIP = compile_lazily(
     r" (?:der|die|das|dem|den|ein|eine[mnrs]?) "
     r"(?:gelb|blau|rot|grün|schwarz|weiß|braun|grau|groß|klein|alt|jung) [A-ZÄÖÜ]\w"
     r"| (?:dem dem|den den|wo und|haben laufen|weil nicht) | (?:dem|den|des) (?:ist|sind|weil|dass) "
     r"|(?<!,) der (?:stehen|sitzen|sind|haben|laufen) | (?:dass|weil|wenn|obwohl) \w+ (?:dass|weil|wenn|obwohl) "
 )
 MIN_GERMAN_SLIPS = 2
+SLIP_LANGUAGES = ("ja", "ko", "de")
 
 
 def find_slips(text: str, language: str) -> str:
@@ -100,7 +107,7 @@ def find_slips(text: str, language: str) -> str:
 
 
 # 를 stands behind a vowel only.
-WRONG_PARTICLE = re.compile(r"[가-힣] ?를(?![가-힣])")
+WRONG_PARTICLE = compile_lazily(r"[가-힣] ?를(?![가-힣])")
 
 
 def has_final(syllable: str) -> bool:
@@ -110,7 +117,7 @@ def has_final(syllable: str) -> bool:
 
 def find_word_salad(text: str, language: str) -> str:
     """The words without structure, or empty. ``text`` is what follows the tag, without quotations."""
-    if slips := find_slips(text, language):
+    if language in SLIP_LANGUAGES and (slips := find_slips(text, language)):
         return slips
     if language == "ja":
         gaps = JAPANESE_GAP.findall(text)
@@ -123,7 +130,11 @@ def find_word_salad(text: str, language: str) -> str:
         return text.strip()
     if text.count(" ") < MIN_WORDS - 1:
         return ""
-    return next((run.strip() for run in RUN_END.split(text) if lacks_structure(run, language)), "")
+    runs = (ASCII_RUN_END if text.isascii() else RUN_END).split(text)
+    for run in runs:
+        if len(run) >= SHORTEST_RUN and lacks_structure(run, language):
+            return run.strip()
+    return ""
 
 
 def lacks_structure(run: str, language: str) -> bool:

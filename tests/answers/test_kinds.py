@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persqa_client.answers.non_answers import build_statement, has_phrase
+from persqa_client.answers.non_answers import build_statement, find_own_text, has_phrase
 from persqa_client.answers.phrases import has_hint, languages_to_check, may_have_hint
 from tests.answers.score import TABLES, judge, read_table
 from tests.support.cases import each_case
@@ -43,7 +43,7 @@ def test_a_text_with_a_phrase_of_a_table_has_a_hint() -> None:
     lacking = []
     for case in (case for path in sorted(TABLES.rglob("*.jsonl")) for case in read_table(path) if not case.is_good):
         for language in languages_to_check(case.question, case.raw):
-            statement = build_statement(case.raw, case.tag, language)
+            statement = build_statement(case.raw, case.tag, language, find_own_text(case.raw, case.tag, language))
             kinds = [kind for kind in KINDS if has_phrase(statement, language, kind)]
             if kinds and not (may_have_hint(case.raw, language) and has_hint(statement.text, language)):
                 lacking.append((language, case.raw, kinds))

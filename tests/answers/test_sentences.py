@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from persqa_client.answers.sentence import find_fault, stands_behind_tag
+from persqa_client.answers.sentence import find_sentence_fault, stands_behind_tag
 from tests.answers.helpers import find_code, make_task
 from tests.answers.score import TABLES
 from tests.support.cases import each_case
@@ -25,7 +25,7 @@ SENTENCE_CODES = (None, "pronoun_only", "not_a_sentence")
 def test_each_language_has_its_words(case: dict[str, Any]) -> None:
     text, language = case["raw"], case["lang"]
     stands_behind = stands_behind_tag(text, len("<mam>"), language)
-    is_sentence = not stands_behind and not find_fault(text, make_task(case["question"]), language)
+    is_sentence = not stands_behind and not find_sentence_fault(text, make_task(case["question"]), language)
     assert is_sentence == (case["want"] == "good")
     assert stands_behind == (case.get("code") == "pronoun_only")
 
