@@ -18,6 +18,7 @@ ROOT_MODULES = frozenset(
         "jsonl.py",
         "keys.py",
         "language.py",
+        "lazy_pattern.py",
         "outcomes.py",
         "quotations.py",
         "task_groups.py",
