@@ -167,13 +167,13 @@ class Found:
 def read_error_body(body: bytes | Json, redactor: Redactor = NO_SECRETS) -> ErrorBody:
     data = load_json(body) if isinstance(body, bytes) else body
     if not isinstance(data, dict | list):
-        text = shorten(_decode_ends(body) if data is None and isinstance(body, bytes) else str(data))
+        text = _shorten(_decode_ends(body) if data is None and isinstance(body, bytes) else str(data))
         return _make_body([text] if text.strip() else [], said=_clean([text], redactor))
     found = list(walk_error(data))
     objects = [one.value for one in found if isinstance(one.value, dict)]
     texts = list(_take_texts(found))
     whole = body if isinstance(body, bytes) else dump(body)
-    shown = texts or _fallback_texts(objects) or [shorten(_decode_ends(whole))]
+    shown = texts or _fallback_texts(objects) or [_shorten(_decode_ends(whole))]
     codes = frozenset(code for one in found for code in one.codes if code)
     return _make_body(texts, said=_clean(shown, redactor), objects=tuple(objects), codes=codes, is_json=True)
 
@@ -182,7 +182,7 @@ def _take_texts(found: list[Found]) -> Iterator[str]:
     size = 0
     for one in found:
         if isinstance(one.value, str) and size < MAX_BODY_CHARS:
-            text = shorten(one.value)
+            text = _shorten(one.value)
             size += len(text)
             yield text
 
@@ -216,7 +216,7 @@ def _decode_ends(body: bytes) -> str:
     return body.removeprefix(BYTE_ORDER_MARK).decode("utf-8", "replace")
 
 
-def shorten(text: str) -> str:
+def _shorten(text: str) -> str:
     """At most MAX_BODY_CHARS, without base64. The reason may come before or after a repeated request."""
     if len(text) > 2 * MAX_BODY_CHARS:
         text = f"{text[:MAX_BODY_CHARS]} … {text[-MAX_BODY_CHARS:]}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from cachetools import LRUCache
@@ -58,6 +57,7 @@ class ImageUpload:
 
     __slots__ = (
         "_arrived",
+        "_is_retry",
         "_misses",
         "_tokens_by_uuid",
         "_tokens_in_use",
@@ -74,16 +74,21 @@ class ImageUpload:
         self.carried: frozenset[str] = frozenset()
         self._arrived: frozenset[str] = frozenset()
         self._tokens_in_use = 0
+        self._is_retry = False
         self._misses = 0
         self.known_uuids: frozenset[str] = frozenset()  # images that the attempt need not carry
         self.has_waited = False  # for an image that another request carried
 
-    @asynccontextmanager
-    async def attempt(self, *, retry: bool) -> AsyncIterator[None]:
-        """Waits while another request carries one of the images, and for the image limit, where retries come first.
+    def attempt(self, *, retry: bool) -> ImageUpload:
+        """A context for one attempt. Waits while another request carries one of the images, and for the image limit,
+        where retries come first.
 
         Enter it before acquiring a permit, so that waiting takes up none.
         """
+        self._is_retry = retry
+        return self
+
+    async def __aenter__(self) -> None:
         if self._tokens_by_uuid:
             await self._wait_for_others()
             cache, in_progress = self._uploads.cache, self._uploads.in_progress
@@ -91,12 +96,11 @@ class ImageUpload:
             held = cache.find(uuids)
             self.known_uuids = held if self._misses < MAX_MISSES else frozenset()
             carried = frozenset(uuid for uuid in uuids if uuid not in held and uuid not in in_progress)
-            await self._start(carried, retry=retry)
-        try:
-            yield
-        finally:
-            self._arrived = frozenset()
-            self._end()
+            await self._start(carried)
+
+    async def __aexit__(self, *error: object) -> None:
+        self._arrived = frozenset()
+        self._end()
 
     async def _wait_for_others(self) -> None:
         # All images are registered together, so that requests cannot wait for each other in a cycle.
@@ -108,13 +112,13 @@ class ImageUpload:
             await in_progress[uuid].wait()
             self._misses += not self._uploads.cache.find((uuid,))
 
-    async def _start(self, carried: frozenset[str], *, retry: bool) -> None:
+    async def _start(self, carried: frozenset[str]) -> None:
         self.carried = carried
         for uuid in carried:
             self._uploads.in_progress[uuid] = asyncio.Event()
         if tokens := sum(self._tokens_by_uuid[uuid] for uuid in carried):
             try:
-                await self._uploads.image_limit.acquire(tokens, retry=retry)
+                await self._uploads.image_limit.acquire(tokens, retry=self._is_retry)
             except BaseException:
                 self._end()
                 raise

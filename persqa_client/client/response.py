@@ -227,10 +227,10 @@ def read_finish_reason(sent: str | None, text: str) -> str | None:
 
 def _read_usage(counts: Json, text: str, thoughts: str) -> tuple[Usage, int]:
     """The tokens, and the number of completion tokens that are not in the text."""
-    prompt, completion, total = (
-        n if isinstance(n := counts.get(f"{kind}_tokens"), int) and n >= 0 else 0
-        for kind in ("prompt", "completion", "total")
-    )
+    prompt, completion, total = [
+        n if isinstance(n := counts.get(field), int) and n >= 0 else 0
+        for field in ("prompt_tokens", "completion_tokens", "total_tokens")
+    ]
     details = _as_object(counts.get("completion_tokens_details"))
     reasoning = details.get("reasoning_tokens", counts.get("reasoning_tokens"))
     if not isinstance(reasoning, int) or reasoning < 0:

@@ -275,7 +275,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
 
     @property
     def backing_off(self) -> int:
-        return sum(session.concurrency_limit.backing_off for session in self.sessions)
+        return sum([member.session.concurrency_limit.backing_off for member in self.members])
 
     def drain(self) -> None:
         for session in self.sessions:
