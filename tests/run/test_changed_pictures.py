@@ -20,6 +20,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
+from tests.support.run_folder import make_fast_pool
 
 COLOURS = {"red": (200, 0, 0), "green": (0, 160, 0), "blue": (0, 0, 200)}
 
@@ -53,7 +54,8 @@ class Starts:
         endpoint = Endpoint(base_url=self.server.base_url, model="persqa-simulator")
         rows, output = self.folder / "rows.jsonl", self.folder / "qa.jsonl"
         settings = make_run_settings([endpoint], {"probes": False, **flags}, input=rows, output=output)
-        return execute_blocking(Run(settings, open_source(rows, "image"), warn=self.warnings.append))
+        pool = make_fast_pool(settings, self.warnings.append)
+        return execute_blocking(Run(settings, open_source(rows, "image"), warn=self.warnings.append, pool=pool))
 
     @property
     def asked(self) -> int:

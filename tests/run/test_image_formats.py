@@ -18,6 +18,7 @@ from tests.images.file_parts import IMAGE_PARTS, list_parts
 from tests.images.image_files import has_no_metadata, is_near
 from tests.images.invalid_files import INVALID_FILES, INVALID_PATHS
 from tests.images.valid_files import MAX_PIXELS, VALID_FILES, ValidFile
+from tests.support.cases import each_case
 
 MEDIA_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 CODES = {name: code for name, (_, code) in [*INVALID_FILES.items(), *INVALID_PATHS.items()]}
@@ -74,12 +75,12 @@ def test_every_row_is_answered_or_fails(run: FinishedRun) -> None:
     assert len(run.arrived) == run.arrived_count == len(VALID_FILES)
 
 
-@pytest.mark.parametrize("name", CODES)
+@each_case("name", CODES)
 def test_an_invalid_image_fails_with_its_code(name: str, run: FinishedRun) -> None:
     assert run.failed[name] == CODES[name]
 
 
-@pytest.mark.parametrize("name", VALID_FILES)
+@each_case("name", VALID_FILES)
 def test_it_arrives_upright_and_in_its_colours(name: str, run: FinishedRun) -> None:
     file = VALID_FILES[name]
     image = Image.open(io.BytesIO(run.arrival_of(file)[1])).convert("RGB")
@@ -90,7 +91,7 @@ def test_it_arrives_upright_and_in_its_colours(name: str, run: FinishedRun) -> N
         assert is_near(colour, (red, green, blue), file.tolerance), (x, y, colour)
 
 
-@pytest.mark.parametrize("name", VALID_FILES)
+@each_case("name", VALID_FILES)
 def test_it_arrives_with_its_media_type_and_within_the_pixel_limit(name: str, run: FinishedRun) -> None:
     suffix, data = run.arrival_of(VALID_FILES[name])
     image = Image.open(io.BytesIO(data))
@@ -100,7 +101,7 @@ def test_it_arrives_with_its_media_type_and_within_the_pixel_limit(name: str, ru
     assert getattr(image, "n_frames", 1) == 1
 
 
-@pytest.mark.parametrize("name", VALID_FILES)
+@each_case("name", VALID_FILES)
 def test_it_arrives_without_metadata(name: str, run: FinishedRun) -> None:
     _, data = run.arrival_of(VALID_FILES[name])
     format = str(Image.open(io.BytesIO(data)).format)
@@ -108,7 +109,7 @@ def test_it_arrives_without_metadata(name: str, run: FinishedRun) -> None:
     assert {part for part, _ in list_parts(data, format)} <= IMAGE_PARTS[format]
 
 
-@pytest.mark.parametrize("name", [name for name, file in VALID_FILES.items() if file.as_is])
+@each_case("name", [name for name, file in VALID_FILES.items() if file.as_is])
 def test_an_image_sent_as_it_is_is_not_encoded_again(name: str, run: FinishedRun) -> None:
     """Every part that arrives is in the file, byte for byte and in this order."""
     file, (_, data) = VALID_FILES[name], run.arrival_of(VALID_FILES[name])

@@ -85,6 +85,7 @@ async def test_a_run_with_few_requests_a_minute_sends_no_probe() -> None:
     assert [warning.partition(",")[0] for warning in warnings] == ["With --rpm 2", "With --rpm 2"]
 
 
+@pytest.mark.slow  # waits for the rate of its requests
 async def test_fewer_probes_still_stop_a_run_without_pictures() -> None:
     with run_simulator(SimSettings(latency=0, blind=True)) as server:
         run = Run(settings("direct", url=server.base_url, rps=0.3), InMemorySource([]))

@@ -70,17 +70,7 @@ class RunFolder:
                 "limits": limits,
             }
         )
-        sessions = [
-            Session(
-                one,
-                sampling=settings.sampling,
-                limits=settings.limits,
-                backoff=FAST_BACKOFF,
-                probe_backoff=FAST_BACKOFF,
-            )
-            for one in settings.endpoints
-        ]
-        return Run(settings, FileSource(self.path / "in.jsonl"), pool=Pool(sessions, warn=warn))
+        return Run(settings, FileSource(self.path / "in.jsonl"), pool=make_fast_pool(settings, warn))
 
     def read_lines(self, name: str) -> list[dict[str, Any]]:
         path = self.path / name
@@ -104,6 +94,21 @@ class RunFolder:
         """Whether no row was written as answered or failed, in partial files either."""
         names = ("out.jsonl", "out.failed.jsonl", "out.jsonl.partial", "out.failed.jsonl.partial")
         return not any(self.read_lines(name) for name in names)
+
+
+def make_fast_pool(settings: RunSettings, warn: Callable[[str], None]) -> Pool:
+    """The sessions of a run, with short waits."""
+    sessions = [
+        Session(
+            endpoint,
+            sampling=settings.sampling,
+            limits=settings.limits,
+            backoff=FAST_BACKOFF,
+            probe_backoff=FAST_BACKOFF,
+        )
+        for endpoint in settings.endpoints
+    ]
+    return Pool(sessions, warn=warn)
 
 
 @contextmanager
