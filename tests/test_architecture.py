@@ -19,6 +19,7 @@ ROOT_MODULES = frozenset(
         "jsonl.py",
         "keys.py",
         "language.py",
+        "lazy_pattern.py",
         "quotations.py",
         "randomness.py",
         "task_groups.py",
