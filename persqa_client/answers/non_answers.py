@@ -8,7 +8,6 @@ can't identify the model" behind a statement.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -42,8 +41,11 @@ class Statement(NamedTuple):
     """An answer, prepared for the phrases of one language."""
 
     text: str  # Without quotations; the tag is TAG_MARK.
+    sentences: tuple[int, ...]  # Where they begin.
     lead: str  # The text after the tag.
     stands_alone: bool  # Whether the tag is no part of the sentence after it.
+    main: str  # That sentence, if it stands alone, behind polite phrases.
+    clauses: tuple[int, ...]  # Where they begin in it.
 
 
 def check_image_is_seen(text: str, task: Task) -> Problem | None:
@@ -100,6 +102,7 @@ def find_own_text(text: str, tag: str, language: str) -> str:
 
 
 def build_statement(text: str, tag: str, language: str, own: str) -> Statement:
+    """``own``: the result of ``find_own_text``."""
     lead = own.lstrip(MARKS).removeprefix(TAG_MARK)
     behind = text.lstrip(MARKS).removeprefix(tag)
     stands_alone = (
@@ -108,34 +111,35 @@ def build_statement(text: str, tag: str, language: str, own: str) -> Statement:
         or behind.lstrip(BLANKS)[:1].isupper()
         or phrase_pattern(language, "subject", "opening").match(lead.lstrip(MARKS)) is not None
     )
-    return Statement(own, lead.lstrip(MARKS), stands_alone)
+    lead = lead.lstrip(MARKS)
+    main = lead[: end_of_main_statement(lead, language)] if stands_alone else ""
+    clauses = (*find_ends(CLAUSE_START, main), *find_ends(SENTENCE_START, main)) if stands_alone else ()
+    return Statement(own, find_ends(SENTENCE_START, own), lead, stands_alone, main, clauses)
+
+
+def find_ends(pattern: re.Pattern[str], text: str) -> tuple[int, ...]:
+    return tuple([found.end() for found in pattern.finditer(text)])
 
 
 def has_phrase(statement: Statement, language: str, kind: str) -> bool:
-    compile_phrases = lower_pattern if is_lower(statement.text) else phrase_pattern
-    if compile_phrases(language, kind, "anywhere").search(statement.text):
+    text, lead = statement.text, statement.lead
+    compile_phrases = lower_pattern if is_lower(text) else phrase_pattern
+    if compile_phrases(language, kind, "anywhere").search(text):
         return True
-    if compile_phrases(language, kind, "behind_tag").match(statement.lead):
+    if compile_phrases(language, kind, "behind_tag").match(lead):
         return True
     at_sentence = compile_phrases(language, kind, "sentence")
-    if any(at_sentence.match(statement.text, start) for start in starts(SENTENCE_START, statement.text)):
-        return True
+    for start in statement.sentences:
+        if at_sentence.match(text, start):
+            return True
     opening = compile_phrases(language, kind, "opening")
-    if opening.match(statement.lead):
+    if opening.match(lead):
         return True
     if not statement.stands_alone:
         return False
-    if at_sentence.match(statement.lead):
+    if at_sentence.match(lead) or compile_phrases(language, kind, "alone").search(statement.main):
         return True
-    main = statement.lead[: end_of_main_statement(statement.lead, language)]
-    if compile_phrases(language, kind, "alone").search(main):
-        return True
-    clauses = (start for pattern in (CLAUSE_START, SENTENCE_START) for start in starts(pattern, main))
-    return any(opening.match(main, start) for start in clauses)
-
-
-def starts(pattern: re.Pattern[str], text: str) -> Iterator[int]:
-    return (found.end() for found in pattern.finditer(text))
+    return any(opening.match(statement.main, start) for start in statement.clauses)
 
 
 def end_of_main_statement(text: str, language: str) -> int:
