@@ -16,6 +16,9 @@ from tests.support import fork_server
 
 PERSQA = (sys.executable, "-m", "persqa_client")
 
+# The process to fork from outlives the test that starts it, so it must not have the variables of that test.
+ENVIRON = dict(os.environ)
+
 
 def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
@@ -67,6 +70,7 @@ def connect() -> socket.socket:
         process = subprocess.Popen(
             command,
             cwd=root,
+            env=ENVIRON,
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
