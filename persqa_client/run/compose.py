@@ -223,9 +223,10 @@ def ignore_warning(warning: str) -> None:
 
 
 class Composition(AbstractAsyncContextManager["Composition"]):
-    """Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. ``pool`` overrides the pool of the
-    settings; ``warn`` is called when an endpoint is left out, and for what the probes could not show. Belongs to one
-    event loop.
+    """Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. Belongs to one event loop.
+
+    ``pool`` overrides the pool of the settings. ``warn`` is called with the warnings of a pool that is made here, for
+    features that the probes could not show, and for languages whose phrases are not checked.
     """
 
     def __init__(
