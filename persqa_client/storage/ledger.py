@@ -1,4 +1,4 @@
-"""The ledger of a run: stores outcomes, and knows which tasks are still open."""
+"""The ledger of a run: stores outcomes, and records which tasks are still open."""
 
 from __future__ import annotations
 
