@@ -47,7 +47,7 @@ NAMES = {
 LANGUAGE_SCRIPTS = {language: script for script, language in SCRIPT_LANGUAGES.items()} | {
     "uk": "cyrillic", "be": "cyrillic", "fa": "arabic", "ur": "arabic",
 }  # fmt: skip
-# A full stop within an address or a number ends none.
+# A full stop within an address or a number does not end a sentence.
 SENTENCE = compile_lazily(r"[^.!?。！？\n]*(?:\.(?=\w)[^.!?。！？\n]*)*[.!?。！？\n]*")
 ADDRESSES = compile_lazily(r"[A-Za-z0-9_\-]+(?:[.@/:]+[A-Za-z0-9_\-]+)+")
 # A translation or the original of a word; titles of works.
@@ -151,12 +151,15 @@ def has_chinese_clause(text: str, asked: str) -> bool:
 
 
 def drop_other_script(gloss: re.Match[str]) -> str:
-    """Keeps a remark in brackets whose letters are Latin: it is part of an English sentence."""
+    """Returns a blank in place of a gloss with non-ASCII characters.
+
+    An ASCII gloss is kept, because it may be part of the sentence.
+    """
     return gloss[0] if gloss[0].isascii() else " "
 
 
 def drop_written_text(text: str, asked: str) -> str:
-    """Without the remainder of each sentence behind a word for writing, such as "reads" or "banner"."""
+    """Removes the remainder of each sentence after a word for writing, such as "reads" or "banner"."""
     if asked not in list_languages():
         return text
     writing = phrase_pattern(asked, "writing", "words")
@@ -170,7 +173,10 @@ def drop_written_text(text: str, asked: str) -> str:
 
 
 def find_writing(sentence: str, writing: re.Pattern[str], asked: str) -> re.Match[str] | None:
-    """Not a first word with a place behind it, which says where the character is: "steht an der Tür"."""
+    """Finds the first word for writing in a sentence.
+
+    Skips one at the beginning that a phrase of place follows, as in "steht an der Tür".
+    """
     found = writing.search(sentence)
     if found is None or sentence[: found.start()].strip():
         return found

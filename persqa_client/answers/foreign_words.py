@@ -32,7 +32,7 @@ ENGLISH_JOINTS = frozenset(
     ("and", "with", "while", "because", "is", "are", "was", "were", "wearing", "from", "into")
 ).union(("which", "who", "the", "their", "his", "this", "that", "these", "those", "they", "she"))
 PARTICIPLE = compile_lazily(r"(?<![\w'’-])(?:is|are|was|were) [a-z]{3,}ing(?![\w'’-])")
-# No loan has these.
+# English words that no loan has.
 SUBJUNCTIONS = frozenset(("while", "because"))
 # Besides function words, those that describe: the basic terms for colours. A verb form shows more than other words do.
 ENGLISH_MARKS = FUNCTION_WORDS["en"].union(
@@ -47,7 +47,8 @@ CHINESE_JOINTS = (
 )
 # Three Latin words in small letters, one of which is a frequent English one, in a script of another kind.
 LATIN_RUN = compile_lazily(r"(?<![\w'’-])[a-z'’]+(?: [a-z'’]+){2,}(?![\w-])")
-# Japanese words are written in Japanese letters outside of Japan too seldom to be a name.
+# Two hiragana in a row in a text of another language count as Japanese, because names are rarely written in hiragana
+# there.
 HIRAGANA = compile_lazily(r"[\u3041-\u3096]{2,}")
 HIRAGANA_LANGUAGES = ("ko", "ru", "ar", "en", "es", "fr", "de", "pt")
 # Chinese grammar in letters that Japanese has too.
@@ -103,7 +104,7 @@ def is_all_foreign(words: Sequence[str], theirs: frozenset[str], own: frozenset[
 
 
 def has_foreign_letters(words: Sequence[str], exclusive: frozenset[str], asked: str) -> bool:
-    """Whether words have letters that the right language lacks, and one of them is no loan: it is a function word."""
+    """Whether words have letters that the right language lacks, and one of them is a function word, so not a loan."""
     letters = FOREIGN_LETTERS.get(asked)
     if letters is None:
         return False
@@ -127,7 +128,7 @@ def has_english_joint(text: str, asked: str) -> bool:
     places = [place for place, word in enumerate(words) if word in joints]
     if any(own.intersection(words[max(0, place - 1) : place + 2 : 2]) for place in places):
         return True
-    # Another one that stands apart shows that the first is no part of a loan.
+    # If another one stands apart, the first is not part of a loan.
     return any(after - before > 1 and words[after] != words[before] for before, after in pairwise(places))
 
 

@@ -25,7 +25,7 @@ LOOP_WORDS, LOOP_REPEATS, LOOP_SHARE, SHORTEST_LOOP, MAX_SINGLE_WORDS = 4, 2, 0.
 # Clauses that come back in another order. Each has so many characters, and in scripts with spaces more than one word.
 MIN_CLAUSES, CLAUSE_COPIES, SHORTEST_CLAUSE = 9, 2, 4
 CLAUSE_END = compile_lazily(r"[,，、;；。.!！?？\n]+")
-# In longer texts only the end is searched for a loop, where a loop is.
+# Only the last characters of a longer text are searched, because a loop continues to the end.
 LONGEST_SEARCHED = 6000
 # Laughter and cries may be longer, and dots and lines as long as they like.
 SOUND = "哈呵嘻嘿啊呜嗷咚砰汪喵"

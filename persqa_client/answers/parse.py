@@ -18,7 +18,7 @@ COMPLETE = frozenset({"stop", "eos", "eos_token", "end_turn", "stop_sequence"})
 SENTENCE_END = compile_lazily(r"[.!?。！？…][\"'”’」』》)）\]*_`]*\s*$")
 # A real answer is shorter. From SUSPICIOUS_LENGTH on, loops are looked for before anything that takes longer.
 LONGEST_ANSWER, SUSPICIOUS_LENGTH = 6000, 800
-# A full stop before the last character: only such a plain text has a second sentence.
+# A full stop before the end. A plain text without one is a single sentence.
 INNER_STOP = compile_lazily(r"[.。](?!\Z)")
 # Enough for every real answer; a text that still changes is a loop.
 MAX_PASSES = 16
@@ -99,7 +99,7 @@ def check_answer(completion: Completion, answer: Answer, task: Task, max_tokens:
 
 
 def was_truncated(completion: Completion, text: str, max_tokens: int | None) -> bool:
-    """Also true for ``stop`` if all tokens are used and the text ends mid-sentence, as with some servers."""
+    """Whether it was cut off. Some servers report ``stop`` if all tokens are used and the text ends mid-sentence."""
     if completion.finish_reason == "length":
         return True
     used_up = max_tokens is not None and completion.usage.completion >= max_tokens

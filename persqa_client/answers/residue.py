@@ -140,7 +140,7 @@ MIN_COPIES, LOOP_COPIES = 3, 12
 TRIPLED_PARTICLE = compile_lazily(r"的的的|在在在|了了了|是是是|着着着|和和和|ののの|ををを|ががが|はははを")
 # So many different words that directly follow themselves. One is emphasis, two may be grammar ("die, die die").
 MIN_DOUBLED_WORDS = 3
-# A word of single letters between spaces; in Korean, with an ending that is no word. Each begins with a literal.
+# A word of single letters between spaces; in Korean, with an ending that is not a word. Each begins with a literal.
 LETTERS_APART = compile_lazily(r" (?:[^\W\d_] ){4,}[^\W\d_](?!\w)")
 HANGUL_ENDING = compile_lazily(r" [을를는습니까]")
 # Korean consonants directly before vowels outside of syllables, and Arabic letters that end words or stand within them
@@ -317,7 +317,7 @@ MOJIBAKE = compile_lazily(
     rf"[ÂÃÐÑØÙÅÄà-ï]{CONTINUATION}(?:(?<=[ÂÃ].)|(?<=[ÐÑØÙÅÄ].)(?=[ÐÑØÙÅÄ])|(?<=[à-ï].){CONTINUATION})"
 )
 MIN_MOJIBAKE = 2
-# What other languages are read as by mistake. Their own texts are UTF-8 in none of these, but for a letter by chance.
+# Legacy encodings as which UTF-8 text is misread. Correct text in such an encoding is rarely valid UTF-8.
 LEGACY_ENCODINGS = {"ru": "cp1251", "ar": "cp1256", "ja": "cp932", "zh": "gbk"}
 # What the first bytes of the language's letters in UTF-8 become: a cheap search, for ordinary answers.
 LEADS = {"ru": "РС", "ar": "طظ", "ja": "縺繧繝", "zh": "鐨鍦鐫姝涓鎴"}

@@ -46,7 +46,7 @@ PROXY_SCHEMES = frozenset(("http", "https"))
 def find_proxy(url: str) -> httpx2.Proxy | None:
     """The proxy that the environment names for a URL (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY); none for loopback.
 
-    Raises SettingsError if it is no HTTP proxy.
+    Raises SettingsError if it is not an HTTP proxy.
     """
     if is_loopback(url):
         return None
@@ -107,7 +107,7 @@ class IdleProtocol(ResponseHandler):
 
     uses = 0
     has_received = False
-    began = -inf  # of the latest request, by the loop's clock
+    began = -inf  # start of the latest request, by the loop's clock
 
     def data_received(self, data: bytes) -> None:
         self.has_received = True
@@ -229,7 +229,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         return make_response(response, content=await response.read())
 
     async def send_chat(self, request: ChatRequest) -> httpx2.Response:
-        """Like ``handle_async_request``. httpx2's own way to it and its response would take a tenth of the CPU time."""
+        """Sends a chat request without httpx2's request pipeline, which takes a tenth of the CPU time."""
         response = await self._send_request(request, request.stream)
         if is_event_stream(response.headers):
             reply = make_response(response, stream=ResponseStream(response))

@@ -40,7 +40,7 @@ ESCAPED_IN_JSON = r'"\\\x00-\x1f'
 
 UNSUPPORTED_CODES = frozenset({"unsupported_parameter", "unsupported_value", "unknown_parameter", "extra_forbidden"})
 
-# Those of them that refuse the field itself, not only its value.
+# Codes that refuse the field itself, not only its value.
 UNSUPPORTED_FIELD_CODES = UNSUPPORTED_CODES - {"unsupported_value"}
 
 # Words directly before or after the name of a refused field.
@@ -132,9 +132,9 @@ def constraint_fields(form: str, pattern: str) -> Json:
 
 
 def leave_out_escaped(pattern: str) -> str:
-    """The pattern without what JSON must escape: quotation marks, line breaks, and both in open classes.
+    """Returns the pattern without characters that JSON escapes, which are also excluded from negated classes.
 
-    The pattern must have them in classes only, with other characters, and no other escaped ones.
+    In ``pattern``, quotation marks and ``\\n`` must only occur in character classes that have other members.
     """
     plain = pattern.replace('"', "").replace(r"\n", "").replace("[^", f"[^{ESCAPED_IN_JSON}")
     return plain.replace(ANY_CHARACTER, f"[^{ESCAPED_IN_JSON}]")

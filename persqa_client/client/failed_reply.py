@@ -1,4 +1,4 @@
-"""What a failed attempt was answered: the questions that its classification asks, and the patterns that answer them.
+"""The reply to a failed attempt: properties that its classification uses, and patterns for error codes and messages.
 
 Codes are normalised (``error_body.normalise_code``), so one pattern covers the spellings of all servers. The message is
 used only if no code matches, so the patterns for it are narrow.
@@ -107,8 +107,8 @@ TOO_MANY_IMAGES = re.compile(
     re.IGNORECASE,
 )
 
-# The server asks to come back. Codes are whole terms: ``image_unavailable`` is about the row. A request to try again
-# "with a smaller image" is none, so a time must be named.
+# The server asks to come back. Codes are whole terms: ``image_unavailable`` is about the row. A message to try again
+# "with a smaller image" does not count, so a time must be named.
 OVERLOAD = _sign(
     r"(?:^|_)(?:rate_?limit(?:s|ed|ing)?|throttl(?:ed|ing)|overload(?:ed)?|too_many_requests|resource_exhausted"
     r"|(?:server|service|system|engine|model)_(?:is_)?(?:busy|unavailable)|temporarily_unavailable|slow_down"

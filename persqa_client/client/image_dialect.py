@@ -100,7 +100,7 @@ class ImageDialect:
         self.accepted_types = {JPEG}
         self._refused_types: frozenset[str] = frozenset()
         self._failed_tests: Counter[str] = Counter()
-        # Number of answers when another form was answered for the first time, by what was changed.
+        # For each changed property, the number of answers when a changed form was first answered.
         self._suspected_at: dict[Suspicion, int] = {}
 
     @property
@@ -158,10 +158,11 @@ class ImageTrial:
         self._dialect = dialect
         self._form = ImageForm()
         self._started = dialect.answers
-        # Refused as too large: how often, and the smallest size.
+        # Number of refusals as too large, and the smallest refused size.
         self._refusals = 0
         self._refused_size: int | None = None
-        # The refusal whose reason is tested with the present form: these media types, or else this size.
+        # The refusal whose cause is tested with the present form. The suspected cause is these media types or, if there
+        # are none, this size.
         self._tested: ErrorDecision | None = None
         self._tested_types: frozenset[str] = frozenset()
         self._tested_size: int | None = None
@@ -251,7 +252,7 @@ class ImageTrial:
 
     async def _test(self, decision: ErrorDecision) -> bool:
         types, size = self._dialect.untested_types(self.images), total_size(self.images)
-        # Of several formats, WebP is the one that servers usually lack.
+        # If there are several formats, WebP is suspected, because servers usually lack it.
         self._tested_types, self._tested_size = types & {WEBP} or types, None if types else size
         if types:
             # Every server that accepts images accepts JPEG.

@@ -22,7 +22,7 @@ MAX_FORMER_KEYS = 16
 SCHEME = re.compile(r"[A-Za-z][\w-]*\s+(\S+)")
 # ``session=X; theme=dark``, ``Credential="X"``
 PART = re.compile(r"(?:[\w-]+=(?!=|$))?\"?([^\s;,\"]+)")
-# The letters of an escape, as in ``\nabc``, are no part of the word after it.
+# The letters of an escape, as in ``\nabc``, are not part of the word after it.
 WORD_START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4}))"
 WORD_END = r"(?![A-Za-z0-9])"
 

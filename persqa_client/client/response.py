@@ -282,7 +282,7 @@ LAST_EVENT = b"[DONE]"
 class Event:
     data: bytes
     name: bytes = b""
-    is_ended: bool = True  # by an empty line; the last event of a lost connection is not
+    is_ended: bool = True  # whether an empty line ends it; the last event of a lost connection has none
 
 
 def is_event_stream(headers: Mapping[str, str]) -> bool:

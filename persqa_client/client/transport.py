@@ -179,7 +179,9 @@ class Client(AbstractAsyncContextManager["Client"]):
         self._options = cast(ChatOptions, options)
 
     async def send(self, body: Body | bytes, on_start: Callable[[], None] | None = None) -> Completion:
-        """Makes one attempt, or a second one with a new key. Raises AttemptError without a completion.
+        """Makes one attempt. Raises AttemptError if there is no completion.
+
+        The request is sent a second time only after the key was renewed, or if an idle connection was stale.
 
         ``on_start`` is called when a good response begins: at the status line of an event stream, otherwise at the end.
         """
@@ -273,7 +275,7 @@ class Client(AbstractAsyncContextManager["Client"]):
         return read(content, self.context, now=now)
 
     async def get(self, url: str, *, timeout: float = 10.0) -> tuple[int, bytes]:
-        """Status and body of a GET, such as /health or /v1/models. Raises AttemptError without a response.
+        """Status and body of a GET, such as /health or /v1/models. Raises AttemptError if there is no response.
 
         The query of the endpoint is added to the URL.
         """

@@ -56,7 +56,7 @@ def _describe(error: BaseException) -> str:
 
 
 def _join_lines(text: str) -> str:
-    """Without the lines of aiohttp's parser that point at a character."""
+    """Joins the lines, without those of aiohttp's parser that point at a character."""
     return " ".join(POINTER_LINE.sub("", text).split())
 
 

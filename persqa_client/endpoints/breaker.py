@@ -89,7 +89,10 @@ class HeldFailure:
 
 
 class Breaker:
-    """``try_request`` sends a request outside of all limits, and returns None if the answer is usable.
+    """Decides about the failures of one endpoint.
+
+    ``try_request`` sends a request without a permit and without passing the outage gate. It obeys the rate limits, and
+    returns None if the answer is usable.
 
     ``watch_interval``: seconds between checks whether an answer that settles the held failures can still arrive.
     """
@@ -134,7 +137,7 @@ class Breaker:
         self._settle(number)
 
     def record_verdict(self, number: int) -> None:
-        """A reply about an answer, which shows that the endpoint answers. A trial does not repeat it."""
+        """Settles failures by the reply to a verification request. A trial does not repeat such a request."""
         self._settle(number)
 
     def _settle(self, number: int) -> None:
@@ -171,7 +174,7 @@ class Breaker:
         streak[state.number] = self._history.sent
         enough = MAX_STREAK
         if decision.action is RetryAction.STOP:
-            # Most concern the account, but gateways may give one at random, so a single one is only held.
+            # Most of these concern the account. Gateways may return one at random, so a single refusal is only held.
             enough = MIN_STREAK
         elif decision.action is RetryAction.RETRY:
             # Rows that fail together when an engine dies are fewer than a streak.
@@ -248,7 +251,7 @@ class Breaker:
         error = await self._try_request(self._answered or plain_request())
         if error is not None and (self.has_answered or error.action is not RetryAction.FAIL):
             return error
-        # It answers, even if only to reject a request that it may not know.
+        # The endpoint answers, even if only to reject a request that it may not support.
         self.settle_after_trial(self._history.sent + 1, at_first=False)
         return None
 
@@ -297,7 +300,7 @@ class Trial:
         self._failover = failover
         self._began = loop_time()
         self._failures = 0
-        self._refusals = 0  # in a row
+        self._refusals = 0  # number of consecutive refusals
 
     async def check(self) -> ErrorDecision | None:
         """Why the endpoint is still held, or None if it has answered. Raises RunStopped if it refuses everything."""
@@ -315,7 +318,7 @@ class Trial:
                 raise stop
             self._breaker.outage.refusal = stop.message
         elif error.action not in REFUSALS:
-            # It is unavailable instead of refusing, so the run waits for it.
+            # The endpoint is unavailable instead of refusing, so the run waits for it.
             self._breaker.outage.refusal = None
         return error
 
@@ -323,7 +326,7 @@ class Trial:
         return (self._cause.action in REFUSALS and error.action in REFUSALS) or self._is_useless(error)
 
     def _is_useless(self, error: ErrorDecision) -> bool:
-        """Whether the endpoint returns only reasoning, or is no API. A working API may return a page for a while."""
+        """Whether the endpoint returns only reasoning, or is not an API. A real API may return a page for a while."""
         return error.code == self._cause.code and (
             error.code == "only_reasoning" or (error.code == "not_an_api" and not self._breaker.has_answered)
         )

@@ -166,7 +166,7 @@ def _host(url: str) -> str:
 
 
 def find_api_key(base_url: str, key_env: str | None, environ: Mapping[str, str]) -> SecretStr | None:
-    """Without ``key_env``: OPENAI_API_KEY for OpenAI's host, else None. Raises SettingsError."""
+    """Without ``key_env``, returns OPENAI_API_KEY for OpenAI's host, else None. Raises SettingsError."""
     host = urlsplit(read_base_url(base_url)).hostname
     if key_env is not None:
         is_set = bool(environ.get(key_env, "").strip())

@@ -23,12 +23,15 @@ REFUSED_ALONE = ErrorDecision(RetryAction.WAIT, "busy", "The server refuses a re
 MIN_CRASHES = 3
 # Refusals of a row because of load after which that row fails; fewer may be chance.
 MIN_LOAD_REFUSALS = 10
-# The same, without an answer to others in between, after which a trial is sent although others wait.
+# Number of ``in_vain`` refusals after which a trial is sent even if other requests wait.
 MIN_IN_VAIN = 3
 
 
 class FailureHandler:
-    """Handles the failures of requests to one endpoint. ``is_row`` is False for probes, whose failures are results."""
+    """Handles the failures of requests to one endpoint.
+
+    ``is_row`` is False for a probe. Its rejection shows what the endpoint supports, and does not count against it.
+    """
 
     def __init__(
         self,
@@ -44,7 +47,8 @@ class FailureHandler:
         self._limits = limits
         self._client = client
         self.suspect_limit = SuspectLimit(concurrency_limit)
-        self._first_failure = (-1, 0)  # since the latest answer: number of answers, and of requests sent, by then
+        # Number of answers and number of requests sent, at the first failure since the latest answer.
+        self._first_failure = (-1, 0)
 
     def react(
         self,

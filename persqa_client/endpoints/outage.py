@@ -30,8 +30,8 @@ RecoveryCheck = Callable[[], Awaitable[ErrorDecision | None]]
 
 # Actions for replies of a server that is available.
 ANSWERS = frozenset({RetryAction.FAIL, RetryAction.STOP, RetryAction.WAIT})
-# Seconds of failed health checks after which they are ignored and a trial is sent: for a server that was healthy
-# before, and for others.
+# Seconds of failed health checks after which they are ignored and a trial is sent: if the server was healthy before,
+# and if it was not.
 MAX_UNHEALTHY, MAX_NEVER_HEALTHY = 60.0, 5.0
 
 
@@ -63,12 +63,14 @@ class Liveness:
 
 
 class OutageGate:
-    """Every request to an endpoint passes this gate, which is closed during an outage.
+    """Holds the requests to an endpoint while it is unavailable, or while a trial is pending.
 
-    Trouble lasts from the first refusal or lost connection until the next answer; after ``max_outage`` seconds the run
-    stops. ``reject_held`` passes an error to the requests whose failures are held: the one that ends an outage
-    (RunStopped, Interrupted or a bug), or FailedOver if they can continue at other endpoints. ``unhealthy_check`` is
-    the recovery check for a server that is not alive.
+    Trials and health checks bypass the gate. Trouble is the time from the first refusal or lost connection until the
+    next answer; after ``max_outage`` seconds of trouble the run stops.
+
+    ``reject_held`` passes an error to the requests whose failures are held: the one that ends an outage (RunStopped,
+    Interrupted or a bug), or FailedOver if they can continue at other endpoints. ``unhealthy_check`` is the recovery
+    check for a server that is not alive.
     """
 
     def __init__(
@@ -95,11 +97,11 @@ class OutageGate:
         self.history = History()
         self.times_unavailable = 0  # closings in which a check found the server unavailable
         self._is_counted = False
-        self.probes = 0  # since the last answer; waits grow with their number
+        self.probes = 0  # number of probes since the last answer; waits grow with it
         self.reason: str | None = None  # why the gate is closed
         self.refusal: str | None = None  # why the endpoint refuses everything, while other endpoints replace it
         self._trouble_since: float | None = None
-        self._was_idle = False  # since the latest failure
+        self._was_idle = False  # whether no request was left at some time since the latest failure
         self._prober: asyncio.Task[None] | None = None
         self._liveness_check = asyncio.Lock()
         self._stop: RunStopped | None = None
@@ -157,7 +159,7 @@ class OutageGate:
     def record_answer(self, number: int = 0) -> None:
         """Ends the trouble. A rejected row counts as an answer.
 
-        ``number``: of the request, or of the latest one that was sent before a trial.
+        ``number``: number of the request, or of the latest one that was sent before a trial.
         """
         self.history.record_answer(number)
         self._trouble_since = self._stop = None

@@ -36,11 +36,11 @@ class Member:
 
     session: Session
     pool: Pool = field(repr=False)
-    outstanding: int = 0  # including those that wait, for a permit or to be retried
+    outstanding: int = 0  # requests, including those that wait for a permit or a retry
     failures: int = 0  # attempts that failed here and continued elsewhere, since the last answer
     bad_answers: int = 0  # answers that failed the checks, since the last good one
     left_out: str | None = None  # why the endpoint is excluded for the rest of the run
-    warned: bool = False  # that the endpoint refuses everything at present
+    warned: bool = False  # whether a warning says that the endpoint refuses everything at present
 
     @property
     def url(self) -> str:
@@ -104,7 +104,8 @@ class Member:
 class Pool(AbstractAsyncContextManager["Pool"]):
     """Completes requests at one of several endpoints.
 
-    ``warn`` is called when an endpoint is excluded for the rest of the run.
+    ``warn`` is called when an endpoint is excluded, permanently or until it answers a trial, and when its answers
+    repeatedly fail the checks.
     """
 
     def __init__(self, sessions: Sequence[Session], *, warn: Callable[[str], None] = lambda sentence: None) -> None:
@@ -122,7 +123,7 @@ class Pool(AbstractAsyncContextManager["Pool"]):
         return await self.complete_avoiding(None, request)
 
     async def complete_at(self, preferred: Member, request: Request) -> Reply:
-        """At the preferred endpoint if it takes requests, otherwise and after failures there at another one."""
+        """Uses the preferred endpoint if it takes requests; otherwise, and after failures there, another one."""
         return await self._complete(request, first=preferred if preferred.health in TAKES_REQUESTS else None)
 
     async def complete_avoiding(self, avoid: Member | None, request: Request) -> Reply:

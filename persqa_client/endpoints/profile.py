@@ -33,14 +33,14 @@ class AnswerSource(Protocol):
 @dataclass(frozen=True, slots=True)
 class Reply:
     completion: Completion
-    attempts: int  # that count towards the limit; 1 for an answer at the first attempt
+    attempts: int  # attempts that count towards the limit; 1 for an answer at the first attempt
     constrained: bool  # whether the server enforced the request's pattern
     prefilled: bool = False  # whether the server continued the given beginning
     used_uuids: bool = False  # whether images were sent as uuids only
     pictures: tuple[EncodedImage, ...] = ()  # as sent
     unusable: ErrorDecision | None = None  # why the answer is incomplete, if the endpoint may be the cause
     source: AnswerSource | None = None  # None for a single endpoint
-    traffic: TrafficCounts | None = field(default=None, compare=False)  # of the endpoint
+    traffic: TrafficCounts | None = field(default=None, compare=False)  # counts of the endpoint
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class Answer:
     """A completion, and how its request was sent."""
 
     completion: Completion
-    number: int  # of the request, from ``Breaker.start_request``
+    number: int  # number of the request, from ``Breaker.start_request``
     dialect: Dialect
     sampling: Sampling
     used_uuids: bool

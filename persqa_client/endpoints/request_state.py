@@ -21,7 +21,7 @@ class Outage(NamedTuple):
 
     answers: int
     answered: int
-    # Requests sent before the endpoint was held.
+    # Number of requests sent before the endpoint was held.
     sent: int
     # Whether a check of the endpoint failed. Otherwise the first trial was answered.
     was_confirmed: bool = True
@@ -33,7 +33,7 @@ class History:
 
     sent: int = 0
     answers: int = 0
-    # The latest of the requests that were answered.
+    # Number of the latest request that was answered.
     answered: int = 0
     outages: list[Outage] = field(default_factory=list)
 
@@ -49,14 +49,14 @@ class History:
 class Attempt:
     history: History
     number: int
-    # When the failure arrived.
+    # State when the failure arrived.
     mark: Outage
     alone: bool = False  # sent with nothing else in flight
     given_back: bool = False
 
     @property
     def is_lost(self) -> bool:
-        """Whether it does not count. May change later: an outage is noticed only after the first failures.
+        """Whether the attempt does not count. May change later: an outage is noticed only after the first failures.
 
         An attempt with nothing else in flight counts if the first trial was answered. Otherwise rows that always fail
         are sent for ever at the end of a run.
@@ -124,10 +124,10 @@ class LoadRefusals:
 
     count: int = 0
     seconds: float = 0.0
-    in_vain: int = 0  # refusals that no answer to another request followed before the next one
-    others_answered: bool = False  # between the latest two refusals
-    was_tried: bool = False  # whether there was a trial since the latest
-    _answers: int = 0  # by the endpoint, when the latest refusal arrived
+    in_vain: int = 0  # repeated refusals, without an answer to another request since the previous refusal
+    others_answered: bool = False  # whether others were answered between the latest two refusals
+    was_tried: bool = False  # whether there was a trial since the latest refusal
+    _answers: int = 0  # number of answers by the endpoint, when the latest refusal arrived
     _outages: int = 0
     _at: float = 0.0  # when the latest refusal arrived
     _until: float = 0.0  # when the request was to be sent again
@@ -155,13 +155,13 @@ class RequestState:
     # Latest failure that may be the start of an outage; None once this is decided.
     latest_failure: ErrorDecision | None = None
     answers_at_failure: int = -1  # number of answers by the endpoint, at the time of that failure
-    latest_number: int = 0  # of the latest attempt, among all that were sent to the endpoint
-    was_in_flight: bool = False  # at the first failure since the endpoint last answered any request
+    latest_number: int = 0  # number of the latest attempt, among all that were sent to the endpoint
+    was_in_flight: bool = False  # whether it was, at the first failure since the endpoint last answered any request
     settled_outages: int = 0
     was_alone: bool = False  # whether the latest attempt was the only one of a suspect in flight
     outages_hit: int = 0  # outages that began or continued with an attempt of this request
-    refusals: int = 0  # by endpoints whose refusal another endpoint has to confirm
-    held_failures: int = 0  # after which the request was sent again
+    refusals: int = 0  # refusals that another endpoint has to confirm
+    held_failures: int = 0  # held failures after which the request was sent again
     # Outages that began with this request in flight, with other requests answered in between.
     crashes: int = 0
     answers_at_crash: int = -1

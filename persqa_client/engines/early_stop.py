@@ -1,9 +1,12 @@
 """Stops a run whose results show that the others would fail, too. Until then, the failures are held back.
 
-The first results are all the same endpoint failure: the breaker of a session (endpoints/breaker.py) has then shown that
-the endpoint works, so the settings may be wrong. Or none of the first rows could be asked about: the input may be
-wrong. Or the answers fail the checks, one after another: a model can fail while its server still answers. For example,
-every answer is "!!!!" after a numerical error, or a refusal.
+A run is stopped if
+
+- the first results are all the same endpoint failure. The breaker of a session (endpoints/breaker.py) has then shown
+  that the endpoint works, so the settings may be wrong;
+- none of the first rows could be asked about: the input may be wrong;
+- the answers fail the checks, one after another. A model can fail while its server still answers. For example, every
+  answer is "!!!!" after a numerical error, or a refusal.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from persqa_client.outcomes import Failure, Outcome
 
 # Number of equal failures at the start that stop a run.
 FIRST_RESULTS = 20
-# Of an input without any usable row. A single row fails alone: its cause is its own.
+# Minimum number of rows of an unusable input. A single unusable row only fails itself.
 MIN_ROWS = 2
 LATER_ROWS = "If later rows are good, let these fail with --max-bad-rows 0."
 # Advice by code of an input failure.
@@ -93,8 +96,8 @@ def _get_failure_kind(failure: Failure) -> tuple[str, str]:
 class UnusableStart:
     """Holds back the failures of the first rows until a row could be asked about.
 
-    ``limit``: rows without such a one after which the input counts as unusable; 0 for none. ``whole``: whether they are
-    the first of the input, so that an input of fewer rows is unusable, too.
+    ``limit``: number of unusable rows after which the input counts as unusable; 0 disables the check.
+    ``whole``: whether the first row of the input is included; if so, a shorter input can be unusable, too.
     """
 
     def __init__(self, limit: int, *, passed: bool = False, whole: bool = True) -> None:

@@ -53,10 +53,10 @@ class EndpointPool(Protocol):
 
 @dataclass(slots=True)
 class RunProgress:
-    # In the source's unit: bytes of a file, or images of a folder.
+    # Sizes in the source's unit: bytes of a file, or images of a folder.
     total: int | None = None
     read: int = 0
-    # Read by earlier processes.
+    # Size that earlier processes have read.
     read_at_start: int = 0
     done: int = 0
     failed: int = 0
@@ -113,7 +113,7 @@ class RowFeed:
         line, position, name, path = named
         row = self._plan.parse(position.number, line, name, path)
         images = row.images if isinstance(row, Row) else ()
-        # The line as read: what the parser makes of it, which was the key once, can change between versions.
+        # The key is the line as read. The parsed line can differ between versions; it is accepted as ``former_key``.
         key, former_key = (line, row.given or row.line) if name is None else (encode_name(name), None)
         task_ids = self._plan.task_ids(row)
         try:
@@ -180,7 +180,8 @@ class RowLoop:
         )
         self._bad_answers = BadAnswers(limits.max_bad_answers)
         self._find_answered = find_answered
-        # The latest row with a good answer; the rows left for trials of the model, None before a trial.
+        # Latest row with a good answer. Answered rows not yet used for a trial; None if no trial
+        # was made since that answer.
         self._answered: tuple[Row, TaskId] | None = None
         self._untried: list[tuple[Row, TaskId]] | None = None
         self._trial: Job | None = None

@@ -28,7 +28,8 @@ MAX_REDUCTION = 0.25  # lowest share of the limit after a fall of throughput
 SLOWER, FASTER = -0.2, 0.05
 FIRST_DOWN = 8.0  # seconds after the first answer; before, time is used to find a larger limit
 RETRY_UP = 2.0  # seconds between upward experiments without success
-RETRY_DOWN, MAX_RETRY_DOWN = 5.0, 120.0  # the same downwards; longer, because these reduce throughput
+# Seconds between downward experiments without success; longer, because these reduce throughput.
+RETRY_DOWN, MAX_RETRY_DOWN = 5.0, 120.0
 
 OUTAGE_BACKOFF = 60.0
 
@@ -119,7 +120,7 @@ class AdaptiveLimit:
     level: int = 0
     limit: int = field(init=False)  # the best known limit; differs from ``permits`` during an experiment
     _experiment: Experiment | None = None
-    _baseline: ThroughputSample | None = None  # under `limit`
+    _baseline: ThroughputSample | None = None  # throughput under ``limit``
     _current: ThroughputSample = field(default_factory=ThroughputSample)
     _current_since: float = 0.0
     _queue: QueueSamples = field(default_factory=QueueSamples)
@@ -176,7 +177,7 @@ class AdaptiveLimit:
         if abs(surplus) < SIGNIFICANCE * error and count < MIN_ANSWERS + 2 * max(experiment.limit, baseline.count):
             return
         if surplus < 0 < surplus + UNCERTAIN * error and proportional > 0 and self._ramping:
-            # It may still be better, and another experiment costs little.
+            # The larger limit may still be better, and another experiment costs little.
             self._ramping = False
             self._reject(experiment, now)
             self._step, self._next_up = experiment.limit / self.limit, now
@@ -277,7 +278,7 @@ class AdaptiveLimit:
         # Refusals just before an outage are unrelated to capacity, so the limit of the last answer counts.
         self._cut(self.limit, permits, now, OUTAGE_BACKOFF)
         if not is_about(permits, self._outage_limit):
-            # One outage is no evidence of load. A second one under the same limit is.
+            # One outage does not show that load is the reason. A second one under the same limit does.
             self._ceiling = ceiling
         self._outage_limit = permits
         self._answered_limit = self.limit = max(1, self._answered_limit // 2)

@@ -16,8 +16,8 @@ from persqa_client.limits.server_metrics import ServerMetrics
 
 SIMILAR_COUNT, SIMILAR_PERIOD = 1.25, 1.4  # maximum ratios of two periods that count as alike
 MIN_PERIOD = 0.8  # seconds; shorter ones are left to the concurrency limit
-MARGIN = 0.97  # of the rate that was observed
-STEP, MAX_STEP = 0.05, 0.2  # by which a higher rate is tried
+MARGIN = 0.97  # share of the observed rate at which requests are sent
+STEP, MAX_STEP = 0.05, 0.2  # relative steps to a higher rate
 SLOWER = 0.95  # factor after refusals
 MAX_PATIENCE = 16  # periods between trials of a higher rate
 TOLERATED = 0.15  # share of refusals that may be noise, if no two come in a row

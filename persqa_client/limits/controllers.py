@@ -7,8 +7,8 @@ from typing import Protocol
 
 from persqa_client.limits.server_metrics import ServerMetrics
 
-TRIAL_FACTOR = 0.8  # of the limit, to test whether refusals end under a lower one
-OUTAGE_FACTOR = 0.75  # of a fixed limit, after repeated timeouts or an outage
+TRIAL_FACTOR = 0.8  # factor of the limit, to test whether refusals end under a lower one
+OUTAGE_FACTOR = 0.75  # factor of a fixed limit, after repeated timeouts or an outage
 REGROWTH = 0.2  # share of a fixed limit regained for as many answers as there are permits
 # Minimum number and share of timeouts that lower the limit; fewer may be chance.
 MIN_TIMEOUTS, MIN_TIMEOUT_SHARE = 2, 0.05
@@ -30,10 +30,10 @@ class Permit:
     level: int = 0
     in_use: int = 0  # permits in use, including this one
     since: float = 0.0
-    was_delayed: bool = False  # by an outage, so its duration does not show the server's speed
-    number: int = 0  # in order of sending
-    epoch: int = 0  # changes of the limit by RefusalMonitor
-    settled: bool = False  # counted by RefusalMonitor
+    was_delayed: bool = False  # whether an outage delayed it, so its duration does not show the server's speed
+    number: int = 0  # number in the order of sending
+    epoch: int = 0  # number of changes of the limit by RefusalMonitor
+    settled: bool = False  # whether RefusalMonitor has counted it
     ended: bool = False
     refused: bool = False
 
@@ -50,7 +50,7 @@ class LimitController(Protocol):
     def level(self) -> int: ...
     @property
     def fallback(self) -> int | None:
-        """A lower limit that was good until now, while a larger one is tried."""
+        """The lower limit that is kept if the larger limit that is being tried brings nothing."""
         ...
 
     def record_answer(self, permit: Permit, tokens: int, now: float) -> None: ...

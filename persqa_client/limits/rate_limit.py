@@ -21,7 +21,7 @@ from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
 from persqa_client.limits.concurrency import ConcurrencyLimit, WaitQueue
 from persqa_client.types import Request, Usage
 
-CHARACTERS_PER_TOKEN = 3  # of a prompt; too low for English, about right for Chinese
+CHARACTERS_PER_TOKEN = 3  # estimate for a prompt; too low for English, about right for Chinese
 PERIOD = 0.05  # seconds; a burst has at most the requests of one period
 TOKEN_BURST = 5.0  # seconds' worth of tokens; a minute's worth would double the tokens of the first minute
 ANSWERS_WITHOUT_HEADERS = 20  # rate limit headers are ignored after this many answers without them

@@ -9,12 +9,12 @@ from math import ceil, log, sqrt
 
 from persqa_client.limits.controllers import TRIAL_FACTOR, LimitController, Permit
 
-# The test under one limit: shares of refusals, beside the known noise, that are normal and that are too high.
+# Test under one limit: shares of refusals, in addition to the known noise, that are normal and that are too high.
 NORMAL_SHARE, HIGH_SHARE, HIGH_FACTOR = 0.01, 0.065, 1.5
 MAX_SHARE = 0.95
 MAX_NOISE = 0.5  # a larger share is not noise under any limit
 QUIET_SHARE = 0.002  # below this noise, one refusal is enough to return to a limit that was good
-TOLERATED = 0.15  # share of refusals while the server works on all permits, so that a lower limit would be slower
+TOLERATED = 0.15  # accepted share of refusals while the server works on all permits: a lower limit would be slower
 # Logarithms of likelihood ratios: suspicion, suspicion if a lower limit is known to be good, verdict, certainty.
 ALARM, EARLY_ALARM, VERDICT, CERTAIN = 5.0, 2.0, 3.0, 12.0
 KNOWN = 60  # outcomes after which the noise under a limit counts as known
@@ -23,24 +23,25 @@ REMAINDER = 0.25  # share of the refusals above the noise that may remain if ref
 NOISE_MEMORY = 500  # outcomes over which noise that has ended is forgotten
 RETEST = 3000  # outcomes after which noise is examined again
 WASTED = 0.2  # share of permits that refused requests occupy if the server has no room
-MIN_EXCESS, MIN_RELATIVE_EXCESS = 0.03, 0.25  # of refusals above the noise, to try a lower limit
+MIN_EXCESS, MIN_RELATIVE_EXCESS = 0.03, 0.25  # excess over the noise from which a lower limit is tried
 
-# Refusals arrive soon: after this multiple of their mean delay (in seconds) a request counts as accepted.
+# A request counts as accepted after this multiple of the mean delay of a refusal, within these bounds in seconds.
 MATURITY, MIN_MATURITY, MAX_MATURITY = 3.0, 0.02, 1.0
-MAX_HOLD = 0.2  # longest time without sending, relative to the time of an answer
-MIN_RUN = 3  # refusals in a row after which nothing counts as accepted
+MAX_HOLD = 0.2  # longest pause in sending, relative to the time of an answer
+MIN_RUN = 3  # consecutive refusals from which on the server may count as accepting nothing
 # Seconds between requests while nothing is accepted.
 MIN_BLACKOUT_WAIT, MAX_BLACKOUT_WAIT, BLACKOUT_GROWTH = 0.1, 5.0, 1.5
-REOPENING = 4  # part of the limit that is sent at first afterwards
+REOPENING = 4  # divisor of the limit when the server accepts requests again
 # Recent requests that are stored, and the chance below which a run of refusals is not noise.
 REMEMBERED, CHANCE = 128, 1e-5
-SUDDEN_RUN, SUDDEN_CHANCE = 4, 1e-3  # the same, to count refusals before the outcomes of requests sent earlier
+# Length and chance of a run from which on refusals are counted before the outcomes of requests sent earlier.
+SUDDEN_RUN, SUDDEN_CHANCE = 4, 1e-3
 
 
 class State(Enum):
     WATCH = "watch"
     TRIAL = "trial"  # under a lower limit
-    COUNT = "count"  # nothing is sent until it is clear how many requests the server has accepted
+    COUNT = "count"  # nothing is sent until the number of requests that the server has accepted is known
     CONFIRM = "confirm"  # under the suspected limit again, since its refusals may have been chance
     BLACKOUT = "blackout"  # nothing is accepted, however few requests are sent
 
@@ -53,7 +54,7 @@ class Tally:
     refused: int = 0
     score: float = 0.0
     since: float = 0.0
-    refused_seconds: float = 0.0  # of permits
+    refused_seconds: float = 0.0  # time for which refused requests held permits
 
     @property
     def low_share(self) -> float:
@@ -78,17 +79,17 @@ class RefusalMonitor:
     run: int = 0  # refusals since the last answer
     hold_until: float = 0.0
     _tally: Tally = field(default_factory=Tally)
-    _before: Tally = field(default_factory=Tally)  # under the limit that is suspected
+    _before: Tally = field(default_factory=Tally)  # outcomes under the limit that is suspected
     _suspected: int = 0
     _was_early: bool = False
     _lower: int = 0  # the limit of the trial
-    _lower_sent: int = 0  # requests under it
+    _lower_sent: int = 0  # requests sent under the limit of the trial
     _wasted: float = 0.0  # share of the suspected limit that the server did not serve
     _count_since: State = State.WATCH
     _served: int = 0  # answers while counting
     _in_use: int = 0
     _long_share: float = 0.0
-    _outcomes: int = 0  # since noise was examined
+    _outcomes: int = 0  # outcomes since noise was examined
     _known: int = 0  # outcomes so far
     _delay: float = 0.0  # mean time of a refusal
     _answer_seconds: float = 0.0

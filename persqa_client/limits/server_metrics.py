@@ -30,8 +30,8 @@ class ServerMetrics:
 
     running: float
     waiting: float
-    kv_usage: float = 0.0  # of the fullest engine, 0 to 1
-    rejections: float = 0.0  # since the server's start
+    kv_usage: float = 0.0  # share of the KV cache in use at the fullest engine
+    rejections: float = 0.0  # number since the server's start
 
     def is_shared(self, own_requests: int) -> bool:
         """Whether other clients cause much of the load."""

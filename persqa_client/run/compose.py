@@ -138,7 +138,7 @@ class RowReader:
         return 2 if self.recipe.questions > 1 else 1
 
     def parse(self, number: int, line: bytes, name: str | None = None, path: str | None = None) -> Row | BadRow:
-        """``name``: that of a listed file, see ``Row.names``. ``path``: the file that is read for the row."""
+        """``name``: name of a listed file, see ``Row.names``. ``path``: the file that is read for the row."""
         row = self._parse(number, line)
         writer = self.paths.rows if path is None else self.paths.listed
         if writer is not None:
@@ -176,7 +176,7 @@ class RowReader:
 
 
 def locate_row(row: Row, name: str | None, path: str) -> Row:
-    """The row with the image at ``path``. Without a name it counts as its line is written."""
+    """Returns the row with its image at ``path``. Without ``name``, the image reference in its line identifies it."""
     return row._replace(names=row.images if name is None else (name,), images=(path,))
 
 
@@ -223,9 +223,10 @@ def ignore_warning(warning: str) -> None:
 
 
 class Composition(AbstractAsyncContextManager["Composition"]):
-    """Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. ``pool`` overrides the pool of the
-    settings; ``warn`` is called when an endpoint is left out, and for what the probes could not show. Belongs to one
-    event loop.
+    """Call ``probe`` first, then ``make_pipeline`` and ``make_row_reader``. Belongs to one event loop.
+
+    ``pool`` overrides the pool of the settings. ``warn`` is called with the warnings of a pool that is made here, for
+    features that the probes could not show, and for languages whose phrases are not checked.
     """
 
     def __init__(
@@ -246,7 +247,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         # Probed features of each server; empty before the probe.
         self.servers: tuple[ServerCapabilities, ...] = ()
         self.strategy: Strategy = "direct"
-        # About the languages of the questions; the server has no part in them.
+        # Warnings about the languages of the questions. They do not depend on the server.
         self.question_warnings: list[str] = []
         self._cache = ImageCache(
             plan.image_roots, max_pixels=settings.recipe.max_pixels, max_bytes=settings.limits.image_cache_bytes

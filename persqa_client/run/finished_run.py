@@ -39,7 +39,7 @@ from persqa_client.types import START_POSITION, BadRow, Json, ProblemCode, Row, 
 # What is missing of a question: the raw text of an accepted answer, earlier rejected answers, or what a check needs.
 Lack = Literal["raw", "earlier", "question", "ending"]
 ANSWER_CODES = frozenset(get_args(ProblemCode))
-# Of these, the codes that depend on how the answer ended, which was not kept.
+# Codes that depend on how the answer ended, which runs without details did not store.
 ENDING_CODES = frozenset(("truncated", "content_filter", "unfinished"))
 
 
@@ -51,15 +51,15 @@ class FinishedPlan:
         self._members = members
         settings = restore_settings(run.identity, names)
         self.recipe = settings.recipe
-        # An own bank is not known any more.
+        # The questions of a user's bank file are not stored.
         has_own_bank = run.identity["bank"] not in CATEGORIES
         drawn = settings.model_copy(update={"recipe": self.recipe.model_copy(update={"questions": 1})})
         self._plan = RunPlan(drawn if has_own_bank else settings).with_settings(settings)
         check_names_unchanged(run.identity, self._plan.identity())
         self.render = self._plan.make_renderer()
-        # The limit of answers that were kept without theirs.
+        # The run's token limit, for answers that were stored without their own limit.
         self.max_tokens = settings.sampling.max_tokens
-        # Makes tasks without a surrogate; they get the one that was asked about.
+        # Makes tasks without a surrogate; the surrogate that was asked about is added.
         self.direct_maker = replace(self._plan.make_task_maker("direct"), asked_before=True)
         self._lines = WrittenLineReader(
             replace(self._plan.make_task_maker(members.get("strategy", "direct")), asked_before=True),
@@ -166,7 +166,7 @@ def read_details(details: tuple[Json, ...]) -> KeptAnswers:
         outcome = outcome_from_details(fields)
         if outcome.pictures:
             before, digests = digests, [picture.digest for picture in outcome.pictures]
-            # Answers about a picture that has been replaced since then are none about the present one.
+            # Answers about a picture that was replaced since then do not apply to the present picture.
             raws = () if before and before != digests and None not in (*before, *digests) else raws
         raws = (() if fields.get("rechecked") else raws) + (outcome.raws or _raw_of_earlier_version(outcome))
     task = describe_task(outcome) if isinstance(outcome, Record) else outcome.task
@@ -290,7 +290,7 @@ class WrittenLineReader:
 
 
 def split_answer(text: str, tag: str, question: str | None) -> tuple[str, str]:
-    """Question and answer of ``Question: …, Answer: …``; ``question`` is the one that the row has now, if known.
+    """Question and answer of ``Question: …, Answer: …``; ``question`` is the row's present question, if known.
 
     Raises ValueError.
     """

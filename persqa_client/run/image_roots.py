@@ -30,7 +30,7 @@ def check_image_root(image_root: Path | None) -> None:
 def recorded_roots_of(source: Source) -> tuple[Path, ...]:
     """If the input was written by a run: the folders in which that run looked for its images.
 
-    Those of several inputs must be the same, because each of them is used for all rows.
+    If there are several inputs, their folders must be the same, because each folder is used for all rows.
     """
     files = [each for each in list_sources(source) if isinstance(each, FileSource)]
     found = {find_recorded_roots(each.path) for each in files}
@@ -83,7 +83,7 @@ def list_starts(path: Path, recorded: Sequence[Path]) -> list[str]:
 
 
 def makes_rows(source: Source) -> bool:
-    """Whether no row is the user's own bytes, as those of a JSONL file are."""
+    """Whether all rows are generated from the input. Rows of a JSONL file and rows in memory are not."""
     for each in list_sources(source):
         original = each.source if isinstance(each, SpooledSource) else each
         if isinstance(original, InMemorySource) or type(original) is FileSource:
@@ -94,7 +94,7 @@ def makes_rows(source: Source) -> bool:
 def describe_folders(
     choice: PathChoice | None, image_roots: Sequence[Path], source: Source, *, is_stream: bool
 ) -> Json:
-    """For the run file: where relative paths start, and how paths are written."""
+    """Returns for the run file where relative paths start, and how paths are written."""
     own: PathStyle = "absolute" if is_stream else "resolvable"
     style = choice or (own if makes_rows(source) else "as-given")
     roots = [os.path.abspath(root) for root in image_roots]
@@ -105,7 +105,10 @@ def describe_folders(
 
 
 def choose_style(recorded: Json, own: Json) -> PathStyle:
-    """A folder may be given in another way than at the first start, whose way decides."""
+    """Returns how paths are written.
+
+    If the folder is relative at one start and absolute at another, the form of the first start is used.
+    """
     style: PathStyle = recorded["paths"]
     first: PathStyle | None = recorded.get("given")
     return style if first is None or style != "resolvable" or first == own.get("given") else first
@@ -115,7 +118,7 @@ class PathWriters(NamedTuple):
     """None for paths that are written as given."""
 
     rows: PathWriter | None = None
-    # Of rows that are a file each, whose paths start at the working directory whatever the roots are.
+    # For rows that are a file each. Their paths start at the working directory, whatever the roots are.
     listed: PathWriter | None = None
 
 
@@ -123,7 +126,7 @@ AS_GIVEN = PathWriters()
 
 
 def make_path_writers(style: PathStyle, roots: Sequence[Path | str], output: Path | None) -> PathWriters:
-    """Without an output, there is nothing to which paths could be relative."""
+    """Raises SettingsError for relative paths without an output."""
     if output is None and style == "relative":
         raise SettingsError("--paths relative needs an output file, to whose folder the paths are relative.")
     folder = os.path.realpath(output.parent) if output is not None else ""

@@ -14,9 +14,10 @@ ALL_PROBES, STRATEGY_PROBES, VISION_PROBES = 20, 8, 2
 PROBE_TOKENS = 500
 # Seconds that the probes may take before the first row.
 PROBE_SECONDS = 60.0
-# Seconds between two requests from which on the pace is announced.
+# Minimum interval between two requests, in seconds, for which the pace is announced.
 SLOW_INTERVAL = 5.0
-# Tokens of the texts of a request, and pixels of a picture's token; both at least.
+# Lower bound of the text tokens of a request. Largest number of pixels per image token, so that the estimate of image
+# tokens is a lower bound, too.
 TEXT_TOKENS = 100
 PIXELS_PER_TOKEN = 32 * 32
 
@@ -50,7 +51,7 @@ def count_probes(depth: ProbeDepth, strategy: str) -> int:
 
 
 def plan_probes(settings: RunSettings, wanted: ProbeDepth) -> tuple[ProbeDepth, str | None]:
-    """The depth that takes at most ``PROBE_SECONDS``, and a warning if that is none or takes longer.
+    """The depth that takes at most ``PROBE_SECONDS``, and a warning if there is no such depth or if it takes longer.
 
     A strategy that depends on the probes is always probed.
     """

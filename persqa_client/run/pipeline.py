@@ -37,7 +37,7 @@ class Cost:
     # Code of the first problem; text of the last rejected answer.
     refused: str | None = None
     raw: str = ""
-    # Of the accepted answer.
+    # Doubts about the accepted answer, and its verification.
     doubts: tuple[str, ...] = ()
     verification: Verification | None = None
     raws: list[RawAnswer] = field(default_factory=list)
@@ -127,7 +127,7 @@ class Pipeline:
             max_tokens = request.max_tokens or self.max_tokens
             problem = check_answer(reply.completion, answer, task, max_tokens)
             if reply.source is not None:
-                # Of the checks alone: a verdict on an answer is no evidence that the endpoint is bad.
+                # Only the checks count: a verdict on an answer does not show that the endpoint is bad.
                 reply.source.judge(problem.code if problem else None)
             if problem is None:
                 cost.doubts = find_doubts(answer.text, task, answer.steps, cost.refused)

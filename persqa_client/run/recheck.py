@@ -1,4 +1,4 @@
-"""Applies today's cleaning, repairs and checks to the raw answers that a finished run kept. Sends nothing."""
+"""Applies this version's cleaning, repairs and checks to the raw answers of a finished run. Sends nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 from persqa_client.types import Completion, Problem, Row, Task, TaskId, Usage
 
-# Of a question: its answer is accepted or rejected now, its accepted text, its code, or its doubts or steps are others.
+# What a recheck changes: a failed question is accepted, an accepted answer is rejected, or the text ("altered"), the
+# code ("recoded"), or the doubts or steps ("refreshed") change.
 ChangeKind = Literal["accepted", "rejected", "altered", "recoded", "refreshed"]
 # Examples per kind and code.
 MAX_EXAMPLES = 3
@@ -39,7 +40,7 @@ RUN_DOUBTS = frozenset(("re_asked", *(code for codes in DOUBTS.values() for code
 
 class Change(NamedTuple):
     kind: ChangeKind
-    # Before and after, for "altered" the texts, else the codes; empty without a failure.
+    # For "altered" the texts before and after, else the codes; a code is empty without a failure.
     before: str
     after: str
 
@@ -158,8 +159,8 @@ def iter_questions(results: FinishedResults, plan: FinishedPlan) -> Iterator[tup
 def judge_answers(answers: KeptAnswers, maker: TaskMaker, max_tokens: int, verify: VerifyChoice = "off") -> Outcome:
     """The outcome of the first answer that passes, or a failure with the problem of the last one.
 
-    ``maker`` makes tasks without a surrogate; ``max_tokens`` is the limit of answers that were kept without theirs;
-    ``verify`` says which answers the run asked the model about.
+    ``maker`` makes tasks without a surrogate; ``max_tokens`` is the run's limit, for answers that were stored without
+    their own; ``verify`` says which answers the run asked the model about.
     """
     if answers.task is None or not answers.raws:
         return answers.outcome
@@ -193,7 +194,7 @@ def restore_completion(raw: RawAnswer) -> Completion:
 
 
 def rebuild_task(maker: TaskMaker, task_id: TaskId, asked: AskedTask) -> Task:
-    """The task, with today's prompt and checks."""
+    """The task, with this version's prompt and checks."""
     row = Row(task_id.row, b"", (), question=asked.question, tag=asked.tag, category=asked.category)
     task = replace(
         maker.make_task(row, task_id),

@@ -50,7 +50,7 @@ from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.transient_ledgers import MemoryLedger, StreamLedger, TransientLedger, check_failed_file
 from persqa_client.types import Json
 
-# The file descriptor.
+# File descriptor of standard output.
 STANDARD_OUTPUT = 1
 
 
@@ -86,7 +86,8 @@ class Run:
         self._probing: asyncio.Task[None] | None = None
         self._row_loop: RowLoop | None = None
         self._retried = False
-        # Whether the pictures of finished rows need no look, and how many answers are to be asked again after it.
+        # Whether the pictures of finished rows were checked, or need no check; number of answers to ask again because
+        # their pictures changed.
         self._pictures_seen = settings.recheck_pictures == "off"
         self._changed_answers = 0
         self._stopped = False
@@ -251,7 +252,7 @@ class Run:
     def _open_ledger(self, output: Path) -> Ledger:
         files = RunFiles.for_output(output)
         if self.settings.retry_failed and not (files.run.exists() or files.checkpoint.exists()):
-            # A script may always give the flag, so this is no error.
+            # A script may always give the flag, so this is not an error.
             self._warn(f"There is no run with the output {output} yet, so --retry-failed starts one.")
         for source in list_sources(self.source):
             if isinstance(source, FileSource | FolderSource):

@@ -1,6 +1,6 @@
-"""The input of a run: which files are none of it, and whether it is what earlier starts of the run have read.
+"""Excludes the run's own files from its input, and detects changes of the input since earlier starts.
 
-Of an input that lists files, the stored listing says in which order. Of the pictures, the details say what was sent.
+The order of listed files comes from the stored listing. Pictures are compared with the details file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from persqa_client.types import START_POSITION, Json, Row, TaskId
 
 
 def is_file_of(settings: RunSettings) -> Callable[[Path], bool]:
-    """Whether a path is a file of the run, or one that this process writes to otherwise, and so no input of it."""
+    """Whether a path is a file of the run, or another file that this process writes. Such a file is not an input."""
     own = OwnFiles(RunFiles.for_output(settings.output)) if settings.output and not settings.is_stream else None
     redirected = list(find_redirected_files())
 
@@ -81,7 +81,7 @@ def connect_listing(source: Source, locate: Callable[[], Path | None], finished:
 
     ``finished``: the rows of the finished part of the input, whose names are found anew if the listing was removed.
 
-    Raises SettingsError if they are the names of another folder.
+    Raises SettingsError if the listing has the names of another folder.
     """
     if not isinstance(source, ListedSource):
         return source
@@ -123,7 +123,10 @@ def refuse_empty_source(source: Source) -> None:
 
 
 def locate_answered(row: Row, source: Source) -> Row:
-    """The row with its own file and name, if the source lists files. With several, it is taken for one of the first."""
+    """The row with its own file and name, if the source lists files.
+
+    With several inputs, only the leading ones that list images are searched.
+    """
     for each in list_sources(source):
         if isinstance(each, ListedSource):
             if len(row.images) == 1 and (name := each.find_name(row.images[0])) is not None:
@@ -148,7 +151,7 @@ def refuse_changed_input(source: Source, ledger: Ledger) -> None:
 
 
 def is_same_stamp(before: Json | None, now: Json | None) -> bool:
-    """Runs of earlier versions know only the size and the time of their input."""
+    """Runs of earlier versions have stored only the size and the time of their input."""
     return before is not None and now is not None and before.items() <= now.items()
 
 
@@ -161,7 +164,7 @@ class PictureSurvey:
         advice = "its questions are asked again." if asks else f"{ADVICE}."
         self._changed = ChangeReport(warn, f"changed since it was asked about; {advice}", "changed")
         self._unreadable = ChangeReport(warn, "can't be read any more; the answer stays.", "can't be read any more")
-        # Answers about changed pictures, and those that were kept without what is compared.
+        # Numbers of answers about changed pictures, and of answers that were stored without the data to compare.
         self.answers = self.unknown = 0
 
     def look(self, ledger: Ledger, source: Source, reader: RowReader, is_stopped: Callable[[], bool]) -> None:

@@ -16,9 +16,9 @@ from persqa_client.suggestions import find_similar_name
 
 # Settings outside of Sampling, Limits and Recipe.
 RUN_FLAGS = frozenset({"image_root", "limit", "failed", "fresh", "retry_failed", "recheck_pictures", "probes", "uuid"})
-# Those of ``generate`` that make its endpoints.
+# Arguments of ``generate`` that describe its endpoints.
 ENDPOINT_FLAGS = frozenset({"base_url", "model", "api_key_env", "api_key_command", "header", "endpoint"})
-# In place of an output file.
+# Name of standard output, in place of an output file.
 STANDARD_STREAM = "-"
 
 
@@ -32,11 +32,11 @@ UuidChoice = Literal["auto", "on", "off"]
 
 
 def read_uuid_choice(value: object) -> object:
-    """The choice was a flag before: true means ``auto``."""
+    """Accepts a boolean: True is ``auto``, False is ``off``."""
     return {True: "auto", False: "off"}[value] if isinstance(value, bool) else value
 
 
-# Whether the pictures of finished rows are looked at: changed ones are reported, or also asked about again.
+# Whether the pictures of finished rows are compared: changes are reported, or the questions also asked again.
 PictureChoice = Literal["off", "report", "ask"]
 
 

@@ -33,7 +33,7 @@ class Summary:
     files: RunFiles | None = None
     # The output of the earlier run that a fresh one has replaced.
     kept_output: Path | None = None
-    # Of the first endpoint.
+    # Capabilities of the first endpoint.
     server: ServerCapabilities | None = None
     notes: tuple[str, ...] = ()
     # Final concurrency, and how many images were sent by uuid.

@@ -63,7 +63,7 @@ EMPTY = FileLengths()
 class RetryProgress:
     """Position of a retry in the old files, and lengths and end of the finished run.
 
-    The old details are kept, so they are done from the beginning.
+    The old details file is not rewritten, so ``done.details`` equals its length from the start.
     """
 
     lengths: FileLengths
@@ -81,7 +81,8 @@ class Checkpoint:
     """The state from which a run is resumed.
 
     The partial files have ``lengths`` for the rows up to ``position``; later outcomes are in the journal from
-    ``generation`` on. In a retry or a recheck, the partial details are those that the finished ones are extended by.
+    ``generation`` on. In a retry or a recheck, the partial details file has only the lines that are appended to the
+    finished one.
     """
 
     identity: Json
@@ -99,11 +100,11 @@ class Checkpoint:
     run: Json | None = None
     # Only in the phase "finishing": the number under which the files of an earlier run are kept.
     kept_number: int | None = None
-    # Only in the phase "keeping": the name of the output that the unfinished run gets, for a fresh one takes its name.
+    # Only in the phase "keeping": the new name of the unfinished run's output, because a fresh run takes the old name.
     kept_as: str | None = None
     # The working directory and the image roots, absolute, and how paths are written; runs of earlier versions lack it.
     folders: Json | None = None
-    # Of the file that it was read from.
+    # Format of the file from which the checkpoint was read.
     format: int = FORMAT
 
     @property
@@ -112,7 +113,7 @@ class Checkpoint:
         return self.lengths._replace(details=kept + self.lengths.details)
 
     def without_finished_details(self) -> Checkpoint:
-        """The same, if the finished details that a retry or a recheck extends are missing."""
+        """The checkpoint to use if the finished details that a retry or a recheck extends are missing."""
         if self.before is None or not self.before.lengths.details:
             return self
         lengths, done = (one._replace(details=0) for one in (self.before.lengths, self.before.done))
@@ -162,7 +163,7 @@ class FinishedRun:
 
 
 def hide_identity(identity: Json) -> Json:
-    """As it is kept in a file: request fields may be keys. Files of earlier versions have them as they are."""
+    """Returns the identity as it is stored, without request fields that may be keys. Earlier versions stored these."""
     return {name: hide_secrets(value) if name == EXTRA_BODY else value for name, value in identity.items()}
 
 
@@ -299,7 +300,10 @@ def _read_folders(path: Path, output: str) -> Json | None:
 
 
 def merge_folders(old: Json | None, new: Json | None) -> Json | None:
-    """Of a resumed run: the roots of all its starts. Paths are written as before; by earlier versions, as given."""
+    """The folders of a resumed run: the roots of all its starts. Paths are written as at the first start.
+
+    If the run was started by a version that did not store the folders, paths are written as given.
+    """
     if new is None or old is None:
         return old if new is None else {**new, "paths": "as-given"}
     given = {"given": old["given"]} if "given" in old else {}

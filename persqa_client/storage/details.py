@@ -53,7 +53,7 @@ def outcome_to_details(outcome: Outcome) -> Json:
         "raws": [_describe_raw(raw) for raw in outcome.raws],
     }
     if outcome.raws and (isinstance(outcome, Record) or outcome.stage == "answer"):
-        # Those of one of the raw answers (see outcome_from_details).
+        # One of the raw answers has the same text and finish reason (see outcome_from_details).
         del fields["raw"]
         fields.pop("finish_reason", None)
     if isinstance(outcome, Failure):
@@ -172,7 +172,7 @@ def parse_place(path: Path, line: bytes) -> TaskId:
 
 
 class LatestOutcomes:
-    """The last outcome of each question, for rows in ascending order."""
+    """The last outcome of each question. Rows are taken in ascending order."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -180,7 +180,7 @@ class LatestOutcomes:
         self._next = next(self._questions, None)
 
     def take(self, task_ids: tuple[TaskId, ...]) -> dict[TaskId, Outcome]:
-        """Those of the tasks of a row; later rows follow."""
+        """Returns the latest outcomes of a row's tasks. Call it for rows in ascending order."""
         found: dict[TaskId, Outcome] = {}
         while self._next is not None and self._next[0] <= task_ids[-1]:
             task_id, lines = self._next

@@ -60,7 +60,7 @@ class Appender:
         self.needs_truncate = False
 
     def try_truncate(self, length: int) -> None:
-        """After a failure the next ``append`` tries again."""
+        """If this fails, the next ``append`` tries again."""
         with suppress(StorageError):
             self.truncate(length)
 
@@ -75,7 +75,7 @@ class Appender:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Atomic."""
+    """Replaces the contents atomically."""
     temporary = temporary_path(path)
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)

@@ -88,7 +88,7 @@ class FinishedResults:
         return described == Tally.from_json(self.run.tally).tasks
 
     def read_questions(self, tasks: Iterable[TaskId] | None = None) -> Iterator[KeptQuestion]:
-        """``tasks``: those of the input, needed without all details."""
+        """``tasks``: the tasks of the input. Required if the details file does not cover every question."""
         details = DetailsCursor(self.details.read() if self.details is not None else iter(()))
         with ExitStack() as stack:
             output = stack.enter_context(open_file(self.files.output))

@@ -1,4 +1,4 @@
-"""The ledger of a run: stores outcomes, and knows which tasks are still open."""
+"""The ledger of a run: stores outcomes, and records which tasks are still open."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Ledger:
         # Kept from the end of ``finish``, which may be repeated.
         self._finished: FinishedRun | None = None
         self._is_sealed = False
-        # Of the run that a fresh one has replaced; if that was unfinished, its partial output.
+        # Output of the run that a fresh one has replaced; if that run was unfinished, its partial output.
         self.kept_output: Path | None = None
         # Whether a fresh run was killed before its first outcome, so that the finished run stays.
         self.dropped_fresh_start = False
@@ -136,7 +136,7 @@ class Ledger:
             # Written first: without it the other files would be foreign.
             write_checkpoint(self.files, checkpoint)
             if is_listed(self.identity):
-                # Of the unfinished run that this one replaces.
+                # This is the listing of the unfinished run that this one replaces.
                 remove_if_present(self.files.listing_partial)
             self._start_writing(checkpoint, "new")
             return
@@ -235,7 +235,7 @@ class Ledger:
         former_digest = digest_line(former_key) if former_key is not None and self.buffer.journaled else None
         self.buffer.add(row, former_digest, is_readable=bool(images))
         if row.outcomes:
-            # Of an earlier process: the other questions of the row are asked about the same pictures.
+            # The outcomes are of an earlier process. The other questions should be about the same pictures.
             for task_id, outcome in row.outcomes.items() if row.open_tasks else ():
                 self._pictures.expect(task_id.row, images, outcome.pictures)
             for complete in self.buffer.take_complete():
@@ -309,7 +309,7 @@ class Ledger:
                 self.kept_output = number_files(self.files, number).output
             self._seconds = writer.seal(run, number).seconds
             self._writer, self._is_sealed = None, True
-        # Read again: an earlier attempt may have done a part, and noted it there. Its last step removes the checkpoint.
+        # Read again, because an earlier attempt may have done a part and recorded it. The last step removes the file.
         stored = read_checkpoint(self.files)
         finished = read_run_file(self.files) if stored is None else complete_finish(self.files, stored)
         if finished is None:

@@ -51,7 +51,7 @@ class StoredListing:
         self._locate = locate
         # None if there is no file.
         self.root: str | None = None
-        # Which files below the root were listed; empty for all images. None if earlier versions did not keep it.
+        # Which files below the root were listed; empty for all images. None if an earlier version wrote the file.
         self.pattern: str | None = None
         self.count = 0
         # Bytes of whole lines.
@@ -79,7 +79,7 @@ class StoredListing:
                 self.count += 1
 
     def names(self, skip: int = 0) -> Iterator[str]:
-        """Those that are stored when it is called, without the first ``skip``."""
+        """Yields the names that are stored at the time of the call, except the first ``skip``."""
         return self._read_names(skip, self.count) if self.count > skip else iter(())
 
     def _read_names(self, skip: int, end: int) -> Iterator[str]:
@@ -98,7 +98,7 @@ class StoredListing:
             raise foreign_file_error(self._locate()) from error
 
     def extend(self, root: str, names: Iterable[str], pattern: str = "") -> int:
-        """Appends the names, and returns their number. Writes nothing without a name or another root."""
+        """Appends the names and returns their number. Writes nothing if there are no names and the root is the same."""
         found = iter(names)
         first = list(islice(found, BATCH_SIZE))
         if not first and self.root in (None, root):

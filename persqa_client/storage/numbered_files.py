@@ -32,7 +32,7 @@ NUMBERS = re.compile(r"(?:\.\d+)*$")
 
 
 def number_files(files: RunFiles, number: int) -> RunFiles:
-    """Those of a run with the output ``qa.1.jsonl``."""
+    """The files of a run with the output ``qa.1.jsonl``."""
     name = files.output.name
     stem = remove_suffix(name)
     return RunFiles.for_output(files.output.with_name(f"{stem}.{number}{name[len(stem) :]}"))
@@ -88,7 +88,7 @@ def complete_keeping(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint | No
     if checkpoint.kept_as in (None, files.output.name):
         return replace(checkpoint, phase="running", kept_as=None)
     kept = RunFiles.for_output(files.output.with_name(checkpoint.kept_as))
-    # The last first: after a crash, those that are left begin with the first.
+    # Newest generation first, so that those left after a crash start at ``checkpoint.generation`` without a gap.
     for number in reversed(range(checkpoint.generation, next_free_generation(files, checkpoint.generation))):
         _move_file(files.journal_generation(number), kept.journal_generation(number))
     _move_file(files.details_partial, kept.details_partial)
@@ -97,7 +97,7 @@ def complete_keeping(files: RunFiles, checkpoint: Checkpoint) -> Checkpoint | No
     _move_file(files.listing_partial, kept.listing_partial)
     _move_run_file(files.run, kept.run, kept.output.name)
     sync_folder(files.output.parent)
-    # Moved last: it says where the other files are.
+    # The checkpoint is moved last, because it says where the other files are.
     _move_file(files.checkpoint, kept.checkpoint)
     sync_folder(files.output.parent)
     return None
@@ -129,7 +129,7 @@ def taken_name_error(path: Path) -> SettingsError:
 
 
 class OwnFiles:
-    """Of the run with this output and its family. Which outputs are runs is looked up once each."""
+    """Recognizes the files of a run and of the numbered runs beside it. Caches which of these outputs are runs."""
 
     def __init__(self, files: RunFiles) -> None:
         self.files = files
@@ -141,7 +141,7 @@ class OwnFiles:
         self._are_runs: dict[str, bool] = {}
 
     def includes(self, path: Path) -> bool:
-        """Quick for the many files that are none of them."""
+        """Whether a path is one of these files. Fast for the many files that are not."""
         if self._beginning.match(path.name) and (self.files.has_path(path) or self._is_of_relative(path)):
             return True
         return may_be_linked(path) and (self.files.includes(path) or self._is_of_relative(path.resolve()))

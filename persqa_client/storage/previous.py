@@ -31,7 +31,7 @@ def ignore_pictures(row: int, images: Sequence[str], pictures: Sequence[SentPict
 class PictureChecks:
     """``images`` are the references of a row, ``pictures`` what was kept of them with an answer."""
 
-    # Whether the answer is about other pictures than those of today.
+    # Whether the pictures have changed since the answer.
     has_changed: Callable[[Sequence[str], Sequence[SentPicture]], bool] = never_changed
     # Called with the pictures of a row's answer when its other questions are asked.
     expect: Callable[[int, Sequence[str], Sequence[SentPicture]], None] = ignore_pictures
@@ -44,7 +44,7 @@ Asked = dict[TaskId, str | Record]
 
 
 class FailureReader:
-    """Reads a failure file up to a length; ``next`` is the line that ``take`` returns, with its task and code."""
+    """Reads a failure file from an offset. ``next``: task and error code of the line that ``take`` returns."""
 
     def __init__(self, files: RunFiles, offset: int) -> None:
         self._path = files.failed
@@ -113,8 +113,8 @@ class PreviousResults:
     ) -> tuple[Asked, frozenset[TaskId]]:
         """The tasks of a row to ask again, and the failed ones that stay as they are.
 
-        ``journaled``: whether an earlier process has asked the task again; its outcome counts even if the picture has
-        become the old one since then.
+        ``journaled``: whether an earlier process has asked the task again; its outcome is used even if the old picture
+        has been restored since then.
         """
         failed = self._take_failed(task_ids)
         asked: Asked = dict(failed) if self.asks_failed else {}
@@ -145,7 +145,7 @@ class PreviousResults:
         return taken
 
     def _take_outcomes(self, task_ids: tuple[TaskId, ...]) -> dict[TaskId, Outcome]:
-        """Empty if the run has no details. Opened when needed: most retries do without."""
+        """Empty if the run has no details. The file is opened when needed, because most retries do not need it."""
         if not self.lengths.details or not self.files.details.exists():
             return {}
         if self._outcomes is None:

@@ -22,11 +22,11 @@ from persqa_client.jsonl import (
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
 from persqa_client.types import Json, TaskId, Usage
 
-# Code of lines that are no rows.
+# Code of lines that are not rows.
 NO_ROW = "bad_line"
 # "qa" writes question and answer as one text, "answer" only the answer.
 OutputStyle = Literal["qa", "answer"]
-# Of a picture as it was sent.
+# Fields of a picture as it was sent.
 PICTURE_FIELDS = ("media_type", "width", "height", "bytes", "tokens")
 # DataFlow's and LLaVA's names of the list of turns, of a turn's role, and of its text or parts.
 CONVERSATION_KEYS = ("conversation", "conversations")
@@ -107,8 +107,9 @@ def verification_from_json(data: Json) -> Verification:
 
 
 def render_failure(line: bytes, failure: Failure, *, numbered: bool = False) -> bytes:
-    """A line that is no row becomes ``{"line": …, "error": …}``. ``numbered``: also write the number of the first
-    question, for rows with several questions.
+    """A line that is not a row becomes ``{"line": …, "error": …}``.
+
+    ``numbered``: also write the number of the first question, for rows with several questions.
     """
     error: Json = {
         "code": failure.code,

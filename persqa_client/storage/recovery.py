@@ -63,7 +63,7 @@ def find_runs(files: RunFiles) -> FoundRuns:
     Raises SettingsError for a foreign file.
     """
     checkpoint = read_checkpoint(files)
-    # Of a process that was killed while it replaced the file.
+    # A process that was killed while it replaced one of these leaves a temporary file.
     for path in (files.checkpoint, files.run, files.listing, files.listing_partial):
         remove_if_present(temporary_path(path))
     if checkpoint is not None and checkpoint.phase == "finishing":
@@ -160,7 +160,7 @@ def _finish_listing(files: RunFiles, checkpoint: Checkpoint) -> None:
     if is_listed(checkpoint.identity):
         move_if_present(files.listing_partial, files.listing)
     elif is_listing(files.listing):
-        # Of the finished run that this one replaces.
+        # This is the listing of the finished run that this one replaces.
         remove_if_present(files.listing)
 
 

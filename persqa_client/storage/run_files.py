@@ -58,7 +58,7 @@ class RunFiles:
         return self.journal.with_name(f"{self.journal.name}{number}")
 
     def all_paths(self) -> tuple[Path, ...]:
-        """Without the journal's."""
+        """All paths except those of the journal."""
         results = (self.output, self.failed, self.details, self.listing)
         partials = (self.partial, self.failed_partial, self.details_partial, self.listing_partial)
         return (*results, *partials, self.run, self.checkpoint, self.lock)
@@ -72,7 +72,7 @@ class RunFiles:
         return name in {path.name for path in (*self.all_paths(), *map(temporary_path, written_whole))}
 
     def includes(self, path: Path) -> bool:
-        """Also by another name, through links."""
+        """Whether the path is a file of the run, also under another name through links."""
         if self.has_path(path):
             return True
         if not may_be_linked(path):
@@ -80,7 +80,7 @@ class RunFiles:
         return self.has_path(path.resolve()) or any(_is_same_file(path, other) for other in self.all_paths())
 
     def has_path(self, path: Path) -> bool:
-        """By the name, without regard to what a link leads to."""
+        """Whether the path has the name of a file of the run. The target of a link does not matter."""
         return self.has_name(path.name) and os.path.realpath(path.parent) == os.path.realpath(self.output.parent)
 
     def refuse_input(self, path: Path) -> None:

@@ -31,7 +31,7 @@ class Tally:
     doubts: Counter[str] = field(default_factory=Counter)
     # Latest verdicts of the model on its answers, with the verdict without the pictures: "yes/no".
     verdicts: Counter[str] = field(default_factory=Counter)
-    # Of all verifications; included in the tokens and attempts above.
+    # Requests and tokens of all verifications; included in the attempts and tokens above.
     verification_requests: int = 0
     verification_usage: Usage = field(default_factory=Usage)
 
