@@ -76,7 +76,7 @@ class FileStamp(NamedTuple):
 
     file_bytes: int
     modified_ns: int
-    # Read if the others differ (images/changes.py).
+    # Read if the others differ (images/changed_files.py).
     digest: str
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from persqa_client.config import Limits
 from persqa_client.engines.early_stop import BadAnswers, EarlyStop, UnusableStart
-from persqa_client.engines.local import AnswerFunction, Job, LocalEngine, task_limit
+from persqa_client.engines.local_engine import AnswerFunction, Job, LocalEngine, task_limit
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.files import find_row
 from persqa_client.inputs.listed import ListedSource
