@@ -153,6 +153,12 @@ class Problem:
 Check = Callable[[str, "Task"], Problem | None]
 
 
+# The languages of the built-in questions and prompts.
+QuestionLanguage = Literal["en", "zh"]
+
+# "qa" writes question and answer as one text, "answer" only the answer.
+OutputStyle = Literal["qa", "answer"]
+
 # How answers are made to begin with the tag. direct: by the prompt. constrain: the server enforces a pattern. prefill:
 # the beginning of the answer is sent. surrogate: the model is asked about an ordinary name, which is then replaced by
 # the tag.
