@@ -23,6 +23,7 @@ from pydantic import (
 
 from persqa_client.errors import RunStopped, SettingsError
 from persqa_client.suggestions import find_similar_name
+from persqa_client.types import OutputStyle, QuestionLanguage
 from persqa_client.urls import add_query, expand_home, parse_base_url
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -267,7 +268,7 @@ class Recipe(Settings):
     # Category of a built-in question bank, or path of a bank file.
     bank: Annotated[str, Field(min_length=1), AfterValidator(expand_bank)] = "human"
     # None means English, or the language of the bank file.
-    language: Literal["en", "zh"] | None = None
+    language: QuestionLanguage | None = None
     # Questions per row, one output line each.
     questions: Annotated[int, Field(ge=1, le=1000)] = 1
     # Include questions about skin, age and body.
@@ -279,7 +280,7 @@ class Recipe(Settings):
     # "auto" is "constrain" if the server supports it, else "direct".
     strategy: Literal["auto", "direct", "constrain", "prefill", "surrogate"] = "auto"
     max_pixels: Annotated[int, Field(ge=28 * 28)] = DEFAULT_MAX_PIXELS
-    output_style: Literal["qa", "answer"] = "qa"
+    output_style: OutputStyle = "qa"
     # How the rows' image paths are written. None: as given in rows of the user's own; others resolve from the output.
     paths: Literal["as-given", "absolute", "relative"] | None = None
     details: bool = False

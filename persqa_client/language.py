@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from persqa_client.function_words import COMMON_LANGUAGES, DISTINCTIVE_LETTERS, FUNCTION_WORDS
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_marked
+from persqa_client.types import QuestionLanguage
 
-# The languages of the built-in questions and prompts.
-LANGUAGES = ("en", "zh")
+LANGUAGES: tuple[str, ...] = get_args(QuestionLanguage)
 # Other words that users write, in lower case.
 LANGUAGE_SYNONYMS = {
     "en": ("eng", "english", "英文", "英语"),

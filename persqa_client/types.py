@@ -76,7 +76,7 @@ class FileStamp(NamedTuple):
 
     file_bytes: int
     modified_ns: int
-    # Read if the others differ (images/changes.py).
+    # Read if the others differ (images/changed_files.py).
     digest: str
 
 
@@ -152,6 +152,12 @@ class Problem:
 # Checks a cleaned answer; returns the problem, or None.
 Check = Callable[[str, "Task"], Problem | None]
 
+
+# The languages of the built-in questions and prompts.
+QuestionLanguage = Literal["en", "zh"]
+
+# "qa" writes question and answer as one text, "answer" only the answer.
+OutputStyle = Literal["qa", "answer"]
 
 # How answers are made to begin with the tag. direct: by the prompt. constrain: the server enforces a pattern. prefill:
 # the beginning of the answer is sent. surrogate: the model is asked about an ordinary name, which is then replaced by

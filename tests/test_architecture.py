@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import persqa_client
 
 PACKAGE = Path(persqa_client.__file__).parent
+README = (PACKAGE / "README.md").read_text(encoding="utf-8")
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 ROOT_MODULES = frozenset(
@@ -82,6 +84,19 @@ def test_rooms_import_downhill_only() -> None:
         and room_of(other) not in MAY_IMPORT[room_of(module)]
     ]
     assert offenders == []
+
+
+def test_the_readme_says_what_each_room_imports() -> None:
+    rows = re.findall(r"^\| (?:\[)?`(\w+)/?`[^|]*\|[^|]*\| ?([^|]*)\|$", README, re.MULTILINE)
+    stated = {room: imports for room, imports in rows if room in MAY_IMPORT}
+    assert stated.keys() == MAY_IMPORT.keys() - {"root", "entry"}
+    run = MAY_IMPORT["run"]
+    for room, imports in stated.items():
+        if room == "run":
+            assert imports.strip() == "all folders above but `simulator`"
+            continue
+        named = frozenset(re.findall(r"`(\w+)`", imports)) | {"root"} | (run | {"run"} if "run's" in imports else set())
+        assert named == MAY_IMPORT[room], room
 
 
 def test_every_module_has_a_docstring() -> None:

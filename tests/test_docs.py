@@ -1,4 +1,4 @@
-"""The READMEs are true: their links, their flags, their sizes, and the commands and programs that they show."""
+"""The READMEs are true: their links, flags, sizes, names of the code, and the commands and programs that they show."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import typer
 from persqa_client.cli.main import app
 from persqa_client.inputs.rows import parse_line
 from persqa_client.types import Row
+from tests.support.code_names import PackageNames, dotted_names_in
 from tests.support.readmes import anchors_of, blocks_of, broken_links, commands_in, find_readmes, flags_in
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +35,21 @@ VLLM_FLAGS = {
     "--trust-request-mm-kwargs",
 }
 OTHER_FLAGS = {"--depth", "--upgrade", "--help", "--version"}
+
+# Names of hosts, of fields in files, and of other people's code.
+OTHER_NAMES = {
+    "FinishReason.STOP",
+    "api.openai.com",
+    "asyncio.run",
+    "counts.doubtful",
+    "counts.doubts",
+    "counts.verification",
+    "error.metadata.raw",
+    "line.encode",
+    "serving.failures",
+}
+# Begins the names of the files in the examples.
+EXAMPLE_OUTPUT = "qa."
 
 README_ADDRESS = "http://127.0.0.1:8000/v1"
 README_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
@@ -122,6 +138,34 @@ def test_every_flag_of_a_run_is_documented() -> None:
     text = "\n".join(read(readme) for readme in READMES)
     words = set(re.findall(r"(?<![\w-])--?[a-z][a-z0-9-]*", text))
     assert not [sorted(spellings) for spellings in command_flags()["run"] if not spellings & (words | {"--help"})]
+
+
+def test_names_of_the_code_exist() -> None:
+    names = PackageNames(ROOT / "persqa_client")
+    unknown = {
+        str(readme): sorted(
+            name
+            for name in dotted_names_in(read(readme)) - OTHER_NAMES
+            if not name.startswith(EXAMPLE_OUTPUT) and not names.has(name)
+        )
+        for readme in READMES
+        if readme.parts[0] == "persqa_client"
+    }
+    assert not {readme: found for readme, found in unknown.items() if found}
+
+
+def test_a_name_that_is_gone_is_found(tmp_path: Path) -> None:
+    text = (
+        "`a.b`, `sub.mod.Thing.act(1)`, `mod.old`, `Thing.gone`, `Thing.size`, `mod.act`, `qa.jsonl`\n```\nc.d\n```\n"
+    )
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "mod.py").write_text(
+        "class Thing:\n    def __init__(self): self.size = 1\n    def act(self): pass\n\nasync def act(): pass\n"
+    )
+    found = dotted_names_in(text)
+    names = PackageNames(tmp_path)
+    assert found == {"a.b", "sub.mod.Thing.act", "mod.old", "Thing.gone", "Thing.size", "mod.act"}
+    assert {name for name in found if not names.has(name)} == {"a.b", "mod.old", "Thing.gone"}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from persqa_client.answers.bare_names import asks_in_english
 from persqa_client.answers.clean import BLANKS, clean_answer, find_postamble, remove_thinking, spell_beginnings
 from persqa_client.answers.loops import check_no_loop, compresses_too_well
 from persqa_client.answers.plain import is_plain
-from persqa_client.answers.surrogates import replace_surrogate
+from persqa_client.answers.surrogate_names import replace_surrogate
 from persqa_client.answers.tag_repair import find_companions, repair_companions, repair_tag
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.types import Completion, Problem, Task

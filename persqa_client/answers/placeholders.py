@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from persqa_client.answers.phrases import join_phrases
 from persqa_client.answers.plain import is_plain
-from persqa_client.answers.surrogates import contains_surrogate
+from persqa_client.answers.surrogate_names import contains_surrogate
 from persqa_client.language import HAN, SPACED_LETTER
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_inscriptions, remove_quotations

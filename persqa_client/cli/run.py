@@ -11,6 +11,7 @@ import typer
 
 from persqa_client.cli.config_file import load_config
 from persqa_client.cli.usage import Command, path
+from persqa_client.types import OutputStyle, QuestionLanguage
 
 UUID_CHOICES = ("auto", "on", "off")
 
@@ -69,7 +70,7 @@ ImageRoot = Annotated[
         parser=path, help="Folder of relative image paths; default: the input's folder, then the working directory."
     ),
 ]
-OutputStyle = Annotated[Literal["qa", "answer"], files_option(help="Question and answer, or the answer only.")]
+Style = Annotated[OutputStyle, files_option(help="Question and answer, or the answer only.")]
 Paths = Annotated[
     Literal["as-given", "absolute", "relative"] | None,
     files_option(
@@ -104,7 +105,7 @@ Bank = Annotated[
     ),
 ]
 Language = Annotated[
-    Literal["en", "zh"] | None,
+    QuestionLanguage | None,
     question_option(help="Language of the questions; default: English, or that of the --bank file."),
 ]
 Questions = Annotated[int, question_option(min=1, help="Questions per row; each one has its own output line.")]
@@ -215,7 +216,7 @@ def run(
     image_key: ImageKey = "image",
     output_key: OutputKey = "pers_qa",
     image_root: ImageRoot = None,
-    output_style: OutputStyle = "qa",
+    output_style: Style = "qa",
     paths: Paths = None,
     details: Details = False,
     limit: Limit = None,

@@ -9,7 +9,7 @@ from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from persqa_client.config import Endpoint, Limits, Recipe, build_settings
 from persqa_client.dataflow.base import errors_name_arguments, replace_flags
@@ -37,6 +37,7 @@ from persqa_client.run.run import Run
 from persqa_client.run.settings import RunSettings, UuidChoice, make_run_settings
 from persqa_client.run.summary import Summary
 from persqa_client.storage.run_files import RunFiles
+from persqa_client.types import OutputStyle, QuestionLanguage
 
 if TYPE_CHECKING:
     OperatorBase = object
@@ -115,10 +116,10 @@ class PersQAGenerator(OperatorBase):
         *,
         tag: str = "mam",
         bank: str | Path = "human",
-        language: Literal["en", "zh"] | None = None,
+        language: QuestionLanguage | None = None,
         seed: int | None = None,
         questions: int = 1,
-        output_style: Literal["qa", "answer"] = "qa",
+        output_style: OutputStyle = "qa",
         steering: Sequence[str] = (),
         image_root: str | Path = "",
         fresh: bool = False,

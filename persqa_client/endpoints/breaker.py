@@ -182,10 +182,11 @@ class Breaker:
         if len(streak) >= enough:
             self._open(decision, state.failover, is_outage=decision.action is RetryAction.RETRY)
 
-    async def is_own(self, decision: ErrorDecision, failover: Failover | None, *, retried: bool) -> bool:
+    async def wait_for_cause(self, decision: ErrorDecision, failover: Failover | None, *, retried: bool) -> bool:
         """Waits until the cause of a failure is known. True: the row; False: the request is to be sent again.
 
-        The caller holds no permit. Raises RunStopped if the endpoint refuses everything, FailedOver if others do not.
+        The caller holds no permit. Raises RunStopped if the endpoint refuses everything, FailedOver if others do not,
+        Interrupted if the run is stopped.
         """
         if self._concurrency_limit.closed:
             raise Interrupted

@@ -59,6 +59,12 @@ class FailureHandler:
         is_row: bool,
         is_verification: bool = False,
     ) -> None:
+        """Records a failed attempt in the request's history, the limits, the outage gate and the breaker. Never waits.
+
+        Raises RunStopped if the run cannot go on, RowError (``busy``) if the endpoint refuses this row alone, and
+        FailedOver if the request was refused because of load and another endpoint is healthy. Raises like
+        ``OutageGate.close`` if the failure closes the gate.
+        """
         is_row = is_row and not is_verification
         match decision.action:
             case RetryAction.RETRY:
@@ -197,10 +203,12 @@ class FailureHandler:
         if self._outage.closed or (state.has_failed_here and failover.is_ready):
             raise FailedOver
 
-    async def is_own_failure(self, decision: ErrorDecision, state: RequestState, *, is_row: bool) -> bool:
-        """Whether the row is the cause. Otherwise the request is to be sent again.
+    async def wait_for_cause(self, decision: ErrorDecision, state: RequestState, *, is_row: bool) -> bool:
+        """Waits until the cause of a failure is known. True: the row; False: the request is to be sent again.
 
-        Raises FailedOver and RunStopped.
+        The failure of a probe is its own at once, unless it concerns the account.
+
+        Raises FailedOver if another endpoint has to confirm the refusal of a row, and like ``Breaker.wait_for_cause``.
         """
         if await self._is_unavailable(decision, state):
             return False
@@ -218,7 +226,9 @@ class FailureHandler:
         return is_own
 
     async def is_final(self, decision: ErrorDecision, state: RequestState) -> bool:
-        """Whether a request about an answer has failed for good. Only an outage makes it wait.
+        """Whether a request about an answer has failed for good. Otherwise it is to be sent again.
+
+        Only waits for the check whether the endpoint is alive. Raises like ``OutageGate.close``.
 
         Its failure is not held until another row is answered: all rows in flight may wait for such requests.
         """
@@ -226,8 +236,11 @@ class FailureHandler:
             return False
         return decision.action is not RetryAction.STOP or state.attempts_used >= self._limits.max_attempts
 
-    async def is_own_answer(self, reply: Reply, state: RequestState) -> bool:
-        """False if the answer is unusable and the endpoint gave such answers to all requests."""
+    async def wait_for_cause_of_answer(self, reply: Reply, state: RequestState) -> bool:
+        """Whether the reply is the row's answer. Waits like ``wait_for_cause`` if the answer is incomplete.
+
+        False: the endpoint is the cause, and the request is to be sent again. Raises like ``Breaker.wait_for_cause``.
+        """
         if reply.unusable is None:
             return True
         self._breaker.record_failure(reply.unusable, state)
@@ -239,7 +252,7 @@ class FailureHandler:
             retried = state.attempts_used >= self._limits.max_attempts
         else:
             retried = state.held_failures > 0
-        is_own = await self._breaker.is_own(decision, state.failover, retried=retried)
+        is_own = await self._breaker.wait_for_cause(decision, state.failover, retried=retried)
         state.held_failures += not is_own
         return is_own
 

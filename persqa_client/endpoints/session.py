@@ -150,7 +150,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 if request.is_verification:
                     is_own = await self.failures.is_final(error.decision, state)
                 else:
-                    is_own = await self.failures.is_own_failure(error.decision, state, is_row=is_row)
+                    is_own = await self.failures.wait_for_cause(error.decision, state, is_row=is_row)
                 if is_own:
                     raise make_row_error(error.decision, state) from error
                 if error.decision.action is RetryAction.STOP:
@@ -160,7 +160,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                     # Recorded now: another request may be answered before the gate closes.
                     state.attempts.give_back_unanswered(self.outage.history)
             else:
-                if reply is not None and (not is_row or await self.failures.is_own_answer(reply, state)):
+                if reply is not None and (not is_row or await self.failures.wait_for_cause_of_answer(reply, state)):
                     return reply
 
     def _prepare(

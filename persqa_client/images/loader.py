@@ -136,7 +136,7 @@ class ImageLoader:
         self._loading: dict[tuple[str, FileVersion | None], asyncio.Task[EncodedImage]] = {}
         self._shared: WeakValueDictionary[tuple[str, FileVersion | None], EncodedImage] = WeakValueDictionary()
 
-    async def load_stamped(self, reference: str) -> LoadedImage:
+    async def load(self, reference: str) -> LoadedImage:
         """Raises RowError as load_image does."""
         # The version is read before the content. If the file is replaced in between, a later run compares digests.
         version = self._cache.find_version(reference)
@@ -144,10 +144,6 @@ class ImageLoader:
         if version is None or image.source_digest is None:
             return LoadedImage(image)
         return LoadedImage(image, FileStamp(version.size, version.modified_ns, image.source_digest))
-
-    async def load(self, reference: str) -> EncodedImage:
-        """Raises RowError as load_image does."""
-        return (await self.load_stamped(reference)).image
 
     async def _load(self, reference: str, version: FileVersion | None) -> EncodedImage:
         is_shared = self._share_all

@@ -32,7 +32,7 @@ from persqa_client.images.decode import (
     reencode_image,
     truncated_error,
 )
-from persqa_client.images.endings import restore_end
+from persqa_client.images.end_markers import restore_end
 from persqa_client.images.formats import (
     RAW_PHOTO,
     RAW_SUFFIXES,

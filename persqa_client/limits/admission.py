@@ -11,7 +11,7 @@ from math import inf
 
 from persqa_client.limits.controllers import LimitController, Permit
 from persqa_client.limits.open_files import FileShortage
-from persqa_client.limits.refusals import RefusalMonitor
+from persqa_client.limits.overload import RefusalMonitor
 from persqa_client.limits.server_metrics import ServerMetrics
 
 SIMILAR_COUNT, SIMILAR_PERIOD = 1.25, 1.4  # maximum ratios of two periods that count as alike

@@ -306,7 +306,7 @@ class Composition(AbstractAsyncContextManager["Composition"]):
         family = FAMILY_BY_PATCH[patch] if patch else detect_model_family(settings.endpoint.model)
         return Pipeline(
             self.pool.completer,
-            loader.load_stamped,
+            loader.load,
             self.plan.make_task_maker(self.strategy),
             max_tokens=settings.sampling.max_tokens,
             context=shortest_context(self.servers),

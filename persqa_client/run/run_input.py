@@ -13,7 +13,7 @@ from pathlib import Path
 
 from persqa_client.engines.row_loop import has_more_rows
 from persqa_client.errors import SettingsError
-from persqa_client.images.changes import ADVICE, ChangeReport, PictureFiles, PictureState
+from persqa_client.images.changed_files import ADVICE, ChangeReport, PictureFiles, PictureState
 from persqa_client.inputs.files import FileSource
 from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.opening import SpooledSource

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from persqa_client.jsonl import (
     add_member,
@@ -20,12 +20,10 @@ from persqa_client.jsonl import (
     replace_value,
 )
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
-from persqa_client.types import Json, TaskId, Usage
+from persqa_client.types import Json, OutputStyle, TaskId, Usage
 
 # Code of lines that are not rows.
 NO_ROW = "bad_line"
-# "qa" writes question and answer as one text, "answer" only the answer.
-OutputStyle = Literal["qa", "answer"]
 # Fields of a picture as it was sent.
 PICTURE_FIELDS = ("media_type", "width", "height", "bytes", "tokens")
 # DataFlow's and LLaVA's names of the list of turns, of a turn's role, and of its text or parts.

@@ -266,7 +266,7 @@ async def test_a_failure_that_arrives_during_a_trial_is_not_settled_by_its_answe
         bad = asyncio.create_task(session.complete(Request("s", (), "row 2", seed=2)))
         await trial_began.wait()
         late = ErrorDecision(RetryAction.FAIL, "rejected", "Denied.", status=400, raw="Denied.")
-        verdict = asyncio.create_task(session.breaker.is_own(late, None, retried=False))
+        verdict = asyncio.create_task(session.breaker.wait_for_cause(late, None, retried=False))
         await asyncio.sleep(0)
         may_answer.set()
         with pytest.raises(RowError):
@@ -329,7 +329,7 @@ async def test_a_good_verdict_about_the_pictures_is_an_answer_of_the_endpoint(ha
         asyncio.timeout(TEST_TIMEOUT),
     ):
         late = ErrorDecision(RetryAction.FAIL, "rejected", "Denied.", status=400, raw="Denied.")
-        is_own = asyncio.create_task(session.breaker.is_own(late, None, retried=False))
+        is_own = asyncio.create_task(session.breaker.wait_for_cause(late, None, retried=False))
         await asyncio.sleep(0)
         await session.complete(Request("s", pictures, "row 1", seed=1, is_verification=True))
         await asyncio.sleep(0)

@@ -67,7 +67,7 @@ def loader(
 
 
 async def test_images_are_loaded_in_threads(cache: FakeCache, threads: ThreadPoolExecutor) -> None:
-    assert (await loader(cache, threads).load("a")).data == b"a"
+    assert (await loader(cache, threads).load("a")).image.data == b"a"
     assert threading.current_thread() not in cache.threads
 
 
@@ -80,11 +80,11 @@ async def test_the_error_of_the_cache_is_raised(tmp_path: Path, threads: ThreadP
 
 async def test_requests_at_the_same_time_share_one_image(cache: FakeCache, threads: ThreadPoolExecutor) -> None:
     images = loader(cache, threads, share_all=True)
-    found = await asyncio.gather(*(images.load(reference) for reference in ("a", "a", "b", "a")))
+    found = [each.image for each in await asyncio.gather(*map(images.load, ("a", "a", "b", "a")))]
     assert sorted(cache.loaded) == ["a", "b"]
     assert found[0] is found[1] is found[3]
     assert found[0].uuid == add_image_uuid(replace(IMAGE, data=b"a"), FIELDS).uuid
-    assert await images.load("a") is found[0]
+    assert (await images.load("a")).image is found[0]
 
 
 async def test_a_shared_image_is_released_with_its_last_request(cache: FakeCache, threads: ThreadPoolExecutor) -> None:
@@ -100,18 +100,18 @@ async def test_a_repeated_reference_has_a_uuid_from_the_second_time_on(
     cache: FakeCache, threads: ThreadPoolExecutor
 ) -> None:
     images = loader(cache, threads, share_repeated=True)
-    uuids = [(await images.load(reference)).uuid for reference in ("a", "b", "a", "c", "a")]
+    uuids = [(await images.load(reference)).image.uuid for reference in ("a", "b", "a", "c", "a")]
     assert [uuid is not None for uuid in uuids] == [False, False, True, False, True]
 
 
 async def test_without_sharing_no_image_has_a_uuid(cache: FakeCache, threads: ThreadPoolExecutor) -> None:
     images = loader(cache, threads)
-    assert [(await images.load("a")).uuid for _ in range(3)] == [None] * 3
+    assert [(await images.load("a")).image.uuid for _ in range(3)] == [None] * 3
 
 
 async def test_the_number_of_known_references_is_bounded(cache: FakeCache, threads: ThreadPoolExecutor) -> None:
     images = ImageLoader(cache, threads, FIELDS, share_all=False, share_repeated=True, max_known=2)
-    uuids = [(await images.load(reference)).uuid for reference in ("a", "b", "c", "a", "c")]
+    uuids = [(await images.load(reference)).image.uuid for reference in ("a", "b", "c", "a", "c")]
     assert [uuid is not None for uuid in uuids] == [False, False, False, False, True]
 
 
@@ -177,10 +177,10 @@ async def test_a_file_that_is_replaced_is_loaded_anew_while_its_image_is_in_use(
 ) -> None:
     images = loader(ImageCache([tmp_path], max_pixels=10_000, max_bytes=10_000), threads, share_all=share_all)
     Image.new("RGB", (40, 40), "red").save(tmp_path / "a.png")
-    held = await images.load("a.png")
+    held = (await images.load("a.png")).image
     Image.new("RGB", (41, 40), "blue").save(tmp_path / "new.png")
     (tmp_path / "new.png").replace(tmp_path / "a.png")
-    found = await images.load("a.png")
+    found = (await images.load("a.png")).image
     assert (held.width, found.width) == (40, 41)
 
 
@@ -190,7 +190,7 @@ async def test_the_stamp_is_of_the_file_and_not_of_an_equal_one(tmp_path: Path, 
         Image.new("RGB", (200, 200), "red").save(tmp_path / f"{name}.png")
         os.utime(tmp_path / f"{name}.png", ns=(number, number))
     images = loader(ImageCache([tmp_path], max_pixels=10_000, max_bytes=100_000), threads)
-    first, second = [await images.load_stamped(f"{name}.png") for name in "ab"]
+    first, second = [await images.load(f"{name}.png") for name in "ab"]
     assert first.image is second.image
     assert first.file is not None
     assert second.file is not None

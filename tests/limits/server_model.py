@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from persqa_client.engines.local import task_limit
+from persqa_client.engines.local_engine import task_limit
 from persqa_client.limits.admission import Admission
 from persqa_client.limits.controllers import LimitController, Permit
 from persqa_client.limits.server_metrics import ServerMetrics

@@ -12,7 +12,7 @@ from PIL import Image
 
 from persqa_client import RunStopped, SettingsError
 from persqa_client.config import Endpoint
-from persqa_client.images.changes import MAX_NAMED
+from persqa_client.images.changed_files import MAX_NAMED
 from persqa_client.inputs.opening import open_source
 from persqa_client.run.background import execute_blocking
 from persqa_client.run.recheck import recheck_run

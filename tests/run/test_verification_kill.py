@@ -11,7 +11,7 @@ import orjson
 import pytest
 from PIL import Image
 
-from persqa_client.engines.local import task_limit
+from persqa_client.engines.local_engine import task_limit
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
 from tests.support.commands import persqa, start
 

@@ -14,7 +14,6 @@ from persqa_client.jsonl import dump_compact, load_object
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, SentPicture, Verification
 from persqa_client.storage.details import outcome_from_details, outcome_to_details
 from persqa_client.storage.records import (
-    OutputStyle,
     outcome_from_json,
     outcome_to_json,
     parse_failure_line,
@@ -23,7 +22,7 @@ from persqa_client.storage.records import (
     render_record,
     warn_of_added_questions,
 )
-from persqa_client.types import TaskId, Usage
+from persqa_client.types import OutputStyle, TaskId, Usage
 from tests.support.cases import each_case
 
 RECORD = Record(

@@ -10,7 +10,7 @@ import pytest
 from persqa_client.limits.adaptive_limit import AdaptiveLimit
 from persqa_client.limits.admission import Admission
 from persqa_client.limits.controllers import FixedLimit, LimitController, Permit
-from persqa_client.limits.refusals import State
+from persqa_client.limits.overload import State
 from tests.limits.server_model import Server, World
 
 SLOTS, LATENCY = 64, 0.2

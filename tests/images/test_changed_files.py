@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from persqa_client.images.changes import (
+from persqa_client.images.changed_files import (
     MAX_NAMED,
     MAX_REMEMBERED,
     ChangeReport,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from persqa_client.errors import RowError
-from persqa_client.images.endings import restore_end
+from persqa_client.images.end_markers import restore_end
 from persqa_client.images.prepare import load_image
 from tests.images import image_files
 from tests.images.image_files import check_and_decode, decode_rgb_bytes, encode

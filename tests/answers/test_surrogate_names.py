@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persqa_client.answers.parse import Answer
-from persqa_client.answers.surrogates import contains_surrogate, replace_surrogate
+from persqa_client.answers.surrogate_names import contains_surrogate, replace_surrogate
 from tests.answers.helpers import find_code, parse_text
 from tests.support.cases import each_case
 

@@ -1,4 +1,4 @@
-"""Distinguishes refusals that depend on load from noise: compares their shares under the limit and a lower one."""
+"""Refusals because of load: tells them from noise by comparing their shares under the limit and a lower one."""
 
 from __future__ import annotations
 
