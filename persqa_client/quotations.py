@@ -48,7 +48,10 @@ WRITING = (
     r"(?<!\w)(?:read|say|ask|shout|sa(?:id|ing)|wr(?:ite|itten|iting)|letter|word|text|sign|label|slogan"
     r"|dice|pone|reza|lee|escrit|texto|frase|letrero|cartel|lit|dit|indique|écrit|inscription|texte|panneau|affiche"
     r"|steht|lautet|sagt|geschrieben|aufschrift|schild|text|diz|lê-se|escrev|placa|cartaz|написано|надпись|гласит|говорит"
-    r"|пишет|مكتوب|كُتب|كتب|تقول|يقول|عبارة)|[写寫印喊唱念]|[说說](?!明)|(?<=[\u4e00-\u9fff])[问問](?![题題])|字|書|と言|쓰여|적혀|적힌|쓰인|문구"
+    # Of thought, and what somebody seems to say.
+    r"|(?<!i )thinks?|thinking|wonder|beg|preguntarse|se pregunta|piensa|pensar|deci[rn]|diciendo|dire|disant"
+    r"|(?<!je )pense|se demande[r ]|sagen|fragt sich|denkt|ruft|(?:se )?perguntar?(?:-se)?|pensa|dize[rn]"
+    r"|думает|подумать|спрашивает|сказать|يفكر|يتساءل|يسأل|пишет|مكتوب|كُتب|كتب|تقول|يقول|عبارة)|[写寫印喊唱念]|[说說](?!明)|(?<=[\u4e00-\u9fff])[问問](?![题題])|(?<![我你您])想|字|書|と言|쓰여|적혀|적힌|쓰인|문구"
 )
 AFTER_COLON = rf"(?:{WRITING})[^.!?。！？:：\n]{{0,30}}[:：](?=\s*\S)[^\n]*"
 # "Press the red button, it says." and "Back soon, says the note on the door."

@@ -288,6 +288,11 @@ def preamble_pattern() -> re.Pattern[str]:
 
 
 @lru_cache
+def speech_pattern() -> re.Pattern[str]:
+    return re.compile(rf"(?:{any_phrase('preamble', 'speech')})\s*(?:[,.!:;，。！：；،]|\Z)", re.IGNORECASE)
+
+
+@lru_cache
 def postamble_pattern() -> re.Pattern[str]:
     return re.compile(rf"[*_(（¡\s]*(?:{any_phrase('postamble', 'sentence')}){SENTENCE_END}", re.IGNORECASE)
 
@@ -304,7 +309,11 @@ def is_preamble(text: str, end: int) -> bool:
 
 
 def is_preamble_to_tag(text: str, start: int, end: int) -> bool:
-    """``start`` and ``end`` of the tag. Also allows an article, if the tag is not a part of a longer noun."""
+    """``start`` and ``end`` of the tag. Also allows an article, if the tag is not a part of a longer noun. What the
+    subject says is no preamble: "Hello there, <mam> seems to say".
+    """
+    if speech_pattern().match(text, end):
+        return False
     if is_preamble(text, start):
         return True
     article = ARTICLE.search(text, max(0, start - 8), start)

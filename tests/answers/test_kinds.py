@@ -24,6 +24,7 @@ OUT_OF_REACH = (
     [
         "hard",
         "kinds",
+        "near_phrases",
         *(f"blind_{number}" for number in range(1, 13)),
         "adversary",
         *map("adversary_{}".format, range(2, 6)),
