@@ -46,8 +46,8 @@ CHINESE_INSCRIPTION = CHINESE_WORDS + r"[^。！？\n]*"
 # Words of writing and speech that a colon may follow, in each language.
 WRITING = (
     r"(?<!\w)(?:read|say|ask|shout|sa(?:id|ing)|wr(?:ite|itten|iting)|letter|word|text|sign|label|slogan"
-    r"|dice|pone|reza|lee|escrit|texto|frase|letrero|cartel|lit|dit|indique|écrit|inscription|texte|panneau|affiche"
-    r"|steht|lautet|sagt|geschrieben|aufschrift|schild|text|diz|lê-se|escrev|placa|cartaz|написано|надпись|гласит|говорит"
+    r"|dic(?:e|iendo)|pregunt|pone|reza|lee|escrit|texto|frase|letrero|cartel|lit|di(?:t|re|sant)\b|demand|indique|écrit|inscription|texte|panneau|affiche"
+    r"|steht|lautet|sag(?:t|en)\b|frag(?:t|en)\b|denkt|geschrieben|aufschrift|schild|text|diz|dizer\b|pergunt|lê-se|escrev|placa|cartaz|написано|надпись|гласит|говорит|спрашива|дума[ею]т"
     r"|пишет|مكتوب|كُتب|كتب|تقول|يقول|عبارة)|[写寫印喊唱念]|[说說](?!明)|(?<=[\u4e00-\u9fff])[问問](?![题題])|字|書|と言|쓰여|적혀|적힌|쓰인|문구"
 )
 AFTER_COLON = rf"(?:{WRITING})[^.!?。！？:：\n]{{0,30}}[:：](?=\s*\S)[^\n]*"

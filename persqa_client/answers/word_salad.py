@@ -72,8 +72,10 @@ JAPANESE_CLASH = compile_lazily(
 )
 
 
-# "AはBのは、CがDています。": two topics and a subject.
-TWO_TOPICS = compile_lazily(r"は、?[^、。はが]{2,40}のは、?[^。]{0,80}が[^。]{0,60}(?:ます|ました)(?:。|\Z)")
+# "AはBのは、CがDています。": two topics and a subject. Behind a verb, が joins clauses.
+TWO_TOPICS = compile_lazily(
+    r"は、?[^、。はが]{2,40}のは、?[^。]{0,80}が(?<!すが)(?<!たが)(?<!だが)[^。]{0,60}(?:ます|ました)(?:。|\Z)"
+)
 # A particle apart from its noun, the particle of words with a vowel behind a consonant, and attributes in a row.
 KOREAN_SLIP = compile_lazily(
     r" [를을는](?= )|[가-힣](?= 는 )|(?:은|는) (?:있는|하는|되는) (?:것|수)[이가] (?:하는|있는|되는)"
@@ -90,6 +92,11 @@ GERMAN_SLIP = compile_lazily(
 )
 MIN_GERMAN_SLIPS = 2
 SLIP_LANGUAGES = ("ja", "ko", "de")
+
+
+# Nouns with articles in a row, without a word between them.
+ARTICLE = "(?:the|an?|el|las?|los|les?|une?|der|die|das|den|eine?|um|uma)"
+ARTICLE_CHAIN = compile_lazily(rf" (?:{ARTICLE} (?!{ARTICLE} )[^\W\d_]{{2,20}} ){{4}}{ARTICLE} ")
 
 
 def find_slips(text: str, language: str) -> str:
@@ -130,6 +137,8 @@ def find_word_salad(text: str, language: str) -> str:
         return text.strip()
     if text.count(" ") < MIN_WORDS - 1:
         return ""
+    if chain := ARTICLE_CHAIN.search(text):
+        return chain[0].strip()
     runs = (ASCII_RUN_END if text.isascii() else RUN_END).split(text)
     for run in runs:
         if len(run) >= SHORTEST_RUN and lacks_structure(run, language):
