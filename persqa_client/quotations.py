@@ -93,7 +93,7 @@ def may_have_inscription(text: str) -> bool:
 
 # Words of sentences about source code, keys and screens, where <div> and <Enter> are the picture's words.
 CODE_CONTEXT = compile_lazily(
-    r"(?<!\w)(?:html|xml|css|code|coding|source|editor|terminal|program\w*|script|markup|element|screens?|monitor|laptop"
+    r"(?<!\w)(?:html|xml|css|api|code|coding|source|editor|terminal|program\w*|script|markup|element|screens?|monitor|laptop"
     r"|web ?page|tags|keys?|keyboard|press(?:es|ed|ing)?|type[sd]?|typing|quellcode|bildschirm|taste\w*|tippt|drückt"
     r"|touche|écran|balises?|appuie|código|tecla\w*|pantalla|tela|etiquetas?|pulsa|код\w*|тег\w*|клавиш\w*|экран\w*"
     r"|монитор\w*)(?!\w)"
