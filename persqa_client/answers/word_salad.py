@@ -94,9 +94,17 @@ MIN_GERMAN_SLIPS = 2
 SLIP_LANGUAGES = ("ja", "ko", "de")
 
 
-# Nouns with articles in a row, without a word between them.
-ARTICLE = "(?:the|an?|el|las?|los|les?|une?|der|die|das|den|eine?|um|uma)"
-ARTICLE_CHAIN = compile_lazily(rf" (?:{ARTICLE} (?!{ARTICLE} )[^\W\d_]{{2,20}} ){{4}}{ARTICLE} ")
+# Nouns with articles in a row, without a word between them. Few texts have so many articles.
+ARTICLES = {
+    "en": (" the ", " a ", " an "),
+    "es": (" el ", " la ", " los ", " las ", " un ", " una "),
+    "fr": (" le ", " la ", " les ", " un ", " une "),
+    "de": (" der ", " die ", " das ", " den ", " ein ", " eine "),
+    "pt": (" o ", " a ", " os ", " as ", " um ", " uma "),
+}
+MIN_ARTICLES = 6
+ARTICLE = f"(?:{'|'.join(sorted({article.strip() for articles in ARTICLES.values() for article in articles}))})"
+ARTICLE_CHAIN = compile_lazily(rf" (?:{ARTICLE} (?!{ARTICLE} )[^\W\d_]{{2,20}} ){{{MIN_ARTICLES - 1}}}{ARTICLE} ")
 
 
 def find_slips(text: str, language: str) -> str:
@@ -137,7 +145,8 @@ def find_word_salad(text: str, language: str) -> str:
         return text.strip()
     if text.count(" ") < MIN_WORDS - 1:
         return ""
-    if chain := ARTICLE_CHAIN.search(text):
+    has_many = language in ARTICLES and sum(map(text.count, ARTICLES[language])) >= MIN_ARTICLES
+    if has_many and (chain := ARTICLE_CHAIN.search(text)):
         return chain[0].strip()
     runs = (ASCII_RUN_END if text.isascii() else RUN_END).split(text)
     for run in runs:
