@@ -59,7 +59,7 @@ LATIN_RUN = compile_lazily(r"(?<![\w'’-])[a-z'’]+(?: [a-z'’]+){2,}(?![\w-]
 # Particles between words, and endings of verbs. Without them, Japanese is the name of a dish or a restaurant.
 HIRAGANA = compile_lazily(
     r"[\u30a1-\u30fc\u3400-\u9fff][はがをにで][\u30a1-\u30fc\u3400-\u9fff]"
-    r"|(?:ます|です|ました|でした|ません|ている)(?![\u3041-\u3096])|[\u3041-\u3096]{2,}[はがを](?!\w)"
+    r"|(?:ます|です|ました|でした|ません|ている)(?![\u3041-\u3096])|[はがを](?<=[\u3041-\u3096]{3})(?!\w)"
 )
 HIRAGANA_LANGUAGES = ("ko", "ru", "ar", "en", "es", "fr", "de", "pt")
 # Chinese grammar in letters that Japanese has too.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from persqa_client.answers.answer_language import ADDRESSES, CHINESE_PHRASE, NAMES_WITH_WORDS, RELATIVES
+from persqa_client.answers.foreign_words import HIRAGANA
 from persqa_client.answers.parse import LONGEST_ANSWER, Answer
 from persqa_client.answers.phrases import bound_runs
 from persqa_client.answers.tag_repair import MAX_PASSES, repair_tag
@@ -56,7 +57,14 @@ REPEAT_THAT_GIVES_BACK = re.compile(r"(?<![*+}\\])(?:[*+]|\{\d+,\})(?!\+)")
 
 @each_case(
     "pattern",
-    [ADDRESSES, NAMES_WITH_WORDS, CHINESE_PHRASE, PLAIN_FORM, *(each for pair in RELATIVES.values() for each in pair)],
+    [
+        HIRAGANA,
+        ADDRESSES,
+        NAMES_WITH_WORDS,
+        CHINESE_PHRASE,
+        PLAIN_FORM,
+        *(each for pair in RELATIVES.values() for each in pair),
+    ],
 )
 def test_a_long_word_is_searched_once(pattern: re.Pattern[str]) -> None:
     """An unbounded repeat that gives characters back would be tried anew from each place of the word."""
