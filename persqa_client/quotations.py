@@ -46,12 +46,13 @@ CHINESE_INSCRIPTION = CHINESE_WORDS + r"[^。！？\n]*"
 # Words of writing and speech that a colon may follow, in each language.
 WRITING = (
     r"(?<!\w)(?:read|say|ask|shout|sa(?:id|ing)|wr(?:ite|itten|iting)|letter|word|text|sign|label|slogan"
-    r"|dice|pone|reza|lee|escrit|texto|frase|letrero|cartel|lit|dit|indique|écrit|inscription|texte|panneau|affiche"
-    r"|steht|lautet|sagt|geschrieben|aufschrift|schild|text|diz|lê-se|escrev|placa|cartaz|написано|надпись|гласит|говорит"
-    # Of thought, and what somebody seems to say.
-    r"|(?<!i )thinks?|thinking|wonder|beg|preguntarse|se pregunta|piensa|pensar|deci[rn]|diciendo|dire|disant"
-    r"|(?<!je )pense|se demande[r ]|sagen|fragt sich|denkt|ruft|(?:se )?perguntar?(?:-se)?|pensa|dize[rn]"
-    r"|думает|подумать|спрашивает|сказать|يفكر|يتساءل|يسأل|пишет|مكتوب|كُتب|كتب|تقول|يقول|عبارة)|[写寫印喊唱念]|[说說](?!明)|(?<=[\u4e00-\u9fff])[问問](?![题題])|(?<![我你您])想|字|書|と言|쓰여|적혀|적힌|쓰인|문구"
+    r"|dic(?:e|iendo)|deci[rn]|pregunt|piensa|pensar|pone|reza|lee|escrit|texto|frase|letrero|cartel"
+    r"|lit|di(?:t|re|sant)\b|demande|(?<!je )pense|indique|écrit|inscription|texte|panneau|affiche"
+    r"|steht|lautet|sag(?:t|en)\b|frag(?:t|en)\b|denkt|ruft|geschrieben|aufschrift|schild"
+    r"|text|diz|pergunt|pensa|lê-se|escrev|placa|cartaz|(?<!i )thinks?|thinking|wonder|beg"
+    r"|написано|надпись|гласит|говорит|спрашива|дума[ею]т|подумать|сказать|пишет"
+    r"|مكتوب|كُتب|كتب|تقول|يقول|عبارة|يفكر|يتساءل|يسأل)"
+    r"|[写寫印喊唱念]|[说說](?!明)|(?<=[\u4e00-\u9fff])[问問](?![题題])|(?<![我你您])想|字|書|と言|쓰여|적혀|적힌|쓰인|문구"
 )
 AFTER_COLON = rf"(?:{WRITING})[^.!?。！？:：\n]{{0,30}}[:：](?=\s*\S)[^\n]*"
 # "Press the red button, it says." and "Back soon, says the note on the door."
@@ -96,7 +97,7 @@ def may_have_inscription(text: str) -> bool:
 
 # Words of sentences about source code, keys and screens, where <div> and <Enter> are the picture's words.
 CODE_CONTEXT = compile_lazily(
-    r"(?<!\w)(?:html|xml|css|code|coding|source|editor|terminal|program\w*|script|markup|element|screens?|monitor|laptop"
+    r"(?<!\w)(?:html|xml|css|api|code|coding|source|editor|terminal|program\w*|script|markup|element|screens?|monitor|laptop"
     r"|web ?page|tags|keys?|keyboard|press(?:es|ed|ing)?|type[sd]?|typing|quellcode|bildschirm|taste\w*|tippt|drückt"
     r"|touche|écran|balises?|appuie|código|tecla\w*|pantalla|tela|etiquetas?|pulsa|код\w*|тег\w*|клавиш\w*|экран\w*"
     r"|монитор\w*)(?!\w)"

@@ -16,6 +16,7 @@ from persqa_client.answers.foreign_words import (
     has_chinese_words,
     has_english_run,
     has_foreign_clause,
+    has_foreign_predicate,
     has_hiragana,
     may_have_foreign_clause,
 )
@@ -49,19 +50,24 @@ LANGUAGE_SCRIPTS = {language: script for script, language in SCRIPT_LANGUAGES.it
 }  # fmt: skip
 # A full stop within an address or a number does not end a sentence.
 SENTENCE = compile_lazily(r"[^.!?。！？\n]*(?:\.(?=\w)[^.!?。！？\n]*)*[.!?。！？\n]*")
-ADDRESSES = compile_lazily(r"[A-Za-z0-9_\-]+(?:[.@/:]+[A-Za-z0-9_\-]+)+")
+# Of the next patterns, each repeat is bounded or gives nothing back (``++``): a long word is searched once.
+ADDRESSES = compile_lazily(r"(?<![A-Za-z0-9_\-])[A-Za-z0-9_\-]++(?:[.@/:]++[A-Za-z0-9_\-]++)++")
 # A translation or the original of a word; titles of works.
+# "A T-shirt with ありがとう printed on it."
+ON_THINGS = compile_lazily(
+    rf"\bwith [{HAN}\u3041-\u30ff]+(?= (?:(?:printed|written|painted) )?(?:on|across|in \w+ letters)\b)"
+)
 GLOSSES = compile_lazily(r"\([^()（）]*[)）]|（[^()（）]*[)）]|《[^《》]*》|【[^【】]*】")
 # Lower-case words within a name (Beauty and the Beast).
 NAMES_WITH_WORDS = compile_lazily(
-    r"[A-Z][\w'’]*(?: (?:of|the|and|a|in|on|to|for|at|de|del|di|la|von|du|des|en))+(?= [A-Z])"
+    r"[A-Z][\w'’]{0,40}+(?: (?:of|the|and|a|in|on|to|for|at|de|del|di|la|von|du|des|en)){1,8}+(?= [A-Z])"
 )
 # Words that only whole Chinese phrases have; a run of Chinese without them may be the name of a dish.
-MEASURED = "一[个個件条條只双雙锅鍋杯本张張把位辆輛台朵片块塊碗瓶]"
+MEASURED = "一[个個件条條只双雙锅鍋杯本张張把位辆輛台朵片块塊碗瓶顶頂支束名副套棵栋]"
 CHINESE_PHRASE = compile_lazily(
-    rf"[{HAN}]*(?:[的了着著在是很和与起这這那正穿戴看]|{MEASURED})[{HAN}]+"
+    rf"(?:[的了在是很这這那穿戴看]|(?<=[{HAN}])[着著和与與起]|{MEASURED})[{HAN}]"
     # An attribute, a colour or a verb, the thing of which is in the other language, and words that join.
-    rf"|[手身桌头頭椅怀懷房屋街路树樹地墙牆][里裡上下旁中](?![{HAN}])|[{HAN}](?:[{HAN}]*[的了着著色]|[{HAN}]+地|(?<=一)[{HAN}])(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
+    rf"|[手身桌头頭椅怀懷房屋街路树樹地墙牆][里裡上下旁中](?![{HAN}])|(?:(?<=[{HAN}])[的了着著色]|(?<=[{HAN}][{HAN}])地(?=\s[^\W\d_A-Z])|{MEASURED})(?![{HAN}])|(?<![{HAN}])(?:{CHINESE_JOINTS})(?![{HAN}])"
 )
 CHINESE_ONLY = compile_lazily(
     "[的了着這们們吗嗎说說么谁誰她它您你吃喝很哪书车边门间东马鸟见风飞龙红绿蓝裤饭馆颜颗头动运]"
@@ -80,12 +86,12 @@ SCRIPTS_WITH_HAN = ("kana", "hangul")
 # Words with letters, and frequent words, that only relatives of a language have, and its own marks.
 RELATIVES = {
     "ar": (
-        compile_lazily(r"[پچژگکیٹڈڑںھہےۀ]\w*|(?<!\w)(?:است|در|از|را|که|این|آن|با|نے|اور|ہے|میں)(?!\w)"),
-        compile_lazily(r"(?<!\w)(?:[وبلف]?ال\w{2,}|في|من|على|إلى|هو|هي|عن|مع|التي|الذي)(?!\w)|\w+ة(?!\w)"),
+        compile_lazily(r"[پچژگکیٹڈڑںھہےۀ]\w*+|(?<!\w)(?:است|در|از|را|که|این|آن|با|نے|اور|ہے|میں)(?!\w)"),
+        compile_lazily(r"(?<!\w)(?:[وبلف]?ال\w{2,}+|في|من|على|إلى|هو|هي|عن|مع|التي|الذي)(?!\w)|(?<=\w)ة(?!\w)"),
     ),
     "ru": (
-        compile_lazily(r"[іїєґўІЇЄҐЎ]\w*|(?<!\w)(?:що|та|це|або|його|вона)(?!\w)"),
-        compile_lazily(r"[ыэъёЫЭЪЁ]\w*|(?<!\w)(?:и|что|это|его|её|на|как|он|она|с)(?!\w)"),
+        compile_lazily(r"[іїєґўІЇЄҐЎ]\w*+|(?<!\w)(?:що|та|це|або|його|вона)(?!\w)"),
+        compile_lazily(r"[ыэъёЫЭЪЁ]\w*+|(?<!\w)(?:и|что|это|его|её|на|как|он|она|с)(?!\w)"),
     ),
 }
 MIN_RELATIVE_WORDS = 2
@@ -129,6 +135,8 @@ def is_in_language(text: str, asked: str) -> bool:
     may_slide = script is None and asked in FUNCTION_WORDS and may_have_foreign_clause(text, asked)
     if script is None and text.isascii() and asked in FUNCTION_WORDS and is_mostly_in(text, asked) and not may_slide:
         return True
+    if asked == "en" and not text.isascii():
+        text = ON_THINGS.sub(" ", text)
     own = drop_written_text(GLOSSES.sub(drop_other_script, plain_text(remove_quotations(text))), asked)
     if (may_slide and has_foreign_clause(own, asked)) or (not text.isascii() and has_hiragana(own, asked)):
         return False
@@ -198,6 +206,8 @@ def has_latin_language(text: str, asked: str) -> bool:
             return False
     if asked not in FUNCTION_WORDS or is_mostly_in(text, asked):
         return True
+    if has_foreign_predicate(text, asked):
+        return False
     own = FUNCTION_WORDS[asked]
     candidates = set(split_words(NAMES_WITH_WORDS.sub(" ", text), lowercase=True)) - own
     others = count_words(candidates)

@@ -38,6 +38,10 @@ WRAPPER = compile_lazily(r"(?is)^<(answer|response|output)>(.*)</\1>$")
 BOXED = compile_lazily(r"(?s)\\(?:boxed|text)\{(.*)\}")
 FENCE = compile_lazily(r"(?s)(?:(```|~~~)[\w-]*\n(.*?)\n?\1|```([^`\n]+)```)$")
 ANSWER_KEYS = frozenset({"answer", "response", "text", "caption", "description", "output", "回答", "答案"})
+# Members of objects that are no answer.
+OTHER_KEYS = frozenset(
+    {"error", "message", "question", "prompt", "reason", "reasoning", "thought", "thoughts", "status"}
+)
 BULLET = compile_lazily(r"(?:[-*•>]|\d{1,2}[.)]|#{1,6}) +")
 LATER_BULLET = compile_lazily(rf"\n[ \t]{{0,8}}{BULLET.pattern}")
 QUOTES = {'"': '"', "„": "“", "'": "'", "“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", "`": "`"}
@@ -112,7 +116,11 @@ def unwrap_json(text: str, task: Task) -> str:
         return text
     answers = [value[key] for key in value if key in ANSWER_KEYS]
     if len(value) == 1 and not answers:  # A key in any language.
-        answers = [only for only in value.values() if isinstance(only, str) and only.startswith(task.tag)]
+        answers = [
+            only
+            for key, only in value.items()
+            if isinstance(only, str) and only.startswith(task.tag) and key.lower() not in OTHER_KEYS
+        ]
     return answers[0] if len(answers) == 1 and isinstance(answers[0], str) else text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import combinations
 
 from persqa_client.answers.clean import prompt_sentences
 from persqa_client.answers.phrases import choose_language, phrase_pattern
@@ -41,14 +42,26 @@ VERSION_LABEL = compile_lazily(
 NUMBER = compile_lazily(r"(?<!\w)(?:\d|[A-D])(?=\s*[*_]*$)")
 FIRST = compile_lazily(r"(?<!\w)[1A](?!\w)")
 SENTENCE_END = compile_lazily(r"[.!?。！？؟…\n]")
-NEGATION = compile_lazily(r"(?<!\w)(?:not|no|n['’]|ne|pas|não|nicht|не|لا|ليس|ليست|لم)(?!\w)", re.IGNORECASE)
+NEGATION = compile_lazily(
+    r"(?<!\w)(?:(?:not|no|ne|pas|não|nicht|kein(?:e[mnrs]?)?|не|لا|ليس|ليست|لم)(?!\w)|n['’])"
+    r"|(?<=\w)n['’]t(?!\w)|没有?|沒有?|不",
+    re.IGNORECASE,
+)
+# Between a statement and its denial, the auxiliary, the ending of the verb and the article may change.
+CHANGES = compile_lazily(
+    r"(?<!\w)(?:do|does|did|an?|any|une?|de|du|des|d['’]|eine?[mnrs]?)(?!\w)|(?<=[\u4e00-\u9fff])[着著了]|^有",
+    re.IGNORECASE,
+)
+VERB_FORMS = {"has": "hav", "ca": "can", "wo": "will"}
 NO_LETTER = compile_lazily(r"[\W_]+")
+CLAUSE_END = compile_lazily(r"[,.:;!?…()\n—–،؛؟、。！？，：；（）]+")
 MIN_QUESTION_LETTERS = 4
 QUESTION_MARKS = ("?", "？", "؟")
 UNSPACED_LANGUAGES = ("zh", "ja", "ko")
 ENDING_PARTICLES = " 呢吗嗎吧么啊か"
 # Words that begin alike are forms of one word. Shorter ones do not count.
 STEM_LENGTH, MIN_WORDS = 4, 2
+MIN_PARTS = 2
 LAST_QUESTION = compile_lazily(r"[^.!?。！？؟\n]*[?？؟]")
 
 
@@ -84,13 +97,18 @@ def denies_itself(text: str, tag: str) -> bool:
     said: dict[str, bool] = {}
     for sentence in SENTENCE_END.split(text):
         before, found, after = sentence.partition(tag)
-        words = " ".join(NEGATION.sub(" ", after).lower().split())
+        words = join_stems(NEGATION.sub(" ", after).lower())
         if not found or not words or (before.strip() and not before.rstrip().endswith((",", "،"))):
             continue
         is_negated = NEGATION.search(after) is not None
         if said.setdefault(words, is_negated) != is_negated:
             return True
     return False
+
+
+def join_stems(text: str) -> str:
+    words = CHANGES.sub(" ", text.strip()).replace("’", "'").split()
+    return "".join(VERB_FORMS.get(word) or word.removesuffix("s").removesuffix("e") for word in words)
 
 
 def has_another_turn(text: str, tag: str) -> bool:
@@ -100,6 +118,8 @@ def has_another_turn(text: str, tag: str) -> bool:
     if SPEAKS.search(text) and SPEAKS.search(remove_quotations(text)):
         return True
     own = remove_marked(text)
+    if describes_parts(own):
+        return False
     if offers_version(own, tag):
         return True
     versions = (own[:start].removeprefix(tag).rstrip() for start in find_all(own, tag) if start)
@@ -120,6 +140,15 @@ def offers_version(text: str, tag: str) -> bool:
         if is_second and "\n" in label["mark"] and shares_word(before, label["text"]):
             return True
     return False
+
+
+def describes_parts(text: str) -> bool:
+    """Whether lines with labels say something new each: "Fur: …", "Eyes: …". Versions repeat words."""
+    labels = [label for label in VERSION_LABEL.finditer(text) if "\n" in label["mark"]]
+    if len(labels) < MIN_PARTS or any(NUMBER.search(label["name"]) for label in labels):
+        return False
+    said = [text[: labels[0].start()], *(label["text"] for label in labels)]
+    return not any(shares_word(before, after) for before, after in combinations(said, 2))
 
 
 def shares_word(text: str, other: str) -> bool:
@@ -151,7 +180,26 @@ def repeats_question(text: str, task: Task) -> bool:
     lower = text.casefold()
     if not asked or first_word not in lower:
         return False
-    return asked in NO_LETTER.sub("", lower.replace(task.tag.casefold(), ""))
+    said = lower.replace(task.tag.casefold(), "")
+    if asked not in NO_LETTER.sub("", said):
+        return False
+    return choose_language(task.question) not in UNSPACED_LANGUAGES or has_clause(said, asked)
+
+
+def has_clause(text: str, letters: str) -> bool:
+    """Whether clauses have these letters and at most one more, a particle or an adverb. Within a longer clause, the
+    question is indirect (看不出在做什么), unless it is called one (在做什么这个问题).
+    """
+    clauses = [NO_LETTER.sub("", clause) for clause in CLAUSE_END.split(text)]
+    for start in range(len(clauses)):
+        joined = ""
+        for clause in clauses[start:]:
+            joined += clause
+            if letters in joined and (len(joined) <= len(letters) + 1 or joined[len(letters)] in "这這"):
+                return True
+            if len(joined) > len(letters):
+                break
+    return False
 
 
 @lru_cache(maxsize=1024)

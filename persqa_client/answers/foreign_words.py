@@ -17,8 +17,12 @@ from persqa_client.word_search import split_at_blanks
 LATIN_LANGUAGES = ("en", "es", "fr", "de", "pt", "it", "nl")
 # So many of so many words in a row are function words of another language, and none is one of the right language alone.
 CLAUSE_WORDS, MIN_FOREIGN = 6, 3
+# What joins words within the name of a dish or a place: "tacos al pastor y de lengua". A clause has other words too.
+NAME_JOINTS = frozenset(
+    ("de", "del", "la", "el", "las", "los", "al", "a", "e", "y", "con", "da", "do", "di", "du", "des", "au", "aux")
+).union(("et", "le", "les", "alla", "della"))
 # Distinct function words of another language, in an answer without any that only the right language has.
-MIN_EXCLUSIVE, MIN_WORDS = 2, 6
+MIN_EXCLUSIVE, MIN_WORDS, MIN_PREDICATE_WORDS = 2, 6, 3
 # Letters that the language's own words don't have. Loans have them too.
 FOREIGN_LETTERS = {
     "fr": compile_lazily("[áíóúñãõßäö]"),
@@ -32,6 +36,11 @@ ENGLISH_JOINTS = frozenset(
     ("and", "with", "while", "because", "is", "are", "was", "were", "wearing", "from", "into")
 ).union(("which", "who", "the", "their", "his", "this", "that", "these", "those", "they", "she"))
 PARTICIPLE = compile_lazily(r"(?<![\w'’-])(?:is|are|was|were) [a-z]{3,}ing(?![\w'’-])")
+# A verb right after the tag. None of these is an auxiliary or a noun of a language that has English loans.
+ENGLISH_PREDICATES = frozenset(
+    ("is", "has", "wears", "holds", "looks", "seems", "appears", "stands", "sits", "eats", "does", "shows", "are")
+).union(("were", "had"))
+ENGLISH_ENDINGS = ("s", "ed", "ing", "ly")
 # English words that no loan has.
 SUBJUNCTIONS = frozenset(("while", "because"))
 # Besides function words, those that describe: the basic terms for colours. A verb form shows more than other words do.
@@ -47,9 +56,11 @@ CHINESE_JOINTS = (
 )
 # Three Latin words in small letters, one of which is a frequent English one, in a script of another kind.
 LATIN_RUN = compile_lazily(r"(?<![\w'’-])[a-z'’]+(?: [a-z'’]+){2,}(?![\w-])")
-# Two hiragana in a row in a text of another language count as Japanese, because names are rarely written in hiragana
-# there.
-HIRAGANA = compile_lazily(r"[\u3041-\u3096]{2,}")
+# Particles between words, and endings of verbs. Without them, Japanese is the name of a dish or a restaurant.
+HIRAGANA = compile_lazily(
+    r"[\u30a1-\u30fc\u3400-\u9fff][はがをにで][\u30a1-\u30fc\u3400-\u9fff]"
+    r"|(?:ます|です|ました|でした|ません|ている)(?![\u3041-\u3096])|[はがを](?<=[\u3041-\u3096]{3})(?!\w)"
+)
 HIRAGANA_LANGUAGES = ("ko", "ru", "ar", "en", "es", "fr", "de", "pt")
 # Chinese grammar in letters that Japanese has too.
 CHINESE_GRAMMAR = compile_lazily(r"正在(?!庫)|[拿坐站]着(?![いたてるかさせまこ])|[，,]手里|[坐站穿戴拿]在")
@@ -87,6 +98,8 @@ def has_foreign_clause(text: str, asked: str) -> bool:
         if marks.count(1) < MIN_FOREIGN:
             continue
         windows = (marks[start : start + CLAUSE_WORDS] for start in range(max(1, len(marks) - CLAUSE_WORDS + 1)))
+        if theirs.isdisjoint(set(words) - NAME_JOINTS - own):
+            continue
         if any(window.count(1) >= MIN_FOREIGN and -1 not in window for window in windows):
             return True
     return False
@@ -126,10 +139,30 @@ def has_english_joint(text: str, asked: str) -> bool:
     if not SUBJUNCTIONS.isdisjoint(words):
         return True
     places = [place for place, word in enumerate(words) if word in joints]
+    colors = ENGLISH_MARKS - FUNCTION_WORDS["en"] - own
+    # English begins with it: "eine Jacke and black trousers". A loan may be "black and white".
+    if any(colors.intersection(words[place + 1 : place + 2]) and words[place - 1] not in colors for place in places):
+        return True
     if any(own.intersection(words[max(0, place - 1) : place + 2 : 2]) for place in places):
         return True
     # If another one stands apart, the first is not part of a loan.
     return any(after - before > 1 and words[after] != words[before] for before, after in pairwise(places))
+
+
+def has_foreign_predicate(text: str, asked: str) -> bool:
+    """Whether a short answer begins with a verb of English, or to an English question with one of another language, and
+    has no function word that only the right language has.
+    """
+    words = LATIN_WORDS.findall(text)
+    if not words or not words[0].islower():
+        return False
+    own, found = FUNCTION_WORDS[asked], frozenset(word.replace("’", "'").lower() for word in words)
+    if asked != "en":
+        return words[0] in ENGLISH_PREDICATES - own and found.isdisjoint(own - FUNCTION_WORDS["en"])
+    if words[0] in own or words[0].endswith(ENGLISH_ENDINGS) or len(words) < MIN_PREDICATE_WORDS:
+        return False
+    others = (FUNCTION_WORDS[language] for language in LATIN_LANGUAGES if language != asked)
+    return any(found & (theirs - own) - NAME_JOINTS and found.isdisjoint(own - theirs) for theirs in others)
 
 
 def count_english_marks(text: str, *, loans: bool) -> int:
@@ -138,11 +171,13 @@ def count_english_marks(text: str, *, loans: bool) -> int:
     if loans:
         return sum(word in FUNCTION_WORDS["en"] for word in words)
     marks = sum(2 if word in ENGLISH_JOINTS else word in ENGLISH_MARKS for word in words)
-    return marks + 2 * len(ING_FORM.findall(text))
+    return marks + len(ING_FORM.findall(text))
 
 
 def has_english_run(text: str) -> bool:
-    return any(FUNCTION_WORDS["en"].intersection(run.split()) for run in LATIN_RUN.findall(text))
+    """Not if only an article begins it, as in names of brands: "the north face"."""
+    runs = (run.split() for run in LATIN_RUN.findall(text))
+    return any(FUNCTION_WORDS["en"].intersection(words[words[0] == "the" :]) for words in runs)
 
 
 def has_hiragana(text: str, asked: str) -> bool:
@@ -170,10 +205,11 @@ def can_encode(letter: str, encoding: str) -> bool:
     return True
 
 
-# Letters of another script within a word. A particle may follow a brand with capital letters (iPhoneом), and in
-# Korean a word with Latin letters.
+# Letters of another script within a word. A brand may have the ending of a case (iPhoneом, instagramа), and in Korean a
+# particle may follow a word with Latin letters.
 CYRILLIC_MIX = compile_lazily(
-    r"(?<![\w'’-])(?=\w*(?:[a-z][\u0400-\u04ff]|[\u0400-\u04ff][a-z]))[^\W\dA-Z_]{4,}(?![\w-])"
+    r"(?<![\w'’-])(?=\w*(?:[a-z][\u0400-\u04ff]|[\u0400-\u04ff][a-z]))(?![a-z]{4,}(?:[аеиоуыюя]|о[вмй]|[аи]м|а[мх]|ами)(?!\w))"
+    r"[^\W\dA-Z_]{4,}(?![\w-])"
 )
 KOREAN_MIX = compile_lazily(r"[\uac00-\ud7a3](?<![티브반긴])[a-z]{2,}[\uac00-\ud7a3]")
 ARABIC_MIX = compile_lazily(

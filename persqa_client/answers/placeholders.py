@@ -79,6 +79,7 @@ FORM = compile_lazily(
     r"|certificate|contract)\b|表|欄|栏|单据|問卷|试卷|бланк|анкет|用紙|양식|استمارة",
     re.IGNORECASE,
 )
+FORM_DISTANCE = 20
 ON_THINGS = compile_lazily(
     r"\b(?:letters|with|reading|marked|size|tattoo\w*|brand\w*|logo|label\w*)\b[^.!?]{0,20}XXX"
     r"|XXX(?!X)[^.!?]{0,50}\b(?:on|across) (?:the|his|her|its|their|a|one)\b|[上印着着写][^。]{0,6}XXX"
@@ -106,6 +107,8 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
 
 
 def belongs_to_picture(found: re.Match[str]) -> bool:
+    if found[0][0] in "(（" and FORM.search(found.string[max(0, found.start() - FORM_DISTANCE) : found.start()]):
+        return True  # "A form (to be filled in by hand)".
     if BLANKS.fullmatch(found[0]):
         return FORM.search(found.string) is not None
     return CROSSES.fullmatch(found[0]) is not None and ON_THINGS.search(found.string) is not None

@@ -7,13 +7,13 @@ from functools import lru_cache
 from itertools import pairwise
 from operator import eq
 
-from persqa_client.answers.answer_language import drop_written_text
 from persqa_client.answers.foreign_words import find_mixed_word
 from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
 from persqa_client.answers.plain import is_plain
+from persqa_client.answers.remarks import find_last_line, find_remark, is_on_display
 from persqa_client.answers.word_salad import find_word_salad
 from persqa_client.lazy_pattern import compile_lazily
-from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
+from persqa_client.quotations import is_about_code, remove_quotations
 from persqa_client.types import Problem, Task
 from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lower_case
 
@@ -21,12 +21,7 @@ from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lowe
 BROKEN = compile_lazily(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]|锟斤|斤拷|烫烫烫|屯屯屯|addCriterion"
 )
-# The next patterns begin with a class of characters where they can: ``re`` skips to the first of them.
-# Tokens of a vocabulary that were not decoded: SentencePiece's blank, its bytes, and the blank of byte-level BPE.
-TOKENS = compile_lazily(r"\u2581(?=\w)(?![^<\n]*｜>)|<0x[\dA-F]{2}>|\u0120(?<=\w.)(?=\w)")
-# Members of a program's output, and options to choose from: "label=car; confidence: 0.87", "(a) sleeps; (b) runs; (c)".
-MEMBERS = compile_lazily(r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d")
-OPTIONS = compile_lazily(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
+# Each alternative begins with a literal where it can: ``re`` skips to it.
 MESSAGE = compile_lazily(
     r"\b[A-Z]\w*(?:Error|Exception)\b ?:|\bTraceback \(most|\bCUDA out of memory\b"
     r"|\b(?:Error|ERROR) ?:? ?[45]\d\d\b(?! page)"
@@ -34,7 +29,7 @@ MESSAGE = compile_lazily(
     r"|Service (?:Temporarily )?Unav|Forbidden|Unauthorized|Not Found)"
     r"|\b[Ii]nternal [Ss]erver [Ee]rror\b|\b[Rr]ate limit exceeded\b"
     r"|\b[Cc]onnection (?:refused|reset by peer|timed out)\b|\b[Rr]equest (?:failed|timed out)\b|\[object Object\]"
-    r"|(?i:\bplease (?:try again|retry) (?:later|after)\b|\bmodel (?:is )?(?:overloaded|not loaded|not found)\b)"
+    r"|(?i:(?<!to )please (?:try again|retry) (?:later|after)\b|\bmodel (?:is )?(?:overloaded|not loaded|not found)\b)"
     r"|(?i:\bfailed to (?:load|fetch|connect to) the (?:model|server)\b)"
 )
 # A value of a program instead of a word. "an undefined shape" is a description.
@@ -43,8 +38,6 @@ VALUE = compile_lazily(
     r"|(?<!an )(?<!the )undefined(?! (?:shape|area|colou?r|space|object|edge|figure|number))"
     r"|null(?! and void| island)|None(?! of| other| but| the| are| is))(?![A-Za-z\d_(])"
 )
-# Between the tag and a message that the picture shows stands at least a predicate and a noun with its place.
-MIN_WORDS_BEFORE_MESSAGE = 5
 # A value in a line of code that the picture shows: "return null;".
 CODE_VALUE = compile_lazily(r"(?:\breturn |= ?)(?:null|undefined|None|NaN)\b|\b(?:null|undefined|NaN)(?=;)")
 ESCAPE = compile_lazily(r"\\(?:[nrt](?![a-z])|u[\da-f]{4})")
@@ -79,8 +72,12 @@ HINTED = (
     (("\\",), ESCAPE),
 )
 HINTED_WORDS = compile_lazily("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints))
+# In scripts with spaces. The longest words of a language, and the names of places, are shorter.
+LONG_TOKEN = compile_lazily(r"[A-Za-z\d_\-+/=\u00c0-\u024f\u0400-\u04ff\u0620-\u06ff\uac00-\ud7a3]{100,}+")
+MIN_CHARACTERS = 8
 BOX_HINTS = ("[", "{", "(", "</", "<b", "<r", "<q", "<p")
 # Its keys ("code") say nothing about what the answer is about.
+SHORTEST_FRAME = 12
 OBJECT = compile_lazily(r"[{\[][^\n]*[}\]]|[{\[][^\n]*\Z")
 CODE = compile_lazily(r"`[^`]*`")
 # Doubled marks between spaces, words without a vowel, and particles that never follow each other.
@@ -150,40 +147,41 @@ BROKEN_LETTERS = compile_lazily(
 )
 HANGUL_VOWEL = compile_lazily(r"[\u314f-\u3163]")
 MIN_LOOSE_SYLLABLES = 2
-# Pictures and links in Markdown, formulas, and the tags of a post.
-MARKDOWN = compile_lazily(
-    r"!?\[[^\]\n]*\]\((?:https?:|data:|\w+\.(?:png|jpe?g|gif))|\\(?:text|textbf|boxed|mathrm|begin|frac)\b ?\{|https?://\S+"
-)
-HASHTAGS = compile_lazily(r"(?:#[^\W\d]\w*[ \t，,]*){2,}$")
-EMOJI = r"[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?\s?"
-EMOJI_FLOOD = compile_lazily(rf"{EMOJI}(?:{EMOJI}){{5,}}")
-# Remarks that programs add behind an answer, in any language.
-COUNT = (
-    r"(?:(?:word|character|token) count|(?:number|count) of (?:words|characters)|字数|字數|词数|文字数|単語数"
-    r"|글자 ?수|단어 ?수"
-    r"|(?:número|recuento|contagem) de pala[bv]ras|nombre de mots|(?:an)?zahl der wörter|wort(?:an)?zahl"
-    r"|(?:количество|число) слов|عدد الكلمات) ?[:：=] ?\d"
-)
-COUNTED = compile_lazily(COUNT, re.IGNORECASE)
+LONGEST_SHOWN = 40
 
 
 def check_no_residue(text: str, task: Task) -> Problem | None:
-    if not (found := find_residue(text, task)):
-        return None
-    shown = found if found.isprintable() else ascii(found)[1:-1]
-    return Problem("server_residue", f"residue of a server or a program ({shown})", found=shown)
-
-
-def find_residue(text: str, task: Task) -> str:
     language = choose_language(task.question) or ""
+    if found := find_residue(text, task, language):
+        shown = show(found)
+        return Problem("server_residue", f"residue of a server or a program ({shown})", found=shown)
+    if found := find_disorder(text, task, language):
+        shown = show(found)
+        return Problem("server_residue", f"words that make no sentence ({shown})", "words", shown)
+    return None
+
+
+def show(found: str) -> str:
+    shown = found if found.isprintable() else ascii(found)[1:-1]
+    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…"
+
+
+def find_residue(text: str, task: Task, language: str) -> str:
     if not is_plain(text, task.tag) and (found := find_marks(text, language)):
         return found
-    if find_text(text, language) or find_gibberish(text):
+    if found := find_last_line(text):
+        return found
+    if find_text(text, language):
         own = remove_quotations(text).replace(task.tag, " ")
         if (found := find_text(own, language)) and not is_on_display(found, own, language):
             return found
-        if found := find_gibberish(own):
-            return found
+    return ""
+
+
+def find_disorder(text: str, task: Task, language: str) -> str:
+    """Letters and words in no order that a sentence has."""
+    if find_gibberish(text) and (found := find_gibberish(remove_quotations(text).replace(task.tag, " "))):
+        return found
     rest = text.removeprefix(task.tag)
     if find_word_salad(rest, language) and (found := find_word_salad(remove_quotations(rest), language)):
         return found
@@ -204,42 +202,20 @@ def find_marks(text: str, language: str) -> str:
         return wrong
     has_hint = any(hint in text for hint in BOX_HINTS) and not is_about_code(OBJECT.sub(" ", text))
     if has_hint and (box := BOX.search(CODE.sub(" ", text))):
-        return box[0]
-    return find_remark(text)
-
-
-def is_on_display(message: str, text: str, language: str) -> bool:
-    """Whether a sentence has said where the message stands: "a laptop whose screen reads Error 500"."""
-    before, _, _ = text.partition(message)
-    is_written = message not in drop_written_text(before + message, language)
-    return is_written and before.count(" ") >= MIN_WORDS_BEFORE_MESSAGE
-
-
-def find_remark(text: str) -> str:
-    """Markdown, formulas, hashtags, emoji, counts of words, tokens, members and options, which no sentence about a
-    picture has.
-    """
-    found = None
-    if "=" in text or "0." in text or "1." in text:
-        found = MEMBERS.search(text) if not is_about_code(MEMBERS.sub(" ", text)) else None
-        found = found and MEMBERS.search(remove_marked(text))
-    if found is None and ("\\" in text or "](" in text or "://" in text):
-        found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
-    if found is None and ")" in text and OPTIONS.search(text):
-        found = OPTIONS.search(remove_quotations(text))
-    if found is None and "#" in text:
-        found = HASHTAGS.search(text)
-    if found is None and ("<0x" in text or not text.isascii()):
-        found = TOKENS.search(text) or EMOJI_FLOOD.search(text)
-    if found is None and (":" in text or "：" in text):
-        found = COUNTED.search(text)
-    return found[0] if found else ""
+        before = text[: text.index(box[0])] if box[0] in text else ""
+        # "One line reads {…}", with the word for writing right before it.
+        if not is_on_display(box[0], before[-SHORTEST_FRAME:] + box[0], language, min_words=0):
+            return box[0]
+    return find_remark(text, language)
 
 
 def find_text(text: str, language: str) -> str:
-    """An error message or an empty value."""
+    """An error message, an empty value, or a token of code that is too long for a word."""
     if not search_message_words(language or "en").is_in(split_at_blanks(text)):
         return ""
+    for token in LONG_TOKEN.findall(text):
+        if len(set(token)) >= MIN_CHARACTERS:
+            return str(token)
     patterns = [phrase_pattern(language or "en", "residue", "messages")]
     patterns += [pattern for hints, pattern in HINTED if any(hint in text for hint in hints)]
     if VALUE in patterns and is_about_code(text):
@@ -254,7 +230,7 @@ def find_text(text: str, language: str) -> str:
 def search_message_words(language: str) -> WordSearch:
     """Words with a hint, and those of the language's messages (``[residue] words``)."""
     words = lower_pattern(language, "residue", "words")
-    return WordSearch(lambda word: HINTED_WORDS.search(word) or words.search(word.lower()))
+    return WordSearch(lambda word: HINTED_WORDS.search(word) or words.search(word.lower()) or LONG_TOKEN.search(word))
 
 
 def find_letters_apart(text: str) -> str:
@@ -327,7 +303,6 @@ OWN_LETTERS = {
     "ja": compile_lazily("[\u3040-\u30ff\u4e00-\u9fff]"), "zh": compile_lazily("[\u4e00-\u9fff]"),
 }  # fmt: skip
 MIN_DECODED = 4
-LONGEST_SHOWN = 20
 
 
 def find_mojibake(text: str, language: str) -> str:
@@ -335,7 +310,7 @@ def find_mojibake(text: str, language: str) -> str:
     wrong = MOJIBAKE.findall(text)
     if len(wrong) >= MIN_MOJIBAKE:
         return str(wrong[0])
-    return text[text.find(">") + 1 :].strip()[:LONGEST_SHOWN] if is_wrongly_decoded(text, language) else ""
+    return text[text.find(">") + 1 :].strip()[:20] if is_wrongly_decoded(text, language) else ""
 
 
 def is_wrongly_decoded(text: str, language: str) -> bool:

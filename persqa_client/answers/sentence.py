@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from persqa_client.answers.cut_ends import lacks_noun
 from persqa_client.answers.phrases import choose_language, compile_for_lower, is_lower, join_phrases, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.lazy_pattern import compile_lazily
@@ -43,6 +44,9 @@ UNSPACED_LANGUAGES = ("zh", "ja", "ko")
 VERB_STEM = compile_lazily(r"[えけせてねめれげぜべきしちみりぎじびっ]\Z")
 PAST_TENSE = compile_lazily(r"(?<!まし)(?<!でし)(?:[っいきしえけせてねめれりび一-龯]た|んだ)\Z")
 PRESENT_QUESTION = compile_lazily(r"(?:ます|です)か[?？]?\Z")
+QUESTION_MARKS = ("?", "？", "؟")
+# One word, or a conjunction and a word. As a question, they are no answer to an open question.
+LONE_WORD = compile_lazily(r"(?:(?:and|or|und|oder|et|ou|y|o|e|и|или) )?[^\W\d_]+", re.IGNORECASE)
 SHORTEST_ATTRIBUTE = 20
 NO_PHRASES = r"(?!)"
 # Phrases right behind the tag, or behind a blank, by kind and place. None of them looks at the end of the text.
@@ -161,7 +165,9 @@ def find_sentence_fault(text: str, task: Task, language: str) -> str:
 def find_fault_at_end(text: str, start: int, task: Task, language: str) -> str:
     if lacks_predicate(text, start, task, language):
         return "no predicate follows the tag"
-    if ends_open(text, task.tag, language) or (language == "ja" and ends_in_verb_form(text, task.question)):
+    if ends_open(text, task.tag, language) or lacks_noun(text, task, language):
+        return "it ends in the middle"
+    if language == "ja" and ends_in_verb_form(text, task.question):
         return "it ends in the middle"
     return ""
 
@@ -232,11 +238,17 @@ def is_noun_phrase(text: str, start: int, language: str) -> bool:
 def lacks_predicate(text: str, start: int, task: Task, language: str) -> bool:
     if len(text) - start > LONGEST_FRAGMENT:
         return False
-    rest = text[start:].strip(f"{ENDING}-–—!！*")
+    rest = text[start:].strip(f"{ENDING}-–—!！?？؟*")
+    is_open = phrase_pattern(language, "question", "words").search(task.question) is not None
+    if not is_open and rest == task.question.partition(" ")[0].lower():
+        return False  # "Is <mam> asleep?" – "<mam> is."
     if NUMBER.fullmatch(rest) or phrase_pattern(language, "sentence", "answers").fullmatch(rest):
         return True
     # A part of the question, such as "<mam> wearing", says nothing.
-    return rest in task.question and phrase_pattern(language, "question", "words").search(task.question) is not None
+    if not is_open:
+        return False
+    is_lone = language not in UNSPACED_LANGUAGES and LONE_WORD.fullmatch(rest) is not None
+    return rest in task.question or (is_lone and text.endswith(QUESTION_MARKS))
 
 
 def ends_open(text: str, tag: str, language: str) -> bool:

@@ -61,7 +61,7 @@ STRUCTURE = {
 FINITE = compile_lazily(r"\w{2,}(?:[еёиюя]т|[уюая]т|[еиё]тся|[уюая]тся)")
 # A Korean verb in its plain form ends a sentence; these words only look like one.
 PLAIN_FORM = compile_lazily(
-    r"(?<![가-힣])(?!\S*(?:마다|보다|바다|왔다|갔다|했다|들었다|났다|었다|았다|소다|판다)\s)[가-힣]{1,4}다(?=\s[가-힣])"
+    r"(?<![가-힣])(?!\S{0,4}(?:마다|보다|바다|왔다|갔다|했다|들었다|났다|었다|았다|소다|판다)\s)[가-힣]{1,4}다(?=\s[가-힣])"
 )
 KOREAN_PREDICATE = compile_lazily(r"(?:[다요죠음함임됨까네지중]|모습|차림|상태|색|있음)\W*\Z")
 # Words between spaces, which Japanese does not write, and a case particle before a conjunction.
@@ -72,8 +72,10 @@ JAPANESE_CLASH = compile_lazily(
 )
 
 
-# "AはBのは、CがDています。": two topics and a subject.
-TWO_TOPICS = compile_lazily(r"は、?[^、。はが]{2,40}のは、?[^。]{0,80}が[^。]{0,60}(?:ます|ました)(?:。|\Z)")
+# "AはBのは、CがDています。": two topics and a subject. Behind a verb, が joins clauses.
+TWO_TOPICS = compile_lazily(
+    r"は、?[^、。はが]{2,40}のは、?[^。]{0,80}が(?<!すが)(?<!たが)(?<!だが)[^。]{0,60}(?:ます|ました)(?:。|\Z)"
+)
 # A particle apart from its noun, the particle of words with a vowel behind a consonant, and attributes in a row.
 KOREAN_SLIP = compile_lazily(
     r" [를을는](?= )|[가-힣](?= 는 )|(?:은|는) (?:있는|하는|되는) (?:것|수)[이가] (?:하는|있는|되는)"
@@ -90,6 +92,19 @@ GERMAN_SLIP = compile_lazily(
 )
 MIN_GERMAN_SLIPS = 2
 SLIP_LANGUAGES = ("ja", "ko", "de")
+
+
+# Nouns with articles in a row, without a word between them. Few texts have so many articles.
+ARTICLES = {
+    "en": (" the ", " a ", " an "),
+    "es": (" el ", " la ", " los ", " las ", " un ", " una "),
+    "fr": (" le ", " la ", " les ", " un ", " une "),
+    "de": (" der ", " die ", " das ", " den ", " ein ", " eine "),
+    "pt": (" o ", " a ", " os ", " as ", " um ", " uma "),
+}
+MIN_ARTICLES = 6
+ARTICLE = f"(?:{'|'.join(sorted({article.strip() for articles in ARTICLES.values() for article in articles}))})"
+ARTICLE_CHAIN = compile_lazily(rf" (?:{ARTICLE} (?!{ARTICLE} )[^\W\d_]{{2,20}} ){{{MIN_ARTICLES - 1}}}{ARTICLE} ")
 
 
 def find_slips(text: str, language: str) -> str:
@@ -130,6 +145,9 @@ def find_word_salad(text: str, language: str) -> str:
         return text.strip()
     if text.count(" ") < MIN_WORDS - 1:
         return ""
+    has_many = language in ARTICLES and sum(map(text.count, ARTICLES[language])) >= MIN_ARTICLES
+    if has_many and (chain := ARTICLE_CHAIN.search(text)):
+        return chain[0].strip()
     runs = (ASCII_RUN_END if text.isascii() else RUN_END).split(text)
     for run in runs:
         if len(run) >= SHORTEST_RUN and lacks_structure(run, language):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
+from persqa_client.answers.answer_language import ADDRESSES, CHINESE_PHRASE, NAMES_WITH_WORDS, RELATIVES
+from persqa_client.answers.foreign_words import HIRAGANA
 from persqa_client.answers.parse import LONGEST_ANSWER, Answer
 from persqa_client.answers.phrases import bound_runs
 from persqa_client.answers.tag_repair import MAX_PASSES, repair_tag
+from persqa_client.answers.word_salad import PLAIN_FORM
 from persqa_client.quotations import remove_quotations
 from tests.answers.helpers import GOOD, find_code, parse_text
 from tests.support.cases import each_case
@@ -45,6 +50,25 @@ def test_forms_within_forms_are_repaired_a_few_times() -> None:
 
 def test_runs_in_phrases_are_bounded() -> None:
     assert bound_runs(r"a[^.!?]*b[^,\]]+c[^.]*?d[abc]*") == r"a[^.!?]{0,200}b[^,\]]{1,200}c[^.]{0,200}?d[abc]*"
+
+
+REPEAT_THAT_GIVES_BACK = re.compile(r"(?<![*+}\\])(?:[*+]|\{\d+,\})(?!\+)")
+
+
+@each_case(
+    "pattern",
+    [
+        HIRAGANA,
+        ADDRESSES,
+        NAMES_WITH_WORDS,
+        CHINESE_PHRASE,
+        PLAIN_FORM,
+        *(each for pair in RELATIVES.values() for each in pair),
+    ],
+)
+def test_a_long_word_is_searched_once(pattern: re.Pattern[str]) -> None:
+    """An unbounded repeat that gives characters back would be tried anew from each place of the word."""
+    assert REPEAT_THAT_GIVES_BACK.findall(pattern.pattern) == []
 
 
 def test_words_before_a_verb_of_writing_are_only_sought_in_japanese_and_korean() -> None:

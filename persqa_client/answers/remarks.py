@@ -1,0 +1,81 @@
+"""Finds what programs add to answers: Markdown, formulas, hashtags, emoji, tokens, members, options and last lines. No
+sentence about a picture has them, unless the picture shows them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from persqa_client.answers.answer_language import drop_written_text
+from persqa_client.lazy_pattern import compile_lazily
+from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
+
+# The next patterns begin with a class of characters where they can: ``re`` skips to the first of them.
+# Tokens of a vocabulary that were not decoded: SentencePiece's blank, its bytes, and the blank of byte-level BPE.
+TOKENS = compile_lazily(r"\u2581(?=\w)(?![^<\n]*｜>)|<0x[\dA-F]{2}>|\u0120(?<=\w.)(?=\w)")
+# Members of a program's output, and options to choose from: "label=car; confidence: 0.87", "(a) sleeps; (b) runs; (c)".
+MEMBERS = compile_lazily(r"(?<![\w=])[^\W\d]\w*=[\w.]+[;,]? [^\W\d]\w*=\w|\b(?:confidence|score|prob) ?[:=] ?[01]\.\d")
+OPTIONS = compile_lazily(r"(?<!\w)a\)[^()\n]{1,80}(?<!\w)\(?b\)[^()\n]{1,80}(?<!\w)\(?c\)", re.IGNORECASE)
+# Pictures and links in Markdown, formulas, and the tags of a post.
+MARKDOWN = compile_lazily(
+    r"!?\[[^\]\n]*\]\((?:https?:|data:|\w+\.(?:png|jpe?g|gif))|\\(?:text|textbf|boxed|mathrm|begin|frac)\b ?\{|https?://\S+"
+)
+HASHTAGS = compile_lazily(r"(?:#[^\W\d]\w*[ \t，,]*){2,}$")
+EMOJI = r"[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?\s?"
+EMOJI_FLOOD = compile_lazily(rf"{EMOJI}(?:{EMOJI}){{5,}}")
+# Remarks that programs add behind an answer, in any language.
+COUNT = (
+    r"(?:(?:word|character|token) count|(?:number|count) of (?:words|characters)|字数|字數|词数|文字数|単語数"
+    r"|글자 ?수|단어 ?수"
+    r"|(?:número|recuento|contagem) de pala[bv]ras|nombre de mots|(?:an)?zahl der wörter|wort(?:an)?zahl"
+    r"|(?:количество|число) слов|عدد الكلمات) ?[:：=] ?\d"
+)
+COUNTED = compile_lazily(COUNT, re.IGNORECASE)
+# What stands alone behind the last sentence: a role, a mark of the end or of a fence, a score, a choice, a signature.
+LAST_LINE = compile_lazily(
+    r"[.!?。！？](?:assistant|user|human|model|system)\W*\Z"
+    r"|[.!?。！？]\s+(?:(?:END|EOS|EOF|STOP|DONE)\W*|[A-Za-z][\w-]{1,20} ?[:=] ?[01]\.\d+\W*)\Z"
+    r"|[.!?。！？]\s*(?:#{2,}|={3,}|`{3})\s*\Z"
+    r"|[.!?。！？]\s+[A-Z]?[\w ]{0,12}\b(?:answer|option|choice) ?: ?\(?[A-E]\)?\W*\Z"
+    r"|[.!?。！？]\s+[*_(\[]*(?:Generated|Captioned|Annotated) (?:by|with|using) [^\n]{1,40}\Z"
+)
+END_MARKS = (".", "。")
+FENCE = "```"
+MESSAGE_MARK = "■"  # In place of a message, which may have a word for writing in it.
+# Between the tag and a message that the picture shows stands at least a predicate and a noun with its place.
+MIN_WORDS_BEFORE_MESSAGE = 5
+
+
+def is_on_display(message: str, text: str, language: str, min_words: int = MIN_WORDS_BEFORE_MESSAGE) -> bool:
+    """Whether a sentence has said where the message stands: "a laptop whose screen reads Error 500"."""
+    before, _, _ = text.partition(message)
+    is_written = MESSAGE_MARK not in drop_written_text(before + MESSAGE_MARK, language)
+    return is_written and before.count(" ") >= min_words
+
+
+def find_last_line(text: str) -> str:
+    """A quick search for most answers, which end with a full stop."""
+    found = None if text.endswith(END_MARKS) and ":" not in text else LAST_LINE.search(text)
+    if found is None or (FENCE in found[0] and text.count(FENCE) % 2 == 0):
+        return ""
+    return found[0][1:].strip()
+
+
+def find_remark(text: str, language: str) -> str:
+    found = None
+    if "=" in text or "0." in text or "1." in text:
+        found = MEMBERS.search(text) if not is_about_code(MEMBERS.sub(" ", text)) else None
+        found = found and MEMBERS.search(remove_marked(text))
+    if found is None and ("\\" in text or "](" in text or "://" in text):
+        found = None if is_about_code(text) else MARKDOWN.search(remove_quotations(text))
+    if found is None and ")" in text and OPTIONS.search(text):
+        found = OPTIONS.search(remove_quotations(text))
+    if found is None and "#" in text:
+        found = HASHTAGS.search(text)
+    if found and is_on_display(found[0], text, language):
+        found = None
+    if found is None and ("<0x" in text or not text.isascii()):
+        found = TOKENS.search(text) or EMOJI_FLOOD.search(text)
+    if found is None and (":" in text or "：" in text):
+        found = COUNTED.search(text)
+    return found[0] if found else ""
