@@ -69,7 +69,6 @@ ENGLISH = Wording(
         "echo/prompt": "it repeats the instructions",
         "echo/goes_on": "it goes on with a question or an answer of its own",
         "server_residue": "it has text of a server or a program in it ({found})",
-        "server_residue/words": "some of its words make no sentence ({found})",
         "not_a_sentence": "it is no whole sentence that begins with {name} as its subject",
         "not_a_sentence/too_long": "it is far longer than one or two sentences",
         "unknown_tag": "it has a tag {found}, which is none",
@@ -109,7 +108,6 @@ CHINESE = Wording(
         "echo/prompt": "重复了题目要求",
         "echo/goes_on": "回答之后又写了别的问题或回答",
         "server_residue": "含有服务器或程序的文字（{found}）",
-        "server_residue/words": "有些词语连不成句子（{found}）",
         "not_a_sentence": "不是以{name}为主语的完整句子",
         "not_a_sentence/too_long": "远远超过一两句话",
         "unknown_tag": "出现了{name}以外的标记{found}",
@@ -133,6 +131,13 @@ VERIFICATION_REASONS = {
     "zh": {"not_verified": "和图片对照后，发现它不正确"},
 }
 
+# Reasons for variants that were added to the checks later. They are not in ``prompts_digest``, so that earlier runs can
+# be continued. Neither are the checks themselves.
+ADDED_REASONS = {
+    "en": {"server_residue/words": "some of its words make no sentence ({found})"},
+    "zh": {"server_residue/words": "有些词语连不成句子（{found}）"},
+}
+
 
 def choose_wording(question: str) -> Wording:
     return CHINESE if is_chinese(question) else ENGLISH
@@ -148,7 +153,8 @@ def build_prompt(question: str, name: str, category: str = "human") -> tuple[str
 def build_reask_prompt(task: Task, answer: str, problem: Problem) -> tuple[Turn, Turn]:
     wording = choose_wording(task.question)
     name = task.surrogate or task.tag
-    reasons = {**wording.reasons, **VERIFICATION_REASONS["zh" if wording is CHINESE else "en"]}
+    language = "zh" if wording is CHINESE else "en"
+    reasons = {**wording.reasons, **VERIFICATION_REASONS[language], **ADDED_REASONS[language]}
     template = reasons.get(f"{problem.code}/{problem.variant}") or reasons[problem.code]
     found = problem.found[:LONGEST_FOUND].replace(task.tag, name)
     reason = template.format(name=name, found=found)

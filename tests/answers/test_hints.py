@@ -5,13 +5,16 @@ Elsewhere, a phrase has runs of any text, so that a shortest text says less.
 
 from __future__ import annotations
 
-import re._constants as codes
-import re._parser as parser
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from persqa_client.answers.phrases import fill_terms, fold_text, has_hint, list_languages, load_table, load_terms
 from tests.support.cases import each_case
+
+# Not in typeshed.
+codes: Any = import_module("re._constants")
+parser: Any = import_module("re._parser")
 
 KINDS = ("refusal", "no_image", "about_the_task")
 # As many texts are tried for each alternative. In the n-th, each other choice takes its n-th alternative.
