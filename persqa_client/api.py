@@ -20,7 +20,8 @@ import httpx2
 
 from persqa_client.config import Endpoint, Limits, Recipe, Sampling
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
-from persqa_client.engines.local_engine import Job, LocalEngine, SetWeight, task_limit
+from persqa_client.engines.engine import Job, SetWeight
+from persqa_client.engines.local_engine import LocalEngine, task_limit
 from persqa_client.errors import Interrupted, RowError, RunStopped, SettingsError
 from persqa_client.inputs.opening import expand_existing, names_input, open_inputs
 from persqa_client.inputs.sources import InMemorySource, Source

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterator
 from functools import partial
-from typing import Any
 
+from persqa_client.engines.engine import AnswerFunction, Job
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.outcomes import Outcome
-from persqa_client.types import BadRow, Row, TaskId
 
 # Time for running jobs to finish after a stop, in seconds; service managers kill a process after a similar time.
 STOP_TIMEOUT = 30.0
@@ -20,18 +18,6 @@ MAX_PREPARED = 64
 # Upper bound of jobs that run in place of those that wait before a retry.
 MAX_BACKING_OFF = 4096
 POLL_INTERVAL = 0.1
-
-SetWeight = Callable[[int], None]
-AnswerFunction = Callable[[Row | BadRow, TaskId, SetWeight], Coroutine[Any, Any, Outcome]]
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    row: Row | BadRow
-    task_id: TaskId
-    weight: int
-    # Number of jobs that had ended when this one began.
-    began: int = 0
 
 
 def task_limit(permits: int, backing_off: int = 0) -> int:

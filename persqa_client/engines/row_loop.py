@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from persqa_client.config import Limits
 from persqa_client.engines.early_stop import BadAnswers, EarlyStop, UnusableStart
-from persqa_client.engines.local_engine import AnswerFunction, Job, LocalEngine, task_limit
+from persqa_client.engines.engine import AnswerFunction, Engine, Job
+from persqa_client.engines.local_engine import LocalEngine, task_limit
 from persqa_client.errors import RunStopped
 from persqa_client.inputs.files import find_row
 from persqa_client.inputs.listed import ListedSource
@@ -39,38 +40,6 @@ class TaskPlanner(Protocol):
 
     # Upper estimate of a task's bytes in memory.
     def weigh(self, row: Row | BadRow, task_id: TaskId) -> int: ...
-
-
-class Engine(Protocol):
-    """What a row loop and the stop of a run need of an engine."""
-
-    # Number of jobs that run; number of jobs with an outcome.
-    @property
-    def running(self) -> int: ...
-
-    @property
-    def ended(self) -> int: ...
-
-    # Whether every job was started and has an outcome; whether no more are started.
-    @property
-    def complete(self) -> bool: ...
-
-    @property
-    def stopping(self) -> bool: ...
-
-    # Whether the images of a job could be loaded.
-    @property
-    def has_loaded(self) -> bool: ...
-
-    def run(
-        self, jobs: Iterator[Job | None], has_room: Callable[[], bool]
-    ) -> AsyncGenerator[tuple[Job, Outcome], None]: ...
-
-    def stop(self) -> None: ...
-
-    def stop_with(self, error: RunStopped) -> None: ...
-
-    def abort(self) -> None: ...
 
 
 class EndpointPool(Protocol):

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from persqa_client.engines.local_engine import Job, LocalEngine, SetWeight
+from persqa_client.engines.engine import Job, SetWeight
+from persqa_client.engines.local_engine import LocalEngine
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.outcomes import Failure, Outcome
 from persqa_client.types import BadRow, Row, TaskId

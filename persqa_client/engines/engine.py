@@ -1,0 +1,55 @@
+"""What an engine is: it runs the jobs of a run concurrently, and yields their outcomes as they come."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from persqa_client.errors import RunStopped
+from persqa_client.outcomes import Outcome
+from persqa_client.types import BadRow, Row, TaskId
+
+SetWeight = Callable[[int], None]
+AnswerFunction = Callable[[Row | BadRow, TaskId, SetWeight], Coroutine[Any, Any, Outcome]]
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    row: Row | BadRow
+    task_id: TaskId
+    weight: int
+    # Number of jobs that had ended when this one began.
+    began: int = 0
+
+
+class Engine(Protocol):
+    """What a row loop and the stop of a run need of an engine."""
+
+    # Number of jobs that run; number of jobs with an outcome.
+    @property
+    def running(self) -> int: ...
+
+    @property
+    def ended(self) -> int: ...
+
+    # Whether every job was started and has an outcome; whether no more are started.
+    @property
+    def complete(self) -> bool: ...
+
+    @property
+    def stopping(self) -> bool: ...
+
+    # Whether the images of a job could be loaded.
+    @property
+    def has_loaded(self) -> bool: ...
+
+    def run(
+        self, jobs: Iterator[Job | None], has_room: Callable[[], bool]
+    ) -> AsyncGenerator[tuple[Job, Outcome], None]: ...
+
+    def stop(self) -> None: ...
+
+    def stop_with(self, error: RunStopped) -> None: ...
+
+    def abort(self) -> None: ...
