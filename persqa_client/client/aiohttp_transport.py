@@ -220,6 +220,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         self._latest_url: httpx2.URL | None = None
         self._latest_headers: httpx2.Headers | None = None
         self._settings: dict[str, Any] = {}  # aiohttp's, for this URL and these headers
+        self._is_closed = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         is_empty = isinstance(request.stream, httpx2.ByteStream) and not request.content
@@ -241,6 +242,8 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         return reply
 
     async def _send_request(self, request: httpx2.Request, data: object) -> aiohttp.ClientResponse:
+        if self._is_closed:
+            raise RuntimeError("a request after the HTTP client was closed")
         # Chat requests share their URL and headers.
         if request.url is not self._latest_url or request.headers is not self._latest_headers:
             self._latest_url, self._latest_headers = request.url, request.headers
@@ -252,6 +255,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
     def _make_settings(self, request: httpx2.Request) -> dict[str, Any]:
         is_https = request.url.scheme == "https"
         headers = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
+        headers.pop("Transfer-Encoding", None)  # aiohttp adds it where the length of a body is unknown
         if not is_https:
             headers.extend(self._proxy_headers)
         return {
@@ -298,6 +302,7 @@ class AiohttpTransport(httpx2.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
+        self._is_closed = True
         for session in (self._session, self._fresh_session):
             if session is not None:
                 await session.close()

@@ -67,7 +67,8 @@ class ChatOptions(FinalRequestOptions):  # type: ignore[misc]  # final for type 
 class ChatOpenAI(AsyncOpenAI):
     """The SDK's client with fixed headers, optimised for requests that differ only in their body.
 
-    Overrides private methods. If a later SDK does not call them, requests are slower but correct.
+    Overrides private methods. If a later SDK does not call them, requests are slower, and bodies with images are sent
+    without their length (chunked).
     """
 
     template: httpx2.Request | None = None
@@ -112,11 +113,7 @@ class ChatOpenAI(AsyncOpenAI):
     async def _send_request(self, request: httpx2.Request, *, stream: bool, **settings: Any) -> httpx2.Response:
         if self.transport is not None and isinstance(request, ChatRequest):
             return await self.transport.send_chat(request)
-        SENDING.set(True)
-        try:
-            return await super()._send_request(request, stream=stream, **settings)
-        finally:
-            SENDING.set(False)
+        return await super()._send_request(request, stream=stream, **settings)
 
 
 class Client(AbstractAsyncContextManager["Client"]):
@@ -245,10 +242,13 @@ class Client(AbstractAsyncContextManager["Client"]):
         options = self._options.with_content(body)
         try:
             async with asyncio.timeout(self.context.timeout):
+                SENDING.set(True)
                 try:
                     response = await self._sdk.request(httpx2.Response, options, stream=True)
                 except APIStatusError as error:
                     response = error.response
+                finally:
+                    SENDING.set(False)
                 async with aclosing(response):
                     if on_start is not None and response.is_success:
                         on_start()

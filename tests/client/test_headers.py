@@ -32,73 +32,45 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("key", [None, KEY], ids=["no key", "a key"])
-async def test_no_credentials_of_the_environment_are_sent(environment: list[str], key: str | None) -> None:
-    """The key is sent in one header. Without a key there is no such header."""
-    heads = list[dict[str, str]]()
-    async with serve_handler(recording(heads)) as url, client_of(f"{url}/v1", key=key) as client:
-        await client.send(BODY)
-        await client.get(f"{url}/v1/models")
-    post, get = heads
-    for head in heads:
-        assert head.get("authorization") == (f"Bearer {key}" if key else None)
-        assert not any(secret in f"{name}{value}" for secret in environment for name, value in head.items())
-        assert KEY not in "".join(value for name, value in head.items() if name != "authorization")
-        assert "openai-organization" not in head
-        assert "openai-project" not in head
-        assert head["user-agent"] == "persqa-client"
-    assert set(post) - {"x-stainless-retry-count", "content-length", "content-type"} <= set(get) | {"content-type"}
-    assert post["content-type"] == "application/json"
-
-
-async def test_the_body_is_sent_unchanged() -> None:
-    seen = list[bytes]()
-
-    async def handle(request: web.Request) -> web.Response:
-        seen.append(await request.read())
-        return completion_response()
-
-    body = b'{"model" : "qwen",\n "n":1.50, "picture": "' + b"A" * 300_000 + b'"}'
-    async with serve_handler(handle) as url, client_of(f"{url}/v1") as client:
-        completion = await client.send(body)
-    assert seen == [body]
-    assert completion.text == "<mam> wears a hat."
-
-
-async def test_an_image_is_sent_in_pieces_with_a_content_length() -> None:
-    """By the first request, which the SDK builds, and by copies of it."""
+async def test_a_later_sdk_without_the_overridden_methods_sends_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, key: str | None
+) -> None:
     heads, seen = list[dict[str, str]](), list[bytes]()
 
-    async def handle(request: web.Request) -> web.Response:
-        heads.append({name.lower(): value for name, value in request.headers.items()})
+    async def handle(request: web.Request) -> web.StreamResponse:
         seen.append(await request.read())
-        return completion_response()
+        return await recording(heads)(request)
 
-    body = Body((b'{"picture": "', EncodedImage(bytes(300_001), "image/jpeg", 1, 1), b'"}'))
-    async with serve_handler(handle) as url, client_of(f"{url}/v1") as client:
-        for _ in range(3):
-            await client.send(body)
-    assert seen == [bytes(body)] * 3
-    assert [head["content-length"] for head in heads] == [str(len(body))] * 3
-    assert not any("transfer-encoding" in head for head in heads)
+    body = Body((BODY[:4], BODY[4:]))
 
+    async def send_four(url: str) -> None:
+        async with client_of(f"{url}/v1?token=sesame", key=key) as client:
+            for content in (BODY, body) * 2:
+                await client.send(content)
 
-@pytest.mark.parametrize("key", [None, KEY], ids=["no key", "a key"])
-async def test_copied_requests_are_those_that_the_sdk_would_build(
-    monkeypatch: pytest.MonkeyPatch, key: str | None
-) -> None:
-    heads = list[dict[str, str]]()
-
-    async def send_three(url: str) -> None:
-        async with client_of(f"{url}/v1", key=key) as client:
-            for _ in range(3):
-                await client.send(BODY)
-
-    async with serve_handler(recording(heads)) as url:
-        await send_three(url)
-        monkeypatch.delattr(ChatOpenAI, "_build_request")
-        await send_three(url)
-    assert heads == [heads[0]] * 6
+    caplog.set_level("INFO")
+    async with serve_handler(handle) as url:
+        await send_four(url)
+        for name in ("_send_request", "_build_request"):
+            monkeypatch.delattr(ChatOpenAI, name)
+            await send_four(url)
+    assert seen == [BODY] * 12
+    # Without ``_build_request``, only a body of pieces is sent without its length.
+    assert [number for number, head in enumerate(heads) if head.get("transfer-encoding") == "chunked"] == [9, 11]
+    for head in heads:
+        head.pop("transfer-encoding", None)
+        head.pop("content-length", None)
+    assert heads == [heads[0]] * 12
     assert heads[0].get("authorization") == (f"Bearer {key}" if key else None)
+    assert "sesame" not in caplog.text
+
+
+async def test_a_closed_client_sends_nothing() -> None:
+    async with serve_handler(recording([])) as url:
+        client = client_of(f"{url}/v1")
+        await client.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await client.send(BODY)
 
 
 async def test_requests_at_once_carry_each_their_own_images() -> None:
