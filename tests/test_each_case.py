@@ -40,3 +40,19 @@ def test_a_coroutine_is_refused() -> None:
     coroutine_function: Any = test
     with pytest.raises(TypeError, match="would not be awaited"):
         each_case("number", [1])(coroutine_function)
+
+
+def test_a_skipped_case_hides_no_failure() -> None:
+    @each_case("number", [1, 2])
+    def test(number: int) -> None:
+        if number == 2:
+            pytest.skip("not here")
+        raise ValueError(number)
+
+    with pytest.raises(AssertionError, match="2 of 2 cases fail"):
+        test()
+
+
+def test_marks_of_a_case_are_refused() -> None:
+    with pytest.raises(ValueError, match="no effect"):
+        each_case("number", [pytest.param(1, marks=pytest.mark.xfail)])(lambda number: None)

@@ -41,8 +41,10 @@ def each_case(
             failures: list[tuple[str, BaseException]] = []
             for label, values in combined:
                 try:
-                    test(**fixtures, **values)
-                except (Exception, pytest.fail.Exception) as error:
+                    returned: object = test(**fixtures, **values)
+                    assert returned is None, "a test returns nothing; a coroutine would not be awaited"
+                # A skip of one case would hide the failures of others.
+                except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:
                     failures.append((label, error))
             if failures:
                 raise AssertionError(describe(failures, len(combined))) from failures[0][1]
@@ -64,6 +66,8 @@ def read_case(
 ) -> tuple[str, dict[str, Any]]:
     """The label of a case, and its values by argument."""
     if isinstance(case, Param):
+        if case.marks:
+            raise ValueError(f"marks of a case have no effect: {case}")
         values = tuple(case.values)
         label = str(case.id) if case.id else None
     else:

@@ -83,7 +83,12 @@ def main() -> None:
     if code is None:
         importlib.import_module("persqa_client.cli.start").main()
     else:
-        exec(code, globals())  # in the module __main__
+        # As ``python -c`` does: in an empty module ``__main__``, with modules of the working directory first.
+        sys.path[0] = ""
+        program = vars(sys.modules["__main__"])
+        for name in [name for name in program if name not in ("__name__", "__builtins__")]:
+            del program[name]
+        exec(code, program)
 
 
 if __name__ == "__main__":
