@@ -9,23 +9,24 @@ from __future__ import annotations
 from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.types import Task
 
-SIZE, COLOR = "big|large|small|long|short", "red|orange|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y|beige"
-SHADE = rf"(?:{SIZE}|dark|light|bright|pale|deep)"
+# An orange and a light are things, too.
+SIZE, COLOR = "big|large|small|long|short", "red|yellow|green|blue|purple|pink|brown|black|white|gr[ae]y|beige"
+SHADE = rf"(?:(?:{SIZE}|dark|bright|pale|deep)(?: (?:{COLOR}|wooden))?|light (?:{COLOR}|wooden))"
 CUT_ENDS = {
     "en": compile_lazily(
-        rf" (?:wear(?:s|ing)|hold(?:s|ing)|carr(?:ies|ying)) an? {SHADE}(?: (?:{COLOR}|wooden))?\Z"
-        rf"| (?:next to|in front of|behind|beside) an? {SHADE}(?: (?:{COLOR}|wooden))?\Z"
+        rf" (?:wear(?:s|ing)|hold(?:s|ing)|carr(?:ies|ying)) an? {SHADE}\Z"
+        rf"| (?:next to|in front of|behind|beside) an? {SHADE}\Z"
     ),
     "de": compile_lazily(r" (?:trägt|hält) eine? (?:blau|rot|grün|schwarz|weiß|braun|grau|groß|klein)(?:e|en|es)\Z"),
-    "zh": compile_lazily(r"[着著]一[^\W\d_a-z，。；是]{1,8}的\Z"),
+    "zh": compile_lazily(r"[着著]一(?![动動声聲脸臉言语語副])[^\W\d_a-z，。；是]{1,8}的\Z"),
     "ja": compile_lazily(r"を(?:し|[一-龯][いきしちにみりぎじびえけせてねめれげべ]?て?)\Z"),
     "ko": compile_lazily(r"[을를] [하입먹읽찍]\Z"),
 }
 # What names a thing: in English all but a question about an object as such, in German a word with a capital letter.
 NOUNS = {
-    "en": compile_lazily(r"^(?!\W*(?:What|Who) (?:is|does) +(?:\w+ing|do|wear|hold|carry|see)\W*$)"),
-    "de": compile_lazily(r"(?<!^)\b[A-ZÄÖÜ]"),
-    "zh": compile_lazily(r"颜色|顏色|什[么麼](?![？?呢]*$)|哪|怎"),
+    "en": compile_lazily(r"^(?!\W*(?:(?:What|Who) (?:is|does) +(?:\w+ing|do|wear|hold|carry|see)|Where is) *\W*$)"),
+    "de": compile_lazily(r"^\W*Welche|(?<!^)\b[A-ZÄÖÜ]"),
+    "zh": compile_lazily(r"颜色|顏色|什[么麼](?![？?呢]*$)|哪|怎|[还還]是|[大小短长長]"),
 }
 
 

@@ -61,14 +61,14 @@ STRUCTURE = {
 FINITE = compile_lazily(r"\w{2,}(?:[еёиюя]т|[уюая]т|[еиё]тся|[уюая]тся)")
 # A Korean verb in its plain form ends a sentence; these words only look like one.
 PLAIN_FORM = compile_lazily(
-    r"(?<![가-힣])(?!\S{0,4}(?:마다|보다|바다|왔다|갔다|했다|들었다|났다|었다|았다|소다|판다)\s)[가-힣]{1,4}다(?=\s[가-힣])"
+    r"(?<![가-힣])(?!\S{0,4}(?:마다|보다|바다|왔다|갔다|했다|들었다|났다|었다|았다|소다|판다|나다|혼다|이다)\s)[가-힣]{1,4}다(?=\s[가-힣])"
 )
-KOREAN_PREDICATE = compile_lazily(r"(?:[다요죠음함임됨까네지중]|모습|차림|상태|색|있음)\W*\Z")
+KOREAN_PREDICATE = compile_lazily(r"(?:[다요죠음함임됨까네지중어아야해워]|모습|차림|상태|색|있음)\W*\Z")
 # Words between spaces, which Japanese does not write, and a case particle before a conjunction.
 JAPANESE_GAP = compile_lazily(r"(?<=[\u3040-\u30ff\u4e00-\u9fff])[ \u3000](?=[\u3040-\u30ff\u4e00-\u9fff])")
 MIN_JAPANESE_GAPS = 5
 JAPANESE_CLASH = compile_lazily(
-    r"(?<![\u3040-\u309f])[をへ](?:けれど|しかし|だから|なぜなら|そして|または|つまり|ので|のに|から)"
+    r"(?<![\u3040-\u309f])[をへ](?:けれど|しかし|だから|なぜなら|そして|または|つまり|ので|のに|から(?![かがめまみむんり揚だっ]))"
 )
 
 
