@@ -23,7 +23,10 @@ LABEL_MARK = compile_lazily(r"\s*(?:[:：;；\n]|[–—]+(?![^–—\n]*[–—
 # In Russian, a dash stands for "is".
 LABEL_MARK_WITHOUT_DASH = compile_lazily(r"\s*[:：;；\n]\s*")
 # A value, a list or a table behind the tag: "<mam> = red", "<mam> | red |", "<mam>" and lines of "colour: red".
-VALUE_MARK = compile_lazily(r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•·]|\d{1,2}[.)])\s|[^\n:：]{1,20}[:：])")
+VALUE_MARK = compile_lazily(
+    r"\s*(?:[|=→➡⇒]|[-–—]+>)|\s*\n\s*(?:(?:[-*•·]|\d{1,2}[.)])\s|[^\n:：]{1,20}[:：])"
+    r"|\s*[-*•·]\s[^\n:：]{1,20}[:：][^\n]{1,200}\n\s*[-*•·]\s"
+)
 COLON = compile_lazily(r"\s*[:：]\s*")
 COMMA = compile_lazily(r"\s*[,，、،]\s*")
 MARKS = " \t\n*_\"“‘'«「"
