@@ -28,3 +28,52 @@ DOING, WEARING = "What is <mam> doing?", "What is <mam> wearing?"
 )
 def test_a_word_that_is_repeated_at_the_end(question: str, text: str, is_loop: bool) -> None:
     assert find_code(text, question) == ("loop" if is_loop else None)
+
+
+@each_case(
+    ("question", "text", "code"),
+    [
+        (
+            "O que <mam> faz?",
+            "<mam> urllib3.exceptions.ConnectTimeout: Connection failed.",
+            "server_residue",
+        ),
+        (DOING, "<mam> openai.APIConnectionError", "server_residue"),
+        (DOING, "<mam> ClientResponse(status=503, reason=None)", "server_residue"),
+        (DOING, "<mam> is running. finish_reason=length", "server_residue"),
+        (DOING, "<mam> connection closed unexpectedly, retry 1 of 3", "server_residue"),
+        (DOING, "<mam> Retrying (2/5)", "server_residue"),
+        ("<mam>在做什么？", "<mam>在跑步。stop_reason=end_turn", "server_residue"),
+        (DOING, "<mam> returned a ball on attempt 2 of 5 and closed the gate before completion of the game.", None),
+        (DOING, "<mam> looks at a terminal that shows requests.exceptions.ReadTimeout in red.", None),
+        (DOING, '<mam> holds a sign that reads "finish_reason=stop".', None),
+        (DOING, "<mam> reads a log with the line finish_reason=stop.", None),
+        # Code.
+        (DOING, "<mam> def describe(image):\n    return None", "server_residue"),
+        ("Que tient <mam> ?", "<mam> tient ```js\nlet a = 1\n```", "server_residue"),
+        (DOING, "<mam> const answer = 1", "server_residue"),
+        (DOING, "<mam> is running console.log(answer)", "server_residue"),
+        (DOING, "<mam> explains def main(): to a class, on a whiteboard.", None),
+        ("What is on <mam>'s screen?", "<mam> has written print('hello') and a loop.", None),
+        (DOING, "<mam> let go of the rope.", None),
+        # Filler text.
+        (WEARING, "<mam> wears lorem ipsum dolor sit amet.", "server_residue"),
+        ("<mam>在做什么？", "<mam>正在lorem ipsum dolor sit amet。", "server_residue"),
+        ("Was macht <mam>?", "<mam> steht dolor sit amet, consectetur adipiscing elit.", "server_residue"),
+        (DOING, "<mam> is laying out a page of lorem ipsum dolor sit amet.", None),
+        # Turns within a line.
+        ("<mam>在等谁？", "<mam>用户：继续 助手：好的。", "echo"),
+        (DOING, "<mam> User: what is it? Assistant: a dog", "echo"),
+        ("Was macht <mam>?", "<mam> Antwort: Er schläft.", "echo"),
+        ("Que fait <mam> ?", "<mam> Assistant : bien sûr", "echo"),
+        (DOING, "<mam> smiles at the laptop, where User: hi and Assistant: hello can be seen.", None),
+        ("<mam>在做什么？", "<mam>正在帮助用户：一位老人。", None),
+        # Places in rare brackets.
+        ("На чём сидит <mam>?", "<mam> сидит на ⟦предмет⟧.", "placeholder"),
+        ("¿Qué lleva <mam>?", "<mam> lleva ⟨prenda de vestir⟩.", "placeholder"),
+        ("<mam>穿着什么？", "<mam>穿着❬颜色❭的衣服。", "placeholder"),
+        ("<mam>在看什么？", "<mam>在看〖红楼梦〗。", None),
+    ],
+)
+def test_traces_of_programs(question: str, text: str, code: str | None) -> None:
+    assert find_code(text, question) == code
