@@ -77,3 +77,21 @@ def test_a_word_that_is_repeated_at_the_end(question: str, text: str, is_loop: b
 )
 def test_traces_of_programs(question: str, text: str, code: str | None) -> None:
     assert find_code(text, question) == code
+
+
+@each_case(
+    ("question", "text", "code"),
+    [
+        ("Où est <mam> ?", "<mam> est assise au bord d'un", "not_a_sentence"),
+        ("Que porte <mam> ?", "<mam> porte une veste ornée d'une", "not_a_sentence"),
+        ("Que fait <mam> ?", "<mam> parle près d’un", "not_a_sentence"),
+        ("Во что одет <mam>?", "<mam> сидит за столом, на котором находится", "not_a_sentence"),
+        ("Где <mam>?", "<mam> стоит у дома, за которым виден", "not_a_sentence"),
+        ("Где <mam>?", "<mam> стоит у стены, на которой едва видна", "not_a_sentence"),
+        ("Que tient <mam> ?", "<mam> n'a pas qu'un ballon, mais plus d'un", None),
+        ("Que fait <mam> ?", "<mam> parle à quelqu'un", None),
+        ("Где <mam>?", "<mam> стоит у дома, который отсюда хорошо виден", None),
+    ],
+)
+def test_ends_that_lack_a_noun(question: str, text: str, code: str | None) -> None:
+    assert find_code(text, question) == code
