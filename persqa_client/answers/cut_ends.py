@@ -21,6 +21,13 @@ CUT_ENDS = {
     "zh": compile_lazily(r"[着著]一(?![动動声聲脸臉言语語副])[^\W\d_a-z，。；是]{1,8}的\Z"),
     "ja": compile_lazily(r"を(?:し|[一-龯][いきしちにみりぎじびえけせてねめれげべ]?て?)\Z"),
     "ko": compile_lazily(r"[을를] [하입먹읽찍]\Z"),
+    # An article behind an elided preposition: "plus d'une" may stand alone.
+    "fr": compile_lazily(r"(?<!\bplus)(?<!\bmoins)(?<!\bpas) d['’]une?\Z"),
+    # A relative clause that lacks its subject.
+    "ru": compile_lazily(
+        r"(?:под|над|за|перед|на|в|во|с) котор(?:ым|ой|ыми|ом|ых) (?:хорошо |едва |слегка )?"
+        r"(?:вид(?:неется|неются|на|но|ны|ен)|находится|находятся|располагается|имеется|изображ[её]н[аоы]?)\Z"
+    ),
 }
 # What names a thing: in English all but a question about an object as such, in German a word with a capital letter.
 NOUNS = {

@@ -8,10 +8,11 @@ from functools import lru_cache
 from itertools import combinations
 
 from persqa_client.answers.clean import prompt_sentences
+from persqa_client.answers.contradictions import affirms_and_denies
 from persqa_client.answers.phrases import choose_language, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.lazy_pattern import compile_lazily
-from persqa_client.quotations import remove_marked, remove_quotations
+from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
 
 # Start of another question, answer or version.
@@ -30,6 +31,19 @@ SPEAKERS = (
     "|الجواب|الإجابة|ユーザー|アシスタント|質問|回答|사용자|어시스턴트|질문|답변|用户|用戶|助手|人类|人類|问题?|問題?|答案?|追问"
 )
 SPEAKS = compile_lazily(rf"[.!?。！？؟)）]\s*[#*_\[>-]*\s*(?:{SPEAKERS}|Q(?=\s?\d?\s?[:：]))\s?\d?\]?[*_]*\s?[:：]")
+# A speaker right behind the tag, or two of them in one line.
+USERS = (
+    "Human|HUMAN|User|USER|Usuari[oa]|Utilisateur|Utilisatrice|Benutzer|Nutzer|Пользователь|Usuário|Utilizador|المستخدم"
+    "|ユーザー|사용자|用户|用戶|人类|人類"
+)
+MODELS = (
+    "Assistante?|ASSISTANT|AI|Bot|Asistente|Assistente?|Ассистент|Помощник|المساعد|アシスタント|어시스턴트|助手|助理"
+)
+LABELS = "Answer|Respuesta|Réponse|Antwort|Ответ|Resposta|الجواب|الإجابة|答案"
+TURN = compile_lazily(
+    rf"<>[\s*_\[#]*(?:{USERS}|{MODELS}|{LABELS})\]?[*_]* ?[:：]"
+    rf"|(?<!\w)(?:{USERS})[*_]* ?[:：][^\n]{{1,400}}?(?<!\w)(?:{MODELS})[*_]* ?[:：]"
+)
 SAYS_YES_OR_NO = compile_lazily(
     r"[.!?。！？؟…]\s*(?:yes|no|s[ií]|oui|non|si|ja|nein|doch|sim|não|да|нет|نعم|لا|بلى|はい|いいえ|いえ|ええ|네|예|아니요|아니오|아뇨"
     r"|是的?|对|對|不|不是|不对|不對|没有|沒有)\s?[,，、،.]\s*<>",
@@ -71,6 +85,8 @@ def check_no_echo(text: str, task: Task) -> Problem | None:
         return Problem("echo", "repetition of the question")
     if any(map(text.__contains__, prompt_sentences(task))):
         return Problem("echo", "repetition of the prompt", "prompt")
+    if affirms_and_denies(text, task.tag, task.question):
+        return Problem("about_the_task", "an answer that contradicts itself")
     if is_plain(text, task.tag):
         return None
     if may_go_on(text) and GOES_ON.search(text) and GOES_ON.search(remove_quotations(text)):
@@ -118,12 +134,19 @@ def has_another_turn(text: str, tag: str) -> bool:
     if SPEAKS.search(text) and SPEAKS.search(remove_quotations(text)):
         return True
     own = remove_marked(text)
+    if has_turn(own, tag) and has_turn(remove_quotations(text), tag):
+        return True
     if describes_parts(own):
         return False
     if offers_version(own, tag):
         return True
     versions = (own[:start].removeprefix(tag).rstrip() for start in find_all(own, tag) if start)
     return any(before.endswith((":", "：")) and has_statement(before) for before in versions)
+
+
+def has_turn(text: str, tag: str) -> bool:
+    found = TURN.search(text.replace(tag, "<>", 1))
+    return found is not None and (found[0].startswith("<>") or not is_about_code(text))
 
 
 def offers_version(text: str, tag: str) -> bool:

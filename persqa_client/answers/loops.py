@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from itertools import groupby
 
 from persqa_client.language import HAN_CHARACTER
 from persqa_client.lazy_pattern import compile_lazily
-from persqa_client.quotations import remove_marked
+from persqa_client.quotations import remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
 from persqa_client.word_search import split_at_blanks
 
@@ -17,6 +18,13 @@ from persqa_client.word_search import split_at_blanks
 # and single words, which may also be emphasis or a sound (boom boom boom).
 MAX_PHRASE_COPIES, MAX_WORD_COPIES = 3, 11
 LONGEST_PERIOD = 12  # In words.
+# A loop continues to the end, so fewer copies of a word suffice there. Cries and sounds are short words.
+LAST_COPIES = 5
+SHORTEST_WORD, SHORTEST_UNSPACED_WORD = 5, 3  # The second one for Korean and Arabic.
+MARKS = ",.;!?…،。，"
+LETTERS_ONLY = compile_lazily(r"[^\W\d_]+")
+SHORT_SCRIPT = compile_lazily(r"[\u0600-\u06ff\uac00-\ud7a3]")
+SOUND_WORD = compile_lazily(r"(?:(\w{1,2})\1+\w?|\w*(\w)\2\2\w*)", re.IGNORECASE)
 # An n-gram of so many words that is repeated so often anywhere. Genuine lists repeat parts of their items.
 NGRAM_WORDS, MAX_NGRAM_REPEATS = 6, 4
 LONGEST_WORD = 40
@@ -33,6 +41,9 @@ MIN_RUN = 20
 ANY_RUN = compile_lazily(rf"(\S)\1{{{MIN_RUN - 1}}}")
 CHARACTER_RUN = compile_lazily(rf"([^\s{SOUND}.…·_\-])\1{{{MIN_RUN - 1}}}|([{SOUND}])\2{{29}}")
 PHRASE_RUN = compile_lazily(r"([^\n]{3,40}?)\1{3,}|([^\n]{2})\2{7,}")
+# A Chinese word of two characters that are no sound, with or without commas.
+LAST_WORD_RUN = compile_lazily(rf"((?![{SOUND}])[\u4e00-\u9fff][\u4e00-\u9fff])(?:[，、, ]?\1){{4,}}[，、,。…\s]*\Z")
+ONOMATOPOEIA = "嘀嗒滴答叮当咚铛啪噼咔嚓叽喳呱咕噜咯唧吱哗啦轰隆扑通怦嗡嘟咩哞嘎咣嗖呼加油"
 NO_PHRASE = compile_lazily(rf"[\s，,。、；;！!.…·_\-]+|([{SOUND}])\1{{3,}}")
 # From this size on, loops compress better than normal texts, which shrink to a third at most.
 MIN_COMPRESSIBLE_BYTES = 400
@@ -53,9 +64,27 @@ def check_no_loop(text: str, task: Task) -> Problem | None:
             return None
     elif longest_word >= MIN_RUN and ANY_RUN.search(text) and CHARACTER_RUN.search(remove_marked(text)):
         return Problem("loop", "endless repetition")
+    if ends_in_copies(text) and ends_in_copies(remove_quotations(text)):
+        return Problem("loop", "endless repetition")
     if repeats_phrase(text) and repeats_phrase(remove_marked(text)):
         return Problem("loop", "endless repetition")
     return None
+
+
+def ends_in_copies(text: str) -> bool:
+    """Whether the last word stands there several times. Behind a colon, the words are a cry or a song."""
+    if not text.isascii() and (run := LAST_WORD_RUN.search(text[-LONGEST_WORD:])):
+        return not any(character in ONOMATOPOEIA for character in run[1])
+    words = split_at_blanks(text)
+    last = words[-1].strip(MARKS) if words else ""
+    copies = [word.strip(MARKS) for word in words[-LAST_COPIES:]]
+    if len(copies) < LAST_COPIES or copies.count(last) < LAST_COPIES or LETTERS_ONLY.fullmatch(last) is None:
+        return False
+    shortest = SHORTEST_UNSPACED_WORD if SHORT_SCRIPT.search(last) else SHORTEST_WORD
+    if len(last) < shortest or SOUND_WORD.fullmatch(last):
+        return False
+    before = next((word for word in reversed(words) if word.strip(MARKS) != last), "")
+    return not before.endswith((":", "："))
 
 
 def repeats_phrase(text: str) -> bool:

@@ -43,7 +43,6 @@ def placeholder_pattern() -> re.Pattern[str]:
         "〔": (place, "〕"),
         "［": (place, "］"),
         "〈": (place, "〉"),
-        "‹": (place, "›"),
     }
     places |= {"（": (alone, "）"), "<": (f"{kind}|{unspaced}", ">"), "＜": (f"{kind}|{unspaced}", "＞")}
     return re.compile(
@@ -64,6 +63,8 @@ def join_places(languages: Sequence[str], place: str) -> str:
     return f"(?:{'|'.join(join_phrases(language, 'placeholder', place) for language in languages)})"
 
 
+# Rare brackets count as one kind.
+BRACKETS = str.maketrans("‹⟨❬❮⟪⟦〖›⟩❭❯⟫⟧〗", "〈" * 7 + "〉" * 7)
 # In quotation marks, only what says how to fill it, and crosses before a word.
 QUOTED_PLACE = compile_lazily(
     rf"[《‹“「『\"](?:(?:请|請)?(?:在)?(?:此处?|此處|这里|這裡)?(?:填写?|填寫?|填入|插入)[^》›”」』\"]{{0,12}}[》›”」』\"]"
@@ -92,8 +93,8 @@ def check_no_placeholder(text: str, task: Task) -> Problem | None:
         return Problem("placeholder", f"another form of the surrogate name {task.surrogate}", "surrogate")
     if is_plain(text, task.tag):
         return None
-    if "‹" in text:
-        text = text.replace("‹", "〈").replace("›", "〉")
+    if not text.isascii():
+        text = text.translate(BRACKETS)
     if not text.isascii() and QUOTED_PLACE.search(text) and (quoted := QUOTED_PLACE.search(remove_inscriptions(text))):
         return Problem("placeholder", f"unfilled placeholder {quoted[0]}", found=quoted[0])
     if whole := WHOLE_PLACE.fullmatch(text.removeprefix(task.tag)):

@@ -11,9 +11,10 @@ from persqa_client.answers.foreign_words import find_mixed_word
 from persqa_client.answers.phrases import choose_language, longest_word, lower_pattern, phrase_pattern
 from persqa_client.answers.plain import is_plain
 from persqa_client.answers.remarks import find_last_line, find_remark, is_on_display
+from persqa_client.answers.traces import HINTS, TRACE, find_fence, is_shown
 from persqa_client.answers.word_salad import find_word_salad
 from persqa_client.lazy_pattern import compile_lazily
-from persqa_client.quotations import is_about_code, remove_quotations
+from persqa_client.quotations import is_about_code, remove_marked, remove_quotations
 from persqa_client.types import Problem, Task
 from persqa_client.word_search import WordSearch, split_at_blanks, split_in_lower_case
 
@@ -70,6 +71,7 @@ HINTED = (
     ),
     (("NaN", "N/A", "TBD", "TODO", "undefined", "null", "None"), VALUE),
     (("\\",), ESCAPE),
+    (HINTS, TRACE),
 )
 HINTED_WORDS = compile_lazily("|".join(longest_word(hint) for hints, _ in HINTED for hint in hints))
 # In scripts with spaces. The longest words of a language, and the names of places, are shorter.
@@ -167,11 +169,15 @@ def show(found: str) -> str:
 
 
 def find_residue(text: str, task: Task, language: str) -> str:
-    if not is_plain(text, task.tag) and (found := find_marks(text, language)):
+    if not is_plain(text, task.tag) and (found := find_marks(text, language) or find_fence(text, task.question)):
         return found
     if found := find_last_line(text):
         return found
     if find_text(text, language):
+        if trace := TRACE.search(remove_marked(text)):
+            if not (is_shown(TRACE, text, task.question) or is_on_display(trace[0], text, language)):
+                return trace[0]
+            text = TRACE.sub(" ", text)
         own = remove_quotations(text).replace(task.tag, " ")
         if (found := find_text(own, language)) and not is_on_display(found, own, language):
             return found

@@ -1,0 +1,52 @@
+"""Patterns of technical traces: exceptions, values of interfaces, messages of clients, lines of code, filler text.
+
+A sentence about a picture has them only if the picture shows a screen, code or a page.
+"""
+
+from __future__ import annotations
+
+import re
+
+from persqa_client.lazy_pattern import compile_lazily
+from persqa_client.quotations import is_about_code
+
+# Each alternative begins with a literal or a class of characters, and is bounded.
+TRACE = compile_lazily(
+    r"\.(?<=\w\.)[A-Z]\w{1,60}(?:Error|Exception|Timeout|Refused)\b|\b[A-Z]\w{1,40}(?:Error|Exception|Timeout)\("
+    r"|\b[A-Z][a-z]{1,20}[A-Z]\w{0,40}\(\w{1,30}=|\bHTTPS?ConnectionPool\b"
+    r"|[a-z]_(?:reason|code|status|message|type|id|tokens?) ?= ?[\w\"'\[{]"
+    r"|\b(?i:stream|connection|socket) (?:was )?closed (?:before completion|unexpectedly)"
+    r"|\b[Cc]losed by (?:the )?(?:remote|peer|server)\b"
+    r"|\b[Rr]etry(?:ing)?:? \(?(?:attempt )?\d{1,3} ?(?:of|/) ?\d|\bno candidates returned\b|\b[Rr]ead timed out\b"
+    r"|\bContent (?:was )?(?:blocked|filtered) ?:|\bMax retries exceeded\b"
+    r"|\bdef \w{1,40}\([\w, =:*]{0,80}\)(?: -> \w+)?:|\bfunction \w{0,40}\([\w, ]{0,80}\) ?\{|\breturn f[\"']"
+    r"|\bconsole\.log\(|\bprint\(f?[\"']|\b(?:const|let|var) \w{1,40} ?= ?[\w\"'\[{(]"
+    r"|\b[Ll]orem ipsum dolor\b|\bdolor sit amet\b|\bconsectetur adipiscing\b"
+)
+# The text has one of these.
+HINTS = (
+    *("Error", "Exception", "Timeout", "Refused", "(", "=", "closed", "losed by", "etry", "candidates", "timed"),
+    *("Content", "retries", "const ", "let ", "var ", "ipsum", "dolor", "consectetur"),
+)
+FENCE = compile_lazily(r"```\w{0,12}\n[^`]*(?:```|\Z)")
+# Besides the words of sentences about code.
+SHOWN = compile_lazily(
+    r"(?<!\w)(?:books?|notebooks?|textbook|pages?|slides?|whiteboard|blackboard|posters?|brochure|websites?|mock-?ups?"
+    r"|placeholder|dummy|texts?|log|logs|console|error messages?|libros?|página|livres?|page|buch|bücher|seite|livro"
+    r"|книг\w*|страниц\w*|доск\w*)(?!\w)|书|書|本|页|頁|板|ページ|책|페이지|كتاب|صفحة",
+    re.IGNORECASE,
+)
+
+
+def find_fence(text: str, question: str) -> str:
+    """A block of code, or empty."""
+    if "```" not in text:
+        return ""
+    found = FENCE.search(text)
+    return "" if found is None or is_shown(FENCE, text, question) else found[0]
+
+
+def is_shown(pattern: re.Pattern[str], text: str, question: str) -> bool:
+    """Whether the question, or the rest of the text, is about a screen, code, or a page."""
+    rest = f"{question} {pattern.sub(' ', text)}"
+    return is_about_code(rest) or SHOWN.search(rest) is not None

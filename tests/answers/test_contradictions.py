@@ -1,0 +1,63 @@
+"""Answers that affirm and deny the same predicate, and honest answers that deny something else."""
+
+from __future__ import annotations
+
+from persqa_client.answers.contradictions import affirms_and_denies
+from tests.support.cases import each_case
+
+DOING = "What is <mam> doing?"
+
+
+@each_case(
+    ("question", "text"),
+    [
+        (DOING, "<mam> is dancing wildly and is not dancing at all."),
+        (DOING, "<mam> is sleeping on the sofa, and <mam> is not sleeping."),
+        (DOING, "<mam> waves at the camera. At the same time, <mam> does not wave."),
+        ("Was macht <mam>?", "<mam> sitzt auf der Bank. Zugleich sitzt <mam> nicht, sondern steht."),
+        ("Wo ist <mam>?", "<mam> ist draußen im Hof und ist nicht draußen."),
+        ("Onde <mam> está?", "<mam> está sentado na cadeira, sem estar sentado."),
+        ("¿Qué hace <mam>?", "<mam> corre por el parque y no corre en absoluto."),
+        ("<mam>在哭吗？", "<mam>正在大声哭，并且完全没有哭。"),
+        ("<mam>在跑吗？", "<mam>正在奔跑，而且根本没有跑。"),
+        ("<mam>は何を着ていますか？", "<mam>はコートを着ていて、コートは全く着ていません。"),
+        ("<mam>は何を持っていますか？", "<mam>は傘を持っています。同時に<mam>は傘を持っていません。"),
+        ("<mam>은 무엇을 쓰고 있나요?", "<mam>은 모자를 쓰고 있고 모자를 전혀 쓰고 있지 않습니다."),
+        # Nothing at the place that the question asks about.
+        ("¿Qué lleva <mam> en la cabeza?", "<mam> lleva un sombrero. <mam> no lleva nada en la cabeza."),
+        ("What does <mam> have in the hand?", "<mam> has a red ball. <mam> has nothing in the hand."),
+        ("O que <mam> usa na cabeça?", "<mam> usa um boné. <mam> não usa nada na cabeça."),
+        # Opposites.
+        (DOING, "<mam> is sitting on a bench. In fact, <mam> is standing next to it."),
+        ("Où est <mam> ?", "<mam> est dehors, au soleil. En même temps, <mam> est à l'intérieur."),
+        ("<mam>在哪里？", "<mam>在室内。实际上，<mam>在室外的草地上。"),
+    ],
+)
+def test_a_predicate_that_is_affirmed_and_denied(question: str, text: str) -> None:
+    assert affirms_and_denies(text, "<mam>", question)
+
+
+@each_case(
+    ("question", "text"),
+    [
+        (DOING, "<mam> is smiling and is not wearing a hat."),
+        (DOING, "<mam> is running fast and is not running out of breath."),
+        (DOING, "<mam> is a toy dog and not a dog."),
+        (DOING, "<mam> is smiling, but not smiling with the eyes."),
+        (DOING, "<mam> was dancing before and is not dancing now."),
+        (DOING, "<mam>'s friend is sitting and <mam> is not sitting."),
+        (DOING, "<mam> looks as if smiling and is not smiling."),
+        (DOING, "<mam> is sitting indoors. At the same time, <mam> looks outside."),
+        (DOING, "<mam> seems to be sleeping. In fact, <mam> is awake."),
+        ("¿Qué lleva <mam>?", "<mam> lleva una gorra. <mam> no lleva nada en las manos."),
+        ("¿Qué lleva <mam> en la cabeza?", "<mam> lleva una taza en la mano. <mam> no lleva nada en la cabeza."),
+        ("Onde está <mam>?", "<mam> está no sofá e está no sofá da sala."),
+        ("Was macht <mam>?", "<mam> lacht und weint nicht."),
+        ("<mam>在笑吗？", "<mam>看起来在笑，其实完全没有笑。"),
+        ("<mam>在笑吗？", "<mam>在笑，并且没有戴帽子。"),
+        ("<mam>は何を着ていますか？", "<mam>はコートを着ていて、帽子はかぶっていません。"),
+        ("<mam>은 무엇을 쓰고 있나요?", "<mam>은 모자를 쓰고 있고 안경은 쓰고 있지 않습니다."),
+    ],
+)
+def test_what_is_denied_is_something_else(question: str, text: str) -> None:
+    assert not affirms_and_denies(text, "<mam>", question)
