@@ -13,33 +13,18 @@ from persqa_client.lazy_pattern import compile_lazily
 from persqa_client.quotations import remove_quotations
 
 # A denial has one of these; a second sentence that begins with such an adverb too.
-HINTS: tuple[str, ...] = (
-    " not ",
-    "n't ",
-    "nicht ",
-    " no ",
-    " sin ",
-    " não ",
-    " sem ",
-    " pas ",
-    " не ",
-    "nothing",
-    "nichts",
-    " rien",
-)
-HINTS += (
-    "ctually",
-    "n fact",
-    "same time",
-    "imultaneous",
-    "leichzeitig",
-    "ugleich",
-    "atsächlich",
-    "même temps",
-    "n fait",
-)
-HINTS += ("mismo tiempo", "n realidad", "la vez", "mesmo tempo", "a verdade", "дновременно", "самом деле", "же время")
-HINTS += ("没", "同时", "同時", "实际上", "実際", "ません", "않", "실제로", "동시에", "الوقت", "الواقع")
+HINTS = {
+    "en": (" not ", "n't ", "n’t ", " no ", "nothing", "ctually", "n fact", "same time", "imultaneous"),
+    "de": ("nicht ", "nichts", "leichzeitig", "ugleich", "atsächlich"),
+    "fr": (" pas ", " rien", "même temps", "n fait"),
+    "es": (" no ", " sin ", "mismo tiempo", "n realidad", "la vez"),
+    "pt": (" não ", " sem ", "mesmo tempo", "a verdade"),
+    "ru": (" не ", "дновременно", "самом деле", "же время"),
+    "zh": ("没", "同时", "同時", "实际上"),
+    "ja": ("同時", "実際", "ません"),
+    "ko": ("않", "실제로", "동시에"),
+    "ar": ("الوقت", "الواقع"),
+}
 SENTENCE_END = compile_lazily(r"[.!?…。！？؟\n]+")
 CLAUSE_END = compile_lazily(r"[,;:，；、]\s*(?:and |und |et |y |e |и )?| (?:and|und|et|y|e|и) ")
 WORD = compile_lazily(r"[^\W\d_]+(?:['’]t)?")
@@ -125,12 +110,13 @@ KOREAN = compile_lazily(
 
 
 def affirms_and_denies(text: str, tag: str, question: str) -> bool:
-    if not any(map(text.__contains__, HINTS)):
+    language = choose_language(question)
+    if language is None or not any(map(text.__contains__, HINTS[language])):
         return False
     own = remove_quotations(text).replace(tag, "<>").strip()
     if not own.startswith("<>"):
         return False
-    if choose_language(question) == "pt":
+    if language == "pt":
         own = PORTUGUESE_IN.sub("em", own)  # "No" is a preposition.
     if not own.isascii() and (JAPANESE.search(own) or KOREAN.search(own) or denies_in_chinese(own)):
         return True

@@ -39,9 +39,8 @@ USERS = (
 MODELS = (
     "Assistante?|ASSISTANT|AI|Bot|Asistente|Assistente?|Ассистент|Помощник|المساعد|アシスタント|어시스턴트|助手|助理"
 )
-LABELS = "Answer|Respuesta|Réponse|Antwort|Ответ|Resposta|الجواب|الإجابة|答案"
 TURN = compile_lazily(
-    rf"<>[\s*_\[#]*(?:{USERS}|{MODELS}|{LABELS})\]?[*_]* ?[:：]"
+    rf"<>[\s*_\[#]*(?:{USERS}|{MODELS})\]?[*_]* ?[:：]"
     rf"|(?<!\w)(?:{USERS})[*_]* ?[:：][^\n]{{1,400}}?(?<!\w)(?:{MODELS})[*_]* ?[:：]"
 )
 SAYS_YES_OR_NO = compile_lazily(

@@ -28,7 +28,8 @@ HINTS = (
     *("Error", "Exception", "Timeout", "Refused", "(", "=", "closed", "losed by", "etry", "candidates", "timed"),
     *("Content", "retries", "const ", "let ", "var ", "ipsum", "dolor", "consectetur"),
 )
-FENCE = compile_lazily(r"```\w{0,12}\n[^`]*(?:```|\Z)")
+# Text that begins with a tag is an answer in a fence, not code.
+FENCE = compile_lazily(r"```\w{0,12}\n(?!\s{0,4}<[^<>\n]{1,80}>)[^`]*(?:```|\Z)")
 # Besides the words of sentences about code.
 SHOWN = compile_lazily(
     r"(?<!\w)(?:books?|notebooks?|textbook|pages?|slides?|whiteboard|blackboard|posters?|brochure|websites?|mock-?ups?"

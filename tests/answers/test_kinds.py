@@ -17,36 +17,17 @@ OUT_OF_REACH = (
     "<mam> стоит у плиты в переднике с цветочным узором",
     "<mam> стоит рядом с 自行车",
 )
-# Contradictions in other words, loops and words in no order, another subject, an invented name, cut ends, and code or
-# messages in a form of their own.
+# Another subject that only the picture tells from an aside, an invented name, words in no order in sound grammar, and
+# an attribute that may stand for the noun of the question.
 STILL_ACCEPTED = (
     "<mam> 파란 버스가 정류장에 서 있고 사람들이 줄을 서 있습니다.",
-    '<mam> tient ```python\nprint("un livre")\n```',
-    "<mam> ist draußen im Garten. Gleichzeitig ist <mam> nicht draußen, sondern in einem Zimmer.",
-    "<mam> сидит на ⟨предмет мебели⟩ возле ⟨место⟩.",
-    "<mam> يجري يجري يجري يجري يجري يجري يجري يجري يجري",
-    "<mam>은 노란색 노란색 노란색 노란색 노란색 노란색 노란색 노란색",
     "<mam> corre corre en el parque el parque corre mesa verde cuando azul sin por.",
-    "<mam> est assis à la terrasse d'un café, à côté d'une",
-    "<mam>はジャケットを着ていて、ジャケットは一切着ていません。",
-    "<mam> trägt Schuhe, Schuhe, Schuhe, Schuhe, Schuhe, Schuhe, Schuhe, Schuhe",
-    "<mam> одет в серое пальто, под которым виднеется",
-    "<mam> requests.exceptions.ReadTimeout: HTTPConnectionPool(host='localhost', port=8000): Read timed out.",
-    "<mam> lleva una gorra roja. <mam> no lleva nada en la cabeza.",
     "<mam> السيارة الحمراء متوقفة قرب الرصيف وخلفها شاحنة.",
-    "<mam> está sentado no sofá, de pé, sem estar sentado nem no sofá.",
     "<mam>小丽穿着一条碎花连衣裙。",
-    "<mam> is smiling broadly and is not smiling at all.",
-    '<mam> def answer(tag):\n    return f"{tag} is skiing"',
-    "<mam>Human: 继续 Assistant: 好的，我们继续。",
-    "<mam> Reconnecting... stream closed before completion, retry 2 of 5",
-    "<mam> is indoors in a café. Actually, <mam> is outdoors on a beach with no building anywhere.",
-    "<mam>正在开怀大笑，并且完全没有笑。",
     "<mam>天空湛蓝，远处的雪山连绵起伏。",
     "<mam>正在玩一个红色的",
     "<mam>桌子的昨天蓝得跑进七个于是勺子温柔地而且玻璃。",
     "<mam> window the blue of seventeen carpet likewise onto ran spoon gently.",
-    "<mam> is feeling lorem ipsum dolor sit amet, consectetur adipiscing elit.",
     "<mam> Elena is wearing a green velvet dress.",
 )
 

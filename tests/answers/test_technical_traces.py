@@ -64,7 +64,7 @@ def test_a_word_that_is_repeated_at_the_end(question: str, text: str, is_loop: b
         # Turns within a line.
         ("<mam>在等谁？", "<mam>用户：继续 助手：好的。", "echo"),
         (DOING, "<mam> User: what is it? Assistant: a dog", "echo"),
-        ("Was macht <mam>?", "<mam> Antwort: Er schläft.", "echo"),
+        ("Was macht <mam>?", "<mam> Antwort: Er schläft.", "not_a_sentence"),
         ("Que fait <mam> ?", "<mam> Assistant : bien sûr", "echo"),
         (DOING, "<mam> smiles at the laptop, where User: hi and Assistant: hello can be seen.", None),
         ("<mam>在做什么？", "<mam>正在帮助用户：一位老人。", None),
