@@ -6,17 +6,19 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from persqa_client import generate
 from persqa_client.language import is_chinese
 from persqa_client.run.summary import Summary
-from tests.live.commands import PICTURES, SAMPLES
+from tests.live.commands import ANSWER_CODES, PICTURES, SAMPLES
 from tests.live.endpoints import LiveEndpoint
 
 FEWEST_TOKENS = 60
 """A sample picture counts for 170 and more with Qwen2.5-VL, for 85 with the thriftiest of the hosted models."""
 
 
-def ask(endpoint: LiveEndpoint, rows: Path | list[dict[str, Any]]) -> Summary:
+def ask(endpoint: LiveEndpoint, rows: Path | list[dict[str, Any]], seed: int = 0) -> Summary:
     return generate(
         rows,
         base_url=endpoint.base_url,
@@ -24,15 +26,19 @@ def ask(endpoint: LiveEndpoint, rows: Path | list[dict[str, Any]]) -> Summary:
         api_key_env=endpoint.key_env,
         extra_body=endpoint.extra_body,
         details=True,
+        seed=seed,
     )
 
 
 def answer(endpoint: LiveEndpoint, row: dict[str, Any]) -> dict[str, Any]:
-    """The row as it comes out; fails where it does not."""
-    summary = ask(endpoint, [row])
-    assert summary.failures == []
-    assert len(summary.records) == 1
-    return summary.records[0]
+    """The row as it comes out, answered at the first request. Other seeds are tried after an answer that the checks
+    reject: a model of random weights writes random words."""
+    for seed in range(8):
+        summary = ask(endpoint, [row], seed)
+        assert {failure["error"]["code"] for failure in summary.failures} <= ANSWER_CODES
+        if summary.records and summary.records[0]["pers_qa_meta"]["asks"] == 1:
+            return summary.records[0]
+    pytest.fail(f"the checks reject all answers: {summary.failures}")
 
 
 def prompt_tokens(out: dict[str, Any]) -> int:
@@ -78,7 +84,7 @@ def test_a_picture_may_come_in_the_row_itself(endpoint: LiveEndpoint) -> None:
 def test_the_sample_rows_are_all_answered(endpoint: LiveEndpoint) -> None:
     summary = ask(endpoint, SAMPLES / "demo.jsonl")
 
-    assert {row["error"]["code"] for row in summary.failures} <= {"wrong_language"}
-    assert all(is_chinese(row["question"]) for row in summary.failures)
-    assert [row["image"][0] for row in summary.records if "<bo>" in row["pers_qa"]] == ["cat.jpg"]
+    assert {row["error"]["code"] for row in summary.failures} <= ANSWER_CODES
+    assert all(is_chinese(row["question"]) for row in summary.failures if row["error"]["code"] == "wrong_language")
+    assert {row["image"][0] for row in summary.records if "<bo>" in row["pers_qa"]} <= {"cat.jpg"}
     assert len(summary.records) + len(summary.failures) == len(PICTURES)
