@@ -48,7 +48,7 @@ def assert_each_row_has_one_place(done: Finished, count: int) -> None:
 
 def test_each_of_many_rows_is_in_the_output_or_failed_with_a_reason(held: Finished) -> None:
     assert_each_row_has_one_place(held, MANY)
-    assert len(held.good) > 0.9 * MANY, held.said
+    assert len(held.good) > 0.75 * MANY, held.said
 
 
 def test_each_of_some_rows_without_a_constraint_has_one_place_too(free: Finished) -> None:

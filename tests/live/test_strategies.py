@@ -32,13 +32,13 @@ def test_direct_owes_nothing_to_the_server(endpoint: LiveEndpoint, tmp_path: Pat
 @pytest.mark.parametrize(("strategy", "step"), [("constrain", "constraint"), ("prefill", "prefill")])
 def test_what_the_server_obeys_brings_the_tag(strategy: str, step: str, endpoint: LiveEndpoint, tmp_path: Path) -> None:
     done = run_by(strategy, endpoint, tmp_path)
-    assert len(done.good) > 0.8 * ROWS, done.said
+    assert len(done.good) > 0.6 * ROWS, done.said
     assert all(step in row["pers_qa_meta"]["made_good_by"] for row in done.good)
 
 
 def test_a_surrogate_is_asked_about_and_the_tag_comes_out(endpoint: LiveEndpoint, tmp_path: Path) -> None:
     done = run_by("surrogate", endpoint, tmp_path)
-    assert len(done.good) > 0.8 * ROWS, done.said
+    assert len(done.good) > 0.6 * ROWS, done.said
     for row in done.good:
         meta = row["pers_qa_meta"]
         assert "Charlie" in meta["raw"]
