@@ -243,8 +243,14 @@ async def test_requests_that_wait_elsewhere_move_to_an_endpoint_that_is_back(is_
 
 
 async def test_a_row_that_crashes_every_server_fails_alone() -> None:
+    crashes = 0
+
     def chat(body: bytes) -> web.Response:
-        return respond(500, DEAD)(body) if POISON.encode() in body else completion_response()
+        nonlocal crashes
+        if POISON.encode() not in body:
+            return completion_response()
+        crashes += 1
+        return respond(500, DEAD)(body)
 
     one, two = FakeServer(chat), FakeServer(chat)
     async with make_pool(one, two, max_attempts=3) as pool:
@@ -255,7 +261,7 @@ async def test_a_row_that_crashes_every_server_fails_alone() -> None:
             assert isinstance(await pool.complete(make_request(others)), Reply)
         error = await poisonous
     assert isinstance(error, RowError)
-    assert (error.code, one.seen + two.seen) == ("engine_dead", 3 + others)
+    assert (error.code, crashes) == ("engine_dead", 3)  # more requests arrive where answered ones test a server
 
 
 async def test_a_lasting_outage_of_all_endpoints_stops_the_run() -> None:
