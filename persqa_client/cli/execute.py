@@ -43,8 +43,8 @@ from persqa_client.inputs.sources import Source, read_named_lines
 from persqa_client.keys import mask_keys, mask_secrets
 from persqa_client.questions.tasks import TaskMaker
 from persqa_client.run.background import STOPPING_MESSAGE, execute_with_monitors, tune_gc
-from persqa_client.run.compose import RunPlan
 from persqa_client.run.image_roots import find_input_folder, recorded_roots_of
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.progress import QuietConsole, show_progress
 from persqa_client.run.run import Run
 from persqa_client.run.run_input import has_listing, is_file_of, refuse_empty_source

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from persqa_client.cli.config_file import load_config
-from persqa_client.cli.usage import Command, path
-from persqa_client.types import OutputStyle, QuestionLanguage
+from persqa_client.cli.usage import Command, path, text_or_file
+from persqa_client.types import AnswerStyle, OutputStyle, QuestionLanguage
 
 UUID_CHOICES = ("auto", "on", "off")
 
@@ -108,6 +108,10 @@ Language = Annotated[
     QuestionLanguage | None,
     question_option(help="Language of the questions; default: English, or that of the --bank file."),
 ]
+Question = Annotated[
+    str | None,
+    question_option(metavar="TEXT", help="One question about every image, with {tag}, instead of those of the bank."),
+]
 Questions = Annotated[int, question_option(min=1, help="Questions per row; each one has its own output line.")]
 Sensitive = Annotated[bool, question_option("--sensitive", help="Include questions about skin, age and body.")]
 Without = Annotated[
@@ -126,6 +130,30 @@ Strategy = Annotated[
 Verify = Annotated[
     Literal["doubtful", "all", "off"],
     question_option(help="Ask the model again whether its answers are right: those with a doubt, or all."),
+]
+System = Annotated[
+    str | None,
+    question_option(
+        metavar="TEXT|@FILE",
+        parser=text_or_file,
+        help="System text, instead of the built-in one; may name {tag} and fields of the rows.",
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    question_option(
+        metavar="TEXT|@FILE",
+        parser=text_or_file,
+        help="Prompt, instead of the built-in one, with {question}; may name {tag}, {category} and fields of the rows.",
+    ),
+]
+AnswerLength = Annotated[
+    AnswerStyle,
+    question_option("--answer-style", help="Length of the answers: a word or phrase, one sentence, two, or several."),
+]
+Steer = Annotated[
+    list[str] | None,
+    question_option(metavar="system|prompt", help="Let a row's own field of this name replace the text. Repeatable."),
 ]
 ExtraBody = Annotated[str | None, question_option(metavar="JSON", help="Additional request fields.")]
 
@@ -232,12 +260,17 @@ def run(
     max_pixels: MaxPixels = 1_003_520,
     bank: Bank = "human",
     language: Language = None,
+    question: Question = None,
     questions: Questions = 1,
     sensitive: Sensitive = False,
     without: Without = None,
     names: Names = None,
     strategy: Strategy = "auto",
     verify: Verify = "off",
+    system: System = None,
+    prompt: Prompt = None,
+    answer_style: AnswerLength = "sentences",
+    steer: Steer = None,
     probes: Probes = True,
     uuid: Uuid = "auto",
     no_uuid: NoUuid = False,

@@ -23,7 +23,7 @@ from persqa_client.inputs.opening import SpooledSource, read_as_before
 from persqa_client.inputs.sources import Source, list_sources
 from persqa_client.probing.capabilities import explain_unusable_vision
 from persqa_client.probing.probe import ProbeDepth
-from persqa_client.run.compose import Composition, RunPlan, ignore_warning
+from persqa_client.run.compose import Composition, ignore_warning
 from persqa_client.run.image_roots import (
     PathWriters,
     choose_style,
@@ -33,6 +33,7 @@ from persqa_client.run.image_roots import (
     recorded_roots_of,
 )
 from persqa_client.run.pacing import announce_pace, plan_probes
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.run_input import (
     PictureSurvey,
     connect_listing,

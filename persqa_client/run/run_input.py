@@ -19,7 +19,7 @@ from persqa_client.inputs.listed import ListedSource, is_same_place
 from persqa_client.inputs.opening import SpooledSource
 from persqa_client.inputs.sources import ImagesSource, SeveralSource, Source, list_sources, read_named_lines
 from persqa_client.outcomes import Outcome, Record
-from persqa_client.run.compose import RowReader, locate_row
+from persqa_client.run.plan import RowReader, locate_row
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.checkpoint import read_checkpoint, read_run_file
 from persqa_client.storage.details import LatestOutcomes

@@ -17,7 +17,8 @@ from PIL import Image
 from persqa_client.cli.recheck import advise_recheck, format_report
 from persqa_client.endpoints.credentials import Credentials, make_endpoints
 from persqa_client.inputs.files import FileSource
-from persqa_client.run.compose import Composition, RunPlan
+from persqa_client.run.compose import Composition
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.recheck import RecheckReport
 from persqa_client.run.settings import make_run_settings
 from persqa_client.run.summary import describe_run

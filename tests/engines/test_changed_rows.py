@@ -12,7 +12,7 @@ from persqa_client.errors import SettingsError
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.sources import Source
 from persqa_client.outcomes import Record
-from persqa_client.run.compose import RunPlan
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.settings import make_run_settings
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger

@@ -11,7 +11,7 @@ from typing import Any
 from persqa_client.config import Endpoint
 from persqa_client.inputs.files import FileSource
 from persqa_client.outcomes import AskedTask, Failure, Outcome, RawAnswer, Record, Verification
-from persqa_client.run.compose import RunPlan
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.settings import RunSettings, make_run_settings
 from persqa_client.storage.checkpoint import RunDescription
 from persqa_client.storage.ledger import Ledger

@@ -15,8 +15,8 @@ from persqa_client.errors import RunStopped
 from persqa_client.inputs.rows import parse_line
 from persqa_client.inputs.sources import InMemorySource
 from persqa_client.outcomes import Outcome, Record
-from persqa_client.run.compose import RunPlan
 from persqa_client.run.pipeline import Pipeline
+from persqa_client.run.plan import RunPlan
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.transient_ledgers import MemoryLedger
 from persqa_client.task_groups import loop_time
