@@ -18,6 +18,7 @@ import typer
 from persqa_client.cli.main import app
 from persqa_client.inputs.rows import parse_line
 from persqa_client.types import Row
+from tests.goldens.surfaces import iterate_commands
 from tests.support.code_names import PackageNames, dotted_names_in
 from tests.support.readmes import anchors_of, blocks_of, broken_links, commands_in, find_readmes, flags_in
 
@@ -96,8 +97,7 @@ def test_the_rows_of_the_input_section_are_rows(readme: str) -> None:
 
 def command_flags() -> dict[str, list[set[str]]]:
     """For each command of ``persqa``, its options, each with all its spellings."""
-    group = typer.main.get_command(app)
-    commands = getattr(group, "commands")  # noqa: B009, click's Group, which typer vendors
+    commands = dict(iterate_commands("", typer.main.get_command(app)))
     options = {name: [{*p.opts, *p.secondary_opts} for p in command.params] for name, command in commands.items()}
     return {
         name: [*(spellings for spellings in every if min(spellings)[0] == "-"), {"--help"}]
@@ -126,10 +126,11 @@ def test_commands_take_the_flags_that_are_shown_with_them() -> None:
     wrong = [
         f"{readme}: persqa {' '.join(words)}"
         for readme in READMES
-        for words in commands_in(read(readme))
-        if words and words[0] in known
+        for words in filter(None, commands_in(read(readme)))
+        for name in (words[0], " ".join(words[:2]))
+        if name in known
         for word in words[1:]
-        if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known[words[0]]
+        if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known[name]
     ]
     assert not wrong
 
