@@ -13,6 +13,7 @@ from time import monotonic
 from persqa_client.config import Endpoint
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
+from persqa_client.engines.engine import AnswerFunction
 from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.images.changed_files import ChangeReport, PictureFiles, PictureWatch
@@ -33,6 +34,7 @@ from persqa_client.run.image_roots import (
     recorded_roots_of,
 )
 from persqa_client.run.pacing import announce_pace, plan_probes
+from persqa_client.run.pipeline import keep_answer
 from persqa_client.run.plan import RunPlan
 from persqa_client.run.run_input import (
     PictureSurvey,
@@ -58,7 +60,7 @@ STANDARD_OUTPUT = 1
 class Run:
     """To be executed once. ``progress`` and ``pool`` show its state. Raises SettingsError.
 
-    ``pool`` overrides the endpoints of the settings; ``warn`` is called with warnings for users.
+    ``pool`` overrides the settings' endpoints; ``warn`` gets warnings for users; ``wrap_answer`` changes the pipeline.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Run:
         pool: Pool | None = None,
         warn: Callable[[str], None] = ignore_warning,
         clock: Callable[[], float] = monotonic,
+        wrap_answer: Callable[[AnswerFunction], AnswerFunction] = keep_answer,
     ) -> None:
         self.settings = settings
         self.source = source
@@ -95,6 +98,7 @@ class Run:
         self._ledger: Ledger | None = None
         self._warn = warn
         self._clock = clock
+        self._wrap_answer = wrap_answer
         self._started_at: float | None = None
 
     def _make_path_writers(self, folders: Json) -> PathWriters:
@@ -321,7 +325,7 @@ class Run:
             self.source,
             ledger,
             reader,
-            self.composition.make_pipeline().answer,
+            self._wrap_answer(self.composition.make_pipeline().answer),
             self.settings.limits,
             self.progress,
             self.pool,
