@@ -137,7 +137,7 @@ class UnusableStart:
             self._last_row = outcome.task_id.row
             self._rows += 1
             self._codes[outcome.code] += 1
-            # Rows settle in any order.
+            # Outcomes arrive in any order.
             if self._example is None or outcome.task_id < self._example.task_id:
                 self._example = outcome
         if has_room:

@@ -220,7 +220,7 @@ class RowLoop:
             async for job, outcome in self.engine.run(TrialJobs(feed.jobs(), self._next_trial), self._has_room):
                 if syncing.done():
                     syncing.result()
-                self._settle(self._judge(outcome) if job is self._trial else self._admit(job, outcome))
+                self._store(self._judge(outcome) if job is self._trial else self._admit(job, outcome))
                 progress.in_flight = self.engine.running
                 if not progress.in_flight:
                     self._try_model()
@@ -232,7 +232,7 @@ class RowLoop:
             if self._is_complete:
                 if self._unusable_start.is_unusable_at_end and not is_part:
                     raise self._unusable_start.explain(at_end=True)
-                self._settle(
+                self._store(
                     [*self._unusable_start.release(), *self._early_stop.release(), *self._bad_answers.release()]
                 )
                 progress.read = self._source.progress_at(feed.position)
@@ -317,9 +317,9 @@ class RowLoop:
             return self._bad_answers.release()
         return []
 
-    def _settle(self, outcomes: list[Outcome]) -> None:
+    def _store(self, outcomes: list[Outcome]) -> None:
         for outcome in outcomes:
-            self._ledger.settle(outcome)
+            self._ledger.store_outcome(outcome)
             self._progress.done += 1
             self._progress.failed += isinstance(outcome, Failure)
 
