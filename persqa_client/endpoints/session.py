@@ -14,7 +14,7 @@ from functools import partial
 import httpx2
 from tenacity import AsyncRetrying
 
-from persqa_client.client.image_dialect import ImageDialect, ImageTrial
+from persqa_client.client.image_dialect import ImageDialect, RequestImages
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import render_body
 from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_policy, run_with_retries, seconds_to_wait
@@ -128,12 +128,12 @@ class Session(AbstractAsyncContextManager["Session"]):
         state = state or RequestState()
         profile = profile or self.profile
         is_row = profile is self.profile
-        trial = ImageTrial(self.image_dialect, request.pictures)
-        prepared = self._prepare(request, state, profile, trial)
+        images = RequestImages(self.image_dialect, request.pictures)
+        prepared = self._prepare(request, state, profile, images)
         while True:
             # Probes send their images as they are.
-            if is_row and await trial.prepare():
-                prepared = self._prepare(request, state, profile, trial)
+            if is_row and await images.prepare():
+                prepared = self._prepare(request, state, profile, images)
             try:
                 reply = await run_with_retries(
                     partial(self._attempt, prepared), partial(self._make_retry_policy, state)
@@ -164,10 +164,10 @@ class Session(AbstractAsyncContextManager["Session"]):
                     return reply
 
     def _prepare(
-        self, request: Request, state: RequestState, profile: RequestProfile, trial: ImageTrial
+        self, request: Request, state: RequestState, profile: RequestProfile, images: RequestImages
     ) -> PreparedRequest:
-        if trial.images is not request.pictures:
-            request = replace(request, pictures=trial.images)
+        if images.current is not request.pictures:
+            request = replace(request, pictures=images.current)
         tokens_by_uuid = {
             image.uuid: self._image_tokens(image) if profile.dialect.can_stream_uploads else 0
             for image in request.pictures
@@ -175,12 +175,12 @@ class Session(AbstractAsyncContextManager["Session"]):
         }
         tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
         upload = ImageUpload(profile.uploads, tokens_by_uuid)
-        return PreparedRequest(request, state, profile, trial, upload, tokens, profile is self.profile)
+        return PreparedRequest(request, state, profile, images, upload, tokens, profile is self.profile)
 
     async def _attempt(self, prepared: PreparedRequest) -> Reply | None:
         """None if the images are to be sent in another form."""
         state, upload = prepared.state, prepared.upload
-        refusal = prepared.trial.take_refusal()
+        refusal = prepared.images.take_refusal()
         if refusal is not None and refusal.action is RetryAction.FAIL:
             self.breaker.record_failure(refusal, state)
             raise AttemptError(refusal)
@@ -204,14 +204,14 @@ class Session(AbstractAsyncContextManager["Session"]):
             await self._pass_gate(permit, prepared, retry=retry)
             self.failures.settle_outages(state)
             state.was_alone = alone
-            if prepared.is_row and prepared.trial.is_outdated:
+            if prepared.is_row and prepared.images.is_outdated:
                 self.rate_limit.refund(prepared.tokens)
                 return None
             answer = await self._send(prepared, permit)
         if answer is None:
             return None
         if not answer.used_uuids:
-            prepared.trial.record_answer()
+            prepared.images.record_answer()
         if suspect:
             suspects.record_answer()
         return self._accept(answer, prepared, permit)
@@ -236,7 +236,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             decision = error.decision = upload.reclassify(error.decision, known)
             if decision.usage is not None:
                 self.traffic.usage += decision.usage
-            if prepared.is_row and prepared.trial.is_form_refused(decision, state.attempts_used):
+            if prepared.is_row and prepared.images.is_form_refused(decision, state.attempts_used):
                 if decision.action is RetryAction.RETRY:
                     state.attempts.add(self.outage.history, number)
                 self.outage.record_answer(number)
