@@ -135,7 +135,7 @@ class FailureHandler:
             )
         if refusals.in_vain >= MIN_IN_VAIN and self._outage.out_of_patience and retry_after is None:
             # A trial shows whether others are answered. If it is answered, this is not an outage.
-            self._breaker.try_endpoint(REFUSED_ALONE, state.failover)
+            self._breaker.start_trials(REFUSED_ALONE, state.failover)
         else:
             self._outage.record_refusal(decision.message, state.failover)
         if state.failover is not None and state.failover.is_ready:
@@ -149,22 +149,22 @@ class FailureHandler:
         Only a trial shows whether the endpoint refuses this row alone or every request.
         """
         refusals, limit = state.load_refusals, self._concurrency_limit
-        if not refusals.count or refusals.was_tried or self._outage.closed or not self._outage.out_of_patience:
+        if not refusals.count or refusals.had_trial or self._outage.closed or not self._outage.out_of_patience:
             return False
         # Other waiting requests show this too, unless they are refused as often.
         return limit.in_use <= 1 and (not limit.waiting or refusals.in_vain >= MIN_IN_VAIN)
 
-    def try_before_refused(self, state: RequestState) -> None:
+    def send_trial_first(self, state: RequestState) -> None:
         """Closes the gate until the endpoint has answered a trial. Raises like ``OutageGate.close``."""
-        state.load_refusals.was_tried = True
-        self._breaker.try_endpoint(REFUSED_ALONE, state.failover)
+        state.load_refusals.had_trial = True
+        self._breaker.start_trials(REFUSED_ALONE, state.failover)
 
-    def settle_outages(self, state: RequestState) -> None:
+    def record_outages(self, state: RequestState) -> None:
         """Raises RowError if the request seems to crash the server."""
-        if self._outage.outages == state.settled_outages:
+        if self._outage.outages == state.recorded_outages:
             return
         failure = state.latest_failure
-        state.settle_outages(self._outage.history)
+        state.record_outages(self._outage.history)
         self.suspect_limit.record_outages(self._outage.outages)
         # When several suspects are in flight, one of them may be harmless.
         is_guilty = state.was_alone and state.crashes >= max(MIN_CRASHES, self._limits.max_attempts)
@@ -182,9 +182,9 @@ class FailureHandler:
 
         A crash counts only if there was an answer in between. Otherwise the request could crash the endpoint for ever.
         """
-        self.settle_outages(state)
+        self.record_outages(state)
         if state.outages_hit > 1 and state.answers_at_failure == self._outage.answers and not self._outage.closed:
-            self._breaker.try_endpoint(UNCONFIRMED, state.failover)
+            self._breaker.start_trials(UNCONFIRMED, state.failover)
             if state.failover is not None:
                 raise FailedOver
             await self._outage.wait_until_open()

@@ -126,7 +126,7 @@ class LoadRefusals:
     seconds: float = 0.0
     in_vain: int = 0  # repeated refusals, without an answer to another request since the previous refusal
     others_answered: bool = False  # whether others were answered between the latest two refusals
-    was_tried: bool = False  # whether there was a trial since the latest refusal
+    had_trial: bool = False  # whether there was a trial since the latest refusal
     _answers: int = 0  # number of answers by the endpoint, when the latest refusal arrived
     _outages: int = 0
     _at: float = 0.0  # when the latest refusal arrived
@@ -136,9 +136,9 @@ class LoadRefusals:
         self.others_answered = self.count > 0 and answers > self._answers
         self.in_vain += self.count > 0 and not self.others_answered
         if self.others_answered and outages == self._outages:
-            self.seconds += max(0.0, now - (self._at if self.was_tried else self._until))
+            self.seconds += max(0.0, now - (self._at if self.had_trial else self._until))
         self.count += 1
-        self.was_tried, self._answers, self._outages = False, answers, outages
+        self.had_trial, self._answers, self._outages = False, answers, outages
         self._at, self._until = now, now + (retry_after or 0.0)
 
 
@@ -157,7 +157,7 @@ class RequestState:
     answers_at_failure: int = -1  # number of answers by the endpoint, at the time of that failure
     latest_number: int = 0  # number of the latest attempt, among all that were sent to the endpoint
     was_in_flight: bool = False  # whether it was, at the first failure since the endpoint last answered any request
-    settled_outages: int = 0
+    recorded_outages: int = 0
     was_alone: bool = False  # whether the latest attempt was the only one of a suspect in flight
     outages_hit: int = 0  # outages that began or continued with an attempt of this request
     refusals: int = 0  # refusals that another endpoint has to confirm
@@ -177,8 +177,8 @@ class RequestState:
 
     def is_suspect(self, outages: int) -> bool:
         """Whether this request may have crashed the server. ``outages``: number at this endpoint."""
-        unsettled = self.latest_failure is not None and outages > self.settled_outages
-        return unsettled or self.crashes > self.tolerated_crashes
+        is_undecided = self.latest_failure is not None and outages > self.recorded_outages
+        return is_undecided or self.crashes > self.tolerated_crashes
 
     def next_wait_number(self) -> int:
         self.waits += 1
@@ -192,10 +192,10 @@ class RequestState:
             self.attempts.add(history, self.latest_number, alone=self.was_alone)
         self.latest_failure, self.answers_at_failure = decision, history.answers
 
-    def settle_outages(self, history: History) -> None:
+    def record_outages(self, history: History) -> None:
         """Counts a crash if an outage since the last call began with the request in flight."""
-        outages = history.outages[self.settled_outages :]
-        self.settled_outages += len(outages)
+        outages = history.outages[self.recorded_outages :]
+        self.recorded_outages += len(outages)
         self.outages_hit += self.latest_failure is not None
         if self.latest_failure is not None and any(one.answers == self.answers_at_failure for one in outages):
             self.crashes += self.was_in_flight and self.answers_at_failure > self.answers_at_crash

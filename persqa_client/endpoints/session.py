@@ -95,7 +95,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             self.outage,
             self.concurrency_limit,
             is_alive,
-            self._try_request,
+            self._send_ungated,
             watch_interval=probe_backoff.initial / 2,
         )
         self.failures = FailureHandler(self.outage, self.breaker, self.concurrency_limit, limits, self.client)
@@ -139,7 +139,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                     partial(self._attempt, prepared), partial(self._make_retry_policy, state)
                 )
             except FailedOver:
-                self.failures.settle_outages(state)
+                self.failures.record_outages(state)
                 raise
             except RunStopped as stop:
                 raise await explain_stop(stop, self.endpoint.exit_error, self.client.alive) from None
@@ -202,7 +202,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             if suspect:
                 await self.failures.confirm_recovery(state)
             await self._pass_gate(permit, prepared, retry=retry)
-            self.failures.settle_outages(state)
+            self.failures.record_outages(state)
             state.was_alone = alone
             if prepared.is_row and prepared.images.is_outdated:
                 self.rate_limit.refund(prepared.tokens)
@@ -279,8 +279,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         attempts = prepared.state.attempts_used + 1
         return make_reply(answer, prepared.request, attempts=attempts, unusable=unusable, traffic=self.traffic)
 
-    async def _try_request(self, request: Request) -> ErrorDecision | None:
-        """Sends a request without the gate and a permit. Returns why there was no usable answer, or None."""
+    async def _send_ungated(self, request: Request) -> ErrorDecision | None:
+        """Sends a trial request, without the gate and a permit. Returns why there was no usable answer, or None."""
         profile = self.profile
         tokens = self.rate_limit.estimate_tokens(request, profile.sampling.max_tokens)
         await self.rate_limit.acquire(tokens, retry=True)
@@ -310,7 +310,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                 permit.was_delayed = True
                 await self.outage.wait_until_open()
             if prepared.is_row and self.failures.needs_trial(state):
-                self.failures.try_before_refused(state)
+                self.failures.send_trial_first(state)
                 continue
             await self.rate_limit.acquire(tokens, retry=retry)
             if not self.outage.closed:

@@ -26,7 +26,7 @@ def test_crashes_count_only_if_other_requests_were_answered_in_between() -> None
         history.answers = answers
         state.record_failure(ENGINE_DEAD, history)
         history.outages.append(history.mark())
-        state.settle_outages(history)
+        state.record_outages(history)
         crashes.append(state.crashes)
     assert crashes == [1, 1, 2, 2, 3]
 
@@ -36,7 +36,7 @@ def test_a_failure_before_the_last_answers_is_no_crash() -> None:
     state = failed_state(history, 1)
     history.answers = 9
     history.outages.append(history.mark())
-    state.settle_outages(history)
+    state.record_outages(history)
     assert state.crashes == 0
 
 
@@ -46,15 +46,15 @@ def test_a_crash_counts_although_others_followed_before_the_request_was_sent_aga
     for answers in (4, 9):
         history.answers = answers
         history.outages.append(history.mark())
-    state.settle_outages(history)
-    assert (state.crashes, state.settled_outages) == (1, 2)
+    state.record_outages(history)
+    assert (state.crashes, state.recorded_outages) == (1, 2)
 
 
 def test_a_request_that_was_sent_after_the_first_failure_caused_no_crash() -> None:
     state, history = RequestState(), History(answers=4)
     state.record_failure(BAD_GATEWAY, history, was_in_flight=False)
     history.outages.append(history.mark())
-    state.settle_outages(history)
+    state.record_outages(history)
     assert state.crashes == 0
 
 
@@ -64,10 +64,10 @@ def test_a_request_is_suspect_from_the_outage_that_began_with_it_in_flight() -> 
 
 
 def test_another_endpoint_continues_the_counts_and_keeps_its_own_outages() -> None:
-    first, second = failed_state(History(), 1), RequestState(settled_outages=2, latest_number=1)
+    first, second = failed_state(History(), 1), RequestState(recorded_outages=2, latest_number=1)
     first.sent = 1
     second.continue_from(first)
-    assert (second.sent, second.attempts_used, second.settled_outages) == (1, 1, 2)
+    assert (second.sent, second.attempts_used, second.recorded_outages) == (1, 1, 2)
     assert not second.has_failed_here
     second.record_failure(BAD_GATEWAY, History())
     assert (second.attempts_used, second.has_failed_here) == (2, True)
@@ -98,7 +98,7 @@ def test_only_time_in_which_others_are_answered_counts_as_refused(
 def test_an_obeyed_wait_counts_if_the_endpoint_answered_a_trial_at_its_end() -> None:
     load = LoadRefusals()
     load.add(0.0, 65.0, answers=1, outages=0)
-    load.was_tried = True
+    load.had_trial = True
     load.add(66.0, 65.0, answers=2, outages=0)
     assert load.seconds == 66.0
 
