@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from persqa_client.config import Endpoint
-from persqa_client.engines.row_loop import RowFeed
+from persqa_client.engines.row_feed import RowFeed
 from persqa_client.errors import SettingsError
 from persqa_client.inputs.opening import open_inputs
 from persqa_client.inputs.sources import Source
