@@ -203,15 +203,28 @@ class FailureHandler:
         if self._outage.closed or (state.has_failed_here and failover.is_ready):
             raise FailedOver
 
-    async def wait_for_cause(self, decision: ErrorDecision, state: RequestState, *, is_row: bool) -> bool:
-        """Waits until the cause of a failure is known. True: the row; False: the request is to be sent again.
+    async def is_final(
+        self, decision: ErrorDecision, state: RequestState, *, is_row: bool, is_verification: bool = False
+    ) -> bool:
+        """Whether a request has failed for good. False: it is to be sent again. Waits until the cause is known.
 
-        The failure of a probe is its own at once, unless it concerns the account.
-
-        Raises FailedOver if another endpoint has to confirm the refusal of a row, and like ``Breaker.wait_for_cause``.
+        Raises FailedOver if another endpoint has to confirm the refusal of a row, and like ``Breaker.wait_for_cause``
+        and ``OutageGate.close``.
         """
+        is_final = await self._has_own_cause(decision, state, is_row=is_row, is_verification=is_verification)
+        if not is_final and decision.action is not RetryAction.STOP:
+            # Recorded now: another request may be answered before the gate closes.
+            state.attempts.give_back_unanswered(self._outage.history)
+        return is_final
+
+    async def _has_own_cause(
+        self, decision: ErrorDecision, state: RequestState, *, is_row: bool, is_verification: bool
+    ) -> bool:
         if await self._is_unavailable(decision, state):
             return False
+        if is_verification:
+            # Not held until another row is answered: all rows in flight may wait for such requests.
+            return decision.action is not RetryAction.STOP or state.attempts_used >= self._limits.max_attempts
         if not is_row and decision.action is not RetryAction.STOP:
             # The refusal of a probe shows what the endpoint supports.
             return True
@@ -220,33 +233,22 @@ class FailureHandler:
             # This endpoint may be the cause, so another one has to confirm the refusal.
             state.refusals += 1
             raise FailedOver
-        is_own = await self._await_verdict(decision, state)
+        is_own = await self._wait_for_cause(decision, state)
         if is_own and not is_row:
             raise RunStopped(decision.code, decision.message)
         return is_own
 
-    async def is_final(self, decision: ErrorDecision, state: RequestState) -> bool:
-        """Whether a request about an answer has failed for good. Otherwise it is to be sent again.
-
-        Only waits for the check whether the endpoint is alive. Raises like ``OutageGate.close``.
-
-        Its failure is not held until another row is answered: all rows in flight may wait for such requests.
-        """
-        if await self._is_unavailable(decision, state):
-            return False
-        return decision.action is not RetryAction.STOP or state.attempts_used >= self._limits.max_attempts
-
     async def wait_for_cause_of_answer(self, reply: Reply, state: RequestState) -> bool:
-        """Whether the reply is the row's answer. Waits like ``wait_for_cause`` if the answer is incomplete.
+        """Whether the reply is the row's answer. Waits like ``is_final`` if the answer is incomplete.
 
         False: the endpoint is the cause, and the request is to be sent again. Raises like ``Breaker.wait_for_cause``.
         """
         if reply.unusable is None:
             return True
         self._breaker.record_failure(reply.unusable, state)
-        return await self._await_verdict(reply.unusable, state)
+        return await self._wait_for_cause(reply.unusable, state)
 
-    async def _await_verdict(self, decision: ErrorDecision, state: RequestState) -> bool:
+    async def _wait_for_cause(self, decision: ErrorDecision, state: RequestState) -> bool:
         if decision.action is RetryAction.STOP:
             # A gateway may use several accounts and only one be refused, so this is like a transient error.
             retried = state.attempts_used >= self._limits.max_attempts

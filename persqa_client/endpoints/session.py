@@ -5,7 +5,6 @@ The permit is released while the request waits for a retry.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
@@ -42,7 +41,7 @@ from persqa_client.limits.adaptive_limit import AdaptiveLimit
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.limits.controllers import Permit
 from persqa_client.limits.rate_limit import RateLimiter
-from persqa_client.limits.server_metrics import poll_metrics
+from persqa_client.limits.server_metrics import MetricsPoller
 from persqa_client.task_groups import wait_first
 from persqa_client.types import ErrorDecision, Request, RetryAction
 
@@ -105,7 +104,13 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.backoff = backoff
         self._image_tokens = image_tokens
         self.rng = random.Random()  # for the waits before retries
-        self._metrics_task: asyncio.Task[None] | None = None
+        self._metrics = MetricsPoller(
+            self.client.get,
+            f"{endpoint.root_url}/metrics",
+            endpoint.model,
+            self.concurrency_limit.record_metrics,
+            lambda: self.concurrency_limit.in_use > 0,
+        )
 
     async def complete(
         self, request: Request, state: RequestState | None = None, *, profile: RequestProfile | None = None
@@ -115,16 +120,8 @@ class Session(AbstractAsyncContextManager["Session"]):
         Raises RowError if the row fails, RunStopped if every row would fail, Interrupted if the run is stopped, and,
         with ``state.failover``, FailedOver if another endpoint should continue.
         """
-        if self._metrics_task is None and self.limits.concurrency == "auto":
-            self._metrics_task = asyncio.create_task(
-                poll_metrics(
-                    self.client.get,
-                    f"{self.endpoint.root_url}/metrics",
-                    self.endpoint.model,
-                    self.concurrency_limit.record_metrics,
-                    lambda: self.concurrency_limit.in_use > 0,
-                )
-            )
+        if self.limits.concurrency == "auto":
+            self._metrics.start()
         state = state or RequestState()
         profile = profile or self.profile
         is_row = profile is self.profile
@@ -147,18 +144,13 @@ class Session(AbstractAsyncContextManager["Session"]):
                 # tenacity keeps the error, and the error's traceback keeps tenacity and the images alive: a reference
                 # cycle.
                 error.__traceback__ = None
-                if request.is_verification:
-                    is_own = await self.failures.is_final(error.decision, state)
-                else:
-                    is_own = await self.failures.wait_for_cause(error.decision, state, is_row=is_row)
-                if is_own:
+                if await self.failures.is_final(
+                    error.decision, state, is_row=is_row, is_verification=request.is_verification
+                ):
                     raise make_row_error(error.decision, state) from error
                 if error.decision.action is RetryAction.STOP:
                     # An account refusal, although another request was answered.
                     await self.concurrency_limit.sleep(self.backoff.max_wait(state.attempts_used) * self.rng.random())
-                else:
-                    # Recorded now: another request may be answered before the gate closes.
-                    state.attempts.give_back_unanswered(self.outage.history)
             else:
                 if reply is not None and (not is_row or await self.failures.wait_for_cause_of_answer(reply, state)):
                     return reply
@@ -338,9 +330,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.rate_limit.close()
 
     async def aclose(self) -> None:
-        if self._metrics_task is not None:
-            self._metrics_task.cancel()
-            await asyncio.gather(self._metrics_task, return_exceptions=True)
+        await self._metrics.aclose()
         await self.outage.aclose()
         self.breaker.close()
         await self.client.aclose()
