@@ -10,17 +10,14 @@ from persqa_client.config import Limits
 from persqa_client.endpoints.breaker import Breaker
 from persqa_client.endpoints.outage import OutageGate
 from persqa_client.endpoints.profile import Reply
-from persqa_client.endpoints.request_state import Failover, RequestState, SuspectLimit
+from persqa_client.endpoints.request_state import Failover, RequestState
 from persqa_client.errors import FailedOver, RowError, RunStopped
 from persqa_client.limits.concurrency import ConcurrencyLimit
 from persqa_client.limits.controllers import Permit
 from persqa_client.task_groups import loop_time
 from persqa_client.types import ErrorDecision, RetryAction
 
-UNCONFIRMED = ErrorDecision(RetryAction.RETRY, "connection_lost", "The server has answered no request since an outage.")
 REFUSED_ALONE = ErrorDecision(RetryAction.WAIT, "busy", "The server refuses a request with no other in flight.")
-# Server crashes with the same row in flight after which that row fails; fewer may be chance.
-MIN_CRASHES = 3
 # Refusals of a row because of load after which that row fails; fewer may be chance.
 MIN_LOAD_REFUSALS = 10
 # Number of ``in_vain`` refusals after which a trial is sent even if other requests wait.
@@ -46,7 +43,6 @@ class FailureHandler:
         self._concurrency_limit = concurrency_limit
         self._limits = limits
         self._client = client
-        self.suspect_limit = SuspectLimit(concurrency_limit)
         # Number of answers and number of requests sent, at the first failure since the latest answer.
         self._first_failure = (-1, 0)
 
@@ -158,36 +154,6 @@ class FailureHandler:
         """Closes the gate until the endpoint has answered a trial. Raises like ``OutageGate.close``."""
         state.load_refusals.had_trial = True
         self._breaker.start_trials(REFUSED_ALONE, state.failover)
-
-    def record_outages(self, state: RequestState) -> None:
-        """Raises RowError if the request seems to crash the server."""
-        if self._outage.outages == state.recorded_outages:
-            return
-        failure = state.latest_failure
-        state.record_outages(self._outage.history)
-        self.suspect_limit.record_outages(self._outage.outages)
-        # When several suspects are in flight, one of them may be harmless.
-        is_guilty = state.was_alone and state.crashes >= max(MIN_CRASHES, self._limits.max_attempts)
-        if failure is not None and is_guilty:
-            raise RowError(
-                "engine_dead",
-                f"The server became unavailable {state.crashes} times with this row in flight, and answered other rows "
-                f"in between: {failure.message} Check whether the row's image or question crashes the server.",
-                raw=failure.raw,
-                attempts=state.crashes,
-            )
-
-    async def confirm_recovery(self, state: RequestState) -> None:
-        """Sends a trial before a request that may crash the endpoint, unless it has answered others since.
-
-        A crash counts only if there was an answer in between. Otherwise the request could crash the endpoint for ever.
-        """
-        self.record_outages(state)
-        if state.outages_hit > 1 and state.answers_at_failure == self._outage.answers and not self._outage.closed:
-            self._breaker.start_trials(UNCONFIRMED, state.failover)
-            if state.failover is not None:
-                raise FailedOver
-            await self._outage.wait_until_open()
 
     async def _is_unavailable(self, decision: ErrorDecision, state: RequestState) -> bool:
         if decision.code not in UNREACHABLE_CODES:

@@ -1,18 +1,11 @@
-"""History of a request: its failed attempts, and which of them failed because of an outage of the endpoint.
-
-``SuspectLimit`` limits requests that may crash the endpoint.
-"""
+"""History of a request: its failed attempts, and which of them failed because of an outage of the endpoint."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from persqa_client.errors import Interrupted
-from persqa_client.limits.concurrency import ConcurrencyLimit, WaitQueue
 from persqa_client.types import ErrorDecision, RetryAction
 
 
@@ -206,64 +199,3 @@ class RequestState:
         self.sent, self.attempts, self.waits = other.sent, other.attempts, other.waits
         self.crashes, self.refusals, self.held_failures = other.crashes, other.refusals, other.held_failures
         self.attempts_elsewhere = len(other.attempts)
-
-
-class SuspectLimit:
-    """Limits concurrent requests that may have crashed the server, so that one of them rarely affects the others.
-
-    The limit is one at first and after each outage, and rises by one with each answer. It is one while there are
-    requests that must be alone.
-    """
-
-    def __init__(self, concurrency_limit: ConcurrencyLimit) -> None:
-        self._concurrency_limit = concurrency_limit
-        self._limit = 1
-        self._alone = 0  # requests that must be alone, waiting ones included
-        self._outages = 0
-        self._in_use = 0
-        self._queue = WaitQueue()
-        self._closed = False
-
-    @asynccontextmanager
-    async def turn(self, *, alone: bool = False) -> AsyncIterator[None]:
-        """Raises Interrupted once the limit is closed."""
-        if self._closed:
-            raise Interrupted
-        self._alone += alone
-        try:
-            if self._has_room():
-                self._in_use += 1
-            else:
-                with self._concurrency_limit.waiting_without_permit():
-                    await self._queue.wait(1, retry=False, on_cancel=lambda _: self._release())
-            try:
-                yield
-            finally:
-                self._release()
-        finally:
-            self._alone -= alone
-            self._wake()
-
-    def _has_room(self) -> bool:
-        return self._in_use < (1 if self._alone else self._limit)
-
-    def record_answer(self) -> None:
-        self._limit += 1
-        self._wake()
-
-    def record_outages(self, outages: int) -> None:
-        if outages != self._outages:
-            self._outages, self._limit = outages, 1
-
-    def close(self) -> None:
-        self._closed = True
-        self._queue.reject(Interrupted())
-
-    def _release(self) -> None:
-        self._in_use -= 1
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._has_room() and self._queue.first() is not None:
-            self._in_use += 1
-            self._queue.wake_first(1)

@@ -21,7 +21,7 @@ from persqa_client.client.retry import DEFAULT_BACKOFF, Backoff, make_retry_poli
 from persqa_client.client.transport import Client
 from persqa_client.config import Endpoint, Limits, Sampling
 from persqa_client.endpoints.breaker import Breaker, find_unusable
-from persqa_client.endpoints.failure_handling import MIN_CRASHES, FailureHandler, adapt_dialect, make_row_error
+from persqa_client.endpoints.failure_handling import FailureHandler, adapt_dialect, make_row_error
 from persqa_client.endpoints.outage import PATIENCE, PROBE_BACKOFF, Liveness, OutageGate, explain_stop
 from persqa_client.endpoints.profile import (
     Answer,
@@ -34,6 +34,7 @@ from persqa_client.endpoints.profile import (
     word_request,
 )
 from persqa_client.endpoints.request_state import RequestState
+from persqa_client.endpoints.suspects import CrashSuspects
 from persqa_client.errors import AttemptError, FailedOver, RunStopped
 from persqa_client.images.loader import ImageConverter
 from persqa_client.images.tokens import ImageTokenCounter, estimate_image_tokens
@@ -102,6 +103,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             watch_interval=probe_backoff.initial / 2,
         )
         self.failures = FailureHandler(self.outage, self.breaker, self.concurrency_limit, limits, self.client)
+        self.suspects = CrashSuspects(self.outage, self.breaker, self.concurrency_limit, limits.max_attempts)
         self.profile = RequestProfile(sampling, ImageUploads(self.concurrency_limit.image_limit))
         self.image_dialect = ImageDialect(ImageConverter(sampling.extra_body))
         self.traffic = TrafficCounts()
@@ -140,7 +142,7 @@ class Session(AbstractAsyncContextManager["Session"]):
                     partial(self._attempt, prepared), partial(self._make_retry_policy, state)
                 )
             except FailedOver:
-                self.failures.record_outages(state)
+                self.suspects.record_outages(state)
                 raise
             except RunStopped as stop:
                 raise await explain_stop(stop, self.endpoint.exit_error, self.client.alive) from None
@@ -182,23 +184,22 @@ class Session(AbstractAsyncContextManager["Session"]):
             raise AttemptError(refusal)
         if state.failover is not None:
             await self.failures.fail_over_if_needed(state, state.failover)
-        suspects = self.failures.suspect_limit
-        suspect = state.sent > 0 and state.is_suspect(self.outage.outages)
+        suspect = self.suspects.includes(state)
         if suspect:
             # Lets other requests pass first. Otherwise none of them might ever be answered.
             await self.outage.wait_until_open()
             await self.concurrency_limit.sleep(self.backoff.max_wait(state.waits))
-        alone = suspect and state.crashes >= MIN_CRASHES - 1
+        alone = suspect and self.suspects.must_be_alone(state)
         retry = state.sent > 0 and not suspect
         async with (
-            suspects.turn(alone=alone) if suspect else nullcontext(),
+            self.suspects.turn(alone=alone) if suspect else nullcontext(),
             upload.attempt(retry=retry),
             self.concurrency_limit.permit(retry=retry or upload.has_waited, alone=alone) as permit,
         ):
             if suspect:
-                await self.failures.confirm_recovery(state)
+                await self.suspects.confirm_recovery(state)
             await self._pass_gate(permit, prepared, retry=retry)
-            self.failures.record_outages(state)
+            self.suspects.record_outages(state)
             state.was_alone = alone
             if prepared.is_row and prepared.images.is_outdated:
                 self.rate_limit.refund(prepared.tokens)
@@ -209,7 +210,7 @@ class Session(AbstractAsyncContextManager["Session"]):
         if not answer.used_uuids:
             prepared.images.record_answer()
         if suspect:
-            suspects.record_answer()
+            self.suspects.record_answer()
         return self._accept(answer, prepared, permit)
 
     async def _send(self, prepared: PreparedRequest, permit: Permit) -> Answer | None:
@@ -329,7 +330,7 @@ class Session(AbstractAsyncContextManager["Session"]):
 
     def drain(self) -> None:
         self.concurrency_limit.close()
-        self.failures.suspect_limit.close()
+        self.suspects.close()
         self.breaker.close()
         self.rate_limit.close()
 
