@@ -110,10 +110,13 @@ class Session(AbstractAsyncContextManager["Session"]):
         self.backoff = backoff
         self._image_tokens = image_tokens
         self.rng = random.Random()  # for the waits before retries
-        self._metrics = MetricsPoller(
+        self._metrics = self._make_metrics_poller()
+
+    def _make_metrics_poller(self) -> MetricsPoller:
+        return MetricsPoller(
             self.client.get,
-            f"{endpoint.root_url}/metrics",
-            endpoint.model,
+            f"{self.endpoint.root_url}/metrics",
+            self.endpoint.model,
             self.concurrency_limit.record_metrics,
             lambda: self.concurrency_limit.in_use > 0,
         )
