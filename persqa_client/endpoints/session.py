@@ -13,7 +13,6 @@ from functools import partial
 import httpx2
 from tenacity import AsyncRetrying
 
-from persqa_client.client.authentication import KEY_BACKOFF
 from persqa_client.client.image_dialect import ImageDialect, RequestImages
 from persqa_client.client.image_uploads import ImageUpload, ImageUploads
 from persqa_client.client.request import render_body
@@ -51,8 +50,8 @@ from persqa_client.types import ErrorDecision, Request, RetryAction
 class Session(AbstractAsyncContextManager["Session"]):
     """Completes requests at one endpoint. Belongs to one event loop.
 
-    ``patience``: seconds without an answer until the endpoint counts as unavailable. ``key_backoff``: waits after
-    failures of the key command.
+    ``patience``: seconds without an answer until the endpoint counts as unavailable. ``backoff``: waits before the next
+    attempt of a request, and of the key command.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class Session(AbstractAsyncContextManager["Session"]):
         http_client: httpx2.AsyncClient | None = None,
         backoff: Backoff = DEFAULT_BACKOFF,
         probe_backoff: Backoff = PROBE_BACKOFF,
-        key_backoff: Backoff = KEY_BACKOFF,
         patience: float = PATIENCE,
         image_tokens: ImageTokenCounter = estimate_image_tokens,
     ) -> None:
@@ -82,7 +80,7 @@ class Session(AbstractAsyncContextManager["Session"]):
             secrets=list_secrets(sampling.extra_body),
             http_client=http_client,
             observe_headers=self.rate_limit.observe_headers,
-            key_backoff=key_backoff,
+            key_backoff=backoff,
         )
         is_alive = Liveness(self.client.alive)
         self.outage = OutageGate(

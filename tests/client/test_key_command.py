@@ -165,13 +165,7 @@ async def test_a_client_that_is_closed_ends_the_command(mark: str) -> None:
 
 def expiring_session(url: str, command: str, **limits: Any) -> Session:
     endpoint = Endpoint(base_url=f"{url}/v1", model="qwen", api_key=SecretStr("first-key"), api_key_command=command)
-    return Session(
-        endpoint,
-        limits=Limits(**limits),
-        backoff=FAST_BACKOFF,
-        probe_backoff=FAST_BACKOFF,
-        key_backoff=FAST_BACKOFF,
-    )
+    return Session(endpoint, limits=Limits(**limits), backoff=FAST_BACKOFF, probe_backoff=FAST_BACKOFF)
 
 
 async def test_an_endpoint_is_held_until_its_command_succeeds_again(tmp_path: Path) -> None:
