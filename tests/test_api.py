@@ -306,14 +306,16 @@ async def test_a_stream_starts_as_many_rows_as_fit_the_memory_limit(tmp_path: Pa
 
 
 def test_ctrl_c_in_generate_stops_the_run(red: Path, tmp_path: Path) -> None:
-    """The exception is caught, as in a notebook; nothing more is sent."""
+    """The exception is caught, as in a notebook; nothing more is sent, and no answer is lost."""
     with run_simulator(SimSettings(latency=0.05, slots=4)) as server:
+        rows = [{"image": str(red), "n": number} for number in range(60)]
+        arguments: dict[str, Any] = {
+            "base_url": server.base_url, "model": "persqa-simulator", "concurrency": 4, "probes": False
+        }  # fmt: skip
         code = (
             "import sys, time\n"
             "from persqa_client import generate\n"
-            f"rows = [{{'image': {str(red)!r}, 'n': n}} for n in range(400)]\n"
-            f"args = dict(base_url={server.base_url!r}, model='persqa-simulator', concurrency=4, probes=False)\n"
-            "try:\n    generate(rows, 'qa.jsonl', **args)\n"
+            f"try:\n    generate({rows!r}, 'qa.jsonl', **{arguments!r})\n"
             "except KeyboardInterrupt:\n    print('stopped', flush=True); sys.stdin.read()\n"
         )
         process = subprocess.Popen(
@@ -328,7 +330,8 @@ def test_ctrl_c_in_generate_stops_the_run(red: Path, tmp_path: Path) -> None:
         time.sleep(0.3)
         assert server.stats()["requests"] == asked
         process.communicate(timeout=20)
-    assert len((tmp_path / "qa.jsonl.partial").read_bytes().splitlines()) >= 19
+        assert generate(rows, tmp_path / "qa.jsonl", **arguments).tally.succeeded == len(rows)
+        assert (server.stats()["requests"], asked < len(rows)) == (len(rows), True)
 
 
 def test_a_forked_child_has_a_loop_of_its_own(simulator: Simulator, red: Path) -> None:

@@ -14,7 +14,8 @@ from persqa_client.config import Endpoint
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
 from persqa_client.engines.engine import AnswerFunction
-from persqa_client.engines.row_loop import RowLoop, RunProgress, has_more_rows
+from persqa_client.engines.row_feed import has_more_rows
+from persqa_client.engines.row_loop import RowLoop, RunProgress
 from persqa_client.errors import Interrupted, RunStopped
 from persqa_client.images.changed_files import ChangeReport, PictureFiles, PictureWatch
 from persqa_client.inputs.files import FileSource

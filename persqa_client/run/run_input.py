@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from persqa_client.engines.row_loop import has_more_rows
+from persqa_client.engines.row_feed import has_more_rows
 from persqa_client.errors import SettingsError
 from persqa_client.images.changed_files import ADVICE, ChangeReport, PictureFiles, PictureState
 from persqa_client.inputs.files import FileSource

@@ -29,7 +29,7 @@ from persqa_client.storage.ledger import Ledger
 from persqa_client.storage.run_files import RunFiles
 from persqa_client.storage.tally import Tally
 from persqa_client.types import START_POSITION, Row
-from tests.run.recheck_runs import CUP, GOOD, KEPT, Judged, finish_run, make_settings, mix, open_ledger, settle_rows
+from tests.run.recheck_runs import CUP, GOOD, KEPT, Judged, finish_run, make_settings, mix, open_ledger, store_rows
 from tests.storage.scenario import read_folder
 from tests.support.commands import PERSQA, persqa
 
@@ -89,7 +89,7 @@ def test_all_answers_accepted_is_exit_0(tmp_path: Path) -> None:
     (tmp_path / "good" / "rows.jsonl").write_text(rows)
     settings = make_settings(tmp_path / "good")
     with open_ledger(settings) as ledger:
-        settle_rows(settings, ledger, [KEPT[0], Judged(((CUP, "loop"),), "loop")])
+        store_rows(settings, ledger, [KEPT[0], Judged(((CUP, "loop"),), "loop")])
         ledger.finish({"strategy": "direct"})
     assert persqa("recheck", "good/qa.jsonl", cwd=tmp_path).returncode == 0
     assert persqa("recheck", output, cwd=tmp_path).returncode == 1
@@ -201,7 +201,7 @@ async def run_without_checks(folder: Path, server: Simulator) -> None:
                 row = reader.parse(position.number, line)
                 assert isinstance(row, Row)
                 for task_id in ledger.register_row(line, reader.task_ids(row), position):
-                    ledger.settle(await pipeline.answer(row, task_id))
+                    ledger.store_outcome(await pipeline.answer(row, task_id))
             ledger.finish({"input": "rows.jsonl", **describe_run(composition)})
 
 

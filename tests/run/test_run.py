@@ -301,7 +301,7 @@ def test_an_endpoint_that_refuses_all_rows_stops_the_run_and_fails_none(folder: 
         with pytest.raises(RunStopped, match="refuses every request") as caught:
             go(input, folder / "qa.jsonl", server, probes=False)
         assert caught.value.code == "too_large"
-    assert not list(folder.glob("qa*")), "no row was settled"
+    assert not list(folder.glob("qa*")), "no row has an outcome"
     with run_simulator(SimSettings(latency=0)) as server:
         assert go(input, folder / "qa.jsonl", server, probes=False).tally.succeeded == rows
 

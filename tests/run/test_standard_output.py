@@ -192,7 +192,7 @@ def test_the_ledger_writes_what_the_one_in_memory_keeps(tmp_path: Path) -> None:
     for each in (ledger, memory):
         announce(each)
         for task_id in [task_id for line in LINES for task_id in line.task_ids][::-1]:
-            each.settle(answer_first_run(task_id))
+            each.store_outcome(answer_first_run(task_id))
         each.finish({})
     assert (ledger.tally, ledger.buffer.tasks, ledger.buffer.bytes) == (memory.tally, 0, 0)
     ledger.close()
@@ -209,17 +209,17 @@ def test_errors_of_the_thread_are_raised_by_the_ledger(tmp_path: Path) -> None:
     ledger = StreamLedger(render, write, tmp_path / "failed.jsonl")
     announce(ledger)
     for task_id in LINES[0].task_ids:
-        ledger.settle(answer_first_run(task_id))
+        ledger.store_outcome(answer_first_run(task_id))
     with pytest.raises(OutputClosed):
         ledger.finish({})
     with pytest.raises(OutputClosed):
-        ledger.settle(answer_first_run(LINES[1].task_ids[0]))
+        ledger.store_outcome(answer_first_run(LINES[1].task_ids[0]))
     ledger.close()
     os.close(write)
     ledger = StreamLedger(render, os.open("/dev/full", os.O_WRONLY), tmp_path / "failed.jsonl")
     announce(ledger)
-    ledger.settle(answer_first_run(LINES[0].task_ids[0]))
-    ledger.settle(answer_first_run(LINES[0].task_ids[1]))
+    ledger.store_outcome(answer_first_run(LINES[0].task_ids[0]))
+    ledger.store_outcome(answer_first_run(LINES[0].task_ids[1]))
     with pytest.raises(StorageError, match="standard output can't be written"):
         ledger.finish({})
     ledger.close()

@@ -61,7 +61,7 @@ def test_a_bad_row_that_is_answered_is_a_violation() -> None:
 
 def test_lost_and_doubled_rows_are_violations() -> None:
     report = Scenario(name="a run", source="", cost=0, endpoints=(server(),)).play()
-    report.settled[0] = report.settled[1]
+    report.outcomes[0] = report.outcomes[1]
     assert [violation.partition(":")[0] for violation in find_violations(report)] == ["lost", "doubled"]
 
 

@@ -157,18 +157,18 @@ def test_the_run_of_a_killed_process_can_be_resumed(scenario: str, writes: int, 
     assert read_folder(tmp_path / "killed") == read_folder(tmp_path / "whole")
 
 
-def test_tasks_settled_before_a_kill_are_not_asked_again(tmp_path: Path) -> None:
+def test_tasks_with_an_outcome_before_a_kill_are_not_asked_again(tmp_path: Path) -> None:
     """In the first row and in later ones, before and after a checkpoint."""
     task_ids = [task_id for line in LINES for task_id in line.task_ids]
     for count in range(len(task_ids)):
         folder = tmp_path / str(count)
-        answered = settle_some(folder, task_ids, count)
+        answered = store_some(folder, task_ids, count)
         log = run_to_end(folder)
         assert sorted(log.asked) == sorted(set(task_ids) - set(answered))
 
 
-def settle_some(folder: Path, task_ids: list[TaskId], count: int) -> list[TaskId]:
-    """Settles ``count`` tasks, the last ones first, with one checkpoint on the way, and does not finish."""
+def store_some(folder: Path, task_ids: list[TaskId], count: int) -> list[TaskId]:
+    """Stores outcomes of ``count`` tasks, the last ones first, with one checkpoint on the way, and does not finish."""
     with open_ledger(folder) as ledger:
         for line in LINES:
             if line.data:
@@ -177,7 +177,7 @@ def settle_some(folder: Path, task_ids: list[TaskId], count: int) -> list[TaskId
                 ledger.skip(line.position)
         answered = (task_ids[::-2] + task_ids[::-1][1::2])[:count]
         for number, task_id in enumerate(answered):
-            ledger.settle(answer_first_run(task_id))
+            ledger.store_outcome(answer_first_run(task_id))
             if number == count // 2:
                 ledger.checkpoint()()
     return answered

@@ -56,7 +56,7 @@ def answer_names(
         line, position = orjson.dumps({"image": name}), Position(number, number, str(number))
         asked += ledger.register_row(line, (TaskId(number),), position, key=name.encode())
     for task_id in reversed(asked) if backwards else asked:
-        ledger.settle(answer(task_id))
+        ledger.store_outcome(answer(task_id))
         ledger.checkpoint()()
 
 
@@ -163,7 +163,7 @@ def test_a_run_without_a_listing_replaces_one_that_has_it(tmp_path: Path) -> Non
     with Ledger(files, RunDescription({"model": "qwen"}), render=render, fresh=True) as ledger:
         assert ledger.listing is None
         ledger.register_row(b'{"image": "a.jpg"}', (TaskId(1),), Position(1, 1, "1"))
-        ledger.settle(answer_first_run(TaskId(1)))
+        ledger.store_outcome(answer_first_run(TaskId(1)))
         ledger.finish({})
     assert not files.listing.exists()
 
@@ -172,7 +172,7 @@ def test_a_named_row_may_be_written_in_another_way(tmp_path: Path) -> None:
     position = Position(1, 1, "1")
     with open_listed(tmp_path) as ledger:
         ledger.register_row(b'{"image": "a.jpg"}', (TaskId(1), TaskId(1, 1)), position, key=b"a.jpg")
-        ledger.settle(answer_first_run(TaskId(1)))
+        ledger.store_outcome(answer_first_run(TaskId(1)))
     with open_listed(tmp_path) as ledger:
         line = b'{"image": "/photos/a.jpg"}'
         assert ledger.register_row(line, (TaskId(1), TaskId(1, 1)), position, key=b"a.jpg") == (TaskId(1, 1),)

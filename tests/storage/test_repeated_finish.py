@@ -61,7 +61,7 @@ def fail(call: FailingCall) -> Iterator[None]:
 
 
 def open_fresh(folder: Path, before: Answer, answer: Answer) -> Ledger:
-    """A fresh run over a finished one, with all of its tasks settled."""
+    """A fresh run over a finished one, with the outcomes of all its tasks."""
     folder.mkdir()
     with open_ledger(folder) as ledger:
         answer_lines(ledger, LINES[:3], before, every=99)
