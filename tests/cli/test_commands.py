@@ -16,7 +16,7 @@ from PIL import Image
 
 from persqa_client import __version__
 from persqa_client.simulator.server import SimSettings, Simulator, run_simulator
-from tests.support.commands import PERSQA, persqa, python, start
+from tests.support.commands import PERSQA, Command, persqa, python, start
 
 
 @pytest.fixture
@@ -355,10 +355,9 @@ def test_the_version_is_printed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("more", [["--dry-run"], ["--help"]])
 def test_output_to_a_full_disk_is_one_sentence(folder: Path, simulator: Simulator, more: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
-        result = subprocess.run(
-            [*PERSQA, *arguments(simulator), *more], cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True
-        )
-    assert (result.returncode, result.stderr) == (2, "Error: the output can't be written (No space left on device).\n")
+        command = Command(None, [*arguments(simulator), *more], folder, stdout=full.fileno())
+        [errors] = command.communicate(timeout=60)
+    assert (command.returncode, errors) == (2, "Error: the output can't be written (No space left on device).\n")
 
 
 @pytest.mark.parametrize("module", ["typer", "openai"])
