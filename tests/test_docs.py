@@ -210,9 +210,15 @@ def run_blocks(text: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "readme", [name for name in READMES if any(block.runs for block in blocks_of(read(name)))], ids=str
+    "readme",
+    [
+        pytest.param(name, id=str(name), marks=[pytest.mark.slow] if name.stem == "README.zh" else [])
+        for name in READMES
+        if any(block.runs for block in blocks_of(read(name)))
+    ],
 )
 def test_marked_blocks_run(readme: Path, tmp_path: Path) -> None:
+    """The blocks of the Chinese page are those of the README."""
     run_blocks(read(readme), tmp_path)
 
 

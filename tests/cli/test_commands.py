@@ -245,7 +245,14 @@ def test_a_key_on_the_command_line_is_never_repeated(folder: Path, simulator: Si
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("key", ["sk-proj-4Fq81", "Zk4tR9vQ2mX7pL1wBb", "0123456789abcdef0123456789abcdef"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sk-proj-4Fq81",
+        pytest.param("Zk4tR9vQ2mX7pL1wBb", marks=pytest.mark.slow),
+        pytest.param("0123456789abcdef0123456789abcdef", marks=pytest.mark.slow),
+    ],
+)
 def test_a_key_as_a_command_or_a_value_is_not_repeated(folder: Path, simulator: Simulator, key: str) -> None:
     given = [["--model", key], ["--bank", key], ["--names", key], ["--strategy", key], ["--image-key", key], [key]]
     for result in (persqa(key, cwd=folder), *(run(folder, simulator, *flags) for flags in given)):
@@ -300,7 +307,13 @@ def test_a_stopped_fresh_run_says_how_it_is_resumed(folder: Path) -> None:
         assert server.stats()["answered"] == 200, "no row was asked twice"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="Ctrl-C"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_lets_requests_finish_and_the_run_can_be_resumed(folder: Path, number: signal.Signals) -> None:
     write_rows(folder, 300)
     with run_simulator(SimSettings(latency=0.05, slots=8)) as server:
