@@ -62,8 +62,8 @@ def pictures_in(path: Path) -> list[str]:
     [
         ["rows.jsonl"],
         ["array.json"],
-        ["pretty.json"],
-        ["objects.json"],
+        pytest.param(["pretty.json"], marks=pytest.mark.slow),
+        pytest.param(["objects.json"], marks=pytest.mark.slow),
         ["table.csv"],
         ["list.txt"],
         ["photos/*.png"],

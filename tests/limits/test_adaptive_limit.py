@@ -36,7 +36,7 @@ def limits(world: World, since: float, until: float) -> list[int]:
 
 
 @pytest.mark.parametrize("metrics", METRICS)
-@pytest.mark.parametrize("latency", [0.2, 0.5, 1.0])
+@pytest.mark.parametrize("latency", [0.2, pytest.param(0.5, marks=pytest.mark.slow), 1.0])
 def test_the_limit_follows_a_capacity_that_changes(latency: float, metrics: bool) -> None:
     """8, 64 and 16 slots for a minute each, without any refusal."""
     changes = [(60.0, {"slots": 64}), (120.0, {"slots": 16})]

@@ -143,7 +143,7 @@ def test_changed_built_in_texts_are_rejected_by_the_name_of_their_digest(
     assert go(input, output, simulator, probes=False, fresh=True).tally.succeeded == 2
 
 
-@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("finished", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_run_of_a_version_without_digests_is_resumed(folder: Path, simulator: Simulator, finished: bool) -> None:
     input, output = write_rows(folder, '{"image": "red.png"}', '{"image": "blue.png"}'), folder / "qa.jsonl"
     leave_run(input, output, simulator, finished=finished)
