@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +29,7 @@ from persqa_client.storage.tally import Tally
 from persqa_client.types import START_POSITION, Row
 from tests.run.recheck_runs import CUP, GOOD, KEPT, Judged, finish_run, make_settings, mix, open_ledger, store_rows
 from tests.storage.scenario import read_folder
-from tests.support.commands import PERSQA, persqa
+from tests.support.commands import persqa, python
 
 MODEL = "persqa-simulator"
 # By question, what the simulator answers.
@@ -159,14 +157,8 @@ def test_a_full_disk_leaves_the_run_as_it_was(tmp_path: Path) -> None:
     before = read_folder(tmp_path)
     limit = 8000
     assert len(before["qa.run.json"]) < limit < len(before["qa.jsonl"])
-    result = subprocess.run(
-        [*PERSQA, "recheck", "qa.jsonl"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+    result = python(limited + "from persqa_client.cli.main import app; app()", "recheck", "qa.jsonl", cwd=tmp_path)
     assert result.returncode == 2
     assert "qa.jsonl.partial can't be written" in result.stderr
     assert read_folder(tmp_path) == before

@@ -82,10 +82,10 @@ def run_in_shell(rows: Path, base_url: str, streams: str) -> int:
 @pytest.mark.parametrize(
     "streams",
     [
-        pytest.param("<&-", id="no stdin"),
-        pytest.param("<&- >&- 2>&-", id="no streams at all"),
-        pytest.param("> >(true)", id="closed stdout"),
-        pytest.param("2> >(true)", id="closed stderr, with a warning"),
+        pytest.param("<&-", id="no stdin", marks=pytest.mark.slow),
+        pytest.param("<&- >&- 2>&-", id="no streams at all", marks=pytest.mark.slow),
+        pytest.param("> >(true)", id="closed stdout", marks=pytest.mark.slow),
+        pytest.param("2> >(true)", id="closed stderr, with a warning", marks=pytest.mark.slow),
         pytest.param("> /dev/full 2> /dev/full", id="full device"),
     ],
 )
@@ -95,7 +95,10 @@ def test_closed_or_full_streams_do_not_affect_the_run(rows: Path, streams: str) 
     assert lines_in(rows / "qa.jsonl") == ROWS
 
 
-@pytest.mark.parametrize("streams", ["<&-", "<&- >&- 2>&-", "2> >(true)", "2> /dev/full"])
+@pytest.mark.parametrize(
+    "streams",
+    ["<&- >&- 2>&-", *(pytest.param(more, marks=pytest.mark.slow) for more in ("<&-", "2> >(true)", "2> /dev/full"))],
+)
 def test_closed_or_full_streams_do_not_affect_the_exit_code(rows: Path, streams: str) -> None:
     assert run_in_shell(rows, "http://127.0.0.1:9/v1", streams) == 3
 

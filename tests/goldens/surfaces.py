@@ -116,7 +116,7 @@ def interrupted(folder: Path, number: signal.Signals, common: tuple[str, ...]) -
         if process.poll() is None:
             process.send_signal(number)
         process.communicate(timeout=20)
-    return process.returncode
+        return process.wait()
 
 
 def run_keys(folder: Path) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from tests.simulation.replies import refusal
 from tests.simulation.scenarios import BEGIN, Scenario, server, trouble
 from tests.simulation.world import RowScript, World, draw_world
 
-# Of 200 worlds, the slow tests play the later 120.
-SEEDS = [*range(80), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(80, 200))]
+# Of 200 worlds, the slow tests play the later 160.
+SEEDS = [*range(40), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(40, 200))]
 # An overloaded endpoint with two slots, at which the client keeps a limit of 1 long after the refusals have ended.
 SLOW = frozenset({67})
 
