@@ -1,12 +1,14 @@
 """Finds answers that affirm and deny the same predicate: "<mam> is smiling broadly and is not smiling at all".
 
-Only what is sure: the denial has no content word of its own, it denies the first one of the statement, and no word of
-contrast, time or doubt stands in the text.
+Only what is sure: the denial has no subject, number, preposition or other word of its own, it begins with the first
+content word of the statement, and no word of contrast, time or doubt stands in the text.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import takewhile
+from operator import eq
 
 from persqa_client.answers.phrases import choose_language
 from persqa_client.lazy_pattern import compile_lazily
@@ -15,8 +17,8 @@ from persqa_client.quotations import remove_quotations
 # A denial has one of these; a second sentence that begins with such an adverb too.
 HINTS = {
     "en": (" not ", "n't ", "n’t ", " no ", "nothing", "ctually", "n fact", "same time", "imultaneous"),
-    "de": ("nicht ", "nichts", "leichzeitig", "ugleich", "atsächlich"),
-    "fr": (" pas ", " rien", "même temps", "n fait"),
+    "de": ("nicht", "leichzeitig", "ugleich", "atsächlich"),
+    "fr": (" pas", " rien", "même temps", "n fait"),
     "es": (" no ", " sin ", "mismo tiempo", "n realidad", "la vez"),
     "pt": (" não ", " sem ", "mesmo tempo", "a verdade"),
     "ru": (" не ", "дновременно", "самом деле", "же время"),
@@ -27,7 +29,7 @@ HINTS = {
 }
 SENTENCE_END = compile_lazily(r"[.!?…。！？؟\n]+")
 CLAUSE_END = compile_lazily(r"[,;:，；、]\s*(?:and |und |et |y |e |и )?| (?:and|und|et|y|e|и) ")
-WORD = compile_lazily(r"[^\W\d_]+(?:['’]t)?")
+WORD = compile_lazily(r"[^\W_]+(?:['’]t)?")
 DENIAL = "not nicht no não ne pas не sin sem isn't aren't doesn't don't wasn't isn’t aren’t doesn’t"
 NEGATIONS = frozenset(DENIAL.split())
 GRAMMAR = (
@@ -47,9 +49,32 @@ DOUBT = compile_lazily(
     r"|semble\w*|presque|toujours|seulement|но|хотя|только|уже|сейчас|потом|когда|пока|кажется|почти|всегда|очень|а)(?!\w)",
     re.IGNORECASE,
 )
+PLACES = "in on at auf im an am mit dans sur à au en em com con of with в на с"
+PREPOSITIONS = frozenset(PLACES.split())
+EMPHASIS = compile_lazily(
+    r"\b(?:at all|in the least|en absoluto|en modo alguno|de modo algum|du tout)\b", re.IGNORECASE
+)
 PORTUGUESE_IN = compile_lazily(r"\bno\b")
-STEM_LENGTH = 4
-# "<mam> lleva una gorra. <mam> no lleva nada en la cabeza.", where the question asks about the head.
+# A step: "marche pas à pas".
+FRENCH_STEP = compile_lazily(r"\bpas à pas\b|\b(?:à|au|des|un|du|les|ses|premiers|petits|grands|quelques) pas\b")
+# What the forms of one verb differ by. Other endings make other words: sleepy, yellowish, chaton.
+SHORTEST_STEM = 3
+FORMS = {
+    "en": re.compile(r"|e|e?s|ed|(\w)?ing"),
+    "de": re.compile(r"|t|en|n"),
+    "fr": re.compile(r"|nt|ant"),
+    "es": re.compile(r"|r|n|ndo"),
+    "pt": re.compile(r"|r|m|ndo"),
+    "ru": re.compile(r"|[еиоа]?ть?|[еи]т|[уюая]т"),
+}
+# "<mam> lleva una gorra. <mam> no lleva nada en la cabeza.", where the question asks about the head: something that is
+# worn there or held in a hand, because a shirt is no contradiction.
+PLACED = compile_lazily(
+    r"\b(?:hats?|caps?|helmet|beanie|beret|hood|crown|wig|sombrero|gorr[ao]|casco|boina|corona|chapéu|boné"
+    r"|touca|capacete|coroa|chapeau|casquette|bonnet|casque|couronne|hut|mütze|kappe|helm|krone)\b"
+    r"|^<> (?:(?:is )?hold\w*|carr\w+|sostiene|sujeta|segura|tient|hält)\b",
+    re.IGNORECASE,
+)
 NOTHING = compile_lazily(
     r"<> (?:no |não |ne )?(?P<verb>(?:is )?\w+) (?:nada|rien|nothing|nichts)"
     r"(?: (?P<rest>[^.,;!?\n]{1,60}))?(?=[.,;!?]|\Z)"
@@ -57,7 +82,8 @@ NOTHING = compile_lazily(
 PLACE = compile_lazily(
     r"(?<!\w)(?:en|em|n[oa]s?|on|in|at|around|over|with|sur|dans|à|au|aux|auf|an|am|im|mit|con|com|sobre|bajo)(?!\w)"
 )
-# Opposites, of which both are said of the tag, and the adverb before the second one.
+# Opposites, of which both are said of the tag, and the adverb before the second one. One may be inside a tent outdoors.
+ENDS = r"(?=\s*(?:[,;:]|$))"
 ADVERB = compile_lazily(
     r"(?:actually|in fact|at the same time|simultaneously|gleichzeitig|zugleich|tatsächlich|en même temps|en fait"
     r"|al mismo tiempo|en realidad|a la vez|ao mesmo tempo|na verdade|одновременно|на самом деле|в то же время"
@@ -71,15 +97,28 @@ COPULA = (
 OPPOSITES = tuple(
     (compile_lazily(COPULA + first, re.IGNORECASE), compile_lazily(COPULA + second, re.IGNORECASE))
     for one, other in (
-        (r"(?:indoors|inside)\b", r"(?:outdoors|outside)\b"),
+        (
+            rf"(?:indoors\b|inside(?:{ENDS}| (?:the|an?) (?:house|building|room|office|shop|store|kitchen)\b))",
+            rf"(?:outdoors\b|outside(?:{ENDS}| (?:in|on)\b))",
+        ),
         (r"(?:sitting|seated)\b", r"(?:standing|lying)\b"),
         (r"(?:asleep|sleeping)\b", r"(?:awake|wide awake)\b"),
         (r"drinnen\b", r"draußen\b"),
         (r"sitzt\b", r"(?:steht|liegt)\b"),
-        (r"(?:à l'intérieur)\b", r"(?:à l'extérieur|dehors)\b"),
+        (
+            rf"à l'intérieur(?:{ENDS}| d(?:e la|e l'|'une?|u) ?(?:maison|bâtiment|pièce|immeuble|salle)\b)",
+            rf"(?:à l'extérieur{ENDS}|dehors\b)",
+        ),
         (r"assise?\b", r"debout\b"),
-        (r"(?:dentro|en (?:el|un) interior)\b", r"(?:fuera|al aire libre|en el exterior)\b"),
-        (r"(?:dentro|em ambiente fechado)\b", r"(?:fora|ao ar livre)\b"),
+        (
+            rf"(?:dentro(?:{ENDS}| de (?:la |una |el |un )?(?:casa|edificio|habitación|sala|oficina)\b)"
+            r"|en (?:el|un) interior\b)",
+            rf"(?:fuera{ENDS}|al aire libre\b|en el exterior\b)",
+        ),
+        (
+            rf"(?:dentro(?:{ENDS}| d(?:e|a|o|e uma?) (?:casa|prédio|sala|quarto)\b)|em ambiente fechado\b)",
+            rf"(?:fora{ENDS}|ao ar livre\b)",
+        ),
         (r"sentad[oa]\b", r"(?:de pie|de pé|em pé)\b"),
         (r"(?:в помещении)\b", r"(?:на улице)\b"),
         (r"сидит\b", r"(?:стоит|лежит)\b"),
@@ -100,13 +139,17 @@ CHINESE_DOUBT = compile_lazily(
     r"像|似|想|要|忍|准备|差点|看起来|看上去|假装|昨|刚才|之前|其实|但|却|不过|虽|另|别人|只"
 )
 JAPANESE = compile_lazily(
-    r"(?P<noun>[一-龯ァ-ヶーa-zぁ-ん]{1,10}?)を(?P<verb>[一-龯ぁ-ん]{1,5}?)て(?:い|お)(?:て|り|ます)(?:が)?[、。](?:しかも|同時に)?"
-    r"(?:<>は)?(?P=noun)[はを](?:一切|全く|まったく|全然|少しも)?(?P=verb)て(?:い)?(?:ません|ない)"
+    r"(?P<noun>[一-龯ァ-ヶーa-zぁ-ん]{1,10}?)を(?P<verb>[一-龯ぁ-ん]{1,5}?)[てで](?:い|お)(?:て|り|ます)(?:が)?[、。](?:しかも|同時に)?"
+    r"(?:<>は)?(?P=noun)[はを](?:一切|全く|まったく|全然|少しも)?(?P=verb)[てで](?:い)?(?:ません|ない)(?=[。、]|です|$)"
 )
 KOREAN = compile_lazily(
     r"(?P<noun>[가-힣]{1,8})[을를] (?P<verb>[가-힣]{1,4})고 있(?:고|으며|습니다)[,.]? "
-    r"(?:동시에 )?(?:<>[은는] )?(?P=noun)[을를은는] (?:전혀 |아예 )?(?P=verb)(?:고 있)?지 않"
+    r"(?:동시에 )?(?:<>[은는] )?(?P=noun)[을를은는] (?:전혀 |아예 )?(?P=verb)(?:고 있)?지 않(?![은는])"
 )
+# Before the noun, the tag is the only subject.
+JAPANESE_SUBJECT = compile_lazily(r"<>は[^はがも]*")
+KOREAN_SUBJECT = compile_lazily(r"<>[은는이가] (?:\S*[^\s은는이가도] )*\S*")
+DENIED_BEFORE = compile_lazily(r"[没沒无無未]")
 
 
 def affirms_and_denies(text: str, tag: str, question: str) -> bool:
@@ -118,36 +161,75 @@ def affirms_and_denies(text: str, tag: str, question: str) -> bool:
         return False
     if language == "pt":
         own = PORTUGUESE_IN.sub("em", own)  # "No" is a preposition.
-    if not own.isascii() and (JAPANESE.search(own) or KOREAN.search(own) or denies_in_chinese(own)):
+    elif language == "fr":
+        own = FRENCH_STEP.sub("", own)
+    if language in UNSPACED and UNSPACED[language](own):
         return True
     if DOUBT.search(own) and not ADVERB.search(own):
         return False
     sentences = [sentence.strip() for sentence in SENTENCE_END.split(own) if sentence.strip()]
     return (
-        denies_predicate(sentences) or has_nothing(sentences, question.replace(tag, "<>")) or says_opposite(sentences)
+        denies_predicate(sentences, language)
+        or has_nothing(sentences, question.replace(tag, "<>"))
+        or says_opposite(sentences)
     )
+
+
+def denies_in_japanese(text: str) -> bool:
+    found = JAPANESE.search(text)
+    return found is not None and JAPANESE_SUBJECT.fullmatch(text, 0, found.start()) is not None
+
+
+def denies_in_korean(text: str) -> bool:
+    found = KOREAN.search(text)
+    return found is not None and KOREAN_SUBJECT.fullmatch(text, 0, found.start()) is not None
 
 
 def denies_in_chinese(text: str) -> bool:
     if STRONG.search(text) is None or CHINESE_DOUBT.search(text):
         return False
     found = CHINESE.search(text)
-    return found is not None and found["said"].rstrip("着了").endswith(found["denied"].strip("在着"))
+    if found is None or DENIED_BEFORE.search(text, found.start(), found.end("said")):
+        return False
+    return found["said"].rstrip("着了").endswith(found["denied"].strip("在着"))
 
 
-def denies_predicate(sentences: list[str]) -> bool:
+UNSPACED = {"zh": denies_in_chinese, "ja": denies_in_japanese, "ko": denies_in_korean}
+
+
+def denies_predicate(sentences: list[str], language: str) -> bool:
     """Whether a later clause, or a later sentence about the tag, only denies words of the first clause."""
     first, *others = CLAUSE_END.split(sentences[0])
     said = content_words(first)
     if not said or not first.startswith("<> ") or is_denial(first):
         return False
     later = [clause for sentence in sentences[1:] if "<>" in sentence for clause in CLAUSE_END.split(sentence)[:2]]
-    words = set(said)
+    if DOUBT.search(first):
+        return False
+    places = PREPOSITIONS.intersection(WORD.findall(first.lower()))
     for clause in [*others, *later]:
-        denied = set(content_words(clause)) if is_denial(clause) and not DOUBT.search(clause) else set()
-        if said[0] in denied and denied <= words and not DOUBT.search(first):
+        if not is_denial(clause) or DOUBT.search(clause):
+            continue
+        clause = ADVERB.sub("", EMPHASIS.sub("", clause))
+        denied = content_words(clause)
+        if (
+            denied
+            and are_forms(denied[0], said[0], language)
+            and all(any(are_forms(word, other, language) for other in said) for word in denied)
+            and places.issuperset(PREPOSITIONS.intersection(WORD.findall(clause.lower())))
+        ):
             return True
     return False
+
+
+def are_forms(word: str, other: str, language: str) -> bool:
+    """Whether they are the same word, or forms of one verb."""
+    if word == other:
+        return True
+    stem = sum(1 for _ in takewhile(bool, map(eq, word, other)))
+    if stem < SHORTEST_STEM or language not in FORMS:
+        return False
+    return all(FORMS[language].fullmatch(form, stem) is not None for form in (word, other))
 
 
 def is_denial(clause: str) -> bool:
@@ -155,8 +237,7 @@ def is_denial(clause: str) -> bool:
 
 
 def content_words(clause: str) -> list[str]:
-    words = (word for word in WORD.findall(clause.lower()) if word not in FUNCTION_WORDS and word not in NEGATIONS)
-    return [word[:STEM_LENGTH] for word in words]
+    return [word for word in WORD.findall(clause.lower()) if word not in FUNCTION_WORDS and word not in NEGATIONS]
 
 
 def has_nothing(sentences: list[str], question: str) -> bool:
@@ -164,6 +245,8 @@ def has_nothing(sentences: list[str], question: str) -> bool:
     for sentence in sentences[1:]:
         found = NOTHING.match(sentence)
         if found is None or not sentences[0].startswith(f"<> {found['verb']} ") or PLACE.search(sentences[0]):
+            continue
+        if PLACED.search(sentences[0]) is None:
             continue
         asked = set(WORD.findall(question.lower()))
         if found["rest"] and asked.issuperset(WORD.findall(found["rest"].lower())):

@@ -25,7 +25,7 @@ DOING = "What is <mam> doing?"
         ("<mam>은 무엇을 쓰고 있나요?", "<mam>은 모자를 쓰고 있고 모자를 전혀 쓰고 있지 않습니다."),
         # Nothing at the place that the question asks about.
         ("¿Qué lleva <mam> en la cabeza?", "<mam> lleva un sombrero. <mam> no lleva nada en la cabeza."),
-        ("What does <mam> have in the hand?", "<mam> has a red ball. <mam> has nothing in the hand."),
+        ("What does <mam> hold in the hand?", "<mam> holds a red ball. <mam> holds nothing in the hand."),
         ("O que <mam> usa na cabeça?", "<mam> usa um boné. <mam> não usa nada na cabeça."),
         # Opposites.
         (DOING, "<mam> is sitting on a bench. In fact, <mam> is standing next to it."),
