@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, TypeVar
 
 import orjson
 from pydantic import (
@@ -221,6 +221,28 @@ def check_concurrency(value: object) -> object:
     return number
 
 
+# Hours, minutes and seconds: 8h, 1h30m, 90s.
+DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", re.IGNORECASE)
+
+
+def read_duration(value: object) -> object:
+    """Seconds of a text such as ``1h30m``."""
+    if not isinstance(value, str):
+        return value
+    found = DURATION.fullmatch(value.replace(" ", ""))
+    if found is None or not any(found.groups()):
+        raise ValueError("must be a time such as 8h, 90m or 3600 (seconds)")
+    hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+class Price(NamedTuple):
+    """Of a million tokens each."""
+
+    prompt: float
+    completion: float
+
+
 class Limits(Settings):
     """Limits do not affect the answers. Times are in seconds."""
 
@@ -240,8 +262,27 @@ class Limits(Settings):
     max_bad_answers: Annotated[int, Field(ge=0)] = 20
     # Rows at the beginning, none of which can be asked about, after which the run stops. 0: such rows fail.
     max_bad_rows: Annotated[int, Field(ge=0)] = 200
+    # The budget: reaching it stops the run, which can be resumed. Tokens, cost and failures are those of the whole run,
+    # the time is that of one process.
+    max_tokens_total: Annotated[int, Field(ge=1)] | None = None
+    max_cost: Annotated[float, Field(gt=0)] | None = None
+    max_failures: Annotated[int, Field(ge=1)] | None = None
+    max_wall: Annotated[float, Field(gt=0), BeforeValidator(read_duration)] | None = None
+    # Prices of a million tokens, in any currency.
+    price_in: Annotated[float, Field(ge=0)] | None = None
+    price_out: Annotated[float, Field(ge=0)] | None = None
     # Memory for input lines and images in progress. A single row may exceed it.
     max_inflight_mb: Annotated[int, Field(ge=1)] = 256
+
+    @model_validator(mode="after")
+    def check_both_prices(self) -> Self:
+        if (self.price_in is None) != (self.price_out is None):
+            raise ValueError("--price-in and --price-out belong together; give both")
+        return self
+
+    @property
+    def price(self) -> Price | None:
+        return None if self.price_in is None or self.price_out is None else Price(self.price_in, self.price_out)
 
     @property
     def concurrency_cap(self) -> int:

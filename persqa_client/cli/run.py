@@ -242,6 +242,17 @@ MaxBadRows = Annotated[
         min=0, help="Unusable rows at the beginning that stop the run, or all rows of a shorter input; 0 for no stop."
     ),
 ]
+budget_option = partial(typer.Option, rich_help_panel="Budget")
+MaxTokensTotal = Annotated[int | None, budget_option(min=1, help="Stop after this many tokens of the whole run.")]
+MaxCost = Annotated[
+    float | None, budget_option(help="Stop at this cost of the whole run, in the currency of the prices.")
+]
+PriceIn = Annotated[
+    float | None, budget_option(help="Price of a million prompt tokens; default: US dollars, if the host's is known.")
+]
+PriceOut = Annotated[float | None, budget_option(help="Price of a million completion tokens.")]
+MaxFailures = Annotated[int | None, budget_option(min=1, help="Stop after this many failed rows or questions.")]
+MaxWall = Annotated[str | None, budget_option(metavar="N|8h", help="Stop after this time, in seconds or as 1h30m.")]
 MaxInflightMB = Annotated[int, server_option(min=1, help="Memory for rows and images in progress.")]
 
 
@@ -305,6 +316,12 @@ def run(
     max_bad_answers: MaxBadAnswers = 20,
     max_bad_rows: MaxBadRows = 200,
     max_inflight_mb: MaxInflightMB = 256,
+    max_tokens_total: MaxTokensTotal = None,
+    max_cost: MaxCost = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    max_failures: MaxFailures = None,
+    max_wall: MaxWall = None,
     preview: Preview = None,
     dry_run: DryRun = False,
     config: Config = None,

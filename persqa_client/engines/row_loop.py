@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Protocol
 
 from persqa_client.config import Limits
 from persqa_client.engines.bad_answers import BadAnswers, CheckedJobs, ModelCheck
+from persqa_client.engines.budget import check_budget
 from persqa_client.engines.early_stop import EarlyStop, UnusableStart
 from persqa_client.engines.engine import AnswerFunction, Engine, Job
 from persqa_client.engines.local_engine import LocalEngine, task_limit
@@ -47,6 +49,13 @@ class RunProgress:
     failed: int = 0
     in_flight: int = 0
     phase: str = "starting"
+    # In seconds of ``monotonic``.
+    began: float = field(default_factory=monotonic)
+
+    @property
+    def spent(self) -> tuple[int, float]:
+        """Failures and start of this process, for ``check_budget``."""
+        return self.failed, self.began
 
 
 class RowLoop:
@@ -79,6 +88,7 @@ class RowLoop:
             limits.max_bad_rows, passed=passed, whole=ledger.start == START_POSITION and not ledger.tally.tasks
         )
         self._bad_answers = BadAnswers(limits.max_bad_answers)
+        self._limits = limits
         self._dropped_failures = 0
         jobs_per_permit = plan.jobs_per_permit
         self.engine: Engine = LocalEngine(
@@ -182,6 +192,12 @@ class RowLoop:
             self._ledger.store_outcome(outcome)
             self._progress.done += 1
             self._progress.failed += isinstance(outcome, Failure)
+        self._check_budget()
+
+    def _check_budget(self) -> None:
+        error = check_budget(self._limits, self._ledger.tally, *self._progress.spent)
+        if error is not None and not self.engine.stopping:
+            self.engine.stop_with(error)
 
     async def _sync_periodically(self) -> None:
         """Stops the engine on a disk error."""
@@ -189,6 +205,7 @@ class RowLoop:
         try:
             while True:
                 await asyncio.sleep(SYNC_INTERVAL)
+                self._check_budget()  # also while no outcome arrives
                 syncs += 1
                 is_checkpoint = syncs % SYNCS_PER_CHECKPOINT == 0
                 await asyncio.to_thread(self._ledger.checkpoint() if is_checkpoint else self._ledger.sync)

@@ -23,6 +23,7 @@ from persqa_client.questions.steering import Steering, make_steering
 from persqa_client.questions.tags import find_tag_risks, parse_tag, read_real_names
 from persqa_client.questions.tasks import TaskMaker, check_row_question
 from persqa_client.run.image_roots import AS_GIVEN, PathWriters, check_image_root, find_image_roots
+from persqa_client.run.prices import complete_prices
 from persqa_client.run.settings import RunSettings
 from persqa_client.storage.records import render_outcome
 from persqa_client.storage.writer import RenderLine
@@ -52,6 +53,7 @@ class RunPlan:
         self.bank = make_bank(recipe)
         self.names = read_real_names(recipe.names) if recipe.names else ()
         self.tag = make_tag(recipe.tag)
+        self.limits = complete_prices(settings)
         self.steering = make_recipe_steering(recipe)
 
     def with_settings(self, settings: RunSettings) -> RunPlan:

@@ -13,6 +13,7 @@ from time import monotonic
 from persqa_client.config import Endpoint
 from persqa_client.endpoints.pool import Pool
 from persqa_client.endpoints.traffic import collect_endpoint_stats, collect_findings, collect_notes
+from persqa_client.engines.budget import check_budget
 from persqa_client.engines.engine import AnswerFunction
 from persqa_client.engines.row_feed import has_more_rows
 from persqa_client.engines.row_loop import RowLoop, RunProgress
@@ -87,10 +88,9 @@ class Run:
         self._watch = PictureWatch(self._changes)
         self._picture_files = PictureFiles(self.plan.image_roots)
         self.composition = Composition(self.plan, pool=pool, warn=warn, note_image=self._watch.note)
-        self.progress = RunProgress()
+        self.progress, self._retried = RunProgress(), False
         self._probing: asyncio.Task[None] | None = None
         self._row_loop: RowLoop | None = None
-        self._retried = False
         # Whether the pictures of finished rows were checked, or need no check; number of answers to ask again because
         # their pictures changed.
         self._pictures_seen = settings.recheck_pictures == "off"
@@ -193,6 +193,8 @@ class Run:
             await asyncio.to_thread(ledger.close)  # waits for a slow reader
 
     async def _work(self, ledger: AnyLedger, files: RunFiles | None) -> Summary:
+        if (error := check_budget(self.plan.limits, ledger.tally, *self.progress.spent)) is not None:
+            raise error
         finished = await self._probe()
         if finished and ledger.state != "finished":
             finished = await self._run_row_loop(ledger)
@@ -200,14 +202,13 @@ class Run:
             begin()
             finished = await self._run_row_loop(ledger)
         self._changes.finish()
-        servers = self.composition.servers
         return Summary(
             state="finished" if finished else "interrupted",
             tally=ledger.tally,
             seconds=ledger.seconds,
             files=files,
             kept_output=ledger.kept_output,
-            server=servers[0] if servers else None,
+            server=next(iter(self.composition.servers), None),
             notes=tuple(collect_notes(self.pool)),
             findings=tuple(collect_findings(self.pool)),
             verify=self.settings.recipe.verify,
@@ -327,7 +328,7 @@ class Run:
             ledger,
             reader,
             self._wrap_answer(self.composition.make_pipeline().answer),
-            self.settings.limits,
+            self.plan.limits,
             self.progress,
             self.pool,
             lambda: find_answered_row(ledger.files, reader, self.source) if isinstance(ledger, Ledger) else None,
